@@ -1,0 +1,90 @@
+/** What the container controller asks of the VM's devices and of the guest. */
+import type {
+  LinuxCombinedLayers,
+  LinuxHostedContainerSettings,
+  LinuxProcessParameters,
+} from "@uvm-shim/hcs-schema";
+import type { GuestProcess } from "@uvm-shim/controller-process";
+
+export interface ContainerGuest {
+  addCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void>;
+  removeCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void>;
+  createContainer(id: string, settings: LinuxHostedContainerSettings, signal?: AbortSignal): Promise<GuestContainer>;
+}
+
+export interface GuestContainer {
+  readonly id: string;
+  start(signal?: AbortSignal): Promise<void>;
+  /** Without OCIProcess: the init process of the specification. */
+  execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<GuestProcess>;
+  /** Pids in the guest of all that runs in the container. */
+  processIds(signal?: AbortSignal): Promise<readonly number[]>;
+  /** Signals every process of the container. */
+  signalAll(signal: number, abort?: AbortSignal): Promise<void>;
+  /** Ends it at once; already stopped or unknown counts as done. Resolves when the guest has answered. */
+  terminate(signal?: AbortSignal): Promise<void>;
+  /** Removes what the guest keeps of it. Unknown counts as done. */
+  deleteState(signal?: AbortSignal): Promise<void>;
+}
+
+/** Disks: satisfied by controller-scsi. */
+export interface ContainerDisks {
+  reserve(disk: DiskConfig, mount: DiskMountConfig): Promise<string>;
+  /** Answers with the path in the guest. */
+  mapToGuest(reservation: string, signal?: AbortSignal): Promise<string>;
+  unmapFromGuest(reservation: string, signal?: AbortSignal): Promise<void>;
+}
+
+export interface DiskConfig {
+  readonly hostPath: string;
+  readonly readOnly: boolean;
+  readonly type: "VirtualDisk" | "PassThru" | "ExtensibleVirtualDisk";
+}
+
+export interface DiskMountConfig {
+  /** 0: the whole disk. */
+  readonly partition: number;
+  readonly readOnly: boolean;
+  readonly options?: readonly string[];
+  readonly filesystem?: string;
+  readonly ensureFilesystem?: boolean;
+  readonly encrypted?: boolean;
+  readonly blockDevice?: boolean;
+}
+
+/** Shares: satisfied by controller-plan9. */
+export interface ContainerShares {
+  reserve(share: ShareConfig): Promise<string>;
+  mapToGuest(reservation: string, signal?: AbortSignal): Promise<string>;
+  unmapFromGuest(reservation: string, signal?: AbortSignal): Promise<void>;
+}
+
+export interface ShareConfig {
+  readonly hostPath: string;
+  readonly readOnly: boolean;
+  /** Only these names, directly below hostPath, may be opened. */
+  readonly allowedFiles?: readonly string[];
+}
+
+/** One mount of the root file system as containerd gives it. */
+export interface RootfsMount {
+  readonly type: string;
+  readonly source: string;
+  readonly target?: string;
+  readonly options: readonly string[];
+}
+
+/**
+ * What the host can do with files: the operations the controller needs to find layers, and to mount on the host
+ * the kinds of root file system that a Linux containerd gives and that only the host can mount.
+ */
+export interface ContainerHostFiles {
+  /** "file", "directory", or undefined when there is none. Symbolic links are followed. */
+  kind(path: string): Promise<"file" | "directory" | "block" | "other" | undefined>;
+  realPath(path: string): Promise<string>;
+  /** Mounts the list over `target` (an existing or to be made directory) on the host. */
+  mountAll(mounts: readonly RootfsMount[], target: string, signal?: AbortSignal): Promise<void>;
+  /** Unmounts all that is mounted at `target`. Not mounted counts as done. */
+  unmountAll(target: string): Promise<void>;
+  grantVmAccess(path: string, signal?: AbortSignal): Promise<void>;
+}

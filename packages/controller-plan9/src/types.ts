@@ -1,0 +1,12 @@
+/** What the Plan9 controller asks of the host and of a Linux guest. */
+import type { LinuxMappedDirectory, Plan9Share } from "@uvm-shim/hcs-schema";
+
+export interface Plan9Host {
+  addShare(share: Plan9Share, signal?: AbortSignal): Promise<void>;
+  removeShare(share: Pick<Plan9Share, "Name" | "AccessName" | "Port">, signal?: AbortSignal): Promise<void>;
+}
+
+export interface Plan9Guest {
+  mountShare(directory: LinuxMappedDirectory, signal?: AbortSignal): Promise<void>;
+  unmountShare(directory: LinuxMappedDirectory, signal?: AbortSignal): Promise<void>;
+}

@@ -1,0 +1,59 @@
+/** What the VM controller asks of the host, of the guest and of its surroundings. */
+import type { Duplex } from "node:stream";
+import type { ComputeSystemDocument, ModifySettingRequest, SystemExitStatus } from "@uvm-shim/hcs-schema";
+
+export interface VmHost {
+  createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<VmComputeSystem>;
+}
+
+export interface VmComputeSystem {
+  readonly id: string;
+  readonly runtimeId: string;
+  start(signal?: AbortSignal): Promise<void>;
+  terminate(signal?: AbortSignal): Promise<void>;
+  modify(request: ModifySettingRequest, signal?: AbortSignal): Promise<void>;
+  /** Settles once with the exit, or rejects when the host service is lost or the handle closed. */
+  readonly exited: Promise<SystemExitStatus>;
+  listen(port: number): Promise<VmListener>;
+  close(): Promise<void>;
+}
+
+export interface VmListener {
+  accept(signal?: AbortSignal): Promise<Duplex>;
+  close(): Promise<void>;
+}
+
+/** The guest over its bridge; what else it can do is known to those who are given it. */
+export interface VmGuest {
+  /** Resolves when the bridge has ended, with the cause when it was not closed on purpose. */
+  readonly closed: Promise<Error | undefined>;
+  close(): Promise<void>;
+}
+
+/** Speaks with a guest that has dialled in: negotiates, and answers with the guest's face. */
+export type GuestConnector<Guest extends VmGuest> = (
+  stream: Duplex,
+  system: VmComputeSystem,
+  signal: AbortSignal,
+) => Promise<Guest>;
+
+export interface VmClock {
+  now(): Date;
+  /** Resolves after so many milliseconds, or rejects with the signal's reason. */
+  delay(milliseconds: number, signal: AbortSignal): Promise<void>;
+}
+
+/** One line of the guest's log, parsed as far as it could be. */
+export interface GuestLogLine {
+  readonly level: "trace" | "debug" | "info" | "warn" | "error";
+  readonly message: string;
+  readonly fields: { readonly [key: string]: unknown };
+}
+
+export interface VmExit {
+  /** 0 for an orderly end; else the HRESULT the system exited with, or 1 when only its loss is known. */
+  readonly status: number;
+  readonly exitedAt: Date;
+  readonly reason: string;
+  readonly system?: SystemExitStatus;
+}

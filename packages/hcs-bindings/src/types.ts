@@ -1,0 +1,64 @@
+/**
+ * The host boundary: what the compute service, hvsockets and virtual disks offer, as promises. Two drivers implement
+ * it, `windows` (koffi) and `emulator`; both pass the contract suite in ./testing/contract.ts. Controllers do not
+ * import this: they declare what they need, and these shapes satisfy it.
+ */
+import type { Duplex } from "node:stream";
+import type {
+  ComputeSystemDocument,
+  ComputeSystemProperties,
+  ModifySettingRequest,
+  SystemExitStatus,
+} from "@uvm-shim/hcs-schema";
+
+export interface ComputeHost {
+  /** Creates a compute system. It exists, not started, when the promise resolves. */
+  createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<ComputeSystem>;
+  openComputeSystem(id: string, signal?: AbortSignal): Promise<ComputeSystem>;
+  enumerateComputeSystems(owner?: string, signal?: AbortSignal): Promise<readonly ComputeSystemProperties[]>;
+  /** Lets the VM open a file that belongs to the caller (a scratch disk). */
+  grantVmAccess(computeSystemId: string, path: string, signal?: AbortSignal): Promise<void>;
+  /** Gives back what the driver holds (connections, callbacks). Systems follow their documents. */
+  close(): Promise<void>;
+}
+
+export interface ComputeSystem {
+  readonly id: string;
+  /** GUID of the VM, by which hvsockets address it. */
+  readonly runtimeId: string;
+  start(signal?: AbortSignal): Promise<void>;
+  /** Asks the guest to end. Already stopped counts as done. */
+  shutdown(signal?: AbortSignal): Promise<void>;
+  /** Ends it at once. Already stopped, not found and pending count as done; `exited` tells the completion. */
+  terminate(signal?: AbortSignal): Promise<void>;
+  modify(request: ModifySettingRequest, signal?: AbortSignal): Promise<void>;
+  properties(signal?: AbortSignal): Promise<ComputeSystemProperties>;
+  /** Settles once, when the system has exited, or rejects when the host service is lost or the handle is closed. */
+  readonly exited: Promise<SystemExitStatus>;
+  /** Listens on a vsock port of this VM. Possible from create on, so before start. */
+  listen(port: number): Promise<HvsocketListener>;
+  /** Dials a vsock port of the guest. */
+  connect(port: number, signal?: AbortSignal): Promise<Duplex>;
+  /** Closes the handle; repeatable. */
+  close(): Promise<void>;
+}
+
+export interface HvsocketListener {
+  readonly port: number;
+  /** The next connection. Rejects when the listener is closed or the signal aborts. */
+  accept(signal?: AbortSignal): Promise<Duplex>;
+  close(): Promise<void>;
+}
+
+/** The closed set of what a host call fails with: gRPC-style codes, so that consumers need not know HRESULTs. */
+export type HostErrorCode =
+  | "Cancelled"
+  | "InvalidArgument"
+  | "DeadlineExceeded"
+  | "NotFound"
+  | "AlreadyExists"
+  | "FailedPrecondition"
+  | "ResourceExhausted"
+  | "Unimplemented"
+  | "Unavailable"
+  | "Internal";

@@ -1,0 +1,146 @@
+/** HCS v2 documents, as far as a utility VM uses them. Field names are the wire names of the public schema. */
+
+export interface SchemaVersion {
+  readonly Major: number;
+  readonly Minor: number;
+}
+
+export interface ComputeSystemDocument {
+  readonly Owner: string;
+  readonly SchemaVersion: SchemaVersion;
+  readonly ShouldTerminateOnLastHandleClosed?: boolean;
+  readonly VirtualMachine: VirtualMachine;
+}
+
+export interface VirtualMachine {
+  readonly StopOnReset?: boolean;
+  readonly Chipset: Chipset;
+  readonly ComputeTopology: ComputeTopology;
+  readonly Devices?: Devices;
+  readonly StorageQoS?: StorageQoS;
+}
+
+export interface StorageQoS {
+  readonly IopsMaximum?: number;
+  readonly BandwidthMaximum?: number;
+}
+
+export interface Chipset {
+  readonly UseUtc?: boolean;
+  readonly LinuxKernelDirect?: LinuxKernelDirect;
+}
+
+export interface LinuxKernelDirect {
+  readonly KernelFilePath: string;
+  readonly InitRdPath?: string;
+  readonly KernelCmdLine?: string;
+}
+
+export interface ComputeTopology {
+  readonly Memory: VirtualMachineMemory;
+  readonly Processor: VirtualMachineProcessor;
+}
+
+export interface VirtualMachineMemory {
+  readonly SizeInMB: number;
+  readonly AllowOvercommit?: boolean;
+  readonly EnableDeferredCommit?: boolean;
+  readonly EnableColdDiscardHint?: boolean;
+  readonly LowMMIOGapInMB?: number;
+  readonly HighMMIOBaseInMB?: number;
+  readonly HighMMIOGapInMB?: number;
+}
+
+export interface VirtualMachineProcessor {
+  readonly Count: number;
+  readonly Limit?: number;
+  readonly Weight?: number;
+}
+
+export interface Devices {
+  readonly Scsi?: { readonly [controllerGuid: string]: ScsiController };
+  readonly HvSocket?: HvSocketDevice;
+  readonly Plan9?: Plan9Device;
+  readonly ComPorts?: { readonly [port: string]: { readonly NamedPipe: string } };
+}
+
+export interface ScsiController {
+  readonly Attachments?: { readonly [lun: string]: ScsiAttachment };
+}
+
+export type ScsiAttachmentType = "VirtualDisk" | "PassThru" | "ExtensibleVirtualDisk";
+
+export interface ScsiAttachment {
+  readonly Type: ScsiAttachmentType;
+  readonly Path: string;
+  readonly ReadOnly?: boolean;
+  readonly ExtensibleVirtualDiskType?: string;
+}
+
+export interface HvSocketDevice {
+  readonly HvSocketConfig?: {
+    readonly DefaultBindSecurityDescriptor?: string;
+    readonly DefaultConnectSecurityDescriptor?: string;
+    readonly ServiceTable?: { readonly [serviceGuid: string]: HvSocketServiceConfig };
+  };
+}
+
+export interface HvSocketServiceConfig {
+  readonly BindSecurityDescriptor?: string;
+  readonly ConnectSecurityDescriptor?: string;
+  readonly AllowWildcardBinds?: boolean;
+  readonly Disabled?: boolean;
+}
+
+export interface Plan9Device {
+  readonly Shares?: readonly Plan9Share[];
+}
+
+/** Flags of a Plan9 share, a bit set. */
+export const plan9ShareFlags = { readOnly: 0x1, linuxMetadata: 0x4, caseSensitive: 0x8, useShareRootIdentity: 0x10, allowOptions: 0x20, allowSubPaths: 0x40, restrictFileAccess: 0x80 } as const;
+
+export interface Plan9Share {
+  readonly Name: string;
+  readonly AccessName: string;
+  readonly Path: string;
+  /** TCP-like port of the 9p server inside the VM's hvsocket; LCOW uses 564. */
+  readonly Port: number;
+  readonly Flags: number;
+  readonly AllowedFiles?: readonly string[];
+}
+
+export type ModifyRequestType = "Add" | "Remove" | "Update";
+
+/** One HcsModifyComputeSystem request. `GuestRequest` is not used: guest changes go over the GCS bridge. */
+export interface ModifySettingRequest {
+  readonly ResourcePath: string;
+  readonly RequestType: ModifyRequestType;
+  readonly Settings?: unknown;
+}
+
+/** Resource paths of ModifySettingRequest. */
+export const resourcePaths = {
+  /** Settings: ScsiAttachment. The controller is named by its well-known GUID. */
+  scsi: (controllerGuid: string, lun: number): string =>
+    `VirtualMachine/Devices/Scsi/${controllerGuid}/Attachments/${lun}`,
+  /** Settings: Plan9Share. */
+  plan9Shares: "VirtualMachine/Devices/Plan9/Shares",
+} as const;
+
+/** Properties that a query of a compute system returns. */
+export interface ComputeSystemProperties {
+  readonly Id: string;
+  readonly SystemType: "VirtualMachine";
+  readonly Owner: string;
+  readonly RuntimeId: string;
+  readonly RuntimeOsType: "Linux" | "Windows";
+  readonly State: "Created" | "Running" | "Paused" | "Stopped";
+}
+
+/** What the SystemExited event tells, and what a crash adds to it. */
+export interface SystemExitStatus {
+  /** HRESULT of the exit, 0 when orderly. */
+  readonly Status: number;
+  readonly ExitType: "None" | "GracefulExit" | "ForcedExit" | "UnexpectedExit" | "Unknown";
+  readonly Attribution?: readonly unknown[];
+}

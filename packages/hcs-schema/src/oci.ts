@@ -1,0 +1,65 @@
+/** The OCI runtime specification, as far as a Linux guest is given it. */
+
+export interface OciSpec {
+  readonly ociVersion: string;
+  readonly hostname?: string;
+  readonly domainname?: string;
+  readonly process?: OciProcess;
+  readonly root?: { readonly path: string; readonly readonly?: boolean };
+  readonly mounts?: readonly OciMount[];
+  readonly annotations?: { readonly [key: string]: string };
+  readonly hooks?: unknown;
+  readonly linux?: OciLinux;
+  readonly windows?: OciWindows;
+}
+
+export interface OciProcess {
+  readonly terminal?: boolean;
+  readonly consoleSize?: { readonly height: number; readonly width: number };
+  readonly user?: OciUser;
+  readonly args?: readonly string[];
+  readonly env?: readonly string[];
+  readonly cwd: string;
+  readonly capabilities?: { readonly [set: string]: readonly string[] };
+  readonly rlimits?: readonly { readonly type: string; readonly hard: number; readonly soft: number }[];
+  readonly noNewPrivileges?: boolean;
+  readonly apparmorProfile?: string;
+  readonly oomScoreAdj?: number;
+  readonly selinuxLabel?: string;
+}
+
+export interface OciUser {
+  readonly uid: number;
+  readonly gid: number;
+  readonly umask?: number;
+  readonly additionalGids?: readonly number[];
+  readonly username?: string;
+}
+
+export interface OciMount {
+  readonly destination: string;
+  readonly type?: string;
+  readonly source?: string;
+  readonly options?: readonly string[];
+}
+
+export interface OciLinux {
+  readonly resources?: { readonly [controller: string]: unknown };
+  readonly cgroupsPath?: string;
+  readonly namespaces?: readonly { readonly type: string; readonly path?: string }[];
+  readonly devices?: readonly unknown[];
+  readonly seccomp?: unknown;
+  readonly sysctl?: { readonly [key: string]: string };
+  readonly maskedPaths?: readonly string[];
+  readonly readonlyPaths?: readonly string[];
+  readonly rootfsPropagation?: string;
+  readonly mountLabel?: string;
+  readonly uidMappings?: readonly unknown[];
+  readonly gidMappings?: readonly unknown[];
+}
+
+export interface OciWindows {
+  readonly layerFolders?: readonly string[];
+  readonly devices?: readonly { readonly id: string; readonly idType: string }[];
+  readonly network?: { readonly networkNamespace?: string };
+}

@@ -1,0 +1,36 @@
+/** Well-known ids of the host and guest protocols (microsoft/hcsshim, internal/gcs/prot and internal/protocol). */
+
+/** SCSI controllers of a utility VM by controller number: version-5 GUIDs that the guest finds them by. */
+export const scsiControllerGuids = [
+  "df6d0690-79e5-55b6-a5ec-c1e2f77f580a",
+  "0110f83b-de10-5172-a266-78bca56bf50a",
+  "b5d2d8d4-3a75-51bf-945b-3444dc6b8579",
+  "305891a9-b251-5dfe-91a2-c25d9212275b",
+] as const;
+
+export const lunsPerScsiController = 64;
+
+/** hvsocket service GUID of a vsock port: the port in hexadecimal followed by this tail. */
+export const vsockServiceGuidTail = "-facb-11e6-bd58-64006a7986d3";
+
+export const linuxVsockPorts = {
+  /** The guest reads its initial entropy here, 512 bytes, when it boots. */
+  entropy: 1,
+  /** The guest's agent writes its log here, one JSON object a line. */
+  log: 109,
+  /** Port of the 9p server that Plan9 shares are mounted from. */
+  plan9: 564,
+  /** The guest dials the GCS bridge here. */
+  gcs: 0x40000000,
+  /** First port for the stdio of processes; each stream takes the next. */
+  firstStdio: 0x40000001,
+} as const;
+
+/** Where things stand inside a Linux guest. */
+export const linuxGuestPaths = {
+  /** Bundle of a container: `<root>/<pod id>/<container id>`, its root file system below it in `rootfs`. */
+  containerRoot: "/run/gcs/pods",
+  /** SCSI mounts: `<root>/<controller>/<lun>/<partition>`. */
+  scsiMounts: "/run/mounts/scsi",
+  plan9Mounts: "/run/mounts/p9",
+} as const;

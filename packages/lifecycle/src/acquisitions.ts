@@ -1,0 +1,93 @@
+import { codeOf } from "./error.ts";
+
+/** One thing that was acquired, and how it is given back. `release` must be repeatable. */
+export interface Acquisition {
+  readonly name: string;
+  release(signal?: AbortSignal): Promise<void>;
+}
+
+/** A step that acquires, and carries its release. The release is tracked before `acquire` runs. */
+export interface Step {
+  readonly name: string;
+  acquire(signal?: AbortSignal): Promise<void>;
+  /** Undoes the step whether `acquire` finished, failed half-way or lost its answer. Must be repeatable. */
+  release(signal?: AbortSignal): Promise<void>;
+}
+
+/**
+ * What an object holds, in the order in which it was acquired. Releasing runs every release in reverse order even
+ * if some fail, reports all failures together, keeps what failed, and can be repeated until nothing is left.
+ */
+export class Acquisitions {
+  #held: Acquisition[] = [];
+
+  get names(): readonly string[] {
+    return this.#held.map((item) => item.name);
+  }
+
+  get isEmpty(): boolean {
+    return this.#held.length === 0;
+  }
+
+  add(acquisition: Acquisition): void {
+    this.#held.push(acquisition);
+  }
+
+  /** Forgets an acquisition that was handed on or has ended by itself. */
+  forget(acquisition: Acquisition): void {
+    this.#held = this.#held.filter((item) => item !== acquisition);
+  }
+
+  /** Runs the steps in order. When one fails, all that this list holds is released before the error is thrown on. */
+  async acquireAll(steps: readonly Step[], signal?: AbortSignal): Promise<void> {
+    for (const step of steps) {
+      this.add(step);
+      try {
+        signal?.throwIfAborted();
+        await step.acquire(signal);
+      } catch (error) {
+        try {
+          await this.releaseAll();
+        } catch (releaseError) {
+          throw withSuppressed(error, releaseError);
+        }
+        throw error;
+      }
+    }
+  }
+
+  async releaseAll(signal?: AbortSignal): Promise<void> {
+    const failures: unknown[] = [];
+    const kept: Acquisition[] = [];
+    const held = this.#held;
+    this.#held = [];
+    for (const item of held.toReversed()) {
+      try {
+        await item.release(signal);
+      } catch (error) {
+        if (isGone(error)) continue;
+        failures.push(error);
+        kept.unshift(item);
+      }
+    }
+    this.#held = [...kept, ...this.#held];
+    if (failures.length === 1) throw failures[0];
+    if (failures.length > 1) {
+      throw new AggregateError(failures, failures.map((e) => (e instanceof Error ? e.message : String(e))).join("; "));
+    }
+  }
+}
+
+/** Whether an error says that the thing to release no longer exists, which is as good as released. */
+export function isGone(error: unknown): boolean {
+  const gone = (error as { gone?: unknown } | null)?.gone;
+  return gone === true || codeOf(error) === "NotFound";
+}
+
+function withSuppressed(error: unknown, releaseError: unknown): unknown {
+  if (error instanceof Error) {
+    const also = releaseError instanceof Error ? releaseError.message : String(releaseError);
+    error.message = `${error.message} (and then releasing failed: ${also})`;
+  }
+  return error;
+}

@@ -1,0 +1,11 @@
+export { type Acquisition, Acquisitions, isGone, type Step } from "./acquisitions.ts";
+export {
+  ControllerError,
+  type ControllerErrorCode,
+  type ControllerErrorDetails,
+  codeOf,
+  controllerErrorCodes,
+  wrapError,
+} from "./error.ts";
+export { abortable, OperationQueue } from "./queue.ts";
+export { defineTable, diagram, Lifecycle, type StateData, type Transition, type TransitionTable } from "./table.ts";

@@ -1,0 +1,158 @@
+import { ControllerError } from "./error.ts";
+
+/**
+ * One row of a transition table. An operation is something a caller asks for; an event is something that happens
+ * by itself. `failure` names the state that a failed operation leaves behind; an event cannot fail.
+ */
+export type Transition<State extends string, Operation extends string> =
+  | {
+      readonly kind: "operation";
+      readonly name: Operation;
+      readonly from: readonly State[];
+      readonly success: State;
+      readonly failure: State | "unchanged";
+    }
+  | { readonly kind: "event"; readonly name: Operation; readonly from: readonly State[]; readonly to: State };
+
+export interface TransitionTable<State extends string, Operation extends string> {
+  /** Name of the thing that lives this life, for messages and diagrams. */
+  readonly subject: string;
+  readonly initial: State;
+  readonly states: readonly State[];
+  readonly transitions: readonly Transition<State, Operation>[];
+}
+
+/** States of a lifecycle: a union discriminated by `kind`, each member with the data that belongs to it. */
+export interface StateData<State extends string> {
+  readonly kind: State;
+}
+
+/** Checks a table once, where it is written down: unknown states, unreachable states and ambiguous rows throw. */
+export function defineTable<State extends string, Operation extends string>(
+  table: TransitionTable<State, Operation>,
+): TransitionTable<State, Operation> {
+  const known = new Set(table.states);
+  const reachable = new Set([table.initial]);
+  const seen = new Set<string>();
+  for (const row of table.transitions) {
+    const targets = targetsOf(row);
+    for (const state of [...row.from, ...targets]) {
+      if (!known.has(state)) throw new Error(`${table.subject}: transition ${row.name} names unknown state ${state}`);
+    }
+    for (const from of row.from) {
+      const key = `${row.kind} ${row.name} ${from}`;
+      if (seen.has(key)) throw new Error(`${table.subject}: two transitions for ${key}`);
+      seen.add(key);
+    }
+    for (const target of targets) reachable.add(target);
+  }
+  for (const state of table.states) {
+    if (!reachable.has(state)) throw new Error(`${table.subject}: no transition reaches state ${state}`);
+  }
+  return table;
+}
+
+function targetsOf<State extends string, Operation extends string>(row: Transition<State, Operation>): State[] {
+  if (row.kind === "event") return [row.to];
+  return row.failure === "unchanged" ? [row.success] : [row.success, row.failure];
+}
+
+/**
+ * The current state of one object that lives by a table. It does not run the work; it refuses what the table does
+ * not allow, so a state outside the table cannot be reached.
+ */
+export class Lifecycle<Data extends StateData<State>, State extends string, Operation extends string> {
+  readonly #table: TransitionTable<State, Operation>;
+  readonly #id: string;
+  #state: Data;
+
+  constructor(table: TransitionTable<State, Operation>, id: string, initial: Data) {
+    if (initial.kind !== table.initial) {
+      throw new Error(`${table.subject} ${id}: starts in ${initial.kind}, its table says ${table.initial}`);
+    }
+    this.#table = table;
+    this.#id = id;
+    this.#state = initial;
+  }
+
+  get state(): Data {
+    return this.#state;
+  }
+
+  allows(name: Operation): boolean {
+    return this.#row(name) !== undefined;
+  }
+
+  /** Throws FailedPrecondition naming operation, state and id when the table has no row for it. */
+  require(name: Operation): void {
+    if (this.#row(name) !== undefined) return;
+    const from = this.#table.transitions.filter((row) => row.name === name).flatMap((row) => row.from);
+    throw new ControllerError(
+      "FailedPrecondition",
+      `not possible in state ${this.#state.kind}, only in ${[...new Set(from)].join(", ")}`,
+      { operation: `${name} ${this.#table.subject}`, id: this.#id },
+    );
+  }
+
+  /** Enters the state where the operation's success leads. */
+  succeed(name: Operation, next: Data): void {
+    const row = this.#checked(name, "operation");
+    this.#enter(name, row.kind === "operation" ? [row.success] : [], next);
+  }
+
+  /** Enters the state where the operation's failure leads. */
+  fail(name: Operation, next: Data): void {
+    const row = this.#checked(name, "operation");
+    if (row.kind !== "operation") return;
+    this.#enter(name, [row.failure === "unchanged" ? this.#state.kind : row.failure], next);
+  }
+
+  /** Enters the state where an event leads; false, without a change, when the table has no row for it here. */
+  happen(name: Operation, next: Data): boolean {
+    const row = this.#row(name);
+    if (row?.kind !== "event") return false;
+    this.#enter(name, [row.to], next);
+    return true;
+  }
+
+  #row(name: Operation): Transition<State, Operation> | undefined {
+    return this.#table.transitions.find((row) => row.name === name && row.from.includes(this.#state.kind));
+  }
+
+  #checked(name: Operation, kind: "operation" | "event"): Transition<State, Operation> {
+    this.require(name);
+    const row = this.#row(name);
+    if (row === undefined || row.kind !== kind) {
+      throw new Error(`${this.#table.subject} ${this.#id}: ${name} is no ${kind} in state ${this.#state.kind}`);
+    }
+    return row;
+  }
+
+  #enter(name: Operation, allowed: readonly State[], next: Data): void {
+    if (!allowed.includes(next.kind)) {
+      throw new Error(
+        `${this.#table.subject} ${this.#id}: ${name} from ${this.#state.kind} leads to ${allowed.join(" or ")}, not to ${next.kind}`,
+      );
+    }
+    this.#state = next;
+  }
+}
+
+/** The table as a Mermaid state diagram, for the package's README. */
+export function diagram<State extends string, Operation extends string>(
+  table: TransitionTable<State, Operation>,
+): string {
+  const lines = ["stateDiagram-v2", `  [*] --> ${table.initial}`];
+  for (const row of table.transitions) {
+    for (const from of row.from) {
+      if (row.kind === "event") lines.push(`  ${from} --> ${row.to}: ${row.name} (event)`);
+      else {
+        lines.push(`  ${from} --> ${row.success}: ${row.name}`);
+        if (row.failure !== "unchanged" && row.failure !== row.success) {
+          lines.push(`  ${from} --> ${row.failure}: ${row.name} failed`);
+        }
+      }
+    }
+  }
+  return lines.join("\n");
+}

@@ -1,0 +1,121 @@
+/**
+ * What the shim asks of the platform behind it. The services translate wire types to these and back; the LCOW and
+ * WCOW composition roots satisfy them with controllers. Errors carry a `code` of the closed gRPC-style set
+ * (InvalidArgument, NotFound, AlreadyExists, FailedPrecondition, Unavailable, DeadlineExceeded, ResourceExhausted,
+ * Unimplemented, Cancelled, Internal).
+ */
+import type { Readable, Writable } from "node:stream";
+
+export interface Platform {
+  readonly os: "linux" | "windows";
+  /** Makes the sandbox's VM: it exists, not started, when the promise resolves. */
+  createSandbox(request: SandboxRequest, signal?: AbortSignal): Promise<Sandbox>;
+  /** For `delete` after a crash: removes all that a sandbox of this id may have left. Idempotent, under 5 s. */
+  cleanUp(request: { readonly namespace: string; readonly id: string; readonly bundle: string }): Promise<void>;
+  /** Lets go of the host. */
+  close(): Promise<void>;
+}
+
+export interface SandboxRequest {
+  readonly id: string;
+  readonly namespace: string;
+  readonly bundle: string;
+  /** config.json of the bundle as parsed JSON, unchecked; absent where containerd writes none (CRI sandboxes). */
+  readonly spec?: unknown;
+  /** Annotations of the sandbox, from the spec or the CRI configuration. */
+  readonly annotations: { readonly [key: string]: string };
+  /** Runtime options as `start` was given them. */
+  readonly runtimeOptions?: { readonly typeUrl: string; readonly value: Uint8Array };
+}
+
+export interface Sandbox {
+  readonly id: string;
+  readonly createdAt: Date;
+  start(signal?: AbortSignal): Promise<{ readonly startedAt: Date }>;
+  /** Ends containers and VM within the time; idempotent. */
+  stop(timeoutMs: number, signal?: AbortSignal): Promise<void>;
+  /** Resolves once the VM has ended, however it did. */
+  wait(signal?: AbortSignal): Promise<Exit>;
+  readonly state: "created" | "running" | "stopped";
+  createContainer(request: ContainerRequest, signal?: AbortSignal): Promise<Container>;
+  container(id: string): Container | undefined;
+  containers(): readonly Container[];
+  /** Gives back all that the container holds and forgets it. */
+  deleteContainer(id: string, signal?: AbortSignal): Promise<Exit>;
+}
+
+export interface ContainerRequest {
+  readonly id: string;
+  readonly bundle: string;
+  /** config.json as parsed JSON, unchecked. */
+  readonly spec: unknown;
+  readonly rootfs: readonly RootfsMount[];
+  readonly stdio: StdioPaths;
+}
+
+export interface RootfsMount {
+  readonly type: string;
+  readonly source: string;
+  readonly target?: string;
+  readonly options: readonly string[];
+}
+
+export interface StdioPaths {
+  readonly stdin: string;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly terminal: boolean;
+}
+
+export interface Container {
+  readonly id: string;
+  readonly bundle: string;
+  readonly init: Process;
+  /** The init process for the empty exec id, else the exec. */
+  process(execId: string): Process | undefined;
+  processes(): readonly Process[];
+  /** `spec` is the OCI process as parsed JSON, unchecked. */
+  createProcess(request: { execId: string; spec: unknown; stdio: StdioPaths }, signal?: AbortSignal): Promise<Process>;
+  deleteProcess(execId: string, signal?: AbortSignal): Promise<Exit>;
+  /** Pids in the guest. */
+  pids(signal?: AbortSignal): Promise<readonly { readonly pid: number; readonly execId?: string }[]>;
+  /** Signals every process of the container. */
+  killAll(signalNumber: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface Process {
+  /** Empty for init. */
+  readonly execId: string;
+  /** Pid in the guest; 0 before start. */
+  readonly pid: number;
+  readonly stdio: StdioPaths;
+  readonly state: "created" | "running" | "stopped";
+  readonly exit: Exit | undefined;
+  start(signal?: AbortSignal): Promise<number>;
+  kill(signalNumber: number, signal?: AbortSignal): Promise<void>;
+  resize(width: number, height: number, signal?: AbortSignal): Promise<void>;
+  closeStdin(signal?: AbortSignal): Promise<void>;
+  /** Resolves when the process has exited and its output is drained. */
+  wait(signal?: AbortSignal): Promise<Exit>;
+}
+
+export interface Exit {
+  readonly status: number;
+  readonly exitedAt: Date;
+}
+
+/** Opens the client's ends of a process's stdio; handed to the platform, which hands it to its processes. */
+export interface UpstreamStdio {
+  open(paths: StdioPaths, signal?: AbortSignal): Promise<OpenStdio>;
+}
+
+export interface OpenStdio {
+  readonly stdin?: Readable;
+  readonly stdout?: Writable;
+  readonly stderr?: Writable;
+  close(): Promise<void>;
+}
+
+export interface Log {
+  log(level: "trace" | "debug" | "info" | "warn" | "error", message: string, fields?: { readonly [key: string]: unknown }): void;
+}
