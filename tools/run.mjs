@@ -2,7 +2,7 @@
 // generates the protobuf code, and hands over to tools/tasks.ts on the pinned Node. A stamp makes repeats cheap.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -47,7 +47,12 @@ function stamped(name, key, work) {
 
 function digest(files) {
   const hash = createHash("sha256");
-  for (const file of files) hash.update(file).update("\0").update(readFileSync(join(root, file))).update("\0");
+  for (const file of files)
+    hash
+      .update(file)
+      .update("\0")
+      .update(readFileSync(join(root, file)))
+      .update("\0");
   return hash.digest("hex");
 }
 
@@ -55,7 +60,8 @@ function filesBelow(folder, ending) {
   return readdirSync(join(root, folder), { withFileTypes: true })
     .flatMap((entry) => {
       const path = `${folder}/${entry.name}`;
-      if (entry.isDirectory()) return ["node_modules", "dist", "generated"].includes(entry.name) ? [] : filesBelow(path, ending);
+      if (entry.isDirectory())
+        return ["node_modules", "dist", "generated"].includes(entry.name) ? [] : filesBelow(path, ending);
       return path.endsWith(ending) ? [path] : [];
     })
     .sort();
@@ -65,22 +71,45 @@ mkdirSync(toolchain, { recursive: true });
 stamped("toolchain", `${platform}@${NODE} pnpm@${PNPM}`, () => {
   process.stderr.write(`bootstrap: Node ${NODE} and pnpm ${PNPM} from npm\n`);
   writeFileSync(join(toolchain, "package.json"), '{"private":true}\n');
-  run("npm install of the toolchain", process.platform === "win32" ? "npm.cmd" : "npm", [
-    "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error", `${platform}@${NODE}`, `pnpm@${PNPM}`,
-  ], { cwd: toolchain, env: process.env, shell: process.platform === "win32" });
+  run(
+    "npm install of the toolchain",
+    process.platform === "win32" ? "npm.cmd" : "npm",
+    [
+      "install",
+      "--no-audit",
+      "--no-fund",
+      "--no-package-lock",
+      "--loglevel=error",
+      `${platform}@${NODE}`,
+      `pnpm@${PNPM}`,
+    ],
+    { cwd: toolchain, env: process.env, shell: process.platform === "win32" },
+  );
 });
 const manifests = ["pnpm-lock.yaml", "pnpm-workspace.yaml", "package.json"];
-stamped("dependencies", digest([...manifests, ...["packages", "apps", "test"].flatMap((folder) => filesBelow(folder, "/package.json"))]), () => {
-  process.stderr.write("bootstrap: dependencies of the workspace\n");
-  run("pnpm install", "pnpm", ["install", "--frozen-lockfile", "--reporter=append-only"], { shell: process.platform === "win32" });
-});
+stamped(
+  "dependencies",
+  digest([...manifests, ...["packages", "apps", "test"].flatMap((folder) => filesBelow(folder, "/package.json"))]),
+  () => {
+    process.stderr.write("bootstrap: dependencies of the workspace\n");
+    run("pnpm install", "pnpm", ["install", "--frozen-lockfile", "--reporter=append-only"], {
+      shell: process.platform === "win32",
+    });
+  },
+);
 const protos = ["tools/generate-protobuf.ts", ...filesBelow("packages", ".proto")];
-stamped("protobuf", digest(protos), () => run("protobuf generation", node, [join(root, "tools", "generate-protobuf.ts")]));
+stamped("protobuf", digest(protos), () =>
+  run("protobuf generation", node, [join(root, "tools", "generate-protobuf.ts")]),
+);
 
 const [task, ...rest] = process.argv.slice(2);
 if (task === undefined) fail("usage: node tools/run.mjs <task> [arguments]");
 if (task !== "true") {
-  const result = spawnSync(node, [join(root, "tools", "tasks.ts"), task, ...rest], { cwd: root, env, stdio: "inherit" });
+  const result = spawnSync(node, [join(root, "tools", "tasks.ts"), task, ...rest], {
+    cwd: root,
+    env,
+    stdio: "inherit",
+  });
   if (result.error !== undefined) fail(result.error.message);
   if (result.signal !== null) process.kill(process.pid, result.signal);
   process.exitCode = result.status ?? 1;

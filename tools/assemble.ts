@@ -1,0 +1,73 @@
+/** Puts the bundled programs, their launchers, the runtime and the boot files into dist/linux-x64. */
+import { chmodSync, copyFileSync, linkSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { koffiAddonFolder, root } from "./bundle.ts";
+
+const launchers: Readonly<Record<string, string>> = {
+  "containerd-shim-lcow-v2": "shim-lcow",
+  "containerd-shim-wcow-v2": "shim-wcow",
+  "hcs-emulator": "hcs-emulator",
+};
+
+const bundles: Readonly<Record<string, string>> = {
+  "shim-lcow": "apps/shim-lcow",
+  "shim-wcow": "apps/shim-wcow",
+  "hcs-emulator": "packages/host-emulator",
+};
+
+/** A launcher finds its runtime beside itself, also when it is called through a symbolic link. */
+function launcher(program: string): string {
+  return [
+    "#!/bin/sh",
+    "self=$0",
+    '[ -h "$self" ] && self=$(readlink -f "$self")',
+    `exec "\${self%/*}/lib/node" "\${self%/*}/lib/${program}.cjs" "$@"`,
+    "",
+  ].join("\n");
+}
+
+function put(from: string, to: string, mode: number): void {
+  copyFileSync(from, `${to}.new`);
+  chmodSync(`${to}.new`, mode);
+  renameSync(`${to}.new`, to);
+}
+
+export function assembleLinux(): string {
+  const target = join(root, "dist", "linux-x64");
+  const lib = join(target, "lib");
+  const boot = join(target, "LinuxBootFiles");
+  for (const folder of [lib, boot]) mkdirSync(folder, { recursive: true });
+  writeFileSync(join(target, "package.json"), '{"type":"commonjs"}\n');
+
+  const node = join(lib, "node");
+  if (statSync(node, { throwIfNoEntry: false })?.size !== statSync(process.execPath).size) {
+    rmSync(node, { force: true });
+    try {
+      linkSync(process.execPath, node);
+    } catch {
+      put(process.execPath, node, 0o755);
+    }
+  }
+  for (const [name, folder] of Object.entries(bundles)) {
+    put(join(root, folder, "dist", "program", `${name}.cjs`), join(lib, `${name}.cjs`), 0o644);
+  }
+  put(join(root, "packages/guest-agent/dist/program/guest-agent.cjs"), join(boot, "initrd.img"), 0o644);
+  writeFileSync(join(boot, "kernel"), "uvm-shim process guest 1\n");
+  for (const folder of [lib, boot]) {
+    for (const triplet of ["linux_x64"]) {
+      mkdirSync(join(folder, "koffi", triplet), { recursive: true });
+      put(
+        join(koffiAddonFolder("linux-x64"), triplet, "koffi.node"),
+        join(folder, "koffi", triplet, "koffi.node"),
+        0o644,
+      );
+    }
+  }
+  for (const [name, program] of Object.entries(launchers)) {
+    const path = join(target, name);
+    writeFileSync(`${path}.new`, launcher(program), { mode: 0o755 });
+    chmodSync(`${path}.new`, 0o755);
+    renameSync(`${path}.new`, path);
+  }
+  return target;
+}

@@ -1,0 +1,55 @@
+/**
+ * Who may import whom: the import column of docs/design.md as data. `uses` lists the workspace packages whose code a
+ * room may import; `types` those of which it may take types only; `libraries` the npm packages.
+ */
+export interface Room {
+  readonly uses: readonly string[];
+  readonly types?: readonly string[];
+  readonly libraries?: readonly string[];
+  /** Node modules that the room must not touch, since it does no I/O. */
+  readonly noNode?: true;
+}
+
+const controller = ["hcs-schema", "lifecycle"];
+const siblings = ["controller-vm", "controller-scsi", "controller-plan9", "controller-process", "controller-container"];
+
+export const rooms: Readonly<Record<string, Room>> = {
+  "packages/lifecycle": { uses: [], noNode: true },
+  "packages/hcs-schema": { uses: [], noNode: true },
+  "packages/hcs-bindings": { uses: ["hcs-schema"] },
+  "packages/gcs-bridge": { uses: ["hcs-schema"] },
+  "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema"] },
+  "packages/sandbox-lcow": { uses: ["hcs-schema"], noNode: true },
+  "packages/controller-vm": { uses: [...controller, "controller-scsi", "controller-plan9"] },
+  "packages/controller-scsi": { uses: controller },
+  "packages/controller-plan9": { uses: controller },
+  "packages/controller-pod": { uses: controller, types: siblings },
+  "packages/controller-container": { uses: controller, types: siblings },
+  "packages/controller-process": { uses: controller, types: siblings },
+  "packages/ttrpc": { uses: [], libraries: ["protobufjs"] },
+  "packages/shim": {
+    uses: ["ttrpc"],
+    types: [...siblings, "controller-pod"],
+    libraries: ["protobufjs", "@grpc/grpc-js"],
+  },
+  "packages/linux-calls": { uses: [], libraries: ["koffi"] },
+  "packages/host-emulator": { uses: ["hcs-schema", "gcs-bridge", "linux-calls"] },
+  "packages/guest-agent": { uses: ["gcs-bridge", "hcs-schema", "linux-calls"] },
+  "apps/shim-lcow": {
+    uses: [
+      "shim",
+      "lifecycle",
+      "hcs-schema",
+      "hcs-bindings",
+      "gcs-bridge",
+      "guest-lcow",
+      "sandbox-lcow",
+      ...siblings,
+      "controller-pod",
+    ],
+  },
+  "apps/shim-wcow": { uses: ["shim", "lifecycle", "hcs-schema", "hcs-bindings", "gcs-bridge"] },
+};
+
+/** Libraries that tests of any room may import. */
+export const testLibraries = ["vitest", "fast-check", "esbuild"];

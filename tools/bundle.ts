@@ -1,0 +1,61 @@
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build, type Metafile } from "esbuild";
+import type { Program } from "./programs.ts";
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+export interface Bundle {
+  readonly code: Uint8Array;
+  readonly metafile: Metafile;
+}
+
+const flavourFlag = "UVM_SHIM_FLAVOUR";
+
+/**
+ * Bundles a program with esbuild. A program whose modules read the flavour flag fails here, with a sentence, when
+ * no flavour is given: there is no default flavour.
+ */
+export async function bundleProgram(program: Program): Promise<Bundle> {
+  const version = (await import("../package.json", { with: { type: "json" } })).default.version;
+  const result = await build({
+    entryPoints: [join(root, program.entry)],
+    absWorkingDir: root,
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: "node",
+    target: "node26",
+    format: "cjs",
+    outfile: `${program.name}.cjs`,
+    minifySyntax: true,
+    minifyWhitespace: true,
+    keepNames: true,
+    legalComments: "none",
+    logLevel: "silent",
+    define: {
+      UVM_SHIM_VERSION: JSON.stringify(version),
+      "import.meta.url": "undefined",
+      ...(program.flavour === undefined ? {} : { [flavourFlag]: JSON.stringify(program.flavour) }),
+    },
+    // koffi's own variant for bundles looks for its addon below process.resourcesPath.
+    alias: { koffi: "koffi/indirect" },
+    banner: { js: '"use strict";process.resourcesPath??=__dirname;' },
+  });
+  const code = result.outputFiles[0]?.contents;
+  if (code === undefined) throw new Error(`esbuild wrote nothing for ${program.name}`);
+  if (program.flavour === undefined && Buffer.from(code).includes(flavourFlag)) {
+    throw new Error(
+      `${program.name} cannot be bundled without a flavour: define ${flavourFlag} as "lcow" or "wcow" (there is no default).`,
+    );
+  }
+  return { code, metafile: result.metafile };
+}
+
+/** The folder that holds koffi's native addon for a platform, as `<triplet>/koffi.node`. */
+export function koffiAddonFolder(platform: "linux-x64" | "linux-arm64"): string {
+  const fromCalls = createRequire(join(root, "packages/linux-calls/package.json"));
+  const fromKoffi = createRequire(fromCalls.resolve("koffi"));
+  return dirname(fromKoffi.resolve(`@koromix/koffi-${platform}`));
+}
