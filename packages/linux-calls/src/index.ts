@@ -1,1 +1,23 @@
-export {};
+export {
+  bringLoopbackUp,
+  type DescriptorReceiver,
+  type FileLock,
+  listenForDescriptor,
+  lockFile,
+  pipe,
+  resizeTerminal,
+} from "./descriptors.ts";
+export { attachLoop, type LoopDevice, type LoopRequest, makeBlockNode, makeCharNode } from "./devices.ts";
+export { LinuxCallError } from "./error.ts";
+export {
+  MNT_DETACH,
+  mount,
+  mountFlags,
+  moveMount,
+  openTree,
+  pivotRoot,
+  setMountReadOnly,
+  umount,
+  withMountNamespace,
+} from "./mounts.ts";
+export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";

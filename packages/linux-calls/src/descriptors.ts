@@ -1,0 +1,187 @@
+import { closeSync, openSync, rmSync } from "node:fs";
+import koffi from "koffi";
+import { LinuxCallError } from "./error.ts";
+import { invoke } from "./libc.ts";
+import {
+  descriptorMessage,
+  emptyOf,
+  interfaceRequest,
+  ioVector,
+  messageHeader,
+  unixAddress,
+  windowSize,
+} from "./structures.ts";
+
+const O_CLOEXEC = 0o2000000;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+const AF_UNIX = 1;
+const AF_INET = 2;
+const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+const MSG_CTRUNC = 8;
+const TIOCSWINSZ = 0x5414;
+const SIOCGIFFLAGS = 0x8913;
+const SIOCSIFFLAGS = 0x8914;
+const IFF_UP = 1;
+/** CMSG_LEN of one descriptor, without the padding in which a second one would fit. */
+const oneDescriptorLength = 20;
+
+export interface FileLock {
+  /** Repeatable. */
+  release(): void;
+}
+
+/** Takes an exclusive flock(2) on a file, which is made when missing; undefined when another process holds it. */
+export function lockFile(path: string): FileLock | undefined {
+  let descriptor: number | undefined = openSync(path, "a", 0o600);
+  try {
+    invoke("flock", path, descriptor, LOCK_EX | LOCK_NB);
+  } catch (error) {
+    closeSync(descriptor);
+    if (error instanceof LinuxCallError && error.code === "EAGAIN") return undefined;
+    throw error;
+  }
+  return {
+    release() {
+      if (descriptor !== undefined) closeSync(descriptor);
+      descriptor = undefined;
+    },
+  };
+}
+
+/** A pipe whose ends are not inherited; what is handed to a child as stdio is. */
+export function pipe(): { readonly readFd: number; readonly writeFd: number } {
+  const ends = new Int32Array(2);
+  invoke("pipe2", "", ends, O_CLOEXEC);
+  return { readFd: ends[0] ?? -1, writeFd: ends[1] ?? -1 };
+}
+
+/** Sets the size of a terminal, in characters; `fd` is either end of it. */
+export function resizeTerminal(fd: number, rows: number, columns: number): void {
+  const size = emptyOf(windowSize);
+  koffi.encode(size, windowSize, { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 });
+  invoke("ioctl", `TIOCSWINSZ ${rows}x${columns}`, fd, TIOCSWINSZ, size);
+}
+
+/** Brings the loopback interface of the current network namespace up. */
+export function bringLoopbackUp(): void {
+  const socket = invoke("socket", "AF_INET", AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  try {
+    const request = emptyOf(interfaceRequest);
+    request.write("lo");
+    invoke("ioctl", "SIOCGIFFLAGS lo", socket, SIOCGIFFLAGS, request);
+    const offset = koffi.offsetof(interfaceRequest, "ifr_flags");
+    request.writeInt16LE(request.readInt16LE(offset) | IFF_UP, offset);
+    invoke("ioctl", "SIOCSIFFLAGS lo", socket, SIOCSIFFLAGS, request);
+  } finally {
+    closeSync(socket);
+  }
+}
+
+export interface DescriptorReceiver {
+  /** The file descriptor that the first peer sends (SCM_RIGHTS); the caller closes it. Aborting rejects with the reason. */
+  receive(signal: AbortSignal): Promise<number>;
+  /** Stops listening and removes the socket. Repeatable. */
+  close(): void;
+}
+
+/** Listens on a Unix socket for one peer that sends one file descriptor, as an OCI runtime does with a terminal. */
+export function listenForDescriptor(path: string): DescriptorReceiver {
+  const address = emptyOf(unixAddress);
+  const room = unixAddress.size - koffi.offsetof(unixAddress, "sun_path") - 1;
+  if (Buffer.byteLength(path) > room) {
+    throw new RangeError(`socket path ${path} is ${Buffer.byteLength(path)} bytes long, at most ${room} are possible`);
+  }
+  address.writeUInt16LE(AF_UNIX, 0);
+  address.write(path, koffi.offsetof(unixAddress, "sun_path"));
+  let listener: number | undefined = invoke(
+    "socket",
+    "AF_UNIX",
+    AF_UNIX,
+    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+    0,
+  );
+  try {
+    invoke("bind", path, listener, address, address.length);
+    invoke("listen", path, listener, 1);
+  } catch (error) {
+    closeSync(listener);
+    throw error;
+  }
+  return {
+    async receive(signal) {
+      if (listener === undefined) throw new Error(`${path} no longer listens`);
+      await readable(listener, signal);
+      const peer = invoke("accept4", path, listener, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      try {
+        await readable(peer, signal);
+        return takeDescriptor(peer, path);
+      } finally {
+        closeSync(peer);
+      }
+    },
+    close() {
+      if (listener === undefined) return;
+      closeSync(listener);
+      listener = undefined;
+      rmSync(path, { force: true });
+    },
+  };
+}
+
+function readable(fd: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const stop = (): void => {
+      poll.close();
+      signal.removeEventListener("abort", onAbort);
+    };
+    const onAbort = (): void => {
+      stop();
+      reject(signal.reason);
+    };
+    const poll = koffi.node.poll(fd, { readable: true, disconnect: true }, () => {
+      stop();
+      resolve();
+    });
+    signal.addEventListener("abort", onAbort);
+  });
+}
+
+function takeDescriptor(peer: number, path: string): number {
+  const bytes = Buffer.alloc(4096);
+  const vector = emptyOf(ioVector);
+  koffi.encode(vector, ioVector, { iov_base: koffi.address(bytes), iov_len: bytes.length });
+  const control = emptyOf(descriptorMessage);
+  const header = emptyOf(messageHeader);
+  koffi.encode(header, messageHeader, {
+    msg_name: 0,
+    msg_namelen: 0,
+    msg_iov: koffi.address(vector),
+    msg_iovlen: 1,
+    msg_control: koffi.address(control),
+    msg_controllen: oneDescriptorLength,
+    msg_flags: 0,
+  });
+  invoke("recvmsg", path, peer, header, MSG_CMSG_CLOEXEC);
+  const { msg_controllen: length, msg_flags: flags } = koffi.decode(header, messageHeader) as Record<string, number>;
+  const message = koffi.decode(control, descriptorMessage) as Record<string, number>;
+  const isDescriptor = message.cmsg_level === SOL_SOCKET && message.cmsg_type === SCM_RIGHTS;
+  if ((length ?? 0) < oneDescriptorLength || !isDescriptor || message.descriptor === undefined) {
+    throw new Error(`the peer of ${path} sent no file descriptor (control length ${length}, flags ${flags})`);
+  }
+  if (((flags ?? 0) & MSG_CTRUNC) !== 0) {
+    closeSync(message.descriptor);
+    throw new Error(`the peer of ${path} sent more than one file descriptor`);
+  }
+  return message.descriptor;
+}

@@ -1,0 +1,28 @@
+import { getSystemErrorName } from "node:util";
+
+/** A system call that failed. `code` is the symbolic errno, as Node's own errors carry it. */
+export class LinuxCallError extends Error {
+  override readonly name = "LinuxCallError";
+  /** The system call, by its name in section 2 of the manual. */
+  readonly call: string;
+  /** The positive errno. */
+  readonly errno: number;
+  /** Symbolic errno: "ENOENT". */
+  readonly code: string;
+
+  constructor(call: string, subject: string, errno: number) {
+    const code = symbolOf(errno);
+    super(`${call} ${subject}: ${code}`);
+    this.call = call;
+    this.errno = errno;
+    this.code = code;
+  }
+}
+
+function symbolOf(errno: number): string {
+  try {
+    return getSystemErrorName(-errno);
+  } catch {
+    return `errno ${errno}`;
+  }
+}

@@ -1,0 +1,71 @@
+import koffi from "koffi";
+import { LinuxCallError } from "./error.ts";
+
+type Result = number | bigint;
+
+/** The prototypes, in koffi's notation. Calls that glibc does not wrap everywhere go through `syscall`. */
+const prototypes = {
+  mount: "int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)",
+  umount2: "int umount2(const char *target, int flags)",
+  unshare: "int unshare(int flags)",
+  setns: "int setns(int fd, int type)",
+  fchdir: "int fchdir(int fd)",
+  mknod: "int mknod(const char *path, unsigned int mode, uint64_t device)",
+  flock: "int flock(int fd, int operation)",
+  pipe2: "int pipe2(int *descriptors, int flags)",
+  waitpid: "int waitpid(int pid, int *status, int options)",
+  waitid: "int waitid(int idtype, unsigned int id, void *info, int options)",
+  prctl: "int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)",
+  sethostname: "int sethostname(const char *name, size_t length)",
+  socket: "int socket(int family, int type, int protocol)",
+  bind: "int bind(int fd, const void *address, unsigned int length)",
+  listen: "int listen(int fd, int backlog)",
+  accept4: "int accept4(int fd, void *address, void *length, int flags)",
+  recvmsg: "long recvmsg(int fd, void *message, int flags)",
+  ioctl: "int ioctl(int fd, unsigned long request, void *argument)",
+} as const;
+
+/** Numbers of the calls without a wrapper in every glibc; all but pivot_root are the same on each architecture. */
+const syscalls = {
+  pivot_root: { numbers: { x64: 155, arm64: 41 }, types: ["str", "str"] },
+  open_tree: { numbers: { x64: 428, arm64: 428 }, types: ["int", "str", "uint"] },
+  move_mount: { numbers: { x64: 429, arm64: 429 }, types: ["int", "str", "int", "str", "uint"] },
+  mount_setattr: { numbers: { x64: 442, arm64: 442 }, types: ["int", "str", "uint", "void *", "size_t"] },
+} as const;
+
+export type CallName = keyof typeof prototypes | keyof typeof syscalls;
+
+let library: ReturnType<typeof koffi.load> | undefined;
+const bound = new Map<CallName, (...parameters: unknown[]) => Result>();
+
+function bind(name: CallName): (...parameters: unknown[]) => Result {
+  const known = bound.get(name);
+  if (known !== undefined) return known;
+  if (process.platform !== "linux" || (process.arch !== "x64" && process.arch !== "arm64")) {
+    throw new Error(
+      `@uvm-shim/linux-calls works on 64-bit x86 and ARM Linux only, not on ${process.platform}-${process.arch}`,
+    );
+  }
+  library ??= koffi.load("libc.so.6");
+  let call: (...parameters: unknown[]) => Result;
+  if (name in prototypes) {
+    call = library.func(prototypes[name as keyof typeof prototypes]);
+  } else {
+    const { numbers, types } = syscalls[name as keyof typeof syscalls];
+    const number = numbers[process.arch];
+    const raw = library.func("syscall", "long", ["long", ...types]);
+    call = (...parameters) => raw(number, ...parameters);
+  }
+  bound.set(name, call);
+  return call;
+}
+
+/**
+ * Makes one system call and returns its result. A result of -1 throws {@link LinuxCallError}; `subject` says in the
+ * message what the call was about.
+ */
+export function invoke(name: CallName, subject: string, ...parameters: unknown[]): number {
+  const result = Number(bind(name)(...parameters));
+  if (result === -1) throw new LinuxCallError(name, subject, koffi.errno());
+  return result;
+}

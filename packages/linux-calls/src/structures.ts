@@ -1,0 +1,92 @@
+/** Structures of the kernel's ABI (uapi headers of Linux 6; the same on 64-bit x86 and ARM). */
+import koffi from "koffi";
+
+/** struct mount_attr, linux/mount.h. */
+export const mountAttributes = koffi.struct({
+  attr_set: "uint64_t",
+  attr_clr: "uint64_t",
+  propagation: "uint64_t",
+  userns_fd: "uint64_t",
+});
+
+/** struct loop_info64, linux/loop.h. */
+export const loopInfo = koffi.struct({
+  lo_device: "uint64_t",
+  lo_inode: "uint64_t",
+  lo_rdevice: "uint64_t",
+  lo_offset: "uint64_t",
+  lo_sizelimit: "uint64_t",
+  lo_number: "uint32_t",
+  lo_encrypt_type: "uint32_t",
+  lo_encrypt_key_size: "uint32_t",
+  lo_flags: "uint32_t",
+  lo_file_name: koffi.array("uint8_t", 64),
+  lo_crypt_name: koffi.array("uint8_t", 64),
+  lo_encrypt_key: koffi.array("uint8_t", 32),
+  lo_init: koffi.array("uint64_t", 2),
+});
+
+/** struct loop_config, linux/loop.h. */
+export const loopConfiguration = koffi.struct({
+  fd: "uint32_t",
+  block_size: "uint32_t",
+  info: loopInfo,
+  reserved: koffi.array("uint64_t", 8),
+});
+
+/** struct winsize, asm-generic/termios.h. */
+export const windowSize = koffi.struct({
+  ws_row: "uint16_t",
+  ws_col: "uint16_t",
+  ws_xpixel: "uint16_t",
+  ws_ypixel: "uint16_t",
+});
+
+/** struct ifreq with the flags member of its union, linux/if.h. */
+export const interfaceRequest = koffi.struct({
+  ifr_name: koffi.array("char", 16),
+  ifr_flags: "int16_t",
+  rest: koffi.array("uint8_t", 22),
+});
+
+/** The head of siginfo_t as waitid fills it, and the rest as padding, asm-generic/siginfo.h. */
+export const signalInformation = koffi.struct({
+  si_signo: "int32_t",
+  si_errno: "int32_t",
+  si_code: "int32_t",
+  alignment: "int32_t",
+  si_pid: "int32_t",
+  si_uid: "uint32_t",
+  si_status: "int32_t",
+  rest: koffi.array("uint8_t", 100),
+});
+
+/** struct sockaddr_un, linux/un.h. */
+export const unixAddress = koffi.struct({ sun_family: "uint16_t", sun_path: koffi.array("char", 108) });
+
+/** struct iovec. */
+export const ioVector = koffi.struct({ iov_base: "uint64_t", iov_len: "size_t" });
+
+/** struct msghdr, with pointers as numbers. */
+export const messageHeader = koffi.struct({
+  msg_name: "uint64_t",
+  msg_namelen: "uint32_t",
+  msg_iov: "uint64_t",
+  msg_iovlen: "size_t",
+  msg_control: "uint64_t",
+  msg_controllen: "size_t",
+  msg_flags: "int32_t",
+});
+
+/** struct cmsghdr followed by one file descriptor. */
+export const descriptorMessage = koffi.struct({
+  cmsg_len: "size_t",
+  cmsg_level: "int32_t",
+  cmsg_type: "int32_t",
+  descriptor: "int32_t",
+});
+
+/** A zeroed buffer of the structure's size. */
+export function emptyOf(type: { readonly size: number }): Buffer {
+  return Buffer.alloc(type.size);
+}
