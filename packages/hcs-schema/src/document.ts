@@ -46,9 +46,9 @@ export interface VirtualMachineMemory {
   readonly AllowOvercommit?: boolean;
   readonly EnableDeferredCommit?: boolean;
   readonly EnableColdDiscardHint?: boolean;
-  readonly LowMMIOGapInMB?: number;
-  readonly HighMMIOBaseInMB?: number;
-  readonly HighMMIOGapInMB?: number;
+  readonly LowMmioGapInMB?: number;
+  readonly HighMmioBaseInMB?: number;
+  readonly HighMmioGapInMB?: number;
 }
 
 export interface VirtualMachineProcessor {
