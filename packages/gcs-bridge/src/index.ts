@@ -1,1 +1,21 @@
-export {};
+export type { BridgeOptions } from "./channel.ts";
+export { GcsBridgeClient, type GcsBridgeClientOptions } from "./client.ts";
+export {
+  GcsError,
+  type GcsErrorCode,
+  type GcsErrorDetails,
+  type GcsErrorRecord,
+  GuestFault,
+  gcsErrorCodes,
+} from "./error.ts";
+export { FieldError, Fields } from "./fields.ts";
+export { type ContainerNotification, type NotificationType, notificationTypes } from "./notification.ts";
+export * from "./procedures.ts";
+export {
+  GcsBridgeServer,
+  type GcsBridgeServerOptions,
+  type GuestHandler,
+  type GuestHandlers,
+  type RequestContext,
+} from "./server.ts";
+export { defaultMaxMessageSize, protocolVersion, uvmContainerId } from "./wire.ts";

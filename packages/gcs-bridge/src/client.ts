@@ -1,0 +1,232 @@
+import type { Duplex } from "node:stream";
+import { type BridgeOptions, FrameChannel } from "./channel.ts";
+import { GcsError, type GcsErrorRecord, messageOf } from "./error.ts";
+import { Fields } from "./fields.ts";
+import { describeHresult, meaningOfResult } from "./hresult.ts";
+import { type ContainerNotification, readNotification } from "./notification.ts";
+import { type GcsCapabilities, type Procedure, procedures, type RequestBody, type ResponseBody } from "./procedures.ts";
+import { containerNotificationType, type Frame, kindOf, messageType, protocolVersion, uvmContainerId } from "./wire.ts";
+
+export interface GcsBridgeClientOptions extends BridgeOptions {
+  /** A fresh GUID for each request, by which host and guest logs are matched. */
+  readonly newActivityId: () => string;
+  readonly onNotification: (notification: ContainerNotification) => void;
+  /** Told of what the guest sent and nobody takes: late answers, notifications of unknown types. */
+  readonly onIgnored?: (what: string) => void;
+}
+
+/** One request that awaits its answer. */
+interface Waiter {
+  readonly procedure: Procedure;
+  readonly containerId: string;
+  /** False once the caller has been released by its signal; the answer is still expected, and then dropped. */
+  readonly isAwaited: () => boolean;
+  readonly answer: (fields: Fields) => void;
+  readonly fail: (error: GcsError) => void;
+}
+
+/**
+ * The host's end of the bridge. Nothing that the guest sends throws outside the calls that await it: what breaks the
+ * protocol fails every waiter once with the cause and ends the bridge; an answer that is well formed and lacks a
+ * field fails its own waiter.
+ */
+export class GcsBridgeClient {
+  /** Resolves when the bridge has ended, with the cause when `close` was not called. */
+  readonly closed: Promise<Error | undefined>;
+  readonly #channel: FrameChannel;
+  readonly #options: GcsBridgeClientOptions;
+  readonly #waiters = new Map<bigint, Waiter>();
+  #nextId = 1n;
+  #closeCause: Error | undefined;
+
+  constructor(stream: Duplex, options: GcsBridgeClientOptions) {
+    this.#options = options;
+    this.#channel = new FrameChannel(stream, {
+      ...options,
+      readsOnlyWhenDrained: false,
+      onFrame: (frame) => this.#take(frame),
+      onClosed: (cause) => this.#failAll(cause),
+    });
+    this.closed = this.#channel.closed;
+  }
+
+  /** Agrees on the protocol version; the first thing to ask of a guest. */
+  async negotiate(signal?: AbortSignal): Promise<GcsCapabilities> {
+    const versions = { MinimumVersion: protocolVersion, MaximumVersion: protocolVersion };
+    const answer = await this.request("negotiateProtocol", uvmContainerId, versions, signal);
+    if (answer.Version !== protocolVersion) {
+      throw new GcsError(
+        "Unimplemented",
+        `the guest chose protocol version ${answer.Version}, expected ${protocolVersion}`,
+        {
+          procedure: "negotiateProtocol",
+        },
+      );
+    }
+    return answer.Capabilities;
+  }
+
+  /**
+   * Sends a request and answers with the checked response. Many may be in flight. Rejects with a GcsError only: the
+   * guest's result, Cancelled or DeadlineExceeded when the signal aborts (the guest goes on, and its late answer is
+   * dropped), Unavailable with `gone` when the bridge ends.
+   */
+  request<P extends Procedure>(
+    procedure: P,
+    containerId: string,
+    body: RequestBody<P>,
+    signal?: AbortSignal,
+  ): Promise<ResponseBody<P>> {
+    return new Promise((resolve, reject) => {
+      const subject = { procedure, containerId };
+      if (signal?.aborted) return reject(abortError(signal.reason, subject));
+      if (!this.#channel.isOpen) return reject(closedError(this.#closeCause, subject));
+      const message = { ContainerId: containerId, ActivityId: this.#options.newActivityId(), ...body };
+      const bytes = Buffer.from(JSON.stringify(message));
+      if (!this.#channel.fits(bytes.length)) {
+        const limit = `the request has ${bytes.length} bytes, a frame may have ${this.#channel.maxMessageSize}`;
+        return reject(new GcsError("ResourceExhausted", limit, subject));
+      }
+
+      let awaited = true;
+      const id = this.#nextId++;
+      const onAbort = (): void => {
+        awaited = false;
+        reject(abortError(signal?.reason, subject));
+      };
+      const settle = (settled: () => void): void => {
+        signal?.removeEventListener("abort", onAbort);
+        settled();
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#waiters.set(id, {
+        procedure,
+        containerId,
+        isAwaited: () => awaited,
+        answer: (fields) => settle(() => resolve(procedures[procedure].readResponse(fields))),
+        fail: (error) => settle(() => reject(error)),
+      });
+      this.#channel.send({ type: messageType("request", procedures[procedure].number), id, body: bytes });
+    });
+  }
+
+  /** Ends the bridge. Whoever still waits is told so. Repeatable. */
+  async close(): Promise<void> {
+    this.#channel.end(undefined);
+    await this.closed;
+  }
+
+  #take(frame: Frame): void {
+    switch (kindOf(frame.type)) {
+      case "response":
+        this.#takeResponse(frame);
+        break;
+      case "notification":
+        this.#takeNotification(frame);
+        break;
+      case "request":
+      case undefined:
+        throw new GcsError(
+          "Internal",
+          `message type 0x${frame.type.toString(16)}: a host takes responses and notifications`,
+        );
+    }
+  }
+
+  #takeResponse(frame: Frame): void {
+    const waiter = this.#waiters.get(frame.id);
+    if (waiter === undefined) throw new GcsError("Internal", `response to message id ${frame.id}, which awaits none`);
+    const expected = messageType("response", procedures[waiter.procedure].number);
+    if (frame.type !== expected) {
+      throw new GcsError(
+        "Internal",
+        `response to message id ${frame.id} of type 0x${frame.type.toString(16)}, expected 0x${expected.toString(16)}`,
+        subjectOf(waiter),
+      );
+    }
+    const fields = Fields.parse(frame.body.toString("utf8"), `response to ${waiter.procedure}`);
+    this.#waiters.delete(frame.id);
+    if (!waiter.isAwaited()) {
+      this.#options.onIgnored?.(`late answer to ${waiter.procedure} ${waiter.containerId}`);
+      return;
+    }
+    try {
+      const failure = resultError(fields, waiter);
+      if (failure === undefined) waiter.answer(fields);
+      else waiter.fail(failure);
+    } catch (error) {
+      waiter.fail(
+        new GcsError("Internal", `invalid answer of the guest: ${messageOf(error)}`, {
+          ...subjectOf(waiter),
+          cause: error,
+        }),
+      );
+    }
+  }
+
+  #takeNotification(frame: Frame): void {
+    const fields = Fields.parse(frame.body.toString("utf8"), "notification");
+    const notification = frame.type === containerNotificationType ? readNotification(fields) : undefined;
+    if (notification === undefined) {
+      this.#options.onIgnored?.(`notification of an unknown type, message type 0x${frame.type.toString(16)}`);
+      return;
+    }
+    this.#options.onNotification(notification);
+  }
+
+  #failAll(cause: Error | undefined): void {
+    this.#closeCause = cause;
+    const waiters = [...this.#waiters.values()];
+    this.#waiters.clear();
+    for (const waiter of waiters) waiter.fail(closedError(cause, subjectOf(waiter)));
+  }
+}
+
+type Subject = Pick<Waiter, "procedure" | "containerId">;
+
+function subjectOf({ procedure, containerId }: Subject): Subject {
+  return { procedure, containerId };
+}
+
+function closedError(cause: Error | undefined, subject: Subject): GcsError {
+  const why = cause === undefined ? "" : `: ${cause.message}`;
+  return new GcsError("Unavailable", `the bridge is closed${why}`, { ...subject, gone: true, cause });
+}
+
+function abortError(reason: unknown, subject: Subject): GcsError {
+  const code = reason instanceof Error && reason.name === "TimeoutError" ? "DeadlineExceeded" : "Cancelled";
+  return new GcsError(code, `given up while waiting for the guest: ${messageOf(reason)}`, {
+    ...subject,
+    cause: reason,
+  });
+}
+
+/** The error that a response tells, or undefined for success. Throws a FieldError. */
+function resultError(fields: Fields, subject: Subject): GcsError | undefined {
+  const result = fields.result("Result");
+  if (result === 0) return undefined;
+  const meaning = meaningOfResult(result);
+  const guestMessage = fields.optionalText("ErrorMessage") ?? "";
+  const text = guestMessage === "" ? describeHresult(meaning) : `${guestMessage}: ${describeHresult(meaning)}`;
+  return new GcsError(meaning.code, text, {
+    ...subjectOf(subject),
+    hresult: meaning.hresult,
+    hresultName: meaning.name,
+    guestMessage,
+    records: fields.list("ErrorRecords", readErrorRecord),
+    gone: meaning.gone,
+  });
+}
+
+function readErrorRecord(value: unknown, path: string): GcsErrorRecord {
+  const fields = new Fields(value, path);
+  return {
+    Result: fields.result("Result") >>> 0,
+    Message: fields.text("Message"),
+    StackTrace: fields.optionalText("StackTrace") ?? "",
+    ModuleName: fields.optionalText("ModuleName") ?? "",
+    FileName: fields.optionalText("FileName") ?? "",
+    Line: fields.has("Line") ? fields.unsigned32("Line") : 0,
+    FunctionName: fields.optionalText("FunctionName") ?? "",
+  };
+}

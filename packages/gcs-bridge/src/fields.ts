@@ -1,0 +1,112 @@
+/** A field of a message that is missing or of the wrong kind. The message names its path and what is accepted. */
+export class FieldError extends Error {
+  override readonly name = "FieldError";
+}
+
+/**
+ * Reads the fields of a JSON object that came from the other end, checking each where it is read. Null counts as
+ * absent, as the guests' own JSON encoder writes it for empty lists and pointers.
+ */
+export class Fields {
+  readonly #object: { readonly [name: string]: unknown };
+  readonly #path: string;
+
+  /** `path` names the object in error messages. */
+  constructor(value: unknown, path = "") {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      throw new FieldError(`${path === "" ? "message" : path} must be a JSON object, got ${describe(value)}`);
+    }
+    this.#object = value as { readonly [name: string]: unknown };
+    this.#path = path;
+  }
+
+  /** Reads an object that travels as JSON inside a string. */
+  static parse(text: string, path: string): Fields {
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch (error) {
+      throw new FieldError(`${path} must be a JSON object in a string`, { cause: error });
+    }
+    return new Fields(value, path);
+  }
+
+  has(name: string): boolean {
+    return this.raw(name) !== undefined;
+  }
+
+  raw(name: string): unknown {
+    return Object.hasOwn(this.#object, name) ? (this.#object[name] ?? undefined) : undefined;
+  }
+
+  text(name: string): string {
+    const value = this.raw(name);
+    if (typeof value !== "string") throw this.#error(name, "a string", value);
+    return value;
+  }
+
+  optionalText(name: string): string | undefined {
+    return this.has(name) ? this.text(name) : undefined;
+  }
+
+  /** Absent counts as false. */
+  flag(name: string): boolean {
+    const value = this.raw(name) ?? false;
+    if (typeof value !== "boolean") throw this.#error(name, "true or false", value);
+    return value;
+  }
+
+  integer(name: string, minimum: number, maximum: number): number {
+    const value = this.raw(name);
+    if (typeof value !== "number" || !Number.isInteger(value) || value < minimum || value > maximum) {
+      throw this.#error(name, `an integer from ${minimum} to ${maximum}`, value);
+    }
+    return value;
+  }
+
+  unsigned32(name: string): number {
+    return this.integer(name, 0, 0xffffffff);
+  }
+
+  /** A signed HRESULT; some guests write it unsigned. */
+  result(name: string): number {
+    return this.integer(name, -0x80000000, 0xffffffff);
+  }
+
+  object(name: string): Fields {
+    return new Fields(this.raw(name), this.#pathOf(name));
+  }
+
+  /** Absent counts as an empty object. */
+  optionalObject(name: string): Fields {
+    return new Fields(this.raw(name) ?? {}, this.#pathOf(name));
+  }
+
+  /** Absent counts as empty. */
+  list<T>(name: string, read: (item: unknown, path: string) => T): readonly T[] {
+    const value = this.raw(name) ?? [];
+    if (!Array.isArray(value)) throw this.#error(name, "a list", value);
+    return value.map((item, index) => read(item, `${this.#pathOf(name)}[${index}]`));
+  }
+
+  /** The error for a field whose kind is right and whose value is not among those accepted. */
+  rejected(name: string, accepted: string): FieldError {
+    return this.#error(name, accepted, this.raw(name));
+  }
+
+  #pathOf(name: string): string {
+    return this.#path === "" ? name : `${this.#path}.${name}`;
+  }
+
+  #error(name: string, accepted: string, value: unknown): FieldError {
+    return new FieldError(`${this.#pathOf(name)} must be ${accepted}, got ${describe(value)}`);
+  }
+}
+
+function describe(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "a list";
+  // Values may be secrets or of any length: numbers and truth values are shown, the rest by its type.
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : `a ${typeof value}`;
+}

@@ -1,0 +1,73 @@
+import { type HresultName, hresults } from "@uvm-shim/hcs-schema";
+import type { GcsErrorCode } from "./error.ts";
+
+const names = new Map<number, HresultName>(
+  (Object.keys(hresults) as HresultName[]).map((name) => [hresults[name], name]),
+);
+
+/** What an HRESULT means to a caller; what is not listed is Internal. */
+const codes: { readonly [Name in HresultName]?: GcsErrorCode } = {
+  E_NOTIMPL: "Unimplemented",
+  ERROR_NOT_SUPPORTED: "Unimplemented",
+  HCS_E_UNKNOWN_MESSAGE: "Unimplemented",
+  HCS_E_UNSUPPORTED_PROTOCOL_VERSION: "Unimplemented",
+  E_INVALIDARG: "InvalidArgument",
+  HCS_E_INVALID_JSON: "InvalidArgument",
+  HCS_E_INVALID_LAYER: "InvalidArgument",
+  ERROR_FILE_NOT_FOUND: "NotFound",
+  ERROR_PATH_NOT_FOUND: "NotFound",
+  ERROR_NOT_FOUND: "NotFound",
+  HCS_E_SYSTEM_NOT_FOUND: "NotFound",
+  HCS_E_PROCESS_ALREADY_STOPPED: "NotFound",
+  ERROR_ALREADY_EXISTS: "AlreadyExists",
+  HCS_E_SYSTEM_ALREADY_EXISTS: "AlreadyExists",
+  E_ACCESSDENIED: "FailedPrecondition",
+  ERROR_SHARING_VIOLATION: "FailedPrecondition",
+  HCS_E_ACCESS_DENIED: "FailedPrecondition",
+  HCS_E_INVALID_STATE: "FailedPrecondition",
+  HCS_E_SYSTEM_ALREADY_STOPPED: "FailedPrecondition",
+  HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION: "FailedPrecondition",
+  E_OUTOFMEMORY: "ResourceExhausted",
+  HCS_E_CONNECTION_TIMEOUT: "DeadlineExceeded",
+  HCS_E_OPERATION_TIMEOUT: "DeadlineExceeded",
+  HCS_E_CONNECT_FAILED: "Unavailable",
+  HCS_E_CONNECTION_CLOSED: "Unavailable",
+  HCS_E_SERVICE_NOT_AVAILABLE: "Unavailable",
+  HCS_E_SERVICE_DISCONNECT: "Unavailable",
+  E_ABORT: "Cancelled",
+};
+
+/** Results that say that what was to be ended or removed is no longer there. */
+const goneNames: ReadonlySet<HresultName> = new Set<HresultName>([
+  "ERROR_NOT_FOUND",
+  "HCS_E_SYSTEM_NOT_FOUND",
+  "HCS_E_SYSTEM_ALREADY_STOPPED",
+  "HCS_E_PROCESS_ALREADY_STOPPED",
+]);
+
+export interface ResultMeaning {
+  /** The HRESULT as an unsigned number. */
+  readonly hresult: number;
+  readonly name: HresultName | undefined;
+  readonly code: GcsErrorCode;
+  readonly gone: boolean;
+}
+
+/** Reads a result as the wire carries it: a signed HRESULT, or the NTSTATUS-like 0xC037xxxx form of the same code. */
+export function meaningOfResult(result: number): ResultMeaning {
+  const hresult = result >>> 0;
+  const canonical = hresult >>> 16 === 0xc037 ? (0x80370000 | (hresult & 0xffff)) >>> 0 : hresult;
+  const name = names.get(canonical);
+  return {
+    hresult,
+    name,
+    code: (name === undefined ? undefined : codes[name]) ?? "Internal",
+    gone: name !== undefined && goneNames.has(name),
+  };
+}
+
+/** "HCS_E_INVALID_STATE (0x80370105)", or the number alone when it has no known name. */
+export function describeHresult({ hresult, name }: Pick<ResultMeaning, "hresult" | "name">): string {
+  const digits = `0x${hresult.toString(16).padStart(8, "0")}`;
+  return name === undefined ? `HRESULT ${digits}` : `${name} (${digits})`;
+}

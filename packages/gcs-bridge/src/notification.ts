@@ -1,0 +1,51 @@
+import type { Fields } from "./fields.ts";
+
+export const notificationTypes = [
+  "None",
+  "GracefulExit",
+  "ForcedExit",
+  "UnexpectedExit",
+  "Reboot",
+  "Constructed",
+  "Started",
+  "Paused",
+  "Unknown",
+] as const;
+
+export type NotificationType = (typeof notificationTypes)[number];
+
+/** What a guest tells of a container without being asked. */
+export interface ContainerNotification {
+  readonly containerId: string;
+  readonly activityId: string;
+  readonly type: NotificationType;
+  /** The operation that was going on: "None", "Construct", "Start", "Pause", "Resume", "Shutdown", "Terminate". */
+  readonly operation: string;
+  /** HRESULT, unsigned; 0 for success. */
+  readonly result: number;
+}
+
+export function encodeNotification(notification: ContainerNotification): unknown {
+  return {
+    ContainerId: notification.containerId,
+    ActivityId: notification.activityId,
+    Type: notification.type,
+    Operation: notification.operation,
+    Result: notification.result | 0,
+    ResultInfo: "",
+  };
+}
+
+/** Undefined when the notification's type is one that this version does not know. Throws a FieldError. */
+export function readNotification(fields: Fields): ContainerNotification | undefined {
+  const text = fields.text("Type");
+  const type = notificationTypes.find((known) => known === text);
+  if (type === undefined) return undefined;
+  return {
+    containerId: fields.text("ContainerId"),
+    activityId: fields.optionalText("ActivityId") ?? "",
+    type,
+    operation: fields.optionalText("Operation") ?? "None",
+    result: (fields.has("Result") ? fields.result("Result") : 0) >>> 0,
+  };
+}

@@ -1,0 +1,175 @@
+import type { Duplex } from "node:stream";
+import { hresults } from "@uvm-shim/hcs-schema";
+import { type BridgeOptions, FrameChannel } from "./channel.ts";
+import { GcsError, type GcsErrorRecord, GuestFault, messageOf } from "./error.ts";
+import { FieldError, Fields } from "./fields.ts";
+import { type ContainerNotification, encodeNotification } from "./notification.ts";
+import {
+  type GcsCapabilities,
+  type NegotiateProtocolRequest,
+  type NegotiateProtocolResponse,
+  type Procedure,
+  procedureOfRequest,
+  procedures,
+  type RequestBody,
+  type ResponseBody,
+} from "./procedures.ts";
+import { containerNotificationType, type Frame, kindOf, protocolVersion, responseTypeOf } from "./wire.ts";
+
+export interface RequestContext {
+  readonly containerId: string;
+  readonly activityId: string;
+  /** Aborts when the bridge ends: nobody will read the answer. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Answers one procedure. The body is checked. What it throws becomes the result: a GuestFault its HRESULT, a
+ * FieldError HCS_E_INVALID_JSON, anything else E_FAIL.
+ */
+export type GuestHandler<P extends Procedure> = (
+  body: RequestBody<P>,
+  context: RequestContext,
+) => Promise<ResponseBody<P>>;
+
+/** Procedures without a handler are answered HCS_E_UNKNOWN_MESSAGE. The server negotiates by itself. */
+export type GuestHandlers = { readonly [P in Exclude<Procedure, "negotiateProtocol">]?: GuestHandler<P> };
+
+export interface GcsBridgeServerOptions extends BridgeOptions {
+  readonly capabilities: GcsCapabilities;
+}
+
+const maxActivityIdLength = 64;
+const maxErrorTextLength = 8192;
+
+/**
+ * The guest's end of the bridge. Requests run concurrently, each answered when its handler settles. Input that is no
+ * valid request is answered with an error where it can be, and ends the connection where framing is lost.
+ */
+export class GcsBridgeServer {
+  /** Resolves when the bridge has ended, with the cause when `close` was not called. */
+  readonly closed: Promise<Error | undefined>;
+  readonly #channel: FrameChannel;
+  readonly #handlers: GuestHandlers;
+  readonly #capabilities: GcsCapabilities;
+  readonly #ended = new AbortController();
+  #isNegotiated = false;
+
+  constructor(stream: Duplex, handlers: GuestHandlers, options: GcsBridgeServerOptions) {
+    this.#handlers = handlers;
+    this.#capabilities = options.capabilities;
+    this.#channel = new FrameChannel(stream, {
+      ...options,
+      readsOnlyWhenDrained: true,
+      onFrame: (frame) => this.#take(frame),
+      onClosed: (cause) =>
+        this.#ended.abort(cause ?? new GcsError("Unavailable", "the bridge was closed", { gone: true })),
+    });
+    this.closed = this.#channel.closed;
+  }
+
+  /** Tells the host of a change. Dropped when the bridge has ended. */
+  notify(notification: ContainerNotification): void {
+    const body = Buffer.from(JSON.stringify(encodeNotification(notification)));
+    this.#channel.send({ type: containerNotificationType, id: 0n, body });
+  }
+
+  /** Repeatable. */
+  async close(): Promise<void> {
+    this.#channel.end(undefined);
+    await this.closed;
+  }
+
+  #take(frame: Frame): void {
+    if (kindOf(frame.type) !== "request") {
+      throw new GcsError("Internal", `message type 0x${frame.type.toString(16)}: a guest takes requests only`);
+    }
+    void this.#answer(frame);
+  }
+
+  async #answer(frame: Frame): Promise<void> {
+    let activityId = "";
+    let body: Buffer;
+    try {
+      const fields = Fields.parse(frame.body.toString("utf8"), "message");
+      activityId = readActivityId(fields);
+      const containerId = fields.optionalText("ContainerId") ?? "";
+      const answer = await this.#run(frame, fields, { containerId, activityId, signal: this.#ended.signal });
+      body = encodeAnswer({ Result: 0, ...answer }, activityId);
+      if (!this.#channel.fits(body.length)) {
+        const limit = this.#channel.maxMessageSize;
+        throw new GuestFault("HCS_E_PROTOCOL_ERROR", `the answer has ${body.length} bytes, a frame may have ${limit}`);
+      }
+    } catch (error) {
+      body = encodeAnswer(errorAnswer(error), activityId);
+    }
+    this.#channel.send({ type: responseTypeOf(frame.type), id: frame.id, body });
+  }
+
+  async #run(frame: Frame, fields: Fields, context: RequestContext): Promise<object> {
+    const procedure = procedureOfRequest(frame.type);
+    if (procedure === undefined) {
+      throw new GuestFault("HCS_E_UNKNOWN_MESSAGE", `message type 0x${frame.type.toString(16)} is unknown`);
+    }
+    if (procedure === "negotiateProtocol") return this.#negotiate(procedures.negotiateProtocol.readRequest(fields));
+    if (!this.#isNegotiated) {
+      throw new GuestFault(
+        "HCS_E_UNSUPPORTED_PROTOCOL_VERSION",
+        `${procedure} came before the protocol was negotiated`,
+      );
+    }
+    return await this.#dispatch(procedure, fields, context);
+  }
+
+  async #dispatch<P extends Exclude<Procedure, "negotiateProtocol">>(
+    procedure: P,
+    fields: Fields,
+    context: RequestContext,
+  ): Promise<object> {
+    const handler: GuestHandler<P> | undefined = this.#handlers[procedure];
+    if (handler === undefined) throw new GuestFault("HCS_E_UNKNOWN_MESSAGE", `this guest does not serve ${procedure}`);
+    return await handler(procedures[procedure].readRequest(fields), context);
+  }
+
+  #negotiate({ MinimumVersion, MaximumVersion }: NegotiateProtocolRequest): NegotiateProtocolResponse {
+    if (MinimumVersion > protocolVersion || MaximumVersion < protocolVersion) {
+      throw new GuestFault(
+        "HCS_E_UNSUPPORTED_PROTOCOL_VERSION",
+        `the host offers versions ${MinimumVersion} to ${MaximumVersion}, this guest speaks ${protocolVersion}`,
+      );
+    }
+    this.#isNegotiated = true;
+    return { Version: protocolVersion, Capabilities: this.#capabilities };
+  }
+}
+
+/** Bounded, since it is sent back in every answer. */
+function readActivityId(fields: Fields): string {
+  const text = fields.optionalText("ActivityId") ?? "";
+  if (text.length > maxActivityIdLength) throw fields.rejected("ActivityId", "a GUID");
+  return text;
+}
+
+function encodeAnswer(answer: object, activityId: string): Buffer {
+  return Buffer.from(JSON.stringify({ ...answer, ActivityId: activityId }));
+}
+
+function errorAnswer(error: unknown): object {
+  const hresult =
+    error instanceof GuestFault
+      ? error.hresult
+      : error instanceof FieldError
+        ? hresults.HCS_E_INVALID_JSON
+        : hresults.E_FAIL;
+  const result = hresult | 0;
+  const message = messageOf(error).slice(0, maxErrorTextLength);
+  const record: GcsErrorRecord = {
+    Result: result,
+    Message: message,
+    StackTrace: error instanceof Error ? (error.stack ?? "").slice(0, maxErrorTextLength) : "",
+    ModuleName: "guest",
+    FileName: "",
+    Line: 0,
+  };
+  return { Result: result, ErrorMessage: message, ErrorRecords: [record] };
+}
