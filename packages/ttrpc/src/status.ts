@@ -1,0 +1,65 @@
+import type { google } from "./generated/messages.js";
+
+/** gRPC's canonical codes by name; the numbers are on the wire. */
+export const statusCodes = {
+  OK: 0,
+  Cancelled: 1,
+  Unknown: 2,
+  InvalidArgument: 3,
+  DeadlineExceeded: 4,
+  NotFound: 5,
+  AlreadyExists: 6,
+  PermissionDenied: 7,
+  ResourceExhausted: 8,
+  FailedPrecondition: 9,
+  Aborted: 10,
+  OutOfRange: 11,
+  Unimplemented: 12,
+  Internal: 13,
+  Unavailable: 14,
+  DataLoss: 15,
+  Unauthenticated: 16,
+} as const;
+
+export type StatusName = keyof typeof statusCodes;
+export type ErrorName = Exclude<StatusName, "OK">;
+
+const errorNames = new Map<number, ErrorName>(
+  Object.entries(statusCodes).flatMap(([name, number]) => (number === 0 ? [] : [[number, name as ErrorName]])),
+);
+
+/** An error longer than this tells nobody more, and must fit a frame. */
+const longestMessage = 64 * 1024;
+
+/** What a call fails with, on either side. */
+export class TtrpcError extends Error {
+  override readonly name = "TtrpcError";
+  readonly code: ErrorName;
+
+  constructor(code: ErrorName, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+export function isErrorName(value: unknown): value is ErrorName {
+  return typeof value === "string" && value !== "OK" && Object.hasOwn(statusCodes, value);
+}
+
+/** The canonical code that an error of any boundary carries, or undefined when it carries none. */
+export function errorNameOf(error: unknown): ErrorName | undefined {
+  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
+  return isErrorName(error.code) ? error.code : undefined;
+}
+
+/** An error as its peer is told of it: its own canonical code or Internal, and its message. */
+export function statusOf(error: unknown): google.rpc.Status.Input {
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: statusCodes[errorNameOf(error) ?? "Internal"], message: message.slice(0, longestMessage) };
+}
+
+/** The error that a peer's status means; undefined for success. */
+export function errorOf(status: google.rpc.Status | null): TtrpcError | undefined {
+  if (status === null || status.code === statusCodes.OK) return undefined;
+  return new TtrpcError(errorNames.get(status.code) ?? "Unknown", status.message);
+}

@@ -1,0 +1,209 @@
+/**
+ * Compiles packages/<name>/proto/*.proto to packages/<name>/src/generated/messages.js and messages.d.ts.
+ *
+ * The code is pbjs's static code on the minimal runtime, so that nothing is parsed at start-up. Service blocks become
+ * plain data, `{ name, methods }`, at their full name. The declarations come from pbjs's JSON descriptor because pbts
+ * takes seconds and types every decoded field as absent or null.
+ *
+ * 64-bit integers are numbers, exact up to 2^53: every one in these protocols is a duration, an amount of memory or a
+ * time, and Long objects would force a conversion on each reader.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import pbjs from "protobufjs-cli/pbjs.js";
+
+interface Field {
+  readonly type: string;
+  readonly rule?: "repeated";
+  readonly keyType?: string;
+  readonly options?: { readonly proto3_optional?: boolean };
+}
+
+interface Method {
+  readonly requestType: string;
+  readonly responseType: string;
+  readonly requestStream?: boolean;
+  readonly responseStream?: boolean;
+}
+
+/** What pbjs writes for a namespace, message, enum or service; which of them it is shows in the keys that it has. */
+interface Descriptor {
+  readonly nested?: { readonly [name: string]: Descriptor };
+  readonly fields?: { readonly [name: string]: Field };
+  readonly values?: { readonly [name: string]: number };
+  readonly methods?: { readonly [name: string]: Method };
+}
+
+interface Declared {
+  readonly path: readonly string[];
+  readonly descriptor: Descriptor;
+}
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+const scalars: { readonly [type: string]: string } = {
+  double: "number",
+  float: "number",
+  int32: "number",
+  uint32: "number",
+  sint32: "number",
+  fixed32: "number",
+  sfixed32: "number",
+  int64: "number",
+  uint64: "number",
+  sint64: "number",
+  fixed64: "number",
+  sfixed64: "number",
+  bool: "boolean",
+  string: "string",
+  bytes: "Uint8Array",
+};
+
+function runPbjs(args: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    pbjs.main([...args], (error, output) => {
+      if (error !== null) reject(error);
+      else resolve(output ?? "");
+    });
+  });
+}
+
+function declaredBelow(descriptor: Descriptor, path: readonly string[]): Declared[] {
+  return Object.entries(descriptor.nested ?? {}).flatMap(([name, nested]) => {
+    const here = [...path, name];
+    return [{ path: here, descriptor: nested }, ...declaredBelow(nested, here)];
+  });
+}
+
+/** Full name of a type as protobuf resolves it: from the innermost scope outwards. */
+function fullName(type: string, scope: readonly string[], known: ReadonlyMap<string, Descriptor>): string {
+  for (let depth = scope.length; depth >= 0; depth--) {
+    const candidate = [...scope.slice(0, depth), type].join(".");
+    if (known.has(candidate)) return candidate;
+  }
+  throw new Error(`${scope.join(".")} uses the type ${type}, which no .proto file declares`);
+}
+
+function indent(lines: readonly string[]): string[] {
+  return lines.map((line) => `  ${line}`);
+}
+
+function fieldType(field: Field, scope: readonly string[], known: Map<string, Descriptor>, input: boolean): string {
+  const name = scalars[field.type] ?? fullName(field.type, scope, known);
+  const declared = known.get(name);
+  const isMessage = declared?.fields !== undefined;
+  // Enums are open on the wire: a peer may send a number that this side does not know.
+  const single = declared?.values !== undefined ? "number" : isMessage && input ? `${name}.Input` : name;
+  if (field.keyType !== undefined) return `{ [key: string]: ${single} }`;
+  if (field.rule === "repeated") return input ? `readonly ${single}[]` : `${single}[]`;
+  return !input && (isMessage || field.options?.proto3_optional === true) ? `${single} | null` : single;
+}
+
+function messageDeclaration({ path, descriptor }: Declared, known: Map<string, Descriptor>): string[] {
+  const name = path.at(-1) ?? "";
+  const fields = Object.entries(descriptor.fields ?? {});
+  const members = fields.map(([field, of]) => `  ${field}: ${fieldType(of, path, known, false)};`);
+  const inputs = fields.map(([field, of]) => `  ${field}?: ${fieldType(of, path, known, true)} | null | undefined;`);
+  return [
+    `interface ${name} {`,
+    ...members,
+    "}",
+    `const ${name}: $Message<${name}, ${name}.Input>;`,
+    `namespace ${name} {`,
+    ...indent(["interface Input {", ...inputs, "}"]),
+    ...indent(declarations(descriptor, path, known)),
+    "}",
+  ];
+}
+
+function enumDeclaration(name: string, values: { readonly [name: string]: number }): string[] {
+  return [
+    `type ${name} = ${[...new Set(Object.values(values))].join(" | ")};`,
+    `const ${name}: {`,
+    ...Object.entries(values).map(([value, number]) => `  readonly ${value}: ${number};`),
+    "};",
+  ];
+}
+
+function methodKind(method: Method): string {
+  if (method.requestStream === true) return method.responseStream === true ? "bidi" : "clientStream";
+  return method.responseStream === true ? "serverStream" : "unary";
+}
+
+function serviceText(service: Declared, known: Map<string, Descriptor>, dts: boolean): string[] {
+  const [readonly, of, end] = dts ? ["readonly ", "typeof ", ";"] : ["", "", ","];
+  const name = service.path.join(".");
+  const methods = Object.entries(service.descriptor.methods ?? {}).map(([method, types]) => {
+    const request = of + fullName(types.requestType, service.path, known);
+    const response = of + fullName(types.responseType, service.path, known);
+    const members = `kind: "${methodKind(types)}"${end} ${readonly}request: ${request}${end} ${readonly}response: ${response}`;
+    return `    ${readonly}${method}: { ${readonly}${members} }${end}`;
+  });
+  return [`  ${readonly}name: "${name}"${end}`, `  ${readonly}methods: {`, ...methods, `  }${end}`];
+}
+
+function declarations(descriptor: Descriptor, path: readonly string[], known: Map<string, Descriptor>): string[] {
+  return Object.entries(descriptor.nested ?? {}).flatMap(([name, nested]) => {
+    const here = { path: [...path, name], descriptor: nested };
+    if (nested.fields !== undefined) return messageDeclaration(here, known);
+    if (nested.values !== undefined) return enumDeclaration(name, nested.values);
+    if (nested.methods !== undefined) return [`const ${name}: {`, ...serviceText(here, known, true), "};"];
+    const keyword = path.length === 0 ? "export namespace" : "namespace";
+    return [`${keyword} ${name} {`, ...indent(declarations(nested, here.path, known)), "}"];
+  });
+}
+
+const declarationPrelude = [
+  "/** A message: `T` as decoded, with defaults for what was absent; `I` as encoded. Constructed, it has the defaults. */",
+  "interface $Message<T, I> {",
+  "  new (properties?: I): T;",
+  "  encode(message: I): { finish(): Uint8Array };",
+  "  decode(bytes: Uint8Array): T;",
+  "}",
+];
+
+/** pbjs reads 64-bit integers as Long objects where that library is installed; here they are numbers everywhere. */
+function withNumbers(code: string): string {
+  const result = code
+    .replaceAll(/\$util\.Long \? \$util\.Long\.fromBits\(0,\s*0,\s*(?:true|false)\) : 0/g, "0")
+    .replaceAll(/reader\.(u?int64|sint64|s?fixed64)\(\)/g, "Number(reader.$1())");
+  if (/Long|64s\(/.test(result))
+    throw new Error("Defaulted or repeated 64-bit integers are not handled by this script.");
+  return result;
+}
+
+async function generate(name: string, protos: readonly string[]): Promise<void> {
+  const output = join(root, "packages", name, "src", "generated");
+  const code = join(output, "messages.js");
+  const hash = createHash("sha256").update(readFileSync(fileURLToPath(import.meta.url)));
+  for (const proto of protos) hash.update("\0").update(proto).update("\0").update(readFileSync(proto));
+  const header = `// Generated by tools/generate-protobuf.ts from the .proto files of ${name}; sources ${hash.digest("hex")}\n`;
+  if (existsSync(code) && readFileSync(code, "utf8").startsWith(header)) return;
+
+  const descriptor = JSON.parse(await runPbjs(["-t", "json", ...protos])) as Descriptor;
+  const declared = declaredBelow(descriptor, []);
+  const known = new Map(declared.map(({ path, descriptor }) => [path.join("."), descriptor]));
+  const leftOut = ["create", "verify", "convert", "delimited", "typeurl", "service", "comments"];
+  const options = ["--root", name, "--dependency", "protobufjs/minimal.js", ...leftOut.map((part) => `--no-${part}`)];
+  const messages = await runPbjs(["-t", "static-module", "-w", "esm", ...options, ...protos]);
+  const services = declared
+    .filter(({ descriptor }) => descriptor.methods !== undefined)
+    .flatMap((service) => [`${service.path.join(".")} = {`, ...serviceText(service, known, false), "};"]);
+
+  mkdirSync(output, { recursive: true });
+  const types = [...declarationPrelude, ...declarations(descriptor, [], known), "export {};"];
+  writeFileSync(join(output, "messages.d.ts"), `${header}${types.join("\n")}\n`);
+  writeFileSync(code, `${header}${withNumbers(messages)}\n${services.join("\n")}\n`);
+}
+
+for (const name of readdirSync(join(root, "packages")).sort()) {
+  const folder = join(root, "packages", name, "proto");
+  if (!existsSync(folder)) continue;
+  const protos = readdirSync(folder).filter((file) => file.endsWith(".proto"));
+  await generate(
+    name,
+    protos.sort().map((file) => join(folder, file)),
+  );
+}
