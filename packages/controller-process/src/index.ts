@@ -1,1 +1,12 @@
-export {};
+export { type CreateProcess, ProcessController, type ProcessControllerOptions } from "./controller.ts";
+export { type DrainLimits, defaultDrainLimits } from "./drain.ts";
+export { type ProcessState, type ProcessStateName, type ProcessTransition, processTable } from "./lifecycle.ts";
+export type {
+  GuestProcess,
+  OpenStdio,
+  ProcessClock,
+  ProcessExit,
+  ProcessGuest,
+  StdioPaths,
+  UpstreamStdio,
+} from "./types.ts";

@@ -1,0 +1,328 @@
+import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
+import { abortable, ControllerError, codeOf, Lifecycle, OperationQueue, wrapError } from "@uvm-shim/lifecycle";
+import { type DrainLimits, defaultDrainLimits, drain } from "./drain.ts";
+import { type ProcessState, type ProcessStateName, type ProcessTransition, processTable } from "./lifecycle.ts";
+import { copyInput, copyOutput, RelayProgress } from "./relay.ts";
+import {
+  checkedConsoleSize,
+  checkedSignal,
+  exitStatusOf,
+  isIgnoredByDefault,
+  killedStatus,
+  lostStatus,
+  sigkill,
+} from "./status.ts";
+import type {
+  GuestProcess,
+  OpenStdio,
+  ProcessClock,
+  ProcessExit,
+  ProcessGuest,
+  StdioPaths,
+  UpstreamStdio,
+} from "./types.ts";
+
+export interface ProcessControllerOptions {
+  readonly containerId: string;
+  /** Empty for the container's init process. */
+  readonly execId: string;
+  readonly guest: ProcessGuest;
+  readonly upstream: UpstreamStdio;
+  readonly clock: ProcessClock;
+  readonly drainLimits?: DrainLimits;
+}
+
+export interface CreateProcess {
+  readonly stdio: StdioPaths;
+  /** Absent for the init process, which stands in the container's specification. */
+  readonly process?: OciProcess;
+}
+
+const publicStates = {
+  NotCreated: "created",
+  Created: "created",
+  Running: "running",
+  Terminated: "stopped",
+} as const satisfies { readonly [Name in ProcessStateName]: string };
+
+const noStdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
+
+/** After a request to close stdin: what the client wrote before is in its pipe already, and is read within this. */
+const stdinClosingQuietMs = 250;
+
+/**
+ * One process in a container: init or exec. Its exit is published exactly once, after the guest has told the exit
+ * code and the output has been drained to the client. Errors are ControllerErrors naming `<container>/<exec>`.
+ */
+export class ProcessController {
+  readonly execId: string;
+  readonly #id: string;
+  readonly #guest: ProcessGuest;
+  readonly #upstream: UpstreamStdio;
+  readonly #clock: ProcessClock;
+  readonly #drainLimits: DrainLimits;
+  readonly #life: Lifecycle<ProcessState, ProcessStateName, ProcessTransition>;
+  readonly #operations = new OperationQueue();
+  readonly #resizes = new OperationQueue();
+  readonly #exited = Promise.withResolvers<ProcessExit>();
+  readonly #stdinClosing = Promise.withResolvers<void>();
+  /** Resolves when the guest, or all of the VM, no longer knows the process though it told no exit code. */
+  readonly #lost = Promise.withResolvers<void>();
+  readonly #ending = new AbortController();
+  #starting: Promise<unknown> | undefined;
+  #killedWhileStarting = false;
+  #stdio = noStdio;
+  #process: OciProcess | undefined;
+  #pid = 0;
+  #consoleSize: { width: number; height: number } | undefined;
+
+  constructor(options: ProcessControllerOptions) {
+    this.execId = options.execId;
+    this.#id = options.execId === "" ? options.containerId : `${options.containerId}/${options.execId}`;
+    this.#guest = options.guest;
+    this.#upstream = options.upstream;
+    this.#clock = options.clock;
+    this.#drainLimits = options.drainLimits ?? defaultDrainLimits;
+    this.#life = new Lifecycle(processTable, this.#id, { kind: "NotCreated" });
+  }
+
+  /** Pid in the guest; 0 before start. */
+  get pid(): number {
+    return this.#pid;
+  }
+
+  get stdio(): StdioPaths {
+    return this.#stdio;
+  }
+
+  get exit(): ProcessExit | undefined {
+    const state = this.#life.state;
+    return state.kind === "Terminated" ? state.exit : undefined;
+  }
+
+  /** "running" until the exit is published, so that it never contradicts `wait`. */
+  get state(): "created" | "running" | "stopped" {
+    return publicStates[this.#life.state.kind];
+  }
+
+  /** Opens the client's stdio; a terminal has no stderr of its own. */
+  create(request: CreateProcess, signal?: AbortSignal): Promise<void> {
+    return this.#operations.run(async () => {
+      this.#life.require("create");
+      if (request.stdio.terminal && request.stdio.stderr !== "") {
+        throw this.#error("InvalidArgument", "create process", "stderr must be empty when there is a terminal");
+      }
+      const opening = this.#upstream.open(request.stdio, this.#until(signal));
+      const upstream = await this.#orDiscard(opening, this.#until(signal), (late) => late.close()).catch((error) => {
+        throw wrapError(error, "open stdio of process", this.#id);
+      });
+      this.#stdio = request.stdio;
+      this.#process = request.process;
+      this.#life.succeed("create", { kind: "Created", upstream });
+    }, signal);
+  }
+
+  /** Answers with the pid in the guest. A failed start ends the process with status 255 and closes its stdio. */
+  start(signal?: AbortSignal): Promise<number> {
+    return this.#operations.run(async () => {
+      this.#life.require("start");
+      const state = this.#life.state;
+      if (state.kind !== "Created") throw this.#error("Internal", "start process", `is ${state.kind}`);
+      const starting = this.#startIn(state.upstream, this.#until(signal));
+      this.#starting = starting.catch(() => {});
+      return await starting;
+    }, signal);
+  }
+
+  async #startIn(upstream: OpenStdio, signal: AbortSignal): Promise<number> {
+    const sizeAtStart = this.#consoleSize;
+    let guest: GuestProcess;
+    try {
+      guest = await this.#orDiscard(this.#guest.execute(this.#parameters(upstream), signal), signal, async (late) => {
+        await late.signal(sigkill);
+        await late.close();
+      });
+    } catch (error) {
+      await closeQuietly(upstream);
+      const status = this.#killedWhileStarting ? killedStatus(sigkill) : lostStatus;
+      this.#terminate("start", { status, exitedAt: this.#clock.now() });
+      throw wrapError(error, "start process", this.#id);
+    }
+    this.#pid = guest.pid;
+    this.#life.succeed("start", { kind: "Running", upstream, guest });
+    void this.#supervise(upstream, guest);
+    // The process runs, so a size that cannot be applied any more is no failure of the start.
+    if (this.#consoleSize !== sizeAtStart) this.#applyConsoleSize(guest).catch(() => {});
+    return guest.pid;
+  }
+
+  /**
+   * Sends a signal, 1 to 64, without waiting for other operations. Before the start it ends the process, unless the
+   * signal's default action is to be ignored. NotFound when the process has exited.
+   */
+  async kill(signalNumber: number, signal?: AbortSignal): Promise<void> {
+    checkedSignal(signalNumber, this.#id);
+    const state = this.#life.state;
+    switch (state.kind) {
+      case "NotCreated":
+        throw this.#error("FailedPrecondition", "kill process", "has not been created");
+      case "Created":
+        return await this.#killCreated(signalNumber, signal);
+      case "Running":
+        return await this.#killRunning(state.guest, signalNumber, signal);
+      case "Terminated":
+        throw this.#error("NotFound", "kill process", "process already finished");
+    }
+  }
+
+  async #killCreated(signalNumber: number, signal?: AbortSignal): Promise<void> {
+    if (this.#starting === undefined) {
+      if (!isIgnoredByDefault(signalNumber)) await this.abandon(killedStatus(signalNumber));
+      return;
+    }
+    if (signalNumber !== sigkill) {
+      await abortable(this.#starting, signal);
+      return await this.kill(signalNumber, signal);
+    }
+    this.#killedWhileStarting = true;
+    this.#ending.abort(this.#error("Cancelled", "start process", "killed while it was starting"));
+    await abortable(this.#starting, signal);
+  }
+
+  async #killRunning(guest: GuestProcess, signalNumber: number, signal?: AbortSignal): Promise<void> {
+    try {
+      await abortable(guest.signal(signalNumber, signal), signal);
+    } catch (error) {
+      if (codeOf(error) !== "NotFound") throw wrapError(error, "kill process", this.#id);
+      this.#lost.resolve();
+      throw this.#error("NotFound", "kill process", "process already finished", error);
+    }
+  }
+
+  /** Width and height in characters. Remembered until the process runs; without effect once it has exited. */
+  async resize(width: number, height: number, signal?: AbortSignal): Promise<void> {
+    const size = checkedConsoleSize(width, height, this.#id);
+    const state = this.#life.state;
+    if (state.kind === "Terminated") return;
+    if (state.kind !== "NotCreated" && !this.#stdio.terminal) {
+      throw this.#error("FailedPrecondition", "resize process", "has no terminal");
+    }
+    this.#consoleSize = size;
+    if (state.kind === "Running") await this.#applyConsoleSize(state.guest, signal);
+  }
+
+  #applyConsoleSize(guest: GuestProcess, signal?: AbortSignal): Promise<void> {
+    return this.#resizes.run(async () => {
+      const size = this.#consoleSize;
+      if (size === undefined || this.#life.state.kind !== "Running") return;
+      try {
+        await abortable(guest.resize(size.height, size.width, signal), signal);
+      } catch (error) {
+        if (codeOf(error) !== "NotFound") throw wrapError(error, "resize process", this.#id);
+      }
+    }, signal);
+  }
+
+  /** Closes the guest's stdin once all that the client wrote before has been handed on. Repeatable, at any time. */
+  async closeStdin(): Promise<void> {
+    this.#stdinClosing.resolve();
+  }
+
+  /** Resolves when the process has exited and its output is drained. */
+  wait(signal?: AbortSignal): Promise<ProcessExit> {
+    return abortable(this.#exited.promise, signal);
+  }
+
+  /** Ends a process that has not been started, with this status. Without effect on any other. */
+  async abandon(status: number): Promise<void> {
+    const state = this.#life.state;
+    if (state.kind !== "Created" || this.#starting !== undefined) return;
+    this.#terminate("abandon", { status, exitedAt: this.#clock.now() });
+    await closeQuietly(state.upstream);
+  }
+
+  /** Called when the VM is gone: every process gets an exit, and what waits for the guest is let go. */
+  vmExited(exit: { readonly reason: string }): void {
+    this.#ending.abort(this.#error("Unavailable", "process", `the VM has exited: ${exit.reason}`));
+    this.#lost.resolve();
+    void this.abandon(lostStatus);
+  }
+
+  async #supervise(upstream: OpenStdio, guest: GuestProcess): Promise<void> {
+    const progress = new RelayProgress();
+    const output = Promise.all([
+      guest.stdout && upstream.stdout ? copyOutput(guest.stdout, upstream.stdout, progress) : undefined,
+      guest.stderr && upstream.stderr ? copyOutput(guest.stderr, upstream.stderr, progress) : undefined,
+    ]);
+    if (guest.stdin && upstream.stdin) {
+      void copyInput(upstream.stdin, guest.stdin, {
+        clock: this.#clock,
+        closing: this.#stdinClosing.promise,
+        closingQuietMs: stdinClosingQuietMs,
+      });
+    }
+    const status = await this.#exitStatus(guest);
+    const exitedAt = this.#clock.now();
+    await drain(output, progress, this.#drainLimits, this.#clock);
+    await closeQuietly(upstream);
+    await closeQuietly(guest);
+    this.#terminate("exit", { status, exitedAt });
+  }
+
+  /** The guest's word, or 255 when guest or VM is lost. A process the guest no longer knows may still be reported. */
+  async #exitStatus(guest: GuestProcess): Promise<number> {
+    const told = guest.wait().then(exitStatusOf, () => lostStatus);
+    const timer = new AbortController();
+    const lost = this.#lost.promise
+      .then(() => this.#clock.delay(this.#drainLimits.quietMs, timer.signal))
+      .then(() => lostStatus);
+    lost.catch(() => {});
+    const status = await Promise.race([told, lost]);
+    timer.abort();
+    return status;
+  }
+
+  #terminate(name: "start" | "abandon" | "exit", exit: ProcessExit): void {
+    const next = { kind: "Terminated", exit } as const;
+    if (name === "start") this.#life.fail(name, next);
+    else if (!this.#life.happen(name, next)) return;
+    this.#exited.resolve(exit);
+  }
+
+  #parameters(upstream: OpenStdio): LinuxProcessParameters {
+    const size = this.#consoleSize;
+    return {
+      ...(this.#process === undefined ? {} : { OCIProcess: this.#process }),
+      EmulateConsole: this.#stdio.terminal,
+      CreateStdInPipe: upstream.stdin !== undefined,
+      CreateStdOutPipe: upstream.stdout !== undefined,
+      CreateStdErrPipe: upstream.stderr !== undefined,
+      ...(size === undefined ? {} : { ConsoleSize: [size.height, size.width] }),
+    };
+  }
+
+  #until(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.#ending.signal : AbortSignal.any([signal, this.#ending.signal]);
+  }
+
+  /** Waits no longer than the signal allows; what arrives after that is given back at once. */
+  async #orDiscard<T>(promise: Promise<T>, signal: AbortSignal, discard: (late: T) => Promise<void>): Promise<T> {
+    try {
+      return await abortable(promise, signal);
+    } catch (error) {
+      promise.then(discard).catch(() => {});
+      throw error;
+    }
+  }
+
+  #error(code: ControllerError["code"], operation: string, message: string, cause?: unknown): ControllerError {
+    return new ControllerError(code, message, { operation, id: this.#id, cause });
+  }
+}
+
+/** Nobody is left to be told that an end which is given up could not be closed. */
+async function closeQuietly(end: { close(): Promise<void> }): Promise<void> {
+  try {
+    await end.close();
+  } catch {}
+}

@@ -1,0 +1,89 @@
+import type { Readable, Writable } from "node:stream";
+import type { ProcessClock } from "./types.ts";
+
+/** How far the output of a process has got; the drain after its exit judges by it whether anything still moves. */
+export class RelayProgress {
+  /** Grows whenever the guest gives or the client takes something. */
+  steps = 0;
+  /** Writes that the client has not taken yet. */
+  pending = 0;
+}
+
+/**
+ * Copies what the guest writes to the client until the guest's end has ended or is lost. A client that has gone
+ * away must not block the process, so from then on the output is read and dropped.
+ */
+export async function copyOutput(source: Readable, sink: Writable, progress: RelayProgress): Promise<void> {
+  sink.on("error", ignore);
+  source.on("error", ignore);
+  let clientIsThere = true;
+  try {
+    for await (const chunk of source) {
+      progress.steps++;
+      if (!clientIsThere) continue;
+      progress.pending++;
+      clientIsThere = await written(sink, chunk);
+      progress.pending--;
+      progress.steps++;
+    }
+  } catch {
+    // A guest's end that broke off has ended; what came before has been handed on.
+  }
+}
+
+export interface InputOptions {
+  readonly clock: ProcessClock;
+  /** Resolves when the client has asked to close stdin: what it wrote before is still copied. */
+  readonly closing: Promise<void>;
+  /** Milliseconds without a byte after which a client that asked to close has nothing more to give. */
+  readonly closingQuietMs: number;
+}
+
+/** Copies what the client writes to the guest. However the client's end ends, the guest's stdin is then closed. */
+export async function copyInput(source: Readable, sink: Writable, options: InputOptions): Promise<void> {
+  sink.on("error", ignore);
+  source.on("error", ignore);
+  const progress = { steps: 0, waitsForClient: true };
+  const ended = new AbortController();
+  void endWhenQuiet(source, progress, options, ended.signal);
+  try {
+    for await (const chunk of source) {
+      progress.waitsForClient = false;
+      if (!(await written(sink, chunk))) break;
+      progress.steps++;
+      progress.waitsForClient = true;
+    }
+  } catch {
+    // A client's end that broke off is a client that has gone away.
+  }
+  ended.abort();
+  // A client that writes on to a process which reads no more gets a broken pipe instead of waiting for ever.
+  source.destroy();
+  sink.end();
+}
+
+async function endWhenQuiet(
+  source: Readable,
+  progress: { readonly steps: number; readonly waitsForClient: boolean },
+  options: InputOptions,
+  ended: AbortSignal,
+): Promise<void> {
+  await options.closing;
+  while (!ended.aborted) {
+    const stepsBefore = progress.steps;
+    try {
+      await options.clock.delay(options.closingQuietMs, ended);
+    } catch {
+      return;
+    }
+    if (progress.waitsForClient && progress.steps === stepsBefore) source.destroy();
+  }
+}
+
+function written(sink: Writable, chunk: unknown): Promise<boolean> {
+  return new Promise((resolve) => {
+    sink.write(chunk, (error) => resolve(error === null || error === undefined));
+  });
+}
+
+function ignore(): void {}
