@@ -97,7 +97,15 @@ export interface Plan9Device {
 }
 
 /** Flags of a Plan9 share, a bit set. */
-export const plan9ShareFlags = { readOnly: 0x1, linuxMetadata: 0x4, caseSensitive: 0x8, useShareRootIdentity: 0x10, allowOptions: 0x20, allowSubPaths: 0x40, restrictFileAccess: 0x80 } as const;
+export const plan9ShareFlags = {
+  readOnly: 0x1,
+  linuxMetadata: 0x4,
+  caseSensitive: 0x8,
+  useShareRootIdentity: 0x10,
+  allowOptions: 0x20,
+  allowSubPaths: 0x40,
+  restrictFileAccess: 0x80,
+} as const;
 
 export interface Plan9Share {
   readonly Name: string;

@@ -34,10 +34,40 @@ export const hresults = {
   HCS_E_SERVICE_NOT_AVAILABLE: 0x80370114,
   HCS_E_OPERATION_PENDING: 0x80370117,
   HCS_E_OPERATION_TIMEOUT: 0x80370118,
-  HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION: 0x80370119,
+  HCS_E_OPERATION_SYSTEM_CALLBACK_ALREADY_SET: 0x80370119,
   HCS_E_ACCESS_DENIED: 0x8037011b,
   HCS_E_SERVICE_DISCONNECT: 0x8037011e,
   HCS_E_PROCESS_ALREADY_STOPPED: 0x8037011f,
+  HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION: 0x80370120,
 } as const;
 
 export type HresultName = keyof typeof hresults;
+
+const names = new Map<number, HresultName>(
+  (Object.keys(hresults) as HresultName[]).map((name) => [hresults[name], name]),
+);
+
+/** The service's NTSTATUS for "operation pending" has another number than its HRESULT. */
+const ntstatusOperationPending = 0xc0370103;
+
+/**
+ * One number for every form of the same result: unsigned, and HRESULT where the service answers with the NTSTATUS of
+ * its facility (0xC0370xxx stands for 0x80370xxx).
+ */
+export function canonicalHresult(result: number): number {
+  const unsigned = result >>> 0;
+  if (unsigned === ntstatusOperationPending) return hresults.HCS_E_OPERATION_PENDING;
+  return unsigned >>> 16 === 0xc037 ? (0x80370000 | (unsigned & 0xffff)) >>> 0 : unsigned;
+}
+
+/** Symbolic name of a result in any of its forms; undefined when it is none of those listed. */
+export function hresultName(result: number): HresultName | undefined {
+  return names.get(canonicalHresult(result));
+}
+
+/** "HCS_E_INVALID_STATE (0x80370105)", or the number alone when it has no known name. Shows the number as it came. */
+export function describeHresult(result: number): string {
+  const name = hresultName(result);
+  const digits = `0x${(result >>> 0).toString(16).padStart(8, "0")}`;
+  return name === undefined ? `HRESULT ${digits}` : `${name} (${digits})`;
+}

@@ -1,5 +1,10 @@
+export { type Check, SchemaError } from "./check.ts";
 export * from "./document.ts";
+export * from "./document-checks.ts";
+export * from "./emulated-host.ts";
 export * from "./guest.ts";
+export * from "./guest-checks.ts";
 export * from "./hresult.ts";
+export { JsonLines } from "./json-lines.ts";
 export * from "./oci.ts";
 export * from "./wellknown.ts";

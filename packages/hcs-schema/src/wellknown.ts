@@ -13,6 +13,23 @@ export const lunsPerScsiController = 64;
 /** hvsocket service GUID of a vsock port: the port in hexadecimal followed by this tail. */
 export const vsockServiceGuidTail = "-facb-11e6-bd58-64006a7986d3";
 
+export const highestVsockPort = 0xffffffff;
+
+/** The hvsocket service GUID that stands for a vsock port. Throws a RangeError for what is no port. */
+export function vsockServiceGuid(port: number): string {
+  if (!Number.isInteger(port) || port < 0 || port > highestVsockPort) {
+    throw new RangeError(`vsock port ${port}: expected an integer from 0 to ${highestVsockPort}`);
+  }
+  return `${port.toString(16).padStart(8, "0")}${vsockServiceGuidTail}`;
+}
+
+/** The vsock port that an hvsocket service GUID stands for; undefined when the service is not a vsock one. */
+export function vsockPortOf(serviceGuid: string): number | undefined {
+  const guid = serviceGuid.toLowerCase();
+  if (!/^[0-9a-f]{8}-/.test(guid) || guid.slice(8) !== vsockServiceGuidTail) return undefined;
+  return Number.parseInt(guid.slice(0, 8), 16);
+}
+
 export const linuxVsockPorts = {
   /** The guest reads its initial entropy here, 512 bytes, when it boots. */
   entropy: 1,

@@ -1,0 +1,149 @@
+/** Small declarative checks of JSON values from outside. A check returns the value as its type or throws SchemaError. */
+
+/** What is wrong with a value, and where: `VirtualMachine.ComputeTopology.Memory.SizeInMB: expected …, got …`. */
+export class SchemaError extends Error {
+  override readonly name = "SchemaError";
+  /** Dotted path of the field; empty for the value as a whole. */
+  readonly path: string;
+
+  constructor(path: string, problem: string) {
+    super(path === "" ? problem : `${path}: ${problem}`);
+    this.path = path;
+  }
+}
+
+/** `path` names the value in the error. */
+export type Check<T> = (value: unknown, path?: string) => T;
+
+/** A field that may be absent. Null counts as absent, as Go's JSON encoder writes it for empty lists and pointers. */
+export interface OptionalField<T> {
+  readonly optional: Check<T>;
+}
+
+/** One check for every field of T, so that a type and its check cannot drift apart. */
+export type FieldChecks<T> = {
+  readonly [Name in keyof T]-?: Record<never, never> extends Pick<T, Name>
+    ? OptionalField<Exclude<T[Name], undefined>>
+    : Check<T[Name]>;
+};
+
+const shownCharacters = 60;
+
+function describe(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object" && value !== null) return "an object";
+  const text = JSON.stringify(value) ?? typeof value;
+  return text.length > shownCharacters ? `${text.slice(0, shownCharacters)}…` : text;
+}
+
+function mismatch(path: string, expected: string, value: unknown): SchemaError {
+  return new SchemaError(path, `expected ${expected}, got ${describe(value)}`);
+}
+
+function below(path: string, name: string): string {
+  const step = /^[\w-]+$/.test(name) ? name : JSON.stringify(name.slice(0, shownCharacters));
+  return path === "" ? step : `${path}.${step}`;
+}
+
+export function optional<T>(check: Check<T>): OptionalField<T> {
+  return { optional: check };
+}
+
+export const anything: Check<unknown> = (value) => value;
+
+export const text: Check<string> = (value, path = "") => {
+  if (typeof value !== "string") throw mismatch(path, "a string", value);
+  return value;
+};
+
+export const truth: Check<boolean> = (value, path = "") => {
+  if (typeof value !== "boolean") throw mismatch(path, "true or false", value);
+  return value;
+};
+
+/** A check of its own for a value of type T that `accepts` recognises; `expected` completes "expected …". */
+export function refine<T>(check: Check<T>, expected: string, accepts: (value: T) => boolean): Check<T> {
+  return (value, path = "") => {
+    const checked = check(value, path);
+    if (!accepts(checked)) throw mismatch(path, expected, value);
+    return checked;
+  };
+}
+
+export const filledText = refine(text, "a string that is not empty", (value) => value !== "");
+
+export function integer(minimum: number, maximum: number = Number.MAX_SAFE_INTEGER): Check<number> {
+  const range = maximum === Number.MAX_SAFE_INTEGER ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`;
+  const expected = minimum === 1 && maximum === Number.MAX_SAFE_INTEGER ? "a positive integer" : `an integer ${range}`;
+  return (value, path = "") => {
+    if (typeof value !== "number" || !Number.isInteger(value) || value < minimum || value > maximum) {
+      throw mismatch(path, expected, value);
+    }
+    return value;
+  };
+}
+
+export function oneOf<const Values extends readonly (string | number)[]>(...values: Values): Check<Values[number]> {
+  const expected = values.map((value) => JSON.stringify(value)).join(" or ");
+  return (value, path = "") => {
+    const found = values.find((candidate) => candidate === value);
+    if (found === undefined) throw mismatch(path, expected, value);
+    return found;
+  };
+}
+
+export function list<T>(item: Check<T>): Check<readonly T[]> {
+  return (value, path = "") => {
+    if (!Array.isArray(value)) throw mismatch(path, "a list", value);
+    return value.map((element, index) => item(element, `${path}[${index}]`));
+  };
+}
+
+/** An object whose field names are data; `key` checks each of them. */
+export function record<T>(item: Check<T>, key: Check<string> = text): Check<{ readonly [name: string]: T }> {
+  return (value, path = "") =>
+    Object.fromEntries(
+      Object.entries(fieldsOf(value, path)).map(([name, element]) => [
+        key(name, `${below(path, name)} (name)`),
+        item(element, below(path, name)),
+      ]),
+    );
+}
+
+/** An object with these fields and no others. */
+export function closedObject<T>(fields: FieldChecks<T>): Check<T> {
+  return (value, path = "") => {
+    const given = fieldsOf(value, path);
+    for (const name of Object.keys(given)) {
+      if (!Object.hasOwn(fields, name)) {
+        throw new SchemaError(below(path, name), `unknown field, expected one of ${Object.keys(fields).join(", ")}`);
+      }
+    }
+    return checkFields(fields, given, path);
+  };
+}
+
+/** An object with these fields that keeps others unchecked, where its specification says that readers ignore them. */
+export function openObject<T>(fields: FieldChecks<T>): Check<T> {
+  return (value, path = "") => {
+    const given = fieldsOf(value, path);
+    const rest = Object.entries(given).filter(([name]) => !Object.hasOwn(fields, name));
+    return { ...Object.fromEntries(rest), ...checkFields(fields, given, path) };
+  };
+}
+
+function checkFields<T>(fields: FieldChecks<T>, given: { readonly [name: string]: unknown }, path: string): T {
+  const checked: [string, unknown][] = [];
+  for (const [name, check] of Object.entries<Check<unknown> | OptionalField<unknown>>(fields)) {
+    const value = Object.hasOwn(given, name) ? given[name] : undefined;
+    if (typeof check === "function") checked.push([name, check(value, below(path, name))]);
+    else if (value !== undefined && value !== null) checked.push([name, check.optional(value, below(path, name))]);
+  }
+  return Object.fromEntries(checked) as T;
+}
+
+function fieldsOf(value: unknown, path: string): { readonly [name: string]: unknown } {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw mismatch(path, "an object", value);
+  return value as { readonly [name: string]: unknown };
+}

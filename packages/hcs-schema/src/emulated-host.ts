@@ -1,0 +1,176 @@
+/**
+ * What the emulator driver and the emulated host say to each other over a Unix socket: one JSON object a line. A
+ * request carries an id and gets one answer; events come without. A handle belongs to its connection and is closed
+ * with it, as HCS closes the handles of a process that ends.
+ */
+import {
+  anything,
+  type Check,
+  closedObject,
+  filledText,
+  integer,
+  list,
+  oneOf,
+  optional,
+  SchemaError,
+  text,
+} from "./check.ts";
+import type { ComputeSystemProperties, SystemExitStatus } from "./document.ts";
+import { checkComputeSystemProperties, checkGuid, checkSystemExitStatus } from "./document-checks.ts";
+
+export const emulatedHostProtocolVersion = 1;
+
+/** Longest line that either end accepts. */
+export const emulatedHostMaximumLineBytes = 4 * 1024 * 1024;
+
+/** Arguments of each call. */
+export interface EmulatedHostCalls {
+  readonly hello: { readonly version: number };
+  readonly create: { readonly system: string; readonly document: unknown };
+  readonly open: { readonly system: string };
+  readonly enumerate: { readonly owner?: string };
+  readonly grantVmAccess: { readonly system: string; readonly path: string };
+  readonly start: { readonly handle: number };
+  readonly shutdown: { readonly handle: number };
+  readonly terminate: { readonly handle: number };
+  readonly modify: { readonly handle: number; readonly request: unknown };
+  readonly properties: { readonly handle: number };
+  readonly close: { readonly handle: number };
+}
+
+export interface EmulatedHandle {
+  readonly handle: number;
+  readonly runtimeId: string;
+  /** Path that the hybrid vsock convention builds the VM's sockets on. */
+  readonly vsockBase: string;
+}
+
+/** Result of each call. */
+export interface EmulatedHostResults {
+  readonly hello: { readonly version: number };
+  readonly create: EmulatedHandle;
+  readonly open: EmulatedHandle;
+  readonly enumerate: { readonly systems: readonly ComputeSystemProperties[] };
+  readonly grantVmAccess: object;
+  readonly start: object;
+  readonly shutdown: object;
+  readonly terminate: object;
+  readonly modify: object;
+  readonly properties: ComputeSystemProperties;
+  readonly close: object;
+}
+
+export type EmulatedHostCallName = keyof EmulatedHostCalls;
+
+export type EmulatedHostRequest = {
+  readonly [Name in EmulatedHostCallName]: {
+    readonly id: number;
+    readonly call: Name;
+    readonly arguments: EmulatedHostCalls[Name];
+  };
+}[EmulatedHostCallName];
+
+export interface EmulatedHostError {
+  readonly hresult: number;
+  readonly message: string;
+  /** Error events as HCS returns them: what the host knows beyond the code. */
+  readonly events?: readonly string[];
+}
+
+export type EmulatedHostMessage =
+  | { readonly kind: "result"; readonly id: number; readonly result: unknown }
+  | { readonly kind: "error"; readonly id: number; readonly error: EmulatedHostError }
+  | { readonly kind: "exited"; readonly handle: number; readonly status: SystemExitStatus };
+
+const id = integer(0);
+const byHandle = closedObject<{ readonly handle: number }>({ handle: id });
+const bySystem = closedObject<{ readonly system: string }>({ system: filledText });
+const nothing: Check<object> = closedObject<Record<never, never>>({});
+const opened = closedObject<EmulatedHandle>({ handle: id, runtimeId: checkGuid, vsockBase: filledText });
+
+const callChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHostCalls[Name]> } = {
+  hello: closedObject<{ readonly version: number }>({ version: id }),
+  create: closedObject<EmulatedHostCalls["create"]>({ system: filledText, document: anything }),
+  open: bySystem,
+  enumerate: closedObject<EmulatedHostCalls["enumerate"]>({ owner: optional(text) }),
+  grantVmAccess: closedObject<EmulatedHostCalls["grantVmAccess"]>({ system: filledText, path: filledText }),
+  start: byHandle,
+  shutdown: byHandle,
+  terminate: byHandle,
+  modify: closedObject<EmulatedHostCalls["modify"]>({ handle: id, request: anything }),
+  properties: byHandle,
+  close: byHandle,
+};
+
+const resultChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHostResults[Name]> } = {
+  hello: closedObject<{ readonly version: number }>({ version: id }),
+  create: opened,
+  open: opened,
+  enumerate: closedObject<EmulatedHostResults["enumerate"]>({ systems: list(checkComputeSystemProperties) }),
+  grantVmAccess: nothing,
+  start: nothing,
+  shutdown: nothing,
+  terminate: nothing,
+  modify: nothing,
+  properties: checkComputeSystemProperties,
+  close: nothing,
+};
+
+const callName: Check<EmulatedHostCallName> = (value, path = "") => {
+  const found = (Object.keys(callChecks) as EmulatedHostCallName[]).find((name) => name === value);
+  if (found === undefined) {
+    throw new SchemaError(path, `unknown call, expected one of ${Object.keys(callChecks).join(", ")}`);
+  }
+  return found;
+};
+
+const checkEnvelope = closedObject<{ id: number; call: EmulatedHostCallName; arguments: unknown }>({
+  id,
+  call: callName,
+  arguments: anything,
+});
+
+export const checkEmulatedHostRequest: Check<EmulatedHostRequest> = (value, path) => {
+  const envelope = checkEnvelope(value, path);
+  return {
+    ...envelope,
+    arguments: callChecks[envelope.call](envelope.arguments, "arguments"),
+  } as EmulatedHostRequest;
+};
+
+/** The result of a call, checked as that call's. */
+export function checkEmulatedHostResult<Name extends EmulatedHostCallName>(
+  call: Name,
+  result: unknown,
+): EmulatedHostResults[Name] {
+  return resultChecks[call](result, "result");
+}
+
+const messageChecks = {
+  result: closedObject<Extract<EmulatedHostMessage, { kind: "result" }>>({
+    kind: oneOf("result"),
+    id,
+    result: anything,
+  }),
+  error: closedObject<Extract<EmulatedHostMessage, { kind: "error" }>>({
+    kind: oneOf("error"),
+    id,
+    error: closedObject<EmulatedHostError>({
+      hresult: integer(0, 0xffffffff),
+      message: text,
+      events: optional(list(text)),
+    }),
+  }),
+  exited: closedObject<Extract<EmulatedHostMessage, { kind: "exited" }>>({
+    kind: oneOf("exited"),
+    handle: id,
+    status: checkSystemExitStatus,
+  }),
+};
+
+const messageKind = oneOf("result", "error", "exited");
+
+export const checkEmulatedHostMessage: Check<EmulatedHostMessage> = (value, path) => {
+  const kind = messageKind((value as { kind?: unknown } | null)?.kind, "kind");
+  return messageChecks[kind](value, path);
+};

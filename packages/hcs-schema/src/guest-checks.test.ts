@@ -1,0 +1,78 @@
+import { describe, expect, it } from "vitest";
+import {
+  checkLinuxGuestRequest,
+  checkLinuxHostedContainerSettings,
+  checkLinuxProcessParameters,
+  checkOciSpec,
+} from "./index.ts";
+
+describe("checkLinuxGuestRequest", () => {
+  it.each([
+    ["MappedVirtualDisk", { MountPath: "/m", Controller: 0, Lun: 1, Partition: 0, ReadOnly: true, Options: ["ro"] }],
+    ["SCSIDevice", { Controller: 3, Lun: 63 }],
+    ["MappedDirectory", { MountPath: "/m", Port: 564, ShareName: "1", ReadOnly: false }],
+    ["CombinedLayers", { ContainerID: "c", ContainerRootPath: "/r", Layers: [{ Path: "/l" }], ScratchPath: "" }],
+  ])("accepts %s", (ResourceType, Settings) => {
+    const request = { ResourceType, RequestType: "Add", Settings };
+    expect(checkLinuxGuestRequest(request)).toEqual(request);
+  });
+
+  it.each([
+    [{ ResourceType: "Toaster", RequestType: "Add", Settings: {} }, /^ResourceType: expected "MappedVirtualDisk"/],
+    [
+      { ResourceType: "SCSIDevice", RequestType: "Add", Settings: { Controller: 4, Lun: 0 } },
+      "Settings.Controller: expected an integer from 0 to 3, got 4",
+    ],
+    [
+      { ResourceType: "SCSIDevice", RequestType: "Add", Settings: { Controller: 0, Lun: 0, Extra: 1 } },
+      "Settings.Extra: unknown field, expected one of Controller, Lun",
+    ],
+    [{ ResourceType: "SCSIDevice", RequestType: "Add" }, "Settings: expected an object, got nothing"],
+    [7, "expected an object, got 7"],
+  ])("refuses %j", (request, message) => {
+    expect(() => checkLinuxGuestRequest(request)).toThrow(message);
+  });
+});
+
+describe("container and process settings", () => {
+  const specification = {
+    ociVersion: "1.2.0",
+    process: {
+      cwd: "/",
+      args: ["true"],
+      rlimits: [{ type: "RLIMIT_NOFILE", hard: 2 ** 64, soft: 1024 }],
+      ioPriority: {},
+    },
+    linux: { intelRdt: { closID: "x" }, namespaces: [{ type: "pid" }] },
+    mounts: [{ destination: "/proc", type: "proc", source: "proc", options: null }],
+  };
+
+  it("keeps fields of the OCI specification that it does not know", () => {
+    const checked = checkOciSpec(specification);
+    expect(checked).toHaveProperty("linux.intelRdt.closID", "x");
+    expect(checked).toHaveProperty("process.ioPriority");
+    expect(checked.mounts?.[0]).not.toHaveProperty("options");
+  });
+
+  it("checks the fields that it does know, and says where", () => {
+    const settings = {
+      SchemaVersion: { Major: 2, Minor: 1 },
+      OciBundlePath: "/b",
+      OciSpecification: { ...specification, mounts: [{ destination: "" }] },
+      ScratchDirPath: "",
+    };
+    expect(() => checkLinuxHostedContainerSettings(settings)).toThrow(
+      'OciSpecification.mounts[0].destination: expected a string that is not empty, got ""',
+    );
+  });
+
+  it("accepts a container's and a VM's own process", () => {
+    const pipes = { EmulateConsole: true, CreateStdInPipe: true, CreateStdOutPipe: true, CreateStdErrPipe: false };
+    expect(checkLinuxProcessParameters({ ...pipes, ConsoleSize: [24, 80] }).ConsoleSize).toEqual([24, 80]);
+    expect(checkLinuxProcessParameters({ ...pipes, CommandArgs: ["ls"], Environment: { A: "b" } })).toHaveProperty(
+      "Environment.A",
+      "b",
+    );
+    expect(() => checkLinuxProcessParameters({ ...pipes, ConsoleSize: [24] })).toThrow(/^ConsoleSize: expected/);
+  });
+});

@@ -1,0 +1,189 @@
+import {
+  anything,
+  type Check,
+  closedObject,
+  type FieldChecks,
+  filledText,
+  integer,
+  list,
+  oneOf,
+  openObject,
+  optional,
+  record,
+  SchemaError,
+  text,
+  truth,
+} from "./check.ts";
+import { checkSchemaVersion } from "./document-checks.ts";
+import type {
+  GuestScsiDevice,
+  LinuxCombinedLayers,
+  LinuxGuestRequest,
+  LinuxGuestResources,
+  LinuxHostedContainerSettings,
+  LinuxMappedDirectory,
+  LinuxMappedVirtualDisk,
+  LinuxProcessParameters,
+} from "./guest.ts";
+import type { OciLinux, OciMount, OciProcess, OciSpec, OciUser, OciWindows } from "./oci.ts";
+import { highestVsockPort, lunsPerScsiController, scsiControllerGuids } from "./wellknown.ts";
+
+const controller = integer(0, scsiControllerGuids.length - 1);
+const lun = integer(0, lunsPerScsiController - 1);
+const unsigned32 = integer(0, 0xffffffff);
+
+const linuxResources: { readonly [Type in keyof LinuxGuestResources]: Check<LinuxGuestResources[Type]> } = {
+  MappedVirtualDisk: closedObject<LinuxMappedVirtualDisk>({
+    MountPath: text,
+    Controller: controller,
+    Lun: lun,
+    Partition: integer(0, 0xffff),
+    ReadOnly: truth,
+    Encrypted: optional(truth),
+    Options: optional(list(text)),
+    BlockDev: optional(truth),
+    EnsureFilesystem: optional(truth),
+    Filesystem: optional(text),
+  }),
+  SCSIDevice: closedObject<GuestScsiDevice>({ Controller: controller, Lun: lun }),
+  MappedDirectory: closedObject<LinuxMappedDirectory>({
+    MountPath: filledText,
+    Port: integer(0, highestVsockPort),
+    ShareName: filledText,
+    ReadOnly: truth,
+  }),
+  CombinedLayers: closedObject<LinuxCombinedLayers>({
+    ContainerID: text,
+    ContainerRootPath: filledText,
+    Layers: list(closedObject<{ readonly Path: string }>({ Path: filledText })),
+    ScratchPath: text,
+  }),
+};
+
+const resourceType = oneOf("MappedVirtualDisk", "SCSIDevice", "MappedDirectory", "CombinedLayers");
+
+export const checkLinuxGuestRequest: Check<LinuxGuestRequest> = (value, path = "") => {
+  const request = closedObject<{ ResourceType: string; RequestType: unknown; Settings: unknown }>({
+    ResourceType: resourceType,
+    RequestType: oneOf("Add", "Remove", "PreAdd", "Update"),
+    Settings: anything,
+  })(value, path);
+  const settings = linuxResources[resourceType(request.ResourceType)];
+  return {
+    ...request,
+    Settings: settings(request.Settings, path === "" ? "Settings" : `${path}.Settings`),
+  } as LinuxGuestRequest;
+};
+
+// The OCI runtime specification asks readers to ignore fields that they do not know.
+const ociProcess: FieldChecks<OciProcess> = {
+  terminal: optional(truth),
+  consoleSize: optional(openObject<{ height: number; width: number }>({ height: unsigned32, width: unsigned32 })),
+  user: optional(
+    openObject<OciUser>({
+      uid: unsigned32,
+      gid: unsigned32,
+      umask: optional(unsigned32),
+      additionalGids: optional(list(unsigned32)),
+      username: optional(text),
+    }),
+  ),
+  args: optional(list(text)),
+  env: optional(list(text)),
+  cwd: text,
+  capabilities: optional(record(nullAsEmpty(list(text)))),
+  rlimits: optional(
+    list(
+      openObject<{ type: string; hard: number; soft: number }>({ type: text, hard: rlimitValue, soft: rlimitValue }),
+    ),
+  ),
+  noNewPrivileges: optional(truth),
+  apparmorProfile: optional(text),
+  oomScoreAdj: optional(integer(-1000, 1000)),
+  selinuxLabel: optional(text),
+};
+
+/** Unlimited is 2^64-1, which a double cannot hold exactly. */
+function rlimitValue(value: unknown, path = ""): number {
+  if (typeof value !== "number" || !(value >= 0)) {
+    throw new SchemaError(path, `expected a number that is not negative, got ${typeof value}`);
+  }
+  return value;
+}
+
+function nullAsEmpty<T>(check: Check<readonly T[]>): Check<readonly T[]> {
+  return (value, path) => check(value ?? [], path);
+}
+
+export const checkOciProcess: Check<OciProcess> = openObject(ociProcess);
+
+export const checkOciSpec: Check<OciSpec> = openObject<OciSpec>({
+  ociVersion: filledText,
+  hostname: optional(text),
+  domainname: optional(text),
+  process: optional(checkOciProcess),
+  root: optional(openObject<NonNullable<OciSpec["root"]>>({ path: text, readonly: optional(truth) })),
+  mounts: optional(
+    list(
+      openObject<OciMount>({
+        destination: filledText,
+        type: optional(text),
+        source: optional(text),
+        options: optional(list(text)),
+      }),
+    ),
+  ),
+  annotations: optional(record(text)),
+  hooks: optional(anything),
+  linux: optional(
+    openObject<OciLinux>({
+      resources: optional(record(anything)),
+      cgroupsPath: optional(text),
+      namespaces: optional(list(openObject<{ type: string; path?: string }>({ type: text, path: optional(text) }))),
+      devices: optional(list(anything)),
+      seccomp: optional(anything),
+      sysctl: optional(record(text)),
+      maskedPaths: optional(list(text)),
+      readonlyPaths: optional(list(text)),
+      rootfsPropagation: optional(text),
+      mountLabel: optional(text),
+      uidMappings: optional(list(anything)),
+      gidMappings: optional(list(anything)),
+    }),
+  ),
+  windows: optional(
+    openObject<OciWindows>({
+      layerFolders: optional(list(text)),
+      devices: optional(list(openObject<{ id: string; idType: string }>({ id: text, idType: text }))),
+      network: optional(openObject<{ networkNamespace?: string }>({ networkNamespace: optional(text) })),
+    }),
+  ),
+});
+
+export const checkLinuxHostedContainerSettings: Check<LinuxHostedContainerSettings> =
+  closedObject<LinuxHostedContainerSettings>({
+    SchemaVersion: checkSchemaVersion,
+    OciBundlePath: filledText,
+    OciSpecification: checkOciSpec,
+    ScratchDirPath: text,
+  });
+
+const consoleSize: Check<readonly [number, number]> = (value, path = "") => {
+  const [height, width, ...more] = list(integer(0, 0xffff))(value, path);
+  if (height === undefined || width === undefined || more.length > 0) {
+    throw new SchemaError(path, "expected a list of height and width");
+  }
+  return [height, width];
+};
+
+export const checkLinuxProcessParameters: Check<LinuxProcessParameters> = closedObject<LinuxProcessParameters>({
+  OCIProcess: optional(checkOciProcess),
+  EmulateConsole: truth,
+  CreateStdInPipe: truth,
+  CreateStdOutPipe: truth,
+  CreateStdErrPipe: truth,
+  ConsoleSize: optional(consoleSize),
+  CommandArgs: optional(list(text)),
+  WorkingDirectory: optional(text),
+  Environment: optional(record(text)),
+});
