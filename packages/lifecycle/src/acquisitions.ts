@@ -1,4 +1,5 @@
-import { codeOf } from "./error.ts";
+import { ControllerError, codeOf } from "./error.ts";
+import { OperationQueue } from "./queue.ts";
 
 /** One thing that was acquired, and how it is given back. `release` must be repeatable. */
 export interface Acquisition {
@@ -17,9 +18,11 @@ export interface Step {
 /**
  * What an object holds, in the order in which it was acquired. Releasing runs every release in reverse order even
  * if some fail, reports all failures together, keeps what failed, and can be repeated until nothing is left.
+ * Releases that are asked for at the same time run one after the other, so whoever awaits one knows what is left.
  */
 export class Acquisitions {
-  #held: Acquisition[] = [];
+  #held: readonly Acquisition[] = [];
+  readonly #releases = new OperationQueue();
 
   get names(): readonly string[] {
     return this.#held.map((item) => item.name);
@@ -30,7 +33,7 @@ export class Acquisitions {
   }
 
   add(acquisition: Acquisition): void {
-    this.#held.push(acquisition);
+    this.#held = [...this.#held, acquisition];
   }
 
   /** Forgets an acquisition that was handed on or has ended by itself. */
@@ -41,40 +44,44 @@ export class Acquisitions {
   /** Runs the steps in order. When one fails, all that this list holds is released before the error is thrown on. */
   async acquireAll(steps: readonly Step[], signal?: AbortSignal): Promise<void> {
     for (const step of steps) {
-      this.add(step);
       try {
         signal?.throwIfAborted();
+        this.add(step);
         await step.acquire(signal);
       } catch (error) {
         try {
           await this.releaseAll();
         } catch (releaseError) {
-          throw withSuppressed(error, releaseError);
+          throw new ControllerError(codeOf(error), `${messageOf(error)}; then releasing: ${messageOf(releaseError)}`, {
+            operation: "acquire",
+            id: step.name,
+            cause: error,
+          });
         }
         throw error;
       }
     }
   }
 
-  async releaseAll(signal?: AbortSignal): Promise<void> {
+  releaseAll(signal?: AbortSignal): Promise<void> {
+    return this.#releases.run(() => this.#releaseHeld(signal));
+  }
+
+  async #releaseHeld(signal?: AbortSignal): Promise<void> {
     const failures: unknown[] = [];
-    const kept: Acquisition[] = [];
-    const held = this.#held;
-    this.#held = [];
-    for (const item of held.toReversed()) {
+    for (const item of this.#held.toReversed()) {
       try {
         await item.release(signal);
       } catch (error) {
-        if (isGone(error)) continue;
-        failures.push(error);
-        kept.unshift(item);
+        if (!isGone(error)) {
+          failures.push(error);
+          continue;
+        }
       }
+      this.forget(item);
     }
-    this.#held = [...kept, ...this.#held];
     if (failures.length === 1) throw failures[0];
-    if (failures.length > 1) {
-      throw new AggregateError(failures, failures.map((e) => (e instanceof Error ? e.message : String(e))).join("; "));
-    }
+    if (failures.length > 1) throw new AggregateError(failures, failures.map(messageOf).join("; "));
   }
 }
 
@@ -84,10 +91,6 @@ export function isGone(error: unknown): boolean {
   return gone === true || codeOf(error) === "NotFound";
 }
 
-function withSuppressed(error: unknown, releaseError: unknown): unknown {
-  if (error instanceof Error) {
-    const also = releaseError instanceof Error ? releaseError.message : String(releaseError);
-    error.message = `${error.message} (and then releasing failed: ${also})`;
-  }
-  return error;
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

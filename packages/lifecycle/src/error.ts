@@ -20,6 +20,8 @@ export interface ControllerErrorDetails {
   /** Id of the object that it was done to. */
   readonly id: string;
   readonly cause?: unknown;
+  /** The object no longer exists, so that what was to be released of it is released. */
+  readonly gone?: boolean;
 }
 
 /** The one error that controllers throw. Its message always names operation and id. */
@@ -28,6 +30,7 @@ export class ControllerError extends Error {
   readonly code: ControllerErrorCode;
   readonly operation: string;
   readonly id: string;
+  readonly gone: boolean;
 
   constructor(code: ControllerErrorCode, message: string, details: ControllerErrorDetails) {
     super(
@@ -37,6 +40,7 @@ export class ControllerError extends Error {
     this.code = code;
     this.operation = details.operation;
     this.id = details.id;
+    this.gone = details.gone ?? false;
   }
 }
 
@@ -52,9 +56,10 @@ export function codeOf(error: unknown): ControllerErrorCode {
   return "Internal";
 }
 
-/** Wraps what a host or guest call threw, keeping its code and its cause. */
+/** Wraps what a host or guest call threw, keeping its code, its cause and whether the object is gone. */
 export function wrapError(error: unknown, operation: string, id: string): ControllerError {
   if (error instanceof ControllerError && error.id === id && error.operation === operation) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new ControllerError(codeOf(error), message, { operation, id, cause: error });
+  const gone = (error as { gone?: unknown } | null | undefined)?.gone === true;
+  return new ControllerError(codeOf(error), message, { operation, id, cause: error, gone });
 }

@@ -32,24 +32,36 @@ export function defineTable<State extends string, Operation extends string>(
   table: TransitionTable<State, Operation>,
 ): TransitionTable<State, Operation> {
   const known = new Set(table.states);
-  const reachable = new Set([table.initial]);
+  if (!known.has(table.initial)) throw new Error(`${table.subject}: initial state ${table.initial} is unknown`);
   const seen = new Set<string>();
   for (const row of table.transitions) {
-    const targets = targetsOf(row);
-    for (const state of [...row.from, ...targets]) {
+    for (const state of [...row.from, ...targetsOf(row)]) {
       if (!known.has(state)) throw new Error(`${table.subject}: transition ${row.name} names unknown state ${state}`);
     }
     for (const from of row.from) {
-      const key = `${row.kind} ${row.name} ${from}`;
+      const key = `${row.name} from ${from}`;
       if (seen.has(key)) throw new Error(`${table.subject}: two transitions for ${key}`);
       seen.add(key);
     }
-    for (const target of targets) reachable.add(target);
   }
+  const reachable = reachableStates(table);
   for (const state of table.states) {
     if (!reachable.has(state)) throw new Error(`${table.subject}: no transition reaches state ${state}`);
   }
   return table;
+}
+
+function reachableStates<State extends string, Operation extends string>(
+  table: TransitionTable<State, Operation>,
+): ReadonlySet<State> {
+  // A set visits what is added to it while it is iterated, so this walks the whole graph.
+  const reached = new Set([table.initial]);
+  for (const state of reached) {
+    for (const row of table.transitions) {
+      if (row.from.includes(state)) for (const target of targetsOf(row)) reached.add(target);
+    }
+  }
+  return reached;
 }
 
 function targetsOf<State extends string, Operation extends string>(row: Transition<State, Operation>): State[] {

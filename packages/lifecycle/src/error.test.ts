@@ -1,0 +1,50 @@
+import { describe, expect, it } from "vitest";
+import { isGone } from "./acquisitions.ts";
+import { ControllerError, codeOf, controllerErrorCodes, wrapError } from "./error.ts";
+
+describe("codeOf", () => {
+  it.each(controllerErrorCodes)("takes %s from any boundary's error", (code) => {
+    expect(codeOf(Object.assign(new Error("x"), { code }))).toBe(code);
+  });
+
+  it("knows abort and timeout reasons", () => {
+    expect(codeOf(AbortSignal.abort().reason)).toBe("Cancelled");
+    expect(codeOf(new DOMException("late", "TimeoutError"))).toBe("DeadlineExceeded");
+  });
+
+  it.each([Object.assign(new Error("x"), { code: "ENOENT" }), new Error("x"), "text", undefined])(
+    "calls anything else Internal: %o",
+    (value) => {
+      expect(codeOf(value)).toBe("Internal");
+    },
+  );
+});
+
+describe("ControllerError", () => {
+  it("names operation and id, and keeps the cause", () => {
+    const cause = new Error("inner");
+    const error = new ControllerError("Unavailable", "host is away", { operation: "attach disk", id: "vm-1", cause });
+    expect(error.message).toBe("attach disk vm-1: host is away");
+    expect(error).toMatchObject({ name: "ControllerError", code: "Unavailable", cause, gone: false });
+    expect(isGone(error)).toBe(false);
+  });
+});
+
+describe("wrapError", () => {
+  it("keeps code, cause and being gone", () => {
+    const cause = Object.assign(new Error("stopped"), { code: "FailedPrecondition", gone: true });
+    const error = wrapError(cause, "detach disk", "vm-1");
+    expect(error).toMatchObject({ code: "FailedPrecondition", cause, gone: true });
+    expect(isGone(error)).toBe(true);
+  });
+
+  it("does not wrap its own error again", () => {
+    const error = new ControllerError("NotFound", "x", { operation: "detach disk", id: "vm-1" });
+    expect(wrapError(error, "detach disk", "vm-1")).toBe(error);
+    expect(wrapError(error, "detach disk", "vm-2")).not.toBe(error);
+  });
+
+  it.each([undefined, null, "text"])("takes a thrown %o", (value) => {
+    expect(wrapError(value, "detach disk", "vm-1").message).toBe(`detach disk vm-1: ${value}`);
+  });
+});

@@ -1,0 +1,46 @@
+import { describe, expect, it } from "vitest";
+import { type Fault, faultCases, ScriptedCalls } from "./index.ts";
+
+describe("ScriptedCalls", () => {
+  const run = (fault?: Fault, signal?: AbortSignal, onHang?: () => void) => {
+    let done = false;
+    const calls = new ScriptedCalls(fault === undefined ? new Map() : new Map([[0, fault]]), onHang);
+    const result = calls.run("attach", "0:1", signal, () => {
+      done = true;
+      return "answer";
+    });
+    return { calls, result, isDone: () => done };
+  };
+
+  it("records the call and answers", async () => {
+    const { calls, result, isDone } = run();
+    expect(await result).toBe("answer");
+    expect(isDone()).toBe(true);
+    expect(calls.calls).toEqual([{ name: "attach", detail: "0:1" }]);
+    expect(calls.names).toEqual(["attach"]);
+  });
+
+  it.each([
+    ["fail", false],
+    ["lose", true],
+  ] as const)("%s", async (fault, done) => {
+    const { result, isDone } = run(fault);
+    await expect(result).rejects.toMatchObject({ code: "Unavailable" });
+    expect(isDone()).toBe(done);
+  });
+
+  it.each([
+    ["hang", false],
+    ["hangDone", true],
+  ] as const)("%s until aborted", async (fault, done) => {
+    const abort = new AbortController();
+    const { result, isDone } = run(fault, abort.signal, () => abort.abort());
+    await expect(result).rejects.toMatchObject({ name: "AbortError" });
+    expect(isDone()).toBe(done);
+  });
+
+  it("lists every fault at every call", () => {
+    expect(faultCases(2)).toHaveLength(8);
+    expect(faultCases(0)).toEqual([]);
+  });
+});

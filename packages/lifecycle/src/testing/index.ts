@@ -1,0 +1,3 @@
+export { type Call, type Fault, ScriptedCalls, scriptedError } from "./calls.ts";
+export { diagramsIn } from "./diagrams.ts";
+export { type FaultCase, faultCases } from "./faults.ts";
