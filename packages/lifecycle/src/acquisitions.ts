@@ -71,14 +71,11 @@ export class Acquisitions {
     const failures: unknown[] = [];
     for (const item of this.#held.toReversed()) {
       try {
-        await item.release(signal);
+        await unlessGone(() => item.release(signal));
+        this.forget(item);
       } catch (error) {
-        if (!isGone(error)) {
-          failures.push(error);
-          continue;
-        }
+        failures.push(error);
       }
-      this.forget(item);
     }
     if (failures.length === 1) throw failures[0];
     if (failures.length > 1) throw new AggregateError(failures, failures.map(messageOf).join("; "));
@@ -89,6 +86,15 @@ export class Acquisitions {
 export function isGone(error: unknown): boolean {
   const gone = (error as { gone?: unknown } | null)?.gone;
   return gone === true || codeOf(error) === "NotFound";
+}
+
+/** Runs one release, for which gone is as good as done. */
+export async function unlessGone(release: () => Promise<void>): Promise<void> {
+  try {
+    await release();
+  } catch (error) {
+    if (!isGone(error)) throw error;
+  }
 }
 
 function messageOf(error: unknown): string {

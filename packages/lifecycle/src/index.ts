@@ -1,4 +1,4 @@
-export { type Acquisition, Acquisitions, isGone, type Step } from "./acquisitions.ts";
+export { type Acquisition, Acquisitions, isGone, type Step, unlessGone } from "./acquisitions.ts";
 export {
   ControllerError,
   type ControllerErrorCode,

@@ -1,0 +1,132 @@
+import { type Fault, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { DiskMountConfig } from "./index.ts";
+import { disk, scsiOn, whole } from "./testing/index.ts";
+
+/** Operations under way; a call that hangs aborts them all, as an impatient caller would. */
+class Callers {
+  readonly #active = new Set<AbortController>();
+
+  async attempt<T>(operation: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
+    const abort = new AbortController();
+    this.#active.add(abort);
+    try {
+      return await operation(abort.signal);
+    } catch {
+      return undefined;
+    } finally {
+      this.#active.delete(abort);
+    }
+  }
+
+  abortAll(): void {
+    for (const abort of this.#active) abort.abort();
+  }
+}
+
+async function scenario(faults: ReadonlyMap<number, Fault>) {
+  const callers = new Callers();
+  const script = new ScriptedCalls(faults, () => callers.abortAll());
+  const { vm, scsi } = scsiOn(script);
+  const wanted: readonly (readonly [string, DiskMountConfig])[] = [
+    ["layer.vhd", whole()],
+    ["layer.vhd", whole()],
+    ["scratch.vhd", whole({ partition: 1 })],
+    ["scratch.vhd", whole({ partition: 2 })],
+  ];
+  const reservations = await Promise.all(wanted.map(([path, mount]) => scsi.reserve(disk(path), mount)));
+  await Promise.all(reservations.map((id) => callers.attempt((signal) => scsi.mapToGuest(id, signal))));
+  // Faults hit each call once, so the second round meets none.
+  for (let round = 0; round < 2; round++) {
+    await Promise.all(reservations.map((id) => callers.attempt((signal) => scsi.unmapFromGuest(id, signal))));
+  }
+  return { vm, scsi, calls: script.calls.length };
+}
+
+const faultless = await scenario(new Map());
+
+describe("a fault at any one call", () => {
+  it("has calls to hit", () => {
+    expect(faultless.calls).toBe(12);
+  });
+
+  it.each(faultCases(faultless.calls))("$fault at call $call leaves nothing behind", async ({ call, fault }) => {
+    const { vm, scsi } = await scenario(new Map([[call, fault]]));
+    expect([...vm.attached, ...vm.mounted, ...vm.ejected]).toEqual([]);
+    expect(scsi.disks).toEqual([]);
+  });
+});
+
+describe("any sequence of operations with any faults", () => {
+  const paths = ["a.vhd", "b.vhd", "c.vhd"];
+  const step = fc.record({
+    kind: fc.constantFrom("reserve", "map", "unmap"),
+    path: fc.constantFrom(...paths),
+    partition: fc.constantFrom(0, 1),
+    /** Which of the reservations made so far. */
+    which: fc.nat(20),
+    /** Waits until everything is at rest, before the next step. */
+    rest: fc.boolean(),
+  });
+  const fault = fc.tuple(fc.nat(40), fc.constantFrom<Fault>("fail", "lose", "hang", "hangDone"));
+
+  it("keeps counts equal to holders, one disk to a slot, and can always be cleaned up", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.array(fault, { maxLength: 8 }), async (steps, faults) => {
+        const callers = new Callers();
+        const { vm, scsi } = scsiOn(new ScriptedCalls(new Map(faults), () => callers.abortAll()));
+        const holders = new Map<string, string>();
+        const made: string[] = [];
+        let pending: Promise<unknown>[] = [];
+
+        const rest = async (): Promise<void> => {
+          await Promise.all(pending);
+          pending = [];
+          const expected = new Map<string, number>();
+          for (const place of holders.values()) expected.set(place, (expected.get(place) ?? 0) + 1);
+          const views = scsi.disks;
+          const actual = views.flatMap(({ hostPath, mounts }) =>
+            mounts.map((mount) => [`${hostPath}#${mount.partition}`, mount.holders] as const),
+          );
+          expect(new Map(actual)).toEqual(expected);
+          const slots = views.map(({ controller, lun }) => `${controller}:${lun}`);
+          expect(new Set(slots).size).toBe(slots.length);
+          // What the VM has is accounted for: nothing is attached or mounted that nobody would remove.
+          for (const [slot, path] of vm.attached) {
+            const view = views.find((one) => one.hostPath === path);
+            expect(`${view?.controller}:${view?.lun}`).toBe(slot);
+            expect(view?.state).not.toBe("Reserved");
+          }
+        };
+
+        for (const { kind, path, partition, which, rest: atRest } of steps) {
+          const reservation = made[which % Math.max(made.length, 1)];
+          if (kind === "reserve") {
+            const id = await scsi.reserve(disk(path), whole({ partition }));
+            made.push(id);
+            holders.set(id, `${path}#${partition}`);
+          } else if (reservation !== undefined && kind === "map") {
+            pending.push(callers.attempt((signal) => scsi.mapToGuest(reservation, signal)));
+          } else if (reservation !== undefined) {
+            pending.push(
+              callers.attempt(async (signal) => {
+                await scsi.unmapFromGuest(reservation, signal);
+                holders.delete(reservation);
+              }),
+            );
+          }
+          if (atRest) await rest();
+        }
+        await rest();
+        // Each fault strikes once, so after as many rounds as there are faults all is given back.
+        for (let round = 0; round <= faults.length; round++) {
+          await Promise.all(made.map((id) => callers.attempt((signal) => scsi.unmapFromGuest(id, signal))));
+        }
+        expect([...vm.attached, ...vm.mounted, ...vm.ejected]).toEqual([]);
+        expect(scsi.disks).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

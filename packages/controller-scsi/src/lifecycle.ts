@@ -1,0 +1,51 @@
+import { defineTable, type StateData } from "@uvm-shim/lifecycle";
+
+/**
+ * A disk in its slot. Invalid: an attach failed, so whether the VM has the disk is not known. Ejected: the guest has
+ * let go of the device, the VM still has the disk. A detached disk that somebody reserved meanwhile is reserved anew.
+ */
+export type DiskStateKind = "Reserved" | "Attached" | "Invalid" | "Ejected" | "Detached";
+export type DiskState = StateData<DiskStateKind>;
+export type DiskOperation = "attach" | "eject" | "detach" | "reserve";
+
+export const diskTable = defineTable<DiskStateKind, DiskOperation>({
+  subject: "disk",
+  initial: "Reserved",
+  states: ["Reserved", "Attached", "Invalid", "Ejected", "Detached"],
+  transitions: [
+    { kind: "operation", name: "attach", from: ["Reserved"], success: "Attached", failure: "Invalid" },
+    { kind: "operation", name: "eject", from: ["Attached"], success: "Ejected", failure: "unchanged" },
+    {
+      kind: "operation",
+      name: "detach",
+      from: ["Ejected", "Invalid", "Reserved"],
+      success: "Detached",
+      failure: "unchanged",
+    },
+    { kind: "operation", name: "reserve", from: ["Detached"], success: "Reserved", failure: "unchanged" },
+  ],
+});
+
+/** A partition's mount in the guest. Invalid: a mount failed, so whether the guest has it is not known. */
+export type MountState =
+  | StateData<"Reserved" | "Invalid" | "Unmounted">
+  | { readonly kind: "Mounted"; readonly guestPath: string };
+export type MountStateKind = MountState["kind"];
+export type MountOperation = "mount" | "unmount" | "reserve";
+
+export const mountTable = defineTable<MountStateKind, MountOperation>({
+  subject: "disk mount",
+  initial: "Reserved",
+  states: ["Reserved", "Mounted", "Invalid", "Unmounted"],
+  transitions: [
+    { kind: "operation", name: "mount", from: ["Reserved"], success: "Mounted", failure: "Invalid" },
+    {
+      kind: "operation",
+      name: "unmount",
+      from: ["Mounted", "Invalid", "Reserved"],
+      success: "Unmounted",
+      failure: "unchanged",
+    },
+    { kind: "operation", name: "reserve", from: ["Unmounted"], success: "Reserved", failure: "unchanged" },
+  ],
+});
