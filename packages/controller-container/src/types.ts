@@ -1,21 +1,24 @@
 /** What the container controller asks of the VM's devices and of the guest. */
+
+import type { GuestProcess, ProcessExit, ProcessGuest, StdioPaths } from "@uvm-shim/controller-process";
 import type {
   LinuxCombinedLayers,
   LinuxHostedContainerSettings,
   LinuxProcessParameters,
+  OciProcess,
 } from "@uvm-shim/hcs-schema";
-import type { GuestProcess } from "@uvm-shim/controller-process";
 
 export interface ContainerGuest {
   addCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void>;
   removeCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void>;
+  /** When it rejects, the guest has no container of this id, or removes by itself the one that it made too late. */
   createContainer(id: string, settings: LinuxHostedContainerSettings, signal?: AbortSignal): Promise<GuestContainer>;
 }
 
 export interface GuestContainer {
   readonly id: string;
   start(signal?: AbortSignal): Promise<void>;
-  /** Without OCIProcess: the init process of the specification. */
+  /** Without OCIProcess: the init process of the specification. When it rejects, no process is left running. */
   execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<GuestProcess>;
   /** Pids in the guest of all that runs in the container. */
   processIds(signal?: AbortSignal): Promise<readonly number[]>;
@@ -87,4 +90,37 @@ export interface ContainerHostFiles {
   /** Unmounts all that is mounted at `target`. Not mounted counts as done. */
   unmountAll(target: string): Promise<void>;
   grantVmAccess(path: string, signal?: AbortSignal): Promise<void>;
+}
+
+/** One process, init or exec; controller-process satisfies it. */
+export interface ContainerProcess {
+  readonly execId: string;
+  readonly pid: number;
+  readonly stdio: StdioPaths;
+  readonly state: "created" | "running" | "stopped";
+  readonly exit: ProcessExit | undefined;
+  create(request: { readonly stdio: StdioPaths; readonly process?: OciProcess }, signal?: AbortSignal): Promise<void>;
+  start(signal?: AbortSignal): Promise<number>;
+  kill(signalNumber: number, signal?: AbortSignal): Promise<void>;
+  resize(width: number, height: number, signal?: AbortSignal): Promise<void>;
+  closeStdin(signal?: AbortSignal): Promise<void>;
+  wait(signal?: AbortSignal): Promise<ProcessExit>;
+  /** Ends a process that has not been started, with this status. Without effect on any other. */
+  abandon(status: number): Promise<void>;
+  vmExited(exit: VmExited): void;
+}
+
+/** Makes the controller of a process whose calls to the guest go to `guest`. */
+export type ProcessFactory = (options: {
+  readonly containerId: string;
+  readonly execId: string;
+  readonly guest: ProcessGuest;
+}) => ContainerProcess;
+
+export interface VmExited {
+  readonly reason: string;
+}
+
+export interface ContainerClock {
+  now(): Date;
 }

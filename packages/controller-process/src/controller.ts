@@ -105,13 +105,10 @@ export class ProcessController {
     return publicStates[this.#life.state.kind];
   }
 
-  /** Opens the client's stdio; a terminal has no stderr of its own. */
+  /** Opens the client's stdio. When that fails nothing is open, and it may be tried again. */
   create(request: CreateProcess, signal?: AbortSignal): Promise<void> {
     return this.#operations.run(async () => {
       this.#life.require("create");
-      if (request.stdio.terminal && request.stdio.stderr !== "") {
-        throw this.#error("InvalidArgument", "create process", "stderr must be empty when there is a terminal");
-      }
       const opening = this.#upstream.open(request.stdio, this.#until(signal));
       const upstream = await this.#orDiscard(opening, this.#until(signal), (late) => late.close()).catch((error) => {
         throw wrapError(error, "open stdio of process", this.#id);

@@ -12,7 +12,7 @@ export interface DrainLimits {
   readonly stalledMs: number;
 }
 
-export const defaultDrainLimits: DrainLimits = { quietMs: 5_000, stalledMs: 30_000 };
+export const defaultDrainLimits: DrainLimits = { quietMs: 5_000, stalledMs: 10_000 };
 
 /** Waits until the relays have ended, or until nothing has moved for as long as the limits allow. */
 export async function drain(

@@ -1,0 +1,366 @@
+import type { GuestProcess, ProcessExit, StdioPaths } from "@uvm-shim/controller-process";
+import type { LinuxHostedContainerSettings, LinuxProcessParameters, OciMount } from "@uvm-shim/hcs-schema";
+import { Acquisitions, abortable, Lifecycle, OperationQueue, type Step, wrapError } from "@uvm-shim/lifecycle";
+import { guestContainerSteps } from "./guest-container.ts";
+import { type ContainerState, type ContainerStateName, type ContainerTransition, containerTable } from "./lifecycle.ts";
+import { planMounts } from "./mounts.ts";
+import { type Refuse, refusing } from "./refusal.ts";
+import { planRoot } from "./root.ts";
+import { checkedProcess, checkedSpecification, guestProcess, guestSpecification } from "./specification.ts";
+import { type GuestRoot, guestBundlePath, mountSteps, type ResourceBoundaries, rootSteps } from "./steps.ts";
+import type {
+  ContainerClock,
+  ContainerDisks,
+  ContainerGuest,
+  ContainerHostFiles,
+  ContainerProcess,
+  ContainerShares,
+  GuestContainer,
+  ProcessFactory,
+  RootfsMount,
+  VmExited,
+} from "./types.ts";
+
+export interface LinuxContainerOptions {
+  readonly id: string;
+  readonly podId: string;
+  readonly bundle: string;
+  readonly guest: ContainerGuest;
+  readonly disks: ContainerDisks;
+  readonly shares: ContainerShares;
+  readonly files: ContainerHostFiles;
+  readonly createProcess: ProcessFactory;
+  readonly clock: ContainerClock;
+  /** Encrypt the scratch disk with a key that only the guest has. */
+  readonly encryptScratch?: boolean;
+}
+
+export interface CreateContainer {
+  /** config.json as parsed JSON, unchecked. */
+  readonly spec: unknown;
+  readonly rootfs: readonly RootfsMount[];
+  readonly stdio: StdioPaths;
+}
+
+const schemaVersion = { Major: 2, Minor: 1 };
+const initId = "";
+const killed = 128 + 9;
+/** As containerd checks ids; they become names of directories in the guest. */
+const idPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
+
+/**
+ * One Linux container in a utility VM. What it holds of host and guest is recorded as it is acquired and released in
+ * reverse, whoever failed. Errors are ControllerErrors; what is wrong with config.json is InvalidArgument and names
+ * the field.
+ */
+export class LinuxContainerController {
+  readonly id: string;
+  readonly bundle: string;
+  readonly #options: LinuxContainerOptions;
+  readonly #life: Lifecycle<ContainerState, ContainerStateName, ContainerTransition>;
+  readonly #operations = new OperationQueue();
+  readonly #held = new Acquisitions();
+  readonly #processes = new Map<string, ContainerProcess>();
+  /** Aborts what is under way when the container is to end. */
+  readonly #ending = new AbortController();
+  readonly #vmGone = new AbortController();
+  /** Settles when the start of the init process has, however it did. */
+  #starting: Promise<unknown> = Promise.resolve();
+
+  constructor(options: LinuxContainerOptions) {
+    this.id = options.id;
+    this.bundle = options.bundle;
+    this.#options = options;
+    this.#life = new Lifecycle(containerTable, options.id, { kind: "NotCreated" });
+  }
+
+  get state(): ContainerStateName {
+    return this.#life.state.kind;
+  }
+
+  /** The init process. Throws FailedPrecondition before it has been created. */
+  get init(): ContainerProcess {
+    const init = this.#processes.get(initId);
+    if (init === undefined) throw this.#refusing("look up init process of container")("FailedPrecondition", "none yet");
+    return init;
+  }
+
+  /** The init process for the empty id, else the exec. */
+  process(execId: string): ContainerProcess | undefined {
+    return this.#processes.get(execId);
+  }
+
+  processes(): readonly ContainerProcess[] {
+    return [...this.#processes.values()];
+  }
+
+  /**
+   * Checks what is asked, then acquires root file system, mounts, the guest's container and the client's stdio. When
+   * that fails nothing is left, and the container is Invalid.
+   */
+  create(request: CreateContainer, signal?: AbortSignal): Promise<void> {
+    return this.#operations.run(async () => {
+      this.#life.require("create");
+      try {
+        const guest = await this.#acquire(request, this.#until(signal));
+        this.#life.succeed("create", { kind: "Created", guest });
+      } catch (error) {
+        this.#life.fail("create", { kind: "Invalid", cause: error });
+        throw wrapError(error, "create container", this.id);
+      }
+      void this.init.wait().then((exit) => this.#initExited(exit));
+    }, signal);
+  }
+
+  async #acquire(request: CreateContainer, signal: AbortSignal): Promise<GuestContainer> {
+    const refuse = this.#refusing("create container");
+    if (!idPattern.test(this.id)) {
+      throw refuse("InvalidArgument", `the id must be up to 128 letters, digits, "_", "." and "-", the first no sign`);
+    }
+    const { files, shares } = this.#options;
+    const specification = checkedSpecification(request.spec, refuse);
+    const rootRequest = { rootfs: request.rootfs, bundle: this.bundle, rootPath: specification.root.path };
+    const rootPlan = await abortable(planRoot(rootRequest, files, refuse), signal);
+    const mountPlans = await abortable(planMounts(specification.mounts ?? [], files, refuse), signal);
+
+    const identity = {
+      id: this.id,
+      podId: this.#options.podId,
+      encryptScratch: this.#options.encryptScratch ?? false,
+    };
+    const boundaries: ResourceBoundaries = this.#options;
+    const root: GuestRoot = { path: "", scratchPath: "" };
+    const mounts: OciMount[] = mountPlans.map((plan) => plan.mount);
+    const settings = (): LinuxHostedContainerSettings => ({
+      SchemaVersion: schemaVersion,
+      OciBundlePath: guestBundlePath(identity),
+      OciSpecification: guestSpecification({
+        specification,
+        podId: identity.podId,
+        rootPath: root.path,
+        mounts,
+        terminal: request.stdio.terminal,
+      }),
+      ScratchDirPath: root.scratchPath,
+    });
+    const { host, devices, combination } = rootSteps(rootPlan, identity, boundaries, root);
+    const container = guestContainerSteps(this.id, this.#options.guest, settings);
+    const inVm = [
+      ...devices,
+      container.state,
+      ...combination,
+      ...mountSteps(mountPlans, shares, mounts),
+      container.processes,
+    ];
+    const steps = [...host, ...inVm.map((step) => this.#vmBound(step)), this.#initStep(request.stdio, container.get)];
+    await this.#held.acquireAll(steps, signal);
+    return container.get();
+  }
+
+  #initStep(stdio: StdioPaths, container: () => GuestContainer): Step {
+    return {
+      name: "init process",
+      acquire: async (signal) => {
+        const init = this.#options.createProcess({
+          containerId: this.id,
+          execId: initId,
+          guest: { execute: (parameters, abort) => this.#startInit(container(), parameters, abort) },
+        });
+        this.#processes.set(initId, init);
+        await init.create({ stdio }, signal);
+      },
+      release: async () => await this.#processes.get(initId)?.abandon(killed),
+    };
+  }
+
+  /** What only the VM holds is released with the VM; a release that waits for it then waits no longer. */
+  #vmBound(step: Step): Step {
+    return {
+      name: step.name,
+      acquire: (signal) => step.acquire(signal),
+      release: async (signal) => {
+        if (this.#vmGone.signal.aborted) return;
+        try {
+          await abortable(step.release(signal), this.#vmGone.signal);
+        } catch (error) {
+          if (!this.#vmGone.signal.aborted) throw error;
+        }
+      },
+    };
+  }
+
+  /** Starting the init process is what starts the container. */
+  #startInit(
+    container: GuestContainer,
+    parameters: LinuxProcessParameters,
+    signal: AbortSignal | undefined,
+  ): Promise<GuestProcess> {
+    this.#life.require("start");
+    const starting = this.#startIn(container, parameters, this.#until(signal));
+    this.#starting = starting.catch(() => {});
+    return starting;
+  }
+
+  async #startIn(
+    container: GuestContainer,
+    parameters: LinuxProcessParameters,
+    signal: AbortSignal,
+  ): Promise<GuestProcess> {
+    try {
+      await abortable(container.start(signal), signal);
+      const init = await container.execute(parameters, signal);
+      this.#life.succeed("start", { kind: "Running", guest: container });
+      return init;
+    } catch (error) {
+      if (this.#life.allows("start")) this.#life.fail("start", { kind: "Invalid", cause: error });
+      throw wrapError(error, "start container", this.id);
+    }
+  }
+
+  /** The execs die with init, whose pid namespace they share; they are told in case the guest does not. */
+  #initExited(exit: ProcessExit): void {
+    this.#life.happen("exit", { kind: "Stopped", exit });
+    for (const process of this.#processes.values()) {
+      if (process.state === "running") process.kill(9).catch(() => {});
+      else void process.abandon(killed);
+    }
+  }
+
+  /** Makes an exec; `spec` is the OCI process as parsed JSON, unchecked. */
+  async createProcess(
+    request: { readonly execId: string; readonly spec: unknown; readonly stdio: StdioPaths },
+    signal?: AbortSignal,
+  ): Promise<ContainerProcess> {
+    const { execId, stdio } = request;
+    const refuse = this.#refusing(`create process ${execId} in container`);
+    const container = this.#running(refuse);
+    if (!idPattern.test(execId))
+      throw refuse("InvalidArgument", "expected letters, digits, _ . - as id of the process");
+    if (this.#processes.has(execId)) throw refuse("AlreadyExists", "there is a process of this id");
+    const process = guestProcess(checkedProcess(request.spec, refuse), stdio.terminal);
+    const exec = this.#options.createProcess({ containerId: this.id, execId, guest: container });
+    this.#processes.set(execId, exec);
+    try {
+      await exec.create({ stdio, process }, this.#until(signal));
+      this.#running(refuse);
+    } catch (error) {
+      this.#processes.delete(execId);
+      await exec.abandon(killed);
+      throw error;
+    }
+    return exec;
+  }
+
+  /** Forgets an exec that has exited or was never started, and answers with its exit. */
+  async deleteProcess(execId: string): Promise<ProcessExit> {
+    const refuse = this.#refusing(`delete process ${JSON.stringify(execId)} of container`);
+    if (execId === initId) throw refuse("FailedPrecondition", "the init process is deleted with its container");
+    const exec = this.#processes.get(execId);
+    if (exec === undefined) throw refuse("NotFound", "there is no process of this id");
+    await exec.abandon(killed);
+    if (exec.exit === undefined) throw refuse("FailedPrecondition", "the process is running, kill it first");
+    this.#processes.delete(execId);
+    return exec.exit;
+  }
+
+  /** Pids in the guest, with the exec id where it is the process of an exec. */
+  async pids(signal?: AbortSignal): Promise<readonly { readonly pid: number; readonly execId?: string }[]> {
+    const container = this.#running(this.#refusing("list processes of container"));
+    const execs = new Map(this.processes().map(({ pid, execId }) => [pid, execId]));
+    try {
+      const pids = await abortable(container.processIds(signal), signal);
+      return pids.map((pid) => {
+        const execId = execs.get(pid);
+        return execId === undefined || execId === initId ? { pid } : { pid, execId };
+      });
+    } catch (error) {
+      throw wrapError(error, "list processes of container", this.id);
+    }
+  }
+
+  /** Signals every process of the container; before its start, the init process. */
+  async killAll(signalNumber: number, signal?: AbortSignal): Promise<void> {
+    const state = this.#life.state;
+    if (state.kind !== "Running") return await this.init.kill(signalNumber, signal);
+    const refuse = this.#refusing("kill all processes of container");
+    if (!Number.isInteger(signalNumber) || signalNumber < 1 || signalNumber > 64) {
+      throw refuse("InvalidArgument", `signal ${signalNumber} is none of Linux, which has 1 to 64`);
+    }
+    try {
+      await abortable(state.guest.signalAll(signalNumber, signal), signal);
+    } catch (error) {
+      throw wrapError(error, "kill all processes of container", this.id);
+    }
+  }
+
+  /** Ends every process of it at once, and whatever create or start is under way. Idempotent, in every state. */
+  async terminate(signal?: AbortSignal): Promise<void> {
+    this.#ending.abort(this.#refusing("container")("Cancelled", "it is being terminated"));
+    await this.#operations.run(() => this.#endProcesses(signal), signal);
+  }
+
+  async #endProcesses(signal?: AbortSignal): Promise<void> {
+    await abortable(this.#starting, signal);
+    const state = this.#life.state;
+    switch (state.kind) {
+      case "NotCreated":
+      case "Stopped":
+      case "Invalid":
+        return;
+      case "Created":
+        return await this.init.abandon(killed);
+      case "Running":
+        try {
+          await abortable(state.guest.terminate(signal), signal);
+          await this.init.wait(signal);
+        } catch (error) {
+          throw wrapError(error, "terminate container", this.id);
+        }
+    }
+  }
+
+  /**
+   * Gives back all that it holds; possible unless it runs. Repeatable after a failure, which keeps what could not be
+   * released. It goes on when the caller no longer waits.
+   */
+  delete(signal?: AbortSignal): Promise<ProcessExit> {
+    const deleting = this.#operations.run(async () => {
+      this.#life.require("delete");
+      try {
+        if (this.#life.state.kind === "Created") {
+          this.#ending.abort(this.#refusing("container")("Cancelled", "it is being deleted"));
+          await this.#endProcesses();
+        }
+        await this.#held.releaseAll();
+      } catch (error) {
+        throw wrapError(error, "delete container", this.id);
+      }
+      const exit = this.#processes.get(initId)?.exit ?? { status: 255, exitedAt: this.#options.clock.now() };
+      this.#life.succeed("delete", { kind: "Stopped", exit });
+      return exit;
+    });
+    return abortable(deleting, signal);
+  }
+
+  /** Called when the VM is gone: gives every process an exit and forgets what the VM held. */
+  vmExited(exit: VmExited): void {
+    const error = this.#refusing("container")("Unavailable", `the VM has exited: ${exit.reason}`);
+    this.#vmGone.abort(error);
+    this.#ending.abort(error);
+    for (const process of this.#processes.values()) process.vmExited(exit);
+  }
+
+  #running(refuse: Refuse): GuestContainer {
+    const state = this.#life.state;
+    if (state.kind === "Running") return state.guest;
+    throw refuse("FailedPrecondition", `the container is not running but ${state.kind}`);
+  }
+
+  #until(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.#ending.signal : AbortSignal.any([signal, this.#ending.signal]);
+  }
+
+  #refusing(operation: string): Refuse {
+    return refusing(operation, this.id);
+  }
+}

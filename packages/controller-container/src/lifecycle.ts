@@ -1,0 +1,32 @@
+import type { ProcessExit } from "@uvm-shim/controller-process";
+import { defineTable } from "@uvm-shim/lifecycle";
+import type { GuestContainer } from "./types.ts";
+
+export type ContainerStateName = "NotCreated" | "Created" | "Running" | "Stopped" | "Invalid";
+export type ContainerTransition = "create" | "start" | "exit" | "delete";
+
+/** What a container has in each state; what it holds of the host is in its acquisitions, whatever the state. */
+export type ContainerState =
+  | { readonly kind: "NotCreated" }
+  | { readonly kind: "Created"; readonly guest: GuestContainer }
+  | { readonly kind: "Running"; readonly guest: GuestContainer }
+  | { readonly kind: "Stopped"; readonly exit: ProcessExit }
+  | { readonly kind: "Invalid"; readonly cause: unknown };
+
+export const containerTable = defineTable<ContainerStateName, ContainerTransition>({
+  subject: "container",
+  initial: "NotCreated",
+  states: ["NotCreated", "Created", "Running", "Stopped", "Invalid"],
+  transitions: [
+    { kind: "operation", name: "create", from: ["NotCreated"], success: "Created", failure: "Invalid" },
+    { kind: "operation", name: "start", from: ["Created"], success: "Running", failure: "Invalid" },
+    { kind: "event", name: "exit", from: ["Created", "Running"], to: "Stopped" },
+    {
+      kind: "operation",
+      name: "delete",
+      from: ["Created", "Stopped", "Invalid"],
+      success: "Stopped",
+      failure: "unchanged",
+    },
+  ],
+});
