@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { type BridgeOptions, FrameChannel } from "./channel.ts";
-import { GcsError, type GcsErrorRecord, messageOf } from "./error.ts";
+import { GcsError, type GcsErrorRecord, givenUpError, messageOf } from "./error.ts";
 import { Fields } from "./fields.ts";
 import { describeHresult, meaningOfResult } from "./hresult.ts";
 import { type ContainerNotification, readNotification } from "./notification.ts";
@@ -79,7 +79,7 @@ export class GcsBridgeClient {
   ): Promise<ResponseBody<P>> {
     return new Promise((resolve, reject) => {
       const subject = { procedure, containerId };
-      if (signal?.aborted) return reject(abortError(signal.reason, subject));
+      if (signal?.aborted) return reject(givenUpError(signal.reason, subject));
       if (!this.#channel.isOpen) return reject(closedError(this.#closeCause, subject));
       const message = { ContainerId: containerId, ActivityId: this.#options.newActivityId(), ...body };
       const bytes = Buffer.from(JSON.stringify(message));
@@ -92,7 +92,7 @@ export class GcsBridgeClient {
       const id = this.#nextId++;
       const onAbort = (): void => {
         awaited = false;
-        reject(abortError(signal?.reason, subject));
+        reject(givenUpError(signal?.reason, subject));
       };
       const settle = (settled: () => void): void => {
         signal?.removeEventListener("abort", onAbort);
@@ -191,14 +191,6 @@ function subjectOf({ procedure, containerId }: Subject): Subject {
 function closedError(cause: Error | undefined, subject: Subject): GcsError {
   const why = cause === undefined ? "" : `: ${cause.message}`;
   return new GcsError("Unavailable", `the bridge is closed${why}`, { ...subject, gone: true, cause });
-}
-
-function abortError(reason: unknown, subject: Subject): GcsError {
-  const code = reason instanceof Error && reason.name === "TimeoutError" ? "DeadlineExceeded" : "Cancelled";
-  return new GcsError(code, `given up while waiting for the guest: ${messageOf(reason)}`, {
-    ...subject,
-    cause: reason,
-  });
 }
 
 /** The error that a response tells, or undefined for success. Throws a FieldError. */

@@ -83,6 +83,15 @@ export class GuestFault extends Error {
   }
 }
 
+/** The error of a call whose caller has left: DeadlineExceeded when a deadline of the caller's passed, else Cancelled. */
+export function givenUpError(reason: unknown, details: Pick<GcsErrorDetails, "procedure" | "containerId">): GcsError {
+  const code = reason instanceof Error && reason.name === "TimeoutError" ? "DeadlineExceeded" : "Cancelled";
+  return new GcsError(code, `given up while waiting for the guest: ${messageOf(reason)}`, {
+    ...details,
+    cause: reason,
+  });
+}
+
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -7,6 +7,7 @@ export {
   type GcsErrorRecord,
   GuestFault,
   gcsErrorCodes,
+  givenUpError,
 } from "./error.ts";
 export { FieldError, Fields } from "./fields.ts";
 export { type ContainerNotification, type NotificationType, notificationTypes } from "./notification.ts";

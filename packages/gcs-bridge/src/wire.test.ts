@@ -1,0 +1,101 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { procedureOfRequest, procedures } from "./index.ts";
+import {
+  containerNotificationType,
+  encodeFrame,
+  type Frame,
+  FrameDecoder,
+  kindOf,
+  messageType,
+  responseTypeOf,
+} from "./wire.ts";
+
+const frame = (type: number, id: bigint, body: string): Frame => ({ type, id, body: Buffer.from(body) });
+
+function decodeInPieces(bytes: Buffer, cuts: readonly number[], limit = 1024): Frame[] {
+  const decoder = new FrameDecoder(limit);
+  const frames: Frame[] = [];
+  let start = 0;
+  for (const end of [...cuts.filter((cut) => cut <= bytes.length).toSorted((a, b) => a - b), bytes.length]) {
+    frames.push(...decoder.push(bytes.subarray(start, end)));
+    start = end;
+  }
+  return frames;
+}
+
+describe("message types", () => {
+  it("have the numbers of the protocol", () => {
+    expect(messageType("request", procedures.create.number)).toBe(0x10100101);
+    expect(messageType("request", procedures.negotiateProtocol.number)).toBe(0x10100b01);
+    expect(messageType("response", procedures.deleteContainerState.number)).toBe(0x20100d01);
+    expect(containerNotificationType).toBe(0x30100101);
+    expect(Object.values(procedures).map((procedure) => procedure.number)).toEqual([
+      1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
+    ]);
+  });
+
+  it("tell their kind and procedure", () => {
+    expect(kindOf(0x10100101)).toBe("request");
+    expect(kindOf(0x20100101)).toBe("response");
+    expect(kindOf(0x30100101)).toBe("notification");
+    expect(kindOf(0xf0100101)).toBeUndefined();
+    expect(procedureOfRequest(0x10100501)).toBe("executeProcess");
+    expect(procedureOfRequest(0x10200101)).toBeUndefined();
+    expect(responseTypeOf(0x10fff7ff)).toBe(0x20fff7ff);
+  });
+});
+
+describe("frames", () => {
+  it("are a little endian header and the body", () => {
+    expect(encodeFrame(frame(0x10100101, 0x0102030405060708n, "{}")).toString("hex")).toBe(
+      "01011010120000000807060504030201" + "7b7d",
+    );
+  });
+
+  it("come back whole however the bytes are cut", () => {
+    const frames = fc.array(
+      fc.record({
+        type: fc.nat(0xffffffff),
+        id: fc.bigInt(0n, 2n ** 64n - 1n),
+        body: fc.uint8Array({ maxLength: 300 }),
+      }),
+    );
+    fc.assert(
+      fc.property(frames, fc.array(fc.nat(2000)), (list, cuts) => {
+        const sent = list.map(({ type, id, body }) => ({ type, id, body: Buffer.from(body) }));
+        expect(decodeInPieces(Buffer.concat(sent.map(encodeFrame)), cuts)).toEqual(sent);
+      }),
+    );
+  });
+
+  it("never throw anything but a GcsError on arbitrary bytes", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 400 }), fc.array(fc.nat(400)), (bytes, cuts) => {
+        try {
+          for (const { body } of decodeInPieces(Buffer.from(bytes), cuts, 64))
+            expect(body.length).toBeLessThanOrEqual(48);
+        } catch (error) {
+          expect(error).toMatchObject({ name: "GcsError", message: expect.stringContaining("expected 16 to 64") });
+        }
+      }),
+    );
+  });
+
+  it("are refused by their header when the size is out of bounds, after those before them", () => {
+    const decoder = new FrameDecoder(32);
+    const bytes = Buffer.concat([encodeFrame(frame(1, 1n, "ok")), encodeFrame(frame(2, 2n, "x".repeat(17)))]);
+    const frames = decoder.push(bytes);
+    expect(frames.next().value).toEqual(frame(1, 1n, "ok"));
+    expect(() => frames.next()).toThrow("frame of 33 bytes: expected 16 to 32");
+  });
+
+  it("take a body of the greatest size, and know when one is unfinished", () => {
+    const decoder = new FrameDecoder(32);
+    const bytes = encodeFrame(frame(1, 1n, "x".repeat(16)));
+    expect([...decoder.push(bytes.subarray(0, 20))]).toEqual([]);
+    expect(decoder.isInsideFrame).toBe(true);
+    expect([...decoder.push(bytes.subarray(20))]).toHaveLength(1);
+    expect(decoder.isInsideFrame).toBe(false);
+  });
+});

@@ -1,0 +1,118 @@
+import {
+  type ContainerNotification,
+  Fields,
+  type GcsBridgeClient,
+  GcsError,
+  type NotificationType,
+} from "@uvm-shim/gcs-bridge";
+import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import { LinuxProcess, type ProcessSurroundings, sigkill, signalProcess } from "./process.ts";
+
+export interface LinuxContainerOptions {
+  readonly surroundings: ProcessSurroundings;
+  readonly canDeleteState: boolean;
+  /** Called when the guest keeps nothing of the container any more. */
+  readonly onForgotten: () => void;
+}
+
+/** A container in a Linux guest. */
+export class LinuxContainer {
+  readonly id: string;
+  /** Resolves with the kind of exit when the guest says that the container has ended. */
+  readonly exited: Promise<NotificationType>;
+  readonly #options: LinuxContainerOptions;
+  readonly #bridge: GcsBridgeClient;
+  #resolveExited: (type: NotificationType) => void = () => {};
+
+  constructor(id: string, options: LinuxContainerOptions) {
+    this.id = id;
+    this.#options = options;
+    this.#bridge = options.surroundings.bridge;
+    this.exited = new Promise((resolve) => {
+      this.#resolveExited = resolve;
+    });
+  }
+
+  async start(signal?: AbortSignal): Promise<void> {
+    await this.#bridge.request("start", this.id, {}, signal);
+  }
+
+  /** See LinuxProcess.execute. */
+  execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<LinuxProcess> {
+    return LinuxProcess.execute(this.#options.surroundings, this.id, parameters, signal);
+  }
+
+  async processIds(signal?: AbortSignal): Promise<readonly number[]> {
+    const Query = JSON.stringify({ PropertyTypes: ["ProcessList"] });
+    const { Properties } = await this.#bridge.request("getProperties", this.id, { Query }, signal);
+    try {
+      return Fields.parse(Properties, "Properties").list("ProcessList", (item, path) =>
+        new Fields(item, path).integer("ProcessId", 1, 0x7fffffff),
+      );
+    } catch (cause) {
+      const message = `invalid answer of the guest: ${(cause as Error).message}`;
+      throw new GcsError("Internal", message, { procedure: "getProperties", containerId: this.id, cause });
+    }
+  }
+
+  /**
+   * Signals every process of the container. The protocol has a message for that only for SIGKILL (a forced shutdown);
+   * any other signal goes to each process that the guest lists, and those that end meanwhile count as signalled.
+   */
+  async signalAll(signal: number, abort?: AbortSignal): Promise<void> {
+    if (signal === sigkill) {
+      await this.terminate(abort);
+      return;
+    }
+    const pids = await this.processIds(abort);
+    const outcomes = await Promise.allSettled(
+      pids.map((pid) => unlessNotFound(signalProcess(this.#bridge, this.id, pid, signal, abort))),
+    );
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  }
+
+  async terminate(signal?: AbortSignal): Promise<void> {
+    await unlessGone(this.#bridge.request("shutdownForced", this.id, {}, signal));
+  }
+
+  async deleteState(signal?: AbortSignal): Promise<void> {
+    if (this.#options.canDeleteState) {
+      await unlessGone(this.#bridge.request("deleteContainerState", this.id, {}, signal));
+    }
+    this.#options.onForgotten();
+  }
+
+  /** Takes what the guest tells of this container. */
+  notified(notification: ContainerNotification): void {
+    switch (notification.type) {
+      case "GracefulExit":
+      case "ForcedExit":
+      case "UnexpectedExit":
+      case "Unknown":
+        this.#resolveExited(notification.type);
+        break;
+      case "None":
+      case "Reboot":
+      case "Constructed":
+      case "Started":
+      case "Paused":
+        break;
+    }
+  }
+}
+
+async function unlessGone(call: Promise<unknown>): Promise<void> {
+  try {
+    await call;
+  } catch (error) {
+    if (!(error instanceof GcsError && error.gone)) throw error;
+  }
+}
+
+async function unlessNotFound(call: Promise<unknown>): Promise<void> {
+  try {
+    await call;
+  } catch (error) {
+    if (!(error instanceof GcsError && error.code === "NotFound")) throw error;
+  }
+}

@@ -1,0 +1,176 @@
+import type { Duplex } from "node:stream";
+import {
+  type ContainerNotification,
+  GcsBridgeClient,
+  type GcsCapabilities,
+  GcsError,
+  uvmContainerId,
+} from "@uvm-shim/gcs-bridge";
+import {
+  type GuestScsiDevice,
+  type LinuxCombinedLayers,
+  type LinuxGuestRequest,
+  type LinuxHostedContainerSettings,
+  type LinuxMappedDirectory,
+  type LinuxMappedVirtualDisk,
+  linuxVsockPorts,
+} from "@uvm-shim/hcs-schema";
+import { awaitOrUndo } from "./await-or-undo.ts";
+import { LinuxContainer } from "./container.ts";
+import type { ProcessSurroundings } from "./process.ts";
+import type { LinuxGuestOptions } from "./types.ts";
+
+/** The document schema that container settings are written in; a guest must know it or a later minor version. */
+const settingsSchema = { Major: 2, Minor: 1 } as const;
+
+/** A Linux guest over its bridge: one method for each thing that controllers ask of it. */
+export class LinuxGuest {
+  /** Resolves when the bridge has ended, with the cause when `close` was not called. */
+  readonly closed: Promise<Error | undefined>;
+  readonly #bridge: GcsBridgeClient;
+  readonly #options: LinuxGuestOptions;
+  readonly #surroundings: ProcessSurroundings;
+  readonly #containers = new Map<string, LinuxContainer>();
+  #canDeleteState = false;
+  #nextPort: number = linuxVsockPorts.firstStdio;
+
+  private constructor(stream: Duplex, options: LinuxGuestOptions) {
+    this.#options = options;
+    this.#bridge = new GcsBridgeClient(stream, {
+      ...(options.maxMessageSize === undefined ? {} : { maxMessageSize: options.maxMessageSize }),
+      newActivityId: () => options.newActivityId(),
+      onNotification: (notification) => this.#notified(notification),
+      onIgnored: (what) => options.log.log("warn", "ignored a message of the guest", { what }),
+    });
+    this.closed = this.#bridge.closed;
+    this.#surroundings = { bridge: this.#bridge, options, takePort: () => this.#nextPort++ };
+  }
+
+  /**
+   * Speaks with a guest that has dialled in: agrees on the protocol, checks what the guest can do and, where it asks
+   * for that, sends the create and start messages for the VM itself. On failure the stream is closed. Throws a
+   * GcsError: Unimplemented for a guest that cannot serve, else what the bridge gives.
+   */
+  static async connect(stream: Duplex, options: LinuxGuestOptions, signal?: AbortSignal): Promise<LinuxGuest> {
+    const guest = new LinuxGuest(stream, options);
+    try {
+      const capabilities = await guest.#bridge.negotiate(signal);
+      checkCapabilities(capabilities);
+      guest.#canDeleteState = capabilities.GuestDefinedCapabilities.DeleteContainerStateSupported;
+      if (capabilities.SendHostCreateMessage) {
+        const ContainerConfig = JSON.stringify({ SystemType: "Container" });
+        await guest.#bridge.request("create", uvmContainerId, { ContainerConfig }, signal);
+        if (capabilities.SendHostStartMessage) await guest.#bridge.request("start", uvmContainerId, {}, signal);
+      }
+      return guest;
+    } catch (error) {
+      await guest.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#bridge.close();
+  }
+
+  async mountDisk(disk: LinuxMappedVirtualDisk, signal?: AbortSignal): Promise<void> {
+    await this.#modify({ ResourceType: "MappedVirtualDisk", RequestType: "Add", Settings: disk }, signal);
+  }
+
+  async unmountDisk(disk: LinuxMappedVirtualDisk, signal?: AbortSignal): Promise<void> {
+    await this.#modify({ ResourceType: "MappedVirtualDisk", RequestType: "Remove", Settings: disk }, signal);
+  }
+
+  async ejectDisk(device: GuestScsiDevice, signal?: AbortSignal): Promise<void> {
+    await this.#modify({ ResourceType: "SCSIDevice", RequestType: "Remove", Settings: device }, signal);
+  }
+
+  async mountShare(directory: LinuxMappedDirectory, signal?: AbortSignal): Promise<void> {
+    await this.#modify({ ResourceType: "MappedDirectory", RequestType: "Add", Settings: directory }, signal);
+  }
+
+  async unmountShare(directory: LinuxMappedDirectory, signal?: AbortSignal): Promise<void> {
+    await this.#modify({ ResourceType: "MappedDirectory", RequestType: "Remove", Settings: directory }, signal);
+  }
+
+  async addCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void> {
+    await this.#modify({ ResourceType: "CombinedLayers", RequestType: "Add", Settings: layers }, signal);
+  }
+
+  async removeCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void> {
+    await this.#modify({ ResourceType: "CombinedLayers", RequestType: "Remove", Settings: layers }, signal);
+  }
+
+  /** When the signal aborts, a container that the guest makes after all is removed again. */
+  async createContainer(
+    id: string,
+    settings: LinuxHostedContainerSettings,
+    signal?: AbortSignal,
+  ): Promise<LinuxContainer> {
+    const subject = { procedure: "create", containerId: id };
+    if (this.#containers.has(id)) throw new GcsError("AlreadyExists", "the guest has a container of this id", subject);
+    const container = new LinuxContainer(id, {
+      surroundings: this.#surroundings,
+      canDeleteState: this.#canDeleteState,
+      onForgotten: () => this.#forget(container),
+    });
+    // Known before the guest is: it may end, and say so, before its creation is answered.
+    this.#containers.set(id, container);
+    try {
+      const answer = this.#bridge.request("create", id, { ContainerConfig: JSON.stringify(settings) });
+      await awaitOrUndo(answer, signal, subject, () => this.#remove(container));
+      return container;
+    } catch (error) {
+      this.#forget(container);
+      throw error;
+    }
+  }
+
+  async #modify(request: LinuxGuestRequest, signal: AbortSignal | undefined): Promise<void> {
+    await this.#bridge.request("modifySettings", uvmContainerId, { Request: request }, signal);
+  }
+
+  async #remove(container: LinuxContainer): Promise<void> {
+    try {
+      await container.terminate();
+      await container.deleteState();
+    } catch (error) {
+      const fields = { containerId: container.id, error };
+      this.#options.log.log("warn", "a container whose creation was given up could not be removed", fields);
+    }
+  }
+
+  #forget(container: LinuxContainer): void {
+    if (this.#containers.get(container.id) === container) this.#containers.delete(container.id);
+  }
+
+  #notified(notification: ContainerNotification): void {
+    const container = this.#containers.get(notification.containerId);
+    if (container === undefined) {
+      this.#options.log.log("warn", "ignored a notification for a container that is not known", { ...notification });
+      return;
+    }
+    this.#options.log.log("debug", "notification of the guest", { ...notification });
+    container.notified(notification);
+  }
+}
+
+function checkCapabilities({
+  RuntimeOsType,
+  SupportedSchemaVersions,
+  GuestDefinedCapabilities,
+}: GcsCapabilities): void {
+  const refuse = (message: string): GcsError =>
+    new GcsError("Unimplemented", message, { procedure: "negotiateProtocol" });
+  if (RuntimeOsType.toLowerCase() !== "linux") {
+    throw refuse(`the guest's operating system is "${RuntimeOsType}", expected "Linux"`);
+  }
+  const { Major, Minor } = settingsSchema;
+  if (!SupportedSchemaVersions.some((version) => version.Major === Major && version.Minor >= Minor)) {
+    const versions = SupportedSchemaVersions.map((version) => `${version.Major}.${version.Minor}`).join(", ");
+    throw refuse(`the guest knows schema versions [${versions}], expected ${Major}.${Minor} or later`);
+  }
+  if (!GuestDefinedCapabilities.SignalProcessSupported) {
+    throw refuse("the guest lacks the capability SignalProcessSupported");
+  }
+}

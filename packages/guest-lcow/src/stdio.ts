@@ -1,0 +1,94 @@
+import type { Duplex } from "node:stream";
+import type { VsockStdioRelaySettings } from "@uvm-shim/gcs-bridge";
+import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import type { StdioListener } from "./types.ts";
+
+export interface StdioStreams {
+  readonly stdin?: Duplex;
+  readonly stdout?: Duplex;
+  readonly stderr?: Duplex;
+}
+
+type StreamName = keyof StdioStreams;
+
+const portFields = { stdin: "StdIn", stdout: "StdOut", stderr: "StdErr" } as const;
+
+/** One stream: the port it is expected on, and the connection once the guest has dialled. */
+interface Channel {
+  readonly name: StreamName;
+  readonly port: number;
+  readonly listener: StdioListener;
+  stream: Duplex | undefined;
+}
+
+/**
+ * The host's ends of one process's stdio. It listens from the moment it exists, each port taking one connection; the
+ * reference's guest dials before it answers that the process was started.
+ */
+export class ProcessStdio {
+  /** Resolves when the guest has dialled every port; rejects when one can no longer be accepted. */
+  readonly connected: Promise<StdioStreams>;
+  readonly #channels: readonly Channel[];
+  readonly #closing = new AbortController();
+
+  private constructor(channels: readonly Channel[]) {
+    this.#channels = channels;
+    this.connected = Promise.all(channels.map((channel) => this.#accept(channel))).then(() => this.#streams());
+    // Whoever closes before the guest has dialled does not await it.
+    this.connected.catch(() => {});
+  }
+
+  /** Listens for each stream that the parameters ask a pipe for; on failure nothing is left listening. */
+  static async listen(
+    parameters: Pick<LinuxProcessParameters, "CreateStdInPipe" | "CreateStdOutPipe" | "CreateStdErrPipe">,
+    takePort: () => number,
+    listen: (port: number) => Promise<StdioListener>,
+  ): Promise<ProcessStdio> {
+    const wanted: StreamName[] = [];
+    if (parameters.CreateStdInPipe) wanted.push("stdin");
+    if (parameters.CreateStdOutPipe) wanted.push("stdout");
+    if (parameters.CreateStdErrPipe) wanted.push("stderr");
+    const channels: Channel[] = [];
+    try {
+      for (const name of wanted) {
+        const port = takePort();
+        channels.push({ name, port, listener: await listen(port), stream: undefined });
+      }
+    } catch (error) {
+      await Promise.allSettled(channels.map((channel) => channel.listener.close()));
+      throw error;
+    }
+    return new ProcessStdio(channels);
+  }
+
+  get settings(): VsockStdioRelaySettings {
+    return Object.fromEntries(this.#channels.map(({ name, port }) => [portFields[name], port]));
+  }
+
+  /** "stdout on port 1073741826", for each stream that the guest has not dialled. */
+  get missing(): readonly string[] {
+    return this.#channels
+      .filter((channel) => channel.stream === undefined)
+      .map(({ name, port }) => `${name} on port ${port}`);
+  }
+
+  /** Stops listening and closes what was accepted. Repeatable. */
+  async close(): Promise<void> {
+    this.#closing.abort(new Error("the stdio of the process was closed"));
+    for (const channel of this.#channels) channel.stream?.destroy();
+    await Promise.allSettled(this.#channels.map((channel) => channel.listener.close()));
+  }
+
+  async #accept(channel: Channel): Promise<void> {
+    const stream = await channel.listener.accept(this.#closing.signal);
+    // A connection may break before or after anybody reads it; without a listener that would end this program.
+    stream.on("error", () => {});
+    channel.stream = stream;
+    if (this.#closing.signal.aborted) stream.destroy();
+    await channel.listener.close();
+  }
+
+  #streams(): StdioStreams {
+    return Object.fromEntries(this.#channels.map(({ name, stream }) => [name, stream]));
+  }
+}

@@ -1,0 +1,151 @@
+import { type Duplex, duplexPair } from "node:stream";
+import {
+  GcsBridgeServer,
+  type GcsCapabilities,
+  type GuestHandlers,
+  type Procedure,
+  type RequestBody,
+} from "@uvm-shim/gcs-bridge";
+import { LinuxGuest } from "../guest.ts";
+import type { LinuxGuestOptions, StdioListener } from "../types.ts";
+
+export const capabilities: GcsCapabilities = {
+  SendHostCreateMessage: false,
+  SendHostStartMessage: false,
+  SupportedSchemaVersions: [{ Major: 2, Minor: 1 }],
+  RuntimeOsType: "Linux",
+  GuestDefinedCapabilities: {
+    NamespaceAddRequestSupported: true,
+    SignalProcessSupported: true,
+    DumpStacksSupported: true,
+    DeleteContainerStateSupported: true,
+  },
+};
+
+export interface SeenRequest {
+  readonly procedure: Procedure;
+  readonly containerId: string;
+  readonly body: unknown;
+}
+
+/** One port of the host: connections wait until they are accepted. */
+class FakePort implements StdioListener {
+  readonly #onClose: () => void;
+  readonly #dialled: Duplex[] = [];
+  readonly #waiting: { resolve: (stream: Duplex) => void; reject: (error: unknown) => void }[] = [];
+
+  constructor(onClose: () => void) {
+    this.#onClose = onClose;
+  }
+
+  accept(signal?: AbortSignal): Promise<Duplex> {
+    const stream = this.#dialled.shift();
+    if (stream !== undefined) return Promise.resolve(stream);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#onClose();
+    for (const { reject } of this.#waiting) reject(new Error("the listener was closed"));
+  }
+
+  dial(): Duplex {
+    const [host, guest] = duplexPair();
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#dialled.push(host);
+    else next.resolve(host);
+    return guest;
+  }
+}
+
+/** A Linux guest of the test's making, behind the real protocol, and the host's ports that it dials. */
+export class FakeGuest {
+  readonly seen: SeenRequest[] = [];
+  readonly logged: string[] = [];
+  readonly ports = new Map<number, FakePort>();
+  readonly hostStream: Duplex;
+  readonly server: GcsBridgeServer;
+  readonly options: LinuxGuestOptions;
+  /** Ends the time that the host gives the guest to dial. */
+  expire: () => void = () => {};
+
+  constructor(handlers: GuestHandlers = {}, told: Partial<GcsCapabilities> = {}) {
+    const [host, guest] = duplexPair();
+    this.hostStream = host;
+    this.server = new GcsBridgeServer(guest, this.#recorded(handlers), { capabilities: { ...capabilities, ...told } });
+    this.options = {
+      newActivityId: () => "11111111-2222-3333-4444-555555555555",
+      listen: async (port) => this.#listen(port),
+      log: { log: (_level, message) => this.logged.push(message) },
+      delay: (_milliseconds, signal) =>
+        new Promise((resolve, reject) => {
+          this.expire = resolve;
+          signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+        }),
+    };
+  }
+
+  connect(signal?: AbortSignal): Promise<LinuxGuest> {
+    return LinuxGuest.connect(this.hostStream, this.options, signal);
+  }
+
+  /** Dials a port of the host; throws when nothing listens. */
+  dial(port: number | undefined): Duplex {
+    const listener = port === undefined ? undefined : this.ports.get(port);
+    if (listener === undefined) throw new Error(`nothing listens on port ${port}`);
+    return listener.dial();
+  }
+
+  bodies<P extends Procedure>(procedure: P): RequestBody<P>[] {
+    return this.seen
+      .filter((request) => request.procedure === procedure)
+      .map((request) => request.body as RequestBody<P>);
+  }
+
+  #listen(port: number): StdioListener {
+    if (this.ports.has(port)) throw new Error(`port ${port} is in use`);
+    const listener = new FakePort(() => this.ports.delete(port));
+    this.ports.set(port, listener);
+    return listener;
+  }
+
+  /** Every procedure is served: by the given handler, else by one that agrees. */
+  #recorded(handlers: GuestHandlers): GuestHandlers {
+    const agreeing: Required<GuestHandlers> = {
+      create: async () => ({}),
+      start: async () => ({}),
+      shutdownGraceful: async () => ({}),
+      shutdownForced: async () => ({}),
+      executeProcess: async () => ({ ProcessId: 100 }),
+      waitForProcess: () => new Promise(() => {}),
+      signalProcess: async () => ({}),
+      resizeConsole: async () => ({}),
+      getProperties: async () => ({ Properties: "{}" }),
+      modifySettings: async () => ({}),
+      dumpStacks: async () => ({ GuestStacks: "" }),
+      deleteContainerState: async () => ({}),
+    };
+    const all = { ...agreeing, ...handlers };
+    return Object.fromEntries(
+      Object.entries(all).map(([procedure, handler]) => [
+        procedure,
+        (body: never, context: never) => {
+          this.seen.push({
+            procedure: procedure as Procedure,
+            containerId: (context as { containerId: string }).containerId,
+            body,
+          });
+          return handler(body, context);
+        },
+      ]),
+    );
+  }
+}
+
+/** Lets everything that can go on without the outside go on. */
+export async function settled(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+}

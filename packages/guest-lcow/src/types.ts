@@ -1,0 +1,24 @@
+/** What a Linux guest asks of its surroundings. */
+import type { Duplex } from "node:stream";
+import type { BridgeOptions } from "@uvm-shim/gcs-bridge";
+
+export interface LinuxGuestOptions extends BridgeOptions {
+  /** Listens on a vsock port of the VM, for the stdio of processes. */
+  listen(port: number): Promise<StdioListener>;
+  /** A fresh GUID for each request. */
+  newActivityId(): string;
+  /** Resolves after so many milliseconds, or rejects with the signal's reason. */
+  delay(milliseconds: number, signal: AbortSignal): Promise<void>;
+  readonly log: GuestLog;
+  /** Time for a guest that has started a process to have dialled its stdio, in milliseconds. */
+  readonly stdioTimeoutMs?: number;
+}
+
+export interface StdioListener {
+  accept(signal?: AbortSignal): Promise<Duplex>;
+  close(): Promise<void>;
+}
+
+export interface GuestLog {
+  log(level: "debug" | "warn", message: string, fields?: { readonly [key: string]: unknown }): void;
+}
