@@ -1,3 +1,7 @@
+export { type CallOptions, TtrpcClient, type TtrpcClientOptions } from "./client.ts";
+export type { Connection } from "./connection.ts";
+export { protocolMaxMessageSize } from "./frame.ts";
+export { TtrpcServer, type TtrpcServerOptions } from "./server.ts";
 export {
   type CallContext,
   defineService,

@@ -1,0 +1,136 @@
+import type { Duplex } from "node:stream";
+import { encodeHeader, type Frame, FrameDecoder, type FrameType, headerLength } from "./frame.ts";
+import { TtrpcError } from "./status.ts";
+
+/** Up to this size, copying a payload behind its header costs less than handing the stream two buffers. */
+const copyLimit = 4096;
+
+export interface ChannelOptions {
+  /** In bytes of payload, for both directions. */
+  readonly maxMessageSize: number;
+  /** Returns a promise to stop reading until it resolves; it must not reject. */
+  readonly onFrame: (frame: Frame) => Promise<void> | undefined;
+  /** Called once, with the reason when the end was not orderly. */
+  readonly onClosed: (reason: TtrpcError | undefined) => void;
+}
+
+/** Frames in both directions over one Duplex, and its one end. */
+export class Channel {
+  /** Resolves when the stream has ended, with the reason when that was not orderly; never rejects. */
+  readonly closed: Promise<TtrpcError | undefined>;
+  readonly #stream: Duplex;
+  readonly #options: ChannelOptions;
+  readonly #decoder: FrameDecoder;
+  readonly #resolveClosed: (reason: TtrpcError | undefined) => void;
+  #isClosed = false;
+  #held = false;
+  #drainWaiters: (() => void)[] = [];
+
+  constructor(stream: Duplex, options: ChannelOptions) {
+    this.#stream = stream;
+    this.#options = options;
+    this.#decoder = new FrameDecoder(options.maxMessageSize);
+    const { promise, resolve } = Promise.withResolvers<TtrpcError | undefined>();
+    this.closed = promise;
+    this.#resolveClosed = resolve;
+    stream.on("error", (error) => {
+      this.destroy(new TtrpcError("Unavailable", `The connection failed: ${error.message}`, { cause: error }));
+    });
+    if (stream.destroyed || stream.readableEnded) {
+      // Later, so that the owner has finished its own construction when it hears of it.
+      const reason = new TtrpcError("Unavailable", "The connection had ended before it was used.");
+      process.nextTick(() => this.destroy(reason));
+      return;
+    }
+    stream.on("drain", () => this.#releaseDrainWaiters());
+    stream.on("end", () => this.#ended());
+    stream.on("close", () => this.#ended());
+    stream.on("data", (chunk: Buffer) => {
+      this.#decoder.push(chunk);
+      this.#deliver();
+    });
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Whether the peer reads more slowly than this side writes. */
+  get congested(): boolean {
+    return !this.#isClosed && this.#stream.writableNeedDrain;
+  }
+
+  /** Resolves once the stream takes more, or has ended. */
+  drained(): Promise<void> {
+    if (!this.congested) return Promise.resolve();
+    return new Promise((resolve) => this.#drainWaiters.push(resolve));
+  }
+
+  /** Writes one frame; on a closed channel it is dropped. Throws ResourceExhausted for a payload above the maximum. */
+  send(streamId: number, type: FrameType, flags: number, payload: Uint8Array): void {
+    if (payload.length > this.#options.maxMessageSize) throw oversize(payload.length, this.#options.maxMessageSize);
+    if (this.#isClosed || !this.#stream.writable) return;
+    const copied = payload.length <= copyLimit;
+    const head = Buffer.allocUnsafe(copied ? headerLength + payload.length : headerLength);
+    encodeHeader(head, streamId, type, flags, payload.length);
+    if (copied) {
+      head.set(payload, headerLength);
+      this.#stream.write(head);
+      return;
+    }
+    this.#stream.cork();
+    this.#stream.write(head);
+    this.#stream.write(payload);
+    this.#stream.uncork();
+  }
+
+  /** Lets what was written go out, then ends the connection in an orderly way. */
+  end(): void {
+    if (this.#isClosed) return;
+    this.#stream.end(() => this.destroy());
+  }
+
+  /** Ends the connection at once. */
+  destroy(reason?: TtrpcError): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#stream.destroy();
+    this.#releaseDrainWaiters();
+    this.#options.onClosed(reason);
+    this.#resolveClosed(reason);
+  }
+
+  #deliver(): void {
+    while (!this.#isClosed && !this.#held) {
+      const frame = this.#decoder.next();
+      if (frame === undefined) return;
+      const hold = this.#options.onFrame(frame);
+      if (hold === undefined) continue;
+      this.#held = true;
+      this.#stream.pause();
+      void hold.then(() => {
+        this.#held = false;
+        this.#deliver();
+        if (!this.#held && !this.#isClosed) this.#stream.resume();
+      });
+    }
+  }
+
+  #ended(): void {
+    const cut = this.#decoder.insideFrame;
+    this.destroy(cut ? new TtrpcError("Unavailable", "The connection ended inside a frame.") : undefined);
+  }
+
+  #releaseDrainWaiters(): void {
+    const waiters = this.#drainWaiters;
+    this.#drainWaiters = [];
+    for (const resolve of waiters) resolve();
+  }
+}
+
+export function oversize(length: number, maxMessageSize: number): TtrpcError {
+  return new TtrpcError(
+    "ResourceExhausted",
+    `The message has ${length} bytes and may have at most ${maxMessageSize} bytes.`,
+  );
+}

@@ -1,0 +1,274 @@
+import type { Duplex } from "node:stream";
+import { Channel, oversize } from "./channel.ts";
+import { decodeMessage, encodeMessage } from "./codec.ts";
+import { type Frame, frameFlag, frameType } from "./frame.ts";
+import { ttrpc } from "./generated/messages.js";
+import { MessageQueue } from "./message-queue.ts";
+import type { AnyHandler, CallContext, MethodDefinition } from "./service.ts";
+import { errorNameOf, statusOf, TtrpcError } from "./status.ts";
+import { startTimer } from "./timer.ts";
+
+export interface Method {
+  readonly definition: MethodDefinition;
+  readonly handler: AnyHandler | undefined;
+}
+
+export interface ConnectionOptions {
+  readonly services: ReadonlyMap<string, ReadonlyMap<string, Method>>;
+  readonly maxMessageSize: number;
+  readonly maxCallsInFlight: number;
+  readonly stallMs: number;
+  readonly onError: (error: unknown, context?: CallContext) => void;
+  readonly interceptor: <T>(context: CallContext, next: () => Promise<T>) => Promise<T>;
+}
+
+interface Call {
+  readonly streamId: number;
+  readonly context: CallContext;
+  readonly abort: (reason: TtrpcError) => void;
+  /** The caller's messages, where it may send more than one. */
+  readonly requests: MessageQueue<unknown> | undefined;
+  /** The caller has said that it sends no more messages. */
+  remoteClosed: boolean;
+  /** A stream gets one answer: a protocol error may come before the handler's. */
+  answered: boolean;
+}
+
+type MessageFrame = Frame & { readonly kind: "message" };
+type RunnableMethod = Method & { readonly handler: AnyHandler };
+
+const noBytes = new Uint8Array();
+
+/** The server's end of one connection: its calls and its end. */
+export class Connection {
+  /** Resolves when the connection has ended, with the reason when that was not orderly; never rejects. */
+  readonly closed: Promise<TtrpcError | undefined>;
+  readonly #options: ConnectionOptions;
+  readonly #channel: Channel;
+  readonly #calls = new Map<number, Call>();
+  #lastStreamId = 0;
+  #closing = false;
+
+  constructor(stream: Duplex, options: ConnectionOptions) {
+    this.#options = options;
+    this.#channel = new Channel(stream, {
+      maxMessageSize: options.maxMessageSize,
+      // A caller that does not read its answers is not read either, so that what waits for it stays bounded.
+      onFrame: (frame) => this.#receive(frame) ?? (this.#channel.congested ? this.#channel.drained() : undefined),
+      onClosed: (reason) => this.#onClosed(reason),
+    });
+    this.closed = this.#channel.closed;
+  }
+
+  /** Refuses new calls, lets those in flight finish, then ends the connection. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#endWhenIdle();
+    await this.closed;
+  }
+
+  /** Ends the connection at once; the signals of the calls in flight abort. */
+  destroy(): void {
+    this.#channel.destroy();
+  }
+
+  #onClosed(reason: TtrpcError | undefined): void {
+    const gone = new TtrpcError("Cancelled", "The caller's connection ended.", { cause: reason });
+    for (const call of this.#calls.values()) {
+      call.answered = true;
+      call.abort(gone);
+    }
+    if (reason !== undefined) this.#options.onError(reason);
+  }
+
+  #endWhenIdle(): void {
+    if (this.#closing && this.#calls.size === 0) this.#channel.end();
+  }
+
+  #receive(frame: Frame): Promise<void> | undefined {
+    const { streamId, type } = frame;
+    if (frame.kind === "unknownType" || type === frameType.response) {
+      const accepted = `${frameType.request} (request) or ${frameType.data} (data)`;
+      const problem = `stream ${streamId} carries a frame of type ${type}; a server accepts ${accepted}`;
+      this.#channel.destroy(new TtrpcError("Internal", `The peer broke the protocol: ${problem}.`));
+      return undefined;
+    }
+    if (frame.kind === "oversize") {
+      this.#refuse(streamId, oversize(frame.length, this.#options.maxMessageSize));
+      return undefined;
+    }
+    if (streamId % 2 === 0) {
+      this.#refuse(streamId, new TtrpcError("InvalidArgument", `The stream id ${streamId} must be odd.`));
+      return undefined;
+    }
+    return type === frameType.data ? this.#data(frame) : this.#request(frame);
+  }
+
+  #data({ streamId, flags, payload }: MessageFrame): Promise<void> | undefined {
+    const call = this.#calls.get(streamId);
+    if (call?.requests === undefined || call.remoteClosed) {
+      const problem = call === undefined ? "is not active" : "takes no more data";
+      this.#refuse(streamId, new TtrpcError("InvalidArgument", `The stream ${streamId} ${problem}.`));
+      return undefined;
+    }
+    const hold = (flags & frameFlag.noData) === 0 ? call.requests.push(payload) : undefined;
+    if ((flags & frameFlag.remoteClosed) === 0) return hold;
+    call.remoteClosed = true;
+    call.requests.end();
+    return undefined;
+  }
+
+  #request({ streamId, flags, payload }: MessageFrame): Promise<void> | undefined {
+    if (streamId <= this.#lastStreamId) {
+      const problem = `The stream id ${streamId} must be greater than the last one, ${this.#lastStreamId}.`;
+      this.#answerError(streamId, new TtrpcError("InvalidArgument", problem));
+      return undefined;
+    }
+    this.#lastStreamId = streamId;
+    let request: ttrpc.Request;
+    let method: RunnableMethod;
+    try {
+      request = decodeMessage(ttrpc.Request, payload, "The request", "InvalidArgument");
+      method = this.#findMethod(request);
+    } catch (error) {
+      this.#answerError(streamId, error);
+      return undefined;
+    }
+    const controller = new AbortController();
+    const requests = this.#requestQueue(streamId, request, method.definition);
+    const call: Call = {
+      streamId,
+      context: {
+        service: request.service,
+        method: request.method,
+        signal: controller.signal,
+        metadata: metadataOf(request),
+        deadline: request.timeoutNano === 0 ? undefined : new Date(Date.now() + request.timeoutNano / 1e6),
+      },
+      abort: (reason) => {
+        controller.abort(reason);
+        requests?.end(reason);
+      },
+      requests,
+      remoteClosed: (flags & frameFlag.remoteOpen) === 0,
+      answered: false,
+    };
+    // The request may carry the first message of the caller's stream.
+    const hold = request.payload.length > 0 ? requests?.push(request.payload) : undefined;
+    if (call.remoteClosed) requests?.end();
+    const stopTimer = startDeadline(request, call);
+    this.#calls.set(streamId, call);
+    void this.#run(call, method, request.payload).finally(() => {
+      stopTimer();
+      call.requests?.end();
+      this.#calls.delete(streamId);
+      this.#endWhenIdle();
+    });
+    return call.remoteClosed ? undefined : hold;
+  }
+
+  #findMethod(request: ttrpc.Request): RunnableMethod {
+    if (this.#closing) throw new TtrpcError("Unavailable", "The server is closing and takes no new calls.");
+    if (this.#calls.size >= this.#options.maxCallsInFlight) {
+      const problem = `The connection has ${this.#calls.size} calls in flight, which is the most that it may have.`;
+      throw new TtrpcError("ResourceExhausted", problem);
+    }
+    const service = this.#options.services.get(request.service);
+    if (service === undefined) throw new TtrpcError("Unimplemented", `Unknown service ${request.service}.`);
+    const method = service.get(request.method);
+    if (method?.handler === undefined) {
+      throw new TtrpcError("Unimplemented", `Unknown method ${request.method} of the service ${request.service}.`);
+    }
+    return { definition: method.definition, handler: method.handler };
+  }
+
+  #requestQueue(
+    streamId: number,
+    request: ttrpc.Request,
+    definition: MethodDefinition,
+  ): MessageQueue<unknown> | undefined {
+    if (definition.kind === "unary" || definition.kind === "serverStream") return undefined;
+    return new MessageQueue<unknown>({
+      decode: (payload) =>
+        decodeMessage(definition.request, payload, `A message of ${request.method}`, "InvalidArgument"),
+      mostBytes: this.#options.maxMessageSize,
+      stallMs: this.#options.stallMs,
+      onStalled: (error) => this.#refuse(streamId, error),
+      onReleased: () => {},
+    });
+  }
+
+  async #run(call: Call, method: RunnableMethod, payload: Uint8Array): Promise<void> {
+    const { streamId, context } = call;
+    try {
+      const response = await this.#options.interceptor(context, () => this.#perform(call, method, payload));
+      if (call.answered) return;
+      if (response === undefined) {
+        this.#channel.send(streamId, frameType.data, frameFlag.remoteClosed | frameFlag.noData, noBytes);
+      } else {
+        this.#channel.send(streamId, frameType.response, 0, ttrpc.Response.encode({ payload: response }).finish());
+      }
+      call.answered = true;
+    } catch (error) {
+      // What a handler throws because its signal aborted says less than the reason for which it aborted.
+      const said = errorNameOf(error) === undefined && context.signal.aborted ? context.signal.reason : error;
+      if ((errorNameOf(said) ?? "Internal") === "Internal") this.#options.onError(said, context);
+      if (call.answered) return;
+      call.answered = true;
+      this.#answerError(streamId, said);
+    }
+  }
+
+  /** Runs the handler; resolves with the encoded response, or with undefined when it sent a stream of them. */
+  async #perform(call: Call, method: RunnableMethod, payload: Uint8Array): Promise<Uint8Array | undefined> {
+    const { handler, definition } = method;
+    const name = `${call.context.service}/${call.context.method}`;
+    call.context.signal.throwIfAborted();
+    const input =
+      call.requests ?? decodeMessage(definition.request, payload, `The request of ${name}`, "InvalidArgument");
+    const output = handler(input as never, call.context);
+    switch (definition.kind) {
+      case "unary":
+      case "clientStream":
+        return encodeMessage(definition.response, await output, `The response of ${name}`);
+      case "serverStream":
+      case "bidi":
+        for await (const message of output as AsyncIterable<unknown>) {
+          call.context.signal.throwIfAborted();
+          const data = encodeMessage(definition.response, message, `A response of ${name}`);
+          this.#channel.send(call.streamId, frameType.data, 0, data);
+          if (this.#channel.congested) await this.#channel.drained();
+        }
+        return undefined;
+      default:
+        return definition.kind satisfies never;
+    }
+  }
+
+  /** Answers a stream with the protocol's error, and ends the call that it belongs to, if there is one. */
+  #refuse(streamId: number, error: TtrpcError): void {
+    const call = this.#calls.get(streamId);
+    if (call?.answered !== true) this.#answerError(streamId, error);
+    if (call === undefined) return;
+    call.answered = true;
+    call.abort(error);
+  }
+
+  #answerError(streamId: number, error: unknown): void {
+    const payload = ttrpc.Response.encode({ status: statusOf(error) }).finish();
+    this.#channel.send(streamId, frameType.response, 0, payload);
+  }
+}
+
+function startDeadline({ timeoutNano }: ttrpc.Request, call: Call): () => void {
+  if (timeoutNano === 0) return () => {};
+  const elapsed = () => call.abort(new TtrpcError("DeadlineExceeded", "The caller's deadline has passed."));
+  if (timeoutNano > 0) return startTimer(timeoutNano / 1e6, elapsed);
+  elapsed();
+  return () => {};
+}
+
+function metadataOf(request: ttrpc.Request): ReadonlyMap<string, readonly string[]> {
+  const grouped = Map.groupBy(request.metadata, ({ key }) => key.toLowerCase());
+  return new Map([...grouped].map(([key, pairs]) => [key, pairs.map(({ value }) => value)]));
+}

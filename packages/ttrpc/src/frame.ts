@@ -1,0 +1,144 @@
+/**
+ * ttrpc frames: a header of 10 bytes (payload length and stream id, both 32 bits big-endian, then type and flags) and
+ * the payload. Source of facts: the protocol page of containerd/ttrpc.
+ */
+export const headerLength = 10;
+/** The largest payload that the protocol allows. */
+export const protocolMaxMessageSize = 4 << 20;
+
+export const frameType = { request: 1, response: 2, data: 3 } as const;
+export type FrameType = (typeof frameType)[keyof typeof frameType];
+
+export const frameFlag = { remoteClosed: 1, remoteOpen: 2, noData: 4 } as const;
+
+export type Frame =
+  | {
+      readonly kind: "message";
+      readonly streamId: number;
+      readonly type: FrameType;
+      readonly flags: number;
+      readonly payload: Uint8Array;
+    }
+  /** Its payload is longer than allowed; the decoder skips it. */
+  | { readonly kind: "oversize"; readonly streamId: number; readonly type: FrameType; readonly length: number }
+  /** The decoder yields nothing after it: what follows such a frame has no known meaning. */
+  | { readonly kind: "unknownType"; readonly streamId: number; readonly type: number };
+
+type DecoderState =
+  | { readonly at: "header" }
+  | { readonly at: "payload"; readonly frame: Omit<Frame & { kind: "message" }, "payload">; readonly into: Buffer }
+  | { readonly at: "skip" }
+  | { readonly at: "end" };
+
+const noBytes = Buffer.alloc(0);
+
+function typeOf(byte: number): FrameType | undefined {
+  return byte === frameType.request || byte === frameType.response || byte === frameType.data ? byte : undefined;
+}
+
+/** Cuts a byte stream, however it is split, into frames. Holds at most one payload of the maximum size and one chunk. */
+export class FrameDecoder {
+  readonly #maxMessageSize: number;
+  readonly #header = Buffer.alloc(headerLength);
+  #state: DecoderState = { at: "header" };
+  /** Bytes of the header or payload that have arrived. */
+  #filled = 0;
+  /** Bytes that are still to be skipped. */
+  #toSkip = 0;
+  #chunk: Buffer = noBytes;
+
+  constructor(maxMessageSize: number) {
+    this.#maxMessageSize = maxMessageSize;
+  }
+
+  /** Hands over the next bytes; `next` must have returned undefined before. */
+  push(chunk: Uint8Array): void {
+    this.#chunk = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  }
+
+  /** Whether the bytes so far end inside a frame. */
+  get insideFrame(): boolean {
+    return this.#filled > 0 || this.#toSkip > 0 || this.#state.at === "payload";
+  }
+
+  /** The next whole frame, or undefined when more bytes are needed. */
+  next(): Frame | undefined {
+    for (;;) {
+      const state = this.#state;
+      switch (state.at) {
+        case "header": {
+          const header = this.#take(headerLength);
+          if (header === undefined) {
+            if (!this.#fill(this.#header)) return undefined;
+            this.#filled = 0;
+          }
+          const frame = this.#startFrame(header ?? this.#header);
+          if (frame !== undefined) return frame;
+          break;
+        }
+        case "payload": {
+          if (!this.#fill(state.into)) return undefined;
+          this.#filled = 0;
+          this.#state = { at: "header" };
+          return { ...state.frame, payload: state.into };
+        }
+        case "skip": {
+          const skipped = Math.min(this.#toSkip, this.#chunk.length);
+          this.#chunk = this.#chunk.subarray(skipped);
+          this.#toSkip -= skipped;
+          if (this.#toSkip > 0) return undefined;
+          this.#state = { at: "header" };
+          break;
+        }
+        case "end":
+          return undefined;
+        default:
+          return state satisfies never;
+      }
+    }
+  }
+
+  #startFrame(header: Buffer): Frame | undefined {
+    const length = header.readUInt32BE(0);
+    const streamId = header.readUInt32BE(4);
+    const type = typeOf(header.readUInt8(8));
+    if (type === undefined) {
+      this.#state = { at: "end" };
+      this.#chunk = noBytes;
+      return { kind: "unknownType", streamId, type: header.readUInt8(8) };
+    }
+    if (length > this.#maxMessageSize) {
+      this.#state = { at: "skip" };
+      this.#toSkip = length;
+      return { kind: "oversize", streamId, type, length };
+    }
+    const frame = { kind: "message" as const, streamId, type, flags: header.readUInt8(9) };
+    const payload = this.#take(length);
+    if (payload !== undefined) return { ...frame, payload };
+    this.#state = { at: "payload", frame, into: Buffer.allocUnsafeSlow(length) };
+    return undefined;
+  }
+
+  /** A view of the next `length` bytes when they are all in the chunk and none was taken before: nothing is copied. */
+  #take(length: number): Buffer | undefined {
+    if (this.#filled > 0 || this.#chunk.length < length) return undefined;
+    const view = this.#chunk.subarray(0, length);
+    this.#chunk = this.#chunk.subarray(length);
+    return view;
+  }
+
+  /** Copies what has arrived into `into`; true once it is full. */
+  #fill(into: Buffer): boolean {
+    const copied = this.#chunk.copy(into, this.#filled);
+    this.#chunk = this.#chunk.subarray(copied);
+    this.#filled += copied;
+    return this.#filled === into.length;
+  }
+}
+
+export function encodeHeader(into: Buffer, streamId: number, type: FrameType, flags: number, length: number): void {
+  into.writeUInt32BE(length, 0);
+  into.writeUInt32BE(streamId, 4);
+  into.writeUInt8(type, 8);
+  into.writeUInt8(flags, 9);
+}

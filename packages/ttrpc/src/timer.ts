@@ -1,0 +1,14 @@
+/** Node's timers fire at once when asked for longer than this, about 25 days. */
+const longestTimer = 2 ** 31 - 1;
+
+/** Calls back after the time in milliseconds, unless the function that it returns was called before. */
+export function startTimer(milliseconds: number, elapsed: () => void): () => void {
+  const arm = (left: number): NodeJS.Timeout =>
+    left <= longestTimer
+      ? setTimeout(elapsed, left)
+      : setTimeout(() => {
+          timer = arm(left - longestTimer);
+        }, longestTimer);
+  let timer = arm(milliseconds);
+  return () => clearTimeout(timer);
+}
