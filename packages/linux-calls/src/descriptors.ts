@@ -2,15 +2,7 @@ import { closeSync, openSync, rmSync } from "node:fs";
 import koffi from "koffi";
 import { LinuxCallError } from "./error.ts";
 import { invoke } from "./libc.ts";
-import {
-  descriptorMessage,
-  emptyOf,
-  interfaceRequest,
-  ioVector,
-  messageHeader,
-  unixAddress,
-  windowSize,
-} from "./structures.ts";
+import { descriptorMessage, emptyOf, interfaceRequest, ioVector, messageHeader, unixAddress } from "./structures.ts";
 
 const O_CLOEXEC = 0o2000000;
 const LOCK_EX = 2;
@@ -25,7 +17,6 @@ const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 const MSG_CTRUNC = 8;
-const TIOCSWINSZ = 0x5414;
 const SIOCGIFFLAGS = 0x8913;
 const SIOCSIFFLAGS = 0x8914;
 const IFF_UP = 1;
@@ -60,13 +51,6 @@ export function pipe(): { readonly readFd: number; readonly writeFd: number } {
   const ends = new Int32Array(2);
   invoke("pipe2", "", ends, O_CLOEXEC);
   return { readFd: ends[0] ?? -1, writeFd: ends[1] ?? -1 };
-}
-
-/** Sets the size of a terminal, in characters; `fd` is either end of it. */
-export function resizeTerminal(fd: number, rows: number, columns: number): void {
-  const size = emptyOf(windowSize);
-  koffi.encode(size, windowSize, { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 });
-  invoke("ioctl", `TIOCSWINSZ ${rows}x${columns}`, fd, TIOCSWINSZ, size);
 }
 
 /** Brings the loopback interface of the current network namespace up. */
@@ -151,7 +135,8 @@ function readable(fd: number, signal: AbortSignal): Promise<void> {
     };
     const poll = koffi.node.poll(fd, { readable: true, disconnect: true }, () => {
       stop();
-      resolve();
+      // koffi calls back outside Node's own callback scope, where promises are not continued before the next event.
+      setImmediate(resolve);
     });
     signal.addEventListener("abort", onAbort);
   });

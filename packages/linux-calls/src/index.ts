@@ -5,7 +5,6 @@ export {
   listenForDescriptor,
   lockFile,
   pipe,
-  resizeTerminal,
 } from "./descriptors.ts";
 export { attachLoop, type LoopDevice, type LoopRequest, makeBlockNode, makeCharNode } from "./devices.ts";
 export { LinuxCallError } from "./error.ts";
@@ -21,3 +20,4 @@ export {
   withMountNamespace,
 } from "./mounts.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
+export { TerminalStream } from "./terminal.ts";

@@ -11,6 +11,7 @@ const prototypes = {
   setns: "int setns(int fd, int type)",
   fchdir: "int fchdir(int fd)",
   mknod: "int mknod(const char *path, unsigned int mode, uint64_t device)",
+  fcntl: "int fcntl(int fd, int command, long argument)",
   flock: "int flock(int fd, int operation)",
   pipe2: "int pipe2(int *descriptors, int flags)",
   waitpid: "int waitpid(int pid, int *status, int options)",
