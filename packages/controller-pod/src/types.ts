@@ -14,12 +14,25 @@ export interface PodVmExit {
   readonly reason: string;
 }
 
-export interface PodContainer {
+export interface PodExit {
+  readonly status: number;
+  readonly exitedAt: Date;
+}
+
+export interface PodContainer<Request> {
   readonly id: string;
+  /** When it fails, what could not be given back is kept for `delete`. */
+  create(request: Request, signal?: AbortSignal): Promise<void>;
   /** Ends every process of it, at once; idempotent. */
   terminate(signal?: AbortSignal): Promise<void>;
   /** Gives back all that it holds; idempotent, repeatable. */
-  delete(signal?: AbortSignal): Promise<unknown>;
+  delete(signal?: AbortSignal): Promise<PodExit>;
   /** Called when the VM is gone: gives every process an exit and forgets what the VM held. */
   vmExited(exit: PodVmExit): void;
+}
+
+export interface PodClock {
+  now(): Date;
+  /** Resolves after so many milliseconds, or rejects with the signal's reason. */
+  delay(milliseconds: number, signal: AbortSignal): Promise<void>;
 }

@@ -1,0 +1,204 @@
+import {
+  abortable,
+  ControllerError,
+  type ControllerErrorCode,
+  Lifecycle,
+  OperationQueue,
+  wrapError,
+} from "@uvm-shim/lifecycle";
+import { withDeadline } from "./deadline.ts";
+import { type PodState, type PodStateName, type PodTransition, podTable } from "./lifecycle.ts";
+import type { PodClock, PodContainer, PodExit, PodVm, PodVmExit } from "./types.ts";
+
+export interface PodOptions<Request, Container> {
+  readonly id: string;
+  /** The VM, created and not started. It belongs to the pod from now on. */
+  readonly vm: PodVm;
+  /** Makes the controller of one container; the pod then has it created. */
+  readonly newContainer: (request: Request) => Container;
+  readonly clock: PodClock;
+}
+
+const publicStates = {
+  Created: "created",
+  Running: "running",
+  Stopped: "stopped",
+} as const satisfies { readonly [Name in PodStateName]: string };
+
+/**
+ * One pod: a VM and the containers in it by id. Containers are independent of each other, so any number of them is
+ * created and deleted at once. Errors are ControllerErrors.
+ */
+export class PodController<Request extends { readonly id: string }, Container extends PodContainer<Request>> {
+  readonly id: string;
+  readonly createdAt: Date;
+  readonly #options: PodOptions<Request, Container>;
+  readonly #life: Lifecycle<PodState, PodStateName, PodTransition>;
+  readonly #starts = new OperationQueue();
+  readonly #stops = new OperationQueue();
+  readonly #stopping = new AbortController();
+  readonly #exited: Promise<PodVmExit>;
+  readonly #containers = new Map<string, Container>();
+  /** Ids whose creation is under way. */
+  readonly #creating = new Map<string, Container>();
+  /** Containers whose creation failed and that could not give back everything yet. */
+  readonly #leftovers = new Set<Container>();
+
+  constructor(options: PodOptions<Request, Container>) {
+    this.id = options.id;
+    this.createdAt = options.clock.now();
+    this.#options = options;
+    this.#life = new Lifecycle(podTable, options.id, { kind: "Created" });
+    this.#exited = options.vm.wait().then((exit) => {
+      this.#vmExited(exit);
+      return exit;
+    });
+  }
+
+  get state(): "created" | "running" | "stopped" {
+    return publicStates[this.#life.state.kind];
+  }
+
+  /** Starts the VM. When that fails, `stop` is what is left to do. */
+  start(signal?: AbortSignal): Promise<{ readonly startedAt: Date }> {
+    return this.#starts.run(async () => {
+      this.#life.require("start");
+      const until = signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal]);
+      try {
+        await abortable(this.#options.vm.start(until), until);
+        const startedAt = this.#options.vm.startedAt ?? this.#options.clock.now();
+        this.#life.succeed("start", { kind: "Running", startedAt });
+        return { startedAt };
+      } catch (error) {
+        throw wrapError(error, "start pod", this.id);
+      }
+    }, signal);
+  }
+
+  /**
+   * Ends containers and VM, and gives back what containers hold of the host. The time bounds how long the caller
+   * waits; what is under way goes on, and a repetition waits for it and retries what failed.
+   */
+  stop(timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    this.#stopping.abort(this.#error("Cancelled", "pod", "it is being stopped"));
+    const stopping = this.#stops.run(() => this.#stop(timeoutMs));
+    return withDeadline(
+      (deadline) => abortable(stopping, signal === undefined ? deadline : AbortSignal.any([signal, deadline])),
+      timeoutMs,
+      this.#options.clock,
+      () => this.#error("DeadlineExceeded", "stop pod", `not ended within ${timeoutMs} ms, and still being stopped`),
+    );
+  }
+
+  async #stop(timeoutMs: number): Promise<void> {
+    const containers = [...this.#containers.values(), ...this.#creating.values(), ...this.#leftovers];
+    if (this.#life.state.kind !== "Stopped") {
+      await this.#terminateContainers(containers, timeoutMs / 2);
+      await this.#terminateVm();
+    }
+    const outcomes = await Promise.allSettled(containers.map((container) => this.#giveBack(container)));
+    const failures = outcomes.filter((outcome) => outcome.status === "rejected").map(({ reason }): unknown => reason);
+    if (failures.length === 0) return;
+    const messages = failures.map((error) => (error instanceof Error ? error.message : String(error)));
+    const cause = failures.length === 1 ? failures[0] : new AggregateError(failures);
+    throw this.#error("Internal", "stop pod", messages.join("; "), cause);
+  }
+
+  /** So that their processes exit as killed ones do. Those that do not end in time end with the VM. */
+  async #terminateContainers(containers: readonly Container[], milliseconds: number): Promise<void> {
+    await withDeadline(
+      (deadline) => Promise.allSettled(containers.map((item) => abortable(item.terminate(deadline), deadline))),
+      milliseconds,
+      this.#options.clock,
+      () => this.#error("DeadlineExceeded", "stop pod", `containers have not ended within ${milliseconds} ms`),
+    );
+  }
+
+  async #terminateVm(): Promise<void> {
+    try {
+      await this.#options.vm.terminate();
+    } catch (error) {
+      throw wrapError(error, "stop pod", this.id);
+    }
+    await this.#exited;
+  }
+
+  async #giveBack(container: Container): Promise<void> {
+    await container.delete();
+    this.#leftovers.delete(container);
+  }
+
+  /** Resolves once the VM has ended, however it did, and every container has been told. */
+  wait(signal?: AbortSignal): Promise<PodVmExit> {
+    return abortable(this.#exited, signal);
+  }
+
+  /** AlreadyExists for an id that is taken; when the creation fails, the id is free again. */
+  async createContainer(request: Request, signal?: AbortSignal): Promise<Container> {
+    const { id } = request;
+    if (this.#life.state.kind !== "Running" || this.#stopping.signal.aborted) {
+      throw this.#error(
+        "FailedPrecondition",
+        `create container ${id} in pod`,
+        `the pod is not running but ${this.state}`,
+      );
+    }
+    if (this.#containers.has(id) || this.#creating.has(id)) {
+      throw this.#error("AlreadyExists", `create container ${id} in pod`, "there is a container of this id");
+    }
+    const container = this.#options.newContainer(request);
+    this.#creating.set(id, container);
+    try {
+      await container.create(request, signal);
+      this.#containers.set(id, container);
+      return container;
+    } catch (error) {
+      await this.#discard(container);
+      throw error;
+    } finally {
+      this.#creating.delete(id);
+    }
+  }
+
+  /** What a failed creation has not given back is kept, so that stopping the pod can. */
+  async #discard(container: Container): Promise<void> {
+    this.#leftovers.add(container);
+    try {
+      await this.#giveBack(container);
+    } catch {
+      // The error of the creation says it already, and `stop` reports what it cannot give back either.
+    }
+  }
+
+  container(id: string): Container | undefined {
+    return this.#containers.get(id);
+  }
+
+  containers(): readonly Container[] {
+    return [...this.#containers.values()];
+  }
+
+  /** Gives back all that the container holds and forgets it; when that fails, it is kept and can be repeated. */
+  async deleteContainer(id: string, signal?: AbortSignal): Promise<PodExit> {
+    const container = this.#containers.get(id);
+    if (container === undefined) {
+      throw this.#error("NotFound", `delete container ${id} of pod`, "there is no container of this id");
+    }
+    const deleting = container.delete().then((exit) => {
+      if (this.#containers.get(id) === container) this.#containers.delete(id);
+      return exit;
+    });
+    return await abortable(deleting, signal);
+  }
+
+  #vmExited(exit: PodVmExit): void {
+    this.#life.happen("vmExit", { kind: "Stopped", exit });
+    for (const container of [...this.#containers.values(), ...this.#creating.values(), ...this.#leftovers]) {
+      container.vmExited(exit);
+    }
+  }
+
+  #error(code: ControllerErrorCode, operation: string, message: string, cause?: unknown): ControllerError {
+    return new ControllerError(code, message, { operation, id: this.id, cause });
+  }
+}
