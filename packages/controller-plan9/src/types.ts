@@ -10,3 +10,11 @@ export interface Plan9Guest {
   mountShare(directory: LinuxMappedDirectory, signal?: AbortSignal): Promise<void>;
   unmountShare(directory: LinuxMappedDirectory, signal?: AbortSignal): Promise<void>;
 }
+
+/** A directory of the host that the guest shall see. */
+export interface ShareConfig {
+  readonly hostPath: string;
+  readonly readOnly: boolean;
+  /** Only these names, directly below hostPath, may be opened. Absent: all that is below it. */
+  readonly allowedFiles?: readonly string[];
+}

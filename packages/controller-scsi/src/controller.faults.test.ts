@@ -1,29 +1,8 @@
-import { type Fault, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import { Callers, type Fault, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { DiskMountConfig } from "./index.ts";
 import { disk, scsiOn, whole } from "./testing/index.ts";
-
-/** Operations under way; a call that hangs aborts them all, as an impatient caller would. */
-class Callers {
-  readonly #active = new Set<AbortController>();
-
-  async attempt<T>(operation: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
-    const abort = new AbortController();
-    this.#active.add(abort);
-    try {
-      return await operation(abort.signal);
-    } catch {
-      return undefined;
-    } finally {
-      this.#active.delete(abort);
-    }
-  }
-
-  abortAll(): void {
-    for (const abort of this.#active) abort.abort();
-  }
-}
 
 async function scenario(faults: ReadonlyMap<number, Fault>) {
   const callers = new Callers();

@@ -140,7 +140,7 @@ describe("sharing a disk", () => {
     expect(vm.attached.size + vm.mounted.size).toBe(0);
   });
 
-  it("attaches anew for who reserved the disk while its last user let go", async () => {
+  it("keeps the disk for who reserved it just before its last user let go", async () => {
     const { vm, scsi } = scsiOn();
     const first = await scsi.reserve(disk("layer.vhd"), whole());
     await scsi.mapToGuest(first);
@@ -148,8 +148,39 @@ describe("sharing a disk", () => {
     const second = await scsi.reserve(disk("layer.vhd"), whole());
     await unmapping;
     await scsi.mapToGuest(second);
-    expect(vm.mounted.size).toBe(1);
-    await scsi.unmapFromGuest(second);
+    expect(vm.script.names).toEqual(["attachDisk", "mountDisk"]);
+  });
+
+  it.each([
+    ["unmounts", "unmountDisk", ["unmountDisk", "mountDisk"]],
+    ["ejects", "ejectDisk", ["unmountDisk", "ejectDisk", "detachDisk", "attachDisk", "mountDisk"]],
+  ] as const)("serves who reserved the disk while the guest %s it", async (_, during, calls) => {
+    const { vm } = scsiOn();
+    let second: Promise<string> | undefined;
+    const reserveDuring = (name: string): void => {
+      if (name === during) second ??= scsi.reserve(disk("layer.vhd"), whole());
+    };
+    const { scsi } = scsiOn(undefined, {
+      host: vm,
+      guest: () => ({
+        mountDisk: (...call) => vm.mountDisk(...call),
+        unmountDisk: (...call) => {
+          reserveDuring("unmountDisk");
+          return vm.unmountDisk(...call);
+        },
+        ejectDisk: (...call) => {
+          reserveDuring("ejectDisk");
+          return vm.ejectDisk(...call);
+        },
+      }),
+    });
+    const first = await scsi.reserve(disk("layer.vhd"), whole());
+    await scsi.mapToGuest(first);
+    await scsi.unmapFromGuest(first);
+    const reservation = (await second) ?? "";
+    expect(await scsi.mapToGuest(reservation)).toBe("/run/mounts/scsi/0/0/0");
+    expect(vm.script.names.slice(2)).toEqual(calls);
+    await scsi.unmapFromGuest(reservation);
     expect(vm.attached.size + vm.mounted.size).toBe(0);
     expect(scsi.disks).toEqual([]);
   });

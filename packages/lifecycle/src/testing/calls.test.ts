@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Fault, faultCases, ScriptedCalls } from "./index.ts";
+import { Callers, type Fault, faultCases, ScriptedCalls } from "./index.ts";
 
 describe("ScriptedCalls", () => {
   const run = (fault?: Fault, signal?: AbortSignal, onHang?: () => void) => {
@@ -42,5 +42,15 @@ describe("ScriptedCalls", () => {
   it("lists every fault at every call", () => {
     expect(faultCases(2)).toHaveLength(8);
     expect(faultCases(0)).toEqual([]);
+  });
+});
+
+describe("Callers", () => {
+  it("aborts what is under way, and takes failures for what they are", async () => {
+    const callers = new Callers();
+    const calls = new ScriptedCalls(new Map([[0, "hang"]]), () => callers.abortAll());
+    const attempt = () => callers.attempt((signal) => calls.run("attach", "", signal, () => "answer"));
+    expect(await attempt()).toBeUndefined();
+    expect(await attempt()).toBe("answer");
   });
 });

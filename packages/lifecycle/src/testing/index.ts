@@ -1,3 +1,4 @@
+export { Callers } from "./callers.ts";
 export { type Call, type Fault, ScriptedCalls, scriptedError } from "./calls.ts";
 export { diagramsIn } from "./diagrams.ts";
 export { type FaultCase, faultCases } from "./faults.ts";

@@ -1,0 +1,43 @@
+import { defineTable, type StateData } from "@uvm-shim/lifecycle";
+
+/** A share under its name. Invalid: adding it failed, so whether the VM has it is not known. */
+export type ShareStateKind = "Reserved" | "Added" | "Invalid" | "Removed";
+export type ShareState = StateData<ShareStateKind>;
+export type ShareOperation = "add" | "remove";
+
+export const shareTable = defineTable<ShareStateKind, ShareOperation>({
+  subject: "Plan9 share",
+  initial: "Reserved",
+  states: ["Reserved", "Added", "Invalid", "Removed"],
+  transitions: [
+    { kind: "operation", name: "add", from: ["Reserved"], success: "Added", failure: "Invalid" },
+    {
+      kind: "operation",
+      name: "remove",
+      from: ["Added", "Invalid", "Reserved"],
+      success: "Removed",
+      failure: "unchanged",
+    },
+  ],
+});
+
+/** The share's mount in the guest. Invalid: mounting failed, so whether the guest has it is not known. */
+export type MountStateKind = "Reserved" | "Mounted" | "Invalid" | "Unmounted";
+export type MountState = StateData<MountStateKind>;
+export type MountOperation = "mount" | "unmount";
+
+export const mountTable = defineTable<MountStateKind, MountOperation>({
+  subject: "Plan9 mount",
+  initial: "Reserved",
+  states: ["Reserved", "Mounted", "Invalid", "Unmounted"],
+  transitions: [
+    { kind: "operation", name: "mount", from: ["Reserved"], success: "Mounted", failure: "Invalid" },
+    {
+      kind: "operation",
+      name: "unmount",
+      from: ["Mounted", "Invalid", "Reserved"],
+      success: "Unmounted",
+      failure: "unchanged",
+    },
+  ],
+});
