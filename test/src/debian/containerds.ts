@@ -1,0 +1,151 @@
+/**
+ * The containerds that the suite runs against: unpacked from Debian's packages into a cache outside the repository,
+ * beside whatever containerd the machine itself has.
+ */
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { mustRun } from "../support/command.ts";
+import { type AptSource, debianSource, parseDeb822, parseSourcesList, upstreamVersion } from "./sources.ts";
+
+export interface ContainerdBuild {
+  /** The version as Debian names it. */
+  readonly version: string;
+  readonly major: number;
+  /** The directory of containerd, ctr and containerd-shim-runc-v2. */
+  readonly programs: string;
+}
+
+interface Wanted {
+  /** The Debian release that has it. */
+  readonly release: string;
+  readonly version: string;
+}
+
+export const WANTED: readonly Wanted[] = [
+  { release: "bookworm", version: "1.6.20" },
+  { release: "trixie", version: "1.7.24" },
+  { release: "forky", version: "2.1.9" },
+];
+const DEFAULT_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/**
+ * Finds the wanted containerds, fetching those that the cache lacks.
+ *
+ * Debian's testing release moves on: where the wanted version is gone, the release's present one is taken, if it is
+ * of the same major version, and the caller is told.
+ */
+export async function findContainerds(
+  wanted: readonly Wanted[],
+  tell: (message: string) => void,
+): Promise<ContainerdBuild[]> {
+  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "uvm-shim", "containerd");
+  mkdirSync(cache, { recursive: true });
+  const missing = wanted.filter((one) => cached(cache, one.version) === undefined);
+  const substitutes = missing.length === 0 ? new Map<string, string>() : await fetchPackages(cache, missing, tell);
+  return wanted.map((one) => {
+    const version = cached(cache, one.version) ?? substitutes.get(one.version);
+    if (version === undefined) throw new Error(`containerd ${one.version} was fetched and is not in ${cache}`);
+    return { version, major: Number(version.split(".")[0]), programs: join(cache, version, "usr", "bin") };
+  });
+}
+
+function cached(cache: string, version: string): string | undefined {
+  return readdirSync(cache).find(
+    (name) => upstreamVersion(name) === version && existsSync(join(cache, name, "usr", "bin", "containerd")),
+  );
+}
+
+async function fetchPackages(
+  cache: string,
+  wanted: readonly Wanted[],
+  tell: (message: string) => void,
+): Promise<Map<string, string>> {
+  const work = mkdtempSync(join(cache, ".apt-"));
+  try {
+    const apt = aptOptions(work, wanted);
+    tell(`fetching Debian's containerd ${wanted.map((one) => one.version).join(", ")}`);
+    await mustRun("apt-get", [...apt, "update"], { timeoutMs: 180_000 });
+    const substitutes = new Map<string, string>();
+    for (const one of wanted) {
+      const version = await chooseVersion(apt, one);
+      if (upstreamVersion(version) !== one.version) {
+        tell(`Debian ${one.release} no longer has containerd ${one.version}; taking ${version}`);
+        substitutes.set(one.version, version);
+      }
+      await mustRun("apt-get", [...apt, "download", `containerd=${version}`], { directory: work, timeoutMs: 180_000 });
+      const archive = readdirSync(work).find((name) => name.endsWith(".deb"));
+      if (archive === undefined)
+        throw new Error(`apt-get download of containerd ${version} left no package in ${work}`);
+      await mustRun("dpkg", ["-x", join(work, archive), join(work, "unpacked")]);
+      rmSync(join(cache, version), { recursive: true, force: true });
+      renameSync(join(work, "unpacked"), join(cache, version));
+      rmSync(join(work, archive));
+    }
+    return substitutes;
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** Options that make apt use nothing of the machine's own lists and caches, and leave them alone. */
+function aptOptions(work: string, wanted: readonly Wanted[]): string[] {
+  const source = machineSource();
+  const keyring = source.signedBy ?? (existsSync(DEFAULT_KEYRING) ? DEFAULT_KEYRING : undefined);
+  const releases = wanted.map((one) => one.release).join(" ");
+  mkdirSync(join(work, "lists", "partial"), { recursive: true });
+  mkdirSync(join(work, "cache", "archives", "partial"), { recursive: true });
+  mkdirSync(join(work, "sources"));
+  writeFileSync(
+    join(work, "sources", "releases.sources"),
+    `Types: deb\nURIs: ${source.uri}\nSuites: ${releases}\nComponents: main\n${keyring ? `Signed-By: ${keyring}\n` : ""}`,
+  );
+  return [
+    "Dir::Etc::sourcelist=/dev/null",
+    `Dir::Etc::sourceparts=${join(work, "sources")}`,
+    `Dir::State::Lists=${join(work, "lists")}`,
+    `Dir::Cache=${join(work, "cache")}`,
+    "Acquire::Languages=none",
+    "APT::Sandbox::User=root",
+  ].flatMap((option) => ["-o", option]);
+}
+
+function machineSource(): AptSource {
+  const parts = "/etc/apt/sources.list.d";
+  const read = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "");
+  const names = existsSync(parts) ? readdirSync(parts) : [];
+  const sources = [
+    ...parseSourcesList(read("/etc/apt/sources.list")),
+    ...names.filter((name) => name.endsWith(".sources")).flatMap((name) => parseDeb822(read(join(parts, name)))),
+    ...names.filter((name) => name.endsWith(".list")).flatMap((name) => parseSourcesList(read(join(parts, name)))),
+  ];
+  const source = debianSource(sources, [...WANTED.map((one) => one.release), "stable", "testing", "sid"]);
+  if (source === undefined)
+    throw new Error("no Debian mirror in /etc/apt: the suite's containerds come from Debian's packages");
+  return source;
+}
+
+async function chooseVersion(apt: readonly string[], wanted: Wanted): Promise<string> {
+  const listing = await mustRun("apt-cache", [...apt, "madison", "containerd"]);
+  const ofRelease = listing
+    .split("\n")
+    .filter((line) => line.includes(` ${wanted.release}/`))
+    .map((line) => (line.split("|")[1] ?? "").trim());
+  const major = wanted.version.split(".")[0];
+  const version =
+    ofRelease.find((one) => upstreamVersion(one) === wanted.version) ??
+    ofRelease.find((one) => one.split(".")[0] === major);
+  if (version === undefined) {
+    throw new Error(`Debian ${wanted.release} has no containerd ${major}.x on this machine's mirror:\n${listing}`);
+  }
+  return version;
+}

@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { readProcesses } from "../../leaks/holdings.ts";
+import { type CommandResult, describe, type RunningCommand } from "../../support/command.ts";
+import { poll } from "../../support/wait.ts";
+import { IMAGE } from "../images.ts";
+import type { Ground } from "../suite.ts";
+
+export const READY_MS = 30_000;
+
+export interface RunOptions {
+  readonly id: string;
+  readonly command: readonly string[];
+  readonly image?: string;
+  /** Further flags of ctr run. */
+  readonly flags?: readonly string[];
+}
+
+export function runArguments(ground: Ground, options: RunOptions): string[] {
+  const { id, command, image = IMAGE, flags = [] } = options;
+  return ["run", "--runtime", ground.runtime.name, ...flags, image, id, ...command];
+}
+
+/** Runs a container in the foreground to its end, and removes it. */
+export function runContainer(
+  ground: Ground,
+  options: RunOptions & { readonly input?: Uint8Array },
+): Promise<CommandResult> {
+  const flags = ["--rm", ...(options.flags ?? [])];
+  return ground.containerd.ctr(runArguments(ground, { ...options, flags }), {
+    signal: ground.signal,
+    ...(options.input && { input: options.input }),
+  });
+}
+
+/** Starts a container in the foreground. */
+export function startContainer(ground: Ground, options: RunOptions): RunningCommand {
+  const flags = ["--rm", ...(options.flags ?? [])];
+  return ground.containerd.startCtr(runArguments(ground, { ...options, flags }), { signal: ground.signal });
+}
+
+/** Has a container running for the time of some work, and removes it whatever becomes of the work. */
+export async function withDetached(
+  ground: Ground,
+  options: Partial<RunOptions>,
+  work: (id: string) => Promise<void>,
+): Promise<void> {
+  const id = options.id ?? ground.newId("detached");
+  const flags = ["--detach", ...(options.flags ?? [])];
+  const command = options.command ?? ["sleep", "1000"];
+  await ground.containerd.mustCtr(runArguments(ground, { ...options, id, command, flags }), { signal: ground.signal });
+  try {
+    await work(id);
+  } finally {
+    await removeContainer(ground, id);
+  }
+}
+
+/** Kills a container's task, if it has one, and removes both. */
+export async function removeContainer(ground: Ground, id: string): Promise<void> {
+  if ((await taskStatus(ground, id)) !== undefined) {
+    await ground.containerd.ctr(["task", "kill", "--signal", "SIGKILL", id]);
+    await waitForStatus(ground, id, "STOPPED");
+    const deleted = await ground.containerd.ctr(["task", "delete", id]);
+    // ctr 1.6 exits with the task's own exit code.
+    assert.equal(await taskStatus(ground, id), undefined, `the task is there after its deletion: ${describe(deleted)}`);
+  }
+  await ground.containerd.mustCtr(["container", "delete", id]);
+}
+
+/** What `ctr task list` shows for a container: RUNNING, STOPPED and so on; undefined when it has no task. */
+export async function taskStatus(ground: Ground, id: string): Promise<string | undefined> {
+  const listing = await ground.containerd.mustCtr(["task", "list"]);
+  const row = listing.split("\n").map((line) => line.trim().split(/\s+/));
+  return row.find((columns) => columns[0] === id)?.[2];
+}
+
+export async function waitForStatus(ground: Ground, id: string, status: string | undefined): Promise<void> {
+  await poll(
+    `task ${id} to be ${status ?? "gone"}`,
+    async () => ((await taskStatus(ground, id)) === status ? true : undefined),
+    { timeoutMs: READY_MS, signal: ground.signal },
+  );
+}
+
+/** Runs a further process in a container. */
+export function exec(
+  ground: Ground,
+  id: string,
+  command: readonly string[],
+  options: { readonly input?: Uint8Array } = {},
+): Promise<CommandResult> {
+  const args = ["task", "exec", "--exec-id", ground.newId("exec"), id, ...command];
+  return ground.containerd.ctr(args, { signal: ground.signal, ...options });
+}
+
+export function assertStatus(result: CommandResult, status: number): void {
+  assert.equal(result.status, status, describe(result));
+}
+
+/** The process that serves a container: the shim's, told from its short-lived callers by living on. */
+export function servingShim(ground: Ground, id: string): number {
+  const matching = readProcesses().filter(
+    (process) => process.command.includes(ground.runtime.program) && process.command.split(" ").includes(id),
+  );
+  assert.equal(matching.length, 1, `processes that serve ${id}: ${JSON.stringify(matching.map((one) => one.command))}`);
+  return (matching[0] as { pid: number }).pid;
+}

@@ -1,0 +1,182 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe } from "../../support/command.ts";
+import type { Case, Ground } from "../suite.ts";
+import {
+  assertStatus,
+  exec,
+  READY_MS,
+  removeContainer,
+  runArguments,
+  runContainer,
+  servingShim,
+  startContainer,
+  taskStatus,
+  waitForStatus,
+  withDetached,
+} from "./ctr.ts";
+
+const exitCode = (status: number): Case => ({
+  name: `exit code ${status}`,
+  run: async (ground) => {
+    const result = await runContainer(ground, { id: ground.newId("exit"), command: ["sh", "-c", `exit ${status}`] });
+    assertStatus(result, status);
+    assert.equal(result.stderr, "");
+  },
+});
+
+const signalled = (name: string, script: string, signal: string, status: number): Case => ({
+  name,
+  run: async (ground) => {
+    const id = ground.newId("signal");
+    const running = startContainer(ground, { id, command: ["sh", "-c", script] });
+    await running.outputMatches(/ready/, READY_MS);
+    await ground.containerd.mustCtr(["task", "kill", "--signal", signal, id]);
+    assertStatus(await running.finished, status);
+  },
+});
+
+async function lifeOfADetachedContainer(ground: Ground): Promise<void> {
+  const { containerd } = ground;
+  const id = ground.newId("life");
+  await containerd.mustCtr(runArguments(ground, { id, flags: ["--detach"], command: ["sleep", "1000"] }));
+  assert.equal(await taskStatus(ground, id), "RUNNING");
+  const executed = await exec(ground, id, ["sh", "-c", "echo from the exec; exit 7"]);
+  assertStatus(executed, 7);
+  assert.equal(executed.stdout.toString(), "from the exec\n");
+
+  const background = startExec(ground, id, "held", ["sleep", "1001"]);
+  await background.ready;
+  const rows = (await containerd.mustCtr(["task", "ps", id])).trim().split("\n").slice(1);
+  assert.equal(rows.length, 2, `ps shows init and one exec: ${rows.join("; ")}`);
+  for (const row of rows) assert.match(row, /^[1-9]\d*\s/);
+  await containerd.mustCtr(["task", "kill", "--exec-id", "held", "--signal", "SIGTERM", id]);
+  assertStatus(await background.finished, 143);
+
+  const early = await containerd.ctr(["task", "delete", id]);
+  assert.notEqual(early.status, 0, "a running task must not be deleted");
+  assert.equal(await taskStatus(ground, id), "RUNNING");
+  await containerd.mustCtr(["task", "kill", "--signal", "SIGKILL", id]);
+  await waitForStatus(ground, id, "STOPPED");
+  const deleted = await containerd.ctr(["task", "delete", id]);
+  assert.match(`${deleted.stderr} code ${deleted.status}`, /code 137/, describe(deleted));
+  assert.equal(await taskStatus(ground, id), undefined);
+  await containerd.mustCtr(["container", "delete", id]);
+}
+
+function startExec(ground: Ground, id: string, execId: string, command: readonly string[]) {
+  const script = `echo ready; exec ${command.join(" ")}`;
+  const args = ["task", "exec", "--exec-id", execId, id, "sh", "-c", script];
+  const running = ground.containerd.startCtr(args, { signal: ground.signal });
+  return { ready: running.outputMatches(/ready/, READY_MS), finished: running.finished };
+}
+
+export const runningCases: readonly Case[] = [
+  {
+    name: "output and exit code 0",
+    run: async (ground) => {
+      const command = ["sh", "-c", "echo to stdout; echo to stderr >&2"];
+      const result = await runContainer(ground, { id: ground.newId("output"), command });
+      assertStatus(result, 0);
+      assert.equal(result.stdout.toString(), "to stdout\n");
+      assert.equal(result.stderr, "to stderr\n");
+    },
+  },
+  exitCode(1),
+  exitCode(42),
+  signalled("exit code 137 after SIGKILL", "echo ready; exec sleep 1000", "SIGKILL", 137),
+  signalled(
+    "exit code 143 after SIGTERM",
+    "trap 'kill $child; exit 143' TERM; sleep 1000 & child=$!; echo ready; wait",
+    "SIGTERM",
+    143,
+  ),
+  {
+    name: "a command that does not exist fails with its name",
+    run: async (ground) => {
+      const result = await runContainer(ground, {
+        id: ground.newId("missing"),
+        command: ["no-such-program", "argument"],
+      });
+      assert.notEqual(result.status, 0);
+      assert.match(result.stderr, /no-such-program/);
+    },
+  },
+  {
+    name: "an exec of a command that does not exist fails with its name, and the container goes on",
+    run: (ground) =>
+      withDetached(ground, {}, async (id) => {
+        const result = await exec(ground, id, ["no-such-program"]);
+        assert.notEqual(result.status, 0);
+        assert.match(result.stderr, /no-such-program/);
+        assertStatus(await exec(ground, id, ["true"]), 0);
+      }),
+  },
+  { name: "detached: list, exec, ps, kill, delete", run: lifeOfADetachedContainer },
+  {
+    name: "environment, working directory and a directory of the host",
+    run: async (ground) => {
+      const shared = join(ground.scratch, ground.newId("shared"));
+      mkdirSync(shared);
+      writeFileSync(join(shared, "in"), "from the host\n");
+      const script = "cat /shared/in; echo $GREETING from $PWD; echo from the container > /shared/out";
+      const result = await runContainer(ground, {
+        id: ground.newId("spec"),
+        flags: [
+          ...["--env", "GREETING=hello", "--cwd", "/tmp"],
+          ...["--mount", `type=bind,src=${shared},dst=/shared,options=rbind:rw`],
+        ],
+        command: ["sh", "-c", script],
+      });
+      assertStatus(result, 0);
+      assert.equal(result.stdout.toString(), "from the host\nhello from /tmp\n");
+      assert.equal(readFileSync(join(shared, "out"), "utf8"), "from the container\n");
+    },
+  },
+  {
+    name: "a read-only root file system",
+    run: async (ground) => {
+      const command = ["sh", "-c", "touch /data/x"];
+      const result = await runContainer(ground, { id: ground.newId("readonly"), flags: ["--read-only"], command });
+      assertStatus(result, 1);
+      assert.match(result.stderr, /read-only/i);
+    },
+  },
+  {
+    name: "ten containers at once",
+    run: async (ground) => {
+      const ids = Array.from({ length: 10 }, () => ground.newId("many"));
+      const results = await Promise.all(
+        ids.map((id, index) => runContainer(ground, { id, command: ["sh", "-c", `echo ${id}; exit ${index}`] })),
+      );
+      results.forEach((result, index) => {
+        assertStatus(result, index);
+        assert.equal(result.stdout.toString(), `${ids[index]}\n`);
+      });
+    },
+  },
+  {
+    name: "a container outlives a restart of containerd",
+    run: (ground) =>
+      withDetached(ground, {}, async (id) => {
+        const shim = servingShim(ground, id);
+        await ground.containerd.stop();
+        await ground.containerd.start(ground.signal);
+        assert.equal(await taskStatus(ground, id), "RUNNING");
+        assert.equal(servingShim(ground, id), shim);
+        assertStatus(await exec(ground, id, ["sh", "-c", "exit 3"]), 3);
+      }),
+  },
+  {
+    name: "kill -9 of the serving shim",
+    run: async (ground) => {
+      const id = ground.newId("crash");
+      await ground.containerd.mustCtr(runArguments(ground, { id, flags: ["--detach"], command: ["sleep", "1000"] }));
+      process.kill(servingShim(ground, id), "SIGKILL");
+      // containerd sees the connection end, and runs the shim's delete.
+      await waitForStatus(ground, id, undefined);
+      await removeContainer(ground, id);
+    },
+  },
+];

@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Case, Ground } from "../suite.ts";
+import { assertStatus, exec, runArguments, runContainer, servingShim, withDetached } from "./ctr.ts";
+
+/** What the sandbox's config.json says; ctr takes it as an OCI spec. */
+const POD = { ociVersion: "1.1.0", hostname: "pod", annotations: {}, linux: {} };
+
+async function containersOfASandbox(ground: Ground): Promise<void> {
+  const { containerd } = ground;
+  const sandbox = ground.newId("sandbox");
+  const configuration = join(ground.scratch, `${sandbox}.json`);
+  writeFileSync(configuration, JSON.stringify(POD));
+  const printed = await containerd.mustCtr([
+    "sandboxes",
+    "run",
+    "--runtime",
+    ground.runtime.name,
+    configuration,
+    sandbox,
+  ]);
+  assert.equal(printed.trim(), sandbox);
+  try {
+    const shim = servingShim(ground, sandbox);
+    assert.match(await containerd.mustCtr(["sandboxes", "list"]), new RegExp(`^${sandbox}\\s`, "m"));
+    const flags = ["--sandbox", sandbox];
+    const short = await runContainer(ground, {
+      id: ground.newId("member"),
+      flags,
+      command: ["sh", "-c", "echo in; exit 4"],
+    });
+    assertStatus(short, 4);
+    assert.equal(short.stdout.toString(), "in\n");
+    await withDetached(ground, { flags }, (first) =>
+      withDetached(ground, { flags }, async (second) => {
+        for (const id of [first, second]) assertStatus(await exec(ground, id, ["sh", "-c", "exit 6"]), 6);
+      }),
+    );
+    assert.equal(servingShim(ground, sandbox), shim, "containers that come and go leave the sandbox's shim alone");
+    const ids = Array.from({ length: 3 }, () => ground.newId("member"));
+    const results = await Promise.all(
+      ids.map((id) => containerd.ctr(runArguments(ground, { id, flags: ["--rm", ...flags], command: ["echo", id] }))),
+    );
+    results.forEach((result, index) => {
+      assertStatus(result, 0);
+      assert.equal(result.stdout.toString(), `${ids[index]}\n`);
+    });
+  } finally {
+    await containerd.mustCtr(["sandboxes", "remove", "--force", sandbox]);
+  }
+}
+
+export const sandboxCases: readonly Case[] = [
+  {
+    name: "a sandbox and containers inside it",
+    applies: (ground) => ground.containerd.build.major >= 2,
+    run: containersOfASandbox,
+  },
+];

@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import { IMAGE } from "../images.ts";
+import type { Case, Ground } from "../suite.ts";
+import { assertStatus, exec, withDetached } from "./ctr.ts";
+
+const snapshotterCase = (snapshotter: string, applies: (ground: Ground) => boolean): Case => ({
+  name: `root file system of the snapshotter ${snapshotter}`,
+  applies,
+  run: async (ground) => {
+    const platform = `linux/${ground.images.architecture}`;
+    // containerd 2 unpacks for another snapshotter than its default only when it is told the platform.
+    const unpack = ["image", "import", "--platform", platform, "--snapshotter", snapshotter, ground.images.archive];
+    await ground.containerd.mustCtr(unpack, { signal: ground.signal });
+    await withDetached(ground, { image: IMAGE, flags: ["--snapshotter", snapshotter] }, async (id) => {
+      assertStatus(await exec(ground, id, ["sh", "-c", "echo kept > /data/new && rm /data/pattern"]), 0);
+      const seen = await exec(ground, id, ["sh", "-c", "cat /data/new; ls /data"]);
+      assertStatus(seen, 0);
+      assert.equal(seen.stdout.toString(), "kept\nnew\n");
+    });
+  },
+});
+
+export const snapshotterCases: readonly Case[] = [
+  snapshotterCase("overlayfs", () => true),
+  snapshotterCase("native", () => true),
+  snapshotterCase("blockfile", (ground) => ground.containerd.build.major >= 2),
+];

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { mustRun, startCommand } from "../../support/command.ts";
+import { poll } from "../../support/wait.ts";
+import { digestOf, MEBIBYTE, PATTERN, pattern } from "../images.ts";
+import type { Case, Ground } from "../suite.ts";
+import { assertStatus, exec, READY_MS, runArguments, runContainer, waitForStatus, withDetached } from "./ctr.ts";
+
+function assertSame(actual: Uint8Array, expected: Uint8Array): void {
+  assert.equal(actual.byteLength, expected.byteLength, "number of bytes");
+  assert.equal(digestOf(actual), digestOf(expected), "sha256");
+}
+
+/**
+ * ctr with a terminal needs one itself: `script` gives it one, whose size is changed from outside, as the window of a
+ * user's terminal would.
+ */
+async function terminal(ground: Ground): Promise<void> {
+  const inContainer = [
+    // ctr sets the first size only after the start.
+    'until stty size 2>/dev/null | grep "33 101"; do sleep 0.05; done',
+    'until [ "$(stty size)" = "50 132" ]; do sleep 0.05; done',
+    "echo resized",
+    "read line",
+    'echo "got $line"',
+    "exit 9",
+  ].join("; ");
+  const ctr = ground.containerd.ctrLine(
+    runArguments(ground, { id: ground.newId("tty"), flags: ["--rm", "--tty"], command: ["sh", "-c", inContainer] }),
+  );
+  const outside = startCommand(
+    "script",
+    ["--quiet", "--return", "--command", `stty rows 33 cols 101; tty; ${ctr}`, "/dev/null"],
+    { environment: { ...ground.containerd.environment, SHELL: "/bin/sh" }, signal: ground.signal },
+  );
+  const [path = ""] = await outside.outputMatches(/\/dev\/pts\/\d+/, READY_MS);
+  await outside.outputMatches(/33 101/, READY_MS);
+  await mustRun("stty", ["-F", path, "rows", "50", "cols", "132"]);
+  await outside.outputMatches(/resized/, READY_MS);
+  outside.write("typed\n");
+  await outside.outputMatches(/got typed/, READY_MS);
+  assertStatus(await outside.finished, 9);
+}
+
+export const stdioCases: readonly Case[] = [
+  {
+    name: "8 MiB printed by an init that exits at once",
+    run: async (ground) => {
+      const result = await runContainer(ground, { id: ground.newId("flood"), command: ["cat", PATTERN.path] });
+      assertStatus(result, 0);
+      assertSame(result.stdout, pattern(PATTERN.size));
+    },
+  },
+  {
+    name: "8 MiB printed by an exec that exits at once",
+    run: (ground) =>
+      withDetached(ground, {}, async (id) => {
+        const result = await exec(ground, id, ["cat", PATTERN.path]);
+        assertStatus(result, 0);
+        assertSame(result.stdout, pattern(PATTERN.size));
+      }),
+  },
+  {
+    name: "20 MiB through stdin and stdout of an exec",
+    run: (ground) =>
+      withDetached(ground, {}, async (id) => {
+        const input = pattern(20 * MEBIBYTE);
+        const result = await exec(ground, id, ["cat"], { input });
+        assertStatus(result, 0);
+        assertSame(result.stdout, input);
+      }),
+  },
+  { name: "a terminal, its size, a resize, and a line typed", run: terminal },
+  {
+    name: "output to a file through --log-uri",
+    run: async (ground) => {
+      const log = join(ground.scratch, ground.newId("log"));
+      const flags = ["--log-uri", `file://${log}`];
+      await withDetached(ground, { flags, command: ["sh", "-c", "echo one; echo two >&2"] }, async (id) => {
+        await waitForStatus(ground, id, "STOPPED");
+        const lines = await poll(
+          "both lines in the log",
+          () => {
+            const text = readFileSync(log, "utf8").trim().split("\n").sort();
+            return text.length === 2 ? text : undefined;
+          },
+          { timeoutMs: READY_MS, signal: ground.signal },
+        );
+        assert.deepEqual(lines, ["one", "two"]);
+      });
+    },
+  },
+];

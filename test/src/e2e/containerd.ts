@@ -1,0 +1,184 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import type { ContainerdBuild } from "../debian/containerds.ts";
+import {
+  type CommandOptions,
+  type CommandResult,
+  describe,
+  type RunningCommand,
+  runCommand,
+  startCommand,
+} from "../support/command.ts";
+import { poll } from "../support/wait.ts";
+
+export interface ContainerdOptions {
+  readonly build: ContainerdBuild;
+  /** An empty or absent directory for everything that this containerd keeps. */
+  readonly directory: string;
+  /** Where containerd looks for shims first. */
+  readonly shims: string;
+  /** Handed on to the shims. */
+  readonly environment?: { readonly [name: string]: string };
+  /** An empty ext4 file system, from which the blockfile snapshotter makes its own. */
+  readonly blockfileScratch?: string;
+}
+
+/** What the suite does not use, and what would want the machine's own network or devices. */
+const DISABLED_PLUGINS = [
+  "io.containerd.grpc.v1.cri",
+  "io.containerd.nri.v1.nri",
+  "io.containerd.internal.v1.restart",
+  "io.containerd.monitor.container.v1.restart",
+  "io.containerd.internal.v1.tracing",
+  "io.containerd.tracing.processor.v1.otlp",
+  "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs",
+];
+const START_MS = 20_000;
+const STOP_MS = 10_000;
+
+/** A containerd of the suite's own: started, asked through ctr, stopped. */
+export class Containerd {
+  readonly build: ContainerdBuild;
+  readonly root: string;
+  readonly state: string;
+  readonly namespace = "e2e";
+  readonly environment: NodeJS.ProcessEnv;
+  readonly #options: ContainerdOptions;
+  readonly #address: string;
+  readonly #logPath: string;
+  #process: ChildProcess | undefined;
+
+  private constructor(options: ContainerdOptions) {
+    this.#options = options;
+    this.build = options.build;
+    this.root = join(options.directory, "root");
+    this.state = join(options.directory, "state");
+    this.#address = join(options.directory, "c.sock");
+    this.#logPath = join(options.directory, "log");
+    const temporary = join(options.directory, "tmp");
+    mkdirSync(temporary, { recursive: true });
+    this.environment = {
+      ...process.env,
+      ...options.environment,
+      TMPDIR: temporary,
+      PATH: [options.shims, options.build.programs, process.env.PATH, "/usr/sbin", "/sbin"].join(delimiter),
+    };
+  }
+
+  static async start(options: ContainerdOptions, signal?: AbortSignal): Promise<Containerd> {
+    const containerd = new Containerd(options);
+    writeFileSync(join(options.directory, "config.toml"), containerd.#configuration());
+    await containerd.start(signal);
+    return containerd;
+  }
+
+  /** Starts it, also again after `stop`. */
+  async start(signal?: AbortSignal): Promise<void> {
+    const log = openSync(this.#logPath, "a");
+    const program = join(this.build.programs, "containerd");
+    const child = spawn(program, ["--config", join(this.#options.directory, "config.toml")], {
+      env: this.environment,
+      stdio: ["ignore", log, log],
+      // A Ctrl-C is for the suite, which then ends containers through this containerd.
+      detached: true,
+    });
+    closeSync(log);
+    this.#process = child;
+    const ended = new Promise<never>((_, reject) => {
+      child.once("error", reject);
+      child.once("exit", (code, by) =>
+        reject(new Error(`containerd ended (${by ?? code}):\n${this.log().slice(-4000)}`)),
+      );
+    });
+    ended.catch(() => undefined);
+    const answers = async (): Promise<true | undefined> =>
+      (await this.ctr(["version"], { timeoutMs: 5_000 })).status === 0 ? true : undefined;
+    const ready = poll("containerd to answer", answers, { timeoutMs: START_MS, ...(signal && { signal }) });
+    await Promise.race([ready, ended]);
+  }
+
+  /** Ends containerd and leaves its shims running. */
+  async stop(): Promise<void> {
+    const child = this.#process;
+    if (child === undefined) return;
+    this.#process = undefined;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    child.kill("SIGTERM");
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  /** Removes everything that it keeps. */
+  async destroy(): Promise<void> {
+    await this.stop();
+    rmSync(this.#options.directory, { recursive: true, force: true });
+  }
+
+  /** All that containerd, and the shims through it, have logged. */
+  log(): string {
+    return readFileSync(this.#logPath, "utf8");
+  }
+
+  ctr(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return runCommand(this.#ctrProgram, this.#ctrArguments(args), { environment: this.environment, ...options });
+  }
+
+  /** Runs a ctr command that has to succeed; returns what it printed. */
+  async mustCtr(args: readonly string[], options: CommandOptions = {}): Promise<string> {
+    const result = await this.ctr(args, options);
+    if (result.status !== 0) throw new Error(describe(result));
+    return result.stdout.toString("utf8");
+  }
+
+  startCtr(args: readonly string[], options: CommandOptions = {}): RunningCommand {
+    return startCommand(this.#ctrProgram, this.#ctrArguments(args), { environment: this.environment, ...options });
+  }
+
+  /** The whole command line of a ctr command, for a shell. */
+  ctrLine(args: readonly string[]): string {
+    return [this.#ctrProgram, ...this.#ctrArguments(args)]
+      .map((word) => `'${word.replaceAll("'", "'\\''")}'`)
+      .join(" ");
+  }
+
+  get #ctrProgram(): string {
+    return join(this.build.programs, "ctr");
+  }
+
+  #ctrArguments(args: readonly string[]): string[] {
+    return ["--address", this.#address, "--namespace", this.namespace, ...args];
+  }
+
+  #configuration(): string {
+    const { directory, blockfileScratch } = this.#options;
+    const blockfile =
+      blockfileScratch === undefined
+        ? []
+        : [
+            '[plugins."io.containerd.snapshotter.v1.blockfile"]',
+            `scratch_file = ${JSON.stringify(blockfileScratch)}`,
+            'fs_type = "ext4"',
+            "recreate_scratch = true",
+          ];
+    return [
+      "version = 2",
+      `root = ${JSON.stringify(this.root)}`,
+      `state = ${JSON.stringify(this.state)}`,
+      `disabled_plugins = ${JSON.stringify(DISABLED_PLUGINS)}`,
+      "[grpc]",
+      `address = ${JSON.stringify(this.#address)}`,
+      "[debug]",
+      'level = "debug"',
+      '[plugins."io.containerd.internal.v1.opt"]',
+      `path = ${JSON.stringify(join(directory, "opt"))}`,
+      ...blockfile,
+      "",
+    ].join("\n");
+  }
+}

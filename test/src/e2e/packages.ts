@@ -1,0 +1,9 @@
+/** The Debian packages that the suite and the demo need beside a minimal installation, each by a program of it. */
+export const PACKAGES: readonly { readonly name: string; readonly program: string }[] = [
+  { name: "busybox-static", program: "busybox" },
+  { name: "crun", program: "crun" },
+  { name: "runc", program: "runc" },
+  { name: "e2fsprogs", program: "mkfs.ext4" },
+  { name: "bsdutils", program: "script" },
+  { name: "util-linux", program: "unshare" },
+];

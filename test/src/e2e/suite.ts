@@ -1,0 +1,87 @@
+/** Cases, the ground that they run on, and the account of how they went. */
+import type { Holdings } from "../leaks/compare.ts";
+import type { HoldingsScope } from "../leaks/holdings.ts";
+import { takeHoldings, waitForNothingLeft } from "../leaks/holdings.ts";
+import type { Containerd } from "./containerd.ts";
+import type { Images } from "./images.ts";
+
+export interface Runtime {
+  readonly key: "lcow" | "runc";
+  /** As ctr's --runtime takes it. */
+  readonly name: string;
+  /** The name of the shim's program. */
+  readonly program: string;
+}
+
+export const RUNTIMES: { readonly [key in Runtime["key"]]: Runtime } = {
+  lcow: { key: "lcow", name: "io.containerd.lcow.v2", program: "containerd-shim-lcow-v2" },
+  runc: { key: "runc", name: "io.containerd.runc.v2", program: "containerd-shim-runc-v2" },
+};
+
+export interface Ground {
+  readonly containerd: Containerd;
+  readonly runtime: Runtime;
+  readonly images: Images;
+  /** For files of the cases' own; not looked at for leaks. */
+  readonly scratch: string;
+  readonly signal: AbortSignal;
+  /** An id that no case had before. */
+  readonly newId: (stem: string) => string;
+}
+
+export interface Case {
+  readonly name: string;
+  /** Where the case means something; everywhere when absent. */
+  readonly applies?: (ground: Ground) => boolean;
+  readonly run: (ground: Ground) => Promise<void>;
+}
+
+const NOTHING_LEFT_MS = 15_000;
+
+export class Report {
+  passed = 0;
+  readonly failures: string[] = [];
+  readonly #print: (line: string) => void;
+
+  constructor(print: (line: string) => void) {
+    this.#print = print;
+  }
+
+  /** Runs a case and counts it; `explain` gives what helps to understand a failure. Returns whether it passed. */
+  async run(name: string, work: () => Promise<void>, explain: () => string): Promise<boolean> {
+    const started = performance.now();
+    const seconds = (): string => `${((performance.now() - started) / 1000).toFixed(2)} s`;
+    try {
+      await work();
+      this.passed += 1;
+      this.#print(`  ok    ${name} (${seconds()})`);
+      return true;
+    } catch (error) {
+      this.failures.push(name);
+      this.#print(`  FAIL  ${name} (${seconds()})`);
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#print(indent(`${text}\n${explain()}`));
+      return false;
+    }
+  }
+}
+
+/** Runs some work and fails when it leaves something behind; what the work itself failed with comes first. */
+export async function leavingNothing(
+  scope: HoldingsScope,
+  signal: AbortSignal,
+  work: () => Promise<void>,
+): Promise<void> {
+  const before: Holdings = await takeHoldings(scope);
+  const failure = await work().then(
+    () => undefined,
+    (error: unknown) => ({ error }),
+  );
+  if (failure !== undefined) throw failure.error;
+  const left = await waitForNothingLeft(before, scope, NOTHING_LEFT_MS, signal);
+  if (left.length > 0) throw new Error(`not as before, ${NOTHING_LEFT_MS} ms after the end:\n${left.join("\n")}`);
+}
+
+function indent(text: string): string {
+  return text.trimEnd().replaceAll(/^/gm, "        ");
+}

@@ -1,0 +1,81 @@
+/**
+ * Runs a program of this package again in namespaces of its own. Whatever it sees there (processes, mounts, sockets,
+ * /run) is of its own making, so before and after can be compared on a busy machine; and when it is killed, the kernel
+ * ends all that it started.
+ */
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const DIRECTORY_VARIABLE = "UVM_SHIM_TEST_DIRECTORY";
+const LIFELINE = 3;
+const GRACE_MS = 30_000;
+
+export interface Isolation {
+  /** An empty directory for everything that the program makes; removed when the program has ended. */
+  readonly directory: string;
+  /** Aborted by SIGINT, by SIGTERM, and by the end of the process outside. */
+  readonly signal: AbortSignal;
+}
+
+/** The isolation that this process runs in; undefined outside. */
+export function isolation(): Isolation | undefined {
+  const directory = process.env[DIRECTORY_VARIABLE];
+  if (directory === undefined) return undefined;
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(new Error("interrupted"));
+  process.on("SIGINT", abort);
+  process.on("SIGTERM", abort);
+  const lifeline = new Socket({ fd: LIFELINE, readable: true, writable: false });
+  lifeline.on("end", abort).on("error", abort).resume();
+  lifeline.unref();
+  return { directory, signal: controller.signal };
+}
+
+/**
+ * Runs the program again, isolated, and returns its exit code.
+ *
+ * @param inMemory whether its directory is a tmpfs, which spares it the disk's waits.
+ */
+export async function runIsolated(
+  program: string,
+  args: readonly string[],
+  options: { readonly inMemory: boolean },
+): Promise<number> {
+  const directory = mkdtempSync(join(tmpdir(), "uvm-test-"));
+  const mounts = ["/run", ...(options.inMemory ? [directory] : [])].map((path) => `mount -t tmpfs tmpfs ${path}`);
+  // The shell is process 1 of the namespace: it reaps the orphans that shims leave to it, which Node does not.
+  const script = `${mounts.join(" && ")} && "$@"; exit $?`;
+  const child = spawn(
+    "unshare",
+    [
+      ..."--pid --mount --net --ipc --uts --fork --kill-child --mount-proc sh -c".split(" "),
+      script,
+      "sh",
+      process.execPath,
+      fileURLToPath(program),
+      ...args,
+    ],
+    { env: { ...process.env, [DIRECTORY_VARIABLE]: directory }, stdio: ["inherit", "inherit", "inherit", "pipe"] },
+  );
+  let interrupted = false;
+  const interrupt = (): void => {
+    if (interrupted) child.kill("SIGKILL");
+    interrupted = true;
+    child.stdio[LIFELINE]?.destroy();
+    setTimeout(() => child.kill("SIGKILL"), GRACE_MS).unref();
+  };
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      child.once("error", (cause) => reject(new Error("unshare, of the package util-linux, is needed", { cause })));
+      child.once("close", (code) => resolve(code ?? 1));
+    });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
