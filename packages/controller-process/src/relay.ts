@@ -76,7 +76,8 @@ async function endWhenQuiet(
     } catch {
       return;
     }
-    if (progress.waitsForClient && progress.steps === stepsBefore) source.destroy();
+    const isQuiet = progress.waitsForClient && progress.steps === stepsBefore && source.readableLength === 0;
+    if (isQuiet) source.destroy();
   }
 }
 

@@ -1,0 +1,360 @@
+import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import { describe, expect, it } from "vitest";
+import { noPipes, ProcessBench, pipes, terminal } from "./testing/index.ts";
+
+const notFound = expect.objectContaining({ code: "NotFound" });
+
+describe("create and start", () => {
+  it("asks the guest for the pipes that the client has, and tells the pid", async () => {
+    const bench = new ProcessBench();
+    await bench.controller.create({ stdio: { ...pipes, stdin: "" } });
+    expect([bench.controller.state, bench.controller.pid]).toEqual(["created", 0]);
+    expect(await bench.controller.start()).toBe(42);
+    expect([bench.controller.state, bench.controller.pid]).toEqual(["running", 42]);
+    expect(bench.guest.parameters).toEqual([
+      { EmulateConsole: false, CreateStdInPipe: false, CreateStdOutPipe: true, CreateStdErrPipe: true },
+    ]);
+  });
+
+  it("sends an exec's process, not that of the init process", async () => {
+    const bench = new ProcessBench(undefined, "e1");
+    const process = { cwd: "/", args: ["ls"] };
+    await bench.controller.create({ stdio: noPipes, process });
+    await bench.controller.start();
+    expect(bench.guest.parameters[0]?.OCIProcess).toEqual(process);
+  });
+
+  it("refuses a second start", async () => {
+    const bench = await new ProcessBench().started();
+    await expect(bench.controller.start()).rejects.toMatchObject({
+      code: "FailedPrecondition",
+      message: "start process c1: not possible in state Running, only in Created",
+    });
+  });
+
+  it("ends the process when the start fails, with the guest's message and the stdio closed", async () => {
+    const bench = new ProcessBench(new ScriptedCalls(new Map([[1, "fail"]])));
+    await bench.controller.create({ stdio: pipes });
+    await expect(bench.controller.start()).rejects.toMatchObject({
+      code: "Unavailable",
+      message: "start process c1: execute init failed as scripted",
+    });
+    expect(bench.controller.state).toBe("stopped");
+    expect(bench.client.isClosed).toBe(true);
+    expect(await bench.controller.wait()).toEqual({ status: 255, exitedAt: bench.clock.now() });
+  });
+
+  it("may be created again after the client's stdio could not be opened", async () => {
+    const bench = new ProcessBench(new ScriptedCalls(new Map([[0, "fail"]])));
+    await expect(bench.controller.create({ stdio: pipes })).rejects.toMatchObject({ code: "Unavailable" });
+    await bench.controller.create({ stdio: pipes });
+    expect(bench.upstream.opened).toHaveLength(1);
+  });
+
+  it.each(["hang", "hangDone"] as const)("lets go of a start that hangs (%s) when the caller aborts", async (fault) => {
+    const abort = new AbortController();
+    const bench = new ProcessBench(new ScriptedCalls(new Map([[1, fault]]), () => abort.abort()));
+    await bench.controller.create({ stdio: pipes });
+    await expect(bench.controller.start(abort.signal)).rejects.toMatchObject({ code: "Cancelled" });
+    expect(bench.controller.exit?.status).toBe(255);
+  });
+});
+
+describe("exit", () => {
+  it("tells the exit code first, drains the output, closes the client's ends, and then publishes the exit", async () => {
+    const bench = new ProcessBench();
+    const order: string[] = [];
+    bench.upstream.holdsOutput = true;
+    bench.upstream.onClose = () => order.push(`closed after ${bench.client.stdout?.bytes.length} bytes`);
+    await bench.started();
+    const waited = bench.controller.wait().then((exit) => order.push(`exit ${exit.status}`));
+    bench.guestProcess.stdout?.write("last words");
+    bench.guestProcess.exit(7);
+    await bench.clock.elapse(5_000);
+    order.push(`still ${bench.controller.state}`);
+    bench.client.stdout?.release();
+    await waited;
+    expect(order).toEqual(["still running", "closed after 10 bytes", "exit 7"]);
+    expect(bench.guestProcess.isClosed).toBe(true);
+    expect(bench.clock.pending).toEqual([]);
+  });
+
+  it("dates the exit when the guest tells it, not when the output is drained", async () => {
+    const bench = await new ProcessBench().started();
+    const exitedAt = bench.clock.now();
+    bench.guestProcess.exit(0, { keepsOutputOpen: true });
+    await bench.clock.elapse(5_000);
+    expect(await bench.controller.wait()).toEqual({ status: 0, exitedAt });
+  });
+
+  it("hands 8 MiB to a slow client without losing a byte", async () => {
+    const bench = await new ProcessBench().started();
+    const block = Buffer.alloc(64 * 1024, "0123456789abcdef");
+    for (let count = 0; count < 128; count++) bench.guestProcess.stdout?.write(block);
+    bench.guestProcess.exit(0);
+    await bench.controller.wait();
+    const received = bench.client.stdout?.bytes ?? Buffer.alloc(0);
+    expect(received.length).toBe(8 * 1024 * 1024);
+    expect(received.equals(Buffer.concat(Array(128).fill(block)))).toBe(true);
+  });
+
+  it("does not wait for ever for what a background child holds open", async () => {
+    const bench = await new ProcessBench().started();
+    bench.guestProcess.exit(3, { keepsOutputOpen: true });
+    await bench.clock.elapse(5_000);
+    expect((await bench.controller.wait()).status).toBe(3);
+  });
+
+  it("gives up on a client that takes nothing, later", async () => {
+    const bench = new ProcessBench();
+    bench.upstream.holdsOutput = true;
+    await bench.started();
+    bench.guestProcess.stdout?.write("unwanted");
+    bench.guestProcess.exit(0);
+    await bench.clock.elapse(5_000);
+    expect(bench.controller.exit).toBeUndefined();
+    await bench.clock.elapse(5_000);
+    expect((await bench.controller.wait()).status).toBe(0);
+  });
+
+  it("keeps reading the guest when the client has gone away", async () => {
+    const bench = await new ProcessBench().started();
+    bench.client.stdout?.destroy();
+    for (let count = 0; count < 64; count++) bench.guestProcess.stdout?.write(Buffer.alloc(64 * 1024));
+    bench.guestProcess.exit(0);
+    expect((await bench.controller.wait()).status).toBe(0);
+  });
+
+  it.each([
+    [0, 0],
+    [137, 137],
+    [-1, 255],
+    [256, 255],
+    [Number.NaN, 255],
+  ])("takes the guest's exit code %d as status %d", async (code, status) => {
+    const bench = await new ProcessBench().started(noPipes);
+    bench.guestProcess.exit(code);
+    expect((await bench.controller.wait()).status).toBe(status);
+  });
+
+  it("is 255 when guest and bridge are lost", async () => {
+    const bench = await new ProcessBench().started();
+    bench.guestProcess.lose();
+    expect((await bench.controller.wait()).status).toBe(255);
+  });
+
+  it("is 255 when the VM is gone and the guest never answers", async () => {
+    const bench = await new ProcessBench().started(noPipes);
+    bench.controller.vmExited({ reason: "crash" });
+    await bench.clock.elapse(5_000);
+    expect((await bench.controller.wait()).status).toBe(255);
+  });
+
+  it("comes to a process that was created only, when the VM is gone", async () => {
+    const bench = new ProcessBench();
+    await bench.controller.create({ stdio: pipes });
+    bench.controller.vmExited({ reason: "crash" });
+    expect((await bench.controller.wait()).status).toBe(255);
+    expect(bench.client.isClosed).toBe(true);
+  });
+
+  it("comes to a process whose start hangs, when the VM is gone", async () => {
+    const bench: ProcessBench = new ProcessBench(
+      new ScriptedCalls(new Map([[1, "hang"]]), () => bench.controller.vmExited({ reason: "crash" })),
+    );
+    await bench.controller.create({ stdio: pipes });
+    await expect(bench.controller.start()).rejects.toMatchObject({
+      code: "Unavailable",
+      message: expect.stringContaining("the VM has exited: crash"),
+    });
+    expect((await bench.controller.wait()).status).toBe(255);
+  });
+
+  it("stops waiting when the waiter aborts, and stays to be waited for", async () => {
+    const bench = await new ProcessBench().started(noPipes);
+    const abort = new AbortController();
+    const waiting = bench.controller.wait(abort.signal);
+    abort.abort(new Error("no longer"));
+    await expect(waiting).rejects.toThrow("no longer");
+    bench.guestProcess.exit(1);
+    expect((await bench.controller.wait()).status).toBe(1);
+  });
+});
+
+describe("kill", () => {
+  it("reaches the guest", async () => {
+    const bench = await new ProcessBench().started();
+    await bench.controller.kill(15);
+    expect(bench.guestProcess.signals).toEqual([15]);
+  });
+
+  it.each([0, 65, 1.5, -9])("refuses signal %d", async (signal) => {
+    const bench = await new ProcessBench().started();
+    await expect(bench.controller.kill(signal)).rejects.toMatchObject({ code: "InvalidArgument" });
+  });
+
+  it("does not queue behind a signal that hangs", async () => {
+    const abort = new AbortController();
+    const script = new ScriptedCalls(new Map([[2, "hang"]]));
+    const bench = await new ProcessBench(script).started();
+    const stuck = bench.controller.kill(15, abort.signal);
+    await bench.controller.kill(9);
+    expect(bench.guestProcess.signals).toEqual([9]);
+    abort.abort();
+    await expect(stuck).rejects.toMatchObject({ code: "Cancelled" });
+  });
+
+  it("ends a process that was only created, with 128 and the signal", async () => {
+    const bench = new ProcessBench();
+    await bench.controller.create({ stdio: pipes });
+    await bench.controller.kill(28);
+    expect(bench.controller.state).toBe("created");
+    await bench.controller.kill(15);
+    expect((await bench.controller.wait()).status).toBe(143);
+    expect(bench.client.isClosed).toBe(true);
+    await expect(bench.controller.start()).rejects.toMatchObject({ code: "FailedPrecondition" });
+  });
+
+  it("interrupts a start that hangs, when it is SIGKILL", async () => {
+    const hanging = Promise.withResolvers<void>();
+    const bench = new ProcessBench(new ScriptedCalls(new Map([[1, "hang"]]), hanging.resolve));
+    await bench.controller.create({ stdio: pipes });
+    const starting = bench.controller.start();
+    await hanging.promise;
+    await Promise.all([
+      expect(starting).rejects.toMatchObject({ code: "Cancelled", message: expect.stringContaining("killed") }),
+      bench.controller.kill(9),
+    ]);
+    expect(bench.controller.exit?.status).toBe(137);
+  });
+
+  it("of another kind waits for the start and then arrives", async () => {
+    const bench = new ProcessBench();
+    await bench.controller.create({ stdio: pipes });
+    const starting = bench.controller.start();
+    await Promise.resolve();
+    await Promise.all([starting, bench.controller.kill(15)]);
+    expect(bench.guestProcess.signals).toEqual([15]);
+  });
+
+  it("finds nothing once the process has exited", async () => {
+    const bench = await new ProcessBench().started(noPipes);
+    bench.guestProcess.exit(0);
+    await bench.controller.wait();
+    await expect(bench.controller.kill(9)).rejects.toEqual(notFound);
+  });
+
+  it("completes the wait for a process that the guest no longer knows", async () => {
+    const bench = await new ProcessBench().started(noPipes);
+    bench.guestProcess.vanish();
+    await expect(bench.controller.kill(9)).rejects.toEqual(notFound);
+    await bench.clock.elapse(5_000);
+    expect((await bench.controller.wait()).status).toBe(255);
+  });
+
+  it("lets the guest's word about a vanished process win while there is time", async () => {
+    const bench = await new ProcessBench().started(noPipes);
+    bench.guestProcess.vanish();
+    await expect(bench.controller.kill(9)).rejects.toEqual(notFound);
+    bench.guestProcess.exit(12);
+    expect((await bench.controller.wait()).status).toBe(12);
+  });
+});
+
+describe("resize", () => {
+  it("before the start is remembered", async () => {
+    const bench = new ProcessBench();
+    await bench.controller.create({ stdio: terminal });
+    await bench.controller.resize(80, 24);
+    await bench.controller.start();
+    expect(bench.guest.parameters[0]).toMatchObject({ EmulateConsole: true, ConsoleSize: [24, 80] });
+  });
+
+  it("reaches a running terminal, also one whose start was under way", async () => {
+    const bench = new ProcessBench();
+    await bench.controller.create({ stdio: terminal });
+    const starting = bench.controller.start();
+    await Promise.resolve();
+    await bench.controller.resize(80, 24);
+    await starting;
+    await bench.controller.resize(132, 50);
+    expect(bench.guestProcess.sizes.at(-1)).toEqual([50, 132]);
+  });
+
+  it("after the exit is a quiet success", async () => {
+    const bench = await new ProcessBench().started(terminal);
+    bench.guestProcess.vanish();
+    await bench.controller.resize(80, 24);
+    bench.guestProcess.exit(0);
+    await bench.controller.wait();
+    await bench.controller.resize(80, 24);
+    expect(bench.guestProcess.sizes).toEqual([]);
+  });
+
+  it("is refused without a terminal and for what is no size", async () => {
+    const bench = await new ProcessBench().started();
+    await expect(bench.controller.resize(80, 24)).rejects.toMatchObject({ code: "FailedPrecondition" });
+    await expect(bench.controller.resize(65536, 24)).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: "resize process c1: width 65536 is no terminal size, which goes from 0 to 65535",
+    });
+  });
+});
+
+describe("stdin", () => {
+  const received = async (bench: ProcessBench): Promise<string> => {
+    let text = "";
+    for await (const chunk of bench.guestProcess.stdin ?? []) text += chunk;
+    return text;
+  };
+
+  it("is copied to the guest and ends with the client's end", async () => {
+    const bench = await new ProcessBench().started();
+    bench.client.stdin?.end("hello");
+    expect(await received(bench)).toBe("hello");
+  });
+
+  it("ends when the client goes away", async () => {
+    const bench = await new ProcessBench().started();
+    bench.client.stdin?.destroy(new Error("broken"));
+    expect(await received(bench)).toBe("");
+  });
+
+  it("hands on all that was written before the client asked to close, though the pipe stays open", async () => {
+    const bench = await new ProcessBench().started();
+    bench.client.stdin?.write("all ");
+    bench.client.stdin?.write("of it");
+    await bench.controller.closeStdin();
+    const text = received(bench);
+    await bench.clock.elapse(250);
+    await bench.clock.elapse(250);
+    expect(await text).toBe("all of it");
+  });
+
+  it("asked to close before the start closes after the start", async () => {
+    const bench = new ProcessBench();
+    await bench.controller.create({ stdio: pipes });
+    await bench.controller.closeStdin();
+    await bench.controller.start();
+    const text = received(bench);
+    await bench.clock.elapse(250);
+    expect(await text).toBe("");
+  });
+
+  it("is taken from the client when the process closes its own", async () => {
+    const bench = await new ProcessBench().started();
+    bench.guestProcess.stdin?.destroy();
+    const closed = new Promise((resolve) => bench.client.stdin?.on("close", resolve));
+    bench.client.stdin?.write("too late");
+    await closed;
+    expect(bench.client.stdin?.destroyed).toBe(true);
+  });
+});
+
+it("abandons only what has not been started", async () => {
+  const bench = await new ProcessBench().started(noPipes);
+  await bench.controller.abandon(137);
+  expect(bench.controller.state).toBe("running");
+  bench.guestProcess.exit(0);
+  expect((await bench.controller.wait()).status).toBe(0);
+});

@@ -1,0 +1,45 @@
+import type { ProcessClock } from "../types.ts";
+
+interface Delay {
+  readonly milliseconds: number;
+  readonly elapse: () => void;
+}
+
+/** Time that passes only when a test lets it. */
+export class ManualClock implements ProcessClock {
+  #now = Date.UTC(2026, 0, 1);
+  #delays: Delay[] = [];
+  #awaited: { readonly milliseconds: number; readonly found: () => void }[] = [];
+
+  now(): Date {
+    return new Date(this.#now);
+  }
+
+  delay(milliseconds: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
+      const delay = { milliseconds, elapse: resolve };
+      this.#delays.push(delay);
+      signal.addEventListener("abort", () => {
+        this.#delays = this.#delays.filter((other) => other !== delay);
+        reject(signal.reason);
+      });
+      for (const awaited of this.#awaited) if (awaited.milliseconds === milliseconds) awaited.found();
+    });
+  }
+
+  get pending(): readonly number[] {
+    return this.#delays.map((delay) => delay.milliseconds);
+  }
+
+  /** Waits until somebody waits for so long, then lets that time pass for them. */
+  async elapse(milliseconds: number): Promise<void> {
+    if (!this.pending.includes(milliseconds)) {
+      await new Promise<void>((found) => this.#awaited.push({ milliseconds, found }));
+    }
+    this.#now += milliseconds;
+    const elapsed = this.#delays.filter((delay) => delay.milliseconds === milliseconds);
+    this.#delays = this.#delays.filter((delay) => delay.milliseconds !== milliseconds);
+    for (const delay of elapsed) delay.elapse();
+  }
+}

@@ -1,0 +1,87 @@
+import { PassThrough } from "node:stream";
+import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
+import type { GuestProcess, ProcessGuest } from "../types.ts";
+
+/** A process in a guest whose output, exit and loss the test decides. */
+export class FakeGuestProcess implements GuestProcess {
+  readonly pid = 42;
+  readonly stdin?: PassThrough;
+  readonly stdout?: PassThrough;
+  readonly stderr?: PassThrough;
+  readonly signals: number[] = [];
+  readonly sizes: (readonly [height: number, width: number])[] = [];
+  isClosed = false;
+  readonly #exit = Promise.withResolvers<number>();
+  readonly #script: ScriptedCalls;
+  #exists = true;
+
+  constructor(parameters: LinuxProcessParameters, script: ScriptedCalls) {
+    this.#script = script;
+    if (parameters.CreateStdInPipe) this.stdin = new PassThrough();
+    if (parameters.CreateStdOutPipe) this.stdout = new PassThrough();
+    if (parameters.CreateStdErrPipe) this.stderr = new PassThrough();
+  }
+
+  wait(): Promise<number> {
+    return this.#exit.promise;
+  }
+
+  /** The process ends; its output ends unless something it left behind holds it open. */
+  exit(code: number, options: { readonly keepsOutputOpen?: boolean } = {}): void {
+    this.#exists = false;
+    this.#exit.resolve(code);
+    if (options.keepsOutputOpen) return;
+    this.stdout?.end();
+    this.stderr?.end();
+  }
+
+  lose(): void {
+    this.#exit.reject(scriptedError("Unavailable", "the bridge has ended"));
+    this.stdout?.destroy();
+    this.stderr?.destroy();
+  }
+
+  /** The guest no longer knows the process and has not told how it ended. */
+  vanish(): void {
+    this.#exists = false;
+  }
+
+  signal(signal: number, abort?: AbortSignal): Promise<void> {
+    return this.#script.run("signal", String(signal), abort, () => {
+      if (!this.#exists) throw scriptedError("NotFound", "no such process");
+      this.signals.push(signal);
+    });
+  }
+
+  resize(height: number, width: number, abort?: AbortSignal): Promise<void> {
+    return this.#script.run("resize", `${height}x${width}`, abort, () => {
+      if (!this.#exists) throw scriptedError("NotFound", "no such process");
+      this.sizes.push([height, width]);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+    for (const stream of [this.stdin, this.stdout, this.stderr]) stream?.destroy();
+  }
+}
+
+export class FakeProcessGuest implements ProcessGuest {
+  readonly processes: FakeGuestProcess[] = [];
+  readonly parameters: LinuxProcessParameters[] = [];
+  readonly #script: ScriptedCalls;
+
+  constructor(script: ScriptedCalls) {
+    this.#script = script;
+  }
+
+  execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<FakeGuestProcess> {
+    return this.#script.run("execute", parameters.OCIProcess?.args?.join(" ") ?? "init", signal, () => {
+      const process = new FakeGuestProcess(parameters, this.#script);
+      this.parameters.push(parameters);
+      this.processes.push(process);
+      return process;
+    });
+  }
+}
