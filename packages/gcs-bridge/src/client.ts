@@ -1,8 +1,9 @@
 import type { Duplex } from "node:stream";
+import { describeHresult } from "@uvm-shim/hcs-schema";
 import { type BridgeOptions, FrameChannel } from "./channel.ts";
 import { GcsError, type GcsErrorRecord, givenUpError, messageOf } from "./error.ts";
 import { Fields } from "./fields.ts";
-import { describeHresult, meaningOfResult } from "./hresult.ts";
+import { meaningOfResult } from "./hresult.ts";
 import { type ContainerNotification, readNotification } from "./notification.ts";
 import { type GcsCapabilities, type Procedure, procedures, type RequestBody, type ResponseBody } from "./procedures.ts";
 import { containerNotificationType, type Frame, kindOf, messageType, protocolVersion, uvmContainerId } from "./wire.ts";
@@ -199,10 +200,11 @@ function resultError(fields: Fields, subject: Subject): GcsError | undefined {
   if (result === 0) return undefined;
   const meaning = meaningOfResult(result);
   const guestMessage = fields.optionalText("ErrorMessage") ?? "";
-  const text = guestMessage === "" ? describeHresult(meaning) : `${guestMessage}: ${describeHresult(meaning)}`;
+  const told = describeHresult(result);
+  const text = guestMessage === "" ? told : `${guestMessage}: ${told}`;
   return new GcsError(meaning.code, text, {
     ...subjectOf(subject),
-    hresult: meaning.hresult,
+    hresult: result >>> 0,
     hresultName: meaning.name,
     guestMessage,
     records: fields.list("ErrorRecords", readErrorRecord),

@@ -1,9 +1,5 @@
-import { type HresultName, hresults } from "@uvm-shim/hcs-schema";
+import { type HresultName, hresultName } from "@uvm-shim/hcs-schema";
 import type { GcsErrorCode } from "./error.ts";
-
-const names = new Map<number, HresultName>(
-  (Object.keys(hresults) as HresultName[]).map((name) => [hresults[name], name]),
-);
 
 /** What an HRESULT means to a caller; what is not listed is Internal. */
 const codes: { readonly [Name in HresultName]?: GcsErrorCode } = {
@@ -46,28 +42,17 @@ const goneNames: ReadonlySet<HresultName> = new Set<HresultName>([
 ]);
 
 export interface ResultMeaning {
-  /** The HRESULT as an unsigned number. */
-  readonly hresult: number;
   readonly name: HresultName | undefined;
   readonly code: GcsErrorCode;
   readonly gone: boolean;
 }
 
-/** Reads a result as the wire carries it: a signed HRESULT, or the NTSTATUS-like 0xC037xxxx form of the same code. */
+/** What a result in any of its forms means: signed or unsigned HRESULT, or the service's NTSTATUS. */
 export function meaningOfResult(result: number): ResultMeaning {
-  const hresult = result >>> 0;
-  const canonical = hresult >>> 16 === 0xc037 ? (0x80370000 | (hresult & 0xffff)) >>> 0 : hresult;
-  const name = names.get(canonical);
+  const name = hresultName(result);
   return {
-    hresult,
     name,
     code: (name === undefined ? undefined : codes[name]) ?? "Internal",
     gone: name !== undefined && goneNames.has(name),
   };
-}
-
-/** "HCS_E_INVALID_STATE (0x80370105)", or the number alone when it has no known name. */
-export function describeHresult({ hresult, name }: Pick<ResultMeaning, "hresult" | "name">): string {
-  const digits = `0x${hresult.toString(16).padStart(8, "0")}`;
-  return name === undefined ? `HRESULT ${digits}` : `${name} (${digits})`;
 }
