@@ -1,1 +1,3 @@
-export {};
+export { runGuestAgent } from "./agent.ts";
+export { type BootParameters, bootVariable, powerDescriptor } from "./boot-parameters.ts";
+export { guestFolders } from "./guest-folders.ts";

@@ -1,0 +1,127 @@
+/** The life of the agent: boot, entropy, log, and the bridge to the host for as long as there is one. */
+import { writeFileSync, writeSync } from "node:fs";
+import { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { GcsBridgeServer } from "@uvm-shim/gcs-bridge";
+import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
+import { powerDescriptor, readBootParameters } from "./boot-parameters.ts";
+import { Children } from "./children.ts";
+import { readGuestFacts } from "./facts.ts";
+import { Guest, guestCapabilities } from "./guest.ts";
+import { guestFolders } from "./guest-folders.ts";
+import { enterGuestRoot } from "./guest-root.ts";
+import { dialHost, serveGuestPorts } from "./hvsocket.ts";
+import { GuestLog } from "./log.ts";
+import { createRuntime, findRuntime } from "./runtime.ts";
+
+const entropyBytes = 512;
+const entropyTimeoutMs = 2000;
+const dialPauseMs = 50;
+/** How often the host is dialled before the guest gives up: while it boots, and when it has lost the bridge. */
+const bootDials = 200;
+const redials = 20;
+
+/** Runs until the power goes. Must be PID 1 of namespaces of its own. */
+export async function runGuestAgent(): Promise<void> {
+  const log = new GuestLog(process.stderr);
+  const crash = (error: unknown): void => {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    log.error("the agent has failed", { error: text });
+    writeSync(process.stderr.fd, `guest agent: ${text}\n`);
+    process.exit(1);
+  };
+  process.on("uncaughtException", crash);
+  process.on("unhandledRejection", crash);
+  try {
+    await serve(log);
+  } catch (error) {
+    crash(error);
+  }
+}
+
+async function serve(log: GuestLog): Promise<void> {
+  const parameters = readBootParameters(process.env);
+  if (process.pid !== 1) throw new Error(`the guest agent runs as PID 1 of its own namespaces, not as ${process.pid}`);
+  enterGuestRoot(parameters);
+  const children = new Children();
+  const runtime = createRuntime(findRuntime(), children);
+  serveGuestPorts(guestFolders.hvsockets, new Map());
+  reportPower();
+
+  const dial = (port: number, signal?: AbortSignal): Promise<Socket> => dialHost(guestFolders.hvsockets, port, signal);
+  await Promise.all([takeEntropy(dial, log), connectLog(dial, log)]);
+  let bridge: GcsBridgeServer | undefined;
+  const guest = new Guest({
+    children,
+    runtime,
+    facts: readGuestFacts(),
+    log,
+    dial,
+    notify: (notification) => bridge?.notify(notification),
+    powerOff: () => setImmediate(() => process.exit(0)),
+  });
+  log.info("guest is up", { memoryMb: parameters.memoryMb, processors: parameters.processors });
+  for (let dials = bootDials; ; dials = redials) {
+    const stream = await dialPersistently(() => dial(linuxVsockPorts.gcs), dials);
+    bridge = new GcsBridgeServer(stream, guest.handlers, { capabilities: guestCapabilities });
+    const cause = await bridge.closed;
+    log.warning("the bridge to the host is lost", { cause: cause?.message });
+  }
+}
+
+/** Tells the emulated host that the guest is up. When the host closes the connection, the power is gone. */
+function reportPower(): void {
+  const power = new Socket({ fd: powerDescriptor, readable: true, writable: true });
+  const off = (): never => process.exit(0);
+  power.on("end", off);
+  power.on("close", off);
+  power.on("error", off);
+  power.resume();
+  power.write("up\n");
+}
+
+type Dial = (port: number, signal?: AbortSignal) => Promise<Socket>;
+
+/** A host that gives no entropy is no reason not to boot: the kernel has some of its own. */
+async function takeEntropy(dial: Dial, log: GuestLog): Promise<void> {
+  try {
+    const signal = AbortSignal.timeout(entropyTimeoutMs);
+    const socket = await dial(linuxVsockPorts.entropy, signal);
+    const abort = (): unknown => socket.destroy(new Error("no end within the time given"));
+    signal.addEventListener("abort", abort);
+    try {
+      let entropy = Buffer.alloc(0);
+      for await (const chunk of socket) {
+        entropy = Buffer.concat([entropy, chunk as Buffer]);
+        if (entropy.length >= entropyBytes) break;
+      }
+      writeFileSync("/dev/urandom", entropy.subarray(0, entropyBytes));
+    } finally {
+      signal.removeEventListener("abort", abort);
+      socket.destroy();
+    }
+  } catch (error) {
+    log.info("no entropy from the host", { error: String(error) });
+  }
+}
+
+async function connectLog(dial: Dial, log: GuestLog): Promise<void> {
+  try {
+    const socket = await dial(linuxVsockPorts.log);
+    socket.resume();
+    log.forwardTo(socket);
+  } catch (error) {
+    log.info("no log port at the host, logging to the console", { error: String(error) });
+  }
+}
+
+async function dialPersistently(dial: () => Promise<Socket>, dials: number): Promise<Socket> {
+  for (let left = dials - 1; ; left--) {
+    try {
+      return await dial();
+    } catch (error) {
+      if (left === 0) throw new Error(`the host does not answer: ${String(error)}`, { cause: error });
+      await delay(dialPauseMs);
+    }
+  }
+}

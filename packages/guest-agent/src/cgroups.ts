@@ -1,0 +1,129 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { mount, mountFlags } from "@uvm-shim/linux-calls";
+import { guestFolders } from "./guest-folders.ts";
+
+const { MS_NODEV, MS_NOEXEC, MS_NOSUID } = mountFlags;
+const inert = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+const root = guestFolders.cgroups;
+
+/** A hierarchy of version 1: the name of its folder, and the data that mounts it. */
+export interface Hierarchy {
+  readonly folder: string;
+  readonly data: string;
+  /** The controllers by themselves, where several share the hierarchy. */
+  readonly aliases: readonly string[];
+}
+
+/** The version 1 hierarchies of this kernel, from the text of /proc/self/cgroup; none where version 2 stands alone. */
+export function readHierarchies(text: string): readonly Hierarchy[] {
+  const hierarchies: Hierarchy[] = [];
+  for (const line of text.split("\n")) {
+    const [id, controllers] = line.split(":");
+    if (id === undefined || id === "0" || controllers === undefined) continue;
+    if (controllers.startsWith("name=")) {
+      hierarchies.push({ folder: controllers.slice("name=".length), data: `none,${controllers}`, aliases: [] });
+    } else {
+      const names = controllers.split(",");
+      hierarchies.push({ folder: controllers, data: controllers, aliases: names.length > 1 ? names : [] });
+    }
+  }
+  return hierarchies;
+}
+
+/**
+ * Mounts the cgroup hierarchies as the kernel has them: version 2 where it stands alone, else version 1. Version 2
+ * beside version 1 is left out, because crun refuses a guest that has it with a controller in it.
+ */
+export function mountCgroups(): void {
+  const hierarchies = readHierarchies(readFileSync("/proc/self/cgroup", "utf8"));
+  if (hierarchies.length === 0) {
+    mount("cgroup2", root, "cgroup2", inert);
+    delegateControllers();
+    return;
+  }
+  mount("cgroup", root, "tmpfs", inert, "mode=755");
+  for (const { folder, data, aliases } of hierarchies) {
+    mkdirSync(join(root, folder));
+    mount("cgroup", join(root, folder), "cgroup", inert, data);
+    for (const alias of aliases) symlinkSync(folder, join(root, alias));
+  }
+}
+
+/** Version 2 allows controllers below a group only when no process is in it: the agent moves to a leaf of its own. */
+function delegateControllers(): void {
+  mkdirSync(join(root, "init"), { recursive: true });
+  writeFileSync(join(root, "init", "cgroup.procs"), String(process.pid));
+  const controllers = readFileSync(join(root, "cgroup.controllers"), "utf8").trim();
+  for (const controller of controllers.split(" ").filter((name) => name !== "")) {
+    writeFileSync(join(root, "cgroup.subtree_control"), `+${controller}`);
+  }
+}
+
+/** The cgroup of a container, from the root of the guest's cgroup namespace. */
+export function cgroupPathOf(containerId: string): string {
+  return `/containers/${containerId}`;
+}
+
+/** The folders that hold a container's cgroup, one a hierarchy. */
+function foldersOf(containerId: string): readonly string[] {
+  const path = cgroupPathOf(containerId);
+  const bases = existsSync(join(root, "cgroup.procs")) ? [root] : readdirSync(root).map((name) => join(root, name));
+  return bases.map((base) => join(base, path)).filter((folder) => existsSync(folder));
+}
+
+/** Pids of the processes in a container's cgroup and in the groups that it made below. Empty when it has none. */
+export function processesOf(containerId: string): readonly number[] {
+  const pids = new Set<number>();
+  for (const folder of foldersOf(containerId)) {
+    for (const group of groupsBelow(folder)) {
+      for (const line of readIfPresent(join(group, "cgroup.procs")).split("\n")) {
+        if (line !== "") pids.add(Number(line));
+      }
+    }
+  }
+  return [...pids];
+}
+
+/** Removes the empty groups that a container leaves behind. */
+export function removeCgroups(containerId: string): void {
+  for (const folder of foldersOf(containerId)) {
+    for (const group of groupsBelow(folder).toReversed()) rmdirSync(group);
+  }
+}
+
+/** The group and those below it, parents first. */
+function groupsBelow(folder: string): string[] {
+  const groups = [folder];
+  for (let index = 0; index < groups.length; index++) {
+    const group = groups[index] as string;
+    for (const entry of entriesIfPresent(group)) {
+      if (entry.isDirectory()) groups.push(join(group, entry.name));
+    }
+  }
+  return groups;
+}
+
+// Groups come and go with the container's processes while they are read.
+function readIfPresent(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (isGone(error)) return "";
+    throw error;
+  }
+}
+
+function entriesIfPresent(path: string) {
+  try {
+    return readdirSync(path, { withFileTypes: true });
+  } catch (error) {
+    if (isGone(error)) return [];
+    throw error;
+  }
+}
+
+function isGone(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException).code;
+  return code === "ENOENT" || code === "ENODEV";
+}

@@ -1,0 +1,216 @@
+/** One container of the guest: made by the host's create message, run by the execute message for its first process. */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
+import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
+import type { GuestFacts } from "./facts.ts";
+import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
+import type { OciRuntime, RuntimeProcess } from "./runtime.ts";
+import { type GuestSpecification, rewriteProcess, specificationText } from "./specification.ts";
+import type { StdioRelay } from "./stdio-relay.ts";
+
+const sigkill = 9;
+
+/** The cgroup of a container, as far as the agent looks into it. */
+export interface ContainerGroup {
+  processes(): readonly number[];
+  remove(): void;
+}
+
+export interface ContainerSurroundings {
+  readonly runtime: OciRuntime;
+  readonly facts: GuestFacts;
+  readonly group: ContainerGroup;
+  /** Applies settings of the network, which all containers share. */
+  applyNetworkSettings(settings: ReadonlyMap<string, string>): void;
+  onExit(type: NotificationType): void;
+  onError(what: string, error: unknown): void;
+}
+
+type State =
+  | { readonly kind: "Created" }
+  | { readonly kind: "Starting"; readonly abort: AbortController; readonly settled: Promise<unknown> }
+  | { readonly kind: "Running"; readonly init: GuestProcess; isForced: boolean }
+  | { readonly kind: "Stopped"; readonly cleaned: Promise<void> };
+
+export class Container {
+  readonly id: string;
+  readonly processes = new ProcessTable();
+  readonly #bundle: string;
+  readonly #specification: GuestSpecification;
+  readonly #surroundings: ContainerSurroundings;
+  #state: State = { kind: "Created" };
+
+  constructor(id: string, bundle: string, specification: GuestSpecification, surroundings: ContainerSurroundings) {
+    this.id = id;
+    this.#bundle = bundle;
+    this.#specification = specification;
+    this.#surroundings = surroundings;
+  }
+
+  get state(): State["kind"] {
+    return this.#state.kind;
+  }
+
+  /** Starts the first process, or adds one to a container that runs. The caller closes the relay when it fails. */
+  async execute(parameters: LinuxProcessParameters, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
+    if (parameters.OCIProcess === undefined) return await this.#startInit(parameters, relay, signal);
+    return await this.#addProcess(parameters.OCIProcess, parameters, relay, signal);
+  }
+
+  async #startInit(parameters: LinuxProcessParameters, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
+    if (this.#state.kind !== "Created") throw this.#wrongState("starting its first process", "Created");
+    const abort = new AbortController();
+    const started = this.#runInit(parameters, relay, AbortSignal.any([signal, abort.signal]));
+    this.#state = { kind: "Starting", abort, settled: started.catch(() => {}) };
+    try {
+      const init = await started;
+      this.processes.add(init);
+      this.#state = { kind: "Running", init, isForced: false };
+      void init.exit.then(() => this.#initExited());
+      return init;
+    } catch (error) {
+      this.#state = { kind: "Stopped", cleaned: this.#clean() };
+      await this.#state.cleaned;
+      throw error;
+    }
+  }
+
+  async #runInit(parameters: LinuxProcessParameters, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
+    const { runtime } = this.#surroundings;
+    const { spec, networkSettings } = this.#specification;
+    const process = withConsole(spec.process ?? { cwd: "/" }, parameters);
+    this.#surroundings.applyNetworkSettings(networkSettings);
+    mkdirSync(this.#bundle, { recursive: true, mode: 0o711 });
+    writeFileSync(`${this.#bundle}/config.json`, specificationText({ ...spec, process }), { mode: 0o600 });
+    const terminal = process.terminal === true;
+    const created = await connected(relay, terminal, (stdio) =>
+      runtime.create(this.id, this.#bundle, terminal, stdio, signal),
+    );
+    await runtime.start(this.id, signal);
+    return new GuestProcess(created.pid, created.exit, relay);
+  }
+
+  async #addProcess(
+    given: OciProcess,
+    parameters: LinuxProcessParameters,
+    relay: StdioRelay,
+    signal: AbortSignal,
+  ): Promise<GuestProcess> {
+    if (this.#state.kind !== "Running") throw this.#wrongState("adding a process", "Running");
+    const process = withConsole(rewriteProcess(given, this.#surroundings.facts), parameters);
+    const added = await connected(relay, process.terminal === true, (stdio) =>
+      this.#surroundings.runtime.exec(this.id, process, stdio, signal),
+    );
+    const guestProcess = new GuestProcess(added.pid, added.exit, relay);
+    this.processes.add(guestProcess);
+    return guestProcess;
+  }
+
+  /** Throws a GuestFault when the process is none of this container's, or has ended. */
+  signal(pid: number, signal: number): void {
+    const known = this.processes.find(pid);
+    if (known !== undefined) known.signal(signal);
+    else if (this.processIds().includes(pid)) sendSignal(pid, signal);
+    else this.processes.get(pid);
+  }
+
+  /** Pids of all that runs in the container. */
+  processIds(): readonly number[] {
+    return this.#state.kind === "Running" ? this.#surroundings.group.processes() : [];
+  }
+
+  /** Ends the container by a signal to its first process. One that does not run is stopped when this returns. */
+  async shutdown(signal: number): Promise<void> {
+    const state = this.#state;
+    switch (state.kind) {
+      case "Created":
+        this.#state = { kind: "Stopped", cleaned: Promise.resolve() };
+        this.#surroundings.onExit("ForcedExit");
+        return;
+      case "Starting":
+        state.abort.abort(
+          new GuestFault("HCS_E_TERMINATED_DURING_START", `container ${this.id} was shut down while it started`),
+        );
+        await state.settled;
+        // The start may have won the race.
+        if (this.#isRunning()) await this.shutdown(signal);
+        return;
+      case "Running":
+        if (signal === sigkill) state.isForced = true;
+        state.init.signal(signal);
+        return;
+      case "Stopped":
+        throw new GuestFault("HCS_E_SYSTEM_ALREADY_STOPPED", `container ${this.id} has stopped already`);
+    }
+  }
+
+  /** Resolves when nothing of a stopped container is left but its root file system, which the host unmounts. */
+  async delete(): Promise<void> {
+    switch (this.#state.kind) {
+      case "Starting":
+      case "Running":
+        throw this.#wrongState("deleting its state", "Created or Stopped");
+      case "Stopped":
+        await this.#state.cleaned;
+        break;
+      case "Created":
+        break;
+    }
+    rmSync(`${this.#bundle}/config.json`, { force: true });
+  }
+
+  #isRunning(): boolean {
+    return this.#state.kind === "Running";
+  }
+
+  #initExited(): void {
+    const isForced = this.#state.kind === "Running" && this.#state.isForced;
+    this.#state = { kind: "Stopped", cleaned: this.#clean() };
+    this.#surroundings.onExit(isForced ? "ForcedExit" : "GracefulExit");
+  }
+
+  /** Takes away what the first process leaves behind. Never rejects: a container that has ended stays ended. */
+  async #clean(): Promise<void> {
+    const { group, runtime, onError } = this.#surroundings;
+    try {
+      // Without a pid namespace of the container's own, its other processes outlive the first one.
+      for (const pid of group.processes()) {
+        try {
+          sendSignal(pid, sigkill);
+        } catch (error) {
+          if (!(error instanceof GuestFault)) throw error;
+        }
+      }
+      await runtime.remove(this.id);
+      group.remove();
+    } catch (error) {
+      onError(`container ${this.id} has left something behind`, error);
+    }
+  }
+
+  #wrongState(what: string, accepted: string): GuestFault {
+    return new GuestFault(
+      "HCS_E_INVALID_STATE",
+      `container ${this.id} is ${this.#state.kind}, ${what} needs ${accepted}`,
+    );
+  }
+}
+
+function withConsole(process: OciProcess, parameters: LinuxProcessParameters): OciProcess {
+  if (!parameters.EmulateConsole) return { ...process, terminal: false };
+  const [height, width] = parameters.ConsoleSize ?? [];
+  const size = height === undefined || width === undefined ? {} : { consoleSize: { height, width } };
+  return { ...process, ...size, terminal: true };
+}
+
+/** Runs what makes a process and joins it with its stdio. */
+async function connected(
+  relay: StdioRelay,
+  terminal: boolean,
+  launch: (stdio: ReturnType<StdioRelay["openPipes"]>) => Promise<RuntimeProcess>,
+): Promise<RuntimeProcess> {
+  const launched = await launch(terminal ? ["ignore", "ignore", "ignore"] : relay.openPipes());
+  if (launched.terminal === undefined) relay.startPipes();
+  else relay.startTerminal(launched.terminal);
+  return launched;
+}

@@ -1,0 +1,235 @@
+/** The guest as the host sees it over the GCS bridge: containers, processes, storage and power. */
+import { writeFileSync } from "node:fs";
+import {
+  type ContainerNotification,
+  type GcsCapabilities,
+  GuestFault,
+  type GuestHandlers,
+  infiniteTimeout,
+  type RequestContext,
+  uvmContainerId,
+} from "@uvm-shim/gcs-bridge";
+import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import { processesOf, removeCgroups } from "./cgroups.ts";
+import type { Children } from "./children.ts";
+import { Container } from "./container.ts";
+import type { GuestFacts } from "./facts.ts";
+import type { GuestLog } from "./log.ts";
+import { readContainerSettings, readProcessParameters } from "./parameters.ts";
+import { GuestProcess, ProcessTable } from "./process.ts";
+import { readGuestRequest } from "./resources.ts";
+import type { OciRuntime } from "./runtime.ts";
+import { rewriteSpecification } from "./specification.ts";
+import { type DialPort, StdioRelay } from "./stdio-relay.ts";
+import { modifyStorage } from "./storage.ts";
+
+const sigterm = 15;
+const sigkill = 9;
+
+export const guestCapabilities: GcsCapabilities = {
+  SendHostCreateMessage: false,
+  SendHostStartMessage: false,
+  SupportedSchemaVersions: [{ Major: 2, Minor: 1 }],
+  RuntimeOsType: "Linux",
+  GuestDefinedCapabilities: {
+    NamespaceAddRequestSupported: false,
+    SignalProcessSupported: true,
+    DumpStacksSupported: false,
+    DeleteContainerStateSupported: true,
+  },
+};
+
+export interface GuestSurroundings {
+  readonly children: Children;
+  readonly runtime: OciRuntime;
+  readonly facts: GuestFacts;
+  readonly log: GuestLog;
+  readonly dial: DialPort;
+  /** Tells the host of a change; dropped while there is no bridge. */
+  notify(notification: ContainerNotification): void;
+  /** Takes the power away, once what is answered now has been sent. */
+  powerOff(): void;
+}
+
+/** Ids name cgroups and files of the guest. */
+const idPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
+
+export class Guest {
+  readonly handlers: GuestHandlers;
+  readonly #surroundings: GuestSurroundings;
+  readonly #containers = new Map<string, Container>();
+  /** Processes of the VM itself. */
+  readonly #processes = new ProcessTable();
+
+  constructor(surroundings: GuestSurroundings) {
+    this.#surroundings = surroundings;
+    const done = {};
+    this.handlers = {
+      create: async ({ ContainerConfig }, { containerId }) => {
+        if (!isVm(containerId)) this.#create(containerId, ContainerConfig);
+        return done;
+      },
+      // The container's first process starts it: until then there is nothing that could run.
+      start: async (_, { containerId }) => {
+        if (!isVm(containerId)) this.#get(containerId);
+        return done;
+      },
+      executeProcess: async ({ Settings }, context) => {
+        const parameters = readProcessParameters(Settings.ProcessParameters);
+        const container = isVm(context.containerId) ? undefined : this.#get(context.containerId);
+        const ports = Settings.VsockStdioRelaySettings ?? {};
+        const relay = await StdioRelay.connect(parameters, ports, surroundings.dial, context.signal);
+        try {
+          const process =
+            container === undefined
+              ? await this.#executeInVm(parameters, relay)
+              : await container.execute(parameters, relay, context.signal);
+          return { ProcessId: process.pid };
+        } catch (error) {
+          relay.close();
+          throw error;
+        }
+      },
+      waitForProcess: async ({ ProcessId, TimeoutInMs }, context) => {
+        const process = this.#processesOf(context.containerId).get(ProcessId);
+        return { ExitCode: await within(TimeoutInMs, process, context) };
+      },
+      signalProcess: async ({ ProcessId, Options }, { containerId }) => {
+        const signal = Options === undefined || Options.Signal === 0 ? sigkill : Options.Signal;
+        if (isVm(containerId)) this.#processes.get(ProcessId).signal(signal);
+        else this.#get(containerId).signal(ProcessId, signal);
+        return done;
+      },
+      resizeConsole: async ({ ProcessId, Height, Width }, { containerId }) => {
+        this.#processesOf(containerId).get(ProcessId).resize(Height, Width);
+        return done;
+      },
+      getProperties: async (_, { containerId }) => {
+        const pids = isVm(containerId) ? [] : this.#get(containerId).processIds();
+        return { Properties: JSON.stringify({ ProcessList: pids.map((pid) => ({ ProcessId: pid })) }) };
+      },
+      modifySettings: async ({ Request }, { signal }) => {
+        const runTool = (command: string, parameters: readonly string[], toolSignal: AbortSignal) =>
+          surroundings.children.run(command, parameters, { stdio: ["ignore", "ignore", "pipe"] }, toolSignal);
+        await modifyStorage(readGuestRequest(Request), runTool, signal);
+        return done;
+      },
+      shutdownGraceful: async (_, { containerId }) => {
+        if (isVm(containerId)) surroundings.powerOff();
+        else await this.#get(containerId).shutdown(sigterm);
+        return done;
+      },
+      shutdownForced: async (_, { containerId }) => {
+        if (isVm(containerId)) surroundings.powerOff();
+        else await this.#get(containerId).shutdown(sigkill);
+        return done;
+      },
+      deleteContainerState: async (_, { containerId }) => {
+        await this.#get(containerId).delete();
+        this.#containers.delete(containerId);
+        return done;
+      },
+    };
+  }
+
+  #create(id: string, configuration: string): void {
+    if (!idPattern.test(id)) {
+      throw new GuestFault(
+        "E_INVALIDARG",
+        `ContainerId is ${JSON.stringify(id.slice(0, 128))}, accepted is ${idPattern}`,
+      );
+    }
+    if (this.#containers.has(id)) {
+      throw new GuestFault("HCS_E_SYSTEM_ALREADY_EXISTS", `container ${id} exists already`);
+    }
+    const { facts, log, notify, runtime } = this.#surroundings;
+    const settings = readContainerSettings(configuration);
+    const specification = rewriteSpecification(id, settings.OciSpecification, facts);
+    const container = new Container(id, settings.OciBundlePath, specification, {
+      runtime,
+      facts,
+      group: { processes: () => processesOf(id), remove: () => removeCgroups(id) },
+      applyNetworkSettings,
+      onExit: (type) => {
+        log.info("container has ended", { container: id, type });
+        notify({ containerId: id, activityId: uvmContainerId, type, operation: "None", result: 0 });
+      },
+      onError: (what, error) => log.error(what, { container: id, error: String(error) }),
+    });
+    this.#containers.set(id, container);
+    log.info("container created", { container: id });
+  }
+
+  /** Starts a program of the guest itself, outside of every container. */
+  async #executeInVm(parameters: LinuxProcessParameters, relay: StdioRelay): Promise<GuestProcess> {
+    const [command, ...rest] = parameters.CommandArgs ?? [];
+    if (command === undefined || command === "") {
+      throw new GuestFault("E_INVALIDARG", "ProcessParameters.CommandArgs is empty, expected a command of the guest");
+    }
+    if (parameters.EmulateConsole) {
+      throw new GuestFault(
+        "ERROR_NOT_SUPPORTED",
+        "ProcessParameters.EmulateConsole: processes of the VM itself have no terminal",
+      );
+    }
+    const { WorkingDirectory: directory, Environment: environment } = parameters;
+    const { pid, exit } = await this.#surroundings.children.start(command, rest, {
+      stdio: [...relay.openPipes()],
+      ...(directory === undefined || directory === "" ? {} : { cwd: directory }),
+      ...(environment === undefined ? {} : { env: environment }),
+    });
+    relay.startPipes();
+    const process = new GuestProcess(pid, exit, relay);
+    this.#processes.add(process);
+    return process;
+  }
+
+  #get(id: string): Container {
+    const container = this.#containers.get(id);
+    if (container === undefined) throw new GuestFault("HCS_E_SYSTEM_NOT_FOUND", `container ${id} does not exist`);
+    return container;
+  }
+
+  #processesOf(containerId: string): ProcessTable {
+    return isVm(containerId) ? this.#processes : this.#get(containerId).processes;
+  }
+}
+
+function isVm(containerId: string): boolean {
+  return containerId === "" || containerId === uvmContainerId;
+}
+
+function applyNetworkSettings(settings: ReadonlyMap<string, string>): void {
+  for (const [name, value] of settings) {
+    // Interface names, which may hold dots, are written with slashes in sysctl's other notation.
+    const path = name.includes("/") ? name : name.replaceAll(".", "/");
+    if (path.includes(".."))
+      throw new GuestFault("E_INVALIDARG", `OciSpecification.linux.sysctl: ${name} is no setting`);
+    try {
+      writeFileSync(`/proc/sys/${path}`, value);
+    } catch (cause) {
+      const { message } = cause as Error;
+      throw new GuestFault("E_INVALIDARG", `OciSpecification.linux.sysctl.${name}: ${message}`, { cause });
+    }
+  }
+}
+
+async function within(timeoutMs: number, process: GuestProcess, { signal }: RequestContext): Promise<number> {
+  if (timeoutMs === infiniteTimeout) return await process.exit;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () =>
+        reject(
+          new GuestFault("HCS_E_OPERATION_TIMEOUT", `process ${process.pid} has not ended within ${timeoutMs} ms`),
+        ),
+      timeoutMs,
+    );
+    signal.addEventListener("abort", () => reject(signal.reason));
+  });
+  try {
+    return await Promise.race([process.exit, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,59 @@
+import type { Writable } from "node:stream";
+
+export type LogLevel = "debug" | "info" | "warning" | "error";
+export type LogFields = { readonly [name: string]: string | number | boolean | undefined };
+
+/** Bytes that may wait for a reader that does not keep up; what comes then is dropped and counted. */
+const backlogLimit = 1024 * 1024;
+
+/**
+ * The agent's log: one JSON object a line, to the console until the host's log port is connected. Writing never waits.
+ */
+export class GuestLog {
+  readonly #console: Writable;
+  readonly #now: () => Date;
+  #sink: Writable | undefined;
+  #dropped = 0;
+
+  constructor(console: Writable, now: () => Date = () => new Date()) {
+    this.#console = console;
+    this.#now = now;
+  }
+
+  /** Sends what follows to this stream, until it closes. */
+  forwardTo(sink: Writable): void {
+    this.#sink = sink;
+    const detach = (): void => {
+      if (this.#sink === sink) this.#sink = undefined;
+    };
+    sink.on("close", detach);
+    sink.on("error", detach);
+  }
+
+  debug(msg: string, fields?: LogFields): void {
+    this.#write("debug", msg, fields);
+  }
+
+  info(msg: string, fields?: LogFields): void {
+    this.#write("info", msg, fields);
+  }
+
+  warning(msg: string, fields?: LogFields): void {
+    this.#write("warning", msg, fields);
+  }
+
+  error(msg: string, fields?: LogFields): void {
+    this.#write("error", msg, fields);
+  }
+
+  #write(level: LogLevel, msg: string, fields: LogFields = {}): void {
+    const target = this.#sink ?? this.#console;
+    if (target.writableLength > backlogLimit) {
+      this.#dropped++;
+      return;
+    }
+    const dropped = this.#dropped === 0 ? {} : { dropped: this.#dropped };
+    this.#dropped = 0;
+    target.write(`${JSON.stringify({ time: this.#now().toISOString(), level, msg, ...fields, ...dropped })}\n`);
+  }
+}

@@ -1,0 +1,3 @@
+import { runGuestAgent } from "./agent.ts";
+
+void runGuestAgent();

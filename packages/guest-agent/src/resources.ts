@@ -1,0 +1,106 @@
+/** The settings of modify requests, checked where they enter. */
+import { Fields, GuestFault, type ModifySettingsRequest } from "@uvm-shim/gcs-bridge";
+import {
+  type GuestScsiDevice,
+  type LinuxCombinedLayers,
+  type LinuxGuestRequest,
+  type LinuxMappedDirectory,
+  type LinuxMappedVirtualDisk,
+  lunsPerScsiController,
+  scsiControllerGuids,
+} from "@uvm-shim/hcs-schema";
+
+const path = "Request.Settings";
+
+/** Throws a FieldError or a GuestFault naming the field. */
+export function readGuestRequest(request: ModifySettingsRequest["Request"]): LinuxGuestRequest {
+  const { ResourceType, RequestType } = request;
+  const fields = (): Fields => new Fields(request.Settings, path);
+  switch (ResourceType) {
+    case "MappedVirtualDisk":
+      return { ResourceType, RequestType, Settings: readMappedVirtualDisk(fields()) };
+    case "SCSIDevice":
+      return { ResourceType, RequestType, Settings: readScsiAddress(fields()) };
+    case "MappedDirectory":
+      return { ResourceType, RequestType, Settings: readMappedDirectory(fields()) };
+    case "CombinedLayers":
+      return { ResourceType, RequestType, Settings: readCombinedLayers(fields()) };
+    default:
+      throw new GuestFault(
+        "ERROR_NOT_SUPPORTED",
+        `Request.ResourceType is ${ResourceType}, accepted are MappedVirtualDisk, SCSIDevice, MappedDirectory, CombinedLayers`,
+      );
+  }
+}
+
+function readScsiAddress(fields: Fields): GuestScsiDevice {
+  return {
+    Controller: optionalInteger(fields, "Controller", scsiControllerGuids.length - 1),
+    Lun: optionalInteger(fields, "Lun", lunsPerScsiController - 1),
+  };
+}
+
+function readMappedVirtualDisk(fields: Fields): LinuxMappedVirtualDisk {
+  if (fields.flag("Encrypted")) {
+    throw new GuestFault(
+      "ERROR_NOT_SUPPORTED",
+      `${path}.Encrypted: this guest has no device mapper for encrypted disks`,
+    );
+  }
+  const filesystem = fields.optionalText("Filesystem") ?? "";
+  if (!/^[a-z0-9]{0,16}$/.test(filesystem)) throw fields.rejected("Filesystem", "the name of a file system");
+  return {
+    ...readScsiAddress(fields),
+    MountPath: absolutePath(fields, "MountPath"),
+    Partition: optionalInteger(fields, "Partition", 128),
+    ReadOnly: fields.flag("ReadOnly"),
+    Options: fields.list("Options", text),
+    BlockDev: fields.flag("BlockDev"),
+    EnsureFilesystem: fields.flag("EnsureFilesystem"),
+    ...(filesystem === "" ? {} : { Filesystem: filesystem }),
+  };
+}
+
+function readMappedDirectory(fields: Fields): LinuxMappedDirectory {
+  const name = fields.text("ShareName");
+  if (!isName(name)) throw fields.rejected("ShareName", "a name without a slash");
+  return {
+    MountPath: absolutePath(fields, "MountPath"),
+    Port: optionalInteger(fields, "Port", 0xffffffff),
+    ShareName: name,
+    ReadOnly: fields.flag("ReadOnly"),
+  };
+}
+
+function readCombinedLayers(fields: Fields): LinuxCombinedLayers {
+  const scratch = fields.optionalText("ScratchPath") ?? "";
+  return {
+    ContainerID: fields.optionalText("ContainerID") ?? "",
+    ContainerRootPath: absolutePath(fields, "ContainerRootPath"),
+    Layers: fields.list("Layers", (item, itemPath) => ({ Path: absolutePath(new Fields(item, itemPath), "Path") })),
+    ScratchPath: scratch === "" ? "" : absolutePath(fields, "ScratchPath"),
+  };
+}
+
+// The host's encoder leaves zeros out.
+function optionalInteger(fields: Fields, name: string, maximum: number): number {
+  return fields.has(name) ? fields.integer(name, 0, maximum) : 0;
+}
+
+/** A path of the guest that names one place, whatever it is compared with. */
+export function absolutePath(fields: Fields, name: string): string {
+  const value = fields.text(name);
+  const parts = value.split("/").slice(1);
+  const isNormal = parts.length > 0 && parts.every(isName);
+  if (!value.startsWith("/") || !isNormal) throw fields.rejected(name, 'an absolute path without "." and ".."');
+  return value;
+}
+
+function isName(part: string): boolean {
+  return part !== "" && part !== "." && part !== ".." && !part.includes("/") && !part.includes("\0");
+}
+
+function text(item: unknown, itemPath: string): string {
+  if (typeof item !== "string") throw new GuestFault("E_INVALIDARG", `${itemPath} must be a string`);
+  return item;
+}

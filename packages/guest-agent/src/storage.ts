@@ -1,0 +1,192 @@
+/** Disks, shares and layers: what the host attached to the machine is made part of the guest's file system. */
+import { existsSync, lstatSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import { GuestFault } from "@uvm-shim/gcs-bridge";
+import type {
+  GuestScsiDevice,
+  LinuxCombinedLayers,
+  LinuxGuestRequest,
+  LinuxMappedDirectory,
+  LinuxMappedVirtualDisk,
+} from "@uvm-shim/hcs-schema";
+import { LinuxCallError, MNT_DETACH, mount, mountFlags, setMountReadOnly, umount } from "@uvm-shim/linux-calls";
+import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
+import { guestFolders } from "./guest-folders.ts";
+import { parseMountOptions } from "./mount-options.ts";
+
+/** How long a disk that the host has attached may take to appear. */
+const deviceTimeoutMs = 5000;
+const devicePollMs = 10;
+
+/** Runs a program of the guest to its end. */
+export type RunTool = (
+  command: string,
+  parameters: readonly string[],
+  signal: AbortSignal,
+) => Promise<{ exitCode: number; stderr: string }>;
+
+export async function modifyStorage(request: LinuxGuestRequest, runTool: RunTool, signal: AbortSignal): Promise<void> {
+  const { ResourceType, RequestType } = request;
+  if (RequestType !== "Add" && RequestType !== "Remove") {
+    throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} ${ResourceType}: accepted are Add and Remove`);
+  }
+  const isAdd = RequestType === "Add";
+  switch (ResourceType) {
+    case "MappedVirtualDisk":
+      return isAdd ? await addDisk(request.Settings, runTool, signal) : removeDisk(request.Settings);
+    case "SCSIDevice":
+      if (isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Add SCSIDevice: accepted is Remove");
+      return checkDeviceUnused(request.Settings);
+    case "MappedDirectory":
+      return isAdd ? addShare(request.Settings) : removeMount(request.Settings.MountPath, MNT_DETACH);
+    case "CombinedLayers":
+      return isAdd ? combineLayers(request.Settings) : removeMount(request.Settings.ContainerRootPath, 0);
+  }
+}
+
+/** The node that the emulated host makes for a disk, or for a partition of it. */
+export function devicePath({ Controller, Lun }: GuestScsiDevice, partition: number): string {
+  return `${guestFolders.scsiDevices}/${Controller}/${Lun}${partition === 0 ? "" : `p${partition}`}`;
+}
+
+async function addDisk(disk: LinuxMappedVirtualDisk, runTool: RunTool, signal: AbortSignal): Promise<void> {
+  const device = devicePath(disk, disk.Partition);
+  await waitForDevice(device, signal);
+  if (disk.BlockDev === true) {
+    mkdirSync(parentOf(disk.MountPath), { recursive: true });
+    symlinkSync(device, disk.MountPath);
+    return;
+  }
+  const filesystem = await filesystemFor(disk, device, runTool, signal);
+  const readOnly = disk.ReadOnly ? ["ro", ...readOnlyOptionsOf(filesystem)] : [];
+  const { flags, data } = parseMountOptions([...(disk.Options ?? []), ...readOnly]);
+  mountAt(disk.MountPath, () => mount(device, disk.MountPath, filesystem, flags, data));
+}
+
+async function waitForDevice(device: string, signal: AbortSignal): Promise<void> {
+  for (let waited = 0; !existsSync(device); waited += devicePollMs) {
+    if (waited >= deviceTimeoutMs) {
+      throw new GuestFault("ERROR_FILE_NOT_FOUND", `disk ${device} has not appeared within ${deviceTimeoutMs} ms`);
+    }
+    await delay(devicePollMs, undefined, { signal });
+  }
+}
+
+async function filesystemFor(
+  disk: LinuxMappedVirtualDisk,
+  device: string,
+  runTool: RunTool,
+  signal: AbortSignal,
+): Promise<string> {
+  const found = detectFilesystem(device);
+  if (found !== undefined && (disk.Filesystem === undefined || disk.Filesystem === found)) return found;
+  const wanted = disk.Filesystem ?? "ext4";
+  if (disk.EnsureFilesystem !== true) {
+    throw new GuestFault(
+      "HCS_E_INVALID_LAYER",
+      `disk ${device} holds ${found ?? "no file system"}, expected ${wanted}`,
+    );
+  }
+  const { exitCode, stderr } = await runTool(`mkfs.${wanted}`, ["-q", device], signal);
+  if (exitCode !== 0) throw new GuestFault("E_FAIL", `mkfs.${wanted} ${device}: exit ${exitCode}: ${stderr.trim()}`);
+  return wanted;
+}
+
+function removeDisk(disk: LinuxMappedVirtualDisk): void {
+  if (disk.BlockDev === true) rmSync(disk.MountPath, { force: true });
+  else removeMount(disk.MountPath, 0);
+}
+
+function checkDeviceUnused(address: GuestScsiDevice): void {
+  const device = devicePath(address, 0);
+  const node = statSync(device, { throwIfNoEntry: false });
+  if (node === undefined) return;
+  const number = `${(node.rdev >> 8) & 0xfff}:${(node.rdev & 0xff) | ((node.rdev >> 12) & 0xfff00)}`;
+  const user = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => line.split(" "))
+    .find((columns) => columns[2] === number);
+  if (user === undefined) return;
+  throw new GuestFault("HCS_E_INVALID_STATE", `disk ${device} is still mounted at ${user[4]}`);
+}
+
+function addShare(share: LinuxMappedDirectory): void {
+  const source = `${guestFolders.plan9Shares}/${share.ShareName}`;
+  if (!existsSync(source)) {
+    throw new GuestFault(
+      "ERROR_PATH_NOT_FOUND",
+      `Request.Settings.ShareName: the host has added no share ${share.ShareName}`,
+    );
+  }
+  mountAt(share.MountPath, () => {
+    mount(source, share.MountPath, "", mountFlags.MS_BIND | mountFlags.MS_REC);
+    if (!share.ReadOnly) return;
+    try {
+      setMountReadOnly(share.MountPath, true);
+    } catch (error) {
+      umount(share.MountPath, MNT_DETACH);
+      throw error;
+    }
+  });
+}
+
+function combineLayers(layers: LinuxCombinedLayers): void {
+  const target = layers.ContainerRootPath;
+  const lower = layers.Layers.map(({ Path }) => Path);
+  const [single] = lower;
+  if (single === undefined) {
+    throw new GuestFault("E_INVALIDARG", "Request.Settings.Layers is empty, at least one layer is needed");
+  }
+  if (layers.ScratchPath === "" && lower.length === 1) {
+    // An overlay needs two layers: one by itself is simply shown again.
+    mountAt(target, () => {
+      mount(single, target, "", mountFlags.MS_BIND);
+      setMountReadOnly(target);
+    });
+    return;
+  }
+  const options = [`lowerdir=${lower.map(escapeOverlay).join(":")}`];
+  if (layers.ScratchPath !== "") {
+    const upper = `${layers.ScratchPath}/upper`;
+    const work = `${layers.ScratchPath}/work`;
+    for (const path of [upper, work]) mkdirSync(path, { recursive: true, mode: 0o755 });
+    options.push(`upperdir=${escapeOverlay(upper)}`, `workdir=${escapeOverlay(work)}`);
+  }
+  const flags = layers.ScratchPath === "" ? mountFlags.MS_RDONLY : 0;
+  mountAt(target, () => mount("overlay", target, "overlay", flags, options.join(",")));
+}
+
+function escapeOverlay(path: string): string {
+  return path.replaceAll(/[\\:,]/g, (character) => `\\${character}`);
+}
+
+/** Makes the mount point if needed, and takes it away again when mounting fails. */
+function mountAt(target: string, act: () => void): void {
+  const first = mkdirSync(target, { recursive: true, mode: 0o755 });
+  try {
+    act();
+  } catch (error) {
+    if (first !== undefined) rmSync(first, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** What is not there, or not mounted, counts as removed. */
+function removeMount(target: string, flags: number): void {
+  if (lstatSync(target, { throwIfNoEntry: false }) === undefined) return;
+  try {
+    umount(target, flags);
+  } catch (error) {
+    if (!(error instanceof LinuxCallError) || error.code !== "EINVAL") throw error;
+  }
+  try {
+    rmdirSync(target);
+  } catch (error) {
+    // A folder that held files before it was mounted over is not the guest's to remove.
+    if ((error as NodeJS.ErrnoException).code !== "ENOTEMPTY") throw error;
+  }
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
+}
