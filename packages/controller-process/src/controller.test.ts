@@ -325,10 +325,20 @@ describe("stdin", () => {
     bench.client.stdin?.write("all ");
     bench.client.stdin?.write("of it");
     await bench.controller.closeStdin();
-    const text = received(bench);
+    let text = "";
+    const stdin = bench.guestProcess.stdin;
+    await new Promise<void>((resolve) => {
+      stdin?.on("data", (chunk) => {
+        text += chunk;
+        if (text === "all of it") resolve();
+      });
+    });
+    const ended = new Promise((resolve) => stdin?.on("end", resolve));
     await bench.clock.elapse(250);
+    expect(bench.client.stdin?.destroyed).toBe(false);
     await bench.clock.elapse(250);
-    expect(await text).toBe("all of it");
+    await ended;
+    expect(bench.client.stdin?.destroyed).toBe(true);
   });
 
   it("asked to close before the start closes after the start", async () => {
