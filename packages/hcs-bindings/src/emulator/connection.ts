@@ -1,0 +1,206 @@
+import { connect, type Socket } from "node:net";
+import {
+  checkEmulatedHostMessage,
+  checkEmulatedHostResult,
+  type EmulatedHostCallName,
+  type EmulatedHostCalls,
+  type EmulatedHostMessage,
+  type EmulatedHostResults,
+  emulatedHostMaximumLineBytes,
+  emulatedHostProtocolVersion,
+  JsonLines,
+  type SystemExitStatus,
+} from "@uvm-shim/hcs-schema";
+import { abortedError, HostError, type HostErrorDetails, hostErrorOf } from "../host-error.ts";
+
+type Subject = Pick<HostErrorDetails, "operation" | "id">;
+
+interface PendingCall {
+  readonly call: EmulatedHostCallName;
+  readonly subject: Subject;
+  readonly receive: (result: never) => void;
+  readonly reject: (error: HostError) => void;
+}
+
+export interface CallOptions<Result, Value> {
+  readonly signal?: AbortSignal | undefined;
+  /** Turns the result into what the caller gets, before any later message is looked at. */
+  readonly receive: (result: Result) => Value;
+  /** Undoes a result that arrives after the caller stopped waiting for it. */
+  readonly abandon?: (value: Value) => void;
+}
+
+/** What a handle's owner hears of its system. */
+export interface HandleListener {
+  exited(status: SystemExitStatus): void;
+  lost(error: HostError): void;
+}
+
+/** One connection to the emulated host: calls with their answers, and the events of its handles. */
+export class EmulatorConnection {
+  readonly #socket: Socket;
+  readonly #socketPath: string;
+  readonly #lines = new JsonLines(emulatedHostMaximumLineBytes);
+  readonly #pending = new Map<number, PendingCall>();
+  readonly #handles = new Map<number, HandleListener>();
+  readonly #closed: Promise<void>;
+  #nextId = 1;
+  #ended: HostError | undefined;
+
+  private constructor(socket: Socket, socketPath: string) {
+    this.#socket = socket;
+    this.#socketPath = socketPath;
+    this.#closed = new Promise((resolve) => socket.once("close", () => resolve()));
+    socket.on("data", (chunk: Buffer) => this.#read(chunk));
+    socket.on("error", (error) => this.#end(this.#lost("connection failed", error)));
+    socket.on("close", () => this.#end(this.#lost("the host closed the connection")));
+  }
+
+  /** Connects and agrees on the protocol. Rejects with the socket's own error when nobody listens. */
+  static async open(socketPath: string, signal?: AbortSignal): Promise<EmulatorConnection> {
+    const socket = await new Promise<Socket>((resolve, reject) => {
+      const attempt = connect({ path: socketPath, ...(signal === undefined ? {} : { signal }) });
+      attempt.once("connect", () => {
+        attempt.off("error", reject);
+        resolve(attempt);
+      });
+      attempt.once("error", reject);
+    });
+    const connection = new EmulatorConnection(socket, socketPath);
+    try {
+      await connection.#greet(signal);
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+    return connection;
+  }
+
+  /** Resolves to what `receive` made of the answer. An abort stops the waiting, not the host. */
+  call<Name extends EmulatedHostCallName, Value>(
+    call: Name,
+    parameters: EmulatedHostCalls[Name],
+    subject: Subject,
+    options: CallOptions<EmulatedHostResults[Name], Value>,
+  ): Promise<Value> {
+    const { signal, receive, abandon } = options;
+    return new Promise((resolve, reject) => {
+      if (this.#ended !== undefined) {
+        reject(this.#about(subject, this.#ended));
+        return;
+      }
+      if (signal?.aborted === true) {
+        reject(abortedError(signal, "cancelled before it was sent", subject));
+        return;
+      }
+      const id = this.#nextId++;
+      let abandoned = false;
+      const onAbort = (): void => {
+        abandoned = true;
+        if (signal !== undefined) reject(abortedError(signal, "cancelled while the host was at it", subject));
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#pending.set(id, {
+        call,
+        subject,
+        receive: (result: EmulatedHostResults[Name]) => {
+          signal?.removeEventListener("abort", onAbort);
+          const value = receive(result);
+          if (abandoned) abandon?.(value);
+          else resolve(value);
+        },
+        reject: (error) => {
+          signal?.removeEventListener("abort", onAbort);
+          reject(error);
+        },
+      });
+      this.#socket.write(`${JSON.stringify({ id, call, arguments: parameters })}\n`);
+    });
+  }
+
+  listen(handle: number, listener: HandleListener): void {
+    this.#handles.set(handle, listener);
+  }
+
+  forget(handle: number): void {
+    this.#handles.delete(handle);
+  }
+
+  get isOpen(): boolean {
+    return this.#ended === undefined;
+  }
+
+  /** Repeatable. */
+  async close(): Promise<void> {
+    this.#end(new HostError("Cancelled", "the connection was closed", this.#subject));
+    await this.#closed;
+  }
+
+  get #subject(): Subject {
+    return { operation: "talk to host", id: this.#socketPath };
+  }
+
+  #lost(message: string, cause?: unknown): HostError {
+    return new HostError("Unavailable", message, { ...this.#subject, cause });
+  }
+
+  #about(subject: Subject, cause: HostError): HostError {
+    return new HostError(cause.code, `lost the host: ${cause.message}`, { ...subject, cause });
+  }
+
+  async #greet(signal: AbortSignal | undefined): Promise<void> {
+    const subject = { operation: "greet host", id: this.#socketPath };
+    const { version } = await this.call("hello", { version: emulatedHostProtocolVersion }, subject, {
+      signal,
+      receive: (result) => result,
+    });
+    if (version === emulatedHostProtocolVersion) return;
+    throw new HostError(
+      "FailedPrecondition",
+      `it speaks version ${version} of the protocol, expected ${emulatedHostProtocolVersion}: end it, and a fitting one is started`,
+      subject,
+    );
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#ended !== undefined) return;
+    try {
+      for (const line of this.#lines.push(chunk)) this.#handle(checkEmulatedHostMessage(JSON.parse(line)));
+    } catch (error) {
+      this.#end(this.#lost("it sent something that is not of the protocol", error));
+    }
+  }
+
+  #handle(message: EmulatedHostMessage): void {
+    switch (message.kind) {
+      case "exited":
+        this.#handles.get(message.handle)?.exited(message.status);
+        return;
+      case "error":
+        this.#take(message.id, (pending) => pending.reject(hostErrorOf(message.error, pending.subject)));
+        return;
+      case "result":
+        this.#take(message.id, (pending) => {
+          pending.receive(checkEmulatedHostResult(pending.call, message.result) as never);
+        });
+        return;
+    }
+  }
+
+  #take(id: number, use: (pending: PendingCall) => void): void {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) throw new Error(`answer to ${id}, which was not asked`);
+    use(pending);
+    this.#pending.delete(id);
+  }
+
+  #end(error: HostError): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = error;
+    this.#socket.destroy();
+    for (const pending of this.#pending.values()) pending.reject(this.#about(pending.subject, error));
+    this.#pending.clear();
+    for (const listener of this.#handles.values()) listener.lost(error);
+    this.#handles.clear();
+  }
+}

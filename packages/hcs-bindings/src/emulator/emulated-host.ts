@@ -1,0 +1,186 @@
+import type { Duplex } from "node:stream";
+import type {
+  ComputeSystemDocument,
+  ComputeSystemProperties,
+  EmulatedHandle,
+  ModifySettingRequest,
+  SystemExitStatus,
+} from "@uvm-shim/hcs-schema";
+import { HostError } from "../host-error.ts";
+import type { ComputeHost, ComputeSystem, HvsocketListener } from "../types.ts";
+import type { EmulatorConnection } from "./connection.ts";
+import { connectToGuest, listenForGuest } from "./hvsocket.ts";
+import { type ConnectOptions, connectOrStart } from "./start-host.ts";
+
+/** The emulator driver of the host contract: one connection, whose handles end with it. */
+export async function connectEmulatedHost(options: ConnectOptions): Promise<ComputeHost> {
+  return new EmulatedComputeHost(await connectOrStart(options));
+}
+
+class EmulatedComputeHost implements ComputeHost {
+  readonly #connection: EmulatorConnection;
+
+  constructor(connection: EmulatorConnection) {
+    this.#connection = connection;
+  }
+
+  createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<ComputeSystem> {
+    const subject = { operation: "create compute system", id };
+    return this.#connection.call("create", { system: id, document }, subject, {
+      signal,
+      receive: (opened) => new EmulatedComputeSystem(this.#connection, id, opened),
+      // Nobody knows of this system: it must not outlive the caller's interest whatever its document says.
+      abandon: (system) => {
+        void system
+          .terminate()
+          .catch(() => {})
+          .finally(() => system.close())
+          .catch(() => {});
+      },
+    });
+  }
+
+  openComputeSystem(id: string, signal?: AbortSignal): Promise<ComputeSystem> {
+    const subject = { operation: "open compute system", id };
+    return this.#connection.call("open", { system: id }, subject, {
+      signal,
+      receive: (opened) => new EmulatedComputeSystem(this.#connection, id, opened),
+      abandon: (system) => {
+        void system.close().catch(() => {});
+      },
+    });
+  }
+
+  enumerateComputeSystems(owner?: string, signal?: AbortSignal): Promise<readonly ComputeSystemProperties[]> {
+    const subject = { operation: "enumerate compute systems", id: owner ?? "of all owners" };
+    return this.#connection.call("enumerate", owner === undefined ? {} : { owner }, subject, {
+      signal,
+      receive: ({ systems }) => systems,
+    });
+  }
+
+  grantVmAccess(computeSystemId: string, path: string, signal?: AbortSignal): Promise<void> {
+    const subject = { operation: `grant access to ${path} to compute system`, id: computeSystemId };
+    return this.#connection.call("grantVmAccess", { system: computeSystemId, path }, subject, {
+      signal,
+      receive: done,
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+}
+
+function done(): void {}
+
+type HandleCall = "start" | "shutdown" | "terminate";
+
+class EmulatedComputeSystem implements ComputeSystem {
+  readonly id: string;
+  readonly runtimeId: string;
+  readonly exited: Promise<SystemExitStatus>;
+  readonly #connection: EmulatorConnection;
+  readonly #handle: number;
+  readonly #vsockBase: string;
+  readonly #rejectExited: (error: HostError) => void;
+  #closed: Promise<void> | undefined;
+
+  constructor(connection: EmulatorConnection, id: string, opened: EmulatedHandle) {
+    this.id = id;
+    this.runtimeId = opened.runtimeId;
+    this.#connection = connection;
+    this.#handle = opened.handle;
+    this.#vsockBase = opened.vsockBase;
+    const { promise, resolve, reject } = Promise.withResolvers<SystemExitStatus>();
+    // Whoever is interested waits on it; that nobody does is no unhandled rejection.
+    promise.catch(() => {});
+    this.exited = promise;
+    this.#rejectExited = reject;
+    connection.listen(opened.handle, {
+      exited: resolve,
+      lost: (cause) =>
+        reject(
+          new HostError(cause.code, `lost the host: ${cause.message}`, { ...this.#about("wait for exit of"), cause }),
+        ),
+    });
+  }
+
+  start(signal?: AbortSignal): Promise<void> {
+    return this.#call("start", signal);
+  }
+
+  async shutdown(signal?: AbortSignal): Promise<void> {
+    await this.#call("shutdown", signal).catch(ignoreEnded);
+  }
+
+  async terminate(signal?: AbortSignal): Promise<void> {
+    await this.#call("terminate", signal).catch(ignoreEnded);
+  }
+
+  async modify(request: ModifySettingRequest, signal?: AbortSignal): Promise<void> {
+    const subject = this.#open(`${request.RequestType} ${request.ResourcePath} of`);
+    await this.#connection.call("modify", { handle: this.#handle, request }, subject, { signal, receive: done });
+  }
+
+  async properties(signal?: AbortSignal): Promise<ComputeSystemProperties> {
+    const subject = this.#open("query");
+    return this.#connection.call("properties", { handle: this.#handle }, subject, {
+      signal,
+      receive: (properties) => properties,
+    });
+  }
+
+  async listen(port: number): Promise<HvsocketListener> {
+    this.#open("listen on hvsocket of");
+    return listenForGuest(this.id, this.#vsockBase, port);
+  }
+
+  async connect(port: number, signal?: AbortSignal): Promise<Duplex> {
+    this.#open("connect to hvsocket of");
+    return connectToGuest(this.id, this.#vsockBase, port, signal);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    const subject = this.#about("close");
+    this.#connection.forget(this.#handle);
+    this.#rejectExited(
+      new HostError("Cancelled", "the handle was closed", { ...this.#about("wait for exit of"), gone: true }),
+    );
+    if (!this.#connection.isOpen) return;
+    await this.#connection
+      .call("close", { handle: this.#handle }, subject, { receive: done })
+      .catch((error: unknown) => {
+        // A host that is lost has closed its handles.
+        if (this.#connection.isOpen) throw error;
+      });
+  }
+
+  async #call(call: HandleCall, signal: AbortSignal | undefined): Promise<void> {
+    const subject = this.#open(call);
+    await this.#connection.call(call, { handle: this.#handle }, subject, { signal, receive: done });
+  }
+
+  #about(verb: string): { readonly operation: string; readonly id: string } {
+    return { operation: `${verb} compute system`, id: this.id };
+  }
+
+  #open(verb: string): { readonly operation: string; readonly id: string } {
+    const subject = this.#about(verb);
+    if (this.#closed !== undefined) {
+      throw new HostError("FailedPrecondition", "its handle is closed", { ...subject, gone: true });
+    }
+    return subject;
+  }
+}
+
+/** Ending what has ended, or is about to, is done; `exited` tells the completion. */
+function ignoreEnded(error: unknown): void {
+  if (error instanceof HostError && (error.gone || error.hresultName === "HCS_E_OPERATION_PENDING")) return;
+  throw error;
+}

@@ -1,0 +1,33 @@
+import { HostError } from "../host-error.ts";
+
+/** Where the emulated host listens when nothing else is said. */
+export const defaultHostSocket = "/run/uvm-shim-host/host.sock";
+
+export interface HostLocation {
+  readonly socketPath: string;
+  /** Whether the host may be started when nobody listens there. */
+  readonly mayStart: boolean;
+}
+
+/**
+ * Reads `UVM_SHIM_HOST`: unset or empty is the default socket, where a host is started on demand; `unix:/path` is a
+ * host that somebody else runs; `none` forbids an emulated host (Unavailable).
+ */
+export function resolveHost(env: { readonly [name: string]: string | undefined }): HostLocation {
+  const details = { operation: "find host", id: "UVM_SHIM_HOST" };
+  const value = env.UVM_SHIM_HOST ?? "";
+  if (value === "") return { socketPath: defaultHostSocket, mayStart: true };
+  if (value === "none") {
+    throw new HostError(
+      "Unavailable",
+      "this machine has no Host Compute Service, and UVM_SHIM_HOST=none forbids an emulated one",
+      details,
+    );
+  }
+  if (value.startsWith("unix:/")) return { socketPath: value.slice("unix:".length), mayStart: false };
+  throw new HostError(
+    "InvalidArgument",
+    `expected nothing, "none" or "unix:/path/of/socket", got ${JSON.stringify(value)}`,
+    details,
+  );
+}

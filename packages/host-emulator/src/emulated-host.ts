@@ -1,0 +1,144 @@
+import { randomUUID } from "node:crypto";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { type ComputeSystemProperties, hresults } from "@uvm-shim/hcs-schema";
+import { ComputeSystem } from "./compute-system.ts";
+import { DiskClaims, realPath } from "./disk-file.ts";
+import { readDocument } from "./document.ts";
+import type { GuestKind } from "./guest-machine.ts";
+import { asFailure, HcsFailure } from "./hcs-failure.ts";
+
+export interface EmulatedHostOptions {
+  /** Where the VMs' directories are made. */
+  readonly stateDirectory: string;
+  readonly kinds: readonly GuestKind[];
+  /** Takes sentences about what could not be removed. */
+  readonly report: (message: string) => void;
+  /** Makes the ids of VMs; random GUIDs by default. */
+  readonly newGuid?: () => string;
+  /** How long terminate and shutdown wait until the system has ended, in milliseconds. Default 10 000. */
+  readonly endTimeoutMs?: number;
+}
+
+/** Longest path of a Unix socket: sun_path without its final zero byte. */
+const longestSocketPath = 107;
+const shortNameLength = 12;
+const longestVsockPath = `/vm/${"x".repeat(shortNameLength)}/hv.vsock_4294967295`;
+const longestId = 255;
+
+/** The compute service of the emulated host: the systems of one machine, by id. */
+export class EmulatedHost {
+  readonly #options: EmulatedHostOptions;
+  readonly #vmDirectory: string;
+  readonly #systems = new Map<string, ComputeSystem>();
+  readonly #claims = new DiskClaims();
+
+  constructor(options: EmulatedHostOptions) {
+    const longest = longestSocketPath - longestVsockPath.length;
+    if (Buffer.byteLength(options.stateDirectory) > longest) {
+      throw new RangeError(
+        `state directory ${options.stateDirectory}: expected a path of at most ${longest} bytes, so that the hvsockets below it fit into a socket address`,
+      );
+    }
+    this.#options = options;
+    this.#vmDirectory = join(options.stateDirectory, "vm");
+  }
+
+  /** Ends and removes what a host left in the state directory that was killed. */
+  async removeLeftovers(): Promise<void> {
+    mkdirSync(this.#vmDirectory, { recursive: true, mode: 0o700 });
+    for (const name of readdirSync(this.#vmDirectory)) {
+      try {
+        for (const kind of this.#options.kinds) await kind.removeLeftovers(name);
+        this.#removeDirectory(join(this.#vmDirectory, name));
+      } catch (error) {
+        // The directory stays, so that the next host tries again.
+        this.#options.report(`cannot remove what VM ${name} left: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  get isEmpty(): boolean {
+    return this.#systems.size === 0;
+  }
+
+  create(id: string, document: unknown): ComputeSystem {
+    if (id === "" || id.length > longestId) {
+      throw new HcsFailure("E_INVALIDARG", `id: expected 1 to ${longestId} characters, got ${id.length}`);
+    }
+    const plan = readDocument(document);
+    if (this.#systems.has(id)) {
+      throw new HcsFailure("HCS_E_SYSTEM_ALREADY_EXISTS", `a compute system ${id} exists`);
+    }
+    const kind = this.#options.kinds.find((candidate) => candidate.recognises(plan.boot));
+    if (kind === undefined) {
+      const known = this.#options.kinds.map((candidate) => candidate.name).join(", ");
+      throw new HcsFailure(
+        "ERROR_NOT_SUPPORTED",
+        `VirtualMachine.Chipset.LinuxKernelDirect.KernelFilePath: ${plan.boot.KernelFilePath} is an unsupported kernel, this host boots guests of the kinds ${known}`,
+      );
+    }
+    const runtimeId = (this.#options.newGuid ?? randomUUID)();
+    const name = runtimeId.replaceAll("-", "").slice(0, shortNameLength);
+    const directory = join(this.#vmDirectory, name);
+    mkdirSync(this.#vmDirectory, { recursive: true, mode: 0o700 });
+    mkdirSync(directory, { mode: 0o700 });
+    const system = new ComputeSystem({
+      id,
+      runtimeId,
+      vsockBase: join(directory, "hv.vsock"),
+      plan,
+      claims: this.#claims,
+      endTimeoutMs: this.#options.endTimeoutMs ?? 10_000,
+      createMachine: () =>
+        kind.create({ name, directory, boot: plan.boot, memoryMb: plan.memoryMb, processors: plan.processors }),
+      stopped: () => this.#removeDirectory(directory),
+      forget: () => this.#systems.delete(id),
+    });
+    this.#systems.set(id, system);
+    return system;
+  }
+
+  find(id: string): ComputeSystem {
+    const system = this.#systems.get(id);
+    if (system === undefined) throw new HcsFailure("HCS_E_SYSTEM_NOT_FOUND", `there is no compute system ${id}`);
+    return system;
+  }
+
+  enumerate(owner?: string): readonly ComputeSystemProperties[] {
+    return [...this.#systems.values()]
+      .filter((system) => owner === undefined || system.owner === owner)
+      .map((system) => system.properties);
+  }
+
+  /** Files are the owner's on Windows and need a grant for each VM; here it is only checked that there is one. */
+  grantVmAccess(path: string): void {
+    realPath(path, "path");
+  }
+
+  #removeDirectory(directory: string): void {
+    try {
+      rmSync(directory, { recursive: true, force: true });
+    } catch (error) {
+      this.#options.report(`cannot remove ${directory}: ${messageOf(error)}`);
+    }
+  }
+
+  /** Ends every system, and resolves when nothing of them is left, or they would not end in time. */
+  async close(): Promise<void> {
+    const systems = [...this.#systems.values()];
+    const outcomes = systems.map((system) => system.terminate());
+    for (const [index, outcome] of (await Promise.allSettled(outcomes)).entries()) {
+      if (outcome.status === "fulfilled" || asFailure(outcome.reason).hresult === hresults.HCS_E_SYSTEM_ALREADY_STOPPED) {
+        continue;
+      }
+      this.#options.report(`system ${systems[index]?.id}: ${messageOf(outcome.reason)}`);
+    }
+    for (const kind of this.#options.kinds) kind.close();
+    this.#removeDirectory(this.#vmDirectory);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

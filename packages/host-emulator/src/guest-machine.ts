@@ -1,0 +1,52 @@
+/** What the emulated host asks of a kind of guest. Kinds know how to boot a machine and to plug devices into it. */
+import type { LinuxKernelDirect, Plan9Share } from "@uvm-shim/hcs-schema";
+import type { DiskFile } from "./disk-file.ts";
+
+export interface GuestKind {
+  readonly name: string;
+  /** Whether the boot files of a document are meant for this kind. Throws an HcsFailure when they cannot be read. */
+  recognises(boot: LinuxKernelDirect): boolean;
+  create(specification: GuestMachineSpecification): GuestMachine;
+  /** Ends and removes what a machine left whose host was killed; its directory is the caller's. */
+  removeLeftovers(name: string): Promise<void>;
+  /** Removes what the machines had in common. */
+  close(): void;
+}
+
+export interface GuestMachineSpecification {
+  /** Short name, unique on this machine. */
+  readonly name: string;
+  /** The VM's own directory, which holds its hvsockets. */
+  readonly directory: string;
+  readonly boot: LinuxKernelDirect;
+  readonly memoryMb: number;
+  readonly processors: number;
+}
+
+export interface GuestEnd {
+  /** Whether the guest ended itself in good order. */
+  readonly orderly: boolean;
+  readonly reason: string;
+  /** The last lines of its console. */
+  readonly console: string;
+}
+
+export interface DiskSlot {
+  readonly controller: number;
+  readonly lun: number;
+}
+
+export interface GuestMachine {
+  /** Resolves when the guest is up; called once. Rejects with an HcsFailure, and then the machine ends by itself. */
+  boot(): Promise<void>;
+  /** Resolves once after `boot`, when the machine has ended, however it did, and all that it held is given back. */
+  readonly ended: Promise<GuestEnd>;
+  attachDisk(slot: DiskSlot, disk: DiskFile): Promise<void>;
+  detachDisk(slot: DiskSlot): Promise<void>;
+  addShare(share: Plan9Share): Promise<void>;
+  removeShare(accessName: string): Promise<void>;
+  /** Asks the guest to end. */
+  shutdown(): void;
+  /** Ends it at once. Repeatable. */
+  kill(): void;
+}

@@ -1,0 +1,41 @@
+import { describeHresult, type HresultName, hresults, SchemaError } from "@uvm-shim/hcs-schema";
+
+/** A refused or failed host call: the HRESULT that the real service answers with, and why in words. */
+export class HcsFailure extends Error {
+  override readonly name = "HcsFailure";
+  readonly hresult: number;
+  /** Error events beside the code, such as the last lines of the guest's console. */
+  readonly events: readonly string[];
+
+  constructor(
+    result: HresultName,
+    message: string,
+    details: { readonly events?: readonly string[]; readonly cause?: unknown } = {},
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.hresult = hresults[result];
+    this.events = details.events ?? [];
+  }
+
+  override toString(): string {
+    return `${this.message} [${describeHresult(this.hresult)}]`;
+  }
+}
+
+const errnoResults: { readonly [code: string]: HresultName } = {
+  ENOENT: "ERROR_FILE_NOT_FOUND",
+  ENOTDIR: "ERROR_PATH_NOT_FOUND",
+  EACCES: "E_ACCESSDENIED",
+  EPERM: "E_ACCESSDENIED",
+  ENOMEM: "E_OUTOFMEMORY",
+  ENOSPC: "E_OUTOFMEMORY",
+};
+
+/** What was thrown, as the failure of a host call. */
+export function asFailure(error: unknown): HcsFailure {
+  if (error instanceof HcsFailure) return error;
+  if (error instanceof SchemaError) return new HcsFailure("HCS_E_INVALID_JSON", error.message, { cause: error });
+  const code = String((error as { code?: unknown } | null)?.code);
+  const message = error instanceof Error ? error.message : String(error);
+  return new HcsFailure(errnoResults[code] ?? "E_FAIL", message, { cause: error });
+}

@@ -1,0 +1,219 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+/** A mounted cgroup hierarchy: its controllers (a named one has none), or version 2. */
+export interface Hierarchy {
+  readonly mountPoint: string;
+  readonly controllers: ReadonlySet<string> | "v2";
+}
+
+export interface VmLimits {
+  readonly memoryMb: number;
+  readonly processors: number;
+}
+
+const parentName = "uvm-shim";
+const cpuPeriodMicroseconds = 100_000;
+/** null, zero, full, random, urandom, tty, console, ptmx, the terminals, and tun; nodes of any device may be made. */
+const basicDevices = [
+  ...["1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:1", "5:2", "136:*", "10:200"].map((numbers) => `c ${numbers} rwm`),
+  "c *:* m",
+  "b *:* m",
+];
+
+/** Reads the cgroup mounts out of the text of /proc/self/mountinfo; of several mounts of a hierarchy the first counts. */
+export function readHierarchies(mountinfo: string): readonly Hierarchy[] {
+  const found = new Map<string, Hierarchy>();
+  for (const line of mountinfo.split("\n")) {
+    const [mount = "", file = ""] = line.split(" - ");
+    const mountPoint = mount
+      .split(" ")[4]
+      ?.replaceAll(/\\(\d{3})/g, (_, code) => String.fromCharCode(parseInt(code, 8)));
+    const [type, , options = ""] = file.split(" ");
+    if (mountPoint === undefined) continue;
+    if (type === "cgroup2" && !found.has("v2")) found.set("v2", { mountPoint, controllers: "v2" });
+    if (type === "cgroup" && !found.has(options)) {
+      const names = options.split(",").filter((option) => /^[a-z_]+$/.test(option) && !/^(rw|ro|xattr)$/.test(option));
+      found.set(options, { mountPoint, controllers: new Set(names) });
+    }
+  }
+  return [...found.values()];
+}
+
+/** The cgroups of one VM, one in each hierarchy of the machine. */
+export class VmCgroups {
+  readonly #groups: readonly { readonly path: string; readonly hierarchy: Hierarchy }[];
+
+  constructor(name: string, hierarchies = readHierarchies(readFileSync("/proc/self/mountinfo", "utf8"))) {
+    this.#groups = hierarchies.map((hierarchy) => ({
+      path: join(hierarchy.mountPoint, parentName, name),
+      hierarchy,
+    }));
+  }
+
+  /** Files to which a process writes its pid to enter the cgroups. */
+  get entrances(): readonly string[] {
+    return this.#groups.map(({ path }) => join(path, "cgroup.procs"));
+  }
+
+  create(limits: VmLimits): void {
+    for (const { path, hierarchy } of this.#groups) {
+      const parent = join(hierarchy.mountPoint, parentName);
+      if (hierarchy.controllers === "v2") {
+        delegateControllers(hierarchy.mountPoint);
+        mkdirSync(parent, { recursive: true });
+        delegateControllers(parent);
+        mkdirSync(path);
+        limitV2(path, limits);
+      } else {
+        mkdirSync(parent, { recursive: true });
+        if (hierarchy.controllers.has("cpuset")) inheritCpuset(hierarchy.mountPoint, parent);
+        mkdirSync(path);
+        if (hierarchy.controllers.has("cpuset")) inheritCpuset(parent, path);
+        limitV1(path, hierarchy.controllers, limits);
+      }
+    }
+  }
+
+  /**
+   * Lets the VM use a block device. Version 2 would need a BPF program for that: there only the absence of device
+   * nodes keeps a guest from the machine's other devices.
+   */
+  allowBlockDevice(major: number, minor: number): void {
+    this.#writeDevices("devices.allow", `b ${major}:${minor} rw`);
+  }
+
+  denyBlockDevice(major: number, minor: number): void {
+    this.#writeDevices("devices.deny", `b ${major}:${minor} rw`);
+  }
+
+  /** Lets frozen processes go on, since in version 1 a frozen process does not even die. */
+  thaw(): void {
+    for (const { path, hierarchy } of this.#groups) {
+      if (hierarchy.controllers === "v2" || !hierarchy.controllers.has("freezer")) continue;
+      for (const group of groupsBelow(path)) tolerateGone(() => writeFileSync(join(group, "freezer.state"), "THAWED"));
+    }
+  }
+
+  /** Pids of all processes in the cgroups. */
+  processes(): readonly number[] {
+    const pids = new Set<number>();
+    for (const { path } of this.#groups) {
+      for (const group of groupsBelow(path)) {
+        const text = tolerateGone(() => readFileSync(join(group, "cgroup.procs"), "utf8")) ?? "";
+        for (const line of text.split("\n")) if (line !== "" && line !== "0") pids.add(Number(line));
+      }
+    }
+    return [...pids];
+  }
+
+  /** Removes the cgroups and those below; tries again while processes on their way out keep them busy. */
+  async remove(timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
+      const left = this.#groups.filter(({ path }) => !removeTree(path));
+      if (left.length === 0) break;
+      if (performance.now() > deadline) {
+        throw new Error(`cgroups still busy after ${timeoutMs} ms: ${left.map(({ path }) => path).join(", ")}`);
+      }
+      await delay(pause);
+    }
+    // The parent goes with the last VM, whoever's it is.
+    for (const { hierarchy } of this.#groups) removeGroup(join(hierarchy.mountPoint, parentName));
+  }
+
+  #writeDevices(file: string, rule: string): void {
+    for (const { path, hierarchy } of this.#groups) {
+      if (hierarchy.controllers === "v2" || !hierarchy.controllers.has("devices")) continue;
+      for (const group of groupsBelow(path)) {
+        // A container's own rules decide below the VM; taking away reaches there by itself.
+        if (group === path) tolerateGone(() => writeFileSync(join(group, file), rule));
+      }
+    }
+  }
+}
+
+function limitV1(path: string, controllers: ReadonlySet<string>, limits: VmLimits): void {
+  if (controllers.has("devices")) {
+    writeFileSync(join(path, "devices.deny"), "a");
+    for (const rule of basicDevices) writeFileSync(join(path, "devices.allow"), rule);
+  }
+  if (controllers.has("memory")) {
+    writeFileSync(join(path, "memory.limit_in_bytes"), String(limits.memoryMb * 1024 * 1024));
+  }
+  if (controllers.has("cpu") && existsSync(join(path, "cpu.cfs_quota_us"))) {
+    writeFileSync(join(path, "cpu.cfs_period_us"), String(cpuPeriodMicroseconds));
+    writeFileSync(join(path, "cpu.cfs_quota_us"), String(limits.processors * cpuPeriodMicroseconds));
+  }
+}
+
+function limitV2(path: string, limits: VmLimits): void {
+  if (existsSync(join(path, "memory.max"))) {
+    writeFileSync(join(path, "memory.max"), String(limits.memoryMb * 1024 * 1024));
+  }
+  if (existsSync(join(path, "cpu.max"))) {
+    writeFileSync(join(path, "cpu.max"), `${limits.processors * cpuPeriodMicroseconds} ${cpuPeriodMicroseconds}`);
+  }
+}
+
+/** Hands on every controller that can be; one that is in use as version 1, or kept back, is not there for the VM. */
+function delegateControllers(group: string): void {
+  const available = readFileSync(join(group, "cgroup.controllers"), "utf8").trim();
+  for (const controller of available.split(" ").filter((name) => name !== "")) {
+    try {
+      writeFileSync(join(group, "cgroup.subtree_control"), `+${controller}`);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      if (code !== "EBUSY" && code !== "ENOENT" && code !== "EINVAL" && code !== "EOPNOTSUPP") throw error;
+    }
+  }
+}
+
+/** A new cpuset is empty, and takes no process before it has processors and memory nodes. */
+function inheritCpuset(from: string, to: string): void {
+  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+    if (readFileSync(join(to, file), "utf8").trim() === "") {
+      writeFileSync(join(to, file), readFileSync(join(from, file), "utf8").trim());
+    }
+  }
+}
+
+/** The group and all below it, parents first; empty when it does not exist. */
+function groupsBelow(path: string): string[] {
+  const entries = tolerateGone(() => readdirSync(path, { withFileTypes: true }));
+  if (entries === undefined) return [];
+  return [
+    path,
+    ...entries.filter((entry) => entry.isDirectory()).flatMap((entry) => groupsBelow(join(path, entry.name))),
+  ];
+}
+
+function removeTree(path: string): boolean {
+  return groupsBelow(path)
+    .toReversed()
+    .every((group) => removeGroup(group));
+}
+
+/** False while the group is in use. */
+function removeGroup(path: string): boolean {
+  try {
+    rmdirSync(path);
+    return true;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ENOENT") return true;
+    if (code === "EBUSY" || code === "ENOTEMPTY") return false;
+    throw error;
+  }
+}
+
+function tolerateGone<T>(action: () => T): T | undefined {
+  try {
+    return action();
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ENOENT" || code === "ENODEV") return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,67 @@
+import { closeSync, openSync, readSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import type { LinuxKernelDirect } from "@uvm-shim/hcs-schema";
+import type { GuestKind, GuestMachine, GuestMachineSpecification } from "../guest-machine.ts";
+import { VmCgroups } from "./cgroups.ts";
+import { GuestImage } from "./image.ts";
+import { killIfAlive, ProcessGuestMachine } from "./machine.ts";
+
+/** First line of the kernel file that asks for a process guest. */
+export const processGuestKernel = "uvm-shim process guest 1";
+
+const cgroupTimeoutMs = 5_000;
+
+export interface ProcessGuestOptions {
+  readonly stateDirectory: string;
+  /** How long the guest's agent may take until it is up, in milliseconds. */
+  readonly bootTimeoutMs: number;
+  readonly report: (message: string) => void;
+}
+
+/** Guests that are processes of this kernel in namespaces of their own, booted by the guest agent. */
+export class ProcessGuestKind implements GuestKind {
+  readonly name = "process";
+  readonly #options: ProcessGuestOptions;
+  readonly #image: GuestImage;
+
+  constructor(options: ProcessGuestOptions) {
+    this.#options = options;
+    this.#image = new GuestImage(options.stateDirectory);
+  }
+
+  recognises({ KernelFilePath: path }: LinuxKernelDirect): boolean {
+    const buffer = Buffer.alloc(processGuestKernel.length + 1);
+    const file = openSync(path, "r");
+    try {
+      const line = buffer.toString("latin1", 0, readSync(file, buffer, 0, buffer.length, 0));
+      return line.trimEnd() === processGuestKernel;
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  create(specification: GuestMachineSpecification): GuestMachine {
+    return new ProcessGuestMachine(specification, {
+      image: this.#image,
+      cgroups: new VmCgroups(specification.name),
+      bootTimeoutMs: this.#options.bootTimeoutMs,
+      cgroupTimeoutMs,
+      report: this.#options.report,
+    });
+  }
+
+  async removeLeftovers(name: string): Promise<void> {
+    const cgroups = new VmCgroups(name);
+    cgroups.thaw();
+    const deadline = performance.now() + cgroupTimeoutMs;
+    for (let pids = cgroups.processes(); pids.length > 0 && performance.now() < deadline; pids = cgroups.processes()) {
+      for (const pid of pids) killIfAlive(pid);
+      await delay(5);
+    }
+    await cgroups.remove(cgroupTimeoutMs);
+  }
+
+  close(): void {
+    this.#image.remove();
+  }
+}

@@ -1,0 +1,229 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import type { Duplex } from "node:stream";
+import type { Plan9Share } from "@uvm-shim/hcs-schema";
+import type { DiskFile } from "../disk-file.ts";
+import type { DiskSlot, GuestEnd, GuestMachine, GuestMachineSpecification } from "../guest-machine.ts";
+import { HcsFailure } from "../hcs-failure.ts";
+import type { VmCgroups } from "./cgroups.ts";
+import { GuestDisks } from "./disks.ts";
+import { findProgram, type GuestImage, programFolders } from "./image.ts";
+import { addShare, removeShare } from "./shares.ts";
+
+export interface ProcessGuestParts {
+  readonly image: GuestImage;
+  readonly cgroups: VmCgroups;
+  readonly bootTimeoutMs: number;
+  readonly cgroupTimeoutMs: number;
+  readonly report: (message: string) => void;
+}
+
+/** Enters the cgroups whose entrances stand before "--", then becomes the program behind it. */
+const enterAndRun = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; done; shift; exec "$@"';
+
+const consoleTailBytes = 4_000;
+
+type Power =
+  | { readonly kind: "off" }
+  | { readonly kind: "on"; readonly child: ChildProcess; readonly line: Duplex }
+  | { readonly kind: "killed" };
+
+/**
+ * One guest: the agent as init of its own pid, mount, uts, ipc, network and cgroup namespaces. File descriptor 3 is its
+ * power line: the agent says `up` there when it is ready, and ends when the other end is closed, as it is by the kernel
+ * when this process dies.
+ */
+export class ProcessGuestMachine implements GuestMachine {
+  readonly #specification: GuestMachineSpecification;
+  readonly #parts: ProcessGuestParts;
+  readonly #disks: GuestDisks;
+  readonly #ended = Promise.withResolvers<GuestEnd>();
+  #power: Power = { kind: "off" };
+  #console = "";
+
+  constructor(specification: GuestMachineSpecification, parts: ProcessGuestParts) {
+    this.#specification = specification;
+    this.#parts = parts;
+    this.#disks = new GuestDisks(parts.cgroups, parts.report);
+  }
+
+  get ended(): Promise<GuestEnd> {
+    return this.#ended.promise;
+  }
+
+  async boot(): Promise<void> {
+    let child: ChildProcess;
+    try {
+      child = await this.#powerOn();
+    } catch (error) {
+      await this.#release({ orderly: false, reason: "the guest could not be started" });
+      throw error;
+    }
+    const gone = Promise.withResolvers<never>();
+    gone.promise.catch(() => {});
+    // "close" comes when the console is read to its end, "exit" may come before.
+    child.once("close", (code, signal) => {
+      const reason = `the guest's agent ended with ${signal ?? `exit code ${code}`}`;
+      void this.#release({ orderly: code === 0, reason });
+      gone.reject(this.#failure("HCS_E_UNEXPECTED_EXIT", `${reason} before it was up`));
+    });
+    try {
+      await Promise.race([this.#up(), gone.promise]);
+    } catch (error) {
+      this.kill();
+      throw error;
+    }
+  }
+
+  async attachDisk(slot: DiskSlot, disk: DiskFile): Promise<void> {
+    this.#disks.attach(this.#init(), slot, disk);
+  }
+
+  async detachDisk(slot: DiskSlot): Promise<void> {
+    this.#disks.detach(this.#init(), slot);
+  }
+
+  async addShare(share: Plan9Share): Promise<void> {
+    addShare(this.#init(), share);
+  }
+
+  async removeShare(accessName: string): Promise<void> {
+    removeShare(this.#init(), accessName);
+  }
+
+  shutdown(): void {
+    if (this.#power.kind === "on") this.#power.line.end();
+  }
+
+  kill(): void {
+    const power = this.#power;
+    if (power.kind === "killed") return;
+    this.#power = { kind: "killed" };
+    if (power.kind === "off") return;
+    this.#parts.cgroups.thaw();
+    // unshare dies with its child; the other way round the child would die later than "close" tells.
+    const init = initOf(power.child);
+    if (init === undefined) power.child.kill("SIGKILL");
+    else killIfAlive(init);
+  }
+
+  async #powerOn(): Promise<ChildProcess> {
+    const { directory, boot, name, memoryMb, processors } = this.#specification;
+    const agent = boot.InitRdPath;
+    if (agent === undefined) {
+      throw new HcsFailure(
+        "E_INVALIDARG",
+        "VirtualMachine.Chipset.LinuxKernelDirect.InitRdPath: a process guest needs its agent there",
+      );
+    }
+    const unshare = findProgram("unshare");
+    if (unshare === undefined) {
+      throw new HcsFailure(
+        "ERROR_FILE_NOT_FOUND",
+        "this machine has no unshare: install the Debian package util-linux",
+      );
+    }
+    const parameters = {
+      vsockDirectory: directory,
+      image: await this.#parts.image.directory(),
+      hostname: `uvm-${name}`,
+      kernelCommandLine: boot.KernelCmdLine ?? "",
+      memoryMb,
+      processors,
+    };
+    if (this.#power.kind === "killed") throw new HcsFailure("HCS_E_TERMINATED_DURING_START", "ended before it booted");
+    this.#parts.cgroups.create({ memoryMb, processors });
+    const namespaces = ["--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
+    const command = [unshare, "--fork", "--kill-child=KILL", ...namespaces, "--", process.execPath, agent];
+    const child = spawn("/bin/sh", ["-c", enterAndRun, "sh", ...this.#parts.cgroups.entrances, "--", ...command], {
+      cwd: "/",
+      env: { PATH: programFolders.join(":"), UVM_SHIM_GUEST_BOOT: JSON.stringify(parameters) },
+      stdio: ["ignore", "pipe", "pipe", "pipe"],
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.once("spawn", resolve);
+      child.once("error", reject);
+    });
+    const [, stdout, stderr, line] = child.stdio;
+    for (const stream of [stdout, stderr]) stream?.on("data", (chunk: Buffer) => this.#keepConsole(chunk));
+    const power = line as Duplex;
+    power.on("error", () => {});
+    if (this.#wasKilled()) child.kill("SIGKILL");
+    else this.#power = { kind: "on", child, line: power };
+    return child;
+  }
+
+  #wasKilled(): boolean {
+    return this.#power.kind === "killed";
+  }
+
+  #up(): Promise<void> {
+    const { bootTimeoutMs } = this.#parts;
+    return new Promise((resolve, reject) => {
+      if (this.#power.kind !== "on") {
+        reject(new HcsFailure("HCS_E_TERMINATED_DURING_START", "ended while it booted"));
+        return;
+      }
+      const timer = setTimeout(() => {
+        reject(this.#failure("HCS_E_CONNECTION_TIMEOUT", `the guest is not up after ${bootTimeoutMs} ms`));
+      }, bootTimeoutMs);
+      let said = "";
+      this.#power.line.on("data", (chunk: Buffer) => {
+        if (said.length > 2) return;
+        said += chunk.toString("latin1");
+        if (said.length < 3) return;
+        clearTimeout(timer);
+        if (said.startsWith("up\n")) resolve();
+        else
+          reject(this.#failure("HCS_E_PROTOCOL_ERROR", `the guest's agent said ${JSON.stringify(said)}, expected up`));
+      });
+      this.#power.line.on("close", () => clearTimeout(timer));
+    });
+  }
+
+  #init(): number {
+    const init = this.#power.kind === "on" ? initOf(this.#power.child) : undefined;
+    if (init === undefined) throw new HcsFailure("HCS_E_INVALID_STATE", "the guest has ended");
+    return init;
+  }
+
+  /** Gives back all that the guest held, whatever fails on the way, and tells of the end. */
+  async #release(end: Omit<GuestEnd, "console">): Promise<void> {
+    this.#power = { kind: "killed" };
+    try {
+      await this.#disks.release();
+      await this.#parts.cgroups.remove(this.#parts.cgroupTimeoutMs);
+    } catch (error) {
+      this.#parts.report(`VM ${this.#specification.name}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    this.#ended.resolve({ ...end, console: this.#console });
+  }
+
+  #keepConsole(chunk: Buffer): void {
+    this.#console = `${this.#console}${chunk.toString()}`.slice(-consoleTailBytes);
+  }
+
+  #failure(result: "HCS_E_UNEXPECTED_EXIT" | "HCS_E_CONNECTION_TIMEOUT" | "HCS_E_PROTOCOL_ERROR", message: string) {
+    const text = this.#console.trim();
+    return new HcsFailure(result, message, text === "" ? {} : { events: [`console: ${text}`] });
+  }
+}
+
+/** The only child of unshare: the init of the guest's pid namespace, by its pid on this machine. */
+function initOf(child: ChildProcess): number | undefined {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return undefined;
+  try {
+    const pid = Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim().split(" ")[0]);
+    return pid > 0 ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function killIfAlive(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}

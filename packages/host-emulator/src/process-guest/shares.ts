@@ -1,0 +1,95 @@
+import { closeSync, mkdirSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type Plan9Share, plan9ShareFlags } from "@uvm-shim/hcs-schema";
+import {
+  MNT_DETACH,
+  mount,
+  mountFlags,
+  moveMount,
+  openTree,
+  setMountReadOnly,
+  umount,
+  withMountNamespace,
+} from "@uvm-shim/linux-calls";
+
+/** Where the guest's agent finds what is shared with it, by access name. */
+const guestFolder = "/run/host/plan9";
+
+const { MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC } = mountFlags;
+
+interface Piece {
+  /** Path below the share; empty for the share itself. */
+  readonly name: string;
+  readonly isDirectory: boolean;
+  readonly tree: number;
+}
+
+/**
+ * Makes a directory of this machine visible in a guest. The copy of its mounts is taken here and attached there, so
+ * that no mount ever appears in this machine's own mount namespace.
+ */
+export function addShare(init: number, share: Plan9Share): void {
+  const target = join(guestFolder, share.AccessName);
+  const readOnly = (share.Flags & plan9ShareFlags.readOnly) !== 0;
+  const pieces = openPieces(share);
+  try {
+    if (readOnly) for (const { tree } of pieces) setMountReadOnly(tree, true);
+    withMountNamespace(init, () => {
+      mkdirSync(target, { recursive: true });
+      try {
+        if (share.AllowedFiles !== undefined) {
+          mount("share", target, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m");
+        }
+        for (const piece of pieces) attach(piece, join(target, piece.name));
+        if (share.AllowedFiles !== undefined) setMountReadOnly(target);
+      } catch (error) {
+        detach(target);
+        throw error;
+      }
+    });
+  } finally {
+    for (const { tree } of pieces) closeSync(tree);
+  }
+}
+
+/** What the guest has mounted from the share by itself stays until it unmounts it. */
+export function removeShare(init: number, accessName: string): void {
+  withMountNamespace(init, () => detach(join(guestFolder, accessName)));
+}
+
+/** A share restricted to some files is these files in an empty directory, else it is the directory with its mounts. */
+function openPieces({ Path: path, AllowedFiles: files }: Plan9Share): readonly Piece[] {
+  const pieces: Piece[] = [];
+  try {
+    for (const name of files ?? [""]) {
+      const source = join(path, name);
+      const isDirectory = statSync(source).isDirectory();
+      pieces.push({ name, isDirectory, tree: openTree(source, { recursive: true }) });
+    }
+  } catch (error) {
+    for (const { tree } of pieces) closeSync(tree);
+    throw error;
+  }
+  return pieces;
+}
+
+function attach({ isDirectory, tree }: Piece, target: string): void {
+  if (isDirectory) mkdirSync(target, { recursive: true });
+  else {
+    mkdirSync(dirname(target), { recursive: true });
+    writeFileSync(target, "", { flag: "a" });
+  }
+  moveMount(tree, target);
+  // A copy of a shared mount would hand what the guest mounts below it on to this machine.
+  mount("none", target, "", MS_REC | MS_PRIVATE);
+}
+
+function detach(target: string): void {
+  try {
+    umount(target, MNT_DETACH);
+  } catch (error) {
+    // Nothing is mounted there when the share failed half-way.
+    if ((error as { code?: unknown }).code !== "EINVAL") throw error;
+  }
+  rmdirSync(target);
+}

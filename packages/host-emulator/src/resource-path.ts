@@ -1,0 +1,32 @@
+import { lunsPerScsiController, resourcePaths } from "@uvm-shim/hcs-schema";
+import { controllerNumber } from "./document.ts";
+import type { DiskSlot } from "./guest-machine.ts";
+import { HcsFailure } from "./hcs-failure.ts";
+
+export type Resource = { readonly kind: "scsi"; readonly slot: DiskSlot } | { readonly kind: "plan9" };
+
+const scsiPath = /^VirtualMachine\/Devices\/Scsi\/([^/]+)\/Attachments\/(\d{1,2})$/;
+
+/** What a resource path of a modify request leads to. Paths that lead nowhere are E_INVALIDARG. */
+export function readResourcePath(path: string): Resource {
+  if (path === resourcePaths.plan9Shares) return { kind: "plan9" };
+  const [, name, number] = scsiPath.exec(path) ?? [];
+  if (name === undefined || number === undefined) {
+    throw new HcsFailure(
+      "E_INVALIDARG",
+      `ResourcePath: nothing of this VM is at ${JSON.stringify(path)}, expected ${resourcePaths.plan9Shares} or VirtualMachine/Devices/Scsi/<controller>/Attachments/<lun>`,
+    );
+  }
+  const controller = controllerNumber(name);
+  const lun = Number(number);
+  if (controller === undefined) {
+    throw new HcsFailure("E_INVALIDARG", `ResourcePath: ${name} is no SCSI controller of a utility VM`);
+  }
+  if (lun >= lunsPerScsiController) {
+    throw new HcsFailure(
+      "E_INVALIDARG",
+      `ResourcePath: expected a LUN from 0 to ${lunsPerScsiController - 1}, got ${lun}`,
+    );
+  }
+  return { kind: "scsi", slot: { controller, lun } };
+}

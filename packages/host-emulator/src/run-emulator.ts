@@ -1,0 +1,102 @@
+import { mkdirSync } from "node:fs";
+import { dirname, isAbsolute, join } from "node:path";
+import { parseArgs } from "node:util";
+import { lockFile } from "@uvm-shim/linux-calls";
+import { EmulatedHost } from "./emulated-host.ts";
+import { ProcessGuestKind } from "./process-guest/kind.ts";
+import { HostServer } from "./server.ts";
+
+export interface EmulatorSettings {
+  readonly socketPath: string;
+  readonly stateDirectory: string;
+  /** How long the program waits without systems and clients until it ends, in milliseconds. */
+  readonly idleMs: number;
+}
+
+const defaultSocket = "/run/uvm-shim-host/host.sock";
+const defaultIdleMs = 5_000;
+const bootTimeoutMs = 30_000;
+const usage = "usage: hcs-emulator [--socket /path/of/socket] [--state /path/of/directory]";
+
+class UsageError extends Error {}
+
+/** Settings from the command line and UVM_SHIM_HOST_IDLE_MS. */
+export function readSettings(
+  argv: readonly string[],
+  env: { readonly [name: string]: string | undefined },
+): EmulatorSettings {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: { socket: { type: "string" }, state: { type: "string" } },
+    strict: true,
+  });
+  const socketPath = values.socket ?? defaultSocket;
+  const stateDirectory = values.state ?? dirname(socketPath);
+  for (const [name, path] of [
+    ["--socket", socketPath],
+    ["--state", stateDirectory],
+  ] as const) {
+    if (!isAbsolute(path)) throw new UsageError(`${name}: expected an absolute path, got ${JSON.stringify(path)}`);
+  }
+  const idle = env.UVM_SHIM_HOST_IDLE_MS ?? "";
+  if (!/^\d{0,9}$/.test(idle)) {
+    throw new UsageError(`UVM_SHIM_HOST_IDLE_MS: expected milliseconds, got ${JSON.stringify(idle)}`);
+  }
+  return { socketPath, stateDirectory, idleMs: idle === "" ? defaultIdleMs : Number(idle) };
+}
+
+/**
+ * Runs the emulated host until nobody needs it or a signal ends it, and resolves to the exit code. A second one for
+ * the same state directory ends at once with 0: the first serves.
+ */
+export async function runEmulator(
+  argv: readonly string[],
+  env: { readonly [name: string]: string | undefined },
+  stderr: { write(text: string): unknown } = process.stderr,
+): Promise<number> {
+  const report = (message: string): void => void stderr.write(`hcs-emulator: ${message}\n`);
+  let settings: EmulatorSettings;
+  try {
+    settings = readSettings(argv, env);
+  } catch (error) {
+    report(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
+    return 2;
+  }
+  if (process.getuid?.() !== 0) {
+    report("it makes namespaces, mounts and loop devices, and so has to run as root");
+    return 1;
+  }
+  try {
+    return await serve(settings, report);
+  } catch (error) {
+    report(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    return 1;
+  }
+}
+
+async function serve(settings: EmulatorSettings, report: (message: string) => void): Promise<number> {
+  const { socketPath, stateDirectory, idleMs } = settings;
+  mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
+  const lock = lockFile(join(stateDirectory, "lock"));
+  if (lock === undefined) return 0;
+  const host = new EmulatedHost({
+    stateDirectory,
+    kinds: [new ProcessGuestKind({ stateDirectory, bootTimeoutMs, report })],
+    report,
+  });
+  const server = new HostServer({ host, socketPath, idleMs });
+  const signalled = Promise.withResolvers<void>();
+  const onSignal = (): void => signalled.resolve();
+  process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  try {
+    await host.removeLeftovers();
+    await server.listen();
+    await Promise.race([server.idle, signalled.promise]);
+  } finally {
+    server.close();
+    await host.close();
+    process.off("SIGTERM", onSignal).off("SIGINT", onSignal);
+    lock.release();
+  }
+  return 0;
+}
