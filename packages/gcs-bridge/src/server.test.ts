@@ -1,5 +1,5 @@
 import { duplexPair } from "node:stream";
-import { hresults } from "@uvm-shim/hcs-schema";
+import { hresults, SchemaError } from "@uvm-shim/hcs-schema";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FieldError, GcsBridgeServer, GuestFault, type GuestHandlers } from "./index.ts";
@@ -49,6 +49,7 @@ describe("the guest's end", () => {
       "no such process",
     ],
     ["a wrong field", () => new FieldError("Options must be"), hresults.HCS_E_INVALID_JSON, "Options must be"],
+    ["a wrong value", () => new SchemaError("Lun", "expected"), hresults.HCS_E_INVALID_JSON, "Lun: expected"],
     ["an error", () => new Error("surprise"), hresults.E_FAIL, "surprise"],
     ["what is no error", () => "text", hresults.E_FAIL, "text"],
   ])("answers with the result of %s", async (_name, make, hresult, message) => {

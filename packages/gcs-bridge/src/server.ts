@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { hresults } from "@uvm-shim/hcs-schema";
+import { hresults, SchemaError } from "@uvm-shim/hcs-schema";
 import { type BridgeOptions, FrameChannel } from "./channel.ts";
 import { GcsError, type GcsErrorRecord, GuestFault, messageOf } from "./error.ts";
 import { FieldError, Fields } from "./fields.ts";
@@ -25,7 +25,7 @@ export interface RequestContext {
 
 /**
  * Answers one procedure. The body is checked. What it throws becomes the result: a GuestFault its HRESULT, a
- * FieldError HCS_E_INVALID_JSON, anything else E_FAIL.
+ * FieldError or SchemaError HCS_E_INVALID_JSON, anything else E_FAIL.
  */
 export type GuestHandler<P extends Procedure> = (
   body: RequestBody<P>,
@@ -158,7 +158,7 @@ function errorAnswer(error: unknown): object {
   const hresult =
     error instanceof GuestFault
       ? error.hresult
-      : error instanceof FieldError
+      : error instanceof FieldError || error instanceof SchemaError
         ? hresults.HCS_E_INVALID_JSON
         : hresults.E_FAIL;
   const result = hresult | 0;

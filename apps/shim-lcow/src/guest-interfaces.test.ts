@@ -1,0 +1,17 @@
+import type { ContainerGuest, ContainerHostFiles, GuestContainer } from "@uvm-shim/controller-container";
+import type { Plan9Guest } from "@uvm-shim/controller-plan9";
+import type { GuestProcess, ProcessGuest } from "@uvm-shim/controller-process";
+import type { LinuxScsiGuest } from "@uvm-shim/controller-scsi";
+import type { VmGuest } from "@uvm-shim/controller-vm";
+import type { LinuxContainer, LinuxGuest, LinuxProcess } from "@uvm-shim/guest-lcow";
+import type { PosixHostFiles } from "@uvm-shim/hcs-bindings";
+import { describe, expectTypeOf, it } from "vitest";
+
+describe("what controllers ask of a Linux guest and its host", () => {
+  it("is what they are given", () => {
+    expectTypeOf<LinuxGuest>().toExtend<VmGuest & LinuxScsiGuest & Plan9Guest & ContainerGuest>();
+    expectTypeOf<LinuxContainer>().toExtend<GuestContainer & ProcessGuest>();
+    expectTypeOf<LinuxProcess>().toExtend<GuestProcess>();
+    expectTypeOf<PosixHostFiles>().toExtend<ContainerHostFiles>();
+  });
+});
