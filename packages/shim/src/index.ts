@@ -1,1 +1,20 @@
-export {};
+export { type Clock, systemClock } from "./clock.ts";
+export { ShimError, type ShimErrorCode, shimErrorCodes, translateError } from "./errors.ts";
+export { type LogLevel, PipeLog } from "./log.ts";
+export type { PlatformContext, ShimOptions } from "./options.ts";
+export { runShim } from "./run-shim.ts";
+export { createPosixStdio, type PosixStdioOptions } from "./stdio-posix.ts";
+export type {
+  Container,
+  ContainerRequest,
+  Exit,
+  Log,
+  OpenStdio,
+  Platform,
+  Process,
+  RootfsMount,
+  Sandbox,
+  SandboxRequest,
+  StdioPaths,
+  UpstreamStdio,
+} from "./types.ts";

@@ -65,6 +65,8 @@ export interface StdioPaths {
   readonly stdout: string;
   readonly stderr: string;
   readonly terminal: boolean;
+  /** Whose stdio it is; a logging binary is told. */
+  readonly containerId?: string;
 }
 
 export interface Container {
@@ -117,5 +119,9 @@ export interface OpenStdio {
 }
 
 export interface Log {
-  log(level: "trace" | "debug" | "info" | "warn" | "error", message: string, fields?: { readonly [key: string]: unknown }): void;
+  log(
+    level: "trace" | "debug" | "info" | "warn" | "error",
+    message: string,
+    fields?: { readonly [key: string]: unknown },
+  ): void;
 }

@@ -1,0 +1,76 @@
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { messageOf, ShimError } from "./errors.ts";
+
+const largestConfiguration = 16 * 1024 * 1024;
+
+export interface BundleConfiguration {
+  /** config.json as parsed JSON; nothing but the annotations has been checked. */
+  readonly spec: { readonly [field: string]: unknown };
+  readonly annotations: { readonly [key: string]: string };
+}
+
+/** Reads config.json; undefined when there is none. */
+export async function readConfiguration(bundle: string): Promise<BundleConfiguration | undefined> {
+  const file = path.join(bundle, "config.json");
+  let content: Buffer;
+  try {
+    content = await readFile(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new ShimError("InvalidArgument", `${file} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+  if (content.length > largestConfiguration) {
+    throw new ShimError(
+      "InvalidArgument",
+      `${file} has ${content.length} bytes; at most ${largestConfiguration} are accepted`,
+    );
+  }
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(content.toString("utf8"));
+  } catch (error) {
+    throw new ShimError("InvalidArgument", `${file} is not JSON: ${messageOf(error)}`, { cause: error });
+  }
+  if (!isObject(parsed)) throw new ShimError("InvalidArgument", `${file} is not a JSON object`);
+  return { spec: parsed, annotations: checkAnnotations(file, parsed.annotations) };
+}
+
+/** Reads config.json of a bundle that must have one. */
+export async function requireConfiguration(bundle: string): Promise<BundleConfiguration> {
+  const configuration = await readConfiguration(bundle);
+  if (configuration === undefined) {
+    throw new ShimError("InvalidArgument", `${path.join(bundle, "config.json")} does not exist`);
+  }
+  return configuration;
+}
+
+/** Annotations by which a container says which sandbox it joins: CRI's, and ours for callers other than CRI. */
+const sandboxIdAnnotations = ["io.kubernetes.cri.sandbox-id", "io.uvm-shim.sandbox-id"] as const;
+
+/** The sandbox that a container names, when it names one. */
+export function sandboxIdOf(annotations: { readonly [key: string]: string }): string | undefined {
+  for (const key of sandboxIdAnnotations) {
+    const id = annotations[key];
+    if (id !== undefined && id !== "") return id;
+  }
+  return undefined;
+}
+
+function checkAnnotations(file: string, value: unknown): { readonly [key: string]: string } {
+  if (value === undefined || value === null) return {};
+  if (!isObject(value)) throw new ShimError("InvalidArgument", `${file}: annotations is not an object of strings`);
+  for (const [key, annotation] of Object.entries(value)) {
+    if (typeof annotation !== "string") {
+      throw new ShimError(
+        "InvalidArgument",
+        `${file}: annotations[${JSON.stringify(key)}] is ${JSON.stringify(annotation)}; a string is accepted`,
+      );
+    }
+  }
+  return value as { readonly [key: string]: string };
+}
+
+function isObject(value: unknown): value is { readonly [field: string]: unknown } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

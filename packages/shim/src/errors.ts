@@ -1,0 +1,78 @@
+/**
+ * The boundary of errors: whatever the platform, the file system or a library throws leaves the services as a
+ * ShimError with one of gRPC's codes, which the ttrpc server turns into the status of the answer.
+ */
+export const shimErrorCodes = [
+  "Cancelled",
+  "InvalidArgument",
+  "DeadlineExceeded",
+  "NotFound",
+  "AlreadyExists",
+  "PermissionDenied",
+  "ResourceExhausted",
+  "FailedPrecondition",
+  "Unimplemented",
+  "Unavailable",
+  "Internal",
+] as const;
+
+export type ShimErrorCode = (typeof shimErrorCodes)[number];
+
+export class ShimError extends Error {
+  override readonly name = "ShimError";
+  readonly code: ShimErrorCode;
+
+  constructor(code: ShimErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+  }
+}
+
+const systemErrorCodes: ReadonlyMap<string, ShimErrorCode> = new Map([
+  ["ENOENT", "NotFound"],
+  ["ESRCH", "NotFound"],
+  ["EEXIST", "AlreadyExists"],
+  ["EADDRINUSE", "AlreadyExists"],
+  ["EACCES", "PermissionDenied"],
+  ["EPERM", "PermissionDenied"],
+  ["ENOTDIR", "InvalidArgument"],
+  ["EISDIR", "InvalidArgument"],
+  ["ENAMETOOLONG", "InvalidArgument"],
+  ["ENOSPC", "ResourceExhausted"],
+  ["EMFILE", "ResourceExhausted"],
+  ["ENFILE", "ResourceExhausted"],
+  ["ENOMEM", "ResourceExhausted"],
+  ["ECONNREFUSED", "Unavailable"],
+  ["ECONNRESET", "Unavailable"],
+  ["ENOTCONN", "Unavailable"],
+  ["EPIPE", "Unavailable"],
+  ["ETIMEDOUT", "DeadlineExceeded"],
+]);
+
+/** Total: every thrown value has a code. Codes of the closed set are kept; HRESULTs stay in the message. */
+export function translateError(error: unknown): ShimError {
+  if (error instanceof ShimError) return error;
+  return new ShimError(codeOf(error), messageOf(error), { cause: error });
+}
+
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return `unknown error: ${String(error)}`;
+  const message = error.message === "" ? error.name : error.message;
+  const hresult = (error as { hresult?: unknown }).hresult;
+  if (typeof hresult !== "number") return message;
+  const hexadecimal = `0x${(hresult >>> 0).toString(16).padStart(8, "0")}`;
+  return message.toLowerCase().includes(hexadecimal) ? message : `${message} (${hexadecimal})`;
+}
+
+function codeOf(error: unknown): ShimErrorCode {
+  if (!(error instanceof Error)) return "Internal";
+  const code = (error as { code?: unknown }).code;
+  const known = shimErrorCodes.find((candidate) => candidate === code);
+  if (known !== undefined) return known;
+  const system = typeof code === "string" ? systemErrorCodes.get(code) : undefined;
+  if (system !== undefined) return system;
+  if (error.name === "AbortError") return "Cancelled";
+  if (error.name === "TimeoutError") return "DeadlineExceeded";
+  if (error instanceof AggregateError && error.errors.length > 0) return codeOf(error.errors[0]);
+  return "Internal";
+}

@@ -1,0 +1,111 @@
+import { type Clock, settlesWithin } from "./clock.ts";
+import { messageOf } from "./errors.ts";
+import type { Log } from "./types.ts";
+
+/** One event on its way; `event` is the encoded message of that type. */
+export interface EventEnvelope {
+  readonly timestamp: Date;
+  readonly topic: string;
+  readonly typeUrl: string;
+  readonly event: Uint8Array;
+}
+
+/** A connection to containerd's event service. */
+export interface EventSink {
+  /** Resolves when the event is acknowledged. */
+  forward(envelope: EventEnvelope, timeoutMilliseconds: number): Promise<void>;
+  close(): void;
+}
+
+export interface EventForwarderOptions {
+  readonly connect: () => Promise<EventSink>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly mostQueued?: number;
+}
+
+const forwardMilliseconds = 5000;
+const firstBackoffMilliseconds = 50;
+const longestBackoffMilliseconds = 5000;
+
+/** Refusals that repeating cannot change. Everything else is tried again until it is acknowledged. */
+const finalCodes: ReadonlySet<unknown> = new Set([
+  "InvalidArgument",
+  "Unimplemented",
+  "PermissionDenied",
+  "OutOfRange",
+]);
+
+/**
+ * One queue of events in the order in which they happened. The first stays first until containerd has acknowledged it,
+ * over as many connections as that takes. The queue is bounded: a containerd that stays away costs the oldest events,
+ * never the shim's memory; Wait and State remain right.
+ */
+export class EventForwarder {
+  readonly #options: EventForwarderOptions;
+  readonly #mostQueued: number;
+  readonly #queue: EventEnvelope[] = [];
+  readonly #stop = new AbortController();
+  #running: Promise<void> | undefined;
+  #sink: EventSink | undefined;
+
+  constructor(options: EventForwarderOptions) {
+    this.#options = options;
+    this.#mostQueued = options.mostQueued ?? 4096;
+  }
+
+  publish(topic: string, typeUrl: string, event: Uint8Array): void {
+    if (this.#stop.signal.aborted) return;
+    if (this.#queue.length >= this.#mostQueued) {
+      // The first of the queue may be under way; the one behind it is the oldest that can still be dropped.
+      const [dropped] = this.#queue.splice(1, 1);
+      this.#options.log.log("error", "event dropped: too many wait for containerd", { topic: dropped?.topic });
+    }
+    this.#queue.push({ timestamp: this.#options.clock.now(), topic, typeUrl, event });
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** Waits until all is acknowledged or the time is over, and closes. */
+  async close(milliseconds: number): Promise<void> {
+    if (this.#running !== undefined) await settlesWithin(this.#running, milliseconds, this.#options.clock);
+    this.#stop.abort();
+    this.#disconnect();
+  }
+
+  async #run(): Promise<void> {
+    let backoff = firstBackoffMilliseconds;
+    while (this.#queue[0] !== undefined && !this.#stop.signal.aborted) {
+      const envelope = this.#queue[0];
+      try {
+        this.#sink ??= await this.#options.connect();
+        await this.#sink.forward(envelope, forwardMilliseconds);
+        this.#queue.shift();
+        backoff = firstBackoffMilliseconds;
+      } catch (error) {
+        if (finalCodes.has((error as { code?: unknown } | null)?.code)) {
+          this.#queue.shift();
+          this.#options.log.log("error", "event refused by containerd", {
+            topic: envelope.topic,
+            error: messageOf(error),
+          });
+          continue;
+        }
+        this.#options.log.log("warn", "event not forwarded yet", {
+          topic: envelope.topic,
+          error: messageOf(error),
+          backoff,
+        });
+        this.#disconnect();
+        await this.#options.clock.delay(backoff, this.#stop.signal).catch(() => {});
+        backoff = Math.min(backoff * 2, longestBackoffMilliseconds);
+      }
+    }
+  }
+
+  #disconnect(): void {
+    this.#sink?.close();
+    this.#sink = undefined;
+  }
+}

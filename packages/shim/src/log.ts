@@ -1,0 +1,144 @@
+import { closeSync, constants, openSync, writeSync } from "node:fs";
+import type { Clock } from "./clock.ts";
+import type { Log } from "./types.ts";
+
+export type LogLevel = Parameters<Log["log"]>[0];
+
+const severities = { trace: 0, debug: 1, info: 2, warn: 3, error: 4 } as const satisfies Record<LogLevel, number>;
+
+/** The lines that wait for a reader are bounded; what does not fit is counted, and the count is logged. */
+const mostQueuedBytes = 256 * 1024;
+/** A pipe takes a line of up to PIPE_BUF bytes whole or not at all, so lines never mix with another writer's. */
+const longestLine = 4096;
+const retryMilliseconds = 100;
+
+export interface PipeLogOptions {
+  /** The FIFO `log` in the bundle, of which containerd reads the other end. */
+  readonly path: string;
+  readonly level: LogLevel;
+  readonly clock: Clock;
+  /** Fields of every line. */
+  readonly fields?: { readonly [key: string]: unknown };
+}
+
+/**
+ * Structured lines, as logrus writes them, to a FIFO. Never blocks: the FIFO is opened only while it has a reader,
+ * lines wait in a bounded queue while it has none or is full, and it is opened again when a reader is back, as after
+ * a restart of containerd.
+ */
+export class PipeLog implements Log {
+  readonly #options: PipeLogOptions;
+  readonly #queue: Buffer[] = [];
+  #queuedBytes = 0;
+  #dropped = 0;
+  #descriptor: number | undefined;
+  #retry: AbortController | undefined;
+  #closed = false;
+
+  constructor(options: PipeLogOptions) {
+    this.#options = options;
+  }
+
+  log(level: LogLevel, message: string, fields: { readonly [key: string]: unknown } = {}): void {
+    if (this.#closed || severities[level] < severities[this.#options.level]) return;
+    const line = formatLine(this.#options.clock.now(), level, message, { ...this.#options.fields, ...fields });
+    if (this.#queuedBytes + line.length > mostQueuedBytes) this.#dropped++;
+    else this.#enqueue(line);
+    this.#flush();
+  }
+
+  /** Writes what the reader takes at once and lets go of the FIFO; what it does not take is lost. */
+  close(): void {
+    this.#flush();
+    this.#closed = true;
+    this.#retry?.abort();
+    this.#closeDescriptor();
+  }
+
+  #enqueue(line: Buffer): void {
+    this.#queue.push(line);
+    this.#queuedBytes += line.length;
+  }
+
+  #flush(): void {
+    if (!this.#writeQueue()) {
+      this.#retryLater();
+      return;
+    }
+    if (this.#dropped === 0) return;
+    const dropped = this.#dropped;
+    this.#dropped = 0;
+    const fields = { ...this.#options.fields, dropped };
+    this.#enqueue(formatLine(this.#options.clock.now(), "warn", "log lines were dropped", fields));
+    if (!this.#writeQueue()) this.#retryLater();
+  }
+
+  /** Whether the queue is empty now. */
+  #writeQueue(): boolean {
+    while (this.#queue[0] !== undefined) {
+      this.#descriptor ??= openForWriting(this.#options.path);
+      if (this.#descriptor === undefined) return false;
+      try {
+        writeSync(this.#descriptor, this.#queue[0]);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EAGAIN") this.#closeDescriptor();
+        return false;
+      }
+      this.#queuedBytes -= this.#queue.shift()?.length ?? 0;
+    }
+    return true;
+  }
+
+  #retryLater(): void {
+    if (this.#retry !== undefined || this.#closed) return;
+    const retry = new AbortController();
+    this.#retry = retry;
+    this.#options.clock.delay(retryMilliseconds, retry.signal).then(
+      () => {
+        this.#retry = undefined;
+        if (!this.#closed) this.#flush();
+      },
+      () => {},
+    );
+  }
+
+  #closeDescriptor(): void {
+    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+  }
+}
+
+/** Undefined while nobody reads, or there is no FIFO. */
+function openForWriting(path: string): number | undefined {
+  try {
+    return openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+}
+
+/** One line as logrus' text formatter writes it, cut to what a pipe takes in one piece. */
+export function formatLine(
+  time: Date,
+  level: LogLevel,
+  message: string,
+  fields: { readonly [key: string]: unknown },
+): Buffer {
+  const parts = [`time=${quote(time.toISOString())}`, `level=${level === "warn" ? "warning" : level}`];
+  parts.push(`msg=${quote(message)}`);
+  for (const [key, value] of Object.entries(fields)) {
+    if (value !== undefined) parts.push(`${key}=${quote(textOf(value))}`);
+  }
+  const line = Buffer.from(`${parts.join(" ")}\n`);
+  return line.length <= longestLine ? line : Buffer.concat([line.subarray(0, longestLine - 4), Buffer.from("...\n")]);
+}
+
+function quote(text: string): string {
+  return /^[A-Za-z0-9\-._/@^+]+$/.test(text) ? text : JSON.stringify(text);
+}
+
+function textOf(value: unknown): string {
+  if (value instanceof Error) return value.message;
+  if (typeof value === "object" && value !== null) return JSON.stringify(value);
+  return String(value);
+}

@@ -1,0 +1,34 @@
+import type { Clock } from "./clock.ts";
+import type { Log, Platform, UpstreamStdio } from "./types.ts";
+
+/** What the platform is given when it is loaded. */
+export interface PlatformContext {
+  readonly log: Log;
+  readonly upstreamStdio: UpstreamStdio;
+  readonly env: NodeJS.ProcessEnv;
+  /** Where the executable's companions are. */
+  readonly executableDirectory: string;
+  readonly namespace: string;
+}
+
+export interface ShimOptions {
+  /** Name of the executable: containerd-shim-lcow-v2. */
+  readonly name: string;
+  /** Name of the runtime in containerd's configuration: io.containerd.lcow.v2. */
+  readonly runtimeName: string;
+  readonly version: string;
+  readonly loadPlatform: (context: PlatformContext) => Promise<Platform>;
+  /** How `start` runs this program again as the serving shim; the way in which it was run itself unless told. */
+  readonly command?: { readonly file: string; readonly arguments: readonly string[] };
+  /** The folder of the script that runs unless told. */
+  readonly executableDirectory?: string;
+  /** Unless told: what containerd says, else UVM_SHIM_SOCKET_DIRECTORY, else /run/containerd/s. */
+  readonly socketDirectory?: string;
+  readonly clock?: Clock;
+  /** How long `start` waits for the serving process to accept connections; 10 000 ms unless told. */
+  readonly startMilliseconds?: number;
+  /** After which time a serving shim ends that nobody asked for a sandbox or task; 60 000 ms unless told. */
+  readonly orphanMilliseconds?: number;
+  /** What `delete` gives the platform to clean up, within containerd's 5 s; 4000 ms unless told. */
+  readonly cleanUpMilliseconds?: number;
+}

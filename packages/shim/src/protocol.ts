@@ -1,0 +1,2 @@
+/** The messages and services that containerd and its shims exchange, for clients of a shim. */
+export { containerd, google } from "./generated/messages.js";

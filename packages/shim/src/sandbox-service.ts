@@ -1,0 +1,143 @@
+import type { RuntimeOptions } from "./bootstrap.ts";
+import { readConfiguration } from "./bundle.ts";
+import { abortable, type Clock } from "./clock.ts";
+import { messageOf, ShimError } from "./errors.ts";
+import { type containerd, type google, runtime } from "./generated/messages.js";
+import { checkIdentifier } from "./identifiers.ts";
+import { architecture, exitFields, timestampOf } from "./messages.ts";
+import type { SandboxSlot } from "./sandbox-slot.ts";
+import type { Platform } from "./types.ts";
+
+type Requests = typeof containerd.runtime.sandbox.v1;
+type Request<Name extends keyof Requests> = Requests[Name] extends new (
+  ...properties: never[]
+) => infer Message
+  ? Message
+  : never;
+
+export interface SandboxServiceOptions {
+  readonly namespace: string;
+  readonly bundle: string;
+  readonly pid: number;
+  readonly runtimeOptions?: RuntimeOptions;
+  readonly platform: () => Promise<Platform>;
+  readonly slot: SandboxSlot;
+  readonly clock: Clock;
+  /** Stops the sandbox and gives back what its tasks hold. */
+  readonly deleteAll: () => Promise<void>;
+  /** Ends the serving process once the answers under way are given. */
+  readonly end: (reason: string) => void;
+}
+
+/** What a request without a time of its own gets to stop. */
+const defaultStopSeconds = 10;
+
+/** The Sandbox service of containerd 1.7 and 2.x. */
+export class SandboxService {
+  readonly #options: SandboxServiceOptions;
+
+  constructor(options: SandboxServiceOptions) {
+    this.#options = options;
+  }
+
+  async createSandbox(request: Request<"CreateSandboxRequest">, signal?: AbortSignal): Promise<object> {
+    const { slot, namespace } = this.#options;
+    const id = checkIdentifier("create sandbox: sandbox_id", request.sandboxId);
+    const bundle = request.bundlePath === "" ? this.#options.bundle : request.bundlePath;
+    // CRI writes no config.json; its annotations come inside the options.
+    const configuration = await readConfiguration(bundle);
+    const options = decodeOptions(request.options);
+    const runtimeOptions = this.#options.runtimeOptions ?? options.runtimeOptions;
+    const annotations = { ...configuration?.annotations, ...options.annotations, ...request.annotations };
+    await slot.create(
+      "api",
+      {
+        id,
+        namespace,
+        bundle,
+        annotations,
+        ...(configuration === undefined ? {} : { spec: configuration.spec }),
+        ...(runtimeOptions === undefined ? {} : { runtimeOptions }),
+      },
+      signal,
+    );
+    return {};
+  }
+
+  async startSandbox(request: Request<"StartSandboxRequest">, signal?: AbortSignal) {
+    const { sandbox } = this.#options.slot.require(request.sandboxId);
+    await sandbox.start(signal);
+    return { pid: this.#options.pid, createdAt: timestampOf(sandbox.createdAt) };
+  }
+
+  async platform() {
+    const { os } = await this.#options.platform();
+    return { platform: { os, architecture: architecture() } };
+  }
+
+  async stopSandbox(request: Request<"StopSandboxRequest">, signal?: AbortSignal): Promise<object> {
+    const { slot } = this.#options;
+    slot.require(request.sandboxId);
+    await slot.stop((request.timeoutSecs || defaultStopSeconds) * 1000, signal);
+    return {};
+  }
+
+  async waitSandbox(request: Request<"WaitSandboxRequest">, signal?: AbortSignal) {
+    const { sandbox, exit } = this.#options.slot.require(request.sandboxId);
+    return exitFields(exit ?? (await abortable(sandbox.wait(signal), signal)));
+  }
+
+  async sandboxStatus(request: Request<"SandboxStatusRequest">) {
+    const { sandbox, exit } = this.#options.slot.require(request.sandboxId);
+    const { exitedAt } = exitFields(exit);
+    return {
+      sandboxId: sandbox.id,
+      pid: this.#options.pid,
+      state: sandbox.state === "running" ? "SANDBOX_READY" : "SANDBOX_NOTREADY",
+      info: request.verbose ? { state: sandbox.state, containers: `${sandbox.containers().length}` } : {},
+      createdAt: timestampOf(sandbox.createdAt),
+      ...(exitedAt === undefined ? {} : { exitedAt }),
+    };
+  }
+
+  async pingSandbox(request: Request<"PingRequest">): Promise<object> {
+    const { sandbox } = this.#options.slot.require(request.sandboxId);
+    if (sandbox.state !== "running") {
+      throw new ShimError("Unavailable", `ping sandbox ${sandbox.id}: it is ${sandbox.state}, not running`);
+    }
+    return {};
+  }
+
+  /** Also for a sandbox whose making failed: containerd wants the shim gone, not an error. */
+  async shutdownSandbox(request: Request<"ShutdownSandboxRequest">): Promise<object> {
+    if (this.#options.slot.present !== undefined) this.#options.slot.require(request.sandboxId);
+    await this.#options.deleteAll();
+    this.#options.end(`shutdown of sandbox ${request.sandboxId}`);
+    return {};
+  }
+
+  /** A metric without data: the platform measures nothing yet. */
+  async sandboxMetrics(request: Request<"SandboxMetricsRequest">) {
+    const { sandbox } = this.#options.slot.require(request.sandboxId);
+    return { metrics: { id: sandbox.id, timestamp: timestampOf(this.#options.clock.now()) } };
+  }
+}
+
+/** CRI passes its pod configuration; other callers may pass the runtime's options. */
+function decodeOptions(options: google.protobuf.Any | null): {
+  readonly annotations?: { readonly [key: string]: string };
+  readonly runtimeOptions?: RuntimeOptions;
+} {
+  if (options === null || options.type_url === "") return {};
+  if (!options.type_url.endsWith("runtime.v1.PodSandboxConfig")) {
+    return { runtimeOptions: { typeUrl: options.type_url, value: options.value } };
+  }
+  try {
+    return { annotations: runtime.v1.PodSandboxConfig.decode(options.value).annotations };
+  } catch (error) {
+    const reason = messageOf(error);
+    throw new ShimError("InvalidArgument", `create sandbox: options are no PodSandboxConfig: ${reason}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,113 @@
+import { abortable, type Clock } from "./clock.ts";
+import { messageOf, ShimError } from "./errors.ts";
+import type { Exit, Log, Platform, Sandbox, SandboxRequest } from "./types.ts";
+
+/**
+ * Who asked for the sandbox: in the classic way it comes and goes with the task of the same id; with the Sandbox API
+ * it has a life of its own, and only ShutdownSandbox ends the shim.
+ */
+export type SandboxMode = "classic" | "api";
+
+type SlotState =
+  | { readonly kind: "empty" }
+  | { readonly kind: "creating"; readonly id: string }
+  | { readonly kind: "present"; readonly mode: SandboxMode; readonly sandbox: Sandbox; exit: Exit | undefined };
+
+export interface PresentSandbox {
+  readonly mode: SandboxMode;
+  readonly sandbox: Sandbox;
+  /** Set once its VM has ended. */
+  readonly exit: Exit | undefined;
+}
+
+/** The one sandbox that a shim process may have. */
+export class SandboxSlot {
+  readonly #platform: () => Promise<Platform>;
+  readonly #log: Log;
+  readonly #clock: Clock;
+  #state: SlotState = { kind: "empty" };
+  #stopping: Promise<void> | undefined;
+  #used = false;
+
+  constructor(options: { readonly platform: () => Promise<Platform>; readonly log: Log; readonly clock: Clock }) {
+    this.#platform = options.platform;
+    this.#log = options.log;
+    this.#clock = options.clock;
+  }
+
+  /** Whether a sandbox was ever asked for. */
+  get used(): boolean {
+    return this.#used;
+  }
+
+  get isEmpty(): boolean {
+    return this.#state.kind === "empty";
+  }
+
+  /** Whether there is a sandbox that holds something of the host, or may come to. */
+  get isAlive(): boolean {
+    return this.#state.kind === "creating" || (this.present !== undefined && this.present.sandbox.state !== "stopped");
+  }
+
+  get present(): PresentSandbox | undefined {
+    return this.#state.kind === "present" ? this.#state : undefined;
+  }
+
+  /** The sandbox of this id; NotFound when there is none, or another. */
+  require(id: string): PresentSandbox {
+    const present = this.present;
+    if (present?.sandbox.id === id) return present;
+    const reason = present === undefined ? "this shim has none yet" : `this shim has ${present.sandbox.id}`;
+    throw new ShimError("NotFound", `sandbox ${id} does not exist: ${reason}`);
+  }
+
+  async create(mode: SandboxMode, request: SandboxRequest, signal?: AbortSignal): Promise<Sandbox> {
+    if (this.#state.kind !== "empty") {
+      const id = this.#state.kind === "creating" ? this.#state.id : this.#state.sandbox.id;
+      throw new ShimError("AlreadyExists", `sandbox ${request.id} cannot be created: this shim has sandbox ${id}`);
+    }
+    this.#used = true;
+    this.#state = { kind: "creating", id: request.id };
+    try {
+      const platform = await abortable(this.#platform(), signal);
+      const sandbox = await platform.createSandbox(request, signal);
+      const present = { kind: "present" as const, mode, sandbox, exit: undefined };
+      this.#state = present;
+      this.#watch(present);
+      return sandbox;
+    } catch (error) {
+      this.#state = { kind: "empty" };
+      throw error;
+    }
+  }
+
+  /** Stops it; repeats share one stop, which goes on when a caller gives up. A failed stop can be repeated. */
+  stop(timeoutMilliseconds: number, signal?: AbortSignal): Promise<void> {
+    const present = this.present;
+    if (present === undefined) return Promise.resolve();
+    this.#stopping ??= present.sandbox.stop(timeoutMilliseconds).finally(() => {
+      this.#stopping = undefined;
+    });
+    return abortable(this.#stopping, signal);
+  }
+
+  /** Stops a sandbox whose making failed half-way, and forgets it. */
+  async discard(timeoutMilliseconds: number): Promise<void> {
+    await this.stop(timeoutMilliseconds);
+    this.#state = { kind: "empty" };
+  }
+
+  #watch(present: { readonly sandbox: Sandbox; exit: Exit | undefined }): void {
+    const { id } = present.sandbox;
+    present.sandbox.wait().then(
+      (exit) => {
+        present.exit = exit;
+        this.#log.log("info", "sandbox ended", { sandbox: id, status: exit.status });
+      },
+      (error: unknown) => {
+        present.exit = { status: 255, exitedAt: this.#clock.now() };
+        this.#log.log("error", "sandbox lost", { sandbox: id, error: messageOf(error) });
+      },
+    );
+  }
+}

@@ -1,0 +1,143 @@
+import net from "node:net";
+import path from "node:path";
+import type { RuntimeOptions } from "./bootstrap.ts";
+import { settlesWithin, systemClock } from "./clock.ts";
+import { messageOf, ShimError } from "./errors.ts";
+import type { ShimFlags } from "./flags.ts";
+import { PipeLog } from "./log.ts";
+import type { ShimOptions } from "./options.ts";
+import { platformContext } from "./platform-context.ts";
+import { processStartTime } from "./process-identity.ts";
+import { tellStart } from "./ready.ts";
+import type { Services } from "./services.ts";
+import { listen, removeSocket } from "./socket.ts";
+import { readState, type ShimState, writeState } from "./state-file.ts";
+import type { Platform } from "./types.ts";
+
+const closeMilliseconds = 2000;
+const terminateMilliseconds = 12_000;
+
+/**
+ * The serving mode: accepts connections as its first act, so that `start` can answer, and loads services and platform
+ * while containerd is on its way to the socket. Resolves when the shim has ended in order.
+ */
+export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS.Process): Promise<void> {
+  if (flags.socket === "") throw new ShimError("InvalidArgument", "flag -socket is missing; start passes it");
+  const clock = options.clock ?? systemClock;
+  const bundle = path.resolve(flags.bundle === "" ? host.cwd() : flags.bundle);
+  const { id, namespace, socket } = flags;
+  const log = new PipeLog({
+    path: path.join(bundle, "log"),
+    level: flags.debug ? "debug" : "info",
+    clock,
+    fields: { namespace, id },
+  });
+  const ended = Promise.withResolvers<string>();
+  const services = Promise.withResolvers<Services>();
+  const server = net.createServer((connection) => {
+    connection.on("error", () => {});
+    services.promise.then(
+      (loaded) => loaded.serve(connection),
+      () => connection.destroy(),
+    );
+  });
+  const runtimeOptions = startedWith(readState(bundle));
+  await listen(server, socket);
+  const identity = { pid: host.pid, processStartTime: processStartTime(host.pid) ?? "" };
+  writeState(bundle, { kind: "serving", id, namespace, socket, ...identity });
+  tellStart(host);
+
+  let ending = false;
+  const end = (reason: string): void => {
+    if (ending) return;
+    ending = true;
+    // Before the answer is given: containerd runs `delete` right after it, which then has nothing to look for.
+    writeState(bundle, { kind: "ended", id, namespace, socket, ...identity });
+    ended.resolve(reason);
+  };
+  let loaded: Services | undefined;
+  const crash = (error: unknown): void => {
+    log.log("error", "shim failed", {
+      error: messageOf(error),
+      stack: error instanceof Error ? error.stack : undefined,
+    });
+    loaded?.destroy();
+    log.close();
+    host.stderr.write(`${options.name}: ${messageOf(error)}\n`);
+    host.exit(1);
+  };
+  host.on("uncaughtException", crash);
+  const terminate = (signal: NodeJS.Signals): void => {
+    log.log("warn", "ending on a signal", { signal });
+    const stopped = loaded === undefined ? Promise.resolve() : loaded.deleteAll();
+    stopped.then(
+      () => end(signal),
+      (error: unknown) => {
+        log.log("error", "sandbox not stopped", { error: messageOf(error) });
+        // Without the mark of an orderly end, so that `delete` removes what is left.
+        ended.resolve(signal);
+      },
+    );
+    void settlesWithin(stopped, terminateMilliseconds, clock).then(() => ended.resolve(signal));
+  };
+  host.on("SIGTERM", terminate);
+  host.on("SIGINT", terminate);
+
+  let platform: Promise<Platform> | undefined;
+  const loadPlatform = (): Promise<Platform> => {
+    platform ??= options.loadPlatform(platformContext(options, host, log, namespace));
+    return platform;
+  };
+  const orphan = new AbortController();
+  try {
+    const { createServices } = await import("./services.ts");
+    loaded = createServices({
+      shimId: id,
+      namespace,
+      bundle,
+      pid: host.pid,
+      version: options.version,
+      ...(runtimeOptions === undefined ? {} : { runtimeOptions }),
+      ttrpcAddress: host.env.TTRPC_ADDRESS ?? "",
+      platform: loadPlatform,
+      log,
+      clock,
+      end,
+    });
+    services.resolve(loaded);
+    log.log("info", "serving", { socket, pid: host.pid, version: options.version });
+    // Loaded ahead of the first request; a failure is that request's to report.
+    loadPlatform().catch((error: unknown) => log.log("error", "platform not loaded", { error: messageOf(error) }));
+    clock.delay(options.orphanMilliseconds ?? 60_000, orphan.signal).then(
+      () => {
+        if (loaded?.used === false) end("nobody asked for a sandbox or task");
+      },
+      () => {},
+    );
+    const reason = await ended.promise;
+    log.log("info", "ending", { reason });
+    server.close();
+    await loaded.close(closeMilliseconds);
+    await closePlatform(platform);
+  } catch (error) {
+    crash(error);
+    throw error;
+  } finally {
+    orphan.abort(new ShimError("Cancelled", "the shim has ended"));
+    host.removeListener("uncaughtException", crash);
+    host.removeListener("SIGTERM", terminate);
+    host.removeListener("SIGINT", terminate);
+    removeSocket(socket);
+    log.close();
+  }
+}
+
+async function closePlatform(platform: Promise<Platform> | undefined): Promise<void> {
+  await (await platform?.catch(() => undefined))?.close();
+}
+
+function startedWith(state: ShimState | undefined): RuntimeOptions | undefined {
+  if (state?.kind !== "starting" || state.runtimeOptions === undefined) return undefined;
+  const { typeUrl, valueBase64 } = state.runtimeOptions;
+  return { typeUrl, value: Uint8Array.from(Buffer.from(valueBase64, "base64")) };
+}

@@ -1,0 +1,195 @@
+import { spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync, rmSync } from "node:fs";
+import path from "node:path";
+import type { Readable } from "node:stream";
+import {
+  encodeReply,
+  longestStartInput,
+  parseStartInput,
+  type ReplyDialect,
+  type RuntimeOptions,
+  type StartInput,
+} from "./bootstrap.ts";
+import { readConfiguration, sandboxIdOf } from "./bundle.ts";
+import { findReplyDialect } from "./containerd-version.ts";
+import { ShimError } from "./errors.ts";
+import type { ShimFlags } from "./flags.ts";
+import type { ShimOptions } from "./options.ts";
+import { readyVariable } from "./ready.ts";
+import { defaultSocketDirectory, isAccepting, makeSocketDirectory, removeSocket, socketPath } from "./socket.ts";
+import { readState, writeFileAtomically, writeState } from "./state-file.ts";
+
+const stderrFile = "shim-stderr.log";
+const longestLastWords = 4096;
+const inputMilliseconds = 5000;
+
+/** The action `start`: answers with what to write to standard output, once the socket accepts connections. */
+export async function start(flags: ShimFlags, options: ShimOptions, host: NodeJS.Process): Promise<Buffer> {
+  const bundle = path.resolve(flags.bundle === "" ? host.cwd() : flags.bundle);
+  const input = parseStartInput(await readInput(host), flags);
+  const grpcAddress = (input.dialect === "bootstrap" ? input.grpcAddress : "") || flags.address;
+  const dialect: Promise<ReplyDialect> =
+    input.dialect === "bootstrap"
+      ? Promise.resolve({ kind: "protobuf" })
+      : findReplyDialect(host.env, host.env.GRPC_ADDRESS || grpcAddress);
+  const directory = socketDirectory(options, host.env, input);
+  const socketOf = (id: string): string =>
+    socketPath(directory, { address: flags.address, namespace: flags.namespace, id });
+  const sandboxId = await namedSandbox(bundle);
+  let socket: string;
+  if (sandboxId !== undefined && sandboxId !== flags.id) {
+    // Bundles of one namespace lie side by side.
+    socket = readState(path.join(path.dirname(bundle), sandboxId))?.socket ?? socketOf(sandboxId);
+    await join(flags, sandboxId, socket, bundle);
+  } else {
+    socket = socketOf(flags.id);
+    await startServing(flags, options, host, { bundle, socket, input });
+  }
+  const address = `unix://${socket}`;
+  // containerd 1.6 and 1.7 find the shim by this file after a restart.
+  writeFileAtomically(path.join(bundle, "address"), address);
+  return encodeReply(await dialect, address);
+}
+
+function socketDirectory(options: ShimOptions, env: NodeJS.ProcessEnv, input: StartInput): string {
+  const told = options.socketDirectory ?? env.UVM_SHIM_SOCKET_DIRECTORY;
+  if (told) return told;
+  return (input.dialect === "bootstrap" ? input.socketDirectory : "") || defaultSocketDirectory;
+}
+
+/** A config.json that cannot be understood is Create's to refuse: only there the error has a code. */
+async function namedSandbox(bundle: string): Promise<string | undefined> {
+  try {
+    return sandboxIdOf((await readConfiguration(bundle))?.annotations ?? {});
+  } catch {
+    return undefined;
+  }
+}
+
+/** Joins the sandbox's own shim, which serves this container too. */
+async function join(flags: ShimFlags, sandboxId: string, socket: string, bundle: string): Promise<void> {
+  if (!(await isAccepting(socket))) {
+    throw new ShimError(
+      "Unavailable",
+      `start ${flags.id}: the shim of its sandbox ${sandboxId} is not serving ${socket}`,
+    );
+  }
+  writeState(bundle, { kind: "member", id: flags.id, namespace: flags.namespace, socket, sandboxId });
+}
+
+async function startServing(
+  flags: ShimFlags,
+  options: ShimOptions,
+  host: NodeJS.Process,
+  target: { readonly bundle: string; readonly socket: string; readonly input: StartInput },
+): Promise<void> {
+  const { bundle, socket, input } = target;
+  makeSocketDirectory(socket);
+  if (await isAccepting(socket)) {
+    throw new ShimError("AlreadyExists", `start ${flags.id}: its shim is running and serves ${socket}`);
+  }
+  removeSocket(socket);
+  writeState(bundle, {
+    kind: "starting",
+    id: flags.id,
+    namespace: flags.namespace,
+    socket,
+    ...(input.runtimeOptions === undefined ? {} : { runtimeOptions: stored(input.runtimeOptions) }),
+  });
+  const lastWords = path.join(bundle, stderrFile);
+  const output = openSync(lastWords, "w", 0o600);
+  const command = options.command ?? { file: host.execPath, arguments: [...host.execArgv, host.argv[1] ?? ""] };
+  const debug = flags.debug || (input.dialect === "bootstrap" && input.debug);
+  const ttrpcAddress = (input.dialect === "bootstrap" && input.ttrpcAddress) || host.env.TTRPC_ADDRESS || "";
+  const child = spawn(
+    command.file,
+    [
+      ...command.arguments,
+      ...["-namespace", flags.namespace, "-id", flags.id, "-address", flags.address, "-socket", socket],
+      ...(debug ? ["-debug"] : []),
+    ],
+    {
+      cwd: bundle,
+      detached: true,
+      env: { ...host.env, TTRPC_ADDRESS: ttrpcAddress, [readyVariable]: "3" },
+      // Nothing of containerd's is inherited: it reads the output of start until the last copy of it is closed.
+      stdio: ["ignore", output, output, "pipe"],
+    },
+  );
+  closeSync(output);
+  const ready = child.stdio[3] as Readable;
+  try {
+    await readiness(child, ready, options.startMilliseconds ?? 10_000);
+    writeFileAtomically(path.join(bundle, "shim.pid"), `${child.pid}`);
+  } catch (error) {
+    child.kill("SIGKILL");
+    removeSocket(socket);
+    const words = tail(lastWords);
+    const reason = (error as Error).message;
+    throw new ShimError("Unavailable", `start ${flags.id}: ${reason}${words === "" ? "" : `: ${words}`}`, {
+      cause: error,
+    });
+  } finally {
+    ready.destroy();
+    child.unref();
+  }
+}
+
+/** Resolves when the serving process has said that it accepts; rejects when it ends or stays silent. */
+function readiness(child: ReturnType<typeof spawn>, ready: Readable, milliseconds: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error(`the serving process did not accept connections in ${milliseconds} ms`)),
+      milliseconds,
+    );
+    const settle = (error?: Error): void => {
+      clearTimeout(timer);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    ready.on("error", () => {});
+    ready.once("data", () => settle());
+    child.once("error", (error) => settle(new Error(`the serving process cannot be run: ${error.message}`)));
+    child.once("exit", (code, signal) => {
+      const how = code === null ? `was killed by ${signal}` : `exited with code ${code}`;
+      settle(new Error(`the serving process ${how} before it accepted connections`));
+    });
+  });
+}
+
+function stored(options: RuntimeOptions): { typeUrl: string; valueBase64: string } {
+  return { typeUrl: options.typeUrl, valueBase64: Buffer.from(options.value).toString("base64") };
+}
+
+function tail(file: string): string {
+  try {
+    return readFileSync(file).subarray(-longestLastWords).toString("utf8").trim();
+  } catch {
+    return "";
+  } finally {
+    rmSync(file, { force: true });
+  }
+}
+
+/** All of standard input; nothing from a terminal, and no waiting for ever for one that nobody closes. */
+async function readInput(host: NodeJS.Process): Promise<Buffer> {
+  if (host.stdin.isTTY) return Buffer.alloc(0);
+  const chunks: Buffer[] = [];
+  let length = 0;
+  const timer = setTimeout(() => host.stdin.destroy(), inputMilliseconds);
+  try {
+    for await (const chunk of host.stdin as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > longestStartInput) {
+        throw new ShimError("InvalidArgument", `standard input of start is longer than ${longestStartInput} bytes`);
+      }
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    // Destroyed by the timer: what has come is all there is.
+    if ((error as NodeJS.ErrnoException).code !== "ERR_STREAM_PREMATURE_CLOSE") throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,204 @@
+import { execFileSync } from "node:child_process";
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createPosixStdio, parseUri } from "./stdio-posix.ts";
+
+const none = { stdin: "", stdout: "", stderr: "", terminal: false };
+let directory: string;
+const fifo = (name: string): string => {
+  const file = path.join(directory, name);
+  execFileSync("mkfifo", [file]);
+  return file;
+};
+
+beforeEach(() => {
+  directory = mkdtempSync(path.join(tmpdir(), "shim-stdio-"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const collect = async (stream: Readable): Promise<Buffer> => {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+};
+
+/** A reader that, unlike fs streams, holds no thread of the pool. */
+const reader = (file: string): Readable =>
+  new net.Socket({ fd: openSync(file, constants.O_RDONLY | constants.O_NONBLOCK), readable: true, writable: false });
+
+const ended = (stream: Writable, last: string): Promise<void> => new Promise((resolve) => stream.end(last, resolve));
+
+describe("stdin from a FIFO", () => {
+  it("does not end before a writer has come, and ends when the last writer has gone", async () => {
+    const file = fifo("in");
+    const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdin: file });
+    let over = false;
+    const content = collect(stdio.stdin as Readable).then((bytes) => {
+      over = true;
+      return bytes;
+    });
+    await sleep(30);
+    expect(over).toBe(false);
+    const first = openSync(file, constants.O_WRONLY);
+    const second = openSync(file, constants.O_WRONLY);
+    writeSync(first, "one ");
+    closeSync(first);
+    await sleep(30);
+    expect(over).toBe(false);
+    writeSync(second, "two");
+    closeSync(second);
+    expect((await content).toString()).toBe("one two");
+    await stdio.close();
+  });
+
+  it("is cancelled by close while it waits", async () => {
+    const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdin: fifo("in") });
+    const closed = new Promise((resolve) => stdio.stdin?.once("close", resolve));
+    stdio.stdin?.resume();
+    await stdio.close();
+    await stdio.close();
+    await closed;
+    expect(stdio.stdin?.destroyed).toBe(true);
+  });
+});
+
+describe("stdout to a FIFO", () => {
+  it("carries 8 MiB whole and ends when the stream is ended", async () => {
+    const file = fifo("out");
+    const bytes = Buffer.alloc(8 * 1024 * 1024, "0123456789abcdef\n");
+    const received = reader(file);
+    const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: file });
+    const content = collect(received);
+    const stdout = stdio.stdout as Writable;
+    await pipeline(async function* () {
+      for (let offset = 0; offset < bytes.length; offset += 65536) yield bytes.subarray(offset, offset + 65536);
+    }, stdout);
+    expect((await content).equals(bytes)).toBe(true);
+    await stdio.close();
+  });
+
+  it("keeps for a late reader what was written before it came", async () => {
+    const file = fifo("out");
+    const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: file });
+    await ended(stdio.stdout as Writable, "early");
+    const closing = stdio.close();
+    await sleep(40);
+    const content = collect(reader(file));
+    await closing;
+    expect((await content).toString()).toBe("early");
+  });
+
+  it("does not wait for ever for a reader that never comes", async () => {
+    const stdio = await createPosixStdio({ namespace: "ns", lateReaderMilliseconds: 40 }).open({
+      ...none,
+      stdout: fifo("out"),
+    });
+    stdio.stdout?.write("never read");
+    await sleep(5);
+    await stdio.close();
+    expect(stdio.stdout?.destroyed).toBe(true);
+  });
+
+  it("survives a reader that goes, and gives the next one what was not read", async () => {
+    const file = fifo("out");
+    const first = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: file });
+    closeSync(first);
+    await new Promise((resolve) => stdio.stdout?.write("kept", resolve));
+    const content = collect(reader(file));
+    stdio.stdout?.end();
+    expect((await content).toString()).toBe("kept");
+    await stdio.close();
+  });
+
+  it("names field and path of what cannot be opened", async () => {
+    const missing = path.join(directory, "missing");
+    const open = createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: missing });
+    await expect(open).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining(`stdout ${missing}`),
+    });
+  });
+
+  it("leaves no descriptor open when a later end cannot be opened", async () => {
+    const file = fifo("out");
+    const before = execFileSync("ls", [`/proc/${process.pid}/fd`])
+      .toString()
+      .split("\n").length;
+    const open = createPosixStdio({ namespace: "ns" }).open({
+      ...none,
+      stdout: file,
+      stderr: path.join(directory, "no"),
+    });
+    await expect(open).rejects.toMatchObject({ code: "InvalidArgument" });
+    await sleep(5);
+    expect(
+      execFileSync("ls", [`/proc/${process.pid}/fd`])
+        .toString()
+        .split("\n").length,
+    ).toBe(before);
+  });
+});
+
+describe("other destinations", () => {
+  it("appends to file://, stdout and stderr alike", async () => {
+    const file = path.join(directory, "logs", "both.log");
+    const uri = `file://${file}`;
+    const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: uri, stderr: uri });
+    await ended(stdio.stdout as Writable, "output\n");
+    await ended(stdio.stderr as Writable, "error\n");
+    await stdio.close();
+    expect(readFileSync(file, "utf8")).toBe("output\nerror\n");
+  });
+
+  it("runs a logging binary with its descriptors, arguments and environment", async () => {
+    const script = path.join(directory, "logger.sh");
+    const target = path.join(directory, "target");
+    writeFileSync(
+      script,
+      '#!/bin/sh\nexec 5>&-\n{ echo "$CONTAINER_NAMESPACE $CONTAINER_ID $2"; cat <&3; cat <&4; } > "$2.part"\nmv "$2.part" "$2"\n',
+      { mode: 0o755 },
+    );
+    const uri = `binary://${script}?target=${encodeURIComponent(target)}`;
+    const stdio = await createPosixStdio({ namespace: "ns" }).open({
+      ...none,
+      stdout: uri,
+      stderr: uri,
+      containerId: "c1",
+    });
+    stdio.stdout?.write("out\n");
+    stdio.stderr?.write("err\n");
+    await stdio.close();
+    await expect
+      .poll(() => {
+        try {
+          return readFileSync(target, "utf8");
+        } catch {
+          return "";
+        }
+      })
+      .toBe(`ns c1 ${target}\nout\nerr\n`);
+  });
+
+  it("says why a logging binary does not run", async () => {
+    const open = createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: `binary://${directory}/none` });
+    await expect(open).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining("cannot be run"),
+    });
+  });
+
+  it("opens nothing for empty names and refuses unknown schemes", async () => {
+    const stdio = await createPosixStdio({ namespace: "ns" }).open(none);
+    expect(stdio).toEqual({ close: expect.any(Function) });
+    expect(() => parseUri("stdin", "file:///x")).toThrow(/stdin is "file:\/\/\/x"/);
+    expect(() => parseUri("stdout", "npipe:////x")).toThrow(/accepted is/);
+    expect(() => parseUri("stdout", "relative")).toThrow(/accepted is/);
+  });
+});

@@ -1,0 +1,356 @@
+import type { RuntimeOptions } from "./bootstrap.ts";
+import { type BundleConfiguration, requireConfiguration, sandboxIdOf } from "./bundle.ts";
+import type { Clock } from "./clock.ts";
+import { messageOf, ShimError } from "./errors.ts";
+import type { containerd } from "./generated/messages.js";
+import { checkIdentifier } from "./identifiers.ts";
+import { exitFields, rootfsOf, stdioOf, taskStatus } from "./messages.ts";
+import { type DeleteAnswer, ProcessRecord } from "./process-record.ts";
+import type { SandboxSlot } from "./sandbox-slot.ts";
+import type { TaskEvents } from "./task-events.ts";
+import { Tombstones } from "./tombstones.ts";
+import type { Container, Exit, Log, Sandbox } from "./types.ts";
+import { encodeFields } from "./wire.ts";
+
+type Requests = typeof containerd.task.v2;
+type Request<Name extends keyof Requests> = Requests[Name] extends new (
+  ...properties: never[]
+) => infer Message
+  ? Message
+  : never;
+
+export interface TaskServiceOptions {
+  /** The id that the shim was started for. */
+  readonly shimId: string;
+  readonly namespace: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly runtimeOptions?: RuntimeOptions;
+  readonly slot: SandboxSlot;
+  readonly events: TaskEvents;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Ends the serving process once the answers under way are given. */
+  readonly end: (reason: string) => void;
+}
+
+interface Task {
+  readonly container: Container;
+  /** By exec id; the init process has the empty one. An exec that is being made holds its id. */
+  readonly processes: Map<string, ProcessRecord | "creating">;
+  /** Set when the container is given back, while its sandbox may still have to be stopped. */
+  exit: Exit | undefined;
+}
+
+/** How many deleted tasks and execs are remembered. */
+const mostTombstones = 2048;
+const stopMilliseconds = 10_000;
+const highestSignal = 64;
+
+/** The Task service, for versions 2 and 3 of its API: their messages have the same fields. */
+export class TaskService {
+  readonly #options: TaskServiceOptions;
+  readonly #tasks = new Map<string, Task | "creating">();
+  readonly #tombstones = new Tombstones<DeleteAnswer>(mostTombstones);
+
+  constructor(options: TaskServiceOptions) {
+    this.#options = options;
+  }
+
+  async create(request: Request<"CreateTaskRequest">, signal?: AbortSignal): Promise<{ pid: number }> {
+    const { id, bundle } = request;
+    checkIdentifier("create task: id", id);
+    if (request.checkpoint !== "")
+      throw new ShimError("Unimplemented", `create task ${id}: checkpoints are not restored`);
+    if (this.#tasks.has(id)) throw new ShimError("AlreadyExists", `create task ${id}: it exists`);
+    this.#tasks.set(id, "creating");
+    let container: Container;
+    const stdio = stdioOf(request, id);
+    const rootfs = rootfsOf(request.rootfs);
+    try {
+      const configuration = await requireConfiguration(bundle);
+      const ownsSandbox = this.#options.slot.isEmpty;
+      const sandbox = ownsSandbox
+        ? await this.#createSandbox(id, bundle, configuration, signal)
+        : this.#joinSandbox(id, configuration);
+      try {
+        const { spec } = configuration;
+        container = await sandbox.createContainer({ id, bundle, spec, rootfs, stdio }, signal);
+      } catch (error) {
+        if (ownsSandbox) await this.#discardSandbox();
+        throw error;
+      }
+    } catch (error) {
+      this.#tasks.delete(id);
+      throw error;
+    }
+    this.#tombstones.forget((key) => key.startsWith(`${id}/`));
+    const { pid } = container.init;
+    this.#options.events.created({ id, bundle, rootfs, stdio, pid });
+    this.#tasks.set(id, { container, processes: new Map([["", this.#record(id, container.init)]]), exit: undefined });
+    return { pid };
+  }
+
+  async start(request: Request<"StartRequest">, signal?: AbortSignal): Promise<{ pid: number }> {
+    return { pid: await this.#process(request).start(signal) };
+  }
+
+  async delete(request: Request<"DeleteRequest">, signal?: AbortSignal) {
+    const { id, execId } = request;
+    const tombstone = this.#tombstones.get(keyOf(id, execId));
+    if (tombstone !== undefined) return answerOf(tombstone);
+    const task = this.#task(id);
+    const record = this.#process(request);
+    return answerOf(
+      await record.delete(async () => {
+        const exit =
+          execId === "" ? await this.#deleteTask(id, task, record) : await task.container.deleteProcess(execId);
+        this.#tombstones.set(keyOf(id, execId), { pid: record.process.pid, exit });
+        task.processes.delete(execId);
+        return exit;
+      }, signal),
+    );
+  }
+
+  async exec(request: Request<"ExecProcessRequest">, signal?: AbortSignal): Promise<object> {
+    const { id, execId } = request;
+    const task = this.#task(id);
+    checkIdentifier(`exec in task ${id}: exec_id`, execId);
+    if (task.processes.has(execId)) {
+      throw new ShimError("AlreadyExists", `exec in task ${id}: exec ${execId} exists`);
+    }
+    const spec = parseProcess(request);
+    task.processes.set(execId, "creating");
+    try {
+      const stdio = stdioOf(request, id);
+      const created = await task.container.createProcess({ execId, spec, stdio }, signal);
+      this.#tombstones.forget((key) => key === keyOf(id, execId));
+      task.processes.set(execId, this.#record(id, created));
+    } catch (error) {
+      task.processes.delete(execId);
+      throw error;
+    }
+    this.#options.events.execAdded(id, execId);
+    return {};
+  }
+
+  async state(request: Request<"StateRequest">) {
+    const { container } = this.#task(request.id);
+    const { process } = this.#process(request);
+    const { stdin, stdout, stderr, terminal } = process.stdio;
+    return {
+      id: request.id,
+      execId: request.execId,
+      bundle: container.bundle,
+      pid: process.pid,
+      status: taskStatus(process.state),
+      stdin,
+      stdout,
+      stderr,
+      terminal,
+      ...exitFields(process.exit),
+    };
+  }
+
+  async wait(request: Request<"WaitRequest">, signal?: AbortSignal) {
+    const tombstone = this.#tombstones.get(keyOf(request.id, request.execId));
+    return exitFields(tombstone?.exit ?? (await this.#process(request).wait(signal)));
+  }
+
+  async kill(request: Request<"KillRequest">, signal?: AbortSignal): Promise<object> {
+    const { id, execId } = request;
+    if (request.signal > highestSignal) {
+      throw new ShimError(
+        "InvalidArgument",
+        `kill task ${id}: signal is ${request.signal}; at most ${highestSignal} is accepted`,
+      );
+    }
+    const { container } = this.#task(id);
+    const record = this.#process(request);
+    await record.kill(request.signal, (number) =>
+      request.all && execId === "" ? container.killAll(number, signal) : record.process.kill(number, signal),
+    );
+    return {};
+  }
+
+  async resizePty(request: Request<"ResizePtyRequest">, signal?: AbortSignal): Promise<object> {
+    const { process } = this.#process(request);
+    if (process.state !== "stopped") await process.resize(request.width, request.height, signal);
+    return {};
+  }
+
+  async closeIo(request: Request<"CloseIORequest">, signal?: AbortSignal): Promise<object> {
+    const { process } = this.#process(request);
+    if (request.stdin && process.state !== "stopped") await process.closeStdin(signal);
+    return {};
+  }
+
+  async pids(request: Request<"PidsRequest">, signal?: AbortSignal) {
+    // A sandbox without a task of its own runs no process that a client could see.
+    if (!this.#tasks.has(request.id) && this.#isSandbox(request.id)) return { processes: [] };
+    const pids = await this.#task(request.id).container.pids(signal);
+    return { processes: pids.map(({ pid, execId }) => (execId ? { pid, info: execDetails(execId) } : { pid })) };
+  }
+
+  /** Answered for the sandbox's id too: an error would make containerd take the whole sandbox for dead. */
+  async connect(request: Request<"ConnectRequest">) {
+    const { pid: shimPid, version } = this.#options;
+    const task = this.#tasks.get(request.id);
+    if (task !== undefined && task !== "creating") return { shimPid, taskPid: task.container.init.pid, version };
+    if (task === "creating" || this.#isSandbox(request.id)) return { shimPid, taskPid: 0, version };
+    throw new ShimError("NotFound", `connect: task ${request.id} does not exist`);
+  }
+
+  async shutdown(request: Request<"ShutdownRequest">): Promise<object> {
+    const { slot, log, end } = this.#options;
+    const present = slot.present;
+    const owner = present === undefined || present.sandbox.id === request.id;
+    if (request.now && owner) {
+      await this.deleteAll();
+    } else if (this.#tasks.size > 0 || slot.isAlive || (present?.mode === "api" && !owner)) {
+      log.log("debug", "shutdown ignored: the sandbox is in use", { id: request.id, tasks: this.#tasks.size });
+      return {};
+    }
+    end(`shutdown of ${request.id}`);
+    return {};
+  }
+
+  /** Stops the sandbox and gives back what all its tasks hold. */
+  async deleteAll(): Promise<void> {
+    const { slot } = this.#options;
+    await slot.stop(stopMilliseconds);
+    for (const [id, task] of this.#tasks) {
+      const sandbox = slot.present?.sandbox;
+      if (task !== "creating" && sandbox?.container(id) !== undefined) await sandbox.deleteContainer(id);
+      this.#tasks.delete(id);
+    }
+  }
+
+  async #createSandbox(
+    id: string,
+    bundle: string,
+    configuration: BundleConfiguration,
+    signal?: AbortSignal,
+  ): Promise<Sandbox> {
+    const { annotations, spec } = configuration;
+    const { slot, namespace, runtimeOptions } = this.#options;
+    const named = sandboxIdOf(annotations);
+    if (named !== undefined && named !== id) {
+      throw new ShimError(
+        "FailedPrecondition",
+        `create task ${id}: it names sandbox ${named}, which this shim has not`,
+      );
+    }
+    const request = {
+      id,
+      namespace,
+      bundle,
+      spec,
+      annotations,
+      ...(runtimeOptions === undefined ? {} : { runtimeOptions }),
+    };
+    const sandbox = await slot.create("classic", request, signal);
+    try {
+      await sandbox.start(signal);
+    } catch (error) {
+      await this.#discardSandbox();
+      throw error;
+    }
+    return sandbox;
+  }
+
+  #joinSandbox(id: string, configuration: BundleConfiguration): Sandbox {
+    const present = this.#options.slot.present;
+    if (present === undefined) {
+      throw new ShimError("FailedPrecondition", `create task ${id}: the sandbox is still being created`);
+    }
+    const { sandbox } = present;
+    const named = sandboxIdOf(configuration.annotations);
+    if (named !== undefined && named !== sandbox.id) {
+      throw new ShimError(
+        "FailedPrecondition",
+        `create task ${id}: it names sandbox ${named}; this shim has ${sandbox.id}`,
+      );
+    }
+    if (sandbox.state !== "running") {
+      throw new ShimError(
+        "FailedPrecondition",
+        `create task ${id}: sandbox ${sandbox.id} is ${sandbox.state}, not running`,
+      );
+    }
+    return sandbox;
+  }
+
+  /** After a failure: what it fails with itself must not hide why it was needed. `delete` tries again. */
+  async #discardSandbox(): Promise<void> {
+    try {
+      await this.#options.slot.discard(stopMilliseconds);
+    } catch (error) {
+      this.#options.log.log("error", "sandbox not stopped", { error: messageOf(error) });
+    }
+  }
+
+  async #deleteTask(id: string, task: Task, init: ProcessRecord): Promise<Exit> {
+    const { slot, events } = this.#options;
+    const present = slot.present;
+    if (present === undefined) throw new ShimError("FailedPrecondition", `delete task ${id}: its sandbox is gone`);
+    const { sandbox, mode } = present;
+    const execs = [...task.processes.values()].filter((record) => record !== "creating" && record !== init);
+    await Promise.all(execs.map((record) => (record as ProcessRecord).settle()));
+    task.exit ??= await sandbox.deleteContainer(id);
+    if (mode === "classic" && id === sandbox.id) await slot.stop(stopMilliseconds);
+    this.#tasks.delete(id);
+    events.deleted(id, init.process.pid, task.exit);
+    return task.exit;
+  }
+
+  #record(containerId: string, process: Container["init"]): ProcessRecord {
+    const { events, log, clock } = this.#options;
+    return new ProcessRecord({ containerId, process, events, log, clock });
+  }
+
+  #isSandbox(id: string): boolean {
+    return id === this.#options.shimId || id === this.#options.slot.present?.sandbox.id;
+  }
+
+  #task(id: string): Task {
+    const task = this.#tasks.get(id);
+    if (task === undefined) throw new ShimError("NotFound", `task ${id} does not exist`);
+    if (task === "creating") throw new ShimError("FailedPrecondition", `task ${id} is being created`);
+    return task;
+  }
+
+  #process(request: { readonly id: string; readonly execId: string }): ProcessRecord {
+    const record = this.#task(request.id).processes.get(request.execId);
+    if (record === undefined)
+      throw new ShimError("NotFound", `exec ${request.execId} of task ${request.id} does not exist`);
+    if (record === "creating") {
+      throw new ShimError("FailedPrecondition", `exec ${request.execId} of task ${request.id} is being created`);
+    }
+    return record;
+  }
+}
+
+/** Ids hold no slash. */
+function keyOf(id: string, execId: string): string {
+  return `${id}/${execId}`;
+}
+
+/** The details that runc's shim gives: clients know no others, and `ctr task ps` fails on a type that it does not know. */
+function execDetails(execId: string) {
+  return { type_url: "containerd.runc.v1.ProcessDetails", value: encodeFields([[1, execId]]) };
+}
+
+function answerOf({ pid, exit }: DeleteAnswer) {
+  return { pid, ...exitFields(exit) };
+}
+
+function parseProcess(request: Request<"ExecProcessRequest">): unknown {
+  const subject = `exec ${request.execId} in task ${request.id}: spec`;
+  if (request.spec === null) throw new ShimError("InvalidArgument", `${subject} is missing`);
+  try {
+    return JSON.parse(Buffer.from(request.spec.value).toString("utf8"));
+  } catch (error) {
+    throw new ShimError("InvalidArgument", `${subject} is not JSON: ${messageOf(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,225 @@
+/** A platform without a machine behind it: processes start, write, exit and fail as a test tells them to. */
+import type {
+  Container,
+  ContainerRequest,
+  Exit,
+  Platform,
+  Process,
+  Sandbox,
+  SandboxRequest,
+  StdioPaths,
+} from "../types.ts";
+
+export class FakeError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export class FakeProcess implements Process {
+  readonly execId: string;
+  readonly stdio: StdioPaths;
+  state: Process["state"] = "created";
+  pid = 0;
+  exit: Exit | undefined;
+  readonly signals: number[] = [];
+  readonly sizes: (readonly [number, number])[] = [];
+  stdinClosed = false;
+  /** What `start` does besides; a rejection fails it. */
+  onStart: () => Promise<void> = async () => {};
+  readonly #exited = Promise.withResolvers<Exit>();
+
+  constructor(execId: string, stdio: StdioPaths) {
+    this.execId = execId;
+    this.stdio = stdio;
+    this.#exited.promise.catch(() => {});
+  }
+
+  async start(): Promise<number> {
+    if (this.state !== "created") throw new FakeError("FailedPrecondition", `start: it is ${this.state}`);
+    await this.onStart();
+    this.pid = 4000 + this.execId.length;
+    if (this.exit === undefined) this.state = "running";
+    return this.pid;
+  }
+
+  async kill(signalNumber: number): Promise<void> {
+    if (this.state === "stopped") throw new FakeError("NotFound", "no such process");
+    this.signals.push(signalNumber);
+    if (signalNumber === 9 || signalNumber === 15) this.finish(128 + signalNumber);
+  }
+
+  async resize(width: number, height: number): Promise<void> {
+    this.sizes.push([width, height]);
+  }
+
+  async closeStdin(): Promise<void> {
+    this.stdinClosed = true;
+  }
+
+  wait(signal?: AbortSignal): Promise<Exit> {
+    return new Promise((resolve, reject) => {
+      signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+      this.#exited.promise.then(resolve, reject);
+    });
+  }
+
+  /** Lets it exit. */
+  finish(status: number, exitedAt = new Date("2026-01-02T03:04:05.678Z")): void {
+    if (this.exit !== undefined) return;
+    this.exit = { status, exitedAt };
+    this.state = "stopped";
+    this.#exited.resolve(this.exit);
+  }
+
+  /** Makes every waiter fail. */
+  lose(error: Error): void {
+    this.#exited.reject(error);
+  }
+}
+
+export class FakeContainer implements Container {
+  readonly id: string;
+  readonly bundle: string;
+  readonly request: ContainerRequest;
+  readonly init: FakeProcess;
+  readonly execs = new Map<string, FakeProcess>();
+  readonly specs: unknown[] = [];
+  killedAll: number[] = [];
+
+  constructor(request: ContainerRequest) {
+    this.id = request.id;
+    this.bundle = request.bundle;
+    this.request = request;
+    this.init = new FakeProcess("", request.stdio);
+  }
+
+  process(execId: string): FakeProcess | undefined {
+    return execId === "" ? this.init : this.execs.get(execId);
+  }
+
+  processes(): FakeProcess[] {
+    return [this.init, ...this.execs.values()];
+  }
+
+  async createProcess(request: { execId: string; spec: unknown; stdio: StdioPaths }): Promise<FakeProcess> {
+    if (this.init.state !== "running") throw new FakeError("FailedPrecondition", "init is not running");
+    const exec = new FakeProcess(request.execId, request.stdio);
+    this.specs.push(request.spec);
+    this.execs.set(request.execId, exec);
+    return exec;
+  }
+
+  async deleteProcess(execId: string): Promise<Exit> {
+    const exec = this.execs.get(execId);
+    if (exec === undefined) throw new FakeError("NotFound", `exec ${execId} does not exist`);
+    this.execs.delete(execId);
+    return exec.exit ?? { status: 255, exitedAt: new Date(0) };
+  }
+
+  async pids(): Promise<{ pid: number; execId?: string }[]> {
+    const running = this.processes().filter((candidate) => candidate.state === "running");
+    return running.map(({ pid, execId }) => (execId === "" ? { pid } : { pid, execId }));
+  }
+
+  async killAll(signalNumber: number): Promise<void> {
+    this.killedAll.push(signalNumber);
+    for (const each of this.processes()) each.finish(128 + signalNumber);
+  }
+}
+
+export class FakeSandbox implements Sandbox {
+  readonly id: string;
+  readonly request: SandboxRequest;
+  readonly createdAt = new Date("2026-01-01T00:00:00Z");
+  state: Sandbox["state"] = "created";
+  stops = 0;
+  readonly held = new Map<string, FakeContainer>();
+  /** What operations do besides; a rejection fails them. */
+  onStart: () => Promise<void> = async () => {};
+  onStop: () => Promise<void> = async () => {};
+  onCreateContainer: (container: FakeContainer) => Promise<void> = async () => {};
+  onDeleteContainer: () => Promise<void> = async () => {};
+  deletions = 0;
+  readonly #ended = Promise.withResolvers<Exit>();
+
+  constructor(request: SandboxRequest) {
+    this.id = request.id;
+    this.request = request;
+  }
+
+  async start(): Promise<{ startedAt: Date }> {
+    await this.onStart();
+    this.state = "running";
+    return { startedAt: this.createdAt };
+  }
+
+  async stop(): Promise<void> {
+    this.stops++;
+    await this.onStop();
+    this.end(0);
+  }
+
+  /** The VM ends, by itself or not. */
+  end(status: number): void {
+    this.state = "stopped";
+    for (const container of this.held.values()) {
+      for (const each of container.processes()) each.finish(255);
+    }
+    this.#ended.resolve({ status, exitedAt: new Date("2026-01-03T00:00:00Z") });
+  }
+
+  wait(): Promise<Exit> {
+    return this.#ended.promise;
+  }
+
+  async createContainer(request: ContainerRequest): Promise<FakeContainer> {
+    const container = new FakeContainer(request);
+    await this.onCreateContainer(container);
+    this.held.set(request.id, container);
+    return container;
+  }
+
+  container(id: string): FakeContainer | undefined {
+    return this.held.get(id);
+  }
+
+  containers(): FakeContainer[] {
+    return [...this.held.values()];
+  }
+
+  async deleteContainer(id: string): Promise<Exit> {
+    const container = this.held.get(id);
+    if (container === undefined) throw new FakeError("NotFound", `container ${id} does not exist`);
+    this.deletions++;
+    await this.onDeleteContainer();
+    this.held.delete(id);
+    return container.init.exit ?? { status: 255, exitedAt: new Date(0) };
+  }
+}
+
+export class FakePlatform implements Platform {
+  readonly os = "linux";
+  readonly sandboxes: FakeSandbox[] = [];
+  readonly cleaned: unknown[] = [];
+  closed = false;
+  onCreateSandbox: (sandbox: FakeSandbox) => Promise<void> = async () => {};
+
+  async createSandbox(request: SandboxRequest): Promise<FakeSandbox> {
+    const sandbox = new FakeSandbox(request);
+    await this.onCreateSandbox(sandbox);
+    this.sandboxes.push(sandbox);
+    return sandbox;
+  }
+
+  async cleanUp(request: { namespace: string; id: string; bundle: string }): Promise<void> {
+    this.cleaned.push(request);
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+  }
+}

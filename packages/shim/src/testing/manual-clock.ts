@@ -1,0 +1,51 @@
+import type { Clock } from "../clock.ts";
+
+/** A clock that stands still until it is told to go on. */
+export class ManualClock implements Clock {
+  #now: number;
+  readonly #sleepers: { readonly at: number; readonly wake: () => void }[] = [];
+
+  constructor(start = "2026-05-06T07:08:09.000Z") {
+    this.#now = new Date(start).getTime();
+  }
+
+  /** How many wait for a time to come. */
+  get sleepers(): number {
+    return this.#sleepers.length;
+  }
+
+  now(): Date {
+    return new Date(this.#now);
+  }
+
+  delay(milliseconds: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const sleeper = { at: this.#now + milliseconds, wake: resolve };
+      this.#sleepers.push(sleeper);
+      signal?.addEventListener("abort", () => {
+        this.#remove(sleeper);
+        reject(signal.reason);
+      });
+    });
+  }
+
+  /** Wakes those whose time has come, and lets what they do happen. */
+  async advance(milliseconds: number): Promise<void> {
+    this.#now += milliseconds;
+    for (const sleeper of [...this.#sleepers]) {
+      if (sleeper.at > this.#now) continue;
+      this.#remove(sleeper);
+      sleeper.wake();
+    }
+    await new Promise(setImmediate);
+  }
+
+  #remove(sleeper: { readonly at: number; readonly wake: () => void }): void {
+    const index = this.#sleepers.indexOf(sleeper);
+    if (index >= 0) this.#sleepers.splice(index, 1);
+  }
+}

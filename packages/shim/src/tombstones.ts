@@ -1,0 +1,31 @@
+/**
+ * Answers that outlive the things they are about, so that a caller who lost the answer gets it again. Bounded: the
+ * oldest is forgotten first.
+ */
+export class Tombstones<Answer> {
+  readonly #answers = new Map<string, Answer>();
+  readonly #most: number;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  set(key: string, answer: Answer): void {
+    this.#answers.delete(key);
+    this.#answers.set(key, answer);
+    if (this.#answers.size <= this.#most) return;
+    const oldest = this.#answers.keys().next();
+    if (!oldest.done) this.#answers.delete(oldest.value);
+  }
+
+  get(key: string): Answer | undefined {
+    return this.#answers.get(key);
+  }
+
+  /** Forgets every answer whose key matches. */
+  forget(matches: (key: string) => boolean): void {
+    for (const key of this.#answers.keys()) {
+      if (matches(key)) this.#answers.delete(key);
+    }
+  }
+}
