@@ -1,0 +1,477 @@
+/** Boots the agent as the emulated host does, in namespaces and cgroups of its own, and speaks to it as a host. */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { type ContainerNotification, GcsBridgeClient, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
+import { type LinuxProcessParameters, linuxVsockPorts, type OciProcess, type OciSpec } from "@uvm-shim/hcs-schema";
+import {
+  attachLoop,
+  type LoopDevice,
+  makeBlockNode,
+  moveMount,
+  openTree,
+  withMountNamespace,
+} from "@uvm-shim/linux-calls";
+import { build } from "esbuild";
+import { bootVariable } from "../boot-parameters.ts";
+
+const packages = join(dirname(fileURLToPath(import.meta.url)), "../../..");
+const cgroupRoot = "/sys/fs/cgroup";
+const enterAndRun = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; done; shift; exec "$@"';
+
+/** What is made once for all machines of a test file. */
+export interface Fixtures {
+  readonly folder: string;
+  readonly agent: string;
+  readonly image: string;
+  /** A root file system with busybox. */
+  readonly rootfs: string;
+}
+
+export async function makeFixtures(runtime: "crun" | "runc"): Promise<Fixtures> {
+  const folder = mkdtempSync(join(tmpdir(), "guest-agent-"));
+  const agent = join(folder, "agent.cjs");
+  await build({
+    entryPoints: [join(packages, "guest-agent/src/main.ts")],
+    bundle: true,
+    platform: "node",
+    format: "cjs",
+    external: ["koffi"],
+    outfile: agent,
+    logLevel: "silent",
+  });
+  const image = join(folder, "image");
+  const programs = [runtime, "mkfs.ext4"].map(findProgram);
+  for (const file of [...programs, ...librariesOf(programs)]) copyInto(image, file);
+  copyInto(image, "/bin/busybox");
+  for (const name of ["cat", "find", "grep", "ls", "sh", "stat", "touch"]) {
+    symlinkSync("busybox", join(image, "usr/bin", name));
+  }
+  mkdirSync(join(image, "etc"));
+  writeFileSync(join(image, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n");
+  const rootfs = join(folder, "rootfs");
+  for (const name of ["bin", "proc", "sys", "dev", "tmp", "etc"]) mkdirSync(join(rootfs, name), { recursive: true });
+  copyFileSync("/bin/busybox", join(rootfs, "bin/busybox"));
+  for (const name of ["cat", "echo", "head", "hostname", "ls", "sh", "sleep", "stty", "true", "tty", "yes"]) {
+    symlinkSync("busybox", join(rootfs, "bin", name));
+  }
+  return { folder, agent, image, rootfs };
+}
+
+function findProgram(name: string): string {
+  const found = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"]
+    .map((path) => join(path, name))
+    .find((path) => existsSync(path));
+  if (found === undefined) throw new Error(`these tests need ${name}`);
+  return found;
+}
+
+function librariesOf(programs: readonly string[]): readonly string[] {
+  const output = execFileSync("ldd", [...programs], { encoding: "utf8" });
+  return [...new Set([...output.matchAll(/(\/\S+) \(0x/g)].map((match) => match[1] as string))];
+}
+
+function copyInto(image: string, file: string): void {
+  const target = join(image, file.startsWith("/usr/") ? file : `/usr${file}`);
+  mkdirSync(dirname(target), { recursive: true });
+  copyFileSync(file, target);
+}
+
+/** The cgroups of one machine, in every hierarchy of the kernel. */
+function makeCgroups(name: string): readonly string[] {
+  const bases = existsSync(join(cgroupRoot, "cgroup.procs"))
+    ? [cgroupRoot]
+    : readdirSync(cgroupRoot).map((entry) => join(cgroupRoot, entry));
+  return bases.map((base) => {
+    const group = join(base, name);
+    mkdirSync(group);
+    for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+      if (existsSync(join(group, file))) writeFileSync(join(group, file), readFileSync(join(base, file)));
+    }
+    return group;
+  });
+}
+
+function groupsBelow(folder: string): string[] {
+  const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return [folder, ...below.flatMap((entry) => groupsBelow(join(folder, entry.name)))];
+}
+
+let machines = 0;
+
+export class Machine {
+  readonly fixtures: Fixtures;
+  readonly logLines: string[] = [];
+  readonly notifications: ContainerNotification[] = [];
+  console = "";
+  /** Milliseconds from the start of the first process to the agent's word that it is up. */
+  bootTime = 0;
+  readonly #folder: string;
+  readonly #sockets: string;
+  readonly #cgroups: readonly string[];
+  readonly #servers: Server[] = [];
+  readonly #loops: LoopDevice[] = [];
+  #child: ChildProcess | undefined;
+  #client: GcsBridgeClient | undefined;
+  #nextPort: number = linuxVsockPorts.firstStdio;
+
+  private constructor(fixtures: Fixtures) {
+    this.fixtures = fixtures;
+    this.#folder = mkdtempSync(join(fixtures.folder, "machine-"));
+    this.#sockets = join(this.#folder, "vsock");
+    mkdirSync(this.#sockets);
+    this.#cgroups = makeCgroups(`guest-agent-test-${process.pid}-${++machines}`);
+  }
+
+  static async boot(fixtures: Fixtures): Promise<Machine> {
+    const machine = new Machine(fixtures);
+    await machine.#listen(linuxVsockPorts.entropy, (socket) => socket.end(Buffer.alloc(512, 7)));
+    await machine.#listen(linuxVsockPorts.log, (socket) => {
+      let rest = "";
+      socket.setEncoding("utf8").on("data", (text: string) => {
+        const lines = (rest + text).split("\n");
+        rest = lines.pop() ?? "";
+        machine.logLines.push(...lines);
+      });
+    });
+    const bridge = machine.accept(linuxVsockPorts.gcs);
+    await machine.#powerOn();
+    machine.useBridge(await bridge);
+    await machine.client.negotiate();
+    return machine;
+  }
+
+  get client(): GcsBridgeClient {
+    if (this.#client === undefined) throw new Error("the machine has no bridge");
+    return this.#client;
+  }
+
+  useBridge(stream: Duplex): void {
+    this.#client = new GcsBridgeClient(stream, {
+      newActivityId: () => "11111111-1111-1111-1111-111111111111",
+      onNotification: (notification) => this.notifications.push(notification),
+    });
+  }
+
+  /** Pid of the agent on this machine. */
+  get init(): number {
+    const pid = this.#child?.pid;
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim());
+  }
+
+  /** Resolves when the machine has no process any more. */
+  readonly #off = Promise.withResolvers<number | null>();
+  get off(): Promise<number | null> {
+    return this.#off.promise;
+  }
+
+  async #powerOn(): Promise<void> {
+    const parameters = {
+      vsockDirectory: this.#sockets,
+      image: this.fixtures.image,
+      hostname: "uvm-test",
+      kernelCommandLine: "console=none",
+      memoryMb: 256,
+      processors: 1,
+    };
+    const namespaces = ["--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
+    const command = [
+      "unshare",
+      "--fork",
+      "--kill-child=KILL",
+      ...namespaces,
+      "--",
+      process.execPath,
+      this.fixtures.agent,
+    ];
+    const entrances = this.#cgroups.map((group) => join(group, "cgroup.procs"));
+    const started = performance.now();
+    const child = spawn("/bin/sh", ["-c", enterAndRun, "sh", ...entrances, "--", ...command], {
+      cwd: "/",
+      env: {
+        PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
+        NODE_PATH: join(packages, "linux-calls/node_modules"),
+        [bootVariable]: JSON.stringify(parameters),
+      },
+      stdio: ["ignore", "pipe", "pipe", "pipe"],
+    });
+    this.#child = child;
+    child.once("close", (code) => this.#off.resolve(code));
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.console += text;
+    });
+    const power = child.stdio[3] as Duplex;
+    power.on("error", () => {});
+    await Promise.race([
+      new Promise<void>((resolve) => power.once("data", () => resolve())),
+      this.off.then(() => Promise.reject(new Error(`the agent did not boot: ${this.console}`))),
+    ]);
+    this.bootTime = performance.now() - started;
+  }
+
+  /** Takes the power away, as the emulated host does by closing its end. */
+  async powerOff(): Promise<void> {
+    (this.#child?.stdio[3] as Duplex | undefined)?.destroy();
+    await this.off;
+    for (const loop of this.#loops) loop.close();
+    for (const server of this.#servers) server.close();
+  }
+
+  /** Removes the cgroups, which must be empty, and answers with their number of processes before. */
+  async removeCgroups(): Promise<void> {
+    for (const group of this.#cgroups.flatMap((root) => groupsBelow(root).toReversed())) {
+      for (let attempt = 0; ; attempt++) {
+        try {
+          rmdirSync(group);
+          break;
+        } catch (error) {
+          if (attempt === 100) throw error;
+          await delay(10);
+        }
+      }
+    }
+  }
+
+  async #listen(port: number, onConnection: (socket: Socket) => void): Promise<Server> {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on("error", () => {});
+      onConnection(socket);
+    });
+    this.#servers.push(server);
+    await new Promise<void>((resolve) => server.listen(join(this.#sockets, `hv.vsock_${port}`), resolve));
+    return server;
+  }
+
+  /** The next connection of the guest to a port. */
+  async accept(port: number): Promise<Socket> {
+    const { promise, resolve } = Promise.withResolvers<Socket>();
+    const server = await this.#listen(port, (socket) => {
+      server.close();
+      rmSync(join(this.#sockets, `hv.vsock_${port}`), { force: true });
+      resolve(socket);
+    });
+    return promise;
+  }
+
+  get hostSocket(): string {
+    return join(this.#sockets, "hv.vsock");
+  }
+
+  /** Attaches a folder as the emulated host attaches a Plan9 share, and mounts it in the guest. */
+  async share(name: string, folder: string, mountPath: string, readOnly = false): Promise<void> {
+    const tree = openTree(folder, { recursive: true });
+    withMountNamespace(this.init, () => {
+      mkdirSync(`/run/host/plan9/${name}`);
+      moveMount(tree, `/run/host/plan9/${name}`);
+    });
+    closeSync(tree);
+    await this.modify("Add", "MappedDirectory", {
+      MountPath: mountPath,
+      Port: 564,
+      ShareName: name,
+      ReadOnly: readOnly,
+    });
+  }
+
+  attachDisk(path: string, lun: number): void {
+    const loop = attachLoop({ path, readOnly: false });
+    this.#loops.push(loop);
+    withMountNamespace(this.init, () => {
+      mkdirSync("/dev/scsi/0", { recursive: true });
+      makeBlockNode(`/dev/scsi/0/${lun}`, loop.major, loop.minor, 0o600);
+    });
+  }
+
+  async modify(RequestType: "Add" | "Remove", ResourceType: string, Settings: object): Promise<void> {
+    await this.client.request("modifySettings", uvmContainerId, { Request: { RequestType, ResourceType, Settings } });
+  }
+
+  /** Shares a fresh copy of the root file system and makes a container of it. */
+  async createContainer(id: string, process: Partial<OciProcess>, linux: OciSpec["linux"] = {}): Promise<void> {
+    const bundle = `/run/gcs/pods/pod/${id}`;
+    const rootfs = join(this.#folder, id);
+    execFileSync("cp", ["-a", this.fixtures.rootfs, rootfs]);
+    await this.share(`root-${id}`, rootfs, `${bundle}/rootfs`);
+    const settings = {
+      SchemaVersion: { Major: 2, Minor: 1 },
+      OciBundlePath: bundle,
+      ScratchDirPath: "",
+      OciSpecification: specificationFor(`${bundle}/rootfs`, process, linux),
+    };
+    await this.client.request("create", id, { ContainerConfig: JSON.stringify(settings) });
+    await this.client.request("start", id, {});
+  }
+
+  /** Starts a process with all the pipes that the parameters ask for. */
+  async execute(id: string, parameters: Partial<LinuxProcessParameters> = {}): Promise<RunningProcess> {
+    const terminal = parameters.EmulateConsole === true;
+    const all: LinuxProcessParameters = {
+      EmulateConsole: false,
+      CreateStdInPipe: true,
+      CreateStdOutPipe: true,
+      CreateStdErrPipe: !terminal,
+      ...parameters,
+    };
+    const take = (wanted: boolean) => {
+      if (!wanted) return undefined;
+      const port = this.#nextPort++;
+      return { port, socket: this.accept(port) };
+    };
+    const stdin = take(all.CreateStdInPipe);
+    const stdout = take(all.CreateStdOutPipe);
+    const stderr = take(all.CreateStdErrPipe);
+    await delay(0);
+    const { ProcessId: pid } = await this.client.request("executeProcess", id, {
+      Settings: {
+        ProcessParameters: JSON.stringify(all),
+        VsockStdioRelaySettings: {
+          ...(stdin === undefined ? {} : { StdIn: stdin.port }),
+          ...(stdout === undefined ? {} : { StdOut: stdout.port }),
+          ...(stderr === undefined ? {} : { StdErr: stderr.port }),
+        },
+      },
+    });
+    return {
+      pid,
+      stdin: (await stdin?.socket) as Socket,
+      stdout: collect((await stdout?.socket) as Socket),
+      stderr: stderr === undefined ? undefined : collect(await stderr.socket),
+      exit: this.client
+        .request("waitForProcess", id, { ProcessId: pid, TimeoutInMs: infiniteTimeout })
+        .then(({ ExitCode }) => ExitCode),
+    };
+  }
+
+  /** Runs a program of the VM itself to its end. */
+  async inGuest(args: readonly string[], parameters: Partial<LinuxProcessParameters> = {}): Promise<Finished> {
+    return await finish(await this.execute(uvmContainerId, { CommandArgs: args, ...parameters }));
+  }
+
+  /** Runs a container to its end and removes it. */
+  async run(id: string, args: readonly string[]): Promise<Finished> {
+    await this.createContainer(id, { args });
+    const finished = await finish(await this.execute(id));
+    await this.client.request("deleteContainerState", id, {});
+    return finished;
+  }
+}
+
+export interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function finish({ stdin, stdout, stderr, exit }: RunningProcess): Promise<Finished> {
+  stdin.end();
+  const code = await exit;
+  return { code, stdout: (await stdout.all).toString(), stderr: ((await stderr?.all) ?? "").toString() };
+}
+
+export interface RunningProcess {
+  readonly pid: number;
+  readonly stdin: Socket;
+  readonly stdout: Collected;
+  readonly stderr: Collected | undefined;
+  readonly exit: Promise<number>;
+}
+
+export interface Collected {
+  readonly socket: Socket;
+  /** All that came, when the stream has ended. */
+  readonly all: Promise<Buffer>;
+  /** Resolves when what came so far holds the text. */
+  until(text: string): Promise<string>;
+}
+
+function collect(socket: Socket): Collected {
+  const chunks: Buffer[] = [];
+  const text = (): string => Buffer.concat(chunks).toString();
+  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+  const all = new Promise<Buffer>((resolve) => {
+    socket.on("end", () => {
+      socket.end();
+      resolve(Buffer.concat(chunks));
+    });
+  });
+  return {
+    socket,
+    all,
+    until: (wanted) =>
+      new Promise((resolve, reject) => {
+        const check = (): void => {
+          if (!text().includes(wanted)) return;
+          socket.off("data", check);
+          resolve(text());
+        };
+        socket.on("data", check);
+        socket.on("end", () => reject(new Error(`the stream ended without ${wanted}: ${text()}`)));
+        check();
+      }),
+  };
+}
+
+export function specificationFor(root: string, process: Partial<OciProcess>, linux: OciSpec["linux"] = {}): OciSpec {
+  const capabilities = ["CAP_CHOWN", "CAP_KILL", "CAP_SYS_RESOURCE", "CAP_NET_RAW"];
+  return {
+    ociVersion: "1.0.2",
+    hostname: "box",
+    root: { path: root },
+    process: {
+      args: ["/bin/sh"],
+      cwd: "/",
+      env: ["PATH=/bin"],
+      user: { uid: 0, gid: 0 },
+      capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+      rlimits: [{ type: "RLIMIT_NOFILE", hard: 1048576 * 4, soft: 1048576 * 4 }],
+      noNewPrivileges: true,
+      apparmorProfile: "cri-containerd.apparmor.d",
+      oomScoreAdj: -998,
+      ...process,
+    },
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755"] },
+      {
+        destination: "/dev/pts",
+        type: "devpts",
+        source: "devpts",
+        options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666"],
+      },
+      { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
+      { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+      { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro", "nosuid", "noexec", "nodev"] },
+    ],
+    linux: {
+      namespaces: ["pid", "ipc", "uts", "mount", "network", "cgroup"].map((type) => ({ type })),
+      resources: {
+        devices: [
+          { allow: false, access: "rwm" },
+          { allow: true, type: "c", major: 1, minor: 3, access: "rwm" },
+          { allow: true, type: "c", major: 5, minor: 2, access: "rwm" },
+        ],
+      },
+      sysctl: { "net.ipv4.ip_unprivileged_port_start": "0" },
+      maskedPaths: ["/proc/kcore"],
+      readonlyPaths: ["/proc/sys"],
+      ...linux,
+    },
+  };
+}
