@@ -48,7 +48,8 @@ export class Containerd {
   readonly namespace = "e2e";
   readonly environment: NodeJS.ProcessEnv;
   readonly #options: ContainerdOptions;
-  readonly #address: string;
+  /** The socket of its gRPC services. */
+  readonly address: string;
   readonly #logPath: string;
   #process: ChildProcess | undefined;
 
@@ -57,7 +58,7 @@ export class Containerd {
     this.build = options.build;
     this.root = join(options.directory, "root");
     this.state = join(options.directory, "state");
-    this.#address = join(options.directory, "c.sock");
+    this.address = join(options.directory, "c.sock");
     this.#logPath = join(options.directory, "log");
     const temporary = join(options.directory, "tmp");
     mkdirSync(temporary, { recursive: true });
@@ -152,7 +153,7 @@ export class Containerd {
   }
 
   #ctrArguments(args: readonly string[]): string[] {
-    return ["--address", this.#address, "--namespace", this.namespace, ...args];
+    return ["--address", this.address, "--namespace", this.namespace, ...args];
   }
 
   #configuration(): string {
@@ -172,7 +173,7 @@ export class Containerd {
       `state = ${JSON.stringify(this.state)}`,
       `disabled_plugins = ${JSON.stringify(DISABLED_PLUGINS)}`,
       "[grpc]",
-      `address = ${JSON.stringify(this.#address)}`,
+      `address = ${JSON.stringify(this.address)}`,
       "[debug]",
       'level = "debug"',
       '[plugins."io.containerd.internal.v1.opt"]',

@@ -16,7 +16,6 @@ export const PATTERN = { path: "/data/pattern", size: 8 * MEBIBYTE } as const;
 export interface Images {
   readonly archive: string;
   readonly foreignArchive: string;
-  readonly architecture: Architecture;
   readonly foreignArchitecture: Architecture;
   /** The directory that the image's one layer was made of. */
   readonly rootfs: string;
@@ -39,7 +38,6 @@ export async function makeImages(directory: string): Promise<Images> {
   return {
     archive: await packImage(directory, IMAGE, architecture, rootfs),
     foreignArchive: await packImage(directory, FOREIGN_IMAGE, foreignArchitecture, foreign),
-    architecture,
     foreignArchitecture,
     rootfs,
   };

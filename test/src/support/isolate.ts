@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 const DIRECTORY_VARIABLE = "UVM_SHIM_TEST_DIRECTORY";
 const LIFELINE = 3;
 const GRACE_MS = 30_000;
+const REPEATED_MS = 500;
 
 export interface Isolation {
   /** An empty directory for everything that the program makes; removed when the program has ended. */
@@ -61,10 +62,11 @@ export async function runIsolated(
     ],
     { env: { ...process.env, [DIRECTORY_VARIABLE]: directory }, stdio: ["inherit", "inherit", "inherit", "pipe"] },
   );
-  let interrupted = false;
+  let interrupted: number | undefined;
   const interrupt = (): void => {
-    if (interrupted) child.kill("SIGKILL");
-    interrupted = true;
+    // One Ctrl-C may arrive twice, from the terminal and from a parent that forwards it.
+    if (interrupted !== undefined && performance.now() - interrupted > REPEATED_MS) child.kill("SIGKILL");
+    interrupted ??= performance.now();
     child.stdio[LIFELINE]?.destroy();
     setTimeout(() => child.kill("SIGKILL"), GRACE_MS).unref();
   };

@@ -1,0 +1,99 @@
+/** A few unary gRPC calls to containerd, for what its ctr cannot do itself. */
+import { connect as connectHttp2, constants } from "node:http2";
+import { connect } from "node:net";
+import protobuf from "protobufjs";
+
+const SANDBOXER = "shim";
+const SPEC_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+const CALL_MS = 30_000;
+
+/** Field numbers as containerd's public API has them: api/types/sandbox.proto, api/services/sandbox/v1/sandbox.proto. */
+const { root: messages } = protobuf.parse(`
+  syntax = "proto3";
+  message Any { string type_url = 1; bytes value = 2; }
+  message Sandbox {
+    message Runtime { string name = 1; Any options = 2; }
+    string sandbox_id = 1;
+    Runtime runtime = 2;
+    Any spec = 3;
+    string sandboxer = 10;
+  }
+  message StoreCreateRequest { Sandbox sandbox = 1; }
+  message StoreDeleteRequest { string sandbox_id = 1; }
+  message ControllerCreateRequest { string sandbox_id = 1; Sandbox sandbox = 6; string sandboxer = 10; }
+  message ControllerStartRequest { string sandbox_id = 1; string sandboxer = 10; }
+`);
+
+interface Endpoint {
+  readonly socket: string;
+  readonly namespace: string;
+}
+
+/**
+ * Creates and starts a sandbox by the calls that ctr makes from containerd 2.2 on. The ctr of 2.1 records the sandbox
+ * without saying which controller it is for, and containerd then refuses to start it.
+ */
+export async function runSandbox(
+  endpoint: Endpoint,
+  request: { readonly id: string; readonly runtime: string; readonly spec: object },
+): Promise<void> {
+  const sandboxId = request.id;
+  const spec = { typeUrl: SPEC_TYPE, value: Buffer.from(JSON.stringify(request.spec)) };
+  const sandbox = { sandboxId, runtime: { name: request.runtime }, spec, sandboxer: SANDBOXER };
+  await call(endpoint, "Store/Create", "StoreCreateRequest", { sandbox });
+  try {
+    const controlled = { sandboxId, sandbox, sandboxer: SANDBOXER };
+    await call(endpoint, "Controller/Create", "ControllerCreateRequest", controlled);
+    await call(endpoint, "Controller/Start", "ControllerStartRequest", { sandboxId, sandboxer: SANDBOXER });
+  } catch (error) {
+    await forgetSandbox(endpoint, sandboxId);
+    throw error;
+  }
+}
+
+/** Removes containerd's record of a sandbox. */
+export async function forgetSandbox(endpoint: Endpoint, sandboxId: string): Promise<void> {
+  await call(endpoint, "Store/Delete", "StoreDeleteRequest", { sandboxId });
+}
+
+/** Calls a method whose answer does not matter; rejects with its gRPC status. */
+function call(endpoint: Endpoint, method: string, type: string, request: object): Promise<void> {
+  const encoded = messages.lookupType(type).encode(request).finish();
+  // gRPC's frame: not compressed, and the length.
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(encoded.byteLength, 1);
+  return new Promise((resolve, reject) => {
+    const fail = (cause: unknown): void => {
+      session.destroy();
+      reject(new Error(`${method}: ${cause instanceof Error ? cause.message : cause}`, { cause }));
+    };
+    const session = connectHttp2("http://localhost", { createConnection: () => connect(endpoint.socket) });
+    session.on("error", fail);
+    const stream = session.request({
+      [constants.HTTP2_HEADER_METHOD]: "POST",
+      [constants.HTTP2_HEADER_PATH]: `/containerd.services.sandbox.v1.${method}`,
+      [constants.HTTP2_HEADER_CONTENT_TYPE]: "application/grpc",
+      [constants.HTTP2_HEADER_TE]: "trailers",
+      "containerd-namespace": endpoint.namespace,
+    });
+    let status: { readonly code: unknown; readonly message: unknown } | undefined;
+    const readStatus = (headers: { readonly [name: string]: unknown }): void => {
+      if (headers["grpc-status"] !== undefined)
+        status = { code: headers["grpc-status"], message: headers["grpc-message"] };
+    };
+    // An error without an answer comes in the headers, any other status in the trailers.
+    stream.on("response", readStatus).on("trailers", readStatus);
+    stream.setTimeout(CALL_MS, () => fail(`no answer within ${CALL_MS} ms`));
+    stream.on("error", fail);
+    stream.on("end", () => {
+      if (String(status?.code) !== "0") {
+        fail(status === undefined ? "answered without a status" : `gRPC status ${status.code}: ${status.message}`);
+        return;
+      }
+      session.close();
+      resolve();
+    });
+    stream.resume();
+    stream.end(Buffer.concat([prefix, encoded]));
+  });
+}

@@ -1,0 +1,211 @@
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { EventSink } from "./events.ts";
+import { Fifos } from "./fifos.ts";
+import { deleteShim, Sandbox, ShimClient, type ShimIdentity, Task } from "./shim.ts";
+import { containerSpec, type ProcessOptions, processSpec, sandboxSpec } from "./spec.ts";
+
+export const PHASES = ["start", "create sandbox", "boot", "create", "start task", "delete", "stop", "end"] as const;
+export type Phase = (typeof PHASES)[number];
+
+export interface Mount {
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
+export interface PodOptions {
+  readonly executable: string;
+  /** An empty directory for bundles, FIFOs and sockets. Its path is short: sockets are in it. */
+  readonly directory: string;
+  readonly id: string;
+  readonly environment?: { readonly [name: string]: string };
+  readonly annotations?: { readonly [key: string]: string };
+  readonly signal?: AbortSignal;
+  /** Told of each phase that has ended, with its milliseconds. */
+  readonly onPhase?: (phase: Phase, milliseconds: number) => void;
+}
+
+export interface ContainerOptions extends ProcessOptions {
+  readonly id: string;
+  readonly rootfs: readonly Mount[];
+}
+
+const NAMESPACE = "pods";
+const PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+const STOP_SECONDS = 10;
+
+/** A pod behind a shim of its own, run as containerd runs a sandbox and its containers. */
+export class Pod {
+  readonly shim: ShimClient;
+  readonly sink: EventSink;
+  readonly #options: PodOptions;
+  readonly #identity: ShimIdentity;
+  #serving = true;
+
+  private constructor(options: PodOptions, identity: ShimIdentity, shim: ShimClient, sink: EventSink) {
+    this.#options = options;
+    this.#identity = identity;
+    this.shim = shim;
+    this.sink = sink;
+  }
+
+  /** Starts the shim, creates the sandbox and boots its VM; what fails leaves nothing. */
+  static async run(options: PodOptions): Promise<Pod> {
+    const { directory, id, executable, environment } = options;
+    const bundle = join(directory, id);
+    const eventSocket = join(directory, "events.sock");
+    makeBundle(bundle, sandboxSpec(options.annotations));
+    const sink = await EventSink.listen(eventSocket);
+    const identity: ShimIdentity = {
+      ...{ executable, namespace: NAMESPACE, id, bundle, eventSocket },
+      ...(environment && { environment }),
+    };
+    let pod: Pod | undefined;
+    try {
+      const shim = await timed(options, "start", () => ShimClient.start(identity, options.signal));
+      const started = new Pod(options, identity, shim, sink);
+      pod = started;
+      const request = { sandboxId: id, bundlePath: bundle, annotations: options.annotations ?? {} };
+      await timed(options, "create sandbox", () => shim.call(Sandbox, "CreateSandbox", request, callOptions(options)));
+      await timed(options, "boot", () => shim.call(Sandbox, "StartSandbox", { sandboxId: id }, callOptions(options)));
+      return started;
+    } catch (error) {
+      if (pod === undefined) {
+        await deleteShim(identity).catch(() => undefined);
+        await sink.close();
+      } else await pod.abandon();
+      throw error;
+    }
+  }
+
+  /** Creates a container; start it, and delete it when it has ended. */
+  async createContainer(options: ContainerOptions): Promise<PodContainer> {
+    const { id, rootfs, terminal = false } = options;
+    const bundle = join(this.#options.directory, id);
+    makeBundle(bundle, containerSpec({ ...options, hostname: id, cgroup: `/${NAMESPACE}/${id}` }));
+    const stdio = await Fifos.make(bundle, "init", terminal);
+    try {
+      const request = { id, bundle, rootfs, ...stdio.paths };
+      await this.timed("create", () => this.shim.call(Task, "Create", request, callOptions(this.#options)));
+    } catch (error) {
+      stdio.close();
+      throw error;
+    }
+    return new PodContainer(this, id, bundle, stdio, this.#options.signal);
+  }
+
+  timed<T>(phase: Phase, work: () => Promise<T>): Promise<T> {
+    return timed(this.#options, phase, work);
+  }
+
+  /** The serving process. */
+  async shimPid(): Promise<number> {
+    return (await this.shim.call(Task, "Connect", { id: this.#options.id })).shimPid;
+  }
+
+  /** Stops the sandbox, lets the shim end, and runs `delete`. */
+  async remove(): Promise<void> {
+    const sandboxId = this.#options.id;
+    await this.timed("stop", () => this.shim.call(Sandbox, "StopSandbox", { sandboxId, timeoutSecs: STOP_SECONDS }));
+    await this.timed("end", async () => {
+      await this.shim.call(Sandbox, "ShutdownSandbox", { sandboxId });
+      await this.shim.closed;
+      await this.abandon();
+    });
+  }
+
+  /** Runs `delete`, whatever state the sandbox is in. Repeatable. */
+  async abandon(): Promise<void> {
+    if (!this.#serving) return;
+    this.#serving = false;
+    try {
+      await this.shim.delete();
+    } finally {
+      await this.sink.close();
+      rmSync(this.#identity.bundle, { recursive: true, force: true });
+    }
+  }
+}
+
+export class PodContainer {
+  readonly id: string;
+  readonly bundle: string;
+  readonly stdio: Fifos;
+  readonly #pod: Pod;
+  readonly #options: { readonly signal?: AbortSignal };
+
+  constructor(pod: Pod, id: string, bundle: string, stdio: Fifos, signal: AbortSignal | undefined) {
+    this.#pod = pod;
+    this.id = id;
+    this.bundle = bundle;
+    this.stdio = stdio;
+    this.#options = callOptions({ ...(signal && { signal }) });
+  }
+
+  /** Starts its init process; returns the pid in the guest. */
+  async start(): Promise<number> {
+    const { id } = this;
+    return (await this.#pod.timed("start task", () => this.#pod.shim.call(Task, "Start", { id }, this.#options))).pid;
+  }
+
+  /** Waits until the init process, or an exec, has ended; returns its exit code. */
+  async wait(execId = ""): Promise<number> {
+    return (await this.#pod.shim.call(Task, "Wait", { id: this.id, execId }, this.#options)).exitStatus;
+  }
+
+  async kill(signal: number): Promise<void> {
+    await this.#pod.shim.call(Task, "Kill", { id: this.id, signal }, this.#options);
+  }
+
+  /** Starts a further process. Its stdio is the caller's to close. */
+  async exec(execId: string, options: ProcessOptions): Promise<Fifos> {
+    const { id } = this;
+    const stdio = await Fifos.make(this.bundle, execId, options.terminal ?? false);
+    try {
+      const spec = { type_url: PROCESS_TYPE, value: Buffer.from(JSON.stringify(processSpec(options))) };
+      await this.#pod.shim.call(Task, "Exec", { id, execId, spec, ...stdio.paths }, this.#options);
+      await this.#pod.shim.call(Task, "Start", { id, execId }, this.#options);
+    } catch (error) {
+      stdio.close();
+      throw error;
+    }
+    return stdio;
+  }
+
+  async closeStdin(execId = ""): Promise<void> {
+    await this.#pod.shim.call(Task, "CloseIO", { id: this.id, execId, stdin: true }, this.#options);
+  }
+
+  /** Deletes an exec that has ended. */
+  async deleteExec(execId: string): Promise<number> {
+    return (await this.#pod.shim.call(Task, "Delete", { id: this.id, execId }, this.#options)).exitStatus;
+  }
+
+  /** Deletes the container, which has ended; returns its exit code. */
+  async delete(): Promise<number> {
+    const { id } = this;
+    const { exitStatus } = await this.#pod.timed("delete", () =>
+      this.#pod.shim.call(Task, "Delete", { id }, this.#options),
+    );
+    this.stdio.close();
+    rmSync(this.bundle, { recursive: true, force: true });
+    return exitStatus;
+  }
+}
+
+function makeBundle(bundle: string, spec: object): void {
+  mkdirSync(join(bundle, "rootfs"), { recursive: true, mode: 0o711 });
+  writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
+}
+
+function callOptions(options: { readonly signal?: AbortSignal }): { readonly signal?: AbortSignal } {
+  return options.signal === undefined ? {} : { signal: options.signal };
+}
+
+async function timed<T>(options: PodOptions, phase: Phase, work: () => Promise<T>): Promise<T> {
+  const started = performance.now();
+  const result = await work();
+  options.onPhase?.(phase, performance.now() - started);
+  return result;
+}

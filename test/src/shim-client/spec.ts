@@ -1,0 +1,48 @@
+/** OCI specs of the size that the demo and the tests need. */
+export interface ProcessOptions {
+  readonly args: readonly string[];
+  readonly terminal?: boolean;
+  readonly environment?: readonly string[];
+}
+
+export function processSpec(options: ProcessOptions): object {
+  return {
+    terminal: options.terminal ?? false,
+    user: { uid: 0, gid: 0 },
+    args: options.args,
+    env: ["PATH=/bin:/sbin:/usr/bin:/usr/sbin", "TERM=xterm", ...(options.environment ?? [])],
+    cwd: "/",
+    noNewPrivileges: true,
+  };
+}
+
+export function containerSpec(
+  options: ProcessOptions & { readonly hostname: string; readonly cgroup: string },
+): object {
+  return {
+    ociVersion: "1.1.0",
+    process: processSpec(options),
+    root: { path: "rootfs" },
+    hostname: options.hostname,
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755", "size=65536k"] },
+      {
+        destination: "/dev/pts",
+        type: "devpts",
+        source: "devpts",
+        options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666"],
+      },
+      { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+    ],
+    linux: {
+      cgroupsPath: options.cgroup,
+      namespaces: ["pid", "ipc", "uts", "mount", "network"].map((type) => ({ type })),
+    },
+  };
+}
+
+/** What the config.json of a sandbox has to say. */
+export function sandboxSpec(annotations: { readonly [key: string]: string } = {}): object {
+  return { ociVersion: "1.1.0", hostname: "pod", annotations, linux: {} };
+}
