@@ -224,21 +224,24 @@ export class TtrpcClient {
         timeoutNano: timeoutMs === undefined ? 0 : Math.min(Math.ceil(timeoutMs * 1e6), Number.MAX_SAFE_INTEGER),
         metadata: metadataPairs(options.metadata ?? {}),
       });
+      this.#nextStreamId += 2;
+      const onAbort = () => this.#fail(streamId, cancelled());
+      const stopTimer =
+        timeoutMs === undefined ? () => {} : startTimer(timeoutMs, () => this.#fail(streamId, expired()));
+      const release = () => {
+        signal?.removeEventListener("abort", onAbort);
+        stopTimer();
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#calls.set(streamId, { target, receiver, release });
+      // Last, because a stream in memory may deliver the answer before it returns.
       this.#channel.send(streamId, frameType.request, flags, request.finish());
+      return streamId;
     } catch (error) {
+      this.#finish(streamId);
       receiver.fail(error as TtrpcError);
       return undefined;
     }
-    this.#nextStreamId += 2;
-    const onAbort = () => this.#fail(streamId, cancelled());
-    signal?.addEventListener("abort", onAbort, { once: true });
-    const stopTimer = timeoutMs === undefined ? () => {} : startTimer(timeoutMs, () => this.#fail(streamId, expired()));
-    const release = () => {
-      signal?.removeEventListener("abort", onAbort);
-      stopTimer();
-    };
-    this.#calls.set(streamId, { target, receiver, release });
-    return streamId;
   }
 
   async #sendAll(streamId: number | undefined, target: Target, requests: AsyncIterable<unknown>): Promise<void> {

@@ -54,6 +54,14 @@ describe("FrameDecoder", () => {
     );
   });
 
+  it("takes bytes while it still has frames", () => {
+    const bytes = bytesOf({ streamId: 1, type: 1, flags: 0, payload: Buffer.from("a") });
+    const decoder = new FrameDecoder(limit);
+    decoder.push(Buffer.concat([bytes, bytes, bytes.subarray(0, 4)]));
+    expect(decoder.next()).toMatchObject({ kind: "message" });
+    expect(decode(bytes.subarray(4), [], decoder)).toHaveLength(2);
+  });
+
   it("takes any bytes at all, and yields nothing after an unknown type", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 500 }), cuts, (garbage, cuts) => {

@@ -51,9 +51,10 @@ export class FrameDecoder {
     this.#maxMessageSize = maxMessageSize;
   }
 
-  /** Hands over the next bytes; `next` must have returned undefined before. */
+  /** Hands over the next bytes. Cheap once `next` has returned undefined, else what is left is copied. */
   push(chunk: Uint8Array): void {
-    this.#chunk = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    this.#chunk = this.#chunk.length === 0 ? bytes : Buffer.concat([this.#chunk, bytes]);
   }
 
   /** Whether the bytes so far end inside a frame. */
