@@ -1,0 +1,49 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { ShimError, shimErrorCodes, translateError } from "./errors.ts";
+
+const withFields = (fields: object, message = "it failed"): Error => Object.assign(new Error(message), fields);
+
+describe("translateError", () => {
+  it.each(shimErrorCodes)("keeps %s, the message and the cause", (code) => {
+    const cause = withFields({ code });
+    expect(translateError(cause)).toMatchObject({ code, message: "it failed", cause });
+  });
+
+  it("leaves its own errors alone", () => {
+    const error = new ShimError("NotFound", "x");
+    expect(translateError(error)).toBe(error);
+  });
+
+  it.each([
+    [withFields({ code: "ENOENT" }), "NotFound"],
+    [withFields({ code: "EEXIST" }), "AlreadyExists"],
+    [withFields({ code: "EACCES" }), "PermissionDenied"],
+    [withFields({ code: "ENOSPC" }), "ResourceExhausted"],
+    [withFields({ code: "ECONNREFUSED" }), "Unavailable"],
+    [withFields({ name: "AbortError" }), "Cancelled"],
+    [withFields({ name: "TimeoutError" }), "DeadlineExceeded"],
+    [new AggregateError([withFields({ code: "Unavailable" })], "two failed"), "Unavailable"],
+    [withFields({ code: "EWHATEVER" }), "Internal"],
+    [new Error("plain"), "Internal"],
+  ])("gives %o the code %s", (error, code) => {
+    expect(translateError(error).code).toBe(code);
+  });
+
+  it("puts the HRESULT into the message, once", () => {
+    expect(translateError(withFields({ hresult: 0x80370105 | 0 })).message).toBe("it failed (0x80370105)");
+    expect(translateError(withFields({ hresult: 0x80370105 }, "failed with 0x80370105")).message).toBe(
+      "failed with 0x80370105",
+    );
+  });
+
+  it("is total", () => {
+    fc.assert(
+      fc.property(fc.anything(), (thrown) => {
+        const error = translateError(thrown);
+        expect(shimErrorCodes).toContain(error.code);
+        expect(error.message).not.toBe("");
+      }),
+    );
+  });
+});

@@ -1,0 +1,62 @@
+import { describe, expect, it } from "vitest";
+import { parseCommand } from "./flags.ts";
+
+const required = ["-namespace", "default", "-id", "c1"];
+
+describe("parseCommand", () => {
+  it("takes containerd's own command lines", () => {
+    const flags = {
+      namespace: "k8s.io",
+      id: "c1",
+      address: "/a.sock",
+      publishBinary: "/usr/bin/containerd",
+      socket: "",
+    };
+    expect(
+      parseCommand(
+        "-namespace k8s.io -address /a.sock -publish-binary /usr/bin/containerd -id c1 -debug start".split(" "),
+      ),
+    ).toEqual({ kind: "start", flags: { ...flags, bundle: "", debug: true } });
+    expect(
+      parseCommand(
+        "-namespace k8s.io -address /a.sock -publish-binary /usr/bin/containerd -id c1 -bundle /b delete".split(" "),
+      ),
+    ).toEqual({ kind: "delete", flags: { ...flags, bundle: "/b", debug: false } });
+  });
+
+  it.each([
+    [["start", "-namespace=default", "--id=c1"]],
+    [["--namespace", "default", "start", "--id", "c1"]],
+    [["-id=c1", "-debug=false", "-namespace", "default", "start"]],
+  ])("does not care for order, dashes and the equals sign: %j", (argumentList) => {
+    expect(parseCommand(argumentList)).toMatchObject({
+      kind: "start",
+      flags: { namespace: "default", id: "c1", debug: false },
+    });
+  });
+
+  it("keeps values that look like flags or hold an equals sign", () => {
+    expect(parseCommand([...required, "-address=unix:///a=b"])).toMatchObject({ flags: { address: "unix:///a=b" } });
+    expect(parseCommand([...required, "-address", "-odd"])).toMatchObject({ flags: { address: "-odd" } });
+  });
+
+  it("serves without an action, and says version or information whatever else is said", () => {
+    expect(parseCommand([...required, "-socket", "/s"])).toMatchObject({ kind: "serve", flags: { socket: "/s" } });
+    expect(parseCommand(["-v"])).toEqual({ kind: "version" });
+    expect(parseCommand(["-info", "-namespace", "x"])).toEqual({ kind: "info" });
+  });
+
+  it.each([
+    [["-nonsense", "start"], /flag -nonsense is not known; accepted are -namespace/],
+    [["-namespace"], /flag -namespace needs a value/],
+    [["-debug=perhaps", ...required], /flag -debug is "perhaps"; accepted are true and false/],
+    [["-id", "c1", "start"], /flag -namespace is missing/],
+    [["-namespace", "ns", "start"], /flag -id is missing/],
+    [["-namespace", "../etc", "-id", "c1", "start"], /flag -namespace is "..\/etc"; accepted are/],
+    [["-namespace", "ns", "-id", "a/b", "start"], /flag -id is "a\/b"/],
+    [[...required, "stop"], /action "stop" is not start or delete/],
+    [[...required, "start", "delete"], /action "start delete"/],
+  ])("refuses %j in one sentence", (argumentList, message) => {
+    expect(() => parseCommand(argumentList)).toThrow(message);
+  });
+});

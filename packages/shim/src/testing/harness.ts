@@ -1,0 +1,83 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { TtrpcClient } from "@uvm-shim/ttrpc";
+import { systemClock } from "../clock.ts";
+import { createServices, type Services } from "../services.ts";
+import { EventServer } from "./event-server.ts";
+import { type FakeContainer, FakePlatform, type FakeSandbox } from "./fake-platform.ts";
+
+/** The services behind a real socket, on a fake platform, with containerd's event service on another. */
+export class Harness {
+  readonly directory = mkdtempSync(path.join(tmpdir(), "shim-services-"));
+  readonly events = new EventServer();
+  readonly platform = new FakePlatform();
+  readonly ended: string[] = [];
+  loadPlatform: () => Promise<FakePlatform> = async () => this.platform;
+  client!: TtrpcClient;
+  #services!: Services;
+  #server!: net.Server;
+  readonly #clients: TtrpcClient[] = [];
+
+  async open(shimId = "c1"): Promise<void> {
+    const eventSocket = path.join(this.directory, "events");
+    await this.events.listen(eventSocket);
+    this.#services = createServices({
+      shimId,
+      namespace: "ns",
+      bundle: this.bundle("shim", undefined),
+      pid: 77,
+      version: "1.2.3",
+      runtimeOptions: { typeUrl: "options", value: Uint8Array.of(1) },
+      ttrpcAddress: `unix://${eventSocket}`,
+      platform: () => this.loadPlatform(),
+      log: { log: () => {} },
+      clock: systemClock,
+      end: (reason) => void this.ended.push(reason),
+    });
+    this.#server = net.createServer((socket) => {
+      socket.on("error", () => {});
+      this.#services.serve(socket);
+    });
+    await new Promise<void>((resolve) => this.#server.listen(path.join(this.directory, "shim.sock"), resolve));
+    this.client = this.connect();
+  }
+
+  connect(): TtrpcClient {
+    const client = new TtrpcClient(net.connect(path.join(this.directory, "shim.sock")));
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** A bundle with this config.json; text is written as it is. */
+  bundle(name: string, configuration: object | string | undefined): string {
+    const bundle = path.join(this.directory, name);
+    mkdirSync(bundle, { recursive: true });
+    if (configuration !== undefined) {
+      const text = typeof configuration === "string" ? configuration : JSON.stringify(configuration);
+      writeFileSync(path.join(bundle, "config.json"), text);
+    }
+    return bundle;
+  }
+
+  get sandbox(): FakeSandbox {
+    const sandbox = this.platform.sandboxes.at(-1);
+    if (sandbox === undefined) throw new Error("no sandbox was created");
+    return sandbox;
+  }
+
+  container(id: string): FakeContainer {
+    const container = this.sandbox.container(id);
+    if (container === undefined) throw new Error(`container ${id} does not exist`);
+    return container;
+  }
+
+  async close(): Promise<void> {
+    for (const client of this.#clients) client.close();
+    await this.#services.close(1000);
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    await this.events.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,51 @@
+/** A whole shim on the fake platform, run as a process by the tests of the executable. */
+import { appendFileSync } from "node:fs";
+import process from "node:process";
+import { runShim } from "../index.ts";
+import { FakeError, FakePlatform } from "./fake-platform.ts";
+
+const record = (what: string): void => {
+  if (process.env.FAKE_RECORD !== undefined) appendFileSync(process.env.FAKE_RECORD, `${what}\n`);
+};
+
+if (process.env.FAKE_DIES !== undefined && process.argv.includes("-socket")) {
+  process.stderr.write("fake: the disk is on fire\n");
+  process.exit(7);
+}
+if (process.env.FAKE_HANGS !== undefined && process.argv.includes("-socket")) {
+  setInterval(() => {}, 1000);
+} else {
+  await runShim(
+    {
+      name: "containerd-shim-fake-v2",
+      runtimeName: "io.containerd.fake.v2",
+      version: "1.2.3",
+      startMilliseconds: Number(process.env.FAKE_START_MILLISECONDS ?? 10_000),
+      orphanMilliseconds: Number(process.env.FAKE_ORPHAN_MILLISECONDS ?? 60_000),
+      cleanUpMilliseconds: 500,
+      loadPlatform: async ({ namespace }) => {
+        record(`load ${namespace}`);
+        if (process.env.FAKE_PLATFORM_FAILS !== undefined) throw new FakeError("Unavailable", "no host here");
+        const platform = new FakePlatform();
+        platform.onCreateSandbox = async (sandbox) => {
+          record(`create ${sandbox.id} ${JSON.stringify(sandbox.request.runtimeOptions?.typeUrl ?? null)}`);
+          sandbox.onStop = async () => record(`stop ${sandbox.id}`);
+          sandbox.onCreateContainer = async (container) => {
+            const args = (container.request.spec as { process?: { args?: string[] } }).process?.args ?? [];
+            if (args[0] === "crash")
+              setImmediate(() => {
+                throw new Error("a bug in the shim");
+              });
+            container.init.onStart = async () => container.init.finish(Number(args[0] ?? 0));
+          };
+        };
+        platform.cleanUp = async ({ id }) => {
+          record(`cleanUp ${id}`);
+          if (process.env.FAKE_CLEAN_UP_HANGS !== undefined) await new Promise(() => {});
+        };
+        return platform;
+      },
+    },
+    process,
+  );
+}
