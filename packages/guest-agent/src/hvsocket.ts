@@ -1,4 +1,5 @@
 /** hvsockets as a guest of the emulated host has them: Unix sockets in one folder, "hybrid vsock". */
+import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 
@@ -6,32 +7,18 @@ const connectLineLimit = 32;
 const connectPattern = /^CONNECT ([0-9]{1,10})$/;
 
 /** Dials a port of the host. Rejects when nobody listens there, and with the signal's reason when it aborts. */
-export function dialHost(folder: string, port: number, signal?: AbortSignal): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) {
-      reject(signal.reason);
-      return;
-    }
-    const socket = connect({ path: `${folder}/hv.vsock_${port}`, allowHalfOpen: true });
-    const settle = (): void => {
-      socket.removeAllListeners();
-      signal?.removeEventListener("abort", onAbort);
-    };
-    const onAbort = (): void => {
-      settle();
-      socket.destroy();
-      reject(signal?.reason);
-    };
-    socket.once("connect", () => {
-      settle();
-      resolve(socket);
-    });
-    socket.once("error", (error) => {
-      settle();
-      reject(new Error(`hvsocket port ${port} of the host: ${error.message}`, { cause: error }));
-    });
-    signal?.addEventListener("abort", onAbort);
-  });
+export async function dialHost(folder: string, port: number, signal?: AbortSignal): Promise<Socket> {
+  signal?.throwIfAborted();
+  const socket = connect({ path: `${folder}/hv.vsock_${port}`, allowHalfOpen: true });
+  try {
+    await once(socket, "connect", signal === undefined ? {} : { signal });
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    if (signal?.aborted) throw signal.reason;
+    const { message } = error as Error;
+    throw new Error(`hvsocket port ${port} of the host: ${message}`, { cause: error });
+  }
 }
 
 /**
@@ -43,8 +30,9 @@ export function serveGuestPorts(folder: string, services: ReadonlyMap<number, (s
   rmSync(path, { force: true });
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     let head = Buffer.alloc(0);
-    socket.on("error", () => socket.destroy());
-    socket.on("end", () => socket.destroy());
+    const drop = (): unknown => socket.destroy();
+    socket.on("error", drop);
+    socket.on("end", drop);
     const onData = (chunk: Buffer): void => {
       head = Buffer.concat([head, chunk]);
       const end = head.indexOf("\n");
@@ -55,7 +43,7 @@ export function serveGuestPorts(folder: string, services: ReadonlyMap<number, (s
         socket.destroy();
         return;
       }
-      socket.removeAllListeners();
+      socket.off("data", onData).off("end", drop);
       socket.pause();
       const rest = head.subarray(end + 1);
       if (rest.length > 0) socket.unshift(rest);

@@ -348,14 +348,17 @@ export class Machine {
         },
       },
     });
+    const exit = this.client
+      .request("waitForProcess", id, { ProcessId: pid, TimeoutInMs: infiniteTimeout })
+      .then(({ ExitCode }) => ExitCode);
+    // A test that is not about exits leaves processes to be ended with the machine.
+    exit.catch(() => {});
     return {
       pid,
       stdin: (await stdin?.socket) as Socket,
       stdout: collect((await stdout?.socket) as Socket),
       stderr: stderr === undefined ? undefined : collect(await stderr.socket),
-      exit: this.client
-        .request("waitForProcess", id, { ProcessId: pid, TimeoutInMs: infiniteTimeout })
-        .then(({ ExitCode }) => ExitCode),
+      exit,
     };
   }
 
@@ -406,10 +409,13 @@ function collect(socket: Socket): Collected {
   const text = (): string => Buffer.concat(chunks).toString();
   socket.on("data", (chunk: Buffer) => chunks.push(chunk));
   const all = new Promise<Buffer>((resolve) => {
-    socket.on("end", () => {
+    const finish = (): void => {
       socket.end();
       resolve(Buffer.concat(chunks));
-    });
+    };
+    // A stream without a byte ends before anybody listens.
+    if (socket.readableEnded) finish();
+    else socket.on("end", finish);
   });
   return {
     socket,
