@@ -19,6 +19,7 @@ export interface Images {
   readonly foreignArchitecture: Architecture;
   /** The directory that the image's one layer was made of. */
   readonly rootfs: string;
+  readonly foreignRootfs: string;
 }
 
 type Architecture = "amd64" | "arm64";
@@ -40,6 +41,7 @@ export async function makeImages(directory: string): Promise<Images> {
     foreignArchive: await packImage(directory, FOREIGN_IMAGE, foreignArchitecture, foreign),
     foreignArchitecture,
     rootfs,
+    foreignRootfs: foreign,
   };
 }
 

@@ -2,27 +2,27 @@
  * The containerd suite: `node test/src/e2e/main.ts [--runtime lcow|runc] [--containerd 1.6,1.7,2.1] [--only <pattern>]`.
  * Prints a line for each case and, last, how many passed and failed; its exit code says whether all passed.
  */
-import { existsSync, mkdirSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
-import { findProgram } from "../support/command.ts";
+import { shimScope } from "../leaks/shim-scope.ts";
 import { makeExt4 } from "../support/disk.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
+import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
 import { eventCases } from "./cases/events.ts";
 import { inputCases } from "./cases/input.ts";
+import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { runningCases } from "./cases/running.ts";
 import { sandboxCases } from "./cases/sandbox.ts";
 import { snapshotterCases } from "./cases/snapshotters.ts";
 import { stdioCases } from "./cases/stdio.ts";
 import { Containerd } from "./containerd.ts";
 import { type Images, makeImages } from "./images.ts";
-import { PACKAGES } from "./packages.ts";
-import { endStrays, scopeOf } from "./scope.ts";
+import { checkMachine } from "./machine.ts";
+import { endStrayProcesses, endStrays, scopeOf } from "./scope.ts";
 import { type Case, type Ground, leavingNothing, Report, RUNTIMES, type Runtime } from "./suite.ts";
 
-const DISTRIBUTION = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..", "dist", "linux-x64");
 const CASES: readonly Case[] = [
   ...runningCases,
   ...stdioCases,
@@ -61,22 +61,13 @@ async function select(tell: (line: string) => void): Promise<Selection> {
   return { runtime, only: new RegExp(values.only), builds: await findContainerds(wanted, tell) };
 }
 
-/** Says what the machine lacks, before anything is started. */
-function checkMachine(runtime: Runtime): void {
-  if (process.getuid?.() !== 0) throw new Error("the suite needs root: it runs containerd, which mounts");
-  const missing = PACKAGES.filter((one) => findProgram(one.program) === undefined).map((one) => one.name);
-  if (missing.length > 0) throw new Error(`programs are missing: apt-get install ${missing.join(" ")}`);
-  if (runtime.key === "lcow" && !existsSync(join(DISTRIBUTION, runtime.program))) {
-    throw new Error(`${join(DISTRIBUTION, runtime.program)} is missing: npm run build makes it`);
-  }
-}
-
 async function inside({ directory, signal }: Isolation): Promise<number> {
   const selection = await select(() => undefined);
   const report = new Report(print);
   const images = await makeImages(join(directory, "images"));
   const blockfileScratch = join(directory, "blockfile.ext4");
   await makeExt4(blockfileScratch, 64);
+  if (selection.runtime.key === "lcow") await runProtocol({ selection, images, report, directory, signal });
   for (const build of selection.builds) {
     if (signal.aborted) break;
     await runAgainst({ build, selection, images, blockfileScratch, report, directory, signal });
@@ -85,6 +76,28 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   for (const failure of report.failures) print(`failed: ${failure}`);
   print(`${report.passed} passed, ${report.failures.length} failed`);
   return report.failures.length === 0 && !signal.aborted ? 0 : 1;
+}
+
+/** The cases that speak to the shim directly. */
+async function runProtocol(
+  round: Pick<Round, "selection" | "images" | "report" | "directory" | "signal">,
+): Promise<void> {
+  const { selection, images, report, signal } = round;
+  const executable = join(DISTRIBUTION, selection.runtime.program);
+  const parent = join(round.directory, "p");
+  mkdirSync(parent);
+  print(`the shim protocol, ${selection.runtime.program}`);
+  for (const [index, one] of protocolCases.entries()) {
+    if (signal.aborted) return;
+    if (!selection.only.test(one.name)) continue;
+    const ground = { executable, environment: HOST_ENVIRONMENT, images, signal, directory: join(parent, `${index}`) };
+    const passed = await report.run(
+      one.name,
+      () => leavingNothing(shimScope([parent]), signal, () => runProtocolCase(one, ground)),
+      () => "",
+    );
+    if (!passed) await endStrayProcesses(parent);
+  }
 }
 
 interface Round {
@@ -102,9 +115,9 @@ async function runAgainst(round: Round): Promise<void> {
   const { build, selection, report, signal } = round;
   print(`containerd ${build.version}, runtime ${selection.runtime.name}`);
   const directory = join(round.directory, build.version);
-  const scratch = join(round.directory, "scratch");
+  const scratch = join(round.directory, `scratch-${build.version}`);
   mkdirSync(directory);
-  mkdirSync(scratch, { recursive: true });
+  mkdirSync(scratch);
   const containerd = await Containerd.start(
     { build, directory, shims: DISTRIBUTION, blockfileScratch: round.blockfileScratch, environment: HOST_ENVIRONMENT },
     signal,
@@ -131,8 +144,6 @@ async function runAgainst(round: Round): Promise<void> {
     await containerd.destroy();
   }
 }
-
-const HOST_ENVIRONMENT = { UVM_SHIM_HOST_IDLE_MS: "300" };
 
 async function main(): Promise<number> {
   const isolated = isolation();

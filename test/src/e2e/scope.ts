@@ -2,31 +2,23 @@ import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type HoldingsScope, readProcesses } from "../leaks/holdings.ts";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
+import { shimScope } from "../leaks/shim-scope.ts";
 import { runCommand } from "../support/command.ts";
 import type { Containerd } from "./containerd.ts";
 import type { Ground, Runtime } from "./suite.ts";
 
 /** Where a shim of this containerd could leave something. */
 export function scopeOf(containerd: Containerd, runtime: Runtime): HoldingsScope {
-  const tasks = "io.containerd.runtime.v2.task";
-  const expected = new Set([
-    "/run/containerd",
-    "/run/containerd/fifo",
-    "/run/containerd/runc",
-    `/run/containerd/runc/${containerd.namespace}`,
-    "/run/containerd/s",
-    join(containerd.root, tasks, containerd.namespace),
-    join(containerd.state, tasks, containerd.namespace),
-  ]);
+  const { root, state, namespace } = containerd;
+  const plugins = ["io.containerd.runtime.v2.task", "io.containerd.sandbox.controller.v1.shim"];
+  const bundles = [root, state].flatMap((directory) => plugins.map((plugin) => join(directory, plugin)));
+  const expected = new Set(bundles.flatMap((directory) => [directory, join(directory, namespace)]));
+  const scope = shimScope([state, ...bundles, String(containerd.environment.TMPDIR)]);
   return {
-    directories: ["/run", containerd.state, join(containerd.root, tasks), String(containerd.environment.TMPDIR)],
+    ...scope,
     isExpected: (path) =>
-      expected.has(path) ||
-      // The FIFOs are ctr's, which leaves them when it cannot delete the task itself.
-      path.startsWith("/run/containerd/fifo/") ||
-      (runtime.key === "runc" && runcLeaves(path, containerd.namespace)),
+      scope.isExpected(path) || expected.has(path) || (runtime.key === "runc" && runcLeaves(path, namespace)),
     isOwn: isContainerd,
-    computeSystems: async () => [],
   };
 }
 
@@ -53,7 +45,11 @@ export async function endStrays(ground: Ground): Promise<void> {
     const rows = (await names(["sandboxes", "list"])).slice(1);
     for (const row of rows) await containerd.ctr(["sandboxes", "remove", "--force", row.split(/\s/)[0] as string]);
   }
-  // This process namespace holds nothing but the suite and what it started.
+  await endStrayProcesses(containerd.state);
+}
+
+/** Ends by force whatever is not the suite or its containerd: this process namespace holds nothing else. */
+export async function endStrayProcesses(mountsBelow: string): Promise<void> {
   for (const stray of readProcesses()) {
     if (stray.pid === 1 || isContainerd(stray.command)) continue;
     try {
@@ -63,6 +59,6 @@ export async function endStrays(ground: Ground): Promise<void> {
     }
   }
   const mounts = parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8"));
-  const below = mounts.filter((mount) => mount.point.startsWith(`${containerd.state}/`)).reverse();
+  const below = mounts.filter((mount) => mount.point.startsWith(`${mountsBelow}/`)).reverse();
   for (const mount of below) await runCommand("umount", ["--lazy", mount.point]);
 }

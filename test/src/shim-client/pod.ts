@@ -8,6 +8,12 @@ import { containerSpec, type ProcessOptions, processSpec, sandboxSpec } from "./
 export const PHASES = ["start", "create sandbox", "boot", "create", "start task", "delete", "stop", "end"] as const;
 export type Phase = (typeof PHASES)[number];
 
+export interface PhaseObserver {
+  begins(phase: Phase): void;
+  /** Not called for a phase that failed. */
+  ended(phase: Phase, milliseconds: number): void;
+}
+
 export interface Mount {
   readonly type: string;
   readonly source: string;
@@ -22,8 +28,7 @@ export interface PodOptions {
   readonly environment?: { readonly [name: string]: string };
   readonly annotations?: { readonly [key: string]: string };
   readonly signal?: AbortSignal;
-  /** Told of each phase that has ended, with its milliseconds. */
-  readonly onPhase?: (phase: Phase, milliseconds: number) => void;
+  readonly observer?: PhaseObserver;
 }
 
 export interface ContainerOptions extends ProcessOptions {
@@ -204,8 +209,9 @@ function callOptions(options: { readonly signal?: AbortSignal }): { readonly sig
 }
 
 async function timed<T>(options: PodOptions, phase: Phase, work: () => Promise<T>): Promise<T> {
+  options.observer?.begins(phase);
   const started = performance.now();
   const result = await work();
-  options.onPhase?.(phase, performance.now() - started);
+  options.observer?.ended(phase, performance.now() - started);
   return result;
 }

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { readProcesses } from "../../leaks/holdings.ts";
 import { type CommandResult, describe, type RunningCommand } from "../../support/command.ts";
 import { poll } from "../../support/wait.ts";
 import { IMAGE } from "../images.ts";
+import { servingShims } from "../machine.ts";
 import type { Ground } from "../suite.ts";
 
 export const READY_MS = 30_000;
@@ -99,9 +99,7 @@ export function assertStatus(result: CommandResult, status: number): void {
 
 /** The process that serves a container: the shim's, told from its short-lived callers by living on. */
 export function servingShim(ground: Ground, id: string): number {
-  const matching = readProcesses().filter(
-    (process) => process.command.includes(ground.runtime.program) && process.command.split(" ").includes(id),
-  );
-  assert.equal(matching.length, 1, `processes that serve ${id}: ${JSON.stringify(matching.map((one) => one.command))}`);
-  return (matching[0] as { pid: number }).pid;
+  const [pid, ...more] = servingShims(ground.runtime.program, id);
+  assert.ok(pid !== undefined && more.length === 0, `one process should serve ${id}, not ${[pid, ...more].join(", ")}`);
+  return pid;
 }

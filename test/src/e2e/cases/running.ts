@@ -157,6 +157,24 @@ export const runningCases: readonly Case[] = [
     },
   },
   {
+    name: "a container that names another's sandbox joins its shim and VM",
+    applies: (ground) => ground.runtime.key === "lcow",
+    run: (ground) =>
+      withDetached(ground, {}, async (pod) => {
+        const shim = servingShim(ground, pod);
+        const flags = ["--annotation", `io.uvm-shim.sandbox-id=${pod}`];
+        const command = ["sh", "-c", "echo joined; exit 8"];
+        const short = await runContainer(ground, { id: ground.newId("member"), flags, command });
+        assertStatus(short, 8);
+        assert.equal(short.stdout.toString(), "joined\n");
+        await withDetached(ground, { flags }, async (member) => {
+          assertStatus(await exec(ground, member, ["true"]), 0);
+          assert.equal(servingShim(ground, pod), shim);
+        });
+        assertStatus(await exec(ground, pod, ["true"]), 0);
+      }),
+  },
+  {
     name: "a container outlives a restart of containerd",
     run: (ground) =>
       withDetached(ground, {}, async (id) => {

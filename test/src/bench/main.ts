@@ -1,0 +1,213 @@
+/**
+ * `npm run bench [-- --pairs 10 --json <file>]`: what a pod in an emulated utility VM costs, as ratios against
+ * containerd's own runc shim, measured in the same run on the same containerd.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
+import { Containerd } from "../e2e/containerd.ts";
+import { IMAGE, type Images, makeImages } from "../e2e/images.ts";
+import { checkMachine, servingShims } from "../e2e/machine.ts";
+import { RUNTIMES, type Runtime } from "../e2e/suite.ts";
+import { PHASES, type Phase, Pod } from "../shim-client/pod.ts";
+import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
+import { DISTRIBUTION, SHIM } from "../support/programs.ts";
+import { interleave, median, medianRatio } from "./statistics.ts";
+
+interface Comparison {
+  readonly what: string;
+  readonly unit: string;
+  readonly ours: number;
+  readonly peers: number;
+  /** The median of the pairs' ratios. */
+  readonly ratio: number;
+}
+
+interface Results {
+  readonly containerd: string;
+  readonly pairs: number;
+  readonly comparisons: readonly Comparison[];
+  readonly phases: { readonly [phase in Phase]: number };
+}
+
+const LEAST_PAIRS = 10;
+/** Longer than the benchmark: the emulated host keeps running, as the real host's services do. */
+const HOST_ENVIRONMENT = { UVM_SHIM_HOST_IDLE_MS: "600000" };
+
+interface Bench {
+  readonly containerd: Containerd;
+  readonly images: Images;
+  readonly directory: string;
+  readonly signal: AbortSignal;
+  count: number;
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function readArguments(): { readonly pairs: number; readonly json: string | undefined } {
+  const { values } = parseArgs({
+    options: { pairs: { type: "string", default: `${LEAST_PAIRS}` }, json: { type: "string" } },
+  });
+  const pairs = Number(values.pairs);
+  if (!Number.isInteger(pairs) || pairs < LEAST_PAIRS) {
+    throw new Error(
+      `--pairs ${values.pairs}: it is a whole number from ${LEAST_PAIRS}, for the medians to mean something`,
+    );
+  }
+  return { pairs, json: values.json };
+}
+
+/** Milliseconds of `ctr run --rm … true`. */
+async function runOnce(bench: Bench, runtime: Runtime): Promise<number> {
+  bench.count += 1;
+  const started = performance.now();
+  const args = ["run", "--rm", "--runtime", runtime.name, IMAGE, `run-${bench.count}`, "true"];
+  await bench.containerd.mustCtr(args, { signal: bench.signal });
+  return performance.now() - started;
+}
+
+/** The serving shim's share of memory, in MiB, while its container idles. */
+async function shimMemory(bench: Bench, runtime: Runtime): Promise<number> {
+  bench.count += 1;
+  const id = `idle-${bench.count}`;
+  const { containerd, signal } = bench;
+  await containerd.mustCtr(["run", "--detach", "--runtime", runtime.name, IMAGE, id, "sleep", "1000"], { signal });
+  try {
+    const pids = servingShims(runtime.program, id);
+    if (pids.length !== 1) throw new Error(`${pids.length} processes serve ${id}`);
+    return proportionalSetSize(pids[0] as number);
+  } finally {
+    await containerd.ctr(["task", "delete", "--force", id]);
+    await containerd.mustCtr(["container", "delete", id]);
+  }
+}
+
+function proportionalSetSize(pid: number): number {
+  const kibibytes = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8").match(/^Pss:\s+(\d+) kB$/m)?.[1];
+  if (kibibytes === undefined) throw new Error(`/proc/${pid}/smaps_rollup tells no Pss`);
+  return Number(kibibytes) / 1024;
+}
+
+/** The phases of one pod with one container that runs `true`, spoken to through the Sandbox API. */
+async function phasesOnce(bench: Bench): Promise<Map<Phase, number>> {
+  bench.count += 1;
+  const directory = join(bench.directory, `pod-${bench.count}`);
+  mkdirSync(directory);
+  const durations = new Map<Phase, number>();
+  const observer = { begins: () => undefined, ended: (phase: Phase, ms: number) => void durations.set(phase, ms) };
+  const { signal } = bench;
+  const pod = await Pod.run({
+    executable: SHIM,
+    directory,
+    id: "pod",
+    environment: HOST_ENVIRONMENT,
+    signal,
+    observer,
+  });
+  try {
+    const rootfs = [{ type: "bind", source: bench.images.rootfs, options: ["rbind", "ro"] }];
+    const container = await pod.createContainer({ id: "one", args: ["true"], rootfs });
+    await container.start();
+    await container.wait();
+    await container.delete();
+    await pod.remove();
+  } finally {
+    await pod.abandon();
+  }
+  return durations;
+}
+
+async function measure(bench: Bench, pairs: number): Promise<Results> {
+  const { lcow, runc } = RUNTIMES;
+  const compare = async (
+    what: string,
+    unit: string,
+    one: (runtime: Runtime) => Promise<number>,
+  ): Promise<Comparison> => {
+    const values = await interleave(
+      pairs,
+      () => one(lcow),
+      () => one(runc),
+    );
+    const ratio = medianRatio(values.ours, values.peers);
+    return { what, unit, ours: median(values.ours), peers: median(values.peers), ratio };
+  };
+  // The first runs start the emulated host and fill caches.
+  for (const runtime of [lcow, runc]) await runOnce(bench, runtime);
+  const run = await compare("ctr run --rm … true", "ms", (runtime) => runOnce(bench, runtime));
+  const memory = await compare("PSS of the serving shim", "MiB", (runtime) => shimMemory(bench, runtime));
+  const samples: Map<Phase, number>[] = [];
+  for (let sample = 0; sample < pairs; sample += 1) samples.push(await phasesOnce(bench));
+  const phases = Object.fromEntries(
+    PHASES.map((phase) => [phase, median(samples.map((durations) => durations.get(phase) as number))]),
+  ) as Results["phases"];
+  return { containerd: bench.containerd.build.version, pairs, comparisons: [run, memory], phases };
+}
+
+function show(results: Results): void {
+  print(
+    `containerd ${results.containerd}, medians of ${results.pairs} interleaved pairs; the emulated host was running`,
+  );
+  print("");
+  print(`${"".padEnd(26)}${"shim-lcow".padStart(12)}${"runc shim".padStart(12)}${"ratio".padStart(9)}`);
+  for (const { what, unit, ours, peers, ratio } of results.comparisons) {
+    const value = (number: number): string => `${number.toFixed(1)} ${unit}`.padStart(12);
+    print(`${what.padEnd(26)}${value(ours)}${value(peers)}${`${ratio.toFixed(2)}x`.padStart(9)}`);
+  }
+  print("");
+  print(`phases of one pod with one container, through the Sandbox API, medians of ${results.pairs}`);
+  print(
+    "(ctr run goes the classic way: its Create contains create sandbox, boot and create, its Delete contains stop)",
+  );
+  print("");
+  const total = PHASES.reduce((sum, phase) => sum + results.phases[phase], 0);
+  for (const phase of PHASES) {
+    const duration = results.phases[phase];
+    const share = `${((duration / total) * 100).toFixed(0)} %`;
+    print(`${phase.padEnd(26)}${`${duration.toFixed(1)} ms`.padStart(12)}${share.padStart(12)}`);
+  }
+  print(`${"sum".padEnd(26)}${`${total.toFixed(1)} ms`.padStart(12)}`);
+}
+
+async function inside({ directory, signal }: Isolation): Promise<number> {
+  const { pairs, json } = readArguments();
+  const [build] = (await findContainerds(NEWEST, () => undefined)) as [ContainerdBuild];
+  const images = await makeImages(join(directory, "images"));
+  const home = join(directory, "c");
+  mkdirSync(home);
+  const containerd = await Containerd.start(
+    { build, directory: home, shims: DISTRIBUTION, environment: HOST_ENVIRONMENT },
+    signal,
+  );
+  try {
+    await containerd.mustCtr(["image", "import", images.archive]);
+    const results = await measure({ containerd, images, directory, signal, count: 0 }, pairs);
+    show(results);
+    if (json !== undefined) writeFileSync(resolve(json), `${JSON.stringify(results, undefined, 2)}\n`);
+    return 0;
+  } finally {
+    await containerd.destroy();
+  }
+}
+
+const NEWEST = WANTED.slice(-1);
+
+async function main(): Promise<number> {
+  const isolated = isolation();
+  if (isolated !== undefined) return await inside(isolated);
+  readArguments();
+  checkMachine(RUNTIMES.lcow);
+  await findContainerds(NEWEST, print);
+  // On the disk, as containerd is in production.
+  return await runIsolated(import.meta.url, process.argv.slice(2), { inMemory: false });
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

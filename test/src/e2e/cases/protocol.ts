@@ -1,0 +1,300 @@
+/** What containerd's own client cannot bring about or cannot show: spoken to the shim directly. */
+import assert from "node:assert/strict";
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { containerd } from "@uvm-shim/shim/protocol";
+import { type StatusName, TtrpcError } from "@uvm-shim/ttrpc";
+import { type Mount, Pod, type PodContainer } from "../../shim-client/pod.ts";
+import { Sandbox, Task } from "../../shim-client/shim.ts";
+import { mustRun } from "../../support/command.ts";
+import { appendVhdFooter, makeExt4 } from "../../support/disk.ts";
+import { poll } from "../../support/wait.ts";
+import { FOREIGN_PROGRAM, type Images } from "../images.ts";
+
+export interface ProtocolGround {
+  readonly executable: string;
+  readonly environment: { readonly [name: string]: string };
+  readonly images: Images;
+  /** An empty directory for the case. */
+  readonly directory: string;
+  readonly signal: AbortSignal;
+}
+
+export interface ProtocolCase {
+  readonly name: string;
+  readonly run: (ground: ProtocolGround) => Promise<void>;
+}
+
+const WAIT_MS = 20_000;
+const MEMORY_ANNOTATION = "io.microsoft.virtualmachine.computetopology.memory.sizeinmb";
+const { TaskExit } = containerd.events;
+
+async function withPod(ground: ProtocolGround, work: (pod: Pod) => Promise<void>): Promise<void> {
+  const { executable, environment, directory, signal } = ground;
+  const pod = await Pod.run({ executable, environment, directory, signal, id: "pod" });
+  try {
+    await work(pod);
+    await pod.remove();
+  } finally {
+    await pod.abandon();
+  }
+}
+
+function directoryRootfs(ground: ProtocolGround): Mount[] {
+  return [{ type: "bind", source: ground.images.rootfs, options: ["rbind", "ro"] }];
+}
+
+/** Runs a container to its end. */
+async function runToEnd(
+  container: PodContainer,
+): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }> {
+  await container.start();
+  const [output, status] = await Promise.all([container.stdio.output(), container.wait()]);
+  assert.equal(await container.delete(), status);
+  return { status, stdout: output.stdout.toString(), stderr: output.stderr.toString() };
+}
+
+async function assertRefused(
+  work: Promise<unknown>,
+  code: StatusName | readonly StatusName[],
+  ...words: string[]
+): Promise<void> {
+  const error = await work.then(
+    () => assert.fail(`expected ${code}, and it succeeded`),
+    (reason: unknown) => reason,
+  );
+  assert.ok(error instanceof TtrpcError, String(error));
+  assert.ok([code].flat().includes(error.code as StatusName), `code ${error.code}, expected ${code}: ${error.message}`);
+  for (const word of words) assert.ok(error.message.includes(word), `no ${JSON.stringify(word)} in: ${error.message}`);
+}
+
+/** A directory with a layer.vhd, as the lcow snapshotter makes them. */
+async function makeLayer(ground: ProtocolGround, name: string, contents: string): Promise<string> {
+  const layer = join(ground.directory, name);
+  mkdirSync(layer);
+  await makeExt4(join(layer, "layer.vhd"), 32, contents);
+  appendVhdFooter(join(layer, "layer.vhd"));
+  return layer;
+}
+
+async function makeScratch(ground: ProtocolGround, name: string): Promise<string> {
+  const scratch = join(ground.directory, name);
+  mkdirSync(scratch);
+  await makeExt4(join(scratch, "sandbox.vhd"), 32);
+  appendVhdFooter(join(scratch, "sandbox.vhd"));
+  return scratch;
+}
+
+function layersMount(scratch: string, layers: readonly string[]): Mount {
+  return { type: "lcow-layer", source: scratch, options: [`parentLayerPaths=${JSON.stringify(layers)}`] };
+}
+
+async function lcowLayers(ground: ProtocolGround): Promise<void> {
+  const upperContents = join(ground.directory, "upper-contents");
+  mkdirSync(join(upperContents, "etc"), { recursive: true });
+  writeFileSync(join(upperContents, "etc", "group"), "from the upper layer\n");
+  const base = await makeLayer(ground, "base", ground.images.rootfs);
+  const upper = await makeLayer(ground, "upper", upperContents);
+  const scratches = await Promise.all(["scratch-1", "scratch-2"].map((name) => makeScratch(ground, name)));
+  await withPod(ground, async (pod) => {
+    const script =
+      "cat /etc/group; wc -c < /data/pattern; rm /data/pattern && echo $HOSTNAME > /etc/group && cat /etc/group";
+    const containers = await Promise.all(
+      scratches.map((scratch, index) =>
+        pod.createContainer({
+          id: `layered-${index}`,
+          environment: [`HOSTNAME=container ${index}`],
+          args: ["sh", "-c", script],
+          rootfs: [layersMount(scratch, [upper, base])],
+        }),
+      ),
+    );
+    const results = await Promise.all(containers.map(runToEnd));
+    results.forEach(({ status, stdout, stderr }, index) => {
+      assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+      assert.equal(stdout, `from the upper layer\n8388608\ncontainer ${index}\n`);
+    });
+  });
+}
+
+async function badLayers(ground: ProtocolGround): Promise<void> {
+  const scratch = await makeScratch(ground, "scratch");
+  const damaged = join(ground.directory, "damaged");
+  mkdirSync(damaged);
+  writeFileSync(join(damaged, "layer.vhd"), "this is no disk\n".repeat(4096));
+  const missing = join(ground.directory, "missing");
+  await withPod(ground, async (pod) => {
+    const create = (layer: string): Promise<PodContainer> =>
+      pod.createContainer({ id: "unreadable", args: ["true"], rootfs: [layersMount(scratch, [layer])] });
+    await assertRefused(create(missing), "NotFound", join(missing, "layer.vhd"));
+    await assertRefused(create(damaged), ["InvalidArgument", "FailedPrecondition"], join(damaged, "layer.vhd"));
+    const good = await pod.createContainer({ id: "good", args: ["true"], rootfs: directoryRootfs(ground) });
+    assert.equal((await runToEnd(good)).status, 0);
+  });
+}
+
+async function badConfiguration(ground: ProtocolGround): Promise<void> {
+  await withPod(ground, async (pod) => {
+    const create = (id: string, config: string | undefined): Promise<unknown> => {
+      const bundle = join(ground.directory, id);
+      mkdirSync(join(bundle, "rootfs"), { recursive: true });
+      if (config !== undefined) writeFileSync(join(bundle, "config.json"), config);
+      return pod.shim.call(Task, "Create", { id, bundle, rootfs: directoryRootfs(ground) });
+    };
+    await assertRefused(create("none", undefined), ["InvalidArgument", "NotFound"], "none/config.json");
+    await assertRefused(create("garbage", "{ not json"), "InvalidArgument", "garbage/config.json");
+    await assertRefused(create("list", "[]"), "InvalidArgument", "list/config.json");
+    await assertRefused(create("empty", "{}"), "InvalidArgument", "process");
+    const wrong = JSON.stringify({
+      ociVersion: "1.1.0",
+      process: { args: "true", cwd: "/" },
+      root: { path: "rootfs" },
+    });
+    await assertRefused(create("wrong", wrong), "InvalidArgument", "process.args");
+  });
+}
+
+async function badAnnotation(ground: ProtocolGround): Promise<void> {
+  const { executable, environment, directory, signal } = ground;
+  const annotations = { [MEMORY_ANNOTATION]: "lots" };
+  const pod = Pod.run({ executable, environment, directory, signal, annotations, id: "pod" });
+  await assertRefused(pod, "InvalidArgument", MEMORY_ANNOTATION, "lots");
+}
+
+async function foreignProgram(ground: ProtocolGround): Promise<void> {
+  const rootfs = join(ground.directory, "foreign");
+  mkdirSync(rootfs);
+  await mustRun("cp", ["-a", `${ground.images.rootfs}/.`, rootfs]);
+  copyFileSync(join(ground.images.foreignRootfs, FOREIGN_PROGRAM), join(rootfs, FOREIGN_PROGRAM));
+  await withPod(ground, async (pod) => {
+    const mount = { type: "bind", source: rootfs, options: ["rbind"] };
+    const run = async (): Promise<unknown> => {
+      const container = await pod.createContainer({ id: "foreign", args: [FOREIGN_PROGRAM], rootfs: [mount] });
+      try {
+        return await container.start();
+      } finally {
+        await container.delete();
+      }
+    };
+    await assertRefused(run(), ["InvalidArgument", "FailedPrecondition"], FOREIGN_PROGRAM);
+  });
+}
+
+async function terminalByProtocol(ground: ProtocolGround): Promise<void> {
+  await withPod(ground, async (pod) => {
+    const script = 'until [ "$(stty size)" = "42 117" ]; do sleep 0.05; done; read line; echo "got $line"; exit 3';
+    const options = { id: "terminal", args: ["sh", "-c", script], terminal: true, rootfs: directoryRootfs(ground) };
+    const container = await pod.createContainer(options);
+    await pod.shim.call(Task, "ResizePty", { id: container.id, width: 80, height: 24 });
+    await container.start();
+    await pod.shim.call(Task, "ResizePty", { id: container.id, width: 117, height: 42 });
+    container.stdio.stdin.write("typed\n");
+    const [output, status] = await Promise.all([container.stdio.output(), container.wait()]);
+    assert.equal(status, 3);
+    assert.match(output.stdout.toString(), /got typed\r\n/);
+    // A terminal that is gone cannot be resized, and nobody minds.
+    await pod.shim.call(Task, "ResizePty", { id: container.id, width: 80, height: 24 });
+    await container.delete();
+  });
+}
+
+async function sandboxService(ground: ProtocolGround): Promise<void> {
+  await withPod(ground, async (pod) => {
+    const sandboxId = "pod";
+    const { platform } = await pod.shim.call(Sandbox, "Platform", { sandboxId });
+    assert.equal(platform?.os, "linux");
+    await pod.shim.call(Sandbox, "PingSandbox", { sandboxId });
+    const status = await pod.shim.call(Sandbox, "SandboxStatus", { sandboxId, verbose: true });
+    assert.equal(status.state, "SANDBOX_READY");
+    assert.ok((await pod.shimPid()) > 0, "Connect answers for the sandbox's id");
+    const ended = pod.shim.call(Sandbox, "WaitSandbox", { sandboxId });
+    await assertRefused(pod.shim.call(Sandbox, "SandboxStatus", { sandboxId: "other" }), "NotFound", "other");
+    await assertRefused(pod.shim.call(Task, "State", { id: "other" }), "NotFound", "other");
+    // A Shutdown for a container must not end the pod.
+    await pod.shim.call(Task, "Shutdown", { id: "other" });
+
+    const container = await pod.createContainer({
+      id: "one",
+      args: ["sh", "-c", "exit 5"],
+      rootfs: directoryRootfs(ground),
+    });
+    await assertRefused(
+      pod.createContainer({ id: "one", args: ["true"], rootfs: directoryRootfs(ground) }),
+      "AlreadyExists",
+      "one",
+    );
+    assert.equal((await runToEnd(container)).status, 5);
+    await poll("the delete event", () => (pod.sink.topics().includes("/tasks/delete") ? true : undefined), {
+      timeoutMs: WAIT_MS,
+    });
+    assert.deepEqual(
+      pod.sink.topics().filter((topic) => topic.startsWith("/tasks/")),
+      ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"],
+    );
+    const exit = pod.sink.events.find((event) => event.topic === "/tasks/exit");
+    const { containerId, id, exitStatus, pid } = TaskExit.decode(exit?.value ?? new Uint8Array());
+    assert.deepEqual({ containerId, id, exitStatus }, { containerId: "one", id: "one", exitStatus: 5 });
+    assert.ok(pid > 0);
+    await pod.shim.call(Sandbox, "StopSandbox", { sandboxId, timeoutSecs: 10 });
+    await ended;
+    const stopped = await pod.shim.call(Sandbox, "SandboxStatus", { sandboxId });
+    assert.equal(stopped.state, "SANDBOX_NOTREADY");
+  });
+}
+
+async function killedShim(ground: ProtocolGround): Promise<void> {
+  const { executable, environment, directory, signal } = ground;
+  const pod = await Pod.run({ executable, environment, directory, signal, id: "pod" });
+  try {
+    const container = await pod.createContainer({
+      id: "left",
+      args: ["sleep", "1000"],
+      rootfs: directoryRootfs(ground),
+    });
+    await container.start();
+    const exec = await container.exec("also", { args: ["sleep", "1000"] });
+    process.kill(await pod.shimPid(), "SIGKILL");
+    await pod.shim.closed;
+    exec.close();
+    container.stdio.close();
+  } finally {
+    await pod.abandon();
+  }
+}
+
+async function abandonedBoot(ground: ProtocolGround): Promise<void> {
+  const { executable, environment, directory } = ground;
+  const abandoned = new AbortController();
+  const boot = Pod.run({
+    ...{ executable, environment, directory, id: "pod", signal: abandoned.signal },
+    observer: {
+      begins: (phase) => {
+        if (phase === "boot") queueMicrotask(() => abandoned.abort());
+      },
+      ended: () => undefined,
+    },
+  });
+  await assertRefused(boot, "Cancelled");
+}
+
+export const protocolCases: readonly ProtocolCase[] = [
+  { name: "the Sandbox service, its states and its events", run: sandboxService },
+  { name: "lcow-layer: two containers share read-only layers, each with a scratch disk", run: lcowLayers },
+  { name: "lcow-layer: a missing and a damaged layer are named", run: badLayers },
+  { name: "a missing or malformed config.json is named", run: badConfiguration },
+  { name: "a sandbox annotation whose value makes no sense is named", run: badAnnotation },
+  { name: "a program of another architecture is named", run: foreignProgram },
+  { name: "a terminal that is resized before, while and after it lives", run: terminalByProtocol },
+  { name: "kill -9 of the shim, then delete", run: killedShim },
+  { name: "a client that gives up during the boot, then delete", run: abandonedBoot },
+];
+
+/** Runs a case in a directory of its own. */
+export async function runProtocolCase(one: ProtocolCase, ground: ProtocolGround): Promise<void> {
+  mkdirSync(ground.directory);
+  try {
+    await one.run(ground);
+  } finally {
+    rmSync(ground.directory, { recursive: true, force: true });
+  }
+}

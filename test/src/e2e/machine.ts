@@ -1,0 +1,24 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { readProcesses } from "../leaks/holdings.ts";
+import { findProgram } from "../support/command.ts";
+import { DISTRIBUTION } from "../support/programs.ts";
+import { PACKAGES } from "./packages.ts";
+import type { Runtime } from "./suite.ts";
+
+/** Says what the machine lacks, before anything is started. */
+export function checkMachine(runtime: Runtime): void {
+  if (process.getuid?.() !== 0) throw new Error("this needs root: it runs containerd, which mounts");
+  const missing = PACKAGES.filter((one) => findProgram(one.program) === undefined).map((one) => one.name);
+  if (missing.length > 0) throw new Error(`programs are missing: apt-get install ${missing.join(" ")}`);
+  if (runtime.key === "lcow" && !existsSync(join(DISTRIBUTION, runtime.program))) {
+    throw new Error(`${join(DISTRIBUTION, runtime.program)} is missing: npm run build makes it`);
+  }
+}
+
+/** The processes of a shim's program that were started for an id. */
+export function servingShims(program: string, id: string): number[] {
+  return readProcesses()
+    .filter(({ command }) => command.includes(program) && command.split(" ").includes(id))
+    .map(({ pid }) => pid);
+}
