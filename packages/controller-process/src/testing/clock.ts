@@ -32,8 +32,9 @@ export class ManualClock implements ProcessClock {
     return this.#delays.map((delay) => delay.milliseconds);
   }
 
-  /** Waits until somebody waits for so long, then lets that time pass for them. */
+  /** Waits until somebody waits for so long, then lets that time pass for them. Streams move on meanwhile. */
   async elapse(milliseconds: number): Promise<void> {
+    await new Promise(setImmediate);
     if (!this.pending.includes(milliseconds)) {
       await new Promise<void>((found) => this.#awaited.push({ milliseconds, found }));
     }
