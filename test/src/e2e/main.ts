@@ -20,7 +20,7 @@ import { stdioCases } from "./cases/stdio.ts";
 import { Containerd } from "./containerd.ts";
 import { type Images, makeImages } from "./images.ts";
 import { checkMachine } from "./machine.ts";
-import { endStrayProcesses, endStrays, scopeOf } from "./scope.ts";
+import { endStrayProcesses, endStrays, removeRuncLeftovers, scopeOf } from "./scope.ts";
 import { type Case, type Ground, leavingNothing, Report, RUNTIMES, type Runtime } from "./suite.ts";
 
 const CASES: readonly Case[] = [
@@ -63,7 +63,7 @@ async function select(tell: (line: string) => void): Promise<Selection> {
 
 async function inside({ directory, signal }: Isolation): Promise<number> {
   const selection = await select(() => undefined);
-  const report = new Report(print);
+  const report = new Report(print, signal);
   const images = await makeImages(join(directory, "images"));
   const blockfileScratch = join(directory, "blockfile.ext4");
   await makeExt4(blockfileScratch, 64);
@@ -142,6 +142,7 @@ async function runAgainst(round: Round): Promise<void> {
   } finally {
     await endStrays(ground);
     await containerd.destroy();
+    if (selection.runtime.key === "runc") removeRuncLeftovers(containerd.namespace);
   }
 }
 

@@ -42,9 +42,11 @@ export class Report {
   passed = 0;
   readonly failures: string[] = [];
   readonly #print: (line: string) => void;
+  readonly #signal: AbortSignal;
 
-  constructor(print: (line: string) => void) {
+  constructor(print: (line: string) => void, signal: AbortSignal) {
     this.#print = print;
+    this.#signal = signal;
   }
 
   /** Runs a case and counts it; `explain` gives what helps to understand a failure. Returns whether it passed. */
@@ -57,6 +59,8 @@ export class Report {
       this.#print(`  ok    ${name} (${seconds()})`);
       return true;
     } catch (error) {
+      // What an interruption breaks says nothing about the case.
+      if (this.#signal.aborted) return false;
       this.failures.push(name);
       this.#print(`  FAIL  ${name} (${seconds()})`);
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);

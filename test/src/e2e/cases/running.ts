@@ -148,7 +148,10 @@ export const runningCases: readonly Case[] = [
     run: async (ground) => {
       const ids = Array.from({ length: 10 }, () => ground.newId("many"));
       const results = await Promise.all(
-        ids.map((id, index) => runContainer(ground, { id, command: ["sh", "-c", `echo ${id}; exit ${index}`] })),
+        // ctr itself loses what was printed when, on a busy machine, the container ends before ctr has opened its FIFO.
+        ids.map((id, index) =>
+          runContainer(ground, { id, command: ["sh", "-c", `echo ${id}; sleep 0.5; exit ${index}`] }),
+        ),
       );
       results.forEach((result, index) => {
         assertStatus(result, index);
