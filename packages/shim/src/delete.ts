@@ -3,6 +3,7 @@ import path from "node:path";
 import { type Clock, systemClock } from "./clock.ts";
 import { ShimError } from "./errors.ts";
 import type { ShimFlags } from "./flags.ts";
+import { lastWords } from "./last-words.ts";
 import { PipeLog } from "./log.ts";
 import type { ShimOptions } from "./options.ts";
 import { platformContext } from "./platform-context.ts";
@@ -33,7 +34,12 @@ export async function deleteLeftovers(flags: ShimFlags, options: ShimOptions, ho
       await cleanUp(flags, options, host, bundle);
     }
     await removeDeadSocket(state?.socket);
-    if (state?.kind === "serving") writeState(bundle, { ...state, kind: "ended" });
+    if (state?.kind === "serving") {
+      // containerd logs what delete says on standard error, which makes it the place for the cause of a crash.
+      const words = lastWords(bundle);
+      if (words !== "") host.stderr.write(`the shim of ${flags.id} ended with: ${words}\n`);
+      writeState(bundle, { ...state, kind: "ended" });
+    }
   }
   return encodeFields([
     [2, killedStatus],

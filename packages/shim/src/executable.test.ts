@@ -1,12 +1,13 @@
 /** The shim as a process: its actions, replies, sockets, files and ends. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import http2 from "node:http2";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { TtrpcClient } from "@uvm-shim/ttrpc";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { build } from "esbuild";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { containerd, google } from "./generated/messages.js";
 import { isAlive, processStartTime } from "./process-identity.ts";
 import { readState } from "./state-file.ts";
@@ -16,7 +17,17 @@ import { encodeFields } from "./wire.ts";
 const { Task } = containerd.task.v3;
 const { Sandbox } = containerd.runtime.sandbox.v1;
 const { BootstrapParams, BootstrapResult } = containerd.runtime.bootstrap.v1;
-const main = path.join(import.meta.dirname, "testing", "shim-main.ts");
+
+/** Bundled as the real ones are, which also makes the many processes of these tests start faster. */
+let bundled: string;
+let main: string;
+beforeAll(async () => {
+  bundled = mkdtempSync(path.join(tmpdir(), "shim-bundle-"));
+  main = path.join(bundled, "shim.cjs");
+  const entryPoint = path.join(import.meta.dirname, "testing", "shim-main.ts");
+  await build({ entryPoints: [entryPoint], bundle: true, platform: "node", format: "cjs", outfile: main });
+});
+afterAll(() => rmSync(bundled, { recursive: true, force: true }));
 
 let directory: string;
 let events: EventServer;
@@ -64,8 +75,6 @@ interface RunOptions {
   readonly keepStdinOpen?: boolean;
 }
 
-const children: ChildProcess[] = [];
-
 const run = (id: string, argumentList: readonly string[], options: RunOptions = {}): Promise<Outcome> =>
   new Promise((resolve, reject) => {
     const address = options.address ?? path.join(directory, "containerd.sock");
@@ -80,7 +89,6 @@ const run = (id: string, argumentList: readonly string[], options: RunOptions = 
         ...options.env,
       },
     });
-    children.push(child);
     const output: Buffer[] = [];
     let stdout = Buffer.alloc(0);
     let stderr = "";
@@ -254,6 +262,11 @@ describe("start", () => {
     });
   });
 
+  it("does not wait for ever for an input that nobody closes", async () => {
+    makeBundle("c1", {});
+    expect(await start("c1", { keepStdinOpen: true })).toMatch(/^unix:/);
+  });
+
   it("leaves a malformed config.json to Create, which has a code for it", async () => {
     makeBundle("c1", "{");
     const create = connect(await start("c1")).call(Task, "Create", { id: "c1", bundle: bundleOf("c1") });
@@ -374,6 +387,11 @@ describe("the life of a shim", () => {
     expect(hostless).toMatchObject({ code: 1, stderr: "containerd-shim-fake-v2: no host here\n" });
   });
 
+  it("is looked for by delete also when its bundle is gone", async () => {
+    await deletion("c1");
+    expect(record()).toEqual(["load ns", "cleanUp c1"]);
+  });
+
   it("ends in order on SIGTERM", async () => {
     makeBundle("s1", {});
     const address = await start("s1");
@@ -396,17 +414,18 @@ describe("the life of a shim", () => {
   it("fails the calls under way and says why when it crashes", async () => {
     const bundle = makeBundle("c1", { process: { args: ["crash"] } });
     const client = connect(await start("c1"));
-    const wait = client
-      .call(Sandbox, "CreateSandbox", { sandboxId: "s1", bundlePath: directory })
-      .then(() => client.call(Sandbox, "WaitSandbox", { sandboxId: "s1" }));
-    wait.catch(() => {});
-    await client.call(Task, "Connect", { id: "c1" });
+    await client.call(Sandbox, "CreateSandbox", { sandboxId: "s1", bundlePath: directory });
     await client.call(Sandbox, "StartSandbox", { sandboxId: "s1" });
+    const wait = client.call(Sandbox, "WaitSandbox", { sandboxId: "s1" });
+    wait.catch(() => {});
     await client.call(Task, "Create", { id: "c1", bundle }).catch(() => {});
     await expect(wait).rejects.toMatchObject({ code: "Unavailable" });
     await client.closed;
     await expect.poll(() => readFileSync(path.join(bundle, "shim-stderr.log"), "utf8")).toContain("a bug in the shim");
     expect(readState(bundle)).toMatchObject({ kind: "serving" });
+    const deleted = await run("c1", ["-bundle", bundle, "delete"]);
+    expect(deleted).toMatchObject({ code: 0, stderr: expect.stringContaining("ended with: ") });
+    expect(deleted.stderr).toContain("a bug in the shim");
   });
 
   it("keeps answering while its log has no reader", async () => {

@@ -25,6 +25,8 @@ export interface ShimOptions {
   /** Unless told: what containerd says, else UVM_SHIM_SOCKET_DIRECTORY, else /run/containerd/s. */
   readonly socketDirectory?: string;
   readonly clock?: Clock;
+  /** How long `start` waits for an end of its standard input; 5000 ms unless told. */
+  readonly inputMilliseconds?: number;
   /** How long `start` waits for the serving process to accept connections; 10 000 ms unless told. */
   readonly startMilliseconds?: number;
   /** After which time a serving shim ends that nobody asked for a sandbox or task; 60 000 ms unless told. */

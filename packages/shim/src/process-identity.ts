@@ -13,8 +13,9 @@ export function processStartTime(pid: number): string | undefined {
   }
   // The command's name is in parentheses and may itself hold blanks and parentheses.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const state = fields[0];
-  if (state === "Z" || state === "X") return undefined;
+  const [state, threads] = [fields[0], Number(fields[17])];
+  // While other threads of a killed process are still ending, its sockets and files are still open.
+  if (state === "X" || (state === "Z" && threads <= 1)) return undefined;
   return fields[19];
 }
 

@@ -105,9 +105,14 @@ export class ProcessRecord {
   async #delete(teardown: () => Promise<Exit>): Promise<DeleteAnswer> {
     await this.settle();
     const { pid } = this.process;
-    const exit = await teardown();
-    this.#deleted.resolve(exit);
-    return { pid, exit };
+    try {
+      const exit = await teardown();
+      this.#deleted.resolve(exit);
+      return { pid, exit };
+    } catch (error) {
+      this.#abandoned = false;
+      throw error;
+    }
   }
 
   async #publishExit(): Promise<void> {

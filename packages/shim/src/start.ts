@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import {
@@ -14,19 +14,16 @@ import { readConfiguration, sandboxIdOf } from "./bundle.ts";
 import { findReplyDialect } from "./containerd-version.ts";
 import { ShimError } from "./errors.ts";
 import type { ShimFlags } from "./flags.ts";
+import { lastWords, stderrFile } from "./last-words.ts";
 import type { ShimOptions } from "./options.ts";
 import { readyVariable } from "./ready.ts";
 import { defaultSocketDirectory, isAccepting, makeSocketDirectory, removeSocket, socketPath } from "./socket.ts";
 import { readState, writeFileAtomically, writeState } from "./state-file.ts";
 
-const stderrFile = "shim-stderr.log";
-const longestLastWords = 4096;
-const inputMilliseconds = 5000;
-
 /** The action `start`: answers with what to write to standard output, once the socket accepts connections. */
 export async function start(flags: ShimFlags, options: ShimOptions, host: NodeJS.Process): Promise<Buffer> {
   const bundle = path.resolve(flags.bundle === "" ? host.cwd() : flags.bundle);
-  const input = parseStartInput(await readInput(host), flags);
+  const input = parseStartInput(await readInput(host, options.inputMilliseconds ?? 5000), flags);
   const grpcAddress = (input.dialect === "bootstrap" ? input.grpcAddress : "") || flags.address;
   const dialect: Promise<ReplyDialect> =
     input.dialect === "bootstrap"
@@ -96,8 +93,7 @@ async function startServing(
     socket,
     ...(input.runtimeOptions === undefined ? {} : { runtimeOptions: stored(input.runtimeOptions) }),
   });
-  const lastWords = path.join(bundle, stderrFile);
-  const output = openSync(lastWords, "w", 0o600);
+  const output = openSync(stderrFile(bundle), "w", 0o600);
   const command = options.command ?? { file: host.execPath, arguments: [...host.execArgv, host.argv[1] ?? ""] };
   const debug = flags.debug || (input.dialect === "bootstrap" && input.debug);
   const ttrpcAddress = (input.dialect === "bootstrap" && input.ttrpcAddress) || host.env.TTRPC_ADDRESS || "";
@@ -124,7 +120,7 @@ async function startServing(
   } catch (error) {
     child.kill("SIGKILL");
     removeSocket(socket);
-    const words = tail(lastWords);
+    const words = lastWords(bundle);
     const reason = (error as Error).message;
     throw new ShimError("Unavailable", `start ${flags.id}: ${reason}${words === "" ? "" : `: ${words}`}`, {
       cause: error,
@@ -161,22 +157,12 @@ function stored(options: RuntimeOptions): { typeUrl: string; valueBase64: string
   return { typeUrl: options.typeUrl, valueBase64: Buffer.from(options.value).toString("base64") };
 }
 
-function tail(file: string): string {
-  try {
-    return readFileSync(file).subarray(-longestLastWords).toString("utf8").trim();
-  } catch {
-    return "";
-  } finally {
-    rmSync(file, { force: true });
-  }
-}
-
 /** All of standard input; nothing from a terminal, and no waiting for ever for one that nobody closes. */
-async function readInput(host: NodeJS.Process): Promise<Buffer> {
+async function readInput(host: NodeJS.Process, milliseconds: number): Promise<Buffer> {
   if (host.stdin.isTTY) return Buffer.alloc(0);
   const chunks: Buffer[] = [];
   let length = 0;
-  const timer = setTimeout(() => host.stdin.destroy(), inputMilliseconds);
+  const timer = setTimeout(() => host.stdin.destroy(), milliseconds);
   try {
     for await (const chunk of host.stdin as AsyncIterable<Buffer>) {
       length += chunk.length;

@@ -15,12 +15,13 @@ if (process.env.FAKE_DIES !== undefined && process.argv.includes("-socket")) {
 if (process.env.FAKE_HANGS !== undefined && process.argv.includes("-socket")) {
   setInterval(() => {}, 1000);
 } else {
-  await runShim(
+  void runShim(
     {
       name: "containerd-shim-fake-v2",
       runtimeName: "io.containerd.fake.v2",
       version: "1.2.3",
       startMilliseconds: Number(process.env.FAKE_START_MILLISECONDS ?? 10_000),
+      inputMilliseconds: 300,
       orphanMilliseconds: Number(process.env.FAKE_ORPHAN_MILLISECONDS ?? 60_000),
       cleanUpMilliseconds: 500,
       loadPlatform: async ({ namespace }) => {
