@@ -76,7 +76,7 @@ async function shimMemory(bench: Bench, runtime: Runtime): Promise<number> {
   const { containerd, signal } = bench;
   await containerd.mustCtr(["run", "--detach", "--runtime", runtime.name, IMAGE, id, "sleep", "1000"], { signal });
   try {
-    const pids = servingShims(runtime.program, id);
+    const pids = servingShims(runtime, id);
     if (pids.length !== 1) throw new Error(`${pids.length} processes serve ${id}`);
     return proportionalSetSize(pids[0] as number);
   } finally {

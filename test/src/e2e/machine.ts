@@ -16,9 +16,9 @@ export function checkMachine(runtime: Runtime): void {
   }
 }
 
-/** The processes of a shim's program that were started for an id. */
-export function servingShims(program: string, id: string): number[] {
+/** The serving processes of a runtime's shim for an id: told from its short-lived callers by living on. */
+export function servingShims(runtime: Runtime, id: string): number[] {
   return readProcesses()
-    .filter(({ command }) => command.includes(program) && command.split(" ").includes(id))
+    .filter(({ command }) => command.includes(runtime.serving) && command.split(" ").includes(id))
     .map(({ pid }) => pid);
 }

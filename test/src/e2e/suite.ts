@@ -2,6 +2,7 @@
 import type { Holdings } from "../leaks/compare.ts";
 import type { HoldingsScope } from "../leaks/holdings.ts";
 import { takeHoldings, waitForNothingLeft } from "../leaks/holdings.ts";
+import { SHIM_PROGRAM } from "../support/programs.ts";
 import type { Containerd } from "./containerd.ts";
 import type { Images } from "./images.ts";
 
@@ -9,13 +10,15 @@ export interface Runtime {
   readonly key: "lcow" | "runc";
   /** As ctr's --runtime takes it. */
   readonly name: string;
-  /** The name of the shim's program. */
+  /** The name of the shim's executable. */
   readonly program: string;
+  /** What the command line of its serving process contains. */
+  readonly serving: string;
 }
 
 export const RUNTIMES: { readonly [key in Runtime["key"]]: Runtime } = {
-  lcow: { key: "lcow", name: "io.containerd.lcow.v2", program: "containerd-shim-lcow-v2" },
-  runc: { key: "runc", name: "io.containerd.runc.v2", program: "containerd-shim-runc-v2" },
+  lcow: { key: "lcow", name: "io.containerd.lcow.v2", program: SHIM_PROGRAM, serving: "shim-lcow.cjs" },
+  runc: { key: "runc", name: "io.containerd.runc.v2", program: "containerd-shim-runc-v2", serving: "shim-runc-v2" },
 };
 
 export interface Ground {

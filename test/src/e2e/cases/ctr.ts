@@ -99,7 +99,7 @@ export function assertStatus(result: CommandResult, status: number): void {
 
 /** The process that serves a container: the shim's, told from its short-lived callers by living on. */
 export function servingShim(ground: Ground, id: string): number {
-  const [pid, ...more] = servingShims(ground.runtime.program, id);
+  const [pid, ...more] = servingShims(ground.runtime, id);
   assert.ok(pid !== undefined && more.length === 0, `one process should serve ${id}, not ${[pid, ...more].join(", ")}`);
   return pid;
 }
