@@ -1,4 +1,4 @@
-import { getSystemErrorName } from "node:util";
+import { constants } from "node:os";
 
 /** A system call that failed. `code` is the symbolic errno, as Node's own errors carry it. */
 export class LinuxCallError extends Error {
@@ -20,9 +20,6 @@ export class LinuxCallError extends Error {
 }
 
 function symbolOf(errno: number): string {
-  try {
-    return getSystemErrorName(-errno);
-  } catch {
-    return `errno ${errno}`;
-  }
+  const found = Object.entries(constants.errno).find(([, number]) => number === errno);
+  return found?.[0] ?? `errno ${errno}`;
 }

@@ -1,0 +1,42 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { LinuxCallError, pipe, umount } from "./index.ts";
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.resetModules();
+});
+
+describe("system calls", () => {
+  it("throw errors that name the call, its subject and the errno", () => {
+    const error = (() => {
+      try {
+        umount("/no/such/mount");
+        return undefined;
+      } catch (thrown) {
+        return thrown;
+      }
+    })();
+    expect(error).toBeInstanceOf(LinuxCallError);
+    expect(error).toMatchObject({
+      call: "umount2",
+      code: "ENOENT",
+      errno: 2,
+      message: "umount2 /no/such/mount: ENOENT",
+    });
+  });
+
+  it("keep the number of an errno that has no name", () => {
+    expect(new LinuxCallError("mount", "x", 4000).code).toBe("errno 4000");
+  });
+
+  it("are refused in one sentence elsewhere than on Linux, and only when called", async () => {
+    vi.resetModules();
+    vi.stubGlobal("process", { ...process, platform: "win32", arch: "x64" });
+    const fresh = await import("./index.ts");
+    expect(() => fresh.pipe()).toThrow(
+      "@uvm-shim/linux-calls works on 64-bit x86 and ARM Linux only, not on win32-x64",
+    );
+    vi.unstubAllGlobals();
+    expect(pipe().readFd).toBeGreaterThan(2);
+  });
+});
