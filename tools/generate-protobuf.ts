@@ -157,7 +157,7 @@ function declarations(descriptor: Descriptor, path: readonly string[], known: Ma
 
 const declarationPrelude = [
   "/** A message: `T` as decoded, with defaults for what was absent; `I` as encoded. Constructed, it has the defaults. */",
-  "interface $Message<T, I> {",
+  "export interface $Message<T, I> {",
   "  new (properties?: I): T;",
   "  encode(message: I): { finish(): Uint8Array };",
   "  decode(bytes: Uint8Array): T;",
@@ -193,7 +193,7 @@ async function generate(name: string, protos: readonly string[]): Promise<void> 
     .flatMap((service) => [`${service.path.join(".")} = {`, ...serviceText(service, known, false), "};"]);
 
   mkdirSync(output, { recursive: true });
-  const types = [...declarationPrelude, ...declarations(descriptor, [], known), "export {};"];
+  const types = [...declarationPrelude, ...declarations(descriptor, [], known)];
   writeFileSync(join(output, "messages.d.ts"), `${header}${types.join("\n")}\n`);
   writeFileSync(code, `${header}${withNumbers(messages)}\n${services.join("\n")}\n`);
 }
