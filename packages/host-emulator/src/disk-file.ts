@@ -24,7 +24,7 @@ export function openDiskFile(attachment: ScsiAttachment, field: string): DiskFil
   if (type === "ExtensibleVirtualDisk") {
     throw new HcsFailure("ERROR_NOT_SUPPORTED", `${field}.Type: ${type} is not emulated, use VirtualDisk or PassThru`);
   }
-  const real = realPath(path, field);
+  const real = realPath(path, `${field}.Path`);
   const file = openSync(real, "r");
   try {
     const stat = fstatSync(file);

@@ -129,7 +129,10 @@ export class EmulatedHost {
     const systems = [...this.#systems.values()];
     const outcomes = systems.map((system) => system.terminate());
     for (const [index, outcome] of (await Promise.allSettled(outcomes)).entries()) {
-      if (outcome.status === "fulfilled" || asFailure(outcome.reason).hresult === hresults.HCS_E_SYSTEM_ALREADY_STOPPED) {
+      if (
+        outcome.status === "fulfilled" ||
+        asFailure(outcome.reason).hresult === hresults.HCS_E_SYSTEM_ALREADY_STOPPED
+      ) {
         continue;
       }
       this.#options.report(`system ${systems[index]?.id}: ${messageOf(outcome.reason)}`);

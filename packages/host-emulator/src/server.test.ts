@@ -1,0 +1,205 @@
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import { emulatedHostMaximumLineBytes, hresults } from "@uvm-shim/hcs-schema";
+import fc from "fast-check";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { EmulatedHost } from "./emulated-host.ts";
+import { HostServer } from "./server.ts";
+import { FakeKind, TestFiles } from "./testing/fake-guest.ts";
+
+const files = new TestFiles();
+const socketPath = join(files.directory, "host.sock");
+let kind: FakeKind;
+let host: EmulatedHost;
+let server: HostServer;
+const clients: Client[] = [];
+
+afterAll(() => files.remove());
+beforeEach(async () => {
+  kind = new FakeKind();
+  host = new EmulatedHost({ stateDirectory: files.directory, kinds: [kind], report: () => {} });
+  server = new HostServer({ host, socketPath, idleMs: 30 });
+  await server.listen();
+});
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.socket.destroy();
+  server.close();
+  await host.close();
+});
+
+/** Speaks the protocol as bare lines. */
+class Client {
+  readonly socket: Socket;
+  readonly #lines: unknown[] = [];
+  readonly closed: Promise<void>;
+  #wake: () => void = () => {};
+
+  constructor() {
+    clients.push(this);
+    this.socket = connect(socketPath);
+    let rest = "";
+    this.socket.on("data", (chunk: Buffer) => {
+      const parts = (rest + chunk.toString()).split("\n");
+      rest = parts.pop() ?? "";
+      for (const part of parts) this.#lines.push(JSON.parse(part));
+      this.#wake();
+    });
+    this.socket.on("error", () => {});
+    this.closed = new Promise((resolve) => this.socket.on("close", () => resolve()));
+  }
+
+  send(id: number, call: string, parameters: unknown): void {
+    this.socket.write(`${JSON.stringify({ id, call, arguments: parameters })}\n`);
+  }
+
+  async next(): Promise<unknown> {
+    while (this.#lines.length === 0) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.#lines.shift();
+  }
+
+  async call(id: number, call: string, parameters: unknown): Promise<unknown> {
+    this.send(id, call, parameters);
+    return this.next();
+  }
+}
+
+describe("the protocol", () => {
+  it("creates, starts, queries and ends a system, and tells of its exit", async () => {
+    const client = new Client();
+    expect(await client.call(1, "hello", { version: 1 })).toEqual({ kind: "result", id: 1, result: { version: 1 } });
+    const created = await client.call(2, "create", { system: "one", document: files.document() });
+    expect(created).toMatchObject({
+      kind: "result",
+      id: 2,
+      result: { handle: 1, vsockBase: expect.stringMatching(/hv\.vsock$/) },
+    });
+    expect(await client.call(3, "start", { handle: 1 })).toEqual({ kind: "result", id: 3, result: {} });
+    expect(await client.call(4, "properties", { handle: 1 })).toMatchObject({
+      result: { Id: "one", State: "Running" },
+    });
+    client.send(5, "terminate", { handle: 1 });
+    const last = [await client.next(), await client.next()];
+    expect(last).toContainEqual({ kind: "exited", handle: 1, status: { Status: 0, ExitType: "ForcedExit" } });
+    expect(last).toContainEqual({ kind: "result", id: 5, result: {} });
+  });
+
+  it("answers failures with their HRESULT", async () => {
+    const client = new Client();
+    expect(await client.call(1, "open", { system: "nobody" })).toEqual({
+      kind: "error",
+      id: 1,
+      error: { hresult: hresults.HCS_E_SYSTEM_NOT_FOUND, message: "there is no compute system nobody" },
+    });
+    expect(await client.call(2, "start", { handle: 7 })).toMatchObject({ error: { hresult: hresults.E_INVALIDARG } });
+    expect(await client.call(3, "create", { system: "x", document: { Owner: 1 } })).toMatchObject({
+      error: {
+        hresult: hresults.HCS_E_INVALID_JSON,
+        message: expect.stringMatching(/^Owner: expected a string, got 1/),
+      },
+    });
+  });
+
+  it.each([
+    [
+      "an unknown call",
+      { id: 1, call: "explode", arguments: {} },
+      /^call: unknown call, expected one of hello, create/,
+    ],
+    ["missing arguments", { id: 1, call: "open" }, /^arguments: expected an object, got nothing/],
+    ["arguments of a wrong type", { id: 1, call: "start", arguments: { handle: "1" } }, /^arguments\.handle: expected/],
+    ["an unknown field", { id: 1, call: "hello", arguments: { version: 1 }, more: 1 }, /^more: unknown field/],
+  ])("answers %s", async (_what, request, message) => {
+    const client = new Client();
+    client.socket.write(`${JSON.stringify(request)}\n`);
+    expect(await client.next()).toMatchObject({
+      id: 1,
+      error: { hresult: hresults.HCS_E_INVALID_JSON, message: expect.stringMatching(message) },
+    });
+    expect(await client.call(2, "hello", { version: 1 })).toMatchObject({ id: 2, kind: "result" });
+  });
+
+  it.each([
+    ["what is not JSON", "hello\n"],
+    ["a request without an id", '{"call":"hello"}\n'],
+    ["a line without end", "x".repeat(emulatedHostMaximumLineBytes + 1)],
+  ])("closes the connection on %s, and serves others", async (_what, bytes) => {
+    const client = new Client();
+    client.socket.write(bytes);
+    await client.closed;
+    expect(await new Client().call(1, "hello", { version: 1 })).toMatchObject({ kind: "result" });
+  });
+
+  it("survives whatever is sent to it", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), async (bytes) => {
+        const client = new Client();
+        client.socket.write(bytes);
+        client.socket.end("\n");
+        await client.closed;
+      }),
+      { numRuns: 50 },
+    );
+    expect(await new Client().call(1, "hello", { version: 1 })).toMatchObject({ kind: "result" });
+  });
+
+  it("tells the exit of a stopped system after the answer that opens it", async () => {
+    const [first, second] = [new Client(), new Client()];
+    await first.call(1, "create", { system: "one", document: files.document() });
+    await first.call(2, "terminate", { handle: 1 });
+    expect(await second.call(1, "open", { system: "one" })).toMatchObject({ kind: "result", result: { handle: 1 } });
+    expect(await second.next()).toMatchObject({ kind: "exited", handle: 1 });
+  });
+});
+
+describe("connections", () => {
+  it("take their handles with them", async () => {
+    const client = new Client();
+    await client.call(1, "create", { system: "one", document: files.document({ endsWithLastHandle: true }) });
+    await client.call(2, "start", { handle: 1 });
+    const system = host.find("one");
+    client.socket.destroy();
+    expect(await system.exited).toMatchObject({ ExitType: "ForcedExit" });
+  });
+
+  it("leave systems alive that may outlive them", async () => {
+    const first = new Client();
+    await first.call(1, "create", { system: "one", document: files.document() });
+    first.socket.destroy();
+    await first.closed;
+    const second = new Client();
+    expect(await second.call(1, "enumerate", { owner: "test" })).toMatchObject({
+      result: { systems: [{ Id: "one" }] },
+    });
+    await second.call(2, "open", { system: "one" });
+    await second.call(3, "terminate", { handle: 1 });
+  });
+});
+
+describe("idleness", () => {
+  it("ends the server, which no longer listens", async () => {
+    await server.idle;
+    const client = new Client();
+    await client.closed;
+    expect(client.socket.bytesRead).toBe(0);
+  });
+
+  it("waits for the last client and the last system", async () => {
+    let idle = false;
+    void server.idle.then(() => {
+      idle = true;
+    });
+    const client = new Client();
+    await client.call(1, "create", { system: "one", document: files.document() });
+    const system = host.find("one");
+    client.socket.destroy();
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    expect(idle).toBe(false);
+    await system.terminate();
+    await server.idle;
+    expect(idle).toBe(true);
+  });
+});

@@ -1,0 +1,129 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type ComputeSystemDocument, scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import type { GuestEnd, GuestKind, GuestMachine, GuestMachineSpecification } from "../guest-machine.ts";
+
+/** A guest without processes, which does at once what it is asked and can be told to misbehave. */
+export class FakeMachine implements GuestMachine {
+  readonly specification: GuestMachineSpecification;
+  readonly calls: string[] = [];
+  readonly #ended = Promise.withResolvers<GuestEnd>();
+  readonly #up = Promise.withResolvers<void>();
+  readonly ended = this.#ended.promise;
+  /** Set before start: the guest never comes up. */
+  hangs = false;
+  /** Set: the next device call fails with it. */
+  failure: Error | undefined;
+
+  constructor(specification: GuestMachineSpecification) {
+    this.specification = specification;
+  }
+
+  boot(): Promise<void> {
+    this.calls.push("boot");
+    if (!this.hangs) this.#up.resolve();
+    return this.#up.promise;
+  }
+
+  attachDisk = (slot: { controller: number; lun: number }): Promise<void> =>
+    this.#call(`attach ${slot.controller}:${slot.lun}`);
+  detachDisk = (slot: { controller: number; lun: number }): Promise<void> =>
+    this.#call(`detach ${slot.controller}:${slot.lun}`);
+  addShare = (share: { AccessName: string }): Promise<void> => this.#call(`share ${share.AccessName}`);
+  removeShare = (accessName: string): Promise<void> => this.#call(`unshare ${accessName}`);
+
+  async #call(name: string): Promise<void> {
+    this.calls.push(name);
+    const { failure } = this;
+    this.failure = undefined;
+    if (failure !== undefined) throw failure;
+  }
+
+  shutdown(): void {
+    this.end({ orderly: true });
+  }
+
+  kill(): void {
+    this.calls.push("kill");
+    this.#up.reject(new Error("killed"));
+    this.end({ orderly: false });
+  }
+
+  end({ orderly }: { readonly orderly: boolean }): void {
+    this.#ended.resolve({ orderly, reason: "the test ended it", console: "last words" });
+  }
+}
+
+/** Takes every kernel file whose content is not "foreign". */
+export class FakeKind implements GuestKind {
+  readonly name = "fake";
+  readonly machines: FakeMachine[] = [];
+  readonly leftovers: string[] = [];
+  prepare: (machine: FakeMachine) => void = () => {};
+
+  recognises(boot: { readonly KernelFilePath: string }): boolean {
+    return !boot.KernelFilePath.endsWith("foreign");
+  }
+
+  create(specification: GuestMachineSpecification): GuestMachine {
+    const machine = new FakeMachine(specification);
+    this.prepare(machine);
+    this.machines.push(machine);
+    return machine;
+  }
+
+  async removeLeftovers(name: string): Promise<void> {
+    this.leftovers.push(name);
+  }
+
+  close(): void {}
+}
+
+/** A directory for one test file, with boot files and disks in it. */
+export class TestFiles {
+  readonly directory = mkdtempSync(join(tmpdir(), "emu-"));
+  readonly kernel = this.write("kernel", "kernel");
+
+  write(name: string, content: string | Uint8Array): string {
+    const path = join(this.directory, name);
+    writeFileSync(path, content);
+    return path;
+  }
+
+  document(options: DocumentOptions = {}): ComputeSystemDocument {
+    return {
+      Owner: options.owner ?? "test",
+      SchemaVersion: { Major: 2, Minor: 1 },
+      ...(options.endsWithLastHandle === undefined
+        ? {}
+        : { ShouldTerminateOnLastHandleClosed: options.endsWithLastHandle }),
+      VirtualMachine: {
+        Chipset: { LinuxKernelDirect: { KernelFilePath: options.kernel ?? this.kernel } },
+        ComputeTopology: { Memory: { SizeInMB: 256 }, Processor: { Count: 1 } },
+        Devices: {
+          Plan9: {},
+          Scsi: {
+            [scsiControllerGuids[0]]: {
+              Attachments: Object.fromEntries(
+                Object.entries(options.disks ?? {}).map(([lun, Path]) => [lun, { Type: "VirtualDisk", Path }]),
+              ),
+            },
+          },
+        },
+      },
+    };
+  }
+
+  remove(): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+export interface DocumentOptions {
+  readonly owner?: string;
+  readonly endsWithLastHandle?: boolean;
+  readonly kernel?: string;
+  /** Paths of disks by LUN of controller 0. */
+  readonly disks?: { readonly [lun: string]: string };
+}
