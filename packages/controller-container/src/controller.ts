@@ -169,7 +169,12 @@ export class LinuxContainerController {
         this.#processes.set(initId, init);
         await init.create({ stdio }, signal);
       },
-      release: async () => await this.#processes.get(initId)?.abandon(killed),
+      release: async () => {
+        const init = this.#processes.get(initId);
+        await init?.abandon(killed);
+        // One that could not be created has no exit, and nobody shall wait for it.
+        if (init?.exit === undefined) this.#processes.delete(initId);
+      },
     };
   }
 

@@ -1,0 +1,218 @@
+import { type Fault, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import { describe, expect, it } from "vitest";
+import { ContainerBench, layersMount, noStdio } from "./testing/index.ts";
+
+const exec = (execId: string) => ({ execId, spec: { args: ["ls", execId], cwd: "/" }, stdio: noStdio });
+
+describe("start and exit", () => {
+  it("starts the container with its init process", async () => {
+    const bench = await new ContainerBench().created();
+    expect(bench.controller.state).toBe("Created");
+    expect(await bench.controller.init.start()).toBe(100);
+    expect([bench.controller.state, bench.controller.init.state]).toEqual(["Running", "running"]);
+  });
+
+  it("is Invalid after a failed start, with the guest's message, and can be deleted", async () => {
+    const bench = await new ContainerBench(new ScriptedCalls(new Map([[5, "fail"]]))).created();
+    await expect(bench.controller.init.start()).rejects.toMatchObject({
+      code: "Unavailable",
+      message: expect.stringContaining("execute init failed as scripted"),
+    });
+    expect(bench.controller.state).toBe("Invalid");
+    expect(await bench.controller.delete()).toEqual({ status: 255, exitedAt: new Date(0) });
+    expect(bench.leftovers).toEqual([]);
+  });
+
+  it("is Stopped once init has exited, and its execs are ended", async () => {
+    const bench = await new ContainerBench().running();
+    const [running, idle] = [
+      await bench.controller.createProcess(exec("a")),
+      await bench.controller.createProcess(exec("b")),
+    ];
+    await running.start();
+    bench.initProcess.exit(3);
+    expect(await bench.controller.init.wait()).toMatchObject({ status: 3 });
+    expect(bench.controller.state).toBe("Stopped");
+    expect([await running.wait(), await idle.wait()]).toMatchObject([{ status: 137 }, { status: 137 }]);
+  });
+
+  it("is Stopped when its init is killed before the start", async () => {
+    const bench = await new ContainerBench().created();
+    await bench.controller.killAll(9);
+    expect(await bench.controller.init.wait()).toMatchObject({ status: 137 });
+    expect(bench.controller.state).toBe("Stopped");
+  });
+});
+
+describe("processes", () => {
+  it("are known by their ids, init by the empty one", async () => {
+    const bench = await new ContainerBench().running();
+    const process = await bench.controller.createProcess(exec("a"));
+    expect(bench.controller.process("a")).toBe(process);
+    expect(bench.controller.process("")).toBe(bench.controller.init);
+    expect(bench.controller.processes()).toEqual([bench.controller.init, process]);
+  });
+
+  it("are refused for a bad or taken id, a bad specification, and while the container does not run", async () => {
+    const bench = await new ContainerBench().created();
+    await expect(bench.controller.createProcess(exec("a"))).rejects.toMatchObject({ code: "FailedPrecondition" });
+    await bench.controller.init.start();
+    await bench.controller.createProcess(exec("a"));
+    await expect(bench.controller.createProcess(exec("a"))).rejects.toMatchObject({ code: "AlreadyExists" });
+    await expect(bench.controller.createProcess(exec("../a"))).rejects.toMatchObject({ code: "InvalidArgument" });
+    await expect(bench.controller.createProcess({ ...exec("b"), spec: { cwd: "/" } })).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining("exec: process.args: expected the command, got nothing"),
+    });
+    await expect(bench.controller.createProcess({ ...exec("b"), spec: { cwd: 1 } })).rejects.toMatchObject({
+      message: expect.stringContaining("exec: process.cwd: expected a string, got 1"),
+    });
+    expect(bench.controller.processes()).toHaveLength(2);
+  });
+
+  it("are deleted once they have exited or if they never ran", async () => {
+    const bench = await new ContainerBench().running();
+    const running = await bench.controller.createProcess(exec("a"));
+    await bench.controller.createProcess(exec("b"));
+    await running.start();
+    await expect(bench.controller.deleteProcess("a")).rejects.toMatchObject({ code: "FailedPrecondition" });
+    await expect(bench.controller.deleteProcess("")).rejects.toMatchObject({ code: "FailedPrecondition" });
+    await expect(bench.controller.deleteProcess("c")).rejects.toMatchObject({ code: "NotFound" });
+    expect(await bench.controller.deleteProcess("b")).toMatchObject({ status: 137 });
+    await running.kill(9);
+    await running.wait();
+    expect(await bench.controller.deleteProcess("a")).toMatchObject({ status: 137 });
+    expect(bench.controller.processes()).toEqual([bench.controller.init]);
+  });
+
+  it("are listed by pid, with the id of their exec", async () => {
+    const bench = await new ContainerBench().running();
+    await (await bench.controller.createProcess(exec("a"))).start();
+    expect(await bench.controller.pids()).toEqual([{ pid: 100 }, { pid: 101, execId: "a" }, { pid: 999 }]);
+  });
+
+  it("are signalled all together", async () => {
+    const bench = await new ContainerBench().running();
+    await bench.controller.killAll(15);
+    expect(bench.guestContainer.signals).toEqual([15]);
+    await expect(bench.controller.killAll(0)).rejects.toMatchObject({ code: "InvalidArgument" });
+    bench.initProcess.exit(0);
+    await bench.controller.init.wait();
+    await expect(bench.controller.killAll(15)).rejects.toMatchObject({ code: "NotFound" });
+  });
+});
+
+describe("delete", () => {
+  it("gives back in reverse order: state after the root is taken apart, before the disks go", async () => {
+    const script = new ScriptedCalls();
+    const bench = await new ContainerBench(script).created([layersMount]);
+    const before = script.calls.length;
+    expect(await bench.controller.delete()).toMatchObject({ status: 137 });
+    expect(script.calls.slice(before).map(({ name, detail }) => `${name} ${detail}`)).toEqual([
+      "terminate c1",
+      "uncombine /run/gcs/pods/p1/c1/rootfs",
+      "deleteState c1",
+      "unmap disk /snapshots/3/sandbox.vhdx",
+      "unmap disk /snapshots/1/layer.vhd",
+      "unmap disk /snapshots/2/layer.vhd",
+    ]);
+    expect(bench.leftovers).toEqual([]);
+  });
+
+  it("is refused while the container runs, and repeatable afterwards", async () => {
+    const script = new ScriptedCalls();
+    const bench = await new ContainerBench(script).running();
+    await expect(bench.controller.delete()).rejects.toMatchObject({ code: "FailedPrecondition" });
+    bench.initProcess.exit(5);
+    await bench.controller.init.wait();
+    expect(await bench.controller.delete()).toMatchObject({ status: 5 });
+    const { length } = script.calls;
+    expect(await bench.controller.delete()).toMatchObject({ status: 5 });
+    expect(script.calls).toHaveLength(length);
+  });
+
+  it("goes on when the caller no longer waits", async () => {
+    const bench = await new ContainerBench().created();
+    const abort = new AbortController();
+    const deleting = bench.controller.delete(abort.signal);
+    abort.abort(new Error("no longer"));
+    await expect(deleting).rejects.toThrow("no longer");
+    await bench.controller.delete();
+    expect(bench.leftovers).toEqual([]);
+  });
+});
+
+describe("terminate", () => {
+  it("ends a running container, and again does nothing", async () => {
+    const script = new ScriptedCalls();
+    const bench = await new ContainerBench(script).running();
+    await bench.controller.terminate();
+    await bench.controller.terminate();
+    expect(bench.controller.init.exit).toMatchObject({ status: 137 });
+    expect(script.names.filter((name) => name === "terminate")).toHaveLength(1);
+  });
+
+  it("interrupts a create that hangs, and nothing is left", async () => {
+    const hanging = Promise.withResolvers<void>();
+    const bench = new ContainerBench(new ScriptedCalls(new Map([[2, "hang"]]), hanging.resolve));
+    const creating = bench.created();
+    await hanging.promise;
+    await Promise.all([expect(creating).rejects.toMatchObject({ code: "Cancelled" }), bench.controller.terminate()]);
+    expect(bench.leftovers).toEqual([]);
+  });
+
+  it.each([4, 5])("interrupts a start that hangs at call %d, and init gets its exit", async (call) => {
+    const hanging = Promise.withResolvers<void>();
+    const bench = await new ContainerBench(new ScriptedCalls(new Map([[call, "hang"]]), hanging.resolve)).created();
+    const starting = bench.controller.init.start();
+    await hanging.promise;
+    await Promise.all([expect(starting).rejects.toMatchObject({ code: "Cancelled" }), bench.controller.terminate()]);
+    expect(await bench.controller.init.wait()).toMatchObject({ status: 255 });
+    await bench.controller.delete();
+    expect(bench.leftovers).toEqual([]);
+  });
+});
+
+describe("when the VM is gone", () => {
+  it("counts what it held as released, and still unmounts on the host", async () => {
+    const script = new ScriptedCalls();
+    const bench = await new ContainerBench(script).running();
+    bench.controller.vmExited({ reason: "crash" });
+    bench.initProcess.exit(0);
+    await bench.controller.init.wait();
+    const before = script.calls.length;
+    await bench.controller.delete();
+    expect(script.names.slice(before)).toEqual(["unmountAll"]);
+    expect(bench.files.mounted.size).toBe(0);
+  });
+
+  it("gives a created init its exit", async () => {
+    const bench = await new ContainerBench().created();
+    bench.controller.vmExited({ reason: "crash" });
+    expect(await bench.controller.init.wait()).toMatchObject({ status: 255 });
+    expect(bench.controller.state).toBe("Stopped");
+  });
+
+  it("fails a create that is under way, and lets a release that waits for the VM end", async () => {
+    // The creation in the guest fails, then unmapping the share hangs.
+    const faults = new Map<number, Fault>([
+      [2, "fail"],
+      [3, "hang"],
+    ]);
+    const bench: ContainerBench = new ContainerBench(
+      new ScriptedCalls(faults, () => bench.controller.vmExited({ reason: "crash" })),
+    );
+    await expect(bench.created()).rejects.toMatchObject({ code: "Unavailable" });
+    expect(bench.files.mounted.size).toBe(0);
+  });
+});
+
+it("creates only once", async () => {
+  const bench = await new ContainerBench().created();
+  await expect(bench.created()).rejects.toMatchObject({ code: "FailedPrecondition" });
+  expect(bench.controller.state).toBe("Created");
+});
+
+it("has no init before it is created", () => {
+  expect(() => new ContainerBench().controller.init).toThrow(expect.objectContaining({ code: "FailedPrecondition" }));
+});

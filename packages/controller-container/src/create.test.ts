@@ -1,0 +1,269 @@
+import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import { describe, expect, it } from "vitest";
+import { ContainerBench, imageMount, layersMount, noStdio, overlayMount, specification } from "./testing/index.ts";
+
+const rejection = async (bench: ContainerBench, spec: unknown, rootfs = [overlayMount]): Promise<unknown> => {
+  const failure = await bench.controller.create({ spec, rootfs, stdio: noStdio }).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  expect(bench.leftovers).toEqual([]);
+  expect(bench.controller.state).toBe("Invalid");
+  return failure;
+};
+
+describe("root file system", () => {
+  it("of layers: each through SCSI, topmost first, combined with a scratch directory of the container's own", async () => {
+    const script = new ScriptedCalls();
+    const bench = await new ContainerBench(script).created([layersMount]);
+    expect(bench.disks.requests).toEqual([
+      {
+        disk: { hostPath: "/snapshots/2/layer.vhd", readOnly: true, type: "VirtualDisk" },
+        mount: { partition: 0, readOnly: true, options: ["ro"] },
+      },
+      {
+        disk: { hostPath: "/snapshots/1/layer.vhd", readOnly: true, type: "VirtualDisk" },
+        mount: { partition: 0, readOnly: true, options: ["ro"] },
+      },
+      {
+        disk: { hostPath: "/snapshots/3/sandbox.vhdx", readOnly: false, type: "VirtualDisk" },
+        mount: { partition: 0, readOnly: false, ensureFilesystem: true, filesystem: "ext4", encrypted: false },
+      },
+    ]);
+    expect(bench.files.granted).toEqual(["/snapshots/3/sandbox.vhdx"]);
+    expect(bench.guest.combinations).toEqual([
+      {
+        ContainerID: "c1",
+        ContainerRootPath: "/run/gcs/pods/p1/c1/rootfs",
+        Layers: [{ Path: "/run/mounts/scsi/disk0" }, { Path: "/run/mounts/scsi/disk1" }],
+        ScratchPath: "/run/mounts/scsi/disk2/scratch/p1/c1",
+      },
+    ]);
+    expect(bench.guest.settings[0]).toMatchObject({
+      SchemaVersion: { Major: 2, Minor: 1 },
+      OciBundlePath: "/run/gcs/pods/p1/c1",
+      ScratchDirPath: "/run/mounts/scsi/disk2/scratch/p1/c1",
+      OciSpecification: { root: { path: "/run/gcs/pods/p1/c1/rootfs" } },
+    });
+  });
+
+  it("of layers takes a scratch disk that is a VHD, and encrypts it where the pod wants that", async () => {
+    const bench = new ContainerBench(undefined, { encryptScratch: true });
+    bench.files.kinds.set("/snapshots/3/sandbox.vhd", "file");
+    await bench.created([layersMount]);
+    expect(bench.disks.requests.at(-1)).toMatchObject({
+      disk: { hostPath: "/snapshots/3/sandbox.vhd" },
+      mount: { filesystem: "xfs", encrypted: true },
+    });
+  });
+
+  it("of layers for reading has no scratch disk", async () => {
+    const options = ["ro", 'parentLayerPaths=["/snapshots/1"]'];
+    const bench = await new ContainerBench().created([{ ...layersMount, options }]);
+    expect(bench.disks.requests).toHaveLength(1);
+    expect(bench.guest.combinations[0]?.ScratchPath).toBe("");
+  });
+
+  it.each([
+    [["rw"], "InvalidArgument", /lcow-layer \/snapshots\/3: expected option parentLayerPaths=.*got none/],
+    [["parentLayerPaths=["], "InvalidArgument", /got no JSON/],
+    [["parentLayerPaths=[]"], "InvalidArgument", /1 to 500 absolute paths, got parentLayerPaths=\[\]/],
+    [['parentLayerPaths=["1"]'], "InvalidArgument", /absolute paths/],
+    [['parentLayerPaths=["/gone"]'], "NotFound", /layer \/gone\/layer.vhd does not exist/],
+  ])("of layers with options %j is refused", async (options, code, message) => {
+    const failure = await rejection(new ContainerBench(), specification(), [{ ...layersMount, options }]);
+    expect(failure).toMatchObject({ code, message: expect.stringMatching(message) });
+  });
+
+  it("of layers without its scratch disk, or beside other mounts, is refused", async () => {
+    const bench = new ContainerBench();
+    bench.files.kinds.delete("/snapshots/3/sandbox.vhdx");
+    expect(await rejection(bench, specification(), [layersMount])).toMatchObject({
+      code: "NotFound",
+      message: expect.stringContaining("scratch disk /snapshots/3/sandbox.vhdx does not exist"),
+    });
+    expect(await rejection(new ContainerBench(), specification(), [overlayMount, layersMount])).toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining("expected one lcow-layer mount alone, got 2 mounts"),
+    });
+  });
+
+  it("of a block image is the disk itself", async () => {
+    const bench = await new ContainerBench().created([imageMount]);
+    expect(bench.disks.requests).toEqual([
+      {
+        disk: { hostPath: "/images/7.img", readOnly: false, type: "VirtualDisk" },
+        mount: { partition: 0, readOnly: false, filesystem: "ext4", options: ["noatime"] },
+      },
+    ]);
+    expect(bench.guest.settings[0]).toMatchObject({
+      ScratchDirPath: "",
+      OciSpecification: { root: { path: "/run/mounts/scsi/disk0" } },
+    });
+  });
+
+  it("of a block device or a read-only file system is attached as such", async () => {
+    const bench = new ContainerBench();
+    bench.files.kinds.set("/dev/mapper/x", "block");
+    await bench.created([{ type: "erofs", source: "/dev/mapper/x", options: [] }]);
+    expect(bench.disks.requests[0]).toMatchObject({
+      disk: { readOnly: true, type: "PassThru" },
+      mount: { readOnly: true },
+    });
+    expect(await rejection(new ContainerBench(), specification(), [{ ...imageMount, source: "/none" }])).toMatchObject({
+      code: "NotFound",
+      message: expect.stringContaining("ext4 image /none is missing"),
+    });
+  });
+
+  it("of other mounts is mounted by the host and shared, writable also for a read-only root", async () => {
+    const script = new ScriptedCalls();
+    const spec = specification({ root: { path: "rootfs", readonly: true } });
+    const bench = await new ContainerBench(script).created([overlayMount], spec);
+    expect(script.names).toEqual(["mountAll", "map share", "createContainer", "openStdio"]);
+    expect(bench.shares.requests).toEqual([{ hostPath: "/bundle/rootfs", readOnly: false }]);
+    expect(bench.guest.settings[0]?.OciSpecification.root).toEqual({ path: "/run/mounts/p9/share0", readonly: true });
+  });
+
+  it("without mounts is the directory that the specification names", async () => {
+    const bench = new ContainerBench();
+    await bench.created([]);
+    expect(bench.files.mounted.size).toBe(0);
+    expect(bench.shares.requests).toEqual([{ hostPath: "/bundle/rootfs", readOnly: false }]);
+    expect(await rejection(new ContainerBench(), specification({ root: { path: "/none" } }), [])).toMatchObject({
+      code: "NotFound",
+      message: expect.stringContaining("root.path /none is missing"),
+    });
+  });
+});
+
+describe("mounts", () => {
+  it("shares host directories, and single files through their directory alone", async () => {
+    const mounts = [
+      { destination: "/data", type: "bind", source: "/data", options: ["rbind", "ro"] },
+      { destination: "/etc/resolv.conf", source: "/etc/resolv.conf", options: ["bind"] },
+      { destination: "/tmp", type: "tmpfs", source: "tmpfs", options: ["size=1m"] },
+    ];
+    const bench = await new ContainerBench().created([overlayMount], specification({ mounts }));
+    expect(bench.shares.requests.slice(1)).toEqual([
+      { hostPath: "/data", readOnly: true },
+      { hostPath: "/run/resolved", readOnly: false, allowedFiles: ["stub.conf"] },
+    ]);
+    expect(bench.guest.settings[0]?.OciSpecification.mounts).toEqual([
+      { destination: "/data", type: "bind", source: "/run/mounts/p9/share1", options: ["rbind", "ro"] },
+      { destination: "/etc/resolv.conf", type: "bind", source: "/run/mounts/p9/share2/stub.conf", options: ["bind"] },
+      { destination: "/tmp", type: "tmpfs", source: "tmpfs", options: ["size=1m"] },
+    ]);
+  });
+
+  it.each([
+    [{ destination: "data", type: "tmpfs" }, "InvalidArgument", 'mounts[0].destination: "data" is no absolute path'],
+    [{ destination: "/x", type: "nfs", source: "h:/" }, "InvalidArgument", 'mounts[0].type: "nfs" at /x is not known'],
+    [{ destination: "/x" }, "InvalidArgument", 'mounts[0].type: "" at /x'],
+    [{ destination: "/x", type: "bind", source: "x" }, "InvalidArgument", 'mounts[0].source: "x" is no absolute path'],
+    [{ destination: "/x", type: "bind", source: "/none" }, "NotFound", "mounts[0].source: /none does not exist"],
+    [{ destination: "/x", type: "bind", source: "/dev/null" }, "InvalidArgument", "/dev/null is neither a file"],
+  ])("refuses %j", async (mount, code, message) => {
+    const bench = new ContainerBench();
+    bench.files.kinds.set("/dev/null", "other");
+    expect(await rejection(bench, specification({ mounts: [mount] }))).toMatchObject({
+      code,
+      message: expect.stringContaining(message),
+    });
+  });
+});
+
+describe("specification", () => {
+  it.each([
+    [undefined, "config.json: expected an object, got nothing"],
+    [specification({ process: undefined }), "process is missing"],
+    [specification({ process: { cwd: "/", args: [] } }), "process.args: expected the command, got an empty one"],
+    [specification({ process: { cwd: "/", args: "sh" } }), 'process.args: expected a list, got "sh"'],
+    [specification({ process: { cwd: "bin", args: ["sh"] } }), 'process.cwd: "bin" is no absolute path'],
+    [specification({ root: undefined }), "root is missing"],
+    [specification({ root: { path: "" } }), "root.path is empty"],
+    [specification({ linux: undefined }), "linux is missing"],
+    [specification({ linux: [] }), "linux: expected an object, got a list"],
+  ])("%# is refused by the name of its field", async (spec, message) => {
+    expect(await rejection(new ContainerBench(), spec)).toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringMatching(/^create container c1: config\.json: /),
+    });
+    expect(await rejection(new ContainerBench(), spec)).toMatchObject({ message: expect.stringContaining(message) });
+  });
+
+  it("refuses an id that could leave its directory in the guest", async () => {
+    const bench = new ContainerBench(undefined, { id: "../c1" });
+    expect(await rejection(bench, specification())).toMatchObject({ code: "InvalidArgument" });
+  });
+
+  it("crosses by allow-list", async () => {
+    const spec = specification({
+      hooks: { prestart: [{ path: "/bin/host" }] },
+      windows: { network: { networkNamespace: "x" } },
+      secretExtension: true,
+      annotations: {
+        "io.kubernetes.cri.container-type": "container",
+        "io.kubernetes.cri.sandbox-id": "other",
+        "com.example.token": "canary",
+      },
+      process: {
+        args: ["sh"],
+        cwd: "/",
+        env: ["A=1"],
+        apparmorProfile: "cri-containerd.apparmor.d",
+        selinuxLabel: "system_u",
+        capabilities: { bounding: ["CAP_KILL"] },
+        rlimits: [{ type: "RLIMIT_CORE", hard: 2 ** 64, soft: 0 }],
+        terminal: true,
+      },
+      linux: {
+        cgroupsPath: "/default/c1",
+        mountLabel: "system_u",
+        namespaces: [{ type: "pid" }, { type: "ipc", path: "/proc/1/ns/ipc" }],
+        resources: {
+          memory: { limit: 1 },
+          cpu: { shares: 2, period: 0, quota: 0 },
+          pids: { limit: 3 },
+          devices: [{ allow: false }],
+          blockIO: { weight: 1 },
+        },
+        seccomp: { defaultAction: "SCMP_ACT_ERRNO" },
+        sysctl: { "net.ipv4.ip_forward": "1" },
+        maskedPaths: ["/proc/kcore"],
+      },
+    });
+    const bench = await new ContainerBench().created([overlayMount], spec);
+    expect(bench.guest.settings[0]?.OciSpecification).toEqual({
+      ociVersion: "1.2.0",
+      hostname: "box",
+      process: {
+        args: ["sh"],
+        cwd: "/",
+        env: ["A=1"],
+        capabilities: { bounding: ["CAP_KILL"] },
+        rlimits: [{ type: "RLIMIT_CORE", hard: 2 ** 64, soft: 0 }],
+        terminal: false,
+      },
+      root: { path: "/run/mounts/p9/share0" },
+      mounts: [{ destination: "/proc", type: "proc", source: "proc" }],
+      annotations: { "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "p1" },
+      linux: {
+        namespaces: [{ type: "pid" }],
+        resources: { memory: { limit: 1 }, cpu: { shares: 2, period: 100_000, quota: -1 }, pids: { limit: 3 } },
+        seccomp: { defaultAction: "SCMP_ACT_ERRNO" },
+        sysctl: { "net.ipv4.ip_forward": "1" },
+        maskedPaths: ["/proc/kcore"],
+      },
+    });
+  });
+
+  it("leaves seccomp out for a privileged container", async () => {
+    const spec = specification({
+      annotations: { "io.microsoft.virtualmachine.lcow.privileged": "true" },
+      linux: { seccomp: { defaultAction: "SCMP_ACT_ERRNO" } },
+    });
+    const bench = await new ContainerBench().created([overlayMount], spec);
+    expect(bench.guest.settings[0]?.OciSpecification.linux).toEqual({});
+  });
+});

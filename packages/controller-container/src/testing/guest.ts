@@ -1,0 +1,129 @@
+import type { GuestProcess } from "@uvm-shim/controller-process";
+import type { LinuxCombinedLayers, LinuxHostedContainerSettings, LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
+import type { ContainerGuest, GuestContainer } from "../types.ts";
+
+/** A process without stdio. */
+export class FakeGuestProcess implements GuestProcess {
+  readonly pid: number;
+  readonly signals: number[] = [];
+  readonly #exit = Promise.withResolvers<number>();
+
+  constructor(pid: number) {
+    this.pid = pid;
+  }
+
+  wait(): Promise<number> {
+    return this.#exit.promise;
+  }
+
+  exit(code: number): void {
+    this.#exit.resolve(code);
+  }
+
+  async signal(signal: number): Promise<void> {
+    this.signals.push(signal);
+    if (signal === 9) this.exit(137);
+  }
+
+  async resize(): Promise<void> {}
+
+  async close(): Promise<void> {}
+}
+
+/** The container of a guest. A process that is started without being told of is ended by the guest itself. */
+export class FakeGuestContainer implements GuestContainer {
+  readonly id: string;
+  readonly processes: FakeGuestProcess[] = [];
+  readonly signals: number[] = [];
+  readonly #guest: FakeGuest;
+  readonly #script: ScriptedCalls;
+
+  constructor(id: string, guest: FakeGuest, script: ScriptedCalls) {
+    this.id = id;
+    this.#guest = guest;
+    this.#script = script;
+  }
+
+  start(signal?: AbortSignal): Promise<void> {
+    return this.#script.run("start", this.id, signal, () => {});
+  }
+
+  execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<FakeGuestProcess> {
+    return this.#script.run("execute", parameters.OCIProcess?.args?.join(" ") ?? "init", signal, () => {
+      const process = new FakeGuestProcess(100 + this.processes.length);
+      this.processes.push(process);
+      return process;
+    });
+  }
+
+  processIds(signal?: AbortSignal): Promise<readonly number[]> {
+    return this.#script.run("processIds", this.id, signal, () => [...this.processes.map(({ pid }) => pid), 999]);
+  }
+
+  signalAll(signal: number, abort?: AbortSignal): Promise<void> {
+    return this.#script.run("signalAll", this.id, abort, () => void this.signals.push(signal));
+  }
+
+  terminate(signal?: AbortSignal): Promise<void> {
+    return this.#script.run("terminate", this.id, signal, () => {
+      this.#guest.running.delete(this.id);
+      for (const process of this.processes) process.exit(137);
+    });
+  }
+
+  deleteState(signal?: AbortSignal): Promise<void> {
+    return this.#script.run("deleteState", this.id, signal, () => void this.#guest.known.delete(this.id));
+  }
+}
+
+export class FakeGuest implements ContainerGuest {
+  /** Root paths of combined layers. */
+  readonly combined = new Set<string>();
+  readonly combinations: LinuxCombinedLayers[] = [];
+  /** Ids of containers that have processes, and of those that the guest keeps something of. */
+  readonly running = new Set<string>();
+  readonly known = new Set<string>();
+  readonly settings: LinuxHostedContainerSettings[] = [];
+  readonly containers: FakeGuestContainer[] = [];
+  readonly #script: ScriptedCalls;
+
+  constructor(script: ScriptedCalls) {
+    this.#script = script;
+  }
+
+  addCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void> {
+    return this.#script.run("combine", layers.ContainerRootPath, signal, () => {
+      this.combinations.push(layers);
+      this.combined.add(layers.ContainerRootPath);
+    });
+  }
+
+  removeCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void> {
+    return this.#script.run("uncombine", layers.ContainerRootPath, signal, () => {
+      if (!this.combined.delete(layers.ContainerRootPath)) throw scriptedError("NotFound", "nothing combined there");
+    });
+  }
+
+  async createContainer(
+    id: string,
+    settings: LinuxHostedContainerSettings,
+    signal?: AbortSignal,
+  ): Promise<FakeGuestContainer> {
+    const container = new FakeGuestContainer(id, this, this.#script);
+    try {
+      return await this.#script.run("createContainer", id, signal, () => {
+        this.running.add(id);
+        this.known.add(id);
+        this.settings.push(settings);
+        this.containers.push(container);
+        return container;
+      });
+    } catch (error) {
+      // As the interface asks: what was made though the creation failed is removed by the guest's side.
+      this.running.delete(id);
+      this.known.delete(id);
+      throw error;
+    }
+  }
+}

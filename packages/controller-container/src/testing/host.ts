@@ -1,0 +1,107 @@
+import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
+import type {
+  ContainerDisks,
+  ContainerHostFiles,
+  ContainerShares,
+  DiskConfig,
+  DiskMountConfig,
+  RootfsMount,
+  ShareConfig,
+} from "../types.ts";
+
+type FileKind = "file" | "directory" | "block" | "other";
+
+/** Files of a host, and what is mounted there. */
+export class FakeFiles implements ContainerHostFiles {
+  readonly kinds = new Map<string, FileKind>();
+  readonly links = new Map<string, string>();
+  readonly mounted = new Set<string>();
+  readonly granted: string[] = [];
+  readonly #script: ScriptedCalls;
+
+  constructor(script: ScriptedCalls) {
+    this.#script = script;
+  }
+
+  async kind(path: string): Promise<FileKind | undefined> {
+    return this.kinds.get(this.links.get(path) ?? path);
+  }
+
+  async realPath(path: string): Promise<string> {
+    return this.links.get(path) ?? path;
+  }
+
+  mountAll(_mounts: readonly RootfsMount[], target: string, signal?: AbortSignal): Promise<void> {
+    return this.#script.run("mountAll", target, signal, () => void this.mounted.add(target));
+  }
+
+  unmountAll(target: string): Promise<void> {
+    return this.#script.run("unmountAll", target, undefined, () => void this.mounted.delete(target));
+  }
+
+  grantVmAccess(path: string, signal?: AbortSignal): Promise<void> {
+    return this.#script.run("grantVmAccess", path, signal, () => void this.granted.push(path));
+  }
+}
+
+/** Reservations of one device class. Each is an entry, mapped or not, until it is unmapped. */
+class FakeDevices {
+  readonly reserved = new Map<string, string>();
+  readonly mapped = new Set<string>();
+  readonly #name: string;
+  readonly #guestRoot: string;
+  readonly #script: ScriptedCalls;
+  #last = 0;
+
+  constructor(name: string, guestRoot: string, script: ScriptedCalls) {
+    this.#name = name;
+    this.#guestRoot = guestRoot;
+    this.#script = script;
+  }
+
+  protected add(hostPath: string): string {
+    const reservation = `${this.#name}${this.#last++}`;
+    this.reserved.set(reservation, hostPath);
+    return reservation;
+  }
+
+  mapToGuest(reservation: string, signal?: AbortSignal): Promise<string> {
+    return this.#script.run(`map ${this.#name}`, this.reserved.get(reservation) ?? "", signal, () => {
+      this.mapped.add(reservation);
+      return `${this.#guestRoot}/${reservation}`;
+    });
+  }
+
+  unmapFromGuest(reservation: string, signal?: AbortSignal): Promise<void> {
+    return this.#script.run(`unmap ${this.#name}`, this.reserved.get(reservation) ?? "", signal, () => {
+      this.mapped.delete(reservation);
+      if (!this.reserved.delete(reservation)) throw scriptedError("NotFound", `no reservation ${reservation}`);
+    });
+  }
+}
+
+export class FakeDisks extends FakeDevices implements ContainerDisks {
+  readonly requests: { readonly disk: DiskConfig; readonly mount: DiskMountConfig }[] = [];
+
+  constructor(script: ScriptedCalls) {
+    super("disk", "/run/mounts/scsi", script);
+  }
+
+  async reserve(disk: DiskConfig, mount: DiskMountConfig): Promise<string> {
+    this.requests.push({ disk, mount });
+    return this.add(disk.hostPath);
+  }
+}
+
+export class FakeShares extends FakeDevices implements ContainerShares {
+  readonly requests: ShareConfig[] = [];
+
+  constructor(script: ScriptedCalls) {
+    super("share", "/run/mounts/p9", script);
+  }
+
+  async reserve(share: ShareConfig): Promise<string> {
+    this.requests.push(share);
+    return this.add(share.hostPath);
+  }
+}

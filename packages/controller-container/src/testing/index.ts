@@ -1,0 +1,135 @@
+import { ProcessController, type StdioPaths } from "@uvm-shim/controller-process";
+import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import { LinuxContainerController } from "../controller.ts";
+import type { RootfsMount } from "../types.ts";
+import { FakeGuest, type FakeGuestContainer, type FakeGuestProcess } from "./guest.ts";
+import { FakeDisks, FakeFiles, FakeShares } from "./host.ts";
+
+export { FakeGuest, FakeGuestContainer, FakeGuestProcess } from "./guest.ts";
+export { FakeDisks, FakeFiles, FakeShares } from "./host.ts";
+
+export const noStdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
+
+export const layersMount: RootfsMount = {
+  type: "lcow-layer",
+  source: "/snapshots/3",
+  options: ["rw", 'parentLayerPaths=["/snapshots/2","/snapshots/1"]'],
+};
+export const overlayMount: RootfsMount = { type: "overlay", source: "overlay", options: ["lowerdir=/a:/b"] };
+export const imageMount: RootfsMount = { type: "ext4", source: "/images/7.img", options: ["loop", "noatime"] };
+
+/** As `ctr` writes it, cut down. */
+export function specification(changes: { readonly [field: string]: unknown } = {}): { [field: string]: unknown } {
+  return {
+    ociVersion: "1.2.0",
+    hostname: "box",
+    process: { args: ["sleep", "9"], cwd: "/", user: { uid: 0, gid: 0 } },
+    root: { path: "rootfs" },
+    mounts: [{ destination: "/proc", type: "proc", source: "proc" }],
+    linux: { namespaces: [{ type: "pid" }, { type: "network", path: "/var/run/netns/x" }], cgroupsPath: "/default/c1" },
+    ...changes,
+  };
+}
+
+/** A container controller whose host and guest the test plays; processes are real controllers without stdio. */
+export class ContainerBench {
+  readonly files: FakeFiles;
+  readonly disks: FakeDisks;
+  readonly shares: FakeShares;
+  readonly guest: FakeGuest;
+  readonly controller: LinuxContainerController;
+  /** Ends of stdio that are open. */
+  openStdio = 0;
+
+  constructor(script = new ScriptedCalls(), options: { readonly encryptScratch?: boolean; readonly id?: string } = {}) {
+    this.files = new FakeFiles(script);
+    this.disks = new FakeDisks(script);
+    this.shares = new FakeShares(script);
+    this.guest = new FakeGuest(script);
+    for (const disk of ["/snapshots/1/layer.vhd", "/snapshots/2/layer.vhd", "/snapshots/3/sandbox.vhdx"]) {
+      this.files.kinds.set(disk, "file");
+    }
+    this.files.kinds.set("/images/7.img", "file");
+    this.files.kinds.set("/bundle/rootfs", "directory");
+    this.files.kinds.set("/data", "directory");
+    this.files.kinds.set("/run/resolved/stub.conf", "file");
+    this.files.links.set("/etc/resolv.conf", "/run/resolved/stub.conf");
+    const clock = { now: () => new Date(0), delay: () => new Promise<void>(() => {}) };
+    const upstream = {
+      open: async (_paths: StdioPaths, signal?: AbortSignal) => {
+        const opened = this.openStdio;
+        try {
+          return await script.run("openStdio", "", signal, () => {
+            this.openStdio++;
+            return { close: () => this.#closeStdio() };
+          });
+        } catch (error) {
+          // Opening what it cannot hand over, it closes again.
+          this.openStdio = opened;
+          throw error;
+        }
+      },
+    };
+    const { files, disks, shares, guest } = this;
+    this.controller = new LinuxContainerController({
+      id: "c1",
+      podId: "p1",
+      bundle: "/bundle",
+      guest,
+      disks,
+      shares,
+      files,
+      clock,
+      createProcess: (process) => new ProcessController({ ...process, upstream, clock }),
+      ...options,
+    });
+  }
+
+  async #closeStdio(): Promise<void> {
+    this.openStdio--;
+  }
+
+  get guestContainer(): FakeGuestContainer {
+    const container = this.guest.containers.at(-1);
+    if (container === undefined) throw new Error("the guest has no container");
+    return container;
+  }
+
+  get initProcess(): FakeGuestProcess {
+    const process = this.guestContainer.processes[0];
+    if (process === undefined) throw new Error("the guest's container has no process");
+    return process;
+  }
+
+  async created(rootfs: readonly RootfsMount[] = [overlayMount], spec: unknown = specification()): Promise<this> {
+    await this.controller.create({ spec, rootfs, stdio: noStdio });
+    return this;
+  }
+
+  async running(): Promise<this> {
+    await this.created();
+    await this.controller.init.start();
+    return this;
+  }
+
+  /** What the host would be left with when the VM is gone. */
+  get hostLeftovers(): readonly string[] {
+    return [
+      ...[...this.files.mounted].map((path) => `mount ${path}`),
+      ...(this.openStdio === 0 ? [] : [`${this.openStdio} open stdio`]),
+    ];
+  }
+
+  /** Everything of host and guest that somebody would have to give back. */
+  get leftovers(): readonly string[] {
+    const { disks, shares, guest } = this;
+    return [
+      ...this.hostLeftovers,
+      ...[...disks.reserved, ...shares.reserved].map(([id, path]) => `${id} ${path}`),
+      ...[...disks.mapped, ...shares.mapped].map((id) => `mapped ${id}`),
+      ...[...guest.combined].map((path) => `combined ${path}`),
+      ...[...guest.running].map((id) => `running ${id}`),
+      ...[...guest.known].map((id) => `known ${id}`),
+    ];
+  }
+}
