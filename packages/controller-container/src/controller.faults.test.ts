@@ -61,7 +61,7 @@ async function live(
   }
   await controller.delete();
   const exits = await Promise.all(controller.processes().map((process) => process.wait()));
-  return { bench, calls: script.calls.length, reached, exits, isVmGone };
+  return { bench, names: script.names, reached, exits, isVmGone };
 }
 
 const scenarios = [
@@ -69,14 +69,19 @@ const scenarios = [
   { name: "shared directory", scenario: sharedScenario, ...(await sharedScenario(new Map())) },
 ];
 
-describe.each(scenarios)("a container of $name", ({ scenario, bench: faultless, calls, reached, exits: ends }) => {
+describe.each(scenarios)("a container of $name", ({ scenario, bench: faultless, names, reached, exits: ends }) => {
   it("lives and leaves nothing when no call fails", () => {
     expect({ reached, leftovers: faultless.leftovers }).toEqual({ reached: "exec deleted", leftovers: [] });
     expect(ends).toMatchObject([{ status: 137 }]);
-    expect(calls).toBeGreaterThan(10);
+    expect(names.length).toBeGreaterThan(10);
   });
 
-  it.each(faultCases(calls))("$fault at call $call leaves nothing and nobody waiting", async ({ call, fault }) => {
+  // Unmounting on the host cannot be interrupted: there is nobody whose end would end it.
+  const cases = faultCases(names.length).filter(({ call, fault }) => {
+    return names[call] !== "unmountAll" || (fault !== "hang" && fault !== "hangDone");
+  });
+
+  it.each(cases)("$fault at call $call leaves nothing and nobody waiting", async ({ call, fault }) => {
     const { bench, exits, isVmGone } = await scenario(new Map([[call, fault]]));
     // What a VM held is gone with it.
     const left = isVmGone ? bench.hostLeftovers : bench.leftovers;

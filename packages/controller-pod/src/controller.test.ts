@@ -1,0 +1,219 @@
+import { readFileSync } from "node:fs";
+import { diagram } from "@uvm-shim/lifecycle";
+import { diagramsIn, type Fault, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import { describe, expect, it } from "vitest";
+import { podTable } from "./lifecycle.ts";
+import { PodBench } from "./testing/index.ts";
+
+const stopMs = 10_000;
+
+describe("start", () => {
+  it("starts the VM", async () => {
+    const { pod } = new PodBench();
+    expect([pod.state, pod.createdAt]).toEqual(["created", new Date(1_000)]);
+    expect(await pod.start()).toEqual({ startedAt: new Date(2_000) });
+    expect(pod.state).toBe("running");
+    await expect(pod.start()).rejects.toMatchObject({ code: "FailedPrecondition" });
+  });
+
+  it("that fails says why, and leaves the pod to be stopped", async () => {
+    const { pod } = new PodBench(new ScriptedCalls(new Map([[0, "fail"]])));
+    await expect(pod.start()).rejects.toMatchObject({
+      code: "Unavailable",
+      message: "start pod p1: start VM  failed as scripted",
+    });
+    await pod.stop(stopMs);
+    expect(pod.state).toBe("stopped");
+  });
+
+  it("that hangs is interrupted by a stop", async () => {
+    const hanging = Promise.withResolvers<void>();
+    const { pod } = new PodBench(new ScriptedCalls(new Map([[0, "hang"]]), hanging.resolve));
+    const starting = pod.start();
+    await hanging.promise;
+    await Promise.all([expect(starting).rejects.toMatchObject({ code: "Cancelled" }), pod.stop(stopMs)]);
+    expect(pod.state).toBe("stopped");
+  });
+});
+
+describe("containers", () => {
+  it("are known once they are created, until they are deleted", async () => {
+    const { pod, made } = await new PodBench().started();
+    const creating = pod.createContainer({ id: "c1" });
+    expect(pod.container("c1")).toBeUndefined();
+    expect(await creating).toBe(made[0]);
+    expect(pod.containers()).toEqual(made);
+    expect(await pod.deleteContainer("c1")).toEqual({ status: 7, exitedAt: new Date(4_000) });
+    expect(pod.container("c1")).toBeUndefined();
+    await expect(pod.deleteContainer("c1")).rejects.toMatchObject({ code: "NotFound" });
+  });
+
+  it("are created ten at once, though the first one hangs", async () => {
+    const abort = new AbortController();
+    const { pod } = await new PodBench(new ScriptedCalls(new Map([[1, "hang"]]))).started();
+    const first = pod.createContainer({ id: "c0" }, abort.signal);
+    await Promise.all(Array.from({ length: 10 }, (_, number) => pod.createContainer({ id: `c${number + 1}` })));
+    expect(pod.containers()).toHaveLength(10);
+    abort.abort(new Error("enough"));
+    await expect(first).rejects.toThrow("enough");
+  });
+
+  it("are refused for a taken id, also one whose creation is under way, and in a pod that does not run", async () => {
+    const bench = new PodBench();
+    const { pod } = bench;
+    await expect(pod.createContainer({ id: "c1" })).rejects.toMatchObject({
+      code: "FailedPrecondition",
+      message: "create container c1 in pod p1: the pod is not running but created",
+    });
+    await bench.started();
+    const creating = pod.createContainer({ id: "c1" });
+    await expect(pod.createContainer({ id: "c1" })).rejects.toMatchObject({ code: "AlreadyExists" });
+    await creating;
+    await expect(pod.createContainer({ id: "c1" })).rejects.toMatchObject({ code: "AlreadyExists" });
+  });
+
+  it("that cannot be created free their id and are given back, at the latest when the pod stops", async () => {
+    const { pod, made } = await new PodBench(
+      new ScriptedCalls(
+        new Map<number, Fault>([
+          [1, "lose"],
+          [2, "fail"],
+        ]),
+      ),
+    ).started();
+    await expect(pod.createContainer({ id: "c1" })).rejects.toThrow("create c1 lost its answer");
+    expect(made[0]?.isHeld).toBe(true);
+    await pod.createContainer({ id: "c1" });
+    await pod.stop(stopMs);
+    expect(made.map((container) => container.isHeld)).toEqual([false, false]);
+  });
+
+  it("that cannot be deleted stay, and the deletion can be repeated", async () => {
+    const { pod } = await new PodBench(new ScriptedCalls(new Map([[2, "fail"]]))).started();
+    const container = await pod.createContainer({ id: "c1" });
+    await expect(pod.deleteContainer("c1")).rejects.toMatchObject({ code: "Unavailable" });
+    expect(pod.container("c1")).toBe(container);
+    expect(await pod.deleteContainer("c1")).toMatchObject({ status: 7 });
+  });
+});
+
+describe("stop", () => {
+  it("ends containers, then the VM, then gives back what containers held, and again does no harm", async () => {
+    const script = new ScriptedCalls();
+    const { pod, made, clock } = await new PodBench(script).started();
+    await pod.createContainer({ id: "c1" });
+    await pod.stop(stopMs);
+    expect(script.names.slice(2)).toEqual(["terminate", "terminate VM", "delete"]);
+    expect(made[0]?.exits).toHaveLength(1);
+    expect(pod.container("c1")).toBe(made[0]);
+    await pod.stop(stopMs);
+    expect(script.names.filter((name) => name === "terminate VM")).toHaveLength(1);
+    expect(clock.pending).toEqual([]);
+    await expect(pod.createContainer({ id: "c2" })).rejects.toMatchObject({ code: "FailedPrecondition" });
+  });
+
+  it("ends the VM though a container does not end within half of the time", async () => {
+    const hanging = Promise.withResolvers<void>();
+    const bench = await new PodBench(new ScriptedCalls(new Map([[2, "hang"]]), hanging.resolve)).started();
+    await bench.pod.createContainer({ id: "c1" });
+    const stopping = bench.pod.stop(stopMs);
+    await hanging.promise;
+    bench.clock.elapse(stopMs / 2);
+    await stopping;
+    expect(bench.pod.state).toBe("stopped");
+  });
+
+  it("tells a caller whose time is over, and goes on", async () => {
+    const hanging = Promise.withResolvers<void>();
+    const bench = await new PodBench(new ScriptedCalls(new Map([[1, "hang"]]), hanging.resolve)).started();
+    const stopping = bench.pod.stop(stopMs);
+    await hanging.promise;
+    bench.clock.elapse(stopMs);
+    await expect(stopping).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+      message: "stop pod p1: not ended within 10000 ms, and still being stopped",
+    });
+    bench.vm.exit("crash");
+    await bench.pod.wait();
+    expect(bench.pod.state).toBe("stopped");
+  });
+
+  it("reports a VM that cannot be ended, and can be repeated", async () => {
+    const { pod } = await new PodBench(new ScriptedCalls(new Map([[1, "fail"]]))).started();
+    await expect(pod.stop(stopMs)).rejects.toMatchObject({ code: "Unavailable", operation: "stop pod" });
+    await pod.stop(stopMs);
+    expect(pod.state).toBe("stopped");
+  });
+
+  it("interrupts a creation that hangs, and gives back what it held", async () => {
+    const hanging = Promise.withResolvers<void>();
+    const bench = await new PodBench(new ScriptedCalls(new Map([[1, "hangDone"]]), hanging.resolve)).started();
+    const creating = bench.pod.createContainer({ id: "c1" });
+    await hanging.promise;
+    await Promise.all([expect(creating).rejects.toMatchObject({ code: "Cancelled" }), bench.pod.stop(stopMs)]);
+    expect(bench.made[0]?.isHeld).toBe(false);
+  });
+});
+
+describe("when the VM ends by itself", () => {
+  it("is stopped, and tells every container once, before whoever waits", async () => {
+    const hanging = Promise.withResolvers<void>();
+    const bench = await new PodBench(new ScriptedCalls(new Map([[2, "hang"]]), hanging.resolve)).started();
+    await bench.pod.createContainer({ id: "c1" });
+    const creating = bench.pod.createContainer({ id: "c2" });
+    await hanging.promise;
+    bench.vm.exit("crash");
+    expect(await bench.pod.wait()).toEqual({ status: 0, exitedAt: new Date(3_000), reason: "crash" });
+    await expect(creating).rejects.toMatchObject({ code: "Unavailable" });
+    expect(bench.made.map(({ exits }) => exits.map(({ reason }) => reason))).toEqual([["crash"], ["crash"]]);
+    expect(bench.pod.state).toBe("stopped");
+    await bench.pod.stop(stopMs);
+    expect(bench.made.map(({ isHeld }) => isHeld)).toEqual([false, false]);
+  });
+
+  it("no longer keeps a waiter who aborts", async () => {
+    const { pod } = new PodBench();
+    await expect(pod.wait(AbortSignal.abort(new Error("no longer")))).rejects.toThrow("no longer");
+  });
+});
+
+async function scenario(faults: ReadonlyMap<number, Fault>) {
+  const impatient = new AbortController();
+  const script = new ScriptedCalls(faults, () => {
+    impatient.abort();
+    bench.clock.elapse(stopMs);
+  });
+  const bench = new PodBench(script);
+  const { pod } = bench;
+  const { signal } = impatient;
+  try {
+    await pod.start(signal);
+    await pod.createContainer({ id: "c1" }, signal);
+    await pod.createContainer({ id: "c2" }, signal);
+  } catch {
+    // Whoever gives up stops the pod.
+  }
+  for (let round = 0; round < 2; round++) await pod.stop(stopMs).catch(() => {});
+  return { bench, names: script.names };
+}
+
+const faultless = await scenario(new Map());
+
+describe("a fault at any one call", () => {
+  // Ending the VM and deleting a container bound themselves: nobody aborts them.
+  const unbounded = ["start VM", "create", "terminate"];
+  const cases = faultCases(faultless.names.length).filter(({ call, fault }) => {
+    return unbounded.includes(faultless.names[call] ?? "") || fault === "fail" || fault === "lose";
+  });
+
+  it.each(cases)("$fault at call $call leaves nothing behind", async ({ call, fault }) => {
+    const { bench } = await scenario(new Map([[call, fault]]));
+    expect(bench.pod.state).toBe("stopped");
+    expect(bench.made.map(({ isHeld }) => isHeld)).not.toContain(true);
+  });
+});
+
+it("is drawn in the README as it is", () => {
+  const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+  expect(diagramsIn(readme)).toEqual([diagram(podTable)]);
+});

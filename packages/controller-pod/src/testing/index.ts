@@ -1,0 +1,130 @@
+import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
+import { PodController } from "../controller.ts";
+import type { PodClock, PodContainer, PodExit, PodVm, PodVmExit } from "../types.ts";
+
+/** Time that passes only when a test lets it. */
+export class ManualClock implements PodClock {
+  #delays: { readonly milliseconds: number; readonly elapse: () => void }[] = [];
+
+  now(): Date {
+    return new Date(1_000);
+  }
+
+  delay(milliseconds: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const delay = { milliseconds, elapse: resolve };
+      this.#delays.push(delay);
+      signal.addEventListener("abort", () => {
+        this.#delays = this.#delays.filter((other) => other !== delay);
+        reject(signal.reason);
+      });
+    });
+  }
+
+  get pending(): readonly number[] {
+    return this.#delays.map(({ milliseconds }) => milliseconds);
+  }
+
+  elapse(milliseconds: number): void {
+    for (const delay of this.#delays) if (delay.milliseconds <= milliseconds) delay.elapse();
+  }
+}
+
+export class FakeVm implements PodVm {
+  startedAt: Date | undefined;
+  readonly #script: ScriptedCalls;
+  readonly #exited = Promise.withResolvers<PodVmExit>();
+
+  constructor(script: ScriptedCalls) {
+    this.#script = script;
+  }
+
+  start(signal?: AbortSignal): Promise<void> {
+    return this.#script.run("start VM", "", signal, () => {
+      this.startedAt = new Date(2_000);
+    });
+  }
+
+  wait(): Promise<PodVmExit> {
+    return this.#exited.promise;
+  }
+
+  terminate(signal?: AbortSignal): Promise<void> {
+    return this.#script.run("terminate VM", "", signal, () => this.exit("terminated"));
+  }
+
+  exit(reason: string): void {
+    this.#exited.resolve({ status: 0, exitedAt: new Date(3_000), reason });
+  }
+}
+
+export interface FakeRequest {
+  readonly id: string;
+}
+
+export class FakeContainer implements PodContainer<FakeRequest> {
+  readonly id: string;
+  readonly exits: PodVmExit[] = [];
+  isHeld = false;
+  isTerminated = false;
+  readonly #ending = new AbortController();
+  readonly #script: ScriptedCalls;
+
+  constructor(id: string, script: ScriptedCalls) {
+    this.id = id;
+    this.#script = script;
+  }
+
+  create(_request: FakeRequest, signal?: AbortSignal): Promise<void> {
+    const until = signal === undefined ? this.#ending.signal : AbortSignal.any([signal, this.#ending.signal]);
+    return this.#script.run("create", this.id, until, () => {
+      this.isHeld = true;
+    });
+  }
+
+  terminate(signal?: AbortSignal): Promise<void> {
+    this.#ending.abort(scriptedError("Cancelled", "terminated"));
+    return this.#script.run("terminate", this.id, signal, () => {
+      this.isTerminated = true;
+    });
+  }
+
+  delete(signal?: AbortSignal): Promise<PodExit> {
+    return this.#script.run("delete", this.id, signal, () => {
+      this.isHeld = false;
+      return { status: 7, exitedAt: new Date(4_000) };
+    });
+  }
+
+  vmExited(exit: PodVmExit): void {
+    this.exits.push(exit);
+    this.#ending.abort(scriptedError("Unavailable", exit.reason));
+  }
+}
+
+/** A pod whose VM and containers the test plays. */
+export class PodBench {
+  readonly clock = new ManualClock();
+  readonly made: FakeContainer[] = [];
+  readonly vm: FakeVm;
+  readonly pod: PodController<FakeRequest, FakeContainer>;
+
+  constructor(script = new ScriptedCalls()) {
+    this.vm = new FakeVm(script);
+    this.pod = new PodController({
+      id: "p1",
+      vm: this.vm,
+      clock: this.clock,
+      newContainer: ({ id }: FakeRequest) => {
+        const container = new FakeContainer(id, script);
+        this.made.push(container);
+        return container;
+      },
+    });
+  }
+
+  async started(): Promise<this> {
+    await this.pod.start();
+    return this;
+  }
+}
