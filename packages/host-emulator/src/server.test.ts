@@ -2,7 +2,7 @@ import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { emulatedHostMaximumLineBytes, hresults } from "@uvm-shim/hcs-schema";
 import fc from "fast-check";
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { EmulatedHost } from "./emulated-host.ts";
 import { HostServer } from "./server.ts";
 import { FakeKind, TestFiles } from "./testing/fake-guest.ts";
@@ -180,8 +180,23 @@ describe("connections", () => {
 });
 
 describe("idleness", () => {
+  const idleMs = 5_000;
+  let patient: HostServer;
+
+  beforeEach(async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    server.close();
+    patient = new HostServer({ host, socketPath, idleMs });
+    await patient.listen();
+  });
+  afterEach(() => {
+    patient.close();
+    vi.useRealTimers();
+  });
+
   it("ends the server, which no longer listens", async () => {
-    await server.idle;
+    await vi.advanceTimersByTimeAsync(idleMs);
+    await patient.idle;
     const client = new Client();
     await client.closed;
     expect(client.socket.bytesRead).toBe(0);
@@ -189,17 +204,24 @@ describe("idleness", () => {
 
   it("waits for the last client and the last system", async () => {
     let idle = false;
-    void server.idle.then(() => {
+    void patient.idle.then(() => {
       idle = true;
     });
     const client = new Client();
     await client.call(1, "create", { system: "one", document: files.document() });
-    const system = host.find("one");
-    client.socket.destroy();
-    await new Promise((resolve) => setTimeout(resolve, 80));
+    await vi.advanceTimersByTimeAsync(3 * idleMs);
     expect(idle).toBe(false);
-    await system.terminate();
-    await server.idle;
+    const system = host.find("one");
+    const second = new Client();
+    client.socket.destroy();
+    await client.closed;
+    await second.call(1, "hello", { version: 1 });
+    second.socket.destroy();
+    await second.closed;
+    await vi.advanceTimersByTimeAsync(3 * idleMs);
+    expect(idle).toBe(false);
+    system.end();
+    await vi.advanceTimersByTimeAsync(2 * idleMs);
     expect(idle).toBe(true);
   });
 });

@@ -126,10 +126,8 @@ export class VmCgroups {
   #writeDevices(file: string, rule: string): void {
     for (const { path, hierarchy } of this.#groups) {
       if (hierarchy.controllers === "v2" || !hierarchy.controllers.has("devices")) continue;
-      for (const group of groupsBelow(path)) {
-        // A container's own rules decide below the VM; taking away reaches there by itself.
-        if (group === path) tolerateGone(() => writeFileSync(join(group, file), rule));
-      }
+      // Containers have rules of their own below; taking a device away reaches there by itself.
+      tolerateGone(() => writeFileSync(join(path, file), rule));
     }
   }
 }

@@ -1,0 +1,96 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { readHierarchies, VmCgroups } from "./cgroups.ts";
+
+describe("readHierarchies", () => {
+  it("finds version 1 hierarchies, named ones and version 2, each once", () => {
+    const text = [
+      "25 30 0:22 / /sys rw,relatime - sysfs sysfs rw",
+      "31 29 0:27 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct",
+      "32 29 0:28 / /sys/fs/cgroup/with\\040space rw - cgroup cgroup rw,memory",
+      "33 29 0:29 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd",
+      "34 29 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate",
+      "35 29 0:28 / /elsewhere rw - cgroup cgroup rw,memory",
+      "",
+    ].join("\n");
+    expect(readHierarchies(text)).toEqual([
+      { mountPoint: "/sys/fs/cgroup/cpu,cpuacct", controllers: new Set(["cpu", "cpuacct"]) },
+      { mountPoint: "/sys/fs/cgroup/with space", controllers: new Set(["memory"]) },
+      { mountPoint: "/sys/fs/cgroup/systemd", controllers: new Set() },
+      { mountPoint: "/sys/fs/cgroup/unified", controllers: "v2" },
+    ]);
+  });
+});
+
+describe("VmCgroups on plain directories", () => {
+  let root: string;
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), "cgroups-"));
+  });
+  afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+  it("delegates controllers of version 2 down to the VM, which gets its limits", () => {
+    const parent = join(root, "uvm-shim");
+    mkdirSync(parent);
+    for (const group of [root, parent]) {
+      writeFileSync(join(group, "cgroup.controllers"), "cpu memory\n");
+      writeFileSync(join(group, "cgroup.subtree_control"), "");
+    }
+    const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }]);
+    cgroups.create({ memoryMb: 256, processors: 2 });
+    expect(cgroups.entrances).toEqual([join(parent, "vm", "cgroup.procs")]);
+    expect(readFileSync(join(root, "cgroup.subtree_control"), "utf8")).toBe("+memory");
+    expect(readFileSync(join(parent, "cgroup.subtree_control"), "utf8")).toBe("+memory");
+  });
+
+  it("denies a version 1 guest all devices but the basic ones, and limits it", () => {
+    const mountPoint = join(root, "all");
+    mkdirSync(mountPoint);
+    const cgroups = new VmCgroups("vm", [{ mountPoint, controllers: new Set(["devices", "memory"]) }]);
+    cgroups.create({ memoryMb: 256, processors: 2 });
+    const group = join(mountPoint, "uvm-shim", "vm");
+    expect(readFileSync(join(group, "devices.deny"), "utf8")).toBe("a");
+    expect(readFileSync(join(group, "memory.limit_in_bytes"), "utf8")).toBe("268435456");
+    cgroups.allowBlockDevice(7, 3);
+    expect(readFileSync(join(group, "devices.allow"), "utf8")).toBe("b 7:3 rw");
+    cgroups.denyBlockDevice(7, 3);
+    expect(readFileSync(join(group, "devices.deny"), "utf8")).toBe("b 7:3 rw");
+  });
+
+  it("gives a new cpuset the processors of its parent", () => {
+    const group = join(root, "uvm-shim", "vm");
+    mkdirSync(join(root, "uvm-shim"), { recursive: true });
+    for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+      writeFileSync(join(root, file), "0-1\n");
+      writeFileSync(join(root, "uvm-shim", file), "\n");
+    }
+    const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: new Set(["cpuset"]) }]);
+    // The kernel makes the files with the directory.
+    expect(() => cgroups.create({ memoryMb: 1, processors: 1 })).toThrow(/ENOENT.*cpuset\.cpus/);
+    expect(readFileSync(join(root, "uvm-shim", "cpuset.cpus"), "utf8")).toBe("0-1");
+    expect(cgroups.processes()).toEqual([]);
+    writeFileSync(join(group, "cgroup.procs"), "12\n0\n");
+    expect(cgroups.processes()).toEqual([12]);
+  });
+
+  it("removes the VM's groups with those below, and its own parent last", async () => {
+    const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: new Set() }]);
+    cgroups.create({ memoryMb: 1, processors: 1 });
+    mkdirSync(join(root, "uvm-shim", "vm", "containers", "c"), { recursive: true });
+    mkdirSync(join(root, "uvm-shim", "other"));
+    await cgroups.remove(100);
+    expect(() => readFileSync(join(root, "uvm-shim", "vm"))).toThrow(/ENOENT/);
+    await new VmCgroups("other", [{ mountPoint: root, controllers: new Set() }]).remove(100);
+    expect(() => readFileSync(join(root, "uvm-shim"))).toThrow(/ENOENT/);
+    await cgroups.remove(100);
+  });
+
+  it("says which groups stay busy", async () => {
+    const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: new Set() }]);
+    cgroups.create({ memoryMb: 1, processors: 1 });
+    writeFileSync(join(root, "uvm-shim", "vm", "busy"), "");
+    await expect(cgroups.remove(5)).rejects.toThrow(`cgroups still busy after 5 ms: ${join(root, "uvm-shim", "vm")}`);
+  });
+});

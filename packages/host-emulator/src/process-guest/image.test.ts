@@ -1,0 +1,45 @@
+import { describe, expect, it } from "vitest";
+import { findProgram, librariesIn, placeOf } from "./image.ts";
+
+describe("librariesIn", () => {
+  it("takes the files that ldd names, each once, and the loader", () => {
+    const output = [
+      "/usr/bin/crun:",
+      "\tlinux-vdso.so.1 (0x00007ffe4a9f2000)",
+      "\tlibseccomp.so.2 => /lib/x86_64-linux-gnu/libseccomp.so.2 (0x00007f1e3c6d0000)",
+      "\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f1e3c4ef000)",
+      "\t/lib64/ld-linux-x86-64.so.2 (0x00007f1e3c7b6000)",
+      "/usr/sbin/ip:",
+      "\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f1e3c4ef000)",
+      "/usr/sbin/runc:",
+      "\tnot a dynamic executable",
+    ].join("\n");
+    expect(librariesIn(output)).toEqual([
+      "/lib/x86_64-linux-gnu/libseccomp.so.2",
+      "/lib/x86_64-linux-gnu/libc.so.6",
+      "/lib64/ld-linux-x86-64.so.2",
+    ]);
+  });
+
+  it("names a library that is missing", () => {
+    expect(() => librariesIn("\tlibyajl.so.2 => not found")).toThrow(/libyajl\.so\.2, which is not found/);
+  });
+});
+
+describe("placeOf", () => {
+  it.each([
+    ["/usr/bin/crun", "usr/bin/crun"],
+    ["/usr/local/bin/crun", "usr/bin/crun"],
+    ["/lib64/ld-linux-x86-64.so.2", "usr/lib64/ld-linux-x86-64.so.2"],
+    ["/sbin/ip", "usr/sbin/ip"],
+  ])("puts %s at %s", (file, place) => {
+    expect(placeOf(file)).toBe(place);
+  });
+});
+
+describe("findProgram", () => {
+  it("finds what is there, and nothing else", () => {
+    expect(findProgram("sh")).toMatch(/\/sh$/);
+    expect(findProgram("no-such-program")).toBeUndefined();
+  });
+});

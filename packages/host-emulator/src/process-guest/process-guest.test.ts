@@ -1,0 +1,276 @@
+import { execFileSync } from "node:child_process";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { hresults, plan9ShareFlags, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { ComputeSystem } from "../compute-system.ts";
+import { EmulatedHost } from "../emulated-host.ts";
+import { TestFiles } from "../testing/fake-guest.ts";
+import { readHierarchies, VmCgroups } from "./cgroups.ts";
+import { ProcessGuestKind, processGuestKernel } from "./kind.ts";
+
+const isRoot = process.getuid?.() === 0;
+if (!isRoot) console.warn("process guests need root for namespaces, mounts and loop devices: run these tests as root");
+
+const agent = fileURLToPath(new URL("../../../guest-agent/src/main.ts", import.meta.url));
+const owner = { systemExited: (): void => {} };
+
+describe.runIf(isRoot)("a process guest", () => {
+  const files = new TestFiles();
+  const kernel = files.write("process-kernel", `${processGuestKernel}\n`);
+  const stateDirectory = join(files.directory, "state");
+  const reports: string[] = [];
+  let host: EmulatedHost;
+  let system: ComputeSystem;
+
+  beforeEach(() => {
+    mkdirSync(stateDirectory, { recursive: true });
+    const report = (message: string): void => void reports.push(message);
+    host = new EmulatedHost({
+      stateDirectory,
+      kinds: [new ProcessGuestKind({ stateDirectory, bootTimeoutMs: 10_000, report })],
+      report,
+    });
+  });
+  afterEach(async () => {
+    await host.close();
+    expect(traces()).toEqual([]);
+    expect(reports.splice(0)).toEqual([]);
+  });
+  afterAll(() => files.remove());
+
+  function create(
+    options: { readonly agent?: string; readonly disks?: { readonly [lun: string]: string } } = {},
+  ): void {
+    const document = files.document({ kernel, ...(options.disks === undefined ? {} : { disks: options.disks }) });
+    const boot = { KernelFilePath: kernel, InitRdPath: options.agent ?? agent, KernelCmdLine: "test=1" };
+    const { VirtualMachine: machine } = document;
+    system = host.create("vm", { ...document, VirtualMachine: { ...machine, Chipset: { LinuxKernelDirect: boot } } });
+    system.openHandle(owner);
+  }
+
+  const cgroups = (): VmCgroups => new VmCgroups(basename(dirname(system.vsockBase)));
+
+  /** The guest's files as this machine can reach them, through its init. */
+  function inGuest(path: string): string {
+    const init = cgroups()
+      .processes()
+      .find((pid) => /^NSpid:\s+\d+\s+1$/m.test(readFileSync(`/proc/${pid}/status`, "utf8")));
+    if (init === undefined) throw new Error("the guest has no init");
+    return `/proc/${init}/root${path}`;
+  }
+
+  /** What is left of the VM on this machine. */
+  function traces(): readonly string[] {
+    const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+    return [
+      ...cgroups().entrances.filter((path) => existsSync(path)),
+      ...mounts.filter((line) => line.includes(files.directory)),
+      ...loops().map((loop) => loop.file),
+      ...[dirname(system.vsockBase)].filter((path) => existsSync(path)),
+    ];
+  }
+
+  function loops(): readonly { readonly name: string; readonly file: string }[] {
+    return readdirSync("/sys/block").flatMap((name) => {
+      const backing = `/sys/block/${name}/loop/backing_file`;
+      if (!existsSync(backing)) return [];
+      const file = readFileSync(backing, "utf8").trim();
+      return file.startsWith(files.directory) ? [{ name, file }] : [];
+    });
+  }
+
+  const modifyDisk = (lun: number, RequestType: "Add" | "Remove", Settings?: unknown): Promise<void> =>
+    system.modify({ ResourcePath: resourcePaths.scsi(scsiControllerGuids[0], lun), RequestType, Settings });
+
+  const modifyShare = (RequestType: "Add" | "Remove", name: string, more = {}): Promise<void> =>
+    system.modify({
+      ResourcePath: resourcePaths.plan9Shares,
+      RequestType,
+      Settings: { Name: name, AccessName: name, Path: files.directory, Port: 564, Flags: 0, ...more },
+    });
+
+  it("boots into a root of its own, and leaves nothing when it is terminated", async () => {
+    create();
+    await system.start();
+    expect(system.properties.State).toBe("Running");
+    expect(readFileSync(inGuest("/proc/cmdline"), "utf8")).toBe("test=1\n");
+    expect(existsSync(inGuest(files.directory))).toBe(false);
+    expect(existsSync(inGuest("/dev/loop-control"))).toBe(false);
+    expect(readdirSync(inGuest("/dev/")).filter((name) => statSync(inGuest(`/dev/${name}`)).isBlockDevice())).toEqual(
+      [],
+    );
+    expect(readdirSync(inGuest("/proc/")).filter((name) => /^\d+$/.test(name))).toContain("1");
+    expect(() => writeFileSync(inGuest("/usr/bin/new"), "")).toThrow(/EROFS/);
+    await system.terminate();
+    expect(await system.exited).toEqual({ Status: 0, ExitType: "ForcedExit" });
+    expect(traces()).toEqual([]);
+  });
+
+  it("ends in good order when it is asked to", async () => {
+    create();
+    await system.start();
+    await system.shutdown();
+    expect(await system.exited).toEqual({ Status: 0, ExitType: "GracefulExit" });
+  });
+
+  it("tells of an init that dies", async () => {
+    create();
+    await system.start();
+    const init = Number(inGuest("").split("/")[2]);
+    process.kill(init, "SIGKILL");
+    expect(await system.exited).toMatchObject({
+      Status: hresults.HCS_E_UNEXPECTED_EXIT,
+      ExitType: "UnexpectedExit",
+      Attribution: [{ GuestCrash: { Reason: expect.stringMatching(/^the guest's agent ended with/) } }],
+    });
+  });
+
+  it("has the disks of its document and those attached later, without a VHD's footer", async () => {
+    const image = Buffer.alloc(64 * 1024, "a");
+    const footer = Buffer.alloc(512);
+    footer.write("conectix", "latin1");
+    footer.writeUInt32BE(2, 60);
+    const raw = files.write("raw", image);
+    const vhd = files.write("vhd", Buffer.concat([image.fill("b"), footer]));
+    create({ disks: { "0": raw } });
+    await system.start();
+    await modifyDisk(7, "Add", { Type: "VirtualDisk", Path: vhd, ReadOnly: true });
+    for (const [lun, letter] of [
+      [0, "a"],
+      [7, "b"],
+    ] as const) {
+      const node = openSync(inGuest(`/dev/scsi/0/${lun}`), "r");
+      const first = Buffer.alloc(1);
+      readSync(node, first, 0, 1, 0);
+      closeSync(node);
+      expect(first.toString()).toBe(letter);
+    }
+    const loop = loops().find(({ file }) => file === vhd);
+    expect(readFileSync(`/sys/block/${loop?.name}/size`, "utf8").trim()).toBe("128");
+    expect(readFileSync(`/sys/block/${loop?.name}/ro`, "utf8").trim()).toBe("1");
+    await modifyDisk(7, "Remove");
+    expect(readdirSync(inGuest("/dev/scsi/0"))).toEqual(["0"]);
+    await modifyDisk(7, "Add", { Type: "VirtualDisk", Path: vhd });
+  });
+
+  it("sees a shared directory with what is mounted below it, and this machine sees no mount", async () => {
+    const shared = join(files.directory, "shared");
+    mkdirSync(join(shared, "below"), { recursive: true });
+    writeFileSync(join(shared, "file"), "content");
+    create();
+    await system.start();
+    execFileSync("mount", ["-t", "tmpfs", "tmpfs", join(shared, "below")]);
+    try {
+      writeFileSync(join(shared, "below", "deep"), "deep content");
+      const before = readFileSync("/proc/self/mountinfo", "utf8");
+      await modifyShare("Add", "rw", { Path: shared });
+      await modifyShare("Add", "ro", { Path: shared, Flags: plan9ShareFlags.readOnly });
+      expect(readFileSync(inGuest("/run/host/plan9/ro/file"), "utf8")).toBe("content");
+      expect(readFileSync(inGuest("/run/host/plan9/ro/below/deep"), "utf8")).toBe("deep content");
+      expect(() => writeFileSync(inGuest("/run/host/plan9/ro/file"), "")).toThrow(/EROFS/);
+      expect(() => writeFileSync(inGuest("/run/host/plan9/ro/below/deep"), "")).toThrow(/EROFS/);
+      writeFileSync(inGuest("/run/host/plan9/rw/file"), "written by the guest");
+      expect(readFileSync(join(shared, "file"), "utf8")).toBe("written by the guest");
+      expect(readFileSync("/proc/self/mountinfo", "utf8")).toBe(before);
+      await modifyShare("Remove", "rw");
+      expect(readdirSync(inGuest("/run/host/plan9"))).toEqual(["ro"]);
+    } finally {
+      execFileSync("umount", [join(shared, "below")]);
+    }
+  });
+
+  it("sees of a restricted share only the files that are allowed", async () => {
+    files.write("allowed", "yes");
+    files.write("forbidden", "no");
+    create();
+    await system.start();
+    await modifyShare("Add", "some", { Flags: plan9ShareFlags.restrictFileAccess, AllowedFiles: ["allowed"] });
+    expect(readdirSync(inGuest("/run/host/plan9/some"))).toEqual(["allowed"]);
+    expect(readFileSync(inGuest("/run/host/plan9/some/allowed"), "utf8")).toBe("yes");
+    expect(() => writeFileSync(inGuest("/run/host/plan9/some/new"), "")).toThrow(/EROFS/);
+    await modifyShare("Remove", "some");
+    expect(readdirSync(inGuest("/run/host/plan9"))).toEqual([]);
+  });
+
+  const deviceRules = readHierarchies(readFileSync("/proc/self/mountinfo", "utf8")).find(
+    ({ controllers }) => controllers !== "v2" && controllers.has("devices"),
+  );
+  it.runIf(deviceRules !== undefined)(
+    "may not open this machine's devices, even if it makes nodes of them",
+    async () => {
+      create();
+      await system.start();
+      const entrance = join(
+        deviceRules?.mountPoint ?? "",
+        "uvm-shim",
+        basename(dirname(system.vsockBase)),
+        "cgroup.procs",
+      );
+      const open = (device: string): void => {
+        execFileSync("/bin/sh", ["-c", `echo $$ >${entrance}; exec head -c 0 ${device}`], { stdio: "pipe" });
+      };
+      expect(() => open("/dev/null")).not.toThrow();
+      expect(() => open("/dev/kmsg")).toThrow(/Operation not permitted/);
+    },
+  );
+
+  it("fails to start with the last words of an agent that ends early", async () => {
+    create({ agent: files.write("early.cjs", 'console.error("no such luck"); process.exit(3);') });
+    await expect(system.start()).rejects.toMatchObject({
+      hresult: hresults.HCS_E_UNEXPECTED_EXIT,
+      message: "the guest's agent ended with exit code 3 before it was up",
+      events: ["console: no such luck"],
+    });
+    expect(await system.exited).toMatchObject({ ExitType: "UnexpectedExit" });
+  });
+
+  it("fails to start when the agent says something else than that it is up", async () => {
+    create({ agent: files.write("odd.cjs", 'require("fs").writeSync(3, "hello"); setInterval(() => {}, 1000);') });
+    await expect(system.start()).rejects.toMatchObject({ hresult: hresults.HCS_E_PROTOCOL_ERROR });
+  });
+
+  it("fails to start when the agent is not up in time", async () => {
+    const silent = files.write("silent.cjs", "setInterval(() => {}, 1000);");
+    const report = (message: string): void => void reports.push(message);
+    host = new EmulatedHost({
+      stateDirectory,
+      kinds: [new ProcessGuestKind({ stateDirectory, bootTimeoutMs: 100, report })],
+      report,
+    });
+    create({ agent: silent });
+    await expect(system.start()).rejects.toMatchObject({
+      hresult: hresults.HCS_E_CONNECTION_TIMEOUT,
+      message: "the guest is not up after 100 ms",
+    });
+  });
+
+  it("can be terminated while it boots", async () => {
+    create({ agent: files.write("silent.cjs", "setInterval(() => {}, 1000);") });
+    const start = expect(system.start()).rejects.toMatchObject({ hresult: hresults.HCS_E_TERMINATED_DURING_START });
+    await system.terminate();
+    await start;
+    expect(traces()).toEqual([]);
+  });
+
+  it("needs an agent", async () => {
+    const document = files.document({ kernel });
+    system = host.create("vm", document);
+    system.openHandle(owner);
+    await expect(system.start()).rejects.toMatchObject({
+      hresult: hresults.E_INVALIDARG,
+      message: expect.stringMatching(/InitRdPath/),
+    });
+  });
+});
