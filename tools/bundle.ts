@@ -11,6 +11,7 @@ export interface Bundle {
   readonly metafile: Metafile;
 }
 
+const fromLinuxCalls = createRequire(join(root, "packages/linux-calls/package.json"));
 const flavourFlag = "UVM_SHIM_FLAVOUR";
 
 /**
@@ -40,7 +41,7 @@ export async function bundleProgram(program: Program): Promise<Bundle> {
       ...(program.flavour === undefined ? {} : { [flavourFlag]: JSON.stringify(program.flavour) }),
     },
     // koffi's own variant for bundles looks for its addon below process.resourcesPath.
-    alias: { koffi: "koffi/indirect" },
+    alias: { koffi: fromLinuxCalls.resolve("koffi/indirect") },
     banner: { js: '"use strict";process.resourcesPath??=__dirname;' },
   });
   const code = result.outputFiles[0]?.contents;
@@ -55,7 +56,6 @@ export async function bundleProgram(program: Program): Promise<Bundle> {
 
 /** The folder that holds koffi's native addon for a platform, as `<triplet>/koffi.node`. */
 export function koffiAddonFolder(platform: "linux-x64" | "linux-arm64"): string {
-  const fromCalls = createRequire(join(root, "packages/linux-calls/package.json"));
-  const fromKoffi = createRequire(fromCalls.resolve("koffi"));
+  const fromKoffi = createRequire(fromLinuxCalls.resolve("koffi"));
   return dirname(fromKoffi.resolve(`@koromix/koffi-${platform}`));
 }

@@ -1,0 +1,14 @@
+import { runShim } from "@uvm-shim/shim";
+import { loadPlatform } from "./flavour.ts";
+
+declare const UVM_SHIM_VERSION: string;
+
+void runShim(
+  {
+    name: "containerd-shim-wcow-v2",
+    runtimeName: "io.containerd.wcow.v2",
+    version: UVM_SHIM_VERSION,
+    loadPlatform,
+  },
+  process,
+);
