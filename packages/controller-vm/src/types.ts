@@ -1,6 +1,12 @@
 /** What the VM controller asks of the host, of the guest and of its surroundings. */
 import type { Duplex } from "node:stream";
-import type { ComputeSystemDocument, ModifySettingRequest, SystemExitStatus } from "@uvm-shim/hcs-schema";
+import type {
+  ComputeSystemDocument,
+  ModifySettingRequest,
+  Plan9Share,
+  ScsiAttachment,
+  SystemExitStatus,
+} from "@uvm-shim/hcs-schema";
 
 export interface VmHost {
   createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<VmComputeSystem>;
@@ -56,4 +62,34 @@ export interface VmExit {
   readonly exitedAt: Date;
   readonly reason: string;
   readonly system?: SystemExitStatus;
+}
+
+/** The host's side of the VM's devices; what the device controllers ask of a host. */
+export interface VmHostDevices {
+  attachDisk(controller: number, lun: number, attachment: ScsiAttachment, signal?: AbortSignal): Promise<void>;
+  detachDisk(controller: number, lun: number, signal?: AbortSignal): Promise<void>;
+  addShare(share: Plan9Share, signal?: AbortSignal): Promise<void>;
+  removeShare(share: Pick<Plan9Share, "Name" | "AccessName" | "Port">, signal?: AbortSignal): Promise<void>;
+}
+
+/** What a device controller is made from. */
+export interface DeviceWiring<Guest extends VmGuest> {
+  /** Id of the VM. */
+  readonly id: string;
+  readonly host: VmHostDevices;
+  /** Throws FailedPrecondition while the VM does not run; the error says `gone` once the VM has ended. */
+  readonly guest: () => Guest;
+}
+
+export interface ScsiWiring<Guest extends VmGuest> extends DeviceWiring<Guest> {
+  readonly controllers: number;
+  /** Slots that the VM's document uses. */
+  readonly reserved: readonly { readonly controller: number; readonly lun: number }[];
+}
+
+/** How the device controllers are made; the VM controller knows none of them. */
+export interface VmDevices<Guest extends VmGuest, Scsi, Plan9> {
+  readonly scsi: (wiring: ScsiWiring<Guest>) => Scsi;
+  /** Absent where the guest has no Plan9. */
+  readonly plan9?: (wiring: DeviceWiring<Guest>) => Plan9;
 }

@@ -1,4 +1,4 @@
-import { ControllerError, codeOf } from "./error.ts";
+import { ControllerError, codeOf, messageOf } from "./error.ts";
 import { OperationQueue } from "./queue.ts";
 
 /** One thing that was acquired, and how it is given back. `release` must be repeatable. */
@@ -95,8 +95,4 @@ export async function unlessGone(release: () => Promise<void>): Promise<void> {
   } catch (error) {
     if (!isGone(error)) throw error;
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

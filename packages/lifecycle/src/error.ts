@@ -59,7 +59,11 @@ export function codeOf(error: unknown): ControllerErrorCode {
 /** Wraps what a host or guest call threw, keeping its code, its cause and whether the object is gone. */
 export function wrapError(error: unknown, operation: string, id: string): ControllerError {
   if (error instanceof ControllerError && error.id === id && error.operation === operation) return error;
-  const message = error instanceof Error ? error.message : String(error);
   const gone = (error as { gone?: unknown } | null | undefined)?.gone === true;
-  return new ControllerError(codeOf(error), message, { operation, id, cause: error, gone });
+  return new ControllerError(codeOf(error), messageOf(error), { operation, id, cause: error, gone });
+}
+
+/** What a thrown value says. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

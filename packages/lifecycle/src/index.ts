@@ -5,6 +5,7 @@ export {
   type ControllerErrorDetails,
   codeOf,
   controllerErrorCodes,
+  messageOf,
   wrapError,
 } from "./error.ts";
 export { abortable, OperationQueue } from "./queue.ts";

@@ -1,0 +1,107 @@
+import { Callers, type Fault, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { document, eventually, settle, vmOn } from "./testing/index.ts";
+
+function setting(faults: ReadonlyMap<number, Fault>) {
+  const callers = new Callers();
+  return { ...vmOn(new ScriptedCalls(faults, () => callers.abortAll())), callers };
+}
+
+async function scenario(faults: ReadonlyMap<number, Fault>) {
+  const { host, clock, vm, callers } = setting(faults);
+  const waiting = vm.wait();
+  await eventually(
+    clock,
+    callers.attempt((signal) => vm.create({ document }, signal)),
+  );
+  await eventually(
+    clock,
+    callers.attempt((signal) => vm.start(signal)),
+  );
+  const states = [vm.state.kind];
+  // The second attempt joins a first one that is still under way; the third meets no fault.
+  for (let attempt = 0; attempt < 3; attempt++) {
+    await eventually(
+      clock,
+      callers.attempt((signal) => vm.terminate(signal)),
+    );
+  }
+  await settle();
+  return { host, clock, vm, states, waiting, calls: host.script.calls };
+}
+
+const faultless = await scenario(new Map());
+
+describe("a fault at any one call", () => {
+  it("has calls to hit", () => {
+    expect(faultless.calls.map(({ name }) => name)).toEqual([
+      ...["createComputeSystem", "listen", "listen", "listen", "start", "connectGuest", "closeListener"],
+      ...["closeListener", "terminate", "closeBridge", "closeListener", "closeSystem"],
+    ]);
+    expect(faultless.states).toEqual(["Running"]);
+  });
+
+  it.each(faultCases(faultless.calls.length))("$fault at call $call leaves nothing behind", async ({ call, fault }) => {
+    const { host, clock, vm, states, waiting } = await scenario(new Map([[call, fault]]));
+    // What start does once it has the guest it can do without, unless its caller gave up.
+    const expected =
+      call === 0 ? "NotCreated" : call < 6 || (call < 8 && fault.startsWith("hang")) ? "Invalid" : "Running";
+    expect(states).toEqual([expected]);
+    expect(vm.state.kind).toBe("Terminated");
+    expect(host.leftovers()).toEqual([]);
+    expect(clock.pending).toBe(0);
+    expect(await waiting).toBe(vm.exit);
+  });
+});
+
+describe("any sequence of operations with any faults", () => {
+  const step = fc.constantFrom("create", "start", "terminate", "exit", "loseService", "loseBridge", "rest");
+  const fault = fc.tuple(fc.nat(30), fc.constantFrom<Fault>("fail", "lose", "hang", "hangDone"));
+
+  it("is Running only with a guest and no exit, and can always be ended", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 12 }), fc.array(fault, { maxLength: 5 }), async (steps, faults) => {
+        const { host, clock, vm, callers } = setting(new Map(faults));
+        let released = 0;
+        const waiting = vm.wait().then((exit) => {
+          released += 1;
+          return exit;
+        });
+        const pending: Promise<unknown>[] = [];
+        for (const name of steps) {
+          const system = host.systems.at(-1);
+          if (name === "create") pending.push(callers.attempt((signal) => vm.create({ document }, signal)));
+          else if (name === "start") pending.push(callers.attempt((signal) => vm.start(signal)));
+          else if (name === "terminate") pending.push(callers.attempt((signal) => vm.terminate(signal)));
+          else if (name === "exit") system?.exit(5, "UnexpectedExit");
+          else if (name === "loseService") system?.loseService();
+          else if (name === "loseBridge") host.guests.at(-1)?.lose(new Error("reset"));
+          else {
+            await settle();
+            clock.advanceToNext();
+            await settle();
+            if (vm.state.kind === "Running") {
+              expect(vm.exit).toBeUndefined();
+              expect(host.guest.isOpen).toBe(true);
+            }
+          }
+        }
+        await eventually(clock, Promise.all(pending));
+        // Each fault strikes once, and an attempt may join one that is under way.
+        for (let attempt = 0; attempt <= 2 * faults.length; attempt++) {
+          await eventually(
+            clock,
+            callers.attempt((signal) => vm.terminate(signal)),
+          );
+        }
+        await settle();
+        expect(vm.state).toEqual({ kind: "Terminated", exit: vm.exit });
+        expect(await waiting).toBe(vm.exit);
+        expect(released).toBe(1);
+        expect(host.leftovers()).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

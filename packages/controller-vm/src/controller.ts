@@ -1,0 +1,388 @@
+import type { ComputeSystemDocument, ModifySettingRequest, SystemExitStatus } from "@uvm-shim/hcs-schema";
+import {
+  Acquisitions,
+  abortable,
+  ControllerError,
+  codeOf,
+  Lifecycle,
+  messageOf,
+  OperationQueue,
+  unlessGone,
+  wrapError,
+} from "@uvm-shim/lifecycle";
+import { acquire } from "./abandon.ts";
+import { GuestLog } from "./guest-log.ts";
+import { type DocumentDisks, documentDisks, hostDevices } from "./host-devices.ts";
+import { launch } from "./launch.ts";
+import { type VmOperation, type VmState, type VmStateKind, vmTable } from "./lifecycle.ts";
+import type {
+  DeviceWiring,
+  GuestConnector,
+  GuestLogLine,
+  VmClock,
+  VmComputeSystem,
+  VmDevices,
+  VmExit,
+  VmGuest,
+  VmHost,
+} from "./types.ts";
+
+/** How long the log's connections may stay open after the VM has ended, in milliseconds. */
+const logDrainMs = 500;
+/** How long a VM whose bridge broke has to tell why by exiting itself, in milliseconds. */
+const exitAfterLossMs = 1_000;
+
+export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never> {
+  /** Id of the compute system. */
+  readonly id: string;
+  readonly host: VmHost;
+  readonly connectGuest: GuestConnector<Guest>;
+  /** So many random bytes, fit for cryptography. */
+  readonly entropy: (bytes: number) => Uint8Array;
+  readonly clock: VmClock;
+  readonly onGuestLog: (line: GuestLogLine) => void;
+  readonly devices: VmDevices<Guest, Scsi, Plan9>;
+  /** From the start of the system to the end of the negotiation, in milliseconds; 2 minutes. */
+  readonly startTimeoutMs?: number;
+  /** For the host to end the VM and report its exit, and again to let go of it, in milliseconds; 10 seconds. */
+  readonly exitTimeoutMs?: number;
+}
+
+/** What exists once the compute system does. */
+interface Machine<Scsi> {
+  readonly system: VmComputeSystem;
+  readonly document: ComputeSystemDocument;
+  readonly scsi: Scsi | undefined;
+}
+
+/**
+ * One utility VM: creates its compute system, starts it and connects to its guest, tells how it ended, and ends it.
+ * Operations run one at a time; terminate interrupts create and start instead of waiting for them.
+ */
+export class VmController<Guest extends VmGuest, Scsi, Plan9 = never> {
+  readonly #options: VmControllerOptions<Guest, Scsi, Plan9>;
+  readonly #life: Lifecycle<VmState<Guest>, VmStateKind, VmOperation>;
+  readonly #queue = new OperationQueue();
+  readonly #held = new Acquisitions();
+  readonly #log: GuestLog;
+  /** Operations that terminate, or the VM's exit, interrupts. */
+  readonly #interruptible = new Set<AbortController>();
+  readonly #exited = Promise.withResolvers<VmExit>();
+  #machine: Machine<Scsi> | undefined;
+  #plan9: Plan9 | undefined;
+  /** Whether a start is under way, which then is who tells of the VM's exit. */
+  #starting = false;
+  /** Whether the host has started it, so that it will report an exit. */
+  #started = false;
+  #startedAt: Date | undefined;
+  #exit: VmExit | undefined;
+  /** Why the VM is being ended, where that makes its exit a failure. */
+  #loss: string | undefined;
+  #ending = false;
+  #termination: Promise<void> | undefined;
+
+  constructor(options: VmControllerOptions<Guest, Scsi, Plan9>) {
+    this.#options = options;
+    this.#life = new Lifecycle(vmTable, options.id, { kind: "NotCreated" });
+    this.#log = new GuestLog(options.onGuestLog);
+  }
+
+  get state(): VmState<Guest> {
+    return this.#life.state;
+  }
+
+  /** GUID of the VM. FailedPrecondition before it is created. */
+  get runtimeId(): string {
+    return this.#require("runtime id").system.runtimeId;
+  }
+
+  get startedAt(): Date | undefined {
+    return this.#startedAt;
+  }
+
+  /** How it ended, once it has. */
+  get exit(): VmExit | undefined {
+    return this.#exit;
+  }
+
+  /** FailedPrecondition unless the VM runs; once it has ended, the error says that the guest is gone. */
+  get guest(): Guest {
+    const { state } = this;
+    if (state.kind === "Running") return state.guest;
+    throw this.#notRunning("use the guest of");
+  }
+
+  /** FailedPrecondition before the VM is created, and when its document has no SCSI controller. */
+  get scsi(): Scsi {
+    const { scsi } = this.#require("SCSI controllers");
+    if (scsi !== undefined) return scsi;
+    throw this.#error("FailedPrecondition", "use SCSI of", "the VM's document has no SCSI controller");
+  }
+
+  /** Made at its first use. FailedPrecondition where the document has no Plan9, Unimplemented where the guest has none. */
+  get plan9(): Plan9 {
+    const { document } = this.#require("Plan9 shares");
+    const { plan9 } = this.#options.devices;
+    if (plan9 === undefined) throw this.#error("Unimplemented", "use Plan9 of", "guests of this kind have none");
+    if (document.VirtualMachine.Devices?.Plan9 === undefined) {
+      throw this.#error("FailedPrecondition", "use Plan9 of", "the VM's document has no Plan9 device");
+    }
+    this.#plan9 ??= plan9(this.#wiring());
+    return this.#plan9;
+  }
+
+  /** Makes the compute system; it exists, not started. When it fails nothing of it is left. */
+  create({ document }: { readonly document: ComputeSystemDocument }, signal?: AbortSignal): Promise<void> {
+    return this.#interruptibly("create VM", signal, async (abort) => {
+      this.#life.require("create");
+      const { id, host } = this.#options;
+      const disks = documentDisks(id, document);
+      const scsi = this.#scsi(disks);
+      const system = await acquire(host.createComputeSystem(id, document, abort), abort, (late) => late.close());
+      this.#held.add({ name: "compute system", release: (bound) => abortable(system.close(), bound) });
+      this.#machine = { system, document, scsi };
+      this.#life.succeed("create", { kind: "Created" });
+      this.#watchExit(system);
+    });
+  }
+
+  /** Starts the VM and connects to its guest. A running VM is left alone. A failure leaves Invalid; then terminate. */
+  start(signal?: AbortSignal): Promise<void> {
+    return this.#interruptibly("start VM", signal, async (abort) => {
+      if (this.state.kind === "Running") return;
+      this.#life.require("start");
+      const { clock, startTimeoutMs = 120_000 } = this.#options;
+      const began = clock.now();
+      let phase = "";
+      this.#starting = true;
+      try {
+        const guest = await this.#within(startTimeoutMs, (bound) =>
+          this.#launch(AbortSignal.any([abort, bound]), (next) => {
+            phase = next;
+          }),
+        );
+        // The VM may have exited in the moment in which the guest answered.
+        abort.throwIfAborted();
+        this.#startedAt = clock.now();
+        this.#life.succeed("start", { kind: "Running", guest, startedAt: this.#startedAt });
+        void guest.closed.then((cause) => this.#onBridgeLost(cause));
+      } catch (error) {
+        const cause = this.#startError(error, phase, clock.now().getTime() - began.getTime());
+        this.#life.fail("start", { kind: "Invalid", cause });
+        throw cause;
+      } finally {
+        this.#starting = false;
+      }
+    });
+  }
+
+  #launch(signal: AbortSignal, onPhase: (phase: string) => void): Promise<Guest> {
+    const { system } = this.#require("start");
+    const { entropy, connectGuest } = this.#options;
+    const onStarted = (): void => {
+      this.#started = true;
+    };
+    const drain = (idle: Promise<void>): Promise<void> =>
+      this.#within(logDrainMs, (bound) => abortable(idle, bound)).catch(() => {});
+    return launch(
+      { system, entropy, connectGuest, log: this.#log, held: this.#held, drain, onPhase, onStarted },
+      signal,
+    );
+  }
+
+  /** Resolves once, however the VM ends; also when that is before it was started or created. */
+  wait(signal?: AbortSignal): Promise<VmExit> {
+    return abortable(this.#exited.promise, signal);
+  }
+
+  /**
+   * Ends the VM in whatever state it is, and gives back all that it holds: the bridge first, the compute system last.
+   * The signal ends the caller's wait, not the work. When it fails, state is Invalid, what is left is still held, and
+   * it can be repeated; repeating it after success does nothing.
+   */
+  terminate(signal?: AbortSignal): Promise<void> {
+    this.#interrupt(this.#error("Cancelled", "terminate VM", "the VM is being terminated"));
+    this.#termination ??= this.#queue
+      .run(() => this.#end())
+      .finally(() => {
+        this.#termination = undefined;
+      });
+    return abortable(this.#termination, signal);
+  }
+
+  async #end(): Promise<void> {
+    const { exitTimeoutMs = 10_000 } = this.#options;
+    if (this.state.kind === "Terminated") {
+      // The VM had ended by itself; this gives back what could not be given back then.
+      await this.#within(exitTimeoutMs, (bound) => this.#held.releaseAll(bound));
+      return;
+    }
+    this.#ending = true;
+    try {
+      if (this.#machine !== undefined) await this.#endMachine(this.#machine, exitTimeoutMs);
+      this.#recordExit(this.#exitWithoutReport());
+      this.#life.succeed("terminate", { kind: "Terminated", exit: await this.#exited.promise });
+    } catch (error) {
+      const cause = wrapError(error, "terminate VM", this.#options.id);
+      this.#life.fail("terminate", { kind: "Invalid", cause });
+      throw cause;
+    } finally {
+      this.#ending = false;
+    }
+  }
+
+  async #endMachine({ system, document }: Machine<Scsi>, timeoutMs: number): Promise<void> {
+    let refusal: unknown;
+    if (this.#exit === undefined) {
+      try {
+        await this.#within(timeoutMs, (bound) => unlessGone(() => abortable(system.terminate(bound), bound)));
+        if (this.#started) await this.#within(timeoutMs, (bound) => this.wait(bound));
+      } catch (error) {
+        // The VM then ends with its last handle, if its document says so; else the handle is kept for another try.
+        if (document.ShouldTerminateOnLastHandleClosed !== true) throw error;
+        refusal = error;
+      }
+    }
+    await this.#within(timeoutMs, (bound) => this.#held.releaseAll(bound));
+    if (this.#started && refusal !== undefined) {
+      this.#recordExit(this.#exitOf(1, `ended with its last handle: the host did not end it: ${messageOf(refusal)}`));
+    }
+  }
+
+  /** The exit of a VM whose host has none to report. */
+  #exitWithoutReport(): VmExit {
+    const { state } = this;
+    if (state.kind === "Invalid") return this.#exitOf(1, `never ran: ${state.cause.message}`);
+    return this.#exitOf(0, this.#machine === undefined ? "never created" : "never started");
+  }
+
+  #watchExit(system: VmComputeSystem): void {
+    system.exited.then(
+      (status) => this.#onExit(this.#exitOf(status.Status, status.ExitType, status)),
+      (error: unknown) => {
+        // Closing the handle ends the notifications; that is no news about the VM.
+        if (this.#ending) return;
+        this.#onExit(this.#exitOf(1, `lost: ${messageOf(error)}`));
+      },
+    );
+  }
+
+  #onExit(exit: VmExit): void {
+    this.#recordExit(exit);
+    if (this.#ending) return;
+    // A start under way fails with this and leaves Invalid; otherwise the VM has ended by itself.
+    if (this.#starting) {
+      this.#interrupt(this.#error("Unavailable", "start VM", `the VM exited: ${exit.reason}`));
+    } else if (this.#life.happen("exited", { kind: "Terminated", exit: this.#exit ?? exit })) {
+      // What cannot be given back now stays held, and terminate tells why when it tries again.
+      void this.terminate().catch(() => {});
+    }
+  }
+
+  async #onBridgeLost(cause: Error | undefined): Promise<void> {
+    if (this.state.kind !== "Running" || this.#ending) return;
+    // A VM that ends breaks its bridge too; its own exit says more than the loss does.
+    await this.#within(exitAfterLossMs, (bound) => this.wait(bound)).catch(() => {});
+    if (this.state.kind !== "Running" || this.#ending) return;
+    this.#loss = `the connection to the guest was lost: ${cause?.message ?? "closed by the guest"}`;
+    // A failure leaves Invalid with its cause, and terminate can be repeated.
+    await this.terminate().catch(() => {});
+  }
+
+  #recordExit(exit: VmExit): void {
+    if (this.#exit !== undefined) return;
+    this.#exit = exit;
+    this.#exited.resolve(exit);
+  }
+
+  #exitOf(status: number, reason: string, system?: SystemExitStatus): VmExit {
+    return {
+      status: this.#loss === undefined ? status : status || 1,
+      reason: this.#loss === undefined ? reason : `${this.#loss}; ${reason}`,
+      exitedAt: this.#options.clock.now(),
+      ...(system !== undefined && { system }),
+    };
+  }
+
+  #interrupt(reason: ControllerError): void {
+    for (const abort of this.#interruptible) abort.abort(reason);
+  }
+
+  async #interruptibly(
+    operation: string,
+    signal: AbortSignal | undefined,
+    work: (abort: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const interruption = new AbortController();
+    this.#interruptible.add(interruption);
+    const abort = signal === undefined ? interruption.signal : AbortSignal.any([signal, interruption.signal]);
+    try {
+      await this.#queue.run(() => work(abort), abort);
+    } catch (error) {
+      throw wrapError(error, operation, this.#options.id);
+    } finally {
+      this.#interruptible.delete(interruption);
+    }
+  }
+
+  /** Runs the work with a signal that aborts after so many milliseconds. */
+  async #within<T>(milliseconds: number, work: (bound: AbortSignal) => Promise<T>): Promise<T> {
+    const bound = new AbortController();
+    const finished = new AbortController();
+    this.#options.clock.delay(milliseconds, finished.signal).then(
+      () => bound.abort(new DOMException(`not done within ${milliseconds} ms`, "TimeoutError")),
+      () => {},
+    );
+    try {
+      return await work(bound.signal);
+    } finally {
+      finished.abort();
+    }
+  }
+
+  #startError(error: unknown, phase: string, elapsedMs: number): ControllerError {
+    const lines = this.#log.lastLines;
+    const log = lines.length === 0 ? "the guest logged nothing" : `the guest's last log lines: ${lines.join(" | ")}`;
+    return new ControllerError(codeOf(error), `while ${phase}, after ${elapsedMs} ms: ${messageOf(error)}; ${log}`, {
+      operation: "start VM",
+      id: this.#options.id,
+      cause: error,
+    });
+  }
+
+  #scsi(disks: DocumentDisks): Scsi | undefined {
+    return disks.controllers === 0 ? undefined : this.#options.devices.scsi({ ...this.#wiring(), ...disks });
+  }
+
+  #wiring(): DeviceWiring<Guest> {
+    const host = hostDevices((request, signal) => this.#modify(request, signal));
+    return { id: this.#options.id, host, guest: () => this.guest };
+  }
+
+  async #modify(request: ModifySettingRequest, signal: AbortSignal | undefined): Promise<void> {
+    if (this.state.kind !== "Running") throw this.#notRunning(`${request.RequestType} ${request.ResourcePath} of`);
+    await this.#require("devices").system.modify(request, signal);
+  }
+
+  #require(what: string): Machine<Scsi> {
+    if (this.#machine !== undefined) return this.#machine;
+    throw this.#error("FailedPrecondition", `use ${what} of`, `it is ${this.state.kind}, expected it to be created`);
+  }
+
+  #notRunning(operation: string): ControllerError {
+    const ended = this.#exit === undefined ? "" : `, it ended: ${this.#exit.reason}`;
+    return new ControllerError("FailedPrecondition", `it is ${this.state.kind}, expected Running${ended}`, {
+      operation,
+      id: this.#options.id,
+      gone: this.#exit !== undefined,
+    });
+  }
+
+  #error(
+    code: "FailedPrecondition" | "Unimplemented" | "Cancelled" | "Unavailable",
+    operation: string,
+    message: string,
+  ) {
+    return new ControllerError(code, message, { operation, id: this.#options.id });
+  }
+}

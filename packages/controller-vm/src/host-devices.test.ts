@@ -1,0 +1,101 @@
+import type { Plan9Host } from "@uvm-shim/controller-plan9";
+import type { ScsiHost } from "@uvm-shim/controller-scsi";
+import {
+  type ComputeSystemDocument,
+  type ModifySettingRequest,
+  type ScsiController,
+  scsiControllerGuids,
+} from "@uvm-shim/hcs-schema";
+import { describe, expect, expectTypeOf, it } from "vitest";
+import { documentDisks, hostDevices } from "./host-devices.ts";
+import { document } from "./testing/index.ts";
+import type { VmHostDevices } from "./types.ts";
+
+const [first, second, third, fourth] = scsiControllerGuids;
+
+describe("hostDevices", () => {
+  it("is what the device controllers ask of a host", () => {
+    expectTypeOf<VmHostDevices>().toExtend<ScsiHost & Plan9Host>();
+  });
+
+  it("turns requests into modifications", async () => {
+    const requests: (readonly [ModifySettingRequest, AbortSignal | undefined])[] = [];
+    const devices = hostDevices(async (...call) => void requests.push(call));
+    const { signal } = new AbortController();
+    const attachment = { Type: "VirtualDisk", Path: "layer.vhd", ReadOnly: true } as const;
+    const share = { Name: "0", AccessName: "0", Path: "/data", Port: 564, Flags: 5 };
+    await devices.attachDisk(2, 7, attachment, signal);
+    await devices.detachDisk(3, 63, signal);
+    await devices.addShare(share, signal);
+    await devices.removeShare({ Name: "0", AccessName: "0", Port: 564 }, signal);
+    expect(requests).toEqual([
+      [
+        {
+          ResourcePath: `VirtualMachine/Devices/Scsi/${third}/Attachments/7`,
+          RequestType: "Add",
+          Settings: attachment,
+        },
+        signal,
+      ],
+      [{ ResourcePath: `VirtualMachine/Devices/Scsi/${fourth}/Attachments/63`, RequestType: "Remove" }, signal],
+      [{ ResourcePath: "VirtualMachine/Devices/Plan9/Shares", RequestType: "Add", Settings: share }, signal],
+      [
+        {
+          ResourcePath: "VirtualMachine/Devices/Plan9/Shares",
+          RequestType: "Remove",
+          Settings: { Name: "0", AccessName: "0", Port: 564 },
+        },
+        signal,
+      ],
+    ]);
+  });
+
+  it("refuses a controller that no VM has", async () => {
+    const devices = hostDevices(async () => {});
+    await expect(devices.detachDisk(4, 0)).rejects.toMatchObject({ code: "InvalidArgument" });
+  });
+});
+
+describe("documentDisks", () => {
+  const withScsi = (scsi: Record<string, ScsiController>): ComputeSystemDocument => ({
+    ...document,
+    VirtualMachine: { ...document.VirtualMachine, Devices: { Scsi: scsi } },
+  });
+  const disk = { Type: "VirtualDisk", Path: "d" } as const;
+
+  it.each([
+    [{}, { controllers: 0, reserved: [] }],
+    [{ [first]: {} }, { controllers: 1, reserved: [] }],
+    [
+      { [second.toUpperCase()]: { Attachments: { "63": disk } }, [first]: { Attachments: { "0": disk } } },
+      {
+        controllers: 2,
+        reserved: [
+          { controller: 1, lun: 63 },
+          { controller: 0, lun: 0 },
+        ],
+      },
+    ],
+    [
+      { "0": {}, "1": { Attachments: { "5": disk } } },
+      { controllers: 2, reserved: [{ controller: 1, lun: 5 }] },
+    ],
+  ])("reads %j", (scsi, expected) => {
+    expect(documentDisks("vm-1", withScsi(scsi))).toEqual(expected);
+  });
+
+  it("reads a document without devices", () => {
+    const { Devices: _, ...bare } = document.VirtualMachine;
+    expect(documentDisks("vm-1", { ...document, VirtualMachine: bare })).toEqual({ controllers: 0, reserved: [] });
+  });
+
+  it.each([
+    [{ [second]: {} }, second],
+    [{ "0": {}, [first]: {} }, "once"],
+    [{ "11111111-2222-3333-4444-555555555555": {} }, "11111111-2222-3333-4444-555555555555"],
+    [{ [first]: { Attachments: { "64": disk } } }, "Attachments.64: expected a LUN from 0 to 63"],
+    [{ [first]: { Attachments: { x: disk } } }, "Attachments.x"],
+  ])("refuses %j", (scsi, message) => {
+    expect(() => documentDisks("vm-1", withScsi(scsi))).toThrow(message);
+  });
+});

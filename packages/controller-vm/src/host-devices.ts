@@ -1,0 +1,69 @@
+import {
+  type ComputeSystemDocument,
+  lunsPerScsiController,
+  type ModifySettingRequest,
+  resourcePaths,
+  scsiControllerGuids,
+} from "@uvm-shim/hcs-schema";
+import { ControllerError } from "@uvm-shim/lifecycle";
+import type { VmHostDevices } from "./types.ts";
+
+/** The device controllers' requests as modifications of the compute system. */
+export function hostDevices(
+  modify: (request: ModifySettingRequest, signal: AbortSignal | undefined) => Promise<void>,
+): VmHostDevices {
+  const scsiPath = (controller: number, lun: number): string => {
+    const guid = scsiControllerGuids[controller];
+    if (guid !== undefined) return resourcePaths.scsi(guid, lun);
+    throw new ControllerError("InvalidArgument", `expected 0 to ${scsiControllerGuids.length - 1}`, {
+      operation: "name SCSI controller",
+      id: String(controller),
+    });
+  };
+  return {
+    attachDisk: async (controller, lun, attachment, signal) =>
+      modify({ ResourcePath: scsiPath(controller, lun), RequestType: "Add", Settings: attachment }, signal),
+    detachDisk: async (controller, lun, signal) =>
+      modify({ ResourcePath: scsiPath(controller, lun), RequestType: "Remove" }, signal),
+    addShare: (share, signal) =>
+      modify({ ResourcePath: resourcePaths.plan9Shares, RequestType: "Add", Settings: share }, signal),
+    removeShare: (share, signal) =>
+      modify({ ResourcePath: resourcePaths.plan9Shares, RequestType: "Remove", Settings: share }, signal),
+  };
+}
+
+export interface DocumentDisks {
+  readonly controllers: number;
+  readonly reserved: readonly { readonly controller: number; readonly lun: number }[];
+}
+
+/**
+ * How many SCSI controllers the document gives the VM, and the slots that it uses. Controllers go by well-known GUID
+ * or by number; others, and gaps between them, throw InvalidArgument, since no slot could be addressed on them.
+ */
+export function documentDisks(id: string, document: ComputeSystemDocument): DocumentDisks {
+  const refuse = (field: string, accepted: string): never => {
+    throw new ControllerError("InvalidArgument", `${field}: expected ${accepted}`, { operation: "create VM", id });
+  };
+  const scsi = document.VirtualMachine.Devices?.Scsi ?? {};
+  const controllers = Object.keys(scsi).length;
+  const numbers = new Set<number>();
+  const reserved = Object.entries(scsi).flatMap(([name, { Attachments = {} }]) => {
+    const controller = scsiControllerGuids.findIndex((guid, number) =>
+      [guid, String(number)].includes(name.toLowerCase()),
+    );
+    const field = `VirtualMachine.Devices.Scsi.${name}`;
+    if (controller === -1 || controller >= controllers || numbers.has(controller)) {
+      refuse(field, `each of ${scsiControllerGuids.slice(0, controllers).join(", ")} once`);
+    }
+    numbers.add(controller);
+    return Object.keys(Attachments).map((key) => {
+      const lun = Number(key);
+      if (!/^\d{1,2}$/.test(key) || lun >= lunsPerScsiController) {
+        refuse(`${field}.Attachments.${key}`, `a LUN from 0 to ${lunsPerScsiController - 1}`);
+      }
+      return { controller, lun };
+    });
+  });
+  return { controllers, reserved };
+}

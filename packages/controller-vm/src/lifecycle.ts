@@ -1,0 +1,31 @@
+import { defineTable } from "@uvm-shim/lifecycle";
+import type { VmExit, VmGuest } from "./types.ts";
+
+/** Invalid: starting or ending it failed. What it holds is still held; terminate releases it. */
+export type VmState<Guest extends VmGuest> =
+  | { readonly kind: "NotCreated" }
+  | { readonly kind: "Created" }
+  | { readonly kind: "Running"; readonly guest: Guest; readonly startedAt: Date }
+  | { readonly kind: "Invalid"; readonly cause: Error }
+  | { readonly kind: "Terminated"; readonly exit: VmExit };
+
+export type VmStateKind = VmState<VmGuest>["kind"];
+export type VmOperation = "create" | "start" | "terminate" | "exited";
+
+export const vmTable = defineTable<VmStateKind, VmOperation>({
+  subject: "VM",
+  initial: "NotCreated",
+  states: ["NotCreated", "Created", "Running", "Invalid", "Terminated"],
+  transitions: [
+    { kind: "operation", name: "create", from: ["NotCreated"], success: "Created", failure: "unchanged" },
+    { kind: "operation", name: "start", from: ["Created"], success: "Running", failure: "Invalid" },
+    {
+      kind: "operation",
+      name: "terminate",
+      from: ["NotCreated", "Created", "Running", "Invalid"],
+      success: "Terminated",
+      failure: "Invalid",
+    },
+    { kind: "event", name: "exited", from: ["Created", "Running"], to: "Terminated" },
+  ],
+});

@@ -1,0 +1,90 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { LineSplitter, longestLogLine, parseLogLine } from "./log-lines.ts";
+
+function split(...chunks: readonly (string | Buffer)[]): readonly (readonly [string, boolean])[] {
+  const lines: [string, boolean][] = [];
+  const splitter = new LineSplitter((line, truncated) => void lines.push([line, truncated]));
+  for (const chunk of chunks) splitter.push(Buffer.from(chunk));
+  splitter.end();
+  return lines;
+}
+
+describe("LineSplitter", () => {
+  it("gives the same lines however the bytes are cut", () => {
+    fc.assert(
+      fc.property(fc.array(fc.string({ unit: "grapheme" })), fc.array(fc.nat(200)), (texts, cuts) => {
+        const lines = texts.map((text) => text.replaceAll("\n", ""));
+        const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(""));
+        const places = [0, ...cuts.map((cut) => cut % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
+        const chunks = places.slice(1).map((end, index) => bytes.subarray(places[index], end));
+        expect(split(...chunks)).toEqual(lines.map((line) => [line, false]));
+      }),
+    );
+  });
+
+  it("gives what stands after the last line end", () => {
+    expect(split("whole\npart")).toEqual([
+      ["whole", false],
+      ["part", false],
+    ]);
+  });
+
+  it("keeps no more than the bound of a line, and says so", () => {
+    const long = "x".repeat(longestLogLine);
+    expect(split(`${long}\n`, `${long}y`, "z\n", "next\n")).toEqual([
+      [long, false],
+      [long, true],
+      ["next", false],
+    ]);
+  });
+});
+
+describe("parseLogLine", () => {
+  it.each([
+    ["trace", "trace"],
+    ["debug", "debug"],
+    ["info", "info"],
+    ["warning", "warn"],
+    ["warn", "warn"],
+    ["error", "error"],
+    ["fatal", "error"],
+    ["panic", "error"],
+    ["loud", "info"],
+    ["constructor", "info"],
+    [7, "info"],
+    [undefined, "info"],
+  ])("takes level %j for %s", (level, expected) => {
+    expect(parseLogLine(JSON.stringify({ level, msg: "hello", time: "now", cid: 3 }), false)).toEqual({
+      level: expected,
+      message: "hello",
+      fields: { time: "now", cid: 3 },
+    });
+  });
+
+  it.each(["goroutine 1 [running]:", "", "[1]", "null", "7", '{"level":', "\u0000"])(
+    "passes %j on as it is",
+    (line) => {
+      expect(parseLogLine(line, false)).toEqual({ level: "warn", message: line, fields: {} });
+    },
+  );
+
+  it("says that a line was cut", () => {
+    expect(parseLogLine('{"msg":"hel', true)).toEqual({
+      level: "warn",
+      message: '{"msg":"hel',
+      fields: { truncated: true },
+    });
+  });
+
+  it("never throws, and lets no prototype be changed", () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json()), fc.boolean(), (line, truncated) => {
+        const parsed = parseLogLine(line, truncated);
+        expect(typeof parsed.message).toBe("string");
+      }),
+    );
+    const { fields } = parseLogLine('{"msg":"x","__proto__":{"polluted":true}}', false);
+    expect(Object.getPrototypeOf(fields)).toBe(Object.prototype);
+  });
+});

@@ -1,0 +1,66 @@
+import { type ComputeSystemDocument, scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import type { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import { VmController, type VmControllerOptions } from "../controller.ts";
+import type { DeviceWiring, GuestLogLine, ScsiWiring } from "../types.ts";
+import { FakeClock } from "./clock.ts";
+import { type FakeGuest, FakeHost } from "./fake-host.ts";
+
+export { FakeClock } from "./clock.ts";
+export { type Boot, bootLinux, FakeGuest, FakeHost, FakeSystem } from "./fake-host.ts";
+
+const [first, second] = scsiControllerGuids;
+
+export const document: ComputeSystemDocument = {
+  Owner: "test",
+  SchemaVersion: { Major: 2, Minor: 1 },
+  ShouldTerminateOnLastHandleClosed: true,
+  VirtualMachine: {
+    Chipset: {},
+    ComputeTopology: { Memory: { SizeInMB: 1024 }, Processor: { Count: 2 } },
+    Devices: {
+      Scsi: { [first]: { Attachments: { "0": { Type: "VirtualDisk", Path: "rootfs.vhd" } } }, [second]: {} },
+      Plan9: {},
+    },
+  },
+};
+
+/** A controller on a fake host, whose device controllers are their wiring. */
+export function vmOn(
+  script?: ScriptedCalls,
+  options: Partial<VmControllerOptions<FakeGuest, ScsiWiring<FakeGuest>, DeviceWiring<FakeGuest>>> = {},
+) {
+  const host = new FakeHost(script);
+  const clock = new FakeClock();
+  const lines: GuestLogLine[] = [];
+  const vm = new VmController<FakeGuest, ScsiWiring<FakeGuest>, DeviceWiring<FakeGuest>>({
+    id: "vm-1",
+    host,
+    connectGuest: host.connectGuest,
+    entropy: (bytes) => new Uint8Array(bytes).fill(7),
+    clock,
+    onGuestLog: (line) => void lines.push(line),
+    devices: { scsi: (wiring) => wiring, plan9: (wiring) => wiring },
+    ...options,
+  });
+  return { host, clock, lines, vm };
+}
+
+/** Lets everything happen that waits for nothing but its turn. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The outcome of something that may wait for a bound of the controller: time passes until it is there. */
+export async function eventually<T>(clock: FakeClock, promise: Promise<T>): Promise<T> {
+  let isDone = false;
+  const done = promise.finally(() => {
+    isDone = true;
+  });
+  done.catch(() => {});
+  for (let turn = 0; turn < 50 && !isDone; turn++) {
+    await settle();
+    clock.advanceToNext();
+  }
+  if (!isDone) throw new Error("it waits for something that no time brings");
+  return done;
+}
