@@ -6,12 +6,16 @@ import type { HoldingsScope } from "./holdings.ts";
 /** FIFOs are ctr's, which leaves them when it cannot delete the task itself. */
 const CTR_FIFOS = "/run/containerd/fifo/";
 
-/** What is made once and stays: the directories that containerd, shims and runtimes share, and the host's log. */
+const HOST = dirname(defaultHostSocket);
+
+/** What is made once and stays: the directories that containerd, shims, runtimes and mount(8) share. */
 const LASTING = new Set([
   ...["/run/containerd", "/run/containerd/fifo", "/run/containerd/s"],
-  ...["/run/containerd/runc", "/run/containerd/runc/e2e", "/run/crun", "/run/runc"],
-  ...[dirname(defaultHostSocket), join(dirname(defaultHostSocket), "emulator.log")],
+  ...["/run/containerd/runc", "/run/containerd/runc/e2e", "/run/crun", "/run/runc", "/run/mount"],
+  ...[HOST, join(HOST, "emulator.log"), join(HOST, "lock"), join(HOST, "vm")],
 ]);
+/** What guests boot from, made by the emulated host for the first of them. */
+const HOST_IMAGES = join(HOST, "image-");
 
 /** The compute systems of the emulated host, if one is running. */
 async function computeSystems(): Promise<readonly string[]> {
@@ -34,7 +38,7 @@ async function computeSystems(): Promise<readonly string[]> {
 export function shimScope(directories: readonly string[]): HoldingsScope {
   return {
     directories: ["/run", ...directories],
-    isExpected: (path) => LASTING.has(path) || path.startsWith(CTR_FIFOS),
+    isExpected: (path) => LASTING.has(path) || [CTR_FIFOS, HOST_IMAGES].some((prefix) => path.startsWith(prefix)),
     isOwn: () => false,
     computeSystems,
   };
