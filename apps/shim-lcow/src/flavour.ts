@@ -1,13 +1,12 @@
-/**
- * The one module of this program that reads the flavour. The flag is a define of the bundler; there is no default,
- * and what the other flavour needs falls out of the bundle.
- */
+/** The one module that knows the flavour, which the build defines; nothing else asks what the bundle is for. */
 import type { Platform, PlatformContext } from "@uvm-shim/shim";
 
 declare const UVM_SHIM_FLAVOUR: "lcow" | "wcow";
 
 export async function loadPlatform(context: PlatformContext): Promise<Platform> {
-  if (UVM_SHIM_FLAVOUR !== "lcow") throw new Error(`this is the LCOW shim, built with the flavour ${UVM_SHIM_FLAVOUR}`);
-  const { createLinuxPlatform } = await import("./platform.ts");
-  return createLinuxPlatform(context);
+  if (UVM_SHIM_FLAVOUR === "lcow") {
+    const { createLcowPlatform } = await import("./platform-lcow.ts");
+    return createLcowPlatform(context);
+  }
+  throw new Error(`containerd-shim-lcow-v2 was built with flavour ${UVM_SHIM_FLAVOUR}, expected lcow`);
 }

@@ -1,12 +1,15 @@
-/**
- * The one module of this program that reads the flavour. The flag is a define of the bundler; there is no default,
- * and what the other flavour needs falls out of the bundle.
- */
-import { type Platform, ShimError } from "@uvm-shim/shim";
+/** The one module that knows the flavour, which the build defines; nothing else asks what the bundle is for. */
+import type { Platform } from "@uvm-shim/shim";
 
 declare const UVM_SHIM_FLAVOUR: "lcow" | "wcow";
 
 export async function loadPlatform(): Promise<Platform> {
-  if (UVM_SHIM_FLAVOUR !== "wcow") throw new Error(`this is the WCOW shim, built with the flavour ${UVM_SHIM_FLAVOUR}`);
-  throw new ShimError("Unimplemented", "pods of Windows containers are not supported by this version");
+  if (UVM_SHIM_FLAVOUR === "wcow") throw unimplemented();
+  throw new Error(`containerd-shim-wcow-v2 was built with flavour ${UVM_SHIM_FLAVOUR}, expected wcow`);
+}
+
+/** What every request but those about the shim itself is answered with. */
+export function unimplemented(): Error {
+  const message = "Windows containers are not supported yet: containerd-shim-wcow-v2 answers -v and -info only";
+  return Object.assign(new Error(message), { code: "Unimplemented" });
 }

@@ -1,14 +1,16 @@
+import process from "node:process";
 import { runShim } from "@uvm-shim/shim";
-import { loadPlatform } from "./flavour.ts";
+import { loadPlatform, unimplemented } from "./flavour.ts";
 
 declare const UVM_SHIM_VERSION: string;
 
-void runShim(
-  {
-    name: "containerd-shim-wcow-v2",
-    runtimeName: "io.containerd.wcow.v2",
-    version: UVM_SHIM_VERSION,
-    loadPlatform,
-  },
-  process,
-);
+const name = "containerd-shim-wcow-v2";
+const isAboutItself = process.argv.slice(2).some((argument) => /^--?(v|version|info)(=|$)/.test(argument));
+
+if (isAboutItself) {
+  void runShim({ name, runtimeName: "io.containerd.wcow.v2", version: UVM_SHIM_VERSION, loadPlatform }, process);
+} else {
+  // A sandbox that cannot be made is refused where it begins, before containerd waits for a shim to serve.
+  process.stderr.write(`${name}: Unimplemented: ${unimplemented().message}\n`);
+  process.exitCode = 1;
+}

@@ -31,8 +31,6 @@ export interface LinuxContainerOptions {
   readonly files: ContainerHostFiles;
   readonly createProcess: ProcessFactory;
   readonly clock: ContainerClock;
-  /** Encrypt the scratch disk with a key that only the guest has. */
-  readonly encryptScratch?: boolean;
 }
 
 export interface CreateContainer {
@@ -123,11 +121,7 @@ export class LinuxContainerController {
     const rootPlan = await abortable(planRoot(rootRequest, files, refuse), signal);
     const mountPlans = await abortable(planMounts(specification.mounts ?? [], files, refuse), signal);
 
-    const identity = {
-      id: this.id,
-      podId: this.#options.podId,
-      encryptScratch: this.#options.encryptScratch ?? false,
-    };
+    const identity = { id: this.id, podId: this.#options.podId };
     const boundaries: ResourceBoundaries = this.#options;
     const root: GuestRoot = { path: "", scratchPath: "" };
     const mounts: OciMount[] = mountPlans.map((plan) => plan.mount);

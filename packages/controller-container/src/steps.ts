@@ -16,8 +16,6 @@ export interface ResourceBoundaries {
 export interface ContainerIdentity {
   readonly id: string;
   readonly podId: string;
-  /** Encrypt the scratch disk with a key that only the guest has. */
-  readonly encryptScratch: boolean;
 }
 
 /** The root file system as it stands in the guest once the steps have run. */
@@ -84,7 +82,7 @@ function layerSteps(
       diskStep(
         `scratch disk ${plan.scratch}`,
         { hostPath: plan.scratch, readOnly: false, type: "VirtualDisk" },
-        scratchMount(identity.encryptScratch),
+        { partition: 0, readOnly: false, ensureFilesystem: true, filesystem: "ext4" },
         boundaries,
         (path) => {
           // Containers may share one scratch disk, so each has a directory of its own on it.
@@ -94,11 +92,6 @@ function layerSteps(
     );
   }
   return { host: [], devices, combination: [combineStep(layerPaths, identity, boundaries.guest, root)] };
-}
-
-function scratchMount(encrypted: boolean): DiskMountConfig {
-  // The guest formats the ciphered device with xfs (microsoft/hcsshim, internal/controller/linuxcontainer/layers.go).
-  return { partition: 0, readOnly: false, ensureFilesystem: true, filesystem: encrypted ? "xfs" : "ext4", encrypted };
 }
 
 function combineStep(

@@ -41,7 +41,7 @@ export class ContainerBench {
   /** Ends of stdio that are open. */
   openStdio = 0;
 
-  constructor(script = new ScriptedCalls(), options: { readonly encryptScratch?: boolean; readonly id?: string } = {}) {
+  constructor(script = new ScriptedCalls(), options: { readonly id?: string } = {}) {
     this.files = new FakeFiles(script);
     this.disks = new FakeDisks(script);
     this.shares = new FakeShares(script);

@@ -1,0 +1,25 @@
+import path from "node:path";
+import { type ComputeHost, connectEmulatedHost, resolveHost } from "@uvm-shim/hcs-bindings";
+import type { PlatformContext } from "@uvm-shim/shim";
+
+type HostContext = Pick<PlatformContext, "env" | "executableDirectory">;
+
+/** Connects to the host, which is started first where nobody listens and UVM_SHIM_HOST allows that. */
+export async function connectHost({ env, executableDirectory }: HostContext): Promise<ComputeHost> {
+  const { socketPath, mayStart } = resolveHost(env);
+  const start = mayStart
+    ? { command: path.join(executableDirectory, "hcs-emulator"), env: emulatorEnvironment(env) }
+    : undefined;
+  return await connectEmulatedHost({ socketPath, start });
+}
+
+/** Connects to a host that runs; NotFound (`gone`) where none does. */
+export async function connectRunningHost({ env }: HostContext): Promise<ComputeHost> {
+  return await connectEmulatedHost({ socketPath: resolveHost(env).socketPath, startOnDemand: false });
+}
+
+/** It serves every shim of the machine, so it is given nothing that belongs to one of them. */
+function emulatorEnvironment(env: NodeJS.ProcessEnv): { readonly [name: string]: string } {
+  const names = ["PATH", "UVM_SHIM_HOST_IDLE_MS"];
+  return Object.fromEntries(names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
+}

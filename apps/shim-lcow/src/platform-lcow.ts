@@ -1,0 +1,105 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { statSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import path from "node:path";
+import { LinuxContainerController } from "@uvm-shim/controller-container";
+import { Plan9Controller } from "@uvm-shim/controller-plan9";
+import { PodController } from "@uvm-shim/controller-pod";
+import { ProcessController } from "@uvm-shim/controller-process";
+import { ScsiController } from "@uvm-shim/controller-scsi";
+import { VmController } from "@uvm-shim/controller-vm";
+import { LinuxGuest } from "@uvm-shim/guest-lcow";
+import { type ComputeHost, createPosixHostFiles } from "@uvm-shim/hcs-bindings";
+import { buildLinuxSandbox, type HostFacts } from "@uvm-shim/sandbox-lcow";
+import {
+  type ContainerRequest,
+  systemClock as clock,
+  type Platform,
+  type PlatformContext,
+  type Sandbox,
+  type SandboxRequest,
+} from "@uvm-shim/shim";
+import { cleanUp } from "./clean-up.ts";
+import { connectHost } from "./host.ts";
+import { vmIdOf } from "./vm-id.ts";
+
+/** Linux containers on this machine's compute service, wired from host driver, guest and controllers. */
+export function createLcowPlatform(context: PlatformContext): Platform {
+  let connecting: Promise<ComputeHost> | undefined;
+  const connect = (): Promise<ComputeHost> => {
+    connecting ??= connectHost(context).catch((error: unknown) => {
+      connecting = undefined;
+      throw error;
+    });
+    return connecting;
+  };
+  return {
+    os: "linux",
+    createSandbox: async (request, signal) => await createSandbox(request, await connect(), context, signal),
+    cleanUp: (request) => cleanUp(request, context),
+    close: async () => await (await connecting?.catch(() => undefined))?.close(),
+  };
+}
+
+async function createSandbox(
+  request: SandboxRequest,
+  host: ComputeHost,
+  { log, upstreamStdio: upstream, executableDirectory }: PlatformContext,
+  signal?: AbortSignal,
+): Promise<Sandbox> {
+  const { document, settings, warnings } = buildLinuxSandbox({
+    owner: "uvm-shim",
+    annotations: request.annotations,
+    host: hostFacts(executableDirectory),
+  });
+  for (const warning of warnings) log.log("warn", warning, { sandbox: request.id });
+
+  const vmId = vmIdOf(request);
+  const newId = randomUUID;
+  const vm = new VmController<LinuxGuest, ScsiController, Plan9Controller>({
+    id: vmId,
+    host,
+    clock,
+    entropy: randomBytes,
+    onGuestLog: ({ level, message, fields }) => log.log(level, message, { ...fields, guest: vmId }),
+    connectGuest: (stream, system, abort) =>
+      LinuxGuest.connect(
+        stream,
+        { listen: (port) => system.listen(port), newActivityId: randomUUID, delay: clock.delay, log },
+        abort,
+      ),
+    devices: {
+      scsi: (wiring) => new ScsiController({ ...wiring, newId }),
+      plan9: (wiring) => new Plan9Controller({ ...wiring, newId, ...settings }),
+    },
+  });
+  await vm.create({ document }, signal);
+
+  const files = createPosixHostFiles({ grantVmAccess: (file, abort) => host.grantVmAccess(vmId, file, abort) });
+  return new PodController<ContainerRequest, LinuxContainerController>({
+    id: request.id,
+    vm,
+    clock,
+    newContainer: ({ id, bundle }) =>
+      new LinuxContainerController({
+        id,
+        podId: request.id,
+        bundle,
+        guest: vm.guest,
+        disks: vm.scsi,
+        shares: vm.plan9,
+        files,
+        clock,
+        createProcess: (process) => new ProcessController({ ...process, upstream, clock }),
+      }),
+  });
+}
+
+function hostFacts(executableDirectory: string): HostFacts {
+  return {
+    processors: availableParallelism(),
+    hasFile: (file) => statSync(file, { throwIfNoEntry: false })?.isFile() ?? false,
+    joinPath: path.join,
+    bootFiles: path.join(executableDirectory, "LinuxBootFiles"),
+  };
+}
