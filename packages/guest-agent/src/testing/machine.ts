@@ -2,7 +2,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import {
   closeSync,
-  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -10,15 +9,12 @@ import {
   readFileSync,
   rmdirSync,
   rmSync,
-  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { type ContainerNotification, GcsBridgeClient, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { type LinuxProcessParameters, linuxVsockPorts, type OciProcess, type OciSpec } from "@uvm-shim/hcs-schema";
 import {
@@ -29,70 +25,12 @@ import {
   openTree,
   withMountNamespace,
 } from "@uvm-shim/linux-calls";
-import { build } from "esbuild";
 import { bootVariable } from "../boot-parameters.ts";
+import { type Collected, collect } from "./collected.ts";
+import { type Fixtures, packages, specificationFor } from "./fixtures.ts";
 
-const packages = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 const cgroupRoot = "/sys/fs/cgroup";
 const enterAndRun = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; done; shift; exec "$@"';
-
-/** What is made once for all machines of a test file. */
-export interface Fixtures {
-  readonly folder: string;
-  readonly agent: string;
-  readonly image: string;
-  /** A root file system with busybox. */
-  readonly rootfs: string;
-}
-
-export async function makeFixtures(runtime: "crun" | "runc"): Promise<Fixtures> {
-  const folder = mkdtempSync(join(tmpdir(), "guest-agent-"));
-  const agent = join(folder, "agent.cjs");
-  await build({
-    entryPoints: [join(packages, "guest-agent/src/main.ts")],
-    bundle: true,
-    platform: "node",
-    format: "cjs",
-    external: ["koffi"],
-    outfile: agent,
-    logLevel: "silent",
-  });
-  const image = join(folder, "image");
-  const programs = [runtime, "mkfs.ext4"].map(findProgram);
-  for (const file of [...programs, ...librariesOf(programs)]) copyInto(image, file);
-  copyInto(image, "/bin/busybox");
-  for (const name of ["cat", "find", "grep", "ls", "sh", "stat", "touch"]) {
-    symlinkSync("busybox", join(image, "usr/bin", name));
-  }
-  mkdirSync(join(image, "etc"));
-  writeFileSync(join(image, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n");
-  const rootfs = join(folder, "rootfs");
-  for (const name of ["bin", "proc", "sys", "dev", "tmp", "etc"]) mkdirSync(join(rootfs, name), { recursive: true });
-  copyFileSync("/bin/busybox", join(rootfs, "bin/busybox"));
-  for (const name of ["cat", "echo", "head", "hostname", "ls", "sh", "sleep", "stty", "true", "tty", "yes"]) {
-    symlinkSync("busybox", join(rootfs, "bin", name));
-  }
-  return { folder, agent, image, rootfs };
-}
-
-function findProgram(name: string): string {
-  const found = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"]
-    .map((path) => join(path, name))
-    .find((path) => existsSync(path));
-  if (found === undefined) throw new Error(`these tests need ${name}`);
-  return found;
-}
-
-function librariesOf(programs: readonly string[]): readonly string[] {
-  const output = execFileSync("ldd", [...programs], { encoding: "utf8" });
-  return [...new Set([...output.matchAll(/(\/\S+) \(0x/g)].map((match) => match[1] as string))];
-}
-
-function copyInto(image: string, file: string): void {
-  const target = join(image, file.startsWith("/usr/") ? file : `/usr${file}`);
-  mkdirSync(dirname(target), { recursive: true });
-  copyFileSync(file, target);
-}
 
 /** The cgroups of one machine, in every hierarchy of the kernel. */
 function makeCgroups(name: string): readonly string[] {
@@ -142,20 +80,26 @@ export class Machine {
 
   static async boot(fixtures: Fixtures): Promise<Machine> {
     const machine = new Machine(fixtures);
-    await machine.#listen(linuxVsockPorts.entropy, (socket) => socket.end(Buffer.alloc(512, 7)));
-    await machine.#listen(linuxVsockPorts.log, (socket) => {
-      let rest = "";
-      socket.setEncoding("utf8").on("data", (text: string) => {
-        const lines = (rest + text).split("\n");
-        rest = lines.pop() ?? "";
-        machine.logLines.push(...lines);
+    try {
+      await machine.#listen(linuxVsockPorts.entropy, (socket) => socket.end(Buffer.alloc(512, 7)));
+      await machine.#listen(linuxVsockPorts.log, (socket) => {
+        let rest = "";
+        socket.setEncoding("utf8").on("data", (text: string) => {
+          const lines = (rest + text).split("\n");
+          rest = lines.pop() ?? "";
+          machine.logLines.push(...lines);
+        });
       });
-    });
-    const bridge = machine.accept(linuxVsockPorts.gcs);
-    await machine.#powerOn();
-    machine.useBridge(await bridge);
-    await machine.client.negotiate();
-    return machine;
+      const bridge = machine.accept(linuxVsockPorts.gcs);
+      await machine.#powerOn();
+      machine.useBridge(await bridge);
+      await machine.client.negotiate();
+      return machine;
+    } catch (error) {
+      await machine.powerOff();
+      await machine.removeCgroups();
+      throw error;
+    }
   }
 
   get client(): GcsBridgeClient {
@@ -228,13 +172,14 @@ export class Machine {
 
   /** Takes the power away, as the emulated host does by closing its end. */
   async powerOff(): Promise<void> {
-    (this.#child?.stdio[3] as Duplex | undefined)?.destroy();
+    if (this.#child === undefined) return;
+    (this.#child.stdio[3] as Duplex).destroy();
     await this.off;
     for (const loop of this.#loops) loop.close();
     for (const server of this.#servers) server.close();
   }
 
-  /** Removes the cgroups, which must be empty, and answers with their number of processes before. */
+  /** Removes the cgroups, which must be empty or become so within a second. */
   async removeCgroups(): Promise<void> {
     for (const group of this.#cgroups.flatMap((root) => groupsBelow(root).toReversed())) {
       for (let attempt = 0; ; attempt++) {
@@ -394,90 +339,4 @@ export interface RunningProcess {
   readonly stdout: Collected;
   readonly stderr: Collected | undefined;
   readonly exit: Promise<number>;
-}
-
-export interface Collected {
-  readonly socket: Socket;
-  /** All that came, when the stream has ended. */
-  readonly all: Promise<Buffer>;
-  /** Resolves when what came so far holds the text. */
-  until(text: string): Promise<string>;
-}
-
-function collect(socket: Socket): Collected {
-  const chunks: Buffer[] = [];
-  const text = (): string => Buffer.concat(chunks).toString();
-  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
-  const all = new Promise<Buffer>((resolve) => {
-    const finish = (): void => {
-      socket.end();
-      resolve(Buffer.concat(chunks));
-    };
-    // A stream without a byte ends before anybody listens.
-    if (socket.readableEnded) finish();
-    else socket.on("end", finish);
-  });
-  return {
-    socket,
-    all,
-    until: (wanted) =>
-      new Promise((resolve, reject) => {
-        const check = (): void => {
-          if (!text().includes(wanted)) return;
-          socket.off("data", check);
-          resolve(text());
-        };
-        socket.on("data", check);
-        socket.on("end", () => reject(new Error(`the stream ended without ${wanted}: ${text()}`)));
-        check();
-      }),
-  };
-}
-
-export function specificationFor(root: string, process: Partial<OciProcess>, linux: OciSpec["linux"] = {}): OciSpec {
-  const capabilities = ["CAP_CHOWN", "CAP_KILL", "CAP_SYS_RESOURCE", "CAP_NET_RAW"];
-  return {
-    ociVersion: "1.0.2",
-    hostname: "box",
-    root: { path: root },
-    process: {
-      args: ["/bin/sh"],
-      cwd: "/",
-      env: ["PATH=/bin"],
-      user: { uid: 0, gid: 0 },
-      capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
-      rlimits: [{ type: "RLIMIT_NOFILE", hard: 1048576 * 4, soft: 1048576 * 4 }],
-      noNewPrivileges: true,
-      apparmorProfile: "cri-containerd.apparmor.d",
-      oomScoreAdj: -998,
-      ...process,
-    },
-    mounts: [
-      { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
-      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755"] },
-      {
-        destination: "/dev/pts",
-        type: "devpts",
-        source: "devpts",
-        options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666"],
-      },
-      { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
-      { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
-      { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro", "nosuid", "noexec", "nodev"] },
-    ],
-    linux: {
-      namespaces: ["pid", "ipc", "uts", "mount", "network", "cgroup"].map((type) => ({ type })),
-      resources: {
-        devices: [
-          { allow: false, access: "rwm" },
-          { allow: true, type: "c", major: 1, minor: 3, access: "rwm" },
-          { allow: true, type: "c", major: 5, minor: 2, access: "rwm" },
-        ],
-      },
-      sysctl: { "net.ipv4.ip_unprivileged_port_start": "0" },
-      maskedPaths: ["/proc/kcore"],
-      readonlyPaths: ["/proc/sys"],
-      ...linux,
-    },
-  };
 }

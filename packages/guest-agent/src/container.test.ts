@@ -1,0 +1,200 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
+import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
+import type { ProcessExit } from "@uvm-shim/linux-calls";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Container } from "./container.ts";
+import type { OciRuntime } from "./runtime.ts";
+import { StdioRelay } from "./stdio-relay.ts";
+
+const silent: LinuxProcessParameters = {
+  EmulateConsole: false,
+  CreateStdInPipe: false,
+  CreateStdOutPipe: false,
+  CreateStdErrPipe: false,
+};
+const none = new AbortController().signal;
+const noDial = () => Promise.reject(new Error("nobody dials"));
+// Above every pid that the kernel gives, so that no signal of these tests reaches anybody.
+const initPid = 0x7ffffffe;
+
+let folder: string;
+let calls: string[];
+let exits: NotificationType[];
+let errors: string[];
+let endInit: (exit: ProcessExit) => void;
+let failure: { readonly at: string; readonly error: Error } | undefined;
+let hang: Promise<void> | undefined;
+let group: number[];
+let applied: ReadonlyMap<string, string> | undefined;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "guest-agent-"));
+  calls = [];
+  exits = [];
+  errors = [];
+  failure = undefined;
+  hang = undefined;
+  group = [];
+  applied = undefined;
+});
+
+afterEach(() => rmSync(folder, { recursive: true }));
+
+async function step(name: string, signal?: AbortSignal): Promise<void> {
+  calls.push(name);
+  if (failure?.at === name) throw failure.error;
+  if (hang === undefined || signal === undefined) return;
+  await Promise.race([
+    hang,
+    new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error))),
+  ]);
+}
+
+const runtime: OciRuntime = {
+  create: async (_id, _bundle, _terminal, _stdio, signal) => {
+    await step("create", signal);
+    const exit = new Promise<ProcessExit>((resolve) => {
+      endInit = resolve;
+    });
+    return { pid: initPid, exit, terminal: undefined };
+  },
+  start: (_id, signal) => step("start", signal),
+  exec: async (_id, process: OciProcess) => {
+    await step(`exec ${process.args?.join(" ")}`);
+    return {
+      pid: initPid - 1,
+      exit: Promise.resolve({ exited: true, exitCode: 3, signal: undefined }),
+      terminal: undefined,
+    };
+  },
+  remove: () => step("remove"),
+};
+
+function makeContainer(): Container {
+  const spec = { ociVersion: "1.0.2", root: { path: "/x" }, process: { args: ["true"], cwd: "/" } };
+  return new Container(
+    "box",
+    join(folder, "bundle"),
+    { spec, networkSettings: new Map([["net.x", "1"]]) },
+    {
+      runtime,
+      facts: {
+        capabilities: new Set(),
+        hardLimits: new Map(),
+        oomScoreAdj: 0,
+        hasAppArmor: false,
+        hasSelinux: false,
+      },
+      group: {
+        processes: () => group,
+        remove: () => {
+          calls.push("remove group");
+        },
+      },
+      applyNetworkSettings: (settings) => {
+        applied = settings;
+      },
+      onExit: (type) => exits.push(type),
+      onError: (what, error) => errors.push(`${what}: ${String(error)}`),
+    },
+  );
+}
+
+const relay = () => StdioRelay.connect(silent, {}, noDial, none);
+const end = (exitCode: number) => endInit({ exited: true, exitCode, signal: undefined });
+
+describe("a container", () => {
+  it("is created, runs, takes more processes, ends and is deleted", async () => {
+    const container = makeContainer();
+    const init = await container.execute(silent, await relay(), none);
+    expect(container.state).toBe("Running");
+    expect(applied).toEqual(new Map([["net.x", "1"]]));
+    const written = JSON.parse(readFileSync(join(folder, "bundle", "config.json"), "utf8")) as object;
+    expect(written).toMatchObject({ root: { path: "/x" }, process: { args: ["true"], terminal: false } });
+    const OCIProcess = { args: ["more"], cwd: "/" };
+    const added = await container.execute({ ...silent, OCIProcess }, await relay(), none);
+    expect(await added.exit).toBe(3);
+    expect(() => added.signal(15)).toThrow("does not exist");
+    await expect(container.delete()).rejects.toThrow("is Running, deleting its state needs Created or Stopped");
+    end(42);
+    expect(await init.exit).toBe(42);
+    await container.delete();
+    expect(container.state).toBe("Stopped");
+    expect(exits).toEqual(["GracefulExit"]);
+    expect(calls).toEqual(["create", "start", "exec more", "remove", "remove group"]);
+    expect(errors).toEqual([]);
+    await expect(container.execute(silent, await relay(), none)).rejects.toThrow("is Stopped");
+  });
+
+  it.each(["create", "start"])("leaves nothing when the runtime fails to %s it", async (at) => {
+    failure = { at, error: new GuestFault("E_FAIL", "the runtime's own words") };
+    const container = makeContainer();
+    await expect(container.execute(silent, await relay(), none)).rejects.toThrow("the runtime's own words");
+    expect(calls.slice(-2)).toEqual(["remove", "remove group"]);
+    expect(container.state).toBe("Stopped");
+    await container.delete();
+  });
+
+  it("reports what cleaning up could not remove, and is stopped all the same", async () => {
+    failure = { at: "remove", error: new Error("busy") };
+    const container = makeContainer();
+    const init = await container.execute(silent, await relay(), none);
+    end(0);
+    await init.exit;
+    await container.delete();
+    expect(errors).toEqual(["container box has left something behind: Error: busy"]);
+  });
+
+  it("interrupts a start that hangs when it is shut down", async () => {
+    hang = new Promise(() => {});
+    const container = makeContainer();
+    const started = container.execute(silent, await relay(), none);
+    started.catch(() => {});
+    expect(container.state).toBe("Starting");
+    await expect(container.delete()).rejects.toThrow("is Starting");
+    await container.shutdown(9);
+    await expect(started).rejects.toMatchObject({ hresultName: "HCS_E_TERMINATED_DURING_START" });
+    await expect(container.shutdown(9)).rejects.toMatchObject({ hresultName: "HCS_E_SYSTEM_ALREADY_STOPPED" });
+  });
+
+  it("stops before it ever ran, and says so", async () => {
+    const container = makeContainer();
+    const OCIProcess = { args: ["more"], cwd: "/" };
+    await expect(container.execute({ ...silent, OCIProcess }, await relay(), none)).rejects.toThrow("is Created");
+    await container.shutdown(15);
+    expect(exits).toEqual(["ForcedExit"]);
+    expect(calls).toEqual([]);
+  });
+
+  it("ends what its first process has left running", async () => {
+    const container = makeContainer();
+    const init = await container.execute(silent, await relay(), none);
+    group = [initPid - 2];
+    expect(container.processIds()).toEqual([initPid - 2]);
+    expect(() => container.signal(initPid - 2, 15)).toThrow("does not exist");
+    expect(() => container.signal(1, 15)).toThrow("process 1 does not exist");
+    end(0);
+    await init.exit;
+    await container.delete();
+    expect(errors).toEqual([]);
+    expect(container.processIds()).toEqual([]);
+  });
+
+  it("forgets exits that are long past", async () => {
+    const container = makeContainer();
+    await container.execute(silent, await relay(), none);
+    const { GuestProcess } = await import("./process.ts");
+    for (let pid = 1; pid <= 300; pid++) {
+      const exit = Promise.resolve<ProcessExit>({ exited: true, exitCode: 0, signal: undefined });
+      const process = new GuestProcess(pid, exit, await relay());
+      container.processes.add(process);
+      await process.exit;
+    }
+    expect(container.processes.find(1)).toBeUndefined();
+    expect(container.processes.find(300)).toBeDefined();
+    expect(container.processes.find(initPid)).toBeDefined();
+  });
+});

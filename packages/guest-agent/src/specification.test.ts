@@ -1,0 +1,100 @@
+import type { OciSpec } from "@uvm-shim/hcs-schema";
+import { describe, expect, it } from "vitest";
+import type { GuestFacts } from "./facts.ts";
+import { rewriteProcess, rewriteSpecification, specificationText } from "./specification.ts";
+
+const poor: GuestFacts = {
+  capabilities: new Set(["CAP_CHOWN", "CAP_KILL"]),
+  hardLimits: new Map([["RLIMIT_NOFILE", 1000]]),
+  oomScoreAdj: 0,
+  hasAppArmor: false,
+  hasSelinux: false,
+};
+const rich: GuestFacts = {
+  ...poor,
+  capabilities: new Set(["CAP_CHOWN", "CAP_KILL", "CAP_SYS_RESOURCE"]),
+  hasAppArmor: true,
+  hasSelinux: true,
+};
+
+const given: OciSpec = {
+  ociVersion: "1.0.2",
+  root: { path: "/run/rootfs" },
+  process: {
+    args: ["true"],
+    cwd: "/",
+    capabilities: { bounding: ["CAP_CHOWN", "CAP_SYS_RESOURCE", "CAP_BPF"], ambient: [] },
+    rlimits: [
+      { type: "RLIMIT_NOFILE", hard: 5000, soft: 10 },
+      { type: "RLIMIT_NPROC", hard: 2 ** 64, soft: 2 ** 64 },
+    ],
+    oomScoreAdj: -500,
+    apparmorProfile: "profile",
+    selinuxLabel: "label",
+    noNewPrivileges: true,
+  },
+  linux: {
+    cgroupsPath: "/k8s/pod/x",
+    namespaces: [{ type: "pid" }, { type: "network", path: "/proc/7/ns/net" }, { type: "mount", path: "" }],
+    sysctl: { "net.ipv4.ping_group_range": "0 1", "kernel.shm_rmid_forced": "1" },
+    mountLabel: "label",
+    seccomp: { defaultAction: "SCMP_ACT_ERRNO" },
+    maskedPaths: ["/proc/kcore"],
+  },
+  windows: { layerFolders: ["C:\\layer"] },
+};
+
+describe("a specification for the guest", () => {
+  it("lies in the containers' cgroup, in the guest's network, and keeps the rest", () => {
+    const { spec, networkSettings } = rewriteSpecification("box", given, poor);
+    expect(spec.linux).toEqual({
+      cgroupsPath: "/containers/box",
+      namespaces: [{ type: "pid" }, { type: "mount", path: "" }],
+      sysctl: { "kernel.shm_rmid_forced": "1" },
+      seccomp: { defaultAction: "SCMP_ACT_ERRNO" },
+      maskedPaths: ["/proc/kcore"],
+    });
+    expect(networkSettings).toEqual(new Map([["net.ipv4.ping_group_range", "0 1"]]));
+    expect(spec.root).toEqual(given.root);
+    expect(spec).not.toHaveProperty("windows");
+  });
+
+  it("asks for nothing that a guest without CAP_SYS_RESOURCE and security modules cannot grant", () => {
+    const { spec } = rewriteSpecification("box", given, poor);
+    expect(spec.process).toEqual({
+      args: ["true"],
+      cwd: "/",
+      capabilities: { bounding: ["CAP_CHOWN"], ambient: [] },
+      rlimits: [
+        { type: "RLIMIT_NOFILE", hard: 1000, soft: 10 },
+        { type: "RLIMIT_NPROC", hard: 2 ** 64, soft: 2 ** 64 },
+      ],
+      noNewPrivileges: true,
+    });
+  });
+
+  it("keeps all of it where the guest can", () => {
+    const { spec } = rewriteSpecification("box", given, rich);
+    expect(spec.process).toEqual({
+      ...given.process,
+      capabilities: { bounding: ["CAP_CHOWN", "CAP_SYS_RESOURCE"], ambient: [] },
+    });
+    expect(spec.linux?.mountLabel).toBe("label");
+  });
+
+  it("may raise the score by which the kernel picks what to kill", () => {
+    expect(rewriteProcess({ cwd: "/", oomScoreAdj: 500 }, poor).oomScoreAdj).toBe(500);
+  });
+
+  it("cannot join namespaces of the host", () => {
+    const joining = { ...given, linux: { namespaces: [{ type: "user", path: "/proc/7/ns/user" }] } };
+    expect(() => rewriteSpecification("box", joining, poor)).toThrow(
+      "OciSpecification.linux.namespaces (user).path is /proc/7/ns/user, accepted is no path",
+    );
+  });
+
+  it("keeps numbers at the end of the kernel's range as they were written", () => {
+    const text = '{"process":{"cwd":"/","rlimits":[{"hard":18446744073709551615,"soft":9223372036854775807}]}}';
+    expect(specificationText(JSON.parse(text) as OciSpec)).toBe(text);
+  });
+});

@@ -1,0 +1,68 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { mountFlags } from "@uvm-shim/linux-calls";
+import { describe, expect, it } from "vitest";
+import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
+import { parseMountOptions } from "./mount-options.ts";
+import { modifyStorage } from "./storage.ts";
+
+describe("mount options", () => {
+  it("are flags, data, or what holds anyway", () => {
+    expect(parseMountOptions(["ro", "nosuid", "defaults", "noload", "commit=5"])).toEqual({
+      flags: mountFlags.MS_RDONLY | mountFlags.MS_NOSUID,
+      data: "noload,commit=5",
+    });
+    expect(parseMountOptions([])).toEqual({ flags: 0, data: "" });
+  });
+});
+
+describe("file systems", () => {
+  it.each([
+    ["ext4", 1080, "53ef"],
+    ["xfs", 0, "58465342"],
+    ["erofs", 1024, "e2e1f5e0"],
+    ["squashfs", 0, "68737173"],
+    ["btrfs", 65600, "5f42485266535f4d"],
+    [undefined, 0, "00"],
+  ])("%s is known by its superblock", (name, offset, signature) => {
+    const folder = mkdtempSync(join(tmpdir(), "guest-agent-"));
+    const path = join(folder, "disk");
+    const bytes = Buffer.alloc(70_000);
+    bytes.write(signature, offset, "hex");
+    writeFileSync(path, bytes);
+    expect(detectFilesystem(path)).toBe(name);
+    writeFileSync(path, "short");
+    expect(detectFilesystem(path)).toBeUndefined();
+    rmSync(folder, { recursive: true });
+  });
+
+  it("leave their journals alone when they are read-only", () => {
+    expect(readOnlyOptionsOf("ext4")).toEqual(["noload"]);
+    expect(readOnlyOptionsOf("xfs")).toEqual(["norecovery"]);
+    expect(readOnlyOptionsOf("erofs")).toEqual([]);
+  });
+});
+
+describe("requests that storage cannot serve", () => {
+  const noTool = async () => ({ exitCode: 1, stderr: "" });
+  const none = new AbortController().signal;
+  const device = { Controller: 0, Lun: 0 };
+
+  it("name what would be accepted", async () => {
+    const update = { ResourceType: "SCSIDevice", RequestType: "Update", Settings: device } as const;
+    await expect(modifyStorage(update, noTool, none)).rejects.toThrow("Update SCSIDevice: accepted are Add and Remove");
+    const add = { ...update, RequestType: "Add" } as const;
+    await expect(modifyStorage(add, noTool, none)).rejects.toThrow("Add SCSIDevice: accepted is Remove");
+    const layers = { ContainerID: "x", ContainerRootPath: "/run/x", Layers: [], ScratchPath: "" };
+    const combine = { ResourceType: "CombinedLayers", RequestType: "Add", Settings: layers } as const;
+    await expect(modifyStorage(combine, noTool, none)).rejects.toThrow("Request.Settings.Layers is empty");
+  });
+
+  it("stop waiting for a disk when the host has gone", async () => {
+    const disk = { ...device, MountPath: "/run/x", Partition: 0, ReadOnly: true };
+    const add = { ResourceType: "MappedVirtualDisk", RequestType: "Add", Settings: disk } as const;
+    const gone = AbortSignal.abort(new Error("gone"));
+    await expect(modifyStorage(add, noTool, gone)).rejects.toMatchObject({ name: "AbortError" });
+  });
+});

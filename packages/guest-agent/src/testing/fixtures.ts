@@ -1,0 +1,117 @@
+/** What machines under test are made of: the bundled agent, a small image, and a root file system for containers. */
+import { execFileSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
+import { build } from "esbuild";
+
+/** The folder of all packages. */
+export const packages = join(dirname(fileURLToPath(import.meta.url)), "../../..");
+
+/** What is made once for all machines of a test file. */
+export interface Fixtures {
+  readonly folder: string;
+  readonly agent: string;
+  readonly image: string;
+  /** A root file system with busybox. */
+  readonly rootfs: string;
+}
+
+export async function makeFixtures(runtime: "crun" | "runc"): Promise<Fixtures> {
+  const folder = mkdtempSync(join(tmpdir(), "guest-agent-"));
+  const agent = join(folder, "agent.cjs");
+  await build({
+    entryPoints: [join(packages, "guest-agent/src/main.ts")],
+    bundle: true,
+    platform: "node",
+    format: "cjs",
+    external: ["koffi"],
+    outfile: agent,
+    logLevel: "silent",
+  });
+  const image = join(folder, "image");
+  const programs = [runtime, "mkfs.ext4"].map(findProgram);
+  for (const file of [...programs, ...librariesOf(programs)]) copyInto(image, file);
+  copyInto(image, "/bin/busybox");
+  for (const name of ["cat", "find", "grep", "ls", "sh", "stat", "touch"]) {
+    symlinkSync("busybox", join(image, "usr/bin", name));
+  }
+  mkdirSync(join(image, "etc"));
+  writeFileSync(join(image, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n");
+  const rootfs = join(folder, "rootfs");
+  for (const name of ["bin", "proc", "sys", "dev", "tmp", "etc"]) mkdirSync(join(rootfs, name), { recursive: true });
+  copyFileSync("/bin/busybox", join(rootfs, "bin/busybox"));
+  for (const name of ["cat", "echo", "head", "hostname", "ls", "sh", "sleep", "stty", "true", "tty", "yes"]) {
+    symlinkSync("busybox", join(rootfs, "bin", name));
+  }
+  return { folder, agent, image, rootfs };
+}
+
+function findProgram(name: string): string {
+  const found = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"]
+    .map((path) => join(path, name))
+    .find((path) => existsSync(path));
+  if (found === undefined) throw new Error(`these tests need ${name}`);
+  return found;
+}
+
+function librariesOf(programs: readonly string[]): readonly string[] {
+  const output = execFileSync("ldd", [...programs], { encoding: "utf8" });
+  return [...new Set([...output.matchAll(/(\/\S+) \(0x/g)].map((match) => match[1] as string))];
+}
+
+function copyInto(image: string, file: string): void {
+  const target = join(image, file.startsWith("/usr/") ? file : `/usr${file}`);
+  mkdirSync(dirname(target), { recursive: true });
+  copyFileSync(file, target);
+}
+
+export function specificationFor(root: string, process: Partial<OciProcess>, linux: OciSpec["linux"] = {}): OciSpec {
+  const capabilities = ["CAP_CHOWN", "CAP_KILL", "CAP_SYS_RESOURCE", "CAP_NET_RAW"];
+  return {
+    ociVersion: "1.0.2",
+    hostname: "box",
+    root: { path: root },
+    process: {
+      args: ["/bin/sh"],
+      cwd: "/",
+      env: ["PATH=/bin"],
+      user: { uid: 0, gid: 0 },
+      capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+      rlimits: [{ type: "RLIMIT_NOFILE", hard: 1048576 * 4, soft: 1048576 * 4 }],
+      noNewPrivileges: true,
+      apparmorProfile: "cri-containerd.apparmor.d",
+      oomScoreAdj: -998,
+      ...process,
+    },
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755"] },
+      {
+        destination: "/dev/pts",
+        type: "devpts",
+        source: "devpts",
+        options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666"],
+      },
+      { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
+      { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+      { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro", "nosuid", "noexec", "nodev"] },
+    ],
+    linux: {
+      namespaces: ["pid", "ipc", "uts", "mount", "network", "cgroup"].map((type) => ({ type })),
+      resources: {
+        devices: [
+          { allow: false, access: "rwm" },
+          { allow: true, type: "c", major: 1, minor: 3, access: "rwm" },
+          { allow: true, type: "c", major: 5, minor: 2, access: "rwm" },
+        ],
+      },
+      sysctl: { "net.ipv4.ip_unprivileged_port_start": "0" },
+      maskedPaths: ["/proc/kcore"],
+      readonlyPaths: ["/proc/sys"],
+      ...linux,
+    },
+  };
+}
