@@ -45,6 +45,11 @@ const given: OciSpec = {
 };
 
 describe("a specification for the guest", () => {
+  it("has a version that every runtime takes, whichever its writer knew", () => {
+    const { spec } = rewriteSpecification("box", { ...given, ociVersion: "1.2.1" }, poor);
+    expect(spec.ociVersion).toBe("1.0.2");
+  });
+
   it("lies in the containers' cgroup, in the guest's network, and keeps the rest", () => {
     const { spec, networkSettings } = rewriteSpecification("box", given, poor);
     expect(spec.linux).toEqual({

@@ -7,6 +7,9 @@ import type { OciLinux, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import { cgroupPathOf } from "./cgroups.ts";
 import type { GuestFacts } from "./facts.ts";
 
+/** Runtimes refuse a version later than their own, though they ignore what they do not know; crun 1.8 stops at 1.0. */
+const acceptedVersion = "1.0.2";
+
 export interface GuestSpecification {
   readonly spec: OciSpec;
   /** Kernel settings of the network, which belong to the guest as a whole. */
@@ -20,6 +23,7 @@ export function rewriteSpecification(containerId: string, given: OciSpec, facts:
   return {
     spec: {
       ...spec,
+      ociVersion: acceptedVersion,
       ...(given.process === undefined ? {} : { process: rewriteProcess(given.process, facts) }),
       linux: rewriteLinux(containerId, given.linux ?? {}, facts),
     },
