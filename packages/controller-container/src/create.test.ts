@@ -232,7 +232,7 @@ describe("specification", () => {
     });
     const bench = await new ContainerBench().created([overlayMount], spec);
     expect(bench.guest.settings[0]?.OciSpecification).toEqual({
-      ociVersion: "1.2.0",
+      ociVersion: "1.0.2",
       hostname: "box",
       process: {
         args: ["sh"],
@@ -253,6 +253,11 @@ describe("specification", () => {
         maskedPaths: ["/proc/kcore"],
       },
     });
+  });
+
+  it("is of the oldest version that has its fields", async () => {
+    const bench = await new ContainerBench().created([overlayMount], specification({ domainname: "example" }));
+    expect(bench.guest.settings[0]?.OciSpecification).toMatchObject({ ociVersion: "1.1.0", domainname: "example" });
   });
 
   it("leaves seccomp out for a privileged container", async () => {

@@ -74,6 +74,10 @@ const containerTypeAnnotation = "io.kubernetes.cri.container-type";
 const sandboxIdAnnotation = "io.kubernetes.cri.sandbox-id";
 const privilegedAnnotation = "io.microsoft.virtualmachine.lcow.privileged";
 
+/** The version that has every field which crosses, so that a guest's runtime need not be as new as containerd is. */
+const firstVersion = "1.0.2";
+const domainnameVersion = "1.1.0";
+
 export interface GuestSpecificationInput {
   readonly specification: ContainerSpecification;
   readonly podId: string;
@@ -89,7 +93,8 @@ export interface GuestSpecificationInput {
 export function guestSpecification(input: GuestSpecificationInput): OciSpec {
   const { specification, podId, rootPath, mounts, terminal } = input;
   return {
-    ...pick(specification, ["ociVersion", "hostname", "domainname"]),
+    ociVersion: specification.domainname === undefined ? firstVersion : domainnameVersion,
+    ...pick(specification, ["hostname", "domainname"]),
     process: guestProcess(specification.process, terminal),
     root: { ...pick(specification.root, ["readonly"]), path: rootPath },
     mounts,
