@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
 import { highestVsockPort } from "@uvm-shim/hcs-schema";
 import { abortedError, HostError } from "../host-error.ts";
@@ -23,8 +25,9 @@ export async function listenForGuest(systemId: string, vsockBase: string, port: 
     server.once("error", reject);
     server.listen({ path, backlog });
   }).catch((error: unknown) => {
-    const code =
-      errnoOf(error) === "EADDRINUSE" ? "AlreadyExists" : errnoOf(error) === "ENOENT" ? "NotFound" : "Internal";
+    // For a missing directory libuv reports EACCES.
+    const gone = !existsSync(dirname(path));
+    const code = gone ? "NotFound" : errnoOf(error) === "EADDRINUSE" ? "AlreadyExists" : "Internal";
     throw socketError(code, "listen on hvsocket", systemId, port, error);
   });
   return new UnixListener(server, systemId, port);

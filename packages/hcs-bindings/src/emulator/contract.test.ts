@@ -1,0 +1,133 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { type ContractHost, describeComputeHostContract } from "../testing/contract.ts";
+import type { ComputeHost } from "../types.ts";
+import { connectEmulatedHost } from "./emulated-host.ts";
+
+const isRoot = process.getuid?.() === 0;
+if (!isRoot)
+  console.warn("the emulated host makes namespaces, mounts and loop devices: run its contract tests as root");
+
+const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
+
+/** A real emulated host in a directory of its own, started on demand as a shim does it. */
+class RealEmulator implements ContractHost {
+  readonly #directory = mkdtempSync(join(tmpdir(), "host-"));
+  readonly stateDirectory = join(this.#directory, "state");
+  readonly #kernel = join(this.#directory, "kernel");
+  #files = 0;
+
+  constructor() {
+    writeFileSync(this.#kernel, "uvm-shim process guest 1\n");
+  }
+
+  connect(): Promise<ComputeHost> {
+    const remember = `echo $$ >>${this.#directory}/pids; exec "$@"`;
+    return connectEmulatedHost({
+      socketPath: join(this.stateDirectory, "host.sock"),
+      start: {
+        command: "/bin/sh",
+        args: ["-c", remember, "sh", process.execPath, sourceOf("host-emulator/src/main.ts")],
+        env: { UVM_SHIM_HOST_IDLE_MS: "5000" },
+      },
+    });
+  }
+
+  document(options: { readonly owner: string; readonly endsWithLastHandle: boolean }) {
+    const boot = { KernelFilePath: this.#kernel, InitRdPath: sourceOf("guest-agent/src/main.ts") };
+    return {
+      Owner: options.owner,
+      SchemaVersion: { Major: 2, Minor: 1 },
+      ShouldTerminateOnLastHandleClosed: options.endsWithLastHandle,
+      VirtualMachine: {
+        Chipset: { LinuxKernelDirect: boot },
+        ComputeTopology: { Memory: { SizeInMB: 512 }, Processor: { Count: 1 } },
+        Devices: { Plan9: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
+      },
+    };
+  }
+
+  makeDisk(): string {
+    this.#files++;
+    const path = join(this.#directory, `disk-${this.#files}`);
+    writeFileSync(path, Buffer.alloc(64 * 1024));
+    return path;
+  }
+
+  makeDirectory(): string {
+    this.#files++;
+    const path = join(this.#directory, `directory-${this.#files}`);
+    mkdirSync(path);
+    return path;
+  }
+
+  async loseService(): Promise<void> {
+    for (const pid of this.#running()) process.kill(pid, "SIGKILL");
+  }
+
+  async dispose(): Promise<void> {
+    // One that is killed removes nothing; the next one does, and what it holds itself.
+    await (await this.connect()).close();
+    for (const pid of this.#running()) process.kill(pid, "SIGTERM");
+    await vi.waitFor(() => expect(this.#running()).toEqual([]), { timeout: 10_000 });
+    expect(existsSync(join(this.stateDirectory, "host.sock"))).toBe(false);
+    expect(existsSync(join(this.stateDirectory, "vm"))).toBe(false);
+    rmSync(this.#directory, { recursive: true });
+  }
+
+  /** Pids of this test's own emulators that are alive. */
+  #running(): readonly number[] {
+    const list = join(this.#directory, "pids");
+    if (!existsSync(list)) return [];
+    return readFileSync(list, "utf8")
+      .trim()
+      .split("\n")
+      .map(Number)
+      .filter((pid) => existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z "));
+  }
+}
+
+if (isRoot) describeComputeHostContract("emulator driver and emulated host", async () => new RealEmulator());
+
+describe.runIf(isRoot)("the emulated host as a program", () => {
+  let emulator: RealEmulator;
+  beforeAll(() => {
+    emulator = new RealEmulator();
+  });
+  afterAll(() => emulator.dispose());
+
+  const document = { owner: "program", endsWithLastHandle: true };
+
+  it("is started once by several clients at a time", async () => {
+    const hosts = await Promise.all([1, 2, 3, 4].map(() => emulator.connect()));
+    const [first, ...others] = hosts;
+    const system = await first?.createComputeSystem("shared", emulator.document(document));
+    for (const other of others) expect(await other.enumerateComputeSystems()).toMatchObject([{ Id: "shared" }]);
+    await system?.close();
+    for (const host of hosts) await host.close();
+  });
+
+  it("removes what one before it left that was killed", async () => {
+    const host = await emulator.connect();
+    const system = await host.createComputeSystem("orphan", emulator.document(document));
+    await system.start();
+    const [name = ""] = readdirSync(join(emulator.stateDirectory, "vm"));
+    const groups = (): readonly string[] =>
+      readdirSync("/sys/fs/cgroup")
+        .map((hierarchy) => `/sys/fs/cgroup/${hierarchy}/uvm-shim/${name}`)
+        .concat(`/sys/fs/cgroup/uvm-shim/${name}`)
+        .filter((path) => existsSync(path));
+    expect(groups()).not.toEqual([]);
+    await emulator.loseService();
+    await host.close();
+    const next = await emulator.connect();
+    expect(await next.enumerateComputeSystems()).toEqual([]);
+    expect(groups()).toEqual([]);
+    expect(readdirSync(join(emulator.stateDirectory, "vm"))).toEqual([]);
+    await next.close();
+  });
+});

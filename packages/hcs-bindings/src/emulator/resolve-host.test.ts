@@ -1,0 +1,22 @@
+import { describe, expect, it } from "vitest";
+import { defaultHostSocket, resolveHost } from "./resolve-host.ts";
+
+describe("resolveHost", () => {
+  it.each([undefined, ""])("takes the default for %j", (value) => {
+    expect(resolveHost({ UVM_SHIM_HOST: value })).toEqual({ socketPath: defaultHostSocket, mayStart: true });
+  });
+
+  it("takes a socket that somebody else serves", () => {
+    expect(resolveHost({ UVM_SHIM_HOST: "unix:/tmp/x.sock" })).toEqual({ socketPath: "/tmp/x.sock", mayStart: false });
+  });
+
+  it.each([
+    ["none", "Unavailable", /UVM_SHIM_HOST=none forbids an emulated one/],
+    ["unix:relative", "InvalidArgument", /expected nothing, "none" or "unix:/],
+    ["tcp://host", "InvalidArgument", /got "tcp:\/\/host"/],
+  ])("refuses %s", (value, code, message) => {
+    expect(() => resolveHost({ UVM_SHIM_HOST: value })).toThrow(
+      expect.objectContaining({ code, message: expect.stringMatching(message) }),
+    );
+  });
+});

@@ -1,0 +1,36 @@
+import { hresults } from "@uvm-shim/hcs-schema";
+import { describe, expect, it } from "vitest";
+import { abortedError, HostError, hostErrorOf } from "./host-error.ts";
+
+const subject = { operation: "start compute system", id: "vm" };
+
+describe("hostErrorOf", () => {
+  it.each([
+    [hresults.HCS_E_SYSTEM_NOT_FOUND, "NotFound", true],
+    [hresults.HCS_E_SYSTEM_ALREADY_STOPPED, "FailedPrecondition", true],
+    [hresults.HCS_E_INVALID_STATE, "FailedPrecondition", false],
+    [hresults.HCS_E_INVALID_JSON, "InvalidArgument", false],
+    [hresults.HCS_E_SERVICE_DISCONNECT, "Unavailable", false],
+    [0x80041234, "Internal", false],
+  ] as const)("reads 0x%s as %s", (hresult, code, gone) => {
+    expect(hostErrorOf({ hresult, message: "no" }, subject)).toMatchObject({ code, gone, hresult });
+  });
+
+  it("tells operation, id, result and what the host says", () => {
+    const error = hostErrorOf({ hresult: 0xc0370105, message: "not now", events: ["console: oops"] }, subject);
+    expect(error.message).toBe(
+      "start compute system vm: not now [HCS_E_INVALID_STATE (0xc0370105)]; the host says: console: oops",
+    );
+    expect(error).toMatchObject({ hresult: 0x80370105, hresultName: "HCS_E_INVALID_STATE", name: "HostError" });
+  });
+});
+
+describe("abortedError", () => {
+  it("tells a deadline from a cancellation", () => {
+    const deadline = AbortSignal.abort(new DOMException("late", "TimeoutError"));
+    expect(abortedError(deadline, "stopped", subject)).toMatchObject({ code: "DeadlineExceeded" });
+    const cancelled = abortedError(AbortSignal.abort("enough"), "stopped", subject);
+    expect(cancelled).toBeInstanceOf(HostError);
+    expect(cancelled).toMatchObject({ code: "Cancelled", cause: "enough" });
+  });
+});

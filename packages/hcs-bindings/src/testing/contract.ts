@@ -1,0 +1,283 @@
+import { once } from "node:events";
+import type { Duplex } from "node:stream";
+import { type ComputeSystemDocument, linuxVsockPorts, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import type { ComputeHost, ComputeSystem, HvsocketListener } from "../types.ts";
+
+/** A host to hold the contract against. Its guests are Linux ones that dial the GCS port when they are up. */
+export interface ContractHost {
+  /** A new client of the host. */
+  connect(): Promise<ComputeHost>;
+  /** A document that boots, with SCSI controller 0 and Plan9. */
+  document(options: { readonly owner: string; readonly endsWithLastHandle: boolean }): ComputeSystemDocument;
+  /** Path of a disk file that nobody uses. */
+  makeDisk(): string;
+  makeDirectory(): string;
+  /** Takes the host service away from its clients, as a crash does. */
+  loseService(): Promise<void>;
+  /** Removes what was made for the tests. */
+  dispose(): Promise<void>;
+}
+
+/** The contract of ComputeHost, which every driver must pass. */
+export function describeComputeHostContract(name: string, setup: () => Promise<ContractHost>): void {
+  describe(`the compute host contract: ${name}`, () => {
+    let on: ContractHost;
+    let host: ComputeHost;
+    const listeners: HvsocketListener[] = [];
+    const streams: Duplex[] = [];
+    let count = 0;
+
+    beforeAll(async () => {
+      on = await setup();
+    });
+    afterAll(() => on.dispose());
+    beforeEach(async () => {
+      host = await on.connect();
+    });
+    afterEach(async () => {
+      for (const stream of streams.splice(0)) stream.destroy();
+      for (const listener of listeners.splice(0)) await listener.close();
+      await host.close();
+    });
+
+    async function create(endsWithLastHandle = true): Promise<ComputeSystem> {
+      count++;
+      return host.createComputeSystem(`contract-${count}`, on.document({ owner: "contract", endsWithLastHandle }));
+    }
+
+    async function listen(system: ComputeSystem, port: number): Promise<HvsocketListener> {
+      const listener = await system.listen(port);
+      listeners.push(listener);
+      return listener;
+    }
+
+    describe("a compute system", () => {
+      it("is created, starts, runs and is terminated", async () => {
+        const system = await create();
+        expect(await system.properties()).toMatchObject({
+          Id: system.id,
+          RuntimeId: system.runtimeId,
+          SystemType: "VirtualMachine",
+          Owner: "contract",
+          State: "Created",
+        });
+        await system.start();
+        expect(await system.properties()).toMatchObject({ State: "Running" });
+        await system.terminate();
+        expect(await system.exited).toMatchObject({ Status: 0 });
+        await system.terminate();
+        await system.close();
+        await expect(host.openComputeSystem(system.id)).rejects.toMatchObject({ code: "NotFound", gone: true });
+      });
+
+      it("can be terminated before it was started, and not started again", async () => {
+        const system = await create();
+        await system.terminate();
+        await system.exited;
+        await expect(system.start()).rejects.toMatchObject({ code: "FailedPrecondition" });
+        await system.shutdown();
+      });
+
+      it("starts once", async () => {
+        const system = await create();
+        await system.start();
+        await expect(system.start()).rejects.toMatchObject({
+          code: "FailedPrecondition",
+          hresultName: "HCS_E_INVALID_STATE",
+          operation: "start compute system",
+          id: system.id,
+        });
+      });
+
+      it("has an id of its own", async () => {
+        const system = await create();
+        const document = on.document({ owner: "contract", endsWithLastHandle: true });
+        await expect(host.createComputeSystem(system.id, document)).rejects.toMatchObject({
+          code: "AlreadyExists",
+          hresultName: "HCS_E_SYSTEM_ALREADY_EXISTS",
+        });
+      });
+
+      it("can be interrupted in its start by its termination", async () => {
+        const system = await create();
+        const start = system.start().then(
+          () => "started",
+          (error: { code: string }) => error.code,
+        );
+        await system.terminate();
+        await system.exited;
+        expect(["started", "Unavailable", "FailedPrecondition"]).toContain(await start);
+      });
+
+      it("goes on starting when the caller no longer waits", async () => {
+        const system = await create();
+        const controller = new AbortController();
+        const start = system.start(controller.signal);
+        controller.abort(new Error("enough"));
+        await expect(start).rejects.toMatchObject({ code: "Cancelled", cause: controller.signal.reason });
+        await system.terminate();
+        await system.exited;
+      });
+    });
+
+    describe("documents", () => {
+      it("are refused for fields that are unknown", async () => {
+        const document = { ...on.document({ owner: "contract", endsWithLastHandle: true }), Colour: "red" };
+        await expect(host.createComputeSystem("refused", document)).rejects.toMatchObject({
+          code: "InvalidArgument",
+          hresultName: "HCS_E_INVALID_JSON",
+        });
+      });
+
+      it("are refused for files that are missing", async () => {
+        const document = on.document({ owner: "contract", endsWithLastHandle: true });
+        const { VirtualMachine: machine } = document;
+        const boot = { KernelFilePath: `${on.makeDirectory()}/missing` };
+        await expect(
+          host.createComputeSystem("refused", {
+            ...document,
+            VirtualMachine: { ...machine, Chipset: { LinuxKernelDirect: boot } },
+          }),
+        ).rejects.toMatchObject({ code: "NotFound", hresultName: "ERROR_FILE_NOT_FOUND" });
+      });
+    });
+
+    describe("handles", () => {
+      it("end the system with the last of them", async () => {
+        const system = await create();
+        await system.start();
+        const second = await host.openComputeSystem(system.id);
+        await system.close();
+        await system.close();
+        await expect(system.exited).rejects.toMatchObject({ code: "Cancelled" });
+        expect(await second.properties()).toMatchObject({ State: "Running" });
+        await expect(system.properties()).rejects.toMatchObject({ code: "FailedPrecondition", gone: true });
+        await second.close();
+        await vi.waitFor(async () => {
+          const left = await host.enumerateComputeSystems("contract");
+          expect(left.map(({ Id: id }) => id)).not.toContain(system.id);
+        });
+      });
+
+      it("leave a system alive that may outlive its creator, for others to find and end", async () => {
+        const system = await create(false);
+        await system.start();
+        await host.close();
+        const other = await on.connect();
+        try {
+          const found = (await other.enumerateComputeSystems("contract")).find(({ Id: id }) => id === system.id);
+          expect(found).toMatchObject({ State: "Running", RuntimeId: system.runtimeId });
+          expect(await other.enumerateComputeSystems("nobody")).toEqual([]);
+          const again = await other.openComputeSystem(system.id);
+          await again.terminate();
+          await again.exited;
+          await again.close();
+        } finally {
+          await other.close();
+        }
+      });
+    });
+
+    describe("hvsockets", () => {
+      it("listen before the start, and take the guest's streams", async () => {
+        const system = await create();
+        const listener = await listen(system, linuxVsockPorts.gcs);
+        expect(listener.port).toBe(linuxVsockPorts.gcs);
+        await system.start();
+        const stream = await listener.accept(AbortSignal.timeout(10_000));
+        streams.push(stream);
+        const closed = once(stream, "close");
+        stream.on("end", () => stream.destroy()).resume();
+        await system.terminate();
+        await closed;
+      });
+
+      it("have each port once at a time", async () => {
+        const system = await create();
+        const listener = await listen(system, 4000);
+        await expect(system.listen(4000)).rejects.toMatchObject({ code: "AlreadyExists" });
+        await listener.close();
+        await listener.close();
+        await (await listen(system, 4000)).close();
+        await expect(system.listen(2 ** 32)).rejects.toMatchObject({ code: "InvalidArgument" });
+      });
+
+      it("stop waiting when told to", async () => {
+        const system = await create();
+        const listener = await listen(system, 4000);
+        const controller = new AbortController();
+        const aborted = listener.accept(controller.signal);
+        const waiting = listener.accept();
+        controller.abort();
+        await expect(aborted).rejects.toMatchObject({ code: "Cancelled" });
+        await Promise.all([expect(waiting).rejects.toMatchObject({ code: "Cancelled" }), listener.close()]);
+        await expect(listener.accept()).rejects.toMatchObject({ code: "Cancelled", gone: true });
+      });
+
+      it("fail to dial a port that the guest does not serve", async () => {
+        const system = await create();
+        await expect(system.connect(4711)).rejects.toMatchObject({ code: "Unavailable" });
+        await system.start();
+        await expect(system.connect(4711, AbortSignal.timeout(10_000))).rejects.toMatchObject({ code: "Unavailable" });
+      });
+    });
+
+    describe("modify", () => {
+      it("attaches disks to free LUNs", async () => {
+        const system = await create();
+        const disk = on.makeDisk();
+        const add = (lun: number, Path: string): Promise<void> =>
+          system.modify({
+            ResourcePath: resourcePaths.scsi(scsiControllerGuids[0], lun),
+            RequestType: "Add",
+            Settings: { Type: "VirtualDisk", Path, ReadOnly: true },
+          });
+        const remove = (lun: number): Promise<void> =>
+          system.modify({ ResourcePath: resourcePaths.scsi(scsiControllerGuids[0], lun), RequestType: "Remove" });
+        await host.grantVmAccess(system.id, disk);
+        await expect(host.grantVmAccess(system.id, `${disk}.missing`)).rejects.toMatchObject({ code: "NotFound" });
+        await expect(add(0, disk)).rejects.toMatchObject({ hresultName: "HCS_E_INVALID_STATE" });
+        await system.start();
+        await add(0, disk);
+        await expect(add(0, disk)).rejects.toMatchObject({ code: "AlreadyExists" });
+        await expect(add(1, `${disk}.missing`)).rejects.toMatchObject({ code: "NotFound" });
+        await remove(0);
+        await expect(remove(0)).rejects.toMatchObject({ code: "NotFound", gone: true });
+      });
+
+      it("shares directories", async () => {
+        const system = await create();
+        await system.start();
+        const share = { Name: "share", AccessName: "share", Path: on.makeDirectory(), Port: 564, Flags: 1 };
+        const modify = (RequestType: "Add" | "Remove"): Promise<void> =>
+          system.modify({ ResourcePath: resourcePaths.plan9Shares, RequestType, Settings: share });
+        await modify("Add");
+        await modify("Remove");
+        await expect(modify("Remove")).rejects.toMatchObject({ code: "NotFound", gone: true });
+      });
+
+      it("refuses resource paths that lead nowhere", async () => {
+        const system = await create();
+        await system.start();
+        await expect(
+          system.modify({ ResourcePath: "VirtualMachine/Devices/Toaster", RequestType: "Add" }),
+        ).rejects.toMatchObject({ code: "InvalidArgument" });
+      });
+    });
+
+    it("fails everything once when the service is lost", async () => {
+      const system = await create();
+      await system.start();
+      const exited = expect(system.exited).rejects.toMatchObject({ code: "Unavailable", id: system.id });
+      const second = await create();
+      const pending = expect(second.start().then(() => second.properties())).rejects.toMatchObject({
+        code: "Unavailable",
+      });
+      await on.loseService();
+      await Promise.all([exited, pending]);
+      await expect(system.terminate()).rejects.toMatchObject({ code: "Unavailable" });
+      await system.close();
+    });
+  });
+}
