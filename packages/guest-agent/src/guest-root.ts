@@ -40,12 +40,13 @@ export function enterGuestRoot(parameters: BootParameters): void {
     const root = parameters.image;
     const image = openTree(parameters.image, { recursive: true });
     const sockets = openTree(parameters.vsockDirectory);
-    mount("guest", root, "tmpfs", 0, `mode=755,size=${Math.ceil(parameters.memoryMb / 2)}m`);
+    const size = `size=${Math.ceil(parameters.memoryMb / 2)}m`;
+    mount("guest", root, "tmpfs", 0, `mode=755,${size}`);
     attachImage(root, image);
     mountKernelFileSystems(root);
     mountDevices(root);
-    mountRun(root, sockets);
-    mount("tmp", folder(root, "tmp"), "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
+    mountRun(root, sockets, size);
+    mount("tmp", folder(root, "tmp"), "tmpfs", MS_NOSUID | MS_NODEV, `mode=1777,${size}`);
     process.chdir(root);
     pivotRoot(".", ".");
     umount(".", MNT_DETACH);
@@ -101,8 +102,8 @@ function mountDevices(root: string): void {
   }
 }
 
-function mountRun(root: string, sockets: number): void {
-  mount("run", folder(root, "run"), "tmpfs", MS_NOSUID | MS_NODEV, "mode=755");
+function mountRun(root: string, sockets: number, size: string): void {
+  mount("run", folder(root, "run"), "tmpfs", MS_NOSUID | MS_NODEV, `mode=755,${size}`);
   moveMount(sockets, folder(root, guestFolders.hvsockets));
   closeSync(sockets);
   for (const name of [guestFolders.plan9Shares, guestFolders.runtimeState, guestFolders.scratch]) folder(root, name);
