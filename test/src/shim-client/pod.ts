@@ -1,5 +1,7 @@
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseMountinfo } from "../leaks/mountinfo.ts";
+import { runCommand } from "../support/command.ts";
 import { EventSink } from "./events.ts";
 import { Fifos } from "./fifos.ts";
 import { deleteShim, Sandbox, ShimClient, type ShimIdentity, Task } from "./shim.ts";
@@ -46,6 +48,7 @@ export class Pod {
   readonly sink: EventSink;
   readonly #options: PodOptions;
   readonly #identity: ShimIdentity;
+  readonly #bundles = new Set<string>();
   #serving = true;
 
   private constructor(options: PodOptions, identity: ShimIdentity, shim: ShimClient, sink: EventSink) {
@@ -79,6 +82,7 @@ export class Pod {
       if (pod === undefined) {
         await deleteShim(identity).catch(() => undefined);
         await sink.close();
+        await removeBundle(bundle);
       } else await pod.abandon();
       throw error;
     }
@@ -89,12 +93,14 @@ export class Pod {
     const { id, rootfs, terminal = false } = options;
     const bundle = join(this.#options.directory, id);
     makeBundle(bundle, containerSpec({ ...options, hostname: id, cgroup: `/${NAMESPACE}/${id}` }));
+    this.#bundles.add(bundle);
     const stdio = await Fifos.make(bundle, "init", terminal);
     try {
       const request = { id, bundle, rootfs, ...stdio.paths };
       await this.timed("create", () => this.shim.call(Task, "Create", request, callOptions(this.#options)));
     } catch (error) {
       stdio.close();
+      this.forget(bundle);
       throw error;
     }
     return new PodContainer(this, id, bundle, stdio, this.#options.signal);
@@ -102,6 +108,14 @@ export class Pod {
 
   timed<T>(phase: Phase, work: () => Promise<T>): Promise<T> {
     return timed(this.#options, phase, work);
+  }
+
+  /** Removes the bundle of a container that is gone, in which the shim must have left no mount. */
+  forget(bundle: string): void {
+    const left = mountsBelow(bundle);
+    if (left.length > 0) throw new Error(`the shim left mounts in a bundle: ${left.join(", ")}`);
+    rmSync(bundle, { recursive: true, force: true });
+    this.#bundles.delete(bundle);
   }
 
   /** The serving process. */
@@ -128,7 +142,7 @@ export class Pod {
       await this.shim.delete();
     } finally {
       await this.sink.close();
-      rmSync(this.#identity.bundle, { recursive: true, force: true });
+      for (const bundle of [...this.#bundles, this.#identity.bundle]) await removeBundle(bundle);
     }
   }
 }
@@ -194,7 +208,7 @@ export class PodContainer {
       this.#pod.shim.call(Task, "Delete", { id }, this.#options),
     );
     this.stdio.close();
-    rmSync(this.bundle, { recursive: true, force: true });
+    this.#pod.forget(this.bundle);
     return exitStatus;
   }
 }
@@ -202,6 +216,17 @@ export class PodContainer {
 function makeBundle(bundle: string, spec: object): void {
   mkdirSync(join(bundle, "rootfs"), { recursive: true, mode: 0o711 });
   writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
+}
+
+function mountsBelow(directory: string): string[] {
+  const points = parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8")).map((mount) => mount.point);
+  return points.filter((point) => point.startsWith(`${directory}/`));
+}
+
+/** Removes a bundle after an unexpected end as containerd does: it unmounts first what is left there. */
+async function removeBundle(bundle: string): Promise<void> {
+  for (const point of mountsBelow(bundle).reverse()) await runCommand("umount", ["--lazy", point]);
+  rmSync(bundle, { recursive: true, force: true });
 }
 
 function callOptions(options: { readonly signal?: AbortSignal }): { readonly signal?: AbortSignal } {

@@ -15,7 +15,6 @@ export const inputCases: readonly Case[] = [
       assert.notEqual(result.status, 0);
       assert.ok(result.stderr.includes(MEMORY_ANNOTATION), result.stderr);
       assert.match(result.stderr, /lots/);
-      assert.match(result.stderr, /invalid argument|InvalidArgument/);
     },
   },
   {
