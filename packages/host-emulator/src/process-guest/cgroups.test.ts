@@ -40,7 +40,9 @@ describe("VmCgroups on plain directories", () => {
     }
     const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }]);
     cgroups.create({ memoryMb: 256, processors: 2 });
-    expect(cgroups.entrances).toEqual([join(parent, "vm", "cgroup.procs")]);
+    expect(cgroups.entrances).toEqual([join(parent, "vm", "guest", "cgroup.procs")]);
+    cgroups.releaseLauncher(12);
+    expect(readFileSync(join(parent, "vm", "launcher", "cgroup.procs"), "utf8")).toBe("12");
     expect(readFileSync(join(root, "cgroup.subtree_control"), "utf8")).toBe("+memory");
     expect(readFileSync(join(parent, "cgroup.subtree_control"), "utf8")).toBe("+memory");
   });

@@ -14,6 +14,9 @@ export interface VmLimits {
 }
 
 const parentName = "uvm-shim";
+/** Below a VM's group in version 2: the guest's root, and the place of the process that started it. */
+const guestGroup = "guest";
+const launcherGroup = "launcher";
 const cpuPeriodMicroseconds = 100_000;
 /** null, zero, full, random, urandom, tty, console, ptmx, the terminals, and tun; nodes of any device may be made. */
 const basicDevices = [
@@ -52,9 +55,21 @@ export class VmCgroups {
     }));
   }
 
-  /** Files to which a process writes its pid to enter the cgroups. */
+  /** Files to which a process writes its pid to enter the cgroups, which are the roots of the guest's own then. */
   get entrances(): readonly string[] {
-    return this.#groups.map(({ path }) => join(path, "cgroup.procs"));
+    return this.#groups.map(({ path, hierarchy }) =>
+      hierarchy.controllers === "v2" ? join(path, guestGroup, "cgroup.procs") : join(path, "cgroup.procs"),
+    );
+  }
+
+  /**
+   * Takes the process that started the guest out of the guest's own groups. Version 2 lets a guest hand controllers on
+   * to its containers only while no process is in the group that is its root.
+   */
+  releaseLauncher(pid: number): void {
+    for (const { path, hierarchy } of this.#groups) {
+      if (hierarchy.controllers === "v2") writeFileSync(join(path, launcherGroup, "cgroup.procs"), String(pid));
+    }
   }
 
   create(limits: VmLimits): void {
@@ -66,6 +81,8 @@ export class VmCgroups {
         delegateControllers(parent);
         mkdirSync(path);
         limitV2(path, limits);
+        delegateControllers(path);
+        for (const name of [guestGroup, launcherGroup]) mkdirSync(join(path, name));
       } else {
         mkdirSync(parent, { recursive: true });
         if (hierarchy.controllers.has("cpuset")) inheritCpuset(hierarchy.mountPoint, parent);
@@ -157,8 +174,11 @@ function limitV2(path: string, limits: VmLimits): void {
 
 /** Hands on every controller that can be; one that is in use as version 1, or kept back, is not there for the VM. */
 function delegateControllers(group: string): void {
-  const available = readFileSync(join(group, "cgroup.controllers"), "utf8").trim();
-  for (const controller of available.split(" ").filter((name) => name !== "")) {
+  const available = tolerateGone(() => readFileSync(join(group, "cgroup.controllers"), "utf8")) ?? "";
+  for (const controller of available
+    .trim()
+    .split(" ")
+    .filter((name) => name !== "")) {
     try {
       writeFileSync(join(group, "cgroup.subtree_control"), `+${controller}`);
     } catch (error) {

@@ -20,6 +20,7 @@ const execute = promisify(execFile);
 /** Where Debian and its relatives keep programs; a service's PATH may lack the system's half. */
 export const programFolders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
+/** In the order of preference; a guest needs one. */
 const ociRuntimes = ["crun", "runc"];
 const tools = ["mkfs.ext4", "e2fsck", "ip"];
 
@@ -48,14 +49,14 @@ export class GuestImage {
   }
 
   async #build(): Promise<string> {
-    const runtimes = ociRuntimes.flatMap((name) => findProgram(name) ?? []);
-    if (runtimes.length === 0) {
+    const runtime = ociRuntimes.map((name) => findProgram(name)).find((path) => path !== undefined);
+    if (runtime === undefined) {
       throw new HcsFailure(
         "ERROR_FILE_NOT_FOUND",
         "the guest needs an OCI runtime, and this machine has neither crun nor runc: install the Debian package crun",
       );
     }
-    const programs = [...runtimes, ...tools.flatMap((name) => findProgram(name) ?? [])];
+    const programs = [runtime, ...tools.flatMap((name) => findProgram(name) ?? [])];
     const files = [...programs, ...(await librariesOf(programs))];
     const directory = join(this.#stateDirectory, `image-${fingerprint(files)}`);
     this.remove(directory);

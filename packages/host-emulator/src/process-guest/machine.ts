@@ -21,6 +21,10 @@ export interface ProcessGuestParts {
 /** Enters the cgroups whose entrances stand before "--", then becomes the program behind it. */
 const enterAndRun = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; done; shift; exec "$@"';
 
+/** Says that the namespaces are there, and becomes the agent once it is told to. */
+const waitAndRun = 'echo in >&3; read -r go <&3 || exit 125; exec "$@"';
+const longestWord = 16;
+
 const consoleTailBytes = 4_000;
 
 type Power =
@@ -30,8 +34,8 @@ type Power =
 
 /**
  * One guest: the agent as init of its own pid, mount, uts, ipc, network and cgroup namespaces. File descriptor 3 is its
- * power line: the agent says `up` there when it is ready, and ends when the other end is closed, as it is by the kernel
- * when this process dies.
+ * power line: a shell says `in` there when the namespaces are made and waits for `go`, the agent says `up` when it is
+ * ready, and ends when the other end is closed, as it is by the kernel when this process dies.
  */
 export class ProcessGuestMachine implements GuestMachine {
   readonly #specification: GuestMachineSpecification;
@@ -100,7 +104,11 @@ export class ProcessGuestMachine implements GuestMachine {
     if (power.kind === "killed") return;
     this.#power = { kind: "killed" };
     if (power.kind === "off") return;
-    this.#parts.cgroups.thaw();
+    try {
+      this.#parts.cgroups.thaw();
+    } catch (error) {
+      this.#reportTrouble(error);
+    }
     // unshare dies with its child; the other way round the child would die later than "close" tells.
     const init = initOf(power.child);
     if (init === undefined) power.child.kill("SIGKILL");
@@ -134,7 +142,8 @@ export class ProcessGuestMachine implements GuestMachine {
     if (this.#power.kind === "killed") throw new HcsFailure("HCS_E_TERMINATED_DURING_START", "ended before it booted");
     this.#parts.cgroups.create({ memoryMb, processors });
     const namespaces = ["--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
-    const command = [unshare, "--fork", "--kill-child=KILL", ...namespaces, "--", process.execPath, agent];
+    const inner = ["/bin/sh", "-c", waitAndRun, "sh", process.execPath, agent];
+    const command = [unshare, "--fork", "--kill-child=KILL", ...namespaces, "--", ...inner];
     const child = spawn("/bin/sh", ["-c", enterAndRun, "sh", ...this.#parts.cgroups.entrances, "--", ...command], {
       cwd: "/",
       env: { PATH: programFolders.join(":"), UVM_SHIM_GUEST_BOOT: JSON.stringify(parameters) },
@@ -165,19 +174,36 @@ export class ProcessGuestMachine implements GuestMachine {
         return;
       }
       const timer = setTimeout(() => {
+        settle();
         reject(this.#failure("HCS_E_CONNECTION_TIMEOUT", `the guest is not up after ${bootTimeoutMs} ms`));
       }, bootTimeoutMs);
       let said = "";
-      this.#power.line.on("data", (chunk: Buffer) => {
-        if (said.length > 2) return;
+      const { child, line } = this.#power;
+      const onData = (chunk: Buffer): void => {
         said += chunk.toString("latin1");
-        if (said.length < 3) return;
+        if (said === "in\n" && child.pid !== undefined) {
+          try {
+            this.#parts.cgroups.releaseLauncher(child.pid);
+            line.write("go\n");
+          } catch (error) {
+            settle();
+            reject(error);
+          }
+        } else if (said === "in\nup\n") {
+          settle();
+          resolve();
+        } else if (said.length > longestWord || !"in\nup\n".startsWith(said)) {
+          settle();
+          const words = JSON.stringify(said.slice(0, longestWord));
+          reject(this.#failure("HCS_E_PROTOCOL_ERROR", `the guest said ${words}, expected "up"`));
+        }
+      };
+      const settle = (): void => {
         clearTimeout(timer);
-        if (said.startsWith("up\n")) resolve();
-        else
-          reject(this.#failure("HCS_E_PROTOCOL_ERROR", `the guest's agent said ${JSON.stringify(said)}, expected up`));
-      });
-      this.#power.line.on("close", () => clearTimeout(timer));
+        line.off("data", onData).resume();
+      };
+      line.on("data", onData);
+      line.on("close", settle);
     });
   }
 
@@ -194,9 +220,13 @@ export class ProcessGuestMachine implements GuestMachine {
       await this.#disks.release();
       await this.#parts.cgroups.remove(this.#parts.cgroupTimeoutMs);
     } catch (error) {
-      this.#parts.report(`VM ${this.#specification.name}: ${error instanceof Error ? error.message : String(error)}`);
+      this.#reportTrouble(error);
     }
     this.#ended.resolve({ ...end, console: this.#console });
+  }
+
+  #reportTrouble(error: unknown): void {
+    this.#parts.report(`VM ${this.#specification.name}: ${error instanceof Error ? error.message : String(error)}`);
   }
 
   #keepConsole(chunk: Buffer): void {
