@@ -24,6 +24,7 @@ export async function cleanUp(
 
 async function endVm(vmId: string, context: Pick<PlatformContext, "env" | "executableDirectory">): Promise<void> {
   const host = await connectRunningHost(context);
+  if (host === undefined) return;
   try {
     await endSystem(await host.openComputeSystem(vmId));
   } finally {

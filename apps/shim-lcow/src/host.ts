@@ -13,8 +13,9 @@ export async function connectHost({ env, executableDirectory }: HostContext): Pr
   return await connectEmulatedHost({ socketPath, start });
 }
 
-/** Connects to a host that runs; NotFound (`gone`) where none does. */
-export async function connectRunningHost({ env }: HostContext): Promise<ComputeHost> {
+/** Connects to a host that runs; undefined where none may be used. NotFound (`gone`) where none runs. */
+export async function connectRunningHost({ env }: HostContext): Promise<ComputeHost | undefined> {
+  if (env.UVM_SHIM_HOST === "none") return undefined;
   return await connectEmulatedHost({ socketPath: resolveHost(env).socketPath, startOnDemand: false });
 }
 

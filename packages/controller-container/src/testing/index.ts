@@ -1,9 +1,10 @@
-import { ProcessController, type StdioPaths } from "@uvm-shim/controller-process";
+import type { StdioPaths } from "@uvm-shim/controller-process";
 import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { LinuxContainerController } from "../controller.ts";
 import type { RootfsMount } from "../types.ts";
 import { FakeGuest, type FakeGuestContainer, type FakeGuestProcess } from "./guest.ts";
 import { FakeDisks, FakeFiles, FakeShares } from "./host.ts";
+import { FakeProcess, type StdioCount } from "./process.ts";
 
 export { FakeGuest, FakeGuestContainer, FakeGuestProcess } from "./guest.ts";
 export { FakeDisks, FakeFiles, FakeShares } from "./host.ts";
@@ -31,15 +32,14 @@ export function specification(changes: { readonly [field: string]: unknown } = {
   };
 }
 
-/** A container controller whose host and guest the test plays; processes are real controllers without stdio. */
+/** A container controller whose host, guest and processes the test plays. */
 export class ContainerBench {
   readonly files: FakeFiles;
   readonly disks: FakeDisks;
   readonly shares: FakeShares;
   readonly guest: FakeGuest;
   readonly controller: LinuxContainerController;
-  /** Ends of stdio that are open. */
-  openStdio = 0;
+  readonly #stdio: StdioCount = { open: 0 };
 
   constructor(script = new ScriptedCalls(), options: { readonly id?: string } = {}) {
     this.files = new FakeFiles(script);
@@ -54,22 +54,6 @@ export class ContainerBench {
     this.files.kinds.set("/data", "directory");
     this.files.kinds.set("/run/resolved/stub.conf", "file");
     this.files.links.set("/etc/resolv.conf", "/run/resolved/stub.conf");
-    const clock = { now: () => new Date(0), delay: () => new Promise<void>(() => {}) };
-    const upstream = {
-      open: async (_paths: StdioPaths, signal?: AbortSignal) => {
-        const opened = this.openStdio;
-        try {
-          return await script.run("openStdio", "", signal, () => {
-            this.openStdio++;
-            return { close: () => this.#closeStdio() };
-          });
-        } catch (error) {
-          // Opening what it cannot hand over, it closes again.
-          this.openStdio = opened;
-          throw error;
-        }
-      },
-    };
     const { files, disks, shares, guest } = this;
     this.controller = new LinuxContainerController({
       id: "c1",
@@ -79,14 +63,10 @@ export class ContainerBench {
       disks,
       shares,
       files,
-      clock,
-      createProcess: (process) => new ProcessController({ ...process, upstream, clock }),
+      clock: { now: () => new Date(0) },
+      createProcess: (process) => new FakeProcess(process, script, this.#stdio),
       ...options,
     });
-  }
-
-  async #closeStdio(): Promise<void> {
-    this.openStdio--;
   }
 
   get guestContainer(): FakeGuestContainer {
@@ -116,7 +96,7 @@ export class ContainerBench {
   get hostLeftovers(): readonly string[] {
     return [
       ...[...this.files.mounted].map((path) => `mount ${path}`),
-      ...(this.openStdio === 0 ? [] : [`${this.openStdio} open stdio`]),
+      ...(this.#stdio.open === 0 ? [] : [`${this.#stdio.open} open stdio`]),
     ];
   }
 

@@ -1,0 +1,37 @@
+import type {
+  ContainerDisks,
+  ContainerProcess,
+  ContainerShares,
+  LinuxContainerController,
+  ProcessFactory,
+} from "@uvm-shim/controller-container";
+import type { Plan9Controller } from "@uvm-shim/controller-plan9";
+import type { PodContainer, PodController, PodVm } from "@uvm-shim/controller-pod";
+import type { ProcessController, UpstreamStdio } from "@uvm-shim/controller-process";
+import type { ScsiController } from "@uvm-shim/controller-scsi";
+import type { VmController, VmHost } from "@uvm-shim/controller-vm";
+import type { LinuxGuest } from "@uvm-shim/guest-lcow";
+import type { ComputeHost } from "@uvm-shim/hcs-bindings";
+import type { Container, ContainerRequest, Process, Sandbox, UpstreamStdio as ShimUpstreamStdio } from "@uvm-shim/shim";
+import { describe, expectTypeOf, it } from "vitest";
+
+describe("what the shim asks of the controllers", () => {
+  it("is what they are", () => {
+    expectTypeOf<PodController<ContainerRequest, LinuxContainerController>>().toExtend<Sandbox>();
+    expectTypeOf<LinuxContainerController>().toExtend<Container>();
+    expectTypeOf<ProcessController>().toExtend<Process>();
+    expectTypeOf<ShimUpstreamStdio>().toExtend<UpstreamStdio>();
+  });
+});
+
+describe("what controllers ask of each other and of the host", () => {
+  it("is what they are given", () => {
+    expectTypeOf<VmController<LinuxGuest, ScsiController, Plan9Controller>>().toExtend<PodVm>();
+    expectTypeOf<LinuxContainerController>().toExtend<PodContainer<ContainerRequest>>();
+    expectTypeOf<ProcessController>().toExtend<ContainerProcess>();
+    expectTypeOf<ScsiController>().toExtend<ContainerDisks>();
+    expectTypeOf<Plan9Controller>().toExtend<ContainerShares>();
+    expectTypeOf<ComputeHost>().toExtend<VmHost>();
+    expectTypeOf<ReturnType<ProcessFactory>>().toExtend<Process>();
+  });
+});

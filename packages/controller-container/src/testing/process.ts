@@ -1,0 +1,97 @@
+import type { GuestProcess, ProcessExit, StdioPaths } from "@uvm-shim/controller-process";
+import type { OciProcess } from "@uvm-shim/hcs-schema";
+import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
+import type { ContainerProcess, ProcessFactory, VmExited } from "../types.ts";
+
+/** How many ends of stdio are open, all processes taken together. */
+export interface StdioCount {
+  open: number;
+}
+
+/** A process as the container sees one, without output. */
+export class FakeProcess implements ContainerProcess {
+  readonly execId: string;
+  stdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
+  pid = 0;
+  state: "created" | "running" | "stopped" = "created";
+  exit: ProcessExit | undefined;
+  readonly #guest: Parameters<ProcessFactory>[0]["guest"];
+  readonly #script: ScriptedCalls;
+  readonly #count: StdioCount;
+  readonly #exited = Promise.withResolvers<ProcessExit>();
+  #phase: "new" | "created" | "starting" | "running" | "ended" = "new";
+  #process: OciProcess | undefined;
+  #guestProcess: GuestProcess | undefined;
+
+  constructor(options: Parameters<ProcessFactory>[0], script: ScriptedCalls, count: StdioCount) {
+    this.execId = options.execId;
+    this.#guest = options.guest;
+    this.#script = script;
+    this.#count = count;
+  }
+
+  async create(request: { stdio: StdioPaths; process?: OciProcess }, signal?: AbortSignal): Promise<void> {
+    const { open } = this.#count;
+    try {
+      await this.#script.run("openStdio", this.execId, signal, () => void this.#count.open++);
+    } catch (error) {
+      // Opening what it cannot hand over, it closes again.
+      this.#count.open = open;
+      throw error;
+    }
+    this.stdio = request.stdio;
+    this.#process = request.process;
+    this.#phase = "created";
+  }
+
+  async start(signal?: AbortSignal): Promise<number> {
+    if (this.#phase !== "created") throw scriptedError("FailedPrecondition", `cannot start, it is ${this.#phase}`);
+    this.#phase = "starting";
+    const pipes = { EmulateConsole: false, CreateStdInPipe: false, CreateStdOutPipe: false, CreateStdErrPipe: false };
+    const process = this.#process === undefined ? {} : { OCIProcess: this.#process };
+    try {
+      const guestProcess = await this.#guest.execute({ ...process, ...pipes }, signal);
+      this.#guestProcess = guestProcess;
+      this.pid = guestProcess.pid;
+      this.state = "running";
+      this.#phase = "running";
+      void guestProcess.wait().then((status) => this.#end(status));
+      return this.pid;
+    } catch (error) {
+      this.#end(255);
+      throw error;
+    }
+  }
+
+  async kill(signalNumber: number): Promise<void> {
+    if (this.#phase === "ended") throw scriptedError("NotFound", "process already finished");
+    if (this.#guestProcess === undefined) await this.abandon(128 + signalNumber);
+    else await this.#guestProcess.signal(signalNumber);
+  }
+
+  async resize(): Promise<void> {}
+
+  async closeStdin(): Promise<void> {}
+
+  wait(): Promise<ProcessExit> {
+    return this.#exited.promise;
+  }
+
+  async abandon(status: number): Promise<void> {
+    if (this.#phase === "created") this.#end(status);
+  }
+
+  vmExited(_exit: VmExited): void {
+    void this.abandon(255);
+    if (this.#phase === "running") this.#end(255);
+  }
+
+  #end(status: number): void {
+    if (this.#phase === "ended") return;
+    this.#phase = "ended";
+    this.state = "stopped";
+    this.#count.open--;
+    this.exit = { status, exitedAt: new Date(0) };
+    this.#exited.resolve(this.exit);
+  }
+}
