@@ -1,13 +1,17 @@
 import {
   type ComputeSystemDocument,
-  type Devices,
+  type HvSocketDevice,
+  type LinuxKernelDirect,
   type StorageQoS,
   scsiControllerGuids,
   type VirtualMachineMemory,
   type VirtualMachineProcessor,
 } from "@uvm-shim/hcs-schema";
-import { type AnnotationValues, readAnnotations } from "./annotations.ts";
+import { type AnnotationValues, keyOf, readAnnotations } from "./annotations.ts";
 import { SandboxError } from "./error.ts";
+import { kernelLine } from "./kernel-line.ts";
+import type { ServiceTable } from "./service-table.ts";
+import { refuse } from "./values.ts";
 
 /** What the builder must know of the host; injected, so that a document can be built for any host on any machine. */
 export interface HostFacts {
@@ -18,12 +22,32 @@ export interface HostFacts {
   readonly joinPath: (folder: string, name: string) => string;
   /** Where the boot files are when nothing else is said. */
   readonly bootFiles: string;
+  /** Of the host's processors; amd64 when absent. */
+  readonly architecture?: "amd64" | "arm64";
+  /** Build number of a Windows host; absent where the host has every feature. */
+  readonly build?: number;
+}
+
+/** Runtime options of containerd's configuration, in the names of their protobuf fields; absent or zero: not set. */
+export interface RuntimeOptions {
+  /** `linux/amd64` or `linux/arm64`. */
+  readonly sandboxPlatform?: string;
+  readonly bootFilesRootPath?: string;
+  readonly vmProcessorCount?: number;
+  readonly vmMemorySizeInMb?: number;
+  readonly logLevel?: string;
+  readonly scrubLogs?: boolean;
+  /** Annotations that hold unless the sandbox says otherwise. */
+  readonly defaultContainerAnnotations?: { readonly [key: string]: string };
 }
 
 export interface LinuxSandboxRequest {
   /** Recorded as the owner of the compute system. */
   readonly owner: string;
   readonly annotations: { readonly [key: string]: string };
+  readonly options?: RuntimeOptions;
+  /** Devices that the sandbox's spec assigns to the VM. */
+  readonly devices?: readonly unknown[];
   readonly host: HostFacts;
 }
 
@@ -31,120 +55,193 @@ export interface LinuxSandbox {
   readonly document: ComputeSystemDocument;
   /** What was asked for and does not stand in the document. */
   readonly settings: { readonly noWritableFileShares: boolean };
+  /** Sentences about what was not taken as it was asked for. */
   readonly warnings: readonly string[];
 }
 
-const bootFilesKey = "io.microsoft.virtualmachine.bootfilesrootpath";
-const vhdKey = "io.microsoft.virtualmachine.lcow.preferredrootfstype";
-const directBootKey = "io.microsoft.virtualmachine.lcow.kerneldirectboot";
-const deferredCommitKey = "io.microsoft.virtualmachine.computetopology.memory.enabledeferredcommit";
-
 const defaultMemoryMb = 1024;
 const defaultProcessors = 2;
-/** Administrators and SYSTEM may bind and connect, nobody else. */
-const hvSocketAccess = "D:P(A;;FA;;;SY)(A;;FA;;;BA)";
+const firstBuildWithColdDiscard = 18_967;
+const logLevels = ["trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"];
+/** Administrators and SYSTEM alone, so that the shim can listen for the guest. */
+const bindAccess = "D:P(A;;FA;;;SY)(A;;FA;;;BA)";
 
 /** From what the operator asked for to the document of a Linux utility VM. Throws SandboxError. */
-export function buildLinuxSandbox({ owner, annotations, host }: LinuxSandboxRequest): LinuxSandbox {
-  const { values, warnings } = readAnnotations(annotations);
+export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
+  const { owner, options = {}, host } = request;
+  checkRequest(request, options);
+  const annotations = { ...options.defaultContainerAnnotations, ...request.annotations };
+  const { values, serviceTable, warnings: unknown } = readAnnotations(annotations);
+  const warnings = [...unknown];
+  checkVpmem(values, warnings);
+
+  const processor = processors(values, options, host, warnings);
+  const { boot, rootFsVhd } = bootFiles(values, options, host);
+  if (values.writableOverlays && rootFsVhd === undefined) {
+    warnings.push(`annotation ${keyOf("writableOverlays")} has no effect: an initrd is writable as it is`);
+  }
+  const rootFs = rootFsVhd === undefined ? "initrd" : "vhd";
+  const KernelCmdLine = kernelLine({ values, options, rootFs, processors: processor.Count });
   const storageQoS = storage(values);
+  const noWritableFileShares = values.noWritableFileShares ?? false;
   return {
     document: {
       Owner: owner,
       SchemaVersion: { Major: 2, Minor: 1 },
+      // A shim that is killed takes its VM with it.
       ShouldTerminateOnLastHandleClosed: true,
       VirtualMachine: {
         StopOnReset: true,
-        Chipset: { LinuxKernelDirect: kernel(values, host) },
-        ComputeTopology: { Memory: memory(values), Processor: processor(values, host) },
-        Devices: devices(),
-        ...(storageQoS === undefined ? {} : { StorageQoS: storageQoS }),
+        Chipset: { LinuxKernelDirect: { ...boot, KernelCmdLine } },
+        ComputeTopology: { Memory: memory(values, options, host), Processor: processor },
+        ...(storageQoS !== undefined && { StorageQoS: storageQoS }),
+        Devices: {
+          Scsi: scsi(rootFsVhd),
+          HvSocket: hvSocket(serviceTable),
+          // Present though empty, or shares could not be added later.
+          Plan9: {},
+        },
       },
     },
-    settings: { noWritableFileShares: values["io.microsoft.virtualmachine.fileshares.disablewritable"] ?? false },
+    settings: { noWritableFileShares },
     warnings,
   };
 }
 
-function kernel(values: AnnotationValues, host: HostFacts) {
-  if (values[directBootKey] === false) {
-    throw new SandboxError("Unimplemented", directBootKey, 'got "false", only direct boot of the kernel is supported');
+function checkRequest({ devices = [], host }: LinuxSandboxRequest, options: RuntimeOptions): void {
+  const { architecture = "amd64" } = host;
+  const platform = `linux/${architecture}`;
+  const { sandboxPlatform, logLevel } = options;
+  if (sandboxPlatform && sandboxPlatform.toLowerCase() !== platform) {
+    refuse("sandbox_platform", sandboxPlatform, platform);
   }
-  if (values[vhdKey] === "vhd") {
-    throw new SandboxError("Unimplemented", vhdKey, 'got "vhd", only "initrd" is supported');
-  }
-  const folder = values[bootFilesKey] || host.bootFiles;
-  const bootFile = (name: string): string => {
-    const path = host.joinPath(folder, name);
-    if (host.hasFile(path)) return path;
+  if (architecture !== "amd64") {
     throw new SandboxError(
-      "InvalidArgument",
-      bootFilesKey,
-      `there is no file ${path}; expected a folder with boot files`,
+      "Unimplemented",
+      keyOf("kernelDirectBoot"),
+      `${architecture} hosts cannot boot kernels directly`,
     );
-  };
-  const options = values["io.microsoft.virtualmachine.lcow.kernelbootoptions"] ?? "";
+  }
+  if (logLevel && !logLevels.includes(logLevel)) refuse("log_level", logLevel, `one of ${logLevels.join(", ")}`);
+  if (devices.length > 0) {
+    throw new SandboxError("Unimplemented", "windows.devices", `got ${devices.length} devices, none are supported`);
+  }
+}
+
+function checkVpmem(values: AnnotationValues, warnings: string[]): void {
+  if (!values.vpmemCount) return;
+  const key = keyOf("vpmemCount");
+  if (!values.fullyPhysicallyBacked) refuse(key, String(values.vpmemCount), "0: layers are SCSI disks");
+  warnings.push(`annotation ${key} has no effect on a VM with physical memory`);
+}
+
+/** An option as a whole number, 0 when it is not set. */
+function option(field: string, value: number | undefined): number {
+  if (value === undefined) return 0;
+  if (!Number.isInteger(value) || value < 0) refuse(field, value, "a whole number from 0");
+  return value;
+}
+
+function processors(
+  values: AnnotationValues,
+  options: RuntimeOptions,
+  host: HostFacts,
+  warnings: string[],
+): VirtualMachineProcessor {
+  const fromOption = option("vm_processor_count", options.vmProcessorCount);
+  const asked = values.processorCount || fromOption;
+  if (asked > host.processors) {
+    warnings.push(`the VM gets ${host.processors} processors instead of ${asked}: the host has no more`);
+  }
   return {
-    KernelFilePath: bootFile("kernel"),
-    InitRdPath: bootFile("initrd.img"),
-    ...(options === "" ? {} : { KernelCmdLine: options }),
+    Count: Math.min(asked || defaultProcessors, host.processors),
+    ...(values.processorLimit ? { Limit: values.processorLimit } : {}),
+    ...(values.processorWeight ? { Weight: values.processorWeight } : {}),
   };
 }
 
-function memory(values: AnnotationValues): VirtualMachineMemory {
-  const size = values["io.microsoft.virtualmachine.computetopology.memory.sizeinmb"] || defaultMemoryMb;
-  const overcommit = values["io.microsoft.virtualmachine.computetopology.memory.allowovercommit"] ?? true;
-  const deferred = values[deferredCommitKey] ?? false;
-  if (deferred && !overcommit) {
-    throw new SandboxError("InvalidArgument", deferredCommitKey, 'got "true", expected false without overcommit');
+function memory(values: AnnotationValues, options: RuntimeOptions, host: HostFacts): VirtualMachineMemory {
+  const fromOption = option("vm_memory_size_in_mb", options.vmMemorySizeInMb);
+  const size = values.memorySize || fromOption || defaultMemoryMb;
+  const overcommit = (values.allowOvercommit ?? true) && !values.fullyPhysicallyBacked;
+  if (values.deferredCommit && !overcommit) {
+    const needed = `false, or ${keyOf("allowOvercommit")} true and ${keyOf("fullyPhysicallyBacked")} false`;
+    refuse(keyOf("deferredCommit"), "true", needed);
   }
-  const low = values["io.microsoft.virtualmachine.computetopology.memory.lowmmiogapinmb"] ?? 0;
-  const base = values["io.microsoft.virtualmachine.computetopology.memory.highmmiobaseinmb"] ?? 0;
-  const high = values["io.microsoft.virtualmachine.computetopology.memory.highmmiogapinmb"] ?? 0;
+  if (values.coldDiscardHint && host.build !== undefined && host.build < firstBuildWithColdDiscard) {
+    const needed = `false on build ${host.build}; hints need build ${firstBuildWithColdDiscard} or later`;
+    refuse(keyOf("coldDiscardHint"), "true", needed);
+  }
   return {
     // HCS takes memory in pages of 2 MiB.
     SizeInMB: size + (size % 2),
-    AllowOvercommit: overcommit,
-    ...(deferred ? { EnableDeferredCommit: true } : {}),
-    ...(values["io.microsoft.virtualmachine.computetopology.memory.enablecolddiscardhint"]
-      ? { EnableColdDiscardHint: true }
-      : {}),
-    ...(low > 0 ? { LowMmioGapInMB: low } : {}),
-    ...(base > 0 ? { HighMmioBaseInMB: base } : {}),
-    ...(high > 0 ? { HighMmioGapInMB: high } : {}),
+    ...(overcommit && { AllowOvercommit: true }),
+    ...(values.deferredCommit && { EnableDeferredCommit: true }),
+    ...(values.coldDiscardHint && { EnableColdDiscardHint: true }),
+    ...(values.lowMmioGap ? { LowMmioGapInMB: values.lowMmioGap } : {}),
+    ...(values.highMmioBase ? { HighMmioBaseInMB: values.highMmioBase } : {}),
+    ...(values.highMmioGap ? { HighMmioGapInMB: values.highMmioGap } : {}),
   };
 }
 
-function processor(values: AnnotationValues, host: HostFacts): VirtualMachineProcessor {
-  const count = values["io.microsoft.virtualmachine.computetopology.processor.count"] || defaultProcessors;
-  const limit = values["io.microsoft.virtualmachine.computetopology.processor.limit"] ?? 0;
-  const weight = values["io.microsoft.virtualmachine.computetopology.processor.weight"] ?? 0;
+interface Boot {
+  readonly boot: LinuxKernelDirect;
+  /** Path of the root file system where it is a disk. */
+  readonly rootFsVhd: string | undefined;
+}
+
+function bootFiles(values: AnnotationValues, options: RuntimeOptions, host: HostFacts): Boot {
+  if (values.kernelDirectBoot === false) {
+    const message = 'got "false", only direct boot of the kernel is supported';
+    throw new SandboxError("Unimplemented", keyOf("kernelDirectBoot"), message);
+  }
+  const [field, folder] = values.bootFilesRootPath
+    ? [keyOf("bootFilesRootPath"), values.bootFilesRootPath]
+    : options.bootFilesRootPath
+      ? ["boot_files_root_path", options.bootFilesRootPath]
+      : [keyOf("bootFilesRootPath"), host.bootFiles];
+  // The host's service has another working directory than the shim.
+  if (!isAbsolute(folder)) refuse(field, folder, "an absolute path");
+  const path = (name: string): string => host.joinPath(folder, name);
+  const require = (...names: readonly string[]): string => {
+    const paths = names.map(path);
+    const found = paths.find(host.hasFile);
+    if (found !== undefined) return found;
+    return refuse(field, folder, `a folder with boot files: there is no file ${paths.join(" or ")}`);
+  };
+  const KernelFilePath = require("vmlinux", "kernel");
+  const rootFs = values.preferredRootFs ?? (host.hasFile(path("rootfs.vhd")) ? "vhd" : "initrd");
+  return rootFs === "vhd"
+    ? { boot: { KernelFilePath }, rootFsVhd: require("rootfs.vhd") }
+    : { boot: { KernelFilePath, InitRdPath: require("initrd.img") }, rootFsVhd: undefined };
+}
+
+/** In either path grammar: below `/`, below a drive, or on a share. */
+function isAbsolute(path: string): boolean {
+  return /^(\/|\\\\|[A-Za-z]:[\\/])/.test(path);
+}
+
+function storage({ storageBandwidth, storageIops }: AnnotationValues): StorageQoS | undefined {
+  if (!storageBandwidth && !storageIops) return undefined;
   return {
-    Count: Math.min(count, host.processors),
-    ...(limit > 0 ? { Limit: limit } : {}),
-    ...(weight > 0 ? { Weight: weight } : {}),
+    ...(storageIops ? { IopsMaximum: storageIops } : {}),
+    ...(storageBandwidth ? { BandwidthMaximum: storageBandwidth } : {}),
   };
 }
 
-function storage(values: AnnotationValues): StorageQoS | undefined {
-  const bandwidth = values["io.microsoft.virtualmachine.storageqos.bandwidthmaximum"] ?? 0;
-  const iops = values["io.microsoft.virtualmachine.storageqos.iopsmaximum"] ?? 0;
-  if (bandwidth === 0 && iops === 0) return undefined;
-  return {
-    ...(iops > 0 ? { IopsMaximum: iops } : {}),
-    ...(bandwidth > 0 ? { BandwidthMaximum: bandwidth } : {}),
-  };
+/** All four controllers, since every layer of every container is a disk. A root file system is the first of all. */
+function scsi(rootFsVhd: string | undefined) {
+  const rootFs = { Attachments: { "0": { Type: "VirtualDisk", Path: rootFsVhd ?? "", ReadOnly: true } } } as const;
+  return Object.fromEntries(
+    scsiControllerGuids.map((guid, number) => [guid, number === 0 && rootFsVhd !== undefined ? rootFs : {}]),
+  );
 }
 
-function devices(): Devices {
+function hvSocket(serviceTable: ServiceTable): HvSocketDevice {
   return {
-    Scsi: Object.fromEntries(scsiControllerGuids.map((guid) => [guid, {}])),
-    HvSocket: {
-      HvSocketConfig: {
-        DefaultBindSecurityDescriptor: hvSocketAccess,
-        DefaultConnectSecurityDescriptor: hvSocketAccess,
-      },
+    HvSocketConfig: {
+      DefaultBindSecurityDescriptor: bindAccess,
+      ...(Object.keys(serviceTable).length > 0 && { ServiceTable: serviceTable }),
     },
-    Plan9: {},
   };
 }

@@ -6,8 +6,8 @@ export type Reader<T> = (key: string, text: string) => T;
 const trueWords = ["1", "t", "T", "TRUE", "true", "True"];
 const falseWords = ["0", "f", "F", "FALSE", "false", "False"];
 
-function refuse(key: string, text: string, accepted: string): never {
-  throw new SandboxError("InvalidArgument", key, `got ${JSON.stringify(text)}, expected ${accepted}`);
+export function refuse(key: string, value: unknown, accepted: string): never {
+  throw new SandboxError("InvalidArgument", key, `got ${JSON.stringify(value)}, expected ${accepted}`);
 }
 
 export const boolean: Reader<boolean> = (key, text) => {
@@ -26,8 +26,33 @@ export function integer(least: number, most: number): Reader<number> {
   };
 }
 
+/** Whole numbers with commas between them; nothing for the empty text. */
+export function integers(least: number, most: number): Reader<readonly number[]> {
+  return (key, text) => {
+    if (text === "") return [];
+    const members = text.split(",");
+    if (members.some((member) => !/^\d{1,16}$/.test(member) || Number(member) < least || Number(member) > most)) {
+      return refuse(key, text, `whole numbers from ${least} to ${most} with commas between them`);
+    }
+    return members.map(Number);
+  };
+}
+
 export function oneOf<Word extends string>(...words: readonly Word[]): Reader<Word> {
   return (key, text) => words.find((word) => word === text) ?? refuse(key, text, `one of ${words.join(", ")}`);
 }
 
-export const text: Reader<string> = (_key, value) => value;
+/** Text for a command line or a path; a control character in it could only be a mistake or worse. */
+export const text: Reader<string> = (key, value) =>
+  /\p{Cc}/u.test(value) ? refuse(key, value, "text without control characters") : value;
+
+const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** A GUID in lower case, or the empty text. */
+export const guid: Reader<string> = (key, value) =>
+  value === "" || guidPattern.test(value) ? value.toLowerCase() : refuse(key, value, "a GUID without braces");
+
+export function startsWith(prefix: string): Reader<string> {
+  return (key, value) =>
+    value === "" || value.startsWith(prefix) ? text(key, value) : refuse(key, value, `a name that begins ${prefix}`);
+}

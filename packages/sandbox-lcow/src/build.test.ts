@@ -1,0 +1,309 @@
+import { checkComputeSystemDocument, scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import { describe, expect, it } from "vitest";
+import { buildLinuxSandbox, type HostFacts, type LinuxSandboxRequest, type RuntimeOptions } from "./index.ts";
+
+const vm = "io.microsoft.virtualmachine.";
+const topology = `${vm}computetopology.`;
+const folder = "/boot files";
+const kernelLine =
+  "initcall_blacklist=virtio_vsock_init 8250_core.nr_uarts=0 panic=-1 quiet pci=off nr_cpus=2 brd.rd_nr=0 pmtmr=0 " +
+  "-- -e 1 /bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel info";
+
+function host(more: Partial<HostFacts> = {}, files: readonly string[] = ["kernel", "initrd.img"]): HostFacts {
+  const paths = files.map((name) => (name.includes("/") ? name : `${folder}/${name}`));
+  return {
+    processors: 8,
+    hasFile: (path) => paths.includes(path),
+    joinPath: (parent, name) => `${parent}/${name}`,
+    bootFiles: folder,
+    ...more,
+  };
+}
+
+function build(annotations: { readonly [key: string]: string } = {}, more: Partial<LinuxSandboxRequest> = {}) {
+  const built = buildLinuxSandbox({ owner: "test", annotations, host: host(), ...more });
+  // Whatever is built, a compute service would take.
+  expect(checkComputeSystemDocument(built.document)).toEqual(built.document);
+  const { Chipset, ComputeTopology, Devices, StorageQoS } = built.document.VirtualMachine;
+  return { ...built, boot: Chipset.LinuxKernelDirect, ...ComputeTopology, Devices, StorageQoS };
+}
+
+const withOptions = (options: RuntimeOptions) => build({}, { options });
+
+it("builds the same small VM for everybody who asks for nothing", () => {
+  const [first, second, third, fourth] = scsiControllerGuids;
+  const { document, settings, warnings } = build();
+  expect(warnings).toEqual([]);
+  expect(settings).toEqual({ noWritableFileShares: false });
+  expect(document).toEqual({
+    Owner: "test",
+    SchemaVersion: { Major: 2, Minor: 1 },
+    ShouldTerminateOnLastHandleClosed: true,
+    VirtualMachine: {
+      StopOnReset: true,
+      Chipset: {
+        LinuxKernelDirect: {
+          KernelFilePath: `${folder}/kernel`,
+          InitRdPath: `${folder}/initrd.img`,
+          KernelCmdLine: kernelLine,
+        },
+      },
+      ComputeTopology: { Memory: { SizeInMB: 1024, AllowOvercommit: true }, Processor: { Count: 2 } },
+      Devices: {
+        Scsi: { [first]: {}, [second]: {}, [third]: {}, [fourth]: {} },
+        HvSocket: { HvSocketConfig: { DefaultBindSecurityDescriptor: "D:P(A;;FA;;;SY)(A;;FA;;;BA)" } },
+        Plan9: {},
+      },
+    },
+  });
+});
+
+it("leaves the caller's annotations as they are", () => {
+  const annotations = Object.freeze({ "io.microsoft.disable-unsafe-operations": "true" });
+  expect(build(annotations).settings.noWritableFileShares).toBe(true);
+});
+
+describe("boot files", () => {
+  const elsewhere = ["/opt/kernel", "/opt/initrd.img", "/usr/kernel", "/usr/initrd.img", "kernel", "initrd.img"];
+
+  it.each([
+    [{}, {}, folder],
+    [{ [`${vm}bootfilesrootpath`]: "/opt" }, { bootFilesRootPath: "/usr" }, "/opt"],
+    [{ [`${vm}bootfilesrootpath`]: "" }, { bootFilesRootPath: "/usr" }, "/usr"],
+    [{}, { bootFilesRootPath: "" }, folder],
+  ])("%j with options %j are in %s", (annotations, options, expected) => {
+    const { boot } = build(annotations, { options, host: host({}, elsewhere) });
+    expect(boot?.KernelFilePath).toBe(`${expected}/kernel`);
+    expect(boot?.InitRdPath).toBe(`${expected}/initrd.img`);
+  });
+
+  it("are found by the host's own path grammar", () => {
+    const { boot } = build(
+      { [`${vm}bootfilesrootpath`]: "C:\\boot" },
+      { host: host({ joinPath: (parent, name) => `${parent}\\${name}`, hasFile: (path) => !path.endsWith("vhd") }) },
+    );
+    expect(boot?.KernelFilePath).toBe("C:\\boot\\vmlinux");
+    expect(boot?.InitRdPath).toBe("C:\\boot\\initrd.img");
+  });
+
+  it.each<[string[], { [key: string]: string }, string, string | undefined, string?]>([
+    [["vmlinux", "kernel", "initrd.img"], {}, "vmlinux", "initrd.img", undefined],
+    [["kernel", "initrd.img", "rootfs.vhd"], {}, "kernel", undefined, "rootfs.vhd"],
+    [["kernel", "initrd.img", "rootfs.vhd"], { [`${vm}lcow.preferredrootfstype`]: "initrd" }, "kernel", "initrd.img"],
+    [["kernel", "rootfs.vhd"], { [`${vm}lcow.preferredrootfstype`]: "vhd" }, "kernel", undefined, "rootfs.vhd"],
+  ])("%j with %j", (files, annotations, kernel, initrd, vhd) => {
+    const { boot, Devices } = build(annotations, { host: host({}, files) });
+    expect(boot?.KernelFilePath).toBe(`${folder}/${kernel}`);
+    expect(boot?.InitRdPath).toBe(initrd && `${folder}/${initrd}`);
+    expect(boot?.KernelCmdLine?.startsWith("root=/dev/sda ro rootwait init=/init ")).toBe(vhd !== undefined);
+    expect(Devices?.Scsi?.[scsiControllerGuids[0]]?.Attachments).toEqual(
+      vhd && { "0": { Type: "VirtualDisk", Path: `${folder}/${vhd}`, ReadOnly: true } },
+    );
+  });
+
+  it.each([
+    [[], {}, "there is no file /boot files/vmlinux or /boot files/kernel"],
+    [["kernel"], {}, "there is no file /boot files/initrd.img"],
+    [["kernel", "initrd.img"], { [`${vm}lcow.preferredrootfstype`]: "vhd" }, "there is no file /boot files/rootfs.vhd"],
+    [["kernel"], { [`${vm}bootfilesrootpath`]: "relative" }, "expected an absolute path"],
+  ])("%j with %j are refused", (files, annotations, message) => {
+    const building = () => build(annotations, { host: host({}, files) });
+    expect(building).toThrow(expect.objectContaining({ code: "InvalidArgument", key: `${vm}bootfilesrootpath` }));
+    expect(building).toThrow(message);
+  });
+
+  it("name the option that chose them", () => {
+    expect(() => withOptions({ bootFilesRootPath: "/nowhere" })).toThrow(
+      'boot_files_root_path: got "/nowhere", expected a folder with boot files',
+    );
+  });
+});
+
+describe("the kernel's command line", () => {
+  it.each([
+    [{ [`${vm}lcow.kernelbootoptions`]: "debug x=1" }, {}, " quiet debug x=1 pci=off "],
+    [{ [`${vm}lcow.vpcienabled`]: "true" }, {}, " quiet nr_cpus=2 "],
+    [{ [`${topology}processor.count`]: "5" }, {}, " nr_cpus=5 "],
+    [{ [`${vm}lcow.timesync.disable`]: "true" }, {}, " -loglevel info -disable-time-sync"],
+    [{ "io.microsoft.container.processdumplocation": "/dumps" }, {}, " -core-dump-location /dumps"],
+    [{ [`${vm}lcow.extra-exec-command-args`]: "-x y" }, {}, " -loglevel info -x y"],
+    [{}, { logLevel: "debug" }, " -loglevel debug"],
+    [{}, { scrubLogs: false }, " -scrub-logs=false"],
+  ])("for %j and options %j has %j", (annotations, options, part) => {
+    expect(`${build(annotations, { options }).boot?.KernelCmdLine} `).toContain(part);
+  });
+
+  it("makes directories of a read-only root writable, and says where that has no effect", () => {
+    const annotations = { [`${vm}lcow.writable-overlay-directories`]: "true" };
+    const vhd = build(annotations, { host: host({}, ["kernel", "rootfs.vhd"]) });
+    expect(vhd.boot?.KernelCmdLine).toContain(" -e 1 -w /bin/vsockexec ");
+    expect(vhd.warnings).toEqual([]);
+    const initrd = build(annotations);
+    expect(initrd.boot?.KernelCmdLine).toBe(kernelLine);
+    expect(initrd.warnings).toEqual([expect.stringContaining("an initrd is writable as it is")]);
+  });
+});
+
+describe("processors and memory", () => {
+  it.each([
+    [{}, {}, 8, 2],
+    [{}, {}, 1, 1],
+    [{ [`${topology}processor.count`]: "3" }, { vmProcessorCount: 4 }, 8, 3],
+    [{ [`${topology}processor.count`]: "0" }, { vmProcessorCount: 4 }, 8, 4],
+    [{}, { vmProcessorCount: 0 }, 8, 2],
+  ])("%j with options %j on %i processors: %i", (annotations, options, processors, expected) => {
+    const { Processor, warnings } = build(annotations, { options, host: host({ processors }) });
+    expect(Processor).toEqual({ Count: expected });
+    expect(warnings).toEqual([]);
+  });
+
+  it("gives no more processors than there are, and says so", () => {
+    const { Processor, warnings } = build({ [`${topology}processor.count`]: "9" });
+    expect(Processor.Count).toBe(8);
+    expect(warnings).toEqual(["the VM gets 8 processors instead of 9: the host has no more"]);
+  });
+
+  it("limits and weighs them", () => {
+    const annotations = { [`${topology}processor.limit`]: "100000", [`${topology}processor.weight`]: "10000" };
+    expect(build(annotations).Processor).toEqual({ Count: 2, Limit: 100_000, Weight: 10_000 });
+    const none = { [`${topology}processor.limit`]: "0", [`${topology}processor.weight`]: "0" };
+    expect(build(none).Processor).toEqual({ Count: 2 });
+  });
+
+  it.each([
+    [{}, {}, 1024],
+    [{ [`${topology}memory.sizeinmb`]: "2048" }, { vmMemorySizeInMb: 512 }, 2048],
+    [{ [`${topology}memory.sizeinmb`]: "0" }, { vmMemorySizeInMb: 512 }, 512],
+    [{ [`${topology}memory.sizeinmb`]: "2047" }, {}, 2048],
+    [{ [`${topology}memory.sizeinmb`]: String(2 ** 40) }, {}, 2 ** 40],
+    [{}, { vmMemorySizeInMb: 511 }, 512],
+  ])("%j with options %j: %i MB", (annotations, options, expected) => {
+    expect(build(annotations, { options }).Memory).toEqual({ SizeInMB: expected, AllowOvercommit: true });
+  });
+
+  it.each([
+    [{ [`${topology}memory.allowovercommit`]: "false" }, {}],
+    [{ [`${vm}fullyphysicallybacked`]: "true" }, {}],
+    [{ [`${topology}memory.enabledeferredcommit`]: "true" }, { AllowOvercommit: true, EnableDeferredCommit: true }],
+    [{ [`${topology}memory.enablecolddiscardhint`]: "1" }, { AllowOvercommit: true, EnableColdDiscardHint: true }],
+    [{ [`${topology}memory.lowmmiogapinmb`]: "256" }, { AllowOvercommit: true, LowMmioGapInMB: 256 }],
+    [{ [`${topology}memory.highmmiobaseinmb`]: "4096" }, { AllowOvercommit: true, HighMmioBaseInMB: 4096 }],
+    [{ [`${topology}memory.highmmiogapinmb`]: "512" }, { AllowOvercommit: true, HighMmioGapInMB: 512 }],
+    [{ [`${topology}memory.highmmiogapinmb`]: "0" }, { AllowOvercommit: true }],
+  ])("%j", (annotations, expected) => {
+    expect(build(annotations).Memory).toEqual({ SizeInMB: 1024, ...expected });
+  });
+
+  it.each([`${topology}memory.allowovercommit`, `${vm}fullyphysicallybacked`])(
+    "refuses deferred commit against %s",
+    (key) => {
+      const annotations = {
+        [`${topology}memory.enabledeferredcommit`]: "t",
+        [key]: key.endsWith("backed") ? "1" : "0",
+      };
+      expect(() => build(annotations)).toThrow(key);
+    },
+  );
+
+  it("refuses cold discard hints on a build without them", () => {
+    const annotations = { [`${topology}memory.enablecolddiscardhint`]: "true" };
+    expect(() => build(annotations, { host: host({ build: 18_966 }) })).toThrow("need build 18967 or later");
+    expect(build(annotations, { host: host({ build: 18_967 }) }).Memory.EnableColdDiscardHint).toBe(true);
+  });
+});
+
+describe("storage quality of service", () => {
+  it.each([
+    [{}, undefined],
+    [{ [`${vm}storageqos.iopsmaximum`]: "0", [`${vm}storageqos.bandwidthmaximum`]: "0" }, undefined],
+    [{ [`${vm}storageqos.iopsmaximum`]: "100" }, { IopsMaximum: 100 }],
+    [{ [`${vm}storageqos.bandwidthmaximum`]: "2147483647" }, { BandwidthMaximum: 2_147_483_647 }],
+  ])("%j", (annotations, expected) => {
+    expect(build(annotations).StorageQoS).toEqual(expected);
+  });
+});
+
+describe("hvsocket services", () => {
+  const prefix = `${vm}hv-socket.service-table.`;
+  const service = "0000006D-FACB-11E6-BD58-64006A7986D3";
+  const config = {
+    BindSecurityDescriptor: "b",
+    ConnectSecurityDescriptor: "c",
+    AllowWildcardBinds: true,
+    Disabled: false,
+  };
+
+  it("stand in the document by GUID in lower case", () => {
+    const { Devices } = build({ [`${prefix}${service}`]: JSON.stringify(config) });
+    expect(Devices?.HvSocket?.HvSocketConfig?.ServiceTable).toEqual({ [service.toLowerCase()]: config });
+  });
+
+  it.each([
+    [{ [`${prefix}nonsense`]: "{}" }, "a GUID without braces"],
+    [{ [prefix]: "{}" }, "a GUID at its end"],
+    [{ [`${prefix}${service}`]: "{" }, "a JSON object"],
+    [{ [`${prefix}${service}`]: "[]" }, "a JSON object"],
+    [{ [`${prefix}${service}`]: "null" }, "a JSON object"],
+    [{ [`${prefix}${service}`]: '{"Disabled":"yes"}' }, "Disabled (boolean)"],
+    [{ [`${prefix}${service}`]: '{"Enabled":true}' }, "Disabled (boolean)"],
+    [{ [`${prefix}${service}`]: '{"constructor":1}' }, "Disabled (boolean)"],
+    [{ [`${prefix}${service}`]: "{}", [`${prefix}${service.toLowerCase()}`]: "{}" }, "each service once"],
+  ])("%j are refused", (annotations, message) => {
+    expect(() => build(annotations)).toThrow(message);
+  });
+});
+
+describe("options", () => {
+  it.each(["linux/amd64", "Linux/AMD64", ""])("take platform %j", (sandboxPlatform) => {
+    expect(withOptions({ sandboxPlatform }).warnings).toEqual([]);
+  });
+
+  it.each([
+    [{ sandboxPlatform: "windows/amd64" }, 'sandbox_platform: got "windows/amd64", expected linux/amd64'],
+    [{ sandboxPlatform: "linux/arm64" }, "expected linux/amd64"],
+    [{ vmProcessorCount: -1 }, "vm_processor_count: got -1"],
+    [{ vmMemorySizeInMb: -1 }, "vm_memory_size_in_mb: got -1"],
+    [{ vmMemorySizeInMb: 1.5 }, "vm_memory_size_in_mb: got 1.5"],
+    [{ logLevel: "loud" }, "log_level: got"],
+    [{ defaultContainerAnnotations: { [`${topology}processor.count`]: "many" } }, "processor.count"],
+  ])("refuse %j", (options, message) => {
+    expect(() => withOptions(options)).toThrow(expect.objectContaining({ code: "InvalidArgument" }));
+    expect(() => withOptions(options)).toThrow(message);
+  });
+
+  it("bring annotations that the sandbox's own come before", () => {
+    const key = `${topology}processor.count`;
+    const options = { defaultContainerAnnotations: { [key]: "3" } };
+    expect(build({}, { options }).Processor.Count).toBe(3);
+    expect(build({ [key]: "4" }, { options }).Processor.Count).toBe(4);
+  });
+
+  it("do not reach what is not built yet", () => {
+    expect(() => build({}, { devices: [{}] })).toThrow(expect.objectContaining({ code: "Unimplemented" }));
+    expect(() => build({}, { host: host({ architecture: "arm64" }) })).toThrow(
+      expect.objectContaining({ code: "Unimplemented" }),
+    );
+  });
+});
+
+describe("virtual persistent memory", () => {
+  const key = `${vm}devices.virtualpmem.maximumcount`;
+
+  it("is refused, and has no effect where memory is physical", () => {
+    expect(build({ [key]: "0" }).warnings).toEqual([]);
+    expect(() => build({ [key]: "1" })).toThrow(expect.objectContaining({ code: "InvalidArgument", key }));
+    expect(build({ [key]: "1", [`${vm}fullyphysicallybacked`]: "true" }).warnings).toEqual([
+      expect.stringContaining(key),
+    ]);
+  });
+});
+
+it("refuses to boot through UEFI", () => {
+  const key = `${vm}lcow.kerneldirectboot`;
+  expect(build({ [key]: "true" }).boot).toBeDefined();
+  expect(() => build({ [key]: "false" })).toThrow(expect.objectContaining({ code: "Unimplemented", key }));
+});
+
+it("forbids writable shares on request", () => {
+  expect(build({ [`${vm}fileshares.disablewritable`]: "true" }).settings).toEqual({ noWritableFileShares: true });
+});
