@@ -86,10 +86,16 @@ describe("boot files", () => {
     expect(boot?.InitRdPath).toBe("C:\\boot\\initrd.img");
   });
 
-  it.each<[string[], { [key: string]: string }, string, string | undefined, string?]>([
+  it.each<[string[], { [key: string]: string }, string, string | undefined, string | undefined]>([
     [["vmlinux", "kernel", "initrd.img"], {}, "vmlinux", "initrd.img", undefined],
     [["kernel", "initrd.img", "rootfs.vhd"], {}, "kernel", undefined, "rootfs.vhd"],
-    [["kernel", "initrd.img", "rootfs.vhd"], { [`${vm}lcow.preferredrootfstype`]: "initrd" }, "kernel", "initrd.img"],
+    [
+      ["kernel", "initrd.img", "rootfs.vhd"],
+      { [`${vm}lcow.preferredrootfstype`]: "initrd" },
+      "kernel",
+      "initrd.img",
+      undefined,
+    ],
     [["kernel", "rootfs.vhd"], { [`${vm}lcow.preferredrootfstype`]: "vhd" }, "kernel", undefined, "rootfs.vhd"],
   ])("%j with %j", (files, annotations, kernel, initrd, vhd) => {
     const { boot, Devices } = build(annotations, { host: host({}, files) });

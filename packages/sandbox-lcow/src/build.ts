@@ -1,5 +1,6 @@
 import {
   type ComputeSystemDocument,
+  type Devices,
   type HvSocketDevice,
   type LinuxKernelDirect,
   type StorageQoS,
@@ -230,11 +231,11 @@ function storage({ storageBandwidth, storageIops }: AnnotationValues): StorageQo
 }
 
 /** All four controllers, since every layer of every container is a disk. A root file system is the first of all. */
-function scsi(rootFsVhd: string | undefined) {
-  const rootFs = { Attachments: { "0": { Type: "VirtualDisk", Path: rootFsVhd ?? "", ReadOnly: true } } } as const;
-  return Object.fromEntries(
-    scsiControllerGuids.map((guid, number) => [guid, number === 0 && rootFsVhd !== undefined ? rootFs : {}]),
-  );
+function scsi(rootFsVhd: string | undefined): NonNullable<Devices["Scsi"]> {
+  const controllers = Object.fromEntries(scsiControllerGuids.map((guid) => [guid, {}]));
+  if (rootFsVhd === undefined) return controllers;
+  const rootFs = { Type: "VirtualDisk", Path: rootFsVhd, ReadOnly: true } as const;
+  return { ...controllers, [scsiControllerGuids[0]]: { Attachments: { "0": rootFs } } };
 }
 
 function hvSocket(serviceTable: ServiceTable): HvSocketDevice {
