@@ -1,5 +1,5 @@
 /** The one module that knows the flavour, which the build defines; nothing else asks what the bundle is for. */
-import type { Platform } from "@uvm-shim/shim";
+import { type Platform, ShimError } from "@uvm-shim/shim";
 
 declare const UVM_SHIM_FLAVOUR: "lcow" | "wcow";
 
@@ -9,7 +9,7 @@ export async function loadPlatform(): Promise<Platform> {
 }
 
 /** What every request but those about the shim itself is answered with. */
-export function unimplemented(): Error {
+export function unimplemented(): ShimError {
   const message = "Windows containers are not supported yet: containerd-shim-wcow-v2 answers -v and -info only";
-  return Object.assign(new Error(message), { code: "Unimplemented" });
+  return new ShimError("Unimplemented", message);
 }

@@ -11,6 +11,7 @@ if (isAboutItself) {
   void runShim({ name, runtimeName: "io.containerd.wcow.v2", version: UVM_SHIM_VERSION, loadPlatform }, process);
 } else {
   // A sandbox that cannot be made is refused where it begins, before containerd waits for a shim to serve.
-  process.stderr.write(`${name}: Unimplemented: ${unimplemented().message}\n`);
+  const { code, message } = unimplemented();
+  process.stderr.write(`${name}: ${code}: ${message}\n`);
   process.exitCode = 1;
 }
