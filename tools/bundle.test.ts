@@ -41,7 +41,9 @@ describe("bundles", () => {
   it("fail to build, with a sentence, when a shim is given no flavour", async () => {
     for (const name of ["shim-lcow", "shim-wcow"]) {
       const { flavour: _, ...withoutFlavour } = findProgram(name);
-      await expect(bundleProgram(withoutFlavour)).rejects.toThrow(/cannot be bundled without a flavour.*UVM_SHIM_FLAVOUR/);
+      await expect(bundleProgram(withoutFlavour)).rejects.toThrow(
+        /cannot be bundled without a flavour.*UVM_SHIM_FLAVOUR/,
+      );
     }
   });
 });
