@@ -2,7 +2,7 @@
  * `npm run bench [-- --pairs 10 --json <file>]`: what a pod in an emulated utility VM costs, as ratios against
  * containerd's own runc shim, measured in the same run on the same containerd.
  */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
@@ -12,7 +12,7 @@ import { checkMachine, servingShims } from "../e2e/machine.ts";
 import { RUNTIMES, type Runtime } from "../e2e/suite.ts";
 import { PHASES, type Phase, Pod } from "../shim-client/pod.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
-import { DISTRIBUTION, SHIM } from "../support/programs.ts";
+import { DISTRIBUTION, SHIM_PROGRAM } from "../support/programs.ts";
 import { interleave, median, medianRatio } from "./statistics.ts";
 
 interface Comparison {
@@ -38,6 +38,7 @@ const HOST_ENVIRONMENT = { UVM_SHIM_HOST_IDLE_MS: "600000" };
 interface Bench {
   readonly containerd: Containerd;
   readonly images: Images;
+  readonly shim: string;
   readonly directory: string;
   readonly signal: AbortSignal;
   count: number;
@@ -100,7 +101,7 @@ async function phasesOnce(bench: Bench): Promise<Map<Phase, number>> {
   const observer = { begins: () => undefined, ended: (phase: Phase, ms: number) => void durations.set(phase, ms) };
   const { signal } = bench;
   const pod = await Pod.run({
-    executable: SHIM,
+    executable: bench.shim,
     directory,
     id: "pod",
     environment: HOST_ENVIRONMENT,
@@ -178,13 +179,16 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   const images = await makeImages(join(directory, "images"));
   const home = join(directory, "c");
   mkdirSync(home);
-  const containerd = await Containerd.start(
-    { build, directory: home, shims: DISTRIBUTION, environment: HOST_ENVIRONMENT },
-    signal,
-  );
+  // A copy, so that its memory is not shared with the Node that runs this, and whoever else uses the same file.
+  const shims = join(directory, "shims");
+  cpSync(DISTRIBUTION, shims, { recursive: true });
+  const containerd = await Containerd.start({ build, directory: home, shims, environment: HOST_ENVIRONMENT }, signal);
   try {
     await containerd.mustCtr(["image", "import", images.archive]);
-    const results = await measure({ containerd, images, directory, signal, count: 0 }, pairs);
+    const results = await measure(
+      { containerd, images, directory, shim: join(shims, SHIM_PROGRAM), signal, count: 0 },
+      pairs,
+    );
     show(results);
     if (json !== undefined) writeFileSync(resolve(json), `${JSON.stringify(results, undefined, 2)}\n`);
     return 0;

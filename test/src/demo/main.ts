@@ -152,4 +152,9 @@ async function main(): Promise<number> {
   return await runIsolated(import.meta.url, [], { inMemory: false });
 }
 
-process.exitCode = await main();
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

@@ -66,7 +66,7 @@ export class Containerd {
       ...process.env,
       ...options.environment,
       TMPDIR: temporary,
-      PATH: [options.shims, options.build.programs, process.env.PATH, "/usr/sbin", "/sbin"].join(delimiter),
+      PATH: [options.shims, options.build.programs, process.env.PATH].join(delimiter),
     };
   }
 

@@ -129,10 +129,17 @@ export function describe(result: CommandResult): string {
   return `${result.command}: exit code ${result.status}\n${tail(result.stdout.toString("utf8"))}${tail(result.stderr)}`.trimEnd();
 }
 
+/** The PATH, and the folders of system programs, which not every root's PATH has. */
+export function searchPath(): string {
+  return [process.env.PATH ?? "", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].join(delimiter);
+}
+
 /** The path of a program, or undefined when the machine has none of that name. */
 export function findProgram(name: string): string | undefined {
-  const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/sbin", "/usr/bin", "/bin"];
-  return folders.map((folder) => join(folder, name)).find(isExecutable);
+  return searchPath()
+    .split(delimiter)
+    .map((folder) => join(folder, name))
+    .find(isExecutable);
 }
 
 function isExecutable(path: string): boolean {

@@ -9,6 +9,7 @@ import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { searchPath } from "./command.ts";
 
 const DIRECTORY_VARIABLE = "UVM_SHIM_TEST_DIRECTORY";
 const LIFELINE = 3;
@@ -60,7 +61,10 @@ export async function runIsolated(
       fileURLToPath(program),
       ...args,
     ],
-    { env: { ...process.env, [DIRECTORY_VARIABLE]: directory }, stdio: ["inherit", "inherit", "inherit", "pipe"] },
+    {
+      env: { ...process.env, PATH: searchPath(), [DIRECTORY_VARIABLE]: directory },
+      stdio: ["inherit", "inherit", "inherit", "pipe"],
+    },
   );
   let interrupted: number | undefined;
   const interrupt = (): void => {
