@@ -1,3 +1,5 @@
+import { inspect } from "node:util";
+
 /**
  * The boundary of errors: whatever the platform, the file system or a library throws leaves the services as a
  * ShimError with one of gRPC's codes, which the ttrpc server turns into the status of the answer.
@@ -56,7 +58,7 @@ export function translateError(error: unknown): ShimError {
 }
 
 export function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return `unknown error: ${String(error)}`;
+  if (!(error instanceof Error)) return `unknown error: ${inspect(error, { customInspect: false })}`;
   const message = error.message === "" ? error.name : error.message;
   const hresult = (error as { hresult?: unknown }).hresult;
   if (typeof hresult !== "number") return message;

@@ -2,11 +2,23 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { TtrpcClient } from "@uvm-shim/ttrpc";
+import { type CallOptions, TtrpcClient } from "@uvm-shim/ttrpc";
+import { expect } from "vitest";
 import { systemClock } from "../clock.ts";
+import { containerd } from "../generated/messages.js";
 import { createServices, type Services } from "../services.ts";
 import { EventServer } from "./event-server.ts";
 import { type FakeContainer, FakePlatform, type FakeSandbox } from "./fake-platform.ts";
+
+const { Task } = containerd.task.v3;
+type TaskMethod = keyof typeof Task.methods;
+export type TaskInput<M extends TaskMethod> = Parameters<(typeof Task.methods)[M]["request"]["encode"]>[0];
+type TaskOutput<M extends TaskMethod> = ReturnType<(typeof Task.methods)[M]["response"]["decode"]>;
+
+export const taskSpec = { ociVersion: "1.0.2", process: { args: ["true"] } };
+
+/** When the processes of the fake platform exit. */
+export const exitedAt = { seconds: Date.parse("2026-01-02T03:04:05Z") / 1000, nanos: 678_000_000 };
 
 /** The services behind a real socket, on a fake platform, with containerd's event service on another. */
 export class Harness {
@@ -71,6 +83,25 @@ export class Harness {
     const container = this.sandbox.container(id);
     if (container === undefined) throw new Error(`container ${id} does not exist`);
     return container;
+  }
+
+  task<M extends TaskMethod>(method: M, request: TaskInput<M>, options: CallOptions = {}): Promise<TaskOutput<M>> {
+    return this.client.call(Task, method, request as never, options) as Promise<TaskOutput<M>>;
+  }
+
+  createTask(id: string, more: TaskInput<"Create"> = {}, configuration: object | string | undefined = taskSpec) {
+    return this.task("Create", { id, bundle: this.bundle(id, configuration), ...more });
+  }
+
+  async runTask(id: string): Promise<void> {
+    await this.createTask(id);
+    await this.task("Start", { id });
+  }
+
+  /** The topics of the events, once there are so many. */
+  async topics(count: number): Promise<string[]> {
+    await expect.poll(() => this.events.topics.length).toBe(count);
+    return this.events.topics;
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,145 @@
+/** Runs the shim's executable as containerd does, in a directory of its own. */
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { TtrpcClient } from "@uvm-shim/ttrpc";
+import { build } from "esbuild";
+import { expect } from "vitest";
+import { containerd } from "../generated/messages.js";
+import { isAlive } from "../process-identity.ts";
+import { readState } from "../state-file.ts";
+import { EventServer } from "./event-server.ts";
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+  /** What containerd reads of `start`. */
+  readonly combined: string;
+}
+
+export interface RunOptions {
+  readonly env?: { readonly [name: string]: string };
+  readonly input?: Uint8Array;
+  readonly keepStdinOpen?: boolean;
+}
+
+/** The executable, bundled as the real ones are, which also makes the many processes of the tests start faster. */
+export class ShimExecutable {
+  readonly #directory = mkdtempSync(path.join(tmpdir(), "shim-bundle-"));
+  readonly main = path.join(this.#directory, "shim.cjs");
+
+  async build(): Promise<void> {
+    const entryPoint = path.join(import.meta.dirname, "shim-main.ts");
+    await build({ entryPoints: [entryPoint], bundle: true, platform: "node", format: "cjs", outfile: this.main });
+  }
+
+  remove(): void {
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+export class ShimProcesses {
+  readonly directory = mkdtempSync(path.join(tmpdir(), "shim-exe-"));
+  readonly events = new EventServer();
+  readonly #main: string;
+  readonly #clients: TtrpcClient[] = [];
+  readonly #ids = new Set<string>();
+
+  constructor(main: string) {
+    this.#main = main;
+  }
+
+  async open(): Promise<void> {
+    await this.events.listen(path.join(this.directory, "events"));
+  }
+
+  async close(): Promise<void> {
+    for (const client of this.#clients) client.close();
+    for (const id of this.#ids) {
+      const state = readState(this.bundle(id));
+      if (state?.kind === "serving" && isAlive(state)) process.kill(state.pid, "SIGKILL");
+    }
+    await this.events.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  bundle(id: string): string {
+    return path.join(this.directory, id);
+  }
+
+  makeBundle(id: string, configuration?: object | string): string {
+    this.#ids.add(id);
+    mkdirSync(this.bundle(id), { recursive: true });
+    if (configuration !== undefined) {
+      const text = typeof configuration === "string" ? configuration : JSON.stringify(configuration);
+      writeFileSync(path.join(this.bundle(id), "config.json"), text);
+    }
+    return this.bundle(id);
+  }
+
+  run(id: string, argumentList: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+    const flags = ["-namespace", "ns", "-address", path.join(this.directory, "containerd.sock")];
+    flags.push("-publish-binary", "/usr/bin/containerd", "-id", id);
+    const child = spawn(process.execPath, [this.#main, ...flags, ...argumentList], {
+      cwd: existsSync(this.bundle(id)) ? this.bundle(id) : this.directory,
+      env: {
+        PATH: process.env.PATH,
+        TTRPC_ADDRESS: path.join(this.directory, "events"),
+        UVM_SHIM_SOCKET_DIRECTORY: path.join(this.directory, "s"),
+        FAKE_RECORD: path.join(this.directory, "record"),
+        ...options.env,
+      },
+    });
+    const all: Buffer[] = [];
+    const stdout: Buffer[] = [];
+    const stderr: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => void [all, stdout].map((list) => list.push(chunk)));
+    child.stderr.on("data", (chunk: Buffer) => void [all, stderr].map((list) => list.push(chunk)));
+    child.stdin.on("error", () => {});
+    if (options.keepStdinOpen !== true) child.stdin.end(options.input);
+    return new Promise((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (code) =>
+        resolve({
+          code,
+          stdout: Buffer.concat(stdout),
+          stderr: Buffer.concat(stderr).toString(),
+          combined: Buffer.concat(all).toString(),
+        }),
+      );
+    });
+  }
+
+  async start(id: string, options: RunOptions = {}): Promise<string> {
+    const outcome = await this.run(id, ["start"], options);
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    return outcome.combined;
+  }
+
+  async delete(id: string, options: RunOptions = {}): Promise<containerd.task.v2.DeleteResponse> {
+    const outcome = await this.run(id, ["-bundle", this.bundle(id), "delete"], options);
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    return containerd.task.v2.DeleteResponse.decode(outcome.stdout);
+  }
+
+  connect(address: string): TtrpcClient {
+    const client = new TtrpcClient(net.connect(address.replace("unix://", "")));
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** What the fake platform was asked to do, a line each. */
+  record(): string[] {
+    const file = path.join(this.directory, "record");
+    return existsSync(file) ? readFileSync(file, "utf8").trim().split("\n") : [];
+  }
+
+  servingPid(id: string): number {
+    const state = readState(this.bundle(id));
+    if (state?.kind !== "serving") throw new Error(`shim of ${id} is ${state?.kind}`);
+    return state.pid;
+  }
+}
