@@ -29,7 +29,7 @@ export interface ShimOptions {
   readonly inputMilliseconds?: number;
   /** How long `start` waits for the serving process to accept connections; 10 000 ms unless told. */
   readonly startMilliseconds?: number;
-  /** After which time a serving shim ends that nobody asked for a sandbox or task; 60 000 ms unless told. */
+  /** After which time a serving shim without sandbox and task ends by itself; 60 000 ms unless told. */
   readonly orphanMilliseconds?: number;
   /** What `delete` gives the platform to clean up, within containerd's 5 s; 4000 ms unless told. */
   readonly cleanUpMilliseconds?: number;

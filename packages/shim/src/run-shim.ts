@@ -12,6 +12,8 @@ import type { ShimOptions } from "./options.ts";
 export async function runShim(options: ShimOptions, host: NodeJS.Process): Promise<void> {
   try {
     const command = parseCommand(host.argv.slice(2));
+    // The runtime's own warnings go to standard error, where they would become part of an action's reply.
+    if (command.kind !== "serve") host.removeAllListeners("warning");
     switch (command.kind) {
       case "version":
         reply(Buffer.from(`${options.name} ${options.version} (${options.runtimeName})\n`));

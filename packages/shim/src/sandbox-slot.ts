@@ -27,17 +27,11 @@ export class SandboxSlot {
   readonly #clock: Clock;
   #state: SlotState = { kind: "empty" };
   #stopping: Promise<void> | undefined;
-  #used = false;
 
   constructor(options: { readonly platform: () => Promise<Platform>; readonly log: Log; readonly clock: Clock }) {
     this.#platform = options.platform;
     this.#log = options.log;
     this.#clock = options.clock;
-  }
-
-  /** Whether a sandbox was ever asked for. */
-  get used(): boolean {
-    return this.#used;
   }
 
   get isEmpty(): boolean {
@@ -66,7 +60,6 @@ export class SandboxSlot {
       const id = this.#state.kind === "creating" ? this.#state.id : this.#state.sandbox.id;
       throw new ShimError("AlreadyExists", `sandbox ${request.id} cannot be created: this shim has sandbox ${id}`);
     }
-    this.#used = true;
     this.#state = { kind: "creating", id: request.id };
     try {
       const platform = await abortable(this.#platform(), signal);

@@ -6,6 +6,7 @@ import { messageOf, ShimError } from "./errors.ts";
 import type { ShimFlags } from "./flags.ts";
 import { PipeLog } from "./log.ts";
 import type { ShimOptions } from "./options.ts";
+import { endWhenOrphaned } from "./orphan.ts";
 import { platformContext } from "./platform-context.ts";
 import { processStartTime } from "./process-identity.ts";
 import { tellStart } from "./ready.ts";
@@ -108,12 +109,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     log.log("info", "serving", { socket, pid: host.pid, version: options.version });
     // Loaded ahead of the first request; a failure is that request's to report.
     loadPlatform().catch((error: unknown) => log.log("error", "platform not loaded", { error: messageOf(error) }));
-    clock.delay(options.orphanMilliseconds ?? 60_000, orphan.signal).then(
-      () => {
-        if (loaded?.used === false) end("nobody asked for a sandbox or task");
-      },
-      () => {},
-    );
+    void endWhenOrphaned(loaded, options.orphanMilliseconds ?? 60_000, clock, orphan.signal, end);
     const reason = await ended.promise;
     log.log("info", "ending", { reason });
     server.close();

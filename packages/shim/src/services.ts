@@ -29,8 +29,8 @@ export interface ServicesOptions {
 
 export interface Services {
   serve(connection: Duplex): void;
-  /** Whether anybody has asked for a sandbox or task. */
-  readonly used: boolean;
+  /** Whether there is neither a sandbox nor a task. */
+  readonly isIdle: boolean;
   /** Stops the sandbox and gives back what all tasks hold. */
   deleteAll(): Promise<void>;
   /** Finishes the calls under way and the events that wait, within the time each. */
@@ -63,8 +63,8 @@ export function createServices(options: ServicesOptions): Services {
   });
   return {
     serve: (connection) => void server.serve(connection),
-    get used() {
-      return slot.used;
+    get isIdle() {
+      return slot.isEmpty && task.isEmpty;
     },
     deleteAll: () => task.deleteAll(),
     close: async (milliseconds) => {

@@ -98,6 +98,11 @@ describe("start", () => {
     await expect.poll(() => shim.events.topics).toEqual(["/tasks/create"]);
   });
 
+  it("lets no warning of the runtime into its reply", async () => {
+    shim.makeBundle("c1", {});
+    expect(await shim.start("c1", { env: { FAKE_WARNS: "1" } })).toMatch(/^unix:[^\s]+$/);
+  });
+
   it("hands bare runtime options to the platform", async () => {
     shim.makeBundle("c1", {});
     const input = google.protobuf.Any.encode({ type_url: "my.Options", value: Uint8Array.of(1) }).finish();

@@ -57,6 +57,10 @@ export class TaskService {
     this.#options = options;
   }
 
+  get isEmpty(): boolean {
+    return this.#tasks.size === 0;
+  }
+
   async create(request: Request<"CreateTaskRequest">, signal?: AbortSignal): Promise<{ pid: number }> {
     const { id, bundle } = request;
     checkIdentifier("create task: id", id);

@@ -8,6 +8,7 @@ const record = (what: string): void => {
   if (process.env.FAKE_RECORD !== undefined) appendFileSync(process.env.FAKE_RECORD, `${what}\n`);
 };
 
+if (process.env.FAKE_WARNS !== undefined) process.emitWarning("something is deprecated");
 if (process.env.FAKE_DIES !== undefined && process.argv.includes("-socket")) {
   process.stderr.write("fake: the disk is on fire\n");
   process.exit(7);
