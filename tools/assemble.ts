@@ -1,4 +1,5 @@
 /** Puts the bundled programs, their launchers, the runtime and the boot files into dist/linux-x64. */
+import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, linkSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { koffiAddonFolder, root } from "./bundle.ts";
@@ -14,6 +15,20 @@ const bundles: Readonly<Record<string, string>> = {
   "shim-wcow": "apps/shim-wcow",
   "hcs-emulator": "packages/host-emulator",
 };
+
+/** What each program is run with, once, so that its compiled code is in the cache: it says something and ends. */
+const warmings: Readonly<Record<string, readonly string[]>> = {
+  "lib/shim-lcow.cjs": ["-info"],
+  "lib/shim-wcow.cjs": ["-info"],
+  "lib/hcs-emulator.cjs": ["--help"],
+  "LinuxBootFiles/initrd.img": [],
+};
+
+/** The first module that Node loads is not cached itself: this one is small, and the program is its only import. */
+function entry(program: string): string {
+  const cache = '{ directory: __dirname + "/compiled", portable: true }';
+  return `"use strict";\nrequire("node:module").enableCompileCache(${cache});\nrequire("./${program}");\n`;
+}
 
 /** A launcher finds its runtime beside itself, also when it is called through a symbolic link. */
 function launcher(program: string): string {
@@ -32,12 +47,18 @@ function put(from: string, to: string, mode: number): void {
   renameSync(`${to}.new`, to);
 }
 
+function write(to: string, text: string, mode: number): void {
+  writeFileSync(`${to}.new`, text);
+  chmodSync(`${to}.new`, mode);
+  renameSync(`${to}.new`, to);
+}
+
 export function assembleLinux(): string {
   const target = join(root, "dist", "linux-x64");
   const lib = join(target, "lib");
   const boot = join(target, "LinuxBootFiles");
   for (const folder of [lib, boot]) mkdirSync(folder, { recursive: true });
-  writeFileSync(join(target, "package.json"), '{"type":"commonjs"}\n');
+  write(join(target, "package.json"), '{"type":"commonjs"}\n', 0o644);
 
   const node = join(lib, "node");
   if (statSync(node, { throwIfNoEntry: false })?.size !== statSync(process.execPath).size) {
@@ -49,10 +70,12 @@ export function assembleLinux(): string {
     }
   }
   for (const [name, folder] of Object.entries(bundles)) {
-    put(join(root, folder, "dist", "program", `${name}.cjs`), join(lib, `${name}.cjs`), 0o644);
+    put(join(root, folder, "dist", "program", `${name}.cjs`), join(lib, `${name}.program.cjs`), 0o644);
+    write(join(lib, `${name}.cjs`), entry(`${name}.program.cjs`), 0o644);
   }
-  put(join(root, "packages/guest-agent/dist/program/guest-agent.cjs"), join(boot, "initrd.img"), 0o644);
-  writeFileSync(join(boot, "kernel"), "uvm-shim process guest 1\n");
+  put(join(root, "packages/guest-agent/dist/program/guest-agent.cjs"), join(boot, "guest-agent.program.cjs"), 0o644);
+  write(join(boot, "initrd.img"), entry("guest-agent.program.cjs"), 0o644);
+  write(join(boot, "kernel"), "uvm-shim process guest 1\n", 0o644);
   for (const folder of [lib, boot]) {
     for (const triplet of ["linux_x64"]) {
       mkdirSync(join(folder, "koffi", triplet), { recursive: true });
@@ -64,10 +87,11 @@ export function assembleLinux(): string {
     }
   }
   for (const [name, program] of Object.entries(launchers)) {
-    const path = join(target, name);
-    writeFileSync(`${path}.new`, launcher(program), { mode: 0o755 });
-    chmodSync(`${path}.new`, 0o755);
-    renameSync(`${path}.new`, path);
+    write(join(target, name), launcher(program), 0o755);
+  }
+  for (const folder of [lib, boot]) rmSync(join(folder, "compiled"), { recursive: true, force: true });
+  for (const [program, args] of Object.entries(warmings)) {
+    spawnSync(node, [join(target, program), ...args], { stdio: "ignore", timeout: 10_000 });
   }
   return target;
 }
