@@ -35,6 +35,18 @@ describe("a fault at any one call", () => {
   });
 });
 
+describe("mapping again", () => {
+  it.each(faultCases(2))("works after $fault at call $call", async ({ call, fault }) => {
+    const callers = new Callers();
+    const { vm, plan9 } = plan9On(new ScriptedCalls(new Map([[call, fault]]), () => callers.abortAll()));
+    const reservation = await plan9.reserve({ hostPath: "/data", readOnly: true });
+    expect(await callers.attempt((signal) => plan9.mapToGuest(reservation, signal))).toBeUndefined();
+    expect(await plan9.mapToGuest(reservation)).toBe("/run/mounts/p9/1");
+    expect(vm.mounted.size).toBe(1);
+    expect([...vm.shares.keys()]).toEqual(["1"]);
+  });
+});
+
 describe("any sequence of operations with any faults", () => {
   const step = fc.record({
     kind: fc.constantFrom("reserve", "map", "unmap"),

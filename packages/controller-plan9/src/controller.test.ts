@@ -107,6 +107,16 @@ describe("sharing", () => {
     expect(plan9.shares).toMatchObject([{ holders: 2 }]);
   });
 
+  it("leaves the share to its other user when one gives it back twice", async () => {
+    const { vm, plan9 } = plan9On();
+    const first = await plan9.reserve(data);
+    const second = await plan9.reserve(data);
+    await plan9.mapToGuest(second);
+    await Promise.all([plan9.unmapFromGuest(first), plan9.unmapFromGuest(first)]);
+    expect(vm.mounted.size).toBe(1);
+    expect(plan9.shares).toMatchObject([{ holders: 1 }]);
+  });
+
   it("never uses a name twice", async () => {
     const { plan9 } = plan9On();
     const first = await plan9.reserve(data);

@@ -37,6 +37,17 @@ describe("a fault at any one call", () => {
   });
 });
 
+describe("mapping again", () => {
+  it.each(faultCases(2))("works after $fault at call $call", async ({ call, fault }) => {
+    const callers = new Callers();
+    const { vm, scsi } = scsiOn(new ScriptedCalls(new Map([[call, fault]]), () => callers.abortAll()));
+    const reservation = await scsi.reserve(disk("layer.vhd"), whole());
+    expect(await callers.attempt((signal) => scsi.mapToGuest(reservation, signal))).toBeUndefined();
+    expect(await scsi.mapToGuest(reservation)).toBe("/run/mounts/scsi/0/0/0");
+    expect(vm.mounted.size).toBe(1);
+  });
+});
+
 describe("any sequence of operations with any faults", () => {
   const paths = ["a.vhd", "b.vhd", "c.vhd"];
   const step = fc.record({

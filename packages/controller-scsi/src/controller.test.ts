@@ -114,6 +114,16 @@ describe("sharing a disk", () => {
     expect(vm.script.names.slice(2)).toEqual(["unmountDisk", "ejectDisk", "detachDisk"]);
   });
 
+  it("leaves the disk to its other user when one gives it back twice", async () => {
+    const { vm, scsi } = scsiOn();
+    const first = await scsi.reserve(disk("layer.vhd"), whole());
+    const second = await scsi.reserve(disk("layer.vhd"), whole());
+    await scsi.mapToGuest(second);
+    await Promise.all([scsi.unmapFromGuest(first), scsi.unmapFromGuest(first)]);
+    expect(vm.mounted.size).toBe(1);
+    expect(scsi.disks[0]?.mounts[0]?.holders).toBe(1);
+  });
+
   it("counts partitions apart", async () => {
     const { vm, scsi } = scsiOn();
     const first = await scsi.reserve(disk("disk.vhd"), whole({ partition: 1 }));

@@ -189,6 +189,18 @@ describe("the guest's log", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
+  it("survives connections that break", async () => {
+    const { host, lines, vm } = await running();
+    for (const connection of host.system.connections) connection.destroy(new Error("connection reset"));
+    await settle();
+    host.system.log = host.system.dial(linuxVsockPorts.log);
+    await write(host.system, "back\n");
+    expect(lines.map(({ message }) => message)).toEqual(["back"]);
+    await vm.terminate();
+    await settle();
+    expect(host.leftovers()).toEqual([]);
+  });
+
   it("goes on when the host's log cannot take a line", async () => {
     const seen: string[] = [];
     const { host, vm } = await running(undefined, {
@@ -217,6 +229,18 @@ describe("ending by itself", () => {
     expect(host.script.names).not.toContain("terminate");
     expect(await vm.wait()).toBe(exits[0]);
     await vm.terminate();
+  });
+
+  it("ends Terminated when somebody starts it once more in that moment", async () => {
+    const { host, clock, vm } = await running();
+    const again = vm.start();
+    host.system.loseService();
+    await Promise.allSettled([again]);
+    await settle();
+    clock.advance(500);
+    await settle();
+    expect(vm.state.kind).toBe("Terminated");
+    expect(host.leftovers()).toEqual([]);
   });
 
   it("ends Terminated when the host service is lost", async () => {

@@ -49,6 +49,8 @@ export async function launch<Guest extends VmGuest>(parts: Launch<Guest>, signal
   await abortable(system.start(signal).then(parts.onStarted), signal);
   onPhase("waiting for the guest to dial in");
   const stream = await acquire(bridge.accept(signal), signal, async (late) => void late.destroy());
+  // Who speaks over it hears of errors too; before and after that nobody would, and an unheard one ends the shim.
+  stream.on("error", () => {});
   hold(held, "bridge connection", async () => void stream.destroy());
   onPhase("negotiating with the guest");
   const guest = await acquire(parts.connectGuest(stream, system, signal), signal, (late) => late.close());

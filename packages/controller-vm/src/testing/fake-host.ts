@@ -97,6 +97,7 @@ export class FakeSystem implements VmComputeSystem {
   readonly #listeners = new Map<number, FakeListener>();
   /** Whose listen was not answered: nobody but the driver can close them, with the handle. */
   readonly #unanswered = new Set<FakeListener>();
+  readonly #dialled: Duplex[] = [];
   #isRunning = false;
   #exists = true;
   #isOpen = true;
@@ -123,6 +124,11 @@ export class FakeSystem implements VmComputeSystem {
 
   terminate(signal?: AbortSignal): Promise<void> {
     return this.#host.script.run("terminate", this.id, signal, () => this.exit(0, "ForcedExit"));
+  }
+
+  /** The host's ends of the guest's connections, which it has not let go of. */
+  get connections(): readonly Duplex[] {
+    return this.#dialled.filter((stream) => !stream.destroyed);
   }
 
   modify(request: ModifySettingRequest, signal?: AbortSignal): Promise<void> {
@@ -159,7 +165,10 @@ export class FakeSystem implements VmComputeSystem {
   dial(port: number): Duplex {
     const listener = this.#listeners.get(port);
     if (listener === undefined) throw new Error(`nobody listens on ${port}`);
-    return listener.dial();
+    const [mine, theirs] = duplexPair();
+    this.#dialled.push(theirs);
+    listener.dial(theirs);
+    return mine;
   }
 
   exit(status: number, type: SystemExitStatus["ExitType"]): void {
@@ -189,6 +198,7 @@ export class FakeSystem implements VmComputeSystem {
       ...(this.#exists ? ["system"] : []),
       ...(this.#isOpen ? ["system handle"] : []),
       ...[...this.#listeners.values()].map(({ port }) => `listener ${port}`),
+      ...this.connections.map(() => "connection"),
     ];
   }
 }
@@ -207,11 +217,9 @@ class FakeListener implements VmListener {
     this.#onClose = onClose;
   }
 
-  dial(): Duplex {
-    const [mine, theirs] = duplexPair();
-    this.#dialled.push(theirs);
+  dial(stream: Duplex): void {
+    this.#dialled.push(stream);
     this.#wake();
-    return mine;
   }
 
   async accept(signal?: AbortSignal): Promise<Duplex> {
@@ -233,6 +241,7 @@ class FakeListener implements VmListener {
 
   letGo(): void {
     this.#isOpen = false;
+    for (const stream of this.#dialled) stream.destroy();
     this.#onClose();
     this.#wake();
   }
