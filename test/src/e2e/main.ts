@@ -20,7 +20,7 @@ import { stdioCases } from "./cases/stdio.ts";
 import { Containerd } from "./containerd.ts";
 import { type Images, makeImages } from "./images.ts";
 import { checkMachine } from "./machine.ts";
-import { endStrayProcesses, endStrays, removeRuncLeftovers, scopeOf } from "./scope.ts";
+import { endStrayProcesses, endStrays, scopeOf } from "./scope.ts";
 import { type Case, type Ground, leavingNothing, Report, RUNTIMES, type Runtime } from "./suite.ts";
 
 const CASES: readonly Case[] = [
@@ -142,7 +142,6 @@ async function runAgainst(round: Round): Promise<void> {
   } finally {
     await endStrays(ground);
     await containerd.destroy();
-    if (selection.runtime.key === "runc") removeRuncLeftovers(containerd.namespace);
   }
 }
 

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type HoldingsScope, readProcesses } from "../leaks/holdings.ts";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
@@ -25,17 +25,6 @@ export function scopeOf(containerd: Containerd, runtime: Runtime): HoldingsScope
 /** What the reference shim leaves: the parent of its control groups and, when it is killed, its socket. */
 function runcLeaves(path: string, namespace: string): boolean {
   return path.startsWith("/run/containerd/s/") || (path.startsWith("/sys/fs/cgroup/") && basename(path) === namespace);
-}
-
-/** Removes the parents of the control groups that the reference shim made. */
-export function removeRuncLeftovers(namespace: string): void {
-  for (const hierarchy of readdirSync("/sys/fs/cgroup")) {
-    try {
-      rmdirSync(join("/sys/fs/cgroup", hierarchy, namespace));
-    } catch {
-      // There is none, or another run uses it.
-    }
-  }
 }
 
 function isContainerd(command: string): boolean {

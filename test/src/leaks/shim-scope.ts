@@ -1,14 +1,11 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { connectEmulatedHost, defaultHostSocket, HostError } from "@uvm-shim/hcs-bindings";
 import type { HoldingsScope } from "./holdings.ts";
-import { parseMountinfo } from "./mountinfo.ts";
 
 /** FIFOs are ctr's, which leaves them when it cannot delete the task itself. */
 const CTR_FIFOS = "/run/containerd/fifo/";
 
-/** Parents of control groups that are of the suite's making: of the emulated host's guests, and by namespace. */
-const OWN_GROUPS = new Set(["uvm-shim", "e2e", "pods"]);
 const HOST = dirname(defaultHostSocket);
 
 /** What is made once and stays: the directories that containerd, shims, runtimes and mount(8) share. */
@@ -39,26 +36,10 @@ async function computeSystems(): Promise<readonly string[]> {
 
 /** Where a shim could leave something, besides the directories of a containerd. */
 export function shimScope(directories: readonly string[]): HoldingsScope {
-  const foreign = establishedGroups();
   return {
     directories: ["/run", ...directories],
-    isExpected: (path) =>
-      LASTING.has(path) || [CTR_FIFOS, HOST_IMAGES, ...foreign].some((prefix) => path.startsWith(prefix)),
+    isExpected: (path) => LASTING.has(path) || [CTR_FIFOS, HOST_IMAGES].some((prefix) => path.startsWith(prefix)),
     isOwn: () => false,
     computeSystems,
   };
-}
-
-/**
- * The control groups below the roots: what comes and goes inside them is their makers' affair. Shims, the emulated host
- * and OCI runtimes make theirs below the roots themselves.
- */
-function establishedGroups(): string[] {
-  const mounts = parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8"));
-  const roots = mounts.filter(({ type }) => type === "cgroup" || type === "cgroup2").map(({ point }) => point);
-  return roots.flatMap((root) =>
-    readdirSync(root, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory() && !OWN_GROUPS.has(entry.name))
-      .map((entry) => `${join(root, entry.name)}/`),
-  );
 }

@@ -1,15 +1,16 @@
 /**
  * Runs a program of this package again in namespaces of its own. Whatever it sees there (processes, mounts, sockets,
- * /run) is of its own making, so before and after can be compared on a busy machine; and when it is killed, the kernel
+ * control groups, /run) is of its own making, so before and after can be compared on a busy machine; and when it is killed, the kernel
  * ends all that it started.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { searchPath } from "./command.ts";
+import { type ControlGroup, ControlGroups } from "./control-groups.ts";
 
 const DIRECTORY_VARIABLE = "UVM_SHIM_TEST_DIRECTORY";
 const LIFELINE = 3;
@@ -48,17 +49,41 @@ export async function runIsolated(
   options: { readonly inMemory: boolean },
 ): Promise<number> {
   const directory = mkdtempSync(join(tmpdir(), "uvm-test-"));
-  const mounts = ["/run", ...(options.inMemory ? [directory] : [])].map((path) => `mount -t tmpfs tmpfs ${path}`);
-  // The shell is process 1 of the namespace: it reaps the orphans that shims leave to it, which Node does not.
-  const script = `${mounts.join(" && ")} && "$@"; exit $?`;
+  const controlGroups = new ControlGroups(basename(directory));
+  try {
+    controlGroups.make();
+    return await runInNamespaces([fileURLToPath(program), ...args], directory, controlGroups.groups, options);
+  } finally {
+    await controlGroups.remove();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function runInNamespaces(
+  args: readonly string[],
+  directory: string,
+  groups: readonly ControlGroup[],
+  options: { readonly inMemory: boolean },
+): Promise<number> {
+  // The namespace's root is the group that the process is in when it makes the namespace.
+  const enter = [
+    ...groups.map(({ path }) => `echo $$ > ${path}/cgroup.procs`),
+    'exec unshare --cgroup sh -c "$0" "$@"',
+  ];
+  // This shell is process 1 of the namespace: it reaps the orphans that shims leave to it, which Node does not.
+  const settle = [
+    ...groups.map(({ seat }) => `echo $$ > ${seat}/cgroup.procs`),
+    ...groups.map(({ path, mountPoint }) => `mount --bind ${path} ${mountPoint}`),
+    ...["/run", ...(options.inMemory ? [directory] : [])].map((path) => `mount -t tmpfs tmpfs ${path}`),
+    '"$0" "$@"; exit $?',
+  ];
   const child = spawn(
     "unshare",
     [
       ..."--pid --mount --net --ipc --uts --fork --kill-child --mount-proc sh -c".split(" "),
-      script,
-      "sh",
+      enter.join(" && "),
+      settle.join(" && "),
       process.execPath,
-      fileURLToPath(program),
       ...args,
     ],
     {
@@ -76,12 +101,8 @@ export async function runIsolated(
   };
   process.on("SIGINT", interrupt);
   process.on("SIGTERM", interrupt);
-  try {
-    return await new Promise<number>((resolve, reject) => {
-      child.once("error", (cause) => reject(new Error("unshare, of the package util-linux, is needed", { cause })));
-      child.once("close", (code) => resolve(code ?? 1));
-    });
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
+  return await new Promise<number>((resolve, reject) => {
+    child.once("error", (cause) => reject(new Error("unshare, of the package util-linux, is needed", { cause })));
+    child.once("close", (code) => resolve(code ?? 1));
+  });
 }

@@ -1,0 +1,83 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseMountinfo } from "../leaks/mountinfo.ts";
+
+export interface ControlGroup {
+  /** Where its hierarchy is mounted. */
+  readonly mountPoint: string;
+  readonly path: string;
+  /** A group below, for the processes themselves: version 2 wants none in a group that has groups below. */
+  readonly seat: string;
+}
+
+const CPUSET_FILES = ["cpuset.cpus", "cpuset.mems"];
+const REMOVE_ATTEMPTS = 50;
+const REMOVE_PAUSE_MS = 100;
+
+/** One control group of a name in every hierarchy of the machine, to be the root of a control group namespace. */
+export class ControlGroups {
+  readonly groups: ControlGroup[] = [];
+  readonly #name: string;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** Needs root. What fails half-way, `remove` removes. */
+  make(): void {
+    const mounts = parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8"));
+    for (const { point, type } of mounts) {
+      if (type !== "cgroup" && type !== "cgroup2") continue;
+      const path = join(point, this.#name);
+      const seat = join(path, "suite");
+      this.groups.push({ mountPoint: point, path, seat });
+      mkdirSync(path);
+      if (type === "cgroup2") handOnControllers(point);
+      else inheritCpuset(point, path);
+      mkdirSync(seat);
+      if (type === "cgroup") inheritCpuset(path, seat);
+    }
+  }
+
+  /** Removes them with all below, once no process is left in them. */
+  async remove(): Promise<void> {
+    for (const { path } of this.groups) await removeGroup(path);
+  }
+}
+
+/** Lets the groups below have what controllers there are. A root that is not the machine's own may be unable to. */
+function handOnControllers(group: string): void {
+  const controllers = readFileSync(join(group, "cgroup.controllers"), "utf8").trim().split(" ");
+  for (const controller of controllers.filter((word) => word !== "")) {
+    try {
+      writeFileSync(join(group, "cgroup.subtree_control"), `+${controller}`);
+    } catch {
+      // The suite then does without this controller, as the machine's other groups do.
+    }
+  }
+}
+
+/** A new group of version 1 has no processors and takes no process before it has. */
+function inheritCpuset(from: string, to: string): void {
+  for (const file of CPUSET_FILES) {
+    if (existsSync(join(to, file))) writeFileSync(join(to, file), readFileSync(join(from, file)));
+  }
+}
+
+async function removeGroup(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    if (entry.isDirectory()) await removeGroup(join(path, entry.name));
+  }
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      rmdirSync(path);
+      return;
+    } catch (error) {
+      // Processes that were killed take a moment to be gone.
+      if ((error as NodeJS.ErrnoException).code !== "EBUSY" || attempt === REMOVE_ATTEMPTS) throw error;
+      await sleep(REMOVE_PAUSE_MS);
+    }
+  }
+}
