@@ -53,7 +53,12 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     if (ending) return;
     ending = true;
     // Before the answer is given: containerd runs `delete` right after it, which then has nothing to look for.
-    writeState(bundle, { kind: "ended", id, namespace, socket, ...identity });
+    try {
+      writeState(bundle, { kind: "ended", id, namespace, socket, ...identity });
+    } catch (error) {
+      // A bundle that is gone has nobody left to read it.
+      log.log("debug", "state not written", { error: messageOf(error) });
+    }
     ended.resolve(reason);
   };
   let loaded: Services | undefined;
@@ -86,7 +91,10 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
 
   let platform: Promise<Platform> | undefined;
   const loadPlatform = (): Promise<Platform> => {
-    platform ??= options.loadPlatform(platformContext(options, host, log, namespace));
+    platform ??= options.loadPlatform(platformContext(options, host, log, namespace)).catch((error: unknown) => {
+      platform = undefined;
+      throw error;
+    });
     return platform;
   };
   const orphan = new AbortController();

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { containerd } from "./generated/messages.js";
@@ -134,6 +134,13 @@ describe("the life of a shim", () => {
     const address = await shim.start("c1", { env: { FAKE_ORPHAN_MILLISECONDS: "100" } });
     await expect.poll(() => existsSync(address.replace("unix://", "")), { timeout: 5000 }).toBe(false);
     expect(readState(shim.bundle("c1"))).toMatchObject({ kind: "ended" });
+  });
+
+  it("ends by itself also when its bundle has been removed", async () => {
+    shim.makeBundle("c1", {});
+    const address = await shim.start("c1", { env: { FAKE_ORPHAN_MILLISECONDS: "200" } });
+    rmSync(shim.bundle("c1"), { recursive: true });
+    await expect.poll(() => existsSync(address.replace("unix://", "")), { timeout: 5000 }).toBe(false);
   });
 
   it("fails the calls under way and says why when it crashes", async () => {
