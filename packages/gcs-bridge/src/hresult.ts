@@ -20,6 +20,7 @@ const codes: { readonly [Name in HresultName]?: GcsErrorCode } = {
   E_ACCESSDENIED: "FailedPrecondition",
   ERROR_SHARING_VIOLATION: "FailedPrecondition",
   HCS_E_ACCESS_DENIED: "FailedPrecondition",
+  HCS_E_IMAGE_MISMATCH: "FailedPrecondition",
   HCS_E_INVALID_STATE: "FailedPrecondition",
   HCS_E_SYSTEM_ALREADY_STOPPED: "FailedPrecondition",
   HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION: "FailedPrecondition",

@@ -1,9 +1,11 @@
 /** One container of the guest: made by the host's create message, run by the execute message for its first process. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { arch } from "node:process";
 import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
 import type { GuestFacts } from "./facts.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
+import { checkProgram } from "./program.ts";
 import type { OciRuntime, RuntimeProcess } from "./runtime.ts";
 import { type GuestSpecification, rewriteProcess, specificationText } from "./specification.ts";
 import type { StdioRelay } from "./stdio-relay.ts";
@@ -79,6 +81,7 @@ export class Container {
     const { runtime } = this.#surroundings;
     const { spec, networkSettings } = this.#specification;
     const process = withConsole(spec.process ?? { cwd: "/" }, parameters);
+    checkProgram(spec.root?.path ?? "/", process, arch);
     this.#surroundings.applyNetworkSettings(networkSettings);
     mkdirSync(this.#bundle, { recursive: true, mode: 0o711 });
     writeFileSync(`${this.#bundle}/config.json`, specificationText({ ...spec, process }), { mode: 0o600 });
@@ -98,6 +101,7 @@ export class Container {
   ): Promise<GuestProcess> {
     if (this.#state.kind !== "Running") throw this.#wrongState("adding a process", "Running");
     const process = withConsole(rewriteProcess(given, this.#surroundings.facts), parameters);
+    checkProgram(this.#specification.spec.root?.path ?? "/", process, arch);
     const added = await connected(relay, process.terminal === true, (stdio) =>
       this.#surroundings.runtime.exec(this.id, process, stdio, signal),
     );

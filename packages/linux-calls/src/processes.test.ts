@@ -41,7 +41,7 @@ describe("orphans", () => {
   });
 
   it("are collected one by one, and children of Node are left to Node", async () => {
-    const child = spawn("sh", ["-c", "exit 3"]);
+    const child = spawn("sh", ["-c", "exit 3"], { stdio: "ignore" });
     // Let the child end while this thread, and with it Node, does not look.
     waitUntilZombie(child.pid ?? 0);
     expect(reapAny((pid) => pid === child.pid)).toBe("owned");
