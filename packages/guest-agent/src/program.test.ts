@@ -31,7 +31,7 @@ describe("a program that a container is to start with", () => {
     check("own");
     check("/bin/small");
     expect(() => checkProgram(root, { args: ["own"], cwd: "/", env: ["PATH=/bin"] }, "arm64")).toThrow(
-      "/bin/own is a program for x86-64, and this guest runs programs for AArch64",
+      "/bin/own is built for the architecture x86-64, and this guest runs AArch64",
     );
   });
 
@@ -39,10 +39,10 @@ describe("a program that a container is to start with", () => {
     put("opt/foreign", elf(183));
     put("work/mainframe", elf(22, true));
     put("bin/odd", elf(4000));
-    expect(() => check("foreign")).toThrow("/opt/foreign is a program for AArch64");
-    expect(() => check("/opt/foreign")).toThrow("/opt/foreign is a program for AArch64");
-    expect(() => check("./mainframe")).toThrow("/work/./mainframe is a program for S390");
-    expect(() => check("odd")).toThrow("/bin/odd is a program for ELF machine 4000");
+    expect(() => check("foreign")).toThrow("/opt/foreign is built for the architecture AArch64");
+    expect(() => check("/opt/foreign")).toThrow("/opt/foreign is built for the architecture AArch64");
+    expect(() => check("./mainframe")).toThrow("/work/./mainframe is built for the architecture S390");
+    expect(() => check("odd")).toThrow("/bin/odd is built for the architecture ELF machine 4000");
   });
 
   it("is refused by the interpreter that a script names, through links that stay below the root", () => {
@@ -50,7 +50,7 @@ describe("a program that a container is to start with", () => {
     put("usr/bin/interpreter", elf(183));
     symlinkSync("/usr/bin/../../../usr/bin/interpreter", join(root, "bin/sh"));
     put("work/run", "#! /bin/sh -e\necho hello\n");
-    expect(() => check("/work/run")).toThrow("/bin/sh is a program for AArch64");
+    expect(() => check("/work/run")).toThrow("/bin/sh is built for the architecture AArch64");
   });
 
   it("is left to the runtime where nothing can be told: absent, no program, a loop of links, no arguments", () => {

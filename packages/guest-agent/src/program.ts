@@ -50,7 +50,7 @@ export function checkProgram(root: string, { args, cwd, env = [] }: OciProcess, 
     const found = machineOf(header);
     if (found !== undefined && !machine.accepted.includes(found)) {
       const foreign = machineNames[found] ?? `ELF machine ${found}`;
-      const message = `${program} is a program for ${foreign}, and this guest runs programs for ${machine.name}`;
+      const message = `${program} is built for the architecture ${foreign}, and this guest runs ${machine.name}`;
       throw new GuestFault("HCS_E_IMAGE_MISMATCH", message);
     }
     program = /^#![ \t]*(\/[^\s]+)/.exec(header.toString("latin1"))?.[1];
