@@ -4,13 +4,19 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { uvmContainerId } from "@uvm-shim/gcs-bridge";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { describeWith } from "../../../tools/machine-needs.ts";
 import { type Fixtures, makeFixtures } from "./testing/fixtures.ts";
 import { Machine } from "./testing/machine.ts";
 
 const mebibyte = 1024 * 1024;
 
-describe("the machine", () => {
+describeWith(
+  "root",
+  "crun",
+  "busybox",
+  "mkfs.ext4",
+)("the machine", () => {
   let fixtures: Fixtures;
   let machine: Machine;
 

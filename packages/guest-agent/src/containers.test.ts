@@ -1,12 +1,13 @@
 import { rmSync } from "node:fs";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { describeWith } from "../../../tools/machine-needs.ts";
 import { type Fixtures, makeFixtures } from "./testing/fixtures.ts";
 import { Machine } from "./testing/machine.ts";
 
 const mebibyte = 1024 * 1024;
 
-describe.each(["crun", "runc"] as const)("containers with %s", (runtime) => {
+describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)("containers with %s", (runtime) => {
   let fixtures: Fixtures;
   let machine: Machine;
 

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, open, readFile, realpath, rm, symlink, writeFile } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describeWith } from "../../../tools/machine-needs.ts";
 import { createPosixHostFiles, type FileSystemMount, type ProgramRun, parseMountPoints } from "./posix-host-files.ts";
 
 let folder: string;
@@ -197,10 +198,7 @@ describe("translating", () => {
   });
 });
 
-const mayMount = process.getuid?.() === 0;
-if (!mayMount) console.warn("Mounting for real is not tested: it needs root.");
-
-describe.runIf(mayMount)("mounting for real", () => {
+describeWith("root")("mounting for real", () => {
   const tmpfs = { type: "tmpfs", source: "tmpfs", options: ["size=1m", "nosuid"] };
 
   it("mounts an overlay that can be written, and removes it", async () => {

@@ -14,7 +14,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { describeWith } from "../../../tools/machine-needs.ts";
 import {
   attachLoop,
   MNT_DETACH,
@@ -53,7 +54,9 @@ function mountedAt(path: string): string | undefined {
     .find((line) => line.split(" ")[1] === path);
 }
 
-describe("mounts", () => {
+const describeAsRoot = describeWith("root");
+
+describeAsRoot("mounts", () => {
   it("mounts with flags and data, and unmounts", () => {
     mount("name", target, "tmpfs", mountFlags.MS_NOSUID | mountFlags.MS_NODEV, "size=1m,mode=700");
     expect(mountedAt(target)).toMatch(/^name \S+ tmpfs rw,nosuid,nodev,\S*size=1024k,mode=700/);
@@ -83,7 +86,7 @@ describe("mounts", () => {
   });
 });
 
-describe("mount namespaces", () => {
+describeAsRoot("mount namespaces", () => {
   let other: ChildProcess;
   let pid: number;
 
@@ -139,7 +142,7 @@ describe("mount namespaces", () => {
   });
 });
 
-describe("devices", () => {
+describeAsRoot("devices", () => {
   it("makes nodes with large numbers", () => {
     makeBlockNode(join(folder, "block"), 259, 300_000, 0o640);
     makeCharNode(join(folder, "char"), 1, 3, 0o600);
@@ -176,7 +179,7 @@ describe("devices", () => {
   });
 });
 
-describe("a machine's own surroundings", () => {
+describeAsRoot("a machine's own surroundings", () => {
   it("gets a host name, a loopback interface and a root of its own", () => {
     const script = `
       import { mkdirSync, readdirSync, writeFileSync } from "node:fs";

@@ -3,14 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { scsiControllerGuids } from "@uvm-shim/hcs-schema";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
+import { describeWith } from "../../../../tools/machine-needs.ts";
 import { type ContractHost, describeComputeHostContract } from "../testing/contract.ts";
 import type { ComputeHost } from "../types.ts";
 import { connectEmulatedHost } from "./emulated-host.ts";
 
-const isRoot = process.getuid?.() === 0;
-if (!isRoot)
-  console.warn("the emulated host makes namespaces, mounts and loop devices: run its contract tests as root");
+const describeReal = describeWith("root", "crun");
 
 const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 
@@ -91,9 +90,11 @@ class RealEmulator implements ContractHost {
   }
 }
 
-if (isRoot) describeComputeHostContract("emulator driver and emulated host", async () => new RealEmulator());
+describeReal("the contract", () => {
+  describeComputeHostContract("emulator driver and emulated host", async () => new RealEmulator());
+});
 
-describe.runIf(isRoot)("the emulated host as a program", () => {
+describeReal("the emulated host as a program", () => {
   let emulator: RealEmulator;
   beforeAll(() => {
     emulator = new RealEmulator();

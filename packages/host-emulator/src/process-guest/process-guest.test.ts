@@ -13,20 +13,22 @@ import {
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { hresults, plan9ShareFlags, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeEach, expect, it } from "vitest";
+import { describeWith } from "../../../../tools/machine-needs.ts";
 import type { ComputeSystem } from "../compute-system.ts";
 import { EmulatedHost } from "../emulated-host.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
 import { readHierarchies, VmCgroups } from "./cgroups.ts";
 import { ProcessGuestKind, processGuestKernel } from "./kind.ts";
 
-const isRoot = process.getuid?.() === 0;
-if (!isRoot) console.warn("process guests need root for namespaces, mounts and loop devices: run these tests as root");
-
 const agent = fileURLToPath(new URL("../../../guest-agent/src/main.ts", import.meta.url));
 const owner = { systemExited: (): void => {} };
 
-describe.runIf(isRoot)("a process guest", () => {
+describeWith(
+  "root",
+  "crun",
+  "mkfs.ext4",
+)("a process guest", () => {
   const files = new TestFiles();
   const kernel = files.write("process-kernel", `${processGuestKernel}\n`);
   const stateDirectory = join(files.directory, "state");

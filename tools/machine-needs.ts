@@ -1,0 +1,25 @@
+/** What a test suite needs of the machine, so that one that cannot run says why instead of failing or vanishing. */
+import { existsSync } from "node:fs";
+import { describe } from "vitest";
+
+/** Programs, each with the Debian package that has it. */
+const packages = { crun: "crun", runc: "runc", busybox: "busybox-static", "mkfs.ext4": "e2fsprogs" } as const;
+
+export type Need = "root" | keyof typeof packages;
+
+const folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/** What is lacking, and how to get it; undefined when the machine has it. */
+export function lackOf(need: Need): string | undefined {
+  if (need === "root") return process.getuid?.() === 0 ? undefined : "root: run the tests as root, or with sudo";
+  if (folders.some((folder) => existsSync(`${folder}/${need}`))) return undefined;
+  return `${need}: apt-get install ${packages[need]}`;
+}
+
+/** `describe`, or `describe.skip` with its reason printed where the machine lacks something. */
+export function describeWith(...needs: readonly Need[]): typeof describe | typeof describe.skip {
+  const lacks = needs.map(lackOf).filter((lack) => lack !== undefined);
+  if (lacks.length === 0) return describe;
+  console.warn(`skipped, since this machine lacks ${lacks.join(", and ")}`);
+  return describe.skip;
+}
