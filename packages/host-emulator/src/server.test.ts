@@ -18,7 +18,7 @@ afterAll(() => files.remove());
 beforeEach(async () => {
   kind = new FakeKind();
   host = new EmulatedHost({ stateDirectory: files.directory, kinds: [kind], report: () => {} });
-  server = new HostServer({ host, socketPath, idleMs: 30 });
+  server = new HostServer({ host, socketPath, idleMs: 60_000 });
   await server.listen();
 });
 afterEach(async () => {
