@@ -3,7 +3,13 @@ import { existsSync } from "node:fs";
 import { describe } from "vitest";
 
 /** Programs, each with the Debian package that has it. */
-const packages = { crun: "crun", runc: "runc", busybox: "busybox-static", "mkfs.ext4": "e2fsprogs" } as const;
+const packages = {
+  crun: "crun",
+  runc: "runc",
+  busybox: "busybox-static",
+  "mkfs.ext4": "e2fsprogs",
+  python3: "python3",
+} as const;
 
 export type Need = "root" | keyof typeof packages;
 
