@@ -11,7 +11,14 @@ export interface Room {
 }
 
 const controller = ["hcs-schema", "lifecycle"];
-const siblings = ["controller-vm", "controller-scsi", "controller-plan9", "controller-process", "controller-container"];
+const siblings = [
+  "controller-vm",
+  "controller-scsi",
+  "controller-plan9",
+  "controller-vpci",
+  "controller-process",
+  "controller-container",
+];
 
 export const rooms: Readonly<Record<string, Room>> = {
   "packages/lifecycle": { uses: [], noNode: true },
@@ -20,9 +27,10 @@ export const rooms: Readonly<Record<string, Room>> = {
   "packages/gcs-bridge": { uses: ["hcs-schema"] },
   "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema"] },
   "packages/sandbox-lcow": { uses: ["hcs-schema"], noNode: true },
-  "packages/controller-vm": { uses: [...controller, "controller-scsi", "controller-plan9"] },
+  "packages/controller-vm": { uses: [...controller, "controller-scsi", "controller-plan9", "controller-vpci"] },
   "packages/controller-scsi": { uses: controller },
   "packages/controller-plan9": { uses: controller },
+  "packages/controller-vpci": { uses: controller },
   "packages/controller-pod": { uses: controller, types: siblings },
   "packages/controller-container": { uses: controller, types: siblings },
   "packages/controller-process": { uses: controller, types: siblings },

@@ -7,6 +7,8 @@ import {
   checkPlan9Share,
   checkPlan9ShareRemoval,
   checkScsiAttachment,
+  checkVirtualPciDevice,
+  resourcePaths,
   SchemaError,
   scsiControllerGuids,
   vsockServiceGuid,
@@ -32,6 +34,12 @@ const document = {
         },
       },
       Plan9: { Shares: [{ Name: "a", AccessName: "a", Path: "/a", Port: 564, Flags: 5, AllowedFiles: ["b"] }] },
+      VirtualPci: {
+        "6f9619ff-8b86-d011-b42d-00c04fc964ff": {
+          Functions: [{ DeviceInstancePath: "PCIP\\VEN_1&DEV_2", VirtualFunction: 3 }],
+          PropagateNumaAffinity: true,
+        },
+      },
       ComPorts: { "0": { NamedPipe: "\\\\.\\pipe\\console" } },
     },
     StorageQoS: { IopsMaximum: 10 },
@@ -90,6 +98,11 @@ describe("checkComputeSystemDocument", () => {
       [{ Name: "..", AccessName: "a", Path: "/a", Port: 564, Flags: 0 }],
       'VirtualMachine.Devices.Plan9.Shares[0].Name: expected a name of at most 255 bytes without slashes, other than . and .., got ".."',
     ],
+    [
+      ["VirtualMachine", "Devices", "VirtualPci"],
+      { "{6f96}": { Functions: [{ DeviceInstancePath: "PCIP" }] } },
+      'VirtualMachine.Devices.VirtualPci."{6f96}" (name): expected a GUID, got "{6f96}"',
+    ],
   ])("names %s in its error", (path, value, message) => {
     expect(() => checkComputeSystemDocument(documentWith(path, value))).toThrow(message);
   });
@@ -124,6 +137,22 @@ describe("settings of modify requests", () => {
   it("refuses share flags that nothing stands for", () => {
     const share = { Name: "a", AccessName: "a", Path: "/a", Port: 564, Flags: 2 };
     expect(() => checkPlan9Share(share)).toThrow("Flags: expected a combination of the flags 0xfd, got 2");
+  });
+
+  it.each([
+    [{ Functions: [] }, "Functions: expected at least one function, got a list"],
+    [{ Functions: [{ DeviceInstancePath: "" }] }, /^Functions\[0\]\.DeviceInstancePath: expected a string that is not/],
+    [
+      { Functions: [{ DeviceInstancePath: "a", VirtualFunction: 65536 }] },
+      "Functions[0].VirtualFunction: expected an integer from 0 to 65535, got 65536",
+    ],
+    [{ Functions: [{ DeviceInstancePath: "a" }], PropagateNumaAffinity: 1 }, /^PropagateNumaAffinity: expected true/],
+  ])("refuses the virtual PCI device %j", (device, message) => {
+    expect(() => checkVirtualPciDevice(device)).toThrow(message);
+  });
+
+  it("names a virtual PCI device by the GUID of its VMBus channel", () => {
+    expect(resourcePaths.virtualPci("6f96")).toBe("VirtualMachine/Devices/VirtualPci/6f96");
   });
 
   it("refuses unknown request types", () => {

@@ -33,6 +33,8 @@ import {
   type VirtualMachine,
   type VirtualMachineMemory,
   type VirtualMachineProcessor,
+  type VirtualPciDevice,
+  type VirtualPciFunction,
 } from "./document.ts";
 import { lunsPerScsiController, scsiControllerGuids } from "./wellknown.ts";
 
@@ -100,6 +102,25 @@ export const checkPlan9ShareRemoval: Check<Plan9ShareRemoval> = closedObject<Pla
   AllowedFiles: optional(list(text)),
 });
 
+/** Virtual functions go by a 16-bit index. */
+export const highestVirtualFunction = 0xffff;
+
+const virtualPciFunctions = refine(
+  list(
+    closedObject<VirtualPciFunction>({
+      DeviceInstancePath: filledText,
+      VirtualFunction: optional(integer(0, highestVirtualFunction)),
+    }),
+  ),
+  "at least one function",
+  (functions) => functions.length > 0,
+);
+
+export const checkVirtualPciDevice: Check<VirtualPciDevice> = closedObject<VirtualPciDevice>({
+  Functions: virtualPciFunctions,
+  PropagateNumaAffinity: optional(truth),
+});
+
 export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedObject<ComputeSystemDocument>({
   Owner: text,
   SchemaVersion: checkSchemaVersion,
@@ -161,6 +182,7 @@ export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedOb
             ),
           }),
         ),
+        VirtualPci: optional(record(checkVirtualPciDevice, checkGuid)),
         Plan9: optional(closedObject<Plan9Device>({ Shares: optional(list(checkPlan9Share)) })),
         ComPorts: optional(record(closedObject<{ readonly NamedPipe: string }>({ NamedPipe: filledText }))),
       }),

@@ -61,6 +61,7 @@ export interface Devices {
   readonly Scsi?: { readonly [controllerGuid: string]: ScsiController };
   readonly HvSocket?: HvSocketDevice;
   readonly Plan9?: Plan9Device;
+  readonly VirtualPci?: { readonly [vmBusGuid: string]: VirtualPciDevice };
   readonly ComPorts?: { readonly [port: string]: { readonly NamedPipe: string } };
 }
 
@@ -117,6 +118,20 @@ export interface Plan9Share {
   readonly AllowedFiles?: readonly string[];
 }
 
+/** A device of the host that is assigned to the VM, under the GUID of the VMBus channel that carries it. */
+export interface VirtualPciDevice {
+  readonly Functions: readonly VirtualPciFunction[];
+  /** Tells the guest which NUMA node the device is near; hosts from Windows Server 2025 on. */
+  readonly PropagateNumaAffinity?: boolean;
+}
+
+export interface VirtualPciFunction {
+  /** As the host's device manager names it: `PCIP\\VEN_…`. */
+  readonly DeviceInstancePath: string;
+  /** Index of the SR-IOV virtual function; absent: 0. */
+  readonly VirtualFunction?: number;
+}
+
 export type ModifyRequestType = "Add" | "Remove" | "Update";
 
 /** One HcsModifyComputeSystem request. `GuestRequest` is not used: guest changes go over the GCS bridge. */
@@ -133,6 +148,8 @@ export const resourcePaths = {
     `VirtualMachine/Devices/Scsi/${controllerGuid}/Attachments/${lun}`,
   /** Settings: Plan9Share. */
   plan9Shares: "VirtualMachine/Devices/Plan9/Shares",
+  /** Settings: VirtualPciDevice. */
+  virtualPci: (vmBusGuid: string): string => `VirtualMachine/Devices/VirtualPci/${vmBusGuid}`,
 } as const;
 
 /** Properties that a query of a compute system returns. */

@@ -12,6 +12,7 @@ describe("checkLinuxGuestRequest", () => {
     ["SCSIDevice", { Controller: 3, Lun: 63 }],
     ["MappedDirectory", { MountPath: "/m", Port: 564, ShareName: "1", ReadOnly: false }],
     ["CombinedLayers", { ContainerID: "c", ContainerRootPath: "/r", Layers: [{ Path: "/l" }], ScratchPath: "" }],
+    ["VPCIDevice", { VMBusGUID: "6F9619FF-8B86-D011-B42D-00C04FC964FF" }],
   ])("accepts %s", (ResourceType, Settings) => {
     const request = { ResourceType, RequestType: "Add", Settings };
     expect(checkLinuxGuestRequest(request)).toEqual(request);
@@ -26,6 +27,10 @@ describe("checkLinuxGuestRequest", () => {
     [
       { ResourceType: "SCSIDevice", RequestType: "Add", Settings: { Controller: 0, Lun: 0, Extra: 1 } },
       "Settings.Extra: unknown field, expected one of Controller, Lun",
+    ],
+    [
+      { ResourceType: "VPCIDevice", RequestType: "Add", Settings: { VMBusGUID: "{6f96}" } },
+      'Settings.VMBusGUID: expected a GUID, got "{6f96}"',
     ],
     [{ ResourceType: "SCSIDevice", RequestType: "Add" }, "Settings: expected an object, got nothing"],
     [7, "expected an object, got 7"],

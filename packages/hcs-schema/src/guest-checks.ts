@@ -14,7 +14,7 @@ import {
   text,
   truth,
 } from "./check.ts";
-import { checkSchemaVersion } from "./document-checks.ts";
+import { checkGuid, checkSchemaVersion } from "./document-checks.ts";
 import type {
   GuestScsiDevice,
   LinuxCombinedLayers,
@@ -24,6 +24,7 @@ import type {
   LinuxMappedDirectory,
   LinuxMappedVirtualDisk,
   LinuxProcessParameters,
+  LinuxVpciDevice,
 } from "./guest.ts";
 import type { OciLinux, OciMount, OciProcess, OciSpec, OciUser, OciWindows } from "./oci.ts";
 import { highestVsockPort, lunsPerScsiController, scsiControllerGuids } from "./wellknown.ts";
@@ -58,9 +59,10 @@ const linuxResources: { readonly [Type in keyof LinuxGuestResources]: Check<Linu
     Layers: list(closedObject<{ readonly Path: string }>({ Path: filledText })),
     ScratchPath: text,
   }),
+  VPCIDevice: closedObject<LinuxVpciDevice>({ VMBusGUID: checkGuid }),
 };
 
-const resourceType = oneOf("MappedVirtualDisk", "SCSIDevice", "MappedDirectory", "CombinedLayers");
+const resourceType = oneOf("MappedVirtualDisk", "SCSIDevice", "MappedDirectory", "CombinedLayers", "VPCIDevice");
 
 export const checkLinuxGuestRequest: Check<LinuxGuestRequest> = (value, path = "") => {
   const request = closedObject<{ ResourceType: string; RequestType: unknown; Settings: unknown }>({

@@ -10,6 +10,7 @@ export interface LinuxGuestResources {
   readonly SCSIDevice: GuestScsiDevice;
   readonly MappedDirectory: LinuxMappedDirectory;
   readonly CombinedLayers: LinuxCombinedLayers;
+  readonly VPCIDevice: LinuxVpciDevice;
 }
 
 export type LinuxGuestResourceType = keyof LinuxGuestResources;
@@ -55,6 +56,11 @@ export interface LinuxCombinedLayers {
   readonly Layers: readonly { readonly Path: string }[];
   /** Empty: the combination is read-only. */
   readonly ScratchPath: string;
+}
+
+/** A device that the host has assigned to the VM. Adding it waits until the guest has it. */
+export interface LinuxVpciDevice {
+  readonly VMBusGUID: string;
 }
 
 /** The container configuration of a create message, a JSON string on the wire. */

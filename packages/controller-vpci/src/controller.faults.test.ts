@@ -1,0 +1,101 @@
+import { Callers, type Fault, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { vpciOn } from "./testing/index.ts";
+
+async function scenario(faults: ReadonlyMap<number, Fault>) {
+  const callers = new Callers();
+  const script = new ScriptedCalls(faults, () => callers.abortAll());
+  const { vm, vpci } = vpciOn(script);
+  const wanted = [0, 0, 1].map((virtualFunction) => ({ deviceInstancePath: "PCIP\\A", virtualFunction }));
+  const reservations = await Promise.all(wanted.map((config) => vpci.reserve(config)));
+  await Promise.all(reservations.map((id) => callers.attempt((signal) => vpci.mapToGuest(id, signal))));
+  // The one fault strikes once, so the second round meets none.
+  for (let round = 0; round < 2; round++) {
+    await Promise.all(reservations.map((id) => callers.attempt((signal) => vpci.unmapFromGuest(id, signal))));
+  }
+  return { vm, vpci, calls: script.calls.length };
+}
+
+const faultless = await scenario(new Map());
+
+describe("a fault at any one call", () => {
+  it("has calls to hit", () => {
+    expect(faultless.calls).toBe(6);
+  });
+
+  it.each(faultCases(faultless.calls))("$fault at call $call leaves nothing behind", async ({ call, fault }) => {
+    const { vm, vpci } = await scenario(new Map([[call, fault]]));
+    expect([...vm.assigned]).toEqual([]);
+    expect(vpci.devices).toEqual([]);
+  });
+});
+
+describe("any sequence of operations with any faults", () => {
+  const step = fc.record({
+    kind: fc.constantFrom("reserve", "map", "unmap"),
+    deviceInstancePath: fc.constantFrom("PCIP\\A", "pcip\\a", "PCIP\\B"),
+    virtualFunction: fc.nat(1),
+    /** Which of the reservations made so far. */
+    which: fc.nat(20),
+    /** Waits until everything is at rest, before the next step. */
+    rest: fc.boolean(),
+  });
+  const fault = fc.tuple(fc.nat(40), fc.constantFrom<Fault>("fail", "lose", "hang", "hangDone"));
+
+  it("keeps counts equal to holders, accounts for every assignment, and can always be cleaned up", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.array(fault, { maxLength: 8 }), async (steps, faults) => {
+        const callers = new Callers();
+        const { vm, vpci } = vpciOn(new ScriptedCalls(new Map(faults), () => callers.abortAll()));
+        const holders = new Map<string, string>();
+        const made: string[] = [];
+        let pending: Promise<unknown>[] = [];
+
+        const rest = async (): Promise<void> => {
+          await Promise.all(pending);
+          pending = [];
+          const expected = new Map<string, number>();
+          for (const name of holders.values()) expected.set(name, (expected.get(name) ?? 0) + 1);
+          const counted = vpci.devices.map(
+            (device) =>
+              [`${device.deviceInstancePath.toLowerCase()}/${device.virtualFunction}`, device.holders] as const,
+          );
+          expect(new Map(counted)).toEqual(expected);
+          // What the VM has is accounted for: nothing is assigned that nobody would remove.
+          const tracked = vpci.devices.filter(({ state }) => state === "Ready" || state === "AssignedInvalid");
+          for (const guid of vm.assigned.keys()) expect(tracked.map(({ vmBusGuid }) => vmBusGuid)).toContain(guid);
+          for (const { state, vmBusGuid } of tracked)
+            if (state === "Ready") expect([...vm.assigned.keys()]).toContain(vmBusGuid);
+        };
+
+        for (const { kind, deviceInstancePath, virtualFunction, which, rest: atRest } of steps) {
+          const reservation = made[which % Math.max(made.length, 1)];
+          if (kind === "reserve") {
+            const id = await vpci.reserve({ deviceInstancePath, virtualFunction });
+            made.push(id);
+            holders.set(id, `${deviceInstancePath.toLowerCase()}/${virtualFunction}`);
+          } else if (reservation !== undefined && kind === "map") {
+            pending.push(callers.attempt((signal) => vpci.mapToGuest(reservation, signal)));
+          } else if (reservation !== undefined) {
+            pending.push(
+              callers.attempt(async (signal) => {
+                await vpci.unmapFromGuest(reservation, signal);
+                holders.delete(reservation);
+              }),
+            );
+          }
+          if (atRest) await rest();
+        }
+        await rest();
+        // Each fault strikes once, so after as many rounds as there are faults all is given back.
+        for (let round = 0; round <= faults.length; round++) {
+          await Promise.all(made.map((id) => callers.attempt((signal) => vpci.unmapFromGuest(id, signal))));
+        }
+        expect([...vm.assigned]).toEqual([]);
+        expect(vpci.devices).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

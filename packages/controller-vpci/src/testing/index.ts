@@ -1,0 +1,79 @@
+import {
+  checkGuid,
+  checkLinuxGuestRequest,
+  checkVirtualPciDevice,
+  type LinuxVpciDevice,
+  type VirtualPciDevice,
+} from "@uvm-shim/hcs-schema";
+import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
+import { VpciController, type VpciControllerOptions } from "../controller.ts";
+import type { LinuxVpciGuest, VpciHost } from "../types.ts";
+
+/** A VM's assigned devices, as strict as real ones: a VMBus GUID comes once, a function is assigned once at a time. */
+export class FakeVpciVm implements VpciHost, LinuxVpciGuest {
+  /** By VMBus GUID. */
+  readonly assigned = new Map<string, VirtualPciDevice>();
+  readonly script: ScriptedCalls;
+  readonly #usedGuids = new Set<string>();
+
+  constructor(script: ScriptedCalls = new ScriptedCalls()) {
+    this.script = script;
+  }
+
+  assignDevice(vmBusGuid: string, device: VirtualPciDevice, signal?: AbortSignal): Promise<void> {
+    return this.script.run("assignDevice", vmBusGuid, signal, () => {
+      checkGuid(vmBusGuid);
+      checkVirtualPciDevice(device);
+      if (this.#usedGuids.has(vmBusGuid)) throw scriptedError("AlreadyExists", `${vmBusGuid} was used before`);
+      const functions = new Set([...this.assigned.values()].flatMap(functionNames));
+      const taken = functionNames(device).find((name) => functions.has(name));
+      if (taken !== undefined) throw scriptedError("FailedPrecondition", `${taken} is assigned already`);
+      this.#usedGuids.add(vmBusGuid);
+      this.assigned.set(vmBusGuid, device);
+    });
+  }
+
+  unassignDevice(vmBusGuid: string, signal?: AbortSignal): Promise<void> {
+    return this.script.run("unassignDevice", vmBusGuid, signal, () => {
+      if (!this.assigned.delete(vmBusGuid)) throw scriptedError("NotFound", `nothing is assigned as ${vmBusGuid}`);
+    });
+  }
+
+  waitForDevice(device: LinuxVpciDevice, signal?: AbortSignal): Promise<void> {
+    return this.script.run("waitForDevice", device.VMBusGUID, signal, () => {
+      checkLinuxGuestRequest({ ResourceType: "VPCIDevice", RequestType: "Add", Settings: device });
+      if (!this.assigned.has(device.VMBusGUID)) throw scriptedError("NotFound", `no device ${device.VMBusGUID} came`);
+    });
+  }
+}
+
+function functionNames({ Functions }: VirtualPciDevice): readonly string[] {
+  return Functions.map(({ DeviceInstancePath, VirtualFunction = 0 }) => `${DeviceInstancePath}/${VirtualFunction}`);
+}
+
+/** The GUID that a controller of {@link vpciOn} gives to its assignment of this number, from 1. */
+export function testGuid(number: number): string {
+  return `00000000-0000-4000-8000-${String(number).padStart(12, "0")}`;
+}
+
+/** A controller on a fake VM, with reservation ids r1, r2, … and the GUIDs of {@link testGuid}. */
+export function vpciOn(script?: ScriptedCalls, options: Partial<VpciControllerOptions> = {}) {
+  const vm = new FakeVpciVm(script);
+  let reservations = 0;
+  let guids = 0;
+  const vpci = new VpciController({
+    id: "vm-1",
+    host: vm,
+    guest: () => vm,
+    newId: () => {
+      reservations += 1;
+      return `r${reservations}`;
+    },
+    newGuid: () => {
+      guids += 1;
+      return testGuid(guids);
+    },
+    ...options,
+  });
+  return { vm, vpci };
+}
