@@ -8,6 +8,7 @@ import { PodController } from "@uvm-shim/controller-pod";
 import { ProcessController } from "@uvm-shim/controller-process";
 import { ScsiController } from "@uvm-shim/controller-scsi";
 import { VmController } from "@uvm-shim/controller-vm";
+import { VpciController } from "@uvm-shim/controller-vpci";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { type ComputeHost, createPosixHostFiles } from "@uvm-shim/hcs-bindings";
 import { buildLinuxSandbox, type HostFacts } from "@uvm-shim/sandbox-lcow";
@@ -56,7 +57,7 @@ async function createSandbox(
 
   const vmId = vmIdOf(request);
   const newId = randomUUID;
-  const vm = new VmController<LinuxGuest, ScsiController, Plan9Controller>({
+  const vm = new VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>({
     id: vmId,
     host,
     clock,
@@ -71,6 +72,7 @@ async function createSandbox(
     devices: {
       scsi: (wiring) => new ScsiController({ ...wiring, newId }),
       plan9: (wiring) => new Plan9Controller({ ...wiring, newId, ...settings }),
+      vpci: (wiring) => new VpciController({ ...wiring, newId, newGuid: randomUUID }),
     },
   });
   await vm.create({ document }, signal);
@@ -88,6 +90,10 @@ async function createSandbox(
         guest: vm.guest,
         disks: vm.scsi,
         shares: vm.plan9,
+        // Made when the first container has devices.
+        get devices() {
+          return vm.vpci;
+        },
         files,
         clock,
         createProcess: (process) => new ProcessController({ ...process, upstream, clock }),

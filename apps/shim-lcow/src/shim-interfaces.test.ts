@@ -1,4 +1,5 @@
 import type {
+  ContainerDevices,
   ContainerDisks,
   ContainerProcess,
   ContainerShares,
@@ -10,6 +11,7 @@ import type { PodContainer, PodController, PodVm } from "@uvm-shim/controller-po
 import type { ProcessController, UpstreamStdio } from "@uvm-shim/controller-process";
 import type { ScsiController } from "@uvm-shim/controller-scsi";
 import type { VmController, VmHost } from "@uvm-shim/controller-vm";
+import type { VpciController } from "@uvm-shim/controller-vpci";
 import type { LinuxGuest } from "@uvm-shim/guest-lcow";
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
 import type { Container, ContainerRequest, Process, Sandbox, UpstreamStdio as ShimUpstreamStdio } from "@uvm-shim/shim";
@@ -26,11 +28,12 @@ describe("what the shim asks of the controllers", () => {
 
 describe("what controllers ask of each other and of the host", () => {
   it("is what they are given", () => {
-    expectTypeOf<VmController<LinuxGuest, ScsiController, Plan9Controller>>().toExtend<PodVm>();
+    expectTypeOf<VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>>().toExtend<PodVm>();
     expectTypeOf<LinuxContainerController>().toExtend<PodContainer<ContainerRequest>>();
     expectTypeOf<ProcessController>().toExtend<ContainerProcess>();
     expectTypeOf<ScsiController>().toExtend<ContainerDisks>();
     expectTypeOf<Plan9Controller>().toExtend<ContainerShares>();
+    expectTypeOf<VpciController>().toExtend<ContainerDevices>();
     expectTypeOf<ComputeHost>().toExtend<VmHost>();
     expectTypeOf<ReturnType<ProcessFactory>>().toExtend<Process>();
   });

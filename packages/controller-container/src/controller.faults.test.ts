@@ -3,13 +3,14 @@ import { describe, expect, it } from "vitest";
 import { ContainerBench, layersMount, noStdio, overlayMount, specification } from "./testing/index.ts";
 import type { RootfsMount } from "./types.ts";
 
-/** A container with everything: layers and shares, an exec, and its end. What fails on the way is given up. */
+/** A container with everything: layers, shares and a device, an exec, and its end. What fails on the way is given up. */
 async function layersScenario(faults: ReadonlyMap<number, Fault>) {
   const impatient = new AbortController();
   const script = new ScriptedCalls(faults, () => impatient.abort());
   const bench = new ContainerBench(script);
   const mounts = [{ destination: "/data", type: "bind", source: "/data" }];
-  return await live(bench, script, impatient, { spec: specification({ mounts }), rootfs: [layersMount] });
+  const windows = { devices: [{ id: "PCIP\\A/1", idType: "vpci-instance-id" }] };
+  return await live(bench, script, impatient, { spec: specification({ mounts, windows }), rootfs: [layersMount] });
 }
 
 /** A container whose root the host mounts. */

@@ -1,15 +1,22 @@
 import type { GuestProcess, ProcessExit, StdioPaths } from "@uvm-shim/controller-process";
-import type { LinuxHostedContainerSettings, LinuxProcessParameters, OciMount } from "@uvm-shim/hcs-schema";
+import type {
+  LinuxHostedContainerSettings,
+  LinuxProcessParameters,
+  OciMount,
+  OciWindowsDevice,
+} from "@uvm-shim/hcs-schema";
 import { Acquisitions, abortable, Lifecycle, OperationQueue, type Step, wrapError } from "@uvm-shim/lifecycle";
+import { planDevices } from "./devices.ts";
 import { guestContainerSteps } from "./guest-container.ts";
 import { type ContainerState, type ContainerStateName, type ContainerTransition, containerTable } from "./lifecycle.ts";
 import { planMounts } from "./mounts.ts";
 import { type Refuse, refusing } from "./refusal.ts";
 import { planRoot } from "./root.ts";
 import { checkedProcess, checkedSpecification, guestProcess, guestSpecification } from "./specification.ts";
-import { type GuestRoot, guestBundlePath, mountSteps, type ResourceBoundaries, rootSteps } from "./steps.ts";
+import { deviceSteps, type GuestRoot, guestBundlePath, mountSteps, type ResourceBoundaries, rootSteps } from "./steps.ts";
 import type {
   ContainerClock,
+  ContainerDevices,
   ContainerDisks,
   ContainerGuest,
   ContainerHostFiles,
@@ -28,6 +35,7 @@ export interface LinuxContainerOptions {
   readonly guest: ContainerGuest;
   readonly disks: ContainerDisks;
   readonly shares: ContainerShares;
+  readonly devices: ContainerDevices;
   readonly files: ContainerHostFiles;
   readonly createProcess: ProcessFactory;
   readonly clock: ContainerClock;
@@ -117,6 +125,7 @@ export class LinuxContainerController {
     }
     const { files, shares } = this.#options;
     const specification = checkedSpecification(request.spec, refuse);
+    const devicePlans = planDevices(specification.windows?.devices ?? [], refuse);
     const rootRequest = { rootfs: request.rootfs, bundle: this.bundle, rootPath: specification.root.path };
     const rootPlan = await abortable(planRoot(rootRequest, files, refuse), signal);
     const mountPlans = await abortable(planMounts(specification.mounts ?? [], files, refuse), signal);
@@ -125,6 +134,7 @@ export class LinuxContainerController {
     const boundaries: ResourceBoundaries = this.#options;
     const root: GuestRoot = { path: "", scratchPath: "" };
     const mounts: OciMount[] = mountPlans.map((plan) => plan.mount);
+    const guestDevices: OciWindowsDevice[] = devicePlans.map(({ entry }) => entry);
     const settings = (): LinuxHostedContainerSettings => ({
       SchemaVersion: schemaVersion,
       OciBundlePath: guestBundlePath(identity),
@@ -133,6 +143,7 @@ export class LinuxContainerController {
         podId: identity.podId,
         rootPath: root.path,
         mounts,
+        devices: guestDevices,
         terminal: request.stdio.terminal,
       }),
       ScratchDirPath: root.scratchPath,
@@ -144,6 +155,7 @@ export class LinuxContainerController {
       container.state,
       ...combination,
       ...mountSteps(mountPlans, shares, mounts),
+      ...(devicePlans.length === 0 ? [] : deviceSteps(devicePlans, this.#options.devices, guestDevices)),
       container.processes,
     ];
     const steps = [...host, ...inVm.map((step) => this.#vmBound(step)), this.#initStep(request.stdio, container.get)];

@@ -2,6 +2,8 @@ import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it } from "vitest";
 import { ContainerBench, imageMount, layersMount, noStdio, overlayMount, specification } from "./testing/index.ts";
 
+const allowAll = { allow: true, access: "rwm" };
+
 const rejection = async (bench: ContainerBench, spec: unknown, rootfs = [overlayMount]): Promise<unknown> => {
   const failure = await bench.controller.create({ spec, rootfs, stdio: noStdio }).then(
     () => undefined,
@@ -170,6 +172,66 @@ describe("mounts", () => {
   });
 });
 
+describe("devices", () => {
+  const withDevices = (...devices: readonly object[]) => specification({ windows: { devices, layerFolders: ["x"] } });
+
+  it("are assigned to the VM, and the guest is told by which GUIDs it knows them", async () => {
+    const script = new ScriptedCalls();
+    const bench = new ContainerBench(script);
+    const devices = withDevices(
+      { id: "PCIP\\VEN_10DE&DEV_1EB8", idType: "gpu" },
+      { id: "PCIP\\VEN_10DE&DEV_1EB8/3", idType: "vpci-instance-id" },
+      { id: "PCIP\\VEN_1/x", idType: "vpci" },
+    );
+    await bench.created([overlayMount], devices);
+    expect(bench.devices.requests).toEqual([
+      { deviceInstancePath: "PCIP\\VEN_10DE&DEV_1EB8", virtualFunction: 0, propagateNumaAffinity: true },
+      { deviceInstancePath: "PCIP\\VEN_10DE&DEV_1EB8", virtualFunction: 3, propagateNumaAffinity: true },
+      { deviceInstancePath: "PCIP\\VEN_1/x", virtualFunction: 0, propagateNumaAffinity: true },
+    ]);
+    expect(script.names.slice(-5)).toEqual(["map device", "map device", "map device", "createContainer", "openStdio"]);
+    expect(bench.guest.settings[0]?.OciSpecification.windows).toEqual({
+      devices: [
+        { id: "guid of/device0", idType: "gpu" },
+        { id: "guid of/device1", idType: "vpci-instance-id" },
+        { id: "guid of/device2", idType: "vpci" },
+      ],
+    });
+    await bench.controller.delete();
+    expect(bench.leftovers).toEqual([]);
+  });
+
+  it("are given back when a later one cannot be assigned", async () => {
+    const bench = new ContainerBench(new ScriptedCalls(new Map([[3, "fail"]])));
+    const devices = withDevices({ id: "A", idType: "vpci" }, { id: "B", idType: "vpci" });
+    expect(await rejection(bench, devices)).toMatchObject({ code: "Unavailable" });
+    expect(bench.devices.requests).toHaveLength(2);
+  });
+
+  it.each([
+    [[{ id: "A", idType: "class" }], 'windows.devices[0].idType: "class" of device A is not supported, expected vpci-i'],
+    [[{ id: "A", idType: "" }], 'windows.devices[0].idType: "" of device A is not supported'],
+    [[{ id: "", idType: "vpci" }], 'windows.devices[0].id: "" given, expected the instance path of a device'],
+    [[{ id: "/1", idType: "vpci" }], 'windows.devices[0].id: "/1" given'],
+    [[{ id: "A/65536", idType: "vpci" }], 'windows.devices[0].id: "A/65536" given'],
+    [
+      [
+        { id: "A/0", idType: "vpci" },
+        { id: "B", idType: "gpu" },
+        { id: "a", idType: "gpu" },
+      ],
+      "windows.devices[2].id: a/0 is given twice, by entry 0 too",
+    ],
+  ])("%j are refused, and nothing is acquired", async (devices, message) => {
+    const script = new ScriptedCalls();
+    expect(await rejection(new ContainerBench(script), withDevices(...devices))).toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining(`config.json: ${message}`),
+    });
+    expect(script.calls).toEqual([]);
+  });
+});
+
 describe("specification", () => {
   it.each([
     [undefined, "config.json: expected an object, got nothing"],
@@ -180,6 +242,10 @@ describe("specification", () => {
     [specification({ root: undefined }), "root is missing"],
     [specification({ root: { path: "" } }), "root.path is empty"],
     [specification({ linux: undefined }), "linux is missing"],
+    [
+      specification({ linux: { resources: { devices: [{ allow: 1 }] } } }),
+      "linux.resources.devices[0].allow: expected true or false, got 1",
+    ],
     [specification({ linux: [] }), "linux: expected an object, got a list"],
   ])("%# is refused by the name of its field", async (spec, message) => {
     expect(await rejection(new ContainerBench(), spec)).toMatchObject({
@@ -266,6 +332,15 @@ describe("specification", () => {
       linux: { seccomp: { defaultAction: "SCMP_ACT_ERRNO" } },
     });
     const bench = await new ContainerBench().created([overlayMount], spec);
-    expect(bench.guest.settings[0]?.OciSpecification.linux).toEqual({});
+    expect(bench.guest.settings[0]?.OciSpecification.linux).toEqual({ resources: { devices: [allowAll] } });
+  });
+
+  it("lets a container use all devices of the guest that may use all of the host, and has no nodes of the host's", async () => {
+    const devices = [{ path: "/dev/fuse", type: "c", major: 10, minor: 229 }];
+    const given = { devices, resources: { devices: [{ allow: false, access: "rwm" }, allowAll] } };
+    const privileged = await new ContainerBench().created([overlayMount], specification({ linux: given }));
+    expect(privileged.guest.settings[0]?.OciSpecification.linux).toEqual({ resources: { devices: [allowAll] } });
+    const plain = await new ContainerBench().created([overlayMount], specification({ linux: { devices } }));
+    expect(plain.guest.settings[0]?.OciSpecification.linux).toEqual({ devices });
   });
 });

@@ -7,11 +7,13 @@ export {
 } from "./lifecycle.ts";
 export type {
   ContainerClock,
+  ContainerDevices,
   ContainerDisks,
   ContainerGuest,
   ContainerHostFiles,
   ContainerProcess,
   ContainerShares,
+  DeviceConfig,
   DiskConfig,
   DiskMountConfig,
   GuestContainer,

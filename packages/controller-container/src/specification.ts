@@ -1,11 +1,14 @@
 import { posix } from "node:path";
 import {
+  allowsAllDevices,
+  checkOciDeviceRules,
   checkOciProcess,
   checkOciSpec,
   type OciLinux,
   type OciMount,
   type OciProcess,
   type OciSpec,
+  type OciWindowsDevice,
 } from "@uvm-shim/hcs-schema";
 import { checked, type Refuse } from "./refusal.ts";
 
@@ -14,6 +17,7 @@ export interface ContainerSpecification extends OciSpec {
   readonly process: RunnableProcess;
   readonly root: NonNullable<OciSpec["root"]>;
   readonly linux: OciLinux;
+  readonly mayUseAllDevices: boolean;
 }
 
 type RunnableProcess = OciProcess & { readonly args: readonly string[] };
@@ -27,7 +31,12 @@ export function checkedSpecification(value: unknown, refuse: Refuse): ContainerS
   const root = spec.root ?? missing("root");
   if (root.path === "") throw refuse("InvalidArgument", "config.json: root.path is empty, expected a path");
   const linux = spec.linux ?? missing("linux");
-  return { ...spec, process, root, linux };
+  const deviceRules = checked(
+    () => checkOciDeviceRules(linux.resources?.devices ?? [], "linux.resources.devices"),
+    "config.json",
+    refuse,
+  );
+  return { ...spec, process, root, linux, mayUseAllDevices: allowsAllDevices(deviceRules) };
 }
 
 export function checkedProcess(value: unknown, refuse: Refuse): RunnableProcess {
@@ -74,6 +83,9 @@ const containerTypeAnnotation = "io.kubernetes.cri.container-type";
 const sandboxIdAnnotation = "io.kubernetes.cri.sandbox-id";
 const privilegedAnnotation = "io.microsoft.virtualmachine.lcow.privileged";
 
+/** The guest makes of it what itself may use. */
+const allowAll = { allow: true, access: "rwm" } as const;
+
 /** The version that has every field which crosses, so that a guest's runtime need not be as new as containerd is. */
 const firstVersion = "1.0.2";
 const domainnameVersion = "1.1.0";
@@ -83,6 +95,8 @@ export interface GuestSpecificationInput {
   readonly podId: string;
   readonly rootPath: string;
   readonly mounts: readonly OciMount[];
+  /** Those that were assigned to the VM for it, by VMBus GUID. */
+  readonly devices: readonly OciWindowsDevice[];
   readonly terminal: boolean;
 }
 
@@ -91,7 +105,7 @@ export interface GuestSpecificationInput {
  * sends about the same): nothing that names a thing of the host crosses, and hooks, which would run on it, do not.
  */
 export function guestSpecification(input: GuestSpecificationInput): OciSpec {
-  const { specification, podId, rootPath, mounts, terminal } = input;
+  const { specification, podId, rootPath, mounts, devices, terminal } = input;
   return {
     ociVersion: specification.domainname === undefined ? firstVersion : domainnameVersion,
     ...pick(specification, ["hostname", "domainname"]),
@@ -100,6 +114,7 @@ export function guestSpecification(input: GuestSpecificationInput): OciSpec {
     mounts,
     annotations: guestAnnotations(specification.annotations ?? {}, podId),
     linux: guestLinux(specification),
+    ...(devices.length === 0 ? {} : { windows: { devices } }),
   };
 }
 
@@ -111,12 +126,13 @@ function guestAnnotations(
   return type === undefined ? {} : { [containerTypeAnnotation]: type, [sandboxIdAnnotation]: podId };
 }
 
-function guestLinux({ linux, annotations = {} }: ContainerSpecification): OciLinux {
-  const { resources, namespaces, seccomp } = linux;
+function guestLinux({ linux, annotations = {}, mayUseAllDevices }: ContainerSpecification): OciLinux {
+  const { devices, resources = {}, namespaces, seccomp } = linux;
   const privileged = /^(1|t|true)$/i.test(annotations[privilegedAnnotation] ?? "");
+  const allDevices = privileged || mayUseAllDevices;
+  const guestsResources = { ...guestResources(resources), ...(allDevices ? { devices: [allowAll] } : {}) };
   return {
     ...pick(linux, [
-      "devices",
       "sysctl",
       "maskedPaths",
       "readonlyPaths",
@@ -125,13 +141,15 @@ function guestLinux({ linux, annotations = {} }: ContainerSpecification): OciLin
       "gidMappings",
     ]),
     ...(seccomp === undefined || privileged ? {} : { seccomp }),
-    ...(resources === undefined ? {} : { resources: guestResources(resources) }),
+    // One that may use all devices gets all nodes of the guest; the host's would be of other devices there.
+    ...(devices === undefined || allDevices ? {} : { devices }),
+    ...(Object.keys(guestsResources).length === 0 ? {} : { resources: guestsResources }),
     // A namespace with a path is one that containers of the pod share; in the guest that is the VM's own.
     ...(namespaces === undefined ? {} : { namespaces: namespaces.filter(({ path = "" }) => path === "") }),
   };
 }
 
-/** Devices, block I/O, huge pages and network stay: the guest decides about those by what is attached to it. */
+/** Block I/O, huge pages and network stay: the guest decides about those by what is attached to it. */
 function guestResources(resources: NonNullable<OciLinux["resources"]>): NonNullable<OciLinux["resources"]> {
   const { cpu } = resources;
   return { ...pick(resources, ["memory", "pids"]), ...(isRecord(cpu) ? { cpu: guestCpu(cpu) } : {}) };

@@ -1,9 +1,17 @@
 import { posix } from "node:path";
-import { type LinuxCombinedLayers, linuxGuestPaths, type OciMount } from "@uvm-shim/hcs-schema";
+import { type LinuxCombinedLayers, linuxGuestPaths, type OciMount, type OciWindowsDevice } from "@uvm-shim/hcs-schema";
 import type { Step } from "@uvm-shim/lifecycle";
+import type { DevicePlan } from "./devices.ts";
 import { type MountPlan, sharedMount } from "./mounts.ts";
 import type { RootPlan } from "./root.ts";
-import type { ContainerDisks, ContainerGuest, ContainerHostFiles, ContainerShares, DiskMountConfig } from "./types.ts";
+import type {
+  ContainerDevices,
+  ContainerDisks,
+  ContainerGuest,
+  ContainerHostFiles,
+  ContainerShares,
+  DiskMountConfig,
+} from "./types.ts";
 
 /** The boundaries at which a container's resources are acquired. */
 export interface ResourceBoundaries {
@@ -186,11 +194,29 @@ export function mountSteps(plans: readonly MountPlan[], shares: ContainerShares,
   });
 }
 
+/** Steps of the devices. `entries[i]` is replaced by what the guest knows the device of plan i by. */
+export function deviceSteps(
+  plans: readonly DevicePlan[],
+  devices: ContainerDevices,
+  entries: OciWindowsDevice[],
+): readonly Step[] {
+  return plans.map(({ entry, device }, index) =>
+    reservedStep(
+      `device ${entry.id}`,
+      devices,
+      () => devices.reserve(device),
+      (vmBusGuid) => {
+        entries[index] = { id: vmBusGuid, idType: entry.idType };
+      },
+    ),
+  );
+}
+
 function reservedStep(
   name: string,
   device: Pick<ContainerDisks, "mapToGuest" | "unmapFromGuest">,
   reserve: (signal?: AbortSignal) => Promise<string>,
-  onMapped: (guestPath: string) => void,
+  onMapped: (nameInGuest: string) => void,
 ): Step {
   let reservation: string | undefined;
   return {

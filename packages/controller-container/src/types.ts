@@ -69,6 +69,20 @@ export interface ShareConfig {
   readonly allowedFiles?: readonly string[];
 }
 
+/** Devices of the host: satisfied by controller-vpci. */
+export interface ContainerDevices {
+  reserve(device: DeviceConfig): Promise<string>;
+  /** Answers with the VMBus GUID by which the guest knows the device. */
+  mapToGuest(reservation: string, signal?: AbortSignal): Promise<string>;
+  unmapFromGuest(reservation: string, signal?: AbortSignal): Promise<void>;
+}
+
+export interface DeviceConfig {
+  readonly deviceInstancePath: string;
+  readonly virtualFunction: number;
+  readonly propagateNumaAffinity?: boolean;
+}
+
 /** One mount of the root file system as containerd gives it. */
 export interface RootfsMount {
   readonly type: string;

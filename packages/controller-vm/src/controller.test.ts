@@ -408,6 +408,7 @@ describe("devices", () => {
     expect(vm.scsi).toBe(vm.scsi);
     expect(vm.scsi).toMatchObject({ id: "vm-1", controllers: 2, reserved: [{ controller: 0, lun: 0 }] });
     expect(vm.plan9).toBe(vm.plan9);
+    expect(vm.vpci).toBe(vm.vpci);
     expect(vm.scsi.guest()).toBe(host.guest);
     await vm.scsi.host.attachDisk(0, 1, { Type: "VirtualDisk", Path: "layer.vhd" });
     expect(host.system.modifications).toHaveLength(1);
@@ -416,7 +417,7 @@ describe("devices", () => {
 
   it("are not there before create", () => {
     const { vm } = vmOn();
-    for (const use of [() => vm.scsi, () => vm.plan9, () => vm.runtimeId, () => vm.guest]) {
+    for (const use of [() => vm.scsi, () => vm.plan9, () => vm.vpci, () => vm.runtimeId, () => vm.guest]) {
       expect(use).toThrow(expect.objectContaining({ code: "FailedPrecondition", gone: false }));
     }
   });
@@ -429,7 +430,9 @@ describe("devices", () => {
     expect(() => vm.plan9).toThrow("the VM's document has no Plan9 device");
     const { vm: windows } = vmOn(undefined, { devices: { scsi: (wiring) => wiring } });
     await windows.create({ document });
-    expect(() => windows.plan9).toThrow(expect.objectContaining({ code: "Unimplemented" }));
+    for (const use of [() => windows.plan9, () => windows.vpci]) {
+      expect(use).toThrow(expect.objectContaining({ code: "Unimplemented" }));
+    }
     await Promise.all([vm.terminate(), windows.terminate()]);
   });
 

@@ -32,7 +32,7 @@ const logDrainMs = 500;
 /** How long a VM whose bridge broke has to tell why by exiting itself, in milliseconds. */
 const exitAfterLossMs = 1_000;
 
-export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never> {
+export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = never> {
   /** Id of the compute system. */
   readonly id: string;
   readonly host: VmHost;
@@ -41,7 +41,7 @@ export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never>
   readonly entropy: (bytes: number) => Uint8Array;
   readonly clock: VmClock;
   readonly onGuestLog: (line: GuestLogLine) => void;
-  readonly devices: VmDevices<Guest, Scsi, Plan9>;
+  readonly devices: VmDevices<Guest, Scsi, Plan9, Vpci>;
   /** From the start of the system to the end of the negotiation, in milliseconds; 2 minutes. */
   readonly startTimeoutMs?: number;
   /** For the host to end the VM and report its exit, and again to let go of it, in milliseconds; 10 seconds. */
@@ -59,8 +59,8 @@ interface Machine<Scsi> {
  * One utility VM: creates its compute system, starts it and connects to its guest, tells how it ended, and ends it.
  * Operations run one at a time; terminate interrupts create and start instead of waiting for them.
  */
-export class VmController<Guest extends VmGuest, Scsi, Plan9 = never> {
-  readonly #options: VmControllerOptions<Guest, Scsi, Plan9>;
+export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = never> {
+  readonly #options: VmControllerOptions<Guest, Scsi, Plan9, Vpci>;
   readonly #life: Lifecycle<VmState<Guest>, VmStateKind, VmOperation>;
   readonly #queue = new OperationQueue();
   readonly #held = new Acquisitions();
@@ -70,6 +70,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never> {
   readonly #exited = Promise.withResolvers<VmExit>();
   #machine: Machine<Scsi> | undefined;
   #plan9: Plan9 | undefined;
+  #vpci: Vpci | undefined;
   /** Whether a start is under way, which then is who tells of the VM's exit. */
   #starting = false;
   /** Whether the host has started it, so that it will report an exit. */
@@ -81,7 +82,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never> {
   #ending = false;
   #termination: Promise<void> | undefined;
 
-  constructor(options: VmControllerOptions<Guest, Scsi, Plan9>) {
+  constructor(options: VmControllerOptions<Guest, Scsi, Plan9, Vpci>) {
     this.#options = options;
     this.#life = new Lifecycle(vmTable, options.id, { kind: "NotCreated" });
     this.#log = new GuestLog(options.onGuestLog);
@@ -129,6 +130,15 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never> {
     }
     this.#plan9 ??= plan9(this.#wiring());
     return this.#plan9;
+  }
+
+  /** Made at its first use. FailedPrecondition before the VM is created, Unimplemented where none was asked for. */
+  get vpci(): Vpci {
+    this.#require("assigned devices");
+    const { vpci } = this.#options.devices;
+    if (vpci === undefined) throw this.#error("Unimplemented", "assign devices to", "this VM has no controller of them");
+    this.#vpci ??= vpci(this.#wiring());
+    return this.#vpci;
   }
 
   /** Makes the compute system; it exists, not started. When it fails nothing of it is left. */

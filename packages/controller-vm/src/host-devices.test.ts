@@ -1,5 +1,6 @@
 import type { Plan9Host } from "@uvm-shim/controller-plan9";
 import type { ScsiHost } from "@uvm-shim/controller-scsi";
+import type { VpciHost } from "@uvm-shim/controller-vpci";
 import {
   type ComputeSystemDocument,
   type ModifySettingRequest,
@@ -15,7 +16,7 @@ const [first, second, third, fourth] = scsiControllerGuids;
 
 describe("hostDevices", () => {
   it("is what the device controllers ask of a host", () => {
-    expectTypeOf<VmHostDevices>().toExtend<ScsiHost & Plan9Host>();
+    expectTypeOf<VmHostDevices>().toExtend<ScsiHost & Plan9Host & VpciHost>();
   });
 
   it("turns requests into modifications", async () => {
@@ -28,6 +29,9 @@ describe("hostDevices", () => {
     await devices.detachDisk(3, 63, signal);
     await devices.addShare(share, signal);
     await devices.removeShare({ Name: "0", AccessName: "0", Port: 564 }, signal);
+    const device = { Functions: [{ DeviceInstancePath: "PCIP\\A", VirtualFunction: 1 }] };
+    await devices.assignDevice("6f96", device, signal);
+    await devices.unassignDevice("6f96", signal);
     expect(requests).toEqual([
       [
         {
@@ -47,6 +51,8 @@ describe("hostDevices", () => {
         },
         signal,
       ],
+      [{ ResourcePath: "VirtualMachine/Devices/VirtualPci/6f96", RequestType: "Add", Settings: device }, signal],
+      [{ ResourcePath: "VirtualMachine/Devices/VirtualPci/6f96", RequestType: "Remove" }, signal],
     ]);
   });
 

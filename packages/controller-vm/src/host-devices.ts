@@ -29,6 +29,10 @@ export function hostDevices(
       modify({ ResourcePath: resourcePaths.plan9Shares, RequestType: "Add", Settings: share }, signal),
     removeShare: (share, signal) =>
       modify({ ResourcePath: resourcePaths.plan9Shares, RequestType: "Remove", Settings: share }, signal),
+    assignDevice: (vmBusGuid, device, signal) =>
+      modify({ ResourcePath: resourcePaths.virtualPci(vmBusGuid), RequestType: "Add", Settings: device }, signal),
+    unassignDevice: (vmBusGuid, signal) =>
+      modify({ ResourcePath: resourcePaths.virtualPci(vmBusGuid), RequestType: "Remove" }, signal),
   };
 }
 

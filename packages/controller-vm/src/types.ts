@@ -6,6 +6,7 @@ import type {
   Plan9Share,
   ScsiAttachment,
   SystemExitStatus,
+  VirtualPciDevice,
 } from "@uvm-shim/hcs-schema";
 
 export interface VmHost {
@@ -70,6 +71,8 @@ export interface VmHostDevices {
   detachDisk(controller: number, lun: number, signal?: AbortSignal): Promise<void>;
   addShare(share: Plan9Share, signal?: AbortSignal): Promise<void>;
   removeShare(share: Pick<Plan9Share, "Name" | "AccessName" | "Port">, signal?: AbortSignal): Promise<void>;
+  assignDevice(vmBusGuid: string, device: VirtualPciDevice, signal?: AbortSignal): Promise<void>;
+  unassignDevice(vmBusGuid: string, signal?: AbortSignal): Promise<void>;
 }
 
 /** What a device controller is made from. */
@@ -88,8 +91,10 @@ export interface ScsiWiring<Guest extends VmGuest> extends DeviceWiring<Guest> {
 }
 
 /** How the device controllers are made; the VM controller knows none of them. */
-export interface VmDevices<Guest extends VmGuest, Scsi, Plan9> {
+export interface VmDevices<Guest extends VmGuest, Scsi, Plan9, Vpci> {
   readonly scsi: (wiring: ScsiWiring<Guest>) => Scsi;
   /** Absent where the guest has no Plan9. */
   readonly plan9?: (wiring: DeviceWiring<Guest>) => Plan9;
+  /** Absent where no devices are assigned. */
+  readonly vpci?: (wiring: DeviceWiring<Guest>) => Vpci;
 }

@@ -86,6 +86,7 @@ describe("connecting", () => {
 describe("modifying", () => {
   const disk = { MountPath: "/run/mounts/scsi/0/1/0", Controller: 0, Lun: 1, Partition: 0, ReadOnly: true };
   const device = { Controller: 0, Lun: 1 };
+  const assigned = { VMBusGUID: "6f9619ff-8b86-d011-b42d-00c04fc964ff" };
   const directory = { MountPath: "/run/mounts/p9/1", Port: 564, ShareName: "1", ReadOnly: false };
   const layers = { ContainerID: "c", ContainerRootPath: "/run/root", Layers: [{ Path: "/a" }], ScratchPath: "/s" };
 
@@ -94,6 +95,7 @@ describe("modifying", () => {
     ["unmountDisk", (guest) => guest.unmountDisk(disk), "MappedVirtualDisk", "Remove", disk],
     ["ejectDisk", (guest) => guest.ejectDisk(device), "SCSIDevice", "Remove", device],
     ["mountShare", (guest) => guest.mountShare(directory), "MappedDirectory", "Add", directory],
+    ["waitForDevice", (guest) => guest.waitForDevice(assigned), "VPCIDevice", "Add", assigned],
     ["unmountShare", (guest) => guest.unmountShare(directory), "MappedDirectory", "Remove", directory],
     ["addCombinedLayers", (guest) => guest.addCombinedLayers(layers), "CombinedLayers", "Add", layers],
     ["removeCombinedLayers", (guest) => guest.removeCombinedLayers(layers), "CombinedLayers", "Remove", layers],

@@ -13,6 +13,7 @@ import {
   type LinuxHostedContainerSettings,
   type LinuxMappedDirectory,
   type LinuxMappedVirtualDisk,
+  type LinuxVpciDevice,
   linuxVsockPorts,
 } from "@uvm-shim/hcs-schema";
 import { awaitOrUndo } from "./await-or-undo.ts";
@@ -91,6 +92,11 @@ export class LinuxGuest {
 
   async unmountShare(directory: LinuxMappedDirectory, signal?: AbortSignal): Promise<void> {
     await this.#modify({ ResourceType: "MappedDirectory", RequestType: "Remove", Settings: directory }, signal);
+  }
+
+  /** Resolves when the guest has the device that the host has assigned under this VMBus GUID. */
+  async waitForDevice(device: LinuxVpciDevice, signal?: AbortSignal): Promise<void> {
+    await this.#modify({ ResourceType: "VPCIDevice", RequestType: "Add", Settings: device }, signal);
   }
 
   async addCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void> {

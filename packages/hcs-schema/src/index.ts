@@ -7,4 +7,5 @@ export * from "./guest-checks.ts";
 export * from "./hresult.ts";
 export { JsonLines } from "./json-lines.ts";
 export * from "./oci.ts";
+export * from "./oci-devices.ts";
 export * from "./wellknown.ts";

@@ -1,8 +1,10 @@
 import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import type {
+  ContainerDevices,
   ContainerDisks,
   ContainerHostFiles,
   ContainerShares,
+  DeviceConfig,
   DiskConfig,
   DiskMountConfig,
   RootfsMount,
@@ -45,7 +47,7 @@ export class FakeFiles implements ContainerHostFiles {
 }
 
 /** Reservations of one device class. Each is an entry, mapped or not, until it is unmapped. */
-class FakeDevices {
+class FakeReservations {
   readonly reserved = new Map<string, string>();
   readonly mapped = new Set<string>();
   readonly #name: string;
@@ -80,7 +82,7 @@ class FakeDevices {
   }
 }
 
-export class FakeDisks extends FakeDevices implements ContainerDisks {
+export class FakeDisks extends FakeReservations implements ContainerDisks {
   readonly requests: { readonly disk: DiskConfig; readonly mount: DiskMountConfig }[] = [];
 
   constructor(script: ScriptedCalls) {
@@ -93,7 +95,7 @@ export class FakeDisks extends FakeDevices implements ContainerDisks {
   }
 }
 
-export class FakeShares extends FakeDevices implements ContainerShares {
+export class FakeShares extends FakeReservations implements ContainerShares {
   readonly requests: ShareConfig[] = [];
 
   constructor(script: ScriptedCalls) {
@@ -103,5 +105,18 @@ export class FakeShares extends FakeDevices implements ContainerShares {
   async reserve(share: ShareConfig): Promise<string> {
     this.requests.push(share);
     return this.add(share.hostPath);
+  }
+}
+
+export class FakeAssignedDevices extends FakeReservations implements ContainerDevices {
+  readonly requests: DeviceConfig[] = [];
+
+  constructor(script: ScriptedCalls) {
+    super("device", "guid of", script);
+  }
+
+  async reserve(device: DeviceConfig): Promise<string> {
+    this.requests.push(device);
+    return this.add(device.deviceInstancePath);
   }
 }

@@ -3,11 +3,11 @@ import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { LinuxContainerController } from "../controller.ts";
 import type { RootfsMount } from "../types.ts";
 import { FakeGuest, type FakeGuestContainer, type FakeGuestProcess } from "./guest.ts";
-import { FakeDisks, FakeFiles, FakeShares } from "./host.ts";
+import { FakeAssignedDevices, FakeDisks, FakeFiles, FakeShares } from "./host.ts";
 import { FakeProcess, type StdioCount } from "./process.ts";
 
 export { FakeGuest, FakeGuestContainer, FakeGuestProcess } from "./guest.ts";
-export { FakeDisks, FakeFiles, FakeShares } from "./host.ts";
+export { FakeAssignedDevices, FakeDisks, FakeFiles, FakeShares } from "./host.ts";
 
 export const noStdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
 
@@ -37,6 +37,7 @@ export class ContainerBench {
   readonly files: FakeFiles;
   readonly disks: FakeDisks;
   readonly shares: FakeShares;
+  readonly devices: FakeAssignedDevices;
   readonly guest: FakeGuest;
   readonly controller: LinuxContainerController;
   readonly #stdio: StdioCount = { open: 0 };
@@ -45,6 +46,7 @@ export class ContainerBench {
     this.files = new FakeFiles(script);
     this.disks = new FakeDisks(script);
     this.shares = new FakeShares(script);
+    this.devices = new FakeAssignedDevices(script);
     this.guest = new FakeGuest(script);
     for (const disk of ["/snapshots/1/layer.vhd", "/snapshots/2/layer.vhd", "/snapshots/3/sandbox.vhdx"]) {
       this.files.kinds.set(disk, "file");
@@ -54,7 +56,7 @@ export class ContainerBench {
     this.files.kinds.set("/data", "directory");
     this.files.kinds.set("/run/resolved/stub.conf", "file");
     this.files.links.set("/etc/resolv.conf", "/run/resolved/stub.conf");
-    const { files, disks, shares, guest } = this;
+    const { files, disks, shares, devices, guest } = this;
     this.controller = new LinuxContainerController({
       id: "c1",
       podId: "p1",
@@ -62,6 +64,7 @@ export class ContainerBench {
       guest,
       disks,
       shares,
+      devices,
       files,
       clock: { now: () => new Date(0) },
       createProcess: (process) => new FakeProcess(process, script, this.#stdio),
@@ -102,11 +105,11 @@ export class ContainerBench {
 
   /** Everything of host and guest that somebody would have to give back. */
   get leftovers(): readonly string[] {
-    const { disks, shares, guest } = this;
+    const { disks, shares, devices, guest } = this;
     return [
       ...this.hostLeftovers,
-      ...[...disks.reserved, ...shares.reserved].map(([id, path]) => `${id} ${path}`),
-      ...[...disks.mapped, ...shares.mapped].map((id) => `mapped ${id}`),
+      ...[...disks.reserved, ...shares.reserved, ...devices.reserved].map(([id, path]) => `${id} ${path}`),
+      ...[...disks.mapped, ...shares.mapped, ...devices.mapped].map((id) => `mapped ${id}`),
       ...[...guest.combined].map((path) => `combined ${path}`),
       ...[...guest.running].map((id) => `running ${id}`),
       ...[...guest.known].map((id) => `known ${id}`),

@@ -27,19 +27,19 @@ export const document: ComputeSystemDocument = {
 /** A controller on a fake host, whose device controllers are their wiring. */
 export function vmOn(
   script?: ScriptedCalls,
-  options: Partial<VmControllerOptions<FakeGuest, ScsiWiring<FakeGuest>, DeviceWiring<FakeGuest>>> = {},
+  options: Partial<VmControllerOptions<FakeGuest, ScsiWiring<FakeGuest>, DeviceWiring<FakeGuest>, DeviceWiring<FakeGuest>>> = {},
 ) {
   const host = new FakeHost(script);
   const clock = new FakeClock();
   const lines: GuestLogLine[] = [];
-  const vm = new VmController<FakeGuest, ScsiWiring<FakeGuest>, DeviceWiring<FakeGuest>>({
+  const vm = new VmController<FakeGuest, ScsiWiring<FakeGuest>, DeviceWiring<FakeGuest>, DeviceWiring<FakeGuest>>({
     id: "vm-1",
     host,
     connectGuest: host.connectGuest,
     entropy: (bytes) => new Uint8Array(bytes).fill(7),
     clock,
     onGuestLog: (line) => void lines.push(line),
-    devices: { scsi: (wiring) => wiring, plan9: (wiring) => wiring },
+    devices: { scsi: (wiring) => wiring, plan9: (wiring) => wiring, vpci: (wiring) => wiring },
     ...options,
   });
   return { host, clock, lines, vm };

@@ -1,0 +1,46 @@
+import { assignedDeviceIdTypes, highestVirtualFunction, type OciWindowsDevice } from "@uvm-shim/hcs-schema";
+import type { Refuse } from "./refusal.ts";
+import type { DeviceConfig } from "./types.ts";
+
+/** One entry of `windows.devices`: a device of the host that is to be assigned to the VM. */
+export interface DevicePlan {
+  readonly entry: OciWindowsDevice;
+  readonly device: DeviceConfig;
+}
+
+export function planDevices(entries: readonly OciWindowsDevice[], refuse: Refuse): readonly DevicePlan[] {
+  const plans = entries.map((entry, index) => planDevice(entry, `config.json: windows.devices[${index}]`, refuse));
+  for (const [index, { device }] of plans.entries()) {
+    const first = plans.findIndex((plan) => isSame(plan.device, device));
+    if (first === index) continue;
+    const message = `config.json: windows.devices[${index}].id: ${nameOf(device)} is given twice, by entry ${first} too`;
+    throw refuse("InvalidArgument", message);
+  }
+  return plans;
+}
+
+function planDevice(entry: OciWindowsDevice, where: string, refuse: Refuse): DevicePlan {
+  if (!assignedDeviceIdTypes.some((type) => type === entry.idType)) {
+    const accepted = assignedDeviceIdTypes.join(", ");
+    throw refuse(
+      "InvalidArgument",
+      `${where}.idType: ${JSON.stringify(entry.idType)} of device ${entry.id} is not supported, expected ${accepted}`,
+    );
+  }
+  const [path = "", digits] = /^(.*)\/(\d+)$/s.exec(entry.id)?.slice(1) ?? [entry.id];
+  const virtualFunction = digits === undefined ? 0 : Number(digits);
+  if (path === "" || path.includes("\0") || virtualFunction > highestVirtualFunction) {
+    const accepted = `the instance path of a device, with /<virtual function, 0 to ${highestVirtualFunction}> or without`;
+    throw refuse("InvalidArgument", `${where}.id: ${JSON.stringify(entry.id)} given, expected ${accepted}`);
+  }
+  // The V2 shims run on Windows Server 2025 and later, where this is always possible.
+  return { entry, device: { deviceInstancePath: path, virtualFunction, propagateNumaAffinity: true } };
+}
+
+function isSame(left: DeviceConfig, right: DeviceConfig): boolean {
+  return nameOf(left).toLowerCase() === nameOf(right).toLowerCase();
+}
+
+function nameOf({ deviceInstancePath, virtualFunction }: DeviceConfig): string {
+  return `${deviceInstancePath}/${virtualFunction}`;
+}

@@ -1,0 +1,45 @@
+import { type Check, list, oneOf, openObject, optional, refine, text, truth } from "./check.ts";
+import type { OciSpec } from "./oci.ts";
+
+/** One rule of `linux.resources.devices`; a number that is absent or -1 stands for all. */
+export interface OciDeviceRule {
+  readonly allow: boolean;
+  /** "a", or absent: block and character devices. */
+  readonly type?: string;
+  readonly major?: number;
+  readonly minor?: number;
+  /** Of the letters r, w and m; absent: all of them. */
+  readonly access?: string;
+}
+
+const deviceNumber: Check<number> = refine(
+  (value) => value as number,
+  "an integer from -1",
+  (value) => Number.isInteger(value) && value >= -1,
+);
+
+export const checkOciDeviceRules: Check<readonly OciDeviceRule[]> = list(
+  openObject<OciDeviceRule>({
+    allow: truth,
+    type: optional(oneOf("", "a", "b", "c", "u", "p")),
+    major: optional(deviceNumber),
+    minor: optional(deviceNumber),
+    access: optional(refine(text, "letters of rwm", (value) => /^[rwm]{0,3}$/.test(value))),
+  }),
+);
+
+/** Whether a container may use every device there is, which is what makes it a privileged one. */
+export function allowsAllDevices(rules: readonly OciDeviceRule[]): boolean {
+  const last = rules.findLastIndex(isForAll);
+  return rules[last]?.allow === true && rules.slice(last).every(({ allow }) => allow);
+}
+
+function isForAll({ type = "a", major = -1, minor = -1, access = "rwm" }: OciDeviceRule): boolean {
+  const letters = access === "" ? "rwm" : access;
+  return (type === "a" || type === "") && major === -1 && minor === -1 && [..."rwm"].every((at) => letters.includes(at));
+}
+
+/** The types of device ids in `windows.devices` that name a device of the host to be assigned to the VM. */
+export const assignedDeviceIdTypes = ["vpci-instance-id", "vpci", "gpu"] as const;
+
+export type OciWindowsDevice = NonNullable<NonNullable<OciSpec["windows"]>["devices"]>[number];
