@@ -13,7 +13,14 @@ import { planMounts } from "./mounts.ts";
 import { type Refuse, refusing } from "./refusal.ts";
 import { planRoot } from "./root.ts";
 import { checkedProcess, checkedSpecification, guestProcess, guestSpecification } from "./specification.ts";
-import { deviceSteps, type GuestRoot, guestBundlePath, mountSteps, type ResourceBoundaries, rootSteps } from "./steps.ts";
+import {
+  deviceSteps,
+  type GuestRoot,
+  guestBundlePath,
+  mountSteps,
+  type ResourceBoundaries,
+  rootSteps,
+} from "./steps.ts";
 import type {
   ContainerClock,
   ContainerDevices,

@@ -209,7 +209,10 @@ describe("devices", () => {
   });
 
   it.each([
-    [[{ id: "A", idType: "class" }], 'windows.devices[0].idType: "class" of device A is not supported, expected vpci-i'],
+    [
+      [{ id: "A", idType: "class" }],
+      'windows.devices[0].idType: "class" of device A is not supported, expected vpci-i',
+    ],
     [[{ id: "A", idType: "" }], 'windows.devices[0].idType: "" of device A is not supported'],
     [[{ id: "", idType: "vpci" }], 'windows.devices[0].id: "" given, expected the instance path of a device'],
     [[{ id: "/1", idType: "vpci" }], 'windows.devices[0].id: "/1" given'],

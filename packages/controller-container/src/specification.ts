@@ -132,14 +132,7 @@ function guestLinux({ linux, annotations = {}, mayUseAllDevices }: ContainerSpec
   const allDevices = privileged || mayUseAllDevices;
   const guestsResources = { ...guestResources(resources), ...(allDevices ? { devices: [allowAll] } : {}) };
   return {
-    ...pick(linux, [
-      "sysctl",
-      "maskedPaths",
-      "readonlyPaths",
-      "rootfsPropagation",
-      "uidMappings",
-      "gidMappings",
-    ]),
+    ...pick(linux, ["sysctl", "maskedPaths", "readonlyPaths", "rootfsPropagation", "uidMappings", "gidMappings"]),
     ...(seccomp === undefined || privileged ? {} : { seccomp }),
     // One that may use all devices gets all nodes of the guest; the host's would be of other devices there.
     ...(devices === undefined || allDevices ? {} : { devices }),

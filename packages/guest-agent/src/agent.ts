@@ -6,6 +6,7 @@ import { GcsBridgeServer } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
 import { powerDescriptor, readBootParameters } from "./boot-parameters.ts";
 import { Children } from "./children.ts";
+import { guestDevices } from "./devices.ts";
 import { readGuestFacts } from "./facts.ts";
 import { Guest, guestCapabilities } from "./guest.ts";
 import { guestFolders } from "./guest-folders.ts";
@@ -55,6 +56,7 @@ async function serve(log: GuestLog): Promise<void> {
     children,
     runtime,
     facts: readGuestFacts(),
+    devices: guestDevices,
     log,
     dial,
     notify: (notification) => bridge?.notify(notification),

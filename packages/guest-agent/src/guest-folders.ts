@@ -6,6 +6,8 @@ export const guestFolders = {
   plan9Shares: "/run/host/plan9",
   /** Device nodes of SCSI disks: `<controller>/<lun>`, made by the emulated host. */
   scsiDevices: "/dev/scsi",
+  /** Assigned devices by VMBus GUID: a folder each, made by the emulated host. */
+  assignedDevices: "/dev/vpci",
   /** State of the OCI runtime. */
   runtimeState: "/run/oci",
   /** Files that the agent and the runtime pass to each other during one call. */

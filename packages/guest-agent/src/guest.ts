@@ -13,6 +13,8 @@ import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { processesOf, removeCgroups } from "./cgroups.ts";
 import type { Children } from "./children.ts";
 import { Container } from "./container.ts";
+import { grantDevices } from "./container-devices.ts";
+import type { GuestDevices } from "./devices.ts";
 import type { GuestFacts } from "./facts.ts";
 import type { GuestLog } from "./log.ts";
 import { readContainerSettings, readProcessParameters } from "./parameters.ts";
@@ -43,6 +45,7 @@ export interface GuestSurroundings {
   readonly children: Children;
   readonly runtime: OciRuntime;
   readonly facts: GuestFacts;
+  readonly devices: GuestDevices;
   readonly log: GuestLog;
   readonly dial: DialPort;
   /** Tells the host of a change; dropped while there is no bridge. */
@@ -142,9 +145,9 @@ export class Guest {
     if (this.#containers.has(id)) {
       throw new GuestFault("HCS_E_SYSTEM_ALREADY_EXISTS", `container ${id} exists already`);
     }
-    const { facts, log, notify, runtime } = this.#surroundings;
+    const { devices, facts, log, notify, runtime } = this.#surroundings;
     const settings = readContainerSettings(configuration);
-    const specification = rewriteSpecification(id, settings.OciSpecification, facts);
+    const specification = rewriteSpecification(id, grantDevices(settings.OciSpecification, devices), facts);
     const container = new Container(id, settings.OciBundlePath, specification, {
       runtime,
       facts,

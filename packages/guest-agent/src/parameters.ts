@@ -53,6 +53,12 @@ function checkSpecification(fields: Fields): void {
     namespace.text("type");
     namespace.optionalText("path");
   });
+  linux.list("devices", (item, path) => new Fields(item, path).text("path"));
+  fields.optionalObject("windows").list("devices", (item, path) => {
+    const device = new Fields(item, path);
+    device.text("id");
+    device.text("idType");
+  });
   const sysctl = linux.optionalObject("sysctl");
   for (const name of Object.keys((linux.raw("sysctl") as object | undefined) ?? {})) sysctl.text(name);
 }

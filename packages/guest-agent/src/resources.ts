@@ -6,6 +6,7 @@ import {
   type LinuxGuestRequest,
   type LinuxMappedDirectory,
   type LinuxMappedVirtualDisk,
+  type LinuxVpciDevice,
   lunsPerScsiController,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
@@ -25,10 +26,12 @@ export function readGuestRequest(request: ModifySettingsRequest["Request"]): Lin
       return { ResourceType, RequestType, Settings: readMappedDirectory(fields()) };
     case "CombinedLayers":
       return { ResourceType, RequestType, Settings: readCombinedLayers(fields()) };
+    case "VPCIDevice":
+      return { ResourceType, RequestType, Settings: readAssignedDevice(fields()) };
     default:
       throw new GuestFault(
         "ERROR_NOT_SUPPORTED",
-        `Request.ResourceType is ${ResourceType}, accepted are MappedVirtualDisk, SCSIDevice, MappedDirectory, CombinedLayers`,
+        `Request.ResourceType is ${ResourceType}, accepted are MappedVirtualDisk, SCSIDevice, MappedDirectory, CombinedLayers, VPCIDevice`,
       );
   }
 }
@@ -80,6 +83,12 @@ function readCombinedLayers(fields: Fields): LinuxCombinedLayers {
     Layers: fields.list("Layers", (item, itemPath) => ({ Path: absolutePath(new Fields(item, itemPath), "Path") })),
     ScratchPath: scratch === "" ? "" : absolutePath(fields, "ScratchPath"),
   };
+}
+
+function readAssignedDevice(fields: Fields): LinuxVpciDevice {
+  const guid = fields.text("VMBusGUID");
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(guid)) throw fields.rejected("VMBusGUID", "a GUID");
+  return { VMBusGUID: guid };
 }
 
 // The host's encoder leaves zeros out.

@@ -1,4 +1,4 @@
-/** Disks, shares and layers: what the host attached to the machine is made part of the guest's file system. */
+/** Disks, shares, layers and devices: what the host attached to the machine is made part of the guest. */
 import { existsSync, lstatSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
@@ -10,6 +10,7 @@ import type {
   LinuxMappedVirtualDisk,
 } from "@uvm-shim/hcs-schema";
 import { LinuxCallError, MNT_DETACH, mount, mountFlags, setMountReadOnly, umount } from "@uvm-shim/linux-calls";
+import { waitForAssignedDevice } from "./assigned-device.ts";
 import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
 import { guestFolders } from "./guest-folders.ts";
 import { parseMountOptions } from "./mount-options.ts";
@@ -41,6 +42,10 @@ export async function modifyStorage(request: LinuxGuestRequest, runTool: RunTool
       return isAdd ? addShare(request.Settings) : removeMount(request.Settings.MountPath, MNT_DETACH);
     case "CombinedLayers":
       return isAdd ? combineLayers(request.Settings) : removeMount(request.Settings.ContainerRootPath, 0);
+    case "VPCIDevice":
+      // The host takes it away by itself.
+      if (!isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Remove VPCIDevice: accepted is Add");
+      return await waitForAssignedDevice(request.Settings, signal);
   }
 }
 

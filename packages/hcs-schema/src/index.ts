@@ -1,4 +1,5 @@
 export { type Check, SchemaError } from "./check.ts";
+export * from "./declared-devices.ts";
 export * from "./document.ts";
 export * from "./document-checks.ts";
 export * from "./emulated-host.ts";

@@ -36,7 +36,9 @@ export function allowsAllDevices(rules: readonly OciDeviceRule[]): boolean {
 
 function isForAll({ type = "a", major = -1, minor = -1, access = "rwm" }: OciDeviceRule): boolean {
   const letters = access === "" ? "rwm" : access;
-  return (type === "a" || type === "") && major === -1 && minor === -1 && [..."rwm"].every((at) => letters.includes(at));
+  return (
+    (type === "a" || type === "") && major === -1 && minor === -1 && [..."rwm"].every((at) => letters.includes(at))
+  );
 }
 
 /** The types of device ids in `windows.devices` that name a device of the host to be assigned to the VM. */

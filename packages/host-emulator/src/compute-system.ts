@@ -4,10 +4,13 @@ import {
   checkPlan9Share,
   checkPlan9ShareRemoval,
   checkScsiAttachment,
+  checkVirtualPciDevice,
   hresults,
   type ModifySettingRequest,
   type SystemExitStatus,
 } from "@uvm-shim/hcs-schema";
+import type { AssignableDevices } from "./assignable-devices.ts";
+import { AssignedDevices } from "./assigned-devices.ts";
 import { type DiskClaims, type DiskFile, openDiskFile } from "./disk-file.ts";
 import { checkShare, type SystemPlan } from "./document.ts";
 import type { DiskSlot, GuestEnd, GuestMachine } from "./guest-machine.ts";
@@ -32,6 +35,7 @@ export interface ComputeSystemOptions {
   readonly vsockBase: string;
   readonly plan: SystemPlan;
   readonly claims: DiskClaims;
+  readonly assignable: AssignableDevices;
   createMachine(): GuestMachine;
   /** Called once the system has ended and its machine is gone. */
   stopped(): void;
@@ -51,6 +55,7 @@ export class ComputeSystem {
   readonly #handles = new Set<HandleOwner>();
   readonly #disks = new Map<string, { readonly release: () => void }>();
   readonly #shares = new Set<string>();
+  readonly #devices: AssignedDevices;
   readonly #exit = Promise.withResolvers<SystemExitStatus>();
   #state: State = { kind: "Created" };
   #modifications: Promise<void> = Promise.resolve();
@@ -58,6 +63,7 @@ export class ComputeSystem {
   constructor(options: ComputeSystemOptions) {
     this.#options = options;
     this.#plan = options.plan;
+    this.#devices = new AssignedDevices(options.assignable, options.id);
     this.id = options.id;
     this.runtimeId = options.runtimeId;
     this.vsockBase = options.vsockBase;
@@ -100,6 +106,9 @@ export class ComputeSystem {
       for (const share of this.#plan.shares) {
         await machine.addShare(share);
         this.#shares.add(share.AccessName);
+      }
+      for (const [guid, device] of this.#plan.devices) {
+        await this.#devices.add(machine, guid, device, `VirtualMachine.Devices.VirtualPci.${guid}`);
       }
       // Ended in between: the devices are plugged into a machine that goes away.
       if (!this.#isIn("Starting")) throw new Error("no longer starting");
@@ -175,6 +184,10 @@ export class ComputeSystem {
         throw new HcsFailure("E_INVALIDARG", `RequestType: ${request.ResourcePath} takes "Add" and "Remove"`);
       case "Add":
         if (resource.kind === "plan9") return this.#addShare(machine, request);
+        if (resource.kind === "vpci") {
+          const device = checkVirtualPciDevice(request.Settings, "Settings");
+          return this.#devices.add(machine, resource.vmBusGuid, device, "Settings");
+        }
         this.#requireController(resource.slot);
         return this.#attach(
           machine,
@@ -183,6 +196,7 @@ export class ComputeSystem {
         );
       case "Remove":
         if (resource.kind === "plan9") return this.#removeShare(machine, request);
+        if (resource.kind === "vpci") return this.#devices.remove(machine, resource.vmBusGuid);
         return this.#detach(machine, resource.slot);
     }
   }
@@ -263,6 +277,7 @@ export class ComputeSystem {
     this.#state = { kind: "Stopped", status };
     for (const { release } of this.#disks.values()) release();
     this.#disks.clear();
+    this.#devices.release();
     this.#options.stopped();
     for (const owner of this.#handles) owner.systemExited(status);
     this.#exit.resolve(status);

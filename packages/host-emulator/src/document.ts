@@ -5,6 +5,7 @@ import {
   type Plan9Share,
   plan9ShareFlags,
   scsiControllerGuids,
+  type VirtualPciDevice,
 } from "@uvm-shim/hcs-schema";
 import { type DiskFile, openDiskFile, realPath } from "./disk-file.ts";
 import type { DiskSlot } from "./guest-machine.ts";
@@ -22,6 +23,8 @@ export interface SystemPlan {
   readonly hasPlan9: boolean;
   readonly disks: readonly { readonly slot: DiskSlot; readonly disk: DiskFile }[];
   readonly shares: readonly Plan9Share[];
+  /** By VMBus GUID. */
+  readonly devices: ReadonlyMap<string, VirtualPciDevice>;
 }
 
 /** Reads a document as strictly as the compute service does. Throws HcsFailure or SchemaError. */
@@ -63,6 +66,7 @@ export function readDocument(document: unknown): SystemPlan {
     ...readScsi(checked),
     hasPlan9: devices?.Plan9 !== undefined,
     shares,
+    devices: new Map(Object.entries(devices?.VirtualPci ?? {})),
   };
 }
 

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type ComputeSystemProperties, hresults } from "@uvm-shim/hcs-schema";
+import { AssignableDevices } from "./assignable-devices.ts";
 import { ComputeSystem } from "./compute-system.ts";
 import { DiskClaims, realPath } from "./disk-file.ts";
 import { readDocument } from "./document.ts";
@@ -12,6 +13,8 @@ export interface EmulatedHostOptions {
   /** Where the VMs' directories are made. */
   readonly stateDirectory: string;
   readonly kinds: readonly GuestKind[];
+  /** The file that declares what devices can be assigned to VMs; without it there are none. */
+  readonly devicesFile?: string;
   /** Takes sentences about what could not be removed. */
   readonly report: (message: string) => void;
   /** Makes the ids of VMs; random GUIDs by default. */
@@ -32,6 +35,7 @@ export class EmulatedHost {
   readonly #vmDirectory: string;
   readonly #systems = new Map<string, ComputeSystem>();
   readonly #claims = new DiskClaims();
+  readonly #assignable: AssignableDevices;
 
   constructor(options: EmulatedHostOptions) {
     const longest = longestSocketPath - longestVsockPath.length;
@@ -41,6 +45,7 @@ export class EmulatedHost {
       );
     }
     this.#options = options;
+    this.#assignable = new AssignableDevices(options.devicesFile);
     this.#vmDirectory = join(options.stateDirectory, "vm");
   }
 
@@ -89,6 +94,7 @@ export class EmulatedHost {
       vsockBase: join(directory, "hv.vsock"),
       plan,
       claims: this.#claims,
+      assignable: this.#assignable,
       endTimeoutMs: this.#options.endTimeoutMs ?? 10_000,
       createMachine: () =>
         kind.create({ name, directory, boot: plan.boot, memoryMb: plan.memoryMb, processors: plan.processors }),

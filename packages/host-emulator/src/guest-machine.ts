@@ -1,5 +1,6 @@
 /** What the emulated host asks of a kind of guest. Kinds know how to boot a machine and to plug devices into it. */
 import type { LinuxKernelDirect, Plan9Share } from "@uvm-shim/hcs-schema";
+import type { AssignableFunction } from "./assignable-devices.ts";
 import type { DiskFile } from "./disk-file.ts";
 
 export interface GuestKind {
@@ -45,6 +46,8 @@ export interface GuestMachine {
   detachDisk(slot: DiskSlot): Promise<void>;
   addShare(share: Plan9Share): Promise<void>;
   removeShare(accessName: string): Promise<void>;
+  assignDevice(vmBusGuid: string, device: AssignableFunction): Promise<void>;
+  unassignDevice(vmBusGuid: string): Promise<void>;
   /** Asks the guest to end. */
   shutdown(): void;
   /** Ends it at once. Repeatable. */

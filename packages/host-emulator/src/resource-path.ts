@@ -1,20 +1,25 @@
-import { lunsPerScsiController, resourcePaths } from "@uvm-shim/hcs-schema";
+import { checkGuid, lunsPerScsiController, resourcePaths } from "@uvm-shim/hcs-schema";
 import { controllerNumber } from "./document.ts";
 import type { DiskSlot } from "./guest-machine.ts";
 import { HcsFailure } from "./hcs-failure.ts";
 
-export type Resource = { readonly kind: "scsi"; readonly slot: DiskSlot } | { readonly kind: "plan9" };
+export type Resource =
+  | { readonly kind: "scsi"; readonly slot: DiskSlot }
+  | { readonly kind: "plan9" }
+  | { readonly kind: "vpci"; readonly vmBusGuid: string };
 
 const scsiPath = /^VirtualMachine\/Devices\/Scsi\/([^/]+)\/Attachments\/(\d{1,2})$/;
 
 /** What a resource path of a modify request leads to. Paths that lead nowhere are E_INVALIDARG. */
 export function readResourcePath(path: string): Resource {
   if (path === resourcePaths.plan9Shares) return { kind: "plan9" };
+  const vpci = resourcePaths.virtualPci("");
+  if (path.startsWith(vpci)) return { kind: "vpci", vmBusGuid: vmBusGuidOf(path.slice(vpci.length)) };
   const [, name, number] = scsiPath.exec(path) ?? [];
   if (name === undefined || number === undefined) {
     throw new HcsFailure(
       "E_INVALIDARG",
-      `ResourcePath: nothing of this VM is at ${JSON.stringify(path)}, expected ${resourcePaths.plan9Shares} or VirtualMachine/Devices/Scsi/<controller>/Attachments/<lun>`,
+      `ResourcePath: nothing of this VM is at ${JSON.stringify(path)}, expected ${resourcePaths.plan9Shares}, ${vpci}<VMBus GUID> or VirtualMachine/Devices/Scsi/<controller>/Attachments/<lun>`,
     );
   }
   const controller = controllerNumber(name);
@@ -29,4 +34,12 @@ export function readResourcePath(path: string): Resource {
     );
   }
   return { kind: "scsi", slot: { controller, lun } };
+}
+
+function vmBusGuidOf(name: string): string {
+  try {
+    return checkGuid(name, "VMBus GUID");
+  } catch (cause) {
+    throw new HcsFailure("E_INVALIDARG", `ResourcePath: ${(cause as Error).message}`, { cause });
+  }
 }

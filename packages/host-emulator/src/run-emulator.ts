@@ -9,6 +9,8 @@ import { HostServer } from "./server.ts";
 export interface EmulatorSettings {
   readonly socketPath: string;
   readonly stateDirectory: string;
+  /** The file that declares what devices can be assigned to VMs. */
+  readonly devicesFile?: string;
   /** How long the program waits without systems and clients until it ends, in milliseconds. */
   readonly idleMs: number;
 }
@@ -16,33 +18,41 @@ export interface EmulatorSettings {
 const defaultSocket = "/run/uvm-shim-host/host.sock";
 const defaultIdleMs = 5_000;
 const bootTimeoutMs = 30_000;
-const usage = "usage: hcs-emulator [--socket /path/of/socket] [--state /path/of/directory]";
+const usage = "usage: hcs-emulator [--socket /path/of/socket] [--state /path/of/directory] [--devices /path/of/file]";
 
 class UsageError extends Error {}
 
-/** Settings from the command line and UVM_SHIM_HOST_IDLE_MS. */
+/** Settings from the command line, UVM_SHIM_HOST_DEVICES and UVM_SHIM_HOST_IDLE_MS. */
 export function readSettings(
   argv: readonly string[],
   env: { readonly [name: string]: string | undefined },
 ): EmulatorSettings {
   const { values } = parseArgs({
     args: [...argv],
-    options: { socket: { type: "string" }, state: { type: "string" } },
+    options: { socket: { type: "string" }, state: { type: "string" }, devices: { type: "string" } },
     strict: true,
   });
   const socketPath = values.socket ?? defaultSocket;
   const stateDirectory = values.state ?? dirname(socketPath);
+  const devicesFile = values.devices ?? (env.UVM_SHIM_HOST_DEVICES || undefined);
   for (const [name, path] of [
     ["--socket", socketPath],
     ["--state", stateDirectory],
+    [values.devices === undefined ? "UVM_SHIM_HOST_DEVICES" : "--devices", devicesFile],
   ] as const) {
-    if (!isAbsolute(path)) throw new UsageError(`${name}: expected an absolute path, got ${JSON.stringify(path)}`);
+    if (path !== undefined && !isAbsolute(path))
+      throw new UsageError(`${name}: expected an absolute path, got ${JSON.stringify(path)}`);
   }
   const idle = env.UVM_SHIM_HOST_IDLE_MS ?? "";
   if (!/^\d{0,9}$/.test(idle)) {
     throw new UsageError(`UVM_SHIM_HOST_IDLE_MS: expected milliseconds, got ${JSON.stringify(idle)}`);
   }
-  return { socketPath, stateDirectory, idleMs: idle === "" ? defaultIdleMs : Number(idle) };
+  return {
+    socketPath,
+    stateDirectory,
+    idleMs: idle === "" ? defaultIdleMs : Number(idle),
+    ...(devicesFile === undefined ? {} : { devicesFile }),
+  };
 }
 
 /**
@@ -75,12 +85,13 @@ export async function runEmulator(
 }
 
 async function serve(settings: EmulatorSettings, report: (message: string) => void): Promise<number> {
-  const { socketPath, stateDirectory, idleMs } = settings;
+  const { socketPath, stateDirectory, idleMs, devicesFile } = settings;
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
   const lock = lockFile(join(stateDirectory, "lock"));
   if (lock === undefined) return 0;
   const host = new EmulatedHost({
     stateDirectory,
+    ...(devicesFile === undefined ? {} : { devicesFile }),
     kinds: [new ProcessGuestKind({ stateDirectory, bootTimeoutMs, report })],
     report,
   });

@@ -21,6 +21,7 @@ import {
   attachLoop,
   type LoopDevice,
   makeBlockNode,
+  makeCharNode,
   moveMount,
   openTree,
   withMountNamespace,
@@ -111,6 +112,24 @@ export class Machine {
     this.#client = new GcsBridgeClient(stream, {
       newActivityId: () => "11111111-1111-1111-1111-111111111111",
       onNotification: (notification) => this.notifications.push(notification),
+    });
+  }
+
+  /** Keeps the machine to some devices, as the emulated host does where there is version 1. */
+  restrictDevices(rules: readonly string[]): void {
+    const group = this.#cgroups.find((folder) => existsSync(join(folder, "devices.deny")));
+    if (group === undefined) return;
+    writeFileSync(join(group, "devices.deny"), "a");
+    for (const rule of rules) writeFileSync(join(group, "devices.allow"), rule);
+  }
+
+  /** Makes the folder of an assigned device, as the emulated host does. */
+  assignDevice(vmBusGuid: string, major: number, minor: number): void {
+    withMountNamespace(this.init, () => {
+      const folder = `/dev/vpci/${vmBusGuid}`;
+      mkdirSync(folder, { recursive: true });
+      makeCharNode(`${folder}/device`, major, minor, 0o600);
+      writeFileSync(`${folder}/device.json`, "declared\n");
     });
   }
 
@@ -249,7 +268,12 @@ export class Machine {
   }
 
   /** Shares a fresh copy of the root file system and makes a container of it. */
-  async createContainer(id: string, process: Partial<OciProcess>, linux: OciSpec["linux"] = {}): Promise<void> {
+  async createContainer(
+    id: string,
+    process: Partial<OciProcess>,
+    linux: OciSpec["linux"] = {},
+    more: Partial<OciSpec> = {},
+  ): Promise<void> {
     const bundle = `/run/gcs/pods/pod/${id}`;
     const rootfs = join(this.#folder, id);
     execFileSync("cp", ["-a", this.fixtures.rootfs, rootfs]);
@@ -258,7 +282,7 @@ export class Machine {
       SchemaVersion: { Major: 2, Minor: 1 },
       OciBundlePath: bundle,
       ScratchDirPath: "",
-      OciSpecification: specificationFor(`${bundle}/rootfs`, process, linux),
+      OciSpecification: { ...specificationFor(`${bundle}/rootfs`, process, linux), ...more },
     };
     await this.client.request("create", id, { ContainerConfig: JSON.stringify(settings) });
     await this.client.request("start", id, {});
@@ -313,8 +337,13 @@ export class Machine {
   }
 
   /** Runs a container to its end and removes it. */
-  async run(id: string, args: readonly string[]): Promise<Finished> {
-    await this.createContainer(id, { args });
+  async run(
+    id: string,
+    args: readonly string[],
+    linux: OciSpec["linux"] = {},
+    more: Partial<OciSpec> = {},
+  ): Promise<Finished> {
+    await this.createContainer(id, { args }, linux, more);
     const finished = await finish(await this.execute(id));
     await this.client.request("deleteContainerState", id, {});
     return finished;

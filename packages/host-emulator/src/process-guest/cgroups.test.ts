@@ -55,9 +55,9 @@ describe("VmCgroups on plain directories", () => {
     const group = join(mountPoint, "uvm-shim", "vm");
     expect(readFileSync(join(group, "devices.deny"), "utf8")).toBe("a");
     expect(readFileSync(join(group, "memory.limit_in_bytes"), "utf8")).toBe("268435456");
-    cgroups.allowBlockDevice(7, 3);
+    cgroups.allowDevice("b", 7, 3);
     expect(readFileSync(join(group, "devices.allow"), "utf8")).toBe("b 7:3 rw");
-    cgroups.denyBlockDevice(7, 3);
+    cgroups.denyDevice("b", 7, 3);
     expect(readFileSync(join(group, "devices.deny"), "utf8")).toBe("b 7:3 rw");
   });
 

@@ -47,6 +47,8 @@ export function readHierarchies(mountinfo: string): readonly Hierarchy[] {
 /** The cgroups of one VM, one in each hierarchy of the machine. */
 export class VmCgroups {
   readonly #groups: readonly { readonly path: string; readonly hierarchy: Hierarchy }[];
+  /** How often each device was allowed. */
+  readonly #grants = new Map<string, number>();
 
   constructor(name: string, hierarchies = readHierarchies(readFileSync("/proc/self/mountinfo", "utf8"))) {
     this.#groups = hierarchies.map((hierarchy) => ({
@@ -94,15 +96,26 @@ export class VmCgroups {
   }
 
   /**
-   * Lets the VM use a block device. Version 2 would need a BPF program for that: there only the absence of device
-   * nodes keeps a guest from the machine's other devices.
+   * Lets the VM use a device, until it has been denied as often as it was allowed. Version 2 would need a BPF program
+   * for that: there only the absence of device nodes keeps a guest from the machine's other devices.
    */
-  allowBlockDevice(major: number, minor: number): void {
-    this.#writeDevices("devices.allow", `b ${major}:${minor} rw`);
+  allowDevice(type: "b" | "c", major: number, minor: number): void {
+    const device = `${type} ${major}:${minor}`;
+    const grants = this.#grants.get(device) ?? 0;
+    if (grants === 0) this.#writeDevices("devices.allow", `${device} rw`);
+    this.#grants.set(device, grants + 1);
   }
 
-  denyBlockDevice(major: number, minor: number): void {
-    this.#writeDevices("devices.deny", `b ${major}:${minor} rw`);
+  denyDevice(type: "b" | "c", major: number, minor: number): void {
+    const device = `${type} ${major}:${minor}`;
+    const grants = (this.#grants.get(device) ?? 0) - 1;
+    if (grants > 0) {
+      this.#grants.set(device, grants);
+      return;
+    }
+    this.#grants.delete(device);
+    // What every guest may use stays usable.
+    if (!basicDevices.includes(`${device} rwm`)) this.#writeDevices("devices.deny", `${device} rw`);
   }
 
   /** Lets frozen processes go on, since in version 1 a frozen process does not even die. */

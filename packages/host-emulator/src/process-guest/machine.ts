@@ -2,9 +2,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import type { Plan9Share } from "@uvm-shim/hcs-schema";
+import type { AssignableFunction } from "../assignable-devices.ts";
 import type { DiskFile } from "../disk-file.ts";
 import type { DiskSlot, GuestEnd, GuestMachine, GuestMachineSpecification } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
+import { GuestAssignedDevices } from "./assigned-devices.ts";
 import type { VmCgroups } from "./cgroups.ts";
 import { GuestDisks } from "./disks.ts";
 import { findProgram, type GuestImage, programFolders } from "./image.ts";
@@ -41,6 +43,7 @@ export class ProcessGuestMachine implements GuestMachine {
   readonly #specification: GuestMachineSpecification;
   readonly #parts: ProcessGuestParts;
   readonly #disks: GuestDisks;
+  readonly #devices: GuestAssignedDevices;
   readonly #ended = Promise.withResolvers<GuestEnd>();
   #power: Power = { kind: "off" };
   #console = "";
@@ -49,6 +52,7 @@ export class ProcessGuestMachine implements GuestMachine {
     this.#specification = specification;
     this.#parts = parts;
     this.#disks = new GuestDisks(parts.cgroups, parts.report);
+    this.#devices = new GuestAssignedDevices(parts.cgroups);
   }
 
   get ended(): Promise<GuestEnd> {
@@ -93,6 +97,14 @@ export class ProcessGuestMachine implements GuestMachine {
 
   async removeShare(accessName: string): Promise<void> {
     removeShare(this.#init(), accessName);
+  }
+
+  async assignDevice(vmBusGuid: string, device: AssignableFunction): Promise<void> {
+    this.#devices.assign(this.#init(), vmBusGuid, device);
+  }
+
+  async unassignDevice(vmBusGuid: string): Promise<void> {
+    this.#devices.unassign(this.#init(), vmBusGuid);
   }
 
   shutdown(): void {

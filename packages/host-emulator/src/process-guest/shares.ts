@@ -73,7 +73,8 @@ function openPieces({ Path: path, AllowedFiles: files }: Plan9Share): readonly P
   return pieces;
 }
 
-function attach({ isDirectory, tree }: Piece, target: string): void {
+/** Attaches a copied tree at a path of the mount namespace that this thread is in. */
+export function attach({ isDirectory, tree }: Omit<Piece, "name">, target: string): void {
   if (isDirectory) mkdirSync(target, { recursive: true });
   else {
     mkdirSync(dirname(target), { recursive: true });
@@ -84,7 +85,7 @@ function attach({ isDirectory, tree }: Piece, target: string): void {
   mount("none", target, "", MS_REC | MS_PRIVATE);
 }
 
-function detach(target: string): void {
+export function detach(target: string): void {
   try {
     umount(target, MNT_DETACH);
   } catch (error) {

@@ -32,6 +32,9 @@ export class FakeMachine implements GuestMachine {
     this.#call(`detach ${slot.controller}:${slot.lun}`);
   addShare = (share: { AccessName: string }): Promise<void> => this.#call(`share ${share.AccessName}`);
   removeShare = (accessName: string): Promise<void> => this.#call(`unshare ${accessName}`);
+  assignDevice = (vmBusGuid: string, device: { instancePath: string; virtualFunction: number }): Promise<void> =>
+    this.#call(`assign ${vmBusGuid} ${device.instancePath}/${device.virtualFunction}`);
+  unassignDevice = (vmBusGuid: string): Promise<void> => this.#call(`unassign ${vmBusGuid}`);
 
   async #call(name: string): Promise<void> {
     this.calls.push(name);

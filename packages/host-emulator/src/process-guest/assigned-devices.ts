@@ -1,0 +1,64 @@
+import { closeSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { makeCharNode, openTree, withMountNamespace } from "@uvm-shim/linux-calls";
+import type { AssignableFunction } from "../assignable-devices.ts";
+import type { VmCgroups } from "./cgroups.ts";
+import { attach, detach } from "./shares.ts";
+
+/** Where the guest finds the devices that are assigned to it, by VMBus GUID. */
+const guestFolder = "/dev/vpci";
+/** Comes last, so that who sees it sees all. */
+const declarationName = "device.json";
+const nodeName = "device";
+const filesName = "files";
+
+/** The assigned devices of one process guest: a directory each, which tells what it is and holds what it exposes. */
+export class GuestAssignedDevices {
+  readonly #cgroups: VmCgroups;
+  readonly #assigned = new Map<string, AssignableFunction>();
+
+  constructor(cgroups: VmCgroups) {
+    this.#cgroups = cgroups;
+  }
+
+  assign(init: number, vmBusGuid: string, device: AssignableFunction): void {
+    const { characterDevice, directory, ...told } = device;
+    const folder = join(guestFolder, vmBusGuid);
+    const tree = directory === undefined ? undefined : openTree(directory, { recursive: true });
+    try {
+      if (characterDevice !== undefined) this.#cgroups.allowDevice("c", characterDevice.major, characterDevice.minor);
+      this.#assigned.set(vmBusGuid, device);
+      withMountNamespace(init, () => {
+        mkdirSync(folder, { recursive: true });
+        if (characterDevice !== undefined) {
+          const { major, minor, mode } = characterDevice;
+          makeCharNode(join(folder, nodeName), major, minor, mode);
+        }
+        if (tree !== undefined) attach({ isDirectory: true, tree }, join(folder, filesName));
+        const unfinished = join(folder, `.${declarationName}`);
+        writeFileSync(unfinished, `${JSON.stringify(told)}\n`);
+        renameSync(unfinished, join(folder, declarationName));
+      });
+    } catch (error) {
+      this.unassign(init, vmBusGuid);
+      throw error;
+    } finally {
+      if (tree !== undefined) closeSync(tree);
+    }
+  }
+
+  /** The guest loses the device; what of it a container has mounted stays there until the container ends. */
+  unassign(init: number, vmBusGuid: string): void {
+    const device = this.#assigned.get(vmBusGuid);
+    if (device === undefined) return;
+    const { characterDevice } = device;
+    const folder = join(guestFolder, vmBusGuid);
+    withMountNamespace(init, () => {
+      // First of all, so that nothing is ever removed below a directory of this machine.
+      if (existsSync(join(folder, filesName))) detach(join(folder, filesName));
+      rmSync(folder, { recursive: true, force: true });
+    });
+    if (characterDevice !== undefined) this.#cgroups.denyDevice("c", characterDevice.major, characterDevice.minor);
+    this.#assigned.delete(vmBusGuid);
+  }
+}
