@@ -18,10 +18,14 @@ class RealEmulator implements ContractHost {
   readonly #directory = mkdtempSync(join(tmpdir(), "host-"));
   readonly stateDirectory = join(this.#directory, "state");
   readonly #kernel = join(this.#directory, "kernel");
+  readonly #devices = join(this.#directory, "devices.json");
+  readonly assignableDevice = "PCIP\\VEN_1234&DEV_5678";
   #files = 0;
 
   constructor() {
     writeFileSync(this.#kernel, "uvm-shim process guest 1\n");
+    const devices = [{ instancePath: this.assignableDevice, functions: 2 }];
+    writeFileSync(this.#devices, JSON.stringify({ devices }));
   }
 
   connect(): Promise<ComputeHost> {
@@ -31,7 +35,7 @@ class RealEmulator implements ContractHost {
       start: {
         command: "/bin/sh",
         args: ["-c", remember, "sh", process.execPath, sourceOf("host-emulator/src/main.ts")],
-        env: { UVM_SHIM_HOST_IDLE_MS: "5000" },
+        env: { UVM_SHIM_HOST_IDLE_MS: "5000", UVM_SHIM_HOST_DEVICES: this.#devices },
       },
     });
   }

@@ -13,6 +13,8 @@ export interface ContractHost {
   /** Path of a disk file that nobody uses. */
   makeDisk(): string;
   makeDirectory(): string;
+  /** Instance path of a device that can be assigned and has two functions. */
+  readonly assignableDevice: string;
   /** Takes the host service away from its clients, as a crash does. */
   loseService(): Promise<void>;
   /** Removes what was made for the tests. */
@@ -255,6 +257,34 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         await modify("Add");
         await modify("Remove");
         await expect(modify("Remove")).rejects.toMatchObject({ code: "NotFound", gone: true });
+      });
+
+      it("assigns each function of a device to one system at a time, under a GUID that is free", async () => {
+        const [system, other] = [await create(), await create()];
+        const guid = (number: number): string => `00000000-0000-4000-8000-00000000000${number}`;
+        const add = (to: ComputeSystem, number: number, path: string, VirtualFunction = 0): Promise<void> =>
+          to.modify({
+            ResourcePath: resourcePaths.virtualPci(guid(number)),
+            RequestType: "Add",
+            Settings: { Functions: [{ DeviceInstancePath: path, VirtualFunction }], PropagateNumaAffinity: true },
+          });
+        const remove = (from: ComputeSystem, number: number): Promise<void> =>
+          from.modify({ ResourcePath: resourcePaths.virtualPci(guid(number)), RequestType: "Remove" });
+        const device = on.assignableDevice;
+        await Promise.all([system.start(), other.start()]);
+        await add(system, 1, device);
+        await expect(add(other, 1, device.toLowerCase())).rejects.toMatchObject({ code: "FailedPrecondition" });
+        await expect(add(system, 1, device, 1)).rejects.toMatchObject({ code: "AlreadyExists" });
+        await add(other, 1, device, 1);
+        await expect(add(other, 2, device, 2)).rejects.toMatchObject({ code: "InvalidArgument" });
+        await expect(add(other, 2, `${device}X`)).rejects.toMatchObject({ code: "NotFound" });
+        await expect(add(other, 2, "")).rejects.toMatchObject({ code: "InvalidArgument" });
+        await remove(system, 1);
+        await expect(remove(system, 1)).rejects.toMatchObject({ code: "NotFound", gone: true });
+        await add(other, 2, device);
+        await other.terminate();
+        await other.exited;
+        await add(system, 1, device, 1);
       });
 
       it("refuses resource paths that lead nowhere", async () => {
