@@ -136,7 +136,8 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   get vpci(): Vpci {
     this.#require("assigned devices");
     const { vpci } = this.#options.devices;
-    if (vpci === undefined) throw this.#error("Unimplemented", "assign devices to", "this VM has no controller of them");
+    if (vpci === undefined)
+      throw this.#error("Unimplemented", "assign devices to", "this VM has no controller of them");
     this.#vpci ??= vpci(this.#wiring());
     return this.#vpci;
   }

@@ -1,5 +1,9 @@
-import { describe, expect, it } from "vitest";
-import { readHierarchies } from "./cgroups.ts";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { delegateControllers, processesOf, readHierarchies, removeCgroups } from "./cgroups.ts";
 
 describe("cgroup hierarchies", () => {
   it("are none where version 2 stands alone", () => {
@@ -12,5 +16,90 @@ describe("cgroup hierarchies", () => {
       { folder: "cpu,cpuacct", data: "cpu,cpuacct", aliases: ["cpu", "cpuacct"] },
       { folder: "memory", data: "memory", aliases: [] },
     ]);
+  });
+});
+
+describe("groups on plain directories", () => {
+  let root: string;
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), "cgroups-"));
+  });
+  afterEach(() => rmSync(root, { recursive: true }));
+
+  it("of version 2 stand in the one hierarchy", () => {
+    const group = join(root, "containers", "box");
+    mkdirSync(join(group, "below"), { recursive: true });
+    writeFileSync(join(root, "cgroup.procs"), "");
+    writeFileSync(join(group, "cgroup.procs"), "12\n13\n");
+    writeFileSync(join(group, "below", "cgroup.procs"), "13\n14\n");
+    expect(processesOf("box", root)).toEqual([12, 13, 14]);
+    expect(processesOf("other", root)).toEqual([]);
+  });
+
+  it("of version 1 stand in each hierarchy, and are removed from all", () => {
+    for (const hierarchy of ["memory", "pids"])
+      mkdirSync(join(root, hierarchy, "containers", "box", "below"), { recursive: true });
+    removeCgroups("box", root);
+    for (const hierarchy of ["memory", "pids"]) rmdirSync(join(root, hierarchy, "containers"));
+    removeCgroups("box", root);
+  });
+
+  it("of version 2 get the controllers that there are, from a root without processes", () => {
+    writeFileSync(join(root, "cgroup.controllers"), "cpu memory\n");
+    delegateControllers(root, 1);
+    expect(readFileSync(join(root, "init", "cgroup.procs"), "utf8")).toBe("1");
+    expect(readFileSync(join(root, "cgroup.subtree_control"), "utf8")).toBe("+memory");
+  });
+
+  it("of version 2 go without controllers where there are none", () => {
+    writeFileSync(join(root, "cgroup.controllers"), "\n");
+    delegateControllers(root, 1);
+    expect(() => readFileSync(join(root, "cgroup.subtree_control"))).toThrow(/ENOENT/);
+  });
+});
+
+const version2 = readFileSync("/proc/self/mountinfo", "utf8")
+  .split("\n")
+  .find((line) => line.includes(" - cgroup2 "))
+  ?.split(" ")[4];
+
+describe.runIf(version2 !== undefined && process.getuid?.() === 0)("groups of version 2 in this kernel", () => {
+  const root = join(version2 ?? "", `guest-agent-test-${process.pid}`);
+  const group = join(root, "containers", "box");
+  let child: ChildProcess;
+  beforeEach(() => {
+    mkdirSync(root);
+    child = spawn("sleep", ["1000"]);
+  });
+  afterEach(async () => {
+    child.kill("SIGKILL");
+    const folders = [join(group, "threads"), group, join(root, "containers"), join(root, "init"), root];
+    for (const folder of folders) {
+      await vi.waitFor(() => {
+        try {
+          rmdirSync(folder);
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+        }
+      });
+    }
+  });
+
+  it("hand controllers on once the root's only process is in a leaf", () => {
+    const pid = child.pid ?? 0;
+    writeFileSync(join(root, "cgroup.procs"), String(pid));
+    delegateControllers(root, pid);
+    expect(readFileSync(join(root, "cgroup.procs"), "utf8")).toBe("");
+    expect(readFileSync(join(root, "init", "cgroup.procs"), "utf8")).toBe(`${pid}\n`);
+    const available = readFileSync(join(root, "cgroup.controllers"), "utf8");
+    expect(readFileSync(join(root, "cgroup.subtree_control"), "utf8")).toBe(available);
+  });
+
+  it("tell the processes of a container that uses threaded groups", () => {
+    mkdirSync(join(group, "threads"), { recursive: true });
+    writeFileSync(join(group, "threads", "cgroup.type"), "threaded");
+    writeFileSync(join(group, "cgroup.procs"), String(child.pid));
+    expect(() => readFileSync(join(group, "threads", "cgroup.procs"))).toThrow(/ENOTSUP/);
+    expect(processesOf("box", root)).toEqual([child.pid]);
   });
 });

@@ -39,7 +39,7 @@ export function mountCgroups(): void {
   const hierarchies = readHierarchies(readFileSync("/proc/self/cgroup", "utf8"));
   if (hierarchies.length === 0) {
     mount("cgroup2", root, "cgroup2", inert);
-    delegateControllers();
+    delegateControllers(root, process.pid);
     return;
   }
   mount("cgroup", root, "tmpfs", inert, "mode=755");
@@ -50,13 +50,22 @@ export function mountCgroups(): void {
   }
 }
 
-/** Version 2 allows controllers below a group only when no process is in it: the agent moves to a leaf of its own. */
-function delegateControllers(): void {
-  mkdirSync(join(root, "init"), { recursive: true });
-  writeFileSync(join(root, "init", "cgroup.procs"), String(process.pid));
-  const controllers = readFileSync(join(root, "cgroup.controllers"), "utf8").trim();
+/**
+ * Version 2 allows controllers below a group only when no process is in it: the agent, alone there, moves to a leaf of
+ * its own. A controller that cannot be handed on even so (cpu, EINVAL, beside realtime processes) is not there for
+ * containers, which then are refused limits of it.
+ */
+export function delegateControllers(group: string, pid: number): void {
+  const leaf = join(group, "init");
+  mkdirSync(leaf, { recursive: true });
+  writeFileSync(join(leaf, "cgroup.procs"), String(pid));
+  const controllers = readFileSync(join(group, "cgroup.controllers"), "utf8").trim();
   for (const controller of controllers.split(" ").filter((name) => name !== "")) {
-    writeFileSync(join(root, "cgroup.subtree_control"), `+${controller}`);
+    try {
+      writeFileSync(join(group, "cgroup.subtree_control"), `+${controller}`);
+    } catch (error) {
+      if (!hasCode(error, "EINVAL", "ENOENT", "ENOTSUP")) throw error;
+    }
   }
 }
 
@@ -66,16 +75,17 @@ export function cgroupPathOf(containerId: string): string {
 }
 
 /** The folders that hold a container's cgroup, one a hierarchy. */
-function foldersOf(containerId: string): readonly string[] {
+function foldersOf(containerId: string, mounted: string): readonly string[] {
   const path = cgroupPathOf(containerId);
-  const bases = existsSync(join(root, "cgroup.procs")) ? [root] : readdirSync(root).map((name) => join(root, name));
+  const isVersion2 = existsSync(join(mounted, "cgroup.procs"));
+  const bases = isVersion2 ? [mounted] : readdirSync(mounted).map((name) => join(mounted, name));
   return bases.map((base) => join(base, path)).filter((folder) => existsSync(folder));
 }
 
 /** Pids of the processes in a container's cgroup and in the groups that it made below. Empty when it has none. */
-export function processesOf(containerId: string): readonly number[] {
+export function processesOf(containerId: string, mounted: string = root): readonly number[] {
   const pids = new Set<number>();
-  for (const folder of foldersOf(containerId)) {
+  for (const folder of foldersOf(containerId, mounted)) {
     for (const group of groupsBelow(folder)) {
       for (const line of readIfPresent(join(group, "cgroup.procs")).split("\n")) {
         if (line !== "") pids.add(Number(line));
@@ -86,8 +96,8 @@ export function processesOf(containerId: string): readonly number[] {
 }
 
 /** Removes the empty groups that a container leaves behind. */
-export function removeCgroups(containerId: string): void {
-  for (const folder of foldersOf(containerId)) {
+export function removeCgroups(containerId: string, mounted: string = root): void {
+  for (const folder of foldersOf(containerId, mounted)) {
     for (const group of groupsBelow(folder).toReversed()) rmdirSync(group);
   }
 }
@@ -104,12 +114,13 @@ function groupsBelow(folder: string): string[] {
   return groups;
 }
 
-// Groups come and go with the container's processes while they are read.
+// Groups come and go with the container's processes while they are read; a threaded one of version 2 does not tell its
+// processes (ENOTSUP), but the nearest group above it that is none does.
 function readIfPresent(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    if (isGone(error)) return "";
+    if (hasCode(error, "ENOENT", "ENODEV", "ENOTSUP")) return "";
     throw error;
   }
 }
@@ -118,12 +129,11 @@ function entriesIfPresent(path: string) {
   try {
     return readdirSync(path, { withFileTypes: true });
   } catch (error) {
-    if (isGone(error)) return [];
+    if (hasCode(error, "ENOENT", "ENODEV")) return [];
     throw error;
   }
 }
 
-function isGone(error: unknown): boolean {
-  const code = (error as NodeJS.ErrnoException).code;
-  return code === "ENOENT" || code === "ENODEV";
+function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+  return codes.includes(String((error as NodeJS.ErrnoException).code));
 }

@@ -10,6 +10,7 @@ import { shimScope } from "../leaks/shim-scope.ts";
 import { makeExt4 } from "../support/disk.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
+import { declareDevices, deviceCases } from "./cases/devices.ts";
 import { eventCases } from "./cases/events.ts";
 import { inputCases } from "./cases/input.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
@@ -30,6 +31,7 @@ const CASES: readonly Case[] = [
   ...snapshotterCases,
   ...inputCases,
   ...sandboxCases,
+  ...deviceCases,
 ];
 
 interface Selection {
@@ -65,12 +67,14 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   const selection = await select(() => undefined);
   const report = new Report(print, signal);
   const images = await makeImages(join(directory, "images"));
+  const environment = { ...HOST_ENVIRONMENT, ...declareDevices(directory) };
   const blockfileScratch = join(directory, "blockfile.ext4");
   await makeExt4(blockfileScratch, 64);
-  if (selection.runtime.key === "lcow") await runProtocol({ selection, images, report, directory, signal });
+  if (selection.runtime.key === "lcow")
+    await runProtocol({ selection, images, report, directory, environment, signal });
   for (const build of selection.builds) {
     if (signal.aborted) break;
-    await runAgainst({ build, selection, images, blockfileScratch, report, directory, signal });
+    await runAgainst({ build, selection, images, blockfileScratch, report, directory, environment, signal });
   }
   if (signal.aborted) print("interrupted");
   for (const failure of report.failures) print(`failed: ${failure}`);
@@ -80,9 +84,9 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
 
 /** The cases that speak to the shim directly. */
 async function runProtocol(
-  round: Pick<Round, "selection" | "images" | "report" | "directory" | "signal">,
+  round: Pick<Round, "selection" | "images" | "report" | "directory" | "environment" | "signal">,
 ): Promise<void> {
-  const { selection, images, report, signal } = round;
+  const { selection, images, report, environment, signal } = round;
   const executable = join(DISTRIBUTION, selection.runtime.program);
   const parent = join(round.directory, "p");
   mkdirSync(parent);
@@ -90,7 +94,7 @@ async function runProtocol(
   for (const [index, one] of protocolCases.entries()) {
     if (signal.aborted) return;
     if (!selection.only.test(one.name)) continue;
-    const ground = { executable, environment: HOST_ENVIRONMENT, images, signal, directory: join(parent, `${index}`) };
+    const ground = { executable, environment, images, signal, directory: join(parent, `${index}`) };
     const passed = await report.run(
       one.name,
       () => leavingNothing(shimScope([parent]), signal, () => runProtocolCase(one, ground)),
@@ -107,19 +111,21 @@ interface Round {
   readonly blockfileScratch: string;
   readonly report: Report;
   readonly directory: string;
+  /** Of containerd and the shims. */
+  readonly environment: { readonly [name: string]: string };
   readonly signal: AbortSignal;
 }
 
 /** All cases on one containerd, which is started for them and stopped after them. */
 async function runAgainst(round: Round): Promise<void> {
-  const { build, selection, report, signal } = round;
+  const { build, selection, report, environment, signal } = round;
   print(`containerd ${build.version}, runtime ${selection.runtime.name}`);
   const directory = join(round.directory, build.version);
   const scratch = join(round.directory, `scratch-${build.version}`);
   mkdirSync(directory);
   mkdirSync(scratch);
   const containerd = await Containerd.start(
-    { build, directory, shims: DISTRIBUTION, blockfileScratch: round.blockfileScratch, environment: HOST_ENVIRONMENT },
+    { build, directory, shims: DISTRIBUTION, blockfileScratch: round.blockfileScratch, environment },
     signal,
   );
   let count = 0;

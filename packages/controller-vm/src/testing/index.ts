@@ -27,7 +27,9 @@ export const document: ComputeSystemDocument = {
 /** A controller on a fake host, whose device controllers are their wiring. */
 export function vmOn(
   script?: ScriptedCalls,
-  options: Partial<VmControllerOptions<FakeGuest, ScsiWiring<FakeGuest>, DeviceWiring<FakeGuest>, DeviceWiring<FakeGuest>>> = {},
+  options: Partial<
+    VmControllerOptions<FakeGuest, ScsiWiring<FakeGuest>, DeviceWiring<FakeGuest>, DeviceWiring<FakeGuest>>
+  > = {},
 ) {
   const host = new FakeHost(script);
   const clock = new FakeClock();

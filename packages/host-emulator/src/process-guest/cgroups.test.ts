@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { readHierarchies, VmCgroups } from "./cgroups.ts";
+import { limitV2, readHierarchies, VmCgroups } from "./cgroups.ts";
 
 describe("readHierarchies", () => {
   it("finds version 1 hierarchies, named ones and version 2, each once", () => {
@@ -47,6 +47,31 @@ describe("VmCgroups on plain directories", () => {
     expect(readFileSync(join(parent, "cgroup.subtree_control"), "utf8")).toBe("+memory");
   });
 
+  it("leaves controllers of version 2 alone that no container is limited by", () => {
+    writeFileSync(join(root, "cgroup.controllers"), "rdma misc\n");
+    new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }]).create({ memoryMb: 256, processors: 2 });
+    expect(() => readFileSync(join(root, "cgroup.subtree_control"))).toThrow(/ENOENT/);
+  });
+
+  it("limits a version 2 guest where it has the controllers", () => {
+    const limits = { memoryMb: 256, processors: 2 };
+    limitV2(root, limits);
+    expect(readdirSync(root)).toEqual([]);
+    for (const file of ["memory.max", "cpu.max"]) writeFileSync(join(root, file), "max");
+    limitV2(root, limits);
+    expect(readFileSync(join(root, "memory.max"), "utf8")).toBe("268435456");
+    expect(readFileSync(join(root, "cpu.max"), "utf8")).toBe("200000 100000");
+  });
+
+  it("removes a version 2 guest's groups, the launcher's and the containers' among them", async () => {
+    const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }]);
+    cgroups.create({ memoryMb: 256, processors: 2 });
+    mkdirSync(join(root, "uvm-shim", "vm", "guest", "containers", "c"), { recursive: true });
+    mkdirSync(join(root, "uvm-shim", "vm", "guest", "init"));
+    await cgroups.remove(100);
+    expect(readdirSync(root)).toEqual([]);
+  });
+
   it("denies a version 1 guest all devices but the basic ones, and limits it", () => {
     const mountPoint = join(root, "all");
     mkdirSync(mountPoint);
@@ -59,6 +84,20 @@ describe("VmCgroups on plain directories", () => {
     expect(readFileSync(join(group, "devices.allow"), "utf8")).toBe("b 7:3 rw");
     cgroups.denyDevice("b", 7, 3);
     expect(readFileSync(join(group, "devices.deny"), "utf8")).toBe("b 7:3 rw");
+  });
+
+  it("takes a device from a version 1 guest with its last use, and never one that every guest has", () => {
+    const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: new Set(["devices"]) }]);
+    cgroups.create({ memoryMb: 256, processors: 2 });
+    const denied = (): string => readFileSync(join(root, "uvm-shim", "vm", "devices.deny"), "utf8");
+    for (let use = 0; use < 2; use++) cgroups.allowDevice("c", 10, 229);
+    cgroups.denyDevice("c", 10, 229);
+    expect(denied()).toBe("a");
+    cgroups.denyDevice("c", 10, 229);
+    expect(denied()).toBe("c 10:229 rw");
+    cgroups.allowDevice("c", 1, 3);
+    cgroups.denyDevice("c", 1, 3);
+    expect(denied()).toBe("c 10:229 rw");
   });
 
   it("gives a new cpuset the processors of its parent", () => {

@@ -126,12 +126,12 @@ export class VmCgroups {
     }
   }
 
-  /** Pids of all processes in the cgroups. */
+  /** Pids of all processes in the cgroups. A threaded one does not list them: the nearest above that is none does. */
   processes(): readonly number[] {
     const pids = new Set<number>();
     for (const { path } of this.#groups) {
       for (const group of groupsBelow(path)) {
-        const text = tolerateGone(() => readFileSync(join(group, "cgroup.procs"), "utf8")) ?? "";
+        const text = tolerateGone(() => readFileSync(join(group, "cgroup.procs"), "utf8"), "ENOTSUP") ?? "";
         for (const line of text.split("\n")) if (line !== "" && line !== "0") pids.add(Number(line));
       }
     }
@@ -176,7 +176,8 @@ function limitV1(path: string, controllers: ReadonlySet<string>, limits: VmLimit
   }
 }
 
-function limitV2(path: string, limits: VmLimits): void {
+/** Limits a version 2 group by the files that the kernel made of its controllers. */
+export function limitV2(path: string, limits: VmLimits): void {
   if (existsSync(join(path, "memory.max"))) {
     writeFileSync(join(path, "memory.max"), String(limits.memoryMb * 1024 * 1024));
   }
@@ -185,18 +186,23 @@ function limitV2(path: string, limits: VmLimits): void {
   }
 }
 
-/** Hands on every controller that can be; one that is in use as version 1, or kept back, is not there for the VM. */
+/** What containers can be limited by; others are left as they are on the machine. */
+const delegatedControllers: ReadonlySet<string> = new Set(["cpu", "cpuset", "hugetlb", "io", "memory", "pids"]);
+
+/**
+ * Hands on every controller that can be. One is not there for the VM that is in use as version 1, that is kept back
+ * (ENOENT), whose group has processes and is not the root (EBUSY), is threaded (ENOTSUP), or, for cpu, has realtime
+ * processes (EINVAL).
+ */
 function delegateControllers(group: string): void {
   const available = tolerateGone(() => readFileSync(join(group, "cgroup.controllers"), "utf8")) ?? "";
-  for (const controller of available
-    .trim()
-    .split(" ")
-    .filter((name) => name !== "")) {
+  for (const controller of available.trim().split(" ")) {
+    if (!delegatedControllers.has(controller)) continue;
     try {
       writeFileSync(join(group, "cgroup.subtree_control"), `+${controller}`);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
-      if (code !== "EBUSY" && code !== "ENOENT" && code !== "EINVAL" && code !== "EOPNOTSUPP") throw error;
+      if (code !== "EBUSY" && code !== "ENOENT" && code !== "EINVAL" && code !== "ENOTSUP") throw error;
     }
   }
 }
@@ -239,12 +245,11 @@ function removeGroup(path: string): boolean {
   }
 }
 
-function tolerateGone<T>(action: () => T): T | undefined {
+function tolerateGone<T>(action: () => T, ...tolerated: readonly string[]): T | undefined {
   try {
     return action();
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === "ENOENT" || code === "ENODEV") return undefined;
+    if (["ENOENT", "ENODEV", ...tolerated].includes(String((error as NodeJS.ErrnoException).code))) return undefined;
     throw error;
   }
 }

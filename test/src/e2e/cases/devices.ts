@@ -1,0 +1,120 @@
+/** Devices of the host that are assigned to a pod's VM, and containers that may use all devices. */
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { containerSpec } from "../../shim-client/spec.ts";
+import { type CommandResult, describe, mustRun } from "../../support/command.ts";
+import type { Case, Ground } from "../suite.ts";
+import { assertStatus, exec, removeContainer, runContainer } from "./ctr.ts";
+
+const DEVICE = "PCIP\\VEN_1AF4&DEV_1041";
+const FIRMWARE = "firmware of the device\n";
+
+/** Declares a device with two functions; returns what tells the emulated host where. */
+export function declareDevices(directory: string): { readonly UVM_SHIM_HOST_DEVICES: string } {
+  const firmware = join(directory, "firmware");
+  mkdirSync(firmware);
+  writeFileSync(join(firmware, "blob"), FIRMWARE);
+  const declaration = join(directory, "devices.json");
+  const device = { instancePath: DEVICE, functions: 2, characterDevice: "/dev/kmsg", directory: firmware };
+  writeFileSync(declaration, JSON.stringify({ devices: [device] }));
+  return { UVM_SHIM_HOST_DEVICES: declaration };
+}
+
+/** `ctr run` with a configuration of its own, since ctr has no flag for devices of this kind. */
+async function runWithDevice(
+  ground: Ground,
+  run: { readonly id: string; readonly device: string; readonly idType?: string; readonly args: readonly string[] },
+  flags: readonly string[],
+): Promise<CommandResult> {
+  const { id, device, idType = "vpci-instance-id", args } = run;
+  const rootfs = join(ground.scratch, `${id}-rootfs`);
+  mkdirSync(rootfs);
+  await mustRun("cp", ["-a", `${ground.images.rootfs}/.`, rootfs]);
+  const spec = {
+    ...containerSpec({ args, hostname: id, cgroup: `/devices/${id}` }),
+    root: { path: rootfs },
+    windows: { devices: [{ id: device, idType }] },
+  };
+  const configuration = join(ground.scratch, `${id}.json`);
+  writeFileSync(configuration, JSON.stringify(spec));
+  const line = ["run", "--runtime", ground.runtime.name, ...flags, "--config", configuration, id];
+  return await ground.containerd.ctr(line, { signal: ground.signal });
+}
+
+const LOOK = "cat /dev/vpci/*/device.json /dev/vpci/*/files/blob && : >>$(echo /dev/vpci/*/device) && echo open";
+
+function seen(virtualFunction: number): string {
+  return `${JSON.stringify({ instancePath: DEVICE, virtualFunction })}\n${FIRMWARE}open\n`;
+}
+
+async function assignedDevice(ground: Ground): Promise<void> {
+  const holder = ground.newId("device");
+  const detached = await runWithDevice(ground, { id: holder, device: DEVICE, args: ["sleep", "1000"] }, ["--detach"]);
+  assertStatus(detached, 0);
+  try {
+    const looked = await exec(ground, holder, ["sh", "-c", LOOK]);
+    assertStatus(looked, 0);
+    assert.equal(looked.stdout.toString(), seen(0));
+
+    const look = ["sh", "-c", LOOK];
+    const second = await runWithDevice(ground, { id: ground.newId("device"), device: DEVICE, args: look }, ["--rm"]);
+    assert.notEqual(second.status, 0, describe(second));
+    assert.match(second.stderr, /function 0 of PCIP.* is assigned to/);
+
+    const other = { id: ground.newId("device"), device: `${DEVICE.toLowerCase()}/1`, idType: "gpu", args: look };
+    const otherFunction = await runWithDevice(ground, other, ["--rm"]);
+    assertStatus(otherFunction, 0);
+    assert.equal(otherFunction.stdout.toString(), seen(1));
+  } finally {
+    await removeContainer(ground, holder);
+  }
+  const again = { id: ground.newId("device"), device: DEVICE, args: ["sh", "-c", LOOK] };
+  const result = await runWithDevice(ground, again, ["--rm"]);
+  assertStatus(result, 0);
+  assert.equal(result.stdout.toString(), seen(0));
+}
+
+async function refusedDevices(ground: Ground): Promise<void> {
+  for (const [device, idType, message] of [
+    [`${DEVICE}/2`, "vpci", /VirtualFunction: .* has 2, from 0, and none of number 2/],
+    ["PCIP\\NONE", "vpci", /no device PCIP\\+NONE is declared/],
+    [DEVICE, "class", /windows\.devices\[0\]\.idType: \\?"class\\?" of device/],
+  ] as const) {
+    const id = ground.newId("device");
+    const result = await runWithDevice(ground, { id, device, idType, args: ["true"] }, ["--rm"]);
+    assert.notEqual(result.status, 0, describe(result));
+    assert.match(result.stderr, message);
+  }
+}
+
+/** It can do what needs the capabilities and the devices of the VM, and sees nothing of the host's devices. */
+async function privileged(ground: Ground): Promise<void> {
+  const script = [
+    "mkdir /mnt && mount -t tmpfs tmpfs /mnt && echo mounted",
+    "head -c 3 /dev/zero | wc -c",
+    "echo x >/dev/null && test -c /dev/full && echo nodes",
+    "test -e /dev/kmsg || echo none of the host",
+    "mknod /tmp/kmsg c 1 11; sh -c ': >>/tmp/kmsg' || echo kept to those of the VM",
+  ].join("; ");
+  const id = ground.newId("privileged");
+  const result = await runContainer(ground, { id, flags: ["--privileged"], command: ["sh", "-c", script] });
+  assert.equal(result.stdout.toString(), `mounted\n3\nnodes\nnone of the host\n${keptToTheVm()}`, describe(result));
+}
+
+/** Only version 1 of control groups keeps a process guest to its own devices, and what runs in it. */
+function keptToTheVm(): string {
+  return existsSync("/sys/fs/cgroup/devices") ? "kept to those of the VM\n" : "";
+}
+
+const onUtilityVms = (ground: Ground): boolean => ground.runtime.key === "lcow";
+
+export const deviceCases: readonly Case[] = [
+  {
+    name: "a declared device: seen by its container alone, freed with it, assigned again",
+    applies: onUtilityVms,
+    run: assignedDevice,
+  },
+  { name: "devices that cannot be assigned are named", applies: onUtilityVms, run: refusedDevices },
+  { name: "a privileged container has the devices of its VM", applies: onUtilityVms, run: privileged },
+];
