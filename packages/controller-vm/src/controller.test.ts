@@ -433,7 +433,13 @@ describe("devices", () => {
     for (const use of [() => windows.plan9, () => windows.vpci]) {
       expect(use).toThrow(expect.objectContaining({ code: "Unimplemented" }));
     }
-    await Promise.all([vm.terminate(), windows.terminate()]);
+    const { vm: withoutPci } = vmOn();
+    const boot = { LinuxKernelDirect: { KernelFilePath: "kernel", KernelCmdLine: "quiet pci=off panic=-1" } };
+    await withoutPci.create({
+      document: { ...document, VirtualMachine: { ...document.VirtualMachine, Chipset: boot } },
+    });
+    expect(() => withoutPci.vpci).toThrow("assign devices to vm-1: its kernel line has pci=off");
+    await Promise.all([vm.terminate(), windows.terminate(), withoutPci.terminate()]);
   });
 
   it("can be used while the VM runs, and are gone once it has ended", async () => {

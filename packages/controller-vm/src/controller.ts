@@ -12,7 +12,7 @@ import {
 } from "@uvm-shim/lifecycle";
 import { acquire } from "./abandon.ts";
 import { GuestLog } from "./guest-log.ts";
-import { type DocumentDisks, documentDisks, hostDevices } from "./host-devices.ts";
+import { type DocumentDisks, documentDisks, hostDevices, isPciOff } from "./host-devices.ts";
 import { launch } from "./launch.ts";
 import { type VmOperation, type VmState, type VmStateKind, vmTable } from "./lifecycle.ts";
 import type {
@@ -132,12 +132,12 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     return this.#plan9;
   }
 
-  /** Made at its first use. FailedPrecondition before the VM is created, Unimplemented where none was asked for. */
+  /** Made at its first use. FailedPrecondition where the kernel does without PCI, Unimplemented where no maker is given. */
   get vpci(): Vpci {
-    this.#require("assigned devices");
+    const { document } = this.#require("assigned devices");
     const { vpci } = this.#options.devices;
-    if (vpci === undefined)
-      throw this.#error("Unimplemented", "assign devices to", "this VM has no controller of them");
+    if (vpci === undefined) throw this.#error("Unimplemented", "assign devices to", "VMs of this kind take none");
+    if (isPciOff(document)) throw this.#error("FailedPrecondition", "assign devices to", "its kernel line has pci=off");
     this.#vpci ??= vpci(this.#wiring());
     return this.#vpci;
   }

@@ -71,3 +71,9 @@ export function documentDisks(id: string, document: ComputeSystemDocument): Docu
   });
   return { controllers, reserved };
 }
+
+/** Whether the VM's Linux kernel is told to do without PCI, in which case it never sees a device that is assigned. */
+export function isPciOff({ VirtualMachine: machine }: ComputeSystemDocument): boolean {
+  const line = machine.Chipset.LinuxKernelDirect?.KernelCmdLine ?? "";
+  return line.split(/\s+/).includes("pci=off");
+}

@@ -8,6 +8,8 @@ import type { Case, Ground } from "../suite.ts";
 import { assertStatus, exec, removeContainer, runContainer } from "./ctr.ts";
 
 const DEVICE = "PCIP\\VEN_1AF4&DEV_1041";
+/** Without it the VM's kernel is told to do without PCI. */
+const PCI_ANNOTATION = "io.microsoft.virtualmachine.lcow.vpcienabled";
 const FIRMWARE = "firmware of the device\n";
 
 /** Declares a device with two functions; returns what tells the emulated host where. */
@@ -24,10 +26,16 @@ export function declareDevices(directory: string): { readonly UVM_SHIM_HOST_DEVI
 /** `ctr run` with a configuration of its own, since ctr has no flag for devices of this kind. */
 async function runWithDevice(
   ground: Ground,
-  run: { readonly id: string; readonly device: string; readonly idType?: string; readonly args: readonly string[] },
+  run: {
+    readonly id: string;
+    readonly device: string;
+    readonly idType?: string;
+    readonly pci?: boolean;
+    readonly args: readonly string[];
+  },
   flags: readonly string[],
 ): Promise<CommandResult> {
-  const { id, device, idType = "vpci-instance-id", args } = run;
+  const { id, device, idType = "vpci-instance-id", pci = true, args } = run;
   const rootfs = join(ground.scratch, `${id}-rootfs`);
   mkdirSync(rootfs);
   await mustRun("cp", ["-a", `${ground.images.rootfs}/.`, rootfs]);
@@ -35,6 +43,7 @@ async function runWithDevice(
     ...containerSpec({ args, hostname: id, cgroup: `/devices/${id}` }),
     root: { path: rootfs },
     windows: { devices: [{ id: device, idType }] },
+    annotations: { [PCI_ANNOTATION]: String(pci) },
   };
   const configuration = join(ground.scratch, `${id}.json`);
   writeFileSync(configuration, JSON.stringify(spec));
@@ -86,6 +95,10 @@ async function refusedDevices(ground: Ground): Promise<void> {
     assert.notEqual(result.status, 0, describe(result));
     assert.match(result.stderr, message);
   }
+  const id = ground.newId("device");
+  const withoutPci = await runWithDevice(ground, { id, device: DEVICE, pci: false, args: ["true"] }, ["--rm"]);
+  assert.notEqual(withoutPci.status, 0, describe(withoutPci));
+  assert.match(withoutPci.stderr, /its kernel line has pci=off/);
 }
 
 /** It can do what needs the capabilities and the devices of the VM, and sees nothing of the host's devices. */
