@@ -1,5 +1,6 @@
 import { rmSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { describeWith } from "../../../tools/machine-needs.ts";
 import { type Fixtures, makeFixtures } from "./testing/fixtures.ts";
 import { Machine } from "./testing/machine.ts";
 
@@ -10,54 +11,57 @@ const guid = "6f9619ff-8b86-d011-b42d-00c04fc964ff";
 /** A device that every kernel has and no container gets by itself; who only writes needs no capability. */
 const kernelLog = { major: 1, minor: 11 };
 
-describe.each(["crun", "runc"] as const)("devices of containers with %s", (runtime) => {
-  let fixtures: Fixtures;
-  let machine: Machine;
+describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
+  "devices of containers with %s",
+  (runtime) => {
+    let fixtures: Fixtures;
+    let machine: Machine;
 
-  beforeAll(async () => {
-    fixtures = await makeFixtures(runtime);
-    machine = await Machine.boot(fixtures);
-    machine.restrictDevices([...grants, `c ${kernelLog.major}:${kernelLog.minor} rw`]);
-    machine.assignDevice(guid, kernelLog.major, kernelLog.minor);
-  });
-
-  afterAll(async () => {
-    await machine?.powerOff();
-    await machine?.removeCgroups();
-    rmSync(fixtures.folder, { recursive: true });
-  });
-
-  const windows = { devices: [{ id: guid, idType: "vpci-instance-id" }] };
-  const use = `cat /dev/vpci/${guid}/device.json; : >>/dev/vpci/${guid}/device && echo open; echo x >/dev/null`;
-
-  it("are assigned ones that it names", async () => {
-    await machine.modify("Add", "VPCIDevice", { VMBusGUID: guid });
-    const { code, stdout, stderr } = await machine.run("named", ["sh", "-c", use], { resources: {} }, { windows });
-    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: "declared\nopen\n", stderr: "" });
-  });
-
-  it("are not those that it does not name", async () => {
-    const { stdout } = await machine.run("unnamed", ["sh", "-c", `ls /dev/vpci || echo none`], { resources: {} });
-    expect(stdout).toBe("none\n");
-  });
-
-  it("are all of the guest's for a container that may use all, though the guest itself may not use all", async () => {
-    const all = { resources: { devices: [{ allow: true, access: "rwm" }] }, devices: [{ path: "/dev/only-host" }] };
-    const script = `ls /dev/full /dev/only-host; ${use}`;
-    const { stdout, stderr } = await machine.run("privileged", ["sh", "-c", script], all, { windows });
-    expect(stdout).toBe("/dev/full\ndeclared\nopen\n");
-    expect(stderr).toContain("/dev/only-host");
-  });
-
-  it("that the guest does not have are named", async () => {
-    await expect(machine.run("missing", ["true"], { devices: [{ path: "/dev/fuse" }] })).rejects.toMatchObject({
-      message: expect.stringContaining("OciSpecification.linux.devices[0].path is /dev/fuse"),
+    beforeAll(async () => {
+      fixtures = await makeFixtures(runtime);
+      machine = await Machine.boot(fixtures);
+      machine.restrictDevices([...grants, `c ${kernelLog.major}:${kernelLog.minor} rw`]);
+      machine.assignDevice(guid, kernelLog.major, kernelLog.minor);
     });
-    await expect(machine.modify("Add", "VPCIDevice", { VMBusGUID: "7" })).rejects.toMatchObject({
-      message: expect.stringContaining("Request.Settings.VMBusGUID must be a GUID"),
+
+    afterAll(async () => {
+      await machine?.powerOff();
+      await machine?.removeCgroups();
+      rmSync(fixtures.folder, { recursive: true });
     });
-    await expect(machine.modify("Remove", "VPCIDevice", { VMBusGUID: guid })).rejects.toMatchObject({
-      message: expect.stringContaining("Remove VPCIDevice: accepted is Add"),
+
+    const windows = { devices: [{ id: guid, idType: "vpci-instance-id" }] };
+    const use = `cat /dev/vpci/${guid}/device.json; : >>/dev/vpci/${guid}/device && echo open; echo x >/dev/null`;
+
+    it("are assigned ones that it names", async () => {
+      await machine.modify("Add", "VPCIDevice", { VMBusGUID: guid });
+      const { code, stdout, stderr } = await machine.run("named", ["sh", "-c", use], { resources: {} }, { windows });
+      expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: "declared\nopen\n", stderr: "" });
     });
-  });
-});
+
+    it("are not those that it does not name", async () => {
+      const { stdout } = await machine.run("unnamed", ["sh", "-c", `ls /dev/vpci || echo none`], { resources: {} });
+      expect(stdout).toBe("none\n");
+    });
+
+    it("are all of the guest's for a container that may use all, though the guest itself may not use all", async () => {
+      const all = { resources: { devices: [{ allow: true, access: "rwm" }] }, devices: [{ path: "/dev/only-host" }] };
+      const script = `ls /dev/full /dev/only-host; ${use}`;
+      const { stdout, stderr } = await machine.run("privileged", ["sh", "-c", script], all, { windows });
+      expect(stdout).toBe("/dev/full\ndeclared\nopen\n");
+      expect(stderr).toContain("/dev/only-host");
+    });
+
+    it("that the guest does not have are named", async () => {
+      await expect(machine.run("missing", ["true"], { devices: [{ path: "/dev/fuse" }] })).rejects.toMatchObject({
+        message: expect.stringContaining("OciSpecification.linux.devices[0].path is /dev/fuse"),
+      });
+      await expect(machine.modify("Add", "VPCIDevice", { VMBusGUID: "7" })).rejects.toMatchObject({
+        message: expect.stringContaining("Request.Settings.VMBusGUID must be a GUID"),
+      });
+      await expect(machine.modify("Remove", "VPCIDevice", { VMBusGUID: guid })).rejects.toMatchObject({
+        message: expect.stringContaining("Remove VPCIDevice: accepted is Add"),
+      });
+    });
+  },
+);

@@ -2,7 +2,9 @@ import {
   checkGuid,
   checkLinuxGuestRequest,
   checkVirtualPciDevice,
+  highestVirtualFunction,
   type LinuxVpciDevice,
+  SchemaError,
   type VirtualPciDevice,
 } from "@uvm-shim/hcs-schema";
 import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
@@ -14,16 +16,18 @@ export class FakeVpciVm implements VpciHost, LinuxVpciGuest {
   /** By VMBus GUID. */
   readonly assigned = new Map<string, VirtualPciDevice>();
   readonly script: ScriptedCalls;
+  readonly #declared: ReadonlyMap<string, number> | undefined;
   readonly #usedGuids = new Set<string>();
 
-  constructor(script: ScriptedCalls = new ScriptedCalls()) {
+  /** `declared`: how many functions each device has, by path; absent: any device has all that there can be. */
+  constructor(script: ScriptedCalls = new ScriptedCalls(), declared?: ReadonlyMap<string, number>) {
     this.script = script;
+    this.#declared = declared;
   }
 
   assignDevice(vmBusGuid: string, device: VirtualPciDevice, signal?: AbortSignal): Promise<void> {
     return this.script.run("assignDevice", vmBusGuid, signal, () => {
-      checkGuid(vmBusGuid);
-      checkVirtualPciDevice(device);
+      this.#check(vmBusGuid, device);
       if (this.#usedGuids.has(vmBusGuid)) throw scriptedError("AlreadyExists", `${vmBusGuid} was used before`);
       const functions = new Set([...this.assigned.values()].flatMap(functionNames));
       const taken = functionNames(device).find((name) => functions.has(name));
@@ -31,6 +35,25 @@ export class FakeVpciVm implements VpciHost, LinuxVpciGuest {
       this.#usedGuids.add(vmBusGuid);
       this.assigned.set(vmBusGuid, device);
     });
+  }
+
+  #check(vmBusGuid: string, device: VirtualPciDevice): void {
+    try {
+      checkGuid(vmBusGuid);
+      checkVirtualPciDevice(device);
+    } catch (error) {
+      throw error instanceof SchemaError ? scriptedError("InvalidArgument", error.message) : error;
+    }
+    for (const { DeviceInstancePath: path, VirtualFunction = 0 } of device.Functions) {
+      const functions = this.#functionsOf(path);
+      if (functions === undefined) throw scriptedError("NotFound", `no device ${path}`);
+      if (VirtualFunction >= functions) throw scriptedError("InvalidArgument", `${path} has no ${VirtualFunction}`);
+    }
+  }
+
+  #functionsOf(path: string): number | undefined {
+    if (this.#declared === undefined) return highestVirtualFunction + 1;
+    return [...this.#declared].find(([declared]) => declared.toLowerCase() === path.toLowerCase())?.[1];
   }
 
   unassignDevice(vmBusGuid: string, signal?: AbortSignal): Promise<void> {
@@ -48,7 +71,9 @@ export class FakeVpciVm implements VpciHost, LinuxVpciGuest {
 }
 
 function functionNames({ Functions }: VirtualPciDevice): readonly string[] {
-  return Functions.map(({ DeviceInstancePath, VirtualFunction = 0 }) => `${DeviceInstancePath}/${VirtualFunction}`);
+  return Functions.map(({ DeviceInstancePath: path, VirtualFunction = 0 }) => {
+    return `${path.toLowerCase()}/${VirtualFunction}`;
+  });
 }
 
 /** The GUID that a controller of {@link vpciOn} gives to its assignment of this number, from 1. */

@@ -17,21 +17,23 @@ import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GcsBridgeClient, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeEach, expect, it } from "vitest";
+import { describeWith } from "../../../../tools/machine-needs.ts";
 import type { ComputeSystem } from "../compute-system.ts";
 import { EmulatedHost } from "../emulated-host.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
 import { VmCgroups } from "./cgroups.ts";
 import { ProcessGuestKind, processGuestKernel } from "./kind.ts";
 
-const isRoot = process.getuid?.() === 0;
-if (!isRoot) console.warn("process guests need root for namespaces, mounts and loop devices: run these tests as root");
-
 const agent = fileURLToPath(new URL("../../../guest-agent/src/main.ts", import.meta.url));
 const guid = "6f9619ff-8b86-d011-b42d-00c04fc964ff";
 const mebibyte = 1024 * 1024;
 
-describe.runIf(isRoot)("devices of a process guest, with its agent", () => {
+describeWith(
+  "root",
+  "crun",
+  "mkfs.ext4",
+)("devices of a process guest, with its agent", () => {
   const files = new TestFiles();
   const kernel = files.write("process-kernel", `${processGuestKernel}\n`);
   const shared = join(files.directory, "firmware");
