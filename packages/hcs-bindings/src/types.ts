@@ -7,11 +7,18 @@ import type { Duplex } from "node:stream";
 import type {
   ComputeSystemDocument,
   ComputeSystemProperties,
+  HcnEndpoint,
+  HcnEndpointSettings,
+  HcnNamespace,
+  HcnNamespaceSettings,
+  HcnNetwork,
+  HcnNetworkSettings,
   ModifySettingRequest,
   SystemExitStatus,
 } from "@uvm-shim/hcs-schema";
 
 export interface ComputeHost {
+  readonly networks: HostNetworks;
   /** Creates a compute system. It exists, not started, when the promise resolves. */
   createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<ComputeSystem>;
   openComputeSystem(id: string, signal?: AbortSignal): Promise<ComputeSystem>;
@@ -20,6 +27,27 @@ export interface ComputeHost {
   grantVmAccess(computeSystemId: string, path: string, signal?: AbortSignal): Promise<void>;
   /** Gives back what the driver holds (connections, callbacks). Systems follow their documents. */
   close(): Promise<void>;
+}
+
+/**
+ * The objects of the Host Compute Network service, by GUID. They live until they are deleted, whoever made them. What
+ * is asked for and does not exist is NotFound, `gone`.
+ */
+export interface HostNetworks {
+  createNetwork(settings: HcnNetworkSettings, signal?: AbortSignal): Promise<HcnNetwork>;
+  queryNetwork(id: string, signal?: AbortSignal): Promise<HcnNetwork>;
+  /** FailedPrecondition while it has endpoints. */
+  deleteNetwork(id: string, signal?: AbortSignal): Promise<void>;
+  createEndpoint(networkId: string, settings: HcnEndpointSettings, signal?: AbortSignal): Promise<HcnEndpoint>;
+  queryEndpoint(id: string, signal?: AbortSignal): Promise<HcnEndpoint>;
+  /** Also while a VM has a NIC on it, which then has no cable any more. */
+  deleteEndpoint(id: string, signal?: AbortSignal): Promise<void>;
+  createNamespace(settings: HcnNamespaceSettings, signal?: AbortSignal): Promise<HcnNamespace>;
+  queryNamespace(id: string, signal?: AbortSignal): Promise<HcnNamespace>;
+  /** Lets go of the endpoints in it. */
+  deleteNamespace(id: string, signal?: AbortSignal): Promise<void>;
+  addNamespaceEndpoint(namespaceId: string, endpointId: string, signal?: AbortSignal): Promise<void>;
+  removeNamespaceEndpoint(namespaceId: string, endpointId: string, signal?: AbortSignal): Promise<void>;
 }
 
 export interface ComputeSystem {

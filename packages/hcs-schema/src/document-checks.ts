@@ -22,6 +22,7 @@ import {
   type HvSocketServiceConfig,
   type LinuxKernelDirect,
   type ModifySettingRequest,
+  type NetworkAdapter,
   type Plan9Device,
   type Plan9Share,
   plan9ShareFlags,
@@ -119,6 +120,11 @@ const virtualPciFunctions = refine(
 export const checkVirtualPciDevice: Check<VirtualPciDevice> = closedObject<VirtualPciDevice>({
   Functions: virtualPciFunctions,
   PropagateNumaAffinity: optional(truth),
+});
+
+export const checkNetworkAdapter: Check<NetworkAdapter> = closedObject<NetworkAdapter>({
+  EndpointId: checkGuid,
+  MacAddress: optional(text),
 });
 
 export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedObject<ComputeSystemDocument>({

@@ -97,6 +97,13 @@ export interface Plan9Device {
   readonly Shares?: readonly Plan9Share[];
 }
 
+/** A NIC of the VM: the HCN endpoint that it is the VM's end of. */
+export interface NetworkAdapter {
+  readonly EndpointId: string;
+  /** The endpoint's. */
+  readonly MacAddress?: string;
+}
+
 /** Flags of a Plan9 share, a bit set. */
 export const plan9ShareFlags = {
   readOnly: 0x1,
@@ -150,6 +157,8 @@ export const resourcePaths = {
   plan9Shares: "VirtualMachine/Devices/Plan9/Shares",
   /** Settings: VirtualPciDevice. */
   virtualPci: (vmBusGuid: string): string => `VirtualMachine/Devices/VirtualPci/${vmBusGuid}`,
+  /** Settings: NetworkAdapter. The NIC is named by a GUID of the caller's, by which the guest finds it. */
+  networkAdapter: (nicId: string): string => `VirtualMachine/Devices/NetworkAdapters/${nicId}`,
 } as const;
 
 /** Properties that a query of a compute system returns. */

@@ -17,6 +17,12 @@ import {
 } from "./check.ts";
 import type { ComputeSystemProperties, SystemExitStatus } from "./document.ts";
 import { checkComputeSystemProperties, checkGuid, checkSystemExitStatus } from "./document-checks.ts";
+import {
+  type EmulatedNetworkCalls,
+  type EmulatedNetworkResults,
+  networkCallChecks,
+  networkResultChecks,
+} from "./emulated-networks.ts";
 
 export const emulatedHostProtocolVersion = 1;
 
@@ -24,7 +30,7 @@ export const emulatedHostProtocolVersion = 1;
 export const emulatedHostMaximumLineBytes = 4 * 1024 * 1024;
 
 /** Arguments of each call. */
-export interface EmulatedHostCalls {
+export interface EmulatedHostCalls extends EmulatedNetworkCalls {
   readonly hello: { readonly version: number };
   readonly create: { readonly system: string; readonly document: unknown };
   readonly open: { readonly system: string };
@@ -46,7 +52,7 @@ export interface EmulatedHandle {
 }
 
 /** Result of each call. */
-export interface EmulatedHostResults {
+export interface EmulatedHostResults extends EmulatedNetworkResults {
   readonly hello: { readonly version: number };
   readonly create: EmulatedHandle;
   readonly open: EmulatedHandle;
@@ -89,6 +95,7 @@ const nothing: Check<object> = closedObject<Record<never, never>>({});
 const opened = closedObject<EmulatedHandle>({ handle: id, runtimeId: checkGuid, vsockBase: filledText });
 
 const callChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHostCalls[Name]> } = {
+  ...networkCallChecks,
   hello: closedObject<{ readonly version: number }>({ version: id }),
   create: closedObject<EmulatedHostCalls["create"]>({ system: filledText, document: anything }),
   open: bySystem,
@@ -103,6 +110,7 @@ const callChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHostC
 };
 
 const resultChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHostResults[Name]> } = {
+  ...networkResultChecks,
   hello: closedObject<{ readonly version: number }>({ version: id }),
   create: opened,
   open: opened,

@@ -23,9 +23,12 @@ import type {
   LinuxHostedContainerSettings,
   LinuxMappedDirectory,
   LinuxMappedVirtualDisk,
+  LinuxNetworkAdapter,
+  LinuxNetworkRoute,
   LinuxProcessParameters,
   LinuxVpciDevice,
 } from "./guest.ts";
+import { checkDomain, checkIpAddress, checkIpPrefix, checkMacAddress } from "./hcn-checks.ts";
 import type { OciLinux, OciMount, OciProcess, OciSpec, OciUser, OciWindows } from "./oci.ts";
 import { highestVsockPort, lunsPerScsiController, scsiControllerGuids } from "./wellknown.ts";
 
@@ -59,10 +62,51 @@ const linuxResources: { readonly [Type in keyof LinuxGuestResources]: Check<Linu
     Layers: list(closedObject<{ readonly Path: string }>({ Path: filledText })),
     ScratchPath: text,
   }),
+  Network: closedObject<LinuxNetworkAdapter>({
+    NamespaceID: checkGuid,
+    ID: checkGuid,
+    MacAddress: optional(checkMacAddress),
+    DNSSuffix: optional(commaSeparated(checkDomain)),
+    DNSServerList: optional(commaSeparated(checkIpAddress)),
+    EncapOverhead: optional(integer(0, 0xffff)),
+    IPConfigs: optional(
+      list(
+        closedObject<{ readonly IPAddress: string; readonly PrefixLength: number }>({
+          IPAddress: checkIpAddress,
+          PrefixLength: integer(0, 128),
+        }),
+      ),
+    ),
+    Routes: optional(
+      list(
+        closedObject<LinuxNetworkRoute>({
+          NextHop: optional(checkIpAddress),
+          DestinationPrefix: checkIpPrefix,
+          Metric: optional(integer(0, 0xffff)),
+        }),
+      ),
+    ),
+    PolicyBasedRouting: optional(truth),
+  }),
   VPCIDevice: closedObject<LinuxVpciDevice>({ VMBusGUID: checkGuid }),
 };
 
-const resourceType = oneOf("MappedVirtualDisk", "SCSIDevice", "MappedDirectory", "CombinedLayers", "VPCIDevice");
+function commaSeparated(item: Check<string>): Check<string> {
+  return (value, path = "") => {
+    const checked = text(value, path);
+    if (checked !== "") for (const part of checked.split(",")) item(part, path);
+    return checked;
+  };
+}
+
+const resourceType = oneOf(
+  "MappedVirtualDisk",
+  "SCSIDevice",
+  "MappedDirectory",
+  "CombinedLayers",
+  "Network",
+  "VPCIDevice",
+);
 
 export const checkLinuxGuestRequest: Check<LinuxGuestRequest> = (value, path = "") => {
   const request = closedObject<{ ResourceType: string; RequestType: unknown; Settings: unknown }>({

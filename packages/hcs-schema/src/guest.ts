@@ -11,6 +11,7 @@ export interface LinuxGuestResources {
   readonly MappedDirectory: LinuxMappedDirectory;
   readonly CombinedLayers: LinuxCombinedLayers;
   readonly VPCIDevice: LinuxVpciDevice;
+  readonly Network: LinuxNetworkAdapter;
 }
 
 export type LinuxGuestResourceType = keyof LinuxGuestResources;
@@ -61,6 +62,31 @@ export interface LinuxCombinedLayers {
 /** A device that the host has assigned to the VM. Adding it waits until the guest has it. */
 export interface LinuxVpciDevice {
   readonly VMBusGUID: string;
+}
+
+/** A NIC as a Linux guest is to set it up. To remove it, its ids suffice. */
+export interface LinuxNetworkAdapter {
+  /** GUID of the HCN namespace. */
+  readonly NamespaceID: string;
+  /** GUID of the NIC. */
+  readonly ID: string;
+  readonly MacAddress?: string;
+  /** Domains of the search list, separated by commas. */
+  readonly DNSSuffix?: string;
+  /** Addresses, separated by commas. */
+  readonly DNSServerList?: string;
+  /** Bytes that the MTU is lowered by. */
+  readonly EncapOverhead?: number;
+  readonly IPConfigs?: readonly { readonly IPAddress: string; readonly PrefixLength: number }[];
+  readonly Routes?: readonly LinuxNetworkRoute[];
+  /** Whether NICs behind the first get a routing table of their own, for what comes from their addresses. */
+  readonly PolicyBasedRouting?: boolean;
+}
+
+export interface LinuxNetworkRoute {
+  readonly NextHop?: string;
+  readonly DestinationPrefix: string;
+  readonly Metric?: number;
 }
 
 /** The container configuration of a create message, a JSON string on the wire. */

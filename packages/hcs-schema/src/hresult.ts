@@ -1,4 +1,4 @@
-/** HRESULTs that HCS and its guests answer with, by symbolic name (winerror.h, FACTS of the compute service). */
+/** HRESULTs that HCS, HCN and their guests answer with, by symbolic name (winerror.h). */
 export const hresults = {
   S_OK: 0,
   E_NOTIMPL: 0x80004001,
@@ -39,6 +39,18 @@ export const hresults = {
   HCS_E_SERVICE_DISCONNECT: 0x8037011e,
   HCS_E_PROCESS_ALREADY_STOPPED: 0x8037011f,
   HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION: 0x80370120,
+  HCN_E_NETWORK_NOT_FOUND: 0x803b0001,
+  HCN_E_ENDPOINT_NOT_FOUND: 0x803b0002,
+  HCN_E_PORT_NOT_FOUND: 0x803b0007,
+  HCN_E_INVALID_ENDPOINT: 0x803b000c,
+  HCN_E_NETWORK_ALREADY_EXISTS: 0x803b0010,
+  HCN_E_PORT_ALREADY_EXISTS: 0x803b0013,
+  HCN_E_ENDPOINT_ALREADY_ATTACHED: 0x803b0014,
+  HCN_E_INVALID_JSON: 0x803b001b,
+  HCN_E_INVALID_IP: 0x803b001e,
+  HCN_E_ENDPOINT_NAMESPACE_ALREADY_EXISTS: 0x803b002b,
+  HCN_E_ENTITY_HAS_REFERENCES: 0x803b002c,
+  HCN_E_ADDR_INVALID_OR_RESERVED: 0x803b002f,
 } as const;
 
 export type HresultName = keyof typeof hresults;

@@ -15,6 +15,7 @@ import { type DiskClaims, type DiskFile, openDiskFile } from "./disk-file.ts";
 import { checkShare, type SystemPlan } from "./document.ts";
 import type { DiskSlot, GuestEnd, GuestMachine } from "./guest-machine.ts";
 import { asFailure, HcsFailure } from "./hcs-failure.ts";
+import type { SystemNics } from "./nics.ts";
 import { readResourcePath } from "./resource-path.ts";
 
 type State =
@@ -36,6 +37,7 @@ export interface ComputeSystemOptions {
   readonly plan: SystemPlan;
   readonly claims: DiskClaims;
   readonly assignable: AssignableDevices;
+  readonly nics: SystemNics;
   createMachine(): GuestMachine;
   /** Called once the system has ended and its machine is gone. */
   stopped(): void;
@@ -188,6 +190,7 @@ export class ComputeSystem {
           const device = checkVirtualPciDevice(request.Settings, "Settings");
           return this.#devices.add(machine, resource.vmBusGuid, device, "Settings");
         }
+        if (resource.kind === "nic") return this.#options.nics.add(machine, resource.id, request.Settings);
         this.#requireController(resource.slot);
         return this.#attach(
           machine,
@@ -197,6 +200,7 @@ export class ComputeSystem {
       case "Remove":
         if (resource.kind === "plan9") return this.#removeShare(machine, request);
         if (resource.kind === "vpci") return this.#devices.remove(machine, resource.vmBusGuid);
+        if (resource.kind === "nic") return this.#options.nics.remove(machine, resource.id);
         return this.#detach(machine, resource.slot);
     }
   }
@@ -278,6 +282,7 @@ export class ComputeSystem {
     for (const { release } of this.#disks.values()) release();
     this.#disks.clear();
     this.#devices.release();
+    this.#options.nics.release();
     this.#options.stopped();
     for (const owner of this.#handles) owner.systemExited(status);
     this.#exit.resolve(status);

@@ -8,6 +8,10 @@ import { DiskClaims, realPath } from "./disk-file.ts";
 import { readDocument } from "./document.ts";
 import type { GuestKind } from "./guest-machine.ts";
 import { asFailure, HcsFailure } from "./hcs-failure.ts";
+import { LinuxSwitches } from "./networks/linux-switches.ts";
+import { NetworkService } from "./networks/network-service.ts";
+import type { VirtualSwitches } from "./networks/switches.ts";
+import { SystemNics } from "./nics.ts";
 
 export interface EmulatedHostOptions {
   /** Where the VMs' directories are made. */
@@ -15,6 +19,8 @@ export interface EmulatedHostOptions {
   readonly kinds: readonly GuestKind[];
   /** The file that declares what devices can be assigned to VMs; without it there are none. */
   readonly devicesFile?: string;
+  /** What networks are made of; bridges of this machine by default. */
+  readonly switches?: VirtualSwitches;
   /** Takes sentences about what could not be removed. */
   readonly report: (message: string) => void;
   /** Makes the ids of VMs; random GUIDs by default. */
@@ -29,8 +35,9 @@ const shortNameLength = 12;
 const longestVsockPath = `/vm/${"x".repeat(shortNameLength)}/hv.vsock_4294967295`;
 const longestId = 255;
 
-/** The compute service of the emulated host: the systems of one machine, by id. */
+/** The compute service of the emulated host: the systems of one machine, by id, and its networks. */
 export class EmulatedHost {
+  readonly networks: NetworkService;
   readonly #options: EmulatedHostOptions;
   readonly #vmDirectory: string;
   readonly #systems = new Map<string, ComputeSystem>();
@@ -47,6 +54,10 @@ export class EmulatedHost {
     this.#options = options;
     this.#assignable = new AssignableDevices(options.devicesFile);
     this.#vmDirectory = join(options.stateDirectory, "vm");
+    this.networks = new NetworkService({
+      switches: options.switches ?? new LinuxSwitches(),
+      ...(options.newGuid === undefined ? {} : { newGuid: options.newGuid }),
+    });
   }
 
   /** Ends and removes what a host left in the state directory that was killed. */
@@ -64,7 +75,7 @@ export class EmulatedHost {
   }
 
   get isEmpty(): boolean {
-    return this.#systems.size === 0;
+    return this.#systems.size === 0 && this.networks.isEmpty;
   }
 
   create(id: string, document: unknown): ComputeSystem {
@@ -95,6 +106,7 @@ export class EmulatedHost {
       plan,
       claims: this.#claims,
       assignable: this.#assignable,
+      nics: new SystemNics(this.networks, this.#options.report),
       endTimeoutMs: this.#options.endTimeoutMs ?? 10_000,
       createMachine: () =>
         kind.create({ name, directory, boot: plan.boot, memoryMb: plan.memoryMb, processors: plan.processors }),
@@ -143,6 +155,7 @@ export class EmulatedHost {
       }
       this.#options.report(`system ${systems[index]?.id}: ${messageOf(outcome.reason)}`);
     }
+    this.networks.close();
     for (const kind of this.#options.kinds) kind.close();
     this.#removeDirectory(this.#vmDirectory);
   }

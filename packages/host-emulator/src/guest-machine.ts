@@ -2,6 +2,7 @@
 import type { LinuxKernelDirect, Plan9Share } from "@uvm-shim/hcs-schema";
 import type { AssignableFunction } from "./assignable-devices.ts";
 import type { DiskFile } from "./disk-file.ts";
+import type { VirtualSwitch } from "./networks/switches.ts";
 
 export interface GuestKind {
   readonly name: string;
@@ -37,6 +38,15 @@ export interface DiskSlot {
   readonly lun: number;
 }
 
+export interface GuestNic {
+  /** GUID by which the guest is told of it. */
+  readonly id: string;
+  /** With colons. */
+  readonly macAddress: string;
+  /** What its cable leads to. */
+  readonly switch: VirtualSwitch;
+}
+
 export interface GuestMachine {
   /** Resolves when the guest is up; called once. Rejects with an HcsFailure, and then the machine ends by itself. */
   boot(): Promise<void>;
@@ -48,6 +58,10 @@ export interface GuestMachine {
   removeShare(accessName: string): Promise<void>;
   assignDevice(vmBusGuid: string, device: AssignableFunction): Promise<void>;
   unassignDevice(vmBusGuid: string): Promise<void>;
+  addNic(nic: GuestNic): Promise<void>;
+  /** Pulls the cable of a NIC that stays. */
+  disconnectNic(id: string): Promise<void>;
+  removeNic(id: string): Promise<void>;
   /** Asks the guest to end. */
   shutdown(): void;
   /** Ends it at once. Repeatable. */

@@ -6,8 +6,10 @@ import { HcsFailure } from "./hcs-failure.ts";
 export type Resource =
   | { readonly kind: "scsi"; readonly slot: DiskSlot }
   | { readonly kind: "plan9" }
-  | { readonly kind: "vpci"; readonly vmBusGuid: string };
+  | { readonly kind: "vpci"; readonly vmBusGuid: string }
+  | { readonly kind: "nic"; readonly id: string };
 
+const nicPath = /^VirtualMachine\/Devices\/NetworkAdapters\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i;
 const scsiPath = /^VirtualMachine\/Devices\/Scsi\/([^/]+)\/Attachments\/(\d{1,2})$/;
 
 /** What a resource path of a modify request leads to. Paths that lead nowhere are E_INVALIDARG. */
@@ -15,11 +17,13 @@ export function readResourcePath(path: string): Resource {
   if (path === resourcePaths.plan9Shares) return { kind: "plan9" };
   const vpci = resourcePaths.virtualPci("");
   if (path.startsWith(vpci)) return { kind: "vpci", vmBusGuid: vmBusGuidOf(path.slice(vpci.length)) };
+  const nic = nicPath.exec(path)?.[1];
+  if (nic !== undefined) return { kind: "nic", id: nic.toLowerCase() };
   const [, name, number] = scsiPath.exec(path) ?? [];
   if (name === undefined || number === undefined) {
     throw new HcsFailure(
       "E_INVALIDARG",
-      `ResourcePath: nothing of this VM is at ${JSON.stringify(path)}, expected ${resourcePaths.plan9Shares}, ${vpci}<VMBus GUID> or VirtualMachine/Devices/Scsi/<controller>/Attachments/<lun>`,
+      `ResourcePath: nothing of this VM is at ${JSON.stringify(path)}, expected ${resourcePaths.plan9Shares}, ${vpci}<VMBus GUID>, ${resourcePaths.networkAdapter("<GUID>")} or VirtualMachine/Devices/Scsi/<controller>/Attachments/<lun>`,
     );
   }
   const controller = controllerNumber(name);

@@ -107,6 +107,18 @@ export class Session {
         return {};
       case "properties":
         return this.#handle(request.arguments.handle).system.properties;
+      case "createNetworkObject": {
+        const { kind, settings, network } = request.arguments;
+        return { properties: await this.#host.networks.create(kind, settings, network) };
+      }
+      case "queryNetworkObject":
+        return { properties: this.#host.networks.query(request.arguments.kind, request.arguments.object) };
+      case "deleteNetworkObject":
+        await this.#host.networks.delete(request.arguments.kind, request.arguments.object);
+        return {};
+      case "modifyNamespace":
+        await this.#host.networks.modifyNamespace(request.arguments.namespace, request.arguments.request);
+        return {};
       case "close": {
         const { system, owner } = this.#handle(request.arguments.handle);
         this.#handles.delete(request.arguments.handle);

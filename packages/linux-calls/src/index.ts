@@ -19,5 +19,6 @@ export {
   umount,
   withMountNamespace,
 } from "./mounts.ts";
+export { createNetworkNamespace, type NetworkNamespace } from "./network-namespaces.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
 export { TerminalStream } from "./terminal.ts";

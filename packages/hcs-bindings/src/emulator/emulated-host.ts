@@ -7,9 +7,10 @@ import type {
   SystemExitStatus,
 } from "@uvm-shim/hcs-schema";
 import { HostError } from "../host-error.ts";
-import type { ComputeHost, ComputeSystem, HvsocketListener } from "../types.ts";
+import type { ComputeHost, ComputeSystem, HostNetworks, HvsocketListener } from "../types.ts";
 import type { EmulatorConnection } from "./connection.ts";
 import { connectToGuest, listenForGuest } from "./hvsocket.ts";
+import { emulatedNetworks } from "./networks.ts";
 import { type ConnectOptions, connectOrStart } from "./start-host.ts";
 
 /** The emulator driver of the host contract: one connection, whose handles end with it. */
@@ -18,10 +19,12 @@ export async function connectEmulatedHost(options: ConnectOptions): Promise<Comp
 }
 
 class EmulatedComputeHost implements ComputeHost {
+  readonly networks: HostNetworks;
   readonly #connection: EmulatorConnection;
 
   constructor(connection: EmulatorConnection) {
     this.#connection = connection;
+    this.networks = emulatedNetworks(connection);
   }
 
   createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<ComputeSystem> {

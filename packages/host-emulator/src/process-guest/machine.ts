@@ -4,12 +4,13 @@ import type { Duplex } from "node:stream";
 import type { Plan9Share } from "@uvm-shim/hcs-schema";
 import type { AssignableFunction } from "../assignable-devices.ts";
 import type { DiskFile } from "../disk-file.ts";
-import type { DiskSlot, GuestEnd, GuestMachine, GuestMachineSpecification } from "../guest-machine.ts";
+import type { DiskSlot, GuestEnd, GuestMachine, GuestMachineSpecification, GuestNic } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import { GuestAssignedDevices } from "./assigned-devices.ts";
 import type { VmCgroups } from "./cgroups.ts";
 import { GuestDisks } from "./disks.ts";
 import { findProgram, type GuestImage, programFolders } from "./image.ts";
+import { GuestNics } from "./nics.ts";
 import { addShare, removeShare } from "./shares.ts";
 
 export interface ProcessGuestParts {
@@ -44,6 +45,7 @@ export class ProcessGuestMachine implements GuestMachine {
   readonly #parts: ProcessGuestParts;
   readonly #disks: GuestDisks;
   readonly #devices: GuestAssignedDevices;
+  readonly #nics = new GuestNics();
   readonly #ended = Promise.withResolvers<GuestEnd>();
   #power: Power = { kind: "off" };
   #console = "";
@@ -105,6 +107,18 @@ export class ProcessGuestMachine implements GuestMachine {
 
   async unassignDevice(vmBusGuid: string): Promise<void> {
     this.#devices.unassign(this.#init(), vmBusGuid);
+  }
+
+  addNic(nic: GuestNic): Promise<void> {
+    return this.#nics.add(this.#init(), nic);
+  }
+
+  disconnectNic(id: string): Promise<void> {
+    return this.#nics.disconnect(id);
+  }
+
+  removeNic(id: string): Promise<void> {
+    return this.#nics.remove(id);
   }
 
   shutdown(): void {
@@ -228,12 +242,12 @@ export class ProcessGuestMachine implements GuestMachine {
   /** Gives back all that the guest held, whatever fails on the way, and tells of the end. */
   async #release(end: Omit<GuestEnd, "console">): Promise<void> {
     this.#power = { kind: "killed" };
-    try {
-      await this.#disks.release();
-      await this.#parts.cgroups.remove(this.#parts.cgroupTimeoutMs);
-    } catch (error) {
-      this.#reportTrouble(error);
-    }
+    const releases = [
+      () => this.#nics.release(),
+      () => this.#disks.release(),
+      () => this.#parts.cgroups.remove(this.#parts.cgroupTimeoutMs),
+    ];
+    for (const release of releases) await release().catch((error: unknown) => this.#reportTrouble(error));
     this.#ended.resolve({ ...end, console: this.#console });
   }
 

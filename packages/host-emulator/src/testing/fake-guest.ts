@@ -36,6 +36,10 @@ export class FakeMachine implements GuestMachine {
     this.#call(`assign ${vmBusGuid} ${device.instancePath}/${device.virtualFunction}`);
   unassignDevice = (vmBusGuid: string): Promise<void> => this.#call(`unassign ${vmBusGuid}`);
 
+  addNic = (nic: { id: string }): Promise<void> => this.#call(`add NIC ${nic.id}`);
+  disconnectNic = (id: string): Promise<void> => this.#call(`disconnect NIC ${id}`);
+  removeNic = (id: string): Promise<void> => this.#call(`remove NIC ${id}`);
+
   async #call(name: string): Promise<void> {
     this.calls.push(name);
     const { failure } = this;

@@ -1,0 +1,37 @@
+/** Requests that cross to a Windows guest in GCS messages; wire names of the GCS protocol. */
+import { type Check, closedObject, oneOf, optional } from "./check.ts";
+import { checkGuid } from "./document-checks.ts";
+import type { HcnEndpoint, HcnNamespace } from "./hcn.ts";
+import { checkHcnEndpoint } from "./hcn-checks.ts";
+
+/** Settings of a Windows guest's modify request, by resource type. */
+export interface WindowsGuestResources {
+  readonly NetworkNamespace: HcnNamespace;
+  readonly Network: WindowsNetworkModification;
+}
+
+/**
+ * The request around it says Add or Remove. Inside stands the step: PreAdd announces the NIC with its endpoint before
+ * the host adds it, Add completes it, Remove takes both back.
+ */
+export interface WindowsNetworkModification {
+  /** GUID of the NIC. */
+  readonly AdapterId: string;
+  readonly RequestType: "PreAdd" | "Add" | "Remove";
+  readonly Settings?: HcnEndpoint;
+}
+
+export type WindowsGuestRequest = {
+  readonly [Type in keyof WindowsGuestResources]: {
+    readonly ResourceType: Type;
+    readonly RequestType: "Add" | "Remove";
+    readonly Settings: WindowsGuestResources[Type];
+  };
+}[keyof WindowsGuestResources];
+
+export const checkWindowsNetworkModification: Check<WindowsNetworkModification> =
+  closedObject<WindowsNetworkModification>({
+    AdapterId: checkGuid,
+    RequestType: oneOf("PreAdd", "Add", "Remove"),
+    Settings: optional(checkHcnEndpoint),
+  });

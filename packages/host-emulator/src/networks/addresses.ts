@@ -1,0 +1,77 @@
+import {
+  bitsOf,
+  type HcnEndpointSettings,
+  type HcnNetworkSettings,
+  type IpPrefix,
+  isUnspecified,
+  parseIpAddress,
+  parseIpPrefix,
+  prefixContains,
+} from "@uvm-shim/hcs-schema";
+import { HcsFailure } from "../hcs-failure.ts";
+
+/** Refuses subnets whose routes lead nowhere. The addresses themselves have been checked as such. */
+export function checkSubnets(network: HcnNetworkSettings): void {
+  for (const [ipam, { Subnets = [] }] of (network.Ipams ?? []).entries()) {
+    for (const [index, { IpAddressPrefix, Routes = [] }] of Subnets.entries()) {
+      const subnet = prefix(IpAddressPrefix);
+      for (const [number, { NextHop = "" }] of Routes.entries()) {
+        const gateway = parseIpAddress(NextHop);
+        if (gateway === undefined || prefixContains(subnet, gateway)) continue;
+        const field = `Ipams[${ipam}].Subnets[${index}].Routes[${number}].NextHop`;
+        throw new HcsFailure("HCN_E_INVALID_IP", `${field}: ${NextHop} is not in ${IpAddressPrefix}`);
+      }
+    }
+  }
+}
+
+/** Refuses addresses that are not of the network, or taken, and routes whose parts do not fit each other. */
+export function checkAddresses(
+  endpoint: HcnEndpointSettings,
+  network: HcnNetworkSettings,
+  taken: ReadonlySet<bigint>,
+): void {
+  const subnets = (network.Ipams ?? []).flatMap(({ Subnets = [] }) => Subnets);
+  const gateways = new Set(
+    subnets.flatMap(({ Routes = [] }) => Routes.flatMap(({ NextHop = "" }) => numberOf(NextHop))),
+  );
+  for (const [index, { IpAddress, PrefixLength }] of (endpoint.IpConfigurations ?? []).entries()) {
+    const field = `IpConfigurations[${index}]`;
+    const address = parseIpAddress(IpAddress);
+    if (address === undefined || isUnspecified(address)) {
+      throw new HcsFailure("HCN_E_INVALID_IP", `${field}.IpAddress: ${IpAddress} is no address of an endpoint`);
+    }
+    if (PrefixLength > bitsOf(address.family)) {
+      const most = bitsOf(address.family);
+      throw new HcsFailure("HCN_E_INVALID_IP", `${field}.PrefixLength: expected at most ${most}, got ${PrefixLength}`);
+    }
+    const refuse = (why: string): HcsFailure =>
+      new HcsFailure("HCN_E_ADDR_INVALID_OR_RESERVED", `${field}.IpAddress: ${IpAddress} ${why}`);
+    if (subnets.length > 0 && !subnets.some(({ IpAddressPrefix: of }) => prefixContains(prefix(of), address))) {
+      throw refuse(`is in none of the network's subnets ${subnets.map((subnet) => subnet.IpAddressPrefix).join(", ")}`);
+    }
+    if (gateways.has(address.value)) throw refuse("is a gateway of the network");
+    if (taken.has(address.value)) throw refuse("is another endpoint's");
+  }
+  for (const [index, { NextHop = "", DestinationPrefix }] of (endpoint.Routes ?? []).entries()) {
+    const hop = parseIpAddress(NextHop);
+    if (hop === undefined || hop.family === prefix(DestinationPrefix).address.family) continue;
+    throw new HcsFailure("HCN_E_INVALID_IP", `Routes[${index}]: ${NextHop} leads to no part of ${DestinationPrefix}`);
+  }
+}
+
+/** The addresses of an endpoint, as numbers. */
+export function addressesOf({ IpConfigurations = [] }: HcnEndpointSettings): readonly bigint[] {
+  return IpConfigurations.flatMap(({ IpAddress }) => numberOf(IpAddress));
+}
+
+function numberOf(text: string): readonly bigint[] {
+  const address = parseIpAddress(text);
+  return address === undefined ? [] : [address.value];
+}
+
+function prefix(text: string): IpPrefix {
+  const parsed = parseIpPrefix(text);
+  if (parsed === undefined) throw new HcsFailure("HCN_E_INVALID_IP", `${text} is no prefix`);
+  return parsed;
+}

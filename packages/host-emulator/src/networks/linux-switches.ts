@@ -1,0 +1,137 @@
+import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { createNetworkNamespace, type NetworkNamespace } from "@uvm-shim/linux-calls";
+import { HcsFailure } from "../hcs-failure.ts";
+import { findProgram, programFolders } from "../process-guest/image.ts";
+import type { PluggedNic, SwitchPort, VirtualSwitch, VirtualSwitches } from "./switches.ts";
+
+/** What a link that is not there makes `ip` say. */
+const missingLink = /Cannot find device|does not exist|No such device/;
+
+/** Nothing passes between bridges, and no bridge takes part in the traffic of its network. */
+const settings: readonly (readonly [path: string, value: string])[] = [
+  ["/proc/sys/net/ipv4/ip_forward", "0"],
+  ["/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"],
+  ["/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"],
+];
+
+/**
+ * Linux bridges in a network namespace that only this process holds: this machine's own network is never touched, and
+ * the kernel removes everything when this process ends, however it does.
+ */
+export class LinuxSwitches implements VirtualSwitches {
+  readonly #bridges = new Map<string, string>();
+  #namespace: NetworkNamespace | undefined;
+  #names = 0;
+
+  async add(network: string): Promise<void> {
+    const bridge = this.#newName("br");
+    await this.#ip([`link add ${bridge} type bridge stp_state 0 mcast_snooping 0`, `link set ${bridge} up`]);
+    this.#bridges.set(network, bridge);
+  }
+
+  async remove(network: string): Promise<void> {
+    await this.#removeLink(this.#bridgeOf(network));
+    this.#bridges.delete(network);
+  }
+
+  of(network: string): VirtualSwitch {
+    const bridge = this.#bridgeOf(network);
+    return { plug: (nic) => this.#plug(bridge, nic) };
+  }
+
+  close(): void {
+    this.#bridges.clear();
+    this.#namespace?.close();
+    this.#namespace = undefined;
+  }
+
+  async #plug(bridge: string, { pid, interfaceName, macAddress }: PluggedNic): Promise<SwitchPort> {
+    const port = this.#newName("port");
+    const end = `${port}e`;
+    try {
+      await this.#ip([
+        `link add ${port} type veth peer name ${end} address ${macAddress}`,
+        `link set ${port} master ${bridge} up`,
+        `link set ${end} netns ${pid} name ${interfaceName}`,
+      ]);
+    } catch (error) {
+      await this.#removeLink(port).catch(() => {});
+      throw error;
+    }
+    return {
+      disconnect: () => this.#unlessGone(this.#ip([`link set ${port} nomaster down`])),
+      remove: () => this.#removeLink(port),
+    };
+  }
+
+  #removeLink(name: string): Promise<void> {
+    return this.#unlessGone(this.#ip([`link del ${name}`]));
+  }
+
+  async #unlessGone(outcome: Promise<void>): Promise<void> {
+    try {
+      await outcome;
+    } catch (error) {
+      if (!(error instanceof HcsFailure && missingLink.test(error.message))) throw error;
+    }
+  }
+
+  #bridgeOf(network: string): string {
+    const bridge = this.#bridges.get(network);
+    if (bridge === undefined) throw new HcsFailure("HCN_E_NETWORK_NOT_FOUND", `network ${network} has no switch`);
+    return bridge;
+  }
+
+  /** Never used twice, since the kernel may still be removing what had a name before. */
+  #newName(kind: string): string {
+    this.#names += 1;
+    return `${kind}${this.#names}`;
+  }
+
+  /** Runs commands of iproute2 in the namespace of the switches, one after the other up to the first that fails. */
+  async #ip(commands: readonly string[]): Promise<void> {
+    const program = findProgram("ip");
+    if (program === undefined) {
+      throw new HcsFailure("ERROR_FILE_NOT_FOUND", "networks need ip: install the Debian package iproute2");
+    }
+    this.#namespace ??= openNamespace();
+    const environment = { PATH: programFolders.join(":"), LC_ALL: "C" };
+    const child = this.#namespace.run(() =>
+      spawn(program, ["-batch", "-"], { cwd: "/", env: environment, stdio: ["pipe", "ignore", "pipe"] }),
+    );
+    let said = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+    const exit = new Promise<number | null>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", resolve);
+    });
+    child.stdin.on("error", () => {});
+    child.stdin.end(`${commands.join("\n")}\n`);
+    if ((await exit) !== 0) throw new HcsFailure("E_FAIL", `ip: ${said.trim()} in: ${commands.join("; ")}`);
+  }
+}
+
+function openNamespace(): NetworkNamespace {
+  const namespace = createNetworkNamespace();
+  try {
+    namespace.run(() => {
+      for (const [path, value] of settings) writeIfThere(path, value);
+    });
+    return namespace;
+  } catch (error) {
+    namespace.close();
+    throw error;
+  }
+}
+
+/** A kernel without IPv6 has no settings of it. */
+function writeIfThere(path: string, value: string): void {
+  try {
+    writeFileSync(path, value);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+}

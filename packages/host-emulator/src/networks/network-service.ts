@@ -1,0 +1,294 @@
+import { randomUUID } from "node:crypto";
+import {
+  checkGuid,
+  checkHcnEndpointSettings,
+  checkHcnModifyNamespaceRequest,
+  checkHcnNamespaceSettings,
+  checkHcnNetworkSettings,
+  type HcnEndpoint,
+  type HcnNamespace,
+  type HcnNamespaceResource,
+  type HcnNamespaceSettings,
+  type HcnNetwork,
+  type HcnObjectKind,
+  parseMacAddress,
+  SchemaError,
+} from "@uvm-shim/hcs-schema";
+import { HcsFailure } from "../hcs-failure.ts";
+import { addressesOf, checkAddresses, checkSubnets } from "./addresses.ts";
+import type { VirtualSwitch, VirtualSwitches } from "./switches.ts";
+
+interface Endpoint {
+  readonly properties: HcnEndpoint;
+  readonly network: string;
+  namespace: string | undefined;
+  attachment: { readonly disconnect: () => void } | undefined;
+}
+
+interface Namespace {
+  readonly number: number;
+  readonly settings: HcnNamespaceSettings;
+  /** Ids in the order in which they were added. */
+  readonly endpoints: Set<string>;
+}
+
+/** A VM's end of an endpoint. */
+export interface Attachment {
+  /** With colons. */
+  readonly macAddress: string;
+  readonly switch: VirtualSwitch;
+  /** Lets go of the endpoint. Repeatable. */
+  release(): void;
+}
+
+export interface NetworkServiceOptions {
+  readonly switches: VirtualSwitches;
+  /** Makes the ids of objects whose settings have none. */
+  readonly newGuid?: () => string;
+}
+
+const schemaVersion = { Major: 2, Minor: 0 } as const;
+const longestMacSuffix = 0xffffff;
+
+/** The Host Compute Network service of the emulated host. What is refused is refused with the service's HRESULTs. */
+export class NetworkService {
+  readonly #switches: VirtualSwitches;
+  readonly #newGuid: () => string;
+  readonly #networks = new Map<string, HcnNetwork>();
+  readonly #endpoints = new Map<string, Endpoint>();
+  readonly #namespaces = new Map<string, Namespace>();
+  #compartments = 1;
+  #macs = 0;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor({ switches, newGuid = randomUUID }: NetworkServiceOptions) {
+    this.#switches = switches;
+    this.#newGuid = newGuid;
+  }
+
+  get isEmpty(): boolean {
+    return this.#networks.size === 0 && this.#namespaces.size === 0;
+  }
+
+  /** An endpoint is made in a network, which is named beside its settings. */
+  create(kind: HcnObjectKind, settings: unknown, network?: string): Promise<HcnNetwork | HcnEndpoint | HcnNamespace> {
+    return this.#inTurn(async () => {
+      switch (kind) {
+        case "network":
+          return await this.#createNetwork(settings);
+        case "endpoint":
+          return this.#createEndpoint(settings, network ?? "");
+        case "namespace":
+          return this.#createNamespace(settings);
+      }
+    });
+  }
+
+  query(kind: HcnObjectKind, object: string): HcnNetwork | HcnEndpoint | HcnNamespace {
+    const id = guid(object);
+    switch (kind) {
+      case "network":
+        return this.#network(id);
+      case "endpoint":
+        return endpointProperties(this.#endpoint(id));
+      case "namespace":
+        return namespaceProperties(id, this.#namespace(id));
+    }
+  }
+
+  delete(kind: HcnObjectKind, object: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const id = guid(object);
+      switch (kind) {
+        case "network":
+          return await this.#deleteNetwork(id);
+        case "endpoint":
+          return this.#deleteEndpoint(id);
+        case "namespace":
+          for (const endpoint of this.#namespace(id).endpoints) this.#endpoint(endpoint).namespace = undefined;
+          this.#namespaces.delete(id);
+      }
+    });
+  }
+
+  modifyNamespace(object: string, request: unknown): Promise<void> {
+    return this.#inTurn(async () => {
+      const id = guid(object);
+      const { endpoints } = this.#namespace(id);
+      const { RequestType, Settings } = checked(() => checkHcnModifyNamespaceRequest(request));
+      const endpointId = guid(Settings.EndpointId);
+      const endpoint = this.#endpoint(endpointId);
+      if (RequestType === "Add") {
+        if (endpoint.namespace !== undefined) {
+          const message = `endpoint ${endpointId} is in namespace ${endpoint.namespace}`;
+          throw new HcsFailure("HCN_E_ENDPOINT_NAMESPACE_ALREADY_EXISTS", message);
+        }
+        endpoint.namespace = id;
+        endpoints.add(endpointId);
+      } else {
+        if (!endpoints.delete(endpointId)) {
+          throw new HcsFailure("ERROR_NOT_FOUND", `endpoint ${endpointId} is not in namespace ${id}`);
+        }
+        endpoint.namespace = undefined;
+      }
+    });
+  }
+
+  /** Gives an endpoint to a NIC. `disconnect` is called when the endpoint is deleted before the NIC is. */
+  attach(object: string, macAddress: string | undefined, disconnect: () => void): Attachment {
+    const id = guid(object);
+    const endpoint = this.#endpoint(id);
+    if (endpoint.namespace === undefined) {
+      throw new HcsFailure("HCN_E_INVALID_ENDPOINT", `endpoint ${id} is in no namespace`);
+    }
+    if (endpoint.attachment !== undefined) {
+      throw new HcsFailure("HCN_E_ENDPOINT_ALREADY_ATTACHED", `endpoint ${id} has a NIC`);
+    }
+    const own = parseMacAddress(endpoint.properties.MacAddress ?? "") ?? "";
+    if (macAddress !== undefined && parseMacAddress(macAddress) !== own) {
+      const { MacAddress } = endpoint.properties;
+      throw new HcsFailure(
+        "E_INVALIDARG",
+        `Settings.MacAddress: expected the endpoint's ${MacAddress}, got ${macAddress}`,
+      );
+    }
+    const attachment = { disconnect };
+    endpoint.attachment = attachment;
+    return {
+      macAddress: own,
+      switch: this.#switches.of(endpoint.network),
+      release: () => {
+        if (endpoint.attachment === attachment) endpoint.attachment = undefined;
+      },
+    };
+  }
+
+  /** Forgets everything. */
+  close(): void {
+    for (const objects of [this.#networks, this.#endpoints, this.#namespaces]) objects.clear();
+    this.#switches.close();
+  }
+
+  async #createNetwork(given: unknown): Promise<HcnNetwork> {
+    const settings = checked(() => checkHcnNetworkSettings(given));
+    const id = (settings.ID ?? this.#newGuid()).toLowerCase();
+    if (this.#networks.has(id)) throw new HcsFailure("HCN_E_NETWORK_ALREADY_EXISTS", `a network ${id} exists`);
+    checkSubnets(settings);
+    await this.#switches.add(id);
+    const network = { SchemaVersion: schemaVersion, ...settings, ID: id };
+    this.#networks.set(id, network);
+    return network;
+  }
+
+  async #deleteNetwork(id: string): Promise<void> {
+    this.#network(id);
+    const left = [...this.#endpoints].filter(([, { network }]) => network === id).map(([endpoint]) => endpoint);
+    if (left.length > 0) {
+      throw new HcsFailure("HCN_E_ENTITY_HAS_REFERENCES", `network ${id} has the endpoints ${left.join(", ")}`);
+    }
+    await this.#switches.remove(id);
+    this.#networks.delete(id);
+  }
+
+  #createEndpoint(given: unknown, networkId: string): HcnEndpoint {
+    const id = guid(networkId);
+    const network = this.#network(id);
+    const settings = checked(() => checkHcnEndpointSettings(given));
+    const ID = (settings.ID ?? this.#newGuid()).toLowerCase();
+    if (this.#endpoints.has(ID)) throw new HcsFailure("ERROR_ALREADY_EXISTS", `an endpoint ${ID} exists`);
+    const siblings = [...this.#endpoints.values()].filter((endpoint) => endpoint.network === id);
+    checkAddresses(settings, network, new Set(siblings.flatMap(({ properties }) => addressesOf(properties))));
+    const macs = new Set(siblings.map(({ properties }) => parseMacAddress(properties.MacAddress ?? "")));
+    const MacAddress =
+      settings.MacAddress === undefined || settings.MacAddress === "" ? this.#newMac(macs) : settings.MacAddress;
+    if (macs.has(parseMacAddress(MacAddress))) {
+      throw new HcsFailure("ERROR_ALREADY_EXISTS", `MacAddress: ${MacAddress} is another endpoint's`);
+    }
+    const properties = { SchemaVersion: schemaVersion, ...settings, ID, HostComputeNetwork: id, MacAddress };
+    const endpoint = { properties, network: id, namespace: undefined, attachment: undefined };
+    this.#endpoints.set(ID, endpoint);
+    return endpointProperties(endpoint);
+  }
+
+  #deleteEndpoint(id: string): void {
+    const { namespace, attachment } = this.#endpoint(id);
+    if (namespace !== undefined) this.#namespaces.get(namespace)?.endpoints.delete(id);
+    this.#endpoints.delete(id);
+    attachment?.disconnect();
+  }
+
+  #createNamespace(given: unknown): HcnNamespace {
+    const settings = checked(() => checkHcnNamespaceSettings(given));
+    const id = (settings.ID ?? this.#newGuid()).toLowerCase();
+    if (this.#namespaces.has(id)) throw new HcsFailure("ERROR_ALREADY_EXISTS", `a namespace ${id} exists`);
+    this.#compartments += 1;
+    const namespace = { number: this.#compartments, settings, endpoints: new Set<string>() };
+    this.#namespaces.set(id, namespace);
+    return namespaceProperties(id, namespace);
+  }
+
+  #network(id: string): HcnNetwork {
+    const network = this.#networks.get(id);
+    if (network === undefined) throw new HcsFailure("HCN_E_NETWORK_NOT_FOUND", `there is no network ${id}`);
+    return network;
+  }
+
+  #endpoint(id: string): Endpoint {
+    const endpoint = this.#endpoints.get(id);
+    if (endpoint === undefined) throw new HcsFailure("HCN_E_ENDPOINT_NOT_FOUND", `there is no endpoint ${id}`);
+    return endpoint;
+  }
+
+  #namespace(id: string): Namespace {
+    const namespace = this.#namespaces.get(id);
+    if (namespace === undefined) throw new HcsFailure("ERROR_NOT_FOUND", `there is no namespace ${id}`);
+    return namespace;
+  }
+
+  /** The next of the range that Hyper-V takes its addresses from. */
+  #newMac(taken: ReadonlySet<string | undefined>): string {
+    while (this.#macs < longestMacSuffix) {
+      this.#macs += 1;
+      const digits = this.#macs.toString(16).padStart(6, "0").toUpperCase();
+      const mac = `00-15-5D-${digits.slice(0, 2)}-${digits.slice(2, 4)}-${digits.slice(4)}`;
+      if (!taken.has(parseMacAddress(mac))) return mac;
+    }
+    throw new HcsFailure("E_OUTOFMEMORY", "MacAddress: the range of addresses is used up");
+  }
+
+  /** Changes are made one after the other, since some of them take their time. */
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(change);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+}
+
+function endpointProperties({ properties, namespace = "" }: Endpoint): HcnEndpoint {
+  return { ...properties, HostComputeNamespace: namespace };
+}
+
+function namespaceProperties(ID: string, { number, settings, endpoints }: Namespace): HcnNamespace {
+  const Resources = [...endpoints].map(
+    (endpoint): HcnNamespaceResource => ({ Type: "Endpoint", Data: { ID: endpoint } }),
+  );
+  return { Type: "Guest", SchemaVersion: schemaVersion, ...settings, ID, NamespaceId: number, Resources };
+}
+
+/** The id in the form that the maps have it in. */
+function guid(id: string): string {
+  try {
+    return checkGuid(id).toLowerCase();
+  } catch (cause) {
+    throw new HcsFailure("E_INVALIDARG", `id: expected a GUID, got ${JSON.stringify(id.slice(0, 64))}`, { cause });
+  }
+}
+
+function checked<T>(check: () => T): T {
+  try {
+    return check();
+  } catch (cause) {
+    if (cause instanceof SchemaError) throw new HcsFailure("HCN_E_INVALID_JSON", cause.message, { cause });
+    throw cause;
+  }
+}

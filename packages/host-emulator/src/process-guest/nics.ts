@@ -1,0 +1,36 @@
+import type { GuestNic } from "../guest-machine.ts";
+import type { SwitchPort } from "../networks/switches.ts";
+
+/** The NICs of one process guest: an interface each in its network namespace, with a port of a switch at the other end. */
+export class GuestNics {
+  readonly #ports = new Map<string, SwitchPort>();
+
+  async add(init: number, { id, macAddress, switch: plugInto }: GuestNic): Promise<void> {
+    const port = await plugInto.plug({ pid: init, interfaceName: nicInterfaceName(id), macAddress });
+    this.#ports.set(id, port);
+  }
+
+  async disconnect(id: string): Promise<void> {
+    await this.#ports.get(id)?.disconnect();
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#ports.get(id)?.remove();
+    this.#ports.delete(id);
+  }
+
+  /** After the guest's end, which removes the NICs sooner or later. */
+  async release(): Promise<void> {
+    const ports = [...this.#ports.values()];
+    this.#ports.clear();
+    const failures = (await Promise.allSettled(ports.map((port) => port.remove()))).flatMap((outcome) =>
+      outcome.status === "rejected" ? [outcome.reason as unknown] : [],
+    );
+    if (failures.length > 0) throw new AggregateError(failures, failures.map(String).join("; "));
+  }
+}
+
+/** By what the guest's agent finds the NIC. An interface's name has at most 15 characters. */
+function nicInterfaceName(id: string): string {
+  return `nic${id.replaceAll("-", "").slice(0, 12).toLowerCase()}`;
+}

@@ -1,0 +1,39 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync, readlinkSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { createNetworkNamespace } from "./network-namespaces.ts";
+
+const isRoot = process.getuid?.() === 0;
+if (!isRoot) console.warn("network namespaces are root's to make: run these tests as root");
+
+const here = (): string => readlinkSync("/proc/thread-self/ns/net");
+
+describe.runIf(isRoot)("a network namespace", () => {
+  it("is another one, and left whatever happens in it", () => {
+    const home = here();
+    const namespace = createNetworkNamespace();
+    try {
+      expect(here()).toBe(home);
+      const inside = namespace.run(() => [
+        here(),
+        execFileSync("readlink", ["/proc/self/ns/net"], { encoding: "utf8" }).trim(),
+        readFileSync("/proc/thread-self/net/dev", "utf8").split("\n").length,
+      ]);
+      expect(inside[0]).not.toBe(home);
+      expect(inside[1]).toBe(inside[0]);
+      expect(inside[2]).toBe(4);
+      expect(here()).toBe(home);
+      expect(() =>
+        namespace.run(() => {
+          throw new Error("inside");
+        }),
+      ).toThrow("inside");
+      expect(() => namespace.run(async () => {})).toThrow("must be synchronous");
+      expect(here()).toBe(home);
+    } finally {
+      namespace.close();
+      namespace.close();
+    }
+    expect(() => namespace.run(() => {})).toThrow("closed");
+  });
+});
