@@ -13,6 +13,7 @@ export interface Room {
 const controller = ["hcs-schema", "lifecycle"];
 const siblings = [
   "controller-vm",
+  "controller-network",
   "controller-scsi",
   "controller-plan9",
   "controller-vpci",
@@ -28,6 +29,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema"] },
   "packages/sandbox-lcow": { uses: ["hcs-schema"], noNode: true },
   "packages/controller-vm": { uses: [...controller, "controller-scsi", "controller-plan9", "controller-vpci"] },
+  "packages/controller-network": { uses: controller },
   "packages/controller-scsi": { uses: controller },
   "packages/controller-plan9": { uses: controller },
   "packages/controller-vpci": { uses: controller },

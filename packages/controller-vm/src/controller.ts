@@ -142,6 +142,12 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     return this.#vpci;
   }
 
+  /** What network controllers are made from, one for each pod. FailedPrecondition before the VM is created. */
+  get networkWiring(): DeviceWiring<Guest> {
+    this.#require("networks");
+    return this.#wiring();
+  }
+
   /** Makes the compute system; it exists, not started. When it fails nothing of it is left. */
   create({ document }: { readonly document: ComputeSystemDocument }, signal?: AbortSignal): Promise<void> {
     return this.#interruptibly("create VM", signal, async (abort) => {

@@ -32,6 +32,9 @@ describe("hostDevices", () => {
     const device = { Functions: [{ DeviceInstancePath: "PCIP\\A", VirtualFunction: 1 }] };
     await devices.assignDevice("6f96", device, signal);
     await devices.unassignDevice("6f96", signal);
+    const nic = { EndpointId: "e", MacAddress: "00-15-5D-00-00-01" };
+    await devices.addNic("n", nic, signal);
+    await devices.removeNic("n", nic, signal);
     expect(requests).toEqual([
       [
         {
@@ -53,6 +56,8 @@ describe("hostDevices", () => {
       ],
       [{ ResourcePath: "VirtualMachine/Devices/VirtualPci/6f96", RequestType: "Add", Settings: device }, signal],
       [{ ResourcePath: "VirtualMachine/Devices/VirtualPci/6f96", RequestType: "Remove" }, signal],
+      [{ ResourcePath: "VirtualMachine/Devices/NetworkAdapters/n", RequestType: "Add", Settings: nic }, signal],
+      [{ ResourcePath: "VirtualMachine/Devices/NetworkAdapters/n", RequestType: "Remove", Settings: nic }, signal],
     ]);
   });
 

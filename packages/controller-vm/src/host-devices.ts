@@ -33,6 +33,10 @@ export function hostDevices(
       modify({ ResourcePath: resourcePaths.virtualPci(vmBusGuid), RequestType: "Add", Settings: device }, signal),
     unassignDevice: (vmBusGuid, signal) =>
       modify({ ResourcePath: resourcePaths.virtualPci(vmBusGuid), RequestType: "Remove" }, signal),
+    addNic: (nicId, adapter, signal) =>
+      modify({ ResourcePath: resourcePaths.networkAdapter(nicId), RequestType: "Add", Settings: adapter }, signal),
+    removeNic: (nicId, adapter, signal) =>
+      modify({ ResourcePath: resourcePaths.networkAdapter(nicId), RequestType: "Remove", Settings: adapter }, signal),
   };
 }
 

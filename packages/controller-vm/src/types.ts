@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import type {
   ComputeSystemDocument,
   ModifySettingRequest,
+  NetworkAdapter,
   Plan9Share,
   ScsiAttachment,
   SystemExitStatus,
@@ -73,6 +74,8 @@ export interface VmHostDevices {
   removeShare(share: Pick<Plan9Share, "Name" | "AccessName" | "Port">, signal?: AbortSignal): Promise<void>;
   assignDevice(vmBusGuid: string, device: VirtualPciDevice, signal?: AbortSignal): Promise<void>;
   unassignDevice(vmBusGuid: string, signal?: AbortSignal): Promise<void>;
+  addNic(nicId: string, adapter: NetworkAdapter, signal?: AbortSignal): Promise<void>;
+  removeNic(nicId: string, adapter: NetworkAdapter, signal?: AbortSignal): Promise<void>;
 }
 
 /** What a device controller is made from. */

@@ -4,6 +4,7 @@ import { arch } from "node:process";
 import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
 import type { GuestFacts } from "./facts.ts";
+import { podFileNames } from "./pod-files.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
 import { checkProgram } from "./program.ts";
 import type { OciRuntime, RuntimeProcess } from "./runtime.ts";
@@ -160,7 +161,7 @@ export class Container {
       case "Created":
         break;
     }
-    rmSync(`${this.#bundle}/config.json`, { force: true });
+    for (const name of ["config.json", ...podFileNames]) rmSync(`${this.#bundle}/${name}`, { force: true });
   }
 
   #isRunning(): boolean {

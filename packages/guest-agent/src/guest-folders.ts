@@ -13,4 +13,6 @@ export const guestFolders = {
   /** Files that the agent and the runtime pass to each other during one call. */
   scratch: "/run/agent",
   cgroups: "/sys/fs/cgroup",
+  /** Name resolution of the pod; containers have it mounted. */
+  resolvConf: "/etc/resolv.conf",
 } as const;

@@ -1,5 +1,6 @@
 /** The guest as the host sees it over the GCS bridge: containers, processes, storage and power. */
 import { writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import {
   type ContainerNotification,
   type GcsCapabilities,
@@ -9,21 +10,24 @@ import {
   type RequestContext,
   uvmContainerId,
 } from "@uvm-shim/gcs-bridge";
-import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import type { LinuxGuestRequest, LinuxProcessParameters, OciSpec } from "@uvm-shim/hcs-schema";
 import { processesOf, removeCgroups } from "./cgroups.ts";
 import type { Children } from "./children.ts";
 import { Container } from "./container.ts";
 import { grantDevices } from "./container-devices.ts";
 import type { GuestDevices } from "./devices.ts";
 import type { GuestFacts } from "./facts.ts";
+import { guestFolders } from "./guest-folders.ts";
 import type { GuestLog } from "./log.ts";
+import { GuestNetwork } from "./network.ts";
 import { readContainerSettings, readProcessParameters } from "./parameters.ts";
+import { withPodFiles } from "./pod-files.ts";
 import { GuestProcess, ProcessTable } from "./process.ts";
 import { readGuestRequest } from "./resources.ts";
 import type { OciRuntime } from "./runtime.ts";
 import { rewriteSpecification } from "./specification.ts";
 import { type DialPort, StdioRelay } from "./stdio-relay.ts";
-import { modifyStorage } from "./storage.ts";
+import { modifyStorage, type RunTool } from "./storage.ts";
 
 const sigterm = 15;
 const sigkill = 9;
@@ -34,7 +38,7 @@ export const guestCapabilities: GcsCapabilities = {
   SupportedSchemaVersions: [{ Major: 2, Minor: 1 }],
   RuntimeOsType: "Linux",
   GuestDefinedCapabilities: {
-    NamespaceAddRequestSupported: false,
+    NamespaceAddRequestSupported: true,
     SignalProcessSupported: true,
     DumpStacksSupported: false,
     DeleteContainerStateSupported: true,
@@ -63,6 +67,9 @@ export class Guest {
   readonly #containers = new Map<string, Container>();
   /** Processes of the VM itself. */
   readonly #processes = new ProcessTable();
+  readonly #network = new GuestNetwork();
+  /** Name of the pod: that of its first container which has one. */
+  #hostname: string | undefined;
 
   constructor(surroundings: GuestSurroundings) {
     this.#surroundings = surroundings;
@@ -112,9 +119,7 @@ export class Guest {
         return { Properties: JSON.stringify({ ProcessList: pids.map((pid) => ({ ProcessId: pid })) }) };
       },
       modifySettings: async ({ Request }, { signal }) => {
-        const runTool = (command: string, parameters: readonly string[], toolSignal: AbortSignal) =>
-          surroundings.children.run(command, parameters, { stdio: ["ignore", "ignore", "pipe"] }, toolSignal);
-        await modifyStorage(readGuestRequest(Request), runTool, signal);
+        await this.#modify(readGuestRequest(Request), signal);
         return done;
       },
       shutdownGraceful: async (_, { containerId }) => {
@@ -135,6 +140,31 @@ export class Guest {
     };
   }
 
+  async #modify(request: LinuxGuestRequest, signal: AbortSignal): Promise<void> {
+    const runTool: RunTool = (command, parameters, toolSignal) =>
+      this.#surroundings.children.run(command, parameters, { stdio: ["ignore", "ignore", "pipe"] }, toolSignal);
+    if (request.ResourceType !== "Network") return await modifyStorage(request, runTool, signal);
+    switch (request.RequestType) {
+      case "Add":
+        return await this.#network.add(request.Settings, runTool, signal);
+      case "Remove":
+        return await this.#network.remove(request.Settings.ID, runTool);
+      case "PreAdd":
+      case "Update":
+        throw new GuestFault("ERROR_NOT_SUPPORTED", `${request.RequestType} Network: accepted are Add and Remove`);
+    }
+  }
+
+  #podFiles(spec: OciSpec, bundle: string): OciSpec {
+    if (spec.hostname !== undefined && spec.hostname !== "") this.#hostname ??= spec.hostname;
+    // Also without a NIC, which may come later.
+    writeFileSync(guestFolders.resolvConf, "", { flag: "a" });
+    return withPodFiles(spec, bundle, {
+      hostname: this.#hostname ?? hostname(),
+      addresses: this.#network.addresses,
+    });
+  }
+
   #create(id: string, configuration: string): void {
     if (!idPattern.test(id)) {
       throw new GuestFault(
@@ -147,8 +177,10 @@ export class Guest {
     }
     const { devices, facts, log, notify, runtime } = this.#surroundings;
     const settings = readContainerSettings(configuration);
-    const specification = rewriteSpecification(id, grantDevices(settings.OciSpecification, devices), facts);
-    const container = new Container(id, settings.OciBundlePath, specification, {
+    const { OciBundlePath: bundle } = settings;
+    const rewritten = rewriteSpecification(id, grantDevices(settings.OciSpecification, devices), facts);
+    const specification = { ...rewritten, spec: this.#podFiles(rewritten.spec, bundle) };
+    const container = new Container(id, bundle, specification, {
       runtime,
       facts,
       group: { processes: () => processesOf(id), remove: () => removeCgroups(id) },

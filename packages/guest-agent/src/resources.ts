@@ -10,6 +10,7 @@ import {
   lunsPerScsiController,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
+import { readNetworkAdapter } from "./network-request.ts";
 
 const path = "Request.Settings";
 
@@ -26,12 +27,14 @@ export function readGuestRequest(request: ModifySettingsRequest["Request"]): Lin
       return { ResourceType, RequestType, Settings: readMappedDirectory(fields()) };
     case "CombinedLayers":
       return { ResourceType, RequestType, Settings: readCombinedLayers(fields()) };
+    case "Network":
+      return { ResourceType, RequestType, Settings: readNetworkAdapter(fields()) };
     case "VPCIDevice":
       return { ResourceType, RequestType, Settings: readAssignedDevice(fields()) };
     default:
       throw new GuestFault(
         "ERROR_NOT_SUPPORTED",
-        `Request.ResourceType is ${ResourceType}, accepted are MappedVirtualDisk, SCSIDevice, MappedDirectory, CombinedLayers, VPCIDevice`,
+        `Request.ResourceType is ${ResourceType}, accepted are MappedVirtualDisk, SCSIDevice, MappedDirectory, CombinedLayers, Network, VPCIDevice`,
       );
   }
 }

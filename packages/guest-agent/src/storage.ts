@@ -6,6 +6,7 @@ import type {
   GuestScsiDevice,
   LinuxCombinedLayers,
   LinuxGuestRequest,
+  LinuxGuestResourceType,
   LinuxMappedDirectory,
   LinuxMappedVirtualDisk,
 } from "@uvm-shim/hcs-schema";
@@ -26,7 +27,12 @@ export type RunTool = (
   signal: AbortSignal,
 ) => Promise<{ exitCode: number; stderr: string }>;
 
-export async function modifyStorage(request: LinuxGuestRequest, runTool: RunTool, signal: AbortSignal): Promise<void> {
+export type StorageRequest = Extract<
+  LinuxGuestRequest,
+  { readonly ResourceType: Exclude<LinuxGuestResourceType, "Network"> }
+>;
+
+export async function modifyStorage(request: StorageRequest, runTool: RunTool, signal: AbortSignal): Promise<void> {
   const { ResourceType, RequestType } = request;
   if (RequestType !== "Add" && RequestType !== "Remove") {
     throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} ${ResourceType}: accepted are Add and Remove`);

@@ -13,6 +13,7 @@ import {
   type LinuxHostedContainerSettings,
   type LinuxMappedDirectory,
   type LinuxMappedVirtualDisk,
+  type LinuxNetworkAdapter,
   type LinuxVpciDevice,
   linuxVsockPorts,
 } from "@uvm-shim/hcs-schema";
@@ -33,6 +34,7 @@ export class LinuxGuest {
   readonly #surroundings: ProcessSurroundings;
   readonly #containers = new Map<string, LinuxContainer>();
   #canDeleteState = false;
+  #supportsNetworkNamespaces = false;
   #nextPort: number = linuxVsockPorts.firstStdio;
 
   private constructor(stream: Duplex, options: LinuxGuestOptions) {
@@ -58,6 +60,7 @@ export class LinuxGuest {
       const capabilities = await guest.#bridge.negotiate(signal);
       checkCapabilities(capabilities);
       guest.#canDeleteState = capabilities.GuestDefinedCapabilities.DeleteContainerStateSupported;
+      guest.#supportsNetworkNamespaces = capabilities.GuestDefinedCapabilities.NamespaceAddRequestSupported;
       if (capabilities.SendHostCreateMessage) {
         const ContainerConfig = JSON.stringify({ SystemType: "Container" });
         await guest.#bridge.request("create", uvmContainerId, { ContainerConfig }, signal);
@@ -105,6 +108,22 @@ export class LinuxGuest {
 
   async removeCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void> {
     await this.#modify({ ResourceType: "CombinedLayers", RequestType: "Remove", Settings: layers }, signal);
+  }
+
+  /** Whether the guest takes network interfaces; one that does not finds the NICs by itself. */
+  get supportsNetworkNamespaces(): boolean {
+    return this.#supportsNetworkNamespaces;
+  }
+
+  async addNetworkInterface(adapter: LinuxNetworkAdapter, signal?: AbortSignal): Promise<void> {
+    await this.#modify({ ResourceType: "Network", RequestType: "Add", Settings: adapter }, signal);
+  }
+
+  async removeNetworkInterface(
+    adapter: Pick<LinuxNetworkAdapter, "NamespaceID" | "ID">,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.#modify({ ResourceType: "Network", RequestType: "Remove", Settings: adapter }, signal);
   }
 
   /** When the signal aborts, a container that the guest makes after all is removed again. */

@@ -1,0 +1,239 @@
+import type { HcnEndpoint, HcnNamespace } from "@uvm-shim/hcs-schema";
+import {
+  Acquisitions,
+  ControllerError,
+  codeOf,
+  isGone,
+  Lifecycle,
+  messageOf,
+  OperationQueue,
+  type Step,
+  wrapError,
+} from "@uvm-shim/lifecycle";
+import { checkEndpoint, checkNamespaceId, endpointIdsOf, ordered } from "./endpoints.ts";
+import { type NetworkOperation, type NetworkState, type NetworkStateKind, networkTable } from "./lifecycle.ts";
+import type { GuestNetworking, NetworkQueries, NicHost } from "./types.ts";
+
+export interface NetworkControllerOptions {
+  /** GUID of the pod's HCN namespace. */
+  readonly namespaceId: string;
+  readonly networks: NetworkQueries;
+  readonly host: NicHost;
+  readonly guest: GuestNetworking;
+  /** A new GUID for a NIC. */
+  readonly newId: () => string;
+}
+
+/** One NIC, for diagnostics. */
+export interface NicView {
+  readonly id: string;
+  readonly endpointId: string;
+  readonly name: string;
+  /** Whether every step of it was taken. */
+  readonly isComplete: boolean;
+}
+
+interface TrackedNic {
+  readonly id: string;
+  readonly endpoint: HcnEndpoint;
+  readonly held: Acquisitions;
+  isComplete: boolean;
+}
+
+/**
+ * The network of one pod in its VM: a NIC for each endpoint of the pod's namespace. Operations run one at a time;
+ * teardown interrupts the others. Each step is tracked before it is taken, so that whatever fails, teardown knows what
+ * there may be. Errors are ControllerErrors.
+ */
+export class NetworkController {
+  readonly #options: NetworkControllerOptions;
+  readonly #life: Lifecycle<NetworkState, NetworkStateKind, NetworkOperation>;
+  readonly #queue = new OperationQueue();
+  /** Operations that teardown interrupts. */
+  readonly #interruptible = new Set<AbortController>();
+  readonly #namespace = new Acquisitions();
+  /** By endpoint, in the order in which they were added. */
+  readonly #nics = new Map<string, TrackedNic>();
+
+  constructor(options: NetworkControllerOptions) {
+    this.#options = options;
+    this.#life = new Lifecycle(networkTable, options.namespaceId, { kind: "NotConfigured" });
+  }
+
+  get state(): NetworkState {
+    return this.#life.state;
+  }
+
+  get nics(): readonly NicView[] {
+    return [...this.#nics.values()].map(({ id, endpoint, isComplete }) => ({
+      id,
+      endpointId: endpoint.ID,
+      name: endpoint.Name ?? "",
+      isComplete,
+    }));
+  }
+
+  /** Adds a NIC for each endpoint. Runs once; a failure leaves Invalid, then teardown. */
+  setup(signal?: AbortSignal): Promise<void> {
+    return this.#interruptibly("set up network", signal, async (until) => {
+      this.#life.require("setup");
+      try {
+        checkNamespaceId(this.#options.namespaceId);
+        const namespace = await this.#options.networks.queryNamespace(this.#options.namespaceId, until);
+        const endpoints = await this.#endpointsOf(namespace, until);
+        await take(this.#options.guest.namespaceSteps(namespace), this.#namespace, until);
+        for (const endpoint of endpoints) await this.#add(endpoint, until);
+        this.#life.succeed("setup", { kind: "Configured" });
+      } catch (error) {
+        this.#life.fail("setup", { kind: "Invalid" });
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Follows what was added to the namespace and removed from it since. A namespace that is gone has no endpoints. What
+   * fails does not keep the rest from being done; repeat it, and it is tried again.
+   */
+  sync(signal?: AbortSignal): Promise<void> {
+    return this.#interruptibly("sync network", signal, async (until) => {
+      this.#life.require("sync");
+      const endpoints = await this.#present(until);
+      const wanted = new Set(endpoints.map(keyOf));
+      const failures: unknown[] = [];
+      for (const nic of [...this.#nics.values()].toReversed()) {
+        // One that was added in part cannot be completed, since it is not known how far it came.
+        if (nic.isComplete && wanted.has(keyOf(nic.endpoint))) continue;
+        await this.#remove(nic, until).catch((error: unknown) => failures.push(error));
+      }
+      for (const endpoint of endpoints) {
+        if (!this.#nics.has(keyOf(endpoint))) {
+          await this.#add(endpoint, until).catch((error: unknown) => failures.push(error));
+        }
+      }
+      throwTogether(failures);
+    });
+  }
+
+  /**
+   * Removes every NIC, in reverse order, whatever state they are in. What is gone counts as removed. All is tried even
+   * if some of it fails; the errors come together, and it can be repeated until nothing is left.
+   */
+  teardown(signal?: AbortSignal): Promise<void> {
+    for (const running of this.#interruptible)
+      running.abort(this.#error("Cancelled", "the network is being torn down"));
+    return this.#queue.run(async () => {
+      if (this.#life.state.kind === "TornDown") return;
+      this.#life.require("teardown");
+      const failures: unknown[] = [];
+      for (const nic of [...this.#nics.values()].toReversed()) {
+        await this.#remove(nic, signal).catch((error: unknown) => failures.push(error));
+      }
+      await this.#namespace.releaseAll(signal).catch((error: unknown) => failures.push(error));
+      try {
+        throwTogether(failures);
+        this.#life.succeed("teardown", { kind: "TornDown" });
+      } catch (error) {
+        this.#life.fail("teardown", { kind: "Invalid" });
+        throw wrapError(error, "tear down network", this.#options.namespaceId);
+      }
+    }, signal);
+  }
+
+  async #present(signal: AbortSignal): Promise<readonly HcnEndpoint[]> {
+    let namespace: HcnNamespace;
+    try {
+      namespace = await this.#options.networks.queryNamespace(this.#options.namespaceId, signal);
+    } catch (error) {
+      if (isGone(error)) return [];
+      throw error;
+    }
+    return await this.#endpointsOf(namespace, signal);
+  }
+
+  /** In the order in which the guest shall name them; all have been checked. */
+  async #endpointsOf(namespace: HcnNamespace, signal: AbortSignal): Promise<readonly HcnEndpoint[]> {
+    const endpoints: HcnEndpoint[] = [];
+    for (const id of endpointIdsOf(namespace)) {
+      endpoints.push(await this.#options.networks.queryEndpoint(id, signal));
+    }
+    for (const endpoint of endpoints) checkEndpoint(endpoint);
+    return ordered(endpoints);
+  }
+
+  async #add(endpoint: HcnEndpoint, signal: AbortSignal): Promise<void> {
+    const { host, guest, newId, namespaceId } = this.#options;
+    const id = newId();
+    const nic: TrackedNic = { id, endpoint, held: new Acquisitions(), isComplete: false };
+    this.#nics.set(keyOf(endpoint), nic);
+    const { ID: EndpointId, MacAddress = "" } = endpoint;
+    const adapter = { EndpointId, MacAddress };
+    const step: Step = {
+      name: `NIC ${id} of the host`,
+      acquire: (abort) => host.addNic(id, adapter, abort),
+      release: (abort) => host.removeNic(id, adapter, abort),
+    };
+    try {
+      await take(guest.nicSteps({ id, namespaceId, endpoint }, step), nic.held, signal);
+      nic.isComplete = true;
+    } catch (error) {
+      throw wrapError(error, `add NIC ${id} for endpoint`, nameOf(endpoint));
+    }
+  }
+
+  async #remove(nic: TrackedNic, signal?: AbortSignal): Promise<void> {
+    nic.isComplete = false;
+    try {
+      await nic.held.releaseAll(signal);
+      this.#nics.delete(keyOf(nic.endpoint));
+    } catch (error) {
+      throw wrapError(error, `remove NIC ${nic.id} of endpoint`, nameOf(nic.endpoint));
+    }
+  }
+
+  #interruptibly(
+    operation: string,
+    signal: AbortSignal | undefined,
+    work: (until: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const interruption = new AbortController();
+    const until = signal === undefined ? interruption.signal : AbortSignal.any([signal, interruption.signal]);
+    this.#interruptible.add(interruption);
+    return this.#queue
+      .run(() => work(until), until)
+      .catch((error: unknown) => {
+        throw wrapError(error, operation, this.#options.namespaceId);
+      })
+      .finally(() => this.#interruptible.delete(interruption));
+  }
+
+  #error(code: "Cancelled", message: string): ControllerError {
+    return new ControllerError(code, message, { operation: "set up network", id: this.#options.namespaceId });
+  }
+}
+
+/** Takes the steps in order, each tracked before it is taken; the first failure ends it. */
+async function take(steps: readonly Step[], held: Acquisitions, signal: AbortSignal): Promise<void> {
+  for (const step of steps) {
+    signal.throwIfAborted();
+    held.add(step);
+    await step.acquire(signal);
+  }
+}
+
+function throwTogether(failures: readonly unknown[]): void {
+  const [first] = failures;
+  if (first === undefined) return;
+  if (failures.length === 1) throw first;
+  const aggregate = new AggregateError(failures, failures.map(messageOf).join("; "));
+  // Consumers read the code; that of the first failure says most.
+  throw Object.assign(aggregate, { code: codeOf(first) });
+}
+
+function keyOf({ ID }: HcnEndpoint): string {
+  return ID.toLowerCase();
+}
+
+function nameOf({ ID, Name = "" }: HcnEndpoint): string {
+  return Name === "" ? ID : `${ID} (${Name})`;
+}

@@ -1,0 +1,71 @@
+import {
+  bitsOf,
+  checkGuid,
+  checkHcnEncapOverhead,
+  checkHcnEndpoint,
+  encapOverheadPolicy,
+  type HcnEndpoint,
+  type HcnNamespace,
+  parseIpAddress,
+  SchemaError,
+} from "@uvm-shim/hcs-schema";
+import { ControllerError } from "@uvm-shim/lifecycle";
+
+/** Endpoints whose name ends so come first, so that the guest gives them the name that it ends with. */
+const firstName = "eth0";
+
+/** The ids of a namespace's endpoints, each once, in the namespace's order. */
+export function endpointIdsOf({ Resources = [] }: HcnNamespace): readonly string[] {
+  return [...new Set(Resources.filter(({ Type }) => Type === "Endpoint").map(({ Data }) => Data.ID.toLowerCase()))];
+}
+
+/** The endpoint named eth0 first; the others stay in the order in which the namespace has them. */
+export function ordered(endpoints: readonly HcnEndpoint[]): readonly HcnEndpoint[] {
+  const isFirst = ({ Name = "" }: HcnEndpoint): boolean => Name.endsWith(firstName);
+  return [...endpoints.filter(isFirst), ...endpoints.filter((endpoint) => !isFirst(endpoint))];
+}
+
+/** Throws InvalidArgument for what is no id of a namespace. */
+export function checkNamespaceId(id: string): void {
+  try {
+    checkGuid(id, "networkNamespace");
+  } catch (cause) {
+    throw invalid("set up network", id, cause instanceof Error ? cause.message : String(cause), cause);
+  }
+}
+
+/** Throws InvalidArgument naming field and value for an endpoint that no NIC can be made of. */
+export function checkEndpoint(endpoint: HcnEndpoint): void {
+  const operation = "use endpoint";
+  const id = `${endpoint.ID} (${endpoint.Name ?? ""})`;
+  try {
+    checkHcnEndpoint(endpoint);
+    for (const { Type, Settings } of endpoint.Policies ?? []) {
+      if (Type === encapOverheadPolicy) checkHcnEncapOverhead(Settings ?? {}, `Policies (${Type}).Settings`);
+    }
+  } catch (cause) {
+    if (cause instanceof SchemaError) throw invalid(operation, id, cause.message, cause);
+    throw cause;
+  }
+  const { IpConfigurations = [], MacAddress = "" } = endpoint;
+  if (MacAddress === "") throw invalid(operation, id, "MacAddress is empty, expected the endpoint's address");
+  if (IpConfigurations.length === 0) {
+    throw invalid(operation, id, "IpConfigurations is empty, expected at least one address");
+  }
+  for (const [index, { IpAddress, PrefixLength }] of IpConfigurations.entries()) {
+    const most = bitsOf(parseIpAddress(IpAddress)?.family ?? 6);
+    if (PrefixLength <= most) continue;
+    const field = `IpConfigurations[${index}].PrefixLength`;
+    throw invalid(operation, id, `${field}: expected at most ${most} for ${IpAddress}, got ${PrefixLength}`);
+  }
+}
+
+/** Bytes that encapsulation takes from the MTU of an endpoint that has been checked. */
+export function encapOverheadOf({ Policies = [] }: HcnEndpoint): number {
+  const policy = Policies.find(({ Type }) => Type === encapOverheadPolicy);
+  return policy === undefined ? 0 : (checkHcnEncapOverhead(policy.Settings ?? {}).Overhead ?? 0);
+}
+
+function invalid(operation: string, id: string, message: string, cause?: unknown): ControllerError {
+  return new ControllerError("InvalidArgument", message, { operation, id, cause });
+}

@@ -1,0 +1,53 @@
+import type { LinuxNetworkAdapter } from "@uvm-shim/hcs-schema";
+import { encapOverheadOf } from "./endpoints.ts";
+import type { GuestNetworking, LinuxNetworkGuest, Nic } from "./types.ts";
+
+export interface LinuxNetworkingOptions {
+  /** The guest, asked for at each use; throws while there is none. */
+  readonly guest: () => LinuxNetworkGuest;
+  /** Whether NICs behind the first route what comes from their addresses by a table of their own. */
+  readonly policyBasedRouting?: boolean;
+}
+
+/** A Linux guest is told of a NIC when the host has added it. It has no namespace to add: the VM's own is the pod's. */
+export function linuxNetworking({ guest, policyBasedRouting = false }: LinuxNetworkingOptions): GuestNetworking {
+  return {
+    namespaceSteps: () => [],
+    nicSteps(nic, host) {
+      if (!guest().supportsNetworkNamespaces) return [host];
+      const { namespaceId: NamespaceID, id: ID } = nic;
+      return [
+        host,
+        {
+          name: `NIC ${ID} in the guest`,
+          acquire: (signal) => guest().addNetworkInterface(linuxAdapter(nic, policyBasedRouting), signal),
+          release: async (signal) => await guest().removeNetworkInterface({ NamespaceID, ID }, signal),
+        },
+      ];
+    },
+  };
+}
+
+/** An endpoint as a Linux guest is told of it; what is empty stays away (as microsoft/hcsshim sends it). */
+export function linuxAdapter({ id, namespaceId, endpoint }: Nic, policyBasedRouting: boolean): LinuxNetworkAdapter {
+  const { MacAddress, IpConfigurations = [], Routes = [], Dns = {} } = endpoint;
+  const { Domain = "", Search = [], ServerList = [] } = Dns;
+  // What is called a suffix is the guest's whole search list.
+  const suffixes = [Domain, ...Search].filter((domain) => domain !== "").map((domain) => domain.toLowerCase());
+  const overhead = encapOverheadOf(endpoint);
+  return {
+    NamespaceID: namespaceId,
+    ID: id,
+    ...(MacAddress === undefined ? {} : { MacAddress }),
+    ...(suffixes.length === 0 ? {} : { DNSSuffix: suffixes.join(",") }),
+    ...(ServerList.length === 0 ? {} : { DNSServerList: ServerList.join(",").toLowerCase() }),
+    ...(overhead === 0 ? {} : { EncapOverhead: overhead }),
+    IPConfigs: IpConfigurations.map(({ IpAddress, PrefixLength }) => ({ IPAddress: IpAddress, PrefixLength })),
+    Routes: Routes.map(({ NextHop = "", DestinationPrefix, Metric = 0 }) => ({
+      DestinationPrefix,
+      ...(NextHop === "" ? {} : { NextHop }),
+      ...(Metric === 0 ? {} : { Metric }),
+    })),
+    ...(policyBasedRouting ? { PolicyBasedRouting: true } : {}),
+  };
+}

@@ -1,0 +1,23 @@
+import { defineTable, type StateData } from "@uvm-shim/lifecycle";
+
+/** Invalid: set up or taken down in part; what was added is known, and only teardown leads on. */
+export type NetworkStateKind = "NotConfigured" | "Configured" | "Invalid" | "TornDown";
+export type NetworkState = StateData<NetworkStateKind>;
+export type NetworkOperation = "setup" | "sync" | "teardown";
+
+export const networkTable = defineTable<NetworkStateKind, NetworkOperation>({
+  subject: "network",
+  initial: "NotConfigured",
+  states: ["NotConfigured", "Configured", "Invalid", "TornDown"],
+  transitions: [
+    { kind: "operation", name: "setup", from: ["NotConfigured"], success: "Configured", failure: "Invalid" },
+    { kind: "operation", name: "sync", from: ["Configured"], success: "Configured", failure: "unchanged" },
+    {
+      kind: "operation",
+      name: "teardown",
+      from: ["NotConfigured", "Configured", "Invalid"],
+      success: "TornDown",
+      failure: "Invalid",
+    },
+  ],
+});
