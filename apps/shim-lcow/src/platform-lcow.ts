@@ -3,6 +3,7 @@ import { statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import { LinuxContainerController } from "@uvm-shim/controller-container";
+import { linuxNetworking, NetworkController, networkNamespaceOf, PodNetwork } from "@uvm-shim/controller-network";
 import { Plan9Controller } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
 import { ProcessController } from "@uvm-shim/controller-process";
@@ -71,8 +72,22 @@ async function createSandbox(
       ),
     devices: {
       scsi: (wiring) => new ScsiController({ ...wiring, newId }),
-      plan9: (wiring) => new Plan9Controller({ ...wiring, newId, ...settings }),
+      plan9: (wiring) => new Plan9Controller({ ...wiring, newId, noWritableFileShares: settings.noWritableFileShares }),
       vpci: (wiring) => new VpciController({ ...wiring, newId, newGuid: randomUUID }),
+    },
+  });
+  const network = new PodNetwork({
+    namespaceId: networkNamespaceOf(request.spec, request.netnsPath),
+    newController: (namespaceId) => {
+      const { host: nics, guest } = vm.networkWiring;
+      const { policyBasedRouting } = settings;
+      return new NetworkController({
+        namespaceId,
+        networks: host.networks,
+        host: nics,
+        guest: linuxNetworking({ guest, policyBasedRouting }),
+        newId,
+      });
     },
   });
   await vm.create({ document }, signal);
@@ -82,6 +97,10 @@ async function createSandbox(
     id: request.id,
     vm,
     clock,
+    network: {
+      prepare: ({ spec }, abort) => network.prepare(networkNamespaceOf(spec), abort),
+      teardown: (abort) => network.teardown(abort),
+    },
     newContainer: ({ id, bundle }) =>
       new LinuxContainerController({
         id,

@@ -114,7 +114,7 @@ export function guestSpecification(input: GuestSpecificationInput): OciSpec {
     mounts,
     annotations: guestAnnotations(specification.annotations ?? {}, podId),
     linux: guestLinux(specification),
-    ...(devices.length === 0 ? {} : { windows: { devices } }),
+    ...guestWindows(specification, devices),
   };
 }
 
@@ -139,6 +139,21 @@ function guestLinux({ linux, annotations = {}, mayUseAllDevices }: ContainerSpec
     ...(Object.keys(guestsResources).length === 0 ? {} : { resources: guestsResources }),
     // A namespace with a path is one that containers of the pod share; in the guest that is the VM's own.
     ...(namespaces === undefined ? {} : { namespaces: namespaces.filter(({ path = "" }) => path === "") }),
+  };
+}
+
+/** A Linux guest too reads here which assigned devices a container gets, and which namespace's network interfaces. */
+function guestWindows(
+  { windows }: ContainerSpecification,
+  devices: readonly OciWindowsDevice[],
+): Pick<OciSpec, "windows"> {
+  const { networkNamespace = "" } = windows?.network ?? {};
+  if (devices.length === 0 && networkNamespace === "") return {};
+  return {
+    windows: {
+      ...(devices.length === 0 ? {} : { devices }),
+      ...(networkNamespace === "" ? {} : { network: { networkNamespace } }),
+    },
   };
 }
 

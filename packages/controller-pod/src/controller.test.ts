@@ -3,7 +3,7 @@ import { diagram } from "@uvm-shim/lifecycle";
 import { diagramsIn, type Fault, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it } from "vitest";
 import { podTable } from "./lifecycle.ts";
-import { PodBench } from "./testing/index.ts";
+import { FakeNetwork, PodBench } from "./testing/index.ts";
 
 const stopMs = 10_000;
 
@@ -152,6 +152,71 @@ describe("stop", () => {
     await hanging.promise;
     await Promise.all([expect(creating).rejects.toMatchObject({ code: "Cancelled" }), bench.pod.stop(stopMs)]);
     expect(bench.made[0]?.isHeld).toBe(false);
+  });
+});
+
+describe("the network", () => {
+  async function startedWithNetwork(faults: readonly (readonly [number, Fault])[] = [], onHang?: () => void) {
+    const script = new ScriptedCalls(new Map(faults), onHang);
+    const network = new FakeNetwork(script);
+    const bench = await new PodBench(script, network).started();
+    return { bench, network, script, pod: bench.pod };
+  }
+
+  it("is ready before a container is created, and left between the containers' end and the VM's", async () => {
+    const { pod, network, script } = await startedWithNetwork();
+    await pod.createContainer({ id: "c1" });
+    await pod.createContainer({ id: "c2" });
+    expect(script.names.slice(1)).toEqual(["prepare network", "create", "prepare network", "create"]);
+    await pod.stop(stopMs);
+    const ending = ["terminate", "terminate", "tear down network", "terminate VM", "delete", "delete"];
+    expect(script.names.slice(5)).toEqual([...ending, "tear down network"]);
+    expect(network.isUp).toBe(false);
+  });
+
+  it("that cannot be made ready fails the container, whose id is free again", async () => {
+    const { pod, bench } = await startedWithNetwork([[1, "fail"]]);
+    await expect(pod.createContainer({ id: "c1" })).rejects.toThrow("prepare network c1 failed");
+    expect(bench.made).toEqual([]);
+    await pod.createContainer({ id: "c1" });
+  });
+
+  it("does not let two containers have one id", async () => {
+    const { pod } = await startedWithNetwork();
+    const outcomes = await Promise.allSettled([pod.createContainer({ id: "c1" }), pod.createContainer({ id: "c1" })]);
+    expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+  });
+
+  it("that is not left in time, or not at all, is left when the VM has ended", async () => {
+    const hanging = Promise.withResolvers<void>();
+    const { pod, bench, network } = await startedWithNetwork([[4, "hang"]], hanging.resolve);
+    await pod.createContainer({ id: "c1" });
+    const stopping = pod.stop(stopMs);
+    await hanging.promise;
+    bench.clock.elapse(stopMs / 4);
+    await stopping;
+    expect(network.isUp).toBe(false);
+  });
+
+  it("that cannot be left even then is reported, and the stop can be repeated", async () => {
+    const { pod, network } = await startedWithNetwork([
+      [4, "fail"],
+      [7, "fail"],
+    ]);
+    await pod.createContainer({ id: "c1" });
+    await expect(pod.stop(stopMs)).rejects.toThrow("tear down network  failed as scripted");
+    await pod.stop(stopMs);
+    expect(network.isUp).toBe(false);
+  });
+
+  it("stops being made ready when the pod is stopped", async () => {
+    const hanging = Promise.withResolvers<void>();
+    const { pod, bench } = await startedWithNetwork([[1, "hang"]], hanging.resolve);
+    const creating = expect(pod.createContainer({ id: "c1" })).rejects.toMatchObject({ code: "Cancelled" });
+    await hanging.promise;
+    await pod.stop(stopMs);
+    await creating;
+    expect(bench.made).toEqual([]);
   });
 });
 

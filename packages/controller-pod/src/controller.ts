@@ -8,7 +8,7 @@ import {
 } from "@uvm-shim/lifecycle";
 import { withDeadline } from "./deadline.ts";
 import { type PodState, type PodStateName, type PodTransition, podTable } from "./lifecycle.ts";
-import type { PodClock, PodContainer, PodExit, PodVm, PodVmExit } from "./types.ts";
+import type { PodClock, PodContainer, PodExit, PodNetwork, PodVm, PodVmExit } from "./types.ts";
 
 export interface PodOptions<Request, Container> {
   readonly id: string;
@@ -16,6 +16,8 @@ export interface PodOptions<Request, Container> {
   readonly vm: PodVm;
   /** Makes the controller of one container; the pod then has it created. */
   readonly newContainer: (request: Request) => Container;
+  /** Absent for pods without a network. */
+  readonly network?: PodNetwork<Request>;
   readonly clock: PodClock;
 }
 
@@ -94,9 +96,13 @@ export class PodController<Request extends { readonly id: string }, Container ex
     const containers = [...this.#containers.values(), ...this.#creating.values(), ...this.#leftovers];
     if (this.#life.state.kind !== "Stopped") {
       await this.#terminateContainers(containers, timeoutMs / 2);
+      await this.#leaveNetwork(timeoutMs / 4);
       await this.#terminateVm();
     }
-    const outcomes = await Promise.allSettled(containers.map((container) => this.#giveBack(container)));
+    const outcomes = await Promise.allSettled([
+      ...containers.map((container) => this.#giveBack(container)),
+      this.#options.network?.teardown(),
+    ]);
     const failures = outcomes.filter((outcome) => outcome.status === "rejected").map(({ reason }): unknown => reason);
     if (failures.length === 0) return;
     const messages = failures.map((error) => (error instanceof Error ? error.message : String(error)));
@@ -111,6 +117,18 @@ export class PodController<Request extends { readonly id: string }, Container ex
       milliseconds,
       this.#options.clock,
       () => this.#error("DeadlineExceeded", "stop pod", `containers have not ended within ${milliseconds} ms`),
+    );
+  }
+
+  /** In good order while there is a guest. What fails, or takes too long, is retried when the VM has ended. */
+  async #leaveNetwork(milliseconds: number): Promise<void> {
+    const { network, clock } = this.#options;
+    if (network === undefined) return;
+    await withDeadline(
+      (deadline) => Promise.allSettled([abortable(network.teardown(deadline), deadline)]),
+      milliseconds,
+      clock,
+      () => this.#error("DeadlineExceeded", "stop pod", `the network was not left within ${milliseconds} ms`),
     );
   }
 
@@ -136,15 +154,11 @@ export class PodController<Request extends { readonly id: string }, Container ex
   /** AlreadyExists for an id that is taken; when the creation fails, the id is free again. */
   async createContainer(request: Request, signal?: AbortSignal): Promise<Container> {
     const { id } = request;
-    if (this.#life.state.kind !== "Running" || this.#stopping.signal.aborted) {
-      throw this.#error(
-        "FailedPrecondition",
-        `create container ${id} in pod`,
-        `the pod is not running but ${this.state}`,
-      );
-    }
-    if (this.#containers.has(id) || this.#creating.has(id)) {
-      throw this.#error("AlreadyExists", `create container ${id} in pod`, "there is a container of this id");
+    this.#requireRoomFor(id);
+    if (this.#options.network !== undefined) {
+      const until = signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal]);
+      await this.#options.network.prepare(request, until);
+      this.#requireRoomFor(id);
     }
     const container = this.#options.newContainer(request);
     this.#creating.set(id, container);
@@ -157,6 +171,19 @@ export class PodController<Request extends { readonly id: string }, Container ex
       throw error;
     } finally {
       this.#creating.delete(id);
+    }
+  }
+
+  #requireRoomFor(id: string): void {
+    if (this.#life.state.kind !== "Running" || this.#stopping.signal.aborted) {
+      throw this.#error(
+        "FailedPrecondition",
+        `create container ${id} in pod`,
+        `the pod is not running but ${this.state}`,
+      );
+    }
+    if (this.#containers.has(id) || this.#creating.has(id)) {
+      throw this.#error("AlreadyExists", `create container ${id} in pod`, "there is a container of this id");
     }
   }
 

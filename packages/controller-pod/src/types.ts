@@ -31,6 +31,14 @@ export interface PodContainer<Request> {
   vmExited(exit: PodVmExit): void;
 }
 
+/** The pod's network in its VM; controller-network satisfies it. */
+export interface PodNetwork<Request> {
+  /** Sets it up for a container that is about to be created, or brings it up to date. */
+  prepare(request: Request, signal?: AbortSignal): Promise<void>;
+  /** Takes it down. Idempotent, repeatable; what ended with the VM counts as taken down. */
+  teardown(signal?: AbortSignal): Promise<void>;
+}
+
 export interface PodClock {
   now(): Date;
   /** Resolves after so many milliseconds, or rejects with the signal's reason. */

@@ -21,6 +21,7 @@ const effective = {
   writableOverlays: [`${vm}lcow.writable-overlay-directories`, boolean],
   extraExecArguments: [`${vm}lcow.extra-exec-command-args`, text],
   processDumpLocation: ["io.microsoft.container.processdumplocation", text],
+  policyBasedRouting: [`${vm}lcow.network.policybasedrouting`, boolean],
   noWritableFileShares: [`${vm}fileshares.disablewritable`, boolean],
   processorCount: [`${topology}processor.count`, int32],
   // In thousandths of a percent of the host's time; 0 is no limit.
@@ -75,7 +76,6 @@ const defaultsOnly: ReadonlyMap<string, readonly [read: Reader<unknown>, ...acce
   [`${vm}uvm-hash-envelope-reference-info-file`, [text, "reference_info_hash_envelope.cose"]],
   [`${vm}no_security_hardware`, [boolean, false]],
   [`${vm}storage.scratch.encrypted`, [boolean, false]],
-  [`${vm}lcow.network.policybasedrouting`, [boolean, false]],
   ["io.microsoft.migration.support-enabled", [boolean, false]],
   [`${vm}cpugroup.id`, [text, ""]],
   [`${vm}resource-partition-id`, [guid, ""]],

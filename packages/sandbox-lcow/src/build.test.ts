@@ -34,7 +34,7 @@ it("builds the same small VM for everybody who asks for nothing", () => {
   const [first, second, third, fourth] = scsiControllerGuids;
   const { document, settings, warnings } = build();
   expect(warnings).toEqual([]);
-  expect(settings).toEqual({ noWritableFileShares: false });
+  expect(settings).toEqual({ noWritableFileShares: false, policyBasedRouting: false });
   expect(document).toEqual({
     Owner: "test",
     SchemaVersion: { Major: 2, Minor: 1 },
@@ -311,5 +311,8 @@ it("refuses to boot through UEFI", () => {
 });
 
 it("forbids writable shares on request", () => {
-  expect(build({ [`${vm}fileshares.disablewritable`]: "true" }).settings).toEqual({ noWritableFileShares: true });
+  expect(build({ [`${vm}fileshares.disablewritable`]: "true" }).settings).toMatchObject({ noWritableFileShares: true });
+  expect(build({ [`${vm}lcow.network.policybasedrouting`]: "true" }).settings).toMatchObject({
+    policyBasedRouting: true,
+  });
 });

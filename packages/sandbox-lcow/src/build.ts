@@ -55,7 +55,7 @@ export interface LinuxSandboxRequest {
 export interface LinuxSandbox {
   readonly document: ComputeSystemDocument;
   /** What was asked for and does not stand in the document. */
-  readonly settings: { readonly noWritableFileShares: boolean };
+  readonly settings: { readonly noWritableFileShares: boolean; readonly policyBasedRouting: boolean };
   /** Sentences about what was not taken as it was asked for. */
   readonly warnings: readonly string[];
 }
@@ -104,7 +104,7 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
         },
       },
     },
-    settings: { noWritableFileShares },
+    settings: { noWritableFileShares, policyBasedRouting: values.policyBasedRouting ?? false },
     warnings,
   };
 }

@@ -57,6 +57,7 @@ export class SandboxService {
         bundle,
         annotations,
         ...(configuration === undefined ? {} : { spec: configuration.spec }),
+        ...(request.netnsPath === "" ? {} : { netnsPath: request.netnsPath }),
         ...(runtimeOptions === undefined ? {} : { runtimeOptions }),
       },
       signal,

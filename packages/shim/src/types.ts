@@ -24,6 +24,8 @@ export interface SandboxRequest {
   readonly spec?: unknown;
   /** Annotations of the sandbox, from the spec or the CRI configuration. */
   readonly annotations: { readonly [key: string]: string };
+  /** Network namespace that the Sandbox API's caller made: a path, on Windows the GUID of an HCN namespace. */
+  readonly netnsPath?: string;
   /** Runtime options as `start` was given them. */
   readonly runtimeOptions?: { readonly typeUrl: string; readonly value: Uint8Array };
 }

@@ -1,6 +1,6 @@
 import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import { PodController } from "../controller.ts";
-import type { PodClock, PodContainer, PodExit, PodVm, PodVmExit } from "../types.ts";
+import type { PodClock, PodContainer, PodExit, PodNetwork, PodVm, PodVmExit } from "../types.ts";
 
 /** Time that passes only when a test lets it. */
 export class ManualClock implements PodClock {
@@ -102,19 +102,41 @@ export class FakeContainer implements PodContainer<FakeRequest> {
   }
 }
 
-/** A pod whose VM and containers the test plays. */
+export class FakeNetwork implements PodNetwork<FakeRequest> {
+  isUp = false;
+  readonly #script: ScriptedCalls;
+
+  constructor(script: ScriptedCalls) {
+    this.#script = script;
+  }
+
+  prepare(request: FakeRequest, signal?: AbortSignal): Promise<void> {
+    return this.#script.run("prepare network", request.id, signal, () => {
+      this.isUp = true;
+    });
+  }
+
+  teardown(signal?: AbortSignal): Promise<void> {
+    return this.#script.run("tear down network", "", signal, () => {
+      this.isUp = false;
+    });
+  }
+}
+
+/** A pod whose VM, network and containers the test plays. */
 export class PodBench {
   readonly clock = new ManualClock();
   readonly made: FakeContainer[] = [];
   readonly vm: FakeVm;
   readonly pod: PodController<FakeRequest, FakeContainer>;
 
-  constructor(script = new ScriptedCalls()) {
+  constructor(script = new ScriptedCalls(), network?: FakeNetwork) {
     this.vm = new FakeVm(script);
     this.pod = new PodController({
       id: "p1",
       vm: this.vm,
       clock: this.clock,
+      ...(network === undefined ? {} : { network }),
       newContainer: ({ id }: FakeRequest) => {
         const container = new FakeContainer(id, script);
         this.made.push(container);
