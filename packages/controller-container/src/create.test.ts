@@ -321,6 +321,7 @@ describe("specification", () => {
         sysctl: { "net.ipv4.ip_forward": "1" },
         maskedPaths: ["/proc/kcore"],
       },
+      windows: { network: { networkNamespace: "x" } },
     });
   });
 

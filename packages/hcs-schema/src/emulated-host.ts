@@ -95,7 +95,6 @@ const nothing: Check<object> = closedObject<Record<never, never>>({});
 const opened = closedObject<EmulatedHandle>({ handle: id, runtimeId: checkGuid, vsockBase: filledText });
 
 const callChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHostCalls[Name]> } = {
-  ...networkCallChecks,
   hello: closedObject<{ readonly version: number }>({ version: id }),
   create: closedObject<EmulatedHostCalls["create"]>({ system: filledText, document: anything }),
   open: bySystem,
@@ -107,10 +106,10 @@ const callChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHostC
   modify: closedObject<EmulatedHostCalls["modify"]>({ handle: id, request: anything }),
   properties: byHandle,
   close: byHandle,
+  ...networkCallChecks,
 };
 
 const resultChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHostResults[Name]> } = {
-  ...networkResultChecks,
   hello: closedObject<{ readonly version: number }>({ version: id }),
   create: opened,
   open: opened,
@@ -122,6 +121,7 @@ const resultChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHos
   modify: nothing,
   properties: checkComputeSystemProperties,
   close: nothing,
+  ...networkResultChecks,
 };
 
 const callName: Check<EmulatedHostCallName> = (value, path = "") => {

@@ -78,7 +78,6 @@ describe.each([
   [`${vm}uvm-hash-envelope-reference-info-file`, ["reference_info_hash_envelope.cose"], ["other.cose"], []],
   [`${vm}no_security_hardware`, ["false"], ["true"], ["maybe"]],
   [`${vm}storage.scratch.encrypted`, ["false"], ["true"], ["maybe"]],
-  [`${vm}lcow.network.policybasedrouting`, ["false"], ["true"], ["maybe"]],
   ["io.microsoft.migration.support-enabled", ["false"], ["true"], ["maybe"]],
   [`${vm}cpugroup.id`, [""], ["group"], []],
   [`${vm}resource-partition-id`, [""], ["11111111-2222-3333-4444-555555555555"], ["{x}"]],

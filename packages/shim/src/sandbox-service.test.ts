@@ -36,6 +36,7 @@ describe("the Sandbox service", () => {
       namespace: "ns",
       bundle: expect.stringContaining("/s1"),
       annotations: { a: "pod", b: "request" },
+      netnsPath: "/run/netns/x",
       runtimeOptions: { typeUrl: "options", value: Uint8Array.of(1) },
     });
   });

@@ -13,6 +13,7 @@ import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
 import { eventCases } from "./cases/events.ts";
 import { inputCases } from "./cases/input.ts";
+import { networkCases } from "./cases/network.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { runningCases } from "./cases/running.ts";
 import { sandboxCases } from "./cases/sandbox.ts";
@@ -32,6 +33,7 @@ const CASES: readonly Case[] = [
   ...inputCases,
   ...sandboxCases,
   ...deviceCases,
+  ...networkCases,
 ];
 
 interface Selection {

@@ -6,4 +6,5 @@ export const PACKAGES: readonly { readonly name: string; readonly program: strin
   { name: "e2fsprogs", program: "mkfs.ext4" },
   { name: "bsdutils", program: "script" },
   { name: "util-linux", program: "unshare" },
+  { name: "iproute2", program: "ip" },
 ];

@@ -10,10 +10,10 @@ import { assertStatus, exec, runArguments, runContainer, servingShim, withDetach
 const POD = { ociVersion: "1.1.0", hostname: "pod", annotations: {}, linux: {} };
 
 /** `ctr sandboxes run`, and on the one version whose ctr cannot, the calls that it should make. */
-async function startSandbox(ground: Ground, sandbox: string): Promise<void> {
+export async function startSandbox(ground: Ground, sandbox: string, spec: object = POD): Promise<void> {
   const { containerd } = ground;
   const configuration = join(ground.scratch, `${sandbox}.json`);
-  writeFileSync(configuration, JSON.stringify(POD));
+  writeFileSync(configuration, JSON.stringify(spec));
   const run = await containerd.ctr(["sandboxes", "run", "--runtime", ground.runtime.name, configuration, sandbox]);
   if (run.status === 0) {
     assert.equal(run.stdout.toString().trim(), sandbox);
@@ -22,7 +22,7 @@ async function startSandbox(ground: Ground, sandbox: string): Promise<void> {
   assert.match(run.stderr, /sandbox controller name can not be empty/, describe(run));
   const endpoint = { socket: containerd.address, namespace: containerd.namespace };
   await forgetSandbox(endpoint, sandbox);
-  await runSandbox(endpoint, { id: sandbox, runtime: ground.runtime.name, spec: POD });
+  await runSandbox(endpoint, { id: sandbox, runtime: ground.runtime.name, spec });
 }
 
 async function containersOfASandbox(ground: Ground): Promise<void> {

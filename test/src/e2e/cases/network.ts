@@ -1,0 +1,179 @@
+/** Pods on the emulated host's networks, seen from inside their containers. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { type ComputeHost, connectEmulatedHost, defaultHostSocket, type HostNetworks } from "@uvm-shim/hcs-bindings";
+import type { HcnEndpointSettings } from "@uvm-shim/hcs-schema";
+import { describe } from "../../support/command.ts";
+import { DISTRIBUTION, HOST_ENVIRONMENT } from "../../support/programs.ts";
+import type { Case, Ground } from "../suite.ts";
+import { assertStatus, exec, withDetached } from "./ctr.ts";
+import { startSandbox } from "./sandbox.ts";
+
+/** Connects to the host that the shims use, and starts it as they do where none runs. */
+function connectHost(ground: Ground): Promise<ComputeHost> {
+  const { PATH = "" } = ground.containerd.environment;
+  const start = { command: join(DISTRIBUTION, "hcs-emulator"), env: { ...HOST_ENVIRONMENT, PATH } };
+  return connectEmulatedHost({ socketPath: defaultHostSocket, start });
+}
+
+/** Gives some work networks, and deletes all that it made with them. */
+async function withNetworks(ground: Ground, work: (plan: NetworkPlan) => Promise<void>): Promise<void> {
+  const host = await connectHost(ground);
+  const plan = new NetworkPlan(host.networks);
+  try {
+    await work(plan);
+  } finally {
+    await plan.remove();
+    await host.close();
+  }
+}
+
+/** Makes HCN objects as a CNI plugin does. */
+class NetworkPlan {
+  readonly #networks: HostNetworks;
+  readonly #made: (() => Promise<void>)[] = [];
+
+  constructor(networks: HostNetworks) {
+    this.#networks = networks;
+  }
+
+  async network(Name: string, ...prefixes: readonly string[]): Promise<string> {
+    const Subnets = prefixes.map((IpAddressPrefix) => ({ IpAddressPrefix }));
+    const { ID } = await this.#networks.createNetwork({ Name, Type: "L2Bridge", Ipams: [{ Type: "Static", Subnets }] });
+    this.#made.push(() => this.#networks.deleteNetwork(ID));
+    return ID;
+  }
+
+  async namespace(): Promise<string> {
+    const { ID } = await this.#networks.createNamespace({ Type: "Guest" });
+    this.#made.push(() => this.#networks.deleteNamespace(ID));
+    return ID;
+  }
+
+  /** An endpoint in a namespace. */
+  async endpoint(namespace: string, network: string, settings: HcnEndpointSettings): Promise<void> {
+    const { ID } = await this.#networks.createEndpoint(network, settings);
+    this.#made.push(() => this.#networks.deleteEndpoint(ID));
+    await this.#networks.addNamespaceEndpoint(namespace, ID);
+  }
+
+  async remove(): Promise<void> {
+    for (const remove of this.#made.splice(0).toReversed()) await remove();
+  }
+}
+
+/** Has a container running in a sandbox that is in the namespace, for the time of some work. */
+async function withPod(ground: Ground, namespace: string, work: (container: string) => Promise<void>): Promise<void> {
+  const sandbox = ground.newId("pod");
+  const windows = { network: { networkNamespace: namespace } };
+  await startSandbox(ground, sandbox, { ociVersion: "1.1.0", annotations: {}, linux: {}, windows });
+  try {
+    await withDetached(ground, { flags: ["--sandbox", sandbox] }, work);
+  } finally {
+    await ground.containerd.mustCtr(["sandboxes", "remove", "--force", sandbox]);
+  }
+}
+
+async function output(ground: Ground, id: string, ...command: readonly string[]): Promise<string> {
+  const result = await exec(ground, id, command);
+  assertStatus(result, 0);
+  return result.stdout.toString();
+}
+
+async function twoEndpoints(ground: Ground): Promise<void> {
+  await withNetworks(ground, async (plan) => {
+    const front = await plan.network("front", "10.11.0.0/24", "fd11::/64");
+    const back = await plan.network("back", "10.12.0.0/24");
+    const namespace = await plan.namespace();
+    await plan.endpoint(namespace, back, {
+      Name: "pod_eth1",
+      MacAddress: "00-15-5D-12-00-05",
+      IpConfigurations: [{ IpAddress: "10.12.0.5", PrefixLength: 24 }],
+      Routes: [{ NextHop: "10.12.0.1", DestinationPrefix: "10.99.0.0/16" }],
+      Dns: { Search: ["back.test"], ServerList: ["10.12.0.1"] },
+      Policies: [{ Type: "EncapOverhead", Settings: { Overhead: 50 } }],
+    });
+    await plan.endpoint(namespace, front, {
+      Name: "pod_eth0",
+      MacAddress: "00-15-5D-11-00-05",
+      IpConfigurations: [
+        { IpAddress: "10.11.0.5", PrefixLength: 24 },
+        { IpAddress: "fd11::5", PrefixLength: 64 },
+      ],
+      Routes: [
+        { NextHop: "10.11.0.1", DestinationPrefix: "0.0.0.0/0" },
+        { NextHop: "fd11::1", DestinationPrefix: "::/0" },
+      ],
+      Dns: { Domain: "front.test", ServerList: ["10.11.0.1", "fd11::1"] },
+    });
+    await withPod(ground, namespace, async (id) => {
+      const [eth0, eth1] = await Promise.all(
+        ["eth0", "eth1"].map((name) => output(ground, id, "ip", "addr", "show", "dev", name)),
+      );
+      assert.ok(eth0 !== undefined && eth1 !== undefined);
+      assert.match(eth0, /00:15:5d:11:00:05[\s\S]*inet 10\.11\.0\.5\/24[\s\S]*inet6 fd11::5\/64/);
+      assert.match(eth1, /mtu 1450[\s\S]*00:15:5d:12:00:05[\s\S]*inet 10\.12\.0\.5\/24/);
+      const routes = (await output(ground, id, "ip", "route", "show")).split("\n").map((line) => line.trim());
+      for (const wanted of [
+        /^default via 10\.11\.0\.1 dev eth0/,
+        /^10\.11\.0\.0\/24 dev eth0/,
+        /^10\.12\.0\.0\/24 dev eth1/,
+        /^10\.99\.0\.0\/16 via 10\.12\.0\.1 dev eth1/,
+      ]) {
+        assert.ok(
+          routes.some((line) => wanted.test(line)),
+          `no ${wanted} in: ${routes.join("; ")}`,
+        );
+      }
+      assert.match(await output(ground, id, "ip", "-6", "route", "show"), /default via fd11::1 dev eth0/);
+      const resolver = "search front.test back.test\nnameserver 10.11.0.1\nnameserver fd11::1\nnameserver 10.12.0.1\n";
+      assert.equal(await output(ground, id, "cat", "/etc/resolv.conf"), resolver);
+      const hostname = (await output(ground, id, "hostname")).trim();
+      assert.equal(await output(ground, id, "cat", "/etc/hostname"), `${hostname}\n`);
+      assert.match(await output(ground, id, "cat", "/etc/hosts"), new RegExp(`^10\\.11\\.0\\.5 ${hostname}$`, "m"));
+    });
+  });
+}
+
+async function reachability(ground: Ground): Promise<void> {
+  await withNetworks(ground, async (plan) => {
+    const shared = await plan.network("shared", "10.21.0.0/24", "fd21::/64");
+    const other = await plan.network("other", "10.21.0.0/24", "fd21::/64");
+    const namespaces: string[] = [];
+    for (const [index, network] of [shared, shared, other].entries()) {
+      const namespace = await plan.namespace();
+      namespaces.push(namespace);
+      await plan.endpoint(namespace, network, {
+        Name: "eth0",
+        IpConfigurations: [
+          { IpAddress: `10.21.0.${index + 2}`, PrefixLength: 24 },
+          { IpAddress: `fd21::${index + 2}`, PrefixLength: 64 },
+        ],
+      });
+    }
+    const [first = "", second = "", third = ""] = namespaces;
+    const ping = (id: string, address: string) => exec(ground, id, ["ping", "-c", "1", "-W", "2", address]);
+    await withPod(ground, first, (one) =>
+      withPod(ground, second, (two) =>
+        withPod(ground, third, async (three) => {
+          for (const address of ["10.21.0.3", "fd21::3"]) assertStatus(await ping(one, address), 0);
+          for (const address of ["10.21.0.2", "fd21::2"]) assertStatus(await ping(two, address), 0);
+          const outcomes = await Promise.all([
+            ping(one, "10.21.0.4"),
+            ping(three, "10.21.0.2"),
+            ping(three, "fd21::3"),
+          ]);
+          for (const outcome of outcomes) assert.notEqual(outcome.status, 0, describe(outcome));
+        }),
+      ),
+    );
+  });
+}
+
+// The runc shim does not have the Sandbox service.
+const inSandboxes = ({ containerd, runtime }: Ground): boolean => containerd.build.major >= 2 && runtime.key === "lcow";
+
+export const networkCases: readonly Case[] = [
+  { name: "a pod with two endpoints has eth0 and eth1 as they say", applies: inSandboxes, run: twoEndpoints },
+  { name: "pods on one network reach each other, on another they do not", applies: inSandboxes, run: reachability },
+];
