@@ -9,6 +9,7 @@ const packages = {
   busybox: "busybox-static",
   "mkfs.ext4": "e2fsprogs",
   python3: "python3",
+  ip: "iproute2",
 } as const;
 
 export type Need = "root" | keyof typeof packages;

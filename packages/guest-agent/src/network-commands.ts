@@ -59,13 +59,14 @@ export function setUpCommands(adapter: LinuxNetworkAdapter, { number, hostName, 
 }
 
 /** Each may fail where its part is gone already. */
-export function takeDownCommands(adapter: LinuxNetworkAdapter, { number, hostName }: Interface): Commands {
+export function takeDownCommands(adapter: LinuxNetworkAdapter, { number, hostName, mtu }: Interface): Commands {
   const name = interfaceName(number);
   return {
     common: [
       ...rules("del", adapter, number, 4),
       `addr flush dev ${name}`,
       `link set dev ${name} down`,
+      ...(adapter.EncapOverhead ? [`link set dev ${name} mtu ${mtu}`] : []),
       `link set dev ${name} name ${hostName}`,
     ],
     ipv6Rules: rules("del", adapter, number, 6),

@@ -5,6 +5,7 @@ import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import type { ComputeSystem } from "./compute-system.ts";
 import { EmulatedHost } from "./emulated-host.ts";
 import { FakeKind, type FakeMachine, TestFiles } from "./testing/fake-guest.ts";
+import { FakeSwitches } from "./testing/fake-switches.ts";
 
 const files = new TestFiles();
 afterAll(() => files.remove());
@@ -19,6 +20,7 @@ beforeEach(() => {
   host = new EmulatedHost({
     stateDirectory: files.directory,
     kinds: [kind],
+    switches: new FakeSwitches(),
     report: (message) => reports.push(message),
     endTimeoutMs: 40,
   });
@@ -339,4 +341,79 @@ describe("the host", () => {
     await host.close();
     expect(reports).toEqual([expect.stringMatching(/^system hangs: terminate: the system has not ended within 40 ms/)]);
   });
+});
+
+describe("NICs", () => {
+  const nicId = "AAAAAAAA-0000-4000-8000-000000000001";
+  const key = nicId.toLowerCase();
+
+  async function endpoint(): Promise<string> {
+    const { ID: network } = await host.networks.create("network", { Type: "Private" });
+    const { ID: namespace } = await host.networks.create("namespace", {});
+    const { ID: EndpointId } = await host.networks.create("endpoint", {}, network);
+    const Settings = { EndpointId };
+    await host.networks.modifyNamespace(namespace, { ResourceType: "Endpoint", RequestType: "Add", Settings });
+    return EndpointId;
+  }
+
+  const request = (RequestType: "Add" | "Remove", EndpointId: string, more: object = {}) => ({
+    ResourcePath: resourcePaths.networkAdapter(nicId),
+    RequestType,
+    Settings: { EndpointId, ...more },
+  });
+
+  it("are plugged and unplugged, and keep their endpoint until then", async () => {
+    const { system, machine } = await running("vm");
+    const { system: other } = await running("other");
+    const id = await endpoint();
+    await system.modify(request("Add", id));
+    expect(await failure(() => system.modify(request("Add", id)))).toEqual(resultOf("ERROR_ALREADY_EXISTS"));
+    expect(await failure(() => other.modify(request("Add", id)))).toEqual(resultOf("HCN_E_ENDPOINT_ALREADY_ATTACHED"));
+    await system.modify(request("Remove", id));
+    expect(await failure(() => system.modify(request("Remove", id)))).toEqual(resultOf("ERROR_NOT_FOUND"));
+    expect(machine.calls).toEqual(["boot", `add NIC ${key}`, `remove NIC ${key}`]);
+    await other.modify(request("Add", id));
+  });
+
+  it("give their endpoint back when they cannot be plugged, and when the VM ends", async () => {
+    const { system, machine } = await running("vm");
+    const id = await endpoint();
+    machine.failure = new Error("no slot");
+    expect(await failure(() => system.modify(request("Add", id)))).toMatchObject({ message: "no slot" });
+    await system.modify(request("Add", id));
+    await system.terminate();
+    const { system: next } = await running("next");
+    await next.modify(request("Add", id));
+  });
+
+  it("stay when their endpoint is deleted, without a cable", async () => {
+    const { system, machine } = await running("vm");
+    const id = await endpoint();
+    await system.modify(request("Add", id));
+    await host.networks.delete("endpoint", id);
+    await system.modify(request("Remove", id));
+    expect(machine.calls.slice(1)).toEqual([`add NIC ${key}`, `disconnect NIC ${key}`, `remove NIC ${key}`]);
+    expect(reports).toEqual([]);
+  });
+
+  it("are refused for what no VM can have", async () => {
+    const { system } = await running("vm");
+    const created = host.create("created", files.document());
+    const id = await endpoint();
+    const path = { ...request("Add", id), ResourcePath: resourcePaths.networkAdapter("eth0") };
+    expect(await failure(() => system.modify(path))).toEqual(resultOf("E_INVALIDARG"));
+    expect(await failure(() => created.modify(request("Add", id)))).toEqual(resultOf("HCS_E_INVALID_STATE"));
+    const mac = request("Add", id, { MacAddress: "00-15-5D-99-99-99" });
+    expect(await failure(() => system.modify(mac))).toEqual(resultOf("E_INVALIDARG"));
+    expect(await failure(() => system.modify(request("Add", nicId)))).toEqual(resultOf("HCN_E_ENDPOINT_NOT_FOUND"));
+    expect(String(await failure(() => system.modify(request("Add", id, { Speed: 1 }))))).toContain("Settings.Speed");
+  });
+});
+
+it("is needed as long as there are networks", async () => {
+  expect(host.isEmpty).toBe(true);
+  const { ID } = await host.networks.create("network", { Type: "Private" });
+  expect(host.isEmpty).toBe(false);
+  await host.networks.delete("network", ID);
+  expect(host.isEmpty).toBe(true);
 });

@@ -1,14 +1,12 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, readlinkSync } from "node:fs";
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
+import { describeWith } from "../../../tools/machine-needs.ts";
 import { createNetworkNamespace } from "./network-namespaces.ts";
-
-const isRoot = process.getuid?.() === 0;
-if (!isRoot) console.warn("network namespaces are root's to make: run these tests as root");
 
 const here = (): string => readlinkSync("/proc/thread-self/ns/net");
 
-describe.runIf(isRoot)("a network namespace", () => {
+describeWith("root")("a network namespace", () => {
   it("is another one, and left whatever happens in it", () => {
     const home = here();
     const namespace = createNetworkNamespace();

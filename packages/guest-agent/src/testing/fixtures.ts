@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import { build } from "esbuild";
+import { lackOf } from "../../../../tools/machine-needs.ts";
 
 /** The folder of all packages. */
 export const packages = join(dirname(fileURLToPath(import.meta.url)), "../../..");
@@ -32,7 +33,7 @@ export async function makeFixtures(runtime: "crun" | "runc"): Promise<Fixtures> 
     logLevel: "silent",
   });
   const image = join(folder, "image");
-  const programs = [runtime, "mkfs.ext4"].map(findProgram);
+  const programs = [runtime, "mkfs.ext4", ...(lackOf("ip") === undefined ? ["ip"] : [])].map(findProgram);
   for (const file of [...programs, ...librariesOf(programs)]) copyInto(image, file);
   copyInto(image, "/bin/busybox");
   for (const name of ["cat", "find", "grep", "ls", "sh", "stat", "touch"]) {

@@ -1,0 +1,145 @@
+import { Fields } from "@uvm-shim/gcs-bridge";
+import type { LinuxNetworkAdapter } from "@uvm-shim/hcs-schema";
+import { describe, expect, it } from "vitest";
+import { resolvConf } from "./network.ts";
+import { setUpCommands, takeDownCommands } from "./network-commands.ts";
+import { readNetworkAdapter } from "./network-request.ts";
+
+const id = "12345678-1234-1234-1234-123456789abc";
+const base = { NamespaceID: id, ID: id };
+const first = { number: 0, hostName: "nic123456781234", mtu: 1500 };
+const second = { ...first, number: 1 };
+
+function commands(adapter: Partial<LinuxNetworkAdapter>, at = first): readonly string[] {
+  return setUpCommands({ ...base, ...adapter }, at).common;
+}
+
+describe("the commands for a NIC", () => {
+  it("name it, set it up and give it addresses and routes", () => {
+    const adapter = {
+      ...base,
+      MacAddress: "00-15-5d-00-00-01",
+      EncapOverhead: 50,
+      IPConfigs: [
+        { IPAddress: "10.0.0.2", PrefixLength: 24 },
+        { IPAddress: "fd00::2", PrefixLength: 64 },
+      ],
+      Routes: [
+        { DestinationPrefix: "0.0.0.0/0", NextHop: "10.0.0.1" },
+        { DestinationPrefix: "::/0", NextHop: "fe80::1" },
+        { DestinationPrefix: "10.9.0.0/16", NextHop: "", Metric: 7 },
+      ],
+    };
+    expect(setUpCommands(adapter, first)).toEqual({
+      common: [
+        "link set dev nic123456781234 down",
+        "link set dev nic123456781234 name eth0",
+        "link set dev eth0 address 00:15:5d:00:00:01",
+        "link set dev eth0 mtu 1450",
+        "link set dev eth0 up",
+        "addr add 10.0.0.2/24 dev eth0",
+        "addr add fd00::2/64 dev eth0 nodad",
+        "route add default via 10.0.0.1 dev eth0",
+        "route add default via fe80::1 dev eth0",
+        "route add 10.9.0.0/16 dev eth0 metric 7",
+      ],
+      ipv6Rules: [],
+    });
+  });
+
+  const addressed = { IPConfigs: [{ IPAddress: "10.0.0.2", PrefixLength: 24 }] };
+
+  it("take no default route without a gateway", () => {
+    for (const NextHop of ["0.0.0.0", ""]) {
+      expect(commands({ Routes: [{ DestinationPrefix: "0.0.0.0/0", NextHop }] }).join()).not.toContain("route");
+    }
+  });
+
+  it("reach a gateway that is in none of the NIC's subnets", () => {
+    expect(commands({ ...addressed, Routes: [{ DestinationPrefix: "0.0.0.0/0", NextHop: "10.0.1.1" }] })).toContain(
+      "route add default via 10.0.1.1 dev eth0 onlink",
+    );
+  });
+
+  it("order the default routes of several NICs", () => {
+    const routes = [
+      { DestinationPrefix: "0.0.0.0/0", NextHop: "10.0.0.1" },
+      { DestinationPrefix: "::/0", NextHop: "fe80::1" },
+    ];
+    expect(commands({ ...addressed, Routes: routes }, second).slice(-2)).toEqual([
+      "route add default via 10.0.0.1 dev eth1 metric 1",
+      "route add default via fe80::1 dev eth1 metric 1025",
+    ]);
+  });
+
+  it("route by policy, from the second NIC on", () => {
+    const adapter = {
+      ...base,
+      PolicyBasedRouting: true,
+      IPConfigs: [...addressed.IPConfigs, { IPAddress: "fd00::2", PrefixLength: 64 }],
+      Routes: [{ DestinationPrefix: "0.0.0.0/0", NextHop: "10.0.0.1" }],
+    };
+    expect(setUpCommands(adapter, first).common.join()).not.toContain("table");
+    const { common, ipv6Rules } = setUpCommands(adapter, second);
+    expect(common.slice(-2)).toEqual([
+      "route add default via 10.0.0.1 dev eth1 metric 500 table 101",
+      "rule add from 10.0.0.2/32 table 101 priority 5",
+    ]);
+    expect(ipv6Rules).toEqual(["rule add from fd00::2/128 table 101 priority 5"]);
+    expect(takeDownCommands(adapter, second)).toEqual({
+      common: [
+        "rule del from 10.0.0.2/32 table 101 priority 5",
+        "addr flush dev eth1",
+        "link set dev eth1 down",
+        "link set dev eth1 name nic123456781234",
+      ],
+      ipv6Rules: ["rule del from fd00::2/128 table 101 priority 5"],
+    });
+  });
+});
+
+describe("resolv.conf", () => {
+  it("has what the NICs say, each thing once, in their order", () => {
+    expect(
+      resolvConf([
+        { ...base, DNSSuffix: "A.test,b.test", DNSServerList: "10.0.0.1" },
+        { ...base },
+        { ...base, DNSSuffix: "b.test,c.test", DNSServerList: "10.0.0.1,FD00::1" },
+      ]),
+    ).toBe("search a.test b.test c.test\nnameserver 10.0.0.1\nnameserver fd00::1\n");
+    expect(resolvConf([])).toBe("");
+  });
+});
+
+describe("the request for a NIC", () => {
+  const read = (more: object) => readNetworkAdapter(new Fields({ ...base, ...more }, "Settings"));
+
+  it("may leave out what is empty, as the host's encoder does", () => {
+    expect(read({ Routes: [{ DestinationPrefix: "0.0.0.0/0" }] })).toEqual({
+      ...base,
+      DNSSuffix: "",
+      DNSServerList: "",
+      EncapOverhead: 0,
+      IPConfigs: [],
+      Routes: [{ DestinationPrefix: "0.0.0.0/0", NextHop: "", Metric: 0 }],
+      PolicyBasedRouting: false,
+    });
+  });
+
+  it.each([
+    ["ID", { ID: "nic" }],
+    ["MacAddress", { MacAddress: "ff-ff-ff-ff-ff-ff" }],
+    ["VPCIAssigned", { VPCIAssigned: true }],
+    ["DNSSuffix", { DNSSuffix: "a.test\nnameserver 6.6.6.6" }],
+    ["DNSServerList", { DNSServerList: "10.0.0.1;reboot" }],
+    ["EncapOverhead", { EncapOverhead: -1 }],
+    ["IPConfigs[0].IPAddress", { IPConfigs: [{ IPAddress: "10.0.0.2 dev lo" }] }],
+    ["IPConfigs[0].PrefixLength", { IPConfigs: [{ IPAddress: "10.0.0.2", PrefixLength: 33 }] }],
+    ["IPConfigs", { IPConfigs: Array(257).fill({ IPAddress: "10.0.0.2", PrefixLength: 24 }) }],
+    ["Routes[0].DestinationPrefix", { Routes: [{ DestinationPrefix: "default" }] }],
+    ["Routes[0].NextHop", { Routes: [{ DestinationPrefix: "10.0.0.0/8", NextHop: "fd00::1" }] }],
+    ["Routes[0].Metric", { Routes: [{ DestinationPrefix: "10.0.0.0/8", Metric: 65536 }] }],
+  ])("is refused for its %s", (field, more) => {
+    expect(() => read(more)).toThrow(`Settings.${field} must be`);
+  });
+});
