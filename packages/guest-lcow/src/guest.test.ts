@@ -83,11 +83,24 @@ describe("connecting", () => {
   });
 });
 
+it("tells whether the guest takes network interfaces", async () => {
+  for (const supported of [true, false]) {
+    const defined = { ...capabilities.GuestDefinedCapabilities, NamespaceAddRequestSupported: supported };
+    const guest = await new FakeGuest({}, { GuestDefinedCapabilities: defined }).connect();
+    expect(guest.supportsNetworkNamespaces).toBe(supported);
+  }
+});
+
 describe("modifying", () => {
   const disk = { MountPath: "/run/mounts/scsi/0/1/0", Controller: 0, Lun: 1, Partition: 0, ReadOnly: true };
   const device = { Controller: 0, Lun: 1 };
   const assigned = { VMBusGUID: "6f9619ff-8b86-d011-b42d-00c04fc964ff" };
   const directory = { MountPath: "/run/mounts/p9/1", Port: 564, ShareName: "1", ReadOnly: false };
+  const adapter = {
+    NamespaceID: "12345678-1234-1234-1234-123456789abc",
+    ID: "12345678-1234-1234-1234-123456789abd",
+    IPConfigs: [{ IPAddress: "10.0.0.2", PrefixLength: 24 }],
+  };
   const layers = { ContainerID: "c", ContainerRootPath: "/run/root", Layers: [{ Path: "/a" }], ScratchPath: "/s" };
 
   it.each<[string, (guest: LinuxGuest) => Promise<void>, string, string, unknown]>([
@@ -99,6 +112,8 @@ describe("modifying", () => {
     ["unmountShare", (guest) => guest.unmountShare(directory), "MappedDirectory", "Remove", directory],
     ["addCombinedLayers", (guest) => guest.addCombinedLayers(layers), "CombinedLayers", "Add", layers],
     ["removeCombinedLayers", (guest) => guest.removeCombinedLayers(layers), "CombinedLayers", "Remove", layers],
+    ["addNetworkInterface", (guest) => guest.addNetworkInterface(adapter), "Network", "Add", adapter],
+    ["removeNetworkInterface", (guest) => guest.removeNetworkInterface(adapter), "Network", "Remove", adapter],
   ])("%s asks the VM itself for it", async (_name, act, ResourceType, RequestType, Settings) => {
     const fake = new FakeGuest();
     const guest = await fake.connect();

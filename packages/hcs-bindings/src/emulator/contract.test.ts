@@ -2,10 +2,11 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import { resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
 import { type ContractHost, describeComputeHostContract } from "../testing/contract.ts";
+import { describeNetworkContract } from "../testing/network-contract.ts";
 import type { ComputeHost } from "../types.ts";
 import { connectEmulatedHost } from "./emulated-host.ts";
 
@@ -96,6 +97,32 @@ class RealEmulator implements ContractHost {
 
 describeReal("the contract", () => {
   describeComputeHostContract("emulator driver and emulated host", async () => new RealEmulator());
+});
+
+describeWith(
+  "root",
+  "crun",
+  "ip",
+)("the contract", () => {
+  describeNetworkContract("emulator driver and emulated host", async () => {
+    const emulator = new RealEmulator();
+    const host = await emulator.connect();
+    const document = emulator.document({ owner: "contract", endsWithLastHandle: true });
+    const system = await host.createComputeSystem("networks", document);
+    await system.start();
+    const nic = (RequestType: "Add" | "Remove", id: string, Settings: object): Promise<void> =>
+      system.modify({ ResourcePath: resourcePaths.networkAdapter(id), RequestType, Settings });
+    return {
+      networks: host.networks,
+      addNic: (id, adapter) => nic("Add", id, adapter),
+      removeNic: (id, adapter) => nic("Remove", id, adapter),
+      dispose: async () => {
+        await system.terminate();
+        await host.close();
+        await emulator.dispose();
+      },
+    };
+  });
 });
 
 describeReal("the emulated host as a program", () => {
