@@ -15,6 +15,7 @@ import { eventCases } from "./cases/events.ts";
 import { inputCases } from "./cases/input.ts";
 import { networkCases } from "./cases/network.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
+import { protocolNetworkCases } from "./cases/protocol-network.ts";
 import { runningCases } from "./cases/running.ts";
 import { sandboxCases } from "./cases/sandbox.ts";
 import { snapshotterCases } from "./cases/snapshotters.ts";
@@ -93,7 +94,7 @@ async function runProtocol(
   const parent = join(round.directory, "p");
   mkdirSync(parent);
   print(`the shim protocol, ${selection.runtime.program}`);
-  for (const [index, one] of protocolCases.entries()) {
+  for (const [index, one] of [...protocolCases, ...protocolNetworkCases].entries()) {
     if (signal.aborted) return;
     if (!selection.only.test(one.name)) continue;
     const ground = { executable, environment, images, signal, directory: join(parent, `${index}`) };

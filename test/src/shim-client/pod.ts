@@ -36,6 +36,8 @@ export interface PodOptions {
 export interface ContainerOptions extends ProcessOptions {
   readonly id: string;
   readonly rootfs: readonly Mount[];
+  /** GUID of the HCN namespace that its specification names. */
+  readonly networkNamespace?: string;
 }
 
 const NAMESPACE = "pods";

@@ -17,8 +17,14 @@ export function processSpec(options: ProcessOptions): object {
 }
 
 export function containerSpec(
-  options: ProcessOptions & { readonly hostname: string; readonly cgroup: string },
+  options: ProcessOptions & {
+    readonly hostname: string;
+    readonly cgroup: string;
+    /** GUID of the HCN namespace. */
+    readonly networkNamespace?: string;
+  },
 ): object {
+  const { networkNamespace } = options;
   return {
     ociVersion: "1.1.0",
     process: processSpec(options),
@@ -39,6 +45,7 @@ export function containerSpec(
       cgroupsPath: options.cgroup,
       namespaces: ["pid", "ipc", "uts", "mount", "network"].map((type) => ({ type })),
     },
+    ...(networkNamespace !== undefined && { windows: { network: { networkNamespace } } }),
   };
 }
 

@@ -1,66 +1,10 @@
 /** Pods on the emulated host's networks, seen from inside their containers. */
 import assert from "node:assert/strict";
-import { join } from "node:path";
-import { type ComputeHost, connectEmulatedHost, defaultHostSocket, type HostNetworks } from "@uvm-shim/hcs-bindings";
-import type { HcnEndpointSettings } from "@uvm-shim/hcs-schema";
 import { describe } from "../../support/command.ts";
-import { DISTRIBUTION, HOST_ENVIRONMENT } from "../../support/programs.ts";
+import { withNetworks } from "../networks.ts";
 import type { Case, Ground } from "../suite.ts";
 import { assertStatus, exec, withDetached } from "./ctr.ts";
 import { startSandbox } from "./sandbox.ts";
-
-/** Connects to the host that the shims use, and starts it as they do where none runs. */
-function connectHost(ground: Ground): Promise<ComputeHost> {
-  const { PATH = "" } = ground.containerd.environment;
-  const start = { command: join(DISTRIBUTION, "hcs-emulator"), env: { ...HOST_ENVIRONMENT, PATH } };
-  return connectEmulatedHost({ socketPath: defaultHostSocket, start });
-}
-
-/** Gives some work networks, and deletes all that it made with them. */
-async function withNetworks(ground: Ground, work: (plan: NetworkPlan) => Promise<void>): Promise<void> {
-  const host = await connectHost(ground);
-  const plan = new NetworkPlan(host.networks);
-  try {
-    await work(plan);
-  } finally {
-    await plan.remove();
-    await host.close();
-  }
-}
-
-/** Makes HCN objects as a CNI plugin does. */
-class NetworkPlan {
-  readonly #networks: HostNetworks;
-  readonly #made: (() => Promise<void>)[] = [];
-
-  constructor(networks: HostNetworks) {
-    this.#networks = networks;
-  }
-
-  async network(Name: string, ...prefixes: readonly string[]): Promise<string> {
-    const Subnets = prefixes.map((IpAddressPrefix) => ({ IpAddressPrefix }));
-    const { ID } = await this.#networks.createNetwork({ Name, Type: "L2Bridge", Ipams: [{ Type: "Static", Subnets }] });
-    this.#made.push(() => this.#networks.deleteNetwork(ID));
-    return ID;
-  }
-
-  async namespace(): Promise<string> {
-    const { ID } = await this.#networks.createNamespace({ Type: "Guest" });
-    this.#made.push(() => this.#networks.deleteNamespace(ID));
-    return ID;
-  }
-
-  /** An endpoint in a namespace. */
-  async endpoint(namespace: string, network: string, settings: HcnEndpointSettings): Promise<void> {
-    const { ID } = await this.#networks.createEndpoint(network, settings);
-    this.#made.push(() => this.#networks.deleteEndpoint(ID));
-    await this.#networks.addNamespaceEndpoint(namespace, ID);
-  }
-
-  async remove(): Promise<void> {
-    for (const remove of this.#made.splice(0).toReversed()) await remove();
-  }
-}
 
 /** Has a container running in a sandbox that is in the namespace, for the time of some work. */
 async function withPod(ground: Ground, namespace: string, work: (container: string) => Promise<void>): Promise<void> {
@@ -81,7 +25,7 @@ async function output(ground: Ground, id: string, ...command: readonly string[])
 }
 
 async function twoEndpoints(ground: Ground): Promise<void> {
-  await withNetworks(ground, async (plan) => {
+  await withNetworks(async (plan) => {
     const front = await plan.network("front", "10.11.0.0/24", "fd11::/64");
     const back = await plan.network("back", "10.12.0.0/24");
     const namespace = await plan.namespace();
@@ -136,7 +80,7 @@ async function twoEndpoints(ground: Ground): Promise<void> {
 }
 
 async function reachability(ground: Ground): Promise<void> {
-  await withNetworks(ground, async (plan) => {
+  await withNetworks(async (plan) => {
     const shared = await plan.network("shared", "10.21.0.0/24", "fd21::/64");
     const other = await plan.network("other", "10.21.0.0/24", "fd21::/64");
     const namespaces: string[] = [];

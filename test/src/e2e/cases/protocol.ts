@@ -29,7 +29,7 @@ const WAIT_MS = 20_000;
 const MEMORY_ANNOTATION = "io.microsoft.virtualmachine.computetopology.memory.sizeinmb";
 const { TaskExit } = containerd.events;
 
-async function withPod(ground: ProtocolGround, work: (pod: Pod) => Promise<void>): Promise<void> {
+export async function withPod(ground: ProtocolGround, work: (pod: Pod) => Promise<void>): Promise<void> {
   const { executable, environment, directory, signal } = ground;
   const pod = await Pod.run({ executable, environment, directory, signal, id: "pod" });
   try {
@@ -40,12 +40,12 @@ async function withPod(ground: ProtocolGround, work: (pod: Pod) => Promise<void>
   }
 }
 
-function directoryRootfs(ground: ProtocolGround): Mount[] {
+export function directoryRootfs(ground: ProtocolGround): Mount[] {
   return [{ type: "bind", source: ground.images.rootfs, options: ["rbind", "ro"] }];
 }
 
 /** Runs a container to its end. */
-async function runToEnd(
+export async function runToEnd(
   container: PodContainer,
 ): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }> {
   await container.start();
@@ -54,7 +54,7 @@ async function runToEnd(
   return { status, stdout: output.stdout.toString(), stderr: output.stderr.toString() };
 }
 
-async function assertRefused(
+export async function assertRefused(
   work: Promise<unknown>,
   code: StatusName | readonly StatusName[],
   ...words: string[]

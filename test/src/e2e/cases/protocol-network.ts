@@ -1,0 +1,58 @@
+/** Networks that containers name themselves, which containerd's own client cannot write into a specification. */
+import assert from "node:assert/strict";
+import { withNetworks } from "../networks.ts";
+import {
+  assertRefused,
+  directoryRootfs,
+  type ProtocolCase,
+  type ProtocolGround,
+  runToEnd,
+  withPod,
+} from "./protocol.ts";
+
+async function ownNetwork(ground: ProtocolGround): Promise<void> {
+  const rootfs = directoryRootfs(ground);
+  const args = ["ip", "-o", "-4", "addr", "show"];
+  const address = (IpAddress: string) => ({ IpConfigurations: [{ IpAddress, PrefixLength: 24 }] });
+  await withNetworks(async (plan) => {
+    const network = await plan.network("own", "10.31.0.0/24", "10.32.0.0/24");
+    const namespace = await plan.namespace();
+    await plan.endpoint(namespace, network, { Name: "eth0", ...address("10.31.0.2") });
+    await withPod(ground, async (pod) => {
+      const interfaces = async (id: string, networkNamespace?: string): Promise<readonly string[]> => {
+        const own = networkNamespace === undefined ? {} : { networkNamespace };
+        const { status, stdout, stderr } = await runToEnd(await pod.createContainer({ id, args, rootfs, ...own }));
+        assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+        return [...stdout.matchAll(/(eth\d+)\S* +inet (\S+)/g)].map(([, name, inet]) => `${name} ${inet}`);
+      };
+      assert.deepEqual(await interfaces("before"), []);
+      assert.deepEqual(await interfaces("first", namespace), ["eth0 10.31.0.2/24"]);
+      const later = await plan.endpoint(namespace, network, { Name: "eth1", ...address("10.32.0.2") });
+      assert.deepEqual(await interfaces("second"), ["eth0 10.31.0.2/24", "eth1 10.32.0.2/24"]);
+      await plan.removeEndpoint(later);
+      assert.deepEqual(await interfaces("third", namespace.toUpperCase()), ["eth0 10.31.0.2/24"]);
+      const other = await plan.namespace();
+      const foreign = { id: "foreign", args, rootfs, networkNamespace: other };
+      await assertRefused(pod.createContainer(foreign), "InvalidArgument", other, namespace);
+    });
+  });
+}
+
+async function badNetwork(ground: ProtocolGround): Promise<void> {
+  const rootfs = directoryRootfs(ground);
+  await withNetworks(async (plan) => {
+    const namespace = await plan.namespace();
+    await plan.endpoint(namespace, await plan.network("bad"), { Name: "unaddressed" });
+    await withPod(ground, async (pod) => {
+      const create = (networkNamespace: string) =>
+        pod.createContainer({ id: "one", args: ["true"], rootfs, networkNamespace });
+      await assertRefused(create("pod"), "InvalidArgument", "windows.network.networkNamespace", "GUID");
+      await assertRefused(create(namespace), "InvalidArgument", "unaddressed", "IpConfigurations is empty");
+    });
+  });
+}
+
+export const protocolNetworkCases: readonly ProtocolCase[] = [
+  { name: "a container names its network, and later ones find it as it is by then", run: ownNetwork },
+  { name: "networks that no pod can have are refused with their fault", run: badNetwork },
+];
