@@ -86,7 +86,11 @@ export function createRuntime(program: string, children: Children): OciRuntime {
         await received?.abandon();
         throw error;
       }
-      const pid = Number(readFileSync(files.pid, "utf8"));
+      const pidText = readFileSync(files.pid, "utf8");
+      const pid = Number(pidText);
+      if (!Number.isInteger(pid) || pid < 1) {
+        throw new GuestFault("E_FAIL", `${parameters[0]}: ${program} wrote no pid but ${JSON.stringify(pidText)}`);
+      }
       return { pid, exit: expectation.adopt(pid), terminal: await received?.take() };
     } finally {
       receiver?.close();
