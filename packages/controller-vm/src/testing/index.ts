@@ -1,11 +1,9 @@
 import { type ComputeSystemDocument, scsiControllerGuids } from "@uvm-shim/hcs-schema";
-import type { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import { FakeClock, type ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { VmController, type VmControllerOptions } from "../controller.ts";
 import type { DeviceWiring, GuestLogLine, ScsiWiring } from "../types.ts";
-import { FakeClock } from "./clock.ts";
 import { type FakeGuest, FakeHost } from "./fake-host.ts";
 
-export { FakeClock } from "./clock.ts";
 export { type Boot, bootLinux, FakeGuest, FakeHost, FakeSystem } from "./fake-host.ts";
 
 const [first, second] = scsiControllerGuids;

@@ -39,6 +39,19 @@ describe("ScriptedCalls", () => {
     expect(isDone()).toBe(done);
   });
 
+  it.each([
+    ["hang", false],
+    ["hangDone", true],
+  ] as const)("%s without a signal until it is answered late", async (fault, done) => {
+    const { calls, result, isDone } = run(fault);
+    await Promise.resolve();
+    expect(calls.hanging).toBe(1);
+    calls.answerLate();
+    expect(await result.catch(({ code }) => code)).toBe(done ? "answer" : "Unavailable");
+    expect(isDone()).toBe(done);
+    expect(calls.hanging).toBe(0);
+  });
+
   it("lists every fault at every call", () => {
     expect(faultCases(2)).toHaveLength(8);
     expect(faultCases(0)).toEqual([]);
@@ -50,7 +63,11 @@ describe("Callers", () => {
     const callers = new Callers();
     const calls = new ScriptedCalls(new Map([[0, "hang"]]), () => callers.abortAll());
     const attempt = () => callers.attempt((signal) => calls.run("attach", "", signal, () => "answer"));
-    expect(await attempt()).toBeUndefined();
+    const first = attempt();
+    expect(callers.active).toBe(1);
+    expect(await first).toBeUndefined();
     expect(await attempt()).toBe("answer");
+    expect(callers.active).toBe(0);
+    expect(callers.failures).toMatchObject([{ name: "AbortError" }]);
   });
 });

@@ -19,6 +19,7 @@ export function scriptedError(code: string, message: string): Error {
 /** The calls that fakes of one scenario receive, numbered from 0 across all of them, and the faults they meet. */
 export class ScriptedCalls {
   readonly calls: Call[] = [];
+  readonly #hanging = new Set<() => void>();
   readonly #faults: ReadonlyMap<number, Fault>;
   readonly #onHang: () => void;
 
@@ -30,6 +31,19 @@ export class ScriptedCalls {
 
   get names(): readonly string[] {
     return this.calls.map((call) => call.name);
+  }
+
+  /** How many calls hang at this moment. */
+  get hanging(): number {
+    return this.#hanging.size;
+  }
+
+  /**
+   * Answers what still hangs: such calls could not be aborted, and whoever made them no longer waits. What was done is
+   * answered with its result, what was not with a failure.
+   */
+  answerLate(): void {
+    for (const answer of this.#hanging) answer();
   }
 
   async run<T>(name: string, detail: string, signal: AbortSignal | undefined, effect: () => T): Promise<T> {
@@ -47,17 +61,28 @@ export class ScriptedCalls {
         effect();
         throw scriptedError("Unavailable", `${name} ${detail} lost its answer as scripted`);
       case "hang":
-        return this.#hang(signal);
-      case "hangDone":
-        effect();
-        return this.#hang(signal);
+        return this.#hang(signal, () => {
+          throw scriptedError("Unavailable", `${name} ${detail} failed late as scripted`);
+        });
+      case "hangDone": {
+        const result = effect();
+        return this.#hang(signal, () => result);
+      }
     }
   }
 
-  #hang(signal: AbortSignal | undefined): Promise<never> {
-    return new Promise((_resolve, reject) => {
-      signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
-      this.#onHang();
-    });
+  async #hang<T>(signal: AbortSignal | undefined, late: () => T): Promise<T> {
+    const answered = Promise.withResolvers<void>();
+    const onAbort = (): void => answered.reject(signal?.reason);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    this.#hanging.add(answered.resolve);
+    this.#onHang();
+    try {
+      await answered.promise;
+      return late();
+    } finally {
+      this.#hanging.delete(answered.resolve);
+      signal?.removeEventListener("abort", onAbort);
+    }
   }
 }

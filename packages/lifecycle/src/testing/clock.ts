@@ -1,7 +1,5 @@
-import type { VmClock } from "../types.ts";
-
 /** A clock that stands still until the test moves it. */
-export class FakeClock implements VmClock {
+export class FakeClock {
   #now = Date.UTC(2026, 0, 1);
   #waiting: { readonly at: number; readonly resolve: () => void }[] = [];
 
@@ -11,6 +9,7 @@ export class FakeClock implements VmClock {
 
   delay(milliseconds: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
       const timer = { at: this.#now + milliseconds, resolve };
       this.#waiting.push(timer);
       signal.addEventListener("abort", () => {
