@@ -63,3 +63,6 @@ export const rooms: Readonly<Record<string, Room>> = {
 
 /** Libraries that tests of any room may import. */
 export const testLibraries = ["vitest", "fast-check", "esbuild"];
+
+/** What tests of any room may import of ours besides: fakes that are held to the contract of the real thing. */
+export const testFakes = ["@uvm-shim/hcs-bindings/testing"];

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { join, normalize, relative } from "node:path";
-import { type Room, rooms, testLibraries } from "./boundaries.ts";
+import { type Room, rooms, testFakes, testLibraries } from "./boundaries.ts";
 import { root } from "./bundle.ts";
 import { type FoundImport, importsOf } from "./import-scan.ts";
 
@@ -19,6 +19,7 @@ export function violation(folder: string, room: Room, file: string, found: Found
   if (specifier.startsWith("node:") || builtinModules.includes(specifier)) {
     return room.noNode && !isTest && !typesOnly ? "this room does no I/O" : undefined;
   }
+  if (isTest && testFakes.includes(specifier)) return undefined;
   if (specifier.startsWith(scope)) {
     const name = specifier.slice(scope.length).split("/")[0] ?? "";
     if (room.uses.includes(name) || (typesOnly && room.types?.includes(name))) return undefined;

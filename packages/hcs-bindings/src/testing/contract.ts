@@ -7,7 +7,7 @@ import type { ComputeHost, ComputeSystem, HvsocketListener } from "../types.ts";
 /** A host to hold the contract against. Its guests are Linux ones that dial the GCS port when they are up. */
 export interface ContractHost {
   /** A new client of the host. */
-  connect(): Promise<ComputeHost>;
+  connect(): Promise<Omit<ComputeHost, "networks">>;
   /** A document that boots, with SCSI controller 0 and Plan9. */
   document(options: { readonly owner: string; readonly endsWithLastHandle: boolean }): ComputeSystemDocument;
   /** Path of a disk file that nobody uses. */
@@ -25,7 +25,7 @@ export interface ContractHost {
 export function describeComputeHostContract(name: string, setup: () => Promise<ContractHost>): void {
   describe(`the compute host contract: ${name}`, () => {
     let on: ContractHost;
-    let host: ComputeHost;
+    let host: Omit<ComputeHost, "networks">;
     const listeners: HvsocketListener[] = [];
     const streams: Duplex[] = [];
     let count = 0;
@@ -248,13 +248,57 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         await expect(remove(0)).rejects.toMatchObject({ code: "NotFound", gone: true });
       });
 
+      it("gives a disk to many readers or one writer", async () => {
+        const system = await create();
+        await system.start();
+        const disk = on.makeDisk();
+        const modify = (RequestType: "Add" | "Remove", lun: number, ReadOnly: boolean): Promise<void> =>
+          system.modify({
+            ResourcePath: resourcePaths.scsi(scsiControllerGuids[0], lun),
+            RequestType,
+            ...(RequestType === "Add" && { Settings: { Type: "VirtualDisk", Path: disk, ReadOnly } }),
+          });
+        await modify("Add", 0, true);
+        await modify("Add", 1, true);
+        await expect(modify("Add", 2, false)).rejects.toMatchObject({ hresultName: "ERROR_SHARING_VIOLATION" });
+        await modify("Remove", 0, true);
+        await modify("Remove", 1, true);
+        await modify("Add", 2, false);
+        await expect(modify("Add", 0, true)).rejects.toMatchObject({
+          code: "FailedPrecondition",
+          hresultName: "ERROR_SHARING_VIOLATION",
+        });
+        await modify("Remove", 2, false);
+        await modify("Add", 63, true);
+      });
+
+      it.each([
+        ["a LUN that no controller has", 0, 64, "VirtualDisk", "E_INVALIDARG"],
+        ["a controller that no VM has", 4, 0, "VirtualDisk", "E_INVALIDARG"],
+        ["a controller that this VM has not", 1, 0, "VirtualDisk", "HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION"],
+        ["a type of disk that there is not", 0, 0, "Floppy", "HCS_E_INVALID_JSON"],
+      ])("refuses %s", async (_, controller, lun, Type, hresultName) => {
+        const system = await create();
+        await system.start();
+        const guid = scsiControllerGuids[controller] ?? "00000000-0000-0000-0000-000000000000";
+        const Settings = { Type, Path: on.makeDisk(), ReadOnly: true };
+        const refused = system.modify({ ResourcePath: resourcePaths.scsi(guid, lun), RequestType: "Add", Settings });
+        await expect(refused).rejects.toMatchObject({ hresultName });
+      });
+
       it("shares directories", async () => {
         const system = await create();
         await system.start();
         const share = { Name: "share", AccessName: "share", Path: on.makeDirectory(), Port: 564, Flags: 1 };
-        const modify = (RequestType: "Add" | "Remove"): Promise<void> =>
-          system.modify({ ResourcePath: resourcePaths.plan9Shares, RequestType, Settings: share });
+        const modify = (RequestType: "Add" | "Remove", changes = {}): Promise<void> =>
+          system.modify({ ResourcePath: resourcePaths.plan9Shares, RequestType, Settings: { ...share, ...changes } });
         await modify("Add");
+        await expect(modify("Add")).rejects.toMatchObject({ code: "AlreadyExists" });
+        const missing = { Name: "other", AccessName: "other", Path: `${share.Path}/missing` };
+        await expect(modify("Add", missing)).rejects.toMatchObject({ code: "NotFound" });
+        await expect(modify("Add", { Name: "../x", AccessName: "../x" })).rejects.toMatchObject({
+          code: "InvalidArgument",
+        });
         await modify("Remove");
         await expect(modify("Remove")).rejects.toMatchObject({ code: "NotFound", gone: true });
       });

@@ -1,0 +1,76 @@
+import { checkGuid, checkVirtualPciDevice, resourcePaths, type VirtualPciDevice } from "@uvm-shim/hcs-schema";
+import { FakeRefusal } from "./fake-refusal.ts";
+
+/** Which functions of the host's devices are assigned to its systems. */
+export class FakeAssignableDevices {
+  readonly #functions: ReadonlyMap<string, number> | undefined;
+  readonly #held = new Set<string>();
+
+  /** @param functions how many functions each device has, by instance path; every device has all, when absent. */
+  constructor(functions: ReadonlyMap<string, number> | undefined) {
+    this.#functions = functions && new Map([...functions].map(([path, count]) => [path.toLowerCase(), count]));
+  }
+
+  /** The functions that are assigned, for leftovers. */
+  get held(): readonly string[] {
+    return [...this.#held];
+  }
+
+  /** Returns what gives the functions back. */
+  claim({ Functions }: VirtualPciDevice): () => void {
+    const keys = Functions.map(({ DeviceInstancePath: path, VirtualFunction = 0 }) => {
+      const count = this.#functions === undefined ? VirtualFunction + 1 : this.#functions.get(path.toLowerCase());
+      if (count === undefined) throw new FakeRefusal("ERROR_NOT_FOUND", `there is no device ${path}`);
+      if (VirtualFunction >= count) throw new FakeRefusal("E_INVALIDARG", `${path} has no function ${VirtualFunction}`);
+      return `${path.toLowerCase()}/${VirtualFunction}`;
+    });
+    const taken = keys.find((key) => this.#held.has(key));
+    if (taken !== undefined) throw new FakeRefusal("ERROR_SHARING_VIOLATION", `${taken} is assigned`);
+    for (const key of keys) this.#held.add(key);
+    return () => {
+      for (const key of keys) this.#held.delete(key);
+    };
+  }
+}
+
+/** The devices that one system has been assigned, by VMBus GUID. */
+export class FakeAssignments {
+  readonly #devices: FakeAssignableDevices;
+  readonly #releases = new Map<string, () => void>();
+
+  constructor(devices: FakeAssignableDevices) {
+    this.#devices = devices;
+  }
+
+  get guids(): readonly string[] {
+    return [...this.#releases.keys()];
+  }
+
+  add(vmBusGuid: string, settings: unknown): void {
+    const device = checkVirtualPciDevice(settings, "Settings");
+    if (this.#releases.has(vmBusGuid)) throw new FakeRefusal("ERROR_ALREADY_EXISTS", `there is a ${vmBusGuid}`);
+    this.#releases.set(vmBusGuid, this.#devices.claim(device));
+  }
+
+  remove(vmBusGuid: string): void {
+    const release = this.#releases.get(vmBusGuid);
+    if (release === undefined) throw new FakeRefusal("ERROR_NOT_FOUND", `nothing is assigned as ${vmBusGuid}`);
+    release();
+    this.#releases.delete(vmBusGuid);
+  }
+
+  removeAll(): void {
+    for (const guid of this.guids) this.remove(guid);
+  }
+}
+
+/** The VMBus GUID that a resource path names; undefined for paths that lead elsewhere. */
+export function vmBusGuidOf(path: string): string | undefined {
+  const prefix = resourcePaths.virtualPci("");
+  if (!path.startsWith(prefix)) return undefined;
+  try {
+    return checkGuid(path.slice(prefix.length)).toLowerCase();
+  } catch {
+    throw new FakeRefusal("E_INVALIDARG", `ResourcePath: ${path} names no VMBus GUID`);
+  }
+}

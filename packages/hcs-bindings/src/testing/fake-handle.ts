@@ -1,0 +1,135 @@
+import type { Duplex } from "node:stream";
+import {
+  type ComputeSystemProperties,
+  highestVsockPort,
+  hresults,
+  type ModifySettingRequest,
+  type SystemExitStatus,
+} from "@uvm-shim/hcs-schema";
+import { HostError } from "../host-error.ts";
+import type { ComputeSystem, HvsocketListener } from "../types.ts";
+import { FakeListener } from "./fake-listener.ts";
+import type { FakeComputeService } from "./fake-service.ts";
+import type { FakeSystem } from "./fake-system.ts";
+
+/** A system as one client has it open. */
+export class FakeHandle implements ComputeSystem {
+  readonly id: string;
+  readonly runtimeId: string;
+  /** What the handle is of, for tests. */
+  readonly system: FakeSystem;
+  readonly #service: FakeComputeService;
+  readonly #exited = Promise.withResolvers<SystemExitStatus>();
+  /** Those whose listen was never answered: only the driver can close them, with the handle. */
+  readonly #unanswered = new Set<FakeListener>();
+  isOpen = true;
+
+  constructor(service: FakeComputeService, system: FakeSystem) {
+    this.id = system.id;
+    this.runtimeId = system.runtimeId;
+    this.system = system;
+    this.#service = service;
+    // Whoever is interested waits on it.
+    this.#exited.promise.catch(() => {});
+    system.handles.add(this);
+    if (system.exit !== undefined) this.#exited.resolve(system.exit);
+  }
+
+  get exited(): Promise<SystemExitStatus> {
+    return this.#exited.promise;
+  }
+
+  start(signal?: AbortSignal): Promise<void> {
+    return this.#call("start", signal, () => this.system.start());
+  }
+
+  async shutdown(signal?: AbortSignal): Promise<void> {
+    await this.#call("shutdown", signal, () => this.system.endOnRequest("GracefulExit")).catch(ignoreEnded);
+  }
+
+  async terminate(signal?: AbortSignal): Promise<void> {
+    await this.#call("terminate", signal, () => this.system.endOnRequest("ForcedExit")).catch(ignoreEnded);
+  }
+
+  modify(request: ModifySettingRequest, signal?: AbortSignal): Promise<void> {
+    const name = `${request.RequestType} ${request.ResourcePath} of`;
+    return this.#call(name, signal, () => this.system.modify(request));
+  }
+
+  properties(signal?: AbortSignal): Promise<ComputeSystemProperties> {
+    return this.#call("query", signal, () => this.system.properties);
+  }
+
+  async listen(port: number): Promise<HvsocketListener> {
+    const details = { operation: "listen on hvsocket of", id: this.id };
+    if (!Number.isInteger(port) || port < 0 || port > highestVsockPort) {
+      throw new HostError("InvalidArgument", `port ${port}, expected 0 to ${highestVsockPort}`, details);
+    }
+    let made: FakeListener | undefined;
+    try {
+      const listener = await this.#call("listen", undefined, () => {
+        if (this.system.listeners.has(port)) throw new HostError("AlreadyExists", `${port} is listened on`, details);
+        made = new FakeListener(this.#service, this.system, port);
+        this.#unanswered.add(made);
+        return made;
+      });
+      this.#unanswered.delete(listener);
+      return listener;
+    } catch (error) {
+      made?.letGo();
+      throw error;
+    }
+  }
+
+  async connect(port: number, signal?: AbortSignal): Promise<Duplex> {
+    return await this.#call("connect to hvsocket of", signal, () => {
+      throw new HostError("Unavailable", `nobody serves ${port}`, { operation: "connect to hvsocket of", id: this.id });
+    });
+  }
+
+  async close(): Promise<void> {
+    if (!this.isOpen) return;
+    if (this.#service.isLost) this.letGo();
+    else await this.#service.call("closeSystem", this.#about("close"), undefined, () => this.letGo());
+  }
+
+  // What follows is not seen by a client.
+
+  systemExited(status: SystemExitStatus): void {
+    this.#exited.resolve(status);
+  }
+
+  lose(error: HostError): void {
+    this.isOpen = false;
+    this.#exited.reject(error);
+  }
+
+  letGo(): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    for (const listener of this.#unanswered) listener.letGo();
+    this.#exited.reject(
+      new HostError("Cancelled", "the handle was closed", { ...this.#about("wait for exit of"), gone: true }),
+    );
+    this.system.handleClosed(this);
+  }
+
+  async #call<T>(verb: string, signal: AbortSignal | undefined, effect: () => T): Promise<T> {
+    return await this.#service.call(verb, this.#about(verb), signal, () => {
+      if (!this.isOpen) {
+        throw new HostError("FailedPrecondition", "its handle is closed", { ...this.#about(verb), gone: true });
+      }
+      return effect();
+    });
+  }
+
+  #about(verb: string): { readonly operation: string; readonly id: string } {
+    return { operation: `${verb} compute system`, id: this.id };
+  }
+}
+
+/** Ending what has ended is done. */
+function ignoreEnded(error: unknown): void {
+  if (error instanceof HostError && error.hresult === hresults.HCS_E_SYSTEM_ALREADY_STOPPED) return;
+  throw error;
+}

@@ -1,0 +1,201 @@
+import {
+  type ComputeSystemDocument,
+  type ComputeSystemProperties,
+  checkComputeSystemDocument,
+  hresults,
+  SchemaError,
+} from "@uvm-shim/hcs-schema";
+import { abortedError, HostError, hostErrorOf } from "../host-error.ts";
+import type { ComputeHost, ComputeSystem } from "../types.ts";
+import { FakeAssignableDevices } from "./fake-assignments.ts";
+import { FakeHandle } from "./fake-handle.ts";
+import { FakeRefusal } from "./fake-refusal.ts";
+import { bootLinux, type FakeBoot, FakeSystem } from "./fake-system.ts";
+
+/** Carries one call out: when, and whether its answer arrives. `detail` says which object it is about. */
+export type CallRunner = <T>(
+  name: string,
+  detail: string,
+  signal: AbortSignal | undefined,
+  effect: () => T,
+) => Promise<T>;
+
+export interface FakeServiceOptions {
+  /** Through which every call goes, for tests that count calls or let them fail; else all succeed, not at once. */
+  readonly run?: CallRunner;
+  /** Which files there are; all, when absent. */
+  readonly hasFile?: (path: string) => boolean;
+  /** How many functions each assignable device has, by instance path; all devices have all, when absent. */
+  readonly devices?: ReadonlyMap<string, number>;
+  /** What guests do when they boot; they dial what Linux guests dial, when absent. */
+  readonly boot?: FakeBoot;
+}
+
+/**
+ * A compute service in memory, without files and guests. It passes the contract that the drivers pass, so that what
+ * is built on it is not promised more than hosts do.
+ */
+export class FakeComputeService {
+  readonly systems = new Map<string, FakeSystem>();
+  readonly assignable: FakeAssignableDevices;
+  readonly #options: FakeServiceOptions;
+  readonly #handles = new Set<FakeHandle>();
+  /** By path: how many attachments read it, or that one writes it. */
+  readonly #claims = new Map<string, number | "written">();
+  #isLost = false;
+
+  constructor(options: FakeServiceOptions = {}) {
+    this.#options = options;
+    this.assignable = new FakeAssignableDevices(options.devices);
+  }
+
+  /** A client. Networks have a contract and a fake of their own. */
+  connect(): Omit<ComputeHost, "networks"> {
+    const handles = new Set<FakeHandle>();
+    const open = (system: FakeSystem): FakeHandle => {
+      const handle = new FakeHandle(this, system);
+      for (const known of [handles, this.#handles]) known.add(handle);
+      return handle;
+    };
+    const subjectOf = (verb: string, id: string) => ({ operation: `${verb} compute system`, id });
+    return {
+      createComputeSystem: (id: string, document: ComputeSystemDocument, signal?: AbortSignal) =>
+        this.#opening("createComputeSystem", subjectOf("create", id), signal, () => open(this.create(id, document))),
+      openComputeSystem: (id: string, signal?: AbortSignal) =>
+        this.#opening("openComputeSystem", subjectOf("open", id), signal, () => open(this.find(id))),
+      enumerateComputeSystems: (owner?: string, signal?: AbortSignal) =>
+        this.call("enumerate", subjectOf("enumerate", owner ?? ""), signal, () => this.#enumerate(owner)),
+      grantVmAccess: (id: string, path: string, signal?: AbortSignal) =>
+        this.call("grantVmAccess", subjectOf(`grant access to ${path} to`, id), signal, () => this.requireFile(path)),
+      close: async () => {
+        for (const handle of handles) handle.letGo();
+      },
+    };
+  }
+
+  /** As a client's create, but at once and without a handle. */
+  create(id: string, document: ComputeSystemDocument): FakeSystem {
+    const checked = checkComputeSystemDocument(document);
+    if (this.systems.has(id)) throw new FakeRefusal("HCS_E_SYSTEM_ALREADY_EXISTS", `there is a system ${id}`);
+    const { KernelFilePath, InitRdPath } = checked.VirtualMachine.Chipset.LinuxKernelDirect ?? {};
+    for (const path of [KernelFilePath, InitRdPath]) if (path !== undefined) this.requireFile(path);
+    const system = new FakeSystem(this, id, checked, this.#options.boot ?? bootLinux);
+    this.systems.set(id, system);
+    return system;
+  }
+
+  find(id: string): FakeSystem {
+    const system = this.systems.get(id);
+    if (system === undefined) throw new FakeRefusal("HCS_E_SYSTEM_NOT_FOUND", `there is no system ${id}`);
+    return system;
+  }
+
+  /** The service is gone, and with it whatever it served. */
+  lose(): void {
+    this.#isLost = true;
+    for (const handle of this.#handles) {
+      handle.lose(new HostError("Unavailable", "lost the host", { operation: "wait for exit of", id: handle.id }));
+    }
+    this.systems.clear();
+    this.#claims.clear();
+  }
+
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  requireFile(path: string): void {
+    if (this.#options.hasFile?.(path) === false) throw new FakeRefusal("ERROR_FILE_NOT_FOUND", `there is no ${path}`);
+  }
+
+  /** As Windows opens virtual disks: many readers, or one writer. Returns what gives the claim back. */
+  claim(path: string, readOnly: boolean): () => void {
+    const held = this.#claims.get(path) ?? 0;
+    if (held === "written" || (held > 0 && !readOnly)) {
+      throw new FakeRefusal("ERROR_SHARING_VIOLATION", `${path} is in use`);
+    }
+    this.#claims.set(path, readOnly ? held + 1 : "written");
+    return () => {
+      const now = this.#claims.get(path);
+      if (typeof now === "number" && now > 1) this.#claims.set(path, now - 1);
+      else this.#claims.delete(path);
+    };
+  }
+
+  /** Everything that exists or is held; empty when all was given back. */
+  leftovers(): readonly string[] {
+    return [
+      ...[...this.systems.values()].flatMap((system) => system.leftovers()),
+      ...[...this.#handles].filter((handle) => handle.isOpen).map((handle) => `handle of ${handle.id}`),
+      ...[...this.#claims.keys()].map((path) => `claim on ${path}`),
+      ...this.assignable.held.map((device) => `claim on ${device}`),
+    ];
+  }
+
+  /** Runs one call of a client, and says what it was about when it is refused. */
+  async call<T>(
+    name: string,
+    subject: { readonly operation: string; readonly id: string },
+    signal: AbortSignal | undefined,
+    effect: () => T,
+  ): Promise<T> {
+    const { run = soon } = this.#options;
+    try {
+      return await run(name, subject.id, signal, () => {
+        if (this.#isLost) throw new HostError("Unavailable", "lost the host", subject);
+        return this.perform(subject, effect);
+      });
+    } catch (error) {
+      if (signal?.aborted && error === signal.reason) throw abortedError(signal, "the caller gave up", subject);
+      throw error;
+    }
+  }
+
+  /** What a client would be answered, at once. */
+  perform<T>(subject: { readonly operation: string; readonly id: string }, effect: () => T): T {
+    try {
+      return effect();
+    } catch (error) {
+      if (error instanceof FakeRefusal) {
+        throw hostErrorOf({ hresult: hresults[error.result], message: error.message }, subject);
+      }
+      if (error instanceof SchemaError) {
+        throw hostErrorOf({ hresult: hresults.HCS_E_INVALID_JSON, message: error.message }, subject);
+      }
+      throw error;
+    }
+  }
+
+  async #opening(
+    name: string,
+    subject: { readonly operation: string; readonly id: string },
+    signal: AbortSignal | undefined,
+    open: () => FakeHandle,
+  ): Promise<ComputeSystem> {
+    let opened: FakeHandle | undefined;
+    try {
+      return await this.call(name, subject, signal, () => {
+        opened = open();
+        return opened;
+      });
+    } catch (error) {
+      // Nobody knows of what was opened: as a driver does, it lets go, and ends what it made.
+      if (opened !== undefined && name === "createComputeSystem") opened.system.end("ForcedExit");
+      opened?.letGo();
+      throw error;
+    }
+  }
+
+  #enumerate(owner: string | undefined): readonly ComputeSystemProperties[] {
+    const all = [...this.systems.values()].map((system) => system.properties);
+    return owner === undefined ? all : all.filter((properties) => properties.Owner === owner);
+  }
+}
+
+/** The calls of a host never answer at once, and one whose caller gave up was sent all the same. */
+const soon: CallRunner = async (_name, _detail, signal, effect) => {
+  await Promise.resolve();
+  const result = effect();
+  signal?.throwIfAborted();
+  return result;
+};

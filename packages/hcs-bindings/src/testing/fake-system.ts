@@ -1,0 +1,223 @@
+import { type Duplex, duplexPair } from "node:stream";
+import {
+  type ComputeSystemDocument,
+  type ComputeSystemProperties,
+  checkModifySettingRequest,
+  checkPlan9Share,
+  checkPlan9ShareRemoval,
+  checkScsiAttachment,
+  linuxVsockPorts,
+  lunsPerScsiController,
+  type ModifySettingRequest,
+  type Plan9Share,
+  resourcePaths,
+  type ScsiAttachment,
+  type SystemExitStatus,
+  scsiControllerGuids,
+} from "@uvm-shim/hcs-schema";
+import { FakeAssignments, vmBusGuidOf } from "./fake-assignments.ts";
+import type { FakeHandle } from "./fake-handle.ts";
+import type { FakeListener } from "./fake-listener.ts";
+import { FakeRefusal } from "./fake-refusal.ts";
+import type { FakeComputeService } from "./fake-service.ts";
+
+/** What a guest does when its VM starts; it may dial the host. */
+export type FakeBoot = (system: FakeSystem) => void;
+
+/** Dials whatever of a Linux guest's ports is listened on, and reads what it is sent. */
+export const bootLinux: FakeBoot = (system) => {
+  for (const port of [linuxVsockPorts.entropy, linuxVsockPorts.log, linuxVsockPorts.gcs]) {
+    const stream = system.dial(port);
+    if (port === linuxVsockPorts.entropy) stream?.on("end", () => stream.end());
+    stream?.on("error", () => {}).resume();
+  }
+};
+
+interface AttachedDisk {
+  readonly attachment: ScsiAttachment;
+  readonly release: () => void;
+}
+
+/** One system as the service has it. Its methods are synchronous and throw FakeRefusal or SchemaError. */
+export class FakeSystem {
+  readonly id: string;
+  readonly runtimeId: string;
+  readonly document: ComputeSystemDocument;
+  /** By `controller:lun`. */
+  readonly disks = new Map<string, AttachedDisk>();
+  /** By access name. */
+  readonly shares = new Map<string, Plan9Share>();
+  readonly listeners = new Map<number, FakeListener>();
+  readonly handles = new Set<FakeHandle>();
+  readonly assignments: FakeAssignments;
+  readonly #service: FakeComputeService;
+  readonly #boot: FakeBoot;
+  readonly #streams = new Set<Duplex>();
+  #state: "Created" | "Running" | "Stopped" = "Created";
+  #exit: SystemExitStatus | undefined;
+
+  constructor(service: FakeComputeService, id: string, document: ComputeSystemDocument, boot: FakeBoot) {
+    this.#service = service;
+    this.id = id;
+    this.document = document;
+    this.assignments = new FakeAssignments(service.assignable);
+    this.#boot = boot;
+    const number = [...id].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 1e9, 7);
+    this.runtimeId = `00000000-0000-4000-8000-${String(number).padStart(12, "0")}`;
+  }
+
+  get exit(): SystemExitStatus | undefined {
+    return this.#exit;
+  }
+
+  get properties(): ComputeSystemProperties {
+    return {
+      Id: this.id,
+      SystemType: "VirtualMachine",
+      Owner: this.document.Owner,
+      RuntimeId: this.runtimeId,
+      RuntimeOsType: "Linux",
+      State: this.#state,
+    };
+  }
+
+  start(): void {
+    this.#require("start", "Created");
+    this.#state = "Running";
+    const { Scsi = {}, VirtualPci = {}, Plan9 } = this.document.VirtualMachine.Devices ?? {};
+    for (const [name, { Attachments = {} }] of Object.entries(Scsi)) {
+      for (const [lun, attachment] of Object.entries(Attachments)) {
+        this.#attach(`${controllerOf(name)}:${lun}`, attachment);
+      }
+    }
+    for (const [guid, device] of Object.entries(VirtualPci)) this.assignments.add(guid.toLowerCase(), device);
+    for (const share of Plan9?.Shares ?? []) this.shares.set(share.AccessName, share);
+    this.#boot(this);
+  }
+
+  /** Ends it, whatever it does; without effect when it has ended. */
+  end(ExitType: SystemExitStatus["ExitType"], Status = 0): void {
+    if (this.#state === "Stopped") return;
+    this.#state = "Stopped";
+    this.#exit = { Status, ExitType };
+    for (const { release } of this.disks.values()) release();
+    this.disks.clear();
+    this.shares.clear();
+    this.assignments.removeAll();
+    for (const stream of this.#streams) stream.destroy();
+    for (const handle of this.handles) handle.systemExited(this.#exit);
+    this.#forgetUnused();
+  }
+
+  /** Ends it on request, as `terminate` and `shutdown` do. */
+  endOnRequest(ExitType: "GracefulExit" | "ForcedExit"): void {
+    if (this.#state === "Stopped") throw new FakeRefusal("HCS_E_SYSTEM_ALREADY_STOPPED", "the system has stopped");
+    if (ExitType === "GracefulExit") this.#require("shut down", "Running");
+    this.end(ExitType);
+  }
+
+  handleClosed(handle: FakeHandle): void {
+    if (!this.handles.delete(handle) || this.handles.size > 0) return;
+    if (this.document.ShouldTerminateOnLastHandleClosed === true) this.end("ForcedExit");
+    this.#forgetUnused();
+  }
+
+  modify(request: ModifySettingRequest): void {
+    const { ResourcePath, RequestType, Settings } = checkModifySettingRequest(request);
+    const place = placeOf(ResourcePath);
+    const vmBusGuid = vmBusGuidOf(ResourcePath);
+    if (place === undefined && vmBusGuid === undefined && ResourcePath !== resourcePaths.plan9Shares) {
+      throw new FakeRefusal("E_INVALIDARG", `ResourcePath: ${ResourcePath} leads nowhere`);
+    }
+    this.#require("modify", "Running");
+    if (RequestType === "Update") throw new FakeRefusal("E_INVALIDARG", `RequestType: ${ResourcePath} takes no Update`);
+    const isAdd = RequestType === "Add";
+    if (vmBusGuid !== undefined) {
+      if (isAdd) this.assignments.add(vmBusGuid, Settings);
+      else this.assignments.remove(vmBusGuid);
+    } else if (place !== undefined) {
+      if (!isAdd) this.#detach(place);
+      else this.#attach(this.#requireController(place), checkScsiAttachment(Settings, "Settings"));
+    } else if (isAdd) this.#addShare(checkPlan9Share(Settings, "Settings"));
+    else {
+      const { AccessName } = checkPlan9ShareRemoval(Settings, "Settings");
+      if (!this.shares.delete(AccessName)) throw new FakeRefusal("ERROR_NOT_FOUND", `there is no share ${AccessName}`);
+    }
+  }
+
+  /** The guest's end of a new connection; undefined when nobody listens. */
+  dial(port: number): Duplex | undefined {
+    const listener = this.listeners.get(port);
+    if (listener === undefined) return undefined;
+    const [mine, theirs] = duplexPair();
+    for (const stream of [mine, theirs]) {
+      this.#streams.add(stream);
+      stream.once("close", () => this.#streams.delete(stream));
+    }
+    // The host's end ends with the guest's, as a socket's does.
+    mine.once("close", () => theirs.destroy());
+    listener.dialled(theirs);
+    return mine;
+  }
+
+  leftovers(): readonly string[] {
+    return [
+      ...(this.#state === "Stopped" ? [] : [`system ${this.id} (${this.#state})`]),
+      ...[...this.disks].map(([place, { attachment }]) => `disk ${attachment.Path} at ${place}`),
+      ...[...this.shares.values()].map(({ AccessName, Path }) => `share ${AccessName} of ${Path}`),
+      ...this.assignments.guids.map((guid) => `device ${guid}`),
+      ...[...this.listeners.keys()].map((port) => `listener ${port}`),
+    ];
+  }
+
+  #attach(place: string, attachment: ScsiAttachment): void {
+    if (this.disks.has(place)) throw new FakeRefusal("ERROR_ALREADY_EXISTS", `a disk is attached at ${place}`);
+    const { Path, ReadOnly = false } = attachment;
+    this.#service.requireFile(Path);
+    this.disks.set(place, { attachment, release: this.#service.claim(Path, ReadOnly) });
+  }
+
+  #detach(place: string): void {
+    const disk = this.disks.get(place);
+    if (disk === undefined) throw new FakeRefusal("ERROR_NOT_FOUND", `no disk is attached at ${place}`);
+    disk.release();
+    this.disks.delete(place);
+  }
+
+  #addShare(share: Plan9Share): void {
+    if (this.document.VirtualMachine.Devices?.Plan9 === undefined) {
+      throw new FakeRefusal("HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION", "the document has no Plan9");
+    }
+    this.#service.requireFile(share.Path);
+    if (this.shares.has(share.AccessName)) {
+      throw new FakeRefusal("ERROR_ALREADY_EXISTS", `there is a share ${share.AccessName}`);
+    }
+    this.shares.set(share.AccessName, share);
+  }
+
+  #requireController(place: string): string {
+    const names = Object.keys(this.document.VirtualMachine.Devices?.Scsi ?? {});
+    if (names.some((name) => `${controllerOf(name)}` === place.split(":")[0])) return place;
+    throw new FakeRefusal("HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION", `the document has no controller for ${place}`);
+  }
+
+  #require(operation: string, state: "Created" | "Running"): void {
+    if (this.#state === state) return;
+    throw new FakeRefusal("HCS_E_INVALID_STATE", `cannot ${operation} a system that is ${this.#state}`);
+  }
+
+  #forgetUnused(): void {
+    if (this.#state === "Stopped" && this.handles.size === 0) this.#service.systems.delete(this.id);
+  }
+}
+
+function controllerOf(name: string): number {
+  return scsiControllerGuids.findIndex((guid, number) => [guid, `${number}`].includes(name.toLowerCase()));
+}
+
+/** `controller:lun` of a SCSI attachment's resource path. */
+function placeOf(path: string): string | undefined {
+  const [, name = "", lun = ""] = /^VirtualMachine\/Devices\/Scsi\/([^/]+)\/Attachments\/(\d{1,2})$/.exec(path) ?? [];
+  const controller = controllerOf(name);
+  return controller === -1 || Number(lun) >= lunsPerScsiController ? undefined : `${controller}:${Number(lun)}`;
+}
