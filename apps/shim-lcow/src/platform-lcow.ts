@@ -7,11 +7,12 @@ import { linuxNetworking, NetworkController, networkNamespaceOf, PodNetwork } fr
 import { Plan9Controller } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
 import { ProcessController } from "@uvm-shim/controller-process";
-import { ScsiController } from "@uvm-shim/controller-scsi";
+import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
 import { VmController } from "@uvm-shim/controller-vm";
 import { VpciController } from "@uvm-shim/controller-vpci";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { type ComputeHost, createPosixHostFiles } from "@uvm-shim/hcs-bindings";
+import { posixPaths, windowsPaths } from "@uvm-shim/lifecycle";
 import { buildLinuxSandbox, type HostFacts } from "@uvm-shim/sandbox-lcow";
 import {
   type ContainerRequest,
@@ -58,6 +59,7 @@ async function createSandbox(
 
   const vmId = vmIdOf(request);
   const newId = randomUUID;
+  const paths = process.platform === "win32" ? windowsPaths : posixPaths;
   const vm = new VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>({
     id: vmId,
     host,
@@ -71,8 +73,9 @@ async function createSandbox(
         abort,
       ),
     devices: {
-      scsi: (wiring) => new ScsiController({ ...wiring, newId }),
-      plan9: (wiring) => new Plan9Controller({ ...wiring, newId, noWritableFileShares: settings.noWritableFileShares }),
+      scsi: (wiring) => new ScsiController({ ...wiring, newId, paths, guestDisks: linuxGuestDisks }),
+      plan9: (wiring) =>
+        new Plan9Controller({ ...wiring, newId, paths, noWritableFileShares: settings.noWritableFileShares }),
       vpci: (wiring) => new VpciController({ ...wiring, newId, newGuid: randomUUID }),
     },
   });

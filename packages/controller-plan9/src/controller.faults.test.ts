@@ -1,51 +1,7 @@
-import { Callers, type Fault, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import { Callers, type Fault, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { plan9On } from "./testing/index.ts";
-
-async function scenario(faults: ReadonlyMap<number, Fault>) {
-  const callers = new Callers();
-  const script = new ScriptedCalls(faults, () => callers.abortAll());
-  const { vm, plan9 } = plan9On(script);
-  const wanted = [
-    { hostPath: "/data", readOnly: true },
-    { hostPath: "/data", readOnly: true },
-    { hostPath: "/data", readOnly: false },
-  ];
-  const reservations = await Promise.all(wanted.map((config) => plan9.reserve(config)));
-  await Promise.all(reservations.map((id) => callers.attempt((signal) => plan9.mapToGuest(id, signal))));
-  // The one fault strikes once, so the second round meets none.
-  for (let round = 0; round < 2; round++) {
-    await Promise.all(reservations.map((id) => callers.attempt((signal) => plan9.unmapFromGuest(id, signal))));
-  }
-  return { vm, plan9, calls: script.calls.length };
-}
-
-const faultless = await scenario(new Map());
-
-describe("a fault at any one call", () => {
-  it("has calls to hit", () => {
-    expect(faultless.calls).toBe(8);
-  });
-
-  it.each(faultCases(faultless.calls))("$fault at call $call leaves nothing behind", async ({ call, fault }) => {
-    const { vm, plan9 } = await scenario(new Map([[call, fault]]));
-    expect([...vm.shares, ...vm.mounted]).toEqual([]);
-    expect(plan9.shares).toEqual([]);
-  });
-});
-
-describe("mapping again", () => {
-  it.each(faultCases(2))("works after $fault at call $call", async ({ call, fault }) => {
-    const callers = new Callers();
-    const { vm, plan9 } = plan9On(new ScriptedCalls(new Map([[call, fault]]), () => callers.abortAll()));
-    const reservation = await plan9.reserve({ hostPath: "/data", readOnly: true });
-    expect(await callers.attempt((signal) => plan9.mapToGuest(reservation, signal))).toBeUndefined();
-    expect(await plan9.mapToGuest(reservation)).toBe("/run/mounts/p9/1");
-    expect(vm.mounted.size).toBe(1);
-    expect([...vm.shares.keys()]).toEqual(["1"]);
-  });
-});
 
 describe("any sequence of operations with any faults", () => {
   const step = fc.record({

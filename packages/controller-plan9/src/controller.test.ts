@@ -1,4 +1,5 @@
 import { plan9ShareFlags } from "@uvm-shim/hcs-schema";
+import { windowsPaths } from "@uvm-shim/lifecycle";
 import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it } from "vitest";
 import type { ShareConfig } from "./index.ts";
@@ -101,9 +102,10 @@ describe("sharing", () => {
   });
 
   it("recognises a directory by the platform's path comparison", async () => {
-    const { plan9 } = plan9On(undefined, { comparePaths: (left, right) => left.toLowerCase() === right.toLowerCase() });
-    await plan9.reserve(data);
-    await plan9.reserve({ ...data, hostPath: "/DATA" });
+    const { plan9 } = plan9On(undefined, { paths: windowsPaths });
+    const config = { hostPath: "C:\\Data", readOnly: true, allowedFiles: ["hosts"] };
+    await plan9.reserve(config);
+    await plan9.reserve({ ...config, hostPath: "\\\\?\\c:\\data", allowedFiles: ["HOSTS", "hosts"] });
     expect(plan9.shares).toMatchObject([{ holders: 2 }]);
   });
 
@@ -182,7 +184,10 @@ describe("sharing", () => {
 
 describe("refusing a reservation", () => {
   it.each<[ShareConfig, string]>([
-    [{ ...data, hostPath: "" }, "hostPath is empty"],
+    [{ ...data, hostPath: "" }, 'hostPath is "", expected an absolute path'],
+    [{ ...data, hostPath: "data" }, 'hostPath is "data", expected an absolute path'],
+    [{ ...data, hostPath: "./data" }, 'hostPath is "./data"'],
+    [{ ...data, hostPath: "/data\0" }, 'hostPath is "/data\\u0000"'],
     [{ ...data, allowedFiles: [] }, "at least one name"],
     [{ ...data, allowedFiles: ["ok", ""] }, 'allowedFiles holds ""'],
     [{ ...data, allowedFiles: ["ok", "."] }, 'allowedFiles holds "."'],

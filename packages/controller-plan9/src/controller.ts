@@ -1,4 +1,4 @@
-import { ControllerError, OperationQueue, wrapError } from "@uvm-shim/lifecycle";
+import { ControllerError, type HostPaths, OperationQueue, wrapError } from "@uvm-shim/lifecycle";
 import type { MountStateKind, ShareStateKind } from "./lifecycle.ts";
 import { Share } from "./share.ts";
 import type { Plan9Guest, Plan9Host, ShareConfig } from "./types.ts";
@@ -13,8 +13,8 @@ export interface Plan9ControllerOptions {
   readonly newId: () => string;
   /** Refuses every share that the guest could write to. */
   readonly noWritableFileShares?: boolean;
-  /** Whether two host paths name the same directory; by default when they are equal. */
-  readonly comparePaths?: (left: string, right: string) => boolean;
+  /** Paths of the host that serves the shares. */
+  readonly paths: HostPaths;
 }
 
 /** One shared directory, for diagnostics. */
@@ -28,6 +28,8 @@ export interface ShareView {
 
 /** What its holders share: the directory as they want it, and the share that now stands for it. */
 interface SharedDirectory {
+  /** What all who want this share have in common. */
+  readonly key: string;
   readonly config: ShareConfig;
   readonly holders: Set<string>;
   readonly queue: OperationQueue;
@@ -41,7 +43,7 @@ interface SharedDirectory {
  */
 export class Plan9Controller {
   readonly #options: Plan9ControllerOptions;
-  readonly #directories = new Set<SharedDirectory>();
+  readonly #directories = new Map<string, SharedDirectory>();
   readonly #reservations = new Map<string, SharedDirectory>();
   #names = 0;
 
@@ -50,7 +52,7 @@ export class Plan9Controller {
   }
 
   get shares(): readonly ShareView[] {
-    return [...this.#directories].map(({ config, holders, share }) => ({
+    return [...this.#directories.values()].map(({ config, holders, share }) => ({
       hostPath: config.hostPath,
       name: share.name,
       holders: holders.size,
@@ -65,19 +67,17 @@ export class Plan9Controller {
    */
   async reserve(config: ShareConfig): Promise<string> {
     this.#check(config);
-    const { newId, comparePaths = (left, right) => left === right } = this.#options;
-    const known = [...this.#directories].find(
-      ({ config: held }) => comparePaths(held.hostPath, config.hostPath) && flagsKey(held) === flagsKey(config),
-    );
-    const directory = known ?? {
+    const key = this.#keyOf(config);
+    const directory = this.#directories.get(key) ?? {
+      key,
       config,
       holders: new Set<string>(),
       queue: new OperationQueue(),
       share: this.#newShare(config),
     };
-    const reservation = newId();
+    const reservation = this.#options.newId();
     directory.holders.add(reservation);
-    this.#directories.add(directory);
+    this.#directories.set(key, directory);
     this.#reservations.set(reservation, directory);
     return reservation;
   }
@@ -121,7 +121,7 @@ export class Plan9Controller {
         directory.holders.delete(reservation);
         this.#reservations.delete(reservation);
         // Asked only now: others may have reserved it while the host removed the share; they will map a new one.
-        if (directory.holders.size === 0) this.#directories.delete(directory);
+        if (directory.holders.size === 0) this.#directories.delete(directory.key);
       }, signal);
     } catch (error) {
       throw wrapError(error, "unmap share", `${id} ${directory.config.hostPath} as ${directory.share.name}`);
@@ -135,25 +135,30 @@ export class Plan9Controller {
     return new Share(this.#options.id, name, config);
   }
 
-  #check(config: ShareConfig): void {
+  #keyOf({ hostPath, readOnly, allowedFiles }: ShareConfig): string {
+    const { paths } = this.#options;
+    const names = allowedFiles && [...new Set(allowedFiles.map((name) => paths.key(name)))].sort();
+    return JSON.stringify([paths.key(hostPath), readOnly, names]);
+  }
+
+  #check({ hostPath, readOnly, allowedFiles }: ShareConfig): void {
+    const { id, paths, noWritableFileShares = false } = this.#options;
     const refuse = (code: "InvalidArgument" | "FailedPrecondition", message: string): never => {
-      throw new ControllerError(code, message, {
-        operation: "reserve share",
-        id: `${this.#options.id} ${config.hostPath}`,
-      });
+      throw new ControllerError(code, message, { operation: "reserve share", id: `${id} ${hostPath}` });
     };
-    if (config.hostPath === "") refuse("InvalidArgument", "hostPath is empty, expected the path of a directory");
-    if (!config.readOnly && this.#options.noWritableFileShares === true) {
+    if (!paths.isAbsolute(hostPath)) {
+      refuse("InvalidArgument", `hostPath is ${JSON.stringify(hostPath)}, expected ${paths.expected}`);
+    }
+    if (!readOnly && noWritableFileShares) {
       refuse("FailedPrecondition", "readOnly is false, but this VM allows read-only shares alone");
     }
-    if (config.allowedFiles?.length === 0) {
+    if (allowedFiles?.length === 0) {
       refuse("InvalidArgument", "allowedFiles is empty, expected at least one name, or no list to allow all");
     }
-    for (const name of config.allowedFiles ?? []) {
-      if (name === "" || name === "." || name === ".." || /[/\0]/.test(name)) {
-        const accepted = "the name of a file directly below hostPath";
-        refuse("InvalidArgument", `allowedFiles holds ${JSON.stringify(name)}, expected ${accepted}`);
-      }
+    for (const name of allowedFiles ?? []) {
+      if (paths.isName(name)) continue;
+      const accepted = "the name of a file directly below hostPath";
+      refuse("InvalidArgument", `allowedFiles holds ${JSON.stringify(name)}, expected ${accepted}`);
     }
   }
 
@@ -162,8 +167,4 @@ export class Plan9Controller {
     if (directory !== undefined) return directory;
     throw new ControllerError("NotFound", `no reservation ${reservation}`, { operation, id: this.#options.id });
   }
-}
-
-function flagsKey({ readOnly, allowedFiles }: ShareConfig): string {
-  return JSON.stringify([readOnly, allowedFiles?.toSorted()]);
 }

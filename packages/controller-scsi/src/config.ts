@@ -1,44 +1,70 @@
-import { ControllerError } from "@uvm-shim/lifecycle";
-import type { DiskConfig, DiskMountConfig } from "./types.ts";
+import type { ScsiAttachment } from "@uvm-shim/hcs-schema";
+import { ControllerError, type HostPaths } from "@uvm-shim/lifecycle";
+import type { ComparedFields, DiskConfig, Refuse } from "./types.ts";
 
 const attachmentTypes = ["VirtualDisk", "PassThru", "ExtensibleVirtualDisk"] as const;
-// The guest protocol carries the partition in a wider field; no partition table has more than this.
-const highestPartition = 0xffff;
+const providerPrefix = "evd://";
+const providerForm = `${providerPrefix}<provider>/<path>`;
 
-/** Refuses a disk or mount that no slot could serve, naming the field, the value and what would be accepted. */
-export function checkConfig(vmId: string, disk: DiskConfig, mount: DiskMountConfig): void {
-  const refuse = (field: string, value: unknown, accepted: string): never => {
+/** Refuses what is asked of one disk. */
+export function refuseFor(vmId: string, hostPath: string): Refuse {
+  return (field, value, accepted) => {
     throw new ControllerError("InvalidArgument", `${field} is ${JSON.stringify(value)}, expected ${accepted}`, {
       operation: "reserve disk",
-      id: `${vmId} ${disk.hostPath}`,
+      id: `${vmId} ${hostPath}`,
     });
   };
-  if (disk.hostPath === "") refuse("hostPath", disk.hostPath, "the path of a disk");
+}
+
+/** The disk in the one form that it is attached and compared in. Refuses what no host could attach. */
+export function checkedDisk(disk: DiskConfig, paths: HostPaths, refuse: Refuse): DiskConfig {
   if (!attachmentTypes.includes(disk.type)) refuse("type", disk.type, `one of ${attachmentTypes.join(", ")}`);
-  if (disk.type === "ExtensibleVirtualDisk") {
-    if ((disk.extensibleVirtualDiskType ?? "") === "") {
-      refuse("extensibleVirtualDiskType", disk.extensibleVirtualDiskType, "the name of the disk's provider");
-    }
-  } else if (disk.extensibleVirtualDiskType !== undefined) {
+  if (disk.hostPath === "") refuse("hostPath", disk.hostPath, "the path of a disk");
+  if (disk.type === "ExtensibleVirtualDisk") return checkedExtensibleDisk(disk, refuse);
+  if (disk.extensibleVirtualDiskType !== undefined) {
     refuse("extensibleVirtualDiskType", disk.extensibleVirtualDiskType, `nothing for a ${disk.type}`);
   }
-  if (!Number.isInteger(mount.partition) || mount.partition < 0 || mount.partition > highestPartition) {
-    refuse("partition", mount.partition, `an integer from 0 (the whole disk) to ${highestPartition}`);
+  if (disk.hostPath.startsWith(providerPrefix)) {
+    refuse("type", disk.type, `ExtensibleVirtualDisk for a path of the form ${providerForm}`);
   }
+  if (!paths.isAbsolute(disk.hostPath)) refuse("hostPath", disk.hostPath, paths.expected);
+  return disk;
 }
 
-/** Refuses a second reservation that wants the same disk or partition otherwise than its holders have it. */
-export function checkSameDisk(vmId: string, held: DiskConfig, wanted: DiskConfig): void {
-  refuseDifferences(vmId, `disk ${held.hostPath}`, diskFields(held), diskFields(wanted));
+function checkedExtensibleDisk(disk: DiskConfig, refuse: Refuse): DiskConfig {
+  const { hostPath, extensibleVirtualDiskType: provider } = disk;
+  if (hostPath.startsWith(providerPrefix)) {
+    const [, named = "", path = ""] = /^([^/]*)\/?(.*)$/s.exec(hostPath.slice(providerPrefix.length)) ?? [];
+    if (named === "" || path === "") refuse("hostPath", hostPath, providerForm);
+    if (provider !== undefined && provider !== named) {
+      refuse("extensibleVirtualDiskType", provider, `${named}, as hostPath says, or nothing`);
+    }
+    return { ...disk, hostPath: path, extensibleVirtualDiskType: named };
+  }
+  if ((provider ?? "") === "") refuse("extensibleVirtualDiskType", provider, "the name of the disk's provider");
+  return disk;
 }
 
-export function checkSameMount(vmId: string, hostPath: string, held: DiskMountConfig, wanted: DiskMountConfig): void {
-  refuseDifferences(vmId, `partition ${held.partition} of disk ${hostPath}`, mountFields(held), mountFields(wanted));
+/** A disk of the VM's document. */
+export function diskOf({ Type, Path, ReadOnly = false, ExtensibleVirtualDiskType }: ScsiAttachment): DiskConfig {
+  return {
+    hostPath: Path,
+    readOnly: ReadOnly,
+    type: Type,
+    ...(ExtensibleVirtualDiskType !== undefined && { extensibleVirtualDiskType: ExtensibleVirtualDiskType }),
+  };
 }
 
-type Fields = Readonly<Record<string, string | boolean | readonly string[]>>;
+export function attachmentOf(disk: DiskConfig): ScsiAttachment {
+  return {
+    Type: disk.type,
+    Path: disk.hostPath,
+    ReadOnly: disk.readOnly,
+    ...(disk.extensibleVirtualDiskType !== undefined && { ExtensibleVirtualDiskType: disk.extensibleVirtualDiskType }),
+  };
+}
 
-function diskFields(disk: DiskConfig): Fields {
+export function comparedDisk(disk: DiskConfig): ComparedFields {
   return {
     readOnly: disk.readOnly,
     type: disk.type,
@@ -46,18 +72,8 @@ function diskFields(disk: DiskConfig): Fields {
   };
 }
 
-function mountFields(mount: DiskMountConfig): Fields {
-  return {
-    readOnly: mount.readOnly,
-    encrypted: mount.encrypted ?? false,
-    options: (mount.options ?? []).toSorted(),
-    filesystem: mount.filesystem ?? "",
-    ensureFilesystem: mount.ensureFilesystem ?? false,
-    blockDevice: mount.blockDevice ?? false,
-  };
-}
-
-function refuseDifferences(vmId: string, what: string, held: Fields, wanted: Fields): void {
+/** Refuses a second reservation that wants the same thing otherwise than its holders have it. */
+export function refuseDifferences(vmId: string, what: string, held: ComparedFields, wanted: ComparedFields): void {
   const differences = Object.keys(held)
     .map((field) => [field, JSON.stringify(held[field]), JSON.stringify(wanted[field])])
     .filter(([, there, here]) => there !== here)
@@ -66,9 +82,6 @@ function refuseDifferences(vmId: string, what: string, held: Fields, wanted: Fie
   throw new ControllerError(
     "FailedPrecondition",
     `already in use with another configuration: ${differences.join("; ")}`,
-    {
-      operation: "reserve disk",
-      id: `${vmId} ${what}`,
-    },
+    { operation: "reserve disk", id: `${vmId} ${what}` },
   );
 }

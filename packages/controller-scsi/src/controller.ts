@@ -1,37 +1,51 @@
-import { lunsPerScsiController, scsiControllerGuids } from "@uvm-shim/hcs-schema";
-import { ControllerError, wrapError } from "@uvm-shim/lifecycle";
-import { checkConfig, checkSameDisk, checkSameMount } from "./config.ts";
+import { lunsPerScsiController } from "@uvm-shim/hcs-schema";
+import { ControllerError, type HostPaths, wrapError } from "@uvm-shim/lifecycle";
+import { checkedDisk, comparedDisk, diskOf, refuseDifferences, refuseFor } from "./config.ts";
 import { Disk } from "./disk.ts";
-import type { DiskStateKind } from "./lifecycle.ts";
+import type { DiskStateKind, MountStateKind } from "./lifecycle.ts";
+import type { LinuxDiskMount, LinuxScsiGuest } from "./linux.ts";
 import type { Mount } from "./mount.ts";
-import type { DiskConfig, DiskMountConfig, DiskSlot, LinuxScsiGuest, ScsiHost } from "./types.ts";
+import { DiskSlots } from "./slots.ts";
+import type { DiskConfig, DiskSlot, GuestDisks, ReservedSlot, ScsiHost } from "./types.ts";
 
-export interface ScsiControllerOptions {
+export interface ScsiControllerOptions<Guest, MountConfig> {
   /** Id of the VM, for messages. */
   readonly id: string;
   readonly host: ScsiHost;
   /** The guest, asked for at each use; throws while there is none. */
-  readonly guest: () => LinuxScsiGuest;
+  readonly guest: () => Guest;
+  /** `linuxGuestDisks` or `windowsGuestDisks`. */
+  readonly guestDisks: GuestDisks<Guest, MountConfig>;
   /** How many SCSI controllers the VM has, 1 to 4. */
   readonly controllers: number;
-  /** Slots that the VM's document uses already. */
-  readonly reserved: readonly DiskSlot[];
+  /** Slots that the VM's document uses already: no other disk is put there. */
+  readonly reserved: readonly ReservedSlot[];
+  /** Paths of the host that attaches the disks. */
+  readonly paths: HostPaths;
   /** A new id for a reservation. */
   readonly newId: () => string;
-  /** Whether two host paths name the same file; by default when they are equal. */
-  readonly comparePaths?: (left: string, right: string) => boolean;
 }
 
 /** What one slot holds, for diagnostics. */
 export interface DiskView extends DiskSlot {
   readonly hostPath: string;
   readonly state: DiskStateKind;
-  readonly mounts: readonly { readonly partition: number; readonly holders: number; readonly state: string }[];
+  /** Whether the VM's document holds it, beside those who reserved it. */
+  readonly isOfDocument: boolean;
+  readonly mounts: readonly MountView[];
 }
 
-interface Reservation {
-  readonly disk: Disk;
-  readonly mount: Mount;
+export interface MountView {
+  readonly partition: number;
+  readonly guestPath: string;
+  readonly state: MountStateKind;
+  /** Ids of the reservations. */
+  readonly holders: readonly string[];
+}
+
+interface Reservation<Guest, MountConfig> {
+  readonly disk: Disk<Guest, MountConfig>;
+  readonly mount: Mount<Guest, MountConfig>;
 }
 
 /**
@@ -39,27 +53,36 @@ interface Reservation {
  * failed; an unmap that failed is repeated until it succeeds. Disks attach in parallel; what concerns one disk is
  * done in order, so its users share one attach and one mount, which the last of them undoes.
  */
-export class ScsiController {
-  readonly #options: ScsiControllerOptions;
-  readonly #freeSlots: DiskSlot[];
-  readonly #disks = new Set<Disk>();
-  readonly #reservations = new Map<string, Reservation>();
+export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount> {
+  readonly #options: ScsiControllerOptions<Guest, MountConfig>;
+  readonly #slots: DiskSlots;
+  /** By the key of their host paths. */
+  readonly #disks = new Map<string, Disk<Guest, MountConfig>>();
+  readonly #reservations = new Map<string, Reservation<Guest, MountConfig>>();
 
   /** Throws InvalidArgument for a number of controllers or a reserved slot that no VM has. */
-  constructor(options: ScsiControllerOptions) {
+  constructor(options: ScsiControllerOptions<Guest, MountConfig>) {
     this.#options = options;
-    this.#freeSlots = freeSlots(options);
+    const { id, controllers, guestDisks, reserved, paths } = options;
+    this.#slots = new DiskSlots(id, controllers, guestDisks.controllers, reserved);
+    for (const { controller, lun, attachment } of reserved) {
+      if (attachment === undefined) continue;
+      const disk = new Disk(options, { controller, lun }, diskOf(attachment), true);
+      this.#disks.set(paths.key(disk.config.hostPath), disk);
+    }
   }
 
   get disks(): readonly DiskView[] {
-    return [...this.#disks].map((disk) => ({
+    return [...this.#disks.values()].map((disk) => ({
       ...disk.slot,
       hostPath: disk.config.hostPath,
       state: disk.state.kind,
-      mounts: [...disk.mounts.values()].map(({ config, holders, state }) => ({
-        partition: config.partition,
-        holders: holders.size,
+      isOfDocument: disk.isOfDocument,
+      mounts: [...disk.mounts.values()].map(({ partition, guestPath, holders, state }) => ({
+        partition,
+        guestPath,
         state: state.kind,
+        holders: [...holders],
       })),
     }));
   }
@@ -69,16 +92,23 @@ export class ScsiController {
    * throws there is nothing to undo. InvalidArgument: no such disk is possible; FailedPrecondition: the disk is in use
    * with another configuration; ResourceExhausted: no slot is free.
    */
-  async reserve(config: DiskConfig, mountConfig: DiskMountConfig): Promise<string> {
-    const { id: vmId, newId, comparePaths = (left, right) => left === right } = this.#options;
-    checkConfig(vmId, config, mountConfig);
-    const known = [...this.#disks].find((disk) => comparePaths(disk.config.hostPath, config.hostPath));
+  async reserve(config: DiskConfig, mountConfig: MountConfig): Promise<string> {
+    const { id: vmId, newId, paths, guestDisks } = this.#options;
+    const refuse = refuseFor(vmId, config.hostPath);
+    const wanted = checkedDisk(config, paths, refuse);
+    guestDisks.check(mountConfig, refuse);
+    const key = paths.key(wanted.hostPath);
+    const known = this.#disks.get(key);
     if (known !== undefined) {
-      checkSameDisk(vmId, known.config, config);
-      const mount = known.mounts.get(mountConfig.partition);
-      if (mount !== undefined) checkSameMount(vmId, config.hostPath, mount.config, mountConfig);
+      const what = `disk ${known.config.hostPath}`;
+      refuseDifferences(vmId, what, comparedDisk(known.config), comparedDisk(wanted));
+      const mount = known.mounts.get(guestDisks.partitionOf(mountConfig));
+      if (mount !== undefined) {
+        const partition = `partition ${mount.partition} of ${what}`;
+        refuseDifferences(vmId, partition, guestDisks.compared(mount.config), guestDisks.compared(mountConfig));
+      }
     }
-    const disk = known ?? this.#place(config);
+    const disk = known ?? this.#place(key, wanted);
     const reservation = newId();
     this.#reservations.set(reservation, { disk, mount: disk.hold(mountConfig, reservation) });
     return reservation;
@@ -91,16 +121,15 @@ export class ScsiController {
   async mapToGuest(reservation: string, signal?: AbortSignal): Promise<string> {
     const operation = "map disk";
     const { disk } = this.#require(reservation, operation);
-    const { id, host, guest } = this.#options;
     try {
       return await disk.queue.run(async () => {
         // It may have been unmapped while this waited for its turn.
         const { mount } = this.#require(reservation, operation);
-        await disk.ensureAttached(host, guest, signal);
-        return await mount.ensureMounted(guest, signal);
+        await disk.ensureAttached(signal);
+        return await mount.ensureMounted(signal);
       }, signal);
     } catch (error) {
-      throw wrapError(error, operation, `${id} ${disk.config.hostPath} at ${disk.place}`);
+      throw wrapError(error, operation, `${this.#options.id} ${disk.name}`);
     }
   }
 
@@ -115,7 +144,7 @@ export class ScsiController {
     try {
       await disk.queue.run(() => this.#release(reservation, signal), signal);
     } catch (error) {
-      throw wrapError(error, "unmap disk", `${this.#options.id} ${disk.config.hostPath} at ${disk.place}`);
+      throw wrapError(error, "unmap disk", `${this.#options.id} ${disk.name}`);
     }
   }
 
@@ -123,59 +152,35 @@ export class ScsiController {
     const held = this.#reservations.get(reservation);
     if (held === undefined) return;
     const { disk, mount } = held;
-    const { host, guest } = this.#options;
-    if (mount.holders.size === 1) await mount.ensureUnmounted(guest, signal);
+    if (mount.holders.size === 1) await mount.ensureUnmounted(signal);
     // Asked only now: others may have reserved the disk while the guest unmounted.
-    if (disk.mounts.size === 1 && mount.holders.size === 1) await disk.ensureDetached(host, guest, signal);
+    if (disk.mounts.size === 1 && mount.holders.size === 1) await disk.ensureDetached(signal);
     disk.letGo(mount, reservation);
     this.#reservations.delete(reservation);
-    if (disk.mounts.size > 0) return;
-    this.#disks.delete(disk);
-    this.#freeSlots.push(disk.slot);
+    if (disk.mounts.size > 0 || disk.isOfDocument) return;
+    this.#disks.delete(this.#options.paths.key(disk.config.hostPath));
+    this.#slots.giveBack(disk.slot);
   }
 
-  #place(config: DiskConfig): Disk {
-    const slot = this.#freeSlots.sort(bySlot).shift();
+  #place(key: string, config: DiskConfig): Disk<Guest, MountConfig> {
+    const slot = this.#slots.take();
     if (slot === undefined) {
-      const { id, controllers, reserved } = this.#options;
-      const limit = `${controllers} controllers × ${lunsPerScsiController} LUNs, ${reserved.length} of them reserved`;
+      const { id, controllers, guestDisks, reserved } = this.#options;
+      const usable = Math.min(controllers, guestDisks.controllers);
+      const limit = `${usable} controllers × ${lunsPerScsiController} LUNs, ${reserved.length} of them reserved`;
       throw new ControllerError("ResourceExhausted", `every SCSI slot of the VM is in use (${limit})`, {
         operation: "reserve disk",
         id: `${id} ${config.hostPath}`,
       });
     }
-    const disk = new Disk(this.#options.id, slot, config);
-    this.#disks.add(disk);
+    const disk = new Disk(this.#options, slot, config);
+    this.#disks.set(key, disk);
     return disk;
   }
 
-  #require(reservation: string, operation: string): Reservation {
+  #require(reservation: string, operation: string): Reservation<Guest, MountConfig> {
     const held = this.#reservations.get(reservation);
     if (held !== undefined) return held;
     throw new ControllerError("NotFound", `no reservation ${reservation}`, { operation, id: this.#options.id });
   }
-}
-
-function bySlot(left: DiskSlot, right: DiskSlot): number {
-  return left.controller - right.controller || left.lun - right.lun;
-}
-
-function freeSlots({ id, controllers, reserved }: ScsiControllerOptions): DiskSlot[] {
-  const refuse = (message: string): never => {
-    throw new ControllerError("InvalidArgument", message, { operation: "set up SCSI of", id });
-  };
-  if (!Number.isInteger(controllers) || controllers < 1 || controllers > scsiControllerGuids.length) {
-    refuse(`controllers is ${controllers}, expected an integer from 1 to ${scsiControllerGuids.length}`);
-  }
-  const free = new Map<string, DiskSlot>();
-  for (let controller = 0; controller < controllers; controller++) {
-    for (let lun = 0; lun < lunsPerScsiController; lun++) free.set(`${controller}:${lun}`, { controller, lun });
-  }
-  for (const { controller, lun } of reserved) {
-    if (!free.delete(`${controller}:${lun}`)) {
-      const range = `controllers 0 to ${controllers - 1} and LUNs 0 to ${lunsPerScsiController - 1}`;
-      refuse(`reserved slot controller ${controller} LUN ${lun} does not exist or stands twice, there are ${range}`);
-    }
-  }
-  return [...free.values()];
 }

@@ -1,24 +1,33 @@
-import type { ScsiAttachment } from "@uvm-shim/hcs-schema";
 import { Lifecycle, OperationQueue, unlessGone } from "@uvm-shim/lifecycle";
+import { attachmentOf } from "./config.ts";
 import { type DiskOperation, type DiskState, type DiskStateKind, diskTable } from "./lifecycle.ts";
-import { Mount } from "./mount.ts";
-import type { DiskConfig, DiskMountConfig, DiskSlot, LinuxScsiGuest, ScsiHost } from "./types.ts";
+import { Mount, type MountPlace } from "./mount.ts";
+import type { DiskConfig, DiskSlot, ScsiHost } from "./types.ts";
+
+/** Where disks are attached: a VM's host and guest. */
+export interface DiskPlace<Guest, MountConfig> extends MountPlace<Guest, MountConfig> {
+  readonly host: ScsiHost;
+}
 
 /** One disk in its slot, its mounts and who holds them. Everything that awaits goes through `queue`. */
-export class Disk {
+export class Disk<Guest, MountConfig> {
   readonly config: DiskConfig;
   readonly slot: DiskSlot;
+  /** Whether the VM's document attaches it: then it came with the VM and goes with it. */
+  readonly isOfDocument: boolean;
   /** By partition. A mount is listed as long as it has holders. */
-  readonly mounts = new Map<number, Mount>();
+  readonly mounts = new Map<number, Mount<Guest, MountConfig>>();
   readonly queue = new OperationQueue();
-  readonly #vmId: string;
+  readonly #place: DiskPlace<Guest, MountConfig>;
   readonly #life: Lifecycle<DiskState, DiskStateKind, DiskOperation>;
 
-  constructor(vmId: string, slot: DiskSlot, config: DiskConfig) {
-    this.#vmId = vmId;
+  constructor(place: DiskPlace<Guest, MountConfig>, slot: DiskSlot, config: DiskConfig, isOfDocument = false) {
+    this.#place = place;
     this.slot = slot;
     this.config = config;
-    this.#life = new Lifecycle(diskTable, `${vmId} ${this.place} ${config.hostPath}`, { kind: "Reserved" });
+    this.isOfDocument = isOfDocument;
+    this.#life = new Lifecycle(diskTable, `${place.id} ${this.name}`, { kind: "Reserved" });
+    if (isOfDocument) this.#life.happen("booted", { kind: "Attached" });
   }
 
   get state(): DiskState {
@@ -26,30 +35,31 @@ export class Disk {
   }
 
   /** For messages. */
-  get place(): string {
-    return `controller ${this.slot.controller} LUN ${this.slot.lun}`;
+  get name(): string {
+    return `${this.config.hostPath} at controller ${this.slot.controller} LUN ${this.slot.lun}`;
   }
 
-  hold(config: DiskMountConfig, reservation: string): Mount {
-    const mount = this.mounts.get(config.partition) ?? new Mount(this.#vmId, this.slot, config);
+  hold(config: MountConfig, reservation: string): Mount<Guest, MountConfig> {
+    const partition = this.#place.guestDisks.partitionOf(config);
+    const mount = this.mounts.get(partition) ?? new Mount(this.#place, this.slot, config);
     mount.holders.add(reservation);
-    this.mounts.set(config.partition, mount);
+    this.mounts.set(partition, mount);
     return mount;
   }
 
-  letGo(mount: Mount, reservation: string): void {
+  letGo(mount: Mount<Guest, MountConfig>, reservation: string): void {
     mount.holders.delete(reservation);
-    if (mount.holders.size === 0) this.mounts.delete(mount.config.partition);
+    if (mount.holders.size === 0) this.mounts.delete(mount.partition);
   }
 
   /** Attaches, unless it is attached. What a failed attach or detach may have left goes first. */
-  async ensureAttached(host: ScsiHost, guest: () => LinuxScsiGuest, signal?: AbortSignal): Promise<void> {
+  async ensureAttached(signal?: AbortSignal): Promise<void> {
     if (this.state.kind === "Attached") return;
-    if (this.state.kind === "Invalid" || this.state.kind === "Ejected") await this.ensureDetached(host, guest, signal);
+    if (this.state.kind === "Invalid" || this.state.kind === "Ejected") await this.ensureDetached(signal);
     if (this.state.kind === "Detached") this.#life.succeed("reserve", { kind: "Reserved" });
     this.#life.require("attach");
     try {
-      await host.attachDisk(this.slot.controller, this.slot.lun, attachment(this.config), signal);
+      await this.#place.host.attachDisk(this.slot.controller, this.slot.lun, attachmentOf(this.config), signal);
     } catch (error) {
       this.#life.fail("attach", { kind: "Invalid" });
       throw error;
@@ -57,35 +67,33 @@ export class Disk {
     this.#life.succeed("attach", { kind: "Attached" });
   }
 
-  /** Goes on where an earlier attempt stopped. */
-  async ensureDetached(host: ScsiHost, guest: () => LinuxScsiGuest, signal?: AbortSignal): Promise<void> {
-    const { controller, lun } = this.slot;
+  /** Goes on where an earlier attempt stopped. Disks of the document stay. */
+  async ensureDetached(signal?: AbortSignal): Promise<void> {
+    if (this.isOfDocument) return;
     switch (this.state.kind) {
       case "Detached":
         return;
       case "Reserved":
         break;
       case "Attached":
-        await unlessGone(() => guest().ejectDisk({ Controller: controller, Lun: lun }, signal));
+        await unlessGone(() => this.#eject(signal));
         this.#life.succeed("eject", { kind: "Ejected" });
-        await unlessGone(() => host.detachDisk(controller, lun, signal));
+        await unlessGone(() => this.#detach(signal));
         break;
       case "Ejected":
       // A disk whose attach failed was never mounted: the guest, if it has the device at all, has no use for it.
       case "Invalid":
-        await unlessGone(() => host.detachDisk(controller, lun, signal));
+        await unlessGone(() => this.#detach(signal));
     }
     this.#life.succeed("detach", { kind: "Detached" });
   }
-}
 
-function attachment(config: DiskConfig): ScsiAttachment {
-  return {
-    Type: config.type,
-    Path: config.hostPath,
-    ReadOnly: config.readOnly,
-    ...(config.extensibleVirtualDiskType !== undefined && {
-      ExtensibleVirtualDiskType: config.extensibleVirtualDiskType,
-    }),
-  };
+  async #eject(signal?: AbortSignal): Promise<void> {
+    const { guest, guestDisks } = this.#place;
+    await guestDisks.eject?.(guest(), this.slot, signal);
+  }
+
+  #detach(signal?: AbortSignal): Promise<void> {
+    return this.#place.host.detachDisk(this.slot.controller, this.slot.lun, signal);
+  }
 }

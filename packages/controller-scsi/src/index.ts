@@ -1,4 +1,4 @@
-export { type DiskView, ScsiController, type ScsiControllerOptions } from "./controller.ts";
+export { type DiskView, type MountView, ScsiController, type ScsiControllerOptions } from "./controller.ts";
 export {
   type DiskOperation,
   type DiskState,
@@ -9,4 +9,6 @@ export {
   type MountStateKind,
   mountTable,
 } from "./lifecycle.ts";
-export type { DiskConfig, DiskMountConfig, DiskSlot, LinuxScsiGuest, ScsiHost } from "./types.ts";
+export { type LinuxDiskMount, type LinuxScsiGuest, linuxGuestDisks } from "./linux.ts";
+export type { ComparedFields, DiskConfig, DiskSlot, GuestDisks, Refuse, ReservedSlot, ScsiHost } from "./types.ts";
+export { type WindowsDiskMount, type WindowsScsiGuest, windowsGuestDisks } from "./windows.ts";

@@ -3,16 +3,18 @@ import { defineTable, type StateData } from "@uvm-shim/lifecycle";
 /**
  * A disk in its slot. Invalid: an attach failed, so whether the VM has the disk is not known. Ejected: the guest has
  * let go of the device, the VM still has the disk. A detached disk that somebody reserved meanwhile is reserved anew.
+ * Booted: the VM's document attaches it.
  */
 export type DiskStateKind = "Reserved" | "Attached" | "Invalid" | "Ejected" | "Detached";
 export type DiskState = StateData<DiskStateKind>;
-export type DiskOperation = "attach" | "eject" | "detach" | "reserve";
+export type DiskOperation = "booted" | "attach" | "eject" | "detach" | "reserve";
 
 export const diskTable = defineTable<DiskStateKind, DiskOperation>({
   subject: "disk",
   initial: "Reserved",
   states: ["Reserved", "Attached", "Invalid", "Ejected", "Detached"],
   transitions: [
+    { kind: "event", name: "booted", from: ["Reserved"], to: "Attached" },
     { kind: "operation", name: "attach", from: ["Reserved"], success: "Attached", failure: "Invalid" },
     { kind: "operation", name: "eject", from: ["Attached"], success: "Ejected", failure: "unchanged" },
     {

@@ -1,44 +1,62 @@
-import { type LinuxMappedVirtualDisk, linuxGuestPaths } from "@uvm-shim/hcs-schema";
 import { Lifecycle, unlessGone } from "@uvm-shim/lifecycle";
 import { type MountOperation, type MountState, type MountStateKind, mountTable } from "./lifecycle.ts";
-import type { DiskMountConfig, DiskSlot, LinuxScsiGuest } from "./types.ts";
+import type { DiskSlot, GuestDisks } from "./types.ts";
+
+/** Where mounts are made: the VM and its guest, and how guests of this flavour are spoken with. */
+export interface MountPlace<Guest, MountConfig> {
+  /** Id of the VM. */
+  readonly id: string;
+  readonly guest: () => Guest;
+  readonly guestDisks: GuestDisks<Guest, MountConfig>;
+}
 
 /** One partition's mount in the guest and who holds it. Its disk calls it, one operation at a time. */
-export class Mount {
-  readonly config: DiskMountConfig;
+export class Mount<Guest, MountConfig> {
+  readonly config: MountConfig;
+  readonly partition: number;
   /** Reservations that share this mount. */
   readonly holders = new Set<string>();
-  readonly #settings: LinuxMappedVirtualDisk;
+  readonly #slot: DiskSlot;
+  readonly #place: MountPlace<Guest, MountConfig>;
   readonly #life: Lifecycle<MountState, MountStateKind, MountOperation>;
 
-  constructor(vmId: string, slot: DiskSlot, config: DiskMountConfig) {
+  constructor(place: MountPlace<Guest, MountConfig>, slot: DiskSlot, config: MountConfig) {
     this.config = config;
-    this.#settings = guestSettings(slot, config);
-    this.#life = new Lifecycle(mountTable, `${vmId} ${this.#settings.MountPath}`, { kind: "Reserved" });
+    this.partition = place.guestDisks.partitionOf(config);
+    this.#slot = slot;
+    this.#place = place;
+    this.#life = new Lifecycle(mountTable, `${place.id} ${this.guestPath}`, { kind: "Reserved" });
   }
 
   get state(): MountState {
     return this.#life.state;
   }
 
+  /** Where it is mounted, once it is. */
+  get guestPath(): string {
+    return this.#place.guestDisks.guestPath(this.#slot, this.partition);
+  }
+
   /** Mounts, unless it is mounted, and answers with the path. What a failed attempt may have left goes first. */
-  async ensureMounted(guest: () => LinuxScsiGuest, signal?: AbortSignal): Promise<string> {
+  async ensureMounted(signal?: AbortSignal): Promise<string> {
     if (this.state.kind === "Mounted") return this.state.guestPath;
-    if (this.state.kind === "Invalid") await this.ensureUnmounted(guest, signal);
+    if (this.state.kind === "Invalid") await this.ensureUnmounted(signal);
     if (this.state.kind === "Unmounted") this.#life.succeed("reserve", { kind: "Reserved" });
     this.#life.require("mount");
+    const { guest, guestDisks } = this.#place;
     try {
-      await guest().mountDisk(this.#settings, signal);
+      await guestDisks.mount(guest(), this.#slot, this.config, signal);
     } catch (error) {
       this.#life.fail("mount", { kind: "Invalid" });
       throw error;
     }
-    const guestPath = this.#settings.MountPath;
+    const { guestPath } = this;
     this.#life.succeed("mount", { kind: "Mounted", guestPath });
     return guestPath;
   }
 
-  async ensureUnmounted(guest: () => LinuxScsiGuest, signal?: AbortSignal): Promise<void> {
+  async ensureUnmounted(signal?: AbortSignal): Promise<void> {
+    const { guest, guestDisks } = this.#place;
     switch (this.state.kind) {
       case "Unmounted":
         return;
@@ -46,23 +64,8 @@ export class Mount {
         break;
       case "Mounted":
       case "Invalid":
-        await unlessGone(() => guest().unmountDisk(this.#settings, signal));
+        await unlessGone(async () => guestDisks.unmount(guest(), this.#slot, this.config, signal));
     }
     this.#life.succeed("unmount", { kind: "Unmounted" });
   }
-}
-
-function guestSettings(slot: DiskSlot, config: DiskMountConfig): LinuxMappedVirtualDisk {
-  return {
-    MountPath: `${linuxGuestPaths.scsiMounts}/${slot.controller}/${slot.lun}/${config.partition}`,
-    Controller: slot.controller,
-    Lun: slot.lun,
-    Partition: config.partition,
-    ReadOnly: config.readOnly,
-    Encrypted: config.encrypted ?? false,
-    Options: config.options ?? [],
-    BlockDev: config.blockDevice ?? false,
-    EnsureFilesystem: config.ensureFilesystem ?? false,
-    Filesystem: config.filesystem ?? "",
-  };
 }

@@ -1,44 +1,52 @@
-/** What the SCSI controller asks of the host and of a Linux guest. */
-import type { GuestScsiDevice, LinuxMappedVirtualDisk, ScsiAttachment, ScsiAttachmentType } from "@uvm-shim/hcs-schema";
+/** What the SCSI controller asks of the host, and what all kinds of guests have in common. */
+import type { ScsiAttachment, ScsiAttachmentType } from "@uvm-shim/hcs-schema";
 
 export interface ScsiHost {
   attachDisk(controller: number, lun: number, attachment: ScsiAttachment, signal?: AbortSignal): Promise<void>;
   detachDisk(controller: number, lun: number, signal?: AbortSignal): Promise<void>;
 }
 
-export interface LinuxScsiGuest {
-  mountDisk(disk: LinuxMappedVirtualDisk, signal?: AbortSignal): Promise<void>;
-  unmountDisk(disk: LinuxMappedVirtualDisk, signal?: AbortSignal): Promise<void>;
-  /** Lets the guest's kernel forget the device, before the host detaches it. */
-  ejectDisk(device: GuestScsiDevice, signal?: AbortSignal): Promise<void>;
-}
-
 /** A disk as the host knows it. */
 export interface DiskConfig {
+  /** Absolute. An ExtensibleVirtualDisk may be named `evd://<provider>/<path>`, with a path of its provider's. */
   readonly hostPath: string;
   readonly readOnly: boolean;
+  /** VirtualDisk: a VHD or VHDX; PassThru: a physical disk; ExtensibleVirtualDisk: whatever its provider serves. */
   readonly type: ScsiAttachmentType;
-  /** Name of the provider; for an ExtensibleVirtualDisk, and only there. */
+  /** Name of the provider; for an ExtensibleVirtualDisk whose path does not name it, and only there. */
   readonly extensibleVirtualDiskType?: string;
-}
-
-/** How the guest mounts one partition of a disk. */
-export interface DiskMountConfig {
-  /** 0: the whole disk. */
-  readonly partition: number;
-  readonly readOnly: boolean;
-  /** Mount options, in any order. */
-  readonly options?: readonly string[];
-  readonly filesystem?: string;
-  /** Makes the file system when the disk has none. */
-  readonly ensureFilesystem?: boolean;
-  readonly encrypted?: boolean;
-  /** Gives the device itself at the guest path instead of a mount. */
-  readonly blockDevice?: boolean;
 }
 
 /** Place of a disk: the number of its SCSI controller and its logical unit on that. */
 export interface DiskSlot {
   readonly controller: number;
   readonly lun: number;
+}
+
+/** A slot that the VM's document uses, such as that of the root file system. */
+export interface ReservedSlot extends DiskSlot {
+  /** What the document attaches there; absent where the slot is only to be kept free. */
+  readonly attachment?: ScsiAttachment;
+}
+
+/** Values that two users of one thing must want alike. */
+export type ComparedFields = Readonly<Record<string, unknown>>;
+
+/** Throws InvalidArgument that names the field, its value and what would be accepted. */
+export type Refuse = (field: string, value: unknown, accepted: string) => never;
+
+/** How guests of one flavour take disks in: what can be asked of them, and the requests that do it. */
+export interface GuestDisks<Guest, Mount> {
+  /** How many SCSI controllers such a guest can tell apart. */
+  readonly controllers: number;
+  /** 0: the whole disk. */
+  partitionOf(mount: Mount): number;
+  check(mount: Mount, refuse: Refuse): void;
+  compared(mount: Mount): ComparedFields;
+  /** Where the guest mounts it; a place of its own for each slot and partition. */
+  guestPath(slot: DiskSlot, partition: number): string;
+  mount(guest: Guest, slot: DiskSlot, mount: Mount, signal?: AbortSignal): Promise<void>;
+  unmount(guest: Guest, slot: DiskSlot, mount: Mount, signal?: AbortSignal): Promise<void>;
+  /** Lets the guest's kernel forget the device, before the host detaches it. Absent where guests need no warning. */
+  eject?(guest: Guest, slot: DiskSlot, signal?: AbortSignal): Promise<void>;
 }

@@ -82,14 +82,14 @@ describe("documentDisks", () => {
       {
         controllers: 2,
         reserved: [
-          { controller: 1, lun: 63 },
-          { controller: 0, lun: 0 },
+          { controller: 1, lun: 63, attachment: disk },
+          { controller: 0, lun: 0, attachment: disk },
         ],
       },
     ],
     [
       { "0": {}, "1": { Attachments: { "5": disk } } },
-      { controllers: 2, reserved: [{ controller: 1, lun: 5 }] },
+      { controllers: 2, reserved: [{ controller: 1, lun: 5, attachment: disk }] },
     ],
   ])("reads %j", (scsi, expected) => {
     expect(documentDisks("vm-1", withScsi(scsi))).toEqual(expected);

@@ -6,7 +6,7 @@ import {
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
 import { ControllerError } from "@uvm-shim/lifecycle";
-import type { VmHostDevices } from "./types.ts";
+import type { ScsiWiring, VmGuest, VmHostDevices } from "./types.ts";
 
 /** The device controllers' requests as modifications of the compute system. */
 export function hostDevices(
@@ -42,7 +42,7 @@ export function hostDevices(
 
 export interface DocumentDisks {
   readonly controllers: number;
-  readonly reserved: readonly { readonly controller: number; readonly lun: number }[];
+  readonly reserved: ScsiWiring<VmGuest>["reserved"];
 }
 
 /**
@@ -65,12 +65,12 @@ export function documentDisks(id: string, document: ComputeSystemDocument): Docu
       refuse(field, `each of ${scsiControllerGuids.slice(0, controllers).join(", ")} once`);
     }
     numbers.add(controller);
-    return Object.keys(Attachments).map((key) => {
+    return Object.entries(Attachments).map(([key, attachment]) => {
       const lun = Number(key);
       if (!/^\d{1,2}$/.test(key) || lun >= lunsPerScsiController) {
         refuse(`${field}.Attachments.${key}`, `a LUN from 0 to ${lunsPerScsiController - 1}`);
       }
-      return { controller, lun };
+      return { controller, lun, attachment };
     });
   });
   return { controllers, reserved };

@@ -89,8 +89,12 @@ export interface DeviceWiring<Guest extends VmGuest> {
 
 export interface ScsiWiring<Guest extends VmGuest> extends DeviceWiring<Guest> {
   readonly controllers: number;
-  /** Slots that the VM's document uses. */
-  readonly reserved: readonly { readonly controller: number; readonly lun: number }[];
+  /** Slots that the VM's document uses, and for what. */
+  readonly reserved: readonly {
+    readonly controller: number;
+    readonly lun: number;
+    readonly attachment: ScsiAttachment;
+  }[];
 }
 
 /** How the device controllers are made; the VM controller knows none of them. */

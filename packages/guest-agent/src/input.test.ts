@@ -54,6 +54,7 @@ describe("input from the host", () => {
     expect(refused({ ...base, Lun: 64 })).toThrow("Request.Settings.Lun must be an integer from 0 to 63");
     expect(refused({ ...base, Filesystem: "../ext4" })).toThrow("Request.Settings.Filesystem");
     expect(refused({ ...base, Encrypted: true })).toThrow("Request.Settings.Encrypted");
+    expect(refused({ ...base, VerityInfo: { RootDigest: "00" } })).toThrow("Request.Settings.VerityInfo");
     expect(refused({ ...base, Options: [1] })).toThrow("Request.Settings.Options[0] must be a string");
     const share = {
       ResourceType: "MappedDirectory",

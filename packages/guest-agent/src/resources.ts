@@ -53,6 +53,9 @@ function readMappedVirtualDisk(fields: Fields): LinuxMappedVirtualDisk {
       `${path}.Encrypted: this guest has no device mapper for encrypted disks`,
     );
   }
+  if (fields.has("VerityInfo")) {
+    throw new GuestFault("ERROR_NOT_SUPPORTED", `${path}.VerityInfo: this guest has no device mapper for dm-verity`);
+  }
   const filesystem = fields.optionalText("Filesystem") ?? "";
   if (!/^[a-z0-9]{0,16}$/.test(filesystem)) throw fields.rejected("Filesystem", "the name of a file system");
   return {

@@ -10,6 +10,7 @@ import {
   openObject,
   optional,
   record,
+  refine,
   SchemaError,
   text,
   truth,
@@ -26,6 +27,7 @@ import type {
   LinuxNetworkAdapter,
   LinuxNetworkRoute,
   LinuxProcessParameters,
+  LinuxVerityInfo,
   LinuxVpciDevice,
 } from "./guest.ts";
 import { checkDomain, checkIpAddress, checkIpPrefix, checkMacAddress } from "./hcn-checks.ts";
@@ -35,6 +37,7 @@ import { highestVsockPort, lunsPerScsiController, scsiControllerGuids } from "./
 const controller = integer(0, scsiControllerGuids.length - 1);
 const lun = integer(0, lunsPerScsiController - 1);
 const unsigned32 = integer(0, 0xffffffff);
+const hexadecimal = refine(text, "hexadecimal digits in pairs", (value) => /^([0-9a-f]{2})+$/i.test(value));
 
 const linuxResources: { readonly [Type in keyof LinuxGuestResources]: Check<LinuxGuestResources[Type]> } = {
   MappedVirtualDisk: closedObject<LinuxMappedVirtualDisk>({
@@ -48,6 +51,17 @@ const linuxResources: { readonly [Type in keyof LinuxGuestResources]: Check<Linu
     BlockDev: optional(truth),
     EnsureFilesystem: optional(truth),
     Filesystem: optional(text),
+    VerityInfo: optional(
+      closedObject<LinuxVerityInfo>({
+        Ext4SizeInBytes: integer(1),
+        Version: integer(0, 0xff),
+        Algorithm: filledText,
+        SuperBlock: truth,
+        RootDigest: hexadecimal,
+        Salt: hexadecimal,
+        BlockSize: integer(512, 0x100000),
+      }),
+    ),
   }),
   SCSIDevice: closedObject<GuestScsiDevice>({ Controller: controller, Lun: lun }),
   MappedDirectory: closedObject<LinuxMappedDirectory>({

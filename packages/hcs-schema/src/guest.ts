@@ -36,6 +36,26 @@ export interface LinuxMappedVirtualDisk {
   readonly BlockDev?: boolean;
   readonly EnsureFilesystem?: boolean;
   readonly Filesystem?: string;
+  /** Absent: the guest reads for itself what the disk says about its hash tree. */
+  readonly VerityInfo?: LinuxVerityInfo;
+}
+
+/** dm-verity of a disk whose hash tree follows its ext4 file system; the fields of the device mapper's table. */
+export interface LinuxVerityInfo {
+  /** Size of the file system in bytes; the hash tree begins there. */
+  readonly Ext4SizeInBytes: number;
+  /** Of the hash tree's format on the disk. */
+  readonly Version: number;
+  /** Of the hashes, such as sha256. */
+  readonly Algorithm: string;
+  /** Whether a super block precedes the hash tree. */
+  readonly SuperBlock: boolean;
+  /** Hexadecimal. */
+  readonly RootDigest: string;
+  /** Hexadecimal. */
+  readonly Salt: string;
+  /** Bytes. */
+  readonly BlockSize: number;
 }
 
 export interface GuestScsiDevice {

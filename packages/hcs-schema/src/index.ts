@@ -14,3 +14,4 @@ export { JsonLines } from "./json-lines.ts";
 export * from "./oci.ts";
 export * from "./oci-devices.ts";
 export * from "./wellknown.ts";
+export * from "./windows-disk.ts";

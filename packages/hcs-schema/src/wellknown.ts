@@ -51,3 +51,9 @@ export const linuxGuestPaths = {
   scsiMounts: "/run/mounts/scsi",
   plan9Mounts: "/run/mounts/p9",
 } as const;
+
+/** Where things stand inside a Windows guest. */
+export const windowsGuestPaths = {
+  /** SCSI mounts: `<root>\<controller>_<lun>_<partition>`. */
+  scsiMounts: "C:\\mounts\\scsi",
+} as const;

@@ -1,42 +1,53 @@
+import { FakeRunningVm } from "@uvm-shim/hcs-bindings/testing";
 import {
   checkLinuxGuestRequest,
-  checkPlan9Share,
-  checkPlan9ShareRemoval,
   type LinuxMappedDirectory,
   type Plan9Share,
+  resourcePaths,
 } from "@uvm-shim/hcs-schema";
+import { posixPaths } from "@uvm-shim/lifecycle";
 import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import { Plan9Controller, type Plan9ControllerOptions } from "../controller.ts";
 import type { Plan9Guest, Plan9Host } from "../types.ts";
 
-/** A VM's Plan9 server and its guest's mounts, as strict as real ones; a name must never come twice. */
+/** A VM's Plan9 server on a fake host, and mounts as strict as a real guest's; a name must never come twice. */
 export class FakePlan9Vm implements Plan9Host, Plan9Guest {
-  readonly shares = new Map<string, Plan9Share>();
   /** Share name by mount path. */
   readonly mounted = new Map<string, string>();
   readonly script: ScriptedCalls;
+  readonly #vm = new FakeRunningVm("vm-1");
   readonly #usedNames = new Set<string>();
 
   constructor(script: ScriptedCalls = new ScriptedCalls()) {
     this.script = script;
   }
 
+  get shares(): ReadonlyMap<string, Plan9Share> {
+    return this.#vm.system.shares;
+  }
+
+  /** Everything that somebody would have to give back. */
+  leftovers(): readonly string[] {
+    return [
+      ...[...this.shares.values()].map(({ Name, Path }) => `share ${Name} of ${Path}`),
+      ...[...this.mounted].map(([path, name]) => `mount of ${name} at ${path}`),
+    ];
+  }
+
   addShare(share: Plan9Share, signal?: AbortSignal): Promise<void> {
     return this.script.run("addShare", `${share.Name} ${share.Path}`, signal, () => {
-      checkPlan9Share(share);
       if (this.#usedNames.has(share.Name)) throw scriptedError("AlreadyExists", `${share.Name} was used before`);
       this.#usedNames.add(share.Name);
-      this.shares.set(share.Name, share);
+      this.#vm.modify({ ResourcePath: resourcePaths.plan9Shares, RequestType: "Add", Settings: share });
     });
   }
 
   removeShare(share: Pick<Plan9Share, "Name" | "AccessName" | "Port">, signal?: AbortSignal): Promise<void> {
     return this.script.run("removeShare", share.Name, signal, () => {
-      checkPlan9ShareRemoval(share);
       if ([...this.mounted.values()].includes(share.Name)) {
         throw scriptedError("FailedPrecondition", `${share.Name} is mounted`);
       }
-      if (!this.shares.delete(share.Name)) throw scriptedError("NotFound", `no share ${share.Name}`);
+      this.#vm.modify({ ResourcePath: resourcePaths.plan9Shares, RequestType: "Remove", Settings: share });
     });
   }
 
@@ -65,6 +76,7 @@ export function plan9On(script?: ScriptedCalls, options: Partial<Plan9Controller
     id: "vm-1",
     host: vm,
     guest: () => vm,
+    paths: posixPaths,
     newId: () => {
       reservations += 1;
       return `r${reservations}`;

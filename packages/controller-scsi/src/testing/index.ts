@@ -1,9 +1,12 @@
+import { posixPaths, windowsPaths } from "@uvm-shim/lifecycle";
 import type { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { ScsiController, type ScsiControllerOptions } from "../controller.ts";
-import type { DiskConfig, DiskMountConfig } from "../types.ts";
-import { FakeScsiVm } from "./fake-vm.ts";
+import { type LinuxDiskMount, type LinuxScsiGuest, linuxGuestDisks } from "../linux.ts";
+import type { DiskConfig } from "../types.ts";
+import { windowsGuestDisks } from "../windows.ts";
+import { FakeScsiVm, FakeWindowsScsiVm } from "./fake-vm.ts";
 
-export { FakeScsiVm } from "./fake-vm.ts";
+export { FakeScsiVm, FakeWindowsScsiVm } from "./fake-vm.ts";
 
 export const disk = (hostPath: string, more: Partial<DiskConfig> = {}): DiskConfig => ({
   hostPath,
@@ -12,27 +15,53 @@ export const disk = (hostPath: string, more: Partial<DiskConfig> = {}): DiskConf
   ...more,
 });
 
-export const whole = (more: Partial<DiskMountConfig> = {}): DiskMountConfig => ({
+export const whole = (more: Partial<LinuxDiskMount> = {}): LinuxDiskMount => ({
   partition: 0,
   readOnly: true,
   ...more,
 });
 
-/** A controller on a fake VM, with reservation ids r1, r2, … */
-export function scsiOn(script?: ScriptedCalls, options: Partial<ScsiControllerOptions> = {}) {
-  const vm = new FakeScsiVm(script);
+/** Reservation ids r1, r2, … */
+function numbered(): () => string {
   let reservations = 0;
+  return () => {
+    reservations += 1;
+    return `r${reservations}`;
+  };
+}
+
+/** A controller on a fake VM of the Linux flavour. */
+export function scsiOn(
+  script?: ScriptedCalls,
+  options: Partial<ScsiControllerOptions<LinuxScsiGuest, LinuxDiskMount>> = {},
+) {
+  const vm = new FakeScsiVm(script);
   const scsi = new ScsiController({
     id: "vm-1",
     host: vm,
     guest: () => vm,
+    guestDisks: linuxGuestDisks,
     controllers: 4,
     reserved: [],
-    newId: () => {
-      reservations += 1;
-      return `r${reservations}`;
-    },
+    paths: posixPaths,
+    newId: numbered(),
     ...options,
+  });
+  return { vm, scsi };
+}
+
+/** A controller on a fake VM of the Windows flavour. */
+export function windowsScsiOn(script?: ScriptedCalls, controllers = 1) {
+  const vm = new FakeWindowsScsiVm(script);
+  const scsi = new ScsiController({
+    id: "vm-1",
+    host: vm,
+    guest: () => vm,
+    guestDisks: windowsGuestDisks,
+    controllers,
+    reserved: [],
+    paths: windowsPaths,
+    newId: numbered(),
   });
   return { vm, scsi };
 }

@@ -1,0 +1,41 @@
+import { type WindowsMappedVirtualDisk, windowsGuestPaths } from "@uvm-shim/hcs-schema";
+import type { DiskSlot, GuestDisks } from "./types.ts";
+
+/** What is asked of a Windows guest. It needs no warning before a disk is detached. */
+export interface WindowsScsiGuest {
+  mountDisk(disk: WindowsMappedVirtualDisk, signal?: AbortSignal): Promise<void>;
+  /** Formats the disk as the scratch disk of a container and mounts it. */
+  mountScratchDisk(disk: WindowsMappedVirtualDisk, signal?: AbortSignal): Promise<void>;
+  unmountDisk(disk: WindowsMappedVirtualDisk, signal?: AbortSignal): Promise<void>;
+}
+
+/** How a Windows guest mounts a disk; it takes no partition, and whether it may write, the attachment says. */
+export interface WindowsDiskMount {
+  readonly readOnly: boolean;
+  /** Formats it as a container's scratch disk first. */
+  readonly formatScratch?: boolean;
+}
+
+const wholeDisk = 0;
+
+export const windowsGuestDisks: GuestDisks<WindowsScsiGuest, WindowsDiskMount> = {
+  // Its requests name a disk by the LUN alone.
+  controllers: 1,
+  partitionOf: () => wholeDisk,
+  check({ readOnly, formatScratch = false }, refuse) {
+    if (formatScratch && readOnly) refuse("formatScratch", true, "false for a mount that is read-only");
+  },
+  compared: ({ readOnly, formatScratch = false }) => ({ readOnly, formatScratch }),
+  guestPath,
+  mount: (guest, slot, { formatScratch = false }, signal) =>
+    formatScratch ? guest.mountScratchDisk(settings(slot), signal) : guest.mountDisk(settings(slot), signal),
+  unmount: (guest, slot, _mount, signal) => guest.unmountDisk(settings(slot), signal),
+};
+
+function guestPath({ controller, lun }: DiskSlot, partition: number): string {
+  return `${windowsGuestPaths.scsiMounts}\\${controller}_${lun}_${partition}`;
+}
+
+function settings(slot: DiskSlot): WindowsMappedVirtualDisk {
+  return { ContainerPath: guestPath(slot, wholeDisk), Lun: slot.lun };
+}
