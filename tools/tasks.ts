@@ -96,12 +96,15 @@ switch (task) {
   case "test":
     process.exitCode = (await build()) || (await test());
     break;
+  case "faults":
+    process.exitCode = await run(process.execPath, [join("test", "src", "faults", "main.ts"), ...rest]);
+    break;
   case "demo":
   case "e2e":
   case "bench":
     process.exitCode = await afterBuild(task);
     break;
   default:
-    process.stderr.write(`No task "${task}"; there are build, check, format, test, demo, e2e and bench.\n`);
+    process.stderr.write(`No task "${task}"; there are build, check, format, test, faults, demo, e2e and bench.\n`);
     process.exitCode = 1;
 }

@@ -1,35 +1,7 @@
-import { Callers, type Fault, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import { Callers, type Fault, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { vpciOn } from "./testing/index.ts";
-
-async function scenario(faults: ReadonlyMap<number, Fault>) {
-  const callers = new Callers();
-  const script = new ScriptedCalls(faults, () => callers.abortAll());
-  const { vm, vpci } = vpciOn(script);
-  const wanted = [0, 0, 1].map((virtualFunction) => ({ deviceInstancePath: "PCIP\\A", virtualFunction }));
-  const reservations = await Promise.all(wanted.map((config) => vpci.reserve(config)));
-  await Promise.all(reservations.map((id) => callers.attempt((signal) => vpci.mapToGuest(id, signal))));
-  // The one fault strikes once, so the second round meets none.
-  for (let round = 0; round < 2; round++) {
-    await Promise.all(reservations.map((id) => callers.attempt((signal) => vpci.unmapFromGuest(id, signal))));
-  }
-  return { vm, vpci, calls: script.calls.length };
-}
-
-const faultless = await scenario(new Map());
-
-describe("a fault at any one call", () => {
-  it("has calls to hit", () => {
-    expect(faultless.calls).toBe(6);
-  });
-
-  it.each(faultCases(faultless.calls))("$fault at call $call leaves nothing behind", async ({ call, fault }) => {
-    const { vm, vpci } = await scenario(new Map([[call, fault]]));
-    expect([...vm.assigned]).toEqual([]);
-    expect(vpci.devices).toEqual([]);
-  });
-});
 
 describe("any sequence of operations with any faults", () => {
   const step = fc.record({

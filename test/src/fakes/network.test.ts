@@ -1,5 +1,5 @@
 /** The controllers' fakes promise what the host does: they pass the suite that the host's drivers pass. */
-import { FakeNetworks } from "../../../packages/controller-network/src/testing/index.ts";
+import { FakeNetworks } from "@uvm-shim/controller-network/testing";
 import { describeNetworkContract } from "../../../packages/hcs-bindings/src/testing/network-contract.ts";
 
 describeNetworkContract("the fake of controller-network", async () => {

@@ -1,0 +1,19 @@
+import type { Scenario } from "./scenario.ts";
+import { containerScenarios } from "./scenarios/container.ts";
+import { networkScenarios } from "./scenarios/network.ts";
+import { plan9Scenarios } from "./scenarios/plan9.ts";
+import { processScenarios } from "./scenarios/process.ts";
+import { scsiScenarios } from "./scenarios/scsi.ts";
+import { vmScenarios } from "./scenarios/vm.ts";
+import { vpciScenarios } from "./scenarios/vpci.ts";
+
+/** All that the harness runs. A controller joins by a line. */
+export const scenarios: readonly Scenario[] = [
+  ...vmScenarios,
+  ...networkScenarios,
+  ...scsiScenarios,
+  ...plan9Scenarios,
+  ...vpciScenarios,
+  ...containerScenarios,
+  ...processScenarios,
+];

@@ -1,0 +1,105 @@
+import { LinuxContainerController } from "@uvm-shim/controller-container";
+import {
+  ContainerBench,
+  FakeFiles,
+  FakeGuest,
+  layersMount,
+  noStdio,
+  overlayMount,
+  specification,
+} from "@uvm-shim/controller-container/testing";
+import { plan9On } from "@uvm-shim/controller-plan9/testing";
+import { ProcessController } from "@uvm-shim/controller-process";
+import { FakeUpstream } from "@uvm-shim/controller-process/testing";
+import { scsiOn } from "@uvm-shim/controller-scsi/testing";
+import { vpciOn } from "@uvm-shim/controller-vpci/testing";
+import type { Ground, Play, Scenario } from "../scenario.ts";
+
+/** A container that is created, started, executes something, ends and is deleted. */
+function containerLife(
+  { callers }: Ground,
+  container: LinuxContainerController,
+  rootfs: typeof layersMount,
+  spec: unknown,
+  leftovers: () => readonly string[],
+): Play {
+  return {
+    async act() {
+      await callers.attempt(async (signal) => {
+        await container.create({ spec, rootfs: [rootfs], stdio: noStdio }, signal);
+        await container.init.start(signal);
+        const process = { args: ["ls"], cwd: "/" };
+        const exec = await container.createProcess({ execId: "e", spec: process, stdio: noStdio }, signal);
+        await exec.start(signal);
+        await exec.kill(9);
+        await exec.wait();
+        await container.deleteProcess("e");
+        await container.terminate(signal);
+        await container.delete(signal);
+      });
+    },
+    async cleanUp() {
+      await container.terminate();
+      await container.delete();
+      await Promise.all(container.processes().map((process) => process.wait()));
+    },
+    leftovers,
+  };
+}
+
+function aloneLife(ground: Ground, rootfs: typeof layersMount, spec: unknown): Play {
+  const bench = new ContainerBench(ground.script);
+  return containerLife(ground, bench.controller, rootfs, spec, () => bench.leftovers);
+}
+
+/** The container's controller with those of its processes, disks, shares and devices, as the shim puts them together. */
+function togetherLife(ground: Ground): Play {
+  const { script, clock } = ground;
+  const { vm: disksVm, scsi } = scsiOn(script);
+  const { vm: sharesVm, plan9 } = plan9On(script);
+  const { vm: devicesVm, vpci } = vpciOn(script);
+  const upstream = new FakeUpstream(script);
+  const guest = new FakeGuest(script);
+  const files = new FakeFiles(script);
+  for (const disk of ["/snapshots/1/layer.vhd", "/snapshots/2/layer.vhd", "/snapshots/3/sandbox.vhdx"]) {
+    files.kinds.set(disk, "file");
+  }
+  files.kinds.set("/data", "directory");
+  const container = new LinuxContainerController({
+    ...{ id: "c1", podId: "p1", bundle: "/bundle", guest, disks: scsi, shares: plan9, devices: vpci, files, clock },
+    createProcess: (process) => new ProcessController({ ...process, upstream, clock }),
+  });
+  return containerLife(ground, container, layersMount, specification({ mounts: [dataMount], ...oneDevice }), () => [
+    ...disksVm.leftovers(),
+    ...sharesVm.leftovers(),
+    ...[...devicesVm.assigned.keys()].map((guid) => `assigned ${guid}`),
+    ...scsi.disks.map(({ hostPath }) => `tracked ${hostPath}`),
+    ...plan9.shares.map(({ hostPath }) => `tracked ${hostPath}`),
+    ...vpci.devices.map(({ deviceInstancePath }) => `tracked ${deviceInstancePath}`),
+    ...[...files.mounted].map((path) => `mount ${path}`),
+    ...[...guest.combined].map((path) => `combined ${path}`),
+    ...[...guest.running, ...guest.known].map((id) => `container ${id} in the guest`),
+  ]);
+}
+
+const oneDevice = { windows: { devices: [{ id: "PCIP\\A", idType: "vpci-instance-id" }] } };
+const dataMount = { destination: "/data", type: "bind", source: "/data" };
+const controller = "controller-container";
+
+export const containerScenarios: readonly Scenario[] = [
+  {
+    controller,
+    name: "create-container and exec, on layers with a bind mount",
+    begin: (ground) => aloneLife(ground, layersMount, specification({ mounts: [dataMount] })),
+  },
+  {
+    controller,
+    name: "create-container and exec, on a root that the host mounts",
+    begin: (ground) => aloneLife(ground, overlayMount, specification()),
+  },
+  {
+    controller,
+    name: "create-container and exec, together with its processes, disks, shares and devices",
+    begin: togetherLife,
+  },
+];

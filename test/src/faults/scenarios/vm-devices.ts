@@ -1,0 +1,76 @@
+import { randomUUID } from "node:crypto";
+import type { Duplex } from "node:stream";
+import { Plan9Controller, type Plan9Guest } from "@uvm-shim/controller-plan9";
+import { type LinuxScsiGuest, linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
+import type { DeviceWiring, ScsiWiring, VmGuest } from "@uvm-shim/controller-vm";
+import type { GuestScsiDevice, LinuxMappedDirectory, LinuxMappedVirtualDisk } from "@uvm-shim/hcs-schema";
+import { posixPaths } from "@uvm-shim/lifecycle";
+import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
+
+/** A guest behind its bridge, which has disks and shares mounted. */
+export class FakeVmGuest implements VmGuest, LinuxScsiGuest, Plan9Guest {
+  readonly mounted = new Set<string>();
+  isOpen = true;
+  readonly #script: ScriptedCalls;
+  readonly #stream: Duplex;
+  readonly #closed = Promise.withResolvers<Error | undefined>();
+
+  constructor(script: ScriptedCalls, stream: Duplex) {
+    this.#script = script;
+    this.#stream = stream;
+    stream.once("close", () => this.lose(new Error("connection reset")));
+  }
+
+  get closed(): Promise<Error | undefined> {
+    return this.#closed.promise;
+  }
+
+  close(): Promise<void> {
+    return this.#script.run("closeBridge", "", undefined, () => this.lose(undefined));
+  }
+
+  lose(cause: Error | undefined): void {
+    this.isOpen = false;
+    this.#stream.destroy();
+    this.#closed.resolve(cause);
+  }
+
+  mountDisk(disk: LinuxMappedVirtualDisk, signal?: AbortSignal): Promise<void> {
+    return this.#request("mountDisk", disk.MountPath, signal, () => void this.mounted.add(disk.MountPath));
+  }
+
+  unmountDisk(disk: LinuxMappedVirtualDisk, signal?: AbortSignal): Promise<void> {
+    return this.#request("unmountDisk", disk.MountPath, signal, () => this.#unmount(disk.MountPath));
+  }
+
+  ejectDisk(device: GuestScsiDevice, signal?: AbortSignal): Promise<void> {
+    return this.#request("ejectDisk", `${device.Controller}:${device.Lun}`, signal, () => {});
+  }
+
+  mountShare(directory: LinuxMappedDirectory, signal?: AbortSignal): Promise<void> {
+    return this.#request("mountShare", directory.MountPath, signal, () => void this.mounted.add(directory.MountPath));
+  }
+
+  unmountShare(directory: LinuxMappedDirectory, signal?: AbortSignal): Promise<void> {
+    return this.#request("unmountShare", directory.MountPath, signal, () => this.#unmount(directory.MountPath));
+  }
+
+  #unmount(path: string): void {
+    if (!this.mounted.delete(path)) throw scriptedError("NotFound", `${path} is not mounted`);
+  }
+
+  #request(name: string, detail: string, signal: AbortSignal | undefined, effect: () => void): Promise<void> {
+    return this.#script.run(name, detail, signal, () => {
+      if (!this.isOpen) throw Object.assign(scriptedError("Unavailable", "the bridge is closed"), { gone: true });
+      effect();
+    });
+  }
+}
+
+export function scsiOf(wiring: ScsiWiring<FakeVmGuest>): ScsiController {
+  return new ScsiController({ ...wiring, guestDisks: linuxGuestDisks, paths: posixPaths, newId: randomUUID });
+}
+
+export function plan9Of(wiring: DeviceWiring<FakeVmGuest>): Plan9Controller {
+  return new Plan9Controller({ ...wiring, paths: posixPaths, newId: randomUUID });
+}
