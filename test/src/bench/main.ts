@@ -1,6 +1,7 @@
 /**
  * `npm run bench [-- --pairs 10 --json <file>]`: what a pod in an emulated utility VM costs, as ratios against
- * containerd's own runc shim, measured in the same run on the same containerd.
+ * containerd's own runc shim, measured in the same run on the same containerd; and whether a controller's own cost of an
+ * operation grows with the number of what it controls.
  */
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -13,6 +14,8 @@ import { RUNTIMES, type Runtime } from "../e2e/suite.ts";
 import { PHASES, type Phase, Pod } from "../shim-client/pod.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, SHIM_PROGRAM } from "../support/programs.ts";
+import { type Growth, greatestRatio, measureGrowth, showGrowth } from "./growth.ts";
+import { growthSubjects } from "./growth-subjects.ts";
 import { interleave, median, medianRatio } from "./statistics.ts";
 
 interface Comparison {
@@ -29,6 +32,7 @@ interface Results {
   readonly pairs: number;
   readonly comparisons: readonly Comparison[];
   readonly phases: { readonly [phase in Phase]: number };
+  readonly growths: readonly Growth[];
 }
 
 const LEAST_PAIRS = 10;
@@ -145,7 +149,14 @@ async function measure(bench: Bench, pairs: number): Promise<Results> {
   const phases = Object.fromEntries(
     PHASES.map((phase) => [phase, median(samples.map((durations) => durations.get(phase) as number))]),
   ) as Results["phases"];
-  return { containerd: bench.containerd.build.version, pairs, comparisons: [run, memory], phases };
+  const growths = await measureGrowths();
+  return { containerd: bench.containerd.build.version, pairs, comparisons: [run, memory], phases, growths };
+}
+
+async function measureGrowths(): Promise<readonly Growth[]> {
+  const growths: Growth[] = [];
+  for (const subject of growthSubjects) growths.push(await measureGrowth(subject));
+  return growths;
 }
 
 function show(results: Results): void {
@@ -171,6 +182,10 @@ function show(results: Results): void {
     print(`${phase.padEnd(26)}${`${duration.toFixed(1)} ms`.padStart(12)}${share.padStart(12)}`);
   }
   print(`${"sum".padEnd(26)}${`${total.toFixed(1)} ms`.padStart(12)}`);
+  print("");
+  print(`the controllers' own cost of one more, by how many there are, on an instant host; at most ${greatestRatio}x`);
+  print("");
+  print(showGrowth(results.growths));
 }
 
 async function inside({ directory, signal }: Isolation): Promise<number> {
@@ -191,7 +206,7 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
     );
     show(results);
     if (json !== undefined) writeFileSync(resolve(json), `${JSON.stringify(results, undefined, 2)}\n`);
-    return 0;
+    return results.growths.every(({ ratio }) => ratio <= greatestRatio) ? 0 : 1;
   } finally {
     await containerd.destroy();
   }
