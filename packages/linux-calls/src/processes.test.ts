@@ -18,7 +18,10 @@ async function orphan(script: string): Promise<number> {
   const { stdout } = parent;
   if (stdout === null) throw new Error("the shell has no standard output");
   const [pid] = await Promise.all([text(stdout), once(parent, "exit")]);
-  (parent.stdio[3] as Writable).end("\n");
+  const line = parent.stdio[3] as Writable;
+  // The kernel may call it a reset when the orphan ends with the line.
+  line.on("error", () => {});
+  line.end("\n");
   return Number(pid);
 }
 

@@ -7,7 +7,7 @@ const SANDBOXER = "shim";
 const SPEC_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 const CALL_MS = 30_000;
 
-/** Field numbers as containerd's public API has them: api/types/sandbox.proto, api/services/sandbox/v1/sandbox.proto. */
+/** Field numbers as containerd's public API has them: api/types, api/services/sandbox/v1 and api/services/tasks/v1. */
 const { root: messages } = protobuf.parse(`
   syntax = "proto3";
   message Any { string type_url = 1; bytes value = 2; }
@@ -22,9 +22,12 @@ const { root: messages } = protobuf.parse(`
   message StoreDeleteRequest { string sandbox_id = 1; }
   message ControllerCreateRequest { string sandbox_id = 1; Sandbox sandbox = 6; string sandboxer = 10; }
   message ControllerStartRequest { string sandbox_id = 1; string sandboxer = 10; }
+  message Mount { string type = 1; string source = 2; string target = 3; repeated string options = 4; }
+  message CreateTaskRequest { string container_id = 1; repeated Mount rootfs = 3; }
+  message StartRequest { string container_id = 1; string exec_id = 2; }
 `);
 
-interface Endpoint {
+export interface Endpoint {
   readonly socket: string;
   readonly namespace: string;
 }
@@ -40,11 +43,11 @@ export async function runSandbox(
   const sandboxId = request.id;
   const spec = { typeUrl: SPEC_TYPE, value: Buffer.from(JSON.stringify(request.spec)) };
   const sandbox = { sandboxId, runtime: { name: request.runtime }, spec, sandboxer: SANDBOXER };
-  await call(endpoint, "Store/Create", "StoreCreateRequest", { sandbox });
+  await call(endpoint, "sandbox.v1.Store/Create", "StoreCreateRequest", { sandbox });
   try {
     const controlled = { sandboxId, sandbox, sandboxer: SANDBOXER };
-    await call(endpoint, "Controller/Create", "ControllerCreateRequest", controlled);
-    await call(endpoint, "Controller/Start", "ControllerStartRequest", { sandboxId, sandboxer: SANDBOXER });
+    await call(endpoint, "sandbox.v1.Controller/Create", "ControllerCreateRequest", controlled);
+    await call(endpoint, "sandbox.v1.Controller/Start", "ControllerStartRequest", { sandboxId, sandboxer: SANDBOXER });
   } catch (error) {
     await forgetSandbox(endpoint, sandboxId);
     throw error;
@@ -53,7 +56,20 @@ export async function runSandbox(
 
 /** Removes containerd's record of a sandbox. */
 export async function forgetSandbox(endpoint: Endpoint, sandboxId: string): Promise<void> {
-  await call(endpoint, "Store/Delete", "StoreDeleteRequest", { sandboxId });
+  await call(endpoint, "sandbox.v1.Store/Delete", "StoreDeleteRequest", { sandboxId });
+}
+
+/**
+ * Creates and starts the task of a container on a root file system of the caller's, where ctr would take the
+ * container's snapshot. It has no stdio.
+ */
+export async function startTask(
+  endpoint: Endpoint,
+  containerId: string,
+  rootfs: { readonly type: string; readonly source: string; readonly options: readonly string[] },
+): Promise<void> {
+  await call(endpoint, "tasks.v1.Tasks/Create", "CreateTaskRequest", { containerId, rootfs: [rootfs] });
+  await call(endpoint, "tasks.v1.Tasks/Start", "StartRequest", { containerId });
 }
 
 /** Calls a method whose answer does not matter; rejects with its gRPC status. */
@@ -71,7 +87,7 @@ function call(endpoint: Endpoint, method: string, type: string, request: object)
     session.on("error", fail);
     const stream = session.request({
       [constants.HTTP2_HEADER_METHOD]: "POST",
-      [constants.HTTP2_HEADER_PATH]: `/containerd.services.sandbox.v1.${method}`,
+      [constants.HTTP2_HEADER_PATH]: `/containerd.services.${method}`,
       [constants.HTTP2_HEADER_CONTENT_TYPE]: "application/grpc",
       [constants.HTTP2_HEADER_TE]: "trailers",
       "containerd-namespace": endpoint.namespace,

@@ -20,6 +20,7 @@ import { runningCases } from "./cases/running.ts";
 import { sandboxCases } from "./cases/sandbox.ts";
 import { snapshotterCases } from "./cases/snapshotters.ts";
 import { stdioCases } from "./cases/stdio.ts";
+import { storageCases } from "./cases/storage.ts";
 import { Containerd } from "./containerd.ts";
 import { type Images, makeImages } from "./images.ts";
 import { checkMachine } from "./machine.ts";
@@ -34,6 +35,7 @@ const CASES: readonly Case[] = [
   ...inputCases,
   ...sandboxCases,
   ...deviceCases,
+  ...storageCases,
   ...networkCases,
 ];
 

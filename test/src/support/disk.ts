@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { appendFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { mustRun } from "./command.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -43,6 +43,20 @@ export function vhdFooter(size: number, id: string): Buffer {
   const sum = footer.reduce((total, byte) => total + byte, 0);
   footer.writeUInt32BE(~sum >>> 0, 64);
   return footer;
+}
+
+/** The files below a directory that are attached to VMs, as often as they are attached. */
+export function attachedBelow(directory: string): string[] {
+  const loops = readdirSync("/sys/block").filter((name) => name.startsWith("loop"));
+  const files = loops.flatMap((name) => {
+    try {
+      return [readFileSync(`/sys/block/${name}/loop/backing_file`, "utf8").trim()];
+    } catch {
+      // It is not in use.
+      return [];
+    }
+  });
+  return files.filter((file) => file.startsWith(`${directory}/`)).sort();
 }
 
 /** Cylinders, heads and sectors per track as the specification's appendix computes them. */

@@ -7,7 +7,7 @@ import { type StatusName, TtrpcError } from "@uvm-shim/ttrpc";
 import { type Mount, Pod, type PodContainer } from "../../shim-client/pod.ts";
 import { Sandbox, Task } from "../../shim-client/shim.ts";
 import { mustRun } from "../../support/command.ts";
-import { appendVhdFooter, makeExt4 } from "../../support/disk.ts";
+import { layersMount, makeLayer, makeScratch } from "../../support/layers.ts";
 import { poll } from "../../support/wait.ts";
 import { FOREIGN_PROGRAM, type Images } from "../images.ts";
 
@@ -68,34 +68,15 @@ export async function assertRefused(
   for (const word of words) assert.ok(error.message.includes(word), `no ${JSON.stringify(word)} in: ${error.message}`);
 }
 
-/** A directory with a layer.vhd, as the lcow snapshotter makes them. */
-async function makeLayer(ground: ProtocolGround, name: string, contents: string): Promise<string> {
-  const layer = join(ground.directory, name);
-  mkdirSync(layer);
-  await makeExt4(join(layer, "layer.vhd"), 32, contents);
-  appendVhdFooter(join(layer, "layer.vhd"));
-  return layer;
-}
-
-async function makeScratch(ground: ProtocolGround, name: string): Promise<string> {
-  const scratch = join(ground.directory, name);
-  mkdirSync(scratch);
-  await makeExt4(join(scratch, "sandbox.vhd"), 32);
-  appendVhdFooter(join(scratch, "sandbox.vhd"));
-  return scratch;
-}
-
-function layersMount(scratch: string, layers: readonly string[]): Mount {
-  return { type: "lcow-layer", source: scratch, options: [`parentLayerPaths=${JSON.stringify(layers)}`] };
-}
-
 async function lcowLayers(ground: ProtocolGround): Promise<void> {
   const upperContents = join(ground.directory, "upper-contents");
   mkdirSync(join(upperContents, "etc"), { recursive: true });
   writeFileSync(join(upperContents, "etc", "group"), "from the upper layer\n");
-  const base = await makeLayer(ground, "base", ground.images.rootfs);
-  const upper = await makeLayer(ground, "upper", upperContents);
-  const scratches = await Promise.all(["scratch-1", "scratch-2"].map((name) => makeScratch(ground, name)));
+  const base = await makeLayer(join(ground.directory, "base"), ground.images.rootfs);
+  const upper = await makeLayer(join(ground.directory, "upper"), upperContents);
+  const scratches = await Promise.all(
+    ["scratch-1", "scratch-2"].map((name) => makeScratch(join(ground.directory, name))),
+  );
   await withPod(ground, async (pod) => {
     const script =
       "cat /etc/group; wc -c < /data/pattern; rm /data/pattern && echo $HOSTNAME > /etc/group && cat /etc/group";
@@ -118,7 +99,7 @@ async function lcowLayers(ground: ProtocolGround): Promise<void> {
 }
 
 async function badLayers(ground: ProtocolGround): Promise<void> {
-  const scratch = await makeScratch(ground, "scratch");
+  const scratch = await makeScratch(join(ground.directory, "scratch"));
   const damaged = join(ground.directory, "damaged");
   mkdirSync(damaged);
   writeFileSync(join(damaged, "layer.vhd"), "this is no disk\n".repeat(4096));
