@@ -81,7 +81,8 @@ describe("any sequence of operations with any faults", () => {
             await settle();
             clock.advanceToNext();
             await settle();
-            if (vm.state.kind === "Running") {
+            // One that has lost its bridge is being ended, which may take its time.
+            if (vm.state.kind === "Running" && clock.pending === 0) {
               expect(vm.exit).toBeUndefined();
               expect(host.guest.isOpen).toBe(true);
             }
