@@ -37,6 +37,7 @@ import {
   type VirtualPciDevice,
   type VirtualPciFunction,
 } from "./document.ts";
+import { virtualMachineCheck } from "./document-virtual-machine.ts";
 import { lunsPerScsiController, scsiControllerGuids } from "./wellknown.ts";
 
 const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -142,6 +143,7 @@ export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedOb
           KernelCmdLine: optional(text),
         }),
       ),
+      Uefi: optional(virtualMachineCheck("Uefi")),
     }),
     ComputeTopology: closedObject<ComputeTopology>({
       Memory: closedObject<VirtualMachineMemory>({
@@ -152,12 +154,16 @@ export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedOb
         LowMmioGapInMB: optional(unsigned64),
         HighMmioBaseInMB: optional(unsigned64),
         HighMmioGapInMB: optional(unsigned64),
+        SlitType: optional(virtualMachineCheck("VirtualSlitType")),
       }),
       Processor: closedObject<VirtualMachineProcessor>({
         Count: integer(1),
         Limit: optional(unsigned64),
         Weight: optional(unsigned64),
+        CpuGroup: optional(virtualMachineCheck("CpuGroup")),
+        NumaProcessorsSettings: optional(virtualMachineCheck("NumaProcessors")),
       }),
+      Numa: optional(virtualMachineCheck("Numa")),
     }),
     Devices: optional(
       closedObject<Devices>({
@@ -196,6 +202,9 @@ export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedOb
     StorageQoS: optional(
       closedObject<StorageQoS>({ IopsMaximum: optional(unsigned64), BandwidthMaximum: optional(unsigned64) }),
     ),
+    GuestState: optional(virtualMachineCheck("GuestState")),
+    SecuritySettings: optional(virtualMachineCheck("SecuritySettings")),
+    ResourcePartitionId: optional(checkGuid),
   }),
 });
 

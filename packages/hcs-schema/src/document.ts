@@ -1,4 +1,5 @@
 /** HCS v2 documents, as far as a utility VM uses them. Field names are the wire names of the public schema. */
+import type { VirtualMachineType } from "./document-virtual-machine.ts";
 
 export interface SchemaVersion {
   readonly Major: number;
@@ -18,6 +19,9 @@ export interface VirtualMachine {
   readonly ComputeTopology: ComputeTopology;
   readonly Devices?: Devices;
   readonly StorageQoS?: StorageQoS;
+  readonly GuestState?: VirtualMachineType<"GuestState">;
+  readonly SecuritySettings?: VirtualMachineType<"SecuritySettings">;
+  readonly ResourcePartitionId?: string;
 }
 
 export interface StorageQoS {
@@ -28,6 +32,7 @@ export interface StorageQoS {
 export interface Chipset {
   readonly UseUtc?: boolean;
   readonly LinuxKernelDirect?: LinuxKernelDirect;
+  readonly Uefi?: VirtualMachineType<"Uefi">;
 }
 
 export interface LinuxKernelDirect {
@@ -39,6 +44,7 @@ export interface LinuxKernelDirect {
 export interface ComputeTopology {
   readonly Memory: VirtualMachineMemory;
   readonly Processor: VirtualMachineProcessor;
+  readonly Numa?: VirtualMachineType<"Numa">;
 }
 
 export interface VirtualMachineMemory {
@@ -49,12 +55,15 @@ export interface VirtualMachineMemory {
   readonly LowMmioGapInMB?: number;
   readonly HighMmioBaseInMB?: number;
   readonly HighMmioGapInMB?: number;
+  readonly SlitType?: VirtualMachineType<"VirtualSlitType">;
 }
 
 export interface VirtualMachineProcessor {
   readonly Count: number;
   readonly Limit?: number;
   readonly Weight?: number;
+  readonly CpuGroup?: VirtualMachineType<"CpuGroup">;
+  readonly NumaProcessorsSettings?: VirtualMachineType<"NumaProcessors">;
 }
 
 export interface Devices {

@@ -1,0 +1,33 @@
+/** The tables of both references, put together; what needs few types takes the tables of their areas instead. */
+import { containerTypes } from "./document-container.ts";
+import { endpointTypes } from "./document-hcn-endpoint.ts";
+import { guestNetworkTypes } from "./document-hcn-guest.ts";
+import { networkTypes } from "./document-hcn-network.ts";
+import { layerTypes } from "./document-layers.ts";
+import { namespaceTypes } from "./document-namespaces.ts";
+import { processTypes } from "./document-process.ts";
+import { propertyTypes } from "./document-properties.ts";
+import { requestTypes } from "./document-requests.ts";
+import { resultTypes } from "./document-results.ts";
+import type { SchemaType } from "./document-schema.ts";
+import { serviceTypes } from "./document-service.ts";
+import { virtualMachineTypes } from "./document-virtual-machine.ts";
+
+/** Every type of the HCS reference, and those that microsoft/hcsshim sends beyond it. */
+export const hcsTypes = {
+  ...virtualMachineTypes,
+  ...containerTypes,
+  ...namespaceTypes,
+  ...processTypes,
+  ...propertyTypes,
+  ...resultTypes,
+  ...serviceTypes,
+  ...layerTypes,
+  ...requestTypes,
+} as const;
+
+/** Every type of the HCN reference. */
+export const hcnTypes = { ...guestNetworkTypes, ...endpointTypes, ...networkTypes } as const;
+
+export type HcsType<Name extends keyof typeof hcsTypes> = SchemaType<typeof hcsTypes, Name>;
+export type HcnType<Name extends keyof typeof hcnTypes> = SchemaType<typeof hcnTypes, Name>;
