@@ -1,12 +1,13 @@
 import { SandboxError } from "./error.ts";
 import { nearest } from "./nearest.ts";
 import { readServiceTable, type ServiceTable, serviceTablePrefix } from "./service-table.ts";
-import { boolean, guid, integer, integers, oneOf, type Reader, refuse, startsWith, text } from "./values.ts";
+import { boolean, fileName, guid, integer, integers, oneOf, type Reader, refuse, startsWith, text } from "./values.ts";
 
 const vm = "io.microsoft.virtualmachine.";
 const topology = `${vm}computetopology.`;
 const int32 = integer(0, 2 ** 31 - 1);
 const uint32 = integer(0, 2 ** 32 - 1);
+const uint32s = integers(0, 2 ** 32 - 1);
 // Beyond any machine, and far below where numbers in JSON lose digits.
 const megabytes = integer(0, 2 ** 40);
 
@@ -21,7 +22,6 @@ const effective = {
   writableOverlays: [`${vm}lcow.writable-overlay-directories`, boolean],
   extraExecArguments: [`${vm}lcow.extra-exec-command-args`, text],
   processDumpLocation: ["io.microsoft.container.processdumplocation", text],
-  policyBasedRouting: [`${vm}lcow.network.policybasedrouting`, boolean],
   noWritableFileShares: [`${vm}fileshares.disablewritable`, boolean],
   processorCount: [`${topology}processor.count`, int32],
   // In thousandths of a percent of the host's time; 0 is no limit.
@@ -38,6 +38,29 @@ const effective = {
   storageBandwidth: [`${vm}storageqos.bandwidthmaximum`, int32],
   storageIops: [`${vm}storageqos.iopsmaximum`, int32],
   vpmemCount: [`${vm}devices.virtualpmem.maximumcount`, uint32],
+  consolePipe: [`${vm}console.pipe`, startsWith("\\\\.\\pipe\\")],
+  dmVerityMode: [`${vm}lcow.dmverity-mode`, boolean],
+  dmVerityCreateArgs: [`${vm}lcow.dmverity-create-args`, text],
+  dmVerityRootFsVhd: [`${vm}lcow.dmverity-rootfs-vhd`, fileName],
+  guestStateFile: [`${vm}lcow.gueststatefile`, fileName],
+  hclEnabled: [`${vm}lcow.hcl-enabled`, boolean],
+  extraVsockPorts: [`${vm}lcow.extra-vsock-ports`, uint32s],
+  securityPolicy: [`${vm}lcow.securitypolicy`, text],
+  securityPolicyEnforcer: [`${vm}lcow.enforcer`, text],
+  referenceInfoFile: [`${vm}lcow.uvm-reference-info-file`, fileName],
+  hashEnvelopeReferenceInfoFile: [`${vm}uvm-hash-envelope-reference-info-file`, fileName],
+  noSecurityHardware: [`${vm}no_security_hardware`, boolean],
+  encryptScratch: [`${vm}storage.scratch.encrypted`, boolean],
+  policyBasedRouting: [`${vm}lcow.network.policybasedrouting`, boolean],
+  liveMigration: ["io.microsoft.migration.support-enabled", boolean],
+  cpuGroup: [`${vm}cpugroup.id`, text],
+  resourcePartition: [`${vm}resource-partition-id`, guid],
+  numaProcessorsPerNode: [`${topology}processor.numa.max-processors-per-node`, uint32],
+  numaMemoryPerNode: [`${topology}processor.numa.max-size-per-node`, megabytes],
+  numaPreferredNodes: [`${topology}numa.preferred-physical-nodes`, uint32s],
+  numaMappedNodes: [`${topology}numa.mapped-physical-nodes`, uint32s],
+  numaProcessors: [`${topology}numa.count-of-processors`, uint32s],
+  numaMemoryBlocks: [`${topology}numa.count-of-memory-blocks`, integers(0, 2 ** 40)],
   disableUnsafeOperations: ["io.microsoft.disable-unsafe-operations", boolean],
   disableHostProcess: ["microsoft.com/disable-hostprocess-container", boolean],
   hostProcess: ["microsoft.com/hostprocess-container", boolean],
@@ -58,42 +81,29 @@ const namesByKey: ReadonlyMap<string, AnnotationName> = new Map(
   Object.entries(effective).map(([name, [key]]) => [key, name as AnnotationName]),
 );
 
-/** Known annotations that have no effect yet: their defaults pass, any other value is refused rather than ignored. */
-const defaultsOnly: ReadonlyMap<string, readonly [read: Reader<unknown>, ...accepted: readonly unknown[]]> = new Map<
-  string,
-  readonly [Reader<unknown>, ...(readonly unknown[])]
->([
-  [`${vm}console.pipe`, [startsWith("\\\\.\\pipe\\"), ""]],
-  [`${vm}lcow.dmverity-mode`, [boolean, false]],
-  [`${vm}lcow.dmverity-create-args`, [text, ""]],
-  [`${vm}lcow.dmverity-rootfs-vhd`, [text, "rootfs.vhd"]],
-  [`${vm}lcow.gueststatefile`, [text, "kernel.vmgs"]],
-  [`${vm}lcow.hcl-enabled`, [boolean, false]],
-  [`${vm}lcow.extra-vsock-ports`, [integers(0, 2 ** 32 - 1), ""]],
-  [`${vm}lcow.securitypolicy`, [text, ""]],
-  [`${vm}lcow.enforcer`, [text, "rego"]],
-  [`${vm}lcow.uvm-reference-info-file`, [text, "reference_info.cose"]],
-  [`${vm}uvm-hash-envelope-reference-info-file`, [text, "reference_info_hash_envelope.cose"]],
-  [`${vm}no_security_hardware`, [boolean, false]],
-  [`${vm}storage.scratch.encrypted`, [boolean, false]],
-  ["io.microsoft.migration.support-enabled", [boolean, false]],
-  [`${vm}cpugroup.id`, [text, ""]],
-  [`${vm}resource-partition-id`, [guid, ""]],
-  [`${topology}processor.numa.max-processors-per-node`, [uint32, 0]],
-  [`${topology}processor.numa.max-size-per-node`, [megabytes, 0]],
-  [`${topology}numa.preferred-physical-nodes`, [integers(0, 2 ** 32 - 1), ""]],
-  [`${topology}numa.mapped-physical-nodes`, [integers(0, 2 ** 32 - 1), ""]],
-  [`${topology}numa.count-of-processors`, [integers(0, 2 ** 32 - 1), ""]],
-  [`${topology}numa.count-of-memory-blocks`, [integers(0, 2 ** 40), ""]],
-  ["io.microsoft.network.ncproxy", [text, ""]],
-  [`${vm}lcow.vpmem.nomultimapping`, [text, ""]],
-  [`${vm}kerneldrivers`, [text, ""]],
+/** What the first shims had and these have not: nothing but the empty text is taken. */
+const unsupported: ReadonlySet<string> = new Set([
+  "io.microsoft.network.ncproxy",
+  `${vm}lcow.vpmem.nomultimapping`,
+  `${vm}kerneldrivers`,
+]);
+
+/** Known keys that do nothing for Linux guests here. */
+const withoutEffect: ReadonlySet<string> = new Set([
+  `${vm}devices.virtualpmem.maximumsizebytes`,
+  `${vm}disablecompartmentnamespace`,
+  `${vm}dump-directory-path`,
+  `${vm}forwardlogs.defaultsources.enable`,
+  `${vm}forwardlogs.enable`,
+  `${vm}forwardlogs.sources`,
 ]);
 
 /** Keys under our prefixes that concern containers or other parts of the shim. */
 const knownElsewhere: ReadonlySet<string> = new Set([
   `${vm}lcow.privileged`,
   `${vm}lcow.hostnetwork`,
+  `${vm}lcow.amd-certificate`,
+  `${vm}lcow.securitypolicy.env`,
   "io.microsoft.network.ncproxy.containerid",
   "io.microsoft.migration.source-container-id",
 ]);
@@ -103,29 +113,30 @@ const ownPrefixes = [vm, "io.microsoft.network.", "io.microsoft.migration."];
 export interface ReadAnnotations {
   readonly values: AnnotationValues;
   readonly serviceTable: ServiceTable;
-  /** One sentence for each key that looks like one of ours and is none. */
-  readonly warnings: readonly string[];
 }
 
-/** Reads the annotations that concern the VM; the caller's object is left as it is. Throws SandboxError. */
-export function readAnnotations(annotations: { readonly [key: string]: string }): ReadAnnotations {
+/**
+ * Reads the annotations that concern the VM; the caller's object is left as it is. `warn` gets one sentence for each key
+ * that looks like one of ours and is none. Throws SandboxError.
+ */
+export function readAnnotations(
+  annotations: { readonly [key: string]: string },
+  warn: (sentence: string) => void,
+): ReadAnnotations {
   const values: { [name: string]: unknown } = {};
-  const warnings: string[] = [];
   for (const [key, value] of Object.entries(annotations)) {
     const name = namesByKey.get(key);
     if (name !== undefined) values[name] = effective[name][1](key, value);
-    else if (defaultsOnly.has(key)) acceptDefaultOnly(key, value);
-    else if (isUnknown(key)) warnings.push(unknownKey(key));
+    else if (unsupported.has(key)) refuseUnsupported(key, value);
+    else if (withoutEffect.has(key)) warn(`annotation ${key} has no effect on Linux sandboxes`);
+    else if (isUnknown(key)) warn(unknownKey(key));
   }
-  return { values: expand(values), serviceTable: readServiceTable(annotations), warnings };
+  return { values: expand(values), serviceTable: readServiceTable(annotations) };
 }
 
-function acceptDefaultOnly(key: string, value: string): void {
-  const [read, accepted] = defaultsOnly.get(key) ?? [text];
-  const given = read(key, value);
-  if (given === accepted || (Array.isArray(given) && given.length === 0)) return;
-  const message = `got ${JSON.stringify(value)}, only ${JSON.stringify(accepted)} is supported`;
-  throw new SandboxError("Unimplemented", key, message);
+function refuseUnsupported(key: string, value: string): void {
+  if (value === "") return;
+  throw new SandboxError("Unimplemented", key, `got ${JSON.stringify(value)}, which is not supported: leave it out`);
 }
 
 /** What disables unsafe operations disables each of them; saying otherwise of one is a contradiction. */
@@ -156,6 +167,6 @@ function isUnknown(key: string): boolean {
 
 function unknownKey(key: string): string {
   if (key.startsWith(`${vm}wcow.`)) return `annotation ${key} concerns Windows guests and has no effect`;
-  const near = nearest(key, [...namesByKey.keys(), ...defaultsOnly.keys(), ...knownElsewhere]);
+  const near = nearest(key, [...namesByKey.keys(), ...unsupported, ...knownElsewhere]);
   return `annotation ${key} is not known${near === undefined ? "" : `; the nearest known one is ${near}`}`;
 }

@@ -1,8 +1,6 @@
-export {
-  buildLinuxSandbox,
-  type HostFacts,
-  type LinuxSandbox,
-  type LinuxSandboxRequest,
-  type RuntimeOptions,
-} from "./build.ts";
+export { buildLinuxSandbox, type LinuxSandbox, type LinuxSandboxRequest, type SandboxSettings } from "./build.ts";
+export type { ConfidentialSettings } from "./confidential.ts";
+export type { HostFacts } from "./context.ts";
 export { SandboxError, type SandboxErrorCode } from "./error.ts";
+export type { OptionSettings, RuntimeOptions } from "./options.ts";
+export type { PathGrammar } from "./paths.ts";

@@ -46,6 +46,10 @@ export function oneOf<Word extends string>(...words: readonly Word[]): Reader<Wo
 export const text: Reader<string> = (key, value) =>
   /\p{Cc}/u.test(value) ? refuse(key, value, "text without control characters") : value;
 
+/** The name of a file in a folder that is known, or the empty text. */
+export const fileName: Reader<string> = (key, value) =>
+  /[\\/:]|^\.{1,2}$/.test(value) ? refuse(key, value, "the name of a file, without a folder") : text(key, value);
+
 const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** A GUID in lower case, or the empty text. */

@@ -1,0 +1,75 @@
+import {
+  type Devices,
+  type HvSocketDevice,
+  highestVirtualFunction,
+  type ScsiAttachment,
+  scsiControllerGuids,
+  type VirtualPciDevice,
+} from "@uvm-shim/hcs-schema";
+import { type Context, hasBuild } from "./context.ts";
+import { refuse } from "./values.ts";
+
+const firstBuildWithNumaAffinity = 26_100;
+const deviceIdTypes = ["vpci-instance-id", "vpci", "gpu"];
+/** Administrators and SYSTEM alone, so that the shim can listen for the guest. */
+export const administratorsOnly = "D:P(A;;FA;;;SY)(A;;FA;;;BA)";
+
+/** All four controllers, since every layer of every container is a disk. A root file system is the first of all. */
+export function scsiControllers(rootFsVhd: string | undefined): NonNullable<Devices["Scsi"]> {
+  const controllers = Object.fromEntries(scsiControllerGuids.map((guid) => [guid, {}]));
+  if (rootFsVhd === undefined) return controllers;
+  const rootFs: ScsiAttachment = { Type: "VirtualDisk", Path: rootFsVhd, ReadOnly: true };
+  return { ...controllers, [scsiControllerGuids[0]]: { Attachments: { "0": rootFs } } };
+}
+
+export function comPorts({ values }: Context): Pick<Devices, "ComPorts"> {
+  return values.consolePipe ? { ComPorts: { "0": { NamedPipe: values.consolePipe } } } : {};
+}
+
+export function hvSocket(config: NonNullable<HvSocketDevice["HvSocketConfig"]>): HvSocketDevice {
+  const { ServiceTable: table = {}, ...rest } = config;
+  return { HvSocketConfig: { ...rest, ...(Object.keys(table).length > 0 && { ServiceTable: table }) } };
+}
+
+/** Where devices of the sandbox stand in its specification; named in errors. */
+const devicesField = "windows.devices";
+
+/** Devices of the host that are assigned to the VM from its start: `windows.devices` of the OCI specification. */
+export function virtualPci({ host }: Context, devices: unknown, hasNuma: boolean): Pick<Devices, "VirtualPci"> {
+  if (devices === undefined || devices === null) return {};
+  if (!Array.isArray(devices)) return refuse(devicesField, devices, "a list");
+  if (devices.length === 0) return {};
+  const propagates = hasNuma && hasBuild(host, firstBuildWithNumaAffinity);
+  const seen = new Set<string>();
+  const assigned = devices.map((entry: unknown, index): [string, VirtualPciDevice] => {
+    const field = `${devicesField}[${index}]`;
+    const { path, virtualFunction } = readDevice(field, entry);
+    // Windows compares instance paths without regard to case.
+    const name = `${path.toLowerCase()}/${virtualFunction}`;
+    if (seen.has(name))
+      refuse(`${field}.id`, path, `each device and function once; function ${virtualFunction} is there`);
+    seen.add(name);
+    const device = {
+      Functions: [{ DeviceInstancePath: path, ...(virtualFunction > 0 && { VirtualFunction: virtualFunction }) }],
+      ...(propagates && { PropagateNumaAffinity: true }),
+    };
+    return [host.newId().toLowerCase(), device];
+  });
+  return { VirtualPci: Object.fromEntries(assigned) };
+}
+
+/** An instance path, a slash and an index for a virtual function; instance paths themselves have no slashes. */
+function readDevice(field: string, entry: unknown): { readonly path: string; readonly virtualFunction: number } {
+  const { id, idType } = typeof entry === "object" && entry !== null ? (entry as Record<string, unknown>) : {};
+  if (typeof idType !== "string" || !deviceIdTypes.includes(idType)) {
+    return refuse(`${field}.idType`, idType, `one of ${deviceIdTypes.join(", ")}`);
+  }
+  const accepted = `the instance path of a device, with /<function, 0 to ${highestVirtualFunction}> or without`;
+  if (typeof id !== "string") return refuse(`${field}.id`, id, accepted);
+  const [, path = id, digits = "0"] = /^(.*)\/(\d{1,9})$/s.exec(id) ?? [];
+  const virtualFunction = Number(digits);
+  if (path === "" || /\p{Cc}/u.test(path) || virtualFunction > highestVirtualFunction) {
+    return refuse(`${field}.id`, id, accepted);
+  }
+  return { path, virtualFunction };
+}

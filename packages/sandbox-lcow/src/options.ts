@@ -1,0 +1,98 @@
+import { SandboxError } from "./error.ts";
+import { refuse } from "./values.ts";
+
+/** `containerd.runhcs.v1.Options` in the names of its protobuf fields; absent: not set. */
+export interface RuntimeOptions {
+  readonly debug?: boolean;
+  readonly debugType?: "NPIPE" | "FILE" | "ETW";
+  readonly registryRoot?: string;
+  readonly sandboxImage?: string;
+  /** `linux/amd64` or `linux/arm64`. */
+  readonly sandboxPlatform?: string;
+  readonly sandboxIsolation?: "PROCESS" | "HYPERVISOR";
+  readonly bootFilesRootPath?: string;
+  readonly vmProcessorCount?: number;
+  readonly vmMemorySizeInMb?: number;
+  readonly GPUVHDPath?: string;
+  readonly scaleCpuLimitsToSandbox?: boolean;
+  readonly defaultContainerScratchSizeInGb?: number;
+  readonly defaultVmScratchSizeInGb?: number;
+  readonly shareScratch?: boolean;
+  readonly NCProxyAddr?: string;
+  readonly logLevel?: string;
+  readonly ioRetryTimeoutInSec?: number;
+  /** Annotations that hold unless the sandbox says otherwise. */
+  readonly defaultContainerAnnotations?: { readonly [key: string]: string };
+  readonly noInheritHostTimezone?: boolean;
+  readonly scrubLogs?: boolean;
+}
+
+/** Options that do not stand in the document. */
+export interface OptionSettings {
+  /** What the shim is to log from: log_level, which comes before debug. Absent: as it does by itself. */
+  readonly logLevel: string | undefined;
+  /** Virtual disk with GPU drivers for containers that ask for one. */
+  readonly gpuVhdPath: string | undefined;
+  /** Whether limits of containers are scaled by the ratio of the VM's processors to the host's. */
+  readonly scaleCpuLimits: boolean;
+  /** Size of a container's scratch disk; absent: as the host makes them. */
+  readonly containerScratchGb: number | undefined;
+  /** Whether all containers of the pod use the sandbox container's scratch disk. */
+  readonly shareScratch: boolean;
+  /** How long to look for an upstream of stdio that is gone; 0: for ever. */
+  readonly ioRetrySeconds: number;
+  readonly defaultContainerAnnotations: { readonly [key: string]: string };
+}
+
+const logLevels = ["trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"];
+
+/** Checks the options, and reads those that do not go into the document. Throws SandboxError. */
+export function readOptions(
+  options: RuntimeOptions,
+  architecture: "amd64" | "arm64",
+  warn: (sentence: string) => void,
+): OptionSettings {
+  checkPlatform(options, architecture);
+  const { logLevel, NCProxyAddr } = options;
+  if (logLevel && !logLevels.includes(logLevel)) refuse("log_level", logLevel, `one of ${logLevels.join(", ")}`);
+  if (NCProxyAddr) {
+    const message = `got ${JSON.stringify(NCProxyAddr)}, pods have no network configuration proxy`;
+    throw new SandboxError("Unimplemented", "NCProxyAddr", message);
+  }
+  for (const [field, value] of Object.entries({
+    debug_type: options.debugType,
+    registry_root: options.registryRoot,
+    sandbox_image: options.sandboxImage,
+    default_vm_scratch_size_in_gb: wholeOption("default_vm_scratch_size_in_gb", options.defaultVmScratchSizeInGb),
+    no_inherit_host_timezone: options.noInheritHostTimezone,
+  })) {
+    if (value && value !== "NPIPE") warn(`option ${field} has no effect on Linux sandboxes`);
+  }
+  return {
+    logLevel: logLevel || (options.debug ? "debug" : undefined),
+    gpuVhdPath: options.GPUVHDPath || undefined,
+    scaleCpuLimits: options.scaleCpuLimitsToSandbox ?? false,
+    containerScratchGb:
+      wholeOption("default_container_scratch_size_in_gb", options.defaultContainerScratchSizeInGb) || undefined,
+    shareScratch: options.shareScratch ?? false,
+    ioRetrySeconds: wholeOption("io_retry_timeout_in_sec", options.ioRetryTimeoutInSec),
+    defaultContainerAnnotations: { ...options.defaultContainerAnnotations },
+  };
+}
+
+function checkPlatform({ sandboxPlatform, sandboxIsolation }: RuntimeOptions, architecture: string): void {
+  const platform = `linux/${architecture}`;
+  if (sandboxPlatform && sandboxPlatform.toLowerCase() !== platform) {
+    refuse("sandbox_platform", sandboxPlatform, platform);
+  }
+  if (sandboxIsolation === "PROCESS") {
+    refuse("sandbox_isolation", sandboxIsolation, "HYPERVISOR: Linux sandboxes are virtual machines");
+  }
+}
+
+/** An option as a whole number, 0 when it is not set. */
+export function wholeOption(field: string, value: number | undefined): number {
+  if (value === undefined) return 0;
+  if (!Number.isInteger(value) || value < 0) refuse(field, value, "a whole number from 0");
+  return value;
+}
