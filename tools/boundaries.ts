@@ -40,7 +40,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   "packages/shim": {
     uses: ["ttrpc"],
     types: [...siblings, "controller-pod"],
-    libraries: ["protobufjs", "@grpc/grpc-js"],
+    libraries: ["protobufjs", "@grpc/grpc-js", "smol-toml"],
   },
   "packages/linux-calls": { uses: [], libraries: ["koffi"] },
   "packages/host-emulator": { uses: ["hcs-schema", "gcs-bridge", "linux-calls"] },

@@ -1,7 +1,6 @@
-import { randomBytes, randomUUID } from "node:crypto";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { statSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import path from "node:path";
 import { LinuxContainerController } from "@uvm-shim/controller-container";
 import { linuxNetworking, NetworkController, networkNamespaceOf, PodNetwork } from "@uvm-shim/controller-network";
 import { Plan9Controller } from "@uvm-shim/controller-plan9";
@@ -17,6 +16,7 @@ import { buildLinuxSandbox, type HostFacts } from "@uvm-shim/sandbox-lcow";
 import {
   type ContainerRequest,
   systemClock as clock,
+  decodeRuntimeOptions,
   type Platform,
   type PlatformContext,
   type Sandbox,
@@ -24,6 +24,8 @@ import {
 } from "@uvm-shim/shim";
 import { cleanUp } from "./clean-up.ts";
 import { connectHost } from "./host.ts";
+import { applyLogLevel } from "./log-level.ts";
+import { refuseUnusedSettings } from "./unused-settings.ts";
 import { vmIdOf } from "./vm-id.ts";
 
 /** Linux containers on this machine's compute service, wired from host driver, guest and controllers. */
@@ -47,15 +49,22 @@ export function createLcowPlatform(context: PlatformContext): Platform {
 async function createSandbox(
   request: SandboxRequest,
   host: ComputeHost,
-  { log, upstreamStdio: upstream, executableDirectory }: PlatformContext,
+  context: PlatformContext,
   signal?: AbortSignal,
 ): Promise<Sandbox> {
+  const { log, upstreamStdio: upstream, executableDirectory } = context;
+  const { runtimeOptions, annotations, bundle, spec: specification } = request;
   const { document, settings, warnings } = buildLinuxSandbox({
     owner: "uvm-shim",
-    annotations: request.annotations,
+    bundle,
+    annotations,
+    specification,
+    options: runtimeOptions === undefined ? {} : await decodeRuntimeOptions(runtimeOptions),
     host: hostFacts(executableDirectory),
   });
+  applyLogLevel(settings.logLevel, context);
   for (const warning of warnings) log.log("warn", warning, { sandbox: request.id });
+  refuseUnusedSettings(settings);
 
   const vmId = vmIdOf(request);
   const newId = randomUUID;
@@ -126,8 +135,11 @@ async function createSandbox(
 function hostFacts(executableDirectory: string): HostFacts {
   return {
     processors: availableParallelism(),
+    pathGrammar: "posix",
     hasFile: (file) => statSync(file, { throwIfNoEntry: false })?.isFile() ?? false,
-    joinPath: path.join,
-    bootFiles: path.join(executableDirectory, "LinuxBootFiles"),
+    hasFolder: (folder) => statSync(folder, { throwIfNoEntry: false })?.isDirectory() ?? false,
+    executableFolder: executableDirectory,
+    newId: randomUUID,
+    sha256: (data) => createHash("sha256").update(data).digest(),
   };
 }

@@ -10,6 +10,7 @@ import {
 import { type DiskFile, openDiskFile, realPath } from "./disk-file.ts";
 import type { DiskSlot } from "./guest-machine.ts";
 import { HcsFailure } from "./hcs-failure.ts";
+import { checkNuma, refuseUnemulated } from "./virtual-hardware.ts";
 
 /** A document that was checked, in the terms of the emulated host. */
 export interface SystemPlan {
@@ -38,6 +39,8 @@ export function readDocument(document: unknown): SystemPlan {
     );
   }
   const { Chipset: chipset, ComputeTopology: topology, Devices: devices } = checked.VirtualMachine;
+  refuseUnemulated(checked.VirtualMachine);
+  checkNuma(topology);
   const boot = chipset.LinuxKernelDirect;
   if (boot === undefined) {
     throw new HcsFailure(

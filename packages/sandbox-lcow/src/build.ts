@@ -23,8 +23,8 @@ export interface LinuxSandboxRequest {
   /** Of the sandbox's specification, in either form: config.json or the CRI's pod configuration. */
   readonly annotations: { readonly [key: string]: string };
   readonly options?: RuntimeOptions;
-  /** `windows.devices` of config.json as parsed JSON: devices of the host that the VM gets. */
-  readonly devices?: unknown;
+  /** config.json as parsed JSON where there is one: its `devices` are assigned to the VM from its start. */
+  readonly specification?: unknown;
   readonly host: HostFacts;
 }
 
@@ -36,8 +36,6 @@ export interface SandboxSettings extends OptionSettings {
   readonly policyBasedRouting: boolean;
   /** Whether the VM's memory is physical. */
   readonly physicalMemory: boolean;
-  /** Whether what is added to the running VM must be backed by physical memory too. */
-  readonly physicallyBackedDevices: boolean;
   /** Whether devices that are assigned later are to tell the guest which NUMA node they are near. */
   readonly propagateNumaAffinity: boolean;
   readonly liveMigration: boolean;
@@ -67,9 +65,6 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
   const context: Context = { values, options, host, warn };
   const isolated = isIsolated(values);
   checkCombinations(context, isolated);
-  if (isolated && Array.isArray(request.devices) && request.devices.length > 0) {
-    refuse("windows.devices", request.devices, "none in a confidential VM");
-  }
 
   const topology = computeTopology(context, isolated);
   const { chipset, rootFsVhd, parts } = isolated
@@ -77,6 +72,7 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
     : { ...standardBoot(context, topology.Processor.Count), parts: {} };
   const confidential = confidentialSettings(context, bundle);
   const propagateNumaAffinity = topology.Numa !== undefined;
+  const devices = { specification: request.specification, isolated, propagateNumaAffinity };
   const document: ComputeSystemDocument = {
     Owner: owner,
     // What isolates VMs came with 2.5; everything else is content with the first version for utility VMs.
@@ -96,7 +92,7 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
             ? isolatedHvSocket(context, serviceTable)
             : { DefaultBindSecurityDescriptor: administratorsOnly, ServiceTable: serviceTable },
         ),
-        ...virtualPci(context, request.devices, propagateNumaAffinity),
+        ...virtualPci(context, devices),
         ...(isolated ? {} : comPorts(context)),
         // Present though empty, or shares could not be added later; but then the VM could not be moved.
         ...(values.liveMigration ? {} : { Plan9: {} }),
@@ -114,7 +110,6 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
       encryptScratch: values.encryptScratch ?? confidential !== undefined,
       policyBasedRouting: values.policyBasedRouting ?? false,
       physicalMemory: topology.Memory.AllowOvercommit !== true,
-      physicallyBackedDevices: values.fullyPhysicallyBacked ?? false,
       propagateNumaAffinity,
       liveMigration: values.liveMigration ?? false,
       confidential,

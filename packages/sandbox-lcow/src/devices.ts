@@ -6,10 +6,9 @@ import {
   scsiControllerGuids,
   type VirtualPciDevice,
 } from "@uvm-shim/hcs-schema";
-import { type Context, hasBuild } from "./context.ts";
+import type { Context } from "./context.ts";
 import { refuse } from "./values.ts";
 
-const firstBuildWithNumaAffinity = 26_100;
 const deviceIdTypes = ["vpci-instance-id", "vpci", "gpu"];
 /** Administrators and SYSTEM alone, so that the shim can listen for the guest. */
 export const administratorsOnly = "D:P(A;;FA;;;SY)(A;;FA;;;BA)";
@@ -31,27 +30,35 @@ export function hvSocket(config: NonNullable<HvSocketDevice["HvSocketConfig"]>):
   return { HvSocketConfig: { ...rest, ...(Object.keys(table).length > 0 && { ServiceTable: table }) } };
 }
 
-/** Where devices of the sandbox stand in its specification; named in errors. */
-const devicesField = "windows.devices";
+export interface AssignedDevices {
+  readonly specification: unknown;
+  readonly isolated: boolean;
+  readonly propagateNumaAffinity: boolean;
+}
 
-/** Devices of the host that are assigned to the VM from its start: `windows.devices` of the OCI specification. */
-export function virtualPci({ host }: Context, devices: unknown, hasNuma: boolean): Pick<Devices, "VirtualPci"> {
+/** Devices of the host that are assigned to the VM from its start: `devices` of a sandbox's config.json. */
+export function virtualPci(
+  { host }: Context,
+  { specification, isolated, propagateNumaAffinity }: AssignedDevices,
+): Pick<Devices, "VirtualPci"> {
+  const { devices } = (specification ?? {}) as { readonly devices?: unknown };
   if (devices === undefined || devices === null) return {};
-  if (!Array.isArray(devices)) return refuse(devicesField, devices, "a list");
+  if (!Array.isArray(devices)) return refuse("devices", devices, "a list");
   if (devices.length === 0) return {};
-  const propagates = hasNuma && hasBuild(host, firstBuildWithNumaAffinity);
+  if (isolated) refuse("devices", devices, "none in a confidential VM");
   const seen = new Set<string>();
   const assigned = devices.map((entry: unknown, index): [string, VirtualPciDevice] => {
-    const field = `${devicesField}[${index}]`;
+    const field = `devices[${index}]`;
     const { path, virtualFunction } = readDevice(field, entry);
     // Windows compares instance paths without regard to case.
     const name = `${path.toLowerCase()}/${virtualFunction}`;
-    if (seen.has(name))
-      refuse(`${field}.id`, path, `each device and function once; function ${virtualFunction} is there`);
+    if (seen.has(name)) {
+      refuse(`${field}.id`, path, `each device and function once; function ${virtualFunction} is there already`);
+    }
     seen.add(name);
     const device = {
       Functions: [{ DeviceInstancePath: path, ...(virtualFunction > 0 && { VirtualFunction: virtualFunction }) }],
-      ...(propagates && { PropagateNumaAffinity: true }),
+      ...(propagateNumaAffinity && { PropagateNumaAffinity: true }),
     };
     return [host.newId().toLowerCase(), device];
   });

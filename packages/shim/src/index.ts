@@ -3,6 +3,7 @@ export { ShimError, type ShimErrorCode, shimErrorCodes, translateError } from ".
 export { type LogLevel, PipeLog } from "./log.ts";
 export type { PlatformContext, ShimOptions } from "./options.ts";
 export { runShim } from "./run-shim.ts";
+export { decodeRuntimeOptions, type RuntimeOptionValues } from "./runtime-options.ts";
 export { createPosixStdio, type PosixStdioOptions } from "./stdio-posix.ts";
 export type {
   Container,

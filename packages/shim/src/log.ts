@@ -29,6 +29,7 @@ export interface PipeLogOptions {
 export class PipeLog implements Log {
   readonly #options: PipeLogOptions;
   readonly #queue: Buffer[] = [];
+  #level: LogLevel;
   #queuedBytes = 0;
   #dropped = 0;
   #descriptor: number | undefined;
@@ -37,10 +38,16 @@ export class PipeLog implements Log {
 
   constructor(options: PipeLogOptions) {
     this.#options = options;
+    this.#level = options.level;
+  }
+
+  /** Lines below this level are left out from now on. */
+  setLevel(level: LogLevel): void {
+    this.#level = level;
   }
 
   log(level: LogLevel, message: string, fields: { readonly [key: string]: unknown } = {}): void {
-    if (this.#closed || severities[level] < severities[this.#options.level]) return;
+    if (this.#closed || severities[level] < severities[this.#level]) return;
     const line = formatLine(this.#options.clock.now(), level, message, { ...this.#options.fields, ...fields });
     if (this.#queuedBytes + line.length > mostQueuedBytes) this.#dropped++;
     else this.#enqueue(line);

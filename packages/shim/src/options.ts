@@ -4,6 +4,8 @@ import type { Log, Platform, UpstreamStdio } from "./types.ts";
 /** What the platform is given when it is loaded. */
 export interface PlatformContext {
   readonly log: Log;
+  /** Lines below this level are left out of the log from now on; absent where the level is fixed. */
+  readonly setLogLevel?: (level: Parameters<Log["log"]>[0]) => void;
   readonly upstreamStdio: UpstreamStdio;
   readonly env: NodeJS.ProcessEnv;
   /** Where the executable's companions are. */

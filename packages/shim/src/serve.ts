@@ -4,7 +4,7 @@ import type { RuntimeOptions } from "./bootstrap.ts";
 import { settlesWithin, systemClock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
 import type { ShimFlags } from "./flags.ts";
-import { PipeLog } from "./log.ts";
+import { type LogLevel, PipeLog } from "./log.ts";
 import type { ShimOptions } from "./options.ts";
 import { endWhenOrphaned } from "./orphan.ts";
 import { platformContext } from "./platform-context.ts";
@@ -89,9 +89,11 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
   host.on("SIGTERM", terminate);
   host.on("SIGINT", terminate);
 
+  const setLogLevel = (level: LogLevel): void => log.setLevel(level);
+  const context = { ...platformContext(options, host, log, namespace), setLogLevel };
   let platform: Promise<Platform> | undefined;
   const loadPlatform = (): Promise<Platform> => {
-    platform ??= options.loadPlatform(platformContext(options, host, log, namespace)).catch((error: unknown) => {
+    platform ??= options.loadPlatform(context).catch((error: unknown) => {
       platform = undefined;
       throw error;
     });

@@ -1,0 +1,180 @@
+import { open } from "node:fs/promises";
+import { isAbsolute } from "node:path";
+import { parse as parseToml } from "smol-toml";
+import type { RuntimeOptions } from "./bootstrap.ts";
+import { messageOf, ShimError } from "./errors.ts";
+import { containerd, runtimeoptions } from "./generated/messages.js";
+import { decodeFields } from "./wire.ts";
+
+/** `containerd.runhcs.v1.Options` as a plain object: what was not set is absent, unless it cannot be told. */
+export interface RuntimeOptionValues {
+  readonly debug?: boolean;
+  readonly debugType?: "NPIPE" | "FILE" | "ETW";
+  readonly registryRoot?: string;
+  readonly sandboxImage?: string;
+  readonly sandboxPlatform?: string;
+  readonly sandboxIsolation?: "PROCESS" | "HYPERVISOR";
+  readonly bootFilesRootPath?: string;
+  readonly vmProcessorCount?: number;
+  readonly vmMemorySizeInMb?: number;
+  readonly GPUVHDPath?: string;
+  readonly scaleCpuLimitsToSandbox?: boolean;
+  readonly defaultContainerScratchSizeInGb?: number;
+  readonly defaultVmScratchSizeInGb?: number;
+  readonly shareScratch?: boolean;
+  readonly NCProxyAddr?: string;
+  readonly logLevel?: string;
+  readonly ioRetryTimeoutInSec?: number;
+  readonly defaultContainerAnnotations?: { readonly [key: string]: string };
+  readonly noInheritHostTimezone?: boolean;
+  readonly scrubLogs?: boolean;
+}
+
+/** Values of the enumerations by their numbers. */
+const debugTypes = ["NPIPE", "FILE", "ETW"] as const;
+const isolations = ["PROCESS", "HYPERVISOR"] as const;
+
+type Kind = "boolean" | "number" | "string" | "strings" | readonly string[];
+
+const kinds: { readonly [Field in keyof RuntimeOptionValues]-?: Kind } = {
+  debug: "boolean",
+  debugType: debugTypes,
+  registryRoot: "string",
+  sandboxImage: "string",
+  sandboxPlatform: "string",
+  sandboxIsolation: isolations,
+  bootFilesRootPath: "string",
+  vmProcessorCount: "number",
+  vmMemorySizeInMb: "number",
+  GPUVHDPath: "string",
+  scaleCpuLimitsToSandbox: "boolean",
+  defaultContainerScratchSizeInGb: "number",
+  defaultVmScratchSizeInGb: "number",
+  shareScratch: "boolean",
+  NCProxyAddr: "string",
+  logLevel: "string",
+  ioRetryTimeoutInSec: "number",
+  defaultContainerAnnotations: "strings",
+  noInheritHostTimezone: "boolean",
+  scrubLogs: "boolean",
+};
+
+const isolationField = 6;
+const largestConfiguration = 1024 * 1024;
+/** What containerd's CRI plugin puts beside the runtime's own options. */
+const configurationKeys: ReadonlySet<string> = new Set(["typeurl", "configpath", "configbody"]);
+
+/**
+ * Decodes runtime options of the two types that containerd passes: the message itself, and the generic one, which holds
+ * the options of the CRI plugin's configuration as TOML. Throws InvalidArgument for others, and for what they hold.
+ */
+export async function decodeRuntimeOptions({ typeUrl, value }: RuntimeOptions): Promise<RuntimeOptionValues> {
+  switch (typeUrl.slice(typeUrl.lastIndexOf("/") + 1)) {
+    case "containerd.runhcs.v1.Options":
+      return fromMessage(decode("containerd.runhcs.v1.Options", containerd.runhcs.v1.Options, value), value);
+    case "runtimeoptions.v1.Options":
+    case "cri.runtimeoptions.v1.Options": {
+      const { configPath, configBody } = decode("runtimeoptions.v1.Options", runtimeoptions.v1.Options, value);
+      if (configPath !== "") return fromToml(configPath, await readConfigurationFile(configPath));
+      return fromToml("config_body", Buffer.from(configBody).toString("utf8"));
+    }
+    default:
+      throw new ShimError(
+        "InvalidArgument",
+        `runtime options of type ${JSON.stringify(typeUrl)} are not known, expected containerd.runhcs.v1.Options or runtimeoptions.v1.Options`,
+      );
+  }
+}
+
+function decode<Message>(type: string, message: { decode(bytes: Uint8Array): Message }, bytes: Uint8Array): Message {
+  try {
+    return message.decode(bytes);
+  } catch (error) {
+    throw new ShimError("InvalidArgument", `runtime options are no ${type}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function fromMessage(message: containerd.runhcs.v1.Options, bytes: Uint8Array): RuntimeOptionValues {
+  const { debugType, sandboxIsolation, scrubLogs, ...rest } = message;
+  // The zero of this enumeration means something, and only the wire tells it from nothing.
+  const hasIsolation = decodeFields(bytes).some(({ number }) => number === isolationField);
+  return {
+    ...rest,
+    debugType: enumerated("debug_type", debugTypes, debugType),
+    ...(hasIsolation && { sandboxIsolation: enumerated("sandbox_isolation", isolations, sandboxIsolation) }),
+    ...(scrubLogs !== null && { scrubLogs }),
+  };
+}
+
+/** Names in Go's or protobuf's spelling; containerd compares them without regard to case too. */
+function fromToml(source: string, text: string): RuntimeOptionValues {
+  let table: { readonly [key: string]: unknown };
+  try {
+    table = parseToml(text);
+  } catch (error) {
+    throw new ShimError("InvalidArgument", `runtime options: ${source} is no TOML: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  const fields = new Map(Object.keys(kinds).map((field) => [field.toLowerCase(), field as keyof RuntimeOptionValues]));
+  const values: { [field: string]: unknown } = {};
+  for (const [key, value] of Object.entries(table)) {
+    const name = key.replaceAll("_", "").toLowerCase();
+    if (configurationKeys.has(name)) continue;
+    const field = fields.get(name);
+    if (field === undefined) {
+      throw new ShimError(
+        "InvalidArgument",
+        `runtime options: ${source} has ${JSON.stringify(key)}, expected only ${Object.keys(kinds).join(", ")}`,
+      );
+    }
+    values[field] = checked(key, kinds[field], value);
+  }
+  return values;
+}
+
+function checked(key: string, kind: Kind, value: unknown): unknown {
+  if (typeof kind !== "string") return enumerated(key, kind, value);
+  if (kind !== "strings") {
+    if (typeof value !== kind) throw mismatch(key, `a ${kind}`, value);
+    return value;
+  }
+  const isTable = typeof value === "object" && value !== null && !Array.isArray(value);
+  if (!isTable || Object.values(value).some((member) => typeof member !== "string")) {
+    throw mismatch(key, "a table of strings", value);
+  }
+  return { ...value };
+}
+
+/** By number, as protobuf and containerd's configuration have it, or by name. */
+function enumerated<Name extends string>(key: string, names: readonly Name[], value: unknown): Name {
+  const name = typeof value === "number" ? names[value] : names.find((candidate) => candidate === value);
+  if (name === undefined) throw mismatch(key, names.map((each, index) => `${index} (${each})`).join(", "), value);
+  return name;
+}
+
+function mismatch(key: string, expected: string, value: unknown): ShimError {
+  return new ShimError(
+    "InvalidArgument",
+    `runtime options: ${key}: got ${JSON.stringify(value)}, expected ${expected}`,
+  );
+}
+
+async function readConfigurationFile(path: string): Promise<string> {
+  try {
+    if (!isAbsolute(path)) throw new Error("expected an absolute path");
+    const file = await open(path);
+    try {
+      const { size } = await file.stat();
+      if (size > largestConfiguration)
+        throw new Error(`it has ${size} bytes, expected at most ${largestConfiguration}`);
+      return await file.readFile("utf8");
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw new ShimError("InvalidArgument", `runtime options: config_path ${path}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
