@@ -2,12 +2,11 @@ import type { Chipset } from "@uvm-shim/hcs-schema";
 import { keyOf } from "./annotations.ts";
 import { type Context, hasBuild } from "./context.ts";
 import { kernelLine, type RootFs } from "./kernel-line.ts";
-import { isAbsolute, joinPath } from "./paths.ts";
+import { isAbsolute, joinPath, tidyFolder } from "./paths.ts";
 import { refuse } from "./values.ts";
 
-/** The folder that a VM boots from, and who chose it. */
+/** The folder that a VM boots from. */
 export interface BootFolder {
-  readonly field: string;
   readonly path: string;
   /** Path of the first file of these names that is there; refuses the folder without one. */
   readonly require: (...names: readonly string[]) => string;
@@ -32,7 +31,7 @@ export function bootFolder({ values, options, host }: Context): BootFolder {
     if (found !== undefined) return found;
     return refuse(field, path, `a folder with boot files: there is no file ${paths.join(" or ")}`);
   };
-  return { field, path, require, has: (name) => hasFile(join(name)) };
+  return { path: tidyFolder(pathGrammar, path), require, has: (name) => hasFile(join(name)) };
 }
 
 function defaultFolder({ pathGrammar, executableFolder, programFiles, hasFolder }: Context["host"]): string {

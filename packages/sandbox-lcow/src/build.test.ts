@@ -1,32 +1,11 @@
-import { checkComputeSystemDocument, scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import { scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
-import { buildLinuxSandbox, type HostFacts, type LinuxSandboxRequest, type RuntimeOptions } from "./index.ts";
+import type { RuntimeOptions } from "./index.ts";
+import { build, bootFolder as folder, host, topology, vm, windowsHost } from "./testing/sandbox.ts";
 
-const vm = "io.microsoft.virtualmachine.";
-const topology = `${vm}computetopology.`;
-const folder = "/boot files";
 const kernelLine =
   "initcall_blacklist=virtio_vsock_init 8250_core.nr_uarts=0 panic=-1 quiet pci=off nr_cpus=2 brd.rd_nr=0 pmtmr=0 " +
   "-- -e 1 /bin/vsockexec -e 109 /bin/gcs -v4 -log-format json -loglevel info";
-
-function host(more: Partial<HostFacts> = {}, files: readonly string[] = ["kernel", "initrd.img"]): HostFacts {
-  const paths = files.map((name) => (name.includes("/") ? name : `${folder}/${name}`));
-  return {
-    processors: 8,
-    hasFile: (path) => paths.includes(path),
-    joinPath: (parent, name) => `${parent}/${name}`,
-    bootFiles: folder,
-    ...more,
-  };
-}
-
-function build(annotations: { readonly [key: string]: string } = {}, more: Partial<LinuxSandboxRequest> = {}) {
-  const built = buildLinuxSandbox({ owner: "test", annotations, host: host(), ...more });
-  // Whatever is built, a compute service would take.
-  expect(checkComputeSystemDocument(built.document)).toEqual(built.document);
-  const { Chipset, ComputeTopology, Devices, StorageQoS } = built.document.VirtualMachine;
-  return { ...built, boot: Chipset.LinuxKernelDirect, ...ComputeTopology, Devices, StorageQoS };
-}
 
 const withOptions = (options: RuntimeOptions) => build({}, { options });
 
@@ -34,7 +13,23 @@ it("builds the same small VM for everybody who asks for nothing", () => {
   const [first, second, third, fourth] = scsiControllerGuids;
   const { document, settings, warnings } = build();
   expect(warnings).toEqual([]);
-  expect(settings).toEqual({ noWritableFileShares: false, policyBasedRouting: false });
+  expect(settings).toEqual({
+    architecture: "amd64",
+    noWritableFileShares: false,
+    encryptScratch: false,
+    policyBasedRouting: false,
+    physicalMemory: false,
+    propagateNumaAffinity: false,
+    liveMigration: false,
+    confidential: undefined,
+    logLevel: undefined,
+    gpuVhdPath: undefined,
+    scaleCpuLimits: false,
+    containerScratchGb: undefined,
+    shareScratch: false,
+    ioRetrySeconds: 0,
+    defaultContainerAnnotations: {},
+  });
   expect(document).toEqual({
     Owner: "test",
     SchemaVersion: { Major: 2, Minor: 1 },
@@ -80,7 +75,7 @@ describe("boot files", () => {
   it("are found by the host's own path grammar", () => {
     const { boot } = build(
       { [`${vm}bootfilesrootpath`]: "C:\\boot" },
-      { host: host({ joinPath: (parent, name) => `${parent}\\${name}`, hasFile: (path) => !path.endsWith("vhd") }) },
+      { host: windowsHost({ hasFile: (path) => !path.endsWith("vhd") }) },
     );
     expect(boot?.KernelFilePath).toBe("C:\\boot\\vmlinux");
     expect(boot?.InitRdPath).toBe("C:\\boot\\initrd.img");
@@ -108,9 +103,9 @@ describe("boot files", () => {
   });
 
   it.each([
-    [[], {}, "there is no file /boot files/vmlinux or /boot files/kernel"],
-    [["kernel"], {}, "there is no file /boot files/initrd.img"],
-    [["kernel", "initrd.img"], { [`${vm}lcow.preferredrootfstype`]: "vhd" }, "there is no file /boot files/rootfs.vhd"],
+    [[], {}, `there is no file ${folder}/vmlinux or ${folder}/kernel`],
+    [["kernel"], {}, `there is no file ${folder}/initrd.img`],
+    [["kernel", "initrd.img"], { [`${vm}lcow.preferredrootfstype`]: "vhd" }, `there is no file ${folder}/rootfs.vhd`],
     [["kernel"], { [`${vm}bootfilesrootpath`]: "relative" }, "expected an absolute path"],
   ])("%j with %j are refused", (files, annotations, message) => {
     const building = () => build(annotations, { host: host({}, files) });
@@ -146,7 +141,7 @@ describe("the kernel's command line", () => {
     expect(vhd.warnings).toEqual([]);
     const initrd = build(annotations);
     expect(initrd.boot?.KernelCmdLine).toBe(kernelLine);
-    expect(initrd.warnings).toEqual([expect.stringContaining("an initrd is writable as it is")]);
+    expect(initrd.warnings).toEqual([expect.stringContaining("has no effect on an initrd")]);
   });
 });
 
@@ -283,13 +278,6 @@ describe("options", () => {
     expect(build({}, { options }).Processor.Count).toBe(3);
     expect(build({ [key]: "4" }, { options }).Processor.Count).toBe(4);
   });
-
-  it("do not reach what is not built yet", () => {
-    expect(() => build({}, { devices: [{}] })).toThrow(expect.objectContaining({ code: "Unimplemented" }));
-    expect(() => build({}, { host: host({ architecture: "arm64" }) })).toThrow(
-      expect.objectContaining({ code: "Unimplemented" }),
-    );
-  });
 });
 
 describe("virtual persistent memory", () => {
@@ -304,15 +292,46 @@ describe("virtual persistent memory", () => {
   });
 });
 
-it("refuses to boot through UEFI", () => {
-  const key = `${vm}lcow.kerneldirectboot`;
-  expect(build({ [key]: "true" }).boot).toBeDefined();
-  expect(() => build({ [key]: "false" })).toThrow(expect.objectContaining({ code: "Unimplemented", key }));
+describe("settings beside the document", () => {
+  it.each([
+    [{ [`${vm}fileshares.disablewritable`]: "true" }, { noWritableFileShares: true }],
+    [{ [`${vm}storage.scratch.encrypted`]: "true" }, { encryptScratch: true }],
+    [{ [`${vm}lcow.network.policybasedrouting`]: "1" }, { policyBasedRouting: true }],
+    [{ [`${topology}memory.allowovercommit`]: "false" }, { physicalMemory: true }],
+    [{ [`${vm}fullyphysicallybacked`]: "true" }, { physicalMemory: true }],
+  ])("%j", (annotations, settings) => {
+    expect(build(annotations).settings).toMatchObject(settings);
+  });
+
+  it("tell of live migration, which forbids shares and has the guest look for its log again", () => {
+    const { settings, Devices, boot } = build({ "io.microsoft.migration.support-enabled": "true" });
+    expect(settings.liveMigration).toBe(true);
+    expect(Devices).not.toHaveProperty("Plan9");
+    expect(boot?.KernelCmdLine).toContain(" /bin/vsockexec -r -e 109 /bin/gcs ");
+  });
 });
 
-it("forbids writable shares on request", () => {
-  expect(build({ [`${vm}fileshares.disablewritable`]: "true" }).settings).toMatchObject({ noWritableFileShares: true });
-  expect(build({ [`${vm}lcow.network.policybasedrouting`]: "true" }).settings).toMatchObject({
-    policyBasedRouting: true,
+describe("CPU group and resource partition", () => {
+  const group = { [`${vm}cpugroup.id`]: "12345678-1234-5678-1234-567812345678" };
+  const partition = { [`${vm}resource-partition-id`]: "87654321-4321-8765-4321-876543218765" };
+
+  it("stand in the document", () => {
+    expect(build(group).Processor).toEqual({ Count: 2, CpuGroup: { Id: group[`${vm}cpugroup.id`] } });
+    expect(build(partition).document.VirtualMachine.ResourcePartitionId).toBe("87654321-4321-8765-4321-876543218765");
+    expect(build({ [`${vm}cpugroup.id`]: "", [`${vm}resource-partition-id`]: "" }).document).toEqual(build().document);
+  });
+
+  it("exclude each other", () => {
+    expect(() => build({ ...group, ...partition })).toThrow(`${vm}resource-partition-id: got`);
+  });
+
+  it("need a host that has them", () => {
+    expect(() => build(group, { host: host({ build: 19_042 }) })).toThrow("none on build 19042; build 19043 has them");
+    expect(build(group, { host: host({ build: 19_043 }) }).Processor.CpuGroup).toBeDefined();
+    const old = { host: host({ build: 20_348 }) };
+    expect(() => build(partition, old)).toThrow(
+      "VirtualMachine.ResourcePartitionId: the host's build 20348 does not have this field; it came with build 26100",
+    );
+    expect(() => build(partition, old)).toThrow(expect.objectContaining({ code: "FailedPrecondition" }));
   });
 });

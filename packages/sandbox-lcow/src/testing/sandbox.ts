@@ -1,0 +1,56 @@
+/** Sandboxes on hosts that exist nowhere, for the tests of this room. */
+import { createHash } from "node:crypto";
+import { checkComputeSystemDocument } from "@uvm-shim/hcs-schema";
+import { buildLinuxSandbox, type HostFacts, type LinuxSandboxRequest } from "../index.ts";
+
+export const vm = "io.microsoft.virtualmachine.";
+export const topology = `${vm}computetopology.`;
+
+export const bootFolder = "/opt/shim/LinuxBootFiles";
+
+/** A POSIX host with these files; names without a folder are boot files beside the shim. */
+export function host(more: Partial<HostFacts> = {}, files: readonly string[] = ["kernel", "initrd.img"]): HostFacts {
+  const paths = files.map((name) => (/[\\/]/.test(name) ? name : `${bootFolder}/${name}`));
+  let ids = 0;
+  return {
+    processors: 8,
+    pathGrammar: "posix",
+    hasFile: (path) => paths.includes(path),
+    hasFolder: (path) => paths.some((file) => file.startsWith(path)),
+    executableFolder: "/opt/shim",
+    newId: () => `00000000-0000-4000-8000-${String(++ids).padStart(12, "0")}`,
+    sha256: (data) => createHash("sha256").update(data).digest(),
+    ...more,
+  };
+}
+
+export function windowsHost(more: Partial<HostFacts> = {}, files: readonly string[] = []): HostFacts {
+  return host(
+    {
+      pathGrammar: "windows",
+      executableFolder: "C:\\ContainerPlat",
+      programFiles: "C:\\Program Files",
+      build: 26_100,
+      ...more,
+    },
+    files,
+  );
+}
+
+export interface Annotations {
+  readonly [key: string]: string;
+}
+
+export function build(annotations: Annotations = {}, more: Partial<LinuxSandboxRequest> = {}) {
+  const request = { owner: "test", bundle: "/run/bundle", annotations, host: host(), ...more };
+  const built = buildLinuxSandbox(request);
+  // Whatever is built, a compute service would take.
+  checkComputeSystemDocument(built.document);
+  const { Chipset, ComputeTopology, Devices, StorageQoS } = built.document.VirtualMachine;
+  return { ...built, boot: Chipset.LinuxKernelDirect, ...ComputeTopology, Devices, StorageQoS };
+}
+
+/** What a test expects a refusal to be. */
+export function refusal(key: string, code = "InvalidArgument"): { readonly code: string; readonly key: string } {
+  return { code, key };
+}
