@@ -6,7 +6,7 @@ import { messageOf, ShimError } from "./errors.ts";
 import { containerd, runtimeoptions } from "./generated/messages.js";
 import { decodeFields } from "./wire.ts";
 
-/** `containerd.runhcs.v1.Options` as a plain object: what was not set is absent, unless it cannot be told. */
+/** `containerd.runhcs.v1.Options` as a plain object: what was not set is absent. */
 export interface RuntimeOptionValues {
   readonly debug?: boolean;
   readonly debugType?: "NPIPE" | "FILE" | "ETW";
@@ -94,15 +94,16 @@ function decode<Message>(type: string, message: { decode(bytes: Uint8Array): Mes
   }
 }
 
+/** A message has as its own properties what was set to more than its zero; only those are copied. */
 function fromMessage(message: containerd.runhcs.v1.Options, bytes: Uint8Array): RuntimeOptionValues {
-  const { debugType, sandboxIsolation, scrubLogs, ...rest } = message;
+  const { debugType, sandboxIsolation = 0, scrubLogs, ...rest } = { ...message } as Partial<typeof message>;
   // The zero of this enumeration means something, and only the wire tells it from nothing.
   const hasIsolation = decodeFields(bytes).some(({ number }) => number === isolationField);
   return {
     ...rest,
-    debugType: enumerated("debug_type", debugTypes, debugType),
+    ...(debugType !== undefined && { debugType: enumerated("debug_type", debugTypes, debugType) }),
     ...(hasIsolation && { sandboxIsolation: enumerated("sandbox_isolation", isolations, sandboxIsolation) }),
-    ...(scrubLogs !== null && { scrubLogs }),
+    ...(typeof scrubLogs === "boolean" && { scrubLogs }),
   };
 }
 
