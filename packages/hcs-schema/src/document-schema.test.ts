@@ -1,31 +1,28 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
+import { containerTypes } from "./document-container.ts";
+import { deviceTypes } from "./document-devices.ts";
+import { endpointTypes } from "./document-hcn-endpoint.ts";
+import { guestNetworkTypes } from "./document-hcn-guest.ts";
+import { networkTypes } from "./document-hcn-network.ts";
+import { layerTypes } from "./document-layers.ts";
+import { machineTypes } from "./document-machine.ts";
+import { migrationTypes } from "./document-migration.ts";
+import { namespaceTypes } from "./document-namespaces.ts";
+import { processTypes } from "./document-process.ts";
+import { propertyTypes } from "./document-properties.ts";
+import { requestTypes } from "./document-requests.ts";
+import { resultTypes } from "./document-results.ts";
+import { serviceTypes } from "./document-service.ts";
+import { type HcnType, type HcsType, hcnTypes, hcsTypes } from "./document-tables.ts";
 import {
   type ComputeSystemDocument,
-  containerTypes,
-  deviceTypes,
-  endpointTypes,
-  guestNetworkTypes,
-  type HcnType,
-  type HcsType,
   hcnReleases,
-  hcnTypes,
   hcsReleases,
-  hcsTypes,
-  layerTypes,
-  machineTypes,
-  migrationTypes,
-  namespaceTypes,
-  networkTypes,
-  processTypes,
-  propertyTypes,
-  requestTypes,
-  resultTypes,
   SchemaError,
   type SchemaReleases,
   type SchemaTypes,
   type SystemExitStatus,
   schemaCheck,
-  serviceTypes,
   virtualMachineCheck,
 } from "./index.ts";
 

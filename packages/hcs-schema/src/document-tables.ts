@@ -1,4 +1,7 @@
-/** The tables of both references, put together; what needs few types takes the tables of their areas instead. */
+/**
+ * The whole of both references: `@uvm-shim/hcs-schema/tables`. It is apart from the rest, since a bundler would keep all
+ * of it for whoever needs a part; programs have the types of a virtual machine's document without it.
+ */
 import { containerTypes } from "./document-container.ts";
 import { endpointTypes } from "./document-hcn-endpoint.ts";
 import { guestNetworkTypes } from "./document-hcn-guest.ts";

@@ -59,7 +59,6 @@ describe("the message itself", () => {
     expect(await message(new Uint8Array())).toEqual({ defaultContainerAnnotations: {} });
     expect(await message(Uint8Array.of(6 << 3, 0))).toMatchObject({ sandboxIsolation: "PROCESS" });
   });
-  });
 
   it.each([
     [Uint8Array.of(2 << 3, 9), "debug_type: got 9, expected 0 (NPIPE), 1 (FILE), 2 (ETW)"],
