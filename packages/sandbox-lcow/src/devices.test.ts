@@ -76,6 +76,12 @@ describe("devices of the sandbox", () => {
     });
   });
 
+  it("are said to be out of the guest's sight while its kernel does without PCI", () => {
+    const devices = [{ id: gpu, idType: "gpu" }];
+    expect(withDevices(devices).warnings).toEqual([expect.stringContaining(`${vm}lcow.vpcienabled is not true`)]);
+    expect(withDevices(devices, { [`${vm}lcow.vpcienabled`]: "true" }).warnings).toEqual([]);
+  });
+
   it("need a host that assigns devices", () => {
     const specification = { devices: [{ id: gpu, idType: "gpu" }] };
     expect(() => build({}, { specification, host: host({ build: 18_362 }) })).toThrow(

@@ -1,4 +1,5 @@
 import {
+  assignedDeviceIdTypes,
   type Devices,
   type HvSocketDevice,
   highestVirtualFunction,
@@ -6,10 +7,10 @@ import {
   scsiControllerGuids,
   type VirtualPciDevice,
 } from "@uvm-shim/hcs-schema";
+import { keyOf } from "./annotations.ts";
 import type { Context } from "./context.ts";
 import { refuse } from "./values.ts";
 
-const deviceIdTypes = ["vpci-instance-id", "vpci", "gpu"];
 /** Administrators and SYSTEM alone, so that the shim can listen for the guest. */
 export const administratorsOnly = "D:P(A;;FA;;;SY)(A;;FA;;;BA)";
 
@@ -38,7 +39,7 @@ export interface AssignedDevices {
 
 /** Devices of the host that are assigned to the VM from its start: `devices` of a sandbox's config.json. */
 export function virtualPci(
-  { host }: Context,
+  { host, values, warn }: Context,
   { specification, isolated, propagateNumaAffinity }: AssignedDevices,
 ): Pick<Devices, "VirtualPci"> {
   const { devices } = (specification ?? {}) as { readonly devices?: unknown };
@@ -46,6 +47,9 @@ export function virtualPci(
   if (!Array.isArray(devices)) return refuse("devices", devices, "a list");
   if (devices.length === 0) return {};
   if (isolated) refuse("devices", devices, "none in a confidential VM");
+  if (!values.vpciEnabled) {
+    warn(`the VM's kernel does without PCI and will not find its devices: ${keyOf("vpciEnabled")} is not true`);
+  }
   const seen = new Set<string>();
   const assigned = devices.map((entry: unknown, index): [string, VirtualPciDevice] => {
     const field = `devices[${index}]`;
@@ -68,8 +72,8 @@ export function virtualPci(
 /** An instance path, a slash and an index for a virtual function; instance paths themselves have no slashes. */
 function readDevice(field: string, entry: unknown): { readonly path: string; readonly virtualFunction: number } {
   const { id, idType } = typeof entry === "object" && entry !== null ? (entry as Record<string, unknown>) : {};
-  if (typeof idType !== "string" || !deviceIdTypes.includes(idType)) {
-    return refuse(`${field}.idType`, idType, `one of ${deviceIdTypes.join(", ")}`);
+  if (!assignedDeviceIdTypes.some((type) => type === idType)) {
+    return refuse(`${field}.idType`, idType, `one of ${assignedDeviceIdTypes.join(", ")}`);
   }
   const accepted = `the instance path of a device, with /<function, 0 to ${highestVirtualFunction}> or without`;
   if (typeof id !== "string") return refuse(`${field}.id`, id, accepted);

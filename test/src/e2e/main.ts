@@ -14,6 +14,7 @@ import { declareDevices, deviceCases } from "./cases/devices.ts";
 import { eventCases } from "./cases/events.ts";
 import { inputCases } from "./cases/input.ts";
 import { networkCases } from "./cases/network.ts";
+import { optionCases } from "./cases/options.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
 import { runningCases } from "./cases/running.ts";
@@ -33,6 +34,7 @@ const CASES: readonly Case[] = [
   ...eventCases,
   ...snapshotterCases,
   ...inputCases,
+  ...optionCases,
   ...sandboxCases,
   ...deviceCases,
   ...storageCases,

@@ -1,0 +1,91 @@
+/** Runtime options and annotations of a sandbox, from containerd's configuration to the VM. */
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe } from "../../support/command.ts";
+import type { Case, Ground } from "../suite.ts";
+import { assertStatus, runContainer } from "./ctr.ts";
+
+const VM = "io.microsoft.virtualmachine.";
+
+async function runWithOptions(ground: Ground, options: string, flags: readonly string[] = []) {
+  const id = ground.newId("options");
+  const file = join(ground.scratch, `${id}.toml`);
+  writeFileSync(file, options);
+  return await runContainer(ground, { id, flags: ["--runtime-config-path", file, ...flags], command: ["echo", "up"] });
+}
+
+async function optionsReachTheVm(ground: Ground): Promise<void> {
+  const options = `
+    SandboxPlatform = "linux/amd64"
+    vm_processor_count = 1
+    VmMemorySizeInMb = 512
+    LogLevel = "debug"
+    [DefaultContainerAnnotations]
+    "${VM}computetopology.processor.weight" = "200"
+  `;
+  const result = await runWithOptions(ground, options);
+  assertStatus(result, 0);
+  assert.equal(result.stdout.toString(), "up\n");
+}
+
+async function optionsAreRefused(ground: Ground): Promise<void> {
+  for (const [options, message] of [
+    ["VmProcessors = 3", /has \\?"VmProcessors\\?", expected only debug/],
+    ['SandboxPlatform = "windows/amd64"', /sandbox_platform: got \\?"windows\/amd64\\?", expected linux\/amd64/],
+    ["SandboxIsolation = 0", /sandbox_isolation: got \\?"PROCESS\\?", expected HYPERVISOR/],
+    ['BootFilesRootPath = "/nowhere"', /boot_files_root_path: .* there is no file \/nowhere\/vmlinux/],
+    ["share_scratch = true", /share_scratch: this shim cannot do that yet/],
+  ] as const) {
+    const result = await runWithOptions(ground, options);
+    assert.notEqual(result.status, 0, describe(result));
+    assert.match(result.stderr, message);
+  }
+}
+
+async function annotationsComeFirst(ground: Ground): Promise<void> {
+  const platform = 'BootFilesRootPath = "/nowhere"';
+  const key = `${VM}bootfilesrootpath`;
+  const result = await runWithOptions(ground, platform, ["--annotation", `${key}=/elsewhere`]);
+  assert.notEqual(result.status, 0, describe(result));
+  assert.match(result.stderr, /bootfilesrootpath: .* there is no file \/elsewhere\/vmlinux/);
+}
+
+async function nodesAddUp(ground: Ground): Promise<void> {
+  const numa = `${VM}computetopology.numa.`;
+  const annotations = (blocks: string): readonly string[] =>
+    [
+      `${VM}fullyphysicallybacked=true`,
+      `${VM}computetopology.processor.count=1`,
+      `${numa}mapped-physical-nodes=0`,
+      `${numa}count-of-processors=1`,
+      `${numa}count-of-memory-blocks=${blocks}`,
+    ].flatMap((annotation) => ["--annotation", annotation]);
+  assertStatus(await runWithOptions(ground, "", annotations("1024")), 0);
+  const result = await runWithOptions(ground, "", annotations("512"));
+  assert.notEqual(result.status, 0, describe(result));
+  assert.match(result.stderr, /count-of-memory-blocks: got \[512\], expected a sum of 1024, the VM's memory in MB/);
+}
+
+/** What the builder makes of it a real host would take; the emulated one says what it has not. */
+async function hostsWithout(ground: Ground): Promise<void> {
+  for (const [annotation, message] of [
+    [`${VM}lcow.kerneldirectboot=false`, /VirtualMachine\.Chipset\.Uefi: the emulated host has no firmware/],
+    [`${VM}resource-partition-id=11111111-2222-3333-4444-555555555555`, /this host has no resource partition 1111/],
+    [`${VM}storage.scratch.encrypted=true`, /storage\.scratch\.encrypted: this shim cannot do that yet/],
+  ] as const) {
+    const result = await runWithOptions(ground, "", ["--annotation", annotation]);
+    assert.notEqual(result.status, 0, describe(result));
+    assert.match(result.stderr, message);
+  }
+}
+
+const onUtilityVms = (ground: Ground): boolean => ground.runtime.key === "lcow";
+
+export const optionCases: readonly Case[] = [
+  { name: "runtime options reach the VM", applies: onUtilityVms, run: optionsReachTheVm },
+  { name: "runtime options that make no sense are named", applies: onUtilityVms, run: optionsAreRefused },
+  { name: "an annotation comes before an option", applies: onUtilityVms, run: annotationsComeFirst },
+  { name: "NUMA nodes that add up are taken, others named", applies: onUtilityVms, run: nodesAddUp },
+  { name: "what the host or the shim has not is named", applies: onUtilityVms, run: hostsWithout },
+];
