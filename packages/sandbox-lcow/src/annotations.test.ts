@@ -161,6 +161,8 @@ describe("unknown keys", () => {
     [`${topology}processor.cuont`, `${topology}processor.count`],
     [`${vm}storageqos.iops`, `${vm}storageqos.iopsmaximum`],
     ["io.microsoft.migration.support-enable", "io.microsoft.migration.support-enabled"],
+    ["io.microsoft.container.processdumplocatoin", "io.microsoft.container.processdumplocation"],
+    ["io.microsoft.lcow.shm.size", "io.microsoft.lcow.shm.size-kb"],
   ])("%s are reported with the nearest known one", (key, near) => {
     expect(read(key, "1").warnings).toEqual([`annotation ${key} is not known; the nearest known one is ${near}`]);
   });
@@ -176,9 +178,9 @@ describe("unknown keys", () => {
   });
 
   it("of Windows guests are reported as such", () => {
-    expect(read(`${vm}wcow.timezone.noinherit`, "1").warnings).toEqual([
-      expect.stringContaining("concerns Windows guests"),
-    ]);
+    for (const key of [`${vm}wcow.timezone.noinherit`, "io.microsoft.container.wcow.deviceextensions"]) {
+      expect(read(key, "1").warnings).toEqual([`annotation ${key} concerns Windows guests and has no effect`]);
+    }
   });
 
   it.each([

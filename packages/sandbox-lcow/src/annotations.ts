@@ -104,11 +104,30 @@ const knownElsewhere: ReadonlySet<string> = new Set([
   `${vm}lcow.hostnetwork`,
   `${vm}lcow.amd-certificate`,
   `${vm}lcow.securitypolicy.env`,
+  "io.microsoft.container.gpu.capabilities",
+  "io.microsoft.container.lcow.tee-log-dir-mount",
+  "io.microsoft.container.lcow.tee-log-path",
+  "io.microsoft.container.memory.sizeinmb",
+  "io.microsoft.container.processor.count",
+  "io.microsoft.container.processor.limit",
+  "io.microsoft.container.processor.weight",
+  "io.microsoft.container.storage.qos.bandwidthmaximum",
+  "io.microsoft.container.storage.qos.iopsmaximum",
+  "io.microsoft.lcow.gpuvhdpath",
+  "io.microsoft.lcow.rlimitcore",
+  "io.microsoft.lcow.shm.size-kb",
   "io.microsoft.network.ncproxy.containerid",
   "io.microsoft.migration.source-container-id",
 ]);
 
-const ownPrefixes = [vm, "io.microsoft.network.", "io.microsoft.migration."];
+const ownPrefixes = [
+  vm,
+  "io.microsoft.container.",
+  "io.microsoft.lcow.",
+  "io.microsoft.network.",
+  "io.microsoft.migration.",
+];
+const windowsPrefixes = [`${vm}wcow.`, "io.microsoft.container.wcow."];
 
 export interface ReadAnnotations {
   readonly values: AnnotationValues;
@@ -166,7 +185,8 @@ function isUnknown(key: string): boolean {
 }
 
 function unknownKey(key: string): string {
-  if (key.startsWith(`${vm}wcow.`)) return `annotation ${key} concerns Windows guests and has no effect`;
+  if (windowsPrefixes.some((prefix) => key.startsWith(prefix)))
+    return `annotation ${key} concerns Windows guests and has no effect`;
   const near = nearest(key, [...namesByKey.keys(), ...unsupported, ...knownElsewhere]);
   return `annotation ${key} is not known${near === undefined ? "" : `; the nearest known one is ${near}`}`;
 }
