@@ -33,6 +33,16 @@ describe("bundles", () => {
     }
   });
 
+  it("hold no more of the schema references than a virtual machine's document", async () => {
+    const inputs = await inputsOf("shim-lcow");
+    const types = from(inputs, "packages/hcs-schema/src").filter((path) => /document-(?!checks|schema)/.test(path));
+    expect(types.toSorted()).toEqual(
+      ["devices", "machine", "migration", "virtual-machine"].map(
+        (area) => `packages/hcs-schema/src/document-${area}.ts`,
+      ),
+    );
+  });
+
   it("parse no .proto at start-up", async () => {
     const inputs = await inputsOf("shim-lcow");
     expect(inputs.filter((path) => /protobufjs\/src\/(parse|tokenize|root|type)\.js$/.test(path))).toEqual([]);
