@@ -22,7 +22,6 @@ describe("settings that no controller uses", () => {
   it.each([
     [{ [`${vm}lcow.securitypolicy`]: "e30=", [`${vm}no_security_hardware`]: "true" }, {}, `${vm}lcow.securitypolicy`],
     [{ [`${vm}storage.scratch.encrypted`]: "true" }, {}, `${vm}storage.scratch.encrypted`],
-    [{ [`${vm}lcow.network.policybasedrouting`]: "true" }, {}, `${vm}lcow.network.policybasedrouting`],
     [{}, { GPUVHDPath: "/gpu.vhd" }, "GPUVHDPath"],
     [{}, { scaleCpuLimitsToSandbox: true }, "scale_cpu_limits_to_sandbox"],
     [{}, { defaultContainerScratchSizeInGb: 30 }, "default_container_scratch_size_in_gb"],
@@ -37,7 +36,7 @@ describe("settings that no controller uses", () => {
   it("are none by default", () => {
     const defaults = { shareScratch: false, ioRetryTimeoutInSec: 0, GPUVHDPath: "" };
     expect(() =>
-      refuseUnusedSettings(settings({ [`${vm}fileshares.disablewritable`]: "true" }, defaults)),
+      refuseUnusedSettings(settings({ [`${vm}lcow.network.policybasedrouting`]: "true" }, defaults)),
     ).not.toThrow();
   });
 });

@@ -7,7 +7,6 @@ const vm = "io.microsoft.virtualmachine.";
 const unused: readonly (readonly [key: string, isAsked: (settings: SandboxSettings) => boolean])[] = [
   [`${vm}lcow.securitypolicy`, ({ confidential }) => confidential !== undefined],
   [`${vm}storage.scratch.encrypted`, ({ encryptScratch }) => encryptScratch],
-  [`${vm}lcow.network.policybasedrouting`, ({ policyBasedRouting }) => policyBasedRouting],
   ["GPUVHDPath", ({ gpuVhdPath }) => gpuVhdPath !== undefined],
   ["scale_cpu_limits_to_sandbox", ({ scaleCpuLimits }) => scaleCpuLimits],
   ["default_container_scratch_size_in_gb", ({ containerScratchGb }) => containerScratchGb !== undefined],

@@ -16,6 +16,9 @@ import { serviceTypes } from "./document-service.ts";
 import { type HcnType, type HcsType, hcnTypes, hcsTypes } from "./document-tables.ts";
 import {
   type ComputeSystemDocument,
+  type HcnEndpoint,
+  type HcnNamespace,
+  type HcnNetwork,
   hcnReleases,
   hcsReleases,
   SchemaError,
@@ -105,6 +108,11 @@ describe("types", () => {
   it("that are written by hand are narrower, never other", () => {
     expectTypeOf<ComputeSystemDocument>().toExtend<HcsType<"ComputeSystem">>();
     expectTypeOf<UnknownFields<ComputeSystemDocument, HcsType<"ComputeSystem">>>().toEqualTypeOf<never>();
+    expectTypeOf<UnknownFields<HcnNetwork, HcnType<"HostComputeNetwork">>>().toEqualTypeOf<never>();
+    expectTypeOf<UnknownFields<HcnEndpoint, HcnType<"HostComputeEndpoint">>>().toEqualTypeOf<never>();
+    expectTypeOf<
+      UnknownFields<Omit<HcnNamespace, "Resources">, HcnType<"HostComputeNamespace">>
+    >().toEqualTypeOf<never>();
     expectTypeOf<UnknownFields<SystemExitStatus, HcsType<"SystemExitStatus">>>().toEqualTypeOf<never>();
   });
 });
