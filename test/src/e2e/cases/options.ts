@@ -15,18 +15,25 @@ async function runWithOptions(ground: Ground, options: string, flags: readonly s
   return await runContainer(ground, { id, flags: ["--runtime-config-path", file, ...flags], command: ["echo", "up"] });
 }
 
+/** Only a VM of one processor and 512 MB, which is what no VM gets by default, adds up to the NUMA node asked for. */
 async function optionsReachTheVm(ground: Ground): Promise<void> {
-  const options = `
+  const options = (processors: number, megabytes: number): string => `
     SandboxPlatform = "linux/amd64"
-    vm_processor_count = 1
-    VmMemorySizeInMb = 512
+    vm_processor_count = ${processors}
+    VmMemorySizeInMb = ${megabytes}
     LogLevel = "debug"
     [DefaultContainerAnnotations]
-    "${VM}computetopology.processor.weight" = "200"
+    "${VM}fullyphysicallybacked" = "true"
+    "${VM}computetopology.numa.mapped-physical-nodes" = "0"
+    "${VM}computetopology.numa.count-of-processors" = "1"
+    "${VM}computetopology.numa.count-of-memory-blocks" = "512"
   `;
-  const result = await runWithOptions(ground, options);
+  const result = await runWithOptions(ground, options(1, 512));
   assertStatus(result, 0);
   assert.equal(result.stdout.toString(), "up\n");
+  const other = await runWithOptions(ground, options(1, 256));
+  assert.notEqual(other.status, 0, describe(other));
+  assert.match(other.stderr, /count-of-memory-blocks: got \[512\], expected a sum of 256, the VM's memory in MB/);
 }
 
 async function optionsAreRefused(ground: Ground): Promise<void> {
