@@ -7,6 +7,7 @@ import type { Duplex } from "node:stream";
 import type {
   ComputeSystemDocument,
   ComputeSystemProperties,
+  CrashReport,
   HcnEndpoint,
   HcnEndpointSettings,
   HcnNamespace,
@@ -15,6 +16,7 @@ import type {
   HcnNetworkSettings,
   ModifySettingRequest,
   SystemExitStatus,
+  SystemPropertyType,
 } from "@uvm-shim/hcs-schema";
 
 export interface ComputeHost {
@@ -60,18 +62,30 @@ export interface ComputeSystem {
   /** Ends it at once. Already stopped, not found and pending count as done; `exited` tells the completion. */
   terminate(signal?: AbortSignal): Promise<void>;
   modify(request: ModifySettingRequest, signal?: AbortSignal): Promise<void>;
-  properties(signal?: AbortSignal): Promise<ComputeSystemProperties>;
+  /** What is always told of a system, and the groups of properties asked for. Statistics need one that runs. */
+  properties(types: readonly SystemPropertyType[], signal?: AbortSignal): Promise<ComputeSystemProperties>;
+  /**
+   * Bytes of the host's memory that the VM occupies now, which no property tells of a VM whose memory is virtual:
+   * on Windows the working set of the VM's vmmem process. The VM must run.
+   */
+  workingSet(signal?: AbortSignal): Promise<number>;
   /** Settles once, when the system has exited, or rejects when the host service is lost or the handle is closed. */
   readonly exited: Promise<SystemExitStatus>;
-  /** Listens on a vsock port of this VM. Possible from create on, so before start. */
-  listen(port: number): Promise<HvsocketListener>;
+  /** What the host told of a crash of the guest; comes before `exited` settles. */
+  readonly crashReport: CrashReport | undefined;
+  /** Listens for this VM. Possible from create on, so before start. */
+  listen(service: HvsocketService): Promise<HvsocketListener>;
   /** Dials a vsock port of the guest. */
   connect(port: number, signal?: AbortSignal): Promise<Duplex>;
   /** Closes the handle; repeatable. */
   close(): Promise<void>;
 }
 
+/** A vsock port, or the GUID of an hvsocket service. */
+export type HvsocketService = number | string;
+
 export interface HvsocketListener {
+  /** The vsock port, on the emulated host that of any service. */
   readonly port: number;
   /** The next connection. Rejects when the listener is closed or the signal aborts. */
   accept(signal?: AbortSignal): Promise<Duplex>;

@@ -73,6 +73,11 @@ export function refine<T>(check: Check<T>, expected: string, accepts: (value: T)
 
 export const filledText = refine(text, "a string that is not empty", (value) => value !== "");
 
+export const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** A GUID without braces, in any case. */
+export const checkGuid: Check<string> = refine(text, "a GUID", (value) => guidPattern.test(value));
+
 export function integer(minimum: number, maximum: number = Number.MAX_SAFE_INTEGER): Check<number> {
   const range = maximum === Number.MAX_SAFE_INTEGER ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`;
   const expected = minimum === 1 && maximum === Number.MAX_SAFE_INTEGER ? "a positive integer" : `an integer ${range}`;

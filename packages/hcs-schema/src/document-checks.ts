@@ -1,8 +1,10 @@
 import {
   anything,
   type Check,
+  checkGuid,
   closedObject,
   filledText,
+  guidPattern,
   integer,
   list,
   oneOf,
@@ -38,12 +40,10 @@ import {
   type VirtualPciFunction,
 } from "./document.ts";
 import { virtualMachineCheck } from "./document-virtual-machine.ts";
+import { checkMemoryInformation, checkSystemStatistics } from "./resource-checks.ts";
 import { lunsPerScsiController, scsiControllerGuids } from "./wellknown.ts";
 
-const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
-/** A GUID without braces, in any case. */
-export const checkGuid: Check<string> = refine(text, "a GUID", (value) => guidPattern.test(value));
+export { checkGuid } from "./check.ts";
 
 const unsigned64 = integer(0);
 const lun = refine(
@@ -222,6 +222,8 @@ export const checkComputeSystemProperties: Check<ComputeSystemProperties> = clos
   RuntimeId: checkGuid,
   RuntimeOsType: oneOf("Linux", "Windows"),
   State: oneOf("Created", "Running", "Paused", "Stopped"),
+  Memory: optional(checkMemoryInformation),
+  Statistics: optional(checkSystemStatistics),
 });
 
 export const checkSystemExitStatus: Check<SystemExitStatus> = closedObject<SystemExitStatus>({

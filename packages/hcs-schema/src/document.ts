@@ -1,5 +1,6 @@
 /** HCS v2 documents, as far as a utility VM uses them. Field names are the wire names of the public schema. */
 import type { VirtualMachineType } from "./document-virtual-machine.ts";
+import type { MemoryInformation, SystemStatistics } from "./resources.ts";
 
 export interface SchemaVersion {
   readonly Major: number;
@@ -168,6 +169,12 @@ export const resourcePaths = {
   virtualPci: (vmBusGuid: string): string => `VirtualMachine/Devices/VirtualPci/${vmBusGuid}`,
   /** Settings: NetworkAdapter. The NIC is named by a GUID of the caller's, by which the guest finds it. */
   networkAdapter: (nicId: string): string => `VirtualMachine/Devices/NetworkAdapters/${nicId}`,
+  /** Settings: the size as a number, in mebibytes. */
+  memorySize: "VirtualMachine/ComputeTopology/Memory/SizeInMB",
+  /** Settings: ProcessorLimits. */
+  processorLimits: "VirtualMachine/ComputeTopology/Processor/Limits",
+  /** Settings: CpuGroup. */
+  cpuGroup: "VirtualMachine/ComputeTopology/Processor/CpuGroup",
 } as const;
 
 /** Properties that a query of a compute system returns. */
@@ -178,6 +185,10 @@ export interface ComputeSystemProperties {
   readonly RuntimeId: string;
   readonly RuntimeOsType: "Linux" | "Windows";
   readonly State: "Created" | "Running" | "Paused" | "Stopped";
+  /** Where the query asked for "Memory". */
+  readonly Memory?: MemoryInformation;
+  /** Where the query asked for "Statistics". */
+  readonly Statistics?: SystemStatistics;
 }
 
 /** What the SystemExited event tells, and what a crash adds to it. */

@@ -23,6 +23,8 @@ import {
   networkCallChecks,
   networkResultChecks,
 } from "./emulated-networks.ts";
+import { checkCounter, checkCrashReport, checkSystemPropertyTypes } from "./resource-checks.ts";
+import type { CrashReport, SystemPropertyType } from "./resources.ts";
 
 export const emulatedHostProtocolVersion = 1;
 
@@ -40,7 +42,9 @@ export interface EmulatedHostCalls extends EmulatedNetworkCalls {
   readonly shutdown: { readonly handle: number };
   readonly terminate: { readonly handle: number };
   readonly modify: { readonly handle: number; readonly request: unknown };
-  readonly properties: { readonly handle: number };
+  readonly properties: { readonly handle: number; readonly types: readonly SystemPropertyType[] };
+  /** What Windows tells of the process that backs the VM's memory. */
+  readonly workingSet: { readonly handle: number };
   readonly close: { readonly handle: number };
 }
 
@@ -63,6 +67,7 @@ export interface EmulatedHostResults extends EmulatedNetworkResults {
   readonly terminate: object;
   readonly modify: object;
   readonly properties: ComputeSystemProperties;
+  readonly workingSet: { readonly bytes: number };
   readonly close: object;
 }
 
@@ -86,6 +91,7 @@ export interface EmulatedHostError {
 export type EmulatedHostMessage =
   | { readonly kind: "result"; readonly id: number; readonly result: unknown }
   | { readonly kind: "error"; readonly id: number; readonly error: EmulatedHostError }
+  | { readonly kind: "crashed"; readonly handle: number; readonly report: CrashReport }
   | { readonly kind: "exited"; readonly handle: number; readonly status: SystemExitStatus };
 
 const id = integer(0);
@@ -104,7 +110,8 @@ const callChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHostC
   shutdown: byHandle,
   terminate: byHandle,
   modify: closedObject<EmulatedHostCalls["modify"]>({ handle: id, request: anything }),
-  properties: byHandle,
+  properties: closedObject<EmulatedHostCalls["properties"]>({ handle: id, types: checkSystemPropertyTypes }),
+  workingSet: byHandle,
   close: byHandle,
   ...networkCallChecks,
 };
@@ -120,6 +127,7 @@ const resultChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHos
   terminate: nothing,
   modify: nothing,
   properties: checkComputeSystemProperties,
+  workingSet: closedObject<EmulatedHostResults["workingSet"]>({ bytes: checkCounter }),
   close: nothing,
   ...networkResultChecks,
 };
@@ -169,6 +177,11 @@ const messageChecks = {
       events: optional(list(text)),
     }),
   }),
+  crashed: closedObject<Extract<EmulatedHostMessage, { kind: "crashed" }>>({
+    kind: oneOf("crashed"),
+    handle: id,
+    report: checkCrashReport,
+  }),
   exited: closedObject<Extract<EmulatedHostMessage, { kind: "exited" }>>({
     kind: oneOf("exited"),
     handle: id,
@@ -176,7 +189,7 @@ const messageChecks = {
   }),
 };
 
-const messageKind = oneOf("result", "error", "exited");
+const messageKind = oneOf("result", "error", "crashed", "exited");
 
 export const checkEmulatedHostMessage: Check<EmulatedHostMessage> = (value, path) => {
   const kind = messageKind((value as { kind?: unknown } | null)?.kind, "kind");

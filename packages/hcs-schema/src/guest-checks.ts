@@ -19,6 +19,7 @@ import { checkGuid, checkSchemaVersion } from "./document-checks.ts";
 import type {
   GuestScsiDevice,
   LinuxCombinedLayers,
+  LinuxContainerConstraints,
   LinuxGuestRequest,
   LinuxGuestResources,
   LinuxHostedContainerSettings,
@@ -29,9 +30,11 @@ import type {
   LinuxProcessParameters,
   LinuxVerityInfo,
   LinuxVpciDevice,
+  SecurityPolicyFragment,
 } from "./guest.ts";
 import { checkDomain, checkIpAddress, checkIpPrefix, checkMacAddress } from "./hcn-checks.ts";
 import type { OciLinux, OciMount, OciProcess, OciSpec, OciUser, OciWindows } from "./oci.ts";
+import { checkOciLinuxResources } from "./oci-resources.ts";
 import { highestVsockPort, lunsPerScsiController, scsiControllerGuids } from "./wellknown.ts";
 
 const controller = integer(0, scsiControllerGuids.length - 1);
@@ -103,6 +106,15 @@ const linuxResources: { readonly [Type in keyof LinuxGuestResources]: Check<Linu
     PolicyBasedRouting: optional(truth),
   }),
   VPCIDevice: closedObject<LinuxVpciDevice>({ VMBusGUID: checkGuid }),
+  PodCgroupMemoryLimit: (value, path = "") => {
+    if (value !== undefined) throw new SchemaError(path, "expected nothing");
+    return undefined;
+  },
+  ContainerConstraints: openObject<LinuxContainerConstraints>({ Linux: checkOciLinuxResources }),
+  SecurityPolicyFragment: closedObject<SecurityPolicyFragment>({
+    Fragment: filledText,
+    MediaType: optional(filledText),
+  }),
 };
 
 function commaSeparated(item: Check<string>): Check<string> {
@@ -120,6 +132,9 @@ const resourceType = oneOf(
   "CombinedLayers",
   "Network",
   "VPCIDevice",
+  "PodCgroupMemoryLimit",
+  "ContainerConstraints",
+  "SecurityPolicyFragment",
 );
 
 export const checkLinuxGuestRequest: Check<LinuxGuestRequest> = (value, path = "") => {

@@ -1,6 +1,7 @@
 /** Requests and settings that cross to a guest in GCS messages; wire names of the GCS protocol. */
 import type { SchemaVersion } from "./document.ts";
 import type { OciSpec } from "./oci.ts";
+import type { OciLinuxResources } from "./oci-resources.ts";
 
 export type GuestRequestType = "Add" | "Remove" | "PreAdd" | "Update";
 
@@ -12,6 +13,11 @@ export interface LinuxGuestResources {
   readonly CombinedLayers: LinuxCombinedLayers;
   readonly VPCIDevice: LinuxVpciDevice;
   readonly Network: LinuxNetworkAdapter;
+  /** The limit of all containers together is to follow the VM's memory. */
+  readonly PodCgroupMemoryLimit: undefined;
+  /** Of the container that the message names. */
+  readonly ContainerConstraints: LinuxContainerConstraints;
+  readonly SecurityPolicyFragment: SecurityPolicyFragment;
 }
 
 export type LinuxGuestResourceType = keyof LinuxGuestResources;
@@ -107,6 +113,35 @@ export interface LinuxNetworkRoute {
   readonly NextHop?: string;
   readonly DestinationPrefix: string;
   readonly Metric?: number;
+}
+
+export interface LinuxContainerConstraints {
+  readonly Linux: OciLinuxResources;
+}
+
+/** A signed addition to the guest's security policy. */
+export interface SecurityPolicyFragment {
+  /** Base64 of a COSE document. */
+  readonly Fragment: string;
+  /** "application/cose-x509+rego" when absent. */
+  readonly MediaType?: string;
+}
+
+/** Where a Windows guest finds its host, in the settings of a HvSocket request. */
+export interface HvSocketAddress {
+  readonly LocalAddress: string;
+  readonly ParentAddress: string;
+}
+
+/** Process parameters of an execute message to a Windows guest. */
+export interface WindowsProcessParameters {
+  readonly CommandLine: string;
+  readonly WorkingDirectory?: string;
+  readonly Environment?: { readonly [name: string]: string };
+  readonly EmulateConsole: boolean;
+  readonly CreateStdInPipe: boolean;
+  readonly CreateStdOutPipe: boolean;
+  readonly CreateStdErrPipe: boolean;
 }
 
 /** The container configuration of a create message, a JSON string on the wire. */

@@ -1,3 +1,4 @@
+export * from "./cgroup-metrics.ts";
 export { type Check, SchemaError } from "./check.ts";
 export * from "./declared-devices.ts";
 export * from "./document.ts";
@@ -15,5 +16,8 @@ export * from "./ip-address.ts";
 export { JsonLines } from "./json-lines.ts";
 export * from "./oci.ts";
 export * from "./oci-devices.ts";
+export * from "./oci-resources.ts";
+export * from "./resource-checks.ts";
+export * from "./resources.ts";
 export * from "./wellknown.ts";
 export * from "./windows-disk.ts";

@@ -43,6 +43,14 @@ export const linuxVsockPorts = {
   firstStdio: 0x40000001,
 } as const;
 
+/** hvsocket services of the host that a Windows guest dials, and the address by which it is to know the host. */
+export const windowsHvsocketServices = {
+  gcs: "acef5661-84a1-4e44-856b-6245e69f4620",
+  log: "172dad59-976d-45f2-8b6c-6d1b13f2ac4d",
+} as const;
+
+export const windowsGcsHostAddress = "894cc2d6-9d79-424f-93fe-42969ae6d8d1";
+
 /** Where things stand inside a Linux guest. */
 export const linuxGuestPaths = {
   /** Bundle of a container: `<root>/<pod id>/<container id>`, its root file system below it in `rootfs`. */

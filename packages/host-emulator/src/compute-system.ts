@@ -1,5 +1,6 @@
 import {
   type ComputeSystemProperties,
+  type CrashReport,
   checkModifySettingRequest,
   checkPlan9Share,
   checkPlan9ShareRemoval,
@@ -8,6 +9,7 @@ import {
   hresults,
   type ModifySettingRequest,
   type SystemExitStatus,
+  type SystemPropertyType,
 } from "@uvm-shim/hcs-schema";
 import type { AssignableDevices } from "./assignable-devices.ts";
 import { AssignedDevices } from "./assigned-devices.ts";
@@ -17,16 +19,19 @@ import type { DiskSlot, GuestEnd, GuestMachine } from "./guest-machine.ts";
 import { asFailure, HcsFailure } from "./hcs-failure.ts";
 import type { SystemNics } from "./nics.ts";
 import { readResourcePath } from "./resource-path.ts";
+import { type CpuGroups, isTopology, memoryInformationOf, statisticsOf, updateTopology } from "./topology.ts";
 
 type State =
   | { readonly kind: "Created" }
   | { readonly kind: "Starting"; readonly machine: GuestMachine }
-  | { readonly kind: "Running"; readonly machine: GuestMachine }
+  | { readonly kind: "Running"; readonly machine: GuestMachine; readonly startedAt: Date }
   | { readonly kind: "Ending"; readonly machine: GuestMachine; readonly asked: "GracefulExit" | "ForcedExit" }
   | { readonly kind: "Stopped"; readonly status: SystemExitStatus };
 
 /** Somebody who has the system open. */
 export interface HandleOwner {
+  /** Comes before the exit. */
+  systemCrashed?(report: CrashReport): void;
   systemExited(status: SystemExitStatus): void;
 }
 
@@ -38,6 +43,7 @@ export interface ComputeSystemOptions {
   readonly claims: DiskClaims;
   readonly assignable: AssignableDevices;
   readonly nics: SystemNics;
+  readonly cpuGroups: CpuGroups;
   createMachine(): GuestMachine;
   /** Called once the system has ended and its machine is gone. */
   stopped(): void;
@@ -75,7 +81,24 @@ export class ComputeSystem {
     return this.#plan.owner;
   }
 
-  get properties(): ComputeSystemProperties {
+  /** What is always told, and the groups asked for: what is measured needs a machine that runs. */
+  properties(types: readonly SystemPropertyType[] = []): ComputeSystemProperties {
+    const always = this.#properties();
+    if (types.length === 0) return always;
+    const { machine, startedAt } = this.#running("measure");
+    const usage = machine.usage();
+    return {
+      ...always,
+      ...(types.includes("Memory") && { Memory: memoryInformationOf(usage, this.#plan.physicallyBacked) }),
+      ...(types.includes("Statistics") && { Statistics: statisticsOf(usage, startedAt, new Date()) }),
+    };
+  }
+
+  get workingSetBytes(): number {
+    return this.#running("measure").machine.usage().memoryBytes;
+  }
+
+  #properties(): ComputeSystemProperties {
     return {
       Id: this.id,
       SystemType: "VirtualMachine",
@@ -114,7 +137,7 @@ export class ComputeSystem {
       }
       // Ended in between: the devices are plugged into a machine that goes away.
       if (!this.#isIn("Starting")) throw new Error("no longer starting");
-      this.#state = { kind: "Running", machine };
+      this.#state = { kind: "Running", machine, startedAt: new Date() };
     } catch (cause) {
       const wasEnded = this.#isIn("Ending");
       machine.kill();
@@ -179,8 +202,8 @@ export class ComputeSystem {
 
   async #modify(request: ModifySettingRequest): Promise<void> {
     const resource = readResourcePath(request.ResourcePath);
-    if (this.#state.kind !== "Running") throw this.#wrongState("modify", "Running");
-    const { machine } = this.#state;
+    const { machine } = this.#running("modify");
+    if (isTopology(resource)) return updateTopology(machine, resource, request, this.#options.cpuGroups);
     switch (request.RequestType) {
       case "Update":
         throw new HcsFailure("E_INVALIDARG", `RequestType: ${request.ResourcePath} takes "Add" and "Remove"`);
@@ -270,6 +293,8 @@ export class ComputeSystem {
       this.#stop({ Status: hresults.S_OK, ExitType: "GracefulExit" });
       return;
     }
+    const CrashLog = `${end.reason}\n${end.console}`.trimEnd();
+    for (const owner of this.#handles) owner.systemCrashed?.({ SystemId: this.id, CrashLog });
     this.#stop({
       Status: hresults.HCS_E_UNEXPECTED_EXIT,
       ExitType: "UnexpectedExit",
@@ -308,6 +333,11 @@ export class ComputeSystem {
   /** Asked anew after each wait, where the compiler still believes the last answer. */
   #isIn(kind: State["kind"]): boolean {
     return this.#state.kind === kind;
+  }
+
+  #running(operation: string): Extract<State, { kind: "Running" }> {
+    if (this.#state.kind === "Running") return this.#state;
+    throw this.#wrongState(operation, "Running");
   }
 
   #wrongState(operation: string, expected: string): HcsFailure {

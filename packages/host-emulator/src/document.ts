@@ -1,6 +1,8 @@
 import {
   type ComputeSystemDocument,
   checkComputeSystemDocument,
+  checkMemorySize,
+  checkProcessorLimits,
   type LinuxKernelDirect,
   type Plan9Share,
   plan9ShareFlags,
@@ -8,7 +10,7 @@ import {
   type VirtualPciDevice,
 } from "@uvm-shim/hcs-schema";
 import { type DiskFile, openDiskFile, realPath } from "./disk-file.ts";
-import type { DiskSlot } from "./guest-machine.ts";
+import type { DiskSlot, ProcessorShare } from "./guest-machine.ts";
 import { HcsFailure } from "./hcs-failure.ts";
 import { checkNuma, refuseUnemulated } from "./virtual-hardware.ts";
 
@@ -19,6 +21,10 @@ export interface SystemPlan {
   readonly boot: LinuxKernelDirect;
   readonly memoryMb: number;
   readonly processors: number;
+  readonly limits: ProcessorShare;
+  readonly cpuGroupId: string | undefined;
+  /** Whether its memory is there from the start, instead of when it is first used. */
+  readonly physicallyBacked: boolean;
   /** Numbers of the SCSI controllers that the VM has. */
   readonly controllers: ReadonlySet<number>;
   readonly hasPlan9: boolean;
@@ -51,6 +57,10 @@ export function readDocument(document: unknown): SystemPlan {
   const at = "VirtualMachine.Chipset.LinuxKernelDirect";
   realPath(boot.KernelFilePath, `${at}.KernelFilePath`);
   if (boot.InitRdPath !== undefined) realPath(boot.InitRdPath, `${at}.InitRdPath`);
+  const { Memory: memory, Processor: processor } = topology;
+  const { Limit: limit, Weight: weight } = processor;
+  const processorAt = "VirtualMachine.ComputeTopology.Processor";
+  checkProcessorLimits({ Limit: limit, Weight: weight }, processorAt);
   const shares = devices?.Plan9?.Shares ?? [];
   const names = new Set<string>();
   for (const [index, share] of shares.entries()) {
@@ -64,8 +74,11 @@ export function readDocument(document: unknown): SystemPlan {
     owner: checked.Owner,
     endsWithLastHandle: checked.ShouldTerminateOnLastHandleClosed ?? false,
     boot,
-    memoryMb: topology.Memory.SizeInMB,
-    processors: topology.Processor.Count,
+    memoryMb: checkMemorySize(memory.SizeInMB, "VirtualMachine.ComputeTopology.Memory.SizeInMB"),
+    processors: processor.Count,
+    limits: { ...(limit && { limit }), ...(weight && { weight }) },
+    cpuGroupId: processor.CpuGroup?.Id,
+    physicallyBacked: memory.AllowOvercommit !== true,
     ...readScsi(checked),
     hasPlan9: devices?.Plan9 !== undefined,
     shares,

@@ -205,6 +205,18 @@ describe("handles", () => {
     expect(host.isEmpty).toBe(true);
   });
 
+  it("hear of a crash before the end", async () => {
+    const { system, machine } = await running("one");
+    const heard: unknown[] = [];
+    system.openHandle({
+      systemCrashed: (report) => heard.push(report),
+      systemExited: ({ ExitType }) => heard.push(ExitType),
+    });
+    machine.end({ orderly: false });
+    await system.exited;
+    expect(heard).toEqual([{ SystemId: "one", CrashLog: "the test ended it\nlast words" }, "UnexpectedExit"]);
+  });
+
   it("hear of the end, each once, also when opened after it", async () => {
     const { system } = await running("one");
     const heard: string[] = [];
@@ -276,6 +288,31 @@ describe("modify", () => {
   ])("refuses %s", async (_what, request, result) => {
     const { system } = await running("one");
     expect(await failure(() => system.modify(request()))).toEqual(resultOf(result));
+  });
+
+  it("updates memory, processors and CPU group", async () => {
+    const { system, machine } = await running("one");
+    const update = (ResourcePath: string, Settings: unknown) =>
+      system.modify({ ResourcePath, RequestType: "Update", Settings });
+    await update(resourcePaths.memorySize, 512);
+    await update(resourcePaths.processorLimits, { Limit: 5_000, Weight: 7 });
+    await update(resourcePaths.cpuGroup, { Id: "00000000-0000-0000-0000-000000000000" });
+    expect(machine.calls).toEqual(["boot", "memory 512", 'processors {"limit":5000,"weight":7}', "cpus all"]);
+    await expect(update(resourcePaths.memorySize, 511)).rejects.toThrow("Settings: expected an even number");
+    await expect(update(resourcePaths.cpuGroup, { Id: "first" })).rejects.toThrow("Settings.Id: expected a GUID");
+    expect(await failure(() => system.modify({ ...remove(0), ResourcePath: resourcePaths.memorySize }))).toEqual(
+      resultOf("E_INVALIDARG"),
+    );
+  });
+
+  it("tells what a running system uses, when it is asked", async () => {
+    const { system } = await running("one");
+    expect(system.properties()).not.toHaveProperty("Statistics");
+    expect(system.properties(["Statistics"])).toMatchObject({ Statistics: { Processor: { TotalRuntime100ns: 30 } } });
+    expect(system.properties(["Memory"])).toMatchObject({ Memory: { VirtualNodeCount: 1 } });
+    expect(system.workingSetBytes).toBe(64 * 2 ** 20);
+    await system.terminate();
+    expect(() => system.workingSetBytes).toThrow("cannot measure a system in state Stopped");
   });
 
   it("refuses an occupied LUN with ERROR_ALREADY_EXISTS", async () => {

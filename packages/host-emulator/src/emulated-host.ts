@@ -12,6 +12,7 @@ import { LinuxSwitches } from "./networks/linux-switches.ts";
 import { NetworkService } from "./networks/network-service.ts";
 import type { VirtualSwitches } from "./networks/switches.ts";
 import { SystemNics } from "./nics.ts";
+import { type CpuGroups, processorsOf } from "./topology.ts";
 
 export interface EmulatedHostOptions {
   /** Where the VMs' directories are made. */
@@ -21,6 +22,8 @@ export interface EmulatedHostOptions {
   readonly devicesFile?: string;
   /** What networks are made of; bridges of this machine by default. */
   readonly switches?: VirtualSwitches;
+  /** None by default. */
+  readonly cpuGroups?: CpuGroups;
   /** Takes sentences about what could not be removed. */
   readonly report: (message: string) => void;
   /** Makes the ids of VMs; random GUIDs by default. */
@@ -94,6 +97,9 @@ export class EmulatedHost {
         `VirtualMachine.Chipset.LinuxKernelDirect.KernelFilePath: ${plan.boot.KernelFilePath} is an unsupported kernel, this host boots guests of the kinds ${known}`,
       );
     }
+    const cpuGroups = this.#options.cpuGroups ?? new Map<string, string>();
+    const groupField = "VirtualMachine.ComputeTopology.Processor.CpuGroup.Id";
+    const cpus = plan.cpuGroupId === undefined ? undefined : processorsOf(cpuGroups, plan.cpuGroupId, groupField);
     const runtimeId = (this.#options.newGuid ?? randomUUID)();
     const name = runtimeId.replaceAll("-", "").slice(0, shortNameLength);
     const directory = join(this.#vmDirectory, name);
@@ -107,9 +113,18 @@ export class EmulatedHost {
       claims: this.#claims,
       assignable: this.#assignable,
       nics: new SystemNics(this.networks, this.#options.report),
+      cpuGroups,
       endTimeoutMs: this.#options.endTimeoutMs ?? 10_000,
       createMachine: () =>
-        kind.create({ name, directory, boot: plan.boot, memoryMb: plan.memoryMb, processors: plan.processors }),
+        kind.create({
+          name,
+          directory,
+          boot: plan.boot,
+          memoryMb: plan.memoryMb,
+          processors: plan.processors,
+          limits: plan.limits,
+          cpus,
+        }),
       stopped: () => this.#removeDirectory(directory),
       forget: () => this.#systems.delete(id),
     });
@@ -126,7 +141,7 @@ export class EmulatedHost {
   enumerate(owner?: string): readonly ComputeSystemProperties[] {
     return [...this.#systems.values()]
       .filter((system) => owner === undefined || system.owner === owner)
-      .map((system) => system.properties);
+      .map((system) => system.properties());
   }
 
   /** Files are the owner's on Windows and need a grant for each VM; here it is only checked that there is one. */

@@ -23,6 +23,25 @@ export interface GuestMachineSpecification {
   readonly boot: LinuxKernelDirect;
   readonly memoryMb: number;
   readonly processors: number;
+  readonly limits: ProcessorShare;
+  /** The processors of this machine that it may use, as cpusets list them; undefined: all. */
+  readonly cpus: string | undefined;
+}
+
+/** What a machine may have of its processors, as HCS counts it; what is absent stays as it is. */
+export interface ProcessorShare {
+  /** Thousandths of a percent. */
+  readonly limit?: number;
+  readonly weight?: number;
+}
+
+/** What the machine has used, measured. */
+export interface MachineUsage {
+  readonly processorNs: number;
+  readonly processorUserNs: number;
+  readonly processorKernelNs: number;
+  readonly memoryBytes: number;
+  readonly memoryLimitBytes: number;
 }
 
 export interface GuestEnd {
@@ -62,6 +81,11 @@ export interface GuestMachine {
   /** Pulls the cable of a NIC that stays. */
   disconnectNic(id: string): Promise<void>;
   removeNic(id: string): Promise<void>;
+  resizeMemory(memoryMb: number): Promise<void>;
+  limitProcessors(share: ProcessorShare): Promise<void>;
+  /** Keeps it to these processors of this machine; undefined: all. */
+  useProcessors(cpus: string | undefined): Promise<void>;
+  usage(): MachineUsage;
   /** Asks the guest to end. */
   shutdown(): void;
   /** Ends it at once. Repeatable. */

@@ -7,7 +7,10 @@ export type Resource =
   | { readonly kind: "scsi"; readonly slot: DiskSlot }
   | { readonly kind: "plan9" }
   | { readonly kind: "vpci"; readonly vmBusGuid: string }
-  | { readonly kind: "nic"; readonly id: string };
+  | { readonly kind: "nic"; readonly id: string }
+  | { readonly kind: "memorySize" }
+  | { readonly kind: "processorLimits" }
+  | { readonly kind: "cpuGroup" };
 
 const nicPath = /^VirtualMachine\/Devices\/NetworkAdapters\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i;
 const scsiPath = /^VirtualMachine\/Devices\/Scsi\/([^/]+)\/Attachments\/(\d{1,2})$/;
@@ -19,6 +22,9 @@ export function readResourcePath(path: string): Resource {
   if (path.startsWith(vpci)) return { kind: "vpci", vmBusGuid: vmBusGuidOf(path.slice(vpci.length)) };
   const nic = nicPath.exec(path)?.[1];
   if (nic !== undefined) return { kind: "nic", id: nic.toLowerCase() };
+  if (path === resourcePaths.memorySize) return { kind: "memorySize" };
+  if (path === resourcePaths.processorLimits) return { kind: "processorLimits" };
+  if (path === resourcePaths.cpuGroup) return { kind: "cpuGroup" };
   const [, name, number] = scsiPath.exec(path) ?? [];
   if (name === undefined || number === undefined) {
     throw new HcsFailure(

@@ -5,6 +5,7 @@ import { lockFile } from "@uvm-shim/linux-calls";
 import { EmulatedHost } from "./emulated-host.ts";
 import { ProcessGuestKind } from "./process-guest/kind.ts";
 import { HostServer } from "./server.ts";
+import { type CpuGroups, readCpuGroups } from "./topology.ts";
 
 export interface EmulatorSettings {
   readonly socketPath: string;
@@ -13,6 +14,7 @@ export interface EmulatorSettings {
   readonly devicesFile?: string;
   /** How long the program waits without systems and clients until it ends, in milliseconds. */
   readonly idleMs: number;
+  readonly cpuGroups: CpuGroups;
 }
 
 const defaultSocket = "/run/uvm-shim-host/host.sock";
@@ -22,7 +24,7 @@ const usage = "usage: hcs-emulator [--socket /path/of/socket] [--state /path/of/
 
 class UsageError extends Error {}
 
-/** Settings from the command line, UVM_SHIM_HOST_DEVICES and UVM_SHIM_HOST_IDLE_MS. */
+/** Settings from the command line, UVM_SHIM_HOST_DEVICES, UVM_SHIM_HOST_IDLE_MS and UVM_SHIM_HOST_CPU_GROUPS. */
 export function readSettings(
   argv: readonly string[],
   env: { readonly [name: string]: string | undefined },
@@ -51,8 +53,17 @@ export function readSettings(
     socketPath,
     stateDirectory,
     idleMs: idle === "" ? defaultIdleMs : Number(idle),
+    cpuGroups: cpuGroupsOf(env.UVM_SHIM_HOST_CPU_GROUPS ?? ""),
     ...(devicesFile === undefined ? {} : { devicesFile }),
   };
+}
+
+function cpuGroupsOf(text: string): CpuGroups {
+  try {
+    return readCpuGroups(text);
+  } catch (error) {
+    throw new UsageError(`UVM_SHIM_HOST_CPU_GROUPS: ${(error as Error).message}`);
+  }
 }
 
 /**
@@ -85,13 +96,14 @@ export async function runEmulator(
 }
 
 async function serve(settings: EmulatorSettings, report: (message: string) => void): Promise<number> {
-  const { socketPath, stateDirectory, idleMs, devicesFile } = settings;
+  const { socketPath, stateDirectory, idleMs, devicesFile, cpuGroups } = settings;
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
   const lock = lockFile(join(stateDirectory, "lock"));
   if (lock === undefined) return 0;
   const host = new EmulatedHost({
     stateDirectory,
     ...(devicesFile === undefined ? {} : { devicesFile }),
+    cpuGroups,
     kinds: [new ProcessGuestKind({ stateDirectory, bootTimeoutMs, report })],
     report,
   });

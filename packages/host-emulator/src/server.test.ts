@@ -78,7 +78,7 @@ describe("the protocol", () => {
       result: { handle: 1, vsockBase: expect.stringMatching(/hv\.vsock$/) },
     });
     expect(await client.call(3, "start", { handle: 1 })).toEqual({ kind: "result", id: 3, result: {} });
-    expect(await client.call(4, "properties", { handle: 1 })).toMatchObject({
+    expect(await client.call(4, "properties", { handle: 1, types: [] })).toMatchObject({
       result: { Id: "one", State: "Running" },
     });
     client.send(5, "terminate", { handle: 1 });

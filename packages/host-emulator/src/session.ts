@@ -106,7 +106,9 @@ export class Session {
         await this.#handle(request.arguments.handle).system.modify(request.arguments.request);
         return {};
       case "properties":
-        return this.#handle(request.arguments.handle).system.properties;
+        return this.#handle(request.arguments.handle).system.properties(request.arguments.types);
+      case "workingSet":
+        return { bytes: this.#handle(request.arguments.handle).system.workingSetBytes };
       case "createNetworkObject": {
         const { kind, settings, network } = request.arguments;
         return { properties: await this.#host.networks.create(kind, settings, network) };
@@ -132,6 +134,7 @@ export class Session {
     const handle = this.#nextHandle++;
     const owner: HandleOwner = {
       // The answer that names the handle goes out first.
+      systemCrashed: (report) => setImmediate(() => this.#send({ kind: "crashed", handle, report })),
       systemExited: (status) => setImmediate(() => this.#send({ kind: "exited", handle, status })),
     };
     this.#handles.set(handle, { system, owner });

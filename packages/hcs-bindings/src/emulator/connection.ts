@@ -1,5 +1,6 @@
 import { connect, type Socket } from "node:net";
 import {
+  type CrashReport,
   checkEmulatedHostMessage,
   checkEmulatedHostResult,
   type EmulatedHostCallName,
@@ -32,6 +33,7 @@ export interface CallOptions<Result, Value> {
 
 /** What a handle's owner hears of its system. */
 export interface HandleListener {
+  crashed(report: CrashReport): void;
   exited(status: SystemExitStatus): void;
   lost(error: HostError): void;
 }
@@ -173,6 +175,9 @@ export class EmulatorConnection {
 
   #handle(message: EmulatedHostMessage): void {
     switch (message.kind) {
+      case "crashed":
+        this.#handles.get(message.handle)?.crashed(message.report);
+        return;
       case "exited":
         this.#handles.get(message.handle)?.exited(message.status);
         return;

@@ -21,6 +21,7 @@ class RealEmulator implements ContractHost {
   readonly #kernel = join(this.#directory, "kernel");
   readonly #devices = join(this.#directory, "devices.json");
   readonly assignableDevice = "PCIP\\VEN_1234&DEV_5678";
+  readonly memoryMb = 512;
   #files = 0;
 
   constructor() {
@@ -49,7 +50,7 @@ class RealEmulator implements ContractHost {
       ShouldTerminateOnLastHandleClosed: options.endsWithLastHandle,
       VirtualMachine: {
         Chipset: { LinuxKernelDirect: boot },
-        ComputeTopology: { Memory: { SizeInMB: 512 }, Processor: { Count: 1 } },
+        ComputeTopology: { Memory: { SizeInMB: this.memoryMb }, Processor: { Count: 1 } },
         Devices: { Plan9: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
       },
     };

@@ -120,10 +120,40 @@ describe("a connection", () => {
     expect(await system.exited).toEqual({ Status: 0, ExitType: "GracefulExit" });
   });
 
+  it("hears of a crash before the exit", async () => {
+    const client = await connected(({ call }) => (call === "create" ? opened : undefined));
+    const system = await client.createComputeSystem("vm", document);
+    expect(system.crashReport).toBeUndefined();
+    scripted.say({ kind: "crashed", handle: 1, report: { CrashLog: "kernel panic", Colour: "blue" } });
+    scripted.say({ kind: "exited", handle: 1, status: { Status: 1, ExitType: "UnexpectedExit" } });
+    await system.exited;
+    expect(system.crashReport).toMatchObject({ CrashLog: "kernel panic" });
+  });
+
+  it("asks for properties by type, and checks the figures that it gets", async () => {
+    const always = { Id: "vm", SystemType: "VirtualMachine", Owner: "o", RuntimeId: runtimeId };
+    let processor: unknown = { TotalRuntime100ns: 7 };
+    const client = await connected(({ call }) => {
+      if (call === "create") return opened;
+      if (call === "workingSet") return { bytes: 4096 };
+      if (call !== "properties") return undefined;
+      return { ...always, RuntimeOsType: "Linux", State: "Running", Statistics: { Processor: processor } };
+    });
+    const system = await client.createComputeSystem("vm", document);
+    expect((await system.properties(["Statistics"])).Statistics).toEqual({ Processor: { TotalRuntime100ns: 7 } });
+    expect(scripted.requests.at(-1)).toMatchObject({ call: "properties", arguments: { types: ["Statistics"] } });
+    expect(await system.workingSet()).toBe(4096);
+    processor = { TotalRuntime100ns: "7" };
+    await expect(system.properties(["Statistics"])).rejects.toMatchObject({
+      code: "Unavailable",
+      message: expect.stringContaining("it sent something that is not of the protocol"),
+    });
+  });
+
   it("fails all that is pending, once, when it is lost", async () => {
     const client = await connected(({ call }) => (call === "create" ? opened : undefined));
     const system = await client.createComputeSystem("vm", document);
-    const outcomes = Promise.allSettled([system.start(), system.properties(), system.exited]);
+    const outcomes = Promise.allSettled([system.start(), system.properties([]), system.exited]);
     await scripted.called("properties");
     scripted.drop();
     for (const outcome of await outcomes) {

@@ -2,14 +2,16 @@ import type { Duplex } from "node:stream";
 import type {
   ComputeSystemDocument,
   ComputeSystemProperties,
+  CrashReport,
   EmulatedHandle,
   ModifySettingRequest,
   SystemExitStatus,
+  SystemPropertyType,
 } from "@uvm-shim/hcs-schema";
 import { HostError } from "../host-error.ts";
-import type { ComputeHost, ComputeSystem, HostNetworks, HvsocketListener } from "../types.ts";
+import type { ComputeHost, ComputeSystem, HostNetworks, HvsocketListener, HvsocketService } from "../types.ts";
 import type { EmulatorConnection } from "./connection.ts";
-import { connectToGuest, listenForGuest } from "./hvsocket.ts";
+import { connectToGuest, listenForGuest, portOf } from "./hvsocket.ts";
 import { emulatedNetworks } from "./networks.ts";
 import { type ConnectOptions, connectOrStart } from "./start-host.ts";
 
@@ -87,6 +89,7 @@ class EmulatedComputeSystem implements ComputeSystem {
   readonly #handle: number;
   readonly #vsockBase: string;
   readonly #rejectExited: (error: HostError) => void;
+  #crashReport: CrashReport | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(connection: EmulatorConnection, id: string, opened: EmulatedHandle) {
@@ -101,12 +104,19 @@ class EmulatedComputeSystem implements ComputeSystem {
     this.exited = promise;
     this.#rejectExited = reject;
     connection.listen(opened.handle, {
+      crashed: (report) => {
+        this.#crashReport = report;
+      },
       exited: resolve,
       lost: (cause) =>
         reject(
           new HostError(cause.code, `lost the host: ${cause.message}`, { ...this.#about("wait for exit of"), cause }),
         ),
     });
+  }
+
+  get crashReport(): CrashReport | undefined {
+    return this.#crashReport;
   }
 
   start(signal?: AbortSignal): Promise<void> {
@@ -126,17 +136,25 @@ class EmulatedComputeSystem implements ComputeSystem {
     await this.#connection.call("modify", { handle: this.#handle, request }, subject, { signal, receive: done });
   }
 
-  async properties(signal?: AbortSignal): Promise<ComputeSystemProperties> {
+  async properties(types: readonly SystemPropertyType[], signal?: AbortSignal): Promise<ComputeSystemProperties> {
     const subject = this.#open("query");
-    return this.#connection.call("properties", { handle: this.#handle }, subject, {
+    return this.#connection.call("properties", { handle: this.#handle, types }, subject, {
       signal,
       receive: (properties) => properties,
     });
   }
 
-  async listen(port: number): Promise<HvsocketListener> {
+  async workingSet(signal?: AbortSignal): Promise<number> {
+    const subject = this.#open("query working set of");
+    return this.#connection.call("workingSet", { handle: this.#handle }, subject, {
+      signal,
+      receive: ({ bytes }) => bytes,
+    });
+  }
+
+  async listen(service: HvsocketService): Promise<HvsocketListener> {
     this.#open("listen on hvsocket of");
-    return listenForGuest(this.id, this.#vsockBase, port);
+    return listenForGuest(this.id, this.#vsockBase, portOf(this.id, service));
   }
 
   async connect(port: number, signal?: AbortSignal): Promise<Duplex> {

@@ -2,9 +2,9 @@ import { existsSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
-import { highestVsockPort } from "@uvm-shim/hcs-schema";
+import { checkGuid, highestVsockPort } from "@uvm-shim/hcs-schema";
 import { abortedError, HostError } from "../host-error.ts";
-import type { HvsocketListener } from "../types.ts";
+import type { HvsocketListener, HvsocketService } from "../types.ts";
 
 /** Connections that the guest may have open before somebody accepts them. */
 const backlog = 128;
@@ -13,6 +13,20 @@ const longestReplyBytes = 32;
 interface Waiter {
   readonly resolve: (stream: Duplex) => void;
   readonly reject: (error: unknown) => void;
+}
+
+/**
+ * The port of a service. The GUIDs that stand for vsock ports begin with the port; on the emulated host the first 32
+ * bits of any service's GUID are its port, since the hybrid vsock convention has nothing else.
+ */
+export function portOf(systemId: string, service: HvsocketService): number {
+  if (typeof service === "number") return service;
+  try {
+    return Number.parseInt(checkGuid(service).slice(0, 8), 16);
+  } catch (cause) {
+    const id = `${systemId} service ${service}`;
+    throw new HostError("InvalidArgument", "expected a GUID", { operation: "listen on hvsocket", id, cause });
+  }
 }
 
 /** Listens for the guest on a port: in the hybrid vsock convention, on the Unix socket `<base>_<port>`. */

@@ -1,6 +1,13 @@
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
-import { type ComputeSystemDocument, linuxVsockPorts, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import {
+  type ComputeSystemDocument,
+  guestPageBytes,
+  linuxVsockPorts,
+  resourcePaths,
+  scsiControllerGuids,
+  windowsHvsocketServices,
+} from "@uvm-shim/hcs-schema";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ComputeHost, ComputeSystem, HvsocketListener } from "../types.ts";
 
@@ -10,6 +17,8 @@ export interface ContractHost {
   connect(): Promise<Omit<ComputeHost, "networks">>;
   /** A document that boots, with SCSI controller 0 and Plan9. */
   document(options: { readonly owner: string; readonly endsWithLastHandle: boolean }): ComputeSystemDocument;
+  /** What the document gives the VM. */
+  readonly memoryMb: number;
   /** Path of a disk file that nobody uses. */
   makeDisk(): string;
   makeDirectory(): string;
@@ -57,7 +66,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
     describe("a compute system", () => {
       it("is created, starts, runs and is terminated", async () => {
         const system = await create();
-        expect(await system.properties()).toMatchObject({
+        expect(await system.properties([])).toMatchObject({
           Id: system.id,
           RuntimeId: system.runtimeId,
           SystemType: "VirtualMachine",
@@ -65,7 +74,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
           State: "Created",
         });
         await system.start();
-        expect(await system.properties()).toMatchObject({ State: "Running" });
+        expect(await system.properties([])).toMatchObject({ State: "Running" });
         await system.terminate();
         expect(await system.exited).toMatchObject({ Status: 0 });
         await system.terminate();
@@ -153,8 +162,8 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         await system.close();
         await system.close();
         await expect(system.exited).rejects.toMatchObject({ code: "Cancelled" });
-        expect(await second.properties()).toMatchObject({ State: "Running" });
-        await expect(system.properties()).rejects.toMatchObject({ code: "FailedPrecondition", gone: true });
+        expect(await second.properties([])).toMatchObject({ State: "Running" });
+        await expect(system.properties([])).rejects.toMatchObject({ code: "FailedPrecondition", gone: true });
         await second.close();
         await vi.waitFor(async () => {
           const left = await host.enumerateComputeSystems("contract");
@@ -205,6 +214,16 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         await expect(system.listen(2 ** 32)).rejects.toMatchObject({ code: "InvalidArgument" });
       });
 
+      it("listen for services by their GUID too", async () => {
+        const system = await create();
+        const listener = await system.listen(windowsHvsocketServices.log);
+        listeners.push(listener);
+        await expect(system.listen(windowsHvsocketServices.log.toUpperCase())).rejects.toMatchObject({
+          code: "AlreadyExists",
+        });
+        await expect(system.listen("log")).rejects.toMatchObject({ code: "InvalidArgument" });
+      });
+
       it("stop waiting when told to", async () => {
         const system = await create();
         const listener = await listen(system, 4000);
@@ -222,6 +241,87 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         await expect(system.connect(4711)).rejects.toMatchObject({ code: "Unavailable" });
         await system.start();
         await expect(system.connect(4711, AbortSignal.timeout(10_000))).rejects.toMatchObject({ code: "Unavailable" });
+      });
+    });
+
+    describe("what is told of a system", () => {
+      it("has statistics and memory where they are asked for", async () => {
+        const system = await create();
+        await system.start();
+        const plain = await system.properties([]);
+        expect(plain.Statistics).toBeUndefined();
+        expect(plain.Memory).toBeUndefined();
+        const { Statistics: statistics, Memory: memory } = await system.properties(["Statistics", "Memory"]);
+        expect(statistics?.Processor?.TotalRuntime100ns).toBeGreaterThan(0);
+        expect(memory?.VirtualNodeCount).toBeGreaterThan(0);
+        expect(memory?.VirtualMachineMemory?.AssignedMemory).toBe((on.memoryMb * 2 ** 20) / guestPageBytes);
+        const later = await system.properties(["Statistics"]);
+        expect(later.Memory).toBeUndefined();
+        expect(later.Statistics?.Processor?.TotalRuntime100ns).toBeGreaterThanOrEqual(
+          statistics?.Processor?.TotalRuntime100ns ?? Number.NaN,
+        );
+      });
+
+      it("has the working set of one that runs", async () => {
+        const system = await create();
+        await expect(system.workingSet()).rejects.toMatchObject({ hresultName: "HCS_E_INVALID_STATE" });
+        await expect(system.properties(["Statistics"])).rejects.toMatchObject({ hresultName: "HCS_E_INVALID_STATE" });
+        await system.start();
+        const bytes = await system.workingSet();
+        expect(bytes).toBeGreaterThan(2 ** 20);
+        expect(bytes).toBeLessThanOrEqual(on.memoryMb * 2 ** 20);
+      });
+    });
+
+    describe("updates", () => {
+      const update = (system: ComputeSystem, ResourcePath: string, Settings: unknown): Promise<void> =>
+        system.modify({ ResourcePath, RequestType: "Update", Settings });
+
+      it("change the memory of a system that runs", async () => {
+        const system = await create();
+        const size = on.memoryMb + 64;
+        await expect(update(system, resourcePaths.memorySize, size)).rejects.toMatchObject({
+          hresultName: "HCS_E_INVALID_STATE",
+        });
+        await system.start();
+        await update(system, resourcePaths.memorySize, size);
+        const { Memory: memory } = await system.properties(["Memory"]);
+        expect(memory?.VirtualMachineMemory?.AssignedMemory).toBe((size * 2 ** 20) / guestPageBytes);
+      });
+
+      it.each([["256"], [0], [255], [-2], [null]])("refuse the memory size %j", async (size) => {
+        const system = await create();
+        await system.start();
+        await expect(update(system, resourcePaths.memorySize, size)).rejects.toMatchObject({ code: "InvalidArgument" });
+      });
+
+      it("change the processor limits of a system that runs", async () => {
+        const system = await create();
+        await system.start();
+        await update(system, resourcePaths.processorLimits, { Limit: 50_000, Weight: 200 });
+        await update(system, resourcePaths.processorLimits, { Limit: 100_000 });
+        for (const limits of [{ Limit: 0 }, { Limit: 100_001 }, { Weight: 10_001 }, { Count: 2 }, "fast"]) {
+          await expect(update(system, resourcePaths.processorLimits, limits)).rejects.toMatchObject({
+            code: "InvalidArgument",
+          });
+        }
+      });
+
+      it("refuse a CPU group that the host has not", async () => {
+        const system = await create();
+        await system.start();
+        const Id = "5a3b9c64-1f0e-4c86-8f0b-6a6e9d8f7c21";
+        await expect(update(system, resourcePaths.cpuGroup, { Id })).rejects.toMatchObject({ code: "NotFound" });
+        await expect(update(system, resourcePaths.cpuGroup, { Id: "first" })).rejects.toMatchObject({
+          code: "InvalidArgument",
+        });
+      });
+
+      it("are the only requests that those paths take", async () => {
+        const system = await create();
+        await system.start();
+        const request = { ResourcePath: resourcePaths.memorySize, RequestType: "Add", Settings: 256 } as const;
+        await expect(system.modify(request)).rejects.toMatchObject({ code: "InvalidArgument" });
       });
     });
 
@@ -345,7 +445,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
       await system.start();
       const exited = expect(system.exited).rejects.toMatchObject({ code: "Unavailable", id: system.id });
       const second = await create();
-      const pending = expect(second.start().then(() => second.properties())).rejects.toMatchObject({
+      const pending = expect(second.start().then(() => second.properties([]))).rejects.toMatchObject({
         code: "Unavailable",
       });
       await on.loseService();

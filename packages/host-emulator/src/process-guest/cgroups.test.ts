@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { limitV2, readHierarchies, VmCgroups } from "./cgroups.ts";
+import { readHierarchies, VmCgroups } from "./cgroups.ts";
 
 describe("readHierarchies", () => {
   it("finds version 1 hierarchies, named ones and version 2, each once", () => {
@@ -31,7 +31,7 @@ describe("VmCgroups on plain directories", () => {
   });
   afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-  it("delegates controllers of version 2 down to the VM, which gets its limits", () => {
+  it("delegates controllers of version 2 down to the VM", () => {
     const parent = join(root, "uvm-shim");
     mkdirSync(parent);
     for (const group of [root, parent]) {
@@ -39,7 +39,7 @@ describe("VmCgroups on plain directories", () => {
       writeFileSync(join(group, "cgroup.subtree_control"), "");
     }
     const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }]);
-    cgroups.create({ memoryMb: 256, processors: 2 });
+    cgroups.create({ memoryMb: 256, processors: 2, share: {}, cpus: undefined });
     expect(cgroups.entrances).toEqual([join(parent, "vm", "guest", "cgroup.procs")]);
     cgroups.releaseLauncher(12);
     expect(readFileSync(join(parent, "vm", "launcher", "cgroup.procs"), "utf8")).toBe("12");
@@ -49,37 +49,31 @@ describe("VmCgroups on plain directories", () => {
 
   it("leaves controllers of version 2 alone that no container is limited by", () => {
     writeFileSync(join(root, "cgroup.controllers"), "rdma misc\n");
-    new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }]).create({ memoryMb: 256, processors: 2 });
+    new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }]).create({
+      memoryMb: 256,
+      processors: 2,
+      share: {},
+      cpus: undefined,
+    });
     expect(() => readFileSync(join(root, "cgroup.subtree_control"))).toThrow(/ENOENT/);
-  });
-
-  it("limits a version 2 guest where it has the controllers", () => {
-    const limits = { memoryMb: 256, processors: 2 };
-    limitV2(root, limits);
-    expect(readdirSync(root)).toEqual([]);
-    for (const file of ["memory.max", "cpu.max"]) writeFileSync(join(root, file), "max");
-    limitV2(root, limits);
-    expect(readFileSync(join(root, "memory.max"), "utf8")).toBe("268435456");
-    expect(readFileSync(join(root, "cpu.max"), "utf8")).toBe("200000 100000");
   });
 
   it("removes a version 2 guest's groups, the launcher's and the containers' among them", async () => {
     const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }]);
-    cgroups.create({ memoryMb: 256, processors: 2 });
+    cgroups.create({ memoryMb: 256, processors: 2, share: {}, cpus: undefined });
     mkdirSync(join(root, "uvm-shim", "vm", "guest", "containers", "c"), { recursive: true });
     mkdirSync(join(root, "uvm-shim", "vm", "guest", "init"));
     await cgroups.remove(100);
     expect(readdirSync(root)).toEqual([]);
   });
 
-  it("denies a version 1 guest all devices but the basic ones, and limits it", () => {
+  it("denies a version 1 guest all devices but the basic ones", () => {
     const mountPoint = join(root, "all");
     mkdirSync(mountPoint);
     const cgroups = new VmCgroups("vm", [{ mountPoint, controllers: new Set(["devices", "memory"]) }]);
-    cgroups.create({ memoryMb: 256, processors: 2 });
+    cgroups.create({ memoryMb: 256, processors: 2, share: {}, cpus: undefined });
     const group = join(mountPoint, "uvm-shim", "vm");
     expect(readFileSync(join(group, "devices.deny"), "utf8")).toBe("a");
-    expect(readFileSync(join(group, "memory.limit_in_bytes"), "utf8")).toBe("268435456");
     cgroups.allowDevice("b", 7, 3);
     expect(readFileSync(join(group, "devices.allow"), "utf8")).toBe("b 7:3 rw");
     cgroups.denyDevice("b", 7, 3);
@@ -88,7 +82,7 @@ describe("VmCgroups on plain directories", () => {
 
   it("takes a device from a version 1 guest with its last use, and never one that every guest has", () => {
     const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: new Set(["devices"]) }]);
-    cgroups.create({ memoryMb: 256, processors: 2 });
+    cgroups.create({ memoryMb: 256, processors: 2, share: {}, cpus: undefined });
     const denied = (): string => readFileSync(join(root, "uvm-shim", "vm", "devices.deny"), "utf8");
     for (let use = 0; use < 2; use++) cgroups.allowDevice("c", 10, 229);
     cgroups.denyDevice("c", 10, 229);
@@ -109,7 +103,9 @@ describe("VmCgroups on plain directories", () => {
     }
     const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: new Set(["cpuset"]) }]);
     // The kernel makes the files with the directory.
-    expect(() => cgroups.create({ memoryMb: 1, processors: 1 })).toThrow(/ENOENT.*cpuset\.cpus/);
+    expect(() => cgroups.create({ memoryMb: 2, processors: 1, share: {}, cpus: undefined })).toThrow(
+      /ENOENT.*cpuset\.cpus/,
+    );
     expect(readFileSync(join(root, "uvm-shim", "cpuset.cpus"), "utf8")).toBe("0-1");
     expect(cgroups.processes()).toEqual([]);
     writeFileSync(join(group, "cgroup.procs"), "12\n0\n");
@@ -118,7 +114,7 @@ describe("VmCgroups on plain directories", () => {
 
   it("removes the VM's groups with those below, and its own parent last", async () => {
     const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: new Set() }]);
-    cgroups.create({ memoryMb: 1, processors: 1 });
+    cgroups.create({ memoryMb: 2, processors: 1, share: {}, cpus: undefined });
     mkdirSync(join(root, "uvm-shim", "vm", "containers", "c"), { recursive: true });
     mkdirSync(join(root, "uvm-shim", "other"));
     await cgroups.remove(100);
@@ -130,7 +126,7 @@ describe("VmCgroups on plain directories", () => {
 
   it("says which groups stay busy", async () => {
     const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: new Set() }]);
-    cgroups.create({ memoryMb: 1, processors: 1 });
+    cgroups.create({ memoryMb: 2, processors: 1, share: {}, cpus: undefined });
     writeFileSync(join(root, "uvm-shim", "vm", "busy"), "");
     await expect(cgroups.remove(5)).rejects.toThrow(`cgroups still busy after 5 ms: ${join(root, "uvm-shim", "vm")}`);
   });

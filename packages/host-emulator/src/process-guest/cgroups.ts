@@ -1,6 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { processorLimit } from "@uvm-shim/hcs-schema";
+import type { MachineUsage, ProcessorShare } from "../guest-machine.ts";
+import { limitMemory, limitProcessors, readUsage, useProcessors } from "./limits.ts";
 
 /** A mounted cgroup hierarchy: its controllers (a named one has none), or version 2. */
 export interface Hierarchy {
@@ -11,13 +14,14 @@ export interface Hierarchy {
 export interface VmLimits {
   readonly memoryMb: number;
   readonly processors: number;
+  readonly share: ProcessorShare;
+  readonly cpus: string | undefined;
 }
 
 const parentName = "uvm-shim";
 /** Below a VM's group in version 2: the guest's root, and the place of the process that started it. */
 const guestGroup = "guest";
 const launcherGroup = "launcher";
-const cpuPeriodMicroseconds = 100_000;
 /** null, zero, full, random, urandom, tty, console, ptmx, the terminals, and tun; nodes of any device may be made. */
 const basicDevices = [
   ...["1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:1", "5:2", "136:*", "10:200"].map((numbers) => `c ${numbers} rwm`),
@@ -82,7 +86,6 @@ export class VmCgroups {
         mkdirSync(parent, { recursive: true });
         delegateControllers(parent);
         mkdirSync(path);
-        limitV2(path, limits);
         delegateControllers(path);
         for (const name of [guestGroup, launcherGroup]) mkdirSync(join(path, name));
       } else {
@@ -90,9 +93,42 @@ export class VmCgroups {
         if (hierarchy.controllers.has("cpuset")) inheritCpuset(hierarchy.mountPoint, parent);
         mkdirSync(path);
         if (hierarchy.controllers.has("cpuset")) inheritCpuset(parent, path);
-        limitV1(path, hierarchy.controllers, limits);
+        if (hierarchy.controllers.has("devices")) denyDevices(path);
       }
     }
+    this.limitMemory(limits.memoryMb);
+    this.limitProcessors(limits.processors, { limit: processorLimit.unlimited, ...limits.share });
+    if (limits.cpus !== undefined) this.useProcessors(limits.cpus);
+  }
+
+  /** Throws an HcsFailure when the guest uses more and can give back too little. */
+  limitMemory(memoryMb: number): void {
+    for (const group of this.#limited()) limitMemory(group, memoryMb);
+  }
+
+  limitProcessors(processors: number, share: ProcessorShare): void {
+    for (const group of this.#limited()) limitProcessors(groupsBelow(group), processors, share);
+  }
+
+  /** Keeps the VM to these processors of the machine; undefined: all. Containers in it lose sets of their own. */
+  useProcessors(cpus: string | undefined): void {
+    for (const { path, hierarchy } of this.#groups) {
+      const top = join(hierarchy.mountPoint, hierarchy.controllers === "v2" ? "cpuset.cpus.effective" : "cpuset.cpus");
+      const all = tolerateGone(() => readFileSync(top, "utf8").trim());
+      if (all === undefined) continue;
+      const groups = hierarchy.controllers === "v2" ? this.#limited() : groupsBelow(path);
+      useProcessors(groups, cpus ?? all, all);
+    }
+  }
+
+  /** What the kernel has measured. Throws an HcsFailure where it measures nothing. */
+  usage(): MachineUsage {
+    return readUsage(this.#limited());
+  }
+
+  /** The groups that are the roots of the guest's own, where the guest sees its limits. */
+  #limited(): readonly string[] {
+    return this.#groups.map(({ path, hierarchy }) => (hierarchy.controllers === "v2" ? join(path, guestGroup) : path));
   }
 
   /**
@@ -162,28 +198,9 @@ export class VmCgroups {
   }
 }
 
-function limitV1(path: string, controllers: ReadonlySet<string>, limits: VmLimits): void {
-  if (controllers.has("devices")) {
-    writeFileSync(join(path, "devices.deny"), "a");
-    for (const rule of basicDevices) writeFileSync(join(path, "devices.allow"), rule);
-  }
-  if (controllers.has("memory")) {
-    writeFileSync(join(path, "memory.limit_in_bytes"), String(limits.memoryMb * 1024 * 1024));
-  }
-  if (controllers.has("cpu") && existsSync(join(path, "cpu.cfs_quota_us"))) {
-    writeFileSync(join(path, "cpu.cfs_period_us"), String(cpuPeriodMicroseconds));
-    writeFileSync(join(path, "cpu.cfs_quota_us"), String(limits.processors * cpuPeriodMicroseconds));
-  }
-}
-
-/** Limits a version 2 group by the files that the kernel made of its controllers. */
-export function limitV2(path: string, limits: VmLimits): void {
-  if (existsSync(join(path, "memory.max"))) {
-    writeFileSync(join(path, "memory.max"), String(limits.memoryMb * 1024 * 1024));
-  }
-  if (existsSync(join(path, "cpu.max"))) {
-    writeFileSync(join(path, "cpu.max"), `${limits.processors * cpuPeriodMicroseconds} ${cpuPeriodMicroseconds}`);
-  }
+function denyDevices(path: string): void {
+  writeFileSync(join(path, "devices.deny"), "a");
+  for (const rule of basicDevices) writeFileSync(join(path, "devices.allow"), rule);
 }
 
 /** What containers can be limited by; others are left as they are on the machine. */

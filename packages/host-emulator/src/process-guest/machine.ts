@@ -4,7 +4,15 @@ import type { Duplex } from "node:stream";
 import type { Plan9Share } from "@uvm-shim/hcs-schema";
 import type { AssignableFunction } from "../assignable-devices.ts";
 import type { DiskFile } from "../disk-file.ts";
-import type { DiskSlot, GuestEnd, GuestMachine, GuestMachineSpecification, GuestNic } from "../guest-machine.ts";
+import type {
+  DiskSlot,
+  GuestEnd,
+  GuestMachine,
+  GuestMachineSpecification,
+  GuestNic,
+  MachineUsage,
+  ProcessorShare,
+} from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import { GuestAssignedDevices } from "./assigned-devices.ts";
 import type { VmCgroups } from "./cgroups.ts";
@@ -121,6 +129,26 @@ export class ProcessGuestMachine implements GuestMachine {
     return this.#nics.remove(id);
   }
 
+  async resizeMemory(memoryMb: number): Promise<void> {
+    this.#init();
+    this.#parts.cgroups.limitMemory(memoryMb);
+  }
+
+  async limitProcessors(share: ProcessorShare): Promise<void> {
+    this.#init();
+    this.#parts.cgroups.limitProcessors(this.#specification.processors, share);
+  }
+
+  async useProcessors(cpus: string | undefined): Promise<void> {
+    this.#init();
+    this.#parts.cgroups.useProcessors(cpus);
+  }
+
+  usage(): MachineUsage {
+    this.#init();
+    return this.#parts.cgroups.usage();
+  }
+
   shutdown(): void {
     if (this.#power.kind === "on") this.#power.line.end();
   }
@@ -142,7 +170,7 @@ export class ProcessGuestMachine implements GuestMachine {
   }
 
   async #powerOn(): Promise<ChildProcess> {
-    const { directory, boot, name, memoryMb, processors } = this.#specification;
+    const { directory, boot, name, memoryMb, processors, limits, cpus } = this.#specification;
     const agent = boot.InitRdPath;
     if (agent === undefined) {
       throw new HcsFailure(
@@ -166,7 +194,7 @@ export class ProcessGuestMachine implements GuestMachine {
       processors,
     };
     if (this.#power.kind === "killed") throw new HcsFailure("HCS_E_TERMINATED_DURING_START", "ended before it booted");
-    this.#parts.cgroups.create({ memoryMb, processors });
+    this.#parts.cgroups.create({ memoryMb, processors, share: limits, cpus });
     const namespaces = ["--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
     const inner = ["/bin/sh", "-c", waitAndRun, "sh", process.execPath, agent];
     const command = [unshare, "--fork", "--kill-child=KILL", ...namespaces, "--", ...inner];

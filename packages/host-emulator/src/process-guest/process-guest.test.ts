@@ -15,6 +15,7 @@ import { fileURLToPath } from "node:url";
 import { hresults, plan9ShareFlags, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { afterAll, afterEach, beforeEach, expect, it } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
+
 import type { ComputeSystem } from "../compute-system.ts";
 import { EmulatedHost } from "../emulated-host.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
@@ -23,6 +24,8 @@ import { ProcessGuestKind, processGuestKernel } from "./kind.ts";
 
 const agent = fileURLToPath(new URL("../../../guest-agent/src/main.ts", import.meta.url));
 const owner = { systemExited: (): void => {} };
+
+const cpuGroup = "5a3b9c64-1f0e-4c86-8f0b-6a6e9d8f7c21";
 
 describeWith(
   "root",
@@ -42,6 +45,7 @@ describeWith(
     host = new EmulatedHost({
       stateDirectory,
       kinds: [new ProcessGuestKind({ stateDirectory, bootTimeoutMs: 10_000, report })],
+      cpuGroups: new Map([[cpuGroup, "0"]]),
       report,
     });
   });
@@ -106,7 +110,7 @@ describeWith(
   it("boots into a root of its own, and leaves nothing when it is terminated", async () => {
     create();
     await system.start();
-    expect(system.properties.State).toBe("Running");
+    expect(system.properties().State).toBe("Running");
     expect(readFileSync(inGuest("/proc/cmdline"), "utf8")).toBe("test=1\n");
     expect(existsSync(inGuest(files.directory))).toBe(false);
     expect(existsSync(inGuest("/dev/loop-control"))).toBe(false);
@@ -118,6 +122,46 @@ describeWith(
     await system.terminate();
     expect(await system.exited).toEqual({ Status: 0, ExitType: "ForcedExit" });
     expect(traces()).toEqual([]);
+  });
+
+  it("has the limits of its document and of later updates, where the guest sees them, and is measured", async () => {
+    create();
+    await system.start();
+    const limits = (): unknown => cgroups().usage().memoryLimitBytes;
+    expect(limits()).toBe(256 * 2 ** 20);
+    const update = (ResourcePath: string, Settings: unknown): Promise<void> =>
+      system.modify({ ResourcePath, RequestType: "Update", Settings });
+    await update(resourcePaths.memorySize, 320);
+    expect(limits()).toBe(320 * 2 ** 20);
+    await expect(update(resourcePaths.memorySize, 4)).rejects.toThrow("4 MiB of memory is too little");
+    expect(limits()).toBe(320 * 2 ** 20);
+    await update(resourcePaths.processorLimits, { Limit: 25_000, Weight: 300 });
+    const seen = ["cpu/cpu.cfs_quota_us", "cpu/cpu.shares", "cpu.max", "cpu.weight"]
+      .map((file) => inGuest(`/sys/fs/cgroup/${file}`))
+      .filter((file) => existsSync(file))
+      .map((file) => readFileSync(file, "utf8").trim());
+    expect([
+      ["25000", "3072"],
+      ["25000 100000", "300"],
+    ]).toContainEqual(seen);
+    const usage = cgroups().usage();
+    expect(usage.processorNs).toBeGreaterThan(0);
+    expect(usage.memoryBytes).toBeGreaterThan(2 ** 20);
+    expect(system.properties(["Memory"]).Memory?.VirtualMachineMemory?.AssignedMemory).toBe((320 * 2 ** 20) / 4096);
+  });
+
+  it("joins a CPU group, with all its processes, and leaves it again", async () => {
+    create();
+    await system.start();
+    const join = (Id: string): Promise<void> =>
+      system.modify({ ResourcePath: resourcePaths.cpuGroup, RequestType: "Update", Settings: { Id } });
+    const init = (): string => readFileSync(inGuest("/proc/1/status"), "utf8");
+    const allowed = /^Cpus_allowed_list:\s+(.*)$/m;
+    const before = allowed.exec(init())?.[1];
+    await join(cpuGroup);
+    expect(allowed.exec(init())?.[1]).toBe("0");
+    await join("00000000-0000-0000-0000-000000000000");
+    expect(allowed.exec(init())?.[1]).toBe(before);
   });
 
   it("ends in good order when it is asked to", async () => {

@@ -2,7 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ComputeSystemDocument, scsiControllerGuids } from "@uvm-shim/hcs-schema";
-import type { GuestEnd, GuestKind, GuestMachine, GuestMachineSpecification } from "../guest-machine.ts";
+import type {
+  GuestEnd,
+  GuestKind,
+  GuestMachine,
+  GuestMachineSpecification,
+  MachineUsage,
+  ProcessorShare,
+} from "../guest-machine.ts";
 
 /** A guest without processes, which does at once what it is asked and can be told to misbehave. */
 export class FakeMachine implements GuestMachine {
@@ -35,6 +42,16 @@ export class FakeMachine implements GuestMachine {
   assignDevice = (vmBusGuid: string, device: { instancePath: string; virtualFunction: number }): Promise<void> =>
     this.#call(`assign ${vmBusGuid} ${device.instancePath}/${device.virtualFunction}`);
   unassignDevice = (vmBusGuid: string): Promise<void> => this.#call(`unassign ${vmBusGuid}`);
+  resizeMemory = (memoryMb: number): Promise<void> => this.#call(`memory ${memoryMb}`);
+  limitProcessors = (share: ProcessorShare): Promise<void> => this.#call(`processors ${JSON.stringify(share)}`);
+  useProcessors = (cpus: string | undefined): Promise<void> => this.#call(`cpus ${cpus ?? "all"}`);
+  usage = (): MachineUsage => ({
+    processorNs: 3_000,
+    processorUserNs: 2_000,
+    processorKernelNs: 1_000,
+    memoryBytes: 64 * 2 ** 20,
+    memoryLimitBytes: 256 * 2 ** 20,
+  });
 
   addNic = (nic: { id: string }): Promise<void> => this.#call(`add NIC ${nic.id}`);
   disconnectNic = (id: string): Promise<void> => this.#call(`disconnect NIC ${id}`);

@@ -1,0 +1,121 @@
+/** `linux.resources` and `windows.resources` of the OCI runtime specification, as an update of a task carries them. */
+import {
+  anything,
+  type Check,
+  integer,
+  list,
+  openObject,
+  optional,
+  record,
+  SchemaError,
+  text,
+  truth,
+} from "./check.ts";
+
+export interface OciLinuxResources {
+  readonly memory?: OciLinuxMemory;
+  readonly cpu?: OciLinuxCpu;
+  readonly pids?: { readonly limit?: number };
+  readonly blockIO?: unknown;
+  readonly hugepageLimits?: readonly unknown[];
+  readonly network?: unknown;
+  readonly rdma?: unknown;
+  readonly unified?: { readonly [file: string]: string };
+  readonly devices?: readonly unknown[];
+}
+
+export interface OciLinuxMemory {
+  /** Bytes; -1: none. */
+  readonly limit?: number;
+  readonly reservation?: number;
+  readonly swap?: number;
+  readonly kernel?: number;
+  readonly kernelTCP?: number;
+  readonly swappiness?: number;
+  readonly disableOOMKiller?: boolean;
+  readonly useHierarchy?: boolean;
+  readonly checkBeforeUpdate?: boolean;
+}
+
+export interface OciLinuxCpu {
+  /** Relative weight, 2 to 262144; 1024 by default. */
+  readonly shares?: number;
+  /** Microseconds of processor time per period; below 1: no limit. */
+  readonly quota?: number;
+  readonly burst?: number;
+  /** Microseconds; 100000 by default. */
+  readonly period?: number;
+  readonly realtimeRuntime?: number;
+  readonly realtimePeriod?: number;
+  readonly cpus?: string;
+  readonly mems?: string;
+  readonly idle?: number;
+}
+
+export interface OciWindowsResources {
+  /** Bytes. */
+  readonly memory?: { readonly limit?: number };
+  readonly cpu?: {
+    readonly count?: number;
+    /** 1 to 10000, as HCS has it. */
+    readonly shares?: number;
+    /** Ten-thousandths of the processors, 1 to 10000. */
+    readonly maximum?: number;
+  };
+}
+
+// Go writes 64-bit numbers that a double does not hold exactly, such as the greatest one for "no limit".
+const signed: Check<number> = (value, path = "") => {
+  if (typeof value !== "number" || !Number.isInteger(value) || Math.abs(value) > 2 ** 64) {
+    throw new SchemaError(path, `expected an integer, got ${typeof value === "number" ? value : typeof value}`);
+  }
+  return value;
+};
+
+// The OCI runtime specification asks readers to ignore fields that they do not know.
+export const checkOciLinuxResources: Check<OciLinuxResources> = openObject<OciLinuxResources>({
+  memory: optional(
+    openObject<OciLinuxMemory>({
+      limit: optional(signed),
+      reservation: optional(signed),
+      swap: optional(signed),
+      kernel: optional(signed),
+      kernelTCP: optional(signed),
+      swappiness: optional(signed),
+      disableOOMKiller: optional(truth),
+      useHierarchy: optional(truth),
+      checkBeforeUpdate: optional(truth),
+    }),
+  ),
+  cpu: optional(
+    openObject<OciLinuxCpu>({
+      shares: optional(integer(0)),
+      quota: optional(signed),
+      burst: optional(integer(0)),
+      period: optional(integer(0)),
+      realtimeRuntime: optional(signed),
+      realtimePeriod: optional(integer(0)),
+      cpus: optional(text),
+      mems: optional(text),
+      idle: optional(signed),
+    }),
+  ),
+  pids: optional(openObject<{ readonly limit?: number }>({ limit: optional(signed) })),
+  blockIO: optional(anything),
+  hugepageLimits: optional(list(anything)),
+  network: optional(anything),
+  rdma: optional(anything),
+  unified: optional(record(text)),
+  devices: optional(list(anything)),
+});
+
+export const checkOciWindowsResources: Check<OciWindowsResources> = openObject<OciWindowsResources>({
+  memory: optional(openObject<{ readonly limit?: number }>({ limit: optional(integer(1)) })),
+  cpu: optional(
+    openObject<NonNullable<OciWindowsResources["cpu"]>>({
+      count: optional(integer(1)),
+      shares: optional(integer(1, 10_000)),
+      maximum: optional(integer(1, 10_000)),
+    }),
+  ),
+});

@@ -1,0 +1,134 @@
+import { describe, expect, it } from "vitest";
+import {
+  checkCgroupMetrics,
+  checkComputeSystemProperties,
+  checkCpuGroup,
+  checkCrashReport,
+  checkLinuxGuestRequest,
+  checkMemorySize,
+  checkOciLinuxResources,
+  checkOciWindowsResources,
+  checkProcessorLimits,
+} from "./index.ts";
+
+const properties = {
+  Id: "vm",
+  SystemType: "VirtualMachine",
+  Owner: "o",
+  RuntimeId: "01234567-89ab-cdef-0123-456789abcdef",
+  RuntimeOsType: "Linux",
+  State: "Running",
+};
+
+describe("memory and processors of a VM", () => {
+  it.each([
+    [checkMemorySize, 2],
+    [checkProcessorLimits, {}],
+    [checkProcessorLimits, { Limit: 100_000, Weight: 1, Reservation: 0 }],
+    [checkCpuGroup, { Id: properties.RuntimeId }],
+  ])("accept what is in range: %#", (check, value) => {
+    expect(check(value)).toEqual(value);
+  });
+
+  it.each([
+    [checkMemorySize, 0, "expected a positive integer, got 0"],
+    [checkMemorySize, 3, "expected an even number of mebibytes, not 0, got 3"],
+    [checkProcessorLimits, { Limit: 0 }, "Limit: expected an integer from 1 to 100000, got 0"],
+    [checkProcessorLimits, { Weight: 10_001 }, "Weight: expected an integer from 1 to 10000"],
+    [checkProcessorLimits, { Count: 2 }, "Count: unknown field"],
+    [checkCpuGroup, { Id: "first" }, 'Id: expected a GUID, got "first"'],
+  ])("refuse the rest: %#", (check, value, message) => {
+    expect(() => check(value)).toThrow(message);
+  });
+});
+
+describe("what a host tells of a VM", () => {
+  it("may be more than is known here", () => {
+    const told = {
+      ...properties,
+      Memory: { VirtualNodeCount: 1, VirtualMachineMemory: { AssignedMemory: 4, New: 1 }, VirtualNodes: [] },
+      Statistics: { Timestamp: "2026-01-01T00:00:00Z", Processor: { TotalRuntime100ns: 2 ** 60 }, Storage: {} },
+    };
+    expect(checkComputeSystemProperties(told)).toEqual(told);
+    const report = { CrashLog: "panic", CrashParameters: [1, 2 ** 63], VmwpDump: {} };
+    expect(checkCrashReport(report)).toEqual(report);
+  });
+
+  it.each([
+    [{ Memory: { VirtualNodeCount: -1 } }, "Memory.VirtualNodeCount: expected a counter of 64 bits, got -1"],
+    [{ Memory: { VirtualMachineMemory: { SlpActive: 1 } } }, "Memory.VirtualMachineMemory.SlpActive: expected true"],
+    [{ Statistics: { Processor: { TotalRuntime100ns: "1" } } }, "Statistics.Processor.TotalRuntime100ns: expected an"],
+  ])("is refused where it is no figure: %j", (more, message) => {
+    expect(() => checkComputeSystemProperties({ ...properties, ...more })).toThrow(message);
+  });
+});
+
+describe("resources of the OCI specification", () => {
+  it("keep fields that are unknown, and limits beyond what numbers hold exactly", () => {
+    const linux = {
+      memory: { limit: -1, swap: 2 ** 63, new: "x" },
+      cpu: { quota: -1, period: 100_000, shares: 0, cpus: "0-1" },
+      pids: { limit: 0 },
+      unified: { "memory.high": "max" },
+      intelRdt: {},
+    };
+    expect(checkOciLinuxResources(linux)).toEqual(linux);
+    const windows = { memory: { limit: 4096 }, cpu: { count: 1, shares: 10_000, maximum: 1 }, storage: {} };
+    expect(checkOciWindowsResources(windows)).toEqual(windows);
+  });
+
+  it.each([
+    [checkOciLinuxResources, { memory: { limit: 1.5 } }, "memory.limit: expected an integer, got 1.5"],
+    [checkOciLinuxResources, { cpu: { period: -1 } }, "cpu.period: expected an integer of at least 0, got -1"],
+    [checkOciLinuxResources, { pids: [] }, "pids: expected an object, got a list"],
+    [checkOciWindowsResources, { cpu: { shares: 0 } }, "cpu.shares: expected an integer from 1 to 10000, got 0"],
+    [checkOciWindowsResources, { memory: { limit: 0 } }, "memory.limit: expected a positive integer, got 0"],
+  ])("are refused: %#", (check, value, message) => {
+    expect(() => check(value)).toThrow(message);
+  });
+});
+
+describe("requests about resources to a Linux guest", () => {
+  it.each([
+    ["PodCgroupMemoryLimit", undefined],
+    ["ContainerConstraints", { Linux: { memory: { limit: 4096 } } }],
+    ["SecurityPolicyFragment", { Fragment: "AAAA" }],
+  ])("accept %s", (ResourceType, Settings) => {
+    const request = { ResourceType, RequestType: "Update", Settings };
+    expect(checkLinuxGuestRequest(request)).toEqual(request);
+  });
+
+  it.each([
+    ["PodCgroupMemoryLimit", {}, "Settings: expected nothing"],
+    ["ContainerConstraints", {}, "Settings.Linux: expected an object, got nothing"],
+    ["SecurityPolicyFragment", { Fragment: "" }, "Settings.Fragment: expected a string that is not empty"],
+  ])("refuse %s with %j", (ResourceType, Settings, message) => {
+    expect(() => checkLinuxGuestRequest({ ResourceType, RequestType: "Update", Settings })).toThrow(message);
+  });
+});
+
+describe("metrics of a container", () => {
+  it("leave out what nobody reads", () => {
+    const metrics = { pids: { current: 1 }, memory: { cache: 1, usage: { usage: 2 } } };
+    const LCOWMetrics = { ...metrics, blkio: { sectors_recursive: [] }, network: [{}] };
+    expect(checkCgroupMetrics({ LCOWMetrics, ProcessList: [] })).toEqual({ version: 1, metrics });
+  });
+
+  it("take null for absent, as Go writes it", () => {
+    const LCOWMetricsV2 = { pids: null, cpu: { usage_usec: 2 } };
+    expect(checkCgroupMetrics({ LCOWMetrics: null, LCOWMetricsV2 })).toEqual({
+      version: 2,
+      metrics: { cpu: { usage_usec: 2 } },
+    });
+  });
+
+  it.each([
+    [7, "expected LCOWMetrics or LCOWMetricsV2, got neither"],
+    [null, "expected LCOWMetrics or LCOWMetricsV2, got neither"],
+    [{ LCOWMetrics: [] }, "LCOWMetrics: expected an object, got a list"],
+    [{ LCOWMetrics: { cpu: { usage: { per_cpu: [1, -1] } } } }, "cpu.usage.per_cpu[1]: expected a counter of 64 bits"],
+    [{ LCOWMetricsV2: { memory: { usage: { usage: 1 } } } }, "memory.usage: expected an integer"],
+  ])("are refused: %j", (value, message) => {
+    expect(() => checkCgroupMetrics(value, "Properties")).toThrow(message);
+  });
+});

@@ -1,0 +1,64 @@
+/** What a running VM has of memory and processors, how that is changed, and what of it is used (HCS schema 2). */
+
+/** Settings of `resourcePaths.processorLimits`. */
+export interface ProcessorLimits {
+  /** Most of the VM's virtual processors that it may use, in thousandths of a percent: 1 to 100000. */
+  readonly Limit?: number;
+  /** Share of the host's processors beside other VMs, 1 to 10000; 100 by default. */
+  readonly Weight?: number;
+  /** What the VM is guaranteed, in thousandths of a percent. */
+  readonly Reservation?: number;
+  readonly MaximumFrequencyMHz?: number;
+}
+
+/** Settings of `resourcePaths.cpuGroup`. */
+export interface CpuGroup {
+  /** GUID of a group that the host has. */
+  readonly Id: string;
+}
+
+export const processorLimit = { unlimited: 100_000, heaviest: 10_000, defaultWeight: 100 } as const;
+
+/** Guest memory is counted in pages of this size, whatever the guest's own. */
+export const guestPageBytes = 4096;
+
+/** Groups of properties that a query of a compute system may ask for beside those that always come. */
+export type SystemPropertyType = "Memory" | "Statistics";
+
+export interface MemoryInformation {
+  readonly VirtualNodeCount?: number;
+  readonly VirtualMachineMemory?: VirtualMachineMemoryCounters;
+}
+
+export interface VirtualMachineMemoryCounters {
+  readonly AvailableMemory?: number;
+  readonly AvailableMemoryBuffer?: number;
+  /** Pages. */
+  readonly ReservedMemory?: number;
+  /** Pages. */
+  readonly AssignedMemory?: number;
+  readonly SlpActive?: boolean;
+  readonly BalancingEnabled?: boolean;
+  readonly DmOperationInProgress?: boolean;
+}
+
+export interface SystemStatistics {
+  /** RFC 3339. */
+  readonly Timestamp?: string;
+  readonly Uptime100ns?: number;
+  readonly Processor?: {
+    readonly TotalRuntime100ns?: number;
+    readonly RuntimeUser100ns?: number;
+    readonly RuntimeKernel100ns?: number;
+  };
+}
+
+/** What the CrashReport event tells of a guest that has crashed. */
+export interface CrashReport {
+  readonly SystemId?: string;
+  readonly ActivityId?: string;
+  /** The guest's last words. */
+  readonly CrashLog?: string;
+  /** Bug check code and parameters of a Windows guest. */
+  readonly CrashParameters?: readonly number[];
+}
