@@ -71,6 +71,36 @@ describeWith(
     });
   });
 
+  it("limits the containers together to what the machine has", async () => {
+    const update = (RequestType: "Update" | "Add") =>
+      machine.client.request("modifySettings", uvmContainerId, {
+        Request: { ResourceType: "PodCgroupMemoryLimit", RequestType },
+      });
+    machine.limitMemory(512 * mebibyte);
+    await update("Update");
+    const script =
+      "cat /sys/fs/cgroup/memory/containers/memory.limit_in_bytes || cat /sys/fs/cgroup/containers/memory.max";
+    const { stdout } = await machine.inGuest(["sh", "-c", script]);
+    expect(Number(stdout)).toBe((512 - 75) * mebibyte);
+    await expect(update("Add")).rejects.toMatchObject({ hresultName: "ERROR_NOT_SUPPORTED" });
+  });
+
+  it("takes policy fragments, which change nothing where everything is allowed", async () => {
+    const inject = (Settings: object) =>
+      machine.client.request("modifySettings", uvmContainerId, {
+        Request: { ResourceType: "SecurityPolicyFragment", RequestType: "Add", Settings },
+      });
+    await inject({ Fragment: Buffer.from("a document").toString("base64") });
+    await expect(inject({ Fragment: "not base64!" })).rejects.toMatchObject({ hresultName: "HCS_E_INVALID_JSON" });
+    await expect(inject({})).rejects.toMatchObject({ hresultName: "HCS_E_INVALID_JSON" });
+  });
+
+  it("dumps the stacks of all that runs in it", async () => {
+    const { GuestStacks: stacks } = await machine.client.request("dumpStacks", uvmContainerId, {});
+    expect(stacks).toMatch(/^agent:\n/);
+    expect(stacks).toMatch(/^process 1 \(/m);
+  });
+
   it("mounts disks and combines layers", async () => {
     const layer = join(fixtures.folder, "layer.img");
     const scratch = join(fixtures.folder, "scratch.img");
@@ -180,6 +210,7 @@ describeWith(
       msg: "guest is up",
       memoryMb: 256,
       processors: 1,
+      containerMemory: expect.any(Number),
       time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
     });
     expect(machine.console).toBe("");

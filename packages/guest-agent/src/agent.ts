@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { GcsBridgeServer } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
 import { powerDescriptor, readBootParameters } from "./boot-parameters.ts";
+import { followMachineMemory } from "./cgroups.ts";
 import { Children } from "./children.ts";
 import { guestDevices } from "./devices.ts";
 import { readGuestFacts } from "./facts.ts";
@@ -45,6 +46,7 @@ async function serve(log: GuestLog): Promise<void> {
   if (process.pid !== 1) throw new Error(`the guest agent runs as PID 1 of its own namespaces, not as ${process.pid}`);
   enterGuestRoot(parameters);
   const children = new Children();
+  const containerMemory = followMachineMemory();
   const runtime = createRuntime(findRuntime(), children);
   serveGuestPorts(guestFolders.hvsockets, new Map());
   reportPower();
@@ -62,7 +64,7 @@ async function serve(log: GuestLog): Promise<void> {
     notify: (notification) => bridge?.notify(notification),
     powerOff: () => setImmediate(() => process.exit(0)),
   });
-  log.info("guest is up", { memoryMb: parameters.memoryMb, processors: parameters.processors });
+  log.info("guest is up", { memoryMb: parameters.memoryMb, processors: parameters.processors, containerMemory });
   for (let dials = bootDials; ; dials = redials) {
     const stream = await dialPersistently(() => dial(linuxVsockPorts.gcs), dials);
     bridge = new GcsBridgeServer(stream, guest.handlers, { capabilities: guestCapabilities });

@@ -1,6 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { totalmem } from "node:os";
 import { join } from "node:path";
 import { mount, mountFlags } from "@uvm-shim/linux-calls";
+import { type GroupMetrics, readGroupMetrics } from "./cgroup-metrics.ts";
+import { limitContainerMemory } from "./container-memory.ts";
 import { guestFolders } from "./guest-folders.ts";
 
 const { MS_NODEV, MS_NOEXEC, MS_NOSUID } = mountFlags;
@@ -69,9 +72,21 @@ export function delegateControllers(group: string, pid: number): void {
   }
 }
 
+/** The group above those of all containers. */
+const containersGroup = "/containers";
+
 /** The cgroup of a container, from the root of the guest's cgroup namespace. */
 export function cgroupPathOf(containerId: string): string {
-  return `/containers/${containerId}`;
+  return `${containersGroup}/${containerId}`;
+}
+
+/** Has the memory of all containers together follow the VM's; answers with the bytes that they may have. */
+export function followMachineMemory(): number | undefined {
+  return limitContainerMemory(root, containersGroup, totalmem());
+}
+
+export function metricsOf(containerId: string): GroupMetrics {
+  return readGroupMetrics(root, cgroupPathOf(containerId));
 }
 
 /** The folders that hold a container's cgroup, one a hierarchy. */

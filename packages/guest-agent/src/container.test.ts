@@ -54,6 +54,7 @@ async function step(name: string, signal?: AbortSignal): Promise<void> {
 }
 
 const runtime: OciRuntime = {
+  update: async (id, resources, signal) => await step(`update ${id} ${JSON.stringify(resources)}`, signal),
   create: async (_id, _bundle, _terminal, _stdio, signal) => {
     await step("create", signal);
     const exit = new Promise<ProcessExit>((resolve) => {
@@ -90,6 +91,7 @@ function makeContainer(): Container {
       },
       group: {
         processes: () => group,
+        metrics: () => ({ LCOWMetrics: { pids: { current: group.length } } }),
         remove: () => {
           calls.push("remove group");
         },
@@ -181,6 +183,24 @@ describe("a container", () => {
     await container.delete();
     expect(errors).toEqual([]);
     expect(container.processIds()).toEqual([]);
+  });
+
+  it("is measured and limited while it runs, and only then", async () => {
+    const container = makeContainer();
+    const resources = { memory: { limit: 4096 } };
+    expect(() => container.metrics()).toThrow("is Created, measuring it needs Running");
+    await expect(container.update(resources, none)).rejects.toThrow("is Created, changing its limits needs Running");
+    await container.execute(silent, await relay(), none);
+    group = [1, 2];
+    expect(container.metrics()).toEqual({ LCOWMetrics: { pids: { current: 2 } } });
+    await container.update(resources, none);
+    expect(calls.at(-1)).toBe('update box {"memory":{"limit":4096}}');
+    failure = { at: 'update box {"memory":{"limit":1}}', error: new GuestFault("E_FAIL", "the runtime's own words") };
+    await expect(container.update({ memory: { limit: 1 } }, none)).rejects.toThrow("the runtime's own words");
+    expect(container.state).toBe("Running");
+    group = [];
+    end(0);
+    await container.delete().catch(() => {});
   });
 
   it("forgets exits that are long past", async () => {

@@ -2,7 +2,8 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { arch } from "node:process";
 import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
-import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
+import type { LinuxProcessParameters, OciLinuxResources, OciProcess } from "@uvm-shim/hcs-schema";
+import type { GroupMetrics } from "./cgroup-metrics.ts";
 import type { GuestFacts } from "./facts.ts";
 import { podFileNames } from "./pod-files.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
@@ -16,6 +17,7 @@ const sigkill = 9;
 /** The cgroup of a container, as far as the agent looks into it. */
 export interface ContainerGroup {
   processes(): readonly number[];
+  metrics(): GroupMetrics;
   remove(): void;
 }
 
@@ -122,6 +124,18 @@ export class Container {
   /** Pids of all that runs in the container. */
   processIds(): readonly number[] {
     return this.#state.kind === "Running" ? this.#surroundings.group.processes() : [];
+  }
+
+  /** What the kernel has counted for it. */
+  metrics(): GroupMetrics {
+    if (this.#state.kind !== "Running") throw this.#wrongState("measuring it", "Running");
+    return this.#surroundings.group.metrics();
+  }
+
+  /** Changes its limits; what is absent stays as it is. */
+  async update(resources: OciLinuxResources, signal: AbortSignal): Promise<void> {
+    if (this.#state.kind !== "Running") throw this.#wrongState("changing its limits", "Running");
+    await this.#surroundings.runtime.update(this.id, resources, signal);
   }
 
   /** Ends the container by a signal to its first process. One that does not run is stopped when this returns. */

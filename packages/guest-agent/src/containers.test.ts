@@ -1,11 +1,21 @@
 import { rmSync } from "node:fs";
-import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { uvmContainerId } from "@uvm-shim/gcs-bridge";
+import { type CgroupMetrics, checkCgroupMetrics, linuxVsockPorts } from "@uvm-shim/hcs-schema";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
 import { type Fixtures, makeFixtures } from "./testing/fixtures.ts";
 import { Machine } from "./testing/machine.ts";
 
 const mebibyte = 1024 * 1024;
+
+function figuresOf(of: CgroupMetrics) {
+  if (of.version === 2) {
+    const { cpu, memory } = of.metrics;
+    return { cpu: cpu?.usage_usec, memory: memory?.usage, limit: memory?.usage_limit };
+  }
+  const { cpu, memory } = of.metrics;
+  return { cpu: cpu?.usage?.total, memory: memory?.usage?.usage, limit: memory?.usage?.limit };
+}
 
 describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)("containers with %s", (runtime) => {
   let fixtures: Fixtures;
@@ -95,6 +105,57 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     await expect(machine.client.request("start", "host", {})).rejects.toMatchObject({
       hresultName: "HCS_E_SYSTEM_NOT_FOUND",
     });
+  });
+
+  it("measures a container, and changes its limits", async () => {
+    const metrics = async () => {
+      const Query = '{"PropertyTypes":["Statistics"]}';
+      const { Properties } = await machine.client.request("getProperties", "measured", { Query });
+      return checkCgroupMetrics(JSON.parse(Properties));
+    };
+    await machine.createContainer("measured", { args: ["sh", "-c", "read size; exec head -c $size /dev/zero | tail"] });
+    await expect(metrics()).rejects.toMatchObject({ hresultName: "HCS_E_INVALID_STATE" });
+    const { stdin, exit } = await machine.execute("measured");
+    const before = figuresOf(await metrics());
+    expect(before.cpu).toBeGreaterThan(0);
+    expect(before.memory).toBeGreaterThan(0);
+    await machine.client.request("modifySettings", "measured", {
+      Request: {
+        ResourceType: "ContainerConstraints",
+        RequestType: "Update",
+        Settings: { Linux: { memory: { limit: 96 * mebibyte }, cpu: { quota: 50_000, period: 100_000 } } },
+      },
+    });
+    expect(figuresOf(await metrics()).limit).toBe(96 * mebibyte);
+    // tail keeps what it has read, for it sees no line end.
+    stdin.write(`${32 * mebibyte}\n`);
+    await vi.waitFor(async () => expect(figuresOf(await metrics()).memory).toBeGreaterThan(16 * mebibyte));
+    await machine.client.request("shutdownForced", "measured", {});
+    await exit;
+    await machine.client.request("deleteContainerState", "measured", {});
+  });
+
+  it("refuses resources that are none, and names those that the runtime refuses", async () => {
+    await machine.createContainer("strict", { args: ["sleep", "1000"] });
+    const { exit } = await machine.execute("strict");
+    const update = (ResourceType: string, Settings: object | undefined, id = "strict") =>
+      machine.client.request("modifySettings", id, { Request: { ResourceType, RequestType: "Update", Settings } });
+    await expect(update("ContainerConstraints", { Linux: { memory: { limit: "1" } } })).rejects.toMatchObject({
+      hresultName: "E_INVALIDARG",
+      message: expect.stringContaining("Request.Settings.Linux.memory.limit"),
+    });
+    await expect(update("ContainerConstraints", { Linux: { cpu: { cpus: "4711" } } })).rejects.toMatchObject({
+      message: expect.stringContaining("update: "),
+    });
+    await expect(update("PodCgroupMemoryLimit", undefined)).rejects.toMatchObject({
+      hresultName: "ERROR_NOT_SUPPORTED",
+    });
+    await expect(update("ContainerConstraints", { Linux: {} }, uvmContainerId)).rejects.toMatchObject({
+      hresultName: "ERROR_NOT_SUPPORTED",
+    });
+    await machine.client.request("shutdownForced", "strict", {});
+    await exit;
+    await machine.client.request("deleteContainerState", "strict", {});
   });
 
   it("ends a container by force, with all that runs in it", async () => {

@@ -11,7 +11,7 @@ import {
   uvmContainerId,
 } from "@uvm-shim/gcs-bridge";
 import type { LinuxGuestRequest, LinuxProcessParameters, OciSpec } from "@uvm-shim/hcs-schema";
-import { processesOf, removeCgroups } from "./cgroups.ts";
+import { followMachineMemory, metricsOf, processesOf, removeCgroups } from "./cgroups.ts";
 import type { Children } from "./children.ts";
 import { Container } from "./container.ts";
 import { grantDevices } from "./container-devices.ts";
@@ -20,12 +20,13 @@ import type { GuestFacts } from "./facts.ts";
 import { guestFolders } from "./guest-folders.ts";
 import type { GuestLog } from "./log.ts";
 import { GuestNetwork } from "./network.ts";
-import { readContainerSettings, readProcessParameters } from "./parameters.ts";
+import { readContainerSettings, readProcessParameters, readPropertyTypes } from "./parameters.ts";
 import { withPodFiles } from "./pod-files.ts";
 import { GuestProcess, ProcessTable } from "./process.ts";
 import { readGuestRequest } from "./resources.ts";
 import type { OciRuntime } from "./runtime.ts";
 import { rewriteSpecification } from "./specification.ts";
+import { dumpStacks } from "./stacks.ts";
 import { type DialPort, StdioRelay } from "./stdio-relay.ts";
 import { modifyStorage, type RunTool } from "./storage.ts";
 
@@ -40,7 +41,7 @@ export const guestCapabilities: GcsCapabilities = {
   GuestDefinedCapabilities: {
     NamespaceAddRequestSupported: true,
     SignalProcessSupported: true,
-    DumpStacksSupported: false,
+    DumpStacksSupported: true,
     DeleteContainerStateSupported: true,
   },
 };
@@ -114,14 +115,20 @@ export class Guest {
         this.#processesOf(containerId).get(ProcessId).resize(Height, Width);
         return done;
       },
-      getProperties: async (_, { containerId }) => {
-        const pids = isVm(containerId) ? [] : this.#get(containerId).processIds();
-        return { Properties: JSON.stringify({ ProcessList: pids.map((pid) => ({ ProcessId: pid })) }) };
+      getProperties: async ({ Query }, { containerId }) => {
+        const container = isVm(containerId) ? undefined : this.#get(containerId);
+        const pids = container?.processIds() ?? [];
+        const wanted = readPropertyTypes(Query);
+        const metrics = wanted.includes("Statistics") ? container?.metrics() : undefined;
+        return {
+          Properties: JSON.stringify({ ProcessList: pids.map((pid) => ({ ProcessId: pid })), ...metrics }),
+        };
       },
-      modifySettings: async ({ Request }, { signal }) => {
-        await this.#modify(readGuestRequest(Request), signal);
+      modifySettings: async ({ Request }, { containerId, signal }) => {
+        await this.#modify(readGuestRequest(Request), containerId, signal);
         return done;
       },
+      dumpStacks: async () => ({ GuestStacks: dumpStacks() }),
       shutdownGraceful: async (_, { containerId }) => {
         if (isVm(containerId)) surroundings.powerOff();
         else await this.#get(containerId).shutdown(sigterm);
@@ -138,21 +145,6 @@ export class Guest {
         return done;
       },
     };
-  }
-
-  async #modify(request: LinuxGuestRequest, signal: AbortSignal): Promise<void> {
-    const runTool: RunTool = (command, parameters, toolSignal) =>
-      this.#surroundings.children.run(command, parameters, { stdio: ["ignore", "ignore", "pipe"] }, toolSignal);
-    if (request.ResourceType !== "Network") return await modifyStorage(request, runTool, signal);
-    switch (request.RequestType) {
-      case "Add":
-        return await this.#network.add(request.Settings, runTool, signal);
-      case "Remove":
-        return await this.#network.remove(request.Settings.ID, runTool);
-      case "PreAdd":
-      case "Update":
-        throw new GuestFault("ERROR_NOT_SUPPORTED", `${request.RequestType} Network: accepted are Add and Remove`);
-    }
   }
 
   #podFiles(spec: OciSpec, bundle: string): OciSpec {
@@ -183,7 +175,7 @@ export class Guest {
     const container = new Container(id, bundle, specification, {
       runtime,
       facts,
-      group: { processes: () => processesOf(id), remove: () => removeCgroups(id) },
+      group: { processes: () => processesOf(id), metrics: () => metricsOf(id), remove: () => removeCgroups(id) },
       applyNetworkSettings,
       onExit: (type) => {
         log.info("container has ended", { container: id, type });
@@ -193,6 +185,61 @@ export class Guest {
     });
     this.#containers.set(id, container);
     log.info("container created", { container: id });
+  }
+
+  async #modify(request: LinuxGuestRequest, containerId: string, signal: AbortSignal): Promise<void> {
+    const { children, log } = this.#surroundings;
+    if (!isVm(containerId)) {
+      if (request.ResourceType !== "ContainerConstraints") {
+        throw new GuestFault("ERROR_NOT_SUPPORTED", `${request.ResourceType} is of the VM, not of a container`);
+      }
+      await this.#get(containerId).update(request.Settings.Linux, signal);
+      log.info("container limits changed", { container: containerId });
+      return;
+    }
+    const runTool: RunTool = (command, parameters, toolSignal) =>
+      children.run(command, parameters, { stdio: ["ignore", "ignore", "pipe"] }, toolSignal);
+    switch (request.ResourceType) {
+      case "ContainerConstraints":
+        throw new GuestFault("ERROR_NOT_SUPPORTED", "ContainerConstraints is of a container, not of the VM");
+      case "PodCgroupMemoryLimit":
+        if (request.RequestType !== "Update") {
+          throw new GuestFault(
+            "ERROR_NOT_SUPPORTED",
+            `${request.RequestType} PodCgroupMemoryLimit: accepted is Update`,
+          );
+        }
+        log.info("memory of the containers follows the VM's", { bytes: followMachineMemory() });
+        return;
+      case "SecurityPolicyFragment":
+        // A fragment adds to what a policy allows; this guest has none and allows everything already.
+        log.info("policy fragment received, this guest enforces no policy");
+        return;
+      case "Network":
+        return await this.#modifyNetwork(request, runTool, signal);
+      case "MappedVirtualDisk":
+      case "SCSIDevice":
+      case "MappedDirectory":
+      case "CombinedLayers":
+      case "VPCIDevice":
+        return await modifyStorage(request, runTool, signal);
+    }
+  }
+
+  async #modifyNetwork(
+    { RequestType, Settings }: Extract<LinuxGuestRequest, { readonly ResourceType: "Network" }>,
+    runTool: RunTool,
+    signal: AbortSignal,
+  ): Promise<void> {
+    switch (RequestType) {
+      case "Add":
+        return await this.#network.add(Settings, runTool, signal);
+      case "Remove":
+        return await this.#network.remove(Settings.ID, runTool);
+      case "PreAdd":
+      case "Update":
+        throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} Network: accepted are Add and Remove`);
+    }
   }
 
   /** Starts a program of the guest itself, outside of every container. */

@@ -2,7 +2,7 @@ import { FieldError, Fields, GuestFault } from "@uvm-shim/gcs-bridge";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { readBootParameters } from "./boot-parameters.ts";
-import { readContainerSettings, readProcessParameters } from "./parameters.ts";
+import { readContainerSettings, readProcessParameters, readPropertyTypes } from "./parameters.ts";
 import { absolutePath, readGuestRequest } from "./resources.ts";
 
 /** Only these two errors have an answer that blames the host. */
@@ -15,11 +15,15 @@ function blamesTheHost(act: () => unknown): boolean {
   }
 }
 
-const types = ["MappedVirtualDisk", "SCSIDevice", "MappedDirectory", "CombinedLayers"];
+const types = [
+  ...["MappedVirtualDisk", "SCSIDevice", "MappedDirectory", "CombinedLayers"],
+  ...["PodCgroupMemoryLimit", "ContainerConstraints", "SecurityPolicyFragment"],
+];
 const fieldNames = [
   ...["MountPath", "Controller", "Lun", "Partition", "ReadOnly", "Options", "Filesystem", "ShareName", "Layers"],
   ...["ScratchPath", "ContainerRootPath", "OciSpecification", "OciBundlePath", "SchemaVersion", "ociVersion", "root"],
   ...["path", "process", "args", "cwd", "capabilities", "rlimits", "linux", "namespaces", "sysctl", "OCIProcess"],
+  ...["Linux", "memory", "cpu", "limit", "Fragment", "MediaType", "PropertyTypes"],
   ...["ConsoleSize", "CommandArgs", "Environment", "EmulateConsole"],
 ];
 const value = fc.letrec((tie) => ({
@@ -36,6 +40,7 @@ describe("input from the host", () => {
         expect(blamesTheHost(() => readGuestRequest({ ResourceType, RequestType: "Add", Settings }))).toBe(true);
         expect(blamesTheHost(() => readContainerSettings(text))).toBe(true);
         expect(blamesTheHost(() => readProcessParameters(text))).toBe(true);
+        expect(blamesTheHost(() => readPropertyTypes(text))).toBe(true);
         expect(blamesTheHost(() => readBootParameters({ UVM_SHIM_GUEST_BOOT: text }))).toBe(true);
       }),
     );

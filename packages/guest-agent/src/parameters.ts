@@ -17,6 +17,11 @@ export function readContainerSettings(text: string): LinuxHostedContainerSetting
   };
 }
 
+/** The properties that a query asks for beside the default ones. Throws a FieldError naming the field. */
+export function readPropertyTypes(query: string): readonly string[] {
+  return query === "" ? [] : texts(Fields.parse(query, "Query"), "PropertyTypes");
+}
+
 /** Throws a FieldError naming the field. */
 export function readProcessParameters(text: string): LinuxProcessParameters {
   const fields = Fields.parse(text, "ProcessParameters");

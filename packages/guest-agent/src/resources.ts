@@ -1,6 +1,7 @@
 /** The settings of modify requests, checked where they enter. */
 import { Fields, GuestFault, type ModifySettingsRequest } from "@uvm-shim/gcs-bridge";
 import {
+  checkOciLinuxResources,
   type GuestScsiDevice,
   type LinuxCombinedLayers,
   type LinuxGuestRequest,
@@ -8,11 +9,26 @@ import {
   type LinuxMappedVirtualDisk,
   type LinuxVpciDevice,
   lunsPerScsiController,
+  type OciLinuxResources,
+  SchemaError,
+  type SecurityPolicyFragment,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
 import { readNetworkAdapter } from "./network-request.ts";
 
 const path = "Request.Settings";
+
+const acceptedTypes = [
+  "MappedVirtualDisk",
+  "SCSIDevice",
+  "MappedDirectory",
+  "CombinedLayers",
+  "Network",
+  "VPCIDevice",
+  "PodCgroupMemoryLimit",
+  "ContainerConstraints",
+  "SecurityPolicyFragment",
+] as const satisfies readonly LinuxGuestRequest["ResourceType"][];
 
 /** Throws a FieldError or a GuestFault naming the field. */
 export function readGuestRequest(request: ModifySettingsRequest["Request"]): LinuxGuestRequest {
@@ -31,10 +47,16 @@ export function readGuestRequest(request: ModifySettingsRequest["Request"]): Lin
       return { ResourceType, RequestType, Settings: readNetworkAdapter(fields()) };
     case "VPCIDevice":
       return { ResourceType, RequestType, Settings: readAssignedDevice(fields()) };
+    case "PodCgroupMemoryLimit":
+      return { ResourceType, RequestType, Settings: undefined };
+    case "ContainerConstraints":
+      return { ResourceType, RequestType, Settings: { Linux: readResources(fields()) } };
+    case "SecurityPolicyFragment":
+      return { ResourceType, RequestType, Settings: readFragment(fields()) };
     default:
       throw new GuestFault(
         "ERROR_NOT_SUPPORTED",
-        `Request.ResourceType is ${ResourceType}, accepted are MappedVirtualDisk, SCSIDevice, MappedDirectory, CombinedLayers, Network, VPCIDevice`,
+        `Request.ResourceType is ${ResourceType}, accepted are ${acceptedTypes.join(", ")}`,
       );
   }
 }
@@ -95,6 +117,24 @@ function readAssignedDevice(fields: Fields): LinuxVpciDevice {
   const guid = fields.text("VMBusGUID");
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(guid)) throw fields.rejected("VMBusGUID", "a GUID");
   return { VMBusGUID: guid };
+}
+
+function readResources(fields: Fields): OciLinuxResources {
+  try {
+    return checkOciLinuxResources(fields.raw("Linux"), `${path}.Linux`);
+  } catch (cause) {
+    if (!(cause instanceof SchemaError)) throw cause;
+    throw new GuestFault("E_INVALIDARG", cause.message, { cause });
+  }
+}
+
+function readFragment(fields: Fields): SecurityPolicyFragment {
+  const Fragment = fields.text("Fragment");
+  if (Fragment === "" || Buffer.from(Fragment, "base64").toString("base64") !== Fragment) {
+    throw fields.rejected("Fragment", "a document in base64");
+  }
+  const MediaType = fields.optionalText("MediaType");
+  return { Fragment, ...(MediaType !== undefined && { MediaType }) };
 }
 
 // The host's encoder leaves zeros out.

@@ -1,7 +1,7 @@
 /** The OCI runtime of the guest: crun where the image has it, else runc. Both speak the same command line. */
 import { closeSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import type { OciProcess } from "@uvm-shim/hcs-schema";
+import type { OciLinuxResources, OciProcess } from "@uvm-shim/hcs-schema";
 import { type DescriptorReceiver, listenForDescriptor, type ProcessExit } from "@uvm-shim/linux-calls";
 import type { Children } from "./children.ts";
 import { guestFolders } from "./guest-folders.ts";
@@ -29,6 +29,8 @@ export interface OciRuntime {
   ): Promise<RuntimeProcess>;
   start(id: string, signal: AbortSignal): Promise<void>;
   exec(id: string, process: OciProcess, stdio: ChildStdio, signal: AbortSignal): Promise<RuntimeProcess>;
+  /** Changes the limits of a container that runs; what is absent stays as it is. */
+  update(id: string, resources: OciLinuxResources, signal: AbortSignal): Promise<void>;
   /** Kills what is left of the container and forgets it. Unknown counts as done. */
   remove(id: string): Promise<void>;
 }
@@ -55,6 +57,7 @@ interface CallFiles {
   readonly log: string;
   readonly pid: string;
   readonly process: string;
+  readonly resources: string;
   readonly console: string;
 }
 
@@ -108,6 +111,11 @@ export function createRuntime(program: string, children: Children): OciRuntime {
         const parameters = ["exec", "--detach", "--process", files.process];
         return launch(files, parameters, id, process.terminal === true, stdio, signal);
       }),
+    update: (id, resources, signal) =>
+      withFiles(async (files) => {
+        writeFileSync(files.resources, specificationText(resources), { mode: 0o600 });
+        await call(files, ["update", "--resources", files.resources, id], noStdio, signal);
+      }),
     remove: async (id) => {
       if (!existsSync(`${guestFolders.runtimeState}/${id}`)) return;
       await withFiles((files) => call(files, ["delete", "--force", id], noStdio));
@@ -123,7 +131,14 @@ async function withFiles<T>(act: (files: CallFiles) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(`${guestFolders.scratch}/`);
   const at = (name: string): string => `${folder}/${name}`;
   try {
-    return await act({ folder, log: at("log"), pid: at("pid"), process: at("process.json"), console: at("console") });
+    return await act({
+      folder,
+      log: at("log"),
+      pid: at("pid"),
+      process: at("process.json"),
+      resources: at("resources.json"),
+      console: at("console"),
+    });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -3,7 +3,7 @@
  * containers share its network, their cgroups lie below one group, and what this kernel cannot grant is left out.
  */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import type { OciLinux, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
+import type { OciLinux, OciLinuxResources, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import { cgroupPathOf } from "./cgroups.ts";
 import type { GuestFacts } from "./facts.ts";
 
@@ -46,7 +46,7 @@ export function rewriteProcess(given: OciProcess, facts: GuestFacts): OciProcess
 }
 
 /** JSON of a specification. Limits at the end of the kernel's range, which numbers cannot hold, keep their digits. */
-export function specificationText(value: OciSpec | OciProcess): string {
+export function specificationText(value: OciSpec | OciProcess | OciLinuxResources): string {
   return JSON.stringify(value, (_, item: unknown) => {
     if (item === 2 ** 64) return rawJson("18446744073709551615");
     if (item === 2 ** 63) return rawJson("9223372036854775807");

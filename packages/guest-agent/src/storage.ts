@@ -6,7 +6,6 @@ import type {
   GuestScsiDevice,
   LinuxCombinedLayers,
   LinuxGuestRequest,
-  LinuxGuestResourceType,
   LinuxMappedDirectory,
   LinuxMappedVirtualDisk,
 } from "@uvm-shim/hcs-schema";
@@ -29,7 +28,9 @@ export type RunTool = (
 
 export type StorageRequest = Extract<
   LinuxGuestRequest,
-  { readonly ResourceType: Exclude<LinuxGuestResourceType, "Network"> }
+  {
+    readonly ResourceType: "MappedVirtualDisk" | "SCSIDevice" | "MappedDirectory" | "CombinedLayers" | "VPCIDevice";
+  }
 >;
 
 export async function modifyStorage(request: StorageRequest, runTool: RunTool, signal: AbortSignal): Promise<void> {

@@ -5,7 +5,12 @@ import {
   GcsError,
   type NotificationType,
 } from "@uvm-shim/gcs-bridge";
-import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import {
+  type CgroupMetrics,
+  checkCgroupMetrics,
+  type LinuxProcessParameters,
+  type OciLinuxResources,
+} from "@uvm-shim/hcs-schema";
 import { LinuxProcess, type ProcessSurroundings, sigkill, signalProcess } from "./process.ts";
 
 export interface LinuxContainerOptions {
@@ -42,13 +47,37 @@ export class LinuxContainer {
     return LinuxProcess.execute(this.#options.surroundings, this.id, parameters, signal);
   }
 
-  async processIds(signal?: AbortSignal): Promise<readonly number[]> {
-    const Query = JSON.stringify({ PropertyTypes: ["ProcessList"] });
+  processIds(signal?: AbortSignal): Promise<readonly number[]> {
+    return this.#query(
+      "ProcessList",
+      (properties) =>
+        Fields.parse(properties, "Properties").list("ProcessList", (item, path) =>
+          new Fields(item, path).integer("ProcessId", 1, 0x7fffffff),
+        ),
+      signal,
+    );
+  }
+
+  /** What the guest's kernel has counted for the container. */
+  metrics(signal?: AbortSignal): Promise<CgroupMetrics> {
+    return this.#query("Statistics", (properties) => checkCgroupMetrics(JSON.parse(properties), "Properties"), signal);
+  }
+
+  /** Changes the container's limits; what is absent stays as it is. */
+  async update(resources: OciLinuxResources, signal?: AbortSignal): Promise<void> {
+    const Request = {
+      ResourceType: "ContainerConstraints",
+      RequestType: "Update",
+      Settings: { Linux: resources },
+    } as const;
+    await this.#bridge.request("modifySettings", this.id, { Request }, signal);
+  }
+
+  async #query<T>(type: string, read: (properties: string) => T, signal: AbortSignal | undefined): Promise<T> {
+    const Query = JSON.stringify({ PropertyTypes: [type] });
     const { Properties } = await this.#bridge.request("getProperties", this.id, { Query }, signal);
     try {
-      return Fields.parse(Properties, "Properties").list("ProcessList", (item, path) =>
-        new Fields(item, path).integer("ProcessId", 1, 0x7fffffff),
-      );
+      return read(Properties);
     } catch (cause) {
       const message = `invalid answer of the guest: ${(cause as Error).message}`;
       throw new GcsError("Internal", message, { procedure: "getProperties", containerId: this.id, cause });

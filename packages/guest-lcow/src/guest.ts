@@ -14,12 +14,14 @@ import {
   type LinuxMappedDirectory,
   type LinuxMappedVirtualDisk,
   type LinuxNetworkAdapter,
+  type LinuxProcessParameters,
   type LinuxVpciDevice,
   linuxVsockPorts,
+  type SecurityPolicyFragment,
 } from "@uvm-shim/hcs-schema";
 import { awaitOrUndo } from "./await-or-undo.ts";
 import { LinuxContainer } from "./container.ts";
-import type { ProcessSurroundings } from "./process.ts";
+import { LinuxProcess, type ProcessSurroundings } from "./process.ts";
 import type { LinuxGuestOptions } from "./types.ts";
 
 /** The document schema that container settings are written in; a guest must know it or a later minor version. */
@@ -35,6 +37,7 @@ export class LinuxGuest {
   readonly #containers = new Map<string, LinuxContainer>();
   #canDeleteState = false;
   #supportsNetworkNamespaces = false;
+  #canDumpStacks = false;
   #nextPort: number = linuxVsockPorts.firstStdio;
 
   private constructor(stream: Duplex, options: LinuxGuestOptions) {
@@ -61,6 +64,7 @@ export class LinuxGuest {
       checkCapabilities(capabilities);
       guest.#canDeleteState = capabilities.GuestDefinedCapabilities.DeleteContainerStateSupported;
       guest.#supportsNetworkNamespaces = capabilities.GuestDefinedCapabilities.NamespaceAddRequestSupported;
+      guest.#canDumpStacks = capabilities.GuestDefinedCapabilities.DumpStacksSupported;
       if (capabilities.SendHostCreateMessage) {
         const ContainerConfig = JSON.stringify({ SystemType: "Container" });
         await guest.#bridge.request("create", uvmContainerId, { ContainerConfig }, signal);
@@ -124,6 +128,29 @@ export class LinuxGuest {
     signal?: AbortSignal,
   ): Promise<void> {
     await this.#modify({ ResourceType: "Network", RequestType: "Remove", Settings: adapter }, signal);
+  }
+
+  /** Has the limit of all containers together follow the memory that the VM has now. */
+  async updateMemoryLimits(signal?: AbortSignal): Promise<void> {
+    const Settings = undefined;
+    await this.#modify({ ResourceType: "PodCgroupMemoryLimit", RequestType: "Update", Settings }, signal);
+  }
+
+  async injectPolicyFragment(fragment: SecurityPolicyFragment, signal?: AbortSignal): Promise<void> {
+    await this.#modify({ ResourceType: "SecurityPolicyFragment", RequestType: "Add", Settings: fragment }, signal);
+  }
+
+  get canDumpStacks(): boolean {
+    return this.#canDumpStacks;
+  }
+
+  async dumpStacks(signal?: AbortSignal): Promise<string> {
+    return (await this.#bridge.request("dumpStacks", uvmContainerId, {}, signal)).GuestStacks;
+  }
+
+  /** Runs a program of the guest itself, which stands in CommandArgs. See LinuxProcess.execute. */
+  execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<LinuxProcess> {
+    return LinuxProcess.execute(this.#surroundings, uvmContainerId, parameters, signal);
   }
 
   /** When the signal aborts, a container that the guest makes after all is removed again. */

@@ -139,6 +139,15 @@ export class Machine {
     return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim());
   }
 
+  /** Gives the machine so much memory, as the emulated host does. */
+  limitMemory(bytes: number): void {
+    for (const group of this.#cgroups) {
+      for (const file of ["memory.limit_in_bytes", "memory.max"]) {
+        if (existsSync(join(group, file))) writeFileSync(join(group, file), String(bytes));
+      }
+    }
+  }
+
   /** Resolves when the machine has no process any more. */
   readonly #off = Promise.withResolvers<number | null>();
   get off(): Promise<number | null> {
