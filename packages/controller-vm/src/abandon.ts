@@ -1,3 +1,7 @@
+import type { VmProcess } from "./types.ts";
+
+const sigkill = 9;
+
 /**
  * Waits for something to be acquired, but leaves as soon as the signal aborts, whether or not the one who was asked
  * heeds the signal. What arrives after that is given back at once.
@@ -24,4 +28,13 @@ export function acquire<T>(promise: Promise<T>, signal: AbortSignal, giveBack: (
       },
     );
   });
+}
+
+/** Ends a process that nobody waits for any more. */
+export async function discardProcess(process: VmProcess): Promise<void> {
+  try {
+    await process.signal(sigkill);
+  } finally {
+    await process.close();
+  }
 }

@@ -1,12 +1,32 @@
+import { resourcePaths } from "@uvm-shim/hcs-schema";
 import { Callers, type Fault, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { cpuGroupAnnotation } from "./resources.ts";
 import { document, eventually, settle, vmOn } from "./testing/index.ts";
+
+const group = "5a3b9c64-1f0e-4c86-8f0b-6a6e9d8f7c21";
 
 function setting(faults: ReadonlyMap<number, Fault>) {
   const callers = new Callers();
   return { ...vmOn(new ScriptedCalls(faults, () => callers.abortAll())), callers };
 }
+
+type Vm = ReturnType<typeof vmOn>["vm"];
+
+/** What is done with a running VM. */
+const uses: readonly ((vm: Vm, signal: AbortSignal) => Promise<unknown>)[] = [
+  (vm, signal) => vm.update({ resources: { memory: { limit: 2 ** 29 }, cpu: { quota: 50_000 } } }, signal),
+  (vm, signal) => vm.update({ annotations: { [cpuGroupAnnotation]: group } }, signal),
+  (vm, signal) => vm.update({ policyFragment: { fragment: "AAAA" } }, signal),
+  (vm, signal) => vm.statistics(signal),
+  (vm, signal) => vm.dumpStacks(signal),
+  async (vm, signal) => {
+    const process = await vm.execute({ args: ["true"] }, signal);
+    await process.signal(9);
+    await process.close();
+  },
+];
 
 async function scenario(faults: ReadonlyMap<number, Fault>) {
   const { host, clock, vm, callers } = setting(faults);
@@ -20,6 +40,16 @@ async function scenario(faults: ReadonlyMap<number, Fault>) {
     callers.attempt((signal) => vm.start(signal)),
   );
   const states = [vm.state.kind];
+  // Whoever is refused tries once more, since an update that failed in between can be repeated.
+  for (let attempt = 0; attempt < 2; attempt++) {
+    for (const use of uses) {
+      await eventually(
+        clock,
+        callers.attempt((signal) => use(vm, signal)),
+      );
+    }
+    states.push(vm.state.kind);
+  }
   // The second attempt joins a first one that is still under way; the third meets no fault.
   for (let attempt = 0; attempt < 3; attempt++) {
     await eventually(
@@ -33,13 +63,18 @@ async function scenario(faults: ReadonlyMap<number, Fault>) {
 
 const faultless = await scenario(new Map());
 
+const used = [
+  ...["modify", "updateMemoryLimits", "modify", "modify", "injectPolicyFragment", "properties", "dumpStacks"],
+  "execute",
+];
+
 describe("a fault at any one call", () => {
   it("has calls to hit", () => {
     expect(faultless.calls.map(({ name }) => name)).toEqual([
       ...["createComputeSystem", "listen", "listen", "listen", "start", "connectGuest", "closeListener"],
-      ...["closeListener", "terminate", "closeBridge", "closeListener", "closeSystem"],
+      ...["closeListener", ...used, ...used, "terminate", "closeBridge", "closeListener", "closeSystem"],
     ]);
-    expect(faultless.states).toEqual(["Running"]);
+    expect(faultless.states).toEqual(["Running", "Running", "Running"]);
   });
 
   it.each(faultCases(faultless.calls.length))("$fault at call $call leaves nothing behind", async ({ call, fault }) => {
@@ -47,7 +82,17 @@ describe("a fault at any one call", () => {
     // What start does once it has the guest it can do without, unless its caller gave up.
     const expected =
       call === 0 ? "NotCreated" : call < 6 || (call < 8 && fault.startsWith("hang")) ? "Invalid" : "Running";
-    expect(states).toEqual([expected]);
+    expect(states).toEqual([expected, expected, expected]);
+    expect(host.guests.flatMap(({ processes }) => processes).filter(({ isOpen }) => isOpen)).toEqual([]);
+    if (expected === "Running") {
+      // Whatever failed once, the repetition brought the VM to what was asked for.
+      const settings = new Map(host.system.modifications.map(({ ResourcePath, Settings }) => [ResourcePath, Settings]));
+      expect(Object.fromEntries(settings)).toEqual({
+        [resourcePaths.memorySize]: 512,
+        [resourcePaths.processorLimits]: { Limit: 25_000 },
+        [resourcePaths.cpuGroup]: { Id: group },
+      });
+    }
     expect(vm.state.kind).toBe("Terminated");
     expect(host.leftovers()).toEqual([]);
     expect(clock.pending).toBe(0);
@@ -56,7 +101,7 @@ describe("a fault at any one call", () => {
 });
 
 describe("any sequence of operations with any faults", () => {
-  const step = fc.constantFrom("create", "start", "terminate", "exit", "loseService", "loseBridge", "rest");
+  const step = fc.constantFrom("create", "start", "use", "terminate", "exit", "loseService", "loseBridge", "rest");
   const fault = fc.tuple(fc.nat(30), fc.constantFrom<Fault>("fail", "lose", "hang", "hangDone"));
 
   it("is Running only with a guest and no exit, and can always be ended", async () => {
@@ -73,6 +118,7 @@ describe("any sequence of operations with any faults", () => {
           const system = host.systems.at(-1);
           if (name === "create") pending.push(callers.attempt((signal) => vm.create({ document }, signal)));
           else if (name === "start") pending.push(callers.attempt((signal) => vm.start(signal)));
+          else if (name === "use") pending.push(...uses.map((use) => callers.attempt((signal) => use(vm, signal))));
           else if (name === "terminate") pending.push(callers.attempt((signal) => vm.terminate(signal)));
           else if (name === "exit") system?.exit(5, "UnexpectedExit");
           else if (name === "loseService") system?.loseService();
@@ -101,6 +147,7 @@ describe("any sequence of operations with any faults", () => {
         expect(await waiting).toBe(vm.exit);
         expect(released).toBe(1);
         expect(host.leftovers()).toEqual([]);
+        expect(host.guests.flatMap(({ processes }) => processes).filter(({ isOpen }) => isOpen)).toEqual([]);
       }),
       { numRuns: 300 },
     );

@@ -1,31 +1,40 @@
-import type { ComputeSystemDocument, ModifySettingRequest, SystemExitStatus } from "@uvm-shim/hcs-schema";
+import type { ComputeSystemDocument, ModifySettingRequest } from "@uvm-shim/hcs-schema";
 import {
   Acquisitions,
   abortable,
   ControllerError,
-  codeOf,
   Lifecycle,
   messageOf,
   OperationQueue,
   unlessGone,
   wrapError,
 } from "@uvm-shim/lifecycle";
-import { acquire } from "./abandon.ts";
+import { acquire, discardProcess } from "./abandon.ts";
+import { ExitRecord } from "./exit-record.ts";
 import { GuestLog } from "./guest-log.ts";
 import { type DocumentDisks, documentDisks, hostDevices, isPciOff } from "./host-devices.ts";
-import { launch } from "./launch.ts";
+import { Interruptions } from "./interruptions.ts";
+import { launch, startError } from "./launch.ts";
 import { type VmOperation, type VmState, type VmStateKind, vmTable } from "./lifecycle.ts";
+import { updateVm } from "./resources.ts";
+import { vmStatistics } from "./statistics.ts";
 import type {
   DeviceWiring,
   GuestConnector,
   GuestLogLine,
   VmClock,
+  VmCommand,
   VmComputeSystem,
   VmDevices,
   VmExit,
+  VmFlavour,
   VmGuest,
   VmHost,
+  VmProcess,
+  VmStatistics,
+  VmUpdate,
 } from "./types.ts";
+import { within } from "./within.ts";
 
 /** How long the log's connections may stay open after the VM has ended, in milliseconds. */
 const logDrainMs = 500;
@@ -37,8 +46,8 @@ export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never,
   readonly id: string;
   readonly host: VmHost;
   readonly connectGuest: GuestConnector<Guest>;
-  /** So many random bytes, fit for cryptography. */
-  readonly entropy: (bytes: number) => Uint8Array;
+  /** `linuxVm` or `windowsVm`. */
+  readonly flavour: VmFlavour<Guest>;
   readonly clock: VmClock;
   readonly onGuestLog: (line: GuestLogLine) => void;
   readonly devices: VmDevices<Guest, Scsi, Plan9, Vpci>;
@@ -65,9 +74,8 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   readonly #queue = new OperationQueue();
   readonly #held = new Acquisitions();
   readonly #log: GuestLog;
-  /** Operations that terminate, or the VM's exit, interrupts. */
-  readonly #interruptible = new Set<AbortController>();
-  readonly #exited = Promise.withResolvers<VmExit>();
+  readonly #interruptions: Interruptions;
+  readonly #exits: ExitRecord;
   #machine: Machine<Scsi> | undefined;
   #plan9: Plan9 | undefined;
   #vpci: Vpci | undefined;
@@ -76,9 +84,6 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   /** Whether the host has started it, so that it will report an exit. */
   #started = false;
   #startedAt: Date | undefined;
-  #exit: VmExit | undefined;
-  /** Why the VM is being ended, where that makes its exit a failure. */
-  #loss: string | undefined;
   #ending = false;
   #termination: Promise<void> | undefined;
 
@@ -86,6 +91,8 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     this.#options = options;
     this.#life = new Lifecycle(vmTable, options.id, { kind: "NotCreated" });
     this.#log = new GuestLog(options.onGuestLog);
+    this.#interruptions = new Interruptions(options.id);
+    this.#exits = new ExitRecord(options.clock);
   }
 
   get state(): VmState<Guest> {
@@ -103,7 +110,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
 
   /** How it ended, once it has. */
   get exit(): VmExit | undefined {
-    return this.#exit;
+    return this.#exits.exit;
   }
 
   /** FailedPrecondition unless the VM runs; once it has ended, the error says that the guest is gone. */
@@ -150,7 +157,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
 
   /** Makes the compute system; it exists, not started. When it fails nothing of it is left. */
   create({ document }: { readonly document: ComputeSystemDocument }, signal?: AbortSignal): Promise<void> {
-    return this.#interruptibly("create VM", signal, async (abort) => {
+    return this.#inTurn("create VM", signal, async (abort) => {
       this.#life.require("create");
       const { id, host } = this.#options;
       const disks = documentDisks(id, document);
@@ -159,13 +166,13 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
       this.#held.add({ name: "compute system", release: (bound) => abortable(system.close(), bound) });
       this.#machine = { system, document, scsi };
       this.#life.succeed("create", { kind: "Created" });
-      this.#watchExit(system);
+      void this.#watchExit(system);
     });
   }
 
   /** Starts the VM and connects to its guest. A running VM is left alone. A failure leaves Invalid; then terminate. */
   start(signal?: AbortSignal): Promise<void> {
-    return this.#interruptibly("start VM", signal, async (abort) => {
+    return this.#inTurn("start VM", signal, async (abort) => {
       if (this.state.kind === "Running") return;
       this.#life.require("start");
       const { clock, startTimeoutMs = 120_000 } = this.#options;
@@ -184,7 +191,8 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
         this.#life.succeed("start", { kind: "Running", guest, startedAt: this.#startedAt });
         void guest.closed.then((cause) => this.#onBridgeLost(cause));
       } catch (error) {
-        const cause = this.#startError(error, phase, clock.now().getTime() - began.getTime());
+        const elapsedMs = clock.now().getTime() - began.getTime();
+        const cause = startError(this.#options.id, error, { phase, elapsedMs, lastLines: this.#log.lastLines });
         this.#life.fail("start", { kind: "Invalid", cause });
         throw cause;
       } finally {
@@ -195,21 +203,63 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
 
   #launch(signal: AbortSignal, onPhase: (phase: string) => void): Promise<Guest> {
     const { system } = this.#require("start");
-    const { entropy, connectGuest } = this.#options;
+    const { flavour, connectGuest } = this.#options;
     const onStarted = (): void => {
       this.#started = true;
     };
     const drain = (idle: Promise<void>): Promise<void> =>
       this.#within(logDrainMs, (bound) => abortable(idle, bound)).catch(() => {});
     return launch(
-      { system, entropy, connectGuest, log: this.#log, held: this.#held, drain, onPhase, onStarted },
+      { system, flavour, connectGuest, log: this.#log, held: this.#held, drain, onPhase, onStarted },
       signal,
+    );
+  }
+
+  /**
+   * Changes memory, processors, CPU group or policy of a running VM; what is absent stays. InvalidArgument names the
+   * field. When it fails in between, what came before stands, and it can be repeated.
+   */
+  update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
+    const { id, flavour } = this.#options;
+    return this.#inTurn("update VM", signal, (abort) =>
+      this.#whileRunning("update", abort, (guest, { system, document }) => {
+        const processors = document.VirtualMachine.ComputeTopology.Processor.Count;
+        const modify = (request: ModifySettingRequest) => system.modify(request, abort);
+        return updateVm(update, { id, processors, flavour, guest, modify, signal: abort });
+      }),
+    );
+  }
+
+  /** What the host measures of a running VM. */
+  statistics(signal?: AbortSignal): Promise<VmStatistics> {
+    return this.#interruptions.run("measure VM", signal, (abort) =>
+      this.#whileRunning("statistics", abort, (_, { system, document }) =>
+        vmStatistics(system, document.VirtualMachine.ComputeTopology.Memory, abort),
+      ),
+    );
+  }
+
+  /** Starts a program of the guest itself, outside of every container. Who gets the process closes it. */
+  execute(command: VmCommand, signal?: AbortSignal): Promise<VmProcess> {
+    return this.#interruptions.run("execute in VM", signal, (abort) =>
+      this.#whileRunning("execute", abort, (guest) =>
+        acquire(this.#options.flavour.execute(guest, command, abort), abort, discardProcess),
+      ),
+    );
+  }
+
+  /** What the guest tells of where its own programs stand; undefined where it cannot. */
+  dumpStacks(signal?: AbortSignal): Promise<string | undefined> {
+    return this.#interruptions.run("dump stacks of VM", signal, (abort) =>
+      this.#whileRunning("dumpStacks", abort, async (guest) =>
+        guest.canDumpStacks ? await guest.dumpStacks(abort) : undefined,
+      ),
     );
   }
 
   /** Resolves once, however the VM ends; also when that is before it was started or created. */
   wait(signal?: AbortSignal): Promise<VmExit> {
-    return abortable(this.#exited.promise, signal);
+    return abortable(this.#exits.told, signal);
   }
 
   /**
@@ -218,7 +268,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
    * it can be repeated; repeating it after success does nothing.
    */
   terminate(signal?: AbortSignal): Promise<void> {
-    this.#interrupt(this.#error("Cancelled", "terminate VM", "the VM is being terminated"));
+    this.#interruptions.interrupt(this.#error("Cancelled", "terminate VM", "the VM is being terminated"));
     this.#termination ??= this.#queue
       .run(() => this.#end())
       .finally(() => {
@@ -237,8 +287,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     this.#ending = true;
     try {
       if (this.#machine !== undefined) await this.#endMachine(this.#machine, exitTimeoutMs);
-      this.#recordExit(this.#exitWithoutReport());
-      this.#life.succeed("terminate", { kind: "Terminated", exit: await this.#exited.promise });
+      this.#life.succeed("terminate", { kind: "Terminated", exit: this.#exitWithoutReport() });
     } catch (error) {
       const cause = wrapError(error, "terminate VM", this.#options.id);
       this.#life.fail("terminate", { kind: "Invalid", cause });
@@ -250,7 +299,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
 
   async #endMachine({ system, document }: Machine<Scsi>, timeoutMs: number): Promise<void> {
     let refusal: unknown;
-    if (this.#exit === undefined) {
+    if (this.exit === undefined) {
       try {
         await this.#within(timeoutMs, (bound) => unlessGone(() => abortable(system.terminate(bound), bound)));
         if (this.#started) await this.#within(timeoutMs, (bound) => this.wait(bound));
@@ -262,35 +311,24 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     }
     await this.#within(timeoutMs, (bound) => this.#held.releaseAll(bound));
     if (this.#started && refusal !== undefined) {
-      this.#recordExit(this.#exitOf(1, `ended with its last handle: the host did not end it: ${messageOf(refusal)}`));
+      this.#exits.record(1, `ended with its last handle: the host did not end it: ${messageOf(refusal)}`);
     }
   }
 
-  /** The exit of a VM whose host has none to report. */
+  /** The exit of a VM whose host has none to report, unless it has one. */
   #exitWithoutReport(): VmExit {
     const { state } = this;
-    if (state.kind === "Invalid") return this.#exitOf(1, `never ran: ${state.cause.message}`);
-    return this.#exitOf(0, this.#machine === undefined ? "never created" : "never started");
+    if (state.kind === "Invalid") return this.#exits.record(1, `never ran: ${state.cause.message}`);
+    return this.#exits.record(0, this.#machine === undefined ? "never created" : "never started");
   }
 
-  #watchExit(system: VmComputeSystem): void {
-    system.exited.then(
-      (status) => this.#onExit(this.#exitOf(status.Status, status.ExitType, status)),
-      (error: unknown) => {
-        // Closing the handle ends the notifications; that is no news about the VM.
-        if (this.#ending) return;
-        this.#onExit(this.#exitOf(1, `lost: ${messageOf(error)}`));
-      },
-    );
-  }
-
-  #onExit(exit: VmExit): void {
-    this.#recordExit(exit);
-    if (this.#ending) return;
+  async #watchExit(system: VmComputeSystem): Promise<void> {
+    const exit = await this.#exits.watch(system, () => this.#ending);
+    if (exit === undefined || this.#ending) return;
     // A start under way fails with this and leaves Invalid; otherwise the VM has ended by itself.
     if (this.#starting) {
-      this.#interrupt(this.#error("Unavailable", "start VM", `the VM exited: ${exit.reason}`));
-    } else if (this.#life.happen("exited", { kind: "Terminated", exit: this.#exit ?? exit })) {
+      this.#interruptions.interrupt(this.#error("Unavailable", "start VM", `the VM exited: ${exit.reason}`));
+    } else if (this.#life.happen("exited", { kind: "Terminated", exit })) {
       // What cannot be given back now stays held, and terminate tells why when it tries again.
       void this.terminate().catch(() => {});
     }
@@ -301,70 +339,28 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     // A VM that ends breaks its bridge too; its own exit says more than the loss does.
     await this.#within(exitAfterLossMs, (bound) => this.wait(bound)).catch(() => {});
     if (this.state.kind !== "Running" || this.#ending) return;
-    this.#loss = `the connection to the guest was lost: ${cause?.message ?? "closed by the guest"}`;
+    this.#exits.blame(`the connection to the guest was lost: ${cause?.message ?? "closed by the guest"}`);
     // A failure leaves Invalid with its cause, and terminate can be repeated.
     await this.terminate().catch(() => {});
   }
 
-  #recordExit(exit: VmExit): void {
-    if (this.#exit !== undefined) return;
-    this.#exit = exit;
-    this.#exited.resolve(exit);
+  /** Runs the work in its turn; terminate interrupts it. */
+  #inTurn<T>(operation: string, signal: AbortSignal | undefined, work: (abort: AbortSignal) => Promise<T>): Promise<T> {
+    return this.#interruptions.run(operation, signal, (abort) => this.#queue.run(() => work(abort), abort));
   }
 
-  #exitOf(status: number, reason: string, system?: SystemExitStatus): VmExit {
-    return {
-      status: this.#loss === undefined ? status : status || 1,
-      reason: this.#loss === undefined ? reason : `${this.#loss}; ${reason}`,
-      exitedAt: this.#options.clock.now(),
-      ...(system !== undefined && { system }),
-    };
+  /** Work with a VM that runs, which goes on when the work has ended, however that did. */
+  async #whileRunning<T>(
+    name: VmOperation,
+    abort: AbortSignal,
+    work: (guest: Guest, machine: Machine<Scsi>) => Promise<T>,
+  ): Promise<T> {
+    this.#life.require(name);
+    return await abortable(work(this.guest, this.#require(name)), abort);
   }
 
-  #interrupt(reason: ControllerError): void {
-    for (const abort of this.#interruptible) abort.abort(reason);
-  }
-
-  async #interruptibly(
-    operation: string,
-    signal: AbortSignal | undefined,
-    work: (abort: AbortSignal) => Promise<void>,
-  ): Promise<void> {
-    const interruption = new AbortController();
-    this.#interruptible.add(interruption);
-    const abort = signal === undefined ? interruption.signal : AbortSignal.any([signal, interruption.signal]);
-    try {
-      await this.#queue.run(() => work(abort), abort);
-    } catch (error) {
-      throw wrapError(error, operation, this.#options.id);
-    } finally {
-      this.#interruptible.delete(interruption);
-    }
-  }
-
-  /** Runs the work with a signal that aborts after so many milliseconds. */
-  async #within<T>(milliseconds: number, work: (bound: AbortSignal) => Promise<T>): Promise<T> {
-    const bound = new AbortController();
-    const finished = new AbortController();
-    this.#options.clock.delay(milliseconds, finished.signal).then(
-      () => bound.abort(new DOMException(`not done within ${milliseconds} ms`, "TimeoutError")),
-      () => {},
-    );
-    try {
-      return await work(bound.signal);
-    } finally {
-      finished.abort();
-    }
-  }
-
-  #startError(error: unknown, phase: string, elapsedMs: number): ControllerError {
-    const lines = this.#log.lastLines;
-    const log = lines.length === 0 ? "the guest logged nothing" : `the guest's last log lines: ${lines.join(" | ")}`;
-    return new ControllerError(codeOf(error), `while ${phase}, after ${elapsedMs} ms: ${messageOf(error)}; ${log}`, {
-      operation: "start VM",
-      id: this.#options.id,
-      cause: error,
-    });
+  #within<T>(milliseconds: number, work: (bound: AbortSignal) => Promise<T>): Promise<T> {
+    return within(this.#options.clock, milliseconds, work);
   }
 
   #scsi(disks: DocumentDisks): Scsi | undefined {
@@ -387,11 +383,11 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   }
 
   #notRunning(operation: string): ControllerError {
-    const ended = this.#exit === undefined ? "" : `, it ended: ${this.#exit.reason}`;
+    const ended = this.exit === undefined ? "" : `, it ended: ${this.exit.reason}`;
     return new ControllerError("FailedPrecondition", `it is ${this.state.kind}, expected Running${ended}`, {
       operation,
       id: this.#options.id,
-      gone: this.#exit !== undefined,
+      gone: this.exit !== undefined,
     });
   }
 

@@ -1,16 +1,24 @@
 export { VmController, type VmControllerOptions } from "./controller.ts";
+export { type LinuxVmGuest, linuxVm } from "./flavour-linux.ts";
+export { type WindowsVmGuest, windowsVm } from "./flavour-windows.ts";
 export { type VmOperation, type VmState, type VmStateKind, vmTable } from "./lifecycle.ts";
 export type {
   DeviceWiring,
   GuestConnector,
   GuestLogLine,
+  HvsocketService,
   ScsiWiring,
   VmClock,
+  VmCommand,
   VmComputeSystem,
   VmDevices,
   VmExit,
+  VmFlavour,
   VmGuest,
   VmHost,
   VmHostDevices,
   VmListener,
+  VmProcess,
+  VmStatistics,
+  VmUpdate,
 } from "./types.ts";

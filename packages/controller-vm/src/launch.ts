@@ -1,16 +1,25 @@
-import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
-import { type Acquisition, type Acquisitions, abortable } from "@uvm-shim/lifecycle";
+import type { Duplex } from "node:stream";
+import {
+  type Acquisition,
+  type Acquisitions,
+  abortable,
+  ControllerError,
+  codeOf,
+  messageOf,
+} from "@uvm-shim/lifecycle";
 import { acquire } from "./abandon.ts";
 import type { GuestLog } from "./guest-log.ts";
 import { PortServer } from "./port-server.ts";
-import type { GuestConnector, VmComputeSystem, VmGuest } from "./types.ts";
+import type { GuestConnector, HvsocketService, VmComputeSystem, VmFlavour, VmGuest } from "./types.ts";
 
 /** Bytes that seed the guest's random number generator when it boots. */
-export const entropyBytes = 512;
+const entropyBytes = 512;
+/** Guests that are seeded at a time; one dials again when it breaks its connection. */
+const seedings = 8;
 
 export interface Launch<Guest extends VmGuest> {
   readonly system: VmComputeSystem;
-  readonly entropy: (bytes: number) => Uint8Array;
+  readonly flavour: VmFlavour<Guest>;
   readonly log: GuestLog;
   readonly connectGuest: GuestConnector<Guest>;
   /** Takes everything that the launch acquires, at the moment it does. */
@@ -28,22 +37,24 @@ export interface Launch<Guest extends VmGuest> {
  * bridge) is listened on before the system starts, for a guest that finds nobody does not dial again.
  */
 export async function launch<Guest extends VmGuest>(parts: Launch<Guest>, signal: AbortSignal): Promise<Guest> {
-  const { system, held, onPhase } = parts;
-  const listen = async (port: number) => acquire(system.listen(port), signal, (late) => late.close());
+  const { system, flavour, held, onPhase } = parts;
+  const { services, entropy } = flavour;
+  const listen = async (service: HvsocketService) => acquire(system.listen(service), signal, (late) => late.close());
+  /** What is listened on only until the guest is connected to. */
+  const boot: Acquisition[] = [];
 
   onPhase("opening the listeners");
-  const entropy = new PortServer(await listen(linuxVsockPorts.entropy), (stream) => {
-    stream.resume();
-    stream.end(parts.entropy(entropyBytes));
-  });
-  const entropyHeld = hold(held, "entropy listener", () => entropy.close());
-  const log = new PortServer(await listen(linuxVsockPorts.log), parts.log.serve);
+  if (entropy !== undefined) {
+    const server = new PortServer(await listen(entropy.service), sowing(entropy.generate), seedings);
+    boot.push(hold(held, "entropy listener", () => server.close()));
+  }
+  const log = new PortServer(await listen(services.log), parts.log.serve, flavour.logConnections);
   hold(held, "log listener", async () => {
     await parts.drain(log.idle);
     await log.close();
   });
-  const bridge = await listen(linuxVsockPorts.gcs);
-  const bridgeHeld = hold(held, "bridge listener", () => bridge.close());
+  const bridge = await listen(services.bridge);
+  boot.push(hold(held, "bridge listener", () => bridge.close()));
 
   onPhase("starting the compute system");
   await abortable(system.start(signal).then(parts.onStarted), signal);
@@ -55,9 +66,11 @@ export async function launch<Guest extends VmGuest>(parts: Launch<Guest>, signal
   onPhase("negotiating with the guest");
   const guest = await acquire(parts.connectGuest(stream, system, signal), signal, (late) => late.close());
   hold(held, "bridge", () => guest.close());
+  onPhase("introducing the guest to its host");
+  if (flavour.connected !== undefined) await abortable(flavour.connected(guest, system, signal), signal);
 
-  // Nobody may dial these ports again. What cannot be closed now is closed with the VM.
-  for (const listener of [entropyHeld, bridgeHeld]) {
+  // Nobody may dial these services again. What cannot be closed now is closed with the VM.
+  for (const listener of boot) {
     await listener.release(signal).then(
       () => held.forget(listener),
       () => {},
@@ -66,8 +79,30 @@ export async function launch<Guest extends VmGuest>(parts: Launch<Guest>, signal
   return guest;
 }
 
+function sowing(generate: (bytes: number) => Uint8Array) {
+  return (stream: Duplex): void => {
+    stream.resume();
+    stream.end(generate(entropyBytes));
+  };
+}
+
 function hold(held: Acquisitions, name: string, close: () => Promise<void>): Acquisition {
   const acquisition: Acquisition = { name, release: (signal) => abortable(close(), signal) };
   held.add(acquisition);
   return acquisition;
+}
+
+/** Says what was being waited for, for how long, and what the guest logged last. */
+export function startError(
+  id: string,
+  error: unknown,
+  { phase, elapsedMs, lastLines }: { phase: string; elapsedMs: number; lastLines: readonly string[] },
+): ControllerError {
+  const log =
+    lastLines.length === 0 ? "the guest logged nothing" : `the guest's last log lines: ${lastLines.join(" | ")}`;
+  return new ControllerError(codeOf(error), `while ${phase}, after ${elapsedMs} ms: ${messageOf(error)}; ${log}`, {
+    operation: "start VM",
+    id,
+    cause: error,
+  });
 }

@@ -10,7 +10,15 @@ export type VmState<Guest extends VmGuest> =
   | { readonly kind: "Terminated"; readonly exit: VmExit };
 
 export type VmStateKind = VmState<VmGuest>["kind"];
-export type VmOperation = "create" | "start" | "terminate" | "exited";
+export type VmOperation =
+  | "create"
+  | "start"
+  | "update"
+  | "statistics"
+  | "execute"
+  | "dumpStacks"
+  | "terminate"
+  | "exited";
 
 export const vmTable = defineTable<VmStateKind, VmOperation>({
   subject: "VM",
@@ -19,6 +27,10 @@ export const vmTable = defineTable<VmStateKind, VmOperation>({
   transitions: [
     { kind: "operation", name: "create", from: ["NotCreated"], success: "Created", failure: "unchanged" },
     { kind: "operation", name: "start", from: ["Created"], success: "Running", failure: "Invalid" },
+    { kind: "operation", name: "update", from: ["Running"], success: "Running", failure: "unchanged" },
+    { kind: "operation", name: "statistics", from: ["Running"], success: "Running", failure: "unchanged" },
+    { kind: "operation", name: "execute", from: ["Running"], success: "Running", failure: "unchanged" },
+    { kind: "operation", name: "dumpStacks", from: ["Running"], success: "Running", failure: "unchanged" },
     {
       kind: "operation",
       name: "terminate",

@@ -1,14 +1,28 @@
 import { type Duplex, duplexPair } from "node:stream";
 import {
   type ComputeSystemDocument,
+  type ComputeSystemProperties,
+  type CrashReport,
   checkComputeSystemDocument,
+  checkCpuGroup,
+  checkMemorySize,
   checkModifySettingRequest,
+  checkProcessorLimits,
   linuxVsockPorts,
   type ModifySettingRequest,
+  resourcePaths,
   type SystemExitStatus,
+  type SystemPropertyType,
 } from "@uvm-shim/hcs-schema";
 import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
-import type { VmComputeSystem, VmGuest, VmHost, VmListener } from "../types.ts";
+import type { HvsocketService, VmComputeSystem, VmHost, VmListener } from "../types.ts";
+import { FakeGuest } from "./fake-guest.ts";
+
+const updates: { readonly [path: string]: (settings: unknown, path: string) => unknown } = {
+  [resourcePaths.memorySize]: checkMemorySize,
+  [resourcePaths.processorLimits]: checkProcessorLimits,
+  [resourcePaths.cpuGroup]: checkCpuGroup,
+};
 
 /** What a fake guest does when its VM starts; it may dial the host. */
 export type Boot = (system: FakeSystem) => void;
@@ -90,11 +104,19 @@ export class FakeSystem implements VmComputeSystem {
   readonly document: ComputeSystemDocument;
   readonly entropy: Buffer[] = [];
   readonly modifications: ModifySettingRequest[] = [];
+  measured: Pick<ComputeSystemProperties, "Memory" | "Statistics"> = {
+    Memory: {
+      VirtualNodeCount: 1,
+      VirtualMachineMemory: { AvailableMemory: 60, ReservedMemory: 3, AssignedMemory: 262_144, SlpActive: true },
+    },
+    Statistics: { Processor: { TotalRuntime100ns: 42 } },
+  };
+  crashReport: CrashReport | undefined;
   /** The guest's end of its log. */
   log: Duplex | undefined;
   readonly #host: FakeHost;
   readonly #exited = Promise.withResolvers<SystemExitStatus>();
-  readonly #listeners = new Map<number, FakeListener>();
+  readonly #listeners = new Map<HvsocketService, FakeListener>();
   /** Whose listen was not answered: nobody but the driver can close them, with the handle. */
   readonly #unanswered = new Set<FakeListener>();
   readonly #dialled: Duplex[] = [];
@@ -133,11 +155,28 @@ export class FakeSystem implements VmComputeSystem {
 
   modify(request: ModifySettingRequest, signal?: AbortSignal): Promise<void> {
     return this.#host.script.run("modify", request.ResourcePath, signal, () => {
+      updates[request.ResourcePath]?.(request.Settings, "Settings");
       this.modifications.push(checkModifySettingRequest(request));
     });
   }
 
-  async listen(port: number): Promise<VmListener> {
+  properties(types: readonly SystemPropertyType[], signal?: AbortSignal): Promise<ComputeSystemProperties> {
+    return this.#host.script.run("properties", types.join(","), signal, () => ({
+      Id: this.id,
+      SystemType: "VirtualMachine",
+      Owner: this.document.Owner,
+      RuntimeId: this.runtimeId,
+      RuntimeOsType: "Linux",
+      State: "Running",
+      ...this.measured,
+    }));
+  }
+
+  workingSet(signal?: AbortSignal): Promise<number> {
+    return this.#host.script.run("workingSet", this.id, signal, () => 7 * 2 ** 20);
+  }
+
+  async listen(port: HvsocketService): Promise<VmListener> {
     let made: FakeListener | undefined;
     try {
       const listener = await this.#host.script.run("listen", String(port), undefined, () => {
@@ -162,7 +201,7 @@ export class FakeSystem implements VmComputeSystem {
   // What follows is not seen by the controller.
 
   /** The guest's end of a connection to a port that the host listens on. */
-  dial(port: number): Duplex {
+  dial(port: HvsocketService): Duplex {
     const listener = this.#listeners.get(port);
     if (listener === undefined) throw new Error(`nobody listens on ${port}`);
     const [mine, theirs] = duplexPair();
@@ -204,14 +243,14 @@ export class FakeSystem implements VmComputeSystem {
 }
 
 class FakeListener implements VmListener {
-  readonly port: number;
+  readonly port: HvsocketService;
   readonly #script: ScriptedCalls;
   readonly #onClose: () => void;
   readonly #dialled: Duplex[] = [];
   #wake = (): void => {};
   #isOpen = true;
 
-  constructor(script: ScriptedCalls, port: number, onClose: () => void) {
+  constructor(script: ScriptedCalls, port: HvsocketService, onClose: () => void) {
     this.#script = script;
     this.port = port;
     this.#onClose = onClose;
@@ -244,31 +283,5 @@ class FakeListener implements VmListener {
     for (const stream of this.#dialled) stream.destroy();
     this.#onClose();
     this.#wake();
-  }
-}
-
-export class FakeGuest implements VmGuest {
-  readonly stream: Duplex;
-  readonly #script: ScriptedCalls;
-  readonly #closed = Promise.withResolvers<Error | undefined>();
-  isOpen = true;
-
-  constructor(script: ScriptedCalls, stream: Duplex) {
-    this.#script = script;
-    this.stream = stream;
-  }
-
-  get closed(): Promise<Error | undefined> {
-    return this.#closed.promise;
-  }
-
-  close(): Promise<void> {
-    return this.#script.run("closeBridge", "", undefined, () => this.lose(undefined));
-  }
-
-  lose(cause: Error | undefined): void {
-    this.isOpen = false;
-    this.#closed.resolve(cause);
-    this.stream.destroy();
   }
 }

@@ -1,10 +1,13 @@
 import { type ComputeSystemDocument, scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { FakeClock, type ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { VmController, type VmControllerOptions } from "../controller.ts";
+import { linuxVm } from "../flavour-linux.ts";
 import type { DeviceWiring, GuestLogLine, ScsiWiring } from "../types.ts";
-import { type FakeGuest, FakeHost } from "./fake-host.ts";
+import type { FakeGuest } from "./fake-guest.ts";
+import { FakeHost } from "./fake-host.ts";
 
-export { type Boot, bootLinux, FakeGuest, FakeHost, FakeSystem } from "./fake-host.ts";
+export { FakeGuest, FakeProcess } from "./fake-guest.ts";
+export { type Boot, bootLinux, FakeHost, FakeSystem } from "./fake-host.ts";
 
 const [first, second] = scsiControllerGuids;
 
@@ -36,7 +39,7 @@ export function vmOn(
     id: "vm-1",
     host,
     connectGuest: host.connectGuest,
-    entropy: (bytes) => new Uint8Array(bytes).fill(7),
+    flavour: linuxVm((bytes) => new Uint8Array(bytes).fill(7)),
     clock,
     onGuestLog: (line) => void lines.push(line),
     devices: { scsi: (wiring) => wiring, plan9: (wiring) => wiring, vpci: (wiring) => wiring },

@@ -1,0 +1,78 @@
+import {
+  checkOciWindowsResources,
+  type HvSocketAddress,
+  type OciWindowsResources,
+  type ProcessorLimits,
+  type WindowsProcessParameters,
+  windowsGcsHostAddress,
+  windowsHvsocketServices,
+} from "@uvm-shim/hcs-schema";
+import { limitOf, memoryInMb, weightOf } from "./resources.ts";
+import type { VmFlavour, VmGuest, VmProcess, VmResources } from "./types.ts";
+
+/** The guest's log service connects whenever it starts, and one connection at a time is served. */
+const logConnections = 1;
+/** All of the VM's processors, in cpu.maximum. */
+const fullMaximum = 10_000;
+
+/** What the VM controller asks of a Windows guest alone. */
+export interface WindowsVmGuest extends VmGuest {
+  updateHvSocketAddress(address: HvSocketAddress, signal?: AbortSignal): Promise<void>;
+  execute(parameters: WindowsProcessParameters, signal?: AbortSignal): Promise<VmProcess>;
+}
+
+/** VMs with Windows guests. */
+export const windowsVm: VmFlavour<WindowsVmGuest> = {
+  services: { log: windowsHvsocketServices.log, bridge: windowsHvsocketServices.gcs },
+  logConnections,
+  // The guest uses these addresses when it starts containers, and again whenever the VM is restored.
+  connected: (guest, { runtimeId }, signal) =>
+    guest.updateHvSocketAddress({ LocalAddress: runtimeId, ParentAddress: windowsGcsHostAddress }, signal),
+  execute: (guest, { args, workingDirectory, environment, terminal, stdin, stdout, stderr }, signal) =>
+    guest.execute(
+      {
+        CommandLine: commandLine(args),
+        ...(workingDirectory !== undefined && { WorkingDirectory: workingDirectory }),
+        ...(environment !== undefined && { Environment: environment }),
+        EmulateConsole: terminal ?? false,
+        CreateStdInPipe: stdin ?? false,
+        CreateStdOutPipe: stdout ?? false,
+        CreateStdErrPipe: stderr ?? false,
+      },
+      signal,
+    ),
+  readResources: windowsResources,
+};
+
+function windowsResources(given: unknown, processors: number): VmResources {
+  const { memory, cpu } = checkOciWindowsResources(given, "resources");
+  const limits = cpu === undefined ? undefined : limitsOf(cpu, processors);
+  return {
+    ...(memory?.limit !== undefined && { memoryInMb: memoryInMb(memory.limit) }),
+    ...(limits !== undefined && Object.keys(limits).length > 0 && { limits }),
+  };
+}
+
+/** A count is processors' worth of time; a maximum, which goes before it, is a part of those that the VM has. */
+function limitsOf(
+  { count, maximum, shares }: NonNullable<OciWindowsResources["cpu"]>,
+  processors: number,
+): ProcessorLimits {
+  const share = maximum !== undefined ? maximum / fullMaximum : count !== undefined ? count / processors : undefined;
+  return {
+    ...(share !== undefined && { Limit: limitOf(share) }),
+    ...(shares !== undefined && { Weight: weightOf(shares) }),
+  };
+}
+
+/** One string that a Windows program takes apart into these arguments again, by the rules of its C runtime. */
+export function commandLine(args: readonly string[]): string {
+  return args.map(quoted).join(" ");
+}
+
+function quoted(argument: string): string {
+  if (argument !== "" && !/[\s"]/.test(argument)) return argument;
+  // Backslashes count as such unless a quotation mark follows, and then two stand for one.
+  const escaped = argument.replaceAll(/(\\*)"/g, '$1$1\\"').replace(/\\+$/, "$&$&");
+  return `"${escaped}"`;
+}

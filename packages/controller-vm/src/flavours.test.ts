@@ -1,0 +1,127 @@
+import { windowsGcsHostAddress, windowsHvsocketServices } from "@uvm-shim/hcs-schema";
+import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import { describe, expect, it } from "vitest";
+import { commandLine, windowsVm } from "./flavour-windows.ts";
+import { type Boot, document, eventually, settle, vmOn } from "./testing/index.ts";
+
+const { gcs, log } = windowsHvsocketServices;
+const bootWindows: Boot = (system) => void system.dial(gcs);
+
+async function windows(script?: ScriptedCalls) {
+  const all = vmOn(script, { flavour: windowsVm });
+  all.host.boot = bootWindows;
+  await all.vm.create({ document });
+  return all;
+}
+
+describe("a VM with a Windows guest", () => {
+  it("listens for log and bridge alone, and tells the guest its addresses before it is used", async () => {
+    const { host, vm } = await windows();
+    await vm.start();
+    expect(host.script.calls.slice(1).map(({ name, detail }) => `${name} ${detail}`.trim())).toEqual([
+      `listen ${log}`,
+      `listen ${gcs}`,
+      "start vm-1",
+      "connectGuest",
+      "updateHvSocketAddress",
+      `closeListener ${gcs}`,
+    ]);
+    expect(host.guest.addresses).toEqual([
+      { LocalAddress: host.system.runtimeId, ParentAddress: windowsGcsHostAddress },
+    ]);
+    await vm.terminate();
+    expect(host.leftovers()).toEqual([]);
+  });
+
+  it("is Invalid when the guest cannot be told, and holds nothing after its end", async () => {
+    const { host, vm } = await windows(new ScriptedCalls(new Map([[5, "fail"]])));
+    await expect(vm.start()).rejects.toThrow("while introducing the guest to its host");
+    expect(host.script.names[5]).toBe("updateHvSocketAddress");
+    expect(vm.state.kind).toBe("Invalid");
+    await vm.terminate();
+    expect(host.leftovers()).toEqual([]);
+  });
+
+  it("takes one log connection at a time, and the next when the guest's log service starts again", async () => {
+    const { host, clock, lines, vm } = await windows();
+    await vm.start();
+    const first = host.system.dial(log);
+    const second = host.system.dial(log);
+    first.write("one\n");
+    second.write("two\n");
+    await settle();
+    expect(lines.map(({ message }) => message)).toEqual(["one"]);
+    first.end();
+    await settle();
+    expect(lines.map(({ message }) => message)).toEqual(["one", "two"]);
+    await eventually(clock, vm.terminate());
+    expect(host.leftovers()).toEqual([]);
+  });
+
+  it("starts without a log, and takes one whenever it comes", async () => {
+    const { host, clock, lines, vm } = await windows();
+    await vm.start();
+    await settle();
+    host.system.dial(log).write('{"level":"error","msg":"late"}\n');
+    await settle();
+    expect(lines).toEqual([{ level: "error", message: "late", fields: {} }]);
+    await eventually(clock, vm.terminate());
+  });
+
+  it("changes memory without a word to the guest", async () => {
+    const { host, vm } = await windows();
+    await vm.start();
+    const called = host.script.calls.length;
+    await vm.update({ resources: { memory: { limit: 2 ** 30 } } });
+    expect(host.script.names.slice(called)).toEqual(["modify"]);
+    await vm.terminate();
+  });
+
+  it.each([
+    [{ count: 1 }, { Limit: 50_000 }],
+    [{ count: 8 }, { Limit: 100_000 }],
+    [{ maximum: 2_500, count: 2 }, { Limit: 25_000 }],
+    [{ shares: 300 }, { Weight: 300 }],
+  ])("limits its two processors by %j", async (cpu, limits) => {
+    const { host, vm } = await windows();
+    await vm.start();
+    await vm.update({ resources: { cpu } });
+    expect(host.system.modifications).toMatchObject([{ Settings: limits }]);
+    await vm.terminate();
+  });
+
+  it("refuses resources that Windows has not", async () => {
+    const { vm } = await windows();
+    await vm.start();
+    await expect(vm.update({ resources: { cpu: { maximum: 20_000 } } })).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining("resources.cpu.maximum: expected an integer from 1 to 10000, got 20000"),
+    });
+    await vm.terminate();
+  });
+
+  it("runs programs by one command line", async () => {
+    const { host, vm } = await windows();
+    await vm.start();
+    await vm.execute({ args: ["cmd", "/c", "echo hello"], stdin: true, terminal: true });
+    expect(host.guest.executed).toEqual([
+      {
+        CommandLine: 'cmd /c "echo hello"',
+        EmulateConsole: true,
+        CreateStdInPipe: true,
+        CreateStdOutPipe: false,
+        CreateStdErrPipe: false,
+      },
+    ]);
+    await vm.terminate();
+  });
+
+  it.each([
+    [["a", "", "b c"], 'a "" "b c"'],
+    [['say "hi"'], '"say \\"hi\\""'],
+    [["C:\\dir\\", "C:\\my dir\\"], 'C:\\dir\\ "C:\\my dir\\\\"'],
+    [['a\\"b'], '"a\\\\\\"b"'],
+  ])("quotes %j", (args, line) => {
+    expect(commandLine(args)).toBe(line);
+  });
+});

@@ -1,0 +1,75 @@
+import {
+  checkCpuGroup,
+  type ModifySettingRequest,
+  processorLimit,
+  resourcePaths,
+  SchemaError,
+} from "@uvm-shim/hcs-schema";
+import { ControllerError } from "@uvm-shim/lifecycle";
+import type { VmFlavour, VmGuest, VmUpdate } from "./types.ts";
+
+const mebibyte = 2 ** 20;
+/** Of a task's update: the CPU group that the VM is to join. */
+export const cpuGroupAnnotation = "io.microsoft.virtualmachine.cpugroup.id";
+
+/** Memory comes in steps of 2 MiB; what was asked for is rounded up. */
+export function memoryInMb(bytes: number): number {
+  return Math.ceil(bytes / (2 * mebibyte)) * 2;
+}
+
+/** A share of the VM's processors as HCS counts it; what is more than all of them is all. */
+export function limitOf(share: number): number {
+  return clamp(Math.round(share * processorLimit.unlimited), processorLimit.unlimited);
+}
+
+export function weightOf(weight: number): number {
+  return clamp(Math.round(weight), processorLimit.heaviest);
+}
+
+function clamp(value: number, most: number): number {
+  return Math.min(most, Math.max(1, value));
+}
+
+export interface UpdateParts<Guest extends VmGuest> {
+  readonly id: string;
+  readonly processors: number;
+  readonly flavour: VmFlavour<Guest>;
+  readonly guest: Guest;
+  readonly modify: (request: ModifySettingRequest) => Promise<void>;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Updates a running VM. All of the request is checked before any of it is applied. One part after the other: memory,
+ * what the guest makes of it, processors, CPU group, policy; when one fails, those before it stand, and the update can
+ * be repeated.
+ */
+export async function updateVm<Guest extends VmGuest>(update: VmUpdate, parts: UpdateParts<Guest>): Promise<void> {
+  const { flavour, guest, signal } = parts;
+  const { memoryInMb: memory, limits, cpuGroup } = readUpdate(update, parts);
+  const set = (ResourcePath: string, Settings: unknown): Promise<void> =>
+    parts.modify({ ResourcePath, RequestType: "Update", Settings });
+  if (memory !== undefined) {
+    await set(resourcePaths.memorySize, memory);
+    await flavour.memoryResized?.(guest, signal);
+  }
+  if (limits !== undefined) await set(resourcePaths.processorLimits, limits);
+  if (cpuGroup !== undefined) await set(resourcePaths.cpuGroup, cpuGroup);
+  if (update.policyFragment !== undefined) {
+    const { fragment: Fragment, mediaType: MediaType } = update.policyFragment;
+    await guest.injectPolicyFragment({ Fragment, ...(MediaType && { MediaType }) }, signal);
+  }
+}
+
+function readUpdate<Guest extends VmGuest>(update: VmUpdate, { id, flavour, processors }: UpdateParts<Guest>) {
+  try {
+    const resources = update.resources === undefined ? {} : flavour.readResources(update.resources, processors);
+    const group = update.annotations?.[cpuGroupAnnotation];
+    const at = `annotations["${cpuGroupAnnotation}"]`;
+    const cpuGroup = group === undefined ? undefined : checkCpuGroup({ Id: group }, at);
+    return { ...resources, cpuGroup };
+  } catch (cause) {
+    if (!(cause instanceof SchemaError)) throw cause;
+    throw new ControllerError("InvalidArgument", cause.message, { operation: "update VM", id, cause });
+  }
+}
