@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { containerd, runtime } from "../packages/shim/src/generated/messages.js";
+import { containerd, io, runtime } from "../packages/shim/src/generated/messages.js";
 
 const text = (value: string) => [...Buffer.from(value)];
 
@@ -25,6 +25,9 @@ describe("generated code", () => {
     const resources = { cpuQuota: -1, cpuPeriod: Number.MAX_SAFE_INTEGER, memoryLimitInBytes: 2 ** 63 - 4096 };
     const decoded = LinuxContainerResources.decode(LinuxContainerResources.encode(resources).finish());
     expect(decoded).toMatchObject(resources);
+    const { CPUUsage } = io.containerd.cgroups.v1;
+    const usage = { total: 2 ** 63, perCpu: [1, 2 ** 40] };
+    expect(CPUUsage.decode(CPUUsage.encode(usage).finish())).toMatchObject(usage);
   });
 
   it("describes services under their wire names", () => {

@@ -168,9 +168,14 @@ const declarationPrelude = [
 function withNumbers(code: string): string {
   const result = code
     .replaceAll(/\$util\.Long \? \$util\.Long\.fromBits\(0,\s*0,\s*(?:true|false)\) : 0/g, "0")
-    .replaceAll(/reader\.(u?int64|sint64|s?fixed64)\(\)/g, "Number(reader.$1())");
-  if (/Long|64s\(/.test(result))
-    throw new Error("Defaulted or repeated 64-bit integers are not handled by this script.");
+    .replaceAll(/reader\.(u?int64|sint64|s?fixed64)\(\)/g, "Number(reader.$1())")
+    .replaceAll(
+      /reader\.((?:u?int|sint|s?fixed)64s)\((message\.\w+)\)/g,
+      "reader.$1().forEach((value) => $2.push(Number(value)))",
+    );
+  if (/Long|reader\.\w+64s\((?!\))/.test(result)) {
+    throw new Error("Defaulted 64-bit integers are not handled by this script.");
+  }
   return result;
 }
 

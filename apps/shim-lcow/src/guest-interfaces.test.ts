@@ -3,7 +3,7 @@ import type { LinuxNetworkGuest, NetworkQueries } from "@uvm-shim/controller-net
 import type { Plan9Guest } from "@uvm-shim/controller-plan9";
 import type { GuestProcess, ProcessGuest } from "@uvm-shim/controller-process";
 import type { LinuxScsiGuest } from "@uvm-shim/controller-scsi";
-import type { VmGuest } from "@uvm-shim/controller-vm";
+import type { LinuxVmGuest, VmGuest } from "@uvm-shim/controller-vm";
 import type { LinuxVpciGuest } from "@uvm-shim/controller-vpci";
 import type { LinuxContainer, LinuxGuest, LinuxProcess } from "@uvm-shim/guest-lcow";
 import type { HostNetworks, PosixHostFiles } from "@uvm-shim/hcs-bindings";
@@ -11,7 +11,7 @@ import { describe, expectTypeOf, it } from "vitest";
 
 describe("what controllers ask of a Linux guest and its host", () => {
   it("is what they are given", () => {
-    expectTypeOf<LinuxGuest>().toExtend<VmGuest & ContainerGuest>();
+    expectTypeOf<LinuxGuest>().toExtend<VmGuest & LinuxVmGuest & ContainerGuest>();
     expectTypeOf<LinuxGuest>().toExtend<LinuxScsiGuest & Plan9Guest & LinuxVpciGuest & LinuxNetworkGuest>();
     expectTypeOf<HostNetworks>().toExtend<NetworkQueries>();
     expectTypeOf<LinuxContainer>().toExtend<GuestContainer & ProcessGuest>();

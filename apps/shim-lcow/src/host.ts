@@ -21,6 +21,6 @@ export async function connectRunningHost({ env }: HostContext): Promise<ComputeH
 
 /** It serves every shim of the machine, so it is given nothing that belongs to one of them. */
 function emulatorEnvironment(env: NodeJS.ProcessEnv): { readonly [name: string]: string } {
-  const names = ["PATH", "UVM_SHIM_HOST_IDLE_MS", "UVM_SHIM_HOST_DEVICES"];
+  const names = ["PATH", "UVM_SHIM_HOST_IDLE_MS", "UVM_SHIM_HOST_DEVICES", "UVM_SHIM_HOST_CPU_GROUPS"];
   return Object.fromEntries(names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
 }

@@ -7,7 +7,7 @@ import { Plan9Controller } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
 import { ProcessController } from "@uvm-shim/controller-process";
 import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
-import { VmController } from "@uvm-shim/controller-vm";
+import { linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { VpciController } from "@uvm-shim/controller-vpci";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { type ComputeHost, createPosixHostFiles } from "@uvm-shim/hcs-bindings";
@@ -73,7 +73,7 @@ async function createSandbox(
     id: vmId,
     host,
     clock,
-    entropy: randomBytes,
+    flavour: linuxVm(randomBytes),
     onGuestLog: ({ level, message, fields }) => log.log(level, message, { ...fields, guest: vmId }),
     connectGuest: (stream, system, abort) =>
       LinuxGuest.connect(

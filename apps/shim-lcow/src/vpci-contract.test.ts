@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type DeviceWiring, VmController } from "@uvm-shim/controller-vm";
+import { type DeviceWiring, linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import { systemClock as clock } from "@uvm-shim/shim";
@@ -29,7 +29,7 @@ async function emulatedVm() {
     id: "vm",
     host,
     clock,
-    entropy: randomBytes,
+    flavour: linuxVm(randomBytes),
     onGuestLog: () => {},
     connectGuest: (stream, system, abort) => {
       const options = { listen: (port: number) => system.listen(port), newActivityId: randomUUID, delay: clock.delay };

@@ -102,6 +102,44 @@ describe("processes", () => {
   });
 });
 
+describe("a container's limits and figures", () => {
+  it("are the guest's, of a container that runs", async () => {
+    const bench = await new ContainerBench().running();
+    expect(await bench.controller.statistics()).toEqual({ version: 1, metrics: { pids: { current: 2 } } });
+    const resources = {
+      memory: { limit: 4096 },
+      cpu: { quota: -1 },
+      pids: { limit: 5 },
+      unified: { "memory.low": "1" },
+    };
+    await bench.controller.update({ ...resources, devices: [{ allow: true }], network: {} });
+    expect(bench.guestContainer.updates).toEqual([resources]);
+  });
+
+  it.each([
+    [7, "update: resources: expected an object, got 7"],
+    [{ memory: { limit: "1" } }, "update: resources.memory.limit: expected an integer, got string"],
+    [{ unified: { "memory.low": 1 } }, "update: resources.unified"],
+  ])("refuse %j", async (resources, message) => {
+    const bench = await new ContainerBench().running();
+    await expect(bench.controller.update(resources)).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining(message),
+    });
+    expect(bench.guestContainer.updates).toEqual([]);
+  });
+
+  it("are none before it runs and after", async () => {
+    const bench = await new ContainerBench().created([layersMount]);
+    const refusal = { code: "FailedPrecondition" };
+    await expect(bench.controller.statistics()).rejects.toMatchObject(refusal);
+    await bench.controller.init.start();
+    bench.initProcess.exit(0);
+    await bench.controller.init.wait();
+    await expect(bench.controller.update({})).rejects.toMatchObject(refusal);
+  });
+});
+
 describe("delete", () => {
   it("gives back in reverse order: state after the root is taken apart, before the disks go", async () => {
     const script = new ScriptedCalls();

@@ -1,5 +1,6 @@
 import type { GuestProcess, ProcessExit, StdioPaths } from "@uvm-shim/controller-process";
 import type {
+  CgroupMetrics,
   LinuxHostedContainerSettings,
   LinuxProcessParameters,
   OciMount,
@@ -10,9 +11,16 @@ import { planDevices } from "./devices.ts";
 import { guestContainerSteps } from "./guest-container.ts";
 import { type ContainerState, type ContainerStateName, type ContainerTransition, containerTable } from "./lifecycle.ts";
 import { planMounts } from "./mounts.ts";
+import type { CreateContainer, LinuxContainerOptions } from "./options.ts";
 import { type Refuse, refusing } from "./refusal.ts";
 import { planRoot } from "./root.ts";
-import { checkedProcess, checkedSpecification, guestProcess, guestSpecification } from "./specification.ts";
+import {
+  checkedProcess,
+  checkedResources,
+  checkedSpecification,
+  guestProcess,
+  guestSpecification,
+} from "./specification.ts";
 import {
   deviceSteps,
   type GuestRoot,
@@ -21,39 +29,7 @@ import {
   type ResourceBoundaries,
   rootSteps,
 } from "./steps.ts";
-import type {
-  ContainerClock,
-  ContainerDevices,
-  ContainerDisks,
-  ContainerGuest,
-  ContainerHostFiles,
-  ContainerProcess,
-  ContainerShares,
-  GuestContainer,
-  ProcessFactory,
-  RootfsMount,
-  VmExited,
-} from "./types.ts";
-
-export interface LinuxContainerOptions {
-  readonly id: string;
-  readonly podId: string;
-  readonly bundle: string;
-  readonly guest: ContainerGuest;
-  readonly disks: ContainerDisks;
-  readonly shares: ContainerShares;
-  readonly devices: ContainerDevices;
-  readonly files: ContainerHostFiles;
-  readonly createProcess: ProcessFactory;
-  readonly clock: ContainerClock;
-}
-
-export interface CreateContainer {
-  /** config.json as parsed JSON, unchecked. */
-  readonly spec: unknown;
-  readonly rootfs: readonly RootfsMount[];
-  readonly stdio: StdioPaths;
-}
+import type { ContainerProcess, GuestContainer, VmExited } from "./types.ts";
 
 const schemaVersion = { Major: 2, Minor: 1 };
 const initId = "";
@@ -283,16 +259,37 @@ export class LinuxContainerController {
 
   /** Pids in the guest, with the exec id where it is the process of an exec. */
   async pids(signal?: AbortSignal): Promise<readonly { readonly pid: number; readonly execId?: string }[]> {
-    const container = this.#running(this.#refusing("list processes of container"));
+    const pids = await this.#ask("list processes of container", (container) => container.processIds(signal), signal);
     const execs = new Map(this.processes().map(({ pid, execId }) => [pid, execId]));
+    return pids.map((pid) => {
+      const execId = execs.get(pid);
+      return execId === undefined || execId === initId ? { pid } : { pid, execId };
+    });
+  }
+
+  /** What the guest's kernel has counted for a container that runs. */
+  statistics(signal?: AbortSignal): Promise<CgroupMetrics> {
+    return this.#ask("measure container", (container) => container.metrics(signal), signal);
+  }
+
+  /** Changes the limits of a container that runs; `resources` are those of the OCI specification, unchecked. */
+  update(resources: unknown, signal?: AbortSignal): Promise<void> {
+    const ask = (container: GuestContainer, refuse: Refuse) =>
+      container.update(checkedResources(resources, refuse), signal);
+    return this.#ask("update container", ask, signal);
+  }
+
+  async #ask<T>(
+    operation: string,
+    ask: (container: GuestContainer, refuse: Refuse) => Promise<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    const refuse = this.#refusing(operation);
+    const container = this.#running(refuse);
     try {
-      const pids = await abortable(container.processIds(signal), signal);
-      return pids.map((pid) => {
-        const execId = execs.get(pid);
-        return execId === undefined || execId === initId ? { pid } : { pid, execId };
-      });
+      return await abortable(ask(container, refuse), signal);
     } catch (error) {
-      throw wrapError(error, "list processes of container", this.id);
+      throw wrapError(error, operation, this.id);
     }
   }
 

@@ -1,10 +1,11 @@
-export { type CreateContainer, LinuxContainerController, type LinuxContainerOptions } from "./controller.ts";
+export { LinuxContainerController } from "./controller.ts";
 export {
   type ContainerState,
   type ContainerStateName,
   type ContainerTransition,
   containerTable,
 } from "./lifecycle.ts";
+export type { CreateContainer, LinuxContainerOptions } from "./options.ts";
 export type {
   ContainerClock,
   ContainerDevices,

@@ -2,9 +2,11 @@ import { posix } from "node:path";
 import {
   allowsAllDevices,
   checkOciDeviceRules,
+  checkOciLinuxResources,
   checkOciProcess,
   checkOciSpec,
   type OciLinux,
+  type OciLinuxResources,
   type OciMount,
   type OciProcess,
   type OciSpec,
@@ -42,6 +44,12 @@ export function checkedSpecification(value: unknown, refuse: Refuse): ContainerS
 export function checkedProcess(value: unknown, refuse: Refuse): RunnableProcess {
   const process = checked(() => checkOciProcess(value, "process"), "exec", refuse);
   return runnable(process, "exec: process", refuse);
+}
+
+/** What of an update crosses to the guest: devices and network interfaces are the host's. */
+export function checkedResources(value: unknown, refuse: Refuse): OciLinuxResources {
+  const resources = checked(() => checkOciLinuxResources(value, "resources"), "update", refuse);
+  return pick(resources, ["memory", "cpu", "pids", "hugepageLimits", "blockIO", "rdma", "unified"]);
 }
 
 function runnable(process: OciProcess, where: string, refuse: Refuse): RunnableProcess {

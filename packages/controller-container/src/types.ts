@@ -2,9 +2,11 @@
 
 import type { GuestProcess, ProcessExit, ProcessGuest, StdioPaths } from "@uvm-shim/controller-process";
 import type {
+  CgroupMetrics,
   LinuxCombinedLayers,
   LinuxHostedContainerSettings,
   LinuxProcessParameters,
+  OciLinuxResources,
   OciProcess,
 } from "@uvm-shim/hcs-schema";
 
@@ -22,6 +24,10 @@ export interface GuestContainer {
   execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<GuestProcess>;
   /** Pids in the guest of all that runs in the container. */
   processIds(signal?: AbortSignal): Promise<readonly number[]>;
+  /** What the guest's kernel has counted for the container. */
+  metrics(signal?: AbortSignal): Promise<CgroupMetrics>;
+  /** Changes the container's limits; what is absent stays as it is. */
+  update(resources: OciLinuxResources, signal?: AbortSignal): Promise<void>;
   /** Signals every process of the container. */
   signalAll(signal: number, abort?: AbortSignal): Promise<void>;
   /** Ends it at once; already stopped or unknown counts as done. Resolves when the guest has answered. */

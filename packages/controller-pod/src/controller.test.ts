@@ -3,7 +3,7 @@ import { diagram } from "@uvm-shim/lifecycle";
 import { diagramsIn, type Fault, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it } from "vitest";
 import { podTable } from "./lifecycle.ts";
-import { FakeNetwork, PodBench } from "./testing/index.ts";
+import { FakeNetwork, measured, PodBench } from "./testing/index.ts";
 
 const stopMs = 10_000;
 
@@ -94,6 +94,42 @@ describe("containers", () => {
     await expect(pod.deleteContainer("c1")).rejects.toMatchObject({ code: "Unavailable" });
     expect(pod.container("c1")).toBe(container);
     expect(await pod.deleteContainer("c1")).toMatchObject({ status: 7 });
+  });
+});
+
+describe("the VM of a pod", () => {
+  const update = { resources: { memory: { limit: 4096 } }, annotations: { a: "b" } };
+
+  it("is changed and measured while the pod runs", async () => {
+    const { pod, vm } = await new PodBench().started();
+    await pod.update(update);
+    expect(vm.updates).toEqual([update]);
+    expect(await pod.statistics()).toBe(measured);
+  });
+
+  it("is neither otherwise", async () => {
+    const { pod } = new PodBench();
+    const refusal = { code: "FailedPrecondition", message: expect.stringContaining("the pod is not running but") };
+    await expect(pod.update(update)).rejects.toMatchObject(refusal);
+    await pod.stop(stopMs);
+    await expect(pod.statistics()).rejects.toMatchObject(refusal);
+  });
+
+  it("says why it cannot be changed", async () => {
+    const { pod } = await new PodBench(new ScriptedCalls(new Map([[1, "fail"]]))).started();
+    await expect(pod.update(update)).rejects.toMatchObject({
+      code: "Unavailable",
+      message: "update pod p1: update VM  failed as scripted",
+    });
+    await pod.update(update);
+  });
+
+  it("keeps nobody waiting when the pod is stopped", async () => {
+    const hanging = Promise.withResolvers<void>();
+    const { pod } = await new PodBench(new ScriptedCalls(new Map([[1, "hang"]]), hanging.resolve)).started();
+    const updating = pod.update(update);
+    await hanging.promise;
+    await Promise.all([expect(updating).rejects.toMatchObject({ code: "Cancelled" }), pod.stop(stopMs)]);
   });
 });
 
@@ -255,6 +291,8 @@ async function scenario(faults: ReadonlyMap<number, Fault>) {
     await pod.start(signal);
     await pod.createContainer({ id: "c1" }, signal);
     await pod.createContainer({ id: "c2" }, signal);
+    await pod.update({ resources: {} }, signal);
+    await pod.statistics(signal);
   } catch {
     // Whoever gives up stops the pod.
   }
@@ -266,7 +304,7 @@ const faultless = await scenario(new Map());
 
 describe("a fault at any one call", () => {
   // Ending the VM and deleting a container bound themselves: nobody aborts them.
-  const unbounded = ["start VM", "create", "terminate"];
+  const unbounded = ["start VM", "create", "update VM", "measure VM", "terminate"];
   const cases = faultCases(faultless.names.length).filter(({ call, fault }) => {
     return unbounded.includes(faultless.names[call] ?? "") || fault === "fail" || fault === "lose";
   });

@@ -1,3 +1,4 @@
+import type { VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
 import {
   abortable,
   ControllerError,
@@ -149,6 +150,32 @@ export class PodController<Request extends { readonly id: string }, Container ex
   /** Resolves once the VM has ended, however it did, and every container has been told. */
   wait(signal?: AbortSignal): Promise<PodVmExit> {
     return abortable(this.#exited, signal);
+  }
+
+  /** Changes the VM itself; what is absent stays as it is. */
+  update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
+    return this.#withVm("update pod", (vm, until) => vm.update(update, until), signal);
+  }
+
+  /** What the host measures of the VM as a whole. */
+  statistics(signal?: AbortSignal): Promise<VmStatistics> {
+    return this.#withVm("measure pod", (vm, until) => vm.statistics(until), signal);
+  }
+
+  async #withVm<T>(
+    operation: string,
+    work: (vm: PodVm, until: AbortSignal) => Promise<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    if (this.#life.state.kind !== "Running") {
+      throw this.#error("FailedPrecondition", operation, `the pod is not running but ${this.state}`);
+    }
+    const until = signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal]);
+    try {
+      return await abortable(work(this.#options.vm, until), until);
+    } catch (error) {
+      throw wrapError(error, operation, this.id);
+    }
   }
 
   /** AlreadyExists for an id that is taken; when the creation fails, the id is free again. */

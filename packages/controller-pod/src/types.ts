@@ -1,10 +1,13 @@
 /** What the pod controller asks of its VM and of the containers in it; controller-vm and controller-container satisfy it. */
+import type { VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
 
 export interface PodVm {
   start(signal?: AbortSignal): Promise<void>;
   /** Resolves once, however the VM ended. */
   wait(signal?: AbortSignal): Promise<PodVmExit>;
   terminate(signal?: AbortSignal): Promise<void>;
+  update(update: VmUpdate, signal?: AbortSignal): Promise<void>;
+  statistics(signal?: AbortSignal): Promise<VmStatistics>;
   readonly startedAt: Date | undefined;
 }
 

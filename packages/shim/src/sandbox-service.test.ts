@@ -85,7 +85,7 @@ describe("the Sandbox service", () => {
     const { platform } = await harness.client.call(Sandbox, "Platform", { sandboxId });
     expect(platform).toMatchObject({ os: "linux", architecture: process.arch === "x64" ? "amd64" : process.arch });
     const { metrics } = await harness.client.call(Sandbox, "SandboxMetrics", { sandboxId });
-    expect(metrics).toMatchObject({ id: "s1", data: null });
+    expect(metrics).toMatchObject({ id: "s1", data: { type_url: "io.containerd.cgroups.v1.Metrics" } });
     const wait = harness.client.call(Sandbox, "WaitSandbox", { sandboxId });
     await harness.client.call(Sandbox, "StopSandbox", { sandboxId, timeoutSecs: 3 });
     const exitedAt = { seconds: Date.parse("2026-01-03T00:00:00Z") / 1000 };

@@ -6,6 +6,7 @@ import { type containerd, type google, runtime } from "./generated/messages.js";
 import { checkIdentifier } from "./identifiers.ts";
 import { architecture, exitFields, timestampOf } from "./messages.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
+import { encodeVmStatistics } from "./statistics.ts";
 import type { Platform } from "./types.ts";
 
 type Requests = typeof containerd.runtime.sandbox.v1;
@@ -117,10 +118,11 @@ export class SandboxService {
     return {};
   }
 
-  /** A metric without data: the platform measures nothing yet. */
-  async sandboxMetrics(request: Request<"SandboxMetricsRequest">) {
+  async sandboxMetrics(request: Request<"SandboxMetricsRequest">, signal?: AbortSignal) {
     const { sandbox } = this.#options.slot.require(request.sandboxId);
-    return { metrics: { id: sandbox.id, timestamp: timestampOf(this.#options.clock.now()) } };
+    const { os } = await this.#options.platform();
+    const data = encodeVmStatistics(os, await sandbox.statistics(signal));
+    return { metrics: { id: sandbox.id, timestamp: timestampOf(this.#options.clock.now()), data } };
   }
 }
 

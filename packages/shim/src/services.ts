@@ -116,9 +116,9 @@ function taskHandlers(task: TaskService) {
     Exec: (request, { signal }) => task.exec(request, signal),
     ResizePty: (request, { signal }) => task.resizePty(request, signal),
     CloseIO: (request, { signal }) => task.closeIo(request, signal),
-    Update: refuse("Update"),
+    Update: (request, { signal }) => task.update(request, signal),
     Wait: (request, { signal }) => task.wait(request, signal),
-    Stats: refuse("Stats"),
+    Stats: (request, { signal }) => task.stats(request, signal),
     Connect: (request) => task.connect(request),
     Shutdown: (request) => task.shutdown(request),
   } satisfies Parameters<typeof implement<typeof containerd.task.v3.Task>>[1];
@@ -134,6 +134,6 @@ function sandboxHandlers(sandbox: SandboxService) {
     SandboxStatus: (request) => sandbox.sandboxStatus(request),
     PingSandbox: (request) => sandbox.pingSandbox(request),
     ShutdownSandbox: (request) => sandbox.shutdownSandbox(request),
-    SandboxMetrics: (request) => sandbox.sandboxMetrics(request),
+    SandboxMetrics: (request, { signal }) => sandbox.sandboxMetrics(request, signal),
   } satisfies Parameters<typeof implement<typeof containerd.runtime.sandbox.v1.Sandbox>>[1];
 }

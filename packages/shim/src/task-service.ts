@@ -6,10 +6,12 @@ import type { containerd } from "./generated/messages.js";
 import { checkIdentifier } from "./identifiers.ts";
 import { exitFields, rootfsOf, stdioOf, taskStatus } from "./messages.ts";
 import { type DeleteAnswer, ProcessRecord } from "./process-record.ts";
+import { readResourceUpdate } from "./resource-update.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
+import { encodeContainerStatistics, encodeVmStatistics } from "./statistics.ts";
 import type { TaskEvents } from "./task-events.ts";
 import { Tombstones } from "./tombstones.ts";
-import type { Container, Exit, Log, Sandbox } from "./types.ts";
+import type { Container, Exit, Log, Platform, Sandbox } from "./types.ts";
 import { encodeFields } from "./wire.ts";
 
 type Requests = typeof containerd.task.v2;
@@ -26,6 +28,7 @@ export interface TaskServiceOptions {
   readonly pid: number;
   readonly version: string;
   readonly runtimeOptions?: RuntimeOptions;
+  readonly platform: () => Promise<Platform>;
   readonly slot: SandboxSlot;
   readonly events: TaskEvents;
   readonly log: Log;
@@ -189,6 +192,35 @@ export class TaskService {
     return {};
   }
 
+  /** Of a sandbox's own id without a task: the sandbox as a whole. */
+  async stats(request: Request<"StatsRequest">, signal?: AbortSignal) {
+    const { id } = request;
+    const sandbox = this.#sandboxAlone(id);
+    if (sandbox === undefined) {
+      return { stats: encodeContainerStatistics(await this.#task(id).container.statistics(signal)) };
+    }
+    const { os } = await this.#options.platform();
+    return { stats: encodeVmStatistics(os, await sandbox.statistics(signal)) };
+  }
+
+  /** Of a sandbox's own id: the VM, and then the container of that id, where there is one that runs. */
+  async update(request: Request<"UpdateTaskRequest">, signal?: AbortSignal): Promise<object> {
+    const { id } = request;
+    const update = readResourceUpdate(id, request.resources, request.annotations);
+    const sandbox = this.#options.slot.present?.sandbox;
+    const container = this.#sandboxAlone(id) === undefined ? this.#task(id).container : undefined;
+    if (sandbox?.id === id) await sandbox.update(update, signal);
+    else if (update.policyFragment !== undefined) {
+      throw new ShimError(
+        "InvalidArgument",
+        `update task ${id}: a policy fragment is the sandbox's, not a container's`,
+      );
+    }
+    const isLimited = update.resources !== undefined && (sandbox?.id !== id || container?.init.state === "running");
+    if (isLimited) await container?.update(update.resources, signal);
+    return {};
+  }
+
   async pids(request: Request<"PidsRequest">, signal?: AbortSignal) {
     // A sandbox without a task of its own runs no process that a client could see.
     if (!this.#tasks.has(request.id) && this.#isSandbox(request.id)) return { processes: [] };
@@ -311,6 +343,12 @@ export class TaskService {
   #record(containerId: string, process: Container["init"]): ProcessRecord {
     const { events, log, clock } = this.#options;
     return new ProcessRecord({ containerId, process, events, log, clock });
+  }
+
+  /** The sandbox of this id, where it has no task of the same id. */
+  #sandboxAlone(id: string): Sandbox | undefined {
+    const sandbox = this.#options.slot.present?.sandbox;
+    return sandbox?.id === id && !this.#tasks.has(id) ? sandbox : undefined;
   }
 
   #isSandbox(id: string): boolean {

@@ -42,8 +42,43 @@ export interface Sandbox {
   createContainer(request: ContainerRequest, signal?: AbortSignal): Promise<Container>;
   container(id: string): Container | undefined;
   containers(): readonly Container[];
+  /** Changes the VM itself; what is absent stays as it is. */
+  update(update: ResourceUpdate, signal?: AbortSignal): Promise<void>;
+  /** What the host measures of the VM as a whole. */
+  statistics(signal?: AbortSignal): Promise<VmStatistics>;
   /** Gives back all that the container holds and forgets it. */
   deleteContainer(id: string, signal?: AbortSignal): Promise<Exit>;
+}
+
+export interface ResourceUpdate {
+  /** OCI resources as parsed JSON, unchecked. */
+  readonly resources?: unknown;
+  readonly annotations: { readonly [key: string]: string };
+  readonly policyFragment?: { readonly fragment: string; readonly mediaType?: string };
+}
+
+export interface VmStatistics {
+  readonly processor: { readonly totalRuntimeNs: number };
+  readonly memory: {
+    readonly workingSetBytes: number;
+    readonly virtualNodeCount: number;
+    /** Memory in pages of 4 KiB. */
+    readonly vmMemory: {
+      readonly availableMemory: number;
+      readonly availableMemoryBuffer: number;
+      readonly reservedMemory: number;
+      readonly assignedMemory: number;
+      readonly slpActive: boolean;
+      readonly balancingEnabled: boolean;
+      readonly dmOperationInProgress: boolean;
+    };
+  };
+}
+
+/** cgroup metrics of version 1 or 2, with the names of io.containerd.cgroups.v1 and v2. */
+export interface ContainerStatistics {
+  readonly version: 1 | 2;
+  readonly metrics: object;
 }
 
 export interface ContainerRequest {
@@ -81,6 +116,10 @@ export interface Container {
   /** `spec` is the OCI process as parsed JSON, unchecked. */
   createProcess(request: { execId: string; spec: unknown; stdio: StdioPaths }, signal?: AbortSignal): Promise<Process>;
   deleteProcess(execId: string, signal?: AbortSignal): Promise<Exit>;
+  /** Changes the container's limits; `resources` are OCI resources as parsed JSON, unchecked. */
+  update(resources: unknown, signal?: AbortSignal): Promise<void>;
+  /** What the guest measures of the container. FailedPrecondition unless it runs. */
+  statistics(signal?: AbortSignal): Promise<ContainerStatistics>;
   /** Pids in the guest. */
   pids(signal?: AbortSignal): Promise<readonly { readonly pid: number; readonly execId?: string }[]>;
   /** Signals every process of the container. */

@@ -1,5 +1,11 @@
 import type { GuestProcess } from "@uvm-shim/controller-process";
-import type { LinuxCombinedLayers, LinuxHostedContainerSettings, LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import type {
+  CgroupMetrics,
+  LinuxCombinedLayers,
+  LinuxHostedContainerSettings,
+  LinuxProcessParameters,
+  OciLinuxResources,
+} from "@uvm-shim/hcs-schema";
 import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import type { ContainerGuest, GuestContainer } from "../types.ts";
 
@@ -36,6 +42,7 @@ export class FakeGuestContainer implements GuestContainer {
   readonly id: string;
   readonly processes: FakeGuestProcess[] = [];
   readonly signals: number[] = [];
+  readonly updates: OciLinuxResources[] = [];
   readonly #guest: FakeGuest;
   readonly #script: ScriptedCalls;
 
@@ -59,6 +66,14 @@ export class FakeGuestContainer implements GuestContainer {
 
   processIds(signal?: AbortSignal): Promise<readonly number[]> {
     return this.#script.run("processIds", this.id, signal, () => [...this.processes.map(({ pid }) => pid), 999]);
+  }
+
+  metrics(signal?: AbortSignal): Promise<CgroupMetrics> {
+    return this.#script.run("metrics", this.id, signal, () => ({ version: 1, metrics: { pids: { current: 2 } } }));
+  }
+
+  update(resources: OciLinuxResources, signal?: AbortSignal): Promise<void> {
+    return this.#script.run("update", this.id, signal, () => void this.updates.push(resources));
   }
 
   signalAll(signal: number, abort?: AbortSignal): Promise<void> {

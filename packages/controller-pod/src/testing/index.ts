@@ -1,3 +1,4 @@
+import type { VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
 import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import { PodController } from "../controller.ts";
 import type { PodClock, PodContainer, PodExit, PodNetwork, PodVm, PodVmExit } from "../types.ts";
@@ -30,6 +31,23 @@ export class ManualClock implements PodClock {
   }
 }
 
+export const measured: VmStatistics = {
+  processor: { totalRuntimeNs: 7 },
+  memory: {
+    workingSetBytes: 4096,
+    virtualNodeCount: 1,
+    vmMemory: {
+      availableMemory: 1,
+      availableMemoryBuffer: 2,
+      reservedMemory: 3,
+      assignedMemory: 4,
+      slpActive: false,
+      balancingEnabled: false,
+      dmOperationInProgress: false,
+    },
+  },
+};
+
 export class FakeVm implements PodVm {
   startedAt: Date | undefined;
   readonly #script: ScriptedCalls;
@@ -51,6 +69,16 @@ export class FakeVm implements PodVm {
 
   terminate(signal?: AbortSignal): Promise<void> {
     return this.#script.run("terminate VM", "", signal, () => this.exit("terminated"));
+  }
+
+  readonly updates: VmUpdate[] = [];
+
+  update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
+    return this.#script.run("update VM", "", signal, () => void this.updates.push(update));
+  }
+
+  statistics(signal?: AbortSignal): Promise<VmStatistics> {
+    return this.#script.run("measure VM", "", signal, () => measured);
   }
 
   exit(reason: string): void {

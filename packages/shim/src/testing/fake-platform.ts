@@ -2,12 +2,15 @@
 import type {
   Container,
   ContainerRequest,
+  ContainerStatistics,
   Exit,
   Platform,
   Process,
+  ResourceUpdate,
   Sandbox,
   SandboxRequest,
   StdioPaths,
+  VmStatistics,
 } from "../types.ts";
 
 export class FakeError extends Error {
@@ -89,6 +92,8 @@ export class FakeContainer implements Container {
   readonly execs = new Map<string, FakeProcess>();
   readonly specs: unknown[] = [];
   killedAll: number[] = [];
+  readonly updates: unknown[] = [];
+  measured: ContainerStatistics = { version: 1, metrics: { pids: { current: 1 } } };
 
   constructor(request: ContainerRequest) {
     this.id = request.id;
@@ -125,6 +130,15 @@ export class FakeContainer implements Container {
     return running.map(({ pid, execId }) => (execId === "" ? { pid } : { pid, execId }));
   }
 
+  async update(resources: unknown): Promise<void> {
+    this.updates.push(resources);
+  }
+
+  async statistics(): Promise<ContainerStatistics> {
+    if (this.init.state !== "running") throw new FakeError("FailedPrecondition", "init is not running");
+    return this.measured;
+  }
+
   async killAll(signalNumber: number): Promise<void> {
     this.killedAll.push(signalNumber);
     for (const each of this.processes()) each.finish(128 + signalNumber);
@@ -137,6 +151,23 @@ export class FakeSandbox implements Sandbox {
   readonly createdAt = new Date("2026-01-01T00:00:00Z");
   state: Sandbox["state"] = "created";
   stops = 0;
+  readonly updates: ResourceUpdate[] = [];
+  measured: VmStatistics = {
+    processor: { totalRuntimeNs: 5_000_000_000 },
+    memory: {
+      workingSetBytes: 300 * 2 ** 20,
+      virtualNodeCount: 1,
+      vmMemory: {
+        availableMemory: 40,
+        availableMemoryBuffer: 0,
+        reservedMemory: 0,
+        assignedMemory: 131_072,
+        slpActive: false,
+        balancingEnabled: false,
+        dmOperationInProgress: false,
+      },
+    },
+  };
   readonly held = new Map<string, FakeContainer>();
   /** What operations do besides; a rejection fails them. */
   onStart: () => Promise<void> = async () => {};
@@ -176,6 +207,14 @@ export class FakeSandbox implements Sandbox {
     return this.#ended.promise;
   }
 
+  async update(update: ResourceUpdate): Promise<void> {
+    this.updates.push(update);
+  }
+
+  async statistics(): Promise<VmStatistics> {
+    return this.measured;
+  }
+
   async createContainer(request: ContainerRequest): Promise<FakeContainer> {
     const container = new FakeContainer(request);
     await this.onCreateContainer(container);
@@ -202,7 +241,7 @@ export class FakeSandbox implements Sandbox {
 }
 
 export class FakePlatform implements Platform {
-  readonly os = "linux";
+  os: Platform["os"] = "linux";
   readonly sandboxes: FakeSandbox[] = [];
   readonly cleaned: unknown[] = [];
   closed = false;
