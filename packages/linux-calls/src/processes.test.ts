@@ -16,6 +16,8 @@ async function orphan(script: string): Promise<number> {
     stdio: ["ignore", "pipe", "inherit", "pipe"],
   });
   const { stdout } = parent;
+  // The orphan may be gone before it has read the line's end.
+  parent.stdio[3]?.on("error", () => {});
   if (stdout === null) throw new Error("the shell has no standard output");
   const [pid] = await Promise.all([text(stdout), once(parent, "exit")]);
   const line = parent.stdio[3] as Writable;

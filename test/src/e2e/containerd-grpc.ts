@@ -6,8 +6,14 @@ import protobuf from "protobufjs";
 const SANDBOXER = "shim";
 const SPEC_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 const CALL_MS = 30_000;
+/** Before each message: whether it is compressed, and its length. */
+const FRAME_PREFIX = 5;
 
-/** Field numbers as containerd's public API has them: api/types, api/services/sandbox/v1 and api/services/tasks/v1. */
+const RESOURCES_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
+const SANDBOXES = "containerd.services.sandbox.v1";
+const TASKS = "containerd.services.tasks.v1";
+
+/** Field numbers as containerd's public API has them: api/types/*.proto, api/services/{sandbox,tasks}/v1/*.proto. */
 const { root: messages } = protobuf.parse(`
   syntax = "proto3";
   message Any { string type_url = 1; bytes value = 2; }
@@ -25,6 +31,10 @@ const { root: messages } = protobuf.parse(`
   message Mount { string type = 1; string source = 2; string target = 3; repeated string options = 4; }
   message CreateTaskRequest { string container_id = 1; repeated Mount rootfs = 3; }
   message StartRequest { string container_id = 1; string exec_id = 2; }
+  message ControllerMetricsRequest { string sandbox_id = 1; string sandboxer = 10; }
+  message Metric { string id = 2; Any data = 3; }
+  message ControllerMetricsResponse { Metric metrics = 1; }
+  message UpdateTaskRequest { string container_id = 1; Any resources = 2; }
 `);
 
 export interface Endpoint {
@@ -43,11 +53,14 @@ export async function runSandbox(
   const sandboxId = request.id;
   const spec = { typeUrl: SPEC_TYPE, value: Buffer.from(JSON.stringify(request.spec)) };
   const sandbox = { sandboxId, runtime: { name: request.runtime }, spec, sandboxer: SANDBOXER };
-  await call(endpoint, "sandbox.v1.Store/Create", "StoreCreateRequest", { sandbox });
+  await call(endpoint, `${SANDBOXES}.Store/Create`, "StoreCreateRequest", { sandbox });
   try {
     const controlled = { sandboxId, sandbox, sandboxer: SANDBOXER };
-    await call(endpoint, "sandbox.v1.Controller/Create", "ControllerCreateRequest", controlled);
-    await call(endpoint, "sandbox.v1.Controller/Start", "ControllerStartRequest", { sandboxId, sandboxer: SANDBOXER });
+    await call(endpoint, `${SANDBOXES}.Controller/Create`, "ControllerCreateRequest", controlled);
+    await call(endpoint, `${SANDBOXES}.Controller/Start`, "ControllerStartRequest", {
+      sandboxId,
+      sandboxer: SANDBOXER,
+    });
   } catch (error) {
     await forgetSandbox(endpoint, sandboxId);
     throw error;
@@ -56,7 +69,7 @@ export async function runSandbox(
 
 /** Removes containerd's record of a sandbox. */
 export async function forgetSandbox(endpoint: Endpoint, sandboxId: string): Promise<void> {
-  await call(endpoint, "sandbox.v1.Store/Delete", "StoreDeleteRequest", { sandboxId });
+  await call(endpoint, `${SANDBOXES}.Store/Delete`, "StoreDeleteRequest", { sandboxId });
 }
 
 /**
@@ -68,15 +81,35 @@ export async function startTask(
   containerId: string,
   rootfs: { readonly type: string; readonly source: string; readonly options: readonly string[] },
 ): Promise<void> {
-  await call(endpoint, "tasks.v1.Tasks/Create", "CreateTaskRequest", { containerId, rootfs: [rootfs] });
-  await call(endpoint, "tasks.v1.Tasks/Start", "StartRequest", { containerId });
+  await call(endpoint, `${TASKS}.Tasks/Create`, "CreateTaskRequest", { containerId, rootfs: [rootfs] });
+  await call(endpoint, `${TASKS}.Tasks/Start`, "StartRequest", { containerId });
 }
 
-/** Calls a method whose answer does not matter; rejects with its gRPC status. */
-function call(endpoint: Endpoint, method: string, type: string, request: object): Promise<void> {
+/** What the shim of a sandbox measures of it: the type and the bytes. */
+export async function sandboxMetrics(
+  endpoint: Endpoint,
+  sandboxId: string,
+): Promise<{ readonly typeUrl: string; readonly value: Uint8Array }> {
+  const request = { sandboxId, sandboxer: SANDBOXER };
+  const answer = await call(endpoint, `${SANDBOXES}.Controller/Metrics`, "ControllerMetricsRequest", request);
+  const { metrics } = messages.lookupType("ControllerMetricsResponse").decode(answer) as unknown as {
+    readonly metrics: { readonly data: { readonly typeUrl: string; readonly value: Uint8Array } };
+  };
+  return metrics.data;
+}
+
+/** Changes the limits of a task, which ctr cannot. */
+export async function updateTask(endpoint: Endpoint, containerId: string, resources: object): Promise<void> {
+  const value = Buffer.from(JSON.stringify(resources));
+  const request = { containerId, resources: { typeUrl: RESOURCES_TYPE, value } };
+  await call(endpoint, `${TASKS}.Tasks/Update`, "UpdateTaskRequest", request);
+}
+
+/** Calls a method, and answers with the message that came back; rejects with its gRPC status. */
+function call(endpoint: Endpoint, method: string, type: string, request: object): Promise<Uint8Array> {
   const encoded = messages.lookupType(type).encode(request).finish();
   // gRPC's frame: not compressed, and the length.
-  const prefix = Buffer.alloc(5);
+  const prefix = Buffer.alloc(FRAME_PREFIX);
   prefix.writeUInt32BE(encoded.byteLength, 1);
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown): void => {
@@ -87,7 +120,7 @@ function call(endpoint: Endpoint, method: string, type: string, request: object)
     session.on("error", fail);
     const stream = session.request({
       [constants.HTTP2_HEADER_METHOD]: "POST",
-      [constants.HTTP2_HEADER_PATH]: `/containerd.services.${method}`,
+      [constants.HTTP2_HEADER_PATH]: `/${method}`,
       [constants.HTTP2_HEADER_CONTENT_TYPE]: "application/grpc",
       [constants.HTTP2_HEADER_TE]: "trailers",
       "containerd-namespace": endpoint.namespace,
@@ -107,9 +140,10 @@ function call(endpoint: Endpoint, method: string, type: string, request: object)
         return;
       }
       session.close();
-      resolve();
+      resolve(Buffer.concat(received).subarray(FRAME_PREFIX));
     });
-    stream.resume();
+    const received: Buffer[] = [];
+    stream.on("data", (chunk: Buffer) => received.push(chunk));
     stream.end(Buffer.concat([prefix, encoded]));
   });
 }

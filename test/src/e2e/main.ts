@@ -17,6 +17,7 @@ import { networkCases } from "./cases/network.ts";
 import { optionCases } from "./cases/options.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
+import { resourceCases } from "./cases/resources.ts";
 import { runningCases } from "./cases/running.ts";
 import { sandboxCases } from "./cases/sandbox.ts";
 import { snapshotterCases } from "./cases/snapshotters.ts";
@@ -39,6 +40,7 @@ const CASES: readonly Case[] = [
   ...deviceCases,
   ...storageCases,
   ...networkCases,
+  ...resourceCases,
 ];
 
 interface Selection {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { io } from "@uvm-shim/shim/protocol";
 import { describe } from "../../support/command.ts";
-import { forgetSandbox, runSandbox } from "../containerd-grpc.ts";
+import { forgetSandbox, runSandbox, sandboxMetrics } from "../containerd-grpc.ts";
 import type { Case, Ground } from "../suite.ts";
 import { assertStatus, exec, runArguments, runContainer, servingShim, withDetached } from "./ctr.ts";
 
@@ -45,6 +46,7 @@ async function containersOfASandbox(ground: Ground): Promise<void> {
         for (const id of [first, second]) assertStatus(await exec(ground, id, ["sh", "-c", "exit 6"]), 6);
       }),
     );
+    await assertMetrics(ground, sandbox);
     assert.equal(servingShim(ground, sandbox), shim, "containers that come and go leave the sandbox's shim alone");
     const ids = Array.from({ length: 3 }, () => ground.newId("member"));
     const results = await Promise.all(
@@ -57,6 +59,17 @@ async function containersOfASandbox(ground: Ground): Promise<void> {
   } finally {
     await containerd.mustCtr(["sandboxes", "remove", "--force", sandbox]);
   }
+}
+
+/** The sandbox as a whole has used processors and memory. */
+async function assertMetrics({ containerd }: Ground, sandbox: string): Promise<void> {
+  const endpoint = { socket: containerd.address, namespace: containerd.namespace };
+  const { typeUrl, value } = await sandboxMetrics(endpoint, sandbox);
+  assert.equal(typeUrl, "io.containerd.cgroups.v1.Metrics");
+  const { cpu, memory } = io.containerd.cgroups.v1.Metrics.decode(value);
+  const { usage, limit } = memory?.usage ?? { usage: 0, limit: 0 };
+  assert.ok((cpu?.usage?.total ?? 0) > 10_000_000, `${cpu?.usage?.total} ns of processor time`);
+  assert.ok(usage > 2 ** 20 && usage < limit, `${usage} of ${limit} bytes of memory`);
 }
 
 export const sandboxCases: readonly Case[] = [

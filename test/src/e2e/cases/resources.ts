@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { updateTask } from "../containerd-grpc.ts";
+import type { Case, Ground } from "../suite.ts";
+import { assertStatus, exec, withDetached } from "./ctr.ts";
+
+const MEBIBYTE = 2 ** 20;
+/** What a guest keeps for itself of the VM's memory. */
+const GUEST_PART = 75 * MEBIBYTE;
+
+interface Figures {
+  readonly cpuNanoseconds: number;
+  readonly memory: number;
+  readonly memoryLimit: number;
+  readonly processes: number;
+}
+
+/** What `ctr task metrics` shows, of either version of cgroups. */
+async function metricsOf(ground: Ground, id: string): Promise<Figures> {
+  const text = await ground.containerd.mustCtr(["task", "metrics", "--format", "json", id]);
+  const { cpu, memory, pids } = JSON.parse(text) as {
+    readonly cpu: { readonly usage?: { readonly total: number }; readonly usage_usec?: number };
+    readonly memory: {
+      readonly usage: number | { readonly usage: number; readonly limit: number };
+      readonly usage_limit?: number;
+    };
+    readonly pids: { readonly current: number };
+  };
+  const isV1 = typeof memory.usage === "object";
+  return {
+    cpuNanoseconds: cpu.usage?.total ?? (cpu.usage_usec ?? 0) * 1000,
+    memory: isV1 ? (memory.usage as { usage: number }).usage : (memory.usage as number),
+    memoryLimit: isV1 ? (memory.usage as { limit: number }).limit : (memory.usage_limit ?? 0),
+    processes: pids.current,
+  };
+}
+
+async function figuresGrow(ground: Ground): Promise<void> {
+  await withDetached(ground, {}, async (id) => {
+    const before = await metricsOf(ground, id);
+    assert.ok(before.cpuNanoseconds > 0, `${before.cpuNanoseconds} ns of processor time`);
+    assert.ok(before.memory > 0 && before.memory < 50 * MEBIBYTE, `${before.memory} bytes before`);
+    assert.equal(before.processes, 1);
+    assertStatus(await exec(ground, id, ["sh", "-c", `head -c ${50 * MEBIBYTE} /dev/zero > /dev/shm/held`]), 0);
+    const held = await metricsOf(ground, id);
+    const more = held.memory - before.memory;
+    // The kernel counts in batches, and takes back meanwhile what starting the container left.
+    assert.ok(more > 45 * MEBIBYTE && more < 70 * MEBIBYTE, `50 MiB are held, ${more} bytes more are counted`);
+    const count = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+    const started = process.hrtime.bigint();
+    assertStatus(await exec(ground, id, ["sh", "-c", count]), 0);
+    const elapsed = Number(process.hrtime.bigint() - started);
+    const spent = (await metricsOf(ground, id)).cpuNanoseconds - held.cpuNanoseconds;
+    assert.ok(spent > 20_000_000 && spent < 2 * elapsed, `${spent} ns counted in ${elapsed} ns of computing`);
+    assertStatus(await exec(ground, id, ["rm", "/dev/shm/held"]), 0);
+    assert.ok((await metricsOf(ground, id)).memory < held.memory - 40 * MEBIBYTE, "what is given back is not counted");
+  });
+}
+
+/** A file of the one VM's guest, read as a process in the guest reads it: through the root of the guest's init. */
+function inGuest(path: string): string {
+  const init = readdirSync("/proc").find((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    const status = readIfPresent(`/proc/${pid}/status`);
+    const ids = /^NSpid:\s+(.*)$/m.exec(status)?.[1]?.split(/\s+/) ?? [];
+    return (
+      ids.length > 1 && ids.at(-1) === "1" && readIfPresent(`/proc/${pid}/environ`).includes("UVM_SHIM_GUEST_BOOT")
+    );
+  });
+  assert.ok(init !== undefined, "there is a guest");
+  return readFileSync(join("/proc", init, "root", path), "utf8").trim();
+}
+
+function readIfPresent(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+const isV1 = (): boolean => existsSync("/sys/fs/cgroup/memory");
+
+/** The limits that the guest sees on itself and on its containers. */
+function limitsInGuest() {
+  const [quota, period] = isV1()
+    ? [inGuest("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), inGuest("/sys/fs/cgroup/cpu/cpu.cfs_period_us")]
+    : inGuest("/sys/fs/cgroup/cpu.max").split(" ");
+  const memory = (group: string): number =>
+    Number(
+      inGuest(isV1() ? `/sys/fs/cgroup/memory${group}/memory.limit_in_bytes` : `/sys/fs/cgroup${group}/memory.max`),
+    );
+  return { memory: memory(""), containers: memory("/containers"), processors: Number(quota) / Number(period) };
+}
+
+async function updateOfAVm(ground: Ground): Promise<void> {
+  const { containerd } = ground;
+  const endpoint = { socket: containerd.address, namespace: containerd.namespace };
+  await withDetached(ground, {}, async (pod) => {
+    const flags = ["--annotation", `io.uvm-shim.sandbox-id=${pod}`];
+    await withDetached(ground, { flags }, async (member) => {
+      const first = limitsInGuest();
+      assert.equal(first.containers, first.memory - GUEST_PART);
+      assert.ok(first.processors >= 1, `${first.processors} processors at first`);
+      for (const [size, quota] of [
+        [512, 50_000],
+        [768, 25_000],
+        [384, 100_000],
+      ] as const) {
+        await updateTask(endpoint, pod, { memory: { limit: size * MEBIBYTE }, cpu: { quota, period: 100_000 } });
+        assert.deepEqual(limitsInGuest(), {
+          memory: size * MEBIBYTE,
+          containers: size * MEBIBYTE - GUEST_PART,
+          processors: quota / 100_000,
+        });
+        assert.equal((await metricsOf(ground, pod)).memoryLimit, size * MEBIBYTE);
+      }
+      const vm = limitsInGuest();
+      await updateTask(endpoint, member, { memory: { limit: 64 * MEBIBYTE } });
+      assert.equal((await metricsOf(ground, member)).memoryLimit, 64 * MEBIBYTE);
+      assert.deepEqual(limitsInGuest(), vm, "a member's limits are its own");
+      // Before 2.0, containerd knows no "resource exhausted", which is 8, and calls it unknown.
+      await assert.rejects(
+        updateTask(endpoint, pod, { memory: { limit: 2 * MEBIBYTE } }),
+        /gRPC status [28]: .*too little/,
+      );
+      await assert.rejects(updateTask(endpoint, pod, { memory: { limit: "1" } }), /gRPC status 3: .*memory\.limit/);
+      assert.deepEqual(limitsInGuest(), vm);
+      assertStatus(await exec(ground, pod, ["true"]), 0);
+    });
+  });
+}
+
+export const resourceCases: readonly Case[] = [
+  { name: "metrics of a task are true figures", run: figuresGrow },
+  {
+    name: "an update of a sandbox's task changes the VM's memory and processors",
+    applies: ({ runtime }) => runtime.key === "lcow",
+    run: updateOfAVm,
+  },
+];
