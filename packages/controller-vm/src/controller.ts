@@ -3,6 +3,7 @@ import {
   Acquisitions,
   abortable,
   ControllerError,
+  type ControllerErrorCode,
   Lifecycle,
   messageOf,
   OperationQueue,
@@ -224,8 +225,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     return this.#inTurn("update VM", signal, (abort) =>
       this.#whileRunning("update", abort, (guest, { system, document }) => {
         const processors = document.VirtualMachine.ComputeTopology.Processor.Count;
-        const modify = (request: ModifySettingRequest) => system.modify(request, abort);
-        return updateVm(update, { id, processors, flavour, guest, modify, signal: abort });
+        return updateVm(update, { id, processors, flavour, guest, system, signal: abort });
       }),
     );
   }
@@ -391,11 +391,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     });
   }
 
-  #error(
-    code: "FailedPrecondition" | "Unimplemented" | "Cancelled" | "Unavailable",
-    operation: string,
-    message: string,
-  ) {
+  #error(code: ControllerErrorCode, operation: string, message: string): ControllerError {
     return new ControllerError(code, message, { operation, id: this.#options.id });
   }
 }

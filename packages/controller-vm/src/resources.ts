@@ -1,12 +1,6 @@
-import {
-  checkCpuGroup,
-  type ModifySettingRequest,
-  processorLimit,
-  resourcePaths,
-  SchemaError,
-} from "@uvm-shim/hcs-schema";
+import { checkCpuGroup, processorLimit, resourcePaths, SchemaError } from "@uvm-shim/hcs-schema";
 import { ControllerError } from "@uvm-shim/lifecycle";
-import type { VmFlavour, VmGuest, VmUpdate } from "./types.ts";
+import type { VmComputeSystem, VmFlavour, VmGuest, VmUpdate } from "./types.ts";
 
 const mebibyte = 2 ** 20;
 /** Of a task's update: the CPU group that the VM is to join. */
@@ -35,7 +29,7 @@ export interface UpdateParts<Guest extends VmGuest> {
   readonly processors: number;
   readonly flavour: VmFlavour<Guest>;
   readonly guest: Guest;
-  readonly modify: (request: ModifySettingRequest) => Promise<void>;
+  readonly system: VmComputeSystem;
   readonly signal: AbortSignal;
 }
 
@@ -45,10 +39,10 @@ export interface UpdateParts<Guest extends VmGuest> {
  * be repeated.
  */
 export async function updateVm<Guest extends VmGuest>(update: VmUpdate, parts: UpdateParts<Guest>): Promise<void> {
-  const { flavour, guest, signal } = parts;
+  const { flavour, guest, system, signal } = parts;
   const { memoryInMb: memory, limits, cpuGroup } = readUpdate(update, parts);
   const set = (ResourcePath: string, Settings: unknown): Promise<void> =>
-    parts.modify({ ResourcePath, RequestType: "Update", Settings });
+    system.modify({ ResourcePath, RequestType: "Update", Settings }, signal);
   if (memory !== undefined) {
     await set(resourcePaths.memorySize, memory);
     await flavour.memoryResized?.(guest, signal);
