@@ -148,7 +148,7 @@ describe("statistics", () => {
     const ComputeTopology = { ...machine.ComputeTopology, Memory: { SizeInMB: 1024, AllowOvercommit: true } };
     await vm.create({ document: { ...document, VirtualMachine: { ...machine, ComputeTopology } } });
     await vm.start();
-    expect((await vm.statistics()).memory).toEqual({ workingSetBytes: 7 * mebibyte, virtualNodeCount: 1, vmMemory });
+    expect((await vm.statistics()).memory).toEqual({ workingSetBytes: 64 * mebibyte, virtualNodeCount: 1, vmMemory });
     await vm.terminate();
   });
 

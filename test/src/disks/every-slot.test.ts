@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
-import { VmController } from "@uvm-shim/controller-vm";
+import { linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import { scsiControllerGuids } from "@uvm-shim/hcs-schema";
@@ -43,7 +43,7 @@ describe.runIf(isRoot)("every SCSI slot of a VM on the emulated host", () => {
       id: "slots",
       host,
       clock,
-      entropy: randomBytes,
+      flavour: linuxVm(randomBytes),
       onGuestLog: () => {},
       connectGuest: (stream, system, abort) =>
         LinuxGuest.connect(

@@ -1,13 +1,16 @@
 import type { Duplex } from "node:stream";
 import {
   type ComputeSystemProperties,
+  type CrashReport,
   highestVsockPort,
   hresults,
   type ModifySettingRequest,
   type SystemExitStatus,
+  type SystemPropertyType,
 } from "@uvm-shim/hcs-schema";
+import { portOf } from "../emulator/hvsocket.ts";
 import { HostError } from "../host-error.ts";
-import type { ComputeSystem, HvsocketListener } from "../types.ts";
+import type { ComputeSystem, HvsocketListener, HvsocketService } from "../types.ts";
 import { FakeListener } from "./fake-listener.ts";
 import type { FakeComputeService } from "./fake-service.ts";
 import type { FakeSystem } from "./fake-system.ts";
@@ -40,36 +43,49 @@ export class FakeHandle implements ComputeSystem {
   }
 
   start(signal?: AbortSignal): Promise<void> {
-    return this.#call("start", signal, () => this.system.start());
+    return this.#call("start", this.id, "start", signal, () => this.system.start());
   }
 
   async shutdown(signal?: AbortSignal): Promise<void> {
-    await this.#call("shutdown", signal, () => this.system.endOnRequest("GracefulExit")).catch(ignoreEnded);
+    await this.#call("shutdown", this.id, "shutdown", signal, () => this.system.endOnRequest("GracefulExit")).catch(
+      ignoreEnded,
+    );
   }
 
   async terminate(signal?: AbortSignal): Promise<void> {
-    await this.#call("terminate", signal, () => this.system.endOnRequest("ForcedExit")).catch(ignoreEnded);
+    await this.#call("terminate", this.id, "terminate", signal, () => this.system.endOnRequest("ForcedExit")).catch(
+      ignoreEnded,
+    );
   }
 
   modify(request: ModifySettingRequest, signal?: AbortSignal): Promise<void> {
-    const name = `${request.RequestType} ${request.ResourcePath} of`;
-    return this.#call(name, signal, () => this.system.modify(request));
+    const verb = `${request.RequestType} ${request.ResourcePath} of`;
+    return this.#call("modify", request.ResourcePath, verb, signal, () => this.system.modify(request));
   }
 
-  properties(signal?: AbortSignal): Promise<ComputeSystemProperties> {
-    return this.#call("query", signal, () => this.system.properties);
+  properties(types: readonly SystemPropertyType[], signal?: AbortSignal): Promise<ComputeSystemProperties> {
+    return this.#call("properties", types.join(","), "query", signal, () => this.system.query(types));
   }
 
-  async listen(port: number): Promise<HvsocketListener> {
+  workingSet(signal?: AbortSignal): Promise<number> {
+    return this.#call("workingSet", this.id, "query working set of", signal, () => this.system.workingSet);
+  }
+
+  get crashReport(): CrashReport | undefined {
+    return this.system.crashReport;
+  }
+
+  async listen(service: HvsocketService): Promise<HvsocketListener> {
+    const port = portOf(this.id, service);
     const details = { operation: "listen on hvsocket of", id: this.id };
     if (!Number.isInteger(port) || port < 0 || port > highestVsockPort) {
       throw new HostError("InvalidArgument", `port ${port}, expected 0 to ${highestVsockPort}`, details);
     }
     let made: FakeListener | undefined;
     try {
-      const listener = await this.#call("listen", undefined, () => {
+      const listener = await this.#call("listen", `${service}`, "listen on hvsocket of", undefined, () => {
         if (this.system.listeners.has(port)) throw new HostError("AlreadyExists", `${port} is listened on`, details);
-        made = new FakeListener(this.#service, this.system, port);
+        made = new FakeListener(this.#service, this.system, port, `${service}`);
         this.#unanswered.add(made);
         return made;
       });
@@ -82,7 +98,7 @@ export class FakeHandle implements ComputeSystem {
   }
 
   async connect(port: number, signal?: AbortSignal): Promise<Duplex> {
-    return await this.#call("connect to hvsocket of", signal, () => {
+    return await this.#call("connect", `${port}`, "connect to hvsocket of", signal, () => {
       throw new HostError("Unavailable", `nobody serves ${port}`, { operation: "connect to hvsocket of", id: this.id });
     });
   }
@@ -90,7 +106,7 @@ export class FakeHandle implements ComputeSystem {
   async close(): Promise<void> {
     if (!this.isOpen) return;
     if (this.#service.isLost) this.letGo();
-    else await this.#service.call("closeSystem", this.#about("close"), undefined, () => this.letGo());
+    else await this.#service.call("closeSystem", this.id, this.#about("close"), undefined, () => this.letGo());
   }
 
   // What follows is not seen by a client.
@@ -114,8 +130,14 @@ export class FakeHandle implements ComputeSystem {
     this.system.handleClosed(this);
   }
 
-  async #call<T>(verb: string, signal: AbortSignal | undefined, effect: () => T): Promise<T> {
-    return await this.#service.call(verb, this.#about(verb), signal, () => {
+  async #call<T>(
+    name: string,
+    detail: string,
+    verb: string,
+    signal: AbortSignal | undefined,
+    effect: () => T,
+  ): Promise<T> {
+    return await this.#service.call(name, detail, this.#about(verb), signal, () => {
       if (!this.isOpen) {
         throw new HostError("FailedPrecondition", "its handle is closed", { ...this.#about(verb), gone: true });
       }

@@ -7,13 +7,16 @@ import type { FakeSystem } from "./fake-system.ts";
 /** A port of a fake system that a client listens on. */
 export class FakeListener implements HvsocketListener {
   readonly port: number;
+  readonly #name: string;
   readonly #service: FakeComputeService;
   readonly #system: FakeSystem;
   readonly #dialled: Duplex[] = [];
   readonly #waiting = new Set<() => void>();
   #isOpen = true;
 
-  constructor(service: FakeComputeService, system: FakeSystem, port: number) {
+  /** `name`: what it was asked for by, for those who see the calls. */
+  constructor(service: FakeComputeService, system: FakeSystem, port: number, name: string) {
+    this.#name = name;
     this.#service = service;
     this.#system = system;
     this.port = port;
@@ -43,7 +46,7 @@ export class FakeListener implements HvsocketListener {
     if (!this.#isOpen) return;
     const subject = { operation: `close listener ${this.port} of`, id: this.#system.id };
     if (this.#service.isLost) this.letGo();
-    else await this.#service.call("closeListener", subject, undefined, () => this.letGo());
+    else await this.#service.call("closeListener", this.#name, subject, undefined, () => this.letGo());
   }
 
   letGo(): void {

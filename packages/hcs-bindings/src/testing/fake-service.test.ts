@@ -6,6 +6,7 @@ import { FakeComputeService } from "./fake-service.ts";
 /** A fake service that may be lost and comes back, as a real one does. */
 class FakeContractHost implements ContractHost {
   readonly assignableDevice = "PCIP\\VEN_1234&DEV_5678";
+  readonly memoryMb = 512;
   readonly #files = new Set(["/kernel"]);
   #service = this.#start();
 
@@ -20,7 +21,7 @@ class FakeContractHost implements ContractHost {
       ShouldTerminateOnLastHandleClosed: options.endsWithLastHandle,
       VirtualMachine: {
         Chipset: { LinuxKernelDirect: { KernelFilePath: "/kernel" } },
-        ComputeTopology: { Memory: { SizeInMB: 512 }, Processor: { Count: 1 } },
+        ComputeTopology: { Memory: { SizeInMB: this.memoryMb }, Processor: { Count: 1 } },
         Devices: { Plan9: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
       },
     };
@@ -46,6 +47,7 @@ class FakeContractHost implements ContractHost {
   #start(): FakeComputeService {
     return new FakeComputeService({
       hasFile: (path) => this.#files.has(path),
+      hasCpuGroup: () => false,
       devices: new Map([[this.assignableDevice, 2]]),
     });
   }

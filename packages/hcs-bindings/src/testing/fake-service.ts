@@ -27,6 +27,8 @@ export interface FakeServiceOptions {
   readonly hasFile?: (path: string) => boolean;
   /** How many functions each assignable device has, by instance path; all devices have all, when absent. */
   readonly devices?: ReadonlyMap<string, number>;
+  /** Which CPU groups there are; all, when absent. */
+  readonly hasCpuGroup?: (id: string) => boolean;
   /** What guests do when they boot; they dial what Linux guests dial, when absent. */
   readonly boot?: FakeBoot;
 }
@@ -64,9 +66,11 @@ export class FakeComputeService {
       openComputeSystem: (id: string, signal?: AbortSignal) =>
         this.#opening("openComputeSystem", subjectOf("open", id), signal, () => open(this.find(id))),
       enumerateComputeSystems: (owner?: string, signal?: AbortSignal) =>
-        this.call("enumerate", subjectOf("enumerate", owner ?? ""), signal, () => this.#enumerate(owner)),
+        this.call("enumerate", owner ?? "", subjectOf("enumerate", owner ?? ""), signal, () => this.#enumerate(owner)),
       grantVmAccess: (id: string, path: string, signal?: AbortSignal) =>
-        this.call("grantVmAccess", subjectOf(`grant access to ${path} to`, id), signal, () => this.requireFile(path)),
+        this.call("grantVmAccess", path, subjectOf(`grant access to ${path} to`, id), signal, () =>
+          this.requireFile(path),
+        ),
       close: async () => {
         for (const handle of handles) handle.letGo();
       },
@@ -104,6 +108,10 @@ export class FakeComputeService {
     return this.#isLost;
   }
 
+  hasCpuGroup(id: string): boolean {
+    return this.#options.hasCpuGroup?.(id) ?? true;
+  }
+
   requireFile(path: string): void {
     if (this.#options.hasFile?.(path) === false) throw new FakeRefusal("ERROR_FILE_NOT_FOUND", `there is no ${path}`);
   }
@@ -135,13 +143,14 @@ export class FakeComputeService {
   /** Runs one call of a client, and says what it was about when it is refused. */
   async call<T>(
     name: string,
+    detail: string,
     subject: { readonly operation: string; readonly id: string },
     signal: AbortSignal | undefined,
     effect: () => T,
   ): Promise<T> {
     const { run = soon } = this.#options;
     try {
-      return await run(name, subject.id, signal, () => {
+      return await run(name, detail, signal, () => {
         if (this.#isLost) throw new HostError("Unavailable", "lost the host", subject);
         return this.perform(subject, effect);
       });
@@ -174,7 +183,7 @@ export class FakeComputeService {
   ): Promise<ComputeSystem> {
     let opened: FakeHandle | undefined;
     try {
-      return await this.call(name, subject, signal, () => {
+      return await this.call(name, subject.id, subject, signal, () => {
         opened = open();
         return opened;
       });

@@ -2,6 +2,7 @@ import { type Duplex, duplexPair } from "node:stream";
 import {
   type ComputeSystemDocument,
   type ComputeSystemProperties,
+  type CrashReport,
   checkModifySettingRequest,
   checkPlan9Share,
   checkPlan9ShareRemoval,
@@ -13,13 +14,17 @@ import {
   resourcePaths,
   type ScsiAttachment,
   type SystemExitStatus,
+  type SystemPropertyType,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
+import { portOf } from "../emulator/hvsocket.ts";
+import type { HvsocketService } from "../types.ts";
 import { FakeAssignments, vmBusGuidOf } from "./fake-assignments.ts";
 import type { FakeHandle } from "./fake-handle.ts";
 import type { FakeListener } from "./fake-listener.ts";
 import { FakeRefusal } from "./fake-refusal.ts";
 import type { FakeComputeService } from "./fake-service.ts";
+import { FakeTopology, isTopologyPath } from "./fake-topology.ts";
 
 /** What a guest does when its VM starts; it may dial the host. */
 export type FakeBoot = (system: FakeSystem) => void;
@@ -48,11 +53,18 @@ export class FakeSystem {
   /** By access name. */
   readonly shares = new Map<string, Plan9Share>();
   readonly listeners = new Map<number, FakeListener>();
+  /** Those that were taken, in their order. */
+  readonly modifications: ModifySettingRequest[] = [];
   readonly handles = new Set<FakeHandle>();
+  readonly topology: FakeTopology;
+  /** What its guest's crash left, if a test has it crash. */
+  crashReport: CrashReport | undefined;
   readonly assignments: FakeAssignments;
   readonly #service: FakeComputeService;
   readonly #boot: FakeBoot;
-  readonly #streams = new Set<Duplex>();
+  readonly #guestEnds = new Set<Duplex>();
+  /** What the host has not let go of, by the port that was dialled. */
+  readonly #hostEnds = new Map<Duplex, number>();
   #state: "Created" | "Running" | "Stopped" = "Created";
   #exit: SystemExitStatus | undefined;
 
@@ -60,6 +72,9 @@ export class FakeSystem {
     this.#service = service;
     this.id = id;
     this.document = document;
+    this.topology = new FakeTopology(document.VirtualMachine.ComputeTopology.Memory.SizeInMB, (id) =>
+      service.hasCpuGroup(id),
+    );
     this.assignments = new FakeAssignments(service.assignable);
     this.#boot = boot;
     const number = [...id].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 1e9, 7);
@@ -79,6 +94,23 @@ export class FakeSystem {
       RuntimeOsType: "Linux",
       State: this.#state,
     };
+  }
+
+  /** Statistics and memory are those of a system that runs. */
+  query(types: readonly SystemPropertyType[]): ComputeSystemProperties {
+    if (types.length === 0) return this.properties;
+    this.#require("query", "Running");
+    const { memory, statistics } = this.topology;
+    return {
+      ...this.properties,
+      ...(types.includes("Memory") && { Memory: memory }),
+      ...(types.includes("Statistics") && { Statistics: statistics }),
+    };
+  }
+
+  get workingSet(): number {
+    this.#require("query the working set of", "Running");
+    return this.topology.workingSet;
   }
 
   start(): void {
@@ -104,7 +136,8 @@ export class FakeSystem {
     this.disks.clear();
     this.shares.clear();
     this.assignments.removeAll();
-    for (const stream of this.#streams) stream.destroy();
+    // What was sent before can still be read.
+    for (const stream of this.#guestEnds) stream.resume().end();
     for (const handle of this.handles) handle.systemExited(this.#exit);
     this.#forgetUnused();
   }
@@ -126,13 +159,18 @@ export class FakeSystem {
     const { ResourcePath, RequestType, Settings } = checkModifySettingRequest(request);
     const place = placeOf(ResourcePath);
     const vmBusGuid = vmBusGuidOf(ResourcePath);
-    if (place === undefined && vmBusGuid === undefined && ResourcePath !== resourcePaths.plan9Shares) {
+    const isTopology = isTopologyPath(ResourcePath);
+    const isKnown = place !== undefined || vmBusGuid !== undefined || isTopology;
+    if (!isKnown && ResourcePath !== resourcePaths.plan9Shares) {
       throw new FakeRefusal("E_INVALIDARG", `ResourcePath: ${ResourcePath} leads nowhere`);
     }
     this.#require("modify", "Running");
-    if (RequestType === "Update") throw new FakeRefusal("E_INVALIDARG", `RequestType: ${ResourcePath} takes no Update`);
+    if (isTopology !== (RequestType === "Update")) {
+      throw new FakeRefusal("E_INVALIDARG", `RequestType: ${ResourcePath} takes no ${RequestType}`);
+    }
     const isAdd = RequestType === "Add";
-    if (vmBusGuid !== undefined) {
+    if (isTopology) this.topology.update(ResourcePath, Settings);
+    else if (vmBusGuid !== undefined) {
       if (isAdd) this.assignments.add(vmBusGuid, Settings);
       else this.assignments.remove(vmBusGuid);
     } else if (place !== undefined) {
@@ -143,19 +181,30 @@ export class FakeSystem {
       const { AccessName } = checkPlan9ShareRemoval(Settings, "Settings");
       if (!this.shares.delete(AccessName)) throw new FakeRefusal("ERROR_NOT_FOUND", `there is no share ${AccessName}`);
     }
+    this.modifications.push(request);
+  }
+
+  /** The host's ends of the guest's connections, which it has not let go of. */
+  get connections(): readonly Duplex[] {
+    return [...this.#hostEnds.keys()];
   }
 
   /** The guest's end of a new connection; undefined when nobody listens. */
-  dial(port: number): Duplex | undefined {
+  dial(service: HvsocketService): Duplex | undefined {
+    const port = portOf(this.id, service);
     const listener = this.listeners.get(port);
     if (listener === undefined) return undefined;
     const [mine, theirs] = duplexPair();
-    for (const stream of [mine, theirs]) {
-      this.#streams.add(stream);
-      stream.once("close", () => this.#streams.delete(stream));
-    }
-    // The host's end ends with the guest's, as a socket's does.
-    mine.once("close", () => theirs.destroy());
+    this.#guestEnds.add(mine);
+    this.#hostEnds.set(theirs, port);
+    mine.once("close", () => {
+      this.#guestEnds.delete(mine);
+      if (!mine.writableFinished) theirs.destroy();
+    });
+    theirs.once("close", () => {
+      this.#hostEnds.delete(theirs);
+      mine.destroy();
+    });
     listener.dialled(theirs);
     return mine;
   }
@@ -167,6 +216,7 @@ export class FakeSystem {
       ...[...this.shares.values()].map(({ AccessName, Path }) => `share ${AccessName} of ${Path}`),
       ...this.assignments.guids.map((guid) => `device ${guid}`),
       ...[...this.listeners.keys()].map((port) => `listener ${port}`),
+      ...[...this.#hostEnds.values()].map((port) => `connection to ${port}`),
     ];
   }
 

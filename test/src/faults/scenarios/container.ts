@@ -28,6 +28,8 @@ function containerLife(
       await callers.attempt(async (signal) => {
         await container.create({ spec, rootfs: [rootfs], stdio: noStdio }, signal);
         await container.init.start(signal);
+        await container.update({ memory: { limit: 4096 } }, signal);
+        await container.statistics(signal);
         const process = { args: ["ls"], cwd: "/" };
         const exec = await container.createProcess({ execId: "e", spec: process, stdio: noStdio }, signal);
         await exec.start(signal);

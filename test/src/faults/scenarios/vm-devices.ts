@@ -2,37 +2,21 @@ import { randomUUID } from "node:crypto";
 import type { Duplex } from "node:stream";
 import { Plan9Controller, type Plan9Guest } from "@uvm-shim/controller-plan9";
 import { type LinuxScsiGuest, linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
-import type { DeviceWiring, ScsiWiring, VmGuest } from "@uvm-shim/controller-vm";
+import type { DeviceWiring, ScsiWiring } from "@uvm-shim/controller-vm";
+import { FakeGuest } from "@uvm-shim/controller-vm/testing";
 import type { GuestScsiDevice, LinuxMappedDirectory, LinuxMappedVirtualDisk } from "@uvm-shim/hcs-schema";
 import { posixPaths } from "@uvm-shim/lifecycle";
 import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 
-/** A guest behind its bridge, which has disks and shares mounted. */
-export class FakeVmGuest implements VmGuest, LinuxScsiGuest, Plan9Guest {
+/** A guest that has disks and shares mounted. */
+export class FakeVmGuest extends FakeGuest implements LinuxScsiGuest, Plan9Guest {
   readonly mounted = new Set<string>();
-  isOpen = true;
   readonly #script: ScriptedCalls;
-  readonly #stream: Duplex;
-  readonly #closed = Promise.withResolvers<Error | undefined>();
 
   constructor(script: ScriptedCalls, stream: Duplex) {
+    super(script, stream);
     this.#script = script;
-    this.#stream = stream;
     stream.once("close", () => this.lose(new Error("connection reset")));
-  }
-
-  get closed(): Promise<Error | undefined> {
-    return this.#closed.promise;
-  }
-
-  close(): Promise<void> {
-    return this.#script.run("closeBridge", "", undefined, () => this.lose(undefined));
-  }
-
-  lose(cause: Error | undefined): void {
-    this.isOpen = false;
-    this.#stream.destroy();
-    this.#closed.resolve(cause);
   }
 
   mountDisk(disk: LinuxMappedVirtualDisk, signal?: AbortSignal): Promise<void> {

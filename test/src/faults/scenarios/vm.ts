@@ -1,6 +1,6 @@
 import type { Plan9Controller } from "@uvm-shim/controller-plan9";
 import type { ScsiController } from "@uvm-shim/controller-scsi";
-import { VmController } from "@uvm-shim/controller-vm";
+import { linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { document } from "@uvm-shim/controller-vm/testing";
 import { FakeComputeService } from "@uvm-shim/hcs-bindings/testing";
 import type { Ground, Play, Scenario } from "../scenario.ts";
@@ -26,7 +26,7 @@ function vmOn(ground: Ground) {
         throw error;
       }
     },
-    entropy: (bytes) => new Uint8Array(bytes).fill(7),
+    flavour: linuxVm((bytes) => new Uint8Array(bytes).fill(7)),
     clock,
     onGuestLog: () => {},
     devices: { scsi: scsiOf, plan9: plan9Of },
@@ -38,6 +38,7 @@ function vmOn(ground: Ground) {
   const leftovers = (): readonly string[] => [
     ...service.leftovers(),
     ...guests.filter(({ isOpen }) => isOpen).map(() => "open bridge"),
+    ...guests.flatMap(({ processes }) => processes.filter(({ isOpen }) => isOpen)).map(({ pid }) => `process ${pid}`),
     ...(wasReleased ? [] : ["somebody who waits for the exit"]),
     ...(vm.state.kind === "Terminated" ? [] : [`a VM that is ${vm.state.kind}`]),
   ];
@@ -91,6 +92,32 @@ export const vmScenarios: readonly Scenario[] = [
             await vm.start(signal);
             service.find("vm-1").end("UnexpectedExit", 0x80370106);
             await vm.wait(signal);
+          });
+        },
+        cleanUp: () => vm.terminate(),
+        leftovers,
+      };
+    },
+  },
+  {
+    controller,
+    name: "create, start, update, statistics, a program, stacks, terminate",
+    begin(ground) {
+      const { vm, leftovers } = vmOn(ground);
+      return {
+        async act() {
+          await ground.callers.attempt(async (signal) => {
+            await vm.create({ document }, signal);
+            await vm.start(signal);
+            const resources = { memory: { limit: 512 * 2 ** 20 }, cpu: { shares: 2048 } };
+            await vm.update({ resources, policyFragment: { fragment: "cGFja2FnZQ==" } }, signal);
+            await vm.statistics(signal);
+            const program = await vm.execute({ args: ["true"] }, signal);
+            await program.signal(9, signal);
+            await program.wait();
+            await program.close();
+            await vm.dumpStacks(signal);
+            await vm.terminate(signal);
           });
         },
         cleanUp: () => vm.terminate(),
