@@ -1,5 +1,5 @@
 /** What a test suite needs of the machine, so that one that cannot run says why instead of failing or vanishing. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { describe } from "vitest";
 
 /** Programs, each with the Debian package that has it. */
@@ -12,13 +12,16 @@ const packages = {
   ip: "iproute2",
 } as const;
 
-export type Need = "root" | keyof typeof packages;
+export type Need = "root" | "control groups of version 2" | keyof typeof packages;
 
 const folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /** What is lacking, and how to get it; undefined when the machine has it. */
 export function lackOf(need: Need): string | undefined {
   if (need === "root") return process.getuid?.() === 0 ? undefined : "root: run the tests as root, or with sudo";
+  if (need === "control groups of version 2") {
+    return readFileSync("/proc/self/mountinfo", "utf8").includes(" - cgroup2 ") ? undefined : need;
+  }
   if (folders.some((folder) => existsSync(`${folder}/${need}`))) return undefined;
   return `${need}: apt-get install ${packages[need]}`;
 }

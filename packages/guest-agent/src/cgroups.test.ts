@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describeWith } from "../../../tools/machine-needs.ts";
 import { delegateControllers, processesOf, readHierarchies, removeCgroups } from "./cgroups.ts";
 
 describe("cgroup hierarchies", () => {
@@ -63,7 +64,7 @@ const version2 = readFileSync("/proc/self/mountinfo", "utf8")
   .find((line) => line.includes(" - cgroup2 "))
   ?.split(" ")[4];
 
-describe.runIf(version2 !== undefined && process.getuid?.() === 0)("groups of version 2 in this kernel", () => {
+describeWith("root", "control groups of version 2")("groups of version 2 in this kernel", () => {
   const root = join(version2 ?? "", `guest-agent-test-${process.pid}`);
   const group = join(root, "containers", "box");
   let child: ChildProcess;

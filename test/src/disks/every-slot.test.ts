@@ -11,17 +11,15 @@ import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import { scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { posixPaths } from "@uvm-shim/lifecycle";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { describeWith } from "../../../tools/machine-needs.ts";
 import { attachedBelow } from "../support/disk.ts";
-
-const isRoot = process.getuid?.() === 0;
-if (!isRoot) console.warn("the emulated host attaches loop devices: run the test of every SCSI slot as root");
 
 const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../packages/${path}`, import.meta.url));
 const slots = 256;
 const clock = { now: () => new Date(), delay: (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal }) };
 
-describe.runIf(isRoot)("every SCSI slot of a VM on the emulated host", () => {
+describeWith("root", "crun")("every SCSI slot of a VM on the emulated host", () => {
   let directory: string;
   let host: ComputeHost;
   let vm: VmController<LinuxGuest, ScsiController>;

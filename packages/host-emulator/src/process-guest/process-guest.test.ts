@@ -253,6 +253,8 @@ describeWith(
   const deviceRules = readHierarchies(readFileSync("/proc/self/mountinfo", "utf8")).find(
     ({ controllers }) => controllers !== "v2" && controllers.has("devices"),
   );
+  if (deviceRules === undefined)
+    console.warn("a guest's device rules are not tested: this machine has none of version 1");
   it.runIf(deviceRules !== undefined)(
     "may not open this machine's devices, even if it makes nodes of them",
     async () => {
