@@ -1,5 +1,6 @@
 /**
- * Compiles packages/<name>/proto/*.proto to packages/<name>/src/generated/messages.js and messages.d.ts.
+ * Compiles packages/<name>/proto/*.proto to packages/<name>/src/generated/messages.js and messages.d.ts, and those of
+ * test/ likewise.
  *
  * The code is pbjs's static code on the minimal runtime, so that nothing is parsed at start-up. Service blocks become
  * plain data, `{ name, methods }`, at their full name. The declarations come from pbjs's JSON descriptor because pbts
@@ -10,7 +11,7 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import pbjs from "protobufjs-cli/pbjs.js";
 
@@ -179,8 +180,9 @@ function withNumbers(code: string): string {
   return result;
 }
 
-async function generate(name: string, protos: readonly string[]): Promise<void> {
-  const output = join(root, "packages", name, "src", "generated");
+async function generate(room: string, protos: readonly string[]): Promise<void> {
+  const name = basename(room);
+  const output = join(root, room, "src", "generated");
   const code = join(output, "messages.js");
   const hash = createHash("sha256").update(readFileSync(fileURLToPath(import.meta.url)));
   for (const proto of protos) hash.update("\0").update(proto).update("\0").update(readFileSync(proto));
@@ -203,12 +205,13 @@ async function generate(name: string, protos: readonly string[]): Promise<void> 
   writeFileSync(code, `${header}${withNumbers(messages)}\n${services.join("\n")}\n`);
 }
 
-for (const name of readdirSync(join(root, "packages")).sort()) {
-  const folder = join(root, "packages", name, "proto");
+const packages = readdirSync(join(root, "packages")).map((name) => join("packages", name));
+for (const room of [...packages.sort(), "test"]) {
+  const folder = join(root, room, "proto");
   if (!existsSync(folder)) continue;
   const protos = readdirSync(folder).filter((file) => file.endsWith(".proto"));
   await generate(
-    name,
+    room,
     protos.sort().map((file) => join(folder, file)),
   );
 }

@@ -97,7 +97,10 @@ stamped(
     });
   },
 );
-const protos = ["tools/generate-protobuf.ts", ...filesBelow("packages", ".proto")];
+const protos = [
+  "tools/generate-protobuf.ts",
+  ...["packages", "test"].flatMap((folder) => filesBelow(folder, ".proto")),
+];
 stamped("protobuf", digest(protos), () =>
   run("protobuf generation", node, [join(root, "tools", "generate-protobuf.ts")]),
 );

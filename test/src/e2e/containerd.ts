@@ -22,11 +22,19 @@ export interface ContainerdOptions {
   readonly environment?: { readonly [name: string]: string };
   /** An empty ext4 file system, from which the blockfile snapshotter makes its own. */
   readonly blockfileScratch?: string;
+  /** Has it serve Kubernetes' runtime interface too, which containerd 2 has in a form that can use the shim's sandboxes. */
+  readonly cri?: CriOptions;
+}
+
+export interface CriOptions {
+  /** The runtime handler's name is that of the shim. */
+  readonly runtime: string;
+  /** Must be there already, though no container is made of it: containerd would try to pull it. */
+  readonly sandboxImage: string;
 }
 
 /** What the suite does not use, and what would want the machine's own network or devices. */
 const DISABLED_PLUGINS = [
-  "io.containerd.grpc.v1.cri",
   "io.containerd.nri.v1.nri",
   "io.containerd.internal.v1.restart",
   "io.containerd.monitor.container.v1.restart",
@@ -37,6 +45,13 @@ const DISABLED_PLUGINS = [
   "io.containerd.snapshotter.v1.devmapper",
   "io.containerd.snapshotter.v1.zfs",
 ];
+const CRI_PLUGINS = [
+  "io.containerd.grpc.v1.cri",
+  "io.containerd.cri.v1.images",
+  "io.containerd.cri.v1.runtime",
+  "io.containerd.podsandbox.controller.v1.podsandbox",
+];
+const POD_ADDRESS = "192.0.2.7/24";
 const START_MS = 20_000;
 const STOP_MS = 10_000;
 
@@ -45,7 +60,7 @@ export class Containerd {
   readonly build: ContainerdBuild;
   readonly root: string;
   readonly state: string;
-  readonly namespace = "e2e";
+  readonly namespace: string;
   readonly environment: NodeJS.ProcessEnv;
   readonly #options: ContainerdOptions;
   /** The socket of its gRPC services. */
@@ -56,6 +71,8 @@ export class Containerd {
   private constructor(options: ContainerdOptions) {
     this.#options = options;
     this.build = options.build;
+    // CRI's containers are all in one namespace.
+    this.namespace = options.cri === undefined ? "e2e" : "k8s.io";
     this.root = join(options.directory, "root");
     this.state = join(options.directory, "state");
     this.address = join(options.directory, "c.sock");
@@ -73,6 +90,7 @@ export class Containerd {
   static async start(options: ContainerdOptions, signal?: AbortSignal): Promise<Containerd> {
     const containerd = new Containerd(options);
     writeFileSync(join(options.directory, "config.toml"), containerd.#configuration());
+    if (options.cri !== undefined) makeNetwork(join(options.directory, "cni"));
     await containerd.start(signal);
     return containerd;
   }
@@ -157,7 +175,7 @@ export class Containerd {
   }
 
   #configuration(): string {
-    const { directory, blockfileScratch } = this.#options;
+    const { directory, blockfileScratch, cri } = this.#options;
     const blockfile =
       blockfileScratch === undefined
         ? []
@@ -167,11 +185,12 @@ export class Containerd {
             'fs_type = "ext4"',
             "recreate_scratch = true",
           ];
+    const disabled = [...DISABLED_PLUGINS, ...(cri === undefined ? CRI_PLUGINS : [])];
     return [
-      "version = 2",
+      `version = ${cri === undefined ? 2 : 3}`,
       `root = ${JSON.stringify(this.root)}`,
       `state = ${JSON.stringify(this.state)}`,
-      `disabled_plugins = ${JSON.stringify(DISABLED_PLUGINS)}`,
+      `disabled_plugins = ${JSON.stringify(disabled)}`,
       "[grpc]",
       `address = ${JSON.stringify(this.address)}`,
       "[debug]",
@@ -179,7 +198,43 @@ export class Containerd {
       '[plugins."io.containerd.internal.v1.opt"]',
       `path = ${JSON.stringify(join(directory, "opt"))}`,
       ...blockfile,
+      ...(cri === undefined ? [] : criConfiguration(cri, directory)),
       "",
     ].join("\n");
   }
+}
+
+function criConfiguration({ runtime, sandboxImage }: CriOptions, directory: string): readonly string[] {
+  const plugin = "io.containerd.cri.v1.runtime";
+  return [
+    '[plugins."io.containerd.cri.v1.images".pinned_images]',
+    `sandbox = ${JSON.stringify(sandboxImage)}`,
+    `[plugins."${plugin}".cni]`,
+    `conf_dir = ${JSON.stringify(join(directory, "cni"))}`,
+    `bin_dirs = [${JSON.stringify(join(directory, "cni"))}]`,
+    "use_internal_loopback = true",
+    `[plugins."${plugin}".containerd]`,
+    `default_runtime_name = ${JSON.stringify(runtime)}`,
+    `[plugins."${plugin}".containerd.runtimes.${JSON.stringify(runtime)}]`,
+    `runtime_type = ${JSON.stringify(runtime)}`,
+    'sandboxer = "shim"',
+  ];
+}
+
+/**
+ * A network plugin that sets nothing up: pods have an address, and their VM has no NIC. Pods in the node's network would
+ * need none, but containerd 2.1 crashes when one of those has the shim as sandboxer (containerd/containerd#12983).
+ */
+function makeNetwork(directory: string): void {
+  mkdirSync(directory);
+  const cniVersion = "1.0.0";
+  const result = {
+    cniVersion,
+    interfaces: [{ name: "eth0", sandbox: "/" }],
+    ips: [{ interface: 0, address: POD_ADDRESS }],
+  };
+  const script = ["#!/bin/sh", `[ "$CNI_COMMAND" != ADD ] || echo '${JSON.stringify(result)}'`, ""];
+  writeFileSync(join(directory, "nothing"), script.join("\n"), { mode: 0o755 });
+  const network = { cniVersion, name: "e2e", plugins: [{ type: "nothing" }] };
+  writeFileSync(join(directory, "10-e2e.conflist"), JSON.stringify(network));
 }

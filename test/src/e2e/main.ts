@@ -5,11 +5,14 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { CriClient } from "../cri/client.ts";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
+import { mustRun } from "../support/command.ts";
 import { makeExt4 } from "../support/disk.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
+import { criCases } from "./cases/cri.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
 import { eventCases } from "./cases/events.ts";
 import { inputCases } from "./cases/input.ts";
@@ -23,8 +26,8 @@ import { sandboxCases } from "./cases/sandbox.ts";
 import { snapshotterCases } from "./cases/snapshotters.ts";
 import { stdioCases } from "./cases/stdio.ts";
 import { storageCases } from "./cases/storage.ts";
-import { Containerd } from "./containerd.ts";
-import { type Images, makeImages } from "./images.ts";
+import { Containerd, type CriOptions } from "./containerd.ts";
+import { IMAGE, type Images, makeImages } from "./images.ts";
 import { checkMachine } from "./machine.ts";
 import { endStrayProcesses, endStrays, scopeOf } from "./scope.ts";
 import { type Case, type Ground, leavingNothing, Report, RUNTIMES, type Runtime } from "./suite.ts";
@@ -83,7 +86,9 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
     await runProtocol({ selection, images, report, directory, environment, signal });
   for (const build of selection.builds) {
     if (signal.aborted) break;
-    await runAgainst({ build, selection, images, blockfileScratch, report, directory, environment, signal });
+    const round = { build, selection, images, blockfileScratch, report, directory, environment, signal };
+    await runAgainst(round);
+    if (build.major >= 2 && selection.runtime.key === "lcow") await runCri(round);
   }
   if (signal.aborted) print("interrupted");
   for (const failure of report.failures) print(`failed: ${failure}`);
@@ -127,36 +132,72 @@ interface Round {
 
 /** All cases on one containerd, which is started for them and stopped after them. */
 async function runAgainst(round: Round): Promise<void> {
-  const { build, selection, report, environment, signal } = round;
+  const { build, selection, images } = round;
   print(`containerd ${build.version}, runtime ${selection.runtime.name}`);
-  const directory = join(round.directory, build.version);
-  const scratch = join(round.directory, `scratch-${build.version}`);
+  await withContainerd(round, build.version, undefined, async (containerd, ground) => {
+    await containerd.mustCtr(["image", "import", images.archive]);
+    await runCases(round, CASES, ground);
+  });
+}
+
+/** The cases that speak Kubernetes' runtime interface, on a containerd of their own. */
+async function runCri(round: Round): Promise<void> {
+  const { build, selection, images } = round;
+  const runtime = selection.runtime.name;
+  print(`containerd ${build.version}, Container Runtime Interface, runtime ${runtime} as sandboxer`);
+  // containerd's streaming server listens there.
+  await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
+  await withContainerd(round, `${build.version}-cri`, { runtime, sandboxImage: IMAGE }, async (containerd, ground) => {
+    const cri = new CriClient(containerd.address);
+    try {
+      await containerd.mustCtr(["image", "import", images.archive]);
+      await runCases(round, criCases, { ...ground, cri });
+    } finally {
+      cri.close();
+    }
+  });
+}
+
+async function withContainerd(
+  round: Round,
+  name: string,
+  cri: CriOptions | undefined,
+  work: (containerd: Containerd, ground: Ground) => Promise<void>,
+): Promise<void> {
+  const { build, selection, images, blockfileScratch, environment, signal } = round;
+  const directory = join(round.directory, name);
+  const scratch = join(round.directory, `scratch-${name}`);
   mkdirSync(directory);
   mkdirSync(scratch);
   const containerd = await Containerd.start(
-    { build, directory, shims: DISTRIBUTION, blockfileScratch: round.blockfileScratch, environment },
+    { build, directory, shims: DISTRIBUTION, blockfileScratch, environment, ...(cri && { cri }) },
     signal,
   );
   let count = 0;
   const newId = (stem: string): string => `${stem}-${++count}`;
-  const ground: Ground = { containerd, runtime: selection.runtime, images: round.images, scratch, signal, newId };
-  const scope = scopeOf(containerd, selection.runtime);
+  const ground: Ground = { containerd, runtime: selection.runtime, images, scratch, signal, newId };
   try {
-    await containerd.mustCtr(["image", "import", round.images.archive]);
-    for (const one of CASES) {
-      if (signal.aborted) return;
-      if (!selection.only.test(one.name) || one.applies?.(ground) === false) continue;
-      const logged = containerd.log().length;
-      const passed = await report.run(
-        one.name,
-        () => leavingNothing(scope, signal, () => one.run(ground)),
-        () => `containerd's log:\n${containerd.log().slice(logged).slice(-6000)}`,
-      );
-      if (!passed) await endStrays(ground);
-    }
+    await work(containerd, ground);
   } finally {
     await endStrays(ground);
     await containerd.destroy();
+  }
+}
+
+async function runCases<G extends Ground>(round: Round, cases: readonly Case<G>[], ground: G): Promise<void> {
+  const { selection, report, signal } = round;
+  const { containerd } = ground;
+  const scope = scopeOf(containerd, selection.runtime);
+  for (const one of cases) {
+    if (signal.aborted) return;
+    if (!selection.only.test(one.name) || one.applies?.(ground) === false) continue;
+    const logged = containerd.log().length;
+    const passed = await report.run(
+      one.name,
+      () => leavingNothing(scope, signal, () => one.run(ground)),
+      () => `containerd's log:\n${containerd.log().slice(logged).slice(-6000)}`,
+    );
+    if (!passed) await endStrays(ground);
   }
 }
 

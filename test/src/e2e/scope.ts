@@ -12,7 +12,12 @@ export function scopeOf(containerd: Containerd, runtime: Runtime): HoldingsScope
   const { root, state, namespace } = containerd;
   const plugins = ["io.containerd.runtime.v2.task", "io.containerd.sandbox.controller.v1.shim"];
   const bundles = [root, state].flatMap((directory) => plugins.map((plugin) => join(directory, plugin)));
-  const expected = new Set(bundles.flatMap((directory) => [directory, join(directory, namespace)]));
+  const expected = new Set([
+    ...bundles.flatMap((directory) => [directory, join(directory, namespace)]),
+    // Parents of what CRI keeps of pods and containers.
+    ...["containers", "sandboxes"].map((name) => join(state, "io.containerd.grpc.v1.cri", name)),
+    "/run/netns",
+  ]);
   const scope = shimScope([state, ...bundles, String(containerd.environment.TMPDIR)]);
   return {
     ...scope,

@@ -1,4 +1,5 @@
 /** Cases, the ground that they run on, and the account of how they went. */
+import type { CriClient } from "../cri/client.ts";
 import type { Holdings } from "../leaks/compare.ts";
 import type { HoldingsScope } from "../leaks/holdings.ts";
 import { takeHoldings, waitForNothingLeft } from "../leaks/holdings.ts";
@@ -32,11 +33,16 @@ export interface Ground {
   readonly newId: (stem: string) => string;
 }
 
-export interface Case {
+/** The ground of cases that speak Kubernetes' runtime interface. */
+export interface CriGround extends Ground {
+  readonly cri: CriClient;
+}
+
+export interface Case<G extends Ground = Ground> {
   readonly name: string;
   /** Where the case means something; everywhere when absent. */
-  readonly applies?: (ground: Ground) => boolean;
-  readonly run: (ground: Ground) => Promise<void>;
+  readonly applies?: (ground: G) => boolean;
+  readonly run: (ground: G) => Promise<void>;
 }
 
 const NOTHING_LEFT_MS = 15_000;

@@ -1,0 +1,160 @@
+/** Pods through containerd's implementation of Kubernetes' runtime interface, with the shim as sandboxer. */
+import assert from "node:assert/strict";
+import type { PodConfig } from "../../cri/client.ts";
+import { CriPod } from "../../cri/pod.ts";
+import { CriStream } from "../../cri/stream.ts";
+import { runtime } from "../../generated/messages.js";
+import { poll } from "../../support/wait.ts";
+import { IMAGE } from "../images.ts";
+import type { Case, CriGround } from "../suite.ts";
+
+const { CONTAINER_EXITED, CONTAINER_RUNNING } = runtime.v1.ContainerState;
+const { SANDBOX_READY, SANDBOX_NOTREADY } = runtime.v1.PodSandboxState;
+const READY_MS = 20_000;
+
+async function withPod(ground: CriGround, work: (pod: CriPod) => Promise<void>, config: PodConfig = {}): Promise<void> {
+  const { cri, scratch: directory, runtime: shim } = ground;
+  const name = ground.newId("pod");
+  const pod = await CriPod.run({ cri, directory, name, runtimeHandler: shim.name, image: IMAGE, config });
+  try {
+    await work(pod);
+  } finally {
+    await pod.remove();
+  }
+}
+
+async function execSync(ground: CriGround, containerId: string, cmd: readonly string[]) {
+  const { stdout, stderr, exitCode } = await ground.cri.call("ExecSync", { containerId, cmd, timeout: 20 });
+  return { status: exitCode, stdout: Buffer.from(stdout).toString(), stderr: Buffer.from(stderr).toString() };
+}
+
+async function output(ground: CriGround, containerId: string, ...cmd: readonly string[]): Promise<string> {
+  const { status, stdout, stderr } = await execSync(ground, containerId, cmd);
+  assert.equal(status, 0, `${cmd.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+async function containerStatus(ground: CriGround, containerId: string) {
+  const { status } = await ground.cri.call("ContainerStatus", { containerId });
+  assert.ok(status !== null);
+  return status;
+}
+
+async function untilExited(ground: CriGround, containerId: string) {
+  return await poll(
+    `container ${containerId} to exit`,
+    async () => {
+      const status = await containerStatus(ground, containerId);
+      return status.state === CONTAINER_EXITED ? status : undefined;
+    },
+    { timeoutMs: READY_MS, signal: ground.signal },
+  );
+}
+
+async function lifeOfAPod(ground: CriGround): Promise<void> {
+  const { cri } = ground;
+  await withPod(ground, async (pod) => {
+    const { status } = await cri.call("PodSandboxStatus", { podSandboxId: pod.id });
+    assert.equal(status?.state, SANDBOX_READY);
+    const long = await pod.run("long", ["sh", "-c", "echo out; echo err >&2; exec sleep 1000"]);
+    assert.equal((await containerStatus(ground, long)).state, CONTAINER_RUNNING);
+    const short = await pod.run("short", ["sh", "-c", "exit 3"]);
+    assert.equal((await untilExited(ground, short)).exitCode, 3);
+    assert.deepEqual(await execSync(ground, long, ["sh", "-c", "echo in; echo bad >&2; exit 5"]), {
+      status: 5,
+      stdout: "in\n",
+      stderr: "bad\n",
+    });
+    assert.deepEqual(pod.logged("long"), { stdout: "out\n", stderr: "err\n" });
+    await cri.call("StopContainer", { containerId: long, timeout: 1 });
+    assert.equal((await untilExited(ground, long)).exitCode, 137);
+    for (const containerId of [long, short]) await cri.call("RemoveContainer", { containerId });
+    await cri.call("StopPodSandbox", { podSandboxId: pod.id });
+    const stopped = await poll(
+      "the pod to be not ready",
+      async () => {
+        const answer = await cri.call("PodSandboxStatus", { podSandboxId: pod.id });
+        return answer.status?.state === SANDBOX_NOTREADY ? answer : undefined;
+      },
+      { timeoutMs: READY_MS, signal: ground.signal },
+    );
+    assert.equal(stopped.status?.id, pod.id);
+  });
+  const { items } = await cri.call("ListPodSandbox", {});
+  assert.deepEqual(items, []);
+}
+
+async function terminals(ground: CriGround): Promise<void> {
+  const { cri } = ground;
+  await withPod(ground, async (pod) => {
+    const id = await pod.run("shell", ["sh", "-c", "echo ready; read line; echo got $line; read line; exit 4"], {
+      tty: true,
+      stdin: true,
+    });
+    const exec = await cri.call("Exec", {
+      containerId: id,
+      cmd: ["sh", "-c", "read line; stty size; exit 7"],
+      tty: true,
+      stdin: true,
+      stdout: true,
+    });
+    const inside = await CriStream.open(exec.url);
+    inside.resize(101, 37);
+    inside.write("go\n");
+    assert.equal((await inside.ended).status, 7, inside.stdout);
+    assert.match(inside.stdout, /37 101/);
+    const attach = await cri.call("Attach", { containerId: id, tty: true, stdin: true, stdout: true });
+    const attached = await CriStream.open(attach.url);
+    attached.write("hello\n");
+    await attached.outputMatches(/got hello/, READY_MS);
+    attached.write("bye\n");
+    await attached.ended;
+    assert.equal((await untilExited(ground, id)).exitCode, 4);
+    assert.match(pod.logged("shell").stdout, /ready[\s\S]*got hello/);
+  });
+}
+
+async function restart(ground: CriGround): Promise<void> {
+  const { cri, containerd } = ground;
+  await withPod(ground, async (pod) => {
+    const script = "i=0; while true; do echo $i; i=$((i+1)); sleep 0.05; done";
+    const counter = await pod.run("counter", ["sh", "-c", script]);
+    const ending = await pod.run("ending", ["sh", "-c", "sleep 1; exit 9"]);
+    const before = Number((await output(ground, counter, "sh", "-c", "echo $PPID; cat /proc/1/stat")).split("\n")[0]);
+    assert.ok(before >= 0);
+    await containerd.stop();
+    await containerd.start(ground.signal);
+    await poll(
+      "the pod to be ready again",
+      async () => {
+        const { status } = await cri.call("PodSandboxStatus", { podSandboxId: pod.id });
+        return status?.state === SANDBOX_READY ? true : undefined;
+      },
+      { timeoutMs: READY_MS, signal: ground.signal },
+    );
+    assert.equal((await containerStatus(ground, counter)).state, CONTAINER_RUNNING);
+    assert.equal((await untilExited(ground, ending)).exitCode, 9);
+    assert.equal(await output(ground, counter, "echo", "after"), "after\n");
+    const another = await pod.run("another", ["sh", "-c", "exit 6"]);
+    assert.equal((await untilExited(ground, another)).exitCode, 6);
+    const seen = pod.logged("counter").stdout.length;
+    await poll("more to be logged", () => (pod.logged("counter").stdout.length > seen ? true : undefined), {
+      timeoutMs: READY_MS,
+      signal: ground.signal,
+    });
+    const numbers = pod.logged("counter").stdout.trim().split("\n").map(Number);
+    assert.deepEqual(
+      numbers,
+      numbers.map((_, index) => index),
+      "the log has every line once, in order",
+    );
+    await cri.call("StopContainer", { containerId: counter, timeout: 0 });
+    assert.equal((await untilExited(ground, counter)).exitCode, 137);
+  });
+}
+
+export const criCases: readonly Case<CriGround>[] = [
+  { name: "CRI: a pod and its containers, from run to remove", run: lifeOfAPod },
+  { name: "CRI: exec with a terminal, attach", run: terminals },
+  { name: "CRI: containerd restarts in the middle of a running pod", run: restart },
+];
