@@ -14,6 +14,7 @@ import {
   optional,
   SchemaError,
   text,
+  truth,
 } from "./check.ts";
 import type { ComputeSystemProperties, SystemExitStatus } from "./document.ts";
 import { checkComputeSystemProperties, checkGuid, checkSystemExitStatus } from "./document-checks.ts";
@@ -38,6 +39,8 @@ export interface EmulatedHostCalls extends EmulatedNetworkCalls {
   readonly open: { readonly system: string };
   readonly enumerate: { readonly owner?: string };
   readonly grantVmAccess: { readonly system: string; readonly path: string };
+  /** A fault for tests: a frozen guest keeps all that it has and does nothing, until it is thawed or ended. */
+  readonly freeze: { readonly system: string; readonly isFrozen: boolean };
   readonly start: { readonly handle: number };
   readonly shutdown: { readonly handle: number };
   readonly terminate: { readonly handle: number };
@@ -62,6 +65,7 @@ export interface EmulatedHostResults extends EmulatedNetworkResults {
   readonly open: EmulatedHandle;
   readonly enumerate: { readonly systems: readonly ComputeSystemProperties[] };
   readonly grantVmAccess: object;
+  readonly freeze: object;
   readonly start: object;
   readonly shutdown: object;
   readonly terminate: object;
@@ -106,6 +110,7 @@ const callChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHostC
   open: bySystem,
   enumerate: closedObject<EmulatedHostCalls["enumerate"]>({ owner: optional(text) }),
   grantVmAccess: closedObject<EmulatedHostCalls["grantVmAccess"]>({ system: filledText, path: filledText }),
+  freeze: closedObject<EmulatedHostCalls["freeze"]>({ system: filledText, isFrozen: truth }),
   start: byHandle,
   shutdown: byHandle,
   terminate: byHandle,
@@ -122,6 +127,7 @@ const resultChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHos
   open: opened,
   enumerate: closedObject<EmulatedHostResults["enumerate"]>({ systems: list(checkComputeSystemProperties) }),
   grantVmAccess: nothing,
+  freeze: nothing,
   start: nothing,
   shutdown: nothing,
   terminate: nothing,

@@ -147,6 +147,12 @@ export class ComputeSystem {
     }
   }
 
+  /** Has the guest do nothing, or go on: for those who want to see what becomes of a guest that hangs. */
+  async freeze(isFrozen: boolean): Promise<void> {
+    if (this.#state.kind !== "Running") throw this.#wrongState(isFrozen ? "freeze" : "thaw", "Running");
+    await this.#state.machine.freeze(isFrozen);
+  }
+
   /** Resolves when the system has ended. */
   async terminate(): Promise<void> {
     if (this.#state.kind === "Stopped") throw this.#alreadyStopped();

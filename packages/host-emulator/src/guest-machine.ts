@@ -86,6 +86,8 @@ export interface GuestMachine {
   /** Keeps it to these processors of this machine; undefined: all. */
   useProcessors(cpus: string | undefined): Promise<void>;
   usage(): MachineUsage;
+  /** Stops all that runs in the guest where it stands, or lets it go on. */
+  freeze(isFrozen: boolean): Promise<void>;
   /** Asks the guest to end. */
   shutdown(): void;
   /** Ends it at once. Repeatable. */

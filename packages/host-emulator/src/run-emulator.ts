@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { parseArgs } from "node:util";
 import { lockFile } from "@uvm-shim/linux-calls";
+import { askHost } from "./ask-host.ts";
 import { EmulatedHost } from "./emulated-host.ts";
 import { ProcessGuestKind } from "./process-guest/kind.ts";
 import { HostServer } from "./server.ts";
@@ -15,12 +16,16 @@ export interface EmulatorSettings {
   /** How long the program waits without systems and clients until it ends, in milliseconds. */
   readonly idleMs: number;
   readonly cpuGroups: CpuGroups;
+  /** Not to serve, but to have the host that runs freeze a system's guest, or thaw it. */
+  readonly fault?: { readonly system: string; readonly isFrozen: boolean };
 }
 
 const defaultSocket = "/run/uvm-shim-host/host.sock";
 const defaultIdleMs = 5_000;
 const bootTimeoutMs = 30_000;
-const usage = "usage: hcs-emulator [--socket /path/of/socket] [--state /path/of/directory] [--devices /path/of/file]";
+const usage =
+  "usage: hcs-emulator [--socket /path/of/socket] [--state /path/of/directory] [--devices /path/of/file]\n" +
+  "       hcs-emulator --freeze <system> | --thaw <system> [--socket /path/of/socket]";
 
 class UsageError extends Error {}
 
@@ -31,7 +36,13 @@ export function readSettings(
 ): EmulatorSettings {
   const { values } = parseArgs({
     args: [...argv],
-    options: { socket: { type: "string" }, state: { type: "string" }, devices: { type: "string" } },
+    options: {
+      socket: { type: "string" },
+      state: { type: "string" },
+      devices: { type: "string" },
+      freeze: { type: "string" },
+      thaw: { type: "string" },
+    },
     strict: true,
   });
   const socketPath = values.socket ?? defaultSocket;
@@ -55,6 +66,7 @@ export function readSettings(
     idleMs: idle === "" ? defaultIdleMs : Number(idle),
     cpuGroups: cpuGroupsOf(env.UVM_SHIM_HOST_CPU_GROUPS ?? ""),
     ...(devicesFile === undefined ? {} : { devicesFile }),
+    ...faultOf(values),
   };
 }
 
@@ -64,6 +76,18 @@ function cpuGroupsOf(text: string): CpuGroups {
   } catch (error) {
     throw new UsageError(`UVM_SHIM_HOST_CPU_GROUPS: ${(error as Error).message}`);
   }
+}
+
+function faultOf({
+  freeze,
+  thaw,
+}: {
+  readonly freeze?: string;
+  readonly thaw?: string;
+}): Pick<EmulatorSettings, "fault"> {
+  if (freeze !== undefined && thaw !== undefined) throw new UsageError("--freeze and --thaw: expected one of them");
+  const system = freeze ?? thaw;
+  return system === undefined ? {} : { fault: { system, isFrozen: freeze !== undefined } };
 }
 
 /**
@@ -88,6 +112,10 @@ export async function runEmulator(
     return 1;
   }
   try {
+    if (settings.fault !== undefined) {
+      await askHost(settings.socketPath, "freeze", settings.fault);
+      return 0;
+    }
     return await serve(settings, report);
   } catch (error) {
     report(error instanceof Error ? (error.stack ?? error.message) : String(error));

@@ -93,6 +93,9 @@ export class Session {
       case "grantVmAccess":
         this.#host.grantVmAccess(request.arguments.path);
         return {};
+      case "freeze":
+        await this.#host.find(request.arguments.system).freeze(request.arguments.isFrozen);
+        return {};
       case "start":
         await this.#handle(request.arguments.handle).system.start();
         return {};

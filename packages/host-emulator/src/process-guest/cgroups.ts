@@ -154,6 +154,25 @@ export class VmCgroups {
     if (!basicDevices.includes(`${device} rwm`)) this.#writeDevices("devices.deny", `${device} rw`);
   }
 
+  /** Stops all processes where they stand, or lets them go on but those that the guest itself has frozen. */
+  async freeze(isFrozen: boolean, timeoutMs: number): Promise<void> {
+    const v1 = this.#groups.find(
+      ({ hierarchy: { controllers } }) => controllers !== "v2" && controllers.has("freezer"),
+    );
+    const v2 = this.#groups.find(({ hierarchy }) => hierarchy.controllers === "v2");
+    if (v1 !== undefined) {
+      const state = join(v1.path, "freezer.state");
+      const wanted = isFrozen ? "FROZEN" : "THAWED";
+      writeFileSync(state, wanted);
+      await until(() => readFileSync(state, "utf8").trim() === wanted, `${state} is not ${wanted}`, timeoutMs);
+    } else if (v2 !== undefined) {
+      const events = join(v2.path, guestGroup, "cgroup.events");
+      const wanted = `frozen ${isFrozen ? 1 : 0}`;
+      writeFileSync(join(v2.path, guestGroup, "cgroup.freeze"), isFrozen ? "1" : "0");
+      await until(() => readFileSync(events, "utf8").includes(wanted), `${events} does not say ${wanted}`, timeoutMs);
+    } else throw new Error("this machine has no cgroup freezer");
+  }
+
   /** Lets frozen processes go on, since in version 1 a frozen process does not even die. */
   thaw(): void {
     for (const { path, hierarchy } of this.#groups) {
@@ -221,6 +240,14 @@ function delegateControllers(group: string): void {
       const code = (error as NodeJS.ErrnoException).code;
       if (code !== "EBUSY" && code !== "ENOENT" && code !== "EINVAL" && code !== "ENOTSUP") throw error;
     }
+  }
+}
+
+async function until(isSo: () => boolean, otherwise: string, timeoutMs: number): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!isSo()) {
+    if (performance.now() > deadline) throw new Error(`${otherwise} after ${timeoutMs} ms`);
+    await delay(1);
   }
 }
 

@@ -36,6 +36,7 @@ const enterAndRun = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; 
 const waitAndRun = 'echo in >&3; read -r go <&3 || exit 125; exec "$@"';
 const longestWord = 16;
 
+const freezeTimeoutMs = 2_000;
 const consoleTailBytes = 4_000;
 
 type Power =
@@ -147,6 +148,11 @@ export class ProcessGuestMachine implements GuestMachine {
   usage(): MachineUsage {
     this.#init();
     return this.#parts.cgroups.usage();
+  }
+
+  async freeze(isFrozen: boolean): Promise<void> {
+    this.#init();
+    await this.#parts.cgroups.freeze(isFrozen, freezeTimeoutMs);
   }
 
   shutdown(): void {

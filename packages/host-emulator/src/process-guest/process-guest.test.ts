@@ -171,6 +171,22 @@ describeWith(
     expect(await system.exited).toEqual({ Status: 0, ExitType: "GracefulExit" });
   });
 
+  it("does nothing while it is frozen, and can be thawed and terminated", async () => {
+    create();
+    await system.start();
+    const init = Number(inGuest("").split("/")[2]);
+    const isFrozen = (): boolean =>
+      readFileSync(`/proc/${init}/wchan`, "utf8").includes("refrigerator") ||
+      readFileSync(`/proc/${init}/wchan`, "utf8").includes("freezer");
+    await system.freeze(true);
+    expect(isFrozen()).toBe(true);
+    await system.freeze(false);
+    expect(isFrozen()).toBe(false);
+    await system.freeze(true);
+    await system.terminate();
+    await expect(system.freeze(true)).rejects.toMatchObject({ hresult: hresults.HCS_E_INVALID_STATE });
+  });
+
   it("tells of an init that dies", async () => {
     create();
     await system.start();

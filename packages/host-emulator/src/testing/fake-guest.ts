@@ -56,6 +56,7 @@ export class FakeMachine implements GuestMachine {
   addNic = (nic: { id: string }): Promise<void> => this.#call(`add NIC ${nic.id}`);
   disconnectNic = (id: string): Promise<void> => this.#call(`disconnect NIC ${id}`);
   removeNic = (id: string): Promise<void> => this.#call(`remove NIC ${id}`);
+  freeze = (isFrozen: boolean): Promise<void> => this.#call(isFrozen ? "freeze" : "thaw");
 
   async #call(name: string): Promise<void> {
     this.calls.push(name);

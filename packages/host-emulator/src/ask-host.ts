@@ -1,0 +1,38 @@
+import { connect } from "node:net";
+import {
+  checkEmulatedHostMessage,
+  type EmulatedHostCallName,
+  type EmulatedHostCalls,
+  emulatedHostMaximumLineBytes,
+  JsonLines,
+} from "@uvm-shim/hcs-schema";
+
+/** Makes one call to the emulated host that serves the socket. Rejects with its words when it refuses. */
+export async function askHost<Name extends EmulatedHostCallName>(
+  socketPath: string,
+  call: Name,
+  parameters: EmulatedHostCalls[Name],
+): Promise<void> {
+  const socket = connect(socketPath);
+  const lines = new JsonLines(emulatedHostMaximumLineBytes);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.on("error", reject);
+      socket.on("close", () => reject(new Error(`${socketPath}: closed without an answer`)));
+      socket.on("data", (chunk: Buffer) => {
+        try {
+          for (const line of lines.push(chunk)) {
+            const answer = checkEmulatedHostMessage(JSON.parse(line));
+            if (answer.kind === "error") throw new Error(answer.error.message);
+            if (answer.kind === "result") resolve();
+          }
+        } catch (error) {
+          reject(error);
+        }
+      });
+      socket.write(`${JSON.stringify({ id: 1, call, arguments: parameters })}\n`);
+    });
+  } finally {
+    socket.destroy();
+  }
+}
