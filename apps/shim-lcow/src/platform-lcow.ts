@@ -108,6 +108,7 @@ async function createSandbox(
   return new PodController<ContainerRequest, LinuxContainerController>({
     id: request.id,
     vm,
+    pingGuest: (abort) => vm.guest.ping(abort),
     clock,
     network: {
       prepare: ({ spec }, abort) => network.prepare(networkNamespaceOf(spec), abort),

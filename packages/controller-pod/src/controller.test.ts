@@ -115,6 +115,13 @@ describe("the VM of a pod", () => {
     await expect(pod.statistics()).rejects.toMatchObject(refusal);
   });
 
+  it("answers a ping, as long as it runs", async () => {
+    const { pod } = await new PodBench().started();
+    await pod.ping();
+    await pod.stop(stopMs);
+    await expect(pod.ping()).rejects.toMatchObject({ code: "FailedPrecondition" });
+  });
+
   it("says why it cannot be changed", async () => {
     const { pod } = await new PodBench(new ScriptedCalls(new Map([[1, "fail"]]))).started();
     await expect(pod.update(update)).rejects.toMatchObject({

@@ -19,6 +19,8 @@ export interface PodOptions<Request, Container> {
   readonly newContainer: (request: Request) => Container;
   /** Absent for pods without a network. */
   readonly network?: PodNetwork<Request>;
+  /** Resolves when the guest answers anything at all. */
+  readonly pingGuest: (signal: AbortSignal) => Promise<void>;
   readonly clock: PodClock;
 }
 
@@ -160,6 +162,11 @@ export class PodController<Request extends { readonly id: string }, Container ex
   /** What the host measures of the VM as a whole. */
   statistics(signal?: AbortSignal): Promise<VmStatistics> {
     return this.#withVm("measure pod", (vm, until) => vm.statistics(until), signal);
+  }
+
+  /** Resolves when the guest answers; one that hangs does not. */
+  ping(signal?: AbortSignal): Promise<void> {
+    return this.#withVm("ping guest of pod", (_, until) => this.#options.pingGuest(until), signal);
   }
 
   async #withVm<T>(

@@ -140,6 +140,15 @@ export class LinuxGuest {
     await this.#modify({ ResourceType: "SecurityPolicyFragment", RequestType: "Add", Settings: fragment }, signal);
   }
 
+  /** Resolves when the guest answers, be it with an error: one that hangs says nothing. */
+  async ping(signal?: AbortSignal): Promise<void> {
+    try {
+      await this.#bridge.request("getProperties", uvmContainerId, { Query: "" }, signal);
+    } catch (error) {
+      if (!(error instanceof GcsError && error.hresult !== undefined)) throw error;
+    }
+  }
+
   get canDumpStacks(): boolean {
     return this.#canDumpStacks;
   }

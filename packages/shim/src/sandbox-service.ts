@@ -1,4 +1,5 @@
 import type { RuntimeOptions } from "./bootstrap.ts";
+import { budgets, withinBudget } from "./budgets.ts";
 import { readConfiguration } from "./bundle.ts";
 import { abortable, type Clock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
@@ -102,11 +103,14 @@ export class SandboxService {
     };
   }
 
-  async pingSandbox(request: Request<"PingRequest">): Promise<object> {
+  async pingSandbox(request: Request<"PingRequest">, signal?: AbortSignal): Promise<object> {
     const { sandbox } = this.#options.slot.require(request.sandboxId);
     if (sandbox.state !== "running") {
       throw new ShimError("Unavailable", `ping sandbox ${sandbox.id}: it is ${sandbox.state}, not running`);
     }
+    const operation = `ping sandbox ${sandbox.id}`;
+    const { clock } = this.#options;
+    await withinBudget(budgets.figures, operation, (until) => sandbox.ping(until), { clock, signal });
     return {};
   }
 

@@ -132,7 +132,7 @@ function sandboxHandlers(sandbox: SandboxService) {
     StopSandbox: (request, { signal }) => sandbox.stopSandbox(request, signal),
     WaitSandbox: (request, { signal }) => sandbox.waitSandbox(request, signal),
     SandboxStatus: (request) => sandbox.sandboxStatus(request),
-    PingSandbox: (request) => sandbox.pingSandbox(request),
+    PingSandbox: (request, { signal }) => sandbox.pingSandbox(request, signal),
     ShutdownSandbox: (request) => sandbox.shutdownSandbox(request),
     SandboxMetrics: (request, { signal }) => sandbox.sandboxMetrics(request, signal),
   } satisfies Parameters<typeof implement<typeof containerd.runtime.sandbox.v1.Sandbox>>[1];

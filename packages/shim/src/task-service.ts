@@ -1,4 +1,5 @@
 import type { RuntimeOptions } from "./bootstrap.ts";
+import { budgets, orEndVm, withinBudget } from "./budgets.ts";
 import { type BundleConfiguration, requireConfiguration, sandboxIdOf } from "./bundle.ts";
 import type { Clock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
@@ -10,9 +11,9 @@ import { readResourceUpdate } from "./resource-update.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
 import { encodeContainerStatistics, encodeVmStatistics } from "./statistics.ts";
 import type { TaskEvents } from "./task-events.ts";
+import { answerOf, execDetails, keyOf, parseProcess } from "./task-messages.ts";
 import { Tombstones } from "./tombstones.ts";
 import type { Container, Exit, Log, Platform, Sandbox } from "./types.ts";
-import { encodeFields } from "./wire.ts";
 
 type Requests = typeof containerd.task.v2;
 type Request<Name extends keyof Requests> = Requests[Name] extends new (
@@ -49,6 +50,7 @@ interface Task {
 const mostTombstones = 2048;
 const stopMilliseconds = 10_000;
 const highestSignal = 64;
+const sigkill = 9;
 
 /** The Task service, for versions 2 and 3 of its API: their messages have the same fields. */
 export class TaskService {
@@ -108,15 +110,15 @@ export class TaskService {
     if (tombstone !== undefined) return answerOf(tombstone);
     const task = this.#task(id);
     const record = this.#process(request);
-    return answerOf(
-      await record.delete(async () => {
-        const exit =
-          execId === "" ? await this.#deleteTask(id, task, record) : await task.container.deleteProcess(execId);
-        this.#tombstones.set(keyOf(id, execId), { pid: record.process.pid, exit });
-        task.processes.delete(execId);
-        return exit;
-      }, signal),
-    );
+    const teardown = async (): Promise<Exit> => {
+      const exit =
+        execId === "" ? await this.#deleteTask(id, task, record) : await task.container.deleteProcess(execId);
+      this.#tombstones.set(keyOf(id, execId), { pid: record.process.pid, exit });
+      task.processes.delete(execId);
+      return exit;
+    };
+    const deletion = (until: AbortSignal) => record.delete(teardown, until);
+    return answerOf(await this.#within(budgets.deletion, `delete task ${id}`, deletion, signal));
   }
 
   async exec(request: Request<"ExecProcessRequest">, signal?: AbortSignal): Promise<object> {
@@ -174,9 +176,12 @@ export class TaskService {
     }
     const { container } = this.#task(id);
     const record = this.#process(request);
-    await record.kill(request.signal, (number) =>
+    const killing = record.kill(request.signal, (number) =>
       request.all && execId === "" ? container.killAll(number, signal) : record.process.kill(number, signal),
     );
+    if (request.signal === sigkill && execId === "")
+      await orEndVm(`kill task ${id}`, killing, budgets.kill, this.#options);
+    await killing;
     return {};
   }
 
@@ -197,7 +202,11 @@ export class TaskService {
     const { id } = request;
     const sandbox = this.#sandboxAlone(id);
     if (sandbox === undefined) {
-      return { stats: encodeContainerStatistics(await this.#task(id).container.statistics(signal)) };
+      const { container } = this.#task(id);
+      const measure = (until: AbortSignal) => container.statistics(until);
+      return {
+        stats: encodeContainerStatistics(await this.#within(budgets.figures, `stats of task ${id}`, measure, signal)),
+      };
     }
     const { os } = await this.#options.platform();
     return { stats: encodeVmStatistics(os, await sandbox.statistics(signal)) };
@@ -224,7 +233,9 @@ export class TaskService {
   async pids(request: Request<"PidsRequest">, signal?: AbortSignal) {
     // A sandbox without a task of its own runs no process that a client could see.
     if (!this.#tasks.has(request.id) && this.#isSandbox(request.id)) return { processes: [] };
-    const pids = await this.#task(request.id).container.pids(signal);
+    const { container } = this.#task(request.id);
+    const list = (until: AbortSignal) => container.pids(until);
+    const pids = await this.#within(budgets.figures, `pids of task ${request.id}`, list, signal);
     return { processes: pids.map(({ pid, execId }) => (execId ? { pid, info: execDetails(execId) } : { pid })) };
   }
 
@@ -333,11 +344,25 @@ export class TaskService {
     const { sandbox, mode } = present;
     const execs = [...task.processes.values()].filter((record) => record !== "creating" && record !== init);
     await Promise.all(execs.map((record) => (record as ProcessRecord).settle()));
-    task.exit ??= await sandbox.deleteContainer(id);
-    if (mode === "classic" && id === sandbox.id) await slot.stop(stopMilliseconds);
+    const takesVmAlong = mode === "classic" && id === sandbox.id;
+    if (task.exit === undefined) {
+      const deleting = sandbox.deleteContainer(id);
+      if (takesVmAlong) await orEndVm(`delete task ${id}`, deleting, budgets.release, this.#options);
+      task.exit = await deleting;
+    }
+    if (takesVmAlong) await slot.stop(stopMilliseconds);
     this.#tasks.delete(id);
     events.deleted(id, init.process.pid, task.exit);
     return task.exit;
+  }
+
+  #within<T>(
+    milliseconds: number,
+    operation: string,
+    work: (until: AbortSignal) => Promise<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    return withinBudget(milliseconds, operation, work, { clock: this.#options.clock, signal });
   }
 
   #record(containerId: string, process: Container["init"]): ProcessRecord {
@@ -370,29 +395,5 @@ export class TaskService {
       throw new ShimError("FailedPrecondition", `exec ${request.execId} of task ${request.id} is being created`);
     }
     return record;
-  }
-}
-
-/** Ids hold no slash. */
-function keyOf(id: string, execId: string): string {
-  return `${id}/${execId}`;
-}
-
-/** The details that runc's shim gives: clients know no others, and `ctr task ps` fails on a type that it does not know. */
-function execDetails(execId: string) {
-  return { type_url: "containerd.runc.v1.ProcessDetails", value: encodeFields([[1, execId]]) };
-}
-
-function answerOf({ pid, exit }: DeleteAnswer) {
-  return { pid, ...exitFields(exit) };
-}
-
-function parseProcess(request: Request<"ExecProcessRequest">): unknown {
-  const subject = `exec ${request.execId} in task ${request.id}: spec`;
-  if (request.spec === null) throw new ShimError("InvalidArgument", `${subject} is missing`);
-  try {
-    return JSON.parse(Buffer.from(request.spec.value).toString("utf8"));
-  } catch (error) {
-    throw new ShimError("InvalidArgument", `${subject} is not JSON: ${messageOf(error)}`, { cause: error });
   }
 }

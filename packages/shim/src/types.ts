@@ -44,6 +44,8 @@ export interface Sandbox {
   containers(): readonly Container[];
   /** Changes the VM itself; what is absent stays as it is. */
   update(update: ResourceUpdate, signal?: AbortSignal): Promise<void>;
+  /** Resolves when the guest answers anything at all. */
+  ping(signal?: AbortSignal): Promise<void>;
   /** What the host measures of the VM as a whole. */
   statistics(signal?: AbortSignal): Promise<VmStatistics>;
   /** Gives back all that the container holds and forgets it. */

@@ -165,6 +165,7 @@ export class PodBench {
       vm: this.vm,
       clock: this.clock,
       ...(network === undefined ? {} : { network }),
+      pingGuest: (signal) => script.run("ping guest", "", signal, () => {}),
       newContainer: ({ id }: FakeRequest) => {
         const container = new FakeContainer(id, script);
         this.made.push(container);

@@ -93,6 +93,8 @@ export class FakeContainer implements Container {
   readonly specs: unknown[] = [];
   killedAll: number[] = [];
   readonly updates: unknown[] = [];
+  /** What questions to the guest wait for. */
+  onAsk: () => Promise<void> = async () => {};
   measured: ContainerStatistics = { version: 1, metrics: { pids: { current: 1 } } };
 
   constructor(request: ContainerRequest) {
@@ -126,6 +128,7 @@ export class FakeContainer implements Container {
   }
 
   async pids(): Promise<{ pid: number; execId?: string }[]> {
+    await this.onAsk();
     const running = this.processes().filter((candidate) => candidate.state === "running");
     return running.map(({ pid, execId }) => (execId === "" ? { pid } : { pid, execId }));
   }
@@ -135,11 +138,13 @@ export class FakeContainer implements Container {
   }
 
   async statistics(): Promise<ContainerStatistics> {
+    await this.onAsk();
     if (this.init.state !== "running") throw new FakeError("FailedPrecondition", "init is not running");
     return this.measured;
   }
 
   async killAll(signalNumber: number): Promise<void> {
+    await this.onAsk();
     this.killedAll.push(signalNumber);
     for (const each of this.processes()) each.finish(128 + signalNumber);
   }
@@ -174,6 +179,7 @@ export class FakeSandbox implements Sandbox {
   onStop: () => Promise<void> = async () => {};
   onCreateContainer: (container: FakeContainer) => Promise<void> = async () => {};
   onDeleteContainer: () => Promise<void> = async () => {};
+  onPing: () => Promise<void> = async () => {};
   deletions = 0;
   readonly #ended = Promise.withResolvers<Exit>();
 
@@ -213,6 +219,10 @@ export class FakeSandbox implements Sandbox {
 
   async statistics(): Promise<VmStatistics> {
     return this.measured;
+  }
+
+  ping(): Promise<void> {
+    return this.onPing();
   }
 
   async createContainer(request: ContainerRequest): Promise<FakeContainer> {

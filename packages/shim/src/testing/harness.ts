@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { type CallOptions, TtrpcClient } from "@uvm-shim/ttrpc";
 import { expect } from "vitest";
-import { systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../clock.ts";
 import { containerd } from "../generated/messages.js";
 import { createServices, type Services } from "../services.ts";
 import { EventServer } from "./event-server.ts";
@@ -26,6 +26,8 @@ export class Harness {
   readonly events = new EventServer();
   readonly platform = new FakePlatform();
   readonly ended: string[] = [];
+  /** Set before `open`. */
+  clock: Clock = systemClock;
   loadPlatform: () => Promise<FakePlatform> = async () => this.platform;
   client!: TtrpcClient;
   #services!: Services;
@@ -45,7 +47,7 @@ export class Harness {
       ttrpcAddress: `unix://${eventSocket}`,
       platform: () => this.loadPlatform(),
       log: { log: () => {} },
-      clock: systemClock,
+      clock: this.clock,
       end: (reason) => void this.ended.push(reason),
     });
     this.#server = net.createServer((socket) => {

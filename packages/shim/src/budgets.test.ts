@@ -1,0 +1,115 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { containerd } from "./generated/messages.js";
+import { Harness, taskSpec } from "./testing/harness.ts";
+import { ManualClock } from "./testing/manual-clock.ts";
+
+const never = (): Promise<never> => new Promise(() => {});
+const { Sandbox } = containerd.runtime.sandbox.v1;
+
+let harness: Harness;
+let clock: ManualClock;
+beforeEach(async () => {
+  harness = new Harness();
+  clock = new ManualClock();
+  harness.clock = clock;
+  await harness.open();
+});
+afterEach(async () => {
+  const closing = harness.close();
+  await clock.advance(60_000);
+  await closing;
+});
+
+/** Lets so much time pass, once somebody waits for it. */
+async function pass(milliseconds: number): Promise<void> {
+  await expect.poll(() => clock.sleepers).toBeGreaterThan(0);
+  await clock.advance(milliseconds);
+}
+
+/** A sandbox of the Sandbox API with one task that runs. */
+async function runInSandbox(): Promise<void> {
+  await harness.client.call(Sandbox, "CreateSandbox", { sandboxId: "s1", bundlePath: harness.bundle("s1", undefined) });
+  await harness.client.call(Sandbox, "StartSandbox", { sandboxId: "s1" });
+  const annotations = { "io.uvm-shim.sandbox-id": "s1" };
+  await harness.createTask("t1", {}, { ...taskSpec, annotations });
+  await harness.task("Start", { id: "t1" });
+}
+
+describe("a guest that hangs", () => {
+  it.each(["Stats", "Pids"] as const)("lets %s fail in time, and State answer", async (method) => {
+    await runInSandbox();
+    harness.container("t1").onAsk = never;
+    const failing = expect(harness.task(method, { id: "t1" })).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+      message: expect.stringContaining("of task t1: not done within 1500 ms"),
+    });
+    await pass(1_500);
+    await failing;
+    expect(await harness.task("State", { id: "t1" })).toMatchObject({ id: "t1", status: 2 });
+  });
+
+  it("lets Delete fail in time, go on, and answer whoever asks again", async () => {
+    await runInSandbox();
+    const release = Promise.withResolvers<void>();
+    harness.sandbox.onDeleteContainer = () => release.promise;
+    harness.container("t1").init.finish(3);
+    const failing = expect(harness.task("Delete", { id: "t1" })).rejects.toMatchObject({ code: "DeadlineExceeded" });
+    await pass(4_000);
+    await failing;
+    const second = harness.task("Delete", { id: "t1" });
+    release.resolve();
+    const answer = await second;
+    expect(answer).toMatchObject({ exitStatus: 3 });
+    expect(await harness.task("Delete", { id: "t1" })).toEqual(answer);
+    expect(harness.sandbox.deletions).toBe(1);
+    expect(harness.sandbox.stops).toBe(0);
+  });
+
+  it("loses its VM when it cannot even kill", async () => {
+    await runInSandbox();
+    harness.container("t1").onAsk = never;
+    harness.sandbox.onPing = never;
+    const killing = harness.task("Kill", { id: "t1", signal: 9, all: true });
+    const waiting = harness.task("Wait", { id: "t1" });
+    killing.catch(() => {});
+    await pass(5_000);
+    await pass(500);
+    expect(await waiting).toMatchObject({ exitStatus: 255 });
+    expect(harness.sandbox.stops).toBe(1);
+  });
+
+  it("keeps its VM as long as it gives a sign of life", async () => {
+    await runInSandbox();
+    const slow = Promise.withResolvers<void>();
+    harness.container("t1").onAsk = () => slow.promise;
+    const killing = harness.task("Kill", { id: "t1", signal: 9, all: true });
+    await pass(5_000);
+    slow.resolve();
+    await killing;
+    expect(harness.sandbox.stops).toBe(0);
+  });
+
+  it("does not keep the deletion of a classic sandbox's task, with which the VM goes", async () => {
+    await harness.runTask("c1");
+    const gone = Promise.withResolvers<void>();
+    harness.sandbox.onDeleteContainer = () => gone.promise;
+    harness.sandbox.onPing = never;
+    harness.sandbox.onStop = async () => gone.resolve();
+    harness.container("c1").init.finish(0);
+    const deleting = harness.task("Delete", { id: "c1" });
+    await pass(1_500);
+    await pass(500);
+    expect(await deleting).toMatchObject({ exitStatus: 0 });
+    expect(harness.sandbox.state).toBe("stopped");
+  });
+
+  it("is told by PingSandbox", async () => {
+    await runInSandbox();
+    await harness.client.call(Sandbox, "PingSandbox", { sandboxId: "s1" });
+    harness.sandbox.onPing = never;
+    const pinging = harness.client.call(Sandbox, "PingSandbox", { sandboxId: "s1" });
+    const failing = expect(pinging).rejects.toMatchObject({ code: "DeadlineExceeded" });
+    await pass(1_500);
+    await failing;
+  });
+});

@@ -1,0 +1,34 @@
+/** The Task service's own fields, between the wire and the shim's types. */
+import { messageOf, ShimError } from "./errors.ts";
+import type { google } from "./generated/messages.js";
+import { exitFields } from "./messages.ts";
+import type { DeleteAnswer } from "./process-record.ts";
+import { encodeFields } from "./wire.ts";
+
+/** Ids hold no slash. */
+export function keyOf(id: string, execId: string): string {
+  return `${id}/${execId}`;
+}
+
+/** The details that runc's shim gives: clients know no others, and `ctr task ps` fails on a type that it does not know. */
+export function execDetails(execId: string) {
+  return { type_url: "containerd.runc.v1.ProcessDetails", value: encodeFields([[1, execId]]) };
+}
+
+export function answerOf({ pid, exit }: DeleteAnswer) {
+  return { pid, ...exitFields(exit) };
+}
+
+export function parseProcess(request: {
+  readonly id: string;
+  readonly execId: string;
+  readonly spec: google.protobuf.Any | null;
+}): unknown {
+  const subject = `exec ${request.execId} in task ${request.id}: spec`;
+  if (request.spec === null) throw new ShimError("InvalidArgument", `${subject} is missing`);
+  try {
+    return JSON.parse(Buffer.from(request.spec.value).toString("utf8"));
+  } catch (error) {
+    throw new ShimError("InvalidArgument", `${subject} is not JSON: ${messageOf(error)}`, { cause: error });
+  }
+}
