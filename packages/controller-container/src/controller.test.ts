@@ -1,6 +1,6 @@
 import { type Fault, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it } from "vitest";
-import { ContainerBench, layersMount, noStdio } from "./testing/index.ts";
+import { ContainerBench, layersMount, noStdio, overlayMount, specification } from "./testing/index.ts";
 
 const exec = (execId: string) => ({ execId, spec: { args: ["ls", execId], cwd: "/" }, stdio: noStdio });
 
@@ -138,6 +138,64 @@ describe("a container's limits and figures", () => {
     await bench.controller.init.wait();
     await expect(bench.controller.update({})).rejects.toMatchObject(refusal);
   });
+});
+
+describe("pausing", () => {
+  it("stops a container that runs, which takes no execs until it is resumed", async () => {
+    const bench = await new ContainerBench().running();
+    const { controller, guestContainer } = bench;
+    await controller.pause();
+    expect([controller.isPaused, guestContainer.isPaused]).toEqual([true, true]);
+    const refusal = { code: "FailedPrecondition" };
+    await expect(controller.pause()).rejects.toMatchObject(refusal);
+    const exec = { execId: "e", spec: { args: ["ls"], cwd: "/" }, stdio: noStdio };
+    await expect(controller.createProcess(exec)).rejects.toMatchObject(refusal);
+    await controller.statistics();
+    await controller.resume();
+    expect([controller.isPaused, guestContainer.isPaused]).toEqual([false, false]);
+    await expect(controller.resume()).rejects.toMatchObject(refusal);
+    await controller.createProcess(exec);
+  });
+
+  it("does not keep it from being killed, terminated and deleted", async () => {
+    for (const end of [
+      async ({ controller, initProcess }: ContainerBench) => {
+        await controller.killAll(9);
+        initProcess.exit(137);
+        await controller.init.wait();
+      },
+      ({ controller }: ContainerBench) => controller.terminate(),
+    ]) {
+      const bench = await new ContainerBench().running();
+      await bench.controller.pause();
+      await end(bench);
+      expect(bench.controller.isPaused).toBe(false);
+      expect(await bench.controller.delete()).toMatchObject({ status: 137 });
+    }
+  });
+
+  it("that fails leaves it as it was", async () => {
+    const reach = new ScriptedCalls();
+    await new ContainerBench(reach).running();
+    const bench = await new ContainerBench(new ScriptedCalls(new Map([[reach.calls.length, "fail"]]))).running();
+    await expect(bench.controller.pause()).rejects.toThrow("pause container c1");
+    expect(bench.controller.state).toBe("Running");
+    await bench.controller.pause();
+  });
+
+  it("is for those alone that run", async () => {
+    const bench = await new ContainerBench().created([layersMount]);
+    await expect(bench.controller.pause()).rejects.toMatchObject({ code: "FailedPrecondition" });
+  });
+});
+
+it("a container tells of processes that were killed for want of memory", async () => {
+  const bench = new ContainerBench();
+  let told = 0;
+  const onOutOfMemory = (): void => void told++;
+  await bench.controller.create({ spec: specification(), rootfs: [overlayMount], stdio: noStdio, onOutOfMemory });
+  bench.guestContainer.outOfMemory();
+  expect(told).toBe(1);
 });
 
 describe("delete", () => {

@@ -28,6 +28,7 @@ import {
   mountSteps,
   type ResourceBoundaries,
   rootSteps,
+  vmBound,
 } from "./steps.ts";
 import type { ContainerProcess, GuestContainer, VmExited } from "./types.ts";
 
@@ -141,8 +142,13 @@ export class LinuxContainerController {
       ...(devicePlans.length === 0 ? [] : deviceSteps(devicePlans, this.#options.devices, guestDevices)),
       container.processes,
     ];
-    const steps = [...host, ...inVm.map((step) => this.#vmBound(step)), this.#initStep(request.stdio, container.get)];
+    const steps = [
+      ...host,
+      ...inVm.map((step) => vmBound(step, this.#vmGone.signal)),
+      this.#initStep(request.stdio, container.get),
+    ];
     await this.#held.acquireAll(steps, signal);
+    container.get().onOutOfMemory(() => request.onOutOfMemory?.());
     return container.get();
   }
 
@@ -163,22 +169,6 @@ export class LinuxContainerController {
         await init?.abandon(killed);
         // One that could not be created has no exit, and nobody shall wait for it.
         if (init?.exit === undefined) this.#processes.delete(initId);
-      },
-    };
-  }
-
-  /** What only the VM holds is released with the VM; a release that waits for it then waits no longer. */
-  #vmBound(step: Step): Step {
-    return {
-      name: step.name,
-      acquire: (signal) => step.acquire(signal),
-      release: async (signal) => {
-        if (this.#vmGone.signal.aborted) return;
-        try {
-          await abortable(step.release(signal), this.#vmGone.signal);
-        } catch (error) {
-          if (!this.#vmGone.signal.aborted) throw error;
-        }
       },
     };
   }
@@ -279,13 +269,37 @@ export class LinuxContainerController {
     return this.#ask("update container", ask, signal);
   }
 
+  get isPaused(): boolean {
+    return this.#life.state.kind === "Paused";
+  }
+
+  /** Stops every process of a container that runs where it stands. It takes no execs until it is resumed. */
+  pause(signal?: AbortSignal): Promise<void> {
+    return this.#freeze("pause", "Paused", signal);
+  }
+
+  resume(signal?: AbortSignal): Promise<void> {
+    return this.#freeze("resume", "Running", signal);
+  }
+
+  #freeze(operation: "pause" | "resume", kind: "Paused" | "Running", signal?: AbortSignal): Promise<void> {
+    return this.#operations.run(async () => {
+      this.#life.require(operation);
+      const until = this.#until(signal);
+      const guest = this.#alive(this.#refusing(`${operation} container`));
+      await this.#ask(`${operation} container`, () => guest[operation](until), until);
+      // It may have ended meanwhile.
+      if (this.#life.allows(operation)) this.#life.succeed(operation, { kind, guest });
+    }, signal);
+  }
+
   async #ask<T>(
     operation: string,
     ask: (container: GuestContainer, refuse: Refuse) => Promise<T>,
     signal: AbortSignal | undefined,
   ): Promise<T> {
     const refuse = this.#refusing(operation);
-    const container = this.#running(refuse);
+    const container = this.#alive(refuse);
     try {
       return await abortable(ask(container, refuse), signal);
     } catch (error) {
@@ -296,16 +310,14 @@ export class LinuxContainerController {
   /** Signals every process of the container; before its start, the init process. */
   async killAll(signalNumber: number, signal?: AbortSignal): Promise<void> {
     const state = this.#life.state;
-    if (state.kind !== "Running") return await this.init.kill(signalNumber, signal);
-    const refuse = this.#refusing("kill all processes of container");
-    if (!Number.isInteger(signalNumber) || signalNumber < 1 || signalNumber > 64) {
+    if (state.kind !== "Running" && state.kind !== "Paused") return await this.init.kill(signalNumber, signal);
+    const signalAll = (guest: GuestContainer, refuse: Refuse): Promise<void> => {
+      if (Number.isInteger(signalNumber) && signalNumber >= 1 && signalNumber <= 64) {
+        return guest.signalAll(signalNumber, signal);
+      }
       throw refuse("InvalidArgument", `signal ${signalNumber} is none of Linux, which has 1 to 64`);
-    }
-    try {
-      await abortable(state.guest.signalAll(signalNumber, signal), signal);
-    } catch (error) {
-      throw wrapError(error, "kill all processes of container", this.id);
-    }
+    };
+    await this.#ask("kill all processes of container", signalAll, signal);
   }
 
   /** Ends every process of it at once, and whatever create or start is under way. Idempotent, in every state. */
@@ -325,6 +337,7 @@ export class LinuxContainerController {
       case "Created":
         return await this.init.abandon(killed);
       case "Running":
+      case "Paused":
         try {
           await abortable(state.guest.terminate(signal), signal);
           await this.init.wait(signal);
@@ -369,6 +382,11 @@ export class LinuxContainerController {
     const state = this.#life.state;
     if (state.kind === "Running") return state.guest;
     throw refuse("FailedPrecondition", `the container is not running but ${state.kind}`);
+  }
+
+  #alive(refuse: Refuse): GuestContainer {
+    const state = this.#life.state;
+    return state.kind === "Paused" ? state.guest : this.#running(refuse);
   }
 
   #until(signal: AbortSignal | undefined): AbortSignal {

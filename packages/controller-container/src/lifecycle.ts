@@ -2,25 +2,28 @@ import type { ProcessExit } from "@uvm-shim/controller-process";
 import { defineTable } from "@uvm-shim/lifecycle";
 import type { GuestContainer } from "./types.ts";
 
-export type ContainerStateName = "NotCreated" | "Created" | "Running" | "Stopped" | "Invalid";
-export type ContainerTransition = "create" | "start" | "exit" | "delete";
+export type ContainerStateName = "NotCreated" | "Created" | "Running" | "Paused" | "Stopped" | "Invalid";
+export type ContainerTransition = "create" | "start" | "pause" | "resume" | "exit" | "delete";
 
 /** What a container has in each state; what it holds of the host is in its acquisitions, whatever the state. */
 export type ContainerState =
   | { readonly kind: "NotCreated" }
   | { readonly kind: "Created"; readonly guest: GuestContainer }
   | { readonly kind: "Running"; readonly guest: GuestContainer }
+  | { readonly kind: "Paused"; readonly guest: GuestContainer }
   | { readonly kind: "Stopped"; readonly exit: ProcessExit }
   | { readonly kind: "Invalid"; readonly cause: unknown };
 
 export const containerTable = defineTable<ContainerStateName, ContainerTransition>({
   subject: "container",
   initial: "NotCreated",
-  states: ["NotCreated", "Created", "Running", "Stopped", "Invalid"],
+  states: ["NotCreated", "Created", "Running", "Paused", "Stopped", "Invalid"],
   transitions: [
     { kind: "operation", name: "create", from: ["NotCreated"], success: "Created", failure: "Invalid" },
     { kind: "operation", name: "start", from: ["Created"], success: "Running", failure: "Invalid" },
-    { kind: "event", name: "exit", from: ["Created", "Running"], to: "Stopped" },
+    { kind: "operation", name: "pause", from: ["Running"], success: "Paused", failure: "unchanged" },
+    { kind: "operation", name: "resume", from: ["Paused"], success: "Running", failure: "unchanged" },
+    { kind: "event", name: "exit", from: ["Created", "Running", "Paused"], to: "Stopped" },
     {
       kind: "operation",
       name: "delete",

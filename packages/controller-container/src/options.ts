@@ -28,4 +28,6 @@ export interface CreateContainer {
   readonly spec: unknown;
   readonly rootfs: readonly RootfsMount[];
   readonly stdio: StdioPaths;
+  /** Called whenever the guest's kernel has killed something in the container for want of memory. */
+  readonly onOutOfMemory?: () => void;
 }

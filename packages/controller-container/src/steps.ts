@@ -1,6 +1,6 @@
 import { posix } from "node:path";
 import { type LinuxCombinedLayers, linuxGuestPaths, type OciMount, type OciWindowsDevice } from "@uvm-shim/hcs-schema";
-import type { Step } from "@uvm-shim/lifecycle";
+import { abortable, type Step } from "@uvm-shim/lifecycle";
 import type { DevicePlan } from "./devices.ts";
 import { type MountPlan, sharedMount } from "./mounts.ts";
 import type { RootPlan } from "./root.ts";
@@ -229,6 +229,22 @@ function reservedStep(
       if (reservation === undefined) return;
       await device.unmapFromGuest(reservation, signal);
       reservation = undefined;
+    },
+  };
+}
+
+/** What only the VM holds is released with the VM; a release that waits for it then waits no longer. */
+export function vmBound(step: Step, vmGone: AbortSignal): Step {
+  return {
+    name: step.name,
+    acquire: (signal) => step.acquire(signal),
+    release: async (signal) => {
+      if (vmGone.aborted) return;
+      try {
+        await abortable(step.release(signal), vmGone);
+      } catch (error) {
+        if (!vmGone.aborted) throw error;
+      }
     },
   };
 }

@@ -28,7 +28,12 @@ export interface GuestContainer {
   metrics(signal?: AbortSignal): Promise<CgroupMetrics>;
   /** Changes the container's limits; what is absent stays as it is. */
   update(resources: OciLinuxResources, signal?: AbortSignal): Promise<void>;
-  /** Signals every process of the container. */
+  /** Stops every process where it stands. Unimplemented where the guest cannot. */
+  pause(signal?: AbortSignal): Promise<void>;
+  resume(signal?: AbortSignal): Promise<void>;
+  /** Has the listener called whenever the guest's kernel has killed something of it for want of memory. */
+  onOutOfMemory(listener: () => void): void;
+  /** Signals every process of the container; those of a paused one die of SIGKILL alone. */
   signalAll(signal: number, abort?: AbortSignal): Promise<void>;
   /** Ends it at once; already stopped or unknown counts as done. Resolves when the guest has answered. */
   terminate(signal?: AbortSignal): Promise<void>;

@@ -10,6 +10,8 @@ export const notificationTypes = [
   "Started",
   "Paused",
   "Unknown",
+  // Told by the guests of this project alone: the kernel has killed something for want of memory. Others ignore it.
+  "OutOfMemory",
 ] as const;
 
 export type NotificationType = (typeof notificationTypes)[number];

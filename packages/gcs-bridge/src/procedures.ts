@@ -104,6 +104,8 @@ export interface GuestDefinedCapabilities {
   readonly SignalProcessSupported: boolean;
   readonly DumpStacksSupported: boolean;
   readonly DeleteContainerStateSupported: boolean;
+  /** Of the guests of this project alone: containers can be paused. Absent is false. */
+  readonly PauseContainerSupported?: boolean;
 }
 
 export interface DumpStacksResponse {
@@ -273,6 +275,7 @@ function readCapabilities(fields: Fields): GcsCapabilities {
       SignalProcessSupported: defined.flag("SignalProcessSupported"),
       DumpStacksSupported: defined.flag("DumpStacksSupported"),
       DeleteContainerStateSupported: defined.flag("DeleteContainerStateSupported"),
+      ...(defined.flag("PauseContainerSupported") ? { PauseContainerSupported: true } : {}),
     },
   };
 }

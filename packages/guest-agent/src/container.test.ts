@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,11 +19,13 @@ const silent: LinuxProcessParameters = {
 const none = new AbortController().signal;
 const noDial = () => Promise.reject(new Error("nobody dials"));
 // Above every pid that the kernel gives, so that no signal of these tests reaches anybody.
-const initPid = 0x7ffffffe;
+const nobody = 0x7ffffffe;
 
+let initPid: number;
 let folder: string;
 let calls: string[];
-let exits: NotificationType[];
+let exits: (NotificationType | "out of memory")[];
+let oomKills: number;
 let errors: string[];
 let endInit: (exit: ProcessExit) => void;
 let failure: { readonly at: string; readonly error: Error } | undefined;
@@ -31,9 +34,11 @@ let group: number[];
 let applied: ReadonlyMap<string, string> | undefined;
 
 beforeEach(() => {
+  initPid = nobody;
   folder = mkdtempSync(join(tmpdir(), "guest-agent-"));
   calls = [];
   exits = [];
+  oomKills = 0;
   errors = [];
   failure = undefined;
   hang = undefined;
@@ -71,6 +76,7 @@ const runtime: OciRuntime = {
       terminal: undefined,
     };
   },
+  freeze: (id, isFrozen, signal) => step(`${isFrozen ? "freeze" : "thaw"} ${id}`, signal),
   remove: () => step("remove"),
 };
 
@@ -92,6 +98,7 @@ function makeContainer(): Container {
       group: {
         processes: () => group,
         metrics: () => ({ LCOWMetrics: { pids: { current: group.length } } }),
+        oomKills: () => oomKills,
         remove: () => {
           calls.push("remove group");
         },
@@ -99,6 +106,7 @@ function makeContainer(): Container {
       applyNetworkSettings: (settings) => {
         applied = settings;
       },
+      onOutOfMemory: () => exits.push("out of memory"),
       onExit: (type) => exits.push(type),
       onError: (what, error) => errors.push(`${what}: ${String(error)}`),
     },
@@ -201,6 +209,42 @@ describe("a container", () => {
     group = [];
     end(0);
     await container.delete().catch(() => {});
+  });
+
+  it("is paused and resumed while it runs, and thawed to be killed", async () => {
+    const child = spawn("sleep", ["1000"], { stdio: "ignore" });
+    const died = new Promise((resolve) => child.once("exit", resolve));
+    initPid = child.pid ?? 0;
+    const container = makeContainer();
+    await expect(container.freeze(true, none)).rejects.toThrow("is Created, pausing it needs Running");
+    await container.execute(silent, await relay(), none);
+    await expect(container.freeze(false, none)).rejects.toThrow("is not paused already");
+    await container.freeze(true, none);
+    await expect(container.freeze(true, none)).rejects.toThrow("is paused already");
+    await container.freeze(false, none);
+    await container.freeze(true, none);
+    expect(calls.slice(2)).toEqual(["freeze box", "thaw box", "freeze box"]);
+    container.signal(initPid, 15);
+    expect(calls.slice(5)).toEqual([]);
+    await container.shutdown(9);
+    expect(calls.slice(5)).toEqual(["thaw box"]);
+    await died;
+    end(137);
+    await container.delete().catch(() => {});
+  });
+
+  it("tells of a kill for want of memory before it tells of the end", async () => {
+    const container = makeContainer();
+    const init = await container.execute(silent, await relay(), none);
+    const OCIProcess = { args: ["more"], cwd: "/" };
+    oomKills = 1;
+    await (await container.execute({ ...silent, OCIProcess }, await relay(), none)).exit;
+    expect(exits).toEqual(["out of memory"]);
+    oomKills = 2;
+    end(137);
+    await init.exit;
+    await container.delete();
+    expect(exits).toEqual(["out of memory", "out of memory", "GracefulExit"]);
   });
 
   it("forgets exits that are long past", async () => {

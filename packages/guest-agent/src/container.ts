@@ -5,6 +5,7 @@ import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters, OciLinuxResources, OciProcess } from "@uvm-shim/hcs-schema";
 import type { GroupMetrics } from "./cgroup-metrics.ts";
 import type { GuestFacts } from "./facts.ts";
+import { OomWatch } from "./oom-watch.ts";
 import { podFileNames } from "./pod-files.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
 import { checkProgram } from "./program.ts";
@@ -18,6 +19,8 @@ const sigkill = 9;
 export interface ContainerGroup {
   processes(): readonly number[];
   metrics(): GroupMetrics;
+  /** How many of its processes the kernel has killed for want of memory. */
+  oomKills(): number;
   remove(): void;
 }
 
@@ -27,6 +30,7 @@ export interface ContainerSurroundings {
   readonly group: ContainerGroup;
   /** Applies settings of the network, which all containers share. */
   applyNetworkSettings(settings: ReadonlyMap<string, string>): void;
+  onOutOfMemory(): void;
   onExit(type: NotificationType): void;
   onError(what: string, error: unknown): void;
 }
@@ -34,7 +38,13 @@ export interface ContainerSurroundings {
 type State =
   | { readonly kind: "Created" }
   | { readonly kind: "Starting"; readonly abort: AbortController; readonly settled: Promise<unknown> }
-  | { readonly kind: "Running"; readonly init: GuestProcess; isForced: boolean }
+  | {
+      readonly kind: "Running";
+      readonly init: GuestProcess;
+      readonly oomWatch: OomWatch;
+      isForced: boolean;
+      isFrozen: boolean;
+    }
   | { readonly kind: "Stopped"; readonly cleaned: Promise<void> };
 
 export class Container {
@@ -70,7 +80,9 @@ export class Container {
     try {
       const init = await started;
       this.processes.add(init);
-      this.#state = { kind: "Running", init, isForced: false };
+      const { group, onOutOfMemory } = this.#surroundings;
+      const oomWatch = new OomWatch(() => group.oomKills(), onOutOfMemory);
+      this.#state = { kind: "Running", init, oomWatch, isForced: false, isFrozen: false };
       void init.exit.then(() => this.#initExited());
       return init;
     } catch (error) {
@@ -110,15 +122,44 @@ export class Container {
     );
     const guestProcess = new GuestProcess(added.pid, added.exit, relay);
     this.processes.add(guestProcess);
+    void guestProcess.exit.then(() => {
+      if (this.#state.kind === "Running") this.#state.oomWatch.check();
+    });
     return guestProcess;
   }
 
   /** Throws a GuestFault when the process is none of this container's, or has ended. */
   signal(pid: number, signal: number): void {
     const known = this.processes.find(pid);
-    if (known !== undefined) known.signal(signal);
-    else if (this.processIds().includes(pid)) sendSignal(pid, signal);
+    if (known !== undefined) {
+      known.signal(signal);
+      if (signal === sigkill && this.#state.kind === "Running" && known === this.#state.init) this.#thaw(this.#state);
+    } else if (this.processIds().includes(pid)) sendSignal(pid, signal);
     else this.processes.get(pid);
+  }
+
+  /** Stops every process where it stands, or lets them go on. */
+  async freeze(isFrozen: boolean, signal: AbortSignal): Promise<void> {
+    const state = this.#state;
+    if (state.kind !== "Running") throw this.#wrongState(isFrozen ? "pausing it" : "resuming it", "Running");
+    if (state.isFrozen === isFrozen) {
+      throw new GuestFault(
+        "HCS_E_INVALID_STATE",
+        `container ${this.id} is ${isFrozen ? "paused" : "not paused"} already`,
+      );
+    }
+    await this.#surroundings.runtime.freeze(this.id, isFrozen, signal);
+    state.isFrozen = isFrozen;
+  }
+
+  /** A frozen process does not die before it is thawed. */
+  #thaw(state: State & { readonly kind: "Running" }): void {
+    if (!state.isFrozen) return;
+    state.isFrozen = false;
+    const { runtime, onError } = this.#surroundings;
+    runtime
+      .freeze(this.id, false)
+      .catch((error: unknown) => onError(`container ${this.id} could not be thawed for its end`, error));
   }
 
   /** Pids of all that runs in the container. */
@@ -157,6 +198,7 @@ export class Container {
       case "Running":
         if (signal === sigkill) state.isForced = true;
         state.init.signal(signal);
+        if (signal === sigkill) this.#thaw(state);
         return;
       case "Stopped":
         throw new GuestFault("HCS_E_SYSTEM_ALREADY_STOPPED", `container ${this.id} has stopped already`);
@@ -184,6 +226,7 @@ export class Container {
 
   #initExited(): void {
     const isForced = this.#state.kind === "Running" && this.#state.isForced;
+    if (this.#state.kind === "Running") this.#state.oomWatch.stop();
     this.#state = { kind: "Stopped", cleaned: this.#clean() };
     this.#surroundings.onExit(isForced ? "ForcedExit" : "GracefulExit");
   }

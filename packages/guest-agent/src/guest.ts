@@ -7,11 +7,12 @@ import {
   GuestFault,
   type GuestHandlers,
   infiniteTimeout,
+  type NotificationType,
   type RequestContext,
   uvmContainerId,
 } from "@uvm-shim/gcs-bridge";
 import type { LinuxGuestRequest, LinuxProcessParameters, OciSpec } from "@uvm-shim/hcs-schema";
-import { followMachineMemory, metricsOf, processesOf, removeCgroups } from "./cgroups.ts";
+import { followMachineMemory, metricsOf, oomKillsOf, processesOf, removeCgroups } from "./cgroups.ts";
 import type { Children } from "./children.ts";
 import { Container } from "./container.ts";
 import { grantDevices } from "./container-devices.ts";
@@ -43,6 +44,7 @@ export const guestCapabilities: GcsCapabilities = {
     SignalProcessSupported: true,
     DumpStacksSupported: true,
     DeleteContainerStateSupported: true,
+    PauseContainerSupported: true,
   },
 };
 
@@ -172,14 +174,25 @@ export class Guest {
     const { OciBundlePath: bundle } = settings;
     const rewritten = rewriteSpecification(id, grantDevices(settings.OciSpecification, devices), facts);
     const specification = { ...rewritten, spec: this.#podFiles(rewritten.spec, bundle) };
+    const tell = (type: NotificationType): void =>
+      notify({ containerId: id, activityId: uvmContainerId, type, operation: "None", result: 0 });
     const container = new Container(id, bundle, specification, {
       runtime,
       facts,
-      group: { processes: () => processesOf(id), metrics: () => metricsOf(id), remove: () => removeCgroups(id) },
+      group: {
+        processes: () => processesOf(id),
+        metrics: () => metricsOf(id),
+        oomKills: () => oomKillsOf(id),
+        remove: () => removeCgroups(id),
+      },
       applyNetworkSettings,
+      onOutOfMemory: () => {
+        log.warning("processes were killed for want of memory", { container: id });
+        tell("OutOfMemory");
+      },
       onExit: (type) => {
         log.info("container has ended", { container: id, type });
-        notify({ containerId: id, activityId: uvmContainerId, type, operation: "None", result: 0 });
+        tell(type);
       },
       onError: (what, error) => log.error(what, { container: id, error: String(error) }),
     });
@@ -189,19 +202,13 @@ export class Guest {
 
   async #modify(request: LinuxGuestRequest, containerId: string, signal: AbortSignal): Promise<void> {
     const { children, log } = this.#surroundings;
-    if (!isVm(containerId)) {
-      if (request.ResourceType !== "ContainerConstraints") {
-        throw new GuestFault("ERROR_NOT_SUPPORTED", `${request.ResourceType} is of the VM, not of a container`);
-      }
-      await this.#get(containerId).update(request.Settings.Linux, signal);
-      log.info("container limits changed", { container: containerId });
-      return;
-    }
+    if (!isVm(containerId)) return await this.#modifyContainer(this.#get(containerId), request, signal);
     const runTool: RunTool = (command, parameters, toolSignal) =>
       children.run(command, parameters, { stdio: ["ignore", "ignore", "pipe"] }, toolSignal);
     switch (request.ResourceType) {
       case "ContainerConstraints":
-        throw new GuestFault("ERROR_NOT_SUPPORTED", "ContainerConstraints is of a container, not of the VM");
+      case "ContainerFreezer":
+        throw new GuestFault("ERROR_NOT_SUPPORTED", `${request.ResourceType} is of a container, not of the VM`);
       case "PodCgroupMemoryLimit":
         if (request.RequestType !== "Update") {
           throw new GuestFault(
@@ -239,6 +246,22 @@ export class Guest {
       case "PreAdd":
       case "Update":
         throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} Network: accepted are Add and Remove`);
+    }
+  }
+
+  async #modifyContainer(container: Container, request: LinuxGuestRequest, signal: AbortSignal): Promise<void> {
+    const { log } = this.#surroundings;
+    switch (request.ResourceType) {
+      case "ContainerConstraints":
+        await container.update(request.Settings.Linux, signal);
+        log.info("container limits changed", { container: container.id });
+        return;
+      case "ContainerFreezer":
+        await container.freeze(request.Settings.Frozen, signal);
+        log.info(request.Settings.Frozen ? "container paused" : "container resumed", { container: container.id });
+        return;
+      default:
+        throw new GuestFault("ERROR_NOT_SUPPORTED", `${request.ResourceType} is of the VM, not of a container`);
     }
   }
 

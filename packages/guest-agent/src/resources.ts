@@ -27,6 +27,7 @@ const acceptedTypes = [
   "VPCIDevice",
   "PodCgroupMemoryLimit",
   "ContainerConstraints",
+  "ContainerFreezer",
   "SecurityPolicyFragment",
 ] as const satisfies readonly LinuxGuestRequest["ResourceType"][];
 
@@ -51,6 +52,8 @@ export function readGuestRequest(request: ModifySettingsRequest["Request"]): Lin
       return { ResourceType, RequestType, Settings: undefined };
     case "ContainerConstraints":
       return { ResourceType, RequestType, Settings: { Linux: readResources(fields()) } };
+    case "ContainerFreezer":
+      return { ResourceType, RequestType, Settings: { Frozen: fields().flag("Frozen") } };
     case "SecurityPolicyFragment":
       return { ResourceType, RequestType, Settings: readFragment(fields()) };
     default:

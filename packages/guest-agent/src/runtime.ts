@@ -31,6 +31,8 @@ export interface OciRuntime {
   exec(id: string, process: OciProcess, stdio: ChildStdio, signal: AbortSignal): Promise<RuntimeProcess>;
   /** Changes the limits of a container that runs; what is absent stays as it is. */
   update(id: string, resources: OciLinuxResources, signal: AbortSignal): Promise<void>;
+  /** Stops every process of a container where it stands, or lets them go on. */
+  freeze(id: string, isFrozen: boolean, signal?: AbortSignal): Promise<void>;
   /** Kills what is left of the container and forgets it. Unknown counts as done. */
   remove(id: string): Promise<void>;
 }
@@ -116,6 +118,8 @@ export function createRuntime(program: string, children: Children): OciRuntime {
         writeFileSync(files.resources, specificationText(resources), { mode: 0o600 });
         await call(files, ["update", "--resources", files.resources, id], noStdio, signal);
       }),
+    freeze: (id, isFrozen, signal) =>
+      withFiles((files) => call(files, [isFrozen ? "pause" : "resume", id], noStdio, signal)),
     remove: async (id) => {
       if (!existsSync(`${guestFolders.runtimeState}/${id}`)) return;
       await withFiles((files) => call(files, ["delete", "--force", id], noStdio));

@@ -16,6 +16,7 @@ import { LinuxProcess, type ProcessSurroundings, sigkill, signalProcess } from "
 export interface LinuxContainerOptions {
   readonly surroundings: ProcessSurroundings;
   readonly canDeleteState: boolean;
+  readonly canPause: boolean;
   /** Called when the guest keeps nothing of the container any more. */
   readonly onForgotten: () => void;
 }
@@ -27,6 +28,7 @@ export class LinuxContainer {
   readonly exited: Promise<NotificationType>;
   readonly #options: LinuxContainerOptions;
   readonly #bridge: GcsBridgeClient;
+  #onOutOfMemory: () => void = () => {};
   #resolveExited: (type: NotificationType) => void = () => {};
 
   constructor(id: string, options: LinuxContainerOptions) {
@@ -71,6 +73,31 @@ export class LinuxContainer {
       Settings: { Linux: resources },
     } as const;
     await this.#bridge.request("modifySettings", this.id, { Request }, signal);
+  }
+
+  /** Stops every process where it stands. */
+  pause(signal?: AbortSignal): Promise<void> {
+    return this.#freeze(true, signal);
+  }
+
+  resume(signal?: AbortSignal): Promise<void> {
+    return this.#freeze(false, signal);
+  }
+
+  async #freeze(Frozen: boolean, signal: AbortSignal | undefined): Promise<void> {
+    if (!this.#options.canPause) {
+      throw new GcsError("Unimplemented", "the guest lacks the capability PauseContainerSupported", {
+        procedure: "modifySettings",
+        containerId: this.id,
+      });
+    }
+    const Request = { ResourceType: "ContainerFreezer", RequestType: "Update", Settings: { Frozen } } as const;
+    await this.#bridge.request("modifySettings", this.id, { Request }, signal);
+  }
+
+  /** Has the listener called whenever the guest tells that it has killed something of it for want of memory. */
+  onOutOfMemory(listener: () => void): void {
+    this.#onOutOfMemory = listener;
   }
 
   async #query<T>(type: string, read: (properties: string) => T, signal: AbortSignal | undefined): Promise<T> {
@@ -119,6 +146,9 @@ export class LinuxContainer {
       case "UnexpectedExit":
       case "Unknown":
         this.#resolveExited(notification.type);
+        break;
+      case "OutOfMemory":
+        this.#onOutOfMemory();
         break;
       case "None":
       case "Reboot":

@@ -37,6 +37,7 @@ export class LinuxGuest {
   readonly #containers = new Map<string, LinuxContainer>();
   #canDeleteState = false;
   #supportsNetworkNamespaces = false;
+  #canPause = false;
   #canDumpStacks = false;
   #nextPort: number = linuxVsockPorts.firstStdio;
 
@@ -64,6 +65,7 @@ export class LinuxGuest {
       checkCapabilities(capabilities);
       guest.#canDeleteState = capabilities.GuestDefinedCapabilities.DeleteContainerStateSupported;
       guest.#supportsNetworkNamespaces = capabilities.GuestDefinedCapabilities.NamespaceAddRequestSupported;
+      guest.#canPause = capabilities.GuestDefinedCapabilities.PauseContainerSupported ?? false;
       guest.#canDumpStacks = capabilities.GuestDefinedCapabilities.DumpStacksSupported;
       if (capabilities.SendHostCreateMessage) {
         const ContainerConfig = JSON.stringify({ SystemType: "Container" });
@@ -173,6 +175,7 @@ export class LinuxGuest {
     const container = new LinuxContainer(id, {
       surroundings: this.#surroundings,
       canDeleteState: this.#canDeleteState,
+      canPause: this.#canPause,
       onForgotten: () => this.#forget(container),
     });
     // Known before the guest is: it may end, and say so, before its creation is answered.

@@ -20,6 +20,7 @@ import type {
   GuestScsiDevice,
   LinuxCombinedLayers,
   LinuxContainerConstraints,
+  LinuxContainerFreezer,
   LinuxGuestRequest,
   LinuxGuestResources,
   LinuxHostedContainerSettings,
@@ -111,6 +112,7 @@ const linuxResources: { readonly [Type in keyof LinuxGuestResources]: Check<Linu
     return undefined;
   },
   ContainerConstraints: openObject<LinuxContainerConstraints>({ Linux: checkOciLinuxResources }),
+  ContainerFreezer: closedObject<LinuxContainerFreezer>({ Frozen: truth }),
   SecurityPolicyFragment: closedObject<SecurityPolicyFragment>({
     Fragment: filledText,
     MediaType: optional(filledText),
@@ -134,6 +136,7 @@ const resourceType = oneOf(
   "VPCIDevice",
   "PodCgroupMemoryLimit",
   "ContainerConstraints",
+  "ContainerFreezer",
   "SecurityPolicyFragment",
 );
 

@@ -17,7 +17,13 @@ export interface LinuxGuestResources {
   readonly PodCgroupMemoryLimit: undefined;
   /** Of the container that the message names. */
   readonly ContainerConstraints: LinuxContainerConstraints;
+  /** Of the container that the message names. Of the guests of this project alone. */
+  readonly ContainerFreezer: LinuxContainerFreezer;
   readonly SecurityPolicyFragment: SecurityPolicyFragment;
+}
+
+export interface LinuxContainerFreezer {
+  readonly Frozen: boolean;
 }
 
 export type LinuxGuestResourceType = keyof LinuxGuestResources;

@@ -19,8 +19,8 @@ const taskStatuses = {
   stopped: containerd.v1.types.Status.STOPPED,
 } as const satisfies Record<Process["state"], number>;
 
-export function taskStatus(state: Process["state"]): containerd.v1.types.Status {
-  return taskStatuses[state];
+export function taskStatus(state: Process["state"], isPaused: boolean): containerd.v1.types.Status {
+  return isPaused && state === "running" ? containerd.v1.types.Status.PAUSED : taskStatuses[state];
 }
 
 export function stdioOf(

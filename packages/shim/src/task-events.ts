@@ -47,6 +47,21 @@ export class TaskEvents {
     this.#publish("/tasks/exit", "containerd.events.TaskExit", bytes);
   }
 
+  outOfMemory(containerId: string): void {
+    const bytes = containerd.events.TaskOOM.encode({ containerId }).finish();
+    this.#publish("/tasks/oom", "containerd.events.TaskOOM", bytes);
+  }
+
+  paused(containerId: string): void {
+    const bytes = containerd.events.TaskPaused.encode({ containerId }).finish();
+    this.#publish("/tasks/paused", "containerd.events.TaskPaused", bytes);
+  }
+
+  resumed(containerId: string): void {
+    const bytes = containerd.events.TaskResumed.encode({ containerId }).finish();
+    this.#publish("/tasks/resumed", "containerd.events.TaskResumed", bytes);
+  }
+
   deleted(containerId: string, pid: number, exit: Exit): void {
     const bytes = containerd.events.TaskDelete.encode({ containerId, pid, ...exitFields(exit) }).finish();
     this.#publish("/tasks/delete", "containerd.events.TaskDelete", bytes);

@@ -160,3 +160,26 @@ describe("updates", () => {
     expect(harness.container("c1").updates).toEqual([]);
   });
 });
+
+describe("pausing", () => {
+  it("shows in the task's state and in events", async () => {
+    await harness.runTask("c1");
+    await harness.task("Pause", { id: "c1" });
+    expect(await harness.task("State", { id: "c1" })).toMatchObject({ status: containerd.v1.types.Status.PAUSED });
+    await harness.task("Resume", { id: "c1" });
+    expect(await harness.task("State", { id: "c1" })).toMatchObject({ status: containerd.v1.types.Status.RUNNING });
+    expect((await harness.topics(4)).slice(2)).toEqual(["/tasks/paused", "/tasks/resumed"]);
+    await expect(harness.task("Resume", { id: "c1" })).rejects.toMatchObject({ code: "FailedPrecondition" });
+    await expect(harness.task("Pause", { id: "none" })).rejects.toMatchObject({ code: "NotFound" });
+  });
+});
+
+it("processes that were killed for want of memory are told of as an event of their container", async () => {
+  await harness.runTask("c1");
+  harness.container("c1").request.onOutOfMemory();
+  expect((await harness.topics(3)).at(-1)).toBe("/tasks/oom");
+  expect(harness.events.received.at(-1)).toMatchObject({
+    type: "containerd.events.TaskOOM",
+    fields: { containerId: "c1" },
+  });
+});

@@ -28,6 +28,7 @@ describe("a task without a sandbox", () => {
     const stdio = { stdin: "/in", stdout: "/out", stderr: "/err", terminal: true };
     expect(request).toEqual({
       id: "c1",
+      onOutOfMemory: expect.any(Function),
       bundle,
       spec: taskSpec,
       rootfs: [{ type: "overlay", source: "overlay", options: ["lowerdir=/a"] }],

@@ -1,8 +1,8 @@
 import type { RuntimeOptions } from "./bootstrap.ts";
 import { budgets, orEndVm, withinBudget } from "./budgets.ts";
-import { type BundleConfiguration, requireConfiguration, sandboxIdOf } from "./bundle.ts";
+import { requireConfiguration } from "./bundle.ts";
 import type { Clock } from "./clock.ts";
-import { messageOf, ShimError } from "./errors.ts";
+import { ShimError } from "./errors.ts";
 import type { containerd } from "./generated/messages.js";
 import { checkIdentifier } from "./identifiers.ts";
 import { exitFields, rootfsOf, stdioOf, taskStatus } from "./messages.ts";
@@ -12,6 +12,7 @@ import type { SandboxSlot } from "./sandbox-slot.ts";
 import { encodeContainerStatistics, encodeVmStatistics } from "./statistics.ts";
 import type { TaskEvents } from "./task-events.ts";
 import { answerOf, execDetails, keyOf, parseProcess } from "./task-messages.ts";
+import { createTaskSandbox, discardSandbox, sandboxToJoin, stopMilliseconds } from "./task-sandbox.ts";
 import { Tombstones } from "./tombstones.ts";
 import type { Container, Exit, Log, Platform, Sandbox } from "./types.ts";
 
@@ -48,7 +49,6 @@ interface Task {
 
 /** How many deleted tasks and execs are remembered. */
 const mostTombstones = 2048;
-const stopMilliseconds = 10_000;
 const highestSignal = 64;
 const sigkill = 9;
 
@@ -80,13 +80,14 @@ export class TaskService {
       const configuration = await requireConfiguration(bundle);
       const ownsSandbox = this.#options.slot.isEmpty;
       const sandbox = ownsSandbox
-        ? await this.#createSandbox(id, bundle, configuration, signal)
-        : this.#joinSandbox(id, configuration);
+        ? await createTaskSandbox(this.#options, { id, bundle, configuration }, signal)
+        : sandboxToJoin(this.#options.slot, id, configuration);
       try {
         const { spec } = configuration;
-        container = await sandbox.createContainer({ id, bundle, spec, rootfs, stdio }, signal);
+        const onOutOfMemory = (): void => this.#options.events.outOfMemory(id);
+        container = await sandbox.createContainer({ id, bundle, spec, rootfs, stdio, onOutOfMemory }, signal);
       } catch (error) {
-        if (ownsSandbox) await this.#discardSandbox();
+        if (ownsSandbox) await discardSandbox(this.#options);
         throw error;
       }
     } catch (error) {
@@ -152,7 +153,7 @@ export class TaskService {
       execId: request.execId,
       bundle: container.bundle,
       pid: process.pid,
-      status: taskStatus(process.state),
+      status: taskStatus(process.state, container.isPaused && process === container.init),
       stdin,
       stdout,
       stderr,
@@ -182,6 +183,18 @@ export class TaskService {
     if (request.signal === sigkill && execId === "")
       await orEndVm(`kill task ${id}`, killing, budgets.kill, this.#options);
     await killing;
+    return {};
+  }
+
+  async pause({ id }: Request<"PauseRequest">, signal?: AbortSignal): Promise<object> {
+    await this.#task(id).container.pause(signal);
+    this.#options.events.paused(id);
+    return {};
+  }
+
+  async resume({ id }: Request<"ResumeRequest">, signal?: AbortSignal): Promise<object> {
+    await this.#task(id).container.resume(signal);
+    this.#options.events.resumed(id);
     return {};
   }
 
@@ -270,70 +283,6 @@ export class TaskService {
       const sandbox = slot.present?.sandbox;
       if (task !== "creating" && sandbox?.container(id) !== undefined) await sandbox.deleteContainer(id);
       this.#tasks.delete(id);
-    }
-  }
-
-  async #createSandbox(
-    id: string,
-    bundle: string,
-    configuration: BundleConfiguration,
-    signal?: AbortSignal,
-  ): Promise<Sandbox> {
-    const { annotations, spec } = configuration;
-    const { slot, namespace, runtimeOptions } = this.#options;
-    const named = sandboxIdOf(annotations);
-    if (named !== undefined && named !== id) {
-      throw new ShimError(
-        "FailedPrecondition",
-        `create task ${id}: it names sandbox ${named}, which this shim has not`,
-      );
-    }
-    const request = {
-      id,
-      namespace,
-      bundle,
-      spec,
-      annotations,
-      ...(runtimeOptions === undefined ? {} : { runtimeOptions }),
-    };
-    const sandbox = await slot.create("classic", request, signal);
-    try {
-      await sandbox.start(signal);
-    } catch (error) {
-      await this.#discardSandbox();
-      throw error;
-    }
-    return sandbox;
-  }
-
-  #joinSandbox(id: string, configuration: BundleConfiguration): Sandbox {
-    const present = this.#options.slot.present;
-    if (present === undefined) {
-      throw new ShimError("FailedPrecondition", `create task ${id}: the sandbox is still being created`);
-    }
-    const { sandbox } = present;
-    const named = sandboxIdOf(configuration.annotations);
-    if (named !== undefined && named !== sandbox.id) {
-      throw new ShimError(
-        "FailedPrecondition",
-        `create task ${id}: it names sandbox ${named}; this shim has ${sandbox.id}`,
-      );
-    }
-    if (sandbox.state !== "running") {
-      throw new ShimError(
-        "FailedPrecondition",
-        `create task ${id}: sandbox ${sandbox.id} is ${sandbox.state}, not running`,
-      );
-    }
-    return sandbox;
-  }
-
-  /** After a failure: what it fails with itself must not hide why it was needed. `delete` tries again. */
-  async #discardSandbox(): Promise<void> {
-    try {
-      await this.#options.slot.discard(stopMilliseconds);
-    } catch (error) {
-      this.#options.log.log("error", "sandbox not stopped", { error: messageOf(error) });
     }
   }
 

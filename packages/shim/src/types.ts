@@ -90,6 +90,8 @@ export interface ContainerRequest {
   readonly spec: unknown;
   readonly rootfs: readonly RootfsMount[];
   readonly stdio: StdioPaths;
+  /** Called whenever the guest's kernel has killed something in the container for want of memory. */
+  readonly onOutOfMemory: () => void;
 }
 
 export interface RootfsMount {
@@ -124,6 +126,10 @@ export interface Container {
   statistics(signal?: AbortSignal): Promise<ContainerStatistics>;
   /** Pids in the guest. */
   pids(signal?: AbortSignal): Promise<readonly { readonly pid: number; readonly execId?: string }[]>;
+  readonly isPaused: boolean;
+  /** Stops every process where it stands. */
+  pause(signal?: AbortSignal): Promise<void>;
+  resume(signal?: AbortSignal): Promise<void>;
   /** Signals every process of the container. */
   killAll(signalNumber: number, signal?: AbortSignal): Promise<void>;
 }

@@ -43,6 +43,9 @@ export class FakeGuestContainer implements GuestContainer {
   readonly processes: FakeGuestProcess[] = [];
   readonly signals: number[] = [];
   readonly updates: OciLinuxResources[] = [];
+  isPaused = false;
+  /** Has the guest's kernel kill something for want of memory. */
+  outOfMemory: () => void = () => {};
   readonly #guest: FakeGuest;
   readonly #script: ScriptedCalls;
 
@@ -74,6 +77,22 @@ export class FakeGuestContainer implements GuestContainer {
 
   update(resources: OciLinuxResources, signal?: AbortSignal): Promise<void> {
     return this.#script.run("update", this.id, signal, () => void this.updates.push(resources));
+  }
+
+  pause(signal?: AbortSignal): Promise<void> {
+    return this.#script.run("pause", this.id, signal, () => {
+      this.isPaused = true;
+    });
+  }
+
+  resume(signal?: AbortSignal): Promise<void> {
+    return this.#script.run("resume", this.id, signal, () => {
+      this.isPaused = false;
+    });
+  }
+
+  onOutOfMemory(listener: () => void): void {
+    this.outOfMemory = listener;
   }
 
   signalAll(signal: number, abort?: AbortSignal): Promise<void> {

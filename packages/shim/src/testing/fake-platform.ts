@@ -91,6 +91,7 @@ export class FakeContainer implements Container {
   readonly init: FakeProcess;
   readonly execs = new Map<string, FakeProcess>();
   readonly specs: unknown[] = [];
+  isPaused = false;
   killedAll: number[] = [];
   readonly updates: unknown[] = [];
   /** What questions to the guest wait for. */
@@ -131,6 +132,16 @@ export class FakeContainer implements Container {
     await this.onAsk();
     const running = this.processes().filter((candidate) => candidate.state === "running");
     return running.map(({ pid, execId }) => (execId === "" ? { pid } : { pid, execId }));
+  }
+
+  async pause(): Promise<void> {
+    if (this.init.state !== "running") throw new FakeError("FailedPrecondition", "init is not running");
+    this.isPaused = true;
+  }
+
+  async resume(): Promise<void> {
+    if (!this.isPaused) throw new FakeError("FailedPrecondition", "it is not paused");
+    this.isPaused = false;
   }
 
   async update(resources: unknown): Promise<void> {

@@ -1,0 +1,63 @@
+import { GuestFault } from "@uvm-shim/gcs-bridge";
+import { describe, expect, it } from "vitest";
+import { capabilities, FakeGuest } from "./testing/fake-guest.ts";
+
+const settings = {
+  SchemaVersion: { Major: 2, Minor: 1 },
+  OciBundlePath: "/b",
+  OciSpecification: { ociVersion: "1.0.2" },
+  ScratchDirPath: "",
+};
+
+describe("pausing", () => {
+  const pausing = {
+    GuestDefinedCapabilities: { ...capabilities.GuestDefinedCapabilities, PauseContainerSupported: true },
+  };
+
+  it("is asked of a guest that can", async () => {
+    const fake = new FakeGuest({}, pausing);
+    const guest = await fake.connect();
+    const container = await guest.createContainer("c", settings);
+    await container.pause();
+    await container.resume();
+    const request = (Frozen: boolean) => ({
+      procedure: "modifySettings",
+      containerId: "c",
+      body: { Request: { ResourceType: "ContainerFreezer", RequestType: "Update", Settings: { Frozen } } },
+    });
+    expect(fake.seen.slice(1)).toEqual([request(true), request(false)]);
+  });
+
+  it("is refused in the name of one that cannot", async () => {
+    const guest = await new FakeGuest().connect();
+    const container = await guest.createContainer("c", settings);
+    await expect(container.pause()).rejects.toMatchObject({ code: "Unimplemented" });
+  });
+});
+
+describe("want of memory", () => {
+  it("is told to who listens", async () => {
+    const fake = new FakeGuest();
+    const guest = await fake.connect();
+    const container = await guest.createContainer("c", settings);
+    const told = Promise.withResolvers<void>();
+    const notification = { activityId: "", type: "OutOfMemory", operation: "None", result: 0 } as const;
+    fake.server.notify({ containerId: "c", ...notification });
+    await guest.ping();
+    container.onOutOfMemory(told.resolve);
+    fake.server.notify({ containerId: "c", ...notification });
+    await told.promise;
+  });
+});
+
+describe("a ping", () => {
+  it("is answered by a refusal too, and by nothing once the guest is gone", async () => {
+    await (await new FakeGuest().connect()).ping();
+    const guest = await new FakeGuest({
+      getProperties: () => Promise.reject(new GuestFault("E_FAIL", "no")),
+    }).connect();
+    await guest.ping();
+    await guest.close();
+    await expect(guest.ping()).rejects.toMatchObject({ gone: true });
+  });
+});

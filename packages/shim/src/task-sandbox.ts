@@ -1,0 +1,61 @@
+/** The sandbox that a new task runs in: in the classic way its own, else the one that the shim has. */
+import type { RuntimeOptions } from "./bootstrap.ts";
+import { type BundleConfiguration, sandboxIdOf } from "./bundle.ts";
+import { messageOf, ShimError } from "./errors.ts";
+import type { SandboxSlot } from "./sandbox-slot.ts";
+import type { Log, Sandbox } from "./types.ts";
+
+export interface TaskSandboxOptions {
+  readonly namespace: string;
+  readonly runtimeOptions?: RuntimeOptions;
+  readonly slot: SandboxSlot;
+  readonly log: Log;
+}
+
+export const stopMilliseconds = 10_000;
+
+/** Makes and starts a sandbox for the task alone. When that fails, nothing of it is left. */
+export async function createTaskSandbox(
+  { slot, namespace, runtimeOptions, log }: TaskSandboxOptions,
+  task: { readonly id: string; readonly bundle: string; readonly configuration: BundleConfiguration },
+  signal?: AbortSignal,
+): Promise<Sandbox> {
+  const { id, bundle } = task;
+  const { annotations, spec } = task.configuration;
+  const named = sandboxIdOf(annotations);
+  if (named !== undefined && named !== id) {
+    throw new ShimError("FailedPrecondition", `create task ${id}: it names sandbox ${named}, which this shim has not`);
+  }
+  const options = runtimeOptions === undefined ? {} : { runtimeOptions };
+  const sandbox = await slot.create("classic", { id, namespace, bundle, spec, annotations, ...options }, signal);
+  try {
+    await sandbox.start(signal);
+  } catch (error) {
+    await discardSandbox({ slot, log });
+    throw error;
+  }
+  return sandbox;
+}
+
+/** The running sandbox of this shim. FailedPrecondition when there is none, or the task names another. */
+export function sandboxToJoin(slot: SandboxSlot, id: string, configuration: BundleConfiguration): Sandbox {
+  const refuse = (why: string) => new ShimError("FailedPrecondition", `create task ${id}: ${why}`);
+  const present = slot.present;
+  if (present === undefined) throw refuse("the sandbox is still being created");
+  const { sandbox } = present;
+  const named = sandboxIdOf(configuration.annotations);
+  if (named !== undefined && named !== sandbox.id) {
+    throw refuse(`it names sandbox ${named}; this shim has ${sandbox.id}`);
+  }
+  if (sandbox.state !== "running") throw refuse(`sandbox ${sandbox.id} is ${sandbox.state}, not running`);
+  return sandbox;
+}
+
+/** After a failure: what it fails with itself must not hide why it was needed. `delete` tries again. */
+export async function discardSandbox({ slot, log }: Pick<TaskSandboxOptions, "slot" | "log">): Promise<void> {
+  try {
+    await slot.discard(stopMilliseconds);
+  } catch (error) {
+    log.log("error", "sandbox not stopped", { error: messageOf(error) });
+  }
+}
