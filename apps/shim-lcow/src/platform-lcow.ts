@@ -1,7 +1,8 @@
 import { createHash, randomBytes, randomUUID } from "node:crypto";
-import { statSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { LinuxContainerController } from "@uvm-shim/controller-container";
+import path from "node:path";
+import { LinuxContainerController, type PodSettings } from "@uvm-shim/controller-container";
 import { linuxNetworking, NetworkController, networkNamespaceOf, PodNetwork } from "@uvm-shim/controller-network";
 import { Plan9Controller } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
@@ -104,6 +105,7 @@ async function createSandbox(
   });
   await vm.create({ document }, signal);
 
+  const pod = podSettings(request);
   const files = createPosixHostFiles({ grantVmAccess: (file, abort) => host.grantVmAccess(vmId, file, abort) });
   return new PodController<ContainerRequest, LinuxContainerController>({
     id: request.id,
@@ -118,6 +120,7 @@ async function createSandbox(
       new LinuxContainerController({
         id,
         podId: request.id,
+        ...(pod === undefined ? {} : { pod }),
         bundle,
         guest: vm.guest,
         disks: vm.scsi,
@@ -131,6 +134,16 @@ async function createSandbox(
         createProcess: (process) => new ProcessController({ ...process, upstream, clock }),
       }),
   });
+}
+
+/** Containers have the pod's resolv.conf from a file in its bundle, with which it goes. */
+function podSettings({ pod, bundle }: SandboxRequest): PodSettings | undefined {
+  if (pod === undefined) return undefined;
+  const { resolvConf, ...settings } = pod;
+  if (resolvConf === undefined) return settings;
+  const resolvConfPath = path.join(bundle, "resolv.conf");
+  writeFileSync(resolvConfPath, resolvConf, { mode: 0o644 });
+  return { ...settings, resolvConfPath };
 }
 
 function hostFacts(executableDirectory: string): HostFacts {

@@ -12,6 +12,7 @@ import { guestContainerSteps } from "./guest-container.ts";
 import { type ContainerState, type ContainerStateName, type ContainerTransition, containerTable } from "./lifecycle.ts";
 import { planMounts } from "./mounts.ts";
 import type { CreateContainer, LinuxContainerOptions } from "./options.ts";
+import { withPodSettings } from "./pod-settings.ts";
 import { type Refuse, refusing } from "./refusal.ts";
 import { planRoot } from "./root.ts";
 import {
@@ -108,7 +109,7 @@ export class LinuxContainerController {
       throw refuse("InvalidArgument", `the id must be up to 128 letters, digits, "_", "." and "-", the first no sign`);
     }
     const { files, shares } = this.#options;
-    const specification = checkedSpecification(request.spec, refuse);
+    const specification = withPodSettings(checkedSpecification(request.spec, refuse), this.#options.pod);
     const devicePlans = planDevices(specification.windows?.devices ?? [], refuse);
     const rootRequest = { rootfs: request.rootfs, bundle: this.bundle, rootPath: specification.root.path };
     const rootPlan = await abortable(planRoot(rootRequest, files, refuse), signal);
@@ -274,13 +275,8 @@ export class LinuxContainerController {
   }
 
   /** Stops every process of a container that runs where it stands. It takes no execs until it is resumed. */
-  pause(signal?: AbortSignal): Promise<void> {
-    return this.#freeze("pause", "Paused", signal);
-  }
-
-  resume(signal?: AbortSignal): Promise<void> {
-    return this.#freeze("resume", "Running", signal);
-  }
+  pause = (signal?: AbortSignal): Promise<void> => this.#freeze("pause", "Paused", signal);
+  resume = (signal?: AbortSignal): Promise<void> => this.#freeze("resume", "Running", signal);
 
   #freeze(operation: "pause" | "resume", kind: "Paused" | "Running", signal?: AbortSignal): Promise<void> {
     return this.#operations.run(async () => {

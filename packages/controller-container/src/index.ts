@@ -5,7 +5,7 @@ export {
   type ContainerTransition,
   containerTable,
 } from "./lifecycle.ts";
-export type { CreateContainer, LinuxContainerOptions } from "./options.ts";
+export type { CreateContainer, LinuxContainerOptions, PodSettings } from "./options.ts";
 export type {
   ContainerClock,
   ContainerDevices,

@@ -10,9 +10,18 @@ import type {
   RootfsMount,
 } from "./types.ts";
 
+/** What the containers of a pod have in common where their specifications do not say it. */
+export interface PodSettings {
+  readonly hostname?: string;
+  /** A file of the host, which containers without a resolv.conf of their own have mounted read-only. */
+  readonly resolvConfPath?: string;
+  readonly sysctls: { readonly [name: string]: string };
+}
+
 export interface LinuxContainerOptions {
   readonly id: string;
   readonly podId: string;
+  readonly pod?: PodSettings;
   readonly bundle: string;
   readonly guest: ContainerGuest;
   readonly disks: ContainerDisks;

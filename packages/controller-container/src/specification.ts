@@ -87,7 +87,7 @@ export function guestProcess(process: RunnableProcess, terminal: boolean): OciPr
   };
 }
 
-const containerTypeAnnotation = "io.kubernetes.cri.container-type";
+export const containerTypeAnnotation = "io.kubernetes.cri.container-type";
 const sandboxIdAnnotation = "io.kubernetes.cri.sandbox-id";
 const privilegedAnnotation = "io.microsoft.virtualmachine.lcow.privileged";
 

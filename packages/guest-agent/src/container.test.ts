@@ -85,7 +85,7 @@ function makeContainer(): Container {
   return new Container(
     "box",
     join(folder, "bundle"),
-    { spec, networkSettings: new Map([["net.x", "1"]]) },
+    { spec, sharedSettings: new Map([["net.x", "1"]]), sharedHostname: undefined },
     {
       runtime,
       facts: {
@@ -103,7 +103,7 @@ function makeContainer(): Container {
           calls.push("remove group");
         },
       },
-      applyNetworkSettings: (settings) => {
+      applySettings: (settings) => {
         applied = settings;
       },
       onOutOfMemory: () => exits.push("out of memory"),

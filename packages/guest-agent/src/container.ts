@@ -29,7 +29,7 @@ export interface ContainerSurroundings {
   readonly facts: GuestFacts;
   readonly group: ContainerGroup;
   /** Applies settings of the network, which all containers share. */
-  applyNetworkSettings(settings: ReadonlyMap<string, string>): void;
+  applySettings(settings: ReadonlyMap<string, string>): void;
   onOutOfMemory(): void;
   onExit(type: NotificationType): void;
   onError(what: string, error: unknown): void;
@@ -94,10 +94,10 @@ export class Container {
 
   async #runInit(parameters: LinuxProcessParameters, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
     const { runtime } = this.#surroundings;
-    const { spec, networkSettings } = this.#specification;
+    const { spec, sharedSettings } = this.#specification;
     const process = withConsole(spec.process ?? { cwd: "/" }, parameters);
     checkProgram(spec.root?.path ?? "/", process, arch);
-    this.#surroundings.applyNetworkSettings(networkSettings);
+    this.#surroundings.applySettings(sharedSettings);
     mkdirSync(this.#bundle, { recursive: true, mode: 0o711 });
     writeFileSync(`${this.#bundle}/config.json`, specificationText({ ...spec, process }), { mode: 0o600 });
     const terminal = process.terminal === true;

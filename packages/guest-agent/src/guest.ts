@@ -12,6 +12,7 @@ import {
   uvmContainerId,
 } from "@uvm-shim/gcs-bridge";
 import type { LinuxGuestRequest, LinuxProcessParameters, OciSpec } from "@uvm-shim/hcs-schema";
+import { setHostName } from "@uvm-shim/linux-calls";
 import { followMachineMemory, metricsOf, oomKillsOf, processesOf, removeCgroups } from "./cgroups.ts";
 import type { Children } from "./children.ts";
 import { Container } from "./container.ts";
@@ -26,7 +27,7 @@ import { withPodFiles } from "./pod-files.ts";
 import { GuestProcess, ProcessTable } from "./process.ts";
 import { readGuestRequest } from "./resources.ts";
 import type { OciRuntime } from "./runtime.ts";
-import { rewriteSpecification } from "./specification.ts";
+import { type GuestSpecification, rewriteSpecification } from "./specification.ts";
 import { dumpStacks } from "./stacks.ts";
 import { type DialPort, StdioRelay } from "./stdio-relay.ts";
 import { modifyStorage, type RunTool } from "./storage.ts";
@@ -149,8 +150,9 @@ export class Guest {
     };
   }
 
-  #podFiles(spec: OciSpec, bundle: string): OciSpec {
-    if (spec.hostname !== undefined && spec.hostname !== "") this.#hostname ??= spec.hostname;
+  #podFiles({ spec, sharedHostname }: GuestSpecification, bundle: string): OciSpec {
+    const name = sharedHostname ?? spec.hostname;
+    if (name !== undefined && name !== "") this.#hostname ??= name;
     // Also without a NIC, which may come later.
     writeFileSync(guestFolders.resolvConf, "", { flag: "a" });
     return withPodFiles(spec, bundle, {
@@ -173,7 +175,8 @@ export class Guest {
     const settings = readContainerSettings(configuration);
     const { OciBundlePath: bundle } = settings;
     const rewritten = rewriteSpecification(id, grantDevices(settings.OciSpecification, devices), facts);
-    const specification = { ...rewritten, spec: this.#podFiles(rewritten.spec, bundle) };
+    const specification = { ...rewritten, spec: this.#podFiles(rewritten, bundle) };
+    if (specification.sharedHostname !== undefined) setHostName(specification.sharedHostname);
     const tell = (type: NotificationType): void =>
       notify({ containerId: id, activityId: uvmContainerId, type, operation: "None", result: 0 });
     const container = new Container(id, bundle, specification, {
@@ -185,7 +188,7 @@ export class Guest {
         oomKills: () => oomKillsOf(id),
         remove: () => removeCgroups(id),
       },
-      applyNetworkSettings,
+      applySettings,
       onOutOfMemory: () => {
         log.warning("processes were killed for want of memory", { container: id });
         tell("OutOfMemory");
@@ -304,7 +307,7 @@ function isVm(containerId: string): boolean {
   return containerId === "" || containerId === uvmContainerId;
 }
 
-function applyNetworkSettings(settings: ReadonlyMap<string, string>): void {
+function applySettings(settings: ReadonlyMap<string, string>): void {
   for (const [name, value] of settings) {
     // Interface names, which may hold dots, are written with slashes in sysctl's other notation.
     const path = name.includes("/") ? name : name.replaceAll(".", "/");

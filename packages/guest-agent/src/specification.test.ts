@@ -35,7 +35,12 @@ const given: OciSpec = {
   },
   linux: {
     cgroupsPath: "/k8s/pod/x",
-    namespaces: [{ type: "pid" }, { type: "network", path: "/proc/7/ns/net" }, { type: "mount", path: "" }],
+    namespaces: [
+      { type: "pid" },
+      { type: "ipc" },
+      { type: "network", path: "/proc/7/ns/net" },
+      { type: "mount", path: "" },
+    ],
     sysctl: { "net.ipv4.ping_group_range": "0 1", "kernel.shm_rmid_forced": "1" },
     mountLabel: "label",
     seccomp: { defaultAction: "SCMP_ACT_ERRNO" },
@@ -51,15 +56,15 @@ describe("a specification for the guest", () => {
   });
 
   it("lies in the containers' cgroup, in the guest's network, and keeps the rest", () => {
-    const { spec, networkSettings } = rewriteSpecification("box", given, poor);
+    const { spec, sharedSettings } = rewriteSpecification("box", given, poor);
     expect(spec.linux).toEqual({
       cgroupsPath: "/containers/box",
-      namespaces: [{ type: "pid" }, { type: "mount", path: "" }],
+      namespaces: [{ type: "pid" }, { type: "ipc" }, { type: "mount", path: "" }],
       sysctl: { "kernel.shm_rmid_forced": "1" },
       seccomp: { defaultAction: "SCMP_ACT_ERRNO" },
       maskedPaths: ["/proc/kcore"],
     });
-    expect(networkSettings).toEqual(new Map([["net.ipv4.ping_group_range", "0 1"]]));
+    expect(sharedSettings).toEqual(new Map([["net.ipv4.ping_group_range", "0 1"]]));
     expect(spec.root).toEqual(given.root);
     expect(spec).not.toHaveProperty("windows");
   });
@@ -89,6 +94,26 @@ describe("a specification for the guest", () => {
 
   it("may raise the score by which the kernel picks what to kill", () => {
     expect(rewriteProcess({ cwd: "/", oomScoreAdj: 500 }, poor).oomScoreAdj).toBe(500);
+  });
+
+  it("takes the guest's name, memory and settings for those that are not its own", () => {
+    const shm = { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["size=65536k"] };
+    const tmp = { destination: "/tmp", type: "tmpfs" };
+    const sysctl = { "fs.mqueue.msg_max": "5", "kernel.sem": "1 2 3 4", "kernel.x": "1" };
+    const sharing = { ...given, hostname: "pod", mounts: [shm, tmp], linux: { namespaces: [], sysctl } };
+    const { spec, sharedSettings, sharedHostname } = rewriteSpecification("box", sharing, poor);
+    expect(sharedHostname).toBe("pod");
+    expect(spec).not.toHaveProperty("hostname");
+    expect(spec.mounts?.[0]).toMatchObject({ destination: "/dev/shm", type: "bind", source: "/dev/shm" });
+    expect(spec.mounts?.[1]).toEqual(tmp);
+    expect([...sharedSettings.keys()]).toEqual(["fs.mqueue.msg_max", "kernel.sem"]);
+    expect(spec.linux?.sysctl).toEqual({ "kernel.x": "1" });
+    const own = { ...sharing, linux: { namespaces: [{ type: "uts" }, { type: "ipc" }], sysctl } };
+    expect(rewriteSpecification("box", own, poor)).toMatchObject({
+      spec: { hostname: "pod", mounts: [shm, tmp], linux: { sysctl } },
+      sharedSettings: new Map(),
+      sharedHostname: undefined,
+    });
   });
 
   it("cannot join namespaces of the host", () => {

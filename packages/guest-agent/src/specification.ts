@@ -3,31 +3,42 @@
  * containers share its network, their cgroups lie below one group, and what this kernel cannot grant is left out.
  */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import type { OciLinux, OciLinuxResources, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
+import type { OciLinux, OciLinuxResources, OciMount, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import { cgroupPathOf } from "./cgroups.ts";
 import type { GuestFacts } from "./facts.ts";
 
 /** Runtimes refuse a version later than their own, though they ignore what they do not know; crun 1.8 stops at 1.0. */
 const acceptedVersion = "1.0.2";
 
+const sharedMemory = "/dev/shm";
+
 export interface GuestSpecification {
   readonly spec: OciSpec;
-  /** Kernel settings of the network, which belong to the guest as a whole. */
-  readonly networkSettings: ReadonlyMap<string, string>;
+  /** Kernel settings of what the container shares with the guest as a whole, as its network. */
+  readonly sharedSettings: ReadonlyMap<string, string>;
+  /** Name of the guest, for a container that shares it. */
+  readonly sharedHostname: string | undefined;
 }
 
 /** Throws a GuestFault that names the field which the guest cannot honour. */
 export function rewriteSpecification(containerId: string, given: OciSpec, facts: GuestFacts): GuestSpecification {
+  const { windows: _, hostname, domainname, ...spec } = given;
+  const own = new Set((given.linux?.namespaces ?? []).map(({ type }) => type));
+  const isShared = (sysctl: string): boolean => isOfNetwork(sysctl) || (isOfIpc(sysctl) && !own.has("ipc"));
   const sysctls = Object.entries(given.linux?.sysctl ?? {});
-  const { windows: _, ...spec } = given;
+  const ownSysctls = Object.fromEntries(sysctls.filter(([name]) => !isShared(name)));
   return {
     spec: {
       ...spec,
+      ...(own.has("uts") && hostname !== undefined ? { hostname } : {}),
+      ...(own.has("uts") && domainname !== undefined ? { domainname } : {}),
+      ...(own.has("ipc") ? {} : { mounts: (given.mounts ?? []).map(sharingMemory) }),
       ociVersion: acceptedVersion,
       ...(given.process === undefined ? {} : { process: rewriteProcess(given.process, facts) }),
-      linux: rewriteLinux(containerId, given.linux ?? {}, facts),
+      linux: { ...rewriteLinux(containerId, given.linux ?? {}, facts), sysctl: ownSysctls },
     },
-    networkSettings: new Map(sysctls.filter(([name]) => isOfNetwork(name))),
+    sharedSettings: new Map(sysctls.filter(([name]) => isShared(name))),
+    sharedHostname: own.has("uts") || hostname === "" ? undefined : hostname,
   };
 }
 
@@ -80,14 +91,27 @@ function rewriteLinux(containerId: string, given: OciLinux, facts: GuestFacts): 
       throw invalid(`linux.namespaces (${type}).path`, path, "no path, since the guest has namespaces of its own");
     }
   }
-  const sysctl = Object.fromEntries(Object.entries(given.sysctl ?? {}).filter(([name]) => !isOfNetwork(name)));
   return {
     ...linux,
     ...(mountLabel !== undefined && facts.hasSelinux ? { mountLabel } : {}),
     cgroupsPath: cgroupPathOf(containerId),
     namespaces,
-    sysctl,
   };
+}
+
+/** Containers that share the guest's IPC namespace share the memory that is named by files too. */
+function sharingMemory(mount: OciMount): OciMount {
+  if (mount.destination !== sharedMemory || mount.type !== "tmpfs") return mount;
+  return {
+    destination: sharedMemory,
+    type: "bind",
+    source: sharedMemory,
+    options: ["rbind", "nosuid", "nodev", "noexec"],
+  };
+}
+
+function isOfIpc(sysctl: string): boolean {
+  return /^(kernel\.(shm|msg|sem)|fs\.mqueue\.)/.test(sysctl);
 }
 
 function isOfNetwork(sysctl: string): boolean {

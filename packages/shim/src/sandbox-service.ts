@@ -2,13 +2,14 @@ import type { RuntimeOptions } from "./bootstrap.ts";
 import { budgets, withinBudget } from "./budgets.ts";
 import { readConfiguration } from "./bundle.ts";
 import { abortable, type Clock } from "./clock.ts";
-import { messageOf, ShimError } from "./errors.ts";
-import { type containerd, type google, runtime } from "./generated/messages.js";
+import { ShimError } from "./errors.ts";
+import type { containerd, google } from "./generated/messages.js";
 import { checkIdentifier } from "./identifiers.ts";
 import { architecture, exitFields, timestampOf } from "./messages.ts";
+import { readPodConfiguration } from "./pod-configuration.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
 import { encodeVmStatistics } from "./statistics.ts";
-import type { Platform } from "./types.ts";
+import type { Platform, PodSettings } from "./types.ts";
 
 type Requests = typeof containerd.runtime.sandbox.v1;
 type Request<Name extends keyof Requests> = Requests[Name] extends new (
@@ -59,6 +60,7 @@ export class SandboxService {
         bundle,
         annotations,
         ...(configuration === undefined ? {} : { spec: configuration.spec }),
+        ...(options.pod === undefined ? {} : { pod: options.pod }),
         ...(request.netnsPath === "" ? {} : { netnsPath: request.netnsPath }),
         ...(runtimeOptions === undefined ? {} : { runtimeOptions }),
       },
@@ -133,18 +135,12 @@ export class SandboxService {
 /** CRI passes its pod configuration; other callers may pass the runtime's options. */
 function decodeOptions(options: google.protobuf.Any | null): {
   readonly annotations?: { readonly [key: string]: string };
+  readonly pod?: PodSettings;
   readonly runtimeOptions?: RuntimeOptions;
 } {
   if (options === null || options.type_url === "") return {};
   if (!options.type_url.endsWith("runtime.v1.PodSandboxConfig")) {
     return { runtimeOptions: { typeUrl: options.type_url, value: options.value } };
   }
-  try {
-    return { annotations: runtime.v1.PodSandboxConfig.decode(options.value).annotations };
-  } catch (error) {
-    const reason = messageOf(error);
-    throw new ShimError("InvalidArgument", `create sandbox: options are no PodSandboxConfig: ${reason}`, {
-      cause: error,
-    });
-  }
+  return readPodConfiguration(options.value);
 }

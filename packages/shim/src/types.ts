@@ -26,8 +26,17 @@ export interface SandboxRequest {
   readonly annotations: { readonly [key: string]: string };
   /** Network namespace that the Sandbox API's caller made: a path, on Windows the GUID of an HCN namespace. */
   readonly netnsPath?: string;
+  /** What all containers have in common where nothing but the sandbox says it: in a CRI pod. */
+  readonly pod?: PodSettings;
   /** Runtime options as `start` was given them. */
   readonly runtimeOptions?: { readonly typeUrl: string; readonly value: Uint8Array };
+}
+
+export interface PodSettings {
+  readonly hostname?: string;
+  /** Text of the containers' /etc/resolv.conf; absent: the network says. */
+  readonly resolvConf?: string;
+  readonly sysctls: { readonly [name: string]: string };
 }
 
 export interface Sandbox {

@@ -1,0 +1,55 @@
+import { messageOf, ShimError } from "./errors.ts";
+import { runtime } from "./generated/messages.js";
+import type { PodSettings } from "./types.ts";
+
+/** What a shim takes from the CRI pod configuration. */
+export interface PodConfiguration {
+  readonly annotations: { readonly [key: string]: string };
+  readonly pod: PodSettings;
+}
+
+/** resolv.conf takes three name servers; a pod has a few searches and options. Far more than that is a mistake. */
+const mostWords = 64;
+
+/** InvalidArgument for what is no PodSandboxConfig, and for what must not stand in a file that programs trust. */
+export function readPodConfiguration(bytes: Uint8Array): PodConfiguration {
+  let configuration: runtime.v1.PodSandboxConfig;
+  try {
+    configuration = runtime.v1.PodSandboxConfig.decode(bytes);
+  } catch (error) {
+    throw invalid(`options are no PodSandboxConfig: ${messageOf(error)}`, error);
+  }
+  const { annotations, hostname, dnsConfig, linux } = configuration;
+  const resolvConf = dnsConfig === null ? "" : resolvConfOf(dnsConfig);
+  return {
+    annotations,
+    pod: {
+      ...(hostname === "" ? {} : { hostname }),
+      ...(resolvConf === "" ? {} : { resolvConf }),
+      sysctls: linux?.sysctls ?? {},
+    },
+  };
+}
+
+function resolvConfOf({ servers, searches, options }: runtime.v1.DNSConfig): string {
+  const searched = words("searches", searches);
+  const resolved = words("options", options);
+  return [
+    ...(searched.length === 0 ? [] : [`search ${searched.join(" ")}\n`]),
+    ...words("servers", servers).map((server) => `nameserver ${server}\n`),
+    ...(resolved.length === 0 ? [] : [`options ${resolved.join(" ")}\n`]),
+  ].join("");
+}
+
+function words(field: string, values: readonly string[]): readonly string[] {
+  const bad = values.find((value) => !/^\S{1,255}$/.test(value));
+  if (bad !== undefined) throw invalid(`dns_config.${field}: ${JSON.stringify(bad)} is no single word`);
+  if (values.length > mostWords) {
+    throw invalid(`dns_config.${field}: ${values.length} entries, at most ${mostWords} are accepted`);
+  }
+  return values;
+}
+
+function invalid(message: string, cause?: unknown): ShimError {
+  return new ShimError("InvalidArgument", `create sandbox: ${message}`, { cause });
+}
