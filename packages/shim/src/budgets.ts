@@ -1,14 +1,16 @@
 import { abortable, type Clock, settlesWithin } from "./clock.ts";
-import { ShimError } from "./errors.ts";
+import { messageOf, ShimError } from "./errors.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
 import type { Log, Sandbox } from "./types.ts";
 
 /**
  * What calls may take in milliseconds, less than what containerd waits: 2 s for figures, 5 s for a deletion, and no
- * end at all where it asks for pids while it starts.
+ * end at all for pids.
  */
 export const budgets = {
   figures: 1_500,
+  /** containerd asks one task after the other while it starts. */
+  pids: 500,
   deletion: 4_000,
   /** What a deletion that takes the VM along leaves to the guest before it looks whether there still is one. */
   release: 1_500,
@@ -44,18 +46,24 @@ export async function withinBudget<T>(
   }
 }
 
-/** Waits for what only the guest can do. One that gives no sign of life never will: its VM is ended instead. */
+/**
+ * Waits a while for what only the guest can do. One that gives no sign of life never will, and then its VM is being
+ * ended when this resolves.
+ */
 export async function orEndVm(
   operation: string,
   work: Promise<unknown>,
   milliseconds: number,
   { slot, clock, log }: { readonly slot: SandboxSlot; readonly clock: Clock; readonly log: Log },
-): Promise<void> {
-  if (await settlesWithin(work, milliseconds, clock)) return;
+): Promise<"guest works" | "VM ends"> {
+  if (await settlesWithin(work, milliseconds, clock)) return "guest works";
   const sandbox = slot.present?.sandbox;
-  if (sandbox === undefined || (await guestAnswers(sandbox, clock))) return;
+  if (sandbox === undefined || (await guestAnswers(sandbox, clock))) return "guest works";
   log.log("error", "the guest does not answer, so its VM is ended", { sandbox: sandbox.id, operation, milliseconds });
-  await slot.stop(budgets.ending);
+  slot.stop(budgets.ending).catch((error: unknown) => {
+    log.log("error", "sandbox not stopped", { sandbox: sandbox.id, error: messageOf(error) });
+  });
+  return "VM ends";
 }
 
 async function guestAnswers(sandbox: Sandbox, clock: Clock): Promise<boolean> {

@@ -180,9 +180,11 @@ export class TaskService {
     const killing = record.kill(request.signal, (number) =>
       request.all && execId === "" ? container.killAll(number, signal) : record.process.kill(number, signal),
     );
-    if (request.signal === sigkill && execId === "")
-      await orEndVm(`kill task ${id}`, killing, budgets.kill, this.#options);
-    await killing;
+    const isLast = request.signal === sigkill && execId === "";
+    if (isLast && (await orEndVm(`kill task ${id}`, killing, budgets.kill, this.#options)) === "VM ends") {
+      // With the exit: whoever learns of it deletes the task and closes the connection that this answer needs.
+      await record.wait(signal);
+    } else await killing;
     return {};
   }
 
@@ -248,7 +250,12 @@ export class TaskService {
     if (!this.#tasks.has(request.id) && this.#isSandbox(request.id)) return { processes: [] };
     const { container } = this.#task(request.id);
     const list = (until: AbortSignal) => container.pids(until);
-    const pids = await this.#within(budgets.figures, `pids of task ${request.id}`, list, signal);
+    const pids = await this.#within(budgets.pids, `pids of task ${request.id}`, list, signal).catch((error) => {
+      // When containerd starts it takes a task for leaked that names none, and deletes it.
+      const known = container.processes().filter(({ state }) => state === "running");
+      if (known.length === 0) throw error;
+      return known;
+    });
     return { processes: pids.map(({ pid, execId }) => (execId ? { pid, info: execDetails(execId) } : { pid })) };
   }
 
@@ -296,8 +303,15 @@ export class TaskService {
     const takesVmAlong = mode === "classic" && id === sandbox.id;
     if (task.exit === undefined) {
       const deleting = sandbox.deleteContainer(id);
-      if (takesVmAlong) await orEndVm(`delete task ${id}`, deleting, budgets.release, this.#options);
-      task.exit = await deleting;
+      const outcome = takesVmAlong
+        ? await orEndVm(`delete task ${id}`, deleting, budgets.release, this.#options)
+        : "guest works";
+      task.exit = await deleting.catch(async (error: unknown) => {
+        if (outcome === "guest works") throw error;
+        // What was under way fails with a VM that ends; of one that has ended there is nothing left to give back.
+        await slot.stop(stopMilliseconds);
+        return await sandbox.deleteContainer(id);
+      });
     }
     if (takesVmAlong) await slot.stop(stopMilliseconds);
     this.#tasks.delete(id);

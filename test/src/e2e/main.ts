@@ -13,8 +13,11 @@ import { makeExt4 } from "../support/disk.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
 import { criCases } from "./cases/cri.ts";
+import { criHungCases } from "./cases/cri-hung.ts";
+import { criPodCases } from "./cases/cri-pod.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
 import { eventCases } from "./cases/events.ts";
+import { hungCases } from "./cases/hung.ts";
 import { inputCases } from "./cases/input.ts";
 import { networkCases } from "./cases/network.ts";
 import { optionCases } from "./cases/options.ts";
@@ -44,6 +47,7 @@ const CASES: readonly Case[] = [
   ...storageCases,
   ...networkCases,
   ...resourceCases,
+  ...hungCases,
 ];
 
 interface Selection {
@@ -151,7 +155,7 @@ async function runCri(round: Round): Promise<void> {
     const cri = new CriClient(containerd.address);
     try {
       await containerd.mustCtr(["image", "import", images.archive]);
-      await runCases(round, criCases, { ...ground, cri });
+      await runCases(round, [...criCases, ...criPodCases, ...criHungCases], { ...ground, cri });
     } finally {
       cri.close();
     }

@@ -103,3 +103,10 @@ export function servingShim(ground: Ground, id: string): number {
   assert.ok(pid !== undefined && more.length === 0, `one process should serve ${id}, not ${[pid, ...more].join(", ")}`);
   return pid;
 }
+
+/** Runs some work and says how long it took. */
+export async function timed<T>(work: () => Promise<T>): Promise<{ readonly result: T; readonly milliseconds: number }> {
+  const started = performance.now();
+  const result = await work();
+  return { result, milliseconds: performance.now() - started };
+}

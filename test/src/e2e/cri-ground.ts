@@ -1,0 +1,58 @@
+/** What the cases of Kubernetes' runtime interface have in common. */
+import assert from "node:assert/strict";
+import type { PodConfig } from "../cri/client.ts";
+import { CriPod } from "../cri/pod.ts";
+import { runtime } from "../generated/messages.js";
+import { poll } from "../support/wait.ts";
+import { IMAGE } from "./images.ts";
+import type { CriGround } from "./suite.ts";
+
+export const { CONTAINER_EXITED, CONTAINER_RUNNING } = runtime.v1.ContainerState;
+export const { SANDBOX_READY, SANDBOX_NOTREADY } = runtime.v1.PodSandboxState;
+export const READY_MS = 20_000;
+
+export async function withPod(
+  ground: CriGround,
+  work: (pod: CriPod) => Promise<void>,
+  config: PodConfig = {},
+): Promise<void> {
+  const { cri, scratch: directory, runtime: shim } = ground;
+  const name = ground.newId("pod");
+  const pod = await CriPod.run({ cri, directory, name, runtimeHandler: shim.name, image: IMAGE, config });
+  try {
+    await work(pod);
+  } catch (error) {
+    // What failed first is what matters.
+    await pod.remove().catch(() => undefined);
+    throw error;
+  }
+  await pod.remove();
+}
+
+export async function execSync(ground: CriGround, containerId: string, cmd: readonly string[]) {
+  const { stdout, stderr, exitCode } = await ground.cri.call("ExecSync", { containerId, cmd, timeout: 20 });
+  return { status: exitCode, stdout: Buffer.from(stdout).toString(), stderr: Buffer.from(stderr).toString() };
+}
+
+export async function output(ground: CriGround, containerId: string, ...cmd: readonly string[]): Promise<string> {
+  const { status, stdout, stderr } = await execSync(ground, containerId, cmd);
+  assert.equal(status, 0, `${cmd.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+export async function containerStatus(ground: CriGround, containerId: string) {
+  const { status } = await ground.cri.call("ContainerStatus", { containerId });
+  assert.ok(status !== null);
+  return status;
+}
+
+export async function untilExited(ground: CriGround, containerId: string) {
+  return await poll(
+    `container ${containerId} to exit`,
+    async () => {
+      const status = await containerStatus(ground, containerId);
+      return status.state === CONTAINER_EXITED ? status : undefined;
+    },
+    { timeoutMs: READY_MS, signal: ground.signal },
+  );
+}
