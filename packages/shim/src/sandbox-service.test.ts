@@ -34,6 +34,7 @@ describe("the Sandbox service", () => {
     expect(harness.sandbox.request).toEqual({
       id: "s1",
       namespace: "ns",
+      pod: { hostname: "pod", sysctls: {} },
       bundle: expect.stringContaining("/s1"),
       annotations: { a: "pod", b: "request" },
       netnsPath: "/run/netns/x",

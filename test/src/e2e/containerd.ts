@@ -45,12 +45,7 @@ const DISABLED_PLUGINS = [
   "io.containerd.snapshotter.v1.devmapper",
   "io.containerd.snapshotter.v1.zfs",
 ];
-const CRI_PLUGINS = [
-  "io.containerd.grpc.v1.cri",
-  "io.containerd.cri.v1.images",
-  "io.containerd.cri.v1.runtime",
-  "io.containerd.podsandbox.controller.v1.podsandbox",
-];
+const CRI_PLUGIN = "io.containerd.grpc.v1.cri";
 const POD_ADDRESS = "192.0.2.7/24";
 const START_MS = 20_000;
 const STOP_MS = 10_000;
@@ -185,7 +180,7 @@ export class Containerd {
             'fs_type = "ext4"',
             "recreate_scratch = true",
           ];
-    const disabled = [...DISABLED_PLUGINS, ...(cri === undefined ? CRI_PLUGINS : [])];
+    const disabled = [...DISABLED_PLUGINS, ...(cri === undefined ? [CRI_PLUGIN] : [])];
     return [
       `version = ${cri === undefined ? 2 : 3}`,
       `root = ${JSON.stringify(this.root)}`,
