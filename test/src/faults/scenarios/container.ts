@@ -30,6 +30,8 @@ function containerLife(
         await container.init.start(signal);
         await container.update({ memory: { limit: 4096 } }, signal);
         await container.statistics(signal);
+        await container.pause(signal);
+        await container.resume(signal);
         const process = { args: ["ls"], cwd: "/" };
         const exec = await container.createProcess({ execId: "e", spec: process, stdio: noStdio }, signal);
         await exec.start(signal);
