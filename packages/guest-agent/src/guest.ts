@@ -297,7 +297,7 @@ function applyNetworkSettings(settings: ReadonlyMap<string, string>): void {
 }
 
 async function within(timeoutMs: number, process: GuestProcess, { signal }: RequestContext): Promise<number> {
-  if (timeoutMs === infiniteTimeout) return await process.exit;
+  if (timeoutMs === infiniteTimeout) return await process.reported;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
@@ -310,7 +310,7 @@ async function within(timeoutMs: number, process: GuestProcess, { signal }: Requ
     signal.addEventListener("abort", () => reject(signal.reason));
   });
   try {
-    return await Promise.race([process.exit, late]);
+    return await Promise.race([process.reported, late]);
   } finally {
     clearTimeout(timer);
   }

@@ -3,10 +3,11 @@ import { closeSync } from "node:fs";
 import { Socket } from "node:net";
 import { GuestFault, type VsockStdioRelaySettings } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
-import { pipe, TerminalStream } from "@uvm-shim/linux-calls";
+import { pipe, SplicedOutput, TerminalStream } from "@uvm-shim/linux-calls";
 import type { ChildStdio } from "./runtime.ts";
 
-export type DialPort = (port: number, signal: AbortSignal) => Promise<Socket>;
+/** The descriptor of a connection to a port of the host, which does not block and is the caller's. */
+export type DialPort = (port: number, signal: AbortSignal) => Promise<number>;
 
 type StreamName = "StdIn" | "StdOut" | "StdErr";
 const streams = [
@@ -21,13 +22,20 @@ interface PipeEnds {
   readonly process: number;
 }
 
+/** How long the last output of a process that has ended may take to be handed on, before the exit is told. */
+const lastOutputMs = 2000;
+/** What a terminal holds is read at once; only whoever still has it open keeps it from ending. */
+const lastTerminalOutputMs = 50;
+
 export class StdioRelay {
-  readonly #sockets: ReadonlyMap<StreamName, Socket>;
+  /** Connections that nothing carries to or from yet. */
+  readonly #connections: Map<StreamName, number>;
   readonly #pipes = new Map<StreamName, PipeEnds>();
+  readonly #outputs: SplicedOutput[] = [];
   #terminal: TerminalStream | undefined;
 
-  private constructor(sockets: ReadonlyMap<StreamName, Socket>) {
-    this.#sockets = sockets;
+  private constructor(connections: Map<StreamName, number>) {
+    this.#connections = connections;
   }
 
   /** Dials the port of each stream that the parameters ask for. Throws a GuestFault naming the port that fails. */
@@ -50,14 +58,14 @@ export class StdioRelay {
       wanted.push([name, port]);
     }
     const dialled = await Promise.allSettled(wanted.map(([, port]) => dial(port, signal)));
-    const sockets = new Map<StreamName, Socket>();
+    const connections = new Map<StreamName, number>();
     const failures: unknown[] = [];
     for (const [index, result] of dialled.entries()) {
       const name = wanted[index]?.[0];
       if (result.status === "rejected") failures.push(result.reason);
-      else if (name !== undefined) sockets.set(name, result.value);
+      else if (name !== undefined) connections.set(name, result.value);
     }
-    const relay = new StdioRelay(sockets);
+    const relay = new StdioRelay(connections);
     if (failures.length === 0) return relay;
     relay.close();
     const [cause] = failures;
@@ -66,7 +74,7 @@ export class StdioRelay {
 
   /** Makes the pipes; the descriptors are for the process, which inherits them. */
   openPipes(): ChildStdio {
-    for (const name of this.#sockets.keys()) {
+    for (const name of this.#connections.keys()) {
       const { readFd, writeFd } = pipe();
       this.#pipes.set(
         name,
@@ -81,10 +89,11 @@ export class StdioRelay {
   startPipes(): void {
     for (const [name, ends] of this.#pipes) {
       closeSync(ends.process);
-      const socket = this.#sockets.get(name);
-      if (socket === undefined) continue;
-      if (name === "StdIn") carryIn(socket, new Socket({ fd: ends.agent, readable: false, writable: true }));
-      else carryOut(new Socket({ fd: ends.agent, readable: true, writable: false }), socket);
+      const connection = this.#take(name);
+      if (connection === undefined) continue;
+      if (name === "StdIn")
+        carryIn(socketOf(connection), new Socket({ fd: ends.agent, readable: false, writable: true }));
+      else this.#outputs.push(new SplicedOutput(ends.agent, connection));
     }
     this.#pipes.clear();
   }
@@ -94,11 +103,12 @@ export class StdioRelay {
     const terminal = new TerminalStream(descriptor);
     this.#terminal = terminal;
     terminal.on("error", () => terminal.destroy());
-    const output = this.#sockets.get("StdOut");
+    const output = this.#take("StdOut");
     if (output === undefined) terminal.resume();
-    else carryOut(terminal, output);
-    const input = this.#sockets.get("StdIn");
-    if (input === undefined) return;
+    else carryOut(terminal, socketOf(output));
+    const connection = this.#take("StdIn");
+    if (connection === undefined) return;
+    const input = socketOf(connection);
     terminal.on("close", () => input.destroy());
     input.on("error", () => input.destroy());
     // A terminal has no half that could be closed: the end of the host's input means nothing to it.
@@ -110,6 +120,16 @@ export class StdioRelay {
     this.#terminal?.resize(height, width);
   }
 
+  /**
+   * Resolves when what the process has written up to its end is on its way to the host, or does not get on. What else
+   * holds its output open is not waited for.
+   */
+  async handedOn(): Promise<void> {
+    const terminal = this.#terminal;
+    if (terminal !== undefined) await within(lastTerminalOutputMs, ended(terminal));
+    else await within(lastOutputMs, Promise.all(this.#outputs.map((output) => output.emptied())));
+  }
+
   /** Gives up what has not begun: for a process that was not started. */
   close(): void {
     for (const ends of this.#pipes.values()) {
@@ -117,9 +137,21 @@ export class StdioRelay {
       closeSync(ends.process);
     }
     this.#pipes.clear();
-    for (const socket of this.#sockets.values()) socket.destroy();
+    for (const connection of this.#connections.values()) closeSync(connection);
+    this.#connections.clear();
+    for (const output of this.#outputs) output.close();
     this.#terminal?.destroy();
   }
+
+  #take(name: StreamName): number | undefined {
+    const connection = this.#connections.get(name);
+    this.#connections.delete(name);
+    return connection;
+  }
+}
+
+function socketOf(connection: number): Socket {
+  return new Socket({ fd: connection, readable: true, writable: true, allowHalfOpen: true });
 }
 
 /** From the host to the process: the host's half-close ends the pipe; a process that does not read ends the connection. */
@@ -131,7 +163,7 @@ function carryIn(socket: Socket, sink: Socket): void {
 }
 
 /** From the process to the host, to its last byte; a host that closes makes the process's next write fail. */
-function carryOut(source: Socket | TerminalStream, socket: Socket): void {
+function carryOut(source: TerminalStream, socket: Socket): void {
   source.on("error", () => source.destroy());
   source.on("close", () => socket.end());
   socket.on("error", () => socket.destroy());
@@ -139,4 +171,20 @@ function carryOut(source: Socket | TerminalStream, socket: Socket): void {
   socket.on("end", () => {});
   socket.resume();
   source.pipe(socket, { end: false });
+}
+
+function ended(terminal: TerminalStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (terminal.closed) resolve();
+    else terminal.once("close", resolve);
+  });
+}
+
+async function within(milliseconds: number, done: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  await Promise.race([done, late]);
+  clearTimeout(timer);
 }
