@@ -11,10 +11,13 @@ import {
   uvmContainerId,
 } from "@uvm-shim/gcs-bridge";
 import type { LinuxGuestRequest, LinuxProcessParameters, OciSpec } from "@uvm-shim/hcs-schema";
+import { setHostName } from "@uvm-shim/linux-calls";
+import { applyAnnotations } from "./annotations.ts";
 import { followMachineMemory, metricsOf, processesOf, removeCgroups } from "./cgroups.ts";
 import type { Children } from "./children.ts";
 import { Container } from "./container.ts";
 import { grantDevices } from "./container-devices.ts";
+import { podPlaces, withGuestMounts } from "./container-mounts.ts";
 import type { GuestDevices } from "./devices.ts";
 import type { GuestFacts } from "./facts.ts";
 import { guestFolders } from "./guest-folders.ts";
@@ -59,6 +62,7 @@ export interface GuestSurroundings {
   powerOff(): void;
 }
 
+const containerTypeKey = "io.kubernetes.cri.container-type";
 /** Ids name cgroups and files of the guest. */
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
@@ -69,6 +73,7 @@ export class Guest {
   /** Processes of the VM itself. */
   readonly #processes = new ProcessTable();
   readonly #network = new GuestNetwork();
+  readonly #places = podPlaces();
   /** Name of the pod: that of its first container which has one. */
   #hostname: string | undefined;
 
@@ -148,7 +153,11 @@ export class Guest {
   }
 
   #podFiles(spec: OciSpec, bundle: string): OciSpec {
-    if (spec.hostname !== undefined && spec.hostname !== "") this.#hostname ??= spec.hostname;
+    if (spec.hostname !== undefined && spec.hostname !== "") {
+      this.#hostname ??= spec.hostname;
+      // Containers without a namespace of their own for names have the guest's.
+      if (spec.annotations?.[containerTypeKey] === "sandbox") setHostName(spec.hostname);
+    }
     // Also without a NIC, which may come later.
     writeFileSync(guestFolders.resolvConf, "", { flag: "a" });
     return withPodFiles(spec, bundle, {
@@ -170,8 +179,10 @@ export class Guest {
     const { devices, facts, log, notify, runtime } = this.#surroundings;
     const settings = readContainerSettings(configuration);
     const { OciBundlePath: bundle } = settings;
-    const rewritten = rewriteSpecification(id, grantDevices(settings.OciSpecification, devices), facts);
-    const specification = { ...rewritten, spec: this.#podFiles(rewritten.spec, bundle) };
+    const { spec, outputCopy } = applyAnnotations(settings.OciSpecification, this.#places);
+    const granted = withGuestMounts(grantDevices(spec, devices), this.#places, devices);
+    const rewritten = rewriteSpecification(id, granted, facts);
+    const specification = { ...rewritten, spec: this.#podFiles(rewritten.spec, bundle), outputCopy };
     const container = new Container(id, bundle, specification, {
       runtime,
       facts,

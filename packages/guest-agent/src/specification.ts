@@ -14,6 +14,8 @@ export interface GuestSpecification {
   readonly spec: OciSpec;
   /** Kernel settings of the network, which belong to the guest as a whole. */
   readonly networkSettings: ReadonlyMap<string, string>;
+  /** File of the guest that the first process's output goes to besides. */
+  readonly outputCopy?: string | undefined;
 }
 
 /** Throws a GuestFault that names the field which the guest cannot honour. */

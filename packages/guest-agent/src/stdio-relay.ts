@@ -4,6 +4,7 @@ import { Socket } from "node:net";
 import { GuestFault, type VsockStdioRelaySettings } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { pipe, SplicedOutput, TerminalStream } from "@uvm-shim/linux-calls";
+import { OutputCopy } from "./output-copy.ts";
 import type { ChildStdio } from "./runtime.ts";
 
 /** The descriptor of a connection to a port of the host, which does not block and is the caller's. */
@@ -33,6 +34,7 @@ export class StdioRelay {
   readonly #pipes = new Map<StreamName, PipeEnds>();
   readonly #outputs: SplicedOutput[] = [];
   #terminal: TerminalStream | undefined;
+  #copy: OutputCopy | undefined;
 
   private constructor(connections: Map<StreamName, number>) {
     this.#connections = connections;
@@ -72,6 +74,11 @@ export class StdioRelay {
     throw new GuestFault("HCS_E_CONNECT_FAILED", cause instanceof Error ? cause.message : String(cause), { cause });
   }
 
+  /** To be asked for before anything is carried: what the process writes is appended to a file of the guest, too. */
+  copyOutputTo(path: string): void {
+    this.#copy = new OutputCopy(path);
+  }
+
   /** Makes the pipes; the descriptors are for the process, which inherits them. */
   openPipes(): ChildStdio {
     for (const name of this.#connections.keys()) {
@@ -93,7 +100,12 @@ export class StdioRelay {
       if (connection === undefined) continue;
       if (name === "StdIn")
         carryIn(socketOf(connection), new Socket({ fd: ends.agent, readable: false, writable: true }));
-      else this.#outputs.push(new SplicedOutput(ends.agent, connection));
+      else if (this.#copy === undefined) this.#outputs.push(new SplicedOutput(ends.agent, connection));
+      else {
+        const source = new Socket({ fd: ends.agent, readable: true, writable: false });
+        this.#copy.follow(source);
+        carryOut(source, socketOf(connection));
+      }
     }
     this.#pipes.clear();
   }
@@ -103,6 +115,7 @@ export class StdioRelay {
     const terminal = new TerminalStream(descriptor);
     this.#terminal = terminal;
     terminal.on("error", () => terminal.destroy());
+    this.#copy?.follow(terminal);
     const output = this.#take("StdOut");
     if (output === undefined) terminal.resume();
     else carryOut(terminal, socketOf(output));
@@ -141,6 +154,7 @@ export class StdioRelay {
     this.#connections.clear();
     for (const output of this.#outputs) output.close();
     this.#terminal?.destroy();
+    this.#copy?.close();
   }
 
   #take(name: StreamName): number | undefined {
@@ -163,7 +177,7 @@ function carryIn(socket: Socket, sink: Socket): void {
 }
 
 /** From the process to the host, to its last byte; a host that closes makes the process's next write fail. */
-function carryOut(source: TerminalStream, socket: Socket): void {
+function carryOut(source: Socket | TerminalStream, socket: Socket): void {
   source.on("error", () => source.destroy());
   source.on("close", () => socket.end());
   socket.on("error", () => socket.destroy());
