@@ -127,6 +127,7 @@ async function createSandbox(
         },
         files,
         clock,
+        encryptScratch: settings.encryptScratch,
         createProcess: (process) => new ProcessController({ ...process, upstream, clock }),
       }),
   });
