@@ -98,6 +98,24 @@ export const linuxThatCrosses = {
   },
 } as const satisfies Crossing;
 
+const throttles = [{ major: "value", minor: "value", rate: "value" }] as const;
+
+/** Of an update: what its container was not created with may be given to it later. */
+export const resourcesThatCross = {
+  ...linuxThatCrosses.resources,
+  hugepageLimits: [{ pageSize: "value", limit: "value" }],
+  blockIO: {
+    weight: "value",
+    leafWeight: "value",
+    weightDevice: [{ major: "value", minor: "value", weight: "value", leafWeight: "value" }],
+    throttleReadBpsDevice: throttles,
+    throttleWriteBpsDevice: throttles,
+    throttleReadIOPSDevice: throttles,
+    throttleWriteIOPSDevice: throttles,
+  },
+  rdma: new RecordOf({ hcaHandles: "value", hcaObjects: "value" }),
+} as const satisfies Crossing;
+
 /** The part of a value that crosses; undefined when nothing of it does. */
 export function crossing<T>(given: T, of: Crossing): T {
   return project(given, of) as T;

@@ -13,7 +13,7 @@ import {
   type OciWindowsDevice,
 } from "@uvm-shim/hcs-schema";
 import { type GuestAnnotations, readAnnotations } from "./annotations.ts";
-import { crossing, linuxThatCrosses, mountThatCrosses, processThatCrosses } from "./crossing.ts";
+import { crossing, linuxThatCrosses, mountThatCrosses, processThatCrosses, resourcesThatCross } from "./crossing.ts";
 import { checked, type Refuse } from "./refusal.ts";
 
 /** A specification in which all that a Linux container cannot do without is present. */
@@ -53,7 +53,7 @@ export function checkedProcess(value: unknown, refuse: Refuse): RunnableProcess 
 /** What of an update crosses to the guest: devices and network interfaces are the host's. */
 export function checkedResources(value: unknown, refuse: Refuse): OciLinuxResources {
   const resources = checked(() => checkOciLinuxResources(value, "resources"), "update", refuse);
-  return pick(resources, ["memory", "cpu", "pids", "hugepageLimits", "blockIO", "rdma", "unified"]);
+  return crossing(resources, resourcesThatCross);
 }
 
 function runnable(process: OciProcess, where: string, refuse: Refuse): RunnableProcess {

@@ -6,7 +6,7 @@ import { PodController } from "@uvm-shim/controller-pod";
 import { ProcessController, type UpstreamStdio } from "@uvm-shim/controller-process";
 import { FakeUpstream, pipes } from "@uvm-shim/controller-process/testing";
 import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
-import { VmController } from "@uvm-shim/controller-vm";
+import { linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { document } from "@uvm-shim/controller-vm/testing";
 import { VpciController } from "@uvm-shim/controller-vpci";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
@@ -44,7 +44,7 @@ function podOn({ script, clock }: Ground) {
         },
         signal,
       ),
-    entropy: (bytes) => new Uint8Array(bytes).fill(7),
+    flavour: linuxVm((bytes) => new Uint8Array(bytes).fill(7)),
     clock,
     onGuestLog: () => {},
     devices: {
