@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ContainerBench, layersMount, noStdio, overlayMount, specification } from "./testing/index.ts";
+import { ContainerBench, imageMount, layersMount, noStdio, overlayMount, specification } from "./testing/index.ts";
 import type { RootfsMount } from "./types.ts";
 
 const layer = (hostPath: string, partition = 0) => ({
@@ -99,6 +99,15 @@ describe("the scratch disk", () => {
       ensureFilesystem: true,
       filesystem: "xfs",
       encrypted: true,
+    });
+  });
+
+  it.each([[overlayMount], [imageMount]])("is missed where it is to be encrypted: %j", async (mount) => {
+    const bench = new ContainerBench(undefined, { encryptScratch: true });
+    const request = { spec: specification(), rootfs: [mount], stdio: noStdio };
+    await expect(bench.controller.create(request)).rejects.toMatchObject({
+      code: "FailedPrecondition",
+      message: expect.stringContaining("scratch disks of this pod are encrypted, expected layers with a scratch disk"),
     });
   });
 

@@ -51,6 +51,15 @@ const readOnlyFilesystems = new Set(["erofs", "squashfs"]);
 const hostOptions = new Set(["loop", "ro", "rw"]);
 
 export async function planRoot(request: RootRequest, files: ContainerHostFiles, refuse: Refuse): Promise<RootPlan> {
+  const plan = await planAnyRoot(request, files, refuse);
+  const isWrittenPlainly = plan.kind === "shared" || (plan.kind === "image" && !plan.disk.readOnly);
+  if (!request.encryptScratch || !isWrittenPlainly) return plan;
+  const message =
+    "rootfs: scratch disks of this pod are encrypted, expected layers with a scratch disk, or what is read-only";
+  throw refuse("FailedPrecondition", message);
+}
+
+async function planAnyRoot(request: RootRequest, files: ContainerHostFiles, refuse: Refuse): Promise<RootPlan> {
   const { rootfs, layerFolders } = request;
   const [first, ...more] = rootfs;
   if (layerFolders.length > 0) {
