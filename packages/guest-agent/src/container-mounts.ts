@@ -59,7 +59,7 @@ function blockDeviceMount(
     throw new GuestFault("ERROR_FILE_NOT_FOUND", `${field}.source is ${source}, which is no disk of the guest`);
   }
   const { major, minor } = node;
-  granted.push({ allow: true, type: "b", major, minor, access: options.includes("ro") ? "r" : "rwm" });
+  granted.push({ allow: true, type: "b", major, minor, access: options.includes("ro") ? "r" : "rw" });
   return asBind({
     ...mount,
     type: "bind",

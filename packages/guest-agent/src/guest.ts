@@ -13,7 +13,7 @@ import {
 import type { LinuxGuestRequest, LinuxProcessParameters, OciSpec } from "@uvm-shim/hcs-schema";
 import { setHostName } from "@uvm-shim/linux-calls";
 import { applyAnnotations } from "./annotations.ts";
-import { followMachineMemory, metricsOf, processesOf, removeCgroups } from "./cgroups.ts";
+import { followMachineMemory, metricsOf, processesOf, removeCgroups, shareDevices } from "./cgroups.ts";
 import type { Children } from "./children.ts";
 import { Container } from "./container.ts";
 import { grantDevices } from "./container-devices.ts";
@@ -183,6 +183,7 @@ export class Guest {
     const granted = withGuestMounts(grantDevices(spec, devices), this.#places, devices);
     const rewritten = rewriteSpecification(id, granted, facts);
     const specification = { ...rewritten, spec: this.#podFiles(rewritten.spec, bundle), outputCopy };
+    shareDevices();
     const container = new Container(id, bundle, specification, {
       runtime,
       facts,

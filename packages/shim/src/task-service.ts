@@ -1,6 +1,7 @@
 import type { RuntimeOptions } from "./bootstrap.ts";
 import { type BundleConfiguration, requireConfiguration, sandboxIdOf } from "./bundle.ts";
 import type { Clock } from "./clock.ts";
+import { type Deleted, lastingState } from "./deleted.ts";
 import { messageOf, ShimError } from "./errors.ts";
 import type { containerd } from "./generated/messages.js";
 import { checkIdentifier } from "./identifiers.ts";
@@ -54,7 +55,7 @@ const highestSignal = 64;
 export class TaskService {
   readonly #options: TaskServiceOptions;
   readonly #tasks = new Map<string, Task | "creating">();
-  readonly #tombstones = new Tombstones<DeleteAnswer>(mostTombstones);
+  readonly #tombstones = new Tombstones<Deleted>(mostTombstones);
 
   constructor(options: TaskServiceOptions) {
     this.#options = options;
@@ -112,7 +113,12 @@ export class TaskService {
       await record.delete(async () => {
         const exit =
           execId === "" ? await this.#deleteTask(id, task, record) : await task.container.deleteProcess(execId);
-        this.#tombstones.set(keyOf(id, execId), { pid: record.process.pid, exit });
+        const { process } = record;
+        this.#tombstones.set(keyOf(id, execId), {
+          pid: process.pid,
+          exit,
+          state: lastingState(task.container, process),
+        });
         task.processes.delete(execId);
         return exit;
       }, signal),
@@ -142,19 +148,18 @@ export class TaskService {
   }
 
   async state(request: Request<"StateRequest">) {
-    const { container } = this.#task(request.id);
+    const { id, execId } = request;
+    const tombstone = this.#tombstones.get(keyOf(id, execId));
+    if (tombstone !== undefined) {
+      return { id, execId, ...tombstone.state, status: taskStatus("stopped"), ...answerOf(tombstone) };
+    }
     const { process } = this.#process(request);
-    const { stdin, stdout, stderr, terminal } = process.stdio;
     return {
-      id: request.id,
-      execId: request.execId,
-      bundle: container.bundle,
+      id,
+      execId,
+      ...lastingState(this.#task(id).container, process),
       pid: process.pid,
       status: taskStatus(process.state),
-      stdin,
-      stdout,
-      stderr,
-      terminal,
       ...exitFields(process.exit),
     };
   }
