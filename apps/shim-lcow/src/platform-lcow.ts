@@ -131,6 +131,7 @@ async function createSandbox(
         },
         files,
         clock,
+        encryptScratch: settings.encryptScratch,
         createProcess: (process) => new ProcessController({ ...process, upstream, clock }),
       }),
   });

@@ -1,39 +1,14 @@
 import type { GuestProcess, ProcessExit, StdioPaths } from "@uvm-shim/controller-process";
-import type {
-  CgroupMetrics,
-  LinuxHostedContainerSettings,
-  LinuxProcessParameters,
-  OciMount,
-  OciWindowsDevice,
-} from "@uvm-shim/hcs-schema";
+import type { CgroupMetrics, LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { Acquisitions, abortable, Lifecycle, OperationQueue, type Step, wrapError } from "@uvm-shim/lifecycle";
-import { planDevices } from "./devices.ts";
-import { guestContainerSteps } from "./guest-container.ts";
 import { type ContainerState, type ContainerStateName, type ContainerTransition, containerTable } from "./lifecycle.ts";
-import { planMounts } from "./mounts.ts";
 import type { CreateContainer, LinuxContainerOptions } from "./options.ts";
-import { withPodSettings } from "./pod-settings.ts";
+import { planContainer } from "./plan.ts";
 import { type Refuse, refusing } from "./refusal.ts";
-import { planRoot } from "./root.ts";
-import {
-  checkedProcess,
-  checkedResources,
-  checkedSpecification,
-  guestProcess,
-  guestSpecification,
-} from "./specification.ts";
-import {
-  deviceSteps,
-  type GuestRoot,
-  guestBundlePath,
-  mountSteps,
-  type ResourceBoundaries,
-  rootSteps,
-  vmBound,
-} from "./steps.ts";
+import { checkedProcess, checkedResources, guestProcess } from "./specification.ts";
+import { vmBound } from "./steps.ts";
 import type { ContainerProcess, GuestContainer, VmExited } from "./types.ts";
 
-const schemaVersion = { Major: 2, Minor: 1 };
 const initId = "";
 const killed = 128 + 9;
 /** As containerd checks ids; they become names of directories in the guest. */
@@ -108,47 +83,15 @@ export class LinuxContainerController {
     if (!idPattern.test(this.id)) {
       throw refuse("InvalidArgument", `the id must be up to 128 letters, digits, "_", "." and "-", the first no sign`);
     }
-    const { files, shares } = this.#options;
-    const specification = withPodSettings(checkedSpecification(request.spec, refuse), this.#options.pod);
-    const devicePlans = planDevices(specification.windows?.devices ?? [], refuse);
-    const rootRequest = { rootfs: request.rootfs, bundle: this.bundle, rootPath: specification.root.path };
-    const rootPlan = await abortable(planRoot(rootRequest, files, refuse), signal);
-    const mountPlans = await abortable(planMounts(specification.mounts ?? [], files, refuse), signal);
-
-    const identity = { id: this.id, podId: this.#options.podId };
-    const boundaries: ResourceBoundaries = this.#options;
-    const root: GuestRoot = { path: "", scratchPath: "" };
-    const mounts: OciMount[] = mountPlans.map((plan) => plan.mount);
-    const guestDevices: OciWindowsDevice[] = devicePlans.map(({ entry }) => entry);
-    const settings = (): LinuxHostedContainerSettings => ({
-      SchemaVersion: schemaVersion,
-      OciBundlePath: guestBundlePath(identity),
-      OciSpecification: guestSpecification({
-        specification,
-        podId: identity.podId,
-        rootPath: root.path,
-        mounts,
-        devices: guestDevices,
-        terminal: request.stdio.terminal,
-      }),
-      ScratchDirPath: root.scratchPath,
-    });
-    const { host, devices, combination } = rootSteps(rootPlan, identity, boundaries, root);
-    const container = guestContainerSteps(this.id, this.#options.guest, settings);
-    const inVm = [
-      ...devices,
-      container.state,
-      ...combination,
-      ...mountSteps(mountPlans, shares, mounts),
-      ...(devicePlans.length === 0 ? [] : deviceSteps(devicePlans, this.#options.devices, guestDevices)),
-      container.processes,
-    ];
-    const steps = [
-      ...host,
-      ...inVm.map((step) => vmBound(step, this.#vmGone.signal)),
-      this.#initStep(request.stdio, container.get),
-    ];
-    await this.#held.acquireAll(steps, signal);
+    const { host, inVm, container } = await abortable(planContainer(request, this.#options, refuse), signal);
+    await this.#held.acquireAll(
+      [
+        ...host,
+        ...inVm.map((step) => vmBound(step, this.#vmGone.signal)),
+        this.#initStep(request.stdio, container.get),
+      ],
+      signal,
+    );
     container.get().onOutOfMemory(() => request.onOutOfMemory?.());
     return container.get();
   }

@@ -173,7 +173,7 @@ describe("mounts", () => {
 });
 
 describe("devices", () => {
-  const withDevices = (...devices: readonly object[]) => specification({ windows: { devices, layerFolders: ["x"] } });
+  const withDevices = (...devices: readonly object[]) => specification({ windows: { devices } });
 
   it("are assigned to the VM, and the guest is told by which GUIDs it knows them", async () => {
     const script = new ScriptedCalls();
@@ -286,7 +286,7 @@ describe("specification", () => {
       linux: {
         cgroupsPath: "/default/c1",
         mountLabel: "system_u",
-        namespaces: [{ type: "pid" }, { type: "ipc", path: "/proc/1/ns/ipc" }],
+        namespaces: [{ type: "pid" }, { type: "uts" }, { type: "ipc", path: "/proc/1/ns/ipc" }],
         resources: {
           memory: { limit: 1 },
           cpu: { shares: 2, period: 0, quota: 0 },
@@ -315,7 +315,7 @@ describe("specification", () => {
       mounts: [{ destination: "/proc", type: "proc", source: "proc" }],
       annotations: { "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "p1" },
       linux: {
-        namespaces: [{ type: "pid" }],
+        namespaces: [{ type: "pid" }, { type: "uts" }],
         resources: { memory: { limit: 1 }, cpu: { shares: 2, period: 100_000, quota: -1 }, pids: { limit: 3 } },
         seccomp: { defaultAction: "SCMP_ACT_ERRNO" },
         sysctl: { "net.ipv4.ip_forward": "1" },
@@ -326,8 +326,15 @@ describe("specification", () => {
   });
 
   it("is of the oldest version that has its fields", async () => {
-    const bench = await new ContainerBench().created([overlayMount], specification({ domainname: "example" }));
+    const spec = specification({ domainname: "example", linux: { namespaces: [{ type: "uts" }] } });
+    const bench = await new ContainerBench().created([overlayMount], spec);
     expect(bench.guest.settings[0]?.OciSpecification).toMatchObject({ ociVersion: "1.1.0", domainname: "example" });
+  });
+
+  it("has no name where the container shares those of the pod", async () => {
+    const namespaces = [{ type: "uts", path: "/proc/7/ns/uts" }];
+    const bench = await new ContainerBench().created([overlayMount], specification({ linux: { namespaces } }));
+    expect(bench.guest.settings[0]?.OciSpecification).not.toHaveProperty("hostname");
   });
 
   it("leaves seccomp out for a privileged container", async () => {

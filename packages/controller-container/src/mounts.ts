@@ -1,11 +1,12 @@
 import { basename, dirname, isAbsolute, posix } from "node:path";
 import type { OciMount } from "@uvm-shim/hcs-schema";
+import { blockDevicePrefix, type DiskMountPlan, diskTypes, isReadOnly, planDiskMount } from "./disk-mounts.ts";
 import type { Refuse } from "./refusal.ts";
 import type { ContainerHostFiles, ShareConfig } from "./types.ts";
 
 /** What becomes of one mount of the specification. */
 export type MountPlan =
-  /** The guest's kernel has it. */
+  /** The guest has it: a file system of its kernel's, or a place of its own. */
   | { readonly kind: "guest"; readonly mount: OciMount }
   /** The host's file or directory is shared; `file` is the name below the share when it is a single file. */
   | {
@@ -13,9 +14,20 @@ export type MountPlan =
       readonly mount: OciMount;
       readonly share: ShareConfig;
       readonly file: string | undefined;
-    };
+    }
+  /** A disk is attached. */
+  | DiskMountPlan;
 
-const guestTypes = new Set(["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2"]);
+/** File systems of the guest's kernel; what stands as their source is but a name. */
+const guestTypes = new Set([
+  ...["proc", "sysfs", "tmpfs", "ramfs", "devpts", "mqueue", "cgroup", "cgroup2", "hugetlbfs"],
+  ...["debugfs", "tracefs", "securityfs", "bpf", "configfs", "fusectl", "binfmt_misc"],
+]);
+const hugePagesPrefix = "hugepages://";
+/** Sources with these prefixes name directories that the containers of a pod share in the guest. */
+const sandboxPrefixes = ["sandbox://", "sandbox-tmp://"];
+const guestPathPrefix = "uvm://";
+const hugePageSizes = ["2M"];
 
 export async function planMounts(
   mounts: readonly OciMount[],
@@ -33,20 +45,51 @@ async function planMount(
   files: ContainerHostFiles,
   refuse: Refuse,
 ): Promise<MountPlan> {
-  if (!posix.isAbsolute(mount.destination)) {
-    throw refuse("InvalidArgument", `${where}.destination: ${JSON.stringify(mount.destination)} is no absolute path`);
-  }
-  if (isBind(mount)) return await planShare(mount, where, files, refuse);
-  if (mount.type !== undefined && guestTypes.has(mount.type)) return { kind: "guest", mount: fieldsOf(mount) };
+  const diskType = diskTypes.find((type) => type === mount.type);
+  checkDestination(mount.destination, diskType !== undefined, where, refuse);
+  if (diskType !== undefined) return await planDiskMount({ ...mount, type: diskType }, where, files, refuse);
+  if (isBind(mount)) return planGuestPath(mount, where, refuse) ?? (await planShare(mount, where, files, refuse));
+  const { type = "" } = mount;
+  if (guestTypes.has(type)) return { kind: "guest", mount: { ...mount, source: type } };
+  const accepted = ["bind", ...diskTypes, ...guestTypes].join(", ");
   throw refuse(
     "InvalidArgument",
-    `${where}.type: ${JSON.stringify(mount.type ?? "")} at ${mount.destination} is not known, expected bind, ${[...guestTypes].join(", ")}`,
+    `${where}.type: ${JSON.stringify(type)} at ${mount.destination} is not known, expected ${accepted}`,
   );
+}
+
+function checkDestination(destination: string, isDisk: boolean, where: string, refuse: Refuse): void {
+  const isBlockDevice = destination.startsWith(blockDevicePrefix);
+  if (isBlockDevice && !isDisk) {
+    const message = `${where}.destination: ${destination} asks for a block device, expected a type of ${diskTypes.join(", ")}`;
+    throw refuse("InvalidArgument", message);
+  }
+  if (posix.isAbsolute(isBlockDevice ? destination.slice(blockDevicePrefix.length) : destination)) return;
+  throw refuse("InvalidArgument", `${where}.destination: ${JSON.stringify(destination)} is no absolute path`);
 }
 
 function isBind({ type = "", options = [] }: OciMount): boolean {
   if (type === "bind") return true;
   return (type === "" || type === "none") && (options.includes("bind") || options.includes("rbind"));
+}
+
+/** A place of the guest's own, which the guest itself finds or makes. */
+function planGuestPath(mount: OciMount, where: string, refuse: Refuse): MountPlan | undefined {
+  const { source = "" } = mount;
+  const prefix = [...sandboxPrefixes, hugePagesPrefix, guestPathPrefix].find((known) => source.startsWith(known));
+  if (prefix === undefined) return undefined;
+  const path = source.slice(prefix.length);
+  const refuseSource = (accepted: string) =>
+    refuse("InvalidArgument", `${where}.source: ${JSON.stringify(source)} given, expected ${accepted}`);
+  if (path.split("/").includes("..") || path.includes("\0")) throw refuseSource(`${prefix}<path> without ".."`);
+  if (prefix === guestPathPrefix && !path.startsWith("/")) throw refuseSource(`${prefix}<absolute path of the guest>`);
+  if (prefix === hugePagesPrefix) {
+    const [size = "", location = ""] = path.split("/");
+    if (!hugePageSizes.includes(size) || location === "") {
+      throw refuseSource(`${prefix}<size>/<location> with a page size of ${hugePageSizes.join(", ")}`);
+    }
+  }
+  return { kind: "guest", mount: { ...mount, type: "bind" } };
 }
 
 async function planShare(
@@ -56,11 +99,14 @@ async function planShare(
   refuse: Refuse,
 ): Promise<MountPlan> {
   const source = mount.source ?? "";
+  if (source.startsWith("\\\\.\\pipe\\")) {
+    throw refuse("InvalidArgument", `${where}.source: ${source} is a named pipe, which Linux containers cannot use`);
+  }
   if (!isAbsolute(source)) {
     throw refuse("InvalidArgument", `${where}.source: ${JSON.stringify(source)} is no absolute path on the host`);
   }
   const kind = await files.kind(source);
-  const readOnly = mount.options?.includes("ro") ?? false;
+  const readOnly = isReadOnly(mount);
   switch (kind) {
     case "directory":
       return { kind: "share", mount, share: { hostPath: await files.realPath(source), readOnly }, file: undefined };
@@ -83,14 +129,5 @@ async function planShare(
 /** The mount as the guest is given it once the share stands at `guestPath`. */
 export function sharedMount(plan: MountPlan & { readonly kind: "share" }, guestPath: string): OciMount {
   const source = plan.file === undefined ? guestPath : posix.join(guestPath, plan.file);
-  return { ...fieldsOf(plan.mount), type: "bind", source };
-}
-
-function fieldsOf({ destination, type, source, options }: OciMount): OciMount {
-  return {
-    destination,
-    ...(type === undefined ? {} : { type }),
-    ...(source === undefined ? {} : { source }),
-    ...(options === undefined ? {} : { options }),
-  };
+  return { ...plan.mount, type: "bind", source };
 }

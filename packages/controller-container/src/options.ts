@@ -30,6 +30,8 @@ export interface LinuxContainerOptions {
   readonly files: ContainerHostFiles;
   readonly createProcess: ProcessFactory;
   readonly clock: ContainerClock;
+  /** Whether the guest encrypts the scratch disks of the pod; no when absent. */
+  readonly encryptScratch?: boolean;
 }
 
 export interface CreateContainer {

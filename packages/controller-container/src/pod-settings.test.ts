@@ -6,9 +6,16 @@ const specification = {
   process: { args: ["true"], cwd: "/" },
   root: { path: "rootfs" },
   mounts: [{ destination: "/proc", type: "proc" }],
-  annotations: { "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.container-name": "c" },
   linux: { sysctl: { "net.a": "container's" } },
   mayUseAllDevices: false,
+  guestAnnotations: {
+    isPrivileged: false,
+    crossing: {
+      "io.kubernetes.cri.container-type": "container",
+      "io.kubernetes.cri.sandbox-id": "pod",
+      "io.microsoft.lcow.shm.size-kb": "64",
+    },
+  },
 };
 const pod = { hostname: "pod", resolvConfPath: "/bundle/resolv.conf", sysctls: { "net.a": "pod's", "net.b": "pod's" } };
 
@@ -20,7 +27,7 @@ it("a container of a pod has the pod's name, resolv.conf and settings where it h
       { destination: "/proc", type: "proc" },
       { destination: "/etc/resolv.conf", type: "bind", source: "/bundle/resolv.conf", options: ["rbind", "ro"] },
     ],
-    annotations: { "io.kubernetes.cri.container-name": "c" },
+    guestAnnotations: { isPrivileged: false, crossing: { "io.microsoft.lcow.shm.size-kb": "64" } },
     linux: { sysctl: { "net.a": "container's", "net.b": "pod's" } },
   });
 });

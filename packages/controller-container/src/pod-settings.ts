@@ -1,6 +1,7 @@
 import { posix } from "node:path";
+import { containerTypeKey, sandboxIdKey } from "./annotations.ts";
 import type { PodSettings } from "./options.ts";
-import { type ContainerSpecification, containerTypeAnnotation } from "./specification.ts";
+import type { ContainerSpecification } from "./specification.ts";
 
 const resolvConf = "/etc/resolv.conf";
 
@@ -13,13 +14,13 @@ export function withPodSettings(
   pod: PodSettings | undefined,
 ): ContainerSpecification {
   if (pod === undefined) return specification;
-  const { annotations = {}, linux, mounts = [] } = specification;
+  const { guestAnnotations, linux, mounts = [] } = specification;
   const { hostname = pod.hostname ?? "" } = specification;
-  const { [containerTypeAnnotation]: _, ...own } = annotations;
+  const { [containerTypeKey]: _type, [sandboxIdKey]: _id, ...crossing } = guestAnnotations.crossing;
   const hasOwn = mounts.some(({ destination }) => posix.normalize(destination) === resolvConf);
   return {
     ...specification,
-    annotations: own,
+    guestAnnotations: { ...guestAnnotations, crossing },
     ...(hostname === "" ? {} : { hostname }),
     linux: { ...linux, sysctl: { ...pod.sysctls, ...linux.sysctl } },
     mounts: [

@@ -12,6 +12,8 @@ import {
   type OciSpec,
   type OciWindowsDevice,
 } from "@uvm-shim/hcs-schema";
+import { type GuestAnnotations, readAnnotations } from "./annotations.ts";
+import { crossing, linuxThatCrosses, mountThatCrosses, processThatCrosses, resourcesThatCross } from "./crossing.ts";
 import { checked, type Refuse } from "./refusal.ts";
 
 /** A specification in which all that a Linux container cannot do without is present. */
@@ -20,11 +22,12 @@ export interface ContainerSpecification extends OciSpec {
   readonly root: NonNullable<OciSpec["root"]>;
   readonly linux: OciLinux;
   readonly mayUseAllDevices: boolean;
+  readonly guestAnnotations: GuestAnnotations;
 }
 
 type RunnableProcess = OciProcess & { readonly args: readonly string[] };
 
-export function checkedSpecification(value: unknown, refuse: Refuse): ContainerSpecification {
+export function checkedSpecification(value: unknown, podId: string, refuse: Refuse): ContainerSpecification {
   const spec = checked(() => checkOciSpec(value), "config.json", refuse);
   const missing = (field: string): never => {
     throw refuse("InvalidArgument", `config.json: ${field} is missing, a Linux container needs it`);
@@ -38,7 +41,8 @@ export function checkedSpecification(value: unknown, refuse: Refuse): ContainerS
     "config.json",
     refuse,
   );
-  return { ...spec, process, root, linux, mayUseAllDevices: allowsAllDevices(deviceRules) };
+  const guestAnnotations = readAnnotations(spec.annotations ?? {}, podId, refuse);
+  return { ...spec, process, root, linux, mayUseAllDevices: allowsAllDevices(deviceRules), guestAnnotations };
 }
 
 export function checkedProcess(value: unknown, refuse: Refuse): RunnableProcess {
@@ -49,7 +53,7 @@ export function checkedProcess(value: unknown, refuse: Refuse): RunnableProcess 
 /** What of an update crosses to the guest: devices and network interfaces are the host's. */
 export function checkedResources(value: unknown, refuse: Refuse): OciLinuxResources {
   const resources = checked(() => checkOciLinuxResources(value, "resources"), "update", refuse);
-  return pick(resources, ["memory", "cpu", "pids", "hugepageLimits", "blockIO", "rdma", "unified"]);
+  return crossing(resources, resourcesThatCross);
 }
 
 function runnable(process: OciProcess, where: string, refuse: Refuse): RunnableProcess {
@@ -71,25 +75,8 @@ function runnable(process: OciProcess, where: string, refuse: Refuse): RunnableP
  * loaded into the host's kernel. Whether there is a terminal is what the client's stdio says.
  */
 export function guestProcess(process: RunnableProcess, terminal: boolean): OciProcess {
-  return {
-    ...pick(process, [
-      "consoleSize",
-      "user",
-      "args",
-      "env",
-      "cwd",
-      "capabilities",
-      "rlimits",
-      "noNewPrivileges",
-      "oomScoreAdj",
-    ]),
-    terminal,
-  };
+  return { ...crossing<OciProcess>(process, processThatCrosses), terminal };
 }
-
-export const containerTypeAnnotation = "io.kubernetes.cri.container-type";
-const sandboxIdAnnotation = "io.kubernetes.cri.sandbox-id";
-const privilegedAnnotation = "io.microsoft.virtualmachine.lcow.privileged";
 
 /** The guest makes of it what itself may use. */
 const allowAll = { allow: true, access: "rwm" } as const;
@@ -100,7 +87,6 @@ const domainnameVersion = "1.1.0";
 
 export interface GuestSpecificationInput {
   readonly specification: ContainerSpecification;
-  readonly podId: string;
   readonly rootPath: string;
   readonly mounts: readonly OciMount[];
   /** Those that were assigned to the VM for it, by VMBus GUID. */
@@ -113,40 +99,36 @@ export interface GuestSpecificationInput {
  * sends about the same): nothing that names a thing of the host crosses, and hooks, which would run on it, do not.
  */
 export function guestSpecification(input: GuestSpecificationInput): OciSpec {
-  const { specification, podId, rootPath, mounts, devices, terminal } = input;
+  const { specification, rootPath, mounts, devices, terminal } = input;
+  const { hostname, domainname, root, linux } = specification;
+  // Without a namespace of its own for names the container has those of the pod.
+  const hasOwnName = linux.namespaces?.some(({ type, path = "" }) => type === "uts" && path === "") ?? false;
   return {
-    ociVersion: specification.domainname === undefined ? firstVersion : domainnameVersion,
-    ...pick(specification, ["hostname", "domainname"]),
+    ociVersion: domainname === undefined ? firstVersion : domainnameVersion,
+    ...(hostname === undefined || !hasOwnName ? {} : { hostname }),
+    ...(domainname === undefined || !hasOwnName ? {} : { domainname }),
     process: guestProcess(specification.process, terminal),
-    root: { ...pick(specification.root, ["readonly"]), path: rootPath },
-    mounts,
-    annotations: guestAnnotations(specification.annotations ?? {}, podId),
+    root: { ...(root.readonly === undefined ? {} : { readonly: root.readonly }), path: rootPath },
+    mounts: mounts.map((mount) => crossing(mount, mountThatCrosses)),
+    annotations: specification.guestAnnotations.crossing,
     linux: guestLinux(specification),
     ...guestWindows(specification, devices),
   };
 }
 
-function guestAnnotations(
-  annotations: NonNullable<OciSpec["annotations"]>,
-  podId: string,
-): NonNullable<OciSpec["annotations"]> {
-  const type = annotations[containerTypeAnnotation];
-  return type === undefined ? {} : { [containerTypeAnnotation]: type, [sandboxIdAnnotation]: podId };
-}
-
-function guestLinux({ linux, annotations = {}, mayUseAllDevices }: ContainerSpecification): OciLinux {
-  const { devices, resources = {}, namespaces, seccomp } = linux;
-  const privileged = /^(1|t|true)$/i.test(annotations[privilegedAnnotation] ?? "");
-  const allDevices = privileged || mayUseAllDevices;
-  const guestsResources = { ...guestResources(resources), ...(allDevices ? { devices: [allowAll] } : {}) };
+function guestLinux({ linux, guestAnnotations: { isPrivileged }, mayUseAllDevices }: ContainerSpecification): OciLinux {
+  const allDevices = isPrivileged || mayUseAllDevices;
+  // A namespace with a path is one that containers of the pod share; in the guest that is the VM's own.
+  const namespaces = linux.namespaces?.filter(({ path = "" }) => path === "");
+  const own = { ...linux, ...(namespaces === undefined ? {} : { namespaces }) };
+  const { devices, resources = {}, seccomp, ...rest } = crossing<OciLinux>(own, linuxThatCrosses);
+  const guestsResources = { ...withCpuDefaults(resources), ...(allDevices ? { devices: [allowAll] } : {}) };
   return {
-    ...pick(linux, ["sysctl", "maskedPaths", "readonlyPaths", "rootfsPropagation", "uidMappings", "gidMappings"]),
-    ...(seccomp === undefined || privileged ? {} : { seccomp }),
+    ...rest,
+    ...(seccomp === undefined || isPrivileged ? {} : { seccomp }),
     // One that may use all devices gets all nodes of the guest; the host's would be of other devices there.
     ...(devices === undefined || allDevices ? {} : { devices }),
     ...(Object.keys(guestsResources).length === 0 ? {} : { resources: guestsResources }),
-    // A namespace with a path is one that containers of the pod share; in the guest that is the VM's own.
-    ...(namespaces === undefined ? {} : { namespaces: namespaces.filter(({ path = "" }) => path === "") }),
   };
 }
 
@@ -165,31 +147,13 @@ function guestWindows(
   };
 }
 
-/** Block I/O, huge pages and network stay: the guest decides about those by what is attached to it. */
-function guestResources(resources: NonNullable<OciLinux["resources"]>): NonNullable<OciLinux["resources"]> {
-  const { cpu } = resources;
-  return { ...pick(resources, ["memory", "pids"]), ...(isRecord(cpu) ? { cpu: guestCpu(cpu) } : {}) };
-}
-
 /** Kubernetes writes 0 for what is not set; the kernel refuses 0. */
-function guestCpu(cpu: { readonly [field: string]: unknown }): { readonly [field: string]: unknown } {
+function withCpuDefaults(resources: NonNullable<OciLinux["resources"]>): NonNullable<OciLinux["resources"]> {
+  const cpu = resources.cpu as { readonly period?: number; readonly quota?: number } | undefined;
+  if (cpu === undefined) return resources;
+  const { period, quota } = cpu;
   return {
-    ...cpu,
-    ...(cpu.period === 0 ? { period: 100_000 } : {}),
-    ...(cpu.quota === 0 ? { quota: -1 } : {}),
+    ...resources,
+    cpu: { ...cpu, ...(period === 0 ? { period: 100_000 } : {}), ...(quota === 0 ? { quota: -1 } : {}) },
   };
-}
-
-function isRecord(value: unknown): value is { readonly [field: string]: unknown } {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function pick<T extends object, const Names extends readonly (keyof T)[]>(
-  from: T,
-  names: Names,
-): Pick<T, Names[number]> {
-  return Object.fromEntries(names.filter((name) => from[name] !== undefined).map((name) => [name, from[name]])) as Pick<
-    T,
-    Names[number]
-  >;
 }

@@ -2,6 +2,7 @@ import { posix } from "node:path";
 import { type LinuxCombinedLayers, linuxGuestPaths, type OciMount, type OciWindowsDevice } from "@uvm-shim/hcs-schema";
 import { abortable, type Step } from "@uvm-shim/lifecycle";
 import type { DevicePlan } from "./devices.ts";
+import { attachedMount } from "./disk-mounts.ts";
 import { type MountPlan, sharedMount } from "./mounts.ts";
 import type { RootPlan } from "./root.ts";
 import type {
@@ -10,6 +11,7 @@ import type {
   ContainerGuest,
   ContainerHostFiles,
   ContainerShares,
+  DiskConfig,
   DiskMountConfig,
 } from "./types.ts";
 
@@ -74,29 +76,37 @@ function layerSteps(
   root: GuestRoot,
 ): RootSteps {
   const layerPaths: string[] = [];
-  const devices = plan.layers.map((hostPath, index) =>
-    diskStep(
-      `layer ${hostPath}`,
-      { hostPath, readOnly: true, type: "VirtualDisk" },
-      { partition: 0, readOnly: true, options: ["ro"] },
-      boundaries,
-      (path) => {
+  const devices = plan.layers.map(({ hostPath, partition }, index) =>
+    diskStep(boundaries, {
+      name: `layer ${hostPath}`,
+      disk: { hostPath, readOnly: true, type: "VirtualDisk" },
+      mount: { partition, readOnly: true, options: ["ro"] },
+      // Layers are readable for every VM already.
+      needsAccess: false,
+      onMapped: (path) => {
         layerPaths[index] = path;
       },
-    ),
+    }),
   );
   if (plan.scratch !== undefined) {
+    const { hostPath, encrypted } = plan.scratch;
     devices.push(
-      diskStep(
-        `scratch disk ${plan.scratch}`,
-        { hostPath: plan.scratch, readOnly: false, type: "VirtualDisk" },
-        { partition: 0, readOnly: false, ensureFilesystem: true, filesystem: "ext4" },
-        boundaries,
-        (path) => {
+      diskStep(boundaries, {
+        name: `scratch disk ${hostPath}`,
+        disk: { hostPath, readOnly: false, type: "VirtualDisk" },
+        // The guest makes xfs on what it encrypts, as the reference's does.
+        mount: {
+          partition: 0,
+          readOnly: false,
+          ensureFilesystem: true,
+          ...(encrypted ? { filesystem: "xfs", encrypted } : { filesystem: "ext4" }),
+        },
+        needsAccess: true,
+        onMapped: (path) => {
           // Containers may share one scratch disk, so each has a directory of its own on it.
           root.scratchPath = posix.join(path, "scratch", identity.podId, identity.id);
         },
-      ),
+      }),
     );
   }
   return { host: [], devices, combination: [combineStep(layerPaths, identity, boundaries.guest, root)] };
@@ -127,25 +137,33 @@ function combineStep(
 
 function imageStep(plan: RootPlan & { readonly kind: "image" }, boundaries: ResourceBoundaries, root: GuestRoot): Step {
   const { disk, filesystem, options } = plan;
-  const mount = { partition: 0, readOnly: disk.readOnly, filesystem, options };
-  return diskStep(`image ${disk.hostPath}`, disk, mount, boundaries, (path) => {
-    root.path = path;
+  return diskStep(boundaries, {
+    name: `image ${disk.hostPath}`,
+    disk,
+    mount: { partition: 0, readOnly: disk.readOnly, filesystem, options },
+    needsAccess: !disk.readOnly,
+    onMapped: (path) => {
+      root.path = path;
+    },
   });
 }
 
-function diskStep(
-  name: string,
-  disk: Parameters<ContainerDisks["reserve"]>[0],
-  mount: DiskMountConfig,
-  { disks, files }: ResourceBoundaries,
-  onMapped: (guestPath: string) => void,
-): Step {
+interface DiskRequest {
+  readonly name: string;
+  readonly disk: DiskConfig;
+  readonly mount: DiskMountConfig;
+  /** Whether the disk belongs to the caller, so that the VM has to be allowed to open it. */
+  readonly needsAccess: boolean;
+  readonly onMapped: (guestPath: string) => void;
+}
+
+function diskStep({ disks, files }: ResourceBoundaries, request: DiskRequest): Step {
+  const { name, disk, mount, needsAccess, onMapped } = request;
   return reservedStep(
     name,
     disks,
     async (signal) => {
-      // What the VM writes to belongs to the caller; read-only layers are readable for every VM already.
-      if (!disk.readOnly) await files.grantVmAccess(disk.hostPath, signal);
+      if (needsAccess) await files.grantVmAccess(disk.hostPath, signal);
       return await disks.reserve(disk, mount);
     },
     onMapped,
@@ -177,21 +195,63 @@ function hostMountStep({ directory, mounts }: RootPlan & { readonly kind: "share
   };
 }
 
-/** Steps of the specification's mounts. `mounts[i]` is replaced by what the guest is to mount for plan i. */
-export function mountSteps(plans: readonly MountPlan[], shares: ContainerShares, mounts: OciMount[]): readonly Step[] {
-  return plans.flatMap((plan, index) => {
-    if (plan.kind === "guest") return [];
-    return [
-      reservedStep(
-        `share of ${plan.mount.source}`,
-        shares,
-        () => shares.reserve(plan.share),
-        (path) => {
-          mounts[index] = sharedMount(plan, path);
-        },
-      ),
-    ];
-  });
+/** Steps of the specification's mounts. */
+export interface MountSteps {
+  /** What is to be taken from the host when the container is gone. */
+  readonly host: readonly Step[];
+  readonly devices: readonly Step[];
+}
+
+/** `mounts[i]` is replaced by what the guest is to mount for plan i. */
+export function mountSteps(
+  plans: readonly MountPlan[],
+  boundaries: ResourceBoundaries,
+  mounts: OciMount[],
+): MountSteps {
+  const { files, shares } = boundaries;
+  const host: Step[] = [];
+  const devices: Step[] = [];
+  for (const [index, plan] of plans.entries()) {
+    switch (plan.kind) {
+      case "guest":
+        break;
+      case "share":
+        devices.push(
+          reservedStep(
+            `share of ${plan.mount.source}`,
+            shares,
+            () => shares.reserve(plan.share),
+            (path) => {
+              mounts[index] = sharedMount(plan, path);
+            },
+          ),
+        );
+        break;
+      case "disk": {
+        const { disk } = plan;
+        if (plan.isTemporary) {
+          host.push({
+            name: `file of disk ${disk.hostPath}`,
+            acquire: async () => {},
+            release: () => files.removeFile(disk.hostPath),
+          });
+        }
+        devices.push(
+          diskStep(boundaries, {
+            name: `disk ${disk.hostPath}`,
+            disk,
+            mount: plan.diskMount,
+            // Who provides an extensible disk decides by itself who may open it.
+            needsAccess: disk.type !== "ExtensibleVirtualDisk",
+            onMapped: (path) => {
+              mounts[index] = attachedMount(plan, path);
+            },
+          }),
+        );
+      }
+    }
+  }
+  return { host, devices };
 }
 
 /** Steps of the devices. `entries[i]` is replaced by what the guest knows the device of plan i by. */

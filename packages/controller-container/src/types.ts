@@ -53,6 +53,8 @@ export interface DiskConfig {
   readonly hostPath: string;
   readonly readOnly: boolean;
   readonly type: "VirtualDisk" | "PassThru" | "ExtensibleVirtualDisk";
+  /** Name of the provider of an ExtensibleVirtualDisk, which hostPath is a path of. */
+  readonly extensibleVirtualDiskType?: string;
 }
 
 export interface DiskMountConfig {
@@ -115,6 +117,8 @@ export interface ContainerHostFiles {
   /** Unmounts all that is mounted at `target`. Not mounted counts as done. */
   unmountAll(target: string): Promise<void>;
   grantVmAccess(path: string, signal?: AbortSignal): Promise<void>;
+  /** Missing counts as removed. */
+  removeFile(path: string): Promise<void>;
 }
 
 /** One process, init or exec; controller-process satisfies it. */

@@ -166,6 +166,15 @@ describe("stop", () => {
     expect(bench.pod.state).toBe("stopped");
   });
 
+  it("repeats what the VM could not give back, though it has ended", async () => {
+    const script = new ScriptedCalls(new Map([[1, "lose"]]));
+    const { pod } = await new PodBench(script).started();
+    await expect(pod.stop(stopMs)).rejects.toMatchObject({ code: "Unavailable" });
+    expect(pod.state).toBe("stopped");
+    await pod.stop(stopMs);
+    expect(script.names.filter((name) => name === "terminate VM")).toHaveLength(2);
+  });
+
   it("tells a caller whose time is over, and goes on", async () => {
     const hanging = Promise.withResolvers<void>();
     const bench = await new PodBench(new ScriptedCalls(new Map([[1, "hang"]]), hanging.resolve)).started();

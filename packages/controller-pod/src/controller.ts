@@ -48,6 +48,7 @@ export class PodController<Request extends { readonly id: string }, Container ex
   readonly #creating = new Map<string, Container>();
   /** Containers whose creation failed and that could not give back everything yet. */
   readonly #leftovers = new Set<Container>();
+  #isVmTerminated = false;
 
   constructor(options: PodOptions<Request, Container>) {
     this.id = options.id;
@@ -100,8 +101,9 @@ export class PodController<Request extends { readonly id: string }, Container ex
     if (this.#life.state.kind !== "Stopped") {
       await this.#terminateContainers(containers, timeoutMs / 2);
       await this.#leaveNetwork(timeoutMs / 4);
-      await this.#terminateVm();
     }
+    // Also when the VM has exited: an earlier attempt may have failed to give back what it holds of the host.
+    await this.#terminateVm();
     const outcomes = await Promise.allSettled([
       ...containers.map((container) => this.#giveBack(container)),
       this.#options.network?.teardown(),
@@ -136,8 +138,10 @@ export class PodController<Request extends { readonly id: string }, Container ex
   }
 
   async #terminateVm(): Promise<void> {
+    if (this.#isVmTerminated) return;
     try {
       await this.#options.vm.terminate();
+      this.#isVmTerminated = true;
     } catch (error) {
       throw wrapError(error, "stop pod", this.id);
     }

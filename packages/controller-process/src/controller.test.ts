@@ -70,7 +70,7 @@ describe("exit", () => {
     const waited = bench.controller.wait().then((exit) => order.push(`exit ${exit.status}`));
     bench.guestProcess.stdout?.write("last words");
     bench.guestProcess.exit(7);
-    await bench.clock.elapse(5_000);
+    await bench.clock.elapseIn({ of: 50, upTo: 250 });
     order.push(`still ${bench.controller.state}`);
     bench.client.stdout?.release();
     await waited;
@@ -83,7 +83,7 @@ describe("exit", () => {
     const bench = await new ProcessBench().started();
     const exitedAt = bench.clock.now();
     bench.guestProcess.exit(0, { keepsOutputOpen: true });
-    await bench.clock.elapse(5_000);
+    await bench.clock.elapseIn({ of: 50, upTo: 250 });
     expect(await bench.controller.wait()).toEqual({ status: 0, exitedAt });
   });
 
@@ -101,7 +101,7 @@ describe("exit", () => {
   it("does not wait for ever for what a background child holds open", async () => {
     const bench = await new ProcessBench().started();
     bench.guestProcess.exit(3, { keepsOutputOpen: true });
-    await bench.clock.elapse(5_000);
+    await bench.clock.elapseIn({ of: 50, upTo: 250 });
     expect((await bench.controller.wait()).status).toBe(3);
   });
 
@@ -111,9 +111,9 @@ describe("exit", () => {
     await bench.started();
     bench.guestProcess.stdout?.write("unwanted");
     bench.guestProcess.exit(0);
-    await bench.clock.elapse(5_000);
+    await bench.clock.elapseIn({ of: 50, upTo: 9_950 });
     expect(bench.controller.exit).toBeUndefined();
-    await bench.clock.elapse(5_000);
+    await bench.clock.elapse(50);
     expect((await bench.controller.wait()).status).toBe(0);
   });
 

@@ -271,7 +271,7 @@ export class ProcessController {
     const told = guest.wait().then(exitStatusOf, () => lostStatus);
     const timer = new AbortController();
     const lost = this.#lost.promise
-      .then(() => this.#clock.delay(this.#drainLimits.quietMs, timer.signal))
+      .then(() => this.#clock.delay(this.#drainLimits.lostMs, timer.signal))
       .then(() => lostStatus);
     lost.catch(() => {});
     const status = await Promise.race([told, lost]);

@@ -9,26 +9,49 @@ export class RelayProgress {
   pending = 0;
 }
 
+/** Bytes handed to the client's end that it has not taken yet, above which no more is read from the guest. */
+const outputWindow = 256 * 1024;
+
 /**
- * Copies what the guest writes to the client until the guest's end has ended or is lost. A client that has gone
- * away must not block the process, so from then on the output is read and dropped.
+ * Copies what the guest writes to the client until the guest's end has ended or is lost, and the client has what came
+ * before. A client that has gone away must not block the process, so from then on the output is read and dropped.
  */
-export async function copyOutput(source: Readable, sink: Writable, progress: RelayProgress): Promise<void> {
-  sink.on("error", ignore);
-  source.on("error", ignore);
-  let clientIsThere = true;
-  try {
-    for await (const chunk of source) {
-      progress.steps++;
-      if (!clientIsThere) continue;
+export function copyOutput(source: Readable, sink: Writable, progress: RelayProgress): Promise<void> {
+  return new Promise((resolve) => {
+    let clientIsThere = true;
+    let hasEnded = false;
+    let unwritten = 0;
+    const settle = (): void => {
+      if (hasEnded && unwritten === 0) resolve();
+    };
+    // Several writes at a time, which the stream hands on together: a turn for each chunk would cost more than it.
+    const write = (chunk: Uint8Array): void => {
+      unwritten += chunk.length;
       progress.pending++;
-      clientIsThere = await written(sink, chunk);
-      progress.pending--;
+      if (unwritten >= outputWindow) source.pause();
+      sink.write(chunk, (error) => {
+        unwritten -= chunk.length;
+        progress.pending--;
+        progress.steps++;
+        if (error !== null && error !== undefined) clientIsThere = false;
+        if (unwritten < outputWindow && source.isPaused()) source.resume();
+        settle();
+      });
+    };
+    sink.on("error", ignore);
+    // A guest's end that broke off has ended; what came before is handed on.
+    source.on("error", ignore);
+    const onEnd = (): void => {
+      hasEnded = true;
+      settle();
+    };
+    source.on("end", onEnd).on("close", onEnd);
+    source.on("data", (chunk: Uint8Array) => {
       progress.steps++;
-    }
-  } catch {
-    // A guest's end that broke off has ended; what came before has been handed on.
-  }
+      if (clientIsThere) write(chunk);
+    });
+    if (source.destroyed) onEnd();
+  });
 }
 
 export interface InputOptions {

@@ -12,7 +12,7 @@ import { readGuestFacts } from "./facts.ts";
 import { Guest, guestCapabilities } from "./guest.ts";
 import { guestFolders } from "./guest-folders.ts";
 import { enterGuestRoot } from "./guest-root.ts";
-import { dialHost, serveGuestPorts } from "./hvsocket.ts";
+import { dialHost, dialHostDescriptor, serveGuestPorts } from "./hvsocket.ts";
 import { GuestLog } from "./log.ts";
 import { createRuntime, findRuntime } from "./runtime.ts";
 
@@ -60,7 +60,7 @@ async function serve(log: GuestLog): Promise<void> {
     facts: readGuestFacts(),
     devices: guestDevices,
     log,
-    dial,
+    dial: (port, signal) => dialHostDescriptor(guestFolders.hvsockets, port, signal),
     notify: (notification) => bridge?.notify(notification),
     powerOff: () => setImmediate(() => process.exit(0)),
   });

@@ -4,7 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
-import { delegateControllers, oomKillsOf, processesOf, readHierarchies, removeCgroups } from "./cgroups.ts";
+import {
+  delegateControllers,
+  oomKillsOf,
+  processesOf,
+  readHierarchies,
+  removeCgroups,
+  shareDevices,
+} from "./cgroups.ts";
 
 describe("cgroup hierarchies", () => {
   it("are none where version 2 stands alone", () => {
@@ -26,6 +33,21 @@ describe("groups on plain directories", () => {
     root = mkdtempSync(join(tmpdir(), "cgroups-"));
   });
   afterEach(() => rmSync(root, { recursive: true }));
+
+  it("of containers are told which devices the guest may use", () => {
+    const devices = join(root, "devices");
+    mkdirSync(join(devices, "containers"), { recursive: true });
+    const told = join(devices, "containers", "devices.allow");
+    writeFileSync(join(devices, "devices.list"), "c 1:3 rwm\nb 7:0 rw\n");
+    shareDevices(root);
+    writeFileSync(told, "");
+    shareDevices(root);
+    expect(readFileSync(told, "utf8")).toBe("c 1:3 rwmb 7:0 rw");
+    writeFileSync(join(devices, "devices.list"), "a *:* rwm\n");
+    writeFileSync(told, "");
+    shareDevices(root);
+    expect(readFileSync(told, "utf8")).toBe("");
+  });
 
   it("of version 2 stand in the one hierarchy", () => {
     const group = join(root, "containers", "box");

@@ -97,6 +97,20 @@ function foldersOf(containerId: string, mounted: string): readonly string[] {
   return bases.map((base) => join(base, path)).filter((folder) => existsSync(folder));
 }
 
+/**
+ * Lets the containers' common group use what the guest may use by now. Version 1 gives a group what its parent may use
+ * when it is made; what the host allows the guest later, such as a disk that it attaches, is for each group to be told.
+ */
+export function shareDevices(mounted: string = root): void {
+  const list = join(mounted, "devices", "devices.list");
+  const allow = join(mounted, "devices", containersGroup, "devices.allow");
+  if (!existsSync(list) || !existsSync(allow)) return;
+  for (const rule of readFileSync(list, "utf8").split("\n")) {
+    // One that may use all has nothing to be told.
+    if (rule !== "" && !rule.startsWith("a ")) writeFileSync(allow, rule, { flag: "a" });
+  }
+}
+
 /** Pids of the processes in a container's cgroup and in the groups that it made below. Empty when it has none. */
 export function processesOf(containerId: string, mounted: string = root): readonly number[] {
   const pids = new Set<number>();

@@ -3,6 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { arch } from "node:process";
 import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters, OciLinuxResources, OciProcess } from "@uvm-shim/hcs-schema";
+import { makeFoldersBelow } from "./below.ts";
 import type { GroupMetrics } from "./cgroup-metrics.ts";
 import type { GuestFacts } from "./facts.ts";
 import { OomWatch } from "./oom-watch.ts";
@@ -12,6 +13,7 @@ import { checkProgram } from "./program.ts";
 import type { OciRuntime, RuntimeProcess } from "./runtime.ts";
 import { type GuestSpecification, rewriteProcess, specificationText } from "./specification.ts";
 import type { StdioRelay } from "./stdio-relay.ts";
+import { withUserOf } from "./users.ts";
 
 const sigkill = 9;
 
@@ -94,13 +96,18 @@ export class Container {
 
   async #runInit(parameters: LinuxProcessParameters, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
     const { runtime } = this.#surroundings;
-    const { spec, sharedSettings } = this.#specification;
-    const process = withConsole(spec.process ?? { cwd: "/" }, parameters);
-    checkProgram(spec.root?.path ?? "/", process, arch);
+    const { spec, sharedSettings, outputCopy } = this.#specification;
+    const root = spec.root?.path ?? "/";
+    const process = withConsole(withUserOf(root, spec.process ?? { cwd: "/" }), parameters);
+    checkProgram(root, process, arch);
+    // Where a mount covers it, it is not the root's to have.
+    const isOnMount = spec.mounts?.some(({ destination }) => isAtOrBelow(process.cwd, destination)) ?? false;
+    if (!isOnMount) makeFoldersBelow(root, process.cwd);
     this.#surroundings.applySettings(sharedSettings);
     mkdirSync(this.#bundle, { recursive: true, mode: 0o711 });
     writeFileSync(`${this.#bundle}/config.json`, specificationText({ ...spec, process }), { mode: 0o600 });
     const terminal = process.terminal === true;
+    if (outputCopy !== undefined) relay.copyOutputTo(outputCopy);
     const created = await connected(relay, terminal, (stdio) =>
       runtime.create(this.id, this.#bundle, terminal, stdio, signal),
     );
@@ -115,8 +122,9 @@ export class Container {
     signal: AbortSignal,
   ): Promise<GuestProcess> {
     if (this.#state.kind !== "Running") throw this.#wrongState("adding a process", "Running");
-    const process = withConsole(rewriteProcess(given, this.#surroundings.facts), parameters);
-    checkProgram(this.#specification.spec.root?.path ?? "/", process, arch);
+    const root = this.#specification.spec.root?.path ?? "/";
+    const process = withConsole(withUserOf(root, rewriteProcess(given, this.#surroundings.facts)), parameters);
+    checkProgram(root, process, arch);
     const added = await connected(relay, process.terminal === true, (stdio) =>
       this.#surroundings.runtime.exec(this.id, process, stdio, signal),
     );
@@ -256,6 +264,10 @@ export class Container {
       `container ${this.id} is ${this.#state.kind}, ${what} needs ${accepted}`,
     );
   }
+}
+
+function isAtOrBelow(path: string, folder: string): boolean {
+  return path === folder || (folder !== "/" && path.startsWith(`${folder.replace(/\/+$/, "")}/`));
 }
 
 function withConsole(process: OciProcess, parameters: LinuxProcessParameters): OciProcess {

@@ -77,7 +77,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     await machine.createContainer("host", { args: ["sleep", "1000"] });
     const init = await machine.execute("host");
     const added = await machine.execute("host", {
-      OCIProcess: { args: ["sh", "-c", "echo ready; sleep 1000; sleep 1000"], cwd: "/tmp", env: ["PATH=/bin"] },
+      OCIProcess: { args: ["sh", "-c", "sleep 1000 & echo ready; wait; sleep 1000"], cwd: "/tmp", env: ["PATH=/bin"] },
     });
     await added.stdout.until("ready");
     const { Properties } = await machine.client.request("getProperties", "host", {

@@ -13,10 +13,12 @@ import {
 } from "@uvm-shim/gcs-bridge";
 import type { LinuxGuestRequest, LinuxProcessParameters, OciSpec } from "@uvm-shim/hcs-schema";
 import { setHostName } from "@uvm-shim/linux-calls";
-import { followMachineMemory, metricsOf, oomKillsOf, processesOf, removeCgroups } from "./cgroups.ts";
+import { applyAnnotations } from "./annotations.ts";
+import { followMachineMemory, metricsOf, oomKillsOf, processesOf, removeCgroups, shareDevices } from "./cgroups.ts";
 import type { Children } from "./children.ts";
 import { Container } from "./container.ts";
 import { grantDevices } from "./container-devices.ts";
+import { podPlaces, withGuestMounts } from "./container-mounts.ts";
 import type { GuestDevices } from "./devices.ts";
 import type { GuestFacts } from "./facts.ts";
 import { guestFolders } from "./guest-folders.ts";
@@ -62,6 +64,7 @@ export interface GuestSurroundings {
   powerOff(): void;
 }
 
+const containerTypeKey = "io.kubernetes.cri.container-type";
 /** Ids name cgroups and files of the guest. */
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
@@ -72,6 +75,7 @@ export class Guest {
   /** Processes of the VM itself. */
   readonly #processes = new ProcessTable();
   readonly #network = new GuestNetwork();
+  readonly #places = podPlaces();
   /** Name of the pod: that of its first container which has one. */
   #hostname: string | undefined;
 
@@ -152,7 +156,11 @@ export class Guest {
 
   #podFiles({ spec, sharedHostname }: GuestSpecification, bundle: string): OciSpec {
     const name = sharedHostname ?? spec.hostname;
-    if (name !== undefined && name !== "") this.#hostname ??= name;
+    if (name !== undefined && name !== "") {
+      this.#hostname ??= name;
+      // Containers without a namespace of their own for names have the guest's.
+      if (spec.annotations?.[containerTypeKey] === "sandbox") setHostName(name);
+    }
     // Also without a NIC, which may come later.
     writeFileSync(guestFolders.resolvConf, "", { flag: "a" });
     return withPodFiles(spec, bundle, {
@@ -174,9 +182,12 @@ export class Guest {
     const { devices, facts, log, notify, runtime } = this.#surroundings;
     const settings = readContainerSettings(configuration);
     const { OciBundlePath: bundle } = settings;
-    const rewritten = rewriteSpecification(id, grantDevices(settings.OciSpecification, devices), facts);
-    const specification = { ...rewritten, spec: this.#podFiles(rewritten, bundle) };
+    const { spec, outputCopy } = applyAnnotations(settings.OciSpecification, this.#places);
+    const granted = withGuestMounts(grantDevices(spec, devices), this.#places, devices);
+    const rewritten = rewriteSpecification(id, granted, facts);
+    const specification = { ...rewritten, spec: this.#podFiles(rewritten, bundle), outputCopy };
     if (specification.sharedHostname !== undefined) setHostName(specification.sharedHostname);
+    shareDevices();
     const tell = (type: NotificationType): void =>
       notify({ containerId: id, activityId: uvmContainerId, type, operation: "None", result: 0 });
     const container = new Container(id, bundle, specification, {
@@ -323,7 +334,7 @@ function applySettings(settings: ReadonlyMap<string, string>): void {
 }
 
 async function within(timeoutMs: number, process: GuestProcess, { signal }: RequestContext): Promise<number> {
-  if (timeoutMs === infiniteTimeout) return await process.exit;
+  if (timeoutMs === infiniteTimeout) return await process.reported;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
@@ -336,7 +347,7 @@ async function within(timeoutMs: number, process: GuestProcess, { signal }: Requ
     signal.addEventListener("abort", () => reject(signal.reason));
   });
   try {
-    return await Promise.race([process.exit, late]);
+    return await Promise.race([process.reported, late]);
   } finally {
     clearTimeout(timer);
   }

@@ -2,7 +2,11 @@
 import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { connectUnixSocket } from "@uvm-shim/linux-calls";
 
+/** Between attempts at a listener that has no place for one more connection. */
+const fullPauseMs = 5;
 const connectLineLimit = 32;
 const connectPattern = /^CONNECT ([0-9]{1,10})$/;
 
@@ -16,6 +20,22 @@ export async function dialHost(folder: string, port: number, signal?: AbortSigna
   } catch (error) {
     socket.destroy();
     if (signal?.aborted) throw signal.reason;
+    const { message } = error as Error;
+    throw new Error(`hvsocket port ${port} of the host: ${message}`, { cause: error });
+  }
+}
+
+/** As `dialHost`, for what is carried without streams: answers with the descriptor, which is the caller's. */
+export async function dialHostDescriptor(folder: string, port: number, signal: AbortSignal): Promise<number> {
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const descriptor = connectUnixSocket(`${folder}/hv.vsock_${port}`);
+      if (descriptor !== undefined) return descriptor;
+      await delay(fullPauseMs, undefined, { signal });
+    }
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
     const { message } = error as Error;
     throw new Error(`hvsocket port ${port} of the host: ${message}`, { cause: error });
   }

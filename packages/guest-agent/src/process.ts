@@ -7,6 +7,8 @@ export class GuestProcess {
   readonly pid: number;
   /** Resolves with 0 to 255; 128 and the signal's number for a killed process. */
   readonly exit: Promise<number>;
+  /** As `exit`, once what the process wrote to its end is on its way to the host. */
+  readonly reported: Promise<number>;
   readonly #relay: StdioRelay;
   #hasExited = false;
 
@@ -15,6 +17,10 @@ export class GuestProcess {
     this.#relay = relay;
     this.exit = exit.then(({ exitCode }) => {
       this.#hasExited = true;
+      return exitCode;
+    });
+    this.reported = this.exit.then(async (exitCode) => {
+      await relay.handedOn();
       return exitCode;
     });
   }

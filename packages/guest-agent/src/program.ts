@@ -2,9 +2,10 @@
  * Whether this kernel can run the program that a container is to start with. The kernel itself says no only when the
  * runtime has reported the start already, so that the client would be told of a success.
  */
-import { closeSync, lstatSync, openSync, readlinkSync, readSync } from "node:fs";
+import { closeSync, lstatSync, openSync, readSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciProcess } from "@uvm-shim/hcs-schema";
+import { resolveBelow } from "./below.ts";
 
 interface Machine {
   readonly name: string;
@@ -33,7 +34,6 @@ const machineNames: { readonly [machine: number]: string } = {
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const longestHeader = 256;
 const mostInterpreters = 4;
-const mostLinks = 40;
 
 /**
  * Throws HCS_E_IMAGE_MISMATCH naming the program, or the interpreter that it names, when that is for another
@@ -85,27 +85,4 @@ function headerOf(root: string, path: string): Buffer | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Follows a path as a process whose root is `root` would: no link and no ".." leads out of it. */
-function resolveBelow(root: string, path: string): string | undefined {
-  const pending = path.split("/").reverse();
-  const resolved: string[] = [];
-  let links = 0;
-  while (pending.length > 0) {
-    const part = pending.pop();
-    if (part === undefined || part === "" || part === ".") continue;
-    if (part === "..") {
-      resolved.pop();
-      continue;
-    }
-    const place = [root, ...resolved, part].join("/");
-    if (lstatSync(place).isSymbolicLink()) {
-      if (++links > mostLinks) return undefined;
-      const target = readlinkSync(place);
-      if (target.startsWith("/")) resolved.length = 0;
-      pending.push(...target.split("/").reverse());
-    } else resolved.push(part);
-  }
-  return [root, ...resolved].join("/");
 }

@@ -8,7 +8,7 @@ import { PassThrough, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { dialHost, serveGuestPorts } from "./hvsocket.ts";
+import { dialHost, dialHostDescriptor, serveGuestPorts } from "./hvsocket.ts";
 import { GuestLog } from "./log.ts";
 import { StdioRelay } from "./stdio-relay.ts";
 
@@ -43,7 +43,7 @@ async function listen(port: number): Promise<Promise<Socket>[]> {
   return accepted;
 }
 
-const dial = (port: number, signal: AbortSignal): Promise<Socket> => dialHost(folder, port, signal);
+const dial = (port: number, signal: AbortSignal): Promise<number> => dialHostDescriptor(folder, port, signal);
 const openFiles = (): number => readdirSync("/proc/self/fd").length;
 
 describe("stdio of a process", () => {

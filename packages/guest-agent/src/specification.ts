@@ -18,6 +18,8 @@ export interface GuestSpecification {
   readonly sharedSettings: ReadonlyMap<string, string>;
   /** Name of the guest, for a container that shares it. */
   readonly sharedHostname: string | undefined;
+  /** File of the guest that the first process's output goes to besides. */
+  readonly outputCopy?: string | undefined;
 }
 
 /** Throws a GuestFault that names the field which the guest cannot honour. */

@@ -3,10 +3,12 @@ import { closeSync } from "node:fs";
 import { Socket } from "node:net";
 import { GuestFault, type VsockStdioRelaySettings } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
-import { pipe, TerminalStream } from "@uvm-shim/linux-calls";
+import { pipe, SplicedOutput, TerminalStream } from "@uvm-shim/linux-calls";
+import { OutputCopy } from "./output-copy.ts";
 import type { ChildStdio } from "./runtime.ts";
 
-export type DialPort = (port: number, signal: AbortSignal) => Promise<Socket>;
+/** The descriptor of a connection to a port of the host, which does not block and is the caller's. */
+export type DialPort = (port: number, signal: AbortSignal) => Promise<number>;
 
 type StreamName = "StdIn" | "StdOut" | "StdErr";
 const streams = [
@@ -21,13 +23,21 @@ interface PipeEnds {
   readonly process: number;
 }
 
-export class StdioRelay {
-  readonly #sockets: ReadonlyMap<StreamName, Socket>;
-  readonly #pipes = new Map<StreamName, PipeEnds>();
-  #terminal: TerminalStream | undefined;
+/** How long the last output of a process that has ended may take to be handed on, before the exit is told. */
+const lastOutputMs = 2000;
+/** What a terminal holds is read at once; only whoever still has it open keeps it from ending. */
+const lastTerminalOutputMs = 50;
 
-  private constructor(sockets: ReadonlyMap<StreamName, Socket>) {
-    this.#sockets = sockets;
+export class StdioRelay {
+  /** Connections that nothing carries to or from yet. */
+  readonly #connections: Map<StreamName, number>;
+  readonly #pipes = new Map<StreamName, PipeEnds>();
+  readonly #outputs: SplicedOutput[] = [];
+  #terminal: TerminalStream | undefined;
+  #copy: OutputCopy | undefined;
+
+  private constructor(connections: Map<StreamName, number>) {
+    this.#connections = connections;
   }
 
   /** Dials the port of each stream that the parameters ask for. Throws a GuestFault naming the port that fails. */
@@ -50,23 +60,28 @@ export class StdioRelay {
       wanted.push([name, port]);
     }
     const dialled = await Promise.allSettled(wanted.map(([, port]) => dial(port, signal)));
-    const sockets = new Map<StreamName, Socket>();
+    const connections = new Map<StreamName, number>();
     const failures: unknown[] = [];
     for (const [index, result] of dialled.entries()) {
       const name = wanted[index]?.[0];
       if (result.status === "rejected") failures.push(result.reason);
-      else if (name !== undefined) sockets.set(name, result.value);
+      else if (name !== undefined) connections.set(name, result.value);
     }
-    const relay = new StdioRelay(sockets);
+    const relay = new StdioRelay(connections);
     if (failures.length === 0) return relay;
     relay.close();
     const [cause] = failures;
     throw new GuestFault("HCS_E_CONNECT_FAILED", cause instanceof Error ? cause.message : String(cause), { cause });
   }
 
+  /** To be asked for before anything is carried: what the process writes is appended to a file of the guest, too. */
+  copyOutputTo(path: string): void {
+    this.#copy = new OutputCopy(path);
+  }
+
   /** Makes the pipes; the descriptors are for the process, which inherits them. */
   openPipes(): ChildStdio {
-    for (const name of this.#sockets.keys()) {
+    for (const name of this.#connections.keys()) {
       const { readFd, writeFd } = pipe();
       this.#pipes.set(
         name,
@@ -81,10 +96,16 @@ export class StdioRelay {
   startPipes(): void {
     for (const [name, ends] of this.#pipes) {
       closeSync(ends.process);
-      const socket = this.#sockets.get(name);
-      if (socket === undefined) continue;
-      if (name === "StdIn") carryIn(socket, new Socket({ fd: ends.agent, readable: false, writable: true }));
-      else carryOut(new Socket({ fd: ends.agent, readable: true, writable: false }), socket);
+      const connection = this.#take(name);
+      if (connection === undefined) continue;
+      if (name === "StdIn")
+        carryIn(socketOf(connection), new Socket({ fd: ends.agent, readable: false, writable: true }));
+      else if (this.#copy === undefined) this.#outputs.push(new SplicedOutput(ends.agent, connection));
+      else {
+        const source = new Socket({ fd: ends.agent, readable: true, writable: false });
+        this.#copy.follow(source);
+        carryOut(source, socketOf(connection));
+      }
     }
     this.#pipes.clear();
   }
@@ -94,11 +115,13 @@ export class StdioRelay {
     const terminal = new TerminalStream(descriptor);
     this.#terminal = terminal;
     terminal.on("error", () => terminal.destroy());
-    const output = this.#sockets.get("StdOut");
+    this.#copy?.follow(terminal);
+    const output = this.#take("StdOut");
     if (output === undefined) terminal.resume();
-    else carryOut(terminal, output);
-    const input = this.#sockets.get("StdIn");
-    if (input === undefined) return;
+    else carryOut(terminal, socketOf(output));
+    const connection = this.#take("StdIn");
+    if (connection === undefined) return;
+    const input = socketOf(connection);
     terminal.on("close", () => input.destroy());
     input.on("error", () => input.destroy());
     // A terminal has no half that could be closed: the end of the host's input means nothing to it.
@@ -110,6 +133,16 @@ export class StdioRelay {
     this.#terminal?.resize(height, width);
   }
 
+  /**
+   * Resolves when what the process has written up to its end is on its way to the host, or does not get on. What else
+   * holds its output open is not waited for.
+   */
+  async handedOn(): Promise<void> {
+    const terminal = this.#terminal;
+    if (terminal !== undefined) await within(lastTerminalOutputMs, ended(terminal));
+    else await within(lastOutputMs, Promise.all(this.#outputs.map((output) => output.emptied())));
+  }
+
   /** Gives up what has not begun: for a process that was not started. */
   close(): void {
     for (const ends of this.#pipes.values()) {
@@ -117,9 +150,22 @@ export class StdioRelay {
       closeSync(ends.process);
     }
     this.#pipes.clear();
-    for (const socket of this.#sockets.values()) socket.destroy();
+    for (const connection of this.#connections.values()) closeSync(connection);
+    this.#connections.clear();
+    for (const output of this.#outputs) output.close();
     this.#terminal?.destroy();
+    this.#copy?.close();
   }
+
+  #take(name: StreamName): number | undefined {
+    const connection = this.#connections.get(name);
+    this.#connections.delete(name);
+    return connection;
+  }
+}
+
+function socketOf(connection: number): Socket {
+  return new Socket({ fd: connection, readable: true, writable: true, allowHalfOpen: true });
 }
 
 /** From the host to the process: the host's half-close ends the pipe; a process that does not read ends the connection. */
@@ -139,4 +185,20 @@ function carryOut(source: Socket | TerminalStream, socket: Socket): void {
   socket.on("end", () => {});
   socket.resume();
   source.pipe(socket, { end: false });
+}
+
+function ended(terminal: TerminalStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (terminal.closed) resolve();
+    else terminal.once("close", resolve);
+  });
+}
+
+async function within(milliseconds: number, done: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  await Promise.race([done, late]);
+  clearTimeout(timer);
 }

@@ -3,7 +3,7 @@
  * containerd gives (overlay, bind, erofs, tmpfs and others), with the programs of util-linux.
  */
 import { spawn } from "node:child_process";
-import { mkdir, readFile, realpath, stat } from "node:fs/promises";
+import { mkdir, readFile, realpath, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { abortedError, HostError } from "./host-error.ts";
 
@@ -38,6 +38,8 @@ export interface PosixHostFiles {
   /** Unmounts all that is mounted at the target and below it, lazily where it is in use. Not mounted counts as done. */
   unmountAll(target: string): Promise<void>;
   grantVmAccess(path: string, signal?: AbortSignal): Promise<void>;
+  /** Missing counts as removed. */
+  removeFile(path: string): Promise<void>;
 }
 
 /** mount(2) takes its data in one page. Pages are never smaller than this; the rest is left to what mount adds. */
@@ -84,6 +86,7 @@ export function createPosixHostFiles({ grantVmAccess, run = runProgram }: PosixH
     grantVmAccess,
     unmountAll,
     realPath: (path) => realpath(path),
+    removeFile: (path) => rm(path, { force: true }),
 
     async kind(path) {
       try {

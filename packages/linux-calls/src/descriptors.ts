@@ -1,7 +1,7 @@
 import { closeSync, openSync, rmSync } from "node:fs";
 import koffi from "koffi";
 import { LinuxCallError } from "./error.ts";
-import { invoke } from "./libc.ts";
+import { invoke, invokeUnlessBusy } from "./libc.ts";
 import { descriptorMessage, emptyOf, interfaceRequest, ioVector, messageHeader, unixAddress } from "./structures.ts";
 
 const O_CLOEXEC = 0o2000000;
@@ -53,6 +53,34 @@ export function pipe(): { readonly readFd: number; readonly writeFd: number } {
   return { readFd: ends[0] ?? -1, writeFd: ends[1] ?? -1 };
 }
 
+/**
+ * Connects to a Unix socket without waiting; undefined while its listener has no place for one more. The descriptor
+ * is the caller's, does not block and is not inherited.
+ */
+export function connectUnixSocket(path: string): number | undefined {
+  const address = unixAddressOf(path);
+  const socket = invoke("socket", "AF_UNIX", AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  try {
+    if (invokeUnlessBusy("connect", path, socket, address, address.length) !== undefined) return socket;
+  } catch (error) {
+    closeSync(socket);
+    throw error;
+  }
+  closeSync(socket);
+  return undefined;
+}
+
+function unixAddressOf(path: string): Buffer {
+  const address = emptyOf(unixAddress);
+  const room = unixAddress.size - koffi.offsetof(unixAddress, "sun_path") - 1;
+  if (Buffer.byteLength(path) > room) {
+    throw new RangeError(`socket path ${path} is ${Buffer.byteLength(path)} bytes long, at most ${room} are possible`);
+  }
+  address.writeUInt16LE(AF_UNIX, 0);
+  address.write(path, koffi.offsetof(unixAddress, "sun_path"));
+  return address;
+}
+
 /** Brings the loopback interface of the current network namespace up. */
 export function bringLoopbackUp(): void {
   const socket = invoke("socket", "AF_INET", AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -77,13 +105,7 @@ export interface DescriptorReceiver {
 
 /** Listens on a Unix socket for one peer that sends one file descriptor, as an OCI runtime does with a terminal. */
 export function listenForDescriptor(path: string): DescriptorReceiver {
-  const address = emptyOf(unixAddress);
-  const room = unixAddress.size - koffi.offsetof(unixAddress, "sun_path") - 1;
-  if (Buffer.byteLength(path) > room) {
-    throw new RangeError(`socket path ${path} is ${Buffer.byteLength(path)} bytes long, at most ${room} are possible`);
-  }
-  address.writeUInt16LE(AF_UNIX, 0);
-  address.write(path, koffi.offsetof(unixAddress, "sun_path"));
+  const address = unixAddressOf(path);
   let listener: number | undefined = invoke(
     "socket",
     "AF_UNIX",

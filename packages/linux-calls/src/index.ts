@@ -1,5 +1,6 @@
 export {
   bringLoopbackUp,
+  connectUnixSocket,
   type DescriptorReceiver,
   type FileLock,
   listenForDescriptor,
@@ -21,4 +22,5 @@ export {
 } from "./mounts.ts";
 export { createNetworkNamespace, type NetworkNamespace } from "./network-namespaces.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
+export { SplicedOutput } from "./splice.ts";
 export { TerminalStream } from "./terminal.ts";

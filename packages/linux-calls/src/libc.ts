@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import koffi from "koffi";
 import { LinuxCallError } from "./error.ts";
 
@@ -21,6 +22,9 @@ const prototypes = {
   socket: "int socket(int family, int type, int protocol)",
   bind: "int bind(int fd, const void *address, unsigned int length)",
   listen: "int listen(int fd, int backlog)",
+  connect: "int connect(int fd, const void *address, unsigned int length)",
+  setsockopt: "int setsockopt(int fd, int level, int name, const void *value, unsigned int length)",
+  splice: "long splice(int in, void *inOffset, int out, void *outOffset, size_t length, unsigned int flags)",
   accept4: "int accept4(int fd, void *address, void *length, int flags)",
   recvmsg: "long recvmsg(int fd, void *message, int flags)",
   ioctl: "int ioctl(int fd, unsigned long request, void *argument)",
@@ -59,6 +63,15 @@ function bind(name: CallName): (...parameters: unknown[]) => Result {
   }
   bound.set(name, call);
   return call;
+}
+
+/** As `invoke`, but undefined where the call says that it would have to wait (EAGAIN): no error to be made each time. */
+export function invokeUnlessBusy(name: CallName, subject: string, ...parameters: unknown[]): number | undefined {
+  const result = Number(bind(name)(...parameters));
+  if (result !== -1) return result;
+  const errno = koffi.errno();
+  if (errno === constants.errno.EAGAIN) return undefined;
+  throw new LinuxCallError(name, subject, errno);
 }
 
 /**

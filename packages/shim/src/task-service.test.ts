@@ -176,7 +176,12 @@ describe("a task without a sandbox", () => {
     ]);
     expect(harness.sandbox.deletions).toBe(1);
     expect(await harness.task("Wait", { id: "c1" })).toMatchObject({ exitStatus: 3 });
-    await expect(harness.task("State", { id: "c1" })).rejects.toMatchObject({ code: "NotFound" });
+    expect(await harness.task("State", { id: "c1" })).toMatchObject({
+      id: "c1",
+      pid: 4000,
+      status: containerd.v1.types.Status.STOPPED,
+      exitStatus: 3,
+    });
     await expect(harness.task("Kill", { id: "c1", signal: 9 })).rejects.toMatchObject({ code: "NotFound" });
   });
 

@@ -2,11 +2,12 @@ import type { RuntimeOptions } from "./bootstrap.ts";
 import { budgets, orEndVm, withinBudget } from "./budgets.ts";
 import { requireConfiguration } from "./bundle.ts";
 import type { Clock } from "./clock.ts";
+import { type Deleted, lastingState } from "./deleted.ts";
 import { ShimError } from "./errors.ts";
 import type { containerd } from "./generated/messages.js";
 import { checkIdentifier } from "./identifiers.ts";
 import { exitFields, rootfsOf, stdioOf, taskStatus } from "./messages.ts";
-import { type DeleteAnswer, ProcessRecord } from "./process-record.ts";
+import { ProcessRecord } from "./process-record.ts";
 import { readResourceUpdate } from "./resource-update.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
 import { encodeContainerStatistics, encodeVmStatistics } from "./statistics.ts";
@@ -56,7 +57,7 @@ const sigkill = 9;
 export class TaskService {
   readonly #options: TaskServiceOptions;
   readonly #tasks = new Map<string, Task | "creating">();
-  readonly #tombstones = new Tombstones<DeleteAnswer>(mostTombstones);
+  readonly #tombstones = new Tombstones<Deleted>(mostTombstones);
 
   constructor(options: TaskServiceOptions) {
     this.#options = options;
@@ -114,7 +115,9 @@ export class TaskService {
     const teardown = async (): Promise<Exit> => {
       const exit =
         execId === "" ? await this.#deleteTask(id, task, record) : await task.container.deleteProcess(execId);
-      this.#tombstones.set(keyOf(id, execId), { pid: record.process.pid, exit });
+      const { process } = record;
+      const state = lastingState(task.container, process);
+      this.#tombstones.set(keyOf(id, execId), { pid: process.pid, exit, state });
       task.processes.delete(execId);
       return exit;
     };
@@ -145,19 +148,19 @@ export class TaskService {
   }
 
   async state(request: Request<"StateRequest">) {
-    const { container } = this.#task(request.id);
+    const { id, execId } = request;
+    const tombstone = this.#tombstones.get(keyOf(id, execId));
+    if (tombstone !== undefined) {
+      return { id, execId, ...tombstone.state, status: taskStatus("stopped", false), ...answerOf(tombstone) };
+    }
+    const { container } = this.#task(id);
     const { process } = this.#process(request);
-    const { stdin, stdout, stderr, terminal } = process.stdio;
     return {
-      id: request.id,
-      execId: request.execId,
-      bundle: container.bundle,
+      id,
+      execId,
+      ...lastingState(container, process),
       pid: process.pid,
       status: taskStatus(process.state, container.isPaused && process === container.init),
-      stdin,
-      stdout,
-      stderr,
-      terminal,
       ...exitFields(process.exit),
     };
   }

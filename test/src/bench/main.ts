@@ -1,7 +1,7 @@
 /**
- * `npm run bench [-- --pairs 10 --json <file>]`: what a pod in an emulated utility VM costs, as ratios against
- * containerd's own runc shim, measured in the same run on the same containerd; and whether a controller's own cost of an
- * operation grows with the number of what it controls.
+ * `npm run bench [-- --pairs 10 --json <file> --only output]`: what a pod in an emulated utility VM costs, as ratios
+ * against containerd's own runc shim, measured in the same run on the same containerd; and whether a controller's own
+ * cost of an operation grows with the number of what it controls.
  */
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -16,6 +16,7 @@ import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, SHIM_PROGRAM } from "../support/programs.ts";
 import { type Growth, greatestRatio, measureGrowth, showGrowth } from "./growth.ts";
 import { growthSubjects } from "./growth-subjects.ts";
+import { measureOutput, type OutputCost } from "./output.ts";
 import { interleave, median, medianRatio } from "./statistics.ts";
 
 interface Comparison {
@@ -31,11 +32,14 @@ interface Results {
   readonly containerd: string;
   readonly pairs: number;
   readonly comparisons: readonly Comparison[];
-  readonly phases: { readonly [phase in Phase]: number };
+  /** Absent where they were not asked for. */
+  readonly phases?: { readonly [phase in Phase]: number };
   readonly growths: readonly Growth[];
 }
 
 const LEAST_PAIRS = 10;
+/** Of the measurements that take seconds each. */
+const OUTPUT_PAIRS = 5;
 /** Longer than the benchmark: the emulated host keeps running, as the real host's services do. */
 const HOST_ENVIRONMENT = { UVM_SHIM_HOST_IDLE_MS: "600000" };
 
@@ -52,9 +56,13 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function readArguments(): { readonly pairs: number; readonly json: string | undefined } {
+function readArguments() {
   const { values } = parseArgs({
-    options: { pairs: { type: "string", default: `${LEAST_PAIRS}` }, json: { type: "string" } },
+    options: {
+      pairs: { type: "string", default: `${LEAST_PAIRS}` },
+      json: { type: "string" },
+      only: { type: "string", default: "" },
+    },
   });
   const pairs = Number(values.pairs);
   if (!Number.isInteger(pairs) || pairs < LEAST_PAIRS) {
@@ -62,7 +70,7 @@ function readArguments(): { readonly pairs: number; readonly json: string | unde
       `--pairs ${values.pairs}: it is a whole number from ${LEAST_PAIRS}, for the medians to mean something`,
     );
   }
-  return { pairs, json: values.json };
+  return { pairs, json: values.json, only: new RegExp(values.only) };
 }
 
 /** Milliseconds of `ctr run --rm … true`. */
@@ -72,6 +80,27 @@ async function runOnce(bench: Bench, runtime: Runtime): Promise<number> {
   const args = ["run", "--rm", "--runtime", runtime.name, IMAGE, `run-${bench.count}`, "true"];
   await bench.containerd.mustCtr(args, { signal: bench.signal });
   return performance.now() - started;
+}
+
+/** Throughput and CPU time of an exec's output, for as many pairs. */
+async function compareOutput(bench: Bench, pairs: number): Promise<readonly Comparison[]> {
+  const measure = (runtime: Runtime) => {
+    bench.count += 1;
+    return measureOutput(bench.containerd, runtime, `output-${bench.count}`, bench.signal);
+  };
+  const { ours, peers } = await interleave(
+    pairs,
+    () => measure(RUNTIMES.lcow),
+    () => measure(RUNTIMES.runc),
+  );
+  const row = (what: string, unit: string, of: (cost: OutputCost) => number): Comparison => {
+    const [left, right] = [ours.map(of), peers.map(of)];
+    return { what, unit, ours: median(left), peers: median(right), ratio: medianRatio(left, right) };
+  };
+  return [
+    row("output of 1 GiB", "MiB/s", ({ mebibytesPerSecond }) => mebibytesPerSecond),
+    row("CPU time for that", "s", ({ cpuSeconds }) => cpuSeconds),
+  ];
 }
 
 /** The serving shim's share of memory, in MiB, while its container idles. */
@@ -125,7 +154,7 @@ async function phasesOnce(bench: Bench): Promise<Map<Phase, number>> {
   return durations;
 }
 
-async function measure(bench: Bench, pairs: number): Promise<Results> {
+async function measure(bench: Bench, pairs: number, only: RegExp): Promise<Results> {
   const { lcow, runc } = RUNTIMES;
   const compare = async (
     what: string,
@@ -142,15 +171,22 @@ async function measure(bench: Bench, pairs: number): Promise<Results> {
   };
   // The first runs start the emulated host and fill caches.
   for (const runtime of [lcow, runc]) await runOnce(bench, runtime);
-  const run = await compare("ctr run --rm … true", "ms", (runtime) => runOnce(bench, runtime));
-  const memory = await compare("PSS of the serving shim", "MiB", (runtime) => shimMemory(bench, runtime));
+  const subjects: { readonly [name: string]: () => Promise<readonly Comparison[]> } = {
+    run: async () => [await compare("ctr run --rm … true", "ms", (runtime) => runOnce(bench, runtime))],
+    memory: async () => [await compare("PSS of the serving shim", "MiB", (runtime) => shimMemory(bench, runtime))],
+    output: () => compareOutput(bench, Math.min(pairs, OUTPUT_PAIRS)),
+  };
+  const comparisons: Comparison[] = [];
+  for (const [name, subject] of Object.entries(subjects)) if (only.test(name)) comparisons.push(...(await subject()));
+  const growths = only.test("growth") ? await measureGrowths() : [];
+  const results = { containerd: bench.containerd.build.version, pairs, comparisons, growths };
   const samples: Map<Phase, number>[] = [];
-  for (let sample = 0; sample < pairs; sample += 1) samples.push(await phasesOnce(bench));
+  for (let sample = 0; sample < pairs && only.test("phases"); sample += 1) samples.push(await phasesOnce(bench));
+  if (samples.length === 0) return results;
   const phases = Object.fromEntries(
     PHASES.map((phase) => [phase, median(samples.map((durations) => durations.get(phase) as number))]),
-  ) as Results["phases"];
-  const growths = await measureGrowths();
-  return { containerd: bench.containerd.build.version, pairs, comparisons: [run, memory], phases, growths };
+  ) as { readonly [phase in Phase]: number };
+  return { ...results, phases };
 }
 
 async function measureGrowths(): Promise<readonly Growth[]> {
@@ -169,27 +205,32 @@ function show(results: Results): void {
     const value = (number: number): string => `${number.toFixed(1)} ${unit}`.padStart(12);
     print(`${what.padEnd(26)}${value(ours)}${value(peers)}${`${ratio.toFixed(2)}x`.padStart(9)}`);
   }
-  print("");
-  print(`phases of one pod with one container, through the Sandbox API, medians of ${results.pairs}`);
-  print(
-    "(ctr run goes the classic way: its Create contains create sandbox, boot and create, its Delete contains stop)",
-  );
-  print("");
-  const total = PHASES.reduce((sum, phase) => sum + results.phases[phase], 0);
-  for (const phase of PHASES) {
-    const duration = results.phases[phase];
-    const share = `${((duration / total) * 100).toFixed(0)} %`;
-    print(`${phase.padEnd(26)}${`${duration.toFixed(1)} ms`.padStart(12)}${share.padStart(12)}`);
-  }
-  print(`${"sum".padEnd(26)}${`${total.toFixed(1)} ms`.padStart(12)}`);
+  if (results.phases !== undefined) showPhases(results.phases, results.pairs);
+  if (results.growths.length === 0) return;
   print("");
   print(`the controllers' own cost of one more, by how many there are, on an instant host; at most ${greatestRatio}x`);
   print("");
   print(showGrowth(results.growths));
 }
 
+function showPhases(phases: { readonly [phase in Phase]: number }, pairs: number): void {
+  print("");
+  print(`phases of one pod with one container, through the Sandbox API, medians of ${pairs}`);
+  print(
+    "(ctr run goes the classic way: its Create contains create sandbox, boot and create, its Delete contains stop)",
+  );
+  print("");
+  const total = PHASES.reduce((sum, phase) => sum + phases[phase], 0);
+  for (const phase of PHASES) {
+    const duration = phases[phase];
+    const share = `${((duration / total) * 100).toFixed(0)} %`;
+    print(`${phase.padEnd(26)}${`${duration.toFixed(1)} ms`.padStart(12)}${share.padStart(12)}`);
+  }
+  print(`${"sum".padEnd(26)}${`${total.toFixed(1)} ms`.padStart(12)}`);
+}
+
 async function inside({ directory, signal }: Isolation): Promise<number> {
-  const { pairs, json } = readArguments();
+  const { pairs, json, only } = readArguments();
   const [build] = (await findContainerds(NEWEST, () => undefined)) as [ContainerdBuild];
   const images = await makeImages(join(directory, "images"));
   const home = join(directory, "c");
@@ -203,6 +244,7 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
     const results = await measure(
       { containerd, images, directory, shim: join(shims, SHIM_PROGRAM), signal, count: 0 },
       pairs,
+      only,
     );
     show(results);
     if (json !== undefined) writeFileSync(resolve(json), `${JSON.stringify(results, undefined, 2)}\n`);

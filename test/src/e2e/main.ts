@@ -22,6 +22,7 @@ import { inputCases } from "./cases/input.ts";
 import { networkCases } from "./cases/network.ts";
 import { optionCases } from "./cases/options.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
+import { protocolContainerCases } from "./cases/protocol-containers.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
 import { resourceCases } from "./cases/resources.ts";
 import { runningCases } from "./cases/running.ts";
@@ -109,7 +110,8 @@ async function runProtocol(
   const parent = join(round.directory, "p");
   mkdirSync(parent);
   print(`the shim protocol, ${selection.runtime.program}`);
-  for (const [index, one] of [...protocolCases, ...protocolNetworkCases].entries()) {
+  const cases = [...protocolCases, ...protocolContainerCases, ...protocolNetworkCases];
+  for (const [index, one] of cases.entries()) {
     if (signal.aborted) return;
     if (!selection.only.test(one.name)) continue;
     const ground = { executable, environment, images, signal, directory: join(parent, `${index}`) };

@@ -4,6 +4,7 @@ import { networkScenarios } from "./scenarios/network.ts";
 import { plan9Scenarios } from "./scenarios/plan9.ts";
 import { processScenarios } from "./scenarios/process.ts";
 import { scsiScenarios } from "./scenarios/scsi.ts";
+import { stackScenarios } from "./scenarios/stack.ts";
 import { vmScenarios } from "./scenarios/vm.ts";
 import { vpciScenarios } from "./scenarios/vpci.ts";
 
@@ -16,4 +17,5 @@ export const scenarios: readonly Scenario[] = [
   ...vpciScenarios,
   ...containerScenarios,
   ...processScenarios,
+  ...stackScenarios,
 ];

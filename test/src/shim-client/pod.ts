@@ -5,7 +5,7 @@ import { runCommand } from "../support/command.ts";
 import { EventSink } from "./events.ts";
 import { Fifos } from "./fifos.ts";
 import { deleteShim, Sandbox, ShimClient, type ShimIdentity, Task } from "./shim.ts";
-import { containerSpec, type ProcessOptions, processSpec, sandboxSpec } from "./spec.ts";
+import { containerSpec, type ProcessOptions, processSpec, type Specification, sandboxSpec } from "./spec.ts";
 
 export const PHASES = ["start", "create sandbox", "boot", "create", "start task", "delete", "stop", "end"] as const;
 export type Phase = (typeof PHASES)[number];
@@ -36,6 +36,8 @@ export interface PodOptions {
 export interface ContainerOptions extends ProcessOptions {
   readonly id: string;
   readonly rootfs: readonly Mount[];
+  /** Makes of the usual config.json what the test wants. */
+  readonly change?: (specification: Specification) => object;
   /** GUID of the HCN namespace that its specification names. */
   readonly networkNamespace?: string;
 }
@@ -94,7 +96,8 @@ export class Pod {
   async createContainer(options: ContainerOptions): Promise<PodContainer> {
     const { id, rootfs, terminal = false } = options;
     const bundle = join(this.#options.directory, id);
-    makeBundle(bundle, containerSpec({ ...options, hostname: id, cgroup: `/${NAMESPACE}/${id}` }));
+    const specification = containerSpec({ ...options, hostname: id, cgroup: `/${NAMESPACE}/${id}` });
+    makeBundle(bundle, options.change?.(specification) ?? specification);
     this.#bundles.add(bundle);
     const stdio = await Fifos.make(bundle, "init", terminal);
     try {

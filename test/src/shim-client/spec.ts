@@ -5,7 +5,15 @@ export interface ProcessOptions {
   readonly environment?: readonly string[];
 }
 
-export function processSpec(options: ProcessOptions): object {
+/** A config.json, as far as tests change it. */
+export interface Specification {
+  readonly process: { readonly [field: string]: unknown };
+  readonly mounts: readonly object[];
+  readonly linux: { readonly [field: string]: unknown };
+  readonly [field: string]: unknown;
+}
+
+export function processSpec(options: ProcessOptions): { readonly [field: string]: unknown } {
   return {
     terminal: options.terminal ?? false,
     user: { uid: 0, gid: 0 },
@@ -23,7 +31,7 @@ export function containerSpec(
     /** GUID of the HCN namespace. */
     readonly networkNamespace?: string;
   },
-): object {
+): Specification {
   const { networkNamespace } = options;
   return {
     ociVersion: "1.1.0",

@@ -41,6 +41,7 @@ export class FakeGuestProcess implements GuestProcess {
 export class FakeGuestContainer implements GuestContainer {
   readonly id: string;
   readonly processes: FakeGuestProcess[] = [];
+  readonly executions: LinuxProcessParameters[] = [];
   readonly signals: number[] = [];
   readonly updates: OciLinuxResources[] = [];
   isPaused = false;
@@ -61,6 +62,7 @@ export class FakeGuestContainer implements GuestContainer {
 
   execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<FakeGuestProcess> {
     return this.#script.run("execute", parameters.OCIProcess?.args?.join(" ") ?? "init", signal, () => {
+      this.executions.push(parameters);
       const process = new FakeGuestProcess(100 + this.processes.length);
       this.processes.push(process);
       return process;

@@ -44,6 +44,10 @@ export class FakeFiles implements ContainerHostFiles {
   grantVmAccess(path: string, signal?: AbortSignal): Promise<void> {
     return this.#script.run("grantVmAccess", path, signal, () => void this.granted.push(path));
   }
+
+  removeFile(path: string): Promise<void> {
+    return this.#script.run("removeFile", path, undefined, () => void this.kinds.delete(path));
+  }
 }
 
 /** Reservations of one device class. Each is an entry, mapped or not, until it is unmapped. */

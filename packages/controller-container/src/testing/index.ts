@@ -42,7 +42,7 @@ export class ContainerBench {
   readonly controller: LinuxContainerController;
   readonly #stdio: StdioCount = { open: 0 };
 
-  constructor(script = new ScriptedCalls(), options: { readonly id?: string } = {}) {
+  constructor(script = new ScriptedCalls(), options: { readonly id?: string; readonly encryptScratch?: boolean } = {}) {
     this.files = new FakeFiles(script);
     this.disks = new FakeDisks(script);
     this.shares = new FakeShares(script);

@@ -28,6 +28,11 @@ export class ManualClock implements ProcessClock {
     });
   }
 
+  /** Lets time pass for somebody who looks again and again, until so much of it has passed. */
+  async elapseIn(steps: { readonly of: number; readonly upTo: number }): Promise<void> {
+    for (let passed = 0; passed < steps.upTo; passed += steps.of) await this.elapse(steps.of);
+  }
+
   get pending(): readonly number[] {
     return this.#delays.map((delay) => delay.milliseconds);
   }

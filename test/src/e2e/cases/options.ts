@@ -42,7 +42,7 @@ async function optionsAreRefused(ground: Ground): Promise<void> {
     ['SandboxPlatform = "windows/amd64"', /sandbox_platform: got \\?"windows\/amd64\\?", expected linux\/amd64/],
     ["SandboxIsolation = 0", /sandbox_isolation: got \\?"PROCESS\\?", expected HYPERVISOR/],
     ['BootFilesRootPath = "/nowhere"', /boot_files_root_path: .* there is no file \/nowhere\/vmlinux/],
-    ["share_scratch = true", /share_scratch: this shim cannot do that yet/],
+    ["scale_cpu_limits_to_sandbox = true", /scale_cpu_limits_to_sandbox: this shim cannot do that yet/],
   ] as const) {
     const result = await runWithOptions(ground, options);
     assert.notEqual(result.status, 0, describe(result));
@@ -79,7 +79,7 @@ async function hostsWithout(ground: Ground): Promise<void> {
   for (const [annotation, message] of [
     [`${VM}lcow.kerneldirectboot=false`, /VirtualMachine\.Chipset\.Uefi: the emulated host has no firmware/],
     [`${VM}resource-partition-id=11111111-2222-3333-4444-555555555555`, /this host has no resource partition 1111/],
-    [`${VM}storage.scratch.encrypted=true`, /storage\.scratch\.encrypted: this shim cannot do that yet/],
+    [`${VM}storage.scratch.encrypted=true`, /scratch disks of this pod are encrypted, expected layers with/],
   ] as const) {
     const result = await runWithOptions(ground, "", ["--annotation", annotation]);
     assert.notEqual(result.status, 0, describe(result));

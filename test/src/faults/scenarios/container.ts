@@ -53,6 +53,7 @@ function containerLife(
 
 function aloneLife(ground: Ground, rootfs: typeof layersMount, spec: unknown): Play {
   const bench = new ContainerBench(ground.script);
+  bench.files.kinds.set(temporaryDisk, "file");
   return containerLife(ground, bench.controller, rootfs, spec, () => bench.leftovers);
 }
 
@@ -87,14 +88,16 @@ function togetherLife(ground: Ground): Play {
 }
 
 const oneDevice = { windows: { devices: [{ id: "PCIP\\A", idType: "vpci-instance-id" }] } };
+const temporaryDisk = "/disks/temporary.vhdx";
+const diskMount = { destination: "/disk", type: "automanage-virtual-disk", source: temporaryDisk };
 const dataMount = { destination: "/data", type: "bind", source: "/data" };
 const controller = "controller-container";
 
 export const containerScenarios: readonly Scenario[] = [
   {
     controller,
-    name: "create-container and exec, on layers with a bind mount",
-    begin: (ground) => aloneLife(ground, layersMount, specification({ mounts: [dataMount] })),
+    name: "create-container and exec, on layers with a bind mount and a disk of the container's own",
+    begin: (ground) => aloneLife(ground, layersMount, specification({ mounts: [dataMount, diskMount] })),
   },
   {
     controller,

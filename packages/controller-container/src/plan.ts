@@ -1,0 +1,97 @@
+import type { LinuxHostedContainerSettings, OciMount, OciWindowsDevice } from "@uvm-shim/hcs-schema";
+import type { Step } from "@uvm-shim/lifecycle";
+import { planDevices } from "./devices.ts";
+import { type GuestContainerSteps, guestContainerSteps } from "./guest-container.ts";
+import { planMounts } from "./mounts.ts";
+import type { PodSettings } from "./options.ts";
+import { withPodSettings } from "./pod-settings.ts";
+import type { Refuse } from "./refusal.ts";
+import { planRoot, type RootRequest } from "./root.ts";
+import { checkedSpecification, guestSpecification } from "./specification.ts";
+import {
+  deviceSteps,
+  type GuestRoot,
+  guestBundlePath,
+  mountSteps,
+  type ResourceBoundaries,
+  rootSteps,
+} from "./steps.ts";
+import type { ContainerDevices, RootfsMount } from "./types.ts";
+
+export interface PlanRequest {
+  readonly spec: unknown;
+  readonly rootfs: readonly RootfsMount[];
+  readonly stdio: { readonly terminal: boolean };
+}
+
+export interface PlanOptions extends ResourceBoundaries {
+  readonly id: string;
+  readonly podId: string;
+  readonly bundle: string;
+  readonly devices: ContainerDevices;
+  readonly encryptScratch?: boolean;
+  readonly pod?: PodSettings | undefined;
+}
+
+/** All that a container takes, in the order in which it is acquired. */
+export interface ContainerPlan {
+  /** What stands on the host, and outlives the VM. */
+  readonly host: readonly Step[];
+  /** What only the VM holds. */
+  readonly inVm: readonly Step[];
+  readonly container: GuestContainerSteps;
+}
+
+const schemaVersion = { Major: 2, Minor: 1 };
+
+/** Checks what is asked, and looks on the host for all that it names; nothing is acquired yet. */
+export async function planContainer(
+  { spec, rootfs, stdio }: PlanRequest,
+  options: PlanOptions,
+  refuse: Refuse,
+): Promise<ContainerPlan> {
+  const { id, podId, bundle, guest, files, pod, encryptScratch = false } = options;
+  const identity = { id, podId };
+  const specification = withPodSettings(checkedSpecification(spec, podId, refuse), pod);
+  const devicePlans = planDevices(specification.windows?.devices ?? [], refuse);
+  const rootRequest: RootRequest = {
+    rootfs,
+    layerFolders: specification.windows?.layerFolders ?? [],
+    encryptScratch,
+    bundle,
+    rootPath: specification.root.path,
+  };
+  const rootPlan = await planRoot(rootRequest, files, refuse);
+  const mountPlans = await planMounts(specification.mounts ?? [], files, refuse);
+
+  const root: GuestRoot = { path: "", scratchPath: "" };
+  const mounts: OciMount[] = mountPlans.map((plan) => plan.mount);
+  const devices: OciWindowsDevice[] = devicePlans.map(({ entry }) => entry);
+  const settings = (): LinuxHostedContainerSettings => ({
+    SchemaVersion: schemaVersion,
+    OciBundlePath: guestBundlePath(identity),
+    OciSpecification: guestSpecification({
+      specification,
+      rootPath: root.path,
+      mounts,
+      devices,
+      terminal: stdio.terminal,
+    }),
+    ScratchDirPath: root.scratchPath,
+  });
+  const rootFileSystem = rootSteps(rootPlan, identity, options, root);
+  const container = guestContainerSteps(id, guest, settings);
+  const onMounts = mountSteps(mountPlans, options, mounts);
+  return {
+    host: [...rootFileSystem.host, ...onMounts.host],
+    inVm: [
+      ...rootFileSystem.devices,
+      container.state,
+      ...rootFileSystem.combination,
+      ...onMounts.devices,
+      ...(devicePlans.length === 0 ? [] : deviceSteps(devicePlans, options.devices, devices)),
+      container.processes,
+    ],
+    container,
+  };
+}

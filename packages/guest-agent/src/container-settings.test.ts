@@ -1,0 +1,255 @@
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describeWith } from "../../../tools/machine-needs.ts";
+import { type Fixtures, makeFixtures, specificationFor } from "./testing/fixtures.ts";
+import { Machine } from "./testing/machine.ts";
+
+const bind = (destination: string, source: string, ...options: readonly string[]) => ({
+  destination,
+  type: "bind",
+  source,
+  options,
+});
+const standardMounts = specificationFor("/", {}).mounts ?? [];
+
+describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc"] as const)(
+  "a container's settings with %s",
+  (runtime) => {
+    let fixtures: Fixtures;
+    let machine: Machine;
+    let containers = 0;
+
+    beforeAll(async () => {
+      fixtures = await makeFixtures(runtime);
+      writeFileSync(join(fixtures.rootfs, "etc/passwd"), "root:x:0:0::/:/bin/sh\napp:x:1001:1002::/:/bin/sh\n");
+      writeFileSync(join(fixtures.rootfs, "etc/group"), "root:x:0:\nstaff:x:50:app\nwheel:x:10:root,app\n");
+      machine = await Machine.boot(fixtures);
+    });
+
+    afterAll(async () => {
+      await machine?.powerOff();
+      await machine?.removeCgroups();
+      rmSync(fixtures.folder, { recursive: true });
+    });
+
+    /** Output of a script in a container of its own. */
+    async function outputOf(
+      script: string,
+      process: Partial<OciProcess> = {},
+      more: Partial<OciSpec> = {},
+      linux: OciSpec["linux"] = {},
+    ): Promise<string> {
+      const id = `settings-${containers++}`;
+      await machine.createContainer(id, { args: ["sh", "-c", script], ...process }, linux, {
+        ...more,
+        mounts: [...standardMounts, ...(more.mounts ?? [])],
+      });
+      const { stdout, stderr, exit } = await machine.execute(id);
+      const [output, errors] = await Promise.all([stdout.all, stderr?.all]);
+      await exit;
+      await machine.client.request("deleteContainerState", id, {});
+      return `${output}${errors}`;
+    }
+
+    describe("mounts", () => {
+      it.each(["sandbox", "sandbox-tmp"])("from %s:// are shared by the containers of the pod", async (prefix) => {
+        const mounts = [bind("/shared", `${prefix}:///one/two`, "rbind")];
+        await outputOf("echo from the first >/shared/file; ls -ld /shared", {}, { mounts });
+        expect(await outputOf("cat /shared/file", {}, { mounts })).toBe("from the first\n");
+        const readOnly = [bind("/shared", `${prefix}://one/two`, "rbind", "ro")];
+        expect(await outputOf("cat /shared/file; echo x >/shared/file", {}, { mounts: readOnly })).toMatch(
+          /^from the first\n.*Read-only file system/s,
+        );
+        const user = { user: { uid: 5, gid: 5 } };
+        expect(await outputOf("echo >/shared/other && echo written", user, { mounts })).toBe("written\n");
+      });
+
+      it("from sandbox-tmp:// lie in memory", async () => {
+        const mounts = [bind("/shared", "sandbox-tmp://x")];
+        expect(await outputOf("stat -f -c %T /shared", {}, { mounts })).toBe("tmpfs\n");
+      });
+
+      it("from uvm:// are the guest's own", async () => {
+        const mounts = [bind("/guest", "uvm:///etc", "ro")];
+        expect(await outputOf("cat /guest/passwd", {}, { mounts })).toBe("root:x:0:0:root:/root:/bin/sh\n");
+      });
+
+      it("from hugepages:// are of huge pages", async () => {
+        const mounts = [bind("/huge", "hugepages://2M/one")];
+        const line = await outputOf("grep ' /huge ' /proc/self/mountinfo", {}, { mounts });
+        expect(line).toMatch(/ - hugetlbfs none .*pagesize=2M/);
+        expect(await outputOf("grep -c ' /huge ' /proc/self/mountinfo", {}, { mounts })).toBe("1\n");
+      });
+
+      it.each([
+        [bind("/x", "uvm:///nowhere"), "mounts[6].source is uvm:///nowhere, which the guest does not have"],
+        [bind("/x", "hugepages://1G/x"), "mounts[6].source asks for huge pages of size 1G, accepted is 2M"],
+        [bind("/x", "sandbox://../x"), 'mounts[6].source: "../x" leads out of what the pod shares'],
+        [bind("blockdev:///dev/x", "/etc/passwd"), "mounts[6].source is /etc/passwd, which is no disk of the guest"],
+      ])("that cannot be are refused: %j", async (mount, message) => {
+        await expect(outputOf("true", {}, { mounts: [mount] })).rejects.toThrow(message);
+      });
+
+      it("do not follow a link that another container has left in what they share", async () => {
+        await outputOf("ln -s /etc /shared/link", {}, { mounts: [bind("/shared", "sandbox://links")] });
+        const mounts = [bind("/shared", "sandbox://links/link")];
+        await expect(outputOf("ls /shared", {}, { mounts })).rejects.toThrow('"links/link" leads out of');
+      });
+
+      it("give a container a disk as a device that it may use", async () => {
+        const disk = join(fixtures.folder, `disk-${runtime}`);
+        writeFileSync(disk, Buffer.concat([Buffer.from("first bytes"), Buffer.alloc(1024 * 1024)]));
+        machine.attachDisk(disk, 3);
+        const settings = { Controller: 0, Lun: 3, MountPath: "/run/mounts/scsi/0_3_0", BlockDev: true };
+        await machine.modify("Add", "MappedVirtualDisk", { ...settings, Partition: 0, ReadOnly: false });
+        const mounts = [bind("blockdev:///dev/data", settings.MountPath)];
+        expect(await outputOf("head -c 11 /dev/data", {}, { mounts })).toBe("first bytes");
+        const written = await outputOf("echo FIRST >/dev/data && head -c 5 /dev/data", {}, { mounts });
+        expect(written).toBe("FIRST");
+        const readOnly = [bind("blockdev:///dev/data", settings.MountPath, "ro")];
+        expect(await outputOf("head -c 5 /dev/data; echo x >/dev/data", {}, { mounts: readOnly })).toMatch(
+          /^FIRST.*(not permitted|Read-only)/s,
+        );
+        await machine.modify("Remove", "MappedVirtualDisk", { ...settings, Partition: 0, ReadOnly: false });
+      });
+    });
+
+    describe("annotations", () => {
+      it("set the size of /dev/shm", async () => {
+        const annotations = { "io.microsoft.lcow.shm.size-kb": "8192" };
+        const mounts = [{ destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["size=65536k"] }];
+        const lines = await outputOf("grep ' /dev/shm ' /proc/self/mountinfo", {}, { annotations, mounts });
+        expect(lines.trimEnd().split("\n")).toHaveLength(1);
+        expect(lines).toContain("size=8192k");
+      });
+
+      it("set the limit of core files", async () => {
+        const annotations = { "io.microsoft.lcow.rlimitcore": "1024;2048" };
+        expect(await outputOf("grep 'Max core' /proc/self/limits", {}, { annotations })).toMatch(/1024 +2048/);
+      });
+
+      it("copy the output to a file of the pod's logs, which the container sees", async () => {
+        const annotations = {
+          "io.microsoft.container.lcow.tee-log-path": "app/out.log",
+          "io.microsoft.container.lcow.tee-log-dir-mount": "/logs",
+        };
+        expect(await outputOf("echo out; echo err >&2", {}, { annotations })).toBe("out\nerr\n");
+        const seen = await outputOf(
+          "sort /logs/app/out.log",
+          {},
+          {
+            annotations: { "io.microsoft.container.lcow.tee-log-dir-mount": "/logs" },
+          },
+        );
+        expect(seen).toBe("err\nout\n");
+      });
+
+      it.each([
+        [{ "io.microsoft.lcow.shm.size-kb": "x" }, 'shm.size-kb is "x", accepted is a positive number of KiB'],
+        [{ "io.microsoft.lcow.rlimitcore": "1" }, 'rlimitcore is "1", accepted is <soft>;<hard> in bytes'],
+        [{ "io.microsoft.container.lcow.tee-log-path": "../x" }, 'tee-log-path is "../x", accepted is a relative'],
+        [{ "io.microsoft.container.lcow.tee-log-dir-mount": "x" }, 'tee-log-dir-mount is "x", accepted is an abs'],
+      ])("that cannot be honoured are refused: %j", async (annotations, message) => {
+        await expect(outputOf("true", {}, { annotations })).rejects.toThrow(message);
+      });
+    });
+
+    describe("the process", () => {
+      it.each([
+        ["app", "1001 1002 50 10"],
+        ["1001", "1001 1002"],
+        ["app:staff", "1001 50"],
+        ["app:7", "1001 7"],
+        ["4242", "4242 0"],
+        ["4242:50", "4242 50"],
+      ])("runs as user %s", async (username, ids) => {
+        const [uid, ...gids] = ids.split(" ");
+        const script = "grep -E '^(Uid|Gid|Groups):' /proc/self/status";
+        const output = await outputOf(script, { user: { uid: 0, gid: 0, username } });
+        const [, found, gid, groups = ""] = /Uid:\s+(\d+).*Gid:\s+(\d+).*Groups:\s*([\d ]*)/s.exec(output) ?? [];
+        expect(found).toBe(uid);
+        expect(gid).toBe(gids[0]);
+        expect(
+          groups
+            .trim()
+            .split(" ")
+            .filter((group) => group !== "" && group !== gid)
+            .sort(),
+        ).toEqual(gids.slice(1).sort());
+      });
+
+      it.each([
+        ["nobody-here", 'user.username: the container\'s /etc/passwd has no user "nobody-here"'],
+        ["app:nothing", 'user.username: the container\'s /etc/group has no group "nothing"'],
+        ["a:b:c", 'user.username is "a:b:c", accepted is <user> or <user>:<group>'],
+        ["4294967296", "4294967296 is not a user id, accepted is 0 to 4294967295"],
+      ])("cannot run as user %s", async (username, message) => {
+        await expect(outputOf("true", { user: { uid: 0, gid: 0, username } })).rejects.toThrow(message);
+      });
+
+      it("that is added runs as a user by name, too", async () => {
+        await machine.createContainer("named", { args: ["sleep", "1000"] });
+        const init = await machine.execute("named");
+        const process = { args: ["sh", "-c", "grep Uid /proc/self/status"], cwd: "/", env: ["PATH=/bin"] };
+        const added = await machine.execute("named", {
+          OCIProcess: { ...process, user: { uid: 0, gid: 0, username: "app" } },
+        });
+        expect((await added.stdout.all).toString()).toContain("1001");
+        await machine.client.request("shutdownForced", "named", {});
+        await init.exit;
+        await machine.client.request("deleteContainerState", "named", {});
+      });
+
+      it("has further groups, a mask of modes and a directory to work in that is made for it", async () => {
+        const user = { uid: 1001, gid: 1002, additionalGids: [7, 8], umask: 0o27 };
+        const script = "pwd; umask; grep Groups /proc/self/status";
+        expect(await outputOf(script, { user, cwd: "/work/deep" })).toMatch(/^\/work\/deep\n0?027\nGroups:\s+7 8/);
+      });
+
+      it("has the capabilities, limits and score that it is given", async () => {
+        const capabilities = { bounding: ["CAP_KILL"], effective: ["CAP_KILL"], permitted: ["CAP_KILL"] };
+        const rlimits = [{ type: "RLIMIT_NOFILE", hard: 77, soft: 66 }];
+        const output = await outputOf(
+          "grep -E 'CapEff|NoNewPrivs' /proc/self/status; grep 'open files' /proc/self/limits; cat /proc/self/oom_score_adj",
+          { capabilities, rlimits, oomScoreAdj: 300, noNewPrivileges: true },
+        );
+        expect(output).toMatch(/CapEff:\s+0000000000000020\n.*NoNewPrivs:\s+1\n.*66\s+77.*\n300\n/s);
+      });
+    });
+
+    describe("the kernel's settings", () => {
+      it("are sysctls, of the container and of the pod's network", async () => {
+        const sysctl = { "kernel.shm_rmid_forced": "1", "net.ipv4.ip_unprivileged_port_start": "77" };
+        const script = "cat /proc/sys/kernel/shm_rmid_forced /proc/sys/net/ipv4/ip_unprivileged_port_start";
+        expect(await outputOf(script, {}, {}, { sysctl })).toBe("1\n77\n");
+      });
+
+      it("are a root that is read-only, with masked and read-only paths", async () => {
+        const root = { path: `/run/gcs/pods/pod/settings-${containers}/rootfs`, readonly: true };
+        const script = "echo x >/file; cat /proc/kcore | head -c 1; echo 1 >/proc/sys/kernel/shm_rmid_forced";
+        const output = await outputOf(script, {}, { root });
+        expect(output).toMatch(/\/file: Read-only file system.*shm_rmid_forced: Read-only file system/s);
+      });
+
+      it("are limits of memory and processes", async () => {
+        const resources = { memory: { limit: 32 * 1024 * 1024 }, pids: { limit: 4 } };
+        const script = "for i in 1 2 3 4 5 6; do sleep 2 & done; wait";
+        expect(await outputOf(script, {}, {}, { resources })).toMatch(/can't fork|Resource temporarily unavailable/);
+        const memory = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null";
+        expect(await outputOf(memory, {}, {}, { resources })).toBe("33554432\n");
+      });
+
+      it("are a filter of system calls", async () => {
+        const seccomp = {
+          defaultAction: "SCMP_ACT_ALLOW",
+          syscalls: [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet: 1 }],
+        };
+        expect(await outputOf("mkdir /made; echo on", {}, {}, { seccomp })).toMatch(
+          /not permitted.*on\n|on\n.*not perm/s,
+        );
+      });
+    });
+  },
+);

@@ -1,0 +1,116 @@
+/** Users and groups by name, looked up in the container's own files. */
+import { readFileSync, statSync } from "node:fs";
+import { GuestFault } from "@uvm-shim/gcs-bridge";
+import type { OciProcess, OciUser } from "@uvm-shim/hcs-schema";
+import { resolveBelow } from "./below.ts";
+
+const field = "OciSpecification.process.user.username";
+const greatestId = 0xffffffff;
+/** No image has larger ones; what a container's files hold is not trusted. */
+const largestFile = 1024 * 1024;
+
+interface UserEntry {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+interface GroupEntry {
+  readonly name: string;
+  readonly gid: number;
+  readonly members: readonly string[];
+}
+
+/**
+ * The process with numbers in place of `user.username`, which may be `user`, `uid`, `user:group`, `uid:group` and so
+ * on; hosts that cannot look into the root file system name users so. A user given by name gets the groups that it is
+ * a member of, besides those that are given. Throws a GuestFault naming what the container does not know.
+ */
+export function withUserOf(root: string, process: OciProcess): OciProcess {
+  const { username, ...given } = process.user ?? { uid: 0, gid: 0 };
+  if (username === undefined || username === "") {
+    return process.user === undefined ? process : { ...process, user: given };
+  }
+  const [userPart = "", groupPart, ...more] = username.split(":");
+  if (userPart === "" || groupPart === "" || more.length > 0) {
+    throw new GuestFault(
+      "E_INVALIDARG",
+      `${field} is ${JSON.stringify(username)}, accepted is <user> or <user>:<group>`,
+    );
+  }
+  return { ...process, user: { ...given, ...findUser(root, userPart, groupPart, given) } };
+}
+
+function findUser(
+  root: string,
+  userPart: string,
+  groupPart: string | undefined,
+  given: OciUser,
+): Pick<OciUser, "uid" | "gid" | "additionalGids"> {
+  const users = readUsers(root);
+  const uid = numberOf(userPart, "a user id");
+  const user = users.find((entry) => (uid === undefined ? entry.name === userPart : entry.uid === uid));
+  if (uid === undefined && user === undefined) throw unknown("user", userPart, "/etc/passwd");
+  const groups = readGroups(root);
+  const gid = groupPart === undefined ? (user?.gid ?? 0) : findGroup(groups, groupPart);
+  const found = { uid: uid ?? user?.uid ?? 0, gid };
+  // A number stands for itself, as image specifications say.
+  if (uid !== undefined || groupPart !== undefined) return found;
+  const memberships = groups.filter(({ members }) => members.includes(userPart)).map((group) => group.gid);
+  const additionalGids = [...new Set([...(given.additionalGids ?? []), ...memberships])];
+  return additionalGids.length === 0 ? found : { ...found, additionalGids };
+}
+
+function findGroup(groups: readonly GroupEntry[], name: string): number {
+  const gid = numberOf(name, "a group id");
+  if (gid !== undefined) return gid;
+  const group = groups.find((entry) => entry.name === name);
+  if (group === undefined) throw unknown("group", name, "/etc/group");
+  return group.gid;
+}
+
+function numberOf(text: string, what: string): number | undefined {
+  if (!/^\d+$/.test(text)) return undefined;
+  const number = Number(text);
+  if (number <= greatestId) return number;
+  throw new GuestFault("E_INVALIDARG", `${field}: ${text} is not ${what}, accepted is 0 to ${greatestId}`);
+}
+
+function unknown(what: string, name: string, file: string): GuestFault {
+  return new GuestFault("E_INVALIDARG", `${field}: the container's ${file} has no ${what} ${JSON.stringify(name)}`);
+}
+
+/** passwd(5): name, password, uid, gid and more. */
+function readUsers(root: string): readonly UserEntry[] {
+  return readRows(root, "/etc/passwd").flatMap(([name = "", , uid = "", gid = ""]) =>
+    isId(uid) && isId(gid) ? [{ name, uid: Number(uid), gid: Number(gid) }] : [],
+  );
+}
+
+/** group(5): name, password, gid, members. */
+function readGroups(root: string): readonly GroupEntry[] {
+  return readRows(root, "/etc/group").flatMap(([name = "", , gid = "", members = ""]) =>
+    isId(gid) ? [{ name, gid: Number(gid), members: members.split(",") }] : [],
+  );
+}
+
+function isId(text: string): boolean {
+  return /^\d{1,10}$/.test(text) && Number(text) <= greatestId;
+}
+
+/** The fields of each line; none where the container has no such file. */
+function readRows(root: string, path: string): readonly (readonly string[])[] {
+  try {
+    const place = resolveBelow(root, path);
+    if (place === undefined) return [];
+    const stats = statSync(place);
+    if (!stats.isFile() || stats.size > largestFile) return [];
+    return readFileSync(place, "utf8")
+      .split("\n")
+      .filter((line) => line !== "" && !line.startsWith("#"))
+      .map((line) => line.trim().split(":"));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}

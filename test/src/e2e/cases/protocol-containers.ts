@@ -1,0 +1,357 @@
+/** What a container's specification can ask of a utility VM, and what it cannot; spoken to the shim directly. */
+import assert from "node:assert/strict";
+import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { containerd } from "@uvm-shim/shim/protocol";
+import type { StatusName } from "@uvm-shim/ttrpc";
+import type { ContainerOptions, Pod, PodContainer } from "../../shim-client/pod.ts";
+import { Task } from "../../shim-client/shim.ts";
+import type { Specification } from "../../shim-client/spec.ts";
+import { appendVhdFooter, attachedBelow, makeExt4 } from "../../support/disk.ts";
+import { layersMount, makeLayer, makeScratch } from "../../support/layers.ts";
+import { poll } from "../../support/wait.ts";
+import {
+  assertRefused,
+  directoryRootfs,
+  type ProtocolCase,
+  type ProtocolGround,
+  runToEnd,
+  withPod,
+} from "./protocol.ts";
+
+const { TaskExit } = containerd.events;
+const WAIT_MS = 20_000;
+/** What containerd's runc shim needs no time for at all; here the output's end has to be seen. */
+const BACKGROUND_EXIT_MS = 1_500;
+
+const bind = (destination: string, source: string, ...options: readonly string[]) => ({
+  destination,
+  type: "bind",
+  source,
+  options,
+});
+const withMounts =
+  (...mounts: readonly object[]) =>
+  (specification: Specification): object => ({ ...specification, mounts: [...specification.mounts, ...mounts] });
+
+async function makeDisk(path: string, contents?: string): Promise<string> {
+  await makeExt4(path, 16, contents);
+  appendVhdFooter(path);
+  return path;
+}
+
+/** A pod, and containers in it that run a script to their end. */
+async function withScripts(
+  ground: ProtocolGround,
+  work: (outputOf: (script: string, options?: Partial<ContainerOptions>) => Promise<string>, pod: Pod) => Promise<void>,
+): Promise<void> {
+  let count = 0;
+  await withPod(ground, (pod) =>
+    work(async (script, options = {}) => {
+      const args = ["sh", "-c", script];
+      const container = await pod.createContainer({
+        ...{ id: `script-${count++}`, args, rootfs: directoryRootfs(ground) },
+        ...options,
+      });
+      const { stdout, stderr } = await runToEnd(container);
+      return stdout + stderr;
+    }, pod),
+  );
+}
+
+async function disks(ground: ProtocolGround): Promise<void> {
+  const contents = join(ground.directory, "contents");
+  mkdirSync(contents);
+  writeFileSync(join(contents, "file"), "on the disk\n");
+  const disk = await makeDisk(join(ground.directory, "data.vhd"), contents);
+  const mount = (destination: string, type: string, ...options: readonly string[]) =>
+    withMounts({ destination, type, source: disk, options });
+  await withScripts(ground, async (outputOf) => {
+    const write = await outputOf("cat /d/file; echo more >>/d/file; grep -c ' /d ' /proc/self/mountinfo", {
+      change: mount("/d", "virtual-disk", "rbind"),
+    });
+    assert.equal(write, "on the disk\n1\n");
+    const readOnly = await outputOf("cat /d/file; echo x >/d/file", { change: mount("/d", "virtual-disk", "ro") });
+    assert.match(readOnly, /^on the disk\nmore\n.*Read-only file system/s);
+    const device = await outputOf(
+      "test -b /dev/data && dd if=/dev/data bs=1 skip=1080 count=2 2>/dev/null | od -An -tx1",
+      {
+        change: mount("blockdev:///dev/data", "virtual-disk", "ro"),
+      },
+    );
+    assert.equal(device.trim(), "53 ef");
+    assert.deepEqual(attachedBelow(ground.directory), []);
+
+    assert.match(await outputOf("cat /d/file", { change: mount("/d", "automanage-virtual-disk") }), /^on the disk/);
+    assert.equal(existsSync(disk), false, "a disk that is managed automatically goes with its container");
+  });
+}
+
+async function sharedPlaces(ground: ProtocolGround): Promise<void> {
+  await withScripts(ground, async (outputOf) => {
+    for (const prefix of ["sandbox", "sandbox-tmp"]) {
+      const change = withMounts(bind("/shared", `${prefix}://a`, "rbind"));
+      await outputOf(`echo from ${prefix} >/shared/file`, { change });
+      assert.equal(await outputOf("cat /shared/file", { change }), `from ${prefix}\n`);
+    }
+    const huge = withMounts(bind("/huge", "hugepages://2M/a"), bind("/uvm", "uvm:///run"));
+    assert.match(await outputOf("grep ' /huge ' /proc/self/mountinfo; ls /uvm", { change: huge }), /hugetlbfs.*\ngcs/s);
+  });
+}
+
+async function settings(ground: ProtocolGround): Promise<void> {
+  await withScripts(ground, async (outputOf) => {
+    const process = { user: { uid: 1, gid: 2, additionalGids: [3], umask: 0o77 }, cwd: "/tmp/made" };
+    const asUser = await outputOf("id -u; id -g; id -G; umask; pwd", {
+      rootfs: [],
+      change: (specification) => ({
+        ...specification,
+        root: { path: writableRoot(ground) },
+        process: { ...specification.process, ...process },
+      }),
+    });
+    assert.equal(asUser, "1\n2\n2 3\n0077\n/tmp/made\n");
+    const byName = await outputOf("id -u", {
+      change: (specification) => ({
+        ...specification,
+        process: { ...specification.process, user: { uid: 7, gid: 7, username: "root" } },
+      }),
+    });
+    assert.equal(byName, "0\n");
+    const annotations = { "io.microsoft.lcow.shm.size-kb": "4096", "io.microsoft.lcow.rlimitcore": "1;2" };
+    const annotated = await outputOf("df -k /dev/shm | tail -n 1; ulimit -c; ulimit -H -c", {
+      change: (specification) => ({ ...specification, annotations }),
+    });
+    assert.match(annotated, /^shm +4096 /);
+  });
+}
+
+function writableRoot(ground: ProtocolGround): string {
+  const root = join(ground.directory, "root");
+  cpSync(ground.images.rootfs, root, { recursive: true, verbatimSymlinks: true });
+  return root;
+}
+
+async function sharedScratch(ground: ProtocolGround): Promise<void> {
+  const layer = await makeLayer(join(ground.directory, "layer"), ground.images.rootfs);
+  const scratch = await makeScratch(join(ground.directory, "scratch"));
+  const linked = join(ground.directory, "linked");
+  mkdirSync(linked);
+  symlinkSync(join(scratch, "sandbox.vhd"), join(linked, "sandbox.vhd"));
+  await withPod(ground, async (pod) => {
+    const containers: PodContainer[] = [];
+    for (const [index, folder] of [scratch, linked].entries()) {
+      const script = `ls /data; echo ${index} >/data/mine; cat /data/mine; read line`;
+      const rootfs = [layersMount(folder, [layer])];
+      const container = await pod.createContainer({ id: `c${index}`, args: ["sh", "-c", script], rootfs });
+      await container.start();
+      containers.push(container);
+    }
+    assert.equal(attachedBelow(ground.directory).length, 2, "one layer and one scratch disk, each attached once");
+    for (const [index, container] of containers.entries()) {
+      container.stdio.stdin.end("\n");
+      const { stdout } = await container.stdio.output();
+      assert.equal(stdout.toString(), `pattern\n${index}\n`);
+      await container.wait();
+      await container.delete();
+    }
+  });
+  const folders = await (async () => {
+    let output = "";
+    await withScripts(ground, async (outputOf) => {
+      output = await outputOf("ls /data; echo x >/data/y && echo written", {
+        rootfs: [],
+        change: (specification) => ({ ...specification, windows: { layerFolders: [layer, scratch] } }),
+      });
+    });
+    return output;
+  })();
+  assert.match(folders, /pattern\nwritten\n$/);
+}
+
+type Wrong = readonly [
+  what: string,
+  change: (specification: Specification) => object,
+  code: StatusName,
+  message: string,
+];
+
+const wrongMount = (mount: object, code: StatusName, message: string): Wrong => [
+  JSON.stringify(mount),
+  withMounts(mount),
+  code,
+  message,
+];
+const wrongProcess = (fields: object, code: StatusName, message: string): Wrong => [
+  JSON.stringify(fields),
+  (specification) => ({ ...specification, process: { ...specification.process, ...fields } }),
+  code,
+  message,
+];
+const wrong = (fields: object, code: StatusName, message: string): Wrong => [
+  JSON.stringify(fields),
+  (specification) => ({ ...specification, ...fields }),
+  code,
+  message,
+];
+
+/** What a user can get wrong, with the code and the words that tell what, where, and what would be right. */
+const WRONG: readonly Wrong[] = [
+  wrong({ root: undefined }, "InvalidArgument", "config.json: root is missing, a Linux container needs it"),
+  wrong({ linux: undefined }, "InvalidArgument", "config.json: linux is missing"),
+  wrong({ process: undefined }, "InvalidArgument", "config.json: process is missing"),
+  wrong({ ociVersion: 1 }, "InvalidArgument", "config.json: ociVersion: expected a string, got 1"),
+  wrong(
+    { annotations: { "io.microsoft.lcow.shm.size-kb": "64m" } },
+    "InvalidArgument",
+    'io.microsoft.lcow.shm.size-kb is "64m", accepted is a positive number of KiB',
+  ),
+  wrong(
+    { annotations: { "io.kubernetes.cri.container-type": "pod" } },
+    "InvalidArgument",
+    'io.kubernetes.cri.container-type is "pod", accepted is sandbox or container',
+  ),
+  wrong(
+    { windows: { layerFolders: ["/x"] } },
+    "InvalidArgument",
+    "expected either mounts or config.json: windows.layerFolders",
+  ),
+  wrong(
+    { linux: { resources: { devices: [{ allow: "yes" }] } } },
+    "InvalidArgument",
+    "linux.resources.devices[0].allow: expected true or false",
+  ),
+  wrong(
+    { linux: { devices: [{ path: "/dev/nothing", type: "c" }] } },
+    "NotFound",
+    "linux.devices[0].path is /dev/nothing, the guest has no such device",
+  ),
+  wrongMount({ destination: "x", type: "tmpfs" }, "InvalidArgument", '.destination: "x" is no absolute path'),
+  wrongMount({ destination: "/x", type: "nfs" }, "InvalidArgument", '.type: "nfs" at /x is not known, expected bind,'),
+  wrongMount(bind("/x", "/no/such/place"), "NotFound", ".source: /no/such/place does not exist on the host"),
+  wrongMount(bind("/x", "/dev/null"), "InvalidArgument", "/dev/null is neither a file nor a directory"),
+  wrongMount(bind("/x", "uvm:///none"), "NotFound", ".source is uvm:///none, which the guest does not have"),
+  wrongMount(bind("/x", "sandbox://../../etc"), "InvalidArgument", 'expected sandbox://<path> without ".."'),
+  wrongMount(bind("/x", "hugepages://3M/a"), "InvalidArgument", "with a page size of 2M"),
+  wrongMount({ destination: "/x", type: "virtual-disk", source: "/none.vhd" }, "NotFound", "/none.vhd does not exist"),
+  wrongMount(
+    { destination: "/x", type: "physical-disk", source: "/etc/passwd" },
+    "InvalidArgument",
+    "/etc/passwd is a file, expected a block device",
+  ),
+  wrongMount(
+    { destination: "/x", type: "extensible-virtual-disk", source: "/etc/passwd" },
+    "InvalidArgument",
+    "expected evd://<provider>/<path>",
+  ),
+  wrongProcess({ args: [] }, "InvalidArgument", "config.json: process.args: expected the command, got an empty one"),
+  wrongProcess({ cwd: "tmp" }, "InvalidArgument", 'config.json: process.cwd: "tmp" is no absolute path'),
+  wrongProcess({ user: { uid: -1, gid: 0 } }, "InvalidArgument", "process.user.uid: expected an integer from 0"),
+  wrongProcess({ oomScoreAdj: 2000 }, "InvalidArgument", "process.oomScoreAdj: expected an integer from -1000 to 1000"),
+  wrongProcess({ rlimits: [{ type: "RLIMIT_NOFILE" }] }, "InvalidArgument", "process.rlimits[0].hard"),
+];
+
+/** What only the guest can tell, when the container starts. */
+const WRONG_AT_START: readonly Wrong[] = [
+  wrongProcess({ args: ["no-such-program"] }, "Internal", "no-such-program"),
+  wrongProcess(
+    { user: { uid: 0, gid: 0, username: "nobody-here" } },
+    "InvalidArgument",
+    'the container\'s /etc/passwd has no user "nobody-here"',
+  ),
+  wrongProcess({ rlimits: [{ type: "RLIMIT_NONE", hard: 1, soft: 1 }] }, "Internal", "RLIMIT_NONE"),
+  [
+    "a sysctl that is none",
+    (specification) => ({ ...specification, linux: { ...specification.linux, sysctl: { "net.ipv4.nothing": "1" } } }),
+    "InvalidArgument",
+    "linux.sysctl.net.ipv4.nothing",
+  ],
+];
+
+async function wrongSpecifications(ground: ProtocolGround): Promise<void> {
+  const rootfs = directoryRootfs(ground);
+  await withPod(ground, async (pod) => {
+    for (const [what, change, code, message] of WRONG) {
+      const creating = pod.createContainer({ id: "wrong", args: ["true"], rootfs, change });
+      await assertRefused(creating, code, message).catch((error: Error) => assert.fail(`${what}: ${error.message}`));
+    }
+    for (const [index, [what, change, code, message]] of WRONG_AT_START.entries()) {
+      const container = await pod.createContainer({ id: `late-${index}`, args: ["true"], rootfs, change });
+      await assertRefused(container.start(), code, message).catch((error: Error) => {
+        assert.fail(`${what}: ${error.message}`);
+      });
+      await container.delete();
+    }
+    const good = await pod.createContainer({ id: "wrong", args: ["true"], rootfs });
+    assert.equal((await runToEnd(good)).status, 0);
+  });
+}
+
+/** An exec whose child keeps the output open: the exit is told all the same, and the output before it is there. */
+async function backgroundChild(ground: ProtocolGround): Promise<void> {
+  await withPod(ground, async (pod) => {
+    const rootfs = directoryRootfs(ground);
+    const container = await pod.createContainer({ id: "c1", args: ["sleep", "1000"], rootfs });
+    await container.start();
+    const script = "sleep 1000 & head -c 300000 /dev/zero; echo done";
+    const stdio = await container.exec("background", { args: ["sh", "-c", script] });
+    const output = stdio.output();
+    const started = performance.now();
+    assert.equal(await container.wait("background"), 0);
+    const elapsed = performance.now() - started;
+    assert.ok(elapsed < BACKGROUND_EXIT_MS, `the exit was told after ${elapsed.toFixed(0)} ms`);
+    assert.equal((await output).stdout.length, 300_005);
+    await container.deleteExec("background");
+    stdio.close();
+    await container.kill(9);
+    await container.wait();
+    await container.delete();
+  });
+}
+
+/** Who lost an answer gets it again, after the deletion too. */
+async function repeatedAnswers(ground: ProtocolGround): Promise<void> {
+  await withPod(ground, async (pod) => {
+    const container = await pod.createContainer({
+      id: "c1",
+      args: ["sh", "-c", "exit 7"],
+      rootfs: directoryRootfs(ground),
+    });
+    await container.start();
+    await container.wait();
+    await poll("the exit event", async () => pod.sink.topics().includes("/tasks/exit") || undefined, {
+      timeoutMs: WAIT_MS,
+      signal: ground.signal,
+    });
+    const call = { id: "c1" };
+    const first = await pod.shim.call(Task, "Delete", call);
+    for (let round = 0; round < 2; round += 1) {
+      assert.deepEqual(await pod.shim.call(Task, "Delete", call), first);
+      const { exitStatus, exitedAt } = await pod.shim.call(Task, "Wait", call);
+      assert.deepEqual({ exitStatus, exitedAt }, { exitStatus: first.exitStatus, exitedAt: first.exitedAt });
+      const state = await pod.shim.call(Task, "State", call);
+      assert.equal(state.status, containerd.v1.types.Status.STOPPED);
+      assert.deepEqual([state.id, state.exitStatus, state.exitedAt], ["c1", 7, first.exitedAt]);
+    }
+    const exits = pod.sink.events
+      .filter(({ topic }) => topic === "/tasks/exit")
+      .map(({ value }) => TaskExit.decode(value));
+    assert.deepEqual(
+      exits.map(({ id, exitStatus }) => `${id} ${exitStatus}`),
+      ["c1 7"],
+    );
+    await assertRefused(pod.shim.call(Task, "Kill", { id: "c1", signal: 15 }), "NotFound", "c1");
+    container.stdio.close();
+    pod.forget(container.bundle);
+  });
+}
+
+export const protocolContainerCases: readonly ProtocolCase[] = [
+  { name: "disks as mounts: written, read-only, as devices, managed automatically", run: disks },
+  { name: "places that the containers of a pod share", run: sharedPlaces },
+  { name: "a container's user, directory and annotations", run: settings },
+  { name: "containers that share a scratch disk, and layers as folders", run: sharedScratch },
+  { name: "what can be wrong with a specification is named", run: wrongSpecifications },
+  { name: "an exec that leaves a child behind is reported at once", run: backgroundChild },
+  { name: "State, Wait and Delete answer after the deletion", run: repeatedAnswers },
+];

@@ -1,0 +1,158 @@
+import { randomUUID } from "node:crypto";
+import { LinuxContainerController, type RootfsMount } from "@uvm-shim/controller-container";
+import { FakeFiles, layersMount, specification } from "@uvm-shim/controller-container/testing";
+import { Plan9Controller } from "@uvm-shim/controller-plan9";
+import { PodController } from "@uvm-shim/controller-pod";
+import { ProcessController, type UpstreamStdio } from "@uvm-shim/controller-process";
+import { FakeUpstream, pipes } from "@uvm-shim/controller-process/testing";
+import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
+import { linuxVm, VmController } from "@uvm-shim/controller-vm";
+import { document } from "@uvm-shim/controller-vm/testing";
+import { VpciController } from "@uvm-shim/controller-vpci";
+import { LinuxGuest } from "@uvm-shim/guest-lcow";
+import { FakeComputeService } from "@uvm-shim/hcs-bindings/testing";
+import { posixPaths } from "@uvm-shim/lifecycle";
+import type { Ground, Play, Scenario } from "../scenario.ts";
+import { StackGuest } from "./stack-guest.ts";
+
+const stopMs = 10_000;
+const temporaryDisk = "/disks/temporary.vhdx";
+const mounts = [
+  { destination: "/data", type: "bind", source: "/data" },
+  { destination: "/disk", type: "automanage-virtual-disk", source: temporaryDisk },
+];
+
+/** A pod as the shim puts it together, on a fake host and, behind the real protocol, a fake guest. */
+function podOn({ script, clock }: Ground) {
+  const guests: StackGuest[] = [];
+  const service = new FakeComputeService({
+    run: (...call) => script.run(...call),
+    boot: (system) => void guests.push(new StackGuest(script, system)),
+  });
+  const host = service.connect();
+  const vm = new VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>({
+    id: "vm-1",
+    host,
+    connectGuest: (stream, system, signal) =>
+      LinuxGuest.connect(
+        stream,
+        {
+          listen: (port) => system.listen(port),
+          newActivityId: randomUUID,
+          delay: (milliseconds, abort) => clock.delay(milliseconds, abort),
+          log: { log: () => {} },
+        },
+        signal,
+      ),
+    flavour: linuxVm((bytes) => new Uint8Array(bytes).fill(7)),
+    clock,
+    onGuestLog: () => {},
+    devices: {
+      scsi: (wiring) =>
+        new ScsiController({ ...wiring, guestDisks: linuxGuestDisks, paths: posixPaths, newId: randomUUID }),
+      plan9: (wiring) => new Plan9Controller({ ...wiring, paths: posixPaths, newId: randomUUID }),
+      vpci: (wiring) => new VpciController({ ...wiring, newId: randomUUID, newGuid: randomUUID }),
+    },
+  });
+  const files = new FakeFiles(script);
+  for (const disk of ["/snapshots/1/layer.vhd", "/snapshots/2/layer.vhd", "/snapshots/3/sandbox.vhdx", temporaryDisk]) {
+    files.kinds.set(disk, "file");
+  }
+  files.kinds.set("/data", "directory");
+  const upstream = new FakeUpstream(script);
+  const opener: UpstreamStdio = {
+    open: async (paths, signal) => {
+      const before = upstream.opened.length;
+      try {
+        return await upstream.open(paths, signal);
+      } catch (error) {
+        // Of an answer that was lost nobody has the ends; the opener closes those itself.
+        for (const opened of upstream.opened.slice(before)) await opened.close();
+        throw error;
+      }
+    },
+  };
+  const newPod = () =>
+    new PodController<{ readonly id: string } & ContainerRequest, LinuxContainerController>({
+      id: "p1",
+      vm,
+      clock,
+      pingGuest: (signal) => vm.guest.ping(signal),
+      newContainer: ({ id }) =>
+        new LinuxContainerController({
+          ...{ id, podId: "p1", bundle: "/bundle", guest: vm.guest, files, clock },
+          disks: vm.scsi,
+          shares: vm.plan9,
+          devices: vm.vpci,
+          createProcess: (process) => new ProcessController({ ...process, upstream: opener, clock }),
+        }),
+    });
+  const leftovers = (): readonly string[] => [
+    ...service.leftovers(),
+    ...guests.flatMap((guest) => guest.leftovers()),
+    ...[...files.mounted].map((path) => `mount ${path}`),
+    ...upstream.opened.filter(({ isClosed }) => !isClosed).map(() => "open stdio"),
+    ...(vm.state.kind === "Terminated" ? [] : [`a VM that is ${vm.state.kind}`]),
+  ];
+  return { vm, newPod, leftovers };
+}
+
+interface ContainerRequest {
+  readonly spec: unknown;
+  readonly rootfs: readonly RootfsMount[];
+  readonly stdio: typeof pipes;
+}
+
+/** From the VM to the last exec and back. `endsContainer`: the container is deleted before the pod is stopped. */
+function podLife(ground: Ground, endsContainer: boolean): Play {
+  const { callers } = ground;
+  const { vm, newPod, leftovers } = podOn(ground);
+  let pod: ReturnType<typeof newPod> | undefined;
+  return {
+    async act() {
+      await callers.attempt(async (signal) => {
+        await vm.create({ document }, signal);
+        pod = newPod();
+        await pod.start(signal);
+        const request = { id: "c1", spec: specification({ mounts }), rootfs: [layersMount], stdio: pipes };
+        const container = await pod.createContainer(request, signal);
+        await container.init.start(signal);
+        const spec = { args: ["ls"], cwd: "/" };
+        const exec = await container.createProcess({ execId: "e", spec, stdio: pipes }, signal);
+        await exec.start(signal);
+        await exec.kill(9, signal);
+        await exec.wait(signal);
+        await container.deleteProcess("e");
+        if (!endsContainer) return;
+        await container.terminate(signal);
+        await pod.deleteContainer("c1", signal);
+      });
+    },
+    async cleanUp() {
+      if (pod === undefined) return await vm.terminate();
+      try {
+        await pod.stop(stopMs);
+      } catch (error) {
+        // What the host does with its own files cannot be given up: it answers some time, and stopping goes on.
+        ground.script.answerLate();
+        throw error;
+      }
+    },
+    leftovers,
+  };
+}
+
+const controller = "the whole stack";
+
+export const stackScenarios: readonly Scenario[] = [
+  {
+    controller,
+    name: "VM, pod, create-container, exec, delete, stop",
+    begin: (ground) => podLife(ground, true),
+  },
+  {
+    controller,
+    name: "VM, pod, create-container, exec, and stop with all that runs",
+    begin: (ground) => podLife(ground, false),
+  },
+];
