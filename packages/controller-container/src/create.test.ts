@@ -331,10 +331,11 @@ describe("specification", () => {
     expect(bench.guest.settings[0]?.OciSpecification).toMatchObject({ ociVersion: "1.1.0", domainname: "example" });
   });
 
-  it("has no name where the container shares those of the pod", async () => {
+  it("has the pod's name where the container shares it: the guest, which is the pod, takes it", async () => {
     const namespaces = [{ type: "uts", path: "/proc/7/ns/uts" }];
     const bench = await new ContainerBench().created([overlayMount], specification({ linux: { namespaces } }));
-    expect(bench.guest.settings[0]?.OciSpecification).not.toHaveProperty("hostname");
+    const { hostname, linux } = bench.guest.settings[0]?.OciSpecification ?? {};
+    expect({ hostname, namespaces: linux?.namespaces }).toEqual({ hostname: "box", namespaces: [] });
   });
 
   it("leaves seccomp out for a privileged container", async () => {

@@ -100,13 +100,11 @@ export interface GuestSpecificationInput {
  */
 export function guestSpecification(input: GuestSpecificationInput): OciSpec {
   const { specification, rootPath, mounts, devices, terminal } = input;
-  const { hostname, domainname, root, linux } = specification;
-  // Without a namespace of its own for names the container has those of the pod.
-  const hasOwnName = linux.namespaces?.some(({ type, path = "" }) => type === "uts" && path === "") ?? false;
+  const { hostname, domainname, root } = specification;
   return {
     ociVersion: domainname === undefined ? firstVersion : domainnameVersion,
-    ...(hostname === undefined || !hasOwnName ? {} : { hostname }),
-    ...(domainname === undefined || !hasOwnName ? {} : { domainname }),
+    ...(hostname === undefined ? {} : { hostname }),
+    ...(domainname === undefined ? {} : { domainname }),
     process: guestProcess(specification.process, terminal),
     root: { ...(root.readonly === undefined ? {} : { readonly: root.readonly }), path: rootPath },
     mounts: mounts.map((mount) => crossing(mount, mountThatCrosses)),
