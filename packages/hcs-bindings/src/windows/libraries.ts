@@ -1,5 +1,7 @@
 import { win32 } from "node:path";
 
+type Environment = { readonly [name: string]: string | undefined };
+
 /** Full paths of the DLLs that the driver calls: never names, which would be looked up in other folders too. */
 export interface LibraryPaths {
   readonly computecore: string;
@@ -9,29 +11,35 @@ export interface LibraryPaths {
   readonly winsock: string;
   readonly kernel32: string;
   readonly advapi32: string;
+  readonly ole32: string;
 }
 
 /** The system's own, in the folder of the Windows that runs. */
-export function systemLibraries(env: { readonly [name: string]: string | undefined }): LibraryPaths {
-  const system = win32.join(env.SystemRoot ?? "C:\\Windows", "System32");
+export function systemLibraries(env: Environment): LibraryPaths {
+  const of = (name: string): string => win32.join(env.SystemRoot ?? "C:\\Windows", "System32", name);
   return {
-    ...hostLibraries(system),
-    kernel32: win32.join(system, "kernel32.dll"),
-    advapi32: win32.join(system, "advapi32.dll"),
+    computecore: of("computecore.dll"),
+    computenetwork: of("computenetwork.dll"),
+    computestorage: of("computestorage.dll"),
+    virtdisk: of("virtdisk.dll"),
+    winsock: of("ws2_32.dll"),
+    kernel32: of("kernel32.dll"),
+    advapi32: of("advapi32.dll"),
+    ole32: of("ole32.dll"),
   };
 }
 
-/** A host's DLLs of another folder, over the system's own: those of an emulated host. */
-export function librariesOf(folder: string, env: { readonly [name: string]: string | undefined }): LibraryPaths {
-  return { ...systemLibraries(env), ...hostLibraries(folder) };
-}
-
-function hostLibraries(folder: string): Omit<LibraryPaths, "kernel32" | "advapi32"> {
+/** Those of an emulated host; its `system.dll` and `winsock.dll` stand before the system's own. */
+export function librariesOf(folder: string): LibraryPaths {
+  const of = (name: string): string => win32.join(folder, name);
   return {
-    computecore: win32.join(folder, "computecore.dll"),
-    computenetwork: win32.join(folder, "computenetwork.dll"),
-    computestorage: win32.join(folder, "computestorage.dll"),
-    virtdisk: win32.join(folder, "virtdisk.dll"),
-    winsock: win32.join(folder, "ws2_32.dll"),
+    computecore: of("computecore.dll"),
+    computenetwork: of("computenetwork.dll"),
+    computestorage: of("computestorage.dll"),
+    virtdisk: of("virtdisk.dll"),
+    winsock: of("winsock.dll"),
+    kernel32: of("system.dll"),
+    advapi32: of("system.dll"),
+    ole32: of("system.dll"),
   };
 }

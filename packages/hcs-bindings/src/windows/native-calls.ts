@@ -112,14 +112,14 @@ class KoffiLibrary<Table extends FunctionTable> implements NativeLibrary<Table> 
 
   call<Name extends ImmediateName<Table> & string>(
     name: Name,
-    ...parameters: ArgumentsOf<Table[Name]>
+    ...parameters: ArgumentsOf<Table[Name]["parameters"]>
   ): ResultOf<Table[Name]> {
     return result(this.#bind(name, parameters)(...parameters));
   }
 
   async run<Name extends keyof Table & string>(
     name: Name,
-    ...parameters: ArgumentsOf<Table[Name]>
+    ...parameters: ArgumentsOf<Table[Name]["parameters"]>
   ): Promise<ResultOf<Table[Name]>> {
     const bound = this.#bind(name, parameters);
     return await this.#lanes.run(

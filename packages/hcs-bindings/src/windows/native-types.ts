@@ -36,8 +36,8 @@ type Argument<Type extends NativeType> = Type extends "pointer"
     ? string | null
     : NativeValues[Type];
 
-export type ArgumentsOf<Described extends NativeFunction> = {
-  -readonly [Index in keyof Described["parameters"]]: Argument<Described["parameters"][Index]>;
+export type ArgumentsOf<Parameters extends readonly NativeType[]> = {
+  -readonly [Index in keyof Parameters]: Argument<Parameters[Index]>;
 };
 
 export type ResultOf<Described extends NativeFunction> = NativeValues[Described["result"]];
@@ -54,12 +54,12 @@ export interface NativeLibrary<Table extends FunctionTable> {
   /** Calls on the main thread. Throws Unimplemented when the DLL does not export it. */
   call<Name extends ImmediateName<Table> & string>(
     name: Name,
-    ...parameters: ArgumentsOf<Table[Name]>
+    ...parameters: ArgumentsOf<Table[Name]["parameters"]>
   ): ResultOf<Table[Name]>;
   /** Calls on a thread of the pool, in turn. Rejects with Unimplemented when the DLL does not export it. */
   run<Name extends keyof Table & string>(
     name: Name,
-    ...parameters: ArgumentsOf<Table[Name]>
+    ...parameters: ArgumentsOf<Table[Name]["parameters"]>
   ): Promise<ResultOf<Table[Name]>>;
 }
 
