@@ -11,7 +11,7 @@ import type {
 import { HostError } from "../host-error.ts";
 import type { ComputeHost, ComputeSystem, HostNetworks, HvsocketListener, HvsocketService } from "../types.ts";
 import type { EmulatorConnection } from "./connection.ts";
-import { connectToGuest, listenForGuest, portOf } from "./hvsocket.ts";
+import { connectToGuest, listenForGuest } from "./hvsocket.ts";
 import { emulatedNetworks } from "./networks.ts";
 import { type ConnectOptions, connectOrStart } from "./start-host.ts";
 
