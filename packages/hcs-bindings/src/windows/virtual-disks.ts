@@ -100,23 +100,16 @@ class WindowsVirtualDisks implements VirtualDisks {
     const subject = { operation: "create virtual disk", id: path };
     return this.#begin(subject, signal, async () => {
       const type = storageTypeOf(subject, path);
-      const [parentPath, sourcePath] = [pathMemory(parent), pathMemory(source)];
-      const parameters = createParameters.encode({
-        Version: 2,
-        MaximumSize: BigInt(size),
-        BlockSizeInBytes: blockSize,
-        ParentPath: this.#addressOf(parentPath),
-        SourcePath: this.#addressOf(sourcePath),
-      });
       const flags = fixed ? createFlags.fullPhysicalAllocation : createFlags.none;
+      const parameters = this.#withTexts(
+        createParameters.encode({ Version: 2, MaximumSize: BigInt(size), BlockSizeInBytes: blockSize }),
+        { [createParameters.offsets.ParentPath]: parent, [createParameters.offsets.SourcePath]: source },
+      );
       const room = pointerRoom();
-      // The texts that the parameters point to must outlive the call.
-      const memory = [parentPath, sourcePath];
       checkAnswer(
         subject,
         await this.#virtdisk.run("CreateVirtualDisk", type, path, 0, null, flags, 0, parameters, null, room),
       );
-      memory.length = 0;
       await this.#kernel.run("CloseHandle", room.readBigUInt64LE());
     });
   }
@@ -252,12 +245,20 @@ class WindowsVirtualDisks implements VirtualDisks {
     return unlessAborted(signal, subject, () => this.#calls.call(subject, work), abandon);
   }
 
-  #addressOf(memory: Buffer | undefined): bigint {
-    return memory === undefined ? 0n : this.#machine.addressOf(memory);
+  /** The structure with texts behind it, in one piece of memory, and their addresses at the offsets of its pointers. */
+  #withTexts(structure: Buffer, texts: { readonly [offset: number]: string | undefined }): Buffer {
+    const present = Object.entries(texts).flatMap(([offset, text]) =>
+      text === undefined ? [] : [{ offset: Number(offset), memory: wideText(text) }],
+    );
+    const whole = Buffer.concat([structure, ...present.map(({ memory }) => memory)]);
+    let at = this.#machine.addressOf(whole) + BigInt(structure.length);
+    for (const { offset, memory } of present) {
+      whole.writeBigUInt64LE(at, offset);
+      at += BigInt(memory.length);
+    }
+    return whole;
   }
 }
-
-const pathMemory = (path: string | undefined): Buffer | undefined => (path === undefined ? undefined : wideText(path));
 
 function storageTypeOf(subject: Subject, path: string): Buffer {
   const kind = /\.a?(vhdx?)$/i.exec(path)?.[1]?.toLowerCase();
