@@ -3,7 +3,7 @@ import { getRawAsset } from "node:sea";
 import type koffi from "koffi";
 import { placeAddon } from "./place-addon.ts";
 
-const addon: { exports: typeof koffi } = { exports: undefined as never };
+const addon = { exports: {} as typeof koffi };
 process.dlopen(addon, placeAddon(new Uint8Array(getRawAsset("koffi.node") as ArrayBuffer), process.execPath));
 
 export default addon.exports;
