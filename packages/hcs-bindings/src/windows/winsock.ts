@@ -6,7 +6,7 @@ import type { AddressedFunction, NativeLibrary, NativeMachine } from "./native-t
 import { type ConnectedHandle, OverlappedStream } from "./overlapped-stream.ts";
 import { guidBytes } from "./structures.ts";
 import { systemStructures } from "./system-structures.ts";
-import { WindowsError, windowsErrors } from "./windows-error.ts";
+import { WindowsError } from "./windows-error.ts";
 import { winsockExtensions, type winsockFunctions } from "./winsock-functions.ts";
 
 type Library = NativeLibrary<typeof winsockFunctions>;
