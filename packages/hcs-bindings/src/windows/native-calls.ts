@@ -186,9 +186,14 @@ function parameterTypes({ parameters }: NativeFunction): string[] {
   return parameters.map((parameter) => koffiTypes[parameter]);
 }
 
+/** Parameters of the calls that other threads make: koffi does not keep the memory that they point to. */
+const inUse = new Set<readonly unknown[]>();
+
 function onPool<Value>(bound: BoundFunction, parameters: readonly unknown[]): Promise<Value> {
   return new Promise((resolve, reject) => {
+    inUse.add(parameters);
     bound.async(...parameters, (error: unknown, value: unknown) => {
+      inUse.delete(parameters);
       if (error === null) resolve(result(value));
       else reject(error);
     });
