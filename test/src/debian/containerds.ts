@@ -2,20 +2,12 @@
  * The containerds that the suite runs against: unpacked from Debian's packages into a cache outside the repository,
  * beside whatever containerd the machine itself has.
  */
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { homedir } from "node:os";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { cacheFolder } from "../support/cache.ts";
 import { mustRun } from "../support/command.ts";
-import { type AptSource, debianSource, parseDeb822, parseSourcesList, upstreamVersion } from "./sources.ts";
+import { machineSource } from "./machine-source.ts";
+import { upstreamVersion } from "./sources.ts";
 
 export interface ContainerdBuild {
   /** The version as Debian names it. */
@@ -48,8 +40,7 @@ export async function findContainerds(
   wanted: readonly Wanted[],
   tell: (message: string) => void,
 ): Promise<ContainerdBuild[]> {
-  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "uvm-shim", "containerd");
-  mkdirSync(cache, { recursive: true });
+  const cache = cacheFolder("containerd");
   const missing = wanted.filter((one) => cached(cache, one.version) === undefined);
   const substitutes = missing.length === 0 ? new Map<string, string>() : await fetchPackages(cache, missing, tell);
   return wanted.map((one) => {
@@ -99,7 +90,7 @@ async function fetchPackages(
 
 /** Options that make apt use nothing of the machine's own lists and caches, and leave them alone. */
 function aptOptions(work: string, wanted: readonly Wanted[]): string[] {
-  const source = machineSource();
+  const source = machineSource(WANTED.map((one) => one.release));
   const keyring = source.signedBy ?? (existsSync(DEFAULT_KEYRING) ? DEFAULT_KEYRING : undefined);
   const releases = wanted.map((one) => one.release).join(" ");
   mkdirSync(join(work, "lists", "partial"), { recursive: true });
@@ -117,21 +108,6 @@ function aptOptions(work: string, wanted: readonly Wanted[]): string[] {
     "Acquire::Languages=none",
     "APT::Sandbox::User=root",
   ].flatMap((option) => ["-o", option]);
-}
-
-function machineSource(): AptSource {
-  const parts = "/etc/apt/sources.list.d";
-  const read = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "");
-  const names = existsSync(parts) ? readdirSync(parts) : [];
-  const sources = [
-    ...parseSourcesList(read("/etc/apt/sources.list")),
-    ...names.filter((name) => name.endsWith(".sources")).flatMap((name) => parseDeb822(read(join(parts, name)))),
-    ...names.filter((name) => name.endsWith(".list")).flatMap((name) => parseSourcesList(read(join(parts, name)))),
-  ];
-  const source = debianSource(sources, [...WANTED.map((one) => one.release), "stable", "testing", "sid"]);
-  if (source === undefined)
-    throw new Error("no Debian mirror in /etc/apt: the suite's containerds come from Debian's packages");
-  return source;
 }
 
 async function chooseVersion(apt: readonly string[], wanted: Wanted): Promise<string> {

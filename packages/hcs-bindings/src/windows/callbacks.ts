@@ -1,0 +1,86 @@
+import { hostStructures } from "./host-structures.ts";
+import type { NativeMachine } from "./native-types.ts";
+
+/** An event of a compute system or of a process; its data is a JSON document, where it has any. */
+export interface HostEvent {
+  readonly type: number;
+  readonly data: string | undefined;
+}
+
+/** HCS_EVENT_TYPE, as far as the driver heeds it. */
+export const hostEventTypes = {
+  systemExited: 0x1,
+  systemCrashReport: 0x3,
+  processExited: 0x10000,
+  serviceDisconnect: 0x2000000,
+} as const;
+
+/**
+ * The functions that the host's DLLs call, one of each kind in a process: they are never taken away, so that a thread
+ * which calls late finds one. Whom a call is for is told by its context, a number of our own; where nobody has that
+ * number any more, nothing happens.
+ */
+export class HostCallbacks {
+  /** HCS_OPERATION_COMPLETION. */
+  readonly completionAddress: bigint;
+  /** HCS_EVENT_CALLBACK. */
+  readonly eventAddress: bigint;
+  /** HCN_NOTIFICATION_CALLBACK. */
+  readonly notificationAddress: bigint;
+  readonly #completions = new Map<bigint, () => void>();
+  readonly #events = new Map<bigint, (event: HostEvent) => void>();
+  readonly #notifications = new Map<bigint, (type: number) => void>();
+  #nextContext = 1n;
+
+  private constructor(machine: NativeMachine) {
+    this.completionAddress = machine.registerCallback(["pointer", "pointer"], (_operation, context) => {
+      this.#completions.get(context)?.();
+    }).address;
+    this.eventAddress = machine.registerCallback(["pointer", "pointer"], (address, context) => {
+      const listener = this.#events.get(context);
+      if (listener === undefined) return;
+      // The memory is the host's, and gone when this returns.
+      const { Type: type, EventData: data } = hostStructures.HCS_EVENT.decode(
+        machine.readBytes(address, hostStructures.HCS_EVENT.size),
+      );
+      listener({ type, data: data === 0n ? undefined : machine.readText(data) });
+    }).address;
+    this.notificationAddress = machine.registerCallback(["uint32", "pointer", "int32", "pointer"], (type, context) => {
+      this.#notifications.get(context)?.(type);
+    }).address;
+  }
+
+  static readonly #ofMachines = new WeakMap<NativeMachine, HostCallbacks>();
+
+  static of(machine: NativeMachine): HostCallbacks {
+    const known = HostCallbacks.#ofMachines.get(machine);
+    if (known !== undefined) return known;
+    const made = new HostCallbacks(machine);
+    HostCallbacks.#ofMachines.set(machine, made);
+    return made;
+  }
+
+  onCompletion(listener: () => void): Subscription {
+    return this.#add(this.#completions, listener);
+  }
+
+  onEvent(listener: (event: HostEvent) => void): Subscription {
+    return this.#add(this.#events, listener);
+  }
+
+  onNotification(listener: (type: number) => void): Subscription {
+    return this.#add(this.#notifications, listener);
+  }
+
+  #add<Listener>(listeners: Map<bigint, Listener>, listener: Listener): Subscription {
+    const context = this.#nextContext++;
+    listeners.set(context, listener);
+    return { context, end: () => listeners.delete(context) };
+  }
+}
+
+export interface Subscription {
+  /** What the system is to pass to the callback. */
+  readonly context: bigint;
+  end(): void;
+}

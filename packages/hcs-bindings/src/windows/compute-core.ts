@@ -1,0 +1,25 @@
+import { HostCallbacks } from "./callbacks.ts";
+import { computeCoreFunctions } from "./computecore-functions.ts";
+import { HostTexts } from "./host-texts.ts";
+import { kernelFunctions } from "./kernel-functions.ts";
+import type { LibraryPaths } from "./libraries.ts";
+import type { NativeLibrary, NativeMachine } from "./native-types.ts";
+
+/** computecore.dll with what its calls need: the functions that it calls back, and its texts. */
+export interface ComputeCore {
+  readonly library: NativeLibrary<typeof computeCoreFunctions>;
+  readonly callbacks: HostCallbacks;
+  readonly texts: HostTexts;
+  closeHandle(handle: bigint): void;
+}
+
+/** Unavailable, with the name of the DLL, where it cannot be loaded. */
+export function loadComputeCore(machine: NativeMachine, paths: LibraryPaths): ComputeCore {
+  const kernel = machine.library(paths.kernel32, kernelFunctions);
+  return {
+    library: machine.library(paths.computecore, computeCoreFunctions),
+    callbacks: HostCallbacks.of(machine),
+    texts: new HostTexts(machine, (address) => kernel.call("LocalFree", address)),
+    closeHandle: (handle) => void kernel.call("CloseHandle", handle),
+  };
+}

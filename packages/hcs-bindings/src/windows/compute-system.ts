@@ -1,0 +1,269 @@
+import type { Duplex } from "node:stream";
+import {
+  type ComputeSystemProperties,
+  type CrashReport,
+  hresults,
+  type ModifySettingRequest,
+  type SystemExitStatus,
+  type SystemPropertyType,
+} from "@uvm-shim/hcs-schema";
+import type { HcsType } from "@uvm-shim/hcs-schema/tables";
+import { HostError, hostErrorOf } from "../host-error.ts";
+import type { ComputeSystem, HvsocketListener, HvsocketService } from "../types.ts";
+import { type HostEvent, hostEventTypes, type Subscription } from "./callbacks.ts";
+import type { ComputeCore } from "./compute-core.ts";
+import type { HostProcess } from "./host-process.ts";
+import { portOfService, serviceGuidOf } from "./hvsocket-service.ts";
+import type { HostProcesses, HostSockets } from "./hvsocket-types.ts";
+import { type LiveMigration, liveMigrationOf } from "./live-migration.ts";
+import { Operations } from "./operations.ts";
+import { ProcessHandles, type ProcessParameters } from "./processes.ts";
+import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
+import { readCrash, readExit, readProperties } from "./system-documents.ts";
+
+/** What a system needs of its host. */
+export interface SystemHost {
+  readonly core: ComputeCore;
+  readonly sockets: HostSockets;
+  readonly processes: HostProcesses;
+  /** The service is gone: it fails all that waits. */
+  lost(error: HostError): void;
+  /** The handle is closed. */
+  forget(system: WindowsComputeSystem): void;
+}
+
+type Control =
+  | "HcsStartComputeSystem"
+  | "HcsShutDownComputeSystem"
+  | "HcsTerminateComputeSystem"
+  | "HcsCrashComputeSystem"
+  | "HcsPauseComputeSystem"
+  | "HcsResumeComputeSystem"
+  | "HcsSaveComputeSystem";
+
+/** A handle of a compute system. Options of its calls are documents of the HCS schema. */
+export class WindowsComputeSystem implements ComputeSystem {
+  readonly id: string;
+  readonly exited: Promise<SystemExitStatus>;
+  readonly #host: SystemHost;
+  readonly #handle: bigint;
+  readonly #operations: Operations;
+  readonly #processes: ProcessHandles;
+  readonly #events: Subscription;
+  readonly #resolveExited: (status: SystemExitStatus) => void;
+  readonly #rejectExited: (error: HostError) => void;
+  #runtimeId = "";
+  #crashReport: CrashReport | undefined;
+  #closed: Promise<void> | undefined;
+
+  private constructor(host: SystemHost, id: string, handle: bigint) {
+    this.id = id;
+    this.#host = host;
+    this.#handle = handle;
+    this.#operations = new Operations(host.core);
+    this.#processes = new ProcessHandles(host.core, host.sockets, this.#operations, handle);
+    const { promise, resolve, reject } = Promise.withResolvers<SystemExitStatus>();
+    // Whoever is interested waits on it; that nobody does is no unhandled rejection.
+    promise.catch(() => {});
+    this.exited = promise;
+    this.#resolveExited = resolve;
+    this.#rejectExited = reject;
+    this.#events = host.core.callbacks.onEvent((event) => this.#hear(event));
+  }
+
+  /** Takes over a handle, which is closed when that fails. */
+  static async adopt(host: SystemHost, id: string, handle: bigint): Promise<WindowsComputeSystem> {
+    const system = new WindowsComputeSystem(host, id, handle);
+    try {
+      await system.#listenForEvents();
+      system.#runtimeId = (await system.properties([])).RuntimeId.toLowerCase();
+      return system;
+    } catch (error) {
+      await system.close();
+      throw error;
+    }
+  }
+
+  get runtimeId(): string {
+    return this.#runtimeId;
+  }
+
+  get crashReport(): CrashReport | undefined {
+    return this.#crashReport;
+  }
+
+  start(signal?: AbortSignal, options?: HcsType<"StartOptions">): Promise<void> {
+    return this.#control("HcsStartComputeSystem", "start", signal, options);
+  }
+
+  async shutdown(signal?: AbortSignal): Promise<void> {
+    await this.#control("HcsShutDownComputeSystem", "shutdown", signal).catch(ignoreEnded);
+  }
+
+  async terminate(signal?: AbortSignal): Promise<void> {
+    await this.#control("HcsTerminateComputeSystem", "terminate", signal).catch(ignoreEnded);
+  }
+
+  /** Crashes the guest. */
+  crash(signal?: AbortSignal, options?: HcsType<"CrashOptions">): Promise<void> {
+    return this.#control("HcsCrashComputeSystem", "crash", signal, options);
+  }
+
+  pause(signal?: AbortSignal, options?: HcsType<"PauseOptions">): Promise<void> {
+    return this.#control("HcsPauseComputeSystem", "pause", signal, options);
+  }
+
+  resume(signal?: AbortSignal): Promise<void> {
+    return this.#control("HcsResumeComputeSystem", "resume", signal);
+  }
+
+  save(signal?: AbortSignal, options?: HcsType<"SaveOptions">): Promise<void> {
+    return this.#control("HcsSaveComputeSystem", "save", signal, options);
+  }
+
+  async modify(request: ModifySettingRequest, signal?: AbortSignal): Promise<void> {
+    const subject = this.#open(`${request.RequestType} ${request.ResourcePath} of`);
+    const { library } = this.#host.core;
+    const document = JSON.stringify(request);
+    await this.#perform(subject, signal, (operation) =>
+      library.run("HcsModifyComputeSystem", this.#handle, operation, document, null),
+    );
+  }
+
+  async properties(types: readonly SystemPropertyType[], signal?: AbortSignal): Promise<ComputeSystemProperties> {
+    const subject = this.#open("query");
+    const { library } = this.#host.core;
+    const query = types.length === 0 ? null : JSON.stringify({ PropertyTypes: types });
+    const answer = await this.#perform(subject, signal, (operation) =>
+      library.run("HcsGetComputeSystemProperties", this.#handle, operation, query),
+    );
+    return understood(subject, answer, readProperties);
+  }
+
+  async workingSet(signal?: AbortSignal): Promise<number> {
+    const subject = this.#open("query working set of");
+    const { State: state } = await this.properties([], signal);
+    if (state !== "Running") {
+      throw hostErrorOf({ hresult: hresults.HCS_E_INVALID_STATE, message: `its state is ${state}` }, subject);
+    }
+    return await unlessAborted(signal, subject, () => this.#host.processes.workingSetOf(this.#runtimeId));
+  }
+
+  async listen(service: HvsocketService): Promise<HvsocketListener> {
+    const subject = this.#open("listen on hvsocket of");
+    const guid = serviceGuidOf(subject, service);
+    const listener = await this.#host.sockets.listen(this.#runtimeId, guid);
+    return {
+      port: portOfService(guid),
+      accept: (signal) => listener.accept(signal),
+      close: () => listener.close(),
+    };
+  }
+
+  async connect(port: number, signal?: AbortSignal): Promise<Duplex> {
+    const subject = this.#open("connect to hvsocket of");
+    return await this.#host.sockets.connect(this.#runtimeId, serviceGuidOf(subject, port), signal);
+  }
+
+  /** Undefined where this system's computecore.dll has no live migration. */
+  get liveMigration(): LiveMigration | undefined {
+    const { library } = this.#host.core;
+    return liveMigrationOf(library, async (name, options, signal) => {
+      const subject = this.#open(`${name} of`);
+      const document = JSON.stringify(options);
+      await this.#perform(subject, signal, (operation) => library.run(name, this.#handle, operation, document));
+    });
+  }
+
+  createProcess(parameters: ProcessParameters, signal?: AbortSignal): Promise<HostProcess> {
+    return this.#processes.create(this.#open("create process in"), parameters, signal);
+  }
+
+  openProcess(processId: number, signal?: AbortSignal): Promise<HostProcess> {
+    return this.#processes.open(this.#open(`open process ${processId} of`), processId, signal);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  /** The service is gone, and with it the system. */
+  lost(error: HostError): void {
+    this.#rejectExited(new HostError(error.code, error.message, { ...this.#about("wait for exit of"), cause: error }));
+    void this.#operations.end(error);
+    this.#processes.lost(error);
+  }
+
+  async #close(): Promise<void> {
+    const subject = this.#about("wait for exit of");
+    const closed = new HostError("Cancelled", "the handle was closed", { ...subject, gone: true });
+    this.#rejectExited(closed);
+    await this.#operations.end(closed);
+    await this.#processes.close();
+    // It waits for callbacks that are on their way.
+    await this.#host.core.library.run("HcsCloseComputeSystem", this.#handle);
+    this.#events.end();
+    this.#host.forget(this);
+  }
+
+  async #listenForEvents(): Promise<void> {
+    const { library, callbacks } = this.#host.core;
+    const subject = this.#about("listen for events of");
+    const hresult = await this.#operations.call(subject, () =>
+      library.run("HcsSetComputeSystemCallback", this.#handle, 0, this.#events.context, callbacks.eventAddress),
+    );
+    if (failed(hresult)) throw refusal(subject, hresult);
+  }
+
+  #hear({ type, data }: HostEvent): void {
+    switch (type) {
+      case hostEventTypes.systemExited:
+        this.#resolveExited(readExit(data));
+        return;
+      case hostEventTypes.systemCrashReport:
+        this.#crashReport = readCrash(data);
+        return;
+      case hostEventTypes.serviceDisconnect:
+        this.#host.lost(
+          hostErrorOf(
+            { hresult: hresults.HCS_E_SERVICE_DISCONNECT, message: "the compute service has ended" },
+            this.#about("listen for events of"),
+          ),
+        );
+        return;
+    }
+  }
+
+  async #control(name: Control, verb: string, signal?: AbortSignal, options?: object): Promise<void> {
+    const { library } = this.#host.core;
+    const document = options === undefined ? null : JSON.stringify(options);
+    await this.#perform(this.#open(verb), signal, (operation) => library.run(name, this.#handle, operation, document));
+  }
+
+  #perform(
+    subject: Subject,
+    signal: AbortSignal | undefined,
+    start: (operation: bigint) => Promise<number>,
+  ): Promise<string | undefined> {
+    return unlessAborted(signal, subject, () => this.#operations.perform(subject, start));
+  }
+
+  #about(verb: string): Subject {
+    return { operation: `${verb} compute system`, id: this.id };
+  }
+
+  #open(verb: string): Subject {
+    const subject = this.#about(verb);
+    if (this.#closed !== undefined) {
+      throw new HostError("FailedPrecondition", "its handle is closed", { ...subject, gone: true });
+    }
+    return subject;
+  }
+}
+
+/** Ending what has ended, or is about to, is done; `exited` tells the completion. */
+function ignoreEnded(error: unknown): void {
+  if (error instanceof HostError && (error.gone || error.hresultName === "HCS_E_OPERATION_PENDING")) return;
+  throw error;
+}

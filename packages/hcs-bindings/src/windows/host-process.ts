@@ -1,0 +1,151 @@
+import type { Duplex } from "node:stream";
+import { checkCounter } from "@uvm-shim/hcs-schema";
+import type { HcsType } from "@uvm-shim/hcs-schema/tables";
+import { HostError } from "../host-error.ts";
+import { hostEventTypes, type Subscription } from "./callbacks.ts";
+import type { ComputeCore } from "./compute-core.ts";
+import { Operations } from "./operations.ts";
+import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
+
+/** Streams of a process; those that its parameters did not ask for are absent. */
+export interface ProcessStdio {
+  readonly stdin?: Duplex;
+  readonly stdout?: Duplex;
+  readonly stderr?: Duplex;
+}
+
+export type ProcessStatus = HcsType<"ProcessStatus">;
+
+type Start = (operation: bigint) => Promise<number>;
+
+/** A handle of a process in a compute system. */
+export class HostProcess {
+  readonly processId: number;
+  readonly stdio: ProcessStdio;
+  /** Settles once, with the exit code; rejects when the service is lost or the handle is closed. */
+  readonly exited: Promise<number>;
+  readonly #core: ComputeCore;
+  readonly #handle: bigint;
+  readonly #operations: Operations;
+  readonly #events: Subscription;
+  readonly #closing: (process: HostProcess) => void;
+  readonly #resolveExited: (code: number) => void;
+  readonly #rejectExited: (error: HostError) => void;
+  #closed: Promise<void> | undefined;
+
+  constructor(
+    core: ComputeCore,
+    handle: bigint,
+    processId: number,
+    stdio: ProcessStdio,
+    closing: (process: HostProcess) => void,
+  ) {
+    this.processId = processId;
+    this.stdio = stdio;
+    this.#core = core;
+    this.#handle = handle;
+    this.#closing = closing;
+    this.#operations = new Operations(core);
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    promise.catch(() => {});
+    this.exited = promise;
+    this.#resolveExited = resolve;
+    this.#rejectExited = reject;
+    this.#events = core.callbacks.onEvent(({ type, data }) => {
+      if (type === hostEventTypes.processExited) this.#hearExit(data);
+    });
+  }
+
+  /** Listens for the exit, which may have come before. */
+  async watch(): Promise<void> {
+    const { library, callbacks } = this.#core;
+    const subject = this.#about("listen for events of");
+    const hresult = await this.#operations.call(subject, () =>
+      library.run("HcsSetProcessCallback", this.#handle, 0, this.#events.context, callbacks.eventAddress),
+    );
+    if (failed(hresult)) throw refusal(subject, hresult);
+    const { Exited: exited, ExitCode: code } = await this.properties();
+    if (exited === true && code !== undefined) this.#resolveExited(code);
+  }
+
+  /** Ends it at once. Already stopped counts as done; `exited` tells the completion. */
+  async terminate(signal?: AbortSignal): Promise<void> {
+    const { library } = this.#core;
+    const start: Start = (operation) => library.run("HcsTerminateProcess", this.#handle, operation, null);
+    await this.#perform(this.#about("terminate"), signal, start).catch((error: unknown) => {
+      if (!(error instanceof HostError) || !error.gone) throw error;
+    });
+  }
+
+  async signal(options: HcsType<"SignalProcessOptions">, signal?: AbortSignal): Promise<void> {
+    const { library } = this.#core;
+    const document = JSON.stringify(options);
+    await this.#perform(this.#about("signal"), signal, (operation) =>
+      library.run("HcsSignalProcess", this.#handle, operation, document),
+    );
+  }
+
+  async modify(request: HcsType<"ProcessModifyRequest">, signal?: AbortSignal): Promise<void> {
+    const { library } = this.#core;
+    const document = JSON.stringify(request);
+    await this.#perform(this.#about("modify"), signal, (operation) =>
+      library.run("HcsModifyProcess", this.#handle, operation, document),
+    );
+  }
+
+  async properties(signal?: AbortSignal): Promise<ProcessStatus> {
+    const { library } = this.#core;
+    const subject = this.#about("query");
+    const answer = await this.#perform(subject, signal, (operation) =>
+      library.run("HcsGetProcessProperties", this.#handle, operation, null),
+    );
+    return understood(subject, answer, readStatus);
+  }
+
+  /** Closes the handle and its streams; the process goes on. Repeatable. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  /** The service is gone, and with it the process. */
+  lost(error: HostError): void {
+    this.#rejectExited(new HostError(error.code, error.message, { ...this.#about("wait for exit of"), cause: error }));
+    void this.#operations.end(error);
+  }
+
+  async #close(): Promise<void> {
+    const subject = this.#about("wait for exit of");
+    const closed = new HostError("Cancelled", "the handle was closed", { ...subject, gone: true });
+    this.#rejectExited(closed);
+    for (const stream of [this.stdio.stdin, this.stdio.stdout, this.stdio.stderr]) stream?.destroy();
+    await this.#operations.end(closed);
+    await this.#core.library.run("HcsCloseProcess", this.#handle);
+    this.#events.end();
+    this.#closing(this);
+  }
+
+  #hearExit(data: string | undefined): void {
+    const subject = this.#about("wait for exit of");
+    try {
+      this.#resolveExited(understood(subject, data, readStatus).ExitCode ?? 0);
+    } catch (error) {
+      if (!(error instanceof HostError)) throw error;
+      this.#rejectExited(error);
+    }
+  }
+
+  #perform(subject: Subject, signal: AbortSignal | undefined, start: Start): Promise<string | undefined> {
+    return unlessAborted(signal, subject, () => this.#operations.perform(subject, start));
+  }
+
+  #about(verb: string): Subject {
+    return { operation: `${verb} process`, id: String(this.processId) };
+  }
+}
+
+function readStatus(value: unknown): ProcessStatus {
+  const { ExitCode: code, ...status } = (value ?? {}) as ProcessStatus;
+  if (code === undefined || code === null) return status;
+  return { ...status, ExitCode: checkCounter(code, "ExitCode") };
+}

@@ -1,0 +1,30 @@
+/** Handles that come into being by calls that take their time, and that are closed together. */
+export class OpenHandles<Handle extends { close(): Promise<void> }> {
+  readonly #open = new Set<Handle>();
+  readonly #making = new Set<Promise<unknown>>();
+
+  /** Keeps what the work makes until it is forgotten. */
+  async make(work: () => Promise<Handle>): Promise<Handle> {
+    const making = work().then((handle) => {
+      this.#open.add(handle);
+      return handle;
+    });
+    const settled = making.catch(() => {}).finally(() => this.#making.delete(settled));
+    this.#making.add(settled);
+    return await making;
+  }
+
+  forget(handle: Handle): void {
+    this.#open.delete(handle);
+  }
+
+  [Symbol.iterator](): Iterator<Handle> {
+    return this.#open.values();
+  }
+
+  /** Closes all there are, and those that are being made. Nobody may ask for more. */
+  async close(): Promise<void> {
+    while (this.#making.size > 0) await Promise.all(this.#making);
+    await Promise.all([...this.#open].map((handle) => handle.close()));
+  }
+}

@@ -1,0 +1,91 @@
+import { hresults } from "@uvm-shim/hcs-schema";
+import type { HostError } from "../host-error.ts";
+import { aboutSubject, Calls } from "./calls.ts";
+import type { ComputeCore } from "./compute-core.ts";
+import { pointerRoom } from "./host-texts.ts";
+import { failed, refusal, type Subject } from "./refusal.ts";
+
+/**
+ * The calls of computecore.dll that use one handle, or none. Those that answer later have an operation each, which is
+ * closed when its answer has been taken or when nobody is to wait for it any more, and never while the call that starts
+ * it still runs.
+ */
+export class Operations {
+  readonly #core: ComputeCore;
+  readonly #calls = new Calls();
+  readonly #waiting = new Set<(cause: HostError) => void>();
+
+  constructor(core: ComputeCore) {
+    this.#core = core;
+  }
+
+  /** A call that answers at once, though not soon. */
+  call<Value>(subject: Subject, work: () => Promise<Value>): Promise<Value> {
+    return this.#calls.call(subject, work);
+  }
+
+  /**
+   * Starts an operation and waits for its end; resolves to its document. Where there is room for information about a
+   * process, that is taken with it.
+   */
+  perform(
+    subject: Subject,
+    start: (operation: bigint) => Promise<number>,
+    processInformation?: Buffer,
+  ): Promise<string | undefined> {
+    return this.#calls.call(subject, () => this.#perform(subject, start, processInformation));
+  }
+
+  /** Fails what is waited for. */
+  fail(error: HostError): void {
+    for (const fail of this.#waiting) fail(error);
+  }
+
+  /** Fails what is waited for and what comes, and resolves when every call has returned. */
+  async end(error: HostError): Promise<void> {
+    this.fail(error);
+    await this.#calls.end(error);
+  }
+
+  async #perform(
+    subject: Subject,
+    start: (operation: bigint) => Promise<number>,
+    processInformation: Buffer | undefined,
+  ): Promise<string | undefined> {
+    const { library, callbacks } = this.#core;
+    const completed = Promise.withResolvers<void>();
+    // While the starting call runs, nobody listens to this one.
+    completed.promise.catch(() => {});
+    const completion = callbacks.onCompletion(completed.resolve);
+    const fail = (cause: HostError): void => completed.reject(aboutSubject(subject, cause));
+    this.#waiting.add(fail);
+    try {
+      const operation = library.call("HcsCreateOperation", completion.context, callbacks.completionAddress);
+      if (operation === 0n) throw refusal(subject, hresults.E_OUTOFMEMORY);
+      try {
+        const started = await start(operation);
+        if (failed(started)) throw refusal(subject, started);
+        await completed.promise;
+        return this.#take(subject, operation, processInformation);
+      } finally {
+        // It waits for a callback that is on its way, so the thread of JavaScript must not make this call itself.
+        this.#calls.track(library.run("HcsCloseOperation", operation)).catch(() => {});
+      }
+    } finally {
+      this.#waiting.delete(fail);
+      completion.end();
+    }
+  }
+
+  #take(subject: Subject, operation: bigint, processInformation: Buffer | undefined): string | undefined {
+    const { library, texts } = this.#core;
+    const room = pointerRoom();
+    const hresult =
+      processInformation === undefined
+        ? library.call("HcsGetOperationResult", operation, room)
+        : library.call("HcsGetOperationResultAndProcessInfo", operation, processInformation, room);
+    const document = texts.take(room);
+    if (failed(hresult)) throw refusal(subject, hresult, document);
+    return document;
+  }
+}

