@@ -2,13 +2,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: [
-      "packages/*/src/**/*.test.ts",
-      "apps/*/src/**/*.test.ts",
-      "test/src/**/*.test.ts",
-      "test/windows-host/**/*.test.ts",
-      "tools/**/*.test.ts",
-    ],
+    include: ["packages/*/src/**/*.test.ts", "apps/*/src/**/*.test.ts", "test/src/**/*.test.ts", "tools/**/*.test.ts"],
     exclude: ["**/node_modules/**", "**/dist/**", "test/src/e2e/**"],
     testTimeout: 20_000,
   },
