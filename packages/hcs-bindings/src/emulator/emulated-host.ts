@@ -9,9 +9,10 @@ import type {
   SystemPropertyType,
 } from "@uvm-shim/hcs-schema";
 import { HostError } from "../host-error.ts";
+import { portOf } from "../hvsocket-service.ts";
 import type { ComputeHost, ComputeSystem, HostNetworks, HvsocketListener, HvsocketService } from "../types.ts";
 import type { EmulatorConnection } from "./connection.ts";
-import { connectToGuest, listenForGuest, portOf } from "./hvsocket.ts";
+import { connectToGuest, listenForGuest } from "./hvsocket.ts";
 import { emulatedNetworks } from "./networks.ts";
 import { type ConnectOptions, connectOrStart } from "./start-host.ts";
 

@@ -1,33 +1,13 @@
 import { existsSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server } from "node:net";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
-import { checkGuid, highestVsockPort } from "@uvm-shim/hcs-schema";
-import { abortedError, HostError } from "../host-error.ts";
-import type { HvsocketListener, HvsocketService } from "../types.ts";
+import { AcceptQueue, backlog } from "../accept-queue.ts";
+import { abortedError, type HostError } from "../host-error.ts";
+import { checkPort, socketError } from "../hvsocket-service.ts";
+import type { HvsocketListener } from "../types.ts";
 
-/** Connections that the guest may have open before somebody accepts them. */
-const backlog = 128;
 const longestReplyBytes = 32;
-
-interface Waiter {
-  readonly resolve: (stream: Duplex) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/**
- * The port of a service. The GUIDs that stand for vsock ports begin with the port; on the emulated host the first 32
- * bits of any service's GUID are its port, since the hybrid vsock convention has nothing else.
- */
-export function portOf(systemId: string, service: HvsocketService): number {
-  if (typeof service === "number") return service;
-  try {
-    return Number.parseInt(checkGuid(service).slice(0, 8), 16);
-  } catch (cause) {
-    const id = `${systemId} service ${service}`;
-    throw new HostError("InvalidArgument", "expected a GUID", { operation: "listen on hvsocket", id, cause });
-  }
-}
 
 /** Listens for the guest on a port: in the hybrid vsock convention, on the Unix socket `<base>_<port>`. */
 export async function listenForGuest(systemId: string, vsockBase: string, port: number): Promise<HvsocketListener> {
@@ -50,74 +30,26 @@ export async function listenForGuest(systemId: string, vsockBase: string, port: 
 class UnixListener implements HvsocketListener {
   readonly port: number;
   readonly #server: Server;
-  readonly #systemId: string;
-  readonly #arrived: Socket[] = [];
-  readonly #waiters = new Set<Waiter>();
-  #closed: Promise<void> | undefined;
+  readonly #queue: AcceptQueue;
 
   constructor(server: Server, systemId: string, port: number) {
     this.#server = server;
-    this.#systemId = systemId;
+    this.#queue = new AcceptQueue(`${systemId} port ${port}`);
     this.port = port;
     server.on("error", () => void this.close());
-    server.on("connection", (socket) => this.#arrive(socket));
+    server.on("connection", (socket) => this.#queue.arrive(socket));
   }
 
   accept(signal?: AbortSignal): Promise<Duplex> {
-    const subject = { operation: "accept on hvsocket", id: `${this.#systemId} port ${this.port}` };
-    if (signal?.aborted === true) return Promise.reject(abortedError(signal, "cancelled", subject));
-    const arrived = this.#arrived.shift();
-    if (arrived !== undefined) return Promise.resolve(arrived);
-    if (this.#closed !== undefined) return Promise.reject(this.#closedError());
-    return new Promise((resolve, reject) => {
-      const settle = (): void => {
-        this.#waiters.delete(waiter);
-        signal?.removeEventListener("abort", onAbort);
-      };
-      const waiter: Waiter = {
-        resolve: (stream) => {
-          settle();
-          resolve(stream);
-        },
-        reject: (error) => {
-          settle();
-          reject(error);
-        },
-      };
-      const onAbort = (): void => {
-        if (signal !== undefined) waiter.reject(abortedError(signal, "cancelled", subject));
-      };
-      this.#waiters.add(waiter);
-      signal?.addEventListener("abort", onAbort, { once: true });
-    });
+    return this.#queue.accept(signal);
   }
 
   /** Streams that were accepted live on. Repeatable. */
   close(): Promise<void> {
-    this.#closed ??= this.#close();
-    return this.#closed;
-  }
-
-  #close(): Promise<void> {
-    for (const waiter of this.#waiters) waiter.reject(this.#closedError());
-    for (const socket of this.#arrived.splice(0)) socket.destroy();
+    this.#queue.close();
     // The callback waits for accepted streams too, which are not the listener's to end.
     this.#server.close();
     return Promise.resolve();
-  }
-
-  #arrive(socket: Socket): void {
-    // A stream that fails before its user listens for errors must not end the process.
-    socket.on("error", () => {});
-    const [waiter] = this.#waiters;
-    if (waiter !== undefined) waiter.resolve(socket);
-    else if (this.#closed !== undefined || this.#arrived.length >= backlog) socket.destroy();
-    else this.#arrived.push(socket);
-  }
-
-  #closedError(): HostError {
-    const subject = { operation: "accept on hvsocket", id: `${this.#systemId} port ${this.port}` };
-    return new HostError("Cancelled", "the listener was closed", { ...subject, gone: true });
   }
 }
 
@@ -173,22 +105,6 @@ export function connectToGuest(
     if (signal?.aborted === true) onAbort();
     else socket.write(`CONNECT ${port}\n`);
   });
-}
-
-function checkPort(operation: string, systemId: string, port: number): void {
-  if (Number.isInteger(port) && port >= 0 && port <= highestVsockPort) return;
-  throw socketError("InvalidArgument", operation, systemId, port, `expected a port from 0 to ${highestVsockPort}`);
-}
-
-function socketError(
-  code: "AlreadyExists" | "NotFound" | "Internal" | "Unavailable" | "InvalidArgument",
-  operation: string,
-  systemId: string,
-  port: number,
-  cause: unknown,
-): HostError {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return new HostError(code, message, { operation, id: `${systemId} port ${port}`, cause });
 }
 
 function errnoOf(error: unknown): unknown {

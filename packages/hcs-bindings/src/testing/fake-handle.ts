@@ -8,8 +8,8 @@ import {
   type SystemExitStatus,
   type SystemPropertyType,
 } from "@uvm-shim/hcs-schema";
-import { portOf } from "../emulator/hvsocket.ts";
 import { HostError } from "../host-error.ts";
+import { portOf } from "../hvsocket-service.ts";
 import type { ComputeSystem, HvsocketListener, HvsocketService } from "../types.ts";
 import { FakeListener } from "./fake-listener.ts";
 import type { FakeComputeService } from "./fake-service.ts";

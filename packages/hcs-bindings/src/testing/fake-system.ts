@@ -17,7 +17,7 @@ import {
   type SystemPropertyType,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
-import { portOf } from "../emulator/hvsocket.ts";
+import { portOf } from "../hvsocket-service.ts";
 import type { HvsocketService } from "../types.ts";
 import { FakeAssignments, vmBusGuidOf } from "./fake-assignments.ts";
 import type { FakeHandle } from "./fake-handle.ts";

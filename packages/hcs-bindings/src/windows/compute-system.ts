@@ -13,7 +13,6 @@ import type { ComputeSystem, HvsocketListener, HvsocketService } from "../types.
 import { type HostEvent, hostEventTypes, type Subscription } from "./callbacks.ts";
 import type { ComputeCore } from "./compute-core.ts";
 import type { HostProcess } from "./host-process.ts";
-import { portOfService, serviceGuidOf } from "./hvsocket-service.ts";
 import type { HostProcesses, HostSockets } from "./hvsocket-types.ts";
 import { type LiveMigration, liveMigrationOf } from "./live-migration.ts";
 import { Operations } from "./operations.ts";
@@ -31,6 +30,9 @@ export interface SystemHost {
   /** The handle is closed. */
   forget(system: WindowsComputeSystem): void;
 }
+
+/** Lets go of a system that nobody is to have. */
+export type Abandon = (system: WindowsComputeSystem) => Promise<void>;
 
 type Control =
   | "HcsStartComputeSystem"
@@ -71,15 +73,15 @@ export class WindowsComputeSystem implements ComputeSystem {
     this.#events = host.core.callbacks.onEvent((event) => this.#hear(event));
   }
 
-  /** Takes over a handle, which is closed when that fails. */
-  static async adopt(host: SystemHost, id: string, handle: bigint): Promise<WindowsComputeSystem> {
+  /** Takes over a handle; when that fails, the system is let go of as `abandon` says, which closes it. */
+  static async adopt(host: SystemHost, id: string, handle: bigint, abandon: Abandon): Promise<WindowsComputeSystem> {
     const system = new WindowsComputeSystem(host, id, handle);
     try {
       await system.#listenForEvents();
       system.#runtimeId = (await system.properties([])).RuntimeId.toLowerCase();
       return system;
     } catch (error) {
-      await system.close();
+      await abandon(system).catch(() => {});
       throw error;
     }
   }
@@ -150,19 +152,13 @@ export class WindowsComputeSystem implements ComputeSystem {
   }
 
   async listen(service: HvsocketService): Promise<HvsocketListener> {
-    const subject = this.#open("listen on hvsocket of");
-    const guid = serviceGuidOf(subject, service);
-    const listener = await this.#host.sockets.listen(this.#runtimeId, guid);
-    return {
-      port: portOfService(guid),
-      accept: (signal) => listener.accept(signal),
-      close: () => listener.close(),
-    };
+    this.#open("listen on hvsocket of");
+    return await this.#host.sockets.listen(this.#runtimeId, service);
   }
 
   async connect(port: number, signal?: AbortSignal): Promise<Duplex> {
-    const subject = this.#open("connect to hvsocket of");
-    return await this.#host.sockets.connect(this.#runtimeId, serviceGuidOf(subject, port), signal);
+    this.#open("connect to hvsocket of");
+    return await this.#host.sockets.connect(this.#runtimeId, port, signal);
   }
 
   /** Undefined where this system's computecore.dll has no live migration. */

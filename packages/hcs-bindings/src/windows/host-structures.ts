@@ -49,4 +49,12 @@ export const hostStructures = {
     BlockSize: "uint32",
     SectorSize: "uint32",
   }),
+  /** GET_VIRTUAL_DISK_INFO with ParentLocation, which goes on behind its first character. */
+  GET_VIRTUAL_DISK_INFO_PARENT: new Structure({
+    Version: "uint32",
+    // The union's members are aligned to eight bytes.
+    unionPadding: "uint32",
+    ParentResolved: "int32",
+    ParentLocationBuffer: "uint16",
+  }),
 } as const;

@@ -1,17 +1,13 @@
 import type { Duplex } from "node:stream";
+import type { HvsocketListener, HvsocketService } from "../types.ts";
 
-/** What the host asks of its sockets: AF_HYPERV, addressed by the GUIDs of VM and service. */
+/** What the host asks of its sockets. VMs are known by their GUIDs. */
 export interface HostSockets {
-  listen(vmId: string, serviceId: string): Promise<SocketListener>;
-  connect(vmId: string, serviceId: string, signal?: AbortSignal): Promise<Duplex>;
+  listen(vmId: string, service: HvsocketService): Promise<HvsocketListener>;
+  connect(vmId: string, service: HvsocketService, signal?: AbortSignal): Promise<Duplex>;
   /** The stream of a handle that was opened for overlapped operations, which it closes. */
   streamOf(handle: bigint): Duplex;
   /** Ends every stream and listener. */
-  close(): Promise<void>;
-}
-
-export interface SocketListener {
-  accept(signal?: AbortSignal): Promise<Duplex>;
   close(): Promise<void>;
 }
 

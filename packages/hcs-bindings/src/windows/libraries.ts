@@ -1,4 +1,5 @@
 import { win32 } from "node:path";
+import { HostError } from "../host-error.ts";
 
 type Environment = { readonly [name: string]: string | undefined };
 
@@ -43,3 +44,20 @@ export function librariesOf(folder: string): LibraryPaths {
     ole32: of("system.dll"),
   };
 }
+
+/**
+ * Reads `UVM_SHIM_HOST`: unset or empty are the system's own DLLs; `libraries:<folder>` are those of an emulated host;
+ * `none` forbids any host (Unavailable).
+ */
+export function resolveLibraries(env: Environment): LibraryPaths {
+  const details = { operation: "find host", id: "UVM_SHIM_HOST" };
+  const value = env.UVM_SHIM_HOST ?? "";
+  if (value === "") return systemLibraries(env);
+  if (value === "none") throw new HostError("Unavailable", "UVM_SHIM_HOST=none forbids any host", details);
+  const folder = value.startsWith(librariesPrefix) ? value.slice(librariesPrefix.length) : "";
+  if (win32.isAbsolute(folder)) return librariesOf(folder);
+  const message = `expected nothing, "none" or "libraries:C:\\full\\path\\of\\folder", got ${JSON.stringify(value)}`;
+  throw new HostError("InvalidArgument", message, details);
+}
+
+const librariesPrefix = "libraries:";

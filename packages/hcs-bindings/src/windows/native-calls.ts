@@ -3,6 +3,7 @@ import koffi from "koffi";
 import { HostError } from "../host-error.ts";
 import { Lanes } from "./lanes.ts";
 import type {
+  AddressedFunction,
   ArgumentsOf,
   CallbackArguments,
   CallbackParameters,
@@ -65,6 +66,15 @@ class KoffiMachine implements NativeMachine {
     return Buffer.from(Buffer.from(koffi.view(address, length)));
   }
 
+  functionAt<const Described extends NativeFunction & { readonly immediate: true }>(
+    address: bigint,
+    described: Described,
+  ): AddressedFunction<Described> {
+    const prototype = koffi.proto(koffiTypes[described.result], parameterTypes(described));
+    const bound = koffi.decode(address, prototype) as BoundFunction;
+    return (...parameters) => result(bound(...parameters));
+  }
+
   addressOf(memory: Uint8Array): bigint {
     return koffi.address(memory);
   }
@@ -122,15 +132,14 @@ class KoffiLibrary<Table extends FunctionTable> implements NativeLibrary<Table> 
     ...parameters: ArgumentsOf<Table[Name]["parameters"]>
   ): Promise<ResultOf<Table[Name]>> {
     const bound = this.#bind(name, parameters);
-    return await this.#lanes.run(
-      () =>
-        new Promise((resolve, reject) => {
-          bound.async(...parameters, (error: unknown, value: unknown) => {
-            if (error === null) resolve(result(value));
-            else reject(error);
-          });
-        }),
-    );
+    return await this.#lanes.run(() => onPool(bound, parameters));
+  }
+
+  async occupy<Name extends keyof Table & string>(
+    name: Name,
+    ...parameters: ArgumentsOf<Table[Name]["parameters"]>
+  ): Promise<ResultOf<Table[Name]>> {
+    return await onPool(this.#bind(name, parameters), parameters);
   }
 
   #bind(name: keyof Table & string, parameters: readonly unknown[]): BoundFunction {
@@ -168,13 +177,27 @@ class KoffiLibrary<Table extends FunctionTable> implements NativeLibrary<Table> 
     }
   }
 
-  #describe(name: string, { result: type, parameters }: NativeFunction): BoundFunction {
-    return this.#library.func(
-      name,
-      koffiTypes[type],
-      parameters.map((parameter) => koffiTypes[parameter]),
-    );
+  #describe(name: string, described: NativeFunction): BoundFunction {
+    return this.#library.func(name, koffiTypes[described.result], parameterTypes(described));
   }
+}
+
+function parameterTypes({ parameters }: NativeFunction): string[] {
+  return parameters.map((parameter) => koffiTypes[parameter]);
+}
+
+/** Parameters of the calls that other threads make: koffi does not keep the memory that they point to. */
+const inUse = new Set<readonly unknown[]>();
+
+function onPool<Value>(bound: BoundFunction, parameters: readonly unknown[]): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    inUse.add(parameters);
+    bound.async(...parameters, (error: unknown, value: unknown) => {
+      inUse.delete(parameters);
+      if (error === null) resolve(result(value));
+      else reject(error);
+    });
+  });
 }
 
 /** Koffi has null for address 0, which the tables have as a number like any other. */

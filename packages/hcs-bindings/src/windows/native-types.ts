@@ -61,7 +61,17 @@ export interface NativeLibrary<Table extends FunctionTable> {
     name: Name,
     ...parameters: ArgumentsOf<Table[Name]["parameters"]>
   ): Promise<ResultOf<Table[Name]>>;
+  /** As run, but at once: for the one call that waits for completions, which nobody may stand in front of. */
+  occupy<Name extends keyof Table & string>(
+    name: Name,
+    ...parameters: ArgumentsOf<Table[Name]["parameters"]>
+  ): Promise<ResultOf<Table[Name]>>;
 }
+
+/** A function of the system's that is known by its address; it is called on the main thread. */
+export type AddressedFunction<Described extends NativeFunction> = (
+  ...parameters: ArgumentsOf<Described["parameters"]>
+) => ResultOf<Described>;
 
 /** Parameters of the functions that the system calls back; their results are void. */
 export type CallbackParameters = readonly ("int32" | "uint32" | "pointer")[];
@@ -84,6 +94,10 @@ export interface NativeMachine {
   readText(address: bigint): string;
   /** A copy of the memory at an address. */
   readBytes(address: bigint, length: number): Buffer;
+  functionAt<const Described extends NativeFunction & { readonly immediate: true }>(
+    address: bigint,
+    described: Described,
+  ): AddressedFunction<Described>;
   /** Where a Buffer's memory is, for structures that point to it. It stays there while the Buffer lives. */
   addressOf(memory: Uint8Array): bigint;
   /** The thread that calls waits until the function has returned; exceptions do not reach it. */

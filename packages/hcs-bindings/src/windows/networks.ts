@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   checkGuid,
   checkHcnEndpoint,
@@ -31,9 +32,6 @@ const SchemaVersion = { Major: 2, Minor: 0 } as const;
 
 /** HostComputeQuery: what there is, without filters. */
 const query = JSON.stringify({ SchemaVersion, Flags: 0 });
-
-/** The service makes up a GUID for what is created with this one. */
-const nameless = "00000000-0000-0000-0000-000000000000";
 
 /** The functions of each kind of object, by what they do. */
 const functionsOf = {
@@ -216,15 +214,22 @@ class ComputeNetwork implements WindowsNetworks {
     create: (id: Buffer, document: string, room: Buffer, record: Buffer) => Promise<number>,
   ): Promise<Properties> {
     const subject = { operation: `create ${kind}`, id: settings.ID ?? settings.Name ?? "without a name" };
+    // An id of our own, since what cannot be asked for its id could not be deleted either.
+    const ID = settings.ID ?? randomUUID();
     const work = async (): Promise<Properties> => {
-      const id = guidOf(subject, settings.ID ?? nameless);
-      const document = JSON.stringify({ SchemaVersion, ...settings });
+      const id = guidOf(subject, ID);
+      const document = JSON.stringify({ SchemaVersion, ...settings, ID });
       const room = pointerRoom();
       await this.#ask(subject, (record) => create(id, document, room, record));
-      return await this.#closing(kind, room, (handle) => this.#properties(kind, subject, handle, read));
+      try {
+        return await this.#closing(kind, room, (handle) => this.#properties(kind, subject, handle, read));
+      } catch (error) {
+        await this.#remove(kind, subject, ID).catch(() => {});
+        throw error;
+      }
     };
     // Nobody knows of this object, so nobody would delete it.
-    return this.#begin(subject, signal, work, ({ ID }) => this.#delete(kind, ID));
+    return this.#begin(subject, signal, work, () => this.#delete(kind, ID));
   }
 
   #query<Properties>(
@@ -241,10 +246,12 @@ class ComputeNetwork implements WindowsNetworks {
 
   #delete(kind: HcnObjectKind, id: string, signal?: AbortSignal): Promise<void> {
     const subject = { operation: `delete ${kind}`, id };
-    return this.#begin(subject, signal, async () => {
-      const guid = guidOf(subject, id);
-      await this.#ask(subject, (record) => this.#library.run(functionsOf[kind].remove, guid, record));
-    });
+    return this.#begin(subject, signal, () => this.#remove(kind, subject, id));
+  }
+
+  async #remove(kind: HcnObjectKind, subject: Subject, id: string): Promise<void> {
+    const guid = guidOf(subject, id);
+    await this.#ask(subject, (record) => this.#library.run(functionsOf[kind].remove, guid, record));
   }
 
   #modifyNamespace(

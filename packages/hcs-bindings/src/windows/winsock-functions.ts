@@ -1,4 +1,4 @@
-import type { FunctionTable } from "./native-types.ts";
+import type { FunctionTable, NativeFunction } from "./native-types.ts";
 
 /** Windows Server 2016, the first with hvsockets; the functions themselves are older. */
 const since = 14393;
@@ -66,4 +66,4 @@ export const winsockExtensions = {
     since,
     immediate: true,
   },
-} as const satisfies FunctionTable;
+} as const satisfies { readonly [name: string]: NativeFunction & { readonly id: string } };

@@ -1,0 +1,74 @@
+import type { Duplex } from "node:stream";
+import { abortedError, HostError } from "./host-error.ts";
+
+/** Connections that may wait until somebody accepts them. */
+export const backlog = 128;
+
+interface Waiter {
+  readonly resolve: (stream: Duplex) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** The streams that have arrived at a listener, and those who wait for one: what the listeners of all drivers share. */
+export class AcceptQueue {
+  readonly #id: string;
+  readonly #arrived: Duplex[] = [];
+  readonly #waiters = new Set<Waiter>();
+  #closed = false;
+
+  /** The id is the listener's, for errors. */
+  constructor(id: string) {
+    this.#id = id;
+  }
+
+  /** The next stream. Rejects with Cancelled when the queue is closed or the signal aborts. */
+  accept(signal?: AbortSignal): Promise<Duplex> {
+    const subject = { operation: "accept on hvsocket", id: this.#id };
+    if (signal?.aborted === true) return Promise.reject(abortedError(signal, "cancelled", subject));
+    const arrived = this.#arrived.shift();
+    if (arrived !== undefined) return Promise.resolve(arrived);
+    if (this.#closed) return Promise.reject(this.#closedError());
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        this.#waiters.delete(waiter);
+        signal?.removeEventListener("abort", onAbort);
+      };
+      const waiter: Waiter = {
+        resolve: (stream) => {
+          settle();
+          resolve(stream);
+        },
+        reject: (error) => {
+          settle();
+          reject(error);
+        },
+      };
+      const onAbort = (): void => {
+        if (signal !== undefined) waiter.reject(abortedError(signal, "cancelled", subject));
+      };
+      this.#waiters.add(waiter);
+      signal?.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+
+  arrive(stream: Duplex): void {
+    // A stream that fails before its user listens for errors must not end the process.
+    stream.on("error", () => {});
+    const [waiter] = this.#waiters;
+    if (waiter !== undefined) waiter.resolve(stream);
+    else if (this.#closed || this.#arrived.length >= backlog) stream.destroy();
+    else this.#arrived.push(stream);
+  }
+
+  /** Streams that were accepted live on. Repeatable. */
+  close(): void {
+    this.#closed = true;
+    for (const waiter of this.#waiters) waiter.reject(this.#closedError());
+    for (const stream of this.#arrived.splice(0)) stream.destroy();
+  }
+
+  #closedError(): HostError {
+    const subject = { operation: "accept on hvsocket", id: this.#id };
+    return new HostError("Cancelled", "the listener was closed", { ...subject, gone: true });
+  }
+}

@@ -1,0 +1,39 @@
+import { checkGuid, highestVsockPort, vsockServiceGuid } from "@uvm-shim/hcs-schema";
+import { HostError } from "./host-error.ts";
+import type { HvsocketService } from "./types.ts";
+
+/**
+ * The port of a service. The GUIDs that stand for vsock ports begin with the port; the first 32 bits of any service's
+ * GUID are taken for its port, since the hybrid vsock convention of the emulated host has nothing else.
+ */
+export function portOf(systemId: string, service: HvsocketService): number {
+  if (typeof service === "number") return service;
+  try {
+    return Number.parseInt(checkGuid(service).slice(0, 8), 16);
+  } catch (cause) {
+    const id = `${systemId} service ${service}`;
+    throw new HostError("InvalidArgument", "expected a GUID", { operation: "listen on hvsocket", id, cause });
+  }
+}
+
+/** The GUID of a service, in lower case. */
+export function serviceGuidOf(service: HvsocketService): string {
+  return typeof service === "number" ? vsockServiceGuid(service) : checkGuid(service).toLowerCase();
+}
+
+export function checkPort(operation: string, systemId: string, port: number): void {
+  if (Number.isInteger(port) && port >= 0 && port <= highestVsockPort) return;
+  throw socketError("InvalidArgument", operation, systemId, port, `expected a port from 0 to ${highestVsockPort}`);
+}
+
+/** The error of an hvsocket call on a port of a system, for a reason or another error. */
+export function socketError(
+  code: "AlreadyExists" | "NotFound" | "Internal" | "Unavailable" | "InvalidArgument",
+  operation: string,
+  systemId: string,
+  port: number,
+  cause: unknown,
+): HostError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return new HostError(code, message, { operation, id: `${systemId} port ${port}`, cause });
+}

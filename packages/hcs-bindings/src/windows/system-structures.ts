@@ -1,0 +1,60 @@
+import { Structure } from "./structures.ts";
+
+/** Of the headers of Winsock, kernel32 and advapi32, by their names there. */
+export const systemStructures = {
+  OVERLAPPED: new Structure({
+    Internal: "uint64",
+    InternalHigh: "uint64",
+    Offset: "uint32",
+    OffsetHigh: "uint32",
+    hEvent: "pointer",
+  }),
+  OVERLAPPED_ENTRY: new Structure({
+    lpCompletionKey: "pointer",
+    lpOverlapped: "pointer",
+    Internal: "uint64",
+    dwNumberOfBytesTransferred: "uint32",
+  }),
+  SOCKADDR_HV: new Structure({ Family: "uint16", Reserved: "uint16", VmId: "guid", ServiceId: "guid" }),
+  WSABUF: new Structure({ len: "uint32", buf: "pointer" }),
+  SECURITY_ATTRIBUTES: new Structure({
+    nLength: "uint32",
+    lpSecurityDescriptor: "pointer",
+    bInheritHandle: "int32",
+  }),
+  JOBOBJECT_EXTENDED_LIMIT_INFORMATION: new Structure({
+    "BasicLimitInformation.PerProcessUserTimeLimit": "uint64",
+    "BasicLimitInformation.PerJobUserTimeLimit": "uint64",
+    "BasicLimitInformation.LimitFlags": "uint32",
+    "BasicLimitInformation.MinimumWorkingSetSize": "uint64",
+    "BasicLimitInformation.MaximumWorkingSetSize": "uint64",
+    "BasicLimitInformation.ActiveProcessLimit": "uint32",
+    "BasicLimitInformation.Affinity": "uint64",
+    "BasicLimitInformation.PriorityClass": "uint32",
+    "BasicLimitInformation.SchedulingClass": "uint32",
+    "IoInfo.ReadOperationCount": "uint64",
+    "IoInfo.WriteOperationCount": "uint64",
+    "IoInfo.OtherOperationCount": "uint64",
+    "IoInfo.ReadTransferCount": "uint64",
+    "IoInfo.WriteTransferCount": "uint64",
+    "IoInfo.OtherTransferCount": "uint64",
+    ProcessMemoryLimit: "uint64",
+    JobMemoryLimit: "uint64",
+    PeakProcessMemoryUsed: "uint64",
+    PeakJobMemoryUsed: "uint64",
+  }),
+  PROCESS_MEMORY_COUNTERS: new Structure({
+    cb: "uint32",
+    PageFaultCount: "uint32",
+    PeakWorkingSetSize: "uint64",
+    WorkingSetSize: "uint64",
+    QuotaPeakPagedPoolUsage: "uint64",
+    QuotaPagedPoolUsage: "uint64",
+    QuotaPeakNonPagedPoolUsage: "uint64",
+    QuotaNonPagedPoolUsage: "uint64",
+    PagefileUsage: "uint64",
+    PeakPagefileUsage: "uint64",
+  }),
+  /** The SID that it points to follows in the same memory. */
+  TOKEN_USER: new Structure({ "User.Sid": "pointer", "User.Attributes": "uint32" }),
+} as const;

@@ -1,0 +1,17 @@
+/** Constants of virtdisk.h. */
+
+/** VIRTUAL_STORAGE_TYPE_DEVICE of the files that hold disks. */
+export const storageDevices = { vhd: 2, vhdx: 3 } as const;
+
+/** VIRTUAL_STORAGE_TYPE_VENDOR_MICROSOFT. */
+export const microsoftVendor = "ec984aec-a0f9-47e9-901f-71415a66345b";
+
+export const createFlags = { none: 0, fullPhysicalAllocation: 0x1 } as const;
+
+export const attachFlags = { readOnly: 0x1, noDriveLetter: 0x2, permanentLifetime: 0x4 } as const;
+
+/** GET_VIRTUAL_DISK_INFO_VERSION. */
+export const infoVersions = { size: 1, parentLocation: 3 } as const;
+
+/** ERROR_VHD_INVALID_TYPE: a disk that is not a differencing one has no parent to ask for. */
+export const errorVhdInvalidType = 0xc03a001b;

@@ -1,0 +1,158 @@
+import { setInterval } from "node:timers";
+import type { ComputeSystemDocument, ComputeSystemProperties } from "@uvm-shim/hcs-schema";
+import { HostError } from "../host-error.ts";
+import type { ComputeHost } from "../types.ts";
+import { type ComputeCore, loadComputeCore } from "./compute-core.ts";
+import { type Abandon, type SystemHost, WindowsComputeSystem } from "./compute-system.ts";
+import { pointerRoom } from "./host-texts.ts";
+import type { HostProcesses, HostSockets } from "./hvsocket-types.ts";
+import type { LibraryPaths } from "./libraries.ts";
+import type { NativeMachine } from "./native-types.ts";
+import { type WindowsNetworks, windowsNetworks } from "./networks.ts";
+import { OpenHandles } from "./open-handles.ts";
+import { Operations } from "./operations.ts";
+import { allAccess } from "./processes.ts";
+import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
+import { type ComputeService, computeService } from "./service.ts";
+import { readEnumeration } from "./system-documents.ts";
+import { type VirtualDisks, virtualDisks } from "./virtual-disks.ts";
+
+/** The Windows driver of the host contract, and what Windows has besides. */
+export interface WindowsHost extends ComputeHost {
+  readonly networks: WindowsNetworks;
+  readonly service: ComputeService;
+  readonly disks: VirtualDisks;
+  createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<WindowsComputeSystem>;
+  openComputeSystem(id: string, signal?: AbortSignal): Promise<WindowsComputeSystem>;
+}
+
+/** The machine, and what of it is put together elsewhere. */
+export interface HostParts {
+  readonly machine: NativeMachine;
+  readonly paths: LibraryPaths;
+  readonly sockets: HostSockets;
+  readonly processes: HostProcesses;
+}
+
+/** Longest that a timer can be. */
+const longTime = 2 ** 31 - 1;
+
+/** Unavailable, with the name of the DLL, where one cannot be loaded. */
+export function createWindowsHost(parts: HostParts): WindowsHost {
+  return new WindowsComputeHost(parts);
+}
+
+class WindowsComputeHost implements WindowsHost, SystemHost {
+  readonly core: ComputeCore;
+  readonly networks: WindowsNetworks;
+  readonly disks: VirtualDisks;
+  readonly service: ComputeService;
+  readonly sockets: HostSockets;
+  readonly processes: HostProcesses;
+  readonly #operations: Operations;
+  readonly #systems = new OpenHandles<WindowsComputeSystem>();
+  /** What the host's threads call back does not keep the process alive by itself. */
+  readonly #alive: NodeJS.Timeout;
+  #closed: Promise<void> | undefined;
+
+  constructor({ machine, paths, sockets, processes }: HostParts) {
+    this.core = loadComputeCore(machine, paths);
+    this.networks = windowsNetworks(machine, paths);
+    this.disks = virtualDisks(machine, paths);
+    this.#operations = new Operations(this.core);
+    this.service = computeService(this.core, this.#operations);
+    this.sockets = sockets;
+    this.processes = processes;
+    this.#alive = setInterval(() => {}, longTime);
+  }
+
+  createComputeSystem(
+    id: string,
+    document: ComputeSystemDocument,
+    signal?: AbortSignal,
+  ): Promise<WindowsComputeSystem> {
+    const { library } = this.core;
+    const subject = { operation: "create compute system", id };
+    const text = JSON.stringify(document);
+    const begin: Begin = async (handle) => {
+      await this.#operations.perform(subject, (operation) =>
+        library.run("HcsCreateComputeSystem", id, text, operation, null, handle),
+      );
+    };
+    // Nobody knows of this system: it must not outlive the caller's interest whatever its document says.
+    const abandon: Abandon = (system) => system.terminate().finally(() => system.close());
+    return unlessAborted(signal, subject, () => this.#adopt(id, begin, abandon), abandon);
+  }
+
+  openComputeSystem(id: string, signal?: AbortSignal): Promise<WindowsComputeSystem> {
+    const { library } = this.core;
+    const subject = { operation: "open compute system", id };
+    const begin: Begin = async (handle) => {
+      const hresult = await this.#operations.call(subject, () =>
+        library.run("HcsOpenComputeSystem", id, allAccess, handle),
+      );
+      if (failed(hresult)) throw refusal(subject, hresult);
+    };
+    const abandon: Abandon = (system) => system.close();
+    return unlessAborted(signal, subject, () => this.#adopt(id, begin, abandon), abandon);
+  }
+
+  async enumerateComputeSystems(owner?: string, signal?: AbortSignal): Promise<readonly ComputeSystemProperties[]> {
+    const { library } = this.core;
+    const subject: Subject = { operation: "enumerate compute systems", id: owner ?? "of all owners" };
+    const query = JSON.stringify({ Types: ["VirtualMachine"], ...(owner !== undefined && { Owners: [owner] }) });
+    const answer = await unlessAborted(signal, subject, () =>
+      this.#operations.perform(subject, (operation) => library.run("HcsEnumerateComputeSystems", query, operation)),
+    );
+    return understood(subject, answer, readEnumeration);
+  }
+
+  grantVmAccess(computeSystemId: string, path: string, signal?: AbortSignal): Promise<void> {
+    return this.service.grantVmAccess(computeSystemId, path, signal);
+  }
+
+  /** Closes every handle; what is waited for is cancelled. Repeatable. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  lost(error: HostError): void {
+    this.#operations.fail(error);
+    for (const system of this.#systems) system.lost(error);
+  }
+
+  forget(system: WindowsComputeSystem): void {
+    this.#systems.forget(system);
+  }
+
+  #adopt(id: string, begin: Begin, abandon: Abandon): Promise<WindowsComputeSystem> {
+    return this.#systems.make(async () => {
+      const room = pointerRoom();
+      try {
+        await begin(room);
+      } catch (error) {
+        // The service gives a handle also for what it then fails to make.
+        const handle = room.readBigUInt64LE();
+        if (handle !== 0n) await this.core.library.run("HcsCloseComputeSystem", handle);
+        throw error;
+      }
+      return await WindowsComputeSystem.adopt(this, id, room.readBigUInt64LE(), abandon);
+    });
+  }
+
+  async #close(): Promise<void> {
+    const error = new HostError("Cancelled", "the host was closed", { operation: "use", id: "the host" });
+    try {
+      await this.#operations.end(error);
+      await this.#systems.close();
+      await Promise.all([this.networks.close(error), this.disks.close(error)]);
+      await this.sockets.close();
+    } finally {
+      clearInterval(this.#alive);
+    }
+  }
+}
+
+/** Makes a handle of a system in the room for one. */
+type Begin = (handle: Buffer) => Promise<void>;
