@@ -1,9 +1,16 @@
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
-import { type PlatformContext, ShimError } from "@uvm-shim/shim";
+import { type PlatformContext, ShimError, type WindowsCalls } from "@uvm-shim/shim";
 
 /** Connects to the compute service of the Windows that runs. Unavailable where it has none. */
 export async function connectWindowsHost({ env }: Pick<PlatformContext, "env">): Promise<ComputeHost> {
   const { computeCoreFunctions, nativeMachine, systemLibraries } = await import("@uvm-shim/hcs-bindings/windows");
   const { path: library } = nativeMachine().library(systemLibraries(env).computecore, computeCoreFunctions);
   throw new ShimError("Unimplemented", `this shim cannot use ${library} yet`);
+}
+
+let calls: Promise<WindowsCalls> | undefined;
+
+export function shimCalls(): Promise<WindowsCalls> {
+  calls ??= import("@uvm-shim/hcs-bindings/windows").then((windows) => windows.shimCalls());
+  return calls;
 }
