@@ -1,6 +1,5 @@
 import type { Duplex } from "node:stream";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
-import type { HostError } from "../host-error.ts";
 import type { ComputeCore } from "./compute-core.ts";
 import { HostProcess, type ProcessStdio } from "./host-process.ts";
 import { hostStructures } from "./host-structures.ts";
@@ -64,8 +63,8 @@ export class ProcessHandles {
     return unlessAborted(signal, subject, () => this.#adopt(begin, abandon), abandon);
   }
 
-  lost(error: HostError): void {
-    for (const process of this.#open) process.lost(error);
+  lost(): void {
+    for (const process of this.#open) process.lost();
   }
 
   close(): Promise<void> {
