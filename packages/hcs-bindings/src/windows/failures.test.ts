@@ -93,7 +93,7 @@ describe.each(Object.keys(paths))("%s", (name) => {
       }
       if (failure !== undefined && struck !== "streamOf") expect(failure, struck).toBeInstanceOf(HostError);
     }
-    expect(failAt).toBeGreaterThan(5);
+    expect(failAt).toBeGreaterThan(4);
   });
 
   it("leaves nothing when the host is closed at any call", async () => {

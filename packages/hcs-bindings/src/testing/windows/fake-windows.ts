@@ -69,6 +69,7 @@ export class FakeWindows extends FakeContractHost {
       ...this.core.leftovers(),
       ...this.networks.leftovers(),
       ...this.disks.leftovers(),
+      ...this.service.leftovers(),
     ];
   }
 
