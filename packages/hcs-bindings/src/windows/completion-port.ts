@@ -8,8 +8,10 @@ export type Kernel = NativeLibrary<typeof kernelFunctions>;
 /** INVALID_HANDLE_VALUE and INVALID_SOCKET. */
 export const invalidHandle = 0xffff_ffff_ffff_ffffn;
 
-const { OVERLAPPED: overlapped, OVERLAPPED_ENTRY: overlappedEntry } = systemStructures;
+const { OVERLAPPED: overlapped, OVERLAPPED_ENTRY: entry } = systemStructures;
 const infinite = 0xffff_ffff;
+/** FILE_SKIP_COMPLETION_PORT_ON_SUCCESS */
+const skipPortOnSuccess = 1;
 const entriesAtATime = 64;
 
 /** What an overlapped call came to. */
@@ -20,10 +22,10 @@ export interface Completion {
   readonly transferred: number;
 }
 
+/** A call that is under way, and what the system uses until its completion, which must not be collected before. */
 interface Call {
   readonly operation: OverlappedOperation;
   readonly completed: (completion: Completion) => void;
-  /** What the system uses until the completion; held here so that it is not collected. */
   readonly memory: readonly Uint8Array[];
 }
 
@@ -35,8 +37,10 @@ export class CompletionPort {
   readonly #kernel: Kernel;
   readonly #machine: NativeMachine;
   readonly #port: bigint;
-  /** By the address of the OVERLAPPED structure. */
-  readonly #calls = new Map<bigint, Call>();
+  /** Calls whose completions come through the port, by the addresses of their OVERLAPPED structures. */
+  readonly #outstanding = new Map<bigint, Call>();
+  /** Calls that were done at once, and are yet to be told of it. */
+  readonly #done = new Set<Promise<void>>();
   #drained: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
@@ -50,8 +54,13 @@ export class CompletionPort {
 
   /** From then on the handle's overlapped calls complete here; it must have been opened for them. */
   attach(handle: bigint): void {
-    if (this.#kernel.call("CreateIoCompletionPort", handle, this.#port, null, 0) !== 0n) return;
-    throw new WindowsError("CreateIoCompletionPort", this.#kernel.call("GetLastError"));
+    if (this.#kernel.call("CreateIoCompletionPort", handle, this.#port, null, 0) === 0n) {
+      throw new WindowsError("CreateIoCompletionPort", this.#kernel.call("GetLastError"));
+    }
+    // What is there already, or has room, is then done without a way through the port.
+    if (this.#kernel.call("SetFileCompletionNotificationModes", handle, skipPortOnSuccess) === 0) {
+      throw new WindowsError("SetFileCompletionNotificationModes", this.#kernel.call("GetLastError"));
+    }
   }
 
   operation(handle: bigint): OverlappedOperation {
@@ -63,19 +72,14 @@ export class CompletionPort {
   begin(call: Call, begin: (structure: Buffer) => number): number {
     if (this.#closed !== undefined) return windowsErrors.ERROR_OPERATION_ABORTED;
     const { address, structure } = call.operation;
-    if (this.#calls.has(address)) throw new TypeError("an overlapped operation was started before it had completed");
-    this.#calls.set(address, call);
     const error = begin(structure);
-    if (error !== 0) {
-      this.#calls.delete(address);
-      return error;
+    if (error === windowsErrors.ERROR_IO_PENDING) {
+      this.#outstanding.set(address, call);
+      this.#drained ??= this.#drain();
+      return 0;
     }
-    this.#drained ??= this.#drain();
-    return 0;
-  }
-
-  isPending(operation: OverlappedOperation): boolean {
-    return this.#calls.has(operation.address);
+    if (error === 0) this.#completeLater(call, structure);
+    return error;
   }
 
   /** The operation completes all the same, as a rule with STATUS_CANCELLED. */
@@ -91,50 +95,50 @@ export class CompletionPort {
   }
 
   async #close(): Promise<void> {
-    for (const { operation } of this.#calls.values()) this.cancel(operation);
-    await this.#drained;
+    for (const { operation } of this.#outstanding.values()) this.cancel(operation);
+    await Promise.all([this.#drained, ...this.#done]);
     process.removeListener("exit", this.#wake);
     this.#kernel.call("CloseHandle", this.#port);
   }
 
   async #drain(): Promise<void> {
-    const entries = Buffer.alloc(entriesAtATime * overlappedEntry.size);
+    const entries = Buffer.alloc(entriesAtATime * entry.size);
     const removed = Buffer.alloc(4);
-    while (this.#calls.size > 0) {
+    const { offsets, size } = entry;
+    while (this.#outstanding.size > 0) {
       const port = this.#port;
-      const told = await this.#kernel.occupy(
-        "GetQueuedCompletionStatusEx",
-        port,
-        entries,
-        entriesAtATime,
-        removed,
-        infinite,
-        0,
-      );
+      const name = "GetQueuedCompletionStatusEx";
+      const told = await this.#kernel.occupy(name, port, entries, entriesAtATime, removed, infinite, 0);
       if (told === 0) throw new Error("the completion port cannot be read");
-      for (let index = 0; index < removed.readUInt32LE(); index++)
-        this.#complete(entries, index * overlappedEntry.size);
+      for (let index = 0; index < removed.readUInt32LE(); index++) {
+        const at = index * size;
+        const address = entries.readBigUInt64LE(at + offsets.lpOverlapped);
+        const call = this.#outstanding.get(address);
+        if (call === undefined) continue;
+        this.#outstanding.delete(address);
+        complete(call, {
+          status: entries.readUInt32LE(at + offsets.Internal),
+          transferred: entries.readUInt32LE(at + offsets.dwNumberOfBytesTransferred),
+        });
+      }
     }
     this.#drained = undefined;
   }
 
-  #complete(entries: Buffer, at: number): void {
-    const { offsets } = overlappedEntry;
-    const address = entries.readBigUInt64LE(at + offsets.lpOverlapped);
-    const call = this.#calls.get(address);
-    if (call === undefined) return;
-    this.#calls.delete(address);
-    try {
-      call.completed({
-        status: entries.readUInt32LE(at + offsets.Internal),
-        transferred: entries.readUInt32LE(at + offsets.dwNumberOfBytesTransferred),
+  /** Not at once, so that a stream that always has data does not keep others from theirs. */
+  #completeLater(call: Call, structure: Buffer): void {
+    const told = new Promise<void>((resolve) => {
+      setImmediate(() => {
+        this.#done.delete(told);
+        const { offsets } = overlapped;
+        complete(call, {
+          status: structure.readUInt32LE(offsets.Internal),
+          transferred: structure.readUInt32LE(offsets.InternalHigh),
+        });
+        resolve();
       });
-    } catch (error) {
-      // Thrown by who reads the data: it must not keep the other completions from theirs.
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
+    });
+    this.#done.add(told);
   }
 
   /** At its exit, Node waits for the threads of the pool. */
@@ -149,6 +153,7 @@ export class OverlappedOperation {
   readonly structure: Buffer;
   readonly address: bigint;
   readonly #port: CompletionPort;
+  #pending = false;
 
   constructor(port: CompletionPort, handle: bigint, structure: Buffer, address: bigint) {
     this.#port = port;
@@ -158,22 +163,41 @@ export class OverlappedOperation {
   }
 
   get pending(): boolean {
-    return this.#port.isPending(this);
+    return this.#pending;
   }
 
   /**
-   * Makes a call, which tells 0 or a Windows error. `completed` is called once, later, unless the call told an error,
-   * which is what this returns. The memory stays alive until the completion.
+   * Makes a call, which tells a Windows error, ERROR_IO_PENDING among them, or 0 when it is done already. What this
+   * returns is the error of a call that was not started; for the others, which have 0, `completed` is called once,
+   * later. The memory stays alive until then.
    */
   start(
     call: (structure: Buffer) => number,
     completed: (completion: Completion) => void,
     ...memory: readonly Uint8Array[]
   ): number {
-    return this.#port.begin({ operation: this, completed, memory }, call);
+    if (this.#pending) throw new TypeError("an overlapped operation was started before it had completed");
+    const done = (completion: Completion): void => {
+      this.#pending = false;
+      completed(completion);
+    };
+    const error = this.#port.begin({ operation: this, completed: done, memory }, call);
+    this.#pending = error === 0;
+    return error;
   }
 
   cancel(): void {
-    if (this.pending) this.#port.cancel(this);
+    if (this.#pending) this.#port.cancel(this);
+  }
+}
+
+function complete({ completed }: Call, completion: Completion): void {
+  try {
+    completed(completion);
+  } catch (error) {
+    // Thrown by who reads the data: it must not keep the other completions from theirs.
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }

@@ -26,6 +26,12 @@ export const kernelFunctions = {
     since,
     immediate: true,
   },
+  SetFileCompletionNotificationModes: {
+    result: "int32",
+    parameters: ["pointer", "uint32"],
+    since,
+    immediate: true,
+  },
   CancelIoEx: { result: "int32", parameters: ["pointer", "pointer"], since, immediate: true },
   GetOverlappedResult: {
     result: "int32",

@@ -6,7 +6,7 @@ import type { AddressedFunction, NativeLibrary, NativeMachine } from "./native-t
 import { type ConnectedHandle, OverlappedStream } from "./overlapped-stream.ts";
 import { guidBytes } from "./structures.ts";
 import { systemStructures } from "./system-structures.ts";
-import { WindowsError, windowsErrors } from "./windows-error.ts";
+import { WindowsError } from "./windows-error.ts";
 import { winsockExtensions, type winsockFunctions } from "./winsock-functions.ts";
 
 type Library = NativeLibrary<typeof winsockFunctions>;
@@ -222,11 +222,8 @@ export class Winsock {
     return succeeded === 0 ? this.#lastError() : 0;
   }
 
-  /** 0 when an overlapped call has completed, which its completion tells too, or is under way. */
   #started(succeeded: boolean): number {
-    if (succeeded) return 0;
-    const error = this.#lastError();
-    return error === windowsErrors.ERROR_IO_PENDING ? 0 : error;
+    return succeeded ? 0 : this.#lastError();
   }
 
   #set(socket: bigint, level: number, option: number, value: Buffer | null): void {

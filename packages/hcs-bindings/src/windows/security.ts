@@ -1,0 +1,36 @@
+import type { Kernel } from "./completion-port.ts";
+import type { securityFunctions } from "./kernel-functions.ts";
+import type { NativeLibrary } from "./native-types.ts";
+import { systemStructures } from "./system-structures.ts";
+import { WindowsError } from "./windows-error.ts";
+
+export type Security = NativeLibrary<typeof securityFunctions>;
+
+/** For Administrators and SYSTEM alone, in the security descriptor definition language. */
+export const administratorsOnly = "D:P(A;;GA;;;BA)(A;;GA;;;SY)";
+
+const SDDL_REVISION_1 = 1;
+const { SECURITY_ATTRIBUTES: attributes } = systemStructures;
+
+/**
+ * Calls with the SECURITY_ATTRIBUTES of a descriptor, which live for the call's length. Throws a WindowsError for what
+ * is no descriptor.
+ */
+export function withSecurity<Value>(
+  kernel: Kernel,
+  security: Security,
+  descriptor: string,
+  call: (attributes: Buffer) => Value,
+): Value {
+  const name = "ConvertStringSecurityDescriptorToSecurityDescriptorW";
+  const found = Buffer.alloc(8);
+  if (security.call(name, descriptor, SDDL_REVISION_1, found, null) === 0) {
+    throw new WindowsError(name, kernel.call("GetLastError"));
+  }
+  const address = found.readBigUInt64LE();
+  try {
+    return call(attributes.encode({ nLength: attributes.size, lpSecurityDescriptor: address }));
+  } finally {
+    kernel.call("LocalFree", address);
+  }
+}

@@ -1,0 +1,84 @@
+/** Compiles the DLLs of the test host from test/windows-host/dlls. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { kernelFunctions, securityFunctions } from "../../packages/hcs-bindings/src/windows/kernel-functions.ts";
+import { ole32Functions } from "../../packages/hcs-bindings/src/windows/ole32-functions.ts";
+import { winsockFunctions } from "../../packages/hcs-bindings/src/windows/winsock-functions.ts";
+import { compileForWindows } from "./compile.ts";
+
+export const dllSources = join(dirname(fileURLToPath(import.meta.url)), "dlls");
+
+/** Windows 10 is the first that has all that the headers are asked for. */
+export const headerOptions = ["-D_WIN32_WINNT=0x0A00"];
+
+interface Dll {
+  readonly sources: readonly string[];
+  readonly libraries?: readonly string[];
+  /** What a DLL that stands before others exports: functions of its own, and those of the others. */
+  readonly exports?: { readonly own: readonly string[]; readonly forwarded: Readonly<Record<string, object>> };
+}
+
+const dlls: Readonly<Record<string, Dll>> = {
+  testhost: {
+    sources: ["testhost.c", "workers.c", "relay-client.c", "base64.c"],
+    libraries: ["-lws2_32", "-lole32"],
+  },
+  computecore: { sources: ["computecore.c", "operations.c", "subjects.c", "processes.c"] },
+  computenetwork: { sources: ["computenetwork.c"], libraries: ["-lole32"] },
+  computestorage: { sources: ["computestorage.c"] },
+  virtdisk: { sources: ["virtdisk.c"] },
+  winsock: {
+    sources: ["winsock.c"],
+    libraries: ["-lws2_32", "-lole32"],
+    exports: {
+      own: ["WSASocketW", "bind", "setsockopt", "closesocket", "WSAIoctl"],
+      forwarded: { ws2_32: winsockFunctions },
+    },
+  },
+  system: {
+    sources: ["system.c"],
+    libraries: ["-lole32"],
+    exports: {
+      own: [
+        "LocalFree",
+        "CoTaskMemFree",
+        "CloseHandle",
+        "OpenProcess",
+        "K32EnumProcesses",
+        "QueryFullProcessImageNameW",
+        "K32GetProcessMemoryInfo",
+        "OpenProcessToken",
+        "GetTokenInformation",
+      ],
+      forwarded: { kernel32: kernelFunctions, advapi32: securityFunctions, ole32: ole32Functions },
+    },
+  },
+};
+
+/** The module definition of a DLL that stands before others; its own functions have the prefix `front_`. */
+function definition({ own, forwarded }: NonNullable<Dll["exports"]>): string {
+  const others = Object.entries(forwarded).flatMap(([library, functions]) =>
+    Object.keys(functions)
+      .filter((name) => !own.includes(name))
+      .map((name) => `${name} = ${library}.${name}`),
+  );
+  return ["EXPORTS", ...own.map((name) => `${name} = front_${name}`), ...others, ""].join("\n");
+}
+
+async function build(name: string, folder: string): Promise<void> {
+  const { sources, libraries = [], exports } = dlls[name] ?? { sources: [] };
+  const files = sources.map((source) => join(dllSources, source));
+  if (exports !== undefined) {
+    const path = join(folder, `${name}.def`);
+    writeFileSync(path, definition(exports));
+    files.push(path);
+  }
+  await compileForWindows(files, join(folder, `${name}.dll`), ["-shared", "-s", ...headerOptions, ...libraries]);
+}
+
+/** Makes the folder that `librariesOf` takes: some seconds. */
+export async function buildTestHost(folder: string): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  await Promise.all(Object.keys(dlls).map((name) => build(name, folder)));
+}

@@ -1,0 +1,159 @@
+/*
+ * system.dll of the test host: stands before kernel32.dll, advapi32.dll and ole32.dll. It counts the strings that are
+ * freed, and has a vmmem process for each VM that runs; all other functions are forwarded. The names of
+ * its functions have a prefix, since the system's own are called here too.
+ */
+#include "testhost.h"
+#include <objbase.h>
+#include <psapi.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+#define FRONT(function) __typeof__(function) front_##function
+
+FRONT(LocalFree);
+FRONT(CoTaskMemFree);
+FRONT(CloseHandle);
+FRONT(OpenProcess);
+FRONT(K32EnumProcesses);
+FRONT(QueryFullProcessImageNameW);
+FRONT(K32GetProcessMemoryInfo);
+FRONT(OpenProcessToken);
+FRONT(GetTokenInformation);
+
+/* A handle on a vmmem process, or on its token: an event, so that it can be closed. */
+struct vmmem_handle {
+  HANDLE handle;
+  DWORD pid;
+  struct vmmem_handle *next;
+};
+
+static SRWLOCK lock = SRWLOCK_INIT;
+static struct vmmem_handle *handles;
+
+HLOCAL WINAPI front_LocalFree(HLOCAL memory) {
+  return host()->free_string(memory, LOCAL) ? NULL : LocalFree(memory);
+}
+
+void WINAPI front_CoTaskMemFree(void *memory) {
+  if (!host()->free_string(memory, CO_TASK)) CoTaskMemFree(memory);
+}
+
+static HANDLE new_handle(DWORD pid) {
+  struct vmmem_handle *created = malloc(sizeof *created);
+  HANDLE handle = CreateEventW(NULL, TRUE, FALSE, NULL);
+  AcquireSRWLockExclusive(&lock);
+  *created = (struct vmmem_handle){handle, pid, handles};
+  handles = created;
+  ReleaseSRWLockExclusive(&lock);
+  host()->add(VMMEM_HANDLES, 1);
+  return handle;
+}
+
+/* 0 when it is no handle of a vmmem process. */
+static DWORD pid_of(HANDLE handle) {
+  AcquireSRWLockShared(&lock);
+  struct vmmem_handle *found = handles;
+  while (found != NULL && found->handle != handle) found = found->next;
+  DWORD pid = found == NULL ? 0 : found->pid;
+  ReleaseSRWLockShared(&lock);
+  return pid;
+}
+
+BOOL WINAPI front_CloseHandle(HANDLE handle) {
+  AcquireSRWLockExclusive(&lock);
+  struct vmmem_handle **link = &handles, *closed;
+  while (*link != NULL && (*link)->handle != handle) link = &(*link)->next;
+  closed = *link;
+  if (closed != NULL) *link = closed->next;
+  ReleaseSRWLockExclusive(&lock);
+  if (closed != NULL) host()->add(VMMEM_HANDLES, -1);
+  free(closed);
+  return CloseHandle(handle);
+}
+
+/* The relay's answer about a vmmem process; NULL when there is none. */
+static PWSTR ask(PCSTR function, DWORD pid) {
+  PWSTR document = NULL;
+  struct number which = number(pid);
+  if (SUCCEEDED(host()->call(&document, function, 1, (PCWSTR[]){which.text}))) return document;
+  free(document);
+  return NULL;
+}
+
+BOOL WINAPI front_K32EnumProcesses(DWORD *pids, DWORD size, DWORD *used) {
+  if (!K32EnumProcesses(pids, size, used)) return FALSE;
+  PWSTR document = ask("vmmemProcesses", 0);
+  for (PWSTR text = document; text != NULL && *text != 0 && *used + sizeof *pids <= size; *used += sizeof *pids)
+    pids[*used / sizeof *pids] = wcstoul(text, &text, 10);
+  free(document);
+  return TRUE;
+}
+
+HANDLE WINAPI front_OpenProcess(DWORD access, BOOL inherited, DWORD pid) {
+  PWSTR owner = ask("vmmemOwner", pid);
+  HANDLE handle = owner == NULL ? OpenProcess(access, inherited, pid) : new_handle(pid);
+  free(owner);
+  return handle;
+}
+
+BOOL WINAPI front_QueryFullProcessImageNameW(HANDLE process, DWORD flags, PWSTR name, PDWORD size) {
+  static const WCHAR vmmem[] = L"vmmem";
+  if (pid_of(process) == 0) return QueryFullProcessImageNameW(process, flags, name, size);
+  if (*size < sizeof vmmem / sizeof *vmmem) {
+    SetLastError(ERROR_INSUFFICIENT_BUFFER);
+    return FALSE;
+  }
+  wcscpy(name, vmmem);
+  *size = (DWORD)wcslen(vmmem);
+  return TRUE;
+}
+
+BOOL WINAPI front_K32GetProcessMemoryInfo(HANDLE process, PROCESS_MEMORY_COUNTERS *counters, DWORD size) {
+  DWORD pid = pid_of(process);
+  if (pid == 0) return K32GetProcessMemoryInfo(process, counters, size);
+  PWSTR document = size < sizeof *counters ? NULL : ask("vmmemWorkingSet", pid);
+  if (document == NULL) {
+    SetLastError(ERROR_GEN_FAILURE);
+    return FALSE;
+  }
+  memset(counters, 0, sizeof *counters);
+  counters->cb = sizeof *counters;
+  counters->WorkingSetSize = _wcstoui64(document, NULL, 10);
+  free(document);
+  return TRUE;
+}
+
+BOOL WINAPI front_OpenProcessToken(HANDLE process, DWORD access, PHANDLE token) {
+  DWORD pid = pid_of(process);
+  if (pid == 0) return OpenProcessToken(process, access, token);
+  *token = new_handle(pid);
+  return TRUE;
+}
+
+/* The user of a vmmem process: S-1-5-83-1 and the four numbers that the VM's GUID consists of in memory. */
+BOOL WINAPI front_GetTokenInformation(HANDLE token, TOKEN_INFORMATION_CLASS class, PVOID information, DWORD size,
+                                      PDWORD needed) {
+  struct user {
+    TOKEN_USER user;
+    SID sid;
+    DWORD more[5];
+  } *user = information;
+  DWORD pid = pid_of(token);
+  if (pid == 0 || class != TokenUser) return GetTokenInformation(token, class, information, size, needed);
+  *needed = sizeof *user;
+  PWSTR owner = size < sizeof *user ? NULL : ask("vmmemOwner", pid);
+  if (owner == NULL) {
+    SetLastError(ERROR_INSUFFICIENT_BUFFER);
+    return FALSE;
+  }
+  GUID vm;
+  CLSIDFromString(owner, &vm);
+  free(owner);
+  user->user.User = (SID_AND_ATTRIBUTES){&user->sid, 0};
+  user->sid = (SID){SID_REVISION, 6, {SECURITY_NT_AUTHORITY}, {SECURITY_VIRTUALSERVER_ID_BASE_RID}};
+  user->more[0] = 1;
+  memcpy(user->more + 1, &vm, sizeof vm);
+  return TRUE;
+}

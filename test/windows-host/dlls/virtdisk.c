@@ -1,0 +1,153 @@
+/*
+ * virtdisk.dll of the test host: the functions of virtdisk.h that the driver calls, answered by the relay. The handle of
+ * a virtual disk is one of its file; what else there is to know of the disk the relay knows.
+ */
+/* windows.h includes virtdisk.h, which imports what is made here: it comes later, and without the import. */
+#define _INC_VIRTDISK
+#include "testhost.h"
+#undef _INC_VIRTDISK
+#undef DECLSPEC_IMPORT
+#define DECLSPEC_IMPORT
+#include <initguid.h>
+#include <virtdisk.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+/*
+ * Version 2 as the Windows SDK has it. mingw-w64's header lacks PhysicalSectorSizeInBytes, so that all that follows
+ * stands at other places there.
+ */
+struct create_version_2 {
+  CREATE_VIRTUAL_DISK_VERSION Version;
+  struct {
+    GUID UniqueId;
+    ULONGLONG MaximumSize;
+    ULONG BlockSizeInBytes;
+    ULONG SectorSizeInBytes;
+    ULONG PhysicalSectorSizeInBytes;
+    PCWSTR ParentPath;
+    PCWSTR SourcePath;
+    OPEN_VIRTUAL_DISK_FLAG OpenFlags;
+    VIRTUAL_STORAGE_TYPE ParentVirtualStorageType;
+    VIRTUAL_STORAGE_TYPE SourceVirtualStorageType;
+    GUID ResiliencyGuid;
+  } Version2;
+};
+
+/* The Win32 error of an HRESULT that stands for one. */
+static DWORD error_of(HRESULT result) {
+  if (SUCCEEDED(result)) return ERROR_SUCCESS;
+  return HRESULT_FACILITY(result) == FACILITY_WIN32 ? (DWORD)HRESULT_CODE(result) : ERROR_INTERNAL_ERROR;
+}
+
+static DWORD ask(PWSTR *document, PCSTR function, int count, const PCWSTR *arguments) {
+  return error_of(host()->call(document, function, count, arguments));
+}
+
+static BOOL path_of(HANDLE disk, WCHAR path[MAX_PATH]) {
+  DWORD length = GetFinalPathNameByHandleW(disk, path, MAX_PATH, VOLUME_NAME_DOS);
+  return length > 0 && length < MAX_PATH;
+}
+
+/* Asks about an open disk. */
+static DWORD ask_disk(PWSTR *document, PCSTR function, HANDLE disk, ULONG64 value) {
+  WCHAR path[MAX_PATH];
+  struct number text = number(value);
+  if (!path_of(disk, path)) return ERROR_INVALID_HANDLE;
+  return ask(document, function, 2, (PCWSTR[]){path, text.text});
+}
+
+static DWORD open_file(PCWSTR path, HANDLE *handle) {
+  *handle = CreateFileW(path, GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+                        NULL, OPEN_EXISTING, 0, NULL);
+  if (*handle == INVALID_HANDLE_VALUE) *handle = NULL;
+  return *handle == NULL ? GetLastError() : ERROR_SUCCESS;
+}
+
+DWORD WINAPI CreateVirtualDisk(PVIRTUAL_STORAGE_TYPE type, PCWSTR path, VIRTUAL_DISK_ACCESS_MASK access,
+                               PSECURITY_DESCRIPTOR security, CREATE_VIRTUAL_DISK_FLAG flags, ULONG provider_flags,
+                               PCREATE_VIRTUAL_DISK_PARAMETERS parameters, LPOVERLAPPED overlapped, PHANDLE handle) {
+  (void)security, (void)provider_flags;
+  *handle = NULL;
+  if (overlapped != NULL) return ERROR_NOT_SUPPORTED;
+  if (parameters->Version != CREATE_VIRTUAL_DISK_VERSION_2 || access != VIRTUAL_DISK_ACCESS_NONE)
+    return ERROR_INVALID_PARAMETER;
+  const struct create_version_2 *asked = (const void *)parameters;
+  struct number device = number(type->DeviceId), size = number(asked->Version2.MaximumSize), how = number(flags),
+                block = number(asked->Version2.BlockSizeInBytes), sector = number(asked->Version2.SectorSizeInBytes);
+  DWORD error = ask(NULL, "CreateVirtualDisk", 8,
+                    (PCWSTR[]){path, device.text, size.text, block.text, sector.text, asked->Version2.ParentPath,
+                               asked->Version2.SourcePath, how.text});
+  return error == ERROR_SUCCESS ? open_file(path, handle) : error;
+}
+
+DWORD WINAPI OpenVirtualDisk(PVIRTUAL_STORAGE_TYPE type, PCWSTR path, VIRTUAL_DISK_ACCESS_MASK access,
+                             OPEN_VIRTUAL_DISK_FLAG flags, POPEN_VIRTUAL_DISK_PARAMETERS parameters, PHANDLE handle) {
+  *handle = NULL;
+  if (parameters != NULL && parameters->Version == OPEN_VIRTUAL_DISK_VERSION_2 && access != VIRTUAL_DISK_ACCESS_NONE)
+    return ERROR_INVALID_PARAMETER;
+  struct number device = number(type->DeviceId), how = number(flags);
+  DWORD error = ask(NULL, "OpenVirtualDisk", 3, (PCWSTR[]){path, device.text, how.text});
+  return error == ERROR_SUCCESS ? open_file(path, handle) : error;
+}
+
+DWORD WINAPI AttachVirtualDisk(HANDLE disk, PSECURITY_DESCRIPTOR security, ATTACH_VIRTUAL_DISK_FLAG flags,
+                               ULONG provider_flags, PATTACH_VIRTUAL_DISK_PARAMETERS parameters,
+                               LPOVERLAPPED overlapped) {
+  (void)security, (void)provider_flags, (void)parameters;
+  return overlapped != NULL ? ERROR_NOT_SUPPORTED : ask_disk(NULL, "AttachVirtualDisk", disk, flags);
+}
+
+DWORD WINAPI DetachVirtualDisk(HANDLE disk, DETACH_VIRTUAL_DISK_FLAG flags, ULONG provider_flags) {
+  (void)provider_flags;
+  return ask_disk(NULL, "DetachVirtualDisk", disk, flags);
+}
+
+DWORD WINAPI ExpandVirtualDisk(HANDLE disk, EXPAND_VIRTUAL_DISK_FLAG flags, PEXPAND_VIRTUAL_DISK_PARAMETERS parameters,
+                               LPOVERLAPPED overlapped) {
+  (void)flags;
+  if (overlapped != NULL) return ERROR_NOT_SUPPORTED;
+  if (parameters->Version != EXPAND_VIRTUAL_DISK_VERSION_1) return ERROR_INVALID_PARAMETER;
+  return ask_disk(NULL, "ExpandVirtualDisk", disk, parameters->Version1.NewSize);
+}
+
+DWORD WINAPI GetVirtualDiskInformation(HANDLE disk, PULONG size, PGET_VIRTUAL_DISK_INFO information, PULONG used) {
+  PWSTR document = NULL;
+  if (*size < sizeof *information) return ERROR_INSUFFICIENT_BUFFER;
+  GET_VIRTUAL_DISK_INFO_VERSION version = information->Version;
+  DWORD error = ask_disk(&document, "GetVirtualDiskInformation", disk, version);
+  if (error == ERROR_SUCCESS) {
+    unsigned long device, block, sector, provider;
+    unsigned long long virtual_size, physical_size;
+    swscanf(document, L"%lu %llu %llu %lu %lu %lu", &device, &virtual_size, &physical_size, &block, &sector, &provider);
+    if (version == GET_VIRTUAL_DISK_INFO_SIZE) {
+      information->Size.VirtualSize = virtual_size;
+      information->Size.PhysicalSize = physical_size;
+      information->Size.BlockSize = block;
+      information->Size.SectorSize = sector;
+    } else if (version == GET_VIRTUAL_DISK_INFO_VIRTUAL_STORAGE_TYPE) {
+      information->VirtualStorageType = (VIRTUAL_STORAGE_TYPE){device, VIRTUAL_STORAGE_TYPE_VENDOR_MICROSOFT};
+    } else if (version == GET_VIRTUAL_DISK_INFO_PROVIDER_SUBTYPE) {
+      information->ProviderSubtype = provider;
+    } else {
+      error = ERROR_NOT_SUPPORTED;
+    }
+    if (used != NULL) *used = sizeof *information;
+  }
+  free(document);
+  return error;
+}
+
+DWORD WINAPI GetVirtualDiskPhysicalPath(HANDLE disk, PULONG size, PWSTR path) {
+  PWSTR document = NULL;
+  DWORD error = ask_disk(&document, "GetVirtualDiskPhysicalPath", disk, 0);
+  if (error == ERROR_SUCCESS) {
+    ULONG needed = (ULONG)((wcslen(document) + 1) * sizeof(WCHAR));
+    if (*size < needed) error = ERROR_INSUFFICIENT_BUFFER;
+    else memcpy(path, document, needed);
+    *size = needed;
+  }
+  free(document);
+  return error;
+}

@@ -1,0 +1,183 @@
+import type { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { type EmulatedHandle, hresults } from "@uvm-shim/hcs-schema";
+import { computeCalls } from "./compute-calls.ts";
+import type { HostClient } from "./host-client.ts";
+import { Hvsockets, hvsocketCalls } from "./hvsockets.ts";
+import { type Knobs, ntstatusOf, numbersForDll, PreparedAnswers, readKnobs } from "./knobs.ts";
+import { answerLine, type Call, eventLine, readCall } from "./lines.ts";
+import { networkCalls } from "./network-calls.ts";
+import { processCalls } from "./process-calls.ts";
+import { asRefusal, Refusal } from "./refusal.ts";
+import type { Relay } from "./relay.ts";
+import { storageCalls } from "./storage-calls.ts";
+import { vmmemCalls } from "./vmmem-calls.ts";
+
+/** What a call is answered with, if anything, when it succeeds. Throws a Refusal where it does not. */
+export type Handler = (session: Session, ...texts: (string | undefined)[]) => Promise<string | undefined>;
+
+/** Types of the events that are no HCS_EVENT_TYPE; the DLLs have them by the same numbers. */
+export const relayEvents = { standardInputClosed: 0x70000001, network: 0x70000002 } as const;
+
+export const hcsEvents = {
+  systemExited: 0x00000001,
+  systemCrashInitiated: 0x00000002,
+  systemCrashReport: 0x00000003,
+  guestConnectionClosed: 0x00000006,
+  processExited: 0x00010000,
+  serviceDisconnect: 0x02000000,
+} as const;
+
+/** A compute system as one process has it open. */
+export interface OpenSystem {
+  readonly id: string;
+  readonly client: HostClient;
+  readonly handle: EmulatedHandle;
+}
+
+/** One process that has the DLLs loaded. Its handles on systems end with it. */
+export class Session {
+  readonly relay: Relay;
+  readonly hvsockets: Hvsockets;
+  /** By the number that the DLL has given the handle. */
+  readonly systems = new Map<string, Promise<OpenSystem>>();
+  hearsOfNetworks = false;
+  readonly #socket: Socket;
+  #unread = "";
+  #client: Promise<HostClient> | undefined;
+  #knobs: Knobs = {};
+  #prepared = new PreparedAnswers();
+
+  constructor(relay: Relay, socket: Socket) {
+    this.relay = relay;
+    this.#socket = socket;
+    this.hvsockets = new Hvsockets(relay);
+    socket.setNoDelay(true).setEncoding("latin1");
+    socket.on("data", (chunk: string) => this.#read(chunk));
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => this.#end());
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  /** This process's connection to the host, made when there is none or the last one was lost. */
+  client(): Promise<HostClient> {
+    this.#client ??= this.#connect();
+    return this.#client;
+  }
+
+  async system(number: string | undefined): Promise<OpenSystem> {
+    const system = await this.systems.get(number ?? "");
+    if (system === undefined) throw new Refusal("E_INVALIDARG", `no handle ${number} of a compute system is open`);
+    return system;
+  }
+
+  /** Takes a handle of the host over under the DLL's number for it. */
+  async adopt(number: string, open: (client: HostClient) => Promise<{ id: string; handle: EmulatedHandle }>) {
+    const system = this.client().then(async (client) => ({ client, ...(await open(client)) }));
+    this.systems.set(number, system);
+    await system;
+  }
+
+  tell(object: string, type: number, data: string): void {
+    if (!this.#socket.destroyed) this.#socket.write(eventLine(object, type, data));
+  }
+
+  async #connect(): Promise<HostClient> {
+    const forgetting = (): void => {
+      this.#client = undefined;
+    };
+    try {
+      return await this.relay.connect({
+        crashed: (handle, report) => void this.#tellSystem(handle, hcsEvents.systemCrashReport, report),
+        exited: (handle, status) => void this.#tellSystem(handle, hcsEvents.systemExited, status),
+        lost: () => {
+          forgetting();
+          this.tell("0", hcsEvents.serviceDisconnect, "");
+        },
+      });
+    } catch (error) {
+      forgetting();
+      throw new Refusal("HCS_E_SERVICE_NOT_AVAILABLE", String(error));
+    }
+  }
+
+  async #tellSystem(handle: number, type: number, data: object): Promise<void> {
+    const client = await this.#client;
+    for (const [number, opening] of this.systems) {
+      const system = await opening.catch(() => undefined);
+      if (system?.client === client && system?.handle.handle === handle) this.tell(number, type, JSON.stringify(data));
+    }
+  }
+
+  #read(chunk: string): void {
+    const lines = (this.#unread + chunk).split("\n");
+    this.#unread = lines.pop() ?? "";
+    for (const line of lines) void this.#answer(readCall(line));
+  }
+
+  async #answer(call: Call): Promise<void> {
+    const { hresult, document } = await this.#perform(call);
+    const { delayMs = 0, ntstatusForms = false } = this.#knobs;
+    if (delayMs > 0) await delay(delayMs);
+    if (this.#socket.destroyed) return;
+    this.#socket.write(answerLine(call.id, ntstatusForms ? ntstatusOf(hresult) : hresult, document));
+  }
+
+  async #perform({ name, texts }: Call): Promise<{ hresult: number; document: string | undefined }> {
+    try {
+      if (name === "configure") return { hresult: hresults.S_OK, document: await this.#configure(texts[0]) };
+      const prepared = this.#prepared.take(name);
+      if (prepared !== undefined) {
+        return { hresult: prepared.hresult ?? hresults.S_OK, document: prepared.document ?? undefined };
+      }
+      const handler = handlers.get(name);
+      if (handler === undefined) throw new Refusal("E_NOTIMPL", `${name} is not emulated`);
+      return { hresult: hresults.S_OK, document: await handler(this, ...texts) };
+    } catch (error) {
+      const refusal = asRefusal(error);
+      const document = this.#knobs.withoutDocuments === true ? undefined : errorDocument(name, refusal);
+      return { hresult: refusal.hresult, document };
+    }
+  }
+
+  async #configure(text: string | undefined): Promise<string> {
+    this.#knobs = readKnobs(text);
+    this.#prepared = new PreparedAnswers(this.#knobs.answers);
+    if (this.#knobs.disconnect === true) (await this.#client)?.cut();
+    if (this.#knobs.loseService === true) await this.relay.loseService();
+    return numbersForDll(this.#knobs);
+  }
+
+  #end(): void {
+    this.relay.forget(this);
+    this.hvsockets.close();
+    void this.#client?.then(
+      (client) => client.close(),
+      () => {},
+    );
+  }
+}
+
+/** What the services add to a failure: a ResultError of HCS, or the error record of HCN. */
+function errorDocument(name: string, { hresult, message, events }: Refusal): string {
+  if (name.startsWith("Hcn")) {
+    return JSON.stringify({ Success: false, Error: message, ErrorCode: hresult });
+  }
+  return JSON.stringify({
+    Error: hresult | 0,
+    ErrorMessage: message,
+    ...(events.length > 0 && { ErrorEvents: events.map((Message) => ({ Message, Provider: provider, EventId: 0 })) }),
+  });
+}
+
+/** Of the events of the compute service. */
+const provider = "17103e3f-3c6e-4677-bb17-3b267eb5be57";
+
+const handlers: ReadonlyMap<string, Handler> = new Map(
+  [computeCalls, processCalls, networkCalls, storageCalls, vmmemCalls, hvsocketCalls].flatMap((calls) =>
+    Object.entries(calls),
+  ),
+);

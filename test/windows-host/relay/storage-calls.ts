@@ -1,0 +1,173 @@
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { hresults } from "@uvm-shim/hcs-schema";
+import { Refusal } from "./refusal.ts";
+import type { Handler } from "./session.ts";
+import { localPath } from "./windows-paths.ts";
+
+/** Win32 errors as HRESULTs, which virtdisk.dll turns back. */
+const win32 = {
+  invalidParameter: hresults.E_INVALIDARG,
+  notReady: 0x80070015,
+  fileExists: 0x80070050,
+  alreadyAttached: 0x80070020,
+} as const;
+
+const defaultBlockBytes = 2 * 1024 * 1024;
+const sectorBytes = 512;
+const smallestDiskBytes = 3 * 1024 * 1024;
+
+/** What is known of a virtual disk beside its file, which is a raw image whatever it is called. */
+interface Disk {
+  readonly device: number;
+  readonly parent: string | undefined;
+  readonly blockBytes: number;
+  readonly sectorBytes: number;
+  attachedAs: number | undefined;
+  formatted: boolean;
+}
+
+/** Of all processes: attachments outlive them where they were asked to. */
+const disks = new Map<string, Disk>();
+let lastDrive = 0;
+
+const deviceVhd = 2;
+
+function diskOf(path: string): Disk {
+  statSync(path);
+  const known = disks.get(path);
+  if (known !== undefined) return known;
+  const found: Disk = {
+    device: deviceVhd + 1,
+    parent: undefined,
+    blockBytes: defaultBlockBytes,
+    sectorBytes,
+    attachedAs: undefined,
+    formatted: false,
+  };
+  disks.set(path, found);
+  return found;
+}
+
+function attachedDrive(path: string): number {
+  const { attachedAs } = diskOf(path);
+  if (attachedAs === undefined) throw new Refusal(win32.notReady, `${path} is not attached`);
+  return attachedAs;
+}
+
+/** 0 or an empty text stand for what is not said. */
+const said = (text: string | undefined, otherwise: number): number => Number(text ?? 0) || otherwise;
+
+async function createDisk(...texts: (string | undefined)[]): Promise<undefined> {
+  const [file, device, size, block, sector, parent, source] = texts;
+  const path = localPath(file);
+  if (existsSync(path)) throw new Refusal(win32.fileExists, `${path} exists`);
+  const base = parent ?? source;
+  const from = base === undefined ? undefined : localPath(base);
+  const bytes = said(size, from === undefined ? 0 : statSync(from).size);
+  if (bytes < smallestDiskBytes || bytes % sectorBytes !== 0) {
+    throw new Refusal(win32.invalidParameter, `MaximumSize: expected a multiple of ${sectorBytes} of 3 MiB or more`);
+  }
+  if (from !== undefined) copyFileSync(from, path);
+  const descriptor = openSync(path, "a");
+  ftruncateSync(descriptor, bytes);
+  closeSync(descriptor);
+  disks.set(path, {
+    device: said(device, deviceVhd + 1),
+    parent: parent === undefined ? undefined : localPath(parent),
+    blockBytes: said(block, defaultBlockBytes),
+    sectorBytes: said(sector, sectorBytes),
+    attachedAs: undefined,
+    formatted: from === undefined ? false : (disks.get(from)?.formatted ?? false),
+  });
+  return undefined;
+}
+
+const markOf = (layer: string | undefined): string => `${localPath(layer)}/layer-storage-filter`;
+
+/** The functions of virtdisk.h and computestorage.h. */
+export const storageCalls: { readonly [name: string]: Handler } = {
+  CreateVirtualDisk: (_session, ...texts) => createDisk(...texts),
+
+  OpenVirtualDisk: async (_session, path) => {
+    const disk = diskOf(localPath(path));
+    if (disk.parent !== undefined) statSync(disk.parent);
+    return undefined;
+  },
+
+  AttachVirtualDisk: async (_session, path) => {
+    const disk = diskOf(localPath(path));
+    if (disk.attachedAs !== undefined) throw new Refusal(win32.alreadyAttached, `${path} is attached`);
+    lastDrive++;
+    disk.attachedAs = lastDrive;
+    return undefined;
+  },
+
+  DetachVirtualDisk: async (_session, path) => {
+    attachedDrive(localPath(path));
+    diskOf(localPath(path)).attachedAs = undefined;
+    return undefined;
+  },
+
+  ExpandVirtualDisk: async (_session, path, size) => {
+    const local = localPath(path);
+    diskOf(local);
+    if (Number(size) < statSync(local).size) throw new Refusal(win32.invalidParameter, `NewSize: ${size} is less`);
+    const descriptor = openSync(local, "r+");
+    ftruncateSync(descriptor, Number(size));
+    closeSync(descriptor);
+    return undefined;
+  },
+
+  GetVirtualDiskInformation: async (_session, path) => {
+    const local = localPath(path);
+    const { device, blockBytes, sectorBytes: sector, parent } = diskOf(local);
+    const { size, blocks } = statSync(local);
+    const subtype = parent === undefined ? 3 : 4;
+    return `${device} ${size} ${blocks * 512} ${blockBytes} ${sector} ${subtype}`;
+  },
+
+  GetVirtualDiskPhysicalPath: async (_session, path) => `\\\\.\\PhysicalDrive${attachedDrive(localPath(path))}`,
+
+  HcsFormatWritableLayerVhd: async (_session, path) => {
+    attachedDrive(localPath(path));
+    diskOf(localPath(path)).formatted = true;
+    return undefined;
+  },
+
+  HcsGetLayerVhdMountPath: async (_session, path) => {
+    if (!diskOf(localPath(path)).formatted) throw new Refusal("ERROR_NOT_FOUND", `${path} has no volume`);
+    return `\\\\?\\Volume{00000000-0000-4000-8000-${String(attachedDrive(localPath(path))).padStart(12, "0")}}\\`;
+  },
+
+  HcsInitializeWritableLayer: async (_session, layer) => {
+    mkdirSync(localPath(layer), { recursive: true });
+    return undefined;
+  },
+
+  HcsDestroyLayer: async (_session, layer) => {
+    statSync(localPath(layer));
+    rmSync(localPath(layer), { recursive: true });
+    return undefined;
+  },
+
+  HcsAttachLayerStorageFilter: async (_session, layer, data) => {
+    writeFileSync(markOf(layer), data ?? "", { flag: "wx" });
+    return undefined;
+  },
+
+  HcsDetachLayerStorageFilter: async (_session, layer) => {
+    statSync(markOf(layer));
+    rmSync(markOf(layer));
+    return undefined;
+  },
+};
