@@ -106,9 +106,8 @@ export class ProcessHandles {
     const left = [stdin, stdout, stderr];
     const streams: Duplex[] = [];
     const take = (): Duplex | undefined => {
-      const handle = left[0] ?? 0n;
+      const handle = left.shift() ?? 0n;
       const stream = handle === 0n ? undefined : this.#sockets.streamOf(handle);
-      left.shift();
       if (stream !== undefined) streams.push(stream);
       return stream;
     };

@@ -79,7 +79,10 @@ export class FakeWindows extends FakeContractHost {
       listen: (vmId, service) => core.clientOf(vmId).listen(service),
       connect: (vmId, port, signal) => core.clientOf(vmId).connect(Number(port), signal),
       streamOf: (handle): Duplex => {
-        if (machine.strikes("streamOf")) throw new Error("struck");
+        if (machine.strikes("streamOf")) {
+          core.stdio.delete(handle);
+          throw new Error("struck");
+        }
         return new PassThrough({ emitClose: true }).on("close", () => core.stdio.delete(handle));
       },
       close: async () => {},
