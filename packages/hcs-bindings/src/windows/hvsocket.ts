@@ -6,6 +6,7 @@ import type { HvsocketListener, HvsocketService } from "../types.ts";
 import type { CompletionPort, OverlappedOperation } from "./completion-port.ts";
 import { hypervAddress } from "./hvsocket-address.ts";
 import type { NativeLibrary, NativeMachine } from "./native-types.ts";
+import { OpenStreams } from "./open-streams.ts";
 import { WindowsError, windowsErrors } from "./windows-error.ts";
 import { Winsock } from "./winsock.ts";
 import type { winsockFunctions } from "./winsock-functions.ts";
@@ -18,7 +19,7 @@ export class WindowsHvsockets {
   readonly #winsock: Winsock;
   readonly #port: CompletionPort;
   readonly #listeners = new Set<WindowsListener>();
-  readonly #streams = new Set<Duplex>();
+  readonly #streams = new OpenStreams();
 
   private constructor(winsock: Winsock, port: CompletionPort) {
     this.#winsock = winsock;
@@ -46,7 +47,7 @@ export class WindowsHvsockets {
     }
     const listener = new WindowsListener(`${vmId} port ${port}`, port, {
       operation: this.#port.operation(socket),
-      accept: async (accepting) => this.#track(await this.#winsock.accept(accepting)),
+      accept: async (accepting) => this.#streams.add(await this.#winsock.accept(accepting)),
       close: () => this.#winsock.close(socket),
       closed: () => this.#listeners.delete(listener),
     });
@@ -67,8 +68,7 @@ export class WindowsHvsockets {
     if (signal?.aborted === true) throw cancelled();
     try {
       const stream = await this.#winsock.connect(hypervAddress(vmId, serviceGuidOf(service)), signal);
-      stream.on("error", () => {});
-      return this.#track(stream);
+      return this.#streams.add(stream);
     } catch (error) {
       throw cancelled() ?? socketError("Unavailable", operation, vmId, port, error);
     }
@@ -77,14 +77,8 @@ export class WindowsHvsockets {
   /** Ends every listener and stream. */
   async close(): Promise<void> {
     await Promise.all([...this.#listeners].map((listener) => listener.close()));
-    await Promise.all([...this.#streams].map(destroyed));
+    await this.#streams.close();
     await this.#winsock.stop();
-  }
-
-  #track(stream: Duplex): Duplex {
-    this.#streams.add(stream);
-    stream.once("close", () => this.#streams.delete(stream));
-    return stream;
   }
 }
 
@@ -143,11 +137,4 @@ function listenCode(error: unknown): "AlreadyExists" | "NotFound" | "Internal" {
   if (!(error instanceof WindowsError)) return "Internal";
   if (error.errno === windowsErrors.WSAEADDRINUSE) return "AlreadyExists";
   return error.errno === windowsErrors.WSAEADDRNOTAVAIL ? "NotFound" : "Internal";
-}
-
-function destroyed(stream: Duplex): Promise<void> {
-  return new Promise((resolve) => {
-    stream.once("close", resolve);
-    stream.destroy();
-  });
 }

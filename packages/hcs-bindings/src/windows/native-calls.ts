@@ -191,12 +191,12 @@ const inUse = new Set<readonly unknown[]>();
 
 function onPool<Value>(bound: BoundFunction, parameters: readonly unknown[]): Promise<Value> {
   return new Promise((resolve, reject) => {
-    inUse.add(parameters);
     bound.async(...parameters, (error: unknown, value: unknown) => {
       inUse.delete(parameters);
       if (error === null) resolve(result(value));
       else reject(error);
     });
+    inUse.add(parameters);
   });
 }
 

@@ -146,7 +146,8 @@ export class PipeServer {
   }
 }
 
-function connectedPipe(kernel: Kernel, handle: bigint): ConnectedHandle {
+/** The calls of a handle of a pipe that was opened for overlapped operations. */
+export function connectedPipe(kernel: Kernel, handle: bigint): ConnectedHandle {
   return {
     handle,
     chunksAtATime: 1,

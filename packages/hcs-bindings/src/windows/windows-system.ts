@@ -1,0 +1,86 @@
+import type { Duplex } from "node:stream";
+import { CompletionPort, type Kernel } from "./completion-port.ts";
+import { WindowsHvsockets } from "./hvsocket.ts";
+import type { HostProcesses, HostSockets } from "./hvsocket-types.ts";
+import { Job } from "./jobs.ts";
+import { kernelFunctions, securityFunctions } from "./kernel-functions.ts";
+import type { LibraryPaths } from "./libraries.ts";
+import { NamedEvents } from "./named-events.ts";
+import type { NativeMachine } from "./native-types.ts";
+import { OpenStreams } from "./open-streams.ts";
+import { OverlappedStream } from "./overlapped-stream.ts";
+import { connectedPipe, type PipeServer, type PipeServerOptions, servePipe } from "./pipes.ts";
+import type { Security } from "./security.ts";
+import { workingSetOf } from "./vm-memory.ts";
+import { createWindowsHost, type WindowsHost } from "./windows-host.ts";
+import { winsockFunctions } from "./winsock-functions.ts";
+
+/**
+ * What a program needs of Windows beside its host: one completion port for all its streams, pipes, events and jobs.
+ * One is enough for a process, and each takes a thread of libuv's pool while it has streams.
+ */
+export class WindowsSystem {
+  readonly machine: NativeMachine;
+  readonly paths: LibraryPaths;
+  readonly kernel: Kernel;
+  readonly security: Security;
+  readonly port: CompletionPort;
+  readonly events: NamedEvents;
+
+  /** Throws Unavailable, with the name of the DLL, where one cannot be loaded. */
+  constructor(machine: NativeMachine, paths: LibraryPaths) {
+    this.machine = machine;
+    this.paths = paths;
+    this.kernel = machine.library(paths.kernel32, kernelFunctions);
+    this.security = machine.library(paths.advapi32, securityFunctions);
+    this.port = new CompletionPort(machine, this.kernel);
+    this.events = new NamedEvents(machine, this.kernel, this.security);
+  }
+
+  servePipe(options: PipeServerOptions): Promise<PipeServer> {
+    return servePipe(this, options);
+  }
+
+  createJob(): Job {
+    return new Job(this.kernel);
+  }
+
+  /** The Windows driver of the host contract. Its `close` ends with what is to be done last. */
+  async openHost(last: () => Promise<void> = async () => {}): Promise<WindowsHost> {
+    const { machine, paths } = this;
+    const winsock = machine.library(paths.winsock, winsockFunctions);
+    const hvsockets = await WindowsHvsockets.open(machine, winsock, this.port);
+    const streams = new OpenStreams();
+    const sockets: HostSockets = {
+      listen: (vmId, service) => hvsockets.listen(vmId, service),
+      connect: (vmId, service, signal) => hvsockets.connect(vmId, service, signal),
+      streamOf: (handle) => streams.add(this.#streamOf(handle)),
+      close: async () => {
+        await Promise.all([hvsockets.close(), streams.close()]);
+        await last();
+      },
+    };
+    const processes: HostProcesses = { workingSetOf: (vmId) => workingSetOf(this, vmId) };
+    try {
+      return createWindowsHost({ machine, paths, sockets, processes });
+    } catch (error) {
+      await sockets.close();
+      throw error;
+    }
+  }
+
+  /** After its hosts, pipe servers and streams: what is outstanding still is cancelled. Repeatable. */
+  async close(): Promise<void> {
+    await this.port.close();
+  }
+
+  #streamOf(handle: bigint): Duplex {
+    try {
+      this.port.attach(handle);
+    } catch (error) {
+      this.kernel.call("CloseHandle", handle);
+      throw error;
+    }
+    return new OverlappedStream(this.port, connectedPipe(this.kernel, handle));
+  }
+}
