@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { bundleProgram } from "./bundle.ts";
+import { bundleProgram, type System } from "./bundle.ts";
 import { findProgram } from "./programs.ts";
 
-async function inputsOf(name: string): Promise<readonly string[]> {
-  const { metafile } = await bundleProgram(findProgram(name));
+async function inputsOf(name: string, system: System): Promise<readonly string[]> {
+  const { metafile } = await bundleProgram(findProgram(name), system);
   const output = Object.values(metafile.outputs)[0];
   // Only what contributes bytes counts: a module that tree shaking emptied is not in the bundle.
   return Object.entries(output?.inputs ?? {}).flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? [path] : []));
@@ -15,26 +15,25 @@ const from = (inputs: readonly string[], folder: string): readonly string[] =>
 const linuxOnly = ["packages/controller-plan9", "packages/guest-lcow", "packages/sandbox-lcow"];
 const neverShipped = ["packages/host-emulator", "packages/guest-agent", "packages/linux-calls", "test"];
 
-describe("bundles", () => {
+describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
   it("hold controller-plan9 and guest-lcow in the LCOW shim only", async () => {
-    const lcow = await inputsOf("shim-lcow");
-    const wcow = await inputsOf("shim-wcow");
+    const lcow = await inputsOf("shim-lcow", system);
+    const wcow = await inputsOf("shim-wcow", system);
     for (const folder of linuxOnly) {
       expect(from(lcow, folder), `${folder} in LCOW`).not.toEqual([]);
       expect(from(wcow, folder), `${folder} in WCOW`).toEqual([]);
     }
   });
 
-  it("hold no part of the emulator, of the guest's agent or of koffi in a shim", async () => {
+  it("hold no part of the emulator and of the guest's agent in a shim", async () => {
     for (const name of ["shim-lcow", "shim-wcow"]) {
-      const inputs = await inputsOf(name);
+      const inputs = await inputsOf(name, system);
       for (const folder of neverShipped) expect(from(inputs, folder), `${folder} in ${name}`).toEqual([]);
-      expect(inputs.filter((path) => path.includes("koffi"))).toEqual([]);
     }
   });
 
   it("hold no more of the schema references than a virtual machine's document", async () => {
-    const inputs = await inputsOf("shim-lcow");
+    const inputs = await inputsOf("shim-lcow", system);
     const types = from(inputs, "packages/hcs-schema/src").filter((path) => /document-(?!checks|schema)/.test(path));
     expect(types.toSorted()).toEqual(
       ["devices", "machine", "migration", "virtual-machine"].map(
@@ -44,16 +43,35 @@ describe("bundles", () => {
   });
 
   it("parse no .proto at start-up", async () => {
-    const inputs = await inputsOf("shim-lcow");
+    const inputs = await inputsOf("shim-lcow", system);
     expect(inputs.filter((path) => /protobufjs\/src\/(parse|tokenize|root|type)\.js$/.test(path))).toEqual([]);
   });
 
   it("fail to build, with a sentence, when a shim is given no flavour", async () => {
     for (const name of ["shim-lcow", "shim-wcow"]) {
       const { flavour: _, ...withoutFlavour } = findProgram(name);
-      await expect(bundleProgram(withoutFlavour)).rejects.toThrow(
+      await expect(bundleProgram(withoutFlavour, system)).rejects.toThrow(
         /cannot be bundled without a flavour.*UVM_SHIM_FLAVOUR/,
       );
+    }
+  });
+});
+
+describe("the host's driver in a bundle", () => {
+  const drivers = { linux: "packages/hcs-bindings/src/emulator", win32: "packages/hcs-bindings/src/windows" };
+
+  it("is that of its system, and the other's falls out", async () => {
+    const [linux, windows] = [await inputsOf("shim-lcow", "linux"), await inputsOf("shim-lcow", "win32")];
+    expect(from(linux, drivers.linux)).not.toEqual([]);
+    expect(from(linux, drivers.win32)).toEqual([]);
+    expect(from(windows, drivers.win32)).not.toEqual([]);
+    expect(from(windows, drivers.linux)).toEqual([]);
+  });
+
+  it("brings no part of koffi but its addon", async () => {
+    for (const system of ["linux", "win32"] as const) {
+      const inputs = await inputsOf("shim-lcow", system);
+      expect(inputs.filter((path) => path.includes("/koffi/"))).toEqual([]);
     }
   });
 });

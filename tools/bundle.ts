@@ -11,6 +11,9 @@ export interface Bundle {
   readonly metafile: Metafile;
 }
 
+/** The system that a bundle is for. What is for the other one falls out. */
+export type System = "linux" | "win32";
+
 const fromLinuxCalls = createRequire(join(root, "packages/linux-calls/package.json"));
 const flavourFlag = "UVM_SHIM_FLAVOUR";
 
@@ -18,7 +21,7 @@ const flavourFlag = "UVM_SHIM_FLAVOUR";
  * Bundles a program with esbuild. A program whose modules read the flavour flag fails here, with a sentence, when
  * no flavour is given: there is no default flavour.
  */
-export async function bundleProgram(program: Program): Promise<Bundle> {
+export async function bundleProgram(program: Program, system: System): Promise<Bundle> {
   const version = (await import("../package.json", { with: { type: "json" } })).default.version;
   const result = await build({
     entryPoints: [join(root, program.entry)],
@@ -38,11 +41,19 @@ export async function bundleProgram(program: Program): Promise<Bundle> {
     define: {
       UVM_SHIM_VERSION: JSON.stringify(version),
       "import.meta.url": "undefined",
+      "process.platform": JSON.stringify(system),
       ...(program.flavour === undefined ? {} : { [flavourFlag]: JSON.stringify(program.flavour) }),
     },
-    // koffi's own variant for bundles looks for its addon below process.resourcesPath.
-    alias: { koffi: fromLinuxCalls.resolve("koffi/indirect") },
-    banner: { js: '"use strict";process.resourcesPath??=__dirname;' },
+    ...(system === "win32"
+      ? {
+          alias: { koffi: join(root, "packages/hcs-bindings/src/windows/packed-koffi.ts") },
+          banner: { js: '"use strict";' },
+        }
+      : {
+          // koffi's own variant for bundles looks for its addon below process.resourcesPath.
+          alias: { koffi: fromLinuxCalls.resolve("koffi/indirect") },
+          banner: { js: '"use strict";process.resourcesPath??=__dirname;' },
+        }),
   });
   const code = result.outputFiles[0]?.contents;
   if (code === undefined) throw new Error(`esbuild wrote nothing for ${program.name}`);
@@ -55,7 +66,10 @@ export async function bundleProgram(program: Program): Promise<Bundle> {
 }
 
 /** The folder that holds koffi's native addon for a platform, as `<triplet>/koffi.node`. */
-export function koffiAddonFolder(platform: "linux-x64" | "linux-arm64"): string {
-  const fromKoffi = createRequire(fromLinuxCalls.resolve("koffi"));
-  return dirname(fromKoffi.resolve(`@koromix/koffi-${platform}`));
+export function koffiAddonFolder(platform: "linux-x64" | "win32-x64"): string {
+  const from =
+    platform === "win32-x64"
+      ? createRequire(join(root, "packages/hcs-bindings/package.json"))
+      : createRequire(fromLinuxCalls.resolve("koffi"));
+  return dirname(from.resolve(`@koromix/koffi-${platform}/package.json`));
 }

@@ -1,3 +1,5 @@
+import type { System } from "./bundle.ts";
+
 /** The executables of the workspace: where each starts, and the flavour it is built with. */
 export interface Program {
   readonly name: string;
@@ -5,13 +7,16 @@ export interface Program {
   readonly entry: string;
   /** What the shims' flavour module reads; programs without a flavour have none. */
   readonly flavour?: "lcow" | "wcow";
+  readonly systems: readonly System[];
 }
 
+const everywhere: readonly System[] = ["linux", "win32"];
+
 export const programs: readonly Program[] = [
-  { name: "shim-lcow", entry: "apps/shim-lcow/src/main.ts", flavour: "lcow" },
-  { name: "shim-wcow", entry: "apps/shim-wcow/src/main.ts", flavour: "wcow" },
-  { name: "hcs-emulator", entry: "packages/host-emulator/src/main.ts" },
-  { name: "guest-agent", entry: "packages/guest-agent/src/main.ts" },
+  { name: "shim-lcow", entry: "apps/shim-lcow/src/main.ts", flavour: "lcow", systems: everywhere },
+  { name: "shim-wcow", entry: "apps/shim-wcow/src/main.ts", flavour: "wcow", systems: everywhere },
+  { name: "hcs-emulator", entry: "packages/host-emulator/src/main.ts", systems: ["linux"] },
+  { name: "guest-agent", entry: "packages/guest-agent/src/main.ts", systems: ["linux"] },
 ];
 
 export function findProgram(name: string): Program {
@@ -20,4 +25,9 @@ export function findProgram(name: string): Program {
     throw new Error(`No program "${name}"; there are ${programs.map((candidate) => candidate.name).join(", ")}.`);
   }
   return program;
+}
+
+/** What a program's bundle for a system is called, without its ending. */
+export function bundleName({ name }: Program, system: System): string {
+  return system === "linux" ? name : `${name}.${system}`;
 }

@@ -44,6 +44,11 @@ async function build(): Promise<number> {
   if (status !== 0) return status;
   const { assembleLinux } = await import("./assemble.ts");
   process.stdout.write(`built ${assembleLinux()}\n`);
+  const { assembleWindows } = await import("./windows-executables.ts");
+  const { measureExecutable } = await import("../test/windows-host/start-up.ts");
+  for (const executable of await assembleWindows()) {
+    process.stdout.write(`built ${executable}: ${await measureExecutable(executable)}\n`);
+  }
   return 0;
 }
 

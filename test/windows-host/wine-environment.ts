@@ -38,6 +38,11 @@ export function lackOfWine(): string | undefined {
   return missing.length === 0 ? undefined : `programs are missing: apt-get install ${missing.join(" ")}`;
 }
 
+/** Whether Wine can be used here and is in the cache already. */
+export function hasWine(): boolean {
+  return lackOfWine() === undefined && existsSync(join(cacheFolder("wine"), FOLDER));
+}
+
 /** The root folder of Wine, made when the cache lacks it: a minute and 2 GB. Whoever comes meanwhile waits. */
 export async function wineRoot(): Promise<string> {
   const lack = lackOfWine();

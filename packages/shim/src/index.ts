@@ -1,5 +1,6 @@
 export { type Clock, systemClock } from "./clock.ts";
 export { ShimError, type ShimErrorCode, shimErrorCodes, translateError } from "./errors.ts";
+export { ownFolder } from "./executable.ts";
 export { type LogLevel, PipeLog } from "./log.ts";
 export type { PlatformContext, ShimOptions } from "./options.ts";
 export { runShim } from "./run-shim.ts";

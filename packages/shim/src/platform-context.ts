@@ -1,5 +1,4 @@
-import { realpathSync } from "node:fs";
-import path from "node:path";
+import { ownFolder } from "./executable.ts";
 import type { PlatformContext, ShimOptions } from "./options.ts";
 import { createPosixStdio } from "./stdio-posix.ts";
 import type { Log } from "./types.ts";
@@ -10,13 +9,11 @@ export function platformContext(
   log: Log,
   namespace: string,
 ): PlatformContext {
-  const script = host.argv[1];
   return {
     log,
     upstreamStdio: createPosixStdio({ namespace }),
     env: host.env,
     namespace,
-    executableDirectory:
-      options.executableDirectory ?? path.dirname(script === undefined ? host.execPath : realpathSync(script)),
+    executableDirectory: options.executableDirectory ?? ownFolder(host),
   };
 }

@@ -13,6 +13,7 @@ import {
 import { readConfiguration, sandboxIdOf } from "./bundle.ts";
 import { findReplyDialect } from "./containerd-version.ts";
 import { ShimError } from "./errors.ts";
+import { ownCommand } from "./executable.ts";
 import type { ShimFlags } from "./flags.ts";
 import { lastWords, stderrFile } from "./last-words.ts";
 import type { ShimOptions } from "./options.ts";
@@ -94,7 +95,7 @@ async function startServing(
     ...(input.runtimeOptions === undefined ? {} : { runtimeOptions: stored(input.runtimeOptions) }),
   });
   const output = openSync(stderrFile(bundle), "w", 0o600);
-  const command = options.command ?? { file: host.execPath, arguments: [...host.execArgv, host.argv[1] ?? ""] };
+  const command = options.command ?? ownCommand(host);
   const debug = flags.debug || (input.dialect === "bootstrap" && input.debug);
   const ttrpcAddress = (input.dialect === "bootstrap" && input.ttrpcAddress) || host.env.TTRPC_ADDRESS || "";
   const child = spawn(
