@@ -1,63 +1,8 @@
 import { scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
-import { type ContractHost, describeComputeHostContract } from "./contract.ts";
+import { describeComputeHostContract } from "./contract.ts";
+import { FakeContractHost } from "./fake-contract-host.ts";
 import { FakeComputeService } from "./fake-service.ts";
-
-/** A fake service that may be lost and comes back, as a real one does. */
-class FakeContractHost implements ContractHost {
-  readonly assignableDevice = "PCIP\\VEN_1234&DEV_5678";
-  readonly memoryMb = 512;
-  readonly #files = new Set(["/kernel"]);
-  #service = this.#start();
-
-  connect() {
-    return Promise.resolve(this.#service.connect());
-  }
-
-  document(options: { readonly owner: string; readonly endsWithLastHandle: boolean }) {
-    return {
-      Owner: options.owner,
-      SchemaVersion: { Major: 2, Minor: 1 },
-      ShouldTerminateOnLastHandleClosed: options.endsWithLastHandle,
-      VirtualMachine: {
-        Chipset: { LinuxKernelDirect: { KernelFilePath: "/kernel" } },
-        ComputeTopology: { Memory: { SizeInMB: this.memoryMb }, Processor: { Count: 1 } },
-        Devices: { Plan9: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
-      },
-    };
-  }
-
-  makeDisk(): string {
-    return this.#make("disk");
-  }
-
-  makeDirectory(): string {
-    return this.#make("directory");
-  }
-
-  async loseService(): Promise<void> {
-    this.#service.lose();
-    this.#service = this.#start();
-  }
-
-  async dispose(): Promise<void> {
-    expect(this.#service.leftovers()).toEqual([]);
-  }
-
-  #start(): FakeComputeService {
-    return new FakeComputeService({
-      hasFile: (path) => this.#files.has(path),
-      hasCpuGroup: () => false,
-      devices: new Map([[this.assignableDevice, 2]]),
-    });
-  }
-
-  #make(name: string): string {
-    const path = `/${name}-${this.#files.size}`;
-    this.#files.add(path);
-    return path;
-  }
-}
 
 describeComputeHostContract("fake service", async () => new FakeContractHost());
 

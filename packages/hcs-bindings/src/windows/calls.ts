@@ -1,14 +1,14 @@
-import { HostError } from "../host-error.ts";
+import { type Ending, endingError } from "./endings.ts";
 import type { Subject } from "./refusal.ts";
 
 /** The calls that use one handle, which may not be closed before all of them have returned. */
 export class Calls {
   readonly #running = new Set<Promise<void>>();
-  #ended: HostError | undefined;
+  #ended: Ending | undefined;
 
   /** Rejects where no more calls may come. */
   call<Value>(subject: Subject, work: () => Promise<Value>): Promise<Value> {
-    return this.#ended === undefined ? this.track(work()) : Promise.reject(aboutSubject(subject, this.#ended));
+    return this.#ended === undefined ? this.track(work()) : Promise.reject(endingError(subject, this.#ended));
   }
 
   /** Work that is waited for also where no more may come. */
@@ -21,14 +21,9 @@ export class Calls {
     return running;
   }
 
-  /** Refuses further calls, with this error, and resolves when those that run have returned. */
-  async end(error: HostError): Promise<void> {
-    this.#ended ??= error;
+  /** Refuses further calls for this reason, and resolves when those that run have returned. */
+  async end(ending: Ending): Promise<void> {
+    this.#ended ??= ending;
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
-}
-
-/** What happened to the host, as the failure of one call. */
-export function aboutSubject(subject: Subject, cause: HostError): HostError {
-  return new HostError(cause.code, cause.message, { ...subject, gone: cause.gone, cause });
 }

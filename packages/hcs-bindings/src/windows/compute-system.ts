@@ -12,6 +12,7 @@ import { HostError, hostErrorOf } from "../host-error.ts";
 import type { ComputeSystem, HvsocketListener, HvsocketService } from "../types.ts";
 import { type HostEvent, hostEventTypes, type Subscription } from "./callbacks.ts";
 import type { ComputeCore } from "./compute-core.ts";
+import { endingError, handleClosed, serviceLost } from "./endings.ts";
 import type { HostProcess } from "./host-process.ts";
 import type { HostProcesses, HostSockets } from "./hvsocket-types.ts";
 import { type LiveMigration, liveMigrationOf } from "./live-migration.ts";
@@ -26,7 +27,7 @@ export interface SystemHost {
   readonly sockets: HostSockets;
   readonly processes: HostProcesses;
   /** The service is gone: it fails all that waits. */
-  lost(error: HostError): void;
+  lost(): void;
   /** The handle is closed. */
   forget(system: WindowsComputeSystem): void;
 }
@@ -78,7 +79,10 @@ export class WindowsComputeSystem implements ComputeSystem {
     const system = new WindowsComputeSystem(host, id, handle);
     try {
       await system.#listenForEvents();
-      system.#runtimeId = (await system.properties([])).RuntimeId.toLowerCase();
+      const { RuntimeId: runtimeId, State: state } = await system.properties([]);
+      system.#runtimeId = runtimeId.toLowerCase();
+      // Of an exit that came before it was listened for, no event tells.
+      if (state === "Stopped") system.#resolveExited({ Status: 0, ExitType: "Unknown" });
       return system;
     } catch (error) {
       await abandon(system).catch(() => {});
@@ -185,17 +189,15 @@ export class WindowsComputeSystem implements ComputeSystem {
   }
 
   /** The service is gone, and with it the system. */
-  lost(error: HostError): void {
-    this.#rejectExited(new HostError(error.code, error.message, { ...this.#about("wait for exit of"), cause: error }));
-    void this.#operations.end(error);
-    this.#processes.lost(error);
+  lost(): void {
+    this.#rejectExited(endingError(this.#about("wait for exit of"), serviceLost));
+    void this.#operations.end(serviceLost);
+    this.#processes.lost();
   }
 
   async #close(): Promise<void> {
-    const subject = this.#about("wait for exit of");
-    const closed = new HostError("Cancelled", "the handle was closed", { ...subject, gone: true });
-    this.#rejectExited(closed);
-    await this.#operations.end(closed);
+    this.#rejectExited(endingError(this.#about("wait for exit of"), handleClosed));
+    await this.#operations.end(handleClosed);
     await this.#processes.close();
     // It waits for callbacks that are on their way.
     await this.#host.core.library.run("HcsCloseComputeSystem", this.#handle);
@@ -221,12 +223,7 @@ export class WindowsComputeSystem implements ComputeSystem {
         this.#crashReport = readCrash(data);
         return;
       case hostEventTypes.serviceDisconnect:
-        this.#host.lost(
-          hostErrorOf(
-            { hresult: hresults.HCS_E_SERVICE_DISCONNECT, message: "the compute service has ended" },
-            this.#about("listen for events of"),
-          ),
-        );
+        this.#host.lost();
         return;
     }
   }

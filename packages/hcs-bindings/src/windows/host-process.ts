@@ -4,6 +4,7 @@ import type { HcsType } from "@uvm-shim/hcs-schema/tables";
 import { HostError } from "../host-error.ts";
 import { hostEventTypes, type Subscription } from "./callbacks.ts";
 import type { ComputeCore } from "./compute-core.ts";
+import { endingError, handleClosed, serviceLost } from "./endings.ts";
 import { Operations } from "./operations.ts";
 import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
 
@@ -109,17 +110,15 @@ export class HostProcess {
   }
 
   /** The service is gone, and with it the process. */
-  lost(error: HostError): void {
-    this.#rejectExited(new HostError(error.code, error.message, { ...this.#about("wait for exit of"), cause: error }));
-    void this.#operations.end(error);
+  lost(): void {
+    this.#rejectExited(endingError(this.#about("wait for exit of"), serviceLost));
+    void this.#operations.end(serviceLost);
   }
 
   async #close(): Promise<void> {
-    const subject = this.#about("wait for exit of");
-    const closed = new HostError("Cancelled", "the handle was closed", { ...subject, gone: true });
-    this.#rejectExited(closed);
+    this.#rejectExited(endingError(this.#about("wait for exit of"), handleClosed));
     for (const stream of [this.stdio.stdin, this.stdio.stdout, this.stdio.stderr]) stream?.destroy();
-    await this.#operations.end(closed);
+    await this.#operations.end(handleClosed);
     await this.#core.library.run("HcsCloseProcess", this.#handle);
     this.#events.end();
     this.#closing(this);

@@ -5,7 +5,7 @@ import type { HvsocketListener, HvsocketService } from "../types.ts";
 export interface HostSockets {
   listen(vmId: string, service: HvsocketService): Promise<HvsocketListener>;
   connect(vmId: string, service: HvsocketService, signal?: AbortSignal): Promise<Duplex>;
-  /** The stream of a handle that was opened for overlapped operations, which it closes. */
+  /** The stream of a handle that was opened for overlapped operations, which it closes, also when it throws. */
   streamOf(handle: bigint): Duplex;
   /** Ends every stream and listener. */
   close(): Promise<void>;

@@ -19,6 +19,7 @@ import type { HostNetworks } from "../types.ts";
 import { HostCallbacks } from "./callbacks.ts";
 import { Calls } from "./calls.ts";
 import { computeNetworkFunctions } from "./computenetwork-functions.ts";
+import { hostClosed } from "./endings.ts";
 import { HostTexts, pointerRoom } from "./host-texts.ts";
 import type { LibraryPaths } from "./libraries.ts";
 import type { NativeLibrary, NativeMachine } from "./native-types.ts";
@@ -70,7 +71,7 @@ export interface WindowsNetworks extends HostNetworks {
   /** Has the listener called with the type of each notification (HCN_NOTIFICATIONS). */
   listen(listener: (type: number) => void, signal?: AbortSignal): Promise<NetworkNotifications>;
   /** Ends the notifications, and resolves when every call has returned. */
-  close(error: HostError): Promise<void>;
+  close(): Promise<void>;
 }
 
 export interface NetworkNotifications {
@@ -170,8 +171,8 @@ class ComputeNetwork implements WindowsNetworks {
     return this.#begin(subject, signal, work, (made) => made.close());
   }
 
-  async close(error: HostError): Promise<void> {
-    await this.#calls.end(error);
+  async close(): Promise<void> {
+    await this.#calls.end(hostClosed);
     await this.#notifications.close();
   }
 

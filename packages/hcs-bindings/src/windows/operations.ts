@@ -1,7 +1,7 @@
 import { hresults } from "@uvm-shim/hcs-schema";
-import type { HostError } from "../host-error.ts";
-import { aboutSubject, Calls } from "./calls.ts";
+import { Calls } from "./calls.ts";
 import type { ComputeCore } from "./compute-core.ts";
+import { type Ending, endingError } from "./endings.ts";
 import { pointerRoom } from "./host-texts.ts";
 import { failed, refusal, type Subject } from "./refusal.ts";
 
@@ -13,7 +13,7 @@ import { failed, refusal, type Subject } from "./refusal.ts";
 export class Operations {
   readonly #core: ComputeCore;
   readonly #calls = new Calls();
-  readonly #waiting = new Set<(cause: HostError) => void>();
+  readonly #waiting = new Set<(ending: Ending) => void>();
 
   constructor(core: ComputeCore) {
     this.#core = core;
@@ -37,14 +37,14 @@ export class Operations {
   }
 
   /** Fails what is waited for. */
-  fail(error: HostError): void {
-    for (const fail of this.#waiting) fail(error);
+  fail(ending: Ending): void {
+    for (const fail of this.#waiting) fail(ending);
   }
 
   /** Fails what is waited for and what comes, and resolves when every call has returned. */
-  async end(error: HostError): Promise<void> {
-    this.fail(error);
-    await this.#calls.end(error);
+  async end(ending: Ending): Promise<void> {
+    this.fail(ending);
+    await this.#calls.end(ending);
   }
 
   async #perform(
@@ -57,7 +57,7 @@ export class Operations {
     // While the starting call runs, nobody listens to this one.
     completed.promise.catch(() => {});
     const completion = callbacks.onCompletion(completed.resolve);
-    const fail = (cause: HostError): void => completed.reject(aboutSubject(subject, cause));
+    const fail = (ending: Ending): void => completed.reject(endingError(subject, ending));
     this.#waiting.add(fail);
     try {
       const operation = library.call("HcsCreateOperation", completion.context, callbacks.completionAddress);

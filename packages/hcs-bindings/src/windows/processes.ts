@@ -1,6 +1,5 @@
 import type { Duplex } from "node:stream";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
-import type { HostError } from "../host-error.ts";
 import type { ComputeCore } from "./compute-core.ts";
 import { HostProcess, type ProcessStdio } from "./host-process.ts";
 import { hostStructures } from "./host-structures.ts";
@@ -64,8 +63,8 @@ export class ProcessHandles {
     return unlessAborted(signal, subject, () => this.#adopt(begin, abandon), abandon);
   }
 
-  lost(error: HostError): void {
-    for (const process of this.#open) process.lost(error);
+  lost(): void {
+    for (const process of this.#open) process.lost();
   }
 
   close(): Promise<void> {
@@ -107,9 +106,8 @@ export class ProcessHandles {
     const left = [stdin, stdout, stderr];
     const streams: Duplex[] = [];
     const take = (): Duplex | undefined => {
-      const handle = left[0] ?? 0n;
+      const handle = left.shift() ?? 0n;
       const stream = handle === 0n ? undefined : this.#sockets.streamOf(handle);
-      left.shift();
       if (stream !== undefined) streams.push(stream);
       return stream;
     };

@@ -1,6 +1,7 @@
 import { HostError, hostErrorOf } from "../host-error.ts";
 import { Calls } from "./calls.ts";
 import { computeStorageFunctions } from "./computestorage-functions.ts";
+import { hostClosed } from "./endings.ts";
 import { hostStructures } from "./host-structures.ts";
 import { pointerRoom } from "./host-texts.ts";
 import { kernelFunctions } from "./kernel-functions.ts";
@@ -56,7 +57,7 @@ export interface VirtualDisks {
   /** Makes and formats the partition of a writable layer on a disk that is not attached. */
   formatWritableLayer(path: string, signal?: AbortSignal): Promise<void>;
   /** Resolves when every call has returned. */
-  close(error: HostError): Promise<void>;
+  close(): Promise<void>;
 }
 
 export function virtualDisks(machine: NativeMachine, paths: LibraryPaths): VirtualDisks {
@@ -176,8 +177,8 @@ class WindowsVirtualDisks implements VirtualDisks {
     });
   }
 
-  close(error: HostError): Promise<void> {
-    return this.#calls.end(error);
+  close(): Promise<void> {
+    return this.#calls.end(hostClosed);
   }
 
   #parentOf(path: string, signal?: AbortSignal): Promise<string | undefined> {

@@ -1,9 +1,9 @@
 import { setInterval } from "node:timers";
 import type { ComputeSystemDocument, ComputeSystemProperties } from "@uvm-shim/hcs-schema";
-import { HostError } from "../host-error.ts";
 import type { ComputeHost } from "../types.ts";
 import { type ComputeCore, loadComputeCore } from "./compute-core.ts";
 import { type Abandon, type SystemHost, WindowsComputeSystem } from "./compute-system.ts";
+import { hostClosed, serviceLost } from "./endings.ts";
 import { pointerRoom } from "./host-texts.ts";
 import type { HostProcesses, HostSockets } from "./hvsocket-types.ts";
 import type { LibraryPaths } from "./libraries.ts";
@@ -117,9 +117,9 @@ class WindowsComputeHost implements WindowsHost, SystemHost {
     return this.#closed;
   }
 
-  lost(error: HostError): void {
-    this.#operations.fail(error);
-    for (const system of this.#systems) system.lost(error);
+  lost(): void {
+    this.#operations.fail(serviceLost);
+    for (const system of this.#systems) system.lost();
   }
 
   forget(system: WindowsComputeSystem): void {
@@ -142,11 +142,10 @@ class WindowsComputeHost implements WindowsHost, SystemHost {
   }
 
   async #close(): Promise<void> {
-    const error = new HostError("Cancelled", "the host was closed", { operation: "use", id: "the host" });
     try {
-      await this.#operations.end(error);
+      await this.#operations.end(hostClosed);
       await this.#systems.close();
-      await Promise.all([this.networks.close(error), this.disks.close(error)]);
+      await Promise.all([this.networks.close(), this.disks.close()]);
       await this.sockets.close();
     } finally {
       clearInterval(this.#alive);

@@ -1,0 +1,205 @@
+import type {
+  ArgumentsOf,
+  CallbackArguments,
+  CallbackParameters,
+  FunctionTable,
+  ImmediateName,
+  NativeCallback,
+  NativeFunction,
+  NativeLibrary,
+  NativeMachine,
+  ResultOf,
+} from "../../windows/native-types.ts";
+
+/** What a DLL of the fake machine does, by its functions' names; those that it lacks are not exported. */
+export interface FakeDll {
+  readonly [name: string]: (...parameters: never[]) => unknown;
+}
+
+/** Whose failure leaves its caller nothing to do, and which therefore never fail. */
+const releases = /^(HcsClose|HcnClose|HcnUnregister|HcsCancel|CloseHandle|LocalFree|CoTaskMemFree|DetachVirtualDisk)/;
+
+/** E_FAIL, and ERROR_ACCESS_DENIED of those that answer with Windows errors. */
+export const failures = { hresult: 0x80004005 | 0, error: 5 } as const;
+
+/** Windows in memory: DLLs that are JavaScript, addresses that are numbers, and calls that can be made to fail. */
+export class FakeMachine implements NativeMachine {
+  readonly dlls: { readonly [path: string]: FakeDll };
+  /** What was done wrong with memory. */
+  readonly wrongs: string[] = [];
+  /** The point of failure that fails, counted from 0. */
+  failAt: number | undefined;
+  /** Points of failure that were passed. */
+  points = 0;
+  /** What the failure struck. */
+  struck: string | undefined;
+  readonly #texts = new Map<bigint, { readonly text: string; readonly owner: string }>();
+  readonly #blocks = new Map<bigint, Uint8Array>();
+  readonly #callbacks = new Map<bigint, (...values: never[]) => void>();
+  readonly #running = new Set<Promise<unknown>>();
+  #nextAddress = 0x1000n;
+
+  constructor(dlls: (machine: FakeMachine) => { readonly [path: string]: FakeDll }) {
+    this.dlls = dlls(this);
+  }
+
+  library<Table extends FunctionTable>(path: string, functions: Table): NativeLibrary<Table> {
+    const dll = this.dlls[path];
+    if (dll === undefined) throw new Error(`the fake machine has no ${path}`);
+    return new FakeLibrary(path, functions, dll, this);
+  }
+
+  /** A point at which the test may have something fail. */
+  strikes(what: string): boolean {
+    const struck = this.points++ === this.failAt;
+    if (struck) this.struck = what;
+    return struck;
+  }
+
+  strikesCall(name: string): boolean {
+    return !releases.test(name) && this.strikes(name);
+  }
+
+  /** A number that nothing else has. */
+  newAddress(length = 0x10): bigint {
+    const address = this.#nextAddress;
+    this.#nextAddress += BigInt(Math.ceil(length / 0x10) * 0x10);
+    return address;
+  }
+
+  /** A text that the caller of a DLL is to free with what frees its owner's memory. */
+  giveText(owner: string, text: string): bigint {
+    const address = this.newAddress(text.length * 2 + 2);
+    this.#texts.set(address, { text, owner });
+    return address;
+  }
+
+  freeText(owner: string, address: bigint): void {
+    const found = this.#texts.get(address);
+    if (found?.owner !== owner) this.wrongs.push(`${owner} frees ${address}, which is ${found?.owner ?? "nobody"}'s`);
+    this.#texts.delete(address);
+  }
+
+  readText(address: bigint): string {
+    const found = this.#texts.get(address);
+    if (found !== undefined) return found.text;
+    for (const [start, block] of this.#blocks) {
+      const offset = Number(address - start);
+      if (offset < 0 || offset >= block.length) continue;
+      const text = Buffer.from(block).toString("utf16le", offset);
+      return text.slice(0, text.indexOf("\0"));
+    }
+    throw new Error(`nothing is at ${address}`);
+  }
+
+  readBytes(address: bigint, length: number): Buffer {
+    const block = this.#blocks.get(address);
+    if (block === undefined) throw new Error(`nothing is at ${address}`);
+    return Buffer.from(block.subarray(0, length));
+  }
+
+  addressOf(memory: Uint8Array): bigint {
+    const address = this.newAddress(memory.length);
+    this.#blocks.set(address, memory);
+    return address;
+  }
+
+  /** Memory that is there for the length of a callback only. */
+  lend<Value>(memory: Uint8Array, texts: readonly bigint[], use: (address: bigint) => Value): Value {
+    const address = this.addressOf(memory);
+    try {
+      return use(address);
+    } finally {
+      this.#blocks.delete(address);
+      for (const text of texts) this.#texts.delete(text);
+    }
+  }
+
+  functionAt(): never {
+    throw new Error("the fake machine has no functions without names");
+  }
+
+  registerCallback<const Parameters extends CallbackParameters>(
+    _parameters: Parameters,
+    called: (...values: CallbackArguments<Parameters>) => void,
+  ): NativeCallback {
+    const address = this.newAddress();
+    this.#callbacks.set(address, (...values: never[]) =>
+      called(...(values as readonly unknown[] as CallbackArguments<Parameters>)),
+    );
+    return { address, unregister: () => this.#callbacks.delete(address) };
+  }
+
+  /** Calls back, as a thread of the system does. */
+  callBack(address: bigint, ...values: readonly unknown[]): void {
+    const called = this.#callbacks.get(address);
+    if (called === undefined) this.wrongs.push(`nothing can be called at ${address}`);
+    else called(...(values as never[]));
+  }
+
+  /** Calls on other threads that have not returned. */
+  async settled(): Promise<void> {
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
+  }
+
+  track<Value>(running: Promise<Value>): Promise<Value> {
+    const over = (): void => void this.#running.delete(running);
+    this.#running.add(running);
+    running.then(over, over);
+    return running;
+  }
+
+  leftovers(): readonly string[] {
+    return [...this.#texts.values()].map(({ text, owner }) => `text of ${owner}: ${text}`).concat(this.wrongs);
+  }
+}
+
+class FakeLibrary<Table extends FunctionTable> implements NativeLibrary<Table> {
+  readonly path: string;
+  readonly #functions: Table;
+  readonly #dll: FakeDll;
+  readonly #machine: FakeMachine;
+
+  constructor(path: string, functions: Table, dll: FakeDll, machine: FakeMachine) {
+    this.path = path;
+    this.#functions = functions;
+    this.#dll = dll;
+    this.#machine = machine;
+  }
+
+  has(name: keyof Table & string): boolean {
+    return name in this.#dll;
+  }
+
+  call<Name extends ImmediateName<Table> & string>(
+    name: Name,
+    ...parameters: ArgumentsOf<Table[Name]["parameters"]>
+  ): ResultOf<Table[Name]> {
+    return this.#invoke(name, parameters) as ResultOf<Table[Name]>;
+  }
+
+  run<Name extends keyof Table & string>(
+    name: Name,
+    ...parameters: ArgumentsOf<Table[Name]["parameters"]>
+  ): Promise<ResultOf<Table[Name]>> {
+    const turn = new Promise<void>((resolve) => void setImmediate(resolve));
+    return this.#machine.track(turn.then(async () => (await this.#invoke(name, parameters)) as ResultOf<Table[Name]>));
+  }
+
+  occupy<Name extends keyof Table & string>(
+    name: Name,
+    ...parameters: ArgumentsOf<Table[Name]["parameters"]>
+  ): Promise<ResultOf<Table[Name]>> {
+    return this.run(name, ...parameters);
+  }
+
+  #invoke(name: keyof Table & string, parameters: readonly unknown[]): unknown {
+    const described: NativeFunction | undefined = this.#functions[name];
+    const does = this.#dll[name];
+    if (described === undefined || does === undefined) throw new Error(`the fake ${this.path} has no ${name}`);
+    if (parameters.length !== described.parameters.length) throw new Error(`${name} has other parameters`);
+    if (!this.#machine.strikesCall(name)) return does(...(parameters as never[]));
+    if (described.result === "pointer") return 0n;
+    return described.result === "uint32" ? failures.error : failures.hresult;
+  }
+}

@@ -1,0 +1,116 @@
+import { hresults, SchemaError } from "@uvm-shim/hcs-schema";
+import { HostError } from "../../host-error.ts";
+import { FakeRefusal } from "../fake-refusal.ts";
+import { type FakeMachine, failures } from "./fake-machine.ts";
+
+/** When an operation's callback comes: after the call that started it has returned, or before it does. */
+export type CompletionTime = "later" | "early";
+
+export interface OperationKnobs {
+  completion: CompletionTime;
+  /** Answers with the NTSTATUS forms of its results. */
+  ntstatus: boolean;
+  /** Calls back a second time, and for calls that were refused. */
+  tooOften: boolean;
+}
+
+interface FakeOperation {
+  readonly context: bigint;
+  readonly callback: bigint;
+  answer?: { readonly hresult: number; readonly document?: string; readonly information?: () => Buffer };
+}
+
+/** What an operation comes to. */
+export interface FakeAnswer {
+  readonly document?: unknown;
+  /** Makes the handles of an HCS_PROCESS_INFORMATION. */
+  readonly information?: () => Buffer;
+}
+
+/** The operations of the fake computecore.dll. */
+export class FakeOperations {
+  readonly open = new Map<bigint, FakeOperation>();
+  readonly knobs: OperationKnobs = { completion: "later", ntstatus: false, tooOften: false };
+  readonly #machine: FakeMachine;
+
+  constructor(machine: FakeMachine) {
+    this.#machine = machine;
+  }
+
+  /** HRESULT of what was refused, in the form that is asked for. */
+  hresultOf(error: unknown): number {
+    const hresult = plainHresult(error);
+    const isOfService = hresult >>> 16 === 0x8037;
+    return (this.knobs.ntstatus && isOfService ? (0xc0370000 | (hresult & 0xffff)) >>> 0 : hresult) | 0;
+  }
+
+  /** Begins work on an operation, whose callback comes when the work is over. */
+  async begin(operation: bigint, work: () => FakeAnswer | Promise<FakeAnswer>): Promise<number> {
+    const running = this.#work(operation, work);
+    if (this.knobs.completion === "early") await running;
+    else this.#machine.track(running);
+    return 0;
+  }
+
+  result(operation: bigint, room: Buffer, information?: Buffer): number {
+    const { answer } = this.open.get(operation) ?? {};
+    if (answer === undefined) return hresults.HCS_E_OPERATION_PENDING | 0;
+    if (answer.document !== undefined) {
+      room.writeBigUInt64LE(this.#machine.giveText("computecore", answer.document));
+    }
+    if (information !== undefined) answer.information?.().copy(information);
+    return answer.hresult;
+  }
+
+  readonly functions = {
+    HcsCreateOperation: (context: bigint, callback: bigint) => {
+      const operation = this.#machine.newAddress();
+      this.open.set(operation, { context, callback });
+      return operation;
+    },
+    HcsCloseOperation: (operation: bigint) => {
+      if (!this.open.delete(operation)) this.#machine.wrongs.push(`operation ${operation} is not open`);
+    },
+    HcsGetOperationResult: (operation: bigint, room: Buffer) => this.result(operation, room),
+    HcsGetOperationResultAndProcessInfo: (operation: bigint, information: Buffer, room: Buffer) =>
+      this.result(operation, room, information),
+    HcsCancelOperation: () => hresults.E_NOTIMPL | 0,
+  };
+
+  async #work(operation: bigint, work: () => FakeAnswer | Promise<FakeAnswer>): Promise<void> {
+    const found = this.open.get(operation);
+    if (found === undefined) {
+      this.#machine.wrongs.push(`operation ${operation} is not open`);
+      return;
+    }
+    found.answer = await this.#answer(work);
+    const times = this.knobs.tooOften ? 2 : 1;
+    // The callback of an operation that was closed does not come.
+    for (let time = 0; time < times && this.open.has(operation); time++) {
+      this.#machine.callBack(found.callback, operation, found.context);
+    }
+  }
+
+  async #answer(work: () => FakeAnswer | Promise<FakeAnswer>): Promise<NonNullable<FakeOperation["answer"]>> {
+    if (this.#machine.strikes("completion")) return { hresult: failures.hresult, document: "struck" };
+    try {
+      const { document, information } = await work();
+      return {
+        hresult: 0,
+        ...(document !== undefined && { document: JSON.stringify(document) }),
+        ...(information !== undefined && { information }),
+      };
+    } catch (error) {
+      const ErrorMessage = error instanceof Error ? error.message : String(error);
+      const hresult = this.hresultOf(error);
+      return { hresult, document: JSON.stringify({ Error: hresult, ErrorMessage, ErrorEvents: [{ Message: "why" }] }) };
+    }
+  }
+}
+
+function plainHresult(error: unknown): number {
+  if (error instanceof FakeRefusal) return hresults[error.result];
+  if (error instanceof SchemaError) return hresults.HCS_E_INVALID_JSON;
+  if (error instanceof HostError) return error.hresult ?? hresults.HCS_E_SERVICE_DISCONNECT;
+  throw error;
+}

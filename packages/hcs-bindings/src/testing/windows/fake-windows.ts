@@ -1,0 +1,95 @@
+import { type Duplex, PassThrough } from "node:stream";
+import type { HostProcesses, HostSockets } from "../../windows/hvsocket-types.ts";
+import type { LibraryPaths } from "../../windows/libraries.ts";
+import { createWindowsHost, type WindowsHost } from "../../windows/windows-host.ts";
+import { FakeContractHost } from "../fake-contract-host.ts";
+import { FakeComputeCore } from "./fake-computecore.ts";
+import { FakeComputeNetwork } from "./fake-computenetwork.ts";
+import { FakeMachine } from "./fake-machine.ts";
+import { FakeVirtualDisks } from "./fake-virtdisk.ts";
+
+const paths: LibraryPaths = {
+  computecore: "computecore",
+  computenetwork: "computenetwork",
+  computestorage: "computestorage",
+  virtdisk: "virtdisk",
+  winsock: "winsock",
+  kernel32: "kernel32",
+  advapi32: "advapi32",
+  ole32: "ole32",
+};
+
+/** Windows with a compute service in memory, and the driver on it. */
+export class FakeWindows extends FakeContractHost {
+  readonly core: FakeComputeCore;
+  readonly networks: FakeComputeNetwork;
+  readonly disks: FakeVirtualDisks;
+  readonly machine: FakeMachine;
+
+  constructor() {
+    super();
+    const made = {} as { core: FakeComputeCore; networks: FakeComputeNetwork; disks: FakeVirtualDisks };
+    this.machine = new FakeMachine((machine) => {
+      made.core = new FakeComputeCore(machine, () => this.service);
+      made.networks = new FakeComputeNetwork(machine);
+      made.disks = new FakeVirtualDisks(machine);
+      return {
+        computecore: made.core.functions,
+        computenetwork: made.networks.functions,
+        computestorage: made.disks.storageFunctions,
+        virtdisk: made.disks.functions,
+        kernel32: {
+          LocalFree: (address: bigint) => machine.freeText("computecore", address),
+          CloseHandle: (handle: bigint) => {
+            if (!made.core.stdio.delete(handle) && !made.disks.open.delete(handle)) {
+              machine.wrongs.push(`handle ${handle} is not open`);
+            }
+            return 1;
+          },
+        },
+        ole32: { CoTaskMemFree: (address: bigint) => machine.freeText("computenetwork", address) },
+      };
+    });
+    this.core = made.core;
+    this.networks = made.networks;
+    this.disks = made.disks;
+  }
+
+  override connect(): Promise<WindowsHost> {
+    return Promise.resolve(
+      createWindowsHost({ machine: this.machine, paths, sockets: this.#sockets(), processes: this.#processes() }),
+    );
+  }
+
+  /** Whatever is open or not freed, when all calls have returned. */
+  async leftovers(): Promise<readonly string[]> {
+    await this.machine.settled();
+    return [
+      ...this.machine.leftovers(),
+      ...this.core.leftovers(),
+      ...this.networks.leftovers(),
+      ...this.disks.leftovers(),
+      ...this.service.leftovers(),
+    ];
+  }
+
+  #sockets(): HostSockets {
+    const { core, machine } = this;
+    return {
+      listen: (vmId, service) => core.clientOf(vmId).listen(service),
+      connect: (vmId, port, signal) => core.clientOf(vmId).connect(Number(port), signal),
+      streamOf: (handle): Duplex => {
+        if (machine.strikes("streamOf")) {
+          core.stdio.delete(handle);
+          throw new Error("struck");
+        }
+        return new PassThrough({ emitClose: true }).on("close", () => core.stdio.delete(handle));
+      },
+      close: async () => {},
+    };
+  }
+
+  #processes(): HostProcesses {
+    return { workingSetOf: async (vmId) => this.core.systemOf(vmId).workingSet };
+  }
+}
