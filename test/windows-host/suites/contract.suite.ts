@@ -2,9 +2,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { win32 } from "node:path";
 import { resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import type { ContractHost } from "../../../packages/hcs-bindings/src/testing/contract.ts";
 import { describeComputeHostContract } from "../../../packages/hcs-bindings/src/testing/contract.ts";
 import { describeNetworkContract } from "../../../packages/hcs-bindings/src/testing/network-contract.ts";
-import type { ContractHost } from "../../../packages/hcs-bindings/src/testing/contract.ts";
 import { librariesOf } from "../../../packages/hcs-bindings/src/windows/libraries.ts";
 import { nativeMachine } from "../../../packages/hcs-bindings/src/windows/native-calls.ts";
 import type { WindowsHost } from "../../../packages/hcs-bindings/src/windows/windows-host.ts";

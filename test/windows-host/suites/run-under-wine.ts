@@ -32,7 +32,10 @@ export async function runSuiteUnderWine(run: SuiteRun): Promise<readonly Outcome
     environment,
     timeoutMs,
   });
-  const lines = stdout.toString().split(/\r?\n/).filter((line) => line !== "");
+  const lines = stdout
+    .toString()
+    .split(/\r?\n/)
+    .filter((line) => line !== "");
   const outcomes = lines.map((line) => JSON.parse(line) as Outcome);
   if (status !== 0) {
     const last = outcomes.at(-1)?.name ?? "none";
@@ -60,7 +63,9 @@ export async function bundleForWindows(source: string, outfile: string): Promise
     target: "node26",
     sourcemap: "inline",
     logLevel: "error",
-    banner: { js: `import { createRequire } from "node:module"; const requireOfBindings = createRequire(${bindings});` },
+    banner: {
+      js: `import { createRequire } from "node:module"; const requireOfBindings = createRequire(${bindings});`,
+    },
     plugins: [
       {
         name: "koffi",
