@@ -50,7 +50,9 @@ function tell(task: Task): void {
     name: task.fullName,
     state: state === "pass" ? "passed" : state === "fail" ? "failed" : "skipped",
     milliseconds: Math.round(duration),
-    errors: errors.map(({ name, message, stack, diff }) => [`${name}: ${message}`, stack, diff].filter(Boolean).join("\n")),
+    errors: errors.map(({ name, message, stack, diff }) =>
+      [`${name}: ${message}`, stack, diff].filter(Boolean).join("\n"),
+    ),
   };
   writeSync(1, `${JSON.stringify(outcome)}\n`);
 }
