@@ -91,7 +91,7 @@ function statements(text: string): readonly string[] {
     if (character === "}") {
       depth--;
       // A function's body, behind which no semicolon comes.
-      if (depth === 0 && /\)\s*\{[^]*$/.test(current)) current = "";
+      if (depth === 0 && /\)\s*\{/.test(current)) current = "";
     }
   }
   return found;
