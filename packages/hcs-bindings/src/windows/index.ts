@@ -6,6 +6,7 @@ export { hostStructures } from "./host-structures.ts";
 export { type LibraryPaths, librariesOf, resolveLibraries, systemLibraries } from "./libraries.ts";
 export { nativeMachine } from "./native-calls.ts";
 export type { FunctionTable, NativeLibrary, NativeMachine } from "./native-types.ts";
+export { type ShimCalls, shimCalls } from "./shim-calls.ts";
 export { virtdiskFunctions } from "./virtdisk-functions.ts";
 export type { WindowsHost } from "./windows-host.ts";
 export { WindowsSystem } from "./windows-system.ts";
