@@ -1,11 +1,23 @@
 /** Compiles the DLLs of the test host from test/windows-host/dlls. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { kernelFunctions, securityFunctions } from "../../packages/hcs-bindings/src/windows/kernel-functions.ts";
 import { ole32Functions } from "../../packages/hcs-bindings/src/windows/ole32-functions.ts";
 import { winsockFunctions } from "../../packages/hcs-bindings/src/windows/winsock-functions.ts";
 import { compileForWindows } from "./compile.ts";
+import { REPOSITORY } from "./wine-environment.ts";
 
 export const dllSources = join(dirname(fileURLToPath(import.meta.url)), "dlls");
 
@@ -77,8 +89,30 @@ async function build(name: string, folder: string): Promise<void> {
   await compileForWindows(files, join(folder, `${name}.dll`), ["-shared", "-s", ...headerOptions, ...libraries]);
 }
 
-/** Makes the folder that `librariesOf` takes: some seconds. */
+/** What the DLLs are made of, as text: they are compiled again when it changes. */
+function recipe(): string {
+  const sources = readdirSync(dllSources).map((name) => readFileSync(join(dllSources, name), "utf8"));
+  return JSON.stringify([dlls, sources, headerOptions]);
+}
+
+async function compileOnce(): Promise<string> {
+  const built = join(REPOSITORY, "dist", "windows-test-host");
+  const folder = join(built, createHash("sha256").update(recipe()).digest("hex").slice(0, 16));
+  if (existsSync(folder)) return folder;
+  mkdirSync(built, { recursive: true });
+  const unfinished = mkdtempSync(join(built, "new-"));
+  await Promise.all(Object.keys(dlls).map((name) => build(name, unfinished)));
+  try {
+    renameSync(unfinished, folder);
+  } catch (error) {
+    // Another run was faster.
+    rmSync(unfinished, { recursive: true });
+    if (!existsSync(folder)) throw error;
+  }
+  return folder;
+}
+
+/** Makes the folder that `librariesOf` takes. Compiling takes some seconds, and is done once. */
 export async function buildTestHost(folder: string): Promise<void> {
-  mkdirSync(folder, { recursive: true });
-  await Promise.all(Object.keys(dlls).map((name) => build(name, folder)));
+  cpSync(await compileOnce(), folder, { recursive: true });
 }

@@ -9,36 +9,15 @@
 #undef DECLSPEC_IMPORT
 #define DECLSPEC_IMPORT
 #include <initguid.h>
-#include <virtdisk.h>
+#include "virtdisk-sdk.h"
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 
-/*
- * Version 2 as the Windows SDK has it. mingw-w64's header lacks PhysicalSectorSizeInBytes, so that all that follows
- * stands at other places there.
- */
-struct create_version_2 {
-  CREATE_VIRTUAL_DISK_VERSION Version;
-  struct {
-    GUID UniqueId;
-    ULONGLONG MaximumSize;
-    ULONG BlockSizeInBytes;
-    ULONG SectorSizeInBytes;
-    ULONG PhysicalSectorSizeInBytes;
-    PCWSTR ParentPath;
-    PCWSTR SourcePath;
-    OPEN_VIRTUAL_DISK_FLAG OpenFlags;
-    VIRTUAL_STORAGE_TYPE ParentVirtualStorageType;
-    VIRTUAL_STORAGE_TYPE SourceVirtualStorageType;
-    GUID ResiliencyGuid;
-  } Version2;
-};
-
-/* The Win32 error of an HRESULT that stands for one. */
+/* The Win32 error of an HRESULT that stands for one; those of virtual disks are codes of their own. */
 static DWORD error_of(HRESULT result) {
-  if (SUCCEEDED(result)) return ERROR_SUCCESS;
-  return HRESULT_FACILITY(result) == FACILITY_WIN32 ? (DWORD)HRESULT_CODE(result) : ERROR_INTERNAL_ERROR;
+  return HRESULT_FACILITY(result) == FACILITY_WIN32 ? (DWORD)HRESULT_CODE(result) : (DWORD)result;
 }
 
 static DWORD ask(PWSTR *document, PCSTR function, int count, const PCWSTR *arguments) {
@@ -73,12 +52,13 @@ DWORD WINAPI CreateVirtualDisk(PVIRTUAL_STORAGE_TYPE type, PCWSTR path, VIRTUAL_
   if (overlapped != NULL) return ERROR_NOT_SUPPORTED;
   if (parameters->Version != CREATE_VIRTUAL_DISK_VERSION_2 || access != VIRTUAL_DISK_ACCESS_NONE)
     return ERROR_INVALID_PARAMETER;
-  const struct create_version_2 *asked = (const void *)parameters;
-  struct number device = number(type->DeviceId), size = number(asked->Version2.MaximumSize), how = number(flags),
-                block = number(asked->Version2.BlockSizeInBytes), sector = number(asked->Version2.SectorSizeInBytes);
-  DWORD error = ask(NULL, "CreateVirtualDisk", 8,
-                    (PCWSTR[]){path, device.text, size.text, block.text, sector.text, asked->Version2.ParentPath,
-                               asked->Version2.SourcePath, how.text});
+  const struct create_virtual_disk_parameters_2 *asked = (const void *)parameters;
+  (void)type, (void)flags;
+  struct number size = number(asked->Version2.MaximumSize), block = number(asked->Version2.BlockSizeInBytes),
+                sector = number(asked->Version2.SectorSizeInBytes);
+  DWORD error = ask(NULL, "CreateVirtualDisk", 6,
+                    (PCWSTR[]){path, size.text, block.text, sector.text, asked->Version2.ParentPath,
+                               asked->Version2.SourcePath});
   return error == ERROR_SUCCESS ? open_file(path, handle) : error;
 }
 
@@ -87,8 +67,10 @@ DWORD WINAPI OpenVirtualDisk(PVIRTUAL_STORAGE_TYPE type, PCWSTR path, VIRTUAL_DI
   *handle = NULL;
   if (parameters != NULL && parameters->Version == OPEN_VIRTUAL_DISK_VERSION_2 && access != VIRTUAL_DISK_ACCESS_NONE)
     return ERROR_INVALID_PARAMETER;
-  struct number device = number(type->DeviceId), how = number(flags);
-  DWORD error = ask(NULL, "OpenVirtualDisk", 3, (PCWSTR[]){path, device.text, how.text});
+  (void)type, (void)flags;
+  BOOL inspects = parameters != NULL && parameters->Version == OPEN_VIRTUAL_DISK_VERSION_2 &&
+                  parameters->Version2.GetInfoOnly;
+  DWORD error = ask(NULL, "OpenVirtualDisk", 2, (PCWSTR[]){path, inspects ? L"inspect" : L"open"});
   return error == ERROR_SUCCESS ? open_file(path, handle) : error;
 }
 
@@ -114,28 +96,32 @@ DWORD WINAPI ExpandVirtualDisk(HANDLE disk, EXPAND_VIRTUAL_DISK_FLAG flags, PEXP
 
 DWORD WINAPI GetVirtualDiskInformation(HANDLE disk, PULONG size, PGET_VIRTUAL_DISK_INFO information, PULONG used) {
   PWSTR document = NULL;
-  if (*size < sizeof *information) return ERROR_INSUFFICIENT_BUFFER;
+  ULONG needed = sizeof *information;
+  if (*size < needed) return ERROR_INSUFFICIENT_BUFFER;
   GET_VIRTUAL_DISK_INFO_VERSION version = information->Version;
   DWORD error = ask_disk(&document, "GetVirtualDiskInformation", disk, version);
-  if (error == ERROR_SUCCESS) {
-    unsigned long device, block, sector, provider;
+  if (error == ERROR_SUCCESS && version == GET_VIRTUAL_DISK_INFO_SIZE) {
     unsigned long long virtual_size, physical_size;
-    swscanf(document, L"%lu %llu %llu %lu %lu %lu", &device, &virtual_size, &physical_size, &block, &sector, &provider);
-    if (version == GET_VIRTUAL_DISK_INFO_SIZE) {
-      information->Size.VirtualSize = virtual_size;
-      information->Size.PhysicalSize = physical_size;
-      information->Size.BlockSize = block;
-      information->Size.SectorSize = sector;
-    } else if (version == GET_VIRTUAL_DISK_INFO_VIRTUAL_STORAGE_TYPE) {
-      information->VirtualStorageType = (VIRTUAL_STORAGE_TYPE){device, VIRTUAL_STORAGE_TYPE_VENDOR_MICROSOFT};
-    } else if (version == GET_VIRTUAL_DISK_INFO_PROVIDER_SUBTYPE) {
-      information->ProviderSubtype = provider;
-    } else {
-      error = ERROR_NOT_SUPPORTED;
+    swscanf(document, L"%llu %llu %lu %lu", &virtual_size, &physical_size, &information->Size.BlockSize,
+            &information->Size.SectorSize);
+    information->Size.VirtualSize = virtual_size;
+    information->Size.PhysicalSize = physical_size;
+  } else if (error == ERROR_SUCCESS && version == GET_VIRTUAL_DISK_INFO_PARENT_LOCATION) {
+    /* "1 " or "0 " for whether it is there, its path, and an empty one for the end. */
+    PCWSTR path = document + 2;
+    needed = (ULONG)(offsetof(GET_VIRTUAL_DISK_INFO, ParentLocation.ParentLocationBuffer) +
+                     (wcslen(path) + 2) * sizeof(WCHAR));
+    if (*size < needed) error = ERROR_INSUFFICIENT_BUFFER;
+    else {
+      memset(information->ParentLocation.ParentLocationBuffer, 0,
+             needed - offsetof(GET_VIRTUAL_DISK_INFO, ParentLocation.ParentLocationBuffer));
+      wcscpy(information->ParentLocation.ParentLocationBuffer, path);
+      information->ParentLocation.ParentResolved = document[0] == L'1';
     }
-    if (used != NULL) *used = sizeof *information;
+    *size = needed;
   }
   free(document);
+  if (used != NULL) *used = needed;
   return error;
 }
 

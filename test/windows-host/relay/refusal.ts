@@ -24,7 +24,6 @@ export function asRefusal(error: unknown): Refusal {
     case "EACCES":
     case "EPERM":
       return new Refusal("E_ACCESSDENIED", message);
-    case undefined:
     default:
       return new Refusal(error instanceof SyntaxError ? "HCS_E_INVALID_JSON" : "E_FAIL", message);
   }

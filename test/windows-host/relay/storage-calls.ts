@@ -20,7 +20,12 @@ const win32 = {
   notReady: 0x80070015,
   fileExists: 0x80070050,
   alreadyAttached: 0x80070020,
+  /** ERROR_VHD_INVALID_TYPE. */
+  noParent: 0xc03a001b,
 } as const;
+
+/** GET_VIRTUAL_DISK_INFO_VERSION. */
+const infoVersions = { size: "1", parentLocation: "3" } as const;
 
 const defaultBlockBytes = 2 * 1024 * 1024;
 const sectorBytes = 512;
@@ -28,7 +33,7 @@ const smallestDiskBytes = 3 * 1024 * 1024;
 
 /** What is known of a virtual disk beside its file, which is a raw image whatever it is called. */
 interface Disk {
-  readonly device: number;
+  /** As it was given. */
   readonly parent: string | undefined;
   readonly blockBytes: number;
   readonly sectorBytes: number;
@@ -40,14 +45,11 @@ interface Disk {
 const disks = new Map<string, Disk>();
 let lastDrive = 0;
 
-const deviceVhd = 2;
-
 function diskOf(path: string): Disk {
   statSync(path);
   const known = disks.get(path);
   if (known !== undefined) return known;
   const found: Disk = {
-    device: deviceVhd + 1,
     parent: undefined,
     blockBytes: defaultBlockBytes,
     sectorBytes,
@@ -68,7 +70,7 @@ function attachedDrive(path: string): number {
 const said = (text: string | undefined, otherwise: number): number => Number(text ?? 0) || otherwise;
 
 async function createDisk(...texts: (string | undefined)[]): Promise<undefined> {
-  const [file, device, size, block, sector, parent, source] = texts;
+  const [file, size, block, sector, parent, source] = texts;
   const path = localPath(file);
   if (existsSync(path)) throw new Refusal(win32.fileExists, `${path} exists`);
   const base = parent ?? source;
@@ -82,8 +84,7 @@ async function createDisk(...texts: (string | undefined)[]): Promise<undefined> 
   ftruncateSync(descriptor, bytes);
   closeSync(descriptor);
   disks.set(path, {
-    device: said(device, deviceVhd + 1),
-    parent: parent === undefined ? undefined : localPath(parent),
+    parent,
     blockBytes: said(block, defaultBlockBytes),
     sectorBytes: said(sector, sectorBytes),
     attachedAs: undefined,
@@ -98,9 +99,9 @@ const markOf = (layer: string | undefined): string => `${localPath(layer)}/layer
 export const storageCalls: { readonly [name: string]: Handler } = {
   CreateVirtualDisk: (_session, ...texts) => createDisk(...texts),
 
-  OpenVirtualDisk: async (_session, path) => {
-    const disk = diskOf(localPath(path));
-    if (disk.parent !== undefined) statSync(disk.parent);
+  OpenVirtualDisk: async (_session, path, mode) => {
+    const { parent } = diskOf(localPath(path));
+    if (parent !== undefined && mode !== "inspect") statSync(localPath(parent));
     return undefined;
   },
 
@@ -128,18 +129,24 @@ export const storageCalls: { readonly [name: string]: Handler } = {
     return undefined;
   },
 
-  GetVirtualDiskInformation: async (_session, path) => {
+  GetVirtualDiskInformation: async (_session, path, version) => {
     const local = localPath(path);
-    const { device, blockBytes, sectorBytes: sector, parent } = diskOf(local);
+    const { blockBytes, sectorBytes: sector, parent } = diskOf(local);
     const { size, blocks } = statSync(local);
-    const subtype = parent === undefined ? 3 : 4;
-    return `${device} ${size} ${blocks * 512} ${blockBytes} ${sector} ${subtype}`;
+    switch (version) {
+      case infoVersions.size:
+        return `${size} ${blocks * sectorBytes} ${blockBytes} ${sector}`;
+      case infoVersions.parentLocation:
+        if (parent === undefined) throw new Refusal(win32.noParent, `${path} is no differencing disk`);
+        return `${existsSync(localPath(parent)) ? 1 : 0} ${parent}`;
+      default:
+        throw new Refusal("ERROR_NOT_SUPPORTED", `GET_VIRTUAL_DISK_INFO_VERSION ${version} is not emulated`);
+    }
   },
 
   GetVirtualDiskPhysicalPath: async (_session, path) => `\\\\.\\PhysicalDrive${attachedDrive(localPath(path))}`,
 
   HcsFormatWritableLayerVhd: async (_session, path) => {
-    attachedDrive(localPath(path));
     diskOf(localPath(path)).formatted = true;
     return undefined;
   },

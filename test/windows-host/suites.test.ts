@@ -1,0 +1,49 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { report, runSuiteUnderWine } from "./suites/run-under-wine.ts";
+import { type TestHostPaths, testHostVariable } from "./suites/test-host-paths.ts";
+import { WindowsMachine, windowsPath } from "./windows-machine.ts";
+import { WindowsTestHost } from "./windows-test-host.ts";
+
+const assignableDevice = "PCIP\\VEN_1234&DEV_5678";
+const suiteMs = 600_000;
+/** With the least number of tests that each has. */
+const suites = { contract: 40, hvsockets: 13, system: 10, exit: 1 };
+
+describe("the Windows driver", () => {
+  let host: WindowsTestHost;
+  let machine: WindowsMachine;
+
+  beforeAll(async () => {
+    host = await WindowsTestHost.start({ devices: [{ instancePath: assignableDevice, functions: 2 }] });
+    machine = await WindowsMachine.start({ folders: [host.directory], network: "shared" });
+  });
+
+  afterAll(async () => {
+    await machine?.end();
+    await host?.[Symbol.asyncDispose]();
+  });
+
+  it.each(Object.entries(suites))("passes the suite %s", { timeout: suiteMs }, async (name, leastTests) => {
+    const suite = fileURLToPath(new URL(`suites/${name}.suite.ts`, import.meta.url));
+    const files = join(host.directory, name);
+    mkdirSync(files);
+    const paths: TestHostPaths = {
+      libraries: windowsPath(host.libraries),
+      files: windowsPath(files),
+      boot: {
+        KernelFilePath: windowsPath(host.boot.KernelFilePath),
+        InitRdPath: windowsPath(host.boot.InitRdPath),
+      },
+      assignableDevice,
+    };
+    const environment = { [testHostVariable]: JSON.stringify(paths) };
+    const outcomes = await runSuiteUnderWine({ suite, machine, folder: files, environment, timeoutMs: suiteMs });
+    const told = report(outcomes);
+    process.stdout.write(`${name}: ${told}\n`);
+    expect(told).toBe(`${outcomes.length} passed, 0 failed`);
+    expect(outcomes.length).toBeGreaterThanOrEqual(leastTests);
+  });
+});
