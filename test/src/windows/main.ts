@@ -15,7 +15,7 @@ import { mustRun } from "../support/command.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { type CasePaths, casePathsVariable } from "./case-paths.ts";
 
-const SUITES = ["shim"];
+const SUITES = ["shim", "stdio"];
 const SUITE_MS = 600_000;
 
 function print(line: string): void {
