@@ -11,6 +11,7 @@ import { podFileNames } from "./pod-files.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
 import { checkProgram } from "./program.ts";
 import type { OciRuntime, RuntimeProcess } from "./runtime.ts";
+import { securityContextName } from "./security-context.ts";
 import { type GuestSpecification, rewriteProcess, specificationText } from "./specification.ts";
 import type { StdioRelay } from "./stdio-relay.ts";
 import { withUserOf } from "./users.ts";
@@ -225,7 +226,9 @@ export class Container {
       case "Created":
         break;
     }
-    for (const name of ["config.json", ...podFileNames]) rmSync(`${this.#bundle}/${name}`, { force: true });
+    for (const name of ["config.json", ...podFileNames, securityContextName]) {
+      rmSync(`${this.#bundle}/${name}`, { recursive: true, force: true });
+    }
   }
 
   #isRunning(): boolean {
