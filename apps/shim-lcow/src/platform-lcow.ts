@@ -2,7 +2,7 @@ import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { statSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import path from "node:path";
-import { LinuxContainerController, type PodSettings } from "@uvm-shim/controller-container";
+import { LinuxContainerController, type PodScratch, type PodSettings } from "@uvm-shim/controller-container";
 import { linuxNetworking, NetworkController, networkNamespaceOf, PodNetwork } from "@uvm-shim/controller-network";
 import { Plan9Controller } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
@@ -26,8 +26,11 @@ import {
 import { cleanUp } from "./clean-up.ts";
 import { connectHost } from "./host.ts";
 import { applyLogLevel } from "./log-level.ts";
-import { refuseUnusedSettings } from "./unused-settings.ts";
+import { securityPolicyOf, withCopies } from "./security-policy.ts";
 import { vmIdOf } from "./vm-id.ts";
+
+/** What timers can wait for, more than three weeks. */
+const longestDelayMs = 2 ** 31 - 1;
 
 /** Linux containers on this machine's compute service, wired from host driver, guest and controllers. */
 export function createLcowPlatform(context: PlatformContext): Platform {
@@ -64,9 +67,10 @@ async function createSandbox(
     host: hostFacts(executableDirectory),
   });
   applyLogLevel(settings.logLevel, context);
-  for (const warning of warnings) log.log("warn", warning, { sandbox: request.id });
-  refuseUnusedSettings(settings);
+  const warn = (sentence: string, fields = {}): void => log.log("warn", sentence, { sandbox: request.id, ...fields });
+  for (const warning of warnings) warn(warning);
 
+  const { confidential, ioRetrySeconds } = settings;
   const vmId = vmIdOf(request);
   const newId = randomUUID;
   const paths = process.platform === "win32" ? windowsPaths : posixPaths;
@@ -74,7 +78,7 @@ async function createSandbox(
     id: vmId,
     host,
     clock,
-    flavour: linuxVm(randomBytes),
+    flavour: linuxVm(randomBytes, confidential && (await securityPolicyOf(confidential))),
     onGuestLog: ({ level, message, fields }) => log.log(level, message, { ...fields, guest: vmId }),
     connectGuest: (stream, system, abort) =>
       LinuxGuest.connect(
@@ -103,10 +107,19 @@ async function createSandbox(
       });
     },
   });
-  await vm.create({ document }, signal);
+  const grantVmAccess = (file: string, abort = signal): Promise<void> => host.grantVmAccess(vmId, file, abort);
+  await withCopies(confidential?.copies ?? [], grantVmAccess, () => vm.create({ document }, signal));
 
   const pod = podSettings(request);
-  const files = createPosixHostFiles({ grantVmAccess: (file, abort) => host.grantVmAccess(vmId, file, abort) });
+  const files = createPosixHostFiles({ grantVmAccess });
+  const podScratch: PodScratch | undefined = settings.shareScratch ? {} : undefined;
+  const patienceOf = ({ containerId: container, execId: exec }: { containerId: string; execId: string }) =>
+    ioRetrySeconds === undefined
+      ? undefined
+      : {
+          milliseconds: Math.min(ioRetrySeconds * 1000, longestDelayMs),
+          onGivenUp: () => warn(`output is lost: its client took none for ${ioRetrySeconds} s`, { container, exec }),
+        };
   return new PodController<ContainerRequest, LinuxContainerController>({
     id: request.id,
     vm,
@@ -132,7 +145,13 @@ async function createSandbox(
         files,
         clock,
         encryptScratch: settings.encryptScratch,
-        createProcess: (process) => new ProcessController({ ...process, upstream, clock }),
+        ...(podScratch === undefined ? {} : { podScratch }),
+        defaultAnnotations: settings.defaultContainerAnnotations,
+        gpuVhdPath: settings.gpuVhdPath,
+        propagateNumaAffinity: settings.propagateNumaAffinity,
+        warn: (sentence) => warn(sentence, { container: id }),
+        createProcess: (process) =>
+          new ProcessController({ ...process, upstream, clock, clientPatience: patienceOf(process) }),
       }),
   });
 }

@@ -117,6 +117,29 @@ describe("exit", () => {
     expect((await bench.controller.wait()).status).toBe(0);
   });
 
+  it("waits for a client that takes nothing, and gives it up when its patience ends", async () => {
+    let givenUp = 0;
+    const clientPatience = { milliseconds: 10_000, onGivenUp: () => void givenUp++ };
+    const bench = new ProcessBench(undefined, "", { clientPatience });
+    bench.upstream.holdsOutput = true;
+    await bench.started();
+    const { stdout } = bench.guestProcess;
+    // It takes all that comes until now; then nothing.
+    stdout?.write("first");
+    await bench.clock.elapse(9_999);
+    bench.client.stdout?.release();
+    await bench.clock.elapse(10_001);
+    expect([givenUp, bench.client.stdout?.bytes.toString()]).toEqual([0, "first"]);
+    bench.client.stdout?.hold();
+    for (let count = 0; count < 64; count++) stdout?.write(Buffer.alloc(64 * 1024));
+    await bench.clock.elapse(9_999);
+    expect([givenUp, stdout?.writableLength === 0]).toEqual([0, false]);
+    await bench.clock.elapse(10_001);
+    expect([givenUp, stdout?.writableLength]).toEqual([1, 0]);
+    bench.guestProcess.exit(4);
+    expect((await bench.controller.wait()).status).toBe(4);
+  });
+
   it("keeps reading the guest when the client has gone away", async () => {
     const bench = await new ProcessBench().started();
     bench.client.stdout?.destroy();

@@ -84,7 +84,7 @@ function makeContainer(): Container {
   const spec = { ociVersion: "1.0.2", root: { path: "/x" }, process: { args: ["true"], cwd: "/" } };
   return new Container(
     "box",
-    join(folder, "bundle"),
+    { bundle: join(folder, "bundle"), scratch: join(folder, "scratch") },
     { spec, sharedSettings: new Map([["net.x", "1"]]), sharedHostname: undefined },
     {
       runtime,

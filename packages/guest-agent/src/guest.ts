@@ -194,7 +194,7 @@ export class Guest {
     shareDevices();
     const tell = (type: NotificationType): void =>
       notify({ containerId: id, activityId: uvmContainerId, type, operation: "None", result: 0 });
-    const container = new Container(id, bundle, specification, {
+    const container = new Container(id, { bundle, scratch: settings.ScratchDirPath }, specification, {
       runtime,
       facts,
       group: {
