@@ -27,6 +27,7 @@ import { protocolNetworkCases } from "./cases/protocol-network.ts";
 import { resourceCases } from "./cases/resources.ts";
 import { runningCases } from "./cases/running.ts";
 import { sandboxCases } from "./cases/sandbox.ts";
+import { settingCases } from "./cases/settings.ts";
 import { snapshotterCases } from "./cases/snapshotters.ts";
 import { stdioCases } from "./cases/stdio.ts";
 import { storageCases } from "./cases/storage.ts";
@@ -43,6 +44,7 @@ const CASES: readonly Case[] = [
   ...snapshotterCases,
   ...inputCases,
   ...optionCases,
+  ...settingCases,
   ...sandboxCases,
   ...deviceCases,
   ...storageCases,
