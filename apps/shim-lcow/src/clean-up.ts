@@ -1,8 +1,8 @@
 import path from "node:path";
-import { type ComputeSystem, createPosixHostFiles } from "@uvm-shim/hcs-bindings";
+import type { ComputeSystem } from "@uvm-shim/hcs-bindings";
 import { abortable, unlessGone } from "@uvm-shim/lifecycle";
 import type { Platform, PlatformContext } from "@uvm-shim/shim";
-import { connectRunningHost } from "./host.ts";
+import { connectRunningHost, createHostFiles } from "./host.ts";
 import { vmIdOf } from "./vm-id.ts";
 
 /** Within containerd's 5 s for `delete`, with room for the rest of it. */
@@ -15,7 +15,7 @@ export async function cleanUp(
 ): Promise<void> {
   const outcomes = await Promise.allSettled([unlessGone(() => endVm(vmIdOf(request), context))]);
   // After the VM, which shares what is mounted there.
-  const files = createPosixHostFiles({ grantVmAccess: async () => {} });
+  const files = createHostFiles({ grantVmAccess: async () => {} });
   outcomes.push(...(await Promise.allSettled([files.unmountAll(path.join(request.bundle, "rootfs"))])));
   const failures = outcomes.filter((outcome) => outcome.status === "rejected").map(({ reason }): unknown => reason);
   if (failures.length > 1) throw new AggregateError(failures, failures.map(String).join("; "));

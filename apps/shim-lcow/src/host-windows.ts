@@ -1,9 +1,20 @@
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
-import { type PlatformContext, ShimError } from "@uvm-shim/shim";
+import type { PlatformContext, WindowsCalls } from "@uvm-shim/shim";
 
-/** Connects to the compute service of the Windows that runs. Unavailable where it has none. */
-export async function connectWindowsHost({ env }: Pick<PlatformContext, "env">): Promise<ComputeHost> {
-  const { computeCoreFunctions, nativeMachine, systemLibraries } = await import("@uvm-shim/hcs-bindings/windows");
-  const { path: library } = nativeMachine().library(systemLibraries(env).computecore, computeCoreFunctions);
-  throw new ShimError("Unimplemented", `this shim cannot use ${library} yet`);
+/** Connects to the compute service of the Windows that runs, or to the one that UVM_SHIM_HOST names. */
+export async function connectWindows({ env }: Pick<PlatformContext, "env">): Promise<ComputeHost> {
+  const { connectWindowsHost, resolveLibraries } = await import("@uvm-shim/hcs-bindings/windows");
+  return await connectWindowsHost(resolveLibraries(env));
+}
+
+/** As above; undefined where no host may be used. */
+export async function connectRunningWindows(context: Pick<PlatformContext, "env">): Promise<ComputeHost | undefined> {
+  return context.env.UVM_SHIM_HOST === "none" ? undefined : await connectWindows(context);
+}
+
+let calls: Promise<WindowsCalls> | undefined;
+
+export function shimCalls(): Promise<WindowsCalls> {
+  calls ??= import("@uvm-shim/hcs-bindings/windows").then((windows) => windows.shimCalls());
+  return calls;
 }

@@ -3,6 +3,7 @@ import process from "node:process";
 import { isSea } from "node:sea";
 import { ownFolder, runShim } from "@uvm-shim/shim";
 import { loadPlatform } from "./flavour.ts";
+import { loadWindowsCalls } from "./host.ts";
 
 declare const UVM_SHIM_VERSION: string;
 
@@ -12,6 +13,7 @@ void runShim(
     runtimeName: "io.containerd.lcow.v2",
     version: UVM_SHIM_VERSION,
     loadPlatform,
+    loadWindowsCalls,
     // On Linux the bundle stands in lib/ beside the launcher, which is what people call the executable.
     executableDirectory: isSea() ? ownFolder(process) : path.dirname(ownFolder(process)),
   },

@@ -1,6 +1,5 @@
-import { createHash, randomBytes, randomUUID } from "node:crypto";
-import { statSync, writeFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { randomBytes, randomUUID } from "node:crypto";
+import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { LinuxContainerController, type PodSettings } from "@uvm-shim/controller-container";
 import { linuxNetworking, NetworkController, networkNamespaceOf, PodNetwork } from "@uvm-shim/controller-network";
@@ -11,9 +10,8 @@ import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
 import { linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { VpciController } from "@uvm-shim/controller-vpci";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
-import { type ComputeHost, createPosixHostFiles } from "@uvm-shim/hcs-bindings";
-import { posixPaths, windowsPaths } from "@uvm-shim/lifecycle";
-import { buildLinuxSandbox, type HostFacts } from "@uvm-shim/sandbox-lcow";
+import type { ComputeHost } from "@uvm-shim/hcs-bindings";
+import { buildLinuxSandbox } from "@uvm-shim/sandbox-lcow";
 import {
   type ContainerRequest,
   systemClock as clock,
@@ -24,7 +22,8 @@ import {
   type SandboxRequest,
 } from "@uvm-shim/shim";
 import { cleanUp } from "./clean-up.ts";
-import { connectHost } from "./host.ts";
+import { connectHost, createHostFiles, hostPaths as paths } from "./host.ts";
+import { hostFacts } from "./host-facts.ts";
 import { applyLogLevel } from "./log-level.ts";
 import { refuseUnusedSettings } from "./unused-settings.ts";
 import { vmIdOf } from "./vm-id.ts";
@@ -53,7 +52,7 @@ async function createSandbox(
   context: PlatformContext,
   signal?: AbortSignal,
 ): Promise<Sandbox> {
-  const { log, upstreamStdio: upstream, executableDirectory } = context;
+  const { log, upstreamStdio: upstream, executableDirectory, env } = context;
   const { runtimeOptions, annotations, bundle, spec: specification } = request;
   const { document, settings, warnings } = buildLinuxSandbox({
     owner: "uvm-shim",
@@ -61,7 +60,7 @@ async function createSandbox(
     annotations,
     specification,
     options: runtimeOptions === undefined ? {} : await decodeRuntimeOptions(runtimeOptions),
-    host: hostFacts(executableDirectory),
+    host: hostFacts(executableDirectory, env),
   });
   applyLogLevel(settings.logLevel, context);
   for (const warning of warnings) log.log("warn", warning, { sandbox: request.id });
@@ -69,7 +68,6 @@ async function createSandbox(
 
   const vmId = vmIdOf(request);
   const newId = randomUUID;
-  const paths = process.platform === "win32" ? windowsPaths : posixPaths;
   const vm = new VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>({
     id: vmId,
     host,
@@ -106,7 +104,7 @@ async function createSandbox(
   await vm.create({ document }, signal);
 
   const pod = podSettings(request);
-  const files = createPosixHostFiles({ grantVmAccess: (file, abort) => host.grantVmAccess(vmId, file, abort) });
+  const files = createHostFiles({ grantVmAccess: (file, abort) => host.grantVmAccess(vmId, file, abort) });
   return new PodController<ContainerRequest, LinuxContainerController>({
     id: request.id,
     vm,
@@ -145,16 +143,4 @@ function podSettings({ pod, bundle }: SandboxRequest): PodSettings | undefined {
   const resolvConfPath = path.join(bundle, "resolv.conf");
   writeFileSync(resolvConfPath, resolvConf, { mode: 0o644 });
   return { ...settings, resolvConfPath };
-}
-
-function hostFacts(executableDirectory: string): HostFacts {
-  return {
-    processors: availableParallelism(),
-    pathGrammar: "posix",
-    hasFile: (file) => statSync(file, { throwIfNoEntry: false })?.isFile() ?? false,
-    hasFolder: (folder) => statSync(folder, { throwIfNoEntry: false })?.isDirectory() ?? false,
-    executableFolder: executableDirectory,
-    newId: randomUUID,
-    sha256: (data) => createHash("sha256").update(data).digest(),
-  };
 }

@@ -4,3 +4,4 @@ export type { ConnectOptions, StartCommand } from "./emulator/start-host.ts";
 export { HostError, type HostErrorDetails } from "./host-error.ts";
 export { createPosixHostFiles, type PosixHostFiles, type PosixHostFilesOptions } from "./posix-host-files.ts";
 export type { ComputeHost, ComputeSystem, HostErrorCode, HostNetworks, HvsocketListener } from "./types.ts";
+export { createWindowsHostFiles, type WindowsHostFiles, type WindowsHostFilesOptions } from "./windows-host-files.ts";

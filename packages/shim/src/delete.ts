@@ -4,12 +4,11 @@ import { type Clock, systemClock } from "./clock.ts";
 import { ShimError } from "./errors.ts";
 import type { ShimFlags } from "./flags.ts";
 import { lastWords } from "./last-words.ts";
-import { PipeLog } from "./log.ts";
 import type { ShimOptions } from "./options.ts";
 import { platformContext } from "./platform-context.ts";
-import { isAlive } from "./process-identity.ts";
-import { isAccepting, removeSocket } from "./socket.ts";
+import { isAccepting } from "./socket.ts";
 import { readState, type ShimState, writeState } from "./state-file.ts";
+import { isAlive, type ShimSystem, systemOf } from "./system.ts";
 import { encodeFields, encodeTimestamp } from "./wire.ts";
 
 /** 128 + SIGKILL: what containerd publishes for a task whose shim is gone. */
@@ -26,14 +25,15 @@ const pollMilliseconds = 2;
 export async function deleteLeftovers(flags: ShimFlags, options: ShimOptions, host: NodeJS.Process): Promise<Buffer> {
   const clock = options.clock ?? systemClock;
   const bundle = path.resolve(flags.bundle === "" ? host.cwd() : flags.bundle);
+  const system = systemOf(options);
   const state = readState(bundle);
   if (!isMember(bundle, flags.id, state)) {
-    const cleanEnd = state?.kind === "ended" && (await endsWithin(state, orderlyEndMilliseconds, clock));
+    const cleanEnd = state?.kind === "ended" && (await endsWithin(state, orderlyEndMilliseconds, clock, system));
     if (!cleanEnd) {
-      await endProcess(state, clock);
-      await cleanUp(flags, options, host, bundle);
+      await endProcess(state, clock, system);
+      await cleanUp(flags, options, host, bundle, system);
     }
-    await removeDeadSocket(state?.socket);
+    await removeDeadSocket(state?.socket, system);
     if (state?.kind === "serving") {
       // containerd logs what delete says on standard error, which makes it the place for the cause of a crash.
       const words = lastWords(bundle);
@@ -59,11 +59,11 @@ function isMember(bundle: string, id: string, state: ShimState | undefined): boo
 }
 
 /** Ends the serving process of this very shim, when it is still there: never a process that was given its pid since. */
-async function endProcess(state: ShimState | undefined, clock: Clock): Promise<void> {
+async function endProcess(state: ShimState | undefined, clock: Clock, system: ShimSystem): Promise<void> {
   if (state?.kind !== "serving" && state?.kind !== "ended") return;
-  if (!isAlive(state)) return;
+  if (!(await isAlive(state, system))) return;
   process.kill(state.pid, "SIGKILL");
-  if (await endsWithin(state, killMilliseconds, clock)) return;
+  if (await endsWithin(state, killMilliseconds, clock, system)) return;
   throw new ShimError("DeadlineExceeded", `delete ${state.id}: process ${state.pid} is alive after SIGKILL`);
 }
 
@@ -71,25 +71,32 @@ async function endsWithin(
   identity: { readonly pid: number; readonly processStartTime: string },
   milliseconds: number,
   clock: Clock,
+  system: ShimSystem,
 ): Promise<boolean> {
   const deadline = clock.now().getTime() + milliseconds;
-  while (isAlive(identity)) {
+  while (await isAlive(identity, system)) {
     if (clock.now().getTime() >= deadline) return false;
     await clock.delay(pollMilliseconds);
   }
   return true;
 }
 
-async function cleanUp(flags: ShimFlags, options: ShimOptions, host: NodeJS.Process, bundle: string): Promise<void> {
+async function cleanUp(
+  flags: ShimFlags,
+  options: ShimOptions,
+  host: NodeJS.Process,
+  bundle: string,
+  system: ShimSystem,
+): Promise<void> {
   const { namespace, id } = flags;
   const clock = options.clock ?? systemClock;
   const level = flags.debug ? "debug" : "info";
-  const log = new PipeLog({ path: path.join(bundle, "log"), level, clock, fields: { namespace, id } });
+  const log = system.openDeleteLog({ bundle, namespace, id, level, clock });
   const milliseconds = options.cleanUpMilliseconds ?? 4000;
   const stop = new AbortController();
   try {
     const work = async (): Promise<void> => {
-      const platform = await options.loadPlatform(platformContext(options, host, log, namespace));
+      const platform = await options.loadPlatform(platformContext({ options, host, log, namespace, clock, system }));
       await platform.cleanUp({ namespace, id, bundle });
       await platform.close();
     };
@@ -104,6 +111,6 @@ async function cleanUp(flags: ShimFlags, options: ShimOptions, host: NodeJS.Proc
 }
 
 /** The socket of a shim that is gone; another's that serves there by now is left alone. */
-async function removeDeadSocket(socket: string | undefined): Promise<void> {
-  if (socket !== undefined && !(await isAccepting(socket))) removeSocket(socket);
+async function removeDeadSocket(socket: string | undefined, system: ShimSystem): Promise<void> {
+  if (socket !== undefined && !(await isAccepting(socket))) system.removeSocket(socket);
 }

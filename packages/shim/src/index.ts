@@ -6,6 +6,7 @@ export type { PlatformContext, ShimOptions } from "./options.ts";
 export { runShim } from "./run-shim.ts";
 export { decodeRuntimeOptions, type RuntimeOptionValues } from "./runtime-options.ts";
 export { createPosixStdio, type PosixStdioOptions } from "./stdio-posix.ts";
+export type { WindowsCalls } from "./system.ts";
 export type {
   Container,
   ContainerRequest,

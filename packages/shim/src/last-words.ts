@@ -5,7 +5,7 @@ const longestLastWords = 4096;
 
 /** Where what a serving shim says on standard error goes: a crash of the runtime itself has no other place. */
 export function stderrFile(bundle: string): string {
-  return path.join(bundle, "shim-stderr.log");
+  return path.join(bundle, "panic.log");
 }
 
 /** The end of what it said; empty when it said nothing. */

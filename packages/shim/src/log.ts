@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import type { Clock } from "./clock.ts";
+import type { ShimLog } from "./system.ts";
 import type { Log } from "./types.ts";
 
 export type LogLevel = Parameters<Log["log"]>[0];
@@ -7,10 +8,14 @@ export type LogLevel = Parameters<Log["log"]>[0];
 const severities = { trace: 0, debug: 1, info: 2, warn: 3, error: 4 } as const satisfies Record<LogLevel, number>;
 
 /** The lines that wait for a reader are bounded; what does not fit is counted, and the count is logged. */
-const mostQueuedBytes = 256 * 1024;
+export const mostQueuedBytes = 256 * 1024;
 /** A pipe takes a line of up to PIPE_BUF bytes whole or not at all, so lines never mix with another writer's. */
 const longestLine = 4096;
 const retryMilliseconds = 100;
+
+export function isBelow(level: LogLevel, threshold: LogLevel): boolean {
+  return severities[level] < severities[threshold];
+}
 
 export interface PipeLogOptions {
   /** The FIFO `log` in the bundle, of which containerd reads the other end. */
@@ -26,7 +31,7 @@ export interface PipeLogOptions {
  * lines wait in a bounded queue while it has none or is full, and it is opened again when a reader is back, as after
  * a restart of containerd.
  */
-export class PipeLog implements Log {
+export class PipeLog implements ShimLog {
   readonly #options: PipeLogOptions;
   readonly #queue: Buffer[] = [];
   #level: LogLevel;
@@ -41,13 +46,12 @@ export class PipeLog implements Log {
     this.#level = options.level;
   }
 
-  /** Lines below this level are left out from now on. */
   setLevel(level: LogLevel): void {
     this.#level = level;
   }
 
   log(level: LogLevel, message: string, fields: { readonly [key: string]: unknown } = {}): void {
-    if (this.#closed || severities[level] < severities[this.#level]) return;
+    if (this.#closed || isBelow(level, this.#level)) return;
     const line = formatLine(this.#options.clock.now(), level, message, { ...this.#options.fields, ...fields });
     if (this.#queuedBytes + line.length > mostQueuedBytes) this.#dropped++;
     else this.#enqueue(line);

@@ -1,4 +1,5 @@
 import type { Clock } from "./clock.ts";
+import type { WindowsCalls } from "./system.ts";
 import type { Log, Platform, UpstreamStdio } from "./types.ts";
 
 /** What the platform is given when it is loaded. */
@@ -27,6 +28,8 @@ export interface ShimOptions {
   /** Unless told: what containerd says, else UVM_SHIM_SOCKET_DIRECTORY, else /run/containerd/s. */
   readonly socketDirectory?: string;
   readonly clock?: Clock;
+  /** On Windows: the calls that Node does not have. */
+  readonly loadWindowsCalls?: (() => Promise<WindowsCalls>) | undefined;
   /** How long `start` waits for an end of its standard input; 5000 ms unless told. */
   readonly inputMilliseconds?: number;
   /** How long `start` waits for the serving process to accept connections; 10 000 ms unless told. */

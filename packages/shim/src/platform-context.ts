@@ -1,17 +1,28 @@
+import type { RuntimeOptions } from "./bootstrap.ts";
+import type { Clock } from "./clock.ts";
 import { ownFolder } from "./executable.ts";
 import type { PlatformContext, ShimOptions } from "./options.ts";
-import { createPosixStdio } from "./stdio-posix.ts";
+import type { ShimSystem } from "./system.ts";
 import type { Log } from "./types.ts";
 
-export function platformContext(
-  options: ShimOptions,
-  host: NodeJS.Process,
-  log: Log,
-  namespace: string,
-): PlatformContext {
+export function platformContext(parts: {
+  readonly options: ShimOptions;
+  readonly host: NodeJS.Process;
+  readonly log: Log;
+  readonly namespace: string;
+  readonly clock: Clock;
+  readonly system: ShimSystem;
+  readonly runtimeOptions?: RuntimeOptions | undefined;
+}): PlatformContext {
+  const { options, host, log, namespace, clock, system, runtimeOptions } = parts;
+  const retryMilliseconds = async (): Promise<number> => {
+    if (runtimeOptions === undefined) return 0;
+    const { decodeRuntimeOptions } = await import("./runtime-options.ts");
+    return ((await decodeRuntimeOptions(runtimeOptions)).ioRetryTimeoutInSec ?? 0) * 1000;
+  };
   return {
     log,
-    upstreamStdio: createPosixStdio({ namespace }),
+    upstreamStdio: system.stdio({ namespace, clock, retryMilliseconds }),
     env: host.env,
     namespace,
     executableDirectory: options.executableDirectory ?? ownFolder(host),

@@ -18,7 +18,3 @@ export function processStartTime(pid: number): string | undefined {
   if (state === "X" || (state === "Z" && threads <= 1)) return undefined;
   return fields[19];
 }
-
-export function isAlive(identity: { readonly pid: number; readonly processStartTime: string }): boolean {
-  return processStartTime(identity.pid) === identity.processStartTime;
-}

@@ -1,18 +1,16 @@
-import net from "node:net";
 import path from "node:path";
 import type { RuntimeOptions } from "./bootstrap.ts";
 import { settlesWithin, systemClock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
 import type { ShimFlags } from "./flags.ts";
-import { type LogLevel, PipeLog } from "./log.ts";
+import type { LogLevel } from "./log.ts";
 import type { ShimOptions } from "./options.ts";
 import { endWhenOrphaned } from "./orphan.ts";
 import { platformContext } from "./platform-context.ts";
-import { processStartTime } from "./process-identity.ts";
 import { tellStart } from "./ready.ts";
 import type { Services } from "./services.ts";
-import { listen, removeSocket } from "./socket.ts";
 import { readState, type ShimState, writeState } from "./state-file.ts";
+import { systemOf } from "./system.ts";
 import type { Platform } from "./types.ts";
 
 const closeMilliseconds = 2000;
@@ -27,24 +25,19 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
   const clock = options.clock ?? systemClock;
   const bundle = path.resolve(flags.bundle === "" ? host.cwd() : flags.bundle);
   const { id, namespace, socket } = flags;
-  const log = new PipeLog({
-    path: path.join(bundle, "log"),
-    level: flags.debug ? "debug" : "info",
-    clock,
-    fields: { namespace, id },
-  });
+  const system = systemOf(options);
+  const log = system.openLog({ bundle, namespace, id, level: flags.debug ? "debug" : "info", clock });
   const ended = Promise.withResolvers<string>();
   const services = Promise.withResolvers<Services>();
-  const server = net.createServer((connection) => {
+  const runtimeOptions = startedWith(readState(bundle));
+  const listener = await system.listen(socket, (connection) => {
     connection.on("error", () => {});
     services.promise.then(
       (loaded) => loaded.serve(connection),
       () => connection.destroy(),
     );
   });
-  const runtimeOptions = startedWith(readState(bundle));
-  await listen(server, socket);
-  const identity = { pid: host.pid, processStartTime: processStartTime(host.pid) ?? "" };
+  const identity = { pid: host.pid, processStartTime: (await system.processStartTime(host.pid)) ?? "" };
   writeState(bundle, { kind: "serving", id, namespace, socket, ...identity });
   tellStart(host);
 
@@ -90,7 +83,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
   host.on("SIGINT", terminate);
 
   const setLogLevel = (level: LogLevel): void => log.setLevel(level);
-  const context = { ...platformContext(options, host, log, namespace), setLogLevel };
+  const context = { ...platformContext({ options, host, log, namespace, clock, system, runtimeOptions }), setLogLevel };
   let platform: Promise<Platform> | undefined;
   const loadPlatform = (): Promise<Platform> => {
     platform ??= options.loadPlatform(context).catch((error: unknown) => {
@@ -122,7 +115,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     void endWhenOrphaned(loaded, options.orphanMilliseconds ?? 60_000, clock, orphan.signal, end);
     const reason = await ended.promise;
     log.log("info", "ending", { reason });
-    server.close();
+    listener.close();
     await loaded.close(closeMilliseconds);
     await closePlatform(platform);
   } catch (error) {
@@ -133,7 +126,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     host.removeListener("uncaughtException", crash);
     host.removeListener("SIGTERM", terminate);
     host.removeListener("SIGINT", terminate);
-    removeSocket(socket);
+    system.removeSocket(socket);
     log.close();
   }
 }

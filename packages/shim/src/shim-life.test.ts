@@ -3,9 +3,9 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { containerd } from "./generated/messages.js";
-import { isAlive, processStartTime } from "./process-identity.ts";
+import { processStartTime } from "./process-identity.ts";
 import { readState } from "./state-file.ts";
-import { ShimExecutable, ShimProcesses } from "./testing/shim-processes.ts";
+import { isAlive, ShimExecutable, ShimProcesses } from "./testing/shim-processes.ts";
 
 const { Task } = containerd.task.v3;
 const { Sandbox } = containerd.runtime.sandbox.v1;
@@ -153,7 +153,7 @@ describe("the life of a shim", () => {
     await client.call(Task, "Create", { id: "c1", bundle }).catch(() => {});
     await expect(wait).rejects.toMatchObject({ code: "Unavailable" });
     await client.closed;
-    await expect.poll(() => readFileSync(path.join(bundle, "shim-stderr.log"), "utf8")).toContain("a bug in the shim");
+    await expect.poll(() => readFileSync(path.join(bundle, "panic.log"), "utf8")).toContain("a bug in the shim");
     expect(readState(bundle)).toMatchObject({ kind: "serving" });
     const deleted = await shim.run("c1", ["-bundle", bundle, "delete"]);
     expect(deleted).toMatchObject({ code: 0, stderr: expect.stringContaining("ended with: ") });

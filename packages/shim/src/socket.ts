@@ -3,17 +3,14 @@ import { mkdirSync, unlinkSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { ShimError } from "./errors.ts";
+import type { SocketOwner } from "./system.ts";
 
 /** Where shims of containerd keep their sockets; short because a socket's path is at most 108 bytes long. */
-export const defaultSocketDirectory = "/run/containerd/s";
+const defaultSocketDirectory = "/run/containerd/s";
 const longestSocketPath = 100;
 
-/** One path per containerd, namespace and id, so that the shim of a sandbox can be found by its id alone. */
-export function socketPath(
-  directory: string,
-  owner: { readonly address: string; readonly namespace: string; readonly id: string },
-): string {
-  const digest = createHash("sha256").update([owner.address, owner.namespace, owner.id].join("\0")).digest("hex");
+export function socketPath({ address, namespace, id, directory = defaultSocketDirectory }: SocketOwner): string {
+  const digest = createHash("sha256").update([address, namespace, id].join("\0")).digest("hex");
   const result = path.join(directory, `uvm-${digest.slice(0, 32)}`);
   if (Buffer.byteLength(result) > longestSocketPath) {
     throw new ShimError(

@@ -4,8 +4,8 @@ import http2 from "node:http2";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { containerd, google } from "./generated/messages.js";
-import { isAlive, processStartTime } from "./process-identity.ts";
-import { ShimExecutable, ShimProcesses } from "./testing/shim-processes.ts";
+import { processStartTime } from "./process-identity.ts";
+import { isAlive, ShimExecutable, ShimProcesses } from "./testing/shim-processes.ts";
 import { encodeFields } from "./wire.ts";
 
 const { Task } = containerd.task.v3;

@@ -18,8 +18,9 @@ import type { ShimFlags } from "./flags.ts";
 import { lastWords, stderrFile } from "./last-words.ts";
 import type { ShimOptions } from "./options.ts";
 import { readyVariable } from "./ready.ts";
-import { defaultSocketDirectory, isAccepting, makeSocketDirectory, removeSocket, socketPath } from "./socket.ts";
+import { isAccepting } from "./socket.ts";
 import { readState, writeFileAtomically, writeState } from "./state-file.ts";
+import { type ShimSystem, systemOf } from "./system.ts";
 
 /** The action `start`: answers with what to write to standard output, once the socket accepts connections. */
 export async function start(flags: ShimFlags, options: ShimOptions, host: NodeJS.Process): Promise<Buffer> {
@@ -30,9 +31,11 @@ export async function start(flags: ShimFlags, options: ShimOptions, host: NodeJS
     input.dialect === "bootstrap"
       ? Promise.resolve({ kind: "protobuf" })
       : findReplyDialect(host.env, host.env.GRPC_ADDRESS || grpcAddress);
+  const system = systemOf(options);
   const directory = socketDirectory(options, host.env, input);
+  const { address: containerdAddress, namespace } = flags;
   const socketOf = (id: string): string =>
-    socketPath(directory, { address: flags.address, namespace: flags.namespace, id });
+    system.socketPath({ address: containerdAddress, namespace, id, ...(directory && { directory }) });
   const sandboxId = await namedSandbox(bundle);
   let socket: string;
   if (sandboxId !== undefined && sandboxId !== flags.id) {
@@ -41,18 +44,18 @@ export async function start(flags: ShimFlags, options: ShimOptions, host: NodeJS
     await join(flags, sandboxId, socket, bundle);
   } else {
     socket = socketOf(flags.id);
-    await startServing(flags, options, host, { bundle, socket, input });
+    await startServing(flags, options, host, { bundle, socket, input, system });
   }
-  const address = `unix://${socket}`;
+  const address = system.address(socket);
   // containerd 1.6 and 1.7 find the shim by this file after a restart.
   writeFileAtomically(path.join(bundle, "address"), address);
   return encodeReply(await dialect, address);
 }
 
-function socketDirectory(options: ShimOptions, env: NodeJS.ProcessEnv, input: StartInput): string {
+function socketDirectory(options: ShimOptions, env: NodeJS.ProcessEnv, input: StartInput): string | undefined {
   const told = options.socketDirectory ?? env.UVM_SHIM_SOCKET_DIRECTORY;
   if (told) return told;
-  return (input.dialect === "bootstrap" ? input.socketDirectory : "") || defaultSocketDirectory;
+  return (input.dialect === "bootstrap" && input.socketDirectory) || undefined;
 }
 
 /** A config.json that cannot be understood is Create's to refuse: only there the error has a code. */
@@ -79,14 +82,14 @@ async function startServing(
   flags: ShimFlags,
   options: ShimOptions,
   host: NodeJS.Process,
-  target: { readonly bundle: string; readonly socket: string; readonly input: StartInput },
+  target: { readonly bundle: string; readonly socket: string; readonly input: StartInput; readonly system: ShimSystem },
 ): Promise<void> {
-  const { bundle, socket, input } = target;
-  makeSocketDirectory(socket);
+  const { bundle, socket, input, system } = target;
+  system.prepareSocket(socket);
   if (await isAccepting(socket)) {
     throw new ShimError("AlreadyExists", `start ${flags.id}: its shim is running and serves ${socket}`);
   }
-  removeSocket(socket);
+  system.removeSocket(socket);
   writeState(bundle, {
     kind: "starting",
     id: flags.id,
@@ -108,6 +111,7 @@ async function startServing(
     {
       cwd: bundle,
       detached: true,
+      windowsHide: true,
       env: { ...host.env, TTRPC_ADDRESS: ttrpcAddress, [readyVariable]: "3" },
       // Nothing of containerd's is inherited: it reads the output of start until the last copy of it is closed.
       stdio: ["ignore", output, output, "pipe"],
@@ -120,7 +124,7 @@ async function startServing(
     writeFileAtomically(path.join(bundle, "shim.pid"), `${child.pid}`);
   } catch (error) {
     child.kill("SIGKILL");
-    removeSocket(socket);
+    system.removeSocket(socket);
     const words = lastWords(bundle);
     const reason = (error as Error).message;
     throw new ShimError("Unavailable", `start ${flags.id}: ${reason}${words === "" ? "" : `: ${words}`}`, {

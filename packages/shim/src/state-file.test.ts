@@ -2,9 +2,11 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { isAlive, processStartTime } from "./process-identity.ts";
+import { processStartTime } from "./process-identity.ts";
 import { socketPath } from "./socket.ts";
 import { readState, type ShimState, writeState } from "./state-file.ts";
+import { isAlive } from "./system.ts";
+import { posixSystem } from "./system-posix.ts";
 import { Tombstones } from "./tombstones.ts";
 
 let directory: string;
@@ -48,11 +50,11 @@ describe("state file", () => {
 });
 
 describe("process identity", () => {
-  it("tells a process from another that has its pid", () => {
+  it("tells a process from another that has its pid", async () => {
     const processStart = processStartTime(process.pid);
     expect(processStart).toMatch(/^\d+$/);
-    expect(isAlive({ pid: process.pid, processStartTime: processStart ?? "" })).toBe(true);
-    expect(isAlive({ pid: process.pid, processStartTime: "1" })).toBe(false);
+    expect(await isAlive({ pid: process.pid, processStartTime: processStart ?? "" }, posixSystem)).toBe(true);
+    expect(await isAlive({ pid: process.pid, processStartTime: "1" }, posixSystem)).toBe(false);
     expect(processStartTime(2 ** 30)).toBeUndefined();
   });
 });
@@ -66,14 +68,14 @@ describe("socket path", () => {
       { ...owner, address: "/other.sock" },
       { ...owner, namespace: "other" },
       { ...owner, id: "other" },
-    ].map((each) => socketPath("/run/containerd/s", each));
+    ].map((each) => socketPath(each));
     expect(new Set(paths).size).toBe(4);
     expect(Math.max(...paths.map((each) => each.length))).toBeLessThanOrEqual(100);
-    expect(paths[0]).toBe(socketPath("/run/containerd/s", owner));
+    expect(paths[0]).toBe(socketPath({ ...owner, directory: "/run/containerd/s" }));
   });
 
   it("says when the directory is too long", () => {
-    expect(() => socketPath(`/${"d".repeat(80)}`, owner)).toThrow(/has 118 bytes; at most 100/);
+    expect(() => socketPath({ ...owner, directory: `/${"d".repeat(80)}` })).toThrow(/has 118 bytes; at most 100/);
   });
 });
 

@@ -1,8 +1,12 @@
 export { computeCoreFunctions } from "./computecore-functions.ts";
 export { computeNetworkFunctions } from "./computenetwork-functions.ts";
 export { computeStorageFunctions } from "./computestorage-functions.ts";
+export { connectWindowsHost } from "./connect.ts";
 export { hostStructures } from "./host-structures.ts";
-export { type LibraryPaths, librariesOf, systemLibraries } from "./libraries.ts";
+export { type LibraryPaths, librariesOf, resolveLibraries, systemLibraries } from "./libraries.ts";
 export { nativeMachine } from "./native-calls.ts";
 export type { FunctionTable, NativeLibrary, NativeMachine } from "./native-types.ts";
+export { type ShimCalls, shimCalls } from "./shim-calls.ts";
 export { virtdiskFunctions } from "./virtdisk-functions.ts";
+export type { WindowsHost } from "./windows-host.ts";
+export { WindowsSystem } from "./windows-system.ts";

@@ -81,6 +81,12 @@ export const kernelFunctions = {
   AssignProcessToJobObject: { result: "int32", parameters: ["pointer", "pointer"], since, immediate: true },
 
   OpenProcess: { result: "pointer", parameters: ["uint32", "int32", "uint32"], since, immediate: true },
+  GetProcessTimes: {
+    result: "int32",
+    parameters: ["pointer", "pointer", "pointer", "pointer", "pointer"],
+    since,
+    immediate: true,
+  },
   K32EnumProcesses: { result: "int32", parameters: ["pointer", "uint32", "pointer"], since },
   QueryFullProcessImageNameW: {
     result: "int32",

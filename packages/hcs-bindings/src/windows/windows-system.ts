@@ -45,8 +45,8 @@ export class WindowsSystem {
     return new Job(this.kernel);
   }
 
-  /** The Windows driver of the host contract. Its `close` leaves the system open. */
-  async openHost(): Promise<WindowsHost> {
+  /** The Windows driver of the host contract. Its `close` ends with what is to be done last. */
+  async openHost(last: () => Promise<void> = async () => {}): Promise<WindowsHost> {
     const { machine, paths } = this;
     const winsock = machine.library(paths.winsock, winsockFunctions);
     const hvsockets = await WindowsHvsockets.open(machine, winsock, this.port);
@@ -57,6 +57,7 @@ export class WindowsSystem {
       streamOf: (handle) => streams.add(this.#streamOf(handle)),
       close: async () => {
         await Promise.all([hvsockets.close(), streams.close()]);
+        await last();
       },
     };
     const processes: HostProcesses = { workingSetOf: (vmId) => workingSetOf(this, vmId) };

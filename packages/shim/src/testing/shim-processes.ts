@@ -8,7 +8,7 @@ import { TtrpcClient } from "@uvm-shim/ttrpc";
 import { build } from "esbuild";
 import { expect } from "vitest";
 import { containerd } from "../generated/messages.js";
-import { isAlive } from "../process-identity.ts";
+import { processStartTime } from "../process-identity.ts";
 import { readState } from "../state-file.ts";
 import { EventServer } from "./event-server.ts";
 
@@ -24,6 +24,10 @@ export interface RunOptions {
   readonly env?: { readonly [name: string]: string };
   readonly input?: Uint8Array;
   readonly keepStdinOpen?: boolean;
+}
+
+export function isAlive(identity: { readonly pid: number; readonly processStartTime: string }): boolean {
+  return processStartTime(identity.pid) === identity.processStartTime;
 }
 
 /** The executable, bundled as the real ones are, which also makes the many processes of the tests start faster. */

@@ -1,5 +1,5 @@
 import { realpath, rm, stat } from "node:fs/promises";
-import { HostError } from "../host-error.ts";
+import { HostError } from "./host-error.ts";
 
 export interface WindowsHostFilesOptions {
   grantVmAccess(path: string, signal?: AbortSignal): Promise<void>;

@@ -1,0 +1,28 @@
+import net from "node:net";
+import path from "node:path";
+import { PipeLog } from "./log.ts";
+import { processStartTime } from "./process-identity.ts";
+import { listen, makeSocketDirectory, removeSocket, socketPath } from "./socket.ts";
+import { createPosixStdio } from "./stdio-posix.ts";
+import type { LogOptions, ShimSystem } from "./system.ts";
+
+/** Sockets in the file system, the FIFO `log` in the bundle, /proc. */
+export const posixSystem: ShimSystem = {
+  socketPath,
+  address: (socket) => `unix://${socket}`,
+  prepareSocket: makeSocketDirectory,
+  removeSocket,
+  listen: async (socket, onConnection) => {
+    const server = net.createServer(onConnection);
+    await listen(server, socket);
+    return server;
+  },
+  processStartTime: async (pid) => processStartTime(pid),
+  openLog,
+  openDeleteLog: openLog,
+  stdio: ({ namespace, clock }) => createPosixStdio({ namespace, clock }),
+};
+
+function openLog({ bundle, level, clock, namespace, id }: LogOptions): PipeLog {
+  return new PipeLog({ path: path.join(bundle, "log"), level, clock, fields: { namespace, id } });
+}

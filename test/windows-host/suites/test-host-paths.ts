@@ -1,0 +1,13 @@
+/** The environment variable in which programs under Wine get a test host's paths, as JSON. */
+export const testHostVariable = "UVM_SHIM_TEST_HOST";
+
+/** As they are called on Windows. */
+export interface TestHostPaths {
+  /** Folder of the DLLs. */
+  readonly libraries: string;
+  /** For files of the test's own. */
+  readonly files: string;
+  readonly boot: { readonly KernelFilePath: string; readonly InitRdPath: string };
+  /** Instance path of a device with two functions. */
+  readonly assignableDevice: string;
+}
