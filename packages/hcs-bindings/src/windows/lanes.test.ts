@@ -1,0 +1,22 @@
+import { expect, it } from "vitest";
+import { Lanes } from "./lanes.ts";
+
+it("lets so many run at a time, in their order, whatever becomes of them", async () => {
+  const lanes = new Lanes(2);
+  const begun: number[] = [];
+  const work = [0, 1, 2, 3].map((number) => ({ number, ...Promise.withResolvers<number>() }));
+  const results = work.map(({ number, promise }) =>
+    lanes.run(() => {
+      begun.push(number);
+      return promise;
+    }),
+  );
+  await Promise.resolve();
+  expect(begun).toEqual([0, 1]);
+  work[1]?.reject(new Error("one failed"));
+  await expect(results[1]).rejects.toThrow("one failed");
+  expect(begun).toEqual([0, 1, 2]);
+  for (const { number, resolve } of work) resolve(number);
+  expect(await Promise.all([results[0], results[2], results[3]])).toEqual([0, 2, 3]);
+  expect(await lanes.run(async () => 4)).toBe(4);
+});
