@@ -5,19 +5,11 @@ import { resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import type { ContractHost } from "../../../packages/hcs-bindings/src/testing/contract.ts";
 import { describeComputeHostContract } from "../../../packages/hcs-bindings/src/testing/contract.ts";
 import { describeNetworkContract } from "../../../packages/hcs-bindings/src/testing/network-contract.ts";
-import { librariesOf } from "../../../packages/hcs-bindings/src/windows/libraries.ts";
-import { nativeMachine } from "../../../packages/hcs-bindings/src/windows/native-calls.ts";
 import type { WindowsHost } from "../../../packages/hcs-bindings/src/windows/windows-host.ts";
-import { WindowsSystem } from "../../../packages/hcs-bindings/src/windows/windows-system.ts";
-import { testHostControls } from "../test-host-controls.ts";
-import { type TestHostPaths, testHostVariable } from "./test-host-paths.ts";
-
-const { libraries, files, boot, assignableDevice } = JSON.parse(process.env[testHostVariable] ?? "{}") as TestHostPaths;
-const system = new WindowsSystem(nativeMachine(), librariesOf(libraries));
-const controls = testHostControls(libraries);
+import { controls, paths, system } from "./system-under-test.ts";
 
 class TestHost implements ContractHost {
-  readonly assignableDevice = assignableDevice;
+  readonly assignableDevice = paths.assignableDevice;
   readonly memoryMb = 512;
   #files = 0;
 
@@ -31,7 +23,7 @@ class TestHost implements ContractHost {
       SchemaVersion: { Major: 2, Minor: 1 },
       ShouldTerminateOnLastHandleClosed: options.endsWithLastHandle,
       VirtualMachine: {
-        Chipset: { LinuxKernelDirect: boot },
+        Chipset: { LinuxKernelDirect: paths.boot },
         ComputeTopology: { Memory: { SizeInMB: this.memoryMb }, Processor: { Count: 1 } },
         Devices: { Plan9: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
       },
@@ -58,7 +50,7 @@ class TestHost implements ContractHost {
 
   #name(kind: string): string {
     this.#files++;
-    return win32.join(files, `${kind}-${this.#files}`);
+    return win32.join(paths.files, `${kind}-${this.#files}`);
   }
 }
 

@@ -88,7 +88,11 @@ export class ProcessHandles {
     const room = pointerRoom();
     const information = Buffer.alloc(informationStructure.size);
     try {
-      await begin(room, information);
+      // What fails may have been given handles all the same.
+      await begin(room, information).catch((error: unknown) => {
+        for (const handle of stdioOf(information)) this.#core.closeHandle(handle);
+        throw error;
+      });
       const { ProcessId: processId } = informationStructure.decode(information);
       const stdio = this.#takeStdio(information);
       const closing = (process: HostProcess): void => this.#open.forget(process);
@@ -102,28 +106,35 @@ export class ProcessHandles {
 
   /** Streams of the handles; when one cannot be had, none of the handles stays open. */
   #takeStdio(information: Buffer): ProcessStdio {
-    const { StdInput: stdin, StdOutput: stdout, StdError: stderr } = informationStructure.decode(information);
-    const left = [stdin, stdout, stderr];
+    const left = [...stdioOf(information)];
     const streams: Duplex[] = [];
-    const take = (): Duplex | undefined => {
-      const handle = left.shift() ?? 0n;
-      const stream = handle === 0n ? undefined : this.#sockets.streamOf(handle);
-      if (stream !== undefined) streams.push(stream);
+    const { StdInput, StdOutput, StdError } = informationStructure.decode(information);
+    const take = (handle: bigint): Duplex | undefined => {
+      if (handle === 0n) return undefined;
+      left.shift();
+      const stream = this.#sockets.streamOf(handle);
+      streams.push(stream);
       return stream;
     };
     try {
-      const [input, output, error] = [take(), take(), take()];
+      const [stdin, stdout, stderr] = [take(StdInput), take(StdOutput), take(StdError)];
       return {
-        ...(input !== undefined && { stdin: input }),
-        ...(output !== undefined && { stdout: output }),
-        ...(error !== undefined && { stderr: error }),
+        ...(stdin !== undefined && { stdin }),
+        ...(stdout !== undefined && { stdout }),
+        ...(stderr !== undefined && { stderr }),
       };
     } catch (error) {
       for (const stream of streams) stream.destroy();
-      for (const handle of left) if (handle !== 0n) this.#core.closeHandle(handle);
+      for (const handle of left) this.#core.closeHandle(handle);
       throw error;
     }
   }
+}
+
+/** The handles that there are, in their order. */
+function stdioOf(information: Buffer): readonly bigint[] {
+  const { StdInput, StdOutput, StdError } = informationStructure.decode(information);
+  return [StdInput, StdOutput, StdError].filter((handle) => handle !== 0n);
 }
 
 /** Makes a process handle in the room for one, and takes what is to be known of the process. */

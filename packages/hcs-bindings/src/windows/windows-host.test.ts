@@ -1,3 +1,4 @@
+import { hresults } from "@uvm-shim/hcs-schema";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FakeSystem } from "../testing/fake-system.ts";
 import { FakeWindows } from "../testing/windows/fake-windows.ts";
@@ -228,6 +229,18 @@ describe("a process", () => {
     controller.abort();
     await expect(creating).rejects.toMatchObject({ code: "Cancelled" });
     await expect.poll(() => on.core.processes.size).toBe(0);
+  });
+
+  it("that fails is rid of the handles that it was given", async () => {
+    const system = await create();
+    const HcsGetOperationResultAndProcessInfo = (operation: bigint, information: Buffer, room: Buffer): number => {
+      on.core.operations.result(operation, room, information);
+      return hresults.E_FAIL | 0;
+    };
+    Object.assign(on.machine.dlls.computecore ?? {}, { HcsGetOperationResultAndProcessInfo });
+    const stdio = { CreateStdInPipe: true, CreateStdErrPipe: true };
+    await expect(system.createProcess({ CommandLine: "run", ...stdio })).rejects.toMatchObject({ code: "Internal" });
+    expect(on.core.stdio.size).toBe(0);
   });
 
   it("ends with the handle of its system, as far as it is waited for", async () => {

@@ -1,0 +1,10 @@
+/** What suites under Wine run against: the Windows driver on the DLLs of a test host. */
+import { librariesOf } from "../../../packages/hcs-bindings/src/windows/libraries.ts";
+import { nativeMachine } from "../../../packages/hcs-bindings/src/windows/native-calls.ts";
+import { WindowsSystem } from "../../../packages/hcs-bindings/src/windows/windows-system.ts";
+import { testHostControls } from "../test-host-controls.ts";
+import { type TestHostPaths, testHostVariable } from "./test-host-paths.ts";
+
+export const paths = JSON.parse(process.env[testHostVariable] ?? "{}") as TestHostPaths;
+export const system = new WindowsSystem(nativeMachine(), librariesOf(paths.libraries));
+export const controls = testHostControls(paths.libraries);
