@@ -6,6 +6,7 @@ import { nativeMachine } from "../../../packages/hcs-bindings/src/windows/native
 import type { FunctionTable, NativeCallback } from "../../../packages/hcs-bindings/src/windows/native-types.ts";
 import { ole32Functions } from "../../../packages/hcs-bindings/src/windows/ole32-functions.ts";
 import { testHostControls } from "../test-host-controls.ts";
+import { type TestHostPaths, testHostVariable } from "./test-host-paths.ts";
 
 /** Of computecore.h, beside what the driver calls. */
 const waitingFunctions = {
@@ -14,7 +15,7 @@ const waitingFunctions = {
 } as const satisfies FunctionTable;
 
 const machine = nativeMachine();
-const { libraries } = JSON.parse(process.env.UVM_SHIM_TEST_HOST ?? "{}") as { libraries: string };
+const { libraries } = JSON.parse(process.env[testHostVariable] ?? "{}") as TestHostPaths;
 
 export const controls = testHostControls(libraries);
 export const core = machine.library(win32.join(libraries, "computecore.dll"), {
