@@ -108,10 +108,18 @@ const builds: Readonly<Record<number, string>> = {
   26100: "Windows Server 2025",
 };
 
-function rowOf({ functions, leftOut }: CoveredDll, name: string): string {
+function rowOf({ functions, leftOut }: CoveredDll, name: string): readonly string[] {
   const called = functions[name];
-  if (called === undefined) return `| \`${name}\` | no | ${leftOut.find(([left]) => left.test(name))?.[1] ?? ""} |`;
-  return `| \`${name}\` | yes | from build ${called.since} on (${builds[called.since] ?? "?"}) |`;
+  if (called === undefined) return [`\`${name}\``, "no", leftOut.find(([left]) => left.test(name))?.[1] ?? ""];
+  return [`\`${name}\``, "yes", `from build ${called.since} on (${builds[called.since] ?? "?"})`];
+}
+
+/** Rows with their columns below each other, as the formatter has them. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = head.map((cell, column) => Math.max(cell.length, ...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
+  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)];
 }
 
 function sectionOf(covered: CoveredDll, byHeader: ReadonlyMap<string, readonly Declaration[]>): readonly string[] {
@@ -128,9 +136,10 @@ function sectionOf(covered: CoveredDll, byHeader: ReadonlyMap<string, readonly D
         ? `\`${header}\`:`
         : `In no public header (\`test/windows-host/dlls/${header}\` says where from):`,
       "",
-      "| function | called | since, or why not |",
-      "| --- | --- | --- |",
-      ...(byHeader.get(header) ?? []).map(({ name }) => rowOf(covered, name)),
+      ...table(
+        ["function", "called", "since, or why not"],
+        (byHeader.get(header) ?? []).map(({ name }) => rowOf(covered, name)),
+      ),
     ]),
     "",
   ];
