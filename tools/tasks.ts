@@ -72,12 +72,15 @@ switch (task) {
   case "bench":
     process.exitCode = await afterBuild(task);
     break;
+  case "bench:windows":
+    process.exitCode = await run(process.execPath, [join("test", "windows-host", "bench", "main.ts")]);
+    break;
   case "e2e:windows":
     process.exitCode = await afterBuild("windows");
     break;
   default:
     process.stderr.write(
-      `No task "${task}"; there are build, check, format, test, faults, demo, e2e, e2e:windows and bench.\n`,
+      `No task "${task}"; there are build, check, format, test, faults, demo, e2e, e2e:windows, bench and bench:windows.\n`,
     );
     process.exitCode = 1;
 }
