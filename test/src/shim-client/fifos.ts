@@ -3,25 +3,20 @@ import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { mustRun } from "../support/command.ts";
+import type { ClientStdio } from "./stdio.ts";
 
 /**
  * The client's ends of a process's stdio. Programs of their own hold them: opening a FIFO blocks until the shim has
  * opened its end, and that must not occupy one of Node's few threads.
  */
-export class Fifos {
+export class Fifos implements ClientStdio {
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;
-  /** As the Create and Exec requests take them. */
-  readonly paths: {
-    readonly stdin: string;
-    readonly stdout: string;
-    readonly stderr: string;
-    readonly terminal: boolean;
-  };
+  readonly paths: ClientStdio["paths"];
   readonly #holders: readonly ChildProcess[];
 
-  private constructor(paths: Fifos["paths"]) {
+  private constructor(paths: ClientStdio["paths"]) {
     this.paths = paths;
     const writer = spawn("sh", ["-c", 'exec cat > "$1"', "sh", paths.stdin], { stdio: ["pipe", "ignore", "ignore"] });
     const readers = [paths.stdout, paths.stderr].map((path) =>
@@ -48,7 +43,6 @@ export class Fifos {
     return new Fifos({ stdin, stdout, stderr: terminal ? "" : stderr, terminal });
   }
 
-  /** Everything that the process prints, once its shim has closed its ends. */
   async output(): Promise<{ readonly stdout: Buffer; readonly stderr: Buffer }> {
     const [stdout, stderr] = await Promise.all([buffer(this.stdout), buffer(this.stderr)]);
     return { stdout, stderr };

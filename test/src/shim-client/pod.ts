@@ -1,11 +1,11 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
 import { runCommand } from "../support/command.ts";
 import { EventSink } from "./events.ts";
-import { Fifos } from "./fifos.ts";
 import { deleteShim, Sandbox, ShimClient, type ShimIdentity, Task } from "./shim.ts";
 import { containerSpec, type ProcessOptions, processSpec, type Specification, sandboxSpec } from "./spec.ts";
+import { type ClientStdio, makeStdio } from "./stdio.ts";
 
 export const PHASES = ["start", "create sandbox", "boot", "create", "start task", "delete", "stop", "end"] as const;
 export type Phase = (typeof PHASES)[number];
@@ -24,7 +24,7 @@ export interface Mount {
 
 export interface PodOptions {
   readonly executable: string;
-  /** An empty directory for bundles, FIFOs and sockets. Its path is short: sockets are in it. */
+  /** An empty directory for bundles, FIFOs and sockets. Its path is short: sockets are in it where they are files. */
   readonly directory: string;
   readonly id: string;
   readonly environment?: { readonly [name: string]: string };
@@ -68,7 +68,7 @@ export class Pod {
   static async run(options: PodOptions): Promise<Pod> {
     const { directory, id, executable, environment, runtimeOptions } = options;
     const bundle = join(directory, id);
-    const eventSocket = join(directory, "events.sock");
+    const eventSocket = eventSocketIn(directory);
     makeBundle(bundle, sandboxSpec(options.annotations));
     const sink = await EventSink.listen(eventSocket);
     const identity: ShimIdentity = {
@@ -102,7 +102,7 @@ export class Pod {
     const specification = containerSpec({ ...options, hostname: id, cgroup: `/${NAMESPACE}/${id}` });
     makeBundle(bundle, options.change?.(specification) ?? specification);
     this.#bundles.add(bundle);
-    const stdio = await Fifos.make(bundle, "init", terminal);
+    const stdio = await makeStdio(bundle, "init", terminal);
     try {
       const request = { id, bundle, rootfs, ...stdio.paths };
       await this.timed("create", () => this.shim.call(Task, "Create", request, callOptions(this.#options)));
@@ -158,11 +158,11 @@ export class Pod {
 export class PodContainer {
   readonly id: string;
   readonly bundle: string;
-  readonly stdio: Fifos;
+  readonly stdio: ClientStdio;
   readonly #pod: Pod;
   readonly #options: { readonly signal?: AbortSignal };
 
-  constructor(pod: Pod, id: string, bundle: string, stdio: Fifos, signal: AbortSignal | undefined) {
+  constructor(pod: Pod, id: string, bundle: string, stdio: ClientStdio, signal: AbortSignal | undefined) {
     this.#pod = pod;
     this.id = id;
     this.bundle = bundle;
@@ -186,9 +186,9 @@ export class PodContainer {
   }
 
   /** Starts a further process. Its stdio is the caller's to close. */
-  async exec(execId: string, options: ProcessOptions): Promise<Fifos> {
+  async exec(execId: string, options: ProcessOptions): Promise<ClientStdio> {
     const { id } = this;
-    const stdio = await Fifos.make(this.bundle, execId, options.terminal ?? false);
+    const stdio = await makeStdio(this.bundle, execId, options.terminal ?? false);
     try {
       const spec = { type_url: PROCESS_TYPE, value: Buffer.from(JSON.stringify(processSpec(options))) };
       await this.#pod.shim.call(Task, "Exec", { id, execId, spec, ...stdio.paths }, this.#options);
@@ -226,7 +226,14 @@ function makeBundle(bundle: string, spec: object): void {
   writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
 }
 
+function eventSocketIn(directory: string): string {
+  const name = basename(directory);
+  return process.platform === "win32" ? String.raw`\\.\pipe\uvm-shim-client-${name}.ttrpc` : join(directory, "events.sock");
+}
+
+/** Nobody mounts anything on a Windows host. */
 function mountsBelow(directory: string): string[] {
+  if (process.platform === "win32") return [];
   const points = parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8")).map((mount) => mount.point);
   return points.filter((point) => point.startsWith(`${directory}/`));
 }

@@ -11,6 +11,7 @@ export const Task = containerd.task.v3.Task;
 export const Sandbox = containerd.runtime.sandbox.v1.Sandbox;
 
 const { BootstrapParams, BootstrapResult, LogLevel } = containerd.runtime.bootstrap.v1;
+const shimPipes = String.raw`\\.\pipe\ProtectedPrefix\Administrators\containerd-shim-`;
 /** What containerd allows a shim to take. */
 const DELETE_MS = 5_000;
 
@@ -59,10 +60,11 @@ export class ShimClient {
     const result = await run(identity, ["start"], { input, ...(signal && { signal }) });
     if (result.status !== 0 || result.stderr !== "") throw new Error(describe(result));
     const { address, protocol, version } = BootstrapResult.decode(result.stdout);
-    if (protocol !== "ttrpc" || version !== 3 || !address.startsWith("unix://")) {
-      throw new Error(`the shim answers at ${address} by ${protocol}, version ${version}; expected ttrpc 3 on unix://`);
+    const [prefix, scheme] = process.platform === "win32" ? [shimPipes, ""] : ["unix://", "unix://"];
+    if (protocol !== "ttrpc" || version !== 3 || !address.startsWith(prefix)) {
+      throw new Error(`the shim answers at ${address} by ${protocol}, version ${version}; expected ttrpc 3 on ${prefix}`);
     }
-    return await ShimClient.connect(identity, address.slice("unix://".length));
+    return await ShimClient.connect(identity, address.slice(scheme.length));
   }
 
   static async connect(identity: ShimIdentity, socketPath: string): Promise<ShimClient> {

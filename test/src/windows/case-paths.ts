@@ -4,10 +4,30 @@ export interface CasePaths {
   readonly executables: string;
   /** For everything that the cases make. */
   readonly directory: string;
+  /** For cases that run pods. */
+  readonly pods?: PodPaths;
+}
+
+export interface PodPaths {
+  /** Folder of the test host's DLLs. */
+  readonly libraries: string;
+  readonly bootFiles: string;
+  /** Folder of a layer's disk, which is a root file system. */
+  readonly layer: string;
+  /** An empty scratch disk, to be copied. */
+  readonly scratchDisk: string;
+  /** Where the Linux machine tells what is left over: an address of HTTP. */
+  readonly outside: string;
 }
 
 export const casePathsVariable = "UVM_SHIM_CASE_PATHS";
 
 export function casePaths(): CasePaths {
   return JSON.parse(process.env[casePathsVariable] ?? "{}");
+}
+
+export function podPaths(): PodPaths {
+  const { pods } = casePaths();
+  if (pods === undefined) throw new Error("these cases need what pods are made of");
+  return pods;
 }

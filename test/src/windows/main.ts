@@ -13,9 +13,12 @@ import { WindowsMachine, windowsPath } from "../../windows-host/windows-machine.
 import { REPOSITORY, wineRoot } from "../../windows-host/wine-environment.ts";
 import { mustRun } from "../support/command.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
-import { type CasePaths, casePathsVariable } from "./case-paths.ts";
+import { type CasePaths, casePathsVariable, type PodPaths } from "./case-paths.ts";
+import { PodGround } from "./pod-ground.ts";
 
 const SUITES = ["shim", "stdio"];
+/** Of whole pods, which need a ground. */
+const POD_SUITES = ["pod"];
 const SUITE_MS = 600_000;
 
 function print(line: string): void {
@@ -27,6 +30,7 @@ async function inside({ directory }: Isolation, only: string | undefined): Promi
   const counts: TestCounts[] = [];
   if (only === undefined) counts.push(await runVitest(["--config", "test/windows-host/vitest.config.ts"]));
   for (const suite of SUITES) counts.push(await runCases(suite, directory, only));
+  counts.push(...(await runPodCases(directory, only)));
   const sum = (of: keyof TestCounts): number => counts.reduce((total, each) => total + each[of], 0);
   const total = { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
   print(describeCounts(total));
@@ -35,13 +39,35 @@ async function inside({ directory }: Isolation, only: string | undefined): Promi
 
 /** The cases of one suite, on a Windows machine of their own. */
 async function runCases(suite: string, parent: string, only: string | undefined): Promise<TestCounts> {
-  print(`the shims' executables under Wine: ${suite}`);
   const directory = join(parent, suite);
   mkdirSync(directory);
   await using machine = await WindowsMachine.start({ folders: [directory], network: "shared" });
+  return await runOn(machine, { suite, directory, only });
+}
+
+/** The cases of pods, on a Windows machine and a test host that they share. */
+async function runPodCases(parent: string, only: string | undefined): Promise<TestCounts[]> {
+  const directory = join(parent, "pods");
+  mkdirSync(directory);
+  await using ground = await PodGround.make(directory);
+  await using machine = await WindowsMachine.start({ folders: [directory, ground.host.directory], network: "shared" });
+  const counts: TestCounts[] = [];
+  for (const suite of POD_SUITES) {
+    counts.push(await runOn(machine, { suite, directory, only, pods: { ...ground.paths, outside: "" } }));
+  }
+  return counts;
+}
+
+async function runOn(
+  machine: WindowsMachine,
+  run: { readonly suite: string; readonly directory: string; readonly only: string | undefined; readonly pods?: PodPaths },
+): Promise<TestCounts> {
+  const { suite, directory, only, pods } = run;
+  print(`the shims' executables under Wine: ${suite}`);
   const paths: CasePaths = {
     executables: windowsPath(join(REPOSITORY, "dist", "win32-x64")),
     directory: windowsPath(directory),
+    ...(pods && { pods }),
   };
   const outcomes = await runSuiteUnderWine({
     suite: fileURLToPath(new URL(`${suite}.suite.ts`, import.meta.url)),
@@ -51,9 +77,9 @@ async function runCases(suite: string, parent: string, only: string | undefined)
     ...(only === undefined ? {} : { pattern: only }),
     timeoutMs: SUITE_MS,
   });
-  const run = only === undefined ? outcomes : outcomes.filter(({ state }) => state !== "skipped");
-  for (const outcome of run) tell(outcome);
-  const count = (state: Outcome["state"]): number => run.filter((outcome) => outcome.state === state).length;
+  const told = only === undefined ? outcomes : outcomes.filter(({ state }) => state !== "skipped");
+  for (const outcome of told) tell(outcome);
+  const count = (state: Outcome["state"]): number => told.filter((outcome) => outcome.state === state).length;
   return { passed: count("passed"), failed: count("failed"), skipped: count("skipped") };
 }
 

@@ -1,0 +1,46 @@
+/** What pods under Wine are made of: a test host with its DLLs, the disks of a root file system, and boot files. */
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { WindowsTestHost } from "../../windows-host/windows-test-host.ts";
+import { windowsPath } from "../../windows-host/windows-machine.ts";
+import { PATTERN, pattern } from "../e2e/images.ts";
+import { makeLayer, makeScratch } from "../support/layers.ts";
+import { DISTRIBUTION } from "../support/programs.ts";
+import { makeRootfs } from "../support/rootfs.ts";
+import type { PodPaths } from "./case-paths.ts";
+
+const LAYER_MEBIBYTES = 64;
+const SCRATCH_MEBIBYTES = 8;
+
+export class PodGround implements AsyncDisposable {
+  readonly host: WindowsTestHost;
+  /** As programs under Wine call them. */
+  readonly paths: Omit<PodPaths, "outside">;
+
+  private constructor(host: WindowsTestHost, paths: PodGround["paths"]) {
+    this.host = host;
+    this.paths = paths;
+  }
+
+  static async make(directory: string): Promise<PodGround> {
+    const contents = join(directory, "rootfs");
+    mkdirSync(contents);
+    await makeRootfs(contents);
+    writeFileSync(join(contents, PATTERN.path), pattern(PATTERN.size));
+    const layer = await makeLayer(join(directory, "layer"), contents, LAYER_MEBIBYTES);
+    const scratch = await makeScratch(join(directory, "scratch"), SCRATCH_MEBIBYTES);
+    // The snapshotter of containerd for Windows makes scratch disks under this name.
+    renameSync(join(scratch, "sandbox.vhd"), join(scratch, "sandbox.vhdx"));
+    const host = await WindowsTestHost.start();
+    return new PodGround(host, {
+      libraries: windowsPath(host.libraries),
+      bootFiles: windowsPath(join(DISTRIBUTION, "LinuxBootFiles")),
+      layer: windowsPath(layer),
+      scratchDisk: windowsPath(join(scratch, "sandbox.vhdx")),
+    });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.host[Symbol.asyncDispose]();
+  }
+}
