@@ -10,6 +10,8 @@ import { REPOSITORY } from "./wine-environment.ts";
 export interface WindowsTestHostOptions {
   /** Devices that can be assigned, see the README of host-emulator. */
   readonly devices?: readonly { readonly instancePath: string; readonly functions?: number }[];
+  /** How long the emulated host waits without systems and clients until it ends, in milliseconds; 5000 unless told. */
+  readonly idleMs?: number;
 }
 
 export class WindowsTestHost implements AsyncDisposable {
@@ -31,7 +33,7 @@ export class WindowsTestHost implements AsyncDisposable {
     this.#relay = relay;
   }
 
-  static async start({ devices = [] }: WindowsTestHostOptions = {}): Promise<WindowsTestHost> {
+  static async start({ devices = [], idleMs = 5_000 }: WindowsTestHostOptions = {}): Promise<WindowsTestHost> {
     const directory = mkdtempSync(join(tmpdir(), "uvm-test-host-"));
     mkdirSync(join(directory, "libraries"));
     writeFileSync(join(directory, "kernel"), "uvm-shim process guest 1\n");
@@ -44,7 +46,7 @@ export class WindowsTestHost implements AsyncDisposable {
         start: {
           command: "/bin/sh",
           args: ["-c", `echo $$ >>${pidsOf(directory)}; exec "$@"`, "sh", process.execPath, emulator],
-          env: { UVM_SHIM_HOST_IDLE_MS: "5000", UVM_SHIM_HOST_DEVICES: join(directory, "devices.json") },
+          env: { UVM_SHIM_HOST_IDLE_MS: String(idleMs), UVM_SHIM_HOST_DEVICES: join(directory, "devices.json") },
         },
       },
       loseService: async () => endEmulators(directory, "SIGKILL"),

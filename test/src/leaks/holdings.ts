@@ -11,6 +11,8 @@ export interface HoldingsScope {
   readonly isExpected: (path: string) => boolean;
   /** Whether a process is one of the suite's own, which may be another one afterwards. */
   readonly isOwn: (command: string) => boolean;
+  /** Whether a loop device of this file counts; all do unless told. They are those of the whole machine. */
+  readonly isLoopFile?: (path: string) => boolean;
   /** The ids of the compute systems; asked only where something serves them. */
   readonly computeSystems: () => Promise<readonly string[]>;
 }
@@ -35,7 +37,7 @@ function takeVisible(scope: HoldingsScope): Holdings {
     namespace: new Set(processes.flatMap((process) => process.namespaces)),
     socket: new Set(readSockets()),
     file: new Set(scope.directories.flatMap((directory) => readTree(directory, scope.isExpected))),
-    "loop device": new Set(readLoopDevices()),
+    "loop device": new Set(readLoopDevices(scope.isLoopFile ?? (() => true))),
     cgroup: new Set(readDirectories("/sys/fs/cgroup").filter((path) => !scope.isExpected(path))),
     "compute system": new Set(),
   };
@@ -109,12 +111,13 @@ function readSockets(): string[] {
     });
 }
 
-function readLoopDevices(): string[] {
+function readLoopDevices(isCounted: (path: string) => boolean): string[] {
   return readNames("/sys/block")
     .filter((name) => name.startsWith("loop"))
     .flatMap((name) => {
       try {
-        return [`${name} ${readFileSync(`/sys/block/${name}/loop/backing_file`, "utf8").trim()}`];
+        const file = readFileSync(`/sys/block/${name}/loop/backing_file`, "utf8").trim();
+        return isCounted(file) ? [`${name} ${file}`] : [];
       } catch {
         return [];
       }

@@ -6,22 +6,19 @@ import type { HoldingsScope } from "./holdings.ts";
 /** FIFOs are ctr's, which leaves them when it cannot delete the task itself. */
 const CTR_FIFOS = "/run/containerd/fifo/";
 
-const HOST = dirname(defaultHostSocket);
-
 /** What is made once and stays: the directories that containerd, shims, runtimes and mount(8) share. */
-const LASTING = new Set([
+const LASTING = [
   ...["/run/containerd", "/run/containerd/fifo", "/run/containerd/s"],
   ...["/run/containerd/runc", "/run/containerd/runc/e2e", "/run/crun", "/run/runc", "/run/mount"],
-  ...[HOST, join(HOST, "emulator.log"), join(HOST, "lock"), join(HOST, "vm")],
-]);
-/** What guests boot from, made by the emulated host for the first of them. */
-const HOST_IMAGES = join(HOST, "image-");
+];
+/** Of the emulated host, in the folder of its socket. */
+const LASTING_OF_HOST = ["", "emulator.log", "lock", "vm"];
 
 /** The compute systems of the emulated host, if one is running. */
-async function computeSystems(): Promise<readonly string[]> {
-  if (!existsSync(defaultHostSocket)) return [];
+async function computeSystems(socketPath: string): Promise<readonly string[]> {
+  if (!existsSync(socketPath)) return [];
   try {
-    const host = await connectEmulatedHost({ socketPath: defaultHostSocket, startOnDemand: false });
+    const host = await connectEmulatedHost({ socketPath, startOnDemand: false });
     try {
       return (await host.enumerateComputeSystems()).map((system) => system.Id);
     } finally {
@@ -35,11 +32,15 @@ async function computeSystems(): Promise<readonly string[]> {
 }
 
 /** Where a shim could leave something, besides the directories of a containerd. */
-export function shimScope(directories: readonly string[]): HoldingsScope {
+export function shimScope(directories: readonly string[], hostSocket = defaultHostSocket): HoldingsScope {
+  const host = dirname(hostSocket);
+  const lasting = new Set([...LASTING, ...LASTING_OF_HOST.map((name) => join(host, name))]);
+  // What guests boot from is made by the emulated host for the first of them.
+  const prefixes = [CTR_FIFOS, join(host, "image-")];
   return {
     directories: ["/run", ...directories],
-    isExpected: (path) => LASTING.has(path) || [CTR_FIFOS, HOST_IMAGES].some((prefix) => path.startsWith(prefix)),
+    isExpected: (path) => lasting.has(path) || prefixes.some((prefix) => path.startsWith(prefix)),
     isOwn: () => false,
-    computeSystems,
+    computeSystems: () => computeSystems(hostSocket),
   };
 }

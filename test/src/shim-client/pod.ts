@@ -22,7 +22,7 @@ export interface Mount {
   readonly options: readonly string[];
 }
 
-export interface PodOptions {
+export interface PodOptions extends Pick<ShimIdentity, "dialect" | "containerdSocket"> {
   readonly executable: string;
   /** An empty directory for bundles, FIFOs and sockets. Its path is short: sockets are in it where they are files. */
   readonly directory: string;
@@ -66,7 +66,7 @@ export class Pod {
 
   /** Starts the shim, creates the sandbox and boots its VM; what fails leaves nothing. */
   static async run(options: PodOptions): Promise<Pod> {
-    const { directory, id, executable, environment, runtimeOptions } = options;
+    const { directory, id, executable, environment, runtimeOptions, dialect, containerdSocket } = options;
     const bundle = join(directory, id);
     const eventSocket = eventSocketIn(directory);
     makeBundle(bundle, sandboxSpec(options.annotations));
@@ -75,6 +75,8 @@ export class Pod {
       ...{ executable, namespace: NAMESPACE, id, bundle, eventSocket },
       ...(environment && { environment }),
       ...(runtimeOptions && { runtimeOptions }),
+      ...(dialect && { dialect }),
+      ...(containerdSocket && { containerdSocket }),
     };
     let pod: Pod | undefined;
     try {
@@ -228,7 +230,9 @@ function makeBundle(bundle: string, spec: object): void {
 
 function eventSocketIn(directory: string): string {
   const name = basename(directory);
-  return process.platform === "win32" ? String.raw`\\.\pipe\uvm-shim-client-${name}.ttrpc` : join(directory, "events.sock");
+  return process.platform === "win32"
+    ? String.raw`\\.\pipe\uvm-shim-client-${name}.ttrpc`
+    : join(directory, "events.sock");
 }
 
 /** Nobody mounts anything on a Windows host. */

@@ -3,15 +3,16 @@
  * of the process that serves.
  */
 import { connect } from "node:net";
-import { containerd } from "@uvm-shim/shim/protocol";
+import { containerd, google } from "@uvm-shim/shim/protocol";
 import { TtrpcClient } from "@uvm-shim/ttrpc";
-import { type CommandResult, describe, runCommand } from "../support/command.ts";
+import { type CommandOptions, type CommandResult, describe, runCommand } from "../support/command.ts";
 
 export const Task = containerd.task.v3.Task;
 export const Sandbox = containerd.runtime.sandbox.v1.Sandbox;
 
+const { Any } = google.protobuf;
 const { BootstrapParams, BootstrapResult, LogLevel } = containerd.runtime.bootstrap.v1;
-const shimPipes = String.raw`\\.\pipe\ProtectedPrefix\Administrators\containerd-shim-`;
+const optionsType = "containerd.runhcs.v1.Options";
 /** What containerd allows a shim to take. */
 const DELETE_MS = 5_000;
 
@@ -23,6 +24,10 @@ export interface ShimIdentity {
   readonly bundle: string;
   /** The socket that events are sent to. */
   readonly eventSocket: string;
+  /** containerd's own socket, where it tells its version; that of the events unless told. */
+  readonly containerdSocket?: string;
+  /** What `start` is given, and how it answers: with parameters as of containerd 2.3, or with the options alone. */
+  readonly dialect?: "parameters" | "options";
   readonly environment?: { readonly [name: string]: string };
   /** `containerd.runhcs.v1.Options`, encoded. */
   readonly runtimeOptions?: Uint8Array;
@@ -43,32 +48,16 @@ export class ShimClient {
     this.closed = client.closed;
   }
 
-  /**
-   * Starts a shim and connects to it, in the dialect of containerd 2.3 and later: parameters and answer are protobuf
-   * messages. The older dialects are what the containerd suite covers.
-   */
+  /** Starts a shim and connects to it. */
   static async start(identity: ShimIdentity, signal?: AbortSignal): Promise<ShimClient> {
-    const { id: instanceId, namespace, eventSocket, runtimeOptions: value } = identity;
-    const input = BootstrapParams.encode({
-      instanceId,
-      namespace,
-      logLevel: LogLevel.LOG_LEVEL_DEBUG,
-      containerdTtrpcAddress: eventSocket,
-      containerdGrpcAddress: eventSocket,
-      ...(value && { extensions: [{ value: { type_url: "containerd.runhcs.v1.Options", value } }] }),
-    }).finish();
-    const result = await run(identity, ["start"], { input, ...(signal && { signal }) });
-    if (result.status !== 0 || result.stderr !== "") throw new Error(describe(result));
-    const { address, protocol, version } = BootstrapResult.decode(result.stdout);
-    const [prefix, scheme] = process.platform === "win32" ? [shimPipes, ""] : ["unix://", "unix://"];
-    if (protocol !== "ttrpc" || version !== 3 || !address.startsWith(prefix)) {
-      throw new Error(`the shim answers at ${address} by ${protocol}, version ${version}; expected ttrpc 3 on ${prefix}`);
-    }
-    return await ShimClient.connect(identity, address.slice(scheme.length));
+    const { address, version } = await startShim(identity, signal);
+    if (version !== 3) throw new Error(`the shim answers with version ${version}; expected 3`);
+    return await ShimClient.connect(identity, address);
   }
 
-  static async connect(identity: ShimIdentity, socketPath: string): Promise<ShimClient> {
-    const socket = connect(socketPath);
+  /** @param address as `start` has answered. */
+  static async connect(identity: ShimIdentity, address: string): Promise<ShimClient> {
+    const socket = connect(address.replace(/^unix:\/\//, ""));
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);
       socket.once("error", reject);
@@ -83,26 +72,76 @@ export class ShimClient {
   }
 }
 
+/** Where a shim serves, and the version of its services. */
+export interface ShimAddress {
+  readonly address: string;
+  readonly version: number;
+}
+
+/** Runs a shim's `start`. The oldest dialect, that of containerd 1.6, is what the containerd suite covers. */
+export async function startShim(identity: ShimIdentity, signal?: AbortSignal): Promise<ShimAddress> {
+  const { dialect = "parameters" } = identity;
+  const input = dialect === "options" ? optionsOf(identity) : parametersOf(identity);
+  const result = await runShim(identity, ["start"], { input, ...(signal && { signal }) });
+  if (result.status !== 0 || result.stderr !== "") throw new Error(describe(result));
+  const answer: unknown =
+    dialect === "options" ? JSON.parse(result.stdout.toString()) : BootstrapResult.decode(result.stdout);
+  const { address, protocol, version } = answer as ShimAddress & { readonly protocol: string };
+  if (protocol !== "ttrpc" || !address.startsWith(addressPrefix)) {
+    throw new Error(`the shim answers at ${address} by ${protocol}; expected ttrpc on ${addressPrefix}`);
+  }
+  return { address, version };
+}
+
+const addressPrefix =
+  process.platform === "win32" ? String.raw`\\.\pipe\ProtectedPrefix\Administrators\containerd-shim-` : "unix://";
+
+function optionsOf({ runtimeOptions: value }: ShimIdentity): Uint8Array {
+  return value === undefined ? new Uint8Array() : Any.encode({ type_url: optionsType, value }).finish();
+}
+
+function parametersOf(identity: ShimIdentity): Uint8Array {
+  const { id: instanceId, namespace, eventSocket, runtimeOptions: value } = identity;
+  return BootstrapParams.encode({
+    instanceId,
+    namespace,
+    logLevel: LogLevel.LOG_LEVEL_DEBUG,
+    containerdTtrpcAddress: eventSocket,
+    containerdGrpcAddress: containerdSocketOf(identity),
+    ...(value && { extensions: [{ value: { type_url: optionsType, value } }] }),
+  }).finish();
+}
+
+function containerdSocketOf({ containerdSocket, eventSocket }: ShimIdentity): string {
+  return containerdSocket ?? eventSocket;
+}
+
 /** Runs a shim's `delete`: for a shim that has ended, or was killed. */
 export async function deleteShim(identity: ShimIdentity): Promise<void> {
-  const result = await run(identity, ["-bundle", identity.bundle, "delete"], { timeoutMs: DELETE_MS });
+  const result = await runDelete(identity);
   if (result.status !== 0) throw new Error(describe(result));
 }
 
-function run(
+export function runDelete(identity: ShimIdentity): Promise<CommandResult> {
+  return runShim(identity, ["-bundle", identity.bundle, "delete"], { timeoutMs: DELETE_MS });
+}
+
+/** Runs the executable as containerd does. */
+export function runShim(
   identity: ShimIdentity,
   action: readonly string[],
-  options: { readonly input?: Uint8Array; readonly timeoutMs?: number; readonly signal?: AbortSignal },
+  options: Pick<CommandOptions, "input" | "timeoutMs" | "signal"> = {},
 ): Promise<CommandResult> {
   const { executable, namespace, id, eventSocket, bundle, environment } = identity;
-  const flags = ["-namespace", namespace, "-address", eventSocket, "-publish-binary", "/bin/true", "-id", id];
+  const address = containerdSocketOf(identity);
+  const flags = ["-namespace", namespace, "-address", address, "-publish-binary", process.execPath, "-id", id];
   return runCommand(executable, [...flags, ...action], {
     directory: bundle,
     environment: {
       ...process.env,
       ...environment,
       TTRPC_ADDRESS: eventSocket,
-      GRPC_ADDRESS: eventSocket,
+      GRPC_ADDRESS: address,
       NAMESPACE: namespace,
       MAX_SHIM_VERSION: "2",
     },

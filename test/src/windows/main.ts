@@ -1,98 +1,37 @@
 /**
- * The Windows suite: `node test/src/windows/main.ts [--only <pattern>]`, run under Wine, which is fetched when the cache
- * lacks it. With a pattern, only the executables' cases whose names match. Prints last how many passed and failed.
+ * The Windows suite: `node test/src/windows/main.ts [--suite <name>] [--only <pattern>]`, run under Wine, which is
+ * fetched when the cache lacks it. With the name of a suite or a pattern of names, only those cases of the executables.
+ * Prints last how many passed and failed.
  */
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { describeCounts, runVitest, type TestCounts } from "../../../tools/run-vitest.ts";
-import type { Outcome } from "../../windows-host/suites/outcome.ts";
-import { runSuiteUnderWine } from "../../windows-host/suites/run-under-wine.ts";
-import { WindowsMachine, windowsPath } from "../../windows-host/windows-machine.ts";
-import { REPOSITORY, wineRoot } from "../../windows-host/wine-environment.ts";
+import { wineRoot } from "../../windows-host/wine-environment.ts";
 import { mustRun } from "../support/command.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
-import { type CasePaths, casePathsVariable, type PodPaths } from "./case-paths.ts";
-import { PodGround } from "./pod-ground.ts";
-
-const SUITES = ["shim", "stdio"];
-/** Of whole pods, which need a ground. */
-const POD_SUITES = ["pod"];
-const SUITE_MS = 600_000;
+import { runCases, type Selection } from "./run-cases.ts";
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-async function inside({ directory }: Isolation, only: string | undefined): Promise<number> {
+async function inside({ directory }: Isolation, selection: Selection): Promise<number> {
   await mustRun("ip", ["link", "set", "dev", "lo", "up"]);
   const counts: TestCounts[] = [];
-  if (only === undefined) counts.push(await runVitest(["--config", "test/windows-host/vitest.config.ts"]));
-  for (const suite of SUITES) counts.push(await runCases(suite, directory, only));
-  counts.push(...(await runPodCases(directory, only)));
+  const { only, suite } = selection;
+  if (only === undefined && suite === undefined) {
+    counts.push(await runVitest(["--config", "test/windows-host/vitest.config.ts"]));
+  }
+  counts.push(...(await runCases(directory, selection)));
   const sum = (of: keyof TestCounts): number => counts.reduce((total, each) => total + each[of], 0);
   const total = { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
   print(describeCounts(total));
-  return total.failed === 0 ? 0 : 1;
-}
-
-/** The cases of one suite, on a Windows machine of their own. */
-async function runCases(suite: string, parent: string, only: string | undefined): Promise<TestCounts> {
-  const directory = join(parent, suite);
-  mkdirSync(directory);
-  await using machine = await WindowsMachine.start({ folders: [directory], network: "shared" });
-  return await runOn(machine, { suite, directory, only });
-}
-
-/** The cases of pods, on a Windows machine and a test host that they share. */
-async function runPodCases(parent: string, only: string | undefined): Promise<TestCounts[]> {
-  const directory = join(parent, "pods");
-  mkdirSync(directory);
-  await using ground = await PodGround.make(directory);
-  await using machine = await WindowsMachine.start({ folders: [directory, ground.host.directory], network: "shared" });
-  const counts: TestCounts[] = [];
-  for (const suite of POD_SUITES) {
-    counts.push(await runOn(machine, { suite, directory, only, pods: { ...ground.paths, outside: "" } }));
-  }
-  return counts;
-}
-
-async function runOn(
-  machine: WindowsMachine,
-  run: { readonly suite: string; readonly directory: string; readonly only: string | undefined; readonly pods?: PodPaths },
-): Promise<TestCounts> {
-  const { suite, directory, only, pods } = run;
-  print(`the shims' executables under Wine: ${suite}`);
-  const paths: CasePaths = {
-    executables: windowsPath(join(REPOSITORY, "dist", "win32-x64")),
-    directory: windowsPath(directory),
-    ...(pods && { pods }),
-  };
-  const outcomes = await runSuiteUnderWine({
-    suite: fileURLToPath(new URL(`${suite}.suite.ts`, import.meta.url)),
-    machine,
-    folder: directory,
-    environment: { [casePathsVariable]: JSON.stringify(paths) },
-    ...(only === undefined ? {} : { pattern: only }),
-    timeoutMs: SUITE_MS,
-  });
-  const told = only === undefined ? outcomes : outcomes.filter(({ state }) => state !== "skipped");
-  for (const outcome of told) tell(outcome);
-  const count = (state: Outcome["state"]): number => told.filter((outcome) => outcome.state === state).length;
-  return { passed: count("passed"), failed: count("failed"), skipped: count("skipped") };
-}
-
-function tell({ name, state, milliseconds, errors }: Outcome): void {
-  const words = { passed: "ok   ", failed: "FAIL ", skipped: "skip " };
-  print(`  ${words[state]} ${name} (${(milliseconds / 1000).toFixed(2)} s)`);
-  for (const error of errors) print(error.replaceAll(/^/gm, "        "));
+  return total.failed === 0 && total.passed > 0 ? 0 : 1;
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { only: { type: "string" } } });
+  const { values } = parseArgs({ options: { only: { type: "string" }, suite: { type: "string" } } });
   const isolated = isolation();
-  if (isolated !== undefined) return await inside(isolated, values.only);
+  if (isolated !== undefined) return await inside(isolated, { only: values.only, suite: values.suite });
   // Before the network is left behind.
   await wineRoot();
   return await runIsolated(import.meta.url, process.argv.slice(2), { inMemory: true });

@@ -1,14 +1,18 @@
 /** What pods under Wine are made of: a test host with its DLLs, the disks of a root file system, and boot files. */
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { WindowsTestHost } from "../../windows-host/windows-test-host.ts";
+import { dirname, join } from "node:path";
 import { windowsPath } from "../../windows-host/windows-machine.ts";
+import { WindowsTestHost } from "../../windows-host/windows-test-host.ts";
 import { PATTERN, pattern } from "../e2e/images.ts";
+import type { HoldingsScope } from "../leaks/holdings.ts";
+import { shimScope } from "../leaks/shim-scope.ts";
 import { makeLayer, makeScratch } from "../support/layers.ts";
 import { DISTRIBUTION } from "../support/programs.ts";
 import { makeRootfs } from "../support/rootfs.ts";
 import type { PodPaths } from "./case-paths.ts";
 
+/** The emulated host ends this soon after its last user, so that its end can be seen. */
+const IDLE_MS = 300;
 const LAYER_MEBIBYTES = 64;
 const SCRATCH_MEBIBYTES = 8;
 
@@ -16,10 +20,16 @@ export class PodGround implements AsyncDisposable {
   readonly host: WindowsTestHost;
   /** As programs under Wine call them. */
   readonly paths: Omit<PodPaths, "outside">;
+  /** Where pods could leave something on the Linux machine. */
+  readonly scope: HoldingsScope;
 
-  private constructor(host: WindowsTestHost, paths: PodGround["paths"]) {
+  private constructor(host: WindowsTestHost, directory: string, paths: PodGround["paths"]) {
     this.host = host;
     this.paths = paths;
+    this.scope = {
+      ...shimScope([dirname(host.socketPath)], host.socketPath),
+      isLoopFile: (path) => [directory, host.directory].some((folder) => path.startsWith(`${folder}/`)),
+    };
   }
 
   static async make(directory: string): Promise<PodGround> {
@@ -31,8 +41,8 @@ export class PodGround implements AsyncDisposable {
     const scratch = await makeScratch(join(directory, "scratch"), SCRATCH_MEBIBYTES);
     // The snapshotter of containerd for Windows makes scratch disks under this name.
     renameSync(join(scratch, "sandbox.vhd"), join(scratch, "sandbox.vhdx"));
-    const host = await WindowsTestHost.start();
-    return new PodGround(host, {
+    const host = await WindowsTestHost.start({ idleMs: IDLE_MS });
+    return new PodGround(host, directory, {
       libraries: windowsPath(host.libraries),
       bootFiles: windowsPath(join(DISTRIBUTION, "LinuxBootFiles")),
       layer: windowsPath(layer),

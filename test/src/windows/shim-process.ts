@@ -1,17 +1,15 @@
-/** Run under Wine: calls a shim's executable as containerd for Windows does. */
+/** Run under Wine: calls a shim's executable as containerd does, for a sandbox or task that nobody serves yet. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
-import { containerd } from "@uvm-shim/shim/protocol";
 import { TtrpcClient } from "@uvm-shim/ttrpc";
-import { type CommandResult, describe, runCommand } from "../support/command.ts";
+import { runDelete, runShim, type ShimIdentity, startShim } from "../shim-client/shim.ts";
+import type { CommandResult } from "../support/command.ts";
 import { casePaths } from "./case-paths.ts";
 
-const { BootstrapParams, BootstrapResult } = containerd.runtime.bootstrap.v1;
-
 /** Of containerd; nobody serves them here. */
-const grpcAddress = String.raw`\\.\pipe\containerd-containerd`;
-const ttrpcAddress = String.raw`\\.\pipe\containerd-containerd.ttrpc`;
+const containerdSocket = String.raw`\\.\pipe\containerd-containerd`;
+const eventSocket = String.raw`\\.\pipe\containerd-containerd.ttrpc`;
 
 export const namespace = "k8s.io";
 
@@ -23,46 +21,36 @@ export function executable(flavour: "lcow" | "wcow"): string {
 export class ShimProcess {
   readonly id: string;
   readonly bundle: string;
+  readonly #identity: ShimIdentity;
 
-  constructor(id: string) {
+  constructor(id: string, options: Pick<ShimIdentity, "environment" | "runtimeOptions"> = {}) {
     this.id = id;
     this.bundle = path.join(casePaths().directory, id);
     mkdirSync(this.bundle);
     writeFileSync(path.join(this.bundle, "config.json"), JSON.stringify({ ociVersion: "1.0.2" }));
-  }
-
-  run(action: readonly string[], input: Uint8Array = new Uint8Array()): Promise<CommandResult> {
-    const flags = ["-namespace", namespace, "-address", grpcAddress, "-publish-binary", "containerd.exe"];
-    return runCommand(executable("lcow"), [...flags, "-id", this.id, ...action], {
-      directory: this.bundle,
-      environment: {
-        ...process.env,
-        TTRPC_ADDRESS: ttrpcAddress,
-        GRPC_ADDRESS: grpcAddress,
-        NAMESPACE: namespace,
-        MAX_SHIM_VERSION: "2",
-      },
-      input,
-    });
-  }
-
-  /** As containerd 2.3 and later: parameters and answer are protobuf messages. Answers with the pipe's path. */
-  async start(): Promise<string> {
-    const input = BootstrapParams.encode({
-      instanceId: this.id,
+    const { bundle } = this;
+    this.#identity = {
+      executable: executable("lcow"),
       namespace,
-      containerdGrpcAddress: grpcAddress,
-      containerdTtrpcAddress: ttrpcAddress,
-    }).finish();
-    const result = await this.run(["start"], input);
-    if (result.status !== 0 || result.stderr !== "") throw new Error(describe(result));
-    const { address, protocol, version } = BootstrapResult.decode(result.stdout);
-    if (protocol !== "ttrpc" || version !== 3) throw new Error(`the answer is ${protocol} ${version}, not ttrpc 3`);
-    return address;
+      id,
+      bundle,
+      eventSocket,
+      containerdSocket,
+      ...options,
+    };
+  }
+
+  run(action: readonly string[]): Promise<CommandResult> {
+    return runShim(this.#identity, action);
+  }
+
+  /** As containerd 2.3 and later. Answers with the pipe's path. */
+  async start(): Promise<string> {
+    return (await startShim(this.#identity)).address;
   }
 
   delete(): Promise<CommandResult> {
-    return this.run(["-bundle", this.bundle, "delete"]);
+    return runDelete(this.#identity);
   }
 }
 

@@ -1,11 +1,11 @@
 /** Run under Wine: the shims' executables on a Windows without a compute service. */
 import { appendFileSync, readdirSync, readFileSync } from "node:fs";
-import net from "node:net";
 import path from "node:path";
 import { containerd } from "@uvm-shim/shim/protocol";
 import { afterEach, describe, expect, it } from "vitest";
 import { runCommand } from "../support/command.ts";
 import { casePaths } from "./case-paths.ts";
+import { readPipe } from "./read-pipe.ts";
 import { connect, executable, namespace, ShimProcess } from "./shim-process.ts";
 
 const { Task } = containerd.task.v3;
@@ -75,10 +75,10 @@ describe("start", () => {
     const one = shim("log");
     await one.start();
     const pipe = String.raw`\\.\pipe\containerd-shim-${namespace}-${one.id}-log`;
-    const first = await read(pipe, /msg=serving.*\n/);
+    const first = await readPipe(pipe, /msg=serving.*\n/);
     expect(first).toMatch(/^time="[^"]+" level=info msg=serving namespace=k8s\.io id=log socket=/);
     await expect(createTask(one)).rejects.toThrow(noHost);
-    expect(await read(pipe, /level=error.*\n/)).toMatch(noHost);
+    expect(await readPipe(pipe, /level=error.*\n/)).toMatch(noHost);
   });
 });
 
@@ -121,20 +121,4 @@ async function createTask(one: ShimProcess): Promise<unknown> {
   } finally {
     client.close();
   }
-}
-
-/** What somebody who dials a pipe reads until it matches. */
-function read(pipe: string, pattern: RegExp): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect(pipe);
-    let text = "";
-    socket.setEncoding("utf8").on("data", (piece: string) => {
-      text += piece;
-      if (!pattern.test(text)) return;
-      socket.destroy();
-      resolve(text);
-    });
-    socket.on("error", reject);
-    socket.on("end", () => reject(new Error(`${pipe} ended after ${text}`)));
-  });
 }

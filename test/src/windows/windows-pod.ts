@@ -2,12 +2,15 @@
 import { copyFileSync, mkdirSync } from "node:fs";
 import path from "node:path";
 import { containerd } from "@uvm-shim/shim/protocol";
-import { type ContainerOptions, type Mount, Pod, type PodContainer, type PodOptions } from "../shim-client/pod.ts";
+import type { ContainerOptions, Mount, Pod, PodContainer, PodOptions } from "../shim-client/pod.ts";
 import { layersMount } from "../support/layers.ts";
+import { poll } from "../support/wait.ts";
 import { casePaths, podPaths } from "./case-paths.ts";
 import { executable } from "./shim-process.ts";
 
 const { Options } = containerd.runhcs.v1;
+const { TaskExit } = containerd.events;
+const EVENT_MS = 20_000;
 
 /** How the shim finds its host. */
 export function hostEnvironment(libraries = podPaths().libraries): { readonly UVM_SHIM_HOST: string } {
@@ -36,6 +39,32 @@ export function layers(container: string): Mount {
   return layersMount(scratch, [layer]);
 }
 
-export function createContainer(pod: Pod, options: Omit<ContainerOptions, "rootfs">): Promise<PodContainer> {
-  return pod.createContainer({ ...options, rootfs: [layers(options.id)] });
+type LayeredContainer = Omit<ContainerOptions, "rootfs">;
+
+export async function startContainer(pod: Pod, options: LayeredContainer): Promise<PodContainer> {
+  const container = await pod.createContainer({ ...options, rootfs: [layers(options.id)] });
+  await container.start();
+  return container;
+}
+
+/** Runs a container to its end, and deletes it. */
+export async function runToEnd(
+  pod: Pod,
+  options: LayeredContainer,
+): Promise<{ readonly status: number; readonly stdout: Buffer; readonly stderr: Buffer }> {
+  const container = await startContainer(pod, options);
+  const [output, status] = await Promise.all([container.stdio.output(), container.wait()]);
+  const deleted = await container.delete();
+  if (deleted !== status) throw new Error(`Delete answers with ${deleted}, Wait with ${status}`);
+  return { status, ...output };
+}
+
+/** The event of a container's exit, once containerd has it. */
+export function exitOf(pod: Pod, container: string) {
+  const find = () =>
+    pod.sink.events
+      .filter(({ topic }) => topic === "/tasks/exit")
+      .map(({ value }) => TaskExit.decode(value))
+      .find(({ containerId, id }) => containerId === container && id === container);
+  return poll(`the exit event of ${container}`, find, { timeoutMs: EVENT_MS });
 }
