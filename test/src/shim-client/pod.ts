@@ -52,14 +52,14 @@ const STOP_SECONDS = 10;
 export class Pod {
   readonly shim: ShimClient;
   readonly sink: EventSink;
+  readonly identity: ShimIdentity;
   readonly #options: PodOptions;
-  readonly #identity: ShimIdentity;
   readonly #bundles = new Set<string>();
   #serving = true;
 
   private constructor(options: PodOptions, identity: ShimIdentity, shim: ShimClient, sink: EventSink) {
     this.#options = options;
-    this.#identity = identity;
+    this.identity = identity;
     this.shim = shim;
     this.sink = sink;
   }
@@ -152,7 +152,7 @@ export class Pod {
       await this.shim.delete();
     } finally {
       await this.sink.close();
-      for (const bundle of [...this.#bundles, this.#identity.bundle]) await removeBundle(bundle);
+      for (const bundle of [...this.#bundles, this.identity.bundle]) await removeBundle(bundle);
     }
   }
 }

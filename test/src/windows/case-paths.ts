@@ -14,6 +14,8 @@ export interface PodPaths {
   readonly bootFiles: string;
   /** Folder of a layer's disk, which is a root file system. */
   readonly layer: string;
+  /** A file that stands in the root file system too; hashing its bytes together takes long under Wine. */
+  readonly pattern: string;
   /** An empty scratch disk, to be copied. */
   readonly scratchDisk: string;
   /** Where the Linux machine tells what is left over: an address of HTTP. */

@@ -46,6 +46,7 @@ export class PodGround implements AsyncDisposable {
       libraries: windowsPath(host.libraries),
       bootFiles: windowsPath(join(DISTRIBUTION, "LinuxBootFiles")),
       layer: windowsPath(layer),
+      pattern: windowsPath(join(contents, PATTERN.path)),
       scratchDisk: windowsPath(join(scratch, "sandbox.vhdx")),
     });
   }

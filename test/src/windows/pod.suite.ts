@@ -1,9 +1,11 @@
 /** Run under Wine: what containers of a pod can do, behind the shim's executable. */
+
+import { readFileSync } from "node:fs";
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
 import { connectWindowsHost, librariesOf } from "@uvm-shim/hcs-bindings/windows";
-import { io } from "@uvm-shim/shim/protocol";
+import { containerd, io } from "@uvm-shim/shim/protocol";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { digestOf, PATTERN, pattern } from "../e2e/images.ts";
+import { digestOf, PATTERN } from "../e2e/images.ts";
 import { NetworkPlan } from "../e2e/networks.ts";
 import { Pod } from "../shim-client/pod.ts";
 import { Sandbox, Task } from "../shim-client/shim.ts";
@@ -12,7 +14,9 @@ import { readPipe } from "./read-pipe.ts";
 import { exitOf, podOptions, runToEnd, startContainer } from "./windows-pod.ts";
 
 const { V1, V2 } = { V1: io.containerd.cgroups.v1.Metrics, V2: io.containerd.cgroups.v2.Metrics };
+const { Status } = containerd.v1.types;
 const signals = { kill: 9, terminate: 15 };
+const pattern = readFileSync(podPaths().pattern);
 const id = "pod";
 let pod: Pod;
 
@@ -46,14 +50,14 @@ describe("a container of layers", () => {
     const script = `cat ${PATTERN.path}; echo written >&2; exit 3`;
     const { status, stdout, stderr } = await runToEnd(pod, { id: "flood", args: ["sh", "-c", script] });
     expect({ status, stderr: stderr.toString() }).toEqual({ status: 3, stderr: "written\n" });
-    expect(digestOf(stdout)).toBe(digestOf(pattern(PATTERN.size)));
+    expect(digestOf(stdout)).toBe(digestOf(pattern));
   });
 
   it("reads 8 MiB from its standard input, until that ends", async () => {
     const container = await startContainer(pod, { id: "cat", args: ["cat"] });
-    container.stdio.stdin.end(pattern(PATTERN.size));
+    container.stdio.stdin.end(pattern);
     const [output, status] = await Promise.all([container.stdio.output(), container.wait()]);
-    expect({ status, digest: digestOf(output.stdout) }).toEqual({ status: 0, digest: digestOf(pattern(PATTERN.size)) });
+    expect({ status, digest: digestOf(output.stdout) }).toEqual({ status: 0, digest: digestOf(pattern) });
     await container.delete();
   });
 
@@ -67,7 +71,8 @@ describe("a container of layers", () => {
 
   it("has its state, its processes and its use of resources told", async () => {
     const container = await startContainer(pod, { id: "observed", args: ["sleep", "1000"] });
-    expect(await pod.shim.call(Task, "State", { id: "observed" })).toMatchObject({ status: "RUNNING", exitStatus: 0 });
+    const state = () => pod.shim.call(Task, "State", { id: "observed" });
+    expect(await state()).toMatchObject({ status: Status.RUNNING, exitStatus: 0 });
     const exec = await container.exec("second", { args: ["sleep", "1000"] });
     const { processes } = await pod.shim.call(Task, "Pids", { id: "observed" });
     expect(processes).toHaveLength(2);

@@ -1,0 +1,133 @@
+/** Run under Wine: what an operator of Windows is told when something is missing or wrong. */
+import { appendFileSync, cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { type StatusName, TtrpcError } from "@uvm-shim/ttrpc";
+import { afterEach, describe, expect, it } from "vitest";
+import { Pod } from "../shim-client/pod.ts";
+import { runDelete, Sandbox } from "../shim-client/shim.ts";
+import { casePaths, podPaths } from "./case-paths.ts";
+import { connect, ShimProcess } from "./shim-process.ts";
+import { hostEnvironment, podOptions, runtimeOptions, startContainer } from "./windows-pod.ts";
+
+let pod: Pod | undefined;
+
+afterEach(async () => {
+  await pod?.abandon();
+  pod = undefined;
+});
+
+/** What is thrown when the work is refused for that reason. */
+function refusal(code: StatusName, message: string | RegExp) {
+  const words = typeof message === "string" ? expect.stringContaining(message) : expect.stringMatching(message);
+  return expect.objectContaining({ constructor: TtrpcError, code, message: words });
+}
+
+const none = { runtimeOptions: runtimeOptions() };
+
+/** Why CreateSandbox is refused, and what `delete` says then. */
+async function refusedPod(id: string, options: ConstructorParameters<typeof ShimProcess>[1]) {
+  const shim = new ShimProcess(id, options);
+  const client = await connect(await shim.start());
+  const creation = client.call(Sandbox, "CreateSandbox", { sandboxId: id, bundlePath: shim.bundle });
+  const error: unknown = await creation.catch((reason: unknown) => reason);
+  client.close();
+  return { error, deletion: await shim.delete() };
+}
+
+describe("a pod is refused", () => {
+  it("where boot files are missing, with the paths of the file that is looked for", async () => {
+    const folder = path.join(casePaths().directory, "no-boot-files");
+    const options = { environment: hostEnvironment(), runtimeOptions: runtimeOptions(folder) };
+    const { error, deletion } = await refusedPod("bootless", options);
+    const files = ["vmlinux", "kernel"].map((name) => path.join(folder, name)).join(" or ");
+    expect(error).toEqual(refusal("InvalidArgument", `there is no file ${files}`));
+    expect(error).toEqual(refusal("InvalidArgument", "boot_files_root_path"));
+    expect(deletion).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  it("where a DLL of the host is missing, with the Windows that has it", async () => {
+    const environment = hostEnvironment(librariesWithout("computenetwork.dll"));
+    const { error, deletion } = await refusedPod("no-dll", { ...none, environment });
+    const words = "computenetwork.dll: it cannot be loaded; Windows has it from build 17763 on";
+    expect(error).toEqual(refusal("Unavailable", words));
+    expect(deletion).toMatchObject({ status: 1, stderr: expect.stringContaining(words) });
+  });
+
+  it("where a DLL lacks an export, with the Windows that has it", async () => {
+    const environment = hostEnvironment(librariesLacking("computecore.dll", "HcsCreateComputeSystem"));
+    const { error } = await refusedPod("no-export", { ...none, environment });
+    const words = /computecore\.dll: .*HcsCreateComputeSystem.*Windows has it from build 17763 on/;
+    expect(error).toEqual(refusal("Unavailable", words));
+  });
+
+  it.each([
+    ["another-host", "emulator:C:\\somewhere"],
+    ["relative-host", "libraries:some\\folder"],
+  ])("where UVM_SHIM_HOST is that of %s", async (id, host) => {
+    const { error, deletion } = await refusedPod(id, { ...none, environment: { UVM_SHIM_HOST: host } });
+    const accepted = `expected nothing, "none" or "libraries:C:\\full\\path\\of\\folder", got ${JSON.stringify(host)}`;
+    expect(error).toEqual(refusal("InvalidArgument", `UVM_SHIM_HOST: ${accepted}`));
+    expect(deletion).toMatchObject({ status: 1, stderr: expect.stringContaining(accepted) });
+  });
+
+  it("where UVM_SHIM_HOST forbids any host", async () => {
+    const { error, deletion } = await refusedPod("no-host", { ...none, environment: { UVM_SHIM_HOST: "none" } });
+    expect(error).toEqual(refusal("Unavailable", "UVM_SHIM_HOST=none forbids any host"));
+    expect(deletion).toMatchObject({ status: 0, stderr: "" });
+  });
+});
+
+describe("a container is refused", () => {
+  it("where its snapshot is of a kind that Windows cannot mount", async () => {
+    pod = await Pod.run(podOptions("snapshots"));
+    const rootfs = [{ type: "windows-layer", source: "C:\\layers\\1", options: [] }];
+    const creation = pod.createContainer({ id: "unmountable", args: ["true"], rootfs });
+    await expect(creation).rejects.toEqual(refusal("Unimplemented", "windows-layer"));
+    await expect(creation).rejects.toEqual(refusal("Unimplemented", "expected an lcow-layer"));
+  });
+
+  it("where its layer is missing, with the path of the file", async () => {
+    pod = await Pod.run(podOptions("layers"));
+    const missing = path.join(casePaths().directory, "no-layer");
+    const rootfs = [
+      { type: "lcow-layer", source: missing, options: [`parentLayerPaths=${JSON.stringify([missing])}`] },
+    ];
+    const creation = pod.createContainer({ id: "layerless", args: ["true"], rootfs });
+    await expect(creation).rejects.toEqual(refusal("NotFound", path.join(missing, "layer.vhd")));
+  });
+});
+
+describe("delete after a panic", () => {
+  it("tells its last words, and removes what was left", async () => {
+    pod = await Pod.run(podOptions("panicked"));
+    const container = await startContainer(pod, { id: "of-panicked", args: ["sleep", "1000"] });
+    process.kill(await pod.shimPid(), "SIGKILL");
+    await pod.shim.closed;
+    appendFileSync(path.join(pod.identity.bundle, "panic.log"), "FATAL ERROR: no memory\n");
+    const { status, stderr } = await runDelete(pod.identity);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringContaining("FATAL ERROR: no memory") });
+    container.stdio.close();
+  });
+});
+
+function copyOfLibraries(name: string): string {
+  const folder = path.join(casePaths().directory, `libraries-${name}`);
+  cpSync(podPaths().libraries, folder, { recursive: true });
+  return folder;
+}
+
+function librariesWithout(library: string): string {
+  const folder = copyOfLibraries(library);
+  rmSync(path.join(folder, library));
+  return folder;
+}
+
+/** With another name for the export, of the same length and at the same place in their order. */
+function librariesLacking(library: string, name: string): string {
+  const folder = copyOfLibraries(name);
+  const file = path.join(folder, library);
+  const bytes = readFileSync(file);
+  bytes.write(`${name.slice(0, -1)}_`, bytes.lastIndexOf(`\0${name}\0`) + 1, "latin1");
+  writeFileSync(file, bytes);
+  return folder;
+}
