@@ -1,13 +1,18 @@
 /** Run under Wine: what is known of the Linux machine outside. */
 import { podPaths } from "./case-paths.ts";
 
-/** Has what is there taken down, for `nothingLeft`. */
+/** Has what is there taken down, for what follows. */
 export async function remember(): Promise<void> {
   await ask("remember");
 }
 
-/** Waits until nothing more is there than was remembered; names what still is when that takes too long. */
-export function nothingLeft(): Promise<unknown> {
+/** What has come since: processes, compute systems, loop devices and more, each as a line. */
+export function held(): Promise<unknown> {
+  return ask("held");
+}
+
+/** As above, when it is nothing or that has taken too long. */
+export function left(): Promise<unknown> {
   return ask("left");
 }
 

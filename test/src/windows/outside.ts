@@ -1,10 +1,11 @@
 /**
  * What cases that run under Wine are told about the Linux machine outside, over HTTP: `/remember` takes down what it
- * holds, `/left` waits until nothing more is there and answers with a JSON list of what still is.
+ * holds, `/held` answers with a JSON list of what has come since, and `/left` with that too, when it is empty or enough
+ * time has gone.
  */
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
-import type { Holdings } from "../leaks/compare.ts";
+import { compareHoldings, type Holdings } from "../leaks/compare.ts";
 import { type HoldingsScope, takeHoldings, waitForNothingLeft } from "../leaks/holdings.ts";
 
 const NOTHING_LEFT_MS = 10_000;
@@ -41,6 +42,8 @@ export class Outside implements AsyncDisposable {
       case "/remember":
         this.#before = await takeHoldings(this.#scope);
         return [];
+      case "/held":
+        return compareHoldings(this.#before, await takeHoldings(this.#scope));
       case "/left":
         return await waitForNothingLeft(this.#before, this.#scope, NOTHING_LEFT_MS);
       default:

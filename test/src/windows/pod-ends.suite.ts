@@ -9,7 +9,7 @@ import { runDelete, Sandbox, ShimClient, type ShimIdentity, startShim } from "..
 import { containerSpec } from "../shim-client/spec.ts";
 import { makeStdio } from "../shim-client/stdio.ts";
 import { casePaths } from "./case-paths.ts";
-import { nothingLeft, remember } from "./outside-view.ts";
+import { held, left, remember } from "./outside-view.ts";
 import { connect, executable } from "./shim-process.ts";
 import { serveVersion } from "./version-service.ts";
 import { hostEnvironment, layers, podOptions, runToEnd, runtimeOptions, startContainer } from "./windows-pod.ts";
@@ -45,7 +45,7 @@ describe("a pod of containerd 2.1, which gives options alone", () => {
     await pod.remove();
     await ended;
     running.stdio.close();
-    expect(await nothingLeft()).toEqual([]);
+    expect(await left()).toEqual([]);
   });
 });
 
@@ -83,7 +83,7 @@ describe("a task of containerd 1.7, which has a VM of its own", () => {
     await shim.call(OldTask, "Shutdown", { id });
     await shim.closed;
     await shim.delete();
-    expect(await nothingLeft()).toEqual([]);
+    expect(await left()).toEqual([]);
   });
 });
 
@@ -95,6 +95,13 @@ describe("a serving process that is killed", () => {
     const container = await startContainer(pod, { id: "left", args: ["sleep", "1000"] });
     const exec = await container.exec("also", { args: ["cat"] });
     const outputs = [container.stdio.output(), exec.output()];
+    expect(await held()).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/compute system pods-killed@vm/),
+        expect.stringMatching(/loop device .*sandbox\.vhdx/),
+        expect.stringMatching(/process .*containerd-shim-lcow-v2\.exe/),
+      ]),
+    );
     process.kill(await pod.shimPid(), "SIGKILL");
     await pod.shim.closed;
     await Promise.all(outputs);
@@ -104,9 +111,11 @@ describe("a serving process that is killed", () => {
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(DeleteResponse.decode(stdout)).toMatchObject({ exitStatus: 137 });
     const address = readFileSync(path.join(pod.identity.bundle, "address"), "utf8");
-    await expect(connect(address)).rejects.toThrow("ENOENT");
+    for (const pipe of [address, String.raw`\\.\pipe\containerd-shim-pods-killed-log`]) {
+      await expect(connect(pipe)).rejects.toThrow("ENOENT");
+    }
     exec.close();
     container.stdio.close();
-    expect(await nothingLeft()).toEqual([]);
+    expect(await left()).toEqual([]);
   });
 });

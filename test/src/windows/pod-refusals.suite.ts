@@ -56,8 +56,8 @@ describe("a pod is refused", () => {
   it("where a DLL lacks an export, with the Windows that has it", async () => {
     const environment = hostEnvironment(librariesLacking("computecore.dll", "HcsCreateComputeSystem"));
     const { error } = await refusedPod("no-export", { ...none, environment });
-    const words = /computecore\.dll: .*HcsCreateComputeSystem.*Windows has it from build 17763 on/;
-    expect(error).toEqual(refusal("Unavailable", words));
+    const words = /HcsCreateComputeSystem: .*computecore\.dll does not export it; Windows does from build 17763 on/;
+    expect(error).toEqual(refusal("Unimplemented", words));
   });
 
   it.each([

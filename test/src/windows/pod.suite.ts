@@ -82,10 +82,7 @@ describe("a container of layers", () => {
     await container.kill(signals.kill);
     expect(await container.wait()).toBe(137);
     exec.close();
-    expect(await pod.shim.call(Task, "State", { id: "observed" })).toMatchObject({
-      status: "STOPPED",
-      exitStatus: 137,
-    });
+    expect(await state()).toMatchObject({ status: Status.STOPPED, exitStatus: 137 });
     await container.delete();
   });
 
