@@ -11,6 +11,8 @@ export interface CasePaths {
 export interface PodPaths {
   /** Folder of the test host's DLLs. */
   readonly libraries: string;
+  /** A computecore.dll that ends the process which uses it. */
+  readonly failingCore: string;
   readonly bootFiles: string;
   /** Folder of a layer's disk, which is a root file system. */
   readonly layer: string;

@@ -1,6 +1,9 @@
 /** What pods under Wine are made of: a test host with its DLLs, the disks of a root file system, and boot files. */
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { headerOptions } from "../../windows-host/build-test-host.ts";
+import { compileForWindows } from "../../windows-host/compile.ts";
 import { windowsPath } from "../../windows-host/windows-machine.ts";
 import { WindowsTestHost } from "../../windows-host/windows-test-host.ts";
 import { PATTERN, pattern } from "../e2e/images.ts";
@@ -41,9 +44,13 @@ export class PodGround implements AsyncDisposable {
     const scratch = await makeScratch(join(directory, "scratch"), SCRATCH_MEBIBYTES);
     // The snapshotter of containerd for Windows makes scratch disks under this name.
     renameSync(join(scratch, "sandbox.vhd"), join(scratch, "sandbox.vhdx"));
+    const failingCore = join(directory, "failing-core.dll");
+    const source = fileURLToPath(new URL("failing-core.c", import.meta.url));
+    await compileForWindows([source], failingCore, ["-shared", ...headerOptions]);
     const host = await WindowsTestHost.start({ idleMs: IDLE_MS });
     return new PodGround(host, directory, {
       libraries: windowsPath(host.libraries),
+      failingCore: windowsPath(failingCore),
       bootFiles: windowsPath(join(DISTRIBUTION, "LinuxBootFiles")),
       layer: windowsPath(layer),
       pattern: windowsPath(join(contents, PATTERN.path)),

@@ -1,5 +1,5 @@
 /** Run under Wine: what an operator of Windows is told when something is missing or wrong. */
-import { appendFileSync, cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, copyFileSync, cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { type StatusName, TtrpcError } from "@uvm-shim/ttrpc";
 import { afterEach, describe, expect, it } from "vitest";
@@ -98,14 +98,31 @@ describe("a container is refused", () => {
 });
 
 describe("delete after a panic", () => {
-  it("tells its last words, and removes what was left", async () => {
-    pod = await Pod.run(podOptions("panicked"));
-    const container = await startContainer(pod, { id: "of-panicked", args: ["sleep", "1000"] });
+  it("tells the last words of native code", async () => {
+    const libraries = copyOfLibraries("failing");
+    copyFileSync(podPaths().failingCore, path.join(libraries, "computecore.dll"));
+    const shim = new ShimProcess("panicked", { ...none, environment: hostEnvironment(libraries) });
+    const client = await connect(await shim.start());
+    const creation = client.call(Sandbox, "CreateSandbox", { sandboxId: shim.id, bundlePath: shim.bundle });
+    await expect(creation).rejects.toEqual(refusal("Unavailable", "the connection ended"));
+    const { status, stderr } = await runDelete({ ...shim.identity, environment: hostEnvironment() });
+    expect({ status, stderr }).toEqual({
+      status: 0,
+      stderr: expect.stringContaining("the shim of panicked ended with: computecore: the heap is damaged"),
+    });
+  });
+
+  it("removes what was left", async () => {
+    pod = await Pod.run(podOptions("left-by-panic"));
+    const container = await startContainer(pod, { id: "of-panic", args: ["sleep", "1000"] });
     process.kill(await pod.shimPid(), "SIGKILL");
     await pod.shim.closed;
     appendFileSync(path.join(pod.identity.bundle, "panic.log"), "FATAL ERROR: no memory\n");
     const { status, stderr } = await runDelete(pod.identity);
-    expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringContaining("FATAL ERROR: no memory") });
+    expect({ status, stderr }).toEqual({
+      status: 0,
+      stderr: "the shim of left-by-panic ended with: FATAL ERROR: no memory\n",
+    });
     container.stdio.close();
   });
 });

@@ -21,7 +21,7 @@ export function executable(flavour: "lcow" | "wcow"): string {
 export class ShimProcess {
   readonly id: string;
   readonly bundle: string;
-  readonly #identity: ShimIdentity;
+  readonly identity: ShimIdentity;
 
   constructor(id: string, options: Pick<ShimIdentity, "environment" | "runtimeOptions"> = {}) {
     this.id = id;
@@ -29,7 +29,7 @@ export class ShimProcess {
     mkdirSync(this.bundle);
     writeFileSync(path.join(this.bundle, "config.json"), JSON.stringify({ ociVersion: "1.0.2" }));
     const { bundle } = this;
-    this.#identity = {
+    this.identity = {
       executable: executable("lcow"),
       namespace,
       id,
@@ -41,16 +41,16 @@ export class ShimProcess {
   }
 
   run(action: readonly string[]): Promise<CommandResult> {
-    return runShim(this.#identity, action);
+    return runShim(this.identity, action);
   }
 
   /** As containerd 2.3 and later. Answers with the pipe's path. */
   async start(): Promise<string> {
-    return (await startShim(this.#identity)).address;
+    return (await startShim(this.identity)).address;
   }
 
   delete(): Promise<CommandResult> {
-    return runDelete(this.#identity);
+    return runDelete(this.identity);
   }
 }
 
