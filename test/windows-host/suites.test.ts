@@ -10,7 +10,7 @@ import { WindowsTestHost } from "./windows-test-host.ts";
 const assignableDevice = "PCIP\\VEN_1234&DEV_5678";
 const suiteMs = 600_000;
 /** With the least number of tests that each has. */
-const suites = { contract: 40, hvsockets: 13, system: 10, exit: 1 };
+const suites = { contract: 40, driver: 60, hvsockets: 13, system: 10, exit: 1 };
 
 describe("the Windows driver", () => {
   let host: WindowsTestHost;
