@@ -109,7 +109,12 @@ switch (task) {
   case "bench":
     process.exitCode = await afterBuild(task);
     break;
+  case "bench:windows":
+    process.exitCode = await run(process.execPath, [join("test", "windows-host", "bench", "main.ts")]);
+    break;
   default:
-    process.stderr.write(`No task "${task}"; there are build, check, format, test, faults, demo, e2e and bench.\n`);
+    process.stderr.write(
+      `No task "${task}"; there are build, check, format, test, faults, demo, e2e, bench and bench:windows.\n`,
+    );
     process.exitCode = 1;
 }

@@ -2,12 +2,11 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { report, runSuiteUnderWine } from "./suites/run-under-wine.ts";
-import { type TestHostPaths, testHostVariable } from "./suites/test-host-paths.ts";
-import { WindowsMachine, windowsPath } from "./windows-machine.ts";
+import { report, runSuiteUnderWine, testHostEnvironment } from "./suites/run-under-wine.ts";
+import { assignableDevice } from "./suites/test-host-paths.ts";
+import { WindowsMachine } from "./windows-machine.ts";
 import { WindowsTestHost } from "./windows-test-host.ts";
 
-const assignableDevice = "PCIP\\VEN_1234&DEV_5678";
 const suiteMs = 600_000;
 /** With the least number of tests that each has. */
 const suites = { contract: 40, driver: 60, hvsockets: 13, system: 10, exit: 1 };
@@ -30,16 +29,7 @@ describe("the Windows driver", () => {
     const suite = fileURLToPath(new URL(`suites/${name}.suite.ts`, import.meta.url));
     const files = join(host.directory, name);
     mkdirSync(files);
-    const paths: TestHostPaths = {
-      libraries: windowsPath(host.libraries),
-      files: windowsPath(files),
-      boot: {
-        KernelFilePath: windowsPath(host.boot.KernelFilePath),
-        InitRdPath: windowsPath(host.boot.InitRdPath),
-      },
-      assignableDevice,
-    };
-    const environment = { [testHostVariable]: JSON.stringify(paths) };
+    const environment = testHostEnvironment(host, files);
     const outcomes = await runSuiteUnderWine({ suite, machine, folder: files, environment, timeoutMs: suiteMs });
     const told = report(outcomes);
     process.stdout.write(`${name}: ${told}\n`);

@@ -7,10 +7,12 @@ import { describeComputeHostContract } from "../../../packages/hcs-bindings/src/
 import { describeNetworkContract } from "../../../packages/hcs-bindings/src/testing/network-contract.ts";
 import type { WindowsHost } from "../../../packages/hcs-bindings/src/windows/windows-host.ts";
 import { controls, paths, system } from "./system-under-test.ts";
+
+import { assignableDevice } from "./test-host-paths.ts";
 import { memoryMb, vmDocument } from "./vm-document.ts";
 
 class TestHost implements ContractHost {
-  readonly assignableDevice = paths.assignableDevice;
+  readonly assignableDevice = assignableDevice;
   readonly memoryMb = memoryMb;
   #files = 0;
 

@@ -3,8 +3,10 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { type WindowsMachine, windowsPath } from "../windows-machine.ts";
+import type { WindowsTestHost } from "../windows-test-host.ts";
 import { REPOSITORY, WINDOWS_NODE } from "../wine-environment.ts";
 import type { Outcome } from "./outcome.ts";
+import { type TestHostPaths, testHostVariable } from "./test-host-paths.ts";
 
 export interface SuiteRun {
   /** Path of the suite's source. */
@@ -42,6 +44,19 @@ export async function runSuiteUnderWine(run: SuiteRun): Promise<readonly Outcome
     throw new Error(`${suite} ended with ${status} after ${outcomes.length} tests, the last ${last}:\n${stderr}`);
   }
   return outcomes;
+}
+
+/** What tells a program where its test host is; the folder is for the program's own files. */
+export function testHostEnvironment(host: WindowsTestHost, files: string): Readonly<Record<string, string>> {
+  const paths: TestHostPaths = {
+    libraries: windowsPath(host.libraries),
+    files: windowsPath(files),
+    boot: {
+      KernelFilePath: windowsPath(host.boot.KernelFilePath),
+      InitRdPath: windowsPath(host.boot.InitRdPath),
+    },
+  };
+  return { [testHostVariable]: JSON.stringify(paths) };
 }
 
 /** `N passed, N failed`, and each failure. */

@@ -8,6 +8,7 @@ export interface TestHostPaths {
   /** For files of the test's own. */
   readonly files: string;
   readonly boot: { readonly KernelFilePath: string; readonly InitRdPath: string };
-  /** Instance path of a device with two functions. */
-  readonly assignableDevice: string;
 }
+
+/** Instance path of a device with two functions, where the test host is started with one. */
+export const assignableDevice = "PCIP\\VEN_1234&DEV_5678";
