@@ -48,7 +48,8 @@ export class OverlappedStream extends Duplex {
   /** Owns the handle from then on, which is attached to the port. */
   constructor(port: CompletionPort, connected: ConnectedHandle) {
     const { halves, ways } = connected;
-    super({ allowHalfOpen: halves, readable: ways !== "out", writable: ways !== "in" });
+    const options = { allowHalfOpen: halves, readable: ways !== "out", writable: ways !== "in" };
+    super(options);
     this.#connected = connected;
     this.#reading = port.operation(connected.handle);
     this.#writing = port.operation(connected.handle);
