@@ -1,30 +1,8 @@
 /** The root scripts, on the pinned Node; tools/run.mjs calls it. */
-import { spawn } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { root } from "./bundle.ts";
+import { describeCounts, run, runVitest } from "./run-vitest.ts";
 
 const [task = "", ...rest] = process.argv.slice(2);
-
-/** Runs a command with this terminal; resolves with its exit status. A signal to us goes to it as well. */
-function run(
-  command: string,
-  args: readonly string[],
-  environment: Readonly<Record<string, string>> = {},
-): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, stdio: "inherit", env: { ...process.env, ...environment } });
-    const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
-    const signals: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
-    for (const signal of signals) process.on(signal, forward);
-    child.on("error", reject);
-    child.on("close", (code, signal) => {
-      for (const name of signals) process.off(name, forward);
-      resolve(code ?? (signal === null ? 1 : 128));
-    });
-  });
-}
 
 async function all(steps: readonly (readonly [string, readonly string[]])[]): Promise<number> {
   let failed = 0;
@@ -64,24 +42,9 @@ async function check(): Promise<number> {
 }
 
 async function test(): Promise<number> {
-  const report = join(tmpdir(), `uvm-shim-test-${process.pid}.json`);
-  const status = await run("vitest", [
-    "run",
-    "--reporter=default",
-    "--reporter=json",
-    `--outputFile.json=${report}`,
-    ...rest,
-  ]);
-  let counts = { numPassedTests: 0, numFailedTests: 0, numPendingTests: 0, numFailedTestSuites: 0 };
-  try {
-    counts = { ...counts, ...JSON.parse(readFileSync(report, "utf8")) };
-  } finally {
-    rmSync(report, { force: true });
-  }
-  const failed = Math.max(counts.numFailedTests, status === 0 ? 0 : 1);
-  const skipped = counts.numPendingTests > 0 ? `, ${counts.numPendingTests} skipped` : "";
-  process.stdout.write(`${counts.numPassedTests} passed, ${failed} failed${skipped}\n`);
-  return failed === 0 && counts.numPassedTests > 0 ? 0 : 1;
+  const counts = await runVitest(rest);
+  process.stdout.write(`${describeCounts(counts)}\n`);
+  return counts.failed === 0 ? 0 : 1;
 }
 
 async function afterBuild(program: string): Promise<number> {
@@ -112,9 +75,12 @@ switch (task) {
   case "bench:windows":
     process.exitCode = await run(process.execPath, [join("test", "windows-host", "bench", "main.ts")]);
     break;
+  case "e2e:windows":
+    process.exitCode = await afterBuild("windows");
+    break;
   default:
     process.stderr.write(
-      `No task "${task}"; there are build, check, format, test, faults, demo, e2e, bench and bench:windows.\n`,
+      `No task "${task}"; there are build, check, format, test, faults, demo, e2e, e2e:windows, bench and bench:windows.\n`,
     );
     process.exitCode = 1;
 }

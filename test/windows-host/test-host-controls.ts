@@ -28,7 +28,10 @@ export interface Counts {
   readonly strings: number;
   /** Callbacks that run now. */
   readonly callbacks: number;
+  /** Handles of virtual disks. */
   readonly virtualDisks: number;
+  /** Handles of the standard streams of processes. */
+  readonly standardStreams: number;
   readonly vmmemHandles: number;
   readonly sockets: number;
   readonly doubleFrees: number;

@@ -1,5 +1,5 @@
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
-import type { PlatformContext, WindowsCalls } from "@uvm-shim/shim";
+import type { PlatformContext } from "@uvm-shim/shim";
 
 /** Connects to the compute service of the Windows that runs, or to the one that UVM_SHIM_HOST names. */
 export async function connectWindows({ env }: Pick<PlatformContext, "env">): Promise<ComputeHost> {
@@ -10,11 +10,4 @@ export async function connectWindows({ env }: Pick<PlatformContext, "env">): Pro
 /** As above; undefined where no host may be used. */
 export async function connectRunningWindows(context: Pick<PlatformContext, "env">): Promise<ComputeHost | undefined> {
   return context.env.UVM_SHIM_HOST === "none" ? undefined : await connectWindows(context);
-}
-
-let calls: Promise<WindowsCalls> | undefined;
-
-export function shimCalls(): Promise<WindowsCalls> {
-  calls ??= import("@uvm-shim/hcs-bindings/windows").then((windows) => windows.shimCalls());
-  return calls;
 }

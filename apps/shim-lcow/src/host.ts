@@ -2,7 +2,7 @@
 import { createPosixHostFiles, createWindowsHostFiles } from "@uvm-shim/hcs-bindings";
 import { posixPaths, windowsPaths } from "@uvm-shim/lifecycle";
 import { connectEmulated, connectRunningEmulated } from "./host-emulated.ts";
-import { connectRunningWindows, connectWindows, shimCalls } from "./host-windows.ts";
+import { connectRunningWindows, connectWindows } from "./host-windows.ts";
 
 /** Connects to the host of this machine. */
 export const connectHost = process.platform === "win32" ? connectWindows : connectEmulated;
@@ -16,6 +16,3 @@ export const createHostFiles = process.platform === "win32" ? createWindowsHostF
 export const hostPaths = process.platform === "win32" ? windowsPaths : posixPaths;
 
 export const hostPathGrammar = process.platform === "win32" ? "windows" : "posix";
-
-/** The calls of Windows that the shim itself needs; none elsewhere. */
-export const loadWindowsCalls = process.platform === "win32" ? shimCalls : undefined;

@@ -3,7 +3,7 @@ import process from "node:process";
 import { isSea } from "node:sea";
 import { ownFolder, runShim } from "@uvm-shim/shim";
 import { loadPlatform } from "./flavour.ts";
-import { loadWindowsCalls } from "./host.ts";
+import { loadWindowsCalls } from "./windows-calls.ts";
 
 declare const UVM_SHIM_VERSION: string;
 

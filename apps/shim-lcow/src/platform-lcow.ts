@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
-import { LinuxContainerController, type PodSettings } from "@uvm-shim/controller-container";
+import { LinuxContainerController, type PodScratch, type PodSettings } from "@uvm-shim/controller-container";
 import { linuxNetworking, NetworkController, networkNamespaceOf, PodNetwork } from "@uvm-shim/controller-network";
 import { Plan9Controller } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
@@ -25,8 +25,11 @@ import { cleanUp } from "./clean-up.ts";
 import { connectHost, createHostFiles, hostPaths as paths } from "./host.ts";
 import { hostFacts } from "./host-facts.ts";
 import { applyLogLevel } from "./log-level.ts";
-import { refuseUnusedSettings } from "./unused-settings.ts";
+import { securityPolicyOf, withCopies } from "./security-policy.ts";
 import { vmIdOf } from "./vm-id.ts";
+
+/** What timers can wait for, more than three weeks. */
+const longestDelayMs = 2 ** 31 - 1;
 
 /** Linux containers on this machine's compute service, wired from host driver, guest and controllers. */
 export function createLcowPlatform(context: PlatformContext): Platform {
@@ -63,16 +66,17 @@ async function createSandbox(
     host: hostFacts(executableDirectory, env),
   });
   applyLogLevel(settings.logLevel, context);
-  for (const warning of warnings) log.log("warn", warning, { sandbox: request.id });
-  refuseUnusedSettings(settings);
+  const warn = (sentence: string, fields = {}): void => log.log("warn", sentence, { sandbox: request.id, ...fields });
+  for (const warning of warnings) warn(warning);
 
+  const { confidential, ioRetrySeconds } = settings;
   const vmId = vmIdOf(request);
   const newId = randomUUID;
   const vm = new VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>({
     id: vmId,
     host,
     clock,
-    flavour: linuxVm(randomBytes),
+    flavour: linuxVm(randomBytes, confidential && (await securityPolicyOf(confidential))),
     onGuestLog: ({ level, message, fields }) => log.log(level, message, { ...fields, guest: vmId }),
     connectGuest: (stream, system, abort) =>
       LinuxGuest.connect(
@@ -101,10 +105,19 @@ async function createSandbox(
       });
     },
   });
-  await vm.create({ document }, signal);
+  const grantVmAccess = (file: string, abort = signal): Promise<void> => host.grantVmAccess(vmId, file, abort);
+  await withCopies(confidential?.copies ?? [], grantVmAccess, () => vm.create({ document }, signal));
 
   const pod = podSettings(request);
-  const files = createHostFiles({ grantVmAccess: (file, abort) => host.grantVmAccess(vmId, file, abort) });
+  const files = createHostFiles({ grantVmAccess });
+  const podScratch: PodScratch | undefined = settings.shareScratch ? {} : undefined;
+  const patienceOf = ({ containerId: container, execId: exec }: { containerId: string; execId: string }) =>
+    ioRetrySeconds === undefined
+      ? undefined
+      : {
+          milliseconds: Math.min(ioRetrySeconds * 1000, longestDelayMs),
+          onGivenUp: () => warn(`output is lost: its client took none for ${ioRetrySeconds} s`, { container, exec }),
+        };
   return new PodController<ContainerRequest, LinuxContainerController>({
     id: request.id,
     vm,
@@ -130,7 +143,13 @@ async function createSandbox(
         files,
         clock,
         encryptScratch: settings.encryptScratch,
-        createProcess: (process) => new ProcessController({ ...process, upstream, clock }),
+        ...(podScratch === undefined ? {} : { podScratch }),
+        defaultAnnotations: settings.defaultContainerAnnotations,
+        gpuVhdPath: settings.gpuVhdPath,
+        propagateNumaAffinity: settings.propagateNumaAffinity,
+        warn: (sentence) => warn(sentence, { container: id }),
+        createProcess: (process) =>
+          new ProcessController({ ...process, upstream, clock, clientPatience: patienceOf(process) }),
       }),
   });
 }

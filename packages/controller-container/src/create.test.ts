@@ -177,7 +177,7 @@ describe("devices", () => {
 
   it("are assigned to the VM, and the guest is told by which GUIDs it knows them", async () => {
     const script = new ScriptedCalls();
-    const bench = new ContainerBench(script);
+    const bench = new ContainerBench(script, { propagateNumaAffinity: true });
     const devices = withDevices(
       { id: "PCIP\\VEN_10DE&DEV_1EB8", idType: "gpu" },
       { id: "PCIP\\VEN_10DE&DEV_1EB8/3", idType: "vpci-instance-id" },
@@ -199,6 +199,11 @@ describe("devices", () => {
     });
     await bench.controller.delete();
     expect(bench.leftovers).toEqual([]);
+  });
+
+  it("tell no node where the VM has none", async () => {
+    const bench = await new ContainerBench().created([overlayMount], withDevices({ id: "PCIP\\A", idType: "vpci" }));
+    expect(bench.devices.requests).toEqual([{ deviceInstancePath: "PCIP\\A", virtualFunction: 0 }]);
   });
 
   it("are given back when a later one cannot be assigned", async () => {

@@ -8,8 +8,15 @@ export interface DevicePlan {
   readonly device: DeviceConfig;
 }
 
-export function planDevices(entries: readonly OciWindowsDevice[], refuse: Refuse): readonly DevicePlan[] {
-  const plans = entries.map((entry, index) => planDevice(entry, `config.json: windows.devices[${index}]`, refuse));
+export function planDevices(
+  entries: readonly OciWindowsDevice[],
+  propagateNumaAffinity: boolean,
+  refuse: Refuse,
+): readonly DevicePlan[] {
+  const plans = entries.map((entry, index): DevicePlan => {
+    const device = readDevice(entry, `config.json: windows.devices[${index}]`, refuse);
+    return { entry, device: { ...device, ...(propagateNumaAffinity && { propagateNumaAffinity }) } };
+  });
   for (const [index, { device }] of plans.entries()) {
     const first = plans.findIndex((plan) => isSame(plan.device, device));
     if (first === index) continue;
@@ -19,7 +26,7 @@ export function planDevices(entries: readonly OciWindowsDevice[], refuse: Refuse
   return plans;
 }
 
-function planDevice(entry: OciWindowsDevice, where: string, refuse: Refuse): DevicePlan {
+function readDevice(entry: OciWindowsDevice, where: string, refuse: Refuse): DeviceConfig {
   if (!assignedDeviceIdTypes.some((type) => type === entry.idType)) {
     const accepted = assignedDeviceIdTypes.join(", ");
     throw refuse(
@@ -33,8 +40,7 @@ function planDevice(entry: OciWindowsDevice, where: string, refuse: Refuse): Dev
     const accepted = `the instance path of a device, with /<virtual function, 0 to ${highestVirtualFunction}> or without`;
     throw refuse("InvalidArgument", `${where}.id: ${JSON.stringify(entry.id)} given, expected ${accepted}`);
   }
-  // The V2 shims run on Windows Server 2025 and later, where this is always possible.
-  return { entry, device: { deviceInstancePath: path, virtualFunction, propagateNumaAffinity: true } };
+  return { deviceInstancePath: path, virtualFunction };
 }
 
 function isSame(left: DeviceConfig, right: DeviceConfig): boolean {

@@ -1,3 +1,4 @@
+export { containerAnnotationKeys } from "./annotations.ts";
 export { LinuxContainerController } from "./controller.ts";
 export {
   type ContainerState,
@@ -5,7 +6,7 @@ export {
   type ContainerTransition,
   containerTable,
 } from "./lifecycle.ts";
-export type { CreateContainer, LinuxContainerOptions, PodSettings } from "./options.ts";
+export type { CreateContainer, LinuxContainerOptions, PodScratch, PodSettings } from "./options.ts";
 export type {
   ContainerClock,
   ContainerDevices,

@@ -18,6 +18,11 @@ export interface PodSettings {
   readonly sysctls: { readonly [name: string]: string };
 }
 
+/** Which scratch disk the containers of a pod share: that of its sandbox container, once it has one. */
+export interface PodScratch {
+  hostPath?: string;
+}
+
 export interface LinuxContainerOptions {
   readonly id: string;
   readonly podId: string;
@@ -32,6 +37,16 @@ export interface LinuxContainerOptions {
   readonly clock: ContainerClock;
   /** Whether the guest encrypts the scratch disks of the pod; no when absent. */
   readonly encryptScratch?: boolean;
+  /** Absent where each container of the pod has a scratch disk of its own. */
+  readonly podScratch?: PodScratch;
+  /** Annotations that hold for workload containers unless their own say otherwise. */
+  readonly defaultAnnotations?: { readonly [key: string]: string };
+  /** Virtual disk with drivers for containers that have a GPU, unless their annotations name another. */
+  readonly gpuVhdPath?: string | undefined;
+  /** Whether the guest learns which NUMA node a device is near; no when absent. */
+  readonly propagateNumaAffinity?: boolean;
+  /** Takes a sentence about what is not taken as it was asked for. */
+  readonly warn: (sentence: string) => void;
 }
 
 export interface CreateContainer {

@@ -1,22 +1,24 @@
 import type { LinuxHostedContainerSettings, OciMount, OciWindowsDevice } from "@uvm-shim/hcs-schema";
 import type { Step } from "@uvm-shim/lifecycle";
-import { planDevices } from "./devices.ts";
+import { type DevicePlan, planDevices } from "./devices.ts";
 import { type GuestContainerSteps, guestContainerSteps } from "./guest-container.ts";
 import { planMounts } from "./mounts.ts";
-import type { PodSettings } from "./options.ts";
+import type { PodScratch, PodSettings } from "./options.ts";
+import { withPodScratch } from "./pod-scratch.ts";
 import { withPodSettings } from "./pod-settings.ts";
 import type { Refuse } from "./refusal.ts";
 import { planRoot, type RootRequest } from "./root.ts";
 import { checkedSpecification, guestSpecification } from "./specification.ts";
 import {
   deviceSteps,
+  driverStep,
   type GuestRoot,
   guestBundlePath,
   mountSteps,
   type ResourceBoundaries,
   rootSteps,
 } from "./steps.ts";
-import type { ContainerDevices, RootfsMount } from "./types.ts";
+import type { ContainerDevices, ContainerHostFiles, RootfsMount } from "./types.ts";
 
 export interface PlanRequest {
   readonly spec: unknown;
@@ -31,6 +33,11 @@ export interface PlanOptions extends ResourceBoundaries {
   readonly devices: ContainerDevices;
   readonly encryptScratch?: boolean;
   readonly pod?: PodSettings | undefined;
+  readonly podScratch?: PodScratch;
+  readonly defaultAnnotations?: { readonly [key: string]: string };
+  readonly gpuVhdPath?: string | undefined;
+  readonly propagateNumaAffinity?: boolean;
+  readonly warn: (sentence: string) => void;
 }
 
 /** All that a container takes, in the order in which it is acquired. */
@@ -50,10 +57,10 @@ export async function planContainer(
   options: PlanOptions,
   refuse: Refuse,
 ): Promise<ContainerPlan> {
-  const { id, podId, bundle, guest, files, pod, encryptScratch = false } = options;
+  const { id, podId, bundle, guest, files, pod, encryptScratch = false, propagateNumaAffinity = false } = options;
   const identity = { id, podId };
-  const specification = withPodSettings(checkedSpecification(spec, podId, refuse), pod);
-  const devicePlans = planDevices(specification.windows?.devices ?? [], refuse);
+  const specification = withPodSettings(checkedSpecification(spec, options, refuse), pod);
+  const devicePlans = planDevices(specification.windows?.devices ?? [], propagateNumaAffinity, refuse);
   const rootRequest: RootRequest = {
     rootfs,
     layerFolders: specification.windows?.layerFolders ?? [],
@@ -61,7 +68,13 @@ export async function planContainer(
     bundle,
     rootPath: specification.root.path,
   };
-  const rootPlan = await planRoot(rootRequest, files, refuse);
+  const rootPlan = withPodScratch(await planRoot(rootRequest, files, refuse), options);
+  const drivers = await gpuDrivers(
+    specification.containerAnnotations.gpuVhdPath ?? options.gpuVhdPath,
+    devicePlans,
+    files,
+    refuse,
+  );
   const mountPlans = await planMounts(specification.mounts ?? [], files, refuse);
 
   const root: GuestRoot = { path: "", scratchPath: "" };
@@ -89,9 +102,23 @@ export async function planContainer(
       container.state,
       ...rootFileSystem.combination,
       ...onMounts.devices,
+      ...(drivers === undefined ? [] : [driverStep(drivers, options)]),
       ...(devicePlans.length === 0 ? [] : deviceSteps(devicePlans, options.devices, devices)),
       container.processes,
     ],
     container,
   };
+}
+
+/** The disk with drivers that the guest needs for GPUs; none where the container has no GPU, or the guest has them. */
+async function gpuDrivers(
+  path: string | undefined,
+  devices: readonly DevicePlan[],
+  files: ContainerHostFiles,
+  refuse: Refuse,
+): Promise<string | undefined> {
+  if (path === undefined || !devices.some(({ entry }) => entry.idType === "gpu")) return undefined;
+  const kind = await files.kind(path);
+  if (kind === "file") return await files.realPath(path);
+  throw refuse("NotFound", `disk with drivers for GPUs ${path} is ${kind ?? "missing"}, expected a file`);
 }

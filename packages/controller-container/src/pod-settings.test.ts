@@ -8,8 +8,9 @@ const specification = {
   mounts: [{ destination: "/proc", type: "proc" }],
   linux: { sysctl: { "net.a": "container's" } },
   mayUseAllDevices: false,
-  guestAnnotations: {
+  containerAnnotations: {
     isPrivileged: false,
+    gpuVhdPath: undefined,
     crossing: {
       "io.kubernetes.cri.container-type": "container",
       "io.kubernetes.cri.sandbox-id": "pod",
@@ -27,7 +28,7 @@ it("a container of a pod has the pod's name, resolv.conf and settings where it h
       { destination: "/proc", type: "proc" },
       { destination: "/etc/resolv.conf", type: "bind", source: "/bundle/resolv.conf", options: ["rbind", "ro"] },
     ],
-    guestAnnotations: { isPrivileged: false, crossing: { "io.microsoft.lcow.shm.size-kb": "64" } },
+    containerAnnotations: { isPrivileged: false, crossing: { "io.microsoft.lcow.shm.size-kb": "64" } },
     linux: { sysctl: { "net.a": "container's", "net.b": "pod's" } },
   });
 });

@@ -14,13 +14,13 @@ export function withPodSettings(
   pod: PodSettings | undefined,
 ): ContainerSpecification {
   if (pod === undefined) return specification;
-  const { guestAnnotations, linux, mounts = [] } = specification;
+  const { containerAnnotations, linux, mounts = [] } = specification;
   const { hostname = pod.hostname ?? "" } = specification;
-  const { [containerTypeKey]: _type, [sandboxIdKey]: _id, ...crossing } = guestAnnotations.crossing;
+  const { [containerTypeKey]: _type, [sandboxIdKey]: _id, ...crossing } = containerAnnotations.crossing;
   const hasOwn = mounts.some(({ destination }) => posix.normalize(destination) === resolvConf);
   return {
     ...specification,
-    guestAnnotations: { ...guestAnnotations, crossing },
+    containerAnnotations: { ...containerAnnotations, crossing },
     ...(hostname === "" ? {} : { hostname }),
     linux: { ...linux, sysctl: { ...pod.sysctls, ...linux.sysctl } },
     mounts: [

@@ -12,7 +12,7 @@ import {
   type OciSpec,
   type OciWindowsDevice,
 } from "@uvm-shim/hcs-schema";
-import { type GuestAnnotations, readAnnotations } from "./annotations.ts";
+import { type ContainerAnnotations, containerTypeKey, readAnnotations } from "./annotations.ts";
 import { crossing, linuxThatCrosses, mountThatCrosses, processThatCrosses, resourcesThatCross } from "./crossing.ts";
 import { checked, type Refuse } from "./refusal.ts";
 
@@ -22,12 +22,22 @@ export interface ContainerSpecification extends OciSpec {
   readonly root: NonNullable<OciSpec["root"]>;
   readonly linux: OciLinux;
   readonly mayUseAllDevices: boolean;
-  readonly guestAnnotations: GuestAnnotations;
+  readonly containerAnnotations: ContainerAnnotations;
 }
 
 type RunnableProcess = OciProcess & { readonly args: readonly string[] };
 
-export function checkedSpecification(value: unknown, podId: string, refuse: Refuse): ContainerSpecification {
+export interface SpecificationSurroundings {
+  readonly podId: string;
+  readonly defaultAnnotations?: { readonly [key: string]: string };
+  readonly warn: (sentence: string) => void;
+}
+
+export function checkedSpecification(
+  value: unknown,
+  { podId, defaultAnnotations = {}, warn }: SpecificationSurroundings,
+  refuse: Refuse,
+): ContainerSpecification {
   const spec = checked(() => checkOciSpec(value), "config.json", refuse);
   const missing = (field: string): never => {
     throw refuse("InvalidArgument", `config.json: ${field} is missing, a Linux container needs it`);
@@ -41,8 +51,10 @@ export function checkedSpecification(value: unknown, podId: string, refuse: Refu
     "config.json",
     refuse,
   );
-  const guestAnnotations = readAnnotations(spec.annotations ?? {}, podId, refuse);
-  return { ...spec, process, root, linux, mayUseAllDevices: allowsAllDevices(deviceRules), guestAnnotations };
+  const { annotations = {} } = spec;
+  const defaults = annotations[containerTypeKey] === "sandbox" ? {} : defaultAnnotations;
+  const containerAnnotations = readAnnotations({ ...defaults, ...annotations }, podId, refuse, warn);
+  return { ...spec, process, root, linux, mayUseAllDevices: allowsAllDevices(deviceRules), containerAnnotations };
 }
 
 export function checkedProcess(value: unknown, refuse: Refuse): RunnableProcess {
@@ -108,13 +120,17 @@ export function guestSpecification(input: GuestSpecificationInput): OciSpec {
     process: guestProcess(specification.process, terminal),
     root: { ...(root.readonly === undefined ? {} : { readonly: root.readonly }), path: rootPath },
     mounts: mounts.map((mount) => crossing(mount, mountThatCrosses)),
-    annotations: specification.guestAnnotations.crossing,
+    annotations: specification.containerAnnotations.crossing,
     linux: guestLinux(specification),
     ...guestWindows(specification, devices),
   };
 }
 
-function guestLinux({ linux, guestAnnotations: { isPrivileged }, mayUseAllDevices }: ContainerSpecification): OciLinux {
+function guestLinux({
+  linux,
+  containerAnnotations: { isPrivileged },
+  mayUseAllDevices,
+}: ContainerSpecification): OciLinux {
   const allDevices = isPrivileged || mayUseAllDevices;
   // A namespace with a path is one that containers of the pod share; in the guest that is the VM's own.
   const namespaces = linux.namespaces?.filter(({ path = "" }) => path === "");

@@ -254,6 +254,18 @@ export function mountSteps(
   return { host, devices };
 }
 
+/** Drivers stand at the one place where the guest looks for them, for all containers that have a GPU. */
+export function driverStep(hostPath: string, boundaries: ResourceBoundaries): Step {
+  return diskStep(boundaries, {
+    name: `drivers ${hostPath}`,
+    disk: { hostPath, readOnly: true, type: "VirtualDisk" },
+    mount: { partition: 0, readOnly: true, options: ["ro"], guestPath: linuxGuestPaths.gpuDrivers },
+    // Of every VM with a GPU, as layers are.
+    needsAccess: false,
+    onMapped: () => {},
+  });
+}
+
 /** Steps of the devices. `entries[i]` is replaced by what the guest knows the device of plan i by. */
 export function deviceSteps(
   plans: readonly DevicePlan[],

@@ -66,6 +66,8 @@ export interface DiskMountConfig {
   readonly ensureFilesystem?: boolean;
   readonly encrypted?: boolean;
   readonly blockDevice?: boolean;
+  /** Where the guest mounts it, instead of at a place of its own. */
+  readonly guestPath?: string;
 }
 
 /** Shares: satisfied by controller-plan9. */

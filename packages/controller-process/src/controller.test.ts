@@ -117,6 +117,30 @@ describe("exit", () => {
     expect((await bench.controller.wait()).status).toBe(0);
   });
 
+  it("waits for a client that takes nothing, and gives it up when its patience ends", async () => {
+    let givenUp = 0;
+    const clientPatience = { milliseconds: 10_000, onGivenUp: () => void givenUp++ };
+    const bench = new ProcessBench(undefined, "", { clientPatience });
+    bench.upstream.holdsOutput = true;
+    await bench.started();
+    const { stdout } = bench.guestProcess;
+    stdout?.write("first");
+    await bench.clock.elapse(10_000);
+    bench.client.stdout?.release();
+    await bench.clock.elapse(10_000);
+    expect([givenUp, bench.client.stdout?.bytes.toString()]).toEqual([0, "first"]);
+    bench.client.stdout?.hold();
+    for (let count = 0; count < 64; count++) stdout?.write(Buffer.alloc(64 * 1024));
+    await bench.clock.elapse(10_000);
+    expect([givenUp, stdout?.writableLength === 0]).toEqual([0, false]);
+    const taken = new Promise((resolve) => stdout?.once("drain", resolve));
+    await bench.clock.elapse(10_000);
+    await taken;
+    expect(givenUp).toBe(1);
+    bench.guestProcess.exit(4);
+    expect((await bench.controller.wait()).status).toBe(4);
+  });
+
   it("keeps reading the guest when the client has gone away", async () => {
     const bench = await new ProcessBench().started();
     bench.client.stdout?.destroy();

@@ -1,8 +1,9 @@
+import type { Readable, Writable } from "node:stream";
 import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
 import { abortable, ControllerError, codeOf, Lifecycle, OperationQueue, wrapError } from "@uvm-shim/lifecycle";
 import { type DrainLimits, defaultDrainLimits, drain } from "./drain.ts";
 import { type ProcessState, type ProcessStateName, type ProcessTransition, processTable } from "./lifecycle.ts";
-import { copyInput, copyOutput, RelayProgress } from "./relay.ts";
+import { type ClientPatience, copyInput, copyOutput, RelayProgress } from "./relay.ts";
 import {
   checkedConsoleSize,
   checkedSignal,
@@ -30,6 +31,8 @@ export interface ProcessControllerOptions {
   readonly upstream: UpstreamStdio;
   readonly clock: ProcessClock;
   readonly drainLimits?: DrainLimits;
+  /** How long a client that takes none of the output is waited for; for ever when absent. */
+  readonly clientPatience?: Omit<ClientPatience, "clock"> | undefined;
 }
 
 export interface CreateProcess {
@@ -61,6 +64,7 @@ export class ProcessController {
   readonly #upstream: UpstreamStdio;
   readonly #clock: ProcessClock;
   readonly #drainLimits: DrainLimits;
+  readonly #clientPatience: ClientPatience | undefined;
   readonly #life: Lifecycle<ProcessState, ProcessStateName, ProcessTransition>;
   readonly #operations = new OperationQueue();
   readonly #resizes = new OperationQueue();
@@ -83,6 +87,8 @@ export class ProcessController {
     this.#upstream = options.upstream;
     this.#clock = options.clock;
     this.#drainLimits = options.drainLimits ?? defaultDrainLimits;
+    const { clock, clientPatience } = options;
+    this.#clientPatience = clientPatience && { ...clientPatience, clock };
     this.#life = new Lifecycle(processTable, this.#id, { kind: "NotCreated" });
   }
 
@@ -247,10 +253,9 @@ export class ProcessController {
 
   async #supervise(upstream: OpenStdio, guest: GuestProcess): Promise<void> {
     const progress = new RelayProgress();
-    const output = Promise.all([
-      guest.stdout && upstream.stdout ? copyOutput(guest.stdout, upstream.stdout, progress) : undefined,
-      guest.stderr && upstream.stderr ? copyOutput(guest.stderr, upstream.stderr, progress) : undefined,
-    ]);
+    const copy = (source: Readable | undefined, sink: Writable | undefined): Promise<void> | undefined =>
+      source && sink && copyOutput(source, sink, progress, this.#clientPatience);
+    const output = Promise.all([copy(guest.stdout, upstream.stdout), copy(guest.stderr, upstream.stderr)]);
     if (guest.stdin && upstream.stdin) {
       void copyInput(upstream.stdin, guest.stdin, {
         clock: this.#clock,

@@ -14,16 +14,36 @@ const outputWindow = 256 * 1024;
 
 /**
  * Copies what the guest writes to the client until the guest's end has ended or is lost, and the client has what came
- * before. A client that has gone away must not block the process, so from then on the output is read and dropped.
+ * before. A client that has gone away must not block the process, so from then on the output is read and dropped;
+ * one that only takes nothing is waited for, as long as `patience` has it.
  */
-export function copyOutput(source: Readable, sink: Writable, progress: RelayProgress): Promise<void> {
+export function copyOutput(
+  source: Readable,
+  sink: Writable,
+  progress: RelayProgress,
+  patience?: ClientPatience,
+): Promise<void> {
   return new Promise((resolve) => {
     let clientIsThere = true;
     let hasEnded = false;
     let unwritten = 0;
+    const done = new AbortController();
     const settle = (): void => {
-      if (hasEnded && unwritten === 0) resolve();
+      if (!hasEnded || (unwritten > 0 && clientIsThere)) return;
+      done.abort();
+      resolve();
     };
+    let taken = 0;
+    const giveUp = (): void => {
+      clientIsThere = false;
+      // What waits to be written is dropped with it.
+      sink.destroy();
+      source.resume();
+      settle();
+    };
+    if (patience !== undefined) {
+      void isStuck(patience, () => ({ unwritten, taken }), done.signal).then((gaveUp) => gaveUp && giveUp());
+    }
     // Several writes at a time, which the stream hands on together: a turn for each chunk would cost more than it.
     const write = (chunk: Uint8Array): void => {
       unwritten += chunk.length;
@@ -31,6 +51,7 @@ export function copyOutput(source: Readable, sink: Writable, progress: RelayProg
       if (unwritten >= outputWindow) source.pause();
       sink.write(chunk, (error) => {
         unwritten -= chunk.length;
+        taken++;
         progress.pending--;
         progress.steps++;
         if (error !== null && error !== undefined) clientIsThere = false;
@@ -52,6 +73,35 @@ export function copyOutput(source: Readable, sink: Writable, progress: RelayProg
     });
     if (source.destroyed) onEnd();
   });
+}
+
+/** A client's FIFO does not tell a client that has gone from one that takes nothing. */
+export interface ClientPatience {
+  readonly clock: ProcessClock;
+  /** A client that has taken nothing for so long, though output was waiting, counts as gone; at most twice as long. */
+  readonly milliseconds: number;
+  /** Told when it has been given up: what it has not taken is lost. */
+  readonly onGivenUp: () => void;
+}
+
+async function isStuck(
+  { clock, milliseconds, onGivenUp }: ClientPatience,
+  look: () => { readonly unwritten: number; readonly taken: number },
+  done: AbortSignal,
+): Promise<boolean> {
+  while (!done.aborted) {
+    const before = look();
+    try {
+      await clock.delay(milliseconds, done);
+    } catch {
+      return false;
+    }
+    if (before.unwritten > 0 && look().taken === before.taken) {
+      onGivenUp();
+      return true;
+    }
+  }
+  return false;
 }
 
 export interface InputOptions {

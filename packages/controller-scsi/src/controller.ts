@@ -108,6 +108,7 @@ export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount
         refuseDifferences(vmId, partition, guestDisks.compared(mount.config), guestDisks.compared(mountConfig));
       }
     }
+    this.#refuseTakenPath(guestDisks.fixedPath(mountConfig), known);
     const disk = known ?? this.#place(key, wanted);
     const reservation = newId();
     this.#reservations.set(reservation, { disk, mount: disk.hold(mountConfig, reservation) });
@@ -160,6 +161,19 @@ export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount
     if (disk.mounts.size > 0 || disk.isOfDocument) return;
     this.#disks.delete(this.#options.paths.key(disk.config.hostPath));
     this.#slots.giveBack(disk.slot);
+  }
+
+  /** A second disk at the same place would hide the first from those who have it. */
+  #refuseTakenPath(path: string | undefined, wanted: Disk<Guest, MountConfig> | undefined): void {
+    if (path === undefined) return;
+    const holder = [...this.#disks.values()].find(
+      (disk) => disk !== wanted && [...disk.mounts.values()].some(({ guestPath }) => guestPath === path),
+    );
+    if (holder === undefined) return;
+    throw new ControllerError("FailedPrecondition", `${path} in the guest is in use by disk ${holder.name}`, {
+      operation: "reserve disk",
+      id: this.#options.id,
+    });
   }
 
   #place(key: string, config: DiskConfig): Disk<Guest, MountConfig> {

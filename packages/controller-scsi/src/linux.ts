@@ -28,6 +28,8 @@ export interface LinuxDiskMount {
   readonly encrypted?: boolean;
   /** Gives the device itself at the guest path instead of a mount. */
   readonly blockDevice?: boolean;
+  /** Where the guest mounts it, instead of at a place of its own. */
+  readonly guestPath?: string;
   /** The guest checks every block against this hash tree. */
   readonly verity?: LinuxVerityInfo;
 }
@@ -38,12 +40,13 @@ const highestPartition = 0xffff;
 export const linuxGuestDisks: GuestDisks<LinuxScsiGuest, LinuxDiskMount> = {
   controllers: scsiControllerGuids.length,
   partitionOf: ({ partition }) => partition,
-  check({ partition, readOnly, options = [], verity }, refuse) {
+  check({ partition, readOnly, options = [], guestPath, verity }, refuse) {
     if (!Number.isInteger(partition) || partition < 0 || partition > highestPartition) {
       refuse("partition", partition, `an integer from 0 (the whole disk) to ${highestPartition}`);
     }
     const strange = options.find((option) => option === "" || /[,\0]/.test(option));
     if (strange !== undefined) refuse("options", strange, "single mount options");
+    if (guestPath !== undefined && !guestPath.startsWith("/")) refuse("guestPath", guestPath, "an absolute path");
     if (verity === undefined) return;
     if (!readOnly) refuse("verity", "given", "nothing for a mount that is not read-only");
     for (const name of ["RootDigest", "Salt"] as const) {
@@ -61,8 +64,10 @@ export const linuxGuestDisks: GuestDisks<LinuxScsiGuest, LinuxDiskMount> = {
     filesystem: mount.filesystem ?? "",
     ensureFilesystem: mount.ensureFilesystem ?? false,
     blockDevice: mount.blockDevice ?? false,
+    guestPath: mount.guestPath ?? "",
     verity: mount.verity?.RootDigest.toLowerCase() ?? "",
   }),
+  fixedPath: (mount) => mount.guestPath,
   guestPath,
   mount: (guest, slot, mount, signal) => guest.mountDisk(settings(slot, mount), signal),
   unmount: (guest, slot, mount, signal) => guest.unmountDisk(settings(slot, mount), signal),
@@ -75,7 +80,7 @@ function guestPath({ controller, lun }: DiskSlot, partition: number): string {
 
 function settings(slot: DiskSlot, mount: LinuxDiskMount): LinuxMappedVirtualDisk {
   return {
-    MountPath: guestPath(slot, mount.partition),
+    MountPath: mount.guestPath ?? guestPath(slot, mount.partition),
     Controller: slot.controller,
     Lun: slot.lun,
     Partition: mount.partition,

@@ -34,7 +34,8 @@ export class Mount<Guest, MountConfig> {
 
   /** Where it is mounted, once it is. */
   get guestPath(): string {
-    return this.#place.guestDisks.guestPath(this.#slot, this.partition);
+    const { guestDisks } = this.#place;
+    return guestDisks.fixedPath(this.config) ?? guestDisks.guestPath(this.#slot, this.partition);
   }
 
   /** Mounts, unless it is mounted, and answers with the path. What a failed attempt may have left goes first. */

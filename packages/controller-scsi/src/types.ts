@@ -43,7 +43,9 @@ export interface GuestDisks<Guest, Mount> {
   partitionOf(mount: Mount): number;
   check(mount: Mount, refuse: Refuse): void;
   compared(mount: Mount): ComparedFields;
-  /** Where the guest mounts it; a place of its own for each slot and partition. */
+  /** The one place in the guest that a mount asks for; undefined where any will do. */
+  fixedPath(mount: Mount): string | undefined;
+  /** Where the guest mounts what asks for no place: one of its own for each slot and partition. */
   guestPath(slot: DiskSlot, partition: number): string;
   mount(guest: Guest, slot: DiskSlot, mount: Mount, signal?: AbortSignal): Promise<void>;
   unmount(guest: Guest, slot: DiskSlot, mount: Mount, signal?: AbortSignal): Promise<void>;

@@ -26,6 +26,7 @@ export const windowsGuestDisks: GuestDisks<WindowsScsiGuest, WindowsDiskMount> =
     if (formatScratch && readOnly) refuse("formatScratch", true, "false for a mount that is read-only");
   },
   compared: ({ readOnly, formatScratch = false }) => ({ readOnly, formatScratch }),
+  fixedPath: () => undefined,
   guestPath,
   mount: (guest, slot, { formatScratch = false }, signal) =>
     formatScratch ? guest.mountScratchDisk(settings(slot), signal) : guest.mountDisk(settings(slot), signal),

@@ -6,6 +6,7 @@ import {
   type ProcessorLimits,
   processorLimit,
   SchemaError,
+  type SecurityPolicy,
 } from "@uvm-shim/hcs-schema";
 import { limitOf, memoryInMb, weightOf } from "./resources.ts";
 import type { VmFlavour, VmGuest, VmProcess, VmResources } from "./types.ts";
@@ -20,15 +21,25 @@ const defaultShares = 1024;
 export interface LinuxVmGuest extends VmGuest {
   /** Has the limit of all containers together follow the memory that the VM has now. */
   updateMemoryLimits(signal?: AbortSignal): Promise<void>;
+  setSecurityPolicy(policy: SecurityPolicy, signal?: AbortSignal): Promise<void>;
   execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<VmProcess>;
 }
 
-/** VMs with Linux guests. `entropy` gives so many random bytes, fit for cryptography: a guest is seeded when it boots. */
-export function linuxVm(entropy: (bytes: number) => Uint8Array): VmFlavour<LinuxVmGuest> {
+/**
+ * VMs with Linux guests. `entropy` gives so many random bytes, fit for cryptography: a guest is seeded when it boots.
+ * A policy is given to the guest before anything else is asked of it.
+ */
+export function linuxVm(
+  entropy: (bytes: number) => Uint8Array,
+  securityPolicy?: SecurityPolicy,
+): VmFlavour<LinuxVmGuest> {
   return {
     services: { log: linuxVsockPorts.log, bridge: linuxVsockPorts.gcs },
     entropy: { service: linuxVsockPorts.entropy, generate: entropy },
     logConnections,
+    ...(securityPolicy !== undefined && {
+      connected: (guest, _system, signal) => guest.setSecurityPolicy(securityPolicy, signal),
+    }),
     memoryResized: (guest, signal) => guest.updateMemoryLimits(signal),
     execute: (guest, { args, workingDirectory, environment, terminal, stdin, stdout, stderr }, signal) =>
       guest.execute(

@@ -1,6 +1,7 @@
 import { windowsGcsHostAddress, windowsHvsocketServices } from "@uvm-shim/hcs-schema";
 import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it } from "vitest";
+import { linuxVm } from "./flavour-linux.ts";
 import { commandLine, windowsVm } from "./flavour-windows.ts";
 import { type Boot, document, eventually, settle, vmOn } from "./testing/index.ts";
 
@@ -13,6 +14,33 @@ async function windows(script?: ScriptedCalls) {
   await all.vm.create({ document });
   return all;
 }
+
+describe("a VM with a Linux guest and a policy", () => {
+  const policy = { EnforcerType: "rego", EncodedSecurityPolicy: "e30=" };
+  const flavour = linuxVm((bytes) => new Uint8Array(bytes), policy);
+
+  it("tells the guest before it is used", async () => {
+    const { host, vm } = vmOn(undefined, { flavour });
+    await vm.create({ document });
+    await vm.start();
+    expect(host.guest.policies).toEqual([policy]);
+    expect(host.script.names.slice(0, host.script.names.indexOf("setSecurityPolicy")).at(-1)).toBe("connectGuest");
+    await vm.terminate();
+    expect(host.leftovers()).toEqual([]);
+  });
+
+  it("does not run when the guest refuses it", async () => {
+    const names = ["createComputeSystem", "listen", "listen", "listen", "start", "connectGuest", "setSecurityPolicy"];
+    const script = new ScriptedCalls(new Map([[names.length - 1, "fail"]]));
+    const { host, vm } = vmOn(script, { flavour });
+    await vm.create({ document });
+    await expect(vm.start()).rejects.toThrow("while introducing the guest to its host");
+    expect(script.names.slice(0, names.length)).toEqual(names);
+    expect(vm.state.kind).toBe("Invalid");
+    await vm.terminate();
+    expect(host.leftovers()).toEqual([]);
+  });
+});
 
 describe("a VM with a Windows guest", () => {
   it("listens for log and bridge alone, and tells the guest its addresses before it is used", async () => {

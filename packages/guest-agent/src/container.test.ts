@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
@@ -84,7 +84,7 @@ function makeContainer(): Container {
   const spec = { ociVersion: "1.0.2", root: { path: "/x" }, process: { args: ["true"], cwd: "/" } };
   return new Container(
     "box",
-    join(folder, "bundle"),
+    { bundle: join(folder, "bundle"), scratch: join(folder, "scratch") },
     { spec, sharedSettings: new Map([["net.x", "1"]]), sharedHostname: undefined },
     {
       runtime,
@@ -118,6 +118,7 @@ const end = (exitCode: number) => endInit({ exited: true, exitCode, signal: unde
 
 describe("a container", () => {
   it("is created, runs, takes more processes, ends and is deleted", async () => {
+    mkdirSync(join(folder, "scratch", "upper"), { recursive: true });
     const container = makeContainer();
     const init = await container.execute(silent, await relay(), none);
     expect(container.state).toBe("Running");
@@ -131,7 +132,9 @@ describe("a container", () => {
     await expect(container.delete()).rejects.toThrow("is Running, deleting its state needs Created or Stopped");
     end(42);
     expect(await init.exit).toBe(42);
+    expect(existsSync(join(folder, "scratch"))).toBe(true);
     await container.delete();
+    expect(existsSync(join(folder, "scratch"))).toBe(false);
     expect(container.state).toBe("Stopped");
     expect(exits).toEqual(["GracefulExit"]);
     expect(calls).toEqual(["create", "start", "exec more", "remove", "remove group"]);

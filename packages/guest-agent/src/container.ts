@@ -11,6 +11,7 @@ import { podFileNames } from "./pod-files.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
 import { checkProgram } from "./program.ts";
 import type { OciRuntime, RuntimeProcess } from "./runtime.ts";
+import { securityContextName } from "./security-context.ts";
 import { type GuestSpecification, rewriteProcess, specificationText } from "./specification.ts";
 import type { StdioRelay } from "./stdio-relay.ts";
 import { withUserOf } from "./users.ts";
@@ -49,17 +50,31 @@ type State =
     }
   | { readonly kind: "Stopped"; readonly cleaned: Promise<void> };
 
+/** Folders of the guest that belong to one container alone. */
+export interface ContainerFolders {
+  readonly bundle: string;
+  /** What it writes to its root file system; empty where there is none. */
+  readonly scratch: string;
+}
+
 export class Container {
   readonly id: string;
   readonly processes = new ProcessTable();
   readonly #bundle: string;
+  readonly #scratch: string;
   readonly #specification: GuestSpecification;
   readonly #surroundings: ContainerSurroundings;
   #state: State = { kind: "Created" };
 
-  constructor(id: string, bundle: string, specification: GuestSpecification, surroundings: ContainerSurroundings) {
+  constructor(
+    id: string,
+    { bundle, scratch }: ContainerFolders,
+    specification: GuestSpecification,
+    surroundings: ContainerSurroundings,
+  ) {
     this.id = id;
     this.#bundle = bundle;
+    this.#scratch = scratch;
     this.#specification = specification;
     this.#surroundings = surroundings;
   }
@@ -225,7 +240,11 @@ export class Container {
       case "Created":
         break;
     }
-    for (const name of ["config.json", ...podFileNames]) rmSync(`${this.#bundle}/${name}`, { force: true });
+    for (const name of ["config.json", ...podFileNames, securityContextName]) {
+      rmSync(`${this.#bundle}/${name}`, { recursive: true, force: true });
+    }
+    // The disk below it may be that of others too, and stay.
+    if (this.#scratch !== "") rmSync(this.#scratch, { recursive: true, force: true });
   }
 
   #isRunning(): boolean {

@@ -11,7 +11,7 @@ import {
   type RequestContext,
   uvmContainerId,
 } from "@uvm-shim/gcs-bridge";
-import type { LinuxGuestRequest, LinuxProcessParameters, OciSpec } from "@uvm-shim/hcs-schema";
+import type { LinuxGuestRequest, LinuxProcessParameters, OciSpec, SecurityPolicy } from "@uvm-shim/hcs-schema";
 import { setHostName } from "@uvm-shim/linux-calls";
 import { applyAnnotations } from "./annotations.ts";
 import { followMachineMemory, metricsOf, oomKillsOf, processesOf, removeCgroups, shareDevices } from "./cgroups.ts";
@@ -29,6 +29,8 @@ import { withPodFiles } from "./pod-files.ts";
 import { GuestProcess, ProcessTable } from "./process.ts";
 import { readGuestRequest } from "./resources.ts";
 import type { OciRuntime } from "./runtime.ts";
+import { withSecurityContext } from "./security-context.ts";
+import { requireOpenPolicy } from "./security-policy.ts";
 import { type GuestSpecification, rewriteSpecification } from "./specification.ts";
 import { dumpStacks } from "./stacks.ts";
 import { type DialPort, StdioRelay } from "./stdio-relay.ts";
@@ -78,6 +80,7 @@ export class Guest {
   readonly #places = podPlaces();
   /** Name of the pod: that of its first container which has one. */
   #hostname: string | undefined;
+  #policy: SecurityPolicy | undefined;
 
   constructor(surroundings: GuestSurroundings) {
     this.#surroundings = surroundings;
@@ -185,12 +188,13 @@ export class Guest {
     const { spec, outputCopy } = applyAnnotations(settings.OciSpecification, this.#places);
     const granted = withGuestMounts(grantDevices(spec, devices), this.#places, devices);
     const rewritten = rewriteSpecification(id, granted, facts);
-    const specification = { ...rewritten, spec: this.#podFiles(rewritten, bundle), outputCopy };
+    const named = this.#podFiles(rewritten, bundle);
+    const specification = { ...rewritten, spec: withSecurityContext(named, id, bundle, this.#policy), outputCopy };
     if (specification.sharedHostname !== undefined) setHostName(specification.sharedHostname);
     shareDevices();
     const tell = (type: NotificationType): void =>
       notify({ containerId: id, activityId: uvmContainerId, type, operation: "None", result: 0 });
-    const container = new Container(id, bundle, specification, {
+    const container = new Container(id, { bundle, scratch: settings.ScratchDirPath }, specification, {
       runtime,
       facts,
       group: {
@@ -233,9 +237,11 @@ export class Guest {
         log.info("memory of the containers follows the VM's", { bytes: followMachineMemory() });
         return;
       case "SecurityPolicyFragment":
-        // A fragment adds to what a policy allows; this guest has none and allows everything already.
+        // A fragment adds to what a policy allows; this guest allows everything already.
         log.info("policy fragment received, this guest enforces no policy");
         return;
+      case "SecurityPolicy":
+        return this.#setPolicy(request);
       case "Network":
         return await this.#modifyNetwork(request, runTool, signal);
       case "MappedVirtualDisk":
@@ -245,6 +251,18 @@ export class Guest {
       case "VPCIDevice":
         return await modifyStorage(request, runTool, signal);
     }
+  }
+
+  #setPolicy({ RequestType, Settings }: Extract<LinuxGuestRequest, { readonly ResourceType: "SecurityPolicy" }>): void {
+    if (RequestType !== "Add") {
+      throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} SecurityPolicy: accepted is Add`);
+    }
+    if (this.#policy !== undefined) {
+      throw new GuestFault("ERROR_ALREADY_EXISTS", "Add SecurityPolicy: the guest has its policy already");
+    }
+    requireOpenPolicy(Settings);
+    this.#policy = Settings;
+    this.#surroundings.log.warning("the security policy allows everything, and this guest would enforce nothing else");
   }
 
   async #modifyNetwork(

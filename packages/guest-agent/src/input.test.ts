@@ -17,13 +17,23 @@ function blamesTheHost(act: () => unknown): boolean {
 
 const types = [
   ...["MappedVirtualDisk", "SCSIDevice", "MappedDirectory", "CombinedLayers"],
-  ...["PodCgroupMemoryLimit", "ContainerConstraints", "SecurityPolicyFragment"],
+  ...["PodCgroupMemoryLimit", "ContainerConstraints", "SecurityPolicyFragment", "SecurityPolicy"],
 ];
 const fieldNames = [
   ...["MountPath", "Controller", "Lun", "Partition", "ReadOnly", "Options", "Filesystem", "ShareName", "Layers"],
   ...["ScratchPath", "ContainerRootPath", "OciSpecification", "OciBundlePath", "SchemaVersion", "ociVersion", "root"],
   ...["path", "process", "args", "cwd", "capabilities", "rlimits", "linux", "namespaces", "sysctl", "OCIProcess"],
-  ...["Linux", "memory", "cpu", "limit", "Fragment", "MediaType", "PropertyTypes"],
+  ...[
+    "Linux",
+    "memory",
+    "cpu",
+    "limit",
+    "Fragment",
+    "MediaType",
+    "EnforcerType",
+    "EncodedSecurityPolicy",
+    "PropertyTypes",
+  ],
   ...["ConsoleSize", "CommandArgs", "Environment", "EmulateConsole"],
 ];
 const value = fc.letrec((tie) => ({

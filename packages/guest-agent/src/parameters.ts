@@ -13,7 +13,7 @@ export function readContainerSettings(text: string): LinuxHostedContainerSetting
     SchemaVersion: { Major: version(schema, "Major"), Minor: version(schema, "Minor") },
     OciBundlePath: absolutePath(fields, "OciBundlePath"),
     OciSpecification: fields.raw("OciSpecification") as OciSpec,
-    ScratchDirPath: fields.optionalText("ScratchDirPath") ?? "",
+    ScratchDirPath: (fields.optionalText("ScratchDirPath") ?? "") === "" ? "" : absolutePath(fields, "ScratchDirPath"),
   };
 }
 

@@ -11,6 +11,7 @@ import {
   lunsPerScsiController,
   type OciLinuxResources,
   SchemaError,
+  type SecurityPolicy,
   type SecurityPolicyFragment,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
@@ -28,6 +29,7 @@ const acceptedTypes = [
   "PodCgroupMemoryLimit",
   "ContainerConstraints",
   "ContainerFreezer",
+  "SecurityPolicy",
   "SecurityPolicyFragment",
 ] as const satisfies readonly LinuxGuestRequest["ResourceType"][];
 
@@ -54,6 +56,8 @@ export function readGuestRequest(request: ModifySettingsRequest["Request"]): Lin
       return { ResourceType, RequestType, Settings: { Linux: readResources(fields()) } };
     case "ContainerFreezer":
       return { ResourceType, RequestType, Settings: { Frozen: fields().flag("Frozen") } };
+    case "SecurityPolicy":
+      return { ResourceType, RequestType, Settings: readPolicy(fields()) };
     case "SecurityPolicyFragment":
       return { ResourceType, RequestType, Settings: readFragment(fields()) };
     default:
@@ -131,11 +135,30 @@ function readResources(fields: Fields): OciLinuxResources {
   }
 }
 
+function readPolicy(fields: Fields): SecurityPolicy {
+  const optional = (name: string): string | undefined => (fields.has(name) ? encoded(fields, name) : undefined);
+  const reference = optional("EncodedUVMReference");
+  const envelope = optional("EncodedUVMHashEnvelopeReference");
+  return {
+    EnforcerType: fields.optionalText("EnforcerType") ?? "",
+    EncodedSecurityPolicy: encoded(fields, "EncodedSecurityPolicy"),
+    ...(reference !== undefined && { EncodedUVMReference: reference }),
+    ...(envelope !== undefined && { EncodedUVMHashEnvelopeReference: envelope }),
+  };
+}
+
+function encoded(fields: Fields, name: string): string {
+  const value = fields.text(name);
+  if (value !== "" && Buffer.from(value, "base64").toString("base64") === value) return value;
+  // Policies may be long, and say what is nobody's business.
+  throw new GuestFault(
+    "HCS_E_INVALID_JSON",
+    `${path}.${name}: ${value.length} characters given, expected a document in base64`,
+  );
+}
+
 function readFragment(fields: Fields): SecurityPolicyFragment {
-  const Fragment = fields.text("Fragment");
-  if (Fragment === "" || Buffer.from(Fragment, "base64").toString("base64") !== Fragment) {
-    throw fields.rejected("Fragment", "a document in base64");
-  }
+  const Fragment = encoded(fields, "Fragment");
   const MediaType = fields.optionalText("MediaType");
   return { Fragment, ...(MediaType !== undefined && { MediaType }) };
 }

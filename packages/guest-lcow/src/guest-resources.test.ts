@@ -36,6 +36,16 @@ describe("the guest itself", () => {
     await guest.close();
   });
 
+  it("is given its policy", async () => {
+    const fake = new FakeGuest();
+    const guest = await fake.connect();
+    const policy = { EnforcerType: "rego", EncodedSecurityPolicy: "e30=" };
+    await guest.setSecurityPolicy(policy);
+    const Request = { ResourceType: "SecurityPolicy", RequestType: "Add", Settings: policy };
+    expect(fake.seen).toEqual([{ procedure: "modifySettings", containerId: uvmContainerId, body: { Request } }]);
+    await guest.close();
+  });
+
   it("runs programs outside of every container", async () => {
     const fake = new FakeGuest();
     const guest = await fake.connect();

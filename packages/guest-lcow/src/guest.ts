@@ -17,6 +17,7 @@ import {
   type LinuxProcessParameters,
   type LinuxVpciDevice,
   linuxVsockPorts,
+  type SecurityPolicy,
   type SecurityPolicyFragment,
 } from "@uvm-shim/hcs-schema";
 import { awaitOrUndo } from "./await-or-undo.ts";
@@ -136,6 +137,11 @@ export class LinuxGuest {
   async updateMemoryLimits(signal?: AbortSignal): Promise<void> {
     const Settings = undefined;
     await this.#modify({ ResourceType: "PodCgroupMemoryLimit", RequestType: "Update", Settings }, signal);
+  }
+
+  /** Once, and before anything is asked of the guest that the policy is about. */
+  async setSecurityPolicy(policy: SecurityPolicy, signal?: AbortSignal): Promise<void> {
+    await this.#modify({ ResourceType: "SecurityPolicy", RequestType: "Add", Settings: policy }, signal);
   }
 
   async injectPolicyFragment(fragment: SecurityPolicyFragment, signal?: AbortSignal): Promise<void> {

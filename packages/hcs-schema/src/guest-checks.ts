@@ -31,6 +31,7 @@ import type {
   LinuxProcessParameters,
   LinuxVerityInfo,
   LinuxVpciDevice,
+  SecurityPolicy,
   SecurityPolicyFragment,
 } from "./guest.ts";
 import { checkDomain, checkIpAddress, checkIpPrefix, checkMacAddress } from "./hcn-checks.ts";
@@ -113,6 +114,12 @@ const linuxResources: { readonly [Type in keyof LinuxGuestResources]: Check<Linu
   },
   ContainerConstraints: openObject<LinuxContainerConstraints>({ Linux: checkOciLinuxResources }),
   ContainerFreezer: closedObject<LinuxContainerFreezer>({ Frozen: truth }),
+  SecurityPolicy: closedObject<SecurityPolicy>({
+    EnforcerType: filledText,
+    EncodedSecurityPolicy: filledText,
+    EncodedUVMReference: optional(filledText),
+    EncodedUVMHashEnvelopeReference: optional(filledText),
+  }),
   SecurityPolicyFragment: closedObject<SecurityPolicyFragment>({
     Fragment: filledText,
     MediaType: optional(filledText),
@@ -137,6 +144,7 @@ const resourceType = oneOf(
   "PodCgroupMemoryLimit",
   "ContainerConstraints",
   "ContainerFreezer",
+  "SecurityPolicy",
   "SecurityPolicyFragment",
 );
 

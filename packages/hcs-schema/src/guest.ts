@@ -19,6 +19,7 @@ export interface LinuxGuestResources {
   readonly ContainerConstraints: LinuxContainerConstraints;
   /** Of the container that the message names. Of the guests of this project alone. */
   readonly ContainerFreezer: LinuxContainerFreezer;
+  readonly SecurityPolicy: SecurityPolicy;
   readonly SecurityPolicyFragment: SecurityPolicyFragment;
 }
 
@@ -123,6 +124,16 @@ export interface LinuxNetworkRoute {
 
 export interface LinuxContainerConstraints {
   readonly Linux: OciLinuxResources;
+}
+
+/** What the guest is to hold its host to. Everything that is encoded is in base64. */
+export interface SecurityPolicy {
+  /** "rego" or "open_door". */
+  readonly EnforcerType: string;
+  readonly EncodedSecurityPolicy: string;
+  /** Signed documents about the origin of the guest's image, which the guest shows to its containers. */
+  readonly EncodedUVMReference?: string;
+  readonly EncodedUVMHashEnvelopeReference?: string;
 }
 
 /** A signed addition to the guest's security policy. */

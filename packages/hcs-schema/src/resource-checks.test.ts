@@ -93,6 +93,7 @@ describe("requests about resources to a Linux guest", () => {
     ["PodCgroupMemoryLimit", undefined],
     ["ContainerConstraints", { Linux: { memory: { limit: 4096 } } }],
     ["SecurityPolicyFragment", { Fragment: "AAAA" }],
+    ["SecurityPolicy", { EnforcerType: "rego", EncodedSecurityPolicy: "e30=", EncodedUVMReference: "AAAA" }],
   ])("accept %s", (ResourceType, Settings) => {
     const request = { ResourceType, RequestType: "Update", Settings };
     expect(checkLinuxGuestRequest(request)).toEqual(request);
@@ -101,6 +102,7 @@ describe("requests about resources to a Linux guest", () => {
   it.each([
     ["PodCgroupMemoryLimit", {}, "Settings: expected nothing"],
     ["ContainerConstraints", {}, "Settings.Linux: expected an object, got nothing"],
+    ["SecurityPolicy", { EnforcerType: "rego" }, "Settings.EncodedSecurityPolicy: expected a string"],
     ["SecurityPolicyFragment", { Fragment: "" }, "Settings.Fragment: expected a string that is not empty"],
   ])("refuse %s with %j", (ResourceType, Settings, message) => {
     expect(() => checkLinuxGuestRequest({ ResourceType, RequestType: "Update", Settings })).toThrow(message);

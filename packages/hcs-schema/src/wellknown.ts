@@ -58,6 +58,8 @@ export const linuxGuestPaths = {
   /** SCSI mounts: `<root>/<controller>/<lun>/<partition>`. */
   scsiMounts: "/run/mounts/scsi",
   plan9Mounts: "/run/mounts/p9",
+  /** Where the tools for GPUs look for their drivers (earlier releases of microsoft/hcsshim, internal/hcsoci). */
+  gpuDrivers: "/run/nvidia",
 } as const;
 
 /** Where things stand inside a Windows guest. */

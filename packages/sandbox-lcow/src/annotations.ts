@@ -83,6 +83,8 @@ const namesByKey: ReadonlyMap<string, AnnotationName> = new Map(
 
 /** What the first shims had and these have not: nothing but the empty text is taken. */
 const unsupported: ReadonlySet<string> = new Set([
+  "io.microsoft.cri.tenant-sandbox-id",
+  "io.microsoft.cri.virtual-pod-id",
   "io.microsoft.network.ncproxy",
   `${vm}lcow.vpmem.nomultimapping`,
   `${vm}kerneldrivers`,
@@ -90,6 +92,8 @@ const unsupported: ReadonlySet<string> = new Set([
 
 /** Known keys that do nothing for Linux guests here. */
 const withoutEffect: ReadonlySet<string> = new Set([
+  "io.microsoft.cri.skip-pod-networking",
+  `${vm}lcow.amd-certificate`,
   `${vm}devices.virtualpmem.maximumsizebytes`,
   `${vm}disablecompartmentnamespace`,
   `${vm}dump-directory-path`,
@@ -98,11 +102,10 @@ const withoutEffect: ReadonlySet<string> = new Set([
   `${vm}forwardlogs.sources`,
 ]);
 
-/** Keys under our prefixes that concern containers or other parts of the shim. */
+/** Of containers, whose controller reads them. */
 const knownElsewhere: ReadonlySet<string> = new Set([
   `${vm}lcow.privileged`,
   `${vm}lcow.hostnetwork`,
-  `${vm}lcow.amd-certificate`,
   `${vm}lcow.securitypolicy.env`,
   "io.microsoft.container.gpu.capabilities",
   "io.microsoft.container.lcow.tee-log-dir-mount",
@@ -126,8 +129,15 @@ const ownPrefixes = [
   "io.microsoft.lcow.",
   "io.microsoft.network.",
   "io.microsoft.migration.",
+  "io.microsoft.cri.",
 ];
 const windowsPrefixes = [`${vm}wcow.`, "io.microsoft.container.wcow."];
+
+/** Every key that is known of sandboxes, but for those that end with the GUID of a service. */
+export const sandboxAnnotationKeys: readonly string[] = [...namesByKey.keys(), ...unsupported, ...withoutEffect];
+
+/** Keys that are known, and left to the containers. */
+export const containerAnnotationKeys: readonly string[] = [...knownElsewhere];
 
 export interface ReadAnnotations {
   readonly values: AnnotationValues;

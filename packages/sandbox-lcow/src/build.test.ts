@@ -14,20 +14,15 @@ it("builds the same small VM for everybody who asks for nothing", () => {
   const { document, settings, warnings } = build();
   expect(warnings).toEqual([]);
   expect(settings).toEqual({
-    architecture: "amd64",
     noWritableFileShares: false,
     encryptScratch: false,
     policyBasedRouting: false,
-    physicalMemory: false,
     propagateNumaAffinity: false,
-    liveMigration: false,
     confidential: undefined,
     logLevel: undefined,
     gpuVhdPath: undefined,
-    scaleCpuLimits: false,
-    containerScratchGb: undefined,
     shareScratch: false,
-    ioRetrySeconds: 0,
+    ioRetrySeconds: undefined,
     defaultContainerAnnotations: {},
   });
   expect(document).toEqual({
@@ -297,15 +292,12 @@ describe("settings beside the document", () => {
     [{ [`${vm}fileshares.disablewritable`]: "true" }, { noWritableFileShares: true }],
     [{ [`${vm}storage.scratch.encrypted`]: "true" }, { encryptScratch: true }],
     [{ [`${vm}lcow.network.policybasedrouting`]: "1" }, { policyBasedRouting: true }],
-    [{ [`${topology}memory.allowovercommit`]: "false" }, { physicalMemory: true }],
-    [{ [`${vm}fullyphysicallybacked`]: "true" }, { physicalMemory: true }],
   ])("%j", (annotations, settings) => {
     expect(build(annotations).settings).toMatchObject(settings);
   });
 
-  it("tell of live migration, which forbids shares and has the guest look for its log again", () => {
-    const { settings, Devices, boot } = build({ "io.microsoft.migration.support-enabled": "true" });
-    expect(settings.liveMigration).toBe(true);
+  it("are not needed for live migration, which forbids shares and has the guest look for its log again", () => {
+    const { Devices, boot } = build({ "io.microsoft.migration.support-enabled": "true" });
     expect(Devices).not.toHaveProperty("Plan9");
     expect(boot?.KernelCmdLine).toContain(" /bin/vsockexec -r -e 109 /bin/gcs ");
   });

@@ -30,15 +30,11 @@ export interface LinuxSandboxRequest {
 
 /** What was asked for and does not stand in the document, or not for everyone who needs it. */
 export interface SandboxSettings extends OptionSettings {
-  readonly architecture: "amd64" | "arm64";
   readonly noWritableFileShares: boolean;
   readonly encryptScratch: boolean;
   readonly policyBasedRouting: boolean;
-  /** Whether the VM's memory is physical. */
-  readonly physicalMemory: boolean;
   /** Whether devices that are assigned later are to tell the guest which NUMA node they are near. */
   readonly propagateNumaAffinity: boolean;
-  readonly liveMigration: boolean;
   readonly confidential: ConfidentialSettings | undefined;
 }
 
@@ -56,10 +52,9 @@ export interface LinuxSandbox {
  */
 export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
   const { owner, bundle, options = {}, host } = request;
-  const { architecture = "amd64" } = host;
   const warnings: string[] = [];
   const warn = (sentence: string): void => void warnings.push(sentence);
-  const optionSettings = readOptions(options, architecture, warn);
+  const optionSettings = readOptions(options, host, warn);
   const annotations = { ...options.defaultContainerAnnotations, ...request.annotations };
   const { values, serviceTable } = readAnnotations(annotations, warn);
   const context: Context = { values, options, host, warn };
@@ -105,13 +100,10 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
     document,
     settings: {
       ...optionSettings,
-      architecture,
       noWritableFileShares: values.noWritableFileShares ?? false,
       encryptScratch: values.encryptScratch ?? confidential !== undefined,
       policyBasedRouting: values.policyBasedRouting ?? false,
-      physicalMemory: topology.Memory.AllowOvercommit !== true,
       propagateNumaAffinity,
-      liveMigration: values.liveMigration ?? false,
       confidential,
     },
     warnings,

@@ -72,6 +72,7 @@ export function confidentialSettings(context: Context, bundle: string): Confiden
   }
   const { securityPolicy: policy } = values;
   if (!policy) return undefined;
+  decodePolicy(policy);
   const folder = bootFolder(context);
   const inFolder = (name: string): string => joinPath(context.host.pathGrammar, folder.path, name);
   return {

@@ -1,3 +1,4 @@
+export { containerAnnotationKeys } from "./annotations.ts";
 export { buildLinuxSandbox, type LinuxSandbox, type LinuxSandboxRequest, type SandboxSettings } from "./build.ts";
 export type { ConfidentialSettings } from "./confidential.ts";
 export type { HostFacts } from "./context.ts";

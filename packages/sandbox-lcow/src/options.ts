@@ -1,4 +1,6 @@
+import type { HostFacts } from "./context.ts";
 import { SandboxError } from "./error.ts";
+import { isAbsolute } from "./paths.ts";
 import { refuse } from "./values.ts";
 
 /** `containerd.runhcs.v1.Options` in the names of its protobuf fields; absent: not set. */
@@ -33,14 +35,10 @@ export interface OptionSettings {
   readonly logLevel: string | undefined;
   /** Virtual disk with GPU drivers for containers that ask for one. */
   readonly gpuVhdPath: string | undefined;
-  /** Whether limits of containers are scaled by the ratio of the VM's processors to the host's. */
-  readonly scaleCpuLimits: boolean;
-  /** Size of a container's scratch disk; absent: as the host makes them. */
-  readonly containerScratchGb: number | undefined;
   /** Whether all containers of the pod use the sandbox container's scratch disk. */
   readonly shareScratch: boolean;
-  /** How long to look for an upstream of stdio that is gone; 0: for ever. */
-  readonly ioRetrySeconds: number;
+  /** How long a client is waited for that takes nothing of a process's output; absent: for ever. */
+  readonly ioRetrySeconds: number | undefined;
   readonly defaultContainerAnnotations: { readonly [key: string]: string };
 }
 
@@ -49,35 +47,47 @@ const logLevels = ["trace", "debug", "info", "warn", "warning", "error", "fatal"
 /** Checks the options, and reads those that do not go into the document. Throws SandboxError. */
 export function readOptions(
   options: RuntimeOptions,
-  architecture: "amd64" | "arm64",
+  { architecture = "amd64", pathGrammar }: HostFacts,
   warn: (sentence: string) => void,
 ): OptionSettings {
   checkPlatform(options, architecture);
-  const { logLevel, NCProxyAddr } = options;
+  const { GPUVHDPath, logLevel, NCProxyAddr } = options;
   if (logLevel && !logLevels.includes(logLevel)) refuse("log_level", logLevel, `one of ${logLevels.join(", ")}`);
   if (NCProxyAddr) {
     const message = `got ${JSON.stringify(NCProxyAddr)}, pods have no network configuration proxy`;
     throw new SandboxError("Unimplemented", "NCProxyAddr", message);
   }
-  for (const [field, value] of Object.entries({
-    debug_type: options.debugType,
-    registry_root: options.registryRoot,
-    sandbox_image: options.sandboxImage,
-    default_vm_scratch_size_in_gb: wholeOption("default_vm_scratch_size_in_gb", options.defaultVmScratchSizeInGb),
-    no_inherit_host_timezone: options.noInheritHostTimezone,
-  })) {
-    if (value && value !== "NPIPE") warn(`option ${field} has no effect on Linux sandboxes`);
-  }
+  if (GPUVHDPath && !isAbsolute(pathGrammar, GPUVHDPath)) refuse("GPUVHDPath", GPUVHDPath, "an absolute path");
+  warnOfNoEffect(options, warn);
   return {
     logLevel: logLevel || (options.debug ? "debug" : undefined),
-    gpuVhdPath: options.GPUVHDPath || undefined,
-    scaleCpuLimits: options.scaleCpuLimitsToSandbox ?? false,
-    containerScratchGb:
-      wholeOption("default_container_scratch_size_in_gb", options.defaultContainerScratchSizeInGb) || undefined,
+    gpuVhdPath: GPUVHDPath || undefined,
     shareScratch: options.shareScratch ?? false,
-    ioRetrySeconds: wholeOption("io_retry_timeout_in_sec", options.ioRetryTimeoutInSec),
+    ioRetrySeconds: wholeOption("io_retry_timeout_in_sec", options.ioRetryTimeoutInSec) || undefined,
     defaultContainerAnnotations: { ...options.defaultContainerAnnotations },
   };
+}
+
+function warnOfNoEffect(options: RuntimeOptions, warn: (sentence: string) => void): void {
+  const { defaultContainerScratchSizeInGb: containerScratch, defaultVmScratchSizeInGb: vmScratch } = options;
+  const values = {
+    debug_type: options.debugType === "NPIPE" ? "" : options.debugType,
+    registry_root: options.registryRoot,
+    sandbox_image: options.sandboxImage,
+    default_container_scratch_size_in_gb: wholeOption("default_container_scratch_size_in_gb", containerScratch),
+    default_vm_scratch_size_in_gb: wholeOption("default_vm_scratch_size_in_gb", vmScratch),
+    no_inherit_host_timezone: options.noInheritHostTimezone,
+    scale_cpu_limits_to_sandbox: options.scaleCpuLimitsToSandbox,
+  };
+  const reasons: { readonly [Field in keyof typeof values]?: string } = {
+    default_container_scratch_size_in_gb: "scratch disks are as large as the snapshotter makes them",
+    scale_cpu_limits_to_sandbox: "limits of their containers are processor time, of however many processors",
+  };
+  for (const field of Object.keys(values) as (keyof typeof values)[]) {
+    if (!values[field]) continue;
+    const reason = reasons[field] === undefined ? "" : `: ${reasons[field]}`;
+    warn(`option ${field} has no effect on Linux sandboxes${reason}`);
+  }
 }
 
 function checkPlatform({ sandboxPlatform, sandboxIsolation }: RuntimeOptions, architecture: string): void {

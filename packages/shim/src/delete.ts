@@ -31,15 +31,13 @@ export async function deleteLeftovers(flags: ShimFlags, options: ShimOptions, ho
     const cleanEnd = state?.kind === "ended" && (await endsWithin(state, orderlyEndMilliseconds, clock, system));
     if (!cleanEnd) {
       await endProcess(state, clock, system);
+      // Before anything else can fail. containerd logs what delete says on standard error.
+      const words = state?.kind === "serving" ? lastWords(bundle) : "";
+      if (words !== "") host.stderr.write(`the shim of ${flags.id} ended with: ${words}\n`);
       await cleanUp(flags, options, host, bundle, system);
     }
     await removeDeadSocket(state?.socket, system);
-    if (state?.kind === "serving") {
-      // containerd logs what delete says on standard error, which makes it the place for the cause of a crash.
-      const words = lastWords(bundle);
-      if (words !== "") host.stderr.write(`the shim of ${flags.id} ended with: ${words}\n`);
-      writeState(bundle, { ...state, kind: "ended" });
-    }
+    if (state?.kind === "serving") writeState(bundle, { ...state, kind: "ended" });
   }
   return encodeFields([
     [2, killedStatus],

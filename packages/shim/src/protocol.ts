@@ -1,2 +1,2 @@
 /** The messages and services that containerd and its shims exchange, for clients of a shim. */
-export { containerd, google, io } from "./generated/messages.js";
+export { containerd, google, io, runtimeoptions } from "./generated/messages.js";

@@ -15,7 +15,7 @@ export interface PipeStdioOptions extends Omit<StdioOptions, "namespace"> {
 
 type Field = "stdin" | "stdout" | "stderr";
 
-const pipePrefix = String.raw`\\.\pipe${"\\"}`;
+const pipePrefix = "\\\\.\\pipe\\";
 const firstRetryMilliseconds = 200;
 const longestRetryMilliseconds = 60_000;
 /** What a write fails with when whoever served the pipe has gone. */
@@ -154,8 +154,8 @@ class PipeOutput extends Writable {
   }
 
   override _final(done: () => void): void {
-    if (this.#socket.destroyed) done();
-    else this.#socket.once("close", () => done()).end();
+    // Whether the last bytes were taken or their reader has gone: nobody is left to be told.
+    this.#socket.end(() => done());
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {

@@ -24,9 +24,11 @@ import { optionCases } from "./cases/options.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
+import { protocolSettingCases } from "./cases/protocol-settings.ts";
 import { resourceCases } from "./cases/resources.ts";
 import { runningCases } from "./cases/running.ts";
 import { sandboxCases } from "./cases/sandbox.ts";
+import { settingCases } from "./cases/settings.ts";
 import { snapshotterCases } from "./cases/snapshotters.ts";
 import { stdioCases } from "./cases/stdio.ts";
 import { storageCases } from "./cases/storage.ts";
@@ -43,6 +45,7 @@ const CASES: readonly Case[] = [
   ...snapshotterCases,
   ...inputCases,
   ...optionCases,
+  ...settingCases,
   ...sandboxCases,
   ...deviceCases,
   ...storageCases,
@@ -110,7 +113,7 @@ async function runProtocol(
   const parent = join(round.directory, "p");
   mkdirSync(parent);
   print(`the shim protocol, ${selection.runtime.program}`);
-  const cases = [...protocolCases, ...protocolContainerCases, ...protocolNetworkCases];
+  const cases = [...protocolCases, ...protocolContainerCases, ...protocolNetworkCases, ...protocolSettingCases];
   for (const [index, one] of cases.entries()) {
     if (signal.aborted) return;
     if (!selection.only.test(one.name)) continue;

@@ -29,6 +29,8 @@ export interface PodOptions {
   readonly id: string;
   readonly environment?: { readonly [name: string]: string };
   readonly annotations?: { readonly [key: string]: string };
+  /** `containerd.runhcs.v1.Options`, encoded. */
+  readonly runtimeOptions?: Uint8Array;
   readonly signal?: AbortSignal;
   readonly observer?: PhaseObserver;
 }
@@ -64,7 +66,7 @@ export class Pod {
 
   /** Starts the shim, creates the sandbox and boots its VM; what fails leaves nothing. */
   static async run(options: PodOptions): Promise<Pod> {
-    const { directory, id, executable, environment } = options;
+    const { directory, id, executable, environment, runtimeOptions } = options;
     const bundle = join(directory, id);
     const eventSocket = join(directory, "events.sock");
     makeBundle(bundle, sandboxSpec(options.annotations));
@@ -72,6 +74,7 @@ export class Pod {
     const identity: ShimIdentity = {
       ...{ executable, namespace: NAMESPACE, id, bundle, eventSocket },
       ...(environment && { environment }),
+      ...(runtimeOptions && { runtimeOptions }),
     };
     let pod: Pod | undefined;
     try {

@@ -23,6 +23,8 @@ export interface ShimIdentity {
   /** The socket that events are sent to. */
   readonly eventSocket: string;
   readonly environment?: { readonly [name: string]: string };
+  /** `containerd.runhcs.v1.Options`, encoded. */
+  readonly runtimeOptions?: Uint8Array;
 }
 
 export class ShimClient {
@@ -45,13 +47,14 @@ export class ShimClient {
    * messages. The older dialects are what the containerd suite covers.
    */
   static async start(identity: ShimIdentity, signal?: AbortSignal): Promise<ShimClient> {
-    const { id: instanceId, namespace, eventSocket } = identity;
+    const { id: instanceId, namespace, eventSocket, runtimeOptions: value } = identity;
     const input = BootstrapParams.encode({
       instanceId,
       namespace,
       logLevel: LogLevel.LOG_LEVEL_DEBUG,
       containerdTtrpcAddress: eventSocket,
       containerdGrpcAddress: eventSocket,
+      ...(value && { extensions: [{ value: { type_url: "containerd.runhcs.v1.Options", value } }] }),
     }).finish();
     const result = await run(identity, ["start"], { input, ...(signal && { signal }) });
     if (result.status !== 0 || result.stderr !== "") throw new Error(describe(result));

@@ -125,9 +125,9 @@ static void deliver(void *context) {
   if (registered != NULL) registered->running++;
   ReleaseSRWLockExclusive(&lock);
   if (registered != NULL) {
-    host()->add(CALLBACKS_RUNNING, 1);
+    host()->count_callbacks(1);
     registered->callback(told->type, registered->context, S_OK, told->data);
-    host()->add(CALLBACKS_RUNNING, -1);
+    host()->count_callbacks(-1);
     AcquireSRWLockExclusive(&lock);
     registered->running--;
     ReleaseSRWLockExclusive(&lock);

@@ -62,9 +62,9 @@ static void call_back(void *context) {
     HCS_OPERATION_COMPLETION callback = operation->callback;
     void *callback_context = operation->context;
     LeaveCriticalSection(&core_lock);
-    host()->add(CALLBACKS_RUNNING, 1);
+    host()->count_callbacks(1);
     callback(operation->handle, callback_context);
-    host()->add(CALLBACKS_RUNNING, -1);
+    host()->count_callbacks(-1);
     EnterCriticalSection(&core_lock);
     operation->calling = FALSE;
     WakeAllConditionVariable(&core_changed);

@@ -15,7 +15,6 @@
 #define HCS_E_OPERATION_TIMEOUT ((HRESULT)0x80370118)
 #define HCS_E_OPERATION_SYSTEM_CALLBACK_ALREADY_SET ((HRESULT)0x80370119)
 #define HCS_E_OPERATION_RESULT_ALLOCATION_FAILED ((HRESULT)0x8037011A)
-#define HCS_E_PROCESS_INFO_NOT_AVAILABLE ((HRESULT)0x8037011D)
 #define HCS_E_SERVICE_DISCONNECT ((HRESULT)0x8037011E)
 
 /* Guards everything of computecore.dll; changed is signalled whenever an operation ends or a callback returns. */

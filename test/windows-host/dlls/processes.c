@@ -96,5 +96,8 @@ void process_information(struct subject *process, HCS_PROCESS_INFORMATION *infor
   information->StdInput = streams->given[STDIN];
   information->StdOutput = streams->given[STDOUT];
   information->StdError = streams->given[STDERR];
-  for (int stream = 0; stream < STREAMS; stream++) streams->given[stream] = NULL;
+  for (int stream = 0; stream < STREAMS; stream++) {
+    if (streams->given[stream] != NULL) host()->track(STANDARD_STREAMS, streams->given[stream], streams->id);
+    streams->given[stream] = NULL;
+  }
 }

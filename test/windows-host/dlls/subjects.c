@@ -55,9 +55,9 @@ static void deliver(void *context) {
   LeaveCriticalSection(&core_lock);
   if (callback != NULL) {
     HCS_EVENT told = {event->type, event->data, event->operation};
-    host()->add(CALLBACKS_RUNNING, 1);
+    host()->count_callbacks(1);
     callback(&told, callback_context);
-    host()->add(CALLBACKS_RUNNING, -1);
+    host()->count_callbacks(-1);
   }
   EnterCriticalSection(&core_lock);
   if (callback != NULL) {

@@ -1,6 +1,6 @@
 /*
- * system.dll of the test host: stands before kernel32.dll, advapi32.dll and ole32.dll. It counts the strings that are
- * freed, and has a vmmem process for each VM that runs; all other functions are forwarded. The names of
+ * system.dll of the test host: stands before kernel32.dll, advapi32.dll and ole32.dll. It counts the strings and
+ * handles that are given back, and has a vmmem process for each VM that runs; all other functions are forwarded. The names of
  * its functions have a prefix, since the system's own are called here too.
  */
 #include "testhost.h"
@@ -22,16 +22,6 @@ FRONT(K32GetProcessMemoryInfo);
 FRONT(OpenProcessToken);
 FRONT(GetTokenInformation);
 
-/* A handle on a vmmem process, or on its token: an event, so that it can be closed. */
-struct vmmem_handle {
-  HANDLE handle;
-  DWORD pid;
-  struct vmmem_handle *next;
-};
-
-static SRWLOCK lock = SRWLOCK_INIT;
-static struct vmmem_handle *handles;
-
 HLOCAL WINAPI front_LocalFree(HLOCAL memory) {
   return host()->free_string(memory, LOCAL) ? NULL : LocalFree(memory);
 }
@@ -40,36 +30,20 @@ void WINAPI front_CoTaskMemFree(void *memory) {
   if (!host()->free_string(memory, CO_TASK)) CoTaskMemFree(memory);
 }
 
+/* A handle on a vmmem process, or on its token: an event, so that it can be closed. */
 static HANDLE new_handle(DWORD pid) {
-  struct vmmem_handle *created = malloc(sizeof *created);
   HANDLE handle = CreateEventW(NULL, TRUE, FALSE, NULL);
-  AcquireSRWLockExclusive(&lock);
-  *created = (struct vmmem_handle){handle, pid, handles};
-  handles = created;
-  ReleaseSRWLockExclusive(&lock);
-  host()->add(VMMEM_HANDLES, 1);
+  host()->track(VMMEM_HANDLES, handle, pid);
   return handle;
 }
 
 /* 0 when it is no handle of a vmmem process. */
 static DWORD pid_of(HANDLE handle) {
-  AcquireSRWLockShared(&lock);
-  struct vmmem_handle *found = handles;
-  while (found != NULL && found->handle != handle) found = found->next;
-  DWORD pid = found == NULL ? 0 : found->pid;
-  ReleaseSRWLockShared(&lock);
-  return pid;
+  return (DWORD)host()->tracked(VMMEM_HANDLES, handle);
 }
 
 BOOL WINAPI front_CloseHandle(HANDLE handle) {
-  AcquireSRWLockExclusive(&lock);
-  struct vmmem_handle **link = &handles, *closed;
-  while (*link != NULL && (*link)->handle != handle) link = &(*link)->next;
-  closed = *link;
-  if (closed != NULL) *link = closed->next;
-  ReleaseSRWLockExclusive(&lock);
-  if (closed != NULL) host()->add(VMMEM_HANDLES, -1);
-  free(closed);
+  for (int kind = 0; kind < TRACKED_KINDS; kind++) host()->untrack((enum tracked_kind)kind, handle);
   return CloseHandle(handle);
 }
 

@@ -19,7 +19,7 @@ struct slot {
 };
 static struct slot *slots;
 static DWORD slot_count, first_free;
-static LONG live[HANDLE_KINDS], counts[COUNTS], strings, double_frees, misuses;
+static LONG live[HANDLE_KINDS], callbacks, strings, double_frees, misuses;
 static char last_misuse[96];
 
 static void misuse(PCSTR what) {
@@ -163,8 +163,60 @@ static BOOL free_string(void *address, enum allocator allocator) {
   return ours;
 }
 
-static void add(enum count count, int change) {
-  InterlockedExchangeAdd(&counts[count], change);
+struct tracked {
+  HANDLE handle;
+  ULONG64 value;
+  struct tracked *next;
+};
+static struct tracked *all_tracked[TRACKED_KINDS];
+
+/* With the lock held: the link to the handle's entry, or to where the last one ends. */
+static struct tracked **find_tracked(enum tracked_kind kind, HANDLE handle) {
+  struct tracked **link = &all_tracked[kind];
+  while (*link != NULL && (*link)->handle != handle) link = &(*link)->next;
+  return link;
+}
+
+static void track(enum tracked_kind kind, HANDLE handle, ULONG64 value) {
+  AcquireSRWLockExclusive(&lock);
+  struct tracked *entry = *find_tracked(kind, handle);
+  if (entry != NULL) entry->value = value;
+  else {
+    entry = malloc(sizeof *entry);
+    *entry = (struct tracked){handle, value, all_tracked[kind]};
+    all_tracked[kind] = entry;
+  }
+  ReleaseSRWLockExclusive(&lock);
+}
+
+static ULONG64 tracked(enum tracked_kind kind, HANDLE handle) {
+  AcquireSRWLockShared(&lock);
+  struct tracked *entry = *find_tracked(kind, handle);
+  ULONG64 value = entry == NULL ? 0 : entry->value;
+  ReleaseSRWLockShared(&lock);
+  return value;
+}
+
+static ULONG64 untrack(enum tracked_kind kind, HANDLE handle) {
+  AcquireSRWLockExclusive(&lock);
+  struct tracked **link = find_tracked(kind, handle), *entry = *link;
+  ULONG64 value = entry == NULL ? 0 : entry->value;
+  if (entry != NULL) *link = entry->next;
+  ReleaseSRWLockExclusive(&lock);
+  free(entry);
+  return value;
+}
+
+static LONG count_tracked(enum tracked_kind kind) {
+  LONG count = 0;
+  AcquireSRWLockShared(&lock);
+  for (struct tracked *entry = all_tracked[kind]; entry != NULL; entry = entry->next) count++;
+  ReleaseSRWLockShared(&lock);
+  return count;
+}
+
+static void count_callbacks(int change) {
+  InterlockedExchangeAdd(&callbacks, change);
 }
 
 static LONG mode;
@@ -207,7 +259,10 @@ const struct test_host *test_host_functions(void) {
       .each_handle = each_handle,
       .result_string = result_string,
       .free_string = free_string,
-      .add = add,
+      .track = track,
+      .tracked = tracked,
+      .untrack = untrack,
+      .count_callbacks = count_callbacks,
       .misuse = misuse,
   };
   return &functions;
@@ -235,12 +290,12 @@ __declspec(dllexport) HRESULT WINAPI UvmShimTestHostCounts(PWSTR *document) {
   swprintf(text, sizeof text / sizeof *text,
            L"{\"operations\":%ld,\"systems\":%ld,\"processes\":%ld,\"networks\":%ld,\"endpoints\":%ld,"
            L"\"namespaces\":%ld,\"loadBalancers\":%ld,\"guestNetworkServices\":%ld,\"serviceCallbacks\":%ld,"
-           L"\"strings\":%ld,\"callbacks\":%ld,\"virtualDisks\":%ld,\"vmmemHandles\":%ld,\"sockets\":%ld,"
-           L"\"doubleFrees\":%ld,\"misuses\":%ld,\"lastMisuse\":\"%hs\"}",
+           L"\"strings\":%ld,\"callbacks\":%ld,\"virtualDisks\":%ld,\"standardStreams\":%ld,\"vmmemHandles\":%ld,"
+           L"\"sockets\":%ld,\"doubleFrees\":%ld,\"misuses\":%ld,\"lastMisuse\":\"%hs\"}",
            live[OPERATIONS], live[SYSTEMS], live[PROCESSES], live[NETWORKS], live[ENDPOINTS], live[NAMESPACES],
-           live[LOAD_BALANCERS], live[GUEST_NETWORK_SERVICES], live[SERVICE_CALLBACKS], strings,
-           counts[CALLBACKS_RUNNING], counts[VIRTUAL_DISKS], counts[VMMEM_HANDLES], counts[SOCKETS], double_frees,
-           misuses, last_misuse);
+           live[LOAD_BALANCERS], live[GUEST_NETWORK_SERVICES], live[SERVICE_CALLBACKS], strings, callbacks,
+           count_tracked(VIRTUAL_DISKS), count_tracked(STANDARD_STREAMS), count_tracked(VMMEM_HANDLES),
+           count_tracked(SOCKETS), double_frees, misuses, last_misuse);
   *document = result_string(text, LOCAL);
   return S_OK;
 }

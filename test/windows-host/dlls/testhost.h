@@ -20,8 +20,8 @@ enum handle_kind {
   HANDLE_KINDS
 };
 
-/* What is counted beside the handles. */
-enum count { CALLBACKS_RUNNING, VIRTUAL_DISKS, VMMEM_HANDLES, SOCKETS, COUNTS };
+/* Handles of the system that stand for something here; they are closed by a front. */
+enum tracked_kind { VIRTUAL_DISKS, STANDARD_STREAMS, VMMEM_HANDLES, SOCKETS, TRACKED_KINDS };
 
 /* LocalFree frees the strings of the compute service, CoTaskMemFree those of networks. */
 enum allocator { LOCAL, CO_TASK };
@@ -67,7 +67,14 @@ struct test_host {
   PWSTR (*result_string)(PCWSTR text, enum allocator allocator);
   /* TRUE when it was a result string: then it is freed, or has been before. */
   BOOL (*free_string)(void *string, enum allocator allocator);
-  void (*add)(enum count count, int change);
+  /* Notes what a handle of the system stands for, with a number that is not 0. */
+  void (*track)(enum tracked_kind kind, HANDLE handle, ULONG64 value);
+  /* The number, or 0 for a handle that stands for no such thing. */
+  ULONG64 (*tracked)(enum tracked_kind kind, HANDLE handle);
+  /* As tracked, and forgets it, before the system gives the handle to somebody else. */
+  ULONG64 (*untrack)(enum tracked_kind kind, HANDLE handle);
+  /* Callbacks that run. */
+  void (*count_callbacks)(int change);
   /* Notes that a caller did what no caller may. */
   void (*misuse)(PCSTR what);
 };

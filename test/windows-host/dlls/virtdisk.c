@@ -40,8 +40,12 @@ static DWORD ask_disk(PWSTR *document, PCSTR function, HANDLE disk, ULONG64 valu
 static DWORD open_file(PCWSTR path, HANDLE *handle) {
   *handle = CreateFileW(path, GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
                         NULL, OPEN_EXISTING, 0, NULL);
-  if (*handle == INVALID_HANDLE_VALUE) *handle = NULL;
-  return *handle == NULL ? GetLastError() : ERROR_SUCCESS;
+  if (*handle == INVALID_HANDLE_VALUE) {
+    *handle = NULL;
+    return GetLastError();
+  }
+  host()->track(VIRTUAL_DISKS, *handle, 1);
+  return ERROR_SUCCESS;
 }
 
 DWORD WINAPI CreateVirtualDisk(PVIRTUAL_STORAGE_TYPE type, PCWSTR path, VIRTUAL_DISK_ACCESS_MASK access,

@@ -16,14 +16,9 @@
 #define AF_HYPERV 34
 #endif
 
-struct hyperv_socket {
-  SOCKET socket;
-  BOOL serves;
-  struct hyperv_socket *next;
-};
+/* What a socket of ours is. */
+enum role { CONNECTS = 1, SERVES };
 
-static SRWLOCK lock = SRWLOCK_INIT;
-static struct hyperv_socket *sockets;
 static LPFN_CONNECTEX connect_ex;
 
 #define FRONT(function) __typeof__(function) front_##function
@@ -34,12 +29,9 @@ FRONT(setsockopt);
 FRONT(closesocket);
 FRONT(WSAIoctl);
 
-static struct hyperv_socket *find(SOCKET socket) {
-  AcquireSRWLockShared(&lock);
-  struct hyperv_socket *found = sockets;
-  while (found != NULL && found->socket != socket) found = found->next;
-  ReleaseSRWLockShared(&lock);
-  return found;
+/* 0 for a socket that is not AF_HYPERV's. */
+static ULONG64 role_of(SOCKET socket) {
+  return host()->tracked(SOCKETS, (HANDLE)socket);
 }
 
 static int fail(int error) {
@@ -60,7 +52,7 @@ static struct sockaddr_in loopback(u_short port) {
 }
 
 SOCKET WSAAPI front_WSASocketW(int family, int type, int protocol, LPWSAPROTOCOL_INFOW information, GROUP group,
-                         DWORD flags) {
+                               DWORD flags) {
   if (family != AF_HYPERV) return WSASocketW(family, type, protocol, information, group, flags);
   if (type != SOCK_STREAM || protocol != HV_PROTOCOL_RAW) return (SOCKET)fail(WSAEPROTONOSUPPORT);
   if (host()->out_of_memory()) return (SOCKET)fail(WSAENOBUFS);
@@ -68,19 +60,13 @@ SOCKET WSAAPI front_WSASocketW(int family, int type, int protocol, LPWSAPROTOCOL
   if (socket == INVALID_SOCKET) return socket;
   BOOL at_once = TRUE;
   setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, (char *)&at_once, sizeof at_once);
-  struct hyperv_socket *created = malloc(sizeof *created);
-  AcquireSRWLockExclusive(&lock);
-  *created = (struct hyperv_socket){socket, FALSE, sockets};
-  sockets = created;
-  ReleaseSRWLockExclusive(&lock);
-  host()->add(SOCKETS, 1);
+  host()->track(SOCKETS, (HANDLE)socket, CONNECTS);
   return socket;
 }
 
 /* With a service the socket is going to listen, and the relay has to know where. */
 int WSAAPI front_bind(SOCKET socket, const struct sockaddr *name, int length) {
-  struct hyperv_socket *bound = find(socket);
-  if (bound == NULL) return bind(socket, name, length);
+  if (role_of(socket) == 0) return bind(socket, name, length);
   const SOCKADDR_HV *address = (const SOCKADDR_HV *)name;
   if (length < (int)sizeof *address) return fail(WSAEFAULT);
   if (address->Family != AF_HYPERV) return fail(WSAEAFNOSUPPORT);
@@ -96,12 +82,12 @@ int WSAAPI front_bind(SOCKET socket, const struct sockaddr *name, int length) {
                                            guid_text(service, &address->ServiceId), port.text});
   if (result == HRESULT_FROM_WIN32(ERROR_ALREADY_EXISTS)) return fail(WSAEADDRINUSE);
   if (FAILED(result)) return fail(WSAEADDRNOTAVAIL);
-  bound->serves = TRUE;
+  host()->track(SOCKETS, (HANDLE)socket, SERVES);
   return 0;
 }
 
 int WSAAPI front_setsockopt(SOCKET socket, int level, int option, const char *value, int length) {
-  if (level == HV_PROTOCOL_RAW && find(socket) != NULL) return 0;
+  if (level == HV_PROTOCOL_RAW && role_of(socket) != 0) return 0;
   return setsockopt(socket, level, option, value, length);
 }
 
@@ -111,18 +97,9 @@ static void ignore(void *context, HRESULT result, PWSTR document) {
 }
 
 int WSAAPI front_closesocket(SOCKET socket) {
-  AcquireSRWLockExclusive(&lock);
-  struct hyperv_socket **link = &sockets, *closed;
-  while (*link != NULL && (*link)->socket != socket) link = &(*link)->next;
-  closed = *link;
-  if (closed != NULL) *link = closed->next;
-  ReleaseSRWLockExclusive(&lock);
-  if (closed != NULL) {
-    struct number which = number(socket);
-    if (closed->serves) host()->send(ignore, NULL, "hvsocketStop", 1, (PCWSTR[]){which.text});
-    host()->add(SOCKETS, -1);
-    free(closed);
-  }
+  struct number which = number(socket);
+  if (host()->untrack(SOCKETS, (HANDLE)socket) == SERVES)
+    host()->send(ignore, NULL, "hvsocketStop", 1, (PCWSTR[]){which.text});
   return closesocket(socket);
 }
 
@@ -156,11 +133,11 @@ static BOOL PASCAL connect_hyperv(SOCKET socket, const struct sockaddr *name, in
 }
 
 int WSAAPI front_WSAIoctl(SOCKET socket, DWORD code, LPVOID in, DWORD in_size, LPVOID out, DWORD out_size, LPDWORD returned,
-                    LPWSAOVERLAPPED overlapped, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
+                          LPWSAOVERLAPPED overlapped, LPWSAOVERLAPPED_COMPLETION_ROUTINE routine) {
   static const GUID wanted = WSAID_CONNECTEX;
   int result = WSAIoctl(socket, code, in, in_size, out, out_size, returned, overlapped, routine);
   if (result == 0 && code == SIO_GET_EXTENSION_FUNCTION_POINTER && in_size == sizeof wanted &&
-      IsEqualGUID((const GUID *)in, &wanted) && find(socket) != NULL) {
+      IsEqualGUID((const GUID *)in, &wanted) && role_of(socket) != 0) {
     connect_ex = *(LPFN_CONNECTEX *)out;
     *(LPFN_CONNECTEX *)out = connect_hyperv;
   }

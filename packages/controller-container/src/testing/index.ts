@@ -1,6 +1,7 @@
 import type { StdioPaths } from "@uvm-shim/controller-process";
 import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { LinuxContainerController } from "../controller.ts";
+import type { LinuxContainerOptions } from "../options.ts";
 import type { RootfsMount } from "../types.ts";
 import { FakeGuest, type FakeGuestContainer, type FakeGuestProcess } from "./guest.ts";
 import { FakeAssignedDevices, FakeDisks, FakeFiles, FakeShares } from "./host.ts";
@@ -40,9 +41,10 @@ export class ContainerBench {
   readonly devices: FakeAssignedDevices;
   readonly guest: FakeGuest;
   readonly controller: LinuxContainerController;
+  readonly warnings: string[] = [];
   readonly #stdio: StdioCount = { open: 0 };
 
-  constructor(script = new ScriptedCalls(), options: { readonly id?: string; readonly encryptScratch?: boolean } = {}) {
+  constructor(script = new ScriptedCalls(), options: Partial<LinuxContainerOptions> = {}) {
     this.files = new FakeFiles(script);
     this.disks = new FakeDisks(script);
     this.shares = new FakeShares(script);
@@ -66,6 +68,7 @@ export class ContainerBench {
       shares,
       devices,
       files,
+      warn: (sentence) => void this.warnings.push(sentence),
       clock: { now: () => new Date(0) },
       createProcess: (process) => new FakeProcess(process, script, this.#stdio),
       ...options,

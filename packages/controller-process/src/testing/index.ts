@@ -1,5 +1,5 @@
 import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
-import { ProcessController } from "../controller.ts";
+import { ProcessController, type ProcessControllerOptions } from "../controller.ts";
 import type { StdioPaths } from "../types.ts";
 import { ManualClock } from "./clock.ts";
 import { type FakeGuestProcess, FakeProcessGuest } from "./guest.ts";
@@ -20,11 +20,11 @@ export class ProcessBench {
   readonly upstream: FakeUpstream;
   readonly controller: ProcessController;
 
-  constructor(script = new ScriptedCalls(), execId = "") {
+  constructor(script = new ScriptedCalls(), execId = "", options: Partial<ProcessControllerOptions> = {}) {
     this.guest = new FakeProcessGuest(script);
     this.upstream = new FakeUpstream(script);
     const { clock, guest, upstream } = this;
-    this.controller = new ProcessController({ containerId: "c1", execId, guest, upstream, clock });
+    this.controller = new ProcessController({ containerId: "c1", execId, guest, upstream, clock, ...options });
   }
 
   get guestProcess(): FakeGuestProcess {

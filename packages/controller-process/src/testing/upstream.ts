@@ -17,6 +17,11 @@ export class FakeOutput extends Writable {
     return Buffer.concat(this.#chunks);
   }
 
+  /** Takes nothing of what comes. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
   /** Takes what waits and all that comes. */
   release(): void {
     this.#isHeld = false;

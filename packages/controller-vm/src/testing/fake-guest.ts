@@ -3,6 +3,7 @@ import {
   checkLinuxProcessParameters,
   type HvSocketAddress,
   type LinuxProcessParameters,
+  type SecurityPolicy,
   type SecurityPolicyFragment,
   type WindowsProcessParameters,
 } from "@uvm-shim/hcs-schema";
@@ -41,6 +42,7 @@ export class FakeGuest implements Omit<LinuxVmGuest, "execute">, Omit<WindowsVmG
   readonly stream: Duplex;
   readonly processes: FakeProcess[] = [];
   readonly executed: (LinuxProcessParameters | WindowsProcessParameters)[] = [];
+  readonly policies: SecurityPolicy[] = [];
   readonly fragments: SecurityPolicyFragment[] = [];
   readonly addresses: HvSocketAddress[] = [];
   readonly #script: ScriptedCalls;
@@ -67,6 +69,10 @@ export class FakeGuest implements Omit<LinuxVmGuest, "execute">, Omit<WindowsVmG
 
   updateHvSocketAddress(address: HvSocketAddress, signal?: AbortSignal): Promise<void> {
     return this.#script.run("updateHvSocketAddress", "", signal, () => void this.addresses.push(address));
+  }
+
+  setSecurityPolicy(policy: SecurityPolicy, signal?: AbortSignal): Promise<void> {
+    return this.#script.run("setSecurityPolicy", "", signal, () => void this.policies.push(policy));
   }
 
   injectPolicyFragment(fragment: SecurityPolicyFragment, signal?: AbortSignal): Promise<void> {

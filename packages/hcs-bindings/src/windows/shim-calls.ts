@@ -28,6 +28,7 @@ export function shimCalls(): ShimCalls {
         {
           path,
           onConnection,
+          // A shim that nobody can reach any more ends, and is cleaned up after.
           onError: (error) => {
             throw error;
           },

@@ -7,7 +7,7 @@ import { type CommandResult, describe, mustRun } from "../../support/command.ts"
 import type { Case, Ground } from "../suite.ts";
 import { assertStatus, exec, removeContainer, runContainer } from "./ctr.ts";
 
-const DEVICE = "PCIP\\VEN_1AF4&DEV_1041";
+export const DEVICE = "PCIP\\VEN_1AF4&DEV_1041";
 /** Without it the VM's kernel is told to do without PCI. */
 const PCI_ANNOTATION = "io.microsoft.virtualmachine.lcow.vpcienabled";
 const FIRMWARE = "firmware of the device\n";
@@ -24,23 +24,27 @@ export function declareDevices(directory: string): { readonly UVM_SHIM_HOST_DEVI
 }
 
 /** `ctr run` with a configuration of its own, since ctr has no flag for devices of this kind. */
-async function runWithDevice(
+export async function runWithDevice(
   ground: Ground,
   run: {
     readonly id: string;
     readonly device: string;
     readonly idType?: string;
     readonly pci?: boolean;
+    /** Beside the usual ones. */
+    readonly mounts?: readonly object[];
     readonly args: readonly string[];
   },
   flags: readonly string[],
 ): Promise<CommandResult> {
-  const { id, device, idType = "vpci-instance-id", pci = true, args } = run;
+  const { id, device, idType = "vpci-instance-id", pci = true, mounts = [], args } = run;
   const rootfs = join(ground.scratch, `${id}-rootfs`);
   mkdirSync(rootfs);
   await mustRun("cp", ["-a", `${ground.images.rootfs}/.`, rootfs]);
+  const usual = containerSpec({ args, hostname: id, cgroup: `/devices/${id}` });
   const spec = {
-    ...containerSpec({ args, hostname: id, cgroup: `/devices/${id}` }),
+    ...usual,
+    mounts: [...usual.mounts, ...mounts],
     root: { path: rootfs },
     windows: { devices: [{ id: device, idType }] },
     annotations: { [PCI_ANNOTATION]: String(pci) },

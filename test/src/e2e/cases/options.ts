@@ -42,7 +42,7 @@ async function optionsAreRefused(ground: Ground): Promise<void> {
     ['SandboxPlatform = "windows/amd64"', /sandbox_platform: got \\?"windows\/amd64\\?", expected linux\/amd64/],
     ["SandboxIsolation = 0", /sandbox_isolation: got \\?"PROCESS\\?", expected HYPERVISOR/],
     ['BootFilesRootPath = "/nowhere"', /boot_files_root_path: .* there is no file \/nowhere\/vmlinux/],
-    ["scale_cpu_limits_to_sandbox = true", /scale_cpu_limits_to_sandbox: this shim cannot do that yet/],
+    ['GPUVHDPath = "gpu.vhd"', /GPUVHDPath: got \\?"gpu\.vhd\\?", expected an absolute path/],
   ] as const) {
     const result = await runWithOptions(ground, options);
     assert.notEqual(result.status, 0, describe(result));

@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { containerd } from "@uvm-shim/shim/protocol";
 import { type StatusName, TtrpcError } from "@uvm-shim/ttrpc";
-import { type Mount, Pod, type PodContainer } from "../../shim-client/pod.ts";
+import { type Mount, Pod, type PodContainer, type PodOptions } from "../../shim-client/pod.ts";
 import { Sandbox, Task } from "../../shim-client/shim.ts";
 import { mustRun } from "../../support/command.ts";
 import { layersMount, makeLayer, makeScratch } from "../../support/layers.ts";
@@ -29,9 +29,13 @@ const WAIT_MS = 20_000;
 const MEMORY_ANNOTATION = "io.microsoft.virtualmachine.computetopology.memory.sizeinmb";
 const { TaskExit } = containerd.events;
 
-export async function withPod(ground: ProtocolGround, work: (pod: Pod) => Promise<void>): Promise<void> {
+export async function withPod(
+  ground: ProtocolGround,
+  work: (pod: Pod) => Promise<void>,
+  options: Pick<PodOptions, "runtimeOptions"> = {},
+): Promise<void> {
   const { executable, environment, directory, signal } = ground;
-  const pod = await Pod.run({ executable, environment, directory, signal, id: "pod" });
+  const pod = await Pod.run({ executable, environment, directory, signal, id: "pod", ...options });
   try {
     await work(pod);
     await pod.remove();

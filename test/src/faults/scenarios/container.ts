@@ -70,7 +70,10 @@ function togetherLife(ground: Ground): Play {
     files.kinds.set(disk, "file");
   }
   files.kinds.set("/data", "directory");
+  files.kinds.set(driverDisk, "file");
   const container = new LinuxContainerController({
+    gpuVhdPath: driverDisk,
+    warn: () => {},
     ...{ id: "c1", podId: "p1", bundle: "/bundle", guest, disks: scsi, shares: plan9, devices: vpci, files, clock },
     createProcess: (process) => new ProcessController({ ...process, upstream, clock }),
   });
@@ -87,7 +90,8 @@ function togetherLife(ground: Ground): Play {
   ]);
 }
 
-const oneDevice = { windows: { devices: [{ id: "PCIP\\A", idType: "vpci-instance-id" }] } };
+const oneDevice = { windows: { devices: [{ id: "PCIP\\A", idType: "gpu" }] } };
+const driverDisk = "/disks/gpu.vhd";
 const temporaryDisk = "/disks/temporary.vhdx";
 const diskMount = { destination: "/disk", type: "automanage-virtual-disk", source: temporaryDisk };
 const dataMount = { destination: "/data", type: "bind", source: "/data" };

@@ -84,6 +84,7 @@ function podOn({ script, clock }: Ground) {
           disks: vm.scsi,
           shares: vm.plan9,
           devices: vm.vpci,
+          warn: () => {},
           createProcess: (process) => new ProcessController({ ...process, upstream: opener, clock }),
         }),
     });

@@ -6,6 +6,8 @@ import { FakeComputeService } from "@uvm-shim/hcs-bindings/testing";
 import type { Ground, Play, Scenario } from "../scenario.ts";
 import { FakeVmGuest, plan9Of, scsiOf } from "./vm-devices.ts";
 
+const policy = { EnforcerType: "rego", EncodedSecurityPolicy: "e30=" };
+
 function vmOn(ground: Ground) {
   const { script, clock } = ground;
   const service = new FakeComputeService({ run: (...call) => script.run(...call) });
@@ -26,7 +28,7 @@ function vmOn(ground: Ground) {
         throw error;
       }
     },
-    flavour: linuxVm((bytes) => new Uint8Array(bytes).fill(7)),
+    flavour: linuxVm((bytes) => new Uint8Array(bytes).fill(7), policy),
     clock,
     onGuestLog: () => {},
     devices: { scsi: scsiOf, plan9: plan9Of },

@@ -1,0 +1,72 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { securityPolicyOf, withCopies } from "./security-policy.ts";
+
+describe("a security policy", () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "security-policy-"));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  const settings = () => ({
+    policy: "e30=",
+    enforcer: "rego",
+    referenceInfoFile: join(folder, "reference.cose"),
+    hashEnvelopeReferenceInfoFile: join(folder, "envelope.cose"),
+    isolated: false,
+    copies: [],
+  });
+
+  it("is told as it was given, with the documents that there are", async () => {
+    const policy = { EnforcerType: "rego", EncodedSecurityPolicy: "e30=" };
+    expect(await securityPolicyOf(settings())).toEqual(policy);
+    writeFileSync(join(folder, "reference.cose"), "ref");
+    expect(await securityPolicyOf(settings())).toEqual({ ...policy, EncodedUVMReference: "cmVm" });
+    writeFileSync(join(folder, "envelope.cose"), "env");
+    expect(await securityPolicyOf(settings())).toEqual({
+      ...policy,
+      EncodedUVMReference: "cmVm",
+      EncodedUVMHashEnvelopeReference: "ZW52",
+    });
+  });
+
+  it("is not told with a document that cannot be read", async () => {
+    mkdirSync(join(folder, "reference.cose"));
+    await expect(securityPolicyOf(settings())).rejects.toThrow("EISDIR");
+  });
+
+  describe("whose VM writes to its files", () => {
+    const copies = () =>
+      ["state", "root"].map((name) => ({ from: join(folder, name), to: join(folder, `own-${name}`) }));
+    beforeEach(() => {
+      for (const { from } of copies()) writeFileSync(from, from);
+    });
+
+    it("has copies of them, which are opened to it before it is made", async () => {
+      const order: string[] = [];
+      await withCopies(
+        copies(),
+        async (file) => void order.push(`grant ${file}`),
+        async () => void order.push("create"),
+      );
+      expect(order).toEqual([...copies().map(({ to }) => `grant ${to}`), "create"]);
+      for (const { from, to } of copies()) expect(readFileSync(to, "utf8")).toBe(from);
+    });
+
+    it.each(["copy", "grant", "create"])("leaves none when the %s fails", async (step) => {
+      if (step === "copy") rmSync(join(folder, "root"));
+      const failing = async () => {
+        throw new Error("no");
+      };
+      const done = async () => {};
+      await expect(
+        withCopies(copies(), step === "grant" ? failing : done, step === "create" ? failing : done),
+      ).rejects.toThrow(step === "copy" ? "ENOENT" : "no");
+      expect(readdirSync(folder).filter((name) => name.startsWith("own-"))).toEqual([]);
+      expect(existsSync(join(folder, "state"))).toBe(true);
+    });
+  });
+});

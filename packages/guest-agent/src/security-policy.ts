@@ -1,0 +1,126 @@
+import { GuestFault } from "@uvm-shim/gcs-bridge";
+import type { SecurityPolicy } from "@uvm-shim/hcs-schema";
+
+const field = "Request.Settings.EncodedSecurityPolicy";
+const enforcers: readonly string[] = ["rego", "open_door"];
+const partsOfVersion = 1000;
+
+/**
+ * What a policy decides about, with the version of its interface that brought each (pkg/securitypolicy/api.rego of
+ * microsoft/hcsshim): a policy of this version or later must say that it is allowed, where this guest is asked to do it.
+ */
+const decisions: { readonly [name: string]: readonly [major: number, minor: number, patch: number] } = {
+  mount_device: [0, 1, 0],
+  mount_overlay: [0, 1, 0],
+  create_container: [0, 1, 0],
+  unmount_device: [0, 2, 0],
+  exec_in_container: [0, 2, 0],
+  exec_external: [0, 3, 0],
+  shutdown_container: [0, 4, 0],
+  signal_container_process: [0, 5, 0],
+  unmount_overlay: [0, 6, 0],
+  plan9_mount: [0, 6, 0],
+  plan9_unmount: [0, 6, 0],
+  get_properties: [0, 7, 0],
+  dump_stacks: [0, 7, 0],
+  runtime_logging: [0, 8, 0],
+  load_fragment: [0, 9, 0],
+  scratch_mount: [0, 10, 0],
+  scratch_unmount: [0, 10, 0],
+  rw_mount_device: [0, 11, 0],
+  rw_unmount_device: [0, 11, 0],
+  mount_blockdev: [0, 11, 1],
+  unmount_blockdev: [0, 11, 1],
+  host_network: [0, 12, 0],
+};
+
+/** What else a decision may say of what it allows, and still allows all of it. */
+const harmless: { readonly [name: string]: unknown } = { env_list: null, allow_stdio_access: true };
+
+/**
+ * Takes a policy that allows everything and refuses every other one: this guest enforces none, and a host must not
+ * believe that it did. Throws a GuestFault that names what the policy does not allow, without repeating it.
+ */
+export function requireOpenPolicy({ EnforcerType, EncodedSecurityPolicy }: SecurityPolicy): void {
+  if (EnforcerType !== "" && !enforcers.includes(EnforcerType)) {
+    const accepted = enforcers.join(", ");
+    const message = `Request.Settings.EnforcerType is ${JSON.stringify(EnforcerType)}, accepted are ${accepted}`;
+    throw new GuestFault("E_INVALIDARG", message);
+  }
+  const policy = Buffer.from(EncodedSecurityPolicy, "base64").toString("utf8").trim();
+  if (policy.startsWith("{")) requireOpenObject(policy);
+  else requireOpenRules(policy);
+}
+
+/** The form of the first policies. */
+function requireOpenObject(policy: string): void {
+  let parsed: { readonly allow_all?: unknown };
+  try {
+    parsed = JSON.parse(policy);
+  } catch {
+    throw malformed("it is no JSON, though it begins like an object");
+  }
+  if (parsed.allow_all !== true) throw unenforceable("allow_all is not true");
+}
+
+/** Rego, of which only constants are understood: more is not needed to allow everything. */
+function requireOpenRules(policy: string): void {
+  const rules = new Map<string, unknown>();
+  let hasPackage = false;
+  for (const [index, line] of policy.split("\n").entries()) {
+    const statement = line.replace(/^#.*|\s#[^"]*$/, "").trim();
+    if (statement === "") continue;
+    if (/^package\s+policy$/.test(statement)) {
+      hasPackage = true;
+      continue;
+    }
+    const [, name = "", value = ""] = /^([a-z][a-z0-9_]*)\s*:?=\s*(.+)$/.exec(statement) ?? [];
+    if (!hasPackage) throw malformed('it does not begin with "package policy"');
+    if (name === "") throw unenforceable(`line ${index + 1} is more than a constant`);
+    if (rules.has(name)) throw malformed(`${name} is defined twice`);
+    rules.set(name, constant(name, value));
+  }
+  if (!hasPackage) throw malformed('it does not begin with "package policy"');
+  const version = versionOf(rules.get("api_version"));
+  for (const [name, introduced] of Object.entries(decisions)) {
+    if (rules.has(name) ? !allowsAll(rules.get(name)) : numberOf(introduced) <= version) {
+      throw unenforceable(`${name} does not allow everything`);
+    }
+  }
+}
+
+function constant(name: string, value: string): unknown {
+  try {
+    return JSON.parse(value);
+  } catch {
+    throw unenforceable(`${name} is more than a constant`);
+  }
+}
+
+function versionOf(version: unknown): number {
+  const digits = typeof version === "string" ? /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(version) : null;
+  if (digits === null) throw malformed("api_version is missing or no version such as 0.10.0");
+  return numberOf(digits.slice(1).map(Number));
+}
+
+function numberOf(parts: readonly number[]): number {
+  return parts.reduce((number, part) => number * partsOfVersion + part, 0);
+}
+
+function allowsAll(decision: unknown): boolean {
+  if (typeof decision !== "object" || decision === null) return false;
+  const { allowed, ...more } = decision as { readonly [name: string]: unknown };
+  return (
+    allowed === true &&
+    Object.entries(more).every(([name, value]) => Object.hasOwn(harmless, name) && harmless[name] === value)
+  );
+}
+
+function malformed(problem: string): GuestFault {
+  return new GuestFault("E_INVALIDARG", `${field}: ${problem}`);
+}
+
+function unenforceable(problem: string): GuestFault {
+  const message = `${field}: ${problem}; this guest enforces no policy, and takes only one that allows everything`;
+  return new GuestFault("ERROR_NOT_SUPPORTED", message);
+}

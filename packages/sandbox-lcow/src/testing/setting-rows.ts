@@ -1,0 +1,167 @@
+/** How tables of settings are written: what each value of a setting does, or why it is refused. */
+import { type Annotations, build } from "./sandbox.ts";
+
+export type Built = ReturnType<typeof build>;
+export type More = Parameters<typeof build>[1];
+
+export class Refused {
+  readonly message: string;
+  readonly code: string;
+
+  constructor(message: string, code = "InvalidArgument") {
+    this.message = message;
+    this.code = code;
+  }
+}
+
+export const refused = (message: string, code?: string): Refused => new Refused(message, code);
+
+/** A value as it is written, and what `effect` then finds. */
+export type Row = readonly [text: string, expected: unknown];
+
+export interface SettingRows {
+  /** Other annotations that it has no meaning without. */
+  readonly given?: Annotations;
+  readonly more?: More;
+  readonly effect: (built: Built) => unknown;
+  /** What is found where it is not given. */
+  readonly default: unknown;
+  readonly valid: readonly Row[];
+  readonly boundary: readonly Row[];
+  readonly invalid: readonly Row[];
+}
+
+type Surroundings = Pick<SettingRows, "given" | "more">;
+
+const words = refused("expected one of 1 t T TRUE true True 0 f F FALSE false False");
+
+export function flag(
+  effect: SettingRows["effect"],
+  { on, off, byDefault = off, ...more }: Surroundings & { on?: unknown; off?: unknown; byDefault?: unknown } = {
+    on: true,
+    off: false,
+  },
+): SettingRows {
+  return {
+    ...more,
+    effect,
+    default: byDefault,
+    valid: [
+      ["true", on],
+      ["false", off],
+    ],
+    boundary: [
+      ["1", on],
+      ["F", off],
+      ["", words],
+      ["tRUE", words],
+    ],
+    invalid: [
+      ["yes", words],
+      ["2", words],
+    ],
+  };
+}
+
+export const onOff = { on: true, off: false };
+
+/** A number from 0, which counts as not given. */
+export function number(
+  effect: SettingRows["effect"],
+  {
+    most,
+    byDefault,
+    find = (value) => value,
+    ...more
+  }: Surroundings & {
+    readonly most: number;
+    readonly byDefault?: unknown;
+    readonly find?: (value: number) => unknown;
+  },
+): SettingRows {
+  const range = refused(`expected a whole number from 0 to ${most}`);
+  return {
+    ...more,
+    effect,
+    default: byDefault,
+    valid: [["512", find(512)]],
+    boundary: [
+      ["0", byDefault],
+      ["1", find(1)],
+      [String(most), find(most)],
+      [String(most + 1), range],
+      ["18446744073709551615", range],
+    ],
+    invalid: ["-1", "+1", "1.5", "1e3", "0x10", " 1", "many", ""].map((text): Row => [text, range]),
+  };
+}
+
+/** Any text but control characters; the empty one counts as not given. */
+export function text(
+  effect: SettingRows["effect"],
+  { valid, byDefault, ...more }: Surroundings & { readonly valid: Row; readonly byDefault?: unknown },
+): SettingRows {
+  const unreadable = refused("expected text without control characters");
+  return {
+    ...more,
+    effect,
+    default: byDefault,
+    valid: [valid],
+    boundary: [["", byDefault]],
+    invalid: [
+      ["a\nb", unreadable],
+      ["\0", unreadable],
+      ["\u007f", unreadable],
+    ],
+  };
+}
+
+/** Name of a file in a folder that is known. */
+export function fileName(
+  effect: SettingRows["effect"],
+  { valid, byDefault, ...more }: Surroundings & { readonly valid: Row; readonly byDefault: unknown },
+): SettingRows {
+  const path = refused("expected the name of a file, without a folder");
+  return {
+    ...more,
+    effect,
+    default: byDefault,
+    valid: [valid],
+    boundary: [["", byDefault]],
+    invalid: ["..", ".", "a/b", "a\\b", "C:a", "/a"].map((name): Row => [name, path]),
+  };
+}
+
+/** Numbers with commas between them that are refused as such. */
+export function noNumbers(most: number): readonly Row[] {
+  const range = refused(`expected whole numbers from 0 to ${most} with commas between them`);
+  return ["1,", ",", "1;2", "1, 2", "-1", "1,x", `1,${most + 1}`].map((list): Row => [list, range]);
+}
+
+/** Known, and without effect on Linux guests; `warnings` tells how it says so. */
+export function withoutEffect(warning: string): SettingRows {
+  const warnings = [warning];
+  return {
+    effect: (built) => built.warnings,
+    default: [],
+    valid: [["1", warnings]],
+    boundary: [["", warnings]],
+    invalid: [["?", warnings]],
+  };
+}
+
+export function unsupported(): SettingRows {
+  const no = refused("which is not supported: leave it out", "Unimplemented");
+  return {
+    effect: ({ document }) => document,
+    default: build().document,
+    valid: [["", build().document]],
+    boundary: [
+      ["0", no],
+      [" ", no],
+    ],
+    invalid: [["false", no]],
+  };
+}
+
+export const kernelLineOf = ({ boot }: Built): string => boot?.KernelCmdLine ?? "";

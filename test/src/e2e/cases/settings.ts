@@ -1,0 +1,195 @@
+/** Settings of a sandbox that its containers feel. */
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe } from "../../support/command.ts";
+import { appendVhdFooter, attachedBelow, makeExt4 } from "../../support/disk.ts";
+import { layersMount, makeLayer, makeScratch } from "../../support/layers.ts";
+import { startTask } from "../containerd-grpc.ts";
+import { IMAGE } from "../images.ts";
+import type { Case, Ground } from "../suite.ts";
+import { assertStatus, exec, removeContainer, runContainer } from "./ctr.ts";
+import { DEVICE, runWithDevice } from "./devices.ts";
+
+const LCOW = "io.microsoft.virtualmachine.lcow.";
+const SHM_SIZE = "io.microsoft.lcow.shm.size-kb";
+
+/** Flags of ctr that hand runtime options over. */
+function withOptions(ground: Ground, toml: string): readonly string[] {
+  const file = join(ground.scratch, `${ground.newId("options")}.toml`);
+  writeFileSync(file, toml);
+  return ["--runtime-config-path", file];
+}
+
+function annotations(values: { readonly [key: string]: string }): string[] {
+  return Object.entries(values).flatMap(([key, value]) => ["--annotation", `${key}=${value}`]);
+}
+
+const encoded = (text: string): string => Buffer.from(text).toString("base64");
+
+function policyFlags(policy: string): string[] {
+  return annotations({
+    [`${LCOW}securitypolicy`]: encoded(policy),
+    "io.microsoft.virtualmachine.no_security_hardware": "true",
+    // Without layers there is no scratch disk that could be encrypted.
+    "io.microsoft.virtualmachine.storage.scratch.encrypted": "false",
+  });
+}
+
+async function policies(ground: Ground): Promise<void> {
+  const look = ["sh", "-c", "cat $UVM_SECURITY_CONTEXT_DIR/security-policy-base64"];
+  const open = '{"allow_all":true}';
+  const flags = policyFlags(open);
+  const taken = await runContainer(ground, { id: ground.newId("policy"), flags, command: look });
+  assertStatus(taken, 0);
+  assert.equal(taken.stdout.toString(), encoded(open));
+
+  const unwanted = [...flags, ...annotations({ [`${LCOW}securitypolicy.env`]: "false" })];
+  const command = ["sh", "-c", "echo got $UVM_SECURITY_CONTEXT_DIR"];
+  const without = await runContainer(ground, { id: ground.newId("policy"), flags: unwanted, command });
+  assert.equal(without.stdout.toString(), "got\n", describe(without));
+
+  for (const [policy, message] of [
+    ['{"allow_all":false}', /allow_all is not true; this guest enforces no policy, and takes only one that allows/],
+    ['package policy\napi_version := "0.1.0"\n', /mount_device does not allow everything/],
+    ["policy", /it does not begin with \\?"package policy/],
+  ] as const) {
+    const id = ground.newId("policy");
+    const refused = await runContainer(ground, { id, flags: policyFlags(policy), command: ["true"] });
+    assert.notEqual(refused.status, 0, describe(refused));
+    assert.match(refused.stderr, message);
+    assert.match(refused.stderr, /while introducing the guest to its host/);
+  }
+}
+
+/** A host without hardware for it refuses isolated VMs; what was copied for one goes with it. */
+async function isolation(ground: Ground): Promise<void> {
+  const folder = join(ground.scratch, ground.newId("boot"));
+  mkdirSync(folder);
+  for (const name of ["kernel.vmgs", "rootfs.vhd"]) writeFileSync(join(folder, name), name);
+  const flags = annotations({
+    [`${LCOW}securitypolicy`]: encoded('{"allow_all":true}'),
+    "io.microsoft.virtualmachine.bootfilesrootpath": folder,
+  });
+  const refused = await runContainer(ground, { id: ground.newId("isolated"), flags, command: ["true"] });
+  assert.notEqual(refused.status, 0, describe(refused));
+  assert.match(refused.stderr, /VirtualMachine\.GuestState: the emulated host isolates no guests/);
+  assert.match(refused.stderr, /ERROR_NOT_SUPPORTED/);
+}
+
+async function gpuDrivers(ground: Ground): Promise<void> {
+  const folder = join(ground.scratch, ground.newId("drivers"));
+  mkdirSync(join(folder, "contents"), { recursive: true });
+  writeFileSync(join(folder, "contents", "driver"), "driver of the GPU\n");
+  const disk = join(folder, "gpu.vhd");
+  await makeExt4(disk, 4, join(folder, "contents"));
+  appendVhdFooter(disk);
+  const mounts = [{ destination: "/drivers", type: "bind", source: "uvm:///run/nvidia", options: ["rbind"] }];
+  const args = ["sh", "-c", "cat /drivers/driver; echo x 2>&1 >/drivers/x"];
+  const device = { device: DEVICE, idType: "gpu", mounts, args };
+  const named = withOptions(ground, `GPUVHDPath = "${disk}"`);
+  const result = await runWithDevice(ground, { id: ground.newId("gpu"), ...device }, ["--rm", ...named]);
+  assert.match(result.stdout.toString(), /^driver of the GPU\n.*Read-only file system/s, describe(result));
+  assert.deepEqual(attachedBelow(folder), []);
+
+  const missing = withOptions(ground, 'GPUVHDPath = "/none.vhd"');
+  const refused = await runWithDevice(ground, { id: ground.newId("gpu"), ...device }, ["--rm", ...missing]);
+  assert.notEqual(refused.status, 0, describe(refused));
+  assert.match(refused.stderr, /disk with drivers for GPUs \/none\.vhd is missing, expected a file/);
+}
+
+async function sharedScratch(ground: Ground): Promise<void> {
+  const { containerd, runtime } = ground;
+  const folder = join(ground.scratch, ground.newId("shared"));
+  mkdirSync(folder);
+  const layer = await makeLayer(join(folder, "layer"), ground.images.rootfs);
+  const endpoint = { socket: containerd.address, namespace: containerd.namespace };
+  const options = withOptions(ground, "share_scratch = true");
+  const [pod, ...members] = ["shared", "member", "member"].map((stem) => ground.newId(stem)) as [
+    string,
+    string,
+    string,
+  ];
+  const start = async (id: string, flags: readonly string[]): Promise<void> => {
+    const scratch = await makeScratch(join(folder, id));
+    const create = ["container", "create", "--runtime", runtime.name, ...flags, IMAGE, id, "sleep", "1000"];
+    await containerd.mustCtr(create);
+    await startTask(endpoint, id, layersMount(scratch, [layer]));
+  };
+  const shell = (id: string, script: string) => exec(ground, id, ["sh", "-c", script]);
+  const disks = [join(folder, "layer", "layer.vhd"), join(folder, pod, "sandbox.vhd")].sort();
+  const ids: string[] = [];
+  try {
+    for (const id of [pod, ...members]) {
+      ids.unshift(id);
+      await start(id, id === pod ? options : ["--annotation", `io.uvm-shim.sandbox-id=${pod}`]);
+      assertStatus(await shell(id, `test ! -e /own && echo ${id} > /own`), 0);
+      assert.deepEqual(attachedBelow(folder), disks, "there is one scratch disk");
+    }
+    for (const id of ids) assert.equal((await shell(id, "cat /own")).stdout.toString(), `${id}\n`);
+    // What a container wrote goes with it, though the disk stays: another of its name begins anew.
+    const [again] = members;
+    await removeContainer(ground, again);
+    ids.splice(ids.indexOf(again), 1);
+    await containerd.ctr(["snapshots", "delete", again]);
+    ids.unshift(again);
+    await containerd.mustCtr([
+      "container",
+      "create",
+      "--runtime",
+      runtime.name,
+      "--annotation",
+      `io.uvm-shim.sandbox-id=${pod}`,
+      IMAGE,
+      again,
+      "sleep",
+      "1000",
+    ]);
+    await startTask(endpoint, again, layersMount(join(folder, again), [layer]));
+    assertStatus(await shell(again, "test ! -e /own"), 0);
+  } finally {
+    for (const id of ids) await removeContainer(ground, id);
+  }
+  assert.deepEqual(attachedBelow(folder), []);
+}
+
+/** What holds for all containers, unless one says otherwise. */
+async function defaultAnnotations(ground: Ground): Promise<void> {
+  const options = withOptions(ground, `DefaultContainerAnnotations = { "${SHM_SIZE}" = "1024" }`);
+  const sizeWith = async (own: { readonly [key: string]: string }): Promise<string> => {
+    const command = ["sh", "-c", "df -k /dev/shm | tail -1 | awk '{ print $2 }'"];
+    const flags = [...options, ...annotations(own)];
+    const result = await runContainer(ground, { id: ground.newId("shm"), flags, command });
+    assertStatus(result, 0);
+    return result.stdout.toString().trim();
+  };
+  assert.equal(await sizeWith({}), "1024");
+  assert.equal(await sizeWith({ [SHM_SIZE]: "2048" }), "2048");
+}
+
+/** Quotas are processor time, which is the same in a VM of fewer processors. */
+async function unscaledLimits(ground: Ground): Promise<void> {
+  const look = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cut -d' ' -f1 /sys/fs/cgroup/cpu.max";
+  const flags = [
+    ...withOptions(ground, "scale_cpu_limits_to_sandbox = true\nvm_processor_count = 1"),
+    ...["--cpu-quota", "50000", "--cpu-period", "100000"],
+    ...["--mount", "type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro"],
+  ];
+  const result = await runContainer(ground, { id: ground.newId("quota"), flags, command: ["sh", "-c", look] });
+  assert.equal(result.stdout.toString(), "50000\n", describe(result));
+}
+
+const onUtilityVms = (ground: Ground): boolean => ground.runtime.key === "lcow";
+
+export const settingCases: readonly Case[] = [
+  { name: "a policy that allows everything is shown, and no other taken", applies: onUtilityVms, run: policies },
+  { name: "an isolated VM is refused by a host that has no hardware for it", applies: onUtilityVms, run: isolation },
+  { name: "a disk with drivers for GPUs, where the guest looks for them", applies: onUtilityVms, run: gpuDrivers },
+  {
+    name: "a scratch disk that a pod shares",
+    applies: ({ containerd, runtime }) => containerd.build.major >= 2 && runtime.key === "lcow",
+    run: sharedScratch,
+  },
+  { name: "annotations that hold for all containers", applies: onUtilityVms, run: defaultAnnotations },
+  { name: "a limit of processors that no option scales", applies: onUtilityVms, run: unscaledLimits },
+];

@@ -1,0 +1,140 @@
+/** Run under Wine: the shims' executables on a Windows without a compute service. */
+import { appendFileSync, readdirSync, readFileSync } from "node:fs";
+import net from "node:net";
+import path from "node:path";
+import { containerd } from "@uvm-shim/shim/protocol";
+import { afterEach, describe, expect, it } from "vitest";
+import { runCommand } from "../support/command.ts";
+import { casePaths } from "./case-paths.ts";
+import { connect, executable, namespace, ShimProcess } from "./shim-process.ts";
+
+const { Task } = containerd.task.v3;
+/** What every call that needs the host is answered with. */
+const noHost = /computecore\.dll: it cannot be loaded; Windows has it from build 17763 on/;
+
+const started: ShimProcess[] = [];
+const shim = (id: string): ShimProcess => {
+  const made = new ShimProcess(id);
+  started.push(made);
+  return made;
+};
+
+const stateOf = ({ bundle }: ShimProcess): { readonly kind: string; readonly pid: number } =>
+  JSON.parse(readFileSync(path.join(bundle, "uvm-shim.json"), "utf8"));
+
+afterEach(async () => {
+  for (const each of started.splice(0)) await each.delete();
+});
+
+describe("an executable", () => {
+  it.each(["lcow", "wcow"] as const)("%s tells its version and the runtime that it is", async (flavour) => {
+    const version = await runCommand(executable(flavour), ["-v"]);
+    expect(version.stderr).toBe("");
+    expect(version.stdout.toString()).toMatch(
+      new RegExp(`^containerd-shim-${flavour}-v2 \\S+ \\(io.containerd.${flavour}.v2\\)\n$`),
+    );
+    const info = await runCommand(executable(flavour), ["-info"]);
+    expect(info).toMatchObject({ status: 0, stderr: "" });
+    expect(info.stdout.toString()).toContain(`io.containerd.${flavour}.v2`);
+  });
+
+  it("says which flag it does not know, and which there are", async () => {
+    const { status, stderr } = await runCommand(executable("lcow"), ["-nonsense"]);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^containerd-shim-lcow-v2: flag -nonsense is not known; accepted are -namespace, /);
+  });
+});
+
+describe("start", () => {
+  it("answers once the protected pipe accepts, and its caller's streams are nobody's then", async () => {
+    const one = shim("start-once");
+    const address = await one.start();
+    expect(address).toMatch(/^\\\\\.\\pipe\\ProtectedPrefix\\Administrators\\containerd-shim-[0-9a-f]{32}$/);
+    expect(readFileSync(path.join(one.bundle, "address"), "utf8")).toBe(address);
+    const client = await connect(address);
+    const answer = await client.call(Task, "Connect", { id: one.id });
+    expect(answer.shimPid).toBe(stateOf(one).pid);
+    expect(Number(readFileSync(path.join(one.bundle, "shim.pid"), "utf8"))).toBe(answer.shimPid);
+    client.close();
+  });
+
+  it("answers a containerd that does not say its version with version 2 in JSON", async () => {
+    const one = shim("start-old");
+    const { stdout, stderr } = await one.run(["start"]);
+    expect(stderr).toBe("");
+    expect(JSON.parse(stdout.toString())).toMatchObject({ version: 2, protocol: "ttrpc" });
+  });
+
+  it("is refused while the shim of its id serves", async () => {
+    const one = shim("start-twice");
+    const address = await one.start();
+    await expect(one.start()).rejects.toThrow(`its shim is running and serves ${address}`);
+  });
+
+  it("serves the log on the pipe that containerd dials, for one reader after the other", async () => {
+    const one = shim("log");
+    await one.start();
+    const pipe = String.raw`\\.\pipe\containerd-shim-${namespace}-${one.id}-log`;
+    const first = await read(pipe, /msg=serving.*\n/);
+    expect(first).toMatch(/^time="[^"]+" level=info msg=serving namespace=k8s\.io id=log socket=/);
+    await expect(createTask(one)).rejects.toThrow(noHost);
+    expect(await read(pipe, /level=error.*\n/)).toMatch(noHost);
+  });
+});
+
+describe("without a compute service", () => {
+  it("a task is refused in a sentence that names the DLL and the Windows that has it", async () => {
+    const one = shim("refused");
+    await one.start();
+    await expect(createTask(one)).rejects.toMatchObject({ message: expect.stringMatching(noHost) });
+  });
+
+  it("delete ends the serving process, and says the same", async () => {
+    const one = shim("deleted");
+    const address = await one.start();
+    expect(await one.delete()).toMatchObject({ status: 1, stderr: expect.stringMatching(noHost) });
+    await expect(connect(address)).rejects.toThrow("ENOENT");
+  });
+
+  it("delete after a crash tells its last words, and the id can be started again", async () => {
+    const one = shim("crashed");
+    const address = await one.start();
+    const client = await connect(address);
+    process.kill(stateOf(one).pid, "SIGKILL");
+    await client.closed;
+    appendFileSync(path.join(one.bundle, "panic.log"), "FATAL ERROR: no memory\n");
+    expect((await one.delete()).stderr).toContain("the shim of crashed ended with: FATAL ERROR: no memory");
+    expect(await one.start()).toBe(address);
+    expect(stateOf(one).kind).toBe("serving");
+  });
+
+  it("koffi's addon lies beside the executable", async () => {
+    const addons = readdirSync(casePaths().executables).filter((name) => name.endsWith(".node"));
+    expect(addons).toContainEqual(expect.stringMatching(/^uvm-shim-[0-9a-f]{16}\.node$/));
+  });
+});
+
+async function createTask(one: ShimProcess): Promise<unknown> {
+  const client = await connect(readFileSync(path.join(one.bundle, "address"), "utf8"));
+  try {
+    return await client.call(Task, "Create", { id: one.id, bundle: one.bundle });
+  } finally {
+    client.close();
+  }
+}
+
+/** What somebody who dials a pipe reads until it matches. */
+function read(pipe: string, pattern: RegExp): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(pipe);
+    let text = "";
+    socket.setEncoding("utf8").on("data", (piece: string) => {
+      text += piece;
+      if (!pattern.test(text)) return;
+      socket.destroy();
+      resolve(text);
+    });
+    socket.on("error", reject);
+    socket.on("end", () => reject(new Error(`${pipe} ended after ${text}`)));
+  });
+}

@@ -1,0 +1,158 @@
+/** docs/windows-coverage.md: the functions of the Windows headers, and which of them the driver calls. */
+import { computeCoreFunctions } from "../../packages/hcs-bindings/src/windows/computecore-functions.ts";
+import { computeNetworkFunctions } from "../../packages/hcs-bindings/src/windows/computenetwork-functions.ts";
+import { computeStorageFunctions } from "../../packages/hcs-bindings/src/windows/computestorage-functions.ts";
+import type { NativeFunction } from "../../packages/hcs-bindings/src/windows/native-types.ts";
+import { virtdiskFunctions } from "../../packages/hcs-bindings/src/windows/virtdisk-functions.ts";
+import type { Declaration } from "./header-declarations.ts";
+
+export interface CoveredDll {
+  readonly dll: string;
+  /** The first is the system's; what it lacks may be declared in others. */
+  readonly headers: readonly string[];
+  readonly functions: Readonly<Record<string, NativeFunction>>;
+  /** Why the driver does without the functions whose names match. */
+  readonly leftOut: readonly (readonly [names: RegExp, why: string])[];
+}
+
+export const coveredDlls: readonly CoveredDll[] = [
+  {
+    dll: "computecore.dll",
+    headers: ["computecore.h", "computecore-newer.h"],
+    functions: computeCoreFunctions,
+    leftOut: [
+      [/InNamespace$/, "systems in namespaces belong to containers within a VM, which the guest makes here"],
+      [/^Hcs(Get|Set)OperationContext$|^HcsSetOperationCallback$/, "both are given when the operation is made"],
+      [/^HcsGet(ComputeSystem|Process)FromOperation$/, "the driver knows by the context whose operation it is"],
+      [/^HcsGetOperation(Type|Id)$/, "the driver knows by the context which operation it is"],
+      [/^HcsWaitForOperationResult/, "would hold a thread; the completion callback tells"],
+      [/^HcsWaitFor(ComputeSystem|Process)Exit$/, "would hold a thread; the event callback tells"],
+      [/^HcsGetProcessorCompatibilityFromSavedState$/, "no VM is restored from a file of saved state"],
+      [/^HcsSubmitWerReport$/, "crash reports of guests stay with their VM: they go into its log"],
+      [
+        /^HcsAddResourceToOperation$|^HcsGetOperationProperties$|^HcsCreateOperationWithNotifications$/,
+        "of live migration: sockets and progress of a transfer, for which there is no caller yet",
+      ],
+    ],
+  },
+  {
+    dll: "computenetwork.dll",
+    headers: ["computenetwork.h"],
+    functions: computeNetworkFunctions,
+    leftOut: [
+      [/LoadBalancer/, "load balancers belong to the machine's service proxy, not to a pod"],
+      [
+        /GuestNetworkService|GuestNetworkPort/,
+        "ports that a guest shares with its host; a pod's have addresses of their own",
+      ],
+    ],
+  },
+  {
+    dll: "computestorage.dll",
+    headers: ["computestorage.h"],
+    functions: computeStorageFunctions,
+    leftOut: [
+      [/^Hcs(Import|Export)L/, "images are unpacked and committed by containerd's snapshotter and differ"],
+      [/^HcsSetupBaseOS/, "base layers are set up by containerd's snapshotter when an image is unpacked"],
+      [
+        /^HcsInitializeLegacyWritableLayer$/,
+        "writable layers are disks; the legacy form is for images of Windows Server 2016",
+      ],
+    ],
+  },
+  {
+    dll: "virtdisk.dll",
+    headers: ["virtdisk.h"],
+    functions: virtdiskFunctions,
+    leftOut: [
+      [/^CompactVirtualDisk$/, "scratch disks are deleted with their container, never made smaller"],
+      [/^ResizeVirtualDisk$/, "disks only grow, and ExpandVirtualDisk does that"],
+      [/^MergeVirtualDisk$/, "children of a disk are never merged into it: layers are read-only"],
+      [/^(Mirror|BreakMirror)VirtualDisk$/, "no disk is moved while it is in use"],
+      [/^AddVirtualDiskParent$/, "parents are named in the disks themselves"],
+      [/^GetStorageDependencyInformation$/, "chains are read from the disks: each names its parent"],
+      [
+        /^GetVirtualDiskOperationProgress$/,
+        "of overlapped calls; the driver makes those that wait on a thread of the pool",
+      ],
+      [
+        /VirtualDiskMetadata$|^SetVirtualDiskInformation$/,
+        "nothing is kept within disks, and no id of theirs is changed",
+      ],
+      [/VhdSet$|^QueryChangesVirtualDisk$/, "snapshots and change tracking are of VHD sets, which no layer is in"],
+    ],
+  },
+];
+
+/** Names that no header declares, that need no reason, or that have none; each is a mistake in the table above. */
+export function mistakesIn({ functions, leftOut }: CoveredDll, declared: readonly Declaration[]): readonly string[] {
+  const names = declared.map(({ name }) => name);
+  return [
+    ...Object.keys(functions)
+      .filter((name) => !names.includes(name))
+      .map((name) => `${name} is declared nowhere`),
+    ...names
+      .filter((name) => !(name in functions) && !leftOut.some(([left]) => left.test(name)))
+      .map((name) => `${name} is neither called nor left out for a reason`),
+    ...names
+      .filter((name) => name in functions && leftOut.some(([left]) => left.test(name)))
+      .map((name) => `${name} is called, but left out for a reason`),
+    ...leftOut.filter(([left]) => !names.some((name) => left.test(name))).map(([left]) => `${left} leaves nothing out`),
+  ];
+}
+
+const builds: Readonly<Record<number, string>> = {
+  17763: "Windows Server 2019",
+  19041: "Windows 10, version 2004",
+  20348: "Windows Server 2022",
+  26100: "Windows Server 2025",
+};
+
+function rowOf({ functions, leftOut }: CoveredDll, name: string): readonly string[] {
+  const called = functions[name];
+  if (called === undefined) return [`\`${name}\``, "no", leftOut.find(([left]) => left.test(name))?.[1] ?? ""];
+  return [`\`${name}\``, "yes", `from build ${called.since} on (${builds[called.since] ?? "?"})`];
+}
+
+/** Rows with their columns below each other, as the formatter has them. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = head.map((cell, column) => Math.max(cell.length, ...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
+  return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)];
+}
+
+function sectionOf(covered: CoveredDll, byHeader: ReadonlyMap<string, readonly Declaration[]>): readonly string[] {
+  const { dll, headers, functions } = covered;
+  const all = headers.flatMap((header) => byHeader.get(header) ?? []);
+  const count = all.filter(({ name }) => name in functions).length;
+  return [
+    `## ${dll}`,
+    "",
+    `${count} of ${all.length} functions.`,
+    ...headers.flatMap((header) => [
+      "",
+      header === headers[0]
+        ? `\`${header}\`:`
+        : `In no public header (\`test/windows-host/dlls/${header}\` says where from):`,
+      "",
+      ...table(
+        ["function", "called", "since, or why not"],
+        (byHeader.get(header) ?? []).map(({ name }) => rowOf(covered, name)),
+      ),
+    ]),
+    "",
+  ];
+}
+
+export function coverageDocument(byHeader: ReadonlyMap<string, readonly Declaration[]>): string {
+  return [
+    "# What the Windows driver calls",
+    "",
+    "Every function that the headers of the compute services and of virtual disks declare (mingw-w64's copies of them),",
+    "and whether the Windows driver of `@uvm-shim/hcs-bindings` calls it. Made by",
+    "`test/windows-host/windows-coverage.test.ts`, which fails when it is out of date (`-u` writes it anew).",
+    "",
+    ...coveredDlls.flatMap((covered) => sectionOf(covered, byHeader)),
+  ].join("\n");
+}

@@ -1,0 +1,51 @@
+import { spawn } from "node:child_process";
+import { readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { root } from "./bundle.ts";
+
+export interface TestCounts {
+  readonly passed: number;
+  /** At least 1 when vitest itself fails, or ran nothing. */
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+/** Runs vitest with this terminal and counts what it ran. A signal to us goes to it as well. */
+export async function runVitest(args: readonly string[]): Promise<TestCounts> {
+  const report = join(tmpdir(), `uvm-shim-test-${process.pid}.json`);
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
+  const status = await run("vitest", ["run", ...reporters, ...args]);
+  let counts = { numPassedTests: 0, numFailedTests: 0, numPendingTests: 0 };
+  try {
+    counts = { ...counts, ...JSON.parse(readFileSync(report, "utf8")) };
+  } finally {
+    rmSync(report, { force: true });
+  }
+  const { numPassedTests: passed, numFailedTests, numPendingTests: skipped } = counts;
+  return { passed, failed: Math.max(numFailedTests, status === 0 && passed > 0 ? 0 : 1), skipped };
+}
+
+/** The line that .ci/run adds up. */
+export function describeCounts({ passed, failed, skipped }: TestCounts): string {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
+}
+
+/** Runs a command with this terminal; resolves with its exit status. A signal to us goes to it as well. */
+export function run(
+  command: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, stdio: "inherit", env: { ...process.env, ...environment } });
+    const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
+    const signals: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
+    for (const signal of signals) process.on(signal, forward);
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
+      for (const name of signals) process.off(name, forward);
+      resolve(code ?? (signal === null ? 1 : 128));
+    });
+  });
+}
