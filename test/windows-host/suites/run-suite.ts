@@ -34,6 +34,8 @@ export async function runSuite(name: string, load: () => Promise<unknown>): Prom
   const worker = { config, ctx: { pool: "forks" }, environment: { name: "node" }, rpc: {} };
   Object.defineProperty(globalThis, "__vitest_worker__", { value: worker });
   const runner = { config, pool: "forks", importFile: load, onAfterRunTask: tell } as unknown as Runner;
+  // As vitest's own processes do, this one waits also for what keeps no process alive by itself.
+  setInterval(() => {}, 2 ** 31 - 1);
   const files = await startTests([name], runner);
   // Tests tell for themselves; a file fails also by what is not in any test.
   for (const file of files) if ((file.result?.errors?.length ?? 0) > 0) tell(file);

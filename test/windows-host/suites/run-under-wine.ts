@@ -8,6 +8,9 @@ import { REPOSITORY, WINDOWS_NODE } from "../wine-environment.ts";
 import type { Outcome } from "./outcome.ts";
 import { type TestHostPaths, testHostVariable } from "./test-host-paths.ts";
 
+/** Young objects have as little room as in the shims: growth of that room is not to be taken for a leak. */
+const nodeOptions = ["--enable-source-maps", "--max-semi-space-size=2"];
+
 export interface SuiteRun {
   /** Path of the suite's source. */
   readonly suite: string;
@@ -30,10 +33,11 @@ export async function runSuiteUnderWine(run: SuiteRun): Promise<readonly Outcome
   await bundleForWindows(entry, program);
   const { status, stdout, stderr } = await machine.run({
     program: WINDOWS_NODE,
-    args: ["--enable-source-maps", windowsPath(program), ...(pattern === undefined ? [] : [pattern])],
+    args: [...nodeOptions, windowsPath(program), ...(pattern === undefined ? [] : [pattern])],
     environment,
     timeoutMs,
   });
+  process.stdout.write(stderr);
   const lines = stdout
     .toString()
     .split(/\r?\n/)

@@ -1,4 +1,4 @@
-import type { Duplex } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { checkCounter } from "@uvm-shim/hcs-schema";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
 import { HostError } from "../host-error.ts";
@@ -10,9 +10,9 @@ import { failed, refusal, type Subject, understood, unlessAborted } from "./refu
 
 /** Streams of a process; those that its parameters did not ask for are absent. */
 export interface ProcessStdio {
-  readonly stdin?: Duplex;
-  readonly stdout?: Duplex;
-  readonly stderr?: Duplex;
+  readonly stdin?: Writable;
+  readonly stdout?: Readable;
+  readonly stderr?: Readable;
 }
 
 export type ProcessStatus = HcsType<"ProcessStatus">;

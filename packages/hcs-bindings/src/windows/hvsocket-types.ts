@@ -5,8 +5,11 @@ import type { HvsocketListener, HvsocketService } from "../types.ts";
 export interface HostSockets {
   listen(vmId: string, service: HvsocketService): Promise<HvsocketListener>;
   connect(vmId: string, service: HvsocketService, signal?: AbortSignal): Promise<Duplex>;
-  /** The stream of a handle that was opened for overlapped operations, which it closes, also when it throws. */
-  streamOf(handle: bigint): Duplex;
+  /**
+   * The stream of a handle that was opened for overlapped operations of reading (`in`) or writing, which it closes, also
+   * when it throws.
+   */
+  streamOf(handle: bigint, way: "in" | "out"): Duplex;
   /** Ends every stream and listener. */
   close(): Promise<void>;
 }

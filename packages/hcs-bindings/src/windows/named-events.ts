@@ -41,7 +41,7 @@ export class NamedEvents {
     return this.#event("OpenEvent", this.#kernel.call("OpenEventW", EVENT_MODIFY_STATE | SYNCHRONIZE, 0, name));
   }
 
-  /** Resolves when the object is signalled; rejects with the signal's reason. */
+  /** Resolves when the object is signalled; rejects with the signal's reason. It does not keep the process alive. */
   async wait(handle: bigint, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();

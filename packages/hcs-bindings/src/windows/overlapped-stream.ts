@@ -2,6 +2,8 @@ import { Duplex } from "node:stream";
 import type { Completion, CompletionPort, OverlappedOperation } from "./completion-port.ts";
 import { WindowsError, windowsErrors } from "./windows-error.ts";
 
+export type Ways = "both" | "in" | "out";
+
 /** The overlapped calls of a connected handle. Each tells 0 when it was started, else a Windows error. */
 export interface ConnectedHandle {
   readonly handle: bigint;
@@ -9,6 +11,8 @@ export interface ConnectedHandle {
   readonly chunksAtATime: number;
   /** Whether one direction can end before the other. */
   readonly halves: boolean;
+  /** Which ways bytes can go: one may have been opened for reading or for writing only. */
+  readonly ways: Ways;
   read(structure: Buffer, into: Buffer): number;
   write(structure: Buffer, chunks: readonly Buffer[]): number;
   /** The Windows error of a call that failed after it was started. */
@@ -43,12 +47,14 @@ export class OverlappedStream extends Duplex {
 
   /** Owns the handle from then on, which is attached to the port. */
   constructor(port: CompletionPort, connected: ConnectedHandle) {
-    super({ allowHalfOpen: connected.halves });
+    const { halves, ways } = connected;
+    const options = { allowHalfOpen: halves, readable: ways !== "out", writable: ways !== "in" };
+    super(options);
     this.#connected = connected;
     this.#reading = port.operation(connected.handle);
     this.#writing = port.operation(connected.handle);
     // Also while nobody reads, the end of the other side is noticed.
-    this.read(0);
+    if (ways !== "out") this.read(0);
   }
 
   override _read(): void {

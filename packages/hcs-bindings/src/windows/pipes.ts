@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { HostError } from "../host-error.ts";
 import { type Completion, type CompletionPort, invalidHandle, type Kernel } from "./completion-port.ts";
-import { type ConnectedHandle, OverlappedStream } from "./overlapped-stream.ts";
+import { type ConnectedHandle, OverlappedStream, type Ways } from "./overlapped-stream.ts";
 import { administratorsOnly, type Security, withSecurity } from "./security.ts";
 import { WindowsError, windowsErrors } from "./windows-error.ts";
 
@@ -147,11 +147,12 @@ export class PipeServer {
 }
 
 /** The calls of a handle of a pipe that was opened for overlapped operations. */
-export function connectedPipe(kernel: Kernel, handle: bigint): ConnectedHandle {
+export function connectedPipe(kernel: Kernel, handle: bigint, ways: Ways = "both"): ConnectedHandle {
   return {
     handle,
     chunksAtATime: 1,
     halves: false,
+    ways,
     read: (structure, into) => started(kernel, kernel.call("ReadFile", handle, into, into.length, null, structure)),
     write: (structure, [chunk]) => {
       if (chunk === undefined) return 0;

@@ -109,15 +109,15 @@ export class ProcessHandles {
     const left = [...stdioOf(information)];
     const streams: Duplex[] = [];
     const { StdInput, StdOutput, StdError } = informationStructure.decode(information);
-    const take = (handle: bigint): Duplex | undefined => {
+    const take = (handle: bigint, way: "in" | "out"): Duplex | undefined => {
       if (handle === 0n) return undefined;
       left.shift();
-      const stream = this.#sockets.streamOf(handle);
+      const stream = this.#sockets.streamOf(handle, way);
       streams.push(stream);
       return stream;
     };
     try {
-      const [stdin, stdout, stderr] = [take(StdInput), take(StdOutput), take(StdError)];
+      const [stdin, stdout, stderr] = [take(StdInput, "out"), take(StdOutput, "in"), take(StdError, "in")];
       return {
         ...(stdin !== undefined && { stdin }),
         ...(stdout !== undefined && { stdout }),

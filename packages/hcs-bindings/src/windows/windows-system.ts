@@ -54,7 +54,7 @@ export class WindowsSystem {
     const sockets: HostSockets = {
       listen: (vmId, service) => hvsockets.listen(vmId, service),
       connect: (vmId, service, signal) => hvsockets.connect(vmId, service, signal),
-      streamOf: (handle) => streams.add(this.#streamOf(handle)),
+      streamOf: (handle, way) => streams.add(this.#streamOf(handle, way)),
       close: async () => {
         await Promise.all([hvsockets.close(), streams.close()]);
         await last();
@@ -74,13 +74,13 @@ export class WindowsSystem {
     await this.port.close();
   }
 
-  #streamOf(handle: bigint): Duplex {
+  #streamOf(handle: bigint, way: "in" | "out"): Duplex {
     try {
       this.port.attach(handle);
     } catch (error) {
       this.kernel.call("CloseHandle", handle);
       throw error;
     }
-    return new OverlappedStream(this.port, connectedPipe(this.kernel, handle));
+    return new OverlappedStream(this.port, connectedPipe(this.kernel, handle, way));
   }
 }

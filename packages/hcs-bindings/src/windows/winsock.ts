@@ -178,6 +178,7 @@ export class Winsock {
       handle: socket,
       chunksAtATime: mostChunks,
       halves: true,
+      ways: "both",
       read: (structure, into) => {
         const buffers = this.#buffers([into]);
         return this.#started(this.#library.call("WSARecv", socket, buffers, 1, null, flags, structure, null) === 0);

@@ -1,5 +1,5 @@
 /*
- * relay.exe <error output> program [argument...]: runs a program with Windows pipes for its standard streams, and
+ * stdio-relay.exe <error output> program [argument...]: runs a program with Windows pipes for its standard streams, and
  * copies them from and to its own. Under Wine those are Unix descriptors, which the event loop of Node does not take
  * for pipes. Standard error goes to a file or FIFO, since every process that Wine ever starts from here keeps the
  * descriptor of ours open. Like a caller on Windows, it reads until the last holder of a stream has closed it. The

@@ -1,0 +1,27 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { NtExecutable, NtExecutableResource, Resource } from "resedit";
+import { describe, expect, it } from "vitest";
+import { root } from "./bundle.ts";
+import { windowsNode } from "./windows-executables.ts";
+import { editResources } from "./windows-resources.ts";
+
+describe("the resources of an executable", () => {
+  it("are the program's version and a manifest by which paths may be long, and no icon", () => {
+    const program = { name: "a-program", version: "1.2.3-rc.4", description: "what it is" };
+    const edited = editResources(readFileSync(join(root, windowsNode)), program);
+    const { entries } = NtExecutableResource.from(NtExecutable.from(edited));
+    const [version] = Resource.VersionInfo.fromEntries(entries);
+    expect(version?.fixedInfo).toMatchObject({ fileVersionMS: 0x10002, fileVersionLS: 0x30000 });
+    expect(version?.getStringValues({ lang: 1033, codepage: 1200 })).toMatchObject({
+      FileDescription: "what it is",
+      FileVersion: "1.2.3-rc.4",
+      OriginalFilename: "a-program.exe",
+    });
+    const types = entries.map(({ type }) => type);
+    expect(types).not.toContain(3);
+    expect(types).not.toContain(14);
+    const manifest = Buffer.from(new Uint8Array(entries.find(({ type }) => type === 24)?.bin ?? [])).toString();
+    expect(manifest).toMatch(/<longPathAware [^>]*>true<\/longPathAware>.*<\/assembly>\s*$/s);
+  });
+});
