@@ -54,6 +54,8 @@ export class FakeIo {
   failAt: number | undefined;
   calls = 0;
   lastError = 0;
+  /** Threads that waited on a port and were woken. */
+  wakes = 0;
   readonly #machine: FakeMachine;
   readonly #handles = new Map<bigint, FakeHandle>();
 
@@ -182,6 +184,7 @@ export class FakeIo {
     if (port === undefined) return 0;
     if (port.packets.length === 0) await new Promise<void>((resolve) => (port.waiter = resolve));
     port.waiter = undefined;
+    this.wakes++;
     const packets = port.packets.splice(0, count);
     removed.writeUInt32LE(packets.length);
     for (const [index, { overlapped, status, transferred }] of packets.entries()) {
