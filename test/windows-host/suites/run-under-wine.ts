@@ -37,6 +37,7 @@ export async function runSuiteUnderWine(run: SuiteRun): Promise<readonly Outcome
     environment,
     timeoutMs,
   });
+  process.stdout.write(stderr);
   const lines = stdout
     .toString()
     .split(/\r?\n/)
