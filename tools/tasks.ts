@@ -102,9 +102,12 @@ switch (task) {
   case "demo":
   case "e2e":
   case "bench":
+  case "soak":
     process.exitCode = await afterBuild(task);
     break;
   default:
-    process.stderr.write(`No task "${task}"; there are build, check, format, test, faults, demo, e2e and bench.\n`);
+    process.stderr.write(
+      `No task "${task}"; there are build, check, format, test, faults, demo, e2e, bench and soak.\n`,
+    );
     process.exitCode = 1;
 }
