@@ -18,7 +18,7 @@ const READY_MS = 30_000;
 const CLOCK_TICKS_PER_SECOND = 100;
 /** Command lines of the processes that carry output: the shim, and what the utility VM runs. */
 const CARRIERS: { readonly [runtime in Runtime["key"]]: RegExp } = {
-  lcow: /\/node \S*(shim-lcow\.cjs|initrd\.img|hcs-emulator\.cjs)/,
+  lcow: /\/node (--\S+ )*\S*(shim-lcow\.cjs|initrd\.img|hcs-emulator\.cjs)/,
   runc: /shim-runc-v2/,
 };
 

@@ -14,8 +14,8 @@ export interface Figure {
 
 /** The processes that serve one pod: told from others by their command lines. */
 const SERVING = {
-  shim: /\/node \S*shim-lcow\.cjs .*-socket/,
-  "guest agent": /\/node \S*initrd\.img$/,
+  shim: /\/node (--\S+ )*\S*shim-lcow\.cjs .*-socket/,
+  "guest agent": /\/node (--\S+ )*\S*initrd\.img$/,
   "emulated host": /\/node \S*hcs-emulator\.cjs/,
 } as const;
 type Server = keyof typeof SERVING;
