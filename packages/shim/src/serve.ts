@@ -5,7 +5,6 @@ import { settlesWithin, systemClock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
 import type { ShimFlags } from "./flags.ts";
 import { type LogLevel, PipeLog } from "./log.ts";
-import { reportMemoryOnSignal } from "./memory-report.ts";
 import type { ShimOptions } from "./options.ts";
 import { endWhenOrphaned } from "./orphan.ts";
 import { platformContext } from "./platform-context.ts";
@@ -89,7 +88,6 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
   };
   host.on("SIGTERM", terminate);
   host.on("SIGINT", terminate);
-  const stopReporting = reportMemoryOnSignal(host, log);
 
   const setLogLevel = (level: LogLevel): void => log.setLevel(level);
   const context = { ...platformContext(options, host, log, namespace), setLogLevel };
@@ -135,7 +133,6 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     host.removeListener("uncaughtException", crash);
     host.removeListener("SIGTERM", terminate);
     host.removeListener("SIGINT", terminate);
-    stopReporting();
     removeSocket(socket);
     log.close();
   }

@@ -49,7 +49,7 @@ interface Task {
 }
 
 /** How many deleted tasks and execs are remembered. */
-const mostTombstones = 2048;
+const mostTombstones = 512;
 const highestSignal = 64;
 const sigkill = 9;
 

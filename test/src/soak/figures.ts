@@ -3,124 +3,88 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readProcesses } from "../leaks/holdings.ts";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
+import { proportionalSetSize } from "../support/memory.ts";
+import type { findServers } from "../support/servers.ts";
+import type { ShimHeap } from "./shim-heap.ts";
 
 export interface Figure {
   readonly name: string;
-  readonly unit: "" | "MiB";
   readonly value: number;
-  /** How much more it may be at the end: what is a number of things may not grow at all. */
-  readonly mayGrowBy: number;
+  /** In MiB, from the middle to the end; absent for a number of things, which stays what it is in a fresh pod. */
+  readonly mayGrowBy?: number;
 }
 
-/** The processes that serve one pod: told from others by their command lines. */
-const SERVING = {
-  shim: /\/node (--\S+ )*\S*shim-lcow\.cjs .*-socket/,
-  "guest agent": /\/node (--\S+ )*\S*initrd\.img$/,
-  "emulated host": /\/node \S*hcs-emulator\.cjs/,
-} as const;
-type Server = keyof typeof SERVING;
+/** When figures are taken, and how much of the work has been done then. The first tenth of it fills caches. */
+export const MOMENTS = { fresh: 0, start: 0.1, middle: 0.5, end: 1 } as const;
+export type Soaked = { readonly [moment in keyof typeof MOMENTS]: readonly Figure[] };
 
+/** What may come from the middle to the end; README.md justifies them. */
+const GROWTH = { objects: 0.25, code: 1, buffers: 1, process: 8 } as const;
 /** Where the emulated host attaches Plan9 shares in the guest. */
 const SHARES = "/run/host/plan9/";
-/** Memory that a collector has not come to, and what the kernel counts later; in MiB. */
-const MEMORY_SLACK = 16;
-const HEAP_SLACK = 4;
-/** Descriptors that come and go with connections and timers. */
-const DESCRIPTOR_SLACK = 2;
+const BYTES = 1024 * 1024;
 
-export function findServers(): { readonly [server in Server]: number } {
-  const processes = readProcesses();
-  const pidOf = (server: Server): number => {
-    // What waits for a server has it in its command line too; the server itself is the youngest.
-    const found = processes.filter(({ command }) => SERVING[server].test(command)).map(({ pid }) => pid);
-    const pid = found.sort((left, right) => right - left)[0];
-    if (pid === undefined) throw new Error(`no process is the ${server}`);
-    return pid;
-  };
-  return { shim: pidOf("shim"), "guest agent": pidOf("guest agent"), "emulated host": pidOf("emulated host") };
-}
-
-/** @param heap of the shim, as it tells it. */
-export function takeFigures(servers: ReturnType<typeof findServers>, heap: ShimHeap): readonly Figure[] {
-  const figures: Figure[] = [
-    { name: "shim: heap", unit: "MiB", value: mebibytes(heap.heapUsed), mayGrowBy: HEAP_SLACK },
-    { name: "shim: buffers", unit: "MiB", value: mebibytes(heap.external), mayGrowBy: HEAP_SLACK },
-  ];
-  for (const [server, pid] of Object.entries(servers)) {
-    figures.push(
-      { name: `${server}: memory (PSS)`, unit: "MiB", value: proportionalSetSize(pid), mayGrowBy: MEMORY_SLACK },
-      { name: `${server}: descriptors`, unit: "", value: descriptorsOf(pid), mayGrowBy: DESCRIPTOR_SLACK },
-    );
-  }
-  const mounts = parseMountinfo(readFileSync(`/proc/${servers["guest agent"]}/mountinfo`, "utf8"));
-  const shares = mounts.filter(({ point }) => point.startsWith(SHARES)).length;
+/** @param disks the folder of the soak's disks: loop devices of others have other backing files. */
+export function countThings(servers: ReturnType<typeof findServers>, disks: string): readonly Figure[] {
+  const agent = servers["guest agent"];
+  const mounts = parseMountinfo(readFileSync(`/proc/${agent}/mountinfo`, "utf8"));
   return [
-    ...figures,
-    { name: "VM: attached disks", unit: "", value: attachedDisks(), mayGrowBy: 0 },
-    { name: "VM: attached shares", unit: "", value: shares, mayGrowBy: 0 },
-    { name: "guest: mounts", unit: "", value: mounts.length, mayGrowBy: 0 },
-    { name: "guest: processes", unit: "", value: processesBeside(servers["guest agent"]), mayGrowBy: 0 },
+    ...Object.entries(servers).map(([server, pid]) => ({
+      ...{ name: `${server}: descriptors`, value: readdirSync(`/proc/${pid}/fd`).length },
+    })),
+    { name: "VM: attached disks", value: attachedDisks(disks) },
+    { name: "VM: attached shares", value: mounts.filter(({ point }) => point.startsWith(SHARES)).length },
+    { name: "guest: mounts", value: mounts.length },
+    { name: "guest: processes", value: processesBeside(agent) },
   ];
 }
 
-/** In bytes, after a collection. */
-export interface ShimHeap {
-  readonly heapUsed: number;
-  readonly external: number;
+/** In MiB. */
+export function measureMemory(servers: ReturnType<typeof findServers>, heap: ShimHeap): readonly Figure[] {
+  return [
+    { name: "shim: heap, objects", value: heap.objects / BYTES, mayGrowBy: GROWTH.objects },
+    { name: "shim: heap, code", value: heap.code / BYTES, mayGrowBy: GROWTH.code },
+    { name: "shim: buffers", value: heap.buffers / BYTES, mayGrowBy: GROWTH.buffers },
+    ...Object.entries(servers).map(([server, pid]) => ({
+      ...{ name: `${server}: memory (PSS)`, value: proportionalSetSize(pid), mayGrowBy: GROWTH.process },
+    })),
+  ];
 }
 
-/** Reads the line that the shim logs on SIGUSR2; undefined for any other line. */
-export function parseHeap(line: string): ShimHeap | undefined {
-  if (!/ msg=memory( |$)/.test(line)) return undefined;
-  const field = (name: string): number => Number(line.match(new RegExp(` ${name}=(\\d+)`))?.[1] ?? Number.NaN);
-  return { heapUsed: field("heapUsed"), external: field("external") };
-}
-
-/** What has grown by more than it may. */
-export function growthOf(before: readonly Figure[], after: readonly Figure[]): readonly string[] {
-  return after.flatMap((figure) => {
-    const start = before.find(({ name }) => name === figure.name)?.value ?? 0;
-    const growth = figure.value - start;
-    if (growth <= figure.mayGrowBy) return [];
-    const unit = figure.unit === "" ? "" : ` ${figure.unit}`;
-    return [`${figure.name} grew by ${round(growth)}${unit}, at most ${figure.mayGrowBy}${unit} may be`];
+/** A line for each figure that has not stayed as it has to. */
+export function growthOf(soaked: Soaked): readonly string[] {
+  return soaked.fresh.flatMap(({ name, mayGrowBy }) => {
+    const { fresh, start, middle, end } = valuesOf(soaked, name);
+    if (mayGrowBy === undefined) {
+      if ([start, middle, end].every((value) => value === fresh)) return [];
+      return [`${name}: ${fresh} in a fresh pod, then ${start}, ${middle} and ${end}`];
+    }
+    const growth = end - middle;
+    if (growth <= mayGrowBy) return [];
+    return [`${name}: ${growth.toFixed(2)} MiB more at the end than in the middle, at most ${mayGrowBy} MiB may be`];
   });
 }
 
-export function showFigures(before: readonly Figure[], after: readonly Figure[]): string {
-  const rows = after.map(({ name, unit, value }) => {
-    const start = before.find((figure) => figure.name === name)?.value ?? 0;
-    const columns = [start, value].map((number) => `${round(number)}${unit === "" ? "" : ` ${unit}`}`.padStart(14));
-    return `${name.padEnd(32)}${columns.join("")}`;
+export function showFigures(soaked: Soaked): string {
+  const row = (name: string, cells: readonly string[]): string =>
+    `${name.padEnd(30)}${cells.map((cell) => cell.padStart(11)).join("")}`;
+  const rows = soaked.fresh.map(({ name, mayGrowBy }) => {
+    const show = (value: number): string => (mayGrowBy === undefined ? `${value}` : `${value.toFixed(2)} MiB`);
+    return row(name, Object.values(valuesOf(soaked, name)).map(show));
   });
-  return [`${"".padEnd(32)}${"start".padStart(14)}${"end".padStart(14)}`, ...rows].join("\n");
+  return [row("", Object.keys(MOMENTS)), ...rows].join("\n");
 }
 
-function round(number: number): string {
-  return Number.isInteger(number) ? `${number}` : number.toFixed(1);
+function valuesOf(soaked: Soaked, name: string): { readonly [moment in keyof Soaked]: number } {
+  const at = (figures: readonly Figure[]): number =>
+    figures.find((figure) => figure.name === name)?.value ?? Number.NaN;
+  return { fresh: at(soaked.fresh), start: at(soaked.start), middle: at(soaked.middle), end: at(soaked.end) };
 }
 
-function mebibytes(bytes: number): number {
-  return bytes / (1024 * 1024);
-}
-
-function proportionalSetSize(pid: number): number {
-  const kibibytes = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8").match(/^Pss:\s+(\d+) kB$/m)?.[1];
-  return Number(kibibytes) / 1024;
-}
-
-function descriptorsOf(pid: number): number {
-  return readdirSync(`/proc/${pid}/fd`).length;
-}
-
-/** Folder of the disks that the soak makes: loop devices of others have other backing files. */
-export const DISKS_FOLDER = "soak-disks";
-
-function attachedDisks(): number {
+function attachedDisks(folder: string): number {
   return readdirSync("/sys/block").filter((name) => {
     try {
-      const file = readFileSync(join("/sys/block", name, "loop/backing_file"), "utf8");
-      return file.includes(`/${DISKS_FOLDER}/`);
+      return readFileSync(join("/sys/block", name, "loop/backing_file"), "utf8").startsWith(`${folder}/`);
     } catch {
       return false;
     }

@@ -1,13 +1,11 @@
 /**
  * `npm run soak [-- --execs 2000 --containers 200]`: a pod that lives long. Runs that many processes and containers in
- * it through the shim that ships, and prints what the pod holds after the first tenth of them and at the end. Its exit
- * code says whether nothing has grown.
+ * it through the shim that ships, and prints what the pod holds before the first, on the way and at the end. Its exit
+ * code says whether that is flat.
  */
-import { constants, mkdirSync, openSync } from "node:fs";
-import { Socket } from "node:net";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { parseArgs } from "node:util";
+import { isDeepStrictEqual, parseArgs } from "node:util";
 import { checkMachine } from "../e2e/machine.ts";
 import { RUNTIMES } from "../e2e/suite.ts";
 import { type Mount, Pod, type PodContainer } from "../shim-client/pod.ts";
@@ -18,35 +16,27 @@ import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { layersMount, makeLayer, makeScratch } from "../support/layers.ts";
 import { SHIM } from "../support/programs.ts";
 import { makeRootfs } from "../support/rootfs.ts";
-import {
-  DISKS_FOLDER,
-  type Figure,
-  findServers,
-  growthOf,
-  parseHeap,
-  type ShimHeap,
-  showFigures,
-  takeFigures,
-} from "./figures.ts";
+import { findServers } from "../support/servers.ts";
+import { poll } from "../support/wait.ts";
+import { countThings, type Figure, growthOf, MOMENTS, measureMemory, type Soaked, showFigures } from "./figures.ts";
+import { HeapReader } from "./shim-heap.ts";
 import { ReusedStdio } from "./stdio.ts";
 
 /** Of processes, and of containers, at the same time. */
 const WORKERS = 4;
-/** The part that fills caches, and what is made once, before the start figures are taken. */
-const WARM_UP = 0.1;
-const HEAP_MS = 10_000;
-const SETTLE_MS = 500;
+/** How long what was answered before it was all given back may still be held. */
+const SETTLE_MS = 10_000;
 const PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 const HOST_ENVIRONMENT = { UVM_SHIM_HOST_IDLE_MS: "600000" };
 
 interface Soak {
   readonly pod: Pod;
-  readonly directory: string;
-  /** Root file systems, one a worker: shared directories and layers by turns. */
+  /** Root file system of the container in which processes run. */
+  readonly hostRoot: readonly Mount[];
+  /** Root file systems of the others, one a worker: shared directories and layers by turns. */
   readonly roots: readonly (readonly Mount[])[];
   readonly stdio: readonly ReusedStdio[];
   readonly signal: AbortSignal;
-  readonly heap: () => Promise<ShimHeap>;
   count: number;
 }
 
@@ -54,7 +44,12 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function readArguments(): { readonly execs: number; readonly containers: number } {
+interface Wanted {
+  readonly execs: number;
+  readonly containers: number;
+}
+
+function readArguments(): Wanted {
   const { values } = parseArgs({
     options: { execs: { type: "string", default: "2000" }, containers: { type: "string", default: "200" } },
   });
@@ -109,94 +104,91 @@ async function containerOnce(soak: Soak, worker: number): Promise<void> {
     throw new Error(`${id} ended with ${status}: ${output.stderr}`);
 }
 
-async function run(
-  soak: Soak,
-  execs: number,
-  containers: number,
-): Promise<readonly [readonly Figure[], readonly Figure[]]> {
+/** A container that holds disks and a share all the time, and in which the processes run. */
+async function startHost(soak: Soak, shared: string): Promise<PodContainer> {
+  const mount = { destination: "/shared", type: "bind", source: shared, options: ["rbind", "ro"] };
   const host = await soak.pod.createContainer({
-    ...{ id: "host", args: ["sleep", "100000"], rootfs: soak.roots[0] as readonly Mount[] },
+    ...{ id: "host", args: ["sleep", "100000"], rootfs: soak.hostRoot },
+    change: (specification) => ({ ...specification, mounts: [...specification.mounts, mount] }),
   });
   await host.start();
-  const round = async (part: number): Promise<readonly Figure[]> => {
-    await repeat(Math.ceil(execs * part), (worker) => execOnce(soak, host, worker));
-    await repeat(Math.ceil(containers * part), (worker) => containerOnce(soak, worker));
-    // What was answered before it was all given back.
-    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-    return takeFigures(findServers(), await soak.heap());
-  };
-  try {
-    const before = await round(WARM_UP);
-    const after = await round(1 - WARM_UP);
-    await host.kill(9);
-    await host.wait();
-    await host.delete();
-    return [before, after];
-  } finally {
-    host.stdio.close();
-  }
+  return host;
 }
 
-/** Asks the shim for its heap, which it tells in its log. */
-async function heapTeller(pod: Pod, bundle: string): Promise<{ heap: () => Promise<ShimHeap>; close: () => void }> {
-  const log = join(bundle, "log");
-  await mustRun("mkfifo", ["-m", "600", log]);
-  const socket = new Socket({
-    fd: openSync(log, constants.O_RDONLY | constants.O_NONBLOCK),
-    readable: true,
-    writable: false,
-  });
-  let told: (heap: ShimHeap) => void = () => undefined;
-  createInterface(socket).on("line", (line) => {
-    const heap = parseHeap(line);
-    if (heap !== undefined) told(heap);
-  });
-  const heap = async (): Promise<ShimHeap> => {
-    const answer = new Promise<ShimHeap>((resolve, reject) => {
-      told = resolve;
-      setTimeout(() => reject(new Error(`the shim has not told its heap within ${HEAP_MS} ms`)), HEAP_MS).unref();
-    });
-    process.kill(await pod.shimPid(), "SIGUSR2");
-    return await answer;
+async function run(soak: Soak, wanted: Wanted, disks: string, shared: string): Promise<Soaked> {
+  const { signal } = soak;
+  const host = await startHost(soak, shared);
+  const servers = findServers();
+  const heap = await HeapReader.open(servers.shim, signal);
+  const fresh = countThings(servers, disks);
+  const settled = async (): Promise<readonly Figure[]> => {
+    const isFresh = (): true | undefined => isDeepStrictEqual(countThings(servers, disks), fresh) || undefined;
+    // What is held for longer is told by the figures.
+    await poll("the pod to settle", isFresh, { timeoutMs: SETTLE_MS, signal }).catch(() => signal.throwIfAborted());
+    return [...measureMemory(servers, await heap.read()), ...countThings(servers, disks)];
   };
-  return { heap, close: () => void socket.destroy() };
+  let done = 0;
+  const until = async (part: number): Promise<readonly Figure[]> => {
+    await repeat(Math.round(wanted.execs * part) - Math.round(wanted.execs * done), (worker) =>
+      execOnce(soak, host, worker),
+    );
+    await repeat(Math.round(wanted.containers * part) - Math.round(wanted.containers * done), (worker) =>
+      containerOnce(soak, worker),
+    );
+    done = part;
+    return await settled();
+  };
+  const soaked = {
+    fresh: await until(MOMENTS.fresh),
+    start: await until(MOMENTS.start),
+    middle: await until(MOMENTS.middle),
+    end: await until(MOMENTS.end),
+  };
+  heap.close();
+  await host.kill(9);
+  await host.wait();
+  await host.delete();
+  return soaked;
 }
 
 async function inside({ directory, signal }: Isolation): Promise<number> {
-  const { execs, containers } = readArguments();
-  const rootfs = join(directory, "rootfs");
-  const disks = join(directory, DISKS_FOLDER);
-  const podDirectory = join(directory, "pod");
+  const wanted = readArguments();
+  // The inspector of the shim listens there.
+  await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
+  const [rootfs, disks, podDirectory] = ["rootfs", "disks", "pod"].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
   for (const folder of [rootfs, disks, podDirectory]) mkdirSync(folder);
   await makeRootfs(rootfs);
   const layer = await makeLayer(join(disks, "layer"), rootfs);
+  const onDisks = async (name: string): Promise<readonly Mount[]> => [
+    layersMount(await makeScratch(join(disks, name)), [layer]),
+  ];
   const roots: (readonly Mount[])[] = [];
   const stdio: ReusedStdio[] = [];
   for (let worker = 0; worker < WORKERS; worker += 1) {
-    const scratch = await makeScratch(join(disks, `scratch-${worker}`));
-    roots.push(
-      worker % 2 === 0 ? [{ type: "bind", source: rootfs, options: ["rbind", "ro"] }] : [layersMount(scratch, [layer])],
-    );
+    const shared = { type: "bind", source: rootfs, options: ["rbind", "ro"] };
+    roots.push(worker % 2 === 0 ? [shared] : await onDisks(`scratch-${worker}`));
     stdio.push(await ReusedStdio.make(directory, `stdio-${worker}`));
   }
+  const hostRoot = await onDisks("scratch-host");
   const pod = await Pod.run({
     ...{ executable: SHIM, directory: podDirectory, id: "pod", environment: HOST_ENVIRONMENT, signal },
   });
   try {
-    const teller = await heapTeller(pod, join(podDirectory, "pod"));
-    const soak: Soak = { pod, directory, roots, stdio, signal, heap: teller.heap, count: 0 };
     const started = performance.now();
-    const [before, after] = await run(soak, execs, containers);
-    teller.close();
-    await pod.remove();
+    const soaked = await run({ pod, hostRoot, roots, stdio, signal, count: 0 }, wanted, disks, podDirectory);
     const seconds = (performance.now() - started) / 1000;
-    print(`${execs} execs and ${containers} containers in one pod, in ${seconds.toFixed(0)} s`);
+    await pod.remove();
+    print(`${wanted.execs} execs and ${wanted.containers} containers in one pod, in ${seconds.toFixed(0)} s`);
     print("");
-    print(showFigures(before, after));
-    const growth = growthOf(before, after);
+    print(showFigures(soaked));
     print("");
-    for (const line of growth) print(`leak: ${line}`);
-    print(growth.length === 0 ? "flat" : `${growth.length} figures have grown`);
+    const growth = growthOf(soaked);
+    for (const line of growth) print(`not flat: ${line}`);
+    print(`${soaked.end.length - growth.length} passed, ${growth.length} failed`);
     return growth.length === 0 ? 0 : 1;
   } finally {
     await pod.abandon();
