@@ -20,6 +20,12 @@ import { readyVariable } from "./ready.ts";
 import { defaultSocketDirectory, isAccepting, makeSocketDirectory, removeSocket, socketPath } from "./socket.ts";
 import { readState, writeFileAtomically, writeState } from "./state-file.ts";
 
+/**
+ * Of V8, in MiB: by default a program that has allocated much keeps tens of MiB for what it is going to allocate next,
+ * and a machine runs a shim for each pod.
+ */
+const smallYoungGeneration = "--max-semi-space-size=2";
+
 /** The action `start`: answers with what to write to standard output, once the socket accepts connections. */
 export async function start(flags: ShimFlags, options: ShimOptions, host: NodeJS.Process): Promise<Buffer> {
   const bundle = path.resolve(flags.bundle === "" ? host.cwd() : flags.bundle);
@@ -94,7 +100,10 @@ async function startServing(
     ...(input.runtimeOptions === undefined ? {} : { runtimeOptions: stored(input.runtimeOptions) }),
   });
   const output = openSync(stderrFile(bundle), "w", 0o600);
-  const command = options.command ?? { file: host.execPath, arguments: [...host.execArgv, host.argv[1] ?? ""] };
+  const command = options.command ?? {
+    file: host.execPath,
+    arguments: [...host.execArgv, smallYoungGeneration, host.argv[1] ?? ""],
+  };
   const debug = flags.debug || (input.dialect === "bootstrap" && input.debug);
   const ttrpcAddress = (input.dialect === "bootstrap" && input.ttrpcAddress) || host.env.TTRPC_ADDRESS || "";
   const child = spawn(

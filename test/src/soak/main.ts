@@ -125,7 +125,7 @@ async function run(soak: Soak, wanted: Wanted, disks: string, shared: string): P
     const isFresh = (): true | undefined => isDeepStrictEqual(countThings(servers, disks), fresh) || undefined;
     // What is held for longer is told by the figures.
     await poll("the pod to settle", isFresh, { timeoutMs: SETTLE_MS, signal }).catch(() => signal.throwIfAborted());
-    return [...measureMemory(servers, await heap.read()), ...countThings(servers, disks)];
+    return [...(await measureMemory(servers, heap)), ...countThings(servers, disks)];
   };
   let done = 0;
   const until = async (part: number): Promise<readonly Figure[]> => {
