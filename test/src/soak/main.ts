@@ -26,11 +26,17 @@ import { ReusedStdio } from "./stdio.ts";
 const WORKERS = 4;
 /** How long what was answered before it was all given back may still be held. */
 const SETTLE_MS = 10_000;
+/** A fresh pod has come to rest when it holds the same as so long before. */
+const REST_MS = 500;
 const PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 const HOST_ENVIRONMENT = { UVM_SHIM_HOST_IDLE_MS: "600000" };
 
 interface Soak {
   readonly pod: Pod;
+  /** The folder of all disks. */
+  readonly disks: string;
+  /** A directory that the container in which processes run shares. */
+  readonly shared: string;
   /** Root file system of the container in which processes run. */
   readonly hostRoot: readonly Mount[];
   /** Root file systems of the others, one a worker: shared directories and layers by turns. */
@@ -105,8 +111,8 @@ async function containerOnce(soak: Soak, worker: number): Promise<void> {
 }
 
 /** A container that holds disks and a share all the time, and in which the processes run. */
-async function startHost(soak: Soak, shared: string): Promise<PodContainer> {
-  const mount = { destination: "/shared", type: "bind", source: shared, options: ["rbind", "ro"] };
+async function startHost(soak: Soak): Promise<PodContainer> {
+  const mount = { destination: "/shared", type: "bind", source: soak.shared, options: ["rbind", "ro"] };
   const host = await soak.pod.createContainer({
     ...{ id: "host", args: ["sleep", "100000"], rootfs: soak.hostRoot },
     change: (specification) => ({ ...specification, mounts: [...specification.mounts, mount] }),
@@ -115,12 +121,18 @@ async function startHost(soak: Soak, shared: string): Promise<PodContainer> {
   return host;
 }
 
-async function run(soak: Soak, wanted: Wanted, disks: string, shared: string): Promise<Soaked> {
-  const { signal } = soak;
-  const host = await startHost(soak, shared);
+async function run(soak: Soak, wanted: Wanted): Promise<Soaked> {
+  const { disks, signal } = soak;
+  const host = await startHost(soak);
   const servers = findServers();
   const heap = await HeapReader.open(servers.shim, signal);
-  const fresh = countThings(servers, disks);
+  let last: readonly Figure[] = [];
+  const atRest = (): readonly Figure[] | undefined => {
+    const before = last;
+    last = countThings(servers, disks);
+    return isDeepStrictEqual(before, last) ? last : undefined;
+  };
+  const fresh = await poll("the pod to rest", atRest, { timeoutMs: SETTLE_MS, intervalMs: REST_MS, signal });
   const settled = async (): Promise<readonly Figure[]> => {
     const isFresh = (): true | undefined => isDeepStrictEqual(countThings(servers, disks), fresh) || undefined;
     // What is held for longer is told by the figures.
@@ -129,12 +141,9 @@ async function run(soak: Soak, wanted: Wanted, disks: string, shared: string): P
   };
   let done = 0;
   const until = async (part: number): Promise<readonly Figure[]> => {
-    await repeat(Math.round(wanted.execs * part) - Math.round(wanted.execs * done), (worker) =>
-      execOnce(soak, host, worker),
-    );
-    await repeat(Math.round(wanted.containers * part) - Math.round(wanted.containers * done), (worker) =>
-      containerOnce(soak, worker),
-    );
+    const share = (all: number): number => Math.round(all * part) - Math.round(all * done);
+    await repeat(share(wanted.execs), (worker) => execOnce(soak, host, worker));
+    await repeat(share(wanted.containers), (worker) => containerOnce(soak, worker));
     done = part;
     return await settled();
   };
@@ -155,12 +164,11 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   const wanted = readArguments();
   // The inspector of the shim listens there.
   await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
-  const [rootfs, disks, podDirectory] = ["rootfs", "disks", "pod"].map((name) => join(directory, name)) as [
-    string,
-    string,
-    string,
-  ];
-  for (const folder of [rootfs, disks, podDirectory]) mkdirSync(folder);
+  const rootfs = join(directory, "rootfs");
+  const disks = join(directory, "disks");
+  const shared = join(directory, "shared");
+  const podDirectory = join(directory, "pod");
+  for (const folder of [rootfs, disks, shared, podDirectory]) mkdirSync(folder);
   await makeRootfs(rootfs);
   const layer = await makeLayer(join(disks, "layer"), rootfs);
   const onDisks = async (name: string): Promise<readonly Mount[]> => [
@@ -169,8 +177,8 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   const roots: (readonly Mount[])[] = [];
   const stdio: ReusedStdio[] = [];
   for (let worker = 0; worker < WORKERS; worker += 1) {
-    const shared = { type: "bind", source: rootfs, options: ["rbind", "ro"] };
-    roots.push(worker % 2 === 0 ? [shared] : await onDisks(`scratch-${worker}`));
+    const directoryRoot = [{ type: "bind", source: rootfs, options: ["rbind", "ro"] }];
+    roots.push(worker % 2 === 0 ? directoryRoot : await onDisks(`scratch-${worker}`));
     stdio.push(await ReusedStdio.make(directory, `stdio-${worker}`));
   }
   const hostRoot = await onDisks("scratch-host");
@@ -179,7 +187,7 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   });
   try {
     const started = performance.now();
-    const soaked = await run({ pod, hostRoot, roots, stdio, signal, count: 0 }, wanted, disks, podDirectory);
+    const soaked = await run({ pod, disks, shared, hostRoot, roots, stdio, signal, count: 0 }, wanted);
     const seconds = (performance.now() - started) / 1000;
     await pod.remove();
     print(`${wanted.execs} execs and ${wanted.containers} containers in one pod, in ${seconds.toFixed(0)} s`);
