@@ -6,7 +6,7 @@ function soaked(figure: Omit<Figure, "value">, [fresh, start, middle, end]: read
   return { fresh: at(fresh), start: at(start), middle: at(middle), end: at(end) };
 }
 
-const heap = { name: "heap", mayGrowBy: 0.5 };
+const heap = { name: "heap", mayGrow: { since: "middle", mebibytes: 0.5 } } as const;
 const mounts = { name: "mounts" };
 
 describe("a soaked pod", () => {
@@ -30,7 +30,10 @@ describe("a soaked pod", () => {
 
   it("is not when memory goes on to grow, or is not known", () => {
     expect(growthOf(soaked(heap, [1, 2, 3, 3.75]))).toEqual([
-      "heap: 0.75 MiB more at the end than in the middle, at most 0.5 MiB may be",
+      "heap: 0.75 MiB more at the end than at the middle, at most 0.5 MiB may be",
+    ]);
+    expect(growthOf(soaked({ ...heap, mayGrow: { since: "start", mebibytes: 1 } }, [1, 2, 3, 3.5]))).toEqual([
+      "heap: 1.50 MiB more at the end than at the start, at most 1 MiB may be",
     ]);
     expect(growthOf(soaked(heap, [1, 2, 3, Number.NaN]))).toHaveLength(1);
   });
