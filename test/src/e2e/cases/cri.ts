@@ -1,5 +1,6 @@
 /** Pods through containerd's implementation of Kubernetes' runtime interface, with the shim as sandboxer. */
 import assert from "node:assert/strict";
+import { status as grpcStatus, type ServiceError } from "@grpc/grpc-js";
 import { CriStream } from "../../cri/stream.ts";
 import { poll } from "../../support/wait.ts";
 import {
@@ -91,8 +92,14 @@ async function restart(ground: CriGround): Promise<void> {
     await poll(
       "the pod to be ready again",
       async () => {
-        const { status } = await cri.call("PodSandboxStatus", { podSandboxId: pod.id });
-        return status?.state === SANDBOX_READY ? true : undefined;
+        try {
+          const { status } = await cri.call("PodSandboxStatus", { podSandboxId: pod.id });
+          return status?.state === SANDBOX_READY ? true : undefined;
+        } catch (error) {
+          // It accepts calls before it answers them.
+          if ((error as ServiceError).code !== grpcStatus.UNAVAILABLE) throw error;
+          return undefined;
+        }
       },
       { timeoutMs: READY_MS, signal: ground.signal },
     );
