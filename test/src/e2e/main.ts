@@ -30,6 +30,7 @@ import { runningCases } from "./cases/running.ts";
 import { sandboxCases } from "./cases/sandbox.ts";
 import { settingCases } from "./cases/settings.ts";
 import { snapshotterCases } from "./cases/snapshotters.ts";
+import { specificationCases } from "./cases/specification.ts";
 import { stdioCases } from "./cases/stdio.ts";
 import { storageCases } from "./cases/storage.ts";
 import { Containerd, type CriOptions } from "./containerd.ts";
@@ -48,6 +49,7 @@ const CASES: readonly Case[] = [
   ...settingCases,
   ...sandboxCases,
   ...deviceCases,
+  ...specificationCases,
   ...storageCases,
   ...networkCases,
   ...resourceCases,
