@@ -23,6 +23,7 @@ import { networkCases } from "./cases/network.ts";
 import { optionCases } from "./cases/options.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
+import { protocolMountCases } from "./cases/protocol-mounts.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
 import { protocolSettingCases } from "./cases/protocol-settings.ts";
 import { resourceCases } from "./cases/resources.ts";
@@ -115,7 +116,13 @@ async function runProtocol(
   const parent = join(round.directory, "p");
   mkdirSync(parent);
   print(`the shim protocol, ${selection.runtime.program}`);
-  const cases = [...protocolCases, ...protocolContainerCases, ...protocolNetworkCases, ...protocolSettingCases];
+  const cases = [
+    ...protocolCases,
+    ...protocolContainerCases,
+    ...protocolNetworkCases,
+    ...protocolSettingCases,
+    ...protocolMountCases,
+  ];
   for (const [index, one] of cases.entries()) {
     if (signal.aborted) return;
     if (!selection.only.test(one.name)) continue;

@@ -24,24 +24,24 @@ const WAIT_MS = 20_000;
 /** What containerd's runc shim needs no time for at all; here the output's end has to be seen. */
 const BACKGROUND_EXIT_MS = 1_500;
 
-const bind = (destination: string, source: string, ...options: readonly string[]) => ({
+export const bind = (destination: string, source: string, ...options: readonly string[]) => ({
   destination,
   type: "bind",
   source,
   options,
 });
-const withMounts =
+export const withMounts =
   (...mounts: readonly object[]) =>
   (specification: Specification): object => ({ ...specification, mounts: [...specification.mounts, ...mounts] });
 
-async function makeDisk(path: string, contents?: string): Promise<string> {
+export async function makeDisk(path: string, contents?: string): Promise<string> {
   await makeExt4(path, 16, contents);
   appendVhdFooter(path);
   return path;
 }
 
 /** A pod, and containers in it that run a script to their end. */
-async function withScripts(
+export async function withScripts(
   ground: ProtocolGround,
   work: (outputOf: (script: string, options?: Partial<ContainerOptions>) => Promise<string>, pod: Pod) => Promise<void>,
 ): Promise<void> {

@@ -121,8 +121,8 @@ async function guestFileSystems(ground: Ground): Promise<void> {
       [
         "^/small tmpfs\n/held ramfs\n/queues mqueue\n/dev/shm tmpfs\n/proc proc\n/sys sysfs\n/dev/pts devpts\n/dev tmpfs",
         "tmpfs +1024 .*",
-        "shm +2048 .*",
-        "750\n1777\n1048576\n2\n$",
+        "tmpfs +2048 .*",
+        "750\n1777\n1048576\n1\n$",
       ].join("\n"),
     ),
   );
