@@ -25,6 +25,7 @@ import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
 import { protocolMountCases } from "./cases/protocol-mounts.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
+import { protocolProcessCases } from "./cases/protocol-processes.ts";
 import { protocolSettingCases } from "./cases/protocol-settings.ts";
 import { resourceCases } from "./cases/resources.ts";
 import { runningCases } from "./cases/running.ts";
@@ -122,6 +123,7 @@ async function runProtocol(
     ...protocolNetworkCases,
     ...protocolSettingCases,
     ...protocolMountCases,
+    ...protocolProcessCases,
   ];
   for (const [index, one] of cases.entries()) {
     if (signal.aborted) return;

@@ -80,7 +80,7 @@ async function withoutWritableShares(ground: ProtocolGround): Promise<void> {
         ...{ id: "c1", args: ["ls", "/etc"], rootfs: [{ source, type, options: [...options, "ro"] }] },
         change: withMounts(bind("/etc", directory, access)),
       });
-    await assertRefused(create("rw"), "FailedPrecondition", directory);
+    await assertRefused(create("rw"), "FailedPrecondition", directory, "expected option ro");
     assert.match((await runToEnd(await create("ro"))).stdout, /layer/);
     await pod.remove();
   } finally {
