@@ -7,6 +7,7 @@ import {
   CONTAINER_RUNNING,
   containerStatus,
   execSync,
+  memoryLimit,
   output,
   READY_MS,
   SANDBOX_NOTREADY,
@@ -14,6 +15,7 @@ import {
   untilExited,
   withPod,
 } from "../cri-ground.ts";
+import { MEBIBYTE } from "../images.ts";
 import type { Case, CriGround } from "../suite.ts";
 
 async function lifeOfAPod(ground: CriGround): Promise<void> {
@@ -81,6 +83,32 @@ async function terminals(ground: CriGround): Promise<void> {
   });
 }
 
+/** What needs the pod's shim beside the calls of the case itself. */
+async function everythingWorks(ground: CriGround, podId: string, id: string): Promise<void> {
+  const { cri } = ground;
+  const { stats } = await cri.call("ContainerStats", { containerId: id });
+  assert.ok(Number(stats?.memory?.workingSetBytes?.value) > 0, JSON.stringify(stats?.memory));
+  const pods = await cri.call("ListPodSandboxStats", { filter: { id: podId } });
+  // containerd lists those that have ended too.
+  assert.deepEqual(
+    pods.stats.map(({ attributes, linux }) => [attributes?.id, linux?.containers.length]),
+    [[podId, 2]],
+  );
+  const limit = 96 * MEBIBYTE;
+  await cri.call("UpdateContainerResources", { containerId: id, linux: { memoryLimitInBytes: limit } });
+  assert.equal(await memoryLimit(ground, id), limit);
+  const cmd = ["sh", "-c", "read line; echo got $line; exit 7"];
+  const exec = await cri.call("Exec", { containerId: id, cmd, tty: true, stdin: true, stdout: true });
+  const terminal = await CriStream.open(exec.url);
+  terminal.write("typed\n");
+  assert.equal((await terminal.ended).status, 7);
+  assert.match(terminal.stdout, /got typed/);
+  const attach = await cri.call("Attach", { containerId: id, stdout: true });
+  const attached = await CriStream.open(attach.url);
+  await attached.outputMatches(/\d+\n\d+\n/, READY_MS);
+  attached.close();
+}
+
 async function restart(ground: CriGround): Promise<void> {
   const { cri, containerd } = ground;
   await withPod(ground, async (pod) => {
@@ -106,6 +134,7 @@ async function restart(ground: CriGround): Promise<void> {
     assert.equal((await containerStatus(ground, counter)).state, CONTAINER_RUNNING);
     assert.equal((await untilExited(ground, ending)).exitCode, 9);
     assert.equal(await output(ground, counter, "echo", "after"), "after\n");
+    await everythingWorks(ground, pod.id, counter);
     const another = await pod.run("another", ["sh", "-c", "exit 6"]);
     assert.equal((await untilExited(ground, another)).exitCode, 6);
     const seen = pod.logged("counter").stdout.length;

@@ -118,11 +118,12 @@ async function settings(ground: ProtocolGround): Promise<void> {
       }),
     });
     assert.equal(byName, "0\n");
-    const annotations = { "io.microsoft.lcow.shm.size-kb": "4096", "io.microsoft.lcow.rlimitcore": "1;2" };
+    const annotations = { "io.microsoft.lcow.shm.size-kb": "4096", "io.microsoft.lcow.rlimitcore": "1024;2048" };
     const annotated = await outputOf("df -k /dev/shm | tail -n 1; ulimit -c; ulimit -H -c", {
       change: (specification) => ({ ...specification, annotations }),
     });
-    assert.match(annotated, /^shm +4096 /);
+    // The shell counts blocks of 512 bytes.
+    assert.match(annotated, /^shm +4096 .*\n2\n4\n$/);
   });
 }
 
@@ -243,6 +244,11 @@ const WRONG: readonly Wrong[] = [
     { destination: "/x", type: "extensible-virtual-disk", source: "/etc/passwd" },
     "InvalidArgument",
     "expected evd://<provider>/<path>",
+  ),
+  wrongMount(
+    { destination: "/x", type: "extensible-virtual-disk", source: "evd://provider/disk" },
+    "Unimplemented",
+    "ExtensibleVirtualDisk is not emulated, use VirtualDisk or PassThru",
   ),
   wrongProcess({ args: [] }, "InvalidArgument", "config.json: process.args: expected the command, got an empty one"),
   wrongProcess({ cwd: "tmp" }, "InvalidArgument", 'config.json: process.cwd: "tmp" is no absolute path'),

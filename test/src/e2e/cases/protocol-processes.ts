@@ -1,12 +1,13 @@
 /** Processes: their stdio of every kind, signals, ends and what is told of them; spoken to the shim directly. */
 import assert from "node:assert/strict";
-import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { containerd, io } from "@uvm-shim/shim/protocol";
 import { Fifos } from "../../shim-client/fifos.ts";
 import type { Pod, PodContainer } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
 import { guestInit } from "../../support/guest-init.ts";
+import { makeLoggingProgram } from "../../support/logging-program.ts";
 import { poll } from "../../support/wait.ts";
 import { assertRefused, directoryRootfs, type ProtocolCase, type ProtocolGround, withPod } from "./protocol.ts";
 
@@ -72,25 +73,11 @@ async function everyStdio(ground: ProtocolGround): Promise<void> {
     }
     assert.equal(readFileSync(file, "utf8").split("\n").sort().join(" "), " err err out out");
 
-    const logger = join(directory, "logger");
-    const written = (name: string): string => readFileSync(join(directory, name), "utf8");
-    const logging = [
-      "#!/bin/sh",
-      `cd ${directory}`,
-      'echo "$CONTAINER_NAMESPACE $CONTAINER_ID $*" >logged-for',
-      "exec 5>&-",
-      "cat <&3 >logged-out & cat <&4 >logged-err; wait; echo >logged",
-    ];
-    writeFileSync(logger, logging.join("\n"));
-    chmodSync(logger, 0o755);
-    const uri = `binary://${logger}?level=high&plain`;
+    const logger = makeLoggingProgram(join(directory, "logger"));
+    const uri = `binary://${logger.path}?level=high&plain`;
     assert.equal(await run(container, "binary", script, { stdout: uri, stderr: uri }), 3);
-    await poll("the logger to end", () => readIfWritten(join(directory, "logged")), { timeoutMs: WAIT_MS });
-    assert.deepEqual(["logged-for", "logged-out", "logged-err"].map(written), [
-      "pods c1 level high plain\n",
-      "out\n",
-      "err\n",
-    ]);
+    const told = "pods c1 level high plain\n";
+    assert.deepEqual(await logger.written(ground.signal), { told, stdout: "out\n", stderr: "err\n" });
 
     const fifos = await Fifos.make(directory, "uri", false);
     try {
@@ -104,14 +91,6 @@ async function everyStdio(ground: ProtocolGround): Promise<void> {
       fifos.close();
     }
   });
-}
-
-function readIfWritten(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return undefined;
-  }
 }
 
 async function closedStdin(ground: ProtocolGround): Promise<void> {
