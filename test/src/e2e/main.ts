@@ -23,6 +23,7 @@ import { networkCases } from "./cases/network.ts";
 import { optionCases } from "./cases/options.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
+import { protocolErrorCases } from "./cases/protocol-errors.ts";
 import { protocolMountCases } from "./cases/protocol-mounts.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
 import { protocolProcessCases } from "./cases/protocol-processes.ts";
@@ -122,6 +123,7 @@ async function runProtocol(
     ...protocolContainerCases,
     ...protocolNetworkCases,
     ...protocolSettingCases,
+    ...protocolErrorCases,
     ...protocolMountCases,
     ...protocolProcessCases,
   ];
