@@ -24,7 +24,10 @@ export async function createTaskSandbox(
   const { annotations, spec } = task.configuration;
   const named = sandboxIdOf(annotations);
   if (named !== undefined && named !== id) {
-    throw new ShimError("FailedPrecondition", `create task ${id}: its annotations name sandbox ${named}, which this shim has not`);
+    throw new ShimError(
+      "FailedPrecondition",
+      `create task ${id}: its annotations name sandbox ${named}, which this shim has not`,
+    );
   }
   const options = runtimeOptions === undefined ? {} : { runtimeOptions };
   const sandbox = await slot.create("classic", { id, namespace, bundle, spec, annotations, ...options }, signal);
