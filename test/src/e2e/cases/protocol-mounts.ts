@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { linuxGuestPaths } from "@uvm-shim/hcs-schema";
-import { Pod } from "../../shim-client/pod.ts";
+import type { Pod } from "../../shim-client/pod.ts";
 import { mustRun } from "../../support/command.ts";
 import { makeExt4 } from "../../support/disk.ts";
 import { layersMount, makeLayer } from "../../support/layers.ts";
@@ -70,11 +70,10 @@ async function singleFiles(ground: ProtocolGround): Promise<void> {
 }
 
 async function withoutWritableShares(ground: ProtocolGround): Promise<void> {
-  const { executable, environment, directory, signal } = ground;
+  const { directory } = ground;
   const annotations = { "io.microsoft.virtualmachine.fileshares.disablewritable": "true" };
   const { source, type, options } = layersMount("", [await makeLayer(join(directory, "layer"), ground.images.rootfs)]);
-  const pod = await Pod.run({ executable, environment, directory, signal, annotations, id: "pod" });
-  try {
+  const work = async (pod: Pod): Promise<void> => {
     const create = (access: string) =>
       pod.createContainer({
         ...{ id: "c1", args: ["ls", "/etc"], rootfs: [{ source, type, options: [...options, "ro"] }] },
@@ -82,10 +81,8 @@ async function withoutWritableShares(ground: ProtocolGround): Promise<void> {
       });
     await assertRefused(create("rw"), "FailedPrecondition", directory, "expected option ro");
     assert.match((await runToEnd(await create("ro"))).stdout, /layer/);
-    await pod.remove();
-  } finally {
-    await pod.abandon();
-  }
+  };
+  await withPod(ground, work, { annotations });
 }
 
 const MARK = "stays-on-the-host";

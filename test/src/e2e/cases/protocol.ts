@@ -32,7 +32,7 @@ const { TaskExit } = containerd.events;
 export async function withPod(
   ground: ProtocolGround,
   work: (pod: Pod) => Promise<void>,
-  options: Pick<PodOptions, "runtimeOptions"> = {},
+  options: Pick<PodOptions, "runtimeOptions" | "annotations"> = {},
 ): Promise<void> {
   const { executable, environment, directory, signal } = ground;
   const pod = await Pod.run({ executable, environment, directory, signal, id: "pod", ...options });
