@@ -83,7 +83,7 @@ async function signalsByNameAndNumber(ground: Ground): Promise<void> {
   for (const signal of ["99", "SIGNONE"]) {
     const refused = await kill(signal);
     assert.notEqual(refused.status, 0, describe(refused));
-    assert.ok(refused.stderr.includes(signal), describe(refused));
+    if (ground.runtime.key === "lcow") assert.ok(refused.stderr.includes(signal), describe(refused));
   }
   assertStatus(await containerd.ctr(["task", "kill", "--all", "--signal", "KILL", id]), 0);
   assertStatus(await running.finished, 137);

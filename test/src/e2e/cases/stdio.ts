@@ -46,14 +46,13 @@ async function terminal(ground: Ground): Promise<void> {
 
 async function loggingProgram(ground: Ground): Promise<void> {
   const program = makeLoggingProgram(join(ground.scratch, ground.newId("logger")));
+  const id = ground.newId("logged");
   const flags = ["--log-uri", `binary://${program.path}?level=high`];
-  await withDetached(ground, { flags, command: ["sh", "-c", "echo one; echo two >&2"] }, async (id) => {
-    assert.deepEqual(await program.written(ground.signal), {
-      told: `${ground.containerd.namespace} ${id} level high\n`,
-      stdout: "one\n",
-      stderr: "two\n",
-    });
-  });
+  await withDetached(ground, { id, flags, command: ["sh", "-c", "echo one; echo two >&2"] }, () =>
+    waitForStatus(ground, id, "STOPPED"),
+  );
+  const told = `${ground.containerd.namespace} ${id} level high\n`;
+  assert.deepEqual(await program.written(ground.signal), { told, stdout: "one\n", stderr: "two\n" });
 }
 
 /** The runc shim of containerd 2.1 at times loses a line here. */
@@ -110,7 +109,12 @@ export const stdioCases: readonly Case[] = [
       });
     },
   },
-  { name: "output to a logging program through --log-uri", run: loggingProgram },
+  {
+    name: "output to a logging program through --log-uri",
+    // With the runc shim the logging program at times ends before it has read everything.
+    applies: ({ runtime }) => runtime.key === "lcow",
+    run: loggingProgram,
+  },
   {
     name: "a container without stdio, and an exec that nobody listens to",
     run: (ground) =>
