@@ -58,6 +58,8 @@ function pack(parts: {
       useSnapshot: false,
       // Compiled code is of one system only, and this is built on another.
       useCodeCache: false,
+      // As the shim gives itself where it is no executable of its own.
+      execArgv: ["--max-semi-space-size=2"],
       // What NODE_OPTIONS says is meant for other programs.
       execArgvExtension: "none",
     };

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isOfAnotherRun } from "../support/isolate.ts";
 import { compareHoldings, type Holdings } from "./compare.ts";
 import { parseMountinfo } from "./mountinfo.ts";
 
@@ -11,8 +12,6 @@ export interface HoldingsScope {
   readonly isExpected: (path: string) => boolean;
   /** Whether a process is one of the suite's own, which may be another one afterwards. */
   readonly isOwn: (command: string) => boolean;
-  /** Whether a loop device of this file counts; all do unless told. They are those of the whole machine. */
-  readonly isLoopFile?: (path: string) => boolean;
   /** The ids of the compute systems; asked only where something serves them. */
   readonly computeSystems: () => Promise<readonly string[]>;
 }
@@ -37,7 +36,7 @@ function takeVisible(scope: HoldingsScope): Holdings {
     namespace: new Set(processes.flatMap((process) => process.namespaces)),
     socket: new Set(readSockets()),
     file: new Set(scope.directories.flatMap((directory) => readTree(directory, scope.isExpected))),
-    "loop device": new Set(readLoopDevices(scope.isLoopFile ?? (() => true))),
+    "loop device": new Set(readLoopDevices()),
     cgroup: new Set(readDirectories("/sys/fs/cgroup").filter((path) => !scope.isExpected(path))),
     "compute system": new Set(),
   };
@@ -111,13 +110,14 @@ function readSockets(): string[] {
     });
 }
 
-function readLoopDevices(isCounted: (path: string) => boolean): string[] {
+function readLoopDevices(): string[] {
   return readNames("/sys/block")
     .filter((name) => name.startsWith("loop"))
     .flatMap((name) => {
       try {
         const file = readFileSync(`/sys/block/${name}/loop/backing_file`, "utf8").trim();
-        return isCounted(file) ? [`${name} ${file}`] : [];
+        // Block devices alone are not of a namespace.
+        return isOfAnotherRun(file) ? [] : [`${name} ${file}`];
       } catch {
         return [];
       }

@@ -26,13 +26,10 @@ export class PodGround implements AsyncDisposable {
   /** Where pods could leave something on the Linux machine. */
   readonly scope: HoldingsScope;
 
-  private constructor(host: WindowsTestHost, directory: string, paths: PodGround["paths"]) {
+  private constructor(host: WindowsTestHost, paths: PodGround["paths"]) {
     this.host = host;
     this.paths = paths;
-    this.scope = {
-      ...shimScope([dirname(host.socketPath)], host.socketPath),
-      isLoopFile: (path) => [directory, host.directory].some((folder) => path.startsWith(`${folder}/`)),
-    };
+    this.scope = shimScope([dirname(host.socketPath)], host.socketPath);
   }
 
   static async make(directory: string): Promise<PodGround> {
@@ -48,7 +45,7 @@ export class PodGround implements AsyncDisposable {
     const source = fileURLToPath(new URL("failing-core.c", import.meta.url));
     await compileForWindows([source], failingCore, ["-shared", ...headerOptions]);
     const host = await WindowsTestHost.start({ idleMs: IDLE_MS });
-    return new PodGround(host, directory, {
+    return new PodGround(host, {
       libraries: windowsPath(host.libraries),
       failingCore: windowsPath(failingCore),
       bootFiles: windowsPath(join(DISTRIBUTION, "LinuxBootFiles")),
