@@ -49,9 +49,14 @@ export class WindowsTestHost implements AsyncDisposable {
           env: { UVM_SHIM_HOST_IDLE_MS: String(idleMs), UVM_SHIM_HOST_DEVICES: join(directory, "devices.json") },
         },
       },
-      loseService: async () => endEmulators(directory, "SIGKILL"),
+      loseService: () => endEmulators(directory, "SIGKILL"),
     });
     return new WindowsTestHost(directory, relay);
+  }
+
+  /** Takes the emulated host away, as a crash of the service does. The next call starts another. */
+  loseService(): Promise<void> {
+    return endEmulators(this.directory, "SIGKILL");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -16,6 +16,11 @@ export function left(): Promise<unknown> {
   return ask("left");
 }
 
+/** Takes the compute service away. */
+export async function loseService(): Promise<void> {
+  await ask("lose-service");
+}
+
 async function ask(what: string): Promise<unknown> {
   return await (await fetch(`${podPaths().outside}/${what}`)).json();
 }

@@ -5,14 +5,22 @@ import { containerd } from "@uvm-shim/shim/protocol";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { EventSink } from "../shim-client/events.ts";
 import { Pod } from "../shim-client/pod.ts";
-import { runDelete, Sandbox, ShimClient, type ShimIdentity, startShim } from "../shim-client/shim.ts";
+import { runDelete, Sandbox, ShimClient, type ShimIdentity, startShim, Task } from "../shim-client/shim.ts";
 import { containerSpec } from "../shim-client/spec.ts";
 import { makeStdio } from "../shim-client/stdio.ts";
 import { casePaths } from "./case-paths.ts";
-import { held, left, remember } from "./outside-view.ts";
-import { connect, executable } from "./shim-process.ts";
+import { held, left, loseService, remember } from "./outside-view.ts";
+import { connect, executable, ShimProcess } from "./shim-process.ts";
 import { serveVersion } from "./version-service.ts";
-import { hostEnvironment, layers, podOptions, runToEnd, runtimeOptions, startContainer } from "./windows-pod.ts";
+import {
+  exitOf,
+  hostEnvironment,
+  layers,
+  podOptions,
+  runToEnd,
+  runtimeOptions,
+  startContainer,
+} from "./windows-pod.ts";
 
 const { DeleteResponse } = containerd.task.v2;
 const OldTask = containerd.task.v2.Task;
@@ -88,6 +96,18 @@ describe("a task of containerd 1.7, which has a VM of its own", () => {
 });
 
 describe("a serving process that is killed", () => {
+  it("while its VM boots leaves nothing that delete does not remove", async () => {
+    const shim = new ShimProcess("booting", { environment: hostEnvironment(), runtimeOptions: runtimeOptions() });
+    const client = await connect(await shim.start());
+    await client.call(Sandbox, "CreateSandbox", { sandboxId: shim.id, bundlePath: shim.bundle });
+    const { shimPid } = await client.call(Task, "Connect", { id: shim.id });
+    const boot = client.call(Sandbox, "StartSandbox", { sandboxId: shim.id });
+    process.kill(shimPid, "SIGKILL");
+    await expect(boot).rejects.toMatchObject({ code: "Unavailable" });
+    expect(await shim.delete()).toMatchObject({ status: 0, stderr: "" });
+    expect(await left()).toEqual([]);
+  });
+
   it("leaves nothing that delete does not remove, within containerd's time", async () => {
     const options = podOptions("killed");
     const pod = await Pod.run(options);
@@ -117,5 +137,25 @@ describe("a serving process that is killed", () => {
     exec.close();
     container.stdio.close();
     expect(await left()).toEqual([]);
+  });
+});
+
+describe("a compute service that is lost", () => {
+  it("ends the pod, its containers and what waits for them, and delete is content", async () => {
+    const pod = await Pod.run(podOptions("lost"));
+    started.push(() => pod.abandon());
+    const container = await startContainer(pod, { id: "with-host", args: ["sleep", "1000"] });
+    const waiting = [
+      pod.shim.call(Sandbox, "WaitSandbox", { sandboxId: "lost" }),
+      container.wait(),
+      container.stdio.output(),
+      exitOf(pod, "with-host"),
+    ];
+    await loseService();
+    await Promise.all(waiting);
+    const status = await pod.shim.call(Sandbox, "SandboxStatus", { sandboxId: "lost" });
+    expect(status).toMatchObject({ state: "SANDBOX_NOTREADY" });
+    await container.delete();
+    await pod.remove();
   });
 });

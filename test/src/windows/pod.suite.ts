@@ -1,6 +1,7 @@
 /** Run under Wine: what containers of a pod can do, behind the shim's executable. */
 
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
 import { connectWindowsHost, librariesOf } from "@uvm-shim/hcs-bindings/windows";
 import { containerd, io } from "@uvm-shim/shim/protocol";
@@ -9,7 +10,7 @@ import { digestOf, PATTERN } from "../e2e/images.ts";
 import { NetworkPlan } from "../e2e/networks.ts";
 import { Pod } from "../shim-client/pod.ts";
 import { Sandbox, Task } from "../shim-client/shim.ts";
-import { podPaths } from "./case-paths.ts";
+import { casePaths, podPaths } from "./case-paths.ts";
 import { readPipe } from "./read-pipe.ts";
 import { exitOf, podOptions, runToEnd, startContainer } from "./windows-pod.ts";
 
@@ -67,6 +68,29 @@ describe("a container of layers", () => {
       const { stdout } = await runToEnd(pod, { id: each, args });
       expect(stdout.toString()).toBe(`${PATTERN.size}\nown\n`);
     }
+  });
+
+  it("shares directories and files of the host", async () => {
+    const folder = path.join(casePaths().directory, "shared");
+    mkdirSync(folder);
+    const file = path.join(folder, "file");
+    writeFileSync(file, "of the host\n");
+    const script = "cat /folder/file /alone; echo of the guest >/folder/new; echo none >/alone";
+    const { status, stdout } = await runToEnd(pod, {
+      id: "sharing",
+      args: ["sh", "-c", script],
+      change: (specification) => ({
+        ...specification,
+        mounts: [
+          ...specification.mounts,
+          { destination: "/folder", type: "bind", source: folder, options: ["rbind", "rw"] },
+          { destination: "/alone", type: "bind", source: file, options: ["bind", "ro"] },
+        ],
+      }),
+    });
+    expect({ status, stdout: stdout.toString() }).toEqual({ status: 1, stdout: "of the host\nof the host\n" });
+    expect(readFileSync(path.join(folder, "new"), "utf8")).toBe("of the guest\n");
+    expect(readFileSync(file, "utf8")).toBe("of the host\n");
   });
 
   it("has its state, its processes and its use of resources told", async () => {

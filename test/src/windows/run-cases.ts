@@ -52,7 +52,7 @@ async function runPodSuites(
   mkdirSync(directory);
   await using ground = await PodGround.make(directory);
   await using machine = await WindowsMachine.start({ folders: [directory, ground.host.directory], network: "shared" });
-  await using outside = await Outside.serve(ground.scope);
+  await using outside = await Outside.serve(ground);
   const pods = { ...ground.paths, outside: outside.address };
   const counts: TestCounts[] = [];
   for (const name of names) counts.push(await runSuite({ machine, name, directory, only, pods }));
