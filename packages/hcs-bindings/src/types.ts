@@ -85,7 +85,7 @@ export interface ComputeSystem {
 export type HvsocketService = number | string;
 
 export interface HvsocketListener {
-  /** The vsock port, on the emulated host that of any service. */
+  /** The vsock port; of a service that is none, the first 32 bits of its GUID. */
   readonly port: number;
   /** The next connection. Rejects when the listener is closed or the signal aborts. */
   accept(signal?: AbortSignal): Promise<Duplex>;

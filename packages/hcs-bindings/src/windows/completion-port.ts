@@ -44,6 +44,17 @@ export class CompletionPort {
   #drained: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
+  static readonly #ofMachines = new WeakMap<NativeMachine, CompletionPort>();
+
+  /** The one of this process, which is never closed: each that has outstanding calls takes a thread of the pool. */
+  static of(machine: NativeMachine, kernel: Kernel): CompletionPort {
+    const known = CompletionPort.#ofMachines.get(machine);
+    if (known !== undefined) return known;
+    const made = new CompletionPort(machine, kernel);
+    CompletionPort.#ofMachines.set(machine, made);
+    return made;
+  }
+
   constructor(machine: NativeMachine, kernel: Kernel) {
     this.#machine = machine;
     this.#kernel = kernel;

@@ -5,11 +5,5 @@ import { WindowsSystem } from "./windows-system.ts";
 
 /** The host of a program that needs nothing else of Windows. Unavailable where a DLL cannot be loaded. */
 export async function connectWindowsHost(paths: LibraryPaths): Promise<WindowsHost> {
-  const system = new WindowsSystem(nativeMachine(), paths);
-  try {
-    return await system.openHost(() => system.close());
-  } catch (error) {
-    await system.close();
-    throw error;
-  }
+  return await new WindowsSystem(nativeMachine(), paths).openHost();
 }

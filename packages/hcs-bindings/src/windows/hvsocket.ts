@@ -20,6 +20,9 @@ export class WindowsHvsockets {
   readonly #port: CompletionPort;
   readonly #listeners = new Set<WindowsListener>();
   readonly #streams = new OpenStreams();
+  readonly #dialling = new Set<Promise<Duplex>>();
+  readonly #closing = new AbortController();
+  #closed: Promise<void> | undefined;
 
   private constructor(winsock: Winsock, port: CompletionPort) {
     this.#winsock = winsock;
@@ -39,6 +42,8 @@ export class WindowsHvsockets {
     const operation = "listen on hvsocket";
     const port = portOf(vmId, service);
     checkPort(operation, vmId, port);
+    const { signal } = this.#closing;
+    if (signal.aborted) throw abortedError(signal, "cancelled", { operation, id: `${vmId} port ${port}` });
     let socket: bigint;
     try {
       socket = this.#winsock.listen(hypervAddress(vmId, serviceGuidOf(service)));
@@ -57,28 +62,36 @@ export class WindowsHvsockets {
 
   /** Unavailable when nobody listens there. */
   async connect(vmId: string, service: HvsocketService, signal?: AbortSignal): Promise<Duplex> {
+    const dialling = this.#dial(vmId, service, AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]));
+    this.#dialling.add(dialling);
+    return await dialling.finally(() => this.#dialling.delete(dialling));
+  }
+
+  /** Ends every listener and stream, and whoever dials. Repeatable. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort(new Error("the host was closed"));
+    await Promise.allSettled([...this.#listeners].map((listener) => listener.close()));
+    await Promise.allSettled(this.#dialling);
+    await this.#streams.close();
+    await this.#winsock.stop();
+  }
+
+  async #dial(vmId: string, service: HvsocketService, signal: AbortSignal): Promise<Duplex> {
     const operation = "connect to hvsocket";
     const port = portOf(vmId, service);
     checkPort(operation, vmId, port);
-    const cancelled = (): unknown => {
-      return signal?.aborted === true
-        ? abortedError(signal, "cancelled", { operation, id: `${vmId} port ${port}` })
-        : undefined;
-    };
-    if (signal?.aborted === true) throw cancelled();
+    const cancelled = (): Error => abortedError(signal, "cancelled", { operation, id: `${vmId} port ${port}` });
+    if (signal.aborted) throw cancelled();
     try {
-      const stream = await this.#winsock.connect(hypervAddress(vmId, serviceGuidOf(service)), signal);
-      return this.#streams.add(stream);
+      return this.#streams.add(await this.#winsock.connect(hypervAddress(vmId, serviceGuidOf(service)), signal));
     } catch (error) {
-      throw cancelled() ?? socketError("Unavailable", operation, vmId, port, error);
+      throw signal.aborted ? cancelled() : socketError("Unavailable", operation, vmId, port, error);
     }
-  }
-
-  /** Ends every listener and stream. */
-  async close(): Promise<void> {
-    await Promise.all([...this.#listeners].map((listener) => listener.close()));
-    await this.#streams.close();
-    await this.#winsock.stop();
   }
 }
 

@@ -20,7 +20,7 @@ export function shimCalls(): ShimCalls {
   const paths = systemLibraries(process.env);
   const kernel = machine.library(paths.kernel32, kernelFunctions);
   const security = machine.library(paths.advapi32, securityFunctions);
-  const port = new CompletionPort(machine, kernel);
+  const port = CompletionPort.of(machine, kernel);
   return {
     servePipe: (path, onConnection) =>
       servePipe(

@@ -16,8 +16,8 @@ import { createWindowsHost, type WindowsHost } from "./windows-host.ts";
 import { winsockFunctions } from "./winsock-functions.ts";
 
 /**
- * What a program needs of Windows beside its host: one completion port for all its streams, pipes, events and jobs.
- * One is enough for a process, and each takes a thread of libuv's pool while it has streams.
+ * What a program needs of Windows beside its host: pipes, events and jobs. All its streams are on the one
+ * completion port of the process.
  */
 export class WindowsSystem {
   readonly machine: NativeMachine;
@@ -25,7 +25,7 @@ export class WindowsSystem {
   readonly kernel: Kernel;
   readonly security: Security;
   readonly port: CompletionPort;
-  readonly events: NamedEvents;
+  #events: NamedEvents | undefined;
 
   /** Throws Unavailable, with the name of the DLL, where one cannot be loaded. */
   constructor(machine: NativeMachine, paths: LibraryPaths) {
@@ -33,8 +33,12 @@ export class WindowsSystem {
     this.paths = paths;
     this.kernel = machine.library(paths.kernel32, kernelFunctions);
     this.security = machine.library(paths.advapi32, securityFunctions);
-    this.port = new CompletionPort(machine, this.kernel);
-    this.events = new NamedEvents(machine, this.kernel, this.security);
+    this.port = CompletionPort.of(machine, this.kernel);
+  }
+
+  get events(): NamedEvents {
+    this.#events ??= new NamedEvents(this.machine, this.kernel, this.security);
+    return this.#events;
   }
 
   servePipe(options: PipeServerOptions): Promise<PipeServer> {
@@ -45,8 +49,8 @@ export class WindowsSystem {
     return new Job(this.kernel);
   }
 
-  /** The Windows driver of the host contract. Its `close` ends with what is to be done last. */
-  async openHost(last: () => Promise<void> = async () => {}): Promise<WindowsHost> {
+  /** The Windows driver of the host contract. */
+  async openHost(): Promise<WindowsHost> {
     const { machine, paths } = this;
     const winsock = machine.library(paths.winsock, winsockFunctions);
     const hvsockets = await WindowsHvsockets.open(machine, winsock, this.port);
@@ -57,7 +61,6 @@ export class WindowsSystem {
       streamOf: (handle, way) => streams.add(this.#streamOf(handle, way)),
       close: async () => {
         await Promise.all([hvsockets.close(), streams.close()]);
-        await last();
       },
     };
     const processes: HostProcesses = { workingSetOf: (vmId) => workingSetOf(this, vmId) };
@@ -67,11 +70,6 @@ export class WindowsSystem {
       await sockets.close();
       throw error;
     }
-  }
-
-  /** After its hosts, pipe servers and streams: what is outstanding still is cancelled. Repeatable. */
-  async close(): Promise<void> {
-    await this.port.close();
   }
 
   #streamOf(handle: bigint, way: "in" | "out"): Duplex {

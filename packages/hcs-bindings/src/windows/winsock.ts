@@ -95,7 +95,7 @@ export class Winsock {
   }
 
   /** An abort cancels the dialling; look at the signal when it rejects. */
-  async connect(to: Buffer, signal?: AbortSignal): Promise<Duplex> {
+  async connect(to: Buffer, signal: AbortSignal): Promise<Duplex> {
     // ConnectEx wants a socket that is bound.
     const unbound = hypervAddress(wildcardGuid, wildcardGuid);
     const socket = this.#open((opened) => {
@@ -103,7 +103,7 @@ export class Winsock {
     });
     const operation = this.#port.operation(socket);
     const cancel = (): void => operation.cancel();
-    signal?.addEventListener("abort", cancel, { once: true });
+    signal.addEventListener("abort", cancel, { once: true });
     try {
       const { ConnectEx: connectEx } = this.#extensionsOf(socket);
       await this.#complete(
@@ -112,14 +112,14 @@ export class Winsock {
         (structure) => this.#started(connectEx(socket, to, to.length, null, 0, null, structure) !== 0),
         to,
       );
-      signal?.throwIfAborted();
+      signal.throwIfAborted();
       this.#set(socket, SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, null);
       return this.#stream(socket);
     } catch (error) {
       this.close(socket);
       throw error;
     } finally {
-      signal?.removeEventListener("abort", cancel);
+      signal.removeEventListener("abort", cancel);
     }
   }
 

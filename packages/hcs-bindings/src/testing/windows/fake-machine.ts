@@ -1,4 +1,5 @@
 import type {
+  AddressedFunction,
   ArgumentsOf,
   CallbackArguments,
   CallbackParameters,
@@ -36,6 +37,7 @@ export class FakeMachine implements NativeMachine {
   readonly #texts = new Map<bigint, { readonly text: string; readonly owner: string }>();
   readonly #blocks = new Map<bigint, Uint8Array>();
   readonly #callbacks = new Map<bigint, (...values: never[]) => void>();
+  readonly #functions = new Map<bigint, FakeDll[string]>();
   readonly #running = new Set<Promise<unknown>>();
   #nextAddress = 0x1000n;
 
@@ -115,8 +117,30 @@ export class FakeMachine implements NativeMachine {
     }
   }
 
-  functionAt(): never {
-    throw new Error("the fake machine has no functions without names");
+  /** The memory at an address, for those who write to it. */
+  memoryAt(address: bigint): Uint8Array {
+    const block = this.#blocks.get(address);
+    if (block === undefined) throw new Error(`nothing is at ${address}`);
+    return block;
+  }
+
+  /** The address that this memory was last given. */
+  placeOf(memory: Uint8Array): bigint {
+    for (const [address, block] of this.#blocks) if (block === memory) return address;
+    throw new Error("memory without an address");
+  }
+
+  /** A function without a name, by whose address it can be called. */
+  giveFunction(does: FakeDll[string]): bigint {
+    const address = this.newAddress();
+    this.#functions.set(address, does);
+    return address;
+  }
+
+  functionAt<const Described extends NativeFunction>(address: bigint): AddressedFunction<Described> {
+    const does = this.#functions.get(address);
+    if (does === undefined) throw new Error(`no function is at ${address}`);
+    return (...parameters) => does(...(parameters as never[])) as ResultOf<Described>;
   }
 
   registerCallback<const Parameters extends CallbackParameters>(

@@ -1,0 +1,74 @@
+import { type Attempt, ntStatus } from "./fake-io.ts";
+
+const capacity = 64 * 1024;
+
+/** One end of a connection, with what has arrived there and was not read yet. */
+export class FakeEndpoint {
+  peer: FakeEndpoint | undefined;
+  readonly #endOfRead: number;
+  #arrived: Buffer[] = [];
+  #bytes = 0;
+  #ended = false;
+  #reset = false;
+
+  /** The status is that of reads when the other end has closed: 0 where they tell of no bytes. */
+  constructor(endOfRead: number) {
+    this.#endOfRead = endOfRead;
+  }
+
+  static pair(endOfRead: number): readonly [FakeEndpoint, FakeEndpoint] {
+    const [left, right] = [new FakeEndpoint(endOfRead), new FakeEndpoint(endOfRead)];
+    left.peer = right;
+    right.peer = left;
+    return [left, right];
+  }
+
+  read(into: Uint8Array): Attempt {
+    return () => {
+      if (this.#reset) return { status: ntStatus.reset, transferred: 0 };
+      const [first] = this.#arrived;
+      if (first === undefined) return this.#ended ? { status: this.#endOfRead, transferred: 0 } : undefined;
+      const length = Math.min(first.length, into.length);
+      into.set(first.subarray(0, length));
+      this.#bytes -= length;
+      this.#arrived = [first.subarray(length), ...this.#arrived.slice(1)].filter((chunk) => chunk.length > 0);
+      return { status: ntStatus.success, transferred: length };
+    };
+  }
+
+  write(chunks: readonly Uint8Array[]): Attempt {
+    const bytes = Buffer.concat(chunks);
+    let sent = 0;
+    return () => {
+      const { peer } = this;
+      if (peer === undefined) return { status: ntStatus.reset, transferred: sent };
+      const room = Math.max(0, capacity - peer.#bytes);
+      peer.#arrive(Buffer.from(bytes.subarray(sent, sent + room)));
+      sent = Math.min(bytes.length, sent + room);
+      return sent < bytes.length ? undefined : { status: ntStatus.success, transferred: sent };
+    };
+  }
+
+  /** Nothing more comes from here. */
+  end(): void {
+    if (this.peer !== undefined) this.peer.#ended = true;
+  }
+
+  close(): void {
+    this.end();
+    if (this.peer !== undefined) this.peer.peer = undefined;
+    this.peer = undefined;
+  }
+
+  /** As when the other side is lost. */
+  reset(): void {
+    this.#reset = true;
+    this.peer = undefined;
+  }
+
+  #arrive(chunk: Buffer): void {
+    if (chunk.length === 0) return;
+    this.#arrived.push(chunk);
+    this.#bytes += chunk.length;
+  }
+}
