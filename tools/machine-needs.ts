@@ -12,18 +12,28 @@ const packages = {
   ip: "iproute2",
 } as const;
 
-export type Need = "root" | "control groups of version 2" | keyof typeof packages;
+/** Kinds of control groups, each with what tells a mount of theirs in /proc/self/mountinfo. */
+const controlGroups = {
+  "control groups of version 2": / - cgroup2 /,
+  "the control groups of version 1 for devices": / - cgroup \S+ \S*\bdevices\b/,
+} as const;
+
+export type Need = "root" | keyof typeof controlGroups | keyof typeof packages;
 
 const folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /** What is lacking, and how to get it; undefined when the machine has it. */
 export function lackOf(need: Need): string | undefined {
   if (need === "root") return process.getuid?.() === 0 ? undefined : "root: run the tests as root, or with sudo";
-  if (need === "control groups of version 2") {
-    return readFileSync("/proc/self/mountinfo", "utf8").includes(" - cgroup2 ") ? undefined : need;
+  if (isControlGroups(need)) {
+    return controlGroups[need].test(readFileSync("/proc/self/mountinfo", "utf8")) ? undefined : need;
   }
   if (folders.some((folder) => existsSync(`${folder}/${need}`))) return undefined;
   return `${need}: apt-get install ${packages[need]}`;
+}
+
+function isControlGroups(need: Need): need is keyof typeof controlGroups {
+  return need in controlGroups;
 }
 
 /** `describe`, or `describe.skip` with its reason printed where the machine lacks something. */

@@ -70,6 +70,7 @@ switch (task) {
   case "demo":
   case "e2e":
   case "bench":
+  case "soak":
     process.exitCode = await afterBuild(task);
     break;
   case "bench:windows":
@@ -80,7 +81,7 @@ switch (task) {
     break;
   default:
     process.stderr.write(
-      `No task "${task}"; there are build, check, format, test, faults, demo, e2e, e2e:windows, bench and bench:windows.\n`,
+      `No task "${task}"; there are build, check, format, test, faults, demo, e2e, e2e:windows, bench, bench:windows and soak.\n`,
     );
     process.exitCode = 1;
 }

@@ -17,6 +17,7 @@ const suites = {
   hvsockets: 13,
   system: 10,
   "stream-stress": 6,
+  stress: 8,
   exit: 1,
 };
 

@@ -150,7 +150,7 @@ export class Plan9Controller {
       refuse("InvalidArgument", `hostPath is ${JSON.stringify(hostPath)}, expected ${paths.expected}`);
     }
     if (!readOnly && noWritableFileShares) {
-      refuse("FailedPrecondition", "readOnly is false, but this VM allows read-only shares alone");
+      refuse("FailedPrecondition", "writing was asked for, and this VM has read-only shares alone; expected option ro");
     }
     if (allowedFiles?.length === 0) {
       refuse("InvalidArgument", "allowedFiles is empty, expected at least one name, or no list to allow all");

@@ -17,7 +17,12 @@ describe("slots", () => {
     expect(scsi.disks[0]).toMatchObject({ controller: 0, lun: 1 });
     expect(scsi.disks[254]).toMatchObject({ controller: 3, lun: 63 });
     const refused = scsi.reserve(disk("/one more"), whole());
-    await expect(refused).rejects.toMatchObject({ code: "ResourceExhausted" });
+    await expect(refused).rejects.toMatchObject({
+      code: "ResourceExhausted",
+      message: expect.stringMatching(
+        /\/.*: every SCSI slot of the VM is in use \(\d controllers × 64 LUNs, \d+ of them reserved\)/,
+      ),
+    });
     await expect(refused).rejects.toThrow("4 controllers × 64 LUNs, 1 of them reserved");
     await scsi.reserve(disk("/d7"), whole());
     await scsi.unmapFromGuest(reservations[70] ?? "");

@@ -33,7 +33,7 @@ describe("updating", () => {
     ["a quota of half its two processors", { quota: 100_000, period: 100_000 }, { Limit: 50_000 }],
     ["a quota with the default period", { quota: 20_000 }, { Limit: 10_000 }],
     ["more than it has", { quota: 500_000, period: 100_000 }, { Limit: 100_000 }],
-    ["less than can be counted", { quota: 1, period: 1_000_000 }, { Limit: 1 }],
+    ["the smallest quota that Linux takes", { quota: 1000, period: 1_000_000 }, { Limit: 50 }],
     ["no quota any more", { quota: -1 }, { Limit: 100_000 }],
     ["default shares", { shares: 1024 }, { Weight: 100 }],
     ["the most shares", { shares: 262_144 }, { Weight: 10_000 }],

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -95,10 +95,38 @@ describe("groups on plain directories", () => {
   });
 });
 
-const version2 = readFileSync("/proc/self/mountinfo", "utf8")
-  .split("\n")
-  .find((line) => line.includes(" - cgroup2 "))
-  ?.split(" ")[4];
+const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+const devices = mounts.find((line) => / - cgroup \S+ \S*\bdevices\b/.test(line))?.split(" ")[4];
+
+describeWith("root", "the control groups of version 1 for devices")("groups for devices in this kernel", () => {
+  const guest = join(devices ?? "", `guest-agent-test-${process.pid}`);
+  const containers = join(guest, "containers");
+  let root: string;
+  beforeEach(() => {
+    mkdirSync(guest);
+    // Refused where there is a group below.
+    writeFileSync(join(guest, "devices.deny"), "a");
+    writeFileSync(join(guest, "devices.allow"), "c 1:3 rwm");
+    mkdirSync(containers);
+    root = mkdtempSync(join(tmpdir(), "cgroups-"));
+    mkdirSync(join(root, "devices"));
+    symlinkSync(containers, join(root, "devices", "containers"));
+  });
+  afterEach(() => {
+    rmSync(root, { recursive: true });
+    for (const folder of [containers, guest]) rmdirSync(folder);
+  });
+
+  it("are told the others when the host takes one of the devices away meanwhile", () => {
+    // What the guest might use when it looked.
+    writeFileSync(join(root, "devices", "devices.list"), "b 7:0 rwm\nc 1:3 rwm\n");
+    writeFileSync(join(containers, "devices.deny"), "a");
+    shareDevices(root);
+    expect(readFileSync(join(containers, "devices.list"), "utf8")).toBe("c 1:3 rwm\n");
+  });
+});
+
+const version2 = mounts.find((line) => line.includes(" - cgroup2 "))?.split(" ")[4];
 
 describeWith("root", "control groups of version 2")("groups of version 2 in this kernel", () => {
   const root = join(version2 ?? "", `guest-agent-test-${process.pid}`);

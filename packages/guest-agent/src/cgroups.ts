@@ -107,7 +107,13 @@ export function shareDevices(mounted: string = root): void {
   if (!existsSync(list) || !existsSync(allow)) return;
   for (const rule of readFileSync(list, "utf8").split("\n")) {
     // One that may use all has nothing to be told.
-    if (rule !== "" && !rule.startsWith("a ")) writeFileSync(allow, rule, { flag: "a" });
+    if (rule === "" || rule.startsWith("a ")) continue;
+    try {
+      writeFileSync(allow, rule, { flag: "a" });
+    } catch (error) {
+      // The host may take a device away meanwhile: then there is nothing to be shared.
+      if (!hasCode(error, "EPERM")) throw error;
+    }
   }
 }
 

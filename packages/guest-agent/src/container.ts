@@ -11,6 +11,7 @@ import { podFileNames } from "./pod-files.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
 import { checkProgram } from "./program.ts";
 import type { OciRuntime, RuntimeProcess } from "./runtime.ts";
+import { namingFields } from "./runtime-faults.ts";
 import { securityContextName } from "./security-context.ts";
 import { type GuestSpecification, rewriteProcess, specificationText } from "./specification.ts";
 import type { StdioRelay } from "./stdio-relay.ts";
@@ -123,10 +124,13 @@ export class Container {
     writeFileSync(`${this.#bundle}/config.json`, specificationText({ ...spec, process }), { mode: 0o600 });
     const terminal = process.terminal === true;
     if (outputCopy !== undefined) relay.copyOutputTo(outputCopy);
-    const created = await connected(relay, terminal, (stdio) =>
-      runtime.create(this.id, this.#bundle, terminal, stdio, signal),
-    );
-    await runtime.start(this.id, signal);
+    const created = await namingFields({ ...spec, process }, async () => {
+      const connection = await connected(relay, terminal, (stdio) =>
+        runtime.create(this.id, this.#bundle, terminal, stdio, signal),
+      );
+      await runtime.start(this.id, signal);
+      return connection;
+    });
     return new GuestProcess(created.pid, created.exit, relay);
   }
 
@@ -140,8 +144,10 @@ export class Container {
     const root = this.#specification.spec.root?.path ?? "/";
     const process = withConsole(withUserOf(root, rewriteProcess(given, this.#surroundings.facts)), parameters);
     checkProgram(root, process, arch);
-    const added = await connected(relay, process.terminal === true, (stdio) =>
-      this.#surroundings.runtime.exec(this.id, process, stdio, signal),
+    const added = await namingFields({ process }, () =>
+      connected(relay, process.terminal === true, (stdio) =>
+        this.#surroundings.runtime.exec(this.id, process, stdio, signal),
+      ),
     );
     const guestProcess = new GuestProcess(added.pid, added.exit, relay);
     this.processes.add(guestProcess);
@@ -199,7 +205,7 @@ export class Container {
   /** Changes its limits; what is absent stays as it is. */
   async update(resources: OciLinuxResources, signal: AbortSignal): Promise<void> {
     if (this.#state.kind !== "Running") throw this.#wrongState("changing its limits", "Running");
-    await this.#surroundings.runtime.update(this.id, resources, signal);
+    await namingFields({ linux: { resources } }, () => this.#surroundings.runtime.update(this.id, resources, signal));
   }
 
   /** Ends the container by a signal to its first process. One that does not run is stopped when this returns. */

@@ -1,5 +1,5 @@
 /** The guest as the host sees it over the GCS bridge: containers, processes, storage and power. */
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import {
   type ContainerNotification,
@@ -340,13 +340,19 @@ function applySettings(settings: ReadonlyMap<string, string>): void {
   for (const [name, value] of settings) {
     // Interface names, which may hold dots, are written with slashes in sysctl's other notation.
     const path = name.includes("/") ? name : name.replaceAll(".", "/");
-    if (path.includes(".."))
-      throw new GuestFault("E_INVALIDARG", `OciSpecification.linux.sysctl: ${name} is no setting`);
+    const field = `OciSpecification.linux.sysctl.${name}`;
+    if (path.includes("..") || !existsSync(`/proc/sys/${path}`)) {
+      throw new GuestFault("E_INVALIDARG", `${field}: the guest's kernel has no such setting`);
+    }
     try {
       writeFileSync(`/proc/sys/${path}`, value);
     } catch (cause) {
       const { message } = cause as Error;
-      throw new GuestFault("E_INVALIDARG", `OciSpecification.linux.sysctl.${name}: ${message}`, { cause });
+      throw new GuestFault(
+        "E_INVALIDARG",
+        `${field} is ${JSON.stringify(value)}, which the guest's kernel refuses: ${message}`,
+        { cause },
+      );
     }
   }
 }

@@ -127,19 +127,23 @@ describe("the request for a NIC", () => {
   });
 
   it.each([
-    ["ID", { ID: "nic" }],
-    ["MacAddress", { MacAddress: "ff-ff-ff-ff-ff-ff" }],
-    ["VPCIAssigned", { VPCIAssigned: true }],
-    ["DNSSuffix", { DNSSuffix: "a.test\nnameserver 6.6.6.6" }],
-    ["DNSServerList", { DNSServerList: "10.0.0.1;reboot" }],
-    ["EncapOverhead", { EncapOverhead: -1 }],
-    ["IPConfigs[0].IPAddress", { IPConfigs: [{ IPAddress: "10.0.0.2 dev lo" }] }],
-    ["IPConfigs[0].PrefixLength", { IPConfigs: [{ IPAddress: "10.0.0.2", PrefixLength: 33 }] }],
-    ["IPConfigs", { IPConfigs: Array(257).fill({ IPAddress: "10.0.0.2", PrefixLength: 24 }) }],
-    ["Routes[0].DestinationPrefix", { Routes: [{ DestinationPrefix: "default" }] }],
-    ["Routes[0].NextHop", { Routes: [{ DestinationPrefix: "10.0.0.0/8", NextHop: "fd00::1" }] }],
-    ["Routes[0].Metric", { Routes: [{ DestinationPrefix: "10.0.0.0/8", Metric: 65536 }] }],
-  ])("is refused for its %s", (field, more) => {
-    expect(() => read(more)).toThrow(`Settings.${field} must be`);
+    ["ID", { ID: "nic" }, "a GUID, got"],
+    ["MacAddress", { MacAddress: "ff-ff-ff-ff-ff-ff" }, "a MAC address"],
+    ["VPCIAssigned", { VPCIAssigned: true }, "false: this guest has no assigned devices"],
+    ["DNSSuffix", { DNSSuffix: "a.test\nnameserver 6.6.6.6" }, "domains separated by commas"],
+    ["DNSServerList", { DNSServerList: "10.0.0.1;reboot" }, "addresses separated by commas"],
+    ["EncapOverhead", { EncapOverhead: -1 }, "an integer"],
+    ["IPConfigs[0].IPAddress", { IPConfigs: [{ IPAddress: "10.0.0.2 dev lo" }] }, "an IPv4 or IPv6 address"],
+    ["IPConfigs[0].PrefixLength", { IPConfigs: [{ IPAddress: "10.0.0.2", PrefixLength: 33 }] }, "an integer"],
+    ["IPConfigs", { IPConfigs: Array(257).fill({ IPAddress: "10.0.0.2", PrefixLength: 24 }) }, "a list of at most 256"],
+    ["Routes[0].DestinationPrefix", { Routes: [{ DestinationPrefix: "default" }] }, "a prefix such as 10.0.0.0/24"],
+    [
+      "Routes[0].NextHop",
+      { Routes: [{ DestinationPrefix: "10.0.0.0/8", NextHop: "fd00::1" }] },
+      "an address of the destination's kind",
+    ],
+    ["Routes[0].Metric", { Routes: [{ DestinationPrefix: "10.0.0.0/8", Metric: 65536 }] }, "an integer"],
+  ])("is refused for its %s", (field, more, accepted) => {
+    expect(() => read(more)).toThrow(`Settings.${field} must be ${accepted}`);
   });
 });

@@ -59,6 +59,25 @@ describe("container and process settings", () => {
     expect(checked.mounts?.[0]).not.toHaveProperty("options");
   });
 
+  it.each([
+    [{ rlimits: [{ type: "NOFILE", hard: 1, soft: 1 }] }, {}, 'process.rlimits[0].type: expected "RLIMIT_AS" or'],
+    [{ rlimits: [{ type: "RLIMIT_CPU", hard: 1, soft: 2 }] }, {}, "a soft limit that is not above the hard one"],
+    [{ env: ["A=b\0"] }, {}, "process.env[0]: expected text without NUL"],
+    [{}, { namespaces: [{ type: "net" }] }, 'linux.namespaces[0].type: expected "pid" or "network" or'],
+    [{}, { rootfsPropagation: "none" }, 'linux.rootfsPropagation: expected "" or "private" or'],
+    [{}, { devices: [{ path: "" }] }, "linux.devices[0].path: expected a string that is not empty"],
+    [{}, { seccomp: {} }, 'linux.seccomp.defaultAction: expected "SCMP_ACT_ALLOW" or'],
+    [
+      {},
+      { seccomp: { defaultAction: "SCMP_ACT_LOG", syscalls: [{ names: [] }] } },
+      "seccomp.syscalls[0].action: expected",
+    ],
+    [{}, { resources: { pids: { limit: "1" } } }, "linux.resources.pids.limit: expected an integer, got string"],
+  ])("refuses what Linux would not take: %j %j", (process, linux, message) => {
+    const wrong = { ...specification, process: { ...specification.process, ...process }, linux };
+    expect(() => checkOciSpec(wrong)).toThrow(message);
+  });
+
   it("checks the fields that it does know, and says where", () => {
     const settings = {
       SchemaVersion: { Major: 2, Minor: 1 },

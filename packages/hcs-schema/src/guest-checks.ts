@@ -36,6 +36,7 @@ import type {
 } from "./guest.ts";
 import { checkDomain, checkIpAddress, checkIpPrefix, checkMacAddress } from "./hcn-checks.ts";
 import type { OciLinux, OciMount, OciProcess, OciSpec, OciUser, OciWindows } from "./oci.ts";
+import { checkOciNamespaceType, checkOciPropagation, checkOciRlimits, checkOciSeccomp } from "./oci-linux.ts";
 import { checkOciLinuxResources } from "./oci-resources.ts";
 import { highestVsockPort, lunsPerScsiController, scsiControllerGuids } from "./wellknown.ts";
 
@@ -161,6 +162,9 @@ export const checkLinuxGuestRequest: Check<LinuxGuestRequest> = (value, path = "
   } as LinuxGuestRequest;
 };
 
+/** The kernel would take what comes before a NUL for all of it. */
+const wholeText = refine(text, "text without NUL", (value) => !value.includes("\0"));
+
 // The OCI runtime specification asks readers to ignore fields that they do not know.
 const ociProcess: FieldChecks<OciProcess> = {
   terminal: optional(truth),
@@ -174,28 +178,16 @@ const ociProcess: FieldChecks<OciProcess> = {
       username: optional(text),
     }),
   ),
-  args: optional(list(text)),
-  env: optional(list(text)),
-  cwd: text,
+  args: optional(list(wholeText)),
+  env: optional(list(wholeText)),
+  cwd: wholeText,
   capabilities: optional(record(nullAsEmpty(list(text)))),
-  rlimits: optional(
-    list(
-      openObject<{ type: string; hard: number; soft: number }>({ type: text, hard: rlimitValue, soft: rlimitValue }),
-    ),
-  ),
+  rlimits: optional(checkOciRlimits),
   noNewPrivileges: optional(truth),
   apparmorProfile: optional(text),
   oomScoreAdj: optional(integer(-1000, 1000)),
   selinuxLabel: optional(text),
 };
-
-/** Unlimited is 2^64-1, which a double cannot hold exactly. */
-function rlimitValue(value: unknown, path = ""): number {
-  if (typeof value !== "number" || !(value >= 0)) {
-    throw new SchemaError(path, `expected a number that is not negative, got ${typeof value}`);
-  }
-  return value;
-}
 
 function nullAsEmpty<T>(check: Check<readonly T[]>): Check<readonly T[]> {
   return (value, path) => check(value ?? [], path);
@@ -223,15 +215,17 @@ export const checkOciSpec: Check<OciSpec> = openObject<OciSpec>({
   hooks: optional(anything),
   linux: optional(
     openObject<OciLinux>({
-      resources: optional(record(anything)),
+      resources: optional(checkOciLinuxResources),
       cgroupsPath: optional(text),
-      namespaces: optional(list(openObject<{ type: string; path?: string }>({ type: text, path: optional(text) }))),
-      devices: optional(list(anything)),
-      seccomp: optional(anything),
+      namespaces: optional(
+        list(openObject<{ type: string; path?: string }>({ type: checkOciNamespaceType, path: optional(text) })),
+      ),
+      devices: optional(list(openObject<{ readonly path: string }>({ path: filledText }))),
+      seccomp: optional(checkOciSeccomp),
       sysctl: optional(record(text)),
       maskedPaths: optional(list(text)),
       readonlyPaths: optional(list(text)),
-      rootfsPropagation: optional(text),
+      rootfsPropagation: optional(checkOciPropagation),
       mountLabel: optional(text),
       uidMappings: optional(list(anything)),
       gidMappings: optional(list(anything)),

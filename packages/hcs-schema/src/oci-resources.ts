@@ -7,6 +7,7 @@ import {
   openObject,
   optional,
   record,
+  refine,
   SchemaError,
   text,
   truth,
@@ -72,13 +73,27 @@ const signed: Check<number> = (value, path = "") => {
   return value;
 };
 
+const bytes: Check<number> = refine(signed, "a number of bytes, or -1 for no limit", (value) => value >= -1);
+
+/** Bounds of the kernel's; 0 is what Kubernetes writes for what is not set. */
+const quota: Check<number> = refine(
+  signed,
+  "at least 1000 microseconds, or below 1 for no limit",
+  (value) => value < 1 || value >= 1000,
+);
+const period: Check<number> = refine(
+  integer(0),
+  "1000 to 1000000 microseconds",
+  (value) => value === 0 || (value >= 1000 && value <= 1_000_000),
+);
+
 // The OCI runtime specification asks readers to ignore fields that they do not know.
 export const checkOciLinuxResources: Check<OciLinuxResources> = openObject<OciLinuxResources>({
   memory: optional(
     openObject<OciLinuxMemory>({
-      limit: optional(signed),
-      reservation: optional(signed),
-      swap: optional(signed),
+      limit: optional(bytes),
+      reservation: optional(bytes),
+      swap: optional(bytes),
       kernel: optional(signed),
       kernelTCP: optional(signed),
       swappiness: optional(signed),
@@ -90,9 +105,9 @@ export const checkOciLinuxResources: Check<OciLinuxResources> = openObject<OciLi
   cpu: optional(
     openObject<OciLinuxCpu>({
       shares: optional(integer(0)),
-      quota: optional(signed),
+      quota: optional(quota),
       burst: optional(integer(0)),
-      period: optional(integer(0)),
+      period: optional(period),
       realtimeRuntime: optional(signed),
       realtimePeriod: optional(integer(0)),
       cpus: optional(text),

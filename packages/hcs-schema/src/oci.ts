@@ -1,4 +1,6 @@
 /** The OCI runtime specification, as far as a Linux guest is given it. */
+import type { OciRlimit } from "./oci-linux.ts";
+import type { OciLinuxResources } from "./oci-resources.ts";
 
 export interface OciSpec {
   readonly ociVersion: string;
@@ -21,7 +23,7 @@ export interface OciProcess {
   readonly env?: readonly string[];
   readonly cwd: string;
   readonly capabilities?: { readonly [set: string]: readonly string[] };
-  readonly rlimits?: readonly { readonly type: string; readonly hard: number; readonly soft: number }[];
+  readonly rlimits?: readonly OciRlimit[];
   readonly noNewPrivileges?: boolean;
   readonly apparmorProfile?: string;
   readonly oomScoreAdj?: number;
@@ -44,7 +46,7 @@ export interface OciMount {
 }
 
 export interface OciLinux {
-  readonly resources?: { readonly [controller: string]: unknown };
+  readonly resources?: OciLinuxResources;
   readonly cgroupsPath?: string;
   readonly namespaces?: readonly { readonly type: string; readonly path?: string }[];
   readonly devices?: readonly unknown[];

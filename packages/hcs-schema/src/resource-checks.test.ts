@@ -73,12 +73,18 @@ describe("resources of the OCI specification", () => {
       intelRdt: {},
     };
     expect(checkOciLinuxResources(linux)).toEqual(linux);
+    for (const cpu of [{ quota: 0, period: 0 }, { quota: 1000, period: 1000 }, { period: 1_000_000 }]) {
+      expect(checkOciLinuxResources({ cpu })).toEqual({ cpu });
+    }
     const windows = { memory: { limit: 4096 }, cpu: { count: 1, shares: 10_000, maximum: 1 }, storage: {} };
     expect(checkOciWindowsResources(windows)).toEqual(windows);
   });
 
   it.each([
     [checkOciLinuxResources, { memory: { limit: 1.5 } }, "memory.limit: expected an integer, got 1.5"],
+    [checkOciLinuxResources, { memory: { limit: -2 } }, "memory.limit: expected a number of bytes, or -1 for no limit"],
+    [checkOciLinuxResources, { cpu: { quota: 999 } }, "cpu.quota: expected at least 1000 microseconds, or below 1 for"],
+    [checkOciLinuxResources, { cpu: { period: 999 } }, "cpu.period: expected 1000 to 1000000 microseconds, got 999"],
     [checkOciLinuxResources, { cpu: { period: -1 } }, "cpu.period: expected an integer of at least 0, got -1"],
     [checkOciLinuxResources, { pids: [] }, "pids: expected an object, got a list"],
     [checkOciWindowsResources, { cpu: { shares: 0 } }, "cpu.shares: expected an integer from 1 to 10000, got 0"],

@@ -281,6 +281,7 @@ describe("virtual persistent memory", () => {
   it("is refused, and has no effect where memory is physical", () => {
     expect(build({ [key]: "0" }).warnings).toEqual([]);
     expect(() => build({ [key]: "1" })).toThrow(expect.objectContaining({ code: "InvalidArgument", key }));
+    expect(() => build({ [key]: "1" })).toThrow(`${key}: got "1", expected 0: layers are SCSI disks`);
     expect(build({ [key]: "1", [`${vm}fullyphysicallybacked`]: "true" }).warnings).toEqual([
       expect.stringContaining(key),
     ]);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { boolean, guid, integer, integers } from "./values.ts";
+import { boolean, fileName, guid, integer, integers, oneOf, type Reader, startsWith, text } from "./values.ts";
 
 describe("values", () => {
   it.each(["1", "t", "T", "TRUE", "true", "True"])("%j is true", (word) => {
@@ -22,5 +22,17 @@ describe("values", () => {
 
   it("of GUIDs are the same in either case", () => {
     expect(guid("key", "ABCDEF12-1234-5678-1234-567812345678")).toBe("abcdef12-1234-5678-1234-567812345678");
+  });
+
+  it.each<readonly [Reader<unknown>, string, string]>([
+    [integer(1, 9), "10", "a whole number from 1 to 9"],
+    [integers(0, 7), "1;2", "whole numbers from 0 to 7 with commas between them"],
+    [oneOf("None", "Firmware"), "none", "one of None, Firmware"],
+    [text, "a\nb", "text without control characters"],
+    [fileName, "folder/file", "the name of a file, without a folder"],
+    [guid, "{11111111-2222-3333-4444-555555555555}", "a GUID without braces"],
+    [startsWith("\\\\.\\pipe\\"), "pipe", "a name that begins \\\\.\\pipe\\"],
+  ])("read wrongly are told with what would be right: %#", (reader, given, accepted) => {
+    expect(() => reader("key", given)).toThrow(`key: got ${JSON.stringify(given)}, expected ${accepted}`);
   });
 });

@@ -3,6 +3,7 @@ import path from "node:path";
 import { messageOf, ShimError } from "./errors.ts";
 
 const largestConfiguration = 16 * 1024 * 1024;
+const expected = "a specification of the OCI runtime specification";
 
 export interface BundleConfiguration {
   /** config.json as parsed JSON; nothing but the annotations has been checked. */
@@ -30,9 +31,11 @@ export async function readConfiguration(bundle: string): Promise<BundleConfigura
   try {
     parsed = JSON.parse(content.toString("utf8"));
   } catch (error) {
-    throw new ShimError("InvalidArgument", `${file} is not JSON: ${messageOf(error)}`, { cause: error });
+    throw new ShimError("InvalidArgument", `${file} is not JSON, expected ${expected}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
-  if (!isObject(parsed)) throw new ShimError("InvalidArgument", `${file} is not a JSON object`);
+  if (!isObject(parsed)) throw new ShimError("InvalidArgument", `${file} is not a JSON object, expected ${expected}`);
   return { spec: parsed, annotations: checkAnnotations(file, parsed.annotations) };
 }
 
@@ -40,7 +43,7 @@ export async function readConfiguration(bundle: string): Promise<BundleConfigura
 export async function requireConfiguration(bundle: string): Promise<BundleConfiguration> {
   const configuration = await readConfiguration(bundle);
   if (configuration === undefined) {
-    throw new ShimError("InvalidArgument", `${path.join(bundle, "config.json")} does not exist`);
+    throw new ShimError("InvalidArgument", `${path.join(bundle, "config.json")} does not exist, expected ${expected}`);
   }
   return configuration;
 }
@@ -59,7 +62,8 @@ export function sandboxIdOf(annotations: { readonly [key: string]: string }): st
 
 function checkAnnotations(file: string, value: unknown): { readonly [key: string]: string } {
   if (value === undefined || value === null) return {};
-  if (!isObject(value)) throw new ShimError("InvalidArgument", `${file}: annotations is not an object of strings`);
+  if (!isObject(value))
+    throw new ShimError("InvalidArgument", `${file}: annotations is not an object, expected one of strings`);
   for (const [key, annotation] of Object.entries(value)) {
     if (typeof annotation !== "string") {
       throw new ShimError(

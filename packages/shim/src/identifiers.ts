@@ -6,12 +6,10 @@ const longestIdentifier = 128;
 
 /** Throws InvalidArgument that names the field, its value and what would be accepted. */
 export function checkIdentifier(field: string, value: string): string {
-  if (value === "") throw new ShimError("InvalidArgument", `${field} is missing`);
+  const accepted = `accepted are up to ${longestIdentifier} letters and digits, with dots, dashes or underscores between them`;
+  if (value === "") throw new ShimError("InvalidArgument", `${field} is missing; ${accepted}`);
   if (value.length > longestIdentifier || !identifier.test(value)) {
-    throw new ShimError(
-      "InvalidArgument",
-      `${field} is ${JSON.stringify(value)}; accepted are up to ${longestIdentifier} letters and digits, with dots, dashes or underscores between them`,
-    );
+    throw new ShimError("InvalidArgument", `${field} is ${JSON.stringify(value)}; ${accepted}`);
   }
   return value;
 }

@@ -7,6 +7,8 @@ const ociResources = /(^|\/)opencontainers\/runtime-spec\/1\/(Linux|Windows)Reso
 /** Additions to a guest's security policy, as hcsshim's users send them. */
 const policyFragment = /(^|\/)ctrdtaskapi\/PolicyFragment$/;
 
+const accepted = "LinuxResources or WindowsResources of the OCI runtime specification, and PolicyFragment";
+
 /** What an update of a task asks for. InvalidArgument for what is none; the resources themselves are not checked. */
 export function readResourceUpdate(
   id: string,
@@ -14,14 +16,14 @@ export function readResourceUpdate(
   annotations: { readonly [key: string]: string },
 ): ResourceUpdate {
   if (resources === null) {
-    throw new ShimError("InvalidArgument", `update task ${id}: resources are missing`);
+    throw new ShimError("InvalidArgument", `update task ${id}: resources are missing; accepted are ${accepted}`);
   }
   const { type_url: type, value } = resources;
   if (ociResources.test(type)) return { resources: parsed(id, value), annotations };
   if (policyFragment.test(type)) return { policyFragment: fragmentOf(id, parsed(id, value)), annotations };
   throw new ShimError(
     "InvalidArgument",
-    `update task ${id}: resources are of type ${JSON.stringify(type)}; LinuxResources or WindowsResources of the OCI runtime specification are accepted, and PolicyFragment`,
+    `update task ${id}: resources are of type ${JSON.stringify(type)}; accepted are ${accepted}`,
   );
 }
 
@@ -29,9 +31,13 @@ function parsed(id: string, value: Uint8Array): unknown {
   try {
     return JSON.parse(Buffer.from(value).toString("utf8"));
   } catch (error) {
-    throw new ShimError("InvalidArgument", `update task ${id}: resources are not JSON: ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw new ShimError(
+      "InvalidArgument",
+      `update task ${id}: resources are not JSON, as ${accepted} are: ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -48,7 +48,7 @@ export function removeSocket(socket: string): void {
 /** Listens with mode 0600 from the first instant; a socket that nobody serves any more is replaced. */
 export async function listen(server: net.Server, socket: string): Promise<void> {
   if (await isAccepting(socket)) {
-    throw new ShimError("AlreadyExists", `another shim is serving ${socket}`);
+    throw new ShimError("AlreadyExists", `another shim is serving ${socket}; delete its tasks and sandbox first`);
   }
   removeSocket(socket);
   await new Promise<void>((resolve, reject) => {

@@ -47,6 +47,13 @@ describe("start", () => {
     expect(open).not.toMatch(/ [012] -> (pipe|socket):/);
   });
 
+  it("has the serving process keep little memory for what it is going to allocate", async () => {
+    shim.makeBundle("c1", {});
+    await shim.start("c1");
+    const command = readFileSync(`/proc/${shim.servingPid("c1")}/cmdline`, "utf8").split("\0");
+    expect(command).toContain("--max-semi-space-size=2");
+  });
+
   it.each([
     ["1.7.24", 2],
     ["2.1.9~ds1", 3],

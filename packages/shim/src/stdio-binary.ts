@@ -57,7 +57,10 @@ export function openLoggingBinary(
     stderr,
     ready: async (signal) => {
       if (!(await settlesWithin(abortable(Promise.race([ready, failed]), signal), readyMilliseconds, clock))) {
-        throw new ShimError("DeadlineExceeded", `stdout ${paths.stdout} was not ready in ${readyMilliseconds} ms`);
+        throw new ShimError(
+          "DeadlineExceeded",
+          `stdout ${paths.stdout} was not ready in ${readyMilliseconds} ms; it closes descriptor 5 when it is`,
+        );
       }
       await abortable(Promise.race([ready, failed]), signal);
     },

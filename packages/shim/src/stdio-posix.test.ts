@@ -8,6 +8,7 @@ import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createPosixStdio, parseUri } from "./stdio-posix.ts";
+import { ManualClock } from "./testing/manual-clock.ts";
 
 const none = { stdin: "", stdout: "", stderr: "", terminal: false };
 let directory: string;
@@ -181,6 +182,19 @@ describe("other destinations", () => {
       code: "InvalidArgument",
       message: expect.stringContaining("cannot be run"),
     });
+  });
+
+  it("says how a logging binary that does not become ready would do so", async () => {
+    const clock = new ManualClock();
+    // It reads its output to the end, and never closes the descriptor for its readiness.
+    const uri = `binary:///bin/sh?-c=${encodeURIComponent("exec cat <&3")}`;
+    const open = createPosixStdio({ namespace: "ns", clock }).open({ ...none, stdout: uri });
+    const failed = expect(open).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+      message: `stdout ${uri} was not ready in 10000 ms; it closes descriptor 5 when it is`,
+    });
+    await clock.advance(10_000);
+    await failed;
   });
 
   it("opens nothing for empty names and refuses unknown schemes", async () => {

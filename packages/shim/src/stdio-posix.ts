@@ -75,8 +75,8 @@ export function parseUri(field: "stdin" | "stdout" | "stderr", value: string): S
   if (value === "") return { kind: "none" };
   if (value.startsWith("/")) return { kind: "path", path: value };
   const url = URL.canParse(value) ? new URL(value) : undefined;
-  if (url?.pathname.startsWith("/")) {
-    const file = decodeURIComponent(url.pathname);
+  const file = url && decodedPath(url);
+  if (url !== undefined && file?.startsWith("/")) {
     if (url.protocol === "fifo:") return { kind: "path", path: file };
     if (url.protocol === "file:" && field !== "stdin") return { kind: "file", path: file };
     if (url.protocol === "binary:" && field !== "stdin") return { kind: "binary", url };
@@ -84,6 +84,15 @@ export function parseUri(field: "stdin" | "stdout" | "stderr", value: string): S
   const accepted =
     field === "stdin" ? "an absolute path or fifo://" : "an absolute path, fifo://, file:// or binary://";
   throw new ShimError("InvalidArgument", `${field} is ${JSON.stringify(value)}; accepted is ${accepted}`);
+}
+
+/** Undefined for what is encoded wrongly. */
+function decodedPath(url: URL): string | undefined {
+  try {
+    return decodeURIComponent(url.pathname);
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -5,6 +5,8 @@ import { exitFields } from "./messages.ts";
 import type { DeleteAnswer } from "./process-record.ts";
 import { encodeFields } from "./wire.ts";
 
+const expected = "a process of the OCI runtime specification";
+
 /** Ids hold no slash. */
 export function keyOf(id: string, execId: string): string {
   return `${id}/${execId}`;
@@ -25,10 +27,12 @@ export function parseProcess(request: {
   readonly spec: google.protobuf.Any | null;
 }): unknown {
   const subject = `exec ${request.execId} in task ${request.id}: spec`;
-  if (request.spec === null) throw new ShimError("InvalidArgument", `${subject} is missing`);
+  if (request.spec === null) throw new ShimError("InvalidArgument", `${subject} is missing, expected ${expected}`);
   try {
     return JSON.parse(Buffer.from(request.spec.value).toString("utf8"));
   } catch (error) {
-    throw new ShimError("InvalidArgument", `${subject} is not JSON: ${messageOf(error)}`, { cause: error });
+    throw new ShimError("InvalidArgument", `${subject} is not JSON, expected ${expected}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }

@@ -24,7 +24,10 @@ export async function createTaskSandbox(
   const { annotations, spec } = task.configuration;
   const named = sandboxIdOf(annotations);
   if (named !== undefined && named !== id) {
-    throw new ShimError("FailedPrecondition", `create task ${id}: it names sandbox ${named}, which this shim has not`);
+    throw new ShimError(
+      "FailedPrecondition",
+      `create task ${id}: its annotations name sandbox ${named}, which this shim has not`,
+    );
   }
   const options = runtimeOptions === undefined ? {} : { runtimeOptions };
   const sandbox = await slot.create("classic", { id, namespace, bundle, spec, annotations, ...options }, signal);
@@ -45,7 +48,7 @@ export function sandboxToJoin(slot: SandboxSlot, id: string, configuration: Bund
   const { sandbox } = present;
   const named = sandboxIdOf(configuration.annotations);
   if (named !== undefined && named !== sandbox.id) {
-    throw refuse(`it names sandbox ${named}; this shim has ${sandbox.id}`);
+    throw refuse(`its annotations name sandbox ${named}; this shim has ${sandbox.id}`);
   }
   if (sandbox.state !== "running") throw refuse(`sandbox ${sandbox.id} is ${sandbox.state}, not running`);
   return sandbox;

@@ -48,8 +48,8 @@ interface Task {
   exit: Exit | undefined;
 }
 
-/** How many deleted tasks and execs are remembered. */
-const mostTombstones = 2048;
+/** How many deleted tasks and execs are remembered: each is some 600 bytes, and repeats come within seconds. */
+const mostTombstones = 512;
 const highestSignal = 64;
 const sigkill = 9;
 
@@ -71,8 +71,11 @@ export class TaskService {
     const { id, bundle } = request;
     checkIdentifier("create task: id", id);
     if (request.checkpoint !== "")
-      throw new ShimError("Unimplemented", `create task ${id}: checkpoints are not restored`);
-    if (this.#tasks.has(id)) throw new ShimError("AlreadyExists", `create task ${id}: it exists`);
+      throw new ShimError(
+        "Unimplemented",
+        `create task ${id}: checkpoint is ${request.checkpoint}; accepted is none, since this shim restores no checkpoints`,
+      );
+    if (this.#tasks.has(id)) throw new ShimError("AlreadyExists", `create task ${id}: it exists; delete it first`);
     this.#tasks.set(id, "creating");
     let container: Container;
     const stdio = stdioOf(request, id);
@@ -130,7 +133,10 @@ export class TaskService {
     const task = this.#task(id);
     checkIdentifier(`exec in task ${id}: exec_id`, execId);
     if (task.processes.has(execId)) {
-      throw new ShimError("AlreadyExists", `exec in task ${id}: exec ${execId} exists`);
+      throw new ShimError(
+        "AlreadyExists",
+        `exec in task ${id}: exec ${execId} exists; delete it first, or use another exec_id`,
+      );
     }
     const spec = parseProcess(request);
     task.processes.set(execId, "creating");
@@ -175,7 +181,7 @@ export class TaskService {
     if (request.signal > highestSignal) {
       throw new ShimError(
         "InvalidArgument",
-        `kill task ${id}: signal is ${request.signal}; at most ${highestSignal} is accepted`,
+        `kill task ${id}: signal is ${request.signal}; accepted is 1 to ${highestSignal}`,
       );
     }
     const { container } = this.#task(id);

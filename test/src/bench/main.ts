@@ -3,7 +3,7 @@
  * against containerd's own runc shim, measured in the same run on the same containerd; and whether a controller's own
  * cost of an operation grows with the number of what it controls.
  */
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
@@ -13,6 +13,7 @@ import { checkMachine, servingShims } from "../e2e/machine.ts";
 import { RUNTIMES, type Runtime } from "../e2e/suite.ts";
 import { PHASES, type Phase, Pod } from "../shim-client/pod.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
+import { proportionalSetSize } from "../support/memory.ts";
 import { DISTRIBUTION, SHIM_PROGRAM } from "../support/programs.ts";
 import { type Growth, greatestRatio, measureGrowth, showGrowth } from "./growth.ts";
 import { growthSubjects } from "./growth-subjects.ts";
@@ -117,12 +118,6 @@ async function shimMemory(bench: Bench, runtime: Runtime): Promise<number> {
     await containerd.ctr(["task", "delete", "--force", id]);
     await containerd.mustCtr(["container", "delete", id]);
   }
-}
-
-function proportionalSetSize(pid: number): number {
-  const kibibytes = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8").match(/^Pss:\s+(\d+) kB$/m)?.[1];
-  if (kibibytes === undefined) throw new Error(`/proc/${pid}/smaps_rollup tells no Pss`);
-  return Number(kibibytes) / 1024;
 }
 
 /** The phases of one pod with one container that runs `true`, spoken to through the Sandbox API. */

@@ -6,6 +6,7 @@ import { IMAGE } from "../e2e/images.ts";
 import type { Runtime } from "../e2e/suite.ts";
 import { readProcesses } from "../leaks/holdings.ts";
 import { describe, startCommand } from "../support/command.ts";
+import { SERVERS } from "../support/servers.ts";
 
 export interface OutputCost {
   readonly mebibytesPerSecond: number;
@@ -16,10 +17,10 @@ export interface OutputCost {
 const MEBIBYTES = 1024;
 const READY_MS = 30_000;
 const CLOCK_TICKS_PER_SECOND = 100;
-/** Command lines of the processes that carry output: the shim, and what the utility VM runs. */
-const CARRIERS: { readonly [runtime in Runtime["key"]]: RegExp } = {
-  lcow: /shim-lcow\.cjs|guest-agent|hcs-emulator/,
-  runc: /shim-runc-v2/,
+/** Command lines of the processes that carry output. */
+const CARRIERS: { readonly [runtime in Runtime["key"]]: readonly RegExp[] } = {
+  lcow: Object.values(SERVERS),
+  runc: [/shim-runc-v2/],
 };
 
 /** Has an exec write 1 GiB to its standard output, which ctr reads from the FIFO and gives away. */
@@ -37,7 +38,7 @@ export async function measureOutput(
     const { environment } = containerd;
     const writer = startCommand("sh", ["-c", `exec ${line} 3>&1 >/dev/null 2>&3`], { environment, signal });
     await writer.outputMatches(/ready/, READY_MS);
-    const carriers = readProcesses().filter((process) => CARRIERS[runtime.key].test(process.command));
+    const carriers = readProcesses().filter(({ command }) => CARRIERS[runtime.key].some((one) => one.test(command)));
     const cpuBefore = carriers.map(({ pid }) => cpuSecondsOf(pid));
     const started = performance.now();
     writer.write("go\n");

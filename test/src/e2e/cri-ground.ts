@@ -40,6 +40,12 @@ export async function output(ground: CriGround, containerId: string, ...cmd: rea
   return stdout;
 }
 
+/** In bytes, as the container sees it. */
+export async function memoryLimit(ground: CriGround, id: string): Promise<number> {
+  const script = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max";
+  return Number(await output(ground, id, "sh", "-c", script));
+}
+
 export async function containerStatus(ground: CriGround, containerId: string) {
   const { status } = await ground.cri.call("ContainerStatus", { containerId });
   assert.ok(status !== null);

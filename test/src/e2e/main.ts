@@ -23,13 +23,17 @@ import { networkCases } from "./cases/network.ts";
 import { optionCases } from "./cases/options.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
+import { protocolErrorCases } from "./cases/protocol-errors.ts";
+import { protocolMountCases } from "./cases/protocol-mounts.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
+import { protocolProcessCases } from "./cases/protocol-processes.ts";
 import { protocolSettingCases } from "./cases/protocol-settings.ts";
 import { resourceCases } from "./cases/resources.ts";
 import { runningCases } from "./cases/running.ts";
 import { sandboxCases } from "./cases/sandbox.ts";
 import { settingCases } from "./cases/settings.ts";
 import { snapshotterCases } from "./cases/snapshotters.ts";
+import { specificationCases } from "./cases/specification.ts";
 import { stdioCases } from "./cases/stdio.ts";
 import { storageCases } from "./cases/storage.ts";
 import { Containerd, type CriOptions } from "./containerd.ts";
@@ -48,6 +52,7 @@ const CASES: readonly Case[] = [
   ...settingCases,
   ...sandboxCases,
   ...deviceCases,
+  ...specificationCases,
   ...storageCases,
   ...networkCases,
   ...resourceCases,
@@ -113,7 +118,15 @@ async function runProtocol(
   const parent = join(round.directory, "p");
   mkdirSync(parent);
   print(`the shim protocol, ${selection.runtime.program}`);
-  const cases = [...protocolCases, ...protocolContainerCases, ...protocolNetworkCases, ...protocolSettingCases];
+  const cases = [
+    ...protocolCases,
+    ...protocolContainerCases,
+    ...protocolNetworkCases,
+    ...protocolSettingCases,
+    ...protocolErrorCases,
+    ...protocolMountCases,
+    ...protocolProcessCases,
+  ];
   for (const [index, one] of cases.entries()) {
     if (signal.aborted) return;
     if (!selection.only.test(one.name)) continue;

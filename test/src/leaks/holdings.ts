@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isOfAnotherRun } from "../support/isolate.ts";
 import { compareHoldings, type Holdings } from "./compare.ts";
 import { parseMountinfo } from "./mountinfo.ts";
 
@@ -114,7 +115,9 @@ function readLoopDevices(): string[] {
     .filter((name) => name.startsWith("loop"))
     .flatMap((name) => {
       try {
-        return [`${name} ${readFileSync(`/sys/block/${name}/loop/backing_file`, "utf8").trim()}`];
+        const file = readFileSync(`/sys/block/${name}/loop/backing_file`, "utf8").trim();
+        // Block devices alone are not of a namespace.
+        return isOfAnotherRun(file) ? [] : [`${name} ${file}`];
       } catch {
         return [];
       }

@@ -181,23 +181,37 @@ export class PodContainer {
     return (await this.#pod.shim.call(Task, "Wait", { id: this.id, execId }, this.#options)).exitStatus;
   }
 
-  async kill(signal: number): Promise<void> {
-    await this.#pod.shim.call(Task, "Kill", { id: this.id, signal }, this.#options);
+  /** @param request whether all of the container's processes get the signal, or an exec instead of init. */
+  async kill(signal: number, request: { readonly all?: boolean; readonly execId?: string } = {}): Promise<void> {
+    await this.#pod.shim.call(Task, "Kill", { id: this.id, signal, ...request }, this.#options);
   }
 
   /** Starts a further process. Its stdio is the caller's to close. */
   async exec(execId: string, options: ProcessOptions): Promise<Fifos> {
-    const { id } = this;
     const stdio = await Fifos.make(this.bundle, execId, options.terminal ?? false);
     try {
-      const spec = { type_url: PROCESS_TYPE, value: Buffer.from(JSON.stringify(processSpec(options))) };
-      await this.#pod.shim.call(Task, "Exec", { id, execId, spec, ...stdio.paths }, this.#options);
-      await this.#pod.shim.call(Task, "Start", { id, execId }, this.#options);
+      await this.addExec(execId, options, stdio.paths);
+      await this.startExec(execId);
     } catch (error) {
       stdio.close();
       throw error;
     }
     return stdio;
+  }
+
+  /** Adds a further process, with stdio as the request names it: none where it says nothing. */
+  async addExec(
+    execId: string,
+    options: ProcessOptions,
+    stdio: { readonly stdin?: string; readonly stdout?: string; readonly stderr?: string },
+  ): Promise<void> {
+    const spec = { type_url: PROCESS_TYPE, value: Buffer.from(JSON.stringify(processSpec(options))) };
+    const request = { id: this.id, execId, spec, terminal: options.terminal ?? false, ...stdio };
+    await this.#pod.shim.call(Task, "Exec", request, this.#options);
+  }
+
+  async startExec(execId: string): Promise<number> {
+    return (await this.#pod.shim.call(Task, "Start", { id: this.id, execId }, this.#options)).pid;
   }
 
   async closeStdin(execId = ""): Promise<void> {

@@ -3,6 +3,8 @@ export interface ProcessOptions {
   readonly args: readonly string[];
   readonly terminal?: boolean;
   readonly environment?: readonly string[];
+  /** Further fields of the process, and others in place of the usual ones. */
+  readonly fields?: object;
 }
 
 /** A config.json, as far as tests change it. */
@@ -21,6 +23,7 @@ export function processSpec(options: ProcessOptions): { readonly [field: string]
     env: ["PATH=/bin:/sbin:/usr/bin:/usr/sbin", "TERM=xterm", ...(options.environment ?? [])],
     cwd: "/",
     noNewPrivileges: true,
+    ...options.fields,
   };
 }
 

@@ -7,12 +7,13 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { searchPath } from "./command.ts";
 import { type ControlGroup, ControlGroups } from "./control-groups.ts";
 
 const DIRECTORY_VARIABLE = "UVM_SHIM_TEST_DIRECTORY";
+const DIRECTORY_PREFIX = "uvm-test-";
 const LIFELINE = 3;
 const GRACE_MS = 30_000;
 const REPEATED_MS = 500;
@@ -38,6 +39,12 @@ export function isolation(): Isolation | undefined {
   return { directory, signal: controller.signal };
 }
 
+/** Whether a path is in the directory of another program that runs isolated on this machine. */
+export function isOfAnotherRun(path: string): boolean {
+  const own = process.env[DIRECTORY_VARIABLE];
+  return own !== undefined && path.startsWith(join(dirname(own), DIRECTORY_PREFIX)) && !path.startsWith(`${own}/`);
+}
+
 /**
  * Runs the program again, isolated, and returns its exit code.
  *
@@ -48,7 +55,7 @@ export async function runIsolated(
   args: readonly string[],
   options: { readonly inMemory: boolean },
 ): Promise<number> {
-  const directory = mkdtempSync(join(tmpdir(), "uvm-test-"));
+  const directory = mkdtempSync(join(tmpdir(), DIRECTORY_PREFIX));
   const controlGroups = new ControlGroups(basename(directory));
   try {
     controlGroups.make();

@@ -2,36 +2,14 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { WindowsHvsockets } from "../../../packages/hcs-bindings/src/windows/hvsocket.ts";
-import type { FunctionTable } from "../../../packages/hcs-bindings/src/windows/native-types.ts";
 import { administratorsOnly } from "../../../packages/hcs-bindings/src/windows/security.ts";
 import { winsockFunctions } from "../../../packages/hcs-bindings/src/windows/winsock-functions.ts";
+import { leavesNothing } from "./leaves-nothing.ts";
 import { controls, system } from "./system-under-test.ts";
 
-const cycles = 10_000;
-const atATime = 8;
-/** By then all that is made once is there. */
-const settling = 1000;
-/** For what the collector has not given back; a leak of one page each would be four times as much. */
-const mostGrowth = 10 * 1024 * 1024;
 const loopback = "e0e16197-dd56-4a10-9195-5ee7a155a838";
-
-const process32 = {
-  GetCurrentProcess: { result: "pointer", parameters: [], since: 0, immediate: true },
-  GetProcessHandleCount: { result: "int32", parameters: ["pointer", "pointer"], since: 0, immediate: true },
-} as const satisfies FunctionTable;
-const kernel = system.machine.library("C:\\windows\\system32\\kernel32.dll", process32);
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
-
-function openHandles(): number {
-  const count = Buffer.alloc(4);
-  kernel.call("GetProcessHandleCount", kernel.call("GetCurrentProcess"), count);
-  return count.readUInt32LE();
-}
 
 let sockets: WindowsHvsockets;
 
@@ -45,29 +23,6 @@ afterAll(async () => {
   expect(controls.counts().sockets).toBe(0);
 });
 
-async function repeat(count: number, cycle: (lane: number) => Promise<void>): Promise<void> {
-  const lane = async (_: unknown, number: number): Promise<void> => {
-    for (let done = 0; done < count / atATime; done++) await cycle(number);
-  };
-  await Promise.all(Array.from({ length: atATime }, lane));
-}
-
-async function residentBytes(): Promise<number> {
-  for (let round = 0; round < 3; round++) {
-    collect();
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  return process.memoryUsage().rss;
-}
-
-async function leavesNothing(cycle: (lane: number) => Promise<void>): Promise<void> {
-  await repeat(settling, cycle);
-  const [memory, handles] = [await residentBytes(), openHandles()];
-  await repeat(cycles, cycle);
-  expect(openHandles() - handles).toBeLessThan(atATime);
-  expect((await residentBytes()) - memory).toBeLessThan(mostGrowth);
-}
-
 async function closed(stream: Duplex): Promise<void> {
   const close = once(stream, "close");
   stream.destroy();
@@ -76,7 +31,7 @@ async function closed(stream: Duplex): Promise<void> {
 
 it("streams", async () => {
   const listener = await sockets.listen(loopback, 6000);
-  await leavesNothing(async () => {
+  await leavesNothing("streams", async () => {
     const [left, right] = await Promise.all([listener.accept(), sockets.connect(loopback, 6000)]);
     left.write("x");
     // Not always the two ends of one stream: who dials first is not always accepted first.
@@ -86,11 +41,11 @@ it("streams", async () => {
 }, 300_000);
 
 it("listeners", async () => {
-  await leavesNothing(async (lane) => (await sockets.listen(loopback, 6001 + lane)).close());
+  await leavesNothing("listeners", async (lane) => (await sockets.listen(loopback, 6001 + lane)).close());
 }, 300_000);
 
 it("diallers that are refused", async () => {
-  await leavesNothing(async () => {
+  await leavesNothing("diallers that are refused", async () => {
     await sockets.connect(loopback, 7000).catch(() => {});
   });
 }, 300_000);
@@ -104,7 +59,7 @@ it("pipes", async () => {
       throw error;
     },
   });
-  await leavesNothing(async () => {
+  await leavesNothing("pipes", async () => {
     const client = connect(path);
     client.write("x");
     await once(client, "data");
@@ -114,7 +69,7 @@ it("pipes", async () => {
 }, 300_000);
 
 it("events", async () => {
-  await leavesNothing(async (lane) => {
+  await leavesNothing("events", async (lane) => {
     const event = system.events.create(`uvm-shim-stress-${lane}`, administratorsOnly);
     const waited = event.wait();
     event.set();
@@ -124,5 +79,5 @@ it("events", async () => {
 }, 300_000);
 
 it("jobs", async () => {
-  await leavesNothing(async () => system.createJob().close());
+  await leavesNothing("jobs", async () => system.createJob().close());
 }, 300_000);

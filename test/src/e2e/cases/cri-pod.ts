@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { poll } from "../../support/wait.ts";
-import { containerStatus, execSync, output, READY_MS, untilExited, withPod } from "../cri-ground.ts";
+import { containerStatus, execSync, memoryLimit, output, READY_MS, untilExited, withPod } from "../cri-ground.ts";
 import { MEBIBYTE } from "../images.ts";
 import type { Case, CriGround } from "../suite.ts";
 
@@ -82,11 +82,6 @@ async function figures(ground: CriGround): Promise<void> {
     const quota = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cut -d' ' -f1 /sys/fs/cgroup/cpu.max";
     assert.equal(await output(ground, id, "sh", "-c", quota), "80000\n");
   });
-}
-
-async function memoryLimit(ground: CriGround, id: string): Promise<number> {
-  const script = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max";
-  return Number(await output(ground, id, "sh", "-c", script));
 }
 
 async function outOfMemory(ground: CriGround): Promise<void> {

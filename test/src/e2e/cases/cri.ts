@@ -1,11 +1,13 @@
 /** Pods through containerd's implementation of Kubernetes' runtime interface, with the shim as sandboxer. */
 import assert from "node:assert/strict";
+import { status as grpcStatus, type ServiceError } from "@grpc/grpc-js";
 import { CriStream } from "../../cri/stream.ts";
 import { poll } from "../../support/wait.ts";
 import {
   CONTAINER_RUNNING,
   containerStatus,
   execSync,
+  memoryLimit,
   output,
   READY_MS,
   SANDBOX_NOTREADY,
@@ -13,6 +15,7 @@ import {
   untilExited,
   withPod,
 } from "../cri-ground.ts";
+import { MEBIBYTE } from "../images.ts";
 import type { Case, CriGround } from "../suite.ts";
 
 async function lifeOfAPod(ground: CriGround): Promise<void> {
@@ -80,6 +83,32 @@ async function terminals(ground: CriGround): Promise<void> {
   });
 }
 
+/** What needs the pod's shim beside the calls of the case itself. */
+async function everythingWorks(ground: CriGround, podId: string, id: string): Promise<void> {
+  const { cri } = ground;
+  const { stats } = await cri.call("ContainerStats", { containerId: id });
+  assert.ok(Number(stats?.memory?.workingSetBytes?.value) > 0, JSON.stringify(stats?.memory));
+  const pods = await cri.call("ListPodSandboxStats", { filter: { id: podId } });
+  // containerd lists those that have ended too.
+  assert.deepEqual(
+    pods.stats.map(({ attributes, linux }) => [attributes?.id, linux?.containers.length]),
+    [[podId, 2]],
+  );
+  const limit = 96 * MEBIBYTE;
+  await cri.call("UpdateContainerResources", { containerId: id, linux: { memoryLimitInBytes: limit } });
+  assert.equal(await memoryLimit(ground, id), limit);
+  const cmd = ["sh", "-c", "read line; echo got $line; exit 7"];
+  const exec = await cri.call("Exec", { containerId: id, cmd, tty: true, stdin: true, stdout: true });
+  const terminal = await CriStream.open(exec.url);
+  terminal.write("typed\n");
+  assert.equal((await terminal.ended).status, 7);
+  assert.match(terminal.stdout, /got typed/);
+  const attach = await cri.call("Attach", { containerId: id, stdout: true });
+  const attached = await CriStream.open(attach.url);
+  await attached.outputMatches(/\d+\n\d+\n/, READY_MS);
+  attached.close();
+}
+
 async function restart(ground: CriGround): Promise<void> {
   const { cri, containerd } = ground;
   await withPod(ground, async (pod) => {
@@ -91,14 +120,21 @@ async function restart(ground: CriGround): Promise<void> {
     await poll(
       "the pod to be ready again",
       async () => {
-        const { status } = await cri.call("PodSandboxStatus", { podSandboxId: pod.id });
-        return status?.state === SANDBOX_READY ? true : undefined;
+        try {
+          const { status } = await cri.call("PodSandboxStatus", { podSandboxId: pod.id });
+          return status?.state === SANDBOX_READY ? true : undefined;
+        } catch (error) {
+          // It accepts calls before it answers them.
+          if ((error as ServiceError).code !== grpcStatus.UNAVAILABLE) throw error;
+          return undefined;
+        }
       },
       { timeoutMs: READY_MS, signal: ground.signal },
     );
     assert.equal((await containerStatus(ground, counter)).state, CONTAINER_RUNNING);
     assert.equal((await untilExited(ground, ending)).exitCode, 9);
     assert.equal(await output(ground, counter, "echo", "after"), "after\n");
+    await everythingWorks(ground, pod.id, counter);
     const another = await pod.run("another", ["sh", "-c", "exit 6"]);
     assert.equal((await untilExited(ground, another)).exitCode, 6);
     const seen = pod.logged("counter").stdout.length;

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { containerSpec } from "../../shim-client/spec.ts";
-import { type CommandResult, describe, mustRun } from "../../support/command.ts";
+import type { Specification } from "../../shim-client/spec.ts";
+import { type CommandResult, describe } from "../../support/command.ts";
 import type { Case, Ground } from "../suite.ts";
+import { runConfigured } from "./configured.ts";
 import { assertStatus, exec, removeContainer, runContainer } from "./ctr.ts";
 
 export const DEVICE = "PCIP\\VEN_1AF4&DEV_1041";
@@ -23,7 +24,6 @@ export function declareDevices(directory: string): { readonly UVM_SHIM_HOST_DEVI
   return { UVM_SHIM_HOST_DEVICES: declaration };
 }
 
-/** `ctr run` with a configuration of its own, since ctr has no flag for devices of this kind. */
 export async function runWithDevice(
   ground: Ground,
   run: {
@@ -38,21 +38,13 @@ export async function runWithDevice(
   flags: readonly string[],
 ): Promise<CommandResult> {
   const { id, device, idType = "vpci-instance-id", pci = true, mounts = [], args } = run;
-  const rootfs = join(ground.scratch, `${id}-rootfs`);
-  mkdirSync(rootfs);
-  await mustRun("cp", ["-a", `${ground.images.rootfs}/.`, rootfs]);
-  const usual = containerSpec({ args, hostname: id, cgroup: `/devices/${id}` });
-  const spec = {
-    ...usual,
-    mounts: [...usual.mounts, ...mounts],
-    root: { path: rootfs },
+  const change = (specification: Specification): object => ({
+    ...specification,
+    mounts: [...specification.mounts, ...mounts],
     windows: { devices: [{ id: device, idType }] },
     annotations: { [PCI_ANNOTATION]: String(pci) },
-  };
-  const configuration = join(ground.scratch, `${id}.json`);
-  writeFileSync(configuration, JSON.stringify(spec));
-  const line = ["run", "--runtime", ground.runtime.name, ...flags, "--config", configuration, id];
-  return await ground.containerd.ctr(line, { signal: ground.signal });
+  });
+  return await runConfigured(ground, { id, args, change, flags });
 }
 
 const LOOK = "cat /dev/vpci/*/device.json /dev/vpci/*/files/blob && : >>$(echo /dev/vpci/*/device) && echo open";

@@ -32,7 +32,7 @@ const { TaskExit } = containerd.events;
 export async function withPod(
   ground: ProtocolGround,
   work: (pod: Pod) => Promise<void>,
-  options: Pick<PodOptions, "runtimeOptions"> = {},
+  options: Pick<PodOptions, "runtimeOptions" | "annotations"> = {},
 ): Promise<void> {
   const { executable, environment, directory, signal } = ground;
   const pod = await Pod.run({ executable, environment, directory, signal, id: "pod", ...options });
@@ -161,7 +161,8 @@ async function foreignProgram(ground: ProtocolGround): Promise<void> {
 
 async function terminalByProtocol(ground: ProtocolGround): Promise<void> {
   await withPod(ground, async (pod) => {
-    const script = 'until [ "$(stty size)" = "42 117" ]; do sleep 0.05; done; read line; echo "got $line"; exit 3';
+    const script =
+      'stty size; until [ "$(stty size)" = "42 117" ]; do sleep 0.05; done; read line; echo "got $line"; exit 3';
     const options = { id: "terminal", args: ["sh", "-c", script], terminal: true, rootfs: directoryRootfs(ground) };
     const container = await pod.createContainer(options);
     await pod.shim.call(Task, "ResizePty", { id: container.id, width: 80, height: 24 });
@@ -170,7 +171,7 @@ async function terminalByProtocol(ground: ProtocolGround): Promise<void> {
     container.stdio.stdin.write("typed\n");
     const [output, status] = await Promise.all([container.stdio.output(), container.wait()]);
     assert.equal(status, 3);
-    assert.match(output.stdout.toString(), /got typed\r\n/);
+    assert.match(output.stdout.toString(), /^24 80\r\n[\s\S]*got typed\r\n/);
     // A terminal that is gone cannot be resized, and nobody minds.
     await pod.shim.call(Task, "ResizePty", { id: container.id, width: 80, height: 24 });
     await container.delete();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { guestInit } from "../../support/guest-init.ts";
 import { updateTask } from "../containerd-grpc.ts";
 import type { Case, Ground } from "../suite.ts";
 import { assertStatus, exec, withDetached } from "./ctr.ts";
@@ -60,24 +61,7 @@ async function figuresGrow(ground: Ground): Promise<void> {
 
 /** A file of the one VM's guest, read as a process in the guest reads it: through the root of the guest's init. */
 function inGuest(path: string): string {
-  const init = readdirSync("/proc").find((pid) => {
-    if (!/^\d+$/.test(pid)) return false;
-    const status = readIfPresent(`/proc/${pid}/status`);
-    const ids = /^NSpid:\s+(.*)$/m.exec(status)?.[1]?.split(/\s+/) ?? [];
-    return (
-      ids.length > 1 && ids.at(-1) === "1" && readIfPresent(`/proc/${pid}/environ`).includes("UVM_SHIM_GUEST_BOOT")
-    );
-  });
-  assert.ok(init !== undefined, "there is a guest");
-  return readFileSync(join("/proc", init, "root", path), "utf8").trim();
-}
-
-function readIfPresent(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
+  return readFileSync(join("/proc", guestInit(), "root", path), "utf8").trim();
 }
 
 const isV1 = (): boolean => existsSync("/sys/fs/cgroup/memory");

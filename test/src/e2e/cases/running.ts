@@ -51,6 +51,7 @@ async function lifeOfADetachedContainer(ground: Ground): Promise<void> {
   const rows = (await containerd.mustCtr(["task", "ps", id])).trim().split("\n").slice(1);
   assert.equal(rows.length, 2, `ps shows init and one exec: ${rows.join("; ")}`);
   for (const row of rows) assert.match(row, /^[1-9]\d*\s/);
+  assert.equal(rows.filter((row) => /\bheld\b/.test(row)).length, 1, `the exec has its name: ${rows.join("; ")}`);
   await containerd.mustCtr(["task", "kill", "--exec-id", "held", "--signal", "SIGTERM", id]);
   assertStatus(await background.finished, 143);
 
@@ -63,6 +64,29 @@ async function lifeOfADetachedContainer(ground: Ground): Promise<void> {
   assert.match(`${deleted.stderr} code ${deleted.status}`, /code 137/, describe(deleted));
   assert.equal(await taskStatus(ground, id), undefined);
   await containerd.mustCtr(["container", "delete", id]);
+}
+
+/** By name with and without its prefix, in any case, and by number. */
+async function signalsByNameAndNumber(ground: Ground): Promise<void> {
+  const { containerd } = ground;
+  const script = "trap 'echo usr1' USR1; trap 'echo hup' HUP; echo ready; while :; do sleep 0.02; done";
+  const id = ground.newId("signals");
+  const running = startContainer(ground, { id, command: ["sh", "-c", script] });
+  await running.outputMatches(/ready/, READY_MS);
+  const kill = (signal: string) => containerd.ctr(["task", "kill", "--signal", signal, id]);
+  for (const [index, signal] of ["SIGUSR1", "usr1", "10"].entries()) {
+    assertStatus(await kill(signal), 0);
+    await running.outputMatches(new RegExp(`(usr1\\s+){${index + 1}}`), READY_MS);
+  }
+  assertStatus(await kill("1"), 0);
+  await running.outputMatches(/hup/, READY_MS);
+  for (const signal of ["99", "SIGNONE"]) {
+    const refused = await kill(signal);
+    assert.notEqual(refused.status, 0, describe(refused));
+    if (ground.runtime.key === "lcow") assert.ok(refused.stderr.includes(signal), describe(refused));
+  }
+  assertStatus(await containerd.ctr(["task", "kill", "--all", "--signal", "KILL", id]), 0);
+  assertStatus(await running.finished, 137);
 }
 
 function startExec(ground: Ground, id: string, execId: string, command: readonly string[]) {
@@ -92,6 +116,7 @@ export const runningCases: readonly Case[] = [
     "SIGTERM",
     143,
   ),
+  { name: "signals by name and by number, and some that are none", run: signalsByNameAndNumber },
   {
     name: "a command that does not exist fails with its name",
     run: async (ground) => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun, startCommand } from "../../support/command.ts";
+import { makeLoggingProgram } from "../../support/logging-program.ts";
 import { poll } from "../../support/wait.ts";
 import { digestOf, MEBIBYTE, PATTERN, pattern } from "../images.ts";
 import type { Case, Ground } from "../suite.ts";
@@ -41,6 +42,17 @@ async function terminal(ground: Ground): Promise<void> {
   outside.write("typed\n");
   await outside.outputMatches(/got typed/, READY_MS);
   assertStatus(await outside.finished, 9);
+}
+
+async function loggingProgram(ground: Ground): Promise<void> {
+  const program = makeLoggingProgram(join(ground.scratch, ground.newId("logger")));
+  const id = ground.newId("logged");
+  const flags = ["--log-uri", `binary://${program.path}?level=high`];
+  await withDetached(ground, { id, flags, command: ["sh", "-c", "echo one; echo two >&2"] }, () =>
+    waitForStatus(ground, id, "STOPPED"),
+  );
+  const told = `${ground.containerd.namespace} ${id} level high\n`;
+  assert.deepEqual(await program.written(ground.signal), { told, stdout: "one\n", stderr: "two\n" });
 }
 
 /** The runc shim of containerd 2.1 at times loses a line here. */
@@ -96,5 +108,28 @@ export const stdioCases: readonly Case[] = [
         assert.deepEqual(lines, ["one", "two"]);
       });
     },
+  },
+  {
+    name: "output to a logging program through --log-uri",
+    // With the runc shim the logging program at times ends before it has read everything.
+    applies: ({ runtime }) => runtime.key === "lcow",
+    run: loggingProgram,
+  },
+  {
+    name: "a container without stdio, and an exec that nobody listens to",
+    run: (ground) =>
+      withDetached(
+        ground,
+        { flags: ["--null-io"], command: ["sh", "-c", "cat; echo x; exec sleep 1000"] },
+        async (id) => {
+          const flags = ["task", "exec", "--detach", "--exec-id", "quiet"];
+          await ground.containerd.mustCtr([...flags, id, "sh", "-c", "echo x; : >/data/quiet"]);
+          await poll(
+            "the exec to be done",
+            async () => (await exec(ground, id, ["test", "-e", "/data/quiet"])).status === 0 || undefined,
+            { timeoutMs: READY_MS, signal: ground.signal },
+          );
+        },
+      ),
   },
 ];

@@ -1,0 +1,47 @@
+import { GuestFault } from "@uvm-shim/gcs-bridge";
+import { expect, it } from "vitest";
+import { namingFields, type RuntimeInput } from "./runtime-faults.ts";
+
+const input: RuntimeInput = {
+  process: { cwd: "/nowhere", args: ["program"], rlimits: [{ type: "RLIMIT_NICE", hard: 99, soft: 99 }] },
+  linux: {
+    resources: {
+      cpu: { cpus: "99", quota: 7 },
+      memory: { limit: 1 },
+      pids: { limit: 5 },
+      unified: { "memory.high": "1" },
+    },
+    sysctl: { "kernel.nothing": "1" },
+  },
+};
+
+async function saidOf(message: string, given: RuntimeInput = input): Promise<string> {
+  const failing = namingFields(given, () => Promise.reject(new GuestFault("E_FAIL", message)));
+  return await failing.catch((error: GuestFault) => `${error.name} ${error.message}`);
+}
+
+it.each([
+  ["create: writing file `cpuset.cpus`: Numerical result out of range", 'linux.resources.cpu.cpus is "99"'],
+  ["create: writing file `cpu.cfs_quota_us`: Invalid argument", 'linux.resources.cpu is {"cpus":"99","quota":7}'],
+  ["update: writing file `memory.limit_in_bytes`: Device or resource busy", "linux.resources.memory.limit is 1"],
+  ["runc create failed: container init was OOM-killed (memory limit too low?)", "linux.resources.memory.limit is 1"],
+  ["create: writing file `pids.max`: Invalid argument", "linux.resources.pids.limit is 5"],
+  ["create: cannot use unified on cgroup v1", 'linux.resources.unified is {"memory.high":"1"}'],
+  ["create: setrlimit `RLIMIT_NICE`: Operation not permitted", 'process.rlimits is [{"type":"RLIMIT_NICE"'],
+  ["create: the sysctl `kernel.nothing` is not namespaced", 'linux.sysctl is {"kernel.nothing":"1"}'],
+  ["create: seccomp unknown architecture NONE", "linux.seccomp, which"],
+  ["exec: chdir `/nowhere`: No such file or directory", 'process.cwd is "/nowhere"'],
+  ["exec: open executable: Permission denied", 'process.args[0] is "program"'],
+  ["create: mount `tmpfs` to `t`: Invalid argument", "mounts, which"],
+])("names the field of %s", async (message, field) => {
+  const said = await saidOf(message);
+  expect(said).toContain(`OciSpecification.${field}`);
+  expect(said).toContain(`which this guest cannot do: ${message}`);
+});
+
+it("leaves alone what its input does not explain, and what is no fault of the guest", async () => {
+  expect(await saidOf("delete: something else")).toMatch(/ delete: something else$/);
+  const other = new Error("mount");
+  await expect(namingFields(input, () => Promise.reject(other))).rejects.toBe(other);
+  expect(await namingFields(input, () => Promise.resolve(5))).toBe(5);
+});

@@ -1,0 +1,275 @@
+/** What a user can get wrong, and the words in which he is told; spoken to the shim directly. */
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { StatusName } from "@uvm-shim/ttrpc";
+import type { Mount, PodContainer } from "../../shim-client/pod.ts";
+import { Sandbox, Task } from "../../shim-client/shim.ts";
+import { layersMount, makeLayer } from "../../support/layers.ts";
+import {
+  assertRefused,
+  directoryRootfs,
+  type ProtocolCase,
+  type ProtocolGround,
+  runToEnd,
+  withPod,
+} from "./protocol.ts";
+import { WRONG, WRONG_AT_START } from "./wrong-specifications.ts";
+
+/** Refused as said; what was asked for stands before a fault of the case. */
+async function refused(what: string, work: Promise<unknown>, code: StatusName, ...words: string[]): Promise<void> {
+  await assertRefused(work, code, ...words).catch((error: Error) => assert.fail(`${what}: ${error.message}`));
+}
+
+async function wrongSpecifications(ground: ProtocolGround): Promise<void> {
+  const rootfs = directoryRootfs(ground);
+  await withPod(ground, async (pod) => {
+    for (const [what, change, code, message] of WRONG) {
+      await refused(what, pod.createContainer({ id: "wrong", args: ["true"], rootfs, change }), code, message);
+    }
+    for (const [index, [what, change, code, message]] of WRONG_AT_START.entries()) {
+      const container = await pod.createContainer({ id: `late-${index}`, args: ["true"], rootfs, change });
+      await refused(what, container.start(), code, message);
+      await container.delete();
+    }
+    const good = await pod.createContainer({ id: "wrong", args: ["true"], rootfs });
+    assert.equal((await runToEnd(good)).status, 0);
+  });
+}
+
+async function wrongRoots(ground: ProtocolGround): Promise<void> {
+  const { directory } = ground;
+  const text = join(directory, "text");
+  writeFileSync(text, "no image\n".repeat(1000));
+  const layer = await makeLayer(join(directory, "layer"), ground.images.rootfs);
+  const mount = (type: string, source: string, ...options: readonly string[]): Mount => ({ type, source, options });
+  const partitions = (value: string): Mount =>
+    mount("lcow-partitioned-layer", "", `parent-partitioned-layers=${value}`);
+  const parents = "expected option parentLayerPaths= with a JSON list of 1 to 500 absolute paths, got";
+  const roots: readonly (readonly [rootfs: readonly Mount[], code: StatusName, message: string])[] = [
+    [[], "NotFound", "rootfs: there are no mounts, and root.path"],
+    [[mount("lcow-layer", directory)], "InvalidArgument", `${parents} none`],
+    [[mount("lcow-layer", directory, "parentLayerPaths=x")], "InvalidArgument", `${parents} no JSON`],
+    [
+      [mount("lcow-layer", directory, 'parentLayerPaths=["x"]')],
+      "InvalidArgument",
+      `${parents} parentLayerPaths=["x"]`,
+    ],
+    [[layersMount(directory, [layer])], "NotFound", `rootfs: scratch disk ${directory}/sandbox.vhdx does not exist`],
+    [
+      [layersMount(directory, [layer]), layersMount(directory, [layer])],
+      "InvalidArgument",
+      "rootfs: expected one lcow-layer mount alone, got 2 mounts",
+    ],
+    [[mount("lcow-partitioned-layer", "", "x=1")], "InvalidArgument", "option x=1 is not known, expected scratch= and"],
+    [[partitions("[]")], "InvalidArgument", "with a JSON list of 1 to 500 objects"],
+    [[partitions('[{"Path":"/none","Partition":1}]')], "NotFound", "rootfs: layer /none does not exist in /"],
+    [[partitions(`[{"Path":"${text}"}]`)], "InvalidArgument", 'expected option scratch= with an absolute path, got ""'],
+    [[mount("ext4", "/none")], "NotFound", "ext4 image /none is missing, expected a file or block device"],
+    [[mount("ext4", text, "ro")], "InvalidArgument", "holds no file system, expected ext4"],
+    [[mount("ntfs", text)], "Internal", "unknown filesystem type 'ntfs'"],
+    [[mount("bind", "/none", "rbind")], "Internal", 'bind mount of "/none"'],
+  ];
+  await withPod(ground, async (pod) => {
+    for (const [rootfs, code, message] of roots) {
+      const change = (specification: object): object => ({ ...specification, root: { path: "nowhere" } });
+      const creating = pod.createContainer({ id: "wrong", args: ["true"], rootfs, change });
+      await refused(JSON.stringify(rootfs), creating, code, message);
+    }
+    const full = [{ ...layersMount("", [layer]), options: [...layersMount("", [layer]).options, "ro"] }];
+    const good = await pod.createContainer({ id: "wrong", args: ["true"], rootfs: full });
+    assert.equal((await runToEnd(good)).status, 0);
+  });
+}
+
+const EXEC = { args: ["true"], cwd: "/", user: { uid: 0, gid: 0 } };
+const OCI_RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
+
+/** A container that runs, for requests that it is to refuse. */
+async function withLive(
+  ground: ProtocolGround,
+  work: (
+    call: <Name extends keyof typeof Task.methods & string>(method: Name, request: object) => Promise<unknown>,
+    container: PodContainer,
+    sandbox: (method: "CreateSandbox" | "PingSandbox", request: object) => Promise<unknown>,
+  ) => Promise<void>,
+): Promise<void> {
+  await withPod(ground, async (pod) => {
+    const container = await pod.createContainer({
+      id: "live",
+      args: ["sleep", "1000"],
+      rootfs: directoryRootfs(ground),
+    });
+    await work(
+      (method, request) => pod.shim.call(Task, method as never, request as never),
+      container,
+      (method, request) => pod.shim.call(Sandbox, method as never, request as never),
+    );
+    await container.kill(9);
+    await container.wait();
+    await container.delete();
+  });
+}
+
+async function wrongExecs(ground: ProtocolGround): Promise<void> {
+  const folder = join(ground.directory, "folder");
+  mkdirSync(folder);
+  await withLive(ground, async (call, container) => {
+    const exec = (spec: string | object | undefined, more: object = {}): Promise<unknown> => {
+      const value = Buffer.from(typeof spec === "string" ? spec : JSON.stringify(spec ?? ""));
+      return call("Exec", { id: "live", execId: "e", ...(spec !== undefined && { spec: { value } }), ...more });
+    };
+    await refused("early", exec(EXEC), "FailedPrecondition", "container live", "not running but Created");
+    await container.start();
+    const expected = "expected a process of the OCI runtime specification";
+    const specs: readonly (readonly [spec: string | object | undefined, message: string])[] = [
+      [undefined, `exec e in task live: spec is missing, ${expected}`],
+      ["nope", `exec e in task live: spec is not JSON, ${expected}`],
+      ["[]", "exec: process: expected an object, got a list"],
+      ["{}", "exec: process.cwd: expected a string, got nothing"],
+      [{ ...EXEC, args: [] }, "exec: process.args: expected the command, got an empty one"],
+      [{ ...EXEC, args: "true" }, 'exec: process.args: expected a list, got "true"'],
+      [{ ...EXEC, cwd: "x" }, 'exec: process.cwd: "x" is no absolute path'],
+      [{ ...EXEC, user: { gid: 0 } }, "exec: process.user.uid: expected an integer from 0"],
+    ];
+    for (const [spec, message] of specs) await refused(message, exec(spec), "InvalidArgument", message);
+    const requests: readonly (readonly [request: object, message: string])[] = [
+      [{ execId: "a b" }, 'exec_id is "a b"; accepted are up to 128 letters and digits'],
+      [{ execId: "" }, "exec_id is missing; accepted are up to 128 letters and digits"],
+      [{ stdin: "x" }, 'stdin is "x"; accepted is an absolute path or fifo://'],
+      [{ stdin: "file:///x" }, 'stdin is "file:///x"; accepted is an absolute path or fifo://'],
+      [{ stdin: "/etc/passwd" }, "stdin /etc/passwd is not a FIFO"],
+      [{ stdin: "/none" }, "stdin /none cannot be opened: ENOENT"],
+      [{ stdout: "http://x" }, 'stdout is "http://x"; accepted is an absolute path, fifo://, file:// or binary://'],
+      [{ stdout: "file:///%zz" }, 'stdout is "file:///%zz"; accepted is'],
+      [{ stdout: folder }, `stdout ${folder} cannot be opened: EISDIR`],
+      [{ stderr: `file://${folder}` }, `stderr ${folder} cannot be opened: EISDIR`],
+      [{ stdout: "binary:///none" }, "stdout binary:///none cannot be run: spawn /none ENOENT"],
+      [{ stderr: "binary:///bin/true" }, 'stderr "binary:///bin/true": stdout has to be a binary:// too'],
+    ];
+    for (const [request, message] of requests) await refused(message, exec(EXEC, request), "InvalidArgument", message);
+    const starts: readonly (readonly [fields: object, message: string])[] = [
+      [{ args: ["nosuch"] }, 'process.args[0] is "nosuch", which this guest cannot do'],
+      [{ args: ["/etc"] }, 'process.args[0] is "/etc", which this guest cannot do'],
+      [{ args: ["/etc/passwd"] }, 'process.args[0] is "/etc/passwd", which this guest cannot do'],
+      [{ cwd: "/nowhere" }, 'process.cwd is "/nowhere", which this guest cannot do'],
+      [{ user: { uid: 0, gid: 0, username: "who" } }, 'the container\'s /etc/passwd has no user "who"'],
+    ];
+    for (const [fields, message] of starts) {
+      await exec({ ...EXEC, ...fields });
+      await refused("twice", exec(EXEC), "AlreadyExists", "exec e exists; delete it first, or use another exec_id");
+      await refused(message, container.startExec("e"), "InvalidArgument", message);
+      await container.deleteExec("e");
+    }
+  });
+}
+
+async function wrongRequests(ground: ProtocolGround): Promise<void> {
+  const { directory } = ground;
+  await withLive(ground, async (call, container, sandbox) => {
+    const id = "live";
+    const update = (value: unknown, type_url = OCI_RESOURCES) =>
+      call("Update", { id, resources: { type_url, value: Buffer.from(JSON.stringify(value)) } });
+    const created = "not running but Created";
+    await refused("figures", call("Stats", { id }), "FailedPrecondition", "measure container live", created);
+    await refused("limits", update({ pids: { limit: 5 } }), "FailedPrecondition", "update container live", created);
+    await refused("pause", call("Pause", { id }), "FailedPrecondition", "in state Created, only in Running");
+    await container.start();
+    const resources = "LinuxResources or WindowsResources of the OCI runtime specification, and PolicyFragment";
+    const wrong: readonly (readonly [work: () => Promise<unknown>, code: StatusName, message: string])[] = [
+      [() => call("Start", { id }), "FailedPrecondition", "start task live: it was started already"],
+      [
+        () => call("Resume", { id }),
+        "FailedPrecondition",
+        "resume container live: not possible in state Running, only in",
+      ],
+      [() => call("Delete", { id }), "FailedPrecondition", "delete task live: it is running; kill it first"],
+      [() => call("Kill", { id: "none", signal: 9 }), "NotFound", "task none does not exist"],
+      [() => call("Kill", { id, signal: 0 }), "InvalidArgument", "live: signal 0 is none of Linux, which has 1 to 64"],
+      [
+        () => call("Kill", { id, signal: 0, all: true }),
+        "InvalidArgument",
+        "all processes of container live: signal 0 is",
+      ],
+      [() => call("Kill", { id, signal: 65, all: true }), "InvalidArgument", "live: signal is 65; accepted is 1 to 64"],
+      [
+        () => call("ResizePty", { id, width: 1, height: 1 }),
+        "FailedPrecondition",
+        "resize process live: has no terminal",
+      ],
+      [() => call("ResizePty", { id, width: 70_000, height: 1 }), "InvalidArgument", "width 70000 is no terminal size"],
+      [
+        () => call("Update", { id }),
+        "InvalidArgument",
+        `update task live: resources are missing; accepted are ${resources}`,
+      ],
+      [() => update({}, "x/y"), "InvalidArgument", `resources are of type "x/y"; accepted are ${resources}`],
+      [() => update([]), "InvalidArgument", "update container live: update: resources: expected an object, got a list"],
+      [
+        () => update({ memory: { limit: "1" } }),
+        "InvalidArgument",
+        "resources.memory.limit: expected an integer, got string",
+      ],
+      [
+        () => update({ cpu: { quota: 1 } }),
+        "InvalidArgument",
+        "resources.cpu.quota: expected at least 1000 microseconds",
+      ],
+      [
+        () => update({ memory: { limit: 1 } }),
+        "InvalidArgument",
+        "linux.resources.memory.limit is 1, which this guest cannot",
+      ],
+      [
+        () => update({ cpu: { cpus: "99" } }),
+        "InvalidArgument",
+        'linux.resources.cpu.cpus is "99", which this guest cannot',
+      ],
+      [
+        () => update({ fragment: "x" }, "ctrdtaskapi/PolicyFragment"),
+        "InvalidArgument",
+        "is the sandbox's, not a container's",
+      ],
+      [
+        () => call("Create", { id: "", bundle: directory }),
+        "InvalidArgument",
+        "create task: id is missing; accepted are",
+      ],
+      [
+        () => call("Create", { id: "a/b", bundle: directory }),
+        "InvalidArgument",
+        'id is "a/b"; accepted are up to 128',
+      ],
+      [
+        () => call("Create", { id, bundle: directory }),
+        "AlreadyExists",
+        "create task live: it exists; delete it first",
+      ],
+      [
+        () => call("Create", { id: "new", bundle: "/none" }),
+        "InvalidArgument",
+        "/none/config.json does not exist, expected a",
+      ],
+      [
+        () => call("Create", { id: "new", bundle: directory, checkpoint: "/x" }),
+        "Unimplemented",
+        "checkpoint is /x; accepted",
+      ],
+      [() => call("Checkpoint", { id }), "Unimplemented", "Checkpoint is not supported by this shim"],
+      [
+        () => sandbox("CreateSandbox", { sandboxId: "new" }),
+        "AlreadyExists",
+        "sandbox new cannot be created: this shim has",
+      ],
+      [() => sandbox("PingSandbox", { sandboxId: "new" }), "NotFound", "sandbox new does not exist: this shim has pod"],
+    ];
+    for (const [work, code, message] of wrong) await refused(message, work(), code, message);
+  });
+}
+
+export const protocolErrorCases: readonly ProtocolCase[] = [
+  { name: "what can be wrong with a specification is named", run: wrongSpecifications },
+  { name: "what can be wrong with a root file system is named", run: wrongRoots },
+  { name: "what can be wrong with an exec and its stdio is named", run: wrongExecs },
+  { name: "what can be wrong with a request is named", run: wrongRequests },
+];

@@ -1,0 +1,148 @@
+/** What of the host a container is given, and what of it stays outside the guest; spoken to the shim directly. */
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { linuxGuestPaths } from "@uvm-shim/hcs-schema";
+import type { Pod } from "../../shim-client/pod.ts";
+import { mustRun } from "../../support/command.ts";
+import { makeExt4 } from "../../support/disk.ts";
+import { layersMount, makeLayer } from "../../support/layers.ts";
+import {
+  assertRefused,
+  directoryRootfs,
+  type ProtocolCase,
+  type ProtocolGround,
+  runToEnd,
+  withPod,
+} from "./protocol.ts";
+import { bind, withMounts, withScripts } from "./protocol-containers.ts";
+
+/** Has a block device of the host for the time of some work. */
+async function withBlockDevice(file: string, work: (device: string) => Promise<void>): Promise<void> {
+  const device = (await mustRun("losetup", ["--find", "--show", file])).trim();
+  try {
+    await work(device);
+  } finally {
+    await mustRun("losetup", ["--detach", device]);
+  }
+}
+
+async function physicalDisks(ground: ProtocolGround): Promise<void> {
+  const contents = join(ground.directory, "contents");
+  mkdirSync(contents);
+  writeFileSync(join(contents, "file"), "on the disk\n");
+  const image = join(ground.directory, "image");
+  await makeExt4(image, 16, contents);
+  await withBlockDevice(image, async (source) => {
+    const mount = (destination: string, ...options: readonly string[]) =>
+      withMounts({ destination, type: "physical-disk", source, options });
+    await withScripts(ground, async (outputOf) => {
+      const writable = await outputOf("cat /d/file; echo more >>/d/file", { change: mount("/d", "rw") });
+      assert.equal(writable, "on the disk\n");
+      const readOnly = await outputOf("cat /d/file; echo x >/d/file", { change: mount("/d", "ro") });
+      assert.match(readOnly, /^on the disk\nmore\n.*Read-only file system/s);
+      // The magic number of ext4 in its superblock.
+      const script = "dd if=/dev/raw bs=1 skip=1080 count=2 2>/dev/null | od -An -tx1; (: >>/dev/raw) || echo kept";
+      const device = await outputOf(script, { change: mount("blockdev:///dev/raw", "ro") });
+      assert.match(device, /^ *53 ef\nkept\n.*not permitted/);
+    });
+  });
+}
+
+async function singleFiles(ground: ProtocolGround): Promise<void> {
+  const folder = join(ground.directory, "shared");
+  mkdirSync(folder);
+  for (const name of ["readable", "writable", "neighbour"]) writeFileSync(join(folder, name), `${name}\n`);
+  const change = withMounts(
+    bind("/etc/readable", join(folder, "readable"), "bind", "ro"),
+    bind("/etc/writable", join(folder, "writable"), "bind"),
+    bind("/guest", `uvm://${linuxGuestPaths.plan9Mounts}`, "rbind"),
+  );
+  await withScripts(ground, async (outputOf) => {
+    const script = "cat /etc/readable /etc/writable; echo more >>/etc/writable; echo x >/etc/readable";
+    assert.match(await outputOf(script, { change }), /^readable\nwritable\n.*Read-only file system/s);
+    assert.equal(readFileSync(join(folder, "writable"), "utf8"), "writable\nmore\n");
+    const seen = (await outputOf("find /guest -type f | sort", { change })).trim().split("\n");
+    const names = seen.map((path) => path.split("/").at(-1));
+    assert.ok(names.includes("readable") && names.includes("writable"), `the guest sees ${seen.join(", ")}`);
+    assert.ok(!names.includes("neighbour"), `the guest sees ${seen.join(", ")}`);
+  });
+}
+
+async function withoutWritableShares(ground: ProtocolGround): Promise<void> {
+  const { directory } = ground;
+  const annotations = { "io.microsoft.virtualmachine.fileshares.disablewritable": "true" };
+  const { source, type, options } = layersMount("", [await makeLayer(join(directory, "layer"), ground.images.rootfs)]);
+  const work = async (pod: Pod): Promise<void> => {
+    const create = (access: string) =>
+      pod.createContainer({
+        ...{ id: "c1", args: ["ls", "/etc"], rootfs: [{ source, type, options: [...options, "ro"] }] },
+        change: withMounts(bind("/etc", directory, access)),
+      });
+    await assertRefused(create("rw"), "FailedPrecondition", directory, "expected option ro");
+    assert.match((await runToEnd(await create("ro"))).stdout, /layer/);
+  };
+  await withPod(ground, work, { annotations });
+}
+
+const MARK = "stays-on-the-host";
+
+/** The specification as the guest's own runtime has it, read in the guest. */
+async function whatCrosses(ground: ProtocolGround): Promise<void> {
+  const shared = join(ground.directory, "shared");
+  mkdirSync(shared);
+  await withPod(ground, async (pod) => {
+    const rootfs = directoryRootfs(ground);
+    const first = await pod.createContainer({
+      ...{ id: "first", args: ["sleep", "1000"], rootfs, environment: ["CROSSES=yes"] },
+      change: ({ process, mounts, linux, ...specification }) => ({
+        ...specification,
+        hooks: { prestart: [{ path: `/${MARK}` }], poststop: [{ path: `/${MARK}` }] },
+        annotations: {
+          "com.example.operator": MARK,
+          "io.microsoft.virtualmachine.computetopology.memory.sizeinmb": "512",
+          "io.kubernetes.cri.container-type": "container",
+          "io.microsoft.lcow.shm.size-kb": "4096",
+        },
+        process: { ...process, apparmorProfile: MARK, selinuxLabel: MARK, commandLine: MARK },
+        mounts: [...mounts, bind("/shared", shared, "rbind")],
+        linux: {
+          ...linux,
+          cgroupsPath: `/${MARK}`,
+          mountLabel: MARK,
+          intelRdt: { closID: MARK },
+          resources: { hugepageLimits: [{ pageSize: MARK, limit: 1 }], network: { priorities: [{ name: MARK }] } },
+        },
+        windows: { servicing: true, credentialSpec: { mark: MARK }, layerFolders: [] },
+        solaris: { milestone: MARK },
+      }),
+    });
+    await first.start();
+    const second = await pod.createContainer({
+      ...{ id: "second", args: ["cat", "/guest/pod/first/config.json"], rootfs },
+      change: withMounts(bind("/guest", `uvm://${linuxGuestPaths.containerRoot}`, "rbind", "ro")),
+    });
+    const { stdout } = await runToEnd(second);
+    const crossed = JSON.parse(stdout);
+    assert.ok(!stdout.includes(MARK), stdout);
+    assert.ok(!stdout.includes(ground.directory), stdout);
+    for (const field of ["hooks", "windows", "solaris"]) assert.ok(!(field in crossed), `${field} has crossed`);
+    assert.deepEqual(Object.keys(crossed.annotations).sort(), [
+      "io.kubernetes.cri.container-type",
+      "io.kubernetes.cri.sandbox-id",
+      "io.microsoft.lcow.shm.size-kb",
+    ]);
+    assert.equal(crossed.annotations["io.kubernetes.cri.sandbox-id"], "pod");
+    assert.ok(crossed.process.env.includes("CROSSES=yes"));
+    await first.kill(9);
+    await first.wait();
+    await first.delete();
+  });
+}
+
+export const protocolMountCases: readonly ProtocolCase[] = [
+  { name: "physical disks as mounts: written, read-only, as devices", run: physicalDisks },
+  { name: "single files of the host, read-only and writable, without their neighbours", run: singleFiles },
+  { name: "a pod without writable shares refuses them", run: withoutWritableShares },
+  { name: "what stays on the host does not cross to the guest", run: whatCrosses },
+];

@@ -1,0 +1,221 @@
+/**
+ * `npm run soak [-- --execs 2000 --containers 200]`: a pod that lives long. Runs that many processes and containers in
+ * it through the shim that ships, and prints what the pod holds before the first, on the way and at the end. Its exit
+ * code says whether that is flat.
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { isDeepStrictEqual, parseArgs } from "node:util";
+import { checkMachine } from "../e2e/machine.ts";
+import { RUNTIMES } from "../e2e/suite.ts";
+import { type Mount, Pod, type PodContainer } from "../shim-client/pod.ts";
+import { Task } from "../shim-client/shim.ts";
+import { processSpec } from "../shim-client/spec.ts";
+import { mustRun } from "../support/command.ts";
+import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
+import { layersMount, makeLayer, makeScratch } from "../support/layers.ts";
+import { SHIM } from "../support/programs.ts";
+import { makeRootfs } from "../support/rootfs.ts";
+import { findServers } from "../support/servers.ts";
+import { poll } from "../support/wait.ts";
+import { countThings, type Figure, growthOf, MOMENTS, measureMemory, type Soaked, showFigures } from "./figures.ts";
+import { HeapReader } from "./shim-heap.ts";
+import { ReusedStdio } from "./stdio.ts";
+
+/** Of processes, and of containers, at the same time. */
+const WORKERS = 4;
+/** How long what was answered before it was all given back may still be held. */
+const SETTLE_MS = 10_000;
+/** A fresh pod has come to rest when it holds the same as so long before. */
+const REST_MS = 500;
+const PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+const HOST_ENVIRONMENT = { UVM_SHIM_HOST_IDLE_MS: "600000" };
+
+interface Soak {
+  readonly pod: Pod;
+  /** The folder of all disks. */
+  readonly disks: string;
+  /** A directory that the container in which processes run shares. */
+  readonly shared: string;
+  /** Root file system of the container in which processes run. */
+  readonly hostRoot: readonly Mount[];
+  /** Root file systems of the others, one a worker: shared directories and layers by turns. */
+  readonly roots: readonly (readonly Mount[])[];
+  readonly stdio: readonly ReusedStdio[];
+  readonly signal: AbortSignal;
+  count: number;
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+interface Wanted {
+  readonly execs: number;
+  readonly containers: number;
+}
+
+function readArguments(): Wanted {
+  const { values } = parseArgs({
+    options: { execs: { type: "string", default: "2000" }, containers: { type: "string", default: "200" } },
+  });
+  const [execs, containers] = [values.execs, values.containers].map(Number) as [number, number];
+  for (const [name, number] of Object.entries({ execs, containers })) {
+    if (!Number.isInteger(number) || number < WORKERS) throw new Error(`--${name}: a whole number from ${WORKERS}`);
+  }
+  return { execs, containers };
+}
+
+/** Does some work so often, by as many workers. */
+async function repeat(times: number, work: (worker: number) => Promise<void>): Promise<void> {
+  let left = times;
+  const workers = Array.from({ length: WORKERS }, async (_, worker) => {
+    while (left > 0) {
+      left -= 1;
+      await work(worker);
+    }
+  });
+  await Promise.all(workers);
+}
+
+async function execOnce(soak: Soak, container: PodContainer, worker: number): Promise<void> {
+  soak.count += 1;
+  const execId = `exec-${soak.count}`;
+  const { shim } = soak.pod;
+  const stdio = soak.stdio[worker] as ReusedStdio;
+  const call = { id: container.id, execId };
+  const output = stdio.read();
+  const args = ["sh", "-c", `echo ${execId}; echo problem >&2; exit 3`];
+  const spec = { type_url: PROCESS_TYPE, value: Buffer.from(JSON.stringify(processSpec({ args }))) };
+  const { signal } = soak;
+  await shim.call(Task, "Exec", { ...call, spec, ...stdio.paths }, { signal });
+  await shim.call(Task, "Start", call, { signal });
+  const { exitStatus } = await shim.call(Task, "Wait", call, { signal });
+  await shim.call(Task, "Delete", call, { signal });
+  const { stdout, stderr } = await output;
+  if (exitStatus !== 3 || stdout !== `${execId}\n` || stderr !== "problem\n") {
+    throw new Error(`${execId} ended with ${exitStatus}, and wrote ${JSON.stringify({ stdout, stderr })}`);
+  }
+}
+
+async function containerOnce(soak: Soak, worker: number): Promise<void> {
+  soak.count += 1;
+  const id = `container-${soak.count}`;
+  const rootfs = soak.roots[worker] as readonly Mount[];
+  const container = await soak.pod.createContainer({ id, args: ["sh", "-c", "echo up; exit 5"], rootfs });
+  await container.start();
+  const [output, status] = await Promise.all([container.stdio.output(), container.wait()]);
+  await container.delete();
+  if (status !== 5 || output.stdout.toString() !== "up\n")
+    throw new Error(`${id} ended with ${status}: ${output.stderr}`);
+}
+
+/** A container that holds disks and a share all the time, and in which the processes run. */
+async function startHost(soak: Soak): Promise<PodContainer> {
+  const mount = { destination: "/shared", type: "bind", source: soak.shared, options: ["rbind", "ro"] };
+  const host = await soak.pod.createContainer({
+    ...{ id: "host", args: ["sleep", "100000"], rootfs: soak.hostRoot },
+    change: (specification) => ({ ...specification, mounts: [...specification.mounts, mount] }),
+  });
+  await host.start();
+  return host;
+}
+
+async function run(soak: Soak, wanted: Wanted): Promise<Soaked> {
+  const { disks, signal } = soak;
+  const host = await startHost(soak);
+  const servers = findServers();
+  const heap = await HeapReader.open(servers.shim, signal);
+  let last: readonly Figure[] = [];
+  const atRest = (): readonly Figure[] | undefined => {
+    const before = last;
+    last = countThings(servers, disks);
+    return isDeepStrictEqual(before, last) ? last : undefined;
+  };
+  const fresh = await poll("the pod to rest", atRest, { timeoutMs: SETTLE_MS, intervalMs: REST_MS, signal });
+  const settled = async (): Promise<readonly Figure[]> => {
+    const isFresh = (): true | undefined => isDeepStrictEqual(countThings(servers, disks), fresh) || undefined;
+    // What is held for longer is told by the figures.
+    await poll("the pod to settle", isFresh, { timeoutMs: SETTLE_MS, signal }).catch(() => signal.throwIfAborted());
+    return [...(await measureMemory(servers, heap)), ...countThings(servers, disks)];
+  };
+  let done = 0;
+  const until = async (part: number): Promise<readonly Figure[]> => {
+    const share = (all: number): number => Math.round(all * part) - Math.round(all * done);
+    await repeat(share(wanted.execs), (worker) => execOnce(soak, host, worker));
+    await repeat(share(wanted.containers), (worker) => containerOnce(soak, worker));
+    done = part;
+    return await settled();
+  };
+  const soaked = {
+    fresh: await until(MOMENTS.fresh),
+    start: await until(MOMENTS.start),
+    middle: await until(MOMENTS.middle),
+    end: await until(MOMENTS.end),
+  };
+  heap.close();
+  await host.kill(9);
+  await host.wait();
+  await host.delete();
+  return soaked;
+}
+
+async function inside({ directory, signal }: Isolation): Promise<number> {
+  const wanted = readArguments();
+  // The inspector of the shim listens there.
+  await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
+  const rootfs = join(directory, "rootfs");
+  const disks = join(directory, "disks");
+  const shared = join(directory, "shared");
+  const podDirectory = join(directory, "pod");
+  for (const folder of [rootfs, disks, shared, podDirectory]) mkdirSync(folder);
+  await makeRootfs(rootfs);
+  const layer = await makeLayer(join(disks, "layer"), rootfs);
+  const onDisks = async (name: string): Promise<readonly Mount[]> => [
+    layersMount(await makeScratch(join(disks, name)), [layer]),
+  ];
+  const roots: (readonly Mount[])[] = [];
+  const stdio: ReusedStdio[] = [];
+  for (let worker = 0; worker < WORKERS; worker += 1) {
+    const directoryRoot = [{ type: "bind", source: rootfs, options: ["rbind", "ro"] }];
+    roots.push(worker % 2 === 0 ? directoryRoot : await onDisks(`scratch-${worker}`));
+    stdio.push(await ReusedStdio.make(directory, `stdio-${worker}`));
+  }
+  const hostRoot = await onDisks("scratch-host");
+  const pod = await Pod.run({
+    ...{ executable: SHIM, directory: podDirectory, id: "pod", environment: HOST_ENVIRONMENT, signal },
+  });
+  try {
+    const started = performance.now();
+    const soaked = await run({ pod, disks, shared, hostRoot, roots, stdio, signal, count: 0 }, wanted);
+    const seconds = (performance.now() - started) / 1000;
+    await pod.remove();
+    print(`${wanted.execs} execs and ${wanted.containers} containers in one pod, in ${seconds.toFixed(0)} s`);
+    print("");
+    print(showFigures(soaked));
+    print("");
+    const growth = growthOf(soaked);
+    for (const line of growth) print(`not flat: ${line}`);
+    print(`${soaked.end.length - growth.length} passed, ${growth.length} failed`);
+    return growth.length === 0 ? 0 : 1;
+  } finally {
+    await pod.abandon();
+  }
+}
+
+async function main(): Promise<number> {
+  const isolated = isolation();
+  if (isolated !== undefined) return await inside(isolated);
+  readArguments();
+  checkMachine(RUNTIMES.lcow);
+  return await runIsolated(import.meta.url, process.argv.slice(2), { inMemory: true });
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`soak: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.exitCode = 1;
+}
+// After a failure, programs that hold FIFOs may still wait for a process that will not come.
+process.exit();

@@ -1,0 +1,34 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { poll } from "./wait.ts";
+
+const WAIT_MS = 20_000;
+
+/** A program that a shim is to hand output to, by containerd's contract for `binary://`. */
+export interface LoggingProgram {
+  readonly path: string;
+  /** What it has been told, by environment and arguments, and what it has read, once it has seen the end of both. */
+  written(signal: AbortSignal): Promise<{ readonly told: string; readonly stdout: string; readonly stderr: string }>;
+}
+
+export function makeLoggingProgram(directory: string): LoggingProgram {
+  mkdirSync(directory);
+  const path = join(directory, "logger");
+  const script = [
+    "#!/bin/sh",
+    `cd ${directory}`,
+    'echo "$CONTAINER_NAMESPACE $CONTAINER_ID $*" >told',
+    "exec 5>&-",
+    "cat <&3 >stdout & cat <&4 >stderr; wait; echo >done",
+  ];
+  writeFileSync(path, script.join("\n"), { mode: 0o755 });
+  const read = (name: string): string => readFileSync(join(directory, name), "utf8");
+  return {
+    path,
+    written: async (signal) => {
+      const isDone = () => existsSync(join(directory, "done")) || undefined;
+      await poll("the logging program to end", isDone, { timeoutMs: WAIT_MS, signal });
+      return { told: read("told"), stdout: read("stdout"), stderr: read("stderr") };
+    },
+  };
+}

@@ -1,0 +1,22 @@
+import { readProcesses } from "../leaks/holdings.ts";
+
+/** The lasting processes of a pod on the emulated host, told from others by their command lines. */
+export const SERVERS = {
+  shim: /^\S+\/node (--\S+ )*\S+\/shim-lcow\.cjs .*-socket/,
+  "guest agent": /^\S+\/node (--\S+ )*\S+\/initrd\.img$/,
+  "emulated host": /^\S+\/node (--\S+ )*\S+\/hcs-emulator\.cjs/,
+} as const;
+
+export type Server = keyof typeof SERVERS;
+
+/** The pids of the servers where each runs once. */
+export function findServers(): { readonly [server in Server]: number } {
+  const processes = readProcesses();
+  const pidOf = (server: Server): number => {
+    const found = processes.filter(({ command }) => SERVERS[server].test(command)).map(({ pid }) => pid);
+    const [pid] = found;
+    if (pid === undefined || found.length > 1) throw new Error(`${found.length} processes are the ${server}`);
+    return pid;
+  };
+  return { shim: pidOf("shim"), "guest agent": pidOf("guest agent"), "emulated host": pidOf("emulated host") };
+}

@@ -1,0 +1,65 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { expect } from "vitest";
+import type { FunctionTable } from "../../../packages/hcs-bindings/src/windows/native-types.ts";
+import { system } from "./system-under-test.ts";
+
+export const atATime = 8;
+/** By then all that is made once is there. */
+const settling = 1000;
+/** For what the collector has not given back; a leak of one page each would be four times as much. */
+const mostGrowth = 10 * 1024 * 1024;
+/** What leaks does so each time; what the collector has put off until then does not. */
+const rounds = 3;
+
+const process32 = {
+  GetCurrentProcess: { result: "pointer", parameters: [], since: 0, immediate: true },
+  GetProcessHandleCount: { result: "int32", parameters: ["pointer", "pointer"], since: 0, immediate: true },
+} as const satisfies FunctionTable;
+const kernel = system.machine.library("C:\\windows\\system32\\kernel32.dll", process32);
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+/** That handles and memory of this process are not more after so many times, and how fast it went. */
+export async function leavesNothing(
+  what: string,
+  cycle: (lane: number) => Promise<unknown>,
+  times = 10_000,
+): Promise<void> {
+  await repeat(settling, cycle);
+  const handles = openHandles();
+  const growth: number[] = [];
+  const began = performance.now();
+  while (growth.length < rounds && !growth.some((bytes) => bytes < mostGrowth)) {
+    const memory = await residentBytes();
+    await repeat(times, cycle);
+    growth.push((await residentBytes()) - memory);
+  }
+  const rate = (growth.length * times) / ((performance.now() - began) / 1000);
+  const mebibytes = growth.map((bytes) => (bytes / 2 ** 20).toFixed(1)).join(", ");
+  const more = openHandles() - handles;
+  process.stderr.write(`${times} ${what}: ${rate.toFixed(0)} a second, ${mebibytes} MiB and ${more} handles more\n`);
+  expect(more).toBeLessThan(atATime);
+  expect(Math.min(...growth)).toBeLessThan(mostGrowth);
+}
+
+async function repeat(count: number, cycle: (lane: number) => Promise<unknown>): Promise<void> {
+  const lane = async (_: unknown, number: number): Promise<void> => {
+    for (let done = 0; done < count / atATime; done++) await cycle(number);
+  };
+  await Promise.all(Array.from({ length: atATime }, lane));
+}
+
+async function residentBytes(): Promise<number> {
+  for (let round = 0; round < 3; round++) {
+    collect();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return process.memoryUsage().rss;
+}
+
+function openHandles(): number {
+  const count = Buffer.alloc(4);
+  kernel.call("GetProcessHandleCount", kernel.call("GetCurrentProcess"), count);
+  return count.readUInt32LE();
+}
