@@ -55,8 +55,8 @@ export const coveredDlls: readonly CoveredDll[] = [
       [/^Hcs(Import|Export)L/, "images are unpacked and committed by containerd's snapshotter and differ"],
       [/^HcsSetupBaseOS/, "base layers are set up by containerd's snapshotter when an image is unpacked"],
       [
-        /^HcsInitializeLegacyWritableLayer$/,
-        "writable layers are disks; the legacy form is for images of Windows Server 2016",
+        /^HcsInitialize(Legacy)?WritableLayer$|^HcsDestroyLayer$|LayerStorageFilter$|^HcsGetLayerVhdMountPath$/,
+        "for layers that the host mounts; those of a pod are disks that its guest mounts",
       ],
     ],
   },

@@ -220,8 +220,8 @@ export const checkComputeSystemProperties: Check<ComputeSystemProperties> = clos
   SystemType: oneOf("VirtualMachine"),
   Owner: text,
   RuntimeId: checkGuid,
-  RuntimeOsType: oneOf("Linux", "Windows"),
-  State: oneOf("Created", "Running", "Paused", "Stopped"),
+  RuntimeOsType: optional(oneOf("Linux", "Windows", "Unknown")),
+  State: oneOf("Created", "Running", "Paused", "Stopped", "SavedAsTemplate", "Unknown"),
   Memory: optional(checkMemoryInformation),
   Statistics: optional(checkSystemStatistics),
 });

@@ -183,8 +183,9 @@ export interface ComputeSystemProperties {
   readonly SystemType: "VirtualMachine";
   readonly Owner: string;
   readonly RuntimeId: string;
-  readonly RuntimeOsType: "Linux" | "Windows";
-  readonly State: "Created" | "Running" | "Paused" | "Stopped";
+  /** Absent of a system that the service knows too little of, as of those that others have made. */
+  readonly RuntimeOsType?: "Linux" | "Windows" | "Unknown";
+  readonly State: "Created" | "Running" | "Paused" | "Stopped" | "SavedAsTemplate" | "Unknown";
   /** Where the query asked for "Memory". */
   readonly Memory?: MemoryInformation;
   /** Where the query asked for "Statistics". */

@@ -6,7 +6,7 @@ import { HostError } from "../../../packages/hcs-bindings/src/host-error.ts";
 import type { WindowsComputeSystem } from "../../../packages/hcs-bindings/src/windows/compute-system.ts";
 import type { WindowsHost } from "../../../packages/hcs-bindings/src/windows/windows-host.ts";
 import type { Knobs } from "../relay/knobs.ts";
-import { held } from "./held.ts";
+import { held, heldAtRest } from "./held.ts";
 import { controls, paths, system } from "./system-under-test.ts";
 import { vmDocument } from "./vm-document.ts";
 
@@ -16,7 +16,7 @@ let made = 0;
 let left: object = {};
 
 beforeEach(async () => {
-  left = held();
+  left = await heldAtRest();
   host = await system.openHost();
 });
 
@@ -130,7 +130,7 @@ describe.each(Object.entries(walks))("%s", (_, { prepare = create, go }) => {
 
   it("leaves nothing, whichever call there is no memory for", { timeout: loopMs }, async () => {
     const vm = await prepare();
-    const prepared = held();
+    const prepared = await heldAtRest();
     for (let call = 1; ; call++) {
       await controls.configure({ outOfMemoryAt: call });
       const failure: unknown = await go(vm).then(

@@ -1,3 +1,4 @@
+import { expect, vi } from "vitest";
 import type { Counts } from "../test-host-controls.ts";
 import { controls } from "./system-under-test.ts";
 
@@ -6,4 +7,10 @@ export function held(): Partial<Counts> {
   return Object.fromEntries(
     Object.entries(controls.counts()).filter(([name, count]) => name !== "lastMisuse" && count !== 0),
   );
+}
+
+/** As above, when the operations of calls that were answered are closed, which they are a little later. */
+export async function heldAtRest(): Promise<Partial<Counts>> {
+  await vi.waitFor(() => expect(held()).not.toHaveProperty("operations"), { timeout: 10_000 });
+  return held();
 }

@@ -3,10 +3,10 @@
 import { win32 } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { WindowsComputeSystem } from "../../../packages/hcs-bindings/src/windows/compute-system.ts";
 import type { WindowsHost } from "../../../packages/hcs-bindings/src/windows/windows-host.ts";
-import { held } from "./held.ts";
+import { held, heldAtRest } from "./held.ts";
 import { leavesNothing } from "./leaves-nothing.ts";
 import { controls, paths, system } from "./system-under-test.ts";
 import { vmDocument } from "./vm-document.ts";
@@ -23,9 +23,7 @@ beforeAll(async () => {
   host = await system.openHost();
   vm = await host.createComputeSystem("stress", document);
   await receiveGuest();
-  // The operation of the start is closed a little later than it is answered.
-  await vi.waitFor(() => expect(held().operations).toBeUndefined());
-  idle = held();
+  idle = await heldAtRest();
 });
 
 afterEach(async () => {

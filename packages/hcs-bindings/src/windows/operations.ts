@@ -62,19 +62,29 @@ export class Operations {
     try {
       const operation = library.call("HcsCreateOperation", completion.context, callbacks.completionAddress);
       if (operation === 0n) throw refusal(subject, hresults.E_OUTOFMEMORY);
+      let isPending = false;
       try {
         const started = await start(operation);
         if (failed(started)) throw refusal(subject, started);
+        isPending = true;
         await completed.promise;
+        isPending = false;
         return this.#take(subject, operation, processInformation);
       } finally {
-        // It waits for a callback that is on its way, so the thread of JavaScript must not make this call itself.
-        this.#calls.track(library.run("HcsCloseOperation", operation)).catch(() => {});
+        this.#calls.track(this.#close(operation, isPending)).catch(() => {});
       }
     } finally {
       this.#waiting.delete(fail);
       completion.end();
     }
+  }
+
+  /** Neither call is for the thread of JavaScript: they may wait for a callback that is on its way. */
+  async #close(operation: bigint, isPending: boolean): Promise<void> {
+    const { library } = this.#core;
+    // Windows up to now answers that it cannot; then the work goes on, and nobody hears of its end.
+    if (isPending) await library.run("HcsCancelOperation", operation);
+    await library.run("HcsCloseOperation", operation);
   }
 
   #take(subject: Subject, operation: bigint, processInformation: Buffer | undefined): string | undefined {

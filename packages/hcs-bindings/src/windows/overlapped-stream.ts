@@ -4,7 +4,7 @@ import { WindowsError, windowsErrors } from "./windows-error.ts";
 
 export type Ways = "both" | "in" | "out";
 
-/** The overlapped calls of a connected handle. Each tells 0 when it was started, else a Windows error. */
+/** The overlapped calls of a connected handle. Each tells 0 when it is done, ERROR_IO_PENDING or another Windows error. */
 export interface ConnectedHandle {
   readonly handle: bigint;
   /** Chunks that one write may take. */

@@ -1,4 +1,3 @@
-import { setInterval } from "node:timers";
 import type { ComputeSystemDocument, ComputeSystemProperties } from "@uvm-shim/hcs-schema";
 import type { ComputeHost } from "../types.ts";
 import { type ComputeCore, loadComputeCore } from "./compute-core.ts";

@@ -1,5 +1,6 @@
 /** What containerd's own client cannot bring about or cannot show: spoken to the shim directly. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { containerd } from "@uvm-shim/shim/protocol";
@@ -166,7 +167,9 @@ async function terminalByProtocol(ground: ProtocolGround): Promise<void> {
     const options = { id: "terminal", args: ["sh", "-c", script], terminal: true, rootfs: directoryRootfs(ground) };
     const container = await pod.createContainer(options);
     await pod.shim.call(Task, "ResizePty", { id: container.id, width: 80, height: 24 });
+    const firstSize = once(container.stdio.stdout, "readable");
     await container.start();
+    await firstSize;
     await pod.shim.call(Task, "ResizePty", { id: container.id, width: 117, height: 42 });
     container.stdio.stdin.write("typed\n");
     const [output, status] = await Promise.all([container.stdio.output(), container.wait()]);

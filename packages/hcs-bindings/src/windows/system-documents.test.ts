@@ -1,0 +1,25 @@
+import { expect, it } from "vitest";
+import { readEnumeration, readProperties } from "./system-documents.ts";
+
+const RuntimeId = "AB112233-4455-6677-8899-aabbccddeeff";
+
+it("reads what a service tells of systems that others made, and of containers not at all", () => {
+  const other = {
+    Id: "vm",
+    SystemType: "VirtualMachine",
+    RuntimeId,
+    State: "Unknown",
+    Name: "its name",
+    Stopped: false,
+  };
+  const container = { Id: "container", SystemType: "Container", State: "Running" };
+  expect(readEnumeration([container, other, null, "?"])).toEqual([
+    { Id: "vm", SystemType: "VirtualMachine", Owner: "", RuntimeId, State: "Unknown" },
+  ]);
+  expect(readEnumeration(null)).toEqual([]);
+});
+
+it("refuses what is no system", () => {
+  expect(() => readProperties(null)).toThrow("properties.Id");
+  expect(() => readProperties({ Id: "vm", SystemType: "Container" })).toThrow("properties.SystemType");
+});
