@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { report, runSuiteUnderWine, testHostEnvironment } from "./suites/run-under-wine.ts";
 import { assignableDevice } from "./suites/test-host-paths.ts";
-import { WindowsMachine } from "./windows-machine.ts";
+import { WindowsMachine, windowsPath } from "./windows-machine.ts";
 import { WindowsTestHost } from "./windows-test-host.ts";
 
 const suiteMs = 600_000;
@@ -46,5 +46,28 @@ describe("the Windows driver", () => {
     process.stdout.write(`${name}: ${told} (${seconds.toFixed(1)} s)\n`);
     expect(told).toBe(`${outcomes.length} passed, 0 failed`);
     expect(outcomes.length).toBeGreaterThanOrEqual(leastTests);
+  });
+
+  it("passes the suite for real hosts, but for the loss of a service", { timeout: suiteMs }, async () => {
+    const files = join(host.directory, "real-host");
+    mkdirSync(files);
+    const outcomes = await runSuiteUnderWine({
+      suite: fileURLToPath(new URL("suites/real-host.suite.ts", import.meta.url)),
+      machine,
+      folder: files,
+      environment: {
+        UVM_SHIM_HOST: `libraries:${windowsPath(host.libraries)}`,
+        UVM_SHIM_TEST_KERNEL: windowsPath(host.boot.KernelFilePath),
+        UVM_SHIM_TEST_INITRD: windowsPath(host.boot.InitRdPath),
+        UVM_SHIM_TEST_DEVICE: assignableDevice,
+        UVM_SHIM_TEST_FILES: windowsPath(files),
+      },
+      pattern: "^(?!.*service is lost)",
+      timeoutMs: suiteMs,
+    });
+    const told = report(outcomes);
+    process.stdout.write(`real-host: ${told}\n`);
+    expect(told).toBe(`${outcomes.length} passed, 0 failed`);
+    expect(outcomes.length).toBeGreaterThanOrEqual(suites.contract - 1);
   });
 });

@@ -37,9 +37,15 @@ export async function runSuite(name: string, load: () => Promise<unknown>): Prom
   // As vitest's own processes do, this one waits also for what keeps no process alive by itself.
   setInterval(() => {}, 2 ** 31 - 1);
   const files = await startTests([name], runner);
-  // Tests tell for themselves; a file fails also by what is not in any test.
-  for (const file of files) if ((file.result?.errors?.length ?? 0) > 0) tell(file);
+  for (const file of files) tellFailedHooks(file);
   process.exit(0);
+}
+
+/** Tests tell for themselves; files and groups fail also by what is not in any test, and their tests then say nothing. */
+function tellFailedHooks(task: RunnerTask): void {
+  if (task.type !== "suite") return;
+  if ((task.result?.errors?.length ?? 0) > 0) tell(task);
+  for (const each of task.tasks) tellFailedHooks(each);
 }
 
 function tell(task: RunnerTask): void {
