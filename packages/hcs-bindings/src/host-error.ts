@@ -126,3 +126,9 @@ export function abortedError(
   const code = reason instanceof Error && reason.name === "TimeoutError" ? "DeadlineExceeded" : "Cancelled";
   return new HostError(code, message, { ...details, cause: reason });
 }
+
+/** For calls that end a system: what has ended, or is about to, is done, and its exit tells the completion. */
+export function ignoreEnded(error: unknown): void {
+  if (error instanceof HostError && (error.gone || error.hresultName === "HCS_E_OPERATION_PENDING")) return;
+  throw error;
+}

@@ -8,7 +8,7 @@ import type {
   SystemExitStatus,
   SystemPropertyType,
 } from "@uvm-shim/hcs-schema";
-import { HostError } from "../host-error.ts";
+import { HostError, ignoreEnded } from "../host-error.ts";
 import { portOf } from "../hvsocket-service.ts";
 import type { ComputeHost, ComputeSystem, HostNetworks, HvsocketListener, HvsocketService } from "../types.ts";
 import type { EmulatorConnection } from "./connection.ts";
@@ -199,10 +199,4 @@ class EmulatedComputeSystem implements ComputeSystem {
     }
     return subject;
   }
-}
-
-/** Ending what has ended, or is about to, is done; `exited` tells the completion. */
-function ignoreEnded(error: unknown): void {
-  if (error instanceof HostError && (error.gone || error.hresultName === "HCS_E_OPERATION_PENDING")) return;
-  throw error;
 }

@@ -8,7 +8,7 @@ import {
   type SystemPropertyType,
 } from "@uvm-shim/hcs-schema";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
-import { HostError, hostErrorOf } from "../host-error.ts";
+import { HostError, hostErrorOf, ignoreEnded } from "../host-error.ts";
 import type { ComputeSystem, HvsocketListener, HvsocketService } from "../types.ts";
 import { type HostEvent, hostEventTypes, type Subscription } from "./callbacks.ts";
 import type { ComputeCore } from "./compute-core.ts";
@@ -253,10 +253,4 @@ export class WindowsComputeSystem implements ComputeSystem {
     }
     return subject;
   }
-}
-
-/** Ending what has ended, or is about to, is done; `exited` tells the completion. */
-function ignoreEnded(error: unknown): void {
-  if (error instanceof HostError && (error.gone || error.hresultName === "HCS_E_OPERATION_PENDING")) return;
-  throw error;
 }
