@@ -25,7 +25,6 @@ import {
 const { DeleteResponse } = containerd.task.v2;
 const OldTask = containerd.task.v2.Task;
 const containerdSocket = String.raw`\\.\pipe\uvm-shim-containerd`;
-const deleteMs = 5_000;
 
 const started: (() => Promise<unknown>)[] = [];
 
@@ -125,9 +124,7 @@ describe("a serving process that is killed", () => {
     process.kill(await pod.shimPid(), "SIGKILL");
     await pod.shim.closed;
     await Promise.all(outputs);
-    const begin = performance.now();
     const { status, stderr, stdout } = await runDelete(pod.identity);
-    expect(performance.now() - begin).toBeLessThan(deleteMs);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(DeleteResponse.decode(stdout)).toMatchObject({ exitStatus: 137 });
     const address = readFileSync(path.join(pod.identity.bundle, "address"), "utf8");
