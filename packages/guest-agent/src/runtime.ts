@@ -46,8 +46,8 @@ const candidates = [
   "/usr/local/bin/runc",
 ];
 
-export function findRuntime(): string {
-  const found = candidates.find((path) => existsSync(path));
+export function findRuntime(exists: (path: string) => boolean = existsSync): string {
+  const found = candidates.find((path) => exists(path));
   if (found === undefined)
     throw new Error(`the guest's image has no OCI runtime, neither crun nor runc: ${candidates.join(", ")}`);
   return found;

@@ -1,0 +1,16 @@
+import { describe, expect, it } from "vitest";
+import { findRuntime } from "./runtime.ts";
+
+describe("the guest's OCI runtime", () => {
+  it("is crun, or runc where there is no crun", () => {
+    expect(findRuntime(() => true)).toBe("/usr/bin/crun");
+    expect(findRuntime((path) => path.endsWith("/runc"))).toBe("/usr/bin/runc");
+    expect(findRuntime((path) => path === "/usr/local/bin/runc")).toBe("/usr/local/bin/runc");
+  });
+
+  it("is named with its places where there is none", () => {
+    expect(() => findRuntime(() => false)).toThrow(
+      "the guest's image has no OCI runtime, neither crun nor runc: /usr/bin/crun, /usr/sbin/crun, /usr/local/bin/crun, ",
+    );
+  });
+});
