@@ -153,6 +153,44 @@ describe("a task without a sandbox", () => {
     await expect(harness.createTask("c2", { checkpoint: "/x" })).rejects.toMatchObject({ code: "Unimplemented" });
   });
 
+  it("and its execs are said to be in the making as long as they are", async () => {
+    const [begun, made, execBegun, execMade] = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
+    harness.platform.onCreateSandbox = () => {
+      begun?.resolve();
+      return made?.promise ?? Promise.resolve();
+    };
+    const create = harness.createTask("c1");
+    await begun?.promise;
+    await expect(harness.task("State", { id: "c1" })).rejects.toMatchObject({
+      code: "FailedPrecondition",
+      message: /task c1 is being created/,
+    });
+    await expect(harness.createTask("c2")).rejects.toMatchObject({
+      code: "FailedPrecondition",
+      message: /create task c2: the sandbox is still being created/,
+    });
+    made?.resolve();
+    await create;
+    await harness.task("Start", { id: "c1" });
+    const container = harness.container("c1");
+    const createProcess = container.createProcess.bind(container);
+    container.createProcess = async (request) => {
+      execBegun?.resolve();
+      await execMade?.promise;
+      return await createProcess(request);
+    };
+    const spec = { typeUrl: "process", value: Buffer.from('{"args":["sh"],"cwd":"/"}') };
+    const exec = harness.task("Exec", { id: "c1", execId: "e1", spec });
+    await execBegun?.promise;
+    await expect(harness.task("State", { id: "c1", execId: "e1" })).rejects.toMatchObject({
+      code: "FailedPrecondition",
+      message: /exec e1 of task c1 is being created/,
+    });
+    execMade?.resolve();
+    await exec;
+    expect(await harness.task("State", { id: "c1", execId: "e1" })).toMatchObject({ execId: "e1", status: 1 });
+  });
+
   it("is deleted once however often it is asked for, and by whom", async () => {
     await harness.runTask("c1");
     await expect(harness.task("Delete", { id: "c1" })).rejects.toMatchObject({
