@@ -9,8 +9,15 @@ export function held(): Partial<Counts> {
   );
 }
 
-/** As above, when the operations of calls that were answered are closed, which they are a little later. */
+/** As above, when calls that were answered are over: their operations close, and their callbacks return, a little later. */
 export async function heldAtRest(): Promise<Partial<Counts>> {
-  await vi.waitFor(() => expect(held()).not.toHaveProperty("operations"), { timeout: 10_000 });
-  return held();
+  return await vi.waitFor(
+    () => {
+      const now = held();
+      expect(now).not.toHaveProperty("operations");
+      expect(now).not.toHaveProperty("callbacks");
+      return now;
+    },
+    { timeout: 10_000 },
+  );
 }
