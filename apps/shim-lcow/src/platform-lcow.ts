@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from "node:crypto";
+import { hash, randomBytes, randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { LinuxContainerController, type PodScratch, type PodSettings } from "@uvm-shim/controller-container";
@@ -11,7 +11,7 @@ import { linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { VpciController } from "@uvm-shim/controller-vpci";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
-import { buildLinuxSandbox } from "@uvm-shim/sandbox-lcow";
+import { buildLinuxSandbox, ordinaryGuestLayout, policyGuestLayout } from "@uvm-shim/sandbox-lcow";
 import {
   type ContainerRequest,
   systemClock as clock,
@@ -70,6 +70,8 @@ async function createSandbox(
   for (const warning of warnings) warn(warning);
 
   const { confidential, ioRetrySeconds } = settings;
+  const layout =
+    confidential === undefined ? ordinaryGuestLayout : policyGuestLayout((text) => hash("sha256", text, "hex"));
   const vmId = vmIdOf(request);
   const newId = randomUUID;
   const vm = new VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>({
@@ -85,7 +87,7 @@ async function createSandbox(
         abort,
       ),
     devices: {
-      scsi: (wiring) => new ScsiController({ ...wiring, newId, paths, guestDisks: linuxGuestDisks }),
+      scsi: (wiring) => new ScsiController({ ...wiring, newId, paths, guestDisks: linuxGuestDisks(layout) }),
       plan9: (wiring) =>
         new Plan9Controller({ ...wiring, newId, paths, noWritableFileShares: settings.noWritableFileShares }),
       vpci: (wiring) => new VpciController({ ...wiring, newId, newGuid: randomUUID }),
@@ -141,6 +143,7 @@ async function createSandbox(
           return vm.vpci;
         },
         files,
+        layout,
         clock,
         encryptScratch: settings.encryptScratch,
         ...(podScratch === undefined ? {} : { podScratch }),

@@ -42,6 +42,7 @@ const devicePrefix = "\\\\.\\";
 export async function planDiskMount(
   mount: DiskMount,
   where: string,
+  takesOptions: boolean,
   files: ContainerHostFiles,
   refuse: Refuse,
 ): Promise<DiskMountPlan> {
@@ -49,7 +50,14 @@ export async function planDiskMount(
   const disk = await diskOf(mount, readOnly, `${where}.source`, files, refuse);
   const blockDevice = mount.destination.startsWith(blockDevicePrefix);
   const { options = [] } = mount;
-  const diskOptions = blockDevice ? [] : options.filter((option) => !bindOptions.has(option.toLowerCase()));
+  const asked = blockDevice ? [] : options.filter((option) => !bindOptions.has(option.toLowerCase()));
+  // What the container's own mount has as well is not lost.
+  const lost = takesOptions ? [] : asked.filter((option) => !sharedOptions.has(option.toLowerCase()));
+  if (lost.length > 0) {
+    const message = `${where}.options: ${lost.join(", ")} given, expected none of the disk's own but ro: a guest with a security policy takes no other`;
+    throw refuse("FailedPrecondition", message);
+  }
+  const diskOptions = takesOptions ? asked : readOnlyOption(readOnly);
   return {
     kind: "disk",
     mount,
@@ -113,6 +121,11 @@ function nameOf(kind: "file" | "directory" | "block" | "other"): string {
     case "other":
       return "something else";
   }
+}
+
+/** All that a guest with a security policy takes of options: this one, and exactly where it is so. */
+export function readOnlyOption(readOnly: boolean): readonly string[] {
+  return readOnly ? ["ro"] : [];
 }
 
 export function isReadOnly({ options = [] }: OciMount): boolean {

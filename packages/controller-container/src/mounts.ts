@@ -31,23 +31,27 @@ const hugePageSizes = ["2M"];
 
 export async function planMounts(
   mounts: readonly OciMount[],
+  takesDiskOptions: boolean,
   files: ContainerHostFiles,
   refuse: Refuse,
 ): Promise<readonly MountPlan[]> {
   return await Promise.all(
-    mounts.map((mount, index) => planMount(mount, `config.json: mounts[${index}]`, files, refuse)),
+    mounts.map((mount, index) => planMount(mount, `config.json: mounts[${index}]`, takesDiskOptions, files, refuse)),
   );
 }
 
 async function planMount(
   mount: OciMount,
   where: string,
+  takesDiskOptions: boolean,
   files: ContainerHostFiles,
   refuse: Refuse,
 ): Promise<MountPlan> {
   const diskType = diskTypes.find((type) => type === mount.type);
   checkDestination(mount.destination, diskType !== undefined, where, refuse);
-  if (diskType !== undefined) return await planDiskMount({ ...mount, type: diskType }, where, files, refuse);
+  if (diskType !== undefined) {
+    return await planDiskMount({ ...mount, type: diskType }, where, takesDiskOptions, files, refuse);
+  }
   if (isBind(mount)) return planGuestPath(mount, where, refuse) ?? (await planShare(mount, where, files, refuse));
   const { type = "" } = mount;
   if (guestTypes.has(type)) return { kind: "guest", mount: { ...mount, source: type } };

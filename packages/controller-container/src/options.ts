@@ -5,6 +5,7 @@ import type {
   ContainerDisks,
   ContainerGuest,
   ContainerHostFiles,
+  ContainerLayout,
   ContainerShares,
   ProcessFactory,
   RootfsMount,
@@ -33,6 +34,7 @@ export interface LinuxContainerOptions {
   readonly shares: ContainerShares;
   readonly devices: ContainerDevices;
   readonly files: ContainerHostFiles;
+  readonly layout: ContainerLayout;
   readonly createProcess: ProcessFactory;
   readonly clock: ContainerClock;
   /** Whether the guest encrypts the scratch disks of the pod; no when absent. */

@@ -1,5 +1,6 @@
-import type { LinuxHostedContainerSettings, OciMount, OciWindowsDevice } from "@uvm-shim/hcs-schema";
+import type { LinuxHostedContainerSettings, OciMount, OciSpec, OciWindowsDevice } from "@uvm-shim/hcs-schema";
 import type { Step } from "@uvm-shim/lifecycle";
+import { containerTypeKey, sandboxIdKey } from "./annotations.ts";
 import { type DevicePlan, planDevices } from "./devices.ts";
 import { type GuestContainerSteps, guestContainerSteps } from "./guest-container.ts";
 import { planMounts } from "./mounts.ts";
@@ -13,12 +14,12 @@ import {
   deviceSteps,
   driverStep,
   type GuestRoot,
-  guestBundlePath,
   mountSteps,
   type ResourceBoundaries,
+  type RootSteps,
   rootSteps,
 } from "./steps.ts";
-import type { ContainerDevices, ContainerHostFiles, RootfsMount } from "./types.ts";
+import type { ContainerDevices, ContainerHostFiles, ContainerLayout, ContainerPlaces, RootfsMount } from "./types.ts";
 
 export interface PlanRequest {
   readonly spec: unknown;
@@ -30,6 +31,7 @@ export interface PlanOptions extends ResourceBoundaries {
   readonly id: string;
   readonly podId: string;
   readonly bundle: string;
+  readonly layout: ContainerLayout;
   readonly devices: ContainerDevices;
   readonly encryptScratch?: boolean;
   readonly pod?: PodSettings | undefined;
@@ -57,8 +59,11 @@ export async function planContainer(
   options: PlanOptions,
   refuse: Refuse,
 ): Promise<ContainerPlan> {
-  const { id, podId, bundle, guest, files, pod, encryptScratch = false, propagateNumaAffinity = false } = options;
-  const identity = { id, podId };
+  const { id, podId, bundle, layout, guest, files, pod } = options;
+  const { encryptScratch = false, propagateNumaAffinity = false } = options;
+  const places = layout.placesOf({ id, podId });
+  if (places.id !== id) options.warn(`the guest, which takes no id of this form, knows the container as ${places.id}`);
+  const takesDiskOptions = places.own === undefined;
   const specification = withPodSettings(checkedSpecification(spec, options, refuse), pod);
   const devicePlans = planDevices(specification.windows?.devices ?? [], propagateNumaAffinity, refuse);
   const rootRequest: RootRequest = {
@@ -67,6 +72,7 @@ export async function planContainer(
     encryptScratch,
     bundle,
     rootPath: specification.root.path,
+    takesDiskOptions,
   };
   const rootPlan = withPodScratch(await planRoot(rootRequest, files, refuse), options);
   const drivers = await gpuDrivers(
@@ -75,32 +81,28 @@ export async function planContainer(
     files,
     refuse,
   );
-  const mountPlans = await planMounts(specification.mounts ?? [], files, refuse);
+  const mountPlans = await planMounts(specification.mounts ?? [], takesDiskOptions, files, refuse);
 
-  const root: GuestRoot = { path: "", scratchPath: "" };
+  const root: GuestRoot = { path: "", scratchPath: places.own?.scratch ?? "" };
   const mounts: OciMount[] = mountPlans.map((plan) => plan.mount);
   const devices: OciWindowsDevice[] = devicePlans.map(({ entry }) => entry);
   const settings = (): LinuxHostedContainerSettings => ({
     SchemaVersion: schemaVersion,
-    OciBundlePath: guestBundlePath(identity),
-    OciSpecification: guestSpecification({
-      specification,
-      rootPath: root.path,
-      mounts,
-      devices,
-      terminal: stdio.terminal,
-    }),
+    OciBundlePath: places.bundle,
+    OciSpecification: withGuestPodId(
+      guestSpecification({ specification, rootPath: root.path, mounts, devices, terminal: stdio.terminal }),
+      places,
+    ),
     ScratchDirPath: root.scratchPath,
   });
-  const rootFileSystem = rootSteps(rootPlan, identity, options, root);
-  const container = guestContainerSteps(id, guest, settings);
-  const onMounts = mountSteps(mountPlans, options, mounts);
+  const rootFileSystem = rootSteps(rootPlan, places, options, root);
+  const container = guestContainerSteps(places.id, guest, settings);
+  const onMounts = mountSteps(mountPlans, places, options, mounts);
+  const type = specification.containerAnnotations.crossing[containerTypeKey];
   return {
     host: [...rootFileSystem.host, ...onMounts.host],
     inVm: [
-      ...rootFileSystem.devices,
-      container.state,
-      ...rootFileSystem.combination,
+      ...withState(container.state, rootFileSystem, places, type === "sandbox"),
       ...onMounts.devices,
       ...(drivers === undefined ? [] : [driverStep(drivers, options)]),
       ...(devicePlans.length === 0 ? [] : deviceSteps(devicePlans, options.devices, devices)),
@@ -108,6 +110,30 @@ export async function planContainer(
     ],
     container,
   };
+}
+
+/**
+ * The guest removes what it keeps of a container while the disks are still attached that it lies on. What stands in the
+ * container's own folder must be gone by then: the guest would empty it. A sandbox has file systems of its own in there,
+ * which go with its state alone, so that all of it goes with the VM, as it does with the shims that this layout is of.
+ */
+function withState(
+  state: Step,
+  { devices, combination }: RootSteps,
+  { own }: ContainerPlaces,
+  isSandbox: boolean,
+): readonly Step[] {
+  if (own === undefined) return [...devices, state, ...combination];
+  const steps = [state, ...devices, ...combination];
+  return isSandbox ? steps.map((step) => ({ ...step, release: async () => {} })) : steps;
+}
+
+/** Workload containers name the pod's sandbox by the id that the guest knows. */
+function withGuestPodId(spec: OciSpec, { podId }: ContainerPlaces): OciSpec {
+  const { annotations = {} } = spec;
+  return annotations[sandboxIdKey] === undefined
+    ? spec
+    : { ...spec, annotations: { ...annotations, [sandboxIdKey]: podId } };
 }
 
 /** The disk with drivers that the guest needs for GPUs; none where the container has no GPU, or the guest has them. */

@@ -1,4 +1,5 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
+import { readOnlyOption } from "./disk-mounts.ts";
 import type { Refuse } from "./refusal.ts";
 import type { ContainerHostFiles, DiskConfig, RootfsMount } from "./types.ts";
 
@@ -35,6 +36,8 @@ export interface RootRequest {
   readonly bundle: string;
   /** `root.path` of the specification, relative to the bundle. */
   readonly rootPath: string;
+  /** Whether the guest takes mount options of disks. */
+  readonly takesDiskOptions: boolean;
 }
 
 const layersType = "lcow-layer";
@@ -79,7 +82,7 @@ async function planAnyRoot(request: RootRequest, files: ContainerHostFiles, refu
   }
   if (more.length === 0 && imageFilesystems.has(first.type)) {
     const kind = await files.kind(first.source);
-    if (kind === "file" || kind === "block") return await planImage(first, kind, files);
+    if (kind === "file" || kind === "block") return await planImage(first, kind, request, files, refuse);
     throw refuse(
       "NotFound",
       `rootfs: ${first.type} image ${first.source} is ${kind ?? "missing"}, expected a file or block device`,
@@ -221,15 +224,27 @@ async function existingDisk(path: string, what: string, files: ContainerHostFile
   throw refuse("InvalidArgument", `rootfs: ${what} ${path} is a ${kind}, expected a file`);
 }
 
-async function planImage(mount: RootfsMount, kind: "file" | "block", files: ContainerHostFiles): Promise<RootPlan> {
+async function planImage(
+  mount: RootfsMount,
+  kind: "file" | "block",
+  { takesDiskOptions }: RootRequest,
+  files: ContainerHostFiles,
+  refuse: Refuse,
+): Promise<RootPlan> {
+  const readOnly = mount.options.includes("ro") || readOnlyFilesystems.has(mount.type);
+  const options = mount.options.filter((option) => !hostOptions.has(option));
+  if (!takesDiskOptions && options.length > 0) {
+    const message = `rootfs: ${mount.type} image ${mount.source}: options ${options.join(", ")} given, expected none: a guest with a security policy takes only ro`;
+    throw refuse("FailedPrecondition", message);
+  }
   return {
     kind: "image",
     disk: {
       hostPath: await files.realPath(mount.source),
-      readOnly: mount.options.includes("ro") || readOnlyFilesystems.has(mount.type),
+      readOnly,
       type: kind === "file" ? "VirtualDisk" : "PassThru",
     },
     filesystem: mount.type,
-    options: mount.options.filter((option) => !hostOptions.has(option)),
+    options: takesDiskOptions ? options : readOnlyOption(readOnly),
   };
 }

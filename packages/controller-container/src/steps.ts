@@ -10,6 +10,7 @@ import type {
   ContainerDisks,
   ContainerGuest,
   ContainerHostFiles,
+  ContainerPlaces,
   ContainerShares,
   DiskConfig,
   DiskMountConfig,
@@ -23,20 +24,11 @@ export interface ResourceBoundaries {
   readonly files: ContainerHostFiles;
 }
 
-export interface ContainerIdentity {
-  readonly id: string;
-  readonly podId: string;
-}
-
 /** The root file system as it stands in the guest once the steps have run. */
 export interface GuestRoot {
   path: string;
-  /** Empty where the container has no scratch disk. */
+  /** Where the container has no scratch disk, what the guest demands of it all the same; else empty. */
   scratchPath: string;
-}
-
-export function guestBundlePath({ id, podId }: ContainerIdentity): string {
-  return posix.join(linuxGuestPaths.containerRoot, podId, id);
 }
 
 /** Steps that make the root file system, in the order of their acquisition. */
@@ -51,19 +43,19 @@ export interface RootSteps {
 
 export function rootSteps(
   plan: RootPlan,
-  identity: ContainerIdentity,
+  places: ContainerPlaces,
   boundaries: ResourceBoundaries,
   root: GuestRoot,
 ): RootSteps {
   switch (plan.kind) {
     case "layers":
-      return layerSteps(plan, identity, boundaries, root);
+      return layerSteps(plan, places, boundaries, root);
     case "image":
-      return { host: [], devices: [imageStep(plan, boundaries, root)], combination: [] };
+      return { host: [], devices: [imageStep(plan, places, boundaries, root)], combination: [] };
     case "shared":
       return {
         host: plan.mounts.length === 0 ? [] : [hostMountStep(plan, boundaries.files)],
-        devices: [sharedRootStep(plan, boundaries.shares, root)],
+        devices: [sharedRootStep(plan, places, boundaries.shares, root)],
         combination: [],
       };
   }
@@ -71,7 +63,7 @@ export function rootSteps(
 
 function layerSteps(
   plan: RootPlan & { readonly kind: "layers" },
-  identity: ContainerIdentity,
+  places: ContainerPlaces,
   boundaries: ResourceBoundaries,
   root: GuestRoot,
 ): RootSteps {
@@ -100,29 +92,35 @@ function layerSteps(
           readOnly: false,
           ensureFilesystem: true,
           ...(encrypted ? { filesystem: "xfs", encrypted } : { filesystem: "ext4" }),
+          ...(places.own === undefined ? {} : { preferredGuestPath: places.own.scratchDisk }),
         },
         needsAccess: true,
         onMapped: (path) => {
           // Containers may share one scratch disk, so each has a directory of its own on it.
-          root.scratchPath = posix.join(path, "scratch", identity.podId, identity.id);
+          root.scratchPath = places.scratchOn(path);
         },
       }),
     );
   }
-  return { host: [], devices, combination: [combineStep(layerPaths, identity, boundaries.guest, root)] };
+  return {
+    host: [],
+    devices,
+    combination: [combineStep(layerPaths, plan.scratch !== undefined, places, boundaries.guest, root)],
+  };
 }
 
 function combineStep(
   layerPaths: readonly string[],
-  identity: ContainerIdentity,
+  isWritable: boolean,
+  places: ContainerPlaces,
   guest: ContainerGuest,
   root: GuestRoot,
 ): Step {
   const combination = (): LinuxCombinedLayers => ({
-    ContainerID: identity.id,
-    ContainerRootPath: posix.join(guestBundlePath(identity), "rootfs"),
+    ContainerID: places.id,
+    ContainerRootPath: posix.join(places.bundle, "rootfs"),
     Layers: layerPaths.map((Path) => ({ Path })),
-    ScratchPath: root.scratchPath,
+    ScratchPath: isWritable ? root.scratchPath : "",
   });
   return {
     name: "combined layers",
@@ -135,12 +133,23 @@ function combineStep(
   };
 }
 
-function imageStep(plan: RootPlan & { readonly kind: "image" }, boundaries: ResourceBoundaries, root: GuestRoot): Step {
+function imageStep(
+  plan: RootPlan & { readonly kind: "image" },
+  { own }: ContainerPlaces,
+  boundaries: ResourceBoundaries,
+  root: GuestRoot,
+): Step {
   const { disk, filesystem, options } = plan;
   return diskStep(boundaries, {
     name: `image ${disk.hostPath}`,
     disk,
-    mount: { partition: 0, readOnly: disk.readOnly, filesystem, options },
+    mount: {
+      partition: 0,
+      readOnly: disk.readOnly,
+      filesystem,
+      options,
+      ...(own === undefined ? {} : { guestPath: own.root }),
+    },
     needsAccess: !disk.readOnly,
     onMapped: (path) => {
       root.path = path;
@@ -172,6 +181,7 @@ function diskStep({ disks, files }: ResourceBoundaries, request: DiskRequest): S
 
 function sharedRootStep(
   { directory }: RootPlan & { readonly kind: "shared" },
+  { own }: ContainerPlaces,
   shares: ContainerShares,
   root: GuestRoot,
 ): Step {
@@ -180,7 +190,12 @@ function sharedRootStep(
   return reservedStep(
     `root ${directory}`,
     shares,
-    () => shares.reserve({ hostPath: directory, readOnly: false }),
+    () =>
+      shares.reserve({
+        hostPath: directory,
+        readOnly: false,
+        ...(own === undefined ? {} : { guestPath: own.root }),
+      }),
     (path) => {
       root.path = path;
     },
@@ -205,6 +220,7 @@ export interface MountSteps {
 /** `mounts[i]` is replaced by what the guest is to mount for plan i. */
 export function mountSteps(
   plans: readonly MountPlan[],
+  { own }: ContainerPlaces,
   boundaries: ResourceBoundaries,
   mounts: OciMount[],
 ): MountSteps {
@@ -220,7 +236,7 @@ export function mountSteps(
           reservedStep(
             `share of ${plan.mount.source}`,
             shares,
-            () => shares.reserve(plan.share),
+            () => shares.reserve({ ...plan.share, ...(own === undefined ? {} : { guestPath: own.share(index) }) }),
             (path) => {
               mounts[index] = sharedMount(plan, path);
             },

@@ -41,6 +41,32 @@ export interface GuestContainer {
   deleteState(signal?: AbortSignal): Promise<void>;
 }
 
+/** Where things stand in the guest, which is not the same with a security policy: satisfied by sandbox-lcow. */
+export interface ContainerLayout {
+  placesOf(container: { readonly id: string; readonly podId: string }): ContainerPlaces;
+}
+
+/** The names and places of one container in the guest. */
+export interface ContainerPlaces {
+  /** By which the guest knows the container, and the pod's sandbox. */
+  readonly id: string;
+  readonly podId: string;
+  readonly bundle: string;
+  /** Present where the guest demands a place of the container's own for all that it has, and denies mount options. */
+  readonly own?: {
+    /** Of a scratch disk that stands nowhere yet. */
+    readonly scratchDisk: string;
+    /** Named also where there is no scratch disk. */
+    readonly scratch: string;
+    /** Of a root file system that is not made of layers. */
+    readonly root: string;
+    /** Of what is shared for one mount of the specification. */
+    share(index: number): string;
+  };
+  /** The container's directory on a scratch disk that stands at `diskPath`. */
+  scratchOn(diskPath: string): string;
+}
+
 /** Disks: satisfied by controller-scsi. */
 export interface ContainerDisks {
   reserve(disk: DiskConfig, mount: DiskMountConfig): Promise<string>;
@@ -68,6 +94,8 @@ export interface DiskMountConfig {
   readonly blockDevice?: boolean;
   /** Where the guest mounts it, instead of at a place of its own. */
   readonly guestPath?: string;
+  /** The same, unless it is mounted already: then it stays where it is. */
+  readonly preferredGuestPath?: string;
 }
 
 /** Shares: satisfied by controller-plan9. */
@@ -82,6 +110,8 @@ export interface ShareConfig {
   readonly readOnly: boolean;
   /** Only these names, directly below hostPath, may be opened. */
   readonly allowedFiles?: readonly string[];
+  /** Where the guest mounts it, instead of at a place of its own. */
+  readonly guestPath?: string;
 }
 
 /** Devices of the host: satisfied by controller-vpci. */

@@ -39,7 +39,7 @@ interface SharedDirectory {
 /**
  * Plan9 shares of one Linux VM. A caller reserves a directory, maps it, and unmaps it in the end, also when mapping
  * failed; an unmap that failed is repeated until it succeeds. Who wants the same directory with the same flags gets
- * the same share; other flags make another share.
+ * the same share; other flags, and another place in the guest, make another share.
  */
 export class Plan9Controller {
   readonly #options: Plan9ControllerOptions;
@@ -68,6 +68,7 @@ export class Plan9Controller {
   async reserve(config: ShareConfig): Promise<string> {
     this.#check(config);
     const key = this.#keyOf(config);
+    this.#refuseTakenPath(key, config);
     const directory = this.#directories.get(key) ?? {
       key,
       config,
@@ -135,13 +136,27 @@ export class Plan9Controller {
     return new Share(this.#options.id, name, config);
   }
 
-  #keyOf({ hostPath, readOnly, allowedFiles }: ShareConfig): string {
+  #keyOf({ hostPath, readOnly, allowedFiles, guestPath }: ShareConfig): string {
     const { paths } = this.#options;
     const names = allowedFiles && [...new Set(allowedFiles.map((name) => paths.key(name)))].sort();
-    return JSON.stringify([paths.key(hostPath), readOnly, names]);
+    return JSON.stringify([paths.key(hostPath), readOnly, names, guestPath]);
   }
 
-  #check({ hostPath, readOnly, allowedFiles }: ShareConfig): void {
+  /** A second share at the same place would hide the first from those who have it. */
+  #refuseTakenPath(key: string, { hostPath, guestPath }: ShareConfig): void {
+    if (guestPath === undefined) return;
+    const holder = [...this.#directories.values()].find(
+      (held) => held.key !== key && held.config.guestPath === guestPath,
+    );
+    if (holder === undefined) return;
+    const message = `${guestPath} in the guest is in use by the share of ${holder.config.hostPath}`;
+    throw new ControllerError("FailedPrecondition", message, {
+      operation: "reserve share",
+      id: `${this.#options.id} ${hostPath}`,
+    });
+  }
+
+  #check({ hostPath, readOnly, allowedFiles, guestPath }: ShareConfig): void {
     const { id, paths, noWritableFileShares = false } = this.#options;
     const refuse = (code: "InvalidArgument" | "FailedPrecondition", message: string): never => {
       throw new ControllerError(code, message, { operation: "reserve share", id: `${id} ${hostPath}` });
@@ -151,6 +166,9 @@ export class Plan9Controller {
     }
     if (!readOnly && noWritableFileShares) {
       refuse("FailedPrecondition", "writing was asked for, and this VM has read-only shares alone; expected option ro");
+    }
+    if (guestPath !== undefined && !guestPath.startsWith("/")) {
+      refuse("InvalidArgument", `guestPath is ${JSON.stringify(guestPath)}, expected an absolute path`);
     }
     if (allowedFiles?.length === 0) {
       refuse("InvalidArgument", "allowedFiles is empty, expected at least one name, or no list to allow all");

@@ -38,7 +38,7 @@ export class Share {
       ...(config.allowedFiles !== undefined && { AllowedFiles: config.allowedFiles }),
     };
     this.#directory = {
-      MountPath: `${linuxGuestPaths.plan9Mounts}/${name}`,
+      MountPath: config.guestPath ?? `${linuxGuestPaths.plan9Mounts}/${name}`,
       Port: linuxVsockPorts.plan9,
       ShareName: name,
       ReadOnly: config.readOnly,

@@ -17,4 +17,6 @@ export interface ShareConfig {
   readonly readOnly: boolean;
   /** Only these names, directly below hostPath, may be opened. Absent: all that is below it. */
   readonly allowedFiles?: readonly string[];
+  /** Where the guest mounts it, instead of at a place of its own. */
+  readonly guestPath?: string;
 }

@@ -14,7 +14,7 @@ export interface ScsiControllerOptions<Guest, MountConfig> {
   readonly host: ScsiHost;
   /** The guest, asked for at each use; throws while there is none. */
   readonly guest: () => Guest;
-  /** `linuxGuestDisks` or `windowsGuestDisks`. */
+  /** `linuxGuestDisks` with the guest's layout, or `windowsGuestDisks`. */
   readonly guestDisks: GuestDisks<Guest, MountConfig>;
   /** How many SCSI controllers the VM has, 1 to 4. */
   readonly controllers: number;
@@ -108,7 +108,8 @@ export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount
         refuseDifferences(vmId, partition, guestDisks.compared(mount.config), guestDisks.compared(mountConfig));
       }
     }
-    this.#refuseTakenPath(guestDisks.fixedPath(mountConfig), known);
+    const isMounted = known?.mounts.has(guestDisks.partitionOf(mountConfig)) ?? false;
+    if (!isMounted) this.#refuseTakenPath(guestDisks.wantedPath(mountConfig), known);
     const disk = known ?? this.#place(key, wanted);
     const reservation = newId();
     this.#reservations.set(reservation, { disk, mount: disk.hold(mountConfig, reservation) });

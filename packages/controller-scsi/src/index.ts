@@ -9,6 +9,6 @@ export {
   type MountStateKind,
   mountTable,
 } from "./lifecycle.ts";
-export { type LinuxDiskMount, type LinuxScsiGuest, linuxGuestDisks } from "./linux.ts";
+export { type LinuxDiskLayout, type LinuxDiskMount, type LinuxScsiGuest, linuxGuestDisks } from "./linux.ts";
 export type { ComparedFields, DiskConfig, DiskSlot, GuestDisks, Refuse, ReservedSlot, ScsiHost } from "./types.ts";
 export { type WindowsDiskMount, type WindowsScsiGuest, windowsGuestDisks } from "./windows.ts";

@@ -2,16 +2,20 @@ import {
   type GuestScsiDevice,
   type LinuxMappedVirtualDisk,
   type LinuxVerityInfo,
-  linuxGuestPaths,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
-import type { DiskSlot, GuestDisks } from "./types.ts";
+import type { DiskSlot, GuestDisks, Refuse } from "./types.ts";
 
 /** What is asked of a Linux guest. */
 export interface LinuxScsiGuest {
   mountDisk(disk: LinuxMappedVirtualDisk, signal?: AbortSignal): Promise<void>;
   unmountDisk(disk: LinuxMappedVirtualDisk, signal?: AbortSignal): Promise<void>;
   ejectDisk(device: GuestScsiDevice, signal?: AbortSignal): Promise<void>;
+}
+
+/** Where a guest of this layout mounts what asks for no place: a path of its own for each slot and partition. */
+export interface LinuxDiskLayout {
+  diskPath(slot: DiskSlot, mount: Pick<LinuxDiskMount, "partition" | "readOnly" | "blockDevice">): string;
 }
 
 /** How a Linux guest mounts one partition of a disk. */
@@ -30,6 +34,8 @@ export interface LinuxDiskMount {
   readonly blockDevice?: boolean;
   /** Where the guest mounts it, instead of at a place of its own. */
   readonly guestPath?: string;
+  /** The same, unless it is mounted already: then it stays where it is. */
+  readonly preferredGuestPath?: string;
   /** The guest checks every block against this hash tree. */
   readonly verity?: LinuxVerityInfo;
 }
@@ -37,50 +43,10 @@ export interface LinuxDiskMount {
 // The guest protocol carries the partition in a wider field; no partition table has more than this.
 const highestPartition = 0xffff;
 
-export const linuxGuestDisks: GuestDisks<LinuxScsiGuest, LinuxDiskMount> = {
-  controllers: scsiControllerGuids.length,
-  partitionOf: ({ partition }) => partition,
-  check({ partition, readOnly, options = [], guestPath, verity }, refuse) {
-    if (!Number.isInteger(partition) || partition < 0 || partition > highestPartition) {
-      refuse("partition", partition, `an integer from 0 (the whole disk) to ${highestPartition}`);
-    }
-    const strange = options.find((option) => option === "" || /[,\0]/.test(option));
-    if (strange !== undefined) refuse("options", strange, "single mount options");
-    if (guestPath !== undefined && !guestPath.startsWith("/")) refuse("guestPath", guestPath, "an absolute path");
-    if (verity === undefined) return;
-    if (!readOnly) refuse("verity", "given", "nothing for a mount that is not read-only");
-    for (const name of ["RootDigest", "Salt"] as const) {
-      if (!/^([0-9a-f]{2})+$/i.test(verity[name]))
-        refuse(`verity.${name}`, verity[name], "hexadecimal digits in pairs");
-    }
-    if (!Number.isInteger(verity.Ext4SizeInBytes) || verity.Ext4SizeInBytes < 1) {
-      refuse("verity.Ext4SizeInBytes", verity.Ext4SizeInBytes, "a positive integer");
-    }
-  },
-  compared: (mount) => ({
-    readOnly: mount.readOnly,
-    encrypted: mount.encrypted ?? false,
-    options: (mount.options ?? []).toSorted(),
-    filesystem: mount.filesystem ?? "",
-    ensureFilesystem: mount.ensureFilesystem ?? false,
-    blockDevice: mount.blockDevice ?? false,
-    guestPath: mount.guestPath ?? "",
-    verity: mount.verity?.RootDigest.toLowerCase() ?? "",
-  }),
-  fixedPath: (mount) => mount.guestPath,
-  guestPath,
-  mount: (guest, slot, mount, signal) => guest.mountDisk(settings(slot, mount), signal),
-  unmount: (guest, slot, mount, signal) => guest.unmountDisk(settings(slot, mount), signal),
-  eject: (guest, { controller, lun }, signal) => guest.ejectDisk({ Controller: controller, Lun: lun }, signal),
-};
-
-function guestPath({ controller, lun }: DiskSlot, partition: number): string {
-  return `${linuxGuestPaths.scsiMounts}/${controller}/${lun}/${partition}`;
-}
-
-function settings(slot: DiskSlot, mount: LinuxDiskMount): LinuxMappedVirtualDisk {
-  return {
-    MountPath: mount.guestPath ?? guestPath(slot, mount.partition),
+export function linuxGuestDisks(layout: LinuxDiskLayout): GuestDisks<LinuxScsiGuest, LinuxDiskMount> {
+  const wantedPath = ({ guestPath, preferredGuestPath }: LinuxDiskMount) => guestPath ?? preferredGuestPath;
+  const settings = (slot: DiskSlot, mount: LinuxDiskMount): LinuxMappedVirtualDisk => ({
+    MountPath: wantedPath(mount) ?? layout.diskPath(slot, mount),
     Controller: slot.controller,
     Lun: slot.lun,
     Partition: mount.partition,
@@ -91,5 +57,45 @@ function settings(slot: DiskSlot, mount: LinuxDiskMount): LinuxMappedVirtualDisk
     EnsureFilesystem: mount.ensureFilesystem ?? false,
     Filesystem: mount.filesystem ?? "",
     ...(mount.verity !== undefined && { VerityInfo: mount.verity }),
+  });
+  return {
+    controllers: scsiControllerGuids.length,
+    partitionOf: ({ partition }) => partition,
+    check: checkMount,
+    compared: (mount) => ({
+      readOnly: mount.readOnly,
+      encrypted: mount.encrypted ?? false,
+      options: (mount.options ?? []).toSorted(),
+      filesystem: mount.filesystem ?? "",
+      ensureFilesystem: mount.ensureFilesystem ?? false,
+      blockDevice: mount.blockDevice ?? false,
+      guestPath: mount.guestPath ?? "",
+      verity: mount.verity?.RootDigest.toLowerCase() ?? "",
+    }),
+    wantedPath,
+    guestPath: (slot, mount) => layout.diskPath(slot, mount),
+    mount: (guest, slot, mount, signal) => guest.mountDisk(settings(slot, mount), signal),
+    unmount: (guest, slot, mount, signal) => guest.unmountDisk(settings(slot, mount), signal),
+    eject: (guest, { controller, lun }, signal) => guest.ejectDisk({ Controller: controller, Lun: lun }, signal),
   };
+}
+
+function checkMount(mount: LinuxDiskMount, refuse: Refuse): void {
+  const { partition, readOnly, options = [], guestPath, preferredGuestPath, verity } = mount;
+  if (!Number.isInteger(partition) || partition < 0 || partition > highestPartition) {
+    refuse("partition", partition, `an integer from 0 (the whole disk) to ${highestPartition}`);
+  }
+  const strange = options.find((option) => option === "" || /[,\0]/.test(option));
+  if (strange !== undefined) refuse("options", strange, "single mount options");
+  for (const [name, path] of Object.entries({ guestPath, preferredGuestPath })) {
+    if (path !== undefined && !path.startsWith("/")) refuse(name, path, "an absolute path");
+  }
+  if (verity === undefined) return;
+  if (!readOnly) refuse("verity", "given", "nothing for a mount that is not read-only");
+  for (const name of ["RootDigest", "Salt"] as const) {
+    if (!/^([0-9a-f]{2})+$/i.test(verity[name])) refuse(`verity.${name}`, verity[name], "hexadecimal digits in pairs");
+  }
+  if (!Number.isInteger(verity.Ext4SizeInBytes) || verity.Ext4SizeInBytes < 1) {
+    refuse("verity.Ext4SizeInBytes", verity.Ext4SizeInBytes, "a positive integer");
+  }
 }

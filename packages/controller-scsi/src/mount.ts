@@ -35,7 +35,7 @@ export class Mount<Guest, MountConfig> {
   /** Where it is mounted, once it is. */
   get guestPath(): string {
     const { guestDisks } = this.#place;
-    return guestDisks.fixedPath(this.config) ?? guestDisks.guestPath(this.#slot, this.partition);
+    return guestDisks.wantedPath(this.config) ?? guestDisks.guestPath(this.#slot, this.config);
   }
 
   /** Mounts, unless it is mounted, and answers with the path. What a failed attempt may have left goes first. */

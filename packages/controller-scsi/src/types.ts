@@ -43,10 +43,10 @@ export interface GuestDisks<Guest, Mount> {
   partitionOf(mount: Mount): number;
   check(mount: Mount, refuse: Refuse): void;
   compared(mount: Mount): ComparedFields;
-  /** The one place in the guest that a mount asks for; undefined where any will do. */
-  fixedPath(mount: Mount): string | undefined;
+  /** The place in the guest that a mount asks for; undefined where any will do. */
+  wantedPath(mount: Mount): string | undefined;
   /** Where the guest mounts what asks for no place: one of its own for each slot and partition. */
-  guestPath(slot: DiskSlot, partition: number): string;
+  guestPath(slot: DiskSlot, mount: Mount): string;
   mount(guest: Guest, slot: DiskSlot, mount: Mount, signal?: AbortSignal): Promise<void>;
   unmount(guest: Guest, slot: DiskSlot, mount: Mount, signal?: AbortSignal): Promise<void>;
   /** Lets the guest's kernel forget the device, before the host detaches it. Absent where guests need no warning. */

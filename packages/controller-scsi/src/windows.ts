@@ -26,17 +26,17 @@ export const windowsGuestDisks: GuestDisks<WindowsScsiGuest, WindowsDiskMount> =
     if (formatScratch && readOnly) refuse("formatScratch", true, "false for a mount that is read-only");
   },
   compared: ({ readOnly, formatScratch = false }) => ({ readOnly, formatScratch }),
-  fixedPath: () => undefined,
+  wantedPath: () => undefined,
   guestPath,
   mount: (guest, slot, { formatScratch = false }, signal) =>
     formatScratch ? guest.mountScratchDisk(settings(slot), signal) : guest.mountDisk(settings(slot), signal),
   unmount: (guest, slot, _mount, signal) => guest.unmountDisk(settings(slot), signal),
 };
 
-function guestPath({ controller, lun }: DiskSlot, partition: number): string {
-  return `${windowsGuestPaths.scsiMounts}\\${controller}_${lun}_${partition}`;
+function guestPath({ controller, lun }: DiskSlot): string {
+  return `${windowsGuestPaths.scsiMounts}\\${controller}_${lun}_${wholeDisk}`;
 }
 
 function settings(slot: DiskSlot): WindowsMappedVirtualDisk {
-  return { ContainerPath: guestPath(slot, wholeDisk), Lun: slot.lun };
+  return { ContainerPath: guestPath(slot), Lun: slot.lun };
 }

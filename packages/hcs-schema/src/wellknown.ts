@@ -55,7 +55,9 @@ export const windowsGcsHostAddress = "894cc2d6-9d79-424f-93fe-42969ae6d8d1";
 export const linuxGuestPaths = {
   /** Bundle of a container: `<root>/<pod id>/<container id>`, its root file system below it in `rootfs`. */
   containerRoot: "/run/gcs/pods",
-  /** SCSI mounts: `<root>/<controller>/<lun>/<partition>`. */
+  /** The same in a guest with a security policy: `<root>/<container id>`. */
+  policyContainerRoot: "/run/gcs/c",
+  /** SCSI mounts: `<root>/<controller>/<lun>/<partition>`, or `<root>/m<number>` with a security policy. */
   scsiMounts: "/run/mounts/scsi",
   plan9Mounts: "/run/mounts/p9",
   /** Where the tools for GPUs look for their drivers (earlier releases of microsoft/hcsshim, internal/hcsoci). */

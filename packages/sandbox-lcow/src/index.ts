@@ -3,5 +3,12 @@ export { buildLinuxSandbox, type LinuxSandbox, type LinuxSandboxRequest, type Sa
 export type { ConfidentialSettings } from "./confidential.ts";
 export type { HostFacts } from "./context.ts";
 export { SandboxError, type SandboxErrorCode } from "./error.ts";
+export {
+  type DiskPlacement,
+  type LinuxContainerPlaces,
+  type LinuxGuestLayout,
+  ordinaryGuestLayout,
+  policyGuestLayout,
+} from "./guest-layout.ts";
 export type { OptionSettings, RuntimeOptions } from "./options.ts";
 export type { PathGrammar } from "./paths.ts";

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { linuxNetworking, NetworkController } from "@uvm-shim/controller-network";
 import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
 import { posixPaths } from "@uvm-shim/lifecycle";
+import { ordinaryGuestLayout } from "@uvm-shim/sandbox-lcow";
 import type { GrowthSubject } from "./growth.ts";
 
 const instant = async (): Promise<void> => {};
@@ -14,7 +15,7 @@ const disks: GrowthSubject = {
       id: "vm",
       host: { attachDisk: instant, detachDisk: instant },
       guest: () => ({ mountDisk: instant, unmountDisk: instant, ejectDisk: instant }),
-      guestDisks: linuxGuestDisks,
+      guestDisks: linuxGuestDisks(ordinaryGuestLayout),
       controllers: 4,
       reserved: [],
       paths: posixPaths,

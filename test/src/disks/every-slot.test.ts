@@ -10,6 +10,7 @@ import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import { scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { posixPaths } from "@uvm-shim/lifecycle";
+import { ordinaryGuestLayout } from "@uvm-shim/sandbox-lcow";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
@@ -51,7 +52,12 @@ describeWith("root", "crun")("every SCSI slot of a VM on the emulated host", () 
         ),
       devices: {
         scsi: (wiring) =>
-          new ScsiController({ ...wiring, guestDisks: linuxGuestDisks, paths: posixPaths, newId: randomUUID }),
+          new ScsiController({
+            ...wiring,
+            guestDisks: linuxGuestDisks(ordinaryGuestLayout),
+            paths: posixPaths,
+            newId: randomUUID,
+          }),
       },
     });
     const boot = { KernelFilePath: kernel, InitRdPath: sourceOf("guest-agent/src/main.ts") };

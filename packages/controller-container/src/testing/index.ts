@@ -2,7 +2,7 @@ import type { StdioPaths } from "@uvm-shim/controller-process";
 import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { LinuxContainerController } from "../controller.ts";
 import type { LinuxContainerOptions } from "../options.ts";
-import type { RootfsMount } from "../types.ts";
+import type { ContainerLayout, RootfsMount } from "../types.ts";
 import { FakeGuest, type FakeGuestContainer, type FakeGuestProcess } from "./guest.ts";
 import { FakeAssignedDevices, FakeDisks, FakeFiles, FakeShares } from "./host.ts";
 import { FakeProcess, type StdioCount } from "./process.ts";
@@ -19,6 +19,32 @@ export const layersMount: RootfsMount = {
 };
 export const overlayMount: RootfsMount = { type: "overlay", source: "overlay", options: ["lowerdir=/a:/b"] };
 export const imageMount: RootfsMount = { type: "ext4", source: "/images/7.img", options: ["loop", "noatime"] };
+
+/** A layout in which containers have folders below their pod's, and disks and shares their own places. */
+export const podLayout: ContainerLayout = {
+  placesOf: ({ id, podId }) => ({
+    id,
+    podId,
+    bundle: `/run/gcs/pods/${podId}/${id}`,
+    scratchOn: (diskPath) => `${diskPath}/scratch/${podId}/${id}`,
+  }),
+};
+
+/** A layout in which all that a container has stands in its folder, and which knows it by another name. */
+export const ownLayout: ContainerLayout = {
+  placesOf: ({ id, podId }) => ({
+    id: `guest-${id}`,
+    podId: `guest-${podId}`,
+    bundle: `/own/guest-${id}`,
+    own: {
+      scratchDisk: `/own/guest-${id}`,
+      scratch: `/own/guest-${id}/scratch/guest-${id}`,
+      root: `/own/guest-${id}/rootfs`,
+      share: (index) => `/own/guest-${id}/mounts/m${index}`,
+    },
+    scratchOn: (diskPath) => `${diskPath}/scratch/guest-${id}`,
+  }),
+};
 
 /** As `ctr` writes it, cut down. */
 export function specification(changes: { readonly [field: string]: unknown } = {}): { [field: string]: unknown } {
@@ -68,6 +94,7 @@ export class ContainerBench {
       shares,
       devices,
       files,
+      layout: podLayout,
       warn: (sentence) => void this.warnings.push(sentence),
       clock: { now: () => new Date(0) },
       createProcess: (process) => new FakeProcess(process, script, this.#stdio),

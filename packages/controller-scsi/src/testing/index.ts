@@ -1,7 +1,7 @@
 import { posixPaths, windowsPaths } from "@uvm-shim/lifecycle";
 import type { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { ScsiController, type ScsiControllerOptions } from "../controller.ts";
-import { type LinuxDiskMount, type LinuxScsiGuest, linuxGuestDisks } from "../linux.ts";
+import { type LinuxDiskLayout, type LinuxDiskMount, type LinuxScsiGuest, linuxGuestDisks } from "../linux.ts";
 import type { DiskConfig } from "../types.ts";
 import { windowsGuestDisks } from "../windows.ts";
 import { FakeScsiVm, FakeWindowsScsiVm } from "./fake-vm.ts";
@@ -20,6 +20,11 @@ export const whole = (more: Partial<LinuxDiskMount> = {}): LinuxDiskMount => ({
   readOnly: true,
   ...more,
 });
+
+/** A layout in which the path tells slot and partition. */
+export const slotLayout: LinuxDiskLayout = {
+  diskPath: ({ controller, lun }, { partition }) => `/run/mounts/scsi/${controller}/${lun}/${partition}`,
+};
 
 /** Reservation ids r1, r2, … */
 function numbered(): () => string {
@@ -40,7 +45,7 @@ export function scsiOn(
     id: "vm-1",
     host: vm,
     guest: () => vm,
-    guestDisks: linuxGuestDisks,
+    guestDisks: linuxGuestDisks(slotLayout),
     controllers: 4,
     reserved: [],
     paths: posixPaths,

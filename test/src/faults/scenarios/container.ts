@@ -13,6 +13,7 @@ import { ProcessController } from "@uvm-shim/controller-process";
 import { FakeUpstream } from "@uvm-shim/controller-process/testing";
 import { scsiOn } from "@uvm-shim/controller-scsi/testing";
 import { vpciOn } from "@uvm-shim/controller-vpci/testing";
+import { ordinaryGuestLayout } from "@uvm-shim/sandbox-lcow";
 import type { Ground, Play, Scenario } from "../scenario.ts";
 
 /** A container that is created, started, executes something, ends and is deleted. */
@@ -75,6 +76,7 @@ function togetherLife(ground: Ground): Play {
     gpuVhdPath: driverDisk,
     warn: () => {},
     ...{ id: "c1", podId: "p1", bundle: "/bundle", guest, disks: scsi, shares: plan9, devices: vpci, files, clock },
+    layout: ordinaryGuestLayout,
     createProcess: (process) => new ProcessController({ ...process, upstream, clock }),
   });
   return containerLife(ground, container, layersMount, specification({ mounts: [dataMount], ...oneDevice }), () => [

@@ -12,6 +12,7 @@ import { VpciController } from "@uvm-shim/controller-vpci";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { FakeComputeService } from "@uvm-shim/hcs-bindings/testing";
 import { posixPaths } from "@uvm-shim/lifecycle";
+import { ordinaryGuestLayout } from "@uvm-shim/sandbox-lcow";
 import type { Ground, Play, Scenario } from "../scenario.ts";
 import { StackGuest } from "./stack-guest.ts";
 
@@ -49,7 +50,12 @@ function podOn({ script, clock }: Ground) {
     onGuestLog: () => {},
     devices: {
       scsi: (wiring) =>
-        new ScsiController({ ...wiring, guestDisks: linuxGuestDisks, paths: posixPaths, newId: randomUUID }),
+        new ScsiController({
+          ...wiring,
+          guestDisks: linuxGuestDisks(ordinaryGuestLayout),
+          paths: posixPaths,
+          newId: randomUUID,
+        }),
       plan9: (wiring) => new Plan9Controller({ ...wiring, paths: posixPaths, newId: randomUUID }),
       vpci: (wiring) => new VpciController({ ...wiring, newId: randomUUID, newGuid: randomUUID }),
     },
@@ -80,7 +86,7 @@ function podOn({ script, clock }: Ground) {
       pingGuest: (signal) => vm.guest.ping(signal),
       newContainer: ({ id }) =>
         new LinuxContainerController({
-          ...{ id, podId: "p1", bundle: "/bundle", guest: vm.guest, files, clock },
+          ...{ id, podId: "p1", bundle: "/bundle", guest: vm.guest, files, clock, layout: ordinaryGuestLayout },
           disks: vm.scsi,
           shares: vm.plan9,
           devices: vm.vpci,

@@ -7,6 +7,7 @@ import { FakeGuest } from "@uvm-shim/controller-vm/testing";
 import type { GuestScsiDevice, LinuxMappedDirectory, LinuxMappedVirtualDisk } from "@uvm-shim/hcs-schema";
 import { posixPaths } from "@uvm-shim/lifecycle";
 import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
+import { ordinaryGuestLayout } from "@uvm-shim/sandbox-lcow";
 
 /** A guest that has disks and shares mounted. */
 export class FakeVmGuest extends FakeGuest implements LinuxScsiGuest, Plan9Guest {
@@ -52,7 +53,12 @@ export class FakeVmGuest extends FakeGuest implements LinuxScsiGuest, Plan9Guest
 }
 
 export function scsiOf(wiring: ScsiWiring<FakeVmGuest>): ScsiController {
-  return new ScsiController({ ...wiring, guestDisks: linuxGuestDisks, paths: posixPaths, newId: randomUUID });
+  return new ScsiController({
+    ...wiring,
+    guestDisks: linuxGuestDisks(ordinaryGuestLayout),
+    paths: posixPaths,
+    newId: randomUUID,
+  });
 }
 
 export function plan9Of(wiring: DeviceWiring<FakeVmGuest>): Plan9Controller {
