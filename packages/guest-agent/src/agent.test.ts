@@ -95,27 +95,6 @@ describeWith(
     await expect(inject({})).rejects.toMatchObject({ hresultName: "HCS_E_INVALID_JSON" });
   });
 
-  it("takes a policy that allows everything, once, and shows it to containers", async () => {
-    const give = (policy: string, RequestType = "Add") => {
-      const Settings = { EnforcerType: "rego", EncodedSecurityPolicy: Buffer.from(policy).toString("base64") };
-      const Request = { ResourceType: "SecurityPolicy", RequestType, Settings } as const;
-      return machine.client.request("modifySettings", uvmContainerId, { Request: Request as never });
-    };
-    await expect(give("package policy")).rejects.toMatchObject({ hresultName: "E_INVALIDARG" });
-    const open = '{"allow_all":true}';
-    await expect(give(open, "Remove")).rejects.toMatchObject({ hresultName: "ERROR_NOT_SUPPORTED" });
-    await expect(give('{"allow_all":false}')).rejects.toMatchObject({ hresultName: "ERROR_NOT_SUPPORTED" });
-    await give(open);
-    await expect(give(open)).rejects.toMatchObject({ hresultName: "ERROR_ALREADY_EXISTS" });
-    const script = "cat $UVM_SECURITY_CONTEXT_DIR/*; echo x >$UVM_SECURITY_CONTEXT_DIR/y";
-    await machine.createContainer("attested", { args: ["sh", "-c", script] });
-    const { stdout, stderr, exit } = await machine.execute("attested");
-    expect(String(await stdout.all)).toBe(Buffer.from(open).toString("base64"));
-    expect(String(await stderr?.all)).toContain("Read-only file system");
-    await exit;
-    await machine.client.request("deleteContainerState", "attested", {});
-  });
-
   it("dumps the stacks of all that runs in it", async () => {
     const { GuestStacks: stacks } = await machine.client.request("dumpStacks", uvmContainerId, {});
     expect(stacks).toMatch(/^agent:\n/);

@@ -84,6 +84,10 @@ export class Container {
     return this.#state.kind;
   }
 
+  get rootPath(): string {
+    return this.#specification.spec.root?.path ?? "/";
+  }
+
   /** Starts the first process, or adds one to a container that runs. The caller closes the relay when it fails. */
   async execute(parameters: LinuxProcessParameters, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
     if (parameters.OCIProcess === undefined) return await this.#startInit(parameters, relay, signal);

@@ -26,6 +26,7 @@ import type { GuestLog } from "./log.ts";
 import { GuestNetwork } from "./network.ts";
 import { readContainerSettings, readProcessParameters, readPropertyTypes } from "./parameters.ts";
 import { withPodFiles } from "./pod-files.ts";
+import { PolicyGuard } from "./policy/guard.ts";
 import { GuestProcess, ProcessTable } from "./process.ts";
 import { readGuestRequest } from "./resources.ts";
 import type { OciRuntime } from "./runtime.ts";
@@ -81,6 +82,8 @@ export class Guest {
   /** Name of the pod: that of its first container which has one. */
   #hostname: string | undefined;
   #policy: SecurityPolicy | undefined;
+  /** Present once there is a policy that is not empty. */
+  #guard: PolicyGuard | undefined;
 
   constructor(surroundings: GuestSurroundings) {
     this.#surroundings = surroundings;
@@ -150,7 +153,10 @@ export class Guest {
         return done;
       },
       deleteContainerState: async (_, { containerId }) => {
-        await this.#get(containerId).delete();
+        this.#guard?.checkChange(containerId);
+        const container = this.#get(containerId);
+        this.#guard?.checkDeletion(container);
+        await container.delete();
         this.#containers.delete(containerId);
         return done;
       },
@@ -179,11 +185,13 @@ export class Guest {
         `ContainerId is ${JSON.stringify(id.slice(0, 128))}, accepted is ${idPattern}`,
       );
     }
+    this.#guard?.checkChange(id);
     if (this.#containers.has(id)) {
       throw new GuestFault("HCS_E_SYSTEM_ALREADY_EXISTS", `container ${id} exists already`);
     }
     const { devices, facts, log, notify, runtime } = this.#surroundings;
     const settings = readContainerSettings(configuration);
+    this.#guard?.checkContainer(id, settings);
     const { OciBundlePath: bundle } = settings;
     const { spec, outputCopy } = applyAnnotations(settings.OciSpecification, this.#places);
     const granted = withGuestMounts(grantDevices(spec, devices), this.#places, devices);
@@ -220,7 +228,10 @@ export class Guest {
 
   async #modify(request: LinuxGuestRequest, containerId: string, signal: AbortSignal): Promise<void> {
     const { children, log } = this.#surroundings;
-    if (!isVm(containerId)) return await this.#modifyContainer(this.#get(containerId), request, signal);
+    if (!isVm(containerId)) {
+      this.#guard?.checkId(containerId, "container");
+      return await this.#modifyContainer(this.#get(containerId), request, signal);
+    }
     const runTool: RunTool = (command, parameters, toolSignal) =>
       children.run(command, parameters, { stdio: ["ignore", "ignore", "pipe"] }, toolSignal);
     switch (request.ResourceType) {
@@ -249,7 +260,11 @@ export class Guest {
       case "MappedDirectory":
       case "CombinedLayers":
       case "VPCIDevice":
-        return await modifyStorage(request, runTool, signal);
+        return await modifyStorage(
+          request,
+          { runTool, guard: this.#guard, containers: [...this.#containers.values()] },
+          signal,
+        );
     }
   }
 
@@ -258,10 +273,12 @@ export class Guest {
       throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} SecurityPolicy: accepted is Add`);
     }
     if (this.#policy !== undefined) {
-      throw new GuestFault("ERROR_ALREADY_EXISTS", "Add SecurityPolicy: the guest has its policy already");
+      throw new GuestFault("E_FAIL", "Add SecurityPolicy: the guest has its policy already");
     }
     requireOpenPolicy(Settings);
     this.#policy = Settings;
+    if (Settings.EncodedSecurityPolicy === "") return;
+    this.#guard = new PolicyGuard();
     this.#surroundings.log.warning("the security policy allows everything, and this guest would enforce nothing else");
   }
 

@@ -141,7 +141,7 @@ function readPolicy(fields: Fields): SecurityPolicy {
   const envelope = optional("EncodedUVMHashEnvelopeReference");
   return {
     EnforcerType: fields.optionalText("EnforcerType") ?? "",
-    EncodedSecurityPolicy: encoded(fields, "EncodedSecurityPolicy"),
+    EncodedSecurityPolicy: fields.text("EncodedSecurityPolicy") === "" ? "" : encoded(fields, "EncodedSecurityPolicy"),
     ...(reference !== undefined && { EncodedUVMReference: reference }),
     ...(envelope !== undefined && { EncodedUVMHashEnvelopeReference: envelope }),
   };

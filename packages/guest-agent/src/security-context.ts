@@ -9,7 +9,7 @@ const wantedKey = "io.microsoft.virtualmachine.lcow.securitypolicy.env";
 
 /**
  * The specification with the folder of policy and reference documents, under the names and the environment variable by
- * which microsoft/hcsshim's guest gives them (pkg/securitypolicy). Without a policy there is none.
+ * which microsoft/hcsshim's guest gives them (pkg/securitypolicy). Without any there is none.
  */
 export function withSecurityContext(
   spec: OciSpec,
@@ -18,15 +18,17 @@ export function withSecurityContext(
   policy: SecurityPolicy | undefined,
 ): OciSpec {
   if (policy === undefined || spec.annotations?.[wantedKey] === "false") return spec;
-  const source = `${bundle}/${securityContextName}`;
-  const destination = `/${securityContextName}-${id}`;
-  mkdirSync(source, { recursive: true, mode: 0o755 });
-  for (const [name, content] of Object.entries({
+  const contents = Object.entries({
     "security-policy-base64": policy.EncodedSecurityPolicy,
     "reference-info-base64": policy.EncodedUVMReference,
     "transparent-reference-info-base64": policy.EncodedUVMHashEnvelopeReference,
-  })) {
-    if (content !== undefined) writeFileSync(`${source}/${name}`, content, { mode: 0o644 });
+  }).filter(([, content = ""]) => content !== "");
+  if (contents.length === 0) return spec;
+  const source = `${bundle}/${securityContextName}`;
+  const destination = `/${securityContextName}-${id}`;
+  mkdirSync(source, { recursive: true, mode: 0o755 });
+  for (const [name, content = ""] of contents) {
+    writeFileSync(`${source}/${name}`, content, { mode: 0o644 });
   }
   const { process = { cwd: "/" }, mounts = [] } = spec;
   return {

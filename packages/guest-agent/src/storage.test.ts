@@ -45,24 +45,26 @@ describe("file systems", () => {
 });
 
 describe("requests that storage cannot serve", () => {
-  const noTool = async () => ({ exitCode: 1, stderr: "" });
+  const surroundings = { runTool: async () => ({ exitCode: 1, stderr: "" }), guard: undefined, containers: [] };
   const none = new AbortController().signal;
   const device = { Controller: 0, Lun: 0 };
 
   it("name what would be accepted", async () => {
     const update = { ResourceType: "SCSIDevice", RequestType: "Update", Settings: device } as const;
-    await expect(modifyStorage(update, noTool, none)).rejects.toThrow("Update SCSIDevice: accepted are Add and Remove");
+    await expect(modifyStorage(update, surroundings, none)).rejects.toThrow(
+      "Update SCSIDevice: accepted are Add and Remove",
+    );
     const add = { ...update, RequestType: "Add" } as const;
-    await expect(modifyStorage(add, noTool, none)).rejects.toThrow("Add SCSIDevice: accepted is Remove");
+    await expect(modifyStorage(add, surroundings, none)).rejects.toThrow("Add SCSIDevice: accepted is Remove");
     const layers = { ContainerID: "x", ContainerRootPath: "/run/x", Layers: [], ScratchPath: "" };
     const combine = { ResourceType: "CombinedLayers", RequestType: "Add", Settings: layers } as const;
-    await expect(modifyStorage(combine, noTool, none)).rejects.toThrow("Request.Settings.Layers is empty");
+    await expect(modifyStorage(combine, surroundings, none)).rejects.toThrow("Request.Settings.Layers is empty");
   });
 
   it("stop waiting for a disk when the host has gone", async () => {
     const disk = { ...device, MountPath: "/run/x", Partition: 0, ReadOnly: true };
     const add = { ResourceType: "MappedVirtualDisk", RequestType: "Add", Settings: disk } as const;
     const gone = AbortSignal.abort(new Error("gone"));
-    await expect(modifyStorage(add, noTool, gone)).rejects.toMatchObject({ name: "AbortError" });
+    await expect(modifyStorage(add, surroundings, gone)).rejects.toMatchObject({ name: "AbortError" });
   });
 });

@@ -14,6 +14,7 @@ import { waitForAssignedDevice } from "./assigned-device.ts";
 import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
 import { guestFolders } from "./guest-folders.ts";
 import { parseMountOptions } from "./mount-options.ts";
+import type { GuardedContainer, PolicyGuard } from "./policy/guard.ts";
 
 /** How long a disk that the host has attached may take to appear. */
 const deviceTimeoutMs = 5000;
@@ -33,7 +34,18 @@ export type StorageRequest = Extract<
   }
 >;
 
-export async function modifyStorage(request: StorageRequest, runTool: RunTool, signal: AbortSignal): Promise<void> {
+export interface StorageSurroundings {
+  readonly runTool: RunTool;
+  /** Present once the guest has a policy. */
+  readonly guard: PolicyGuard | undefined;
+  readonly containers: readonly GuardedContainer[];
+}
+
+export async function modifyStorage(
+  request: StorageRequest,
+  surroundings: StorageSurroundings,
+  signal: AbortSignal,
+): Promise<void> {
   const { ResourceType, RequestType } = request;
   if (RequestType !== "Add" && RequestType !== "Remove") {
     throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} ${ResourceType}: accepted are Add and Remove`);
@@ -41,14 +53,16 @@ export async function modifyStorage(request: StorageRequest, runTool: RunTool, s
   const isAdd = RequestType === "Add";
   switch (ResourceType) {
     case "MappedVirtualDisk":
-      return isAdd ? await addDisk(request.Settings, runTool, signal) : removeDisk(request.Settings);
+      return isAdd
+        ? await addDisk(request.Settings, surroundings, signal)
+        : await removeDisk(request.Settings, surroundings, signal);
     case "SCSIDevice":
       if (isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Add SCSIDevice: accepted is Remove");
       return checkDeviceUnused(request.Settings);
     case "MappedDirectory":
-      return isAdd ? addShare(request.Settings) : removeMount(request.Settings.MountPath, MNT_DETACH);
+      return isAdd ? addShare(request.Settings, surroundings) : removeShare(request.Settings, surroundings);
     case "CombinedLayers":
-      return isAdd ? combineLayers(request.Settings) : removeMount(request.Settings.ContainerRootPath, 0);
+      return isAdd ? addLayers(request.Settings, surroundings) : removeLayers(request.Settings, surroundings);
     case "VPCIDevice":
       // The host takes it away by itself.
       if (!isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Remove VPCIDevice: accepted is Add");
@@ -61,9 +75,23 @@ export function devicePath({ Controller, Lun }: GuestScsiDevice, partition: numb
   return `${guestFolders.scsiDevices}/${Controller}/${Lun}${partition === 0 ? "" : `p${partition}`}`;
 }
 
-async function addDisk(disk: LinuxMappedVirtualDisk, runTool: RunTool, signal: AbortSignal): Promise<void> {
+async function addDisk(
+  disk: LinuxMappedVirtualDisk,
+  { runTool, guard }: StorageSurroundings,
+  signal: AbortSignal,
+): Promise<void> {
   const device = devicePath(disk, disk.Partition);
   await waitForDevice(device, signal);
+  const mountIt = (): Promise<void> => mountDisk(disk, device, runTool, signal);
+  await (guard === undefined ? mountIt() : guard.addDisk(disk, device, mountIt));
+}
+
+async function mountDisk(
+  disk: LinuxMappedVirtualDisk,
+  device: string,
+  runTool: RunTool,
+  signal: AbortSignal,
+): Promise<void> {
   if (disk.BlockDev === true) {
     mkdirSync(parentOf(disk.MountPath), { recursive: true });
     symlinkSync(device, disk.MountPath);
@@ -104,9 +132,19 @@ async function filesystemFor(
   return wanted;
 }
 
-function removeDisk(disk: LinuxMappedVirtualDisk): void {
-  if (disk.BlockDev === true) rmSync(disk.MountPath, { force: true });
-  else removeMount(disk.MountPath, 0);
+async function removeDisk(
+  disk: LinuxMappedVirtualDisk,
+  { guard }: StorageSurroundings,
+  signal: AbortSignal,
+): Promise<void> {
+  const remove = (): void => {
+    if (disk.BlockDev === true) rmSync(disk.MountPath, { force: true });
+    else removeMount(disk.MountPath, 0);
+  };
+  if (guard === undefined) return remove();
+  const device = devicePath(disk, disk.Partition);
+  await waitForDevice(device, signal);
+  guard.removeDisk(disk, device, remove);
 }
 
 function checkDeviceUnused(address: GuestScsiDevice): void {
@@ -122,7 +160,18 @@ function checkDeviceUnused(address: GuestScsiDevice): void {
   throw new GuestFault("HCS_E_INVALID_STATE", `disk ${device} is still mounted at ${user[4]}`);
 }
 
-function addShare(share: LinuxMappedDirectory): void {
+function addShare(share: LinuxMappedDirectory, { guard }: StorageSurroundings): void {
+  if (guard === undefined) mountShare(share);
+  else guard.addShare(share, () => mountShare(share));
+}
+
+function removeShare(share: LinuxMappedDirectory, { guard }: StorageSurroundings): void {
+  const remove = (): void => removeMount(share.MountPath, MNT_DETACH);
+  if (guard === undefined) remove();
+  else guard.removeShare(share, remove);
+}
+
+function mountShare(share: LinuxMappedDirectory): void {
   const source = `${guestFolders.plan9Shares}/${share.ShareName}`;
   if (!existsSync(source)) {
     throw new GuestFault(
@@ -140,6 +189,17 @@ function addShare(share: LinuxMappedDirectory): void {
       throw error;
     }
   });
+}
+
+function addLayers(layers: LinuxCombinedLayers, { guard }: StorageSurroundings): void {
+  if (guard === undefined) combineLayers(layers);
+  else guard.addLayers(layers, () => combineLayers(layers));
+}
+
+function removeLayers(layers: LinuxCombinedLayers, { guard, containers }: StorageSurroundings): void {
+  const remove = (): void => removeMount(layers.ContainerRootPath, 0);
+  if (guard === undefined) remove();
+  else guard.removeLayers(layers, containers, remove);
 }
 
 function combineLayers(layers: LinuxCombinedLayers): void {

@@ -1,0 +1,314 @@
+/** What the reference's guest demands with a policy, an open one too (microsoft/hcsshim, internal/guest/runtime/hcsv2). */
+import { execFileSync } from "node:child_process";
+import { copyFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { uvmContainerId } from "@uvm-shim/gcs-bridge";
+import type { OciSpec } from "@uvm-shim/hcs-schema";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { appendHashTree } from "../../../../tools/hash-tree.ts";
+import { describeWith } from "../../../../tools/machine-needs.ts";
+import { type Fixtures, makeFixtures, specificationFor } from "../testing/fixtures.ts";
+import { Machine } from "../testing/machine.ts";
+
+const mebibyte = 1024 * 1024;
+const decisions = [
+  ...["mount_device", "rw_mount_device", "mount_blockdev", "mount_overlay", "create_container"],
+  ...["unmount_device", "rw_unmount_device", "unmount_blockdev", "unmount_overlay", "exec_in_container"],
+  ...["exec_external", "shutdown_container", "signal_container_process", "plan9_mount", "plan9_unmount"],
+  ...["get_properties", "dump_stacks", "runtime_logging", "load_fragment", "scratch_mount", "scratch_unmount"],
+  "host_network",
+];
+const open = [
+  "package policy",
+  'api_version := "0.12.0"',
+  ...decisions.map((name) => `${name} := {"allowed": true}`),
+].join("\n");
+const id = "c0".repeat(32);
+const other = "D1".repeat(32);
+const bundle = `/run/gcs/c/${id}`;
+
+describeWith(
+  "root",
+  "crun",
+  "busybox",
+  "mkfs.ext4",
+)("a guest with a policy", () => {
+  let fixtures: Fixtures;
+  let layer: string;
+  let machine: Machine;
+  let lun = 0;
+
+  const give = async (policy: string, EnforcerType = "rego"): Promise<void> => {
+    const Settings = { EnforcerType, EncodedSecurityPolicy: Buffer.from(policy).toString("base64") };
+    await machine.modify("Add", "SecurityPolicy", Settings);
+  };
+  const attach = (file: string): number => {
+    machine.attachDisk(file, lun);
+    return lun++;
+  };
+  const emptyDisk = (): number => {
+    const file = join(fixtures.folder, `empty-${lun}`);
+    writeFileSync(file, "");
+    truncateSync(file, 16 * mebibyte);
+    return attach(file);
+  };
+  const readOnlyDisk = (file = layer) => ({
+    MountPath: `/run/mounts/scsi/m${lun}`,
+    Controller: 0,
+    Lun: attach(file),
+    Partition: 0,
+    ReadOnly: true,
+    Options: ["ro"] as string[],
+  });
+  const scratchDisk = (MountPath = bundle) => ({
+    MountPath,
+    Controller: 0,
+    Lun: emptyDisk(),
+    Partition: 0,
+    ReadOnly: false,
+    Options: [] as string[],
+    EnsureFilesystem: true,
+    Filesystem: "ext4",
+  });
+  const layersOn = (path: string, more: object = {}) => ({
+    ContainerID: id,
+    ContainerRootPath: `${bundle}/rootfs`,
+    Layers: [{ Path: path }],
+    ScratchPath: `${bundle}/scratch/${id}`,
+    ...more,
+  });
+  const settings = (more: object = {}, spec: Partial<OciSpec> = {}) => ({
+    SchemaVersion: { Major: 2, Minor: 1 },
+    OciBundlePath: bundle,
+    ScratchDirPath: `${bundle}/scratch/${id}`,
+    OciSpecification: { ...specificationFor(`${bundle}/rootfs`, { args: ["sleep", "600"] }), ...spec },
+    ...more,
+  });
+  const create = (configuration: object, containerId = id) =>
+    machine.client.request("create", containerId, { ContainerConfig: JSON.stringify(configuration) });
+  const add = (type: string, request: object) => machine.modify("Add", type, request);
+  const remove = (type: string, request: object) => machine.modify("Remove", type, request);
+  const refused = async (request: Promise<unknown>, words: string): Promise<void> => {
+    await expect(request).rejects.toMatchObject({
+      hresultName: "E_FAIL",
+      message: expect.stringContaining(words),
+    });
+  };
+
+  beforeAll(async () => {
+    fixtures = await makeFixtures("crun");
+    layer = join(fixtures.folder, "layer.img");
+    writeFileSync(layer, "");
+    truncateSync(layer, 16 * mebibyte);
+    execFileSync("mkfs.ext4", ["-q", "-d", fixtures.rootfs, layer]);
+    appendHashTree(layer);
+  });
+  afterAll(() => rmSync(fixtures.folder, { recursive: true }));
+  beforeEach(async () => {
+    machine = await Machine.boot(fixtures);
+    lun = 0;
+  });
+  afterEach(async () => {
+    await machine.powerOff();
+    await machine.removeCgroups();
+  });
+
+  it("policy: is taken once, and only one that allows everything", async () => {
+    await refused(give("package policy"), "api_version is missing");
+    await refused(give('{"allow_all":true}'), 'it does not begin with "package policy"');
+    await refused(give(open, "open_door"), "the enforcer open_door takes no policy");
+    const closed = open.replace('plan9_mount := {"allowed": true}', 'plan9_mount := {"allowed": false}');
+    await expect(give(closed)).rejects.toMatchObject({ hresultName: "ERROR_NOT_SUPPORTED" });
+    await give(open);
+    await refused(give(open), "the guest has its policy already");
+  });
+
+  it("policy: one that is empty demands nothing, and is the guest's policy all the same", async () => {
+    await give("", "");
+    await machine.createContainer("any-id", { args: ["sh", "-c", "echo got $UVM_SECURITY_CONTEXT_DIR"] });
+    const { stdout, exit } = await machine.execute("any-id");
+    expect(String(await stdout.all)).toBe("got\n");
+    await exit;
+    await refused(give(open), "the guest has its policy already");
+  });
+
+  it("policy: a container has its own folder, and is shown the policy", async () => {
+    await give(open);
+    const disk = readOnlyDisk();
+    const scratch = scratchDisk();
+    await add("MappedVirtualDisk", disk);
+    await add("MappedVirtualDisk", scratch);
+    await add("CombinedLayers", layersOn(disk.MountPath));
+    const script = "cat $UVM_SECURITY_CONTEXT_DIR/*; echo x >$UVM_SECURITY_CONTEXT_DIR/y";
+    const process = specificationFor(`${bundle}/rootfs`, { args: ["sh", "-c", script] });
+    await create(settings({}, process));
+    const { stdout, stderr, exit } = await machine.execute(id);
+    expect(String(await stdout.all)).toBe(Buffer.from(open).toString("base64"));
+    expect(String(await stderr?.all)).toContain("Read-only file system");
+    await exit;
+    await remove("CombinedLayers", layersOn(disk.MountPath));
+    await remove("MappedVirtualDisk", scratch);
+    await remove("MappedVirtualDisk", disk);
+    await machine.client.request("deleteContainerState", id, {});
+  });
+
+  it("policy: ids are 64 hexadecimal digits", async () => {
+    await give(open);
+    for (const wrong of ["c1", `${id}0`, "g".repeat(64), id.slice(1)]) {
+      await refused(create(settings(), wrong), "expected 64 hexadecimal digits");
+      await refused(machine.client.request("deleteContainerState", wrong, {}), "expected 64 hexadecimal digits");
+      await refused(add("CombinedLayers", layersOn("/run", { ContainerID: wrong })), "expected 64 hexadecimal digits");
+      const Settings = { Linux: {} };
+      const Request = { ResourceType: "ContainerConstraints", RequestType: "Update", Settings } as const;
+      await refused(machine.client.request("modifySettings", wrong, { Request }), "expected 64 hexadecimal digits");
+      const annotations = { "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": wrong };
+      await refused(create(settings({}, { annotations })), "the id of the sandbox is");
+    }
+    await expect(machine.client.request("deleteContainerState", other, {})).rejects.toMatchObject({
+      hresultName: "HCS_E_SYSTEM_NOT_FOUND",
+    });
+  });
+
+  it("policy: a container whose folder, root, scratch directory or hooks are others is denied", async () => {
+    await give(open);
+    const root = { path: "/run/mounts/p9/0" };
+    const scratch = `${bundle}/scratch/${id}`;
+    for (const [field, more, spec, expected] of [
+      ["OciBundlePath", { OciBundlePath: `/run/gcs/pods/p/${id}` }, {}, bundle],
+      ["OciBundlePath", { OciBundlePath: `/run/gcs/c/${other}` }, {}, bundle],
+      ["OciSpecification.root.path", {}, { root }, `${bundle}/rootfs`],
+      ["ScratchDirPath", { ScratchDirPath: "" }, {}, scratch],
+      ["ScratchDirPath", { ScratchDirPath: `/run/gcs/c/${other}/scratch/${id}` }, {}, scratch],
+      ["OciSpecification.hooks", {}, { hooks: { poststop: [] } }, "none"],
+      ["OciSpecification.hooks", {}, { hooks: {} }, "none"],
+    ] as const) {
+      await refused(create(settings(more, spec)), field);
+      await refused(create(settings(more, spec)), `expected ${expected}`);
+    }
+  });
+
+  it("policy: the scratch directory of a workload may be on its sandbox's disk, and a GPU makes hooks", async () => {
+    await give(open);
+    const annotations = { "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": other };
+    const shared = { ScratchDirPath: `/run/gcs/c/${other}/scratch/${id}` };
+    const windows = { devices: [{ id: "11111111-1111-1111-1111-111111111111", idType: "gpu" }] };
+    await refused(create(settings(shared, { annotations, windows })), "expected none, and no GPU");
+    const elsewhere = { ScratchDirPath: `/run/gcs/c/${"e".repeat(64)}/scratch/${id}` };
+    await refused(create(settings(elsewhere, { annotations })), `or ${shared.ScratchDirPath}`);
+  });
+
+  it("policy: read-only disks have a hash tree and the option ro, writable ones no option", async () => {
+    await give(open);
+    const plain = join(fixtures.folder, "plain.img");
+    copyFileSync(layer, plain);
+    truncateSync(plain, 16 * mebibyte);
+    await refused(add("MappedVirtualDisk", readOnlyDisk(plain)), "expected a hash tree there");
+    truncateSync(plain, 17 * mebibyte);
+    await refused(add("MappedVirtualDisk", readOnlyDisk(plain)), "no dm-verity super block at 16777216");
+    await refused(
+      add("MappedVirtualDisk", { ...scratchDisk(), ReadOnly: true, Options: ["ro"] }),
+      "holds no ext4 file system",
+    );
+    const disk = readOnlyDisk();
+    await refused(add("MappedVirtualDisk", { ...disk, Filesystem: "erofs" }), "expected ext4 or none");
+    for (const Options of [[], ["rw"], ["ro", "noexec"]]) {
+      await refused(add("MappedVirtualDisk", { ...disk, Options }), 'expected ["ro"] with ReadOnly true');
+      await refused(add("MappedVirtualDisk", { ...disk, Options, BlockDev: true }), 'expected ["ro"]');
+    }
+    const scratch = scratchDisk();
+    await refused(add("MappedVirtualDisk", { ...scratch, Options: ["nosuid"] }), "expected [] with ReadOnly false");
+    await add("MappedVirtualDisk", disk);
+    await add("MappedVirtualDisk", scratch);
+    const block = { ...disk, MountPath: "/run/mounts/scsi/m9", BlockDev: true };
+    await add("MappedVirtualDisk", block);
+    await remove("MappedVirtualDisk", block);
+    await refused(remove("MappedVirtualDisk", block), "there is nothing at /run/mounts/scsi/m9");
+  });
+
+  it("policy: the guest knows what is mounted where, as what, and what lies on it", async () => {
+    await give(open);
+    const disk = readOnlyDisk();
+    const scratch = scratchDisk();
+    await add("MappedVirtualDisk", disk);
+    await add("MappedVirtualDisk", scratch);
+    await refused(add("MappedVirtualDisk", scratchDisk(disk.MountPath)), "already");
+    const layers = layersOn(disk.MountPath);
+    await add("CombinedLayers", layers);
+    await refused(add("CombinedLayers", layers), `something is mounted at ${bundle}/rootfs already`);
+    await refused(remove("MappedVirtualDisk", disk), "in use by 1 combined layers");
+    await refused(remove("MappedVirtualDisk", scratch), "in use by 1 combined layers");
+    await remove("CombinedLayers", layers);
+    await remove("CombinedLayers", layers);
+    await refused(remove("MappedVirtualDisk", { ...disk, ReadOnly: false }), "is a read-only disk");
+    await refused(remove("MappedVirtualDisk", { ...scratch, MountPath: disk.MountPath }), "is of /dev/scsi/0/0");
+    await remove("MappedVirtualDisk", scratch);
+    await remove("MappedVirtualDisk", disk);
+    await refused(remove("MappedVirtualDisk", disk), `there is nothing at ${disk.MountPath}`);
+    await refused(remove("MappedVirtualDisk", scratch), `there is nothing at ${bundle}`);
+  });
+
+  it("policy: a disk that could not be mounted counts as not mounted", async () => {
+    await give(open);
+    const scratch = scratchDisk();
+    await expect(add("MappedVirtualDisk", { ...scratch, EnsureFilesystem: false })).rejects.toThrow("no file system");
+    await add("MappedVirtualDisk", scratch);
+    await remove("MappedVirtualDisk", scratch);
+  });
+
+  it("policy: layers are combined at the root of their container, on a scratch directory of its name", async () => {
+    await give(open);
+    const path = "/run/mounts/scsi/m0";
+    for (const ContainerRootPath of [`/run/gcs/pods/p/${id}/rootfs`, `/run/gcs/c/${other}/rootfs`, bundle]) {
+      await refused(add("CombinedLayers", layersOn(path, { ContainerRootPath })), `expected ${bundle}/rootfs`);
+    }
+    for (const ScratchPath of [`/run/mounts/scsi/0/1/0/scratch/p/${id}`, `${bundle}/scratch/${other}`, bundle]) {
+      await refused(add("CombinedLayers", layersOn(path, { ScratchPath })), "Request.Settings.ScratchPath");
+    }
+  });
+
+  it("policy: what a running container lies on stays, and its state until its layers are apart", async () => {
+    await give(open);
+    const disk = readOnlyDisk();
+    await add("MappedVirtualDisk", disk);
+    await add("MappedVirtualDisk", scratchDisk());
+    const layers = layersOn(disk.MountPath);
+    await add("CombinedLayers", layers);
+    await create(settings());
+    await machine.client.request("start", id, {});
+    const { exit } = await machine.execute(id);
+    await refused(remove("CombinedLayers", layers), "a running container has its root file system");
+    await refused(machine.client.request("deleteContainerState", id, {}), "the container is running");
+    await machine.client.request("shutdownForced", id, {});
+    await exit;
+    await refused(machine.client.request("deleteContainerState", id, {}), "are still combined");
+    await remove("CombinedLayers", layers);
+    await machine.client.request("deleteContainerState", id, {});
+  });
+
+  it("policy: shares have numbers as names", async () => {
+    await give(open);
+    await refused(machine.share("files", fixtures.rootfs, "/run/files"), 'ShareName is "files", expected digits');
+    const directory = { MountPath: `${bundle}/mounts/m0`, ShareName: "7" };
+    await machine.share(directory.ShareName, fixtures.rootfs, directory.MountPath);
+    await remove("MappedDirectory", directory);
+    await remove("MappedDirectory", directory);
+  });
+
+  it("policy: after an unmount that failed nothing is mounted, made or deleted any more", async () => {
+    await give(open);
+    const scratch = scratchDisk();
+    await add("MappedVirtualDisk", scratch);
+    const reader = { CommandArgs: ["sh", "-c", "read line"], WorkingDirectory: bundle };
+    const user = await machine.execute(uvmContainerId, reader);
+    await expect(remove("MappedVirtualDisk", scratch)).rejects.toThrow("EBUSY");
+    user.stdin.end();
+    await user.exit;
+    const left = `left as they are since ${bundle} could not be unmounted`;
+    await refused(remove("MappedVirtualDisk", scratch), left);
+    await refused(add("MappedVirtualDisk", readOnlyDisk()), left);
+    await refused(machine.share("1", fixtures.rootfs, `${bundle}/mounts/m0`), left);
+    await refused(add("CombinedLayers", layersOn("/run")), left);
+    await refused(create(settings()), left);
+    await refused(machine.client.request("deleteContainerState", id, {}), left);
+  });
+});

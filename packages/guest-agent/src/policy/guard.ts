@@ -1,0 +1,173 @@
+import { existsSync } from "node:fs";
+import { GuestFault } from "@uvm-shim/gcs-bridge";
+import {
+  type LinuxCombinedLayers,
+  type LinuxHostedContainerSettings,
+  type LinuxMappedDirectory,
+  type LinuxMappedVirtualDisk,
+  linuxGuestPaths,
+} from "@uvm-shim/hcs-schema";
+import { MountsOfHost } from "./mounts-of-host.ts";
+import { readRootDigest } from "./verity.ts";
+
+const root = linuxGuestPaths.policyContainerRoot;
+const idDigits = "[0-9a-fA-F]{64}";
+const containerTypeKey = "io.kubernetes.cri.container-type";
+const sandboxIdKey = "io.kubernetes.cri.sandbox-id";
+
+/** What is to be known of a container. */
+export interface GuardedContainer {
+  readonly state: string;
+  readonly rootPath: string;
+}
+
+/**
+ * What the reference's guest demands as soon as it has a policy, whatever that allows (internal/guest/runtime/hcsv2 of
+ * microsoft/hcsshim): a host can otherwise give it other things under the names of those that the policy is about.
+ */
+export class PolicyGuard {
+  readonly #mounts = new MountsOfHost();
+  /** Why nobody knows any more what is mounted. */
+  #inconsistency: string | undefined;
+
+  /** Before a container is made or deleted. */
+  checkChange(id: string): void {
+    this.checkConsistent();
+    this.checkId(id, "container");
+  }
+
+  checkId(id: string, whose: "container" | "sandbox"): void {
+    if (new RegExp(`^${idDigits}$`).test(id)) return;
+    throw denied(`the id of the ${whose} is ${JSON.stringify(id)}, expected 64 hexadecimal digits`);
+  }
+
+  /** After an unmount that failed nothing more is mounted, made or deleted. */
+  checkConsistent(): void {
+    if (this.#inconsistency === undefined) return;
+    throw denied(`mounts and containers have been left as they are since ${this.#inconsistency}`);
+  }
+
+  checkContainer(id: string, { OciBundlePath, OciSpecification, ScratchDirPath }: LinuxHostedContainerSettings): void {
+    const { annotations = {}, windows } = OciSpecification;
+    const isWorkload = annotations[containerTypeKey] === "container";
+    const sandboxId = isWorkload ? (annotations[sandboxIdKey] ?? "") : id;
+    if (isWorkload) this.checkId(sandboxId, "sandbox");
+    const bundle = `${root}/${id}`;
+    expectPath("OciBundlePath", OciBundlePath, [bundle]);
+    expectPath("OciSpecification.root.path", OciSpecification.root?.path ?? "", [`${bundle}/rootfs`]);
+    expectPath("ScratchDirPath", ScratchDirPath, [`${bundle}/scratch/${id}`, `${root}/${sandboxId}/scratch/${id}`]);
+    // The guest itself makes a hook for the GPUs of workloads.
+    const hasGpu = isWorkload && windows?.devices?.some(({ idType }) => idType === "gpu") === true;
+    const { hooks } = OciSpecification as { readonly hooks?: unknown };
+    if (hasGpu || (hooks ?? undefined) !== undefined) throw denied("OciSpecification.hooks: expected none, and no GPU");
+  }
+
+  checkDeletion({ state, rootPath }: GuardedContainer): void {
+    if (state === "Running") throw denied("the container is running, its state cannot be deleted");
+    if (this.#mounts.hasLayersAt(rootPath)) throw denied(`the layers at ${rootPath} are still combined`);
+  }
+
+  async addDisk(disk: LinuxMappedVirtualDisk, device: string, mount: () => Promise<void>): Promise<void> {
+    this.checkConsistent();
+    checkContents(disk, device);
+    const { Options = [], ReadOnly, MountPath, BlockDev = false, Encrypted = false } = disk;
+    const expected = ReadOnly ? ["ro"] : [];
+    if (Options.length !== expected.length || Options[0] !== expected[0]) {
+      const given = JSON.stringify(Options);
+      throw denied(
+        `Request.Settings.Options is ${given}, expected ${JSON.stringify(expected)} with ReadOnly ${ReadOnly}`,
+      );
+    }
+    const undo = BlockDev ? () => {} : this.#mounts.addDisk(MountPath, device, !ReadOnly, Encrypted);
+    try {
+      await mount();
+    } catch (error) {
+      undo();
+      throw error;
+    }
+  }
+
+  removeDisk(disk: LinuxMappedVirtualDisk, device: string, unmount: () => void): void {
+    this.checkConsistent();
+    checkContents(disk, device);
+    const { ReadOnly, MountPath, BlockDev = false, Encrypted = false } = disk;
+    const undo = BlockDev ? () => {} : this.#mounts.removeDisk(MountPath, device, !ReadOnly, Encrypted);
+    if (!existsSync(MountPath)) {
+      undo();
+      throw denied(`there is nothing at ${MountPath} that could be unmounted`);
+    }
+    this.#unmount(MountPath, unmount, undo);
+  }
+
+  addShare({ ShareName }: LinuxMappedDirectory, mount: () => void): void {
+    this.checkConsistent();
+    if (!/^[0-9]+$/.test(ShareName)) {
+      throw denied(`Request.Settings.ShareName is ${JSON.stringify(ShareName)}, expected digits`);
+    }
+    mount();
+  }
+
+  removeShare({ MountPath }: LinuxMappedDirectory, unmount: () => void): void {
+    this.checkConsistent();
+    this.#unmount(MountPath, unmount, () => {});
+  }
+
+  addLayers(layers: LinuxCombinedLayers, combine: () => void): void {
+    this.checkConsistent();
+    const { ContainerID: id = "", ContainerRootPath, Layers, ScratchPath } = layers;
+    this.checkId(id, "container");
+    expectPath("Request.Settings.ContainerRootPath", ContainerRootPath, [`${root}/${id}/rootfs`]);
+    if (ScratchPath !== "" && !new RegExp(`^${root}/${idDigits}/scratch/${id}$`).test(ScratchPath)) {
+      const accepted = `${root}/<64 hexadecimal digits>/scratch/${id}`;
+      throw denied(`Request.Settings.ScratchPath is ${JSON.stringify(ScratchPath)}, expected ${accepted}`);
+    }
+    const paths = Layers.map(({ Path }) => Path);
+    const undo = this.#mounts.addLayers(ContainerRootPath, paths, ScratchPath);
+    try {
+      combine();
+    } catch (error) {
+      undo();
+      throw error;
+    }
+  }
+
+  removeLayers(
+    { ContainerRootPath }: LinuxCombinedLayers,
+    containers: readonly GuardedContainer[],
+    unmount: () => void,
+  ): void {
+    this.checkConsistent();
+    if (containers.some(({ state, rootPath }) => state === "Running" && rootPath === ContainerRootPath))
+      throw denied(`a running container has its root file system at ${ContainerRootPath}`);
+    this.#unmount(ContainerRootPath, unmount, this.#mounts.removeLayers(ContainerRootPath));
+  }
+
+  #unmount(path: string, unmount: () => void, undo: () => void): void {
+    try {
+      unmount();
+    } catch (error) {
+      undo();
+      this.#inconsistency ??= `${path} could not be unmounted: ${(error as Error).message}`;
+      throw error;
+    }
+  }
+}
+
+/** Read-only disks are looked into at their unmount too. */
+function checkContents({ ReadOnly, Filesystem = "" }: LinuxMappedVirtualDisk, device: string): void {
+  if (!ReadOnly) return;
+  readRootDigest(device);
+  if (Filesystem !== "" && Filesystem !== "ext4") {
+    throw denied(`Request.Settings.Filesystem is ${Filesystem}, expected ext4 or none for a read-only disk`);
+  }
+}
+
+function expectPath(field: string, path: string, accepted: readonly string[]): void {
+  if (accepted.includes(path)) return;
+  throw denied(`${field} is ${JSON.stringify(path)}, expected ${[...new Set(accepted)].join(" or ")}`);
+}
+
+/** The reference's guest answers all of this with the code of an error that has none of its own. */
+function denied(problem: string): GuestFault {
+  return new GuestFault("E_FAIL", `denied, since the guest has a security policy: ${problem}`);
+}
