@@ -9,9 +9,17 @@ export interface LayersMount {
   readonly options: readonly string[];
 }
 
-/** Makes a directory with the disk of a read-only layer, filled from another directory. */
-export async function makeLayer(directory: string, contents: string, mebibytes = 32): Promise<string> {
-  return await makeDiskDirectory(directory, "layer.vhd", mebibytes, contents);
+/**
+ * Makes a directory with the disk of a read-only layer, filled from another directory. `append`: puts more behind its
+ * file system, such as a hash tree.
+ */
+export async function makeLayer(
+  directory: string,
+  contents: string,
+  mebibytes = 32,
+  append: (disk: string) => unknown = () => {},
+): Promise<string> {
+  return await makeDiskDirectory(directory, "layer.vhd", mebibytes, contents, append);
 }
 
 /** Makes a directory with an empty scratch disk. */
@@ -24,10 +32,17 @@ export function layersMount(scratch: string, layers: readonly string[]): LayersM
   return { type: "lcow-layer", source: scratch, options: [`parentLayerPaths=${JSON.stringify(layers)}`] };
 }
 
-async function makeDiskDirectory(directory: string, name: string, mebibytes: number, contents?: string) {
+async function makeDiskDirectory(
+  directory: string,
+  name: string,
+  mebibytes: number,
+  contents?: string,
+  append: (disk: string) => unknown = () => {},
+) {
   mkdirSync(directory);
   const disk = join(directory, name);
   await makeExt4(disk, mebibytes, contents);
+  append(disk);
   appendVhdFooter(disk);
   return directory;
 }
