@@ -92,6 +92,7 @@ describe("sharing", () => {
     { ...data, readOnly: false },
     { ...data, allowedFiles: ["a"] },
     { ...data, hostPath: "/Data" },
+    { ...data, guestPath: "/run/mounts/p9/1" },
   ])("makes another share for %j", async (other) => {
     const { plan9 } = plan9On();
     const paths = [
@@ -117,6 +118,23 @@ describe("sharing", () => {
     await Promise.all([plan9.unmapFromGuest(first), plan9.unmapFromGuest(first)]);
     expect(vm.mounted.size).toBe(1);
     expect(plan9.shares).toMatchObject([{ holders: 1 }]);
+  });
+
+  it("mounts a share where it is wanted, and shares it there alone", async () => {
+    const { vm, plan9 } = plan9On();
+    const at = (guestPath: string, hostPath = data.hostPath) => plan9.reserve({ ...data, hostPath, guestPath });
+    const reservations = [await at("/own/m0"), await at("/own/m0"), await at("/own/m1")];
+    const paths = await Promise.all(reservations.map((reservation) => plan9.mapToGuest(reservation)));
+    expect(paths).toEqual(["/own/m0", "/own/m0", "/own/m1"]);
+    expect(vm.shares.size).toBe(2);
+    await expect(at("/own/m0", "/other")).rejects.toMatchObject({
+      code: "FailedPrecondition",
+      message: expect.stringContaining(`/own/m0 in the guest is in use by the share of ${data.hostPath}`),
+    });
+    await expect(at("own")).rejects.toThrow('guestPath is "own", expected an absolute path');
+    for (const reservation of reservations) await plan9.unmapFromGuest(reservation);
+    expect(vm.shares.size + vm.mounted.size).toBe(0);
+    expect(await plan9.mapToGuest(await at("/own/m0", "/other"))).toBe("/own/m0");
   });
 
   it("never uses a name twice", async () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { linuxGuestDisks } from "./linux.ts";
 import { disk, scsiOn, whole } from "./testing/index.ts";
 
 const at = (guestPath: string) => whole({ guestPath });
@@ -33,5 +34,45 @@ describe("a disk that has its place in the guest", () => {
     await expect(scsi.reserve(disk("/gpu.vhd"), at("nvidia"))).rejects.toThrow(
       'guestPath is "nvidia", expected an absolute path',
     );
+  });
+});
+
+describe("a disk that had better stand somewhere", () => {
+  const preferring = (preferredGuestPath: string) => whole({ preferredGuestPath });
+
+  it("stands where its first user wants it, for all of them, until the last has gone", async () => {
+    const { vm, scsi } = scsiOn();
+    const first = await scsi.reserve(disk("/scratch.vhdx"), preferring("/own/first"));
+    const second = await scsi.reserve(disk("/scratch.vhdx"), preferring("/own/second"));
+    expect(await scsi.mapToGuest(second)).toBe("/own/first");
+    expect(await scsi.mapToGuest(first)).toBe("/own/first");
+    await scsi.unmapFromGuest(first);
+    expect([...vm.mounted.keys()]).toEqual(["/own/first"]);
+    const third = await scsi.reserve(disk("/scratch.vhdx"), preferring("/own/third"));
+    expect(await scsi.mapToGuest(third)).toBe("/own/first");
+    for (const reservation of [second, third]) await scsi.unmapFromGuest(reservation);
+    expect(vm.attached.size + vm.mounted.size).toBe(0);
+    const again = await scsi.reserve(disk("/scratch.vhdx"), preferring("/own/third"));
+    expect(await scsi.mapToGuest(again)).toBe("/own/third");
+  });
+
+  it("does not stand over another", async () => {
+    const { scsi } = scsiOn();
+    await scsi.reserve(disk("/scratch.vhdx"), preferring("/own/first"));
+    await expect(scsi.reserve(disk("/other.vhdx"), preferring("/own/first"))).rejects.toMatchObject({
+      code: "FailedPrecondition",
+      message: expect.stringContaining("/own/first in the guest is in use by disk /scratch.vhdx"),
+    });
+    await expect(scsi.reserve(disk("/other.vhdx"), preferring("own"))).rejects.toThrow(
+      'preferredGuestPath is "own", expected an absolute path',
+    );
+  });
+
+  it("stands where the guest's layout has it when nobody wants it anywhere", async () => {
+    const layout = { diskPath: () => "/laid/out" };
+    const { vm, scsi } = scsiOn(undefined, { guestDisks: linuxGuestDisks(layout) });
+    const reservation = await scsi.reserve(disk("/a.vhdx"), whole());
+    expect(await scsi.mapToGuest(reservation)).toBe("/laid/out");
+    expect([...vm.mounted.keys()]).toEqual(["/laid/out"]);
   });
 });

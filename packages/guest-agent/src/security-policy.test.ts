@@ -58,7 +58,7 @@ describe("a policy", () => {
     const message = `Request.Settings.EncodedSecurityPolicy: ${problem}`;
     expect(() => take(policy)).toThrow(expect.objectContaining({ hresultName: "ERROR_NOT_SUPPORTED" }));
     expect(() => take(policy)).toThrow(message);
-    expect(() => take(policy)).toThrow("this guest enforces no policy, and takes only one that allows everything");
+    expect(() => take(policy)).toThrow("this guest enforces no rules, and takes only ones that allow everything");
   });
 
   it.each([

@@ -110,6 +110,6 @@ function malformed(problem: string): GuestFault {
 }
 
 function unenforceable(problem: string): GuestFault {
-  const message = `${field}: ${problem}; this guest enforces no policy, and takes only one that allows everything`;
+  const message = `${field}: ${problem}; this guest enforces no rules, and takes only ones that allow everything`;
   return new GuestFault("ERROR_NOT_SUPPORTED", message);
 }

@@ -36,9 +36,21 @@ function policyFlags(policy: string): string[] {
   });
 }
 
+const decisions = [
+  ...["mount_device", "rw_mount_device", "mount_blockdev", "mount_overlay", "create_container"],
+  ...["unmount_device", "rw_unmount_device", "unmount_blockdev", "unmount_overlay", "exec_in_container"],
+  ...["exec_external", "shutdown_container", "signal_container_process", "plan9_mount", "plan9_unmount"],
+  ...["get_properties", "dump_stacks", "runtime_logging", "load_fragment", "scratch_mount", "scratch_unmount"],
+  "host_network",
+];
+const openPolicy = [
+  'package policy\napi_version := "0.12.0"',
+  ...decisions.map((name) => `${name} := {"allowed": true}`),
+].join("\n");
+
 async function policies(ground: Ground): Promise<void> {
   const look = ["sh", "-c", "cat $UVM_SECURITY_CONTEXT_DIR/security-policy-base64"];
-  const open = '{"allow_all":true}';
+  const open = openPolicy;
   const flags = policyFlags(open);
   const taken = await runContainer(ground, { id: ground.newId("policy"), flags, command: look });
   assertStatus(taken, 0);
@@ -50,8 +62,11 @@ async function policies(ground: Ground): Promise<void> {
   assert.equal(without.stdout.toString(), "got\n", describe(without));
 
   for (const [policy, message] of [
-    ['{"allow_all":false}', /allow_all is not true; this guest enforces no policy, and takes only one that allows/],
-    ['package policy\napi_version := "0.1.0"\n', /mount_device does not allow everything/],
+    ['{"allow_all":true}', /it does not begin with \\?"package policy/],
+    [
+      'package policy\napi_version := "0.1.0"\n',
+      /mount_device does not allow everything; this guest enforces no rules, and takes only ones that allow everything/,
+    ],
     ["policy", /it does not begin with \\?"package policy/],
   ] as const) {
     const id = ground.newId("policy");
@@ -68,7 +83,7 @@ async function isolation(ground: Ground): Promise<void> {
   mkdirSync(folder);
   for (const name of ["kernel.vmgs", "rootfs.vhd"]) writeFileSync(join(folder, name), name);
   const flags = annotations({
-    [`${LCOW}securitypolicy`]: encoded('{"allow_all":true}'),
+    [`${LCOW}securitypolicy`]: encoded(openPolicy),
     "io.microsoft.virtualmachine.bootfilesrootpath": folder,
   });
   const refused = await runContainer(ground, { id: ground.newId("isolated"), flags, command: ["true"] });

@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { LinuxContainerController } from "@uvm-shim/controller-container";
 import {
   ContainerBench,
@@ -13,7 +14,7 @@ import { ProcessController } from "@uvm-shim/controller-process";
 import { FakeUpstream } from "@uvm-shim/controller-process/testing";
 import { scsiOn } from "@uvm-shim/controller-scsi/testing";
 import { vpciOn } from "@uvm-shim/controller-vpci/testing";
-import { ordinaryGuestLayout } from "@uvm-shim/sandbox-lcow";
+import { type LinuxGuestLayout, ordinaryGuestLayout, policyGuestLayout } from "@uvm-shim/sandbox-lcow";
 import type { Ground, Play, Scenario } from "../scenario.ts";
 
 /** A container that is created, started, executes something, ends and is deleted. */
@@ -52,8 +53,13 @@ function containerLife(
   };
 }
 
-function aloneLife(ground: Ground, rootfs: typeof layersMount, spec: unknown): Play {
-  const bench = new ContainerBench(ground.script);
+function aloneLife(
+  ground: Ground,
+  rootfs: typeof layersMount,
+  spec: unknown,
+  layout: LinuxGuestLayout = ordinaryGuestLayout,
+): Play {
+  const bench = new ContainerBench(ground.script, { layout });
   bench.files.kinds.set(temporaryDisk, "file");
   return containerLife(ground, bench.controller, rootfs, spec, () => bench.leftovers);
 }
@@ -98,12 +104,19 @@ const temporaryDisk = "/disks/temporary.vhdx";
 const diskMount = { destination: "/disk", type: "automanage-virtual-disk", source: temporaryDisk };
 const dataMount = { destination: "/data", type: "bind", source: "/data" };
 const controller = "controller-container";
+const sha256 = (text: string): string => hash("sha256", text, "hex");
 
 export const containerScenarios: readonly Scenario[] = [
   {
     controller,
     name: "create-container and exec, on layers with a bind mount and a disk of the container's own",
     begin: (ground) => aloneLife(ground, layersMount, specification({ mounts: [dataMount, diskMount] })),
+  },
+  {
+    controller,
+    name: "create-container and exec, on layers with a bind mount and a disk, with a security policy",
+    begin: (ground) =>
+      aloneLife(ground, layersMount, specification({ mounts: [dataMount, diskMount] }), policyGuestLayout(sha256)),
   },
   {
     controller,
