@@ -48,6 +48,12 @@ describe("a guest in which containers have all of their own", () => {
     expect(guest.settings[0]?.ScratchDirPath).toBe(scratch);
   });
 
+  it("has an encrypted scratch disk there too", async () => {
+    const { disks } = await bench(new ScriptedCalls(), { encryptScratch: true }).created([layersMount]);
+    const encrypted = { preferredGuestPath: "/own/guest-c1", filesystem: "xfs", encrypted: true };
+    expect(disks.requests.at(-1)?.mount).toMatchObject(encrypted);
+  });
+
   it.each([
     ["layers for reading", { ...layersMount, options: ["ro", 'parentLayerPaths=["/snapshots/1"]'] }],
     ["an image", { ...imageMount, options: ["loop"] }],
