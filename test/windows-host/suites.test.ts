@@ -13,6 +13,7 @@ const suites = {
   // Of the DLLs alone.
   dlls: 24,
   contract: 40,
+  spelling: 54,
   driver: 60,
   hvsockets: 13,
   system: 10,

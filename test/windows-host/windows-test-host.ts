@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Spelling } from "../../packages/hcs-bindings/src/testing/respelling.ts";
 import { buildTestHost } from "./build-test-host.ts";
 import { Relay } from "./relay/relay.ts";
 import { REPOSITORY } from "./wine-environment.ts";
@@ -52,6 +53,11 @@ export class WindowsTestHost implements AsyncDisposable {
       loseService: () => endEmulators(directory, "SIGKILL"),
     });
     return new WindowsTestHost(directory, relay);
+  }
+
+  /** Has the DLLs of all programs answer with the names of documents in this case; absent: as in Microsoft's schemas. */
+  spell(spelling: Spelling | undefined): void {
+    this.#relay.spelling = spelling;
   }
 
   /** Takes the emulated host away, as a crash of the service does. The next call starts another. */

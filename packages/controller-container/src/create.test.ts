@@ -181,20 +181,23 @@ describe("devices", () => {
     const devices = withDevices(
       { id: "PCIP\\VEN_10DE&DEV_1EB8", idType: "gpu" },
       { id: "PCIP\\VEN_10DE&DEV_1EB8/3", idType: "vpci-instance-id" },
+      { id: "PCIP\\VEN_10DE&DEV_1EB8\\4", idType: "gpu" },
       { id: "PCIP\\VEN_1/x", idType: "vpci" },
     );
     await bench.created([overlayMount], devices);
     expect(bench.devices.requests).toEqual([
       { deviceInstancePath: "PCIP\\VEN_10DE&DEV_1EB8", virtualFunction: 0, propagateNumaAffinity: true },
       { deviceInstancePath: "PCIP\\VEN_10DE&DEV_1EB8", virtualFunction: 3, propagateNumaAffinity: true },
+      { deviceInstancePath: "PCIP\\VEN_10DE&DEV_1EB8", virtualFunction: 4, propagateNumaAffinity: true },
       { deviceInstancePath: "PCIP\\VEN_1/x", virtualFunction: 0, propagateNumaAffinity: true },
     ]);
-    expect(script.names.slice(-5)).toEqual(["map device", "map device", "map device", "createContainer", "openStdio"]);
+    expect(script.names.slice(-6)).toEqual([...Array(4).fill("map device"), "createContainer", "openStdio"]);
     expect(bench.guest.settings[0]?.OciSpecification.windows).toEqual({
       devices: [
         { id: "guid of/device0", idType: "gpu" },
         { id: "guid of/device1", idType: "vpci-instance-id" },
-        { id: "guid of/device2", idType: "vpci" },
+        { id: "guid of/device2", idType: "gpu" },
+        { id: "guid of/device3", idType: "vpci" },
       ],
     });
     await bench.controller.delete();

@@ -1,4 +1,9 @@
-import { assignedDeviceIdTypes, highestVirtualFunction, type OciWindowsDevice } from "@uvm-shim/hcs-schema";
+import {
+  assignedDeviceFunction,
+  assignedDeviceIdForm,
+  assignedDeviceIdTypes,
+  type OciWindowsDevice,
+} from "@uvm-shim/hcs-schema";
 import type { Refuse } from "./refusal.ts";
 import type { DeviceConfig } from "./types.ts";
 
@@ -34,13 +39,9 @@ function readDevice(entry: OciWindowsDevice, where: string, refuse: Refuse): Dev
       `${where}.idType: ${JSON.stringify(entry.idType)} of device ${entry.id} is not supported, expected ${accepted}`,
     );
   }
-  const [path = "", digits] = /^(.*)\/(\d+)$/s.exec(entry.id)?.slice(1) ?? [entry.id];
-  const virtualFunction = digits === undefined ? 0 : Number(digits);
-  if (path === "" || path.includes("\0") || virtualFunction > highestVirtualFunction) {
-    const accepted = `the instance path of a device, with /<virtual function, 0 to ${highestVirtualFunction}> or without`;
-    throw refuse("InvalidArgument", `${where}.id: ${JSON.stringify(entry.id)} given, expected ${accepted}`);
-  }
-  return { deviceInstancePath: path, virtualFunction };
+  const device = assignedDeviceFunction(entry.id);
+  if (device !== undefined) return device;
+  throw refuse("InvalidArgument", `${where}.id: ${JSON.stringify(entry.id)} given, expected ${assignedDeviceIdForm}`);
 }
 
 function isSame(left: DeviceConfig, right: DeviceConfig): boolean {

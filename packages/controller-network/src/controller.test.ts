@@ -2,7 +2,15 @@ import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it } from "vitest";
 import { NetworkController } from "./controller.ts";
 import { linuxNetworking } from "./lcow.ts";
-import { FakeLinuxGuest, FakeNetworks, flavours, guidOf, NetworkBench, namespaceId } from "./testing/index.ts";
+import {
+  FakeLinuxGuest,
+  FakeNetworks,
+  flavours,
+  guidOf,
+  NetworkBench,
+  namespaceId,
+  networkId,
+} from "./testing/index.ts";
 
 const two = { names: ["first_eth1", "second_eth0"] };
 
@@ -30,6 +38,26 @@ describe("setup", () => {
       ...Array(2).fill(["guest pre-add", "addNic", "guest add"]).flat(),
     ]);
     expect([...windows.nics.values()]).toEqual(["complete", "complete"]);
+  });
+
+  it("tells a Windows guest what it knows of namespace and endpoint, and nothing else", async () => {
+    const bench = await NetworkBench.make("wcow");
+    const IpConfigurations = [{ IpAddress: "10.0.0.9", PrefixLength: 24 }];
+    await bench.addEndpoint({ Name: "eth0", IpConfigurations, SchemaVersion: { Major: 2, Minor: 16 } });
+    const asked = await bench.networks.queryEndpoint(guidOf(1));
+    expect(asked).toMatchObject({ Version: expect.any(Number), AdditionalParams: {}, State: 1 });
+    await bench.controller.setup();
+    expect(bench.windows.endpoints).toEqual([
+      {
+        ID: guidOf(1),
+        Name: "eth0",
+        HostComputeNetwork: networkId,
+        HostComputeNamespace: namespaceId,
+        MacAddress: asked.MacAddress,
+        IpConfigurations,
+        SchemaVersion: { Major: 2, Minor: 16 },
+      },
+    ]);
   });
 
   it("does the host's part alone for a Linux guest that takes no interfaces", async () => {
@@ -141,7 +169,7 @@ describe("setup", () => {
       namespaceId,
       host: networks,
       networks: {
-        queryNamespace: async () => ({ ID: namespaceId, Resources: [{ Type: "Endpoint", Data: { ID: guidOf(1) } }] }),
+        queryNamespace: async () => ({ ID: namespaceId, Resources: [{ Type: "Endpoint", Data: { Id: guidOf(1) } }] }),
         queryEndpoint: async () => ({
           ...endpoint,
           IpConfigurations: [{ IpAddress: "10.0.0.2", PrefixLength: 24 }],
@@ -180,7 +208,7 @@ describe("setup", () => {
 describe("teardown", () => {
   it.each([
     ["lcow", ["guest remove", "removeNic", "guest remove", "removeNic"]],
-    ["wcow", ["guest remove", "removeNic", "guest remove", "removeNic", "guest remove namespace"]],
+    ["wcow", ["guest remove", "removeNic", "guest remove", "removeNic", "queryNamespace", "guest remove namespace"]],
   ] as const)("takes everything back in reverse, %s", async (flavour, calls) => {
     const bench = await NetworkBench.make(flavour, two);
     await bench.controller.setup();
@@ -193,6 +221,36 @@ describe("teardown", () => {
     expect(bench.left).toEqual([]);
     await bench.controller.teardown();
     expect(bench.networks.script.calls).toHaveLength(before + calls.length);
+  });
+
+  it("tells a Windows guest of the namespace as it is by then, and as it was where it is gone", async () => {
+    const bench = await NetworkBench.make("wcow", two);
+    await bench.controller.setup();
+    await bench.removeEndpoint(guidOf(1));
+    await bench.controller.teardown();
+    const left = [{ Type: "Endpoint", Data: { Id: guidOf(2) } }];
+    expect(bench.windows.removedNamespaces).toEqual([{ ID: namespaceId, Type: "Guest", Resources: left }]);
+
+    const other = await NetworkBench.make("wcow", { names: ["eth0"] });
+    await other.controller.setup();
+    await other.networks.deleteNamespace(namespaceId);
+    await other.controller.teardown();
+    expect(other.windows.removedNamespaces).toEqual([
+      { ID: namespaceId, Type: "Guest", Resources: [{ Type: "Endpoint", Data: { Id: guidOf(1) } }] },
+    ]);
+    expect([...bench.left, ...other.left]).toEqual([]);
+  });
+
+  it("leaves a Windows guest its namespace while the host does not tell how it is, until it does", async () => {
+    // Query of the namespace and its addition; then the query that fails.
+    const script = new ScriptedCalls(new Map([[2, "fail"]]));
+    const bench = await NetworkBench.make("wcow", { script });
+    await bench.controller.setup();
+    await expect(bench.controller.teardown()).rejects.toMatchObject({ code: "Unavailable" });
+    expect(bench.left).toEqual([namespaceId]);
+    await bench.controller.teardown();
+    expect(script.names.slice(2)).toEqual(["queryNamespace", "queryNamespace", "guest remove namespace"]);
+    expect(bench.left).toEqual([]);
   });
 
   it("is all that is left to do before a setup", async () => {

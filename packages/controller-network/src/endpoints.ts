@@ -16,7 +16,7 @@ const firstName = "eth0";
 
 /** The ids of a namespace's endpoints, each once, in the namespace's order. */
 export function endpointIdsOf({ Resources = [] }: HcnNamespace): readonly string[] {
-  return [...new Set(Resources.filter(({ Type }) => Type === "Endpoint").map(({ Data }) => Data.ID.toLowerCase()))];
+  return [...new Set(Resources.filter(({ Type }) => Type === "Endpoint").map(({ Data }) => Data.Id.toLowerCase()))];
 }
 
 /** The endpoint named eth0 first; the others stay in the order in which the namespace has them. */

@@ -12,6 +12,9 @@ import type { VmFlavour, VmGuest, VmProcess, VmResources } from "./types.ts";
 
 /** The guest's log service connects whenever it starts, and one connection at a time is served. */
 const logConnections = 1;
+/** Whose processes of the VM itself are, and where they are unless told otherwise. */
+const vmUser = String.raw`NT AUTHORITY\SYSTEM`;
+const vmDirectory = "C:\\";
 /** All of the VM's processors, in cpu.maximum. */
 const fullMaximum = 10_000;
 
@@ -32,7 +35,9 @@ export const windowsVm: VmFlavour<WindowsVmGuest> = {
     guest.execute(
       {
         CommandLine: commandLine(args),
-        ...(workingDirectory !== undefined && { WorkingDirectory: workingDirectory }),
+        User: vmUser,
+        // Empty is how the shim's callers write that they say nothing.
+        WorkingDirectory: workingDirectory === undefined || workingDirectory === "" ? vmDirectory : workingDirectory,
         ...(environment !== undefined && { Environment: environment }),
         EmulateConsole: terminal ?? false,
         CreateStdInPipe: stdin ?? false,

@@ -135,12 +135,26 @@ describe("a VM with a Windows guest", () => {
     expect(host.guest.executed).toEqual([
       {
         CommandLine: 'cmd /c "echo hello"',
+        User: "NT AUTHORITY\\SYSTEM",
+        WorkingDirectory: "C:\\",
         EmulateConsole: true,
         CreateStdInPipe: true,
         CreateStdOutPipe: false,
         CreateStdErrPipe: false,
       },
     ]);
+    await vm.terminate();
+  });
+
+  it.each([
+    ["C:\\Windows", "C:\\Windows"],
+    ["", "C:\\"],
+    [undefined, "C:\\"],
+  ])("runs programs as the system, in %j of a caller that is %j in the guest", async (workingDirectory, expected) => {
+    const { host, vm } = await windows();
+    await vm.start();
+    await vm.execute({ args: ["cmd"], ...(workingDirectory !== undefined && { workingDirectory }) });
+    expect(host.guest.executed).toMatchObject([{ User: "NT AUTHORITY\\SYSTEM", WorkingDirectory: expected }]);
     await vm.terminate();
   });
 

@@ -62,6 +62,14 @@ describe("parseLogLine", () => {
     });
   });
 
+  it("takes level and message in any case, and keeps that of all other names", () => {
+    expect(parseLogLine('{"Level":"Warning","MSG":"hello","Source":"ETW","source":"other"}', false)).toEqual({
+      level: "warn",
+      message: "hello",
+      fields: { Source: "ETW", source: "other" },
+    });
+  });
+
   it.each(["goroutine 1 [running]:", "", "[1]", "null", "7", '{"level":', "\u0000"])(
     "passes %j on as it is",
     (line) => {

@@ -1,3 +1,4 @@
+import { spelledAs } from "@uvm-shim/hcs-schema";
 import type { GuestLogLine } from "./types.ts";
 
 /** Bytes of a log line that are kept; a guest that writes no line ends must not fill the host's memory. */
@@ -66,8 +67,9 @@ export function parseLogLine(line: string, truncated: boolean): GuestLogLine {
   const entry = parseObject(line);
   if (entry === undefined) return { level: "warn", message: line.trimEnd(), fields: truncated ? { truncated } : {} };
   const { level, msg, ...fields } = entry;
+  const name = typeof level === "string" ? level.toLowerCase() : "";
   return {
-    level: (typeof level === "string" && Object.hasOwn(levels, level) && levels[level]) || "info",
+    level: (Object.hasOwn(levels, name) && levels[name]) || "info",
     message: typeof msg === "string" ? msg : "",
     fields,
   };
@@ -76,7 +78,8 @@ export function parseLogLine(line: string, truncated: boolean): GuestLogLine {
 function parseObject(text: string): { readonly [key: string]: unknown } | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : undefined;
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+    return spelledAs({ level: true, msg: true }, value) as { readonly [key: string]: unknown };
   } catch {
     return undefined;
   }

@@ -19,8 +19,10 @@ export class Assignment {
 
   constructor(vmId: string, vmBusGuid: string, config: DeviceConfig) {
     this.vmBusGuid = vmBusGuid;
+    const { deviceInstancePath: DeviceInstancePath, virtualFunction: VirtualFunction } = config;
     this.#device = {
-      Functions: [{ DeviceInstancePath: config.deviceInstancePath, VirtualFunction: config.virtualFunction }],
+      // The first function is left out, as every client of the service does whose encoder leaves zeros out.
+      Functions: [{ DeviceInstancePath, ...(VirtualFunction > 0 && { VirtualFunction }) }],
       ...(config.propagateNumaAffinity !== undefined && { PropagateNumaAffinity: config.propagateNumaAffinity }),
     };
     this.#life = new Lifecycle(assignmentTable, `${vmId} ${vmBusGuid}`, { kind: "Reserved" });

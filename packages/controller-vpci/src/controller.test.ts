@@ -20,7 +20,7 @@ describe("assigning one device", () => {
   });
 
   it.each([
-    [gpu, { Functions: [{ DeviceInstancePath: gpu.deviceInstancePath, VirtualFunction: 0 }] }],
+    [gpu, { Functions: [{ DeviceInstancePath: gpu.deviceInstancePath }] }],
     [
       { ...gpu, virtualFunction: 7, propagateNumaAffinity: true },
       {
@@ -31,7 +31,7 @@ describe("assigning one device", () => {
     [
       { ...gpu, propagateNumaAffinity: false },
       {
-        Functions: [{ DeviceInstancePath: gpu.deviceInstancePath, VirtualFunction: 0 }],
+        Functions: [{ DeviceInstancePath: gpu.deviceInstancePath }],
         PropagateNumaAffinity: false,
       },
     ],

@@ -24,6 +24,47 @@ describe("the host's end", () => {
     await client.close();
   });
 
+  it.each([
+    ["lower", (name: string) => name.toLowerCase()],
+    ["upper", (name: string) => name.toUpperCase()],
+  ])("takes answers and notifications whose names are in %s case", async (_case, spell) => {
+    const { client, guest, notifications } = setUp();
+    const respelled = (value: unknown): unknown => {
+      if (typeof value !== "object" || value === null) return value;
+      if (Array.isArray(value)) return value.map(respelled);
+      return Object.fromEntries(Object.entries(value).map(([name, member]) => [spell(name), respelled(member)]));
+    };
+    const answered = async (procedure: number, answer: object): Promise<void> => {
+      guest.send(response(procedure), (await guest.next()).id, respelled(answer));
+    };
+    const told = {
+      SendHostCreateMessage: true,
+      SendHostStartMessage: false,
+      SupportedSchemaVersions: [{ Major: 2, Minor: 1 }],
+      RuntimeOsType: "Windows",
+      GuestDefinedCapabilities: {
+        NamespaceAddRequestSupported: true,
+        SignalProcessSupported: true,
+        DumpStacksSupported: true,
+        DeleteContainerStateSupported: true,
+      },
+    };
+    const negotiated = client.negotiate();
+    await answered(11, { Result: 0, Version: 4, Capabilities: told });
+    expect(await negotiated).toEqual(told);
+    const executed = client.request("executeProcess", "c1", { Settings: { ProcessParameters: "{}" } });
+    await answered(5, { Result: 0, ProcessId: 7 });
+    expect(await executed).toEqual({ ProcessId: 7 });
+    const refused = client.request("start", "c1", {}).catch((caught: unknown) => caught);
+    const ErrorRecords = [{ Result: -2143878907, Message: "why", ModuleName: "m", FileName: "f", Line: 3 }];
+    await answered(2, { Result: -2143878907, ErrorMessage: "not now", ErrorRecords });
+    expect(await refused).toMatchObject({ guestMessage: "not now", records: [{ Message: "why", Line: 3 }] });
+    const exited = { ContainerId: "c1", ActivityId: activityId, Type: "GracefulExit", Operation: "None", Result: 0 };
+    guest.send(containerNotificationType, 0n, respelled(exited));
+    await expect.poll(() => notifications).toMatchObject([{ containerId: "c1", type: "GracefulExit" }]);
+    await client.close();
+  });
+
   it("matches answers that come in another order", async () => {
     const { client, guest } = setUp();
     const answers = [1, 2, 3].map((n) => client.request("getProperties", `c${n}`, { Query: "" }));

@@ -31,6 +31,33 @@ describe("fields of a message", () => {
     expect(() => read(fields)).toThrow(message);
   });
 
+  it.each([
+    ["lower", { text: "a", innerobject: { number: 7 } }],
+    ["upper", { TEXT: "a", INNEROBJECT: { NUMBER: 7 } }],
+    ["mixed", { tEXT: "a", iNnerobjecT: { nUMBER: 7 } }],
+  ])("have names in any case: %s", (_case, message) => {
+    const fields = new Fields(message);
+    expect(fields.text("Text")).toBe("a");
+    expect(fields.has("InnerObject")).toBe(true);
+    expect(fields.object("InnerObject").unsigned32("Number")).toBe(7);
+    expect(() => fields.object("InnerObject").text("Number")).toThrow("InnerObject.Number must be a string, got 7");
+  });
+
+  it("that differ in case alone count as the last of them that is not null", () => {
+    expect(new Fields(JSON.parse('{"Id":"first","ID":"last","id":null}')).text("Id")).toBe("last");
+    expect(new Fields(JSON.parse('{"__proto__":{"text":"a"}}')).has("text")).toBe(false);
+  });
+
+  it("whose names are data keep their case", () => {
+    const fields = new Fields({ ENVIRONMENT: { Path: "a", PATH: "b" }, text: "c", list: [] });
+    const text = (item: unknown, path: string): string => `${path}=${item}`;
+    expect(fields.record("Environment", text)).toEqual({ Path: "Environment.Path=a", PATH: "Environment.PATH=b" });
+    expect(fields.record("absent", text)).toEqual({});
+    for (const name of ["text", "list"]) {
+      expect(() => fields.record(name, text)).toThrow(`${name} must be a JSON object, got a`);
+    }
+  });
+
   it("are read from JSON in a string", () => {
     expect(Fields.parse('{"a":"b"}', "Query").text("a")).toBe("b");
     expect(() => Fields.parse("{", "Query")).toThrow("Query must be a JSON object in a string");

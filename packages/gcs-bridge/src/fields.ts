@@ -1,14 +1,17 @@
+import { fieldsInAnyCase, foldedName } from "@uvm-shim/hcs-schema";
+
 /** A field of a message that is missing or of the wrong kind. The message names its path and what is accepted. */
 export class FieldError extends Error {
   override readonly name = "FieldError";
 }
 
 /**
- * Reads the fields of a JSON object that came from the other end, checking each where it is read. Null counts as
- * absent, as the guests' own JSON encoder writes it for empty lists and pointers.
+ * Reads the fields of a JSON object that came from the other end, checking each where it is read. The case of their
+ * names does not count, as it does not for the guests' own JSON decoder. Null counts as absent, as their encoder writes
+ * it for empty lists and pointers.
  */
 export class Fields {
-  readonly #object: { readonly [name: string]: unknown };
+  readonly #fields: ReadonlyMap<string, unknown>;
   readonly #path: string;
 
   /** `path` names the object in error messages. */
@@ -16,7 +19,7 @@ export class Fields {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
       throw new FieldError(`${path === "" ? "message" : path} must be a JSON object, got ${describe(value)}`);
     }
-    this.#object = value as { readonly [name: string]: unknown };
+    this.#fields = fieldsInAnyCase(value as { readonly [name: string]: unknown });
     this.#path = path;
   }
 
@@ -36,7 +39,7 @@ export class Fields {
   }
 
   raw(name: string): unknown {
-    return Object.hasOwn(this.#object, name) ? (this.#object[name] ?? undefined) : undefined;
+    return this.#fields.get(foldedName(name)) ?? undefined;
   }
 
   text(name: string): string {
@@ -87,6 +90,14 @@ export class Fields {
     const value = this.raw(name) ?? [];
     if (!Array.isArray(value)) throw this.#error(name, "a list", value);
     return value.map((item, index) => read(item, `${this.#pathOf(name)}[${index}]`));
+  }
+
+  /** An object whose field names are data, in the case in which they came. Absent counts as empty. */
+  record<T>(name: string, read: (item: unknown, path: string) => T): { readonly [name: string]: T } {
+    const value = this.raw(name) ?? {};
+    if (typeof value !== "object" || Array.isArray(value)) throw this.#error(name, "a JSON object", value);
+    const path = this.#pathOf(name);
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, read(item, `${path}.${key}`)]));
   }
 
   /** The error for a field whose kind is right and whose value is not among those accepted. */

@@ -41,6 +41,33 @@ describe("the guest's end", () => {
     await server.close();
   });
 
+  it("takes requests whose names are in any case", async () => {
+    const seen: unknown[] = [];
+    const { server, host } = setUp({
+      executeProcess: async (body, { containerId, activityId: activity }) => {
+        seen.push(body, containerId, activity);
+        return { ProcessId: 12 };
+      },
+      modifySettings: async (body) => {
+        seen.push(body);
+        return {};
+      },
+    });
+    host.request(11, 0n, { minimumversion: 4, MAXIMUMVERSION: 4 });
+    expect((await host.nextJson()).json).toMatchObject({ Result: 0, Version: 4 });
+    const envelope = { containerID: "c1", ACTIVITYID: activityId };
+    const settings = { processparameters: "{}", VSOCKSTDIORELAYSETTINGS: { stdout: 5 } };
+    host.request(5, 1n, { ...envelope, settings });
+    expect((await host.nextJson()).json).toMatchObject({ Result: 0, ProcessId: 12 });
+    const request = { resourcetype: "Network", REQUESTTYPE: "Add", settings: { id: 1 } };
+    host.request(10, 2n, { ...envelope, request });
+    expect((await host.nextJson()).json).toMatchObject({ Result: 0 });
+    const checked = { Settings: { ProcessParameters: "{}", VsockStdioRelaySettings: { StdOut: 5 } } };
+    const modified = { Request: { ResourceType: "Network", RequestType: "Add", Settings: { id: 1 } } };
+    expect(seen).toEqual([checked, "c1", activityId, modified]);
+    await server.close();
+  });
+
   it.each<[string, () => unknown, number, string]>([
     [
       "a fault",

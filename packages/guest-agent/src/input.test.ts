@@ -42,6 +42,12 @@ const value = fc.letrec((tie) => ({
   object: fc.dictionary(fc.constantFrom(...fieldNames), tie("any"), { maxKeys: 8 }),
 }));
 
+function respelled(value: unknown, spell: (name: string) => string): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map((item) => respelled(item, spell));
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [spell(name), respelled(member, spell)]));
+}
+
 describe("input from the host", () => {
   it("is read or refused, whatever it is", () => {
     fc.assert(
@@ -94,6 +100,49 @@ describe("input from the host", () => {
     expect(readProcessParameters("{}")).toMatchObject({ EmulateConsole: false, CommandArgs: [], Environment: {} });
     expect(readProcessParameters('{"ConsoleSize":[24,80]}').ConsoleSize).toEqual([24, 80]);
     expect(readProcessParameters('{"ConsoleSize":[0,0]}')).not.toHaveProperty("ConsoleSize");
+  });
+
+  it.each([
+    ["as the host of this project spells them", (name: string) => name],
+    ["as microsoft/hcsshim does", (name: string) => (name === "OCIProcess" ? "OciProcess" : name)],
+    ["in lower case", (name: string) => name.toLowerCase()],
+    ["in upper case", (name: string) => name.toUpperCase()],
+  ])("has names %s", (_how, spell) => {
+    const process = {
+      args: ["x"],
+      cwd: "/",
+      capabilities: { bounding: ["CAP_KILL"] },
+      user: { uid: 0, gid: 1, additionalGids: [2] },
+      rlimits: [{ type: "RLIMIT_CORE", hard: 1, soft: 0 }],
+    };
+    const OciSpecification = {
+      ociVersion: "1.0.2",
+      root: { path: "/run/x", readonly: true },
+      process,
+      linux: { namespaces: [{ type: "pid" }], resources: { cpu: { shares: 5 } }, rootfsPropagation: "private" },
+    };
+    const settings = { SchemaVersion: { Major: 2, Minor: 1 }, OciBundlePath: "/run/x", ScratchDirPath: "" };
+    const given = respelled({ ...settings, OciSpecification }, spell);
+    expect(readContainerSettings(JSON.stringify(given))).toEqual({ ...settings, OciSpecification });
+
+    const parameters = { OCIProcess: process, CreateStdInPipe: true, ConsoleSize: [24, 80], WorkingDirectory: "/a" };
+    expect(readProcessParameters(JSON.stringify(respelled(parameters, spell)))).toMatchObject(parameters);
+    const query = respelled({ PropertyTypes: ["ProcessList"] }, spell);
+    expect(readPropertyTypes(JSON.stringify(query))).toEqual(["ProcessList"]);
+    const request = { ResourceType: "ContainerConstraints", RequestType: "Update" } as const;
+    const Settings = { Linux: { memory: { limit: 1, swappiness: 2 }, blockIO: { weight: 3 } } };
+    expect(readGuestRequest({ ...request, Settings: respelled(Settings, spell) }).Settings).toEqual(Settings);
+  });
+
+  it("keeps the case of names that are data", () => {
+    const Environment = { Path: "a", PATH: "b" };
+    expect(readProcessParameters(JSON.stringify({ Environment })).Environment).toEqual(Environment);
+    const annotations = { "io.A": "a", "io.a": "b" };
+    const settings = {
+      OciBundlePath: "/run/x",
+      OciSpecification: { ociVersion: "1.0.2", root: { path: "/r" }, process: { args: ["x"], cwd: "/" }, annotations },
+    };
+    expect(readContainerSettings(JSON.stringify(settings)).OciSpecification.annotations).toEqual(annotations);
   });
 
   it("names places by one path each", () => {

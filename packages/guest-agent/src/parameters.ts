@@ -2,6 +2,7 @@
 import { Fields } from "@uvm-shim/gcs-bridge";
 import type { LinuxHostedContainerSettings, LinuxProcessParameters, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import { absolutePath } from "./resources.ts";
+import { spelledProcess, spelledSpecification } from "./specification-names.ts";
 
 /** Throws a FieldError naming the field. */
 export function readContainerSettings(text: string): LinuxHostedContainerSettings {
@@ -12,7 +13,7 @@ export function readContainerSettings(text: string): LinuxHostedContainerSetting
   return {
     SchemaVersion: { Major: version(schema, "Major"), Minor: version(schema, "Minor") },
     OciBundlePath: absolutePath(fields, "OciBundlePath"),
-    OciSpecification: fields.raw("OciSpecification") as OciSpec,
+    OciSpecification: spelledSpecification(fields.raw("OciSpecification")) as OciSpec,
     ScratchDirPath: (fields.optionalText("ScratchDirPath") ?? "") === "" ? "" : absolutePath(fields, "ScratchDirPath"),
   };
 }
@@ -28,7 +29,6 @@ export function readProcessParameters(text: string): LinuxProcessParameters {
   if (fields.has("OCIProcess")) checkProcess(fields.object("OCIProcess"));
   const size = fields.list("ConsoleSize", (item, path) => new Fields({ [path]: item }).integer(path, 0, 0xffff));
   const [height, width] = size;
-  const environment = fields.optionalObject("Environment");
   return {
     EmulateConsole: fields.flag("EmulateConsole"),
     CreateStdInPipe: fields.flag("CreateStdInPipe"),
@@ -36,13 +36,8 @@ export function readProcessParameters(text: string): LinuxProcessParameters {
     CreateStdErrPipe: fields.flag("CreateStdErrPipe"),
     CommandArgs: texts(fields, "CommandArgs"),
     WorkingDirectory: fields.optionalText("WorkingDirectory") ?? "",
-    Environment: Object.fromEntries(
-      Object.keys((fields.raw("Environment") as object | undefined) ?? {}).map((name) => [
-        name,
-        environment.text(name),
-      ]),
-    ),
-    ...(fields.has("OCIProcess") ? { OCIProcess: fields.raw("OCIProcess") as OciProcess } : {}),
+    Environment: fields.record("Environment", textOf),
+    ...(fields.has("OCIProcess") ? { OCIProcess: spelledProcess(fields.raw("OCIProcess")) as OciProcess } : {}),
     ...(height !== undefined && width !== undefined && height > 0 && width > 0 ? { ConsoleSize: [height, width] } : {}),
   };
 }
@@ -64,8 +59,7 @@ function checkSpecification(fields: Fields): void {
     device.text("id");
     device.text("idType");
   });
-  const sysctl = linux.optionalObject("sysctl");
-  for (const name of Object.keys((linux.raw("sysctl") as object | undefined) ?? {})) sysctl.text(name);
+  linux.record("sysctl", textOf);
 }
 
 function checkProcess(fields: Fields): void {
@@ -73,8 +67,7 @@ function checkProcess(fields: Fields): void {
   fields.text("cwd");
   fields.flag("terminal");
   if (fields.has("oomScoreAdj")) fields.integer("oomScoreAdj", -1000, 1000);
-  const capabilities = fields.optionalObject("capabilities");
-  for (const set of Object.keys((fields.raw("capabilities") as object | undefined) ?? {})) texts(capabilities, set);
+  fields.record("capabilities", (set, path) => texts(new Fields({ [path]: set }), path));
   fields.list("rlimits", (item, path) => {
     const limit = new Fields(item, path);
     limit.text("type");
@@ -84,7 +77,11 @@ function checkProcess(fields: Fields): void {
 }
 
 function texts(fields: Fields, name: string): readonly string[] {
-  return fields.list(name, (item, path) => new Fields({ [path]: item }).text(path));
+  return fields.list(name, textOf);
+}
+
+function textOf(item: unknown, path: string): string {
+  return new Fields({ [path]: item }).text(path);
 }
 
 function version(fields: Fields, name: string): number {

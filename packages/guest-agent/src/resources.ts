@@ -16,6 +16,7 @@ import {
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
 import { readNetworkAdapter } from "./network-request.ts";
+import { spelledResources } from "./specification-names.ts";
 
 const path = "Request.Settings";
 
@@ -128,7 +129,7 @@ function readAssignedDevice(fields: Fields): LinuxVpciDevice {
 
 function readResources(fields: Fields): OciLinuxResources {
   try {
-    return checkOciLinuxResources(fields.raw("Linux"), `${path}.Linux`);
+    return checkOciLinuxResources(spelledResources(fields.raw("Linux")), `${path}.Linux`);
   } catch (cause) {
     if (!(cause instanceof SchemaError)) throw cause;
     throw new GuestFault("E_INVALIDARG", cause.message, { cause });

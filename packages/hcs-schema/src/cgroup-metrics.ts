@@ -2,6 +2,7 @@
  * What a Linux guest measures of a container, in the JSON form of containerd's cgroup metrics. A guest on version 1 of
  * cgroups answers with `LCOWMetrics`, as the reference's does; one on version 2 alone with `LCOWMetricsV2`.
  */
+import { spelledAs } from "./any-case.ts";
 import { type Check, type FieldChecks, list, openObject, optional, SchemaError } from "./check.ts";
 import { checkCounter } from "./resource-checks.ts";
 
@@ -159,7 +160,8 @@ const metricsV2 = openObject<CgroupMetricsV2>({
  * left out, since they can be of any size.
  */
 export const checkCgroupMetrics: Check<CgroupMetrics> = (value, path = "") => {
-  const { LCOWMetrics: first, LCOWMetricsV2: second } = (value ?? {}) as { [name: string]: unknown };
+  const versions = { LCOWMetrics: true, LCOWMetricsV2: true } as const;
+  const { LCOWMetrics: first, LCOWMetricsV2: second } = spelledAs(versions, value ?? {}) as { [name: string]: unknown };
   if (first !== undefined && first !== null) {
     const { pids, cpu, memory, memory_oom_control } = metricsV1(first, `${path}.LCOWMetrics`);
     return {

@@ -1,4 +1,5 @@
 /** Small declarative checks of JSON values from outside. A check returns the value as its type or throws SchemaError. */
+import { fieldsInAnyCase, foldedName } from "./any-case.ts";
 
 /** What is wrong with a value, and where: `VirtualMachine.ComputeTopology.Memory.SizeInMB: expected …, got …`. */
 export class SchemaError extends Error {
@@ -129,13 +130,43 @@ export function closedObject<T>(fields: FieldChecks<T>): Check<T> {
   };
 }
 
-/** An object with these fields that keeps others unchecked, where its specification says that readers ignore them. */
+/**
+ * An object that others wrote, with these fields in any case of their names. It keeps others unchecked, where its
+ * specification says that readers ignore them.
+ */
 export function openObject<T>(fields: FieldChecks<T>): Check<T> {
+  const known = new Set(Object.keys(fields).map(foldedName));
   return (value, path = "") => {
     const given = fieldsOf(value, path);
-    const rest = Object.entries(given).filter(([name]) => !Object.hasOwn(fields, name));
-    return { ...Object.fromEntries(rest), ...checkFields(fields, given, path) };
+    const rest = Object.entries(given).filter(([name]) => !known.has(foldedName(name)));
+    return { ...Object.fromEntries(rest), ...checkFields(fields, inSpellingOf(fields, given), path) };
   };
+}
+
+/** What a host or a guest answers: these fields in any case of their names, copied one by one. Others are left out. */
+export function answerObject<T>(fields: FieldChecks<T>): Check<T> {
+  return (value, path = "") => checkFields(fields, inSpellingOf(fields, fieldsOf(value, path)), path);
+}
+
+/** How the fields of an object are looked at: one of the functions above. */
+export type ObjectCheck = <T>(fields: FieldChecks<T>) => Check<T>;
+
+/** An object whose fields may be anything, of which the names alone matter. */
+export function namesOf<const Name extends string>(
+  object: ObjectCheck,
+  ...names: readonly Name[]
+): Check<{ readonly [Field in Name]?: unknown }> {
+  const fields = Object.fromEntries(names.map((name) => [name, optional(anything)]));
+  return object(fields as unknown as FieldChecks<{ readonly [Field in Name]?: unknown }>);
+}
+
+/** The fields that a table has, under the names that it has for them. */
+function inSpellingOf(
+  fields: object,
+  given: { readonly [name: string]: unknown },
+): { readonly [name: string]: unknown } {
+  const folded = fieldsInAnyCase(given);
+  return Object.fromEntries(Object.keys(fields).map((name) => [name, folded.get(foldedName(name))]));
 }
 
 function checkFields<T>(fields: FieldChecks<T>, given: { readonly [name: string]: unknown }, path: string): T {

@@ -1,12 +1,15 @@
 import {
+  answerObject,
   anything,
   type Check,
   checkGuid,
   closedObject,
+  type FieldChecks,
   filledText,
   guidPattern,
   integer,
   list,
+  namesOf,
   oneOf,
   optional,
   record,
@@ -40,7 +43,7 @@ import {
   type VirtualPciFunction,
 } from "./document.ts";
 import { virtualMachineCheck } from "./document-virtual-machine.ts";
-import { checkMemoryInformation, checkSystemStatistics } from "./resource-checks.ts";
+import { checkAttribution, checkMemoryInformation, checkSystemStatistics } from "./resource-checks.ts";
 import { lunsPerScsiController, scsiControllerGuids } from "./wellknown.ts";
 
 export { checkGuid } from "./check.ts";
@@ -71,10 +74,9 @@ const shareName = refine(
   (value) => !/[/\0]/.test(value) && value !== "." && value !== ".." && new TextEncoder().encode(value).length <= 255,
 );
 
-export const checkSchemaVersion: Check<SchemaVersion> = closedObject<SchemaVersion>({
-  Major: integer(0),
-  Minor: integer(0),
-});
+export const schemaVersionFields: FieldChecks<SchemaVersion> = { Major: integer(0), Minor: integer(0) };
+
+export const checkSchemaVersion: Check<SchemaVersion> = closedObject<SchemaVersion>(schemaVersionFields);
 
 export const checkScsiAttachment: Check<ScsiAttachment> = closedObject<ScsiAttachment>({
   Type: oneOf("VirtualDisk", "PassThru", "ExtensibleVirtualDisk"),
@@ -215,7 +217,7 @@ export const checkModifySettingRequest: Check<ModifySettingRequest> = closedObje
   Settings: optional(anything),
 });
 
-export const checkComputeSystemProperties: Check<ComputeSystemProperties> = closedObject<ComputeSystemProperties>({
+export const checkComputeSystemProperties: Check<ComputeSystemProperties> = answerObject<ComputeSystemProperties>({
   Id: text,
   SystemType: oneOf("VirtualMachine"),
   Owner: text,
@@ -226,8 +228,11 @@ export const checkComputeSystemProperties: Check<ComputeSystemProperties> = clos
   Statistics: optional(checkSystemStatistics),
 });
 
-export const checkSystemExitStatus: Check<SystemExitStatus> = closedObject<SystemExitStatus>({
+/** What kind of system an entry of an enumeration is of, whatever else it says. */
+export const checkSystemType: Check<{ readonly SystemType?: unknown }> = namesOf(answerObject, "SystemType");
+
+export const checkSystemExitStatus: Check<SystemExitStatus> = answerObject<SystemExitStatus>({
   Status: integer(-0x80000000, 0xffffffff),
   ExitType: oneOf("None", "GracefulExit", "ForcedExit", "UnexpectedExit", "Unknown"),
-  Attribution: optional(list(anything)),
+  Attribution: optional(checkAttribution),
 });

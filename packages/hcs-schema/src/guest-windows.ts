@@ -1,8 +1,8 @@
 /** Requests that cross to a Windows guest in GCS messages; wire names of the GCS protocol. */
-import { type Check, closedObject, oneOf, optional } from "./check.ts";
+import { answerObject, type Check, closedObject, oneOf, optional } from "./check.ts";
 import { checkGuid } from "./document-checks.ts";
 import type { HcnEndpoint, HcnNamespace } from "./hcn.ts";
-import { checkHcnEndpoint } from "./hcn-checks.ts";
+import { hcnEndpoint, hcnNamespace } from "./hcn-checks.ts";
 
 /** Settings of a Windows guest's modify request, by resource type. */
 export interface WindowsGuestResources {
@@ -29,9 +29,18 @@ export type WindowsGuestRequest = {
   };
 }[keyof WindowsGuestResources];
 
+// A Windows guest refuses fields that it does not know.
 export const checkWindowsNetworkModification: Check<WindowsNetworkModification> =
   closedObject<WindowsNetworkModification>({
     AdapterId: checkGuid,
     RequestType: oneOf("PreAdd", "Add", "Remove"),
-    Settings: optional(checkHcnEndpoint),
+    Settings: optional(hcnEndpoint(closedObject)),
   });
+
+export const checkWindowsNetworkNamespace: Check<HcnNamespace> = hcnNamespace(closedObject);
+
+/** Of an endpoint, what a Windows guest knows; the network service of a host may be newer than the guest's. */
+export const endpointForWindowsGuest: Check<HcnEndpoint> = hcnEndpoint(answerObject);
+
+/** Of a namespace, what a Windows guest knows. */
+export const namespaceForWindowsGuest: Check<HcnNamespace> = hcnNamespace(answerObject);

@@ -153,6 +153,7 @@ export interface HvSocketAddress {
 /** Process parameters of an execute message to a Windows guest. */
 export interface WindowsProcessParameters {
   readonly CommandLine: string;
+  readonly User?: string;
   readonly WorkingDirectory?: string;
   readonly Environment?: { readonly [name: string]: string };
   readonly EmulateConsole: boolean;

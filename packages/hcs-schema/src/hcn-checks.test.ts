@@ -27,8 +27,8 @@ describe("what a host tells of its networks", () => {
   it("may have fields that are not known", () => {
     expect(checkHcnEndpoint({ ...endpoint, Health: { Extra: {} } })).toMatchObject({ ...endpoint, Health: {} });
     const resources = [
-      { Type: "Endpoint", Data: { ID: id } },
-      { Type: "Container", Data: { ID: "c" } },
+      { Type: "Endpoint", Data: { Id: id } },
+      { Type: "Container", Data: { Id: "c" } },
     ];
     expect(checkHcnNamespace({ ID: id, NamespaceId: 3, Resources: resources })).toMatchObject({ Resources: resources });
     expect(checkHcnNamespace({ ID: id, Resources: null })).toEqual({ ID: id });

@@ -1,4 +1,5 @@
 import {
+  answerObject,
   anything,
   type Check,
   closedObject,
@@ -6,19 +7,20 @@ import {
   filledText,
   integer,
   list,
+  namesOf,
+  type ObjectCheck,
   oneOf,
-  openObject,
   optional,
   refine,
   text,
 } from "./check.ts";
-import type { SchemaVersion } from "./document.ts";
-import { checkGuid, checkSchemaVersion } from "./document-checks.ts";
+import { checkGuid, schemaVersionFields } from "./document-checks.ts";
 import type {
   HcnDns,
   HcnEncapOverhead,
   HcnEndpoint,
   HcnEndpointSettings,
+  HcnHealth,
   HcnIpConfiguration,
   HcnModifyNamespaceRequest,
   HcnNamespace,
@@ -79,13 +81,13 @@ const ipConfiguration: FieldChecks<HcnIpConfiguration> = {
   PrefixLength: integer(0, 128),
 };
 const policy: FieldChecks<HcnPolicy> = { Type: filledText, Settings: optional(anything) };
-const schemaVersion: Check<SchemaVersion> = checkSchemaVersion;
 const networkType = oneOf("NAT", "ICS", "Internal", "Private", "Transparent", "L2Bridge", "L2Tunnel", "Overlay");
 const namespaceType = oneOf("Host", "HostDefault", "Guest", "GuestDefault");
 
-type ObjectCheck = <T>(fields: FieldChecks<T>) => Check<T>;
-
-/** The same fields twice: settings from a client are taken strictly, what a host tells may have more fields. */
+/**
+ * The same fields twice: settings from a client are taken strictly, what a host tells may have more fields, and their
+ * names in any case.
+ */
 function networkFields(object: ObjectCheck): FieldChecks<HcnNetworkSettings> {
   const subnet: FieldChecks<HcnSubnet> = { IpAddressPrefix: checkIpPrefix, Routes: optional(list(object(route))) };
   return {
@@ -102,7 +104,7 @@ function networkFields(object: ObjectCheck): FieldChecks<HcnNetworkSettings> {
     ),
     Dns: optional(object(dns)),
     Policies: optional(list(object(policy))),
-    SchemaVersion: optional(schemaVersion),
+    SchemaVersion: optional(object(schemaVersionFields)),
   };
 }
 
@@ -115,43 +117,64 @@ function endpointFields(object: ObjectCheck): FieldChecks<HcnEndpointSettings> {
     Dns: optional(object(dns)),
     MacAddress: optional(orEmpty(checkMacAddress)),
     Policies: optional(list(object(policy))),
-    SchemaVersion: optional(schemaVersion),
+    SchemaVersion: optional(object(schemaVersionFields)),
   };
 }
 
-const namespaceFields: FieldChecks<HcnNamespaceSettings> = {
-  ID: optional(checkGuid),
-  Type: optional(namespaceType),
-  SchemaVersion: optional(schemaVersion),
-};
+function namespaceFields(object: ObjectCheck): FieldChecks<HcnNamespaceSettings> {
+  return {
+    ID: optional(checkGuid),
+    Type: optional(namespaceType),
+    SchemaVersion: optional(object(schemaVersionFields)),
+  };
+}
 
 export const checkHcnNetworkSettings: Check<HcnNetworkSettings> = closedObject(networkFields(closedObject));
 export const checkHcnEndpointSettings: Check<HcnEndpointSettings> = closedObject(endpointFields(closedObject));
-export const checkHcnNamespaceSettings: Check<HcnNamespaceSettings> = closedObject(namespaceFields);
+export const checkHcnNamespaceSettings: Check<HcnNamespaceSettings> = closedObject(namespaceFields(closedObject));
 
-export const checkHcnNetwork: Check<HcnNetwork> = openObject<HcnNetwork>({
-  ...networkFields(openObject),
+export const checkHcnNetwork: Check<HcnNetwork> = answerObject<HcnNetwork>({
+  ...networkFields(answerObject),
   ID: checkGuid,
 });
-export const checkHcnEndpoint: Check<HcnEndpoint> = openObject<HcnEndpoint>({
-  ...endpointFields(openObject),
-  ID: checkGuid,
-  HostComputeNetwork: checkGuid,
-  HostComputeNamespace: optional(orEmpty(checkGuid)),
-});
-export const checkHcnNamespace: Check<HcnNamespace> = openObject<HcnNamespace>({
-  ...namespaceFields,
-  ID: checkGuid,
-  NamespaceId: optional(integer(0, 0xffffffff)),
-  Resources: optional(
-    list(
-      openObject<HcnNamespaceResource>({
-        Type: oneOf("Endpoint", "Container"),
-        Data: openObject<{ readonly ID: string }>({ ID: text }),
+export const checkHcnEndpoint: Check<HcnEndpoint> = hcnEndpoint(answerObject);
+export const checkHcnNamespace: Check<HcnNamespace> = hcnNamespace(answerObject);
+
+/** An endpoint as the service tells of it, with the fields that its clients know. */
+export function hcnEndpoint(object: ObjectCheck): Check<HcnEndpoint> {
+  return object<HcnEndpoint>({
+    ...endpointFields(object),
+    ID: checkGuid,
+    HostComputeNetwork: checkGuid,
+    HostComputeNamespace: optional(orEmpty(checkGuid)),
+    Flags: optional(anything),
+    Health: optional(
+      object<HcnHealth>({
+        Data: optional(anything),
+        Extra: optional(
+          namesOf(object, "Resources", "SharedContainers", "LayeredOn", "SwitchGuid", "UtilityVM", "VirtualMachine"),
+        ),
       }),
     ),
-  ),
-});
+  });
+}
+
+/** A namespace as the service tells of it, with the fields that its clients know. */
+export function hcnNamespace(object: ObjectCheck): Check<HcnNamespace> {
+  return object<HcnNamespace>({
+    ...namespaceFields(object),
+    ID: checkGuid,
+    NamespaceId: optional(integer(0, 0xffffffff)),
+    Resources: optional(
+      list(
+        object<HcnNamespaceResource>({
+          Type: oneOf("Endpoint", "Container"),
+          Data: object<HcnNamespaceResource["Data"]>({ Id: text }),
+        }),
+      ),
+    ),
+  });
+}
 
 export const checkHcnModifyNamespaceRequest: Check<HcnModifyNamespaceRequest> = closedObject<HcnModifyNamespaceRequest>(
   {
@@ -161,6 +184,6 @@ export const checkHcnModifyNamespaceRequest: Check<HcnModifyNamespaceRequest> = 
   },
 );
 
-export const checkHcnEncapOverhead: Check<HcnEncapOverhead> = openObject<HcnEncapOverhead>({
+export const checkHcnEncapOverhead: Check<HcnEncapOverhead> = answerObject<HcnEncapOverhead>({
   Overhead: optional(integer(0, 0xffff)),
 });

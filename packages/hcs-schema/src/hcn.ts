@@ -76,6 +76,22 @@ export interface HcnEndpoint extends HcnEndpointSettings {
   readonly HostComputeNetwork: string;
   /** The namespace that it is in; absent or empty while it is in none. */
   readonly HostComputeNamespace?: string;
+  /** A number, or words; nobody here needs it, but a Windows guest. */
+  readonly Flags?: unknown;
+  readonly Health?: HcnHealth;
+}
+
+/** What the service tells of an object's state, of which a Windows guest alone makes something. */
+export interface HcnHealth {
+  readonly Data?: unknown;
+  readonly Extra?: {
+    readonly Resources?: unknown;
+    readonly SharedContainers?: unknown;
+    readonly LayeredOn?: unknown;
+    readonly SwitchGuid?: unknown;
+    readonly UtilityVM?: unknown;
+    readonly VirtualMachine?: unknown;
+  };
 }
 
 export type HcnNamespaceType = "Host" | "HostDefault" | "Guest" | "GuestDefault";
@@ -88,7 +104,8 @@ export interface HcnNamespaceSettings {
 
 export interface HcnNamespaceResource {
   readonly Type: "Endpoint" | "Container";
-  readonly Data: { readonly ID: string };
+  /** Not `ID`, as of everything else of this service: so its schema has it. */
+  readonly Data: { readonly Id: string };
 }
 
 export interface HcnNamespace extends HcnNamespaceSettings {

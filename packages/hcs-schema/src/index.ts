@@ -1,3 +1,5 @@
+export * from "./answer-checks.ts";
+export * from "./any-case.ts";
 export * from "./cgroup-metrics.ts";
 export { type Check, SchemaError } from "./check.ts";
 export * from "./declared-devices.ts";

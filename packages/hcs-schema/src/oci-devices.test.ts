@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { allowsAllDevices, checkOciDeviceRules, type OciDeviceRule } from "./index.ts";
+import { allowsAllDevices, assignedDeviceFunction, checkOciDeviceRules, type OciDeviceRule } from "./index.ts";
 
 const allowAll = { allow: true, access: "rwm" };
 const denyAll = { allow: false, access: "rwm" };
@@ -29,5 +29,30 @@ describe("device rules", () => {
     [[allowAll, { allow: true, access: "x" }], 'devices[1].access: expected letters of rwm, got "x"'],
   ])("%j is refused", (rules, message) => {
     expect(() => checkOciDeviceRules(rules, "devices")).toThrow(message);
+  });
+});
+
+describe("the id of an assigned device", () => {
+  it.each([
+    ["PCIP\\VEN_1&DEV_2\\6&17F903&0&00400000", "PCIP\\VEN_1&DEV_2\\6&17F903&0&00400000", 0],
+    ["PCIP\\VEN_1/3", "PCIP\\VEN_1", 3],
+    ["PCIP\\VEN_1\\3", "PCIP\\VEN_1", 3],
+    ["PCIP\\VEN_1\\0", "PCIP\\VEN_1", 0],
+    ["ROOT\\DEVICE\\0007", "ROOT\\DEVICE", 7],
+    ["PCIP\\VEN_1\\65535", "PCIP\\VEN_1", 65_535],
+    // Too great for a function, and a part of the path therefore.
+    ["PCIP\\VEN_1\\65536", "PCIP\\VEN_1\\65536", 0],
+    ["PCIP\\VEN_1\\0x3", "PCIP\\VEN_1\\0x3", 0],
+    ["PCIP\\VEN_1\\-3", "PCIP\\VEN_1\\-3", 0],
+    ["PCIP\\VEN_1\\3a", "PCIP\\VEN_1\\3a", 0],
+    ["PCIP\\\\VEN_1//X\\\\3", "PCIP\\VEN_1\\X", 3],
+    ["PCIP\\\\VEN_1", "PCIP\\\\VEN_1", 0],
+    ["12", "12", 0],
+  ])("%s is of the device %s the function %s", (id, deviceInstancePath, virtualFunction) => {
+    expect(assignedDeviceFunction(id)).toEqual({ deviceInstancePath, virtualFunction });
+  });
+
+  it.each(["", "/1", "\\1", "\\/1", "PCIP\\VEN_1/65536", "a\0", "a\0/1"])("may not be %j", (id) => {
+    expect(assignedDeviceFunction(id)).toBeUndefined();
   });
 });

@@ -1,4 +1,5 @@
 import { type Check, list, oneOf, openObject, optional, refine, text, truth } from "./check.ts";
+import { highestVirtualFunction } from "./document-checks.ts";
 import type { OciSpec } from "./oci.ts";
 
 /** One rule of `linux.resources.devices`; a number that is absent or -1 stands for all. */
@@ -45,3 +46,27 @@ function isForAll({ type = "a", major = -1, minor = -1, access = "rwm" }: OciDev
 export const assignedDeviceIdTypes = ["vpci-instance-id", "vpci", "gpu"] as const;
 
 export type OciWindowsDevice = NonNullable<NonNullable<OciSpec["windows"]>["devices"]>[number];
+
+/** One function of a device of the host. */
+export interface AssignedDeviceFunction {
+  readonly deviceInstancePath: string;
+  readonly virtualFunction: number;
+}
+
+/** What `assignedDeviceFunction` reads, for messages. */
+export const assignedDeviceIdForm = `the instance path of a device, with /<virtual function, 0 to ${highestVirtualFunction}> or without`;
+
+/**
+ * The function that the id of an assigned device names. A number as the last part, behind a slash of either kind, is the
+ * virtual function, and the path before it is one whose separators are single backslashes; where the last part is no
+ * number, or behind a backslash too great a one, the whole is the path of a device, as it is. Undefined: none of these.
+ */
+export function assignedDeviceFunction(id: string): AssignedDeviceFunction | undefined {
+  const [, before = "", separator, digits] = /^(.*)([\\/])(\d+)$/s.exec(id) ?? [];
+  const whole = id === "" || id.includes("\0") ? undefined : { deviceInstancePath: id, virtualFunction: 0 };
+  if (whole === undefined || digits === undefined) return whole;
+  const virtualFunction = Number(digits);
+  if (virtualFunction > highestVirtualFunction) return separator === "/" ? undefined : whole;
+  const deviceInstancePath = before.replaceAll(/[\\/]+/g, "\\").replace(/\\$/, "");
+  return deviceInstancePath === "" ? undefined : { deviceInstancePath, virtualFunction };
+}

@@ -122,6 +122,12 @@ describe("metrics of a container", () => {
     expect(checkCgroupMetrics({ LCOWMetrics, ProcessList: [] })).toEqual({ version: 1, metrics });
   });
 
+  it("have their names in any case", () => {
+    const metrics = { pids: { current: 1 }, memory: { cache: 1, usage: { usage: 2 } } };
+    const given = { lcowmetrics: { PIDS: { Current: 1 }, Memory: { CACHE: 1, USAGE: { Usage: 2 } } } };
+    expect(checkCgroupMetrics(given)).toEqual({ version: 1, metrics });
+  });
+
   it("take null for absent, as Go writes it", () => {
     const LCOWMetricsV2 = { pids: null, cpu: { usage_usec: 2 } };
     expect(checkCgroupMetrics({ LCOWMetrics: null, LCOWMetricsV2 })).toEqual({

@@ -1,3 +1,4 @@
+import { type Names, spelledAs } from "./any-case.ts";
 import {
   type Check,
   checkGuid,
@@ -81,3 +82,16 @@ export const checkCrashReport: Check<CrashReport> = openObject<CrashReport>({
   CrashLog: optional(text),
   CrashParameters: optional(list(checkCounter)),
 });
+
+const attribution: Names = {
+  WorkerExit: { ExitCode: true, Type: true, Detail: true, Initiator: true },
+  GuestCrash: { CrashParameters: true },
+  TripleFault: { ErrorType: true },
+  InjectNonMaskableInterrupt: {},
+  OperationFailure: { Detail: true },
+  SystemExit: { Detail: true, Initiator: true },
+  VirtualDeviceFailure: { Detail: true, Name: true, DeviceId: true, InstanceId: true },
+};
+
+/** Why a system ended, for people to read. */
+export const checkAttribution: Check<readonly unknown[]> = list((record) => spelledAs(attribution, record));

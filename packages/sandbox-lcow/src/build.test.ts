@@ -17,7 +17,7 @@ it("builds the same small VM for everybody who asks for nothing", () => {
     noWritableFileShares: false,
     encryptScratch: false,
     policyBasedRouting: false,
-    propagateNumaAffinity: false,
+    propagateNumaAffinity: true,
     confidential: undefined,
     logLevel: undefined,
     gpuVhdPath: undefined,

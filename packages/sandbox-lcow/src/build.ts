@@ -8,12 +8,15 @@ import {
   isolatedHvSocket,
   isolatedMachine,
 } from "./confidential.ts";
-import type { Context, HostFacts } from "./context.ts";
+import { type Context, type HostFacts, hasBuild } from "./context.ts";
 import { administratorsOnly, comPorts, hvSocket, scsiControllers, virtualPci } from "./devices.ts";
 import { SandboxError } from "./error.ts";
 import { type OptionSettings, type RuntimeOptions, readOptions } from "./options.ts";
 import { computeTopology } from "./topology.ts";
 import { refuse } from "./values.ts";
+
+/** Windows Server 2025. */
+const firstBuildWithNumaAffinity = 26_100;
 
 export interface LinuxSandboxRequest {
   /** Recorded as the owner of the compute system. */
@@ -33,7 +36,7 @@ export interface SandboxSettings extends OptionSettings {
   readonly noWritableFileShares: boolean;
   readonly encryptScratch: boolean;
   readonly policyBasedRouting: boolean;
-  /** Whether devices that are assigned later are to tell the guest which NUMA node they are near. */
+  /** Whether devices that are assigned later are to tell the guest which NUMA node they are near: where hosts can. */
   readonly propagateNumaAffinity: boolean;
   readonly confidential: ConfidentialSettings | undefined;
 }
@@ -66,8 +69,12 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
     ? isolatedMachine(context, bundle)
     : { ...standardBoot(context, topology.Processor.Count), parts: {} };
   const confidential = confidentialSettings(context, bundle);
-  const propagateNumaAffinity = topology.Numa !== undefined;
-  const devices = { specification: request.specification, isolated, propagateNumaAffinity };
+  // Those of the document tell their node where the VM has nodes; those that come later wherever the host can.
+  const devices = {
+    specification: request.specification,
+    isolated,
+    propagateNumaAffinity: topology.Numa !== undefined,
+  };
   const document: ComputeSystemDocument = {
     Owner: owner,
     // What isolates VMs came with 2.5; everything else is content with the first version for utility VMs.
@@ -103,7 +110,7 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
       noWritableFileShares: values.noWritableFileShares ?? false,
       encryptScratch: values.encryptScratch ?? confidential !== undefined,
       policyBasedRouting: values.policyBasedRouting ?? false,
-      propagateNumaAffinity,
+      propagateNumaAffinity: hasBuild(host, firstBuildWithNumaAffinity),
       confidential,
     },
     warnings,

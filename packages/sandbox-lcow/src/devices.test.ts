@@ -26,15 +26,19 @@ describe("devices of the sandbox", () => {
   });
 
   it.each([
-    ["PCIP\\VEN_1\\5", "PCIP\\VEN_1\\5", undefined],
-    ["PCIP\\\\VEN_1\\5/0", "PCIP\\\\VEN_1\\5", undefined],
+    ["PCIP\\VEN_1\\5", "PCIP\\VEN_1", 5],
+    ["PCIP\\\\VEN_1\\5/0", "PCIP\\VEN_1\\5", undefined],
     ["PCIP\\VEN_1/65535", "PCIP\\VEN_1", 65_535],
+    ["PCIP\\VEN_1\\65536", "PCIP\\VEN_1\\65536", undefined],
     ["PCIP\\VEN_1/x", "PCIP\\VEN_1/x", undefined],
-  ])("%s: only a number after a slash is a function, and the path stays as it is", (id, path, virtualFunction) => {
-    const [device] = Object.values(withDevices([{ id, idType: "vpci" }]).Devices?.VirtualPci ?? {});
-    expect(device?.Functions[0]?.DeviceInstancePath).toBe(path);
-    expect(device?.Functions[0]?.VirtualFunction).toBe(virtualFunction);
-  });
+  ])(
+    "%s: a number after a slash of either kind is a function, and a path without one stays as it is",
+    (id, path, virtualFunction) => {
+      const [device] = Object.values(withDevices([{ id, idType: "vpci" }]).Devices?.VirtualPci ?? {});
+      expect(device?.Functions[0]?.DeviceInstancePath).toBe(path);
+      expect(device?.Functions[0]?.VirtualFunction).toBe(virtualFunction);
+    },
+  );
 
   it.each([
     [{}, "devices", "a list"],
@@ -45,7 +49,7 @@ describe("devices of the sandbox", () => {
     [[{ id: "/1", idType: "gpu" }], "devices[0].id", "the instance path of a device"],
     [[{ idType: "gpu" }], "devices[0].id", "the instance path of a device"],
     [[{ id: "a\0", idType: "gpu" }], "devices[0].id", "the instance path of a device"],
-    [[{ id: "a/65536", idType: "gpu" }], "devices[0].id", "with /<function, 0 to 65535>"],
+    [[{ id: "a/65536", idType: "gpu" }], "devices[0].id", "with /<virtual function, 0 to 65535>"],
     [
       [
         { id: gpu, idType: "gpu" },

@@ -1,8 +1,10 @@
 import {
+  type AssignedDeviceFunction,
+  assignedDeviceFunction,
+  assignedDeviceIdForm,
   assignedDeviceIdTypes,
   type Devices,
   type HvSocketDevice,
-  highestVirtualFunction,
   type ScsiAttachment,
   scsiControllerGuids,
   type VirtualPciDevice,
@@ -53,7 +55,7 @@ export function virtualPci(
   const seen = new Set<string>();
   const assigned = devices.map((entry: unknown, index): [string, VirtualPciDevice] => {
     const field = `devices[${index}]`;
-    const { path, virtualFunction } = readDevice(field, entry);
+    const { deviceInstancePath: path, virtualFunction } = readDevice(field, entry);
     // Windows compares instance paths without regard to case.
     const name = `${path.toLowerCase()}/${virtualFunction}`;
     if (seen.has(name)) {
@@ -69,18 +71,11 @@ export function virtualPci(
   return { VirtualPci: Object.fromEntries(assigned) };
 }
 
-/** An instance path, a slash and an index for a virtual function; instance paths themselves have no slashes. */
-function readDevice(field: string, entry: unknown): { readonly path: string; readonly virtualFunction: number } {
+function readDevice(field: string, entry: unknown): AssignedDeviceFunction {
   const { id, idType } = typeof entry === "object" && entry !== null ? (entry as Record<string, unknown>) : {};
   if (!assignedDeviceIdTypes.some((type) => type === idType)) {
     return refuse(`${field}.idType`, idType, `one of ${assignedDeviceIdTypes.join(", ")}`);
   }
-  const accepted = `the instance path of a device, with /<function, 0 to ${highestVirtualFunction}> or without`;
-  if (typeof id !== "string") return refuse(`${field}.id`, id, accepted);
-  const [, path = id, digits = "0"] = /^(.*)\/(\d{1,9})$/s.exec(id) ?? [];
-  const virtualFunction = Number(digits);
-  if (path === "" || /\p{Cc}/u.test(path) || virtualFunction > highestVirtualFunction) {
-    return refuse(`${field}.id`, id, accepted);
-  }
-  return { path, virtualFunction };
+  const device = typeof id === "string" && !/\p{Cc}/u.test(id) ? assignedDeviceFunction(id) : undefined;
+  return device ?? refuse(`${field}.id`, id, assignedDeviceIdForm);
 }

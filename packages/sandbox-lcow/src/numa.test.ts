@@ -24,10 +24,20 @@ const node = (number: number, PhysicalNodeNumber: number, CountOfProcessors: num
 it("is absent by default, and where everything is empty or zero", () => {
   const nothing = { [perNode]: "0", [sizePerNode]: "0", [preferred]: "", [mapped]: "", [counts]: "", [blocks]: "" };
   for (const annotations of [{}, nothing]) {
-    const { Numa, Memory, Processor, settings } = numa(annotations);
+    const { Numa, Memory, Processor } = numa(annotations);
     expect([Numa, Memory.SlitType, Processor.NumaProcessorsSettings]).toEqual([undefined, undefined, undefined]);
-    expect(settings.propagateNumaAffinity).toBe(false);
   }
+});
+
+it.each([
+  [undefined, true],
+  [26_100, true],
+  [26_099, false],
+  [22_000, false],
+])("is told of by devices that come later on build %s: %s, whatever nodes the VM has", (build, expected) => {
+  const more = { host: host(build === undefined ? {} : { build }) };
+  expect(numa({}, more).settings.propagateNumaAffinity).toBe(expected);
+  if (expected) expect(numa({ [perNode]: "2", [sizePerNode]: "512" }, more).settings.propagateNumaAffinity).toBe(true);
 });
 
 describe("nodes that the host makes", () => {

@@ -49,7 +49,7 @@ const networks: GrowthSubject = {
     const byId = new Map(endpoints.map((endpoint) => [endpoint.ID, endpoint]));
     const namespace = {
       ID: guid(0xfffe),
-      Resources: endpoints.map(({ ID }) => ({ Type: "Endpoint" as const, Data: { ID } })),
+      Resources: endpoints.map(({ ID }) => ({ Type: "Endpoint" as const, Data: { Id: ID } })),
     };
     const guest = { supportsNetworkNamespaces: true, addNetworkInterface: instant, removeNetworkInterface: instant };
     const operate = async (): Promise<void> => {

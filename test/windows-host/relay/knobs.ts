@@ -1,4 +1,5 @@
 import { hresults } from "@uvm-shim/hcs-schema";
+import type { Spelling } from "../../../packages/hcs-bindings/src/testing/respelling.ts";
 import { Refusal } from "./refusal.ts";
 
 /** When callbacks come; the numbers are those of enum callback_mode in testhost.h. */
@@ -32,6 +33,8 @@ export interface Knobs {
   readonly ntstatusForms?: boolean;
   /** Failures have no document. */
   readonly withoutDocuments?: boolean;
+  /** The case of the names in all documents; absent: as Microsoft's schemas have them, unless the relay was told otherwise. */
+  readonly spelling?: Spelling;
   /** The call of this number, counted from now, fails with E_OUTOFMEMORY before anybody hears of it. */
   readonly outOfMemoryAt?: number;
   /** Every call of this function sleeps before it does anything. */
@@ -48,6 +51,7 @@ const known: ReadonlySet<string> = new Set<keyof Knobs>([
   "delayMs",
   "ntstatusForms",
   "withoutDocuments",
+  "spelling",
   "outOfMemoryAt",
   "sleep",
   "answers",

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { ConnectOptions } from "@uvm-shim/hcs-bindings";
 import type { HcnObjectKind } from "@uvm-shim/hcs-schema";
 import { connectOrStart } from "../../../packages/hcs-bindings/src/emulator/start-host.ts";
+import type { Spelling } from "../../../packages/hcs-bindings/src/testing/respelling.ts";
 import { HostClient, type HostEvents } from "./host-client.ts";
 import { Refusal } from "./refusal.ts";
 import { Session } from "./session.ts";
@@ -33,6 +34,8 @@ export class Relay implements AsyncDisposable {
     endpoint: new Set(),
     namespace: new Set(),
   };
+  /** The case of the names in all documents, where no knob says another; absent: as the host has them. */
+  spelling: Spelling | undefined;
   readonly #options: RelayOptions;
   readonly #server: Server;
 

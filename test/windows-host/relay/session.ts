@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { type EmulatedHandle, hresults } from "@uvm-shim/hcs-schema";
+import { respelledText } from "../../../packages/hcs-bindings/src/testing/respelling.ts";
 import { computeCalls } from "./compute-calls.ts";
 import type { HostClient } from "./host-client.ts";
 import { Hvsockets, hvsocketCalls } from "./hvsockets.ts";
@@ -82,7 +83,7 @@ export class Session {
   }
 
   tell(object: string, type: number, data: string): void {
-    if (!this.#socket.destroyed) this.#socket.write(eventLine(object, type, data));
+    if (!this.#socket.destroyed) this.#socket.write(eventLine(object, type, this.#spelled(data)));
   }
 
   async #connect(): Promise<HostClient> {
@@ -123,7 +124,8 @@ export class Session {
     const { delayMs = 0, ntstatusForms = false } = this.#knobs;
     if (delayMs > 0) await delay(delayMs);
     if (this.#socket.destroyed) return;
-    this.#socket.write(answerLine(call.id, ntstatusForms ? ntstatusOf(hresult) : hresult, document));
+    const told = document === undefined ? undefined : this.#spelled(document);
+    this.#socket.write(answerLine(call.id, ntstatusForms ? ntstatusOf(hresult) : hresult, told));
   }
 
   async #perform({ name, texts }: Call): Promise<{ hresult: number; document: string | undefined }> {
@@ -141,6 +143,14 @@ export class Session {
       const document = this.#knobs.withoutDocuments === true ? undefined : errorDocument(name, refusal);
       return { hresult: refusal.hresult, document };
     }
+  }
+
+  /** A document in the case that is asked for; what the DLLs keep for themselves has no names. */
+  #spelled(text: string): string {
+    const spelling = this.#knobs.spelling ?? this.relay.spelling;
+    const [, before = "", document] = /^(\d*)([{[].*)$/s.exec(text) ?? [];
+    if (spelling === undefined || document === undefined) return text;
+    return `${before}${respelledText(document, spelling)}`;
   }
 
   async #configure(text: string | undefined): Promise<string> {

@@ -20,9 +20,8 @@ export interface WindowsContractHost {
 const memoryMb = 512;
 const diskBytes = 4 * 2 ** 20;
 
-/** Both contract suites of hcs-bindings, on the Windows driver. */
-export function describeWindowsContract(name: string, on: WindowsContractHost): void {
-  const document: ContractHost["document"] = ({ owner, endsWithLastHandle }) => ({
+function documentsOf(on: WindowsContractHost): ContractHost["document"] {
+  return ({ owner, endsWithLastHandle }) => ({
     Owner: owner,
     SchemaVersion: { Major: 2, Minor: 1 },
     ShouldTerminateOnLastHandleClosed: endsWithLastHandle,
@@ -32,7 +31,11 @@ export function describeWindowsContract(name: string, on: WindowsContractHost): 
       Devices: { Plan9: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
     },
   });
+}
 
+/** Both contract suites of hcs-bindings, on the Windows driver. */
+export function describeWindowsContract(name: string, on: WindowsContractHost): void {
+  const document = documentsOf(on);
   describeComputeHostContract(name, async () => {
     const template = win32.join(on.files, "template.vhd");
     const host = await on.openHost();
@@ -62,6 +65,12 @@ export function describeWindowsContract(name: string, on: WindowsContractHost): 
     };
   });
 
+  describeWindowsNetworkContract(name, on);
+}
+
+/** The contract suite of networks alone. */
+export function describeWindowsNetworkContract(name: string, on: WindowsContractHost): void {
+  const document = documentsOf(on);
   describeNetworkContract(name, async () => {
     const host = await on.openHost();
     const vm = await host.createComputeSystem("networks", document({ owner: "contract", endsWithLastHandle: true }));

@@ -1,8 +1,7 @@
 import {
-  checkHcnEndpoint,
-  checkHcnNamespace,
   checkLinuxGuestRequest,
   checkWindowsNetworkModification,
+  checkWindowsNetworkNamespace,
   type HcnEndpoint,
   type HcnNamespace,
   type LinuxNetworkAdapter,
@@ -45,6 +44,10 @@ export class FakeLinuxGuest implements LinuxNetworkGuest {
 export class FakeWindowsGuest implements WindowsNetworkGuest {
   supportsNetworkNamespaces = true;
   readonly namespaces = new Set<string>();
+  /** As they were told to be gone. */
+  readonly removedNamespaces: HcnNamespace[] = [];
+  /** As they were announced. */
+  readonly endpoints: HcnEndpoint[] = [];
   /** By NIC id: whether it is announced or complete. */
   readonly nics = new Map<string, "announced" | "complete">();
   readonly #host: FakeNetworks;
@@ -55,7 +58,7 @@ export class FakeWindowsGuest implements WindowsNetworkGuest {
 
   addNetworkNamespace(namespace: HcnNamespace, signal?: AbortSignal): Promise<void> {
     return this.#host.script.run("guest add namespace", namespace.ID, signal, () => {
-      checkHcnNamespace(namespace);
+      checkWindowsNetworkNamespace(namespace);
       if (this.namespaces.has(namespace.ID)) throw scriptedError("AlreadyExists", `namespace ${namespace.ID}`);
       this.namespaces.add(namespace.ID);
     });
@@ -63,6 +66,8 @@ export class FakeWindowsGuest implements WindowsNetworkGuest {
 
   removeNetworkNamespace(namespace: HcnNamespace, signal?: AbortSignal): Promise<void> {
     return this.#host.script.run("guest remove namespace", namespace.ID, signal, () => {
+      checkWindowsNetworkNamespace(namespace);
+      this.removedNamespaces.push(namespace);
       if (this.nics.size > 0) throw scriptedError("FailedPrecondition", `namespace ${namespace.ID} has NICs`);
       if (!this.namespaces.delete(namespace.ID)) throw scriptedError("NotFound", `namespace ${namespace.ID}`);
     });
@@ -73,8 +78,9 @@ export class FakeWindowsGuest implements WindowsNetworkGuest {
       checkWindowsNetworkModification({
         AdapterId: nicId,
         RequestType: "PreAdd",
-        Settings: checkHcnEndpoint(endpoint),
+        Settings: endpoint,
       });
+      this.endpoints.push(endpoint);
       if (this.#host.nics.has(nicId)) throw scriptedError("FailedPrecondition", `NIC ${nicId} has arrived already`);
       if (this.nics.has(nicId)) throw scriptedError("AlreadyExists", `NIC ${nicId} is announced`);
       if (this.supportsNetworkNamespaces && this.namespaces.size === 0) {

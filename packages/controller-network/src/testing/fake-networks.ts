@@ -147,13 +147,13 @@ export class FakeNetworks implements NetworkQueries, NicHost {
 
   #endpointOf(id: string): HcnEndpoint {
     const { properties, namespace } = found(this.#endpoints, id, "endpoint");
-    return { ...properties, HostComputeNamespace: namespace };
+    return { ...properties, ...beyondSchema, HostComputeNamespace: namespace };
   }
 
   #namespaceOf(ID: string): HcnNamespace {
     const { settings, endpoints } = found(this.#namespaces, ID, "namespace");
-    const Resources = [...endpoints].map((id) => ({ Type: "Endpoint" as const, Data: { ID: id } }));
-    return { Type: "Guest", ...settings, ID, Resources };
+    const Resources = [...endpoints].map((id) => ({ Type: "Endpoint" as const, Data: { Id: id } }));
+    return { Type: "Guest", ...settings, ...beyondSchema, ID, Resources };
   }
 
   #newKey(given: string | undefined, among: ReadonlyMap<string, unknown>): string {
@@ -163,6 +163,9 @@ export class FakeNetworks implements NetworkQueries, NicHost {
     return id;
   }
 }
+
+/** What the network service tells besides, and clients and guests do not know. */
+const beyondSchema = { Version: 55_834_574_851, AdditionalParams: {}, State: 1 };
 
 /** The GUID with this number at its end. */
 export function guidOf(number: number): string {

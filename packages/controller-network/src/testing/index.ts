@@ -34,7 +34,7 @@ export class NetworkBench {
       guest:
         flavour === "lcow"
           ? linuxNetworking({ guest: () => this.linux, policyBasedRouting })
-          : windowsNetworking({ guest: () => this.windows }),
+          : windowsNetworking({ guest: () => this.windows, networks: this.networks }),
       newId: () => guidOf(this.#nics++),
     });
   }

@@ -6,7 +6,8 @@ import { resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
 import { type ContractHost, describeComputeHostContract } from "../testing/contract.ts";
-import { describeNetworkContract } from "../testing/network-contract.ts";
+import { type ContractNetworks, describeNetworkContract } from "../testing/network-contract.ts";
+import { allSpellings, RespellingProxy, type Spelling } from "../testing/respelling.ts";
 import type { ComputeHost } from "../types.ts";
 import { connectEmulatedHost } from "./emulated-host.ts";
 
@@ -22,15 +23,30 @@ class RealEmulator implements ContractHost {
   readonly #devices = join(this.#directory, "devices.json");
   readonly assignableDevice = "PCIP\\VEN_1234&DEV_5678";
   readonly memoryMb = 512;
+  readonly #spelling: Spelling | undefined;
+  #proxy: RespellingProxy | undefined;
   #files = 0;
 
-  constructor() {
+  /** With a spelling, the host's documents come with their names in that case. */
+  constructor(spelling?: Spelling) {
+    this.#spelling = spelling;
     writeFileSync(this.#kernel, "uvm-shim process guest 1\n");
     const devices = [{ instancePath: this.assignableDevice, functions: 2 }];
     writeFileSync(this.#devices, JSON.stringify({ devices }));
   }
 
-  connect(): Promise<ComputeHost> {
+  async connect(): Promise<ComputeHost> {
+    if (this.#spelling === undefined) return await this.#connect();
+    // Has it started where it does not run.
+    const direct = await this.#connect();
+    const socketPath = join(this.#directory, "proxy.sock");
+    this.#proxy ??= await RespellingProxy.start(socketPath, join(this.stateDirectory, "host.sock"), this.#spelling);
+    const host = await connectEmulatedHost({ socketPath });
+    await direct.close();
+    return host;
+  }
+
+  #connect(): Promise<ComputeHost> {
     const remember = `echo $$ >>${this.#directory}/pids; exec "$@"`;
     return connectEmulatedHost({
       socketPath: join(this.stateDirectory, "host.sock"),
@@ -76,7 +92,8 @@ class RealEmulator implements ContractHost {
 
   async dispose(): Promise<void> {
     // One that is killed removes nothing; the next one does, and what it holds itself.
-    await (await this.connect()).close();
+    await (await this.#connect()).close();
+    await this.#proxy?.close();
     for (const pid of this.#running()) process.kill(pid, "SIGTERM");
     await vi.waitFor(() => expect(this.#running()).toEqual([]), { timeout: 10_000 });
     expect(existsSync(join(this.stateDirectory, "host.sock"))).toBe(false);
@@ -98,6 +115,10 @@ class RealEmulator implements ContractHost {
 
 describeReal("the contract", () => {
   describeComputeHostContract("emulator driver and emulated host", async () => new RealEmulator());
+  describeComputeHostContract(
+    "emulator driver and emulated host, answers in swapped case",
+    async () => new RealEmulator("swapped"),
+  );
 });
 
 describeWith(
@@ -105,8 +126,8 @@ describeWith(
   "crun",
   "ip",
 )("the contract", () => {
-  describeNetworkContract("emulator driver and emulated host", async () => {
-    const emulator = new RealEmulator();
+  const networksOf = (spelling?: Spelling) => async (): Promise<ContractNetworks> => {
+    const emulator = new RealEmulator(spelling);
     const host = await emulator.connect();
     const document = emulator.document({ owner: "contract", endsWithLastHandle: true });
     const system = await host.createComputeSystem("networks", document);
@@ -123,7 +144,13 @@ describeWith(
         await emulator.dispose();
       },
     };
-  });
+  };
+
+  describeNetworkContract("emulator driver and emulated host", networksOf());
+  for (const spelling of allSpellings) {
+    const name = `emulator driver and emulated host, answers in ${spelling} case`;
+    describeNetworkContract(name, networksOf(spelling));
+  }
 });
 
 describeReal("the emulated host as a program", () => {

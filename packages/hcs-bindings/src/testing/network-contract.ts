@@ -98,7 +98,7 @@ export function describeNetworkContract(name: string, setup: () => Promise<Contr
       const [{ ID: first }, { ID: second }] = [await endpoint(on), await endpoint(on, "10.0.0.3")];
       await networks.addNamespaceEndpoint(id, first);
       await networks.addNamespaceEndpoint(id, second);
-      const resources = [first, second].map((ID) => ({ Type: "Endpoint", Data: { ID } }));
+      const resources = [first, second].map((Id) => ({ Type: "Endpoint", Data: { Id } }));
       expect(await networks.queryNamespace(id)).toMatchObject({ ID: id, Type: "Guest", Resources: resources });
       expect(await networks.queryEndpoint(first)).toMatchObject({ HostComputeNamespace: id });
       await expect(networks.addNamespaceEndpoint(other, first)).rejects.toMatchObject({ code: "FailedPrecondition" });

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from "node:stream";
-import { checkCounter } from "@uvm-shim/hcs-schema";
+import { checkHostProcessStatus, type HostProcessStatus } from "@uvm-shim/hcs-schema";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
 import { HostError } from "../host-error.ts";
 import { hostEventTypes, type Subscription } from "./callbacks.ts";
@@ -14,8 +14,6 @@ export interface ProcessStdio {
   readonly stdout?: Readable;
   readonly stderr?: Readable;
 }
-
-export type ProcessStatus = HcsType<"ProcessStatus">;
 
 type Start = (operation: bigint) => Promise<number>;
 
@@ -94,13 +92,13 @@ export class HostProcess {
     );
   }
 
-  async properties(signal?: AbortSignal): Promise<ProcessStatus> {
+  async properties(signal?: AbortSignal): Promise<HostProcessStatus> {
     const { library } = this.#core;
     const subject = this.#about("query");
     const answer = await this.#perform(subject, signal, (operation) =>
       library.run("HcsGetProcessProperties", this.#handle, operation, null),
     );
-    return understood(subject, answer, readStatus);
+    return understood(subject, answer, checkHostProcessStatus);
   }
 
   /** Closes the handle and its streams; the process goes on. Repeatable. */
@@ -127,7 +125,7 @@ export class HostProcess {
   #hearExit(data: string | undefined): void {
     const subject = this.#about("wait for exit of");
     try {
-      this.#resolveExited(understood(subject, data, readStatus).ExitCode ?? 0);
+      this.#resolveExited(understood(subject, data, checkHostProcessStatus).ExitCode ?? 0);
     } catch (error) {
       if (!(error instanceof HostError)) throw error;
       this.#rejectExited(error);
@@ -141,10 +139,4 @@ export class HostProcess {
   #about(verb: string): Subject {
     return { operation: `${verb} process`, id: String(this.processId) };
   }
-}
-
-function readStatus(value: unknown): ProcessStatus {
-  const { ExitCode: code, ...status } = (value ?? {}) as ProcessStatus;
-  if (code === undefined || code === null) return status;
-  return { ...status, ExitCode: checkCounter(code, "ExitCode") };
 }

@@ -1,4 +1,4 @@
-import { SchemaError } from "@uvm-shim/hcs-schema";
+import { checkHostErrorDocument, checkHostErrorEvent, type HostErrorDocument, SchemaError } from "@uvm-shim/hcs-schema";
 import { abortedError, HostError, type HostErrorDetails, hostErrorOf } from "../host-error.ts";
 
 export type Subject = Pick<HostErrorDetails, "operation" | "id">;
@@ -30,19 +30,23 @@ function explanation(document: string | undefined): Explanation {
   return {
     message: typeof message === "string" ? message.trim() : silent.message,
     events: events.flatMap((event: unknown) => {
-      const text = (event as { Message?: unknown } | null)?.Message;
+      const text = isObject(event) ? checkHostErrorEvent(event).Message : undefined;
       return typeof text === "string" && text !== "" ? [text.slice(0, shownCharacters)] : [];
     }),
   };
 }
 
-function parse(document: string): { readonly [name: string]: unknown } | undefined {
+function parse(document: string): HostErrorDocument | undefined {
   try {
     const told: unknown = JSON.parse(document);
-    return typeof told === "object" && told !== null && !Array.isArray(told) ? { ...told } : undefined;
+    return isObject(told) ? checkHostErrorDocument(told) : undefined;
   } catch {
     return undefined;
   }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** What a document of the host says, as its reader makes it out. Internal when it cannot. */

@@ -1,3 +1,4 @@
+import { type HostServiceProperties, serviceAnswer } from "@uvm-shim/hcs-schema";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
 import type { ComputeCore } from "./compute-core.ts";
 import { pointerRoom } from "./host-texts.ts";
@@ -6,7 +7,7 @@ import { failed, refusal, type Subject, understood, unlessAborted } from "./refu
 
 /** The compute service itself, and the files that it makes or opens. */
 export interface ComputeService {
-  properties(query: HcsType<"Service_PropertyQuery">, signal?: AbortSignal): Promise<HcsType<"ServiceProperties">>;
+  properties(query: HcsType<"Service_PropertyQuery">, signal?: AbortSignal): Promise<HostServiceProperties>;
   modify(request: HcsType<"ModificationRequest">, signal?: AbortSignal): Promise<void>;
   /** Lets the VM open a file that belongs to the caller. */
   grantVmAccess(vmId: string, path: string, signal?: AbortSignal): Promise<void>;
@@ -43,7 +44,7 @@ export function computeService({ library, texts }: ComputeCore, operations: Oper
       const subject = { operation: "query compute service", id: (query.PropertyTypes ?? []).join(", ") };
       const document = JSON.stringify(query);
       const answer = await answered(subject, (room) => library.run("HcsGetServiceProperties", document, room), signal);
-      return understood(subject, answer, (value) => value as HcsType<"ServiceProperties">);
+      return understood(subject, answer, serviceAnswer(query.PropertyTypes ?? []));
     },
     async modify(request, signal) {
       const subject = { operation: "modify compute service", id: request.PropertyType ?? "nothing" };

@@ -13,10 +13,14 @@ it("reads what a service tells of systems that others made, and of containers no
     Stopped: false,
   };
   const container = { Id: "container", SystemType: "Container", State: "Running" };
-  expect(readEnumeration([container, other, null, "?"])).toEqual([
+  expect(readEnumeration([container, other, null, "?", []])).toEqual([
     { Id: "vm", SystemType: "VirtualMachine", Owner: "", RuntimeId, State: "Unknown" },
   ]);
   expect(readEnumeration(null)).toEqual([]);
+  const { Id: ID, SystemType: systemtype, ...rest } = other;
+  expect(readEnumeration([{ ID, systemtype, owner: "its owner", ...rest }])).toEqual([
+    { Id: "vm", SystemType: "VirtualMachine", Owner: "its owner", RuntimeId, State: "Unknown" },
+  ]);
 });
 
 it("refuses what is no system", () => {

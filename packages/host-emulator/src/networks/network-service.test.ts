@@ -1,5 +1,6 @@
 import type { HcnEndpoint, HcnNamespace, HresultName } from "@uvm-shim/hcs-schema";
-import { hresults } from "@uvm-shim/hcs-schema";
+import { hcnReleases, hresults, schemaCheck } from "@uvm-shim/hcs-schema";
+import { hcnTypes } from "@uvm-shim/hcs-schema/tables";
 import { beforeEach, describe, expect, it } from "vitest";
 import { FakeSwitches } from "../testing/fake-switches.ts";
 import { NetworkService } from "./network-service.ts";
@@ -58,11 +59,23 @@ describe("the network service", () => {
     await expect(endpoint({ MacAddress: "00:15:5d:00:00:02" })).rejects.toMatchObject(result("ERROR_ALREADY_EXISTS"));
   });
 
+  it("answers in the words of the schema", async () => {
+    const id = await inNamespace({ Name: "a", Dns: { Domain: "pod.test" }, ...at("10.0.0.2") });
+    const inSchema = (name: keyof typeof hcnTypes, value: unknown) => () =>
+      schemaCheck(hcnTypes, name, { releases: hcnReleases })(value);
+    const found = service.query("namespace", namespace) as HcnNamespace;
+    expect(inSchema("HostComputeNetwork", service.query("network", network))).not.toThrow();
+    expect(inSchema("HostComputeEndpoint", service.query("endpoint", id))).not.toThrow();
+    expect(inSchema("HostComputeNamespace", found)).not.toThrow();
+    expect(found.Resources).toHaveLength(1);
+    for (const { Data } of found.Resources ?? []) expect(inSchema("NamespaceResourceEndpoint", Data)).not.toThrow();
+  });
+
   it("tells which endpoints a namespace has, in the order in which they came", async () => {
     const ids = [await inNamespace({ Name: "a" }), await inNamespace({ Name: "b" })];
     const found = service.query("namespace", namespace) as HcnNamespace;
     expect(found).toMatchObject({ ID: namespace, Type: "Guest", NamespaceId: 2 });
-    expect(found.Resources).toEqual(ids.map((ID) => ({ Type: "Endpoint", Data: { ID } })));
+    expect(found.Resources).toEqual(ids.map((Id) => ({ Type: "Endpoint", Data: { Id } })));
     expect(service.query("endpoint", ids[0] ?? "")).toMatchObject({ HostComputeNamespace: namespace });
     await modify("Remove", ids[0] ?? "");
     await service.delete("endpoint", ids[1] ?? "");

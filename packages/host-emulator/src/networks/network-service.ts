@@ -270,7 +270,7 @@ function endpointProperties({ properties, namespace = "" }: Endpoint): HcnEndpoi
 
 function namespaceProperties(ID: string, { number, settings, endpoints }: Namespace): HcnNamespace {
   const Resources = [...endpoints].map(
-    (endpoint): HcnNamespaceResource => ({ Type: "Endpoint", Data: { ID: endpoint } }),
+    (endpoint): HcnNamespaceResource => ({ Type: "Endpoint", Data: { Id: endpoint } }),
   );
   return { Type: "Guest", SchemaVersion: schemaVersion, ...settings, ID, NamespaceId: number, Resources };
 }

@@ -11,6 +11,7 @@ import type {
   NativeMachine,
   ResultOf,
 } from "../../windows/native-types.ts";
+import { respelledText, type Spelling } from "../respelling.ts";
 
 /** What a DLL of the fake machine does, by its functions' names; those that it lacks are not exported. */
 export interface FakeDll {
@@ -32,6 +33,8 @@ export class FakeMachine implements NativeMachine {
   failAt: number | undefined;
   /** Points of failure that were passed. */
   points = 0;
+  /** The case of names in the documents that DLLs give out; absent: as they are. */
+  spelling: Spelling | undefined;
   /** What the failure struck. */
   struck: string | undefined;
   readonly #texts = new Map<bigint, { readonly text: string; readonly owner: string }>();
@@ -72,7 +75,8 @@ export class FakeMachine implements NativeMachine {
   /** A text that the caller of a DLL is to free with what frees its owner's memory. */
   giveText(owner: string, text: string): bigint {
     const address = this.newAddress(text.length * 2 + 2);
-    this.#texts.set(address, { text, owner });
+    const given = this.spelling === undefined ? text : respelledText(text, this.spelling);
+    this.#texts.set(address, { text: given, owner });
     return address;
   }
 

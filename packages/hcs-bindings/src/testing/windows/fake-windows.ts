@@ -1,4 +1,5 @@
 import { type Duplex, PassThrough } from "node:stream";
+import type { HostNetworks } from "../../types.ts";
 import type { HostProcesses, HostSockets } from "../../windows/hvsocket-types.ts";
 import type { LibraryPaths } from "../../windows/libraries.ts";
 import { createWindowsHost, type WindowsHost } from "../../windows/windows-host.ts";
@@ -7,6 +8,7 @@ import { FakeComputeCore } from "./fake-computecore.ts";
 import { FakeComputeNetwork } from "./fake-computenetwork.ts";
 import { FakeMachine } from "./fake-machine.ts";
 import { FakeVirtualDisks } from "./fake-virtdisk.ts";
+import { ServedComputeNetwork } from "./served-computenetwork.ts";
 
 const paths: LibraryPaths = {
   computecore: "computecore",
@@ -23,19 +25,27 @@ const paths: LibraryPaths = {
 export class FakeWindows extends FakeContractHost {
   readonly core: FakeComputeCore;
   readonly networks: FakeComputeNetwork;
+  /** In the place of the network service, where the test has networks in memory. */
+  readonly served: ServedComputeNetwork | undefined;
   readonly disks: FakeVirtualDisks;
   readonly machine: FakeMachine;
 
-  constructor() {
+  constructor(networks?: HostNetworks) {
     super();
-    const made = {} as { core: FakeComputeCore; networks: FakeComputeNetwork; disks: FakeVirtualDisks };
+    const made = {} as {
+      core: FakeComputeCore;
+      networks: FakeComputeNetwork;
+      served?: ServedComputeNetwork;
+      disks: FakeVirtualDisks;
+    };
     this.machine = new FakeMachine((machine) => {
       made.core = new FakeComputeCore(machine, () => this.service);
       made.networks = new FakeComputeNetwork(machine);
+      if (networks !== undefined) made.served = new ServedComputeNetwork(machine, networks);
       made.disks = new FakeVirtualDisks(machine);
       return {
         computecore: made.core.functions,
-        computenetwork: made.networks.functions,
+        computenetwork: (made.served ?? made.networks).functions,
         computestorage: made.disks.storageFunctions,
         virtdisk: made.disks.functions,
         kernel32: {
@@ -52,6 +62,7 @@ export class FakeWindows extends FakeContractHost {
     });
     this.core = made.core;
     this.networks = made.networks;
+    this.served = made.served;
     this.disks = made.disks;
   }
 
@@ -68,6 +79,7 @@ export class FakeWindows extends FakeContractHost {
       ...this.machine.leftovers(),
       ...this.core.leftovers(),
       ...this.networks.leftovers(),
+      ...(this.served?.leftovers() ?? []),
       ...this.disks.leftovers(),
       ...this.service.leftovers(),
     ];

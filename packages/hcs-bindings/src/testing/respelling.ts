@@ -1,0 +1,100 @@
+/** Documents of a host whose names stand in another case than in Microsoft's schemas. */
+import { rmSync } from "node:fs";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { JsonLines } from "@uvm-shim/hcs-schema";
+
+export const spellings = {
+  lower: (name: string) => name.toLowerCase(),
+  upper: (name: string) => name.toUpperCase(),
+  swapped: (name: string) =>
+    name.replaceAll(/[a-z]/gi, (letter) => (letter < "a" ? letter.toLowerCase() : letter.toUpperCase())),
+} as const;
+
+export type Spelling = keyof typeof spellings;
+
+export const allSpellings = Object.keys(spellings) as readonly Spelling[];
+
+/** The value with the names of all objects in it in another case, as far as they are to be changed. */
+export function respelled(
+  value: unknown,
+  spelling: Spelling,
+  isChanged: (name: string) => boolean = () => true,
+): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map((item) => respelled(item, spelling, isChanged));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [
+      isChanged(name) ? spellings[spelling](name) : name,
+      respelled(member, spelling, isChanged),
+    ]),
+  );
+}
+
+/** The same of a text; one that is no document is as it was. */
+export function respelledText(text: string, spelling: Spelling): string {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return text;
+  }
+  return JSON.stringify(respelled(value, spelling));
+}
+
+const maximumLineBytes = 64 * 1024 * 1024;
+
+/** Names of the services' documents, and none of the protocol around them. */
+const isOfDocument = (name: string): boolean => /^[A-Z]/.test(name);
+
+/** Stands between an emulated host and its clients, and spells the documents that it answers with otherwise. */
+export class RespellingProxy {
+  readonly #server: Server;
+  readonly #path: string;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(server: Server, path: string) {
+    this.#server = server;
+    this.#path = path;
+  }
+
+  /** Listens at a path of its own; the host must listen already when a client comes. */
+  static async start(path: string, hostPath: string, spelling: Spelling): Promise<RespellingProxy> {
+    const server = createServer();
+    const proxy = new RespellingProxy(server, path);
+    server.on("connection", (client) => proxy.#join(client, connect({ path: hostPath }), spelling));
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ path }, resolve);
+    });
+    return proxy;
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => void this.#server.close(() => resolve()));
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+    rmSync(this.#path, { force: true });
+  }
+
+  #join(client: Socket, host: Socket, spelling: Spelling): void {
+    const lines = new JsonLines(maximumLineBytes);
+    client.pipe(host);
+    host.on("data", (chunk: Buffer) => {
+      for (const line of lines.push(chunk)) {
+        client.write(`${JSON.stringify(respelled(JSON.parse(line), spelling, isOfDocument))}\n`);
+      }
+    });
+    for (const [socket, other] of [
+      [client, host],
+      [host, client],
+    ] as const) {
+      this.#sockets.add(socket);
+      // What broke is told to the other end as the end of the connection.
+      socket.on("error", () => {});
+      socket.on("close", () => {
+        this.#sockets.delete(socket);
+        other.destroy();
+      });
+    }
+  }
+}
