@@ -1,13 +1,13 @@
 import type { Duplex } from "node:stream";
-import { type GcsBridgeClient, GcsError, givenUpError, infiniteTimeout } from "@uvm-shim/gcs-bridge";
+import { GcsError, givenUpError, infiniteTimeout } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
-import { awaitOrUndo } from "./await-or-undo.ts";
+import type { GuestRequests } from "./requests.ts";
 import { ProcessStdio, type StdioStreams } from "./stdio.ts";
 import type { LinuxGuestOptions } from "./types.ts";
 
 /** What processes need of the guest that they run in. */
 export interface ProcessSurroundings {
-  readonly bridge: GcsBridgeClient;
+  readonly requests: GuestRequests;
   readonly options: LinuxGuestOptions;
   readonly takePort: () => number;
 }
@@ -22,20 +22,20 @@ export class LinuxProcess {
   readonly stdin?: Duplex;
   readonly stdout?: Duplex;
   readonly stderr?: Duplex;
-  readonly #bridge: GcsBridgeClient;
+  readonly #requests: GuestRequests;
   readonly #containerId: string;
   readonly #stdio: ProcessStdio;
   readonly #exit: Promise<number>;
 
   private constructor(
-    bridge: GcsBridgeClient,
+    requests: GuestRequests,
     containerId: string,
     pid: number,
     exit: Promise<number>,
     stdio: ProcessStdio,
     streams: StdioStreams,
   ) {
-    this.#bridge = bridge;
+    this.#requests = requests;
     this.#containerId = containerId;
     this.pid = pid;
     this.#exit = exit;
@@ -55,23 +55,23 @@ export class LinuxProcess {
     parameters: LinuxProcessParameters,
     signal?: AbortSignal,
   ): Promise<LinuxProcess> {
-    const { bridge, options, takePort } = surroundings;
+    const { requests, options, takePort } = surroundings;
     const subject = { procedure: "executeProcess", containerId };
     if (signal?.aborted) throw givenUpError(signal.reason, subject);
     const stdio = await ProcessStdio.listen(parameters, takePort, (port) => options.listen(port));
     try {
-      const answer = bridge.request("executeProcess", containerId, {
+      const body = {
         Settings: { ProcessParameters: JSON.stringify(parameters), VsockStdioRelaySettings: stdio.settings },
-      });
-      const { ProcessId: pid } = await awaitOrUndo(answer, signal, subject, ({ ProcessId }) => {
+      };
+      const { ProcessId: pid } = await requests.make("executeProcess", containerId, body, signal, ({ ProcessId }) => {
         // The reference's guest keeps a process until its exit has been asked for.
-        void waitForExit(bridge, containerId, ProcessId);
+        void waitForExit(requests, containerId, ProcessId);
         return discard(surroundings, containerId, ProcessId);
       });
-      const exit = waitForExit(bridge, containerId, pid);
+      const exit = waitForExit(requests, containerId, pid);
       try {
         const streams = await connectStdio(stdio, exit, options, subject, signal);
-        return new LinuxProcess(bridge, containerId, pid, exit, stdio, streams);
+        return new LinuxProcess(requests, containerId, pid, exit, stdio, streams);
       } catch (error) {
         // Not awaited: a guest that does not answer must not hold a caller who has left.
         void discard(surroundings, containerId, pid);
@@ -89,13 +89,13 @@ export class LinuxProcess {
   }
 
   async signal(signal: number, abort?: AbortSignal): Promise<void> {
-    await signalProcess(this.#bridge, this.#containerId, this.pid, signal, abort);
+    await signalProcess(this.#requests, this.#containerId, this.pid, signal, abort);
   }
 
   /** In characters. */
   async resize(height: number, width: number, abort?: AbortSignal): Promise<void> {
     const body = { ProcessId: this.pid, Height: height, Width: width };
-    await this.#bridge.request("resizeConsole", this.#containerId, body, abort);
+    await this.#requests.request("resizeConsole", this.#containerId, body, abort);
   }
 
   async close(): Promise<void> {
@@ -105,7 +105,7 @@ export class LinuxProcess {
 
 /** Throws NotFound when the process no longer exists. */
 export async function signalProcess(
-  bridge: GcsBridgeClient,
+  requests: GuestRequests,
   containerId: string,
   pid: number,
   signal: number,
@@ -118,12 +118,12 @@ export async function signalProcess(
       containerId,
     });
   }
-  await bridge.request("signalProcess", containerId, { ProcessId: pid, Options: { Signal: signal } }, abort);
+  await requests.request("signalProcess", containerId, { ProcessId: pid, Options: { Signal: signal } }, abort);
 }
 
 /** Asks for the exit at once, so that a process that ends right away is not missed. */
-function waitForExit(bridge: GcsBridgeClient, containerId: string, pid: number): Promise<number> {
-  const exit = bridge
+function waitForExit(requests: GuestRequests, containerId: string, pid: number): Promise<number> {
+  const exit = requests
     .request("waitForProcess", containerId, { ProcessId: pid, TimeoutInMs: infiniteTimeout })
     .then(({ ExitCode }) => exitStatus(ExitCode));
   // The exit may be asked for later than it is lost, or never.
@@ -137,9 +137,9 @@ function exitStatus(exitCode: number): number {
 }
 
 /** Ends a process that nobody is going to own. */
-async function discard({ bridge, options }: ProcessSurroundings, containerId: string, pid: number): Promise<void> {
+async function discard({ requests, options }: ProcessSurroundings, containerId: string, pid: number): Promise<void> {
   try {
-    await signalProcess(bridge, containerId, pid, sigkill);
+    await signalProcess(requests, containerId, pid, sigkill);
   } catch (error) {
     if (error instanceof GcsError && error.gone) return;
     options.log.log("warn", "a process that was given up could not be killed", { containerId, pid, error });
