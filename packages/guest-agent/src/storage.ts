@@ -1,6 +1,5 @@
 /** Disks, shares, layers and devices: what the host attached to the machine is made part of the guest. */
 import { existsSync, lstatSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, symlinkSync } from "node:fs";
-import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type {
   GuestScsiDevice,
@@ -10,14 +9,11 @@ import type {
   LinuxMappedVirtualDisk,
 } from "@uvm-shim/hcs-schema";
 import { LinuxCallError, MNT_DETACH, mount, mountFlags, setMountReadOnly, umount } from "@uvm-shim/linux-calls";
-import { waitForAssignedDevice } from "./assigned-device.ts";
+import { waitForAppearance } from "./appearance.ts";
+import { assignedDeviceFolder, declarationName } from "./devices.ts";
 import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
 import { guestFolders } from "./guest-folders.ts";
 import { parseMountOptions } from "./mount-options.ts";
-
-/** How long a disk that the host has attached may take to appear. */
-const deviceTimeoutMs = 5000;
-const devicePollMs = 10;
 
 /** Runs a program of the guest to its end. */
 export type RunTool = (
@@ -41,7 +37,7 @@ export async function modifyStorage(request: StorageRequest, runTool: RunTool, s
   const isAdd = RequestType === "Add";
   switch (ResourceType) {
     case "MappedVirtualDisk":
-      return isAdd ? await addDisk(request.Settings, runTool, signal) : removeDisk(request.Settings);
+      return isAdd ? await addDisk(request.Settings, runTool, signal) : await removeDisk(request.Settings, signal);
     case "SCSIDevice":
       if (isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Add SCSIDevice: accepted is Remove");
       return checkDeviceUnused(request.Settings);
@@ -52,7 +48,7 @@ export async function modifyStorage(request: StorageRequest, runTool: RunTool, s
     case "VPCIDevice":
       // The host takes it away by itself.
       if (!isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Remove VPCIDevice: accepted is Add");
-      return await waitForAssignedDevice(request.Settings, signal);
+      return await waitForAppearance(`${assignedDeviceFolder(request.Settings.VMBusGUID)}/${declarationName}`, signal);
   }
 }
 
@@ -63,7 +59,7 @@ export function devicePath({ Controller, Lun }: GuestScsiDevice, partition: numb
 
 async function addDisk(disk: LinuxMappedVirtualDisk, runTool: RunTool, signal: AbortSignal): Promise<void> {
   const device = devicePath(disk, disk.Partition);
-  await waitForDevice(device, signal);
+  await waitForAppearance(device, signal);
   if (disk.BlockDev === true) {
     mkdirSync(parentOf(disk.MountPath), { recursive: true });
     symlinkSync(device, disk.MountPath);
@@ -73,15 +69,6 @@ async function addDisk(disk: LinuxMappedVirtualDisk, runTool: RunTool, signal: A
   const readOnly = disk.ReadOnly ? ["ro", ...readOnlyOptionsOf(filesystem)] : [];
   const { flags, data } = parseMountOptions([...(disk.Options ?? []), ...readOnly]);
   mountAt(disk.MountPath, () => mount(device, disk.MountPath, filesystem, flags, data));
-}
-
-async function waitForDevice(device: string, signal: AbortSignal): Promise<void> {
-  for (let waited = 0; !existsSync(device); waited += devicePollMs) {
-    if (waited >= deviceTimeoutMs) {
-      throw new GuestFault("ERROR_FILE_NOT_FOUND", `disk ${device} has not appeared within ${deviceTimeoutMs} ms`);
-    }
-    await delay(devicePollMs, undefined, { signal });
-  }
 }
 
 async function filesystemFor(
@@ -104,7 +91,9 @@ async function filesystemFor(
   return wanted;
 }
 
-function removeDisk(disk: LinuxMappedVirtualDisk): void {
+async function removeDisk(disk: LinuxMappedVirtualDisk, signal: AbortSignal): Promise<void> {
+  // The reference's guest looks for the disk also where only its mount point is of interest.
+  await waitForAppearance(devicePath(disk, disk.Partition), signal);
   if (disk.BlockDev === true) rmSync(disk.MountPath, { force: true });
   else removeMount(disk.MountPath, 0);
 }
