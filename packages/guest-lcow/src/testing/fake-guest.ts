@@ -52,8 +52,9 @@ class FakePort implements StdioListener {
     for (const { reject } of this.#waiting) reject(new Error("the listener was closed"));
   }
 
-  dial(): Duplex {
+  dial(connections: Duplex[]): Duplex {
     const [host, guest] = duplexPair();
+    connections.push(host);
     const next = this.#waiting.shift();
     if (next === undefined) this.#dialled.push(host);
     else next.resolve(host);
@@ -67,6 +68,8 @@ export class FakeGuest {
   readonly logged: string[] = [];
   readonly loggedFields: unknown[] = [];
   readonly ports = new Map<number, FakePort>();
+  /** The host's ends of what was dialled. */
+  readonly connections: Duplex[] = [];
   readonly hostStream: Duplex;
   readonly server: GcsBridgeServer;
   readonly options: LinuxGuestOptions;
@@ -120,7 +123,7 @@ export class FakeGuest {
   dial(port: number | undefined): Duplex {
     const listener = port === undefined ? undefined : this.ports.get(port);
     if (listener === undefined) throw new Error(`nothing listens on port ${port}`);
-    return listener.dial();
+    return listener.dial(this.connections);
   }
 
   bodies<P extends Procedure>(procedure: P): RequestBody<P>[] {
