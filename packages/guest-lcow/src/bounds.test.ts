@@ -271,11 +271,21 @@ describe("what the guest does after the bound", () => {
     await guest.close();
   });
 
-  it.each<[string, (guest: LinuxGuest) => Promise<void>, (guest: LinuxGuest) => Promise<void>]>([
-    ["a disk", (guest) => guest.mountDisk(disk), (guest) => guest.unmountDisk(disk)],
-    ["a share", (guest) => guest.mountShare(directory), (guest) => guest.unmountShare(directory)],
-    ["layers", (guest) => guest.addCombinedLayers(layers), (guest) => guest.removeCombinedLayers(layers)],
-    ["a NIC", (guest) => guest.addNetworkInterface(adapter), (guest) => guest.removeNetworkInterface(adapter)],
+  type Act = (guest: LinuxGuest, signal?: AbortSignal) => Promise<void>;
+
+  it.each<[string, Act, Act]>([
+    ["a disk", (guest, signal) => guest.mountDisk(disk, signal), (guest) => guest.unmountDisk(disk)],
+    ["a share", (guest, signal) => guest.mountShare(directory, signal), (guest) => guest.unmountShare(directory)],
+    [
+      "layers",
+      (guest, signal) => guest.addCombinedLayers(layers, signal),
+      (guest) => guest.removeCombinedLayers(layers),
+    ],
+    [
+      "a NIC",
+      (guest, signal) => guest.addNetworkInterface(adapter, signal),
+      (guest) => guest.removeNetworkInterface(adapter),
+    ],
   ])("is undone where %s was removed before the guest had added it", async (_what, add, remove) => {
     const { fake, guest, asked, answer, giveUp } = await answering();
     await giveUp(add(guest));
@@ -285,9 +295,13 @@ describe("what the guest does after the bound", () => {
     await removing;
     await answer(0);
     expect(asked()).toEqual(["Add", "Remove", "Remove"]);
-    // Who wants it again meanwhile gets it after that.
+    // Who wants it again meanwhile gets it after that, and may leave before.
     const adding = add(guest);
+    const impatient = new AbortController();
+    const leaving = expect(add(guest, impatient.signal)).rejects.toMatchObject({ code: "Cancelled" });
     await settled();
+    impatient.abort();
+    await leaving;
     expect(asked()).toHaveLength(3);
     await answer(2);
     expect(asked()).toEqual(["Add", "Remove", "Remove", "Add"]);

@@ -88,7 +88,7 @@ export class GuestRequests {
     const resource = resourceOf(request);
     const key = `${request.ResourceType} ${resource}`;
     const body = { Request: request };
-    await this.#undoing.get(key);
+    await unlessGivenUp(this.#undoing.get(key), signal);
     for (const late of this.#late.get(key) ?? []) late.last = type;
     if (type !== "Add" || resource === "") {
       await this.request("modifySettings", uvmContainerId, body, signal);
@@ -183,6 +183,23 @@ export class GuestRequests {
   ): void {
     const subject = subjectOf(procedure, body);
     this.#options.log.log("warn", message, { procedure, containerId, ...(subject !== "" && { subject }), ...more });
+  }
+}
+
+/** Waits for work that does not fail, as long as the caller does. */
+async function unlessGivenUp(work: Promise<void> | undefined, signal: AbortSignal | undefined): Promise<void> {
+  if (work === undefined) return;
+  const done = new AbortController();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const giveUp = (): void =>
+        reject(givenUpError(signal?.reason, { procedure: "modifySettings", containerId: uvmContainerId }));
+      signal?.addEventListener("abort", giveUp, { signal: done.signal });
+      if (signal?.aborted) giveUp();
+      void work.then(resolve);
+    });
+  } finally {
+    done.abort();
   }
 }
 
