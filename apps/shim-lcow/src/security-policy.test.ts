@@ -33,6 +33,11 @@ describe("a security policy", () => {
     });
   });
 
+  it("is told without the documents that are not wanted, and with the enforcer that is not named", async () => {
+    const none = { ...settings(), enforcer: "", referenceInfoFile: "", hashEnvelopeReferenceInfoFile: "" };
+    expect(await securityPolicyOf(none)).toEqual({ EnforcerType: "", EncodedSecurityPolicy: "e30=" });
+  });
+
   it("is not told with a document that cannot be read", async () => {
     mkdirSync(join(folder, "reference.cose"));
     await expect(securityPolicyOf(settings())).rejects.toThrow("EISDIR");

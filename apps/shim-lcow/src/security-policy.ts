@@ -38,6 +38,7 @@ export async function withCopies(
 }
 
 async function encodedFile(path: string): Promise<string | undefined> {
+  if (path === "") return undefined;
   try {
     return await readFile(path, "base64");
   } catch (error) {

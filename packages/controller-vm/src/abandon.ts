@@ -1,4 +1,5 @@
-import type { VmProcess } from "./types.ts";
+import { isGone, messageOf } from "@uvm-shim/lifecycle";
+import type { GuestLogLine, VmProcess } from "./types.ts";
 
 const sigkill = 9;
 
@@ -30,10 +31,21 @@ export function acquire<T>(promise: Promise<T>, signal: AbortSignal, giveBack: (
   });
 }
 
-/** Ends a process that nobody waits for any more. */
-export async function discardProcess(process: VmProcess): Promise<void> {
+/**
+ * Ends a process that nobody waits for any more. Linux guests cannot kill one of the VM itself: it then ends by its
+ * closed stdio, which is told, as is its end.
+ */
+export async function discardProcess(process: VmProcess, tell: (line: GuestLogLine) => void): Promise<void> {
+  const { pid } = process;
   try {
     await process.signal(sigkill);
+  } catch (error) {
+    if (isGone(error)) return;
+    const message = "a process of the VM that was given up could not be killed, and is left to its closed stdio";
+    tell({ level: "warn", message, fields: { pid, error: messageOf(error) } });
+    const ended = (status: number): void =>
+      tell({ level: "info", message: "a process of the VM that was given up has ended", fields: { pid, status } });
+    void process.wait().then(ended, () => {});
   } finally {
     await process.close();
   }

@@ -23,8 +23,8 @@ const uses: readonly ((vm: Vm, signal: AbortSignal) => Promise<unknown>)[] = [
   (vm, signal) => vm.dumpStacks(signal),
   async (vm, signal) => {
     const process = await vm.execute({ args: ["true"] }, signal);
-    await process.signal(9);
     await process.close();
+    await process.wait();
   },
 ];
 

@@ -239,11 +239,13 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     );
   }
 
-  /** Starts a program of the guest itself, outside of every container. Who gets the process closes it. */
+  /** Starts a program of the guest itself, outside of every container. Who gets the process closes it, which ends it. */
   execute(command: VmCommand, signal?: AbortSignal): Promise<VmProcess> {
     return this.#interruptions.run("execute in VM", signal, (abort) =>
       this.#whileRunning("execute", abort, (guest) =>
-        acquire(this.#options.flavour.execute(guest, command, abort), abort, discardProcess),
+        acquire(this.#options.flavour.execute(guest, command, abort), abort, (late) =>
+          discardProcess(late, this.#options.onGuestLog),
+        ),
       ),
     );
   }

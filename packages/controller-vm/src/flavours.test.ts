@@ -146,6 +146,28 @@ describe("a VM with a Windows guest", () => {
     await vm.terminate();
   });
 
+  it("kills a program that comes after its caller has left", async () => {
+    const { host, vm } = await windows();
+    await vm.start();
+    const late = Promise.withResolvers<void>();
+    const { execute } = host.guest;
+    host.guest.execute = async (parameters) => {
+      const made = await execute.call(host.guest, parameters);
+      await late.promise;
+      return made;
+    };
+    const abort = new AbortController();
+    const executing = vm.execute({ args: ["cmd"] }, abort.signal);
+    await settle();
+    abort.abort();
+    await expect(executing).rejects.toMatchObject({ code: "Cancelled" });
+    late.resolve();
+    await settle();
+    expect(await host.guest.processes[0]?.wait()).toBe(137);
+    expect(host.guest.processes[0]?.isOpen).toBe(false);
+    await vm.terminate();
+  });
+
   it.each([
     ["C:\\Windows", "C:\\Windows"],
     ["", "C:\\"],

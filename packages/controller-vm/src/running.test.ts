@@ -196,8 +196,18 @@ describe("programs of the guest itself", () => {
     await vm.terminate();
   });
 
-  it("are ended when they come after their caller has left", async () => {
-    const { host, vm } = await running();
+  it("end when they are closed, since nothing else can end them", async () => {
+    const { vm } = await running();
+    const process = await vm.execute({ args: ["cat"], stdin: true });
+    await expect(process.signal(9)).rejects.toMatchObject({ code: "Unimplemented" });
+    await expect(process.resize(24, 80)).rejects.toMatchObject({ code: "Unimplemented" });
+    await process.close();
+    expect(await process.wait()).toBe(255);
+    await vm.terminate();
+  });
+
+  it("are reported, closed and waited for when they come after their caller has left", async () => {
+    const { host, lines, vm } = await running();
     const late = Promise.withResolvers<never>();
     const { execute } = host.guest;
     host.guest.execute = async (parameters) => {
@@ -212,8 +222,17 @@ describe("programs of the guest itself", () => {
     await expect(executing).rejects.toMatchObject({ code: "Cancelled", operation: "execute in VM" });
     late.reject(new Error("go on"));
     await settle();
-    expect(await host.guest.processes[0]?.wait()).toBe(137);
+    expect(await host.guest.processes[0]?.wait()).toBe(255);
     expect(host.guest.processes[0]?.isOpen).toBe(false);
+    await settle();
+    expect(lines).toEqual([
+      {
+        level: "warn",
+        message: "a process of the VM that was given up could not be killed, and is left to its closed stdio",
+        fields: { pid: 100, error: "process 100 is one of the VM itself" },
+      },
+      { level: "info", message: "a process of the VM that was given up has ended", fields: { pid: 100, status: 255 } },
+    ]);
     await vm.terminate();
   });
 });

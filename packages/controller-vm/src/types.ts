@@ -106,9 +106,10 @@ export interface VmProcess {
   readonly stderr?: Duplex;
   /** Resolves with the exit code; rejects when guest or bridge is lost. */
   wait(): Promise<number>;
+  /** Unimplemented by Linux guests, which signal and resize processes of containers alone. */
   signal(signal: number, abort?: AbortSignal): Promise<void>;
   resize(height: number, width: number, abort?: AbortSignal): Promise<void>;
-  /** Closes the host's ends of the stdio. Repeatable. */
+  /** Closes the host's ends of the stdio, by which a process that reads or writes ends. Repeatable. */
   close(): Promise<void>;
 }
 

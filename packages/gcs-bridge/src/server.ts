@@ -37,6 +37,8 @@ export type GuestHandlers = { readonly [P in Exclude<Procedure, "negotiateProtoc
 
 export interface GcsBridgeServerOptions extends BridgeOptions {
   readonly capabilities: GcsCapabilities;
+  /** How results are written, in a guest that has forms of its own for some; as HRESULTs when absent. */
+  readonly writeResult?: (hresult: number) => number;
 }
 
 const maxActivityIdLength = 64;
@@ -52,12 +54,14 @@ export class GcsBridgeServer {
   readonly #channel: FrameChannel;
   readonly #handlers: GuestHandlers;
   readonly #capabilities: GcsCapabilities;
+  readonly #writeResult: (hresult: number) => number;
   readonly #ended = new AbortController();
   #isNegotiated = false;
 
   constructor(stream: Duplex, handlers: GuestHandlers, options: GcsBridgeServerOptions) {
     this.#handlers = handlers;
     this.#capabilities = options.capabilities;
+    this.#writeResult = options.writeResult ?? ((hresult) => hresult);
     this.#channel = new FrameChannel(stream, {
       ...options,
       readsOnlyWhenDrained: true,
@@ -101,7 +105,7 @@ export class GcsBridgeServer {
         throw new GuestFault("HCS_E_PROTOCOL_ERROR", `the answer has ${body.length} bytes, a frame may have ${limit}`);
       }
     } catch (error) {
-      body = encodeAnswer(errorAnswer(error), activityId);
+      body = encodeAnswer(errorAnswer(error, this.#writeResult), activityId);
     }
     this.#channel.send({ type: responseTypeOf(frame.type), id: frame.id, body });
   }
@@ -154,14 +158,14 @@ function encodeAnswer(answer: object, activityId: string): Buffer {
   return Buffer.from(JSON.stringify({ ...answer, ActivityId: activityId }));
 }
 
-function errorAnswer(error: unknown): object {
+function errorAnswer(error: unknown, writeResult: (hresult: number) => number): object {
   const hresult =
     error instanceof GuestFault
       ? error.hresult
       : error instanceof FieldError || error instanceof SchemaError
         ? hresults.HCS_E_INVALID_JSON
         : hresults.E_FAIL;
-  const result = hresult | 0;
+  const result = writeResult(hresult) | 0;
   const message = messageOf(error).slice(0, maxErrorTextLength);
   const record: GcsErrorRecord = {
     Result: result,

@@ -14,6 +14,7 @@ import { guestFolders } from "./guest-folders.ts";
 import { enterGuestRoot } from "./guest-root.ts";
 import { dialHost, dialHostDescriptor, serveGuestPorts } from "./hvsocket.ts";
 import { GuestLog } from "./log.ts";
+import { writeResult } from "./results.ts";
 import { createRuntime, findRuntime } from "./runtime.ts";
 
 const entropyBytes = 512;
@@ -67,7 +68,7 @@ async function serve(log: GuestLog): Promise<void> {
   log.info("guest is up", { memoryMb: parameters.memoryMb, processors: parameters.processors, containerMemory });
   for (let dials = bootDials; ; dials = redials) {
     const stream = await dialPersistently(() => dial(linuxVsockPorts.gcs), dials);
-    bridge = new GcsBridgeServer(stream, guest.handlers, { capabilities: guestCapabilities });
+    bridge = new GcsBridgeServer(stream, guest.handlers, { capabilities: guestCapabilities, writeResult });
     const cause = await bridge.closed;
     log.warning("the bridge to the host is lost", { cause: cause?.message });
   }

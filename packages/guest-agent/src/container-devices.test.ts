@@ -1,6 +1,5 @@
 import type { OciSpec } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
-import { waitForAssignedDevice } from "./assigned-device.ts";
 import { grantDevices } from "./container-devices.ts";
 import { type DeviceNode, type GuestDevices, parseDeviceRules } from "./devices.ts";
 
@@ -108,29 +107,5 @@ describe("the devices of a container", () => {
     [spec(undefined, { devices: [{ id: guid, idType: "class" }] }), "windows.devices[0].idType is class, accepted are"],
   ])("%j names what the guest does not have", (given, message) => {
     expect(() => grantDevices(given, restricted)).toThrow(`OciSpecification.${message}`);
-  });
-});
-
-describe("waiting for an assigned device", () => {
-  const never = new AbortController().signal;
-  const device = { VMBusGUID: guid.toUpperCase() };
-
-  it("ends when the declaration is there", async () => {
-    const asked: string[] = [];
-    const exists = (path: string): boolean => asked.push(path) === 3;
-    await waitForAssignedDevice(device, never, { timeoutMs: 1000, exists });
-    expect(asked).toEqual(Array(3).fill(`/dev/vpci/${guid}/device.json`));
-  });
-
-  it("is bounded", async () => {
-    await expect(waitForAssignedDevice(device, never, { timeoutMs: 20, exists: () => false })).rejects.toThrow(
-      `device /dev/vpci/${guid} has not appeared within 20 ms`,
-    );
-  });
-
-  it("ends when the host has gone", async () => {
-    const gone = AbortSignal.abort(new Error("gone"));
-    const timing = { timeoutMs: 1000, exists: () => false };
-    await expect(waitForAssignedDevice(device, gone, timing)).rejects.toMatchObject({ name: "AbortError" });
   });
 });

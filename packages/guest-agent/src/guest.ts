@@ -12,7 +12,7 @@ import {
   uvmContainerId,
 } from "@uvm-shim/gcs-bridge";
 import type { LinuxGuestRequest, LinuxProcessParameters, OciSpec, SecurityPolicy } from "@uvm-shim/hcs-schema";
-import { setHostName } from "@uvm-shim/linux-calls";
+import { type ProcessExit, setHostName } from "@uvm-shim/linux-calls";
 import { applyAnnotations } from "./annotations.ts";
 import { followMachineMemory, metricsOf, oomKillsOf, processesOf, removeCgroups, shareDevices } from "./cgroups.ts";
 import type { Children } from "./children.ts";
@@ -120,19 +120,20 @@ export class Guest {
       },
       signalProcess: async ({ ProcessId, Options }, { containerId }) => {
         const signal = Options === undefined || Options.Signal === 0 ? sigkill : Options.Signal;
-        if (isVm(containerId)) this.#processes.get(ProcessId).signal(signal);
-        else this.#get(containerId).signal(ProcessId, signal);
+        // Of containers alone, as is resizing: the reference's guest looks for the VM among them, and finds none.
+        this.#get(containerId).signal(ProcessId, signal);
         return done;
       },
       resizeConsole: async ({ ProcessId, Height, Width }, { containerId }) => {
-        this.#processesOf(containerId).get(ProcessId).resize(Height, Width);
+        this.#get(containerId).processes.get(ProcessId).resize(Height, Width);
         return done;
       },
       getProperties: async ({ Query }, { containerId }) => {
-        const container = isVm(containerId) ? undefined : this.#get(containerId);
-        const pids = container?.processIds() ?? [];
         const wanted = readPropertyTypes(Query);
-        const metrics = wanted.includes("Statistics") ? container?.metrics() : undefined;
+        if (isVm(containerId)) throw new GuestFault("E_FAIL", "the VM itself has no properties, only containers have");
+        const container = this.#get(containerId);
+        const pids = container.processIds();
+        const metrics = wanted.includes("Statistics") ? container.metrics() : undefined;
         return {
           Properties: JSON.stringify({ ProcessList: pids.map((pid) => ({ ProcessId: pid })), ...metrics }),
         };
@@ -333,7 +334,7 @@ export class Guest {
       ...(environment === undefined ? {} : { env: environment }),
     });
     relay.startPipes();
-    const process = new GuestProcess(pid, exit, relay);
+    const process = new GuestProcess(pid, exit.then(exitOfVmProcess), relay);
     this.#processes.add(process);
     return process;
   }
@@ -347,6 +348,13 @@ export class Guest {
   #processesOf(containerId: string): ProcessTable {
     return isVm(containerId) ? this.#processes : this.#get(containerId).processes;
   }
+}
+
+/** What the reference's guest tells of a process of the VM that a signal has ended: -1. */
+const endedBySignal = 0xffffffff;
+
+function exitOfVmProcess(exit: ProcessExit): ProcessExit {
+  return exit.signal === undefined ? exit : { ...exit, exitCode: endedBySignal };
 }
 
 function isVm(containerId: string): boolean {
@@ -381,7 +389,7 @@ async function within(timeoutMs: number, process: GuestProcess, { signal }: Requ
     timer = setTimeout(
       () =>
         reject(
-          new GuestFault("HCS_E_OPERATION_TIMEOUT", `process ${process.pid} has not ended within ${timeoutMs} ms`),
+          new GuestFault("HCS_E_CONNECTION_TIMEOUT", `process ${process.pid} has not ended within ${timeoutMs} ms`),
         ),
       timeoutMs,
     );

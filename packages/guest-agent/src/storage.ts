@@ -1,6 +1,5 @@
 /** Disks, shares, layers and devices: what the host attached to the machine is made part of the guest. */
 import { existsSync, lstatSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, symlinkSync } from "node:fs";
-import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type {
   GuestScsiDevice,
@@ -10,15 +9,12 @@ import type {
   LinuxMappedVirtualDisk,
 } from "@uvm-shim/hcs-schema";
 import { LinuxCallError, MNT_DETACH, mount, mountFlags, setMountReadOnly, umount } from "@uvm-shim/linux-calls";
-import { waitForAssignedDevice } from "./assigned-device.ts";
+import { waitForAppearance } from "./appearance.ts";
+import { assignedDeviceFolder, declarationName } from "./devices.ts";
 import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
 import { guestFolders } from "./guest-folders.ts";
 import { parseMountOptions } from "./mount-options.ts";
 import type { GuardedContainer, PolicyGuard } from "./policy/guard.ts";
-
-/** How long a disk that the host has attached may take to appear. */
-const deviceTimeoutMs = 5000;
-const devicePollMs = 10;
 
 /** Runs a program of the guest to its end. */
 export type RunTool = (
@@ -66,7 +62,7 @@ export async function modifyStorage(
     case "VPCIDevice":
       // The host takes it away by itself.
       if (!isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Remove VPCIDevice: accepted is Add");
-      return await waitForAssignedDevice(request.Settings, signal);
+      return await waitForAppearance(`${assignedDeviceFolder(request.Settings.VMBusGUID)}/${declarationName}`, signal);
   }
 }
 
@@ -81,7 +77,7 @@ async function addDisk(
   signal: AbortSignal,
 ): Promise<void> {
   const device = devicePath(disk, disk.Partition);
-  await waitForDevice(device, signal);
+  await waitForAppearance(device, signal);
   const mountIt = (): Promise<void> => mountDisk(disk, device, runTool, signal);
   await (guard === undefined ? mountIt() : guard.addDisk(disk, device, mountIt));
 }
@@ -101,15 +97,6 @@ async function mountDisk(
   const readOnly = disk.ReadOnly ? ["ro", ...readOnlyOptionsOf(filesystem)] : [];
   const { flags, data } = parseMountOptions([...(disk.Options ?? []), ...readOnly]);
   mountAt(disk.MountPath, () => mount(device, disk.MountPath, filesystem, flags, data));
-}
-
-async function waitForDevice(device: string, signal: AbortSignal): Promise<void> {
-  for (let waited = 0; !existsSync(device); waited += devicePollMs) {
-    if (waited >= deviceTimeoutMs) {
-      throw new GuestFault("ERROR_FILE_NOT_FOUND", `disk ${device} has not appeared within ${deviceTimeoutMs} ms`);
-    }
-    await delay(devicePollMs, undefined, { signal });
-  }
 }
 
 async function filesystemFor(
@@ -137,14 +124,15 @@ async function removeDisk(
   { guard }: StorageSurroundings,
   signal: AbortSignal,
 ): Promise<void> {
+  const device = devicePath(disk, disk.Partition);
+  // The reference's guest looks for the disk also where only its mount point is of interest.
+  await waitForAppearance(device, signal);
   const remove = (): void => {
     if (disk.BlockDev === true) rmSync(disk.MountPath, { force: true });
     else removeMount(disk.MountPath, 0);
   };
-  if (guard === undefined) return remove();
-  const device = devicePath(disk, disk.Partition);
-  await waitForDevice(device, signal);
-  guard.removeDisk(disk, device, remove);
+  if (guard === undefined) remove();
+  else guard.removeDisk(disk, device, remove);
 }
 
 function checkDeviceUnused(address: GuestScsiDevice): void {

@@ -1,10 +1,4 @@
-import {
-  type ContainerNotification,
-  Fields,
-  type GcsBridgeClient,
-  GcsError,
-  type NotificationType,
-} from "@uvm-shim/gcs-bridge";
+import { type ContainerNotification, Fields, GcsError, type NotificationType } from "@uvm-shim/gcs-bridge";
 import {
   type CgroupMetrics,
   checkCgroupMetrics,
@@ -12,6 +6,7 @@ import {
   type OciLinuxResources,
 } from "@uvm-shim/hcs-schema";
 import { LinuxProcess, type ProcessSurroundings, sigkill, signalProcess } from "./process.ts";
+import type { GuestRequests } from "./requests.ts";
 
 export interface LinuxContainerOptions {
   readonly surroundings: ProcessSurroundings;
@@ -27,21 +22,21 @@ export class LinuxContainer {
   /** Resolves with the kind of exit when the guest says that the container has ended. */
   readonly exited: Promise<NotificationType>;
   readonly #options: LinuxContainerOptions;
-  readonly #bridge: GcsBridgeClient;
+  readonly #requests: GuestRequests;
   #onOutOfMemory: () => void = () => {};
   #resolveExited: (type: NotificationType) => void = () => {};
 
   constructor(id: string, options: LinuxContainerOptions) {
     this.id = id;
     this.#options = options;
-    this.#bridge = options.surroundings.bridge;
+    this.#requests = options.surroundings.requests;
     this.exited = new Promise((resolve) => {
       this.#resolveExited = resolve;
     });
   }
 
   async start(signal?: AbortSignal): Promise<void> {
-    await this.#bridge.request("start", this.id, {}, signal);
+    await this.#requests.request("start", this.id, {}, signal);
   }
 
   /** See LinuxProcess.execute. */
@@ -72,7 +67,7 @@ export class LinuxContainer {
       RequestType: "Update",
       Settings: { Linux: resources },
     } as const;
-    await this.#bridge.request("modifySettings", this.id, { Request }, signal);
+    await this.#requests.request("modifySettings", this.id, { Request }, signal);
   }
 
   /** Stops every process where it stands. */
@@ -92,7 +87,7 @@ export class LinuxContainer {
       });
     }
     const Request = { ResourceType: "ContainerFreezer", RequestType: "Update", Settings: { Frozen } } as const;
-    await this.#bridge.request("modifySettings", this.id, { Request }, signal);
+    await this.#requests.request("modifySettings", this.id, { Request }, signal);
   }
 
   /** Has the listener called whenever the guest tells that it has killed something of it for want of memory. */
@@ -102,7 +97,7 @@ export class LinuxContainer {
 
   async #query<T>(type: string, read: (properties: string) => T, signal: AbortSignal | undefined): Promise<T> {
     const Query = JSON.stringify({ PropertyTypes: [type] });
-    const { Properties } = await this.#bridge.request("getProperties", this.id, { Query }, signal);
+    const { Properties } = await this.#requests.request("getProperties", this.id, { Query }, signal);
     try {
       return read(Properties);
     } catch (cause) {
@@ -122,18 +117,18 @@ export class LinuxContainer {
     }
     const pids = await this.processIds(abort);
     const outcomes = await Promise.allSettled(
-      pids.map((pid) => unlessNotFound(signalProcess(this.#bridge, this.id, pid, signal, abort))),
+      pids.map((pid) => unlessNotFound(signalProcess(this.#requests, this.id, pid, signal, abort))),
     );
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   }
 
   async terminate(signal?: AbortSignal): Promise<void> {
-    await unlessGone(this.#bridge.request("shutdownForced", this.id, {}, signal));
+    await unlessGone(this.#requests.request("shutdownForced", this.id, {}, signal));
   }
 
   async deleteState(signal?: AbortSignal): Promise<void> {
     if (this.#options.canDeleteState) {
-      await unlessGone(this.#bridge.request("deleteContainerState", this.id, {}, signal));
+      await unlessGone(this.#requests.request("deleteContainerState", this.id, {}, signal));
     }
     this.#options.onForgotten();
   }

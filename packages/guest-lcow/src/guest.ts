@@ -20,9 +20,9 @@ import {
   type SecurityPolicy,
   type SecurityPolicyFragment,
 } from "@uvm-shim/hcs-schema";
-import { awaitOrUndo } from "./await-or-undo.ts";
 import { LinuxContainer } from "./container.ts";
 import { LinuxProcess, type ProcessSurroundings } from "./process.ts";
+import { GuestRequests } from "./requests.ts";
 import type { LinuxGuestOptions } from "./types.ts";
 
 /** The document schema that container settings are written in; a guest must know it or a later minor version. */
@@ -33,6 +33,7 @@ export class LinuxGuest {
   /** Resolves when the bridge has ended, with the cause when `close` was not called. */
   readonly closed: Promise<Error | undefined>;
   readonly #bridge: GcsBridgeClient;
+  readonly #requests: GuestRequests;
   readonly #options: LinuxGuestOptions;
   readonly #surroundings: ProcessSurroundings;
   readonly #containers = new Map<string, LinuxContainer>();
@@ -51,7 +52,8 @@ export class LinuxGuest {
       onIgnored: (what) => options.log.log("warn", "ignored a message of the guest", { what }),
     });
     this.closed = this.#bridge.closed;
-    this.#surroundings = { bridge: this.#bridge, options, takePort: () => this.#nextPort++ };
+    this.#requests = new GuestRequests(this.#bridge, options);
+    this.#surroundings = { requests: this.#requests, options, takePort: () => this.#nextPort++ };
   }
 
   /**
@@ -62,7 +64,7 @@ export class LinuxGuest {
   static async connect(stream: Duplex, options: LinuxGuestOptions, signal?: AbortSignal): Promise<LinuxGuest> {
     const guest = new LinuxGuest(stream, options);
     try {
-      const capabilities = await guest.#bridge.negotiate(signal);
+      const capabilities = await guest.#requests.negotiate(signal);
       checkCapabilities(capabilities);
       guest.#canDeleteState = capabilities.GuestDefinedCapabilities.DeleteContainerStateSupported;
       guest.#supportsNetworkNamespaces = capabilities.GuestDefinedCapabilities.NamespaceAddRequestSupported;
@@ -70,8 +72,8 @@ export class LinuxGuest {
       guest.#canDumpStacks = capabilities.GuestDefinedCapabilities.DumpStacksSupported;
       if (capabilities.SendHostCreateMessage) {
         const ContainerConfig = JSON.stringify({ SystemType: "Container" });
-        await guest.#bridge.request("create", uvmContainerId, { ContainerConfig }, signal);
-        if (capabilities.SendHostStartMessage) await guest.#bridge.request("start", uvmContainerId, {}, signal);
+        await guest.#requests.request("create", uvmContainerId, { ContainerConfig }, signal);
+        if (capabilities.SendHostStartMessage) await guest.#requests.request("start", uvmContainerId, {}, signal);
       }
       return guest;
     } catch (error) {
@@ -151,7 +153,7 @@ export class LinuxGuest {
   /** Resolves when the guest answers, be it with an error: one that hangs says nothing. */
   async ping(signal?: AbortSignal): Promise<void> {
     try {
-      await this.#bridge.request("getProperties", uvmContainerId, { Query: "" }, signal);
+      await this.#requests.request("getProperties", uvmContainerId, { Query: "" }, signal);
     } catch (error) {
       if (!(error instanceof GcsError && error.hresult !== undefined)) throw error;
     }
@@ -162,7 +164,7 @@ export class LinuxGuest {
   }
 
   async dumpStacks(signal?: AbortSignal): Promise<string> {
-    return (await this.#bridge.request("dumpStacks", uvmContainerId, {}, signal)).GuestStacks;
+    return (await this.#requests.request("dumpStacks", uvmContainerId, {}, signal)).GuestStacks;
   }
 
   /** Runs a program of the guest itself, which stands in CommandArgs. See LinuxProcess.execute. */
@@ -187,8 +189,8 @@ export class LinuxGuest {
     // Known before the guest is: it may end, and say so, before its creation is answered.
     this.#containers.set(id, container);
     try {
-      const answer = this.#bridge.request("create", id, { ContainerConfig: JSON.stringify(settings) });
-      await awaitOrUndo(answer, signal, subject, () => this.#remove(container));
+      const body = { ContainerConfig: JSON.stringify(settings) };
+      await this.#requests.make("create", id, body, signal, () => this.#remove(container));
       return container;
     } catch (error) {
       this.#forget(container);
@@ -197,7 +199,7 @@ export class LinuxGuest {
   }
 
   async #modify(request: LinuxGuestRequest, signal: AbortSignal | undefined): Promise<void> {
-    await this.#bridge.request("modifySettings", uvmContainerId, { Request: request }, signal);
+    await this.#requests.modify(request, signal);
   }
 
   async #remove(container: LinuxContainer): Promise<void> {

@@ -1,13 +1,13 @@
 import type { Duplex } from "node:stream";
-import { type GcsBridgeClient, GcsError, givenUpError, infiniteTimeout } from "@uvm-shim/gcs-bridge";
+import { GcsError, givenUpError, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
-import { awaitOrUndo } from "./await-or-undo.ts";
+import type { GuestRequests } from "./requests.ts";
 import { ProcessStdio, type StdioStreams } from "./stdio.ts";
 import type { LinuxGuestOptions } from "./types.ts";
 
 /** What processes need of the guest that they run in. */
 export interface ProcessSurroundings {
-  readonly bridge: GcsBridgeClient;
+  readonly requests: GuestRequests;
   readonly options: LinuxGuestOptions;
   readonly takePort: () => number;
 }
@@ -22,20 +22,20 @@ export class LinuxProcess {
   readonly stdin?: Duplex;
   readonly stdout?: Duplex;
   readonly stderr?: Duplex;
-  readonly #bridge: GcsBridgeClient;
+  readonly #requests: GuestRequests;
   readonly #containerId: string;
   readonly #stdio: ProcessStdio;
   readonly #exit: Promise<number>;
 
   private constructor(
-    bridge: GcsBridgeClient,
+    requests: GuestRequests,
     containerId: string,
     pid: number,
     exit: Promise<number>,
     stdio: ProcessStdio,
     streams: StdioStreams,
   ) {
-    this.#bridge = bridge;
+    this.#requests = requests;
     this.#containerId = containerId;
     this.pid = pid;
     this.#exit = exit;
@@ -55,27 +55,27 @@ export class LinuxProcess {
     parameters: LinuxProcessParameters,
     signal?: AbortSignal,
   ): Promise<LinuxProcess> {
-    const { bridge, options, takePort } = surroundings;
+    const { requests, options, takePort } = surroundings;
     const subject = { procedure: "executeProcess", containerId };
     if (signal?.aborted) throw givenUpError(signal.reason, subject);
     const stdio = await ProcessStdio.listen(parameters, takePort, (port) => options.listen(port));
     try {
-      const answer = bridge.request("executeProcess", containerId, {
+      const body = {
         Settings: { ProcessParameters: JSON.stringify(parameters), VsockStdioRelaySettings: stdio.settings },
-      });
-      const { ProcessId: pid } = await awaitOrUndo(answer, signal, subject, ({ ProcessId }) => {
+      };
+      const { ProcessId: pid } = await requests.make("executeProcess", containerId, body, signal, ({ ProcessId }) => {
         // The reference's guest keeps a process until its exit has been asked for.
-        void waitForExit(bridge, containerId, ProcessId);
-        return discard(surroundings, containerId, ProcessId);
+        const exit = waitForExit(requests, containerId, ProcessId);
+        return discard(surroundings, containerId, ProcessId, exit);
       });
-      const exit = waitForExit(bridge, containerId, pid);
+      const exit = waitForExit(requests, containerId, pid);
       try {
         const streams = await connectStdio(stdio, exit, options, subject, signal);
-        return new LinuxProcess(bridge, containerId, pid, exit, stdio, streams);
+        return new LinuxProcess(requests, containerId, pid, exit, stdio, streams);
       } catch (error) {
         // Not awaited: a guest that does not answer must not hold a caller who has left.
-        void discard(surroundings, containerId, pid);
-        throw error;
+        void discard(surroundings, containerId, pid, exit);
+        throw containerId === uvmContainerId ? leftBehindError(error, pid) : error;
       }
     } catch (error) {
       await stdio.close();
@@ -83,19 +83,21 @@ export class LinuxProcess {
     }
   }
 
-  /** 0 to 255. Rejects with a GcsError of `gone` when bridge or process is lost. */
+  /** 0 to 255; 255 too for a process of the VM itself that a signal ended. Rejects with a GcsError of `gone` when bridge or process is lost. */
   wait(): Promise<number> {
     return this.#exit;
   }
 
+  /** Unimplemented for processes of the VM itself, which no guest signals: they end when their stdio is closed. */
   async signal(signal: number, abort?: AbortSignal): Promise<void> {
-    await signalProcess(this.#bridge, this.#containerId, this.pid, signal, abort);
+    await signalProcess(this.#requests, this.#containerId, this.pid, signal, abort);
   }
 
-  /** In characters. */
+  /** In characters. Unimplemented for processes of the VM itself. */
   async resize(height: number, width: number, abort?: AbortSignal): Promise<void> {
     const body = { ProcessId: this.pid, Height: height, Width: width };
-    await this.#bridge.request("resizeConsole", this.#containerId, body, abort);
+    const resizing = this.#requests.request("resizeConsole", this.#containerId, body, abort);
+    await unlessOfVm(resizing, this.#containerId, this.pid, "resize");
   }
 
   async close(): Promise<void> {
@@ -105,7 +107,7 @@ export class LinuxProcess {
 
 /** Throws NotFound when the process no longer exists. */
 export async function signalProcess(
-  bridge: GcsBridgeClient,
+  requests: GuestRequests,
   containerId: string,
   pid: number,
   signal: number,
@@ -118,12 +120,52 @@ export async function signalProcess(
       containerId,
     });
   }
-  await bridge.request("signalProcess", containerId, { ProcessId: pid, Options: { Signal: signal } }, abort);
+  const body = { ProcessId: pid, Options: { Signal: signal } };
+  await unlessOfVm(requests.request("signalProcess", containerId, body, abort), containerId, pid, "signal");
+}
+
+/**
+ * The reference's guest looks for the container of a process that is to be signalled or resized, and has none for the
+ * VM itself. That it was not found then says nothing about the process.
+ */
+async function unlessOfVm(
+  answer: Promise<unknown>,
+  containerId: string,
+  pid: number,
+  verb: "signal" | "resize",
+): Promise<void> {
+  try {
+    await answer;
+  } catch (error) {
+    if (
+      containerId !== uvmContainerId ||
+      !(error instanceof GcsError) ||
+      error.hresultName !== "HCS_E_SYSTEM_NOT_FOUND"
+    ) {
+      throw error;
+    }
+    const { procedure, hresult = 0, hresultName, guestMessage = "", records } = error;
+    throw new GcsError("Unimplemented", `the guest cannot ${verb} process ${pid}, as it is one of the VM itself`, {
+      ...(procedure === undefined ? {} : { procedure }),
+      ...{ containerId, hresult, hresultName, guestMessage, records, cause: error },
+    });
+  }
+}
+
+/** Of an execution that failed when its process was running already. */
+function leftBehindError(error: unknown, pid: number): unknown {
+  if (!(error instanceof GcsError) || error.gone) return error;
+  const message = `process ${pid} of the VM may still run, as it can only be left to end by its closed stdio`;
+  return new GcsError(error.code, `${message}: ${error.message}`, {
+    procedure: "executeProcess",
+    containerId: uvmContainerId,
+    cause: error,
+  });
 }
 
 /** Asks for the exit at once, so that a process that ends right away is not missed. */
-function waitForExit(bridge: GcsBridgeClient, containerId: string, pid: number): Promise<number> {
-  const exit = bridge
+function waitForExit(requests: GuestRequests, containerId: string, pid: number): Promise<number> {
+  const exit = requests
     .request("waitForProcess", containerId, { ProcessId: pid, TimeoutInMs: infiniteTimeout })
     .then(({ ExitCode }) => exitStatus(ExitCode));
   // The exit may be asked for later than it is lost, or never.
@@ -136,13 +178,21 @@ function exitStatus(exitCode: number): number {
   return Math.min(exitCode, 255);
 }
 
-/** Ends a process that nobody is going to own. */
-async function discard({ bridge, options }: ProcessSurroundings, containerId: string, pid: number): Promise<void> {
+/** Ends a process that nobody is going to own, and whose stdio is closed. */
+async function discard(
+  { requests, options }: ProcessSurroundings,
+  containerId: string,
+  pid: number,
+  exit: Promise<number>,
+): Promise<void> {
   try {
-    await signalProcess(bridge, containerId, pid, sigkill);
+    await signalProcess(requests, containerId, pid, sigkill);
   } catch (error) {
     if (error instanceof GcsError && error.gone) return;
     options.log.log("warn", "a process that was given up could not be killed", { containerId, pid, error });
+    const tell = (status: number): void =>
+      options.log.log("debug", "a process that was given up has ended", { containerId, pid, status });
+    void exit.then(tell, () => {});
   }
 }
 

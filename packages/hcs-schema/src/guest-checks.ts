@@ -116,7 +116,7 @@ const linuxResources: { readonly [Type in keyof LinuxGuestResources]: Check<Linu
   ContainerConstraints: openObject<LinuxContainerConstraints>({ Linux: checkOciLinuxResources }),
   ContainerFreezer: closedObject<LinuxContainerFreezer>({ Frozen: truth }),
   SecurityPolicy: closedObject<SecurityPolicy>({
-    EnforcerType: filledText,
+    EnforcerType: text,
     EncodedSecurityPolicy: filledText,
     EncodedUVMReference: optional(filledText),
     EncodedUVMHashEnvelopeReference: optional(filledText),

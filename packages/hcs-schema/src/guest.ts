@@ -128,7 +128,7 @@ export interface LinuxContainerConstraints {
 
 /** What the guest is to hold its host to. Everything that is encoded is in base64. */
 export interface SecurityPolicy {
-  /** "rego" or "open_door". */
+  /** "rego" or "open_door"; empty leaves the choice to the guest. */
   readonly EnforcerType: string;
   readonly EncodedSecurityPolicy: string;
   /** Signed documents about the origin of the guest's image, which the guest shows to its containers. */

@@ -100,6 +100,7 @@ describe("requests about resources to a Linux guest", () => {
     ["ContainerConstraints", { Linux: { memory: { limit: 4096 } } }],
     ["SecurityPolicyFragment", { Fragment: "AAAA" }],
     ["SecurityPolicy", { EnforcerType: "rego", EncodedSecurityPolicy: "e30=", EncodedUVMReference: "AAAA" }],
+    ["SecurityPolicy", { EnforcerType: "", EncodedSecurityPolicy: "e30=" }],
   ])("accept %s", (ResourceType, Settings) => {
     const request = { ResourceType, RequestType: "Update", Settings };
     expect(checkLinuxGuestRequest(request)).toEqual(request);

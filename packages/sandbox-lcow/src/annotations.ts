@@ -1,7 +1,20 @@
 import { SandboxError } from "./error.ts";
 import { nearest } from "./nearest.ts";
 import { readServiceTable, type ServiceTable, serviceTablePrefix } from "./service-table.ts";
-import { boolean, fileName, guid, integer, integers, oneOf, type Reader, refuse, startsWith, text } from "./values.ts";
+import {
+  boolean,
+  fileName,
+  guid,
+  guidAsWritten,
+  integer,
+  integers,
+  oneOf,
+  optional,
+  type Reader,
+  refuse,
+  startsWith,
+  text,
+} from "./values.ts";
 
 const vm = "io.microsoft.virtualmachine.";
 const topology = `${vm}computetopology.`;
@@ -15,7 +28,7 @@ const megabytes = integer(0, 2 ** 40);
 const effective = {
   bootFilesRootPath: [`${vm}bootfilesrootpath`, text],
   kernelDirectBoot: [`${vm}lcow.kerneldirectboot`, boolean],
-  preferredRootFs: [`${vm}lcow.preferredrootfstype`, oneOf("initrd", "vhd")],
+  preferredRootFs: [`${vm}lcow.preferredrootfstype`, optional(oneOf("initrd", "vhd"))],
   kernelBootOptions: [`${vm}lcow.kernelbootoptions`, text],
   vpciEnabled: [`${vm}lcow.vpcienabled`, boolean],
   disableTimeSync: [`${vm}lcow.timesync.disable`, boolean],
@@ -53,7 +66,7 @@ const effective = {
   encryptScratch: [`${vm}storage.scratch.encrypted`, boolean],
   policyBasedRouting: [`${vm}lcow.network.policybasedrouting`, boolean],
   liveMigration: ["io.microsoft.migration.support-enabled", boolean],
-  cpuGroup: [`${vm}cpugroup.id`, text],
+  cpuGroup: [`${vm}cpugroup.id`, guidAsWritten],
   resourcePartition: [`${vm}resource-partition-id`, guid],
   numaProcessorsPerNode: [`${topology}processor.numa.max-processors-per-node`, uint32],
   numaMemoryPerNode: [`${topology}processor.numa.max-size-per-node`, megabytes],

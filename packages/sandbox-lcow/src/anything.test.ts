@@ -82,7 +82,11 @@ it("gives the same document twice, or refuses with a key and a reason", () => {
         expect(buildLinuxSandbox(request())).toEqual(buildLinuxSandbox(request()));
       } catch (error) {
         expect(error).toBeInstanceOf(SandboxError);
-        expect((error as SandboxError).message.startsWith(`${(error as SandboxError).key}: `)).toBe(true);
+        const { code, key, message } = error as SandboxError;
+        expect(message.startsWith(`${key}: `)).toBe(true);
+        // The document's own check finds what the host is too old for, and no value that is bad everywhere.
+        if (code === "FailedPrecondition") expect(message).toContain(`build ${build}`);
+        else expect(key).not.toMatch(/^VirtualMachine/);
       }
     }),
     { numRuns: 500 },

@@ -2,7 +2,7 @@ import type { Chipset } from "@uvm-shim/hcs-schema";
 import { keyOf } from "./annotations.ts";
 import { type Context, hasBuild } from "./context.ts";
 import { kernelLine, type RootFs } from "./kernel-line.ts";
-import { isAbsolute, joinPath, tidyFolder } from "./paths.ts";
+import { cleanPath, isAbsolute, joinPath } from "./paths.ts";
 import { refuse } from "./values.ts";
 
 /** The folder that a VM boots from. */
@@ -31,7 +31,7 @@ export function bootFolder({ values, options, host }: Context): BootFolder {
     if (found !== undefined) return found;
     return refuse(field, path, `a folder with boot files: there is no file ${paths.join(" or ")}`);
   };
-  return { path: tidyFolder(pathGrammar, path), require, has: (name) => hasFile(join(name)) };
+  return { path: cleanPath(pathGrammar, path), require, has: (name) => hasFile(join(name)) };
 }
 
 function defaultFolder({ pathGrammar, executableFolder, programFiles, hasFolder }: Context["host"]): string {
@@ -55,7 +55,7 @@ export function standardBoot(context: Context, processors: number): Boot {
   const folder = bootFolder(context);
   const direct = bootsDirectly(context);
   const kernel = direct ? folder.require("vmlinux", "kernel") : folder.require("kernel");
-  const rootFs: RootFs = values.preferredRootFs ?? (folder.has("rootfs.vhd") ? "vhd" : "initrd");
+  const rootFs: RootFs = values.preferredRootFs || (folder.has("rootfs.vhd") ? "vhd" : "initrd");
   if (rootFs === "initrd") {
     for (const name of ["writableOverlays", "dmVerityMode"] as const) {
       if (values[name]) warn(`annotation ${keyOf(name)} has no effect on an initrd`);

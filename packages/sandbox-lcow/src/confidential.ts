@@ -17,8 +17,9 @@ import { refuse } from "./values.ts";
 export interface ConfidentialSettings {
   /** As it was given: in base64. */
   readonly policy: string;
+  /** Empty where the annotation is: the guest then chooses. */
   readonly enforcer: string;
-  /** Paths of what the guest shows to those who ask for its origin; either may be missing. */
+  /** Paths of what the guest shows to those who ask for its origin; either may be missing, or empty: no file. */
   readonly referenceInfoFile: string;
   readonly hashEnvelopeReferenceInfoFile: string;
   /** Whether hardware isolates the VM; without it the policy holds all the same. */
@@ -74,13 +75,14 @@ export function confidentialSettings(context: Context, bundle: string): Confiden
   if (!policy) return undefined;
   decodePolicy(policy);
   const folder = bootFolder(context);
-  const inFolder = (name: string): string => joinPath(context.host.pathGrammar, folder.path, name);
+  // A name that is given and empty asks for no file.
+  const inFolder = (name: string): string => (name === "" ? "" : joinPath(context.host.pathGrammar, folder.path, name));
   return {
     policy,
-    enforcer: values.securityPolicyEnforcer || "rego",
-    referenceInfoFile: inFolder(values.referenceInfoFile || "reference_info.cose"),
+    enforcer: values.securityPolicyEnforcer ?? "rego",
+    referenceInfoFile: inFolder(values.referenceInfoFile ?? "reference_info.cose"),
     hashEnvelopeReferenceInfoFile: inFolder(
-      values.hashEnvelopeReferenceInfoFile || "reference_info_hash_envelope.cose",
+      values.hashEnvelopeReferenceInfoFile ?? "reference_info_hash_envelope.cose",
     ),
     isolated,
     copies: isolated ? isolatedFiles(context, bundle).copies : [],

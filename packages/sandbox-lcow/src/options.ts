@@ -42,6 +42,8 @@ export interface OptionSettings {
   readonly defaultContainerAnnotations: { readonly [key: string]: string };
 }
 
+/** Numbers of the options are int32 on the wire. */
+const greatestOption = 2 ** 31 - 1;
 const logLevels = ["trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"];
 
 /** Checks the options, and reads those that do not go into the document. Throws SandboxError. */
@@ -103,6 +105,8 @@ function checkPlatform({ sandboxPlatform, sandboxIsolation }: RuntimeOptions, ar
 /** An option as a whole number, 0 when it is not set. */
 export function wholeOption(field: string, value: number | undefined): number {
   if (value === undefined) return 0;
-  if (!Number.isInteger(value) || value < 0) refuse(field, value, "a whole number from 0");
+  if (!Number.isInteger(value) || value < 0 || value > greatestOption) {
+    refuse(field, value, `a whole number from 0 to ${greatestOption}`);
+  }
   return value;
 }

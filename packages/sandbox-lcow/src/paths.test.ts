@@ -1,11 +1,12 @@
 import { expect, it } from "vitest";
-import { isAbsolute, joinPath } from "./paths.ts";
+import { cleanPath, isAbsolute, joinPath } from "./paths.ts";
 
 it.each([
   ["posix", "/a/b", "/a/b/x"],
   ["posix", "/a/b//", "/a/b/x"],
   ["posix", "/", "/x"],
   ["posix", "/a\\", "/a\\/x"],
+  ["posix", "", "x"],
   ["windows", "C:\\a", "C:\\a\\x"],
   ["windows", "C:\\a\\\\", "C:\\a\\x"],
   ["windows", "C:/a/b/", "C:\\a\\b\\x"],
@@ -14,6 +15,30 @@ it.each([
   ["windows", "\\\\?\\C:\\a", "\\\\?\\C:\\a\\x"],
 ] as const)("on %s, x in %s is %s", (grammar, folder, expected) => {
   expect(joinPath(grammar, folder, "x")).toBe(expected);
+});
+
+it.each([
+  ["posix", "/a/./b//c/../d/", "/a/b/d"],
+  ["posix", "/../../a", "/a"],
+  ["posix", "//", "/"],
+  ["posix", "a/../../b", "../b"],
+  ["posix", "a/..", "."],
+  ["posix", "/a\\..\\b", "/a\\..\\b"],
+  ["posix", "/a/...", "/a/..."],
+  ["windows", "C:\\a\\.\\b\\\\c\\..\\d\\", "C:\\a\\b\\d"],
+  ["windows", "c:/a/./b/../c", "c:\\a\\c"],
+  ["windows", "C:\\..\\..\\a", "C:\\a"],
+  ["windows", "C:\\a\\..", "C:\\"],
+  ["windows", "C:a\\..\\..\\b", "C:..\\b"],
+  ["windows", "\\\\server\\share\\a\\..\\..\\b", "\\\\server\\share\\b"],
+  ["windows", "\\\\server\\share\\\\a", "\\\\server\\share\\a"],
+  ["windows", "//server/share/a/", "\\\\server\\share\\a"],
+  ["windows", "\\\\?\\C:\\a\\..\\..\\b", "\\\\?\\C:\\b"],
+  ["windows", "\\\\?\\UNC\\server\\share\\..\\a", "\\\\?\\UNC\\server\\share\\a"],
+  ["windows", "\\\\.\\pipe\\a\\..\\b", "\\\\.\\pipe\\b"],
+] as const)("on %s, %s is cleaned to %s", (grammar, path, expected) => {
+  expect(cleanPath(grammar, path)).toBe(expected);
+  expect(cleanPath(grammar, expected)).toBe(expected);
 });
 
 it.each([

@@ -42,6 +42,11 @@ export function oneOf<Word extends string>(...words: readonly Word[]): Reader<Wo
   return (key, text) => words.find((word) => word === text) ?? refuse(key, text, `one of ${words.join(", ")}`);
 }
 
+/** The empty text, which counts as not given, or what the reader takes. */
+export function optional<T>(reader: Reader<T>): Reader<T | ""> {
+  return (key, text) => (text === "" ? "" : reader(key, text));
+}
+
 /** Text for a command line or a path; a control character in it could only be a mistake or worse. */
 export const text: Reader<string> = (key, value) =>
   /\p{Cc}/u.test(value) ? refuse(key, value, "text without control characters") : value;
@@ -55,6 +60,12 @@ const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /** A GUID in lower case, or the empty text. */
 export const guid: Reader<string> = (key, value) =>
   value === "" || guidPattern.test(value) ? value.toLowerCase() : refuse(key, value, "a GUID without braces");
+
+/** A GUID in the case in which it is written, or the empty text. */
+export const guidAsWritten: Reader<string> = (key, value) => {
+  guid(key, value);
+  return value;
+};
 
 export function startsWith(prefix: string): Reader<string> {
   return (key, value) =>

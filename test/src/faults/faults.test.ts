@@ -1,9 +1,12 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { problemsOf, runScenario, type ScenarioResult, summary } from "./harness.ts";
+import { type FaultKind, problemsOf, runScenario, type ScenarioResult, summary } from "./harness.ts";
 import type { Ground, Play } from "./scenario.ts";
 import { scenarios } from "./scenarios.ts";
 
-describe("every single failure of host and guest", () => {
+describe.each<[string, FaultKind, (result: ScenarioResult) => number]>([
+  ["every single failure of host and guest", "any call", ({ calls }) => 4 * calls],
+  ["every guest that never answers a request", "silent guest", ({ guestRequests }) => 2 * guestRequests],
+])("%s", (_what, kind, points) => {
   const results: ScenarioResult[] = [];
   afterAll(() => {
     process.stdout.write(`\n${summary(results)}\n\n`);
@@ -12,13 +15,22 @@ describe("every single failure of host and guest", () => {
   it.each(scenarios.map((scenario) => [scenario.controller, scenario.name, scenario] as const))(
     "leaves nothing behind: %s, %s",
     async (_controller, _name, scenario) => {
-      const result = await runScenario(scenario);
+      const result = await runScenario(scenario, [kind]);
       results.push(result);
       expect(problemsOf([result])).toEqual([]);
       expect(result.calls).toBeGreaterThan(0);
-      expect(result.runs).toHaveLength(1 + 4 * result.calls);
+      expect(result.runs).toHaveLength(1 + points(result));
     },
   );
+});
+
+it("knows what each controller asks of its guest", async () => {
+  const asked = new Map<string, number>();
+  for (const scenario of scenarios) {
+    const { guestRequests } = await runScenario(scenario, []);
+    asked.set(scenario.controller, (asked.get(scenario.controller) ?? 0) + guestRequests);
+  }
+  expect([...asked].filter(([, requests]) => requests === 0)).toEqual([]);
 });
 
 describe("the harness", () => {
@@ -65,6 +77,25 @@ describe("the harness", () => {
       "harness, one disk, fail at call 1 (detach): left over: disk",
       "harness, one disk, hang at call 1 (detach): left over: disk",
     ]);
+  });
+
+  it("finds a request of a guest that waits without a bound, and gives the others one", async () => {
+    const begin = ({ script, callers }: Ground): Play => ({
+      act: async () =>
+        void (await callers.attempt((signal) => script.run("waitForDevice", "d", signal, () => undefined))),
+      cleanUp: async () => {},
+      leftovers: () => [],
+    });
+    const scenario = { controller: "controller-vpci", name: "one device", begin };
+    const bounded = await runScenario(scenario, ["silent guest"]);
+    expect(bounded.runs.map(({ fault }) => fault?.fault)).toEqual([undefined, "silent", "silentDone"]);
+    expect(problemsOf([bounded])).toEqual([]);
+    const unbounded = await runScenario({ ...scenario, hasBounds: true }, ["silent guest"]);
+    expect(problemsOf([unbounded])).toEqual(
+      ["silent", "silentDone"].flatMap((fault) => [
+        `controller-vpci, one device, ${fault} at call 0 (waitForDevice d): the scenario is left pending`,
+      ]),
+    );
   });
 
   it("finds what waits for ever", async () => {

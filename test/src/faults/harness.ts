@@ -1,4 +1,14 @@
-import { Callers, FakeClock, type FaultCase, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import {
+  type Call,
+  Callers,
+  FakeClock,
+  type FaultCase,
+  faultCases,
+  ScriptedCalls,
+  scriptedError,
+  silentCases,
+} from "@uvm-shim/lifecycle/testing";
+import { isGuestRequest } from "./guest-requests.ts";
 import type { Scenario } from "./scenario.ts";
 
 /** One run of a scenario, with at most one fault. */
@@ -14,6 +24,8 @@ export interface ScenarioResult {
   readonly scenario: Scenario;
   /** How many calls reach host and guest when none fails. */
   readonly calls: number;
+  /** How many of them ask something of a guest. */
+  readonly guestRequests: number;
   /** The run without a fault, then one for each fault at each call. */
   readonly runs: readonly Run[];
 }
@@ -24,26 +36,43 @@ const cleanUpRounds = 4;
 const turnsAtRest = 5;
 /** So often time may pass, or a late answer come, until nothing more is expected of it. */
 const patience = 60;
+/** What guests' faces allow for a request, about. */
+const boundMs = 60_000;
 
-/** Runs the scenario without a fault, and then with every fault at every call. */
-export async function runScenario(scenario: Scenario): Promise<ScenarioResult> {
+/** Which of a scenario's failures are run: those that every call can meet, or the silence of guests. */
+export type FaultKind = "any call" | "silent guest";
+
+/** Runs the scenario without a fault, and then with every fault of these kinds at every call that can meet it. */
+export async function runScenario(
+  scenario: Scenario,
+  kinds: readonly FaultKind[] = ["any call", "silent guest"],
+): Promise<ScenarioResult> {
   const faultless = await runOnce(scenario, undefined);
   const calls = faultless.calls.length;
+  const requests = [...faultless.calls.keys()].filter((call) =>
+    isGuestRequest(scenario.controller, faultless.calls[call] ?? ""),
+  );
   const runs = [faultless];
-  for (const fault of faultCases(calls)) runs.push(await runOnce(scenario, fault));
-  return { scenario, calls, runs };
+  const cases = { "any call": faultCases(calls), "silent guest": silentCases(requests) };
+  for (const fault of kinds.flatMap((kind) => cases[kind])) runs.push(await runOnce(scenario, fault));
+  return { scenario, calls, guestRequests: requests.length, runs };
 }
 
 async function runOnce(scenario: Scenario, fault: FaultCase | undefined): Promise<Run> {
   const callers = new Callers();
   const clock = new FakeClock();
   const faults = new Map(fault === undefined ? [] : [[fault.call, fault.fault]]);
-  const script = new ScriptedCalls(faults, () => callers.abortAll());
+  const bound = async ({ name, detail }: Call, isSettled: AbortSignal): Promise<never> => {
+    await clock.delay(boundMs, isSettled);
+    throw scriptedError("DeadlineExceeded", `${name} ${detail}: not answered within ${boundMs} ms`);
+  };
+  const script = new ScriptedCalls(faults, () => callers.abortAll(), scenario.hasBounds ? undefined : bound);
   const problems: string[] = [];
   const play = await scenario.begin({ script, callers, clock });
   const finish = async (what: string, work: Promise<void>): Promise<unknown> => {
     try {
-      await settled(work, script, clock);
+      // A silent guest says nothing, however long anybody waits; a host's calls may come to their end.
+      await settled(work, clock, isSilent(fault) ? undefined : script);
       return undefined;
     } catch (error) {
       if (error === stillPending) problems.push(`${what} is left pending`);
@@ -77,8 +106,12 @@ async function runOnce(scenario: Scenario, fault: FaultCase | undefined): Promis
 const columnWidth = 16;
 const stillPending = new Error("it waits for something that neither time nor a late answer brings");
 
+function isSilent(fault: FaultCase | undefined): boolean {
+  return fault?.fault === "silent" || fault?.fault === "silentDone";
+}
+
 /** The outcome of the work. When nothing more happens by itself time passes, and at last calls are answered late. */
-async function settled(work: Promise<void>, script: ScriptedCalls, clock: FakeClock): Promise<void> {
+async function settled(work: Promise<void>, clock: FakeClock, script: ScriptedCalls | undefined): Promise<void> {
   let isDone = false;
   const done = work.finally(() => {
     isDone = true;
@@ -88,7 +121,7 @@ async function settled(work: Promise<void>, script: ScriptedCalls, clock: FakeCl
     await rest();
     if (isDone) return await done;
     if (clock.pending > 0) clock.advanceToNext();
-    else script.answerLate();
+    else script?.answerLate();
   }
   throw stillPending;
 }

@@ -22,5 +22,7 @@ export interface Scenario {
   /** The package that it puts to the test. */
   readonly controller: string;
   readonly name: string;
+  /** Whether a real guest's face is part of it, which bounds its requests itself; fakes are bounded by the harness. */
+  readonly hasBounds?: boolean;
   begin(ground: Ground): Play | Promise<Play>;
 }

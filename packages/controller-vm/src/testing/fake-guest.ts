@@ -7,19 +7,24 @@ import {
   type SecurityPolicyFragment,
   type WindowsProcessParameters,
 } from "@uvm-shim/hcs-schema";
-import type { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import type { LinuxVmGuest } from "../flavour-linux.ts";
 import type { WindowsVmGuest } from "../flavour-windows.ts";
 import type { VmProcess } from "../types.ts";
 
-/** A process of the guest itself; it lives until it is signalled. */
+/** What Linux guests tell of a process that writing to closed stdio has ended. */
+const lostStatus = 255;
+
+/** A process of the guest itself; it lives until its stdio is closed or, in a Windows guest, it is signalled. */
 export class FakeProcess implements VmProcess {
   readonly pid: number;
   isOpen = true;
+  readonly #canSignal: boolean;
   readonly #exit = Promise.withResolvers<number>();
 
-  constructor(pid: number) {
+  constructor(pid: number, canSignal: boolean) {
     this.pid = pid;
+    this.#canSignal = canSignal;
   }
 
   wait(): Promise<number> {
@@ -27,13 +32,21 @@ export class FakeProcess implements VmProcess {
   }
 
   async signal(signal: number): Promise<void> {
+    this.#requireSignals();
     this.#exit.resolve(128 + signal);
   }
 
-  async resize(): Promise<void> {}
+  async resize(): Promise<void> {
+    this.#requireSignals();
+  }
 
   async close(): Promise<void> {
     this.isOpen = false;
+    this.#exit.resolve(lostStatus);
+  }
+
+  #requireSignals(): void {
+    if (!this.#canSignal) throw scriptedError("Unimplemented", `process ${this.pid} is one of the VM itself`);
   }
 }
 
@@ -90,14 +103,14 @@ export class FakeGuest implements Omit<LinuxVmGuest, "execute">, Omit<WindowsVmG
     let made: FakeProcess | undefined;
     try {
       return await this.#script.run("execute", "", signal, () => {
-        this.executed.push("CommandLine" in parameters ? parameters : checkLinuxProcessParameters(parameters));
-        made = new FakeProcess(100 + this.processes.length);
+        const isWindows = "CommandLine" in parameters;
+        this.executed.push(isWindows ? parameters : checkLinuxProcessParameters(parameters));
+        made = new FakeProcess(100 + this.processes.length, isWindows);
         this.processes.push(made);
         return made;
       });
     } catch (error) {
-      // A guest ends by itself what it has started for nobody.
-      await made?.signal(9);
+      // The guest's face gives up by itself what was started for nobody.
       await made?.close();
       throw error;
     }

@@ -52,8 +52,9 @@ class FakePort implements StdioListener {
     for (const { reject } of this.#waiting) reject(new Error("the listener was closed"));
   }
 
-  dial(): Duplex {
+  dial(connections: Duplex[]): Duplex {
     const [host, guest] = duplexPair();
+    connections.push(host);
     const next = this.#waiting.shift();
     if (next === undefined) this.#dialled.push(host);
     else next.resolve(host);
@@ -65,12 +66,14 @@ class FakePort implements StdioListener {
 export class FakeGuest {
   readonly seen: SeenRequest[] = [];
   readonly logged: string[] = [];
+  readonly loggedFields: unknown[] = [];
   readonly ports = new Map<number, FakePort>();
+  /** The host's ends of what was dialled. */
+  readonly connections: Duplex[] = [];
   readonly hostStream: Duplex;
   readonly server: GcsBridgeServer;
   readonly options: LinuxGuestOptions;
-  /** Ends the time that the host gives the guest to dial. */
-  expire: () => void = () => {};
+  readonly #delays = new Set<{ readonly milliseconds: number; readonly resolve: () => void }>();
 
   constructor(handlers: GuestHandlers = {}, told: Partial<GcsCapabilities> = {}) {
     const [host, guest] = duplexPair();
@@ -79,13 +82,37 @@ export class FakeGuest {
     this.options = {
       newActivityId: () => "11111111-2222-3333-4444-555555555555",
       listen: async (port) => this.#listen(port),
-      log: { log: (_level, message) => this.logged.push(message) },
-      delay: (_milliseconds, signal) =>
+      log: {
+        log: (_level, message, fields) => {
+          this.logged.push(message);
+          this.loggedFields.push(fields);
+        },
+      },
+      delay: (milliseconds, signal) =>
         new Promise((resolve, reject) => {
-          this.expire = resolve;
-          signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+          const delay = { milliseconds, resolve };
+          this.#delays.add(delay);
+          signal.addEventListener(
+            "abort",
+            () => {
+              this.#delays.delete(delay);
+              reject(signal.reason);
+            },
+            { once: true },
+          );
         }),
     };
+  }
+
+  /** What the host waits for, in milliseconds. */
+  get delays(): readonly number[] {
+    return [...this.#delays].map(({ milliseconds }) => milliseconds);
+  }
+
+  /** Lets all the time pass that the host now waits for. */
+  expire(): void {
+    for (const { resolve } of this.#delays) resolve();
+    this.#delays.clear();
   }
 
   connect(signal?: AbortSignal): Promise<LinuxGuest> {
@@ -96,7 +123,7 @@ export class FakeGuest {
   dial(port: number | undefined): Duplex {
     const listener = port === undefined ? undefined : this.ports.get(port);
     if (listener === undefined) throw new Error(`nothing listens on port ${port}`);
-    return listener.dial();
+    return listener.dial(this.connections);
   }
 
   bodies<P extends Procedure>(procedure: P): RequestBody<P>[] {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Callers, type Fault, faultCases, ScriptedCalls } from "./index.ts";
+import { Callers, type Fault, faultCases, ScriptedCalls, scriptedError, silentCases } from "./index.ts";
 
 describe("ScriptedCalls", () => {
   const run = (fault?: Fault, signal?: AbortSignal, onHang?: () => void) => {
@@ -52,9 +52,43 @@ describe("ScriptedCalls", () => {
     expect(calls.hanging).toBe(0);
   });
 
+  it.each([
+    ["silent", false],
+    ["silentDone", true],
+  ] as const)("%s until its bound, though nobody is told that it hangs", async (fault, done) => {
+    let isDone = false;
+    let isTold = false;
+    const bound = Promise.withResolvers<never>();
+    const bounded: string[] = [];
+    const calls = new ScriptedCalls(
+      new Map([[0, fault]]),
+      () => {
+        isTold = true;
+      },
+      ({ name }, settled) => {
+        bounded.push(name);
+        settled.addEventListener("abort", () => bounded.push("settled"));
+        return bound.promise;
+      },
+    );
+    const result = calls.run("mount", "", undefined, () => {
+      isDone = true;
+    });
+    await Promise.resolve();
+    expect([calls.hanging, isTold, isDone]).toEqual([1, false, done]);
+    bound.reject(scriptedError("DeadlineExceeded", "no answer"));
+    await expect(result).rejects.toMatchObject({ code: "DeadlineExceeded" });
+    expect(calls.hanging).toBe(0);
+    expect(bounded).toEqual(["mount", "settled"]);
+  });
+
   it("lists every fault at every call", () => {
     expect(faultCases(2)).toHaveLength(8);
     expect(faultCases(0)).toEqual([]);
+    expect(silentCases([3])).toEqual([
+      { call: 3, fault: "silent" },
+      { call: 3, fault: "silentDone" },
+    ]);
   });
 });
 

@@ -3,9 +3,10 @@
  * - `fail`: refused, nothing was done;
  * - `lose`: done, but the answer is lost, so the caller sees a failure;
  * - `hang`: nothing is done and no answer comes until the caller aborts;
- * - `hangDone`: done, and no answer comes until the caller aborts.
+ * - `hangDone`: done, and no answer comes until the caller aborts;
+ * - `silent`, `silentDone`: as these, but nobody gives up: what ends the wait is the bound that such calls have.
  */
-export type Fault = "fail" | "lose" | "hang" | "hangDone";
+export type Fault = "fail" | "lose" | "hang" | "hangDone" | "silent" | "silentDone";
 
 export interface Call {
   readonly name: string;
@@ -22,11 +23,20 @@ export class ScriptedCalls {
   readonly #hanging = new Set<() => void>();
   readonly #faults: ReadonlyMap<number, Fault>;
   readonly #onHang: () => void;
+  readonly #bound: ((call: Call, settled: AbortSignal) => Promise<never>) | undefined;
 
-  /** `onHang` is told when a call begins to hang, so that a test can abort it without waiting for time to pass. */
-  constructor(faults: ReadonlyMap<number, Fault> = new Map(), onHang: () => void = () => {}) {
+  /**
+   * `onHang` is told when a call begins to hang, so that a test can abort it without waiting for time to pass. `bound`
+   * rejects when a silent call has lasted too long; absent where whoever calls the fake has bounds itself.
+   */
+  constructor(
+    faults: ReadonlyMap<number, Fault> = new Map(),
+    onHang: () => void = () => {},
+    bound?: (call: Call, settled: AbortSignal) => Promise<never>,
+  ) {
     this.#faults = faults;
     this.#onHang = onHang;
+    this.#bound = bound;
   }
 
   get names(): readonly string[] {
@@ -47,7 +57,8 @@ export class ScriptedCalls {
   }
 
   async run<T>(name: string, detail: string, signal: AbortSignal | undefined, effect: () => T): Promise<T> {
-    const number = this.calls.push({ name, detail }) - 1;
+    const call = { name, detail };
+    const number = this.calls.push(call) - 1;
     // Calls of a real host never finish at once; neither do these, so that operations can meet in between.
     await Promise.resolve();
     signal?.throwIfAborted();
@@ -61,26 +72,31 @@ export class ScriptedCalls {
         effect();
         throw scriptedError("Unavailable", `${name} ${detail} lost its answer as scripted`);
       case "hang":
-        return this.#hang(signal, () => {
+      case "silent":
+        return this.#hang(fault, call, signal, () => {
           throw scriptedError("Unavailable", `${name} ${detail} failed late as scripted`);
         });
-      case "hangDone": {
+      case "hangDone":
+      case "silentDone": {
         const result = effect();
-        return this.#hang(signal, () => result);
+        return this.#hang(fault, call, signal, () => result);
       }
     }
   }
 
-  async #hang<T>(signal: AbortSignal | undefined, late: () => T): Promise<T> {
+  async #hang<T>(fault: Fault, call: Call, signal: AbortSignal | undefined, late: () => T): Promise<T> {
     const answered = Promise.withResolvers<void>();
+    const settled = new AbortController();
     const onAbort = (): void => answered.reject(signal?.reason);
     signal?.addEventListener("abort", onAbort, { once: true });
     this.#hanging.add(answered.resolve);
-    this.#onHang();
+    if (fault === "silent" || fault === "silentDone") this.#bound?.(call, settled.signal).catch(answered.reject);
+    else this.#onHang();
     try {
       await answered.promise;
       return late();
     } finally {
+      settled.abort();
       this.#hanging.delete(answered.resolve);
       signal?.removeEventListener("abort", onAbort);
     }

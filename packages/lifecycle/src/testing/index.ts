@@ -2,4 +2,4 @@ export { Callers } from "./callers.ts";
 export { type Call, type Fault, ScriptedCalls, scriptedError } from "./calls.ts";
 export { FakeClock } from "./clock.ts";
 export { diagramsIn } from "./diagrams.ts";
-export { type FaultCase, faultCases } from "./faults.ts";
+export { type FaultCase, faultCases, silentCases } from "./faults.ts";

@@ -24,6 +24,7 @@ export const guestRows = {
       ["", direct],
       ["/", "/kernel"],
       ["/opt//", "/opt/kernel"],
+      ["/none/.././opt/.", "/opt/kernel"],
     ],
     invalid: [
       ["opt", refused("expected an absolute path")],
@@ -41,7 +42,7 @@ export const guestRows = {
       ["initrd", "initrd"],
     ],
     boundary: [
-      ["", refused("expected one of initrd, vhd")],
+      ["", "vhd"],
       ["VHD", refused("expected one of initrd, vhd")],
     ],
     invalid: [["ext4", refused("expected one of initrd, vhd")]],
@@ -128,16 +129,19 @@ export const guestRows = {
     given: ordinary,
     valid: ["open_door", "open_door"],
     byDefault: "rego",
+    empty: "",
   }),
   referenceInfoFile: fileName((built) => confidential(built)?.referenceInfoFile, {
     given: ordinary,
     valid: ["own.cose", `${bootFolder}/own.cose`],
     byDefault: `${bootFolder}/reference_info.cose`,
+    empty: "",
   }),
   hashEnvelopeReferenceInfoFile: fileName((built) => confidential(built)?.hashEnvelopeReferenceInfoFile, {
     given: ordinary,
     valid: ["own.cose", `${bootFolder}/own.cose`],
     byDefault: `${bootFolder}/reference_info_hash_envelope.cose`,
+    empty: "",
   }),
   noSecurityHardware: flag((built) => confidential(built)?.isolated, { ...names, on: false, off: true }),
 } satisfies { readonly [Name in AnnotationName]?: SettingRows };

@@ -1,7 +1,7 @@
 /** Annotations about the machine and what the host does for it. */
 import type { AnnotationName } from "../annotations.ts";
 import { topology, vm } from "./sandbox.ts";
-import { flag, noNumbers, number, onOff, refused, type SettingRows, text } from "./setting-rows.ts";
+import { flag, noNumbers, number, onOff, type Row, refused, type SettingRows } from "./setting-rows.ts";
 
 const int32 = 2 ** 31 - 1;
 const uint32 = 2 ** 32 - 1;
@@ -15,6 +15,9 @@ const counts = { [`${topology}numa.count-of-processors`]: "1,1" };
 const blocks = { [`${topology}numa.count-of-memory-blocks`]: "512,512" };
 const needed = (other: string) => refused(`expected a positive number, as ${other} is given`);
 
+const noGuid = [`{${group}}`, "not-a-guid", group.replaceAll("-", ""), `${group} `, "0", "a\nb"].map(
+  (id): Row => [id, refused("expected a GUID without braces")],
+);
 const withNothing = flag(({ warnings }) => warnings, { on: [], off: [] });
 
 export const machineRows = {
@@ -44,7 +47,16 @@ export const machineRows = {
   encryptScratch: flag(({ settings }) => settings.encryptScratch),
   policyBasedRouting: flag(({ settings }) => settings.policyBasedRouting),
   liveMigration: flag(({ Devices }) => Devices?.Plan9 === undefined),
-  cpuGroup: text(({ Processor }) => Processor.CpuGroup?.Id, { valid: [group, group] }),
+  cpuGroup: {
+    effect: ({ Processor }) => Processor.CpuGroup?.Id,
+    default: undefined,
+    valid: [[group, group]],
+    boundary: [
+      ["", undefined],
+      ["ABCDEF12-1234-5678-1234-567812345678", "ABCDEF12-1234-5678-1234-567812345678"],
+    ],
+    invalid: noGuid,
+  },
   resourcePartition: {
     effect: ({ document }) => document.VirtualMachine.ResourcePartitionId,
     default: undefined,
@@ -53,10 +65,7 @@ export const machineRows = {
       ["", undefined],
       ["ABCDEF12-1234-5678-1234-567812345678", "abcdef12-1234-5678-1234-567812345678"],
     ],
-    invalid: [`{${group}}`, "not-a-guid", group.replaceAll("-", "")].map((id) => [
-      id,
-      refused("expected a GUID without braces"),
-    ]),
+    invalid: noGuid,
   },
   numaProcessorsPerNode: {
     ...number(({ Processor }) => Processor.NumaProcessorsSettings?.count_per_node?.max, {

@@ -96,10 +96,15 @@ export function number(
   };
 }
 
-/** Any text but control characters; the empty one counts as not given. */
+/** Any text but control characters; the empty one counts as not given unless `empty` says what it does. */
 export function text(
   effect: SettingRows["effect"],
-  { valid, byDefault, ...more }: Surroundings & { readonly valid: Row; readonly byDefault?: unknown },
+  {
+    valid,
+    byDefault,
+    empty = byDefault,
+    ...more
+  }: Surroundings & { readonly valid: Row; readonly byDefault?: unknown; readonly empty?: unknown },
 ): SettingRows {
   const unreadable = refused("expected text without control characters");
   return {
@@ -107,7 +112,7 @@ export function text(
     effect,
     default: byDefault,
     valid: [valid],
-    boundary: [["", byDefault]],
+    boundary: [["", empty]],
     invalid: [
       ["a\nb", unreadable],
       ["\0", unreadable],
@@ -116,10 +121,15 @@ export function text(
   };
 }
 
-/** Name of a file in a folder that is known. */
+/** Name of a file in a folder that is known; the empty one counts as not given unless `empty` says what it does. */
 export function fileName(
   effect: SettingRows["effect"],
-  { valid, byDefault, ...more }: Surroundings & { readonly valid: Row; readonly byDefault: unknown },
+  {
+    valid,
+    byDefault,
+    empty = byDefault,
+    ...more
+  }: Surroundings & { readonly valid: Row; readonly byDefault: unknown; readonly empty?: unknown },
 ): SettingRows {
   const path = refused("expected the name of a file, without a folder");
   return {
@@ -127,7 +137,7 @@ export function fileName(
     effect,
     default: byDefault,
     valid: [valid],
-    boundary: [["", byDefault]],
+    boundary: [["", empty]],
     invalid: ["..", ".", "a/b", "a\\b", "C:a", "/a"].map((name): Row => [name, path]),
   };
 }

@@ -155,11 +155,13 @@ export const stackScenarios: readonly Scenario[] = [
   {
     controller,
     name: "VM, pod, create-container, exec, delete, stop",
+    hasBounds: true,
     begin: (ground) => podLife(ground, true),
   },
   {
     controller,
     name: "VM, pod, create-container, exec, and stop with all that runs",
+    hasBounds: true,
     begin: (ground) => podLife(ground, false),
   },
 ];

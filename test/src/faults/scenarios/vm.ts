@@ -115,9 +115,8 @@ export const vmScenarios: readonly Scenario[] = [
             await vm.update({ resources, policyFragment: { fragment: "cGFja2FnZQ==" } }, signal);
             await vm.statistics(signal);
             const program = await vm.execute({ args: ["true"] }, signal);
-            await program.signal(9, signal);
-            await program.wait();
             await program.close();
+            await program.wait();
             await vm.dumpStacks(signal);
             await vm.terminate(signal);
           });

@@ -1,0 +1,25 @@
+import { existsSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+
+export interface Polling {
+  exists(path: string): boolean;
+  pause(milliseconds: number, signal: AbortSignal): Promise<void>;
+}
+
+const pollMs = 10;
+const polling: Polling = {
+  exists: existsSync,
+  pause: (milliseconds, signal) => delay(milliseconds, undefined, { signal }),
+};
+
+/**
+ * Resolves when a disk or device that the host has attached is there: as long as there is a host, as the reference's
+ * guest waits.
+ */
+export async function waitForAppearance(
+  path: string,
+  signal: AbortSignal,
+  { exists, pause }: Polling = polling,
+): Promise<void> {
+  while (!exists(path)) await pause(pollMs, signal);
+}

@@ -1,0 +1,99 @@
+/** How long a Linux guest may take for each request, and what a request is about, for whoever is told that it did not. */
+import type { Procedure, RequestBody } from "@uvm-shim/gcs-bridge";
+import type { LinuxGuestRequest, LinuxGuestResourceType, LinuxMappedVirtualDisk } from "@uvm-shim/hcs-schema";
+
+const second = 1_000;
+
+/**
+ * In milliseconds. The reference's host has one bound of 5 minutes, after which it gives up the bridge and the VM with
+ * it; its guest has none, and waits without end for a disk or device that never appears. These end one request, and
+ * before those who ask the shim lose their patience: a kubelet's is 2 minutes.
+ */
+export const procedureBounds = {
+  negotiateProtocol: 60 * second,
+  create: 100 * second,
+  start: 60 * second,
+  executeProcess: 100 * second,
+  // A process may run for ever.
+  waitForProcess: undefined,
+  signalProcess: 30 * second,
+  resizeConsole: 30 * second,
+  getProperties: 30 * second,
+  shutdownGraceful: 60 * second,
+  shutdownForced: 60 * second,
+  deleteContainerState: 60 * second,
+  dumpStacks: 60 * second,
+} as const satisfies { readonly [P in Exclude<Procedure, "modifySettings">]: number | undefined };
+
+/** Of `modifySettings`, which is many requests in one. */
+const resourceBounds = {
+  MappedVirtualDisk: 60 * second,
+  SCSIDevice: 30 * second,
+  MappedDirectory: 60 * second,
+  CombinedLayers: 60 * second,
+  VPCIDevice: 60 * second,
+  Network: 60 * second,
+  PodCgroupMemoryLimit: 30 * second,
+  ContainerConstraints: 30 * second,
+  ContainerFreezer: 30 * second,
+  SecurityPolicy: 60 * second,
+  SecurityPolicyFragment: 60 * second,
+} as const satisfies { readonly [Type in LinuxGuestResourceType]: number };
+
+/** A file system is made first, of whatever size the disk is. */
+const formattedDisk = 100 * second;
+/** All of the disk is written first, to seal it. */
+const encryptedDisk = 300 * second;
+
+/** Undefined where the request may wait for ever. */
+export function boundOf<P extends Procedure>(procedure: P, body: RequestBody<P>): number | undefined {
+  if (procedure !== "modifySettings") return procedureBounds[procedure as Exclude<Procedure, "modifySettings">];
+  const request = guestRequestOf(body);
+  if (request.ResourceType !== "MappedVirtualDisk") return resourceBounds[request.ResourceType];
+  return request.RequestType === "Add" ? diskBound(request.Settings) : resourceBounds.MappedVirtualDisk;
+}
+
+function diskBound({ Encrypted, EnsureFilesystem }: LinuxMappedVirtualDisk): number {
+  if (Encrypted) return encryptedDisk;
+  return EnsureFilesystem ? formattedDisk : resourceBounds.MappedVirtualDisk;
+}
+
+/** What a request asks for and of what, beside its procedure and container; empty where these say it all. */
+export function subjectOf<P extends Procedure>(procedure: P, body: RequestBody<P>): string {
+  if (procedure === "modifySettings") {
+    const request = guestRequestOf(body);
+    const resource = resourceOf(request);
+    return `${request.RequestType} ${request.ResourceType}${resource === "" ? "" : ` of ${resource}`}`;
+  }
+  const { ProcessId: pid } = body as { readonly ProcessId?: number };
+  return pid === undefined ? "" : `process ${pid}`;
+}
+
+/** The resource as the guest knows it: requests about the same one have the same name. */
+export function resourceOf({ ResourceType, Settings }: LinuxGuestRequest): string {
+  switch (ResourceType) {
+    case "MappedVirtualDisk":
+      return `controller ${Settings.Controller} LUN ${Settings.Lun} partition ${Settings.Partition} at ${Settings.MountPath}`;
+    case "SCSIDevice":
+      return `controller ${Settings.Controller} LUN ${Settings.Lun}`;
+    case "MappedDirectory":
+      return `share ${Settings.ShareName} at ${Settings.MountPath}`;
+    case "CombinedLayers":
+      return `container ${Settings.ContainerID} at ${Settings.ContainerRootPath}`;
+    case "VPCIDevice":
+      return `device ${Settings.VMBusGUID}`;
+    case "Network":
+      return `NIC ${Settings.ID} in namespace ${Settings.NamespaceID}`;
+    case "PodCgroupMemoryLimit":
+    case "ContainerConstraints":
+    case "ContainerFreezer":
+    case "SecurityPolicy":
+    case "SecurityPolicyFragment":
+      return "";
+  }
+}
+
+/** The bridge passes requests on as they are; those of this room are typed. */
+function guestRequestOf(body: unknown): LinuxGuestRequest {
+  return (body as { readonly Request: LinuxGuestRequest }).Request;
+}

@@ -1,0 +1,218 @@
+import {
+  type GcsBridgeClient,
+  type GcsCapabilities,
+  GcsError,
+  givenUpError,
+  type Procedure,
+  type RequestBody,
+  type ResponseBody,
+  uvmContainerId,
+} from "@uvm-shim/gcs-bridge";
+import type { GuestRequestType, LinuxGuestRequest } from "@uvm-shim/hcs-schema";
+import { boundOf, procedureBounds, resourceOf, subjectOf } from "./bounds.ts";
+import type { LinuxGuestOptions } from "./types.ts";
+
+/** Nobody waits any more for the guest to add something, and it may yet do so. */
+interface LateAddition {
+  /** What was asked of the same resource last. */
+  last: GuestRequestType;
+}
+
+/**
+ * The requests to one guest. None but a wait for an exit waits longer than its bound; who is released by that, or by
+ * their own signal, is told so at once. A request cannot be taken back, so an answer that comes after that is looked
+ * at all the same: what the guest has made for nobody is undone, or it is written to the log.
+ */
+export class GuestRequests {
+  readonly #bridge: GcsBridgeClient;
+  readonly #options: Pick<LinuxGuestOptions, "delay" | "log">;
+  /** By resource. */
+  readonly #late = new Map<string, Set<LateAddition>>();
+  readonly #undoing = new Map<string, Promise<void>>();
+
+  constructor(bridge: GcsBridgeClient, options: Pick<LinuxGuestOptions, "delay" | "log">) {
+    this.#bridge = bridge;
+    this.#options = options;
+  }
+
+  /** Agrees on the protocol. Who fails at that ends the bridge, so nothing can come late. */
+  async negotiate(signal?: AbortSignal): Promise<GcsCapabilities> {
+    const finished = new AbortController();
+    const expired = new AbortController();
+    const bound = procedureBounds.negotiateProtocol;
+    const message = `the guest has not answered within ${bound} ms`;
+    this.#options.delay(bound, finished.signal).then(
+      () => expired.abort(new GcsError("DeadlineExceeded", message, { procedure: "negotiateProtocol" })),
+      () => {},
+    );
+    try {
+      return await this.#bridge.negotiate(signal ? AbortSignal.any([signal, expired.signal]) : expired.signal);
+    } catch (error) {
+      throw expired.signal.aborted ? expired.signal.reason : error;
+    } finally {
+      finished.abort();
+    }
+  }
+
+  /** As the bridge's `request`, within the request's bound: DeadlineExceeded, naming it, when that has passed. */
+  request<P extends Procedure>(
+    procedure: P,
+    containerId: string,
+    body: RequestBody<P>,
+    signal?: AbortSignal,
+  ): Promise<ResponseBody<P>> {
+    return this.make(procedure, containerId, body, signal, async () => {
+      this.#log("the guest has answered what nobody waits for any more", procedure, containerId, body);
+    });
+  }
+
+  /** A request that makes something: what comes of it too late is given to `undo`, which must not reject. */
+  make<P extends Procedure>(
+    procedure: P,
+    containerId: string,
+    body: RequestBody<P>,
+    signal: AbortSignal | undefined,
+    undo: (made: ResponseBody<P>) => Promise<void>,
+  ): Promise<ResponseBody<P>> {
+    return this.#send(procedure, containerId, body, signal, (answer) => {
+      answer.then(undo, () => {});
+    });
+  }
+
+  /**
+   * Changes something of the VM itself. A resource that was given up is asked to be removed by its owner, which may
+   * come before the guest has added it at all; then it is removed again.
+   */
+  async modify(request: LinuxGuestRequest, signal?: AbortSignal): Promise<void> {
+    const { RequestType: type } = request;
+    const resource = resourceOf(request);
+    const key = `${request.ResourceType} ${resource}`;
+    const body = { Request: request };
+    await unlessGivenUp(this.#undoing.get(key), signal);
+    for (const late of this.#late.get(key) ?? []) late.last = type;
+    if (type !== "Add" || resource === "") {
+      await this.request("modifySettings", uvmContainerId, body, signal);
+      return;
+    }
+    await this.#send("modifySettings", uvmContainerId, body, signal, (answer) =>
+      this.#expectLate(key, request, answer),
+    );
+  }
+
+  #expectLate(key: string, request: LinuxGuestRequest, answer: Promise<unknown>): void {
+    const addition: LateAddition = { last: "Add" };
+    const additions = this.#late.get(key) ?? new Set();
+    this.#late.set(key, additions.add(addition));
+    const forget = (): void => {
+      additions.delete(addition);
+      if (additions.size === 0) this.#late.delete(key);
+    };
+    answer.then(() => {
+      forget();
+      const body = { Request: request };
+      if (addition.last !== "Remove") {
+        // Its owner knows that it may be there, and has it removed or wants it again.
+        this.#log("the guest has added what nobody waits for any more", "modifySettings", uvmContainerId, body);
+        return;
+      }
+      this.#log("the guest has added what was removed, so it is removed again", "modifySettings", uvmContainerId, body);
+      const undoing = this.#removeAgain(request).finally(() => {
+        if (this.#undoing.get(key) === undoing) this.#undoing.delete(key);
+      });
+      this.#undoing.set(key, undoing);
+    }, forget);
+  }
+
+  async #removeAgain(request: LinuxGuestRequest): Promise<void> {
+    const body = { Request: { ...request, RequestType: "Remove" } } as const;
+    try {
+      await this.request("modifySettings", uvmContainerId, body);
+    } catch (error) {
+      if (error instanceof GcsError && error.gone) return;
+      this.#log("what the guest added too late could not be removed", "modifySettings", uvmContainerId, body, {
+        error,
+      });
+    }
+  }
+
+  async #send<P extends Procedure>(
+    procedure: P,
+    containerId: string,
+    body: RequestBody<P>,
+    signal: AbortSignal | undefined,
+    onGivenUp: (answer: Promise<ResponseBody<P>>) => void,
+  ): Promise<ResponseBody<P>> {
+    const details = { procedure, containerId };
+    if (signal?.aborted) throw givenUpError(signal.reason, details);
+    const answer = this.#bridge.request(procedure, containerId, body);
+    const settled = new AbortController();
+    try {
+      return await new Promise((resolve, reject) => {
+        let isAnswered = false;
+        const giveUp = (error: GcsError): void => {
+          if (isAnswered || settled.signal.aborted) return;
+          settled.abort();
+          reject(error);
+          onGivenUp(answer);
+        };
+        answer.then((made) => {
+          isAnswered = true;
+          resolve(made);
+        }, reject);
+        signal?.addEventListener("abort", () => giveUp(givenUpError(signal.reason, details)), {
+          signal: settled.signal,
+        });
+        const bound = boundOf(procedure, body);
+        if (bound === undefined) return;
+        this.#options.delay(bound, settled.signal).then(
+          () => giveUp(unansweredError(procedure, containerId, body, bound)),
+          () => {},
+        );
+      });
+    } finally {
+      settled.abort();
+    }
+  }
+
+  #log<P extends Procedure>(
+    message: string,
+    procedure: P,
+    containerId: string,
+    body: RequestBody<P>,
+    more: { readonly error?: unknown } = {},
+  ): void {
+    const subject = subjectOf(procedure, body);
+    this.#options.log.log("warn", message, { procedure, containerId, ...(subject !== "" && { subject }), ...more });
+  }
+}
+
+/** Waits for work that does not fail, as long as the caller does. */
+async function unlessGivenUp(work: Promise<void> | undefined, signal: AbortSignal | undefined): Promise<void> {
+  if (work === undefined) return;
+  const done = new AbortController();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const giveUp = (): void =>
+        reject(givenUpError(signal?.reason, { procedure: "modifySettings", containerId: uvmContainerId }));
+      signal?.addEventListener("abort", giveUp, { signal: done.signal });
+      if (signal?.aborted) giveUp();
+      void work.then(resolve);
+    });
+  } finally {
+    done.abort();
+  }
+}
+
+function unansweredError<P extends Procedure>(
+  procedure: P,
+  containerId: string,
+  body: RequestBody<P>,
+  bound: number,
+): GcsError {
+  const subject = subjectOf(procedure, body);
+  const message = `the guest has not answered within ${bound} ms`;
+  return new GcsError("DeadlineExceeded", subject === "" ? message : `${subject}: ${message}`, {
+    procedure,
+    containerId,
+  });
+}

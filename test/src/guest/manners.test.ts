@@ -1,0 +1,159 @@
+/** Host and guest of this project together, where real guests have manners of their own. */
+import { randomBytes, randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
+import { linuxVm, VmController } from "@uvm-shim/controller-vm";
+import { LinuxGuest } from "@uvm-shim/guest-lcow";
+import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
+import { scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import { posixPaths } from "@uvm-shim/lifecycle";
+import { FakeClock } from "@uvm-shim/lifecycle/testing";
+import { ordinaryGuestLayout } from "@uvm-shim/sandbox-lcow";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { describeWith } from "../../../tools/machine-needs.ts";
+
+const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../packages/${path}`, import.meta.url));
+const clock = { now: () => new Date(), delay: (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal }) };
+
+describeWith(
+  "root",
+  "crun",
+  "ip",
+)("a VM on the emulated host", () => {
+  let directory: string;
+  let host: ComputeHost;
+  let vm: VmController<LinuxGuest, ScsiController>;
+  let logged: string[];
+  /** Of the guest's requests; it moves when a test moves it. */
+  let requestClock: FakeClock;
+
+  beforeEach(async () => {
+    directory = mkdtempSync(join(tmpdir(), "manners-"));
+    const kernel = join(directory, "kernel");
+    writeFileSync(kernel, "uvm-shim process guest 1\n");
+    host = await connectEmulatedHost({
+      socketPath: join(directory, "host.sock"),
+      start: {
+        command: process.execPath,
+        args: [sourceOf("host-emulator/src/main.ts")],
+        env: { UVM_SHIM_HOST_IDLE_MS: "100" },
+      },
+    });
+    logged = [];
+    requestClock = new FakeClock();
+    const log = { log: (_level: string, message: string) => void logged.push(message) };
+    vm = new VmController<LinuxGuest, ScsiController>({
+      id: "manners",
+      host,
+      clock,
+      flavour: linuxVm(randomBytes),
+      onGuestLog: () => {},
+      connectGuest: (stream, system, abort) =>
+        LinuxGuest.connect(
+          stream,
+          {
+            listen: (port) => system.listen(port),
+            newActivityId: randomUUID,
+            delay: (milliseconds, signal) => requestClock.delay(milliseconds, signal),
+            log,
+          },
+          abort,
+        ),
+      devices: {
+        scsi: (wiring) =>
+          new ScsiController({
+            ...wiring,
+            guestDisks: linuxGuestDisks(ordinaryGuestLayout),
+            paths: posixPaths,
+            newId: randomUUID,
+          }),
+      },
+    });
+    await vm.create({
+      document: {
+        Owner: "manners",
+        SchemaVersion: { Major: 2, Minor: 1 },
+        ShouldTerminateOnLastHandleClosed: true,
+        VirtualMachine: {
+          Chipset: {
+            LinuxKernelDirect: { KernelFilePath: kernel, InitRdPath: sourceOf("guest-agent/src/main.ts") },
+          },
+          ComputeTopology: { Memory: { SizeInMB: 256 }, Processor: { Count: 1 } },
+          Devices: { Scsi: Object.fromEntries(scsiControllerGuids.map((guid) => [guid, {}])) },
+        },
+      },
+    });
+    await vm.start();
+  });
+  afterEach(async () => {
+    await vm.terminate();
+    await host.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  /** Lets so much time pass for a request that the guest has been sent. */
+  async function pass(milliseconds: number): Promise<void> {
+    while (requestClock.pending === 0) await delay(1);
+    requestClock.advance(milliseconds);
+  }
+
+  it("gives a sign of life by refusing to tell its properties", async () => {
+    await expect(vm.guest.ping()).resolves.toBeUndefined();
+  });
+
+  it("runs programs that only the end of their stdio ends", async () => {
+    // One of the few programs that the guest has: it reads commands until there are no more.
+    const program = await vm.execute({ args: ["ip", "-batch", "-"], stdin: true, stdout: true });
+    let status: number | undefined;
+    const ended = program.wait().then((exit) => {
+      status = exit;
+    });
+    await expect(program.signal(9)).rejects.toMatchObject({ code: "Unimplemented", gone: false });
+    await expect(program.resize(24, 80)).rejects.toMatchObject({ code: "Unimplemented", gone: false });
+    await vm.guest.ping();
+    expect(status).toBeUndefined();
+    await program.close();
+    await ended;
+    expect(status).toBe(0);
+  });
+
+  it("tells which disk it does not find, and goes on without it", async () => {
+    const hostPath = join(directory, "disk");
+    writeFileSync(hostPath, "");
+    truncateSync(hostPath, 64 * 1024);
+    const { scsi } = vm;
+    // It has no partitions.
+    const reservation = await scsi.reserve(
+      { hostPath, readOnly: true, type: "VirtualDisk" },
+      { partition: 3, readOnly: true, blockDevice: true },
+    );
+    const mapping = scsi.mapToGuest(reservation).catch((error: unknown) => error);
+    await pass(60_000);
+    expect(await mapping).toMatchObject({
+      code: "DeadlineExceeded",
+      message: expect.stringMatching(
+        /Add MappedVirtualDisk of controller 0 LUN 0 partition 3 at \S+: the guest has not answered within 60000 ms$/,
+      ),
+    });
+    expect(scsi.disks).toMatchObject([{ state: "Attached", mounts: [{ partition: 3, state: "Invalid" }] }]);
+    await expect(vm.guest.ping()).resolves.toBeUndefined();
+
+    // The guest looks for the disk to unmount it, too; what it may hold stays with its owner until the VM has ended.
+    const unmapping = scsi.unmapFromGuest(reservation).catch((error: unknown) => error);
+    await pass(60_000);
+    expect(await unmapping).toMatchObject({
+      code: "DeadlineExceeded",
+      message: expect.stringContaining("Remove MappedVirtualDisk of controller 0 LUN 0 partition 3"),
+    });
+    expect(scsi.disks).toHaveLength(1);
+    await vm.terminate();
+    await scsi.unmapFromGuest(reservation);
+    expect(scsi.disks).toEqual([]);
+    expect(requestClock.pending).toBe(0);
+    expect(logged.filter((message) => message.includes("nobody waits"))).toEqual([]);
+  });
+});
