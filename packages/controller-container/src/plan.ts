@@ -2,8 +2,9 @@ import type { LinuxHostedContainerSettings, OciMount, OciWindowsDevice } from "@
 import type { Step } from "@uvm-shim/lifecycle";
 import { type DevicePlan, planDevices } from "./devices.ts";
 import { type GuestContainerSteps, guestContainerSteps } from "./guest-container.ts";
+import { asMember, type ContainerRole, withoutNetwork } from "./membership.ts";
 import { planMounts } from "./mounts.ts";
-import type { PodScratch, PodSettings } from "./options.ts";
+import type { ContainerNetwork, PodAnchor, PodScratch, PodSettings } from "./options.ts";
 import { withPodScratch } from "./pod-scratch.ts";
 import { withPodSettings } from "./pod-settings.ts";
 import type { Refuse } from "./refusal.ts";
@@ -33,15 +34,19 @@ export interface PlanOptions extends ResourceBoundaries {
   readonly devices: ContainerDevices;
   readonly encryptScratch?: boolean;
   readonly pod?: PodSettings | undefined;
+  readonly anchor?: () => PodAnchor | undefined;
+  readonly network?: ContainerNetwork;
   readonly podScratch?: PodScratch;
   readonly defaultAnnotations?: { readonly [key: string]: string };
   readonly gpuVhdPath?: string | undefined;
   readonly propagateNumaAffinity?: boolean;
+  readonly sharesRootReadOnly?: boolean;
   readonly warn: (sentence: string) => void;
 }
 
 /** All that a container takes, in the order in which it is acquired. */
 export interface ContainerPlan {
+  readonly role: ContainerRole;
   /** What stands on the host, and outlives the VM. */
   readonly host: readonly Step[];
   /** What only the VM holds. */
@@ -57,9 +62,13 @@ export async function planContainer(
   options: PlanOptions,
   refuse: Refuse,
 ): Promise<ContainerPlan> {
-  const { id, podId, bundle, guest, files, pod, encryptScratch = false, propagateNumaAffinity = false } = options;
+  const { id, podId, bundle, guest, files, pod, network } = options;
+  const { encryptScratch = false, propagateNumaAffinity = false } = options;
   const identity = { id, podId };
-  const specification = withPodSettings(checkedSpecification(spec, options, refuse), pod);
+  const member = asMember(checkedSpecification(spec, options, refuse), options, refuse);
+  const { role } = member;
+  const isOfPod = role === "workload" && pod !== undefined;
+  const specification = isOfPod ? withPodSettings(member.specification, pod) : member.specification;
   const devicePlans = planDevices(specification.windows?.devices ?? [], propagateNumaAffinity, refuse);
   const rootRequest: RootRequest = {
     rootfs,
@@ -67,6 +76,7 @@ export async function planContainer(
     encryptScratch,
     bundle,
     rootPath: specification.root.path,
+    sharesReadOnly: options.sharesRootReadOnly ?? false,
   };
   const rootPlan = withPodScratch(await planRoot(rootRequest, files, refuse), options);
   const drivers = await gpuDrivers(
@@ -77,15 +87,18 @@ export async function planContainer(
   );
   const mountPlans = await planMounts(specification.mounts ?? [], files, refuse);
 
-  const root: GuestRoot = { path: "", scratchPath: "" };
+  const root: GuestRoot = { path: "", scratchPath: "", isReadOnly: false };
   const mounts: OciMount[] = mountPlans.map((plan) => plan.mount);
   const devices: OciWindowsDevice[] = devicePlans.map(({ entry }) => entry);
   const settings = (): LinuxHostedContainerSettings => ({
     SchemaVersion: schemaVersion,
     OciBundlePath: guestBundlePath(identity),
     OciSpecification: guestSpecification({
-      specification,
+      specification:
+        role === "sandbox" && network?.hasInterfaces() === false ? withoutNetwork(specification) : specification,
       rootPath: root.path,
+      isRootReadOnly: root.isReadOnly,
+      networkNamespace: role === "workload" ? undefined : network?.namespaceId,
       mounts,
       devices,
       terminal: stdio.terminal,
@@ -96,6 +109,7 @@ export async function planContainer(
   const container = guestContainerSteps(id, guest, settings);
   const onMounts = mountSteps(mountPlans, options, mounts);
   return {
+    role,
     host: [...rootFileSystem.host, ...onMounts.host],
     inVm: [
       ...rootFileSystem.devices,

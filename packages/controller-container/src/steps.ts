@@ -31,8 +31,10 @@ export interface ContainerIdentity {
 /** The root file system as it stands in the guest once the steps have run. */
 export interface GuestRoot {
   path: string;
-  /** Empty where the container has no scratch disk. */
+  /** What the container writes lies there: on its scratch disk, or in the VM's memory. */
   scratchPath: string;
+  /** Whether the container may write nothing, however it was asked for. */
+  isReadOnly: boolean;
 }
 
 export function guestBundlePath({ id, podId }: ContainerIdentity): string {
@@ -49,6 +51,15 @@ export interface RootSteps {
   readonly combination: readonly Step[];
 }
 
+/**
+ * Guest and runtime make files and mount points in every root. Over one that cannot be written to the guest lays what is
+ * needed, in its memory, and the container's view of it is read-only still.
+ */
+function keepInMemory(identity: ContainerIdentity, root: GuestRoot): void {
+  root.scratchPath = posix.join(guestBundlePath(identity), "scratch", identity.id);
+  root.isReadOnly = true;
+}
+
 export function rootSteps(
   plan: RootPlan,
   identity: ContainerIdentity,
@@ -58,15 +69,40 @@ export function rootSteps(
   switch (plan.kind) {
     case "layers":
       return layerSteps(plan, identity, boundaries, root);
-    case "image":
-      return { host: [], devices: [imageStep(plan, boundaries, root)], combination: [] };
-    case "shared":
+    case "image": {
+      const whole = wholeRoot(plan.disk.readOnly, identity, boundaries.guest, root);
+      return { host: [], devices: [imageStep(plan, boundaries, whole.onMapped)], combination: whole.combination };
+    }
+    case "shared": {
+      const whole = wholeRoot(plan.readOnly, identity, boundaries.guest, root);
       return {
         host: plan.mounts.length === 0 ? [] : [hostMountStep(plan, boundaries.files)],
-        devices: [sharedRootStep(plan, boundaries.shares, root)],
-        combination: [],
+        devices: [sharedRootStep(plan, boundaries.shares, whole.onMapped)],
+        combination: whole.combination,
       };
+    }
   }
+}
+
+/** What is made of a root that comes in one piece, once it stands in the guest. */
+function wholeRoot(
+  readOnly: boolean,
+  identity: ContainerIdentity,
+  guest: ContainerGuest,
+  root: GuestRoot,
+): { readonly onMapped: (guestPath: string) => void; readonly combination: readonly Step[] } {
+  if (!readOnly) {
+    const onMapped = (guestPath: string): void => {
+      root.path = guestPath;
+    };
+    return { onMapped, combination: [] };
+  }
+  keepInMemory(identity, root);
+  const layerPaths: string[] = [];
+  const onMapped = (guestPath: string): void => {
+    layerPaths[0] = guestPath;
+  };
+  return { onMapped, combination: [combineStep(layerPaths, identity, guest, root)] };
 }
 
 function layerSteps(
@@ -88,7 +124,8 @@ function layerSteps(
       },
     }),
   );
-  if (plan.scratch !== undefined) {
+  if (plan.scratch === undefined) keepInMemory(identity, root);
+  else {
     const { hostPath, encrypted } = plan.scratch;
     devices.push(
       diskStep(boundaries, {
@@ -135,16 +172,18 @@ function combineStep(
   };
 }
 
-function imageStep(plan: RootPlan & { readonly kind: "image" }, boundaries: ResourceBoundaries, root: GuestRoot): Step {
+function imageStep(
+  plan: RootPlan & { readonly kind: "image" },
+  boundaries: ResourceBoundaries,
+  onMapped: (guestPath: string) => void,
+): Step {
   const { disk, filesystem, options } = plan;
   return diskStep(boundaries, {
     name: `image ${disk.hostPath}`,
     disk,
     mount: { partition: 0, readOnly: disk.readOnly, filesystem, options },
     needsAccess: !disk.readOnly,
-    onMapped: (path) => {
-      root.path = path;
-    },
+    onMapped,
   });
 }
 
@@ -171,20 +210,13 @@ function diskStep({ disks, files }: ResourceBoundaries, request: DiskRequest): S
 }
 
 function sharedRootStep(
-  { directory }: RootPlan & { readonly kind: "shared" },
+  { directory, readOnly }: RootPlan & { readonly kind: "shared" },
   shares: ContainerShares,
-  root: GuestRoot,
+  onMapped: (guestPath: string) => void,
 ): Step {
-  // Writable even where the root is to be read-only: the guest's runtime makes missing mount points in it, then
-  // mounts it read-only for the container.
-  return reservedStep(
-    `root ${directory}`,
-    shares,
-    () => shares.reserve({ hostPath: directory, readOnly: false }),
-    (path) => {
-      root.path = path;
-    },
-  );
+  // Writable where the host's is, though the root is to be read-only: the guest's runtime makes missing mount points in
+  // it, then mounts it read-only for the container.
+  return reservedStep(`root ${directory}`, shares, () => shares.reserve({ hostPath: directory, readOnly }), onMapped);
 }
 
 function hostMountStep({ directory, mounts }: RootPlan & { readonly kind: "shared" }, files: ContainerHostFiles): Step {
