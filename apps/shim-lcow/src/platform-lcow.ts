@@ -105,11 +105,19 @@ async function createSandbox(
         namespaceId: id,
         networks: host.networks,
         host: nics,
-        guest: linuxNetworking({ guest, namespaceId: guestNamespaceId, policyBasedRouting }),
+        guest: linuxNetworking({
+          guest,
+          namespaceId: guestNamespaceId,
+          isHeld: () => holder() !== undefined,
+          policyBasedRouting,
+        }),
+        warn,
         newId,
       });
     },
   });
+  /** The container that holds the pod's namespaces. */
+  const holder = () => sandbox.sandboxContainer ?? sandbox.container(request.id);
   const grantVmAccess = (file: string, abort = signal): Promise<void> => host.grantVmAccess(vmId, file, abort);
   await withCopies(confidential?.copies ?? [], grantVmAccess, () => vm.create({ document }, signal));
 
@@ -140,9 +148,7 @@ async function createSandbox(
       new LinuxContainerController({
         id,
         podId: request.id,
-        ...(id === request.id
-          ? { sharesRootReadOnly: request.makesContainer }
-          : { anchor: () => (sandbox.sandboxContainer ?? sandbox.container(request.id))?.anchor }),
+        ...(id === request.id ? { sharesRootReadOnly: request.makesContainer } : { anchor: () => holder()?.anchor }),
         network: {
           namespaceId: id === request.id ? guestNamespaceId : newId(),
           hasInterfaces: () => network.hasInterfaces,

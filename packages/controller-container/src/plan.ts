@@ -1,9 +1,10 @@
 import type { LinuxHostedContainerSettings, OciMount, OciWindowsDevice } from "@uvm-shim/hcs-schema";
 import type { Step } from "@uvm-shim/lifecycle";
+import { coveredNetworkFiles } from "./covered-files.ts";
 import { type DevicePlan, planDevices } from "./devices.ts";
 import { type GuestContainerSteps, guestContainerSteps } from "./guest-container.ts";
 import { asMember, type ContainerRole, withoutNetwork } from "./membership.ts";
-import { planMounts } from "./mounts.ts";
+import { type MountPlan, planMounts } from "./mounts.ts";
 import type { ContainerNetwork, PodAnchor, PodScratch, PodSettings } from "./options.ts";
 import { withPodScratch } from "./pod-scratch.ts";
 import { withPodSettings } from "./pod-settings.ts";
@@ -67,8 +68,10 @@ export async function planContainer(
   const identity = { id, podId };
   const member = asMember(checkedSpecification(spec, options, refuse), options, refuse);
   const { role } = member;
+  const ownMounts = await planMounts(member.specification.mounts ?? [], files, refuse);
+  const covered = await coveredNetworkFiles(ownMounts, files);
   const isOfPod = role === "workload" && pod !== undefined;
-  const specification = isOfPod ? withPodSettings(member.specification, pod) : member.specification;
+  const specification = isOfPod ? withPodSettings(member.specification, pod, covered) : member.specification;
   const devicePlans = planDevices(specification.windows?.devices ?? [], propagateNumaAffinity, refuse);
   const rootRequest: RootRequest = {
     rootfs,
@@ -85,7 +88,10 @@ export async function planContainer(
     files,
     refuse,
   );
-  const mountPlans = await planMounts(specification.mounts ?? [], files, refuse);
+  const mountPlans: readonly MountPlan[] = [
+    ...covered.map((mount) => ({ kind: "guest" as const, mount })),
+    ...(isOfPod ? await planMounts(specification.mounts ?? [], files, refuse) : ownMounts),
+  ];
 
   const root: GuestRoot = { path: "", scratchPath: "", isReadOnly: false };
   const mounts: OciMount[] = mountPlans.map((plan) => plan.mount);

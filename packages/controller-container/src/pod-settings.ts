@@ -12,9 +12,10 @@ const memoryOfPod = "sandbox-tmp:///shm";
 export function withPodSettings(
   specification: ContainerSpecification,
   { resolvConfPath, sharesMemory = false }: PodSettings,
+  covered: readonly OciMount[] = [],
 ): ContainerSpecification {
   const { linux, mounts = [] } = specification;
-  const hasOwn = mounts.some(({ destination }) => posix.normalize(destination) === resolvConf);
+  const hasOwn = [...mounts, ...covered].some(({ destination }) => posix.normalize(destination) === resolvConf);
   const isIpcShared = linux.namespaces?.some(({ type, path = "" }) => type === "ipc" && path !== "") ?? false;
   return {
     ...specification,

@@ -7,6 +7,8 @@ export interface LinuxNetworkingOptions {
   readonly guest: () => LinuxNetworkGuest;
   /** By which the guest knows the pod's namespace; the host's own id when absent. */
   readonly namespaceId?: string;
+  /** Whether there is a container that holds the namespace in the guest; never when absent. */
+  readonly isHeld?: () => boolean;
   /** Whether NICs behind the first route what comes from their addresses by a table of their own. */
   readonly policyBasedRouting?: boolean;
 }
@@ -18,10 +20,14 @@ export interface LinuxNetworkingOptions {
 export function linuxNetworking({
   guest,
   namespaceId,
+  isHeld = () => false,
   policyBasedRouting = false,
 }: LinuxNetworkingOptions): GuestNetworking {
   return {
     namespaceSteps: () => [],
+    // It would move all of them again, and fail at the first that is no longer where it came from.
+    whyNoMore: (present) =>
+      present > 0 && isHeld() ? "a Linux guest takes no further one once a container has its network" : undefined,
     nicSteps(given, host) {
       if (!guest().supportsNetworkNamespaces) return [host];
       const nic = namespaceId === undefined ? given : { ...given, namespaceId };

@@ -255,10 +255,8 @@ export class TaskService {
   }
 
   async pids(request: Request<"PidsRequest">, signal?: AbortSignal) {
-    if (!this.#tasks.has(request.id) && this.#isSandbox(request.id)) {
-      const pid = this.#options.slot.present?.sandbox.pid ?? 0;
-      return { processes: pid === 0 ? [] : [{ pid }] };
-    }
+    // A sandbox without a task of its own runs no process that a client could see.
+    if (!this.#tasks.has(request.id) && this.#isSandbox(request.id)) return { processes: [] };
     const { container } = this.#task(request.id);
     const list = (until: AbortSignal) => container.pids(until);
     const pids = await this.#within(budgets.pids, `pids of task ${request.id}`, list, signal).catch((error) => {
@@ -275,10 +273,7 @@ export class TaskService {
     const { pid: shimPid, version } = this.#options;
     const task = this.#tasks.get(request.id);
     if (task !== undefined && task !== "creating") return { shimPid, taskPid: task.container.init.pid, version };
-    if (task === "creating") return { shimPid, taskPid: 0, version };
-    if (this.#isSandbox(request.id)) {
-      return { shimPid, taskPid: this.#options.slot.present?.sandbox.pid ?? 0, version };
-    }
+    if (task === "creating" || this.#isSandbox(request.id)) return { shimPid, taskPid: 0, version };
     throw new ShimError("NotFound", `connect: task ${request.id} does not exist`);
   }
 
