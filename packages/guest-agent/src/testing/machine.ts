@@ -55,6 +55,28 @@ function groupsBelow(folder: string): string[] {
 
 let machines = 0;
 
+export const containerTypeKey = "io.kubernetes.cri.container-type";
+export const sandboxIdKey = "io.kubernetes.cri.sandbox-id";
+export const skipPodNetworkKey = "io.microsoft.cri.skip-pod-networking";
+/** The pod of containers that no test asks more of. */
+const podId = "pod";
+
+export function bundleOf(id: string): string {
+  return `/run/gcs/pods/pod/${id}`;
+}
+
+/** As containerd writes them for a workload whose sandbox container has this pid. */
+export function namespacesOf(sandboxPid: number): readonly { readonly type: string; readonly path?: string }[] {
+  return [
+    ...["pid", "mount", "cgroup"].map((type) => ({ type })),
+    ...[
+      ["network", "net"],
+      ["ipc", "ipc"],
+      ["uts", "uts"],
+    ].map(([type = "", name]) => ({ type, path: `/proc/${sandboxPid}/ns/${name}` })),
+  ];
+}
+
 export class Machine {
   readonly fixtures: Fixtures;
   readonly logLines: string[] = [];
@@ -69,6 +91,7 @@ export class Machine {
   readonly #loops: LoopDevice[] = [];
   #child: ChildProcess | undefined;
   #client: GcsBridgeClient | undefined;
+  #sandbox: Promise<RunningProcess> | undefined;
   #nextPort: number = linuxVsockPorts.firstStdio;
 
   private constructor(fixtures: Fixtures) {
@@ -276,22 +299,65 @@ export class Machine {
     await this.client.request("modifySettings", uvmContainerId, { Request: { RequestType, ResourceType, Settings } });
   }
 
-  /** Shares a fresh copy of the root file system and makes a container of it. */
+  /** Shares a fresh copy of the root file system and makes a workload of it, in the machine's pod. */
   async createContainer(
     id: string,
     process: Partial<OciProcess>,
     linux: OciSpec["linux"] = {},
     more: Partial<OciSpec> = {},
   ): Promise<void> {
-    const bundle = `/run/gcs/pods/pod/${id}`;
+    this.#sandbox ??= this.createPod(podId);
+    const { pid } = await this.#sandbox;
+    await this.createWorkload(podId, id, process, { namespaces: namespacesOf(pid), ...linux }, more);
+  }
+
+  /** Makes a sandbox container that waits without NICs, and starts it. */
+  async createPod(id: string, more: Partial<OciSpec> = {}, bundle = bundleOf(id)): Promise<RunningProcess> {
+    const rootfs = await this.shareRoot(id, bundle);
+    const annotations = { [containerTypeKey]: "sandbox", [skipPodNetworkKey]: "true", ...more.annotations };
+    const spec = specificationFor(rootfs, { args: ["sleep", "1000000"] });
+    await this.create(id, { ...spec, ...more, annotations }, { bundle });
+    return await this.execute(id);
+  }
+
+  async createWorkload(
+    pod: string,
+    id: string,
+    process: Partial<OciProcess>,
+    linux: OciSpec["linux"] = {},
+    more: Partial<OciSpec> = {},
+  ): Promise<void> {
+    const rootfs = await this.shareRoot(id);
+    const annotations = { [containerTypeKey]: "container", [sandboxIdKey]: pod, ...more.annotations };
+    await this.create(id, { ...specificationFor(rootfs, process, linux), hostname: "", ...more, annotations });
+  }
+
+  /** A fresh copy of the root file system as the host attaches one; answers where the guest has it. */
+  async shareRoot(id: string, bundle = bundleOf(id), readOnly = false): Promise<string> {
     const rootfs = join(this.#folder, id);
     execFileSync("cp", ["-a", this.fixtures.rootfs, rootfs]);
-    await this.share(`root-${id}`, rootfs, `${bundle}/rootfs`);
+    await this.share(`root-${id}`, rootfs, `${bundle}/rootfs`, readOnly);
+    return `${bundle}/rootfs`;
+  }
+
+  /** As the host does before it deletes the state of the container. */
+  async unshareRoot(id: string, bundle = bundleOf(id)): Promise<void> {
+    await this.modify("Remove", "MappedDirectory", { MountPath: `${bundle}/rootfs`, ShareName: `root-${id}` });
+  }
+
+  /** Takes the state of a container away, in the order in which a host does. */
+  async deleteContainer(id: string): Promise<void> {
+    await this.unshareRoot(id);
+    await this.client.request("deleteContainerState", id, {});
+  }
+
+  /** The two messages by which the host makes a container. */
+  async create(id: string, spec: OciSpec, { bundle = bundleOf(id), scratch = "" } = {}): Promise<void> {
     const settings = {
       SchemaVersion: { Major: 2, Minor: 1 },
       OciBundlePath: bundle,
-      ScratchDirPath: "",
-      OciSpecification: { ...specificationFor(`${bundle}/rootfs`, process, linux), ...more },
+      ScratchDirPath: scratch,
+      OciSpecification: spec,
     };
     await this.client.request("create", id, { ContainerConfig: JSON.stringify(settings) });
     await this.client.request("start", id, {});
@@ -354,7 +420,7 @@ export class Machine {
   ): Promise<Finished> {
     await this.createContainer(id, { args }, linux, more);
     const finished = await finish(await this.execute(id));
-    await this.client.request("deleteContainerState", id, {});
+    await this.deleteContainer(id);
     return finished;
   }
 }

@@ -2,9 +2,9 @@ import { execFileSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { createNetworkNamespace, type NetworkNamespace } from "@uvm-shim/linux-calls";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { describeWith } from "../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures } from "./testing/fixtures.ts";
-import { Machine } from "./testing/machine.ts";
+import { describeWith } from "../../../../tools/machine-needs.ts";
+import { type Fixtures, makeFixtures } from "../testing/fixtures.ts";
+import { Machine } from "../testing/machine.ts";
 
 const idOf = (number: number): string => `${String(number).padStart(8, "0")}-0000-4000-8000-000000000000`;
 
