@@ -25,6 +25,7 @@ import { readContainerKind } from "./pods/container-kind.ts";
 import { PodTable } from "./pods/pod-table.ts";
 import { type ContainerNetwork, prepareContainer } from "./pods/preparation.ts";
 import { GuestProcess, ProcessTable } from "./process.ts";
+import { withReadOnlyRoot } from "./read-only-root.ts";
 import { readGuestRequest } from "./resources.ts";
 import type { OciRuntime } from "./runtime.ts";
 import { withSecurityContext } from "./security-context.ts";
@@ -199,7 +200,11 @@ export class Guest {
     const container = new Container(
       id,
       { bundle, scratch: ScratchDirPath, sandboxRoot: prepared.ownSandboxRoot },
-      { spec: rewriteSpecification(id, shown, facts), outputCopy: prepared.outputCopy, user: prepared.user },
+      {
+        spec: withReadOnlyRoot(rewriteSpecification(id, shown, facts)),
+        outputCopy: prepared.outputCopy,
+        user: prepared.user,
+      },
       {
         runtime,
         facts,

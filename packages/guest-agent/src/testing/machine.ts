@@ -316,7 +316,9 @@ export class Machine {
     const rootfs = await this.shareRoot(id, bundle);
     const annotations = { [containerTypeKey]: "sandbox", [skipPodNetworkKey]: "true", ...more.annotations };
     const spec = specificationFor(rootfs, { args: ["sleep", "1000000"] });
-    await this.create(id, { ...spec, ...more, annotations }, { bundle });
+    // A namespace of its own: one that has been given to a sandbox is no other's.
+    const windows = { network: { networkNamespace: id } };
+    await this.create(id, { ...spec, windows, ...more, annotations }, { bundle });
     return await this.execute(id);
   }
 
