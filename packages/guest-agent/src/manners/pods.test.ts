@@ -4,18 +4,13 @@
  */
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
-import { infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
 import { type Fixtures, makeFixtures, specificationFor } from "../testing/fixtures.ts";
 import { bundleOf, containerTypeKey, Machine, namespacesOf, sandboxIdKey } from "../testing/machine.ts";
 import { makePlugs, nicId, type Plugs } from "../testing/nics.ts";
 
-const mebibyte = 1024 * 1024;
-/** Longer than the guest once waited for what does not appear. */
-const longWait = 6000;
 const forever = ["sleep", "1000000"];
 const emptyResources = { sysctl: {}, resources: {} };
 
@@ -214,8 +209,6 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
       });
 
       it("shares name, messages and processes with those whose namespaces it joins, and nothing by itself", async () => {
-        const named = { hostname: "box" };
-        expect(named.hostname).toBe("box");
         const joined = ["uts", "ipc", "pid"].map((type) => ({ type, path: `/proc/${podPid}/ns/${type}` }));
         const namespaces = [{ type: "mount" }, { type: "network" }, ...joined];
         const script =
@@ -352,149 +345,5 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         await expect(createStandalone(other, more)).rejects.toThrow(/sandbox:/);
       });
     });
-
-    describe("the state of a container", () => {
-      it("is forgotten although it could not be removed, where the root is mounted still", async () => {
-        const id = newId();
-        await createStandalone(id, { windows: { network: { networkNamespace: id } } }, ["true"]);
-        await (await machine.execute(id)).exit;
-        await expect(remove(id)).rejects.toMatchObject(failed(`${bundleOf(id)}/rootfs is a mount`));
-        await expect(remove(id)).rejects.toMatchObject(notFound);
-        expect(await inGuest(`ls ${bundleOf(id)} ${bundleOf(id)}/rootfs/bin/sh`)).toContain("bin/sh");
-      });
-
-      it("is forgotten of one that runs, which goes on", async () => {
-        const id = newId();
-        await createStandalone(id, { windows: { network: { networkNamespace: id } } });
-        const { pid } = await machine.execute(id);
-        await expect(remove(id)).rejects.toMatchObject(failed("is Running and goes on"));
-        await expect(machine.client.request("signalProcess", id, { ProcessId: pid })).rejects.toMatchObject(notFound);
-        expect(await inGuest(`cat /proc/${pid}/comm`)).toBe("sleep\n");
-      });
-
-      it("is that of one in the making, which answers nothing before it is made", async () => {
-        const id = newId();
-        const rootfs = await machine.shareRoot(id);
-        const windows = { network: { networkNamespace: id } };
-        const made = machine.create(id, { ...specificationFor(rootfs, { args: forever }, { sysctl: {} }), windows });
-        await expect(machine.client.request("shutdownForced", id, {})).rejects.toMatchObject({
-          hresultName: "HCS_E_INVALID_STATE",
-        });
-        await made;
-      });
-
-      it("ends without a notification where it was killed before its start", async () => {
-        const id = newId();
-        await createStandalone(id, { windows: { network: { networkNamespace: id } } });
-        await machine.client.request("shutdownForced", id, {});
-        await vi.waitFor(() =>
-          expect(machine.execute(id)).rejects.toMatchObject({ hresultName: "HCS_E_INVALID_STATE" }),
-        );
-        await machine.deleteContainer(id);
-        expect(machine.notifications.filter(({ containerId }) => containerId === id)).toEqual([]);
-      });
-
-      it("means nothing to a start, which every name may have", async () => {
-        expect(await machine.client.request("start", "nobody", {})).toMatchObject({});
-      });
-    });
-
-    describe("what does not appear", () => {
-      /** Whether an answer has come; one that has not is waited for. */
-      const outcomeOf = (request: Promise<unknown>): Promise<unknown> =>
-        Promise.race([
-          request.then(
-            () => "done",
-            (error: unknown) => error,
-          ),
-          delay(longWait, "no answer"),
-        ]);
-
-      it("is waited for without end: a disk, to be mounted and to be unmounted", async () => {
-        const disk = { MountPath: "/run/mounts/late", Controller: 0, Lun: 9, Partition: 0, BlockDev: true };
-        const never = { ...disk, Lun: 10, MountPath: "/run/mounts/never" };
-        const mounted = machine.modify("Add", "MappedVirtualDisk", disk);
-        const unmounted = machine.modify("Remove", "MappedVirtualDisk", never);
-        unmounted.catch(() => {});
-        expect(await Promise.all([outcomeOf(mounted), outcomeOf(unmounted)])).toEqual(["no answer", "no answer"]);
-        const path = join(fixtures.folder, "late.img");
-        writeFileSync(path, Buffer.alloc(mebibyte));
-        machine.attachDisk(path, 9);
-        await mounted;
-        expect(await inGuest("stat -L -c %F /run/mounts/late")).toBe("block special file\n");
-        await machine.modify("Remove", "MappedVirtualDisk", disk);
-      });
-
-      it("is waited for without end: an assigned device", async () => {
-        const VMBusGUID = "6f9619ff-8b86-d011-b42d-00c04fc96400";
-        const assigned = machine.modify("Add", "VPCIDevice", { VMBusGUID });
-        expect(await outcomeOf(assigned)).toBe("no answer");
-        machine.assignDevice(VMBusGUID, 1, 3);
-        await assigned;
-        expect(await inGuest(`ls /dev/vpci/${VMBusGUID}`)).toContain("device.json");
-      });
-    });
   },
 );
-
-describeWith(
-  "root",
-  "crun",
-  "busybox",
-  "mkfs.ext4",
-)("parts that the real guest's agent ends of when they are absent", () => {
-  let fixtures: Fixtures;
-
-  beforeAll(async () => {
-    fixtures = await makeFixtures("crun");
-  });
-
-  afterAll(() => rmSync(fixtures.folder, { recursive: true }));
-
-  /** Asks a machine of its own for a container, which is the last that it is asked for. */
-  async function lastWords(make: (machine: Machine) => Promise<void>): Promise<string> {
-    const machine = await Machine.boot(fixtures);
-    try {
-      await expect(make(machine)).rejects.toThrow();
-      expect(await machine.off).toBe(1);
-      return machine.console;
-    } finally {
-      await machine.powerOff();
-      await machine.removeCgroups();
-    }
-  }
-
-  const withoutResources = (machine: Machine, linux: OciSpec["linux"], more: Partial<OciSpec> = {}) =>
-    machine.createContainer("box", { args: ["true"] }, { ...linux, resources: undefined } as never, more);
-
-  it("are linux.resources, where a node of a workload is to be allowed", async () => {
-    const words = await lastWords((machine) => withoutResources(machine, { devices: [{ path: "/dev/null" }] }));
-    expect(words).toContain("container box: OciSpecification.linux.resources");
-  });
-
-  it("are linux.resources, where a workload is privileged", async () => {
-    const annotations = { "io.microsoft.virtualmachine.lcow.privileged": "true" };
-    const words = await lastWords((machine) => withoutResources(machine, {}, { annotations }));
-    expect(words).toContain("container box: OciSpecification.linux.resources");
-  });
-
-  it.each(["linux", "process", "root"])("are %s of any container", async (part) => {
-    const words = await lastWords((machine) => machine.createContainer("box", {}, {}, { [part]: undefined }));
-    expect(words).toContain(`container box: OciSpecification.${part} is absent`);
-  });
-
-  it("are not linux.resources of a container to which nothing is added", async () => {
-    const machine = await Machine.boot(fixtures);
-    try {
-      await withoutResources(machine, { sysctl: {} });
-      const { exit, pid } = await machine.execute("box");
-      expect(await exit).toBe(0);
-      const again = { ProcessId: pid, TimeoutInMs: infiniteTimeout };
-      expect(await machine.client.request("waitForProcess", "box", again)).toMatchObject({ ExitCode: 0 });
-      expect(await machine.client.request("dumpStacks", uvmContainerId, {})).toHaveProperty("GuestStacks");
-    } finally {
-      await machine.powerOff();
-      await machine.removeCgroups();
-    }
-  });
-});

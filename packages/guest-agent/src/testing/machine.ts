@@ -1,16 +1,6 @@
 /** Boots the agent as the emulated host does, in namespaces and cgroups of its own, and speaks to it as a host. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
@@ -27,31 +17,12 @@ import {
   withMountNamespace,
 } from "@uvm-shim/linux-calls";
 import { bootVariable } from "../boot-parameters.ts";
-import { type Collected, collect } from "./collected.ts";
+import { makeCgroups, removeCgroups } from "./cgroups.ts";
+import { collect } from "./collected.ts";
 import { type Fixtures, packages, specificationFor } from "./fixtures.ts";
+import { type Finished, finish, type RunningProcess } from "./running-process.ts";
 
-const cgroupRoot = "/sys/fs/cgroup";
 const enterAndRun = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; done; shift; exec "$@"';
-
-/** The cgroups of one machine, in every hierarchy of the kernel. */
-function makeCgroups(name: string): readonly string[] {
-  const bases = existsSync(join(cgroupRoot, "cgroup.procs"))
-    ? [cgroupRoot]
-    : readdirSync(cgroupRoot).map((entry) => join(cgroupRoot, entry));
-  return bases.map((base) => {
-    const group = join(base, name);
-    mkdirSync(group);
-    for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-      if (existsSync(join(group, file))) writeFileSync(join(group, file), readFileSync(join(base, file)));
-    }
-    return group;
-  });
-}
-
-function groupsBelow(folder: string): string[] {
-  const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return [folder, ...below.flatMap((entry) => groupsBelow(join(folder, entry.name)))];
-}
 
 let machines = 0;
 
@@ -232,17 +203,7 @@ export class Machine {
 
   /** Removes the cgroups, which must be empty or become so within a second. */
   async removeCgroups(): Promise<void> {
-    for (const group of this.#cgroups.flatMap((root) => groupsBelow(root).toReversed())) {
-      for (let attempt = 0; ; attempt++) {
-        try {
-          rmdirSync(group);
-          break;
-        } catch (error) {
-          if (attempt === 100) throw error;
-          await delay(10);
-        }
-      }
-    }
+    await removeCgroups(this.#cgroups);
   }
 
   async #listen(port: number, onConnection: (socket: Socket) => void): Promise<Server> {
@@ -425,24 +386,4 @@ export class Machine {
     await this.deleteContainer(id);
     return finished;
   }
-}
-
-export interface Finished {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function finish({ stdin, stdout, stderr, exit }: RunningProcess): Promise<Finished> {
-  stdin.end();
-  const code = await exit;
-  return { code, stdout: (await stdout.all).toString(), stderr: ((await stderr?.all) ?? "").toString() };
-}
-
-export interface RunningProcess {
-  readonly pid: number;
-  readonly stdin: Socket;
-  readonly stdout: Collected;
-  readonly stderr: Collected | undefined;
-  readonly exit: Promise<number>;
 }
