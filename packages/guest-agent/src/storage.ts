@@ -15,8 +15,6 @@ import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
 import { guestFolders } from "./guest-folders.ts";
 import { parseMountOptions } from "./mount-options.ts";
 
-/** How long a disk that the host has attached may take to appear. */
-const deviceTimeoutMs = 5000;
 const devicePollMs = 10;
 
 /** Runs a program of the guest to its end. */
@@ -41,7 +39,7 @@ export async function modifyStorage(request: StorageRequest, runTool: RunTool, s
   const isAdd = RequestType === "Add";
   switch (ResourceType) {
     case "MappedVirtualDisk":
-      return isAdd ? await addDisk(request.Settings, runTool, signal) : removeDisk(request.Settings);
+      return isAdd ? await addDisk(request.Settings, runTool, signal) : await removeDisk(request.Settings, signal);
     case "SCSIDevice":
       if (isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Add SCSIDevice: accepted is Remove");
       return checkDeviceUnused(request.Settings);
@@ -75,13 +73,9 @@ async function addDisk(disk: LinuxMappedVirtualDisk, runTool: RunTool, signal: A
   mountAt(disk.MountPath, () => mount(device, disk.MountPath, filesystem, flags, data));
 }
 
+/** Without end, as the real guest waits: a host that asks for a disk which never comes is not answered. */
 async function waitForDevice(device: string, signal: AbortSignal): Promise<void> {
-  for (let waited = 0; !existsSync(device); waited += devicePollMs) {
-    if (waited >= deviceTimeoutMs) {
-      throw new GuestFault("ERROR_FILE_NOT_FOUND", `disk ${device} has not appeared within ${deviceTimeoutMs} ms`);
-    }
-    await delay(devicePollMs, undefined, { signal });
-  }
+  while (!existsSync(device)) await delay(devicePollMs, undefined, { signal });
 }
 
 async function filesystemFor(
@@ -104,7 +98,9 @@ async function filesystemFor(
   return wanted;
 }
 
-function removeDisk(disk: LinuxMappedVirtualDisk): void {
+async function removeDisk(disk: LinuxMappedVirtualDisk, signal: AbortSignal): Promise<void> {
+  // One that was unplugged before it was unmounted is waited for, too.
+  await waitForDevice(devicePath(disk, disk.Partition), signal);
   if (disk.BlockDev === true) rmSync(disk.MountPath, { force: true });
   else removeMount(disk.MountPath, 0);
 }
