@@ -116,15 +116,19 @@ async function createSandbox(
       });
     },
   });
-  /** The container that holds the pod's namespaces. */
-  const holder = () => sandbox.sandboxContainer ?? sandbox.container(request.id);
   const grantVmAccess = (file: string, abort = signal): Promise<void> => host.grantVmAccess(vmId, file, abort);
   await withCopies(confidential?.copies ?? [], grantVmAccess, () => vm.create({ document }, signal));
 
   const pod = podSettings(request, confidential === undefined);
-  const sandboxContainer = request.makesContainer
-    ? makeSandboxContainer(request, document, process.arch === "arm64" ? "arm64" : "x64")
-    : undefined;
+  const sandboxContainer = makeSandboxContainer(request, {
+    document,
+    architecture: process.arch === "arm64" ? "arm64" : "x64",
+    hasPolicy: confidential !== undefined,
+    defaultAnnotations: settings.defaultContainerAnnotations,
+  });
+  /** The container that holds the pod's namespaces. */
+  const holderId = sandboxContainer?.id ?? request.id;
+  const holder = () => sandbox.sandboxContainer ?? sandbox.container(holderId);
   const files = createHostFiles({ grantVmAccess });
   const podScratch: PodScratch | undefined = settings.shareScratch ? {} : undefined;
   const patienceOf = ({ containerId: container, execId: exec }: { containerId: string; execId: string }) =>
@@ -148,9 +152,10 @@ async function createSandbox(
       new LinuxContainerController({
         id,
         podId: request.id,
-        ...(id === request.id ? { sharesRootReadOnly: request.makesContainer } : { anchor: () => holder()?.anchor }),
+        sandboxId: holderId,
+        ...(id === holderId ? { sharesRootReadOnly: id === sandboxContainer?.id } : { anchor: () => holder()?.anchor }),
         network: {
-          namespaceId: id === request.id ? guestNamespaceId : newId(),
+          namespaceId: id === holderId ? guestNamespaceId : newId(),
           hasInterfaces: () => network.hasInterfaces,
         },
         ...(pod === undefined ? {} : { pod }),

@@ -195,7 +195,11 @@ describe("a container's annotations", () => {
     const annotations = { [shm]: "64", [`${container}processor.count`]: "2", "com.example": "secret" };
     const bench = await new ContainerBench().created([overlayMount], specification({ annotations }));
     expect(bench.guest.settings[0]?.OciSpecification.annotations).toEqual({ [shm]: "64" });
-    expect(bench.warnings).toEqual([`annotation ${container}processor.count has no effect on Linux containers`]);
+    expect(bench.warnings).toEqual([
+      `annotation ${container}processor.count has no effect on Linux containers`,
+      // Of one that is alone.
+      `annotation ${shm} has no effect: the guest gives it to containers of a pod only`,
+    ]);
   });
 
   it("come before those that hold for all workload containers", async () => {

@@ -16,11 +16,11 @@ export type ContainerType = "sandbox" | "container";
 
 export const containerTypeKey = "io.kubernetes.cri.container-type";
 export const sandboxIdKey = "io.kubernetes.cri.sandbox-id";
-const privilegedKey = "io.microsoft.virtualmachine.lcow.privileged";
+export const privilegedKey = "io.microsoft.virtualmachine.lcow.privileged";
 /** Of /dev/shm, in KiB. */
-const shmSizeKey = "io.microsoft.lcow.shm.size-kb";
+export const shmSizeKey = "io.microsoft.lcow.shm.size-kb";
 /** Soft and hard limit of core files in bytes, with a semicolon between them. */
-const coreLimitKey = "io.microsoft.lcow.rlimitcore";
+export const coreLimitKey = "io.microsoft.lcow.rlimitcore";
 /** A file below the pod's folder of logs in the guest, to which the container's output goes too. */
 const teeLogKey = "io.microsoft.container.lcow.tee-log-path";
 /** Where the container sees that folder. */
@@ -30,7 +30,7 @@ const teeLogMountKey = "io.microsoft.container.lcow.tee-log-dir-mount";
  * Whether the pod has the VM's network: of its sandbox or of a container by itself, the guest then leaves the NICs where
  * they are, and takes the network namespace from the specification of each container of the pod.
  */
-const hostNetworkKey = "io.microsoft.virtualmachine.lcow.hostnetwork";
+export const hostNetworkKey = "io.microsoft.virtualmachine.lcow.hostnetwork";
 /** Whether the guest does without the NICs that a sandbox is expected to have. */
 export const skipNetworkKey = "io.microsoft.cri.skip-pod-networking";
 /** Whether the container finds the guest's security policy, as it does unless this is false. */

@@ -14,6 +14,7 @@ export type {
   PodScratch,
   PodSettings,
 } from "./options.ts";
+export { needOfPod, sandboxOfOne } from "./sandbox/needs.ts";
 export { type ProgramArchitecture, sandboxProgram } from "./sandbox/program.ts";
 export { type SandboxRootEntry, sandboxRootEntries } from "./sandbox/root.ts";
 export { type SandboxRequest, sandboxSpecification } from "./sandbox/specification.ts";

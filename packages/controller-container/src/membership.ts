@@ -2,6 +2,7 @@ import type { OciLinux } from "@uvm-shim/hcs-schema";
 import { containerTypeKey, sandboxIdKey, skipNetworkKey } from "./annotations.ts";
 import type { PodAnchor } from "./options.ts";
 import type { Refuse } from "./refusal.ts";
+import { needOfPod } from "./sandbox/needs.ts";
 import type { ContainerSpecification } from "./specification.ts";
 
 /**
@@ -13,7 +14,9 @@ export type ContainerRole = "sandbox" | "workload" | "standalone";
 export interface MembershipOptions {
   readonly id: string;
   readonly podId: string;
+  readonly sandboxId?: string;
   readonly anchor?: () => PodAnchor | undefined;
+  readonly defaultAnnotations?: { readonly [key: string]: string };
   readonly warn: (sentence: string) => void;
 }
 
@@ -35,7 +38,7 @@ const ofPod: ReadonlyMap<string, string> = new Map([
 
 /** Finds the container's place in its pod, and makes the specification say what the guest expects of one there. */
 export function asMember(given: ContainerSpecification, options: MembershipOptions, refuse: Refuse): Member {
-  const { id, podId, warn } = options;
+  const { id, podId, sandboxId = podId, warn } = options;
   const anchor = options.anchor?.();
   const { type } = given.containerAnnotations;
   if (type === "sandbox" && anchor?.isSandbox) {
@@ -43,6 +46,12 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
     throw refuse("InvalidArgument", `annotation ${containerTypeKey} is "sandbox", accepted is ${accepted}`);
   }
   const role = roleOf(type, anchor);
+  const need = role === "standalone" ? needOfPod(given, options.defaultAnnotations) : undefined;
+  if (need !== undefined && anchor !== undefined) {
+    const expected = "expected is a pod: this VM was made for a container that is alone";
+    throw refuse("FailedPrecondition", `config.json: ${need} works for containers of a pod only, ${expected}`);
+  }
+  if (need !== undefined) warn(`${need} has no effect: the guest gives it to containers of a pod only`);
   const joins = joinsOf(role, type, anchor);
   const namespaces = given.linux.namespaces && guestNamespaces(given.linux.namespaces, id === podId, joins, refuse);
   const { hostname = "", domainname, linux, containerAnnotations, ...specification } = given;
@@ -55,7 +64,10 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
     role,
     specification: {
       ...specification,
-      containerAnnotations: { ...containerAnnotations, crossing: withRole(containerAnnotations.crossing, role, podId) },
+      containerAnnotations: {
+        ...containerAnnotations,
+        crossing: withRole(containerAnnotations.crossing, role, sandboxId),
+      },
       ...(isNamed && hostname !== "" ? { hostname } : {}),
       ...(isNamed && domainname !== undefined ? { domainname } : {}),
       linux: { ...linux, ...(namespaces === undefined ? {} : { namespaces }) },
@@ -113,14 +125,14 @@ function guestNamespaces(given: Namespaces, isFirst: boolean, joins: Joins, refu
 function withRole(
   crossing: { readonly [key: string]: string },
   role: ContainerRole,
-  podId: string,
+  sandboxId: string,
 ): { readonly [key: string]: string } {
   switch (role) {
     case "sandbox":
     case "standalone":
       return crossing;
     case "workload":
-      return { ...crossing, [containerTypeKey]: "container", [sandboxIdKey]: podId };
+      return { ...crossing, [containerTypeKey]: "container", [sandboxIdKey]: sandboxId };
   }
 }
 

@@ -45,6 +45,8 @@ export interface PodScratch {
 export interface LinuxContainerOptions {
   readonly id: string;
   readonly podId: string;
+  /** By which the guest knows the pod's sandbox container; the pod's id when absent. */
+  readonly sandboxId?: string;
   readonly pod?: PodSettings;
   /** Asked when a container is made; absent for the pod's first one, and undefined while there is none. */
   readonly anchor?: () => PodAnchor | undefined;

@@ -31,6 +31,7 @@ export interface PlanRequest {
 export interface PlanOptions extends ResourceBoundaries {
   readonly id: string;
   readonly podId: string;
+  readonly sandboxId?: string;
   readonly bundle: string;
   readonly devices: ContainerDevices;
   readonly encryptScratch?: boolean;

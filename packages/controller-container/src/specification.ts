@@ -27,6 +27,9 @@ export interface ContainerSpecification extends OciSpec {
 
 type RunnableProcess = OciProcess & { readonly args: readonly string[] };
 
+/** It becomes a word of a file that programs trust. */
+const validHostname = /^[A-Za-z0-9_.-]{0,255}$/;
+
 export interface SpecificationSurroundings {
   readonly podId: string;
   readonly defaultAnnotations?: { readonly [key: string]: string };
@@ -46,6 +49,11 @@ export function checkedSpecification(
   const root = spec.root ?? missing("root");
   if (root.path === "") throw refuse("InvalidArgument", "config.json: root.path is empty, expected a path");
   const linux = spec.linux ?? missing("linux");
+  if (!validHostname.test(spec.hostname ?? "")) {
+    const accepted = "letters, digits, hyphens, underscores and dots, at most 255";
+    const given = JSON.stringify(spec.hostname?.slice(0, 64));
+    throw refuse("InvalidArgument", `config.json: hostname is ${given}, accepted are ${accepted}`);
+  }
   const deviceRules = checked(
     () => checkOciDeviceRules(linux.resources?.devices ?? [], "linux.resources.devices"),
     "config.json",

@@ -28,6 +28,7 @@ import { protocolErrorCases } from "./cases/protocol-errors.ts";
 import { protocolMountCases } from "./cases/protocol-mounts.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
 import { protocolProcessCases } from "./cases/protocol-processes.ts";
+import { protocolSandboxCases } from "./cases/protocol-sandbox.ts";
 import { protocolSettingCases } from "./cases/protocol-settings.ts";
 import { resourceCases } from "./cases/resources.ts";
 import { runningCases } from "./cases/running.ts";
@@ -123,6 +124,7 @@ async function runProtocol(
     ...protocolCases,
     ...protocolContainerCases,
     ...protocolNetworkCases,
+    ...protocolSandboxCases,
     ...protocolSettingCases,
     ...protocolErrorCases,
     ...protocolMountCases,

@@ -1,4 +1,5 @@
 import { containerTypeKey } from "../annotations.ts";
+import { fieldsOf } from "./fields.ts";
 import { sandboxProgramName } from "./root.ts";
 
 /** As CRI's own: whoever else may go first when memory is short, this container takes none. */
@@ -63,10 +64,6 @@ export function sandboxSpecification({ rootPath, specification, annotations }: S
 /** Without a namespace for mounts there can be no root of its own. */
 function withMounts(namespaces: readonly unknown[]): readonly unknown[] {
   return [{ type: "mount" }, ...namespaces.filter((namespace) => fieldsOf(namespace).type !== "mount")];
-}
-
-function fieldsOf(value: unknown): { readonly [field: string]: unknown } {
-  return typeof value === "object" && value !== null ? (value as { readonly [field: string]: unknown }) : {};
 }
 
 function present(fields: { readonly [field: string]: unknown }): object {
