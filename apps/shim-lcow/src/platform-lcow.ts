@@ -1,6 +1,7 @@
 import { hash, randomBytes, randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
+import process from "node:process";
 import { LinuxContainerController, type PodScratch, type PodSettings } from "@uvm-shim/controller-container";
 import { linuxNetworking, NetworkController, networkNamespaceOf, PodNetwork } from "@uvm-shim/controller-network";
 import { Plan9Controller } from "@uvm-shim/controller-plan9";
@@ -25,6 +26,7 @@ import { cleanUp } from "./clean-up.ts";
 import { connectHost, createHostFiles, hostPaths as paths } from "./host.ts";
 import { hostFacts } from "./host-facts.ts";
 import { applyLogLevel } from "./log-level.ts";
+import { makeSandboxContainer } from "./sandbox-container.ts";
 import { securityPolicyOf, withCopies } from "./security-policy.ts";
 import { vmIdOf } from "./vm-id.ts";
 
@@ -93,16 +95,25 @@ async function createSandbox(
       vpci: (wiring) => new VpciController({ ...wiring, newId, newGuid: randomUUID }),
     },
   });
+  const namespaceId = networkNamespaceOf(request.spec, request.netnsPath);
+  // The container that holds the pod's network has been made before a namespace can come with another one.
+  const guestNamespaceId = namespaceId ?? vmId;
   const network = new PodNetwork({
-    namespaceId: networkNamespaceOf(request.spec, request.netnsPath),
-    newController: (namespaceId) => {
+    namespaceId,
+    newController: (id) => {
       const { host: nics, guest } = vm.networkWiring;
       const { policyBasedRouting } = settings;
       return new NetworkController({
-        namespaceId,
+        namespaceId: id,
         networks: host.networks,
         host: nics,
-        guest: linuxNetworking({ guest, policyBasedRouting }),
+        guest: linuxNetworking({
+          guest,
+          namespaceId: guestNamespaceId,
+          isHeld: () => holder() !== undefined,
+          policyBasedRouting,
+        }),
+        warn,
         newId,
       });
     },
@@ -110,7 +121,16 @@ async function createSandbox(
   const grantVmAccess = (file: string, abort = signal): Promise<void> => host.grantVmAccess(vmId, file, abort);
   await withCopies(confidential?.copies ?? [], grantVmAccess, () => vm.create({ document }, signal));
 
-  const pod = podSettings(request);
+  const pod = podSettings(request, confidential === undefined);
+  const sandboxContainer = makeSandboxContainer(request, {
+    document,
+    architecture: process.arch === "arm64" ? "arm64" : "x64",
+    hasPolicy: confidential !== undefined,
+    defaultAnnotations: settings.defaultContainerAnnotations,
+  });
+  /** The container that holds the pod's namespaces. */
+  const holderId = sandboxContainer?.id ?? request.id;
+  const holder = () => sandbox.sandboxContainer ?? sandbox.container(holderId);
   const files = createHostFiles({ grantVmAccess });
   const podScratch: PodScratch | undefined = settings.shareScratch ? {} : undefined;
   const patienceOf = ({ containerId: container, execId: exec }: { containerId: string; execId: string }) =>
@@ -120,7 +140,7 @@ async function createSandbox(
           milliseconds: Math.min(ioRetrySeconds * 1000, longestDelayMs),
           onGivenUp: () => warn(`output is lost: its client took none for ${ioRetrySeconds} s`, { container, exec }),
         };
-  return new PodController<ContainerRequest, LinuxContainerController>({
+  const sandbox: PodController<ContainerRequest, LinuxContainerController> = new PodController({
     id: request.id,
     vm,
     pingGuest: (abort) => vm.guest.ping(abort),
@@ -129,10 +149,17 @@ async function createSandbox(
       prepare: ({ spec }, abort) => network.prepare(networkNamespaceOf(spec), abort),
       teardown: (abort) => network.teardown(abort),
     },
+    ...(sandboxContainer === undefined ? {} : { sandboxContainer }),
     newContainer: ({ id, bundle }) =>
       new LinuxContainerController({
         id,
         podId: request.id,
+        sandboxId: holderId,
+        ...(id === holderId ? { sharesRootReadOnly: id === sandboxContainer?.id } : { anchor: () => holder()?.anchor }),
+        network: {
+          namespaceId: id === holderId ? guestNamespaceId : newId(),
+          hasInterfaces: () => network.hasInterfaces,
+        },
         ...(pod === undefined ? {} : { pod }),
         bundle,
         guest: vm.guest,
@@ -151,18 +178,22 @@ async function createSandbox(
         gpuVhdPath: settings.gpuVhdPath,
         propagateNumaAffinity: settings.propagateNumaAffinity,
         warn: (sentence) => warn(sentence, { container: id }),
-        createProcess: (process) =>
-          new ProcessController({ ...process, upstream, clock, clientPatience: patienceOf(process) }),
+        createProcess: (options) =>
+          new ProcessController({ ...options, upstream, clock, clientPatience: patienceOf(options) }),
       }),
   });
+  return sandbox;
 }
 
-/** Containers have the pod's resolv.conf from a file in its bundle, with which it goes. */
-function podSettings({ pod, bundle }: SandboxRequest): PodSettings | undefined {
+/**
+ * Containers have the pod's resolv.conf from a file in its bundle, with which it goes. A security policy says itself what
+ * is mounted at /dev/shm.
+ */
+function podSettings({ pod, bundle }: SandboxRequest, sharesMemory: boolean): PodSettings | undefined {
   if (pod === undefined) return undefined;
-  const { resolvConf, ...settings } = pod;
-  if (resolvConf === undefined) return settings;
+  const { resolvConf } = pod;
+  if (resolvConf === undefined) return { sharesMemory };
   const resolvConfPath = path.join(bundle, "resolv.conf");
   writeFileSync(resolvConfPath, resolvConf, { mode: 0o644 });
-  return { ...settings, resolvConfPath };
+  return { sharesMemory, resolvConfPath };
 }

@@ -6,18 +6,22 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { linuxNetworking, NetworkController } from "@uvm-shim/controller-network";
+import { Plan9Controller } from "@uvm-shim/controller-plan9";
 import { type DeviceWiring, linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
+import type { LinuxHostedContainerSettings } from "@uvm-shim/hcs-schema";
+import { posixPaths } from "@uvm-shim/lifecycle";
 import { systemClock as clock } from "@uvm-shim/shim";
 import { expect, it, vi } from "vitest";
 import { allSpellings, RespellingProxy, type Spelling } from "../../../packages/hcs-bindings/src/testing/respelling.ts";
+import { makeRootfs } from "../../../test/src/support/rootfs.ts";
 import { describeWith } from "../../../tools/machine-needs.ts";
 
 const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../packages/${path}`, import.meta.url));
 
 async function bootedVm(host: ComputeHost, kernel: string) {
-  const vm = new VmController<LinuxGuest, undefined, never, DeviceWiring<LinuxGuest>>({
+  const vm = new VmController<LinuxGuest, undefined, Plan9Controller, DeviceWiring<LinuxGuest>>({
     id: "vm",
     host,
     clock,
@@ -27,7 +31,12 @@ async function bootedVm(host: ComputeHost, kernel: string) {
       const options = { listen: (port: number) => system.listen(port), newActivityId: randomUUID, delay: clock.delay };
       return LinuxGuest.connect(stream, { ...options, log: { log: () => {} } }, abort);
     },
-    devices: { scsi: () => undefined, vpci: (wiring) => wiring },
+    devices: {
+      scsi: () => undefined,
+      plan9: (wiring) =>
+        new Plan9Controller({ ...wiring, newId: randomUUID, paths: posixPaths, noWritableFileShares: false }),
+      vpci: (wiring) => wiring,
+    },
   });
   const Chipset = { LinuxKernelDirect: { KernelFilePath: kernel, InitRdPath: sourceOf("guest-agent/src/main.ts") } };
   const ComputeTopology = { Memory: { SizeInMB: 256 }, Processor: { Count: 1 } };
@@ -36,21 +45,48 @@ async function bootedVm(host: ComputeHost, kernel: string) {
       Owner: "pod network",
       SchemaVersion: { Major: 2, Minor: 1 },
       ShouldTerminateOnLastHandleClosed: true,
-      VirtualMachine: { Chipset, ComputeTopology },
+      VirtualMachine: { Chipset, ComputeTopology, Devices: { Plan9: {} } },
     },
   });
   await vm.start();
   return vm;
 }
 
-async function addressesIn(vm: Awaited<ReturnType<typeof bootedVm>>): Promise<readonly string[]> {
-  const listing = await vm.execute({ args: ["ip", "-o", "-4", "addr", "show"], stdout: true });
-  if (listing.stdout === undefined) throw new Error("the process has no standard output");
-  const [told, code] = await Promise.all([text(listing.stdout), listing.wait()]);
-  await listing.close();
+type Vm = Awaited<ReturnType<typeof bootedVm>>;
+
+async function runIn(vm: Vm, args: readonly string[]): Promise<string> {
+  const program = await vm.execute({ args, stdout: true });
+  if (program.stdout === undefined) throw new Error("the process has no standard output");
+  const [told, code] = await Promise.all([text(program.stdout), program.wait()]);
+  await program.close();
   expect(code).toBe(0);
+  return told;
+}
+
+async function addressesIn(vm: Vm): Promise<readonly string[]> {
+  const told = await runIn(vm, ["ip", "-o", "-4", "addr", "show"]);
   return [...told.matchAll(/(eth\d+) +inet (\S+)/g)].map(([, name, address]) => `${name} ${address}`);
 }
+
+/** One whose network is the VM's own, so that a program of the VM sees the NICs. */
+const sandboxIn = (networkNamespace: string, root: string): LinuxHostedContainerSettings => ({
+  SchemaVersion: { Major: 2, Minor: 1 },
+  OciBundlePath: "/run/gcs/pods/pod/pod",
+  ScratchDirPath: "",
+  OciSpecification: {
+    ociVersion: "1.0.2",
+    process: { cwd: "/", args: ["/bin/sleep", "1000"] },
+    root: { path: root },
+    mounts: [],
+    annotations: {
+      "io.kubernetes.cri.container-type": "sandbox",
+      "io.kubernetes.cri.sandbox-id": "pod",
+      "io.microsoft.virtualmachine.lcow.hostnetwork": "true",
+    },
+    linux: { resources: {}, namespaces: [{ type: "mount" }, { type: "pid" }] },
+    windows: { network: { networkNamespace } },
+  },
+});
 
 const cases: readonly (readonly [name: string, spelling: Spelling | undefined])[] = [
   ["as in Microsoft's schemas", undefined],
@@ -61,6 +97,7 @@ describeWith(
   "root",
   "crun",
   "ip",
+  "busybox",
 )("a pod's network on the emulated host", () => {
   it.each(cases)("comes up and goes where the names of answers are %s", async (_name, spelling) => {
     await using made = new AsyncDisposableStack();
@@ -112,6 +149,12 @@ describeWith(
     });
 
     await pod.setup();
+    // NICs stay as they are until a container has their namespace.
+    const rootfs = join(directory, "rootfs");
+    await makeRootfs(rootfs);
+    const share = await vm.plan9.reserve({ hostPath: rootfs, readOnly: false });
+    const root = await vm.plan9.mapToGuest(share);
+    await vm.guest.createContainer("pod", sandboxIn(namespaceId, root));
     expect(await addressesIn(vm)).toEqual(["eth0 10.61.0.2/24", "eth1 10.61.0.3/24"]);
     await pod.teardown();
     expect(await addressesIn(vm)).toEqual([]);

@@ -51,7 +51,9 @@ describeWith(
   let combined: LinuxCombinedLayers[];
 
   const createPod = async (annotations: { readonly [key: string]: string }): Promise<void> => {
-    sandbox = await platform.createSandbox({ id: podId, namespace: "policy", bundle: folder, annotations });
+    sandbox = await platform.createSandbox({
+      ...{ id: podId, namespace: "policy", bundle: folder, annotations, makesContainer: false },
+    });
     await sandbox.start();
   };
   const pod = (): Sandbox => {

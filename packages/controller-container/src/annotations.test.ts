@@ -8,6 +8,7 @@ const container = "io.microsoft.container.";
 const type = "io.kubernetes.cri.container-type";
 const sandboxId = "io.kubernetes.cri.sandbox-id";
 const privileged = `${lcow}privileged`;
+const skipNetwork = "io.microsoft.cri.skip-pod-networking";
 const shm = "io.microsoft.lcow.shm.size-kb";
 const core = "io.microsoft.lcow.rlimitcore";
 const tee = `${container}lcow.tee-log-path`;
@@ -21,7 +22,7 @@ function read(given: { readonly [key: string]: string }) {
   return { ...readAnnotations(given, "p1", refuse, (sentence) => warnings.push(sentence)), warnings };
 }
 
-const nothing = { isPrivileged: false, gpuVhdPath: undefined, crossing: {}, warnings: [] };
+const nothing = { type: undefined, isPrivileged: false, gpuVhdPath: undefined, crossing: {}, warnings: [] };
 
 /** A text, and what is then read beside nothing; or, as a string, what would be accepted instead. */
 type Row = readonly [text: string, expected: Partial<ReturnType<typeof read>> | string];
@@ -43,8 +44,8 @@ const isUnsupported: Rows = { valid: [["", {}]], boundary: [[" ", "nothing"]], i
 const rows: { readonly [key: string]: Rows } = {
   [type]: {
     valid: [
-      ["container", { crossing: { [type]: "container", [sandboxId]: "p1" } }],
-      ["sandbox", { crossing: { [type]: "sandbox", [sandboxId]: "p1" } }],
+      ["container", { type: "container", crossing: { [type]: "container", [sandboxId]: "p1" } }],
+      ["sandbox", { type: "sandbox", crossing: { [type]: "sandbox", [sandboxId]: "p1" } }],
     ],
     boundary: [["", "sandbox or container"]],
     invalid: [
@@ -74,6 +75,24 @@ const rows: { readonly [key: string]: Rows } = {
     ],
     boundary: [["", words]],
     invalid: [["host", words]],
+  },
+  [skipNetwork]: {
+    valid: [
+      ["true", { crossing: { [skipNetwork]: "true" } }],
+      ["false", {}],
+    ],
+    // The guest itself knows no other form.
+    boundary: [
+      ["1", { crossing: { [skipNetwork]: "true" } }],
+      ["", words],
+      ["tRUE", words],
+    ],
+    invalid: [["yes", words]],
+  },
+  "io.microsoft.virtualmachine.wcow.amd-certificate": {
+    valid: [crosses("io.microsoft.virtualmachine.wcow.amd-certificate", "LS0tLS1CRUdJTi==")],
+    boundary: [crosses("io.microsoft.virtualmachine.wcow.amd-certificate", "QQ==\n"), ["", "certificates in base64"]],
+    invalid: [["-----BEGIN CERTIFICATE-----", "certificates in base64"]],
   },
   [`${lcow}securitypolicy.env`]: {
     valid: [
@@ -176,7 +195,11 @@ describe("a container's annotations", () => {
     const annotations = { [shm]: "64", [`${container}processor.count`]: "2", "com.example": "secret" };
     const bench = await new ContainerBench().created([overlayMount], specification({ annotations }));
     expect(bench.guest.settings[0]?.OciSpecification.annotations).toEqual({ [shm]: "64" });
-    expect(bench.warnings).toEqual([`annotation ${container}processor.count has no effect on Linux containers`]);
+    expect(bench.warnings).toEqual([
+      `annotation ${container}processor.count has no effect on Linux containers`,
+      // Of one that is alone.
+      `annotation ${shm} has no effect: the guest gives it to containers of a pod only`,
+    ]);
   });
 
   it("come before those that hold for all workload containers", async () => {

@@ -3,6 +3,8 @@ import type { Refuse } from "./refusal.ts";
 
 /** What the annotations of a container ask for. */
 export interface ContainerAnnotations {
+  /** As CRI has it; undefined where nobody says. */
+  readonly type: ContainerType | undefined;
   readonly isPrivileged: boolean;
   /** A disk of the host with drivers for GPUs, in place of the sandbox's. */
   readonly gpuVhdPath: string | undefined;
@@ -10,22 +12,31 @@ export interface ContainerAnnotations {
   readonly crossing: { readonly [key: string]: string };
 }
 
+export type ContainerType = "sandbox" | "container";
+
 export const containerTypeKey = "io.kubernetes.cri.container-type";
 export const sandboxIdKey = "io.kubernetes.cri.sandbox-id";
-const privilegedKey = "io.microsoft.virtualmachine.lcow.privileged";
+export const privilegedKey = "io.microsoft.virtualmachine.lcow.privileged";
 /** Of /dev/shm, in KiB. */
-const shmSizeKey = "io.microsoft.lcow.shm.size-kb";
+export const shmSizeKey = "io.microsoft.lcow.shm.size-kb";
 /** Soft and hard limit of core files in bytes, with a semicolon between them. */
-const coreLimitKey = "io.microsoft.lcow.rlimitcore";
+export const coreLimitKey = "io.microsoft.lcow.rlimitcore";
 /** A file below the pod's folder of logs in the guest, to which the container's output goes too. */
 const teeLogKey = "io.microsoft.container.lcow.tee-log-path";
 /** Where the container sees that folder. */
 const teeLogMountKey = "io.microsoft.container.lcow.tee-log-dir-mount";
 
-/** Whether the container has the VM's network; the guest asks the pod's first container alone. */
-const hostNetworkKey = "io.microsoft.virtualmachine.lcow.hostnetwork";
+/**
+ * Whether the pod has the VM's network: of its sandbox or of a container by itself, the guest then leaves the NICs where
+ * they are, and takes the network namespace from the specification of each container of the pod.
+ */
+export const hostNetworkKey = "io.microsoft.virtualmachine.lcow.hostnetwork";
+/** Whether the guest does without the NICs that a sandbox is expected to have. */
+export const skipNetworkKey = "io.microsoft.cri.skip-pod-networking";
 /** Whether the container finds the guest's security policy, as it does unless this is false. */
 const policyKey = "io.microsoft.virtualmachine.lcow.securitypolicy.env";
+/** Certificates of the host's processor in base64. A Linux guest too looks for them under the name of Windows. */
+const hostCertificatesKey = "io.microsoft.virtualmachine.wcow.amd-certificate";
 const gpuCapabilitiesKey = "io.microsoft.container.gpu.capabilities";
 const gpuVhdKey = "io.microsoft.lcow.gpuvhdpath";
 
@@ -48,7 +59,7 @@ const withoutEffect: readonly string[] = [
 
 /** Every annotation of containers that is known. */
 export const containerAnnotationKeys: readonly string[] = [
-  ...[containerTypeKey, sandboxIdKey, privilegedKey, hostNetworkKey, policyKey],
+  ...[containerTypeKey, sandboxIdKey, privilegedKey, hostNetworkKey, skipNetworkKey, policyKey, hostCertificatesKey],
   ...[shmSizeKey, coreLimitKey, teeLogKey, teeLogMountKey, gpuCapabilitiesKey, gpuVhdKey],
   ...[...unsupported, ...withoutEffect],
 ];
@@ -56,7 +67,7 @@ export const containerAnnotationKeys: readonly string[] = [
 /** As the annotations of sandboxes are read (pkg/annotations of microsoft/hcsshim). */
 const truths: readonly string[] = ["1", "t", "T", "TRUE", "true", "True"];
 const falsehoods: readonly string[] = ["0", "f", "F", "FALSE", "false", "False"];
-const containerTypes: readonly string[] = ["sandbox", "container"];
+const containerTypes = ["sandbox", "container"] as const satisfies readonly ContainerType[];
 const greatest = 2n ** 64n - 1n;
 
 /**
@@ -79,11 +90,9 @@ export function readAnnotations(
     crossing.push([key, value]);
   };
 
-  const type = given[containerTypeKey];
-  if (type !== undefined) {
-    if (!containerTypes.includes(type)) throw refuseValue(containerTypeKey, containerTypes.join(" or "));
-    crossing.push([containerTypeKey, type], [sandboxIdKey, podId]);
-  }
+  const type = containerTypes.find((known) => known === given[containerTypeKey]);
+  if (type !== undefined) crossing.push([containerTypeKey, type], [sandboxIdKey, podId]);
+  else if (given[containerTypeKey] !== undefined) throw refuseValue(containerTypeKey, containerTypes.join(" or "));
   // In the one form that every guest reads, and not at all where it says what holds anyway.
   const flag = (key: string, otherwise: boolean): boolean => {
     const value = given[key];
@@ -97,11 +106,13 @@ export function readAnnotations(
   };
   const isPrivileged = flag(privilegedKey, false);
   flag(hostNetworkKey, false);
+  flag(skipNetworkKey, false);
   flag(policyKey, true);
   cross(shmSizeKey, (value) => isNumber(value) && BigInt(value) > 0n, "a positive number of KiB");
   cross(coreLimitKey, isPairOfLimits, "two numbers of bytes as <soft>;<hard>, of which the first is not the greater");
   cross(teeLogKey, isRelative, 'a relative path without ".."');
   cross(teeLogMountKey, (value) => value.startsWith("/"), "an absolute path");
+  cross(hostCertificatesKey, (value) => /^[A-Za-z0-9+/\s]+=*\s*$/.test(value), "certificates in base64");
   // They become options of the program that sets a GPU up.
   cross(gpuCapabilitiesKey, (value) => /^[a-z]+(,[a-z]+)*$/.test(value), "words with commas between them");
   const gpuVhdPath = given[gpuVhdKey] || undefined;
@@ -113,7 +124,7 @@ export function readAnnotations(
   for (const key of withoutEffect) {
     if (given[key] !== undefined) warn(`annotation ${key} has no effect on Linux containers`);
   }
-  return { isPrivileged, gpuVhdPath, crossing: Object.fromEntries(crossing) };
+  return { type, isPrivileged, gpuVhdPath, crossing: Object.fromEntries(crossing) };
 }
 
 function isNumber(value: string): boolean {

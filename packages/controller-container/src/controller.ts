@@ -2,7 +2,8 @@ import type { GuestProcess, ProcessExit, StdioPaths } from "@uvm-shim/controller
 import type { CgroupMetrics, LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { Acquisitions, abortable, Lifecycle, OperationQueue, type Step, wrapError } from "@uvm-shim/lifecycle";
 import { type ContainerState, type ContainerStateName, type ContainerTransition, containerTable } from "./lifecycle.ts";
-import type { CreateContainer, LinuxContainerOptions } from "./options.ts";
+import type { ContainerRole } from "./membership.ts";
+import type { CreateContainer, LinuxContainerOptions, PodAnchor } from "./options.ts";
 import { planContainer } from "./plan.ts";
 import { type Refuse, refusing } from "./refusal.ts";
 import { checkedProcess, checkedResources, guestProcess } from "./specification.ts";
@@ -30,6 +31,7 @@ export class LinuxContainerController {
   /** Aborts what is under way when the container is to end. */
   readonly #ending = new AbortController();
   readonly #vmGone = new AbortController();
+  #role: ContainerRole | undefined;
   /** Settles when the start of the init process has, however it did. */
   #starting: Promise<unknown> = Promise.resolve();
 
@@ -49,6 +51,12 @@ export class LinuxContainerController {
     const init = this.#processes.get(initId);
     if (init === undefined) throw this.#refusing("look up init process of container")("FailedPrecondition", "none yet");
     return init;
+  }
+
+  /** As the containers of its pod that come later see it. */
+  get anchor(): PodAnchor {
+    const init = this.#processes.get(initId);
+    return { isSandbox: this.#role === "sandbox", pid: init?.state === "running" ? init.pid : undefined };
   }
 
   /** The init process for the empty id, else the exec. */
@@ -83,7 +91,9 @@ export class LinuxContainerController {
     if (!idPattern.test(this.id)) {
       throw refuse("InvalidArgument", `the id must be up to 128 letters, digits, "_", "." and "-", the first no sign`);
     }
-    const { host, inVm, container } = await abortable(planContainer(request, this.#options, refuse), signal);
+    const plan = await abortable(planContainer(request, this.#options, refuse), signal);
+    const { host, inVm, container } = plan;
+    this.#role = plan.role;
     await this.#held.acquireAll(
       [
         ...host,

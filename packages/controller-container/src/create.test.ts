@@ -60,7 +60,9 @@ describe("root file system", () => {
     const options = ["ro", 'parentLayerPaths=["/snapshots/1"]'];
     const bench = await new ContainerBench().created([{ ...layersMount, options }]);
     expect(bench.disks.requests).toHaveLength(1);
-    expect(bench.guest.combinations[0]?.ScratchPath).toBe("");
+    // What has to be written into every root is kept in the VM's memory.
+    expect(bench.guest.combinations[0]?.ScratchPath).toBe("/run/gcs/pods/p1/c1/scratch/c1");
+    expect(bench.guest.settings[0]?.OciSpecification.root?.readonly).toBe(true);
   });
 
   it.each([
@@ -310,7 +312,6 @@ describe("specification", () => {
     const bench = await new ContainerBench().created([overlayMount], spec);
     expect(bench.guest.settings[0]?.OciSpecification).toEqual({
       ociVersion: "1.0.2",
-      hostname: "box",
       process: {
         args: ["sh"],
         cwd: "/",
@@ -323,7 +324,7 @@ describe("specification", () => {
       mounts: [{ destination: "/proc", type: "proc", source: "proc" }],
       annotations: { "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "p1" },
       linux: {
-        namespaces: [{ type: "pid" }, { type: "uts" }],
+        namespaces: [{ type: "pid" }, { type: "uts" }, { type: "ipc", path: "/proc/1/ns/ipc" }],
         resources: { memory: { limit: 1 }, cpu: { shares: 2, period: 100_000, quota: -1 }, pids: { limit: 3 } },
         seccomp: { defaultAction: "SCMP_ACT_ERRNO" },
         sysctl: { "net.ipv4.ip_forward": "1" },
@@ -339,13 +340,6 @@ describe("specification", () => {
     expect(bench.guest.settings[0]?.OciSpecification).toMatchObject({ ociVersion: "1.1.0", domainname: "example" });
   });
 
-  it("has the pod's name where the container shares it: the guest, which is the pod, takes it", async () => {
-    const namespaces = [{ type: "uts", path: "/proc/7/ns/uts" }];
-    const bench = await new ContainerBench().created([overlayMount], specification({ linux: { namespaces } }));
-    const { hostname, linux } = bench.guest.settings[0]?.OciSpecification ?? {};
-    expect({ hostname, namespaces: linux?.namespaces }).toEqual({ hostname: "box", namespaces: [] });
-  });
-
   it("leaves seccomp out for a privileged container", async () => {
     const spec = specification({
       annotations: { "io.microsoft.virtualmachine.lcow.privileged": "true" },
@@ -355,12 +349,17 @@ describe("specification", () => {
     expect(bench.guest.settings[0]?.OciSpecification.linux).toEqual({ resources: { devices: [allowAll] } });
   });
 
+  it("always has resources, to which the guest adds", async () => {
+    const bench = await new ContainerBench().created([overlayMount], specification({ linux: {} }));
+    expect(bench.guest.settings[0]?.OciSpecification.linux).toEqual({ resources: {} });
+  });
+
   it("lets a container use all devices of the guest that may use all of the host, and has no nodes of the host's", async () => {
     const devices = [{ path: "/dev/fuse", type: "c", major: 10, minor: 229 }];
     const given = { devices, resources: { devices: [{ allow: false, access: "rwm" }, allowAll] } };
     const privileged = await new ContainerBench().created([overlayMount], specification({ linux: given }));
     expect(privileged.guest.settings[0]?.OciSpecification.linux).toEqual({ resources: { devices: [allowAll] } });
     const plain = await new ContainerBench().created([overlayMount], specification({ linux: { devices } }));
-    expect(plain.guest.settings[0]?.OciSpecification.linux).toEqual({ devices });
+    expect(plain.guest.settings[0]?.OciSpecification.linux).toEqual({ devices, resources: {} });
   });
 });

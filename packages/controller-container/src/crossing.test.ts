@@ -6,6 +6,7 @@ const mark = "canary:";
 
 /** Values of fields that take no others, and therefore no mark. */
 const closed = {
+  hostname: "canary-of-the-name",
   rlimit: "RLIMIT_NOFILE",
   defaultAction: "SCMP_ACT_LOG",
   action: "SCMP_ACT_TRACE",
@@ -49,7 +50,7 @@ const processTemplate = {
 /** Every field of the OCI runtime specification that holds text. */
 const template = {
   ociVersion: "",
-  hostname: "",
+  hostname: closed.hostname,
   domainname: "",
   process: processTemplate,
   root: { path: "rootfs" },
@@ -120,7 +121,6 @@ describe("what crosses to the guest", () => {
     const expected = [
       ...processFields.map((field) => `.process${field}`),
       ".domainname",
-      ".hostname",
       ".linux.devices[].path",
       ".linux.devices[].type",
       ".linux.maskedPaths[]",

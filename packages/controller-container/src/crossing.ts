@@ -55,7 +55,7 @@ export const linuxThatCrosses = {
   devices: [
     { path: "value", type: "value", major: "value", minor: "value", fileMode: "value", uid: "value", gid: "value" },
   ],
-  namespaces: [{ type: "value" }],
+  namespaces: [{ type: "value", path: "value" }],
   seccomp: {
     defaultAction: "value",
     defaultErrnoRet: "value",

@@ -6,7 +6,18 @@ export {
   type ContainerTransition,
   containerTable,
 } from "./lifecycle.ts";
-export type { CreateContainer, LinuxContainerOptions, PodScratch, PodSettings } from "./options.ts";
+export type {
+  ContainerNetwork,
+  CreateContainer,
+  LinuxContainerOptions,
+  PodAnchor,
+  PodScratch,
+  PodSettings,
+} from "./options.ts";
+export { needOfPod, sandboxOfOne } from "./sandbox/needs.ts";
+export { type ProgramArchitecture, sandboxProgram } from "./sandbox/program.ts";
+export { type SandboxRootEntry, sandboxRootEntries } from "./sandbox/root.ts";
+export { type SandboxRequest, sandboxSpecification } from "./sandbox/specification.ts";
 export type {
   ContainerClock,
   ContainerDevices,

@@ -194,3 +194,56 @@ describe("a mount that cannot be", () => {
     expect(bench.leftovers).toEqual([]);
   });
 });
+
+describe("a mount for reading at /etc", () => {
+  const nothing = (name: string) => ({
+    destination: `/etc/${name}`,
+    type: "bind",
+    source: "/dev/null",
+    options: ["bind", "ro"],
+  });
+  const at = (destination: string, options: readonly string[]) => ({
+    destination,
+    type: "bind",
+    source: "/data",
+    options,
+  });
+  const sent = async (mounts: readonly object[], options: ConstructorParameters<typeof ContainerBench>[1] = {}) => {
+    const bench = new ContainerBench(undefined, options);
+    bench.files.kinds.set("/data/hosts", "file");
+    bench.files.kinds.set("/bundle/resolv.conf", "file");
+    await bench.created([overlayMount], specification({ mounts }));
+    return bench.guest.settings[0]?.OciSpecification.mounts;
+  };
+  const share = (index: number, destination: string, options: readonly string[]) => ({
+    ...{ destination, type: "bind", source: `/run/mounts/p9/share${index}`, options },
+  });
+
+  it.each([["/etc"], ["/etc/"], ["//etc"]])(
+    "covers what the guest could not mount into it: %s",
+    async (destination) => {
+      const options = ["rbind", "ro"];
+      expect(await sent([at(destination, options)])).toEqual([
+        ...[nothing("hostname"), nothing("resolv.conf")],
+        share(1, destination, options),
+      ]);
+    },
+  );
+
+  it("has what the container itself mounts into it, and nothing of the pod's", async () => {
+    const own = { destination: "/etc/hostname", type: "tmpfs", source: "tmpfs" };
+    const options = ["ro"];
+    const pod = { resolvConfPath: "/bundle/resolv.conf" };
+    const anchor = () => ({ isSandbox: true, pid: 7 });
+    expect(await sent([at("/etc", options), own], { pod, anchor })).toEqual([
+      nothing("resolv.conf"),
+      share(1, "/etc", options),
+      own,
+    ]);
+  });
+
+  it("is another thing than one for writing, or elsewhere", async () => {
+    expect(await sent([at("/etc", ["rw"])])).toEqual([share(1, "/etc", ["rw"])]);
+    expect(await sent([at("/etc/ssl", ["ro"])])).toEqual([share(1, "/etc/ssl", ["ro"])]);
+  });
+});

@@ -27,6 +27,8 @@ const hugePagesPrefix = "hugepages://";
 /** Sources with these prefixes name directories that the containers of a pod share in the guest. */
 const sandboxPrefixes = ["sandbox://", "sandbox-tmp://"];
 const guestPathPrefix = "uvm://";
+/** What sources that name a place of the guest begin with. */
+export const placesOfGuest: readonly string[] = [...sandboxPrefixes, hugePagesPrefix, guestPathPrefix];
 const hugePageSizes = ["2M"];
 
 export async function planMounts(
@@ -80,7 +82,7 @@ function isBind({ type = "", options = [] }: OciMount): boolean {
 /** A place of the guest's own, which the guest itself finds or makes. */
 function planGuestPath(mount: OciMount, where: string, refuse: Refuse): MountPlan | undefined {
   const { source = "" } = mount;
-  const prefix = [...sandboxPrefixes, hugePagesPrefix, guestPathPrefix].find((known) => source.startsWith(known));
+  const prefix = placesOfGuest.find((known) => source.startsWith(known));
   if (prefix === undefined) return undefined;
   const path = source.slice(prefix.length);
   const refuseSource = (accepted: string) =>

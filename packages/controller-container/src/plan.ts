@@ -1,10 +1,12 @@
 import type { LinuxHostedContainerSettings, OciMount, OciSpec, OciWindowsDevice } from "@uvm-shim/hcs-schema";
 import type { Step } from "@uvm-shim/lifecycle";
-import { containerTypeKey, sandboxIdKey } from "./annotations.ts";
+import { sandboxIdKey } from "./annotations.ts";
+import { coveredNetworkFiles } from "./covered-files.ts";
 import { type DevicePlan, planDevices } from "./devices.ts";
 import { type GuestContainerSteps, guestContainerSteps } from "./guest-container.ts";
-import { planMounts } from "./mounts.ts";
-import type { PodScratch, PodSettings } from "./options.ts";
+import { asMember, type ContainerRole, withoutNetwork } from "./membership.ts";
+import { type MountPlan, planMounts } from "./mounts.ts";
+import type { ContainerNetwork, PodAnchor, PodScratch, PodSettings } from "./options.ts";
 import { withPodScratch } from "./pod-scratch.ts";
 import { withPodSettings } from "./pod-settings.ts";
 import type { Refuse } from "./refusal.ts";
@@ -30,20 +32,25 @@ export interface PlanRequest {
 export interface PlanOptions extends ResourceBoundaries {
   readonly id: string;
   readonly podId: string;
+  readonly sandboxId?: string;
   readonly bundle: string;
   readonly layout: ContainerLayout;
   readonly devices: ContainerDevices;
   readonly encryptScratch?: boolean;
   readonly pod?: PodSettings | undefined;
+  readonly anchor?: () => PodAnchor | undefined;
+  readonly network?: ContainerNetwork;
   readonly podScratch?: PodScratch;
   readonly defaultAnnotations?: { readonly [key: string]: string };
   readonly gpuVhdPath?: string | undefined;
   readonly propagateNumaAffinity?: boolean;
+  readonly sharesRootReadOnly?: boolean;
   readonly warn: (sentence: string) => void;
 }
 
 /** All that a container takes, in the order in which it is acquired. */
 export interface ContainerPlan {
+  readonly role: ContainerRole;
   /** What stands on the host, and outlives the VM. */
   readonly host: readonly Step[];
   /** What only the VM holds. */
@@ -59,12 +66,17 @@ export async function planContainer(
   options: PlanOptions,
   refuse: Refuse,
 ): Promise<ContainerPlan> {
-  const { id, podId, bundle, layout, guest, files, pod } = options;
+  const { id, podId, bundle, layout, guest, files, pod, network } = options;
   const { encryptScratch = false, propagateNumaAffinity = false } = options;
   const places = layout.placesOf({ id, podId });
   if (places.id !== id) options.warn(`the guest, which takes no id of this form, knows the container as ${places.id}`);
   const takesDiskOptions = places.own === undefined;
-  const specification = withPodSettings(checkedSpecification(spec, options, refuse), pod);
+  const member = asMember(checkedSpecification(spec, options, refuse), options, refuse);
+  const { role } = member;
+  const ownMounts = await planMounts(member.specification.mounts ?? [], takesDiskOptions, files, refuse);
+  const covered = await coveredNetworkFiles(ownMounts, files);
+  const isOfPod = role === "workload" && pod !== undefined;
+  const specification = isOfPod ? withPodSettings(member.specification, pod, covered) : member.specification;
   const devicePlans = planDevices(specification.windows?.devices ?? [], propagateNumaAffinity, refuse);
   const rootRequest: RootRequest = {
     rootfs,
@@ -73,6 +85,7 @@ export async function planContainer(
     bundle,
     rootPath: specification.root.path,
     takesDiskOptions,
+    sharesReadOnly: options.sharesRootReadOnly ?? false,
   };
   const rootPlan = withPodScratch(await planRoot(rootRequest, files, refuse), options);
   const drivers = await gpuDrivers(
@@ -81,28 +94,40 @@ export async function planContainer(
     files,
     refuse,
   );
-  const mountPlans = await planMounts(specification.mounts ?? [], takesDiskOptions, files, refuse);
+  const mountPlans: readonly MountPlan[] = [
+    ...covered.map((mount) => ({ kind: "guest" as const, mount })),
+    ...(isOfPod ? await planMounts(specification.mounts ?? [], takesDiskOptions, files, refuse) : ownMounts),
+  ];
 
-  const root: GuestRoot = { path: "", scratchPath: places.own?.scratch ?? "" };
+  const root: GuestRoot = { path: "", scratchPath: places.own?.scratch ?? "", isReadOnly: false };
   const mounts: OciMount[] = mountPlans.map((plan) => plan.mount);
   const devices: OciWindowsDevice[] = devicePlans.map(({ entry }) => entry);
   const settings = (): LinuxHostedContainerSettings => ({
     SchemaVersion: schemaVersion,
     OciBundlePath: places.bundle,
-    OciSpecification: withGuestPodId(
-      guestSpecification({ specification, rootPath: root.path, mounts, devices, terminal: stdio.terminal }),
-      places,
+    OciSpecification: withGuestSandboxId(
+      guestSpecification({
+        specification:
+          role === "sandbox" && network?.hasInterfaces() === false ? withoutNetwork(specification) : specification,
+        rootPath: root.path,
+        isRootReadOnly: root.isReadOnly,
+        networkNamespace: role === "workload" ? undefined : network?.namespaceId,
+        mounts,
+        devices,
+        terminal: stdio.terminal,
+      }),
+      layout.placesOf({ id: options.sandboxId ?? podId, podId }).id,
     ),
     ScratchDirPath: root.scratchPath,
   });
   const rootFileSystem = rootSteps(rootPlan, places, options, root);
   const container = guestContainerSteps(places.id, guest, settings);
   const onMounts = mountSteps(mountPlans, places, options, mounts);
-  const type = specification.containerAnnotations.crossing[containerTypeKey];
   return {
+    role,
     host: [...rootFileSystem.host, ...onMounts.host],
     inVm: [
-      ...withState(container.state, rootFileSystem, places, type === "sandbox"),
+      ...withState(container.state, rootFileSystem, places, role === "sandbox"),
       ...onMounts.devices,
       ...(drivers === undefined ? [] : [driverStep(drivers, options)]),
       ...(devicePlans.length === 0 ? [] : deviceSteps(devicePlans, options.devices, devices)),
@@ -129,11 +154,11 @@ function withState(
 }
 
 /** Workload containers name the pod's sandbox by the id that the guest knows. */
-function withGuestPodId(spec: OciSpec, { podId }: ContainerPlaces): OciSpec {
+function withGuestSandboxId(spec: OciSpec, guestId: string): OciSpec {
   const { annotations = {} } = spec;
   return annotations[sandboxIdKey] === undefined
     ? spec
-    : { ...spec, annotations: { ...annotations, [sandboxIdKey]: podId } };
+    : { ...spec, annotations: { ...annotations, [sandboxIdKey]: guestId } };
 }
 
 /** The disk with drivers that the guest needs for GPUs; none where the container has no GPU, or the guest has them. */

@@ -1,42 +1,43 @@
 import { expect, it } from "vitest";
 import { withPodSettings } from "./pod-settings.ts";
 
+const shm = { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["size=65536k"] };
 const specification = {
   ociVersion: "1.0.2",
   process: { args: ["true"], cwd: "/" },
   root: { path: "rootfs" },
-  mounts: [{ destination: "/proc", type: "proc" }],
-  linux: { sysctl: { "net.a": "container's" } },
+  mounts: [{ destination: "/proc", type: "proc" }, shm],
+  linux: { namespaces: [{ type: "ipc", path: "/proc/42/ns/ipc" }] },
   mayUseAllDevices: false,
-  containerAnnotations: {
-    isPrivileged: false,
-    gpuVhdPath: undefined,
-    crossing: {
-      "io.kubernetes.cri.container-type": "container",
-      "io.kubernetes.cri.sandbox-id": "pod",
-      "io.microsoft.lcow.shm.size-kb": "64",
-    },
-  },
+  containerAnnotations: { type: "container" as const, isPrivileged: false, gpuVhdPath: undefined, crossing: {} },
 };
-const pod = { hostname: "pod", resolvConfPath: "/bundle/resolv.conf", sysctls: { "net.a": "pod's", "net.b": "pod's" } };
+const pod = { resolvConfPath: "/bundle/resolv.conf", sharesMemory: true };
 
-it("a container of a pod has the pod's name, resolv.conf and settings where it has none", () => {
+it("a container of a pod has the pod's resolv.conf where it has none, and its shared memory", () => {
   expect(withPodSettings(specification, pod)).toEqual({
     ...specification,
-    hostname: "pod",
     mounts: [
       { destination: "/proc", type: "proc" },
+      {
+        destination: "/dev/shm",
+        type: "bind",
+        source: "sandbox-tmp:///shm",
+        options: ["rbind", "nosuid", "nodev", "noexec"],
+      },
       { destination: "/etc/resolv.conf", type: "bind", source: "/bundle/resolv.conf", options: ["rbind", "ro"] },
     ],
-    containerAnnotations: { isPrivileged: false, crossing: { "io.microsoft.lcow.shm.size-kb": "64" } },
-    linux: { sysctl: { "net.a": "container's", "net.b": "pod's" } },
   });
 });
 
 it("a container keeps what it has", () => {
   const mounts = [{ destination: "/etc//resolv.conf", type: "bind", source: "/mine" }];
-  const own = { ...specification, hostname: "mine", mounts };
-  expect(withPodSettings(own, pod)).toMatchObject({ hostname: "mine", mounts });
-  expect(withPodSettings(own, undefined)).toBe(own);
-  expect(withPodSettings(specification, { sysctls: {} })).not.toHaveProperty("hostname");
+  expect(withPodSettings({ ...specification, mounts }, pod)).toMatchObject({ mounts });
+  const own = [{ destination: "/dev/shm", type: "bind", source: "/mine" }];
+  expect(withPodSettings({ ...specification, mounts: own }, { sharesMemory: true })).toMatchObject({ mounts: own });
+});
+
+it("memory is shared with the namespace for it, and not where it shall not be", () => {
+  const alone = { ...specification, linux: { namespaces: [{ type: "ipc" }] } };
+  expect(withPodSettings(alone, { sharesMemory: true }).mounts).toContain(shm);
+  expect(withPodSettings(specification, {}).mounts).toContain(shm);
 });

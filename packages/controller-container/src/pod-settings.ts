@@ -1,34 +1,40 @@
 import { posix } from "node:path";
-import { containerTypeKey, sandboxIdKey } from "./annotations.ts";
+import type { OciMount } from "@uvm-shim/hcs-schema";
 import type { PodSettings } from "./options.ts";
 import type { ContainerSpecification } from "./specification.ts";
 
 const resolvConf = "/etc/resolv.conf";
+const sharedMemory = "/dev/shm";
+/** A folder in memory that the guest keeps for the pod. */
+const memoryOfPod = "sandbox-tmp:///shm";
 
-/**
- * A CRI pod has no container of its own from which others could take the pod's name and files: each is given them, and
- * is no member of such a container's sandbox in the guest's eyes.
- */
+/** What containerd leaves to the sandboxer of a pod: each workload has the pod's resolv.conf, and its /dev/shm. */
 export function withPodSettings(
   specification: ContainerSpecification,
-  pod: PodSettings | undefined,
+  { resolvConfPath, sharesMemory = false }: PodSettings,
+  covered: readonly OciMount[] = [],
 ): ContainerSpecification {
-  if (pod === undefined) return specification;
-  const { containerAnnotations, linux, mounts = [] } = specification;
-  const { hostname = pod.hostname ?? "" } = specification;
-  const { [containerTypeKey]: _type, [sandboxIdKey]: _id, ...crossing } = containerAnnotations.crossing;
-  const hasOwn = mounts.some(({ destination }) => posix.normalize(destination) === resolvConf);
+  const { linux, mounts = [] } = specification;
+  const hasOwn = [...mounts, ...covered].some(({ destination }) => posix.normalize(destination) === resolvConf);
+  const isIpcShared = linux.namespaces?.some(({ type, path = "" }) => type === "ipc" && path !== "") ?? false;
   return {
     ...specification,
-    containerAnnotations: { ...containerAnnotations, crossing },
-    ...(hostname === "" ? {} : { hostname }),
-    linux: { ...linux, sysctl: { ...pod.sysctls, ...linux.sysctl } },
     mounts: [
-      ...mounts,
+      ...(sharesMemory && isIpcShared ? mounts.map(sharingMemory) : mounts),
       // What is written for all of the pod's containers is not one container's to change.
-      ...(pod.resolvConfPath === undefined || hasOwn
+      ...(resolvConfPath === undefined || hasOwn
         ? []
-        : [{ destination: resolvConf, type: "bind", source: pod.resolvConfPath, options: ["rbind", "ro"] }]),
+        : [{ destination: resolvConf, type: "bind", source: resolvConfPath, options: ["rbind", "ro"] }]),
     ],
+  };
+}
+
+function sharingMemory(mount: OciMount): OciMount {
+  if (posix.normalize(mount.destination) !== sharedMemory || mount.type !== "tmpfs") return mount;
+  return {
+    destination: sharedMemory,
+    type: "bind",
+    source: memoryOfPod,
+    options: ["rbind", "nosuid", "nodev", "noexec"],
   };
 }

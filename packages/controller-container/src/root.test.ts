@@ -119,3 +119,36 @@ describe("the scratch disk", () => {
     expect(bench.guest.combinations[0]?.ScratchPath).toBe("/run/mounts/scsi/disk2/scratch/p1/c2");
   });
 });
+
+describe("a root that cannot be written to", () => {
+  const inMemory = "/run/gcs/pods/p1/c1/scratch/c1";
+  const rootfs = "/run/gcs/pods/p1/c1/rootfs";
+  const squashfs: RootfsMount = { type: "squashfs", source: "/images/7.img", options: [] };
+  const view: RootfsMount = { type: "overlay", source: "overlay", options: ["lowerdir=/a:/b"] };
+  const bind: RootfsMount = { type: "bind", source: "/snapshots/1/fs", options: ["ro", "rbind"] };
+
+  it.each([
+    ["an image for reading", { ...imageMount, options: ["ro"] }, "/run/mounts/scsi/disk0"],
+    ["a file system for reading", squashfs, "/run/mounts/scsi/disk0"],
+    ["a view of layers", view, "/run/mounts/p9/share0"],
+    ["a view of one layer", bind, "/run/mounts/p9/share0"],
+  ] as const)("has what guest and runtime write laid over it, in the VM's memory: %s", async (_, mount, layer) => {
+    const bench = await new ContainerBench().created([mount]);
+    expect(bench.guest.combinations).toEqual([
+      { ContainerID: "c1", ContainerRootPath: rootfs, Layers: [{ Path: layer }], ScratchPath: inMemory },
+    ]);
+    expect(bench.guest.settings[0]).toMatchObject({
+      ScratchDirPath: inMemory,
+      OciSpecification: { root: { path: rootfs, readonly: true } },
+    });
+    for (const { readOnly } of bench.shares.requests) expect(readOnly).toBe(true);
+    await bench.controller.delete();
+    expect(bench.leftovers).toEqual([]);
+  });
+
+  it("is no place for what would have to be encrypted", async () => {
+    const bench = new ContainerBench(undefined, { encryptScratch: true });
+    await bench.created([squashfs]);
+    expect(bench.guest.combinations).toHaveLength(1);
+  });
+});

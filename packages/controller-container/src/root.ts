@@ -5,7 +5,7 @@ import type { ContainerHostFiles, DiskConfig, RootfsMount } from "./types.ts";
 
 /** Where a container's root file system comes from, with host paths that were found to exist. */
 export type RootPlan =
-  /** Read-only layers, topmost first, that the guest combines; without a scratch disk the result is read-only. */
+  /** Read-only layers, topmost first, that the guest combines; without a scratch disk the container's view is read-only. */
   | { readonly kind: "layers"; readonly layers: readonly Layer[]; readonly scratch: Scratch | undefined }
   /** One block image that is the root as it is. */
   | {
@@ -15,7 +15,12 @@ export type RootPlan =
       readonly options: readonly string[];
     }
   /** A directory of the host, over which it first mounts what only it can mount. */
-  | { readonly kind: "shared"; readonly directory: string; readonly mounts: readonly RootfsMount[] };
+  | {
+      readonly kind: "shared";
+      readonly directory: string;
+      readonly mounts: readonly RootfsMount[];
+      readonly readOnly: boolean;
+    };
 
 export interface Layer {
   readonly hostPath: string;
@@ -38,6 +43,8 @@ export interface RootRequest {
   readonly rootPath: string;
   /** Whether the guest takes mount options of disks. */
   readonly takesDiskOptions: boolean;
+  /** Whether that directory is given for the guest to read alone. */
+  readonly sharesReadOnly: boolean;
 }
 
 const layersType = "lcow-layer";
@@ -55,11 +62,21 @@ const hostOptions = new Set(["loop", "ro", "rw"]);
 
 export async function planRoot(request: RootRequest, files: ContainerHostFiles, refuse: Refuse): Promise<RootPlan> {
   const plan = await planAnyRoot(request, files, refuse);
-  const isWrittenPlainly = plan.kind === "shared" || (plan.kind === "image" && !plan.disk.readOnly);
-  if (!request.encryptScratch || !isWrittenPlainly) return plan;
+  if (!request.encryptScratch || !isWrittenPlainly(plan)) return plan;
   const message =
     "rootfs: scratch disks of this pod are encrypted, expected layers with a scratch disk, or what is read-only";
   throw refuse("FailedPrecondition", message);
+}
+
+function isWrittenPlainly(plan: RootPlan): boolean {
+  switch (plan.kind) {
+    case "layers":
+      return false;
+    case "image":
+      return !plan.disk.readOnly;
+    case "shared":
+      return !plan.readOnly;
+  }
 }
 
 async function planAnyRoot(request: RootRequest, files: ContainerHostFiles, refuse: Refuse): Promise<RootPlan> {
@@ -88,13 +105,22 @@ async function planAnyRoot(request: RootRequest, files: ContainerHostFiles, refu
       `rootfs: ${first.type} image ${first.source} is ${kind ?? "missing"}, expected a file or block device`,
     );
   }
-  return { kind: "shared", directory: join(request.bundle, "rootfs"), mounts: request.rootfs };
+  const readOnly = isMountedReadOnly(rootfs.at(-1) ?? first);
+  return { kind: "shared", directory: join(request.bundle, "rootfs"), mounts: rootfs, readOnly };
+}
+
+/** An overlay without a directory of its own for what is written is so by nature: that of a view of a snapshot. */
+function isMountedReadOnly({ type, options }: RootfsMount): boolean {
+  return options.includes("ro") || (type === "overlay" && !options.some((option) => option.startsWith("upperdir=")));
 }
 
 async function planDirectory(request: RootRequest, files: ContainerHostFiles, refuse: Refuse): Promise<RootPlan> {
   const directory = resolve(request.bundle, request.rootPath);
   const kind = await files.kind(directory);
-  if (kind === "directory") return { kind: "shared", directory: await files.realPath(directory), mounts: [] };
+  if (kind === "directory") {
+    const readOnly = request.sharesReadOnly;
+    return { kind: "shared", directory: await files.realPath(directory), mounts: [], readOnly };
+  }
   throw refuse(
     "NotFound",
     `rootfs: there are no mounts, and root.path ${directory} is ${kind ?? "missing"}, expected a directory`,

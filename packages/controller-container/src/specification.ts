@@ -27,6 +27,9 @@ export interface ContainerSpecification extends OciSpec {
 
 type RunnableProcess = OciProcess & { readonly args: readonly string[] };
 
+/** It becomes a word of a file that programs trust. */
+const validHostname = /^[A-Za-z0-9_.-]{0,255}$/;
+
 export interface SpecificationSurroundings {
   readonly podId: string;
   readonly defaultAnnotations?: { readonly [key: string]: string };
@@ -46,6 +49,11 @@ export function checkedSpecification(
   const root = spec.root ?? missing("root");
   if (root.path === "") throw refuse("InvalidArgument", "config.json: root.path is empty, expected a path");
   const linux = spec.linux ?? missing("linux");
+  if (!validHostname.test(spec.hostname ?? "")) {
+    const accepted = "letters, digits, hyphens, underscores and dots, at most 255";
+    const given = JSON.stringify(spec.hostname?.slice(0, 64));
+    throw refuse("InvalidArgument", `config.json: hostname is ${given}, accepted are ${accepted}`);
+  }
   const deviceRules = checked(
     () => checkOciDeviceRules(linux.resources?.devices ?? [], "linux.resources.devices"),
     "config.json",
@@ -104,6 +112,10 @@ export interface GuestSpecificationInput {
   /** Those that were assigned to the VM for it, by VMBus GUID. */
   readonly devices: readonly OciWindowsDevice[];
   readonly terminal: boolean;
+  /** Whether it can be written to by nobody, whatever the specification says. */
+  readonly isRootReadOnly: boolean;
+  /** By which the guest knows the container's network; that of the specification when absent. */
+  readonly networkNamespace?: string | undefined;
 }
 
 /**
@@ -111,18 +123,19 @@ export interface GuestSpecificationInput {
  * sends about the same): nothing that names a thing of the host crosses, and hooks, which would run on it, do not.
  */
 export function guestSpecification(input: GuestSpecificationInput): OciSpec {
-  const { specification, rootPath, mounts, devices, terminal } = input;
-  const { hostname, domainname, root } = specification;
+  const { specification, rootPath, mounts, devices, terminal, isRootReadOnly } = input;
+  const { hostname, domainname } = specification;
+  const readonly = isRootReadOnly || specification.root.readonly;
   return {
     ociVersion: domainname === undefined ? firstVersion : domainnameVersion,
     ...(hostname === undefined ? {} : { hostname }),
     ...(domainname === undefined ? {} : { domainname }),
     process: guestProcess(specification.process, terminal),
-    root: { ...(root.readonly === undefined ? {} : { readonly: root.readonly }), path: rootPath },
+    root: { ...(readonly === undefined ? {} : { readonly }), path: rootPath },
     mounts: mounts.map((mount) => crossing(mount, mountThatCrosses)),
     annotations: specification.containerAnnotations.crossing,
     linux: guestLinux(specification),
-    ...guestWindows(specification, devices),
+    ...guestWindows(specification, devices, input.networkNamespace),
   };
 }
 
@@ -132,17 +145,14 @@ function guestLinux({
   mayUseAllDevices,
 }: ContainerSpecification): OciLinux {
   const allDevices = isPrivileged || mayUseAllDevices;
-  // A namespace with a path is one that containers of the pod share; in the guest that is the VM's own.
-  const namespaces = linux.namespaces?.filter(({ path = "" }) => path === "");
-  const own = { ...linux, ...(namespaces === undefined ? {} : { namespaces }) };
-  const { devices, resources = {}, seccomp, ...rest } = crossing<OciLinux>(own, linuxThatCrosses);
-  const guestsResources = { ...withCpuDefaults(resources), ...(allDevices ? { devices: [allowAll] } : {}) };
+  const { devices, resources = {}, seccomp, ...rest } = crossing<OciLinux>(linux, linuxThatCrosses);
   return {
     ...rest,
     ...(seccomp === undefined || isPrivileged ? {} : { seccomp }),
     // One that may use all devices gets all nodes of the guest; the host's would be of other devices there.
     ...(devices === undefined || allDevices ? {} : { devices }),
-    ...(Object.keys(guestsResources).length === 0 ? {} : { resources: guestsResources }),
+    // Also when there are none: the guest adds to them.
+    resources: { ...withCpuDefaults(resources), ...(allDevices ? { devices: [allowAll] } : {}) },
   };
 }
 
@@ -150,8 +160,8 @@ function guestLinux({
 function guestWindows(
   { windows }: ContainerSpecification,
   devices: readonly OciWindowsDevice[],
+  networkNamespace: string = windows?.network?.networkNamespace ?? "",
 ): Pick<OciSpec, "windows"> {
-  const { networkNamespace = "" } = windows?.network ?? {};
   if (devices.length === 0 && networkNamespace === "") return {};
   return {
     windows: {

@@ -24,11 +24,16 @@ export interface ResourceBoundaries {
   readonly files: ContainerHostFiles;
 }
 
+/** Of a container's own shares, the number of its root file system; those of its mounts follow. */
+const rootShare = 0;
+
 /** The root file system as it stands in the guest once the steps have run. */
 export interface GuestRoot {
   path: string;
-  /** Where the container has no scratch disk, what the guest demands of it all the same; else empty. */
+  /** What the container writes lies there: on its scratch disk, or in the VM's memory. */
   scratchPath: string;
+  /** Whether the container may write nothing, however it was asked for. */
+  isReadOnly: boolean;
 }
 
 /** Steps that make the root file system, in the order of their acquisition. */
@@ -41,6 +46,15 @@ export interface RootSteps {
   readonly combination: readonly Step[];
 }
 
+/**
+ * Guest and runtime make files and mount points in every root. Over one that cannot be written to the guest lays what is
+ * needed, in its memory, and the container's view of it is read-only still.
+ */
+function keepInMemory(places: ContainerPlaces, root: GuestRoot): void {
+  root.scratchPath = places.own?.scratch ?? posix.join(places.bundle, "scratch", places.id);
+  root.isReadOnly = true;
+}
+
 export function rootSteps(
   plan: RootPlan,
   places: ContainerPlaces,
@@ -50,15 +64,44 @@ export function rootSteps(
   switch (plan.kind) {
     case "layers":
       return layerSteps(plan, places, boundaries, root);
-    case "image":
-      return { host: [], devices: [imageStep(plan, places, boundaries, root)], combination: [] };
-    case "shared":
+    case "image": {
+      const whole = wholeRoot(plan.disk.readOnly, places, boundaries.guest, root);
+      return {
+        host: [],
+        devices: [imageStep(plan, places, boundaries, whole.onMapped)],
+        combination: whole.combination,
+      };
+    }
+    case "shared": {
+      const whole = wholeRoot(plan.readOnly, places, boundaries.guest, root);
       return {
         host: plan.mounts.length === 0 ? [] : [hostMountStep(plan, boundaries.files)],
-        devices: [sharedRootStep(plan, places, boundaries.shares, root)],
-        combination: [],
+        devices: [sharedRootStep(plan, places, boundaries.shares, whole.onMapped)],
+        combination: whole.combination,
       };
+    }
   }
+}
+
+/** What is made of a root that comes in one piece, once it stands in the guest. */
+function wholeRoot(
+  readOnly: boolean,
+  places: ContainerPlaces,
+  guest: ContainerGuest,
+  root: GuestRoot,
+): { readonly onMapped: (guestPath: string) => void; readonly combination: readonly Step[] } {
+  if (!readOnly) {
+    const onMapped = (guestPath: string): void => {
+      root.path = guestPath;
+    };
+    return { onMapped, combination: [] };
+  }
+  keepInMemory(places, root);
+  const layerPaths: string[] = [];
+  const onMapped = (guestPath: string): void => {
+    layerPaths[0] = guestPath;
+  };
+  return { onMapped, combination: [combineStep(layerPaths, places, guest, root)] };
 }
 
 function layerSteps(
@@ -80,7 +123,8 @@ function layerSteps(
       },
     }),
   );
-  if (plan.scratch !== undefined) {
+  if (plan.scratch === undefined) keepInMemory(places, root);
+  else {
     const { hostPath, encrypted } = plan.scratch;
     devices.push(
       diskStep(boundaries, {
@@ -105,13 +149,12 @@ function layerSteps(
   return {
     host: [],
     devices,
-    combination: [combineStep(layerPaths, plan.scratch !== undefined, places, boundaries.guest, root)],
+    combination: [combineStep(layerPaths, places, boundaries.guest, root)],
   };
 }
 
 function combineStep(
   layerPaths: readonly string[],
-  isWritable: boolean,
   places: ContainerPlaces,
   guest: ContainerGuest,
   root: GuestRoot,
@@ -120,7 +163,7 @@ function combineStep(
     ContainerID: places.id,
     ContainerRootPath: posix.join(places.bundle, "rootfs"),
     Layers: layerPaths.map((Path) => ({ Path })),
-    ScratchPath: isWritable ? root.scratchPath : "",
+    ScratchPath: root.scratchPath,
   });
   return {
     name: "combined layers",
@@ -137,7 +180,7 @@ function imageStep(
   plan: RootPlan & { readonly kind: "image" },
   { own }: ContainerPlaces,
   boundaries: ResourceBoundaries,
-  root: GuestRoot,
+  onMapped: (guestPath: string) => void,
 ): Step {
   const { disk, filesystem, options } = plan;
   return diskStep(boundaries, {
@@ -148,12 +191,11 @@ function imageStep(
       readOnly: disk.readOnly,
       filesystem,
       options,
-      ...(own === undefined ? {} : { guestPath: own.root }),
+      // One that is read-only is a layer below what the guest makes of it.
+      ...(own === undefined || disk.readOnly ? {} : { guestPath: own.root }),
     },
     needsAccess: !disk.readOnly,
-    onMapped: (path) => {
-      root.path = path;
-    },
+    onMapped,
   });
 }
 
@@ -180,25 +222,19 @@ function diskStep({ disks, files }: ResourceBoundaries, request: DiskRequest): S
 }
 
 function sharedRootStep(
-  { directory }: RootPlan & { readonly kind: "shared" },
+  { directory, readOnly }: RootPlan & { readonly kind: "shared" },
   { own }: ContainerPlaces,
   shares: ContainerShares,
-  root: GuestRoot,
+  onMapped: (guestPath: string) => void,
 ): Step {
-  // Writable even where the root is to be read-only: the guest's runtime makes missing mount points in it, then
-  // mounts it read-only for the container.
+  // Writable where the host's is, though the root is to be read-only: the guest's runtime makes missing mount points in
+  // it, then mounts it read-only for the container.
+  const guestPath = readOnly ? own?.share(rootShare) : own?.root;
   return reservedStep(
     `root ${directory}`,
     shares,
-    () =>
-      shares.reserve({
-        hostPath: directory,
-        readOnly: false,
-        ...(own === undefined ? {} : { guestPath: own.root }),
-      }),
-    (path) => {
-      root.path = path;
-    },
+    () => shares.reserve({ hostPath: directory, readOnly, ...(guestPath === undefined ? {} : { guestPath }) }),
+    onMapped,
   );
 }
 
@@ -236,7 +272,11 @@ export function mountSteps(
           reservedStep(
             `share of ${plan.mount.source}`,
             shares,
-            () => shares.reserve({ ...plan.share, ...(own === undefined ? {} : { guestPath: own.share(index) }) }),
+            () =>
+              shares.reserve({
+                ...plan.share,
+                ...(own === undefined ? {} : { guestPath: own.share(rootShare + 1 + index) }),
+              }),
             (path) => {
               mounts[index] = sharedMount(plan, path);
             },

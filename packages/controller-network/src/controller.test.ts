@@ -351,6 +351,35 @@ describe("sync", () => {
     expect(bench.left).toEqual([]);
   });
 
+  it("leaves out what a Linux guest takes no more, once a container has its network, and says so once", async () => {
+    const bench = await NetworkBench.make("lcow", { names: ["a_eth0"] });
+    const { controller, linux } = bench;
+    await controller.setup();
+    linux.isHeld = true;
+    const late = await bench.addEndpoint({ Name: "b_eth1" });
+    for (let time = 0; time < 2; time++) await controller.sync();
+    expect(controller.nics.map(({ name }) => name)).toEqual(["a_eth0"]);
+    const why = "a Linux guest takes no further one once a container has its network";
+    expect(bench.warnings).toEqual([`endpoint ${late} (b_eth1) has no NIC in the VM: ${why}`]);
+    // In the place of those that are gone it takes one.
+    const [{ endpointId = "" } = {}] = controller.nics;
+    await bench.removeEndpoint(endpointId);
+    await controller.sync();
+    expect(controller.nics.map(({ name }) => name)).toEqual(["b_eth1"]);
+    await controller.teardown();
+    expect(bench.left).toEqual([]);
+  });
+
+  it("takes the first of them where a container has the network before there is a NIC", async () => {
+    const bench = await NetworkBench.make("lcow", { names: ["a_eth1", "b_eth0"] });
+    bench.linux.isHeld = true;
+    await bench.controller.setup();
+    expect(bench.controller.nics.map(({ name }) => name)).toEqual(["b_eth0"]);
+    expect(bench.warnings).toHaveLength(1);
+    await bench.controller.teardown();
+    expect(bench.left).toEqual([]);
+  });
+
   it("removes all NICs when the namespace is gone", async () => {
     const bench = await NetworkBench.make("lcow", two);
     await bench.controller.setup();

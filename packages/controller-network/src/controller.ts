@@ -22,6 +22,8 @@ export interface NetworkControllerOptions {
   readonly guest: GuestNetworking;
   /** A new GUID for a NIC. */
   readonly newId: () => string;
+  /** Takes a sentence about what is left out. */
+  readonly warn?: (sentence: string) => void;
 }
 
 /** One NIC, for diagnostics. */
@@ -54,6 +56,8 @@ export class NetworkController {
   readonly #namespace = new Acquisitions();
   /** By endpoint, in the order in which they were added. */
   readonly #nics = new Map<string, TrackedNic>();
+  /** Endpoints that the guest cannot take, of which it has been told. */
+  readonly #leftOut = new Set<string>();
 
   constructor(options: NetworkControllerOptions) {
     this.#options = options;
@@ -82,7 +86,9 @@ export class NetworkController {
         const namespace = await this.#options.networks.queryNamespace(this.#options.namespaceId, until);
         const endpoints = await this.#endpointsOf(namespace, until);
         await take(this.#options.guest.namespaceSteps(namespace), this.#namespace, until);
-        for (const endpoint of endpoints) await this.#add(endpoint, until);
+        for (const endpoint of endpoints) {
+          if (this.#canTake(endpoint)) await this.#add(endpoint, until);
+        }
         this.#life.succeed("setup", { kind: "Configured" });
       } catch (error) {
         this.#life.fail("setup", { kind: "Invalid" });
@@ -107,7 +113,7 @@ export class NetworkController {
         await this.#remove(nic, until).catch((error: unknown) => failures.push(error));
       }
       for (const endpoint of endpoints) {
-        if (!this.#nics.has(keyOf(endpoint))) {
+        if (!this.#nics.has(keyOf(endpoint)) && this.#canTake(endpoint)) {
           await this.#add(endpoint, until).catch((error: unknown) => failures.push(error));
         }
       }
@@ -159,6 +165,15 @@ export class NetworkController {
     }
     for (const endpoint of endpoints) checkEndpoint(endpoint);
     return ordered(endpoints);
+  }
+
+  #canTake(endpoint: HcnEndpoint): boolean {
+    const why = this.#options.guest.whyNoMore?.(this.#nics.size);
+    const key = keyOf(endpoint);
+    if (why === undefined) return true;
+    if (!this.#leftOut.has(key)) this.#options.warn?.(`endpoint ${nameOf(endpoint)} has no NIC in the VM: ${why}`);
+    this.#leftOut.add(key);
+    return false;
   }
 
   async #add(endpoint: HcnEndpoint, signal: AbortSignal): Promise<void> {

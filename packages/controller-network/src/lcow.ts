@@ -5,16 +5,32 @@ import type { GuestNetworking, LinuxNetworkGuest, Nic } from "./types.ts";
 export interface LinuxNetworkingOptions {
   /** The guest, asked for at each use; throws while there is none. */
   readonly guest: () => LinuxNetworkGuest;
+  /** By which the guest knows the pod's namespace; the host's own id when absent. */
+  readonly namespaceId?: string;
+  /** Whether there is a container that holds the namespace in the guest; never when absent. */
+  readonly isHeld?: () => boolean;
   /** Whether NICs behind the first route what comes from their addresses by a table of their own. */
   readonly policyBasedRouting?: boolean;
 }
 
-/** A Linux guest is told of a NIC when the host has added it. It has no namespace to add: the VM's own is the pod's. */
-export function linuxNetworking({ guest, policyBasedRouting = false }: LinuxNetworkingOptions): GuestNetworking {
+/**
+ * A Linux guest is told of a NIC when the host has added it. It has no namespace to add: it moves the NIC to the
+ * container that holds the one of this id, now or once there is one.
+ */
+export function linuxNetworking({
+  guest,
+  namespaceId,
+  isHeld = () => false,
+  policyBasedRouting = false,
+}: LinuxNetworkingOptions): GuestNetworking {
   return {
     namespaceSteps: () => [],
-    nicSteps(nic, host) {
+    // It would move all of them again, and fail at the first that is no longer where it came from.
+    whyNoMore: (present) =>
+      present > 0 && isHeld() ? "a Linux guest takes no further one once a container has its network" : undefined,
+    nicSteps(given, host) {
       if (!guest().supportsNetworkNamespaces) return [host];
+      const nic = namespaceId === undefined ? given : { ...given, namespaceId };
       const { namespaceId: NamespaceID, id: ID } = nic;
       return [
         host,

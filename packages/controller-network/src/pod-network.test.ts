@@ -34,8 +34,15 @@ describe("networkNamespaceOf", () => {
 });
 
 describe("PodNetwork", () => {
-  async function make(options: { readonly sandbox?: string; readonly faults?: ReadonlyMap<number, Fault> } = {}) {
-    const { sandbox, faults = new Map() } = options;
+  async function make(
+    options: {
+      readonly sandbox?: string;
+      readonly guestNamespaceId?: string;
+      readonly faults?: ReadonlyMap<number, Fault>;
+    } = {},
+  ) {
+    const { sandbox, guestNamespaceId, faults = new Map() } = options;
+    const known = guestNamespaceId === undefined ? {} : { namespaceId: guestNamespaceId };
     const hanging = Promise.withResolvers<void>();
     const script = new ScriptedCalls(faults, hanging.resolve);
     const bench = await NetworkBench.make("lcow", { script, names: ["eth0"] });
@@ -48,7 +55,7 @@ describe("PodNetwork", () => {
           namespaceId: id,
           networks: bench.networks,
           host: bench.networks,
-          guest: linuxNetworking({ guest: () => bench.linux }),
+          guest: linuxNetworking({ guest: () => bench.linux, ...known }),
           newId: () => guidOf(nics++),
         });
         made.push(controller);
@@ -77,6 +84,24 @@ describe("PodNetwork", () => {
     await bench.addEndpoint({ Name: "eth1" });
     await network.prepare(namespaceId);
     expect(bench.linux.adapters.size).toBe(2);
+    await network.teardown();
+    expect(bench.left).toEqual([]);
+  });
+
+  it("says whether the VM has a NIC of it", async () => {
+    const { network } = await make();
+    await network.prepare(undefined);
+    expect(network.hasInterfaces).toBe(false);
+    await network.prepare(namespaceId);
+    expect(network.hasInterfaces).toBe(true);
+    await network.teardown();
+    expect(network.hasInterfaces).toBe(false);
+  });
+
+  it("is known to the guest by the id that its holder was given, where that came first", async () => {
+    const { bench, network } = await make({ guestNamespaceId: other });
+    await network.prepare(namespaceId);
+    expect([...bench.linux.adapters.values()].map(({ NamespaceID }) => NamespaceID)).toEqual([other]);
     await network.teardown();
     expect(bench.left).toEqual([]);
   });

@@ -47,6 +47,11 @@ export class PodNetwork {
     return abortable(prepared, signal);
   }
 
+  /** Whether the VM has a NIC of it. */
+  get hasInterfaces(): boolean {
+    return this.#controller?.nics.some(({ isComplete }) => isComplete) ?? false;
+  }
+
   /** Takes the network down, interrupting what is under way. Repeatable. */
   async teardown(signal?: AbortSignal): Promise<void> {
     await this.#controller?.teardown(signal);

@@ -45,6 +45,8 @@ export interface Nic {
 export interface GuestNetworking {
   /** Steps before the first NIC. */
   namespaceSteps(namespace: HcnNamespace): readonly Step[];
+  /** Why the guest cannot take a NIC beside this many; undefined where it can. */
+  whyNoMore?(present: number): string | undefined;
   /** All steps of one NIC, the host's among them. */
   nicSteps(nic: Nic, host: Step): readonly Step[];
 }

@@ -272,6 +272,85 @@ describe("the network", () => {
   });
 });
 
+describe("a sandbox container of the pod's own", () => {
+  const own = { id: "p1" };
+
+  async function startedWithOwn(faults: readonly (readonly [number, Fault])[] = [], onHang?: () => void) {
+    const script = new ScriptedCalls(new Map(faults), onHang);
+    const bench = await new PodBench(script, new FakeNetwork(script), own).started();
+    return { bench, script, pod: bench.pod };
+  }
+
+  it("is made and started with the VM, and none of those that its callers know", async () => {
+    const { pod, bench, script } = await startedWithOwn();
+    expect(script.names).toEqual(["start VM", "prepare network", "create", "start"]);
+    expect([pod.pid, pod.isReady, pod.sandboxContainer]).toEqual([41, true, bench.made[0]]);
+    expect([pod.container("p1"), pod.containers()]).toEqual([undefined, []]);
+    await expect(pod.createContainer(own)).rejects.toMatchObject({ code: "AlreadyExists" });
+    await expect(pod.deleteContainer("p1")).rejects.toMatchObject({ code: "NotFound" });
+  });
+
+  it("is not there before the start, nor where somebody brings one", async () => {
+    expect(new PodBench(new ScriptedCalls(), undefined, own).pod.pid).toBeUndefined();
+    const { pod } = await new PodBench().started();
+    expect([pod.pid, pod.isReady, pod.sandboxContainer]).toEqual([undefined, true, undefined]);
+  });
+
+  it("ends last of all containers, when the network has been left, and is given back", async () => {
+    const { pod, bench, script } = await startedWithOwn();
+    await pod.createContainer({ id: "c1" });
+    await pod.stop(stopMs);
+    const ended = script.calls.slice(6).map(({ name, detail }) => `${name} ${detail}`.trim());
+    expect(ended.slice(0, 4)).toEqual(["terminate c1", "tear down network", "terminate p1", "terminate VM"]);
+    expect(ended.slice(4)).toEqual(["delete c1", "delete p1", "tear down network"]);
+    expect(bench.made.map(({ isHeld, exits }) => [isHeld, exits.length])).toEqual([
+      [false, 1],
+      [false, 1],
+    ]);
+  });
+
+  it("takes the pod's readiness along, and leaves the rest to be ended in good order", async () => {
+    const { pod, bench } = await startedWithOwn();
+    await pod.createContainer({ id: "c1" });
+    bench.made[0]?.init.exit(9);
+    expect(await pod.wait()).toEqual({ status: 9, exitedAt: new Date(5_000) });
+    expect([pod.state, pod.isReady]).toEqual(["running", false]);
+    expect(bench.made[1]?.isTerminated).toBe(false);
+    await expect(pod.createContainer({ id: "c2" })).rejects.toMatchObject({
+      code: "FailedPrecondition",
+      message: "create container c2 in pod p1: its sandbox container has ended",
+    });
+    await pod.ping();
+    await pod.statistics();
+    await pod.stop(stopMs);
+    expect([pod.state, pod.isReady]).toEqual(["stopped", false]);
+    expect(bench.made.map(({ isHeld }) => isHeld)).toEqual([false, false]);
+  });
+
+  it.each([
+    [1, "prepare network p1"],
+    [2, "create p1"],
+    [3, "start p1"],
+  ])("that cannot be made fails the start, and what it holds is given back: call %i", async (call, what) => {
+    const script = new ScriptedCalls(new Map([[call, "lose" as const]]));
+    const { pod, made } = new PodBench(script, new FakeNetwork(script), own);
+    await expect(pod.start()).rejects.toThrow(`start pod p1: ${what} lost its answer`);
+    expect(pod.isReady).toBe(false);
+    await pod.stop(stopMs);
+    expect(made.map(({ isHeld }) => isHeld)).not.toContain(true);
+  });
+
+  it("whose making hangs is interrupted by a stop", async () => {
+    const hanging = Promise.withResolvers<void>();
+    const script = new ScriptedCalls(new Map([[2, "hangDone" as const]]), hanging.resolve);
+    const { pod, made } = new PodBench(script, new FakeNetwork(script), own);
+    const starting = pod.start();
+    await hanging.promise;
+    await Promise.all([expect(starting).rejects.toMatchObject({ code: "Cancelled" }), pod.stop(stopMs)]);
+    expect(made.map(({ isHeld }) => isHeld)).toEqual([false]);
+  });
+});
+
 describe("when the VM ends by itself", () => {
   it("is stopped, and tells every container once, before whoever waits", async () => {
     const hanging = Promise.withResolvers<void>();

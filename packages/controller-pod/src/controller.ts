@@ -17,6 +17,8 @@ export interface PodOptions<Request, Container> {
   readonly vm: PodVm;
   /** Makes the controller of one container; the pod then has it created. */
   readonly newContainer: (request: Request) => Container;
+  /** Of the container that holds the pod's namespaces, where the pod makes one by itself; its id is the pod's. */
+  readonly sandboxContainer?: Request;
   /** Absent for pods without a network. */
   readonly network?: PodNetwork<Request>;
   /** Resolves when the guest answers anything at all. */
@@ -27,6 +29,7 @@ export interface PodOptions<Request, Container> {
 const publicStates = {
   Created: "created",
   Running: "running",
+  Unready: "running",
   Stopped: "stopped",
 } as const satisfies { readonly [Name in PodStateName]: string };
 
@@ -43,11 +46,15 @@ export class PodController<Request extends { readonly id: string }, Container ex
   readonly #stops = new OperationQueue();
   readonly #stopping = new AbortController();
   readonly #exited: Promise<PodVmExit>;
+  /** Resolves when the VM or the pod's own sandbox container has ended, whichever does first. */
+  readonly #ended = Promise.withResolvers<PodExit>();
   readonly #containers = new Map<string, Container>();
   /** Ids whose creation is under way. */
   readonly #creating = new Map<string, Container>();
   /** Containers whose creation failed and that could not give back everything yet. */
   readonly #leftovers = new Set<Container>();
+  /** The pod's own, which is none of those that its callers know. */
+  #sandboxContainer: Container | undefined;
   #isVmTerminated = false;
 
   constructor(options: PodOptions<Request, Container>) {
@@ -65,20 +72,52 @@ export class PodController<Request extends { readonly id: string }, Container ex
     return publicStates[this.#life.state.kind];
   }
 
-  /** Starts the VM. When that fails, `stop` is what is left to do. */
+  /** Whether containers can be created in it. */
+  get isReady(): boolean {
+    return this.#life.state.kind === "Running";
+  }
+
+  /** In the guest, of the pod's own sandbox container; undefined where there is none, or before its start. */
+  get pid(): number | undefined {
+    return this.#life.state.kind === "Created" ? undefined : this.#sandboxContainer?.init.pid;
+  }
+
+  /** The pod's own sandbox container. */
+  get sandboxContainer(): Container | undefined {
+    return this.#sandboxContainer;
+  }
+
+  /** Starts the VM, and the pod's own sandbox container. When that fails, `stop` is what is left to do. */
   start(signal?: AbortSignal): Promise<{ readonly startedAt: Date }> {
     return this.#starts.run(async () => {
       this.#life.require("start");
       const until = signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal]);
       try {
         await abortable(this.#options.vm.start(until), until);
+        await this.#startSandboxContainer(until);
         const startedAt = this.#options.vm.startedAt ?? this.#options.clock.now();
         this.#life.succeed("start", { kind: "Running", startedAt });
+        void this.#sandboxContainer?.init.wait().then((exit) => this.#sandboxExited(startedAt, exit));
         return { startedAt };
       } catch (error) {
         throw wrapError(error, "start pod", this.id);
       }
     }, signal);
+  }
+
+  async #startSandboxContainer(signal: AbortSignal): Promise<void> {
+    const { sandboxContainer: request, network, newContainer } = this.#options;
+    if (request === undefined) return;
+    await network?.prepare(request, signal);
+    const container = newContainer(request);
+    this.#sandboxContainer = container;
+    await container.create(request, signal);
+    await container.init.start(signal);
+  }
+
+  #sandboxExited(startedAt: Date, exit: PodExit): void {
+    if (this.#life.allows("sandboxExit")) this.#life.happen("sandboxExit", { kind: "Unready", startedAt, exit });
+    this.#ended.resolve(exit);
   }
 
   /**
@@ -98,14 +137,17 @@ export class PodController<Request extends { readonly id: string }, Container ex
 
   async #stop(timeoutMs: number): Promise<void> {
     const containers = [...this.#containers.values(), ...this.#creating.values(), ...this.#leftovers];
+    const own = this.#sandboxContainer === undefined ? [] : [this.#sandboxContainer];
     if (this.#life.state.kind !== "Stopped") {
       await this.#terminateContainers(containers, timeoutMs / 2);
       await this.#leaveNetwork(timeoutMs / 4);
+      // Last, as the others and the network are in its namespaces.
+      await this.#terminateContainers(own, timeoutMs / 8);
     }
     // Also when the VM has exited: an earlier attempt may have failed to give back what it holds of the host.
     await this.#terminateVm();
     const outcomes = await Promise.allSettled([
-      ...containers.map((container) => this.#giveBack(container)),
+      ...[...containers, ...own].map((container) => this.#giveBack(container)),
       this.#options.network?.teardown(),
     ]);
     const failures = outcomes.filter((outcome) => outcome.status === "rejected").map(({ reason }): unknown => reason);
@@ -153,9 +195,12 @@ export class PodController<Request extends { readonly id: string }, Container ex
     this.#leftovers.delete(container);
   }
 
-  /** Resolves once the VM has ended, however it did, and every container has been told. */
-  wait(signal?: AbortSignal): Promise<PodVmExit> {
-    return abortable(this.#exited, signal);
+  /**
+   * Resolves once the VM has ended, however it did, and every container has been told; or when the pod's own sandbox
+   * container has ended, without which the pod is none.
+   */
+  wait(signal?: AbortSignal): Promise<PodExit> {
+    return abortable(this.#ended.promise, signal);
   }
 
   /** Changes the VM itself; what is absent stays as it is. */
@@ -178,7 +223,7 @@ export class PodController<Request extends { readonly id: string }, Container ex
     work: (vm: PodVm, until: AbortSignal) => Promise<T>,
     signal: AbortSignal | undefined,
   ): Promise<T> {
-    if (this.#life.state.kind !== "Running") {
+    if (this.state !== "running") {
       throw this.#error("FailedPrecondition", operation, `the pod is not running but ${this.state}`);
     }
     const until = signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal]);
@@ -213,14 +258,12 @@ export class PodController<Request extends { readonly id: string }, Container ex
   }
 
   #requireRoomFor(id: string): void {
-    if (this.#life.state.kind !== "Running" || this.#stopping.signal.aborted) {
-      throw this.#error(
-        "FailedPrecondition",
-        `create container ${id} in pod`,
-        `the pod is not running but ${this.state}`,
-      );
+    if (!this.isReady || this.#stopping.signal.aborted) {
+      const hasLost = this.#life.state.kind === "Unready";
+      const why = hasLost ? "its sandbox container has ended" : `the pod is not running but ${this.state}`;
+      throw this.#error("FailedPrecondition", `create container ${id} in pod`, why);
     }
-    if (this.#containers.has(id) || this.#creating.has(id)) {
+    if (this.#containers.has(id) || this.#creating.has(id) || this.#sandboxContainer?.id === id) {
       throw this.#error("AlreadyExists", `create container ${id} in pod`, "there is a container of this id");
     }
   }
@@ -261,6 +304,8 @@ export class PodController<Request extends { readonly id: string }, Container ex
     for (const container of [...this.#containers.values(), ...this.#creating.values(), ...this.#leftovers]) {
       container.vmExited(exit);
     }
+    this.#sandboxContainer?.vmExited(exit);
+    this.#ended.resolve(exit);
   }
 
   #error(code: ControllerErrorCode, operation: string, message: string, cause?: unknown): ControllerError {

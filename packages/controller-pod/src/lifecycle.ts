@@ -1,21 +1,27 @@
 import { defineTable } from "@uvm-shim/lifecycle";
-import type { PodVmExit } from "./types.ts";
+import type { PodExit, PodVmExit } from "./types.ts";
 
-export type PodStateName = "Created" | "Running" | "Stopped";
-export type PodTransition = "start" | "vmExit";
+export type PodStateName = "Created" | "Running" | "Unready" | "Stopped";
+export type PodTransition = "start" | "sandboxExit" | "vmExit";
 
 export type PodState =
   | { readonly kind: "Created" }
   | { readonly kind: "Running"; readonly startedAt: Date }
+  /** The VM runs on, so that its containers can be ended in good order, but takes no more of them. */
+  | { readonly kind: "Unready"; readonly startedAt: Date; readonly exit: PodExit }
   | { readonly kind: "Stopped"; readonly exit: PodVmExit };
 
-/** A pod lives as long as its VM: whoever ends it, it is the VM's exit that makes it Stopped. */
+/**
+ * A pod lives as long as its VM: whoever ends it, it is the VM's exit that makes it Stopped. A pod whose own sandbox
+ * container has ended has nothing that further containers could join.
+ */
 export const podTable = defineTable<PodStateName, PodTransition>({
   subject: "pod",
   initial: "Created",
-  states: ["Created", "Running", "Stopped"],
+  states: ["Created", "Running", "Unready", "Stopped"],
   transitions: [
     { kind: "operation", name: "start", from: ["Created"], success: "Running", failure: "unchanged" },
-    { kind: "event", name: "vmExit", from: ["Created", "Running"], to: "Stopped" },
+    { kind: "event", name: "sandboxExit", from: ["Running"], to: "Unready" },
+    { kind: "event", name: "vmExit", from: ["Created", "Running", "Unready"], to: "Stopped" },
   ],
 });

@@ -24,6 +24,8 @@ export interface PodExit {
 
 export interface PodContainer<Request> {
   readonly id: string;
+  /** Its first process. Throws before it has been created. */
+  readonly init: PodProcess;
   /** When it fails, what could not be given back is kept for `delete`. */
   create(request: Request, signal?: AbortSignal): Promise<void>;
   /** Ends every process of it, at once; idempotent. */
@@ -32,6 +34,14 @@ export interface PodContainer<Request> {
   delete(signal?: AbortSignal): Promise<PodExit>;
   /** Called when the VM is gone: gives every process an exit and forgets what the VM held. */
   vmExited(exit: PodVmExit): void;
+}
+
+export interface PodProcess {
+  /** In the guest; 0 before its start. */
+  readonly pid: number;
+  start(signal?: AbortSignal): Promise<number>;
+  /** Resolves once it has exited. */
+  wait(signal?: AbortSignal): Promise<PodExit>;
 }
 
 /** The pod's network in its VM; controller-network satisfies it. */

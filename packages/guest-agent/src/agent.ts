@@ -19,15 +19,13 @@ import { createRuntime, findRuntime } from "./runtime.ts";
 
 const entropyBytes = 512;
 const entropyTimeoutMs = 2000;
-const dialPauseMs = 50;
-/** How often the host is dialled before the guest gives up: while it boots, and when it has lost the bridge. */
-const bootDials = 200;
-const redials = 20;
+/** The host is dialled until it answers or takes the power: its serving program may be another one by then. */
+const dialPauseMs = 100;
 
 /** Runs until the power goes. Must be PID 1 of namespaces of its own. */
 export async function runGuestAgent(): Promise<void> {
   const log = new GuestLog(process.stderr);
-  const crash = (error: unknown): void => {
+  const crash = (error: unknown): never => {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     log.error("the agent has failed", { error: text });
     writeSync(process.stderr.fd, `guest agent: ${text}\n`);
@@ -36,13 +34,13 @@ export async function runGuestAgent(): Promise<void> {
   process.on("uncaughtException", crash);
   process.on("unhandledRejection", crash);
   try {
-    await serve(log);
+    await serve(log, crash);
   } catch (error) {
     crash(error);
   }
 }
 
-async function serve(log: GuestLog): Promise<void> {
+async function serve(log: GuestLog, crash: (cause: unknown) => never): Promise<void> {
   const parameters = readBootParameters(process.env);
   if (process.pid !== 1) throw new Error(`the guest agent runs as PID 1 of its own namespaces, not as ${process.pid}`);
   enterGuestRoot(parameters);
@@ -64,10 +62,11 @@ async function serve(log: GuestLog): Promise<void> {
     dial: (port, signal) => dialHostDescriptor(guestFolders.hvsockets, port, signal),
     notify: (notification) => bridge?.notify(notification),
     powerOff: () => setImmediate(() => process.exit(0)),
+    fail: crash,
   });
   log.info("guest is up", { memoryMb: parameters.memoryMb, processors: parameters.processors, containerMemory });
-  for (let dials = bootDials; ; dials = redials) {
-    const stream = await dialPersistently(() => dial(linuxVsockPorts.gcs), dials);
+  for (;;) {
+    const stream = await dialPersistently(() => dial(linuxVsockPorts.gcs));
     bridge = new GcsBridgeServer(stream, guest.handlers, { capabilities: guestCapabilities, writeResult });
     const cause = await bridge.closed;
     log.warning("the bridge to the host is lost", { cause: cause?.message });
@@ -120,12 +119,11 @@ async function connectLog(dial: Dial, log: GuestLog): Promise<void> {
   }
 }
 
-async function dialPersistently(dial: () => Promise<Socket>, dials: number): Promise<Socket> {
-  for (let left = dials - 1; ; left--) {
+async function dialPersistently(dial: () => Promise<Socket>): Promise<Socket> {
+  for (;;) {
     try {
       return await dial();
-    } catch (error) {
-      if (left === 0) throw new Error(`the host does not answer: ${String(error)}`, { cause: error });
+    } catch {
       await delay(dialPauseMs);
     }
   }

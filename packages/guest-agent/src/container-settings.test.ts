@@ -49,7 +49,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       const { stdout, stderr, exit } = await machine.execute(id);
       const [output, errors] = await Promise.all([stdout.all, stderr?.all]);
       await exit;
-      await machine.client.request("deleteContainerState", id, {});
+      await machine.deleteContainer(id);
       return `${output}${errors}`;
     }
 
@@ -158,7 +158,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
 
     describe("the process", () => {
       it.each([
-        ["app", "1001 1002 50 10"],
+        ["app", "1001 1002"],
         ["1001", "1001 1002"],
         ["app:staff", "1001 50"],
         ["app:7", "1001 7"],
@@ -199,7 +199,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect((await added.stdout.all).toString()).toContain("1001");
         await machine.client.request("shutdownForced", "named", {});
         await init.exit;
-        await machine.client.request("deleteContainerState", "named", {});
+        await machine.deleteContainer("named");
       });
 
       it("has further groups, a mask of modes and a directory to work in that is made for it", async () => {
@@ -220,7 +220,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
     });
 
     describe("the kernel's settings", () => {
-      it("are sysctls, of the container and of the pod's network", async () => {
+      it("are sysctls of the namespaces that it is in", async () => {
         const sysctl = { "kernel.shm_rmid_forced": "1", "net.ipv4.ip_unprivileged_port_start": "77" };
         const script = "cat /proc/sys/kernel/shm_rmid_forced /proc/sys/net/ipv4/ip_unprivileged_port_start";
         expect(await outputOf(script, {}, {}, { sysctl })).toBe("1\n77\n");

@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
-import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
+import type { LinuxProcessParameters, OciProcess, OciSpec, OciUser } from "@uvm-shim/hcs-schema";
 import type { ProcessExit } from "@uvm-shim/linux-calls";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Container } from "./container.ts";
 import type { OciRuntime } from "./runtime.ts";
 import { StdioRelay } from "./stdio-relay.ts";
@@ -31,7 +31,7 @@ let endInit: (exit: ProcessExit) => void;
 let failure: { readonly at: string; readonly error: Error } | undefined;
 let hang: Promise<void> | undefined;
 let group: number[];
-let applied: ReadonlyMap<string, string> | undefined;
+let executed: OciProcess | undefined;
 
 beforeEach(() => {
   initPid = nobody;
@@ -43,7 +43,6 @@ beforeEach(() => {
   failure = undefined;
   hang = undefined;
   group = [];
-  applied = undefined;
 });
 
 afterEach(() => rmSync(folder, { recursive: true }));
@@ -69,6 +68,7 @@ const runtime: OciRuntime = {
   },
   start: (_id, signal) => step("start", signal),
   exec: async (_id, process: OciProcess) => {
+    executed = process;
     await step(`exec ${process.args?.join(" ")}`);
     return {
       pid: initPid - 1,
@@ -80,12 +80,12 @@ const runtime: OciRuntime = {
   remove: () => step("remove"),
 };
 
-function makeContainer(): Container {
-  const spec = { ociVersion: "1.0.2", root: { path: "/x" }, process: { args: ["true"], cwd: "/" } };
+function makeContainer(more: Partial<OciSpec> = {}, user?: OciUser): Container {
+  const spec = { ociVersion: "1.0.2", root: { path: "/x" }, process: { args: ["true"], cwd: "/" }, ...more };
   return new Container(
     "box",
-    { bundle: join(folder, "bundle"), scratch: join(folder, "scratch") },
-    { spec, sharedSettings: new Map([["net.x", "1"]]), sharedHostname: undefined },
+    { bundle: join(folder, "bundle"), scratch: join(folder, "scratch"), sandboxRoot: undefined },
+    { spec, outputCopy: undefined, user },
     {
       runtime,
       facts: {
@@ -103,14 +103,17 @@ function makeContainer(): Container {
           calls.push("remove group");
         },
       },
-      applySettings: (settings) => {
-        applied = settings;
-      },
       onOutOfMemory: () => exits.push("out of memory"),
       onExit: (type) => exits.push(type),
       onError: (what, error) => errors.push(`${what}: ${String(error)}`),
     },
   );
+}
+
+async function createdContainer(): Promise<Container> {
+  const container = makeContainer();
+  expect(await container.create()).toBe(initPid);
+  return container;
 }
 
 const relay = () => StdioRelay.connect(silent, {}, noDial, none);
@@ -119,17 +122,19 @@ const end = (exitCode: number) => endInit({ exited: true, exitCode, signal: unde
 describe("a container", () => {
   it("is created, runs, takes more processes, ends and is deleted", async () => {
     mkdirSync(join(folder, "scratch", "upper"), { recursive: true });
-    const container = makeContainer();
+    const container = await createdContainer();
     const init = await container.execute(silent, await relay(), none);
     expect(container.state).toBe("Running");
-    expect(applied).toEqual(new Map([["net.x", "1"]]));
     const written = JSON.parse(readFileSync(join(folder, "bundle", "config.json"), "utf8")) as object;
-    expect(written).toMatchObject({ root: { path: "/x" }, process: { args: ["true"], terminal: false } });
+    expect(written).toMatchObject({ root: { path: "/x" }, process: { args: ["true"] } });
     const OCIProcess = { args: ["more"], cwd: "/" };
     const added = await container.execute({ ...silent, OCIProcess }, await relay(), none);
     expect(await added.exit).toBe(3);
     expect(() => added.signal(15)).toThrow("does not exist");
-    await expect(container.delete()).rejects.toThrow("is Running, deleting its state needs Created or Stopped");
+    await expect(container.delete()).rejects.toMatchObject({
+      hresultName: "E_FAIL",
+      message: expect.stringContaining("container box is Running and goes on"),
+    });
     end(42);
     expect(await init.exit).toBe(42);
     expect(existsSync(join(folder, "scratch"))).toBe(true);
@@ -142,9 +147,18 @@ describe("a container", () => {
     await expect(container.execute(silent, await relay(), none)).rejects.toThrow("is Stopped");
   });
 
-  it.each(["create", "start"])("leaves nothing when the runtime fails to %s it", async (at) => {
-    failure = { at, error: new GuestFault("E_FAIL", "the runtime's own words") };
+  it("leaves nothing when the runtime fails to create it", async () => {
+    failure = { at: "create", error: new GuestFault("E_FAIL", "the runtime's own words") };
     const container = makeContainer();
+    await expect(container.create()).rejects.toThrow("the runtime's own words");
+    expect(calls).toEqual(["create", "remove", "remove group"]);
+    expect(container.state).toBe("Stopped");
+    expect(existsSync(join(folder, "bundle"))).toBe(false);
+  });
+
+  it("leaves nothing when the runtime fails to start it", async () => {
+    failure = { at: "start", error: new GuestFault("E_FAIL", "the runtime's own words") };
+    const container = await createdContainer();
     await expect(container.execute(silent, await relay(), none)).rejects.toThrow("the runtime's own words");
     expect(calls.slice(-2)).toEqual(["remove", "remove group"]);
     expect(container.state).toBe("Stopped");
@@ -153,7 +167,7 @@ describe("a container", () => {
 
   it("reports what cleaning up could not remove, and is stopped all the same", async () => {
     failure = { at: "remove", error: new Error("busy") };
-    const container = makeContainer();
+    const container = await createdContainer();
     const init = await container.execute(silent, await relay(), none);
     end(0);
     await init.exit;
@@ -162,8 +176,8 @@ describe("a container", () => {
   });
 
   it("interrupts a start that hangs when it is shut down", async () => {
+    const container = await createdContainer();
     hang = new Promise(() => {});
-    const container = makeContainer();
     const started = container.execute(silent, await relay(), none);
     started.catch(() => {});
     expect(container.state).toBe("Starting");
@@ -173,17 +187,42 @@ describe("a container", () => {
     await expect(container.shutdown(9)).rejects.toMatchObject({ hresultName: "HCS_E_SYSTEM_ALREADY_STOPPED" });
   });
 
-  it("stops before it ever ran, and says so", async () => {
-    const container = makeContainer();
+  it("that is killed before it ever ran tells nobody", async () => {
+    const child = spawn("sleep", ["1000"], { stdio: "ignore" });
+    const died = new Promise((resolve) => child.once("exit", resolve));
+    initPid = child.pid ?? 0;
+    const container = await createdContainer();
     const OCIProcess = { args: ["more"], cwd: "/" };
     await expect(container.execute({ ...silent, OCIProcess }, await relay(), none)).rejects.toThrow("is Created");
-    await container.shutdown(15);
-    expect(exits).toEqual(["ForcedExit"]);
-    expect(calls).toEqual([]);
+    await container.shutdown(9);
+    await died;
+    end(137);
+    await vi.waitFor(() => expect(container.state).toBe("Stopped"));
+    await container.delete();
+    expect(exits).toEqual([]);
+    expect(calls).toEqual(["create", "remove", "remove group"]);
+  });
+
+  it("that never ran is deleted, too", async () => {
+    const container = await createdContainer();
+    await container.delete();
+    expect(container.state).toBe("Stopped");
+    expect(exits).toEqual([]);
+    expect(calls).toEqual(["create", "remove", "remove group"]);
+  });
+
+  it("runs added processes with its limits, and as its user where that was given by name", async () => {
+    const rlimits = [{ type: "RLIMIT_CORE", hard: 2, soft: 1 }];
+    const container = makeContainer({ process: { args: ["true"], cwd: "/", rlimits } }, { uid: 7, gid: 8 });
+    await container.create();
+    await container.execute(silent, await relay(), none);
+    const OCIProcess = { args: ["more"], cwd: "/", user: { uid: 1, gid: 1 }, rlimits: [] };
+    await container.execute({ ...silent, OCIProcess }, await relay(), none);
+    expect(executed).toMatchObject({ rlimits, user: { uid: 7, gid: 8 } });
   });
 
   it("ends what its first process has left running", async () => {
-    const container = makeContainer();
+    const container = await createdContainer();
     const init = await container.execute(silent, await relay(), none);
     group = [initPid - 2];
     expect(container.processIds()).toEqual([initPid - 2]);
@@ -197,7 +236,7 @@ describe("a container", () => {
   });
 
   it("is measured and limited while it runs, and only then", async () => {
-    const container = makeContainer();
+    const container = await createdContainer();
     const resources = { memory: { limit: 4096 } };
     expect(() => container.metrics()).toThrow("is Created, measuring it needs Running");
     await expect(container.update(resources, none)).rejects.toThrow("is Created, changing its limits needs Running");
@@ -218,7 +257,7 @@ describe("a container", () => {
     const child = spawn("sleep", ["1000"], { stdio: "ignore" });
     const died = new Promise((resolve) => child.once("exit", resolve));
     initPid = child.pid ?? 0;
-    const container = makeContainer();
+    const container = await createdContainer();
     await expect(container.freeze(true, none)).rejects.toThrow("is Created, pausing it needs Running");
     await container.execute(silent, await relay(), none);
     await expect(container.freeze(false, none)).rejects.toThrow("is not paused already");
@@ -237,7 +276,7 @@ describe("a container", () => {
   });
 
   it("tells of a kill for want of memory before it tells of the end", async () => {
-    const container = makeContainer();
+    const container = await createdContainer();
     const init = await container.execute(silent, await relay(), none);
     const OCIProcess = { args: ["more"], cwd: "/" };
     oomKills = 1;
@@ -251,7 +290,7 @@ describe("a container", () => {
   });
 
   it("forgets exits that are long past", async () => {
-    const container = makeContainer();
+    const container = await createdContainer();
     await container.execute(silent, await relay(), none);
     const { GuestProcess } = await import("./process.ts");
     for (let pid = 1; pid <= 300; pid++) {

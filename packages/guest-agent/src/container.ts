@@ -1,19 +1,20 @@
 /** One container of the guest: made by the host's create message, run by the execute message for its first process. */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { arch } from "node:process";
 import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
-import type { LinuxProcessParameters, OciLinuxResources, OciProcess } from "@uvm-shim/hcs-schema";
+import type { LinuxProcessParameters, OciLinuxResources, OciProcess, OciSpec, OciUser } from "@uvm-shim/hcs-schema";
 import { makeFoldersBelow } from "./below.ts";
 import type { GroupMetrics } from "./cgroup-metrics.ts";
 import type { GuestFacts } from "./facts.ts";
+import { type HeldStdio, holdStdio } from "./held-stdio.ts";
+import { removeFolder } from "./mount-points.ts";
 import { OomWatch } from "./oom-watch.ts";
-import { podFileNames } from "./pod-files.ts";
+import { unmountPlaces } from "./pods/places.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
 import { checkProgram } from "./program.ts";
 import type { OciRuntime, RuntimeProcess } from "./runtime.ts";
 import { namingFields } from "./runtime-faults.ts";
-import { securityContextName } from "./security-context.ts";
-import { type GuestSpecification, rewriteProcess, specificationText } from "./specification.ts";
+import { rewriteProcess, specificationText } from "./specification.ts";
 import type { StdioRelay } from "./stdio-relay.ts";
 import { withUserOf } from "./users.ts";
 
@@ -32,15 +33,14 @@ export interface ContainerSurroundings {
   readonly runtime: OciRuntime;
   readonly facts: GuestFacts;
   readonly group: ContainerGroup;
-  /** Applies settings of the network, which all containers share. */
-  applySettings(settings: ReadonlyMap<string, string>): void;
   onOutOfMemory(): void;
   onExit(type: NotificationType): void;
   onError(what: string, error: unknown): void;
 }
 
 type State =
-  | { readonly kind: "Created" }
+  | { readonly kind: "Creating" }
+  | { readonly kind: "Created"; readonly made: RuntimeProcess; readonly stdio: HeldStdio }
   | { readonly kind: "Starting"; readonly abort: AbortController; readonly settled: Promise<unknown> }
   | {
       readonly kind: "Running";
@@ -51,31 +51,39 @@ type State =
     }
   | { readonly kind: "Stopped"; readonly cleaned: Promise<void> };
 
-/** Folders of the guest that belong to one container alone. */
+/** Folders of the guest that go with one container. */
 export interface ContainerFolders {
   readonly bundle: string;
   /** What it writes to its root file system; empty where there is none. */
   readonly scratch: string;
+  /** What a sandbox container shares with the workloads of its pod; undefined for any other. */
+  readonly sandboxRoot: string | undefined;
+}
+
+export interface ContainerSpecification {
+  readonly spec: OciSpec;
+  /** File of the guest that the first process's output goes to besides. */
+  readonly outputCopy: string | undefined;
+  /** Of added processes that name none; undefined for what the process says. */
+  readonly user: OciUser | undefined;
 }
 
 export class Container {
   readonly id: string;
   readonly processes = new ProcessTable();
-  readonly #bundle: string;
-  readonly #scratch: string;
-  readonly #specification: GuestSpecification;
+  readonly #folders: ContainerFolders;
+  readonly #specification: ContainerSpecification;
   readonly #surroundings: ContainerSurroundings;
-  #state: State = { kind: "Created" };
+  #state: State = { kind: "Creating" };
 
   constructor(
     id: string,
-    { bundle, scratch }: ContainerFolders,
-    specification: GuestSpecification,
+    folders: ContainerFolders,
+    specification: ContainerSpecification,
     surroundings: ContainerSurroundings,
   ) {
     this.id = id;
-    this.#bundle = bundle;
-    this.#scratch = scratch;
+    this.#folders = folders;
     this.#specification = specification;
     this.#surroundings = surroundings;
   }
@@ -88,19 +96,64 @@ export class Container {
     return this.#specification.spec.root?.path ?? "/";
   }
 
+  /** Has the runtime make the container; its first process, whose pid this answers, waits for the start. */
+  async create(): Promise<number> {
+    const { spec } = this.#specification;
+    const { bundle } = this.#folders;
+    const { process = { cwd: "/" }, root = { path: "/" }, mounts = [] } = spec;
+    try {
+      checkProgram(root.path, process, arch);
+      // Where a mount covers it, it is not the root's to have.
+      const isOnMount = mounts.some(({ destination }) => isAtOrBelow(process.cwd, destination));
+      if (!isOnMount) makeFoldersBelow(root.path, process.cwd);
+      mkdirSync(bundle, { recursive: true, mode: 0o711 });
+      writeFileSync(`${bundle}/config.json`, specificationText(spec), { mode: 0o600 });
+      const hasTerminal = process.terminal === true;
+      // A host that leaves meanwhile finds the container when it is back.
+      const never = new AbortController().signal;
+      const { made, stdio } = await namingFields(spec, () =>
+        holdStdio(hasTerminal, (ends) => this.#surroundings.runtime.create(this.id, bundle, hasTerminal, ends, never)),
+      );
+      this.#state = { kind: "Created", made, stdio };
+      void made.exit.then(() => this.#endedBeforeItsStart());
+      return made.pid;
+    } catch (error) {
+      await this.discard();
+      throw error;
+    }
+  }
+
+  /** Takes away a container that could not be made; what is mounted for it is the host's to take away. */
+  async discard(): Promise<void> {
+    const { onError } = this.#surroundings;
+    if (this.#state.kind === "Created") this.#state.stdio.close();
+    this.#state = { kind: "Stopped", cleaned: this.#clean() };
+    await this.#state.cleaned;
+    try {
+      this.#removeFolders();
+    } catch (error) {
+      if (!(error instanceof GuestFault)) onError(`container ${this.id} has left folders behind`, error);
+    }
+  }
+
   /** Starts the first process, or adds one to a container that runs. The caller closes the relay when it fails. */
   async execute(parameters: LinuxProcessParameters, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
-    if (parameters.OCIProcess === undefined) return await this.#startInit(parameters, relay, signal);
+    if (parameters.OCIProcess === undefined) return await this.#startInit(relay, signal);
     return await this.#addProcess(parameters.OCIProcess, parameters, relay, signal);
   }
 
-  async #startInit(parameters: LinuxProcessParameters, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
+  async #startInit(relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
     if (this.#state.kind !== "Created") throw this.#wrongState("starting its first process", "Created");
+    const { made, stdio } = this.#state;
+    const { outputCopy } = this.#specification;
     const abort = new AbortController();
-    const started = this.#runInit(parameters, relay, AbortSignal.any([signal, abort.signal]));
+    if (outputCopy !== undefined) relay.copyOutputTo(outputCopy);
+    stdio.handTo(relay);
+    const started = this.#surroundings.runtime.start(this.id, AbortSignal.any([signal, abort.signal]));
     this.#state = { kind: "Starting", abort, settled: started.catch(() => {}) };
     try {
-      const init = await started;
+      await started;
+      const init = new GuestProcess(made.pid, made.exit, relay);
       this.processes.add(init);
       const { group, onOutOfMemory } = this.#surroundings;
       const oomWatch = new OomWatch(() => group.oomKills(), onOutOfMemory);
@@ -114,30 +167,6 @@ export class Container {
     }
   }
 
-  async #runInit(parameters: LinuxProcessParameters, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
-    const { runtime } = this.#surroundings;
-    const { spec, sharedSettings, outputCopy } = this.#specification;
-    const root = spec.root?.path ?? "/";
-    const process = withConsole(withUserOf(root, spec.process ?? { cwd: "/" }), parameters);
-    checkProgram(root, process, arch);
-    // Where a mount covers it, it is not the root's to have.
-    const isOnMount = spec.mounts?.some(({ destination }) => isAtOrBelow(process.cwd, destination)) ?? false;
-    if (!isOnMount) makeFoldersBelow(root, process.cwd);
-    this.#surroundings.applySettings(sharedSettings);
-    mkdirSync(this.#bundle, { recursive: true, mode: 0o711 });
-    writeFileSync(`${this.#bundle}/config.json`, specificationText({ ...spec, process }), { mode: 0o600 });
-    const terminal = process.terminal === true;
-    if (outputCopy !== undefined) relay.copyOutputTo(outputCopy);
-    const created = await namingFields({ ...spec, process }, async () => {
-      const connection = await connected(relay, terminal, (stdio) =>
-        runtime.create(this.id, this.#bundle, terminal, stdio, signal),
-      );
-      await runtime.start(this.id, signal);
-      return connection;
-    });
-    return new GuestProcess(created.pid, created.exit, relay);
-  }
-
   async #addProcess(
     given: OciProcess,
     parameters: LinuxProcessParameters,
@@ -145,8 +174,19 @@ export class Container {
     signal: AbortSignal,
   ): Promise<GuestProcess> {
     if (this.#state.kind !== "Running") throw this.#wrongState("adding a process", "Running");
-    const root = this.#specification.spec.root?.path ?? "/";
-    const process = withConsole(withUserOf(root, rewriteProcess(given, this.#surroundings.facts)), parameters);
+    const { spec, user } = this.#specification;
+    const root = spec.root?.path ?? "/";
+    const hasOwnUser = (given.user?.username ?? "") !== "";
+    const rewritten = rewriteProcess(given, this.#surroundings.facts);
+    const process = withConsole(
+      {
+        ...withUserOf(root, rewritten),
+        ...(user === undefined || hasOwnUser ? {} : { user }),
+        // Those of the first process, whatever is asked for.
+        rlimits: spec.process?.rlimits ?? [],
+      },
+      parameters,
+    );
     checkProgram(root, process, arch);
     const added = await namingFields({ process }, () =>
       connected(relay, process.terminal === true, (stdio) =>
@@ -212,13 +252,14 @@ export class Container {
     await namingFields({ linux: { resources } }, () => this.#surroundings.runtime.update(this.id, resources, signal));
   }
 
-  /** Ends the container by a signal to its first process. One that does not run is stopped when this returns. */
+  /** Ends the container by a signal to its first process. */
   async shutdown(signal: number): Promise<void> {
     const state = this.#state;
     switch (state.kind) {
+      case "Creating":
+        throw this.#wrongState("shutting it down", "Created or Running");
       case "Created":
-        this.#state = { kind: "Stopped", cleaned: Promise.resolve() };
-        this.#surroundings.onExit("ForcedExit");
+        sendSignal(state.made.pid, signal);
         return;
       case "Starting":
         state.abort.abort(
@@ -238,23 +279,45 @@ export class Container {
     }
   }
 
-  /** Resolves when nothing of a stopped container is left but its root file system, which the host unmounts. */
+  /**
+   * Resolves when nothing of the container is left but its root file system, which the host has unmounted before. Throws
+   * a GuestFault where something cannot be removed; the caller forgets the container all the same.
+   */
   async delete(): Promise<void> {
-    switch (this.#state.kind) {
+    const state = this.#state;
+    switch (state.kind) {
+      case "Creating":
       case "Starting":
       case "Running":
-        throw this.#wrongState("deleting its state", "Created or Stopped");
-      case "Stopped":
+        throw new GuestFault(
+          "E_FAIL",
+          `container ${this.id} is ${state.kind} and goes on, although its state is deleted: that needs Created or Stopped`,
+        );
+      case "Created":
+        state.stdio.close();
+        this.#state = { kind: "Stopped", cleaned: this.#clean() };
         await this.#state.cleaned;
         break;
-      case "Created":
+      case "Stopped":
+        await state.cleaned;
         break;
     }
-    for (const name of ["config.json", ...podFileNames, securityContextName]) {
-      rmSync(`${this.#bundle}/${name}`, { recursive: true, force: true });
-    }
+    this.#removeFolders();
+  }
+
+  #removeFolders(): void {
+    const { bundle, scratch, sandboxRoot } = this.#folders;
+    if (sandboxRoot !== undefined) unmountPlaces(sandboxRoot);
     // The disk below it may be that of others too, and stay.
-    if (this.#scratch !== "") rmSync(this.#scratch, { recursive: true, force: true });
+    if (scratch !== "") removeFolder(scratch);
+    removeFolder(bundle);
+  }
+
+  /** Nobody is told: the host learns of it when it asks for the start. */
+  #endedBeforeItsStart(): void {
+    if (this.#state.kind !== "Created") return;
+    this.#state.stdio.close();
+    this.#state = { kind: "Stopped", cleaned: this.#clean() };
   }
 
   #isRunning(): boolean {

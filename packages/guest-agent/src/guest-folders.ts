@@ -12,9 +12,5 @@ export const guestFolders = {
   runtimeState: "/run/oci",
   /** Files that the agent and the runtime pass to each other during one call. */
   scratch: "/run/agent",
-  /** What the containers of the pod share: `mounts`, `tmp`, `hugepages` and `logs`, made when first asked for. */
-  pod: "/run/pod",
   cgroups: "/sys/fs/cgroup",
-  /** Name resolution of the pod; containers have it mounted. */
-  resolvConf: "/etc/resolv.conf",
 } as const;

@@ -1,5 +1,4 @@
 /** The guest as the host sees it over the GCS bridge: containers, processes, storage and power. */
-import { existsSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import {
   type ContainerNotification,
@@ -11,28 +10,29 @@ import {
   type RequestContext,
   uvmContainerId,
 } from "@uvm-shim/gcs-bridge";
-import type { LinuxGuestRequest, LinuxProcessParameters, OciSpec, SecurityPolicy } from "@uvm-shim/hcs-schema";
-import { type ProcessExit, setHostName } from "@uvm-shim/linux-calls";
-import { applyAnnotations } from "./annotations.ts";
+import type { LinuxGuestRequest, LinuxProcessParameters, SecurityPolicy } from "@uvm-shim/hcs-schema";
+import type { ProcessExit } from "@uvm-shim/linux-calls";
 import { followMachineMemory, metricsOf, oomKillsOf, processesOf, removeCgroups, shareDevices } from "./cgroups.ts";
 import type { Children } from "./children.ts";
 import { Container } from "./container.ts";
-import { grantDevices } from "./container-devices.ts";
-import { podPlaces, withGuestMounts } from "./container-mounts.ts";
 import type { GuestDevices } from "./devices.ts";
 import type { GuestFacts } from "./facts.ts";
-import { guestFolders } from "./guest-folders.ts";
 import type { GuestLog } from "./log.ts";
-import { GuestNetwork } from "./network.ts";
+import { runInNetwork } from "./network/ip.ts";
+import { NetworkNamespaces } from "./network/namespaces.ts";
 import { readContainerSettings, readProcessParameters, readPropertyTypes } from "./parameters.ts";
-import { withPodFiles } from "./pod-files.ts";
+import { AbsentPart, demandSettings } from "./pods/absent-parts.ts";
+import { readContainerKind } from "./pods/container-kind.ts";
+import { PodTable } from "./pods/pod-table.ts";
+import { type ContainerNetwork, prepareContainer } from "./pods/preparation.ts";
 import { PolicyGuard } from "./policy/guard.ts";
 import { GuestProcess, ProcessTable } from "./process.ts";
+import { withReadOnlyRoot } from "./read-only-root.ts";
 import { readGuestRequest } from "./resources.ts";
 import type { OciRuntime } from "./runtime.ts";
 import { withSecurityContext } from "./security-context.ts";
 import { requireOpenPolicy } from "./security-policy.ts";
-import { type GuestSpecification, rewriteSpecification } from "./specification.ts";
+import { rewriteSpecification } from "./specification.ts";
 import { dumpStacks } from "./stacks.ts";
 import { type DialPort, StdioRelay } from "./stdio-relay.ts";
 import { modifyStorage, type RunTool } from "./storage.ts";
@@ -65,9 +65,10 @@ export interface GuestSurroundings {
   notify(notification: ContainerNotification): void;
   /** Takes the power away, once what is answered now has been sent. */
   powerOff(): void;
+  /** Ends the agent, as what it cannot survive does, and the guest with it. */
+  fail(cause: AbsentPart): never;
 }
 
-const containerTypeKey = "io.kubernetes.cri.container-type";
 /** Ids name cgroups and files of the guest. */
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
@@ -77,27 +78,26 @@ export class Guest {
   readonly #containers = new Map<string, Container>();
   /** Processes of the VM itself. */
   readonly #processes = new ProcessTable();
-  readonly #network = new GuestNetwork();
-  readonly #places = podPlaces();
-  /** Name of the pod: that of its first container which has one. */
-  #hostname: string | undefined;
+  /** Containers that the runtime is making: the host is told to wait for them. */
+  readonly #creating = new Set<string>();
+  readonly #podOf = new Map<string, string>();
+  readonly #pods = new PodTable();
+  readonly #namespaces: NetworkNamespaces;
   #policy: SecurityPolicy | undefined;
   /** Present once there is a policy that is not empty. */
   #guard: PolicyGuard | undefined;
 
   constructor(surroundings: GuestSurroundings) {
     this.#surroundings = surroundings;
+    this.#namespaces = new NetworkNamespaces(runInNetwork(surroundings.children));
     const done = {};
     this.handlers = {
       create: async ({ ContainerConfig }, { containerId }) => {
-        if (!isVm(containerId)) this.#create(containerId, ContainerConfig);
+        if (!isVm(containerId)) await this.#create(containerId, ContainerConfig);
         return done;
       },
-      // The container's first process starts it: until then there is nothing that could run.
-      start: async (_, { containerId }) => {
-        if (!isVm(containerId)) this.#get(containerId);
-        return done;
-      },
+      // The container's first process starts it: this means nothing, even of a container that does not exist.
+      start: async () => done,
       executeProcess: async ({ Settings }, context) => {
         const parameters = readProcessParameters(Settings.ProcessParameters);
         const container = isVm(context.containerId) ? undefined : this.#get(context.containerId);
@@ -157,29 +157,17 @@ export class Guest {
         this.#guard?.checkChange(containerId);
         const container = this.#get(containerId);
         this.#guard?.checkDeletion(container);
-        await container.delete();
-        this.#containers.delete(containerId);
+        try {
+          await container.delete();
+        } finally {
+          this.#forget(containerId);
+        }
         return done;
       },
     };
   }
 
-  #podFiles({ spec, sharedHostname }: GuestSpecification, bundle: string): OciSpec {
-    const name = sharedHostname ?? spec.hostname;
-    if (name !== undefined && name !== "") {
-      this.#hostname ??= name;
-      // Containers without a namespace of their own for names have the guest's.
-      if (spec.annotations?.[containerTypeKey] === "sandbox") setHostName(name);
-    }
-    // Also without a NIC, which may come later.
-    writeFileSync(guestFolders.resolvConf, "", { flag: "a" });
-    return withPodFiles(spec, bundle, {
-      hostname: this.#hostname ?? hostname(),
-      addresses: this.#network.addresses,
-    });
-  }
-
-  #create(id: string, configuration: string): void {
+  async #create(id: string, configuration: string): Promise<void> {
     if (!idPattern.test(id)) {
       throw new GuestFault(
         "E_INVALIDARG",
@@ -187,44 +175,95 @@ export class Guest {
       );
     }
     this.#guard?.checkChange(id);
-    if (this.#containers.has(id)) {
+    if (this.#containers.has(id) || this.#creating.has(id)) {
       throw new GuestFault("HCS_E_SYSTEM_ALREADY_EXISTS", `container ${id} exists already`);
     }
+    this.#creating.add(id);
+    try {
+      demandSettings(id, configuration);
+      this.#containers.set(id, await this.#make(id, configuration));
+      this.#surroundings.log.info("container created", { container: id });
+    } catch (error) {
+      this.#forget(id);
+      if (error instanceof AbsentPart) this.#surroundings.fail(error);
+      throw error;
+    } finally {
+      this.#creating.delete(id);
+    }
+  }
+
+  async #make(id: string, configuration: string): Promise<Container> {
     const { devices, facts, log, notify, runtime } = this.#surroundings;
     const settings = readContainerSettings(configuration);
     this.#guard?.checkContainer(id, settings);
-    const { OciBundlePath: bundle } = settings;
-    const { spec, outputCopy } = applyAnnotations(settings.OciSpecification, this.#places);
-    const granted = withGuestMounts(grantDevices(spec, devices), this.#places, devices);
-    const rewritten = rewriteSpecification(id, granted, facts);
-    const named = this.#podFiles(rewritten, bundle);
-    const specification = { ...rewritten, spec: withSecurityContext(named, id, bundle, this.#policy), outputCopy };
-    if (specification.sharedHostname !== undefined) setHostName(specification.sharedHostname);
+    const { OciBundlePath: bundle, OciSpecification: given, ScratchDirPath } = settings;
+    const kind = readContainerKind(id, given.annotations);
+    if (kind.kind !== "standalone") this.#podOf.set(id, kind.podId);
+    const prepared = prepareContainer(
+      kind,
+      { id, bundle, given },
+      { pods: this.#pods, namespaces: this.#namespaces, devices, guestName: hostname },
+    );
+    const shown = withSecurityContext(prepared.spec, id, bundle, this.#policy);
     shareDevices();
     const tell = (type: NotificationType): void =>
       notify({ containerId: id, activityId: uvmContainerId, type, operation: "None", result: 0 });
-    const container = new Container(id, { bundle, scratch: settings.ScratchDirPath }, specification, {
-      runtime,
-      facts,
-      group: {
-        processes: () => processesOf(id),
-        metrics: () => metricsOf(id),
-        oomKills: () => oomKillsOf(id),
-        remove: () => removeCgroups(id),
+    const container = new Container(
+      id,
+      { bundle, scratch: ScratchDirPath, sandboxRoot: prepared.ownSandboxRoot },
+      {
+        spec: withReadOnlyRoot(rewriteSpecification(id, shown, facts)),
+        outputCopy: prepared.outputCopy,
+        user: prepared.user,
       },
-      applySettings,
-      onOutOfMemory: () => {
-        log.warning("processes were killed for want of memory", { container: id });
-        tell("OutOfMemory");
+      {
+        runtime,
+        facts,
+        group: {
+          processes: () => processesOf(id),
+          metrics: () => metricsOf(id),
+          oomKills: () => oomKillsOf(id),
+          remove: () => removeCgroups(id),
+        },
+        onOutOfMemory: () => {
+          log.warning("processes were killed for want of memory", { container: id });
+          tell("OutOfMemory");
+        },
+        onExit: (type) => {
+          log.info("container has ended", { container: id, type });
+          tell(type);
+        },
+        onError: (what, error) => log.error(what, { container: id, error: String(error) }),
       },
-      onExit: (type) => {
-        log.info("container has ended", { container: id, type });
-        tell(type);
-      },
-      onError: (what, error) => log.error(what, { container: id, error: String(error) }),
-    });
-    this.#containers.set(id, container);
-    log.info("container created", { container: id });
+    );
+    const pid = await container.create();
+    try {
+      await this.#connect(prepared.network, pid);
+    } catch (error) {
+      await container.discard();
+      throw error;
+    }
+    return container;
+  }
+
+  /** Gives a container that was made the NICs that are its own. */
+  async #connect(network: ContainerNetwork, pid: number): Promise<void> {
+    switch (network.kind) {
+      case "none":
+        return;
+      case "own":
+        return await this.#namespaces.find(network.namespaceId)?.assign(pid);
+      case "host":
+        return await this.#namespaces.find(network.namespaceId)?.setUpInPlace();
+    }
+  }
+
+  #forget(id: string): void {
+    const podId = this.#podOf.get(id);
+    if (podId === undefined || podId === id) this.#namespaces.forgetContainer(id);
+    if (podId !== undefined) this.#pods.forget(podId, id);
+    this.#podOf.delete(id);
+    this.#containers.delete(id);
   }
 
   async #modify(request: LinuxGuestRequest, containerId: string, signal: AbortSignal): Promise<void> {
@@ -255,7 +294,7 @@ export class Guest {
       case "SecurityPolicy":
         return this.#setPolicy(request);
       case "Network":
-        return await this.#modifyNetwork(request, runTool, signal);
+        return await this.#modifyNetwork(request, signal);
       case "MappedVirtualDisk":
       case "SCSIDevice":
       case "MappedDirectory":
@@ -285,14 +324,13 @@ export class Guest {
 
   async #modifyNetwork(
     { RequestType, Settings }: Extract<LinuxGuestRequest, { readonly ResourceType: "Network" }>,
-    runTool: RunTool,
     signal: AbortSignal,
   ): Promise<void> {
     switch (RequestType) {
       case "Add":
-        return await this.#network.add(Settings, runTool, signal);
+        return await this.#namespaces.getOrAdd(Settings.NamespaceID).add(Settings, signal);
       case "Remove":
-        return await this.#network.remove(Settings.ID, runTool);
+        return await this.#namespaces.find(Settings.NamespaceID)?.remove(Settings.ID);
       case "PreAdd":
       case "Update":
         throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} Network: accepted are Add and Remove`);
@@ -340,6 +378,9 @@ export class Guest {
   }
 
   #get(id: string): Container {
+    if (this.#creating.has(id)) {
+      throw new GuestFault("HCS_E_INVALID_STATE", `container ${id} is being created still`);
+    }
     const container = this.#containers.get(id);
     if (container === undefined) throw new GuestFault("HCS_E_SYSTEM_NOT_FOUND", `container ${id} does not exist`);
     return container;
@@ -359,27 +400,6 @@ function exitOfVmProcess(exit: ProcessExit): ProcessExit {
 
 function isVm(containerId: string): boolean {
   return containerId === "" || containerId === uvmContainerId;
-}
-
-function applySettings(settings: ReadonlyMap<string, string>): void {
-  for (const [name, value] of settings) {
-    // Interface names, which may hold dots, are written with slashes in sysctl's other notation.
-    const path = name.includes("/") ? name : name.replaceAll(".", "/");
-    const field = `OciSpecification.linux.sysctl.${name}`;
-    if (path.includes("..") || !existsSync(`/proc/sys/${path}`)) {
-      throw new GuestFault("E_INVALIDARG", `${field}: the guest's kernel has no such setting`);
-    }
-    try {
-      writeFileSync(`/proc/sys/${path}`, value);
-    } catch (cause) {
-      const { message } = cause as Error;
-      throw new GuestFault(
-        "E_INVALIDARG",
-        `${field} is ${JSON.stringify(value)}, which the guest's kernel refuses: ${message}`,
-        { cause },
-      );
-    }
-  }
 }
 
 async function within(timeoutMs: number, process: GuestProcess, { signal }: RequestContext): Promise<number> {

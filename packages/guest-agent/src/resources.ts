@@ -15,7 +15,7 @@ import {
   type SecurityPolicyFragment,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
-import { readNetworkAdapter } from "./network-request.ts";
+import { readNetworkAdapter } from "./network/request.ts";
 import { spelledResources } from "./specification-names.ts";
 
 const path = "Request.Settings";

@@ -51,26 +51,26 @@ const given: OciSpec = {
 
 describe("a specification for the guest", () => {
   it("has a version that every runtime takes, whichever its writer knew", () => {
-    const { spec } = rewriteSpecification("box", { ...given, ociVersion: "1.2.1" }, poor);
+    const spec = rewriteSpecification("box", { ...given, ociVersion: "1.2.1" }, poor);
     expect(spec.ociVersion).toBe("1.0.2");
   });
 
-  it("lies in the containers' cgroup, in the guest's network, and keeps the rest", () => {
-    const { spec, sharedSettings } = rewriteSpecification("box", given, poor);
+  it("lies in the containers' cgroup, and keeps its name, its namespaces, its settings and the rest", () => {
+    const spec = rewriteSpecification("box", { ...given, hostname: "box" }, poor);
     expect(spec.linux).toEqual({
       cgroupsPath: "/containers/box",
-      namespaces: [{ type: "pid" }, { type: "ipc" }, { type: "mount", path: "" }],
-      sysctl: { "kernel.shm_rmid_forced": "1" },
+      namespaces: given.linux?.namespaces,
+      sysctl: given.linux?.sysctl,
       seccomp: { defaultAction: "SCMP_ACT_ERRNO" },
       maskedPaths: ["/proc/kcore"],
     });
-    expect(sharedSettings).toEqual(new Map([["net.ipv4.ping_group_range", "0 1"]]));
+    expect(spec.hostname).toBe("box");
     expect(spec.root).toEqual(given.root);
     expect(spec).not.toHaveProperty("windows");
   });
 
   it("asks for nothing that a guest without CAP_SYS_RESOURCE and security modules cannot grant", () => {
-    const { spec } = rewriteSpecification("box", given, poor);
+    const spec = rewriteSpecification("box", given, poor);
     expect(spec.process).toEqual({
       args: ["true"],
       cwd: "/",
@@ -84,7 +84,7 @@ describe("a specification for the guest", () => {
   });
 
   it("keeps all of it where the guest can", () => {
-    const { spec } = rewriteSpecification("box", given, rich);
+    const spec = rewriteSpecification("box", given, rich);
     expect(spec.process).toEqual({
       ...given.process,
       capabilities: { bounding: ["CAP_CHOWN", "CAP_SYS_RESOURCE"], ambient: [] },
@@ -94,33 +94,6 @@ describe("a specification for the guest", () => {
 
   it("may raise the score by which the kernel picks what to kill", () => {
     expect(rewriteProcess({ cwd: "/", oomScoreAdj: 500 }, poor).oomScoreAdj).toBe(500);
-  });
-
-  it("takes the guest's name, memory and settings for those that are not its own", () => {
-    const shm = { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["size=65536k"] };
-    const tmp = { destination: "/tmp", type: "tmpfs" };
-    const sysctl = { "fs.mqueue.msg_max": "5", "kernel.sem": "1 2 3 4", "kernel.x": "1" };
-    const sharing = { ...given, hostname: "pod", mounts: [shm, tmp], linux: { namespaces: [], sysctl } };
-    const { spec, sharedSettings, sharedHostname } = rewriteSpecification("box", sharing, poor);
-    expect(sharedHostname).toBe("pod");
-    expect(spec).not.toHaveProperty("hostname");
-    expect(spec.mounts?.[0]).toMatchObject({ destination: "/dev/shm", type: "bind", source: "/dev/shm" });
-    expect(spec.mounts?.[1]).toEqual(tmp);
-    expect([...sharedSettings.keys()]).toEqual(["fs.mqueue.msg_max", "kernel.sem"]);
-    expect(spec.linux?.sysctl).toEqual({ "kernel.x": "1" });
-    const own = { ...sharing, linux: { namespaces: [{ type: "uts" }, { type: "ipc" }], sysctl } };
-    expect(rewriteSpecification("box", own, poor)).toMatchObject({
-      spec: { hostname: "pod", mounts: [shm, tmp], linux: { sysctl } },
-      sharedSettings: new Map(),
-      sharedHostname: undefined,
-    });
-  });
-
-  it("cannot join namespaces of the host", () => {
-    const joining = { ...given, linux: { namespaces: [{ type: "user", path: "/proc/7/ns/user" }] } };
-    expect(() => rewriteSpecification("box", joining, poor)).toThrow(
-      "OciSpecification.linux.namespaces (user).path is /proc/7/ns/user, accepted is no path",
-    );
   });
 
   it("keeps numbers at the end of the kernel's range as they were written", () => {

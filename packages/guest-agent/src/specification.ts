@@ -1,46 +1,21 @@
 /**
- * From the specification that the host sends to the one that the guest's OCI runtime is given. The VM is the pod: its
- * containers share its network, their cgroups lie below one group, and what this kernel cannot grant is left out.
+ * What this kernel and this runtime make of a specification, whichever the kind of its container: what the kernel cannot
+ * grant is left out, and the cgroups of all containers lie below one group.
  */
-import { GuestFault } from "@uvm-shim/gcs-bridge";
-import type { OciLinux, OciLinuxResources, OciMount, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
+import type { OciLinux, OciLinuxResources, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import { cgroupPathOf } from "./cgroups.ts";
 import type { GuestFacts } from "./facts.ts";
 
 /** Runtimes refuse a version later than their own, though they ignore what they do not know; crun 1.8 stops at 1.0. */
 const acceptedVersion = "1.0.2";
 
-const sharedMemory = "/dev/shm";
-
-export interface GuestSpecification {
-  readonly spec: OciSpec;
-  /** Kernel settings of what the container shares with the guest as a whole, as its network. */
-  readonly sharedSettings: ReadonlyMap<string, string>;
-  /** Name of the guest, for a container that shares it. */
-  readonly sharedHostname: string | undefined;
-  /** File of the guest that the first process's output goes to besides. */
-  readonly outputCopy?: string | undefined;
-}
-
-/** Throws a GuestFault that names the field which the guest cannot honour. */
-export function rewriteSpecification(containerId: string, given: OciSpec, facts: GuestFacts): GuestSpecification {
-  const { windows: _, hostname, domainname, ...spec } = given;
-  const own = new Set((given.linux?.namespaces ?? []).map(({ type }) => type));
-  const isShared = (sysctl: string): boolean => isOfNetwork(sysctl) || (isOfIpc(sysctl) && !own.has("ipc"));
-  const sysctls = Object.entries(given.linux?.sysctl ?? {});
-  const ownSysctls = Object.fromEntries(sysctls.filter(([name]) => !isShared(name)));
+export function rewriteSpecification(containerId: string, given: OciSpec, facts: GuestFacts): OciSpec {
+  const { windows: _, ...spec } = given;
   return {
-    spec: {
-      ...spec,
-      ...(own.has("uts") && hostname !== undefined ? { hostname } : {}),
-      ...(own.has("uts") && domainname !== undefined ? { domainname } : {}),
-      ...(own.has("ipc") ? {} : { mounts: (given.mounts ?? []).map(sharingMemory) }),
-      ociVersion: acceptedVersion,
-      ...(given.process === undefined ? {} : { process: rewriteProcess(given.process, facts) }),
-      linux: { ...rewriteLinux(containerId, given.linux ?? {}, facts), sysctl: ownSysctls },
-    },
-    sharedSettings: new Map(sysctls.filter(([name]) => isShared(name))),
-    sharedHostname: own.has("uts") || hostname === "" ? undefined : hostname,
+    ...spec,
+    ociVersion: acceptedVersion,
+    ...(given.process === undefined ? {} : { process: rewriteProcess(given.process, facts) }),
+    linux: rewriteLinux(containerId, given.linux ?? {}, facts),
   };
 }
 
@@ -87,39 +62,9 @@ function grantable(
 
 function rewriteLinux(containerId: string, given: OciLinux, facts: GuestFacts): OciLinux {
   const { mountLabel, ...linux } = given;
-  const namespaces = (given.namespaces ?? []).filter(({ type }) => type !== "network");
-  for (const { type, path } of namespaces) {
-    if (path !== undefined && path !== "") {
-      throw invalid(`linux.namespaces (${type}).path`, path, "no path, since the guest has namespaces of its own");
-    }
-  }
   return {
     ...linux,
     ...(mountLabel !== undefined && facts.hasSelinux ? { mountLabel } : {}),
     cgroupsPath: cgroupPathOf(containerId),
-    namespaces,
   };
-}
-
-/** Containers that share the guest's IPC namespace share the memory that is named by files too. */
-function sharingMemory(mount: OciMount): OciMount {
-  if (mount.destination !== sharedMemory || mount.type !== "tmpfs") return mount;
-  return {
-    destination: sharedMemory,
-    type: "bind",
-    source: sharedMemory,
-    options: ["rbind", "nosuid", "nodev", "noexec"],
-  };
-}
-
-function isOfIpc(sysctl: string): boolean {
-  return /^(kernel\.(shm|msg|sem)|fs\.mqueue\.)/.test(sysctl);
-}
-
-function isOfNetwork(sysctl: string): boolean {
-  return sysctl.startsWith("net.");
-}
-
-function invalid(field: string, value: string, accepted: string): GuestFault {
-  return new GuestFault("E_INVALIDARG", `OciSpecification.${field} is ${value}, accepted is ${accepted}`);
 }

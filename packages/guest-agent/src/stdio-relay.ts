@@ -17,6 +17,9 @@ const streams = [
   ["StdErr", "CreateStdErrPipe"],
 ] as const;
 
+/** The agent's ends of the pipes that a process was made with. */
+export type AgentEnds = { readonly [Name in StreamName]: number };
+
 /** The agent's and the process's end of one pipe. */
 interface PipeEnds {
   readonly agent: number;
@@ -96,18 +99,27 @@ export class StdioRelay {
   startPipes(): void {
     for (const [name, ends] of this.#pipes) {
       closeSync(ends.process);
-      const connection = this.#take(name);
-      if (connection === undefined) continue;
-      if (name === "StdIn")
-        carryIn(socketOf(connection), new Socket({ fd: ends.agent, readable: false, writable: true }));
-      else if (this.#copy === undefined) this.#outputs.push(new SplicedOutput(ends.agent, connection));
-      else {
-        const source = new Socket({ fd: ends.agent, readable: true, writable: false });
-        this.#copy.follow(source);
-        carryOut(source, socketOf(connection));
-      }
+      this.#carry(name, ends.agent);
     }
     this.#pipes.clear();
+  }
+
+  /** Begins to carry to and from a process that was made with pipes before; what nobody asked for is closed. */
+  startHeldPipes(agentEnds: AgentEnds): void {
+    for (const [name] of streams) this.#carry(name, agentEnds[name]);
+  }
+
+  #carry(name: StreamName, agentEnd: number): void {
+    const connection = this.#take(name);
+    if (connection === undefined) closeSync(agentEnd);
+    else if (name === "StdIn")
+      carryIn(socketOf(connection), new Socket({ fd: agentEnd, readable: false, writable: true }));
+    else if (this.#copy === undefined) this.#outputs.push(new SplicedOutput(agentEnd, connection));
+    else {
+      const source = new Socket({ fd: agentEnd, readable: true, writable: false });
+      this.#copy.follow(source);
+      carryOut(source, socketOf(connection));
+    }
   }
 
   /** Begins to carry to and from the terminal of the process, and takes the descriptor over. */

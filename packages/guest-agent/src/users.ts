@@ -18,13 +18,12 @@ interface UserEntry {
 interface GroupEntry {
   readonly name: string;
   readonly gid: number;
-  readonly members: readonly string[];
 }
 
 /**
  * The process with numbers in place of `user.username`, which may be `user`, `uid`, `user:group`, `uid:group` and so
- * on; hosts that cannot look into the root file system name users so. A user given by name gets the groups that it is
- * a member of, besides those that are given. Throws a GuestFault naming what the container does not know.
+ * on; hosts that cannot look into the root file system name users so. Of groups there is that one alone besides those
+ * that are given. Throws a GuestFault naming what the container does not know.
  */
 export function withUserOf(root: string, process: OciProcess): OciProcess {
   const { username, ...given } = process.user ?? { uid: 0, gid: 0 };
@@ -38,27 +37,16 @@ export function withUserOf(root: string, process: OciProcess): OciProcess {
       `${field} is ${JSON.stringify(username)}, accepted is <user> or <user>:<group>`,
     );
   }
-  return { ...process, user: { ...given, ...findUser(root, userPart, groupPart, given) } };
+  return { ...process, user: { ...given, ...findUser(root, userPart, groupPart) } };
 }
 
-function findUser(
-  root: string,
-  userPart: string,
-  groupPart: string | undefined,
-  given: OciUser,
-): Pick<OciUser, "uid" | "gid" | "additionalGids"> {
+function findUser(root: string, userPart: string, groupPart: string | undefined): Pick<OciUser, "uid" | "gid"> {
   const users = readUsers(root);
   const uid = numberOf(userPart, "a user id");
   const user = users.find((entry) => (uid === undefined ? entry.name === userPart : entry.uid === uid));
   if (uid === undefined && user === undefined) throw unknown("user", userPart, "/etc/passwd");
-  const groups = readGroups(root);
-  const gid = groupPart === undefined ? (user?.gid ?? 0) : findGroup(groups, groupPart);
-  const found = { uid: uid ?? user?.uid ?? 0, gid };
-  // A number stands for itself, as image specifications say.
-  if (uid !== undefined || groupPart !== undefined) return found;
-  const memberships = groups.filter(({ members }) => members.includes(userPart)).map((group) => group.gid);
-  const additionalGids = [...new Set([...(given.additionalGids ?? []), ...memberships])];
-  return additionalGids.length === 0 ? found : { ...found, additionalGids };
+  const gid = groupPart === undefined ? (user?.gid ?? 0) : findGroup(readGroups(root), groupPart);
+  return { uid: uid ?? user?.uid ?? 0, gid };
 }
 
 function findGroup(groups: readonly GroupEntry[], name: string): number {
@@ -89,8 +77,8 @@ function readUsers(root: string): readonly UserEntry[] {
 
 /** group(5): name, password, gid, members. */
 function readGroups(root: string): readonly GroupEntry[] {
-  return readRows(root, "/etc/group").flatMap(([name = "", , gid = "", members = ""]) =>
-    isId(gid) ? [{ name, gid: Number(gid), members: members.split(",") }] : [],
+  return readRows(root, "/etc/group").flatMap(([name = "", , gid = ""]) =>
+    isId(gid) ? [{ name, gid: Number(gid) }] : [],
   );
 }
 

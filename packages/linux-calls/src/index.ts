@@ -20,7 +20,7 @@ export {
   umount,
   withMountNamespace,
 } from "./mounts.ts";
-export { createNetworkNamespace, type NetworkNamespace } from "./network-namespaces.ts";
+export { createNetworkNamespace, type NetworkNamespace, openNetworkNamespace } from "./network-namespaces.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
 export { SplicedOutput } from "./splice.ts";
 export { TerminalStream } from "./terminal.ts";

@@ -1,8 +1,8 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { readFileSync, readlinkSync } from "node:fs";
 import { expect, it } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
-import { createNetworkNamespace } from "./network-namespaces.ts";
+import { createNetworkNamespace, openNetworkNamespace } from "./network-namespaces.ts";
 
 const here = (): string => readlinkSync("/proc/thread-self/ns/net");
 
@@ -33,5 +33,26 @@ describeWith("root")("a network namespace", () => {
       namespace.close();
     }
     expect(() => namespace.run(() => {})).toThrow("closed");
+  });
+
+  it("is opened by its path, too", () => {
+    const home = here();
+    const namespace = createNetworkNamespace();
+    const child = namespace.run(() => spawn("sleep", ["1000"], { stdio: "ignore" }));
+    const path = `/proc/${child.pid}/ns/net`;
+    try {
+      const again = openNetworkNamespace(path);
+      try {
+        expect(again.run(here)).toBe(namespace.run(here));
+        expect(again.run(here)).not.toBe(home);
+      } finally {
+        again.close();
+      }
+      expect(here()).toBe(home);
+      expect(() => openNetworkNamespace("/proc/0/ns/net")).toThrow("ENOENT");
+    } finally {
+      child.kill("SIGKILL");
+      namespace.close();
+    }
   });
 });

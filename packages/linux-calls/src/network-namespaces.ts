@@ -30,7 +30,21 @@ export function createNetworkNamespace(): NetworkNamespace {
     if (own !== undefined) closeSync(own);
     throw error;
   }
-  const descriptor = own;
+  return namespaceOf(own, home);
+}
+
+/** Opens a network namespace that is there already, by a path such as `/proc/<pid>/ns/net`. */
+export function openNetworkNamespace(path: string): NetworkNamespace {
+  const home = openSync(ownNamespacePath, "r");
+  try {
+    return namespaceOf(openSync(path, "r"), home);
+  } catch (error) {
+    closeSync(home);
+    throw error;
+  }
+}
+
+function namespaceOf(descriptor: number, home: number): NetworkNamespace {
   let isOpen = true;
   return {
     run(action) {

@@ -105,7 +105,6 @@ const unsupported: ReadonlySet<string> = new Set([
 
 /** Known keys that do nothing for Linux guests here. */
 const withoutEffect: ReadonlySet<string> = new Set([
-  "io.microsoft.cri.skip-pod-networking",
   `${vm}lcow.amd-certificate`,
   `${vm}devices.virtualpmem.maximumsizebytes`,
   `${vm}disablecompartmentnamespace`,
@@ -120,6 +119,9 @@ const knownElsewhere: ReadonlySet<string> = new Set([
   `${vm}lcow.privileged`,
   `${vm}lcow.hostnetwork`,
   `${vm}lcow.securitypolicy.env`,
+  // Linux guests look for it under this name too.
+  `${vm}wcow.amd-certificate`,
+  "io.microsoft.cri.skip-pod-networking",
   "io.microsoft.container.gpu.capabilities",
   "io.microsoft.container.lcow.tee-log-dir-mount",
   "io.microsoft.container.lcow.tee-log-path",

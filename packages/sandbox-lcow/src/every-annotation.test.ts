@@ -17,7 +17,7 @@ const rows = new Map<string, SettingRows>([
     ...[`${vm}lcow.vpmem.nomultimapping`, `${vm}kerneldrivers`],
   ].map((key): [string, SettingRows] => [key, unsupported()]),
   ...[
-    ...["io.microsoft.cri.skip-pod-networking", `${vm}lcow.amd-certificate`, `${vm}dump-directory-path`],
+    ...[`${vm}lcow.amd-certificate`, `${vm}dump-directory-path`],
     ...[`${vm}devices.virtualpmem.maximumsizebytes`, `${vm}disablecompartmentnamespace`],
     ...["defaultsources.enable", "enable", "sources"].map((name) => `${vm}forwardlogs.${name}`),
   ].map((key): [string, SettingRows] => [key, withoutEffect(`annotation ${key} has no effect on Linux sandboxes`)]),

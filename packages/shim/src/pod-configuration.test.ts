@@ -5,6 +5,9 @@ import { readPodConfiguration } from "./pod-configuration.ts";
 const encoded = (configuration: runtime.v1.PodSandboxConfig.Input): Uint8Array =>
   runtime.v1.PodSandboxConfig.encode(configuration).finish();
 
+const { POD, CONTAINER, NODE } = runtime.v1.NamespaceMode;
+const namespacesOf = (...types: readonly string[]) => types.map((type) => ({ type }));
+
 describe("the CRI pod configuration", () => {
   it("gives annotations, name, resolv.conf and settings", () => {
     const bytes = encoded({
@@ -16,15 +19,49 @@ describe("the CRI pod configuration", () => {
     expect(readPodConfiguration(bytes)).toEqual({
       annotations: { a: "1" },
       pod: {
-        hostname: "web-0",
         resolvConf: "search a.svc svc\nnameserver 10.0.0.10\nnameserver fd00::a\noptions ndots:5\n",
-        sysctls: { "net.x": "1" },
+        specification: {
+          hostname: "web-0",
+          linux: { sysctl: { "net.x": "1" }, namespaces: namespacesOf("mount", "network", "uts", "ipc", "pid") },
+        },
       },
     });
   });
 
   it("may say nothing", () => {
-    expect(readPodConfiguration(encoded({ dnsConfig: {} }))).toEqual({ annotations: {}, pod: { sysctls: {} } });
+    const linux = { sysctl: {}, namespaces: namespacesOf("mount", "network", "uts", "ipc", "pid") };
+    expect(readPodConfiguration(encoded({ dnsConfig: {} }))).toEqual({
+      annotations: {},
+      pod: { specification: { linux } },
+    });
+  });
+
+  it.each([
+    [{ network: NODE }, ["mount", "ipc", "pid"]],
+    [{ pid: NODE }, ["mount", "network", "uts", "ipc"]],
+    [{ ipc: NODE }, ["mount", "network", "uts", "pid"]],
+    [{ pid: CONTAINER }, ["mount", "network", "uts", "ipc", "pid"]],
+    [{ network: NODE, pid: NODE, ipc: NODE }, ["mount"]],
+    [{ usernsOptions: { mode: NODE } }, ["mount", "network", "uts", "ipc", "pid"]],
+  ])("%j leaves the pod %j of its own", (namespaceOptions, types) => {
+    const { pod } = readPodConfiguration(encoded({ linux: { securityContext: { namespaceOptions } } }));
+    expect(pod.specification).toEqual({ linux: { sysctl: {}, namespaces: namespacesOf(...types) } });
+  });
+
+  it("gives user and mappings of ids", () => {
+    const ids = [{ hostId: 1_000_000, containerId: 0, length: 65_536 }];
+    const securityContext = {
+      runAsUser: { value: 7 },
+      runAsGroup: { value: 8 },
+      supplementalGroups: [9],
+      namespaceOptions: { usernsOptions: { mode: POD, uids: ids, gids: ids } },
+    };
+    const { pod } = readPodConfiguration(encoded({ linux: { securityContext } }));
+    const mappings = [{ hostID: 1_000_000, containerID: 0, size: 65_536 }];
+    expect(pod.specification).toMatchObject({
+      process: { user: { uid: 7, gid: 8, additionalGids: [9] } },
+      linux: { uidMappings: mappings, gidMappings: mappings },
+    });
   });
 
   it.each([

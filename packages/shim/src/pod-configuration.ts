@@ -2,6 +2,8 @@ import { messageOf, ShimError } from "./errors.ts";
 import { runtime } from "./generated/messages.js";
 import type { PodSettings } from "./types.ts";
 
+const { POD, NODE } = runtime.v1.NamespaceMode;
+
 /** What a shim takes from the CRI pod configuration. */
 export interface PodConfiguration {
   readonly annotations: { readonly [key: string]: string };
@@ -19,16 +21,45 @@ export function readPodConfiguration(bytes: Uint8Array): PodConfiguration {
   } catch (error) {
     throw invalid(`options are no PodSandboxConfig: ${messageOf(error)}`, error);
   }
-  const { annotations, hostname, dnsConfig, linux } = configuration;
+  const { annotations, dnsConfig } = configuration;
   const resolvConf = dnsConfig === null ? "" : resolvConfOf(dnsConfig);
   return {
     annotations,
-    pod: {
-      ...(hostname === "" ? {} : { hostname }),
-      ...(resolvConf === "" ? {} : { resolvConf }),
-      sysctls: linux?.sysctls ?? {},
+    pod: { ...(resolvConf === "" ? {} : { resolvConf }), specification: specificationOf(configuration) },
+  };
+}
+
+/** What containerd would write into config.json of the pod's sandbox container, as far as the caller decides it. */
+function specificationOf({ hostname, linux }: runtime.v1.PodSandboxConfig): object {
+  const context = linux?.securityContext ?? null;
+  const { network = POD, pid = POD, ipc = POD, usernsOptions = null } = context?.namespaceOptions ?? {};
+  const users = usernsOptions?.mode === POD ? usernsOptions : undefined;
+  const isOwn = {
+    mount: true,
+    network: network !== NODE,
+    // The node's network has the node's name.
+    uts: network !== NODE,
+    ipc: ipc !== NODE,
+    pid: pid !== NODE,
+    user: users !== undefined,
+  };
+  const uid = context?.runAsUser?.value;
+  const user = { uid, gid: context?.runAsGroup?.value ?? 0, additionalGids: context?.supplementalGroups ?? [] };
+  return {
+    ...(hostname === "" ? {} : { hostname }),
+    ...(uid === undefined ? {} : { process: { user } }),
+    linux: {
+      sysctl: linux?.sysctls ?? {},
+      namespaces: Object.entries(isOwn).flatMap(([type, own]) => (own ? [{ type }] : [])),
+      ...(users === undefined
+        ? {}
+        : { uidMappings: users.uids.map(mappingOf), gidMappings: users.gids.map(mappingOf) }),
     },
   };
+}
+
+function mappingOf({ hostId, containerId, length }: runtime.v1.IDMapping): object {
+  return { hostID: hostId, containerID: containerId, size: length };
 }
 
 function resolvConfOf({ servers, searches, options }: runtime.v1.DNSConfig): string {

@@ -34,7 +34,8 @@ describe("the Sandbox service", () => {
     expect(harness.sandbox.request).toEqual({
       id: "s1",
       namespace: "ns",
-      pod: { hostname: "pod", sysctls: {} },
+      makesContainer: true,
+      pod: { specification: expect.objectContaining({ hostname: "pod" }) },
       bundle: expect.stringContaining("/s1"),
       annotations: { a: "pod", b: "request" },
       netnsPath: "/run/netns/x",
@@ -76,8 +77,10 @@ describe("the Sandbox service", () => {
       code: "Unavailable",
     });
     const createdAt = { seconds: Date.parse("2026-01-01T00:00:00Z") / 1000 };
-    expect(await harness.client.call(Sandbox, "StartSandbox", { sandboxId })).toMatchObject({ pid: 77, createdAt });
+    // In the guest: containerd makes paths of namespaces there of it.
+    expect(await harness.client.call(Sandbox, "StartSandbox", { sandboxId })).toMatchObject({ pid: 42, createdAt });
     expect(await status(true)).toMatchObject({
+      pid: 42,
       state: "SANDBOX_READY",
       createdAt,
       info: { state: "running", containers: "0" },
@@ -141,6 +144,7 @@ describe("containers of a sandbox", () => {
     expect([harness.ended, harness.sandbox.stops]).toEqual([[], 0]);
     expect(await harness.client.call(Task, "Connect", { id: "s1" })).toMatchObject({ shimPid: 77, taskPid: 0 });
     expect((await harness.client.call(Task, "Pids", { id: "s1" })).processes).toEqual([]);
+    await expect(harness.client.call(Task, "State", { id: "s1" })).rejects.toMatchObject({ code: "NotFound" });
   });
 
   it("need a running sandbox", async () => {
@@ -160,6 +164,21 @@ describe("containers of a sandbox", () => {
     await harness.client.call(Task, "Shutdown", { id: "c1" });
     expect(harness.ended).toEqual([]);
     expect(await harness.client.call(Sandbox, "WaitSandbox", { sandboxId })).toMatchObject({ exitStatus: 9 });
+  });
+
+  it("go on when what holds its namespaces ends, of a sandbox that is no longer ready", async () => {
+    await startSandbox();
+    await runTask("c1");
+    const wait = harness.client.call(Sandbox, "WaitSandbox", { sandboxId });
+    harness.sandbox.lose(137);
+    const exitedAt = { seconds: Date.parse("2026-01-02T00:00:00Z") / 1000 };
+    expect(await wait).toMatchObject({ exitStatus: 137, exitedAt });
+    const status = await harness.client.call(Sandbox, "SandboxStatus", { sandboxId });
+    expect(status).toMatchObject({ state: "SANDBOX_NOTREADY", exitedAt });
+    await harness.client.call(Task, "Kill", { id: "c1", signal: 9 });
+    expect(await harness.client.call(Task, "Delete", { id: "c1" })).toMatchObject({ exitStatus: 137 });
+    await harness.client.call(Sandbox, "StopSandbox", { sandboxId });
+    expect(harness.sandbox.stops).toBe(1);
   });
 
   it("are given back by ShutdownSandbox", async () => {

@@ -9,7 +9,7 @@ import { architecture, exitFields, timestampOf } from "./messages.ts";
 import { readPodConfiguration } from "./pod-configuration.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
 import { encodeVmStatistics } from "./statistics.ts";
-import type { Platform, PodSettings } from "./types.ts";
+import type { Platform, PodSettings, Sandbox } from "./types.ts";
 
 type Requests = typeof containerd.runtime.sandbox.v1;
 type Request<Name extends keyof Requests> = Requests[Name] extends new (
@@ -59,6 +59,7 @@ export class SandboxService {
         namespace,
         bundle,
         annotations,
+        makesContainer: true,
         ...(configuration === undefined ? {} : { spec: configuration.spec }),
         ...(options.pod === undefined ? {} : { pod: options.pod }),
         ...(request.netnsPath === "" ? {} : { netnsPath: request.netnsPath }),
@@ -72,7 +73,12 @@ export class SandboxService {
   async startSandbox(request: Request<"StartSandboxRequest">, signal?: AbortSignal) {
     const { sandbox } = this.#options.slot.require(request.sandboxId);
     await sandbox.start(signal);
-    return { pid: this.#options.pid, createdAt: timestampOf(sandbox.createdAt) };
+    return { pid: this.#pidOf(sandbox), createdAt: timestampOf(sandbox.createdAt) };
+  }
+
+  /** containerd makes paths below /proc of it, by which containers join namespaces in the guest. */
+  #pidOf(sandbox: Sandbox): number {
+    return sandbox.pid ?? this.#options.pid;
   }
 
   async platform() {
@@ -97,8 +103,8 @@ export class SandboxService {
     const { exitedAt } = exitFields(exit);
     return {
       sandboxId: sandbox.id,
-      pid: this.#options.pid,
-      state: sandbox.state === "running" ? "SANDBOX_READY" : "SANDBOX_NOTREADY",
+      pid: this.#pidOf(sandbox),
+      state: sandbox.isReady ? "SANDBOX_READY" : "SANDBOX_NOTREADY",
       info: request.verbose ? { state: sandbox.state, containers: `${sandbox.containers().length}` } : {},
       createdAt: timestampOf(sandbox.createdAt),
       ...(exitedAt === undefined ? {} : { exitedAt }),

@@ -30,7 +30,11 @@ export async function createTaskSandbox(
     );
   }
   const options = runtimeOptions === undefined ? {} : { runtimeOptions };
-  const sandbox = await slot.create("classic", { id, namespace, bundle, spec, annotations, ...options }, signal);
+  const sandbox = await slot.create(
+    "classic",
+    { id, namespace, bundle, spec, annotations, makesContainer: false, ...options },
+    signal,
+  );
   try {
     await sandbox.start(signal);
   } catch (error) {

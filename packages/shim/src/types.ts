@@ -26,17 +26,19 @@ export interface SandboxRequest {
   readonly annotations: { readonly [key: string]: string };
   /** Network namespace that the Sandbox API's caller made: a path, on Windows the GUID of an HCN namespace. */
   readonly netnsPath?: string;
-  /** What all containers have in common where nothing but the sandbox says it: in a CRI pod. */
+  /** What nothing but the sandbox says: in a CRI pod. */
   readonly pod?: PodSettings;
+  /** Whether nobody brings a container of the sandbox's id that would hold its namespaces. */
+  readonly makesContainer: boolean;
   /** Runtime options as `start` was given them. */
   readonly runtimeOptions?: { readonly typeUrl: string; readonly value: Uint8Array };
 }
 
 export interface PodSettings {
-  readonly hostname?: string;
   /** Text of the containers' /etc/resolv.conf; absent: the network says. */
   readonly resolvConf?: string;
-  readonly sysctls: { readonly [name: string]: string };
+  /** What would stand in config.json of the sandbox's container, as parsed JSON, unchecked. */
+  readonly specification: unknown;
 }
 
 export interface Sandbox {
@@ -45,9 +47,13 @@ export interface Sandbox {
   start(signal?: AbortSignal): Promise<{ readonly startedAt: Date }>;
   /** Ends containers and VM within the time; idempotent. */
   stop(timeoutMs: number, signal?: AbortSignal): Promise<void>;
-  /** Resolves once the VM has ended, however it did. */
+  /** Resolves once its VM has ended, however it did, or what holds its namespaces. */
   wait(signal?: AbortSignal): Promise<Exit>;
   readonly state: "created" | "running" | "stopped";
+  /** Whether it takes containers: it runs, and what holds its namespaces does. */
+  readonly isReady: boolean;
+  /** In the guest, of what holds its namespaces; undefined where that is a task, or before the start. */
+  readonly pid: number | undefined;
   createContainer(request: ContainerRequest, signal?: AbortSignal): Promise<Container>;
   container(id: string): Container | undefined;
   containers(): readonly Container[];

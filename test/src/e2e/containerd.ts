@@ -29,8 +29,13 @@ export interface ContainerdOptions {
 export interface CriOptions {
   /** The runtime handler's name is that of the shim. */
   readonly runtime: string;
-  /** Must be there already, though no container is made of it: containerd would try to pull it. */
+  /** Of the containers with which containerd itself makes pods. Must be there already: it would try to pull it. */
   readonly sandboxImage: string;
+}
+
+/** The handler of pods that containerd makes with a container of its own, and not the shim. */
+export function classicHandler(runtime: string): string {
+  return `${runtime}-classic`;
 }
 
 /** What the suite does not use, and what would want the machine's own network or devices. */
@@ -213,6 +218,9 @@ function criConfiguration({ runtime, sandboxImage }: CriOptions, directory: stri
     `[plugins."${plugin}".containerd.runtimes.${JSON.stringify(runtime)}]`,
     `runtime_type = ${JSON.stringify(runtime)}`,
     'sandboxer = "shim"',
+    `[plugins."${plugin}".containerd.runtimes.${JSON.stringify(classicHandler(runtime))}]`,
+    `runtime_type = ${JSON.stringify(runtime)}`,
+    'sandboxer = "podsandbox"',
   ];
 }
 

@@ -15,10 +15,11 @@ export async function withPod(
   ground: CriGround,
   work: (pod: CriPod) => Promise<void>,
   config: PodConfig = {},
+  runtimeHandler: string = ground.runtime.name,
 ): Promise<void> {
-  const { cri, scratch: directory, runtime: shim } = ground;
+  const { cri, scratch: directory } = ground;
   const name = ground.newId("pod");
-  const pod = await CriPod.run({ cri, directory, name, runtimeHandler: shim.name, image: IMAGE, config });
+  const pod = await CriPod.run({ cri, directory, name, runtimeHandler, image: IMAGE, config });
   try {
     await work(pod);
   } catch (error) {

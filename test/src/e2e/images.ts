@@ -6,6 +6,8 @@ import { mustRun } from "../support/command.ts";
 import { makeRootfs } from "../support/rootfs.ts";
 
 export const IMAGE = "uvm-shim.test/busybox:1";
+/** The same with a first process that waits, as the images of sandbox containers have it. */
+export const PAUSE_IMAGE = "uvm-shim.test/pause:1";
 export const FOREIGN_IMAGE = "uvm-shim.test/foreign:1";
 /** The program in the foreign image, and nothing else. */
 export const FOREIGN_PROGRAM = "/bin/foreign";
@@ -15,6 +17,7 @@ export const PATTERN = { path: "/data/pattern", size: 8 * MEBIBYTE } as const;
 
 export interface Images {
   readonly archive: string;
+  readonly pauseArchive: string;
   readonly foreignArchive: string;
   readonly foreignArchitecture: Architecture;
   /** The directory that the image's one layer was made of. */
@@ -37,8 +40,13 @@ export async function makeImages(directory: string): Promise<Images> {
   mkdirSync(join(foreign, "bin"), { recursive: true });
   writeFileSync(join(foreign, FOREIGN_PROGRAM), elfHeader(ELF_MACHINES[foreignArchitecture]), { mode: 0o755 });
   return {
-    archive: await packImage(directory, IMAGE, architecture, rootfs),
-    foreignArchive: await packImage(directory, FOREIGN_IMAGE, foreignArchitecture, foreign),
+    archive: await packImage(directory, { name: IMAGE, stem: "busybox", architecture, rootfs, command: ["sh"] }),
+    pauseArchive: await packImage(directory, {
+      ...{ name: PAUSE_IMAGE, stem: "pause", architecture, rootfs, command: ["sleep", "100000"] },
+    }),
+    foreignArchive: await packImage(directory, {
+      ...{ name: FOREIGN_IMAGE, stem: "foreign", architecture: foreignArchitecture, rootfs: foreign, command: ["sh"] },
+    }),
     foreignArchitecture,
     rootfs,
     foreignRootfs: foreign,
@@ -56,11 +64,21 @@ export function digestOf(data: Uint8Array): string {
   return sha256().update(data).digest("hex");
 }
 
-async function packImage(directory: string, name: string, architecture: Architecture, rootfs: string): Promise<string> {
-  const layout = join(directory, `${architecture}-layout`);
+interface ImageContent {
+  readonly name: string;
+  /** Of the names of its files. */
+  readonly stem: string;
+  readonly architecture: Architecture;
+  readonly rootfs: string;
+  readonly command: readonly string[];
+}
+
+async function packImage(directory: string, image: ImageContent): Promise<string> {
+  const { name, stem, architecture, rootfs, command } = image;
+  const layout = join(directory, `${stem}-layout`);
   const blobs = join(layout, "blobs", "sha256");
   mkdirSync(blobs, { recursive: true });
-  const layer = join(directory, `${architecture}-layer.tar`);
+  const layer = join(directory, `${stem}-layer.tar`);
   await pack(rootfs, layer);
   const put = (data: Uint8Array, mediaType: string): object => {
     const hex = digestOf(data);
@@ -74,7 +92,7 @@ async function packImage(directory: string, name: string, architecture: Architec
     {
       architecture,
       os: "linux",
-      config: { Env: ["PATH=/bin"], Cmd: ["sh"], WorkingDir: "/" },
+      config: { Env: ["PATH=/bin"], Cmd: command, WorkingDir: "/" },
       rootfs: { type: "layers", diff_ids: [`sha256:${digestOf(layerData)}`] },
     },
     "application/vnd.oci.image.config.v1+json",
@@ -90,7 +108,7 @@ async function packImage(directory: string, name: string, architecture: Architec
       manifests: [{ ...manifest, platform: { os: "linux", architecture }, annotations }],
     }),
   );
-  const archive = join(directory, `${architecture}.tar`);
+  const archive = join(directory, `${stem}.tar`);
   await pack(layout, archive);
   return archive;
 }

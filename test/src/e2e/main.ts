@@ -14,6 +14,7 @@ import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
 import { criCases } from "./cases/cri.ts";
 import { criHungCases } from "./cases/cri-hung.ts";
+import { criNamespaceCases } from "./cases/cri-namespaces.ts";
 import { criPodCases } from "./cases/cri-pod.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
 import { eventCases } from "./cases/events.ts";
@@ -27,6 +28,7 @@ import { protocolErrorCases } from "./cases/protocol-errors.ts";
 import { protocolMountCases } from "./cases/protocol-mounts.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
 import { protocolProcessCases } from "./cases/protocol-processes.ts";
+import { protocolSandboxCases } from "./cases/protocol-sandbox.ts";
 import { protocolSettingCases } from "./cases/protocol-settings.ts";
 import { resourceCases } from "./cases/resources.ts";
 import { runningCases } from "./cases/running.ts";
@@ -37,7 +39,7 @@ import { specificationCases } from "./cases/specification.ts";
 import { stdioCases } from "./cases/stdio.ts";
 import { storageCases } from "./cases/storage.ts";
 import { Containerd, type CriOptions } from "./containerd.ts";
-import { IMAGE, type Images, makeImages } from "./images.ts";
+import { type Images, makeImages, PAUSE_IMAGE } from "./images.ts";
 import { checkMachine } from "./machine.ts";
 import { endStrayProcesses, endStrays, scopeOf } from "./scope.ts";
 import { type Case, type Ground, leavingNothing, Report, RUNTIMES, type Runtime } from "./suite.ts";
@@ -122,6 +124,7 @@ async function runProtocol(
     ...protocolCases,
     ...protocolContainerCases,
     ...protocolNetworkCases,
+    ...protocolSandboxCases,
     ...protocolSettingCases,
     ...protocolErrorCases,
     ...protocolMountCases,
@@ -169,15 +172,22 @@ async function runCri(round: Round): Promise<void> {
   print(`containerd ${build.version}, Container Runtime Interface, runtime ${runtime} as sandboxer`);
   // containerd's streaming server listens there.
   await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
-  await withContainerd(round, `${build.version}-cri`, { runtime, sandboxImage: IMAGE }, async (containerd, ground) => {
-    const cri = new CriClient(containerd.address);
-    try {
-      await containerd.mustCtr(["image", "import", images.archive]);
-      await runCases(round, [...criCases, ...criPodCases, ...criHungCases], { ...ground, cri });
-    } finally {
-      cri.close();
-    }
-  });
+  await withContainerd(
+    round,
+    `${build.version}-cri`,
+    { runtime, sandboxImage: PAUSE_IMAGE },
+    async (containerd, ground) => {
+      const cri = new CriClient(containerd.address);
+      try {
+        for (const archive of [images.archive, images.pauseArchive]) {
+          await containerd.mustCtr(["image", "import", archive]);
+        }
+        await runCases(round, [...criCases, ...criPodCases, ...criNamespaceCases, ...criHungCases], { ...ground, cri });
+      } finally {
+        cri.close();
+      }
+    },
+  );
 }
 
 async function withContainerd(

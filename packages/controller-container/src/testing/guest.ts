@@ -122,10 +122,28 @@ export class FakeGuest implements ContainerGuest {
   readonly known = new Set<string>();
   readonly settings: LinuxHostedContainerSettings[] = [];
   readonly containers: FakeGuestContainer[] = [];
+  /** Ids of network namespaces that a container holds, or held. */
+  readonly #held = new Set<string>();
   readonly #script: ScriptedCalls;
 
   constructor(script: ScriptedCalls) {
     this.#script = script;
+  }
+
+  /** What upstream's guest refuses, or dies of. */
+  #check({
+    OciSpecification: { annotations = {}, hostname = "", linux, windows },
+  }: LinuxHostedContainerSettings): void {
+    const type = annotations["io.kubernetes.cri.container-type"];
+    if (linux?.resources === undefined) throw scriptedError("Unavailable", "the guest ends without linux.resources");
+    if (type === "container") {
+      if (hostname !== "") throw scriptedError("InvalidArgument", "a workload must not have a hostname");
+      return;
+    }
+    const { networkNamespace = "" } = windows?.network ?? {};
+    if (this.#held.has(networkNamespace)) throw scriptedError("FailedPrecondition", "the namespace has its container");
+    // For as long as the VM lives.
+    this.#held.add(networkNamespace);
   }
 
   addCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void> {
@@ -149,6 +167,7 @@ export class FakeGuest implements ContainerGuest {
     const container = new FakeGuestContainer(id, this, this.#script);
     try {
       return await this.#script.run("createContainer", id, signal, () => {
+        this.#check(settings);
         this.running.add(id);
         this.known.add(id);
         this.settings.push(settings);

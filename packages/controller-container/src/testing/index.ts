@@ -17,7 +17,11 @@ export const layersMount: RootfsMount = {
   source: "/snapshots/3",
   options: ["rw", 'parentLayerPaths=["/snapshots/2","/snapshots/1"]'],
 };
-export const overlayMount: RootfsMount = { type: "overlay", source: "overlay", options: ["lowerdir=/a:/b"] };
+export const overlayMount: RootfsMount = {
+  type: "overlay",
+  source: "overlay",
+  options: ["lowerdir=/a:/b", "upperdir=/c", "workdir=/d"],
+};
 export const imageMount: RootfsMount = { type: "ext4", source: "/images/7.img", options: ["loop", "noatime"] };
 
 /** A layout in which containers have folders below their pod's, and disks and shares their own places. */
@@ -54,7 +58,10 @@ export function specification(changes: { readonly [field: string]: unknown } = {
     process: { args: ["sleep", "9"], cwd: "/", user: { uid: 0, gid: 0 } },
     root: { path: "rootfs" },
     mounts: [{ destination: "/proc", type: "proc", source: "proc" }],
-    linux: { namespaces: [{ type: "pid" }, { type: "network", path: "/var/run/netns/x" }], cgroupsPath: "/default/c1" },
+    linux: {
+      namespaces: [{ type: "pid" }, { type: "uts" }, { type: "network", path: "/var/run/netns/x" }],
+      cgroupsPath: "/default/c1",
+    },
     ...changes,
   };
 }

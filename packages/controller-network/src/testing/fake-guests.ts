@@ -13,6 +13,8 @@ import type { FakeNetworks } from "./fake-networks.ts";
 /** A Linux guest in which a NIC can be set up once the host has added it. */
 export class FakeLinuxGuest implements LinuxNetworkGuest {
   supportsNetworkNamespaces = true;
+  /** Whether a container holds the namespace: NICs are moved to it, each time all of them. */
+  isHeld = false;
   readonly adapters = new Map<string, LinuxNetworkAdapter>();
   readonly #host: FakeNetworks;
 
@@ -25,7 +27,9 @@ export class FakeLinuxGuest implements LinuxNetworkGuest {
       checkLinuxGuestRequest({ ResourceType: "Network", RequestType: "Add", Settings: adapter });
       if (!this.#host.nics.has(adapter.ID)) throw scriptedError("NotFound", `NIC ${adapter.ID} has not appeared`);
       if (this.adapters.has(adapter.ID)) throw scriptedError("AlreadyExists", `NIC ${adapter.ID} is set up`);
+      const wereMoved = this.isHeld && this.adapters.size > 0;
       this.adapters.set(adapter.ID, adapter);
+      if (wereMoved) throw scriptedError("Unavailable", "a NIC that was moved is not where it came from any more");
     });
   }
 

@@ -20,6 +20,7 @@ export class NetworkBench {
   readonly linux: FakeLinuxGuest;
   readonly windows: FakeWindowsGuest;
   readonly controller: NetworkController;
+  readonly warnings: string[] = [];
   #nics = 0x100;
   #endpoints = 0;
 
@@ -33,9 +34,10 @@ export class NetworkBench {
       host: this.networks,
       guest:
         flavour === "lcow"
-          ? linuxNetworking({ guest: () => this.linux, policyBasedRouting })
+          ? linuxNetworking({ guest: () => this.linux, isHeld: () => this.linux.isHeld, policyBasedRouting })
           : windowsNetworking({ guest: () => this.windows, networks: this.networks }),
       newId: () => guidOf(this.#nics++),
+      warn: (sentence) => void this.warnings.push(sentence),
     });
   }
 

@@ -1,7 +1,7 @@
 import type { VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
 import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import { PodController } from "../controller.ts";
-import type { PodClock, PodContainer, PodExit, PodNetwork, PodVm, PodVmExit } from "../types.ts";
+import type { PodClock, PodContainer, PodExit, PodNetwork, PodProcess, PodVm, PodVmExit } from "../types.ts";
 
 /** Time that passes only when a test lets it. */
 export class ManualClock implements PodClock {
@@ -90,8 +90,37 @@ export interface FakeRequest {
   readonly id: string;
 }
 
+/** The first process of a container. */
+export class FakeInit implements PodProcess {
+  pid = 0;
+  readonly #id: string;
+  readonly #script: ScriptedCalls;
+  readonly #exited = Promise.withResolvers<PodExit>();
+
+  constructor(id: string, script: ScriptedCalls) {
+    this.#id = id;
+    this.#script = script;
+  }
+
+  start(signal?: AbortSignal): Promise<number> {
+    return this.#script.run("start", this.#id, signal, () => {
+      this.pid = 41;
+      return this.pid;
+    });
+  }
+
+  wait(): Promise<PodExit> {
+    return this.#exited.promise;
+  }
+
+  exit(status: number): void {
+    this.#exited.resolve({ status, exitedAt: new Date(5_000) });
+  }
+}
+
 export class FakeContainer implements PodContainer<FakeRequest> {
   readonly id: string;
+  readonly init: FakeInit;
   readonly exits: PodVmExit[] = [];
   isHeld = false;
   isTerminated = false;
@@ -100,6 +129,7 @@ export class FakeContainer implements PodContainer<FakeRequest> {
 
   constructor(id: string, script: ScriptedCalls) {
     this.id = id;
+    this.init = new FakeInit(id, script);
     this.#script = script;
   }
 
@@ -114,6 +144,7 @@ export class FakeContainer implements PodContainer<FakeRequest> {
     this.#ending.abort(scriptedError("Cancelled", "terminated"));
     return this.#script.run("terminate", this.id, signal, () => {
       this.isTerminated = true;
+      this.init.exit(137);
     });
   }
 
@@ -126,6 +157,7 @@ export class FakeContainer implements PodContainer<FakeRequest> {
 
   vmExited(exit: PodVmExit): void {
     this.exits.push(exit);
+    this.init.exit(exit.status);
     this.#ending.abort(scriptedError("Unavailable", exit.reason));
   }
 }
@@ -158,13 +190,15 @@ export class PodBench {
   readonly vm: FakeVm;
   readonly pod: PodController<FakeRequest, FakeContainer>;
 
-  constructor(script = new ScriptedCalls(), network?: FakeNetwork) {
+  /** `sandboxContainer`: the pod makes one by itself. */
+  constructor(script = new ScriptedCalls(), network?: FakeNetwork, sandboxContainer?: FakeRequest) {
     this.vm = new FakeVm(script);
     this.pod = new PodController({
       id: "p1",
       vm: this.vm,
       clock: this.clock,
       ...(network === undefined ? {} : { network }),
+      ...(sandboxContainer === undefined ? {} : { sandboxContainer }),
       pingGuest: (signal) => script.run("ping guest", "", signal, () => {}),
       newContainer: ({ id }: FakeRequest) => {
         const container = new FakeContainer(id, script);

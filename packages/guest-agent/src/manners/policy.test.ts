@@ -270,7 +270,8 @@ describeWith(
     await give(open);
     const disk = readOnlyDisk();
     await add("MappedVirtualDisk", disk);
-    await add("MappedVirtualDisk", scratchDisk());
+    const scratch = scratchDisk();
+    await add("MappedVirtualDisk", scratch);
     const layers = layersOn(disk.MountPath);
     await add("CombinedLayers", layers);
     await create(settings());
@@ -282,6 +283,7 @@ describeWith(
     await exit;
     await refused(machine.client.request("deleteContainerState", id, {}), "are still combined");
     await remove("CombinedLayers", layers);
+    await remove("MappedVirtualDisk", scratch);
     await machine.client.request("deleteContainerState", id, {});
   });
 

@@ -1,16 +1,6 @@
 /** Boots the agent as the emulated host does, in namespaces and cgroups of its own, and speaks to it as a host. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
@@ -27,33 +17,36 @@ import {
   withMountNamespace,
 } from "@uvm-shim/linux-calls";
 import { bootVariable } from "../boot-parameters.ts";
-import { type Collected, collect } from "./collected.ts";
+import { makeCgroups, removeCgroups } from "./cgroups.ts";
+import { collect } from "./collected.ts";
 import { type Fixtures, packages, specificationFor } from "./fixtures.ts";
+import { type Finished, finish, type RunningProcess } from "./running-process.ts";
 
-const cgroupRoot = "/sys/fs/cgroup";
 const enterAndRun = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; done; shift; exec "$@"';
 
-/** The cgroups of one machine, in every hierarchy of the kernel. */
-function makeCgroups(name: string): readonly string[] {
-  const bases = existsSync(join(cgroupRoot, "cgroup.procs"))
-    ? [cgroupRoot]
-    : readdirSync(cgroupRoot).map((entry) => join(cgroupRoot, entry));
-  return bases.map((base) => {
-    const group = join(base, name);
-    mkdirSync(group);
-    for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-      if (existsSync(join(group, file))) writeFileSync(join(group, file), readFileSync(join(base, file)));
-    }
-    return group;
-  });
-}
-
-function groupsBelow(folder: string): string[] {
-  const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return [folder, ...below.flatMap((entry) => groupsBelow(join(folder, entry.name)))];
-}
-
 let machines = 0;
+
+export const containerTypeKey = "io.kubernetes.cri.container-type";
+export const sandboxIdKey = "io.kubernetes.cri.sandbox-id";
+export const skipPodNetworkKey = "io.microsoft.cri.skip-pod-networking";
+/** The pod of containers that no test asks more of. */
+const podId = "pod";
+
+export function bundleOf(id: string): string {
+  return `/run/gcs/pods/pod/${id}`;
+}
+
+/** As containerd writes them for a workload whose sandbox container has this pid. */
+export function namespacesOf(sandboxPid: number): readonly { readonly type: string; readonly path?: string }[] {
+  return [
+    ...["pid", "mount", "cgroup"].map((type) => ({ type })),
+    ...[
+      ["network", "net"],
+      ["ipc", "ipc"],
+      ["uts", "uts"],
+    ].map(([type = "", name]) => ({ type, path: `/proc/${sandboxPid}/ns/${name}` })),
+  ];
+}
 
 export class Machine {
   readonly fixtures: Fixtures;
@@ -69,6 +62,7 @@ export class Machine {
   readonly #loops: LoopDevice[] = [];
   #child: ChildProcess | undefined;
   #client: GcsBridgeClient | undefined;
+  #sandbox: Promise<RunningProcess> | undefined;
   #nextPort: number = linuxVsockPorts.firstStdio;
 
   private constructor(fixtures: Fixtures) {
@@ -209,17 +203,7 @@ export class Machine {
 
   /** Removes the cgroups, which must be empty or become so within a second. */
   async removeCgroups(): Promise<void> {
-    for (const group of this.#cgroups.flatMap((root) => groupsBelow(root).toReversed())) {
-      for (let attempt = 0; ; attempt++) {
-        try {
-          rmdirSync(group);
-          break;
-        } catch (error) {
-          if (attempt === 100) throw error;
-          await delay(10);
-        }
-      }
-    }
+    await removeCgroups(this.#cgroups);
   }
 
   async #listen(port: number, onConnection: (socket: Socket) => void): Promise<Server> {
@@ -276,22 +260,67 @@ export class Machine {
     await this.client.request("modifySettings", uvmContainerId, { Request: { RequestType, ResourceType, Settings } });
   }
 
-  /** Shares a fresh copy of the root file system and makes a container of it. */
+  /** Shares a fresh copy of the root file system and makes a workload of it, in the machine's pod. */
   async createContainer(
     id: string,
     process: Partial<OciProcess>,
     linux: OciSpec["linux"] = {},
     more: Partial<OciSpec> = {},
   ): Promise<void> {
-    const bundle = `/run/gcs/pods/pod/${id}`;
+    this.#sandbox ??= this.createPod(podId);
+    const { pid } = await this.#sandbox;
+    await this.createWorkload(podId, id, process, { namespaces: namespacesOf(pid), ...linux }, more);
+  }
+
+  /** Makes a sandbox container that waits without NICs, and starts it. */
+  async createPod(id: string, more: Partial<OciSpec> = {}, bundle = bundleOf(id)): Promise<RunningProcess> {
+    const rootfs = await this.shareRoot(id, bundle);
+    const annotations = { [containerTypeKey]: "sandbox", [skipPodNetworkKey]: "true", ...more.annotations };
+    const spec = specificationFor(rootfs, { args: ["sleep", "1000000"] });
+    // A namespace of its own: one that has been given to a sandbox is no other's.
+    const windows = { network: { networkNamespace: id } };
+    await this.create(id, { ...spec, windows, ...more, annotations }, { bundle });
+    return await this.execute(id);
+  }
+
+  async createWorkload(
+    pod: string,
+    id: string,
+    process: Partial<OciProcess>,
+    linux: OciSpec["linux"] = {},
+    more: Partial<OciSpec> = {},
+  ): Promise<void> {
+    const rootfs = await this.shareRoot(id);
+    const annotations = { [containerTypeKey]: "container", [sandboxIdKey]: pod, ...more.annotations };
+    await this.create(id, { ...specificationFor(rootfs, process, linux), hostname: "", ...more, annotations });
+  }
+
+  /** A fresh copy of the root file system as the host attaches one; answers where the guest has it. */
+  async shareRoot(id: string, bundle = bundleOf(id), readOnly = false): Promise<string> {
     const rootfs = join(this.#folder, id);
     execFileSync("cp", ["-a", this.fixtures.rootfs, rootfs]);
-    await this.share(`root-${id}`, rootfs, `${bundle}/rootfs`);
+    await this.share(`root-${id}`, rootfs, `${bundle}/rootfs`, readOnly);
+    return `${bundle}/rootfs`;
+  }
+
+  /** As the host does before it deletes the state of the container. */
+  async unshareRoot(id: string, bundle = bundleOf(id)): Promise<void> {
+    await this.modify("Remove", "MappedDirectory", { MountPath: `${bundle}/rootfs`, ShareName: `root-${id}` });
+  }
+
+  /** Takes the state of a container away, in the order in which a host does. */
+  async deleteContainer(id: string): Promise<void> {
+    await this.unshareRoot(id);
+    await this.client.request("deleteContainerState", id, {});
+  }
+
+  /** The two messages by which the host makes a container. */
+  async create(id: string, spec: OciSpec, { bundle = bundleOf(id), scratch = "" } = {}): Promise<void> {
     const settings = {
       SchemaVersion: { Major: 2, Minor: 1 },
       OciBundlePath: bundle,
-      ScratchDirPath: "",
-      OciSpecification: { ...specificationFor(`${bundle}/rootfs`, process, linux), ...more },
+      ScratchDirPath: scratch,
+      OciSpecification: spec,
     };
     await this.client.request("create", id, { ContainerConfig: JSON.stringify(settings) });
     await this.client.request("start", id, {});
@@ -354,27 +383,7 @@ export class Machine {
   ): Promise<Finished> {
     await this.createContainer(id, { args }, linux, more);
     const finished = await finish(await this.execute(id));
-    await this.client.request("deleteContainerState", id, {});
+    await this.deleteContainer(id);
     return finished;
   }
-}
-
-export interface Finished {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function finish({ stdin, stdout, stderr, exit }: RunningProcess): Promise<Finished> {
-  stdin.end();
-  const code = await exit;
-  return { code, stdout: (await stdout.all).toString(), stderr: ((await stderr?.all) ?? "").toString() };
-}
-
-export interface RunningProcess {
-  readonly pid: number;
-  readonly stdin: Socket;
-  readonly stdout: Collected;
-  readonly stderr: Collected | undefined;
-  readonly exit: Promise<number>;
 }

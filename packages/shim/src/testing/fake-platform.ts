@@ -166,6 +166,9 @@ export class FakeSandbox implements Sandbox {
   readonly request: SandboxRequest;
   readonly createdAt = new Date("2026-01-01T00:00:00Z");
   state: Sandbox["state"] = "created";
+  /** Of what holds its namespaces, once it runs. */
+  pidInGuest: number | undefined;
+  isLost = false;
   stops = 0;
   readonly updates: ResourceUpdate[] = [];
   measured: VmStatistics = {
@@ -199,6 +202,14 @@ export class FakeSandbox implements Sandbox {
     this.request = request;
   }
 
+  get pid(): number | undefined {
+    return this.state === "created" ? undefined : this.pidInGuest;
+  }
+
+  get isReady(): boolean {
+    return this.state === "running" && !this.isLost;
+  }
+
   async start(): Promise<{ startedAt: Date }> {
     await this.onStart();
     this.state = "running";
@@ -218,6 +229,12 @@ export class FakeSandbox implements Sandbox {
       for (const each of container.processes()) each.finish(255);
     }
     this.#ended.resolve({ status, exitedAt: new Date("2026-01-03T00:00:00Z") });
+  }
+
+  /** What holds its namespaces ends, while the VM runs on. */
+  lose(status: number): void {
+    this.isLost = true;
+    this.#ended.resolve({ status, exitedAt: new Date("2026-01-02T00:00:00Z") });
   }
 
   wait(): Promise<Exit> {
@@ -270,6 +287,7 @@ export class FakePlatform implements Platform {
 
   async createSandbox(request: SandboxRequest): Promise<FakeSandbox> {
     const sandbox = new FakeSandbox(request);
+    if (request.makesContainer) sandbox.pidInGuest = 42;
     await this.onCreateSandbox(sandbox);
     this.sandboxes.push(sandbox);
     return sandbox;

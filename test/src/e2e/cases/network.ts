@@ -74,7 +74,7 @@ async function twoEndpoints(ground: Ground): Promise<void> {
       assert.equal(await output(ground, id, "cat", "/etc/resolv.conf"), resolver);
       const hostname = (await output(ground, id, "hostname")).trim();
       assert.equal(await output(ground, id, "cat", "/etc/hostname"), `${hostname}\n`);
-      assert.match(await output(ground, id, "cat", "/etc/hosts"), new RegExp(`^10\\.11\\.0\\.5 ${hostname}$`, "m"));
+      assert.match(await output(ground, id, "cat", "/etc/hosts"), new RegExp(`^127\\.0\\.0\\.1 ${hostname}$`, "m"));
     });
   });
 }

@@ -17,7 +17,7 @@ async function ownNetwork(ground: ProtocolGround): Promise<void> {
   await withNetworks(async (plan) => {
     const network = await plan.network("own", "10.31.0.0/24", "10.32.0.0/24");
     const namespace = await plan.namespace();
-    await plan.endpoint(namespace, network, { Name: "eth0", ...address("10.31.0.2") });
+    const first = await plan.endpoint(namespace, network, { Name: "eth0", ...address("10.31.0.2") });
     await withPod(ground, async (pod) => {
       const interfaces = async (id: string, networkNamespace?: string): Promise<readonly string[]> => {
         const own = networkNamespace === undefined ? {} : { networkNamespace };
@@ -27,10 +27,13 @@ async function ownNetwork(ground: ProtocolGround): Promise<void> {
       };
       assert.deepEqual(await interfaces("before"), []);
       assert.deepEqual(await interfaces("first", namespace), ["eth0 10.31.0.2/24"]);
+      // A guest takes no NIC beside one that a container has already.
       const later = await plan.endpoint(namespace, network, { Name: "eth1", ...address("10.32.0.2") });
-      assert.deepEqual(await interfaces("second"), ["eth0 10.31.0.2/24", "eth1 10.32.0.2/24"]);
+      assert.deepEqual(await interfaces("second"), ["eth0 10.31.0.2/24"]);
+      await plan.removeEndpoint(first);
+      assert.deepEqual(await interfaces("third", namespace.toUpperCase()), ["eth0 10.32.0.2/24"]);
       await plan.removeEndpoint(later);
-      assert.deepEqual(await interfaces("third", namespace.toUpperCase()), ["eth0 10.31.0.2/24"]);
+      assert.deepEqual(await interfaces("fourth", namespace), []);
       const other = await plan.namespace();
       const foreign = { id: "foreign", args, rootfs, networkNamespace: other };
       await assertRefused(pod.createContainer(foreign), "InvalidArgument", other, namespace);

@@ -4,6 +4,7 @@ import {
   ContainerBench,
   FakeFiles,
   FakeGuest,
+  imageMount,
   layersMount,
   noStdio,
   overlayMount,
@@ -122,6 +123,11 @@ export const containerScenarios: readonly Scenario[] = [
     controller,
     name: "create-container and exec, on a root that the host mounts",
     begin: (ground) => aloneLife(ground, overlayMount, specification()),
+  },
+  {
+    controller,
+    name: "create-container and exec, on an image for reading",
+    begin: (ground) => aloneLife(ground, { ...imageMount, options: ["ro"] }, specification()),
   },
   {
     controller,

@@ -13,6 +13,7 @@ import {
   checkLinuxProcessParameters,
   type LinuxGuestRequest,
   linuxVsockPorts,
+  type OciSpec,
 } from "@uvm-shim/hcs-schema";
 import type { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 
@@ -28,6 +29,10 @@ const capabilities: GcsCapabilities = {
     DeleteContainerStateSupported: true,
   },
 };
+
+const annotation = (spec: OciSpec, name: string): string => spec.annotations?.[`io.kubernetes.cri.${name}`] ?? "";
+const isWorkload = (spec: OciSpec): boolean => annotation(spec, "container-type") === "container";
+const sandboxOf = (spec: OciSpec): string => annotation(spec, "sandbox-id");
 
 interface Process {
   readonly exit: Promise<number>;
@@ -77,7 +82,10 @@ export class StackGuest {
     return {
       create: ({ ContainerConfig }, { containerId }) =>
         scripted("create", containerId, () => {
-          checkLinuxHostedContainerSettings(JSON.parse(ContainerConfig));
+          const { OciSpecification: spec } = checkLinuxHostedContainerSettings(JSON.parse(ContainerConfig));
+          if (spec.linux?.resources === undefined) throw new GuestFault("E_FAIL", "linux.resources is missing");
+          if (isWorkload(spec) && (spec.hostname ?? "") !== "") throw new GuestFault("E_FAIL", "hostname is given");
+          if (isWorkload(spec) && !this.containers.has(sandboxOf(spec))) throw new GuestFault("E_FAIL", "no sandbox");
           if (this.containers.has(containerId)) throw new GuestFault("HCS_E_SYSTEM_ALREADY_EXISTS", containerId);
           this.containers.set(containerId, { processes: new Map(), isRunning: true });
           return done;

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { LinuxContainerController, type RootfsMount } from "@uvm-shim/controller-container";
-import { FakeFiles, layersMount, specification } from "@uvm-shim/controller-container/testing";
+import { LinuxContainerController, type RootfsMount, sandboxSpecification } from "@uvm-shim/controller-container";
+import { FakeFiles, layersMount, noStdio, specification } from "@uvm-shim/controller-container/testing";
 import { Plan9Controller } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
-import { ProcessController, type UpstreamStdio } from "@uvm-shim/controller-process";
+import { ProcessController, type StdioPaths, type UpstreamStdio } from "@uvm-shim/controller-process";
 import { FakeUpstream, pipes } from "@uvm-shim/controller-process/testing";
 import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
 import { linuxVm, VmController } from "@uvm-shim/controller-vm";
@@ -23,8 +23,16 @@ const mounts = [
   { destination: "/disk", type: "automanage-virtual-disk", source: temporaryDisk },
 ];
 
+const sandboxRoot = "/bundle/sandbox-root";
+const ownContainer: ContainerRequest = {
+  id: "p1",
+  spec: sandboxSpecification({ rootPath: sandboxRoot, annotations: {} }),
+  rootfs: [],
+  stdio: noStdio,
+};
+
 /** A pod as the shim puts it together, on a fake host and, behind the real protocol, a fake guest. */
-function podOn({ script, clock }: Ground) {
+function podOn({ script, clock }: Ground, makesContainer: boolean) {
   const guests: StackGuest[] = [];
   const service = new FakeComputeService({
     run: (...call) => script.run(...call),
@@ -65,6 +73,7 @@ function podOn({ script, clock }: Ground) {
     files.kinds.set(disk, "file");
   }
   files.kinds.set("/data", "directory");
+  files.kinds.set(sandboxRoot, "directory");
   const upstream = new FakeUpstream(script);
   const opener: UpstreamStdio = {
     open: async (paths, signal) => {
@@ -78,14 +87,16 @@ function podOn({ script, clock }: Ground) {
       }
     },
   };
-  const newPod = () =>
-    new PodController<{ readonly id: string } & ContainerRequest, LinuxContainerController>({
+  const newPod = () => {
+    const pod: PodController<ContainerRequest, LinuxContainerController> = new PodController({
       id: "p1",
+      ...(makesContainer ? { sandboxContainer: ownContainer } : {}),
       vm,
       clock,
       pingGuest: (signal) => vm.guest.ping(signal),
       newContainer: ({ id }) =>
         new LinuxContainerController({
+          ...(id === "p1" ? { sharesRootReadOnly: true } : { anchor: () => pod.sandboxContainer?.anchor }),
           ...{ id, podId: "p1", bundle: "/bundle", guest: vm.guest, files, clock, layout: ordinaryGuestLayout },
           disks: vm.scsi,
           shares: vm.plan9,
@@ -94,6 +105,8 @@ function podOn({ script, clock }: Ground) {
           createProcess: (process) => new ProcessController({ ...process, upstream: opener, clock }),
         }),
     });
+    return pod;
+  };
   const leftovers = (): readonly string[] => [
     ...service.leftovers(),
     ...guests.flatMap((guest) => guest.leftovers()),
@@ -105,15 +118,19 @@ function podOn({ script, clock }: Ground) {
 }
 
 interface ContainerRequest {
+  readonly id: string;
   readonly spec: unknown;
   readonly rootfs: readonly RootfsMount[];
-  readonly stdio: typeof pipes;
+  readonly stdio: StdioPaths;
 }
 
-/** From the VM to the last exec and back. `endsContainer`: the container is deleted before the pod is stopped. */
-function podLife(ground: Ground, endsContainer: boolean): Play {
+/**
+ * From the VM to the last exec and back. `endsContainer`: the container is deleted before the pod is stopped.
+ * `makesContainer`: the pod has a sandbox container of its own.
+ */
+function podLife(ground: Ground, endsContainer: boolean, makesContainer = false): Play {
   const { callers } = ground;
-  const { vm, newPod, leftovers } = podOn(ground);
+  const { vm, newPod, leftovers } = podOn(ground, makesContainer);
   let pod: ReturnType<typeof newPod> | undefined;
   return {
     async act() {
@@ -163,5 +180,10 @@ export const stackScenarios: readonly Scenario[] = [
     name: "VM, pod, create-container, exec, and stop with all that runs",
     hasBounds: true,
     begin: (ground) => podLife(ground, false),
+  },
+  {
+    controller,
+    name: "VM, pod with a sandbox container of its own, create-container, exec, and stop with all that runs",
+    begin: (ground) => podLife(ground, false, true),
   },
 ];

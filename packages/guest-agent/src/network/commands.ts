@@ -1,4 +1,4 @@
-/** What ip(8) is told to set up a NIC, and to take that back. */
+/** What ip(8) is told to move a NIC and to set it up. */
 import {
   bitsOf,
   type IpAddress,
@@ -52,25 +52,15 @@ export function setUpCommands(adapter: LinuxNetworkAdapter, { number, hostName, 
         return `addr add ${IPAddress}/${PrefixLength} dev ${name}${noDetection}`;
       }),
       ...Routes.flatMap((route) => routeCommand(route, adapter, number)),
-      ...rules("add", adapter, number, 4),
+      ...rules(adapter, number, 4),
     ],
-    ipv6Rules: rules("add", adapter, number, 6),
+    ipv6Rules: rules(adapter, number, 6),
   };
 }
 
-/** Each may fail where its part is gone already. */
-export function takeDownCommands(adapter: LinuxNetworkAdapter, { number, hostName, mtu }: Interface): Commands {
-  const name = interfaceName(number);
-  return {
-    common: [
-      ...rules("del", adapter, number, 4),
-      `addr flush dev ${name}`,
-      `link set dev ${name} down`,
-      ...(adapter.EncapOverhead ? [`link set dev ${name} mtu ${mtu}`] : []),
-      `link set dev ${name} name ${hostName}`,
-    ],
-    ipv6Rules: rules("del", adapter, number, 6),
-  };
+/** To the network of a process, from the VM's own. */
+export function moveCommands(hostName: string, pid: number): Commands {
+  return { common: [`link set dev ${hostName} down`, `link set dev ${hostName} netns ${pid}`], ipv6Rules: [] };
 }
 
 function hasOwnTable({ PolicyBasedRouting = false }: LinuxNetworkAdapter, number: number): boolean {
@@ -78,13 +68,13 @@ function hasOwnTable({ PolicyBasedRouting = false }: LinuxNetworkAdapter, number
 }
 
 /** What comes from an address of the NIC leaves through the NIC. */
-function rules(verb: "add" | "del", adapter: LinuxNetworkAdapter, number: number, family: 4 | 6): readonly string[] {
+function rules(adapter: LinuxNetworkAdapter, number: number, family: 4 | 6): readonly string[] {
   if (!hasOwnTable(adapter, number)) return [];
   return (adapter.IPConfigs ?? [])
     .filter(({ IPAddress }) => parseIpAddress(IPAddress)?.family === family)
     .map(
       ({ IPAddress }) =>
-        `rule ${verb} from ${IPAddress}/${bitsOf(family)} table ${firstTable + number} priority ${rulePriority}`,
+        `rule add from ${IPAddress}/${bitsOf(family)} table ${firstTable + number} priority ${rulePriority}`,
     );
 }
 

@@ -24,7 +24,8 @@ export function readNetworkAdapter(fields: Fields): LinuxNetworkAdapter {
     }
   }
   return {
-    NamespaceID: guid(fields, "NamespaceID"),
+    // Whatever the host calls it, and if it has no name.
+    NamespaceID: (fields.optionalText("NamespaceID") ?? "").toLowerCase(),
     ID: guid(fields, "ID"),
     ...(mac === "" ? {} : { MacAddress: mac }),
     DNSSuffix: words(fields, "DNSSuffix", "domains", (word) => domainPattern.test(word)),

@@ -1,9 +1,8 @@
 import { Fields } from "@uvm-shim/gcs-bridge";
 import type { LinuxNetworkAdapter } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
-import { resolvConf } from "./network.ts";
-import { setUpCommands, takeDownCommands } from "./network-commands.ts";
-import { readNetworkAdapter } from "./network-request.ts";
+import { moveCommands, setUpCommands } from "./commands.ts";
+import { readNetworkAdapter } from "./request.ts";
 
 const id = "12345678-1234-1234-1234-123456789abc";
 const base = { NamespaceID: id, ID: id };
@@ -86,28 +85,13 @@ describe("the commands for a NIC", () => {
       "rule add from 10.0.0.2/32 table 101 priority 5",
     ]);
     expect(ipv6Rules).toEqual(["rule add from fd00::2/128 table 101 priority 5"]);
-    expect(takeDownCommands(adapter, second)).toEqual({
-      common: [
-        "rule del from 10.0.0.2/32 table 101 priority 5",
-        "addr flush dev eth1",
-        "link set dev eth1 down",
-        "link set dev eth1 name nic123456781234",
-      ],
-      ipv6Rules: ["rule del from fd00::2/128 table 101 priority 5"],
-    });
   });
-});
 
-describe("resolv.conf", () => {
-  it("has what the NICs say, each thing once, in their order", () => {
-    expect(
-      resolvConf([
-        { ...base, DNSSuffix: "A.test,b.test", DNSServerList: "10.0.0.1" },
-        { ...base },
-        { ...base, DNSSuffix: "b.test,c.test", DNSServerList: "10.0.0.1,FD00::1" },
-      ]),
-    ).toBe("search a.test b.test c.test\nnameserver 10.0.0.1\nnameserver fd00::1\n");
-    expect(resolvConf([])).toBe("");
+  it("move it to the network of a process", () => {
+    expect(moveCommands("nic123456781234", 77)).toEqual({
+      common: ["link set dev nic123456781234 down", "link set dev nic123456781234 netns 77"],
+      ipv6Rules: [],
+    });
   });
 });
 
@@ -124,6 +108,11 @@ describe("the request for a NIC", () => {
       Routes: [{ DestinationPrefix: "0.0.0.0/0", NextHop: "", Metric: 0 }],
       PolicyBasedRouting: false,
     });
+  });
+
+  it("names its namespace as the host does, or not at all", () => {
+    expect(read({ NamespaceID: "Pod-A" }).NamespaceID).toBe("pod-a");
+    expect(read({ NamespaceID: undefined }).NamespaceID).toBe("");
   });
 
   it.each([

@@ -1,0 +1,87 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { makeSandboxContainer } from "./sandbox-container.ts";
+
+let bundle: string;
+
+beforeEach(() => {
+  bundle = mkdtempSync(path.join(tmpdir(), "sandbox-container-"));
+});
+
+afterEach(() => {
+  rmSync(bundle, { recursive: true, force: true });
+});
+
+const request = (more: object = {}) => ({
+  ...{ id: "s1", namespace: "ns", bundle, annotations: { a: "b" }, makesContainer: true },
+  ...more,
+});
+const settings = (architecture: "x64" | "arm64" = "x64", more: object = {}) => ({
+  document: { Owner: "test", VirtualMachine: { Devices: { Plan9: {} } } } as never,
+  ...{ architecture, hasPolicy: false, defaultAnnotations: {} },
+  ...more,
+});
+const withoutShares = { document: { Owner: "test", VirtualMachine: { Devices: {} } } as never };
+
+describe("the container of a sandbox to which nobody brings one", () => {
+  it("has a root file system of its own in the bundle, for every user to read", () => {
+    const container = makeSandboxContainer(request(), settings("arm64"));
+    const root = path.join(bundle, "sandbox-root");
+    expect(container).toMatchObject({ id: "s1", bundle, rootfs: [], spec: { root: { path: root, readonly: true } } });
+    expect(readdirSync(root, { recursive: true }).toSorted()).toEqual(
+      ["dev", "etc", "etc/hostname", "etc/hosts", "etc/resolv.conf", "proc", "sandbox", "sys"].toSorted(),
+    );
+    for (const place of ["", "etc", "sandbox"]) expect(statSync(path.join(root, place)).mode & 0o777).toBe(0o755);
+    expect(statSync(path.join(root, "etc/hosts")).mode & 0o777).toBe(0o644);
+  });
+
+  it.runIf(process.platform === "linux" && process.arch === "x64")("has a program that runs", async () => {
+    makeSandboxContainer(request(), settings());
+    const program = spawn(path.join(bundle, "sandbox-root", "sandbox"), { stdio: "ignore" });
+    await once(program, "spawn");
+    program.kill("SIGKILL");
+    expect(await once(program, "exit")).toEqual([null, "SIGKILL"]);
+  });
+
+  it("is what the pod's configuration says, or else the bundle's", () => {
+    const spec = { hostname: "bundle" };
+    expect(makeSandboxContainer(request({ spec }), settings())?.spec).toMatchObject({ hostname: "bundle" });
+    const pod = { specification: { hostname: "pod" } };
+    expect(makeSandboxContainer(request({ spec, pod }), settings())?.spec).toMatchObject({
+      hostname: "pod",
+      annotations: { a: "b", "io.kubernetes.cri.container-type": "sandbox" },
+    });
+  });
+
+  it("cannot be where the VM takes no shares, which is said", () => {
+    expect(() => makeSandboxContainer(request(), settings("x64", withoutShares))).toThrow(
+      expect.objectContaining({ code: "FailedPrecondition", message: expect.stringContaining("no Plan9 shares") }),
+    );
+    expect(readdirSync(bundle)).toEqual([]);
+  });
+});
+
+describe("the container beside a task that nobody says to be of a pod", () => {
+  const bare = { makesContainer: false };
+  const device = { windows: { devices: [{ id: "A", idType: "vpci" }] }, hostname: "box" };
+
+  it("is made where the task asks for what guests give to pods alone", () => {
+    const made = makeSandboxContainer(request({ ...bare, spec: device }), settings());
+    expect(made).toMatchObject({ id: "s1-pod", spec: { hostname: "box" } });
+    expect(readdirSync(bundle)).toEqual(["sandbox-root"]);
+    const defaultAnnotations = { "io.microsoft.lcow.shm.size-kb": "64" };
+    const byDefault = settings("x64", { defaultAnnotations });
+    expect(makeSandboxContainer(request({ ...bare, spec: {} }), byDefault)?.id).toBe("s1-pod");
+  });
+
+  it("is not where it does not, nor where a policy says which containers there are", () => {
+    expect(makeSandboxContainer(request({ ...bare, spec: { hostname: "box" } }), settings())).toBeUndefined();
+    const policed = settings("x64", { hasPolicy: true });
+    expect(makeSandboxContainer(request({ ...bare, spec: device }), policed)).toBeUndefined();
+    expect(readdirSync(bundle)).toEqual([]);
+  });
+});

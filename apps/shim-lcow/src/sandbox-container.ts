@@ -1,0 +1,77 @@
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import {
+  needOfPod,
+  type ProgramArchitecture,
+  sandboxOfOne,
+  sandboxRootEntries,
+  sandboxSpecification,
+} from "@uvm-shim/controller-container";
+import type { ComputeSystemDocument } from "@uvm-shim/hcs-schema";
+import { ControllerError } from "@uvm-shim/lifecycle";
+import type { ContainerRequest, SandboxRequest } from "@uvm-shim/shim";
+
+const noStdio = { stdin: "", stdout: "", stderr: "", terminal: false };
+
+/** Below the bundle, with which it goes. */
+const rootFolder = "sandbox-root";
+
+export interface SandboxContainerSettings {
+  readonly document: ComputeSystemDocument;
+  readonly architecture: ProgramArchitecture;
+  /** Whether the guest has a policy that says which containers there may be. */
+  readonly hasPolicy: boolean;
+  readonly defaultAnnotations: { readonly [key: string]: string };
+}
+
+/**
+ * The container that the shim makes for a sandbox to which nobody brings one, its root file system ready to be shared.
+ * One that is made for a single task has none, unless the task asks for what guests give to pods alone; then the
+ * container has an id beside the task's.
+ */
+export function makeSandboxContainer(
+  request: SandboxRequest,
+  settings: SandboxContainerSettings,
+): ContainerRequest | undefined {
+  const { id, annotations, pod, spec } = request;
+  if (request.makesContainer) return make(request, settings, id, pod?.specification ?? spec, annotations);
+  if (settings.hasPolicy || needOfPod(spec, settings.defaultAnnotations) === undefined) return undefined;
+  const own = sandboxOfOne(spec);
+  return make(request, settings, `${id}-pod`, own.specification, own.annotations);
+}
+
+function make(
+  { id: sandboxId, bundle }: SandboxRequest,
+  { document, architecture }: SandboxContainerSettings,
+  id: string,
+  specification: unknown,
+  annotations: { readonly [key: string]: string },
+): ContainerRequest {
+  if (document.VirtualMachine?.Devices?.Plan9 === undefined) {
+    const message =
+      "a VM that can be migrated has no Plan9 shares, through which the sandbox's own container would get its root file system: let the caller bring a container of type sandbox, or make a VM that cannot be migrated";
+    throw new ControllerError("FailedPrecondition", message, { operation: "create sandbox", id: sandboxId });
+  }
+  const rootPath = path.join(bundle, rootFolder);
+  writeRoot(rootPath, architecture);
+  return {
+    id,
+    bundle,
+    spec: sandboxSpecification({ rootPath, annotations, specification }),
+    rootfs: [],
+    stdio: noStdio,
+    onOutOfMemory: () => {},
+  };
+}
+
+/** For every user to read, as it is not said which one the container has. */
+function writeRoot(rootPath: string, architecture: ProgramArchitecture): void {
+  mkdirSync(rootPath, { recursive: true });
+  chmodSync(rootPath, 0o755);
+  for (const entry of sandboxRootEntries(architecture)) {
+    const place = path.join(rootPath, entry.path);
+    if (entry.kind === "directory") mkdirSync(place, { recursive: true });
+    else writeFileSync(place, entry.content);
+    chmodSync(place, entry.kind === "directory" || entry.isProgram ? 0o755 : 0o644);
+  }
+}

@@ -1,0 +1,165 @@
+import { describe, expect, it } from "vitest";
+import type { LinuxContainerOptions } from "./options.ts";
+import { ContainerBench, noStdio, overlayMount, specification } from "./testing/index.ts";
+
+const type = "io.kubernetes.cri.container-type";
+const sandboxId = "io.kubernetes.cri.sandbox-id";
+const skipNetwork = "io.microsoft.cri.skip-pod-networking";
+const paths = (pid: number) =>
+  Object.entries({ network: "net", ipc: "ipc", uts: "uts", pid: "pid" }).map(([kind, name]) => ({
+    type: kind,
+    path: `/proc/${pid}/ns/${name}`,
+  }));
+const own = (...types: readonly string[]) => types.map((kind) => ({ type: kind }));
+const sandbox = { anchor: () => ({ isSandbox: true, pid: 42 }) };
+const loner = { anchor: () => ({ isSandbox: false, pid: 42 }) };
+
+const sent = async (changes: Parameters<typeof specification>[0], options: Partial<LinuxContainerOptions> = {}) => {
+  const bench = new ContainerBench(undefined, options);
+  await bench.created([overlayMount], specification(changes));
+  const { hostname, annotations, linux, windows } = bench.guest.settings[0]?.OciSpecification ?? {};
+  return { hostname, annotations, namespaces: linux?.namespaces, windows, warnings: bench.warnings };
+};
+const refusal = async (
+  changes: Parameters<typeof specification>[0],
+  options: Partial<LinuxContainerOptions> = {},
+): Promise<unknown> => {
+  const bench = new ContainerBench(undefined, options);
+  const request = { spec: specification(changes), rootfs: [overlayMount], stdio: noStdio };
+  const error = await bench.controller.create(request).catch((thrown: unknown) => thrown);
+  expect(bench.leftovers).toEqual([]);
+  return error;
+};
+
+describe("namespaces of a workload", () => {
+  const workload = { [type]: "container", [sandboxId]: "p1" };
+
+  it("have the paths that CRI gives, as the process is one of the guest", async () => {
+    const namespaces = [...own("mount", "cgroup"), ...paths(42)];
+    expect(await sent({ annotations: workload, hostname: "", linux: { namespaces } }, sandbox)).toMatchObject({
+      namespaces,
+      hostname: undefined,
+      annotations: workload,
+      warnings: [],
+    });
+  });
+
+  it("are the VM's where CRI leaves them out, and its own where it gives no path", async () => {
+    const namespaces = own("mount", "pid", "network");
+    expect(await sent({ annotations: workload, linux: { namespaces } }, sandbox)).toMatchObject({ namespaces });
+  });
+
+  it("are the sandbox's where a client that knows no pods wants new ones, but for its processes", async () => {
+    const namespaces = own("mount", "network", "ipc", "uts", "pid");
+    const [network, ipc, uts] = paths(42);
+    expect(await sent({ linux: { namespaces } }, sandbox)).toMatchObject({
+      namespaces: [{ type: "mount" }, network, ipc, uts, { type: "pid" }],
+      annotations: workload,
+    });
+  });
+
+  it("of the host's network are the pod's", async () => {
+    const namespaces = [{ type: "network", path: "/var/run/netns/cni-1" }];
+    const [network] = paths(42);
+    expect(await sent({ annotations: workload, linux: { namespaces } }, sandbox)).toMatchObject({
+      namespaces: [network],
+    });
+  });
+
+  it("are refused where they are of the host", async () => {
+    const namespaces = [{ type: "pid" }, { type: "ipc", path: "/run/ipc/1" }];
+    expect(await refusal({ linux: { namespaces } }, sandbox)).toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining('linux.namespaces[1].path (ipc) is "/run/ipc/1", which is of the host'),
+    });
+  });
+
+  it("take its name along, which is said", async () => {
+    const namespaces = own("uts");
+    expect(await sent({ hostname: "mine", linux: { namespaces } }, sandbox)).toMatchObject({
+      hostname: undefined,
+      warnings: ['hostname "mine" has no effect: the container has the name of what it shares'],
+    });
+  });
+});
+
+describe("namespaces of a sandbox, or of a container that is alone", () => {
+  it.each([["sandbox"], [undefined]])("(%s) are its own also where the network's is one of the host", async (of) => {
+    const annotations = of === undefined ? {} : { [type]: of };
+    const namespaces = [...own("mount", "uts"), { type: "network", path: "/var/run/netns/cni-1" }];
+    expect(await sent({ annotations, hostname: "pod", linux: { namespaces } }, { id: "p1" })).toMatchObject({
+      namespaces: own("mount", "uts", "network"),
+      hostname: "pod",
+    });
+  });
+
+  it("cannot be those of a process, as nobody knows one of a VM that is new", async () => {
+    const namespaces = [{ type: "pid", path: "/proc/7/ns/pid" }];
+    expect(await refusal({ linux: { namespaces } }, { id: "p1" })).toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining("accepted is no path, since the VM of this container is new"),
+    });
+  });
+
+  it("are those of the VM where they are left out, and so is the name", async () => {
+    expect(await sent({ hostname: "box", linux: { namespaces: own("mount") } }, { id: "p1" })).toMatchObject({
+      namespaces: own("mount"),
+      hostname: undefined,
+    });
+  });
+
+  it("but for the network's, where another came first: NICs are in one place", async () => {
+    const namespaces = own("mount", "uts", "ipc", "network");
+    const [network] = paths(42);
+    expect(await sent({ hostname: "mine", linux: { namespaces } }, loner)).toMatchObject({
+      namespaces: [...own("mount", "uts", "ipc"), network],
+      hostname: "mine",
+      annotations: {},
+    });
+    const ended = { anchor: () => ({ isSandbox: false }) };
+    expect(await sent({ linux: { namespaces } }, ended)).toMatchObject({ namespaces });
+  });
+});
+
+describe("a pod", () => {
+  it("has one sandbox", async () => {
+    expect(await refusal({ annotations: { [type]: "sandbox" } }, sandbox)).toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining(`annotation ${type} is "sandbox", accepted is container`),
+    });
+  });
+
+  it("is seen by later containers as soon as its first one runs", async () => {
+    const bench = new ContainerBench(undefined, { id: "p1" });
+    expect(bench.controller.anchor).toEqual({ isSandbox: false, pid: undefined });
+    await bench.created([overlayMount], specification({ annotations: { [type]: "sandbox" } }));
+    expect(bench.controller.anchor).toEqual({ isSandbox: true, pid: undefined });
+    await bench.controller.init.start();
+    expect(bench.controller.anchor).toEqual({ isSandbox: true, pid: 100 });
+    bench.initProcess.exit(0);
+    await bench.controller.init.wait();
+    expect(bench.controller.anchor).toEqual({ isSandbox: true, pid: undefined });
+  });
+});
+
+describe("the network that the guest is told of", () => {
+  const network = (hasInterfaces: boolean) => ({ namespaceId: "guid", hasInterfaces: () => hasInterfaces });
+  const windows = { network: { networkNamespace: "guid" } };
+  const annotations = { [type]: "sandbox" };
+
+  it("has an id with every container that may hold it: none is an id too, and held once", async () => {
+    expect(await sent({}, { network: network(false) })).toMatchObject({ windows, annotations: {} });
+    expect(await sent({ annotations }, { network: network(true) })).toMatchObject({ windows });
+    const workload = { [type]: "container" };
+    expect(await sent({ annotations: workload }, { ...sandbox, network: network(true) })).toMatchObject({
+      windows: undefined,
+    });
+  });
+
+  it("is done without by a sandbox that has no NIC", async () => {
+    const crossed = async (hasInterfaces: boolean) =>
+      (await sent({ annotations }, { network: network(hasInterfaces) })).annotations;
+    expect(await crossed(false)).toEqual({ [type]: "sandbox", [sandboxId]: "p1", [skipNetwork]: "true" });
+    expect(await crossed(true)).toEqual({ [type]: "sandbox", [sandboxId]: "p1" });
+  });
+});

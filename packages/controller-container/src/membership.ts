@@ -1,0 +1,147 @@
+import type { OciLinux } from "@uvm-shim/hcs-schema";
+import { containerTypeKey, sandboxIdKey, skipNetworkKey } from "./annotations.ts";
+import type { PodAnchor } from "./options.ts";
+import type { Refuse } from "./refusal.ts";
+import { needOfPod } from "./sandbox/needs.ts";
+import type { ContainerSpecification } from "./specification.ts";
+
+/**
+ * What a container is in the guest's eyes: the one that holds its pod's namespaces and files, one that has them from
+ * that, or one that is alone.
+ */
+export type ContainerRole = "sandbox" | "workload" | "standalone";
+
+export interface MembershipOptions {
+  readonly id: string;
+  readonly podId: string;
+  readonly sandboxId?: string;
+  readonly anchor?: () => PodAnchor | undefined;
+  readonly defaultAnnotations?: { readonly [key: string]: string };
+  readonly warn: (sentence: string) => void;
+}
+
+export interface Member {
+  readonly role: ContainerRole;
+  readonly specification: ContainerSpecification;
+}
+
+type Namespaces = NonNullable<OciLinux["namespaces"]>;
+
+/** `/proc` of the guest: the client has these process ids from this shim. */
+const inGuest = /^\/proc\/[1-9]\d{0,9}\/ns\/[a-z_]{1,32}$/;
+/** Namespaces of the sandbox, as `/proc/<pid>/ns` names them, that all containers of a Kubernetes pod have. */
+const ofPod: ReadonlyMap<string, string> = new Map([
+  ["network", "net"],
+  ["ipc", "ipc"],
+  ["uts", "uts"],
+]);
+
+/** Finds the container's place in its pod, and makes the specification say what the guest expects of one there. */
+export function asMember(given: ContainerSpecification, options: MembershipOptions, refuse: Refuse): Member {
+  const { id, podId, sandboxId = podId, warn } = options;
+  const anchor = options.anchor?.();
+  const { type } = given.containerAnnotations;
+  if (type === "sandbox" && anchor?.isSandbox) {
+    const accepted = "container, since the pod has its sandbox container";
+    throw refuse("InvalidArgument", `annotation ${containerTypeKey} is "sandbox", accepted is ${accepted}`);
+  }
+  const role = roleOf(type, anchor);
+  const need = role === "standalone" ? needOfPod(given, options.defaultAnnotations) : undefined;
+  if (need !== undefined && anchor !== undefined) {
+    const expected = "expected is a pod: this VM was made for a container that is alone";
+    throw refuse("FailedPrecondition", `config.json: ${need} works for containers of a pod only, ${expected}`);
+  }
+  if (need !== undefined) warn(`${need} has no effect: the guest gives it to containers of a pod only`);
+  const joins = joinsOf(role, type, anchor);
+  const namespaces = given.linux.namespaces && guestNamespaces(given.linux.namespaces, id === podId, joins, refuse);
+  const { hostname = "", domainname, linux, containerAnnotations, ...specification } = given;
+  const ownsName = namespaces?.some((namespace) => namespace.type === "uts" && !namespace.path) ?? false;
+  const isNamed = ownsName && role !== "workload";
+  if (hostname !== "" && !isNamed) {
+    warn(`hostname ${JSON.stringify(hostname)} has no effect: the container has the name of what it shares`);
+  }
+  return {
+    role,
+    specification: {
+      ...specification,
+      containerAnnotations: {
+        ...containerAnnotations,
+        crossing: withRole(containerAnnotations.crossing, role, sandboxId),
+      },
+      ...(isNamed && hostname !== "" ? { hostname } : {}),
+      ...(isNamed && domainname !== undefined ? { domainname } : {}),
+      linux: { ...linux, ...(namespaces === undefined ? {} : { namespaces }) },
+    },
+  };
+}
+
+function roleOf(type: "sandbox" | "container" | undefined, anchor: PodAnchor | undefined): ContainerRole {
+  switch (type) {
+    case "sandbox":
+      return "sandbox";
+    case "container":
+      return "workload";
+    case undefined:
+      return anchor?.isSandbox === true ? "workload" : "standalone";
+  }
+}
+
+/**
+ * The path of the pod's namespace that is meant where one of this kind is asked for; empty where it is the container's
+ * own. CRI says which it wants, by paths. A client that knows no pods, as ctr, means those of the pod. Beside a container
+ * that is alone only the network is shared, as NICs can be in one place only.
+ */
+function joinsOf(role: ContainerRole, type: string | undefined, anchor: PodAnchor | undefined): Joins {
+  const pid = anchor?.pid;
+  const joined = role === "workload" ? [...ofPod.keys()] : ["network"];
+  return (kind, hasPath) => {
+    const name = ofPod.get(kind);
+    if (pid === undefined || name === undefined || !joined.includes(kind)) return "";
+    return type === undefined || hasPath ? `/proc/${pid}/ns/${name}` : "";
+  };
+}
+
+type Joins = (kind: string, hasPath: boolean) => string;
+
+/** A path of the host leads nowhere in the guest. Where it is of the network, the pod's own is what is meant by it. */
+function guestNamespaces(given: Namespaces, isFirst: boolean, joins: Joins, refuse: Refuse): Namespaces {
+  return given.map(({ type, path: givenPath = "" }, index) => {
+    // Of a guest that has no container yet, nobody can know a process.
+    if (givenPath !== "" && !isFirst && inGuest.test(givenPath)) return { type, path: givenPath };
+    if (givenPath !== "" && type !== "network") {
+      const accepted = isFirst
+        ? "no path, since the VM of this container is new"
+        : "no path, or /proc/<pid in the guest>/ns/<name>";
+      throw refuse(
+        "InvalidArgument",
+        `config.json: linux.namespaces[${index}].path (${type}) is ${JSON.stringify(givenPath)}, which is of the host, accepted is ${accepted}`,
+      );
+    }
+    const path = joins(type, givenPath !== "");
+    return path === "" ? { type } : { type, path };
+  });
+}
+
+function withRole(
+  crossing: { readonly [key: string]: string },
+  role: ContainerRole,
+  sandboxId: string,
+): { readonly [key: string]: string } {
+  switch (role) {
+    case "sandbox":
+    case "standalone":
+      return crossing;
+    case "workload":
+      return { ...crossing, [containerTypeKey]: "container", [sandboxIdKey]: sandboxId };
+  }
+}
+
+/**
+ * A sandbox without NICs has to say that it goes without: the guest would refuse it. What comes later is still moved
+ * into its namespace.
+ */
+export function withoutNetwork(specification: ContainerSpecification): ContainerSpecification {
+  const { containerAnnotations } = specification;
+  const crossing = { ...containerAnnotations.crossing, [skipNetworkKey]: "true" };
+  return { ...specification, containerAnnotations: { ...containerAnnotations, crossing } };
+}

@@ -1,0 +1,8 @@
+/** The fields of what may be an object, and has not been checked. */
+export function fieldsOf(value: unknown): { readonly [field: string]: unknown } {
+  return typeof value === "object" && value !== null ? (value as { readonly [field: string]: unknown }) : {};
+}
+
+export function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}

@@ -1,0 +1,70 @@
+/** Parts of a specification that the real Linux guest's agent reads without looking whether they are there. */
+import { rmSync } from "node:fs";
+import { infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
+import type { OciSpec } from "@uvm-shim/hcs-schema";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { describeWith } from "../../../../tools/machine-needs.ts";
+import { type Fixtures, makeFixtures } from "../testing/fixtures.ts";
+import { Machine } from "../testing/machine.ts";
+
+describeWith(
+  "root",
+  "crun",
+  "busybox",
+  "mkfs.ext4",
+)("parts that the real guest's agent ends of when they are absent", () => {
+  let fixtures: Fixtures;
+
+  beforeAll(async () => {
+    fixtures = await makeFixtures("crun");
+  });
+
+  afterAll(() => rmSync(fixtures.folder, { recursive: true }));
+
+  /** Asks a machine of its own for a container, which is the last that it is asked for. */
+  async function lastWords(make: (machine: Machine) => Promise<void>): Promise<string> {
+    const machine = await Machine.boot(fixtures);
+    try {
+      await expect(make(machine)).rejects.toThrow();
+      expect(await machine.off).toBe(1);
+      return machine.console;
+    } finally {
+      await machine.powerOff();
+      await machine.removeCgroups();
+    }
+  }
+
+  const withoutResources = (machine: Machine, linux: OciSpec["linux"], more: Partial<OciSpec> = {}) =>
+    machine.createContainer("box", { args: ["true"] }, { ...linux, resources: undefined } as never, more);
+
+  it("are linux.resources, where a node of a workload is to be allowed", async () => {
+    const words = await lastWords((machine) => withoutResources(machine, { devices: [{ path: "/dev/null" }] }));
+    expect(words).toContain("container box: OciSpecification.linux.resources");
+  });
+
+  it("are linux.resources, where a workload is privileged", async () => {
+    const annotations = { "io.microsoft.virtualmachine.lcow.privileged": "true" };
+    const words = await lastWords((machine) => withoutResources(machine, {}, { annotations }));
+    expect(words).toContain("container box: OciSpecification.linux.resources");
+  });
+
+  it.each(["linux", "process", "root"])("are %s of any container", async (part) => {
+    const words = await lastWords((machine) => machine.createContainer("box", {}, {}, { [part]: undefined }));
+    expect(words).toContain(`container box: OciSpecification.${part} is absent`);
+  });
+
+  it("are not linux.resources of a container to which nothing is added", async () => {
+    const machine = await Machine.boot(fixtures);
+    try {
+      await withoutResources(machine, { sysctl: {} });
+      const { exit, pid } = await machine.execute("box");
+      expect(await exit).toBe(0);
+      const again = { ProcessId: pid, TimeoutInMs: infiniteTimeout };
+      expect(await machine.client.request("waitForProcess", "box", again)).toMatchObject({ ExitCode: 0 });
+      expect(await machine.client.request("dumpStacks", uvmContainerId, {})).toHaveProperty("GuestStacks");
+    } finally {
+      await machine.powerOff();
+      await machine.removeCgroups();
+    }
+  });
+});

@@ -1,0 +1,349 @@
+/**
+ * The manners of the real Linux guest for pods, case by case, as its source has them (internal/guest of
+ * microsoft/hcsshim). An agent that is more lenient hides what a host leaves out.
+ */
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { OciSpec } from "@uvm-shim/hcs-schema";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describeWith } from "../../../../tools/machine-needs.ts";
+import { type Fixtures, makeFixtures, specificationFor } from "../testing/fixtures.ts";
+import { bundleOf, containerTypeKey, Machine, namespacesOf, sandboxIdKey } from "../testing/machine.ts";
+import { makePlugs, nicId, type Plugs } from "../testing/nics.ts";
+
+const forever = ["sleep", "1000000"];
+const emptyResources = { sysctl: {}, resources: {} };
+
+describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun", "runc"] as const)(
+  "pods with %s",
+  (runtime) => {
+    let fixtures: Fixtures;
+    let machine: Machine;
+    let plugs: Plugs;
+    let ids = 0;
+
+    beforeAll(async () => {
+      fixtures = await makeFixtures(runtime);
+      machine = await Machine.boot(fixtures);
+      plugs = makePlugs();
+    });
+
+    afterAll(async () => {
+      plugs?.close();
+      await machine?.powerOff();
+      await machine?.removeCgroups();
+      rmSync(fixtures.folder, { recursive: true });
+    });
+
+    const newId = (): string => `container-${++ids}`;
+    const remove = (id: string) => machine.client.request("deleteContainerState", id, {});
+    const failed = (...words: readonly string[]) => ({
+      hresultName: "E_FAIL",
+      message: expect.stringMatching(words.join(".*")),
+    });
+    const notFound = { hresultName: "HCS_E_SYSTEM_NOT_FOUND" };
+
+    /** A container by itself, which answers as soon as it is made. */
+    async function createStandalone(id: string, more: Partial<OciSpec> = {}, args: readonly string[] = forever) {
+      const rootfs = await machine.shareRoot(id);
+      await machine.create(id, { ...specificationFor(rootfs, { args }, { sysctl: {} }), ...more });
+    }
+
+    async function outputOf(id: string): Promise<string> {
+      const { stdout, stderr, exit } = await machine.execute(id);
+      const [output, errors] = await Promise.all([stdout.all, stderr?.all]);
+      await exit;
+      return `${output}${errors}`;
+    }
+
+    async function inGuest(script: string): Promise<string> {
+      return (await machine.inGuest(["sh", "-c", script])).stdout;
+    }
+
+    describe("kinds of containers", () => {
+      it.each([
+        [{ [containerTypeKey]: "pause" }, `${containerTypeKey} is "pause", accepted are sandbox and container`],
+        [{ [containerTypeKey]: "" }, `${containerTypeKey} is "", accepted are sandbox and container`],
+        [{ [containerTypeKey]: "container" }, `${sandboxIdKey} is empty`],
+        [{ [containerTypeKey]: "container", [sandboxIdKey]: "nobody" }, "pod nobody, which has no sandbox container"],
+      ])("are by their annotations: %j is refused", async (annotations, message) => {
+        const id = newId();
+        await expect(createStandalone(id, { annotations })).rejects.toMatchObject(failed(message));
+        await expect(remove(id)).rejects.toMatchObject(notFound);
+      });
+
+      it("are sandboxes too whose id is that of their virtual pod, beside whose bundle the pod's folder is", async () => {
+        const id = newId();
+        const virtual = { "io.microsoft.cri.virtual-pod-id": id };
+        await machine.createPod(id, { annotations: { ...virtual, [containerTypeKey]: "container" } });
+        expect(await inGuest(`cat /run/gcs/pods/pod/virtual-pods/${id}/hostname`)).toBe("box\n");
+        const workload = newId();
+        const annotations = { ...virtual, [sandboxIdKey]: "another" };
+        await machine.createWorkload("another", workload, { args: ["cat", "/etc/hostname"] }, {}, { annotations });
+        expect(await outputOf(workload)).toBe("box\n");
+      });
+
+      it("are workloads of a sandbox that has ended, until its state is deleted", async () => {
+        const pod = newId();
+        const { exit } = await machine.createPod(pod);
+        await machine.client.request("shutdownForced", pod, {});
+        expect(await exit).toBe(137);
+        const workload = newId();
+        await machine.createWorkload(pod, workload, { args: ["echo", "left"] }, emptyResources);
+        expect(await outputOf(workload)).toBe("left\n");
+        await machine.deleteContainer(pod);
+        expect(await inGuest(`grep -c ${bundleOf(pod)} /proc/self/mounts; ls -d ${bundleOf(pod)}`)).toBe("0\n");
+        await expect(machine.createWorkload(pod, newId(), { args: ["true"] })).rejects.toMatchObject(
+          failed("which has no sandbox container"),
+        );
+      });
+    });
+
+    describe("a sandbox container", () => {
+      it("has the pod's name, hosts and name resolution in its folder, and mounts none of them itself", async () => {
+        const pod = newId();
+        const { pid } = await machine.createPod(pod, { hostname: "box.example.test" });
+        const files = await inGuest(`cd ${bundleOf(pod)} && cat hostname hosts resolv.conf`);
+        expect(files).toMatch(/^box\.example\.test\n127\.0\.0\.1 localhost\n127\.0\.0\.1 box\.example\.test box\n/);
+        expect(await inGuest(`cat /proc/${pid}/mountinfo`)).not.toMatch(/ \/etc\//);
+        expect(await inGuest("cat /proc/sys/kernel/hostname")).toBe("uvm-test\n");
+      });
+
+      it("is called as the guest is where it has no name", async () => {
+        const pod = newId();
+        await machine.createPod(pod, { hostname: "" });
+        expect(await inGuest(`cat ${bundleOf(pod)}/hostname`)).toBe("uvm-test\n");
+      });
+
+      it("needs a network namespace that the guest knows, unless its annotation says that it has none", async () => {
+        const pod = newId();
+        const windows = { network: { networkNamespace: `unknown-${pod}` } };
+        const annotations = { "io.microsoft.cri.skip-pod-networking": "1" };
+        await expect(machine.createPod(pod, { windows, annotations })).rejects.toMatchObject({
+          hresultName: "ERROR_NOT_FOUND",
+          message: expect.stringContaining(`network namespace "unknown-${pod}" is unknown`),
+        });
+        const { pid } = await machine.createPod(newId(), { windows });
+        expect(pid).toBeGreaterThan(1);
+      });
+
+      it("cannot have a name that would be more than a word of a file", async () => {
+        await expect(machine.createPod(newId(), { hostname: "a\n6.6.6.6 bank" })).rejects.toMatchObject(
+          failed("OciSpecification.hostname is"),
+        );
+      });
+
+      it("is not given devices, though it has the user that it names", async () => {
+        const pod = newId();
+        const rootfs = await machine.shareRoot(pod);
+        const spec = specificationFor(rootfs, { args: ["sh", "-c", "grep Uid /proc/self/status; ls /dev"] });
+        const process = { ...spec.process, cwd: "/", user: { uid: 0, gid: 0, username: "4711" } };
+        const annotations = {
+          [containerTypeKey]: "sandbox",
+          "io.microsoft.cri.skip-pod-networking": "true",
+          "io.microsoft.virtualmachine.lcow.privileged": "true",
+          "io.microsoft.lcow.shm.size-kb": "no number",
+        };
+        const windows = {
+          devices: [{ id: "6f9619ff-8b86-d011-b42d-00c04fc964ff", idType: "vpci" }],
+          network: { networkNamespace: pod },
+        };
+        await machine.create(pod, { ...spec, process, annotations, windows });
+        const output = await outputOf(pod);
+        expect(output).toMatch(/Uid:\s+4711/);
+        expect(output).not.toContain("vpci");
+      });
+
+      it("runs from a read-only share that has nothing but its program", async () => {
+        const pod = newId();
+        const folder = join(fixtures.folder, `tiny-${pod}`);
+        for (const name of ["bin", "proc", "dev", "sys"]) mkdirSync(join(folder, name), { recursive: true });
+        copyFileSync("/bin/busybox", join(folder, "bin/sleep"));
+        await machine.share(`tiny-${pod}`, folder, `${bundleOf(pod)}/rootfs`, true);
+        const spec = specificationFor(`${bundleOf(pod)}/rootfs`, { args: forever, env: ["PATH=/bin"] });
+        const annotations = { [containerTypeKey]: "sandbox", "io.microsoft.cri.skip-pod-networking": "true" };
+        const windows = { network: { networkNamespace: pod } };
+        await machine.create(pod, { ...spec, windows, annotations });
+        const { pid } = await machine.execute(pod);
+        expect(await inGuest(`grep NSpid /proc/${pid}/status`)).toMatch(new RegExp(`NSpid:\\s+${pid}\\s+1\\n`));
+      });
+    });
+
+    describe("a workload", () => {
+      let pod: string;
+      let podPid: number;
+
+      beforeAll(async () => {
+        pod = newId();
+        plugs.plug(machine, 1);
+        await machine.modify("Add", "Network", {
+          NamespaceID: `namespace-of-${pod}`,
+          ID: nicId(1),
+          IPConfigs: [{ IPAddress: "10.1.0.2", PrefixLength: 24 }],
+          DNSServerList: "10.1.0.1",
+        });
+        const windows = { network: { networkNamespace: `Namespace-of-${pod}` } };
+        const annotations = { "io.microsoft.cri.skip-pod-networking": "" };
+        podPid = (await machine.createPod(pod, { windows, annotations })).pid;
+      });
+
+      const run = async (
+        script: string,
+        linux: OciSpec["linux"] = {},
+        more: Partial<OciSpec> = {},
+      ): Promise<string> => {
+        const id = newId();
+        await machine.createWorkload(pod, id, { args: ["sh", "-c", script] }, { ...emptyResources, ...linux }, more);
+        return await outputOf(id);
+      };
+
+      it("has the NICs of its pod by the path of the sandbox's namespace, and none without it", async () => {
+        const namespaces = namespacesOf(podPid);
+        expect(await run("ls /sys/class/net; cat /etc/resolv.conf", { namespaces })).toMatch(
+          /eth0\n[\s\S]*nameserver 10\.1\.0\.1\n/,
+        );
+        expect(await inGuest("ls /sys/class/net")).not.toMatch(/eth0|nic/);
+        expect(await run("ls /sys/class/net")).not.toContain("eth0");
+        const own = namespaces.filter(({ type }) => type !== "network");
+        expect(await run("ls /sys/class/net", { namespaces: own })).not.toContain("eth0");
+      });
+
+      it("shares name, messages and processes with those whose namespaces it joins, and nothing by itself", async () => {
+        const joined = ["uts", "ipc", "pid"].map((type) => ({ type, path: `/proc/${podPid}/ns/${type}` }));
+        const namespaces = [{ type: "mount" }, { type: "network" }, ...joined];
+        const script =
+          "hostname; cat /proc/1/cmdline | head -c 5; echo; ls /proc | grep -c '^[0-9]'; kill -0 1 && echo 1";
+        expect(await run(script, { namespaces })).toMatch(/^box\nsleep\n[3-6]\n1\n$/);
+        const links = "ls -l /proc/self/ns";
+        const theirs = await inGuest(`ls -l /proc/${podPid}/ns`);
+        const shared = (await run(links, { namespaces })).match(/(uts|ipc|pid):\[\d+\]/g) ?? [];
+        for (const link of new Set(shared)) expect(theirs).toContain(link);
+        const apart = (await run(links)).match(/(uts|ipc|pid|net):\[\d+\]/g) ?? [];
+        expect(apart.length).toBeGreaterThan(3);
+        for (const link of apart) expect(theirs).not.toContain(link);
+      });
+
+      it("is in the VM's namespaces where it names none, for nothing is added", async () => {
+        const namespaces = [{ type: "mount" }, { type: "cgroup" }];
+        expect(await run("hostname", { namespaces })).toBe("uvm-test\n");
+      });
+
+      it.each([
+        ["/proc/99999999/ns/net", "which the guest does not have"],
+        ["/proc/1/ns/uts", "a namespace of type uts, expected is net"],
+      ])("cannot join %s as its network", async (path, message) => {
+        const namespaces = [{ type: "pid" }, { type: "mount" }, { type: "network", path }];
+        await expect(run("true", { namespaces })).rejects.toMatchObject(
+          failed(`namespaces\\[2\\]\\.path is ${path}, ${message}`),
+        );
+      });
+
+      it("must not have a name of its own", async () => {
+        await expect(run("true", {}, { hostname: "other" })).rejects.toMatchObject(
+          failed('OciSpecification.hostname is "other"', 'expected is ""'),
+        );
+      });
+
+      it("has the pod's files as far as it mounts none of that name", async () => {
+        const { mounts = [] } = specificationFor("/", {});
+        const own = { destination: "/etc/hosts", type: "bind", source: "/etc/passwd", options: ["bind", "ro"] };
+        const output = await run("cat /etc/hosts /etc/hostname", {}, { mounts: [...mounts, own] });
+        expect(output).toBe("root:x:0:0:root:/root:/bin/sh\nbox\n");
+      });
+
+      it("does not start where its read-only root has no place for the pod's files", async () => {
+        const bare = newId();
+        const root = { path: await machine.shareRoot(bare, bundleOf(bare), true), readonly: true };
+        const annotations = { [containerTypeKey]: "container", [sandboxIdKey]: pod };
+        const spec = {
+          ...specificationFor(root.path, { args: ["true"] }, emptyResources),
+          hostname: "",
+          root,
+          annotations,
+        };
+        await expect(machine.create(bare, spec)).rejects.toThrow(/\/etc\/(hostname|hosts|resolv\.conf)|read-only/i);
+        await expect(remove(bare)).rejects.toMatchObject(notFound);
+
+        const furnished = newId();
+        const etc = join(fixtures.rootfs, "etc");
+        const names = ["hostname", "hosts", "resolv.conf"].map((name) => join(etc, name));
+        for (const name of names) writeFileSync(name, "");
+        const path = await machine.shareRoot(furnished, bundleOf(furnished), true);
+        for (const name of names) rmSync(name);
+        const args = ["cat", "/etc/hostname"];
+        const complete = { ...specificationFor(path, { args }, emptyResources), hostname: "", annotations };
+        await machine.create(furnished, { ...complete, root: { path, readonly: true } });
+        expect(await outputOf(furnished)).toBe("box\n");
+      });
+
+      it("names a program that does not exist when it is created", async () => {
+        const id = newId();
+        await expect(machine.createWorkload(pod, id, { args: ["no-such-program"] }, emptyResources)).rejects.toThrow(
+          "no-such-program",
+        );
+        await expect(machine.execute(id)).rejects.toMatchObject(notFound);
+      });
+    });
+
+    describe("a container by itself", () => {
+      it("holds its network namespace for good, also one without a name", async () => {
+        const first = newId();
+        const network = { network: { networkNamespace: `held-by-${first}` } };
+        await createStandalone(first, { windows: network });
+        await expect(createStandalone(newId(), { windows: network })).rejects.toMatchObject(
+          failed(`network namespace "held-by-${first}" was given to a container before`),
+        );
+        await machine.deleteContainer(first);
+        const again = newId();
+        await expect(createStandalone(again, { windows: network })).rejects.toMatchObject(
+          failed("given to a container"),
+        );
+        await expect(remove(again)).rejects.toMatchObject(notFound);
+
+        const unnamed = newId();
+        await createStandalone(unnamed);
+        await machine.deleteContainer(unnamed);
+        await expect(createStandalone(newId())).rejects.toMatchObject(failed('network namespace "" was given'));
+      });
+
+      it("has a name and files of its own, and the NICs of its namespace", async () => {
+        const id = newId();
+        plugs.plug(machine, 2);
+        await machine.modify("Add", "Network", {
+          ...{ NamespaceID: id, ID: nicId(2), DNSSuffix: "alone.test" },
+          IPConfigs: [{ IPAddress: "10.2.0.2", PrefixLength: 24 }],
+        });
+        const script = "hostname; cat /etc/hostname /etc/resolv.conf; ls /sys/class/net | grep eth";
+        await createStandalone(id, { windows: { network: { networkNamespace: id } } }, ["sh", "-c", script]);
+        expect(await outputOf(id)).toBe("box\nbox\nsearch alone.test\neth0\n");
+      });
+
+      it("has neither a user by name, places of a pod, devices nor shared memory of a size", async () => {
+        const id = newId();
+        const rootfs = await machine.shareRoot(id);
+        const args = ["sh", "-c", "grep Uid: /proc/self/status; ls /dev"];
+        const spec = specificationFor(rootfs, { args }, { sysctl: {}, resources: {} });
+        const process = { ...spec.process, cwd: "/", user: { uid: 12, gid: 0, username: "nobody-of-that-name" } };
+        const annotations = {
+          "io.microsoft.virtualmachine.lcow.privileged": "true",
+          "io.microsoft.lcow.shm.size-kb": "no number",
+          "io.microsoft.lcow.rlimitcore": "no limits",
+        };
+        const windows = {
+          devices: [{ id: "6f9619ff-8b86-d011-b42d-00c04fc964ff", idType: "vpci" }],
+          network: { networkNamespace: id },
+        };
+        await machine.create(id, { ...spec, process, annotations, windows });
+        const output = await outputOf(id);
+        expect(output).toMatch(/Uid:\s+12\s/);
+        expect(output).not.toMatch(/vpci|scsi/);
+
+        const other = newId();
+        const source = "sandbox://files";
+        const mounts = [...(spec.mounts ?? []), { destination: "/files", type: "bind", source, options: ["rbind"] }];
+        const more = { mounts, windows: { network: { networkNamespace: other } } };
+        await expect(createStandalone(other, more)).rejects.toThrow(/sandbox:/);
+      });
+    });
+  },
+);

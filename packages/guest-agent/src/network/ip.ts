@@ -1,0 +1,59 @@
+/** Runs ip(8) with a batch of commands, in the guest's network or in that of a container. */
+import { rmSync, writeFileSync } from "node:fs";
+import { GuestFault } from "@uvm-shim/gcs-bridge";
+import { openNetworkNamespace } from "@uvm-shim/linux-calls";
+import type { Children } from "../children.ts";
+import { guestFolders } from "../guest-folders.ts";
+import type { Commands } from "./commands.ts";
+
+/** A process of the guest whose network namespace is meant; undefined for the VM's own. */
+export type NamespaceOwner = number | undefined;
+
+/** Runs a program in a network namespace to its end. */
+export type RunInNetwork = (
+  command: string,
+  parameters: readonly string[],
+  owner: NamespaceOwner,
+) => Promise<{ readonly exitCode: number; readonly stderr: string }>;
+
+/** By programs of the guest. */
+export function runInNetwork(children: Children): RunInNetwork {
+  return async (command, parameters, owner) => {
+    const start = () => ({ done: children.run(command, parameters, { stdio: ["ignore", "ignore", "pipe"] }) });
+    if (owner === undefined) return await start().done;
+    const namespace = openNetworkNamespace(`/proc/${owner}/ns/net`);
+    try {
+      // What is started there stays there.
+      return await namespace.run(start).done;
+    } finally {
+      namespace.close();
+    }
+  };
+}
+
+let batches = 0;
+
+/** Throws a GuestFault that names the command which failed. */
+export async function runIp({ common, ipv6Rules }: Commands, owner: NamespaceOwner, run: RunInNetwork): Promise<void> {
+  for (const [family, commands] of [
+    [[], common],
+    [["-6"], ipv6Rules],
+  ] as const) {
+    if (commands.length === 0) continue;
+    const file = `${guestFolders.scratch}/ip-${++batches}`;
+    writeFileSync(file, `${commands.join("\n")}\n`);
+    try {
+      const { exitCode, stderr } = await run("ip", [...family, "-batch", file], owner);
+      if (exitCode !== 0) throw new GuestFault("E_FAIL", `ip: ${explain(stderr, commands)}`);
+    } finally {
+      rmSync(file, { force: true });
+    }
+  }
+}
+
+/** ip(8) tells the number of the line that failed. */
+function explain(stderr: string, commands: readonly string[]): string {
+  const line = /Command failed [^:]*:(\d+)/.exec(stderr)?.[1];
+  const command = line === undefined ? commands.join("; ") : commands[Number(line) - 1];
+  return `${stderr.split("\n")[0]} (${command})`;
+}

@@ -1,0 +1,171 @@
+import { rmSync } from "node:fs";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { describeWith } from "../../../../tools/machine-needs.ts";
+import { type Fixtures, makeFixtures, specificationFor } from "../testing/fixtures.ts";
+import { Machine } from "../testing/machine.ts";
+import { makePlugs, nicId, type Plugs } from "../testing/nics.ts";
+
+describeWith(
+  "root",
+  "crun",
+  "busybox",
+  "mkfs.ext4",
+  "ip",
+)("the guest's networks", () => {
+  let fixtures: Fixtures;
+  let machine: Machine;
+  let plugs: Plugs;
+  let namespaces = 0;
+
+  beforeAll(async () => {
+    fixtures = await makeFixtures("crun");
+    machine = await Machine.boot(fixtures);
+    plugs = makePlugs();
+  });
+
+  afterAll(async () => {
+    plugs?.close();
+    await machine?.powerOff();
+    await machine?.removeCgroups();
+    rmSync(fixtures.folder, { recursive: true });
+  });
+
+  /** A namespace of its own for each case. */
+  const newNamespace = (): string => `namespace-${++namespaces}`;
+  const modify = (type: "Add" | "Remove", namespace: string, number: number, more: object = {}): Promise<void> =>
+    machine.modify(type, "Network", { NamespaceID: namespace, ID: nicId(number), ...more });
+  const address = (text: string, length = 24) => ({ IPConfigs: [{ IPAddress: text, PrefixLength: length }] });
+
+  /** Makes the sandbox container of a pod in the namespace, and answers with its pid. */
+  async function makePod(id: string, namespace: string, annotations = {}): Promise<number> {
+    const windows = { network: { networkNamespace: namespace.toUpperCase() } };
+    const skip = { "io.microsoft.cri.skip-pod-networking": "false" };
+    const { linux } = specificationFor("/", {});
+    const more = { windows, annotations: { ...skip, ...annotations }, linux: { ...linux, sysctl: {} } };
+    return (await machine.createPod(id, more)).pid;
+  }
+
+  /** What ip says in the VM's own network. */
+  async function ip(...words: readonly string[]): Promise<string> {
+    return (await machine.inGuest(["ip", ...words])).stdout;
+  }
+
+  /** What ip says in the network of a process. */
+  async function ipIn(pid: number, ...words: readonly string[]): Promise<string> {
+    return (await machine.inGuest(["busybox", "nsenter", `--net=/proc/${pid}/ns/net`, "/bin/ip", ...words])).stdout;
+  }
+
+  it("leave a NIC alone until a container has its namespace, whose eth0, eth1 and so on they become", async () => {
+    const namespace = newNamespace();
+    plugs.plug(machine, 1);
+    plugs.plug(machine, 2);
+    await modify("Add", namespace, 2, {
+      ...address("10.2.0.2"),
+      MacAddress: "00-15-5D-00-00-02",
+      EncapOverhead: 50,
+      DNSSuffix: "two.test,One.test",
+      DNSServerList: "10.2.0.1",
+      Routes: [{ DestinationPrefix: "0.0.0.0/0", NextHop: "10.2.0.1" }],
+    });
+    await modify("Add", namespace, 1, {
+      ...address("fd01::2", 64),
+      PolicyBasedRouting: true,
+      DNSSuffix: "one.test",
+      Routes: [{ DestinationPrefix: "::/0", NextHop: "fd01::1" }],
+    });
+    expect(await ip("addr")).not.toMatch(/eth\d|10\.2\.0\.2/);
+    const pid = await makePod("addressed", namespace);
+    expect(await ip("link")).not.toMatch(/eth\d|nic/);
+    const eth0 = await ipIn(pid, "addr", "show", "dev", "eth0");
+    expect(eth0).toMatch(/mtu 1450 .*state UP[\s\S]*00:15:5d:00:00:02[\s\S]*inet 10\.2\.0\.2\/24/);
+    expect(await ipIn(pid, "addr", "show", "dev", "eth1")).toMatch(/inet6 fd01::2\/64/);
+    expect(await ipIn(pid, "route")).toMatch(/^default via 10\.2\.0\.1 dev eth0/);
+    expect(await ipIn(pid, "-6", "rule")).toMatch(/5:\s+from fd01::2 lookup 101/);
+    expect(await ipIn(pid, "-6", "route", "show", "table", "101")).toMatch(/default via fd01::1 dev eth1 metric 500/);
+    const { stdout } = await machine.inGuest(["cat", "/run/gcs/pods/pod/addressed/resolv.conf"]);
+    expect(stdout).toBe("search two.test one.test\nnameserver 10.2.0.1\n");
+    for (const number of [1, 2]) {
+      await modify("Remove", namespace, number);
+      await modify("Remove", namespace, number);
+      plugs.unplug(number);
+    }
+    expect(await ipIn(pid, "link")).not.toMatch(/eth\d/);
+  });
+
+  it("take one NIC that comes later, and no second one", async () => {
+    const namespace = newNamespace();
+    const pid = await makePod("late", namespace, { "io.microsoft.cri.skip-pod-networking": "True" });
+    plugs.plug(machine, 3);
+    await modify("Add", namespace, 3, address("10.3.0.2"));
+    expect(await ipIn(pid, "addr", "show", "dev", "eth0")).toContain("10.3.0.2/24");
+    plugs.plug(machine, 4);
+    await expect(modify("Add", namespace, 4, address("10.4.0.2"))).rejects.toMatchObject({
+      hresultName: "E_FAIL",
+      message: expect.stringContaining(`NIC ${nicId(3)} cannot be moved`),
+    });
+    for (const number of [3, 4]) {
+      await modify("Remove", namespace, number);
+      plugs.unplug(number);
+    }
+    plugs.plug(machine, 5);
+    await modify("Add", namespace, 5, address("10.5.0.2"));
+    expect(await ipIn(pid, "addr", "show", "dev", "eth0")).toContain("10.5.0.2/24");
+    plugs.unplug(5);
+  });
+
+  it("are the VM's own for a pod that asks for it, whose containers have no other", async () => {
+    const namespace = newNamespace();
+    plugs.plug(machine, 6);
+    await modify("Add", namespace, 6, address("10.6.0.2"));
+    const hostNetwork = { "io.microsoft.virtualmachine.lcow.hostnetwork": "true" };
+    const pid = await makePod("hosted", namespace, hostNetwork);
+    expect(await ip("addr", "show", "dev", "eth0")).toContain("10.6.0.2/24");
+    // A sandbox container is asked alone, whatever a workload says.
+    const own = { namespaces: ["pid", "mount", "network"].map((type) => ({ type })), resources: {}, sysctl: {} };
+    await machine.createWorkload("hosted", "guest-of-the-host", { args: ["ls", "/sys/class/net"] }, own);
+    const { stdout, exit } = await machine.execute("guest-of-the-host");
+    expect((await stdout.all).toString()).toContain("eth0");
+    await exit;
+    const { stdout: networks } = await machine.inGuest(["ls", "-l", "/proc/1/ns/net", `/proc/${pid}/ns/net`]);
+    expect(new Set(networks.match(/net:\[\d+\]/g)).size).toBe(1);
+    // A NIC that comes later belongs to a namespace that no container was given.
+    plugs.plug(machine, 7);
+    await modify("Add", namespace, 7, address("10.7.0.2"));
+    expect(await ip("addr")).not.toContain("10.7.0.2");
+    plugs.unplug(6);
+    plugs.unplug(7);
+  });
+
+  it("know a NIC once, and refuse one that does not come", async () => {
+    const namespace = newNamespace();
+    plugs.plug(machine, 8);
+    await modify("Add", namespace, 8, address("10.8.0.2"));
+    await expect(modify("Add", namespace, 8)).rejects.toMatchObject({
+      hresultName: "E_FAIL",
+      message: expect.stringContaining("already"),
+    });
+    await modify("Remove", "nobody's", 8);
+    await modify("Remove", namespace, 8);
+    await expect(modify("Add", namespace, 8, { EncapOverhead: 400 })).rejects.toThrow(
+      "EncapOverhead is 400, accepted are 0 to 220",
+    );
+    plugs.unplug(8);
+    await expect(modify("Add", namespace, 9)).rejects.toThrow(`NIC ${nicId(9)} has not appeared within 5000 ms`);
+  });
+
+  it("say which command failed for a container that could not be connected, of which nothing is left", async () => {
+    const namespace = newNamespace();
+    plugs.plug(machine, 10);
+    const routes = [1, 2].map(() => ({ DestinationPrefix: "10.9.0.0/16", NextHop: "10.10.0.1" }));
+    await modify("Add", namespace, 10, { ...address("10.10.0.2"), Routes: routes });
+    await expect(makePod("unconnected", namespace)).rejects.toThrow(
+      /File exists \(route add 10\.9\.0\.0\/16 via 10\.10\.0\.1 dev eth0\)/,
+    );
+    await expect(machine.client.request("deleteContainerState", "unconnected", {})).rejects.toMatchObject({
+      hresultName: "HCS_E_SYSTEM_NOT_FOUND",
+    });
+    const { stdout } = await machine.inGuest(["ls", "/run/oci"]);
+    // The NIC went with the network that it had been moved to.
+    expect(stdout).not.toContain("unconnected");
+  });
+});

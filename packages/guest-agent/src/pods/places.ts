@@ -1,0 +1,88 @@
+/** What the containers of a pod share besides their namespaces: folders below the root of its sandbox. */
+import { lstatSync, mkdirSync, rmSync } from "node:fs";
+import { GuestFault } from "@uvm-shim/gcs-bridge";
+import { MNT_DETACH, mount, mountFlags, umount } from "@uvm-shim/linux-calls";
+import { mountPointsBelow } from "../mount-points.ts";
+
+/** Finds, or makes, what a specification's mounts and logs need. */
+export interface PodPlaces {
+  /** A directory that the containers of the pod share, kept in memory or not, below `path`. */
+  shared(kind: "mounts" | "tmp", path: string, field: string): string;
+  hugePages(size: string, location: string, field: string): string;
+  /** A folder below that of the logs. */
+  logs(path: string, field: string): string;
+}
+
+const folders = { mounts: "sandboxMounts", tmp: "sandboxTmpfsMounts", hugePages: "hugepages", logs: "logs" } as const;
+
+/** Makes them for a sandbox container. What one container mounts there, another one sees if both asked for it. */
+export function makePlaces(sandboxRoot: string): void {
+  for (const name of [folders.mounts, folders.tmp, folders.hugePages]) {
+    const path = `${sandboxRoot}/${name}`;
+    mkdirSync(path, { recursive: true, mode: 0o755 });
+    if (name === folders.tmp) mount("tmpfs", path, "tmpfs", mountFlags.MS_NOSUID | mountFlags.MS_NODEV);
+    mount(path, path, "", mountFlags.MS_BIND);
+    mount("", path, "", mountFlags.MS_SHARED | mountFlags.MS_REC);
+  }
+  makeShared(`${sandboxRoot}/${folders.logs}`);
+}
+
+/** Takes away what is mounted there, as the end of the sandbox container does. */
+export function unmountPlaces(sandboxRoot: string): void {
+  for (const name of [folders.mounts, folders.tmp, folders.hugePages]) {
+    for (const path of mountPointsBelow(`${sandboxRoot}/${name}`).toReversed()) umount(path, MNT_DETACH);
+  }
+}
+
+export function placesOf(sandboxRoot: string): PodPlaces {
+  const base = (name: string): string => {
+    const path = `${sandboxRoot}/${name}`;
+    // A container by itself has only the logs, which it asks for by an annotation.
+    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) makeShared(path);
+    return path;
+  };
+  return {
+    shared: (kind, path, field) => sharedDirectory(base(folders[kind]), path, field),
+    hugePages: (size, location, field) => {
+      const path = sharedDirectory(base(folders.hugePages), `${size}/${location}`, field);
+      if (mountPointsBelow(path).includes(path)) return path;
+      try {
+        mount("none", path, "hugetlbfs", 0, `pagesize=${size}`);
+      } catch (cause) {
+        rmSync(path, { recursive: true, force: true });
+        throw new GuestFault("ERROR_NOT_SUPPORTED", `${field}: ${(cause as Error).message}`, { cause });
+      }
+      return path;
+    },
+    logs: (path, field) => sharedDirectory(base(folders.logs), path, field),
+  };
+}
+
+function makeShared(path: string): void {
+  const umask = process.umask(0);
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o777 });
+  } finally {
+    process.umask(umask);
+  }
+}
+
+/** Every user of every container may write there. A link that one of them has left leads nowhere. */
+function sharedDirectory(base: string, path: string, field: string): string {
+  let place = base;
+  const umask = process.umask(0);
+  try {
+    for (const part of path.split("/")) {
+      if (part === "" || part === ".") continue;
+      place = `${place}/${part}`;
+      const stats = lstatSync(place, { throwIfNoEntry: false });
+      if (part === ".." || part.includes("\0") || stats?.isSymbolicLink() === true) {
+        throw new GuestFault("E_INVALIDARG", `${field}: ${JSON.stringify(path)} leads out of what the pod shares`);
+      }
+      if (stats === undefined) mkdirSync(place, { mode: 0o777 });
+    }
+  } finally {
+    process.umask(umask);
+  }
+  return place;
+}

@@ -1,0 +1,172 @@
+/**
+ * From what the host asks for a container to what the OCI runtime is to be given, by its kind: only workloads have
+ * places of the pod and of the guest, devices, and shared memory of a size; a container by itself has no user by name.
+ */
+import { GuestFault } from "@uvm-shim/gcs-bridge";
+import type { OciSpec, OciUser } from "@uvm-shim/hcs-schema";
+import type { GuestDevices } from "../devices.ts";
+import type { NetworkNamespaces } from "../network/namespaces.ts";
+import { withUserOf } from "../users.ts";
+import { outputCopyOf, withCoreLimit, withLogFolder, withShmSize } from "./annotations.ts";
+import { type ContainerKind, sandboxRootOf, skipsPodNetwork, wantsHostNetwork } from "./container-kind.ts";
+import {
+  checkHostname,
+  hostnameFile,
+  hostsFile,
+  isMounted,
+  podFileMounts,
+  resolvConfFile,
+  writePodFile,
+} from "./files.ts";
+import { checkJoinedNamespaces, withHostNetwork } from "./joined-namespaces.ts";
+import { makePlaces, placesOf, unmountPlaces } from "./places.ts";
+import type { PodTable } from "./pod-table.ts";
+import { grantDevices, withGrantableRules } from "./workload-devices.ts";
+import { withGuestMounts } from "./workload-mounts.ts";
+
+export interface PreparedContainer {
+  readonly spec: OciSpec;
+  /** File of the guest that the first process's output goes to besides. */
+  readonly outputCopy: string | undefined;
+  /** That of a container whose user was given by name: added processes that name none have it too. */
+  readonly user: OciUser | undefined;
+  /** The folder of its pod, which goes with a sandbox container; undefined for any other. */
+  readonly ownSandboxRoot: string | undefined;
+  readonly network: ContainerNetwork;
+}
+
+/** What becomes of the NICs when the container has been made. */
+export type ContainerNetwork =
+  | { readonly kind: "none" }
+  | { readonly kind: "own" | "host"; readonly namespaceId: string };
+
+export interface PreparationSurroundings {
+  readonly pods: PodTable;
+  readonly namespaces: NetworkNamespaces;
+  readonly devices: GuestDevices;
+  /** Name of the guest, which containers without one of their own are called by. */
+  guestName(): string;
+}
+
+interface Request {
+  readonly id: string;
+  readonly bundle: string;
+  readonly given: OciSpec;
+}
+
+interface Rewritten {
+  readonly spec: OciSpec;
+  readonly root: string;
+  readonly ownSandboxRoot?: string;
+  readonly network: ContainerNetwork;
+}
+
+/** Throws a GuestFault for what the guest cannot do, and an AbsentPart. */
+export function prepareContainer(
+  kind: ContainerKind,
+  request: Request,
+  surroundings: PreparationSurroundings,
+): PreparedContainer {
+  const { spec, root, ownSandboxRoot, network } = rewrite(kind, request, surroundings);
+  try {
+    const places = placesOf(root);
+    const granted = withGrantableRules(withLogFolder(spec, places), surroundings.devices);
+    checkJoinedNamespaces(granted);
+    const hasNamedUser = (request.given.process?.user?.username ?? "") !== "";
+    return {
+      spec: granted,
+      outputCopy: outputCopyOf(spec, places),
+      user: hasNamedUser ? spec.process?.user : undefined,
+      ownSandboxRoot,
+      network,
+    };
+  } catch (error) {
+    if (ownSandboxRoot !== undefined) unmountPlaces(ownSandboxRoot);
+    throw error;
+  }
+}
+
+function rewrite(kind: ContainerKind, request: Request, surroundings: PreparationSurroundings): Rewritten {
+  switch (kind.kind) {
+    case "sandbox":
+      return prepareSandbox(kind.podId, request, surroundings);
+    case "workload":
+      return prepareWorkload(kind.podId, request, surroundings);
+    case "standalone":
+      return prepareStandalone(request, surroundings);
+  }
+}
+
+/** Its files are written, and mounted by workloads: it has none of them itself. */
+function prepareSandbox(podId: string, { bundle, given }: Request, surroundings: PreparationSurroundings): Rewritten {
+  const { namespaces, pods, guestName } = surroundings;
+  const { annotations } = given;
+  const root = sandboxRootOf(bundle, annotations);
+  const hostname = nameOf(given, guestName);
+  writePodFile(root, "hostname", hostnameFile(hostname));
+  writePodFile(root, "hosts", hostsFile(hostname));
+  const namespaceId = namespaceOf(given);
+  const namespace = skipsPodNetwork(annotations) ? namespaces.getOrAdd(namespaceId) : namespaces.get(namespaceId);
+  writePodFile(root, "resolv.conf", resolvConfFile(namespace.nameResolution));
+  const spec = withUser(withCoreLimit(given));
+  const hasHostNetwork = wantsHostNetwork(annotations);
+  pods.add(podId, { sandboxRoot: root, hasHostNetwork });
+  makePlaces(root);
+  return {
+    spec: hasHostNetwork ? withHostNetwork(spec) : spec,
+    root,
+    ownSandboxRoot: root,
+    network: { kind: hasHostNetwork ? "host" : "own", namespaceId },
+  };
+}
+
+function prepareWorkload(podId: string, { id, given }: Request, surroundings: PreparationSurroundings): Rewritten {
+  const { devices, pods } = surroundings;
+  const { sandboxRoot: root, hasHostNetwork } = pods.join(podId, id);
+  if (given.hostname !== undefined && given.hostname !== "") {
+    const name = JSON.stringify(given.hostname.slice(0, 64));
+    throw new GuestFault(
+      "E_FAIL",
+      `OciSpecification.hostname is ${name}, a workload has the name of its pod: expected is ""`,
+    );
+  }
+  const mounted = withGuestMounts(id, given, placesOf(root), devices);
+  const named = { ...mounted, mounts: [...(mounted.mounts ?? []), ...podFileMounts(mounted, root)] };
+  const granted = grantDevices(id, withShmSize(named), devices);
+  const spec = withUser(withCoreLimit(granted));
+  return { spec: hasHostNetwork ? withHostNetwork(spec) : spec, root, network: { kind: "none" } };
+}
+
+function prepareStandalone({ bundle: root, given }: Request, surroundings: PreparationSurroundings): Rewritten {
+  const { namespaces, guestName } = surroundings;
+  const { annotations, mounts = [] } = given;
+  const hostname = nameOf(given, guestName);
+  const namespaceId = namespaceOf(given);
+  if (!isMounted(mounts, "hostname")) writePodFile(root, "hostname", hostnameFile(hostname));
+  if (!isMounted(mounts, "hosts")) writePodFile(root, "hosts", hostsFile(hostname));
+  // Only here, an unknown namespace becomes a known one.
+  if (!isMounted(mounts, "resolv.conf")) {
+    writePodFile(root, "resolv.conf", resolvConfFile(namespaces.getOrAdd(namespaceId).nameResolution));
+  }
+  const spec = { ...given, mounts: [...mounts, ...podFileMounts(given, root)] };
+  const hasHostNetwork = wantsHostNetwork(annotations);
+  return {
+    spec: hasHostNetwork ? withHostNetwork(spec) : spec,
+    root,
+    network: { kind: hasHostNetwork ? "host" : "own", namespaceId },
+  };
+}
+
+function nameOf({ hostname = "" }: OciSpec, guestName: () => string): string {
+  checkHostname(hostname);
+  return hostname === "" ? guestName() : hostname;
+}
+
+function namespaceOf({ windows }: OciSpec): string {
+  return windows?.network?.networkNamespace ?? "";
+}
+
+function withUser(spec: OciSpec): OciSpec {
+  if (spec.process === undefined) return spec;
+  return { ...spec, process: withUserOf(spec.root?.path ?? "/", spec.process) };
+}

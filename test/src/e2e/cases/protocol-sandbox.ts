@@ -1,0 +1,80 @@
+/** The container that the shim makes for a sandbox of the Sandbox API, and what the containers beside it rely on. */
+import assert from "node:assert/strict";
+import { cpSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { Sandbox } from "../../shim-client/shim.ts";
+import type { Specification } from "../../shim-client/spec.ts";
+import { makeExt4 } from "../../support/disk.ts";
+import { poll } from "../../support/wait.ts";
+import {
+  assertRefused,
+  directoryRootfs,
+  type ProtocolCase,
+  type ProtocolGround,
+  runToEnd,
+  withPod,
+} from "./protocol.ts";
+
+const WAIT_MS = 20_000;
+const sandboxId = "pod";
+const KILL = ["CAP_KILL"];
+
+/** In the VM's process namespace, with the right to end what runs there. */
+const inVm = ({ process, linux, ...specification }: Specification): object => ({
+  ...specification,
+  process: { ...process, capabilities: { bounding: KILL, effective: KILL, permitted: KILL } },
+  linux: { ...linux, namespaces: ["ipc", "uts", "mount", "network"].map((type) => ({ type })) },
+});
+
+async function deathOfTheSandbox(ground: ProtocolGround): Promise<void> {
+  const rootfs = directoryRootfs(ground);
+  await withPod(ground, async (pod) => {
+    const { pid } = await pod.shim.call(Sandbox, "SandboxStatus", { sandboxId });
+    const survivor = await pod.createContainer({ id: "survivor", args: ["sleep", "1000"], rootfs });
+    await survivor.start();
+    const wait = pod.shim.call(Sandbox, "WaitSandbox", { sandboxId });
+    const killer = { id: "killer", args: ["kill", "-9", `${pid}`], rootfs, change: inVm };
+    const { status, stderr } = await runToEnd(await pod.createContainer(killer));
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+    assert.equal((await wait).exitStatus, 137);
+    await poll(
+      "the sandbox to be not ready",
+      async () => {
+        const { state } = await pod.shim.call(Sandbox, "SandboxStatus", { sandboxId });
+        return state === "SANDBOX_NOTREADY" || undefined;
+      },
+      { timeoutMs: WAIT_MS, signal: ground.signal },
+    );
+    const late = pod.createContainer({ id: "late", args: ["true"], rootfs });
+    await assertRefused(late, "FailedPrecondition", "its sandbox container has ended");
+    // What runs is ended in good order.
+    await survivor.kill(15);
+    await survivor.kill(9);
+    assert.equal(await survivor.wait(), 137);
+    assert.equal(await survivor.delete(), 137);
+  });
+}
+
+async function rootsForReading(ground: ProtocolGround): Promise<void> {
+  const root = join(ground.directory, "root");
+  cpSync(ground.images.rootfs, root, { recursive: true, verbatimSymlinks: true });
+  for (const name of ["etc", "dev", "proc", "sys"]) rmSync(join(root, name), { recursive: true, force: true });
+  const image = join(ground.directory, "image.ext4");
+  await makeExt4(image, 32, root);
+  await withPod(ground, async (pod) => {
+    for (const [id, mount] of [
+      ["image", { type: "ext4", source: image, options: ["loop", "ro"] }],
+      ["folder", { type: "bind", source: root, options: ["rbind", "ro"] }],
+    ] as const) {
+      const script = "cat /etc/hostname; touch /own || echo read-only";
+      const options = { id, args: ["sh", "-c", script], rootfs: [mount] };
+      const { status, stdout } = await runToEnd(await pod.createContainer(options));
+      assert.deepEqual({ status, stdout }, { status: 0, stdout: "pod\nread-only\n" }, id);
+    }
+  });
+}
+
+export const protocolSandboxCases: readonly ProtocolCase[] = [
+  { name: "a sandbox whose own container dies is not ready, and is ended in good order", run: deathOfTheSandbox },
+  { name: "roots for reading without a single mount point", run: rootsForReading },
+];
