@@ -23,7 +23,7 @@ import {
   type SandboxRequest,
 } from "@uvm-shim/shim";
 import { cleanUp } from "./clean-up.ts";
-import { connectHost, createHostFiles, hostPaths as paths } from "./host.ts";
+import { connectHost, createHostFiles, hostPathGrammar, hostPaths as paths } from "./host.ts";
 import { hostFacts } from "./host-facts.ts";
 import { applyLogLevel } from "./log-level.ts";
 import { makeSandboxContainer } from "./sandbox-container.ts";
@@ -125,6 +125,7 @@ async function createSandbox(
   const sandboxContainer = makeSandboxContainer(request, {
     document,
     architecture: process.arch === "arm64" ? "arm64" : "x64",
+    host: hostPathGrammar,
     hasPolicy: confidential !== undefined,
     defaultAnnotations: settings.defaultContainerAnnotations,
   });

@@ -22,7 +22,7 @@ const request = (more: object = {}) => ({
 });
 const settings = (architecture: "x64" | "arm64" = "x64", more: object = {}) => ({
   document: { Owner: "test", VirtualMachine: { Devices: { Plan9: {} } } } as never,
-  ...{ architecture, hasPolicy: false, defaultAnnotations: {} },
+  ...{ architecture, host: "posix" as const, hasPolicy: false, defaultAnnotations: {} },
   ...more,
 });
 const withoutShares = { document: { Owner: "test", VirtualMachine: { Devices: {} } } as never };

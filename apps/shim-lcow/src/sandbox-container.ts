@@ -3,6 +3,7 @@ import path from "node:path";
 import {
   needOfPod,
   type ProgramArchitecture,
+  type SandboxHost,
   sandboxOfOne,
   sandboxRootEntries,
   sandboxSpecification,
@@ -19,6 +20,7 @@ const rootFolder = "sandbox-root";
 export interface SandboxContainerSettings {
   readonly document: ComputeSystemDocument;
   readonly architecture: ProgramArchitecture;
+  readonly host: SandboxHost;
   /** Whether the guest has a policy that says which containers there may be. */
   readonly hasPolicy: boolean;
   readonly defaultAnnotations: { readonly [key: string]: string };
@@ -42,7 +44,7 @@ export function makeSandboxContainer(
 
 function make(
   { id: sandboxId, bundle }: SandboxRequest,
-  { document, architecture }: SandboxContainerSettings,
+  { document, architecture, host }: SandboxContainerSettings,
   id: string,
   specification: unknown,
   annotations: { readonly [key: string]: string },
@@ -53,11 +55,11 @@ function make(
     throw new ControllerError("FailedPrecondition", message, { operation: "create sandbox", id: sandboxId });
   }
   const rootPath = path.join(bundle, rootFolder);
-  writeRoot(rootPath, architecture);
+  writeRoot(rootPath, architecture, host);
   return {
     id,
     bundle,
-    spec: sandboxSpecification({ rootPath, annotations, specification }),
+    spec: sandboxSpecification({ rootPath, host, annotations, specification }),
     rootfs: [],
     stdio: noStdio,
     onOutOfMemory: () => {},
@@ -65,10 +67,10 @@ function make(
 }
 
 /** For every user to read, as it is not said which one the container has. */
-function writeRoot(rootPath: string, architecture: ProgramArchitecture): void {
+function writeRoot(rootPath: string, architecture: ProgramArchitecture, host: SandboxHost): void {
   mkdirSync(rootPath, { recursive: true });
   chmodSync(rootPath, 0o755);
-  for (const entry of sandboxRootEntries(architecture)) {
+  for (const entry of sandboxRootEntries(architecture, host)) {
     const place = path.join(rootPath, entry.path);
     if (entry.kind === "directory") mkdirSync(place, { recursive: true });
     else writeFileSync(place, entry.content);

@@ -16,7 +16,7 @@ export type {
 } from "./options.ts";
 export { needOfPod, sandboxOfOne } from "./sandbox/needs.ts";
 export { type ProgramArchitecture, sandboxProgram } from "./sandbox/program.ts";
-export { type SandboxRootEntry, sandboxRootEntries } from "./sandbox/root.ts";
+export { type SandboxHost, type SandboxRootEntry, sandboxRootEntries } from "./sandbox/root.ts";
 export { type SandboxRequest, sandboxSpecification } from "./sandbox/specification.ts";
 export type {
   ContainerClock,

@@ -10,7 +10,7 @@ describe("a pod's own sandbox container", () => {
   const made = async (specification: unknown, annotations: { readonly [key: string]: string } = {}) => {
     const bench = new ContainerBench(undefined, { id: "p1", sharesRootReadOnly: true });
     bench.files.kinds.set(rootPath, "directory");
-    const spec = sandboxSpecification({ rootPath, specification, annotations });
+    const spec = sandboxSpecification({ rootPath, host: "posix", specification, annotations });
     await bench.controller.create({ spec, rootfs: [], stdio: noStdio });
     return { bench, sent: bench.guest.settings[0]?.OciSpecification };
   };
@@ -67,13 +67,20 @@ describe("a pod's own sandbox container", () => {
   });
 
   it("has what the guest opens, and one program", () => {
-    const entries = sandboxRootEntries("x64");
+    const entries = sandboxRootEntries("x64", "posix");
     const paths = entries.map(({ path }) => path);
     expect(paths.toSorted()).toEqual(
       ["dev", "etc", "etc/hostname", "etc/hosts", "etc/resolv.conf", "proc", "sandbox", "sys"].toSorted(),
     );
     expect(paths.indexOf("etc")).toBeLessThan(paths.indexOf("etc/hosts"));
     expect(entries.filter((entry) => entry.kind === "file" && entry.isProgram)).toMatchObject([{ path: "sandbox" }]);
+  });
+
+  it("has a program that its name says to be one, where files have no permission for it", () => {
+    const named = sandboxRootEntries("x64", "windows").filter((entry) => entry.kind === "file" && entry.isProgram);
+    expect(named).toMatchObject([{ path: "sandbox.exe" }]);
+    const spec = sandboxSpecification({ rootPath, host: "windows", annotations: {} });
+    expect(spec).toMatchObject({ process: { args: ["/sandbox.exe"] } });
   });
 
   it.each([

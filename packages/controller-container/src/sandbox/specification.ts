@@ -1,6 +1,6 @@
 import { containerTypeKey } from "../annotations.ts";
 import { fieldsOf } from "./fields.ts";
-import { sandboxProgramName } from "./root.ts";
+import { type SandboxHost, sandboxProgramNames } from "./root.ts";
 
 /** As CRI's own: whoever else may go first when memory is short, this container takes none. */
 const oomScoreAdjustment = -998;
@@ -12,6 +12,7 @@ const ownNamespaces = ["mount", "network", "ipc", "uts", "pid"].map((type) => ({
 export interface SandboxRequest {
   /** Where the entries of its root file system stand, on the host. */
   readonly rootPath: string;
+  readonly host: SandboxHost;
   /**
    * What the caller says of the pod, as parsed JSON of an OCI specification, unchecked: name, user, kernel settings,
    * namespaces and mappings of ids are taken from it.
@@ -24,7 +25,7 @@ export interface SandboxRequest {
  * The specification of the container of type sandbox that the shim makes where nobody brings one. It holds the pod's
  * namespaces and has no rights. Its root is never the VM's: what shares its process namespace sees it at /proc/1/root.
  */
-export function sandboxSpecification({ rootPath, specification, annotations }: SandboxRequest): object {
+export function sandboxSpecification({ rootPath, host, specification, annotations }: SandboxRequest): object {
   const { hostname, domainname, process, linux } = fieldsOf(specification);
   const { sysctl, namespaces, uidMappings, gidMappings } = fieldsOf(linux);
   const { user } = fieldsOf(process);
@@ -33,7 +34,7 @@ export function sandboxSpecification({ rootPath, specification, annotations }: S
     ociVersion: "1.0.2",
     ...present({ hostname, domainname }),
     process: {
-      args: [`/${sandboxProgramName}`],
+      args: [`/${sandboxProgramNames[host]}`],
       cwd: "/",
       user: user ?? nobody,
       capabilities: {},

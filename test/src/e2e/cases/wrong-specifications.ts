@@ -202,8 +202,8 @@ export const WRONG: readonly Wrong[] = [
 
 const PORTS = "net.ipv4.ip_unprivileged_port_start";
 
-/** What only the guest can tell, when the container starts. */
-export const WRONG_AT_START: readonly Wrong[] = [
+/** What only the guest can tell. */
+export const WRONG_IN_GUEST: readonly Wrong[] = [
   wrongProcess({ args: ["no-such-program"] }, "InvalidArgument", 'process.args[0] is "no-such-program"'),
   wrongProcess({ args: ["/etc"] }, "InvalidArgument", 'process.args[0] is "/etc"'),
   wrongProcess({ args: ["/etc/passwd"] }, "InvalidArgument", 'process.args[0] is "/etc/passwd"'),
@@ -222,8 +222,8 @@ export const WRONG_AT_START: readonly Wrong[] = [
   ).map(([username, message]) => wrongProcess({ user: { uid: 0, gid: 0, username } }, "InvalidArgument", message)),
   ...(
     [
-      ["net.ipv4.nothing", "1", "linux.sysctl.net.ipv4.nothing: the guest's kernel has no such setting"],
-      [PORTS, "many", `linux.sysctl.${PORTS} is "many", which the guest's kernel refuses`],
+      ["net.ipv4.nothing", "1", 'linux.sysctl is {"net.ipv4.nothing":"1"}, which this guest cannot do'],
+      [PORTS, "many", `linux.sysctl is {"${PORTS}":"many"}, which this guest cannot do`],
       ["kernel.nothing", "1", 'linux.sysctl is {"kernel.nothing":"1"}, which this guest cannot do'],
     ] as const
   ).map(([name, value, message]) => wrongLinux({ sysctl: { [name]: value } }, "InvalidArgument", message)),

@@ -26,7 +26,7 @@ const mounts = [
 const sandboxRoot = "/bundle/sandbox-root";
 const ownContainer: ContainerRequest = {
   id: "p1",
-  spec: sandboxSpecification({ rootPath: sandboxRoot, annotations: {} }),
+  spec: sandboxSpecification({ rootPath: sandboxRoot, host: "posix", annotations: {} }),
   rootfs: [],
   stdio: noStdio,
 };
