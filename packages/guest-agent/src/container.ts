@@ -1,12 +1,12 @@
 /** One container of the guest: made by the host's create message, run by the execute message for its first process. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { arch } from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters, OciLinuxResources, OciProcess } from "@uvm-shim/hcs-schema";
 import { makeFoldersBelow } from "./below.ts";
 import type { GroupMetrics } from "./cgroup-metrics.ts";
 import type { GuestFacts } from "./facts.ts";
-import { OomWatch } from "./oom-watch.ts";
 import { podFileNames } from "./pod-files.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
 import { checkProgram } from "./program.ts";
@@ -17,14 +17,16 @@ import { type GuestSpecification, rewriteProcess, specificationText } from "./sp
 import type { StdioRelay } from "./stdio-relay.ts";
 import { withUserOf } from "./users.ts";
 
+const sigterm = 15;
 const sigkill = 9;
+/** Between two looks at whether what was killed has gone, and how many there are. */
+const killPauseMs = 10;
+const mostKillRounds = 100;
 
 /** The cgroup of a container, as far as the agent looks into it. */
 export interface ContainerGroup {
   processes(): readonly number[];
   metrics(): GroupMetrics;
-  /** How many of its processes the kernel has killed for want of memory. */
-  oomKills(): number;
   remove(): void;
 }
 
@@ -34,7 +36,7 @@ export interface ContainerSurroundings {
   readonly group: ContainerGroup;
   /** Applies settings of the network, which all containers share. */
   applySettings(settings: ReadonlyMap<string, string>): void;
-  onOutOfMemory(): void;
+  /** Called once its first process has ended and somebody has been told of it. */
   onExit(type: NotificationType): void;
   onError(what: string, error: unknown): void;
 }
@@ -45,11 +47,9 @@ type State =
   | {
       readonly kind: "Running";
       readonly init: GuestProcess;
-      readonly oomWatch: OomWatch;
-      isForced: boolean;
       isFrozen: boolean;
     }
-  | { readonly kind: "Stopped"; readonly cleaned: Promise<void> };
+  | { readonly kind: "Stopped"; readonly init: GuestProcess | undefined; readonly emptied: Promise<void> };
 
 /** Folders of the guest that belong to one container alone. */
 export interface ContainerFolders {
@@ -66,6 +66,8 @@ export class Container {
   readonly #specification: GuestSpecification;
   readonly #surroundings: ContainerSurroundings;
   #state: State = { kind: "Created" };
+  /** Told of its end: what the last signal to its first process, of those that end a container, makes of it. */
+  #exitType: NotificationType = "UnexpectedExit";
 
   constructor(
     id: string,
@@ -86,35 +88,39 @@ export class Container {
 
   /** Starts the first process, or adds one to a container that runs. The caller closes the relay when it fails. */
   async execute(parameters: LinuxProcessParameters, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
-    if (parameters.OCIProcess === undefined) return await this.#startInit(parameters, relay, signal);
-    return await this.#addProcess(parameters.OCIProcess, parameters, relay, signal);
+    // Whatever else the parameters say of terminals is for processes of the VM itself.
+    if (parameters.OCIProcess === undefined) return await this.#startInit(relay, signal);
+    return await this.#addProcess(parameters.OCIProcess, relay, signal);
   }
 
-  async #startInit(parameters: LinuxProcessParameters, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
+  async #startInit(relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
     if (this.#state.kind !== "Created") throw this.#wrongState("starting its first process", "Created");
     const abort = new AbortController();
-    const started = this.#runInit(parameters, relay, AbortSignal.any([signal, abort.signal]));
+    const started = this.#runInit(relay, AbortSignal.any([signal, abort.signal]));
     this.#state = { kind: "Starting", abort, settled: started.catch(() => {}) };
     try {
       const init = await started;
-      this.processes.add(init);
-      const { group, onOutOfMemory } = this.#surroundings;
-      const oomWatch = new OomWatch(() => group.oomKills(), onOutOfMemory);
-      this.#state = { kind: "Running", init, oomWatch, isForced: false, isFrozen: false };
-      void init.exit.then(() => this.#initExited());
+      this.processes.add(init, { isKept: true });
+      this.#state = { kind: "Running", init, isFrozen: false };
+      void init.exit.then(() => {
+        this.#state = { kind: "Stopped", init, emptied: this.#empty() };
+      });
+      void init.answered.then(() => this.#surroundings.onExit(this.#exitType));
       return init;
     } catch (error) {
-      this.#state = { kind: "Stopped", cleaned: this.#clean() };
-      await this.#state.cleaned;
+      this.#state = { kind: "Stopped", init: undefined, emptied: this.#empty() };
+      await this.#state.emptied;
+      await this.#remove();
       throw error;
     }
   }
 
-  async #runInit(parameters: LinuxProcessParameters, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
+  async #runInit(relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
     const { runtime } = this.#surroundings;
     const { spec, sharedSettings, outputCopy } = this.#specification;
     const root = spec.root?.path ?? "/";
-    const process = withConsole(withUserOf(root, spec.process ?? { cwd: "/" }), parameters);
+    const terminal = spec.process?.terminal === true;
+    const process = { ...withUserOf(root, spec.process ?? { cwd: "/" }), terminal };
     checkProgram(root, process, arch);
     // Where a mount covers it, it is not the root's to have.
     const isOnMount = spec.mounts?.some(({ destination }) => isAtOrBelow(process.cwd, destination)) ?? false;
@@ -122,8 +128,8 @@ export class Container {
     this.#surroundings.applySettings(sharedSettings);
     mkdirSync(this.#bundle, { recursive: true, mode: 0o711 });
     writeFileSync(`${this.#bundle}/config.json`, specificationText({ ...spec, process }), { mode: 0o600 });
-    const terminal = process.terminal === true;
     if (outputCopy !== undefined) relay.copyOutputTo(outputCopy);
+    relay.keepOutputs();
     const created = await namingFields({ ...spec, process }, async () => {
       const connection = await connected(relay, terminal, (stdio) =>
         runtime.create(this.id, this.#bundle, terminal, stdio, signal),
@@ -134,15 +140,10 @@ export class Container {
     return new GuestProcess(created.pid, created.exit, relay);
   }
 
-  async #addProcess(
-    given: OciProcess,
-    parameters: LinuxProcessParameters,
-    relay: StdioRelay,
-    signal: AbortSignal,
-  ): Promise<GuestProcess> {
+  async #addProcess(given: OciProcess, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
     if (this.#state.kind !== "Running") throw this.#wrongState("adding a process", "Running");
     const root = this.#specification.spec.root?.path ?? "/";
-    const process = withConsole(withUserOf(root, rewriteProcess(given, this.#surroundings.facts)), parameters);
+    const process = withUserOf(root, rewriteProcess(given, this.#surroundings.facts));
     checkProgram(root, process, arch);
     const added = await namingFields({ process }, () =>
       connected(relay, process.terminal === true, (stdio) =>
@@ -151,20 +152,21 @@ export class Container {
     );
     const guestProcess = new GuestProcess(added.pid, added.exit, relay);
     this.processes.add(guestProcess);
-    void guestProcess.exit.then(() => {
-      if (this.#state.kind === "Running") this.#state.oomWatch.check();
-    });
     return guestProcess;
   }
 
-  /** Throws a GuestFault when the process is none of this container's, or has ended. */
+  /** Throws a GuestFault when the process is none that the host has started in this container, or has ended. */
   signal(pid: number, signal: number): void {
-    const known = this.processes.find(pid);
-    if (known !== undefined) {
-      known.signal(signal);
-      if (signal === sigkill && this.#state.kind === "Running" && known === this.#state.init) this.#thaw(this.#state);
-    } else if (this.processIds().includes(pid)) sendSignal(pid, signal);
-    else this.processes.get(pid);
+    const process = this.processes.get(pid);
+    process.signal(signal);
+    if (this.#state.kind === "Running" && process === this.#state.init) this.#initSignalled(this.#state, signal);
+  }
+
+  #initSignalled(state: State & { readonly kind: "Running" }, signal: number): void {
+    if (signal === sigterm) this.#exitType = "GracefulExit";
+    if (signal !== sigkill) return;
+    this.#exitType = "ForcedExit";
+    this.#thaw(state);
   }
 
   /** Stops every process where it stands, or lets them go on. */
@@ -196,9 +198,11 @@ export class Container {
     return this.#state.kind === "Running" ? this.#surroundings.group.processes() : [];
   }
 
-  /** What the kernel has counted for it. */
+  /** What the kernel has counted for it, also after its end, until its state is deleted. */
   metrics(): GroupMetrics {
-    if (this.#state.kind !== "Running") throw this.#wrongState("measuring it", "Running");
+    if (this.#state.kind === "Created" || this.#state.kind === "Starting") {
+      throw this.#wrongState("measuring it", "Running or Stopped");
+    }
     return this.#surroundings.group.metrics();
   }
 
@@ -213,8 +217,8 @@ export class Container {
     const state = this.#state;
     switch (state.kind) {
       case "Created":
-        this.#state = { kind: "Stopped", cleaned: Promise.resolve() };
-        this.#surroundings.onExit("ForcedExit");
+        // Nobody can have waited for a process whose pid was not told yet, so nobody is told of its end either.
+        this.#state = { kind: "Stopped", init: undefined, emptied: Promise.resolve() };
         return;
       case "Starting":
         state.abort.abort(
@@ -225,9 +229,9 @@ export class Container {
         if (this.#isRunning()) await this.shutdown(signal);
         return;
       case "Running":
-        if (signal === sigkill) state.isForced = true;
         state.init.signal(signal);
-        if (signal === sigkill) this.#thaw(state);
+        this.#initSignalled(state, signal);
+        state.init.stopKeepingOutputs();
         return;
       case "Stopped":
         throw new GuestFault("HCS_E_SYSTEM_ALREADY_STOPPED", `container ${this.id} has stopped already`);
@@ -241,7 +245,9 @@ export class Container {
       case "Running":
         throw this.#wrongState("deleting its state", "Created or Stopped");
       case "Stopped":
-        await this.#state.cleaned;
+        this.#state.init?.stopKeepingOutputs();
+        await this.#state.emptied;
+        await this.#remove();
         break;
       case "Created":
         break;
@@ -257,25 +263,34 @@ export class Container {
     return this.#state.kind === "Running";
   }
 
-  #initExited(): void {
-    const isForced = this.#state.kind === "Running" && this.#state.isForced;
-    if (this.#state.kind === "Running") this.#state.oomWatch.stop();
-    this.#state = { kind: "Stopped", cleaned: this.#clean() };
-    this.#surroundings.onExit(isForced ? "ForcedExit" : "GracefulExit");
+  /**
+   * Ends what the first process leaves running: without a pid namespace of the container's own it outlives it. Never
+   * rejects: a container that has ended stays ended.
+   */
+  async #empty(): Promise<void> {
+    const { group, onError } = this.#surroundings;
+    try {
+      for (let round = 0; round < mostKillRounds; round++) {
+        const left = group.processes();
+        if (left.length === 0) return;
+        for (const pid of left) {
+          try {
+            sendSignal(pid, sigkill);
+          } catch (error) {
+            if (!(error instanceof GuestFault)) throw error;
+          }
+        }
+        await delay(killPauseMs);
+      }
+    } catch (error) {
+      onError(`processes of container ${this.id} could not be ended`, error);
+    }
   }
 
-  /** Takes away what the first process leaves behind. Never rejects: a container that has ended stays ended. */
-  async #clean(): Promise<void> {
+  /** Takes away what the runtime and the kernel keep of it. Never rejects. */
+  async #remove(): Promise<void> {
     const { group, runtime, onError } = this.#surroundings;
     try {
-      // Without a pid namespace of the container's own, its other processes outlive the first one.
-      for (const pid of group.processes()) {
-        try {
-          sendSignal(pid, sigkill);
-        } catch (error) {
-          if (!(error instanceof GuestFault)) throw error;
-        }
-      }
       await runtime.remove(this.id);
       group.remove();
     } catch (error) {
@@ -293,13 +308,6 @@ export class Container {
 
 function isAtOrBelow(path: string, folder: string): boolean {
   return path === folder || (folder !== "/" && path.startsWith(`${folder.replace(/\/+$/, "")}/`));
-}
-
-function withConsole(process: OciProcess, parameters: LinuxProcessParameters): OciProcess {
-  if (!parameters.EmulateConsole) return { ...process, terminal: false };
-  const [height, width] = parameters.ConsoleSize ?? [];
-  const size = height === undefined || width === undefined ? {} : { consoleSize: { height, width } };
-  return { ...process, ...size, terminal: true };
 }
 
 /** Runs what makes a process and joins it with its stdio. */

@@ -14,7 +14,7 @@ import {
 import type { LinuxGuestRequest, LinuxProcessParameters, OciSpec, SecurityPolicy } from "@uvm-shim/hcs-schema";
 import { setHostName } from "@uvm-shim/linux-calls";
 import { applyAnnotations } from "./annotations.ts";
-import { followMachineMemory, metricsOf, oomKillsOf, processesOf, removeCgroups, shareDevices } from "./cgroups.ts";
+import { followMachineMemory, metricsOf, processesOf, removeCgroups, shareDevices } from "./cgroups.ts";
 import type { Children } from "./children.ts";
 import { Container } from "./container.ts";
 import { grantDevices } from "./container-devices.ts";
@@ -113,7 +113,10 @@ export class Guest {
       },
       waitForProcess: async ({ ProcessId, TimeoutInMs }, context) => {
         const process = this.#processesOf(context.containerId).get(ProcessId);
-        return { ExitCode: await within(TimeoutInMs, process, context) };
+        const ExitCode = await within(TimeoutInMs, process, context);
+        // What follows from an exit that was told comes after the answer.
+        setImmediate(() => process.hasAnswered());
+        return { ExitCode };
       },
       signalProcess: async ({ ProcessId, Options }, { containerId }) => {
         const signal = Options === undefined || Options.Signal === 0 ? sigkill : Options.Signal;
@@ -127,11 +130,11 @@ export class Guest {
       },
       getProperties: async ({ Query }, { containerId }) => {
         const container = isVm(containerId) ? undefined : this.#get(containerId);
-        const pids = container?.processIds() ?? [];
         const wanted = readPropertyTypes(Query);
+        const pids = wanted.includes("ProcessList") ? container?.processIds() : undefined;
         const metrics = wanted.includes("Statistics") ? container?.metrics() : undefined;
         return {
-          Properties: JSON.stringify({ ProcessList: pids.map((pid) => ({ ProcessId: pid })), ...metrics }),
+          Properties: JSON.stringify({ ProcessList: pids?.map((pid) => ({ ProcessId: pid })), ...metrics }),
         };
       },
       modifySettings: async ({ Request }, { containerId, signal }) => {
@@ -200,14 +203,9 @@ export class Guest {
       group: {
         processes: () => processesOf(id),
         metrics: () => metricsOf(id),
-        oomKills: () => oomKillsOf(id),
         remove: () => removeCgroups(id),
       },
       applySettings,
-      onOutOfMemory: () => {
-        log.warning("processes were killed for want of memory", { container: id });
-        tell("OutOfMemory");
-      },
       onExit: (type) => {
         log.info("container has ended", { container: id, type });
         tell(type);
@@ -311,11 +309,11 @@ export class Guest {
     }
     const { WorkingDirectory: directory, Environment: environment } = parameters;
     const { pid, exit } = await this.#surroundings.children.start(command, rest, {
-      stdio: [...relay.openPipes()],
+      stdio: [...relay.handOver()],
       ...(directory === undefined || directory === "" ? {} : { cwd: directory }),
       ...(environment === undefined ? {} : { env: environment }),
     });
-    relay.startPipes();
+    relay.close();
     const process = new GuestProcess(pid, exit, relay);
     this.#processes.add(process);
     return process;

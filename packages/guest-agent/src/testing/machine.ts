@@ -60,6 +60,8 @@ export class Machine {
   readonly logLines: string[] = [];
   readonly notifications: ContainerNotification[] = [];
   console = "";
+  /** Outputs that have been read are left open, for a test to close them itself. */
+  keepsOutputs = false;
   /** Milliseconds from the start of the first process to the agent's word that it is up. */
   bootTime = 0;
   readonly #folder: string;
@@ -298,7 +300,10 @@ export class Machine {
   }
 
   /** Starts a process with all the pipes that the parameters ask for. */
-  async execute(id: string, parameters: Partial<LinuxProcessParameters> = {}): Promise<RunningProcess> {
+  async execute(
+    id: string,
+    { unread, ...parameters }: Partial<LinuxProcessParameters> & { readonly unread?: boolean } = {},
+  ): Promise<RunningProcess> {
     const terminal = parameters.EmulateConsole === true;
     const all: LinuxProcessParameters = {
       EmulateConsole: false,
@@ -331,11 +336,19 @@ export class Machine {
       .then(({ ExitCode }) => ExitCode);
     // A test that is not about exits leaves processes to be ended with the machine.
     exit.catch(() => {});
+    const options = { keepsOpen: this.keepsOutputs };
+    const output = async (of: typeof stdout): Promise<Collected | undefined> => {
+      const socket = await of?.socket;
+      const collected = socket && collect(socket, options);
+      if (unread) socket?.pause();
+      return collected;
+    };
     return {
       pid,
+      ports: { stdout: stdout?.port, stderr: stderr?.port },
       stdin: (await stdin?.socket) as Socket,
-      stdout: collect((await stdout?.socket) as Socket),
-      stderr: stderr === undefined ? undefined : collect(await stderr.socket),
+      stdout: (await output(stdout)) as Collected,
+      stderr: await output(stderr),
       exit,
     };
   }
@@ -367,12 +380,15 @@ export interface Finished {
 
 async function finish({ stdin, stdout, stderr, exit }: RunningProcess): Promise<Finished> {
   stdin.end();
-  const code = await exit;
-  return { code, stdout: (await stdout.all).toString(), stderr: ((await stderr?.all) ?? "").toString() };
+  const outputs = await Promise.all([stdout.all, stderr?.all]);
+  for (const output of [stdout, stderr]) output?.socket.end();
+  const [out = "", err = ""] = outputs.map(String);
+  return { code: await exit, stdout: out, stderr: stderr === undefined ? "" : err };
 }
 
 export interface RunningProcess {
   readonly pid: number;
+  readonly ports: { readonly stdout: number | undefined; readonly stderr: number | undefined };
   readonly stdin: Socket;
   readonly stdout: Collected;
   readonly stderr: Collected | undefined;
