@@ -22,7 +22,7 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { awaitOrUndo } from "./await-or-undo.ts";
 import { LinuxContainer } from "./container.ts";
-import { LinuxProcess, type ProcessSurroundings } from "./process.ts";
+import { LinuxProcess, type ProcessOwner, type ProcessSurroundings, sigkill, signalProcess } from "./process.ts";
 import type { LinuxGuestOptions } from "./types.ts";
 
 /** The document schema that container settings are written in; a guest must know it or a later minor version. */
@@ -167,7 +167,12 @@ export class LinuxGuest {
 
   /** Runs a program of the guest itself, which stands in CommandArgs. See LinuxProcess.execute. */
   execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<LinuxProcess> {
-    return LinuxProcess.execute(this.#surroundings, uvmContainerId, parameters, signal);
+    const owner: ProcessOwner = {
+      id: uvmContainerId,
+      kill: (pid) => signalProcess(this.#bridge, uvmContainerId, pid, sigkill),
+      exiting: async () => {},
+    };
+    return LinuxProcess.execute(this.#surroundings, owner, parameters, signal);
   }
 
   /** When the signal aborts, a container that the guest makes after all is removed again. */

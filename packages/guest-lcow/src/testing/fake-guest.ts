@@ -71,6 +71,8 @@ export class FakeGuest {
   readonly options: LinuxGuestOptions;
   /** Ends the time that the host gives the guest to dial. */
   expire: () => void = () => {};
+  /** How many wait for time to pass. */
+  delays = 0;
 
   constructor(handlers: GuestHandlers = {}, told: Partial<GcsCapabilities> = {}) {
     const [host, guest] = duplexPair();
@@ -81,9 +83,12 @@ export class FakeGuest {
       listen: async (port) => this.#listen(port),
       log: { log: (_level, message) => this.logged.push(message) },
       delay: (_milliseconds, signal) =>
-        new Promise((resolve, reject) => {
+        new Promise<void>((resolve, reject) => {
           this.expire = resolve;
+          this.delays++;
           signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+        }).finally(() => {
+          this.delays--;
         }),
     };
   }
