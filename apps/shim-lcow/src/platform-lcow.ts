@@ -149,7 +149,17 @@ async function createSandbox(
         propagateNumaAffinity: settings.propagateNumaAffinity,
         warn: (sentence) => warn(sentence, { container: id }),
         createProcess: (process) =>
-          new ProcessController({ ...process, upstream, clock, clientPatience: patienceOf(process) }),
+          new ProcessController({
+            ...process,
+            upstream,
+            clock,
+            clientPatience: patienceOf(process),
+            onExitUntold: () =>
+              warn("a process has gone, and the guest does not tell how: something else may hold its output open", {
+                container: process.containerId,
+                exec: process.execId,
+              }),
+          }),
       }),
   });
 }
