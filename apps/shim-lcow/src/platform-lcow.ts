@@ -180,7 +180,17 @@ async function createSandbox(
         propagateNumaAffinity: settings.propagateNumaAffinity,
         warn: (sentence) => warn(sentence, { container: id }),
         createProcess: (options) =>
-          new ProcessController({ ...options, upstream, clock, clientPatience: patienceOf(options) }),
+          new ProcessController({
+            ...options,
+            upstream,
+            clock,
+            clientPatience: patienceOf(options),
+            onExitUntold: () =>
+              warn("a process has gone, and the guest does not tell how: something else may hold its output open", {
+                container: options.containerId,
+                exec: options.execId,
+              }),
+          }),
       }),
   });
   return sandbox;

@@ -205,6 +205,148 @@ describe("exit", () => {
   });
 });
 
+describe("an exit that the guest holds back", () => {
+  const told = { untold: 0 };
+  const held = async (execId = "exec"): Promise<ProcessBench> => {
+    told.untold = 0;
+    const bench = new ProcessBench(undefined, execId, { onExitUntold: () => void told.untold++ });
+    await bench.started();
+    return bench;
+  };
+
+  /** Lets the drain look, and the guest have its last chance, until the exit is there; says how often it was looked. */
+  const lookUntilExit = async (bench: ProcessBench, between: () => void = () => {}) => {
+    let looks = 0;
+    let exit: Awaited<ReturnType<ProcessBench["controller"]["wait"]>> | undefined;
+    const over = bench.controller.wait().then((told) => {
+      exit = told;
+    });
+    for (; exit === undefined; looks++) {
+      between();
+      await new Promise(setImmediate);
+      const next = bench.clock.pending.find((milliseconds) => milliseconds === 1_500) ?? 50;
+      await Promise.race([bench.clock.elapse(next), over]);
+    }
+    return { ...exit, looks };
+  };
+
+  it("is let go by closing each output when the guest has ended it", async () => {
+    const bench = await held();
+    bench.client.stdout?.hold();
+    const { stdout, stderr } = bench.guestProcess;
+    stdout?.end("last words");
+    stderr?.end();
+    // As guest-lcow's streams do.
+    bench.guestProcess.exitOnceRead(7);
+    bench.client.stdout?.release();
+    expect((await bench.controller.wait()).status).toBe(7);
+    expect(bench.client.stdout?.bytes.toString()).toBe("last words");
+    expect(told.untold).toBe(0);
+  });
+
+  it("since a child holds the output is 255, once it has gone and nothing more has come", async () => {
+    const bench = await held();
+    bench.guestProcess.stdout?.write("before");
+    await bench.clock.elapse(1_000);
+    await bench.clock.reached(2_000);
+    bench.guestProcess.end();
+    await bench.clock.elapse(2_000);
+    const goneAt = bench.clock.now();
+    await bench.clock.elapseIn({ of: 50, upTo: 1_000 });
+    await bench.clock.elapse(1_500);
+    expect(await bench.controller.wait()).toEqual({ status: 255, exitedAt: goneAt });
+    expect(bench.client.stdout?.bytes.toString()).toBe("before");
+    expect([bench.guestProcess.isClosed, told.untold]).toEqual([true, 1]);
+    expect(bench.clock.pending).toEqual([]);
+  });
+
+  it("is the guest's word, where that comes once its outputs have been closed", async () => {
+    const bench = await held();
+    bench.guestProcess.end();
+    await bench.clock.elapse(1_000);
+    await bench.clock.elapseIn({ of: 50, upTo: 1_000 });
+    await bench.clock.reached(1_500);
+    expect(bench.guestProcess.isClosed).toBe(true);
+    bench.guestProcess.exit(3);
+    expect((await bench.controller.wait()).status).toBe(3);
+    expect(told.untold).toBe(0);
+  });
+
+  it("is 137 for a process that was killed before, and is looked for soon after that", async () => {
+    const bench = await held();
+    for (const milliseconds of [1_000, 2_000, 4_000]) await bench.clock.elapse(milliseconds);
+    await bench.controller.kill(9);
+    bench.guestProcess.end();
+    await bench.clock.elapse(1_000);
+    await bench.clock.elapseIn({ of: 50, upTo: 1_000 });
+    await bench.clock.elapse(1_500);
+    expect((await bench.controller.wait()).status).toBe(137);
+  });
+
+  it("does not wait for a child that writes on and on", async () => {
+    const bench = await held();
+    bench.guestProcess.end();
+    await bench.clock.elapse(1_000);
+    const { status } = await lookUntilExit(bench, () => bench.guestProcess.stdout?.write("."));
+    expect(status).toBe(255);
+  });
+
+  it("nor for one that floods a client which hardly keeps up", async () => {
+    const bench = await held();
+    bench.guestProcess.end();
+    bench.client.stdout?.hold();
+    bench.guestProcess.stdout?.write("first");
+    await bench.clock.elapse(1_000);
+    const { status, looks } = await lookUntilExit(bench, () => {
+      bench.client.stdout?.release();
+      bench.client.stdout?.hold();
+      for (let count = 0; count < 2; count++) bench.guestProcess.stdout?.write(Buffer.alloc(64 * 1024));
+    });
+    expect(status).toBe(255);
+    expect(looks).toBeLessThan(200);
+  });
+
+  it.each(["", "exec"])("since the client of %j takes nothing comes when the client is given up", async (execId) => {
+    const bench = await held(execId);
+    bench.client.stdout?.hold();
+    // More than is offered to the client at a time, so that it is not read to its end.
+    for (let count = 0; count < 4; count++) bench.guestProcess.stdout?.write(Buffer.alloc(512 * 1024));
+    bench.guestProcess.stderr?.end();
+    bench.guestProcess.stdout?.end();
+    bench.guestProcess.end();
+    bench.guestProcess.exitOnceRead(4);
+    await bench.clock.elapse(1_000);
+    // What has moved since the start is no standstill.
+    if (execId === "") await bench.clock.elapse(2_000);
+    const { status, looks } = await lookUntilExit(bench);
+    expect(status).toBe(4);
+    expect(looks).toBeGreaterThanOrEqual(200);
+  });
+
+  it("of an init is not looked for while the client takes its output: the guest ends what it leaves behind", async () => {
+    const bench = await held("");
+    bench.guestProcess.end();
+    for (const milliseconds of [1_000, 2_000, 4_000]) await bench.clock.elapse(milliseconds);
+    expect(bench.script.names).not.toContain("exists");
+    bench.guestProcess.exit(1);
+    expect((await bench.controller.wait()).status).toBe(1);
+  });
+
+  it("is looked for ever more seldom, and again after a question that failed", async () => {
+    const bench = await held();
+    bench.guestProcess.refuses = true;
+    for (const milliseconds of [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]) {
+      await bench.clock.elapse(milliseconds);
+    }
+    await bench.clock.reached(30_000);
+    bench.guestProcess.refuses = false;
+    bench.guestProcess.end();
+    await bench.clock.elapse(30_000);
+    bench.guestProcess.exit(6);
+    expect((await bench.controller.wait()).status).toBe(6);
+  });
+});
+
 describe("kill", () => {
   it("reaches the guest", async () => {
     const bench = await new ProcessBench().started();
@@ -291,7 +433,22 @@ describe("resize", () => {
     await bench.controller.create({ stdio: terminal });
     await bench.controller.resize(80, 24);
     await bench.controller.start();
-    expect(bench.guest.parameters[0]).toMatchObject({ EmulateConsole: true, ConsoleSize: [24, 80] });
+    // The guest takes no size for an init: it is resized.
+    expect(bench.guest.parameters[0]).not.toHaveProperty("ConsoleSize");
+    await new Promise(setImmediate);
+    expect(bench.guestProcess.sizes).toEqual([[24, 80]]);
+  });
+
+  it("before the start of an exec is that of its process, which is not resized", async () => {
+    const bench = new ProcessBench(undefined, "exec");
+    const process = { args: ["sh"], cwd: "/", terminal: true, consoleSize: { width: 1, height: 2 } };
+    await bench.controller.create({ stdio: terminal, process });
+    await bench.controller.resize(80, 24);
+    await bench.controller.start();
+    const OCIProcess = { ...process, consoleSize: { width: 80, height: 24 } };
+    expect(bench.guest.parameters[0]).toMatchObject({ EmulateConsole: true, OCIProcess });
+    await new Promise(setImmediate);
+    expect(bench.guestProcess.sizes).toEqual([]);
   });
 
   it("reaches a running terminal, also one whose start was under way", async () => {

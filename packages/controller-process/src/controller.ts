@@ -1,18 +1,11 @@
-import type { Readable, Writable } from "node:stream";
 import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
 import { abortable, ControllerError, codeOf, Lifecycle, OperationQueue, wrapError } from "@uvm-shim/lifecycle";
-import { type DrainLimits, defaultDrainLimits, drain } from "./drain.ts";
+import { type DrainLimits, defaultDrainLimits } from "./drain.ts";
 import { type ProcessState, type ProcessStateName, type ProcessTransition, processTable } from "./lifecycle.ts";
-import { type ClientPatience, copyInput, copyOutput, RelayProgress } from "./relay.ts";
-import {
-  checkedConsoleSize,
-  checkedSignal,
-  exitStatusOf,
-  isIgnoredByDefault,
-  killedStatus,
-  lostStatus,
-  sigkill,
-} from "./status.ts";
+import { defaultPresencePace, type PresencePace } from "./presence.ts";
+import type { ClientPatience } from "./relay.ts";
+import { checkedConsoleSize, checkedSignal, isIgnoredByDefault, killedStatus, lostStatus, sigkill } from "./status.ts";
+import { closeQuietly, Supervision } from "./supervision.ts";
 import type {
   GuestProcess,
   OpenStdio,
@@ -31,6 +24,9 @@ export interface ProcessControllerOptions {
   readonly upstream: UpstreamStdio;
   readonly clock: ProcessClock;
   readonly drainLimits?: DrainLimits;
+  readonly presencePace?: PresencePace;
+  /** Called when the process has gone and its exit code is not known, since the guest does not tell it. */
+  readonly onExitUntold?: () => void;
   /** How long a client that takes none of the output is waited for; for ever when absent. */
   readonly clientPatience?: Omit<ClientPatience, "clock"> | undefined;
 }
@@ -50,9 +46,6 @@ const publicStates = {
 
 const noStdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
 
-/** After a request to close stdin: what the client wrote before is in its pipe already, and is read within this. */
-const stdinClosingQuietMs = 250;
-
 /**
  * One process in a container: init or exec. Its exit is published exactly once, after the guest has told the exit
  * code and the output has been drained to the client. Errors are ControllerErrors naming `<container>/<exec>`.
@@ -64,6 +57,8 @@ export class ProcessController {
   readonly #upstream: UpstreamStdio;
   readonly #clock: ProcessClock;
   readonly #drainLimits: DrainLimits;
+  readonly #presencePace: PresencePace;
+  readonly #onExitUntold: () => void;
   readonly #clientPatience: ClientPatience | undefined;
   readonly #life: Lifecycle<ProcessState, ProcessStateName, ProcessTransition>;
   readonly #operations = new OperationQueue();
@@ -87,6 +82,8 @@ export class ProcessController {
     this.#upstream = options.upstream;
     this.#clock = options.clock;
     this.#drainLimits = options.drainLimits ?? defaultDrainLimits;
+    this.#presencePace = options.presencePace ?? defaultPresencePace;
+    this.#onExitUntold = options.onExitUntold ?? (() => {});
     const { clock, clientPatience } = options;
     this.#clientPatience = clientPatience && { ...clientPatience, clock };
     this.#life = new Lifecycle(processTable, this.#id, { kind: "NotCreated" });
@@ -152,10 +149,13 @@ export class ProcessController {
       throw wrapError(error, "start process", this.#id);
     }
     this.#pid = guest.pid;
-    this.#life.succeed("start", { kind: "Running", upstream, guest });
-    void this.#supervise(upstream, guest);
-    // The process runs, so a size that cannot be applied any more is no failure of the start.
-    if (this.#consoleSize !== sizeAtStart) this.#applyConsoleSize(guest).catch(() => {});
+    const supervision = this.#supervise(upstream, guest);
+    this.#life.succeed("start", { kind: "Running", upstream, guest, supervision });
+    void supervision.exit().then((exit) => this.#terminate("exit", exit));
+    // The guest makes an init's terminal without a size. The process runs, so one that cannot be applied any more is
+    // no failure of the start.
+    const isSizeKnownToGuest = this.#process !== undefined && this.#consoleSize === sizeAtStart;
+    if (this.#stdio.terminal && !isSizeKnownToGuest) this.#applyConsoleSize(guest).catch(() => {});
     return guest.pid;
   }
 
@@ -172,7 +172,7 @@ export class ProcessController {
       case "Created":
         return await this.#killCreated(signalNumber, signal);
       case "Running":
-        return await this.#killRunning(state.guest, signalNumber, signal);
+        return await this.#killRunning(state, signalNumber, signal);
       case "Terminated":
         throw this.#error("NotFound", "kill process", "process already finished");
     }
@@ -192,9 +192,14 @@ export class ProcessController {
     await abortable(this.#starting, signal);
   }
 
-  async #killRunning(guest: GuestProcess, signalNumber: number, signal?: AbortSignal): Promise<void> {
+  async #killRunning(
+    { guest, supervision }: ProcessState & { readonly kind: "Running" },
+    signalNumber: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
     try {
       await abortable(guest.signal(signalNumber, signal), signal);
+      supervision.signalled(signalNumber);
     } catch (error) {
       if (codeOf(error) !== "NotFound") throw wrapError(error, "kill process", this.#id);
       this.#lost.resolve();
@@ -251,37 +256,19 @@ export class ProcessController {
     void this.abandon(lostStatus);
   }
 
-  async #supervise(upstream: OpenStdio, guest: GuestProcess): Promise<void> {
-    const progress = new RelayProgress();
-    const copy = (source: Readable | undefined, sink: Writable | undefined): Promise<void> | undefined =>
-      source && sink && copyOutput(source, sink, progress, this.#clientPatience);
-    const output = Promise.all([copy(guest.stdout, upstream.stdout), copy(guest.stderr, upstream.stderr)]);
-    if (guest.stdin && upstream.stdin) {
-      void copyInput(upstream.stdin, guest.stdin, {
-        clock: this.#clock,
-        closing: this.#stdinClosing.promise,
-        closingQuietMs: stdinClosingQuietMs,
-      });
-    }
-    const status = await this.#exitStatus(guest);
-    const exitedAt = this.#clock.now();
-    await drain(output, progress, this.#drainLimits, this.#clock);
-    await closeQuietly(upstream);
-    await closeQuietly(guest);
-    this.#terminate("exit", { status, exitedAt });
-  }
-
-  /** The guest's word, or 255 when guest or VM is lost. A process the guest no longer knows may still be reported. */
-  async #exitStatus(guest: GuestProcess): Promise<number> {
-    const told = guest.wait().then(exitStatusOf, () => lostStatus);
-    const timer = new AbortController();
-    const lost = this.#lost.promise
-      .then(() => this.#clock.delay(this.#drainLimits.lostMs, timer.signal))
-      .then(() => lostStatus);
-    lost.catch(() => {});
-    const status = await Promise.race([told, lost]);
-    timer.abort();
-    return status;
+  #supervise(upstream: OpenStdio, guest: GuestProcess): Supervision {
+    return new Supervision({
+      upstream,
+      guest,
+      clock: this.#clock,
+      limits: this.#drainLimits,
+      pace: this.#presencePace,
+      clientPatience: this.#clientPatience,
+      isInit: this.execId === "",
+      stdinClosing: this.#stdinClosing.promise,
+      lost: this.#lost.promise,
+      onUntold: this.#onExitUntold,
+    });
   }
 
   #terminate(name: "start" | "abandon" | "exit", exit: ProcessExit): void {
@@ -291,15 +278,17 @@ export class ProcessController {
     this.#exited.resolve(exit);
   }
 
+  /** The size of an exec's terminal is the process's; in an init's parameters a guest would pass over it. */
   #parameters(upstream: OpenStdio): LinuxProcessParameters {
-    const size = this.#consoleSize;
+    const consoleSize = this.#consoleSize;
+    const process = this.#process;
+    const hasSize = this.#stdio.terminal && consoleSize !== undefined;
     return {
-      ...(this.#process === undefined ? {} : { OCIProcess: this.#process }),
+      ...(process === undefined ? {} : { OCIProcess: hasSize ? { ...process, consoleSize } : process }),
       EmulateConsole: this.#stdio.terminal,
       CreateStdInPipe: upstream.stdin !== undefined,
       CreateStdOutPipe: upstream.stdout !== undefined,
       CreateStdErrPipe: upstream.stderr !== undefined,
-      ...(size === undefined ? {} : { ConsoleSize: [size.height, size.width] }),
     };
   }
 
@@ -320,11 +309,4 @@ export class ProcessController {
   #error(code: ControllerError["code"], operation: string, message: string, cause?: unknown): ControllerError {
     return new ControllerError(code, message, { operation, id: this.#id, cause });
   }
-}
-
-/** Nobody is left to be told that an end which is given up could not be closed. */
-async function closeQuietly(end: { close(): Promise<void> }): Promise<void> {
-  try {
-    await end.close();
-  } catch {}
 }

@@ -1,4 +1,5 @@
 import { defineTable } from "@uvm-shim/lifecycle";
+import type { Supervision } from "./supervision.ts";
 import type { GuestProcess, OpenStdio, ProcessExit } from "./types.ts";
 
 export type ProcessStateName = "NotCreated" | "Created" | "Running" | "Terminated";
@@ -8,7 +9,12 @@ export type ProcessTransition = "create" | "start" | "abandon" | "exit";
 export type ProcessState =
   | { readonly kind: "NotCreated" }
   | { readonly kind: "Created"; readonly upstream: OpenStdio }
-  | { readonly kind: "Running"; readonly upstream: OpenStdio; readonly guest: GuestProcess }
+  | {
+      readonly kind: "Running";
+      readonly upstream: OpenStdio;
+      readonly guest: GuestProcess;
+      readonly supervision: Supervision;
+    }
   | { readonly kind: "Terminated"; readonly exit: ProcessExit };
 
 export const processTable = defineTable<ProcessStateName, ProcessTransition>({

@@ -5,6 +5,10 @@ import type { ProcessClock } from "./types.ts";
 export class RelayProgress {
   /** Grows whenever the guest gives or the client takes something. */
   steps = 0;
+  /** Bytes that the guest has given. */
+  given = 0;
+  /** Bytes of these that the client has taken, or that were dropped for want of one. */
+  taken = 0;
   /** Writes that the client has not taken yet. */
   pending = 0;
 }
@@ -12,18 +16,26 @@ export class RelayProgress {
 /** Bytes handed to the client's end that it has not taken yet, above which no more is read from the guest. */
 const outputWindow = 256 * 1024;
 
+/** One output on its way to the client. */
+export interface OutputRelay {
+  /** Resolves when the guest's end has ended or is lost, and the client has what came before. */
+  readonly ended: Promise<void>;
+  /** Waits for the client no longer: what it has not taken is dropped, and so is what still comes. */
+  dropClient(): void;
+}
+
 /**
- * Copies what the guest writes to the client until the guest's end has ended or is lost, and the client has what came
- * before. A client that has gone away must not block the process, so from then on the output is read and dropped;
- * one that only takes nothing is waited for, as long as `patience` has it.
+ * Copies what the guest writes to the client. A client that has gone away must not block the process, so from then on
+ * the output is read and dropped; one that only takes nothing is waited for, as long as `patience` has it.
  */
 export function copyOutput(
   source: Readable,
   sink: Writable,
   progress: RelayProgress,
   patience?: ClientPatience,
-): Promise<void> {
-  return new Promise((resolve) => {
+): OutputRelay {
+  let dropClient = (): void => {};
+  const ended = new Promise<void>((resolve) => {
     let clientIsThere = true;
     let hasEnded = false;
     let unwritten = 0;
@@ -41,6 +53,7 @@ export function copyOutput(
       source.resume();
       settle();
     };
+    dropClient = giveUp;
     if (patience !== undefined) {
       void isStuck(patience, () => ({ unwritten, taken }), done.signal).then((gaveUp) => gaveUp && giveUp());
     }
@@ -54,6 +67,7 @@ export function copyOutput(
         taken++;
         progress.pending--;
         progress.steps++;
+        progress.taken += chunk.length;
         if (error !== null && error !== undefined) clientIsThere = false;
         if (unwritten < outputWindow && source.isPaused()) source.resume();
         settle();
@@ -69,10 +83,13 @@ export function copyOutput(
     source.on("end", onEnd).on("close", onEnd);
     source.on("data", (chunk: Uint8Array) => {
       progress.steps++;
+      progress.given += chunk.length;
       if (clientIsThere) write(chunk);
+      else progress.taken += chunk.length;
     });
     if (source.destroyed) onEnd();
   });
+  return { ended, dropClient };
 }
 
 /** A client's FIFO does not tell a client that has gone from one that takes nothing. */

@@ -10,12 +10,17 @@ export interface ProcessGuest {
 export interface GuestProcess {
   /** Pid in the guest. */
   readonly pid: number;
-  /** Present where LinuxProcessParameters asked for a pipe. Ending stdin closes it in the guest. */
+  /**
+   * Present where LinuxProcessParameters asked for a pipe. Ending stdin closes it in the guest. An output that has ended
+   * and been read is closed by itself: the guest tells no exit before.
+   */
   readonly stdin?: Duplex;
   readonly stdout?: Duplex;
   readonly stderr?: Duplex;
   /** Resolves with the exit code (128 + signal for a killed process); rejects when guest or bridge is lost. */
   wait(): Promise<number>;
+  /** Whether the guest still lists the process. It may be silent about the exit of one that it does not. */
+  exists(abort?: AbortSignal): Promise<boolean>;
   /** Throws NotFound when the process no longer exists. */
   signal(signal: number, abort?: AbortSignal): Promise<void>;
   resize(height: number, width: number, abort?: AbortSignal): Promise<void>;
@@ -45,7 +50,7 @@ export interface OpenStdio {
 }
 
 export interface ProcessExit {
-  /** 0 to 255; 128 + signal for a killed process; 255 when guest or VM was lost. */
+  /** 0 to 255; 128 + signal for a killed process; 255 when guest or VM was lost, or the guest does not tell. */
   readonly status: number;
   readonly exitedAt: Date;
 }

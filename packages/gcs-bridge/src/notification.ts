@@ -10,7 +10,7 @@ export const notificationTypes = [
   "Started",
   "Paused",
   "Unknown",
-  // Told by the guests of this project alone: the kernel has killed something for want of memory. Others ignore it.
+  // No part of the reference's protocol: the kernel has killed something for want of memory. Its hosts pass over it.
   "OutOfMemory",
 ] as const;
 

@@ -4,14 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
-import {
-  delegateControllers,
-  oomKillsOf,
-  processesOf,
-  readHierarchies,
-  removeCgroups,
-  shareDevices,
-} from "./cgroups.ts";
+import { delegateControllers, processesOf, readHierarchies, removeCgroups, shareDevices } from "./cgroups.ts";
 
 describe("cgroup hierarchies", () => {
   it("are none where version 2 stands alone", () => {
@@ -65,20 +58,6 @@ describe("groups on plain directories", () => {
     removeCgroups("box", root);
     for (const hierarchy of ["memory", "pids"]) rmdirSync(join(root, hierarchy, "containers"));
     removeCgroups("box", root);
-  });
-
-  it("tell how many of their processes were killed for want of memory", () => {
-    const v1 = join(root, "memory", "containers", "box");
-    mkdirSync(join(v1, "below"), { recursive: true });
-    expect(oomKillsOf("box", root)).toBe(0);
-    for (const group of [v1, join(v1, "below")]) {
-      writeFileSync(join(group, "memory.oom_control"), "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
-    }
-    expect(oomKillsOf("box", root)).toBe(4);
-    const v2 = join(root, "containers", "box");
-    mkdirSync(v2, { recursive: true });
-    writeFileSync(join(v2, "memory.events"), "low 0\noom 9\noom_kill 3\noom_group_kill 7\n");
-    expect(oomKillsOf("box", root)).toBe(3);
   });
 
   it("of version 2 get the controllers that there are, from a root without processes", () => {

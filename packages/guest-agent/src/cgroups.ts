@@ -130,20 +130,6 @@ export function processesOf(containerId: string, mounted: string = root): readon
   return [...pids];
 }
 
-/** How many processes of a container the kernel has killed for want of memory. */
-export function oomKillsOf(containerId: string, mounted: string = root): number {
-  // Version 2 counts a group's kills with those of the groups below, version 1 each group's alone.
-  const v2 = readIfPresent(join(mounted, cgroupPathOf(containerId), "memory.events"));
-  if (v2 !== "") return oomKillsIn(v2);
-  const folder = join(mounted, "memory", cgroupPathOf(containerId));
-  const texts = groupsBelow(folder).map((group) => readIfPresent(join(group, "memory.oom_control")));
-  return texts.reduce((sum, text) => sum + oomKillsIn(text), 0);
-}
-
-function oomKillsIn(text: string): number {
-  return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
-}
-
 /** Removes the empty groups that a container leaves behind. */
 export function removeCgroups(containerId: string, mounted: string = root): void {
   for (const folder of foldersOf(containerId, mounted)) {

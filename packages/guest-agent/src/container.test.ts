@@ -24,8 +24,7 @@ const nobody = 0x7ffffffe;
 let initPid: number;
 let folder: string;
 let calls: string[];
-let exits: (NotificationType | "out of memory")[];
-let oomKills: number;
+let exits: NotificationType[];
 let errors: string[];
 let endInit: (exit: ProcessExit) => void;
 let failure: { readonly at: string; readonly error: Error } | undefined;
@@ -38,7 +37,6 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "guest-agent-"));
   calls = [];
   exits = [];
-  oomKills = 0;
   errors = [];
   failure = undefined;
   hang = undefined;
@@ -98,12 +96,10 @@ function makeContainer(more: Partial<OciSpec> = {}, user?: OciUser): Container {
       group: {
         processes: () => group,
         metrics: () => ({ LCOWMetrics: { pids: { current: group.length } } }),
-        oomKills: () => oomKills,
         remove: () => {
           calls.push("remove group");
         },
       },
-      onOutOfMemory: () => exits.push("out of memory"),
       onExit: (type) => exits.push(type),
       onError: (what, error) => errors.push(`${what}: ${String(error)}`),
     },
@@ -138,10 +134,15 @@ describe("a container", () => {
     end(42);
     expect(await init.exit).toBe(42);
     expect(existsSync(join(folder, "scratch"))).toBe(true);
+    expect(await init.reported).toBe(42);
+    expect(exits).toEqual([]);
+    init.hasAnswered();
+    await init.answered;
+    expect(exits).toEqual(["UnexpectedExit"]);
+    expect(container.metrics()).toEqual({ LCOWMetrics: { pids: { current: 0 } } });
     await container.delete();
     expect(existsSync(join(folder, "scratch"))).toBe(false);
     expect(container.state).toBe("Stopped");
-    expect(exits).toEqual(["GracefulExit"]);
     expect(calls).toEqual(["create", "start", "exec more", "remove", "remove group"]);
     expect(errors).toEqual([]);
     await expect(container.execute(silent, await relay(), none)).rejects.toThrow("is Stopped");
@@ -226,6 +227,7 @@ describe("a container", () => {
     const init = await container.execute(silent, await relay(), none);
     group = [initPid - 2];
     expect(container.processIds()).toEqual([initPid - 2]);
+    // Only what the host has started is for it to signal.
     expect(() => container.signal(initPid - 2, 15)).toThrow("does not exist");
     expect(() => container.signal(1, 15)).toThrow("process 1 does not exist");
     end(0);
@@ -238,7 +240,7 @@ describe("a container", () => {
   it("is measured and limited while it runs, and only then", async () => {
     const container = await createdContainer();
     const resources = { memory: { limit: 4096 } };
-    expect(() => container.metrics()).toThrow("is Created, measuring it needs Running");
+    expect(() => container.metrics()).toThrow("is Created, measuring it needs Running or Stopped");
     await expect(container.update(resources, none)).rejects.toThrow("is Created, changing its limits needs Running");
     await container.execute(silent, await relay(), none);
     group = [1, 2];
@@ -275,32 +277,38 @@ describe("a container", () => {
     await container.delete().catch(() => {});
   });
 
-  it("tells of a kill for want of memory before it tells of the end", async () => {
+  it.each<[NotificationType, readonly number[]]>([
+    ["UnexpectedExit", []],
+    ["UnexpectedExit", [1, 28]],
+    ["GracefulExit", [15]],
+    ["ForcedExit", [15, 9]],
+    ["GracefulExit", [9, 15, 10]],
+  ])("that has ended is notified as %s after the signals %j to its first process", async (type, signals) => {
+    const child = spawn("sleep", ["1000"], { stdio: "ignore" });
+    initPid = child.pid ?? 0;
+    const container = await createdContainer();
+    const init = await container.execute(silent, await relay(), none);
+    for (const signal of signals) container.signal(initPid, signal);
+    end(0);
+    await init.reported;
+    init.hasAnswered();
+    await init.answered;
+    expect(exits).toEqual([type]);
+    child.kill("SIGKILL");
+  });
+
+  it("forgets a process when its exit has been told, but not the first", async () => {
     const container = await createdContainer();
     const init = await container.execute(silent, await relay(), none);
     const OCIProcess = { args: ["more"], cwd: "/" };
-    oomKills = 1;
-    await (await container.execute({ ...silent, OCIProcess }, await relay(), none)).exit;
-    expect(exits).toEqual(["out of memory"]);
-    oomKills = 2;
-    end(137);
-    await init.exit;
-    await container.delete();
-    expect(exits).toEqual(["out of memory", "out of memory", "GracefulExit"]);
-  });
-
-  it("forgets exits that are long past", async () => {
-    const container = await createdContainer();
-    await container.execute(silent, await relay(), none);
-    const { GuestProcess } = await import("./process.ts");
-    for (let pid = 1; pid <= 300; pid++) {
-      const exit = Promise.resolve<ProcessExit>({ exited: true, exitCode: 0, signal: undefined });
-      const process = new GuestProcess(pid, exit, await relay());
-      container.processes.add(process);
-      await process.exit;
-    }
-    expect(container.processes.find(1)).toBeUndefined();
-    expect(container.processes.find(300)).toBeDefined();
-    expect(container.processes.find(initPid)).toBeDefined();
+    const added = await container.execute({ ...silent, OCIProcess }, await relay(), none);
+    await added.reported;
+    expect(container.processes.get(added.pid)).toBe(added);
+    end(0);
+    await init.reported;
+    for (const process of [added, init]) process.hasAnswered();
+    await Promise.all([added.answered, init.answered]);
+    expect(() => container.processes.get(added.pid)).toThrow("does not exist");
+    expect(container.processes.get(init.pid)).toBe(init);
   });
 });

@@ -1,6 +1,7 @@
 /** One container of the guest: made by the host's create message, run by the execute message for its first process. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { arch } from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters, OciLinuxResources, OciProcess, OciSpec, OciUser } from "@uvm-shim/hcs-schema";
 import { makeFoldersBelow } from "./below.ts";
@@ -8,7 +9,6 @@ import type { GroupMetrics } from "./cgroup-metrics.ts";
 import type { GuestFacts } from "./facts.ts";
 import { type HeldStdio, holdStdio } from "./held-stdio.ts";
 import { removeFolder } from "./mount-points.ts";
-import { OomWatch } from "./oom-watch.ts";
 import { unmountPlaces } from "./pods/places.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
 import { checkProgram } from "./program.ts";
@@ -18,14 +18,16 @@ import { rewriteProcess, specificationText } from "./specification.ts";
 import type { StdioRelay } from "./stdio-relay.ts";
 import { withUserOf } from "./users.ts";
 
+const sigterm = 15;
 const sigkill = 9;
+/** Between two looks at whether what was killed has gone, and how many there are. */
+const killPauseMs = 10;
+const mostKillRounds = 100;
 
 /** The cgroup of a container, as far as the agent looks into it. */
 export interface ContainerGroup {
   processes(): readonly number[];
   metrics(): GroupMetrics;
-  /** How many of its processes the kernel has killed for want of memory. */
-  oomKills(): number;
   remove(): void;
 }
 
@@ -33,7 +35,7 @@ export interface ContainerSurroundings {
   readonly runtime: OciRuntime;
   readonly facts: GuestFacts;
   readonly group: ContainerGroup;
-  onOutOfMemory(): void;
+  /** Called once its first process has ended and somebody has been told of it. */
   onExit(type: NotificationType): void;
   onError(what: string, error: unknown): void;
 }
@@ -45,11 +47,9 @@ type State =
   | {
       readonly kind: "Running";
       readonly init: GuestProcess;
-      readonly oomWatch: OomWatch;
-      isForced: boolean;
       isFrozen: boolean;
     }
-  | { readonly kind: "Stopped"; readonly cleaned: Promise<void> };
+  | { readonly kind: "Stopped"; readonly init: GuestProcess | undefined; readonly emptied: Promise<void> };
 
 /** Folders of the guest that go with one container. */
 export interface ContainerFolders {
@@ -75,6 +75,8 @@ export class Container {
   readonly #specification: ContainerSpecification;
   readonly #surroundings: ContainerSurroundings;
   #state: State = { kind: "Creating" };
+  /** Told of its end: what the last signal to its first process, of those that end a container, makes of it. */
+  #exitType: NotificationType = "UnexpectedExit";
 
   constructor(
     id: string,
@@ -127,8 +129,9 @@ export class Container {
   async discard(): Promise<void> {
     const { onError } = this.#surroundings;
     if (this.#state.kind === "Created") this.#state.stdio.close();
-    this.#state = { kind: "Stopped", cleaned: this.#clean() };
-    await this.#state.cleaned;
+    this.#state = { kind: "Stopped", init: undefined, emptied: this.#empty() };
+    await this.#state.emptied;
+    await this.#remove();
     try {
       this.#removeFolders();
     } catch (error) {
@@ -138,8 +141,9 @@ export class Container {
 
   /** Starts the first process, or adds one to a container that runs. The caller closes the relay when it fails. */
   async execute(parameters: LinuxProcessParameters, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
+    // Whatever else the parameters say of terminals is for processes of the VM itself.
     if (parameters.OCIProcess === undefined) return await this.#startInit(relay, signal);
-    return await this.#addProcess(parameters.OCIProcess, parameters, relay, signal);
+    return await this.#addProcess(parameters.OCIProcess, relay, signal);
   }
 
   async #startInit(relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
@@ -148,45 +152,39 @@ export class Container {
     const { outputCopy } = this.#specification;
     const abort = new AbortController();
     if (outputCopy !== undefined) relay.copyOutputTo(outputCopy);
+    relay.keepOutputs();
     stdio.handTo(relay);
     const started = this.#surroundings.runtime.start(this.id, AbortSignal.any([signal, abort.signal]));
     this.#state = { kind: "Starting", abort, settled: started.catch(() => {}) };
     try {
       await started;
       const init = new GuestProcess(made.pid, made.exit, relay);
-      this.processes.add(init);
-      const { group, onOutOfMemory } = this.#surroundings;
-      const oomWatch = new OomWatch(() => group.oomKills(), onOutOfMemory);
-      this.#state = { kind: "Running", init, oomWatch, isForced: false, isFrozen: false };
-      void init.exit.then(() => this.#initExited());
+      this.processes.add(init, { isKept: true });
+      this.#state = { kind: "Running", init, isFrozen: false };
+      void init.exit.then(() => {
+        this.#state = { kind: "Stopped", init, emptied: this.#empty() };
+      });
+      void init.answered.then(() => this.#surroundings.onExit(this.#exitType));
       return init;
     } catch (error) {
-      this.#state = { kind: "Stopped", cleaned: this.#clean() };
-      await this.#state.cleaned;
+      this.#state = { kind: "Stopped", init: undefined, emptied: this.#empty() };
+      await this.#state.emptied;
+      await this.#remove();
       throw error;
     }
   }
 
-  async #addProcess(
-    given: OciProcess,
-    parameters: LinuxProcessParameters,
-    relay: StdioRelay,
-    signal: AbortSignal,
-  ): Promise<GuestProcess> {
+  async #addProcess(given: OciProcess, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
     if (this.#state.kind !== "Running") throw this.#wrongState("adding a process", "Running");
     const { spec, user } = this.#specification;
     const root = spec.root?.path ?? "/";
     const hasOwnUser = (given.user?.username ?? "") !== "";
-    const rewritten = rewriteProcess(given, this.#surroundings.facts);
-    const process = withConsole(
-      {
-        ...withUserOf(root, rewritten),
-        ...(user === undefined || hasOwnUser ? {} : { user }),
-        // Those of the first process, whatever is asked for.
-        rlimits: spec.process?.rlimits ?? [],
-      },
-      parameters,
-    );
+    const process = {
+      ...withUserOf(root, rewriteProcess(given, this.#surroundings.facts)),
+      ...(user === undefined || hasOwnUser ? {} : { user }),
+      // Those of the first process, whatever is asked for.
+      rlimits: spec.process?.rlimits ?? [],
+    };
     checkProgram(root, process, arch);
     const added = await namingFields({ process }, () =>
       connected(relay, process.terminal === true, (stdio) =>
@@ -195,20 +193,21 @@ export class Container {
     );
     const guestProcess = new GuestProcess(added.pid, added.exit, relay);
     this.processes.add(guestProcess);
-    void guestProcess.exit.then(() => {
-      if (this.#state.kind === "Running") this.#state.oomWatch.check();
-    });
     return guestProcess;
   }
 
-  /** Throws a GuestFault when the process is none of this container's, or has ended. */
+  /** Throws a GuestFault when the process is none that the host has started in this container, or has ended. */
   signal(pid: number, signal: number): void {
-    const known = this.processes.find(pid);
-    if (known !== undefined) {
-      known.signal(signal);
-      if (signal === sigkill && this.#state.kind === "Running" && known === this.#state.init) this.#thaw(this.#state);
-    } else if (this.processIds().includes(pid)) sendSignal(pid, signal);
-    else this.processes.get(pid);
+    const process = this.processes.get(pid);
+    process.signal(signal);
+    if (this.#state.kind === "Running" && process === this.#state.init) this.#initSignalled(this.#state, signal);
+  }
+
+  #initSignalled(state: State & { readonly kind: "Running" }, signal: number): void {
+    if (signal === sigterm) this.#exitType = "GracefulExit";
+    if (signal !== sigkill) return;
+    this.#exitType = "ForcedExit";
+    this.#thaw(state);
   }
 
   /** Stops every process where it stands, or lets them go on. */
@@ -240,9 +239,11 @@ export class Container {
     return this.#state.kind === "Running" ? this.#surroundings.group.processes() : [];
   }
 
-  /** What the kernel has counted for it. */
+  /** What the kernel has counted for it, also after its end, until its state is deleted. */
   metrics(): GroupMetrics {
-    if (this.#state.kind !== "Running") throw this.#wrongState("measuring it", "Running");
+    if (this.#state.kind === "Created" || this.#state.kind === "Starting") {
+      throw this.#wrongState("measuring it", "Running or Stopped");
+    }
     return this.#surroundings.group.metrics();
   }
 
@@ -270,9 +271,9 @@ export class Container {
         if (this.#isRunning()) await this.shutdown(signal);
         return;
       case "Running":
-        if (signal === sigkill) state.isForced = true;
         state.init.signal(signal);
-        if (signal === sigkill) this.#thaw(state);
+        this.#initSignalled(state, signal);
+        state.init.stopKeepingOutputs();
         return;
       case "Stopped":
         throw new GuestFault("HCS_E_SYSTEM_ALREADY_STOPPED", `container ${this.id} has stopped already`);
@@ -295,13 +296,15 @@ export class Container {
         );
       case "Created":
         state.stdio.close();
-        this.#state = { kind: "Stopped", cleaned: this.#clean() };
-        await this.#state.cleaned;
+        this.#state = { kind: "Stopped", init: undefined, emptied: this.#empty() };
+        await this.#state.emptied;
         break;
       case "Stopped":
-        await state.cleaned;
+        state.init?.stopKeepingOutputs();
+        await state.emptied;
         break;
     }
+    await this.#remove();
     this.#removeFolders();
   }
 
@@ -317,32 +320,41 @@ export class Container {
   #endedBeforeItsStart(): void {
     if (this.#state.kind !== "Created") return;
     this.#state.stdio.close();
-    this.#state = { kind: "Stopped", cleaned: this.#clean() };
+    this.#state = { kind: "Stopped", init: undefined, emptied: this.#empty() };
   }
 
   #isRunning(): boolean {
     return this.#state.kind === "Running";
   }
 
-  #initExited(): void {
-    const isForced = this.#state.kind === "Running" && this.#state.isForced;
-    if (this.#state.kind === "Running") this.#state.oomWatch.stop();
-    this.#state = { kind: "Stopped", cleaned: this.#clean() };
-    this.#surroundings.onExit(isForced ? "ForcedExit" : "GracefulExit");
+  /**
+   * Ends what the first process leaves running: without a pid namespace of the container's own it outlives it. Never
+   * rejects: a container that has ended stays ended.
+   */
+  async #empty(): Promise<void> {
+    const { group, onError } = this.#surroundings;
+    try {
+      for (let round = 0; round < mostKillRounds; round++) {
+        const left = group.processes();
+        if (left.length === 0) return;
+        for (const pid of left) {
+          try {
+            sendSignal(pid, sigkill);
+          } catch (error) {
+            if (!(error instanceof GuestFault)) throw error;
+          }
+        }
+        await delay(killPauseMs);
+      }
+    } catch (error) {
+      onError(`processes of container ${this.id} could not be ended`, error);
+    }
   }
 
-  /** Takes away what the first process leaves behind. Never rejects: a container that has ended stays ended. */
-  async #clean(): Promise<void> {
+  /** Takes away what the runtime and the kernel keep of it. Never rejects. */
+  async #remove(): Promise<void> {
     const { group, runtime, onError } = this.#surroundings;
     try {
-      // Without a pid namespace of the container's own, its other processes outlive the first one.
-      for (const pid of group.processes()) {
-        try {
-          sendSignal(pid, sigkill);
-        } catch (error) {
-          if (!(error instanceof GuestFault)) throw error;
-        }
-      }
       await runtime.remove(this.id);
       group.remove();
     } catch (error) {
@@ -360,13 +372,6 @@ export class Container {
 
 function isAtOrBelow(path: string, folder: string): boolean {
   return path === folder || (folder !== "/" && path.startsWith(`${folder.replace(/\/+$/, "")}/`));
-}
-
-function withConsole(process: OciProcess, parameters: LinuxProcessParameters): OciProcess {
-  if (!parameters.EmulateConsole) return { ...process, terminal: false };
-  const [height, width] = parameters.ConsoleSize ?? [];
-  const size = height === undefined || width === undefined ? {} : { consoleSize: { height, width } };
-  return { ...process, ...size, terminal: true };
 }
 
 /** Runs what makes a process and joins it with its stdio. */

@@ -12,7 +12,7 @@ import {
 } from "@uvm-shim/gcs-bridge";
 import type { LinuxGuestRequest, LinuxProcessParameters, SecurityPolicy } from "@uvm-shim/hcs-schema";
 import type { ProcessExit } from "@uvm-shim/linux-calls";
-import { followMachineMemory, metricsOf, oomKillsOf, processesOf, removeCgroups, shareDevices } from "./cgroups.ts";
+import { followMachineMemory, metricsOf, processesOf, removeCgroups, shareDevices } from "./cgroups.ts";
 import type { Children } from "./children.ts";
 import { Container } from "./container.ts";
 import type { GuestDevices } from "./devices.ts";
@@ -116,7 +116,10 @@ export class Guest {
       },
       waitForProcess: async ({ ProcessId, TimeoutInMs }, context) => {
         const process = this.#processesOf(context.containerId).get(ProcessId);
-        return { ExitCode: await within(TimeoutInMs, process, context) };
+        const ExitCode = await within(TimeoutInMs, process, context);
+        // What follows from an exit that was told comes after the answer.
+        setImmediate(() => process.hasAnswered());
+        return { ExitCode };
       },
       signalProcess: async ({ ProcessId, Options }, { containerId }) => {
         const signal = Options === undefined || Options.Signal === 0 ? sigkill : Options.Signal;
@@ -132,10 +135,10 @@ export class Guest {
         const wanted = readPropertyTypes(Query);
         if (isVm(containerId)) throw new GuestFault("E_FAIL", "the VM itself has no properties, only containers have");
         const container = this.#get(containerId);
-        const pids = container.processIds();
+        const pids = wanted.includes("ProcessList") ? container.processIds() : undefined;
         const metrics = wanted.includes("Statistics") ? container.metrics() : undefined;
         return {
-          Properties: JSON.stringify({ ProcessList: pids.map((pid) => ({ ProcessId: pid })), ...metrics }),
+          Properties: JSON.stringify({ ProcessList: pids?.map((pid) => ({ ProcessId: pid })), ...metrics }),
         };
       },
       modifySettings: async ({ Request }, { containerId, signal }) => {
@@ -222,12 +225,7 @@ export class Guest {
         group: {
           processes: () => processesOf(id),
           metrics: () => metricsOf(id),
-          oomKills: () => oomKillsOf(id),
           remove: () => removeCgroups(id),
-        },
-        onOutOfMemory: () => {
-          log.warning("processes were killed for want of memory", { container: id });
-          tell("OutOfMemory");
         },
         onExit: (type) => {
           log.info("container has ended", { container: id, type });
@@ -367,11 +365,11 @@ export class Guest {
     }
     const { WorkingDirectory: directory, Environment: environment } = parameters;
     const { pid, exit } = await this.#surroundings.children.start(command, rest, {
-      stdio: [...relay.openPipes()],
+      stdio: [...relay.handOver()],
       ...(directory === undefined || directory === "" ? {} : { cwd: directory }),
       ...(environment === undefined ? {} : { env: environment }),
     });
-    relay.startPipes();
+    relay.close();
     const process = new GuestProcess(pid, exit.then(exitOfVmProcess), relay);
     this.#processes.add(process);
     return process;

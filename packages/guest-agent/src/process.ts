@@ -7,26 +7,33 @@ export class GuestProcess {
   readonly pid: number;
   /** Resolves with 0 to 255; 128 and the signal's number for a killed process. */
   readonly exit: Promise<number>;
-  /** As `exit`, once what the process wrote to its end is on its way to the host. */
+  /** As `exit`, once its stdio has ended, for which the host closes its outputs. */
   readonly reported: Promise<number>;
+  /** Resolves when somebody who waited has been answered. */
+  readonly answered: Promise<void>;
   readonly #relay: StdioRelay;
+  readonly #onAnswered: () => void;
   #hasExited = false;
 
   constructor(pid: number, exit: Promise<ProcessExit>, relay: StdioRelay) {
     this.pid = pid;
     this.#relay = relay;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.answered = promise;
+    this.#onAnswered = resolve;
     this.exit = exit.then(({ exitCode }) => {
       this.#hasExited = true;
       return exitCode;
     });
     this.reported = this.exit.then(async (exitCode) => {
-      await relay.handedOn();
+      await relay.finish();
       return exitCode;
     });
   }
 
-  get hasExited(): boolean {
-    return this.#hasExited;
+  /** To be called when a wait has been answered with the exit. */
+  hasAnswered(): void {
+    this.#onAnswered();
   }
 
   /** Throws a GuestFault when the process no longer exists. */
@@ -39,25 +46,25 @@ export class GuestProcess {
   resize(height: number, width: number): void {
     this.#relay.resize(height, width);
   }
+
+  /** What the host has closed of its output stays closed, for a process that is to end. */
+  stopKeepingOutputs(): void {
+    this.#relay.stopKeepingOutputs();
+  }
 }
 
-/** Exits that are kept for a host that asks late; the host asks when the process has started. */
-const keptExits = 256;
-
-/** The processes of one container, or of the VM itself, by pid. What ended long ago is forgotten. */
+/** The processes of one container, or of the VM itself, by pid. */
 export class ProcessTable {
   readonly #processes = new Map<number, GuestProcess>();
 
-  add(process: GuestProcess): void {
+  /** Keeps a process until its exit has been told to somebody, or for good. */
+  add(process: GuestProcess, options: { readonly isKept?: boolean } = {}): void {
     // A pid that is used again is that of the younger process.
-    this.#processes.delete(process.pid);
     this.#processes.set(process.pid, process);
-    const exited = [...this.#processes.values()].filter(({ hasExited }) => hasExited);
-    for (const old of exited.slice(0, -keptExits)) this.#processes.delete(old.pid);
-  }
-
-  find(pid: number): GuestProcess | undefined {
-    return this.#processes.get(pid);
+    if (options.isKept) return;
+    void process.answered.then(() => {
+      if (this.#processes.get(process.pid) === process) this.#processes.delete(process.pid);
+    });
   }
 
   /** Throws a GuestFault when there is no such process. */

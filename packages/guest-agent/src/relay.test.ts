@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { closeSync, constants, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +11,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { dialHost, dialHostDescriptor, serveGuestPorts } from "./hvsocket.ts";
 import { GuestLog } from "./log.ts";
 import { StdioRelay } from "./stdio-relay.ts";
+import { collect } from "./testing/collected.ts";
 
 const parameters: LinuxProcessParameters = {
   EmulateConsole: false,
@@ -91,7 +92,7 @@ describe("stdio of a process", () => {
     (await hostOut)?.end();
   });
 
-  it("ends the host's input when the process does not read it", async () => {
+  it("leaves the host's input open when the process does not read it, until its end", async () => {
     const [hostIn] = await listen(1);
     const only = { ...parameters, CreateStdOutPipe: false };
     const relay = await StdioRelay.connect(only, { StdIn: 1 }, dial, none);
@@ -99,13 +100,75 @@ describe("stdio of a process", () => {
     // Nobody has inherited the reading end, so it is closed as if the process had closed it.
     relay.startPipes();
     const socket = (await hostIn) as Socket;
-    socket.on("error", () => {});
-    socket.write("unread");
-    expect(await text(socket)).toBe("");
+    let hasEnded = false;
+    socket
+      .on("error", () => {})
+      .on("end", () => {
+        hasEnded = true;
+      });
+    socket.resume();
+    for (let count = 0; count < 64; count++) socket.write("unread");
+    for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate);
+    expect(hasEnded).toBe(false);
+    const ended = new Promise((resolve) => socket.once("end", resolve).once("error", resolve));
+    await relay.finish();
+    await ended;
     socket.destroy();
   });
 
-  it("lets the process's next write fail when the host has closed the output", async () => {
+  it("does not tell the process that the host has closed its output: the pipe fills", async () => {
+    const [hostOut] = await listen(2);
+    const only = { ...parameters, CreateStdInPipe: false };
+    const relay = await StdioRelay.connect(only, { StdOut: 2 }, dial, none);
+    const [, stdout] = relay.openPipes();
+    const writer = openSync(`/proc/self/fd/${stdout}`, constants.O_WRONLY | constants.O_NONBLOCK);
+    relay.startPipes();
+    ((await hostOut) as Socket).destroy();
+    let codes = "";
+    for (let busy = 0; busy < 100; ) {
+      try {
+        writeSync(writer, Buffer.alloc(65536));
+        busy = 0;
+      } catch (error) {
+        codes = (error as NodeJS.ErrnoException).code ?? "";
+        busy++;
+      }
+      await new Promise(setImmediate);
+    }
+    expect(codes).toBe("EAGAIN");
+    closeSync(writer);
+    await relay.finish();
+  });
+
+  it("dials the output anew that is to be kept, until it is not", async () => {
+    const [hostOut] = await listen(2);
+    const only = { ...parameters, CreateStdInPipe: false };
+    const relay = await StdioRelay.connect(only, { StdOut: 2 }, dial, none);
+    const [, stdout] = relay.openPipes();
+    const writer = openSync(`/proc/self/fd/${stdout}`, "w");
+    relay.keepOutputs();
+    relay.startPipes();
+    ((await hostOut) as Socket).destroy();
+    servers[0]?.close();
+    const again = await listen(2);
+    for (let isBack = false; !isBack; ) {
+      writeSync(writer, "x");
+      isBack = await Promise.race([
+        again[0]?.then(() => true) ?? true,
+        new Promise<boolean>((resolve) => setImmediate(() => resolve(false))),
+      ]);
+    }
+    const socket = (await again[0]) as Socket;
+    socket.destroy();
+    servers[1]?.close();
+    writeSync(writer, "lost with the host");
+    closeSync(writer);
+    relay.stopKeepingOutputs();
+    await relay.finish();
+    expect(socket.destroyed).toBe(true);
+  });
+
+  it("half-closes an output whose writers have gone, and waits until the host has closed it", async () => {
     const [hostOut] = await listen(2);
     const only = { ...parameters, CreateStdInPipe: false };
     const relay = await StdioRelay.connect(only, { StdOut: 2 }, dial, none);
@@ -113,18 +176,17 @@ describe("stdio of a process", () => {
     const writer = openSync(`/proc/self/fd/${stdout}`, "w");
     relay.startPipes();
     const socket = (await hostOut) as Socket;
-    socket.destroy();
-    const write = (): boolean => {
-      try {
-        writeSync(writer, "x");
-        return true;
-      } catch (error) {
-        expect((error as NodeJS.ErrnoException).code).toBe("EPIPE");
-        return false;
-      }
-    };
-    while (write()) await new Promise(setImmediate);
+    let isFinished = false;
+    const finished = relay.finish().then(() => {
+      isFinished = true;
+    });
+    writeSync(writer, "last words");
     closeSync(writer);
+    expect((await collect(socket, { keepsOpen: true }).all).toString()).toBe("last words");
+    for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate);
+    expect(isFinished).toBe(false);
+    socket.end();
+    await finished;
   });
 });
 

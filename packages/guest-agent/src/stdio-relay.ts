@@ -1,10 +1,12 @@
 /** Carries the stdio of one process between its pipes or its terminal and the host's ports. */
 import { closeSync } from "node:fs";
 import { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault, type VsockStdioRelaySettings } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
-import { pipe, SplicedOutput, TerminalStream } from "@uvm-shim/linux-calls";
+import { letBlock, pipe, TerminalStream } from "@uvm-shim/linux-calls";
 import { OutputCopy } from "./output-copy.ts";
+import { type Output, PipeOutput, type Redial, StreamOutput, socketOf } from "./outputs.ts";
 import type { ChildStdio } from "./runtime.ts";
 
 /** The descriptor of a connection to a port of the host, which does not block and is the caller's. */
@@ -26,20 +28,29 @@ interface PipeEnds {
   readonly process: number;
 }
 
-/** How long the last output of a process that has ended may take to be handed on, before the exit is told. */
-const lastOutputMs = 2000;
-/** What a terminal holds is read at once; only whoever still has it open keeps it from ending. */
-const lastTerminalOutputMs = 50;
+/** Between two attempts at a host that has closed an output which is to be kept. */
+const redialPauseMs = 100;
 
+/**
+ * The stdio of one process, between its pipes or its terminal and the host's ports. As in the reference's guest, the
+ * end of an output is told to the host when its last writer has gone, and waits for the host to close it.
+ */
 export class StdioRelay {
+  readonly #dial: DialPort;
+  readonly #ports: VsockStdioRelaySettings;
   /** Connections that nothing carries to or from yet. */
   readonly #connections: Map<StreamName, number>;
   readonly #pipes = new Map<StreamName, PipeEnds>();
-  readonly #outputs: SplicedOutput[] = [];
+  readonly #outputs: Output[] = [];
+  readonly #redialling = new AbortController();
+  #input: { readonly connection: Socket; readonly sink: Socket | TerminalStream } | undefined;
   #terminal: TerminalStream | undefined;
   #copy: OutputCopy | undefined;
+  #keepsOutputs = false;
 
-  private constructor(connections: Map<StreamName, number>) {
+  private constructor(dial: DialPort, ports: VsockStdioRelaySettings, connections: Map<StreamName, number>) {
+    this.#dial = dial;
+    this.#ports = ports;
     this.#connections = connections;
   }
 
@@ -70,7 +81,7 @@ export class StdioRelay {
       if (result.status === "rejected") failures.push(result.reason);
       else if (name !== undefined) connections.set(name, result.value);
     }
-    const relay = new StdioRelay(connections);
+    const relay = new StdioRelay(dial, ports, connections);
     if (failures.length === 0) return relay;
     relay.close();
     const [cause] = failures;
@@ -80,6 +91,26 @@ export class StdioRelay {
   /** To be asked for before anything is carried: what the process writes is appended to a file of the guest, too. */
   copyOutputTo(path: string): void {
     this.#copy = new OutputCopy(path);
+  }
+
+  /** To be asked for before anything is carried: an output that the host closes too early is dialled anew. */
+  keepOutputs(): void {
+    this.#keepsOutputs = true;
+  }
+
+  /** What the host has closed stays closed from now on. */
+  stopKeepingOutputs(): void {
+    this.#redialling.abort();
+  }
+
+  /** Hands the connections themselves to a process, which inherits them: nothing is carried. `close` comes after. */
+  handOver(): ChildStdio {
+    const end = (name: StreamName): number | "ignore" => {
+      const connection = this.#connections.get(name);
+      if (connection !== undefined) letBlock(connection);
+      return connection ?? "ignore";
+    };
+    return [end("StdIn"), end("StdOut"), end("StdErr")];
   }
 
   /** Makes the pipes; the descriptors are for the process, which inherits them. */
@@ -112,13 +143,14 @@ export class StdioRelay {
   #carry(name: StreamName, agentEnd: number): void {
     const connection = this.#take(name);
     if (connection === undefined) closeSync(agentEnd);
-    else if (name === "StdIn")
-      carryIn(socketOf(connection), new Socket({ fd: agentEnd, readable: false, writable: true }));
-    else if (this.#copy === undefined) this.#outputs.push(new SplicedOutput(agentEnd, connection));
-    else {
+    else if (name === "StdIn") {
+      this.#carryIn(connection, new Socket({ fd: agentEnd, readable: false, writable: true }));
+    } else if (this.#copy === undefined) {
+      this.#outputs.push(new PipeOutput(agentEnd, connection, this.#redialOf(name)));
+    } else {
       const source = new Socket({ fd: agentEnd, readable: true, writable: false });
       this.#copy.follow(source);
-      carryOut(source, socketOf(connection));
+      this.#outputs.push(new StreamOutput(source, connection, { isClosedByHost: true, redial: this.#redialOf(name) }));
     }
   }
 
@@ -129,34 +161,34 @@ export class StdioRelay {
     terminal.on("error", () => terminal.destroy());
     this.#copy?.follow(terminal);
     const output = this.#take("StdOut");
-    if (output === undefined) terminal.resume();
-    else carryOut(terminal, socketOf(output));
-    const connection = this.#take("StdIn");
-    if (connection === undefined) return;
-    const input = socketOf(connection);
-    terminal.on("close", () => input.destroy());
-    input.on("error", () => input.destroy());
-    // A terminal has no half that could be closed: the end of the host's input means nothing to it.
-    input.pipe(terminal, { end: false });
+    if (output !== undefined) {
+      const redial = this.#redialOf("StdOut");
+      this.#outputs.push(new StreamOutput(terminal, output, { isClosedByHost: false, redial }));
+    }
+    const input = this.#take("StdIn");
+    if (input !== undefined) this.#carryIn(input, terminal);
   }
 
-  /** Resizes the terminal. Without one, or when it has gone with its process, this does nothing. */
+  /** Resizes the terminal, while there is one. Throws a GuestFault for a process that never had one. */
   resize(height: number, width: number): void {
-    this.#terminal?.resize(height, width);
+    if (this.#terminal === undefined) throw new GuestFault("E_FAIL", "the process has no terminal to be resized");
+    this.#terminal.resize(height, width);
   }
 
   /**
-   * Resolves when what the process has written up to its end is on its way to the host, or does not get on. What else
-   * holds its output open is not waited for.
+   * To be called when the process has ended. Resolves when its outputs have ended, which the host's close is part of,
+   * and all ends are closed; what holds an output open is waited for as long as it does.
    */
-  async handedOn(): Promise<void> {
-    const terminal = this.#terminal;
-    if (terminal !== undefined) await within(lastTerminalOutputMs, ended(terminal));
-    else await within(lastOutputMs, Promise.all(this.#outputs.map((output) => output.emptied())));
+  async finish(): Promise<void> {
+    const input = this.#input;
+    if (input !== undefined) input.connection.unpipe().pause();
+    await Promise.all(this.#outputs.map((output) => output.ended));
+    this.close();
   }
 
-  /** Gives up what has not begun: for a process that was not started. */
+  /** Gives up what has not begun, or not ended. Repeatable. */
   close(): void {
+    this.stopKeepingOutputs();
     for (const ends of this.#pipes.values()) {
       closeSync(ends.agent);
       closeSync(ends.process);
@@ -165,6 +197,8 @@ export class StdioRelay {
     for (const connection of this.#connections.values()) closeSync(connection);
     this.#connections.clear();
     for (const output of this.#outputs) output.close();
+    this.#input?.sink.destroy();
+    this.#input?.connection.destroy();
     this.#terminal?.destroy();
     this.#copy?.close();
   }
@@ -174,43 +208,33 @@ export class StdioRelay {
     this.#connections.delete(name);
     return connection;
   }
-}
 
-function socketOf(connection: number): Socket {
-  return new Socket({ fd: connection, readable: true, writable: true, allowHalfOpen: true });
-}
+  /**
+   * From the host to the process. The host's half-close ends a pipe, and means nothing to a terminal, which has no half
+   * that could be closed. When the process reads no more, the host's end stays open, and unread, until its exit.
+   */
+  #carryIn(descriptor: number, sink: Socket | TerminalStream): void {
+    const connection = socketOf(descriptor);
+    this.#input = { connection, sink };
+    sink.on("error", () => sink.destroy());
+    sink.on("close", () => connection.unpipe(sink).pause());
+    connection.on("error", () => connection.destroy());
+    connection.pipe(sink, { end: sink instanceof Socket });
+  }
 
-/** From the host to the process: the host's half-close ends the pipe; a process that does not read ends the connection. */
-function carryIn(socket: Socket, sink: Socket): void {
-  sink.on("error", () => sink.destroy());
-  sink.on("close", () => socket.destroy());
-  socket.on("error", () => sink.destroy());
-  socket.pipe(sink);
-}
-
-/** From the process to the host, to its last byte; a host that closes makes the process's next write fail. */
-function carryOut(source: Socket | TerminalStream, socket: Socket): void {
-  source.on("error", () => source.destroy());
-  source.on("close", () => socket.end());
-  socket.on("error", () => socket.destroy());
-  socket.on("close", () => source.destroy());
-  socket.on("end", () => {});
-  socket.resume();
-  source.pipe(socket, { end: false });
-}
-
-function ended(terminal: TerminalStream): Promise<void> {
-  return new Promise((resolve) => {
-    if (terminal.closed) resolve();
-    else terminal.once("close", resolve);
-  });
-}
-
-async function within(milliseconds: number, done: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, milliseconds);
-  });
-  await Promise.race([done, late]);
-  clearTimeout(timer);
+  #redialOf(name: StreamName): Redial | undefined {
+    const port = this.#ports[name];
+    if (!this.#keepsOutputs || port === undefined) return undefined;
+    const { signal } = this.#redialling;
+    return async () => {
+      while (!signal.aborted) {
+        try {
+          return await this.#dial(port, signal);
+        } catch {
+          await delay(redialPauseMs, undefined, { signal }).catch(() => {});
+        }
+      }
+      return undefined;
+    };
+  }
 }

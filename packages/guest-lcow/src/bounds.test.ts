@@ -19,6 +19,8 @@ const silent = {
   CreateStdOutPipe: false,
   CreateStdErrPipe: false,
 } as const;
+/** Of no first process, with which a container's figures are asked for from time to time. */
+const added = { ...silent, OCIProcess: { args: ["more"], cwd: "/" } };
 const disk = { MountPath: "/run/mounts/scsi/1/7/0", Controller: 1, Lun: 7, Partition: 0, ReadOnly: true };
 const device = { VMBusGUID: "6f9619ff-8b86-d011-b42d-00c04fc964ff" };
 const directory = { MountPath: "/run/mounts/p9/1", Port: 564, ShareName: "1", ReadOnly: false };
@@ -52,7 +54,7 @@ async function made(handlers: GuestHandlers): Promise<Made & { readonly fake: Fa
   );
   const guest = await fake.connect();
   const container = await guest.createContainer("c", settings);
-  const process = await container.execute(silent);
+  const process = await container.execute(added);
   isReady = true;
   return { fake, guest, container, process };
 }
@@ -204,7 +206,7 @@ describe("a request that is answered", () => {
     const exit = Promise.withResolvers<{ readonly ExitCode: number }>();
     const fake = new FakeGuest({ waitForProcess: () => exit.promise });
     const guest = await fake.connect();
-    const process = await (await guest.createContainer("c", settings)).execute(silent);
+    const process = await (await guest.createContainer("c", settings)).execute(added);
     await settled();
     expect(fake.delays).toEqual([]);
     exit.resolve({ ExitCode: 3 });
@@ -377,10 +379,13 @@ describe("what the guest does after the bound", () => {
     await guest.close();
   });
 
-  it("is a process that is killed, and whose exit is asked for", async () => {
+  it.each([
+    ["process that is killed", added, "signalProcess", { ProcessId: 55, Options: { Signal: 9 } }],
+    ["first process whose container is ended", silent, "shutdownForced", {}],
+  ] as const)("is a %s, and whose exit is asked for", async (_what, parameters, procedure, body) => {
     const answer = Promise.withResolvers<{ readonly ProcessId: number }>();
     const { fake, guest, container } = await made({ executeProcess: () => answer.promise });
-    const piped = { ...silent, CreateStdOutPipe: true };
+    const piped = { ...parameters, CreateStdOutPipe: true };
     const executing = expect(container.execute(piped)).rejects.toMatchObject({ code: "DeadlineExceeded" });
     await settled();
     fake.expire();
@@ -389,7 +394,7 @@ describe("what the guest does after the bound", () => {
     answer.resolve({ ProcessId: 55 });
     await settled();
     expect(fake.bodies("waitForProcess").at(-1)).toMatchObject({ ProcessId: 55 });
-    expect(fake.bodies("signalProcess")).toEqual([{ ProcessId: 55, Options: { Signal: 9 } }]);
+    expect(fake.bodies(procedure)).toEqual([body]);
     await guest.close();
   });
 });

@@ -1,11 +1,20 @@
-import { type ContainerNotification, Fields, GcsError, type NotificationType } from "@uvm-shim/gcs-bridge";
+import { type ContainerNotification, GcsError, type NotificationType } from "@uvm-shim/gcs-bridge";
 import {
   type CgroupMetrics,
   checkCgroupMetrics,
   type LinuxProcessParameters,
   type OciLinuxResources,
 } from "@uvm-shim/hcs-schema";
-import { LinuxProcess, type ProcessSurroundings, sigkill, signalProcess } from "./process.ts";
+import { OomWatch } from "./oom-watch.ts";
+import {
+  LinuxProcess,
+  type ProcessOwner,
+  type ProcessSurroundings,
+  processIds,
+  queryProperties,
+  sigkill,
+  signalProcess,
+} from "./process.ts";
 import type { GuestRequests } from "./requests.ts";
 
 export interface LinuxContainerOptions {
@@ -23,13 +32,14 @@ export class LinuxContainer {
   readonly exited: Promise<NotificationType>;
   readonly #options: LinuxContainerOptions;
   readonly #requests: GuestRequests;
-  #onOutOfMemory: () => void = () => {};
+  readonly #oomWatch: OomWatch;
   #resolveExited: (type: NotificationType) => void = () => {};
 
   constructor(id: string, options: LinuxContainerOptions) {
     this.id = id;
     this.#options = options;
     this.#requests = options.surroundings.requests;
+    this.#oomWatch = new OomWatch(id, options.surroundings.options, (abort) => this.metrics(abort));
     this.exited = new Promise((resolve) => {
       this.#resolveExited = resolve;
     });
@@ -40,24 +50,29 @@ export class LinuxContainer {
   }
 
   /** See LinuxProcess.execute. */
-  execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<LinuxProcess> {
-    return LinuxProcess.execute(this.#options.surroundings, this.id, parameters, signal);
+  async execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<LinuxProcess> {
+    const isInit = parameters.OCIProcess === undefined;
+    const owner: ProcessOwner = {
+      id: this.id,
+      // What an init writes when nobody listens any more holds up its end in the guest, until the container is ended.
+      kill: (pid) => (isInit ? this.terminate() : signalProcess(this.#requests, this.id, pid, sigkill)),
+      exiting: (status) => (isInit ? this.#oomWatch.end(status) : this.#oomWatch.processExited(status)),
+    };
+    const process = await LinuxProcess.execute(this.#options.surroundings, owner, parameters, signal);
+    if (isInit) this.#oomWatch.start();
+    return process;
   }
 
   processIds(signal?: AbortSignal): Promise<readonly number[]> {
-    return this.#query(
-      "ProcessList",
-      (properties) =>
-        Fields.parse(properties, "Properties").list("ProcessList", (item, path) =>
-          new Fields(item, path).integer("ProcessId", 1, 0x7fffffff),
-        ),
-      signal,
-    );
+    return processIds(this.#requests, this.id, signal);
   }
 
   /** What the guest's kernel has counted for the container. */
-  metrics(signal?: AbortSignal): Promise<CgroupMetrics> {
-    return this.#query("Statistics", (properties) => checkCgroupMetrics(JSON.parse(properties), "Properties"), signal);
+  async metrics(signal?: AbortSignal): Promise<CgroupMetrics> {
+    const read = (properties: string): CgroupMetrics => checkCgroupMetrics(JSON.parse(properties), "Properties");
+    const metrics = await queryProperties(this.#requests, this.id, "Statistics", read, signal);
+    this.#oomWatch.saw(metrics);
+    return metrics;
   }
 
   /** Changes the container's limits; what is absent stays as it is. */
@@ -90,20 +105,9 @@ export class LinuxContainer {
     await this.#requests.request("modifySettings", this.id, { Request }, signal);
   }
 
-  /** Has the listener called whenever the guest tells that it has killed something of it for want of memory. */
+  /** Has the listener called whenever the guest's kernel has killed something of it for want of memory. */
   onOutOfMemory(listener: () => void): void {
-    this.#onOutOfMemory = listener;
-  }
-
-  async #query<T>(type: string, read: (properties: string) => T, signal: AbortSignal | undefined): Promise<T> {
-    const Query = JSON.stringify({ PropertyTypes: [type] });
-    const { Properties } = await this.#requests.request("getProperties", this.id, { Query }, signal);
-    try {
-      return read(Properties);
-    } catch (cause) {
-      const message = `invalid answer of the guest: ${(cause as Error).message}`;
-      throw new GcsError("Internal", message, { procedure: "getProperties", containerId: this.id, cause });
-    }
+    this.#oomWatch.onKill(listener);
   }
 
   /**
@@ -130,6 +134,7 @@ export class LinuxContainer {
     if (this.#options.canDeleteState) {
       await unlessGone(this.#requests.request("deleteContainerState", this.id, {}, signal));
     }
+    this.#oomWatch.stop();
     this.#options.onForgotten();
   }
 
@@ -143,7 +148,7 @@ export class LinuxContainer {
         this.#resolveExited(notification.type);
         break;
       case "OutOfMemory":
-        this.#onOutOfMemory();
+        this.#oomWatch.told();
         break;
       case "None":
       case "Reboot":

@@ -21,7 +21,7 @@ import {
   type SecurityPolicyFragment,
 } from "@uvm-shim/hcs-schema";
 import { LinuxContainer } from "./container.ts";
-import { LinuxProcess, type ProcessSurroundings } from "./process.ts";
+import { LinuxProcess, type ProcessOwner, type ProcessSurroundings, sigkill, signalProcess } from "./process.ts";
 import { GuestRequests } from "./requests.ts";
 import type { LinuxGuestOptions } from "./types.ts";
 
@@ -169,7 +169,12 @@ export class LinuxGuest {
 
   /** Runs a program of the guest itself, which stands in CommandArgs. See LinuxProcess.execute. */
   execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<LinuxProcess> {
-    return LinuxProcess.execute(this.#surroundings, uvmContainerId, parameters, signal);
+    const owner: ProcessOwner = {
+      id: uvmContainerId,
+      kill: (pid) => signalProcess(this.#requests, uvmContainerId, pid, sigkill),
+      exiting: async () => {},
+    };
+    return LinuxProcess.execute(this.#surroundings, owner, parameters, signal);
   }
 
   /** When the signal aborts, a container that the guest makes after all is removed again. */

@@ -35,21 +35,6 @@ describe("pausing", () => {
   });
 });
 
-describe("want of memory", () => {
-  it("is told to who listens", async () => {
-    const fake = new FakeGuest();
-    const guest = await fake.connect();
-    const container = await guest.createContainer("c", settings);
-    const told = Promise.withResolvers<void>();
-    const notification = { activityId: "", type: "OutOfMemory", operation: "None", result: 0 } as const;
-    fake.server.notify({ containerId: "c", ...notification });
-    await guest.ping();
-    container.onOutOfMemory(told.resolve);
-    fake.server.notify({ containerId: "c", ...notification });
-    await told.promise;
-  });
-});
-
 describe("a ping", () => {
   it("is answered by a refusal too, and by nothing once the guest is gone", async () => {
     await (await new FakeGuest().connect()).ping();

@@ -19,6 +19,7 @@ const silent = {
   CreateStdErrPipe: false,
 } as const;
 const piped = { ...silent, CreateStdInPipe: true, CreateStdOutPipe: true, CreateStdErrPipe: true } as const;
+const added = { ...piped, OCIProcess: { args: ["more"], cwd: "/" } };
 
 interface Setting {
   readonly fake: FakeGuest;
@@ -87,6 +88,29 @@ describe("executing", () => {
     await close();
   });
 
+  it("closes each output when the guest has ended it and all was read, and the guest tells the exit then", async () => {
+    const guestEnds: DialledStdio = {};
+    const closed = (stream: Duplex | undefined) =>
+      new Promise<void>((resolve) => stream?.resume().once("end", () => resolve()));
+    const { container, close } = await setUp((fakeGuest) => ({
+      executeProcess: dialling(fakeGuest, guestEnds),
+      waitForProcess: async () => {
+        await Promise.all([closed(guestEnds.stdout), closed(guestEnds.stderr)]);
+        return { ExitCode: 7 };
+      },
+    }));
+    const process = await container.execute(piped);
+    guestEnds.stdout?.end("from stdout");
+    guestEnds.stderr?.end();
+    expect(await text(process.stderr as Duplex)).toBe("");
+    const chunks: Buffer[] = [];
+    process.stdout?.on("data", (chunk: Buffer) => chunks.push(chunk));
+    expect(await process.wait()).toBe(7);
+    expect(Buffer.concat(chunks).toString()).toBe("from stdout");
+    expect(process.stdin?.destroyed).toBe(false);
+    await close();
+  });
+
   it("opens only what is asked for, and takes new ports each time", async () => {
     const { fake, container, close } = await setUp((fakeGuest) => ({ executeProcess: dialling(fakeGuest, {}) }));
     const quiet = await container.execute(silent);
@@ -136,7 +160,7 @@ describe("executing", () => {
         return { ProcessId: 100 };
       },
     }));
-    const executing = container.execute(piped);
+    const executing = container.execute(added);
     const rejected = expect(executing).rejects.toMatchObject({
       code: "DeadlineExceeded",
       message: expect.stringMatching(/did not dial stdout on port \d+, stderr on port \d+ within 10000 ms/),
@@ -159,7 +183,7 @@ describe("executing", () => {
         }),
     }));
     const controller = new AbortController();
-    const executing = container.execute(piped, controller.signal);
+    const executing = container.execute(added, controller.signal);
     await settled();
     controller.abort(new Error("enough"));
     await expect(executing).rejects.toMatchObject({ code: "Cancelled", message: expect.stringContaining("enough") });
@@ -174,13 +198,26 @@ describe("executing", () => {
   it("kills the process when the caller leaves while the stdio connects", async () => {
     const { fake, container, close } = await setUp();
     const controller = new AbortController();
-    const executing = container.execute(piped, controller.signal);
+    const executing = container.execute(added, controller.signal);
     await settled();
     controller.abort();
     await expect(executing).rejects.toMatchObject({ code: "Cancelled" });
     await settled();
     expect(fake.bodies("signalProcess")).toHaveLength(1);
     expect(fake.ports.size).toBe(0);
+    await close();
+  });
+
+  it("ends the container whose init nobody owns any more: what init writes holds its exit up otherwise", async () => {
+    const { fake, container, close } = await setUp();
+    const controller = new AbortController();
+    const executing = container.execute(piped, controller.signal);
+    await settled();
+    controller.abort();
+    await expect(executing).rejects.toMatchObject({ code: "Cancelled" });
+    await settled();
+    expect(fake.bodies("shutdownForced")).toHaveLength(1);
+    expect(fake.bodies("signalProcess")).toEqual([]);
     await close();
   });
 
@@ -247,6 +284,21 @@ describe("a process", () => {
     const process = await container.execute(silent);
     await expect(process.wait()).rejects.toMatchObject({ code: "NotFound", gone: true });
     await expect(process.signal(15)).rejects.toMatchObject({ code: "NotFound", gone: true, containerId: "c" });
+    await close();
+  });
+
+  it("exists as long as the guest lists it", async () => {
+    let pids = [1, 100];
+    const { fake, container, close } = await setUp(() => ({
+      getProperties: async () => ({
+        Properties: JSON.stringify({ ProcessList: pids.map((ProcessId) => ({ ProcessId })) }),
+      }),
+    }));
+    const process = await container.execute(silent);
+    expect(await process.exists()).toBe(true);
+    pids = [1];
+    expect(await process.exists()).toBe(false);
+    expect(fake.bodies("getProperties")).toEqual(Array(2).fill({ Query: '{"PropertyTypes":["ProcessList"]}' }));
     await close();
   });
 

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { GcsError, givenUpError, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
+import { Fields, GcsError, givenUpError, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import type { GuestRequests } from "./requests.ts";
 import { ProcessStdio, type StdioStreams } from "./stdio.ts";
@@ -10,6 +10,16 @@ export interface ProcessSurroundings {
   readonly requests: GuestRequests;
   readonly options: LinuxGuestOptions;
   readonly takePort: () => number;
+}
+
+/** Whose process it is. */
+export interface ProcessOwner {
+  /** Container, or the VM. */
+  readonly id: string;
+  /** Ends a process that nobody is going to own. */
+  kill(pid: number): Promise<void>;
+  /** Runs before the exit is told; without a status it is lost, with the process or the bridge. Must not reject. */
+  exiting(status: number | undefined): Promise<void>;
 }
 
 export const sigkill = 9;
@@ -51,11 +61,12 @@ export class LinuxProcess {
    */
   static async execute(
     surroundings: ProcessSurroundings,
-    containerId: string,
+    owner: ProcessOwner,
     parameters: LinuxProcessParameters,
     signal?: AbortSignal,
   ): Promise<LinuxProcess> {
     const { requests, options, takePort } = surroundings;
+    const { id: containerId } = owner;
     const subject = { procedure: "executeProcess", containerId };
     if (signal?.aborted) throw givenUpError(signal.reason, subject);
     const stdio = await ProcessStdio.listen(parameters, takePort, (port) => options.listen(port));
@@ -66,15 +77,15 @@ export class LinuxProcess {
       const { ProcessId: pid } = await requests.make("executeProcess", containerId, body, signal, ({ ProcessId }) => {
         // The reference's guest keeps a process until its exit has been asked for.
         const exit = waitForExit(requests, containerId, ProcessId);
-        return discard(surroundings, containerId, ProcessId, exit);
+        return discard(surroundings, owner, ProcessId, exit);
       });
-      const exit = waitForExit(requests, containerId, pid);
+      const exit = told(waitForExit(requests, containerId, pid), owner);
       try {
         const streams = await connectStdio(stdio, exit, options, subject, signal);
         return new LinuxProcess(requests, containerId, pid, exit, stdio, streams);
       } catch (error) {
         // Not awaited: a guest that does not answer must not hold a caller who has left.
-        void discard(surroundings, containerId, pid, exit);
+        void discard(surroundings, owner, pid, exit);
         throw containerId === uvmContainerId ? leftBehindError(error, pid) : error;
       }
     } catch (error) {
@@ -86,6 +97,11 @@ export class LinuxProcess {
   /** 0 to 255; 255 too for a process of the VM itself that a signal ended. Rejects with a GcsError of `gone` when bridge or process is lost. */
   wait(): Promise<number> {
     return this.#exit;
+  }
+
+  /** Whether the guest still lists it: of one that it does not, the exit may be told late, or not at all. */
+  async exists(abort?: AbortSignal): Promise<boolean> {
+    return (await processIds(this.#requests, this.#containerId, abort)).includes(this.pid);
   }
 
   /** Unimplemented for processes of the VM itself, which no guest signals: they end when their stdio is closed. */
@@ -163,6 +179,36 @@ function leftBehindError(error: unknown, pid: number): unknown {
   });
 }
 
+/** Pids of all that runs in a container. */
+export function processIds(
+  requests: GuestRequests,
+  containerId: string,
+  abort?: AbortSignal,
+): Promise<readonly number[]> {
+  const read = (properties: string): readonly number[] =>
+    Fields.parse(properties, "Properties").list("ProcessList", (item, path) =>
+      new Fields(item, path).integer("ProcessId", 1, 0x7fffffff),
+    );
+  return queryProperties(requests, containerId, "ProcessList", read, abort);
+}
+
+export async function queryProperties<T>(
+  requests: GuestRequests,
+  containerId: string,
+  type: string,
+  read: (properties: string) => T,
+  abort: AbortSignal | undefined,
+): Promise<T> {
+  const Query = JSON.stringify({ PropertyTypes: [type] });
+  const { Properties } = await requests.request("getProperties", containerId, { Query }, abort);
+  try {
+    return read(Properties);
+  } catch (cause) {
+    const message = `invalid answer of the guest: ${(cause as Error).message}`;
+    throw new GcsError("Internal", message, { procedure: "getProperties", containerId, cause });
+  }
+}
+
 /** Asks for the exit at once, so that a process that ends right away is not missed. */
 function waitForExit(requests: GuestRequests, containerId: string, pid: number): Promise<number> {
   const exit = requests
@@ -173,6 +219,22 @@ function waitForExit(requests: GuestRequests, containerId: string, pid: number):
   return exit;
 }
 
+/** Holds an exit back until its owner is ready for it. */
+function told(exit: Promise<number>, owner: ProcessOwner): Promise<number> {
+  const ready = exit.then(
+    async (status) => {
+      await owner.exiting(status);
+      return status;
+    },
+    async (error) => {
+      await owner.exiting(undefined);
+      throw error;
+    },
+  );
+  ready.catch(() => {});
+  return ready;
+}
+
 /** Exit codes of Linux processes are bytes; the guest's word is wider, and -1 stands for an exit that it lost. */
 function exitStatus(exitCode: number): number {
   return Math.min(exitCode, 255);
@@ -180,13 +242,13 @@ function exitStatus(exitCode: number): number {
 
 /** Ends a process that nobody is going to own, and whose stdio is closed. */
 async function discard(
-  { requests, options }: ProcessSurroundings,
-  containerId: string,
+  { options }: ProcessSurroundings,
+  { id: containerId, kill }: ProcessOwner,
   pid: number,
   exit: Promise<number>,
 ): Promise<void> {
   try {
-    await signalProcess(requests, containerId, pid, sigkill);
+    await kill(pid);
   } catch (error) {
     if (error instanceof GcsError && error.gone) return;
     options.log.log("warn", "a process that was given up could not be killed", { containerId, pid, error });

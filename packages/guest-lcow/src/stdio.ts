@@ -23,7 +23,7 @@ interface Channel {
 
 /**
  * The host's ends of one process's stdio. It listens from the moment it exists, each port taking one connection; the
- * reference's guest dials before it answers that the process was started.
+ * reference's guest dials before it answers that the process was started. An output is closed once all of it was read.
  */
 export class ProcessStdio {
   /** Resolves when the guest has dialled every port; rejects when one can no longer be accepted. */
@@ -83,6 +83,8 @@ export class ProcessStdio {
     const stream = await channel.listener.accept(this.#closing.signal);
     // A connection may break before or after anybody reads it; without a listener that would end this program.
     stream.on("error", () => {});
+    // The guest half-closes an output when its last writer has gone, and tells no exit before its host has closed it.
+    if (channel.name !== "stdin") stream.once("end", () => stream.destroy());
     channel.stream = stream;
     if (this.#closing.signal.aborted) stream.destroy();
     await channel.listener.close();

@@ -4,6 +4,9 @@ import { LinuxCallError } from "./error.ts";
 import { invoke, invokeUnlessBusy } from "./libc.ts";
 import { descriptorMessage, emptyOf, interfaceRequest, ioVector, messageHeader, unixAddress } from "./structures.ts";
 
+const F_GETFL = 3;
+const F_SETFL = 4;
+const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
@@ -68,6 +71,12 @@ export function connectUnixSocket(path: string): number | undefined {
   }
   closeSync(socket);
   return undefined;
+}
+
+/** Lets calls on a descriptor wait, as programs expect of their stdio. */
+export function letBlock(descriptor: number): void {
+  const flags = invoke("fcntl", "F_GETFL", descriptor, F_GETFL, 0);
+  invoke("fcntl", "F_SETFL", descriptor, F_SETFL, flags & ~O_NONBLOCK);
 }
 
 function unixAddressOf(path: string): Buffer {

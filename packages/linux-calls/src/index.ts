@@ -3,6 +3,7 @@ export {
   connectUnixSocket,
   type DescriptorReceiver,
   type FileLock,
+  letBlock,
   listenForDescriptor,
   lockFile,
   pipe,
@@ -22,5 +23,5 @@ export {
 } from "./mounts.ts";
 export { createNetworkNamespace, type NetworkNamespace, openNetworkNamespace } from "./network-namespaces.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
-export { SplicedOutput } from "./splice.ts";
+export { SplicedOutput, type SpliceEnd } from "./splice.ts";
 export { TerminalStream } from "./terminal.ts";

@@ -23,6 +23,7 @@ const prototypes = {
   bind: "int bind(int fd, const void *address, unsigned int length)",
   listen: "int listen(int fd, int backlog)",
   connect: "int connect(int fd, const void *address, unsigned int length)",
+  shutdown: "int shutdown(int fd, int how)",
   setsockopt: "int setsockopt(int fd, int level, int name, const void *value, unsigned int length)",
   splice: "long splice(int in, void *inOffset, int out, void *outOffset, size_t length, unsigned int flags)",
   accept4: "int accept4(int fd, void *address, void *length, int flags)",

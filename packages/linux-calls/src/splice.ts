@@ -5,6 +5,7 @@ import { invoke, invokeUnlessBusy } from "./libc.ts";
 
 const F_SETPIPE_SZ = 1031;
 const FIONREAD = 0x541b;
+const SHUT_WR = 1;
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SPLICE_F_NONBLOCK = 2;
@@ -14,28 +15,34 @@ const room = 1024 * 1024;
 const callsPerTurn = 16;
 const hasInput = { readable: true, disconnect: true };
 const hasRoom = { writable: true };
+const hasPeerSpoken = { readable: true, disconnect: true };
+
+/**
+ * "ended": the pipe has no writer any more, and the peer has read all and closed; "broken": the peer went before;
+ * "closed": by `close`.
+ */
+export type SpliceEnd = "ended" | "broken" | "closed";
 
 /**
  * Carries what is written to a pipe on to a stream socket, to its last byte, without the bytes ever leaving the
- * kernel. It owns both descriptors, of which the socket must not block, and closes them when the pipe has no writer
- * any more, when the socket's peer has gone, or on `close`.
+ * kernel. When the pipe has no writer any more it half-closes the socket and waits until its peer closes it. It owns
+ * the socket, which must not block; the pipe stays its maker's, and unread once the peer has gone.
  */
 export class SplicedOutput {
-  /** Resolves when both descriptors are closed. */
-  readonly ended: Promise<void>;
+  /** Resolves when the socket is closed. */
+  readonly ended: Promise<SpliceEnd>;
   readonly #pipe: number;
   readonly #socket: number;
   readonly #readable: ReturnType<typeof koffi.node.poll>;
   readonly #writable: ReturnType<typeof koffi.node.poll>;
   readonly #onEvent: () => void;
-  readonly #end: () => void;
-  #onEmpty: (() => void)[] = [];
+  readonly #end: (how: SpliceEnd) => void;
   #isOpen = true;
 
   constructor(pipe: number, socket: number) {
     this.#pipe = pipe;
     this.#socket = socket;
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve } = Promise.withResolvers<SpliceEnd>();
     this.ended = promise;
     this.#end = resolve;
     widen(pipe, socket);
@@ -50,22 +57,18 @@ export class SplicedOutput {
     this.#writable.stop();
   }
 
-  /** Resolves once all that was written before the call has been handed to the socket, or the descriptors are closed. */
-  emptied(): Promise<void> {
-    if (!this.#isOpen || unreadBytes(this.#pipe) === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#onEmpty.push(resolve));
+  /** Gives the socket up. Repeatable. */
+  close(): void {
+    this.#finish("closed");
   }
 
-  /** Repeatable. */
-  close(): void {
+  #finish(how: SpliceEnd): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#readable.close();
     this.#writable.close();
-    closeSync(this.#pipe);
     closeSync(this.#socket);
-    this.#tellEmpty();
-    this.#end();
+    this.#end(how);
   }
 
   #carry(): void {
@@ -76,17 +79,37 @@ export class SplicedOutput {
         this.#wait();
         return;
       }
-      if (moved === 0) this.close();
+      if (moved === 0) {
+        this.#awaitPeer();
+        return;
+      }
+      if (moved === "broken") this.#finish("broken");
     }
     setImmediate(() => this.#carry());
   }
 
-  /** Bytes moved, 0 at the end of either side, undefined when the pipe is empty or the socket full. */
-  #move(): number | undefined {
+  /** The peer has nothing to say on an output: whatever comes of it is its end. */
+  #awaitPeer(): void {
+    this.#readable.stop();
+    try {
+      invoke("shutdown", "output", this.#socket, SHUT_WR);
+    } catch (error) {
+      if (!(error instanceof LinuxCallError)) throw error;
+      this.#finish("broken");
+      return;
+    }
+    this.#writable.start(hasPeerSpoken, () => {
+      this.#writable.stop();
+      setImmediate(() => this.#finish("ended"));
+    });
+  }
+
+  /** Bytes moved, 0 at the end of the pipe, undefined when the pipe is empty or the socket full. */
+  #move(): number | "broken" | undefined {
     try {
       return invokeUnlessBusy("splice", "output", this.#pipe, null, this.#socket, null, room, SPLICE_F_NONBLOCK);
     } catch (error) {
-      if (error instanceof LinuxCallError && (error.code === "EPIPE" || error.code === "ECONNRESET")) return 0;
+      if (error instanceof LinuxCallError && (error.code === "EPIPE" || error.code === "ECONNRESET")) return "broken";
       throw error;
     }
   }
@@ -96,12 +119,7 @@ export class SplicedOutput {
       this.#writable.start(hasRoom, this.#onEvent);
       return;
     }
-    this.#tellEmpty();
     this.#readable.start(hasInput, this.#onEvent);
-  }
-
-  #tellEmpty(): void {
-    for (const tell of this.#onEmpty.splice(0)) tell();
   }
 }
 

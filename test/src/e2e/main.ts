@@ -24,6 +24,7 @@ import { networkCases } from "./cases/network.ts";
 import { optionCases } from "./cases/options.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
+import { protocolEndCases } from "./cases/protocol-ends.ts";
 import { protocolErrorCases } from "./cases/protocol-errors.ts";
 import { protocolMountCases } from "./cases/protocol-mounts.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
@@ -123,6 +124,7 @@ async function runProtocol(
   const cases = [
     ...protocolCases,
     ...protocolContainerCases,
+    ...protocolEndCases,
     ...protocolNetworkCases,
     ...protocolSandboxCases,
     ...protocolSettingCases,

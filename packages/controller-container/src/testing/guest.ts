@@ -14,6 +14,7 @@ export class FakeGuestProcess implements GuestProcess {
   readonly pid: number;
   readonly signals: number[] = [];
   readonly #exit = Promise.withResolvers<number>();
+  #hasExited = false;
 
   constructor(pid: number) {
     this.pid = pid;
@@ -24,7 +25,12 @@ export class FakeGuestProcess implements GuestProcess {
   }
 
   exit(code: number): void {
+    this.#hasExited = true;
     this.#exit.resolve(code);
+  }
+
+  async exists(): Promise<boolean> {
+    return !this.#hasExited;
   }
 
   async signal(signal: number): Promise<void> {

@@ -37,12 +37,16 @@ export class ManualClock implements ProcessClock {
     return this.#delays.map((delay) => delay.milliseconds);
   }
 
+  /** Waits until somebody waits for so long. */
+  async reached(milliseconds: number): Promise<void> {
+    await new Promise(setImmediate);
+    if (this.pending.includes(milliseconds)) return;
+    await new Promise<void>((found) => this.#awaited.push({ milliseconds, found }));
+  }
+
   /** Waits until somebody waits for so long, then lets that time pass for them. Streams move on meanwhile. */
   async elapse(milliseconds: number): Promise<void> {
-    await new Promise(setImmediate);
-    if (!this.pending.includes(milliseconds)) {
-      await new Promise<void>((found) => this.#awaited.push({ milliseconds, found }));
-    }
+    await this.reached(milliseconds);
     this.#now += milliseconds;
     const elapsed = this.#delays.filter((delay) => delay.milliseconds === milliseconds);
     this.#delays = this.#delays.filter((delay) => delay.milliseconds !== milliseconds);

@@ -12,6 +12,8 @@ export class FakeGuestProcess implements GuestProcess {
   readonly signals: number[] = [];
   readonly sizes: (readonly [height: number, width: number])[] = [];
   isClosed = false;
+  /** Does not say whether the process exists. */
+  refuses = false;
   readonly #exit = Promise.withResolvers<number>();
   readonly #script: ScriptedCalls;
   #exists = true;
@@ -45,6 +47,27 @@ export class FakeGuestProcess implements GuestProcess {
   /** The guest no longer knows the process and has not told how it ended. */
   vanish(): void {
     this.#exists = false;
+  }
+
+  /** The process ends, and the guest does not tell. */
+  end(): void {
+    this.#exists = false;
+  }
+
+  /** The process has ended, and the guest tells when its output has been read. */
+  exitOnceRead(code: number): void {
+    this.#exists = false;
+    const read = [this.stdout, this.stderr].map(
+      (stream) => new Promise<void>((resolve) => (stream?.readableEnded ? resolve() : stream?.once("end", resolve))),
+    );
+    void Promise.all(read).then(() => this.#exit.resolve(code));
+  }
+
+  exists(abort?: AbortSignal): Promise<boolean> {
+    return this.#script.run("exists", String(this.pid), abort, () => {
+      if (this.refuses) throw scriptedError("Internal", "not now");
+      return this.#exists;
+    });
   }
 
   signal(signal: number, abort?: AbortSignal): Promise<void> {

@@ -19,8 +19,10 @@ export class ProcessBench {
   readonly guest: FakeProcessGuest;
   readonly upstream: FakeUpstream;
   readonly controller: ProcessController;
+  readonly script: ScriptedCalls;
 
   constructor(script = new ScriptedCalls(), execId = "", options: Partial<ProcessControllerOptions> = {}) {
+    this.script = script;
     this.guest = new FakeProcessGuest(script);
     this.upstream = new FakeUpstream(script);
     const { clock, guest, upstream } = this;

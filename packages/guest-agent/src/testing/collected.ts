@@ -8,13 +8,14 @@ export interface Collected {
   until(text: string): Promise<string>;
 }
 
-export function collect(socket: Socket): Collected {
+/** Closes what has been read to its end, as a host does, unless it is to be kept open. */
+export function collect(socket: Socket, options: { readonly keepsOpen: boolean } = { keepsOpen: false }): Collected {
   const chunks: Buffer[] = [];
   const text = (): string => Buffer.concat(chunks).toString();
   socket.on("data", (chunk: Buffer) => chunks.push(chunk));
   const all = new Promise<Buffer>((resolve) => {
     const finish = (): void => {
-      socket.end();
+      if (!options.keepsOpen) socket.end();
       resolve(Buffer.concat(chunks));
     };
     // A stream without a byte ends before anybody listens.

@@ -18,7 +18,7 @@ import {
 } from "@uvm-shim/linux-calls";
 import { bootVariable } from "../boot-parameters.ts";
 import { makeCgroups, removeCgroups } from "./cgroups.ts";
-import { collect } from "./collected.ts";
+import { type Collected, collect } from "./collected.ts";
 import { type Fixtures, packages, specificationFor } from "./fixtures.ts";
 import { type Finished, finish, type RunningProcess } from "./running-process.ts";
 
@@ -53,6 +53,8 @@ export class Machine {
   readonly logLines: string[] = [];
   readonly notifications: ContainerNotification[] = [];
   console = "";
+  /** Outputs that have been read are left open, for a test to close them itself. */
+  keepsOutputs = false;
   /** Milliseconds from the start of the first process to the agent's word that it is up. */
   bootTime = 0;
   readonly #folder: string;
@@ -327,7 +329,10 @@ export class Machine {
   }
 
   /** Starts a process with all the pipes that the parameters ask for. */
-  async execute(id: string, parameters: Partial<LinuxProcessParameters> = {}): Promise<RunningProcess> {
+  async execute(
+    id: string,
+    { unread, ...parameters }: Partial<LinuxProcessParameters> & { readonly unread?: boolean } = {},
+  ): Promise<RunningProcess> {
     const terminal = parameters.EmulateConsole === true;
     const all: LinuxProcessParameters = {
       EmulateConsole: false,
@@ -360,11 +365,19 @@ export class Machine {
       .then(({ ExitCode }) => ExitCode);
     // A test that is not about exits leaves processes to be ended with the machine.
     exit.catch(() => {});
+    const options = { keepsOpen: this.keepsOutputs };
+    const output = async (of: typeof stdout): Promise<Collected | undefined> => {
+      const socket = await of?.socket;
+      const collected = socket && collect(socket, options);
+      if (unread) socket?.pause();
+      return collected;
+    };
     return {
       pid,
+      ports: { stdout: stdout?.port, stderr: stderr?.port },
       stdin: (await stdin?.socket) as Socket,
-      stdout: collect((await stdout?.socket) as Socket),
-      stderr: stderr === undefined ? undefined : collect(await stderr.socket),
+      stdout: (await output(stdout)) as Collected,
+      stderr: await output(stderr),
       exit,
     };
   }

@@ -9,12 +9,15 @@ export interface Finished {
 
 export async function finish({ stdin, stdout, stderr, exit }: RunningProcess): Promise<Finished> {
   stdin.end();
-  const code = await exit;
-  return { code, stdout: (await stdout.all).toString(), stderr: ((await stderr?.all) ?? "").toString() };
+  const outputs = await Promise.all([stdout.all, stderr?.all]);
+  for (const output of [stdout, stderr]) output?.socket.end();
+  const [out = "", err = ""] = outputs.map(String);
+  return { code: await exit, stdout: out, stderr: stderr === undefined ? "" : err };
 }
 
 export interface RunningProcess {
   readonly pid: number;
+  readonly ports: { readonly stdout: number | undefined; readonly stderr: number | undefined };
   readonly stdin: Socket;
   readonly stdout: Collected;
   readonly stderr: Collected | undefined;

@@ -109,10 +109,13 @@ export class FakeGuest {
     return [...this.#delays].map(({ milliseconds }) => milliseconds);
   }
 
-  /** Lets all the time pass that the host now waits for. */
-  expire(): void {
-    for (const { resolve } of this.#delays) resolve();
-    this.#delays.clear();
+  /** Lets the time pass that the host now waits for: all of it, or what is no longer than the given. */
+  expire(atMost = Number.POSITIVE_INFINITY): void {
+    for (const delay of this.#delays) {
+      if (delay.milliseconds > atMost) continue;
+      this.#delays.delete(delay);
+      delay.resolve();
+    }
   }
 
   connect(signal?: AbortSignal): Promise<LinuxGuest> {

@@ -161,8 +161,9 @@ async function foreignProgram(ground: ProtocolGround): Promise<void> {
 
 async function terminalByProtocol(ground: ProtocolGround): Promise<void> {
   await withPod(ground, async (pod) => {
-    const script =
-      'stty size; until [ "$(stty size)" = "42 117" ]; do sleep 0.05; done; read line; echo "got $line"; exit 3';
+    const until = (size: string) => `until [ "$(stty size 2>/dev/null)" = "${size}" ]; do sleep 0.05; done`;
+    // An init's first size comes when it runs already, as any other does.
+    const script = `${until("24 80")}; stty size; ${until("42 117")}; read line; echo "got $line"; exit 3`;
     const options = { id: "terminal", args: ["sh", "-c", script], terminal: true, rootfs: directoryRootfs(ground) };
     const container = await pod.createContainer(options);
     await pod.shim.call(Task, "ResizePty", { id: container.id, width: 80, height: 24 });

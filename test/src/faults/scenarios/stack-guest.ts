@@ -101,10 +101,16 @@ export class StackGuest {
           const { processes } = this.#running(containerId);
           const pid = this.#nextPid++;
           const exit = Promise.withResolvers<number>();
-          const streams = Object.values(Settings.VsockStdioRelaySettings ?? {}).map((port) => this.#dial(port));
+          const { StdIn, StdOut, StdErr } = Settings.VsockStdioRelaySettings ?? {};
+          const dialled = (...ports: (number | undefined)[]) =>
+            ports.flatMap((port) => (port === undefined ? [] : [this.#dial(port)]));
+          const input = dialled(StdIn);
+          const outputs = dialled(StdOut, StdErr);
+          const closed = Promise.all(outputs.map((stream) => new Promise((resolve) => stream.once("close", resolve))));
+          // As a guest does: an exit is told when the host has closed the outputs.
           const end = (code: number): void => {
-            for (const stream of streams) stream.end();
-            exit.resolve(code);
+            for (const stream of [...input, ...outputs]) stream.end();
+            void closed.then(() => exit.resolve(code));
           };
           processes.set(pid, { exit: exit.promise, end });
           return { ProcessId: pid };

@@ -1,0 +1,103 @@
+/** What one process writes, on its way to the host. */
+import { closeSync } from "node:fs";
+import { Socket } from "node:net";
+import { SplicedOutput, type TerminalStream } from "@uvm-shim/linux-calls";
+
+/** Dials the host anew, which has closed a connection; undefined once nobody wants it any more. */
+export type Redial = () => Promise<number | undefined>;
+
+export interface Output {
+  /** Resolves when all was carried and the host has closed its end, or when that can no longer come about. */
+  readonly ended: Promise<void>;
+  /** Gives up what has not ended. Repeatable. */
+  close(): void;
+}
+
+/** An output that stays in the kernel on its way. Owns the pipe's reading end and the connection. */
+export class PipeOutput implements Output {
+  readonly ended: Promise<void>;
+  readonly #pipe: number;
+  #carrying: SplicedOutput | undefined;
+  #isOpen = true;
+
+  constructor(pipe: number, connection: number, redial: Redial | undefined) {
+    this.#pipe = pipe;
+    this.ended = this.#carry(connection, redial);
+  }
+
+  async #carry(connection: number, redial: Redial | undefined): Promise<void> {
+    for (let next: number | undefined = connection; next !== undefined; ) {
+      this.#carrying = new SplicedOutput(this.#pipe, next);
+      if ((await this.#carrying.ended) !== "broken") return;
+      // Nobody reads the pipe until there is a new connection, and its writers wait.
+      next = await redial?.();
+      if (!this.#isOpen && next !== undefined) return closeSync(next);
+    }
+  }
+
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#carrying?.close();
+    closeSync(this.#pipe);
+  }
+}
+
+/** An output that the agent itself reads: of a terminal, or of what is written to a file too. Owns both ends. */
+export class StreamOutput implements Output {
+  readonly ended: Promise<void>;
+  readonly #source: Socket | TerminalStream;
+  readonly #isClosedByHost: boolean;
+  #socket: Socket | undefined;
+
+  /** `isClosedByHost`: once all is carried, the host is waited for; a terminal's connection is just closed. */
+  constructor(
+    source: Socket | TerminalStream,
+    connection: number,
+    options: { readonly isClosedByHost: boolean; readonly redial: Redial | undefined },
+  ) {
+    this.#source = source;
+    this.#isClosedByHost = options.isClosedByHost;
+    source.on("error", () => source.destroy());
+    this.ended = this.#carry(connection, options.redial);
+  }
+
+  async #carry(connection: number, redial: Redial | undefined): Promise<void> {
+    for (let next: number | undefined = connection; next !== undefined; ) {
+      const socket = socketOf(next);
+      this.#socket = socket;
+      const how = await this.#carryTo(socket);
+      this.#source.unpipe(socket);
+      socket.destroy();
+      if (how === "ended") return;
+      next = await redial?.();
+      if (this.#source.destroyed && next !== undefined) return closeSync(next);
+    }
+  }
+
+  #carryTo(socket: Socket): Promise<"ended" | "broken"> {
+    return new Promise((resolve) => {
+      const onSourceEnd = (): void => {
+        socket.end(() => {
+          if (!this.#isClosedByHost) resolve("ended");
+        });
+        // Nothing is to come on an output: what is read is the host's close.
+        if (this.#isClosedByHost) socket.once("end", () => resolve("ended")).resume();
+      };
+      socket.on("error", () => resolve("broken"));
+      socket.on("close", () => resolve("broken"));
+      if (this.#source.closed) onSourceEnd();
+      else this.#source.once("close", onSourceEnd);
+      this.#source.pipe(socket, { end: false });
+    });
+  }
+
+  close(): void {
+    this.#source.destroy();
+    this.#socket?.destroy();
+  }
+}
+
+export function socketOf(connection: number): Socket {
+  return new Socket({ fd: connection, readable: true, writable: true, allowHalfOpen: true });
+}

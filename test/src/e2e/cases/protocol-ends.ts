@@ -1,0 +1,183 @@
+/**
+ * How processes end where the guest has the manners of the reference's: it tells no exit before the host has read and
+ * closed the outputs, knows no size of an init's terminal, and sends no word of a container that was never executed.
+ */
+import assert from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
+import { containerd } from "@uvm-shim/shim/protocol";
+import type { Pod, PodContainer } from "../../shim-client/pod.ts";
+import { Task } from "../../shim-client/shim.ts";
+import { type ClientStdio, makeStdio } from "../../shim-client/stdio.ts";
+import { poll } from "../../support/wait.ts";
+import { directoryRootfs, type ProtocolCase, type ProtocolGround, withPod } from "./protocol.ts";
+
+const { STOPPED } = containerd.v1.types.Status;
+const WAIT_MS = 20_000;
+/** The exit of an exec whose output others hold is told within this, and that of one whose client takes nothing. */
+const HELD_EXIT_MS = 10_000;
+const STALLED_EXIT_MS = 20_000;
+/** Bytes: more than the pipes to the client hold, and less than what lies between the client and the process. */
+const UNREAD = 400 * 1024;
+const SIGKILL = 9;
+const UNTOLD = 255;
+
+const shell = (script: string): readonly string[] => ["sh", "-c", script];
+
+async function withContainer(
+  ground: ProtocolGround,
+  args: readonly string[],
+  work: (container: PodContainer, pod: Pod) => Promise<void>,
+): Promise<void> {
+  await withPod(ground, async (pod) => {
+    const container = await pod.createContainer({ id: "c1", args, rootfs: directoryRootfs(ground) });
+    await container.start();
+    await work(container, pod);
+    await container.kill(SIGKILL);
+    await container.wait();
+    await container.delete();
+  });
+}
+
+/** What is to come about within so many milliseconds. */
+async function timed<T>(work: Promise<T>, limit: number): Promise<T> {
+  const timer = new AbortController();
+  const late = delay(limit, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`it has not come about within ${limit} ms`);
+  });
+  late.catch(() => undefined);
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    timer.abort();
+  }
+}
+
+/** With a client for each stream, with one for one of them, and with none. */
+async function everyEnd(ground: ProtocolGround): Promise<void> {
+  await withPod(ground, async (pod) => {
+    const script = "echo out; echo err >&2; exit 3";
+    const container = await pod.createContainer({
+      id: "c1",
+      args: shell(`read line; ${script}`),
+      rootfs: directoryRootfs(ground),
+    });
+    await container.start();
+    const both = await container.exec("both", { args: shell(script) });
+    const output = both.output();
+    assert.equal(await timed(container.wait("both"), HELD_EXIT_MS), 3);
+    assert.deepEqual(Object.values(await output).map(String), ["out\n", "err\n"]);
+    const one = await container.exec("terminal", { args: shell(script), terminal: true });
+    const typed = one.output();
+    assert.equal(await timed(container.wait("terminal"), HELD_EXIT_MS), 3);
+    assert.equal((await typed).stdout.toString(), "out\r\nerr\r\n");
+    await container.addExec("none", { args: shell(script) }, {});
+    await container.startExec("none");
+    assert.equal(await timed(container.wait("none"), HELD_EXIT_MS), 3);
+    for (const execId of ["both", "terminal", "none"]) assert.equal(await container.deleteExec(execId), 3);
+    for (const stdio of [both, one]) stdio.close();
+    const ofInit = container.stdio.output();
+    container.stdio.stdin.write("\n");
+    assert.equal(await timed(container.wait(), HELD_EXIT_MS), 3);
+    assert.deepEqual(Object.values(await ofInit).map(String), ["out\n", "err\n"]);
+    await container.delete();
+  });
+}
+
+/** The guest cannot tell the exit while something else holds the output: it is told without its code. */
+async function backgroundChild(ground: ProtocolGround): Promise<void> {
+  await withContainer(ground, ["sleep", "1000"], async (container) => {
+    const script = "sleep 1000 & head -c 300000 /dev/zero; echo done; exit 0";
+    const stdio = await container.exec("background", { args: shell(script) });
+    const output = stdio.output();
+    assert.equal(await timed(container.wait("background"), HELD_EXIT_MS), UNTOLD);
+    assert.equal((await output).stdout.length, 300_005);
+    await container.deleteExec("background");
+    stdio.close();
+
+    const chatty = await container.exec("chatty", {
+      args: shell("(while :; do echo .; sleep 0.01; done) 2>/dev/null & exit 5"),
+    });
+    const chatter = chatty.output();
+    // What is left behind finds its output closed, and the guest can tell after all.
+    assert.equal(await timed(container.wait("chatty"), HELD_EXIT_MS), 5);
+    assert.match((await chatter).stdout.toString(), /^(\.\n)+$/);
+    await container.deleteExec("chatty");
+    chatty.close();
+
+    const killed = await container.exec("killed", { args: shell("sleep 1000 & exec sleep 1001") });
+    await container.kill(SIGKILL, { execId: "killed" });
+    assert.equal(await timed(container.wait("killed"), HELD_EXIT_MS), 128 + SIGKILL);
+    await container.deleteExec("killed");
+    killed.close();
+  });
+}
+
+/** A client that takes nothing loses what it has not taken, and nobody waits for it for ever. */
+async function stalledClient(ground: ProtocolGround): Promise<void> {
+  await withContainer(ground, ["sleep", "1000"], async (container) => {
+    const stdio = await container.exec("unread", { args: shell(`head -c ${UNREAD} /dev/zero; exit 6`) });
+    stdio.stdout.pause();
+    assert.equal(await timed(container.wait("unread"), STALLED_EXIT_MS), 6);
+    await container.deleteExec("unread");
+    stdio.close();
+  });
+}
+
+/** The size that the client has given before the start reaches the program. */
+async function firstSize(ground: ProtocolGround): Promise<void> {
+  const script = 'until [ "$(stty size 2>/dev/null)" = "33 101" ]; do sleep 0.02; done; echo sized; read line';
+  const process = { args: shell(script), terminal: true };
+  const size = { width: 101, height: 33 };
+  const sized = async (stdio: ClientStdio): Promise<void> => {
+    let seen = "";
+    stdio.stdout.on("data", (chunk: Buffer) => {
+      seen += chunk;
+    });
+    const find = () => seen.includes("sized") || undefined;
+    await poll("the terminal to have its size", find, { timeoutMs: WAIT_MS, signal: ground.signal });
+  };
+  await withPod(ground, async (pod) => {
+    const container = await pod.createContainer({ id: "c1", rootfs: directoryRootfs(ground), ...process });
+    await pod.shim.call(Task, "ResizePty", { id: "c1", ...size });
+    await container.start();
+    await sized(container.stdio);
+    const stdio = await makeStdio(container.bundle, "sized", true);
+    await container.addExec("sized", process, stdio.paths);
+    await pod.shim.call(Task, "ResizePty", { id: "c1", execId: "sized", ...size });
+    await container.startExec("sized");
+    await sized(stdio);
+    stdio.stdin.write("\n");
+    assert.equal(await timed(container.wait("sized"), HELD_EXIT_MS), 0);
+    await container.deleteExec("sized");
+    stdio.close();
+    container.stdio.stdin.write("\n");
+    assert.equal(await container.wait(), 0);
+    await container.delete();
+  });
+}
+
+/** A container that was never started is killed and deleted without a word of the guest. */
+async function neverStarted(ground: ProtocolGround): Promise<void> {
+  await withPod(ground, async (pod) => {
+    for (const isKilled of [true, false]) {
+      const container = await pod.createContainer({ id: "c1", args: ["true"], rootfs: directoryRootfs(ground) });
+      if (isKilled) {
+        await timed(container.kill(SIGKILL), HELD_EXIT_MS);
+        assert.equal(await timed(container.wait(), HELD_EXIT_MS), 128 + SIGKILL);
+        assert.equal((await pod.shim.call(Task, "State", { id: "c1" })).status, STOPPED);
+      }
+      await timed(container.delete(), HELD_EXIT_MS);
+    }
+  });
+}
+
+export const protocolEndCases: readonly ProtocolCase[] = [
+  { name: "exits: an init and execs, with clients for their output and without", run: everyEnd },
+  {
+    name: "exits: an exec that leaves a child behind is reported, with its code where the guest can tell it",
+    run: backgroundChild,
+  },
+  { name: "exits: a client that takes nothing holds up no exit for ever", run: stalledClient },
+  { name: "exits: a container that is killed and deleted before its start", run: neverStarted },
+  { name: "terminal size: what was asked for before the start of an init and of an exec", run: firstSize },
+];
