@@ -365,6 +365,20 @@ describe("what the guest does after the bound", () => {
     expect(fake.logged).toHaveLength(3);
   });
 
+  it("is not worth a word where it was only asked something", async () => {
+    const answer = Promise.withResolvers<{ readonly Properties: string }>();
+    const { fake, guest, process } = await made({ getProperties: () => answer.promise });
+    const watching = new AbortController();
+    const asking = expect(process.exists(watching.signal)).rejects.toMatchObject({ code: "Cancelled" });
+    await settled();
+    watching.abort();
+    await asking;
+    answer.resolve({ Properties: '{"ProcessList":[]}' });
+    await settled();
+    expect(fake.logged).toEqual([]);
+    await guest.close();
+  });
+
   it("is a container that is removed", async () => {
     const answer = Promise.withResolvers<Record<never, never>>();
     const { fake, guest } = await made({ create: () => answer.promise });

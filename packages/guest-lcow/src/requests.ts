@@ -62,6 +62,8 @@ export class GuestRequests {
     signal?: AbortSignal,
   ): Promise<ResponseBody<P>> {
     return this.make(procedure, containerId, body, signal, async () => {
+      // A question leaves nothing behind, and whoever watches a process drops one as soon as its exit is told.
+      if (procedure === "getProperties") return;
       this.#log("the guest has answered what nobody waits for any more", procedure, containerId, body);
     });
   }
