@@ -10,7 +10,7 @@ const bind = (destination: string, source: string, ...options: readonly string[]
   destination,
   type: "bind",
   source,
-  options,
+  options: ["rbind", ...options],
 });
 const standardMounts = specificationFor("/", {}).mounts ?? [];
 
@@ -55,10 +55,10 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
 
     describe("mounts", () => {
       it.each(["sandbox", "sandbox-tmp"])("from %s:// are shared by the containers of the pod", async (prefix) => {
-        const mounts = [bind("/shared", `${prefix}:///one/two`, "rbind")];
+        const mounts = [bind("/shared", `${prefix}:///one/two`)];
         await outputOf("echo from the first >/shared/file; ls -ld /shared", {}, { mounts });
         expect(await outputOf("cat /shared/file", {}, { mounts })).toBe("from the first\n");
-        const readOnly = [bind("/shared", `${prefix}://one/two`, "rbind", "ro")];
+        const readOnly = [bind("/shared", `${prefix}://one/two`, "ro")];
         expect(await outputOf("cat /shared/file; echo x >/shared/file", {}, { mounts: readOnly })).toMatch(
           /^from the first\n.*Read-only file system/s,
         );

@@ -251,6 +251,12 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         expect(output).toBe("root:x:0:0:root:/root:/bin/sh\nbox\n");
       });
 
+      it("cannot have a mount whose options do not say that it is a bind, whatever its type is", async () => {
+        const { mounts = [] } = specificationFor("/", {});
+        const mount = { destination: "/guest", type: "bind", source: "uvm:///etc", options: ["ro"] };
+        await expect(run("true", {}, { mounts: [...mounts, mount] })).rejects.toThrow(/no such device/i);
+      });
+
       it("does not start where its read-only root has no place for the pod's files", async () => {
         const bare = newId();
         const root = { path: await machine.shareRoot(bare, bundleOf(bare), true), readonly: true };

@@ -27,20 +27,13 @@ export function withGuestMounts(
     const field = `OciSpecification.mounts[${index}]`;
     if (mount.destination.startsWith(blockDevicePrefix)) return blockDeviceMount(mount, field, devices, granted);
     const source = sourceIn(mount, places, field);
-    return asBind(source === undefined ? mount : { ...mount, source });
+    return source === undefined ? mount : { ...mount, source };
   });
   if (granted.length === 0) return { ...spec, mounts };
   demandResources(containerId, spec, "a rule for a disk");
   const { resources = {} } = spec.linux ?? {};
   const rules = Array.isArray(resources.devices) ? (resources.devices as readonly OciDeviceRule[]) : [];
   return { ...spec, mounts, linux: { ...spec.linux, resources: { ...resources, devices: [...rules, ...granted] } } };
-}
-
-/** Some runtimes go by the options, and not by the type. */
-function asBind(mount: OciMount): OciMount {
-  const { type, options = [] } = mount;
-  if (type !== "bind" || options.includes("bind") || options.includes("rbind")) return mount;
-  return { ...mount, options: ["rbind", ...options] };
 }
 
 function blockDeviceMount(
@@ -58,12 +51,11 @@ function blockDeviceMount(
   }
   const { major, minor } = node;
   granted.push({ allow: true, type: "b", major, minor, access: options.includes("ro") ? "r" : "rw" });
-  return asBind({
+  return {
     ...mount,
-    type: "bind",
     destination: mount.destination.slice(blockDevicePrefix.length),
     source: path,
-  });
+  };
 }
 
 /** Undefined where the source is a path already. */
