@@ -117,6 +117,12 @@ describe("places of the guest", () => {
     },
   );
 
+  it("cross with the option that makes them binds where their type alone says so", async () => {
+    const source = "sandbox://a";
+    const bench = await created({ destination: "/here", type: "bind", source, options: ["ro"] });
+    expect(guestMounts(bench)).toEqual([{ destination: "/here", type: "bind", source, options: ["rbind", "ro"] }]);
+  });
+
   it("cross from mounts that are binds by their options", async () => {
     const bench = await created({ destination: "/here", type: "none", source: "sandbox://a", options: ["rbind"] });
     expect(guestMounts(bench)?.[0]).toMatchObject({ type: "bind", source: "sandbox://a" });
@@ -237,13 +243,13 @@ describe("a mount for reading at /etc", () => {
     const anchor = () => ({ isSandbox: true, pid: 7 });
     expect(await sent([at("/etc", options), own], { pod, anchor })).toEqual([
       nothing("resolv.conf"),
-      share(1, "/etc", options),
+      share(1, "/etc", ["rbind", ...options]),
       own,
     ]);
   });
 
   it("is another thing than one for writing, or elsewhere", async () => {
-    expect(await sent([at("/etc", ["rw"])])).toEqual([share(1, "/etc", ["rw"])]);
-    expect(await sent([at("/etc/ssl", ["ro"])])).toEqual([share(1, "/etc/ssl", ["ro"])]);
+    expect(await sent([at("/etc", ["rw"])])).toEqual([share(1, "/etc", ["rbind", "rw"])]);
+    expect(await sent([at("/etc/ssl", ["ro"])])).toEqual([share(1, "/etc/ssl", ["rbind", "ro"])]);
   });
 });

@@ -54,7 +54,10 @@ async function planMount(
   if (diskType !== undefined) {
     return await planDiskMount({ ...mount, type: diskType }, where, takesDiskOptions, files, refuse);
   }
-  if (isBind(mount)) return planGuestPath(mount, where, refuse) ?? (await planShare(mount, where, files, refuse));
+  if (isBind(mount)) {
+    const bind = withBindOption(mount);
+    return planGuestPath(bind, where, refuse) ?? (await planShare(bind, where, files, refuse));
+  }
   const { type = "" } = mount;
   if (guestTypes.has(type)) return { kind: "guest", mount: { ...mount, source: type } };
   const accepted = ["bind", ...diskTypes, ...guestTypes].join(", ");
@@ -77,6 +80,12 @@ function checkDestination(destination: string, isDisk: boolean, where: string, r
 function isBind({ type = "", options = [] }: OciMount): boolean {
   if (type === "bind") return true;
   return (type === "" || type === "none") && (options.includes("bind") || options.includes("rbind"));
+}
+
+/** runc goes by the options alone, crun by the type too; a guest may have either. */
+function withBindOption(mount: OciMount): OciMount {
+  const { options = [] } = mount;
+  return options.includes("bind") || options.includes("rbind") ? mount : { ...mount, options: ["rbind", ...options] };
 }
 
 /** A place of the guest's own, which the guest itself finds or makes. */
