@@ -17,7 +17,7 @@ export interface PodOptions<Request, Container> {
   readonly vm: PodVm;
   /** Makes the controller of one container; the pod then has it created. */
   readonly newContainer: (request: Request) => Container;
-  /** Of the container that holds the pod's namespaces, where the pod makes one by itself; its id is the pod's. */
+  /** Of the container that holds the pod's namespaces, where the pod makes one by itself. */
   readonly sandboxContainer?: Request;
   /** Absent for pods without a network. */
   readonly network?: PodNetwork<Request>;
