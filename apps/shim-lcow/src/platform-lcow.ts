@@ -72,6 +72,15 @@ async function createSandbox(
   for (const warning of warnings) warn(warning);
 
   const { confidential, ioRetrySeconds } = settings;
+  // All that can be refused comes before the VM, which nobody else would end.
+  const pod = podSettings(request, confidential === undefined);
+  const sandboxContainer = makeSandboxContainer(request, {
+    document,
+    architecture: process.arch === "arm64" ? "arm64" : "x64",
+    host: hostPathGrammar,
+    hasPolicy: confidential !== undefined,
+    defaultAnnotations: settings.defaultContainerAnnotations,
+  });
   const layout =
     confidential === undefined ? ordinaryGuestLayout : policyGuestLayout((text) => hash("sha256", text, "hex"));
   const vmId = vmIdOf(request);
@@ -121,14 +130,6 @@ async function createSandbox(
   const grantVmAccess = (file: string, abort = signal): Promise<void> => host.grantVmAccess(vmId, file, abort);
   await withCopies(confidential?.copies ?? [], grantVmAccess, () => vm.create({ document }, signal));
 
-  const pod = podSettings(request, confidential === undefined);
-  const sandboxContainer = makeSandboxContainer(request, {
-    document,
-    architecture: process.arch === "arm64" ? "arm64" : "x64",
-    host: hostPathGrammar,
-    hasPolicy: confidential !== undefined,
-    defaultAnnotations: settings.defaultContainerAnnotations,
-  });
   /** The container that holds the pod's namespaces. */
   const holderId = sandboxContainer?.id ?? request.id;
   const holder = () => sandbox.sandboxContainer ?? sandbox.container(holderId);

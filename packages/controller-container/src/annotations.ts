@@ -66,7 +66,7 @@ export const containerAnnotationKeys: readonly string[] = [
 
 /** As the annotations of sandboxes are read (pkg/annotations of microsoft/hcsshim). */
 const truths: readonly string[] = ["1", "t", "T", "TRUE", "true", "True"];
-const falsehoods: readonly string[] = ["0", "f", "F", "FALSE", "false", "False"];
+export const falsehoods: readonly unknown[] = ["0", "f", "F", "FALSE", "false", "False"];
 const containerTypes = ["sandbox", "container"] as const satisfies readonly ContainerType[];
 const greatest = 2n ** 64n - 1n;
 

@@ -23,6 +23,15 @@ describe("start and exit", () => {
     expect(bench.leftovers).toEqual([]);
   });
 
+  it("whose creation was given up before its turn can be deleted, and is not created after that", async () => {
+    const { controller, leftovers } = new ContainerBench();
+    const request = { spec: specification(), rootfs: [overlayMount], stdio: noStdio };
+    await expect(controller.create(request, AbortSignal.abort(new Error("no longer")))).rejects.toThrow("no longer");
+    expect(await controller.delete()).toEqual({ status: 255, exitedAt: new Date(0) });
+    await expect(controller.create(request)).rejects.toMatchObject({ code: "FailedPrecondition" });
+    expect([controller.state, leftovers]).toEqual(["Stopped", []]);
+  });
+
   it("is Stopped once init has exited, and its execs are ended", async () => {
     const bench = await new ContainerBench().running();
     const [running, idle] = [

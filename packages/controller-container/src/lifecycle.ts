@@ -27,7 +27,7 @@ export const containerTable = defineTable<ContainerStateName, ContainerTransitio
     {
       kind: "operation",
       name: "delete",
-      from: ["Created", "Stopped", "Invalid"],
+      from: ["NotCreated", "Created", "Stopped", "Invalid"],
       success: "Stopped",
       failure: "unchanged",
     },

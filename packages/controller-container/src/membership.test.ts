@@ -163,3 +163,20 @@ describe("the network that the guest is told of", () => {
     expect(await crossed(true)).toEqual({ [type]: "sandbox", [sandboxId]: "p1" });
   });
 });
+
+describe("a name that the kernel would refuse", () => {
+  const longest = "a".repeat(64);
+  const linux = { namespaces: own("mount", "uts") };
+
+  it.each(["hostname", "domainname"])("as a %s is refused before anything is taken", async (field) => {
+    expect(await refusal({ [field]: `${longest}b`, linux }, { id: "p1" })).toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining(`config.json: ${field} has 65 characters, accepted are at most 64`),
+    });
+  });
+
+  it("is neither the longest one, nor one that has no effect", async () => {
+    expect(await sent({ hostname: longest, linux }, { id: "p1" })).toMatchObject({ hostname: longest });
+    expect(await sent({ hostname: `${longest}b`, linux }, sandbox)).toMatchObject({ hostname: undefined });
+  });
+});

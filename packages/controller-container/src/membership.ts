@@ -36,6 +36,9 @@ const ofPod: ReadonlyMap<string, string> = new Map([
   ["uts", "uts"],
 ]);
 
+/** What a kernel takes of a name (__NEW_UTS_LEN); the runtime would only fail. */
+const longestName = 64;
+
 /** Finds the container's place in its pod, and makes the specification say what the guest expects of one there. */
 export function asMember(given: ContainerSpecification, options: MembershipOptions, refuse: Refuse): Member {
   const { id, podId, sandboxId = podId, warn } = options;
@@ -60,6 +63,10 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
   if (hostname !== "" && !isNamed) {
     warn(`hostname ${JSON.stringify(hostname)} has no effect: the container has the name of what it shares`);
   }
+  if (isNamed) {
+    checkLength("hostname", hostname, refuse);
+    checkLength("domainname", domainname, refuse);
+  }
   return {
     role,
     specification: {
@@ -73,6 +80,15 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
       linux: { ...linux, ...(namespaces === undefined ? {} : { namespaces }) },
     },
   };
+}
+
+function checkLength(field: string, name: string | undefined, refuse: Refuse): void {
+  const length = Buffer.byteLength(name ?? "");
+  if (length <= longestName) return;
+  throw refuse(
+    "InvalidArgument",
+    `config.json: ${field} has ${length} characters, accepted are at most ${longestName}`,
+  );
 }
 
 function roleOf(type: "sandbox" | "container" | undefined, anchor: PodAnchor | undefined): ContainerRole {

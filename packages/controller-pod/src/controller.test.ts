@@ -338,6 +338,7 @@ describe("a sandbox container of the pod's own", () => {
     expect(pod.isReady).toBe(false);
     await pod.stop(stopMs);
     expect(made.map(({ isHeld }) => isHeld)).not.toContain(true);
+    expect([pod.state, pod.pid]).toEqual(["stopped", undefined]);
   });
 
   it("whose making hangs is interrupted by a stop", async () => {

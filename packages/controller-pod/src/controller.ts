@@ -17,7 +17,7 @@ export interface PodOptions<Request, Container> {
   readonly vm: PodVm;
   /** Makes the controller of one container; the pod then has it created. */
   readonly newContainer: (request: Request) => Container;
-  /** Of the container that holds the pod's namespaces, where the pod makes one by itself; its id is the pod's. */
+  /** Of the container that holds the pod's namespaces, where the pod makes one by itself. */
   readonly sandboxContainer?: Request;
   /** Absent for pods without a network. */
   readonly network?: PodNetwork<Request>;
@@ -55,6 +55,7 @@ export class PodController<Request extends { readonly id: string }, Container ex
   readonly #leftovers = new Set<Container>();
   /** The pod's own, which is none of those that its callers know. */
   #sandboxContainer: Container | undefined;
+  #pid: number | undefined;
   #isVmTerminated = false;
 
   constructor(options: PodOptions<Request, Container>) {
@@ -77,9 +78,9 @@ export class PodController<Request extends { readonly id: string }, Container ex
     return this.#life.state.kind === "Running";
   }
 
-  /** In the guest, of the pod's own sandbox container; undefined where there is none, or before its start. */
+  /** In the guest, of the pod's own sandbox container; undefined where there is none, or none that has been started. */
   get pid(): number | undefined {
-    return this.#life.state.kind === "Created" ? undefined : this.#sandboxContainer?.init.pid;
+    return this.#pid;
   }
 
   /** The pod's own sandbox container. */
@@ -112,7 +113,7 @@ export class PodController<Request extends { readonly id: string }, Container ex
     const container = newContainer(request);
     this.#sandboxContainer = container;
     await container.create(request, signal);
-    await container.init.start(signal);
+    this.#pid = await container.init.start(signal);
   }
 
   #sandboxExited(startedAt: Date, exit: PodExit): void {

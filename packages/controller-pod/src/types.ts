@@ -37,8 +37,7 @@ export interface PodContainer<Request> {
 }
 
 export interface PodProcess {
-  /** In the guest; 0 before its start. */
-  readonly pid: number;
+  /** Resolves with its pid in the guest. */
   start(signal?: AbortSignal): Promise<number>;
   /** Resolves once it has exited. */
   wait(signal?: AbortSignal): Promise<PodExit>;

@@ -16,7 +16,7 @@ type SlotState =
 export interface PresentSandbox {
   readonly mode: SandboxMode;
   readonly sandbox: Sandbox;
-  /** Set once its VM has ended. */
+  /** Set once it has ended: its VM, or what holds its namespaces. */
   readonly exit: Exit | undefined;
 }
 

@@ -36,12 +36,15 @@ describe("what guests give to containers of a pod alone", () => {
     [{ linux: { resources: { devices: [{ allow: true, type: "c", major: 1, minor: 3 }] } } }],
     [{ linux: null, mounts: "none", windows: 7 }],
     [{ mounts: [{ destination: "/data", type: "bind", source: "/data" }] }],
+    [{ annotations: { [privileged]: "false" } }],
+    [{ annotations: { [privileged]: "F" } }],
   ])("%j needs none", (given) => {
     expect(needOfPod(given)).toBeUndefined();
   });
 
   it("may be asked for by what holds for all containers", () => {
     expect(needOfPod({}, { [privileged]: "true" })).toBe(`annotation ${privileged}`);
+    expect(needOfPod({ annotations: { [privileged]: "false" } }, { [privileged]: "true" })).toBeUndefined();
   });
 
   const request = { spec: specification({ process: userByName() }), rootfs: [overlayMount], stdio: noStdio };
@@ -52,6 +55,12 @@ describe("what guests give to containers of a pod alone", () => {
       code: "FailedPrecondition",
       message: expect.stringContaining("process.user.username works for containers of a pod only"),
     });
+  });
+
+  it("is no matter of one that only says that it is not privileged", async () => {
+    const bench = new ContainerBench(undefined, { anchor: () => ({ isSandbox: false, pid: 7 }) });
+    await bench.created([overlayMount], specification({ annotations: { [privileged]: "false" } }));
+    expect(bench.warnings).toEqual([]);
   });
 
   it("is said to have no effect where there can be no pod", async () => {

@@ -1,6 +1,7 @@
 import {
   containerTypeKey,
   coreLimitKey,
+  falsehoods,
   hostNetworkKey,
   privilegedKey,
   shmSizeKey,
@@ -11,7 +12,7 @@ import { placesOfGuest } from "../mounts.ts";
 import { fieldsOf, listOf } from "./fields.ts";
 
 /** What guests take from the annotations of a pod's containers, and not from those of a container that is alone. */
-const annotationsOfPods = [privilegedKey, shmSizeKey, coreLimitKey];
+const annotationsOfPods = [shmSizeKey, coreLimitKey];
 const annotationsOfSandbox = [hostNetworkKey, skipNetworkKey];
 /** Those that the container of a pod has from its sandbox. */
 const joined: readonly unknown[] = ["network", "ipc", "uts"];
@@ -28,6 +29,9 @@ export function needOfPod(
   const { process, mounts, linux, windows, annotations: own } = fieldsOf(specification);
   const annotations = { ...defaultAnnotations, ...fieldsOf(own) };
   if (annotations[containerTypeKey] !== undefined) return undefined;
+  const { [privilegedKey]: privileged = "false" } = annotations;
+  // That it is not privileged holds for one that is alone too.
+  if (!falsehoods.includes(privileged)) return `annotation ${privilegedKey}`;
   const annotation = annotationsOfPods.find((key) => annotations[key] !== undefined);
   if (annotation !== undefined) return `annotation ${annotation}`;
   const { username } = fieldsOf(fieldsOf(process).user);

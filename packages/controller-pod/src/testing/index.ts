@@ -92,7 +92,6 @@ export interface FakeRequest {
 
 /** The first process of a container. */
 export class FakeInit implements PodProcess {
-  pid = 0;
   readonly #id: string;
   readonly #script: ScriptedCalls;
   readonly #exited = Promise.withResolvers<PodExit>();
@@ -103,10 +102,7 @@ export class FakeInit implements PodProcess {
   }
 
   start(signal?: AbortSignal): Promise<number> {
-    return this.#script.run("start", this.#id, signal, () => {
-      this.pid = 41;
-      return this.pid;
-    });
+    return this.#script.run("start", this.#id, signal, () => 41);
   }
 
   wait(): Promise<PodExit> {
@@ -120,31 +116,42 @@ export class FakeInit implements PodProcess {
 
 export class FakeContainer implements PodContainer<FakeRequest> {
   readonly id: string;
-  readonly init: FakeInit;
   readonly exits: PodVmExit[] = [];
   isHeld = false;
   isTerminated = false;
   readonly #ending = new AbortController();
   readonly #script: ScriptedCalls;
+  readonly #init: FakeInit;
+  #isCreated = false;
 
   constructor(id: string, script: ScriptedCalls) {
     this.id = id;
-    this.init = new FakeInit(id, script);
+    this.#init = new FakeInit(id, script);
     this.#script = script;
+  }
+
+  /** As of the real one, there is none before the creation has come to it, nor after one that failed. */
+  get init(): FakeInit {
+    if (!this.#isCreated) throw scriptedError("FailedPrecondition", `${this.id} has no init process`);
+    return this.#init;
   }
 
   create(_request: FakeRequest, signal?: AbortSignal): Promise<void> {
     const until = signal === undefined ? this.#ending.signal : AbortSignal.any([signal, this.#ending.signal]);
-    return this.#script.run("create", this.id, until, () => {
-      this.isHeld = true;
-    });
+    return this.#script
+      .run("create", this.id, until, () => {
+        this.isHeld = true;
+      })
+      .then(() => {
+        this.#isCreated = true;
+      });
   }
 
   terminate(signal?: AbortSignal): Promise<void> {
     this.#ending.abort(scriptedError("Cancelled", "terminated"));
     return this.#script.run("terminate", this.id, signal, () => {
       this.isTerminated = true;
-      this.init.exit(137);
+      this.#init.exit(137);
     });
   }
 
@@ -157,7 +164,7 @@ export class FakeContainer implements PodContainer<FakeRequest> {
 
   vmExited(exit: PodVmExit): void {
     this.exits.push(exit);
-    this.init.exit(exit.status);
+    this.#init.exit(exit.status);
     this.#ending.abort(scriptedError("Unavailable", exit.reason));
   }
 }

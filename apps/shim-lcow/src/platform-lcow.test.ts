@@ -1,0 +1,68 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
+import type { Platform, SandboxRequest } from "@uvm-shim/shim";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createLcowPlatform } from "./platform-lcow.ts";
+
+let directory: string;
+let host: ComputeHost;
+let platform: Platform;
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "platform-lcow-"));
+  mkdirSync(join(directory, "LinuxBootFiles"));
+  writeFileSync(join(directory, "LinuxBootFiles", "kernel"), "uvm-shim process guest 1\n");
+  writeFileSync(join(directory, "LinuxBootFiles", "initrd.img"), "");
+  const socketPath = join(directory, "host.sock");
+  const program = fileURLToPath(new URL("../../../packages/host-emulator/src/main.ts", import.meta.url));
+  const start = { command: process.execPath, args: [program], env: { UVM_SHIM_HOST_IDLE_MS: "100" } };
+  host = await connectEmulatedHost({ socketPath, start });
+  platform = createLcowPlatform({
+    log: { log: () => {} },
+    upstreamStdio: undefined as never,
+    env: { UVM_SHIM_HOST: `unix:${socketPath}` },
+    namespace: "ns",
+    executableDirectory: directory,
+  });
+});
+
+afterEach(async () => {
+  await platform.close();
+  await host.close();
+  await vi.waitFor(() => expect(existsSync(join(directory, "host.sock"))).toBe(false), { timeout: 10_000 });
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const request = (changes: Partial<SandboxRequest> = {}): SandboxRequest => ({
+  ...{ id: "s1", namespace: "ns", bundle: directory, annotations: {}, makesContainer: true },
+  ...changes,
+});
+
+describe("a sandbox that cannot be made", () => {
+  const noFolder = "/dev/null/bundle";
+  it.each<[string, Partial<SandboxRequest>, string]>([
+    [
+      "whose own container would need shares",
+      { annotations: { "io.microsoft.migration.support-enabled": "true" } },
+      "no Plan9 shares",
+    ],
+    ["whose bundle takes no files", { bundle: noFolder }, "ENOTDIR"],
+    [
+      "whose resolv.conf cannot be written",
+      { bundle: noFolder, makesContainer: false, pod: { resolvConf: "nameserver 10.0.0.1\n", specification: {} } },
+      "ENOTDIR",
+    ],
+  ])("%s leaves no VM", async (_, changes, message) => {
+    const refusal = platform.createSandbox(request(changes)).then(() => "made", String);
+    expect(await refusal).toContain(message);
+    expect(await host.enumerateComputeSystems()).toEqual([]);
+    // Its id is free, too.
+    const sandbox = await platform.createSandbox(request());
+    expect(await host.enumerateComputeSystems()).toMatchObject([{ Id: "ns-s1@vm" }]);
+    await sandbox.stop(1_000);
+    expect(await host.enumerateComputeSystems()).toEqual([]);
+  });
+});
