@@ -73,7 +73,9 @@ async function createSandbox(
 
   const { confidential, ioRetrySeconds } = settings;
   const layout =
-    confidential === undefined ? ordinaryGuestLayout : policyGuestLayout((text) => hash("sha256", text, "hex"));
+    confidential === undefined
+      ? ordinaryGuestLayout
+      : policyGuestLayout((text) => hash("sha256", text, "hex"), atob(confidential.policy));
   const vmId = vmIdOf(request);
   const newId = randomUUID;
   const vm = new VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>({
