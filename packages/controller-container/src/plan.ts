@@ -81,7 +81,8 @@ export async function planContainer(
     sharesReadOnly: options.sharesRootReadOnly ?? false,
   };
   const rootPlan = withPodScratch(await planRoot(rootRequest, files, refuse), {
-    ...options,
+    ...{ id, podId, warn: options.warn },
+    ...(options.podScratch === undefined ? {} : { podScratch: options.podScratch }),
     // What a sandbox has there stays until the VM goes.
     isEmptied: places.own !== undefined && role !== "sandbox",
   });

@@ -51,6 +51,7 @@ describe("what a container leaves in its guest", () => {
     expect(lastCalls(script, "createContainer c1")).toEqual([
       `uncombine ${bundle}/rootfs`,
       `uncombine ${bundle}`,
+      "uncombine /run/mounts/scsi/disk2/scratch/p1/c1",
       "unmap disk /snapshots/3/sandbox.vhdx",
       "unmap disk /snapshots/1/layer.vhd",
       "unmap disk /snapshots/2/layer.vhd",

@@ -52,13 +52,14 @@ const sandboxFolders = ["sandboxTmpfsMounts", "sandboxMounts", "hugepages"];
 /**
  * Combining layers whose scratch directory is not in the container's folder mounts a part of the scratch disk over that
  * folder. With the container's state that goes as well, but what could not be made has no state: it would keep a disk
- * mounted that is taken away. A guest asked to remove layers unmounts whatever is mounted there.
+ * mounted that is taken away, and on it a directory in which all of the root is deleted, for whoever tries again. A guest
+ * asked to remove layers unmounts and deletes whatever is there.
  */
 function boundBundle(container: GuestContainerSteps, { places, isSandbox, guest, root }: GuestFolders): Step {
   const { bundle, id } = places;
   const paths = [...(isSandbox ? sandboxFolders.map((name) => posix.join(bundle, name)) : []), bundle];
   return {
-    name: "scratch disk over the container's folder",
+    name: "scratch disk in the container's folder",
     acquire: async () => {},
     async release(signal) {
       const { scratchPath } = root;
@@ -69,7 +70,7 @@ function boundBundle(container: GuestContainerSteps, { places, isSandbox, guest,
         scratchPath.startsWith(`${bundle}/`)
       )
         return;
-      for (const ContainerRootPath of paths) {
+      for (const ContainerRootPath of [...paths, scratchPath]) {
         const layers = { ContainerID: id, ContainerRootPath, Layers: [], ScratchPath: "" };
         await unlessGone(() => guest.removeCombinedLayers(layers, signal));
       }
