@@ -21,6 +21,7 @@ import {
   type SecurityPolicyFragment,
 } from "@uvm-shim/hcs-schema";
 import { LinuxContainer } from "./container.ts";
+import { checkController, checkVmProgram } from "./preconditions.ts";
 import { LinuxProcess, type ProcessSurroundings } from "./process.ts";
 import { GuestRequests } from "./requests.ts";
 import type { LinuxGuestOptions } from "./types.ts";
@@ -47,6 +48,7 @@ export class LinuxGuest {
     this.#options = options;
     this.#bridge = new GcsBridgeClient(stream, {
       ...(options.maxMessageSize === undefined ? {} : { maxMessageSize: options.maxMessageSize }),
+      ...(options.firstMessageId === undefined ? {} : { firstId: options.firstMessageId }),
       newActivityId: () => options.newActivityId(),
       onNotification: (notification) => this.#notified(notification),
       onIgnored: (what) => options.log.log("warn", "ignored a message of the guest", { what }),
@@ -168,8 +170,9 @@ export class LinuxGuest {
   }
 
   /** Runs a program of the guest itself, which stands in CommandArgs. See LinuxProcess.execute. */
-  execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<LinuxProcess> {
-    return LinuxProcess.execute(this.#surroundings, uvmContainerId, parameters, signal);
+  async execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<LinuxProcess> {
+    checkVmProgram(parameters);
+    return await LinuxProcess.execute(this.#surroundings, uvmContainerId, parameters, signal);
   }
 
   /** When the signal aborts, a container that the guest makes after all is removed again. */
@@ -199,6 +202,7 @@ export class LinuxGuest {
   }
 
   async #modify(request: LinuxGuestRequest, signal: AbortSignal | undefined): Promise<void> {
+    checkController(request);
     await this.#requests.modify(request, signal);
   }
 
