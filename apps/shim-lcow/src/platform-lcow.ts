@@ -1,4 +1,4 @@
-import { hash, randomBytes, randomUUID } from "node:crypto";
+import { hash, randomBytes, randomInt, randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
@@ -82,7 +82,9 @@ async function createSandbox(
     defaultAnnotations: settings.defaultContainerAnnotations,
   });
   const layout =
-    confidential === undefined ? ordinaryGuestLayout : policyGuestLayout((text) => hash("sha256", text, "hex"));
+    confidential === undefined
+      ? ordinaryGuestLayout
+      : policyGuestLayout((text) => hash("sha256", text, "hex"), atob(confidential.policy));
   const vmId = vmIdOf(request);
   const newId = randomUUID;
   const vm = new VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>({
@@ -94,7 +96,13 @@ async function createSandbox(
     connectGuest: (stream, system, abort) =>
       LinuxGuest.connect(
         stream,
-        { listen: (port) => system.listen(port), newActivityId: randomUUID, delay: clock.delay, log },
+        {
+          listen: (port) => system.listen(port),
+          newActivityId: randomUUID,
+          firstMessageId: BigInt(randomInt(2 ** 31)) << 32n,
+          delay: clock.delay,
+          log,
+        },
         abort,
       ),
     devices: {

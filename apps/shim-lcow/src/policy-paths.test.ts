@@ -66,6 +66,13 @@ describeWith(
     // The emulated guest has no device mapper.
     [`${virtualMachine}storage.scratch.encrypted`]: "false",
   };
+  /** The same, in words of which the shim does not know that they allow every share. */
+  const withWordyPolicy = {
+    ...withPolicy,
+    [`${virtualMachine}lcow.securitypolicy`]: Buffer.from(
+      openPolicy.join("\n").replace(/^(plan9_mount := \{"allowed": true)\}$/m, '$1, "env_list": null}'),
+    ).toString("base64"),
+  };
   const small = {
     [`${virtualMachine}computetopology.memory.sizeinmb`]: "256",
   };
@@ -156,7 +163,7 @@ describeWith(
   };
 
   it("policy paths: layers, scratch, disks and shares stand where the guest and its framework demand", async () => {
-    await createPod({ ...small, ...withPolicy });
+    await createPod({ ...small, ...withWordyPolicy });
     const shared = join(folder, "shared");
     mkdirSync(shared);
     writeFileSync(join(shared, "file"), "shared\n");
@@ -221,22 +228,43 @@ describeWith(
     await pod().deleteContainer(podId);
   });
 
-  it("policy paths: a root that the host shares, or that is one disk, stands in the container's folder", async () => {
+  it("policy paths: a root that the host shares is read below one in memory, one that is a disk stands in the folder", async () => {
     await createPod({ ...small, ...withPolicy });
-    expect(await run(podId, specification("echo new >/new", []), [])).toMatchObject({ status: 0 });
-    expect(readFileSync(join(rootfs, "new"), "utf8")).toBe("new\n");
+    const script = specification("set -e; echo new >/new; test $(cat /new) = new; rm /bin/sleep", []);
+    expect(await run(podId, script, [])).toMatchObject({ status: 0 });
+    expect(existsSync(join(rootfs, "new"))).toBe(false);
+    expect(existsSync(join(rootfs, "bin/sleep"))).toBe(true);
     await pod().deleteContainer(podId);
     const image = join(folder, "image");
     await makeExt4(image, 32, rootfs);
     const disk = { type: "ext4", source: image, options: ["loop"] };
-    expect(await run("image", specification("test $(cat /new) = new", []), [disk])).toMatchObject({ status: 0 });
+    expect(await run("image", specification("echo new >/new", []), [disk])).toMatchObject({ status: 0 });
     await pod().deleteContainer("image");
     expect(attachedBelow(folder)).toEqual([]);
-    expect(shares.map(({ MountPath }) => MountPath)).toEqual([`/run/gcs/c/${podId}/rootfs`]);
+    expect(shares.map(({ MountPath, ReadOnly }) => [MountPath, ReadOnly])).toEqual([["/run/mounts/p9/0", true]]);
+    expect(combined).toMatchObject([{ ContainerRootPath: `/run/gcs/c/${podId}/rootfs` }]);
     expect(disks.map(({ MountPath, Options }) => [MountPath, Options])).toEqual([
       [expect.stringMatching(/^\/run\/gcs\/c\/[0-9a-f]{64}\/rootfs$/), []],
     ]);
-    expect(readFileSync(join(rootfs, "new"), "utf8")).toBe("new\n");
+  });
+
+  it("policy paths: files of the host stand where a guest that fails to make a container deletes none", async () => {
+    await createPod({ ...small, ...withPolicy });
+    const shared = join(folder, "shared");
+    mkdirSync(shared);
+    writeFileSync(join(shared, "file"), "shared\n");
+    const mounts = [{ destination: "/dir", type: "bind", source: shared, options: ["rbind"] }];
+    const { process, ...spec } = specification("", mounts);
+    const missing = { ...spec, process: { ...process, args: ["/no/such/program"] } };
+    const roots = [layersMount(await makeScratch(join(folder, "s0")), layers)];
+    // The emulated guest would say what the real one had deleted.
+    await expect(run(podId, missing, roots)).rejects.toThrow(/^(?!.*deletes).*\/no\/such\/program/s);
+    expect(shares.map(({ MountPath }) => MountPath)).toEqual(["/run/mounts/p9/0"]);
+    expect(readFileSync(join(shared, "file"), "utf8")).toBe("shared\n");
+    expect(attachedBelow(folder)).toEqual([]);
+    // The disk comes to a retry as it was, and its container has all of its root.
+    expect(await run(podId, specification("test -e /bin/sh", mounts), roots)).toMatchObject({ status: 0 });
+    await pod().deleteContainer(podId);
   });
 
   it("policy paths: without a policy pods have folders of their own, and shares that containers have in common", async () => {

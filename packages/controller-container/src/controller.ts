@@ -1,6 +1,7 @@
 import type { GuestProcess, ProcessExit, StdioPaths } from "@uvm-shim/controller-process";
 import type { CgroupMetrics, LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { Acquisitions, abortable, Lifecycle, OperationQueue, type Step, wrapError } from "@uvm-shim/lifecycle";
+import type { GuestContainerSteps } from "./guest-container.ts";
 import { type ContainerState, type ContainerStateName, type ContainerTransition, containerTable } from "./lifecycle.ts";
 import type { ContainerRole } from "./membership.ts";
 import type { CreateContainer, LinuxContainerOptions, PodAnchor } from "./options.ts";
@@ -95,25 +96,21 @@ export class LinuxContainerController {
     const { host, inVm, container } = plan;
     this.#role = plan.role;
     await this.#held.acquireAll(
-      [
-        ...host,
-        ...inVm.map((step) => vmBound(step, this.#vmGone.signal)),
-        this.#initStep(request.stdio, container.get),
-      ],
+      [...host, ...inVm.map((step) => vmBound(step, this.#vmGone.signal)), this.#initStep(request.stdio, container)],
       signal,
     );
     container.get().onOutOfMemory(() => request.onOutOfMemory?.());
     return container.get();
   }
 
-  #initStep(stdio: StdioPaths, container: () => GuestContainer): Step {
+  #initStep(stdio: StdioPaths, container: GuestContainerSteps): Step {
     return {
       name: "init process",
       acquire: async (signal) => {
         const init = this.#options.createProcess({
           containerId: this.id,
           execId: initId,
-          guest: { execute: (parameters, abort) => this.#startInit(container(), parameters, abort) },
+          guest: { execute: (parameters, abort) => this.#startInit(container, parameters, abort) },
         });
         this.#processes.set(initId, init);
         await init.create({ stdio }, signal);
@@ -129,7 +126,7 @@ export class LinuxContainerController {
 
   /** Starting the init process is what starts the container. */
   #startInit(
-    container: GuestContainer,
+    container: GuestContainerSteps,
     parameters: LinuxProcessParameters,
     signal: AbortSignal | undefined,
   ): Promise<GuestProcess> {
@@ -140,14 +137,18 @@ export class LinuxContainerController {
   }
 
   async #startIn(
-    container: GuestContainer,
+    container: GuestContainerSteps,
     parameters: LinuxProcessParameters,
     signal: AbortSignal,
   ): Promise<GuestProcess> {
     try {
-      await abortable(container.start(signal), signal);
-      const init = await container.execute(parameters, signal);
-      this.#life.succeed("start", { kind: "Running", guest: container });
+      const guest = container.get();
+      await abortable(guest.start(signal), signal);
+      container.mayRun(true);
+      const init = await guest.execute(parameters, signal);
+      // From here on its end is told.
+      container.mayRun(false);
+      this.#life.succeed("start", { kind: "Running", guest });
       return init;
     } catch (error) {
       if (this.#life.allows("start")) this.#life.fail("start", { kind: "Invalid", cause: error });

@@ -42,10 +42,12 @@ describe("a guest in which containers have all of their own", () => {
   it("has the scratch disk at the container's place, unless it stands elsewhere already", async () => {
     const { disks, guest } = await bench().created([layersMount]);
     expect(disks.requests.at(-1)?.mount).toMatchObject({ preferredGuestPath: "/own/guest-c1", readOnly: false });
-    // The fake has it elsewhere.
-    const scratch = "/run/mounts/scsi/disk2/scratch/guest-c1";
-    expect(guest.combinations[0]?.ScratchPath).toBe(scratch);
-    expect(guest.settings[0]?.ScratchDirPath).toBe(scratch);
+    expect(guest.settings[0]?.ScratchDirPath).toBe("/own/guest-c1/scratch/guest-c1");
+    const shared = bench();
+    shared.disks.standing.set("/snapshots/3/sandbox.vhdx", "/own/guest-p1");
+    await shared.created([layersMount]);
+    expect(shared.guest.combinations[0]?.ScratchPath).toBe("/own/guest-p1/scratch/guest-c1");
+    expect(shared.guest.settings[0]?.ScratchDirPath).toBe("/own/guest-p1/scratch/guest-c1");
   });
 
   it("has an encrypted scratch disk there too", async () => {
@@ -65,13 +67,42 @@ describe("a guest in which containers have all of their own", () => {
     for (const { ScratchPath } of guest.combinations) expect(ScratchPath).toBe("/own/guest-c1/scratch/guest-c1");
   });
 
-  it("has roots that are not made of layers at the container's place", async () => {
-    expect((await bench().created([overlayMount])).shares.requests).toMatchObject([
-      { guestPath: "/own/guest-c1/rootfs" },
+  it("has an image that can be written to at the container's place, and says in what danger it is", async () => {
+    const { disks, warnings } = await bench().created([{ ...imageMount, options: ["loop"] }]);
+    expect(disks.requests).toMatchObject([{ mount: { guestPath: "/own/guest-c1/rootfs", readOnly: false } }]);
+    expect(warnings).toContainEqual(
+      expect.stringMatching(/^image \/images\/7\.img can be written to and is in danger/),
+    );
+  });
+
+  it("reads a root that is the host's alone, below what is combined and written in its memory", async () => {
+    const { guest, shares, warnings } = await bench().created([overlayMount]);
+    expect(shares.requests).toEqual([
+      { hostPath: "/bundle/rootfs", readOnly: true, guestPath: "/own/guest-c1/mounts/m0" },
     ]);
-    expect((await bench().created([{ ...imageMount, options: ["loop"] }])).disks.requests).toMatchObject([
-      { mount: { guestPath: "/own/guest-c1/rootfs", readOnly: false } },
+    expect(guest.combinations).toMatchObject([
+      { ContainerRootPath: "/own/guest-c1/rootfs", Layers: [{ Path: "/run/mounts/p9/share0" }] },
     ]);
+    const root = guest.settings[0]?.OciSpecification.root;
+    expect(root?.readonly ?? false).toBe(false);
+    expect(warnings).toContainEqual(expect.stringMatching(/^what the container writes to its root is kept in memory/));
+  });
+
+  it("has files of the host for writing only with a warning, or elsewhere where that is free", async () => {
+    const mounts = [data, { ...data, destination: "/read", options: ["ro"] }];
+    const bound = await bench().created([layersMount], specification({ mounts }));
+    const dangers = bound.warnings.filter((sentence) => sentence.includes("danger"));
+    expect(dangers).toEqual([expect.stringMatching(/^mount \/data: the files of \/data are in danger/)]);
+    const layout = {
+      placesOf: (container: { readonly id: string; readonly podId: string }) => {
+        const { own, ...places } = ownLayout.placesOf(container);
+        const { share: _, ...rest } = own ?? { scratchDisk: "", scratch: "", root: "" };
+        return { ...places, own: rest };
+      },
+    };
+    const free = await bench(new ScriptedCalls(), { layout }).created([layersMount], specification({ mounts }));
+    expect(free.shares.requests.map(({ guestPath }) => guestPath)).toEqual([undefined, undefined]);
+    expect(free.warnings.filter((sentence) => sentence.includes("danger"))).toEqual([]);
   });
 
   it("has an image for reading below what is combined at the container's place", async () => {

@@ -10,18 +10,11 @@ import type { ContainerNetwork, PodAnchor, PodScratch, PodSettings } from "./opt
 import { withPodScratch } from "./pod-scratch.ts";
 import { withPodSettings } from "./pod-settings.ts";
 import type { Refuse } from "./refusal.ts";
+import { filesAtRisk, vmSteps } from "./release-order.ts";
 import { planRoot, type RootRequest } from "./root.ts";
 import { checkedSpecification, guestSpecification } from "./specification.ts";
-import {
-  deviceSteps,
-  driverStep,
-  type GuestRoot,
-  mountSteps,
-  type ResourceBoundaries,
-  type RootSteps,
-  rootSteps,
-} from "./steps.ts";
-import type { ContainerDevices, ContainerHostFiles, ContainerLayout, ContainerPlaces, RootfsMount } from "./types.ts";
+import { deviceSteps, driverStep, type GuestRoot, mountSteps, type ResourceBoundaries, rootSteps } from "./steps.ts";
+import type { ContainerDevices, ContainerHostFiles, ContainerLayout, RootfsMount } from "./types.ts";
 
 export interface PlanRequest {
   readonly spec: unknown;
@@ -87,7 +80,12 @@ export async function planContainer(
     takesDiskOptions,
     sharesReadOnly: options.sharesRootReadOnly ?? false,
   };
-  const rootPlan = withPodScratch(await planRoot(rootRequest, files, refuse), options);
+  const rootPlan = withPodScratch(await planRoot(rootRequest, files, refuse), {
+    ...{ id, podId, warn: options.warn },
+    ...(options.podScratch === undefined ? {} : { podScratch: options.podScratch }),
+    // What a sandbox has there stays until the VM goes.
+    isEmptied: places.own !== undefined && role !== "sandbox",
+  });
   const drivers = await gpuDrivers(
     specification.containerAnnotations.gpuVhdPath ?? options.gpuVhdPath,
     devicePlans,
@@ -99,6 +97,7 @@ export async function planContainer(
     ...(isOfPod ? await planMounts(specification.mounts ?? [], takesDiskOptions, files, refuse) : ownMounts),
   ];
 
+  for (const warning of filesAtRisk(rootPlan, mountPlans, places)) options.warn(warning);
   const root: GuestRoot = { path: "", scratchPath: places.own?.scratch ?? "", isReadOnly: false };
   const mounts: OciMount[] = mountPlans.map((plan) => plan.mount);
   const devices: OciWindowsDevice[] = devicePlans.map(({ entry }) => entry);
@@ -126,31 +125,20 @@ export async function planContainer(
   return {
     role,
     host: [...rootFileSystem.host, ...onMounts.host],
-    inVm: [
-      ...withState(container.state, rootFileSystem, places, role === "sandbox"),
-      ...onMounts.devices,
-      ...(drivers === undefined ? [] : [driverStep(drivers, options)]),
-      ...(devicePlans.length === 0 ? [] : deviceSteps(devicePlans, options.devices, devices)),
-      container.processes,
-    ],
+    inVm: vmSteps(
+      {
+        root: rootFileSystem,
+        mounts: onMounts.devices,
+        others: [
+          ...(drivers === undefined ? [] : [driverStep(drivers, options)]),
+          ...(devicePlans.length === 0 ? [] : deviceSteps(devicePlans, options.devices, devices)),
+        ],
+        container,
+      },
+      { places, isSandbox: role === "sandbox", guest, root },
+    ),
     container,
   };
-}
-
-/**
- * The guest removes what it keeps of a container while the disks are still attached that it lies on. What stands in the
- * container's own folder must be gone by then: the guest would empty it. A sandbox has file systems of its own in there,
- * which go with its state alone, so that all of it goes with the VM, as it does with the shims that this layout is of.
- */
-function withState(
-  state: Step,
-  { devices, combination }: RootSteps,
-  { own }: ContainerPlaces,
-  isSandbox: boolean,
-): readonly Step[] {
-  if (own === undefined) return [...devices, state, ...combination];
-  const steps = [state, ...devices, ...combination];
-  return isSandbox ? steps.map((step) => ({ ...step, release: async () => {} })) : steps;
 }
 
 /** Workload containers name the pod's sandbox by the id that the guest knows. */

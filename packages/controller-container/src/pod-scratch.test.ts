@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
 import type { PodScratch } from "./options.ts";
-import { ContainerBench, layersMount, overlayMount } from "./testing/index.ts";
+import { ContainerBench, layersMount, overlayMount, ownLayout, podLayout } from "./testing/index.ts";
+import type { ContainerLayout } from "./types.ts";
 
 const sandboxLayers = { ...layersMount, source: "/snapshots/9" };
 
-function bench(id: string, podScratch?: PodScratch): ContainerBench {
-  const made = new ContainerBench(undefined, { id, ...(podScratch && { podScratch }) });
+function bench(id: string, podScratch?: PodScratch, layout: ContainerLayout = podLayout): ContainerBench {
+  const made = new ContainerBench(undefined, { id, layout, ...(podScratch && { podScratch }) });
   made.files.kinds.set("/snapshots/9/sandbox.vhdx", "file");
   return made;
 }
@@ -39,6 +40,13 @@ describe("the scratch disk of a pod", () => {
     expect(workload.warnings).toEqual([
       "option share_scratch has no effect: the pod has no sandbox container with a scratch disk",
     ]);
+  });
+
+  it("is not shared of one whose folder the guest empties with it, as where there is a policy and no sandbox", async () => {
+    const podScratch: PodScratch = {};
+    await bench("p1", podScratch, ownLayout).created([sandboxLayers]);
+    const workload = await bench("c1", podScratch, ownLayout).created([layersMount]);
+    expect(scratchOf(workload)[0]).toBe("/snapshots/3/sandbox.vhdx");
   });
 
   it("is nothing to containers that write to none", async () => {

@@ -10,17 +10,21 @@ export function withPodScratch(
   {
     id,
     podId,
+    isEmptied,
     podScratch,
     warn,
   }: {
     readonly id: string;
     readonly podId: string;
+    /** Whether the guest empties the disk with this container, in whose folder it stands. */
+    readonly isEmptied: boolean;
     readonly podScratch?: PodScratch;
     readonly warn: (sentence: string) => void;
   },
 ): RootPlan {
   if (podScratch === undefined || plan.kind !== "layers" || plan.scratch === undefined) return plan;
   if (id === podId) {
+    if (isEmptied) return plan;
     podScratch.hostPath = plan.scratch.hostPath;
     return plan;
   }

@@ -48,11 +48,11 @@ export interface RootSteps {
 
 /**
  * Guest and runtime make files and mount points in every root. Over one that cannot be written to the guest lays what is
- * needed, in its memory, and the container's view of it is read-only still.
+ * needed, in its memory, and the container's view of it is read-only still, unless it was to be writable.
  */
-function keepInMemory(places: ContainerPlaces, root: GuestRoot): void {
+function keepInMemory(places: ContainerPlaces, root: GuestRoot, isReadOnly: boolean): void {
   root.scratchPath = places.own?.scratch ?? posix.join(places.bundle, "scratch", places.id);
-  root.isReadOnly = true;
+  root.isReadOnly = isReadOnly;
 }
 
 export function rootSteps(
@@ -65,7 +65,7 @@ export function rootSteps(
     case "layers":
       return layerSteps(plan, places, boundaries, root);
     case "image": {
-      const whole = wholeRoot(plan.disk.readOnly, places, boundaries.guest, root);
+      const whole = wholeRoot(plan.disk.readOnly ? "read-only" : "plain", places, boundaries.guest, root);
       return {
         host: [],
         devices: [imageStep(plan, places, boundaries, whole.onMapped)],
@@ -73,7 +73,8 @@ export function rootSteps(
       };
     }
     case "shared": {
-      const whole = wholeRoot(plan.readOnly, places, boundaries.guest, root);
+      const writable = places.own === undefined ? "plain" : "in memory";
+      const whole = wholeRoot(plan.readOnly ? "read-only" : writable, places, boundaries.guest, root);
       return {
         host: plan.mounts.length === 0 ? [] : [hostMountStep(plan, boundaries.files)],
         devices: [sharedRootStep(plan, places, boundaries.shares, whole.onMapped)],
@@ -85,18 +86,18 @@ export function rootSteps(
 
 /** What is made of a root that comes in one piece, once it stands in the guest. */
 function wholeRoot(
-  readOnly: boolean,
+  written: "plain" | "in memory" | "read-only",
   places: ContainerPlaces,
   guest: ContainerGuest,
   root: GuestRoot,
 ): { readonly onMapped: (guestPath: string) => void; readonly combination: readonly Step[] } {
-  if (!readOnly) {
+  if (written === "plain") {
     const onMapped = (guestPath: string): void => {
       root.path = guestPath;
     };
     return { onMapped, combination: [] };
   }
-  keepInMemory(places, root);
+  keepInMemory(places, root, written === "read-only");
   const layerPaths: string[] = [];
   const onMapped = (guestPath: string): void => {
     layerPaths[0] = guestPath;
@@ -123,7 +124,7 @@ function layerSteps(
       },
     }),
   );
-  if (plan.scratch === undefined) keepInMemory(places, root);
+  if (plan.scratch === undefined) keepInMemory(places, root, true);
   else {
     const { hostPath, encrypted } = plan.scratch;
     devices.push(
@@ -228,14 +229,14 @@ function sharedRootStep(
   onMapped: (guestPath: string) => void,
 ): Step {
   // Writable where the host's is, though the root is to be read-only: the guest's runtime makes missing mount points in
-  // it, then mounts it read-only for the container.
-  const guestPath = readOnly ? own?.share(rootShare) : own?.root;
-  return reservedStep(
-    `root ${directory}`,
-    shares,
-    () => shares.reserve({ hostPath: directory, readOnly, ...(guestPath === undefined ? {} : { guestPath }) }),
-    onMapped,
-  );
+  // it, then mounts it read-only for the container. Never in the container's own folder: what the guest makes of a
+  // container that it could not create is to delete all that it reaches there, and these are the host's files.
+  const share = { hostPath: directory, readOnly: readOnly || own !== undefined, ...ownPlace(own, rootShare) };
+  return reservedStep(`root ${directory}`, shares, () => shares.reserve(share), onMapped);
+}
+
+function ownPlace(own: ContainerPlaces["own"], index: number): { readonly guestPath?: string } {
+  return own?.share === undefined ? {} : { guestPath: own.share(index) };
 }
 
 function hostMountStep({ directory, mounts }: RootPlan & { readonly kind: "shared" }, files: ContainerHostFiles): Step {
@@ -272,11 +273,7 @@ export function mountSteps(
           reservedStep(
             `share of ${plan.mount.source}`,
             shares,
-            () =>
-              shares.reserve({
-                ...plan.share,
-                ...(own === undefined ? {} : { guestPath: own.share(rootShare + 1 + index) }),
-              }),
+            () => shares.reserve({ ...plan.share, ...ownPlace(own, rootShare + 1 + index) }),
             (path) => {
               mounts[index] = sharedMount(plan, path);
             },

@@ -37,7 +37,10 @@ export interface GuestContainer {
   signalAll(signal: number, abort?: AbortSignal): Promise<void>;
   /** Ends it at once; already stopped or unknown counts as done. Resolves when the guest has answered. */
   terminate(signal?: AbortSignal): Promise<void>;
-  /** Removes what the guest keeps of it. Unknown counts as done. */
+  /**
+   * Removes what the guest keeps of it, and all files that it reaches in the container's folders. Unknown counts as done.
+   * Not for one that runs: the guest would forget it, and keep its id.
+   */
   deleteState(signal?: AbortSignal): Promise<void>;
 }
 
@@ -58,10 +61,10 @@ export interface ContainerPlaces {
     readonly scratchDisk: string;
     /** Named also where there is no scratch disk. */
     readonly scratch: string;
-    /** Of a root file system that is not made of layers. */
+    /** Of an image that is the root file system. */
     readonly root: string;
-    /** Of what is shared for one mount of the specification. */
-    share(index: number): string;
+    /** Of what is shared for one mount of the specification; absent where that may stand in common. */
+    share?(index: number): string;
   };
   /** The container's directory on a scratch disk that stands at `diskPath`. */
   scratchOn(diskPath: string): string;

@@ -114,6 +114,23 @@ describe("setup", () => {
     ]);
   });
 
+  it("spares a Linux guest default routes that lead nowhere, which it could not set up", async () => {
+    const { controller, addEndpoint, linux } = await withEndpoint({ policyBasedRouting: false });
+    await addEndpoint({
+      Name: "eth0",
+      Routes: [
+        { NextHop: "", DestinationPrefix: "0.0.0.0/0" },
+        { DestinationPrefix: "::/0" },
+        { NextHop: "0.0.0.0", DestinationPrefix: "0.0.0.0/0" },
+        { DestinationPrefix: "10.9.0.0/16" },
+      ],
+    });
+    await controller.setup();
+    expect([...linux.adapters.values()].map(({ Routes }) => Routes)).toEqual([
+      [{ DestinationPrefix: "0.0.0.0/0", NextHop: "0.0.0.0" }, { DestinationPrefix: "10.9.0.0/16" }],
+    ]);
+  });
+
   it("runs once", async () => {
     const { controller } = await NetworkBench.make("lcow", two);
     await controller.setup();

@@ -1,4 +1,4 @@
-import type { LinuxNetworkAdapter } from "@uvm-shim/hcs-schema";
+import { type LinuxNetworkAdapter, parseIpPrefix } from "@uvm-shim/hcs-schema";
 import { encapOverheadOf } from "./endpoints.ts";
 import type { GuestNetworking, LinuxNetworkGuest, Nic } from "./types.ts";
 
@@ -44,6 +44,10 @@ export function linuxNetworking({
   };
 }
 
+function isDefault(prefix: string): boolean {
+  return parseIpPrefix(prefix)?.length === 0;
+}
+
 /** An endpoint as a Linux guest is told of it; what is empty stays away (as microsoft/hcsshim sends it). */
 export function linuxAdapter({ id, namespaceId, endpoint }: Nic, policyBasedRouting: boolean): LinuxNetworkAdapter {
   const { MacAddress, IpConfigurations = [], Routes = [], Dns = {} } = endpoint;
@@ -59,11 +63,14 @@ export function linuxAdapter({ id, namespaceId, endpoint }: Nic, policyBasedRout
     ...(ServerList.length === 0 ? {} : { DNSServerList: ServerList.join(",").toLowerCase() }),
     ...(overhead === 0 ? {} : { EncapOverhead: overhead }),
     IPConfigs: IpConfigurations.map(({ IpAddress, PrefixLength }) => ({ IPAddress: IpAddress, PrefixLength })),
-    Routes: Routes.map(({ NextHop = "", DestinationPrefix, Metric = 0 }) => ({
-      DestinationPrefix,
-      ...(NextHop === "" ? {} : { NextHop }),
-      ...(Metric === 0 ? {} : { Metric }),
-    })),
+    // A guest fails to set up a NIC with a default route that leads to nothing, as one without a gateway has it.
+    Routes: Routes.filter(({ NextHop = "", DestinationPrefix }) => NextHop !== "" || !isDefault(DestinationPrefix)).map(
+      ({ NextHop = "", DestinationPrefix, Metric = 0 }) => ({
+        DestinationPrefix,
+        ...(NextHop === "" ? {} : { NextHop }),
+        ...(Metric === 0 ? {} : { Metric }),
+      }),
+    ),
     ...(policyBasedRouting ? { PolicyBasedRouting: true } : {}),
   };
 }

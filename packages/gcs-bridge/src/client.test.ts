@@ -176,11 +176,6 @@ describe("the host's end", () => {
   });
 
   it.each<[string, (guest: RawPeer) => void, string]>([
-    [
-      "a response nobody awaits",
-      (guest) => guest.send(response(2), 99n, { Result: 0 }),
-      "message id 99, which awaits none",
-    ],
     ["a response of another type", (guest) => guest.send(response(3), 1n, { Result: 0 }), "expected 0x20100601"],
     ["a request", (guest) => guest.request(1, 1n, {}), "a host takes responses and notifications"],
     ["an unknown kind", (guest) => guest.send(0x70000000, 1n, {}), "message type 0x70000000"],
@@ -223,6 +218,36 @@ describe("the host's end", () => {
       });
     }
     await expect(client.request("start", "c1", {})).rejects.toMatchObject({ code: "Unavailable", gone: true, cause });
+  });
+
+  it("drops answers to requests of an earlier bridge, which a guest sends over whichever there is", async () => {
+    const { client, guest, ignored } = setUp({ firstId: 1n << 40n });
+    const answer = client.request("waitForProcess", "c1", wait);
+    const { id } = await guest.next();
+    expect(id).toBe(1n << 40n);
+    for (const stray of [7n, id - 1n, id + 1n]) guest.send(response(6), stray, { Result: 0, ExitCode: 9 });
+    guest.send(response(6), id, { Result: 0, ExitCode: 42 });
+    expect(await answer).toEqual({ ExitCode: 42 });
+    expect(ignored).toEqual(
+      [7n, id - 1n, id + 1n].map((stray) => `answer to message id ${stray}, which is of no request over this bridge`),
+    );
+    await client.close();
+  });
+
+  it("takes a second answer to its own request for a broken protocol", async () => {
+    const { client, guest } = setUp();
+    const answer = client.request("waitForProcess", "c1", wait);
+    const { id } = await guest.next();
+    for (const _ of [1, 2]) guest.send(response(6), id, { Result: 0, ExitCode: 42 });
+    expect(await answer).toEqual({ ExitCode: 42 });
+    expect((await client.closed)?.message).toContain(`message id ${id}, which awaits none`);
+  });
+
+  it("takes no end of such answers for a broken protocol", async () => {
+    const { client, guest, ignored } = setUp();
+    for (let count = 0; count <= 1000; count++) guest.send(response(6), 99n, { Result: 0, ExitCode: 9 });
+    expect((await client.closed)?.message).toContain("message id 99, which awaits none");
+    expect(ignored).toHaveLength(1000);
   });
 
   it("ends once when closed on purpose", async () => {

@@ -14,7 +14,12 @@ export interface GcsBridgeClientOptions extends BridgeOptions {
   readonly onNotification: (notification: ContainerNotification) => void;
   /** Told of what the guest sent and nobody takes: late answers, notifications of unknown types. */
   readonly onIgnored?: (what: string) => void;
+  /** Of the first message; 1 when absent. A guest that has spoken with a host before may still answer that one's. */
+  readonly firstId?: bigint;
 }
+
+/** Answers to messages of an earlier bridge that a guest may send over this one; more are no mistake of the past. */
+const mostStrayAnswers = 1000;
 
 /** One request that awaits its answer. */
 interface Waiter {
@@ -37,11 +42,15 @@ export class GcsBridgeClient {
   readonly #channel: FrameChannel;
   readonly #options: GcsBridgeClientOptions;
   readonly #waiters = new Map<bigint, Waiter>();
-  #nextId = 1n;
+  readonly #firstId: bigint;
+  #nextId: bigint;
+  #strayAnswers = 0;
   #closeCause: Error | undefined;
 
   constructor(stream: Duplex, options: GcsBridgeClientOptions) {
     this.#options = options;
+    this.#firstId = options.firstId ?? 1n;
+    this.#nextId = this.#firstId;
     this.#channel = new FrameChannel(stream, {
       ...options,
       readsOnlyWhenDrained: false,
@@ -136,7 +145,10 @@ export class GcsBridgeClient {
 
   #takeResponse(frame: Frame): void {
     const waiter = this.#waiters.get(frame.id);
-    if (waiter === undefined) throw new GcsError("Internal", `response to message id ${frame.id}, which awaits none`);
+    if (waiter === undefined) {
+      this.#takeStray(frame.id);
+      return;
+    }
     const expected = messageType("response", procedures[waiter.procedure].number);
     if (frame.type !== expected) {
       throw new GcsError(
@@ -163,6 +175,19 @@ export class GcsBridgeClient {
         }),
       );
     }
+  }
+
+  /**
+   * The reference's guest sends what it owes over whichever bridge there is when it falls due, under the old message's id.
+   * What this host has sent itself it answers once.
+   */
+  #takeStray(id: bigint): void {
+    const isOwn = id >= this.#firstId && id < this.#nextId;
+    this.#strayAnswers += 1;
+    if (isOwn || this.#strayAnswers > mostStrayAnswers) {
+      throw new GcsError("Internal", `response to message id ${id}, which awaits none`);
+    }
+    this.#options.onIgnored?.(`answer to message id ${id}, which is of no request over this bridge`);
   }
 
   #takeNotification(frame: Frame): void {

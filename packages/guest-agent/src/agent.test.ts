@@ -138,6 +138,8 @@ describeWith(
       message: expect.stringContaining("still mounted at /run/mounts/scsi/0/1/0"),
     });
     await machine.modify("Remove", "CombinedLayers", layers);
+    // The folder of the container too lies on the scratch disk, until its state is deleted or a host has this removed.
+    await machine.modify("Remove", "CombinedLayers", { ...layers, ContainerRootPath: "/run/gcs/pods/pod/layered" });
     await machine.modify("Remove", "MappedVirtualDisk", scratchDisk);
     await machine.modify("Remove", "MappedVirtualDisk", disk);
     await machine.modify("Remove", "MappedVirtualDisk", disk);

@@ -6,10 +6,9 @@ import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters, OciLinuxResources, OciProcess, OciSpec, OciUser } from "@uvm-shim/hcs-schema";
 import { makeFoldersBelow } from "./below.ts";
 import type { GroupMetrics } from "./cgroup-metrics.ts";
+import { type ContainerFolders, deleteFolders, discardFolders } from "./container-folders.ts";
 import type { GuestFacts } from "./facts.ts";
 import { type HeldStdio, holdStdio } from "./held-stdio.ts";
-import { removeFolder } from "./mount-points.ts";
-import { unmountPlaces } from "./pods/places.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
 import { checkProgram } from "./program.ts";
 import type { OciRuntime, RuntimeProcess } from "./runtime.ts";
@@ -50,15 +49,6 @@ type State =
       isFrozen: boolean;
     }
   | { readonly kind: "Stopped"; readonly init: GuestProcess | undefined; readonly emptied: Promise<void> };
-
-/** Folders of the guest that go with one container. */
-export interface ContainerFolders {
-  readonly bundle: string;
-  /** What it writes to its root file system; empty where there is none. */
-  readonly scratch: string;
-  /** What a sandbox container shares with the workloads of its pod; undefined for any other. */
-  readonly sandboxRoot: string | undefined;
-}
 
 export interface ContainerSpecification {
   readonly spec: OciSpec;
@@ -120,23 +110,21 @@ export class Container {
       void made.exit.then(() => this.#endedBeforeItsStart());
       return made.pid;
     } catch (error) {
-      await this.discard();
-      throw error;
+      throw await this.discard(error);
     }
   }
 
-  /** Takes away a container that could not be made; what is mounted for it is the host's to take away. */
-  async discard(): Promise<void> {
+  /**
+   * Takes away a container that could not be made, with all that is reached in its folder; what is mounted for it is the
+   * host's to take away. Answers with the cause, which says so where files of the host are among them.
+   */
+  async discard(cause: unknown): Promise<unknown> {
     const { onError } = this.#surroundings;
     if (this.#state.kind === "Created") this.#state.stdio.close();
     this.#state = { kind: "Stopped", init: undefined, emptied: this.#empty() };
     await this.#state.emptied;
     await this.#remove();
-    try {
-      this.#removeFolders();
-    } catch (error) {
-      if (!(error instanceof GuestFault)) onError(`container ${this.id} has left folders behind`, error);
-    }
+    return discardFolders(this.#folders, cause, (error) => onError(`container ${this.id} could not be made`, error));
   }
 
   /** Starts the first process, or adds one to a container that runs. The caller closes the relay when it fails. */
@@ -305,15 +293,7 @@ export class Container {
         break;
     }
     await this.#remove();
-    this.#removeFolders();
-  }
-
-  #removeFolders(): void {
-    const { bundle, scratch, sandboxRoot } = this.#folders;
-    if (sandboxRoot !== undefined) unmountPlaces(sandboxRoot);
-    // The disk below it may be that of others too, and stay.
-    if (scratch !== "") removeFolder(scratch);
-    removeFolder(bundle);
+    deleteFolders(this.#folders);
   }
 
   /** Nobody is told: the host learns of it when it asks for the start. */

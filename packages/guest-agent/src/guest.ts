@@ -238,8 +238,7 @@ export class Guest {
     try {
       await this.#connect(prepared.network, pid);
     } catch (error) {
-      await container.discard();
-      throw error;
+      throw await container.discard(error);
     }
     return container;
   }

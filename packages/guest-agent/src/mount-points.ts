@@ -1,35 +1,87 @@
 import { lstatSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
+import { LinuxCallError, umount } from "@uvm-shim/linux-calls";
 
 /** Where something is mounted at the path or below it, in the order in which it was; a place once for each mount. */
 export function mountPointsBelow(path: string): readonly string[] {
   return readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
-    .map((line) => (line.split(" ")[4] ?? "").replaceAll(/\\(\d{3})/g, (_, digits) => fromOctal(digits)))
+    .map(placeOf)
     .filter((place) => place === path || place.startsWith(`${path}/`));
 }
 
-/**
- * Removes a folder with all that is in it, but nothing that is mounted there: then this throws a GuestFault that names
- * the mount. What is not there counts as removed.
- */
-export function removeFolder(path: string): void {
-  const [mounted] = removeAround(path, mountPointsBelow(path));
-  if (mounted !== undefined) throw new GuestFault("E_FAIL", `${path} is not removed, since ${mounted} is a mount`);
+/** Where this guest has mounted what is a container's own: its overlay, or a disk. */
+const own = new Map<string, number>();
+
+/** A mount of what is a container's own; all others are of files that somebody else has as well. */
+export function mountOwn(place: string, act: () => void): void {
+  act();
+  own.set(place, (own.get(place) ?? 0) + 1);
 }
 
-/** The mounts that were in the way. */
-function removeAround(path: string, mounts: readonly string[]): readonly string[] {
+const mostMounts = 5;
+
+/** Unmounts all that is mounted at a place, one upon the other; nothing, and no such place, will do. */
+export function unmountAll(place: string, flags: number): void {
+  if (lstatSync(place, { throwIfNoEntry: false }) === undefined) return;
+  try {
+    for (let count = 0; count < mostMounts; count++) {
+      umount(place, flags);
+      const left = (own.get(place) ?? 0) - 1;
+      if (left > 0) own.set(place, left);
+      else own.delete(place);
+    }
+  } catch (error) {
+    if (!(error instanceof LinuxCallError) || error.code !== "EINVAL") throw error;
+  }
+}
+
+/**
+ * Removes a folder with all that it reaches in it, as the reference's guest does: also what is in disks and overlays that
+ * are mounted there. Then it throws a GuestFault that names the mount, which stays. What is not there counts as removed.
+ * Other mounts are left as they are, and named: their files are those of a developer's machine.
+ */
+export function removeFolder(path: string): void {
+  const [mount] = empty(path, mountPointsBelow(path));
+  if (mount === undefined) return;
+  throw new GuestFault("E_FAIL", `${path} is not removed, since ${mount} is a mount`);
+}
+
+/** Where files that somebody else has as well, and that can be written to, are mounted below a path. */
+export function hostFilesAtRisk(path: string): readonly string[] {
+  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  const readOnly = new Set(lines.filter((line) => /^ro(,|$)/.test(line.split(" ")[5] ?? "")).map(placeOf));
+  return mountPointsBelow(path).filter((place) => !own.has(place) && !readOnly.has(place));
+}
+
+/** The mounts that were in the way, those of others first. */
+function empty(path: string, mounts: readonly string[]): readonly string[] {
   const inside = mounts.filter((place) => place === path || place.startsWith(`${path}/`));
   if (inside.length === 0) {
     rmSync(path, { recursive: true, force: true });
     return [];
   }
-  if (inside.includes(path)) return [path];
-  for (const name of readdirSync(path)) removeAround(join(path, name), inside);
-  if (lstatSync(path, { throwIfNoEntry: false }) !== undefined && readdirSync(path).length === 0) rmdirSync(path);
-  return inside;
+  const isMount = inside.includes(path);
+  if (isMount && !own.has(path)) return [path];
+  const found: string[] = [];
+  for (const name of readdirSync(path)) {
+    try {
+      found.push(...empty(join(path, name), inside));
+    } catch (error) {
+      // Of a file system for reading, as of some of the kernel's own.
+      if (!refusals.includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    }
+  }
+  if (isMount) found.push(path);
+  else if (readdirSync(path).length === 0) rmdirSync(path);
+  return [...new Set(found)].toSorted((one, other) => Number(own.has(one)) - Number(own.has(other)));
+}
+
+const refusals = ["EROFS", "EPERM", "EACCES", "EBUSY"];
+
+function placeOf(line: string): string {
+  return (line.split(" ")[4] ?? "").replaceAll(/\\(\d{3})/g, (_, digits) => fromOctal(digits));
 }
 
 function fromOctal(digits: string): string {

@@ -1,5 +1,5 @@
 /** Disks, shares, layers and devices: what the host attached to the machine is made part of the guest. */
-import { existsSync, lstatSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type {
   GuestScsiDevice,
@@ -8,12 +8,13 @@ import type {
   LinuxMappedDirectory,
   LinuxMappedVirtualDisk,
 } from "@uvm-shim/hcs-schema";
-import { LinuxCallError, MNT_DETACH, mount, mountFlags, setMountReadOnly, umount } from "@uvm-shim/linux-calls";
+import { MNT_DETACH, mount, mountFlags, setMountReadOnly, umount } from "@uvm-shim/linux-calls";
 import { waitForAppearance } from "./appearance.ts";
 import { assignedDeviceFolder, declarationName } from "./devices.ts";
 import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
 import { guestFolders } from "./guest-folders.ts";
 import { parseMountOptions } from "./mount-options.ts";
+import { mountOwn, removeFolder, unmountAll } from "./mount-points.ts";
 import type { GuardedContainer, PolicyGuard } from "./policy/guard.ts";
 
 /** Runs a program of the guest to its end. */
@@ -96,7 +97,7 @@ async function mountDisk(
   const filesystem = await filesystemFor(disk, device, runTool, signal);
   const readOnly = disk.ReadOnly ? ["ro", ...readOnlyOptionsOf(filesystem)] : [];
   const { flags, data } = parseMountOptions([...(disk.Options ?? []), ...readOnly]);
-  mountAt(disk.MountPath, () => mount(device, disk.MountPath, filesystem, flags, data));
+  mountAt(disk.MountPath, () => mountOwn(disk.MountPath, () => mount(device, disk.MountPath, filesystem, flags, data)));
 }
 
 async function filesystemFor(
@@ -190,7 +191,32 @@ function removeLayers(layers: LinuxCombinedLayers, { guard, containers }: Storag
   else guard.removeLayers(layers, containers, remove);
 }
 
+/**
+ * So that all that is written to the folder of a container lies on its disk, the reference's guest mounts a part of that
+ * over it, unless the scratch directory is in the folder. It goes with the container's state alone.
+ */
 function combineLayers(layers: LinuxCombinedLayers): void {
+  const bundle = parentOf(layers.ContainerRootPath);
+  const isBound = isBoundToScratch(bundle, layers.ScratchPath);
+  if (isBound) {
+    const source = `${layers.ScratchPath}/bundle`;
+    for (const path of [source, bundle]) mkdirSync(path, { recursive: true, mode: 0o755 });
+    mountOwn(bundle, () => mount(source, bundle, "", mountFlags.MS_BIND));
+  }
+  try {
+    mountLayers(layers);
+  } catch (error) {
+    if (isBound) unmountAll(bundle, 0);
+    throw error;
+  }
+}
+
+/** Whether the folder of a container with this scratch directory has a part of the disk mounted over it. */
+export function isBoundToScratch(bundle: string, scratch: string): boolean {
+  return scratch !== "" && scratch !== bundle && !scratch.startsWith(`${bundle}/`);
+}
+
+function mountLayers(layers: LinuxCombinedLayers): void {
   const target = layers.ContainerRootPath;
   const lower = layers.Layers.map(({ Path }) => Path);
   const [single] = lower;
@@ -213,7 +239,7 @@ function combineLayers(layers: LinuxCombinedLayers): void {
     options.push(`upperdir=${escapeOverlay(upper)}`, `workdir=${escapeOverlay(work)}`);
   }
   const flags = layers.ScratchPath === "" ? mountFlags.MS_RDONLY : 0;
-  mountAt(target, () => mount("overlay", target, "overlay", flags, options.join(",")));
+  mountAt(target, () => mountOwn(target, () => mount("overlay", target, "overlay", flags, options.join(","))));
 }
 
 function escapeOverlay(path: string): string {
@@ -231,20 +257,10 @@ function mountAt(target: string, act: () => void): void {
   }
 }
 
-/** What is not there, or not mounted, counts as removed. */
+/** What is not there, or not mounted, counts as removed; what was there before is removed as well. */
 function removeMount(target: string, flags: number): void {
-  if (lstatSync(target, { throwIfNoEntry: false }) === undefined) return;
-  try {
-    umount(target, flags);
-  } catch (error) {
-    if (!(error instanceof LinuxCallError) || error.code !== "EINVAL") throw error;
-  }
-  try {
-    rmdirSync(target);
-  } catch (error) {
-    // A folder that held files before it was mounted over is not the guest's to remove.
-    if ((error as NodeJS.ErrnoException).code !== "ENOTEMPTY") throw error;
-  }
+  unmountAll(target, flags);
+  removeFolder(target);
 }
 
 function parentOf(path: string): string {

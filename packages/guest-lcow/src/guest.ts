@@ -21,6 +21,7 @@ import {
   type SecurityPolicyFragment,
 } from "@uvm-shim/hcs-schema";
 import { LinuxContainer } from "./container.ts";
+import { checkController, checkVmProgram } from "./preconditions.ts";
 import { LinuxProcess, type ProcessOwner, type ProcessSurroundings, sigkill, signalProcess } from "./process.ts";
 import { GuestRequests } from "./requests.ts";
 import type { LinuxGuestOptions } from "./types.ts";
@@ -47,6 +48,7 @@ export class LinuxGuest {
     this.#options = options;
     this.#bridge = new GcsBridgeClient(stream, {
       ...(options.maxMessageSize === undefined ? {} : { maxMessageSize: options.maxMessageSize }),
+      ...(options.firstMessageId === undefined ? {} : { firstId: options.firstMessageId }),
       newActivityId: () => options.newActivityId(),
       onNotification: (notification) => this.#notified(notification),
       onIgnored: (what) => options.log.log("warn", "ignored a message of the guest", { what }),
@@ -168,13 +170,14 @@ export class LinuxGuest {
   }
 
   /** Runs a program of the guest itself, which stands in CommandArgs. See LinuxProcess.execute. */
-  execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<LinuxProcess> {
+  async execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<LinuxProcess> {
+    checkVmProgram(parameters);
     const owner: ProcessOwner = {
       id: uvmContainerId,
       kill: (pid) => signalProcess(this.#requests, uvmContainerId, pid, sigkill),
       exiting: async () => {},
     };
-    return LinuxProcess.execute(this.#surroundings, owner, parameters, signal);
+    return await LinuxProcess.execute(this.#surroundings, owner, parameters, signal);
   }
 
   /** When the signal aborts, a container that the guest makes after all is removed again. */
@@ -204,6 +207,7 @@ export class LinuxGuest {
   }
 
   async #modify(request: LinuxGuestRequest, signal: AbortSignal | undefined): Promise<void> {
+    checkController(request);
     await this.#requests.modify(request, signal);
   }
 

@@ -7,6 +7,11 @@ export interface LinuxGuestOptions extends BridgeOptions {
   listen(port: number): Promise<StdioListener>;
   /** A fresh GUID for each request. */
   newActivityId(): string;
+  /**
+   * Of the first message over this bridge; a guest that was spoken with before may yet answer what it was asked then, so
+   * that no two bridges should use the same. 1 when absent.
+   */
+  readonly firstMessageId?: bigint;
   /** Resolves after so many milliseconds, or rejects with the signal's reason. */
   delay(milliseconds: number, signal: AbortSignal): Promise<void>;
   readonly log: GuestLog;

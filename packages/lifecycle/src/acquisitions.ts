@@ -68,15 +68,17 @@ export class Acquisitions {
   }
 
   async #releaseHeld(signal?: AbortSignal): Promise<void> {
-    const failures: unknown[] = [];
+    // What is kept because something else could not be released fails with the error of that.
+    const found = new Set<unknown>();
     for (const item of this.#held.toReversed()) {
       try {
         await unlessGone(() => item.release(signal));
         this.forget(item);
       } catch (error) {
-        failures.push(error);
+        found.add(error);
       }
     }
+    const failures = [...found];
     if (failures.length === 1) throw failures[0];
     if (failures.length > 1) throw new AggregateError(failures, failures.map(messageOf).join("; "));
   }

@@ -43,8 +43,19 @@ describe("the layout of a guest", () => {
       scratch: `/run/gcs/c/${id}/scratch/${id}`,
       root: `/run/gcs/c/${id}/rootfs`,
     });
-    expect(places.own?.share(3)).toBe(`/run/gcs/c/${id}/mounts/m3`);
+    expect(places.own?.share?.(3)).toBe(`/run/gcs/c/${id}/mounts/m3`);
     expect(places.scratchOn(`/run/gcs/c/${podId}`)).toBe(`/run/gcs/c/${podId}/scratch/${id}`);
+  });
+
+  it.each([
+    ["the framework's", "package policy\nplan9_mount := data.framework.plan9_mount", true],
+    ["one with a condition", 'plan9_mount := {"allowed": true} if { input.target == "/x" }', true],
+    ["none", 'package policy\n# plan9_mount := {"allowed": true}', true],
+    ["one that allows every share", 'package policy\nplan9_mount := {"allowed": true}\nmount_overlay := 1', false],
+    ["everything", ' {"allow_all": true}\n', false],
+  ])("with a policy: shares stand in the container's folder where the rule for them is %s: %j", (_, text, inFolder) => {
+    const { own } = policyGuestLayout((text) => text, text).placesOf({ id, podId });
+    expect(own?.share !== undefined).toBe(inFolder);
   });
 
   it("with a policy: ids that the guest does not take have names that follow from them", () => {

@@ -26,9 +26,10 @@ export interface LinuxContainerPlaces {
     readonly scratchDisk: string;
     /** Named also where there is no scratch disk. */
     readonly scratch: string;
-    /** Of a root file system that is not made of layers. */
+    /** Of an image that is the root file system. */
     readonly root: string;
-    share(index: number): string;
+    /** Absent where shares may stand in common. */
+    share?(index: number): string;
   };
   /** The directory on a scratch disk that stands at `diskPath`. */
   scratchOn(diskPath: string): string;
@@ -47,11 +48,18 @@ export const ordinaryGuestLayout: LinuxGuestLayout = {
 
 const slotsOfVm = 4 * lunsPerScsiController;
 
+/** Of policies that allow every share: the rule that says nothing else, or all that the policy says. */
+const allowsShares = /^\s*plan9_mount\s*:=\s*\{\s*"allowed"\s*:\s*true\s*\}\s*$/m;
+const allowsAll = /^\s*\{\s*"allow_all"\s*:\s*true\s*\}\s*$/;
+
 /**
  * As a guest with a security policy demands it (internal/guest/runtime/hcsv2 and pkg/securitypolicy of
- * microsoft/hcsshim), and as the shims that it was made for have it (internal/hcsoci and internal/layers).
+ * microsoft/hcsshim), and as the shims that it was made for have it (internal/hcsoci and internal/layers). The folder of
+ * a container is no good place for shares, whose files the guest deletes when it fails to make the container: they stand
+ * there only where the policy has rules for them, which may demand it, as those of the framework do.
  */
-export function policyGuestLayout(sha256: (text: string) => string): LinuxGuestLayout {
+export function policyGuestLayout(sha256: (text: string) => string, policy = ""): LinuxGuestLayout {
+  const isFree = allowsShares.test(policy) || allowsAll.test(policy);
   const { policyContainerRoot: root, scsiMounts } = linuxGuestPaths;
   // The guest takes no other ids; the same id must always lead to the same name.
   const guestId = (id: string): string => (/^[0-9a-f]{64}$/i.test(id) ? id : sha256(`container ${id}`));
@@ -72,7 +80,7 @@ export function policyGuestLayout(sha256: (text: string) => string): LinuxGuestL
           scratchDisk: bundle,
           scratch: `${bundle}/scratch/${id}`,
           root: `${bundle}/rootfs`,
-          share: (index) => `${bundle}/mounts/m${index}`,
+          ...(isFree ? {} : { share: (index: number) => `${bundle}/mounts/m${index}` }),
         },
         scratchOn: (diskPath) => `${diskPath}/scratch/${id}`,
       };

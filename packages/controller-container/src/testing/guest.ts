@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import type { GuestProcess } from "@uvm-shim/controller-process";
 import type {
   CgroupMetrics,
@@ -76,7 +77,9 @@ export class FakeGuestContainer implements GuestContainer {
   }
 
   processIds(signal?: AbortSignal): Promise<readonly number[]> {
-    return this.#script.run("processIds", this.id, signal, () => [...this.processes.map(({ pid }) => pid), 999]);
+    return this.#script.run("processIds", this.id, signal, () =>
+      this.#guest.running.has(this.id) ? [...this.processes.map(({ pid }) => pid), 999] : [],
+    );
   }
 
   metrics(signal?: AbortSignal): Promise<CgroupMetrics> {
@@ -115,13 +118,17 @@ export class FakeGuestContainer implements GuestContainer {
   }
 
   deleteState(signal?: AbortSignal): Promise<void> {
-    return this.#script.run("deleteState", this.id, signal, () => void this.#guest.known.delete(this.id));
+    return this.#script.run("deleteState", this.id, signal, () => this.#guest.deleteState(this.id));
   }
 }
 
 export class FakeGuest implements ContainerGuest {
   /** Root paths of combined layers. */
   readonly combined = new Set<string>();
+  /** Folders of containers over which the guest has mounted a part of the scratch disk. */
+  readonly bound = new Set<string>();
+  /** Root paths of which the guest has deleted all that it reached. */
+  readonly emptied = new Set<string>();
   readonly combinations: LinuxCombinedLayers[] = [];
   /** Ids of containers that have processes, and of those that the guest keeps something of. */
   readonly running = new Set<string>();
@@ -156,13 +163,27 @@ export class FakeGuest implements ContainerGuest {
     return this.#script.run("combine", layers.ContainerRootPath, signal, () => {
       this.combinations.push(layers);
       this.combined.add(layers.ContainerRootPath);
+      const bundle = posix.dirname(layers.ContainerRootPath);
+      const { ScratchPath } = layers;
+      if (ScratchPath !== "" && posix.relative(bundle, ScratchPath).startsWith("..")) this.bound.add(bundle);
     });
   }
 
   removeCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void> {
     return this.#script.run("uncombine", layers.ContainerRootPath, signal, () => {
+      if (this.bound.delete(layers.ContainerRootPath)) return;
       if (!this.combined.delete(layers.ContainerRootPath)) throw scriptedError("NotFound", "nothing combined there");
     });
+  }
+
+  /** As upstream's guest does: it reaches what is mounted, and forgets one that runs as well, which goes on. */
+  deleteState(id: string): void {
+    if (!this.known.delete(id)) throw scriptedError("NotFound", `no container ${id}`);
+    if (this.running.has(id)) throw scriptedError("FailedPrecondition", "the container runs, and is forgotten");
+    const settings = this.settings.findLast(({ OciBundlePath }) => posix.basename(OciBundlePath) === id);
+    const bundle = settings?.OciBundlePath ?? "";
+    if (this.combined.has(`${bundle}/rootfs`)) this.emptied.add(`${bundle}/rootfs`);
+    else this.bound.delete(bundle);
   }
 
   async createContainer(

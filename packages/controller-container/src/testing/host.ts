@@ -65,6 +65,10 @@ class FakeReservations {
     this.#script = script;
   }
 
+  protected placeOf(_reservation: string): string | undefined {
+    return undefined;
+  }
+
   protected add(hostPath: string): string {
     const reservation = `${this.#name}${this.#last++}`;
     this.reserved.set(reservation, hostPath);
@@ -74,7 +78,7 @@ class FakeReservations {
   mapToGuest(reservation: string, signal?: AbortSignal): Promise<string> {
     return this.#script.run(`map ${this.#name}`, this.reserved.get(reservation) ?? "", signal, () => {
       this.mapped.add(reservation);
-      return `${this.#guestRoot}/${reservation}`;
+      return this.placeOf(reservation) ?? `${this.#guestRoot}/${reservation}`;
     });
   }
 
@@ -89,13 +93,24 @@ class FakeReservations {
 export class FakeDisks extends FakeReservations implements ContainerDisks {
   readonly requests: { readonly disk: DiskConfig; readonly mount: DiskMountConfig }[] = [];
 
+  /** Host paths of disks that the guest has mounted already, and where. */
+  readonly standing = new Map<string, string>();
+  readonly #places = new Map<string, string>();
+
   constructor(script: ScriptedCalls) {
     super("disk", "/run/mounts/scsi", script);
   }
 
+  protected override placeOf(reservation: string): string | undefined {
+    return this.#places.get(reservation);
+  }
+
   async reserve(disk: DiskConfig, mount: DiskMountConfig): Promise<string> {
     this.requests.push({ disk, mount });
-    return this.add(disk.hostPath);
+    const reservation = this.add(disk.hostPath);
+    const { guestPath = this.standing.get(disk.hostPath) ?? mount.preferredGuestPath } = mount;
+    if (guestPath !== undefined) this.#places.set(reservation, guestPath);
+    return reservation;
   }
 }
 

@@ -148,6 +148,8 @@ export class ContainerBench {
       ...[...disks.reserved, ...shares.reserved, ...devices.reserved].map(([id, path]) => `${id} ${path}`),
       ...[...disks.mapped, ...shares.mapped, ...devices.mapped].map((id) => `mapped ${id}`),
       ...[...guest.combined].map((path) => `combined ${path}`),
+      ...[...guest.bound].map((path) => `bound ${path}`),
+      ...[...guest.emptied].map((path) => `emptied ${path}`),
       ...[...guest.running].map((id) => `running ${id}`),
       ...[...guest.known].map((id) => `known ${id}`),
     ];

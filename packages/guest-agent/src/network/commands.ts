@@ -1,4 +1,5 @@
 /** What ip(8) is told to move a NIC and to set it up. */
+import { GuestFault } from "@uvm-shim/gcs-bridge";
 import {
   bitsOf,
   type IpAddress,
@@ -88,6 +89,9 @@ function routeCommand(
   const hop = parseIpAddress(NextHop);
   const hasHop = hop !== undefined && !isUnspecified(hop);
   const isDefault = destination.length === 0;
+  if (isDefault && hop === undefined) {
+    throw new GuestFault("E_FAIL", `the route to ${DestinationPrefix} has neither a gateway nor a destination`);
+  }
   // So networks without a gateway write it.
   if (isDefault && !hasHop) return [];
   const ownTable = hasOwnTable(adapter, number);

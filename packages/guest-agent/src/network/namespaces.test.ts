@@ -146,11 +146,51 @@ describeWith(
     });
     await modify("Remove", "nobody's", 8);
     await modify("Remove", namespace, 8);
-    await expect(modify("Add", namespace, 8, { EncapOverhead: 400 })).rejects.toThrow(
-      "EncapOverhead is 400, accepted are 0 to 220",
-    );
     plugs.unplug(8);
     await expect(modify("Add", namespace, 9)).rejects.toThrow(`NIC ${nicId(9)} has not appeared within 5000 ms`);
+  });
+
+  it.each([
+    [11, "no address", { IPConfigs: [] }, "IPConfigs is empty, and no DHCP server answers"],
+    [
+      12,
+      "a bad address",
+      { IPConfigs: [{ IPAddress: "10.1.2", PrefixLength: 24 }] },
+      "must be an IPv4 or IPv6 address",
+    ],
+    [13, "a default route to nowhere", { Routes: [{ DestinationPrefix: "0.0.0.0/0" }] }, "neither a gateway nor"],
+    [14, "too much encapsulation", { EncapOverhead: 400 }, "EncapOverhead is 400, accepted are 0 to 220"],
+  ])("take NIC %i with %s, with which no container can be made, and keep it listed", async (number, _, more, words) => {
+    const namespace = newNamespace();
+    plugs.plug(machine, number);
+    const given = { ...address(`10.${number}.0.2`), ...more };
+    await modify("Add", namespace, number, given);
+    await expect(makePod(`unset-${number}`, namespace)).rejects.toMatchObject({
+      hresultName: "E_FAIL",
+      message: expect.stringContaining(words),
+    });
+    // The NIC itself went with the network that it had been moved to.
+    await expect(modify("Add", namespace, number, given)).rejects.toThrow("already");
+    await modify("Remove", namespace, number);
+  });
+
+  it("keep a NIC listed that could not be moved to a container, with which all later ones fail until it is removed", async () => {
+    const namespace = newNamespace();
+    const pid = await makePod("listed", namespace, { "io.microsoft.cri.skip-pod-networking": "True" });
+    plugs.plug(machine, 15);
+    const bad = { ...address("10.15.0.2"), Routes: [{ DestinationPrefix: "::/0" }] };
+    await expect(modify("Add", namespace, 15, bad)).rejects.toThrow("neither a gateway nor a destination");
+    await expect(modify("Add", namespace, 15, address("10.15.0.2"))).rejects.toThrow("already");
+    plugs.plug(machine, 16);
+    await expect(modify("Add", namespace, 16, address("10.16.0.2"))).rejects.toThrow();
+    for (const number of [15, 16]) {
+      await modify("Remove", namespace, number);
+      plugs.unplug(number);
+    }
+    plugs.plug(machine, 17);
+    await modify("Add", namespace, 17, address("10.17.0.2"));
+    expect(await ipIn(pid, "addr", "show", "dev", "eth0")).toContain("10.17.0.2/24");
+    plugs.unplug(17);
   });
 
   it("say which command failed for a container that could not be connected, of which nothing is left", async () => {

@@ -5,10 +5,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import type { LinuxNetworkAdapter } from "@uvm-shim/hcs-schema";
 import type { NameResolution } from "../pods/files.ts";
 import { moveCommands, setUpCommands } from "./commands.ts";
 import { type NamespaceOwner, type RunInNetwork, runIp } from "./ip.ts";
+import type { DescribedAdapter } from "./request.ts";
 
 /** How long a NIC that the host has added may take to appear. */
 const nicTimeoutMs = 5000;
@@ -17,7 +17,7 @@ const interfaces = "/sys/class/net";
 const lowestMtu = 1280;
 
 interface Nic {
-  readonly adapter: LinuxNetworkAdapter;
+  readonly adapter: DescribedAdapter;
   /** The name that the host gave it. */
   readonly hostName: string;
   readonly mtu: number;
@@ -90,7 +90,7 @@ export class NetworkNamespace {
   }
 
   /** Takes a NIC that the host has plugged in; it is set up when a container has the namespace. */
-  add(adapter: LinuxNetworkAdapter, signal: AbortSignal): Promise<void> {
+  add(adapter: DescribedAdapter, signal: AbortSignal): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#nics.some((nic) => nic.adapter.ID === adapter.ID)) {
         throw new GuestFault("E_FAIL", `NIC ${adapter.ID} is in network namespace ${JSON.stringify(this.#id)} already`);
@@ -98,12 +98,6 @@ export class NetworkNamespace {
       const hostName = hostNameOf(adapter.ID);
       await waitForInterface(hostName, adapter.ID, signal);
       const mtu = Number(readFileSync(`${interfaces}/${hostName}/mtu`, "utf8"));
-      if (mtu - (adapter.EncapOverhead ?? 0) < lowestMtu) {
-        throw new GuestFault(
-          "E_INVALIDARG",
-          `Request.Settings.EncapOverhead is ${adapter.EncapOverhead}, accepted are 0 to ${mtu - lowestMtu}`,
-        );
-      }
       this.#nics = [...this.#nics, { adapter, hostName, mtu }];
       await this.#synchronize();
     });
@@ -158,7 +152,17 @@ export class NetworkNamespace {
     }
   }
 
+  /** Only now the real guest looks at what it was told of the NIC, which stays listed whatever comes of it. */
   async #setUp({ adapter, hostName, mtu }: Nic, number: number, owner: NamespaceOwner): Promise<void> {
+    const { EncapOverhead = 0, ID, IPConfigs = [], problem } = adapter;
+    if (problem !== undefined) throw new GuestFault("E_FAIL", `NIC ${ID} cannot be set up: ${problem}`);
+    if (mtu - EncapOverhead < lowestMtu) {
+      const accepted = `accepted are 0 to ${mtu - lowestMtu}`;
+      throw new GuestFault("E_FAIL", `NIC ${ID} cannot be set up: EncapOverhead is ${EncapOverhead}, ${accepted}`);
+    }
+    if (IPConfigs.length === 0) {
+      throw new GuestFault("E_FAIL", `NIC ${ID} cannot be set up: IPConfigs is empty, and no DHCP server answers`);
+    }
     await runIp(setUpCommands(adapter, { number, hostName, mtu }), owner, this.#run);
   }
 

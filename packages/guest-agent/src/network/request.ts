@@ -13,8 +13,14 @@ const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const domainPattern = /^[A-Za-z0-9_.-]{1,253}$/;
 const mostItems = 256;
 
+/** A NIC as the host describes it. */
+export interface DescribedAdapter extends LinuxNetworkAdapter {
+  /** What is wrong with its addresses or routes, which the reference's guest finds out when it sets the NIC up. */
+  readonly problem?: string;
+}
+
 /** Throws a FieldError naming the field. */
-export function readNetworkAdapter(fields: Fields): LinuxNetworkAdapter {
+export function readNetworkAdapter(fields: Fields): DescribedAdapter {
   const mac = fields.optionalText("MacAddress") ?? "";
   if (mac !== "" && parseMacAddress(mac) === undefined) throw fields.rejected("MacAddress", "a MAC address");
   if (fields.flag("VPCIAssigned")) throw fields.rejected("VPCIAssigned", "false: this guest has no assigned devices");
@@ -23,6 +29,7 @@ export function readNetworkAdapter(fields: Fields): LinuxNetworkAdapter {
       throw fields.rejected(name, `a list of at most ${mostItems}`);
     }
   }
+  const configuration = readConfiguration(fields);
   return {
     // Whatever the host calls it, and if it has no name.
     NamespaceID: (fields.optionalText("NamespaceID") ?? "").toLowerCase(),
@@ -31,10 +38,20 @@ export function readNetworkAdapter(fields: Fields): LinuxNetworkAdapter {
     DNSSuffix: words(fields, "DNSSuffix", "domains", (word) => domainPattern.test(word)),
     DNSServerList: words(fields, "DNSServerList", "addresses", (word) => parseIpAddress(word) !== undefined),
     EncapOverhead: optionalNumber(fields, "EncapOverhead"),
-    IPConfigs: fields.list("IPConfigs", (item, path) => readAddress(new Fields(item, path))),
-    Routes: fields.list("Routes", (item, path) => readRoute(new Fields(item, path))),
+    ...configuration,
     PolicyBasedRouting: fields.flag("PolicyBasedRouting"),
   };
+}
+
+function readConfiguration(fields: Fields): Pick<DescribedAdapter, "IPConfigs" | "Routes" | "problem"> {
+  try {
+    return {
+      IPConfigs: fields.list("IPConfigs", (item, path) => readAddress(new Fields(item, path))),
+      Routes: fields.list("Routes", (item, path) => readRoute(new Fields(item, path))),
+    };
+  } catch (error) {
+    return { IPConfigs: [], Routes: [], problem: (error as Error).message };
+  }
 }
 
 function readAddress(fields: Fields): { readonly IPAddress: string; readonly PrefixLength: number } {

@@ -1,8 +1,8 @@
 /** What the containers of a pod share besides their namespaces: folders below the root of its sandbox. */
 import { lstatSync, mkdirSync, rmSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import { MNT_DETACH, mount, mountFlags, umount } from "@uvm-shim/linux-calls";
-import { mountPointsBelow } from "../mount-points.ts";
+import { MNT_DETACH, mount, mountFlags } from "@uvm-shim/linux-calls";
+import { mountOwn, mountPointsBelow, unmountAll } from "../mount-points.ts";
 
 /** Finds, or makes, what a specification's mounts and logs need. */
 export interface PodPlaces {
@@ -20,8 +20,10 @@ export function makePlaces(sandboxRoot: string): void {
   for (const name of [folders.mounts, folders.tmp, folders.hugePages]) {
     const path = `${sandboxRoot}/${name}`;
     mkdirSync(path, { recursive: true, mode: 0o755 });
-    if (name === folders.tmp) mount("tmpfs", path, "tmpfs", mountFlags.MS_NOSUID | mountFlags.MS_NODEV);
-    mount(path, path, "", mountFlags.MS_BIND);
+    if (name === folders.tmp) {
+      mountOwn(path, () => mount("tmpfs", path, "tmpfs", mountFlags.MS_NOSUID | mountFlags.MS_NODEV));
+    }
+    mountOwn(path, () => mount(path, path, "", mountFlags.MS_BIND));
     mount("", path, "", mountFlags.MS_SHARED | mountFlags.MS_REC);
   }
   makeShared(`${sandboxRoot}/${folders.logs}`);
@@ -30,7 +32,7 @@ export function makePlaces(sandboxRoot: string): void {
 /** Takes away what is mounted there, as the end of the sandbox container does. */
 export function unmountPlaces(sandboxRoot: string): void {
   for (const name of [folders.mounts, folders.tmp, folders.hugePages]) {
-    for (const path of mountPointsBelow(`${sandboxRoot}/${name}`).toReversed()) umount(path, MNT_DETACH);
+    for (const path of mountPointsBelow(`${sandboxRoot}/${name}`).toReversed()) unmountAll(path, MNT_DETACH);
   }
 }
 
@@ -47,7 +49,7 @@ export function placesOf(sandboxRoot: string): PodPlaces {
       const path = sharedDirectory(base(folders.hugePages), `${size}/${location}`, field);
       if (mountPointsBelow(path).includes(path)) return path;
       try {
-        mount("none", path, "hugetlbfs", 0, `pagesize=${size}`);
+        mountOwn(path, () => mount("none", path, "hugetlbfs", 0, `pagesize=${size}`));
       } catch (cause) {
         rmSync(path, { recursive: true, force: true });
         throw new GuestFault("ERROR_NOT_SUPPORTED", `${field}: ${(cause as Error).message}`, { cause });

@@ -95,6 +95,8 @@ function togetherLife(ground: Ground): Play {
     ...vpci.devices.map(({ deviceInstancePath }) => `tracked ${deviceInstancePath}`),
     ...[...files.mounted].map((path) => `mount ${path}`),
     ...[...guest.combined].map((path) => `combined ${path}`),
+    ...[...guest.bound].map((path) => `bound ${path}`),
+    ...[...guest.emptied].map((path) => `emptied ${path}`),
     ...[...guest.running, ...guest.known].map((id) => `container ${id} in the guest`),
   ]);
 }
