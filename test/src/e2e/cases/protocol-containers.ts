@@ -20,7 +20,6 @@ import {
 
 const { TaskExit } = containerd.events;
 const WAIT_MS = 20_000;
-/** What containerd's runc shim needs no time for at all; here the output's end has to be seen. */
 
 export const bind = (destination: string, source: string, ...options: readonly string[]) => ({
   destination,
