@@ -207,7 +207,9 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
         args: [
           "sh",
           "-c",
-          "stty -onlcr; until stty size 2>/dev/null; do sleep 0.01; done; yes | head -c 200000; echo end",
+          // A runtime may give the size after the start. Of none, stty says nothing, with success.
+          'stty -onlcr; until size=$(stty size 2>/dev/null); test "$size"; do sleep 0.01; done; echo "$size"; ' +
+            "yes | head -c 200000; echo end",
         ],
         cwd: "/",
         env: ["PATH=/bin"],

@@ -202,7 +202,8 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
           ConsoleSize: [33, 111],
           CreateStdErrPipe: false,
           OCIProcess: {
-            ...shell("until stty size 2>/dev/null; do sleep 0.01; done"),
+            // A runtime may give the size after the start. Of none, stty says nothing, with success.
+            ...shell('until size=$(stty size 2>/dev/null); test "$size"; do sleep 0.01; done; echo "$size"'),
             terminal: true,
             consoleSize: { height: 12, width: 34 },
           },
