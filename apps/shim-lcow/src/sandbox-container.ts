@@ -51,7 +51,7 @@ function make(
 ): ContainerRequest {
   if (document.VirtualMachine?.Devices?.Plan9 === undefined) {
     const message =
-      "a VM that can be migrated has no Plan9 shares, through which the sandbox's own container would get its root file system: let the caller bring a container of type sandbox, or make a VM that cannot be migrated";
+      "a VM that can be migrated has no Plan9 shares, through which the sandbox's own container would get its root file system: expected a pod with a pause container of its own, made without the Sandbox API, or a VM that cannot be migrated";
     throw new ControllerError("FailedPrecondition", message, { operation: "create sandbox", id: sandboxId });
   }
   const rootPath = path.join(bundle, rootFolder);
