@@ -12,6 +12,8 @@ import type { ContainerProcess, GuestContainer, VmExited } from "./types.ts";
 
 const initId = "";
 const killed = 128 + 9;
+/** Of a process that is deleted before it was started: nothing failed. */
+const neverRan = 0;
 /** As containerd checks ids; they become names of directories in the guest. */
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
@@ -195,7 +197,7 @@ export class LinuxContainerController {
     if (execId === initId) throw refuse("FailedPrecondition", "the init process is deleted with its container");
     const exec = this.#processes.get(execId);
     if (exec === undefined) throw refuse("NotFound", "there is no process of this id");
-    await exec.abandon(killed);
+    await exec.abandon(neverRan);
     if (exec.exit === undefined) throw refuse("FailedPrecondition", "the process is running, kill it first");
     this.#processes.delete(execId);
     return exec.exit;
@@ -306,7 +308,8 @@ export class LinuxContainerController {
       try {
         if (this.#life.state.kind === "Created") {
           this.#ending.abort(this.#refusing("container")("Cancelled", "it is being deleted"));
-          await this.#endProcesses();
+          await this.#starting;
+          await this.init.abandon(neverRan);
         }
         await this.#held.releaseAll();
       } catch (error) {
