@@ -13,7 +13,7 @@ describe("start and exit", () => {
   });
 
   it("is Invalid after a failed start, with the guest's message, and can be deleted", async () => {
-    const bench = await new ContainerBench(new ScriptedCalls(new Map([[5, "fail"]]))).created();
+    const bench = await new ContainerBench(new ScriptedCalls(new Map([[6, "fail"]]))).created();
     await expect(bench.controller.init.start()).rejects.toMatchObject({
       code: "Unavailable",
       message: expect.stringContaining("execute init failed as scripted"),
@@ -91,6 +91,21 @@ describe("processes", () => {
     expect(await bench.controller.pids()).toEqual([{ pid: 100 }, { pid: 101, execId: "a" }, { pid: 999 }]);
   });
 
+  it("are one before the start, whose pid the guest lists", async () => {
+    const { controller } = await new ContainerBench().created();
+    expect([controller.init.state, controller.init.pid]).toEqual(["created", 100]);
+    expect(await controller.pids()).toEqual([{ pid: 100 }]);
+    expect(await controller.init.start()).toBe(100);
+  });
+
+  it("have no pid before the start where the guest does not tell it, which fails nothing", async () => {
+    const reach = new ScriptedCalls();
+    await new ContainerBench(reach).created();
+    const asked = reach.names.indexOf("processIds");
+    const { controller } = await new ContainerBench(new ScriptedCalls(new Map([[asked, "fail"]]))).created();
+    expect([controller.state, controller.init.pid]).toEqual(["Created", 0]);
+  });
+
   it("are signalled all together", async () => {
     const bench = await new ContainerBench().running();
     await bench.controller.killAll(15);
@@ -132,10 +147,14 @@ describe("a container's limits and figures", () => {
   it("are none before it runs and after", async () => {
     const bench = await new ContainerBench().created([layersMount]);
     const refusal = { code: "FailedPrecondition" };
-    await expect(bench.controller.statistics()).rejects.toMatchObject(refusal);
+    expect(await bench.controller.statistics()).toEqual({
+      version: 1,
+      metrics: { pids: { current: 0 }, cpu: { usage: { total: 0 } }, memory: { usage: { usage: 0 } } },
+    });
     await bench.controller.init.start();
     bench.initProcess.exit(0);
     await bench.controller.init.wait();
+    await expect(bench.controller.statistics()).rejects.toMatchObject(refusal);
     await expect(bench.controller.update({})).rejects.toMatchObject(refusal);
   });
 });
@@ -257,7 +276,7 @@ describe("terminate", () => {
     expect(bench.leftovers).toEqual([]);
   });
 
-  it.each([4, 5])("interrupts a start that hangs at call %d, and init gets its exit", async (call) => {
+  it.each([5, 6])("interrupts a start that hangs at call %d, and init gets its exit", async (call) => {
     const hanging = Promise.withResolvers<void>();
     const bench = await new ContainerBench(new ScriptedCalls(new Map([[call, "hang"]]), hanging.resolve)).created();
     const starting = bench.controller.init.start();

@@ -152,7 +152,7 @@ export interface Container {
 export interface Process {
   /** Empty for init. */
   readonly execId: string;
-  /** Pid in the guest; 0 before start. */
+  /** Pid in the guest; 0 before the start where the guest does not tell it. */
   readonly pid: number;
   readonly stdio: StdioPaths;
   readonly state: "created" | "running" | "stopped";

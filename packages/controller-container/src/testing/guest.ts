@@ -76,7 +76,9 @@ export class FakeGuestContainer implements GuestContainer {
   }
 
   processIds(signal?: AbortSignal): Promise<readonly number[]> {
-    return this.#script.run("processIds", this.id, signal, () => [...this.processes.map(({ pid }) => pid), 999]);
+    // The first waits for its start.
+    const listed = () => (this.processes.length === 0 ? [100] : [...this.processes.map(({ pid }) => pid), 999]);
+    return this.#script.run("processIds", this.id, signal, listed);
   }
 
   metrics(signal?: AbortSignal): Promise<CgroupMetrics> {
