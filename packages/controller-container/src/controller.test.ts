@@ -13,7 +13,7 @@ describe("start and exit", () => {
   });
 
   it("is Invalid after a failed start, with the guest's message, and can be deleted", async () => {
-    const bench = await new ContainerBench(new ScriptedCalls(new Map([[5, "fail"]]))).created();
+    const bench = await new ContainerBench(new ScriptedCalls(new Map([[6, "fail"]]))).created();
     await expect(bench.controller.init.start()).rejects.toMatchObject({
       code: "Unavailable",
       message: expect.stringContaining("execute init failed as scripted"),
@@ -87,7 +87,7 @@ describe("processes", () => {
     await expect(bench.controller.deleteProcess("a")).rejects.toMatchObject({ code: "FailedPrecondition" });
     await expect(bench.controller.deleteProcess("")).rejects.toMatchObject({ code: "FailedPrecondition" });
     await expect(bench.controller.deleteProcess("c")).rejects.toMatchObject({ code: "NotFound" });
-    expect(await bench.controller.deleteProcess("b")).toMatchObject({ status: 137 });
+    expect(await bench.controller.deleteProcess("b")).toMatchObject({ status: 0 });
     await running.kill(9);
     await running.wait();
     expect(await bench.controller.deleteProcess("a")).toMatchObject({ status: 137 });
@@ -98,6 +98,21 @@ describe("processes", () => {
     const bench = await new ContainerBench().running();
     await (await bench.controller.createProcess(exec("a"))).start();
     expect(await bench.controller.pids()).toEqual([{ pid: 100 }, { pid: 101, execId: "a" }, { pid: 999 }]);
+  });
+
+  it("are one before the start, whose pid the guest lists", async () => {
+    const { controller } = await new ContainerBench().created();
+    expect([controller.init.state, controller.init.pid]).toEqual(["created", 100]);
+    expect(await controller.pids()).toEqual([{ pid: 100 }]);
+    expect(await controller.init.start()).toBe(100);
+  });
+
+  it("have no pid before the start where the guest does not tell it, which fails nothing", async () => {
+    const reach = new ScriptedCalls();
+    await new ContainerBench(reach).created();
+    const asked = reach.names.indexOf("processIds");
+    const { controller } = await new ContainerBench(new ScriptedCalls(new Map([[asked, "fail"]]))).created();
+    expect([controller.state, controller.init.pid]).toEqual(["Created", 0]);
   });
 
   it("are signalled all together", async () => {
@@ -141,10 +156,14 @@ describe("a container's limits and figures", () => {
   it("are none before it runs and after", async () => {
     const bench = await new ContainerBench().created([layersMount]);
     const refusal = { code: "FailedPrecondition" };
-    await expect(bench.controller.statistics()).rejects.toMatchObject(refusal);
+    expect(await bench.controller.statistics()).toEqual({
+      version: 1,
+      metrics: { pids: { current: 0 }, cpu: { usage: { total: 0 } }, memory: { usage: { usage: 0 } } },
+    });
     await bench.controller.init.start();
     bench.initProcess.exit(0);
     await bench.controller.init.wait();
+    await expect(bench.controller.statistics()).rejects.toMatchObject(refusal);
     await expect(bench.controller.update({})).rejects.toMatchObject(refusal);
   });
 });
@@ -212,7 +231,7 @@ describe("delete", () => {
     const script = new ScriptedCalls();
     const bench = await new ContainerBench(script).created([layersMount]);
     const before = script.calls.length;
-    expect(await bench.controller.delete()).toMatchObject({ status: 137 });
+    expect(await bench.controller.delete()).toMatchObject({ status: 0 });
     expect(script.calls.slice(before).map(({ name, detail }) => `${name} ${detail}`)).toEqual([
       "terminate c1",
       "uncombine /run/gcs/pods/p1/c1/rootfs",
@@ -266,7 +285,7 @@ describe("terminate", () => {
     expect(bench.leftovers).toEqual([]);
   });
 
-  it.each([4, 5])("interrupts a start that hangs at call %d, and init gets its exit", async (call) => {
+  it.each([5, 6])("interrupts a start that hangs at call %d, and init gets its exit", async (call) => {
     const hanging = Promise.withResolvers<void>();
     const bench = await new ContainerBench(new ScriptedCalls(new Map([[call, "hang"]]), hanging.resolve)).created();
     const starting = bench.controller.init.start();

@@ -13,6 +13,13 @@ import type { ContainerProcess, GuestContainer, VmExited } from "./types.ts";
 
 const initId = "";
 const killed = 128 + 9;
+/** Of a process that is deleted before it was started: nothing failed. */
+const neverRan = 0;
+/** In the form that the reference's guest tells. */
+const noUsage: CgroupMetrics = {
+  version: 1,
+  metrics: { pids: { current: 0 }, cpu: { usage: { total: 0 } }, memory: { usage: { usage: 0 } } },
+};
 /** As containerd checks ids; they become names of directories in the guest. */
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
@@ -106,7 +113,7 @@ export class LinuxContainerController {
   #initStep(stdio: StdioPaths, container: GuestContainerSteps): Step {
     return {
       name: "init process",
-      acquire: async (signal) => {
+      acquire: async (signal = this.#ending.signal) => {
         const init = this.#options.createProcess({
           containerId: this.id,
           execId: initId,
@@ -114,6 +121,7 @@ export class LinuxContainerController {
         });
         this.#processes.set(initId, init);
         await init.create({ stdio }, signal);
+        init.expectPid(await this.#pidOfWaiting(container(), signal));
       },
       release: async () => {
         const init = this.#processes.get(initId);
@@ -122,6 +130,18 @@ export class LinuxContainerController {
         if (init?.exit === undefined) this.#processes.delete(initId);
       },
     };
+  }
+
+  /** The guest tells no pid with a container, but lists the process that waits for its start. 0 when it does not. */
+  async #pidOfWaiting(container: GuestContainer, signal: AbortSignal): Promise<number> {
+    try {
+      const pids = await abortable(container.processIds(signal), signal);
+      return pids.length === 1 && pids[0] !== undefined ? pids[0] : 0;
+    } catch {
+      // A policy may deny the question, and nothing but the pid depends on it.
+      signal.throwIfAborted();
+      return 0;
+    }
   }
 
   /** Starting the init process is what starts the container. */
@@ -196,7 +216,7 @@ export class LinuxContainerController {
     if (execId === initId) throw refuse("FailedPrecondition", "the init process is deleted with its container");
     const exec = this.#processes.get(execId);
     if (exec === undefined) throw refuse("NotFound", "there is no process of this id");
-    await exec.abandon(killed);
+    await exec.abandon(neverRan);
     if (exec.exit === undefined) throw refuse("FailedPrecondition", "the process is running, kill it first");
     this.#processes.delete(execId);
     return exec.exit;
@@ -204,7 +224,12 @@ export class LinuxContainerController {
 
   /** Pids in the guest, with the exec id where it is the process of an exec. */
   async pids(signal?: AbortSignal): Promise<readonly { readonly pid: number; readonly execId?: string }[]> {
-    const pids = await this.#ask("list processes of container", (container) => container.processIds(signal), signal);
+    const operation = "list processes of container";
+    const state = this.#life.state;
+    const pids =
+      state.kind === "Created"
+        ? await this.#listCreated(state.guest, operation, signal)
+        : await this.#ask(operation, (container) => container.processIds(signal), signal);
     const execs = new Map(this.processes().map(({ pid, execId }) => [pid, execId]));
     return pids.map((pid) => {
       const execId = execs.get(pid);
@@ -212,9 +237,19 @@ export class LinuxContainerController {
     });
   }
 
-  /** What the guest's kernel has counted for a container that runs. */
-  statistics(signal?: AbortSignal): Promise<CgroupMetrics> {
-    return this.#ask("measure container", (container) => container.metrics(signal), signal);
+  /** Before its start the guest lists what waits for it, which is the init process. */
+  async #listCreated(guest: GuestContainer, operation: string, signal?: AbortSignal): Promise<readonly number[]> {
+    try {
+      return await abortable(guest.processIds(signal), signal);
+    } catch (error) {
+      throw wrapError(error, operation, this.id);
+    }
+  }
+
+  /** What the guest's kernel has counted for a container that runs; of one that is yet to be started, zeros. */
+  async statistics(signal?: AbortSignal): Promise<CgroupMetrics> {
+    if (this.#life.state.kind === "Created") return noUsage;
+    return await this.#ask("measure container", (container) => container.metrics(signal), signal);
   }
 
   /** Changes the limits of a container that runs; `resources` are those of the OCI specification, unchecked. */
@@ -307,7 +342,8 @@ export class LinuxContainerController {
       try {
         if (this.#life.state.kind === "Created") {
           this.#ending.abort(this.#refusing("container")("Cancelled", "it is being deleted"));
-          await this.#endProcesses();
+          await this.#starting;
+          await this.init.abandon(neverRan);
         }
         await this.#held.releaseAll();
       } catch (error) {

@@ -121,7 +121,7 @@ describe("root file system", () => {
     const script = new ScriptedCalls();
     const spec = specification({ root: { path: "rootfs", readonly: true } });
     const bench = await new ContainerBench(script).created([overlayMount], spec);
-    expect(script.names).toEqual(["mountAll", "map share", "createContainer", "openStdio"]);
+    expect(script.names).toEqual(["mountAll", "map share", "createContainer", "openStdio", "processIds"]);
     expect(bench.shares.requests).toEqual([{ hostPath: "/bundle/rootfs", readOnly: false }]);
     expect(bench.guest.settings[0]?.OciSpecification.root).toEqual({ path: "/run/mounts/p9/share0", readonly: true });
   });
@@ -193,7 +193,12 @@ describe("devices", () => {
       { deviceInstancePath: "PCIP\\VEN_10DE&DEV_1EB8", virtualFunction: 4, propagateNumaAffinity: true },
       { deviceInstancePath: "PCIP\\VEN_1/x", virtualFunction: 0, propagateNumaAffinity: true },
     ]);
-    expect(script.names.slice(-6)).toEqual([...Array(4).fill("map device"), "createContainer", "openStdio"]);
+    expect(script.names.slice(-7)).toEqual([
+      ...Array(4).fill("map device"),
+      "createContainer",
+      "openStdio",
+      "processIds",
+    ]);
     expect(bench.guest.settings[0]?.OciSpecification.windows).toEqual({
       devices: [
         { id: "guid of/device0", idType: "gpu" },

@@ -164,6 +164,8 @@ export interface ContainerProcess {
   readonly state: "created" | "running" | "stopped";
   readonly exit: ProcessExit | undefined;
   create(request: { readonly stdio: StdioPaths; readonly process?: OciProcess }, signal?: AbortSignal): Promise<void>;
+  /** Tells the pid that the process is going to have; without effect once it has been started. */
+  expectPid(pid: number): void;
   start(signal?: AbortSignal): Promise<number>;
   kill(signalNumber: number, signal?: AbortSignal): Promise<void>;
   resize(width: number, height: number, signal?: AbortSignal): Promise<void>;

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { diagram } from "@uvm-shim/lifecycle";
 import { diagramsIn, type Fault, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { podTable } from "./lifecycle.ts";
 import { FakeNetwork, measured, PodBench } from "./testing/index.ts";
 
@@ -94,6 +94,23 @@ describe("containers", () => {
     await expect(pod.deleteContainer("c1")).rejects.toMatchObject({ code: "Unavailable" });
     expect(pod.container("c1")).toBe(container);
     expect(await pod.deleteContainer("c1")).toMatchObject({ status: 7 });
+  });
+
+  it("that cannot be deleted since the VM is ending are deleted once it has ended", async () => {
+    const hanging = Promise.withResolvers<void>();
+    // The deletion, while the VM has not ended yet.
+    const script = new ScriptedCalls(new Map([[2, "fail"]]));
+    const { pod, vm } = await new PodBench(script).started();
+    const container = await pod.createContainer({ id: "c1" });
+    const end = vi.spyOn(vm, "terminate").mockImplementation(() => hanging.promise.then(() => vm.exit("terminated")));
+    vi.spyOn(container, "terminate").mockResolvedValue();
+    const stopping = pod.stop(stopMs);
+    const deleting = pod.deleteContainer("c1");
+    await expect.poll(() => end.mock.calls.length).toBe(1);
+    hanging.resolve();
+    await stopping;
+    expect(await deleting).toMatchObject({ status: 7 });
+    expect([pod.containers(), container.isHeld]).toEqual([[], false]);
   });
 });
 

@@ -293,11 +293,27 @@ export class PodController<Request extends { readonly id: string }, Container ex
     if (container === undefined) {
       throw this.#error("NotFound", `delete container ${id} of pod`, "there is no container of this id");
     }
-    const deleting = container.delete().then((exit) => {
+    const deleting = this.#deleteBesideEnd(container).then((exit) => {
       if (this.#containers.get(id) === container) this.#containers.delete(id);
       return exit;
     });
     return await abortable(deleting, signal);
+  }
+
+  /**
+   * What is released while the VM ends fails in many ways, of host and of guest; all of it ends with the VM. It counts
+   * as released only then, since the host's disks are in use until the VM has ended.
+   */
+  async #deleteBesideEnd(container: Container): Promise<PodExit> {
+    try {
+      return await container.delete();
+    } catch (error) {
+      if (!this.#stopping.signal.aborted) throw error;
+      // Behind the stop that is under way.
+      await this.#stops.run(async () => {});
+      if (this.#life.state.kind !== "Stopped") throw error;
+      return await container.delete();
+    }
   }
 
   #vmExited(exit: PodVmExit): void {

@@ -514,6 +514,13 @@ describe("stdin", () => {
     expect(text).toBe("all of it");
   });
 
+  it("may end once the client has asked to close it, and not before", async () => {
+    const bench = await new ProcessBench().started();
+    expect(bench.client.isStdinClosed).toBe(false);
+    await bench.controller.closeStdin();
+    await expect.poll(() => bench.client.isStdinClosed).toBe(true);
+  });
+
   it("asked to close before the start closes after the start", async () => {
     const bench = new ProcessBench();
     await bench.controller.create({ stdio: pipes });

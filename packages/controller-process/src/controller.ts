@@ -89,9 +89,14 @@ export class ProcessController {
     this.#life = new Lifecycle(processTable, this.#id, { kind: "NotCreated" });
   }
 
-  /** Pid in the guest; 0 before start. */
+  /** Pid in the guest; 0 before the start, unless it is known. */
   get pid(): number {
     return this.#pid;
+  }
+
+  /** Tells the pid that the process is going to have; without effect once it has been started. */
+  expectPid(pid: number): void {
+    if (this.#life.state.kind === "Created") this.#pid = pid;
   }
 
   get stdio(): StdioPaths {

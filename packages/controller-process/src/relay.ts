@@ -129,7 +129,10 @@ export interface InputOptions {
   readonly closingQuietMs: number;
 }
 
-/** Copies what the client writes to the guest. However the client's end ends, the guest's stdin is then closed. */
+/**
+ * Copies what the client writes to the guest, whose stdin is closed with the client's end. That does not end while the
+ * client has not asked for it, whoever writes to it comes and goes.
+ */
 export async function copyInput(source: Readable, sink: Writable, options: InputOptions): Promise<void> {
   sink.on("error", ignore);
   source.on("error", ignore);

@@ -39,6 +39,7 @@ export class Supervision {
       source === undefined || sink === undefined ? [] : [copyOutput(source, sink, this.#progress, clientPatience)];
     this.#outputs = [...copy(guest.stdout, upstream.stdout), ...copy(guest.stderr, upstream.stderr)];
     this.#presence = new Presence({ guest, progress: this.#progress, clock, pace, isInit });
+    void options.stdinClosing.then(() => upstream.closeStdin());
     if (guest.stdin && upstream.stdin) {
       void copyInput(upstream.stdin, guest.stdin, {
         clock,

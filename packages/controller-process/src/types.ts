@@ -45,6 +45,8 @@ export interface OpenStdio {
   readonly stdin?: Readable;
   readonly stdout?: Writable;
   readonly stderr?: Writable;
+  /** The client wants stdin to end: it does once whoever else may still write to it has gone, and not before. Repeatable. */
+  closeStdin(): void;
   /** Closes all ends, cancelling a stdin read that waits. Repeatable. */
   close(): Promise<void>;
 }

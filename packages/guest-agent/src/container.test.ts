@@ -237,10 +237,12 @@ describe("a container", () => {
     expect(container.processIds()).toEqual([]);
   });
 
-  it("is measured and limited while it runs, and only then", async () => {
+  it("is measured once it is made, and limited while it runs, and only then", async () => {
     const container = await createdContainer();
     const resources = { memory: { limit: 4096 } };
-    expect(() => container.metrics()).toThrow("is Created, measuring it needs Running or Stopped");
+    group = [initPid];
+    expect(container.processIds()).toEqual([initPid]);
+    expect(container.metrics()).toEqual({ LCOWMetrics: { pids: { current: 1 } } });
     await expect(container.update(resources, none)).rejects.toThrow("is Created, changing its limits needs Running");
     await container.execute(silent, await relay(), none);
     group = [1, 2];

@@ -222,16 +222,16 @@ export class Container {
       .catch((error: unknown) => onError(`container ${this.id} could not be thawed for its end`, error));
   }
 
-  /** Pids of all that runs in the container. */
+  /** Pids of all that runs in the container; before its start, of the process that waits for it. */
   processIds(): readonly number[] {
-    return this.#state.kind === "Running" ? this.#surroundings.group.processes() : [];
+    const { kind } = this.#state;
+    const isThere = kind === "Created" || kind === "Starting" || kind === "Running";
+    return isThere ? this.#surroundings.group.processes() : [];
   }
 
   /** What the kernel has counted for it, also after its end, until its state is deleted. */
   metrics(): GroupMetrics {
-    if (this.#state.kind === "Created" || this.#state.kind === "Starting") {
-      throw this.#wrongState("measuring it", "Running or Stopped");
-    }
+    if (this.#state.kind === "Creating") throw this.#wrongState("measuring it", "Created, Running or Stopped");
     return this.#surroundings.group.metrics();
   }
 

@@ -69,6 +69,16 @@ describe("the Sandbox service", () => {
     await expect(createSandbox()).rejects.toMatchObject({ code: "AlreadyExists" });
   });
 
+  it("starts none that has not been created", async () => {
+    const start = () => harness.client.call(Sandbox, "StartSandbox", { sandboxId });
+    await expect(start()).rejects.toMatchObject({
+      code: "FailedPrecondition",
+      message: /start sandbox s1: it has not been created/,
+    });
+    await createSandbox();
+    await start();
+  });
+
   it("tells the life of a sandbox from its making to its end", async () => {
     await createSandbox();
     const status = (verbose = false) => harness.client.call(Sandbox, "SandboxStatus", { sandboxId, verbose });
@@ -83,7 +93,7 @@ describe("the Sandbox service", () => {
       pid: 42,
       state: "SANDBOX_READY",
       createdAt,
-      info: { state: "running", containers: "0" },
+      info: { info: '{"pid":42,"processStatus":"running"}', pid: "42", state: "running", containers: "0" },
     });
     await harness.client.call(Sandbox, "PingSandbox", { sandboxId });
     const { platform } = await harness.client.call(Sandbox, "Platform", { sandboxId });
@@ -102,9 +112,10 @@ describe("the Sandbox service", () => {
   });
 
   it.each(["StartSandbox", "StopSandbox", "WaitSandbox", "SandboxStatus", "PingSandbox", "SandboxMetrics"] as const)(
-    "answers %s for an unknown sandbox with NotFound",
+    "answers %s for an unknown sandbox with NotFound, but for a start that comes too early",
     async (method) => {
-      await expect(harness.client.call(Sandbox, method, { sandboxId })).rejects.toMatchObject({ code: "NotFound" });
+      const code = method === "StartSandbox" ? "FailedPrecondition" : "NotFound";
+      await expect(harness.client.call(Sandbox, method, { sandboxId })).rejects.toMatchObject({ code });
       await createSandbox();
       const other = harness.client.call(Sandbox, method, { sandboxId: "other" });
       await expect(other).rejects.toMatchObject({ code: "NotFound", message: /this shim has s1/ });

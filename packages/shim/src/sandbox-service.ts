@@ -71,7 +71,11 @@ export class SandboxService {
   }
 
   async startSandbox(request: Request<"StartSandboxRequest">, signal?: AbortSignal) {
-    const { sandbox } = this.#options.slot.require(request.sandboxId);
+    const { slot } = this.#options;
+    if (slot.present === undefined) {
+      throw new ShimError("FailedPrecondition", `start sandbox ${request.sandboxId}: it has not been created`);
+    }
+    const { sandbox } = slot.require(request.sandboxId);
     await sandbox.start(signal);
     return { pid: this.#pidOf(sandbox), createdAt: timestampOf(sandbox.createdAt) };
   }
@@ -105,9 +109,21 @@ export class SandboxService {
       sandboxId: sandbox.id,
       pid: this.#pidOf(sandbox),
       state: sandbox.isReady ? "SANDBOX_READY" : "SANDBOX_NOTREADY",
-      info: request.verbose ? { state: sandbox.state, containers: `${sandbox.containers().length}` } : {},
+      info: request.verbose ? this.#infoOf(sandbox) : {},
       createdAt: timestampOf(sandbox.createdAt),
       ...(exitedAt === undefined ? {} : { exitedAt }),
+    };
+  }
+
+  /** Clients of CRI look for JSON named `info`, in which the pid is. */
+  #infoOf(sandbox: Sandbox): { readonly [name: string]: string } {
+    const { state } = sandbox;
+    const pid = this.#pidOf(sandbox);
+    return {
+      info: JSON.stringify({ pid, processStatus: state }),
+      pid: `${pid}`,
+      state,
+      containers: `${sandbox.containers().length}`,
     };
   }
 

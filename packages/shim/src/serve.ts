@@ -15,6 +15,8 @@ import type { Platform } from "./types.ts";
 
 const closeMilliseconds = 2000;
 const terminateMilliseconds = 12_000;
+/** What clients have to delete what is theirs when the sandbox has been ended on a signal. */
+const clientsMilliseconds = 1000;
 
 /**
  * The serving mode: accepts connections as its first act, so that `start` can answer, and loads services and platform
@@ -68,7 +70,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
   host.on("uncaughtException", crash);
   const terminate = (signal: NodeJS.Signals): void => {
     log.log("warn", "ending on a signal", { signal });
-    const stopped = loaded === undefined ? Promise.resolve() : loaded.deleteAll();
+    const stopped = loaded === undefined ? Promise.resolve() : loaded.stopAll(clientsMilliseconds);
     stopped.then(
       () => end(signal),
       (error: unknown) => {

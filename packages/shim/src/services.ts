@@ -32,7 +32,7 @@ export interface Services {
   /** Whether there is neither a sandbox nor a task. */
   readonly isIdle: boolean;
   /** Stops the sandbox and gives back what all tasks hold. */
-  deleteAll(): Promise<void>;
+  stopAll(patienceMilliseconds: number): Promise<void>;
   /** Finishes the calls under way and the events that wait, within the time each. */
   close(milliseconds: number): Promise<void>;
   /** Fails the calls under way. */
@@ -66,7 +66,7 @@ export function createServices(options: ServicesOptions): Services {
     get isIdle() {
       return slot.isEmpty && task.isEmpty;
     },
-    deleteAll: () => task.deleteAll(),
+    stopAll: (patience) => task.stopAll(patience),
     close: async (milliseconds) => {
       const stop = new AbortController();
       const expiry = clock.delay(milliseconds, stop.signal).then(

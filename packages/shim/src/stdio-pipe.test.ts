@@ -7,6 +7,7 @@ import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createPipeStdio } from "./stdio-pipe.ts";
 import { ManualClock } from "./testing/manual-clock.ts";
+import type { OpenStdio } from "./types.ts";
 
 const none = { stdin: "", stdout: "", stderr: "", terminal: false };
 const pipe = (name: string): string => `\\\\.\\pipe\\${name}`;
@@ -61,6 +62,7 @@ describe("standard input and output over named pipes", () => {
     const [input, output, errors] = [await serve(pipe("in")), await serve(pipe("out")), await serve(pipe("err"))];
     const stdio = await open({ stdin: pipe("in"), stdout: pipe("out"), stderr: pipe("err") });
     (await input.next()).end("typed");
+    stdio.closeStdin();
     expect(await text(stdio.stdin as NodeJS.ReadableStream)).toBe("typed");
     const said = text(await output.next());
     const complained = text(await errors.next());
@@ -111,6 +113,42 @@ describe("standard input and output over named pipes", () => {
 
   it("are not waited for any longer by who has given up", async () => {
     await expect(open({ stdin: pipe("in") }, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
+  });
+});
+
+describe("an input whose server goes", () => {
+  it("is dialled again until another is there, and ends with that one once it may", async () => {
+    const first = await serve(pipe("in"));
+    const stdio = await open({ stdin: pipe("in") });
+    const typed = text(stdio.stdin as NodeJS.ReadableStream);
+    (await first.next()).end("one ");
+    first.stop();
+    await expect.poll(() => clock.sleepers).toBe(1);
+    await clock.advance(200);
+    await expect.poll(() => clock.sleepers).toBe(1);
+    const second = await serve(pipe("in"));
+    await clock.advance(200);
+    const client = await second.next();
+    stdio.closeStdin();
+    client.end("two");
+    expect(await typed).toBe("one two");
+    await stdio.close();
+  });
+
+  it.each([
+    ["may end", (stdio: OpenStdio) => stdio.closeStdin()],
+    ["is closed", (stdio: OpenStdio) => stdio.close()],
+  ])("is waited for no longer once it %s", async (_, end) => {
+    const server = await serve(pipe("in"));
+    const stdio = await open({ stdin: pipe("in") });
+    const closed = new Promise((resolve) => stdio.stdin?.once("close", resolve));
+    stdio.stdin?.resume();
+    (await server.next()).end();
+    await expect.poll(() => clock.sleepers).toBe(1);
+    await end(stdio);
+    await closed;
+    expect(clock.sleepers).toBe(0);
+    await stdio.close();
   });
 });
 

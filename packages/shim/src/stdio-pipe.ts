@@ -1,6 +1,6 @@
 import { createWriteStream } from "node:fs";
 import net from "node:net";
-import { type Readable, Writable } from "node:stream";
+import { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { abortable, type Clock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
@@ -52,6 +52,7 @@ export function createPipeStdio(options: PipeStdioOptions): UpstreamStdio {
         ...(stdin === undefined ? {} : { stdin }),
         ...(stdout === undefined ? {} : { stdout }),
         ...(stderr === undefined ? {} : { stderr }),
+        closeStdin: () => stdin?.letEnd(),
         close: () => {
           stdin?.destroy();
           closing ??= Promise.all([stdout, stderr].map((each) => each && endStream(each))).then(() => {});
@@ -66,9 +67,11 @@ async function openInput(
   { stdin }: StdioPaths,
   options: PipeStdioOptions,
   signal: AbortSignal | undefined,
-): Promise<Readable | undefined> {
+): Promise<PipeInput | undefined> {
   if (stdin === "") return undefined;
-  return await dial("stdin", pipeOf("stdin", stdin), options, signal);
+  const pipe = pipeOf("stdin", stdin);
+  const socket = await dial("stdin", pipe, options, signal);
+  return new PipeInput(socket, options.clock, (abort) => dial("stdin", pipe, options, abort));
 }
 
 async function openOutput(
@@ -181,16 +184,79 @@ class PipeOutput extends Writable {
 
   async #redial(): Promise<net.Socket> {
     const { clock, retryMilliseconds } = this.#options;
-    const limit = await retryMilliseconds();
+    return await dialAgain(this.#dial, { clock, limit: await retryMilliseconds(), signal: this.#stop.signal });
+  }
+}
+
+/**
+ * Input from a pipe that is dialled again when whoever serves it goes: a pipe does not tell a client that has written
+ * all from one that restarts, so nothing but `letEnd` makes its end the input's.
+ */
+class PipeInput extends Readable {
+  readonly #clock: Clock;
+  readonly #dial: (signal: AbortSignal) => Promise<net.Socket>;
+  readonly #stop = new AbortController();
+  /** Undefined while nobody serves the pipe. */
+  #socket: net.Socket | undefined;
+
+  constructor(socket: net.Socket, clock: Clock, redial: (signal: AbortSignal) => Promise<net.Socket>) {
+    super();
+    this.#clock = clock;
+    this.#dial = redial;
+    this.on("error", () => {});
+    this.#take(socket);
+  }
+
+  letEnd(): void {
+    this.#stop.abort(new ShimError("Cancelled", "the input was closed"));
+  }
+
+  override _read(): void {
+    this.#socket?.resume();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.letEnd();
+    this.#socket?.destroy();
+    done(error);
+  }
+
+  #take(socket: net.Socket): void {
+    this.#socket = socket;
+    socket.on("data", (chunk: Buffer) => {
+      if (!this.push(chunk)) socket.pause();
+    });
+    // After an error as after an end.
+    socket.once("close", () => void this.#lost());
+    socket.once("end", () => socket.destroy());
+  }
+
+  async #lost(): Promise<void> {
+    this.#socket = undefined;
     const { signal } = this.#stop;
-    let wait = firstRetryMilliseconds;
-    for (let waited = 0; ; waited += wait, wait = Math.min(wait * 1.5, longestRetryMilliseconds)) {
-      try {
-        return await this.#dial(signal);
-      } catch (error) {
-        if (signal.aborted || (limit > 0 && waited + wait > limit)) throw error;
-      }
-      await clock.delay(wait, signal);
+    try {
+      // One that serves it still and ends each connection at once would be dialled without a pause.
+      await this.#clock.delay(firstRetryMilliseconds, signal);
+      this.#take(await dialAgain(this.#dial, { clock: this.#clock, limit: 0, signal }));
+    } catch {
+      // Nothing stops the dialling but that it may end.
+      if (!this.destroyed) this.push(null);
     }
+  }
+}
+
+/** Dials ever less often until somebody serves the pipe again, or the limit in milliseconds is over; 0 is none. */
+async function dialAgain(
+  dialOnce: (signal: AbortSignal) => Promise<net.Socket>,
+  { clock, limit, signal }: { readonly clock: Clock; readonly limit: number; readonly signal: AbortSignal },
+): Promise<net.Socket> {
+  let wait = firstRetryMilliseconds;
+  for (let waited = 0; ; waited += wait, wait = Math.min(wait * 1.5, longestRetryMilliseconds)) {
+    try {
+      return await dialOnce(signal);
+    } catch (error) {
+      if (signal.aborted || (limit > 0 && waited + wait > limit)) throw error;
+    }
+    await clock.delay(wait, signal);
   }
 }

@@ -36,7 +36,7 @@ const reader = (file: string): Readable =>
 const ended = (stream: Writable, last: string): Promise<void> => new Promise((resolve) => stream.end(last, resolve));
 
 describe("stdin from a FIFO", () => {
-  it("does not end before a writer has come, and ends when the last writer has gone", async () => {
+  it("outlives each client, and ends with the last one once it may", async () => {
     const file = fifo("in");
     const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdin: file });
     let over = false;
@@ -52,9 +52,27 @@ describe("stdin from a FIFO", () => {
     closeSync(first);
     await sleep(30);
     expect(over).toBe(false);
-    writeSync(second, "two");
+    writeSync(second, "two ");
     closeSync(second);
-    expect((await content).toString()).toBe("one two");
+    await sleep(30);
+    expect(over).toBe(false);
+    const third = openSync(file, constants.O_WRONLY | constants.O_NONBLOCK);
+    stdio.closeStdin();
+    writeSync(third, "three");
+    closeSync(third);
+    expect((await content).toString()).toBe("one two three");
+    stdio.closeStdin();
+    await stdio.close();
+  });
+
+  it("ends at once where it may and no client is there, after what they wrote", async () => {
+    const file = fifo("in");
+    const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdin: file });
+    const client = openSync(file, constants.O_WRONLY);
+    writeSync(client, "left behind");
+    closeSync(client);
+    stdio.closeStdin();
+    expect((await collect(stdio.stdin as Readable)).toString()).toBe("left behind");
     await stdio.close();
   });
 
@@ -66,6 +84,8 @@ describe("stdin from a FIFO", () => {
     await stdio.close();
     await closed;
     expect(stdio.stdin?.destroyed).toBe(true);
+    const descriptors = () => execFileSync("ls", ["-l", `/proc/${process.pid}/fd`]).toString();
+    await expect.poll(descriptors).not.toContain(directory);
   });
 });
 
@@ -199,7 +219,7 @@ describe("other destinations", () => {
 
   it("opens nothing for empty names and refuses unknown schemes", async () => {
     const stdio = await createPosixStdio({ namespace: "ns" }).open(none);
-    expect(stdio).toEqual({ close: expect.any(Function) });
+    expect(stdio).toEqual({ close: expect.any(Function), closeStdin: expect.any(Function) });
     expect(() => parseUri("stdin", "file:///x")).toThrow(/stdin is "file:\/\/\/x"/);
     expect(() => parseUri("stdout", "npipe:////x")).toThrow(/accepted is/);
     expect(() => parseUri("stdout", "relative")).toThrow(/accepted is/);

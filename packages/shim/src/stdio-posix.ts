@@ -35,8 +35,8 @@ export function createPosixStdio(options: PosixStdioOptions): UpstreamStdio {
         const binary =
           parseUri("stdout", paths.stdout).kind === "binary" ? openLoggingBinary(paths, options) : undefined;
         if (binary !== undefined) ends.push(() => binary.close());
-        const stdin = paths.stdin === "" ? undefined : openInput(paths.stdin);
-        if (stdin !== undefined) ends.push(async () => void stdin.destroy());
+        const input = paths.stdin === "" ? undefined : openInput(paths.stdin);
+        if (input !== undefined) ends.push(async () => input.close());
         const output = (field: "stdout" | "stderr"): Writable | undefined => {
           // A terminal has one output; what the client names as its stderr is never written to.
           if (paths[field] === "" || (field === "stderr" && paths.terminal)) return undefined;
@@ -50,9 +50,10 @@ export function createPosixStdio(options: PosixStdioOptions): UpstreamStdio {
         await binary?.ready(signal);
         let closing: Promise<void> | undefined;
         return {
-          ...(stdin === undefined ? {} : { stdin }),
+          ...(input === undefined ? {} : { stdin: input.stream }),
           ...(stdout === undefined ? {} : { stdout }),
           ...(stderr === undefined ? {} : { stderr }),
+          closeStdin: () => input?.letEnd(),
           close: () => {
             closing ??= Promise.all(ends.map((close) => close())).then(() => {});
             return closing;
@@ -95,15 +96,38 @@ function decodedPath(url: URL): string | undefined {
   }
 }
 
+interface InputEnd {
+  readonly stream: Readable;
+  /** From now on the input ends with its last writer. Repeatable. */
+  letEnd(): void;
+  close(): void;
+}
+
 /**
- * A FIFO's reading end, opened without waiting for its writer. The kernel reports the end of input only once a
- * writer has been there and gone, which is what makes it safe to be the first to come.
+ * A FIFO's reading end, opened without waiting for its writer. A writing end is kept beside it, so that a client that
+ * leaves, as containerd does when it restarts, does not end the process's input: another may come.
  */
-function openInput(uri: string): Readable {
+function openInput(uri: string): InputEnd {
   const parsed = parseUri("stdin", uri);
   if (parsed.kind !== "path") throw new ShimError("Internal", `stdin ${uri} has no path`);
   const descriptor = openPath("stdin", parsed.path, constants.O_RDONLY | constants.O_NONBLOCK);
-  return pipeSocket(descriptor, "stdin", parsed.path, { readable: true, writable: false });
+  const stream = pipeSocket(descriptor, "stdin", parsed.path, { readable: true, writable: false });
+  let keeper: number | undefined;
+  try {
+    keeper = openPath("stdin", parsed.path, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    stream.destroy();
+    throw error;
+  }
+  const letEnd = (): void => {
+    if (keeper !== undefined) closeSync(keeper);
+    keeper = undefined;
+  };
+  const close = (): void => {
+    letEnd();
+    stream.destroy();
+  };
+  return { stream, letEnd, close };
 }
 
 function openOutput(field: "stdout" | "stderr", paths: StdioPaths, options: PosixStdioOptions): OutputEnd {

@@ -1,7 +1,7 @@
 import type { RuntimeOptions } from "./bootstrap.ts";
 import { budgets, orEndVm, withinBudget } from "./budgets.ts";
 import { requireConfiguration } from "./bundle.ts";
-import type { Clock } from "./clock.ts";
+import { type Clock, settlesWithin } from "./clock.ts";
 import { type Deleted, lastingState } from "./deleted.ts";
 import { ShimError } from "./errors.ts";
 import type { containerd } from "./generated/messages.js";
@@ -58,6 +58,8 @@ export class TaskService {
   readonly #options: TaskServiceOptions;
   readonly #tasks = new Map<string, Task | "creating">();
   readonly #tombstones = new Tombstones<Deleted>(mostTombstones);
+  /** Called when the last task has gone. */
+  #onEmpty: () => void = () => {};
 
   constructor(options: TaskServiceOptions) {
     this.#options = options;
@@ -118,9 +120,7 @@ export class TaskService {
     const teardown = async (): Promise<Exit> => {
       const exit =
         execId === "" ? await this.#deleteTask(id, task, record) : await task.container.deleteProcess(execId);
-      const { process } = record;
-      const state = lastingState(task.container, process);
-      this.#tombstones.set(keyOf(id, execId), { pid: process.pid, exit, state });
+      this.#bury(id, task.container, record.process, exit);
       task.processes.delete(execId);
       return exit;
     };
@@ -297,9 +297,36 @@ export class TaskService {
     await slot.stop(stopMilliseconds);
     for (const [id, task] of this.#tasks) {
       const sandbox = slot.present?.sandbox;
-      if (task !== "creating" && sandbox?.container(id) !== undefined) await sandbox.deleteContainer(id);
-      this.#tasks.delete(id);
+      if (task !== "creating" && sandbox?.container(id) !== undefined) {
+        task.exit ??= await sandbox.deleteContainer(id);
+        this.#bury(id, task.container, task.container.init, task.exit);
+      }
+      this.#forget(id);
     }
+  }
+
+  /**
+   * As `deleteAll`, for whoever ends without having been asked to: clients learn of the exits by it, and are given some
+   * time to delete what is theirs.
+   */
+  async stopAll(patienceMilliseconds: number): Promise<void> {
+    await this.#options.slot.stop(stopMilliseconds);
+    if (!this.isEmpty) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#onEmpty = resolve;
+      await settlesWithin(promise, patienceMilliseconds, this.#options.clock);
+    }
+    await this.deleteAll();
+  }
+
+  #forget(id: string): void {
+    this.#tasks.delete(id);
+    if (this.isEmpty) this.#onEmpty();
+  }
+
+  #bury(id: string, container: Container, process: Container["init"], exit: Exit): void {
+    const state = lastingState(container, process);
+    this.#tombstones.set(keyOf(id, process.execId), { pid: process.pid, exit, state });
   }
 
   async #deleteTask(id: string, task: Task, init: ProcessRecord): Promise<Exit> {
@@ -323,7 +350,7 @@ export class TaskService {
       });
     }
     if (takesVmAlong) await slot.stop(stopMilliseconds);
-    this.#tasks.delete(id);
+    this.#forget(id);
     events.deleted(id, init.process.pid, task.exit);
     return task.exit;
   }

@@ -152,7 +152,7 @@ export interface Container {
 export interface Process {
   /** Empty for init. */
   readonly execId: string;
-  /** Pid in the guest; 0 before start. */
+  /** Pid in the guest; 0 before the start where the guest does not tell it. */
   readonly pid: number;
   readonly stdio: StdioPaths;
   readonly state: "created" | "running" | "stopped";
@@ -179,6 +179,8 @@ export interface OpenStdio {
   readonly stdin?: Readable;
   readonly stdout?: Writable;
   readonly stderr?: Writable;
+  /** The client wants stdin to end: it does once whoever else may still write to it has gone, and not before. Repeatable. */
+  closeStdin(): void;
   close(): Promise<void>;
 }
 

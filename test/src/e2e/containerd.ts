@@ -120,14 +120,14 @@ export class Containerd {
     await Promise.race([ready, ended]);
   }
 
-  /** Ends containerd and leaves its shims running. */
-  async stop(): Promise<void> {
+  /** Ends containerd, which may not prepare for it when it is killed, and leaves its shims running. */
+  async stop(by: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
     const child = this.#process;
     if (child === undefined) return;
     this.#process = undefined;
     if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-    child.kill("SIGTERM");
+    child.kill(by);
     const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
     await ended;
     clearTimeout(timer);

@@ -57,6 +57,7 @@ describe("a container of layers", () => {
   it("reads 8 MiB from its standard input, until that ends", async () => {
     const container = await startContainer(pod, { id: "cat", args: ["cat"] });
     container.stdio.stdin.end(pattern);
+    await container.closeStdin();
     const [output, status] = await Promise.all([container.stdio.output(), container.wait()]);
     expect({ status, digest: digestOf(output.stdout) }).toEqual({ status: 0, digest: digestOf(pattern) });
     await container.delete();

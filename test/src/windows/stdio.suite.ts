@@ -37,6 +37,7 @@ describe("standard input and output", () => {
     opened.stderr?.end("complaint");
     if (opened.stdin === undefined || opened.stdout === undefined) throw new Error("not opened");
     opened.stdin.pipe(opened.stdout);
+    opened.closeStdin();
     await finished(opened.stdin);
     await opened.close();
     expect((await received).equals(sent)).toBe(true);

@@ -77,9 +77,11 @@ export class FakeGuestContainer implements GuestContainer {
   }
 
   processIds(signal?: AbortSignal): Promise<readonly number[]> {
-    return this.#script.run("processIds", this.id, signal, () =>
-      this.#guest.running.has(this.id) ? [...this.processes.map(({ pid }) => pid), 999] : [],
-    );
+    return this.#script.run("processIds", this.id, signal, () => {
+      if (!this.#guest.running.has(this.id)) return [];
+      // The first waits for its start.
+      return this.processes.length === 0 ? [100] : [...this.processes.map(({ pid }) => pid), 999];
+    });
   }
 
   metrics(signal?: AbortSignal): Promise<CgroupMetrics> {

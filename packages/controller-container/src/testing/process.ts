@@ -44,6 +44,10 @@ export class FakeProcess implements ContainerProcess {
     this.#phase = "created";
   }
 
+  expectPid(pid: number): void {
+    if (this.#phase === "created") this.pid = pid;
+  }
+
   async start(signal?: AbortSignal): Promise<number> {
     if (this.#phase !== "created") throw scriptedError("FailedPrecondition", `cannot start, it is ${this.#phase}`);
     this.#phase = "starting";

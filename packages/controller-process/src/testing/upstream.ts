@@ -43,6 +43,7 @@ export class FakeOpenStdio implements OpenStdio {
   readonly stdout?: FakeOutput;
   readonly stderr?: FakeOutput;
   isClosed = false;
+  isStdinClosed = false;
   readonly #onClose: () => void;
 
   constructor(paths: StdioPaths, holdsOutput: boolean, onClose: () => void) {
@@ -50,6 +51,10 @@ export class FakeOpenStdio implements OpenStdio {
     if (paths.stdin !== "") this.stdin = new PassThrough();
     if (paths.stdout !== "") this.stdout = new FakeOutput(holdsOutput);
     if (paths.stderr !== "") this.stderr = new FakeOutput(holdsOutput);
+  }
+
+  closeStdin(): void {
+    this.isStdinClosed = true;
   }
 
   async close(): Promise<void> {

@@ -109,6 +109,53 @@ async function everythingWorks(ground: CriGround, podId: string, id: string): Pr
   attached.close();
 }
 
+async function untilReady({ cri, signal }: CriGround, podSandboxId: string): Promise<void> {
+  await poll(
+    "the pod to be ready again",
+    async () => {
+      try {
+        const { status } = await cri.call("PodSandboxStatus", { podSandboxId });
+        return status?.state === SANDBOX_READY ? true : undefined;
+      } catch (error) {
+        // It accepts calls before it answers them.
+        if ((error as ServiceError).code !== grpcStatus.UNAVAILABLE) throw error;
+        return undefined;
+      }
+    },
+    { timeoutMs: READY_MS, signal },
+  );
+}
+
+/** Types a line into a container by an attachment of its own, which then goes. */
+async function typeAttached({ cri }: CriGround, containerId: string, tty: boolean, line: string): Promise<void> {
+  const attach = await cri.call("Attach", { containerId, tty, stdin: true, stdout: true, stderr: !tty });
+  const attached = await CriStream.open(attach.url);
+  attached.write(`${line}\n`);
+  await attached.outputMatches(new RegExp(`got ${line}`), READY_MS);
+  attached.close();
+}
+
+async function inputOutlivesClients(ground: CriGround): Promise<void> {
+  const { containerd } = ground;
+  const script = "while read line; do echo got $line; done; exit 4";
+  await withPod(ground, async (pod) => {
+    const containers: { readonly id: string; readonly tty: boolean }[] = [];
+    for (const tty of [false, true]) {
+      const id = await pod.run(tty ? "terminal" : "pipes", ["sh", "-c", script], { tty, stdin: true });
+      containers.push({ id, tty });
+    }
+    const typeToAll = async (line: string): Promise<void> => {
+      for (const { id, tty } of containers) await typeAttached(ground, id, tty, line);
+    };
+    for (const line of ["first", "second"]) await typeToAll(line);
+    await containerd.stop("SIGKILL");
+    await containerd.start(ground.signal);
+    await untilReady(ground, pod.id);
+    for (const line of ["third", "fourth"]) await typeToAll(line);
+    for (const { id } of containers) assert.equal((await containerStatus(ground, id)).state, CONTAINER_RUNNING);
+  });
+}
+
 async function restart(ground: CriGround): Promise<void> {
   const { cri, containerd } = ground;
   await withPod(ground, async (pod) => {
@@ -117,20 +164,7 @@ async function restart(ground: CriGround): Promise<void> {
     const ending = await pod.run("ending", ["sh", "-c", "sleep 1; exit 9"]);
     await containerd.stop();
     await containerd.start(ground.signal);
-    await poll(
-      "the pod to be ready again",
-      async () => {
-        try {
-          const { status } = await cri.call("PodSandboxStatus", { podSandboxId: pod.id });
-          return status?.state === SANDBOX_READY ? true : undefined;
-        } catch (error) {
-          // It accepts calls before it answers them.
-          if ((error as ServiceError).code !== grpcStatus.UNAVAILABLE) throw error;
-          return undefined;
-        }
-      },
-      { timeoutMs: READY_MS, signal: ground.signal },
-    );
+    await untilReady(ground, pod.id);
     assert.equal((await containerStatus(ground, counter)).state, CONTAINER_RUNNING);
     assert.equal((await untilExited(ground, ending)).exitCode, 9);
     assert.equal(await output(ground, counter, "echo", "after"), "after\n");
@@ -157,4 +191,5 @@ export const criCases: readonly Case<CriGround>[] = [
   { name: "CRI: a pod and its containers, from run to remove", run: lifeOfAPod },
   { name: "CRI: exec with a terminal, attach", run: terminals },
   { name: "CRI: containerd restarts in the middle of a running pod", run: restart },
+  { name: "CRI: standard input outlives its clients and a killed containerd", run: inputOutlivesClients },
 ];

@@ -166,8 +166,28 @@ async function neverStarted(ground: ProtocolGround): Promise<void> {
         assert.equal(await timed(container.wait(), HELD_EXIT_MS), 128 + SIGKILL);
         assert.equal((await pod.shim.call(Task, "State", { id: "c1" })).status, STOPPED);
       }
-      await timed(container.delete(), HELD_EXIT_MS);
+      assert.equal(await timed(container.delete(), HELD_EXIT_MS), isKilled ? 128 + SIGKILL : 0);
     }
+  });
+}
+
+/** Before its start a container has the pid that it is going to have, and has used nothing. */
+async function waitsForItsStart(ground: ProtocolGround): Promise<void> {
+  await withPod(ground, async (pod) => {
+    const id = "c1";
+    const container = await pod.createContainer({ id, args: ["true"], rootfs: directoryRootfs(ground) });
+    const { taskPid } = await pod.shim.call(Task, "Connect", { id });
+    assert.ok(taskPid > 0, "Connect tells a pid");
+    assert.equal((await pod.shim.call(Task, "State", { id })).pid, taskPid);
+    assert.deepEqual(
+      (await pod.shim.call(Task, "Pids", { id })).processes.map(({ pid }) => pid),
+      [taskPid],
+    );
+    const { stats } = await pod.shim.call(Task, "Stats", { id });
+    assert.ok((stats?.value.length ?? 0) > 0, "there are statistics");
+    assert.equal(await container.start(), taskPid);
+    await container.wait();
+    await container.delete();
   });
 }
 
@@ -179,5 +199,6 @@ export const protocolEndCases: readonly ProtocolCase[] = [
   },
   { name: "exits: a client that takes nothing holds up no exit for ever", run: stalledClient },
   { name: "exits: a container that is killed and deleted before its start", run: neverStarted },
+  { name: "a container that waits for its start has its pid, and statistics", run: waitsForItsStart },
   { name: "terminal size: what was asked for before the start of an init and of an exec", run: firstSize },
 ];

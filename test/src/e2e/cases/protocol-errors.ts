@@ -166,7 +166,6 @@ async function wrongRequests(ground: ProtocolGround): Promise<void> {
     const update = (value: unknown, type_url = OCI_RESOURCES) =>
       call("Update", { id, resources: { type_url, value: Buffer.from(JSON.stringify(value)) } });
     const created = "not running but Created";
-    await refused("figures", call("Stats", { id }), "FailedPrecondition", "measure container live", created);
     await refused("limits", update({ pids: { limit: 5 } }), "FailedPrecondition", "update container live", created);
     await refused("pause", call("Pause", { id }), "FailedPrecondition", "in state Created, only in Running");
     await container.start();

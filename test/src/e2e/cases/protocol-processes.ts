@@ -56,6 +56,8 @@ async function run(
 ): Promise<number> {
   await container.addExec(execId, { args: shell(script) }, stdio);
   await container.startExec(execId);
+  // Nothing else ends its input, not even a client that goes.
+  if (stdio.stdin !== undefined) await container.closeStdin(execId);
   const status = await container.wait(execId);
   assert.equal(await container.deleteExec(execId), status);
   return status;

@@ -189,6 +189,8 @@ async function sandboxService(ground: ProtocolGround): Promise<void> {
     await pod.shim.call(Sandbox, "PingSandbox", { sandboxId });
     const status = await pod.shim.call(Sandbox, "SandboxStatus", { sandboxId, verbose: true });
     assert.equal(status.state, "SANDBOX_READY");
+    const { info = "" } = status.info;
+    assert.equal((JSON.parse(info) as { readonly pid: unknown }).pid, status.pid);
     assert.ok((await pod.shimPid()) > 0, "Connect answers for the sandbox's id");
     const ended = pod.shim.call(Sandbox, "WaitSandbox", { sandboxId });
     // What fails in between is told first.
