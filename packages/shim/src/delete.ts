@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { type Clock, systemClock } from "./clock.ts";
-import { ShimError } from "./errors.ts";
+import { messageOf, ShimError } from "./errors.ts";
 import type { ShimFlags } from "./flags.ts";
 import { lastWords } from "./last-words.ts";
 import type { ShimOptions } from "./options.ts";
 import { platformContext } from "./platform-context.ts";
-import { isAccepting } from "./socket.ts";
+import { toldSocketDirectory } from "./socket.ts";
 import { readState, type ShimState, writeState } from "./state-file.ts";
 import { isAlive, type ShimSystem, systemOf } from "./system.ts";
 import { encodeFields, encodeTimestamp } from "./wire.ts";
@@ -34,15 +34,35 @@ export async function deleteLeftovers(flags: ShimFlags, options: ShimOptions, ho
       // Before anything else can fail. containerd logs what delete says on standard error.
       const words = state?.kind === "serving" ? lastWords(bundle) : "";
       if (words !== "") host.stderr.write(`the shim of ${flags.id} ended with: ${words}\n`);
-      await cleanUp(flags, options, host, bundle, system);
     }
-    await removeDeadSocket(state?.socket, system);
-    if (state?.kind === "serving") writeState(bundle, { ...state, kind: "ended" });
+    await system.removeDeadSocket(state?.socket ?? socketOf(flags, options, host, system));
+    if (!cleanEnd) await cleanUp(flags, options, host, bundle, system);
+    if (state?.kind === "serving") markEnded(bundle, state, host);
   }
   return encodeFields([
     [2, killedStatus],
     [3, encodeTimestamp(clock.now())],
   ]);
+}
+
+/** Spares the next one its work; on a full file system, say, it is done again, which is no failure of this one. */
+function markEnded(bundle: string, state: ShimState & { readonly kind: "serving" }, host: NodeJS.Process): void {
+  try {
+    writeState(bundle, { ...state, kind: "ended" });
+  } catch (error) {
+    host.stderr.write(`the state of ${state.id} is not written, delete would clean up again: ${messageOf(error)}\n`);
+  }
+}
+
+/** Where `start` has a shim of this id listen, also when nothing in a bundle says so any more. */
+function socketOf(
+  { address, namespace, id }: ShimFlags,
+  options: ShimOptions,
+  host: NodeJS.Process,
+  system: ShimSystem,
+): string {
+  const directory = toldSocketDirectory(options, host.env);
+  return system.socketPath({ address, namespace, id, ...(directory && { directory }) });
 }
 
 /** A container of another's sandbox: `start` wrote so, or containerd 2.x did, which starts no shim for those. */
@@ -106,9 +126,4 @@ async function cleanUp(
     stop.abort(new ShimError("Cancelled", "delete is done"));
     log.close();
   }
-}
-
-/** The socket of a shim that is gone; another's that serves there by now is left alone. */
-async function removeDeadSocket(socket: string | undefined, system: ShimSystem): Promise<void> {
-  if (socket !== undefined && !(await isAccepting(socket))) system.removeSocket(socket);
 }

@@ -1,4 +1,5 @@
 import { abortable, type Clock } from "./clock.ts";
+import { Creation } from "./creation.ts";
 import { messageOf, ShimError } from "./errors.ts";
 import type { Exit, Log, Platform, Sandbox, SandboxRequest } from "./types.ts";
 
@@ -10,7 +11,7 @@ export type SandboxMode = "classic" | "api";
 
 type SlotState =
   | { readonly kind: "empty" }
-  | { readonly kind: "creating"; readonly id: string }
+  | { readonly kind: "creating"; readonly id: string; readonly creation: Creation }
   | { readonly kind: "present"; readonly mode: SandboxMode; readonly sandbox: Sandbox; exit: Exit | undefined };
 
 export interface PresentSandbox {
@@ -18,6 +19,11 @@ export interface PresentSandbox {
   readonly sandbox: Sandbox;
   /** Set once it has ended: its VM, or what holds its namespaces. */
   readonly exit: Exit | undefined;
+}
+
+/** Whether it came with the task of this id, and goes with it. */
+export function isOwn({ mode, sandbox }: PresentSandbox, taskId: string): boolean {
+  return mode === "classic" && sandbox.id === taskId;
 }
 
 /** The one sandbox that a shim process may have. */
@@ -60,28 +66,35 @@ export class SandboxSlot {
       const id = this.#state.kind === "creating" ? this.#state.id : this.#state.sandbox.id;
       throw new ShimError("AlreadyExists", `sandbox ${request.id} cannot be created: this shim has sandbox ${id}`);
     }
-    this.#state = { kind: "creating", id: request.id };
-    try {
-      const platform = await abortable(this.#platform(), signal);
-      const sandbox = await platform.createSandbox(request, signal);
-      const present = { kind: "present" as const, mode, sandbox, exit: undefined };
-      this.#state = present;
-      this.#watch(present);
-      return sandbox;
-    } catch (error) {
-      this.#state = { kind: "empty" };
-      throw error;
-    }
+    const creation = new Creation(`create sandbox ${request.id}`, signal);
+    this.#state = { kind: "creating", id: request.id, creation };
+    return creation.run(async (until) => {
+      try {
+        const platform = await abortable(this.#platform(), until);
+        const sandbox = await platform.createSandbox(request, until);
+        const present = { kind: "present" as const, mode, sandbox, exit: undefined };
+        this.#state = present;
+        this.#watch(present);
+        return sandbox;
+      } catch (error) {
+        this.#state = { kind: "empty" };
+        throw error;
+      }
+    });
   }
 
-  /** Stops it; repeats share one stop, which goes on when a caller gives up. A failed stop can be repeated. */
-  stop(timeoutMilliseconds: number, signal?: AbortSignal): Promise<void> {
+  /**
+   * Stops it, and cancels its creation before; repeats share one stop, which goes on when a caller gives up. A failed
+   * stop can be repeated.
+   */
+  async stop(timeoutMilliseconds: number, signal?: AbortSignal): Promise<void> {
+    if (this.#state.kind === "creating") await abortable(this.#state.creation.cancel(), signal);
     const present = this.present;
-    if (present === undefined) return Promise.resolve();
+    if (present === undefined) return;
     this.#stopping ??= present.sandbox.stop(timeoutMilliseconds).finally(() => {
       this.#stopping = undefined;
     });
-    return abortable(this.#stopping, signal);
+    await abortable(this.#stopping, signal);
   }
 
   /** Stops a sandbox whose making failed half-way, and forgets it. */

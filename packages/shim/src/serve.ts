@@ -51,8 +51,9 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     try {
       writeState(bundle, { kind: "ended", id, namespace, socket, ...identity });
     } catch (error) {
-      // A bundle that is gone has nobody left to read it.
-      log.log("debug", "state not written", { error: messageOf(error) });
+      // A bundle that is gone has nobody left to read it. Without it `delete` looks for what there is no more.
+      const isGone = (error as NodeJS.ErrnoException).code === "ENOENT";
+      log.log(isGone ? "debug" : "warn", "state not written", { error: messageOf(error) });
     }
     ended.resolve(reason);
   };
@@ -128,7 +129,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     host.removeListener("uncaughtException", crash);
     host.removeListener("SIGTERM", terminate);
     host.removeListener("SIGINT", terminate);
-    system.removeSocket(socket);
+    listener.close();
     log.close();
   }
 }

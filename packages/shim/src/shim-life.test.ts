@@ -43,6 +43,22 @@ describe("the life of a shim", () => {
     expect(shim.events.topics).toEqual(["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]);
   });
 
+  it("leaves the socket to its successor when it ends after that has come", async () => {
+    shim.makeBundle("c1", { process: { args: ["0"] } });
+    const address = await shim.start("c1");
+    const pid = shim.servingPid("c1");
+    const first = { pid, processStartTime: processStartTime(pid) ?? "" };
+    const client = shim.connect(address);
+    shim.events.onForward = () => new Promise(() => {});
+    await client.call(Task, "Create", { id: "c1", bundle: shim.bundle("c1") });
+    await client.call(Task, "Delete", { id: "c1" });
+    await client.call(Task, "Shutdown", { id: "c1" });
+    expect(await shim.start("c1")).toBe(address);
+    const successor = shim.servingPid("c1");
+    await expect.poll(() => isAlive(first), { timeout: 10_000 }).toBe(false);
+    expect(await shim.connect(address).call(Task, "Connect", { id: "c1" })).toMatchObject({ shimPid: successor });
+  });
+
   it("is removed by delete after a crash, once, and again without harm", async () => {
     shim.makeBundle("c1", { process: { args: ["0"] } });
     const address = await shim.start("c1");
@@ -115,6 +131,28 @@ describe("the life of a shim", () => {
   it("is looked for by delete also when its bundle is gone", async () => {
     await shim.delete("c1");
     expect(shim.record()).toEqual(["load ns", "cleanUp c1"]);
+  });
+
+  it.each([
+    ["its state file", ["uvm-shim.json"]],
+    ["its bundle", []],
+  ])("leaves no socket that delete does not find when %s is gone", async (_, remains) => {
+    const bundle = shim.makeBundle("c1", {});
+    const address = await shim.start("c1");
+    await shim.kill("c1");
+    rmSync(path.join(bundle, ...remains), { recursive: true });
+    expect(existsSync(address.replace("unix://", ""))).toBe(true);
+    await shim.delete("c1");
+    expect(existsSync(address.replace("unix://", ""))).toBe(false);
+  });
+
+  it("leaves no socket when cleaning up fails", async () => {
+    const bundle = shim.makeBundle("c1", {});
+    const address = await shim.start("c1");
+    await shim.kill("c1");
+    const outcome = await shim.run("c1", ["-bundle", bundle, "delete"], { env: { FAKE_PLATFORM_FAILS: "1" } });
+    expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining("no host here") });
+    expect(existsSync(address.replace("unix://", ""))).toBe(false);
   });
 
   it("ends in order on SIGTERM", async () => {

@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, unlinkSync } from "node:fs";
+import { lstatSync, mkdirSync, unlinkSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { ShimError } from "./errors.ts";
-import type { SocketOwner } from "./system.ts";
+import type { ShimOptions } from "./options.ts";
+import type { Listener, SocketOwner } from "./system.ts";
 
 /** Where shims of containerd keep their sockets; short because a socket's path is at most 108 bytes long. */
 const defaultSocketDirectory = "/run/containerd/s";
@@ -21,9 +22,20 @@ export function socketPath({ address, namespace, id, directory = defaultSocketDi
   return result;
 }
 
+/** The folder of sockets, where the application or the environment names one. */
+export function toldSocketDirectory(
+  options: Pick<ShimOptions, "socketDirectory">,
+  env: NodeJS.ProcessEnv,
+): string | undefined {
+  return (options.socketDirectory ?? env.UVM_SHIM_SOCKET_DIRECTORY) || undefined;
+}
+
 export function makeSocketDirectory(socket: string): void {
   mkdirSync(path.dirname(socket), { recursive: true, mode: 0o711 });
 }
+
+/** What a process answers that listens but has more connections waiting than its backlog holds: Unix sockets, pipes. */
+const busyCodes: ReadonlySet<unknown> = new Set(["EAGAIN", "EBUSY"]);
 
 /** Whether somebody accepts connections there. */
 export function isAccepting(socket: string): Promise<boolean> {
@@ -33,11 +45,14 @@ export function isAccepting(socket: string): Promise<boolean> {
       connection.destroy();
       resolve(true);
     });
-    connection.once("error", () => resolve(false));
+    connection.once("error", (error: NodeJS.ErrnoException) => resolve(busyCodes.has(error.code)));
   });
 }
 
-export function removeSocket(socket: string): void {
+/** Removes a socket that nobody serves; one that somebody makes in its place meanwhile stays. */
+export async function removeDeadSocket(socket: string): Promise<void> {
+  const dead = identityOf(socket);
+  if (dead === undefined || (await isAccepting(socket)) || identityOf(socket) !== dead) return;
   try {
     unlinkSync(socket);
   } catch (error) {
@@ -45,12 +60,21 @@ export function removeSocket(socket: string): void {
   }
 }
 
-/** Listens with mode 0600 from the first instant; a socket that nobody serves any more is replaced. */
-export async function listen(server: net.Server, socket: string): Promise<void> {
+/** Names one socket for as long as machines run: numbers of inodes are given again, at another time. */
+function identityOf(socket: string): string | undefined {
+  const found = lstatSync(socket, { bigint: true, throwIfNoEntry: false });
+  return found && [found.dev, found.ino, found.mtimeNs].join(" ");
+}
+
+/**
+ * Listens with mode 0600 from the first instant; a socket that nobody serves any more is replaced. Closing removes the
+ * socket, unless another stands in its place by then.
+ */
+export async function listen(server: net.Server, socket: string): Promise<Listener> {
   if (await isAccepting(socket)) {
     throw new ShimError("AlreadyExists", `another shim is serving ${socket}; delete its tasks and sandbox first`);
   }
-  removeSocket(socket);
+  await removeDeadSocket(socket);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     const mask = process.umask(0o177);
@@ -64,4 +88,12 @@ export async function listen(server: net.Server, socket: string): Promise<void> 
       process.umask(mask);
     }
   });
+  const own = identityOf(socket);
+  return {
+    close: () => {
+      // Node removes whatever has the name of what it closes. Where that is another's, nobody can come here any more.
+      if (identityOf(socket) === own) server.close();
+      else server.unref();
+    },
+  };
 }

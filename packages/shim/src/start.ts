@@ -11,6 +11,7 @@ import {
   type StartInput,
 } from "./bootstrap.ts";
 import { readConfiguration, sandboxIdOf } from "./bundle.ts";
+import { settlesWithin, systemClock } from "./clock.ts";
 import { findReplyDialect } from "./containerd-version.ts";
 import { ShimError } from "./errors.ts";
 import { ownCommand } from "./executable.ts";
@@ -18,9 +19,11 @@ import type { ShimFlags } from "./flags.ts";
 import { lastWords, stderrFile } from "./last-words.ts";
 import type { ShimOptions } from "./options.ts";
 import { readyVariable } from "./ready.ts";
-import { isAccepting } from "./socket.ts";
+import { isAccepting, toldSocketDirectory } from "./socket.ts";
 import { readState, writeFileAtomically, writeState } from "./state-file.ts";
 import { type ShimSystem, systemOf } from "./system.ts";
+
+const killMilliseconds = 1000;
 
 /** The action `start`: answers with what to write to standard output, once the socket accepts connections. */
 export async function start(flags: ShimFlags, options: ShimOptions, host: NodeJS.Process): Promise<Buffer> {
@@ -32,7 +35,8 @@ export async function start(flags: ShimFlags, options: ShimOptions, host: NodeJS
       ? Promise.resolve({ kind: "protobuf" })
       : findReplyDialect(host.env, host.env.GRPC_ADDRESS || grpcAddress);
   const system = systemOf(options);
-  const directory = socketDirectory(options, host.env, input);
+  const directory =
+    toldSocketDirectory(options, host.env) ?? ((input.dialect === "bootstrap" && input.socketDirectory) || undefined);
   const { address: containerdAddress, namespace } = flags;
   const socketOf = (id: string): string =>
     system.socketPath({ address: containerdAddress, namespace, id, ...(directory && { directory }) });
@@ -50,12 +54,6 @@ export async function start(flags: ShimFlags, options: ShimOptions, host: NodeJS
   // containerd 1.6 and 1.7 find the shim by this file after a restart.
   writeFileAtomically(path.join(bundle, "address"), address);
   return encodeReply(await dialect, address);
-}
-
-function socketDirectory(options: ShimOptions, env: NodeJS.ProcessEnv, input: StartInput): string | undefined {
-  const told = options.socketDirectory ?? env.UVM_SHIM_SOCKET_DIRECTORY;
-  if (told) return told;
-  return (input.dialect === "bootstrap" && input.socketDirectory) || undefined;
 }
 
 /** A config.json that cannot be understood is Create's to refuse: only there the error has a code. */
@@ -89,7 +87,6 @@ async function startServing(
   if (await isAccepting(socket)) {
     throw new ShimError("AlreadyExists", `start ${flags.id}: its shim is running and serves ${socket}`);
   }
-  system.removeSocket(socket);
   writeState(bundle, {
     kind: "starting",
     id: flags.id,
@@ -119,12 +116,15 @@ async function startServing(
   );
   closeSync(output);
   const ready = child.stdio[3] as Readable;
+  const exited = new Promise((resolve) => child.once("exit", resolve).once("error", resolve));
   try {
     await readiness(child, ready, options.startMilliseconds ?? 10_000);
     writeFileAtomically(path.join(bundle, "shim.pid"), `${child.pid}`);
   } catch (error) {
     child.kill("SIGKILL");
-    system.removeSocket(socket);
+    // Not before it is gone: its socket accepts until then, and may as well be that of another which was faster.
+    await settlesWithin(exited, killMilliseconds, options.clock ?? systemClock);
+    await system.removeDeadSocket(socket);
     const words = lastWords(bundle);
     const reason = (error as Error).message;
     throw new ShimError("Unavailable", `start ${flags.id}: ${reason}${words === "" ? "" : `: ${words}`}`, {

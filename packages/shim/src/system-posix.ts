@@ -2,7 +2,7 @@ import net from "node:net";
 import path from "node:path";
 import { PipeLog } from "./log.ts";
 import { processStartTime } from "./process-identity.ts";
-import { listen, makeSocketDirectory, removeSocket, socketPath } from "./socket.ts";
+import { listen, makeSocketDirectory, removeDeadSocket, socketPath } from "./socket.ts";
 import { createPosixStdio } from "./stdio-posix.ts";
 import type { LogOptions, ShimSystem } from "./system.ts";
 
@@ -11,12 +11,8 @@ export const posixSystem: ShimSystem = {
   socketPath,
   address: (socket) => `unix://${socket}`,
   prepareSocket: makeSocketDirectory,
-  removeSocket,
-  listen: async (socket, onConnection) => {
-    const server = net.createServer(onConnection);
-    await listen(server, socket);
-    return server;
-  },
+  removeDeadSocket,
+  listen: (socket, onConnection) => listen(net.createServer(onConnection), socket),
   processStartTime: async (pid) => processStartTime(pid),
   openLog,
   openDeleteLog: openLog,

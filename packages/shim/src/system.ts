@@ -14,8 +14,8 @@ export interface ShimSystem {
   address(socket: string): string;
   /** Makes what has to be there for somebody to listen. */
   prepareSocket(socket: string): void;
-  /** Removes what is left of one that nobody serves. */
-  removeSocket(socket: string): void;
+  /** Removes what is left of one that nobody serves, and nothing that somebody does. */
+  removeDeadSocket(socket: string): Promise<void>;
   /** Listens, for the machine's administrators alone from the first instant. AlreadyExists when somebody does already. */
   listen(socket: string, onConnection: (connection: Duplex) => void): Promise<Listener>;
   /** When a process started, in terms of the system's own; undefined when it has ended. */
@@ -37,7 +37,7 @@ export interface SocketOwner {
 }
 
 export interface Listener {
-  /** Takes no more connections; those that there are live on. */
+  /** Takes no more connections, and leaves nothing behind; those that there are live on. Repeating it is harmless. */
   close(): void;
 }
 

@@ -1,9 +1,9 @@
-/** The sandbox that a new task runs in: in the classic way its own, else the one that the shim has. */
+/** The container of a new task, and the sandbox that it runs in: in the classic way its own, else the shim's. */
 import type { RuntimeOptions } from "./bootstrap.ts";
-import { type BundleConfiguration, sandboxIdOf } from "./bundle.ts";
+import { type BundleConfiguration, requireConfiguration, sandboxIdOf } from "./bundle.ts";
 import { messageOf, ShimError } from "./errors.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
-import type { Log, Sandbox } from "./types.ts";
+import type { Container, ContainerRequest, Log, Sandbox } from "./types.ts";
 
 export interface TaskSandboxOptions {
   readonly namespace: string;
@@ -14,8 +14,31 @@ export interface TaskSandboxOptions {
 
 export const stopMilliseconds = 10_000;
 
+/** Makes the container, and a sandbox for it where there is none. When that fails, nothing is left of either. */
+export async function createTaskContainer(
+  options: TaskSandboxOptions,
+  request: Omit<ContainerRequest, "spec">,
+  signal: AbortSignal,
+): Promise<Container> {
+  const { id, bundle } = request;
+  const configuration = await requireConfiguration(bundle);
+  const ownsSandbox = options.slot.isEmpty;
+  const sandbox = ownsSandbox
+    ? await createTaskSandbox(options, { id, bundle, configuration }, signal)
+    : sandboxToJoin(options.slot, id, configuration);
+  try {
+    const container = await sandbox.createContainer({ ...request, spec: configuration.spec }, signal);
+    // Who gave up will not come back for it. In another's sandbox it can be deleted, and goes with that at the latest.
+    if (ownsSandbox) signal.throwIfAborted();
+    return container;
+  } catch (error) {
+    if (ownsSandbox) await discardSandbox(options);
+    throw error;
+  }
+}
+
 /** Makes and starts a sandbox for the task alone. When that fails, nothing of it is left. */
-export async function createTaskSandbox(
+async function createTaskSandbox(
   { slot, namespace, runtimeOptions, log }: TaskSandboxOptions,
   task: { readonly id: string; readonly bundle: string; readonly configuration: BundleConfiguration },
   signal?: AbortSignal,
@@ -45,7 +68,7 @@ export async function createTaskSandbox(
 }
 
 /** The running sandbox of this shim. FailedPrecondition when there is none, or the task names another. */
-export function sandboxToJoin(slot: SandboxSlot, id: string, configuration: BundleConfiguration): Sandbox {
+function sandboxToJoin(slot: SandboxSlot, id: string, configuration: BundleConfiguration): Sandbox {
   const refuse = (why: string) => new ShimError("FailedPrecondition", `create task ${id}: ${why}`);
   const present = slot.present;
   if (present === undefined) throw refuse("the sandbox is still being created");
@@ -59,7 +82,7 @@ export function sandboxToJoin(slot: SandboxSlot, id: string, configuration: Bund
 }
 
 /** After a failure: what it fails with itself must not hide why it was needed. `delete` tries again. */
-export async function discardSandbox({ slot, log }: Pick<TaskSandboxOptions, "slot" | "log">): Promise<void> {
+async function discardSandbox({ slot, log }: Pick<TaskSandboxOptions, "slot" | "log">): Promise<void> {
   try {
     await slot.discard(stopMilliseconds);
   } catch (error) {

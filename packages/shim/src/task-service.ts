@@ -2,6 +2,7 @@ import type { RuntimeOptions } from "./bootstrap.ts";
 import { budgets, orEndVm, withinBudget } from "./budgets.ts";
 import { requireConfiguration } from "./bundle.ts";
 import { type Clock, settlesWithin } from "./clock.ts";
+import { Creation } from "./creation.ts";
 import { type Deleted, lastingState } from "./deleted.ts";
 import { ShimError } from "./errors.ts";
 import type { containerd } from "./generated/messages.js";
@@ -9,13 +10,13 @@ import { checkIdentifier } from "./identifiers.ts";
 import { exitFields, rootfsOf, stdioOf, taskStatus } from "./messages.ts";
 import { ProcessRecord } from "./process-record.ts";
 import { readResourceUpdate } from "./resource-update.ts";
-import type { SandboxSlot } from "./sandbox-slot.ts";
+import { isOwn, type SandboxSlot } from "./sandbox-slot.ts";
 import { encodeContainerStatistics, encodeVmStatistics } from "./statistics.ts";
 import type { TaskEvents } from "./task-events.ts";
 import { answerOf, execDetails, keyOf, parseProcess } from "./task-messages.ts";
-import { createTaskSandbox, discardSandbox, sandboxToJoin, stopMilliseconds } from "./task-sandbox.ts";
+import { createTaskContainer, stopMilliseconds } from "./task-sandbox.ts";
 import { Tombstones } from "./tombstones.ts";
-import type { Container, Exit, Log, Platform, Sandbox } from "./types.ts";
+import type { Container, ContainerRequest, Exit, Log, Platform, Sandbox } from "./types.ts";
 
 type Requests = typeof containerd.task.v2;
 type Request<Name extends keyof Requests> = Requests[Name] extends new (
@@ -43,7 +44,7 @@ export interface TaskServiceOptions {
 interface Task {
   readonly container: Container;
   /** By exec id; the init process has the empty one. An exec that is being made holds its id. */
-  readonly processes: Map<string, ProcessRecord | "creating">;
+  readonly processes: Map<string, ProcessRecord | Creation>;
   /** Set when the container is given back, while its sandbox may still have to be stopped. */
   exit: Exit | undefined;
 }
@@ -56,7 +57,7 @@ const sigkill = 9;
 /** The Task service, for versions 2 and 3 of its API: their messages have the same fields. */
 export class TaskService {
   readonly #options: TaskServiceOptions;
-  readonly #tasks = new Map<string, Task | "creating">();
+  readonly #tasks = new Map<string, Task | Creation>();
   readonly #tombstones = new Tombstones<Deleted>(mostTombstones);
   /** Called when the last task has gone. */
   #onEmpty: () => void = () => {};
@@ -70,7 +71,7 @@ export class TaskService {
   }
 
   async create(request: Request<"CreateTaskRequest">, signal?: AbortSignal): Promise<{ pid: number }> {
-    const { id, bundle } = request;
+    const { id } = request;
     checkIdentifier("create task: id", id);
     if (request.checkpoint !== "")
       throw new ShimError(
@@ -78,31 +79,26 @@ export class TaskService {
         `create task ${id}: checkpoint is ${request.checkpoint}; accepted is none, since this shim restores no checkpoints`,
       );
     if (this.#tasks.has(id)) throw new ShimError("AlreadyExists", `create task ${id}: it exists; delete it first`);
-    this.#tasks.set(id, "creating");
+    const creation = new Creation(`create task ${id}`, signal);
+    this.#tasks.set(id, creation);
+    return await creation.run((until) => this.#create(request, until));
+  }
+
+  async #create(request: Request<"CreateTaskRequest">, signal: AbortSignal): Promise<{ pid: number }> {
+    const { id, bundle } = request;
     let container: Container;
-    const stdio = stdioOf(request, id);
-    const rootfs = rootfsOf(request.rootfs);
+    let parts: Pick<ContainerRequest, "rootfs" | "stdio">;
     try {
-      const configuration = await requireConfiguration(bundle);
-      const ownsSandbox = this.#options.slot.isEmpty;
-      const sandbox = ownsSandbox
-        ? await createTaskSandbox(this.#options, { id, bundle, configuration }, signal)
-        : sandboxToJoin(this.#options.slot, id, configuration);
-      try {
-        const { spec } = configuration;
-        const onOutOfMemory = (): void => this.#options.events.outOfMemory(id);
-        container = await sandbox.createContainer({ id, bundle, spec, rootfs, stdio, onOutOfMemory }, signal);
-      } catch (error) {
-        if (ownsSandbox) await discardSandbox(this.#options);
-        throw error;
-      }
+      parts = { rootfs: rootfsOf(request.rootfs), stdio: stdioOf(request, id) };
+      const onOutOfMemory = (): void => this.#options.events.outOfMemory(id);
+      container = await createTaskContainer(this.#options, { id, bundle, ...parts, onOutOfMemory }, signal);
     } catch (error) {
       this.#tasks.delete(id);
       throw error;
     }
     this.#tombstones.forget((key) => key.startsWith(`${id}/`));
     const { pid } = container.init;
-    this.#options.events.created({ id, bundle, rootfs, stdio, pid });
+    this.#options.events.created({ id, bundle, ...parts, pid });
     this.#tasks.set(id, { container, processes: new Map([["", this.#record(id, container.init)]]), exit: undefined });
     return { pid };
   }
@@ -113,6 +109,8 @@ export class TaskService {
 
   async delete(request: Request<"DeleteRequest">, signal?: AbortSignal) {
     const { id, execId } = request;
+    const undoing = this.#cancelCreation(id, execId);
+    if (undoing !== undefined) await this.#within(budgets.deletion, `delete task ${id}`, () => undoing, signal);
     const tombstone = this.#tombstones.get(keyOf(id, execId));
     if (tombstone !== undefined) return answerOf(tombstone);
     const task = this.#task(id);
@@ -139,16 +137,19 @@ export class TaskService {
       );
     }
     const spec = parseProcess(request);
-    task.processes.set(execId, "creating");
-    try {
-      const stdio = stdioOf(request, id);
-      const created = await task.container.createProcess({ execId, spec, stdio }, signal);
-      this.#tombstones.forget((key) => key === keyOf(id, execId));
-      task.processes.set(execId, this.#record(id, created));
-    } catch (error) {
-      task.processes.delete(execId);
-      throw error;
-    }
+    const creation = new Creation(`exec ${execId} in task ${id}`, signal);
+    task.processes.set(execId, creation);
+    await creation.run(async (until) => {
+      try {
+        const stdio = stdioOf(request, id);
+        const created = await task.container.createProcess({ execId, spec, stdio }, until);
+        this.#tombstones.forget((key) => key === keyOf(id, execId));
+        task.processes.set(execId, this.#record(id, created));
+      } catch (error) {
+        task.processes.delete(execId);
+        throw error;
+      }
+    });
     this.#options.events.execAdded(id, execId);
     return {};
   }
@@ -272,16 +273,20 @@ export class TaskService {
   async connect(request: Request<"ConnectRequest">) {
     const { pid: shimPid, version } = this.#options;
     const task = this.#tasks.get(request.id);
-    if (task !== undefined && task !== "creating") return { shimPid, taskPid: task.container.init.pid, version };
-    if (task === "creating" || this.#isSandbox(request.id)) return { shimPid, taskPid: 0, version };
+    const isCreated = task !== undefined && !(task instanceof Creation);
+    if (isCreated) return { shimPid, taskPid: task.container.init.pid, version };
+    if (task !== undefined || this.#isSandbox(request.id)) return { shimPid, taskPid: 0, version };
     throw new ShimError("NotFound", `connect: task ${request.id} does not exist`);
   }
 
   async shutdown(request: Request<"ShutdownRequest">): Promise<object> {
     const { slot, log, end } = this.#options;
+    await this.#cancelCreation(request.id, "");
     const present = slot.present;
     const owner = present === undefined || present.sandbox.id === request.id;
-    if (request.now && owner) {
+    // Without a task only a failed undoing leaves the sandbox that came for one.
+    const isLeft = present?.mode === "classic" && this.#tasks.size === 0 && slot.isAlive;
+    if (owner && (request.now || isLeft)) {
       await this.deleteAll();
     } else if (this.#tasks.size > 0 || slot.isAlive || (present?.mode === "api" && !owner)) {
       log.log("debug", "shutdown ignored: the sandbox is in use", { id: request.id, tasks: this.#tasks.size });
@@ -291,13 +296,16 @@ export class TaskService {
     return {};
   }
 
-  /** Stops the sandbox and gives back what all its tasks hold. */
+  /** Stops the sandbox and gives back what all its tasks hold, also those that are being made. */
   async deleteAll(): Promise<void> {
     const { slot } = this.#options;
+    const undone = [...this.#tasks.values()].map((task) => (task instanceof Creation ? task.cancel() : undefined));
+    // First, since it ends what a guest that hangs keeps from being undone.
     await slot.stop(stopMilliseconds);
+    await Promise.all(undone);
     for (const [id, task] of this.#tasks) {
       const sandbox = slot.present?.sandbox;
-      if (task !== "creating" && sandbox?.container(id) !== undefined) {
+      if (!(task instanceof Creation) && sandbox?.container(id) !== undefined) {
         task.exit ??= await sandbox.deleteContainer(id);
         this.#bury(id, task.container, task.container.init, task.exit);
       }
@@ -333,10 +341,10 @@ export class TaskService {
     const { slot, events } = this.#options;
     const present = slot.present;
     if (present === undefined) throw new ShimError("FailedPrecondition", `delete task ${id}: its sandbox is gone`);
-    const { sandbox, mode } = present;
-    const execs = [...task.processes.values()].filter((record) => record !== "creating" && record !== init);
+    const { sandbox } = present;
+    const execs = [...task.processes.values()].filter((record) => record instanceof ProcessRecord && record !== init);
     await Promise.all(execs.map((record) => (record as ProcessRecord).settle()));
-    const takesVmAlong = mode === "classic" && id === sandbox.id;
+    const takesVmAlong = isOwn(present, id);
     if (task.exit === undefined) {
       const deleting = sandbox.deleteContainer(id);
       const outcome = takesVmAlong
@@ -353,6 +361,21 @@ export class TaskService {
     this.#forget(id);
     events.deleted(id, init.process.pid, task.exit);
     return task.exit;
+  }
+
+  /**
+   * Resolves when the creation that is under way has been undone; undefined when none is. Where the VM goes with the
+   * task, a guest that hangs keeps nobody.
+   */
+  #cancelCreation(id: string, execId: string): Promise<unknown> | undefined {
+    const task = this.#tasks.get(id);
+    const creation = task instanceof Creation || execId === "" ? task : task?.processes.get(execId);
+    if (!(creation instanceof Creation)) return undefined;
+    const undone = creation.cancel();
+    const { present } = this.#options.slot;
+    const takesVmAlong = creation === task && (present === undefined || isOwn(present, id));
+    if (!takesVmAlong) return undone;
+    return Promise.all([undone, orEndVm(`undo the creation of task ${id}`, undone, budgets.release, this.#options)]);
   }
 
   #within<T>(
@@ -382,7 +405,7 @@ export class TaskService {
   #task(id: string): Task {
     const task = this.#tasks.get(id);
     if (task === undefined) throw new ShimError("NotFound", `task ${id} does not exist`);
-    if (task === "creating") throw new ShimError("FailedPrecondition", `task ${id} is being created`);
+    if (task instanceof Creation) throw new ShimError("FailedPrecondition", `task ${id} is being created`);
     return task;
   }
 
@@ -390,7 +413,7 @@ export class TaskService {
     const record = this.#task(request.id).processes.get(request.execId);
     if (record === undefined)
       throw new ShimError("NotFound", `exec ${request.execId} of task ${request.id} does not exist`);
-    if (record === "creating") {
+    if (record instanceof Creation) {
       throw new ShimError("FailedPrecondition", `exec ${request.execId} of task ${request.id} is being created`);
     }
     return record;

@@ -18,15 +18,15 @@ export class EventServer {
   readonly #server: net.Server;
   readonly #ttrpc: TtrpcServer;
   readonly #sockets = new Set<net.Socket>();
-  /** Called before an event is acknowledged; what it throws refuses the event. */
-  onForward: (topic: string) => void = () => {};
+  /** What the acknowledgement of an event waits for; what it throws refuses the event. */
+  onForward: (topic: string) => void | Promise<void> = () => {};
 
   constructor() {
     this.#ttrpc = new TtrpcServer({
       services: [
         implement(containerd.services.events.ttrpc.v1.Events, {
           Forward: async ({ envelope }) => {
-            this.onForward(envelope?.topic ?? "");
+            await this.onForward(envelope?.topic ?? "");
             const type = envelope?.event?.type_url ?? "";
             const message = types[type.replace("containerd.events.", "")];
             const fields = message?.decode(envelope?.event?.value ?? new Uint8Array()) ?? {};

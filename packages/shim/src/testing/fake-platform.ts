@@ -94,6 +94,7 @@ export class FakeContainer implements Container {
   isPaused = false;
   killedAll: number[] = [];
   readonly updates: unknown[] = [];
+  onCreateProcess: (signal?: AbortSignal) => Promise<void> = async () => {};
   /** What questions to the guest wait for. */
   onAsk: () => Promise<void> = async () => {};
   measured: ContainerStatistics = { version: 1, metrics: { pids: { current: 1 } } };
@@ -113,7 +114,11 @@ export class FakeContainer implements Container {
     return [this.init, ...this.execs.values()];
   }
 
-  async createProcess(request: { execId: string; spec: unknown; stdio: StdioPaths }): Promise<FakeProcess> {
+  async createProcess(
+    request: { execId: string; spec: unknown; stdio: StdioPaths },
+    signal?: AbortSignal,
+  ): Promise<FakeProcess> {
+    await this.onCreateProcess(signal);
     if (this.init.state !== "running") throw new FakeError("FailedPrecondition", "init is not running");
     const exec = new FakeProcess(request.execId, request.stdio);
     this.specs.push(request.spec);
@@ -189,9 +194,9 @@ export class FakeSandbox implements Sandbox {
   };
   readonly held = new Map<string, FakeContainer>();
   /** What operations do besides; a rejection fails them. */
-  onStart: () => Promise<void> = async () => {};
+  onStart: (signal?: AbortSignal) => Promise<void> = async () => {};
   onStop: () => Promise<void> = async () => {};
-  onCreateContainer: (container: FakeContainer) => Promise<void> = async () => {};
+  onCreateContainer: (container: FakeContainer, signal?: AbortSignal) => Promise<void> = async () => {};
   onDeleteContainer: () => Promise<void> = async () => {};
   onPing: () => Promise<void> = async () => {};
   deletions = 0;
@@ -210,8 +215,8 @@ export class FakeSandbox implements Sandbox {
     return this.state === "running" && !this.isLost;
   }
 
-  async start(): Promise<{ startedAt: Date }> {
-    await this.onStart();
+  async start(signal?: AbortSignal): Promise<{ startedAt: Date }> {
+    await this.onStart(signal);
     this.state = "running";
     return { startedAt: this.createdAt };
   }
@@ -253,9 +258,9 @@ export class FakeSandbox implements Sandbox {
     return this.onPing();
   }
 
-  async createContainer(request: ContainerRequest): Promise<FakeContainer> {
+  async createContainer(request: ContainerRequest, signal?: AbortSignal): Promise<FakeContainer> {
     const container = new FakeContainer(request);
-    await this.onCreateContainer(container);
+    await this.onCreateContainer(container, signal);
     this.held.set(request.id, container);
     return container;
   }
@@ -283,12 +288,12 @@ export class FakePlatform implements Platform {
   readonly sandboxes: FakeSandbox[] = [];
   readonly cleaned: unknown[] = [];
   closed = false;
-  onCreateSandbox: (sandbox: FakeSandbox) => Promise<void> = async () => {};
+  onCreateSandbox: (sandbox: FakeSandbox, signal?: AbortSignal) => Promise<void> = async () => {};
 
-  async createSandbox(request: SandboxRequest): Promise<FakeSandbox> {
+  async createSandbox(request: SandboxRequest, signal?: AbortSignal): Promise<FakeSandbox> {
     const sandbox = new FakeSandbox(request);
     if (request.makesContainer) sandbox.pidInGuest = 42;
-    await this.onCreateSandbox(sandbox);
+    await this.onCreateSandbox(sandbox, signal);
     this.sandboxes.push(sandbox);
     return sandbox;
   }

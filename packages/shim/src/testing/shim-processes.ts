@@ -141,6 +141,14 @@ export class ShimProcesses {
     return existsSync(file) ? readFileSync(file, "utf8").trim().split("\n") : [];
   }
 
+  /** Ends its serving process as a crash does. */
+  async kill(id: string): Promise<void> {
+    const state = readState(this.bundle(id));
+    if (state?.kind !== "serving") throw new Error(`shim of ${id} is ${state?.kind}`);
+    process.kill(state.pid, "SIGKILL");
+    await expect.poll(() => isAlive(state)).toBe(false);
+  }
+
   servingPid(id: string): number {
     const state = readState(this.bundle(id));
     if (state?.kind !== "serving") throw new Error(`shim of ${id} is ${state?.kind}`);
