@@ -14,7 +14,7 @@ import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
 import { checkProgram } from "./program.ts";
 import type { OciRuntime, RuntimeProcess } from "./runtime.ts";
 import { namingFields } from "./runtime-faults.ts";
-import { rewriteProcess, specificationText } from "./specification.ts";
+import { type LiftedLimit, rewriteProcess, specificationText, splitLifted } from "./specification.ts";
 import type { StdioRelay } from "./stdio-relay.ts";
 import { withUserOf } from "./users.ts";
 
@@ -28,6 +28,8 @@ const mostKillRounds = 100;
 export interface ContainerGroup {
   processes(): readonly number[];
   metrics(): GroupMetrics;
+  /** Takes limits away. */
+  lift(limits: readonly LiftedLimit[]): void;
   remove(): void;
 }
 
@@ -250,7 +252,10 @@ export class Container {
   /** Changes its limits; what is absent stays as it is. */
   async update(resources: OciLinuxResources, signal: AbortSignal): Promise<void> {
     if (this.#state.kind !== "Running") throw this.#wrongState("changing its limits", "Running");
-    await namingFields({ linux: { resources } }, () => this.#surroundings.runtime.update(this.id, resources, signal));
+    const { resources: written, lifted } = splitLifted(resources);
+    const { group, runtime } = this.#surroundings;
+    await namingFields({ linux: { resources } }, () => runtime.update(this.id, written, signal));
+    group.lift(lifted);
   }
 
   /** Ends the container by a signal to its first process. */
