@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from "node:fs";
+import { rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -90,6 +90,20 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         [bind("blockdev:///dev/x", "/etc/passwd"), "mounts[6].source is /etc/passwd, which is no disk of the guest"],
       ])("that cannot be are refused: %j", async (mount, message) => {
         await expect(outputOf("true", {}, { mounts: [mount] })).rejects.toThrow(message);
+      });
+
+      it("stand on folders that are made for them, as any folder of the image is", async () => {
+        const mounts = [bind("/aa/bb/cc", "sandbox://volume"), bind("/aa/bb/cc/dd/ee", "sandbox://inner")];
+        const script = "stat -c '%a %n' /aa /aa/bb /aa/bb/cc/dd";
+        expect(await outputOf(script, {}, { mounts })).toBe("755 /aa\n755 /aa/bb\n755 /aa/bb/cc/dd\n");
+      });
+
+      it("stand where a link of the image leads, also to what is missing", async () => {
+        symlinkSync("/var/lib/r/volume", join(fixtures.rootfs, "link-to-folder"));
+        symlinkSync("../../../var/lib/f/file", join(fixtures.rootfs, "link-to-file"));
+        const mounts = [bind("/link-to-folder", "sandbox://led"), bind("/link-to-file", "uvm:///etc/passwd", "ro")];
+        const script = "touch /link-to-folder/x; ls /var/lib/r/volume; cat /var/lib/f/file";
+        expect(await outputOf(script, {}, { mounts })).toBe("x\nroot:x:0:0:root:/root:/bin/sh\n");
       });
 
       it("do not follow a link that another container has left in what they share", async () => {

@@ -4,7 +4,7 @@ import { arch } from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters, OciLinuxResources, OciProcess, OciSpec, OciUser } from "@uvm-shim/hcs-schema";
-import { makeFoldersBelow } from "./below.ts";
+import { makeFoldersBelow, makeMountPoints } from "./below.ts";
 import type { GroupMetrics } from "./cgroup-metrics.ts";
 import type { GuestFacts } from "./facts.ts";
 import { type HeldStdio, holdStdio } from "./held-stdio.ts";
@@ -110,6 +110,7 @@ export class Container {
       // Where a mount covers it, it is not the root's to have.
       const isOnMount = mounts.some(({ destination }) => isAtOrBelow(process.cwd, destination));
       if (!isOnMount) makeFoldersBelow(root.path, process.cwd);
+      makeMountPoints(root.path, mounts);
       mkdirSync(bundle, { recursive: true, mode: 0o711 });
       writeFileSync(`${bundle}/config.json`, specificationText(spec), { mode: 0o600 });
       const hasTerminal = process.terminal === true;
