@@ -4,7 +4,9 @@ import type { OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
 import { type Fixtures, makeFixtures, specificationFor } from "./testing/fixtures.ts";
-import { Machine } from "./testing/machine.ts";
+import { Machine, namespacesOf } from "./testing/machine.ts";
+
+const hostNetworkKey = "io.microsoft.virtualmachine.lcow.hostnetwork";
 
 const bind = (destination: string, source: string, ...options: readonly string[]) => ({
   destination,
@@ -90,6 +92,32 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         [bind("blockdev:///dev/x", "/etc/passwd"), "mounts[6].source is /etc/passwd, which is no disk of the guest"],
       ])("that cannot be are refused: %j", async (mount, message) => {
         await expect(outputOf("true", {}, { mounts: [mount] })).rejects.toThrow(message);
+      });
+
+      it.each(["the pod's", "the VM's"])("of /sys are writable where asked for so, in %s network", async (network) => {
+        const pod = `sysfs-${containers++}`;
+        const annotations = network === "the VM's" ? { [hostNetworkKey]: "true" } : {};
+        // The first who mounts it in a network namespace decides for all: the shim's own sandbox has none.
+        const withoutSys = standardMounts.filter(({ destination }) => !destination.startsWith("/sys"));
+        const { pid } = await machine.createPod(pod, {
+          annotations,
+          mounts: withoutSys,
+          linux: { ...specificationFor("/", {}).linux, sysctl: {} },
+        });
+        const mounts = standardMounts
+          .filter(({ destination }) => destination !== "/sys/fs/cgroup")
+          .map((mount) => (mount.type === "sysfs" ? { ...mount, options: ["rw"] } : mount));
+        const script = "grep ' /sys ' /proc/self/mountinfo";
+        await machine.createWorkload(
+          pod,
+          `${pod}-c`,
+          { args: ["sh", "-c", script] },
+          { namespaces: namespacesOf(pid), sysctl: {} },
+          { mounts },
+        );
+        const { stdout, stderr } = await machine.execute(`${pod}-c`);
+        const [output, errors] = await Promise.all([stdout.all, stderr?.all]);
+        expect(`${output}${errors}`).toMatch(/ \/sys rw,\S+ - sysfs sysfs rw\n/);
       });
 
       it("stand on folders that are made for them, as any folder of the image is", async () => {
