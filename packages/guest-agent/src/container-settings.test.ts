@@ -1,4 +1,5 @@
-import { rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -118,6 +119,24 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         const { stdout, stderr } = await machine.execute(`${pod}-c`);
         const [output, errors] = await Promise.all([stdout.all, stderr?.all]);
         expect(`${output}${errors}`).toMatch(/ \/sys rw,\S+ - sysfs sysfs rw\n/);
+      });
+
+      it("are read-only at their top alone, and throughout where asked for so", async () => {
+        const folder = join(fixtures.folder, `nested-${runtime}`);
+        mkdirSync(join(folder, "below"), { recursive: true });
+        execFileSync("mount", ["-t", "tmpfs", "below", join(folder, "below")]);
+        try {
+          await machine.share("nested", folder, "/run/mounts/p9/nested");
+        } finally {
+          execFileSync("umount", ["-l", join(folder, "below")]);
+        }
+        const script = "touch /top/x /top/below/x; touch /whole/x /whole/below/y";
+        const mounts = [bind("/top", "/run/mounts/p9/nested", "ro"), bind("/whole", "/run/mounts/p9/nested", "rro")];
+        const told = (place: string) => `touch: ${place}: Read-only file system\n`;
+        expect(await outputOf(script, {}, { mounts })).toBe(
+          ["/top/x", "/whole/x", "/whole/below/y"].map(told).join(""),
+        );
+        await machine.modify("Remove", "MappedDirectory", { MountPath: "/run/mounts/p9/nested", ShareName: "nested" });
       });
 
       it("stand on folders that are made for them, as any folder of the image is", async () => {
