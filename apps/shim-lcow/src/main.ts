@@ -2,6 +2,7 @@ import path from "node:path";
 import process from "node:process";
 import { isSea } from "node:sea";
 import { ownFolder, runShim } from "@uvm-shim/shim";
+import { features } from "./features.ts";
 import { loadPlatform } from "./flavour.ts";
 import { loadWindowsCalls } from "./windows-calls.ts";
 
@@ -12,6 +13,7 @@ void runShim(
     name: "containerd-shim-lcow-v2",
     runtimeName: "io.containerd.lcow.v2",
     version: UVM_SHIM_VERSION,
+    features,
     loadPlatform,
     loadWindowsCalls,
     // On Linux the bundle stands in lib/ beside the launcher, which is what people call the executable.

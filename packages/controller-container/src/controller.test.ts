@@ -140,7 +140,14 @@ describe("a container's limits and figures", () => {
     expect(bench.guestContainer.updates).toEqual([resources]);
   });
 
+  it("stay as they are where an update says 0", async () => {
+    const bench = await new ContainerBench().running();
+    await bench.controller.update({ cpu: { quota: 0, period: 0, shares: 4 } });
+    expect(bench.guestContainer.updates).toEqual([{ cpu: { shares: 4 } }]);
+  });
+
   it.each([
+    [{ cpu: { quota: -2 } }, "update: resources.cpu.quota: expected at least 1000 microseconds, -1 for no limit"],
     [7, "update: resources: expected an object, got 7"],
     [{ memory: { limit: "1" } }, "update: resources.memory.limit: expected an integer, got string"],
     [{ unified: { "memory.low": 1 } }, "update: resources.unified"],

@@ -330,13 +330,19 @@ describe("specification", () => {
       annotations: { "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "p1" },
       linux: {
         namespaces: [{ type: "pid" }, { type: "uts" }, { type: "ipc", path: "/proc/1/ns/ipc" }],
-        resources: { memory: { limit: 1 }, cpu: { shares: 2, period: 100_000, quota: -1 }, pids: { limit: 3 } },
+        resources: { memory: { limit: 1 }, cpu: { shares: 2, period: 100_000 }, pids: { limit: 3 } },
         seccomp: { defaultAction: "SCMP_ACT_ERRNO" },
         sysctl: { "net.ipv4.ip_forward": "1" },
         maskedPaths: ["/proc/kcore"],
       },
       windows: { network: { networkNamespace: "x" } },
     });
+  });
+
+  it.each([-1, 0])("names no limit of the processors' time by a quota of %i", async (quota) => {
+    const spec = specification({ linux: { resources: { cpu: { quota, period: 100_000 } } } });
+    const bench = await new ContainerBench().created([overlayMount], spec);
+    expect(bench.guest.settings[0]?.OciSpecification.linux?.resources).toEqual({ cpu: { period: 100_000 } });
   });
 
   it("is of the oldest version that has its fields", async () => {

@@ -26,7 +26,8 @@ export interface DiskMountPlan {
 
 /** Of a mount of the container, and not of the file system on the disk below it. */
 const bindOptions = new Set([
-  ...["bind", "rbind", "ro", "rw"],
+  ...["bind", "rbind", "ro", "rw", "rro", "rrw", "rnosuid", "rsuid", "rnodev", "rdev", "rnoexec", "rexec"],
+  ...["rnoatime", "ratime", "rrelatime", "rnorelatime", "rnodiratime", "rdiratime", "rstrictatime", "rnostrictatime"],
   ...["private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"],
 ]);
 /** Of both: the disk is mounted in the guest, and what stands there is mounted in the container. */
@@ -128,8 +129,20 @@ export function readOnlyOption(readOnly: boolean): readonly string[] {
   return readOnly ? ["ro"] : [];
 }
 
-export function isReadOnly({ options = [] }: OciMount): boolean {
-  return options.some((option) => option.toLowerCase() === "ro");
+export function isReadOnly({ options = [] }: { readonly options?: readonly string[] }): boolean {
+  return accessOf(options) !== "writable";
+}
+
+/** Whether what is mounted below is read-only too. */
+export function isReadOnlyThroughout({ options = [] }: OciMount): boolean {
+  return accessOf(options) === "read-only throughout";
+}
+
+/** Of options that contradict each other the last holds; `ro` and `rw` are of the top, and leave `rro` as it is. */
+function accessOf(options: readonly string[]): "writable" | "read-only" | "read-only throughout" {
+  const names = options.map((option) => option.toLowerCase());
+  if (names.lastIndexOf("rro") > names.lastIndexOf("rrw")) return "read-only throughout";
+  return names.findLast((name) => name === "ro" || name === "rw") === "ro" ? "read-only" : "writable";
 }
 
 /** The mount as the guest is given it once the disk, or its file system, stands at `guestPath`. */

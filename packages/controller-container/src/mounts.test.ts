@@ -201,6 +201,39 @@ describe("a mount that cannot be", () => {
   });
 });
 
+describe("a folder of the host is shared", () => {
+  it.each([
+    [["rbind", "ro"], "nothing below it", true],
+    [["rbind", "ro"], "mounts below it", false],
+    [["rbind", "rro"], "nothing below it", true],
+    [["rbind", "rro"], "mounts below it", true],
+    [["rbind", "rro", "rw"], "mounts below it", true],
+    [["rbind", "rro", "rrw"], "nothing below it", false],
+    [["rbind", "ro", "rw"], "nothing below it", false],
+    [["rbind", "rw", "ro"], "nothing below it", true],
+    [["rbind"], "mounts below it", false],
+  ])("with options %j and %s: for reading alone is %s", async (options, below, readOnly) => {
+    const bench = new ContainerBench();
+    bench.files.kinds.set("/data", "directory");
+    if (below === "mounts below it") bench.files.withMountsBelow.add("/data");
+    await bench.created(
+      [overlayMount],
+      specification({ mounts: [{ destination: "/d", type: "bind", source: "/data", options }] }),
+    );
+    expect(bench.shares.requests.at(-1)).toEqual({ hostPath: "/data", readOnly });
+    expect(guestMounts(bench)?.[0]?.options).toEqual(options);
+  });
+
+  it("and a disk attached as the last of options that contradict each other says", async () => {
+    const mount = { destination: "/data", type: "virtual-disk", source: "/disks/data.vhdx" };
+    const writable = await created({ ...mount, options: ["ro", "rw", "rnosuid"] });
+    expect(writable.disks.requests[0]?.disk.readOnly).toBe(false);
+    expect(writable.disks.requests[0]?.mount).toEqual({ partition: 0, readOnly: false, blockDevice: false });
+    const readOnly = await created({ ...mount, options: ["rw", "ro"] });
+    expect(readOnly.disks.requests[0]?.disk.readOnly).toBe(true);
+  });
+});
+
 describe("a mount for reading at /etc", () => {
   const nothing = (name: string) => ({
     destination: `/etc/${name}`,

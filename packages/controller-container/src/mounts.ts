@@ -1,6 +1,13 @@
 import { basename, dirname, isAbsolute, posix } from "node:path";
 import type { OciMount } from "@uvm-shim/hcs-schema";
-import { blockDevicePrefix, type DiskMountPlan, diskTypes, isReadOnly, planDiskMount } from "./disk-mounts.ts";
+import {
+  blockDevicePrefix,
+  type DiskMountPlan,
+  diskTypes,
+  isReadOnly,
+  isReadOnlyThroughout,
+  planDiskMount,
+} from "./disk-mounts.ts";
 import type { Refuse } from "./refusal.ts";
 import type { ContainerHostFiles, ShareConfig } from "./types.ts";
 
@@ -123,8 +130,12 @@ async function planShare(
   const kind = await files.kind(source);
   const readOnly = isReadOnly(mount);
   switch (kind) {
-    case "directory":
-      return { kind: "share", mount, share: { hostPath: await files.realPath(source), readOnly }, file: undefined };
+    case "directory": {
+      const hostPath = await files.realPath(source);
+      // A share is read-only as a whole, a mount at its top alone unless it says otherwise.
+      const isWhole = isReadOnlyThroughout(mount) || !(await files.hasMountsBelow(hostPath));
+      return { kind: "share", mount, share: { hostPath, readOnly: readOnly && isWhole }, file: undefined };
+    }
     case "file": {
       const path = await files.realPath(source);
       const file = basename(path);

@@ -1,5 +1,5 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
-import { readOnlyOption } from "./disk-mounts.ts";
+import { isReadOnly, readOnlyOption } from "./disk-mounts.ts";
 import type { Refuse } from "./refusal.ts";
 import type { ContainerHostFiles, DiskConfig, RootfsMount } from "./types.ts";
 
@@ -111,7 +111,7 @@ async function planAnyRoot(request: RootRequest, files: ContainerHostFiles, refu
 
 /** An overlay without a directory of its own for what is written is so by nature: that of a view of a snapshot. */
 function isMountedReadOnly({ type, options }: RootfsMount): boolean {
-  return options.includes("ro") || (type === "overlay" && !options.some((option) => option.startsWith("upperdir=")));
+  return isReadOnly({ options }) || (type === "overlay" && !options.some((option) => option.startsWith("upperdir=")));
 }
 
 async function planDirectory(request: RootRequest, files: ContainerHostFiles, refuse: Refuse): Promise<RootPlan> {
@@ -135,7 +135,7 @@ async function planLayers(
   refuse: Refuse,
 ): Promise<RootPlan> {
   const layers = await layersIn(parentLayers(mount, refuse), files, refuse);
-  if (mount.options.includes("ro")) return { kind: "layers", layers, scratch: undefined };
+  if (isReadOnly(mount)) return { kind: "layers", layers, scratch: undefined };
   return { kind: "layers", layers, scratch: { hostPath: await scratchIn(mount.source, files, refuse), encrypted } };
 }
 
@@ -257,7 +257,7 @@ async function planImage(
   files: ContainerHostFiles,
   refuse: Refuse,
 ): Promise<RootPlan> {
-  const readOnly = mount.options.includes("ro") || readOnlyFilesystems.has(mount.type);
+  const readOnly = isReadOnly(mount) || readOnlyFilesystems.has(mount.type);
   const options = mount.options.filter((option) => !hostOptions.has(option));
   if (!takesDiskOptions && options.length > 0) {
     const message = `rootfs: ${mount.type} image ${mount.source}: options ${options.join(", ")} given, expected none: a guest with a security policy takes only ro`;

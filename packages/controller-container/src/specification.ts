@@ -73,7 +73,17 @@ export function checkedProcess(value: unknown, refuse: Refuse): RunnableProcess 
 /** What of an update crosses to the guest: devices and network interfaces are the host's. */
 export function checkedResources(value: unknown, refuse: Refuse): OciLinuxResources {
   const resources = checked(() => checkOciLinuxResources(value, "resources"), "update", refuse);
-  return crossing(resources, resourcesThatCross);
+  return withoutZeros(crossing(resources, resourcesThatCross));
+}
+
+/** What is 0 is not set, and stays as it is. */
+function withoutZeros(resources: OciLinuxResources): OciLinuxResources {
+  if (resources.cpu === undefined) return resources;
+  const { quota, period, ...cpu } = resources.cpu;
+  return {
+    ...resources,
+    cpu: { ...cpu, ...(period ? { period } : {}), ...(quota ? { quota } : {}) },
+  };
 }
 
 function runnable(process: OciProcess, where: string, refuse: Refuse): RunnableProcess {
@@ -171,13 +181,19 @@ function guestWindows(
   };
 }
 
-/** Kubernetes writes 0 for what is not set; the kernel refuses 0. */
-function withCpuDefaults(resources: NonNullable<OciLinux["resources"]>): NonNullable<OciLinux["resources"]> {
-  const cpu = resources.cpu as { readonly period?: number; readonly quota?: number } | undefined;
-  if (cpu === undefined) return resources;
-  const { period, quota } = cpu;
+/**
+ * Kubernetes writes 0 for what is not set, which the kernel refuses, and -1 for no limit, which a container has anyway
+ * and not every runtime of a guest can write.
+ */
+function withCpuDefaults(resources: OciLinuxResources): OciLinuxResources {
+  if (resources.cpu === undefined) return resources;
+  const { quota, period, ...cpu } = resources.cpu;
   return {
     ...resources,
-    cpu: { ...cpu, ...(period === 0 ? { period: 100_000 } : {}), ...(quota === 0 ? { quota: -1 } : {}) },
+    cpu: {
+      ...cpu,
+      ...(period === undefined ? {} : { period: period === 0 ? 100_000 : period }),
+      ...(quota === undefined || quota < 1 ? {} : { quota }),
+    },
   };
 }

@@ -147,6 +147,8 @@ export interface ContainerHostFiles {
   /** "file", "directory", or undefined when there is none. Symbolic links are followed. */
   kind(path: string): Promise<"file" | "directory" | "block" | "other" | undefined>;
   realPath(path: string): Promise<string>;
+  /** Whether the host has something mounted below a directory that `realPath` answered with. */
+  hasMountsBelow(path: string): Promise<boolean>;
   /** Mounts the list over `target` (an existing or to be made directory) on the host. */
   mountAll(mounts: readonly RootfsMount[], target: string, signal?: AbortSignal): Promise<void>;
   /** Unmounts all that is mounted at `target`. Not mounted counts as done. */

@@ -1,56 +1,81 @@
 /** Paths below a container's root, followed as its own processes would: no link and no ".." leads out of it. */
-import { lstatSync, mkdirSync, readlinkSync } from "node:fs";
+import { lstatSync, mkdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import type { OciMount } from "@uvm-shim/hcs-schema";
 
 const mostLinks = 40;
 
 /** Where the path leads, as a path of the guest; undefined when links lead in a circle. Throws when it leads nowhere. */
 export function resolveBelow(root: string, path: string): string | undefined {
-  const pending = path.split("/").reverse();
+  return follow(root, path, () => {});
+}
+
+/** `make` is called with each place that is missing; what it leaves so makes this throw. */
+function follow(root: string, path: string, make: (place: string, isLast: boolean) => void): string | undefined {
+  const pending = partsOf(path);
   const resolved: string[] = [];
   let links = 0;
   while (pending.length > 0) {
-    const part = pending.pop();
-    if (part === undefined || part === "" || part === ".") continue;
+    const part = pending.pop() as string;
     if (part === "..") {
       resolved.pop();
       continue;
     }
     const place = [root, ...resolved, part].join("/");
+    if (lstatSync(place, { throwIfNoEntry: false }) === undefined) make(place, pending.length === 0);
     if (lstatSync(place).isSymbolicLink()) {
       if (++links > mostLinks) return undefined;
       const target = readlinkSync(place);
       if (target.startsWith("/")) resolved.length = 0;
-      pending.push(...target.split("/").reverse());
+      pending.push(...partsOf(target));
     } else resolved.push(part);
   }
   return [root, ...resolved].join("/");
 }
 
+/** The last comes first. */
+function partsOf(path: string): string[] {
+  return path
+    .split("/")
+    .filter((part) => part !== "" && part !== ".")
+    .reverse();
+}
+
 /** Makes the folders of the path that are missing. What cannot be made is left to whoever uses the path. */
 export function makeFoldersBelow(root: string, path: string): void {
-  let parent: string | undefined = root;
-  let made = "";
-  for (const part of path.split("/")) {
-    made = `${made}/${part}`;
-    const place = placeOf(root, made);
-    if (place !== undefined) {
-      parent = place;
-      continue;
-    }
-    if (parent === undefined) return;
-    parent = `${parent}/${part}`;
-    try {
-      mkdirSync(parent, { mode: 0o755 });
-    } catch {
-      return;
+  makeBelow(root, path, "folder");
+}
+
+function makeBelow(root: string, path: string, last: "folder" | "file"): void {
+  try {
+    follow(root, path, (place, isLast) => {
+      if (isLast && last === "file") writeFileSync(place, "", { flag: "wx" });
+      else mkdirSync(place, { mode: 0o755 });
+    });
+  } catch {
+    // Whoever uses the path has better words for what is wrong with it.
+  }
+}
+
+/**
+ * Makes what is missing for mounts to stand on, also where a link of the image leads. crun (1.8) follows no link to what
+ * is missing, and gives each folder that it makes the sticky bit.
+ */
+export function makeMountPoints(root: string, mounts: readonly OciMount[]): void {
+  for (const [index, mount] of mounts.entries()) {
+    const { destination } = mount;
+    const below = mounts.slice(0, index).findLast((earlier) => destination.startsWith(`${earlier.destination}/`));
+    const last = sourceKind(mount) === "file" ? "file" : "folder";
+    if (below === undefined) makeBelow(root, destination, last);
+    else if (sourceKind(below) === "folder") {
+      makeBelow(below.source as string, destination.slice(below.destination.length), last);
     }
   }
 }
 
-function placeOf(root: string, path: string): string | undefined {
-  try {
-    return resolveBelow(root, path);
-  } catch {
-    return undefined;
-  }
+/** What a bind mount shows; undefined for other mounts, which are made by the kernel. */
+function sourceKind({ type, source = "", options = [] }: OciMount): "folder" | "file" | undefined {
+  if (type !== "bind" && !options.includes("bind") && !options.includes("rbind")) return undefined;
+  const stats = statSync(source, { throwIfNoEntry: false });
+  if (stats === undefined) return undefined;
+  return stats.isDirectory() ? "folder" : "file";
 }

@@ -5,6 +5,7 @@ import { mount, mountFlags } from "@uvm-shim/linux-calls";
 import { type GroupMetrics, readGroupMetrics } from "./cgroup-metrics.ts";
 import { limitContainerMemory } from "./container-memory.ts";
 import { guestFolders } from "./guest-folders.ts";
+import type { LiftedLimit } from "./specification.ts";
 
 const { MS_NODEV, MS_NOEXEC, MS_NOSUID } = mountFlags;
 const inert = MS_NOSUID | MS_NODEV | MS_NOEXEC;
@@ -128,6 +129,21 @@ export function processesOf(containerId: string, mounted: string = root): readon
     }
   }
   return [...pids];
+}
+
+/** What a file of either version is told to take a limit away. */
+const liftedBy: { readonly [Limit in LiftedLimit]: { readonly [file: string]: string } } = {
+  quota: { "cpu.cfs_quota_us": "-1", "cpu.max": "max" },
+  processes: { "pids.max": "max" },
+};
+
+/** Takes limits of a container away. */
+export function liftLimits(containerId: string, limits: readonly LiftedLimit[], mounted: string = root): void {
+  for (const folder of foldersOf(containerId, mounted)) {
+    for (const [file, none] of limits.flatMap((limit) => Object.entries(liftedBy[limit]))) {
+      if (existsSync(join(folder, file))) writeFileSync(join(folder, file), none);
+    }
+  }
 }
 
 /** Removes the empty groups that a container leaves behind. */

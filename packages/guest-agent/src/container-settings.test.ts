@@ -1,10 +1,13 @@
-import { rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
 import { type Fixtures, makeFixtures, specificationFor } from "./testing/fixtures.ts";
-import { Machine } from "./testing/machine.ts";
+import { Machine, namespacesOf } from "./testing/machine.ts";
+
+const hostNetworkKey = "io.microsoft.virtualmachine.lcow.hostnetwork";
 
 const bind = (destination: string, source: string, ...options: readonly string[]) => ({
   destination,
@@ -90,6 +93,64 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         [bind("blockdev:///dev/x", "/etc/passwd"), "mounts[6].source is /etc/passwd, which is no disk of the guest"],
       ])("that cannot be are refused: %j", async (mount, message) => {
         await expect(outputOf("true", {}, { mounts: [mount] })).rejects.toThrow(message);
+      });
+
+      it.each(["the pod's", "the VM's"])("of /sys are writable where asked for so, in %s network", async (network) => {
+        const pod = `sysfs-${containers++}`;
+        const annotations = network === "the VM's" ? { [hostNetworkKey]: "true" } : {};
+        // The first who mounts it in a network namespace decides for all: the shim's own sandbox has none.
+        const withoutSys = standardMounts.filter(({ destination }) => !destination.startsWith("/sys"));
+        const { pid } = await machine.createPod(pod, {
+          annotations,
+          mounts: withoutSys,
+          linux: { ...specificationFor("/", {}).linux, sysctl: {} },
+        });
+        const mounts = standardMounts
+          .filter(({ destination }) => destination !== "/sys/fs/cgroup")
+          .map((mount) => (mount.type === "sysfs" ? { ...mount, options: ["rw"] } : mount));
+        const script = "grep ' /sys ' /proc/self/mountinfo";
+        await machine.createWorkload(
+          pod,
+          `${pod}-c`,
+          { args: ["sh", "-c", script] },
+          { namespaces: namespacesOf(pid), sysctl: {} },
+          { mounts },
+        );
+        const { stdout, stderr } = await machine.execute(`${pod}-c`);
+        const [output, errors] = await Promise.all([stdout.all, stderr?.all]);
+        expect(`${output}${errors}`).toMatch(/ \/sys rw,\S+ - sysfs sysfs rw\n/);
+      });
+
+      it("are read-only at their top alone, and throughout where asked for so", async () => {
+        const folder = join(fixtures.folder, `nested-${runtime}`);
+        mkdirSync(join(folder, "below"), { recursive: true });
+        execFileSync("mount", ["-t", "tmpfs", "below", join(folder, "below")]);
+        try {
+          await machine.share("nested", folder, "/run/mounts/p9/nested");
+        } finally {
+          execFileSync("umount", ["-l", join(folder, "below")]);
+        }
+        const script = "touch /top/x /top/below/x; touch /whole/x /whole/below/y";
+        const mounts = [bind("/top", "/run/mounts/p9/nested", "ro"), bind("/whole", "/run/mounts/p9/nested", "rro")];
+        const told = (place: string) => `touch: ${place}: Read-only file system\n`;
+        expect(await outputOf(script, {}, { mounts })).toBe(
+          ["/top/x", "/whole/x", "/whole/below/y"].map(told).join(""),
+        );
+        await machine.modify("Remove", "MappedDirectory", { MountPath: "/run/mounts/p9/nested", ShareName: "nested" });
+      });
+
+      it("stand on folders that are made for them, as any folder of the image is", async () => {
+        const mounts = [bind("/aa/bb/cc", "sandbox://volume"), bind("/aa/bb/cc/dd/ee", "sandbox://inner")];
+        const script = "stat -c '%a %n' /aa /aa/bb /aa/bb/cc/dd";
+        expect(await outputOf(script, {}, { mounts })).toBe("755 /aa\n755 /aa/bb\n755 /aa/bb/cc/dd\n");
+      });
+
+      it("stand where a link of the image leads, also to what is missing", async () => {
+        symlinkSync("/var/lib/r/volume", join(fixtures.rootfs, "link-to-folder"));
+        symlinkSync("../../../var/lib/f/file", join(fixtures.rootfs, "link-to-file"));
+        const mounts = [bind("/link-to-folder", "sandbox://led"), bind("/link-to-file", "uvm:///etc/passwd", "ro")];
+        const script = "touch /link-to-folder/x; ls /var/lib/r/volume; cat /var/lib/f/file";
+        expect(await outputOf(script, {}, { mounts })).toBe("x\nroot:x:0:0:root:/root:/bin/sh\n");
       });
 
       it("do not follow a link that another container has left in what they share", async () => {

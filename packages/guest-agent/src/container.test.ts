@@ -95,6 +95,7 @@ function makeContainer(more: Partial<OciSpec> = {}, user?: OciUser): Container {
       },
       group: {
         processes: () => group,
+        lift: () => {},
         metrics: () => ({ LCOWMetrics: { pids: { current: group.length } } }),
         remove: () => {
           calls.push("remove group");

@@ -4,7 +4,7 @@ import { arch } from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters, OciLinuxResources, OciProcess, OciSpec, OciUser } from "@uvm-shim/hcs-schema";
-import { makeFoldersBelow } from "./below.ts";
+import { makeFoldersBelow, makeMountPoints } from "./below.ts";
 import type { GroupMetrics } from "./cgroup-metrics.ts";
 import { type ContainerFolders, deleteFolders, discardFolders } from "./container-folders.ts";
 import type { GuestFacts } from "./facts.ts";
@@ -13,7 +13,7 @@ import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
 import { checkProgram } from "./program.ts";
 import type { OciRuntime, RuntimeProcess } from "./runtime.ts";
 import { namingFields } from "./runtime-faults.ts";
-import { rewriteProcess, specificationText } from "./specification.ts";
+import { type LiftedLimit, rewriteProcess, specificationText, splitLifted } from "./specification.ts";
 import type { StdioRelay } from "./stdio-relay.ts";
 import { withUserOf } from "./users.ts";
 
@@ -27,6 +27,8 @@ const mostKillRounds = 100;
 export interface ContainerGroup {
   processes(): readonly number[];
   metrics(): GroupMetrics;
+  /** Takes limits away. */
+  lift(limits: readonly LiftedLimit[]): void;
   remove(): void;
 }
 
@@ -98,6 +100,7 @@ export class Container {
       // Where a mount covers it, it is not the root's to have.
       const isOnMount = mounts.some(({ destination }) => isAtOrBelow(process.cwd, destination));
       if (!isOnMount) makeFoldersBelow(root.path, process.cwd);
+      makeMountPoints(root.path, mounts);
       mkdirSync(bundle, { recursive: true, mode: 0o711 });
       writeFileSync(`${bundle}/config.json`, specificationText(spec), { mode: 0o600 });
       const hasTerminal = process.terminal === true;
@@ -238,7 +241,10 @@ export class Container {
   /** Changes its limits; what is absent stays as it is. */
   async update(resources: OciLinuxResources, signal: AbortSignal): Promise<void> {
     if (this.#state.kind !== "Running") throw this.#wrongState("changing its limits", "Running");
-    await namingFields({ linux: { resources } }, () => this.#surroundings.runtime.update(this.id, resources, signal));
+    const { resources: written, lifted } = splitLifted(resources);
+    const { group, runtime } = this.#surroundings;
+    await namingFields({ linux: { resources } }, () => runtime.update(this.id, written, signal));
+    group.lift(lifted);
   }
 
   /** Ends the container by a signal to its first process. */

@@ -20,7 +20,7 @@ import type { BootParameters } from "./boot-parameters.ts";
 import { mountCgroups } from "./cgroups.ts";
 import { guestFolders } from "./guest-folders.ts";
 
-const { MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC } = mountFlags;
+const { MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC } = mountFlags;
 const inert = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
 const characterDevices = [
@@ -85,7 +85,9 @@ function attachImage(root: string, image: number): void {
 
 function mountKernelFileSystems(root: string): void {
   mount("proc", folder(root, "proc"), "proc", inert);
-  mount("sysfs", folder(root, "sys"), "sysfs", inert | MS_RDONLY);
+  // Read-only is this mount alone: the file system is that of containers in the VM's network too, which may write to it.
+  mount("sysfs", folder(root, "sys"), "sysfs", inert);
+  setMountReadOnly(`${root}/sys`, true);
 }
 
 function mountDevices(root: string): void {

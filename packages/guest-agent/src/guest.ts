@@ -12,7 +12,7 @@ import {
 } from "@uvm-shim/gcs-bridge";
 import type { LinuxGuestRequest, LinuxProcessParameters, SecurityPolicy } from "@uvm-shim/hcs-schema";
 import type { ProcessExit } from "@uvm-shim/linux-calls";
-import { followMachineMemory, metricsOf, processesOf, removeCgroups, shareDevices } from "./cgroups.ts";
+import { followMachineMemory, liftLimits, metricsOf, processesOf, removeCgroups, shareDevices } from "./cgroups.ts";
 import type { Children } from "./children.ts";
 import { Container } from "./container.ts";
 import type { GuestDevices } from "./devices.ts";
@@ -225,6 +225,7 @@ export class Guest {
         group: {
           processes: () => processesOf(id),
           metrics: () => metricsOf(id),
+          lift: (limits) => liftLimits(id, limits),
           remove: () => removeCgroups(id),
         },
         onExit: (type) => {

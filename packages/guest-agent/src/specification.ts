@@ -61,10 +61,35 @@ function grantable(
 }
 
 function rewriteLinux(containerId: string, given: OciLinux, facts: GuestFacts): OciLinux {
-  const { mountLabel, ...linux } = given;
+  const { mountLabel, resources, ...linux } = given;
   return {
     ...linux,
+    ...(resources === undefined ? {} : { resources: splitLifted(resources).resources }),
     ...(mountLabel !== undefined && facts.hasSelinux ? { mountLabel } : {}),
     cgroupsPath: cgroupPathOf(containerId),
+  };
+}
+
+/** Limits that a number below 0 takes away. */
+export type LiftedLimit = "quota" | "processes";
+
+/**
+ * The resources without the numbers that mean no limit, and which limits had such. A new container has none anyway; of
+ * one that runs they are taken away by hand, since crun (1.8) writes -1 as a number without a sign.
+ */
+export function splitLifted(given: OciLinuxResources): {
+  readonly resources: OciLinuxResources;
+  readonly lifted: readonly LiftedLimit[];
+} {
+  const { cpu, pids, ...rest } = given;
+  const { quota = 0, ...withoutQuota } = cpu ?? {};
+  const { limit: processes = 0 } = pids ?? {};
+  return {
+    resources: {
+      ...rest,
+      ...(cpu === undefined ? {} : { cpu: quota > 0 ? cpu : withoutQuota }),
+      ...(processes > 0 ? { pids: { limit: processes } } : {}),
+    },
+    lifted: [...(quota < 0 ? (["quota"] as const) : []), ...(processes < 0 ? (["processes"] as const) : [])],
   };
 }

@@ -255,6 +255,16 @@ describeWith("root")("mounting for real", () => {
     expect(await mounted()).toEqual([]);
   });
 
+  it("tells of what is mounted below a directory, and not of what is mounted at it", async () => {
+    const outer = await directory("outer");
+    await files.mountAll([{ type: "tmpfs", source: "outer", options: [] }], outer);
+    expect(await files.hasMountsBelow(outer)).toBe(false);
+    await files.mountAll([{ type: "tmpfs", source: "inner", options: [] }], join(outer, "inner"));
+    expect(await files.hasMountsBelow(outer)).toBe(true);
+    expect(await files.hasMountsBelow(join(outer, "inner"))).toBe(false);
+    await files.unmountAll(outer);
+  });
+
   it("leaves neighbours whose name begins alike", async () => {
     const [target, neighbour] = [await directory("target"), await directory("target-2")];
     await files.mountAll([tmpfs], target);

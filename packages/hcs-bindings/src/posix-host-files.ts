@@ -30,6 +30,8 @@ export interface PosixHostFilesOptions {
 export interface PosixHostFiles {
   kind(path: string): Promise<"file" | "directory" | "block" | "other" | undefined>;
   realPath(path: string): Promise<string>;
+  /** Whether something is mounted below a real path, whoever mounted it. */
+  hasMountsBelow(path: string): Promise<boolean>;
   /**
    * Mounts the list in order, at the target or below it. The target is made when it is missing, and must have no mounts
    * yet. When a mount fails, or the signal aborts between two, those already made are undone.
@@ -87,6 +89,10 @@ export function createPosixHostFiles({ grantVmAccess, run = runProgram }: PosixH
     unmountAll,
     realPath: (path) => realpath(path),
     removeFile: (path) => rm(path, { force: true }),
+
+    async hasMountsBelow(path) {
+      return (await mountPointsAt(path)).some((point) => point !== path);
+    },
 
     async kind(path) {
       try {

@@ -12,6 +12,8 @@ export interface WindowsHostFilesOptions {
 export interface WindowsHostFiles {
   kind(path: string): Promise<"file" | "directory" | "block" | "other" | undefined>;
   realPath(path: string): Promise<string>;
+  /** Never: what is mounted in a folder of Windows is, in a share, a folder like any other. */
+  hasMountsBelow(path: string): Promise<boolean>;
   /** Unimplemented: containerd for Windows gives layers that are mounted in the VM. */
   mountAll(mounts: readonly { readonly type: string }[], target: string, signal?: AbortSignal): Promise<void>;
   unmountAll(target: string): Promise<void>;
@@ -28,6 +30,7 @@ export function createWindowsHostFiles({ grantVmAccess }: WindowsHostFilesOption
     grantVmAccess,
     removeFile: (path) => rm(path, { force: true }),
     realPath: async (path) => (physicalDrive.test(path) ? path : await realpath(path)),
+    hasMountsBelow: async () => false,
     unmountAll: async () => {},
 
     async kind(path) {

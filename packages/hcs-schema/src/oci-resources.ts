@@ -41,7 +41,7 @@ export interface OciLinuxMemory {
 export interface OciLinuxCpu {
   /** Relative weight, 2 to 262144; 1024 by default. */
   readonly shares?: number;
-  /** Microseconds of processor time per period; below 1: no limit. */
+  /** Microseconds of processor time per period; -1: no limit; 0: not set. */
   readonly quota?: number;
   readonly burst?: number;
   /** Microseconds; 100000 by default. */
@@ -78,8 +78,8 @@ const bytes: Check<number> = refine(signed, "a number of bytes, or -1 for no lim
 /** Bounds of the kernel's; 0 is what Kubernetes writes for what is not set. */
 const quota: Check<number> = refine(
   signed,
-  "at least 1000 microseconds, or below 1 for no limit",
-  (value) => value < 1 || value >= 1000,
+  "at least 1000 microseconds, -1 for no limit, or 0 where it is not set",
+  (value) => value === -1 || value === 0 || value >= 1000,
 );
 const period: Check<number> = refine(
   integer(0),

@@ -83,7 +83,16 @@ describe("resources of the OCI specification", () => {
   it.each([
     [checkOciLinuxResources, { memory: { limit: 1.5 } }, "memory.limit: expected an integer, got 1.5"],
     [checkOciLinuxResources, { memory: { limit: -2 } }, "memory.limit: expected a number of bytes, or -1 for no limit"],
-    [checkOciLinuxResources, { cpu: { quota: 999 } }, "cpu.quota: expected at least 1000 microseconds, or below 1 for"],
+    [
+      checkOciLinuxResources,
+      { cpu: { quota: 999 } },
+      "cpu.quota: expected at least 1000 microseconds, -1 for no limit,",
+    ],
+    [
+      checkOciLinuxResources,
+      { cpu: { quota: -2 } },
+      "cpu.quota: expected at least 1000 microseconds, -1 for no limit,",
+    ],
     [checkOciLinuxResources, { cpu: { period: 999 } }, "cpu.period: expected 1000 to 1000000 microseconds, got 999"],
     [checkOciLinuxResources, { cpu: { period: -1 } }, "cpu.period: expected an integer of at least 0, got -1"],
     [checkOciLinuxResources, { pids: [] }, "pids: expected an object, got a list"],

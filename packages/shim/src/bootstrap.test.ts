@@ -89,6 +89,11 @@ describe("the short-lived actions' own encoding", () => {
   it("is what the generated classes read", () => {
     const information = containerd.types.RuntimeInfo.decode(encodeRuntimeInfo("io.containerd.lcow.v2", "1.0.0"));
     expect(information).toMatchObject({ name: "io.containerd.lcow.v2", version: { version: "1.0.0" } });
+    expect(information.features).toBeNull();
+    const features = { ociVersionMin: "1.0.0", mountOptions: ["rro"] };
+    const more = containerd.types.RuntimeInfo.decode(encodeRuntimeInfo("io.containerd.lcow.v2", "1.0.0", features));
+    expect(more.features?.type_url).toBe("types.containerd.io/opencontainers/runtime-spec/1/features/Features");
+    expect(JSON.parse(Buffer.from(more.features?.value ?? []).toString())).toEqual(features);
     const date = new Date("2026-02-03T04:05:06.789Z");
     expect(google.protobuf.Timestamp.decode(encodeTimestamp(date))).toMatchObject({
       seconds: Math.floor(date.getTime() / 1000),

@@ -92,10 +92,21 @@ export function encodeReply(dialect: ReplyDialect, address: string): Buffer {
   }
 }
 
+/** As containerd registers it, in the form of JSON. */
+const featuresType = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
+
 /** The answer to `-info`: containerd.types.RuntimeInfo. */
-export function encodeRuntimeInfo(name: string, version: string): Buffer {
+export function encodeRuntimeInfo(name: string, version: string, features?: object): Buffer {
   return encodeFields([
     [1, name],
     [2, encodeFields([[1, version]])],
+    ...(features === undefined ? [] : ([[4, encodeAny(featuresType, JSON.stringify(features))]] as const)),
+  ]);
+}
+
+function encodeAny(typeUrl: string, value: string): Buffer {
+  return encodeFields([
+    [1, typeUrl],
+    [2, value],
   ]);
 }

@@ -20,6 +20,8 @@ export interface ShimOptions {
   /** Name of the runtime in containerd's configuration: io.containerd.lcow.v2. */
   readonly runtimeName: string;
   readonly version: string;
+  /** What containers can ask for, as `Features` of the OCI runtime specification; callers assume little without it. */
+  readonly features?: object;
   readonly loadPlatform: (context: PlatformContext) => Promise<Platform>;
   /** How `start` runs this program again as the serving shim; the way in which it was run itself unless told. */
   readonly command?: { readonly file: string; readonly arguments: readonly string[] };

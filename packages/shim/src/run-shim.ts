@@ -19,7 +19,7 @@ export async function runShim(options: ShimOptions, host: NodeJS.Process): Promi
         reply(Buffer.from(`${options.name} ${options.version} (${options.runtimeName})\n`));
         break;
       case "info":
-        reply(encodeRuntimeInfo(options.runtimeName, options.version));
+        reply(encodeRuntimeInfo(options.runtimeName, options.version, options.features));
         break;
       case "start": {
         const { start } = await import("./start.ts");

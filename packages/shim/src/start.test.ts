@@ -199,6 +199,7 @@ describe("-v and -info", () => {
     expect(containerd.types.RuntimeInfo.decode(information.stdout)).toMatchObject({
       name: "io.containerd.fake.v2",
       version: { version: "1.2.3" },
+      features: { value: Buffer.from('{"ociVersionMax":"1.2.0"}') },
     });
     expect(shim.record()).toEqual([]);
   });

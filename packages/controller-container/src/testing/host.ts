@@ -18,6 +18,8 @@ export class FakeFiles implements ContainerHostFiles {
   readonly kinds = new Map<string, FileKind>();
   readonly links = new Map<string, string>();
   readonly mounted = new Set<string>();
+  /** Directories below which something is mounted. */
+  readonly withMountsBelow = new Set<string>();
   readonly granted: string[] = [];
   readonly #script: ScriptedCalls;
 
@@ -31,6 +33,10 @@ export class FakeFiles implements ContainerHostFiles {
 
   async realPath(path: string): Promise<string> {
     return this.links.get(path) ?? path;
+  }
+
+  async hasMountsBelow(path: string): Promise<boolean> {
+    return this.withMountsBelow.has(path);
   }
 
   mountAll(_mounts: readonly RootfsMount[], target: string, signal?: AbortSignal): Promise<void> {

@@ -44,7 +44,7 @@ export async function makeFixtures(runtime: "crun" | "runc"): Promise<Fixtures> 
   const rootfs = join(folder, "rootfs");
   for (const name of ["bin", "proc", "sys", "dev", "tmp", "etc"]) mkdirSync(join(rootfs, name), { recursive: true });
   copyFileSync("/bin/busybox", join(rootfs, "bin/busybox"));
-  for (const name of "cat echo grep head hostname ln ls mkdir sh sleep sort stat stty true tty yes".split(" ")) {
+  for (const name of "cat echo grep head hostname ln ls mkdir sh sleep sort stat stty touch true tty yes".split(" ")) {
     symlinkSync("busybox", join(rootfs, "bin", name));
   }
   return { folder, agent, image, rootfs };

@@ -1,0 +1,73 @@
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { OciLinuxResources } from "@uvm-shim/hcs-schema";
+import { withMountNamespace } from "@uvm-shim/linux-calls";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { describeWith } from "../../../tools/machine-needs.ts";
+import { type Fixtures, makeFixtures } from "./testing/fixtures.ts";
+import { Machine } from "./testing/machine.ts";
+
+describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc"] as const)(
+  "the limits of a container with %s",
+  (runtime) => {
+    let fixtures: Fixtures;
+    let machine: Machine;
+    let containers = 0;
+
+    beforeAll(async () => {
+      fixtures = await makeFixtures(runtime);
+      machine = await Machine.boot(fixtures);
+    });
+
+    afterAll(async () => {
+      await machine?.powerOff();
+      await machine?.removeCgroups();
+      rmSync(fixtures.folder, { recursive: true });
+    });
+
+    /** What the cgroup of a container says, of either version. */
+    function limitOf(id: string, ...files: readonly string[]): string | undefined {
+      return withMountNamespace(machine.init, () => {
+        const folders = ["cpu", "pids", ""].map((name) => join("/sys/fs/cgroup", name, "containers", id));
+        const found = folders.flatMap((folder) => files.map((file) => join(folder, file))).find(existsSync);
+        return found && readFileSync(found, "utf8").trim().split(" ")[0]?.replace(/^-1$/, "max");
+      });
+    }
+    const quotaOf = (id: string) => limitOf(id, "cpu.cfs_quota_us", "cpu.max");
+    const processesOf = (id: string) => limitOf(id, "pids.max");
+
+    async function running(resources: OciLinuxResources): Promise<string> {
+      const id = `limited-${containers++}`;
+      await machine.createContainer(id, { args: ["sleep", "1000"] }, { resources });
+      await machine.execute(id);
+      return id;
+    }
+
+    async function update(id: string, resources: OciLinuxResources): Promise<void> {
+      const Settings = { Linux: resources };
+      const Request = { RequestType: "Update" as const, ResourceType: "ContainerConstraints", Settings };
+      await machine.client.request("modifySettings", id, { Request });
+    }
+
+    it.each([-1, 0, -2])("is none of the processors' time by a quota of %i", async (quota) => {
+      expect(quotaOf(await running({ cpu: { quota, period: 100_000 } }))).toBe("max");
+    });
+
+    it("of the processors' time is taken away by an update to -1, and by 0 it stays", async () => {
+      const id = await running({ cpu: { quota: 20_000, period: 100_000 } });
+      await update(id, { cpu: { quota: 0, shares: 512 } });
+      expect(quotaOf(id)).toBe("20000");
+      await update(id, { cpu: { quota: -1, period: 50_000 } });
+      expect(quotaOf(id)).toBe("max");
+    });
+
+    it("is none where -1 says so of memory and processes", async () => {
+      const memory = { limit: -1, swap: -1, reservation: -1 };
+      expect(processesOf(await running({ memory, pids: { limit: -1 } }))).toBe("max");
+      const id = await running({ memory: { limit: 32 * 1024 * 1024 }, pids: { limit: 10 } });
+      expect(processesOf(id)).toBe("10");
+      await update(id, { memory, pids: { limit: -1 } });
+      expect(processesOf(id)).toBe("max");
+    });
+  },
+);
