@@ -121,7 +121,7 @@ export class LinuxContainerController {
         });
         this.#processes.set(initId, init);
         await init.create({ stdio }, signal);
-        init.expectPid(await this.#pidOfWaiting(container(), signal));
+        init.expectPid(await this.#pidOfWaiting(container.get(), signal));
       },
       release: async () => {
         const init = this.#processes.get(initId);

@@ -125,7 +125,7 @@ describe("the state of a container whose start failed", () => {
     script.failCall("execute", "DeadlineExceeded");
     await expect(bench.controller.init.start()).rejects.toThrow();
     await bench.controller.delete();
-    expect(script.names.indexOf("processIds")).toBeGreaterThan(script.names.indexOf("terminate"));
+    expect(script.names.lastIndexOf("processIds")).toBeGreaterThan(script.names.indexOf("terminate"));
     expect(script.names.indexOf("deleteState")).toBeGreaterThan(script.names.indexOf("processIds"));
     expect(bench.leftovers).toEqual([]);
   });

@@ -1,6 +1,5 @@
 import type { RuntimeOptions } from "./bootstrap.ts";
 import { budgets, orEndVm, withinBudget } from "./budgets.ts";
-import { requireConfiguration } from "./bundle.ts";
 import { type Clock, settlesWithin } from "./clock.ts";
 import { Creation } from "./creation.ts";
 import { type Deleted, lastingState } from "./deleted.ts";
@@ -93,7 +92,7 @@ export class TaskService {
       const onOutOfMemory = (): void => this.#options.events.outOfMemory(id);
       container = await createTaskContainer(this.#options, { id, bundle, ...parts, onOutOfMemory }, signal);
     } catch (error) {
-      this.#tasks.delete(id);
+      this.#forget(id);
       throw error;
     }
     this.#tombstones.forget((key) => key.startsWith(`${id}/`));
