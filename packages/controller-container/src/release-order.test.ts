@@ -126,7 +126,7 @@ describe("the state of a container whose start failed", () => {
     await expect(bench.controller.init.start()).rejects.toThrow();
     await bench.controller.delete();
     expect(script.names.lastIndexOf("processIds")).toBeGreaterThan(script.names.indexOf("terminate"));
-    expect(script.names.indexOf("deleteState")).toBeGreaterThan(script.names.indexOf("processIds"));
+    expect(script.names.indexOf("deleteState")).toBeGreaterThan(script.names.lastIndexOf("processIds"));
     expect(bench.leftovers).toEqual([]);
   });
 
