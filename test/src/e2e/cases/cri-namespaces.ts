@@ -30,7 +30,8 @@ async function threeContainers(ground: CriGround, handler: string): Promise<void
     assert.equal(own.size, ids.length, "each has processes and mounts of its own");
     await output(ground, one, "sh", "-c", "echo word > /dev/shm/word");
     assert.equal(await output(ground, two, "cat", "/dev/shm/word"), "word\n");
-    const listening = execSync(ground, two, ["sh", "-c", "echo heard | nc -l -p 7070 127.0.0.1"]);
+    // Not from its input: the end of the caller's would end it, whatever of that had been sent by then.
+    const listening = execSync(ground, two, ["nc", "-l", "-p", "7070", "-e", "echo", "heard"]);
     const heard = async (): Promise<string | undefined> =>
       (await execSync(ground, three, ["nc", "127.0.0.1", "7070"])).stdout || undefined;
     const until = { timeoutMs: READY_MS, signal: ground.signal };
