@@ -541,6 +541,18 @@ describe("stdin", () => {
   });
 });
 
+it("has the pid that it is told to expect until the guest tells its own", async () => {
+  const bench = new ProcessBench();
+  bench.controller.expectPid(7);
+  expect(bench.controller.pid).toBe(0);
+  await bench.controller.create({ stdio: noPipes });
+  bench.controller.expectPid(7);
+  expect(bench.controller.pid).toBe(7);
+  const pid = await bench.controller.start();
+  bench.controller.expectPid(7);
+  expect([pid, bench.controller.pid]).toEqual([bench.guestProcess.pid, bench.guestProcess.pid]);
+});
+
 it("abandons only what has not been started", async () => {
   const bench = await new ProcessBench().started(noPipes);
   await bench.controller.abandon(137);

@@ -444,6 +444,16 @@ describe("devices", () => {
     await Promise.all([vm.terminate(), windows.terminate(), withoutPci.terminate()]);
   });
 
+  it("that the host does not give back while the VM ends are gone once it has ended", async () => {
+    const { host, vm } = await running();
+    const devices = vm.scsi.host;
+    host.system.modify = () => Promise.reject(scriptedError("FailedPrecondition", "a system in state Ending"));
+    const detaching = devices.detachDisk(0, 1);
+    const ended = vm.terminate();
+    await expect(detaching).rejects.toMatchObject({ code: "FailedPrecondition", gone: true });
+    await ended;
+  });
+
   it("can be used while the VM runs, and are gone once it has ended", async () => {
     const { vm } = vmOn();
     await vm.create({ document });

@@ -339,7 +339,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   async #onBridgeLost(cause: Error | undefined): Promise<void> {
     if (this.state.kind !== "Running" || this.#ending) return;
     // A VM that ends breaks its bridge too; its own exit says more than the loss does.
-    await this.#within(exitAfterLossMs, (bound) => this.wait(bound)).catch(() => {});
+    await this.#exits.isToldWithin(exitAfterLossMs);
     if (this.state.kind !== "Running" || this.#ending) return;
     this.#exits.blame(`the connection to the guest was lost: ${cause?.message ?? "closed by the guest"}`);
     // A failure leaves Invalid with its cause, and terminate can be repeated.
@@ -370,14 +370,14 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   }
 
   #wiring(): DeviceWiring<Guest> {
-    const host = hostDevices((request, signal) => this.#modify(request, signal));
+    const host = hostDevices(this.#modify, () => this.#exits.isToldWithin(exitAfterLossMs));
     return { id: this.#options.id, host, guest: () => this.guest };
   }
 
-  async #modify(request: ModifySettingRequest, signal: AbortSignal | undefined): Promise<void> {
+  readonly #modify = async (request: ModifySettingRequest, signal: AbortSignal | undefined): Promise<void> => {
     if (this.state.kind !== "Running") throw this.#notRunning(`${request.RequestType} ${request.ResourcePath} of`);
     await this.#require("devices").system.modify(request, signal);
-  }
+  };
 
   #require(what: string): Machine<Scsi> {
     if (this.#machine !== undefined) return this.#machine;

@@ -1,6 +1,7 @@
 import type { CrashReport, SystemExitStatus } from "@uvm-shim/hcs-schema";
-import { messageOf } from "@uvm-shim/lifecycle";
+import { abortable, messageOf } from "@uvm-shim/lifecycle";
 import type { VmClock, VmComputeSystem, VmExit } from "./types.ts";
+import { within } from "./within.ts";
 
 /** How a VM ended: told once, however many ways its end shows itself. */
 export class ExitRecord {
@@ -22,6 +23,14 @@ export class ExitRecord {
   /** Resolves once, also for who asks after the end. */
   get told(): Promise<VmExit> {
     return this.#told.promise;
+  }
+
+  /** Whether there is one within so many milliseconds. */
+  isToldWithin(milliseconds: number): Promise<boolean> {
+    return within(this.#clock, milliseconds, (bound) => abortable(this.told, bound)).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Makes the exit that is to come a failure for this reason. */

@@ -7,12 +7,15 @@ import {
   type ScsiController,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
+import { scriptedError } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { documentDisks, hostDevices } from "./host-devices.ts";
 import { document } from "./testing/index.ts";
 import type { VmHostDevices } from "./types.ts";
 
 const [first, second, third, fourth] = scsiControllerGuids;
+
+const never = async (): Promise<boolean> => false;
 
 describe("hostDevices", () => {
   it("is what the device controllers ask of a host", () => {
@@ -21,7 +24,7 @@ describe("hostDevices", () => {
 
   it("turns requests into modifications", async () => {
     const requests: (readonly [ModifySettingRequest, AbortSignal | undefined])[] = [];
-    const devices = hostDevices(async (...call) => void requests.push(call));
+    const devices = hostDevices(async (...call) => void requests.push(call), never);
     const { signal } = new AbortController();
     const attachment = { Type: "VirtualDisk", Path: "layer.vhd", ReadOnly: true } as const;
     const share = { Name: "0", AccessName: "0", Path: "/data", Port: 564, Flags: 5 };
@@ -61,8 +64,20 @@ describe("hostDevices", () => {
     ]);
   });
 
+  it.each([
+    ["disk", (devices: VmHostDevices) => devices.detachDisk(0, 1)],
+    ["share", (devices: VmHostDevices) => devices.removeShare({ Name: "0", AccessName: "0", Port: 564 })],
+    ["device", (devices: VmHostDevices) => devices.unassignDevice("6f96")],
+    ["NIC", (devices: VmHostDevices) => devices.removeNic("n", { EndpointId: "e", MacAddress: "00-15-5D-00-00-01" })],
+  ])("counts a %s that an ending VM does not give back as gone once it has ended", async (_, remove) => {
+    const ending = scriptedError("FailedPrecondition", "cannot modify a system in state Ending");
+    const modify = () => Promise.reject(ending);
+    await expect(remove(hostDevices(modify, async () => true))).rejects.toMatchObject({ gone: true, cause: ending });
+    await expect(remove(hostDevices(modify, never))).rejects.toBe(ending);
+  });
+
   it("refuses a controller that no VM has", async () => {
-    const devices = hostDevices(async () => {});
+    const devices = hostDevices(async () => {}, never);
     await expect(devices.detachDisk(4, 0)).rejects.toMatchObject({ code: "InvalidArgument" });
   });
 });

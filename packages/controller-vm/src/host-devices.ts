@@ -5,13 +5,28 @@ import {
   resourcePaths,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
-import { ControllerError } from "@uvm-shim/lifecycle";
+import { ControllerError, codeOf } from "@uvm-shim/lifecycle";
 import type { ScsiWiring, VmGuest, VmHostDevices } from "./types.ts";
 
-/** The device controllers' requests as modifications of the compute system. */
-export function hostDevices(
-  modify: (request: ModifySettingRequest, signal: AbortSignal | undefined) => Promise<void>,
-): VmHostDevices {
+type Modify = (request: ModifySettingRequest, signal: AbortSignal | undefined) => Promise<void>;
+
+/**
+ * The device controllers' requests as modifications of the compute system. A system that is about to end gives nothing
+ * back any more; with it all of it has gone, and no sooner, since its disks are in use until then.
+ */
+export function hostDevices(modify: Modify, endsSoon: () => Promise<boolean>): VmHostDevices {
+  const remove: Modify = async (request, signal) => {
+    try {
+      await modify(request, signal);
+    } catch (error) {
+      const id = request.ResourcePath;
+      // What this side refuses says by itself whether the VM has gone.
+      const isOfHost = codeOf(error) === "FailedPrecondition" && !(error instanceof ControllerError);
+      if (!isOfHost || !(await endsSoon())) throw error;
+      const details = { operation: "remove from VM", id, gone: true, cause: error };
+      throw new ControllerError("FailedPrecondition", "the VM has ended", details);
+    }
+  };
   const scsiPath = (controller: number, lun: number): string => {
     const guid = scsiControllerGuids[controller];
     if (guid !== undefined) return resourcePaths.scsi(guid, lun);
@@ -24,19 +39,19 @@ export function hostDevices(
     attachDisk: async (controller, lun, attachment, signal) =>
       modify({ ResourcePath: scsiPath(controller, lun), RequestType: "Add", Settings: attachment }, signal),
     detachDisk: async (controller, lun, signal) =>
-      modify({ ResourcePath: scsiPath(controller, lun), RequestType: "Remove" }, signal),
+      remove({ ResourcePath: scsiPath(controller, lun), RequestType: "Remove" }, signal),
     addShare: (share, signal) =>
       modify({ ResourcePath: resourcePaths.plan9Shares, RequestType: "Add", Settings: share }, signal),
     removeShare: (share, signal) =>
-      modify({ ResourcePath: resourcePaths.plan9Shares, RequestType: "Remove", Settings: share }, signal),
+      remove({ ResourcePath: resourcePaths.plan9Shares, RequestType: "Remove", Settings: share }, signal),
     assignDevice: (vmBusGuid, device, signal) =>
       modify({ ResourcePath: resourcePaths.virtualPci(vmBusGuid), RequestType: "Add", Settings: device }, signal),
     unassignDevice: (vmBusGuid, signal) =>
-      modify({ ResourcePath: resourcePaths.virtualPci(vmBusGuid), RequestType: "Remove" }, signal),
+      remove({ ResourcePath: resourcePaths.virtualPci(vmBusGuid), RequestType: "Remove" }, signal),
     addNic: (nicId, adapter, signal) =>
       modify({ ResourcePath: resourcePaths.networkAdapter(nicId), RequestType: "Add", Settings: adapter }, signal),
     removeNic: (nicId, adapter, signal) =>
-      modify({ ResourcePath: resourcePaths.networkAdapter(nicId), RequestType: "Remove", Settings: adapter }, signal),
+      remove({ ResourcePath: resourcePaths.networkAdapter(nicId), RequestType: "Remove", Settings: adapter }, signal),
   };
 }
 

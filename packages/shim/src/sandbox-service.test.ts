@@ -197,5 +197,24 @@ describe("containers of a sandbox", () => {
     await runTask("c1");
     await harness.client.call(Sandbox, "ShutdownSandbox", { sandboxId });
     expect([harness.sandbox.stops, harness.sandbox.deletions, harness.ended.length]).toEqual([1, 1, 1]);
+    // Whoever learns of the exit asks for it still.
+    expect(await harness.client.call(Task, "Delete", { id: "c1" })).toMatchObject({ exitStatus: 255 });
+    expect(harness.sandbox.deletions).toBe(1);
+  });
+
+  it("are left to their clients for some time by a shim that ends on a signal", async () => {
+    await startSandbox();
+    for (const id of ["c1", "c2"]) await runTask(id);
+    let hasStopped = false;
+    const stopping = harness.stopAll(1000).then(() => {
+      hasStopped = true;
+    });
+    for (const id of ["c1", "c2"]) {
+      expect(await harness.client.call(Task, "Wait", { id })).toMatchObject({ exitStatus: 255 });
+      expect(hasStopped).toBe(false);
+      expect(await harness.client.call(Task, "Delete", { id })).toMatchObject({ exitStatus: 255 });
+    }
+    await stopping;
+    expect([harness.sandbox.stops, harness.sandbox.deletions]).toEqual([2, 2]);
   });
 });

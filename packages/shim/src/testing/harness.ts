@@ -106,6 +106,10 @@ export class Harness {
     return this.events.topics;
   }
 
+  stopAll(patienceMilliseconds: number): Promise<void> {
+    return this.#services.stopAll(patienceMilliseconds);
+  }
+
   async close(): Promise<void> {
     for (const client of this.#clients) client.close();
     await this.#services.close(1000);

@@ -55,6 +55,21 @@ async function deathOfTheSandbox(ground: ProtocolGround): Promise<void> {
   });
 }
 
+/** Beside the end of the VM a task that has ended is deleted like any other. */
+async function deletedBesideTheEnd(ground: ProtocolGround): Promise<void> {
+  for (let time = 0; time < 5; time++) {
+    await withPod(ground, async (pod) => {
+      const options = { id: "c1", args: ["sleep", "1000"], rootfs: directoryRootfs(ground) };
+      const container = await pod.createContainer(options);
+      await container.start();
+      await container.kill(9);
+      await container.wait();
+      const stopping = pod.shim.call(Sandbox, "StopSandbox", { sandboxId, timeoutSecs: 10 });
+      assert.deepEqual(await Promise.all([container.delete(), stopping.then(() => "stopped")]), [137, "stopped"]);
+    });
+  }
+}
+
 async function rootsForReading(ground: ProtocolGround): Promise<void> {
   const root = join(ground.directory, "root");
   cpSync(ground.images.rootfs, root, { recursive: true, verbatimSymlinks: true });
@@ -76,5 +91,6 @@ async function rootsForReading(ground: ProtocolGround): Promise<void> {
 
 export const protocolSandboxCases: readonly ProtocolCase[] = [
   { name: "a sandbox whose own container dies is not ready, and is ended in good order", run: deathOfTheSandbox },
+  { name: "a task is deleted beside the end of its VM", run: deletedBesideTheEnd },
   { name: "roots for reading without a single mount point", run: rootsForReading },
 ];

@@ -116,6 +116,19 @@ export const runningCases: readonly Case[] = [
     "SIGTERM",
     143,
   ),
+  {
+    name: "exit code 137 after SIGTERM to the shim, five times",
+    applies: ({ runtime }) => runtime.key === "lcow",
+    run: async (ground) => {
+      for (let time = 0; time < 5; time++) {
+        const id = ground.newId("ended");
+        const running = startContainer(ground, { id, command: ["sh", "-c", "echo ready; exec sleep 1000"] });
+        await running.outputMatches(/ready/, READY_MS);
+        process.kill(servingShim(ground, id), "SIGTERM");
+        assertStatus(await running.finished, 137);
+      }
+    },
+  },
   { name: "signals by name and by number, and some that are none", run: signalsByNameAndNumber },
   {
     name: "a command that does not exist fails with its name",
