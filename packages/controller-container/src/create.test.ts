@@ -334,6 +334,34 @@ describe("specification", () => {
     });
   });
 
+  it("is warned of by name where it asks for hooks, AppArmor or SELinux, which do not cross", async () => {
+    const process = { args: ["sh"], cwd: "/", apparmorProfile: "cri-containerd.apparmor.d", selinuxLabel: "system_u" };
+    const hooks = { prestart: [], createRuntime: [{ path: "/bin/hook" }], poststop: [{ path: "/bin/hook" }] };
+    const bench = await new ContainerBench().created([overlayMount], specification({ process, hooks }));
+    const ofHost = "has no effect: it names what is loaded into the host's kernel, and the guest has its own";
+    expect(bench.warnings).toEqual([
+      "config.json: hooks.createRuntime, hooks.poststop has no effect: hooks are not run",
+      `config.json: process.apparmorProfile (cri-containerd.apparmor.d) ${ofHost}`,
+      `config.json: process.selinuxLabel (system_u) ${ofHost}`,
+    ]);
+    const plain = await new ContainerBench().created([overlayMount], specification({ hooks: { prestart: [] } }));
+    expect(plain.warnings).toEqual([]);
+  });
+
+  it.each([
+    [{ hostname: "h".repeat(65) }, "hostname is"],
+    [{ domainname: "d".repeat(65) }, "domainname has 65 bytes, accepted are at most 64"],
+    [{ linux: { namespaces: [{ type: "pid" }, { type: "user" }] } }, 'linux.namespaces[1].type is "user", accepted is'],
+    [{ linux: { resources: { memory: { limit: 2 ** 64 } } } }, "linux.resources.memory.limit: expected"],
+  ])("is refused where no kernel of a guest can do it: %j", async (changes, message) => {
+    const bench = new ContainerBench();
+    const request = { spec: specification(changes), rootfs: [overlayMount], stdio: noStdio };
+    await expect(bench.controller.create(request)).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining(message),
+    });
+  });
+
   it.each([-1, 0])("names no limit of the processors' time by a quota of %i", async (quota) => {
     const spec = specification({ linux: { resources: { cpu: { quota, period: 100_000 } } } });
     const bench = await new ContainerBench().created([overlayMount], spec);
