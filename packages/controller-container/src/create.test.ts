@@ -334,20 +334,6 @@ describe("specification", () => {
     });
   });
 
-  it("is warned of by name where it asks for hooks, AppArmor or SELinux, which do not cross", async () => {
-    const process = { args: ["sh"], cwd: "/", apparmorProfile: "cri-containerd.apparmor.d", selinuxLabel: "system_u" };
-    const hooks = { prestart: [], createRuntime: [{ path: "/bin/hook" }], poststop: [{ path: "/bin/hook" }] };
-    const bench = await new ContainerBench().created([overlayMount], specification({ process, hooks }));
-    const ofHost = "has no effect: it names what is loaded into the host's kernel, and the guest has its own";
-    expect(bench.warnings).toEqual([
-      "config.json: hooks.createRuntime, hooks.poststop has no effect: hooks are not run",
-      `config.json: process.apparmorProfile (cri-containerd.apparmor.d) ${ofHost}`,
-      `config.json: process.selinuxLabel (system_u) ${ofHost}`,
-    ]);
-    const plain = await new ContainerBench().created([overlayMount], specification({ hooks: { prestart: [] } }));
-    expect(plain.warnings).toEqual([]);
-  });
-
   it.each([
     [{ hostname: "h".repeat(65) }, "hostname is"],
     [{ domainname: "d".repeat(65) }, "domainname has 65 bytes, accepted are at most 64"],

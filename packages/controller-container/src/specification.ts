@@ -15,6 +15,7 @@ import {
 import { type ContainerAnnotations, containerTypeKey, readAnnotations } from "./annotations.ts";
 import { crossing, linuxThatCrosses, mountThatCrosses, processThatCrosses, resourcesThatCross } from "./crossing.ts";
 import { checked, type Refuse } from "./refusal.ts";
+import { partsWithoutEffect } from "./without-effect.ts";
 
 /** A specification in which all that a Linux container cannot do without is present. */
 export interface ContainerSpecification extends OciSpec {
@@ -80,21 +81,6 @@ function checkNoUserNamespace({ namespaces = [] }: OciLinux, refuse: Refuse): vo
   const accepted = "any other: containers have the user namespace of their VM";
   throw refuse("InvalidArgument", `config.json: linux.namespaces[${index}].type is "user", accepted is ${accepted}`);
 }
-
-/** What a specification asks of the host's kernel, or for the host to do, and does not cross. */
-function partsWithoutEffect({ hooks, process }: OciSpec): readonly string[] {
-  const given = Object.entries((hooks ?? {}) as object).flatMap(([kind, list]) =>
-    Array.isArray(list) && list.length > 0 ? [`hooks.${kind}`] : [],
-  );
-  const { apparmorProfile = "", selinuxLabel = "" } = process ?? {};
-  return [
-    ...(given.length === 0 ? [] : [`config.json: ${given.join(", ")} has no effect: hooks are not run`]),
-    ...(apparmorProfile === "" ? [] : [`config.json: process.apparmorProfile (${apparmorProfile}) ${ofHost}`]),
-    ...(selinuxLabel === "" ? [] : [`config.json: process.selinuxLabel (${selinuxLabel}) ${ofHost}`]),
-  ];
-}
-
-const ofHost = "has no effect: it names what is loaded into the host's kernel, and the guest has its own";
 
 export function checkedProcess(value: unknown, refuse: Refuse): RunnableProcess {
   const process = checked(() => checkOciProcess(value, "process"), "exec", refuse);
