@@ -163,3 +163,12 @@ describe("the network that the guest is told of", () => {
     expect(await crossed(true)).toEqual({ [type]: "sandbox", [sandboxId]: "p1" });
   });
 });
+
+it("a pod is refused that is to have the node's IPC namespace, as CRI's sandbox container says", async () => {
+  const bind = { destination: "/dev/shm", type: "bind", source: "/dev/shm", options: ["rbind", "ro"] };
+  const changes = { annotations: { [type]: "sandbox" }, mounts: [bind] };
+  expect(await refusal({ ...changes, linux: { namespaces: own("mount", "pid") } }, { id: "p1" })).toMatchObject({
+    code: "InvalidArgument",
+    message: expect.stringContaining("config.json: mounts[0].source is the host's /dev/shm, expected is the pod's own"),
+  });
+});

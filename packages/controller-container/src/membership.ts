@@ -46,6 +46,7 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
     throw refuse("InvalidArgument", `annotation ${containerTypeKey} is "sandbox", accepted is ${accepted}`);
   }
   const role = roleOf(type, anchor);
+  refuseHostIpc(given, type, refuse);
   const need = role === "standalone" ? needOfPod(given, options.defaultAnnotations) : undefined;
   if (need !== undefined && anchor !== undefined) {
     const expected = "expected is a pod: this VM was made for a container that is alone";
@@ -73,6 +74,16 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
       linux: { ...linux, ...(namespaces === undefined ? {} : { namespaces }) },
     },
   };
+}
+
+/** CRI's sandbox container is without one where its pod is to have the node's; what /dev/shm holds there is of its kernel. */
+function refuseHostIpc({ linux, mounts = [] }: ContainerSpecification, type: string | undefined, refuse: Refuse): void {
+  if (type !== "sandbox") return;
+  const index = mounts.findIndex(({ source, destination }) => source === "/dev/shm" && destination === "/dev/shm");
+  const { namespaces = [] } = linux;
+  if (index < 0 || namespaces.some((namespace) => namespace.type === "ipc")) return;
+  const expected = "expected is the pod's own: what the node's processes share is memory that no VM reaches";
+  throw refuse("InvalidArgument", `config.json: mounts[${index}].source is the host's /dev/shm, ${expected}`);
 }
 
 function roleOf(type: "sandbox" | "container" | undefined, anchor: PodAnchor | undefined): ContainerRole {
