@@ -339,6 +339,20 @@ describe("specification", () => {
     });
   });
 
+  it.each([
+    [{ hostname: "h".repeat(65) }, "hostname is"],
+    [{ domainname: "d".repeat(65) }, "domainname has 65 bytes, accepted are at most 64"],
+    [{ linux: { namespaces: [{ type: "pid" }, { type: "user" }] } }, 'linux.namespaces[1].type is "user", accepted is'],
+    [{ linux: { resources: { memory: { limit: 2 ** 64 } } } }, "linux.resources.memory.limit: expected"],
+  ])("is refused where no kernel of a guest can do it: %j", async (changes, message) => {
+    const bench = new ContainerBench();
+    const request = { spec: specification(changes), rootfs: [overlayMount], stdio: noStdio };
+    await expect(bench.controller.create(request)).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining(message),
+    });
+  });
+
   it.each([-1, 0])("names no limit of the processors' time by a quota of %i", async (quota) => {
     const spec = specification({ linux: { resources: { cpu: { quota, period: 100_000 } } } });
     const bench = await new ContainerBench().created([overlayMount], spec);

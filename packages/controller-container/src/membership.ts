@@ -36,9 +36,6 @@ const ofPod: ReadonlyMap<string, string> = new Map([
   ["uts", "uts"],
 ]);
 
-/** What a kernel takes of a name (__NEW_UTS_LEN); the runtime would only fail. */
-const longestName = 64;
-
 /** Finds the container's place in its pod, and makes the specification say what the guest expects of one there. */
 export function asMember(given: ContainerSpecification, options: MembershipOptions, refuse: Refuse): Member {
   const { id, podId, sandboxId = podId, warn } = options;
@@ -49,6 +46,7 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
     throw refuse("InvalidArgument", `annotation ${containerTypeKey} is "sandbox", accepted is ${accepted}`);
   }
   const role = roleOf(type, anchor);
+  refuseHostIpc(given, type, refuse);
   const need = role === "standalone" ? needOfPod(given, options.defaultAnnotations) : undefined;
   if (need !== undefined && anchor !== undefined) {
     const expected = "expected is a pod: this VM was made for a container that is alone";
@@ -62,10 +60,6 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
   const isNamed = ownsName && role !== "workload";
   if (hostname !== "" && !isNamed) {
     warn(`hostname ${JSON.stringify(hostname)} has no effect: the container has the name of what it shares`);
-  }
-  if (isNamed) {
-    checkLength("hostname", hostname, refuse);
-    checkLength("domainname", domainname, refuse);
   }
   return {
     role,
@@ -82,13 +76,14 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
   };
 }
 
-function checkLength(field: string, name: string | undefined, refuse: Refuse): void {
-  const length = Buffer.byteLength(name ?? "");
-  if (length <= longestName) return;
-  throw refuse(
-    "InvalidArgument",
-    `config.json: ${field} has ${length} characters, accepted are at most ${longestName}`,
-  );
+/** CRI's sandbox container is without one where its pod is to have the node's; what /dev/shm holds there is of its kernel. */
+function refuseHostIpc({ linux, mounts = [] }: ContainerSpecification, type: string | undefined, refuse: Refuse): void {
+  if (type !== "sandbox") return;
+  const index = mounts.findIndex(({ source, destination }) => source === "/dev/shm" && destination === "/dev/shm");
+  const { namespaces = [] } = linux;
+  if (index < 0 || namespaces.some((namespace) => namespace.type === "ipc")) return;
+  const expected = "expected is the pod's own: what the node's processes share is memory that no VM reaches";
+  throw refuse("InvalidArgument", `config.json: mounts[${index}].source is the host's /dev/shm, ${expected}`);
 }
 
 function roleOf(type: "sandbox" | "container" | undefined, anchor: PodAnchor | undefined): ContainerRole {

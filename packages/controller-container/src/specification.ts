@@ -15,6 +15,7 @@ import {
 import { type ContainerAnnotations, containerTypeKey, readAnnotations } from "./annotations.ts";
 import { crossing, linuxThatCrosses, mountThatCrosses, processThatCrosses, resourcesThatCross } from "./crossing.ts";
 import { checked, type Refuse } from "./refusal.ts";
+import { partsWithoutEffect } from "./without-effect.ts";
 
 /** A specification in which all that a Linux container cannot do without is present. */
 export interface ContainerSpecification extends OciSpec {
@@ -27,8 +28,9 @@ export interface ContainerSpecification extends OciSpec {
 
 type RunnableProcess = OciProcess & { readonly args: readonly string[] };
 
-/** It becomes a word of a file that programs trust. */
-const validHostname = /^[A-Za-z0-9_.-]{0,255}$/;
+/** It becomes a word of a file that programs trust, and no kernel has longer ones. */
+const validHostname = /^[A-Za-z0-9_.-]{0,64}$/;
+const longestDomainname = 64;
 
 export interface SpecificationSurroundings {
   readonly podId: string;
@@ -50,10 +52,17 @@ export function checkedSpecification(
   if (root.path === "") throw refuse("InvalidArgument", "config.json: root.path is empty, expected a path");
   const linux = spec.linux ?? missing("linux");
   if (!validHostname.test(spec.hostname ?? "")) {
-    const accepted = "letters, digits, hyphens, underscores and dots, at most 255";
-    const given = JSON.stringify(spec.hostname?.slice(0, 64));
+    const accepted = "letters, digits, hyphens, underscores and dots, at most 64";
+    const given = JSON.stringify(spec.hostname?.slice(0, 65));
     throw refuse("InvalidArgument", `config.json: hostname is ${given}, accepted are ${accepted}`);
   }
+  const domainnameBytes = Buffer.byteLength(spec.domainname ?? "");
+  if (domainnameBytes > longestDomainname) {
+    const accepted = `at most ${longestDomainname}`;
+    throw refuse("InvalidArgument", `config.json: domainname has ${domainnameBytes} bytes, accepted are ${accepted}`);
+  }
+  checkNoUserNamespace(linux, refuse);
+  for (const sentence of partsWithoutEffect(spec)) warn(sentence);
   const deviceRules = checked(
     () => checkOciDeviceRules(linux.resources?.devices ?? [], "linux.resources.devices"),
     "config.json",
@@ -63,6 +72,14 @@ export function checkedSpecification(
   const defaults = annotations[containerTypeKey] === "sandbox" ? {} : defaultAnnotations;
   const containerAnnotations = readAnnotations({ ...defaults, ...annotations }, podId, refuse, warn);
   return { ...spec, process, root, linux, mayUseAllDevices: allowsAllDevices(deviceRules), containerAnnotations };
+}
+
+/** Files of images and volumes belong to the users of the host, and stand in the guest as they are. */
+function checkNoUserNamespace({ namespaces = [] }: OciLinux, refuse: Refuse): void {
+  const index = namespaces.findIndex(({ type }) => type === "user");
+  if (index < 0) return;
+  const accepted = "any other: containers have the user namespace of their VM";
+  throw refuse("InvalidArgument", `config.json: linux.namespaces[${index}].type is "user", accepted is ${accepted}`);
 }
 
 export function checkedProcess(value: unknown, refuse: Refuse): RunnableProcess {

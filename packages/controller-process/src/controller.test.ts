@@ -370,6 +370,13 @@ describe("kill", () => {
     await expect(stuck).rejects.toMatchObject({ code: "Cancelled" });
   });
 
+  it.each([18, 19, 20, 21, 22])("leaves a process that was only created as it is: signal %i", async (signal) => {
+    const bench = new ProcessBench();
+    await bench.controller.create({ stdio: pipes });
+    await bench.controller.kill(signal);
+    expect(bench.controller.state).toBe("created");
+  });
+
   it("ends a process that was only created, with 128 and the signal", async () => {
     const bench = new ProcessBench();
     await bench.controller.create({ stdio: pipes });

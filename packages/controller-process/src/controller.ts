@@ -4,7 +4,7 @@ import { type DrainLimits, defaultDrainLimits } from "./drain.ts";
 import { type ProcessState, type ProcessStateName, type ProcessTransition, processTable } from "./lifecycle.ts";
 import { defaultPresencePace, type PresencePace } from "./presence.ts";
 import type { ClientPatience } from "./relay.ts";
-import { checkedConsoleSize, checkedSignal, isIgnoredByDefault, killedStatus, lostStatus, sigkill } from "./status.ts";
+import { checkedConsoleSize, checkedSignal, endsByDefault, killedStatus, lostStatus, sigkill } from "./status.ts";
 import { closeQuietly, Supervision } from "./supervision.ts";
 import type {
   GuestProcess,
@@ -166,7 +166,7 @@ export class ProcessController {
 
   /**
    * Sends a signal, 1 to 64, without waiting for other operations. Before the start it ends the process, unless the
-   * signal's default action is to be ignored. NotFound when the process has exited.
+   * signal's default action is another: there is nothing yet that could be stopped, or ignore it. NotFound when the process has exited.
    */
   async kill(signalNumber: number, signal?: AbortSignal): Promise<void> {
     checkedSignal(signalNumber, this.#id);
@@ -185,7 +185,7 @@ export class ProcessController {
 
   async #killCreated(signalNumber: number, signal?: AbortSignal): Promise<void> {
     if (this.#starting === undefined) {
-      if (!isIgnoredByDefault(signalNumber)) await this.abandon(killedStatus(signalNumber));
+      if (endsByDefault(signalNumber)) await this.abandon(killedStatus(signalNumber));
       return;
     }
     if (signalNumber !== sigkill) {

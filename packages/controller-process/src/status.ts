@@ -9,11 +9,12 @@ export function killedStatus(signalNumber: number): number {
   return 128 + signalNumber;
 }
 
-/** SIGCHLD, SIGCONT, SIGURG and SIGWINCH on Linux. */
-const ignoredByDefault = new Set([17, 18, 23, 28]);
+/** SIGCHLD, SIGCONT, SIGURG and SIGWINCH on Linux, and those that stop: SIGSTOP, SIGTSTP, SIGTTIN and SIGTTOU. */
+const survived = new Set([17, 18, 23, 28, 19, 20, 21, 22]);
 
-export function isIgnoredByDefault(signalNumber: number): boolean {
-  return ignoredByDefault.has(signalNumber);
+/** Whether the default action of a signal ends a process. */
+export function endsByDefault(signalNumber: number): boolean {
+  return !survived.has(signalNumber);
 }
 
 export function checkedSignal(signalNumber: number, id: string): void {

@@ -9,6 +9,19 @@ export function resolveBelow(root: string, path: string): string | undefined {
   return follow(root, path, () => {});
 }
 
+/** The first place that is missing on the way, as a path below the root; undefined where all of it is there. */
+export function missingBelow(root: string, path: string): string | undefined {
+  let missing: string | undefined;
+  try {
+    follow(root, path, (place) => {
+      missing = place;
+    });
+  } catch {
+    return missing?.slice(root.length);
+  }
+  return undefined;
+}
+
 /** `make` is called with each place that is missing; what it leaves so makes this throw. */
 function follow(root: string, path: string, make: (place: string, isLast: boolean) => void): string | undefined {
   const pending = partsOf(path);

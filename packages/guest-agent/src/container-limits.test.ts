@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { OciLinuxResources } from "@uvm-shim/hcs-schema";
 import { withMountNamespace } from "@uvm-shim/linux-calls";
@@ -68,6 +68,40 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       expect(processesOf(id)).toBe("10");
       await update(id, { memory, pids: { limit: -1 } });
       expect(processesOf(id)).toBe("max");
+    });
+
+    it.each([
+      ["RLIMIT_NOFILE", 3],
+      ["RLIMIT_FSIZE", 0],
+    ])("of a process that leaves no room for a runtime is told by its field: %s of %i", async (type, limit) => {
+      const rlimits = [{ type, hard: limit, soft: limit }];
+      const id = `limited-${containers++}`;
+      const failure = await machine.createContainer(id, { args: ["true"], rlimits }).then(
+        () => "",
+        (error: Error) => error.message,
+      );
+      // runc takes the limit of files' sizes only when it has nothing more to write.
+      if (runtime === "crun" || type === "RLIMIT_NOFILE") expect(failure).toContain("process.rlimits is [");
+      else expect(failure).toBe("");
+    });
+
+    it("that this guest's kernel has no means for is told by its field", async () => {
+      const id = await running({});
+      const blockIO = { throttleReadBpsDevice: [{ major: 99, minor: 99, rate: 100 }] };
+      const answer = await update(id, { blockIO }).then(
+        () => "",
+        (error: Error) => error.message,
+      );
+      // runc leaves out what it cannot write.
+      expect(answer).toMatch(runtime === "crun" ? /OciSpecification\.linux\.resources\.blockIO is \{/ : /^$/);
+    });
+
+    it("is not that of a program without an interpreter, whose runtime would say so as the container", async () => {
+      writeFileSync(join(fixtures.rootfs, "bin/crlf"), "#!/bin/sh\r\necho\r\n", { mode: 0o755 });
+      const id = `limited-${containers++}`;
+      await expect(machine.createContainer(id, { args: ["crlf"] })).rejects.toThrow(
+        'exec /bin/crlf: no such file or directory: it names the interpreter "/bin/sh\\r"',
+      );
     });
   },
 );

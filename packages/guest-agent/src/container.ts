@@ -96,7 +96,7 @@ export class Container {
     const { bundle } = this.#folders;
     const { process = { cwd: "/" }, root = { path: "/" }, mounts = [] } = spec;
     try {
-      checkProgram(root.path, process, arch);
+      checkProgram(root.path, process, arch, mounts);
       // Where a mount covers it, it is not the root's to have.
       const isOnMount = mounts.some(({ destination }) => isAtOrBelow(process.cwd, destination));
       if (!isOnMount) makeFoldersBelow(root.path, process.cwd);
@@ -176,7 +176,7 @@ export class Container {
       // Those of the first process, whatever is asked for.
       rlimits: spec.process?.rlimits ?? [],
     };
-    checkProgram(root, process, arch);
+    checkProgram(root, process, arch, spec.mounts);
     const added = await namingFields({ process }, () =>
       connected(relay, process.terminal === true, (stdio) =>
         this.#surroundings.runtime.exec(this.id, process, stdio, signal),

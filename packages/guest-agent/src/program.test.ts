@@ -53,6 +53,47 @@ describe("a program that a container is to start with", () => {
     expect(() => check("/work/run")).toThrow("/bin/sh is built for the architecture AArch64");
   });
 
+  it.each([
+    ["#!/bin/none\n", 'exec /bin/program: no such file or directory: it names the interpreter "/bin/none"'],
+    ["#! /bin/sh\r\necho\r\n", 'it names the interpreter "/bin/sh\\r"'],
+    ["echo no line\n", "exec /bin/program: exec format error"],
+    ["", "exec /bin/program: exec format error"],
+  ])("is refused where the kernel would not execute it: %j", (content, message) => {
+    put("bin/sh", elf(62));
+    writeFileSync(join(root, "bin/program"), content, { mode: 0o755 });
+    expect(() => check("program")).toThrow(message);
+    expect(() => check("program")).toThrow('OciSpecification.process.args[0] is "program", which cannot be executed: ');
+    const process = { args: ["program"], cwd: "/", env: ["PATH=/bin"] };
+    expect(() => checkProgram(root, process, "x64", [{ destination: "/bin" }]), "on a mount").not.toThrow();
+  });
+
+  it("is accepted with an interpreter that is a script, or lies on a mount", () => {
+    put("bin/sh", elf(62));
+    for (const [name, line] of Object.entries({ first: "#!/bin/sh", second: "#!/bin/first -x", third: "#!/tools/x" })) {
+      writeFileSync(join(root, "bin", name), `${line}\n`, { mode: 0o755 });
+    }
+    check("second");
+    expect(() => check("third")).toThrow('the interpreter "/tools/x"');
+    expect(() =>
+      checkProgram(root, { args: ["/bin/third"], cwd: "/" }, "x64", [{ destination: "/tools/" }]),
+    ).not.toThrow();
+    symlinkSync("/volume/bin", join(root, "tools"));
+    expect(() => check("third")).toThrow('the interpreter "/tools/x"');
+    expect(() =>
+      checkProgram(root, { args: ["/bin/third"], cwd: "/" }, "x64", [{ destination: "/volume" }]),
+    ).not.toThrow();
+  });
+
+  it("is refused for a text that is longer than the kernel takes", () => {
+    const longest = "x".repeat(131_071);
+    check("absent", longest);
+    expect(() => check("absent", `${longest}x`)).toThrow(
+      "process.args[1] has 131072 bytes, accepted are 131071: argument list too long",
+    );
+    const process = { args: ["absent"], cwd: "/", env: [`A=${longest}`] };
+    expect(() => checkProgram(root, process, "x64")).toThrow("process.env[0] has 131073 bytes");
+  });
+
   it("is left to the runtime where nothing can be told: absent, no program, a loop of links, no arguments", () => {
     put("bin/text", "hello");
     put("bin/empty", "");

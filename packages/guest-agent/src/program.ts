@@ -4,8 +4,8 @@
  */
 import { closeSync, lstatSync, openSync, readSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import type { OciProcess } from "@uvm-shim/hcs-schema";
-import { resolveBelow } from "./below.ts";
+import type { OciMount, OciProcess } from "@uvm-shim/hcs-schema";
+import { missingBelow, resolveBelow } from "./below.ts";
 
 interface Machine {
   readonly name: string;
@@ -35,25 +35,73 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 const longestHeader = 256;
 const mostInterpreters = 4;
 
+/** The kernel's MAX_ARG_STRLEN, in which the byte that ends a text counts. */
+const longestText = 131_072;
+
 /**
- * Throws HCS_E_IMAGE_MISMATCH naming the program, or the interpreter that it names, when that is for another
- * architecture. What is not found below the root is left to the runtime: it may lie on a mount of the container.
+ * Throws a GuestFault for what the kernel would not execute: HCS_E_IMAGE_MISMATCH naming the program, or the interpreter
+ * that it names, when that is for another architecture; E_INVALIDARG when it is no program, when its interpreter is
+ * missing, or for a text that is too long. What is not found below the root, or cannot be executed by anybody, is left
+ * to the runtime: it may lie on a mount of the container, of which it is told.
  */
-export function checkProgram(root: string, { args, cwd, env = [] }: OciProcess, architecture: string): void {
+export function checkProgram(
+  root: string,
+  { args = [], cwd, env = [] }: OciProcess,
+  architecture: string,
+  mounts: readonly Pick<OciMount, "destination">[] = [],
+): void {
+  checkLengths("args", args);
+  checkLengths("env", env);
   const machine = machines[architecture];
-  const name = args?.[0];
+  const name = args[0];
   if (machine === undefined || name === undefined || name === "") return;
-  let program = places(name, cwd, env).find((path) => headerOf(root, path) !== undefined);
+  const mountPoints = mounts.map(({ destination }) => destination.replace(/\/+$/, ""));
+  const isOnMount = (path: string): boolean =>
+    mountPoints.some((point) => `${path}/`.startsWith(`${point}/`) || point.startsWith(`${path}/`));
+  let program = places(name, cwd, env).find((path) => isOnMount(path) || headerOf(root, path) !== undefined);
   for (let depth = 0; program !== undefined && depth < mostInterpreters; depth++) {
-    const header = headerOf(root, program);
-    if (header === undefined) return;
+    if (isOnMount(program)) return;
+    const file = headerOf(root, program);
+    if (file === undefined) return;
+    const { header, isExecutable } = file;
     const found = machineOf(header);
     if (found !== undefined && !machine.accepted.includes(found)) {
       const foreign = machineNames[found] ?? `ELF machine ${found}`;
       const message = `${program} is built for the architecture ${foreign}, and this guest runs ${machine.name}`;
       throw new GuestFault("HCS_E_IMAGE_MISMATCH", message);
     }
-    program = /^#![ \t]*(\/[^\s]+)/.exec(header.toString("latin1"))?.[1];
+    const interpreter = found === undefined ? scriptInterpreter(header) : undefined;
+    if (isExecutable && found === undefined && interpreter === undefined) {
+      throw refused(args, `exec ${program}: exec format error: it is neither an ELF file nor begins with #!`);
+    }
+    const missing = interpreter === undefined ? undefined : missingBelow(root, interpreter);
+    if (isExecutable && missing !== undefined && !isOnMount(missing)) {
+      const named = JSON.stringify(interpreter);
+      throw refused(args, `exec ${program}: no such file or directory: it names the interpreter ${named}`);
+    }
+    program = interpreter;
+  }
+}
+
+/** A carriage return at the end of the line is part of the name, as the kernel has it. */
+function scriptInterpreter(header: Buffer): string | undefined {
+  return /^#![ \t]*([^ \t\n\0]+)/.exec(header.toString("latin1"))?.[1];
+}
+
+function refused(args: readonly string[], why: string): GuestFault {
+  const given = JSON.stringify(args[0]);
+  return new GuestFault(
+    "E_INVALIDARG",
+    `OciSpecification.process.args[0] is ${given}, which cannot be executed: ${why}`,
+  );
+}
+
+function checkLengths(field: "args" | "env", texts: readonly string[]): void {
+  for (const [index, text] of texts.entries()) {
+    const bytes = Buffer.byteLength(text);
+    if (bytes < longestText) continue;
+    const accepted = `accepted are ${longestText - 1}: argument list too long`;
+    throw new GuestFault("E_INVALIDARG", `OciSpecification.process.${field}[${index}] has ${bytes} bytes, ${accepted}`);
   }
 }
 
@@ -71,14 +119,17 @@ function machineOf(header: Buffer): number | undefined {
 }
 
 /** The first bytes of a regular file, by its path in the container. */
-function headerOf(root: string, path: string): Buffer | undefined {
+function headerOf(root: string, path: string): { readonly header: Buffer; readonly isExecutable: boolean } | undefined {
   try {
     const place = resolveBelow(root, path);
-    if (place === undefined || !lstatSync(place).isFile()) return undefined;
+    if (place === undefined) return undefined;
+    const stats = lstatSync(place);
+    if (!stats.isFile()) return undefined;
     const file = openSync(place, "r");
     try {
       const header = Buffer.alloc(longestHeader);
-      return header.subarray(0, readSync(file, header, 0, longestHeader, 0));
+      const length = readSync(file, header, 0, longestHeader, 0);
+      return { header: header.subarray(0, length), isExecutable: (stats.mode & 0o111) !== 0 };
     } finally {
       closeSync(file);
     }

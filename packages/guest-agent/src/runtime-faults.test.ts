@@ -10,9 +10,12 @@ const input: RuntimeInput = {
       memory: { limit: 1 },
       pids: { limit: 5 },
       unified: { "memory.high": "1" },
+      hugepageLimits: [{ pageSize: "3MB", limit: 1 }],
+      blockIO: { weight: 9 },
     },
     sysctl: { "kernel.nothing": "1" },
   },
+  mounts: [{ destination: "/file/below" }],
 };
 
 async function saidOf(message: string, given: RuntimeInput = input): Promise<string> {
@@ -32,11 +35,30 @@ it.each([
   ["create: seccomp unknown architecture NONE", "linux.seccomp, which"],
   ["exec: chdir `/nowhere`: No such file or directory", 'process.cwd is "/nowhere"'],
   ["exec: open executable: Permission denied", 'process.args[0] is "program"'],
+  ["create: openat2 `sys/fs/cgroup/memory`: Too many open files", 'process.rlimits is [{"type":"RLIMIT_NICE"'],
+  ["create: open `/sys/fs/cgroup/cpuset/containers/x/cpuset.cpus`: Too many open files", "process.rlimits is"],
+  [
+    "update: open `/sys/fs/cgroup/hugetlb/containers/x`: No such file",
+    'linux.resources.hugepageLimits is [{"pageSize"',
+  ],
+  ["update: opening file `blkio.weight` for writing: No such file", 'linux.resources.blockIO is {"weight":9}'],
+  ["create: mkdir `/file/below`: Not a directory", 'mounts is "/file/below"'],
   ["create: mount `tmpfs` to `t`: Invalid argument", "mounts, which"],
 ])("names the field of %s", async (message, field) => {
   const said = await saidOf(message);
   expect(said).toContain(`OciSpecification.${field}`);
   expect(said).toContain(`which this guest cannot do: ${message}`);
+});
+
+it.each([
+  ["RLIMIT_FSIZE", 4095],
+  ["RLIMIT_NOFILE", 8],
+  ["RLIMIT_CPU", 0],
+])("names the limits of a process where %s of %i kept the runtime from saying why", async (type, limit) => {
+  const process = { cwd: "/", rlimits: [{ type, hard: limit, soft: limit }] };
+  expect(await saidOf("create: {", { process })).toContain(`OciSpecification.process.rlimits is [{"type":"${type}"`);
+  const enough = { cwd: "/", rlimits: [{ type, hard: 4096, soft: 4096 }] };
+  expect(await saidOf("create: {", { process: enough })).toMatch(/ create: \{$/);
 });
 
 it("leaves alone what its input does not explain, and what is no fault of the guest", async () => {

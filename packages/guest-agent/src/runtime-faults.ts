@@ -1,21 +1,25 @@
 /** An OCI runtime says which file or call failed; who wrote the specification wants to know the field. */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import type { OciLinux, OciProcess } from "@uvm-shim/hcs-schema";
+import type { OciLinux, OciMount, OciProcess } from "@uvm-shim/hcs-schema";
 
 /** The parts of a specification that a runtime fails on. */
 export interface RuntimeInput {
   readonly process?: OciProcess | undefined;
   readonly linux?: OciLinux | undefined;
+  readonly mounts?: readonly OciMount[] | undefined;
 }
 
 interface Suspect {
   readonly words: RegExp;
+  /** What must be so besides. */
+  readonly when?: (input: RuntimeInput) => boolean;
   readonly field: string;
-  readonly value?: (input: RuntimeInput) => unknown;
+  readonly value?: (input: RuntimeInput, message: string) => unknown;
 }
 
 /** In the words of crun and of runc, which name the same files and calls. */
 const suspects: readonly Suspect[] = [
+  { words: /too many open files/i, field: "process.rlimits", value: ({ process }) => process?.rlimits },
   { words: /cpuset\.cpus/, field: "linux.resources.cpu.cpus", value: ({ linux }) => linux?.resources?.cpu?.cpus },
   { words: /cpuset\.mems/, field: "linux.resources.cpu.mems", value: ({ linux }) => linux?.resources?.cpu?.mems },
   { words: /cpu\.(cfs_|max|shares|weight)/, field: "linux.resources.cpu", value: ({ linux }) => linux?.resources?.cpu },
@@ -25,14 +29,41 @@ const suspects: readonly Suspect[] = [
     value: ({ linux }) => linux?.resources?.memory?.limit,
   },
   { words: /pids\.max/, field: "linux.resources.pids.limit", value: ({ linux }) => linux?.resources?.pids?.limit },
+  { words: /hugetlb/, field: "linux.resources.hugepageLimits", value: ({ linux }) => linux?.resources?.hugepageLimits },
+  {
+    words: /blkio|\bio\.(weight|max|bfq)/,
+    field: "linux.resources.blockIO",
+    value: ({ linux }) => linux?.resources?.blockIO,
+  },
+  { words: /\brdma\b/, field: "linux.resources.rdma", value: ({ linux }) => linux?.resources?.rdma },
   { words: /unified/, field: "linux.resources.unified", value: ({ linux }) => linux?.resources?.unified },
   { words: /rlimit/i, field: "process.rlimits", value: ({ process }) => process?.rlimits },
   { words: /seccomp/i, field: "linux.seccomp" },
   { words: /sysctl|\/proc\/sys\//, field: "linux.sysctl", value: ({ linux }) => linux?.sysctl },
   { words: /chdir|\bcwd\b/, field: "process.cwd", value: ({ process }) => process?.cwd },
   { words: /executable|\bexec: /, field: "process.args[0]", value: ({ process }) => process?.args?.[0] },
+  {
+    words: /not a directory/i,
+    when: (input) => input.mounts !== undefined,
+    field: "mounts",
+    value: ({ mounts }, message) => mounts?.findLast(({ destination }) => message.includes(destination))?.destination,
+  },
   { words: /\bmount\b/, field: "mounts" },
+  // The runtime itself, which has these limits already, could not go on, nor write down why.
+  { words: /^/, when: hasTightLimit, field: "process.rlimits", value: ({ process }) => process?.rlimits },
 ];
+const smallestFile = 4096;
+const fewestFiles = 32;
+
+function hasTightLimit({ process }: RuntimeInput): boolean {
+  return (process?.rlimits ?? []).some(
+    ({ type, soft }) =>
+      (type === "RLIMIT_FSIZE" && soft < smallestFile) ||
+      (type === "RLIMIT_NOFILE" && soft < fewestFiles) ||
+      (type === "RLIMIT_CPU" && soft === 0),
+  );
+}
+
 const mostCharacters = 200;
 
 /** Runs a call of the runtime; a failure that its input explains becomes E_INVALIDARG with the field and its value. */
@@ -41,9 +72,9 @@ export async function namingFields<T>(input: RuntimeInput, call: () => Promise<T
     return await call();
   } catch (error) {
     if (!(error instanceof GuestFault)) throw error;
-    const suspect = suspects.find(({ words }) => words.test(error.message));
+    const suspect = suspects.find(({ words, when = () => true }) => words.test(error.message) && when(input));
     if (suspect === undefined) throw error;
-    const value = suspect.value?.(input);
+    const value = suspect.value?.(input, error.message);
     const given = value === undefined ? "" : ` is ${JSON.stringify(value).slice(0, mostCharacters)}`;
     const message = `OciSpecification.${suspect.field}${given}, which this guest cannot do: ${error.message}`;
     throw new GuestFault("E_INVALIDARG", message, { cause: error });

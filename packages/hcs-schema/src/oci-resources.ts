@@ -67,8 +67,9 @@ export interface OciWindowsResources {
 
 // Go writes 64-bit numbers that a double does not hold exactly, such as the greatest one for "no limit".
 const signed: Check<number> = (value, path = "") => {
-  if (typeof value !== "number" || !Number.isInteger(value) || Math.abs(value) > 2 ** 64) {
-    throw new SchemaError(path, `expected an integer, got ${typeof value === "number" ? value : typeof value}`);
+  if (typeof value !== "number" || !Number.isInteger(value) || Math.abs(value) > 2 ** 63) {
+    const given = typeof value === "number" ? value : typeof value;
+    throw new SchemaError(path, `expected an integer${Number.isInteger(value) ? " of 64 bits" : ""}, got ${given}`);
   }
   return value;
 };

@@ -93,6 +93,11 @@ describe("resources of the OCI specification", () => {
       { cpu: { quota: -2 } },
       "cpu.quota: expected at least 1000 microseconds, -1 for no limit,",
     ],
+    [
+      checkOciLinuxResources,
+      { memory: { limit: 2 ** 64 } },
+      "memory.limit: expected an integer of 64 bits, got 184467",
+    ],
     [checkOciLinuxResources, { cpu: { period: 999 } }, "cpu.period: expected 1000 to 1000000 microseconds, got 999"],
     [checkOciLinuxResources, { cpu: { period: -1 } }, "cpu.period: expected an integer of at least 0, got -1"],
     [checkOciLinuxResources, { pids: [] }, "pids: expected an object, got a list"],

@@ -39,29 +39,25 @@ describe("the CRI pod configuration", () => {
   it.each([
     [{ network: NODE }, ["mount", "ipc", "pid"]],
     [{ pid: NODE }, ["mount", "network", "uts", "ipc"]],
-    [{ ipc: NODE }, ["mount", "network", "uts", "pid"]],
     [{ pid: CONTAINER }, ["mount", "network", "uts", "ipc", "pid"]],
-    [{ network: NODE, pid: NODE, ipc: NODE }, ["mount"]],
+    [{ network: NODE, pid: NODE }, ["mount", "ipc"]],
     [{ usernsOptions: { mode: NODE } }, ["mount", "network", "uts", "ipc", "pid"]],
   ])("%j leaves the pod %j of its own", (namespaceOptions, types) => {
     const { pod } = readPodConfiguration(encoded({ linux: { securityContext: { namespaceOptions } } }));
     expect(pod.specification).toEqual({ linux: { sysctl: {}, namespaces: namespacesOf(...types) } });
   });
 
-  it("gives user and mappings of ids", () => {
-    const ids = [{ hostId: 1_000_000, containerId: 0, length: 65_536 }];
-    const securityContext = {
-      runAsUser: { value: 7 },
-      runAsGroup: { value: 8 },
-      supplementalGroups: [9],
-      namespaceOptions: { usernsOptions: { mode: POD, uids: ids, gids: ids } },
-    };
+  it("gives the user", () => {
+    const securityContext = { runAsUser: { value: 7 }, runAsGroup: { value: 8 }, supplementalGroups: [9] };
     const { pod } = readPodConfiguration(encoded({ linux: { securityContext } }));
-    const mappings = [{ hostID: 1_000_000, containerID: 0, size: 65_536 }];
-    expect(pod.specification).toMatchObject({
-      process: { user: { uid: 7, gid: 8, additionalGids: [9] } },
-      linux: { uidMappings: mappings, gidMappings: mappings },
-    });
+    expect(pod.specification).toMatchObject({ process: { user: { uid: 7, gid: 8, additionalGids: [9] } } });
+  });
+
+  it.each([
+    [{ ipc: NODE }, "namespace_options.ipc is NODE, accepted are POD and CONTAINER: "],
+    [{ usernsOptions: { mode: POD } }, "namespace_options.userns_options.mode is POD, accepted is NODE: "],
+  ])("is refused with a reason where no VM can do it: %j", (namespaceOptions, message) => {
+    expect(() => readPodConfiguration(encoded({ linux: { securityContext: { namespaceOptions } } }))).toThrow(message);
   });
 
   it.each([

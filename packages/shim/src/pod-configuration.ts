@@ -33,15 +33,22 @@ export function readPodConfiguration(bytes: Uint8Array): PodConfiguration {
 function specificationOf({ hostname, linux }: runtime.v1.PodSandboxConfig): object {
   const context = linux?.securityContext ?? null;
   const { network = POD, pid = POD, ipc = POD, usernsOptions = null } = context?.namespaceOptions ?? {};
-  const users = usernsOptions?.mode === POD ? usernsOptions : undefined;
+  const options = "linux.security_context.namespace_options";
+  if (ipc === NODE) {
+    const reason = "what the node's processes share is memory of its own kernel, which no VM reaches";
+    throw invalid(`${options}.ipc is NODE, accepted are POD and CONTAINER: ${reason}`);
+  }
+  if (usernsOptions?.mode === POD) {
+    const reason = "containers have the user namespace of their VM";
+    throw invalid(`${options}.userns_options.mode is POD, accepted is NODE: ${reason}`);
+  }
   const isOwn = {
     mount: true,
     network: network !== NODE,
     // The node's network has the node's name.
     uts: network !== NODE,
-    ipc: ipc !== NODE,
+    ipc: true,
     pid: pid !== NODE,
-    user: users !== undefined,
   };
   const uid = context?.runAsUser?.value;
   const user = { uid, gid: context?.runAsGroup?.value ?? 0, additionalGids: context?.supplementalGroups ?? [] };
@@ -51,15 +58,8 @@ function specificationOf({ hostname, linux }: runtime.v1.PodSandboxConfig): obje
     linux: {
       sysctl: linux?.sysctls ?? {},
       namespaces: Object.entries(isOwn).flatMap(([type, own]) => (own ? [{ type }] : [])),
-      ...(users === undefined
-        ? {}
-        : { uidMappings: users.uids.map(mappingOf), gidMappings: users.gids.map(mappingOf) }),
     },
   };
-}
-
-function mappingOf({ hostId, containerId, length }: runtime.v1.IDMapping): object {
-  return { hostID: hostId, containerID: containerId, size: length };
 }
 
 function resolvConfOf({ servers, searches, options }: runtime.v1.DNSConfig): string {

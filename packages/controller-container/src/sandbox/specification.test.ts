@@ -41,7 +41,7 @@ describe("a pod's own sandbox container", () => {
       mounts: [{ destination: "/theirs", type: "bind", source: "/data" }],
       linux: {
         sysctl: { "net.x": "1" },
-        namespaces: [{ type: "uts" }, { type: "user" }, { type: "network", path: "/var/run/netns/cni-1" }],
+        namespaces: [{ type: "uts" }, { type: "cgroup" }, { type: "network", path: "/var/run/netns/cni-1" }],
         uidMappings: [mapping],
         gidMappings: [mapping],
       },
@@ -53,7 +53,7 @@ describe("a pod's own sandbox container", () => {
       process: { args: ["/sandbox"], cwd: "/", user: { uid: 7, gid: 8, additionalGids: [9] } },
       linux: {
         sysctl: { "net.x": "1" },
-        namespaces: [{ type: "mount" }, { type: "uts" }, { type: "user" }, { type: "network" }],
+        namespaces: [{ type: "mount" }, { type: "uts" }, { type: "cgroup" }, { type: "network" }],
         uidMappings: [mapping],
         gidMappings: [mapping],
       },

@@ -1,0 +1,44 @@
+import type { OciSpec } from "@uvm-shim/hcs-schema";
+
+type Fields = { readonly [field: string]: unknown };
+
+const ofHost = "has no effect: it names what is loaded into the host's kernel, and the guest has its own";
+
+/** Sentences about what a specification asks of the host's kernel, or of the host, and does not cross to the guest. */
+export function partsWithoutEffect(spec: OciSpec): readonly string[] {
+  const linux: Fields = { ...spec.linux };
+  const resources: Fields = { ...spec.linux?.resources };
+  const process: Fields = { ...spec.process };
+  const hooks = Object.entries({ ...(spec.hooks as object) }).filter(([, list]) => isGiven(list));
+  const others = [
+    ...named("process", process, ["scheduler", "ioPriority"]),
+    ...named("linux", linux, ["intelRdt", "mountLabel", "personality", "timeOffsets"]),
+    ...named("linux.resources", resources, ["blockIO", "rdma"]),
+    ...(isHugePageLimited(resources) ? ["linux.resources.hugepageLimits"] : []),
+    ...(spec.mounts ?? []).flatMap((mount, index) =>
+      named(`mounts[${index}]`, { ...mount }, ["uidMappings", "gidMappings"]),
+    ),
+  ];
+  return [
+    ...hooks.map(([kind]) => `config.json: hooks.${kind} has no effect: hooks are not run`),
+    ...named("process", process, ["apparmorProfile", "selinuxLabel"]).map((name) => `config.json: ${name} ${ofHost}`),
+    ...others.map((name) => `config.json: ${name} has no effect: it does not cross to the guest`),
+  ];
+}
+
+function named(parent: string, fields: Fields, names: readonly string[]): readonly string[] {
+  return names.filter((name) => isGiven(fields[name])).map((name) => `${parent}.${name}`);
+}
+
+/** Empty parts ask for nothing; Go's encoders write them. */
+function isGiven(value: unknown): boolean {
+  if (typeof value === "object" && value !== null) return Object.keys(value).length > 0;
+  return value !== undefined && value !== null && value !== "";
+}
+
+/** Kubernetes writes a limit of 0 for each size of page that its node has. */
+function isHugePageLimited({ hugepageLimits = [] }: Fields): boolean {
+  return (hugepageLimits as readonly unknown[]).some(
+    (item) => ((item as { limit?: unknown } | null)?.limit ?? 0) !== 0,
+  );
+}
