@@ -1,6 +1,9 @@
-import { readFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
 import path from "node:path";
+import { type Clock, systemClock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
+import { withinBound } from "./file-calls.ts";
 
 const largestConfiguration = 16 * 1024 * 1024;
 const expected = "a specification of the OCI runtime specification";
@@ -12,20 +15,23 @@ export interface BundleConfiguration {
 }
 
 /** Reads config.json; undefined when there is none. */
-export async function readConfiguration(bundle: string): Promise<BundleConfiguration | undefined> {
+export async function readConfiguration(
+  bundle: string,
+  clock: Clock = systemClock,
+): Promise<BundleConfiguration | undefined> {
   const file = path.join(bundle, "config.json");
   let content: Buffer;
   try {
-    content = await readFile(file);
+    content = await withinBound(
+      `${file} cannot be read`,
+      () => readRegularFile(file),
+      () => {},
+      { clock },
+    );
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (error instanceof ShimError) throw error;
     throw new ShimError("InvalidArgument", `${file} cannot be read: ${messageOf(error)}`, { cause: error });
-  }
-  if (content.length > largestConfiguration) {
-    throw new ShimError(
-      "InvalidArgument",
-      `${file} has ${content.length} bytes; at most ${largestConfiguration} are accepted`,
-    );
   }
   let parsed: unknown;
   try {
@@ -58,6 +64,22 @@ export function sandboxIdOf(annotations: { readonly [key: string]: string }): st
     if (id !== undefined && id !== "") return id;
   }
   return undefined;
+}
+
+/** Neither waits for the writer of a FIFO nor reads a device without an end. */
+async function readRegularFile(file: string): Promise<Buffer> {
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  try {
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw new ShimError("InvalidArgument", `${file} is not a file, expected ${expected}`);
+    if (stats.size > largestConfiguration) {
+      const accepted = `at most ${largestConfiguration} are accepted`;
+      throw new ShimError("InvalidArgument", `${file} has ${stats.size} bytes; ${accepted}`);
+    }
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
 }
 
 function checkAnnotations(file: string, value: unknown): { readonly [key: string]: string } {

@@ -54,7 +54,9 @@ export function createPipeStdio(options: PipeStdioOptions): UpstreamStdio {
         ...(stderr === undefined ? {} : { stderr }),
         close: () => {
           stdin?.destroy();
-          closing ??= Promise.all([stdout, stderr].map((each) => each && endStream(each))).then(() => {});
+          closing ??= Promise.all([stdout, stderr].map((each) => each && endStream(each, options.clock))).then(
+            () => {},
+          );
           return closing;
         },
       };
