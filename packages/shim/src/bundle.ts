@@ -1,9 +1,7 @@
-import { constants } from "node:fs";
-import { open } from "node:fs/promises";
 import path from "node:path";
 import { type Clock, systemClock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
-import { withinBound } from "./file-calls.ts";
+import { readNamedFile } from "./file-calls.ts";
 
 const largestConfiguration = 16 * 1024 * 1024;
 const expected = "a specification of the OCI runtime specification";
@@ -22,15 +20,10 @@ export async function readConfiguration(
   const file = path.join(bundle, "config.json");
   let content: Buffer;
   try {
-    content = await withinBound(
-      `${file} cannot be read`,
-      () => readRegularFile(file),
-      () => {},
-      { clock },
-    );
+    content = await readNamedFile(file, largestConfiguration, { clock });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    if (error instanceof ShimError) throw error;
+    if ((error as NodeJS.ErrnoException).code === "DeadlineExceeded") throw error;
     throw new ShimError("InvalidArgument", `${file} cannot be read: ${messageOf(error)}`, { cause: error });
   }
   let parsed: unknown;
@@ -64,22 +57,6 @@ export function sandboxIdOf(annotations: { readonly [key: string]: string }): st
     if (id !== undefined && id !== "") return id;
   }
   return undefined;
-}
-
-/** Neither waits for the writer of a FIFO nor reads a device without an end. */
-async function readRegularFile(file: string): Promise<Buffer> {
-  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-  try {
-    const stats = await handle.stat();
-    if (!stats.isFile()) throw new ShimError("InvalidArgument", `${file} is not a file, expected ${expected}`);
-    if (stats.size > largestConfiguration) {
-      const accepted = `at most ${largestConfiguration} are accepted`;
-      throw new ShimError("InvalidArgument", `${file} has ${stats.size} bytes; ${accepted}`);
-    }
-    return await handle.readFile();
-  } finally {
-    await handle.close();
-  }
 }
 
 function checkAnnotations(file: string, value: unknown): { readonly [key: string]: string } {

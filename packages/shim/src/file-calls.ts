@@ -1,5 +1,5 @@
 import { close, constants, fstat, open, type Stats } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, open as openHandle } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { abortable, type Clock, settlesWithin } from "./clock.ts";
@@ -83,6 +83,26 @@ export async function openNamed(
     }
   };
   return await withinBound(`${field} ${file} cannot be opened`, call, (late) => close(late.descriptor), options);
+}
+
+/** The content of a regular file: waits for nobody to write to a FIFO, and reads no device without an end. */
+export async function readNamedFile(file: string, largest: number, options: FileCallOptions): Promise<Buffer> {
+  const call = async (): Promise<Buffer> => {
+    const handle = await openHandle(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    try {
+      const stats = await handle.stat();
+      // A directory cannot be read either, which the system says.
+      if (!stats.isFile() && !stats.isDirectory())
+        throw new ShimError("InvalidArgument", "it is not a regular file, expected one");
+      if (stats.size > largest) {
+        throw new ShimError("InvalidArgument", `it has ${stats.size} bytes, expected at most ${largest}`);
+      }
+      return await handle.readFile();
+    } finally {
+      await handle.close();
+    }
+  };
+  return await withinBound(file, call, () => {}, options);
 }
 
 /**

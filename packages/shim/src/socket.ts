@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, unlinkSync } from "node:fs";
+import { unlinkSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { ShimError } from "./errors.ts";
+import { makeDirectories } from "./file-calls.ts";
 import type { SocketOwner } from "./system.ts";
 
 /** Where shims of containerd keep their sockets; short because a socket's path is at most 108 bytes long. */
@@ -21,8 +22,8 @@ export function socketPath({ address, namespace, id, directory = defaultSocketDi
   return result;
 }
 
-export function makeSocketDirectory(socket: string): void {
-  mkdirSync(path.dirname(socket), { recursive: true, mode: 0o711 });
+export async function makeSocketDirectory(socket: string): Promise<void> {
+  await makeDirectories(path.dirname(socket), 0o711);
 }
 
 /** Whether somebody accepts connections there. */
