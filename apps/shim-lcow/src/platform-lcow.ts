@@ -1,5 +1,5 @@
 import { hash, randomBytes, randomInt, randomUUID } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import process from "node:process";
 import { LinuxContainerController, type PodScratch, type PodSettings } from "@uvm-shim/controller-container";
@@ -21,10 +21,11 @@ import {
   type PlatformContext,
   type Sandbox,
   type SandboxRequest,
+  withinBound,
 } from "@uvm-shim/shim";
 import { cleanUp } from "./clean-up.ts";
 import { connectHost, createHostFiles, hostPathGrammar, hostPaths as paths } from "./host.ts";
-import { hostFacts } from "./host-facts.ts";
+import { withHostFacts } from "./host-facts.ts";
 import { applyLogLevel } from "./log-level.ts";
 import { makeSandboxContainer } from "./sandbox-container.ts";
 import { securityPolicyOf, withCopies } from "./security-policy.ts";
@@ -59,22 +60,18 @@ async function createSandbox(
 ): Promise<Sandbox> {
   const { log, upstreamStdio: upstream, executableDirectory, env } = context;
   const { runtimeOptions, annotations, bundle, spec: specification } = request;
-  const { document, settings, warnings } = buildLinuxSandbox({
-    owner: "uvm-shim",
-    bundle,
-    annotations,
-    specification,
-    options: runtimeOptions === undefined ? {} : await decodeRuntimeOptions(runtimeOptions),
-    host: hostFacts(executableDirectory, env),
-  });
+  const options = runtimeOptions === undefined ? {} : await decodeRuntimeOptions(runtimeOptions);
+  const { document, settings, warnings } = await withHostFacts(executableDirectory, env, (facts) =>
+    buildLinuxSandbox({ owner: "uvm-shim", bundle, annotations, specification, options, host: facts }),
+  );
   applyLogLevel(settings.logLevel, context);
   const warn = (sentence: string, fields = {}): void => log.log("warn", sentence, { sandbox: request.id, ...fields });
   for (const warning of warnings) warn(warning);
 
   const { confidential, ioRetrySeconds } = settings;
   // All that can be refused comes before the VM, which nobody else would end.
-  const pod = podSettings(request, confidential === undefined);
-  const sandboxContainer = makeSandboxContainer(request, {
+  const pod = await podSettings(request, confidential === undefined);
+  const sandboxContainer = await makeSandboxContainer(request, {
     document,
     architecture: process.arch === "arm64" ? "arm64" : "x64",
     host: hostPathGrammar,
@@ -209,11 +206,12 @@ async function createSandbox(
  * Containers have the pod's resolv.conf from a file in its bundle, with which it goes. A security policy says itself what
  * is mounted at /dev/shm.
  */
-function podSettings({ pod, bundle }: SandboxRequest, sharesMemory: boolean): PodSettings | undefined {
+async function podSettings({ pod, bundle }: SandboxRequest, sharesMemory: boolean): Promise<PodSettings | undefined> {
   if (pod === undefined) return undefined;
   const { resolvConf } = pod;
   if (resolvConf === undefined) return { sharesMemory };
   const resolvConfPath = path.join(bundle, "resolv.conf");
-  writeFileSync(resolvConfPath, resolvConf, { mode: 0o644 });
+  const write = (): Promise<void> => writeFile(resolvConfPath, resolvConf, { mode: 0o644 });
+  await withinBound(`${resolvConfPath} cannot be written`, write, () => {}, { clock });
   return { sharesMemory, resolvConfPath };
 }

@@ -28,8 +28,8 @@ const settings = (architecture: "x64" | "arm64" = "x64", more: object = {}) => (
 const withoutShares = { document: { Owner: "test", VirtualMachine: { Devices: {} } } as never };
 
 describe("the container of a sandbox to which nobody brings one", () => {
-  it("has a root file system of its own in the bundle, for every user to read", () => {
-    const container = makeSandboxContainer(request(), settings("arm64"));
+  it("has a root file system of its own in the bundle, for every user to read", async () => {
+    const container = await makeSandboxContainer(request(), settings("arm64"));
     const root = path.join(bundle, "sandbox-root");
     expect(container).toMatchObject({ id: "s1", bundle, rootfs: [], spec: { root: { path: root, readonly: true } } });
     expect(readdirSync(root, { recursive: true }).toSorted()).toEqual(
@@ -40,27 +40,36 @@ describe("the container of a sandbox to which nobody brings one", () => {
   });
 
   it.runIf(process.platform === "linux" && process.arch === "x64")("has a program that runs", async () => {
-    makeSandboxContainer(request(), settings());
+    await makeSandboxContainer(request(), settings());
     const program = spawn(path.join(bundle, "sandbox-root", "sandbox"), { stdio: "ignore" });
     await once(program, "spawn");
     program.kill("SIGKILL");
     expect(await once(program, "exit")).toEqual([null, "SIGKILL"]);
   });
 
-  it("is what the pod's configuration says, or else the bundle's", () => {
+  it("is what the pod's configuration says, or else the bundle's", async () => {
     const spec = { hostname: "bundle" };
-    expect(makeSandboxContainer(request({ spec }), settings())?.spec).toMatchObject({ hostname: "bundle" });
+    expect((await makeSandboxContainer(request({ spec }), settings()))?.spec).toMatchObject({ hostname: "bundle" });
     const pod = { specification: { hostname: "pod" } };
-    expect(makeSandboxContainer(request({ spec, pod }), settings())?.spec).toMatchObject({
+    expect((await makeSandboxContainer(request({ spec, pod }), settings()))?.spec).toMatchObject({
       hostname: "pod",
       annotations: { a: "b", "io.kubernetes.cri.container-type": "sandbox" },
     });
   });
 
-  it("cannot be where the VM takes no shares, which is said", () => {
-    expect(() => makeSandboxContainer(request(), settings("x64", withoutShares))).toThrow(
-      expect.objectContaining({ code: "FailedPrecondition", message: expect.stringContaining("no Plan9 shares") }),
-    );
+  it("is refused at once where the bundle's file system takes no directories", async () => {
+    const refused = makeSandboxContainer(request({ bundle: "/proc/x" }), settings());
+    await expect(refused).rejects.toMatchObject({
+      code: "ENOENT",
+      message: expect.stringContaining("mkdir '/proc/x'"),
+    });
+  });
+
+  it("cannot be where the VM takes no shares, which is said", async () => {
+    await expect(makeSandboxContainer(request(), settings("x64", withoutShares))).rejects.toMatchObject({
+      code: "FailedPrecondition",
+      message: expect.stringContaining("no Plan9 shares"),
+    });
     expect(readdirSync(bundle)).toEqual([]);
   });
 });
@@ -69,19 +78,19 @@ describe("the container beside a task that nobody says to be of a pod", () => {
   const bare = { makesContainer: false };
   const device = { windows: { devices: [{ id: "A", idType: "vpci" }] }, hostname: "box" };
 
-  it("is made where the task asks for what guests give to pods alone", () => {
-    const made = makeSandboxContainer(request({ ...bare, spec: device }), settings());
+  it("is made where the task asks for what guests give to pods alone", async () => {
+    const made = await makeSandboxContainer(request({ ...bare, spec: device }), settings());
     expect(made).toMatchObject({ id: "s1-pod", spec: { hostname: "box" } });
     expect(readdirSync(bundle)).toEqual(["sandbox-root"]);
     const defaultAnnotations = { "io.microsoft.lcow.shm.size-kb": "64" };
     const byDefault = settings("x64", { defaultAnnotations });
-    expect(makeSandboxContainer(request({ ...bare, spec: {} }), byDefault)?.id).toBe("s1-pod");
+    expect((await makeSandboxContainer(request({ ...bare, spec: {} }), byDefault))?.id).toBe("s1-pod");
   });
 
-  it("is not where it does not, nor where a policy says which containers there are", () => {
-    expect(makeSandboxContainer(request({ ...bare, spec: { hostname: "box" } }), settings())).toBeUndefined();
+  it("is not where it does not, nor where a policy says which containers there are", async () => {
+    expect(await makeSandboxContainer(request({ ...bare, spec: { hostname: "box" } }), settings())).toBeUndefined();
     const policed = settings("x64", { hasPolicy: true });
-    expect(makeSandboxContainer(request({ ...bare, spec: device }), policed)).toBeUndefined();
+    expect(await makeSandboxContainer(request({ ...bare, spec: device }), policed)).toBeUndefined();
     expect(readdirSync(bundle)).toEqual([]);
   });
 });

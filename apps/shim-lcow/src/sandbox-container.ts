@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmod, writeFile } from "node:fs/promises";
 import path from "node:path";
 import {
   needOfPod,
@@ -10,7 +10,7 @@ import {
 } from "@uvm-shim/controller-container";
 import type { ComputeSystemDocument } from "@uvm-shim/hcs-schema";
 import { ControllerError } from "@uvm-shim/lifecycle";
-import type { ContainerRequest, SandboxRequest } from "@uvm-shim/shim";
+import { type ContainerRequest, makeDirectories, type SandboxRequest, systemClock, withinBound } from "@uvm-shim/shim";
 
 const noStdio = { stdin: "", stdout: "", stderr: "", terminal: false };
 
@@ -31,31 +31,32 @@ export interface SandboxContainerSettings {
  * One that is made for a single task has none, unless the task asks for what guests give to pods alone; then the
  * container has an id beside the task's.
  */
-export function makeSandboxContainer(
+export async function makeSandboxContainer(
   request: SandboxRequest,
   settings: SandboxContainerSettings,
-): ContainerRequest | undefined {
+): Promise<ContainerRequest | undefined> {
   const { id, annotations, pod, spec } = request;
-  if (request.makesContainer) return make(request, settings, id, pod?.specification ?? spec, annotations);
+  if (request.makesContainer) return await make(request, settings, id, pod?.specification ?? spec, annotations);
   if (settings.hasPolicy || needOfPod(spec, settings.defaultAnnotations) === undefined) return undefined;
   const own = sandboxOfOne(spec);
-  return make(request, settings, `${id}-pod`, own.specification, own.annotations);
+  return await make(request, settings, `${id}-pod`, own.specification, own.annotations);
 }
 
-function make(
+async function make(
   { id: sandboxId, bundle }: SandboxRequest,
   { document, architecture, host }: SandboxContainerSettings,
   id: string,
   specification: unknown,
   annotations: { readonly [key: string]: string },
-): ContainerRequest {
+): Promise<ContainerRequest> {
   if (document.VirtualMachine?.Devices?.Plan9 === undefined) {
     const message =
       "a VM that can be migrated has no Plan9 shares, through which the sandbox's own container would get its root file system: expected a pod with a pause container of its own, made without the Sandbox API, or a VM that cannot be migrated";
     throw new ControllerError("FailedPrecondition", message, { operation: "create sandbox", id: sandboxId });
   }
   const rootPath = path.join(bundle, rootFolder);
-  writeRoot(rootPath, architecture, host);
+  const write = (): Promise<void> => writeRoot(rootPath, architecture, host);
+  await withinBound(`${rootPath} cannot be written`, write, () => {}, { clock: systemClock });
   return {
     id,
     bundle,
@@ -67,13 +68,13 @@ function make(
 }
 
 /** For every user to read, as it is not said which one the container has. */
-function writeRoot(rootPath: string, architecture: ProgramArchitecture, host: SandboxHost): void {
-  mkdirSync(rootPath, { recursive: true });
-  chmodSync(rootPath, 0o755);
+async function writeRoot(rootPath: string, architecture: ProgramArchitecture, host: SandboxHost): Promise<void> {
+  await makeDirectories(rootPath);
+  await chmod(rootPath, 0o755);
   for (const entry of sandboxRootEntries(architecture, host)) {
     const place = path.join(rootPath, entry.path);
-    if (entry.kind === "directory") mkdirSync(place, { recursive: true });
-    else writeFileSync(place, entry.content);
-    chmodSync(place, entry.kind === "directory" || entry.isProgram ? 0o755 : 0o644);
+    if (entry.kind === "directory") await makeDirectories(place);
+    else await writeFile(place, entry.content);
+    await chmod(place, entry.kind === "directory" || entry.isProgram ? 0o755 : 0o644);
   }
 }

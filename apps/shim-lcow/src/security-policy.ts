@@ -1,6 +1,10 @@
-import { copyFile, readFile, rm } from "node:fs/promises";
+import { copyFile, rm } from "node:fs/promises";
 import type { SecurityPolicy } from "@uvm-shim/hcs-schema";
 import type { SandboxSettings } from "@uvm-shim/sandbox-lcow";
+import { readNamedFile, systemClock } from "@uvm-shim/shim";
+
+/** Far more than such files have, which travel to the guest in one message. */
+const largestReferenceFile = 16 * 1024 * 1024;
 
 type ConfidentialSettings = NonNullable<SandboxSettings["confidential"]>;
 
@@ -40,7 +44,7 @@ export async function withCopies(
 async function encodedFile(path: string): Promise<string | undefined> {
   if (path === "") return undefined;
   try {
-    return await readFile(path, "base64");
+    return (await readNamedFile(path, largestReferenceFile, { clock: systemClock })).toString("base64");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;

@@ -117,6 +117,29 @@ describe("exit", () => {
     expect((await bench.controller.wait()).status).toBe(0);
   });
 
+  it("is not kept from its end by a client whose end does not close", async () => {
+    const bench = await new ProcessBench().started();
+    bench.client.neverCloses = true;
+    bench.guestProcess.exit(6);
+    await bench.clock.elapse(10_000);
+    expect((await bench.controller.wait()).status).toBe(6);
+    expect([bench.guestProcess.isClosed, bench.clock.pending]).toEqual([true, []]);
+  });
+
+  it.each(["start", "abandon"] as const)("nor does it keep a failing %s", async (operation) => {
+    const bench = new ProcessBench(new ScriptedCalls(new Map([[1, "fail"]])));
+    await bench.controller.create({ stdio: pipes });
+    bench.client.neverCloses = true;
+    const over = operation === "start" ? bench.controller.start() : bench.controller.abandon(7);
+    const settled = over.then(
+      () => "done",
+      () => "failed",
+    );
+    await bench.clock.elapse(10_000);
+    expect(await settled).toBe(operation === "start" ? "failed" : "done");
+    expect(bench.controller.state).toBe("stopped");
+  });
+
   it("waits for a client that takes nothing, and gives it up when its patience ends", async () => {
     let givenUp = 0;
     const clientPatience = { milliseconds: 10_000, onGivenUp: () => void givenUp++ };

@@ -5,7 +5,7 @@ import { type ProcessState, type ProcessStateName, type ProcessTransition, proce
 import { defaultPresencePace, type PresencePace } from "./presence.ts";
 import type { ClientPatience } from "./relay.ts";
 import { checkedConsoleSize, checkedSignal, endsByDefault, killedStatus, lostStatus, sigkill } from "./status.ts";
-import { closeQuietly, Supervision } from "./supervision.ts";
+import { closeClient, Supervision } from "./supervision.ts";
 import type {
   GuestProcess,
   OpenStdio,
@@ -148,7 +148,7 @@ export class ProcessController {
         await late.close();
       });
     } catch (error) {
-      await closeQuietly(upstream);
+      await closeClient(upstream, this.#clock, this.#drainLimits);
       const status = this.#killedWhileStarting ? killedStatus(sigkill) : lostStatus;
       this.#terminate("start", { status, exitedAt: this.#clock.now() });
       throw wrapError(error, "start process", this.#id);
@@ -251,7 +251,7 @@ export class ProcessController {
     const state = this.#life.state;
     if (state.kind !== "Created" || this.#starting !== undefined) return;
     this.#terminate("abandon", { status, exitedAt: this.#clock.now() });
-    await closeQuietly(state.upstream);
+    await closeClient(state.upstream, this.#clock, this.#drainLimits);
   }
 
   /** Called when the VM is gone: every process gets an exit, and what waits for the guest is let go. */

@@ -63,7 +63,7 @@ export class Supervision {
     const exitedAt = clock.now();
     const status = isTold ? await told : await this.#statusOfGone(told);
     await drain(this.#ended, this.#progress, limits, clock);
-    await closeQuietly(upstream);
+    await closeClient(upstream, clock, limits);
     await closeQuietly(guest);
     return { status, exitedAt };
   }
@@ -109,8 +109,20 @@ export class Supervision {
   }
 }
 
+/**
+ * Closes the client's ends. A client can no more hold up the end of a process by an end that does not close than by
+ * output that it does not take.
+ */
+export async function closeClient(upstream: OpenStdio, clock: ProcessClock, { stalledMs }: DrainLimits): Promise<void> {
+  const timer = new AbortController();
+  const late = clock.delay(stalledMs, timer.signal);
+  late.catch(() => {});
+  await Promise.race([closeQuietly(upstream), late]);
+  timer.abort();
+}
+
 /** Nobody is left to be told that an end which is given up could not be closed. */
-export async function closeQuietly(end: { close(): Promise<void> }): Promise<void> {
+async function closeQuietly(end: { close(): Promise<void> }): Promise<void> {
   try {
     await end.close();
   } catch {}

@@ -101,6 +101,13 @@ describe("translating", () => {
     expect(runs).toEqual([{ program: "mount", arguments: [...expected, folder], directory: "/" }]);
   });
 
+  it("is refused at once where the file system takes no directories", async () => {
+    const { runs, recorded } = recording();
+    const mount = { type: "tmpfs", source: "none", options: [] };
+    await expect(recorded.mountAll([mount], "/proc/x/y")).rejects.toThrow("mkdir '/proc/x'");
+    expect(runs).toEqual([]);
+  });
+
   it("names the lower directories of a long overlay from their common parent", async () => {
     const { runs, recorded } = recording();
     const paths = lower(100);

@@ -107,7 +107,7 @@ export function createPosixHostFiles({ grantVmAccess, run = runProgram }: PosixH
     },
 
     async mountAll(mounts, target, signal) {
-      await mkdir(target, { recursive: true });
+      await makeDirectories(target);
       const root = await realpath(target);
       const present = await mountPointsAt(root);
       if (present.length > 0) {
@@ -253,6 +253,21 @@ async function resolveTarget(target: string): Promise<string | undefined> {
     if (isMissing(error)) return undefined;
     // A mount whose server is gone cannot be entered, and can be unmounted.
     return join(await realpath(dirname(target)), basename(target));
+  }
+}
+
+/** Node's own recursive mkdir tries for ever where a file system has no such directory and takes none, as /proc does. */
+async function makeDirectories(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return;
+    if (code !== "ENOENT" || dirname(path) === path) throw error;
+    await makeDirectories(dirname(path));
+    await mkdir(path).catch((again: NodeJS.ErrnoException) => {
+      if (again.code !== "EEXIST") throw again;
+    });
   }
 }
 

@@ -1,6 +1,7 @@
-import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { type Clock, systemClock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
+import { readNamedFile } from "./file-calls.ts";
 
 const largestConfiguration = 16 * 1024 * 1024;
 const expected = "a specification of the OCI runtime specification";
@@ -12,20 +13,18 @@ export interface BundleConfiguration {
 }
 
 /** Reads config.json; undefined when there is none. */
-export async function readConfiguration(bundle: string): Promise<BundleConfiguration | undefined> {
+export async function readConfiguration(
+  bundle: string,
+  clock: Clock = systemClock,
+): Promise<BundleConfiguration | undefined> {
   const file = path.join(bundle, "config.json");
   let content: Buffer;
   try {
-    content = await readFile(file);
+    content = await readNamedFile(file, largestConfiguration, { clock });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if ((error as NodeJS.ErrnoException).code === "DeadlineExceeded") throw error;
     throw new ShimError("InvalidArgument", `${file} cannot be read: ${messageOf(error)}`, { cause: error });
-  }
-  if (content.length > largestConfiguration) {
-    throw new ShimError(
-      "InvalidArgument",
-      `${file} has ${content.length} bytes; at most ${largestConfiguration} are accepted`,
-    );
   }
   let parsed: unknown;
   try {

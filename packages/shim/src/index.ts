@@ -1,6 +1,7 @@
 export { type Clock, systemClock } from "./clock.ts";
 export { ShimError, type ShimErrorCode, shimErrorCodes, translateError } from "./errors.ts";
 export { ownFolder } from "./executable.ts";
+export { makeDirectories, readNamedFile, withinBound } from "./file-calls.ts";
 export { type LogLevel, PipeLog } from "./log.ts";
 export type { PlatformContext, ShimOptions } from "./options.ts";
 export { runShim } from "./run-shim.ts";

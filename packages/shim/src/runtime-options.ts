@@ -1,8 +1,9 @@
-import { open } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import { parse as parseToml } from "smol-toml";
 import type { RuntimeOptions } from "./bootstrap.ts";
+import { systemClock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
+import { readNamedFile } from "./file-calls.ts";
 import { containerd, runtimeoptions } from "./generated/messages.js";
 import { decodeFields } from "./wire.ts";
 
@@ -164,15 +165,7 @@ function mismatch(key: string, expected: string, value: unknown): ShimError {
 async function readConfigurationFile(path: string): Promise<string> {
   try {
     if (!isAbsolute(path)) throw new Error("expected an absolute path");
-    const file = await open(path);
-    try {
-      const { size } = await file.stat();
-      if (size > largestConfiguration)
-        throw new Error(`it has ${size} bytes, expected at most ${largestConfiguration}`);
-      return await file.readFile("utf8");
-    } finally {
-      await file.close();
-    }
+    return (await readNamedFile(path, largestConfiguration, { clock: systemClock })).toString("utf8");
   } catch (error) {
     throw new ShimError("InvalidArgument", `runtime options: config_path ${path}: ${messageOf(error)}`, {
       cause: error,

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { lstatSync, mkdirSync, unlinkSync } from "node:fs";
+import { lstatSync, unlinkSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { ShimError } from "./errors.ts";
+import { makeDirectories } from "./file-calls.ts";
 import type { ShimOptions } from "./options.ts";
 import type { Listener, SocketOwner } from "./system.ts";
 
@@ -30,8 +31,8 @@ export function toldSocketDirectory(
   return (options.socketDirectory ?? env.UVM_SHIM_SOCKET_DIRECTORY) || undefined;
 }
 
-export function makeSocketDirectory(socket: string): void {
-  mkdirSync(path.dirname(socket), { recursive: true, mode: 0o711 });
+export async function makeSocketDirectory(socket: string): Promise<void> {
+  await makeDirectories(path.dirname(socket), 0o711);
 }
 
 /** What a process answers that listens but has more connections waiting than its backlog holds: Unix sockets, pipes. */

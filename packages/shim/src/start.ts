@@ -83,7 +83,7 @@ async function startServing(
   target: { readonly bundle: string; readonly socket: string; readonly input: StartInput; readonly system: ShimSystem },
 ): Promise<void> {
   const { bundle, socket, input, system } = target;
-  system.prepareSocket(socket);
+  await system.prepareSocket(socket);
   if (await isAccepting(socket)) {
     throw new ShimError("AlreadyExists", `start ${flags.id}: its shim is running and serves ${socket}`);
   }

@@ -1,82 +1,146 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { access } from "node:fs/promises";
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
-import { abortable, type Clock, settlesWithin, systemClock } from "./clock.ts";
+import { abortable, type Clock, settlesWithin } from "./clock.ts";
 import { ShimError } from "./errors.ts";
+import { withinBound } from "./file-calls.ts";
 import type { StdioPaths } from "./types.ts";
 
 /** How long a logging binary may take to say that it is ready, and to end after its input has; containerd's numbers. */
 const readyMilliseconds = 10_000;
 const endMilliseconds = 12_000;
+/** How long the last bytes of an output may take on their way to whoever reads them, as for a FIFO's late reader. */
+const lastBytesMilliseconds = 1000;
 
 export interface LoggingBinary {
   readonly stdout: Writable;
   readonly stderr: Writable;
-  /** Resolves when the binary has said that it reads. */
-  ready(signal?: AbortSignal): Promise<void>;
-  /** Ends its input; one that does not end by itself is killed later, without anybody waiting for it. */
+  /**
+   * Ends its input. One that does not end by itself is killed later, without anybody waiting for it; one that has
+   * stopped reading is killed at once.
+   */
   close(): Promise<void>;
+}
+
+export interface LoggingBinaryOptions {
+  readonly namespace: string;
+  readonly clock: Clock;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * containerd's contract for `binary://<path>?<key>=<value>`: standard output on descriptor 3, standard error on 4,
- * and descriptor 5 to close once it is ready; keys and values become arguments.
+ * and descriptor 5 to close, or to write to, once it is ready; keys and values become arguments. Resolves when it is
+ * ready. One that is refused has been killed.
  */
-export function openLoggingBinary(
-  paths: StdioPaths,
-  options: { readonly namespace: string; readonly clock?: Clock },
-): LoggingBinary {
-  const clock = options.clock ?? systemClock;
+export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinaryOptions): Promise<LoggingBinary> {
+  const { clock } = options;
   const url = new URL(paths.stdout);
   const executable = decodeURIComponent(url.pathname);
   const argumentList = [...url.searchParams].flatMap(([key, value]) => (value === "" ? [key] : [key, value]));
+  // The event loop waits until the program has been found. Whether it can be run is found out by running it.
+  const look = (): Promise<void> => access(executable).catch(() => {});
+  await withinBound(`stdout ${paths.stdout} cannot be run`, look, () => {}, options);
   const child = spawn(executable, argumentList, {
     stdio: ["ignore", "ignore", "ignore", "pipe", "pipe", "pipe"],
     env: { ...process.env, CONTAINER_ID: paths.containerId ?? "", CONTAINER_NAMESPACE: options.namespace },
+    // A group of its own: what is ended is the program with all that it runs.
+    detached: true,
   });
   const descriptors: readonly unknown[] = child.stdio;
   const stdout = descriptors[3] as Writable;
   const stderr = descriptors[4] as Writable;
   const readiness = descriptors[5] as Readable;
   for (const stream of [stdout, stderr, readiness]) stream.on("error", () => {});
-  const failed = new Promise<never>((_, reject) => {
-    child.once("error", (error) => {
-      reject(
-        new ShimError("InvalidArgument", `stdout ${paths.stdout} cannot be run: ${error.message}`, { cause: error }),
-      );
-    });
-  });
-  failed.catch(() => {});
-  const exited = new Promise<void>((resolve) => {
-    child.once("error", () => resolve());
-    child.once("exit", () => resolve());
-  });
-  const ready = finished(readiness.resume(), { error: false, writable: false });
+  const exited = new Promise<void>((resolve) => child.once("error", () => resolve()).once("exit", () => resolve()));
+  try {
+    await ready(child, readiness, paths.stdout, options);
+  } catch (error) {
+    kill(child);
+    for (const stream of [stdout, stderr, readiness]) stream.destroy();
+    throw error;
+  }
   return {
     stdout,
     stderr,
-    ready: async (signal) => {
-      if (!(await settlesWithin(abortable(Promise.race([ready, failed]), signal), readyMilliseconds, clock))) {
-        throw new ShimError(
-          "DeadlineExceeded",
-          `stdout ${paths.stdout} was not ready in ${readyMilliseconds} ms; it closes descriptor 5 when it is`,
-        );
-      }
-      await abortable(Promise.race([ready, failed]), signal);
-    },
     close: async () => {
-      for (const stream of [stdout, stderr]) await endStream(stream);
+      const ends = await Promise.all([endStream(stdout, clock), endStream(stderr, clock)]);
       readiness.destroy();
-      void settlesWithin(exited, endMilliseconds, clock).then((ended) => {
-        if (!ended) child.kill("SIGKILL");
+      if (ends.includes("stuck")) kill(child);
+      void settlesWithin(exited, endMilliseconds, clock).then((hasEnded) => {
+        if (!hasEnded) kill(child);
       });
     },
   };
 }
 
-/** Writes what is buffered and closes; a stream that failed or is closed already counts as ended. */
-export async function endStream(stream: Writable): Promise<void> {
+async function ready(
+  child: ChildProcess,
+  readiness: Readable,
+  uri: string,
+  { clock, signal }: LoggingBinaryOptions,
+): Promise<void> {
+  const refused = new Promise<never>((_, reject) => {
+    const refuse = (why: string, cause?: unknown): void =>
+      reject(new ShimError("InvalidArgument", `stdout ${uri} ${why}`, { cause }));
+    child.once("error", (error) => refuse(`cannot be run: ${error.message}`, error));
+    child.once("exit", (code, killedBy) => {
+      const expected = "before it was ready; a logging program closes descriptor 5 when it is, and reads on";
+      // One that has ended well may have left a child in its place, which says when it is ready.
+      if (code !== 0) refuse(`${code === null ? `was killed by ${killedBy}` : `exited with ${code}`} ${expected}`);
+    });
+  });
+  const said = new Promise<void>((resolve) => readiness.once("data", () => resolve()));
+  const closed = finished(readiness.resume(), { error: false, writable: false }).then(async () => {
+    // The kernel closes the descriptor for a program that ends, too, before it tells its end.
+    if (child.pid === undefined || isEnding(child.pid)) {
+      await new Promise<void>((resolve) => {
+        if (child.exitCode === 0) resolve();
+        else child.once("exit", () => setImmediate(resolve));
+      });
+    }
+  });
+  const outcome = abortable(Promise.race([refused, said, closed]), signal);
+  outcome.catch(() => {});
+  if (await settlesWithin(outcome, readyMilliseconds, clock)) return await outcome;
+  throw new ShimError(
+    "DeadlineExceeded",
+    `stdout ${uri} was not ready in ${readyMilliseconds} ms; it closes descriptor 5 when it is`,
+  );
+}
+
+const exitingFlag = 0x4;
+
+/** Whether a process has begun to end, in the flags (field 9) of /proc/<pid>/stat, or has been waited for. */
+function isEnding(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return (Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[6]) & exitingFlag) !== 0;
+  } catch {
+    return true;
+  }
+}
+
+/** With all that it runs. */
+function kill(child: ChildProcess): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, "SIGKILL");
+  } catch {
+    // Nothing of it is there any more.
+  }
+}
+
+/**
+ * Writes what is buffered and closes, within a bound: "stuck" when nobody took it all. A stream that failed or is
+ * closed already counts as ended.
+ */
+export async function endStream(stream: Writable, clock: Clock): Promise<"ended" | "stuck"> {
+  const wasDropped = stream.destroyed && !stream.errored && stream.writableLength > 0;
   if (!stream.writableEnded && !stream.destroyed) stream.end();
-  await finished(stream, { readable: false }).catch(() => {});
+  const isOver = await settlesWithin(finished(stream, { readable: false }), lastBytesMilliseconds, clock);
   stream.destroy();
+  return isOver && !wasDropped ? "ended" : "stuck";
 }

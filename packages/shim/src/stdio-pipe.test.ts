@@ -73,6 +73,19 @@ describe("standard input and output over named pipes", () => {
     expect([await said, await complained]).toEqual(["said", "complained"]);
   });
 
+  it("are closed within a bound although what they were given is not taken", async () => {
+    const output = await serve(pipe("out"));
+    const stdio = await open({ stdout: pipe("out") });
+    const client = await output.next();
+    stdio.stdout?.write(Buffer.alloc(4 * 1024 * 1024));
+    const closed = stdio.close();
+    await expect.poll(() => clock.sleepers).toBe(1);
+    await clock.advance(1000);
+    await closed;
+    expect(stdio.stdout?.destroyed).toBe(true);
+    client.destroy();
+  });
+
   it("have one output where there is a terminal", async () => {
     const output = await serve(pipe("out"));
     const stdio = await open({ stdout: pipe("out"), stderr: pipe("err"), terminal: true });

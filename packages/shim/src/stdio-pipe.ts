@@ -55,7 +55,9 @@ export function createPipeStdio(options: PipeStdioOptions): UpstreamStdio {
         closeStdin: () => stdin?.letEnd(),
         close: () => {
           stdin?.destroy();
-          closing ??= Promise.all([stdout, stderr].map((each) => each && endStream(each))).then(() => {});
+          closing ??= Promise.all([stdout, stderr].map((each) => each && endStream(each, options.clock))).then(
+            () => {},
+          );
           return closing;
         },
       };

@@ -7,6 +7,7 @@ import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { processStartTime } from "./process-identity.ts";
 import { createPosixStdio, parseUri } from "./stdio-posix.ts";
 import { ManualClock } from "./testing/manual-clock.ts";
 
@@ -32,6 +33,14 @@ const collect = async (stream: Readable): Promise<Buffer> => {
 /** A reader that, unlike fs streams, holds no thread of the pool. */
 const reader = (file: string): Readable =>
   new net.Socket({ fd: openSync(file, constants.O_RDONLY | constants.O_NONBLOCK), readable: true, writable: false });
+
+const readFileIfThere = (file: string): string => {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+};
 
 const ended = (stream: Writable, last: string): Promise<void> => new Promise((resolve) => stream.end(last, resolve));
 
@@ -185,15 +194,7 @@ describe("other destinations", () => {
     stdio.stdout?.write("out\n");
     stdio.stderr?.write("err\n");
     await stdio.close();
-    await expect
-      .poll(() => {
-        try {
-          return readFileSync(target, "utf8");
-        } catch {
-          return "";
-        }
-      })
-      .toBe(`ns c1 ${target}\nout\nerr\n`);
+    await expect.poll(() => readFileIfThere(target)).toBe(`ns c1 ${target}\nout\nerr\n`);
   });
 
   it("says why a logging binary does not run", async () => {
@@ -204,17 +205,33 @@ describe("other destinations", () => {
     });
   });
 
-  it("says how a logging binary that does not become ready would do so", async () => {
-    const clock = new ManualClock();
-    // It reads its output to the end, and never closes the descriptor for its readiness.
-    const uri = `binary:///bin/sh?-c=${encodeURIComponent("exec cat <&3")}`;
-    const open = createPosixStdio({ namespace: "ns", clock }).open({ ...none, stdout: uri });
-    const failed = expect(open).rejects.toMatchObject({
-      code: "DeadlineExceeded",
-      message: `stdout ${uri} was not ready in 10000 ms; it closes descriptor 5 when it is`,
-    });
-    await clock.advance(10_000);
-    await failed;
+  it("refuses a file where the file system takes no directories, at once and by its path", async () => {
+    for (const [file, missing] of [
+      ["/proc/x/y", "/proc/x"],
+      ["/proc/x/y/z", "/proc/x"],
+    ]) {
+      const open = createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: `file://${file}` });
+      await expect(open).rejects.toMatchObject({
+        code: "InvalidArgument",
+        message: `stdout ${file} cannot be opened: ENOENT: no such file or directory, mkdir '${missing}'`,
+      });
+    }
+  });
+
+  it("takes a FIFO for what it is where a file is named, and waits for nobody to read it", async () => {
+    const file = fifo("out");
+    const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: `file://${file}` });
+    const content = collect(reader(file));
+    await ended(stdio.stdout as Writable, "through a FIFO");
+    expect((await content).toString()).toBe("through a FIFO");
+    await stdio.close();
+  });
+
+  it("writes to a device", async () => {
+    const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: "file:///dev/null" });
+    await ended(stdio.stdout as Writable, "nothing");
+    await stdio.close();
+    expect(stdio.stdout?.destroyed).toBe(true);
   });
 
   it("opens nothing for empty names and refuses unknown schemes", async () => {
@@ -223,5 +240,82 @@ describe("other destinations", () => {
     expect(() => parseUri("stdin", "file:///x")).toThrow(/stdin is "file:\/\/\/x"/);
     expect(() => parseUri("stdout", "npipe:////x")).toThrow(/accepted is/);
     expect(() => parseUri("stdout", "relative")).toThrow(/accepted is/);
+  });
+});
+
+describe("a logging binary that fails", () => {
+  const shell = (script: string): string => `binary:///bin/sh?-c=${encodeURIComponent(script)}`;
+  const pidFile = (): string => path.join(directory, "pid");
+  const told = async (): Promise<number> => {
+    await expect.poll(() => readFileIfThere(pidFile()), { timeout: 5000 }).toMatch(/\n$/);
+    return Number(readFileSync(pidFile(), "utf8"));
+  };
+
+  it.each([
+    ["exits", "exit 1", "exited with 1"],
+    ["is killed", "kill -9 $$", "was killed by SIGKILL"],
+    ["leaves a child that is not ready and exits", "sleep 1000 & exit 3", "exited with 3"],
+  ])("is refused when it %s before it is ready", async (_, script, why) => {
+    const uri = shell(script);
+    await expect(createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: uri })).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: `stdout ${uri} ${why} before it was ready; a logging program closes descriptor 5 when it is, and reads on`,
+    });
+  });
+
+  it("may leave a child in its place, or say that it is ready by a byte", async () => {
+    for (const script of ["cat <&3 5>&- & exit 0", "printf r >&5; exec cat <&3"]) {
+      const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: shell(script) });
+      expect(stdio.stdout?.writable).toBe(true);
+      await stdio.close();
+    }
+  });
+
+  it("is refused and ended, with what it runs, when it does not become ready", async () => {
+    const clock = new ManualClock();
+    // It reads its output to the end, and never closes the descriptor for its readiness.
+    const uri = shell(`sleep 1000 & echo $! >${pidFile()}; cat <&3; wait`);
+    const open = createPosixStdio({ namespace: "ns", clock }).open({ ...none, stdout: uri });
+    const failed = expect(open).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+      message: `stdout ${uri} was not ready in 10000 ms; it closes descriptor 5 when it is`,
+    });
+    const child = await told();
+    await clock.advance(10_000);
+    await failed;
+    await expect.poll(() => processStartTime(child)).toBeUndefined();
+  });
+
+  it("is ended when whoever opens it gives up", async () => {
+    const giveUp = new AbortController();
+    const uri = shell(`echo $$ >${pidFile()}; exec sleep 1000`);
+    const open = createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: uri }, giveUp.signal);
+    const failed = expect(open).rejects.toThrow("given up");
+    const pid = await told();
+    giveUp.abort(new Error("given up"));
+    await failed;
+    await expect.poll(() => processStartTime(pid)).toBeUndefined();
+  });
+
+  it("is not run when another end cannot be opened", async () => {
+    const uri = shell(`echo $$ >${pidFile()}; exec 5>&-; exec cat <&3`);
+    const stdin = path.join(directory, "missing");
+    const open = createPosixStdio({ namespace: "ns" }).open({ ...none, stdin, stdout: uri });
+    await expect(open).rejects.toThrow(`stdin ${stdin} cannot be opened`);
+    expect(readFileIfThere(pidFile())).toBe("");
+  });
+
+  it("is closed and ended within a bound when it has stopped reading", async () => {
+    const clock = new ManualClock();
+    const uri = shell(`echo $$ >${pidFile()}; exec 5>&-; exec sleep 1000`);
+    const stdio = await createPosixStdio({ namespace: "ns", clock }).open({ ...none, stdout: uri, stderr: uri });
+    const pid = await told();
+    stdio.stdout?.write(Buffer.alloc(500_000));
+    const closed = stdio.close();
+    await expect.poll(() => clock.sleepers).toBeGreaterThan(0);
+    await clock.advance(1000);
+    await closed;
+    expect(stdio.stdout?.destroyed).toBe(true);
+    await expect.poll(() => processStartTime(pid)).toBeUndefined();
   });
 });

@@ -1,9 +1,9 @@
-import { closeSync, constants, createWriteStream, fstatSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, constants, createWriteStream, openSync } from "node:fs";
 import net from "node:net";
-import path from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { type Clock, systemClock } from "./clock.ts";
-import { ShimError } from "./errors.ts";
+import { messageOf, ShimError } from "./errors.ts";
+import { type FileCallOptions, openNamed } from "./file-calls.ts";
 import { endStream, openLoggingBinary } from "./stdio-binary.ts";
 import type { OpenStdio, StdioPaths, UpstreamStdio } from "./types.ts";
 
@@ -20,34 +20,40 @@ export interface OutputEnd {
   close(): Promise<void>;
 }
 
+type Opening = FileCallOptions & Pick<PosixStdioOptions, "lateReaderMilliseconds">;
+
 const lateReaderPollMilliseconds = 20;
 
 /**
  * Opens the ends that the client of containerd made: FIFOs (a bare path or `fifo://`), files (`file://`), or a
- * logging binary (`binary://`). Nothing here waits for the other side to open, and no thread is ever held by it.
+ * logging binary (`binary://`). Nothing here waits for the other side to open, and a file system that does not answer
+ * is waited for within a bound, off the event loop.
  */
 export function createPosixStdio(options: PosixStdioOptions): UpstreamStdio {
+  const clock = options.clock ?? systemClock;
   return {
     open: async (paths, signal): Promise<OpenStdio> => {
       signal?.throwIfAborted();
+      const opening: Opening = { ...options, clock, signal };
       const ends: (() => Promise<void>)[] = [];
       try {
-        const binary =
-          parseUri("stdout", paths.stdout).kind === "binary" ? openLoggingBinary(paths, options) : undefined;
-        if (binary !== undefined) ends.push(() => binary.close());
-        const input = paths.stdin === "" ? undefined : openInput(paths.stdin);
+        const hasBinary = parseUri("stdout", paths.stdout).kind === "binary";
+        const input = paths.stdin === "" ? undefined : await openInput(paths.stdin, opening);
         if (input !== undefined) ends.push(async () => input.close());
-        const output = (field: "stdout" | "stderr"): Writable | undefined => {
-          // A terminal has one output; what the client names as its stderr is never written to.
-          if (paths[field] === "" || (field === "stderr" && paths.terminal)) return undefined;
-          if (binary !== undefined) return field === "stdout" ? binary.stdout : binary.stderr;
-          const end = openOutput(field, paths, options);
+        // A terminal has one output; what the client names as its stderr is never written to.
+        const hasOutput = { stdout: paths.stdout !== "", stderr: paths.stderr !== "" && !paths.terminal };
+        const output = async (field: "stdout" | "stderr"): Promise<Writable | undefined> => {
+          if (!hasOutput[field] || hasBinary) return undefined;
+          const end = await openOutput(field, paths, opening);
           ends.push(() => end.close());
           return end.stream;
         };
-        const stdout = output("stdout");
-        const stderr = output("stderr");
-        await binary?.ready(signal);
+        const files = { stdout: await output("stdout"), stderr: await output("stderr") };
+        // Last, so that nothing can fail any more once the program runs.
+        const binary = hasBinary ? await openLoggingBinary(paths, { ...options, clock, signal }) : undefined;
+        if (binary !== undefined) ends.push(() => binary.close());
+        const stdout = binary?.stdout ?? files.stdout;
+        const stderr = hasOutput.stderr ? (binary?.stderr ?? files.stderr) : undefined;
         let closing: Promise<void> | undefined;
         return {
           ...(input === undefined ? {} : { stdin: input.stream }),
@@ -107,17 +113,17 @@ interface InputEnd {
  * A FIFO's reading end, opened without waiting for its writer. A writing end is kept beside it, so that a client that
  * leaves, as containerd does when it restarts, does not end the process's input: another may come.
  */
-function openInput(uri: string): InputEnd {
+async function openInput(uri: string, opening: Opening): Promise<InputEnd> {
   const parsed = parseUri("stdin", uri);
   if (parsed.kind !== "path") throw new ShimError("Internal", `stdin ${uri} has no path`);
-  const descriptor = openPath("stdin", parsed.path, constants.O_RDONLY | constants.O_NONBLOCK);
-  const stream = pipeSocket(descriptor, "stdin", parsed.path, { readable: true, writable: false });
+  const descriptor = await openFifo("stdin", parsed.path, opening);
+  const stream = pipeSocket(descriptor, { readable: true, writable: false });
   let keeper: number | undefined;
   try {
-    keeper = openPath("stdin", parsed.path, constants.O_WRONLY | constants.O_NONBLOCK);
+    keeper = openAgain(descriptor, constants.O_WRONLY);
   } catch (error) {
     stream.destroy();
-    throw error;
+    throw openError("stdin", parsed.path, error);
   }
   const letEnd = (): void => {
     if (keeper !== undefined) closeSync(keeper);
@@ -130,14 +136,13 @@ function openInput(uri: string): InputEnd {
   return { stream, letEnd, close };
 }
 
-function openOutput(field: "stdout" | "stderr", paths: StdioPaths, options: PosixStdioOptions): OutputEnd {
+async function openOutput(field: "stdout" | "stderr", paths: StdioPaths, opening: Opening): Promise<OutputEnd> {
   const parsed = parseUri(field, paths[field]);
   switch (parsed.kind) {
     case "path":
-      return openPipeOutput(field, parsed.path, options);
+      return await openNamedOutput(field, parsed.path, 0, opening);
     case "file":
-      mkdirSync(path.dirname(parsed.path), { recursive: true, mode: 0o755 });
-      return fileOutput(field, parsed.path, constants.O_CREAT);
+      return await openNamedOutput(field, parsed.path, constants.O_CREAT, { ...opening, makesDirectory: true });
     case "none":
     case "binary":
       throw new ShimError(
@@ -147,44 +152,54 @@ function openOutput(field: "stdout" | "stderr", paths: StdioPaths, options: Posi
   }
 }
 
-function fileOutput(field: string, file: string, flags: number): OutputEnd {
-  const descriptor = openPath(field, file, constants.O_WRONLY | constants.O_APPEND | flags);
+/** What is there decides: a FIFO is one by whichever kind of URI it is named. */
+async function openNamedOutput(
+  field: "stdout" | "stderr",
+  file: string,
+  flags: number,
+  opening: Opening & { readonly makesDirectory?: boolean },
+): Promise<OutputEnd> {
+  const writing = constants.O_WRONLY | constants.O_APPEND | flags;
+  try {
+    const { descriptor, kind } = await openNamed(field, file, writing | constants.O_NONBLOCK, opening);
+    if (kind.isFIFO()) {
+      const ends = { keeper: openAgain(descriptor, constants.O_RDONLY), writer: descriptor, readerSeen: true };
+      return pipeOutput(ends, opening);
+    }
+    if (kind.isFile()) return fileOutput(descriptor, opening);
+    // A device may have to be waited for at each write, which a thread of its own does.
+    closeSync(descriptor);
+    return fileOutput((await openNamed(field, file, writing, opening)).descriptor, opening);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENXIO") throw openError(field, file, error);
+    const keeper = await openFifo(field, file, opening);
+    return pipeOutput({ keeper, writer: openAgain(keeper, constants.O_WRONLY), readerSeen: false }, opening);
+  }
+}
+
+function fileOutput(descriptor: number, { clock }: Opening): OutputEnd {
   const stream = createWriteStream("", { fd: descriptor });
   stream.on("error", () => {});
-  return { stream, close: () => endStream(stream) };
+  return { stream, close: async () => void (await endStream(stream, clock)) };
 }
 
 /**
  * The writing end of a FIFO. A reading end is kept beside it, so that a reader that leaves, as containerd does when it
  * restarts, neither breaks the process's output nor loses what it has not read.
  */
-function openPipeOutput(field: "stdout" | "stderr", file: string, options: PosixStdioOptions): OutputEnd {
-  const clock = options.clock ?? systemClock;
-  let readerSeen = true;
-  let writer: number;
-  let keeper: number;
-  try {
-    writer = openSync(file, constants.O_WRONLY | constants.O_NONBLOCK);
-    if (!fstatSync(writer).isFIFO()) {
-      closeSync(writer);
-      return fileOutput(field, file, 0);
-    }
-    keeper = openPath(field, file, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENXIO") throw openError(field, file, error);
-    readerSeen = false;
-    keeper = openPath(field, file, constants.O_RDONLY | constants.O_NONBLOCK);
-    writer = openPath(field, file, constants.O_WRONLY | constants.O_NONBLOCK);
-  }
-  const stream = pipeSocket(writer, field, file, { readable: false, writable: true });
+function pipeOutput(
+  ends: { readonly keeper: number; readonly writer: number; readonly readerSeen: boolean },
+  { clock, lateReaderMilliseconds = 1000 }: Opening,
+): OutputEnd {
+  const { keeper, writer, readerSeen } = ends;
+  const stream = pipeSocket(writer, { readable: false, writable: true });
   const close = async (): Promise<void> => {
     // Closing the last end empties the pipe: output that a reader has yet to come for would be lost.
-    const holder = !readerSeen && stream.bytesWritten > 0 ? openForWriting(file) : undefined;
+    const holder = !readerSeen && stream.bytesWritten > 0 ? openAgain(keeper, constants.O_WRONLY) : undefined;
     closeSync(keeper);
     stream.destroy();
     if (holder === undefined) return;
-    const patience = options.lateReaderMilliseconds ?? 1000;
-    for (let waited = 0; waited < patience && !hasReader(file); waited += lateReaderPollMilliseconds) {
+    for (let waited = 0; waited < lateReaderMilliseconds && !hasReader(holder); waited += lateReaderPollMilliseconds) {
       await clock.delay(lateReaderPollMilliseconds);
     }
     closeSync(holder);
@@ -192,52 +207,43 @@ function openPipeOutput(field: "stdout" | "stderr", file: string, options: Posix
   return { stream, close };
 }
 
-function hasReader(file: string): boolean {
-  const writer = openForWriting(file);
-  if (writer !== undefined) closeSync(writer);
-  return writer !== undefined;
+function hasReader(holder: number): boolean {
+  try {
+    closeSync(openAgain(holder, constants.O_WRONLY));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
-/** Undefined when nobody has the FIFO open for reading, or it is gone. */
-function openForWriting(file: string): number | undefined {
-  try {
-    return openSync(file, constants.O_WRONLY | constants.O_NONBLOCK);
-  } catch {
-    return undefined;
-  }
+/** Another end of the same FIFO, without going along its path once more. */
+function openAgain(descriptor: number, flags: number): number {
+  return openSync(`/proc/self/fd/${descriptor}`, flags | constants.O_NONBLOCK);
 }
 
 /** A stream over a FIFO's descriptor that the event loop polls; no thread waits in a read or a write. */
 function pipeSocket(
   descriptor: number,
-  field: string,
-  file: string,
   direction: { readonly readable: boolean; readonly writable: boolean },
 ): net.Socket {
-  try {
-    if (!fstatSync(descriptor).isFIFO()) {
-      throw new ShimError("InvalidArgument", `${field} ${file} is not a FIFO`);
-    }
-    const socket = new net.Socket({ fd: descriptor, ...direction });
-    // Who uses the stream sees its errors; one that comes when nobody does must not end the shim.
-    socket.on("error", () => {});
-    return socket;
-  } catch (error) {
-    closeSync(descriptor);
-    throw error;
-  }
+  const socket = new net.Socket({ fd: descriptor, ...direction });
+  // Who uses the stream sees its errors; one that comes when nobody does must not end the shim.
+  socket.on("error", () => {});
+  return socket;
 }
 
-function openPath(field: string, file: string, flags: number): number {
-  try {
-    return openSync(file, flags, 0o644);
-  } catch (error) {
+/** The reading end of what has to be a FIFO. */
+async function openFifo(field: string, file: string, opening: Opening): Promise<number> {
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK;
+  const { descriptor, kind } = await openNamed(field, file, flags, opening).catch((error) => {
     throw openError(field, file, error);
-  }
+  });
+  if (kind.isFIFO()) return descriptor;
+  closeSync(descriptor);
+  throw new ShimError("InvalidArgument", `${field} ${file} is not a FIFO`);
 }
 
-function openError(field: string, file: string, error: unknown): ShimError {
-  if (error instanceof ShimError) return error;
-  const reason = error instanceof Error ? error.message : String(error);
-  return new ShimError("InvalidArgument", `${field} ${file} cannot be opened: ${reason}`, { cause: error });
+function openError(field: string, file: string, error: unknown): unknown {
+  if ((error as NodeJS.ErrnoException).syscall === undefined) return error;
+  return new ShimError("InvalidArgument", `${field} ${file} cannot be opened: ${messageOf(error)}`, { cause: error });
 }

@@ -22,7 +22,7 @@ export function windowsSystem(loadCalls: (() => Promise<WindowsCalls>) | undefin
     },
     address: (socket) => socket,
     // A pipe is there as long as somebody serves it.
-    prepareSocket: () => {},
+    prepareSocket: async () => {},
     removeDeadSocket: async () => {},
     listen: async (socket, onConnection) => {
       const server = await (await calls()).servePipe(socket, onConnection);

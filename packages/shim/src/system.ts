@@ -13,7 +13,7 @@ export interface ShimSystem {
   /** What containerd is told to dial. */
   address(socket: string): string;
   /** Makes what has to be there for somebody to listen. */
-  prepareSocket(socket: string): void;
+  prepareSocket(socket: string): Promise<void>;
   /** Removes what is left of one that nobody serves, and nothing that somebody does. */
   removeDeadSocket(socket: string): Promise<void>;
   /** Listens, for the machine's administrators alone from the first instant. AlreadyExists when somebody does already. */

@@ -38,6 +38,8 @@ export interface PodOptions extends Pick<ShimIdentity, "dialect" | "containerdSo
 export interface ContainerOptions extends ProcessOptions {
   readonly id: string;
   readonly rootfs: readonly Mount[];
+  /** Where its output goes instead of to FIFOs. */
+  readonly stdout?: string;
   /** Makes of the usual config.json what the test wants. */
   readonly change?: (specification: Specification) => object;
   /** GUID of the HCN namespace that its specification names. */
@@ -106,7 +108,7 @@ export class Pod {
     this.#bundles.add(bundle);
     const stdio = await makeStdio(bundle, "init", terminal);
     try {
-      const request = { id, bundle, rootfs, ...stdio.paths };
+      const request = { id, bundle, rootfs, ...stdio.paths, stdout: options.stdout ?? stdio.paths.stdout };
       await this.timed("create", () => this.shim.call(Task, "Create", request, callOptions(this.#options)));
     } catch (error) {
       stdio.close();

@@ -44,6 +44,8 @@ export class FakeOpenStdio implements OpenStdio {
   readonly stderr?: FakeOutput;
   isClosed = false;
   isStdinClosed = false;
+  /** Waits for ever for a client that takes nothing. */
+  neverCloses = false;
   readonly #onClose: () => void;
 
   constructor(paths: StdioPaths, holdsOutput: boolean, onClose: () => void) {
@@ -60,6 +62,7 @@ export class FakeOpenStdio implements OpenStdio {
   async close(): Promise<void> {
     this.isClosed = true;
     this.#onClose();
+    if (this.neverCloses) await new Promise<never>(() => {});
     for (const stream of [this.stdin, this.stdout, this.stderr]) stream?.destroy();
   }
 }

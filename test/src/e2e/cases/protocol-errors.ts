@@ -139,6 +139,8 @@ async function wrongExecs(ground: ProtocolGround): Promise<void> {
       [{ stdout: "file:///%zz" }, 'stdout is "file:///%zz"; accepted is'],
       [{ stdout: folder }, `stdout ${folder} cannot be opened: EISDIR`],
       [{ stderr: `file://${folder}` }, `stderr ${folder} cannot be opened: EISDIR`],
+      [{ stdout: "file:///proc/x/y" }, "stdout /proc/x/y cannot be opened: ENOENT"],
+      [{ stdout: "binary:///bin/false" }, "stdout binary:///bin/false exited with 1 before it was ready"],
       [{ stdout: "binary:///none" }, "stdout binary:///none cannot be run: spawn /none ENOENT"],
       [{ stderr: "binary:///bin/true" }, 'stderr "binary:///bin/true": stdout has to be a binary:// too'],
     ];

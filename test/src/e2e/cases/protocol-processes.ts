@@ -1,6 +1,6 @@
 /** Processes: their stdio of every kind, signals, ends and what is told of them; spoken to the shim directly. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { containerd, io } from "@uvm-shim/shim/protocol";
 import { Fifos } from "../../shim-client/fifos.ts";
@@ -93,6 +93,28 @@ async function everyStdio(ground: ProtocolGround): Promise<void> {
       fifos.close();
     }
   });
+}
+
+async function stuckLoggingProgram(ground: ProtocolGround): Promise<void> {
+  const path = join(ground.directory, "stuck-logger");
+  const pidFile = join(ground.directory, "stuck-logger.pid");
+  writeFileSync(path, `#!/bin/sh\necho $$ >${pidFile}\nexec 5>&-\nexec sleep 1000\n`, { mode: 0o755 });
+  await withPod(ground, async (pod) => {
+    const stdout = `binary://${path}`;
+    // What lies between the process and the program takes it all, or the process is held up and ends by the signal.
+    const args = shell("head -c 500000 /dev/zero");
+    const container = await pod.createContainer({ id: "c1", args, rootfs: directoryRootfs(ground), stdout });
+    await container.start();
+    await container.kill(SIGKILL).catch(() => undefined);
+    const begun = performance.now();
+    assert.ok([0, 137].includes(await container.wait()));
+    // The bound for a client that takes nothing is 10 s.
+    assert.ok(performance.now() - begun < 20_000);
+    await container.delete();
+  });
+  const pid = Number(readFileSync(pidFile, "utf8"));
+  const hasEnded = () => !existsSync(`/proc/${pid}`) || undefined;
+  await poll("the logging program to end", hasEnded, { timeoutMs: WAIT_MS, signal: ground.signal });
 }
 
 async function closedStdin(ground: ProtocolGround): Promise<void> {
@@ -268,6 +290,7 @@ async function lostVm(ground: ProtocolGround): Promise<void> {
 
 export const protocolProcessCases: readonly ProtocolCase[] = [
   { name: "stdio that is none, a file, a logging program, or FIFOs", run: everyStdio },
+  { name: "a logging program that stops reading keeps no container", run: stuckLoggingProgram },
   { name: "CloseIO ends the input of a process while the client's end stays open", run: closedStdin },
   { name: "signals reach a process by number, and those that are none are named", run: signals },
   { name: "Kill of one process, and of all", run: killAll },

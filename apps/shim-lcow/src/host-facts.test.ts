@@ -1,0 +1,28 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { expect, it } from "vitest";
+import { withHostFacts } from "./host-facts.ts";
+
+it("answers what a build asks of files, and fails as the build does once it has all answers", async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), "host-facts-"));
+  try {
+    const file = path.join(folder, "kernel");
+    writeFileSync(file, "");
+    let builds = 0;
+    const built = await withHostFacts(folder, {}, (facts) => {
+      builds++;
+      const hasFolder = facts.hasFolder(facts.executableFolder);
+      return { hasFolder, hasFile: hasFolder && facts.hasFile(file), hasOther: facts.hasFile(path.join(file, "x")) };
+    });
+    expect(built).toEqual({ hasFolder: true, hasFile: true, hasOther: false });
+    // Nothing is known at first, and the file is asked for once the folder is known.
+    expect(builds).toBe(3);
+    const failing = withHostFacts(folder, {}, (facts): never => {
+      throw new Error(facts.hasFile(file) ? "has the file" : "has no file");
+    });
+    await expect(failing).rejects.toThrow("has the file");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

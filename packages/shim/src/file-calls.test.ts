@@ -1,0 +1,82 @@
+import { closeSync, fstatSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { longestFileCall, makeDirectories, openNamed, withinBound } from "./file-calls.ts";
+import { ManualClock } from "./testing/manual-clock.ts";
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(path.join(tmpdir(), "shim-file-calls-"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+describe("making directories", () => {
+  it("makes those that are missing, with their mode", async () => {
+    const deep = path.join(directory, "a", "b", "c");
+    await makeDirectories(deep, 0o700);
+    await makeDirectories(deep);
+    for (const made of [deep, path.dirname(deep)]) expect(statSync(made).mode & 0o777).toBe(0o700);
+  });
+
+  it.each(["/proc/x", "/proc/x/y/z", "/proc/self/x/y"])(
+    "ends below a file system that takes none: %s",
+    async (made) => {
+      await expect(makeDirectories(made)).rejects.toMatchObject({ syscall: "mkdir", code: "ENOENT" });
+    },
+  );
+});
+
+describe("a call on a path that a caller names", () => {
+  it("is refused by its subject when the file system does not answer, and what comes late is given back", async () => {
+    const clock = new ManualClock();
+    const answer = Promise.withResolvers<number>();
+    const late: number[] = [];
+    const call = withinBound(
+      "file /far",
+      () => answer.promise,
+      (value) => late.push(value),
+      { clock },
+    );
+    const refused = expect(call).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+      message: `file /far: its file system did not answer in ${longestFileCall} ms`,
+    });
+    await clock.advance(longestFileCall);
+    await refused;
+    answer.resolve(7);
+    await expect.poll(() => late).toEqual([7]);
+  });
+
+  it("is made beside one other at most, and not at all when given up before its turn", async () => {
+    const clock = new ManualClock();
+    const answers = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const held = answers.map(({ promise }) =>
+      withinBound(
+        "held",
+        () => promise,
+        () => {},
+        { clock },
+      ),
+    );
+    const giveUp = new AbortController();
+    let calls = 0;
+    const next = async (): Promise<number> => ++calls;
+    const givenUp = withinBound("given up", next, () => {}, { clock, signal: giveUp.signal });
+    const last = withinBound("last", next, () => {}, { clock });
+    giveUp.abort(new Error("no longer"));
+    await expect(givenUp).rejects.toThrow("no longer");
+    expect(calls).toBe(0);
+    for (const { resolve } of answers) resolve();
+    await Promise.all(held);
+    expect(await last).toBe(1);
+  });
+
+  it("opens and tells what was opened", async () => {
+    const { descriptor, kind } = await openNamed("stdout", directory, 0, { clock: new ManualClock() });
+    expect(kind.isDirectory()).toBe(true);
+    expect(fstatSync(descriptor).ino).toBe(kind.ino);
+    closeSync(descriptor);
+  });
+});

@@ -1,0 +1,133 @@
+import { close, constants, fstat, open, type Stats } from "node:fs";
+import { mkdir, open as openHandle } from "node:fs/promises";
+import path from "node:path";
+import { promisify } from "node:util";
+import { abortable, type Clock, settlesWithin } from "./clock.ts";
+import { ShimError } from "./errors.ts";
+
+const openDescriptor = promisify(open);
+const statDescriptor: (descriptor: number) => Promise<Stats> = promisify(fstat);
+
+/** A file system answers within this, or what is asked of it is refused; milliseconds. */
+export const longestFileCall = 5000;
+/** Node's file calls share four threads. A file system that does not answer keeps those it was asked in for ever. */
+const mostCallsAtOnce = 2;
+
+let callsAtOnce = 0;
+const waitingCalls: (() => void)[] = [];
+
+export interface FileCallOptions {
+  readonly clock: Clock;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * A call on a path that a caller names: off the event loop and within a bound, since the path may lead to a file
+ * system that does not answer. What comes after the bound goes to `giveBack`.
+ */
+export async function withinBound<T>(
+  subject: string,
+  call: () => Promise<T>,
+  giveBack: (late: T) => void,
+  { clock, signal }: FileCallOptions,
+): Promise<T> {
+  signal?.throwIfAborted();
+  let isGivenUp = false;
+  const result = inTurn(call, () => isGivenUp);
+  try {
+    if (!(await settlesWithin(abortable(result, signal), longestFileCall, clock))) {
+      throw new ShimError("DeadlineExceeded", `${subject}: its file system did not answer in ${longestFileCall} ms`);
+    }
+    return await abortable(result, signal);
+  } catch (error) {
+    isGivenUp = true;
+    result.then(giveBack).catch(() => {});
+    throw error;
+  }
+}
+
+async function inTurn<T>(call: () => Promise<T>, isGivenUp: () => boolean): Promise<T> {
+  if (callsAtOnce >= mostCallsAtOnce) await new Promise<void>((turn) => waitingCalls.push(turn));
+  else callsAtOnce++;
+  try {
+    if (isGivenUp()) throw new ShimError("Cancelled", "given up before its turn");
+    return await call();
+  } finally {
+    const next = waitingCalls.shift();
+    if (next === undefined) callsAtOnce--;
+    else next();
+  }
+}
+
+export interface OpenedFile {
+  /** Whoever asked closes it. */
+  readonly descriptor: number;
+  readonly kind: Stats;
+}
+
+/** Opens, and makes no terminal that of the shim, which leads a session. */
+export async function openNamed(
+  field: string,
+  file: string,
+  flags: number,
+  options: FileCallOptions & { readonly makesDirectory?: boolean },
+): Promise<OpenedFile> {
+  const call = async (): Promise<OpenedFile> => {
+    if (options.makesDirectory) await makeDirectories(path.dirname(file));
+    const descriptor = await openDescriptor(file, flags | constants.O_NOCTTY, 0o644);
+    try {
+      return { descriptor, kind: await statDescriptor(descriptor) };
+    } catch (error) {
+      close(descriptor);
+      throw error;
+    }
+  };
+  return await withinBound(`${field} ${file} cannot be opened`, call, (late) => close(late.descriptor), options);
+}
+
+/** The content of a regular file: waits for nobody to write to a FIFO, and reads no device without an end. */
+export async function readNamedFile(file: string, largest: number, options: FileCallOptions): Promise<Buffer> {
+  const call = async (): Promise<Buffer> => {
+    const handle = await openHandle(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    try {
+      const stats = await handle.stat();
+      // A directory cannot be read either, which the system says.
+      if (!stats.isFile() && !stats.isDirectory())
+        throw new ShimError("InvalidArgument", "it is not a regular file, expected one");
+      if (stats.size > largest) {
+        throw new ShimError("InvalidArgument", `it has ${stats.size} bytes, expected at most ${largest}`);
+      }
+      return await handle.readFile();
+    } finally {
+      await handle.close();
+    }
+  };
+  return await withinBound(file, call, () => {}, options);
+}
+
+/**
+ * Makes a directory and its parents. Node's own recursive mkdir tries for ever where a file system has no such
+ * directory and takes none either, as /proc does.
+ */
+export async function makeDirectories(directory: string, mode = 0o755): Promise<void> {
+  const missing = await makeDirectory(directory, mode);
+  if (missing === undefined) return;
+  const parent = path.dirname(directory);
+  if (parent === directory) throw missing;
+  await makeDirectories(parent, mode);
+  // Its parent is there now: one that is still missing is refused.
+  const refused = await makeDirectory(directory, mode);
+  if (refused !== undefined) throw refused;
+}
+
+/** Answers with the error when the parent is missing; a directory that exists counts as made. */
+async function makeDirectory(directory: string, mode: number): Promise<Error | undefined> {
+  try {
+    await mkdir(directory, { mode });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return error as Error;
+    if (code !== "EEXIST") throw error;
+  }
+  return undefined;
+}
