@@ -80,6 +80,12 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         const id = newId();
         await createStandalone(id);
         await machine.client.request("shutdownForced", id, {});
+        // A start that comes before its end could still be taken.
+        const Query = JSON.stringify({ PropertyTypes: ["ProcessList"] });
+        await vi.waitFor(async () => {
+          const { Properties } = await machine.client.request("getProperties", id, { Query });
+          expect(JSON.parse(Properties)).toMatchObject({ ProcessList: [] });
+        });
         await vi.waitFor(() =>
           expect(machine.execute(id)).rejects.toMatchObject({ hresultName: "HCS_E_INVALID_STATE" }),
         );
