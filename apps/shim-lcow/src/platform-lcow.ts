@@ -1,5 +1,6 @@
 import { hash, randomBytes, randomInt, randomUUID } from "node:crypto";
 import { writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import path from "node:path";
 import process from "node:process";
 import { LinuxContainerController, type PodScratch, type PodSettings } from "@uvm-shim/controller-container";
@@ -171,6 +172,8 @@ async function createSandbox(
           hasInterfaces: () => network.hasInterfaces,
         },
         ...(pod === undefined ? {} : { pod }),
+        // A policy says itself what its containers are to be.
+        ...(confidential === undefined ? { hostName: hostname() } : {}),
         bundle,
         guest: vm.guest,
         disks: vm.scsi,
