@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
+import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { askForwarded } from "../../cri/forwarded-port.ts";
 import type { CriPod } from "../../cri/pod.ts";
+import { runtime } from "../../generated/messages.js";
 import { mustRun } from "../../support/command.ts";
 import { poll } from "../../support/wait.ts";
 import { addressesOf, NETWORKS } from "../cni.ts";
@@ -13,6 +15,7 @@ import { classicHandler, networkedHandler } from "../containerd.ts";
 import { output, READY_MS, withPod } from "../cri-ground.ts";
 import type { Case, CriGround } from "../suite.ts";
 
+const { NODE } = runtime.v1.NamespaceMode;
 const PORT = 8080;
 const HIDDEN_PORT = 8081;
 const CLOSED_PORT = 8082;
@@ -123,6 +126,18 @@ async function nothingSetUp({ containerd }: CriGround): Promise<void> {
   assert.doesNotMatch(await mustRun("iptables", ["-t", "nat", "-S"]), new RegExp(String(NODE_PORT)));
 }
 
+/** containerd, which makes the file, takes the node's name where a kubelet gives none. */
+async function nodesNetwork(ground: CriGround): Promise<void> {
+  const work = async (pod: CriPod): Promise<void> => {
+    const id = await pod.run("named", ["sleep", "1000"]);
+    for (const asked of [["hostname"], ["cat", "/etc/hostname"]]) {
+      assert.equal(await output(ground, id, ...asked), `${hostname()}\n`, asked.join(" "));
+    }
+  };
+  const linux = { securityContext: { namespaceOptions: { network: NODE } } };
+  await withPod(ground, work, { hostname: "", linux }, classicHandler(ground.runtime.name));
+}
+
 const probed = "is reached by address, through a port of the node and forwarded, in two networks of CNI plugins";
 
 export const criNetworkCases: readonly Case<CriGround>[] = [
@@ -131,4 +146,5 @@ export const criNetworkCases: readonly Case<CriGround>[] = [
     name: `CRI: a pod ${probed}, with containerd's sandbox container`,
     run: (ground) => reached(ground, classicHandler(ground.runtime.name)),
   },
+  { name: "CRI: a pod in the node's network has the node's name", run: nodesNetwork },
 ];
