@@ -11,6 +11,8 @@ import {
   startCommand,
 } from "../support/command.ts";
 import { poll } from "../support/wait.ts";
+import { makeNetworks, pluginNetworks } from "./cni.ts";
+import { CNI_PLUGINS } from "./packages.ts";
 
 export interface ContainerdOptions {
   readonly build: ContainerdBuild;
@@ -38,6 +40,11 @@ export function classicHandler(runtime: string): string {
   return `${runtime}-classic`;
 }
 
+/** The handler like this one whose pods have networks that CNI plugins set up. */
+export function networkedHandler(handler: string): string {
+  return `${handler}-networked`;
+}
+
 /** What the suite does not use, and what would want the machine's own network or devices. */
 const DISABLED_PLUGINS = [
   "io.containerd.nri.v1.nri",
@@ -51,7 +58,6 @@ const DISABLED_PLUGINS = [
   "io.containerd.snapshotter.v1.zfs",
 ];
 const CRI_PLUGIN = "io.containerd.grpc.v1.cri";
-const POD_ADDRESS = "192.0.2.7/24";
 const START_MS = 20_000;
 const STOP_MS = 10_000;
 
@@ -90,7 +96,7 @@ export class Containerd {
   static async start(options: ContainerdOptions, signal?: AbortSignal): Promise<Containerd> {
     const containerd = new Containerd(options);
     writeFileSync(join(options.directory, "config.toml"), containerd.#configuration());
-    if (options.cri !== undefined) makeNetwork(join(options.directory, "cni"));
+    if (options.cri !== undefined) makeNetworks(join(options.directory, "cni"));
     await containerd.start(signal);
     return containerd;
   }
@@ -206,38 +212,27 @@ export class Containerd {
 
 function criConfiguration({ runtime, sandboxImage }: CriOptions, directory: string): readonly string[] {
   const plugin = "io.containerd.cri.v1.runtime";
+  const table = (name: string, sandboxer: string): readonly string[] => [
+    `[plugins."${plugin}".containerd.runtimes.${JSON.stringify(name)}]`,
+    `runtime_type = ${JSON.stringify(runtime)}`,
+    `sandboxer = ${JSON.stringify(sandboxer)}`,
+  ];
+  const handler = (name: string, sandboxer: string): readonly string[] => [
+    ...table(name, sandboxer),
+    ...table(networkedHandler(name), sandboxer),
+    `cni_conf_dir = ${JSON.stringify(pluginNetworks(join(directory, "cni")))}`,
+    "cni_max_conf_num = 2",
+  ];
   return [
     '[plugins."io.containerd.cri.v1.images".pinned_images]',
     `sandbox = ${JSON.stringify(sandboxImage)}`,
     `[plugins."${plugin}".cni]`,
     `conf_dir = ${JSON.stringify(join(directory, "cni"))}`,
-    `bin_dirs = [${JSON.stringify(join(directory, "cni"))}]`,
+    `bin_dirs = ${JSON.stringify([join(directory, "cni"), CNI_PLUGINS])}`,
     "use_internal_loopback = true",
     `[plugins."${plugin}".containerd]`,
     `default_runtime_name = ${JSON.stringify(runtime)}`,
-    `[plugins."${plugin}".containerd.runtimes.${JSON.stringify(runtime)}]`,
-    `runtime_type = ${JSON.stringify(runtime)}`,
-    'sandboxer = "shim"',
-    `[plugins."${plugin}".containerd.runtimes.${JSON.stringify(classicHandler(runtime))}]`,
-    `runtime_type = ${JSON.stringify(runtime)}`,
-    'sandboxer = "podsandbox"',
+    ...handler(runtime, "shim"),
+    ...handler(classicHandler(runtime), "podsandbox"),
   ];
-}
-
-/**
- * A network plugin that sets nothing up: pods have an address, and their VM has no NIC. Pods in the node's network would
- * need none, but containerd 2.1 crashes when one of those has the shim as sandboxer (containerd/containerd#12983).
- */
-function makeNetwork(directory: string): void {
-  mkdirSync(directory);
-  const cniVersion = "1.0.0";
-  const result = {
-    cniVersion,
-    interfaces: [{ name: "eth0", sandbox: "/" }],
-    ips: [{ interface: 0, address: POD_ADDRESS }],
-  };
-  const script = ["#!/bin/sh", `[ "$CNI_COMMAND" != ADD ] || echo '${JSON.stringify(result)}'`, ""];
-  writeFileSync(join(directory, "nothing"), script.join("\n"), { mode: 0o755 });
-  const network = { cniVersion, name: "e2e", plugins: [{ type: "nothing" }] };
-  writeFileSync(join(directory, "10-e2e.conflist"), JSON.stringify(network));
 }

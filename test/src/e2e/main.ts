@@ -15,6 +15,7 @@ import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
 import { criCases } from "./cases/cri.ts";
 import { criHungCases } from "./cases/cri-hung.ts";
 import { criNamespaceCases } from "./cases/cri-namespaces.ts";
+import { criNetworkCases } from "./cases/cri-networks.ts";
 import { criPodCases } from "./cases/cri-pod.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
 import { eventCases } from "./cases/events.ts";
@@ -184,7 +185,11 @@ async function runCri(round: Round): Promise<void> {
         for (const archive of [images.archive, images.pauseArchive]) {
           await containerd.mustCtr(["image", "import", archive]);
         }
-        await runCases(round, [...criCases, ...criPodCases, ...criNamespaceCases, ...criHungCases], { ...ground, cri });
+        await runCases(
+          round,
+          [...criCases, ...criPodCases, ...criNamespaceCases, ...criNetworkCases, ...criHungCases],
+          { ...ground, cri },
+        );
       } finally {
         cri.close();
       }

@@ -33,7 +33,7 @@ const { TaskExit } = containerd.events;
 export async function withPod(
   ground: ProtocolGround,
   work: (pod: Pod) => Promise<void>,
-  options: Pick<PodOptions, "runtimeOptions" | "annotations"> = {},
+  options: Pick<PodOptions, "runtimeOptions" | "annotations" | "netnsPath" | "configuration"> = {},
 ): Promise<void> {
   const { executable, environment, directory, signal } = ground;
   const pod = await Pod.run({ executable, environment, directory, signal, id: "pod", ...options });
