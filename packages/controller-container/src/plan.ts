@@ -1,6 +1,7 @@
 import type { LinuxHostedContainerSettings, OciMount, OciSpec, OciWindowsDevice } from "@uvm-shim/hcs-schema";
 import type { Step } from "@uvm-shim/lifecycle";
 import { sandboxIdKey } from "./annotations.ts";
+import { withBlockDevices } from "./block-devices.ts";
 import { coveredNetworkFiles } from "./covered-files.ts";
 import { type DevicePlan, planDevices } from "./devices.ts";
 import { type GuestContainerSteps, guestContainerSteps } from "./guest-container.ts";
@@ -66,10 +67,13 @@ export async function planContainer(
   const takesDiskOptions = places.own === undefined;
   const member = asMember(checkedSpecification(spec, options, refuse), options, refuse);
   const { role } = member;
-  const ownMounts = await planMounts(member.specification.mounts ?? [], takesDiskOptions, files, refuse);
+  // Guests show disks to workloads alone.
+  const own =
+    role === "workload" ? await withBlockDevices(member.specification, options, refuse) : member.specification;
+  const ownMounts = await planMounts(own.mounts ?? [], takesDiskOptions, files, refuse);
   const covered = await coveredNetworkFiles(ownMounts, files);
   const isOfPod = role === "workload" && pod !== undefined;
-  const specification = isOfPod ? withPodSettings(member.specification, pod, covered) : member.specification;
+  const specification = isOfPod ? withPodSettings(own, pod, covered) : own;
   const devicePlans = planDevices(specification.windows?.devices ?? [], propagateNumaAffinity, refuse);
   const rootRequest: RootRequest = {
     rootfs,

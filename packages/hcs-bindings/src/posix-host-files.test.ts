@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, open, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -56,6 +56,18 @@ describe("finding", () => {
     expect(await files.kind("/dev/null")).toBe("other");
     await expect(files.kind("bad\0path")).rejects.toThrow();
     expect(await files.realPath(join(folder, "link"))).toBe(join(folder, "file"));
+  });
+
+  it("tells the name of a block device, and of no other device or number", async () => {
+    const [name = ""] = await readdir("/sys/block");
+    const [major = 0, minor = 0] = (await readFile(`/sys/block/${name}/dev`, "utf8")).split(":").map(Number);
+    const device = { major, minor };
+    expect(await files.blockDevice(device, `/dev/${name}`)).toEqual({ path: `/dev/${name}`, isNamed: true });
+    expect(await files.blockDevice(device, "/dev/none")).toEqual({ path: `/dev/${name}`, isNamed: false });
+    expect(await files.blockDevice(device, "/dev/null")).toEqual({ path: `/dev/${name}`, isNamed: false });
+    expect(await files.blockDevice({ major: 4000, minor: 1 }, `/dev/${name}`)).toBeUndefined();
+    // Of /dev/null, which is a character device.
+    expect(await files.blockDevice({ major: 1, minor: 3000 }, "/dev/null")).toBeUndefined();
   });
 });
 
