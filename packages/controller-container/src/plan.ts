@@ -10,6 +10,7 @@ import { type MountPlan, planMounts } from "./mounts.ts";
 import type { ContainerNetwork, PodAnchor, PodScratch, PodSettings } from "./options.ts";
 import { withPodScratch } from "./pod-scratch.ts";
 import { withPodSettings } from "./pod-settings.ts";
+import { withoutPropagation } from "./propagation.ts";
 import type { Refuse } from "./refusal.ts";
 import { filesAtRisk, vmSteps } from "./release-order.ts";
 import { planRoot, type RootRequest } from "./root.ts";
@@ -102,6 +103,7 @@ export async function planContainer(
   ];
 
   for (const warning of filesAtRisk(rootPlan, mountPlans, places)) options.warn(warning);
+  for (const warning of await withoutPropagation(mountPlans, files)) options.warn(warning);
   const root: GuestRoot = { path: "", scratchPath: places.own?.scratch ?? "", isReadOnly: false };
   const mounts: OciMount[] = mountPlans.map((plan) => plan.mount);
   const devices: OciWindowsDevice[] = devicePlans.map(({ entry }) => entry);

@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, open, readdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
 import { createPosixHostFiles, type FileSystemMount, type ProgramRun, parseMountPoints } from "./posix-host-files.ts";
@@ -282,6 +284,25 @@ describeWith("root")("mounting for real", () => {
     expect(await files.hasMountsBelow(outer)).toBe(true);
     expect(await files.hasMountsBelow(join(outer, "inner"))).toBe(false);
     await files.unmountAll(outer);
+  });
+
+  it("tells whether what is mounted below a path later on reaches copies of its mount", async () => {
+    const outer = await directory("outer");
+    await files.mountAll([{ type: "tmpfs", source: "outer", options: [] }], outer);
+    await mkdir(join(outer, "below"));
+    for (const [propagation, expected] of [
+      ["private", false],
+      ["shared", true],
+      ["slave", false],
+      ["unbindable", false],
+      ["shared", true],
+    ] as const) {
+      await promisify(execFile)("mount", [`--make-${propagation}`, outer]);
+      expect([propagation, await files.showsLaterMounts(outer)]).toEqual([propagation, expected]);
+      expect([propagation, await files.showsLaterMounts(join(outer, "below"))]).toEqual([propagation, expected]);
+    }
+    await files.mountAll([{ type: "tmpfs", source: "inner", options: ["private"] }], join(outer, "below"));
+    expect(await files.showsLaterMounts(join(outer, "below"))).toBe(false);
   });
 
   it("leaves neighbours whose name begins alike", async () => {

@@ -12,6 +12,7 @@ import { mustRun } from "../support/command.ts";
 import { makeExt4 } from "../support/disk.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
+import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";
 import { criCases } from "./cases/cri.ts";
 import { criHungCases } from "./cases/cri-hung.ts";
 import { criNamespaceCases } from "./cases/cri-namespaces.ts";
@@ -22,6 +23,7 @@ import { hungCases } from "./cases/hung.ts";
 import { inputCases } from "./cases/input.ts";
 import { networkCases } from "./cases/network.ts";
 import { optionCases } from "./cases/options.ts";
+import { criPropagationCases, protocolPropagationCases } from "./cases/propagation.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
 import { protocolEndCases } from "./cases/protocol-ends.ts";
@@ -55,6 +57,7 @@ const CASES: readonly Case[] = [
   ...settingCases,
   ...sandboxCases,
   ...deviceCases,
+  ...blockDeviceCases,
   ...specificationCases,
   ...storageCases,
   ...networkCases,
@@ -130,6 +133,8 @@ async function runProtocol(
     ...protocolSettingCases,
     ...protocolErrorCases,
     ...protocolMountCases,
+    ...protocolBlockDeviceCases,
+    ...protocolPropagationCases,
     ...protocolProcessCases,
   ];
   for (const [index, one] of cases.entries()) {
@@ -184,7 +189,18 @@ async function runCri(round: Round): Promise<void> {
         for (const archive of [images.archive, images.pauseArchive]) {
           await containerd.mustCtr(["image", "import", archive]);
         }
-        await runCases(round, [...criCases, ...criPodCases, ...criNamespaceCases, ...criHungCases], { ...ground, cri });
+        await runCases(
+          round,
+          [
+            ...criCases,
+            ...criPodCases,
+            ...criBlockDeviceCases,
+            ...criPropagationCases,
+            ...criNamespaceCases,
+            ...criHungCases,
+          ],
+          { ...ground, cri },
+        );
       } finally {
         cri.close();
       }

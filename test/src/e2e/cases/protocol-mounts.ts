@@ -4,8 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { linuxGuestPaths } from "@uvm-shim/hcs-schema";
 import type { Pod } from "../../shim-client/pod.ts";
-import { mustRun } from "../../support/command.ts";
-import { makeExt4 } from "../../support/disk.ts";
+import { makeExt4, withBlockDevice } from "../../support/disk.ts";
 import { layersMount, makeLayer } from "../../support/layers.ts";
 import {
   assertRefused,
@@ -16,16 +15,6 @@ import {
   withPod,
 } from "./protocol.ts";
 import { bind, withMounts, withScripts } from "./protocol-containers.ts";
-
-/** Has a block device of the host for the time of some work. */
-async function withBlockDevice(file: string, work: (device: string) => Promise<void>): Promise<void> {
-  const device = (await mustRun("losetup", ["--find", "--show", file])).trim();
-  try {
-    await work(device);
-  } finally {
-    await mustRun("losetup", ["--detach", device]);
-  }
-}
 
 async function physicalDisks(ground: ProtocolGround): Promise<void> {
   const contents = join(ground.directory, "contents");
