@@ -28,6 +28,7 @@ import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
 import { protocolEndCases } from "./cases/protocol-ends.ts";
 import { protocolErrorCases } from "./cases/protocol-errors.ts";
+import { protocolGivenUpCases } from "./cases/protocol-given-up.ts";
 import { protocolMountCases } from "./cases/protocol-mounts.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
 import { protocolProcessCases } from "./cases/protocol-processes.ts";
@@ -128,6 +129,7 @@ async function runProtocol(
     ...protocolCases,
     ...protocolContainerCases,
     ...protocolEndCases,
+    ...protocolGivenUpCases,
     ...protocolNetworkCases,
     ...protocolSandboxCases,
     ...protocolSettingCases,
