@@ -12,6 +12,7 @@ import { mustRun } from "../support/command.ts";
 import { makeExt4 } from "../support/disk.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
+import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";
 import { criCases } from "./cases/cri.ts";
 import { criHungCases } from "./cases/cri-hung.ts";
 import { criNamespaceCases } from "./cases/cri-namespaces.ts";
@@ -23,10 +24,12 @@ import { hungCases } from "./cases/hung.ts";
 import { inputCases } from "./cases/input.ts";
 import { networkCases } from "./cases/network.ts";
 import { optionCases } from "./cases/options.ts";
+import { criPropagationCases, protocolPropagationCases } from "./cases/propagation.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
 import { protocolEndCases } from "./cases/protocol-ends.ts";
 import { protocolErrorCases } from "./cases/protocol-errors.ts";
+import { protocolGivenUpCases } from "./cases/protocol-given-up.ts";
 import { protocolMountCases } from "./cases/protocol-mounts.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
 import { protocolProcessCases } from "./cases/protocol-processes.ts";
@@ -56,6 +59,7 @@ const CASES: readonly Case[] = [
   ...settingCases,
   ...sandboxCases,
   ...deviceCases,
+  ...blockDeviceCases,
   ...specificationCases,
   ...storageCases,
   ...networkCases,
@@ -126,11 +130,14 @@ async function runProtocol(
     ...protocolCases,
     ...protocolContainerCases,
     ...protocolEndCases,
+    ...protocolGivenUpCases,
     ...protocolNetworkCases,
     ...protocolSandboxCases,
     ...protocolSettingCases,
     ...protocolErrorCases,
     ...protocolMountCases,
+    ...protocolBlockDeviceCases,
+    ...protocolPropagationCases,
     ...protocolProcessCases,
   ];
   for (const [index, one] of cases.entries()) {
@@ -187,7 +194,15 @@ async function runCri(round: Round): Promise<void> {
         }
         await runCases(
           round,
-          [...criCases, ...criPodCases, ...criNamespaceCases, ...criNetworkCases, ...criHungCases],
+          [
+            ...criCases,
+            ...criPodCases,
+            ...criBlockDeviceCases,
+            ...criPropagationCases,
+            ...criNamespaceCases,
+            ...criNetworkCases,
+            ...criHungCases,
+          ],
           { ...ground, cri },
         );
       } finally {
