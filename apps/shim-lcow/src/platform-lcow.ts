@@ -25,6 +25,7 @@ import {
   withinBound,
 } from "@uvm-shim/shim";
 import { cleanUp } from "./clean-up.ts";
+import { controlGroupOf, joinControlGroup } from "./control-group.ts";
 import { connectHost, createHostFiles, hostPathGrammar, hostPaths as paths } from "./host.ts";
 import { withHostFacts } from "./host-facts.ts";
 import { joinNetwork } from "./joined-network.ts";
@@ -138,6 +139,12 @@ async function createSandbox(
   });
   const grantVmAccess = (file: string, abort = signal): Promise<void> => host.grantVmAccess(vmId, file, abort);
   await withCopies(confidential?.copies ?? [], grantVmAccess, () => vm.create({ document }, signal));
+  try {
+    await joinControlGroup(controlGroupOf(request), vmId, host, process.pid, signal);
+  } catch (error) {
+    await vm.terminate();
+    throw error;
+  }
 
   /** The container that holds the pod's namespaces. */
   const holderId = sandboxContainer?.id ?? request.id;

@@ -28,6 +28,11 @@ describe("the CRI pod configuration", () => {
     });
   });
 
+  it("tells the cgroup that the pod is to be below", () => {
+    const { pod } = readPodConfiguration(encoded({ linux: { cgroupParent: "/kubepods/pod1" } }));
+    expect(pod.controlGroupParent).toBe("/kubepods/pod1");
+  });
+
   it("may say nothing", () => {
     const linux = { sysctl: {}, namespaces: namespacesOf("mount", "network", "uts", "ipc", "pid") };
     expect(readPodConfiguration(encoded({ dnsConfig: {} }))).toEqual({

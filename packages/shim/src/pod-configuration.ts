@@ -22,10 +22,15 @@ export function readPodConfiguration(bytes: Uint8Array): PodConfiguration {
     throw invalid(`options are no PodSandboxConfig: ${messageOf(error)}`, error);
   }
   const { annotations, dnsConfig } = configuration;
+  const parent = configuration.linux?.cgroupParent ?? "";
   const resolvConf = dnsConfig === null ? "" : resolvConfOf(dnsConfig);
   return {
     annotations,
-    pod: { ...(resolvConf === "" ? {} : { resolvConf }), specification: specificationOf(configuration) },
+    pod: {
+      ...(resolvConf === "" ? {} : { resolvConf }),
+      ...(parent === "" ? {} : { controlGroupParent: parent }),
+      specification: specificationOf(configuration),
+    },
   };
 }
 

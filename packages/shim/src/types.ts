@@ -37,6 +37,8 @@ export interface SandboxRequest {
 export interface PodSettings {
   /** Text of the containers' /etc/resolv.conf; absent: the network says. */
   readonly resolvConf?: string;
+  /** The cgroup of the host below which all of the pod is to be; absent: nobody asks for one. */
+  readonly controlGroupParent?: string;
   /** What would stand in config.json of the sandbox's container, as parsed JSON, unchecked. */
   readonly specification: unknown;
 }

@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { readHierarchies, VmCgroups } from "./cgroups.ts";
+import { VmCgroups } from "./cgroups.ts";
+import { readHierarchies } from "./hierarchies.ts";
 
 describe("readHierarchies", () => {
   it("finds version 1 hierarchies, named ones and version 2, each once", () => {
