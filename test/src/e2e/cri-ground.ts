@@ -5,20 +5,39 @@ import { CriPod } from "../cri/pod.ts";
 import { runtime } from "../generated/messages.js";
 import { poll } from "../support/wait.ts";
 import { IMAGE } from "./images.ts";
-import type { CriGround } from "./suite.ts";
+import type { Case, CriGround, PodForm } from "./suite.ts";
 
 export const { CONTAINER_EXITED, CONTAINER_RUNNING } = runtime.v1.ContainerState;
 export const { SANDBOX_READY, SANDBOX_NOTREADY } = runtime.v1.PodSandboxState;
 export const READY_MS = 20_000;
 
+/** The name of the runtime handler for pods of a form. */
+export function handlerName(runtime: string, form: PodForm): string {
+  return `${runtime}-by-${form}`;
+}
+
+/** A case for each form that a pod may have. */
+export function inEachForm(
+  name: string,
+  run: (ground: CriGround, form: PodForm) => Promise<void>,
+  applies: (ground: CriGround) => boolean = () => true,
+): Case<CriGround>[] {
+  return (["shim", "containerd"] as const).map((form) => ({
+    name: `CRI: ${name}, in pods made by ${form === "shim" ? "the shim" : "containerd"}`,
+    applies: (ground) => ground.forms.includes(form) && applies(ground),
+    run: (ground) => run(ground, form),
+  }));
+}
+
 export async function withPod(
   ground: CriGround,
   work: (pod: CriPod) => Promise<void>,
   config: PodConfig = {},
-  runtimeHandler: string = ground.runtime.name,
+  form: PodForm = ground.forms[0],
 ): Promise<void> {
   const { cri, scratch: directory } = ground;
   const name = ground.newId("pod");
+  const runtimeHandler = handlerName(ground.runtime.name, form);
   const pod = await CriPod.run({ cri, directory, name, runtimeHandler, image: IMAGE, config });
   try {
     await work(pod);
