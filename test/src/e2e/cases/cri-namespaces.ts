@@ -41,6 +41,7 @@ async function threeContainers(ground: CriGround, form: PodForm): Promise<void> 
     assert.equal(await output(ground, two, "cat", "/dev/shm/word"), "word\n");
     // Not from its input: the end of the caller's would end it, whatever of that had been sent by then.
     const listening = execSync(ground, two, ["nc", "-l", "-p", "7070", "-e", "echo", "heard"]);
+    listening.catch(() => undefined);
     const heard = async (): Promise<string | undefined> =>
       (await execSync(ground, three, ["nc", "127.0.0.1", "7070"])).stdout || undefined;
     const until = { timeoutMs: READY_MS, signal: ground.signal };
