@@ -128,6 +128,47 @@ describe("namespaces of a sandbox, or of a container that is alone", () => {
   });
 });
 
+describe("a container that is not to have a name of its own", () => {
+  const given = { hostName: "node", id: "p1" };
+  const annotations = { [type]: "sandbox" };
+
+  it.each([["sandbox"], [undefined]])("(%s) has the host's, in a namespace of its own", async (of) => {
+    const changes = { annotations: of === undefined ? {} : { [type]: of }, hostname: "" };
+    expect(await sent({ ...changes, linux: { namespaces: own("mount", "pid") } }, given)).toMatchObject({
+      hostname: "node",
+      namespaces: own("mount", "pid", "uts"),
+      warnings: [],
+    });
+    // Without one on the host either it would be a copy of the host's.
+    expect(await sent({ ...changes, linux: { namespaces: own("mount", "uts") } }, given)).toMatchObject({
+      hostname: "node",
+      namespaces: own("mount", "uts"),
+    });
+  });
+
+  it("has no other, which is said", async () => {
+    expect(await sent({ annotations, hostname: "mine", linux: { namespaces: own("mount") } }, given)).toMatchObject({
+      hostname: "node",
+      warnings: ['hostname "mine" has no effect: without a namespace for it the name is the host\'s'],
+    });
+  });
+
+  it("is none of a pod that has a network of its own, of a name or not, and no workload", async () => {
+    const namespaces = own("mount", "uts", "network");
+    expect(await sent({ annotations, hostname: "", linux: { namespaces } }, given)).toMatchObject({
+      hostname: undefined,
+    });
+    expect(await sent({ annotations, hostname: "pod", linux: { namespaces: own("uts") } }, given)).toMatchObject({
+      hostname: "pod",
+    });
+    const workload = { annotations: { [type]: "container" }, hostname: "", linux: { namespaces: own("mount") } };
+    expect(await sent(workload, { ...sandbox, hostName: "node" })).toMatchObject({
+      hostname: undefined,
+      namespaces: own("mount"),
+    });
+  });
+});
+
 describe("a pod", () => {
   it("has one sandbox", async () => {
     expect(await refusal({ annotations: { [type]: "sandbox" } }, sandbox)).toMatchObject({

@@ -1,5 +1,6 @@
 import type { OciLinux } from "@uvm-shim/hcs-schema";
 import { containerTypeKey, sandboxIdKey, skipNetworkKey } from "./annotations.ts";
+import { withHostName } from "./host-name.ts";
 import type { PodAnchor } from "./options.ts";
 import type { Refuse } from "./refusal.ts";
 import { needOfPod } from "./sandbox/needs.ts";
@@ -17,6 +18,7 @@ export interface MembershipOptions {
   readonly sandboxId?: string;
   readonly anchor?: () => PodAnchor | undefined;
   readonly defaultAnnotations?: { readonly [key: string]: string };
+  readonly hostName?: string;
   readonly warn: (sentence: string) => void;
 }
 
@@ -47,8 +49,9 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
   }
   if (need !== undefined) warn(`${need} has no effect: the guest gives it to containers of a pod only`);
   const joins = joinsOf(type, anchor);
-  const namespaces = given.linux.namespaces && guestNamespaces(given.linux.namespaces, id === podId, joins, refuse);
-  const { hostname = "", domainname, linux, containerAnnotations, ...specification } = given;
+  const named = role === "workload" ? given : withHostName(given, options.hostName, warn);
+  const { hostname = "", domainname, linux, containerAnnotations, ...specification } = named;
+  const namespaces = linux.namespaces && guestNamespaces(linux.namespaces, id === podId, joins, refuse);
   const ownsName = namespaces?.some((namespace) => namespace.type === "uts" && !namespace.path) ?? false;
   const isNamed = ownsName && role !== "workload";
   if (hostname !== "" && !isNamed) {

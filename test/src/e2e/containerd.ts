@@ -11,6 +11,8 @@ import {
   startCommand,
 } from "../support/command.ts";
 import { poll } from "../support/wait.ts";
+import { makeNetworks, pluginNetworks } from "./cni.ts";
+import { CNI_PLUGINS } from "./packages.ts";
 import type { PodForm } from "./suite.ts";
 
 export interface ContainerdOptions {
@@ -40,10 +42,23 @@ export interface CriHandler {
   readonly name: string;
   readonly runtime: string;
   readonly form: PodForm;
+  /** Whether its pods have networks that CNI plugins set up. */
+  readonly hasPluginNetworks: boolean;
+}
+
+/** The handler of pods that containerd makes with a container of its own, and not the shim. */
+export function classicHandler(runtime: string): string {
+  return `${runtime}-classic`;
+}
+
+/** The handler like this one whose pods have networks that CNI plugins set up. */
+export function networkedHandler(handler: string): string {
+  return `${handler}-networked`;
 }
 
 /** The setting's words for who makes the container of a pod. */
 const SANDBOXERS: { readonly [form in PodForm]: string } = { shim: "shim", containerd: "podsandbox" };
+
 /** What the suite does not use, and what would want the machine's own network or devices. */
 const DISABLED_PLUGINS = [
   "io.containerd.nri.v1.nri",
@@ -57,7 +72,6 @@ const DISABLED_PLUGINS = [
   "io.containerd.snapshotter.v1.zfs",
 ];
 const CRI_PLUGIN = "io.containerd.grpc.v1.cri";
-const POD_ADDRESS = "192.0.2.7/24";
 const START_MS = 20_000;
 const STOP_MS = 10_000;
 
@@ -96,7 +110,7 @@ export class Containerd {
   static async start(options: ContainerdOptions, signal?: AbortSignal): Promise<Containerd> {
     const containerd = new Containerd(options);
     writeFileSync(join(options.directory, "config.toml"), containerd.#configuration());
-    if (options.cri !== undefined) makeNetwork(join(options.directory, "cni"));
+    if (options.cri !== undefined) makeNetworks(join(options.directory, "cni"));
     await containerd.start(signal);
     return containerd;
   }
@@ -216,7 +230,8 @@ function criConfiguration(
   directory: string,
   major: number,
 ): readonly string[] {
-  const network = JSON.stringify(join(directory, "cni"));
+  const networks = join(directory, "cni");
+  const programs = JSON.stringify([networks, CNI_PLUGINS]);
   const plugin = major >= 2 ? "io.containerd.cri.v1.runtime" : CRI_PLUGIN;
   const image = JSON.stringify(sandboxImage);
   const sandboxer = major >= 2 ? "sandboxer" : "sandbox_mode";
@@ -226,37 +241,19 @@ function criConfiguration(
     ...(major >= 2 ? [] : [`sandbox_image = ${image}`]),
     `restrict_oom_score_adj = ${restrictsOomScores}`,
     `[plugins."${plugin}".cni]`,
-    `conf_dir = ${network}`,
-    ...(major >= 2 ? [`bin_dirs = [${network}]`, "use_internal_loopback = true"] : [`bin_dir = ${network}`]),
+    `conf_dir = ${JSON.stringify(networks)}`,
+    ...(major >= 2
+      ? [`bin_dirs = ${programs}`, "use_internal_loopback = true"]
+      : [`bin_dir = ${JSON.stringify(networks)}`]),
     `[plugins."${plugin}".containerd]`,
     `default_runtime_name = ${JSON.stringify(handlers[0]?.name)}`,
     ...handlers.flatMap((handler) => [
       `[plugins."${plugin}".containerd.runtimes.${JSON.stringify(handler.name)}]`,
       `runtime_type = ${JSON.stringify(handler.runtime)}`,
       `${sandboxer} = ${JSON.stringify(SANDBOXERS[handler.form])}`,
+      ...(handler.hasPluginNetworks
+        ? [`cni_conf_dir = ${JSON.stringify(pluginNetworks(networks))}`, "cni_max_conf_num = 2"]
+        : []),
     ]),
   ];
-}
-
-/**
- * A network plugin that sets nothing up: pods have an address, and their VM has no NIC. Pods in the node's network would
- * need none, but containerd 2.1 crashes when one of those has the shim as sandboxer (containerd/containerd#12983).
- */
-function makeNetwork(directory: string): void {
-  mkdirSync(directory);
-  const cniVersion = "1.0.0";
-  const result = {
-    cniVersion,
-    interfaces: [{ name: "eth0", sandbox: "/" }],
-    ips: [{ interface: 0, address: POD_ADDRESS }],
-  };
-  const plugin = (name: string, onAdd: string): void => {
-    const script = ["#!/bin/sh", '[ "$CNI_COMMAND" = ADD ] || exit 0', onAdd, `echo '${JSON.stringify(result)}'`, ""];
-    writeFileSync(join(directory, name), script.join("\n"), { mode: 0o755 });
-  };
-  plugin("nothing", ":");
-  // containerd 1.7 has a plugin for each pod's loopback device; 2.1 sets it up by itself.
-  plugin("loopback", 'nsenter "--net=$CNI_NETNS" busybox ip link set dev lo up');
-  const network = { cniVersion, name: "e2e", plugins: [{ type: "nothing" }] };
-  writeFileSync(join(directory, "10-e2e.conflist"), JSON.stringify(network));
 }

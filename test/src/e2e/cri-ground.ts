@@ -4,6 +4,7 @@ import type { PodConfig } from "../cri/client.ts";
 import { CriPod } from "../cri/pod.ts";
 import { runtime } from "../generated/messages.js";
 import { poll } from "../support/wait.ts";
+import { classicHandler } from "./containerd.ts";
 import { IMAGE } from "./images.ts";
 import type { Case, CriGround, PodForm } from "./suite.ts";
 
@@ -11,21 +12,21 @@ export const { CONTAINER_EXITED, CONTAINER_RUNNING } = runtime.v1.ContainerState
 export const { SANDBOX_READY, SANDBOX_NOTREADY } = runtime.v1.PodSandboxState;
 export const READY_MS = 20_000;
 
-/** The name of the runtime handler for pods of a form. */
+/** The name of a runtime's handler for pods of a form. */
 export function handlerName(runtime: string, form: PodForm): string {
-  return `${runtime}-by-${form}`;
+  return form === "shim" ? runtime : classicHandler(runtime);
 }
 
 /** A case for each form that a pod may have. */
 export function inEachForm(
   name: string,
-  run: (ground: CriGround, form: PodForm) => Promise<void>,
+  run: (ground: CriGround, handler: string, form: PodForm) => Promise<void>,
   applies: (ground: CriGround) => boolean = () => true,
 ): Case<CriGround>[] {
   return (["shim", "containerd"] as const).map((form) => ({
     name: `CRI: ${name}, in pods made by ${form === "shim" ? "the shim" : "containerd"}`,
     applies: (ground) => ground.forms.includes(form) && applies(ground),
-    run: (ground) => run(ground, form),
+    run: (ground) => run(ground, handlerName(ground.runtime.name, form), form),
   }));
 }
 
@@ -33,11 +34,10 @@ export async function withPod(
   ground: CriGround,
   work: (pod: CriPod) => Promise<void>,
   config: PodConfig = {},
-  form: PodForm = ground.forms[0],
+  runtimeHandler: string = handlerName(ground.runtime.name, ground.forms[0]),
 ): Promise<void> {
   const { cri, scratch: directory } = ground;
   const name = ground.newId("pod");
-  const runtimeHandler = handlerName(ground.runtime.name, form);
   const pod = await CriPod.run({ cri, directory, name, runtimeHandler, image: IMAGE, config });
   try {
     await work(pod);

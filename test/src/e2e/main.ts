@@ -12,9 +12,11 @@ import { mustRun } from "../support/command.ts";
 import { makeExt4 } from "../support/disk.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
+import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";
 import { criCases } from "./cases/cri.ts";
 import { criHungCases } from "./cases/cri-hung.ts";
 import { criNamespaceCases } from "./cases/cri-namespaces.ts";
+import { criNetworkCases } from "./cases/cri-networks.ts";
 import { criPodCases } from "./cases/cri-pod.ts";
 import { criPrivilegeCases } from "./cases/cri-privileges.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
@@ -23,10 +25,12 @@ import { hungCases } from "./cases/hung.ts";
 import { inputCases } from "./cases/input.ts";
 import { networkCases } from "./cases/network.ts";
 import { optionCases } from "./cases/options.ts";
+import { criPropagationCases, protocolPropagationCases } from "./cases/propagation.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
 import { protocolEndCases } from "./cases/protocol-ends.ts";
 import { protocolErrorCases } from "./cases/protocol-errors.ts";
+import { protocolGivenUpCases } from "./cases/protocol-given-up.ts";
 import { protocolMountCases } from "./cases/protocol-mounts.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
 import { protocolProcessCases } from "./cases/protocol-processes.ts";
@@ -40,7 +44,7 @@ import { snapshotterCases } from "./cases/snapshotters.ts";
 import { specificationCases } from "./cases/specification.ts";
 import { stdioCases } from "./cases/stdio.ts";
 import { storageCases } from "./cases/storage.ts";
-import { Containerd, type CriOptions } from "./containerd.ts";
+import { Containerd, type CriOptions, networkedHandler } from "./containerd.ts";
 import { handlerName } from "./cri-ground.ts";
 import { type Images, makeImages, PAUSE_IMAGE } from "./images.ts";
 import { checkMachine } from "./machine.ts";
@@ -57,6 +61,7 @@ const CASES: readonly Case[] = [
   ...settingCases,
   ...sandboxCases,
   ...deviceCases,
+  ...blockDeviceCases,
   ...specificationCases,
   ...storageCases,
   ...networkCases,
@@ -66,7 +71,14 @@ const CASES: readonly Case[] = [
 
 /** Whoever makes the pods. */
 const COMMON_CRI_CASES: readonly Case<CriGround>[] = [...criCases, ...criNamespaceCases, ...criPrivilegeCases];
-const CRI_CASES: readonly Case<CriGround>[] = [...COMMON_CRI_CASES, ...criPodCases, ...criHungCases];
+const CRI_CASES: readonly Case<CriGround>[] = [
+  ...COMMON_CRI_CASES,
+  ...criPodCases,
+  ...criBlockDeviceCases,
+  ...criPropagationCases,
+  ...criNetworkCases,
+  ...criHungCases,
+];
 
 interface Selection {
   readonly runtime: Runtime;
@@ -132,11 +144,14 @@ async function runProtocol(
     ...protocolCases,
     ...protocolContainerCases,
     ...protocolEndCases,
+    ...protocolGivenUpCases,
     ...protocolNetworkCases,
     ...protocolSandboxCases,
     ...protocolSettingCases,
     ...protocolErrorCases,
     ...protocolMountCases,
+    ...protocolBlockDeviceCases,
+    ...protocolPropagationCases,
     ...protocolProcessCases,
   ];
   for (const [index, one] of cases.entries()) {
@@ -189,7 +204,10 @@ async function runCri(round: Round, forms: CriGround["forms"]): Promise<void> {
   );
   // containerd's streaming server listens there.
   await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
-  const handlers = forms.map((form) => ({ name: handlerName(name, form), runtime: name, form }));
+  const handlers = forms.flatMap((form) => {
+    const handler = { name: handlerName(name, form), runtime: name, form, hasPluginNetworks: false };
+    return [handler, { ...handler, name: networkedHandler(handler.name), hasPluginNetworks: true }];
+  });
   const options = { sandboxImage: PAUSE_IMAGE, handlers, restrictsOomScores: key === "runc" };
   await withContainerd(round, `${build.version}-cri`, options, async (containerd, ground) => {
     const cri = new CriClient(containerd.address);

@@ -17,6 +17,7 @@ export function scopeOf(containerd: Containerd, runtime: Runtime): HoldingsScope
     // Parents of what CRI keeps of pods and containers.
     ...["containers", "sandboxes"].map((name) => join(state, "io.containerd.grpc.v1.cri", name)),
     "/run/netns",
+    "/run/xtables.lock",
   ]);
   const scope = shimScope([state, ...bundles, String(containerd.environment.TMPDIR)]);
   return {

@@ -5,6 +5,7 @@
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciSpec, OciUser } from "@uvm-shim/hcs-schema";
 import type { GuestDevices } from "../devices.ts";
+import { withJoinedNamespace } from "../network/joined.ts";
 import type { NetworkNamespaces } from "../network/namespaces.ts";
 import { withUserOf } from "../users.ts";
 import { outputCopyOf, withCoreLimit, withLogFolder, withShmSize } from "./annotations.ts";
@@ -113,7 +114,7 @@ function prepareSandbox(podId: string, { bundle, given }: Request, surroundings:
   pods.add(podId, { sandboxRoot: root, hasHostNetwork });
   makePlaces(root);
   return {
-    spec: hasHostNetwork ? withHostNetwork(spec) : spec,
+    spec: hasHostNetwork ? withHostNetwork(spec) : withJoinedNamespace(spec, namespaceId),
     root,
     ownSandboxRoot: root,
     network: { kind: hasHostNetwork ? "host" : "own", namespaceId },
@@ -151,7 +152,7 @@ function prepareStandalone({ bundle: root, given }: Request, surroundings: Prepa
   const spec = { ...given, mounts: [...mounts, ...podFileMounts(given, root)] };
   const hasHostNetwork = wantsHostNetwork(annotations);
   return {
-    spec: hasHostNetwork ? withHostNetwork(spec) : spec,
+    spec: hasHostNetwork ? withHostNetwork(spec) : withJoinedNamespace(spec, namespaceId),
     root,
     network: { kind: hasHostNetwork ? "host" : "own", namespaceId },
   };

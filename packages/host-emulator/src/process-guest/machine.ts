@@ -18,6 +18,7 @@ import { GuestAssignedDevices } from "./assigned-devices.ts";
 import type { VmCgroups } from "./cgroups.ts";
 import { GuestDisks } from "./disks.ts";
 import { findProgram, type GuestImage, programFolders } from "./image.ts";
+import { offerNamespace } from "./joined-networks.ts";
 import { GuestNics } from "./nics.ts";
 import { addShare, removeShare } from "./shares.ts";
 
@@ -121,6 +122,10 @@ export class ProcessGuestMachine implements GuestMachine {
 
   async unassignDevice(vmBusGuid: string): Promise<void> {
     this.#devices.unassign(this.#init(), vmBusGuid);
+  }
+
+  async offerNetwork(id: string, path: string): Promise<void> {
+    offerNamespace(this.#init(), id, path);
   }
 
   addNic(nic: GuestNic): Promise<void> {

@@ -24,7 +24,7 @@ const OWN = ["pid", "mnt"];
 const namespaces = async (ground: CriGround, id: string, names: readonly string[]): Promise<string> =>
   await output(ground, id, "sh", "-c", `for name in ${names.join(" ")}; do readlink /proc/self/ns/$name; done`);
 
-async function threeContainers(ground: CriGround, form: PodForm): Promise<void> {
+async function threeContainers(ground: CriGround, handler: string): Promise<void> {
   const { cri } = ground;
   const work = async (pod: CriPod): Promise<void> => {
     const ids = await Promise.all(["one", "two", "three"].map((name) => pod.run(name, ["sleep", "1000"])));
@@ -55,13 +55,13 @@ async function threeContainers(ground: CriGround, form: PodForm): Promise<void> 
     const { status } = await cri.call("PodSandboxStatus", { podSandboxId: pod.id });
     assert.equal(status?.state, SANDBOX_READY);
   };
-  await withPod(ground, work, {}, form);
+  await withPod(ground, work, {}, handler);
 }
 
 /** What the program of the shim's sandbox has of files. Of containerd's the suite has only what holds it. */
 const SANDBOX_ROOT = ["dev", "etc", "proc", "sandbox", "sys"];
 
-async function sharedProcesses(ground: CriGround, form: PodForm): Promise<void> {
+async function sharedProcesses(ground: CriGround, handler: string, form: PodForm): Promise<void> {
   const work = async (pod: CriPod): Promise<void> => {
     const linux = processesOf(POD);
     const ids = await Promise.all(["one", "two"].map((name) => pod.run(name, ["sleep", "1000"], { linux })));
@@ -87,10 +87,10 @@ async function sharedProcesses(ground: CriGround, form: PodForm): Promise<void> 
     assert.equal((await untilExited(ground, two)).exitCode, 137);
     assert.equal((await containerStatus(ground, one)).exitCode, 0, "the other one runs on");
   };
-  await withPod(ground, work, { linux: { securityContext: { runAsUser: ROOT } } }, form);
+  await withPod(ground, work, { linux: { securityContext: { runAsUser: ROOT } } }, handler);
 }
 
-async function processesOfTheVm(ground: CriGround, form: PodForm): Promise<void> {
+async function processesOfTheVm(ground: CriGround, handler: string): Promise<void> {
   const { cri } = ground;
   const linux = processesOf(NODE);
   const work = async (pod: CriPod): Promise<void> => {
@@ -109,10 +109,10 @@ async function processesOfTheVm(ground: CriGround, form: PodForm): Promise<void>
     const { status } = await cri.call("PodSandboxStatus", { podSandboxId: pod.id });
     assert.equal(status?.state, SANDBOX_READY);
   };
-  await withPod(ground, work, { linux }, form);
+  await withPod(ground, work, { linux }, handler);
 }
 
-async function debugged(ground: CriGround, form: PodForm): Promise<void> {
+async function debugged(ground: CriGround, handler: string): Promise<void> {
   const { cri } = ground;
   const work = async (pod: CriPod): Promise<void> => {
     const target = await pod.run("target", ["sleep", "1001"]);
@@ -134,7 +134,7 @@ async function debugged(ground: CriGround, form: PodForm): Promise<void> {
     assert.equal((await untilExited(ground, debug)).exitCode, 137);
     assert.equal((await containerStatus(ground, other)).state, CONTAINER_RUNNING);
   };
-  await withPod(ground, work, {}, form);
+  await withPod(ground, work, {}, handler);
 }
 
 const processesOf = (pid: runtime.v1.NamespaceMode) => ({ securityContext: { namespaceOptions: { pid } } });

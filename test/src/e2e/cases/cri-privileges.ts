@@ -14,7 +14,7 @@ const SYSCTLS = {
 };
 const CAP_SYS_ADMIN = 1n << 21n;
 
-async function settingsOfAPod(ground: CriGround, form: PodForm): Promise<void> {
+async function settingsOfAPod(ground: CriGround, handler: string): Promise<void> {
   const settings = async (id: string): Promise<{ readonly [name: string]: string }> => {
     const names = Object.keys(SYSCTLS);
     const files = names.map((name) => `/proc/sys/${name.replaceAll(".", "/")}`);
@@ -34,20 +34,20 @@ async function settingsOfAPod(ground: CriGround, form: PodForm): Promise<void> {
           for (const [name, value] of Object.entries(SYSCTLS)) assert.notEqual(own[name], value, name);
         },
         {},
-        form,
+        handler,
       );
     },
     { linux },
-    form,
+    handler,
   );
 }
 
-async function privileged(ground: CriGround, form: PodForm): Promise<void> {
+async function privileged(ground: CriGround, handler: string, form: PodForm): Promise<void> {
   // With pods of the node's network of its shims' making, containerd 2.1 crashes (containerd/containerd#12983).
-  for (const network of form === "shim" ? [POD] : [POD, NODE]) await privilegedOn(ground, form, network);
+  for (const network of form === "shim" ? [POD] : [POD, NODE]) await privilegedOn(ground, handler, network);
 }
 
-async function privilegedOn(ground: CriGround, form: PodForm, network: runtime.v1.NamespaceMode): Promise<void> {
+async function privilegedOn(ground: CriGround, handler: string, network: runtime.v1.NamespaceMode): Promise<void> {
   const asked = { privileged: true, namespaceOptions: { network } };
   await withPod(
     ground,
@@ -75,7 +75,7 @@ async function privilegedOn(ground: CriGround, form: PodForm, network: runtime.v
     },
     // A kubelet names no pod that has the node's network.
     { linux: { securityContext: asked }, ...(network === NODE ? { hostname: "" } : {}) },
-    form,
+    handler,
   );
 }
 

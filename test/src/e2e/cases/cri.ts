@@ -18,7 +18,7 @@ import {
   withPod,
 } from "../cri-ground.ts";
 import { MEBIBYTE } from "../images.ts";
-import type { Case, CriGround, PodForm } from "../suite.ts";
+import type { Case, CriGround } from "../suite.ts";
 
 async function lifeOfAPod(ground: CriGround): Promise<void> {
   const { cri } = ground;
@@ -137,7 +137,7 @@ async function typeAttached({ cri }: CriGround, containerId: string, tty: boolea
   attached.close();
 }
 
-async function inputOutlivesClients(ground: CriGround, form: PodForm): Promise<void> {
+async function inputOutlivesClients(ground: CriGround, handler: string): Promise<void> {
   const { containerd } = ground;
   const script = "while read line; do echo got $line; done; exit 4";
   const work = async (pod: CriPod): Promise<void> => {
@@ -156,7 +156,7 @@ async function inputOutlivesClients(ground: CriGround, form: PodForm): Promise<v
     for (const line of ["third", "fourth"]) await typeToAll(line);
     for (const { id } of containers) assert.equal((await containerStatus(ground, id)).state, CONTAINER_RUNNING);
   };
-  await withPod(ground, work, {}, form);
+  await withPod(ground, work, {}, handler);
 }
 
 async function restart(ground: CriGround): Promise<void> {
