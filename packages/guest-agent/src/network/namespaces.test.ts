@@ -1,9 +1,10 @@
 import { rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures, specificationFor } from "../testing/fixtures.ts";
+import { type Fixtures, makeFixtures } from "../testing/fixtures.ts";
 import { Machine } from "../testing/machine.ts";
 import { makePlugs, nicId, type Plugs } from "../testing/nics.ts";
+import { specificationFor } from "../testing/specifications.ts";
 
 describeWith(
   "root",
