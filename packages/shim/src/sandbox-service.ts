@@ -28,6 +28,8 @@ export interface SandboxServiceOptions {
   readonly clock: Clock;
   /** Stops the sandbox and gives back what its tasks hold. */
   readonly deleteAll: () => Promise<void>;
+  /** Called when a pod of CRI has been created, whose shim need not outlive it. */
+  readonly onPodCreated: () => void;
   /** Ends the serving process once the answers under way are given. */
   readonly end: (reason: string) => void;
 }
@@ -67,6 +69,8 @@ export class SandboxService {
       },
       signal,
     );
+    // Other clients of the Sandbox API cannot remove a sandbox whose shim is gone.
+    if (options.pod !== undefined) this.#options.onPodCreated();
     return {};
   }
 

@@ -109,6 +109,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
       platform: loadPlatform,
       log,
       clock,
+      lingerMilliseconds: options.lingerMilliseconds ?? 10_000,
       end,
     });
     services.resolve(loaded);

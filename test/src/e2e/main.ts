@@ -13,6 +13,7 @@ import { makeExt4 } from "../support/disk.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
 import { criCases } from "./cases/cri.ts";
+import { criEndCases } from "./cases/cri-ends.ts";
 import { criHungCases } from "./cases/cri-hung.ts";
 import { criNamespaceCases } from "./cases/cri-namespaces.ts";
 import { criPodCases } from "./cases/cri-pod.ts";
@@ -184,7 +185,10 @@ async function runCri(round: Round): Promise<void> {
         for (const archive of [images.archive, images.pauseArchive]) {
           await containerd.mustCtr(["image", "import", archive]);
         }
-        await runCases(round, [...criCases, ...criPodCases, ...criNamespaceCases, ...criHungCases], { ...ground, cri });
+        await runCases(round, [...criCases, ...criPodCases, ...criNamespaceCases, ...criHungCases, ...criEndCases], {
+          ...ground,
+          cri,
+        });
       } finally {
         cri.close();
       }

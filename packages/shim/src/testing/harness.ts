@@ -48,6 +48,7 @@ export class Harness {
       platform: () => this.loadPlatform(),
       log: { log: () => {} },
       clock: this.clock,
+      lingerMilliseconds: 10_000,
       end: (reason) => void this.ended.push(reason),
     });
     this.#server = net.createServer((socket) => {
