@@ -38,8 +38,6 @@ export interface ShimOptions {
   readonly startMilliseconds?: number;
   /** After which time a serving shim without sandbox and task ends by itself; 60 000 ms unless told. */
   readonly orphanMilliseconds?: number;
-  /** How long the shim of a pod of CRI stays when the pod has ended and no task is left; 10 000 ms unless told. */
-  readonly lingerMilliseconds?: number;
   /** What `delete` gives the platform to clean up, within containerd's 5 s; 4000 ms unless told. */
   readonly cleanUpMilliseconds?: number;
 }

@@ -34,8 +34,8 @@ export interface SandboxServiceOptions {
   readonly end: (reason: string) => void;
 }
 
-/** What a request without a time of its own gets to stop. */
-const defaultStopSeconds = 10;
+/** How long what stops without a time of its own is given to do so in good order. */
+const defaultStopMilliseconds = 10_000;
 
 /** The Sandbox service of containerd 1.7 and 2.x. */
 export class SandboxService {
@@ -97,7 +97,8 @@ export class SandboxService {
   async stopSandbox(request: Request<"StopSandboxRequest">, signal?: AbortSignal): Promise<object> {
     const { slot } = this.#options;
     slot.require(request.sandboxId);
-    await slot.stop((request.timeoutSecs || defaultStopSeconds) * 1000, signal);
+    if (request.timeoutSecs === 0) await slot.stopPatiently(defaultStopMilliseconds, signal);
+    else await slot.stop(request.timeoutSecs * 1000, signal);
     return {};
   }
 

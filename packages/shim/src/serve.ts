@@ -17,6 +17,7 @@ const closeMilliseconds = 2000;
 const terminateMilliseconds = 12_000;
 /** What clients have to delete what is theirs when the sandbox has been ended on a signal. */
 const clientsMilliseconds = 1000;
+const defaultLingerMilliseconds = 30_000;
 
 /**
  * The serving mode: accepts connections as its first act, so that `start` can answer, and loads services and platform
@@ -109,7 +110,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
       platform: loadPlatform,
       log,
       clock,
-      lingerMilliseconds: options.lingerMilliseconds ?? 10_000,
+      lingerMilliseconds: Number(host.env.UVM_SHIM_LINGER_MS ?? defaultLingerMilliseconds),
       end,
     });
     services.resolve(loaded);
