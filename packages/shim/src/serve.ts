@@ -45,17 +45,21 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
   tellStart(host);
 
   let ending = false;
-  const end = (reason: string): void => {
-    if (ending) return;
-    ending = true;
-    // Before the answer is given: containerd runs `delete` right after it, which then has nothing to look for.
+  const leave = (state: ShimState): void => {
     try {
-      writeState(bundle, { kind: "ended", id, namespace, socket, ...identity });
+      writeState(bundle, state);
     } catch (error) {
       // A bundle that is gone has nobody left to read it. Without it `delete` looks for what there is no more.
       const isGone = (error as NodeJS.ErrnoException).code === "ENOENT";
       log.log(isGone ? "debug" : "warn", "state not written", { error: messageOf(error) });
     }
+  };
+  const handOver = (): void => leave({ kind: "member", id, namespace, socket, sandboxId: id });
+  const end = (reason: string): void => {
+    if (ending) return;
+    ending = true;
+    // Before the answer is given: containerd runs `delete` right after it, which then has nothing to look for.
+    leave({ kind: "ended", id, namespace, socket, ...identity });
     ended.resolve(reason);
   };
   let loaded: Services | undefined;
@@ -112,6 +116,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
       clock,
       lingerMilliseconds: Number(host.env.UVM_SHIM_LINGER_MS ?? defaultLingerMilliseconds),
       end,
+      handOver,
     });
     services.resolve(loaded);
     log.log("info", "serving", { socket, pid: host.pid, version: options.version });

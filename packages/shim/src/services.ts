@@ -28,6 +28,7 @@ export interface ServicesOptions {
   /** How long the shim of a pod that has ended lingers. */
   readonly lingerMilliseconds: number;
   readonly end: (reason: string) => void;
+  readonly handOver: () => void;
 }
 
 export interface Services {

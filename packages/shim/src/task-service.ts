@@ -9,6 +9,7 @@ import { checkIdentifier } from "./identifiers.ts";
 import { exitFields, rootfsOf, stdioOf, taskStatus } from "./messages.ts";
 import { ProcessRecord } from "./process-record.ts";
 import { readResourceUpdate } from "./resource-update.ts";
+import { SandboxFirst } from "./sandbox-first.ts";
 import { isOwn, type SandboxSlot } from "./sandbox-slot.ts";
 import { encodeContainerStatistics, encodeVmStatistics } from "./statistics.ts";
 import type { TaskEvents } from "./task-events.ts";
@@ -28,6 +29,7 @@ export interface TaskServiceOptions {
   /** The id that the shim was started for. */
   readonly shimId: string;
   readonly namespace: string;
+  readonly bundle: string;
   readonly pid: number;
   readonly version: string;
   readonly runtimeOptions?: RuntimeOptions;
@@ -38,6 +40,8 @@ export interface TaskServiceOptions {
   readonly clock: Clock;
   /** Ends the serving process once the answers under way are given. */
   readonly end: (reason: string) => void;
+  /** Tells `delete` of the sandbox's own task that the serving process is others' now. */
+  readonly handOver: () => void;
 }
 
 interface Task {
@@ -59,12 +63,14 @@ export class TaskService {
   readonly #tasks = new Map<string, Task | Creation>();
   readonly #tombstones = new Tombstones<Deleted>(mostTombstones);
   readonly #bounded: BoundedCalls;
+  readonly #sandboxFirst: SandboxFirst;
   /** Called when the last task has gone. */
   #onEmpty: () => void = () => {};
 
   constructor(options: TaskServiceOptions) {
     this.#options = options;
     this.#bounded = new BoundedCalls(options);
+    this.#sandboxFirst = new SandboxFirst(options);
   }
 
   get isEmpty(): boolean {
@@ -281,7 +287,7 @@ export class TaskService {
   }
 
   async shutdown(request: Request<"ShutdownRequest">): Promise<object> {
-    const { slot, log, end } = this.#options;
+    const { slot, log, end, handOver } = this.#options;
     await this.#cancelCreation(request.id, "");
     const present = slot.present;
     const owner = present === undefined || present.sandbox.id === request.id;
@@ -291,6 +297,10 @@ export class TaskService {
       await this.deleteAll();
     } else if (this.#tasks.size > 0 || slot.isAlive || (present?.mode === "api" && !owner)) {
       log.log("debug", "shutdown ignored: the sandbox is in use", { id: request.id, tasks: this.#tasks.size });
+      if (present?.mode === "classic" && owner && !slot.isAlive && !this.#tasks.has(request.id)) {
+        handOver();
+        this.#sandboxFirst.leave();
+      }
       return {};
     }
     end(`shutdown of ${request.id}`);
@@ -330,7 +340,9 @@ export class TaskService {
 
   #forget(id: string): void {
     this.#tasks.delete(id);
-    if (this.isEmpty) this.#onEmpty();
+    if (!this.isEmpty) return;
+    this.#onEmpty();
+    if (this.#sandboxFirst.hasLeft) this.#options.end("the last task of a sandbox that has ended is deleted");
   }
 
   #bury(id: string, container: Container, process: Container["init"], exit: Exit): void {
@@ -359,6 +371,7 @@ export class TaskService {
       });
     }
     if (takesVmAlong) await slot.stopPatiently(stopMilliseconds);
+    await this.#sandboxFirst.turn(id, this.#tasks);
     this.#forget(id);
     events.deleted(id, init.process.pid, task.exit);
     return task.exit;

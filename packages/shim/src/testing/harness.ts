@@ -26,6 +26,7 @@ export class Harness {
   readonly events = new EventServer();
   readonly platform = new FakePlatform();
   readonly ended: string[] = [];
+  handOvers = 0;
   /** Set before `open`. */
   clock: Clock = systemClock;
   loadPlatform: () => Promise<FakePlatform> = async () => this.platform;
@@ -50,6 +51,9 @@ export class Harness {
       clock: this.clock,
       lingerMilliseconds: 10_000,
       end: (reason) => void this.ended.push(reason),
+      handOver: () => {
+        this.handOvers += 1;
+      },
     });
     this.#server = net.createServer((socket) => {
       socket.on("error", () => {});
