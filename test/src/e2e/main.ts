@@ -14,6 +14,7 @@ import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
 import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";
 import { criCases } from "./cases/cri.ts";
+import { criControlGroupCases } from "./cases/cri-cgroups.ts";
 import { criEndCases } from "./cases/cri-ends.ts";
 import { criHungCases } from "./cases/cri-hung.ts";
 import { criNamespaceCases } from "./cases/cri-namespaces.ts";
@@ -75,6 +76,7 @@ const COMMON_CRI_CASES: readonly Case<CriGround>[] = [...criCases, ...criNamespa
 const CRI_CASES: readonly Case<CriGround>[] = [
   ...COMMON_CRI_CASES,
   ...criPodCases,
+  ...criControlGroupCases,
   ...criBlockDeviceCases,
   ...criPropagationCases,
   ...criNetworkCases,

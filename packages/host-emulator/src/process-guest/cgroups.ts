@@ -25,8 +25,11 @@ export interface VmLimits {
 const parentName = "uvm-shim";
 /** Of a VM's group below its pod's. */
 const groupInPod = "vm";
-/** What a VM has of the processors while it boots, beside those that run and have the weight that is usual. */
-const bootingWeight = processorLimit.defaultWeight / 10;
+/**
+ * What a VM has of the processors while it boots, beside those that run and have the weight that is usual. Far less would
+ * have it time out on a machine that is busy for long.
+ */
+const bootingWeight = processorLimit.defaultWeight / 2;
 /** Below a VM's group in version 2: the guest's root, and the place of the process that started it. */
 const guestGroup = "guest";
 const launcherGroup = "launcher";

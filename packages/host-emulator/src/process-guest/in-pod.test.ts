@@ -111,7 +111,7 @@ describeWith(
   it("gives way while it boots, to those that run", async () => {
     const v1 = baseWith("cpu.shares");
     const [group, file, low, usual] =
-      v1 === undefined ? [baseWith("cpu.weight"), "cpu.weight", "10", "100"] : [v1, "cpu.shares", "102", "1024"];
+      v1 === undefined ? [baseWith("cpu.weight"), "cpu.weight", "50", "100"] : [v1, "cpu.shares", "512", "1024"];
     if (group === undefined) throw new Error("this machine weighs no processors");
     const seen = join(files.directory, "weight-at-boot");
     const look = `require("fs").writeFileSync(${JSON.stringify(seen)}, require("fs").readFileSync(${JSON.stringify(

@@ -59,6 +59,26 @@ async function figuresGrow(ground: Ground): Promise<void> {
   });
 }
 
+/** What cadvisor's `container_cpu_cfs_*` are made of. */
+async function throttled(ground: Ground): Promise<void> {
+  await withDetached(ground, { flags: ["--cpu-period", "10000", "--cpu-quota", "2000"] }, async (id) => {
+    assertStatus(await exec(ground, id, ["sh", "-c", "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done"]), 0);
+    const text = await ground.containerd.mustCtr(["task", "metrics", "--format", "json", id]);
+    const { cpu } = JSON.parse(text) as {
+      readonly cpu: {
+        readonly throttling?: { readonly periods: number; throttled_periods: number; throttled_time: number };
+        readonly nr_periods?: number;
+        readonly nr_throttled?: number;
+        readonly throttled_usec?: number;
+      };
+    };
+    const periods = cpu.throttling?.periods ?? cpu.nr_periods ?? 0;
+    const throttledPeriods = cpu.throttling?.throttled_periods ?? cpu.nr_throttled ?? 0;
+    assert.ok(periods >= throttledPeriods && throttledPeriods > 0, JSON.stringify(cpu));
+    assert.ok((cpu.throttling?.throttled_time ?? cpu.throttled_usec ?? 0) > 0, JSON.stringify(cpu));
+  });
+}
+
 /** A file of the one VM's guest, read as a process in the guest reads it: through the root of the guest's init. */
 function inGuest(path: string): string {
   return readFileSync(join("/proc", guestInit(), "root", path), "utf8").trim();
@@ -118,6 +138,7 @@ async function updateOfAVm(ground: Ground): Promise<void> {
 
 export const resourceCases: readonly Case[] = [
   { name: "metrics of a task are true figures", run: figuresGrow },
+  { name: "metrics of a task tell how often, and for how long, its quota held it up", run: throttled },
   {
     name: "an update of a sandbox's task changes the VM's memory and processors",
     applies: ({ runtime }) => runtime.key === "lcow",
