@@ -63,6 +63,7 @@ interface Machine<Scsi> {
   readonly system: VmComputeSystem;
   readonly document: ComputeSystemDocument;
   readonly scsi: Scsi | undefined;
+  memoryInMb: number;
 }
 
 /**
@@ -103,6 +104,11 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   /** GUID of the VM. FailedPrecondition before it is created. */
   get runtimeId(): string {
     return this.#require("runtime id").system.runtimeId;
+  }
+
+  /** As host and guest were last told. FailedPrecondition before it is created. */
+  get memoryInMb(): number {
+    return this.#require("memory").memoryInMb;
   }
 
   get startedAt(): Date | undefined {
@@ -165,7 +171,8 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
       const scsi = this.#scsi(disks);
       const system = await acquire(host.createComputeSystem(id, document, abort), abort, (late) => late.close());
       this.#held.add({ name: "compute system", release: (bound) => abortable(system.close(), bound) });
-      this.#machine = { system, document, scsi };
+      const { SizeInMB: memoryInMb } = document.VirtualMachine.ComputeTopology.Memory;
+      this.#machine = { system, document, scsi, memoryInMb };
       this.#life.succeed("create", { kind: "Created" });
       void this.#watchExit(system);
     });
@@ -223,9 +230,13 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
     const { id, flavour } = this.#options;
     return this.#inTurn("update VM", signal, (abort) =>
-      this.#whileRunning("update", abort, (guest, { system, document }) => {
+      this.#whileRunning("update", abort, (guest, machine) => {
+        const { system, document } = machine;
         const processors = document.VirtualMachine.ComputeTopology.Processor.Count;
-        return updateVm(update, { id, processors, flavour, guest, system, signal: abort });
+        const onMemory = (memoryInMb: number): void => {
+          machine.memoryInMb = memoryInMb;
+        };
+        return updateVm(update, { id, processors, flavour, guest, system, signal: abort, onMemory });
       }),
     );
   }

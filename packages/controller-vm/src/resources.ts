@@ -31,6 +31,8 @@ export interface UpdateParts<Guest extends VmGuest> {
   readonly guest: Guest;
   readonly system: VmComputeSystem;
   readonly signal: AbortSignal;
+  /** Told of the VM's new size once the guest knows it too, whatever comes after. */
+  readonly onMemory: (memoryInMb: number) => void;
 }
 
 /**
@@ -39,13 +41,14 @@ export interface UpdateParts<Guest extends VmGuest> {
  * be repeated.
  */
 export async function updateVm<Guest extends VmGuest>(update: VmUpdate, parts: UpdateParts<Guest>): Promise<void> {
-  const { flavour, guest, system, signal } = parts;
+  const { flavour, guest, system, signal, onMemory } = parts;
   const { memoryInMb: memory, limits, cpuGroup } = readUpdate(update, parts);
   const set = (ResourcePath: string, Settings: unknown): Promise<void> =>
     system.modify({ ResourcePath, RequestType: "Update", Settings }, signal);
   if (memory !== undefined) {
     await set(resourcePaths.memorySize, memory);
     await flavour.memoryResized?.(guest, signal);
+    onMemory(memory);
   }
   if (limits !== undefined) await set(resourcePaths.processorLimits, limits);
   if (cpuGroup !== undefined) await set(resourcePaths.cpuGroup, cpuGroup);

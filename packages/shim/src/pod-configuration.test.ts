@@ -61,6 +61,14 @@ describe("the CRI pod configuration", () => {
     expect(pod.specification).toMatchObject({ linux: { sysctl: { ...unprivileged, ...sysctls } } });
   });
 
+  it("gives what its containers may take", () => {
+    const resources = { memoryLimitInBytes: 2 ** 31, cpuQuota: -1, cpuPeriod: 100_000, cpuShares: 512 };
+    const { pod } = readPodConfiguration(encoded({ linux: { resources } }));
+    expect(pod.specification).toMatchObject({
+      linux: { resources: { memory: { limit: 2 ** 31 }, cpu: { quota: -1, period: 100_000, shares: 512 } } },
+    });
+  });
+
   it("gives the user", () => {
     const securityContext = { runAsUser: { value: 7 }, runAsGroup: { value: 8 }, supplementalGroups: [9] };
     const { pod } = readPodConfiguration(encoded({ linux: { securityContext } }));

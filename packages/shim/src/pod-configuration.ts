@@ -65,10 +65,17 @@ function specificationOf({ hostname, linux }: runtime.v1.PodSandboxConfig): obje
     ...(hostname === "" ? {} : { hostname }),
     ...(uid === undefined ? {} : { process: { user } }),
     linux: {
+      ...(linux?.resources == null ? {} : { resources: resourcesOf(linux.resources) }),
       sysctl: { ...(isOwn.network ? settingsOfNetwork : {}), ...linux?.sysctls },
       namespaces: Object.entries(isOwn).flatMap(([type, own]) => (own ? [{ type }] : [])),
     },
   };
+}
+
+/** What all of the pod's containers may take, which the sandbox container itself does not. Zero: nothing is said. */
+function resourcesOf(resources: runtime.v1.LinuxContainerResources): object {
+  const { memoryLimitInBytes: limit, cpuQuota: quota, cpuPeriod: period, cpuShares: shares } = resources;
+  return { memory: { limit }, cpu: { quota, period, shares } };
 }
 
 function resolvConfOf({ servers, searches, options }: runtime.v1.DNSConfig): string {

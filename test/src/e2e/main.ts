@@ -16,6 +16,7 @@ import { criCases } from "./cases/cri.ts";
 import { criHungCases } from "./cases/cri-hung.ts";
 import { criNamespaceCases } from "./cases/cri-namespaces.ts";
 import { criPodCases } from "./cases/cri-pod.ts";
+import { criSizeCases } from "./cases/cri-size.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
 import { eventCases } from "./cases/events.ts";
 import { hungCases } from "./cases/hung.ts";
@@ -184,7 +185,10 @@ async function runCri(round: Round): Promise<void> {
         for (const archive of [images.archive, images.pauseArchive]) {
           await containerd.mustCtr(["image", "import", archive]);
         }
-        await runCases(round, [...criCases, ...criPodCases, ...criNamespaceCases, ...criHungCases], { ...ground, cri });
+        await runCases(round, [...criCases, ...criPodCases, ...criNamespaceCases, ...criSizeCases, ...criHungCases], {
+          ...ground,
+          cri,
+        });
       } finally {
         cri.close();
       }

@@ -8,7 +8,7 @@ import { assertStatus, exec, withDetached } from "./ctr.ts";
 
 const MEBIBYTE = 2 ** 20;
 /** What a guest keeps for itself of the VM's memory. */
-const GUEST_PART = 75 * MEBIBYTE;
+export const GUEST_PART = 75 * MEBIBYTE;
 
 interface Figures {
   readonly cpuNanoseconds: number;
@@ -67,7 +67,7 @@ function inGuest(path: string): string {
 const isV1 = (): boolean => existsSync("/sys/fs/cgroup/memory");
 
 /** The limits that the guest sees on itself and on its containers. */
-function limitsInGuest() {
+export function limitsInGuest() {
   const [quota, period] = isV1()
     ? [inGuest("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), inGuest("/sys/fs/cgroup/cpu/cpu.cfs_period_us")]
     : inGuest("/sys/fs/cgroup/cpu.max").split(" ");
