@@ -6,11 +6,10 @@ import { classicHandler } from "../containerd.ts";
 import { execSync, memoryLimit, output, READY_MS, untilExited, withPod } from "../cri-ground.ts";
 import { MEBIBYTE } from "../images.ts";
 import type { Case, CriGround } from "../suite.ts";
-import { GUEST_PART, limitsInGuest } from "./resources.ts";
+import { GUEST_PART, limitsInGuest, sizeFor } from "./resources.ts";
 
 const GIBIBYTE = 1024 * MEBIBYTE;
-/** What a VM has beside the limits of its containers, and what it has where they have none. */
-const GUEST_NEEDS = 256 * MEBIBYTE;
+/** What a VM has for containers without limits and its guest. */
 const WITHOUT_LIMITS = 1024 * MEBIBYTE;
 
 type Handler = (ground: CriGround) => string;
@@ -18,9 +17,6 @@ const FORMS: readonly (readonly [string, Handler])[] = [
   ["the shim's sandbox container", (ground) => ground.runtime.name],
   ["containerd's sandbox container", (ground) => classicHandler(ground.runtime.name)],
 ];
-
-/** With a thirty-second for a kernel's tables of it. */
-const sizeFor = (bytes: number): number => GUEST_NEEDS + bytes + bytes / 32;
 
 function assertMemory(size: number): void {
   const { memory, containers } = limitsInGuest();
