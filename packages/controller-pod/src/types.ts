@@ -11,6 +11,8 @@ export interface PodVm {
   readonly memoryInMb: number;
   statistics(signal?: AbortSignal): Promise<VmStatistics>;
   readonly startedAt: Date | undefined;
+  /** Whether its guest is gone, which shows before the VM's exit is told. */
+  readonly isLost: boolean;
 }
 
 export interface PodVmExit {

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import type { CriPod } from "../../cri/pod.ts";
 import { poll } from "../../support/wait.ts";
-import { classicHandler } from "../containerd.ts";
-import { execSync, memoryLimit, output, READY_MS, untilExited, withPod } from "../cri-ground.ts";
+import { execSync, inEachForm, memoryLimit, output, READY_MS, untilExited, withPod } from "../cri-ground.ts";
 import { MEBIBYTE } from "../images.ts";
 import type { Case, CriGround } from "../suite.ts";
 import { GUEST_PART, limitsInGuest, sizeFor } from "./resources.ts";
@@ -11,12 +10,6 @@ import { GUEST_PART, limitsInGuest, sizeFor } from "./resources.ts";
 const GIBIBYTE = 1024 * MEBIBYTE;
 /** What a VM has for containers without limits and its guest. */
 const WITHOUT_LIMITS = 1024 * MEBIBYTE;
-
-type Handler = (ground: CriGround) => string;
-const FORMS: readonly (readonly [string, Handler])[] = [
-  ["the shim's sandbox container", (ground) => ground.runtime.name],
-  ["containerd's sandbox container", (ground) => classicHandler(ground.runtime.name)],
-];
 
 function assertMemory(size: number): void {
   const { memory, containers } = limitsInGuest();
@@ -120,20 +113,22 @@ async function unprivileged(ground: CriGround, handler: string): Promise<void> {
   );
 }
 
-const BOTH: readonly (readonly [string, (ground: CriGround, handler: string) => Promise<void>])[] = [
-  ["a VM is as large as its pod's limits, and grows for containers and updates above them", limitedPod],
-  ["a VM of a small pod is small, and has room for containers without limits", smallPod],
-  ["the containers of a pod share memory of 64 MiB", sharedMemory],
-  ["users of a pod may listen at low ports and send pings", unprivileged],
-];
+const hasVms = ({ runtime }: CriGround): boolean => runtime.key === "lcow";
 
 export const criSizeCases: readonly Case<CriGround>[] = [
-  ...BOTH.flatMap(([what, work]) =>
-    FORMS.map(([form, handler]) => ({
-      name: `CRI: ${what}, with ${form}`,
-      run: (ground: CriGround) => work(ground, handler(ground)),
-    })),
+  ...inEachForm("a VM is as large as its pod's limits, and grows for those above them", limitedPod, hasVms),
+  ...inEachForm("a VM of a small pod is small, and has room for containers without limits", smallPod, hasVms),
+  ...inEachForm("the containers of a pod share memory of 64 MiB", sharedMemory),
+  ...inEachForm(
+    "users of a pod may listen at low ports and send pings",
+    unprivileged,
+    // Before, it has to be configured.
+    ({ containerd }) => containerd.build.major >= 2,
   ),
-  // A pod's annotations reach the shim in that form alone, unless containerd is told to hand them on.
-  { name: "CRI: a VM of a fixed size refuses limits above it", run: fixedPod },
+  {
+    name: "CRI: a VM of a fixed size refuses limits above it",
+    // A pod's annotations reach the shim in that form alone, unless containerd is told to hand them on.
+    applies: ({ forms, runtime }) => runtime.key === "lcow" && forms.includes("shim"),
+    run: fixedPod,
+  },
 ];
