@@ -1,5 +1,5 @@
 import { abortable, ControllerError, codeOf, messageOf, OperationQueue } from "@uvm-shim/lifecycle";
-import type { PodSize, PodVm } from "./types.ts";
+import type { PodContainer, PodSize, PodVm } from "./types.ts";
 
 const mebibyte = 2 ** 20;
 const setByUpdate = "an update of the pod has set it";
@@ -17,10 +17,13 @@ export interface Share<Limits> {
   limits: Limits;
 }
 
+type Holder = Pick<PodContainer<never>, "init" | "update">;
+
 /** What the containers of a pod may take together, for which their VM has to be large enough. It never shrinks. */
 export class Capacity<Request extends { readonly id: string }, Limits> {
   readonly #options: CapacityOptions<Request, Limits>;
   readonly #shares = new Set<Share<Limits>>();
+  readonly #held = new WeakMap<Holder, Share<Limits>>();
   /** One after the other, so that each finds the VM as the one before has left it. */
   readonly #growth = new OperationQueue();
   #fixedSince: string | undefined;
@@ -29,41 +32,50 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
     this.#options = options;
   }
 
-  /** Has the VM be large enough for one container more; undefined for one that takes nothing. */
-  async admit(request: Request, signal: AbortSignal): Promise<Share<Limits> | undefined> {
+  /** Has the VM be large enough for the container that `make` makes, if it takes anything. */
+  async admit<Container extends Holder>(
+    request: Request,
+    make: () => Promise<Container>,
+    signal: AbortSignal,
+  ): Promise<Container> {
     const limits = this.#options.size.limitsOf(request);
-    if (limits === undefined) return undefined;
+    if (limits === undefined) return await make();
     const share = { id: request.id, limits };
     this.#shares.add(share);
     try {
-      await this.#fit(share, limits, false, signal);
-      return share;
+      await this.#fit(share, false, signal);
+      const container = await make();
+      this.#held.set(container, share);
+      // With its last process a container takes nothing any more, though it may stay for long.
+      void container.init.wait().then(
+        () => this.#shares.delete(share),
+        () => {},
+      );
+      return container;
     } catch (error) {
-      this.release(share);
+      this.#shares.delete(share);
       throw error;
     }
   }
 
   /** Has the VM be large enough before the container is given more; when that fails, the container has what it had. */
-  async change(
-    share: Share<Limits>,
-    resources: unknown,
-    apply: () => Promise<void>,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async update(container: Holder, resources: unknown, signal: AbortSignal): Promise<void> {
+    const share = this.#held.get(container);
+    if (share === undefined) return await container.update(resources, signal);
     const before = share.limits;
     share.limits = this.#options.size.updated(before, resources);
     try {
-      await this.#fit(share, share.limits, true, signal);
-      await apply();
+      await this.#fit(share, true, signal);
+      await container.update(resources, signal);
     } catch (error) {
       share.limits = before;
       throw error;
     }
   }
 
-  release(share: Share<Limits>): void {
-    this.#shares.delete(share);
+  release(container: Holder): void {
+    const share = this.#held.get(container);
+    if (share !== undefined) this.#shares.delete(share);
   }
 
   /** Somebody has said how large the VM is, whatever is in it. */
@@ -71,7 +83,7 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
     this.#fixedSince = setByUpdate;
   }
 
-  #fit({ id }: Share<Limits>, container: Limits, isUpdate: boolean, signal: AbortSignal): Promise<void> {
+  #fit({ id, limits: container }: Share<Limits>, isUpdate: boolean, signal: AbortSignal): Promise<void> {
     return this.#growth.run(async () => {
       const { vm, size, warn } = this.#options;
       const { memoryInMb } = vm;

@@ -7,7 +7,7 @@ import {
   OperationQueue,
   wrapError,
 } from "@uvm-shim/lifecycle";
-import { Capacity, type Share } from "./capacity.ts";
+import { Capacity } from "./capacity.ts";
 import { withDeadline } from "./deadline.ts";
 import { type PodState, type PodStateName, type PodTransition, podTable } from "./lifecycle.ts";
 import type { PodClock, PodContainer, PodExit, PodNetwork, PodSize, PodVm, PodVmExit } from "./types.ts";
@@ -59,7 +59,6 @@ export class PodController<
   readonly #ended = Promise.withResolvers<PodExit>();
   readonly #containers = new Map<string, Container>();
   readonly #capacity: Capacity<Request, Limits>;
-  readonly #shares = new Map<Container, Share<Limits>>();
   /** Ids whose creation is under way. */
   readonly #creating = new Map<string, Container>();
   /** Containers whose creation failed and that could not give back everything yet. */
@@ -234,10 +233,7 @@ export class PodController<
    * has to. What it cannot have is refused, and the container keeps what it had.
    */
   async updateContainer(id: string, resources: unknown, signal?: AbortSignal): Promise<void> {
-    const container = this.#require(id, "update container");
-    const share = this.#shares.get(container);
-    const apply = (): Promise<void> => container.update(resources, signal);
-    await (share === undefined ? apply() : this.#capacity.change(share, resources, apply, this.#until(signal)));
+    await this.#capacity.update(this.#require(id, "update container"), resources, this.#until(signal));
   }
 
   #until(signal: AbortSignal | undefined): AbortSignal {
@@ -276,28 +272,17 @@ export class PodController<
     this.#requireRoomFor(id);
     const until = this.#until(signal);
     await this.#options.network?.prepare(request, until);
-    const share = await this.#capacity.admit(request, until);
-    try {
-      this.#requireRoomFor(id);
-      return await this.#create(request, share, signal);
-    } catch (error) {
-      if (share !== undefined) this.#capacity.release(share);
-      throw error;
-    }
+    return await this.#capacity.admit(request, () => this.#create(request, signal), until);
   }
 
-  async #create(
-    request: Request,
-    share: Share<Limits> | undefined,
-    signal: AbortSignal | undefined,
-  ): Promise<Container> {
+  async #create(request: Request, signal: AbortSignal | undefined): Promise<Container> {
     const { id } = request;
+    this.#requireRoomFor(id);
     const container = this.#options.newContainer(request);
     this.#creating.set(id, container);
     try {
       await container.create(request, signal);
       this.#containers.set(id, container);
-      if (share !== undefined) this.#holdRoom(container, share);
       return container;
     } catch (error) {
       await this.#discard(container);
@@ -305,22 +290,6 @@ export class PodController<
     } finally {
       this.#creating.delete(id);
     }
-  }
-
-  #holdRoom(container: Container, share: Share<Limits>): void {
-    this.#shares.set(container, share);
-    void container.init.wait().then(
-      () => this.#giveRoomBack(container),
-      () => {},
-    );
-  }
-
-  /** With its last process a container takes nothing any more, though it may stay for long. */
-  #giveRoomBack(container: Container): void {
-    const share = this.#shares.get(container);
-    if (share === undefined) return;
-    this.#capacity.release(share);
-    this.#shares.delete(container);
   }
 
   #requireRoomFor(id: string): void {
@@ -367,7 +336,7 @@ export class PodController<
   async deleteContainer(id: string, signal?: AbortSignal): Promise<PodExit> {
     const container = this.#require(id, "delete container");
     const deleting = this.#deleteBesideEnd(container).then((exit) => {
-      this.#giveRoomBack(container);
+      this.#capacity.release(container);
       if (this.#containers.get(id) === container) this.#containers.delete(id);
       return exit;
     });

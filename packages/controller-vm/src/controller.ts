@@ -17,7 +17,7 @@ import { type DocumentDisks, documentDisks, hostDevices, isPciOff } from "./host
 import { Interruptions } from "./interruptions.ts";
 import { launch, startError } from "./launch.ts";
 import { type VmOperation, type VmState, type VmStateKind, vmTable } from "./lifecycle.ts";
-import { updateVm } from "./resources.ts";
+import { type Machine, updateVm } from "./resources.ts";
 import { vmStatistics } from "./statistics.ts";
 import type {
   DeviceWiring,
@@ -56,14 +56,6 @@ export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never,
   readonly startTimeoutMs?: number;
   /** For the host to end the VM and report its exit, and again to let go of it, in milliseconds; 10 seconds. */
   readonly exitTimeoutMs?: number;
-}
-
-/** What exists once the compute system does. */
-interface Machine<Scsi> {
-  readonly system: VmComputeSystem;
-  readonly document: ComputeSystemDocument;
-  readonly scsi: Scsi | undefined;
-  memoryInMb: number;
 }
 
 /**
@@ -236,14 +228,9 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
     const { id, flavour } = this.#options;
     return this.#inTurn("update VM", signal, (abort) =>
-      this.#whileRunning("update", abort, (guest, machine) => {
-        const { system, document } = machine;
-        const processors = document.VirtualMachine.ComputeTopology.Processor.Count;
-        const onMemory = (memoryInMb: number): void => {
-          machine.memoryInMb = memoryInMb;
-        };
-        return updateVm(update, { id, processors, flavour, guest, system, signal: abort, onMemory });
-      }),
+      this.#whileRunning("update", abort, (guest, machine) =>
+        updateVm(update, { id, flavour, guest, machine, signal: abort }),
+      ),
     );
   }
 
