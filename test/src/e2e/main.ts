@@ -21,6 +21,7 @@ import { criNamespaceCases } from "./cases/cri-namespaces.ts";
 import { criNetworkCases } from "./cases/cri-networks.ts";
 import { criPodCases } from "./cases/cri-pod.ts";
 import { criPrivilegeCases } from "./cases/cri-privileges.ts";
+import { criSizeCases } from "./cases/cri-size.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
 import { eventCases } from "./cases/events.ts";
 import { hungCases } from "./cases/hung.ts";
@@ -72,7 +73,12 @@ const CASES: readonly Case[] = [
 ];
 
 /** Whoever makes the pods. */
-const COMMON_CRI_CASES: readonly Case<CriGround>[] = [...criCases, ...criNamespaceCases, ...criPrivilegeCases];
+const COMMON_CRI_CASES: readonly Case<CriGround>[] = [
+  ...criCases,
+  ...criNamespaceCases,
+  ...criPrivilegeCases,
+  ...criSizeCases,
+];
 const CRI_CASES: readonly Case<CriGround>[] = [
   ...COMMON_CRI_CASES,
   ...criPodCases,

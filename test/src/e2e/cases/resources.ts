@@ -8,7 +8,7 @@ import { assertStatus, exec, withDetached } from "./ctr.ts";
 
 const MEBIBYTE = 2 ** 20;
 /** What a guest keeps for itself of the VM's memory. */
-const GUEST_PART = 75 * MEBIBYTE;
+export const GUEST_PART = 75 * MEBIBYTE;
 
 interface Figures {
   readonly cpuNanoseconds: number;
@@ -87,7 +87,7 @@ function inGuest(path: string): string {
 const isV1 = (): boolean => existsSync("/sys/fs/cgroup/memory");
 
 /** The limits that the guest sees on itself and on its containers. */
-function limitsInGuest() {
+export function limitsInGuest() {
   const [quota, period] = isV1()
     ? [inGuest("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), inGuest("/sys/fs/cgroup/cpu/cpu.cfs_period_us")]
     : inGuest("/sys/fs/cgroup/cpu.max").split(" ");
@@ -136,6 +136,28 @@ async function updateOfAVm(ground: Ground): Promise<void> {
   });
 }
 
+/** What a VM has for limits that come to so much: with what its guest needs, and its kernel's tables. */
+export function sizeFor(bytes: number): number {
+  return 256 * MEBIBYTE + bytes + bytes / 32;
+}
+
+async function sizeOfAVm(ground: Ground): Promise<void> {
+  const { containerd } = ground;
+  const endpoint = { socket: containerd.address, namespace: containerd.namespace };
+  const limited = (bytes: number): readonly string[] => ["--memory-limit", `${bytes}`];
+  await withDetached(ground, { flags: limited(2048 * MEBIBYTE) }, async (pod) => {
+    assert.equal(limitsInGuest().memory, sizeFor(2048 * MEBIBYTE));
+    const flags = ["--annotation", `io.uvm-shim.sandbox-id=${pod}`, ...limited(512 * MEBIBYTE)];
+    await withDetached(ground, { flags }, async (member) => {
+      assert.equal(limitsInGuest().memory, sizeFor(2560 * MEBIBYTE));
+      await updateTask(endpoint, member, { memory: { limit: 1024 * MEBIBYTE } });
+      const { memory, containers } = limitsInGuest();
+      assert.deepEqual([memory, containers], [sizeFor(3072 * MEBIBYTE), sizeFor(3072 * MEBIBYTE) - GUEST_PART]);
+      assert.equal((await metricsOf(ground, member)).memoryLimit, 1024 * MEBIBYTE);
+    });
+  });
+}
+
 export const resourceCases: readonly Case[] = [
   { name: "metrics of a task are true figures", run: figuresGrow },
   { name: "metrics of a task tell how often, and for how long, its quota held it up", run: throttled },
@@ -143,5 +165,10 @@ export const resourceCases: readonly Case[] = [
     name: "an update of a sandbox's task changes the VM's memory and processors",
     applies: ({ runtime }) => runtime.key === "lcow",
     run: updateOfAVm,
+  },
+  {
+    name: "a VM is as large as the limits of its containers, and grows for those above it",
+    applies: ({ runtime }) => runtime.key === "lcow",
+    run: sizeOfAVm,
   },
 ];
