@@ -49,13 +49,18 @@ describe("namespaces of a workload", () => {
     expect(await sent({ annotations: workload, linux: { namespaces } }, sandbox)).toMatchObject({ namespaces });
   });
 
-  it("are the sandbox's where a client that knows no pods wants new ones, but for its processes", async () => {
+  it("are its own where a client that knows no pods names none, but for the network's: NICs are in one place", async () => {
     const namespaces = own("mount", "network", "ipc", "uts", "pid");
-    const [network, ipc, uts] = paths(42);
+    const [network] = paths(42);
     expect(await sent({ linux: { namespaces } }, sandbox)).toMatchObject({
-      namespaces: [{ type: "mount" }, network, ipc, uts, { type: "pid" }],
+      namespaces: [{ type: "mount" }, network, ...own("ipc", "uts", "pid")],
       annotations: workload,
     });
+  });
+
+  it("are the pod's where a client that knows no pods names them by a path", async () => {
+    const namespaces = [{ type: "mount" }, ...paths(42)];
+    expect(await sent({ linux: { namespaces } }, sandbox)).toMatchObject({ namespaces, annotations: workload });
   });
 
   it("of the host's network are the pod's", async () => {
@@ -74,11 +79,13 @@ describe("namespaces of a workload", () => {
     });
   });
 
-  it("take its name along, which is said", async () => {
-    const namespaces = own("uts");
+  it.each([
+    [paths(42), "the container has the name of what it shares"],
+    [own("uts"), "the guest gives containers of a pod no name"],
+  ])("have no name of the container's own, which is said (%o)", async (namespaces, reason) => {
     expect(await sent({ hostname: "mine", linux: { namespaces } }, sandbox)).toMatchObject({
       hostname: undefined,
-      warnings: ['hostname "mine" has no effect: the container has the name of what it shares'],
+      warnings: [`hostname "mine" has no effect: ${reason}`],
     });
   });
 });

@@ -51,8 +51,13 @@ function makeNothing(directory: string): void {
     interfaces: [{ name: "eth0", sandbox: "/" }],
     ips: [{ interface: 0, address: POD_ADDRESS }],
   };
-  const script = ["#!/bin/sh", `[ "$CNI_COMMAND" != ADD ] || echo '${JSON.stringify(result)}'`, ""];
-  writeFileSync(join(directory, "nothing"), script.join("\n"), { mode: 0o755 });
+  const plugin = (name: string, onAdd: string): void => {
+    const script = ["#!/bin/sh", '[ "$CNI_COMMAND" = ADD ] || exit 0', onAdd, `echo '${JSON.stringify(result)}'`, ""];
+    writeFileSync(join(directory, name), script.join("\n"), { mode: 0o755 });
+  };
+  plugin("nothing", ":");
+  // containerd 1.7 has a plugin for each pod's loopback device; 2.1 sets it up by itself.
+  plugin("loopback", 'nsenter "--net=$CNI_NETNS" busybox ip link set dev lo up');
   const network = { cniVersion: VERSION, name: "e2e", plugins: [{ type: "nothing" }] };
   writeFileSync(join(directory, "10-e2e.conflist"), JSON.stringify(network));
 }

@@ -28,8 +28,9 @@ export function scopeOf(containerd: Containerd, runtime: Runtime): HoldingsScope
   };
 }
 
-/** What the reference shim leaves: the parent of its control groups and, when it is killed, its socket. */
+/** What the reference shim leaves: the parents of its control groups and states and, when it is killed, its socket. */
 function runcLeaves(path: string, namespace: string): boolean {
+  if (path === `/run/containerd/runc/${namespace}`) return true;
   return path.startsWith("/run/containerd/s/") || (path.startsWith("/sys/fs/cgroup/") && basename(path) === namespace);
 }
 

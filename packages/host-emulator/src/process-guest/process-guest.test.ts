@@ -125,6 +125,14 @@ describeWith(
     expect(traces()).toEqual([]);
   });
 
+  it("has an agent that a signal of those who see the VM's processes makes no debugger of", async () => {
+    create();
+    await system.start();
+    const caught = /^SigCgt:\s+(\w+)$/m.exec(readFileSync(inGuest("/proc/1/status"), "utf8"))?.[1];
+    const sigusr1 = 1n << 9n;
+    expect(BigInt(`0x${caught}`) & sigusr1).toBe(0n);
+  });
+
   it("has the limits of its document and of later updates, where the guest sees them, and is measured", async () => {
     create();
     await system.start();

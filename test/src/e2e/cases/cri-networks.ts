@@ -12,7 +12,7 @@ import { mustRun } from "../../support/command.ts";
 import { poll } from "../../support/wait.ts";
 import { addressesOf, NETWORKS } from "../cni.ts";
 import { classicHandler, networkedHandler } from "../containerd.ts";
-import { output, READY_MS, withPod } from "../cri-ground.ts";
+import { inEachForm, output, READY_MS, withPod } from "../cri-ground.ts";
 import type { Case, CriGround } from "../suite.ts";
 
 const { NODE } = runtime.v1.NamespaceMode;
@@ -141,10 +141,6 @@ async function nodesNetwork(ground: CriGround): Promise<void> {
 const probed = "is reached by address, through a port of the node and forwarded, in two networks of CNI plugins";
 
 export const criNetworkCases: readonly Case<CriGround>[] = [
-  { name: `CRI: a pod ${probed}`, run: (ground) => reached(ground, ground.runtime.name) },
-  {
-    name: `CRI: a pod ${probed}, with containerd's sandbox container`,
-    run: (ground) => reached(ground, classicHandler(ground.runtime.name)),
-  },
+  ...inEachForm(`a pod ${probed}`, reached),
   { name: "CRI: a pod in the node's network has the node's name", run: nodesNetwork },
 ];

@@ -28,6 +28,7 @@ export interface ProtocolCase {
 }
 
 const WAIT_MS = 20_000;
+const SIGKILL = 9;
 /** Of coreutils, which every Debian has. */
 const DYNAMIC_PROGRAM = "/usr/bin/env";
 const MEMORY_ANNOTATION = "io.microsoft.virtualmachine.computetopology.memory.sizeinmb";
@@ -50,6 +51,24 @@ export async function withPod(
 
 export function directoryRootfs(ground: ProtocolGround): Mount[] {
   return [{ type: "bind", source: ground.images.rootfs, options: ["rbind", "ro"] }];
+}
+
+/** A pod with one container, which runs; after the work it is killed and deleted. */
+export async function withContainer(
+  ground: ProtocolGround,
+  args: readonly string[],
+  work: (container: PodContainer, pod: Pod) => Promise<void>,
+  options: { readonly mayHaveEnded?: boolean } = {},
+): Promise<void> {
+  await withPod(ground, async (pod) => {
+    const container = await pod.createContainer({ id: "c1", args, rootfs: directoryRootfs(ground) });
+    await container.start();
+    await work(container, pod);
+    const killed = container.kill(SIGKILL);
+    await (options.mayHaveEnded ? killed.catch(() => undefined) : killed);
+    await container.wait();
+    await container.delete();
+  });
 }
 
 /** Runs a container to its end. */
