@@ -75,7 +75,7 @@ export class PodController<Request extends { readonly id: string }, Container ex
 
   /** Whether containers can be created in it. */
   get isReady(): boolean {
-    return this.#life.state.kind === "Running";
+    return this.#life.state.kind === "Running" && !this.#options.vm.isLost;
   }
 
   /** In the guest, of the pod's own sandbox container; undefined where there is none, or none that has been started. */
@@ -260,13 +260,18 @@ export class PodController<Request extends { readonly id: string }, Container ex
 
   #requireRoomFor(id: string): void {
     if (!this.isReady || this.#stopping.signal.aborted) {
-      const hasLost = this.#life.state.kind === "Unready";
-      const why = hasLost ? "its sandbox container has ended" : `the pod is not running but ${this.state}`;
+      const why = this.#whyNotReady();
       throw this.#error("FailedPrecondition", `create container ${id} in pod`, why);
     }
     if (this.#containers.has(id) || this.#creating.has(id) || this.#sandboxContainer?.id === id) {
       throw this.#error("AlreadyExists", `create container ${id} in pod`, "there is a container of this id");
     }
+  }
+
+  #whyNotReady(): string {
+    if (this.#life.state.kind === "Unready") return "its sandbox container has ended";
+    const isLost = this.state === "running" && this.#options.vm.isLost;
+    return isLost ? "its guest is gone, and its VM is ending" : `the pod is not running but ${this.state}`;
   }
 
   /** What a failed creation has not given back is kept, so that stopping the pod can. */

@@ -9,6 +9,8 @@ export interface PodVm {
   update(update: VmUpdate, signal?: AbortSignal): Promise<void>;
   statistics(signal?: AbortSignal): Promise<VmStatistics>;
   readonly startedAt: Date | undefined;
+  /** Whether its guest is gone, which shows before the VM's exit is told. */
+  readonly isLost: boolean;
 }
 
 export interface PodVmExit {

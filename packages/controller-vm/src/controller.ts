@@ -86,6 +86,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   #started = false;
   #startedAt: Date | undefined;
   #ending = false;
+  #isLost = false;
   #termination: Promise<void> | undefined;
 
   constructor(options: VmControllerOptions<Guest, Scsi, Plan9, Vpci>) {
@@ -112,6 +113,11 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   /** How it ended, once it has. */
   get exit(): VmExit | undefined {
     return this.#exits.exit;
+  }
+
+  /** Whether its guest is gone, which the loss of the bridge shows before the host tells the exit. */
+  get isLost(): boolean {
+    return this.#isLost || this.exit !== undefined;
   }
 
   /** FailedPrecondition unless the VM runs; once it has ended, the error says that the guest is gone. */
@@ -289,7 +295,9 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     this.#ending = true;
     try {
       if (this.#machine !== undefined) await this.#endMachine(this.#machine, exitTimeoutMs);
-      this.#life.succeed("terminate", { kind: "Terminated", exit: this.#exitWithoutReport() });
+      const failure = this.state.kind === "Invalid" ? this.state.cause : undefined;
+      const exit = this.#exits.withoutReport(failure, this.#machine !== undefined);
+      this.#life.succeed("terminate", { kind: "Terminated", exit });
     } catch (error) {
       const cause = wrapError(error, "terminate VM", this.#options.id);
       this.#life.fail("terminate", { kind: "Invalid", cause });
@@ -317,13 +325,6 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     }
   }
 
-  /** The exit of a VM whose host has none to report, unless it has one. */
-  #exitWithoutReport(): VmExit {
-    const { state } = this;
-    if (state.kind === "Invalid") return this.#exits.record(1, `never ran: ${state.cause.message}`);
-    return this.#exits.record(0, this.#machine === undefined ? "never created" : "never started");
-  }
-
   async #watchExit(system: VmComputeSystem): Promise<void> {
     const exit = await this.#exits.watch(system, () => this.#ending);
     if (exit === undefined || this.#ending) return;
@@ -337,6 +338,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   }
 
   async #onBridgeLost(cause: Error | undefined): Promise<void> {
+    this.#isLost = true;
     if (this.state.kind !== "Running" || this.#ending) return;
     // A VM that ends breaks its bridge too; its own exit says more than the loss does.
     await this.#exits.isToldWithin(exitAfterLossMs);

@@ -171,6 +171,12 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(await outputOf("head -c 5 /dev/data; echo x >/dev/data", {}, { mounts: readOnly })).toMatch(
           /^FIRST.*(not permitted|Read-only)/s,
         );
+        // The reference's guest looks for the word alone, and takes no node for the link that it has made itself.
+        const contrary = [bind("blockdev:///dev/data", settings.MountPath, "ro", "rw")];
+        expect(await outputOf("echo x >/dev/data", {}, { mounts: contrary })).toMatch(/not permitted/);
+        const node = "/dev/scsi/0/3";
+        const direct = outputOf("true", {}, { mounts: [bind("blockdev:///dev/data", node)] });
+        await expect(direct).rejects.toThrow(`source is ${node}, which is no disk of the guest`);
         await machine.modify("Remove", "MappedVirtualDisk", { ...settings, Partition: 0, ReadOnly: false });
       });
     });

@@ -227,4 +227,38 @@ describe("containers of a sandbox", () => {
     await stopping;
     expect([harness.sandbox.stops, harness.sandbox.deletions]).toEqual([2, 2]);
   });
+
+  it("waits on for a VM that is being ended, for callers who set no time", async () => {
+    await startSandbox();
+    const late = new FakeError("DeadlineExceeded", "not ended within 10000 ms, and still being stopped");
+    const failures = [late, late];
+    harness.sandbox.onStop = async () => {
+      const failure = failures.pop();
+      if (failure !== undefined) throw failure;
+    };
+    await harness.client.call(Sandbox, "StopSandbox", { sandboxId });
+    expect(harness.sandbox.state).toBe("stopped");
+    failures.push(late);
+    await expect(harness.client.call(Sandbox, "StopSandbox", { sandboxId, timeoutSecs: 3 })).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+    });
+  });
+
+  it("does not wait for ever for a VM that does not end, nor for what fails", async () => {
+    await startSandbox();
+    harness.sandbox.onStop = async () => {
+      throw new FakeError("DeadlineExceeded", "not ended within 10000 ms, and still being stopped");
+    };
+    const stopping = harness.client.call(Sandbox, "StopSandbox", { sandboxId });
+    await expect(stopping).rejects.toMatchObject({ code: "DeadlineExceeded" });
+    expect(harness.sandbox.stops).toBe(3);
+    harness.sandbox.onStop = async () => {
+      throw new FakeError("Internal", "a disk is busy");
+    };
+    await expect(harness.client.call(Sandbox, "StopSandbox", { sandboxId })).rejects.toMatchObject({
+      code: "Internal",
+    });
+    expect(harness.sandbox.stops).toBe(4);
+    harness.sandbox.onStop = async () => {};
+  });
 });

@@ -14,6 +14,7 @@ import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
 import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";
 import { criCases } from "./cases/cri.ts";
+import { criEndCases } from "./cases/cri-ends.ts";
 import { criHungCases } from "./cases/cri-hung.ts";
 import { criNamespaceCases } from "./cases/cri-namespaces.ts";
 import { criNetworkCases } from "./cases/cri-networks.ts";
@@ -78,6 +79,7 @@ const CRI_CASES: readonly Case<CriGround>[] = [
   ...criPropagationCases,
   ...criNetworkCases,
   ...criHungCases,
+  ...criEndCases,
 ];
 
 interface Selection {

@@ -50,6 +50,7 @@ export const measured: VmStatistics = {
 
 export class FakeVm implements PodVm {
   startedAt: Date | undefined;
+  isLost = false;
   readonly #script: ScriptedCalls;
   readonly #exited = Promise.withResolvers<PodVmExit>();
 

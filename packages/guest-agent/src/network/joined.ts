@@ -20,12 +20,8 @@ export function isJoinedNic(hostName: string): boolean {
   return existsSync(`${guestFolders.joinedNics}/${hostName}`);
 }
 
-/** The specification of the container that holds the namespace: where it asks for a new one, it has this. */
-export function withJoinedNamespace(spec: OciSpec, id: string): OciSpec {
-  const joined = joinedNamespacePath(id);
-  if (joined === undefined) return spec;
-  const namespaces = (spec.linux?.namespaces ?? []).map((namespace) =>
-    namespace.type === "network" && (namespace.path ?? "") === "" ? { ...namespace, path: joined } : namespace,
-  );
-  return { ...spec, linux: { ...spec.linux, namespaces } };
+/** The specification of the container that holds such a namespace: it has this, whatever it asks for. */
+export function withNetworkAt(spec: OciSpec, path: string): OciSpec {
+  const others = (spec.linux?.namespaces ?? []).filter(({ type }) => type !== "network");
+  return { ...spec, linux: { ...spec.linux, namespaces: [...others, { type: "network", path }] } };
 }

@@ -135,14 +135,7 @@ export class NetworkNamespace {
   setUpInPlace(): Promise<void> {
     return this.#inTurn(async () => {
       for (const [number, nic] of this.#nics.entries()) {
-        if (nic.place.kind === "joined") {
-          const { ID } = nic.adapter;
-          throw new GuestFault(
-            "E_FAIL",
-            `NIC ${ID} is in a network namespace of the host's, and cannot be the VM's own`,
-          );
-        }
-        await this.#setUp(nic, nic.place.mtu, number, undefined);
+        if (nic.place.kind === "vm") await this.#setUp(nic, nic.place.mtu, number, undefined);
       }
     });
   }
