@@ -33,6 +33,7 @@ import { cleanUp } from "./clean-up.ts";
 import { controlGroupOf, joinControlGroup } from "./control-group.ts";
 import { connectHost, createHostFiles, hostPathGrammar, hostPaths as paths } from "./host.ts";
 import { withHostFacts } from "./host-facts.ts";
+import { withinBounds } from "./host-files.ts";
 import { joinNetwork } from "./joined-network.ts";
 import { applyLogLevel } from "./log-level.ts";
 import { makeSandboxContainer } from "./sandbox-container.ts";
@@ -157,7 +158,7 @@ async function createSandbox(
   /** The container that holds the pod's namespaces. */
   const holderId = sandboxContainer?.id ?? request.id;
   const holder = () => sandbox.sandboxContainer ?? sandbox.container(holderId);
-  const files = createHostFiles({ grantVmAccess });
+  const files = withinBounds(createHostFiles({ grantVmAccess }), clock);
   const podScratch: PodScratch | undefined = settings.shareScratch ? {} : undefined;
   const patienceOf = ({ containerId: container, execId: exec }: { containerId: string; execId: string }) =>
     ioRetrySeconds === undefined

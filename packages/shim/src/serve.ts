@@ -128,6 +128,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     listener.close();
     await loaded.close(closeMilliseconds);
     await closePlatform(platform);
+    await system.endPrograms(clock);
   } catch (error) {
     crash(error);
     throw error;

@@ -1,0 +1,16 @@
+import { type Clock, withinBound } from "@uvm-shim/shim";
+
+interface Lookup<Kind> {
+  kind(path: string): Promise<Kind>;
+  realPath(path: string): Promise<string>;
+}
+
+/** The host's files, of which those that specifications name may be of a file system that does not answer. */
+export function withinBounds<Kind, Files extends Lookup<Kind>>(files: Files, clock: Clock): Files {
+  const ask = <T>(path: string, call: () => Promise<T>): Promise<T> => withinBound(path, call, () => {}, { clock });
+  return {
+    ...files,
+    kind: (path: string) => ask(path, () => files.kind(path)),
+    realPath: (path: string) => ask(path, () => files.realPath(path)),
+  };
+}
