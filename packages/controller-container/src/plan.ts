@@ -9,7 +9,7 @@ import { asMember, type ContainerRole, withoutNetwork } from "./membership.ts";
 import { type MountPlan, planMounts } from "./mounts.ts";
 import type { ContainerNetwork, PodAnchor, PodScratch, PodSettings } from "./options.ts";
 import { withPodScratch } from "./pod-scratch.ts";
-import { withPodSettings } from "./pod-settings.ts";
+import { type SandboxMemory, withMemoryOfPod, withPodSettings } from "./pod-settings.ts";
 import { withoutPropagation } from "./propagation.ts";
 import type { Refuse } from "./refusal.ts";
 import { filesAtRisk, vmSteps } from "./release-order.ts";
@@ -74,7 +74,13 @@ export async function planContainer(
   const ownMounts = await planMounts(own.mounts ?? [], takesDiskOptions, files, refuse);
   const covered = await coveredNetworkFiles(ownMounts, files);
   const isOfPod = role === "workload" && pod !== undefined;
-  const specification = isOfPod ? withPodSettings(own, pod, covered) : own;
+  const { specification, mounts: ownOfSandbox }: SandboxMemory =
+    role === "sandbox" && pod?.sharesMemory
+      ? withMemoryOfPod(own, places.bundle)
+      : {
+          specification: isOfPod ? withPodSettings(own, pod, covered) : own,
+          mounts: [],
+        };
   const devicePlans = planDevices(specification.windows?.devices ?? [], propagateNumaAffinity, refuse);
   const rootRequest: RootRequest = {
     rootfs,
@@ -100,6 +106,7 @@ export async function planContainer(
   const mountPlans: readonly MountPlan[] = [
     ...covered.map((mount) => ({ kind: "guest" as const, mount })),
     ...(isOfPod ? await planMounts(specification.mounts ?? [], takesDiskOptions, files, refuse) : ownMounts),
+    ...ownOfSandbox.map((mount) => ({ kind: "guest" as const, mount })),
   ];
 
   for (const warning of filesAtRisk(rootPlan, mountPlans, places)) options.warn(warning);

@@ -72,6 +72,11 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(await outputOf("stat -f -c %T /shared", {}, { mounts })).toBe("tmpfs\n");
       });
 
+      it("in memory have the mode that they ask for, where the image has no folder for them", async () => {
+        const held = { destination: "/nowhere/held", type: "tmpfs", source: "tmpfs", options: ["mode=1730"] };
+        expect(await outputOf("stat -c %a /nowhere /nowhere/held", {}, { mounts: [held] })).toBe("755\n1730\n");
+      });
+
       it("from uvm:// are the guest's own", async () => {
         const mounts = [bind("/guest", "uvm:///etc", "ro")];
         expect(await outputOf("cat /guest/passwd", {}, { mounts })).toBe("root:x:0:0:root:/root:/bin/sh\n");

@@ -14,12 +14,14 @@ import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
 import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";
 import { criCases } from "./cases/cri.ts";
+import { criControlGroupCases } from "./cases/cri-cgroups.ts";
 import { criEndCases } from "./cases/cri-ends.ts";
 import { criHungCases } from "./cases/cri-hung.ts";
 import { criNamespaceCases } from "./cases/cri-namespaces.ts";
 import { criNetworkCases } from "./cases/cri-networks.ts";
 import { criPodCases } from "./cases/cri-pod.ts";
 import { criPrivilegeCases } from "./cases/cri-privileges.ts";
+import { criSizeCases } from "./cases/cri-size.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
 import { eventCases } from "./cases/events.ts";
 import { hungCases } from "./cases/hung.ts";
@@ -71,10 +73,16 @@ const CASES: readonly Case[] = [
 ];
 
 /** Whoever makes the pods. */
-const COMMON_CRI_CASES: readonly Case<CriGround>[] = [...criCases, ...criNamespaceCases, ...criPrivilegeCases];
+const COMMON_CRI_CASES: readonly Case<CriGround>[] = [
+  ...criCases,
+  ...criNamespaceCases,
+  ...criPrivilegeCases,
+  ...criSizeCases,
+];
 const CRI_CASES: readonly Case<CriGround>[] = [
   ...COMMON_CRI_CASES,
   ...criPodCases,
+  ...criControlGroupCases,
   ...criBlockDeviceCases,
   ...criPropagationCases,
   ...criNetworkCases,

@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { runtime } from "../../generated/messages.js";
 import type { Pod } from "../../shim-client/pod.ts";
+import { Sandbox } from "../../shim-client/shim.ts";
 import type { Specification } from "../../shim-client/spec.ts";
 import { mustRun } from "../../support/command.ts";
 import { withNetworks } from "../networks.ts";
@@ -98,8 +99,13 @@ async function nodesNetwork(ground: ProtocolGround): Promise<void> {
   const configuration = { linux: { securityContext: { namespaceOptions: { network: NODE } } } };
   const work = async (pod: Pod): Promise<void> => {
     const args = ["sh", "-c", "hostname; cat /etc/hostname"];
+    const { pid } = await pod.shim.call(Sandbox, "SandboxStatus", { sandboxId: "pod" });
+    const change = ({ linux, ...specification }: Specification): object => ({
+      ...specification,
+      linux: { ...linux, namespaces: [{ type: "mount" }, { type: "uts", path: `/proc/${pid}/ns/uts` }] },
+    });
     const { status, stdout } = await runToEnd(
-      await pod.createContainer({ id: "one", args, rootfs: directoryRootfs(ground) }),
+      await pod.createContainer({ id: "one", args, rootfs: directoryRootfs(ground), change }),
     );
     assert.deepEqual({ status, stdout }, { status: 0, stdout: `${hostname()}\n`.repeat(2) });
   };
