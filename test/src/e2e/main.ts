@@ -25,6 +25,7 @@ import { networkCases } from "./cases/network.ts";
 import { optionCases } from "./cases/options.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
+import { protocolCrowdCases } from "./cases/protocol-crowd.ts";
 import { protocolEndCases } from "./cases/protocol-ends.ts";
 import { protocolErrorCases } from "./cases/protocol-errors.ts";
 import { protocolMountCases } from "./cases/protocol-mounts.ts";
@@ -62,6 +63,9 @@ const CASES: readonly Case[] = [
   ...resourceCases,
   ...hungCases,
 ];
+
+/** A completed pod's shim ends while a case can still wait for it, and long after other cases have removed theirs. */
+const COMPLETED_SOON = { UVM_SHIM_LINGER_MS: "10000" };
 
 interface Selection {
   readonly runtime: Runtime;
@@ -126,6 +130,7 @@ async function runProtocol(
     ...protocolCases,
     ...protocolContainerCases,
     ...protocolEndCases,
+    ...protocolCrowdCases,
     ...protocolNetworkCases,
     ...protocolSandboxCases,
     ...protocolSettingCases,
@@ -176,7 +181,7 @@ async function runCri(round: Round): Promise<void> {
   // containerd's streaming server listens there.
   await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
   await withContainerd(
-    round,
+    { ...round, environment: { ...round.environment, ...COMPLETED_SOON } },
     `${build.version}-cri`,
     { runtime, sandboxImage: PAUSE_IMAGE },
     async (containerd, ground) => {
