@@ -1,9 +1,10 @@
 import { hash, randomBytes, randomInt, randomUUID } from "node:crypto";
 import { writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import path from "node:path";
 import process from "node:process";
 import { LinuxContainerController, type PodScratch, type PodSettings } from "@uvm-shim/controller-container";
-import { linuxNetworking, NetworkController, networkNamespaceOf, PodNetwork } from "@uvm-shim/controller-network";
+import { linuxNetworking, NetworkController, namedNetworkOf, PodNetwork } from "@uvm-shim/controller-network";
 import { Plan9Controller } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
 import { ProcessController } from "@uvm-shim/controller-process";
@@ -26,6 +27,7 @@ import {
 import { cleanUp } from "./clean-up.ts";
 import { connectHost, createHostFiles, hostPathGrammar, hostPaths as paths } from "./host.ts";
 import { withHostFacts } from "./host-facts.ts";
+import { joinNetwork } from "./joined-network.ts";
 import { applyLogLevel } from "./log-level.ts";
 import { makeSandboxContainer } from "./sandbox-container.ts";
 import { securityPolicyOf, withCopies } from "./security-policy.ts";
@@ -83,6 +85,8 @@ async function createSandbox(
       ? ordinaryGuestLayout
       : policyGuestLayout((text) => hash("sha256", text, "hex"), atob(confidential.policy));
   const vmId = vmIdOf(request);
+  const named = namedNetworkOf(request.spec, request.netnsPath);
+  const { namespaceId, hostPath } = await joinNetwork(named, vmId, host, signal);
   const newId = randomUUID;
   const vm = new VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>({
     id: vmId,
@@ -109,11 +113,11 @@ async function createSandbox(
       vpci: (wiring) => new VpciController({ ...wiring, newId, newGuid: randomUUID }),
     },
   });
-  const namespaceId = networkNamespaceOf(request.spec, request.netnsPath);
   // The container that holds the pod's network has been made before a namespace can come with another one.
   const guestNamespaceId = namespaceId ?? vmId;
   const network = new PodNetwork({
     namespaceId,
+    hostPath,
     newController: (id) => {
       const { host: nics, guest } = vm.networkWiring;
       const { policyBasedRouting } = settings;
@@ -153,7 +157,7 @@ async function createSandbox(
     pingGuest: (abort) => vm.guest.ping(abort),
     clock,
     network: {
-      prepare: ({ spec }, abort) => network.prepare(networkNamespaceOf(spec), abort),
+      prepare: ({ spec }, abort) => network.prepare(namedNetworkOf(spec), abort),
       teardown: (abort) => network.teardown(abort),
     },
     ...(sandboxContainer === undefined ? {} : { sandboxContainer }),
@@ -168,6 +172,8 @@ async function createSandbox(
           hasInterfaces: () => network.hasInterfaces,
         },
         ...(pod === undefined ? {} : { pod }),
+        // A policy says itself what its containers are to be.
+        ...(confidential === undefined ? { hostName: hostname() } : {}),
         bundle,
         guest: vm.guest,
         disks: vm.scsi,

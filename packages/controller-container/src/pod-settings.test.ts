@@ -8,6 +8,7 @@ const specification = {
   root: { path: "rootfs" },
   mounts: [{ destination: "/proc", type: "proc" }, shm],
   linux: { namespaces: [{ type: "ipc", path: "/proc/42/ns/ipc" }] },
+  deviceRules: [],
   mayUseAllDevices: false,
   containerAnnotations: { type: "container" as const, isPrivileged: false, gpuVhdPath: undefined, crossing: {} },
 };

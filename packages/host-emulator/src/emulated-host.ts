@@ -11,6 +11,7 @@ import { asFailure, HcsFailure } from "./hcs-failure.ts";
 import { LinuxSwitches } from "./networks/linux-switches.ts";
 import { NetworkService } from "./networks/network-service.ts";
 import type { VirtualSwitches } from "./networks/switches.ts";
+import { SystemNetworks } from "./networks/system-networks.ts";
 import { SystemNics } from "./nics.ts";
 import { type CpuGroups, processorsOf } from "./topology.ts";
 
@@ -46,6 +47,7 @@ export class EmulatedHost {
   readonly #systems = new Map<string, ComputeSystem>();
   readonly #claims = new DiskClaims();
   readonly #assignable: AssignableDevices;
+  readonly #joined: SystemNetworks;
 
   constructor(options: EmulatedHostOptions) {
     const longest = longestSocketPath - longestVsockPath.length;
@@ -61,6 +63,7 @@ export class EmulatedHost {
       switches: options.switches ?? new LinuxSwitches(),
       ...(options.newGuid === undefined ? {} : { newGuid: options.newGuid }),
     });
+    this.#joined = new SystemNetworks(this.networks);
   }
 
   /** Ends and removes what a host left in the state directory that was killed. */
@@ -113,6 +116,7 @@ export class EmulatedHost {
       claims: this.#claims,
       assignable: this.#assignable,
       nics: new SystemNics(this.networks, this.#options.report),
+      joinedNetworks: () => this.#joined.offered(id),
       cpuGroups,
       endTimeoutMs: this.#options.endTimeoutMs ?? 10_000,
       createMachine: () =>
@@ -125,7 +129,10 @@ export class EmulatedHost {
           limits: plan.limits,
           cpus,
         }),
-      stopped: () => this.#removeDirectory(directory),
+      stopped: () => {
+        this.#joined.release(id);
+        this.#removeDirectory(directory);
+      },
       forget: () => this.#systems.delete(id),
     });
     this.#systems.set(id, system);
@@ -149,6 +156,20 @@ export class EmulatedHost {
     realPath(path, "path");
   }
 
+  /**
+   * Makes a namespace of the network service out of a network namespace of this machine, for a system that is to be created
+   * with this id, or that has not started. It goes with the system; see {@link abandonNetworks} where none comes.
+   */
+  async joinNetworkNamespace(system: string, path: string): Promise<string> {
+    this.#systems.get(system)?.requireCreated("join a network namespace with");
+    return await this.#joined.join(system, path);
+  }
+
+  /** Lets go of what was joined for a system that there is not. */
+  abandonNetworks(system: string): void {
+    if (!this.#systems.has(system)) this.#joined.release(system);
+  }
+
   #removeDirectory(directory: string): void {
     try {
       rmSync(directory, { recursive: true, force: true });
@@ -170,6 +191,7 @@ export class EmulatedHost {
       }
       this.#options.report(`system ${systems[index]?.id}: ${messageOf(outcome.reason)}`);
     }
+    this.#joined.close();
     this.networks.close();
     for (const kind of this.#options.kinds) kind.close();
     this.#removeDirectory(this.#vmDirectory);

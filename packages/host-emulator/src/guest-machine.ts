@@ -77,6 +77,8 @@ export interface GuestMachine {
   removeShare(accessName: string): Promise<void>;
   assignDevice(vmBusGuid: string, device: AssignableFunction): Promise<void>;
   unassignDevice(vmBusGuid: string): Promise<void>;
+  /** Lets the guest's containers join a network namespace of this machine; `id` is the network service's. */
+  offerNetwork(id: string, path: string): Promise<void>;
   addNic(nic: GuestNic): Promise<void>;
   /** Pulls the cable of a NIC that stays. */
   disconnectNic(id: string): Promise<void>;

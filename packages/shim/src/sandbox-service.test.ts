@@ -158,6 +158,16 @@ describe("containers of a sandbox", () => {
     await expect(harness.client.call(Task, "State", { id: "s1" })).rejects.toMatchObject({ code: "NotFound" });
   });
 
+  it("are connected to before they are there, as containerd 1.7 does, and not when they are gone", async () => {
+    await startSandbox();
+    expect(await harness.client.call(Task, "Connect", { id: "c1" })).toMatchObject({ shimPid: 77, taskPid: 0 });
+    await expect(harness.client.call(Task, "Pids", { id: "c1" })).rejects.toMatchObject({ code: "NotFound" });
+    await runTask("c1");
+    await harness.client.call(Task, "Kill", { id: "c1", signal: 9 });
+    await harness.client.call(Task, "Delete", { id: "c1" });
+    await expect(harness.client.call(Task, "Connect", { id: "c1" })).rejects.toMatchObject({ code: "NotFound" });
+  });
+
   it("need a running sandbox", async () => {
     await createSandbox();
     await expect(runTask("c1")).rejects.toMatchObject({

@@ -276,13 +276,17 @@ export class TaskService {
     return { processes: pids.map(({ pid, execId }) => (execId ? { pid, info: execDetails(execId) } : { pid })) };
   }
 
-  /** Answered for the sandbox's id too: an error would make containerd take the whole sandbox for dead. */
+  /**
+   * Answered for the sandbox's id too: an error would make containerd take the whole sandbox for dead. And for a task
+   * that a sandbox of the Sandbox API has not had yet: before it creates one, containerd 1.7 connects for it.
+   */
   async connect(request: Request<"ConnectRequest">) {
-    const { pid: shimPid, version } = this.#options;
+    const { pid: shimPid, version, slot } = this.#options;
     const task = this.#tasks.get(request.id);
     const isCreated = task !== undefined && !(task instanceof Creation);
     if (isCreated) return { shimPid, taskPid: task.container.init.pid, version };
-    if (task !== undefined || this.#isSandbox(request.id)) return { shimPid, taskPid: 0, version };
+    const isAwaited = slot.present?.mode === "api" && this.#tombstones.get(keyOf(request.id, "")) === undefined;
+    if (task !== undefined || isAwaited || this.#isSandbox(request.id)) return { shimPid, taskPid: 0, version };
     throw new ShimError("NotFound", `connect: task ${request.id} does not exist`);
   }
 

@@ -7,6 +7,9 @@ import type { ContainerConfig, CriClient, PodConfig } from "./client.ts";
 
 const { CONTAINER } = runtime.v1.NamespaceMode;
 
+/** Each of a pod's containers can be lost to that race once. */
+const STOPS = 5;
+
 export interface CriPodOptions {
   readonly cri: CriClient;
   readonly runtimeHandler: string;
@@ -101,9 +104,25 @@ export class CriPod {
     return { stdout: of("stdout"), stderr: of("stderr") };
   }
 
+  /**
+   * Repeats what containerd loses to itself, as a kubelet does: it closes its connection for a task that it deletes on an exit,
+   * and a Kill of that task which StopPodSandbox has under way then fails (containerd issue 11505, pull request 12387).
+   */
+  async stop(): Promise<void> {
+    const { cri } = this.#options;
+    for (let time = 1; ; time++) {
+      try {
+        await cri.call("StopPodSandbox", { podSandboxId: this.id });
+        return;
+      } catch (error) {
+        if (time === STOPS || !String(error).includes("ttrpc: closed")) throw error;
+      }
+    }
+  }
+
   async remove(): Promise<void> {
     const { cri } = this.#options;
-    await cri.call("StopPodSandbox", { podSandboxId: this.id });
+    await this.stop();
     await cri.call("RemovePodSandbox", { podSandboxId: this.id });
     removeControlGroups(this.#groups);
   }

@@ -7,9 +7,10 @@ import { join } from "node:path";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures, specificationFor } from "../testing/fixtures.ts";
-import { bundleOf, containerTypeKey, Machine, namespacesOf, sandboxIdKey } from "../testing/machine.ts";
+import type { Machine } from "../testing/machine.ts";
 import { makePlugs, nicId, type Plugs } from "../testing/nics.ts";
+import { bundleOf, containerTypeKey, namespacesOf, sandboxIdKey, specificationFor } from "../testing/specifications.ts";
+import { machineForSuite } from "../testing/suite-machine.ts";
 
 const forever = ["sleep", "1000000"];
 const emptyResources = { sysctl: {}, resources: {} };
@@ -17,23 +18,15 @@ const emptyResources = { sysctl: {}, resources: {} };
 describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun", "runc"] as const)(
   "pods with %s",
   (runtime) => {
-    let fixtures: Fixtures;
     let machine: Machine;
     let plugs: Plugs;
     let ids = 0;
 
-    beforeAll(async () => {
-      fixtures = await makeFixtures(runtime);
-      machine = await Machine.boot(fixtures);
+    machineForSuite(runtime, (booted) => {
+      machine = booted;
       plugs = makePlugs();
     });
-
-    afterAll(async () => {
-      plugs?.close();
-      await machine?.powerOff();
-      await machine?.removeCgroups();
-      rmSync(fixtures.folder, { recursive: true });
-    });
+    afterAll(() => plugs?.close());
 
     const newId = (): string => `container-${++ids}`;
     const remove = (id: string) => machine.client.request("deleteContainerState", id, {});
@@ -156,7 +149,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
 
       it("runs from a read-only share that has nothing but its program", async () => {
         const pod = newId();
-        const folder = join(fixtures.folder, `tiny-${pod}`);
+        const folder = join(machine.fixtures.folder, `tiny-${pod}`);
         for (const name of ["bin", "proc", "dev", "sys"]) mkdirSync(join(folder, name), { recursive: true });
         copyFileSync("/bin/busybox", join(folder, "bin/sleep"));
         await machine.share(`tiny-${pod}`, folder, `${bundleOf(pod)}/rootfs`, true);
@@ -271,7 +264,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         await expect(remove(bare)).rejects.toMatchObject(notFound);
 
         const furnished = newId();
-        const etc = join(fixtures.rootfs, "etc");
+        const etc = join(machine.fixtures.rootfs, "etc");
         const names = ["hostname", "hosts", "resolv.conf"].map((name) => join(etc, name));
         for (const name of names) writeFileSync(name, "");
         const path = await machine.shareRoot(furnished, bundleOf(furnished), true);

@@ -18,6 +18,7 @@ import { GuestAssignedDevices } from "./assigned-devices.ts";
 import type { VmCgroups } from "./cgroups.ts";
 import { GuestDisks } from "./disks.ts";
 import { findProgram, type GuestImage, programFolders } from "./image.ts";
+import { offerNamespace } from "./joined-networks.ts";
 import { GuestNics } from "./nics.ts";
 import { addShare, removeShare } from "./shares.ts";
 
@@ -34,6 +35,8 @@ const enterAndRun = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; 
 
 /** Of V8, in MiB: by default an agent that has served long keeps tens of MiB for what it is going to allocate next. */
 const smallYoungGeneration = "--max-semi-space-size=2";
+/** A container that sees the processes of the VM would else make a debugger of the agent listen, and speak with it. */
+const noDebugger = "--disable-sigusr1";
 
 /** Says that the namespaces are there, and becomes the agent once it is told to. */
 const waitAndRun = 'echo in >&3; read -r go <&3 || exit 125; exec "$@"';
@@ -121,6 +124,10 @@ export class ProcessGuestMachine implements GuestMachine {
     this.#devices.unassign(this.#init(), vmBusGuid);
   }
 
+  async offerNetwork(id: string, path: string): Promise<void> {
+    offerNamespace(this.#init(), id, path);
+  }
+
   addNic(nic: GuestNic): Promise<void> {
     return this.#nics.add(this.#init(), nic);
   }
@@ -205,7 +212,7 @@ export class ProcessGuestMachine implements GuestMachine {
     if (this.#power.kind === "killed") throw new HcsFailure("HCS_E_TERMINATED_DURING_START", "ended before it booted");
     this.#parts.cgroups.create({ memoryMb, processors, share: limits, cpus });
     const namespaces = ["--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
-    const inner = ["/bin/sh", "-c", waitAndRun, "sh", process.execPath, smallYoungGeneration, agent];
+    const inner = ["/bin/sh", "-c", waitAndRun, "sh", process.execPath, smallYoungGeneration, noDebugger, agent];
     const command = [unshare, "--fork", "--kill-child=KILL", ...namespaces, "--", ...inner];
     const child = spawn("/bin/sh", ["-c", enterAndRun, "sh", ...this.#parts.cgroups.entrances, "--", ...command], {
       cwd: "/",

@@ -4,8 +4,16 @@ import { CriPod } from "../../cri/pod.ts";
 import { besideBusyProcesses, CROWD } from "../../support/crowd.ts";
 import { findServers } from "../../support/servers.ts";
 import { poll } from "../../support/wait.ts";
-import { classicHandler } from "../containerd.ts";
-import { CONTAINER_EXITED, containerStatus, READY_MS, SANDBOX_NOTREADY, untilExited, withPod } from "../cri-ground.ts";
+import {
+  CONTAINER_EXITED,
+  containerStatus,
+  handlerName,
+  inEachForm,
+  READY_MS,
+  SANDBOX_NOTREADY,
+  untilExited,
+  withPod,
+} from "../cri-ground.ts";
 import { IMAGE } from "../images.ts";
 import { servingShims } from "../machine.ts";
 import type { Case, CriGround } from "../suite.ts";
@@ -60,7 +68,7 @@ const EXPIRED = /the guest does not answer|DeadlineExceeded|not done within|has 
 
 async function crowd(ground: CriGround): Promise<void> {
   const { cri, containerd, runtime, scratch: directory } = ground;
-  const handlers = [runtime.name, classicHandler(runtime.name)];
+  const handlers = ground.forms.map((form) => handlerName(runtime.name, form));
   const left = new Set<CriPod>();
   const pods: { readonly pod: CriPod; readonly id: string }[] = [];
   try {
@@ -70,7 +78,7 @@ async function crowd(ground: CriGround): Promise<void> {
         cri,
         directory,
         name,
-        runtimeHandler: handlers[count % 2] as string,
+        runtimeHandler: handlers[count % handlers.length] as string,
         image: IMAGE,
       });
       left.add(pod);
@@ -132,12 +140,5 @@ async function killedGuest(ground: CriGround, handler: string): Promise<void> {
 export const criEndCases: readonly Case<CriGround>[] = [
   { name: "CRI: a completed pod keeps no shim, and is told, kept and removed without it", run: completedPod },
   { name: "CRI: pods deleted at once beside busy processes end in order, and no bound expires", run: crowd },
-  {
-    name: "CRI: a pod whose guest is killed is told dead with its containers, and starts no other",
-    run: (ground) => killedGuest(ground, ground.runtime.name),
-  },
-  {
-    name: "CRI: a pod with a pause container whose guest is killed is told dead, and starts no other",
-    run: (ground) => killedGuest(ground, classicHandler(ground.runtime.name)),
-  },
+  ...inEachForm("a pod whose guest is killed is told dead with its containers, and starts no other", killedGuest),
 ];

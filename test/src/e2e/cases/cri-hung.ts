@@ -41,11 +41,11 @@ async function hungAndThawed(ground: CriGround): Promise<void> {
 }
 
 async function hungAndStopped(ground: CriGround): Promise<void> {
-  const { cri, containerd } = ground;
+  const { containerd } = ground;
   await withPod(ground, async (pod) => {
     const ids = [await pod.run("one", ["sleep", "1000"]), await pod.run("two", ["sleep", "1000"])];
     await freezeGuest(systemOf(containerd.namespace, pod.id));
-    await cri.call("StopPodSandbox", { podSandboxId: pod.id });
+    await pod.stop();
     for (const id of ids) assert.notEqual((await untilExited(ground, id)).exitCode, 0);
   });
 }
