@@ -5,7 +5,7 @@ import { availableParallelism } from "node:os";
 
 /** What a node has when it is drained; and less, which takes a suite seconds. */
 export const CROWD =
-  process.env.UVM_SHIM_CROWD === "full" ? { pods: 30, containers: 200 } : { pods: 6, containers: 40 };
+  process.env.UVM_SHIM_CROWD === "full" ? { pods: 30, containers: 200 } : { pods: 4, containers: 20 };
 
 /** Does some work while other processes want every processor, and are preferred. */
 export async function besideBusyProcesses(work: () => Promise<void>): Promise<void> {
