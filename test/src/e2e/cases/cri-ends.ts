@@ -30,6 +30,9 @@ async function toldCompleted(ground: CriGround, podSandboxId: string, containerI
   );
   const { state, exitCode } = await containerStatus(ground, containerId);
   assert.deepEqual([state, exitCode], [CONTAINER_EXITED, 3]);
+  // Of the node as a whole, which one pod without a shim must not spoil.
+  await cri.call("ListContainerStats", {});
+  await cri.call("ListPodSandboxStats", {});
 }
 
 async function completedPod(ground: CriGround): Promise<void> {
