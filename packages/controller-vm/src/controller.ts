@@ -293,8 +293,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     this.#ending = true;
     try {
       if (this.#machine !== undefined) await this.#endMachine(this.#machine, exitTimeoutMs);
-      const failure = this.state.kind === "Invalid" ? this.state.cause : undefined;
-      const exit = this.#exits.withoutReport(failure, this.#machine !== undefined);
+      const exit = this.#exits.withoutReport(this.state, this.#machine !== undefined);
       this.#life.succeed("terminate", { kind: "Terminated", exit });
     } catch (error) {
       const cause = wrapError(error, "terminate VM", this.#options.id);

@@ -27,6 +27,7 @@ export interface ServicesOptions {
   readonly clock: Clock;
   /** How long the shim of a pod that has ended lingers. */
   readonly lingerMilliseconds: number;
+  readonly isDispensable: () => Promise<boolean>;
   readonly end: (reason: string) => void;
   readonly handOver: () => void;
 }

@@ -31,6 +31,7 @@ import { optionCases } from "./cases/options.ts";
 import { criPropagationCases, protocolPropagationCases } from "./cases/propagation.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
+import { protocolCrowdCases } from "./cases/protocol-crowd.ts";
 import { protocolEndCases } from "./cases/protocol-ends.ts";
 import { protocolErrorCases } from "./cases/protocol-errors.ts";
 import { protocolGivenUpCases } from "./cases/protocol-given-up.ts";
@@ -71,6 +72,9 @@ const CASES: readonly Case[] = [
   ...resourceCases,
   ...hungCases,
 ];
+
+/** A completed pod's shim ends while a case can still wait for it, and long after other cases have removed theirs. */
+const COMPLETED_SOON = { UVM_SHIM_LINGER_MS: "10000" };
 
 /** Whoever makes the pods. */
 const COMMON_CRI_CASES: readonly Case<CriGround>[] = [
@@ -154,6 +158,7 @@ async function runProtocol(
     ...protocolCases,
     ...protocolContainerCases,
     ...protocolEndCases,
+    ...protocolCrowdCases,
     ...protocolGivenUpCases,
     ...protocolNetworkCases,
     ...protocolSandboxCases,
@@ -218,8 +223,9 @@ async function runCri(round: Round, forms: CriGround["forms"]): Promise<void> {
     const handler = { name: handlerName(name, form), runtime: name, form, hasPluginNetworks: false };
     return [handler, { ...handler, name: networkedHandler(handler.name), hasPluginNetworks: true }];
   });
+  const criRound = { ...round, environment: { ...round.environment, ...COMPLETED_SOON } };
   const options = { sandboxImage: PAUSE_IMAGE, handlers, restrictsOomScores: key === "runc" };
-  await withContainerd(round, `${build.version}-cri`, options, async (containerd, ground) => {
+  await withContainerd(criRound, `${build.version}-cri`, options, async (containerd, ground) => {
     const cri = new CriClient(containerd.address);
     try {
       for (const archive of [images.archive, images.pauseArchive]) {
