@@ -1,9 +1,10 @@
 import { hash, randomBytes, randomInt, randomUUID } from "node:crypto";
 import { writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import path from "node:path";
 import process from "node:process";
 import { LinuxContainerController, type PodScratch, type PodSettings } from "@uvm-shim/controller-container";
-import { linuxNetworking, NetworkController, networkNamespaceOf, PodNetwork } from "@uvm-shim/controller-network";
+import { linuxNetworking, NetworkController, namedNetworkOf, PodNetwork } from "@uvm-shim/controller-network";
 import { Plan9Controller } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
 import { ProcessController } from "@uvm-shim/controller-process";
@@ -12,7 +13,12 @@ import { linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { VpciController } from "@uvm-shim/controller-vpci";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
-import { buildLinuxSandbox, ordinaryGuestLayout, policyGuestLayout } from "@uvm-shim/sandbox-lcow";
+import {
+  buildLinuxSandbox,
+  type ContainerLimits,
+  ordinaryGuestLayout,
+  policyGuestLayout,
+} from "@uvm-shim/sandbox-lcow";
 import {
   type ContainerRequest,
   systemClock as clock,
@@ -24,9 +30,11 @@ import {
   withinBound,
 } from "@uvm-shim/shim";
 import { cleanUp } from "./clean-up.ts";
+import { controlGroupOf, joinControlGroup } from "./control-group.ts";
 import { connectHost, createHostFiles, hostPathGrammar, hostPaths as paths } from "./host.ts";
 import { withHostFacts } from "./host-facts.ts";
 import { withinBounds } from "./host-files.ts";
+import { joinNetwork } from "./joined-network.ts";
 import { applyLogLevel } from "./log-level.ts";
 import { makeSandboxContainer } from "./sandbox-container.ts";
 import { securityPolicyOf, withCopies } from "./security-policy.ts";
@@ -63,7 +71,10 @@ async function createSandbox(
   const { runtimeOptions, annotations, bundle, spec: specification } = request;
   const options = runtimeOptions === undefined ? {} : await decodeRuntimeOptions(runtimeOptions);
   const { document, settings, warnings } = await withHostFacts(executableDirectory, env, (facts) =>
-    buildLinuxSandbox({ owner: "uvm-shim", bundle, annotations, specification, options, host: facts }),
+    buildLinuxSandbox({
+      ...{ owner: "uvm-shim", bundle, annotations, specification, options, host: facts },
+      pod: request.pod?.specification,
+    }),
   );
   applyLogLevel(settings.logLevel, context);
   const warn = (sentence: string, fields = {}): void => log.log("warn", sentence, { sandbox: request.id, ...fields });
@@ -84,6 +95,8 @@ async function createSandbox(
       ? ordinaryGuestLayout
       : policyGuestLayout((text) => hash("sha256", text, "hex"), atob(confidential.policy));
   const vmId = vmIdOf(request);
+  const named = namedNetworkOf(request.spec, request.netnsPath);
+  const { namespaceId, hostPath } = await joinNetwork(named, vmId, host, signal);
   const newId = randomUUID;
   const vm = new VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>({
     id: vmId,
@@ -110,11 +123,11 @@ async function createSandbox(
       vpci: (wiring) => new VpciController({ ...wiring, newId, newGuid: randomUUID }),
     },
   });
-  const namespaceId = networkNamespaceOf(request.spec, request.netnsPath);
   // The container that holds the pod's network has been made before a namespace can come with another one.
   const guestNamespaceId = namespaceId ?? vmId;
   const network = new PodNetwork({
     namespaceId,
+    hostPath,
     newController: (id) => {
       const { host: nics, guest } = vm.networkWiring;
       const { policyBasedRouting } = settings;
@@ -135,6 +148,12 @@ async function createSandbox(
   });
   const grantVmAccess = (file: string, abort = signal): Promise<void> => host.grantVmAccess(vmId, file, abort);
   await withCopies(confidential?.copies ?? [], grantVmAccess, () => vm.create({ document }, signal));
+  try {
+    await joinControlGroup(controlGroupOf(request), vmId, host, process.pid, signal);
+  } catch (error) {
+    await vm.terminate();
+    throw error;
+  }
 
   /** The container that holds the pod's namespaces. */
   const holderId = sandboxContainer?.id ?? request.id;
@@ -148,13 +167,16 @@ async function createSandbox(
           milliseconds: Math.min(ioRetrySeconds * 1000, longestDelayMs),
           onGivenUp: () => warn(`output is lost: its client took none for ${ioRetrySeconds} s`, { container, exec }),
         };
-  const sandbox: PodController<ContainerRequest, LinuxContainerController> = new PodController({
+  type Pod = PodController<ContainerRequest, LinuxContainerController, ContainerLimits>;
+  const sandbox: Pod = new PodController<ContainerRequest, LinuxContainerController, ContainerLimits>({
     id: request.id,
     vm,
     pingGuest: (abort) => vm.guest.ping(abort),
     clock,
+    size: settings.size,
+    warn,
     network: {
-      prepare: ({ spec }, abort) => network.prepare(networkNamespaceOf(spec), abort),
+      prepare: ({ spec }, abort) => network.prepare(namedNetworkOf(spec), abort),
       teardown: (abort) => network.teardown(abort),
     },
     ...(sandboxContainer === undefined ? {} : { sandboxContainer }),
@@ -169,6 +191,8 @@ async function createSandbox(
           hasInterfaces: () => network.hasInterfaces,
         },
         ...(pod === undefined ? {} : { pod }),
+        // A policy says itself what its containers are to be.
+        ...(confidential === undefined ? { hostName: hostname() } : {}),
         bundle,
         guest: vm.guest,
         disks: vm.scsi,

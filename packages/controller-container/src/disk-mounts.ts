@@ -145,13 +145,21 @@ function accessOf(options: readonly string[]): "writable" | "read-only" | "read-
   return names.findLast((name) => name === "ro" || name === "rw") === "ro" ? "read-only" : "writable";
 }
 
+const accessOptions: ReadonlySet<string> = new Set(["ro", "rw", "rro", "rrw"]);
+
 /** The mount as the guest is given it once the disk, or its file system, stands at `guestPath`. */
 export function attachedMount(plan: DiskMountPlan, guestPath: string): OciMount {
   const { destination, options = [] } = plan.mount;
-  const own = options.filter((option) => {
+  const kept = options.filter((option) => {
     const name = option.toLowerCase();
     return bindOptions.has(name) || sharedOptions.has(name);
   });
+  const own = plan.diskMount.blockDevice === true ? withPlainAccess(kept, plan.disk.readOnly) : kept;
   const isBind = own.some((option) => option === "bind" || option === "rbind");
   return { destination, type: "bind", source: guestPath, options: isBind ? own : ["rbind", ...own] };
+}
+
+/** Of a device guests look for this one word, wherever it stands, and give whoever lacks it leave to write. */
+function withPlainAccess(options: readonly string[], readOnly: boolean): readonly string[] {
+  return [...readOnlyOption(readOnly), ...options.filter((option) => !accessOptions.has(option.toLowerCase()))];
 }

@@ -30,6 +30,7 @@ export type {
   DiskConfig,
   DiskMountConfig,
   GuestContainer,
+  HostBlockDevice,
   ProcessFactory,
   RootfsMount,
   ShareConfig,

@@ -49,13 +49,18 @@ describe("namespaces of a workload", () => {
     expect(await sent({ annotations: workload, linux: { namespaces } }, sandbox)).toMatchObject({ namespaces });
   });
 
-  it("are the sandbox's where a client that knows no pods wants new ones, but for its processes", async () => {
+  it("are its own where a client that knows no pods names none, but for the network's: NICs are in one place", async () => {
     const namespaces = own("mount", "network", "ipc", "uts", "pid");
-    const [network, ipc, uts] = paths(42);
+    const [network] = paths(42);
     expect(await sent({ linux: { namespaces } }, sandbox)).toMatchObject({
-      namespaces: [{ type: "mount" }, network, ipc, uts, { type: "pid" }],
+      namespaces: [{ type: "mount" }, network, ...own("ipc", "uts", "pid")],
       annotations: workload,
     });
+  });
+
+  it("are the pod's where a client that knows no pods names them by a path", async () => {
+    const namespaces = [{ type: "mount" }, ...paths(42)];
+    expect(await sent({ linux: { namespaces } }, sandbox)).toMatchObject({ namespaces, annotations: workload });
   });
 
   it("of the host's network are the pod's", async () => {
@@ -74,11 +79,13 @@ describe("namespaces of a workload", () => {
     });
   });
 
-  it("take its name along, which is said", async () => {
-    const namespaces = own("uts");
+  it.each([
+    [paths(42), "the container has the name of what it shares"],
+    [own("uts"), "the guest gives containers of a pod no name"],
+  ])("have no name of the container's own, which is said (%o)", async (namespaces, reason) => {
     expect(await sent({ hostname: "mine", linux: { namespaces } }, sandbox)).toMatchObject({
       hostname: undefined,
-      warnings: ['hostname "mine" has no effect: the container has the name of what it shares'],
+      warnings: [`hostname "mine" has no effect: ${reason}`],
     });
   });
 });
@@ -118,6 +125,47 @@ describe("namespaces of a sandbox, or of a container that is alone", () => {
     });
     const ended = { anchor: () => ({ isSandbox: false }) };
     expect(await sent({ linux: { namespaces } }, ended)).toMatchObject({ namespaces });
+  });
+});
+
+describe("a container that is not to have a name of its own", () => {
+  const given = { hostName: "node", id: "p1" };
+  const annotations = { [type]: "sandbox" };
+
+  it.each([["sandbox"], [undefined]])("(%s) has the host's, in a namespace of its own", async (of) => {
+    const changes = { annotations: of === undefined ? {} : { [type]: of }, hostname: "" };
+    expect(await sent({ ...changes, linux: { namespaces: own("mount", "pid") } }, given)).toMatchObject({
+      hostname: "node",
+      namespaces: own("mount", "pid", "uts"),
+      warnings: [],
+    });
+    // Without one on the host either it would be a copy of the host's.
+    expect(await sent({ ...changes, linux: { namespaces: own("mount", "uts") } }, given)).toMatchObject({
+      hostname: "node",
+      namespaces: own("mount", "uts"),
+    });
+  });
+
+  it("has no other, which is said", async () => {
+    expect(await sent({ annotations, hostname: "mine", linux: { namespaces: own("mount") } }, given)).toMatchObject({
+      hostname: "node",
+      warnings: ['hostname "mine" has no effect: without a namespace for it the name is the host\'s'],
+    });
+  });
+
+  it("is none of a pod that has a network of its own, of a name or not, and no workload", async () => {
+    const namespaces = own("mount", "uts", "network");
+    expect(await sent({ annotations, hostname: "", linux: { namespaces } }, given)).toMatchObject({
+      hostname: undefined,
+    });
+    expect(await sent({ annotations, hostname: "pod", linux: { namespaces: own("uts") } }, given)).toMatchObject({
+      hostname: "pod",
+    });
+    const workload = { annotations: { [type]: "container" }, hostname: "", linux: { namespaces: own("mount") } };
+    expect(await sent(workload, { ...sandbox, hostName: "node" })).toMatchObject({
+      hostname: undefined,
+      namespaces: own("mount"),
+    });
   });
 });
 

@@ -1,5 +1,6 @@
 import type { OciLinux } from "@uvm-shim/hcs-schema";
 import { containerTypeKey, sandboxIdKey, skipNetworkKey } from "./annotations.ts";
+import { withHostName } from "./host-name.ts";
 import type { PodAnchor } from "./options.ts";
 import type { Refuse } from "./refusal.ts";
 import { needOfPod } from "./sandbox/needs.ts";
@@ -17,6 +18,7 @@ export interface MembershipOptions {
   readonly sandboxId?: string;
   readonly anchor?: () => PodAnchor | undefined;
   readonly defaultAnnotations?: { readonly [key: string]: string };
+  readonly hostName?: string;
   readonly warn: (sentence: string) => void;
 }
 
@@ -29,13 +31,6 @@ type Namespaces = NonNullable<OciLinux["namespaces"]>;
 
 /** `/proc` of the guest: the client has these process ids from this shim. */
 const inGuest = /^\/proc\/[1-9]\d{0,9}\/ns\/[a-z_]{1,32}$/;
-/** Namespaces of the sandbox, as `/proc/<pid>/ns` names them, that all containers of a Kubernetes pod have. */
-const ofPod: ReadonlyMap<string, string> = new Map([
-  ["network", "net"],
-  ["ipc", "ipc"],
-  ["uts", "uts"],
-]);
-
 /** Finds the container's place in its pod, and makes the specification say what the guest expects of one there. */
 export function asMember(given: ContainerSpecification, options: MembershipOptions, refuse: Refuse): Member {
   const { id, podId, sandboxId = podId, warn } = options;
@@ -53,13 +48,17 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
     throw refuse("FailedPrecondition", `config.json: ${need} works for containers of a pod only, ${expected}`);
   }
   if (need !== undefined) warn(`${need} has no effect: the guest gives it to containers of a pod only`);
-  const joins = joinsOf(role, type, anchor);
-  const namespaces = given.linux.namespaces && guestNamespaces(given.linux.namespaces, id === podId, joins, refuse);
-  const { hostname = "", domainname, linux, containerAnnotations, ...specification } = given;
+  const joins = joinsOf(type, anchor);
+  const named = role === "workload" ? given : withHostName(given, options.hostName, warn);
+  const { hostname = "", domainname, linux, containerAnnotations, ...specification } = named;
+  const namespaces = linux.namespaces && guestNamespaces(linux.namespaces, id === podId, joins, refuse);
   const ownsName = namespaces?.some((namespace) => namespace.type === "uts" && !namespace.path) ?? false;
   const isNamed = ownsName && role !== "workload";
   if (hostname !== "" && !isNamed) {
-    warn(`hostname ${JSON.stringify(hostname)} has no effect: the container has the name of what it shares`);
+    const reason = ownsName
+      ? "the guest gives containers of a pod no name"
+      : "the container has the name of what it shares";
+    warn(`hostname ${JSON.stringify(hostname)} has no effect: ${reason}`);
   }
   return {
     role,
@@ -98,18 +97,14 @@ function roleOf(type: "sandbox" | "container" | undefined, anchor: PodAnchor | u
 }
 
 /**
- * The path of the pod's namespace that is meant where one of this kind is asked for; empty where it is the container's
- * own. CRI says which it wants, by paths. A client that knows no pods, as ctr, means those of the pod. Beside a container
- * that is alone only the network is shared, as NICs can be in one place only.
+ * The path of the pod's network where that is meant; empty where the container gets one of its own. CRI says by a path
+ * which it wants. A client that knows no pods, as ctr, asks for a new one, but NICs can be in one place only. All else
+ * that it asks for without a path is the container's own.
  */
-function joinsOf(role: ContainerRole, type: string | undefined, anchor: PodAnchor | undefined): Joins {
+function joinsOf(type: string | undefined, anchor: PodAnchor | undefined): Joins {
   const pid = anchor?.pid;
-  const joined = role === "workload" ? [...ofPod.keys()] : ["network"];
-  return (kind, hasPath) => {
-    const name = ofPod.get(kind);
-    if (pid === undefined || name === undefined || !joined.includes(kind)) return "";
-    return type === undefined || hasPath ? `/proc/${pid}/ns/${name}` : "";
-  };
+  return (kind, hasPath) =>
+    pid !== undefined && kind === "network" && (type === undefined || hasPath) ? `/proc/${pid}/ns/net` : "";
 }
 
 type Joins = (kind: string, hasPath: boolean) => string;

@@ -91,6 +91,19 @@ describe("disks", () => {
     ]);
   });
 
+  it.each([
+    [["ro", "rw"], false, ["rbind"]],
+    [["rw", "ro"], true, ["rbind", "ro"]],
+    [["RO", "bind"], true, ["ro", "bind"]],
+    [["rro", "bind"], true, ["ro", "bind"]],
+    [[], false, ["rbind"]],
+  ])("as devices with the options %j are told to guests by one word", async (options, readOnly, told) => {
+    const mount = { destination: "blockdev:///dev/data", type: "virtual-disk", source: "/disks/data.vhdx" };
+    const bench = await created({ ...mount, options });
+    expect(bench.disks.requests[0]?.disk.readOnly).toBe(readOnly);
+    expect(guestMounts(bench)?.[0]?.options).toEqual(told);
+  });
+
   it("that are managed automatically are removed from the host with the container", async () => {
     const mount = { destination: "/data", type: "automanage-virtual-disk", source: "/disks/data.vhdx" };
     const bench = await created(mount);

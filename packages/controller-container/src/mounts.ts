@@ -8,6 +8,7 @@ import {
   isReadOnlyThroughout,
   planDiskMount,
 } from "./disk-mounts.ts";
+import { takesLaterMounts } from "./propagation.ts";
 import type { Refuse } from "./refusal.ts";
 import type { PathLookup, ShareConfig } from "./types.ts";
 
@@ -128,7 +129,12 @@ async function planShare(mount: OciMount, where: string, files: PathLookup, refu
     case "directory": {
       const hostPath = await files.realPath(source);
       // A share is read-only as a whole, a mount at its top alone unless it says otherwise.
-      const isWhole = isReadOnlyThroughout(mount) || !(await files.hasMountsBelow(hostPath));
+      const isWhole =
+        isReadOnlyThroughout(mount) ||
+        !(
+          (await files.hasMountsBelow(hostPath)) ||
+          (takesLaterMounts(mount) && (await files.showsLaterMounts(hostPath)))
+        );
       return { kind: "share", mount, share: { hostPath, readOnly: readOnly && isWhole }, file: undefined };
     }
     case "file": {

@@ -52,6 +52,8 @@ export interface LinuxContainerOptions {
   /** Asked when a container is made; absent for the pod's first one, and undefined while there is none. */
   readonly anchor?: () => PodAnchor | undefined;
   readonly network?: ContainerNetwork;
+  /** Of containers that are to have the host's name; they have the guest's when absent. */
+  readonly hostName?: string;
   readonly bundle: string;
   readonly guest: ContainerGuest;
   readonly disks: ContainerDisks;

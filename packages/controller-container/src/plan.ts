@@ -1,6 +1,7 @@
 import type { LinuxHostedContainerSettings, OciMount, OciSpec, OciWindowsDevice } from "@uvm-shim/hcs-schema";
 import type { Step } from "@uvm-shim/lifecycle";
 import { sandboxIdKey } from "./annotations.ts";
+import { withBlockDevices } from "./block-devices.ts";
 import { coveredNetworkFiles } from "./covered-files.ts";
 import { type DevicePlan, planDevices } from "./devices.ts";
 import { type GuestContainerSteps, guestContainerSteps } from "./guest-container.ts";
@@ -8,7 +9,8 @@ import { asMember, type ContainerRole, withoutNetwork } from "./membership.ts";
 import { type MountPlan, planMounts } from "./mounts.ts";
 import type { ContainerNetwork, PodAnchor, PodScratch, PodSettings } from "./options.ts";
 import { withPodScratch } from "./pod-scratch.ts";
-import { withPodSettings } from "./pod-settings.ts";
+import { type SandboxMemory, withMemoryOfPod, withPodSettings } from "./pod-settings.ts";
+import { withoutPropagation } from "./propagation.ts";
 import { checkWholeTexts, namingPaths, type Refuse } from "./refusal.ts";
 import { filesAtRisk, vmSteps } from "./release-order.ts";
 import { planRoot, type RootRequest } from "./root.ts";
@@ -68,10 +70,19 @@ export async function planContainer(
   checkWholeTexts(rootfs, "rootfs", refuse);
   const member = asMember(checkedSpecification(spec, options, refuse), options, refuse);
   const { role } = member;
-  const ownMounts = await planMounts(member.specification.mounts ?? [], takesDiskOptions, files, refuse);
+  // Guests show disks to workloads alone.
+  const own =
+    role === "workload" ? await withBlockDevices(member.specification, options, refuse) : member.specification;
+  const ownMounts = await planMounts(own.mounts ?? [], takesDiskOptions, files, refuse);
   const covered = await coveredNetworkFiles(ownMounts, files);
   const isOfPod = role === "workload" && pod !== undefined;
-  const specification = isOfPod ? withPodSettings(member.specification, pod, covered) : member.specification;
+  const { specification, mounts: ownOfSandbox }: SandboxMemory =
+    role === "sandbox" && pod?.sharesMemory
+      ? withMemoryOfPod(own, places.bundle)
+      : {
+          specification: isOfPod ? withPodSettings(own, pod, covered) : own,
+          mounts: [],
+        };
   const devicePlans = planDevices(specification.windows?.devices ?? [], propagateNumaAffinity, refuse);
   const rootRequest: RootRequest = {
     rootfs,
@@ -97,9 +108,11 @@ export async function planContainer(
   const mountPlans: readonly MountPlan[] = [
     ...covered.map((mount) => ({ kind: "guest" as const, mount })),
     ...(isOfPod ? await planMounts(specification.mounts ?? [], takesDiskOptions, files, refuse) : ownMounts),
+    ...ownOfSandbox.map((mount) => ({ kind: "guest" as const, mount })),
   ];
 
   for (const warning of filesAtRisk(rootPlan, mountPlans, places)) options.warn(warning);
+  for (const warning of await withoutPropagation(mountPlans, files)) options.warn(warning);
   const root: GuestRoot = { path: "", scratchPath: places.own?.scratch ?? "", isReadOnly: false };
   const mounts: OciMount[] = mountPlans.map((plan) => plan.mount);
   const devices: OciWindowsDevice[] = devicePlans.map(({ entry }) => entry);

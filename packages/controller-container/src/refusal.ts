@@ -23,6 +23,7 @@ export function namingPaths(files: PathLookup, refuse: Refuse): PathLookup {
     kind: (path) => named(path, files.kind(path)),
     realPath: (path) => named(path, files.realPath(path)),
     hasMountsBelow: (path) => files.hasMountsBelow(path),
+    showsLaterMounts: (path) => files.showsLaterMounts(path),
   };
 }
 

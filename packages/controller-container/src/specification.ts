@@ -5,6 +5,7 @@ import {
   checkOciLinuxResources,
   checkOciProcess,
   checkOciSpec,
+  type OciDeviceRule,
   type OciLinux,
   type OciLinuxResources,
   type OciMount,
@@ -22,6 +23,8 @@ export interface ContainerSpecification extends OciSpec {
   readonly process: RunnableProcess;
   readonly root: NonNullable<OciSpec["root"]>;
   readonly linux: OciLinux;
+  /** Of the host's devices. */
+  readonly deviceRules: readonly OciDeviceRule[];
   readonly mayUseAllDevices: boolean;
   readonly containerAnnotations: ContainerAnnotations;
 }
@@ -72,7 +75,8 @@ export function checkedSpecification(
   const { annotations = {} } = spec;
   const defaults = annotations[containerTypeKey] === "sandbox" ? {} : defaultAnnotations;
   const containerAnnotations = readAnnotations({ ...defaults, ...annotations }, podId, refuse, warn);
-  return { ...spec, process, root, linux, mayUseAllDevices: allowsAllDevices(deviceRules), containerAnnotations };
+  const mayUseAllDevices = allowsAllDevices(deviceRules);
+  return { ...spec, process, root, linux, deviceRules, mayUseAllDevices, containerAnnotations };
 }
 
 /** Files of images and volumes belong to the users of the host, and stand in the guest as they are. */

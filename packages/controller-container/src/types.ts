@@ -139,6 +139,14 @@ export interface RootfsMount {
   readonly options: readonly string[];
 }
 
+/** A block device of the host. */
+export interface HostBlockDevice {
+  /** The same for every name that the device has. */
+  readonly path: string;
+  /** Whether the path that was asked about is one of its names on the host. */
+  readonly isNamed: boolean;
+}
+
 /**
  * What the host can do with files: the operations the controller needs to find layers, and to mount on the host
  * the kinds of root file system that a Linux containerd gives and that only the host can mount.
@@ -149,6 +157,13 @@ export interface ContainerHostFiles {
   realPath(path: string): Promise<string>;
   /** Whether the host has something mounted below a directory that `realPath` answered with. */
   hasMountsBelow(path: string): Promise<boolean>;
+  /** The host's block device of this number, also by whether it is what stands at `path`; undefined when it has none. */
+  blockDevice(
+    device: { readonly major: number; readonly minor: number },
+    path: string,
+  ): Promise<HostBlockDevice | undefined>;
+  /** Whether what the host mounts below a real path later on shows below the share of it as well. */
+  showsLaterMounts(path: string): Promise<boolean>;
   /** Mounts the list over `target` (an existing or to be made directory) on the host. */
   mountAll(mounts: readonly RootfsMount[], target: string, signal?: AbortSignal): Promise<void>;
   /** Unmounts all that is mounted at `target`. Not mounted counts as done. */
@@ -159,7 +174,7 @@ export interface ContainerHostFiles {
 }
 
 /** What is asked of the host before anything is acquired. */
-export type PathLookup = Pick<ContainerHostFiles, "kind" | "realPath" | "hasMountsBelow">;
+export type PathLookup = Pick<ContainerHostFiles, "kind" | "realPath" | "hasMountsBelow" | "showsLaterMounts">;
 
 /** One process, init or exec; controller-process satisfies it. */
 export interface ContainerProcess {

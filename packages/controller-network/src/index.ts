@@ -1,7 +1,7 @@
 export { NetworkController, type NetworkControllerOptions, type NicView } from "./controller.ts";
 export { type LinuxNetworkingOptions, linuxNetworking } from "./lcow.ts";
 export { type NetworkOperation, type NetworkState, type NetworkStateKind, networkTable } from "./lifecycle.ts";
-export { networkNamespaceOf, PodNetwork, type PodNetworkOptions } from "./pod-network.ts";
+export { type NamedNetwork, namedNetworkOf, PodNetwork, type PodNetworkOptions } from "./pod-network.ts";
 export type {
   GuestNetworking,
   LinuxNetworkGuest,

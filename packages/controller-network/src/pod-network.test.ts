@@ -2,32 +2,56 @@ import { type Fault, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it } from "vitest";
 import { NetworkController } from "./controller.ts";
 import { linuxNetworking } from "./lcow.ts";
-import { networkNamespaceOf, PodNetwork } from "./pod-network.ts";
+import { type NamedNetwork, namedNetworkOf, PodNetwork } from "./pod-network.ts";
 import { guidOf, NetworkBench, namespaceId } from "./testing/index.ts";
 
 const other = guidOf(0x777);
 
-describe("networkNamespaceOf", () => {
-  const spec = (network: unknown): unknown => ({ windows: { network } });
+const none: NamedNetwork = { kind: "none" };
+const hcn = (id: string): NamedNetwork => ({ kind: "hcn", id });
+const at = (path: string, field = "config.json: linux.namespaces[0].path"): NamedNetwork => ({
+  kind: "path",
+  field,
+  path,
+});
 
-  it.each([
-    [undefined, "", undefined],
-    [{}, "", undefined],
-    [{ windows: null }, "", undefined],
-    [spec({}), "", undefined],
-    [spec({ networkNamespace: namespaceId.toUpperCase() }), other, namespaceId],
-    [undefined, other.toUpperCase(), other],
-    [undefined, "/var/run/netns/cni-1", undefined],
-  ])("%j, %j is %s", (given, netnsPath, expected) => {
-    expect(networkNamespaceOf(given, netnsPath)).toBe(expected);
+describe("namedNetworkOf", () => {
+  const spec = (network: unknown): unknown => ({ windows: { network } });
+  const ofLinux = (...namespaces: readonly object[]): unknown => ({ linux: { namespaces } });
+
+  it.each<[unknown, string, NamedNetwork]>([
+    [undefined, "", none],
+    [{}, "", none],
+    [{ windows: null, linux: null }, "", none],
+    [{ linux: { namespaces: 7 } }, "", none],
+    [spec({}), "", none],
+    [spec({ networkNamespace: namespaceId.toUpperCase() }), other, hcn(namespaceId)],
+    [undefined, other.toUpperCase(), hcn(other)],
+    [undefined, "/var/run/netns/cni-1", at("/var/run/netns/cni-1", "netns_path")],
+    [ofLinux({ type: "pid" }, { type: "network" }), "", none],
+    [
+      ofLinux({ type: "pid" }, { type: "network", path: "/run/netns/x" }),
+      "",
+      at("/run/netns/x", "config.json: linux.namespaces[1].path"),
+    ],
+    [ofLinux({ type: "network", path: other.toUpperCase() }), "", hcn(other)],
+  ])("%j, %j is %j", (given, netnsPath, expected) => {
+    expect(namedNetworkOf(given, netnsPath)).toEqual(expected);
   });
 
   it.each([
     [spec({ networkNamespace: "pod" }), 'networkNamespace is "pod", expected the GUID'],
     [spec({ networkNamespace: 7 }), "networkNamespace is 7, expected the GUID"],
     [spec({ endpointList: ["e"] }), "endpointList is not empty"],
+    [
+      {
+        windows: { network: { networkNamespace: namespaceId } },
+        linux: { namespaces: [{ type: "network", path: "/x" }] },
+      },
+      'linux.namespaces names the network "/x", and windows.network.networkNamespace another',
+    ],
   ])("refuses %j", (given, message) => {
-    expect(() => networkNamespaceOf(given)).toThrow(
+    expect(() => namedNetworkOf(given)).toThrow(
       expect.objectContaining({ code: "InvalidArgument", message: expect.stringContaining(message) }),
     );
   });
@@ -37,11 +61,12 @@ describe("PodNetwork", () => {
   async function make(
     options: {
       readonly sandbox?: string;
+      readonly hostPath?: string;
       readonly guestNamespaceId?: string;
       readonly faults?: ReadonlyMap<number, Fault>;
     } = {},
   ) {
-    const { sandbox, guestNamespaceId, faults = new Map() } = options;
+    const { sandbox, hostPath, guestNamespaceId, faults = new Map() } = options;
     const known = guestNamespaceId === undefined ? {} : { namespaceId: guestNamespaceId };
     const hanging = Promise.withResolvers<void>();
     const script = new ScriptedCalls(faults, hanging.resolve);
@@ -50,6 +75,7 @@ describe("PodNetwork", () => {
     let nics = 0x200;
     const network = new PodNetwork({
       namespaceId: sandbox,
+      hostPath,
       newController: (id) => {
         const controller = new NetworkController({
           namespaceId: id,
@@ -67,10 +93,10 @@ describe("PodNetwork", () => {
 
   it("does without a namespace, until a container is in one", async () => {
     const { bench, network, made } = await make();
-    await network.prepare(undefined);
+    await network.prepare(none);
     await network.teardown();
     expect(made).toEqual([]);
-    await network.prepare(namespaceId);
+    await network.prepare(hcn(namespaceId));
     expect(bench.linux.adapters.size).toBe(1);
     await network.teardown();
     await network.teardown();
@@ -79,10 +105,10 @@ describe("PodNetwork", () => {
 
   it("is set up once for containers that come at once, and follows the namespace for each later one", async () => {
     const { bench, network, made } = await make({ sandbox: namespaceId });
-    await Promise.all([network.prepare(undefined), network.prepare(namespaceId), network.prepare(undefined)]);
+    await Promise.all([network.prepare(none), network.prepare(hcn(namespaceId)), network.prepare(none)]);
     expect(made).toHaveLength(1);
     await bench.addEndpoint({ Name: "eth1" });
-    await network.prepare(namespaceId);
+    await network.prepare(hcn(namespaceId));
     expect(bench.linux.adapters.size).toBe(2);
     await network.teardown();
     expect(bench.left).toEqual([]);
@@ -90,9 +116,9 @@ describe("PodNetwork", () => {
 
   it("says whether the VM has a NIC of it", async () => {
     const { network } = await make();
-    await network.prepare(undefined);
+    await network.prepare(none);
     expect(network.hasInterfaces).toBe(false);
-    await network.prepare(namespaceId);
+    await network.prepare(hcn(namespaceId));
     expect(network.hasInterfaces).toBe(true);
     await network.teardown();
     expect(network.hasInterfaces).toBe(false);
@@ -100,7 +126,7 @@ describe("PodNetwork", () => {
 
   it("is known to the guest by the id that its holder was given, where that came first", async () => {
     const { bench, network } = await make({ guestNamespaceId: other });
-    await network.prepare(namespaceId);
+    await network.prepare(hcn(namespaceId));
     expect([...bench.linux.adapters.values()].map(({ NamespaceID }) => NamespaceID)).toEqual([other]);
     await network.teardown();
     expect(bench.left).toEqual([]);
@@ -108,17 +134,41 @@ describe("PodNetwork", () => {
 
   it("refuses a container of another namespace", async () => {
     const { network } = await make({ sandbox: namespaceId });
-    await expect(network.prepare(other)).rejects.toMatchObject({
+    await expect(network.prepare(hcn(other))).rejects.toMatchObject({
       code: "InvalidArgument",
       message: expect.stringContaining(`networkNamespace is ${other}, expected the pod's ${namespaceId}`),
     });
   });
 
+  it("is the one that a container names by the sandbox's path, or by a process of the guest", async () => {
+    const { bench, network, made } = await make({ sandbox: namespaceId, hostPath: "/var/run/netns/cni-1" });
+    for (const path of ["/var/run/netns/cni-1", "/run/netns/cni-1", "/proc/42/ns/net"]) await network.prepare(at(path));
+    expect(made).toHaveLength(1);
+    await expect(network.prepare(at("/run/netns/cni-2"))).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining(
+        'linux.namespaces[0].path is "/run/netns/cni-2", expected the pod\'s /var/run/netns/cni-1',
+      ),
+    });
+    await network.teardown();
+    expect(bench.left).toEqual([]);
+  });
+
+  it("refuses a container in a network of the host's where the pod has none of these", async () => {
+    const { network, made } = await make();
+    await network.prepare(at("/proc/42/ns/net"));
+    await expect(network.prepare(at("/run/netns/cni-2"))).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining("expected none, since the pod has none of the host's"),
+    });
+    expect(made).toEqual([]);
+  });
+
   it("takes a failed setup back, and tries anew", async () => {
     const { bench, network, made } = await make({ sandbox: namespaceId, faults: new Map([[3, "lose"]]) });
-    await expect(network.prepare(undefined)).rejects.toMatchObject({ code: "Unavailable" });
+    await expect(network.prepare(none)).rejects.toMatchObject({ code: "Unavailable" });
     expect(bench.left).toEqual([]);
-    await network.prepare(undefined);
+    await network.prepare(none);
     expect(made.map(({ state }) => state.kind)).toEqual(["TornDown", "Configured"]);
   });
 
@@ -128,21 +178,21 @@ describe("PodNetwork", () => {
       [5, "fail"],
     ]);
     const { bench, network, made } = await make({ sandbox: namespaceId, faults });
-    await expect(network.prepare(undefined)).rejects.toMatchObject({ code: "Unavailable" });
+    await expect(network.prepare(none)).rejects.toMatchObject({ code: "Unavailable" });
     expect(bench.left).toHaveLength(1);
-    await network.prepare(undefined);
+    await network.prepare(none);
     expect(made.map(({ state }) => state.kind)).toEqual(["TornDown", "Configured"]);
     expect(bench.networks.nics.size).toBe(1);
   });
 
   it("lets go of a caller who gives up, and of a setup that hangs when the pod ends", async () => {
     const { bench, network, hanging } = await make({ sandbox: namespaceId, faults: new Map([[2, "hangDone"]]) });
-    const preparing = network.prepare(undefined);
+    const preparing = network.prepare(none);
     const failed = expect(preparing).rejects.toMatchObject({ code: "Cancelled" });
     await hanging;
     await network.teardown();
     await failed;
     expect(bench.left).toEqual([]);
-    await expect(network.prepare(undefined, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
+    await expect(network.prepare(none, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
   });
 });

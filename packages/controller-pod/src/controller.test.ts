@@ -224,6 +224,21 @@ describe("stop", () => {
   });
 });
 
+describe("a guest that is gone", () => {
+  it("makes the pod not ready, and is given no container, before its VM's exit is told", async () => {
+    const bench = await new PodBench(new ScriptedCalls()).started();
+    const { pod } = bench;
+    expect(pod.isReady).toBe(true);
+    bench.vm.isLost = true;
+    expect([pod.isReady, pod.state]).toEqual([false, "running"]);
+    await expect(pod.createContainer({ id: "c1" })).rejects.toMatchObject({
+      code: "FailedPrecondition",
+      message: "create container c1 in pod p1: its guest is gone, and its VM is ending",
+    });
+    expect(bench.made).toEqual([]);
+  });
+});
+
 describe("the network", () => {
   async function startedWithNetwork(faults: readonly (readonly [number, Fault])[] = [], onHang?: () => void) {
     const script = new ScriptedCalls(new Map(faults), onHang);

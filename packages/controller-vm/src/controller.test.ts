@@ -306,6 +306,17 @@ describe("losing the bridge", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
+  it("is told at once, before the VM's exit is", async () => {
+    const { host, vm } = await running();
+    expect(vm.isLost).toBe(false);
+    host.guest.lose(undefined);
+    await settle();
+    expect([vm.isLost, vm.exit]).toEqual([true, undefined]);
+    host.system.exit(0, "GracefulExit");
+    await vm.wait();
+    expect(vm.isLost).toBe(true);
+  });
+
   it("leaves the VM a moment to tell its own exit", async () => {
     const { host, vm } = await running();
     host.guest.lose(undefined);

@@ -17,7 +17,7 @@ import { type DocumentDisks, documentDisks, hostDevices, isPciOff } from "./host
 import { Interruptions } from "./interruptions.ts";
 import { launch, startError } from "./launch.ts";
 import { type VmOperation, type VmState, type VmStateKind, vmTable } from "./lifecycle.ts";
-import { updateVm } from "./resources.ts";
+import { type Machine, updateVm } from "./resources.ts";
 import { vmStatistics } from "./statistics.ts";
 import type {
   DeviceWiring,
@@ -58,13 +58,6 @@ export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never,
   readonly exitTimeoutMs?: number;
 }
 
-/** What exists once the compute system does. */
-interface Machine<Scsi> {
-  readonly system: VmComputeSystem;
-  readonly document: ComputeSystemDocument;
-  readonly scsi: Scsi | undefined;
-}
-
 /**
  * One utility VM: creates its compute system, starts it and connects to its guest, tells how it ended, and ends it.
  * Operations run one at a time; terminate interrupts create and start instead of waiting for them.
@@ -86,6 +79,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   #started = false;
   #startedAt: Date | undefined;
   #ending = false;
+  #isLost = false;
   #termination: Promise<void> | undefined;
 
   constructor(options: VmControllerOptions<Guest, Scsi, Plan9, Vpci>) {
@@ -105,6 +99,11 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     return this.#require("runtime id").system.runtimeId;
   }
 
+  /** As host and guest were last told. FailedPrecondition before it is created. */
+  get memoryInMb(): number {
+    return this.#require("memory").memoryInMb;
+  }
+
   get startedAt(): Date | undefined {
     return this.#startedAt;
   }
@@ -112,6 +111,11 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   /** How it ended, once it has. */
   get exit(): VmExit | undefined {
     return this.#exits.exit;
+  }
+
+  /** Whether its guest is gone, which the loss of the bridge shows before the host tells the exit. */
+  get isLost(): boolean {
+    return this.#isLost || this.exit !== undefined;
   }
 
   /** FailedPrecondition unless the VM runs; once it has ended, the error says that the guest is gone. */
@@ -165,7 +169,8 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
       const scsi = this.#scsi(disks);
       const system = await acquire(host.createComputeSystem(id, document, abort), abort, (late) => late.close());
       this.#held.add({ name: "compute system", release: (bound) => abortable(system.close(), bound) });
-      this.#machine = { system, document, scsi };
+      const { SizeInMB: memoryInMb } = document.VirtualMachine.ComputeTopology.Memory;
+      this.#machine = { system, document, scsi, memoryInMb };
       this.#life.succeed("create", { kind: "Created" });
       void this.#watchExit(system);
     });
@@ -223,10 +228,9 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
     const { id, flavour } = this.#options;
     return this.#inTurn("update VM", signal, (abort) =>
-      this.#whileRunning("update", abort, (guest, { system, document }) => {
-        const processors = document.VirtualMachine.ComputeTopology.Processor.Count;
-        return updateVm(update, { id, processors, flavour, guest, system, signal: abort });
-      }),
+      this.#whileRunning("update", abort, (guest, machine) =>
+        updateVm(update, { id, flavour, guest, machine, signal: abort }),
+      ),
     );
   }
 
@@ -289,7 +293,9 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     this.#ending = true;
     try {
       if (this.#machine !== undefined) await this.#endMachine(this.#machine, exitTimeoutMs);
-      this.#life.succeed("terminate", { kind: "Terminated", exit: this.#exitWithoutReport() });
+      const failure = this.state.kind === "Invalid" ? this.state.cause : undefined;
+      const exit = this.#exits.withoutReport(failure, this.#machine !== undefined);
+      this.#life.succeed("terminate", { kind: "Terminated", exit });
     } catch (error) {
       const cause = wrapError(error, "terminate VM", this.#options.id);
       this.#life.fail("terminate", { kind: "Invalid", cause });
@@ -317,13 +323,6 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     }
   }
 
-  /** The exit of a VM whose host has none to report, unless it has one. */
-  #exitWithoutReport(): VmExit {
-    const { state } = this;
-    if (state.kind === "Invalid") return this.#exits.record(1, `never ran: ${state.cause.message}`);
-    return this.#exits.record(0, this.#machine === undefined ? "never created" : "never started");
-  }
-
   async #watchExit(system: VmComputeSystem): Promise<void> {
     const exit = await this.#exits.watch(system, () => this.#ending);
     if (exit === undefined || this.#ending) return;
@@ -337,6 +336,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   }
 
   async #onBridgeLost(cause: Error | undefined): Promise<void> {
+    this.#isLost = true;
     if (this.state.kind !== "Running" || this.#ending) return;
     // A VM that ends breaks its bridge too; its own exit says more than the loss does.
     await this.#exits.isToldWithin(exitAfterLossMs);

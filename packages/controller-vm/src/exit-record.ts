@@ -52,6 +52,12 @@ export class ExitRecord {
     return this.#exit;
   }
 
+  /** The exit of a VM whose host has none to report, unless it has one. `failure` is why it never ran. */
+  withoutReport(failure: Error | undefined, isCreated: boolean): VmExit {
+    if (failure !== undefined) return this.record(1, `never ran: ${failure.message}`);
+    return this.record(0, isCreated ? "never started" : "never created");
+  }
+
   /** Records what the host tells of the end; `isOver` says that nothing it tells is news any more. */
   async watch(system: VmComputeSystem, isOver: () => boolean): Promise<VmExit | undefined> {
     try {

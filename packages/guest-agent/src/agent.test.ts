@@ -1,15 +1,15 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures } from "./testing/fixtures.ts";
 import { Machine } from "./testing/machine.ts";
+import { machineForSuite } from "./testing/suite-machine.ts";
 
 const mebibyte = 1024 * 1024;
 
@@ -19,18 +19,10 @@ describeWith(
   "busybox",
   "mkfs.ext4",
 )("the machine", () => {
-  let fixtures: Fixtures;
   let machine: Machine;
 
-  beforeAll(async () => {
-    fixtures = await makeFixtures("crun");
-    machine = await Machine.boot(fixtures);
-  });
-
-  afterAll(async () => {
-    await machine?.powerOff();
-    await machine?.removeCgroups();
-    rmSync(fixtures.folder, { recursive: true });
+  machineForSuite("crun", (booted) => {
+    machine = booted;
   });
 
   it("shows nothing of the host's files, and has a guest's own kernel surroundings", async () => {
@@ -46,7 +38,7 @@ describeWith(
     const { stdout: root } = await machine.inGuest(["ls", "/"]);
     expect(root.trim().split("\n").sort()).toEqual(
       ["bin", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr"].filter(
-        (name) => name !== "sbin" || existsSync(join(fixtures.image, "usr/sbin")),
+        (name) => name !== "sbin" || existsSync(join(machine.fixtures.image, "usr/sbin")),
       ),
     );
     const { stdout: devices } = await machine.inGuest(["find", "/dev", "-type", "b", "-o", "-type", "c"]);
@@ -59,7 +51,7 @@ describeWith(
       "cat /proc/sys/kernel/hostname /proc/cmdline /sys/class/net/lo/operstate; touch /usr/x",
     ]);
     expect(own).toBe("uvm-test\nconsole=none\nunknown\n");
-    expect(existsSync(join(fixtures.image, "usr/x"))).toBe(false);
+    expect(existsSync(join(machine.fixtures.image, "usr/x"))).toBe(false);
   });
 
   it("runs programs of the VM itself", async () => {
@@ -104,13 +96,13 @@ describeWith(
   });
 
   it("mounts disks and combines layers", async () => {
-    const layer = join(fixtures.folder, "layer.img");
-    const scratch = join(fixtures.folder, "scratch.img");
+    const layer = join(machine.fixtures.folder, "layer.img");
+    const scratch = join(machine.fixtures.folder, "scratch.img");
     for (const path of [layer, scratch]) {
       writeFileSync(path, "");
       truncateSync(path, 16 * mebibyte);
     }
-    execFileSync("mkfs.ext4", ["-q", "-d", fixtures.rootfs, layer]);
+    execFileSync("mkfs.ext4", ["-q", "-d", machine.fixtures.rootfs, layer]);
     machine.attachDisk(layer, 0);
     machine.attachDisk(scratch, 1);
     const disk = { MountPath: "/run/mounts/scsi/0/0/0", Controller: 0, Lun: 0, Partition: 0, ReadOnly: true };
@@ -153,7 +145,7 @@ describeWith(
   });
 
   it("makes read-only shares and block devices available, and takes them away", async () => {
-    await machine.share("files", fixtures.rootfs, "/run/mounts/p9/files", true);
+    await machine.share("files", machine.fixtures.rootfs, "/run/mounts/p9/files", true);
     const { stdout, stderr } = await machine.inGuest([
       "sh",
       "-c",
@@ -221,18 +213,18 @@ describeWith(
   });
 
   it("leaves no process, mount or cgroup when the power goes", async () => {
-    const other = await Machine.boot(fixtures);
+    const other = await Machine.boot(machine.fixtures);
     await other.createContainer("doomed", { args: ["sleep", "123456"] });
     await other.execute("doomed");
     await other.powerOff();
     await other.removeCgroups();
-    expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(fixtures.folder);
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(machine.fixtures.folder);
     const commands = readdirSync("/proc").flatMap((pid) => commandOf(pid));
     expect(commands.filter((command) => command.includes("123456"))).toEqual([]);
   });
 
   it("goes off by itself when the host asks", async () => {
-    const asked = await Machine.boot(fixtures);
+    const asked = await Machine.boot(machine.fixtures);
     await asked.client.request("shutdownGraceful", uvmContainerId, {});
     expect(await asked.off).toBe(0);
     await asked.powerOff();
@@ -240,7 +232,7 @@ describeWith(
   });
 
   it("dials a host that is gone for as long as it has power", async () => {
-    const left = await Machine.boot(fixtures);
+    const left = await Machine.boot(machine.fixtures);
     await left.client.close();
     const outcome = await Promise.race([left.off, delay(3000, "dialling")]);
     expect(outcome).toBe("dialling");

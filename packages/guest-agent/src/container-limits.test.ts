@@ -1,28 +1,20 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { OciLinuxResources } from "@uvm-shim/hcs-schema";
 import { withMountNamespace } from "@uvm-shim/linux-calls";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures } from "./testing/fixtures.ts";
-import { Machine } from "./testing/machine.ts";
+import type { Machine } from "./testing/machine.ts";
+import { machineForSuite } from "./testing/suite-machine.ts";
 
 describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc"] as const)(
   "the limits of a container with %s",
   (runtime) => {
-    let fixtures: Fixtures;
     let machine: Machine;
     let containers = 0;
 
-    beforeAll(async () => {
-      fixtures = await makeFixtures(runtime);
-      machine = await Machine.boot(fixtures);
-    });
-
-    afterAll(async () => {
-      await machine?.powerOff();
-      await machine?.removeCgroups();
-      rmSync(fixtures.folder, { recursive: true });
+    machineForSuite(runtime, (booted) => {
+      machine = booted;
     });
 
     /** What the cgroup of a container says, of either version. */
@@ -97,7 +89,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
     });
 
     it("is not that of a program without an interpreter, whose runtime would say so as the container", async () => {
-      writeFileSync(join(fixtures.rootfs, "bin/crlf"), "#!/bin/sh\r\necho\r\n", { mode: 0o755 });
+      writeFileSync(join(machine.fixtures.rootfs, "bin/crlf"), "#!/bin/sh\r\necho\r\n", { mode: 0o755 });
       const id = `limited-${containers++}`;
       await expect(machine.createContainer(id, { args: ["crlf"] })).rejects.toThrow(
         'exec /bin/crlf: no such file or directory: it names the interpreter "/bin/sh\\r"',

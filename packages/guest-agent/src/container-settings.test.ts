@@ -1,11 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures, specificationFor } from "./testing/fixtures.ts";
-import { Machine, namespacesOf } from "./testing/machine.ts";
+import type { Machine } from "./testing/machine.ts";
+import { namespacesOf, specificationFor } from "./testing/specifications.ts";
+import { machineForSuite } from "./testing/suite-machine.ts";
 
 const hostNetworkKey = "io.microsoft.virtualmachine.lcow.hostnetwork";
 
@@ -20,22 +21,19 @@ const standardMounts = specificationFor("/", {}).mounts ?? [];
 describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc"] as const)(
   "a container's settings with %s",
   (runtime) => {
-    let fixtures: Fixtures;
     let machine: Machine;
     let containers = 0;
 
-    beforeAll(async () => {
-      fixtures = await makeFixtures(runtime);
-      writeFileSync(join(fixtures.rootfs, "etc/passwd"), "root:x:0:0::/:/bin/sh\napp:x:1001:1002::/:/bin/sh\n");
-      writeFileSync(join(fixtures.rootfs, "etc/group"), "root:x:0:\nstaff:x:50:app\nwheel:x:10:root,app\n");
-      machine = await Machine.boot(fixtures);
-    });
-
-    afterAll(async () => {
-      await machine?.powerOff();
-      await machine?.removeCgroups();
-      rmSync(fixtures.folder, { recursive: true });
-    });
+    machineForSuite(
+      runtime,
+      (booted) => {
+        machine = booted;
+      },
+      (fixtures) => {
+        writeFileSync(join(fixtures.rootfs, "etc/passwd"), "root:x:0:0::/:/bin/sh\napp:x:1001:1002::/:/bin/sh\n");
+        writeFileSync(join(fixtures.rootfs, "etc/group"), "root:x:0:\nstaff:x:50:app\nwheel:x:10:root,app\n");
+      },
+    );
 
     /** Output of a script in a container of its own. */
     async function outputOf(
@@ -72,6 +70,11 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       it("from sandbox-tmp:// lie in memory", async () => {
         const mounts = [bind("/shared", "sandbox-tmp://x")];
         expect(await outputOf("stat -f -c %T /shared", {}, { mounts })).toBe("tmpfs\n");
+      });
+
+      it("in memory have the mode that they ask for, where the image has no folder for them", async () => {
+        const held = { destination: "/nowhere/held", type: "tmpfs", source: "tmpfs", options: ["mode=1730"] };
+        expect(await outputOf("stat -c %a /nowhere /nowhere/held", {}, { mounts: [held] })).toBe("755\n1730\n");
       });
 
       it("from uvm:// are the guest's own", async () => {
@@ -141,7 +144,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       });
 
       it("are read-only at their top alone, and throughout where asked for so", async () => {
-        const folder = join(fixtures.folder, `nested-${runtime}`);
+        const folder = join(machine.fixtures.folder, `nested-${runtime}`);
         mkdirSync(join(folder, "below"), { recursive: true });
         execFileSync("mount", ["-t", "tmpfs", "below", join(folder, "below")]);
         try {
@@ -165,8 +168,8 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       });
 
       it("stand where a link of the image leads, also to what is missing", async () => {
-        symlinkSync("/var/lib/r/volume", join(fixtures.rootfs, "link-to-folder"));
-        symlinkSync("../../../var/lib/f/file", join(fixtures.rootfs, "link-to-file"));
+        symlinkSync("/var/lib/r/volume", join(machine.fixtures.rootfs, "link-to-folder"));
+        symlinkSync("../../../var/lib/f/file", join(machine.fixtures.rootfs, "link-to-file"));
         const mounts = [bind("/link-to-folder", "sandbox://led"), bind("/link-to-file", "uvm:///etc/passwd", "ro")];
         const script = "touch /link-to-folder/x; ls /var/lib/r/volume; cat /var/lib/f/file";
         expect(await outputOf(script, {}, { mounts })).toBe("x\nroot:x:0:0:root:/root:/bin/sh\n");
@@ -179,7 +182,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       });
 
       it("give a container a disk as a device that it may use", async () => {
-        const disk = join(fixtures.folder, `disk-${runtime}`);
+        const disk = join(machine.fixtures.folder, `disk-${runtime}`);
         writeFileSync(disk, Buffer.concat([Buffer.from("first bytes"), Buffer.alloc(1024 * 1024)]));
         machine.attachDisk(disk, 3);
         const settings = { Controller: 0, Lun: 3, MountPath: "/run/mounts/scsi/0_3_0", BlockDev: true };
@@ -192,6 +195,12 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(await outputOf("head -c 5 /dev/data; echo x >/dev/data", {}, { mounts: readOnly })).toMatch(
           /^FIRST.*(not permitted|Read-only)/s,
         );
+        // The reference's guest looks for the word alone, and takes no node for the link that it has made itself.
+        const contrary = [bind("blockdev:///dev/data", settings.MountPath, "ro", "rw")];
+        expect(await outputOf("echo x >/dev/data", {}, { mounts: contrary })).toMatch(/not permitted/);
+        const node = "/dev/scsi/0/3";
+        const direct = outputOf("true", {}, { mounts: [bind("blockdev:///dev/data", node)] });
+        await expect(direct).rejects.toThrow(`source is ${node}, which is no disk of the guest`);
         await machine.modify("Remove", "MappedVirtualDisk", { ...settings, Partition: 0, ReadOnly: false });
       });
     });

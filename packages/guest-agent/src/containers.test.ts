@@ -1,10 +1,9 @@
-import { rmSync } from "node:fs";
 import { uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { type CgroupMetrics, checkCgroupMetrics, linuxVsockPorts } from "@uvm-shim/hcs-schema";
-import { afterAll, beforeAll, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures } from "./testing/fixtures.ts";
-import { Machine } from "./testing/machine.ts";
+import type { Machine } from "./testing/machine.ts";
+import { machineForSuite } from "./testing/suite-machine.ts";
 
 const mebibyte = 1024 * 1024;
 
@@ -18,18 +17,10 @@ function figuresOf(of: CgroupMetrics) {
 }
 
 describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)("containers with %s", (runtime) => {
-  let fixtures: Fixtures;
   let machine: Machine;
 
-  beforeAll(async () => {
-    fixtures = await makeFixtures(runtime);
-    machine = await Machine.boot(fixtures);
-  });
-
-  afterAll(async () => {
-    await machine?.powerOff();
-    await machine?.removeCgroups();
-    rmSync(fixtures.folder, { recursive: true });
+  machineForSuite(runtime, (booted) => {
+    machine = booted;
   });
 
   it("runs a container and reports its output and exit code", async () => {

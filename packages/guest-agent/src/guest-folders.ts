@@ -8,6 +8,10 @@ export const guestFolders = {
   scsiDevices: "/dev/scsi",
   /** Assigned devices by VMBus GUID: a folder each, made by the emulated host. */
   assignedDevices: "/dev/vpci",
+  /** Network namespaces of the host's that containers join, by the ids that the host tells: made by the emulated host. */
+  joinedNetworks: "/run/host/networks",
+  /** A file for each NIC that stands in one of these, named as the interface of any other NIC is. */
+  joinedNics: "/run/host/nics",
   /** State of the OCI runtime. */
   runtimeState: "/run/oci",
   /** Files that the agent and the runtime pass to each other during one call. */

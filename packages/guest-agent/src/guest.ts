@@ -5,13 +5,10 @@ import {
   type GcsCapabilities,
   GuestFault,
   type GuestHandlers,
-  infiniteTimeout,
   type NotificationType,
-  type RequestContext,
   uvmContainerId,
 } from "@uvm-shim/gcs-bridge";
-import type { LinuxGuestRequest, LinuxProcessParameters, SecurityPolicy } from "@uvm-shim/hcs-schema";
-import type { ProcessExit } from "@uvm-shim/linux-calls";
+import type { LinuxGuestRequest, SecurityPolicy } from "@uvm-shim/hcs-schema";
 import { followMachineMemory, liftLimits, metricsOf, processesOf, removeCgroups, shareDevices } from "./cgroups.ts";
 import type { Children } from "./children.ts";
 import { Container } from "./container.ts";
@@ -26,7 +23,7 @@ import { readContainerKind } from "./pods/container-kind.ts";
 import { PodTable } from "./pods/pod-table.ts";
 import { type ContainerNetwork, prepareContainer } from "./pods/preparation.ts";
 import { PolicyGuard } from "./policy/guard.ts";
-import { GuestProcess, ProcessTable } from "./process.ts";
+import type { ProcessTable } from "./process.ts";
 import { withReadOnlyRoot } from "./read-only-root.ts";
 import { readGuestRequest } from "./resources.ts";
 import type { OciRuntime } from "./runtime.ts";
@@ -36,6 +33,7 @@ import { rewriteSpecification } from "./specification.ts";
 import { dumpStacks } from "./stacks.ts";
 import { type DialPort, StdioRelay } from "./stdio-relay.ts";
 import { modifyStorage, type RunTool } from "./storage.ts";
+import { VmProcesses } from "./vm-processes.ts";
 
 const sigterm = 15;
 const sigkill = 9;
@@ -76,8 +74,7 @@ export class Guest {
   readonly handlers: GuestHandlers;
   readonly #surroundings: GuestSurroundings;
   readonly #containers = new Map<string, Container>();
-  /** Processes of the VM itself. */
-  readonly #processes = new ProcessTable();
+  readonly #vm: VmProcesses;
   /** Containers that the runtime is making: the host is told to wait for them. */
   readonly #creating = new Set<string>();
   readonly #podOf = new Map<string, string>();
@@ -89,6 +86,7 @@ export class Guest {
 
   constructor(surroundings: GuestSurroundings) {
     this.#surroundings = surroundings;
+    this.#vm = new VmProcesses(surroundings.children);
     this.#namespaces = new NetworkNamespaces(runInNetwork(surroundings.children));
     const done = {};
     this.handlers = {
@@ -106,7 +104,7 @@ export class Guest {
         try {
           const process =
             container === undefined
-              ? await this.#executeInVm(parameters, relay)
+              ? await this.#vm.execute(parameters, relay)
               : await container.execute(parameters, relay, context.signal);
           return { ProcessId: process.pid };
         } catch (error) {
@@ -116,7 +114,7 @@ export class Guest {
       },
       waitForProcess: async ({ ProcessId, TimeoutInMs }, context) => {
         const process = this.#processesOf(context.containerId).get(ProcessId);
-        const ExitCode = await within(TimeoutInMs, process, context);
+        const ExitCode = await process.reportedWithin(TimeoutInMs, context.signal);
         // What follows from an exit that was told comes after the answer.
         setImmediate(() => process.hasAnswered());
         return { ExitCode };
@@ -351,30 +349,6 @@ export class Guest {
     }
   }
 
-  /** Starts a program of the guest itself, outside of every container. */
-  async #executeInVm(parameters: LinuxProcessParameters, relay: StdioRelay): Promise<GuestProcess> {
-    const [command, ...rest] = parameters.CommandArgs ?? [];
-    if (command === undefined || command === "") {
-      throw new GuestFault("E_INVALIDARG", "ProcessParameters.CommandArgs is empty, expected a command of the guest");
-    }
-    if (parameters.EmulateConsole) {
-      throw new GuestFault(
-        "ERROR_NOT_SUPPORTED",
-        "ProcessParameters.EmulateConsole: processes of the VM itself have no terminal",
-      );
-    }
-    const { WorkingDirectory: directory, Environment: environment } = parameters;
-    const { pid, exit } = await this.#surroundings.children.start(command, rest, {
-      stdio: [...relay.handOver()],
-      ...(directory === undefined || directory === "" ? {} : { cwd: directory }),
-      ...(environment === undefined ? {} : { env: environment }),
-    });
-    relay.close();
-    const process = new GuestProcess(pid, exit.then(exitOfVmProcess), relay);
-    this.#processes.add(process);
-    return process;
-  }
-
   #get(id: string): Container {
     if (this.#creating.has(id)) {
       throw new GuestFault("HCS_E_INVALID_STATE", `container ${id} is being created still`);
@@ -385,37 +359,10 @@ export class Guest {
   }
 
   #processesOf(containerId: string): ProcessTable {
-    return isVm(containerId) ? this.#processes : this.#get(containerId).processes;
+    return isVm(containerId) ? this.#vm.processes : this.#get(containerId).processes;
   }
-}
-
-/** What the reference's guest tells of a process of the VM that a signal has ended: -1. */
-const endedBySignal = 0xffffffff;
-
-function exitOfVmProcess(exit: ProcessExit): ProcessExit {
-  return exit.signal === undefined ? exit : { ...exit, exitCode: endedBySignal };
 }
 
 function isVm(containerId: string): boolean {
   return containerId === "" || containerId === uvmContainerId;
-}
-
-async function within(timeoutMs: number, process: GuestProcess, { signal }: RequestContext): Promise<number> {
-  if (timeoutMs === infiniteTimeout) return await process.reported;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () =>
-        reject(
-          new GuestFault("HCS_E_CONNECTION_TIMEOUT", `process ${process.pid} has not ended within ${timeoutMs} ms`),
-        ),
-      timeoutMs,
-    );
-    signal.addEventListener("abort", () => reject(signal.reason));
-  });
-  try {
-    return await Promise.race([process.reported, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

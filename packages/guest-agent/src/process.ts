@@ -1,4 +1,4 @@
-import { GuestFault } from "@uvm-shim/gcs-bridge";
+import { GuestFault, infiniteTimeout } from "@uvm-shim/gcs-bridge";
 import type { ProcessExit } from "@uvm-shim/linux-calls";
 import type { StdioRelay } from "./stdio-relay.ts";
 
@@ -29,6 +29,27 @@ export class GuestProcess {
       await relay.finish();
       return exitCode;
     });
+  }
+
+  /** As `reported`, for somebody who does not wait longer; throws a GuestFault then. */
+  async reportedWithin(timeoutMs: number, signal: AbortSignal): Promise<number> {
+    if (timeoutMs === infiniteTimeout) return await this.reported;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () =>
+          reject(
+            new GuestFault("HCS_E_CONNECTION_TIMEOUT", `process ${this.pid} has not ended within ${timeoutMs} ms`),
+          ),
+        timeoutMs,
+      );
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
+    try {
+      return await Promise.race([this.reported, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** To be called when a wait has been answered with the exit. */

@@ -12,6 +12,34 @@ function elf(machine: number, bigEndian = false): Buffer {
   return header;
 }
 
+/** A program that names what loads it, behind a segment that is loaded. */
+function dynamic(loader: string, bits: 32 | 64): Buffer {
+  const file = Buffer.alloc(4096);
+  elf(bits === 64 ? 62 : 3).copy(file);
+  file[4] = bits === 64 ? 2 : 1;
+  const name = `${loader}\0`;
+  const [table, at] = [512, 3000];
+  file.write(name, at, "latin1");
+  if (bits === 64) {
+    file.writeBigUInt64LE(BigInt(table), 32);
+    file.writeUInt16LE(56, 54);
+    file.writeUInt16LE(2, 56);
+    file.writeUInt32LE(1, table);
+    file.writeUInt32LE(3, table + 56);
+    file.writeBigUInt64LE(BigInt(at), table + 56 + 8);
+    file.writeBigUInt64LE(BigInt(name.length), table + 56 + 32);
+  } else {
+    file.writeUInt32LE(table, 28);
+    file.writeUInt16LE(32, 42);
+    file.writeUInt16LE(2, 44);
+    file.writeUInt32LE(1, table);
+    file.writeUInt32LE(3, table + 32);
+    file.writeUInt32LE(at, table + 32 + 4);
+    file.writeUInt32LE(name.length, table + 32 + 16);
+  }
+  return file;
+}
+
 describe("a program that a container is to start with", () => {
   let folder = "";
   let root = "";
@@ -82,6 +110,56 @@ describe("a program that a container is to start with", () => {
     expect(() =>
       checkProgram(root, { args: ["/bin/third"], cwd: "/" }, "x64", [{ destination: "/volume" }]),
     ).not.toThrow();
+  });
+
+  it.each([32, 64] as const)("of %i bits is refused without what loads it, and is accepted with it", (bits) => {
+    const loader = "/lib64/ld.so.2";
+    writeFileSync(join(root, "bin/program"), dynamic(loader, bits), { mode: 0o755 });
+    expect(() => check("program")).toThrow(
+      `process.args[0] is "program", which cannot be executed: exec /bin/program: no such file or directory: it names the interpreter "${loader}"`,
+    );
+    writeFileSync(join(root, "opt/script"), "#!/bin/program\n", { mode: 0o755 });
+    expect(() => check("script")).toThrow(`exec /bin/program: no such file or directory`);
+    const process = { args: ["program"], cwd: "/", env: ["PATH=/bin"] };
+    expect(() => checkProgram(root, process, "x64", [{ destination: "/lib64" }]), "on a mount").not.toThrow();
+    mkdirSync(join(root, "usr/lib64"), { recursive: true });
+    symlinkSync("usr/lib64", join(root, "lib64"));
+    expect(() => check("program")).toThrow("no such file or directory");
+    put("usr/lib64/ld.so.2", elf(62));
+    check("program");
+    put("usr/lib64/ld.so.2", elf(183));
+    expect(() => check("program")).toThrow(`${loader} is built for the architecture AArch64`);
+  });
+
+  it("is refused without an interpreter in the folder that it starts in", () => {
+    writeFileSync(join(root, "bin/program"), dynamic("ld.so", 64), { mode: 0o755 });
+    expect(() => check("program")).toThrow('the interpreter "ld.so"');
+    put("work/ld.so", elf(62));
+    check("program");
+  });
+
+  it("is left to the kernel where its headers are cut off or lead nowhere", () => {
+    const whole = dynamic("/none", 64);
+    const odd: Buffer[] = [whole.subarray(0, 40), whole.subarray(0, 600), whole.subarray(0, 3000)];
+    for (const [at, value] of [
+      [54, 57],
+      [56, 0],
+      [56, 2000],
+      [39, 0xff],
+      [512 + 56 + 15, 0x7f],
+      [512 + 56 + 32, 1],
+      [512 + 56 + 34, 1],
+      [3000, 0],
+    ] as const) {
+      const changed = Buffer.from(whole);
+      if (at === 56) changed.writeUInt16LE(value, at);
+      else changed[at] = value;
+      odd.push(changed);
+    }
+    for (const [index, content] of odd.entries()) {
+      writeFileSync(join(root, "bin/program"), content, { mode: 0o755 });
+      expect(() => check("program"), `${index}`).not.toThrow();
+    }
   });
 
   it("is refused for a text that is longer than the kernel takes", () => {

@@ -3,9 +3,11 @@
  * runtime has reported the start already, so that the client would be told of a success.
  */
 import { closeSync, lstatSync, openSync, readSync } from "node:fs";
+import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciMount, OciProcess } from "@uvm-shim/hcs-schema";
 import { missingBelow, resolveBelow } from "./below.ts";
+import { readElf } from "./elf.ts";
 
 interface Machine {
   readonly name: string;
@@ -32,7 +34,8 @@ const machineNames: { readonly [machine: number]: string } = {
 };
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const longestHeader = 256;
+/** Of the line in which a script names its interpreter, as much as the kernel reads. */
+const longestLine = 256;
 const mostInterpreters = 4;
 
 /** The kernel's MAX_ARG_STRLEN, in which the byte that ends a text counts. */
@@ -58,25 +61,24 @@ export function checkProgram(
   const mountPoints = mounts.map(({ destination }) => destination.replace(/\/+$/, ""));
   const isOnMount = (path: string): boolean =>
     mountPoints.some((point) => `${path}/`.startsWith(`${point}/`) || point.startsWith(`${path}/`));
-  let program = places(name, cwd, env).find((path) => isOnMount(path) || headerOf(root, path) !== undefined);
+  let program = places(name, cwd, env).find((path) => isOnMount(path) || readProgram(root, path) !== undefined);
   for (let depth = 0; program !== undefined && depth < mostInterpreters; depth++) {
     if (isOnMount(program)) return;
-    const file = headerOf(root, program);
+    const file = readProgram(root, program);
     if (file === undefined) return;
-    const { header, isExecutable } = file;
-    const found = machineOf(header);
+    const { machine: found, isExecutable } = file;
     if (found !== undefined && !machine.accepted.includes(found)) {
       const foreign = machineNames[found] ?? `ELF machine ${found}`;
       const message = `${program} is built for the architecture ${foreign}, and this guest runs ${machine.name}`;
       throw new GuestFault("HCS_E_IMAGE_MISMATCH", message);
     }
-    const interpreter = found === undefined ? scriptInterpreter(header) : undefined;
+    const interpreter = file.interpreter === undefined ? undefined : posix.resolve(cwd, file.interpreter);
     if (isExecutable && found === undefined && interpreter === undefined) {
       throw refused(args, `exec ${program}: exec format error: it is neither an ELF file nor begins with #!`);
     }
     const missing = interpreter === undefined ? undefined : missingBelow(root, interpreter);
     if (isExecutable && missing !== undefined && !isOnMount(missing)) {
-      const named = JSON.stringify(interpreter);
+      const named = JSON.stringify(file.interpreter);
       throw refused(args, `exec ${program}: no such file or directory: it names the interpreter ${named}`);
     }
     program = interpreter;
@@ -113,23 +115,29 @@ function places(name: string, cwd: string, env: readonly string[]): readonly str
   return path.split(":").map((folder) => `${folder === "" ? cwd : folder}/${name}`);
 }
 
-function machineOf(header: Buffer): number | undefined {
-  if (header.length < 20 || header.readUInt32BE(0) !== 0x7f454c46) return undefined;
-  return header[5] === 2 ? header.readUInt16BE(18) : header.readUInt16LE(18);
+interface ProgramFile {
+  readonly isExecutable: boolean;
+  /** Of an ELF file. */
+  readonly machine: number | undefined;
+  /** What runs it: of a script the program in its first line, of an ELF file the one that loads it. */
+  readonly interpreter: string | undefined;
 }
 
-/** The first bytes of a regular file, by its path in the container. */
-function headerOf(root: string, path: string): { readonly header: Buffer; readonly isExecutable: boolean } | undefined {
+/** What a regular file says of itself, by its path in the container. */
+function readProgram(root: string, path: string): ProgramFile | undefined {
   try {
     const place = resolveBelow(root, path);
     if (place === undefined) return undefined;
     const stats = lstatSync(place);
     if (!stats.isFile()) return undefined;
+    const isExecutable = (stats.mode & 0o111) !== 0;
     const file = openSync(place, "r");
     try {
-      const header = Buffer.alloc(longestHeader);
-      const length = readSync(file, header, 0, longestHeader, 0);
-      return { header: header.subarray(0, length), isExecutable: (stats.mode & 0o111) !== 0 };
+      const elf = readElf(file);
+      if (elf !== undefined) return { isExecutable, machine: elf.machine, interpreter: elf.loader };
+      const line = Buffer.alloc(longestLine);
+      const length = readSync(file, line, 0, longestLine, 0);
+      return { isExecutable, machine: undefined, interpreter: scriptInterpreter(line.subarray(0, length)) };
     } finally {
       closeSync(file);
     }

@@ -55,10 +55,17 @@ describe("a specification for the guest", () => {
     expect(spec.ociVersion).toBe("1.0.2");
   });
 
+  it("takes what is mounted outside later, as with runc, unless it says otherwise", () => {
+    expect(rewriteSpecification("box", { ...given, linux: {} }, poor).linux?.rootfsPropagation).toBe("rslave");
+    const linux = { rootfsPropagation: "private" };
+    expect(rewriteSpecification("box", { ...given, linux }, poor).linux?.rootfsPropagation).toBe("private");
+  });
+
   it("lies in the containers' cgroup, and keeps its name, its namespaces, its settings and the rest", () => {
     const spec = rewriteSpecification("box", { ...given, hostname: "box" }, poor);
     expect(spec.linux).toEqual({
       cgroupsPath: "/containers/box",
+      rootfsPropagation: "rslave",
       namespaces: given.linux?.namespaces,
       sysctl: given.linux?.sysctl,
       seccomp: { defaultAction: "SCMP_ACT_ERRNO" },

@@ -69,6 +69,8 @@ function grantable(
 function rewriteLinux(containerId: string, given: OciLinux, facts: GuestFacts): OciLinux {
   const { mountLabel, resources, ...linux } = given;
   return {
+    // As runc has it, where crun takes part in nothing that is mounted outside.
+    rootfsPropagation: "rslave",
     ...linux,
     ...(resources === undefined ? {} : { resources: splitLifted(resources).resources }),
     ...(mountLabel !== undefined && facts.hasSelinux ? { mountLabel } : {}),

@@ -5,22 +5,10 @@ import { boundOf, procedureBounds } from "./bounds.ts";
 import type { LinuxContainer } from "./container.ts";
 import { LinuxGuest } from "./guest.ts";
 import type { LinuxProcess } from "./process.ts";
-import { capabilities, FakeGuest, settled } from "./testing/fake-guest.ts";
+import { capabilities, containerSettings, FakeGuest, settled, withoutPipes } from "./testing/fake-guest.ts";
 
-const settings = {
-  SchemaVersion: { Major: 2, Minor: 1 },
-  OciBundlePath: "/run/gcs/pods/p/c",
-  OciSpecification: { ociVersion: "1.0.2" },
-  ScratchDirPath: "/run/scratch",
-};
-const silent = {
-  EmulateConsole: false,
-  CreateStdInPipe: false,
-  CreateStdOutPipe: false,
-  CreateStdErrPipe: false,
-} as const;
 /** Of no first process, with which a container's figures are asked for from time to time. */
-const added = { ...silent, OCIProcess: { args: ["more"], cwd: "/" } };
+const added = { ...withoutPipes, OCIProcess: { args: ["more"], cwd: "/" } };
 const disk = { MountPath: "/run/mounts/scsi/1/7/0", Controller: 1, Lun: 7, Partition: 0, ReadOnly: true };
 const device = { VMBusGUID: "6f9619ff-8b86-d011-b42d-00c04fc964ff" };
 const directory = { MountPath: "/run/mounts/p9/1", Port: 564, ShareName: "1", ReadOnly: false };
@@ -53,7 +41,7 @@ async function made(handlers: GuestHandlers): Promise<Made & { readonly fake: Fa
     pausing,
   );
   const guest = await fake.connect();
-  const container = await guest.createContainer("c", settings);
+  const container = await guest.createContainer("c", containerSettings);
   const process = await container.execute(added);
   isReady = true;
   return { fake, guest, container, process };
@@ -143,9 +131,9 @@ describe("a request that the guest never answers", () => {
     ],
     ["a sign of life", ({ guest }) => guest.ping(), "getProperties", `getProperties ${uvmContainerId}: `, 30_000],
     ["stacks", ({ guest }) => guest.dumpStacks(), "dumpStacks", `dumpStacks ${uvmContainerId}: `, 60_000],
-    ["a container", ({ guest }) => guest.createContainer("d", settings), "create", "create d: ", 100_000],
+    ["a container", ({ guest }) => guest.createContainer("d", containerSettings), "create", "create d: ", 100_000],
     ["a start", ({ container }) => container.start(), "start", "start c: ", 60_000],
-    ["a process", ({ container }) => container.execute(silent), "executeProcess", "executeProcess c: ", 100_000],
+    ["a process", ({ container }) => container.execute(withoutPipes), "executeProcess", "executeProcess c: ", 100_000],
     ["limits", ({ container }) => container.update({}), "modifySettings", "c: Update ContainerConstraints: ", 30_000],
     ["a pause", ({ container }) => container.pause(), "modifySettings", "c: Update ContainerFreezer: ", 30_000],
     ["a list", ({ container }) => container.processIds(), "getProperties", "getProperties c: ", 30_000],
@@ -206,7 +194,7 @@ describe("a request that is answered", () => {
     const exit = Promise.withResolvers<{ readonly ExitCode: number }>();
     const fake = new FakeGuest({ waitForProcess: () => exit.promise });
     const guest = await fake.connect();
-    const process = await (await guest.createContainer("c", settings)).execute(added);
+    const process = await (await guest.createContainer("c", containerSettings)).execute(added);
     await settled();
     expect(fake.delays).toEqual([]);
     exit.resolve({ ExitCode: 3 });
@@ -382,7 +370,9 @@ describe("what the guest does after the bound", () => {
   it("is a container that is removed", async () => {
     const answer = Promise.withResolvers<Record<never, never>>();
     const { fake, guest } = await made({ create: () => answer.promise });
-    const creating = expect(guest.createContainer("d", settings)).rejects.toMatchObject({ code: "DeadlineExceeded" });
+    const creating = expect(guest.createContainer("d", containerSettings)).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+    });
     await settled();
     fake.expire();
     await creating;
@@ -395,7 +385,7 @@ describe("what the guest does after the bound", () => {
 
   it.each([
     ["process that is killed", added, "signalProcess", { ProcessId: 55, Options: { Signal: 9 } }],
-    ["first process whose container is ended", silent, "shutdownForced", {}],
+    ["first process whose container is ended", withoutPipes, "shutdownForced", {}],
   ] as const)("is a %s, and whose exit is asked for", async (_what, parameters, procedure, body) => {
     const answer = Promise.withResolvers<{ readonly ProcessId: number }>();
     const { fake, guest, container } = await made({ executeProcess: () => answer.promise });

@@ -1,21 +1,9 @@
 import { GuestFault, type GuestHandlers } from "@uvm-shim/gcs-bridge";
 import { describe, expect, it } from "vitest";
 import type { LinuxContainer } from "./container.ts";
-import { FakeGuest, settled } from "./testing/fake-guest.ts";
+import { containerSettings, FakeGuest, settled, withoutPipes } from "./testing/fake-guest.ts";
 
-const settings = {
-  SchemaVersion: { Major: 2, Minor: 1 },
-  OciBundlePath: "/b",
-  OciSpecification: { ociVersion: "1.0.2" },
-  ScratchDirPath: "",
-};
-const silent = {
-  EmulateConsole: false,
-  CreateStdInPipe: false,
-  CreateStdOutPipe: false,
-  CreateStdErrPipe: false,
-} as const;
-const added = { ...silent, OCIProcess: { args: ["more"], cwd: "/" } };
+const added = { ...withoutPipes, OCIProcess: { args: ["more"], cwd: "/" } };
 
 /** A guest whose kernel counts, and whose processes end, as the test has it. */
 class Bench {
@@ -48,7 +36,7 @@ class Bench {
 
   async container(): Promise<LinuxContainer> {
     const guest = await this.fake.connect();
-    const container = await guest.createContainer("c", settings);
+    const container = await guest.createContainer("c", containerSettings);
     container.onOutOfMemory(() => this.told++);
     return container;
   }
@@ -77,7 +65,7 @@ describe("want of memory, of which the guest sends no word", () => {
       const bench = new Bench();
       bench.version = version;
       const container = await bench.container();
-      await container.execute(silent);
+      await container.execute(withoutPipes);
       const exec = await container.execute(added);
       await settled();
       bench.kills = 1;
@@ -88,7 +76,7 @@ describe("want of memory, of which the guest sends no word", () => {
 
   it("is told before the exit of an init, whatever its status: it may have been a child's", async () => {
     const bench = new Bench();
-    const init = await (await bench.container()).execute(silent);
+    const init = await (await bench.container()).execute(withoutPipes);
     await settled();
     bench.kills = 2;
     bench.exit(init.pid, 1);
@@ -102,7 +90,7 @@ describe("want of memory, of which the guest sends no word", () => {
   it("is looked for while the container runs, and told once", async () => {
     const bench = new Bench();
     const container = await bench.container();
-    await container.execute(silent);
+    await container.execute(withoutPipes);
     bench.kills = 1;
     for (let round = 0; round < 3; round++) {
       bench.fake.expire();
@@ -121,7 +109,7 @@ describe("want of memory, of which the guest sends no word", () => {
   it("is not why a process that a user has killed, or that has just failed, has ended", async () => {
     const bench = new Bench();
     const container = await bench.container();
-    await container.execute(silent);
+    await container.execute(withoutPipes);
     const [killed, failed] = [await container.execute(added), await container.execute(added)];
     await settled();
     bench.exit(killed.pid, 137);
@@ -136,7 +124,7 @@ describe("want of memory, of which the guest sends no word", () => {
     const bench = new Bench();
     bench.refusal = new GuestFault("E_FAIL", "get properties denied due to policy");
     const container = await bench.container();
-    await container.execute(silent);
+    await container.execute(withoutPipes);
     bench.fake.expire();
     await settled();
     const exec = await container.execute(added);
@@ -149,7 +137,7 @@ describe("want of memory, of which the guest sends no word", () => {
 
   it("is looked for no longer when the guest is lost", async () => {
     const bench = new Bench();
-    const init = await (await bench.container()).execute(silent);
+    const init = await (await bench.container()).execute(withoutPipes);
     await settled();
     expect(bench.fake.delays).toEqual([5_000]);
     await bench.fake.server.close();
@@ -161,7 +149,7 @@ describe("want of memory, of which the guest sends no word", () => {
   it("is looked for again when the guest did not answer in time", async () => {
     const bench = new Bench();
     bench.hangs = true;
-    await (await bench.container()).execute(silent);
+    await (await bench.container()).execute(withoutPipes);
     bench.fake.expire();
     await settled();
     expect(bench.fake.delays).toEqual([30_000]);
@@ -178,7 +166,7 @@ describe("want of memory, of which the guest sends no word", () => {
     const bench = new Bench();
     bench.hangs = true;
     const container = await bench.container();
-    await container.execute(silent);
+    await container.execute(withoutPipes);
     const exec = await container.execute(added);
     await settled();
     bench.exit(exec.pid, 137);
@@ -193,7 +181,7 @@ describe("want of memory, of which the guest tells by itself", () => {
   it("is told as often as the guest does, and asked for no longer", async () => {
     const bench = new Bench();
     const container = await bench.container();
-    const init = await container.execute(silent);
+    const init = await container.execute(withoutPipes);
     bench.fake.server.notify(notification);
     bench.fake.server.notify(notification);
     await settled();

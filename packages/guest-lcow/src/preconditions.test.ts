@@ -1,8 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { LinuxGuest } from "./guest.ts";
-import { FakeGuest } from "./testing/fake-guest.ts";
-
-const pipes = { EmulateConsole: false, CreateStdInPipe: false, CreateStdOutPipe: false, CreateStdErrPipe: false };
+import { FakeGuest, withoutPipes } from "./testing/fake-guest.ts";
 
 /** A guest of which nothing but the negotiation may be asked. */
 async function guestAskedNothing(
@@ -21,7 +19,7 @@ describe("what the real agent dies of", () => {
     "is not sent: a process of the VM with the arguments %j",
     async (CommandArgs) => {
       await guestAskedNothing(async (fake, guest) => {
-        const parameters = { ...pipes, ...(CommandArgs === undefined ? {} : { CommandArgs }) };
+        const parameters = { ...withoutPipes, ...(CommandArgs === undefined ? {} : { CommandArgs }) };
         await expect(guest.execute(parameters)).rejects.toMatchObject({
           code: "InvalidArgument",
           message: expect.stringContaining("CommandArgs: no program given, expected a program of the guest"),

@@ -4,21 +4,9 @@ import { type ExecuteProcessRequest, GuestFault, type GuestHandlers, infiniteTim
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
 import type { LinuxContainer } from "./container.ts";
-import { FakeGuest, settled } from "./testing/fake-guest.ts";
+import { containerSettings, FakeGuest, settled, withoutPipes } from "./testing/fake-guest.ts";
 
-const settings = {
-  SchemaVersion: { Major: 2, Minor: 1 },
-  OciBundlePath: "/run/gcs/pods/p/c",
-  OciSpecification: { ociVersion: "1.0.2" },
-  ScratchDirPath: "/run/scratch",
-};
-const silent = {
-  EmulateConsole: false,
-  CreateStdInPipe: false,
-  CreateStdOutPipe: false,
-  CreateStdErrPipe: false,
-} as const;
-const piped = { ...silent, CreateStdInPipe: true, CreateStdOutPipe: true, CreateStdErrPipe: true } as const;
+const piped = { ...withoutPipes, CreateStdInPipe: true, CreateStdOutPipe: true, CreateStdErrPipe: true } as const;
 const added = { ...piped, OCIProcess: { args: ["more"], cwd: "/" } };
 
 interface Setting {
@@ -32,7 +20,7 @@ async function setUp(handlers: (fake: () => FakeGuest) => GuestHandlers = () => 
   const fake = new FakeGuest(handlers(() => holder.fake as FakeGuest));
   holder.fake = fake;
   const guest = await fake.connect();
-  return { fake, container: await guest.createContainer("c", settings), close: () => guest.close() };
+  return { fake, container: await guest.createContainer("c", containerSettings), close: () => guest.close() };
 }
 
 interface DialledStdio {
@@ -113,9 +101,9 @@ describe("executing", () => {
 
   it("opens only what is asked for, and takes new ports each time", async () => {
     const { fake, container, close } = await setUp((fakeGuest) => ({ executeProcess: dialling(fakeGuest, {}) }));
-    const quiet = await container.execute(silent);
-    const speaking = await container.execute({ ...silent, CreateStdOutPipe: true });
-    const again = await container.execute({ ...silent, CreateStdOutPipe: true });
+    const quiet = await container.execute(withoutPipes);
+    const speaking = await container.execute({ ...withoutPipes, CreateStdOutPipe: true });
+    const again = await container.execute({ ...withoutPipes, CreateStdOutPipe: true });
     expect([quiet.stdin, quiet.stdout, quiet.stderr, speaking.stdin, speaking.stderr]).toEqual(
       Array(5).fill(undefined),
     );
@@ -240,7 +228,7 @@ describe("executing", () => {
 
   it("connects the stdio of a process that has already exited", async () => {
     const { fake, container, close } = await setUp(() => ({ waitForProcess: async () => ({ ExitCode: 3 }) }));
-    const executing = container.execute({ ...silent, CreateStdOutPipe: true });
+    const executing = container.execute({ ...withoutPipes, CreateStdOutPipe: true });
     await settled();
     fake.dial(linuxVsockPorts.firstStdio).end("late");
     const process = await executing;
@@ -259,7 +247,7 @@ describe("a process", () => {
     [0xffffffff, 255],
   ])("with the guest's exit code %i has the status %i", async (ExitCode, status) => {
     const { container, close } = await setUp(() => ({ waitForProcess: async () => ({ ExitCode }) }));
-    const process = await container.execute(silent);
+    const process = await container.execute(withoutPipes);
     expect(await process.wait()).toBe(status);
     expect(await process.wait()).toBe(status);
     await close();
@@ -267,7 +255,7 @@ describe("a process", () => {
 
   it("tells every waiter when the bridge is lost", async () => {
     const { fake, container } = await setUp();
-    const process = await container.execute(silent);
+    const process = await container.execute(withoutPipes);
     const waits = Promise.allSettled([process.wait(), process.wait()]);
     await fake.server.close();
     for (const outcome of await waits) {
@@ -281,7 +269,7 @@ describe("a process", () => {
       throw new GuestFault("ERROR_NOT_FOUND", "no such process");
     };
     const { container, close } = await setUp(() => ({ waitForProcess: notFound, signalProcess: notFound }));
-    const process = await container.execute(silent);
+    const process = await container.execute(withoutPipes);
     await expect(process.wait()).rejects.toMatchObject({ code: "NotFound", gone: true });
     await expect(process.signal(15)).rejects.toMatchObject({ code: "NotFound", gone: true, containerId: "c" });
     await close();
@@ -294,7 +282,7 @@ describe("a process", () => {
         Properties: JSON.stringify({ ProcessList: pids.map((ProcessId) => ({ ProcessId })) }),
       }),
     }));
-    const process = await container.execute(silent);
+    const process = await container.execute(withoutPipes);
     expect(await process.exists()).toBe(true);
     pids = [1];
     expect(await process.exists()).toBe(false);
@@ -304,7 +292,7 @@ describe("a process", () => {
 
   it("is signalled and resized by its pid", async () => {
     const { fake, container, close } = await setUp();
-    const process = await container.execute(silent);
+    const process = await container.execute(withoutPipes);
     await process.signal(15);
     await process.resize(24, 80);
     expect(fake.bodies("signalProcess")).toEqual([{ ProcessId: 100, Options: { Signal: 15 } }]);
@@ -314,7 +302,7 @@ describe("a process", () => {
 
   it.each([0, -1, 65, 1.5])("is not sent the signal %d", async (signal) => {
     const { fake, container, close } = await setUp();
-    const process = await container.execute(silent);
+    const process = await container.execute(withoutPipes);
     await expect(process.signal(signal)).rejects.toMatchObject({ code: "InvalidArgument" });
     expect(fake.bodies("signalProcess")).toEqual([]);
     await close();
@@ -323,7 +311,7 @@ describe("a process", () => {
   it("outlives a connection of its stdio that breaks", async () => {
     const guestEnds: DialledStdio = {};
     const { container, close } = await setUp((fakeGuest) => ({ executeProcess: dialling(fakeGuest, guestEnds) }));
-    const process = await container.execute({ ...silent, CreateStdOutPipe: true });
+    const process = await container.execute({ ...withoutPipes, CreateStdOutPipe: true });
     process.stdout?.destroy(new Error("reset"));
     await settled();
     await process.signal(15);

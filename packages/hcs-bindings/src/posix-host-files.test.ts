@@ -1,6 +1,8 @@
-import { mkdir, mkdtemp, open, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, open, readdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
 import { createPosixHostFiles, type FileSystemMount, type ProgramRun, parseMountPoints } from "./posix-host-files.ts";
@@ -56,6 +58,18 @@ describe("finding", () => {
     expect(await files.kind("/dev/null")).toBe("other");
     await expect(files.kind("bad\0path")).rejects.toThrow();
     expect(await files.realPath(join(folder, "link"))).toBe(join(folder, "file"));
+  });
+
+  it("tells the name of a block device, and of no other device or number", async () => {
+    const [name = ""] = await readdir("/sys/block");
+    const [major = 0, minor = 0] = (await readFile(`/sys/block/${name}/dev`, "utf8")).split(":").map(Number);
+    const device = { major, minor };
+    expect(await files.blockDevice(device, `/dev/${name}`)).toEqual({ path: `/dev/${name}`, isNamed: true });
+    expect(await files.blockDevice(device, "/dev/none")).toEqual({ path: `/dev/${name}`, isNamed: false });
+    expect(await files.blockDevice(device, "/dev/null")).toEqual({ path: `/dev/${name}`, isNamed: false });
+    expect(await files.blockDevice({ major: 4000, minor: 1 }, `/dev/${name}`)).toBeUndefined();
+    // Of /dev/null, which is a character device.
+    expect(await files.blockDevice({ major: 1, minor: 3000 }, "/dev/null")).toBeUndefined();
   });
 });
 
@@ -270,6 +284,25 @@ describeWith("root")("mounting for real", () => {
     expect(await files.hasMountsBelow(outer)).toBe(true);
     expect(await files.hasMountsBelow(join(outer, "inner"))).toBe(false);
     await files.unmountAll(outer);
+  });
+
+  it("tells whether what is mounted below a path later on reaches copies of its mount", async () => {
+    const outer = await directory("outer");
+    await files.mountAll([{ type: "tmpfs", source: "outer", options: [] }], outer);
+    await mkdir(join(outer, "below"));
+    for (const [propagation, expected] of [
+      ["private", false],
+      ["shared", true],
+      ["slave", false],
+      ["unbindable", false],
+      ["shared", true],
+    ] as const) {
+      await promisify(execFile)("mount", [`--make-${propagation}`, outer]);
+      expect([propagation, await files.showsLaterMounts(outer)]).toEqual([propagation, expected]);
+      expect([propagation, await files.showsLaterMounts(join(outer, "below"))]).toEqual([propagation, expected]);
+    }
+    await files.mountAll([{ type: "tmpfs", source: "inner", options: ["private"] }], join(outer, "below"));
+    expect(await files.showsLaterMounts(join(outer, "below"))).toBe(false);
   });
 
   it("leaves neighbours whose name begins alike", async () => {

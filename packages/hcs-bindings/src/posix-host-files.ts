@@ -33,6 +33,16 @@ export interface PosixHostFiles {
   /** Whether something is mounted below a real path, whoever mounted it. */
   hasMountsBelow(path: string): Promise<boolean>;
   /**
+   * The block device of this number, by the name that the kernel has for it where that leads to it, else by `path`.
+   * Undefined when the machine has none, or no node of it at either.
+   */
+  blockDevice(
+    device: { readonly major: number; readonly minor: number },
+    path: string,
+  ): Promise<{ readonly path: string; readonly isNamed: boolean } | undefined>;
+  /** Whether what is mounted below a real path later on reaches copies of its mount as well. */
+  showsLaterMounts(path: string): Promise<boolean>;
+  /**
    * Mounts the list in order, at the target or below it. The target is made when it is missing, and must have no mounts
    * yet. When a mount fails, or the signal aborts between two, those already made are undone.
    */
@@ -92,6 +102,21 @@ export function createPosixHostFiles({ grantVmAccess, run = runProgram }: PosixH
 
     async hasMountsBelow(path) {
       return (await mountPointsAt(path)).some((point) => point !== path);
+    },
+
+    async blockDevice(device, path) {
+      const isNamed = await isNodeOf(path, device);
+      const name = await kernelName(device);
+      if (name !== undefined && (await isNodeOf(`/dev/${name}`, device))) return { path: `/dev/${name}`, isNamed };
+      return isNamed ? { path: await realpath(path), isNamed } : undefined;
+    },
+
+    async showsLaterMounts(path) {
+      const isAbove = ({ point }: MountLine): boolean => isAtOrBelow(path, point);
+      const above = parseMountinfo(await readFile("/proc/self/mountinfo", "utf8")).filter(isAbove);
+      // Of mounts over each other the last is what is seen.
+      const longest = Math.max(...above.map(({ point }) => point.length));
+      return above.findLast(({ point }) => point.length === longest)?.propagates ?? false;
     },
 
     async kind(path) {
@@ -234,15 +259,51 @@ async function mountPointsAt(root: string): Promise<readonly string[]> {
   return parseMountPoints(await readFile("/proc/self/mountinfo", "utf8")).filter((point) => isAtOrBelow(point, root));
 }
 
+interface MountLine {
+  readonly point: string;
+  /** Whether it takes part in what is mounted elsewhere, as one that gives or only as one that takes. */
+  readonly propagates: boolean;
+}
+
 /** Mount points of a mountinfo text (proc(5)): the fifth field, in which blanks and backslashes are octal escapes. */
 export function parseMountPoints(text: string): readonly string[] {
-  return text
-    .split("\n")
-    .map((line) => line.split(" ")[4])
-    .filter((field) => field !== undefined)
-    .map((field) =>
-      field.replace(/\\([0-7]{3})/g, (_match, digits: string) => String.fromCharCode(Number.parseInt(digits, 8))),
+  return parseMountinfo(text).map(({ point }) => point);
+}
+
+function parseMountinfo(text: string): readonly MountLine[] {
+  return text.split("\n").flatMap((line) => {
+    const [, , , , field, , ...others] = line.split(" ");
+    if (field === undefined) return [];
+    const point = field.replace(/\\([0-7]{3})/g, (_match, digits: string) =>
+      String.fromCharCode(Number.parseInt(digits, 8)),
     );
+    const optional = others.slice(0, others.indexOf("-"));
+    return [{ point, propagates: optional.some((tag) => /^(shared|master):\d+$/.test(tag)) }];
+  });
+}
+
+async function isNodeOf(
+  path: string,
+  { major, minor }: { readonly major: number; readonly minor: number },
+): Promise<boolean> {
+  const found = await stat(path).catch((error: unknown) => {
+    if (isMissing(error)) return undefined;
+    throw error;
+  });
+  if (found?.isBlockDevice() !== true) return false;
+  // makedev(3)
+  return ((found.rdev >> 8) & 0xfff) === major && ((found.rdev & 0xff) | ((found.rdev >> 12) & 0xfff00)) === minor;
+}
+
+/** Below /dev; undefined when the kernel has no such device. */
+async function kernelName(device: { readonly major: number; readonly minor: number }): Promise<string | undefined> {
+  try {
+    const text = await readFile(`/sys/dev/block/${device.major}:${device.minor}/uevent`, "utf8");
+    return /^DEVNAME=(.+)$/m.exec(text)?.[1];
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
 }
 
 /** The target as mountinfo names it, or undefined when it does not exist. */

@@ -27,6 +27,17 @@ export interface ComputeHost {
   enumerateComputeSystems(owner?: string, signal?: AbortSignal): Promise<readonly ComputeSystemProperties[]>;
   /** Lets the VM open a file that belongs to the caller (a scratch disk). */
   grantVmAccess(computeSystemId: string, path: string, signal?: AbortSignal): Promise<void>;
+  /**
+   * Has a VM that is to be created with this id, or has not started, join a network namespace that was made on the host, and
+   * answers with the id of the HCN namespace that stands for it. It goes with the VM. Absent where the host has no such
+   * namespaces: Windows has none but HCN's.
+   */
+  joinNetworkNamespace?(computeSystemId: string, path: string, signal?: AbortSignal): Promise<string>;
+  /**
+   * Has a VM that has not started lie below a cgroup of the host, and a process of the host stand there until the VM has
+   * ended, so that both are accounted and bounded with the pod that they are for. Absent where the host has no cgroups.
+   */
+  joinControlGroup?(computeSystemId: string, path: string, pid: number, signal?: AbortSignal): Promise<void>;
   /** Gives back what the driver holds (connections, callbacks). Systems follow their documents. */
   close(): Promise<void>;
 }

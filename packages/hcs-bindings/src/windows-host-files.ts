@@ -14,6 +14,10 @@ export interface WindowsHostFiles {
   realPath(path: string): Promise<string>;
   /** Never: what is mounted in a folder of Windows is, in a share, a folder like any other. */
   hasMountsBelow(path: string): Promise<boolean>;
+  /** None: Windows' devices have no such numbers. */
+  blockDevice(device: { readonly major: number; readonly minor: number }, path: string): Promise<undefined>;
+  /** False, as nothing is known of what is mounted below a folder. */
+  showsLaterMounts(path: string): Promise<boolean>;
   /** Unimplemented: containerd for Windows gives layers that are mounted in the VM. */
   mountAll(mounts: readonly { readonly type: string }[], target: string, signal?: AbortSignal): Promise<void>;
   unmountAll(target: string): Promise<void>;
@@ -31,6 +35,8 @@ export function createWindowsHostFiles({ grantVmAccess }: WindowsHostFilesOption
     removeFile: (path) => rm(path, { force: true }),
     realPath: async (path) => (physicalDrive.test(path) ? path : await realpath(path)),
     hasMountsBelow: async () => false,
+    blockDevice: async () => undefined,
+    showsLaterMounts: async () => false,
     unmountAll: async () => {},
 
     async kind(path) {

@@ -1,5 +1,6 @@
 /** The calls of the emulated host's protocol that are about networks; emulated-host.ts has the others. */
 import { anything, type Check, closedObject, filledText, oneOf, optional } from "./check.ts";
+import { checkGuid } from "./document-checks.ts";
 import type { HcnModifyNamespaceRequest, HcnObjectKind } from "./hcn.ts";
 import { checkHcnModifyNamespaceRequest } from "./hcn-checks.ts";
 
@@ -13,6 +14,8 @@ export interface EmulatedNetworkCalls {
   readonly queryNetworkObject: { readonly kind: HcnObjectKind; readonly object: string };
   readonly deleteNetworkObject: { readonly kind: HcnObjectKind; readonly object: string };
   readonly modifyNamespace: { readonly namespace: string; readonly request: HcnModifyNamespaceRequest };
+  /** What only this host has: a network namespace of the machine as one of HCN, for a system that has not started. */
+  readonly joinNetworkNamespace: { readonly system: string; readonly path: string };
 }
 
 /** What the object is: an HcnNetwork, HcnEndpoint or HcnNamespace, for the caller to check as that. */
@@ -25,6 +28,7 @@ export interface EmulatedNetworkResults {
   readonly queryNetworkObject: Properties;
   readonly deleteNetworkObject: object;
   readonly modifyNamespace: object;
+  readonly joinNetworkNamespace: { readonly namespace: string };
 }
 
 const kind = oneOf("network", "endpoint", "namespace");
@@ -46,6 +50,10 @@ export const networkCallChecks: {
     namespace: filledText,
     request: checkHcnModifyNamespaceRequest,
   }),
+  joinNetworkNamespace: closedObject<EmulatedNetworkCalls["joinNetworkNamespace"]>({
+    system: filledText,
+    path: filledText,
+  }),
 };
 
 export const networkResultChecks: {
@@ -55,4 +63,5 @@ export const networkResultChecks: {
   queryNetworkObject: properties,
   deleteNetworkObject: nothing,
   modifyNamespace: nothing,
+  joinNetworkNamespace: closedObject<EmulatedNetworkResults["joinNetworkNamespace"]>({ namespace: checkGuid }),
 };

@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { allowsAllDevices, assignedDeviceFunction, checkOciDeviceRules, type OciDeviceRule } from "./index.ts";
+import {
+  allowedAccess,
+  allowsAllDevices,
+  assignedDeviceFunction,
+  checkOciDeviceRules,
+  type OciDeviceRule,
+} from "./index.ts";
 
 const allowAll = { allow: true, access: "rwm" };
 const denyAll = { allow: false, access: "rwm" };
@@ -54,5 +60,29 @@ describe("the id of an assigned device", () => {
 
   it.each(["", "/1", "\\1", "\\/1", "PCIP\\VEN_1/65536", "a\0", "a\0/1"])("may not be %j", (id) => {
     expect(assignedDeviceFunction(id)).toBeUndefined();
+  });
+});
+
+describe("what rules allow of one device", () => {
+  const denyAll: OciDeviceRule = { allow: false, access: "rwm" };
+  const disk = { type: "b", major: 7, minor: 3 } as const;
+  const ofDisk = { allow: true, type: "b", major: 7, minor: 3 };
+
+  it.each<[readonly OciDeviceRule[], string]>([
+    [[], ""],
+    [[denyAll], ""],
+    [[denyAll, { ...ofDisk, access: "rwm" }], "rwm"],
+    [[denyAll, { ...ofDisk, access: "wr" }], "rw"],
+    [[denyAll, { ...ofDisk, access: "r" }], "r"],
+    [[denyAll, ofDisk], "rwm"],
+    [[{ ...ofDisk, access: "rw" }, denyAll], ""],
+    [[denyAll, { ...ofDisk, access: "rw" }, { ...ofDisk, allow: false, access: "w" }], "r"],
+    [[denyAll, { ...ofDisk, type: "c" }], ""],
+    [[denyAll, { ...ofDisk, minor: 4 }], ""],
+    [[denyAll, { allow: true, type: "b", major: 7, minor: -1, access: "r" }], "r"],
+    [[denyAll, { allow: true, access: "rw" }], "rw"],
+    [[denyAll, { allow: true, type: "", access: "" }], "rwm"],
+  ])("%j: %j", (rules, expected) => {
+    expect(allowedAccess(checkOciDeviceRules(rules), disk)).toBe(expected);
   });
 });

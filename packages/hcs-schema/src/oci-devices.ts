@@ -42,6 +42,27 @@ function isForAll({ type = "a", major = -1, minor = -1, access = "rwm" }: OciDev
   );
 }
 
+/** One device as rules name it. */
+export interface OciDeviceNumber {
+  readonly type: "b" | "c";
+  readonly major: number;
+  readonly minor: number;
+}
+
+/** What the rules, each of which changes what those before it say, allow of one device: letters of rwm, in this order. */
+export function allowedAccess(rules: readonly OciDeviceRule[], device: OciDeviceNumber): string {
+  const allowed = new Set<string>();
+  for (const { allow, type = "a", major = -1, minor = -1, access = "" } of rules) {
+    if (type !== "a" && type !== "" && type !== device.type) continue;
+    if ((major !== -1 && major !== device.major) || (minor !== -1 && minor !== device.minor)) continue;
+    for (const letter of access === "" ? "rwm" : access) {
+      if (allow) allowed.add(letter);
+      else allowed.delete(letter);
+    }
+  }
+  return [..."rwm"].filter((letter) => allowed.has(letter)).join("");
+}
+
 /** The types of device ids in `windows.devices` that name a device of the host to be assigned to the VM. */
 export const assignedDeviceIdTypes = ["vpci-instance-id", "vpci", "gpu"] as const;
 

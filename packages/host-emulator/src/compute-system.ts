@@ -43,6 +43,8 @@ export interface ComputeSystemOptions {
   readonly claims: DiskClaims;
   readonly assignable: AssignableDevices;
   readonly nics: SystemNics;
+  /** Paths of the network namespaces of this machine that the system has joined, by their ids. */
+  joinedNetworks(): ReadonlyMap<string, string>;
   readonly cpuGroups: CpuGroups;
   createMachine(): GuestMachine;
   /** Called once the system has ended and its machine is gone. */
@@ -127,6 +129,7 @@ export class ComputeSystem {
     void machine.ended.then((end) => this.#ended(end));
     try {
       await machine.boot();
+      for (const [id, path] of this.#options.joinedNetworks()) await machine.offerNetwork(id, path);
       for (const { slot, disk } of this.#plan.disks) await this.#attach(machine, slot, disk);
       for (const share of this.#plan.shares) {
         await machine.addShare(share);
@@ -145,6 +148,11 @@ export class ComputeSystem {
       if (!wasEnded) throw asFailure(cause);
       throw new HcsFailure("HCS_E_TERMINATED_DURING_START", "the system was ended while it started", { cause });
     }
+  }
+
+  /** Throws an HcsFailure unless it waits for its start. */
+  requireCreated(operation: string): void {
+    if (this.#state.kind !== "Created") throw this.#wrongState(operation, "Created");
   }
 
   /** Has the guest do nothing, or go on: for those who want to see what becomes of a guest that hangs. */

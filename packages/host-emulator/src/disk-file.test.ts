@@ -1,5 +1,7 @@
 import { hresults } from "@uvm-shim/hcs-schema";
+import { attachLoop, makeBlockNode } from "@uvm-shim/linux-calls";
 import { afterAll, describe, expect, it } from "vitest";
+import { describeWith } from "../../../tools/machine-needs.ts";
 import { openDiskFile } from "./disk-file.ts";
 import { TestFiles } from "./testing/fake-guest.ts";
 
@@ -54,5 +56,19 @@ describe("openDiskFile", () => {
       "Settings",
     );
     expect(openDiskFile(attachment(path), "Settings").identity).toBe(other.identity);
+  });
+});
+
+describeWith("root")("a device", () => {
+  it("is known by all its nodes", () => {
+    const loop = attachLoop({ path: files.write("backing", Buffer.alloc(4096)), readOnly: true });
+    try {
+      const node = `${files.directory}/node`;
+      makeBlockNode(node, loop.major, loop.minor, 0o600);
+      const byNode = openDiskFile({ Type: "PassThru", Path: node }, "Settings");
+      expect(openDiskFile({ Type: "PassThru", Path: loop.device }, "Settings").identity).toBe(byNode.identity);
+    } finally {
+      loop.close();
+    }
   });
 });

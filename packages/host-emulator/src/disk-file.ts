@@ -28,7 +28,8 @@ export function openDiskFile(attachment: ScsiAttachment, field: string): DiskFil
   const file = openSync(real, "r");
   try {
     const stat = fstatSync(file);
-    const identity = `${stat.dev}:${stat.ino}`;
+    // A device may have several nodes.
+    const identity = stat.isBlockDevice() ? `device ${stat.rdev}` : `${stat.dev}:${stat.ino}`;
     if (type === "PassThru" || stat.isBlockDevice()) {
       if (stat.isBlockDevice()) return { path: real, readOnly, identity };
       throw new HcsFailure("E_INVALIDARG", `${field}.Path: ${path} is no block device, which PassThru needs`);

@@ -1,8 +1,10 @@
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { emulatedHostMaximumLineBytes, hresults } from "@uvm-shim/hcs-schema";
+import { createNetworkNamespace, type NetworkNamespace } from "@uvm-shim/linux-calls";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describeWith } from "../../../tools/machine-needs.ts";
 import { EmulatedHost } from "./emulated-host.ts";
 import { HostServer } from "./server.ts";
 import { FakeKind, TestFiles } from "./testing/fake-guest.ts";
@@ -223,5 +225,64 @@ describe("idleness", () => {
     system.end();
     await vi.advanceTimersByTimeAsync(2 * idleMs);
     expect(idle).toBe(true);
+  });
+});
+
+describeWith("root", "ip")("a network namespace that a client's system is to join", () => {
+  let namespace: NetworkNamespace;
+  beforeEach(() => {
+    namespace = createNetworkNamespace();
+  });
+  afterEach(() => namespace.close());
+
+  it("is one of HCN's, and goes with a client that makes no system", async () => {
+    const client = new Client();
+    const answer = await client.call(1, "joinNetworkNamespace", { system: "one", path: namespace.path });
+    const object = (answer as { readonly result: { readonly namespace: string } }).result.namespace;
+    const asked = await client.call(2, "queryNetworkObject", { kind: "namespace", object });
+    expect(asked).toMatchObject({ result: { properties: { ID: object, Resources: [] } } });
+    client.socket.end();
+    await vi.waitFor(() => expect(host.isEmpty).toBe(true));
+  });
+
+  it("stays with a system that lives on, and goes with its end", async () => {
+    const client = new Client();
+    await client.call(1, "joinNetworkNamespace", { system: "one", path: namespace.path });
+    await client.call(2, "create", { system: "one", document: files.document({ endsWithLastHandle: false }) });
+    client.socket.end();
+    await client.closed;
+    const other = new Client();
+    await other.call(1, "open", { system: "one" });
+    expect(host.networks.isEmpty).toBe(false);
+    await host.find("one").terminate();
+    expect(host.networks.isEmpty).toBe(true);
+  });
+
+  it("is refused with the field and its fault", async () => {
+    const answer = await new Client().call(1, "joinNetworkNamespace", { system: "one", path: "/nowhere" });
+    const message = "path: /nowhere does not exist";
+    expect(answer).toMatchObject({ error: { hresult: hresults.ERROR_FILE_NOT_FOUND, message } });
+  });
+});
+
+describe("a cgroup that a client's system is to lie below", () => {
+  const path = "/uvm-shim-no-such-parent/c1";
+  const answerOf = async (client: Client, more: object): Promise<unknown> =>
+    client.call(9, "joinControlGroup", { system: "one", path, pid: process.pid, ...more });
+
+  it("is refused with the field and its fault", async () => {
+    const client = new Client();
+    expect(await answerOf(client, {})).toMatchObject({ error: { hresult: hresults.HCS_E_SYSTEM_NOT_FOUND } });
+    await client.call(1, "create", { system: "one", document: files.document() });
+    const message = 'path: cgroup "/a/.." leads upwards, expected is a path without ".."';
+    expect(await answerOf(client, { path: "/a/.." })).toMatchObject({
+      error: { hresult: hresults.E_INVALIDARG, message },
+    });
+    expect(await answerOf(client, { pid: 0 })).toMatchObject({
+      error: { hresult: hresults.HCS_E_INVALID_JSON, message: expect.stringContaining("pid") },
+    });
+    await client.call(2, "start", { handle: 1 });
+    expect(await answerOf(client, {})).toMatchObject({ error: { hresult: hresults.HCS_E_INVALID_STATE } });
+    await client.call(3, "terminate", { handle: 1 });
   });
 });

@@ -27,6 +27,8 @@ export class Session {
   readonly #socket: Socket;
   readonly #lines = new JsonLines(emulatedHostMaximumLineBytes);
   readonly #handles = new Map<number, OpenHandle>();
+  /** Systems that this client has joined networks for, which may not have come to be. */
+  readonly #networksFor = new Set<string>();
   #nextHandle = 1;
 
   constructor(host: EmulatedHost, socket: Socket) {
@@ -34,7 +36,10 @@ export class Session {
     this.#socket = socket;
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
     socket.on("error", () => socket.destroy());
-    socket.on("close", () => this.#closeHandles());
+    socket.on("close", () => {
+      this.#closeHandles();
+      for (const system of this.#networksFor) this.#host.abandonNetworks(system);
+    });
   }
 
   #read(chunk: Buffer): void {
@@ -112,6 +117,11 @@ export class Session {
         return this.#handle(request.arguments.handle).system.properties(request.arguments.types);
       case "workingSet":
         return { bytes: this.#handle(request.arguments.handle).system.workingSetBytes };
+      case "joinControlGroup": {
+        const { system, path, pid } = request.arguments;
+        this.#host.joinControlGroup(system, path, pid);
+        return {};
+      }
       case "createNetworkObject": {
         const { kind, settings, network } = request.arguments;
         return { properties: await this.#host.networks.create(kind, settings, network) };
@@ -124,6 +134,14 @@ export class Session {
       case "modifyNamespace":
         await this.#host.networks.modifyNamespace(request.arguments.namespace, request.arguments.request);
         return {};
+      case "joinNetworkNamespace": {
+        const { system, path } = request.arguments;
+        this.#networksFor.add(system);
+        const namespace = await this.#host.joinNetworkNamespace(system, path);
+        // Who asked has gone meanwhile.
+        if (this.#socket.destroyed) this.#host.abandonNetworks(system);
+        return { namespace };
+      }
       case "close": {
         const { system, owner } = this.#handle(request.arguments.handle);
         this.#handles.delete(request.arguments.handle);

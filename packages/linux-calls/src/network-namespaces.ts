@@ -10,6 +10,8 @@ export interface NetworkNamespace {
    * stays in it. It must be synchronous: other work of the event loop would run in the foreign namespace.
    */
   run<T>(action: () => T): T;
+  /** Leads to it for as long as it is open, wherever it was found. */
+  readonly path: string;
   /** Lets go of it; the kernel removes it with all its interfaces when nothing else is in it. Repeatable. */
   close(): void;
 }
@@ -47,6 +49,7 @@ export function openNetworkNamespace(path: string): NetworkNamespace {
 function namespaceOf(descriptor: number, home: number): NetworkNamespace {
   let isOpen = true;
   return {
+    path: `/proc/${process.pid}/fd/${descriptor}`,
     run(action) {
       if (!isOpen) throw new Error("the network namespace was closed");
       invoke("setns", "network namespace", descriptor, CLONE_NEWNET);

@@ -120,3 +120,56 @@ describe("a guest that hangs", () => {
     await failing;
   });
 });
+
+describe("a guest without a processor to spare", () => {
+  /** It answers whatever it is asked after so long. */
+  const slowly = (milliseconds: number) => (): Promise<void> => clock.delay(milliseconds);
+
+  it("gets longer for figures, for as long as it answers at all", async () => {
+    await runInSandbox();
+    harness.container("t1").onAsk = slowly(10_000);
+    harness.sandbox.onPing = slowly(1_000);
+    const stats = harness.task("Stats", { id: "t1" });
+    await pass(10_000);
+    expect((await stats).stats).toBeDefined();
+  });
+
+  it("gets longer to delete", async () => {
+    await runInSandbox();
+    harness.sandbox.onDeleteContainer = slowly(15_000);
+    harness.sandbox.onPing = slowly(3_000);
+    harness.container("t1").init.finish(3);
+    const deleting = harness.task("Delete", { id: "t1" });
+    await pass(15_000);
+    expect(await deleting).toMatchObject({ exitStatus: 3 });
+  });
+
+  it("gets longer for many deletions at once, as long as one after the other is done", async () => {
+    await runInSandbox();
+    const ids = Array.from({ length: 20 }, (_, index) => `many${index}`);
+    for (const id of ids) {
+      await harness.createTask(id, {}, { ...taskSpec, annotations: { "io.uvm-shim.sandbox-id": "s1" } });
+      await harness.task("Start", { id });
+      harness.container(id).init.finish(0);
+    }
+    let turn: Promise<unknown> = Promise.resolve();
+    harness.sandbox.onDeleteContainer = async () => {
+      turn = turn.then(() => clock.delay(1_000));
+      await turn;
+    };
+    const deletions = ids.map((id) => harness.task("Delete", { id }));
+    await expect.poll(() => harness.sandbox.deletions).toBe(20);
+    await clock.advance(20_000);
+    expect(await Promise.all(deletions)).toHaveLength(20);
+  });
+
+  it("keeps its VM when it answers within all of the time that a kill may take, not just at the end of it", async () => {
+    await runInSandbox();
+    harness.container("t1").onAsk = slowly(12_000);
+    harness.sandbox.onPing = slowly(4_500);
+    const killing = harness.task("Kill", { id: "t1", signal: 9, all: true });
+    await pass(12_000);
+    await killing;
+    expect(harness.sandbox.stops).toBe(0);
+  });
+});

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 
 /** Time as the shim sees it; tests put their own in its place. */
 export interface Clock {
@@ -7,16 +7,46 @@ export interface Clock {
   delay(milliseconds: number, signal?: AbortSignal): Promise<void>;
 }
 
-export const systemClock: Clock = {
-  now: () => new Date(),
-  delay: async (milliseconds, signal) => {
-    try {
-      await sleep(milliseconds, undefined, signal === undefined ? {} : { signal });
-    } catch (error) {
-      throw signal?.aborted ? signal.reason : error;
-    }
-  },
-};
+/** What a clock waits with. */
+export interface ClockParts {
+  /** As `setTimeout` of node:timers/promises: rejects when the signal aborts, with whatever error. */
+  readonly sleep: (milliseconds: number, signal: AbortSignal | undefined) => Promise<unknown>;
+  /** Resolves when what has arrived from outside, while this process slept, has been handled. */
+  readonly turn: () => Promise<unknown>;
+}
+
+/** How many steps a wait has at most, and what one takes at least: each wakes the process. */
+const mostSteps = 8;
+const shortestStep = 25;
+
+/**
+ * A clock whose waits are bounds for others, not for this process: one that gets no processor for a while, or is
+ * stopped, could not have noticed an answer in that time. So a wait is made of steps, and a step that ends late counts
+ * as one that ends in time; and what has arrived meanwhile is handled before the wait is over, where timers alone come
+ * first.
+ */
+export function createClock({ sleep, turn }: ClockParts): Clock {
+  return {
+    now: () => new Date(),
+    delay: async (milliseconds, signal) => {
+      const steps = Math.min(mostSteps, Math.max(1, Math.floor(milliseconds / shortestStep)));
+      try {
+        for (let step = 0; step < steps; step++) {
+          await sleep(milliseconds / steps, signal);
+          await turn();
+        }
+        signal?.throwIfAborted();
+      } catch (error) {
+        throw signal?.aborted ? signal.reason : error;
+      }
+    },
+  };
+}
+
+export const systemClock: Clock = createClock({
+  sleep: (milliseconds, signal) => setTimeout(milliseconds, undefined, signal === undefined ? {} : { signal }),
+  turn: () => setImmediate(),
+});
 
 /** Settles as the promise does, or rejects with the signal's reason as soon as it aborts. The promise goes on. */
 export function abortable<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {

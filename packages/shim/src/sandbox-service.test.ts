@@ -158,6 +158,16 @@ describe("containers of a sandbox", () => {
     await expect(harness.client.call(Task, "State", { id: "s1" })).rejects.toMatchObject({ code: "NotFound" });
   });
 
+  it("are connected to before they are there, as containerd 1.7 does, and not when they are gone", async () => {
+    await startSandbox();
+    expect(await harness.client.call(Task, "Connect", { id: "c1" })).toMatchObject({ shimPid: 77, taskPid: 0 });
+    await expect(harness.client.call(Task, "Pids", { id: "c1" })).rejects.toMatchObject({ code: "NotFound" });
+    await runTask("c1");
+    await harness.client.call(Task, "Kill", { id: "c1", signal: 9 });
+    await harness.client.call(Task, "Delete", { id: "c1" });
+    await expect(harness.client.call(Task, "Connect", { id: "c1" })).rejects.toMatchObject({ code: "NotFound" });
+  });
+
   it("need a running sandbox", async () => {
     await createSandbox();
     await expect(runTask("c1")).rejects.toMatchObject({
@@ -216,5 +226,39 @@ describe("containers of a sandbox", () => {
     }
     await stopping;
     expect([harness.sandbox.stops, harness.sandbox.deletions]).toEqual([2, 2]);
+  });
+
+  it("waits on for a VM that is being ended, for callers who set no time", async () => {
+    await startSandbox();
+    const late = new FakeError("DeadlineExceeded", "not ended within 10000 ms, and still being stopped");
+    const failures = [late, late];
+    harness.sandbox.onStop = async () => {
+      const failure = failures.pop();
+      if (failure !== undefined) throw failure;
+    };
+    await harness.client.call(Sandbox, "StopSandbox", { sandboxId });
+    expect(harness.sandbox.state).toBe("stopped");
+    failures.push(late);
+    await expect(harness.client.call(Sandbox, "StopSandbox", { sandboxId, timeoutSecs: 3 })).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+    });
+  });
+
+  it("does not wait for ever for a VM that does not end, nor for what fails", async () => {
+    await startSandbox();
+    harness.sandbox.onStop = async () => {
+      throw new FakeError("DeadlineExceeded", "not ended within 10000 ms, and still being stopped");
+    };
+    const stopping = harness.client.call(Sandbox, "StopSandbox", { sandboxId });
+    await expect(stopping).rejects.toMatchObject({ code: "DeadlineExceeded" });
+    expect(harness.sandbox.stops).toBe(3);
+    harness.sandbox.onStop = async () => {
+      throw new FakeError("Internal", "a disk is busy");
+    };
+    await expect(harness.client.call(Sandbox, "StopSandbox", { sandboxId })).rejects.toMatchObject({
+      code: "Internal",
+    });
+    expect(harness.sandbox.stops).toBe(4);
+    harness.sandbox.onStop = async () => {};
   });
 });

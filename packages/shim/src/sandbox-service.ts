@@ -28,12 +28,14 @@ export interface SandboxServiceOptions {
   readonly clock: Clock;
   /** Stops the sandbox and gives back what its tasks hold. */
   readonly deleteAll: () => Promise<void>;
+  /** Called when a pod of CRI has been created, whose shim need not outlive it. */
+  readonly onPodCreated: () => void;
   /** Ends the serving process once the answers under way are given. */
   readonly end: (reason: string) => void;
 }
 
-/** What a request without a time of its own gets to stop. */
-const defaultStopSeconds = 10;
+/** How long what stops without a time of its own is given to do so in good order. */
+const defaultStopMilliseconds = 10_000;
 
 /** The Sandbox service of containerd 1.7 and 2.x. */
 export class SandboxService {
@@ -67,6 +69,8 @@ export class SandboxService {
       },
       signal,
     );
+    // Other clients of the Sandbox API cannot remove a sandbox whose shim is gone.
+    if (options.pod !== undefined) this.#options.onPodCreated();
     return {};
   }
 
@@ -93,7 +97,8 @@ export class SandboxService {
   async stopSandbox(request: Request<"StopSandboxRequest">, signal?: AbortSignal): Promise<object> {
     const { slot } = this.#options;
     slot.require(request.sandboxId);
-    await slot.stop((request.timeoutSecs || defaultStopSeconds) * 1000, signal);
+    if (request.timeoutSecs === 0) await slot.stopPatiently(defaultStopMilliseconds, signal);
+    else await slot.stop(request.timeoutSecs * 1000, signal);
     return {};
   }
 

@@ -1,6 +1,6 @@
 import { abortable, type Clock } from "./clock.ts";
 import { Creation } from "./creation.ts";
-import { messageOf, ShimError } from "./errors.ts";
+import { messageOf, ShimError, translateError } from "./errors.ts";
 import type { Exit, Log, Platform, Sandbox, SandboxRequest } from "./types.ts";
 
 /**
@@ -26,6 +26,9 @@ export function isOwn({ mode, sandbox }: PresentSandbox, taskId: string): boolea
   return mode === "classic" && sandbox.id === taskId;
 }
 
+/** How often what has not ended in time is waited for again. */
+const patientStops = 3;
+
 /** The one sandbox that a shim process may have. */
 export class SandboxSlot {
   readonly #platform: () => Promise<Platform>;
@@ -47,6 +50,11 @@ export class SandboxSlot {
   /** Whether there is a sandbox that holds something of the host, or may come to. */
   get isAlive(): boolean {
     return this.#state.kind === "creating" || (this.present !== undefined && this.present.sandbox.state !== "stopped");
+  }
+
+  /** Whether its VM is being ended, for which the host has bounds of its own. */
+  get isStopping(): boolean {
+    return this.#stopping !== undefined;
   }
 
   get present(): PresentSandbox | undefined {
@@ -95,6 +103,18 @@ export class SandboxSlot {
       this.#stopping = undefined;
     });
     await abortable(this.#stopping, signal);
+  }
+
+  /** As `stop`, for callers who set no time: what has not ended in it, and is being ended, is waited for. */
+  async stopPatiently(timeoutMilliseconds: number, signal?: AbortSignal): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.stop(timeoutMilliseconds, signal);
+      } catch (error) {
+        const isLate = translateError(error).code === "DeadlineExceeded";
+        if (!isLate || signal?.aborted || attempt === patientStops) throw error;
+      }
+    }
   }
 
   /** Stops a sandbox whose making failed half-way, and forgets it. */

@@ -17,6 +17,7 @@ const closeMilliseconds = 2000;
 const terminateMilliseconds = 12_000;
 /** What clients have to delete what is theirs when the sandbox has been ended on a signal. */
 const clientsMilliseconds = 1000;
+const defaultLingerMilliseconds = 30_000;
 
 /**
  * The serving mode: accepts connections as its first act, so that `start` can answer, and loads services and platform
@@ -44,17 +45,21 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
   tellStart(host);
 
   let ending = false;
-  const end = (reason: string): void => {
-    if (ending) return;
-    ending = true;
-    // Before the answer is given: containerd runs `delete` right after it, which then has nothing to look for.
+  const leave = (state: ShimState): void => {
     try {
-      writeState(bundle, { kind: "ended", id, namespace, socket, ...identity });
+      writeState(bundle, state);
     } catch (error) {
       // A bundle that is gone has nobody left to read it. Without it `delete` looks for what there is no more.
       const isGone = (error as NodeJS.ErrnoException).code === "ENOENT";
       log.log(isGone ? "debug" : "warn", "state not written", { error: messageOf(error) });
     }
+  };
+  const handOver = (): void => leave({ kind: "member", id, namespace, socket, sandboxId: id });
+  const end = (reason: string): void => {
+    if (ending) return;
+    ending = true;
+    // Before the answer is given: containerd runs `delete` right after it, which then has nothing to look for.
+    leave({ kind: "ended", id, namespace, socket, ...identity });
     ended.resolve(reason);
   };
   let loaded: Services | undefined;
@@ -109,7 +114,9 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
       platform: loadPlatform,
       log,
       clock,
+      lingerMilliseconds: Number(host.env.UVM_SHIM_LINGER_MS ?? defaultLingerMilliseconds),
       end,
+      handOver,
     });
     services.resolve(loaded);
     log.log("info", "serving", { socket, pid: host.pid, version: options.version });

@@ -6,6 +6,7 @@ import { ShimError, translateError } from "./errors.ts";
 import { EventForwarder } from "./events.ts";
 import { connectEvents } from "./events-ttrpc.ts";
 import { containerd } from "./generated/messages.js";
+import { Retirement } from "./retirement.ts";
 import { SandboxService } from "./sandbox-service.ts";
 import { SandboxSlot } from "./sandbox-slot.ts";
 import { TaskEvents } from "./task-events.ts";
@@ -24,7 +25,10 @@ export interface ServicesOptions {
   readonly platform: () => Promise<Platform>;
   readonly log: Log;
   readonly clock: Clock;
+  /** How long the shim of a pod that has ended lingers. */
+  readonly lingerMilliseconds: number;
   readonly end: (reason: string) => void;
+  readonly handOver: () => void;
 }
 
 export interface Services {
@@ -49,7 +53,13 @@ export function createServices(options: ServicesOptions): Services {
   const events = new TaskEvents(ttrpcAddress === "" ? { publish: () => {} } : forwarder);
   const slot = new SandboxSlot({ platform, log, clock });
   const task = new TaskService({ ...options, slot, events });
-  const sandbox = new SandboxService({ ...options, slot, deleteAll: () => task.deleteAll() });
+  const retirement = new Retirement({ ...options, slot, tasks: task, milliseconds: options.lingerMilliseconds });
+  const sandbox = new SandboxService({
+    ...options,
+    slot,
+    deleteAll: () => task.deleteAll(),
+    onPodCreated: () => retirement.begin(),
+  });
   const server = new TtrpcServer({
     services: [
       implement(containerd.task.v2.Task, taskHandlers(task)),
@@ -68,6 +78,7 @@ export function createServices(options: ServicesOptions): Services {
     },
     stopAll: (patience) => task.stopAll(patience),
     close: async (milliseconds) => {
+      retirement.cancel();
       const stop = new AbortController();
       const expiry = clock.delay(milliseconds, stop.signal).then(
         () => stop.abort(new ShimError("Unavailable", "the shim is ending")),

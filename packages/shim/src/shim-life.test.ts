@@ -85,6 +85,29 @@ describe("the life of a shim", () => {
     expect(existsSync(address.replace("unix://", ""))).toBe(false);
   });
 
+  it("stays for the tasks of a sandbox that has ended, whose own is deleted, and ends with the last", async () => {
+    shim.makeBundle("s1", { process: { args: ["0"] } });
+    const address = await shim.start("s1");
+    const pid = shim.servingPid("s1");
+    const identity = { pid, processStartTime: processStartTime(pid) ?? "" };
+    const client = shim.connect(address);
+    const annotations = { "io.uvm-shim.sandbox-id": "s1" };
+    shim.makeBundle("c1", { process: { args: ["5"] }, annotations });
+    for (const id of ["s1", "c1"]) {
+      await client.call(Task, "Create", { id, bundle: shim.bundle(id) });
+      await client.call(Task, "Start", { id });
+    }
+    await client.call(Task, "Delete", { id: "s1" });
+    await client.call(Task, "Shutdown", { id: "s1" });
+    expect(await shim.delete("s1")).toMatchObject({ exitStatus: 137 });
+    expect(isAlive(identity)).toBe(true);
+    expect(await client.call(Task, "Delete", { id: "c1" })).toMatchObject({ exitStatus: 5 });
+    await client.closed;
+    await expect.poll(() => isAlive(identity)).toBe(false);
+    expect(existsSync(address.replace("unix://", ""))).toBe(false);
+    expect(shim.record().filter((line) => line.startsWith("cleanUp"))).toEqual([]);
+  });
+
   it("is not touched by the delete of a container that joined it", async () => {
     shim.makeBundle("s1", {});
     const address = await shim.start("s1");

@@ -11,7 +11,7 @@ import {
   type StartInput,
 } from "./bootstrap.ts";
 import { readConfiguration, sandboxIdOf } from "./bundle.ts";
-import { settlesWithin, systemClock } from "./clock.ts";
+import { type Clock, settlesWithin, systemClock } from "./clock.ts";
 import { findReplyDialect } from "./containerd-version.ts";
 import { ShimError } from "./errors.ts";
 import { ownCommand } from "./executable.ts";
@@ -119,7 +119,7 @@ async function startServing(
   const ready = child.stdio[3] as Readable;
   const exited = new Promise((resolve) => child.once("exit", resolve).once("error", resolve));
   try {
-    await readiness(child, ready, options.startMilliseconds ?? 10_000);
+    await readiness(child, ready, options.startMilliseconds ?? 10_000, options.clock ?? systemClock);
     writeFileAtomically(path.join(bundle, "shim.pid"), `${child.pid}`);
   } catch (error) {
     child.kill("SIGKILL");
@@ -138,14 +138,20 @@ async function startServing(
 }
 
 /** Resolves when the serving process has said that it accepts; rejects when it ends or stays silent. */
-function readiness(child: ReturnType<typeof spawn>, ready: Readable, milliseconds: number): Promise<void> {
+function readiness(
+  child: ReturnType<typeof spawn>,
+  ready: Readable,
+  milliseconds: number,
+  clock: Clock,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(
+    const settled = new AbortController();
+    clock.delay(milliseconds, settled.signal).then(
       () => reject(new Error(`the serving process did not accept connections in ${milliseconds} ms`)),
-      milliseconds,
+      () => {},
     );
     const settle = (error?: Error): void => {
-      clearTimeout(timer);
+      settled.abort();
       if (error === undefined) resolve();
       else reject(error);
     };

@@ -1,5 +1,5 @@
 import type { RuntimeOptions } from "./bootstrap.ts";
-import { budgets, orEndVm, withinBudget } from "./budgets.ts";
+import { BoundedCalls, budgets, orEndVm } from "./budgets.ts";
 import { type Clock, settlesWithin } from "./clock.ts";
 import { Creation } from "./creation.ts";
 import { type Deleted, lastingState } from "./deleted.ts";
@@ -9,6 +9,7 @@ import { checkIdentifier } from "./identifiers.ts";
 import { exitFields, rootfsOf, stdioOf, taskStatus } from "./messages.ts";
 import { ProcessRecord } from "./process-record.ts";
 import { readResourceUpdate } from "./resource-update.ts";
+import { SandboxFirst } from "./sandbox-first.ts";
 import { isOwn, type SandboxSlot } from "./sandbox-slot.ts";
 import { encodeContainerStatistics, encodeVmStatistics } from "./statistics.ts";
 import type { TaskEvents } from "./task-events.ts";
@@ -28,6 +29,7 @@ export interface TaskServiceOptions {
   /** The id that the shim was started for. */
   readonly shimId: string;
   readonly namespace: string;
+  readonly bundle: string;
   readonly pid: number;
   readonly version: string;
   readonly runtimeOptions?: RuntimeOptions;
@@ -38,6 +40,8 @@ export interface TaskServiceOptions {
   readonly clock: Clock;
   /** Ends the serving process once the answers under way are given. */
   readonly end: (reason: string) => void;
+  /** Tells `delete` of the sandbox's own task that the serving process is others' now. */
+  readonly handOver: () => void;
 }
 
 interface Task {
@@ -58,11 +62,15 @@ export class TaskService {
   readonly #options: TaskServiceOptions;
   readonly #tasks = new Map<string, Task | Creation>();
   readonly #tombstones = new Tombstones<Deleted>(mostTombstones);
+  readonly #bounded: BoundedCalls;
+  readonly #sandboxFirst: SandboxFirst;
   /** Called when the last task has gone. */
   #onEmpty: () => void = () => {};
 
   constructor(options: TaskServiceOptions) {
     this.#options = options;
+    this.#bounded = new BoundedCalls(options);
+    this.#sandboxFirst = new SandboxFirst(options);
   }
 
   get isEmpty(): boolean {
@@ -109,7 +117,7 @@ export class TaskService {
   async delete(request: Request<"DeleteRequest">, signal?: AbortSignal) {
     const { id, execId } = request;
     const undoing = this.#cancelCreation(id, execId);
-    if (undoing !== undefined) await this.#within(budgets.deletion, `delete task ${id}`, () => undoing, signal);
+    if (undoing !== undefined) await this.#bounded.run("deletion", `delete task ${id}`, () => undoing, signal);
     const tombstone = this.#tombstones.get(keyOf(id, execId));
     if (tombstone !== undefined) return answerOf(tombstone);
     const task = this.#task(id);
@@ -122,7 +130,7 @@ export class TaskService {
       return exit;
     };
     const deletion = (until: AbortSignal) => record.delete(teardown, until);
-    return answerOf(await this.#within(budgets.deletion, `delete task ${id}`, deletion, signal));
+    return answerOf(await this.#bounded.run("deletion", `delete task ${id}`, deletion, signal));
   }
 
   async exec(request: Request<"ExecProcessRequest">, signal?: AbortSignal): Promise<object> {
@@ -229,7 +237,7 @@ export class TaskService {
       const { container } = this.#task(id);
       const measure = (until: AbortSignal) => container.statistics(until);
       return {
-        stats: encodeContainerStatistics(await this.#within(budgets.figures, `stats of task ${id}`, measure, signal)),
+        stats: encodeContainerStatistics(await this.#bounded.run("figures", `stats of task ${id}`, measure, signal)),
       };
     }
     const { os } = await this.#options.platform();
@@ -250,7 +258,7 @@ export class TaskService {
       );
     }
     const isLimited = update.resources !== undefined && (sandbox?.id !== id || container?.init.state === "running");
-    if (isLimited) await container?.update(update.resources, signal);
+    if (isLimited && container !== undefined) await sandbox?.updateContainer(id, update.resources, signal);
     return {};
   }
 
@@ -259,7 +267,7 @@ export class TaskService {
     if (!this.#tasks.has(request.id) && this.#isSandbox(request.id)) return { processes: [] };
     const { container } = this.#task(request.id);
     const list = (until: AbortSignal) => container.pids(until);
-    const pids = await this.#within(budgets.pids, `pids of task ${request.id}`, list, signal).catch((error) => {
+    const pids = await this.#bounded.run("pids", `pids of task ${request.id}`, list, signal).catch((error) => {
       // When containerd starts it takes a task for leaked that names none, and deletes it.
       const known = container.processes().filter(({ state }) => state === "running");
       if (known.length === 0) throw error;
@@ -268,18 +276,22 @@ export class TaskService {
     return { processes: pids.map(({ pid, execId }) => (execId ? { pid, info: execDetails(execId) } : { pid })) };
   }
 
-  /** Answered for the sandbox's id too: an error would make containerd take the whole sandbox for dead. */
+  /**
+   * Answered for the sandbox's id too: an error would make containerd take the whole sandbox for dead. And for a task
+   * that a sandbox of the Sandbox API has not had yet: before it creates one, containerd 1.7 connects for it.
+   */
   async connect(request: Request<"ConnectRequest">) {
-    const { pid: shimPid, version } = this.#options;
+    const { pid: shimPid, version, slot } = this.#options;
     const task = this.#tasks.get(request.id);
     const isCreated = task !== undefined && !(task instanceof Creation);
     if (isCreated) return { shimPid, taskPid: task.container.init.pid, version };
-    if (task !== undefined || this.#isSandbox(request.id)) return { shimPid, taskPid: 0, version };
+    const isAwaited = slot.present?.mode === "api" && this.#tombstones.get(keyOf(request.id, "")) === undefined;
+    if (task !== undefined || isAwaited || this.#isSandbox(request.id)) return { shimPid, taskPid: 0, version };
     throw new ShimError("NotFound", `connect: task ${request.id} does not exist`);
   }
 
   async shutdown(request: Request<"ShutdownRequest">): Promise<object> {
-    const { slot, log, end } = this.#options;
+    const { slot, log, end, handOver } = this.#options;
     await this.#cancelCreation(request.id, "");
     const present = slot.present;
     const owner = present === undefined || present.sandbox.id === request.id;
@@ -289,6 +301,10 @@ export class TaskService {
       await this.deleteAll();
     } else if (this.#tasks.size > 0 || slot.isAlive || (present?.mode === "api" && !owner)) {
       log.log("debug", "shutdown ignored: the sandbox is in use", { id: request.id, tasks: this.#tasks.size });
+      if (present?.mode === "classic" && owner && !slot.isAlive && !this.#tasks.has(request.id)) {
+        handOver();
+        this.#sandboxFirst.leave();
+      }
       return {};
     }
     end(`shutdown of ${request.id}`);
@@ -300,7 +316,7 @@ export class TaskService {
     const { slot } = this.#options;
     const undone = [...this.#tasks.values()].map((task) => (task instanceof Creation ? task.cancel() : undefined));
     // First, since it ends what a guest that hangs keeps from being undone.
-    await slot.stop(stopMilliseconds);
+    await slot.stopPatiently(stopMilliseconds);
     await Promise.all(undone);
     for (const [id, task] of this.#tasks) {
       const sandbox = slot.present?.sandbox;
@@ -328,7 +344,9 @@ export class TaskService {
 
   #forget(id: string): void {
     this.#tasks.delete(id);
-    if (this.isEmpty) this.#onEmpty();
+    if (!this.isEmpty) return;
+    this.#onEmpty();
+    if (this.#sandboxFirst.hasLeft) this.#options.end("the last task of a sandbox that has ended is deleted");
   }
 
   #bury(id: string, container: Container, process: Container["init"], exit: Exit): void {
@@ -352,11 +370,12 @@ export class TaskService {
       task.exit = await deleting.catch(async (error: unknown) => {
         if (outcome === "guest works") throw error;
         // What was under way fails with a VM that ends; of one that has ended there is nothing left to give back.
-        await slot.stop(stopMilliseconds);
+        await slot.stopPatiently(stopMilliseconds);
         return await sandbox.deleteContainer(id);
       });
     }
-    if (takesVmAlong) await slot.stop(stopMilliseconds);
+    if (takesVmAlong) await slot.stopPatiently(stopMilliseconds);
+    await this.#sandboxFirst.turn(id, this.#tasks);
     this.#forget(id);
     events.deleted(id, init.process.pid, task.exit);
     return task.exit;
@@ -375,15 +394,6 @@ export class TaskService {
     const takesVmAlong = creation === task && (present === undefined || isOwn(present, id));
     if (!takesVmAlong) return undone;
     return Promise.all([undone, orEndVm(`undo the creation of task ${id}`, undone, budgets.release, this.#options)]);
-  }
-
-  #within<T>(
-    milliseconds: number,
-    operation: string,
-    work: (until: AbortSignal) => Promise<T>,
-    signal: AbortSignal | undefined,
-  ): Promise<T> {
-    return withinBudget(milliseconds, operation, work, { clock: this.#options.clock, signal });
   }
 
   #record(containerId: string, process: Container["init"]): ProcessRecord {

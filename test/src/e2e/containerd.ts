@@ -11,6 +11,9 @@ import {
   startCommand,
 } from "../support/command.ts";
 import { poll } from "../support/wait.ts";
+import { makeNetworks, pluginNetworks } from "./cni.ts";
+import { CNI_PLUGINS } from "./packages.ts";
+import type { PodForm } from "./suite.ts";
 
 export interface ContainerdOptions {
   readonly build: ContainerdBuild;
@@ -22,21 +25,39 @@ export interface ContainerdOptions {
   readonly environment?: { readonly [name: string]: string };
   /** An empty ext4 file system, from which the blockfile snapshotter makes its own. */
   readonly blockfileScratch?: string;
-  /** Has it serve Kubernetes' runtime interface too, which containerd 2 has in a form that can use the shim's sandboxes. */
+  /** Has it serve Kubernetes' runtime interface too. */
   readonly cri?: CriOptions;
 }
 
 export interface CriOptions {
-  /** The runtime handler's name is that of the shim. */
-  readonly runtime: string;
   /** Of the containers with which containerd itself makes pods. Must be there already: it would try to pull it. */
   readonly sandboxImage: string;
+  /** The first is the one of pods that name none. */
+  readonly handlers: readonly CriHandler[];
+  /** For runc, which fails where not even root may make the kernel spare a process that it kills for memory. */
+  readonly restrictsOomScores: boolean;
+}
+
+export interface CriHandler {
+  readonly name: string;
+  readonly runtime: string;
+  readonly form: PodForm;
+  /** Whether its pods have networks that CNI plugins set up. */
+  readonly hasPluginNetworks: boolean;
 }
 
 /** The handler of pods that containerd makes with a container of its own, and not the shim. */
 export function classicHandler(runtime: string): string {
   return `${runtime}-classic`;
 }
+
+/** The handler like this one whose pods have networks that CNI plugins set up. */
+export function networkedHandler(handler: string): string {
+  return `${handler}-networked`;
+}
+
+/** The setting's words for who makes the container of a pod. */
+const SANDBOXERS: { readonly [form in PodForm]: string } = { shim: "shim", containerd: "podsandbox" };
 
 /** What the suite does not use, and what would want the machine's own network or devices. */
 const DISABLED_PLUGINS = [
@@ -51,7 +72,6 @@ const DISABLED_PLUGINS = [
   "io.containerd.snapshotter.v1.zfs",
 ];
 const CRI_PLUGIN = "io.containerd.grpc.v1.cri";
-const POD_ADDRESS = "192.0.2.7/24";
 const START_MS = 20_000;
 const STOP_MS = 10_000;
 
@@ -90,7 +110,7 @@ export class Containerd {
   static async start(options: ContainerdOptions, signal?: AbortSignal): Promise<Containerd> {
     const containerd = new Containerd(options);
     writeFileSync(join(options.directory, "config.toml"), containerd.#configuration());
-    if (options.cri !== undefined) makeNetwork(join(options.directory, "cni"));
+    if (options.cri !== undefined) makeNetworks(join(options.directory, "cni"));
     await containerd.start(signal);
     return containerd;
   }
@@ -175,7 +195,7 @@ export class Containerd {
   }
 
   #configuration(): string {
-    const { directory, blockfileScratch, cri } = this.#options;
+    const { build, directory, blockfileScratch, cri } = this.#options;
     const blockfile =
       blockfileScratch === undefined
         ? []
@@ -187,7 +207,7 @@ export class Containerd {
           ];
     const disabled = [...DISABLED_PLUGINS, ...(cri === undefined ? [CRI_PLUGIN] : [])];
     return [
-      `version = ${cri === undefined ? 2 : 3}`,
+      `version = ${cri !== undefined && build.major >= 2 ? 3 : 2}`,
       `root = ${JSON.stringify(this.root)}`,
       `state = ${JSON.stringify(this.state)}`,
       `disabled_plugins = ${JSON.stringify(disabled)}`,
@@ -198,46 +218,42 @@ export class Containerd {
       '[plugins."io.containerd.internal.v1.opt"]',
       `path = ${JSON.stringify(join(directory, "opt"))}`,
       ...blockfile,
-      ...(cri === undefined ? [] : criConfiguration(cri, directory)),
+      ...(cri === undefined ? [] : criConfiguration(cri, directory, build.major)),
       "",
     ].join("\n");
   }
 }
 
-function criConfiguration({ runtime, sandboxImage }: CriOptions, directory: string): readonly string[] {
-  const plugin = "io.containerd.cri.v1.runtime";
+/** Version 3 of the file has the plugin in two parts, and the choice of a sandboxer. */
+function criConfiguration(
+  { sandboxImage, handlers, restrictsOomScores }: CriOptions,
+  directory: string,
+  major: number,
+): readonly string[] {
+  const networks = join(directory, "cni");
+  const programs = JSON.stringify([networks, CNI_PLUGINS]);
+  const plugin = major >= 2 ? "io.containerd.cri.v1.runtime" : CRI_PLUGIN;
+  const image = JSON.stringify(sandboxImage);
+  const sandboxer = major >= 2 ? "sandboxer" : "sandbox_mode";
   return [
-    '[plugins."io.containerd.cri.v1.images".pinned_images]',
-    `sandbox = ${JSON.stringify(sandboxImage)}`,
+    ...(major >= 2 ? ['[plugins."io.containerd.cri.v1.images".pinned_images]', `sandbox = ${image}`] : []),
+    `[plugins."${plugin}"]`,
+    ...(major >= 2 ? [] : [`sandbox_image = ${image}`]),
+    `restrict_oom_score_adj = ${restrictsOomScores}`,
     `[plugins."${plugin}".cni]`,
-    `conf_dir = ${JSON.stringify(join(directory, "cni"))}`,
-    `bin_dirs = [${JSON.stringify(join(directory, "cni"))}]`,
-    "use_internal_loopback = true",
+    `conf_dir = ${JSON.stringify(networks)}`,
+    ...(major >= 2
+      ? [`bin_dirs = ${programs}`, "use_internal_loopback = true"]
+      : [`bin_dir = ${JSON.stringify(networks)}`]),
     `[plugins."${plugin}".containerd]`,
-    `default_runtime_name = ${JSON.stringify(runtime)}`,
-    `[plugins."${plugin}".containerd.runtimes.${JSON.stringify(runtime)}]`,
-    `runtime_type = ${JSON.stringify(runtime)}`,
-    'sandboxer = "shim"',
-    `[plugins."${plugin}".containerd.runtimes.${JSON.stringify(classicHandler(runtime))}]`,
-    `runtime_type = ${JSON.stringify(runtime)}`,
-    'sandboxer = "podsandbox"',
+    `default_runtime_name = ${JSON.stringify(handlers[0]?.name)}`,
+    ...handlers.flatMap((handler) => [
+      `[plugins."${plugin}".containerd.runtimes.${JSON.stringify(handler.name)}]`,
+      `runtime_type = ${JSON.stringify(handler.runtime)}`,
+      `${sandboxer} = ${JSON.stringify(SANDBOXERS[handler.form])}`,
+      ...(handler.hasPluginNetworks
+        ? [`cni_conf_dir = ${JSON.stringify(pluginNetworks(networks))}`, "cni_max_conf_num = 2"]
+        : []),
+    ]),
   ];
-}
-
-/**
- * A network plugin that sets nothing up: pods have an address, and their VM has no NIC. Pods in the node's network would
- * need none, but containerd 2.1 crashes when one of those has the shim as sandboxer (containerd/containerd#12983).
- */
-function makeNetwork(directory: string): void {
-  mkdirSync(directory);
-  const cniVersion = "1.0.0";
-  const result = {
-    cniVersion,
-    interfaces: [{ name: "eth0", sandbox: "/" }],
-    ips: [{ interface: 0, address: POD_ADDRESS }],
-  };
-  const script = ["#!/bin/sh", `[ "$CNI_COMMAND" != ADD ] || echo '${JSON.stringify(result)}'`, ""];
-  writeFileSync(join(directory, "nothing"), script.join("\n"), { mode: 0o755 });
-  const network = { cniVersion, name: "e2e", plugins: [{ type: "nothing" }] };
-  writeFileSync(join(directory, "10-e2e.conflist"), JSON.stringify(network));
 }

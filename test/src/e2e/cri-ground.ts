@@ -4,18 +4,37 @@ import type { PodConfig } from "../cri/client.ts";
 import { CriPod } from "../cri/pod.ts";
 import { runtime } from "../generated/messages.js";
 import { poll } from "../support/wait.ts";
+import { classicHandler } from "./containerd.ts";
 import { IMAGE } from "./images.ts";
-import type { CriGround } from "./suite.ts";
+import type { Case, CriGround, PodForm } from "./suite.ts";
 
 export const { CONTAINER_EXITED, CONTAINER_RUNNING } = runtime.v1.ContainerState;
 export const { SANDBOX_READY, SANDBOX_NOTREADY } = runtime.v1.PodSandboxState;
 export const READY_MS = 20_000;
 
+/** The name of a runtime's handler for pods of a form. */
+export function handlerName(runtime: string, form: PodForm): string {
+  return form === "shim" ? runtime : classicHandler(runtime);
+}
+
+/** A case for each form that a pod may have. */
+export function inEachForm(
+  name: string,
+  run: (ground: CriGround, handler: string, form: PodForm) => Promise<void>,
+  applies: (ground: CriGround) => boolean = () => true,
+): Case<CriGround>[] {
+  return (["shim", "containerd"] as const).map((form) => ({
+    name: `CRI: ${name}, in pods made by ${form === "shim" ? "the shim" : "containerd"}`,
+    applies: (ground) => ground.forms.includes(form) && applies(ground),
+    run: (ground) => run(ground, handlerName(ground.runtime.name, form), form),
+  }));
+}
+
 export async function withPod(
   ground: CriGround,
   work: (pod: CriPod) => Promise<void>,
   config: PodConfig = {},
-  runtimeHandler: string = ground.runtime.name,
+  runtimeHandler: string = handlerName(ground.runtime.name, ground.forms[0]),
 ): Promise<void> {
   const { cri, scratch: directory } = ground;
   const name = ground.newId("pod");

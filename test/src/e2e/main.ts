@@ -12,20 +12,28 @@ import { mustRun } from "../support/command.ts";
 import { makeExt4 } from "../support/disk.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
+import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";
 import { criCases } from "./cases/cri.ts";
+import { criControlGroupCases } from "./cases/cri-cgroups.ts";
+import { criEndCases } from "./cases/cri-ends.ts";
 import { criHungCases } from "./cases/cri-hung.ts";
 import { criNamespaceCases } from "./cases/cri-namespaces.ts";
+import { criNetworkCases } from "./cases/cri-networks.ts";
 import { criPodCases } from "./cases/cri-pod.ts";
+import { criPrivilegeCases } from "./cases/cri-privileges.ts";
+import { criSizeCases } from "./cases/cri-size.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
 import { eventCases } from "./cases/events.ts";
 import { hungCases } from "./cases/hung.ts";
 import { inputCases } from "./cases/input.ts";
 import { networkCases } from "./cases/network.ts";
 import { optionCases } from "./cases/options.ts";
+import { criPropagationCases, protocolPropagationCases } from "./cases/propagation.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
 import { protocolEndCases } from "./cases/protocol-ends.ts";
 import { protocolErrorCases } from "./cases/protocol-errors.ts";
+import { protocolGivenUpCases } from "./cases/protocol-given-up.ts";
 import { protocolMountCases } from "./cases/protocol-mounts.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
 import { protocolProcessCases } from "./cases/protocol-processes.ts";
@@ -39,11 +47,12 @@ import { snapshotterCases } from "./cases/snapshotters.ts";
 import { specificationCases } from "./cases/specification.ts";
 import { stdioCases } from "./cases/stdio.ts";
 import { storageCases } from "./cases/storage.ts";
-import { Containerd, type CriOptions } from "./containerd.ts";
+import { Containerd, type CriOptions, networkedHandler } from "./containerd.ts";
+import { handlerName } from "./cri-ground.ts";
 import { type Images, makeImages, PAUSE_IMAGE } from "./images.ts";
 import { checkMachine } from "./machine.ts";
 import { endStrayProcesses, endStrays, scopeOf } from "./scope.ts";
-import { type Case, type Ground, leavingNothing, Report, RUNTIMES, type Runtime } from "./suite.ts";
+import { type Case, type CriGround, type Ground, leavingNothing, Report, RUNTIMES, type Runtime } from "./suite.ts";
 
 const CASES: readonly Case[] = [
   ...runningCases,
@@ -55,11 +64,30 @@ const CASES: readonly Case[] = [
   ...settingCases,
   ...sandboxCases,
   ...deviceCases,
+  ...blockDeviceCases,
   ...specificationCases,
   ...storageCases,
   ...networkCases,
   ...resourceCases,
   ...hungCases,
+];
+
+/** Whoever makes the pods. */
+const COMMON_CRI_CASES: readonly Case<CriGround>[] = [
+  ...criCases,
+  ...criNamespaceCases,
+  ...criPrivilegeCases,
+  ...criSizeCases,
+];
+const CRI_CASES: readonly Case<CriGround>[] = [
+  ...COMMON_CRI_CASES,
+  ...criPodCases,
+  ...criControlGroupCases,
+  ...criBlockDeviceCases,
+  ...criPropagationCases,
+  ...criNetworkCases,
+  ...criHungCases,
+  ...criEndCases,
 ];
 
 interface Selection {
@@ -104,7 +132,8 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
     if (signal.aborted) break;
     const round = { build, selection, images, blockfileScratch, report, directory, environment, signal };
     await runAgainst(round);
-    if (build.major >= 2 && selection.runtime.key === "lcow") await runCri(round);
+    const forms = podForms(build, selection.runtime);
+    if (forms !== undefined) await runCri(round, forms);
   }
   if (signal.aborted) print("interrupted");
   for (const failure of report.failures) print(`failed: ${failure}`);
@@ -125,11 +154,14 @@ async function runProtocol(
     ...protocolCases,
     ...protocolContainerCases,
     ...protocolEndCases,
+    ...protocolGivenUpCases,
     ...protocolNetworkCases,
     ...protocolSandboxCases,
     ...protocolSettingCases,
     ...protocolErrorCases,
     ...protocolMountCases,
+    ...protocolBlockDeviceCases,
+    ...protocolPropagationCases,
     ...protocolProcessCases,
   ];
   for (const [index, one] of cases.entries()) {
@@ -167,29 +199,37 @@ async function runAgainst(round: Round): Promise<void> {
   });
 }
 
+/** The forms of a containerd's pods; undefined where it is not asked for any. */
+function podForms({ version, major }: ContainerdBuild, { key }: Runtime): CriGround["forms"] | undefined {
+  if (version.startsWith("1.6")) return undefined;
+  return major >= 2 && key === "lcow" ? ["shim", "containerd"] : ["containerd"];
+}
+
 /** The cases that speak Kubernetes' runtime interface, on a containerd of their own. */
-async function runCri(round: Round): Promise<void> {
+async function runCri(round: Round, forms: CriGround["forms"]): Promise<void> {
   const { build, selection, images } = round;
-  const runtime = selection.runtime.name;
-  print(`containerd ${build.version}, Container Runtime Interface, runtime ${runtime} as sandboxer`);
+  const { key, name } = selection.runtime;
+  print(
+    `containerd ${build.version}, Container Runtime Interface, runtime ${name}, pods made by ${forms.join(" and ")}`,
+  );
   // containerd's streaming server listens there.
   await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
-  await withContainerd(
-    round,
-    `${build.version}-cri`,
-    { runtime, sandboxImage: PAUSE_IMAGE },
-    async (containerd, ground) => {
-      const cri = new CriClient(containerd.address);
-      try {
-        for (const archive of [images.archive, images.pauseArchive]) {
-          await containerd.mustCtr(["image", "import", archive]);
-        }
-        await runCases(round, [...criCases, ...criPodCases, ...criNamespaceCases, ...criHungCases], { ...ground, cri });
-      } finally {
-        cri.close();
+  const handlers = forms.flatMap((form) => {
+    const handler = { name: handlerName(name, form), runtime: name, form, hasPluginNetworks: false };
+    return [handler, { ...handler, name: networkedHandler(handler.name), hasPluginNetworks: true }];
+  });
+  const options = { sandboxImage: PAUSE_IMAGE, handlers, restrictsOomScores: key === "runc" };
+  await withContainerd(round, `${build.version}-cri`, options, async (containerd, ground) => {
+    const cri = new CriClient(containerd.address);
+    try {
+      for (const archive of [images.archive, images.pauseArchive]) {
+        await containerd.mustCtr(["image", "import", archive]);
       }
-    },
-  );
+      await runCases(round, forms.includes("shim") ? CRI_CASES : COMMON_CRI_CASES, { ...ground, cri, forms });
+    } finally {
+      cri.close();
+    }
+  });
 }
 
 async function withContainerd(

@@ -17,6 +17,7 @@ export function scopeOf(containerd: Containerd, runtime: Runtime): HoldingsScope
     // Parents of what CRI keeps of pods and containers.
     ...["containers", "sandboxes"].map((name) => join(state, "io.containerd.grpc.v1.cri", name)),
     "/run/netns",
+    "/run/xtables.lock",
   ]);
   const scope = shimScope([state, ...bundles, String(containerd.environment.TMPDIR)]);
   return {
@@ -27,8 +28,9 @@ export function scopeOf(containerd: Containerd, runtime: Runtime): HoldingsScope
   };
 }
 
-/** What the reference shim leaves: the parent of its control groups and, when it is killed, its socket. */
+/** What the reference shim leaves: the parents of its control groups and states and, when it is killed, its socket. */
 function runcLeaves(path: string, namespace: string): boolean {
+  if (path === `/run/containerd/runc/${namespace}`) return true;
   return path.startsWith("/run/containerd/s/") || (path.startsWith("/sys/fs/cgroup/") && basename(path) === namespace);
 }
 

@@ -33,9 +33,14 @@ export interface Ground {
   readonly newId: (stem: string) => string;
 }
 
+/** Who makes the container that holds a pod: its shim, or containerd, as it does for runtimes that cannot. */
+export type PodForm = "shim" | "containerd";
+
 /** The ground of cases that speak Kubernetes' runtime interface. */
 export interface CriGround extends Ground {
   readonly cri: CriClient;
+  /** That this containerd has with this runtime; the first is that of cases that do not choose. */
+  readonly forms: readonly [PodForm, ...PodForm[]];
 }
 
 export interface Case<G extends Ground = Ground> {

@@ -1,99 +1,34 @@
 /** Host and guest of this project together, where real guests have manners of their own. */
-import { randomBytes, randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
-import { linuxVm, VmController } from "@uvm-shim/controller-vm";
-import { LinuxGuest } from "@uvm-shim/guest-lcow";
-import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
-import { scsiControllerGuids } from "@uvm-shim/hcs-schema";
-import { posixPaths } from "@uvm-shim/lifecycle";
 import { FakeClock } from "@uvm-shim/lifecycle/testing";
-import { ordinaryGuestLayout } from "@uvm-shim/sandbox-lcow";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
-
-const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../packages/${path}`, import.meta.url));
-const clock = { now: () => new Date(), delay: (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal }) };
+import { LoneVm } from "./lone-vm.ts";
 
 describeWith(
   "root",
   "crun",
   "ip",
 )("a VM on the emulated host", () => {
-  let directory: string;
-  let host: ComputeHost;
-  let vm: VmController<LinuxGuest, ScsiController>;
+  let lone: LoneVm;
+  let vm: LoneVm["vm"];
   let logged: string[];
   /** Of the guest's requests; it moves when a test moves it. */
   let requestClock: FakeClock;
 
   beforeEach(async () => {
-    directory = mkdtempSync(join(tmpdir(), "manners-"));
-    const kernel = join(directory, "kernel");
-    writeFileSync(kernel, "uvm-shim process guest 1\n");
-    host = await connectEmulatedHost({
-      socketPath: join(directory, "host.sock"),
-      start: {
-        command: process.execPath,
-        args: [sourceOf("host-emulator/src/main.ts")],
-        env: { UVM_SHIM_HOST_IDLE_MS: "100" },
-      },
-    });
     logged = [];
     requestClock = new FakeClock();
-    const log = { log: (_level: string, message: string) => void logged.push(message) };
-    vm = new VmController<LinuxGuest, ScsiController>({
-      id: "manners",
-      host,
-      clock,
-      flavour: linuxVm(randomBytes),
-      onGuestLog: () => {},
-      connectGuest: (stream, system, abort) =>
-        LinuxGuest.connect(
-          stream,
-          {
-            listen: (port) => system.listen(port),
-            newActivityId: randomUUID,
-            delay: (milliseconds, signal) => requestClock.delay(milliseconds, signal),
-            log,
-          },
-          abort,
-        ),
-      devices: {
-        scsi: (wiring) =>
-          new ScsiController({
-            ...wiring,
-            guestDisks: linuxGuestDisks(ordinaryGuestLayout),
-            paths: posixPaths,
-            newId: randomUUID,
-          }),
-      },
+    lone = await LoneVm.boot({
+      ...{ name: "manners", memoryMb: 256 },
+      delay: (milliseconds, signal) => requestClock.delay(milliseconds, signal),
+      onLog: (message) => void logged.push(message),
     });
-    await vm.create({
-      document: {
-        Owner: "manners",
-        SchemaVersion: { Major: 2, Minor: 1 },
-        ShouldTerminateOnLastHandleClosed: true,
-        VirtualMachine: {
-          Chipset: {
-            LinuxKernelDirect: { KernelFilePath: kernel, InitRdPath: sourceOf("guest-agent/src/main.ts") },
-          },
-          ComputeTopology: { Memory: { SizeInMB: 256 }, Processor: { Count: 1 } },
-          Devices: { Scsi: Object.fromEntries(scsiControllerGuids.map((guid) => [guid, {}])) },
-        },
-      },
-    });
-    await vm.start();
+    vm = lone.vm;
   });
-  afterEach(async () => {
-    await vm.terminate();
-    await host.close();
-    rmSync(directory, { recursive: true });
-  });
+  afterEach(() => lone.close());
 
   /** Lets so much time pass for a request that the guest has been sent. */
   async function pass(milliseconds: number): Promise<void> {
@@ -122,7 +57,7 @@ describeWith(
   });
 
   it("tells which disk it does not find, and goes on without it", async () => {
-    const hostPath = join(directory, "disk");
+    const hostPath = join(lone.directory, "disk");
     writeFileSync(hostPath, "");
     truncateSync(hostPath, 64 * 1024);
     const { scsi } = vm;

@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { runtime } from "../generated/messages.js";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
 import { runCommand } from "../support/command.ts";
 import { EventSink } from "./events.ts";
@@ -29,6 +30,10 @@ export interface PodOptions extends Pick<ShimIdentity, "dialect" | "containerdSo
   readonly id: string;
   readonly environment?: { readonly [name: string]: string };
   readonly annotations?: { readonly [key: string]: string };
+  /** As the Sandbox API's caller names the pod's network. */
+  readonly netnsPath?: string;
+  /** What a kubelet says of the pod. */
+  readonly configuration?: runtime.v1.PodSandboxConfig.Input;
   /** `containerd.runhcs.v1.Options`, encoded. */
   readonly runtimeOptions?: Uint8Array;
   readonly signal?: AbortSignal;
@@ -46,6 +51,7 @@ export interface ContainerOptions extends ProcessOptions {
   readonly networkNamespace?: string;
 }
 
+const { PodSandboxConfig } = runtime.v1;
 const NAMESPACE = "pods";
 const PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 const STOP_SECONDS = 10;
@@ -85,7 +91,11 @@ export class Pod {
       const shim = await timed(options, "start", () => ShimClient.start(identity, options.signal));
       const started = new Pod(options, identity, shim, sink);
       pod = started;
-      const request = { sandboxId: id, bundlePath: bundle, annotations: options.annotations ?? {} };
+      const { annotations = {}, netnsPath = "", configuration } = options;
+      const request = {
+        ...{ sandboxId: id, bundlePath: bundle, annotations, netnsPath },
+        ...(configuration && { options: podConfiguration(configuration) }),
+      };
       await timed(options, "create sandbox", () => shim.call(Sandbox, "CreateSandbox", request, callOptions(options)));
       await timed(options, "boot", () => shim.call(Sandbox, "StartSandbox", { sandboxId: id }, callOptions(options)));
       return started;
@@ -274,4 +284,10 @@ async function timed<T>(options: PodOptions, phase: Phase, work: () => Promise<T
   const result = await work();
   options.observer?.ended(phase, performance.now() - started);
   return result;
+}
+
+/** As containerd hands it on. */
+function podConfiguration(configuration: runtime.v1.PodSandboxConfig.Input) {
+  const value = PodSandboxConfig.encode(configuration).finish();
+  return { type_url: "runtime.v1.PodSandboxConfig", value };
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, isAbsolute, join } from "node:path";
 
 export interface CommandOptions {
   readonly environment?: NodeJS.ProcessEnv;
@@ -136,6 +136,7 @@ export function searchPath(): string {
 
 /** The path of a program, or undefined when the machine has none of that name. */
 export function findProgram(name: string): string | undefined {
+  if (isAbsolute(name)) return isExecutable(name) ? name : undefined;
   return searchPath()
     .split(delimiter)
     .map((folder) => join(folder, name))

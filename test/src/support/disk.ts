@@ -45,6 +45,16 @@ export function vhdFooter(size: number, id: string): Buffer {
   return footer;
 }
 
+/** Has a block device of the host for the time of some work. */
+export async function withBlockDevice(file: string, work: (device: string) => Promise<void>): Promise<void> {
+  const device = (await mustRun("losetup", ["--find", "--show", file])).trim();
+  try {
+    await work(device);
+  } finally {
+    await mustRun("losetup", ["--detach", device]);
+  }
+}
+
 /** The files below a directory that are attached to VMs, as often as they are attached. */
 export function attachedBelow(directory: string): string[] {
   const loops = readdirSync("/sys/block").filter((name) => name.startsWith("loop"));

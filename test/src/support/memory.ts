@@ -6,3 +6,10 @@ export function proportionalSetSize(pid: number): number {
   if (kibibytes === undefined) throw new Error(`/proc/${pid}/smaps_rollup tells no Pss`);
   return Number(kibibytes) / 1024;
 }
+
+/** The memory that a process has resident, in MiB, shared pages counted whole: what operators see of it. */
+export function residentSetSize(pid: number): number {
+  const kibibytes = readFileSync(`/proc/${pid}/status`, "utf8").match(/^VmRSS:\s+(\d+) kB$/m)?.[1];
+  if (kibibytes === undefined) throw new Error(`/proc/${pid}/status tells no VmRSS`);
+  return Number(kibibytes) / 1024;
+}

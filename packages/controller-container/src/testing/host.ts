@@ -7,6 +7,7 @@ import type {
   DeviceConfig,
   DiskConfig,
   DiskMountConfig,
+  HostBlockDevice,
   RootfsMount,
   ShareConfig,
 } from "../types.ts";
@@ -20,6 +21,10 @@ export class FakeFiles implements ContainerHostFiles {
   readonly mounted = new Set<string>();
   /** Directories below which something is mounted. */
   readonly withMountsBelow = new Set<string>();
+  /** Paths of block devices by `<major>:<minor>`, and in `kinds` as well. */
+  readonly blockDevices = new Map<string, string>();
+  /** Directories in whose share what is mounted below them later shows. */
+  readonly withLaterMounts = new Set<string>();
   readonly granted: string[] = [];
   readonly #script: ScriptedCalls;
 
@@ -37,6 +42,18 @@ export class FakeFiles implements ContainerHostFiles {
 
   async hasMountsBelow(path: string): Promise<boolean> {
     return this.withMountsBelow.has(path);
+  }
+
+  async blockDevice(
+    { major, minor }: { readonly major: number; readonly minor: number },
+    named: string,
+  ): Promise<HostBlockDevice | undefined> {
+    const path = this.blockDevices.get(`${major}:${minor}`);
+    return path === undefined ? undefined : { path, isNamed: path === named };
+  }
+
+  async showsLaterMounts(path: string): Promise<boolean> {
+    return this.withLaterMounts.has(path);
   }
 
   mountAll(_mounts: readonly RootfsMount[], target: string, signal?: AbortSignal): Promise<void> {

@@ -1,11 +1,12 @@
 /** The manners of the real Linux guest for what a container is before and after it runs, and for what never comes. */
-import { rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures, specificationFor } from "../testing/fixtures.ts";
-import { bundleOf, Machine } from "../testing/machine.ts";
+import type { Machine } from "../testing/machine.ts";
+import { bundleOf, specificationFor } from "../testing/specifications.ts";
+import { machineForSuite } from "../testing/suite-machine.ts";
 
 const mebibyte = 1024 * 1024;
 /** Longer than the guest once waited for what does not appear. */
@@ -15,19 +16,11 @@ const forever = ["sleep", "1000000"];
 describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc"] as const)(
   "containers with %s",
   (runtime) => {
-    let fixtures: Fixtures;
     let machine: Machine;
     let ids = 0;
 
-    beforeAll(async () => {
-      fixtures = await makeFixtures(runtime);
-      machine = await Machine.boot(fixtures);
-    });
-
-    afterAll(async () => {
-      await machine?.powerOff();
-      await machine?.removeCgroups();
-      rmSync(fixtures.folder, { recursive: true });
+    machineForSuite(runtime, (booted) => {
+      machine = booted;
     });
 
     const newId = (): string => `container-${++ids}`;
@@ -116,7 +109,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         const unmounted = machine.modify("Remove", "MappedVirtualDisk", never);
         unmounted.catch(() => {});
         expect(await Promise.all([outcomeOf(mounted), outcomeOf(unmounted)])).toEqual(["no answer", "no answer"]);
-        const path = join(fixtures.folder, "late.img");
+        const path = join(machine.fixtures.folder, "late.img");
         writeFileSync(path, Buffer.alloc(mebibyte));
         machine.attachDisk(path, 9);
         await mounted;

@@ -2,15 +2,14 @@
  * How processes end in the reference's Linux guest, as microsoft/hcsshim's guest of August 2026 (7c9ff7f48) does it:
  * this guest is no more helpful, so that a host which works with it works with that one.
  */
-import { rmSync } from "node:fs";
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { checkCgroupMetrics, type OciProcess } from "@uvm-shim/hcs-schema";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures } from "../testing/fixtures.ts";
-import { Machine } from "../testing/machine.ts";
+import type { Machine } from "../testing/machine.ts";
+import { machineForSuite } from "../testing/suite-machine.ts";
 
 const mebibyte = 1024 * 1024;
 /** What would come at once, had it not to wait for the host, has come after so long. */
@@ -26,21 +25,13 @@ async function soon<T>(promise: Promise<T>): Promise<T | "not yet"> {
 describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
   "the manners of exits with %s",
   (runtime) => {
-    let fixtures: Fixtures;
     let machine: Machine;
 
-    beforeAll(async () => {
-      fixtures = await makeFixtures(runtime);
-      machine = await Machine.boot(fixtures);
+    machineForSuite(runtime, async (booted) => {
+      machine = booted;
       machine.keepsOutputs = true;
       await machine.createContainer("host", { args: ["sleep", "1000"] });
       await machine.execute("host");
-    });
-
-    afterAll(async () => {
-      await machine?.powerOff();
-      await machine?.removeCgroups();
-      rmSync(fixtures.folder, { recursive: true });
     });
 
     const remove = async (id: string): Promise<void> => {

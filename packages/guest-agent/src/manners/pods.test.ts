@@ -4,12 +4,13 @@
  */
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { OciSpec } from "@uvm-shim/hcs-schema";
+import type { OciMount, OciSpec } from "@uvm-shim/hcs-schema";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures, specificationFor } from "../testing/fixtures.ts";
-import { bundleOf, containerTypeKey, Machine, namespacesOf, sandboxIdKey } from "../testing/machine.ts";
+import type { Machine } from "../testing/machine.ts";
 import { makePlugs, nicId, type Plugs } from "../testing/nics.ts";
+import { bundleOf, containerTypeKey, namespacesOf, sandboxIdKey, specificationFor } from "../testing/specifications.ts";
+import { machineForSuite } from "../testing/suite-machine.ts";
 
 const forever = ["sleep", "1000000"];
 const emptyResources = { sysctl: {}, resources: {} };
@@ -17,23 +18,15 @@ const emptyResources = { sysctl: {}, resources: {} };
 describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun", "runc"] as const)(
   "pods with %s",
   (runtime) => {
-    let fixtures: Fixtures;
     let machine: Machine;
     let plugs: Plugs;
     let ids = 0;
 
-    beforeAll(async () => {
-      fixtures = await makeFixtures(runtime);
-      machine = await Machine.boot(fixtures);
+    machineForSuite(runtime, (booted) => {
+      machine = booted;
       plugs = makePlugs();
     });
-
-    afterAll(async () => {
-      plugs?.close();
-      await machine?.powerOff();
-      await machine?.removeCgroups();
-      rmSync(fixtures.folder, { recursive: true });
-    });
+    afterAll(() => plugs?.close());
 
     const newId = (): string => `container-${++ids}`;
     const remove = (id: string) => machine.client.request("deleteContainerState", id, {});
@@ -154,9 +147,40 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         expect(output).not.toContain("vpci");
       });
 
+      it("spreads what it mounts among the pod's folders in memory, if its mounts are to spread", async () => {
+        const pod = newId();
+        const bundle = bundleOf(pod);
+        const among = (propagation: string): readonly OciMount[] => [
+          ...(specificationFor("/", {}).mounts ?? []),
+          ...[
+            ["/dev/pod", "bind", `${bundle}/sandboxTmpfsMounts`, "rbind", propagation],
+            ["/dev/pod/shm", "tmpfs", "shm", "nosuid", "mode=1777", "size=1024k"],
+          ].map(([destination = "", type = "", source = "", ...options]) => ({ destination, type, source, options })),
+        ];
+        const sizeOf = async (sandbox: string): Promise<string> => {
+          const id = newId();
+          const mount = { destination: "/shared", type: "bind", source: "sandbox-tmp:///shm", options: ["rbind"] };
+          const mounts = [...(specificationFor("/", {}).mounts ?? []), mount];
+          const script = "df -k /shared | tail -n 1 | awk '{ print $2 }'; stat -c %a /shared";
+          await machine.createWorkload(sandbox, id, { args: ["sh", "-c", script] }, emptyResources, { mounts });
+          return await outputOf(id);
+        };
+        const { linux } = specificationFor("/", {});
+        await machine.createPod(pod, { mounts: among("rshared"), linux: { ...linux, rootfsPropagation: "rshared" } });
+        expect(await sizeOf(pod)).toBe("1024\n1777\n");
+        await remove(pod).catch(() => {});
+        const other = newId();
+        const kept = among("rprivate").map((mount) => ({
+          ...mount,
+          source: mount.source?.replace(bundle, bundleOf(other)) ?? "",
+        }));
+        await machine.createPod(other, { mounts: kept });
+        expect(await sizeOf(other)).not.toMatch(/^1024\n/);
+      });
+
       it("runs from a read-only share that has nothing but its program", async () => {
         const pod = newId();
-        const folder = join(fixtures.folder, `tiny-${pod}`);
+        const folder = join(machine.fixtures.folder, `tiny-${pod}`);
         for (const name of ["bin", "proc", "dev", "sys"]) mkdirSync(join(folder, name), { recursive: true });
         copyFileSync("/bin/busybox", join(folder, "bin/sleep"));
         await machine.share(`tiny-${pod}`, folder, `${bundleOf(pod)}/rootfs`, true);
@@ -271,7 +295,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         await expect(remove(bare)).rejects.toMatchObject(notFound);
 
         const furnished = newId();
-        const etc = join(fixtures.rootfs, "etc");
+        const etc = join(machine.fixtures.rootfs, "etc");
         const names = ["hostname", "hosts", "resolv.conf"].map((name) => join(etc, name));
         for (const name of names) writeFileSync(name, "");
         const path = await machine.shareRoot(furnished, bundleOf(furnished), true);

@@ -7,8 +7,9 @@ import type { OciSpec } from "@uvm-shim/hcs-schema";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { appendHashTree } from "../../../../tools/hash-tree.ts";
 import { describeWith } from "../../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures, specificationFor } from "../testing/fixtures.ts";
+import { type Fixtures, makeFixtures } from "../testing/fixtures.ts";
 import { Machine } from "../testing/machine.ts";
+import { specificationFor } from "../testing/specifications.ts";
 
 const mebibyte = 1024 * 1024;
 const decisions = [

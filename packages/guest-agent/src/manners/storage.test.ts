@@ -1,11 +1,12 @@
 /** The manners of the real Linux guest for the folders of containers: what it mounts there, and what it deletes. */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures, specificationFor } from "../testing/fixtures.ts";
-import { bundleOf, Machine } from "../testing/machine.ts";
+import type { Machine } from "../testing/machine.ts";
+import { bundleOf, specificationFor } from "../testing/specifications.ts";
+import { machineForSuite } from "../testing/suite-machine.ts";
 
 const mebibyte = 1024 * 1024;
 const layer = { MountPath: "/run/mounts/scsi/0/0/0", Controller: 0, Lun: 0, Partition: 0, ReadOnly: true };
@@ -16,25 +17,17 @@ describeWith(
   "busybox",
   "mkfs.ext4",
 )("the folder of a container", () => {
-  let fixtures: Fixtures;
   let machine: Machine;
   let luns = 1;
 
-  beforeAll(async () => {
-    fixtures = await makeFixtures("crun");
-    machine = await Machine.boot(fixtures);
-    const image = join(fixtures.folder, "layer.img");
+  machineForSuite("crun", async (booted) => {
+    machine = booted;
+    const image = join(machine.fixtures.folder, "layer.img");
     writeFileSync(image, "");
     truncateSync(image, 16 * mebibyte);
-    execFileSync("mkfs.ext4", ["-q", "-d", fixtures.rootfs, image]);
+    execFileSync("mkfs.ext4", ["-q", "-d", machine.fixtures.rootfs, image]);
     machine.attachDisk(image, layer.Lun);
     await machine.modify("Add", "MappedVirtualDisk", layer);
-  });
-
-  afterAll(async () => {
-    await machine?.powerOff();
-    await machine?.removeCgroups();
-    rmSync(fixtures.folder, { recursive: true });
   });
 
   const inGuest = async (script: string): Promise<string> => (await machine.inGuest(["sh", "-c", script])).stdout;
@@ -44,7 +37,7 @@ describeWith(
   /** A scratch disk of its own, mounted at the place, and the root of a container on it. */
   async function layered(id: string, place?: string) {
     const lun = luns++;
-    const image = join(fixtures.folder, `${id}.img`);
+    const image = join(machine.fixtures.folder, `${id}.img`);
     writeFileSync(image, "");
     truncateSync(image, 16 * mebibyte);
     machine.attachDisk(image, lun);
@@ -140,7 +133,7 @@ describeWith(
 
   it("is no place for files of the host, which the real guest deletes and this one names", async () => {
     const { bundle, layers, create, uncombine, eject } = await layered("shared");
-    const files = join(fixtures.folder, "files");
+    const files = join(machine.fixtures.folder, "files");
     mkdirSync(files);
     writeFileSync(join(files, "file"), "");
     await machine.share("written", files, `${bundle}/mounts/m1`);

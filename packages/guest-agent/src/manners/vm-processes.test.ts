@@ -1,10 +1,9 @@
 /** How the reference's guest treats processes of the VM itself, and the VM: this guest does the same. */
-import { rmSync } from "node:fs";
 import { infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures } from "../testing/fixtures.ts";
-import { Machine } from "../testing/machine.ts";
+import type { Machine } from "../testing/machine.ts";
+import { machineForSuite } from "../testing/suite-machine.ts";
 
 const systemNotFound = { hresult: 0xc037010e, hresultName: "HCS_E_SYSTEM_NOT_FOUND" };
 const elementNotFound = { hresult: 0x80070490, hresultName: "ERROR_NOT_FOUND" };
@@ -16,18 +15,10 @@ describeWith(
   "busybox",
   "mkfs.ext4",
 )("processes of the VM itself", () => {
-  let fixtures: Fixtures;
   let machine: Machine;
 
-  beforeAll(async () => {
-    fixtures = await makeFixtures("crun");
-    machine = await Machine.boot(fixtures);
-  });
-
-  afterAll(async () => {
-    await machine?.powerOff();
-    await machine?.removeCgroups();
-    rmSync(fixtures.folder, { recursive: true });
+  machineForSuite("crun", (booted) => {
+    machine = booted;
   });
 
   const signal = (ProcessId: number, Signal = 9) =>

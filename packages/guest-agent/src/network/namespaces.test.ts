@@ -1,9 +1,10 @@
 import { rmSync } from "node:fs";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures, specificationFor } from "../testing/fixtures.ts";
+import { type Fixtures, makeFixtures } from "../testing/fixtures.ts";
 import { Machine } from "../testing/machine.ts";
 import { makePlugs, nicId, type Plugs } from "../testing/nics.ts";
+import { specificationFor } from "../testing/specifications.ts";
 
 describeWith(
   "root",
@@ -191,6 +192,39 @@ describeWith(
     await modify("Add", namespace, 17, address("10.17.0.2"));
     expect(await ipIn(pid, "addr", "show", "dev", "eth0")).toContain("10.17.0.2/24");
     plugs.unplug(17);
+  });
+
+  describe("that the emulated host has offered", () => {
+    const joined = (number: number): string => `0000000${number}-aaaa-4000-8000-000000000000`;
+    const hostNetwork = { "io.microsoft.virtualmachine.lcow.hostnetwork": "true" };
+
+    it("are joined by the container that holds them, with what stands there as it is", async () => {
+      plugs.offer(machine, joined(1), 21);
+      // The address is that of the namespace, whatever the host tells of the NIC.
+      await modify("Add", joined(1), 21, { ...address("10.99.0.2"), DNSServerList: "10.21.0.1" });
+      const pid = await makePod("joined", joined(1));
+      const shown = await ipIn(pid, "addr");
+      expect(shown).toMatch(/net1@.*mtu 1400[\s\S]*inet 10\.21\.0\.2\/24/);
+      expect(shown).not.toMatch(/10\.99|eth0/);
+      const { stdout } = await machine.inGuest(["cat", "/run/gcs/pods/pod/joined/resolv.conf"]);
+      expect(stdout).toBe("nameserver 10.21.0.1\n");
+      await modify("Remove", joined(1), 21);
+      expect(await ipIn(pid, "addr")).toContain("10.21.0.2/24");
+    });
+
+    it("are joined without a NIC, too", async () => {
+      plugs.offer(machine, joined(2), 22);
+      const pid = await makePod("joined-bare", joined(2), { "io.microsoft.cri.skip-pod-networking": "true" });
+      expect(await ipIn(pid, "addr")).toContain("10.22.0.2/24");
+    });
+
+    it("are those of a pod that asks for the VM's network, too: its NICs are nowhere else", async () => {
+      plugs.offer(machine, joined(3), 23);
+      await modify("Add", joined(3), 23, address("10.23.0.2"));
+      const pid = await makePod("joined-host", joined(3), hostNetwork);
+      expect(await ipIn(pid, "addr")).toContain("10.23.0.2/24");
+      expect(await ip("addr")).not.toContain("10.23.0.2");
+    });
   });
 
   it("say which command failed for a container that could not be connected, of which nothing is left", async () => {

@@ -8,6 +8,7 @@ import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { NameResolution } from "../pods/files.ts";
 import { moveCommands, setUpCommands } from "./commands.ts";
 import { type NamespaceOwner, type RunInNetwork, runIp } from "./ip.ts";
+import { isJoinedNic } from "./joined.ts";
 import type { DescribedAdapter } from "./request.ts";
 
 /** How long a NIC that the host has added may take to appear. */
@@ -20,8 +21,14 @@ interface Nic {
   readonly adapter: DescribedAdapter;
   /** The name that the host gave it. */
   readonly hostName: string;
-  readonly mtu: number;
+  readonly place: NicPlace;
 }
+
+type NicPlace =
+  /** In the VM's own network, until a container has its namespace. */
+  | { readonly kind: "vm"; readonly mtu: number }
+  /** In a namespace that containers join, as it was set up there. */
+  | { readonly kind: "joined" };
 
 export class NetworkNamespaces {
   readonly #namespaces = new Map<string, NetworkNamespace>();
@@ -97,8 +104,7 @@ export class NetworkNamespace {
       }
       const hostName = hostNameOf(adapter.ID);
       await waitForInterface(hostName, adapter.ID, signal);
-      const mtu = Number(readFileSync(`${interfaces}/${hostName}/mtu`, "utf8"));
-      this.#nics = [...this.#nics, { adapter, hostName, mtu }];
+      this.#nics = [...this.#nics, { adapter, hostName, place: placeOf(hostName) }];
       await this.#synchronize();
     });
   }
@@ -128,7 +134,9 @@ export class NetworkNamespace {
   /** Sets the NICs up where they are, in the VM's own network. */
   setUpInPlace(): Promise<void> {
     return this.#inTurn(async () => {
-      for (const [number, nic] of this.#nics.entries()) await this.#setUp(nic, number, undefined);
+      for (const [number, nic] of this.#nics.entries()) {
+        if (nic.place.kind === "vm") await this.#setUp(nic, nic.place.mtu, number, undefined);
+      }
     });
   }
 
@@ -140,7 +148,8 @@ export class NetworkNamespace {
     const owner = this.#owner;
     if (owner === undefined) return;
     for (const [number, nic] of this.#nics.entries()) {
-      const { hostName, adapter } = nic;
+      const { hostName, adapter, place } = nic;
+      if (place.kind === "joined") continue;
       if (!existsSync(`${interfaces}/${hostName}`)) {
         throw new GuestFault(
           "E_FAIL",
@@ -148,12 +157,12 @@ export class NetworkNamespace {
         );
       }
       await runIp(moveCommands(hostName, owner), undefined, this.#run);
-      await this.#setUp(nic, number, owner);
+      await this.#setUp(nic, place.mtu, number, owner);
     }
   }
 
   /** Only now the real guest looks at what it was told of the NIC, which stays listed whatever comes of it. */
-  async #setUp({ adapter, hostName, mtu }: Nic, number: number, owner: NamespaceOwner): Promise<void> {
+  async #setUp({ adapter, hostName }: Nic, mtu: number, number: number, owner: NamespaceOwner): Promise<void> {
     const { EncapOverhead = 0, ID, IPConfigs = [], problem } = adapter;
     if (problem !== undefined) throw new GuestFault("E_FAIL", `NIC ${ID} cannot be set up: ${problem}`);
     if (mtu - EncapOverhead < lowestMtu) {
@@ -178,8 +187,13 @@ function hostNameOf(id: string): string {
   return `nic${id.replaceAll("-", "").slice(0, 12)}`;
 }
 
+function placeOf(hostName: string): NicPlace {
+  if (isJoinedNic(hostName)) return { kind: "joined" };
+  return { kind: "vm", mtu: Number(readFileSync(`${interfaces}/${hostName}/mtu`, "utf8")) };
+}
+
 async function waitForInterface(name: string, id: string, signal: AbortSignal): Promise<void> {
-  for (let waited = 0; !existsSync(`${interfaces}/${name}`); waited += nicPollMs) {
+  for (let waited = 0; !isJoinedNic(name) && !existsSync(`${interfaces}/${name}`); waited += nicPollMs) {
     if (waited >= nicTimeoutMs) {
       throw new GuestFault("E_FAIL", `NIC ${id} has not appeared within ${nicTimeoutMs} ms`);
     }

@@ -5,6 +5,7 @@
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciSpec, OciUser } from "@uvm-shim/hcs-schema";
 import type { GuestDevices } from "../devices.ts";
+import { joinedNamespacePath, withNetworkAt } from "../network/joined.ts";
 import type { NetworkNamespaces } from "../network/namespaces.ts";
 import { withUserOf } from "../users.ts";
 import { outputCopyOf, withCoreLimit, withLogFolder, withShmSize } from "./annotations.ts";
@@ -109,14 +110,14 @@ function prepareSandbox(podId: string, { bundle, given }: Request, surroundings:
   const namespace = skipsPodNetwork(annotations) ? namespaces.getOrAdd(namespaceId) : namespaces.get(namespaceId);
   writePodFile(root, "resolv.conf", resolvConfFile(namespace.nameResolution));
   const spec = withUser(withCoreLimit(given));
-  const hasHostNetwork = wantsHostNetwork(annotations);
-  pods.add(podId, { sandboxRoot: root, hasHostNetwork });
+  const place = networkPlaceOf(namespaceId, annotations);
+  pods.add(podId, { sandboxRoot: root, hasHostNetwork: place.kind === "host" });
   makePlaces(root);
   return {
-    spec: hasHostNetwork ? withHostNetwork(spec) : spec,
+    spec: withNetworkOf(place, spec),
     root,
     ownSandboxRoot: root,
-    network: { kind: hasHostNetwork ? "host" : "own", namespaceId },
+    network: { kind: place.kind === "host" ? "host" : "own", namespaceId },
   };
 }
 
@@ -149,12 +150,37 @@ function prepareStandalone({ bundle: root, given }: Request, surroundings: Prepa
     writePodFile(root, "resolv.conf", resolvConfFile(namespaces.getOrAdd(namespaceId).nameResolution));
   }
   const spec = { ...given, mounts: [...mounts, ...podFileMounts(given, root)] };
-  const hasHostNetwork = wantsHostNetwork(annotations);
+  const place = networkPlaceOf(namespaceId, annotations);
   return {
-    spec: hasHostNetwork ? withHostNetwork(spec) : spec,
+    spec: withNetworkOf(place, spec),
     root,
-    network: { kind: hasHostNetwork ? "host" : "own", namespaceId },
+    network: { kind: place.kind === "host" ? "host" : "own", namespaceId },
   };
+}
+
+/** Where a container is that holds a network namespace of its pod. */
+type NetworkPlace =
+  | { readonly kind: "own" }
+  /** In the VM's own network. */
+  | { readonly kind: "host" }
+  /** In one that the host has offered, whose NICs cannot be had anywhere else. */
+  | { readonly kind: "joined"; readonly path: string };
+
+function networkPlaceOf(namespaceId: string, annotations: OciSpec["annotations"]): NetworkPlace {
+  const path = joinedNamespacePath(namespaceId);
+  if (path !== undefined) return { kind: "joined", path };
+  return { kind: wantsHostNetwork(annotations) ? "host" : "own" };
+}
+
+function withNetworkOf(place: NetworkPlace, spec: OciSpec): OciSpec {
+  switch (place.kind) {
+    case "own":
+      return spec;
+    case "host":
+      return withHostNetwork(spec);
+    case "joined":
+      return withNetworkAt(spec, place.path);
+  }
 }
 
 function nameOf({ hostname = "" }: OciSpec, guestName: () => string): string {

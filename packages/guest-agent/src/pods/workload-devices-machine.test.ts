@@ -1,8 +1,7 @@
-import { rmSync } from "node:fs";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
-import { type Fixtures, makeFixtures } from "../testing/fixtures.ts";
-import { Machine } from "../testing/machine.ts";
+import type { Machine } from "../testing/machine.ts";
+import { machineForSuite } from "../testing/suite-machine.ts";
 
 /** As the emulated host grants them. */
 const basic = ["1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:1", "5:2", "136:*", "10:200"];
@@ -14,20 +13,12 @@ const kernelLog = { major: 1, minor: 11 };
 describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
   "devices of containers with %s",
   (runtime) => {
-    let fixtures: Fixtures;
     let machine: Machine;
 
-    beforeAll(async () => {
-      fixtures = await makeFixtures(runtime);
-      machine = await Machine.boot(fixtures);
+    machineForSuite(runtime, (booted) => {
+      machine = booted;
       machine.restrictDevices([...grants, `c ${kernelLog.major}:${kernelLog.minor} rw`]);
       machine.assignDevice(guid, kernelLog.major, kernelLog.minor);
-    });
-
-    afterAll(async () => {
-      await machine?.powerOff();
-      await machine?.removeCgroups();
-      rmSync(fixtures.folder, { recursive: true });
     });
 
     const windows = { devices: [{ id: guid, idType: "vpci-instance-id" }] };

@@ -1,5 +1,5 @@
 /** Mounts of a workload whose source is a place of its pod or of the guest, and disks that it gets as devices. */
-import { existsSync, realpathSync } from "node:fs";
+import { existsSync, lstatSync, readlinkSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciDeviceRule, OciMount, OciSpec } from "@uvm-shim/hcs-schema";
 import type { GuestDevices } from "../devices.ts";
@@ -43,25 +43,16 @@ function blockDeviceMount(
   granted: OciDeviceRule[],
 ): OciMount {
   const { source = "", options = [] } = mount;
-  // What stands for the disk is a link to its node.
-  const path = existsSync(source) ? realpathSync(source) : source;
+  // What stands for the disk is a link to its node, and nothing else is taken.
+  const path = lstatSync(source, { throwIfNoEntry: false })?.isSymbolicLink() === true ? readlinkSync(source) : "";
   const node = devices.node(path);
   if (node?.type !== "b") {
     throw new GuestFault("ERROR_FILE_NOT_FOUND", `${field}.source is ${source}, which is no disk of the guest`);
   }
   const { major, minor } = node;
-  granted.push({
-    allow: true,
-    type: "b",
-    major,
-    minor,
-    access: options.lastIndexOf("ro") > options.lastIndexOf("rw") ? "r" : "rw",
-  });
-  return {
-    ...mount,
-    destination: mount.destination.slice(blockDevicePrefix.length),
-    source: path,
-  };
+  // To make nodes of any device is allowed to every container.
+  granted.push({ allow: true, type: "b", major, minor, access: options.includes("ro") ? "r" : "rw" });
+  return { ...mount, destination: mount.destination.slice(blockDevicePrefix.length), source: path };
 }
 
 /** Undefined where the source is a path already. */

@@ -19,34 +19,23 @@ import {
 import { bootVariable } from "../boot-parameters.ts";
 import { makeCgroups, removeCgroups } from "./cgroups.ts";
 import { type Collected, collect } from "./collected.ts";
-import { type Fixtures, packages, specificationFor } from "./fixtures.ts";
+import { type Fixtures, packages } from "./fixtures.ts";
 import { type Finished, finish, type RunningProcess } from "./running-process.ts";
+import {
+  bundleOf,
+  containerTypeKey,
+  namespacesOf,
+  sandboxIdKey,
+  skipPodNetworkKey,
+  specificationFor,
+} from "./specifications.ts";
 
 const enterAndRun = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; done; shift; exec "$@"';
 
 let machines = 0;
 
-export const containerTypeKey = "io.kubernetes.cri.container-type";
-export const sandboxIdKey = "io.kubernetes.cri.sandbox-id";
-export const skipPodNetworkKey = "io.microsoft.cri.skip-pod-networking";
 /** The pod of containers that no test asks more of. */
 const podId = "pod";
-
-export function bundleOf(id: string): string {
-  return `/run/gcs/pods/pod/${id}`;
-}
-
-/** As containerd writes them for a workload whose sandbox container has this pid. */
-export function namespacesOf(sandboxPid: number): readonly { readonly type: string; readonly path?: string }[] {
-  return [
-    ...["pid", "mount", "cgroup"].map((type) => ({ type })),
-    ...[
-      ["network", "net"],
-      ["ipc", "ipc"],
-      ["uts", "uts"],
-    ].map(([type = "", name]) => ({ type, path: `/proc/${sandboxPid}/ns/${name}` })),
-  ];
-}
 
 export class Machine {
   readonly fixtures: Fixtures;

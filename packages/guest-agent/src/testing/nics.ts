@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
-import { createNetworkNamespace } from "@uvm-shim/linux-calls";
+import { closeSync, mkdirSync, writeFileSync } from "node:fs";
+import { createNetworkNamespace, moveMount, openTree, withMountNamespace } from "@uvm-shim/linux-calls";
 import type { Machine } from "./machine.ts";
 
 /** The outside of a machine's NICs, as the emulated host has it. */
@@ -7,6 +8,8 @@ export interface Plugs {
   /** The guest has the NIC, and does not know of it yet. */
   plug(machine: Machine, number: number): void;
   unplug(number: number): void;
+  /** A network namespace of the host's that containers of the guest can join, with a NIC of that number in it. */
+  offer(machine: Machine, id: string, number: number): void;
   close(): void;
 }
 
@@ -14,11 +17,15 @@ export function nicId(number: number): string {
   return `${String(number).padStart(8, "0")}-0000-4000-8000-000000000000`;
 }
 
+function interfaceOf(number: number): string {
+  return `nic${nicId(number).replaceAll("-", "").slice(0, 12)}`;
+}
+
 export function makePlugs(): Plugs {
   const outside = createNetworkNamespace();
   return {
     plug: (machine, number) => {
-      const name = `nic${nicId(number).replaceAll("-", "").slice(0, 12)}`;
+      const name = interfaceOf(number);
       const link = ["link", "add", `port${number}`, "type", "veth", "peer", "name", `end${number}`];
       const move = ["link", "set", `end${number}`, "netns", String(machine.init), "name", name];
       outside.run(() => {
@@ -27,6 +34,34 @@ export function makePlugs(): Plugs {
     },
     unplug: (number) => {
       outside.run(() => execFileSync("ip", ["link", "del", `port${number}`]));
+    },
+    offer: (machine, id, number) => {
+      const offered = createNetworkNamespace();
+      try {
+        offered.run(() => {
+          const commands = [
+            "link set lo up",
+            `link add net1 type veth peer name far`,
+            "link set net1 mtu 1400 up",
+            `addr add 10.${number}.0.2/24 dev net1`,
+          ];
+          execFileSync("ip", ["-batch", "-"], { input: commands.join("\n") });
+        });
+        const tree = openTree(offered.path);
+        try {
+          withMountNamespace(machine.init, () => {
+            const place = `/run/host/networks/${id}`;
+            for (const folder of ["networks", "nics"]) mkdirSync(`/run/host/${folder}`, { recursive: true });
+            writeFileSync(place, "");
+            moveMount(tree, place);
+            writeFileSync(`/run/host/nics/${interfaceOf(number)}`, "net1\n");
+          });
+        } finally {
+          closeSync(tree);
+        }
+      } finally {
+        offered.close();
+      }
     },
     close: () => outside.close(),
   };

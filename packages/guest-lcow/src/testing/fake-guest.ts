@@ -22,6 +22,22 @@ export const capabilities: GcsCapabilities = {
   },
 };
 
+/** Of a container of which no more is asked. */
+export const containerSettings = {
+  SchemaVersion: { Major: 2, Minor: 1 },
+  OciBundlePath: "/run/gcs/pods/p/c",
+  OciSpecification: { ociVersion: "1.0.2" },
+  ScratchDirPath: "/run/scratch",
+};
+
+/** Of a process without standard input and outputs. */
+export const withoutPipes = {
+  EmulateConsole: false,
+  CreateStdInPipe: false,
+  CreateStdOutPipe: false,
+  CreateStdErrPipe: false,
+} as const;
+
 export interface SeenRequest {
   readonly procedure: Procedure;
   readonly containerId: string;

@@ -73,6 +73,23 @@ class EmulatedComputeHost implements ComputeHost {
     });
   }
 
+  joinNetworkNamespace(computeSystemId: string, path: string, signal?: AbortSignal): Promise<string> {
+    const subject = { operation: `join network namespace ${path} with compute system`, id: computeSystemId };
+    // Of a caller that has gone, it goes with the connection or the system.
+    return this.#connection.call("joinNetworkNamespace", { system: computeSystemId, path }, subject, {
+      signal,
+      receive: ({ namespace }) => namespace,
+    });
+  }
+
+  joinControlGroup(computeSystemId: string, path: string, pid: number, signal?: AbortSignal): Promise<void> {
+    const subject = { operation: `join cgroup ${path} with compute system`, id: computeSystemId };
+    return this.#connection.call("joinControlGroup", { system: computeSystemId, path, pid }, subject, {
+      signal,
+      receive: done,
+    });
+  }
+
   close(): Promise<void> {
     return this.#connection.close();
   }

@@ -1,8 +1,7 @@
-import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createNetworkNamespace, type NetworkNamespace } from "@uvm-shim/linux-calls";
 import { HcsFailure } from "../hcs-failure.ts";
-import { findProgram, programFolders } from "../process-guest/image.ts";
+import { runIp } from "./ip.ts";
 import type { PluggedNic, SwitchPort, VirtualSwitch, VirtualSwitches } from "./switches.ts";
 
 /** What a link that is not there makes `ip` say. */
@@ -91,26 +90,8 @@ export class LinuxSwitches implements VirtualSwitches {
 
   /** Runs commands of iproute2 in the namespace of the switches, one after the other up to the first that fails. */
   async #ip(commands: readonly string[]): Promise<void> {
-    const program = findProgram("ip");
-    if (program === undefined) {
-      throw new HcsFailure("ERROR_FILE_NOT_FOUND", "networks need ip: install the Debian package iproute2");
-    }
     this.#namespace ??= openNamespace();
-    const environment = { PATH: programFolders.join(":"), LC_ALL: "C" };
-    const child = this.#namespace.run(() =>
-      spawn(program, ["-batch", "-"], { cwd: "/", env: environment, stdio: ["pipe", "ignore", "pipe"] }),
-    );
-    let said = "";
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      said += text;
-    });
-    const exit = new Promise<number | null>((resolve, reject) => {
-      child.once("error", reject);
-      child.once("close", resolve);
-    });
-    child.stdin.on("error", () => {});
-    child.stdin.end(`${commands.join("\n")}\n`);
-    if ((await exit) !== 0) throw new HcsFailure("E_FAIL", `ip: ${said.trim()} in: ${commands.join("; ")}`);
+    await runIp(this.#namespace, ["-batch", "-"], `${commands.join("\n")}\n`);
   }
 }
 

@@ -6,6 +6,7 @@ import {
   checkHcnNamespaceSettings,
   checkHcnNetworkSettings,
   type HcnEndpoint,
+  type HcnEndpointSettings,
   type HcnNamespace,
   type HcnNamespaceResource,
   type HcnNamespaceSettings,
@@ -17,6 +18,12 @@ import {
 import { HcsFailure } from "../hcs-failure.ts";
 import { addressesOf, checkAddresses, checkSubnets } from "./addresses.ts";
 import type { VirtualSwitch, VirtualSwitches } from "./switches.ts";
+
+interface Network {
+  readonly properties: HcnNetwork;
+  /** What an adopted one leads to; absent where it is a switch of this host's. */
+  readonly leadsTo?: VirtualSwitch;
+}
 
 interface Endpoint {
   readonly properties: HcnEndpoint;
@@ -41,6 +48,20 @@ export interface Attachment {
   release(): void;
 }
 
+/** An interface of a namespace that was made elsewhere, with all that was given to it there. */
+export interface AdoptedInterface {
+  readonly name: string;
+  readonly settings: HcnEndpointSettings;
+  readonly leadsTo: VirtualSwitch;
+}
+
+/** A namespace that was made elsewhere, as objects of this service. */
+export interface AdoptedNamespace {
+  readonly id: string;
+  /** Forgets the objects. Repeatable. */
+  release(): void;
+}
+
 export interface NetworkServiceOptions {
   readonly switches: VirtualSwitches;
   /** Makes the ids of objects whose settings have none. */
@@ -54,7 +75,7 @@ const longestMacSuffix = 0xffffff;
 export class NetworkService {
   readonly #switches: VirtualSwitches;
   readonly #newGuid: () => string;
-  readonly #networks = new Map<string, HcnNetwork>();
+  readonly #networks = new Map<string, Network>();
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #namespaces = new Map<string, Namespace>();
   #compartments = 1;
@@ -88,7 +109,7 @@ export class NetworkService {
     const id = guid(object);
     switch (kind) {
       case "network":
-        return this.#network(id);
+        return this.#network(id).properties;
       case "endpoint":
         return endpointProperties(this.#endpoint(id));
       case "namespace":
@@ -156,11 +177,43 @@ export class NetworkService {
     endpoint.attachment = attachment;
     return {
       macAddress: own,
-      switch: this.#switches.of(endpoint.network),
+      switch: this.#networks.get(endpoint.network)?.leadsTo ?? this.#switches.of(endpoint.network),
       release: () => {
         if (endpoint.attachment === attachment) endpoint.attachment = undefined;
       },
     };
+  }
+
+  /**
+   * Makes a namespace with an endpoint for each interface of one that was made elsewhere. Each is in a network of its own,
+   * as nothing is known of what it leads to.
+   */
+  adopt(name: string, interfaces: readonly AdoptedInterface[]): Promise<AdoptedNamespace> {
+    return this.#inTurn(async () => {
+      const { ID: namespace } = this.#createNamespace({});
+      const networks: string[] = [];
+      const release = (): void => {
+        this.#namespaces.delete(namespace);
+        for (const [id, { network }] of this.#endpoints) if (networks.includes(network)) this.#endpoints.delete(id);
+        for (const network of networks) this.#networks.delete(network);
+      };
+      try {
+        for (const { name: interfaceName, settings, leadsTo } of interfaces) {
+          const Name = `${name}_${interfaceName}`;
+          const network = this.#newGuid().toLowerCase();
+          const properties: HcnNetwork = { SchemaVersion: schemaVersion, ID: network, Name, Type: "Transparent" };
+          this.#networks.set(network, { properties, leadsTo });
+          networks.push(network);
+          const { ID } = this.#createEndpoint({ ...settings, Name }, network);
+          this.#endpoint(ID).namespace = namespace;
+          this.#namespace(namespace).endpoints.add(ID);
+        }
+      } catch (error) {
+        release();
+        throw error;
+      }
+      return { id: namespace, release };
+    });
   }
 
   /** Forgets everything. */
@@ -175,24 +228,24 @@ export class NetworkService {
     if (this.#networks.has(id)) throw new HcsFailure("HCN_E_NETWORK_ALREADY_EXISTS", `a network ${id} exists`);
     checkSubnets(settings);
     await this.#switches.add(id);
-    const network = { SchemaVersion: schemaVersion, ...settings, ID: id };
-    this.#networks.set(id, network);
-    return network;
+    const properties = { SchemaVersion: schemaVersion, ...settings, ID: id };
+    this.#networks.set(id, { properties });
+    return properties;
   }
 
   async #deleteNetwork(id: string): Promise<void> {
-    this.#network(id);
+    const { leadsTo } = this.#network(id);
     const left = [...this.#endpoints].filter(([, { network }]) => network === id).map(([endpoint]) => endpoint);
     if (left.length > 0) {
       throw new HcsFailure("HCN_E_ENTITY_HAS_REFERENCES", `network ${id} has the endpoints ${left.join(", ")}`);
     }
-    await this.#switches.remove(id);
+    if (leadsTo === undefined) await this.#switches.remove(id);
     this.#networks.delete(id);
   }
 
   #createEndpoint(given: unknown, networkId: string): HcnEndpoint {
     const id = guid(networkId);
-    const network = this.#network(id);
+    const { properties: network } = this.#network(id);
     const settings = checked(() => checkHcnEndpointSettings(given));
     const ID = (settings.ID ?? this.#newGuid()).toLowerCase();
     if (this.#endpoints.has(ID)) throw new HcsFailure("ERROR_ALREADY_EXISTS", `an endpoint ${ID} exists`);
@@ -205,7 +258,7 @@ export class NetworkService {
       throw new HcsFailure("ERROR_ALREADY_EXISTS", `MacAddress: ${MacAddress} is another endpoint's`);
     }
     const properties = { SchemaVersion: schemaVersion, ...settings, ID, HostComputeNetwork: id, MacAddress };
-    const endpoint = { properties, network: id, namespace: undefined, attachment: undefined };
+    const endpoint: Endpoint = { properties, network: id, namespace: undefined, attachment: undefined };
     this.#endpoints.set(ID, endpoint);
     return endpointProperties(endpoint);
   }
@@ -227,7 +280,7 @@ export class NetworkService {
     return namespaceProperties(id, namespace);
   }
 
-  #network(id: string): HcnNetwork {
+  #network(id: string): Network {
     const network = this.#networks.get(id);
     if (network === undefined) throw new HcsFailure("HCN_E_NETWORK_NOT_FOUND", `there is no network ${id}`);
     return network;

@@ -15,15 +15,18 @@ import type {
 } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import { GuestAssignedDevices } from "./assigned-devices.ts";
+import type { BootTurns } from "./boot-turns.ts";
 import type { VmCgroups } from "./cgroups.ts";
 import { GuestDisks } from "./disks.ts";
 import { findProgram, type GuestImage, programFolders } from "./image.ts";
+import { offerNamespace } from "./joined-networks.ts";
 import { GuestNics } from "./nics.ts";
 import { addShare, removeShare } from "./shares.ts";
 
 export interface ProcessGuestParts {
   readonly image: GuestImage;
   readonly cgroups: VmCgroups;
+  readonly boots: Pick<BootTurns, "take">;
   readonly bootTimeoutMs: number;
   readonly cgroupTimeoutMs: number;
   readonly report: (message: string) => void;
@@ -34,6 +37,8 @@ const enterAndRun = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; 
 
 /** Of V8, in MiB: by default an agent that has served long keeps tens of MiB for what it is going to allocate next. */
 const smallYoungGeneration = "--max-semi-space-size=2";
+/** A container that sees the processes of the VM would else make a debugger of the agent listen, and speak with it. */
+const noDebugger = "--disable-sigusr1";
 
 /** Says that the namespaces are there, and becomes the agent once it is told to. */
 const waitAndRun = 'echo in >&3; read -r go <&3 || exit 125; exec "$@"';
@@ -58,6 +63,7 @@ export class ProcessGuestMachine implements GuestMachine {
   readonly #disks: GuestDisks;
   readonly #devices: GuestAssignedDevices;
   readonly #nics = new GuestNics();
+  readonly #killed = new AbortController();
   readonly #ended = Promise.withResolvers<GuestEnd>();
   #power: Power = { kind: "off" };
   #console = "";
@@ -75,9 +81,12 @@ export class ProcessGuestMachine implements GuestMachine {
 
   async boot(): Promise<void> {
     let child: ChildProcess;
+    let endTurn = (): void => {};
     try {
+      endTurn = await this.#parts.boots.take(this.#killed.signal);
       child = await this.#powerOn();
     } catch (error) {
+      endTurn();
       await this.#release({ orderly: false, reason: "the guest could not be started" });
       throw error;
     }
@@ -91,9 +100,13 @@ export class ProcessGuestMachine implements GuestMachine {
     });
     try {
       await Promise.race([this.#up(), gone.promise]);
+      const { processors, limits: share } = this.#specification;
+      this.#parts.cgroups.endBoot({ processors, share });
     } catch (error) {
       this.kill();
       throw error;
+    } finally {
+      endTurn();
     }
   }
 
@@ -119,6 +132,10 @@ export class ProcessGuestMachine implements GuestMachine {
 
   async unassignDevice(vmBusGuid: string): Promise<void> {
     this.#devices.unassign(this.#init(), vmBusGuid);
+  }
+
+  async offerNetwork(id: string, path: string): Promise<void> {
+    offerNamespace(this.#init(), id, path);
   }
 
   addNic(nic: GuestNic): Promise<void> {
@@ -166,6 +183,7 @@ export class ProcessGuestMachine implements GuestMachine {
     const power = this.#power;
     if (power.kind === "killed") return;
     this.#power = { kind: "killed" };
+    this.#killed.abort(endedBeforeBoot());
     if (power.kind === "off") return;
     try {
       this.#parts.cgroups.thaw();
@@ -202,10 +220,10 @@ export class ProcessGuestMachine implements GuestMachine {
       memoryMb,
       processors,
     };
-    if (this.#power.kind === "killed") throw new HcsFailure("HCS_E_TERMINATED_DURING_START", "ended before it booted");
+    if (this.#power.kind === "killed") throw endedBeforeBoot();
     this.#parts.cgroups.create({ memoryMb, processors, share: limits, cpus });
     const namespaces = ["--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
-    const inner = ["/bin/sh", "-c", waitAndRun, "sh", process.execPath, smallYoungGeneration, agent];
+    const inner = ["/bin/sh", "-c", waitAndRun, "sh", process.execPath, smallYoungGeneration, noDebugger, agent];
     const command = [unshare, "--fork", "--kill-child=KILL", ...namespaces, "--", ...inner];
     const child = spawn("/bin/sh", ["-c", enterAndRun, "sh", ...this.#parts.cgroups.entrances, "--", ...command], {
       cwd: "/",
@@ -300,6 +318,10 @@ export class ProcessGuestMachine implements GuestMachine {
     const text = this.#console.trim();
     return new HcsFailure(result, message, text === "" ? {} : { events: [`console: ${text}`] });
   }
+}
+
+function endedBeforeBoot(): HcsFailure {
+  return new HcsFailure("HCS_E_TERMINATED_DURING_START", "ended before it booted");
 }
 
 /** The only child of unshare: the init of the guest's pid namespace, by its pid on this machine. */

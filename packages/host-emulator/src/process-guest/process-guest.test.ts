@@ -13,13 +13,15 @@ import {
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { hresults, plan9ShareFlags, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import { mount, withMountNamespace } from "@uvm-shim/linux-calls";
 import { afterAll, afterEach, beforeEach, expect, it } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
 
 import type { ComputeSystem } from "../compute-system.ts";
 import { EmulatedHost } from "../emulated-host.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
-import { readHierarchies, VmCgroups } from "./cgroups.ts";
+import { VmCgroups } from "./cgroups.ts";
+import { readHierarchies } from "./hierarchies.ts";
 import { ProcessGuestKind, processGuestKernel } from "./kind.ts";
 
 const agent = fileURLToPath(new URL("../../../guest-agent/src/main.ts", import.meta.url));
@@ -122,6 +124,14 @@ describeWith(
     await system.terminate();
     expect(await system.exited).toEqual({ Status: 0, ExitType: "ForcedExit" });
     expect(traces()).toEqual([]);
+  });
+
+  it("has an agent that a signal of those who see the VM's processes makes no debugger of", async () => {
+    create();
+    await system.start();
+    const caught = /^SigCgt:\s+(\w+)$/m.exec(readFileSync(inGuest("/proc/1/status"), "utf8"))?.[1];
+    const sigusr1 = 1n << 9n;
+    expect(BigInt(`0x${caught}`) & sigusr1).toBe(0n);
   });
 
   it("has the limits of its document and of later updates, where the guest sees them, and is measured", async () => {
@@ -250,6 +260,34 @@ describeWith(
       expect(readdirSync(inGuest("/run/host/plan9"))).toEqual(["ro"]);
     } finally {
       execFileSync("umount", [join(shared, "below")]);
+    }
+  });
+
+  it("sees what is mounted below a shared directory later, as a server of files shows it, and gives nothing back", async () => {
+    const shared = join(files.directory, "later");
+    mkdirSync(join(shared), { recursive: true });
+    create();
+    await system.start();
+    execFileSync("mount", ["-t", "tmpfs", "tmpfs", shared]);
+    try {
+      execFileSync("mount", ["--make-shared", shared]);
+      mkdirSync(join(shared, "below"));
+      mkdirSync(join(shared, "other"));
+      await modifyShare("Add", "later", { Path: shared });
+      const seen = inGuest("/run/host/plan9/later");
+      execFileSync("mount", ["-t", "tmpfs", "tmpfs", join(shared, "below")]);
+      try {
+        writeFileSync(join(shared, "below", "deep"), "deep content");
+        expect(readFileSync(join(seen, "below", "deep"), "utf8")).toBe("deep content");
+      } finally {
+        execFileSync("umount", [join(shared, "below")]);
+      }
+      expect(readdirSync(join(seen, "below"))).toEqual([]);
+      withMountNamespace(Number(seen.split("/")[2]), () => mount("tmpfs", "/run/host/plan9/later/other", "tmpfs", 0));
+      writeFileSync(join(seen, "other", "own"), "of the guest");
+      expect(readdirSync(join(shared, "other"))).toEqual([]);
+    } finally {
+      execFileSync("umount", [shared]);
     }
   });
 

@@ -15,7 +15,7 @@ import {
 /** Where the guest's agent finds what is shared with it, by access name. */
 const guestFolder = "/run/host/plan9";
 
-const { MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC } = mountFlags;
+const { MS_NODEV, MS_NOSUID, MS_REC, MS_SLAVE } = mountFlags;
 
 interface Piece {
   /** Path below the share; empty for the share itself. */
@@ -81,8 +81,9 @@ export function attach({ isDirectory, tree }: Omit<Piece, "name">, target: strin
     writeFileSync(target, "", { flag: "a" });
   }
   moveMount(tree, target);
-  // A copy of a shared mount would hand what the guest mounts below it on to this machine.
-  mount("none", target, "", MS_REC | MS_PRIVATE);
+  // A server of files shows what is mounted below them later on as well. A copy of a shared mount that is no slave of it
+  // would hand what the guest mounts there on to this machine.
+  mount("none", target, "", MS_REC | MS_SLAVE);
 }
 
 export function detach(target: string): void {

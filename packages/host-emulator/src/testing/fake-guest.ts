@@ -53,6 +53,7 @@ export class FakeMachine implements GuestMachine {
     memoryLimitBytes: 256 * 2 ** 20,
   });
 
+  offerNetwork = (id: string): Promise<void> => this.#call(`offer network ${id}`);
   addNic = (nic: { id: string }): Promise<void> => this.#call(`add NIC ${nic.id}`);
   disconnectNic = (id: string): Promise<void> => this.#call(`disconnect NIC ${id}`);
   removeNic = (id: string): Promise<void> => this.#call(`remove NIC ${id}`);

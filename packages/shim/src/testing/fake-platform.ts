@@ -174,6 +174,7 @@ export class FakeSandbox implements Sandbox {
   /** Of what holds its namespaces, once it runs. */
   pidInGuest: number | undefined;
   isLost = false;
+  isGuestGone = false;
   stops = 0;
   readonly updates: ResourceUpdate[] = [];
   measured: VmStatistics = {
@@ -212,7 +213,7 @@ export class FakeSandbox implements Sandbox {
   }
 
   get isReady(): boolean {
-    return this.state === "running" && !this.isLost;
+    return this.state === "running" && !this.isLost && !this.isGuestGone;
   }
 
   async start(signal?: AbortSignal): Promise<{ startedAt: Date }> {
@@ -248,6 +249,12 @@ export class FakeSandbox implements Sandbox {
 
   async update(update: ResourceUpdate): Promise<void> {
     this.updates.push(update);
+  }
+
+  async updateContainer(id: string, resources: unknown): Promise<void> {
+    const container = this.held.get(id);
+    if (container === undefined) throw new FakeError("NotFound", `container ${id} does not exist`);
+    await container.update(resources);
   }
 
   async statistics(): Promise<VmStatistics> {

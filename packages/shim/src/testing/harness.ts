@@ -26,6 +26,7 @@ export class Harness {
   readonly events = new EventServer();
   readonly platform = new FakePlatform();
   readonly ended: string[] = [];
+  handOvers = 0;
   /** Set before `open`. */
   clock: Clock = systemClock;
   loadPlatform: () => Promise<FakePlatform> = async () => this.platform;
@@ -48,7 +49,11 @@ export class Harness {
       platform: () => this.loadPlatform(),
       log: { log: () => {} },
       clock: this.clock,
+      lingerMilliseconds: 10_000,
       end: (reason) => void this.ended.push(reason),
+      handOver: () => {
+        this.handOvers += 1;
+      },
     });
     this.#server = net.createServer((socket) => {
       socket.on("error", () => {});

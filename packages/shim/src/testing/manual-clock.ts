@@ -33,15 +33,20 @@ export class ManualClock implements Clock {
     });
   }
 
-  /** Wakes those whose time has come, and lets what they do happen. */
+  /** Lets time pass, up to each moment at which somebody wakes, also one who went to sleep meanwhile. */
   async advance(milliseconds: number): Promise<void> {
-    this.#now += milliseconds;
-    for (const sleeper of [...this.#sleepers]) {
-      if (sleeper.at > this.#now) continue;
-      this.#remove(sleeper);
-      sleeper.wake();
+    const end = this.#now + milliseconds;
+    for (;;) {
+      const next = Math.min(end, ...this.#sleepers.map(({ at }) => at));
+      this.#now = Math.max(this.#now, next);
+      const due = this.#sleepers.filter(({ at }) => at <= this.#now);
+      for (const sleeper of due) {
+        this.#remove(sleeper);
+        sleeper.wake();
+      }
+      await new Promise(setImmediate);
+      if (due.length === 0) return;
     }
-    await new Promise(setImmediate);
   }
 
   #remove(sleeper: { readonly at: number; readonly wake: () => void }): void {

@@ -3,11 +3,20 @@ import assert from "node:assert/strict";
 import type { CriPod } from "../../cri/pod.ts";
 import { runtime } from "../../generated/messages.js";
 import { poll } from "../../support/wait.ts";
-import { classicHandler } from "../containerd.ts";
-import { containerStatus, execSync, output, READY_MS, SANDBOX_READY, untilExited, withPod } from "../cri-ground.ts";
-import type { Case, CriGround } from "../suite.ts";
+import {
+  CONTAINER_RUNNING,
+  containerStatus,
+  execSync,
+  inEachForm,
+  output,
+  READY_MS,
+  SANDBOX_READY,
+  untilExited,
+  withPod,
+} from "../cri-ground.ts";
+import type { Case, CriGround, PodForm } from "../suite.ts";
 
-const { POD } = runtime.v1.NamespaceMode;
+const { POD, NODE, TARGET } = runtime.v1.NamespaceMode;
 const ROOT = { value: 0 };
 const SHARED = ["net", "ipc", "uts"];
 const OWN = ["pid", "mnt"];
@@ -32,6 +41,7 @@ async function threeContainers(ground: CriGround, handler: string): Promise<void
     assert.equal(await output(ground, two, "cat", "/dev/shm/word"), "word\n");
     // Not from its input: the end of the caller's would end it, whatever of that had been sent by then.
     const listening = execSync(ground, two, ["nc", "-l", "-p", "7070", "-e", "echo", "heard"]);
+    listening.catch(() => undefined);
     const heard = async (): Promise<string | undefined> =>
       (await execSync(ground, three, ["nc", "127.0.0.1", "7070"])).stdout || undefined;
     const until = { timeoutMs: READY_MS, signal: ground.signal };
@@ -48,18 +58,24 @@ async function threeContainers(ground: CriGround, handler: string): Promise<void
   await withPod(ground, work, {}, handler);
 }
 
-async function sharedProcesses(ground: CriGround, handler: string, root: readonly string[] | undefined): Promise<void> {
+/** What the program of the shim's sandbox has of files. Of containerd's the suite has only what holds it. */
+const SANDBOX_ROOT = ["dev", "etc", "proc", "sandbox", "sys"];
+
+async function sharedProcesses(ground: CriGround, handler: string, form: PodForm): Promise<void> {
   const work = async (pod: CriPod): Promise<void> => {
-    const linux = { securityContext: { namespaceOptions: { pid: POD } } };
+    const linux = processesOf(POD);
     const ids = await Promise.all(["one", "two"].map((name) => pod.run(name, ["sleep", "1000"], { linux })));
     const [one = "", two = ""] = ids;
     const mine = await namespaces(ground, one, ["pid"]);
     assert.equal(await namespaces(ground, two, ["pid"]), mine);
     assert.equal(await output(ground, one, "readlink", "/proc/1/ns/pid"), mine);
+    const first = await output(ground, one, "cat", "/proc/1/comm");
+    assert.equal(first, form === "shim" ? "sandbox\n" : "sleep\n");
+    for (const signal of [9, 15]) await output(ground, one, "kill", `-${signal}`, "1");
+    assert.equal(await output(ground, two, "cat", "/proc/1/comm"), first, "it is nobody's to end");
     // Of containerd's pause image the suite has no program that reaps.
-    if (root !== undefined) {
-      assert.equal(await output(ground, one, "cat", "/proc/1/comm"), "sandbox\n");
-      assert.deepEqual((await output(ground, one, "ls", "/proc/1/root")).trim().split("\n").sort(), root);
+    if (form === "shim") {
+      assert.deepEqual((await output(ground, one, "ls", "/proc/1/root")).trim().split("\n").sort(), SANDBOX_ROOT);
       await output(ground, one, "sh", "-c", "(sleep 0.2 & exec true) & wait");
       const isReaped = async (): Promise<true | undefined> => {
         const { stdout } = await execSync(ground, two, ["sh", "-c", "grep -l '^State:.Z' /proc/[0-9]*/status"]);
@@ -74,24 +90,66 @@ async function sharedProcesses(ground: CriGround, handler: string, root: readonl
   await withPod(ground, work, { linux: { securityContext: { runAsUser: ROOT } } }, handler);
 }
 
-const byShim = (ground: CriGround): string => ground.runtime.name;
-const byContainerd = (ground: CriGround): string => classicHandler(ground.runtime.name);
+async function processesOfTheVm(ground: CriGround, handler: string): Promise<void> {
+  const { cri } = ground;
+  const linux = processesOf(NODE);
+  const work = async (pod: CriPod): Promise<void> => {
+    const one = await pod.run("one", ["sleep", "1001"], { linux });
+    const two = await pod.run("two", ["sleep", "1002"], { linux });
+    const commands = await commandsSeen(ground, one);
+    for (const command of ["sleep 1001", "sleep 1002"]) assert.ok(commands.includes(command), commands.join("\n"));
+    const agent = await output(ground, one, "cat", "/proc/1/cmdline");
+    assert.match(agent, /initrd/);
+    // What no handler of its own takes, the kernel keeps from the first process of a namespace; a debugger is such a handler.
+    const signals = Array.from({ length: 31 }, (_, index) => index + 1);
+    await output(ground, one, "sh", "-c", `for signal in ${signals.join(" ")}; do kill -$signal 1 || exit 1; done`);
+    assert.equal(await output(ground, two, "cat", "/proc/1/cmdline"), agent);
+    assert.doesNotMatch(await output(ground, one, "sh", "-c", "cat /proc/1/task/*/comm"), /inspector/i);
+    await pod.run("three", ["sleep", "1003"], { linux });
+    const { status } = await cri.call("PodSandboxStatus", { podSandboxId: pod.id });
+    assert.equal(status?.state, SANDBOX_READY);
+  };
+  await withPod(ground, work, { linux }, handler);
+}
+
+async function debugged(ground: CriGround, handler: string): Promise<void> {
+  const { cri } = ground;
+  const work = async (pod: CriPod): Promise<void> => {
+    const target = await pod.run("target", ["sleep", "1001"]);
+    const other = await pod.run("other", ["sleep", "1002"]);
+    const config = { linux: { securityContext: { namespaceOptions: { pid: TARGET, targetId: target } } } };
+    const debug = await pod.run("debug", ["sleep", "1003"], config);
+    const joined = await namespaces(ground, debug, ["pid"]);
+    assert.equal(await namespaces(ground, target, ["pid"]), joined);
+    assert.notEqual(await namespaces(ground, other, ["pid"]), joined);
+    assert.notEqual(await namespaces(ground, debug, ["mnt"]), await namespaces(ground, target, ["mnt"]));
+    const slept = (await commandsSeen(ground, debug)).filter((command) => command.startsWith("sleep"));
+    assert.deepEqual(slept, ["sleep 1001", "sleep 1003"]);
+    assert.equal(await output(ground, debug, "cat", "/proc/1/cmdline"), "sleep\x001001\x00");
+    await output(ground, target, "sh", "-c", "echo of the target > /tmp/word");
+    assert.equal(await output(ground, debug, "cat", "/proc/1/root/tmp/word"), "of the target\n");
+    assert.notEqual((await execSync(ground, debug, ["cat", "/tmp/word"])).status, 0, "its own files are others");
+    // With its first process, a namespace ends.
+    await cri.call("StopContainer", { containerId: target, timeout: 0 });
+    assert.equal((await untilExited(ground, debug)).exitCode, 137);
+    assert.equal((await containerStatus(ground, other)).state, CONTAINER_RUNNING);
+  };
+  await withPod(ground, work, {}, handler);
+}
+
+const processesOf = (pid: runtime.v1.NamespaceMode) => ({ securityContext: { namespaceOptions: { pid } } });
+
+async function commandsSeen(ground: CriGround, id: string): Promise<readonly string[]> {
+  const script = 'for of in /proc/[0-9]*/cmdline; do tr "\\0" " " < $of; echo; done';
+  const lines = (await output(ground, id, "sh", "-c", script)).split("\n").map((line) => line.trim());
+  return lines.filter((line) => line !== "");
+}
+
+const isShim = ({ runtime: { key } }: CriGround): boolean => key === "lcow";
 
 export const criNamespaceCases: readonly Case<CriGround>[] = [
-  {
-    name: "CRI: three containers of a pod share network, IPC and name, with the shim's sandbox container",
-    run: (ground) => threeContainers(ground, byShim(ground)),
-  },
-  {
-    name: "CRI: three containers of a pod share network, IPC and name, with containerd's sandbox container",
-    run: (ground) => threeContainers(ground, byContainerd(ground)),
-  },
-  {
-    name: "CRI: containers that share processes do not see the VM's files, with the shim's sandbox container",
-    run: (ground) => sharedProcesses(ground, byShim(ground), ["dev", "etc", "proc", "sandbox", "sys"]),
-  },
-  {
-    name: "CRI: containers share processes with containerd's sandbox container",
-    run: (ground) => sharedProcesses(ground, byContainerd(ground), undefined),
-  },
+  ...inEachForm("three containers share network, IPC and name", threeContainers),
+  ...inEachForm("containers share processes with what holds the pod, and see nothing of the VM", sharedProcesses),
+  ...inEachForm("the node's processes are the VM's, whose agent nobody can end or debug", processesOfTheVm, isShim),
+  ...inEachForm("a debugging container joins the processes of its target", debugged),
 ];

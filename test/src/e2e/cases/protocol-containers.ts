@@ -124,7 +124,7 @@ async function settings(ground: ProtocolGround): Promise<void> {
   });
 }
 
-function writableRoot(ground: ProtocolGround): string {
+export function writableRoot(ground: Pick<ProtocolGround, "directory" | "images">): string {
   const root = join(ground.directory, "root");
   cpSync(ground.images.rootfs, root, { recursive: true, verbatimSymlinks: true });
   return root;

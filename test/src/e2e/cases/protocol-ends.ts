@@ -5,11 +5,10 @@
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { containerd } from "@uvm-shim/shim/protocol";
-import type { Pod, PodContainer } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
 import { type ClientStdio, makeStdio } from "../../shim-client/stdio.ts";
 import { poll } from "../../support/wait.ts";
-import { directoryRootfs, type ProtocolCase, type ProtocolGround, withPod } from "./protocol.ts";
+import { directoryRootfs, type ProtocolCase, type ProtocolGround, withContainer, withPod } from "./protocol.ts";
 
 const { STOPPED } = containerd.v1.types.Status;
 const WAIT_MS = 20_000;
@@ -22,21 +21,6 @@ const SIGKILL = 9;
 const UNTOLD = 255;
 
 const shell = (script: string): readonly string[] => ["sh", "-c", script];
-
-async function withContainer(
-  ground: ProtocolGround,
-  args: readonly string[],
-  work: (container: PodContainer, pod: Pod) => Promise<void>,
-): Promise<void> {
-  await withPod(ground, async (pod) => {
-    const container = await pod.createContainer({ id: "c1", args, rootfs: directoryRootfs(ground) });
-    await container.start();
-    await work(container, pod);
-    await container.kill(SIGKILL);
-    await container.wait();
-    await container.delete();
-  });
-}
 
 /** What is to come about within so many milliseconds. */
 async function timed<T>(work: Promise<T>, limit: number): Promise<T> {

@@ -109,6 +109,8 @@ async function withLive(
 async function wrongExecs(ground: ProtocolGround): Promise<void> {
   const folder = join(ground.directory, "folder");
   mkdirSync(folder);
+  const killed = join(folder, "killed");
+  writeFileSync(killed, "#!/bin/sh\nkill -KILL $$\n", { mode: 0o755 });
   await withLive(ground, async (call, container) => {
     const exec = (spec: string | object | undefined, more: object = {}): Promise<unknown> => {
       const value = Buffer.from(typeof spec === "string" ? spec : JSON.stringify(spec ?? ""));
@@ -141,6 +143,7 @@ async function wrongExecs(ground: ProtocolGround): Promise<void> {
       [{ stderr: `file://${folder}` }, `stderr ${folder} cannot be opened: EISDIR`],
       [{ stdout: "file:///proc/x/y" }, "stdout /proc/x/y cannot be opened: ENOENT"],
       [{ stdout: "binary:///bin/false" }, "stdout binary:///bin/false exited with 1 before it was ready"],
+      [{ stdout: `binary://${killed}` }, `stdout binary://${killed} was killed by SIGKILL before it was ready`],
       [{ stdout: "binary:///none" }, "stdout binary:///none cannot be run: spawn /none ENOENT"],
       [{ stderr: "binary:///bin/true" }, 'stderr "binary:///bin/true": stdout has to be a binary:// too'],
     ];

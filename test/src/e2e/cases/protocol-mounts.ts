@@ -1,11 +1,11 @@
 /** What of the host a container is given, and what of it stays outside the guest; spoken to the shim directly. */
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { linuxGuestPaths } from "@uvm-shim/hcs-schema";
 import type { Pod } from "../../shim-client/pod.ts";
-import { mustRun, runCommand } from "../../support/command.ts";
-import { makeExt4 } from "../../support/disk.ts";
+import { runCommand } from "../../support/command.ts";
+import { makeExt4, withBlockDevice } from "../../support/disk.ts";
 import { layersMount, makeLayer } from "../../support/layers.ts";
 import {
   assertRefused,
@@ -15,17 +15,7 @@ import {
   runToEnd,
   withPod,
 } from "./protocol.ts";
-import { bind, withMounts, withScripts } from "./protocol-containers.ts";
-
-/** Has a block device of the host for the time of some work. */
-async function withBlockDevice(file: string, work: (device: string) => Promise<void>): Promise<void> {
-  const device = (await mustRun("losetup", ["--find", "--show", file])).trim();
-  try {
-    await work(device);
-  } finally {
-    await mustRun("losetup", ["--detach", device]);
-  }
-}
+import { bind, withMounts, withScripts, writableRoot } from "./protocol-containers.ts";
 
 async function physicalDisks(ground: ProtocolGround): Promise<void> {
   const contents = join(ground.directory, "contents");
@@ -83,6 +73,30 @@ async function withoutWritableShares(ground: ProtocolGround): Promise<void> {
     assert.match((await runToEnd(await create("ro"))).stdout, /layer/);
   };
   await withPod(ground, work, { annotations });
+}
+
+/** An image may have its folders on a volume, which is made where the link leads. */
+async function danglingLinks(ground: ProtocolGround): Promise<void> {
+  const shared = join(ground.directory, "shared");
+  mkdirSync(shared);
+  writeFileSync(join(shared, "file"), "on the volume\n");
+  const root = writableRoot(ground);
+  mkdirSync(join(root, "b"));
+  symlinkSync("/var/lib/r/folder", join(root, "b", "folder"));
+  symlinkSync("../../../../../outside/file", join(root, "b", "file"));
+  await withScripts(ground, async (outputOf) => {
+    const mounts = withMounts(bind("/b/folder", shared, "rbind"), bind("/b/file", join(shared, "file"), "bind"), {
+      destination: "/b/folder/deep/er",
+      type: "tmpfs",
+      source: "tmpfs",
+    });
+    const seen = await outputOf(
+      "cat /b/folder/file /var/lib/r/folder/file /b/file /outside/file; touch /b/folder/deep/er/x; stat -c %a /var/lib/r",
+      { rootfs: [], change: (specification) => ({ ...mounts(specification), root: { path: root } }) },
+    );
+    assert.equal(seen, `${"on the volume\n".repeat(4)}755\n`);
+    assert.deepEqual(readdirSync(join(shared, "deep", "er")), []);
+  });
 }
 
 const MARK = "stays-on-the-host";
@@ -178,6 +192,7 @@ async function everyMountOption(ground: ProtocolGround): Promise<void> {
 export const protocolMountCases: readonly ProtocolCase[] = [
   { name: "physical disks as mounts: written, read-only, as devices", run: physicalDisks },
   { name: "single files of the host, read-only and writable, without their neighbours", run: singleFiles },
+  { name: "mounts at links of the image that lead nowhere yet", run: danglingLinks },
   { name: "a pod without writable shares refuses them", run: withoutWritableShares },
   { name: "every mount option that -info names is taken, and holds", run: everyMountOption },
   { name: "what stays on the host does not cross to the guest", run: whatCrosses },

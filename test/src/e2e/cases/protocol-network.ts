@@ -1,5 +1,13 @@
 /** Networks that containers name themselves, which containerd's own client cannot write into a specification. */
 import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { runtime } from "../../generated/messages.js";
+import type { Pod } from "../../shim-client/pod.ts";
+import { Sandbox } from "../../shim-client/shim.ts";
+import type { Specification } from "../../shim-client/spec.ts";
+import { mustRun } from "../../support/command.ts";
 import { withNetworks } from "../networks.ts";
 import {
   assertRefused,
@@ -55,7 +63,59 @@ async function badNetwork(ground: ProtocolGround): Promise<void> {
   });
 }
 
+const { NODE } = runtime.v1.NamespaceMode;
+
+/** Each of them is the caller's mistake, and no pod may seem to have its addresses. */
+async function foreignNetworks(ground: ProtocolGround): Promise<void> {
+  const { directory } = ground;
+  mkdirSync(directory, { recursive: true });
+  const pipe = join(directory, "pipe");
+  await mustRun("mkfifo", [pipe]);
+  const itself = `/proc/${process.pid}/ns`;
+  for (const [netnsPath, why] of [
+    [join(directory, "missing"), "does not exist"],
+    [pipe, "is no namespace"],
+    [`${itself}/uts`, "is a namespace of another type"],
+    [`${itself}/net`, "is this machine's own network"],
+  ] as const) {
+    const nobody = withPod(ground, async () => assert.fail(`${netnsPath} was taken`), { netnsPath });
+    await assertRefused(nobody, "InvalidArgument", "netns_path", netnsPath, why);
+  }
+}
+
+async function networkOfAnother(ground: ProtocolGround): Promise<void> {
+  const path = "/run/netns/another";
+  const change = ({ linux, ...specification }: Specification): object => ({
+    ...specification,
+    linux: { ...linux, namespaces: [{ type: "mount" }, { type: "network", path }] },
+  });
+  await withPod(ground, async (pod) => {
+    const options = { id: "one", args: ["true"], rootfs: directoryRootfs(ground), change };
+    await assertRefused(pod.createContainer(options), "InvalidArgument", "linux.namespaces[1].path", path);
+  });
+}
+
+async function nodesNetwork(ground: ProtocolGround): Promise<void> {
+  const configuration = { linux: { securityContext: { namespaceOptions: { network: NODE } } } };
+  const work = async (pod: Pod): Promise<void> => {
+    const args = ["sh", "-c", "hostname; cat /etc/hostname"];
+    const { pid } = await pod.shim.call(Sandbox, "SandboxStatus", { sandboxId: "pod" });
+    const change = ({ linux, ...specification }: Specification): object => ({
+      ...specification,
+      linux: { ...linux, namespaces: [{ type: "mount" }, { type: "uts", path: `/proc/${pid}/ns/uts` }] },
+    });
+    const { status, stdout } = await runToEnd(
+      await pod.createContainer({ id: "one", args, rootfs: directoryRootfs(ground), change }),
+    );
+    assert.deepEqual({ status, stdout }, { status: 0, stdout: `${hostname()}\n`.repeat(2) });
+  };
+  await withPod(ground, work, { configuration });
+}
+
 export const protocolNetworkCases: readonly ProtocolCase[] = [
   { name: "a container names its network, and later ones find it as it is by then", run: ownNetwork },
   { name: "networks that no pod can have are refused with their fault", run: badNetwork },
+  { name: "a netns_path that leads to no network of a pod's is refused with its fault", run: foreignNetworks },
+  { name: "a pod in the host's network has the host's name", run: nodesNetwork },
+  { name: "a container in a network of the host's that is not its pod's is refused", run: networkOfAnother },
 ];

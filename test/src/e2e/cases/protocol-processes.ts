@@ -9,7 +9,14 @@ import { Task } from "../../shim-client/shim.ts";
 import { guestInit } from "../../support/guest-init.ts";
 import { makeLoggingProgram } from "../../support/logging-program.ts";
 import { poll } from "../../support/wait.ts";
-import { assertRefused, directoryRootfs, type ProtocolCase, type ProtocolGround, withPod } from "./protocol.ts";
+import {
+  assertRefused,
+  directoryRootfs,
+  type ProtocolCase,
+  type ProtocolGround,
+  withPod,
+  withContainer as withRunning,
+} from "./protocol.ts";
 
 const { TaskExit } = containerd.events;
 const { RUNNING, STOPPED } = containerd.v1.types.Status;
@@ -22,21 +29,12 @@ const SIGUSR1 = 10;
 
 const shell = (script: string): readonly string[] => ["sh", "-c", script];
 
-/** A pod with one container that runs; it is killed and deleted after the work, where the work has not done it. */
-async function withContainer(
+/** Of a container that the work may have ended. */
+const withContainer = (
   ground: ProtocolGround,
   args: readonly string[],
   work: (container: PodContainer, pod: Pod) => Promise<void>,
-): Promise<void> {
-  await withPod(ground, async (pod) => {
-    const container = await pod.createContainer({ id: "c1", args, rootfs: directoryRootfs(ground) });
-    await container.start();
-    await work(container, pod);
-    await container.kill(SIGKILL).catch(() => undefined);
-    await container.wait();
-    await container.delete();
-  });
-}
+): Promise<void> => withRunning(ground, args, work, { mayHaveEnded: true });
 
 function exitsOf(pod: Pod) {
   return pod.sink.events.filter(({ topic }) => topic === "/tasks/exit").map(({ value }) => TaskExit.decode(value));

@@ -55,6 +55,47 @@ async function deathOfTheSandbox(ground: ProtocolGround): Promise<void> {
   });
 }
 
+const SHARED_KINDS = { ipc: "ipc", uts: "uts", network: "net" } as const;
+/** Those of a process of the guest, or new ones. */
+const withNamespaces =
+  (pid: number | undefined, annotations: { readonly [key: string]: string } = {}) =>
+  ({ linux, ...specification }: Specification): object => {
+    const shared = Object.entries(SHARED_KINDS).map(([type, name]) =>
+      pid === undefined ? { type } : { type, path: `/proc/${pid}/ns/${name}` },
+    );
+    return { ...specification, annotations, linux: { ...linux, namespaces: [{ type: "mount" }, ...shared] } };
+  };
+
+async function namedAndUnnamed(ground: ProtocolGround): Promise<void> {
+  const rootfs = directoryRootfs(ground);
+  const ofCri = { "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": sandboxId };
+  const names = Object.values(SHARED_KINDS).join(" ");
+  const args = ["sh", "-c", `for name in ${names}; do readlink /proc/self/ns/$name; done; hostname`];
+  await withPod(ground, async (pod) => {
+    const { pid } = await pod.shim.call(Sandbox, "SandboxStatus", { sandboxId });
+    const containers = await Promise.all(
+      Object.entries({
+        ...{ one: withNamespaces(pid), two: withNamespaces(pid), new: withNamespaces(undefined) },
+        newToo: withNamespaces(undefined),
+        newByCri: withNamespaces(undefined, ofCri),
+      }).map(([id, change]) => pod.createContainer({ id, args, rootfs, change })),
+    );
+    // All of them are made before the first one ends: the number of a namespace that has gone may come again.
+    const [one, two, ...others] = (await Promise.all(containers.map(runToEnd))).map(({ stdout }) =>
+      stdout.trim().split("\n"),
+    );
+    assert.deepEqual(two, one);
+    assert.equal(one?.[3], "pod");
+    const [first, second, byCri] = others;
+    // NICs are in one place only, and a client that knows no pods cannot know where.
+    assert.deepEqual([first?.[2], second?.[2]], [one?.[2], one?.[2]]);
+    for (const kind of [0, 1]) {
+      const found: ReadonlySet<string | undefined> = new Set([one, first, second, byCri].map((seen) => seen?.[kind]));
+      assert.equal(found.size, 4, [...found].join(" "));
+    }
+  });
+}
+
 /** Beside the end of the VM a task that has ended is deleted like any other. */
 async function deletedBesideTheEnd(ground: ProtocolGround): Promise<void> {
   for (let time = 0; time < 5; time++) {
@@ -91,6 +132,7 @@ async function rootsForReading(ground: ProtocolGround): Promise<void> {
 
 export const protocolSandboxCases: readonly ProtocolCase[] = [
   { name: "a sandbox whose own container dies is not ready, and is ended in good order", run: deathOfTheSandbox },
+  { name: "containers of a pod share the namespaces that they name by path, and no other", run: namedAndUnnamed },
   { name: "a task is deleted beside the end of its VM", run: deletedBesideTheEnd },
   { name: "roots for reading without a single mount point", run: rootsForReading },
 ];

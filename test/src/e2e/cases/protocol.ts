@@ -1,12 +1,13 @@
 /** What containerd's own client cannot bring about or cannot show: spoken to the shim directly. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { containerd } from "@uvm-shim/shim/protocol";
 import { type StatusName, TtrpcError } from "@uvm-shim/ttrpc";
 import { type Mount, Pod, type PodContainer, type PodOptions } from "../../shim-client/pod.ts";
 import { Sandbox, Task } from "../../shim-client/shim.ts";
+import type { Specification } from "../../shim-client/spec.ts";
 import { mustRun } from "../../support/command.ts";
 import { layersMount, makeLayer, makeScratch } from "../../support/layers.ts";
 import { poll } from "../../support/wait.ts";
@@ -27,13 +28,16 @@ export interface ProtocolCase {
 }
 
 const WAIT_MS = 20_000;
+const SIGKILL = 9;
+/** Of coreutils, which every Debian has. */
+const DYNAMIC_PROGRAM = "/usr/bin/env";
 const MEMORY_ANNOTATION = "io.microsoft.virtualmachine.computetopology.memory.sizeinmb";
 const { TaskExit } = containerd.events;
 
 export async function withPod(
   ground: ProtocolGround,
   work: (pod: Pod) => Promise<void>,
-  options: Pick<PodOptions, "runtimeOptions" | "annotations"> = {},
+  options: Pick<PodOptions, "runtimeOptions" | "annotations" | "netnsPath" | "configuration"> = {},
 ): Promise<void> {
   const { executable, environment, directory, signal } = ground;
   const pod = await Pod.run({ executable, environment, directory, signal, id: "pod", ...options });
@@ -47,6 +51,24 @@ export async function withPod(
 
 export function directoryRootfs(ground: ProtocolGround): Mount[] {
   return [{ type: "bind", source: ground.images.rootfs, options: ["rbind", "ro"] }];
+}
+
+/** A pod with one container, which runs; after the work it is killed and deleted. */
+export async function withContainer(
+  ground: ProtocolGround,
+  args: readonly string[],
+  work: (container: PodContainer, pod: Pod) => Promise<void>,
+  options: { readonly mayHaveEnded?: boolean } = {},
+): Promise<void> {
+  await withPod(ground, async (pod) => {
+    const container = await pod.createContainer({ id: "c1", args, rootfs: directoryRootfs(ground) });
+    await container.start();
+    await work(container, pod);
+    const killed = container.kill(SIGKILL);
+    await (options.mayHaveEnded ? killed.catch(() => undefined) : killed);
+    await container.wait();
+    await container.delete();
+  });
 }
 
 /** Runs a container to its end. */
@@ -145,6 +167,32 @@ async function badAnnotation(ground: ProtocolGround): Promise<void> {
   const annotations = { [MEMORY_ANNOTATION]: "lots" };
   const pod = Pod.run({ executable, environment, directory, signal, annotations, id: "pod" });
   await assertRefused(pod, "InvalidArgument", MEMORY_ANNOTATION, "lots");
+}
+
+/** In the words of runc, when the program is started or, for a container's own, when it is made. */
+async function programsWithoutALoader(ground: ProtocolGround): Promise<void> {
+  const root = join(ground.directory, "root");
+  cpSync(ground.images.rootfs, root, { recursive: true, verbatimSymlinks: true });
+  const named = /\/lib[\w/.-]*\/ld-[\w.-]+/.exec(readFileSync(DYNAMIC_PROGRAM, "latin1"))?.[0];
+  assert.ok(named !== undefined, `${DYNAMIC_PROGRAM} has a dynamic loader`);
+  copyFileSync(DYNAMIC_PROGRAM, join(root, "bin", "dynamic"));
+  writeFileSync(join(root, "bin", "script"), "#!/bin/dynamic\n", { mode: 0o755 });
+  const change = (specification: Specification): object => ({ ...specification, root: { path: root } });
+  await withPod(ground, async (pod) => {
+    const why = `exec /bin/dynamic: no such file or directory: it names the interpreter "${named}"`;
+    for (const program of ["dynamic", "/bin/dynamic", "script"]) {
+      const created = pod.createContainer({ id: "refused", args: [program, "--version"], rootfs: [], change });
+      await assertRefused(created, "InvalidArgument", why);
+    }
+    const container = await pod.createContainer({ id: "c1", args: ["sleep", "1000"], rootfs: [], change });
+    await container.start();
+    await container.addExec("dynamic", { args: ["dynamic"] }, {});
+    await assertRefused(container.startExec("dynamic"), "InvalidArgument", why);
+    await container.deleteExec("dynamic");
+    await container.kill(9);
+    await container.wait();
+    await container.delete();
+  });
 }
 
 async function foreignProgram(ground: ProtocolGround): Promise<void> {
@@ -268,6 +316,7 @@ export const protocolCases: readonly ProtocolCase[] = [
   { name: "a missing or malformed config.json is named", run: badConfiguration },
   { name: "a sandbox annotation whose value makes no sense is named", run: badAnnotation },
   { name: "a program of another architecture is named", run: foreignProgram },
+  { name: "a program without its dynamic loader is named", run: programsWithoutALoader },
   { name: "a terminal that is resized before, while and after it lives", run: terminalByProtocol },
   { name: "kill -9 of the shim, then delete", run: killedShim },
   { name: "a client that gives up during the boot, then delete", run: abandonedBoot },

@@ -61,7 +61,8 @@ function aloneLife(
   layout: LinuxGuestLayout = ordinaryGuestLayout,
 ): Play {
   const bench = new ContainerBench(ground.script, { layout });
-  bench.files.kinds.set(temporaryDisk, "file");
+  bench.files.kinds.set(temporaryDisk, "file").set(hostDevice, "block");
+  bench.files.blockDevices.set("7:3", hostDevice);
   return containerLife(ground, bench.controller, rootfs, spec, () => bench.leftovers);
 }
 
@@ -78,7 +79,8 @@ function togetherLife(ground: Ground): Play {
     files.kinds.set(disk, "file");
   }
   files.kinds.set("/data", "directory");
-  files.kinds.set(driverDisk, "file");
+  files.kinds.set(driverDisk, "file").set(hostDevice, "block");
+  files.blockDevices.set("7:3", hostDevice);
   const container = new LinuxContainerController({
     gpuVhdPath: driverDisk,
     warn: () => {},
@@ -86,19 +88,25 @@ function togetherLife(ground: Ground): Play {
     layout: ordinaryGuestLayout,
     createProcess: (process) => new ProcessController({ ...process, upstream, clock }),
   });
-  return containerLife(ground, container, layersMount, specification({ mounts: [dataMount], ...oneDevice }), () => [
-    ...disksVm.leftovers(),
-    ...sharesVm.leftovers(),
-    ...[...devicesVm.assigned.keys()].map((guid) => `assigned ${guid}`),
-    ...scsi.disks.map(({ hostPath }) => `tracked ${hostPath}`),
-    ...plan9.shares.map(({ hostPath }) => `tracked ${hostPath}`),
-    ...vpci.devices.map(({ deviceInstancePath }) => `tracked ${deviceInstancePath}`),
-    ...[...files.mounted].map((path) => `mount ${path}`),
-    ...[...guest.combined].map((path) => `combined ${path}`),
-    ...[...guest.bound].map((path) => `bound ${path}`),
-    ...[...guest.emptied].map((path) => `emptied ${path}`),
-    ...[...guest.running, ...guest.known].map((id) => `container ${id} in the guest`),
-  ]);
+  return containerLife(
+    ground,
+    container,
+    layersMount,
+    specification({ mounts: [dataMount], ...oneDevice, ...withDevice }),
+    () => [
+      ...disksVm.leftovers(),
+      ...sharesVm.leftovers(),
+      ...[...devicesVm.assigned.keys()].map((guid) => `assigned ${guid}`),
+      ...scsi.disks.map(({ hostPath }) => `tracked ${hostPath}`),
+      ...plan9.shares.map(({ hostPath }) => `tracked ${hostPath}`),
+      ...vpci.devices.map(({ deviceInstancePath }) => `tracked ${deviceInstancePath}`),
+      ...[...files.mounted].map((path) => `mount ${path}`),
+      ...[...guest.combined].map((path) => `combined ${path}`),
+      ...[...guest.bound].map((path) => `bound ${path}`),
+      ...[...guest.emptied].map((path) => `emptied ${path}`),
+      ...[...guest.running, ...guest.known].map((id) => `container ${id} in the guest`),
+    ],
+  );
 }
 
 const oneDevice = { windows: { devices: [{ id: "PCIP\\A", idType: "gpu" }] } };
@@ -106,6 +114,15 @@ const driverDisk = "/disks/gpu.vhd";
 const temporaryDisk = "/disks/temporary.vhdx";
 const diskMount = { destination: "/disk", type: "automanage-virtual-disk", source: temporaryDisk };
 const dataMount = { destination: "/data", type: "bind", source: "/data" };
+const hostDevice = "/dev/loop3";
+/** Of a pod, in which alone guests show disks. */
+const withDevice = {
+  annotations: { "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "p1" },
+  linux: {
+    devices: [{ path: "/dev/xvda", type: "b", major: 7, minor: 3 }],
+    resources: { devices: [{ allow: true, type: "b", major: 7, minor: 3, access: "rwm" }] },
+  },
+};
 const controller = "controller-container";
 const sha256 = (text: string): string => hash("sha256", text, "hex");
 
@@ -120,6 +137,11 @@ export const containerScenarios: readonly Scenario[] = [
     name: "create-container and exec, on layers with a bind mount and a disk, with a security policy",
     begin: (ground) =>
       aloneLife(ground, layersMount, specification({ mounts: [dataMount, diskMount] }), policyGuestLayout(sha256)),
+  },
+  {
+    controller,
+    name: "create-container and exec, on layers with a block device of the host",
+    begin: (ground) => aloneLife(ground, layersMount, specification({ mounts: [], ...withDevice })),
   },
   {
     controller,

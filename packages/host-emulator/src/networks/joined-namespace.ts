@@ -1,0 +1,137 @@
+import { statSync } from "node:fs";
+import { stat, statfs } from "node:fs/promises";
+import { basename, isAbsolute } from "node:path";
+import type { HcnRoute } from "@uvm-shim/hcs-schema";
+import { type NetworkNamespace, openNetworkNamespace } from "@uvm-shim/linux-calls";
+import { HcsFailure } from "../hcs-failure.ts";
+import { announceNic, withdrawNic } from "../process-guest/joined-networks.ts";
+import { runIp } from "./ip.ts";
+import type { AdoptedInterface } from "./network-service.ts";
+import type { VirtualSwitch } from "./switches.ts";
+
+/** The file system that namespaces are files of. */
+const nsfs = 0x6e736673;
+const macPattern = /^(?!00:00:00:00:00:00)[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
+const largestMetric = 0xffff;
+
+/** What `ip -json` prints, as far as it is looked at. */
+interface PrintedInterface {
+  readonly ifname: string;
+  readonly address?: string;
+  readonly addr_info?: readonly { readonly local?: string; readonly prefixlen?: number; readonly scope?: string }[];
+}
+interface PrintedRoute {
+  readonly dst: string;
+  readonly gateway?: string;
+  readonly dev?: string;
+  readonly metric?: number;
+  readonly protocol?: string;
+}
+
+/**
+ * A network namespace of this machine that somebody has made and set up, as CNI plugins do. It is only looked at: what is
+ * in it stays there, as it is, and the guest's containers join it.
+ */
+export class JoinedNamespace {
+  readonly #namespace: NetworkNamespace;
+  readonly #given: string;
+
+  private constructor(namespace: NetworkNamespace, given: string) {
+    this.#namespace = namespace;
+    this.#given = given;
+  }
+
+  /** Throws an HcsFailure for what is no network namespace, and for this machine's own. */
+  static async open(path: string): Promise<JoinedNamespace> {
+    await checkPath(path);
+    const namespace = openNetworkNamespace(path);
+    try {
+      namespace.run(() => {});
+    } catch (cause) {
+      namespace.close();
+      const message = `path: ${path} is a namespace of another type, expected is one for networks`;
+      throw new HcsFailure("E_INVALIDARG", message, { cause });
+    }
+    return new JoinedNamespace(namespace, path);
+  }
+
+  /** Of the last part of its path. */
+  get name(): string {
+    return basename(this.#given);
+  }
+
+  /** Leads to it also when the path that it was opened by does not any more. */
+  get path(): string {
+    return this.#namespace.path;
+  }
+
+  /** The interfaces that a VM could have NICs in the place of: those with a MAC address and an IP address. */
+  async interfaces(): Promise<readonly AdoptedInterface[]> {
+    const [links, routes, routes6] = await Promise.all([
+      this.#ip<PrintedInterface>("address", "show"),
+      this.#ip<PrintedRoute>("-4", "route", "show"),
+      this.#ip<PrintedRoute>("-6", "route", "show"),
+    ]);
+    return links.flatMap(({ ifname: name, address = "", addr_info = [] }) => {
+      const IpConfigurations = addr_info.flatMap(({ local, prefixlen, scope }) =>
+        local === undefined || prefixlen === undefined || scope !== "global"
+          ? []
+          : [{ IpAddress: local, PrefixLength: prefixlen }],
+      );
+      if (!macPattern.test(address) || IpConfigurations.length === 0) return [];
+      const MacAddress = address.replaceAll(":", "-").toUpperCase();
+      const Routes = [...routesOf(name, routes, 4), ...routesOf(name, routes6, 6)];
+      return [{ name, settings: { MacAddress, IpConfigurations, Routes }, leadsTo: standing(name) }];
+    });
+  }
+
+  /** Lets go of it; it is there for as long as whoever made it keeps it. Repeatable. */
+  close(): void {
+    this.#namespace.close();
+  }
+
+  async #ip<T>(...words: readonly string[]): Promise<readonly T[]> {
+    return JSON.parse((await runIp(this.#namespace, ["-json", ...words])) || "[]") as readonly T[];
+  }
+}
+
+/** Files that callers name may be of file systems that do not answer, and FIFOs wait for a writer when they are opened. */
+async function checkPath(path: string): Promise<void> {
+  const refuse = (why: string): HcsFailure => new HcsFailure("E_INVALIDARG", `path: ${path} ${why}`);
+  if (!isAbsolute(path)) throw refuse("is relative, expected is an absolute one");
+  const found = await stat(path).catch((cause: unknown) => {
+    const { code } = cause as NodeJS.ErrnoException;
+    const isMissing = code === "ENOENT" || code === "ENOTDIR";
+    throw isMissing ? new HcsFailure("ERROR_FILE_NOT_FOUND", `path: ${path} does not exist`) : refuse(String(cause));
+  });
+  if (!found.isFile() || (await statfs(path)).type !== nsfs) {
+    throw refuse("is no namespace, expected is one for networks, as CNI plugins set up");
+  }
+  // Nothing runs meanwhile that could have this thread in another one.
+  const own = statSync("/proc/self/ns/net");
+  if (found.dev === own.dev && found.ino === own.ino) {
+    throw refuse("is this machine's own network, which no VM can have: expected is one that was made for the pod");
+  }
+}
+
+/** Those that the kernel made of the addresses are not told: whoever has the address has them. */
+function routesOf(name: string, printed: readonly PrintedRoute[], family: 4 | 6): readonly HcnRoute[] {
+  const [everywhere, bits] = family === 4 ? ["0.0.0.0/0", 32] : ["::/0", 128];
+  return printed
+    .filter(({ dev, protocol }) => dev === name && protocol !== "kernel")
+    .map(({ dst, gateway = "", metric = 0 }) => ({
+      DestinationPrefix: dst === "default" ? everywhere : dst.includes("/") ? dst : `${dst}/${bits}`,
+      ...(gateway === "" ? {} : { NextHop: gateway }),
+      ...(metric === 0 || metric > largestMetric ? {} : { Metric: metric }),
+    }));
+}
+
+/** The interface has its cable, and is where the guest's containers are: the guest is only told of it. */
+function standing(interfaceName: string): VirtualSwitch {
+  return {
+    plug: async ({ pid, interfaceName: nic }) => {
+      announceNic(pid, nic, interfaceName);
+      return { disconnect: async () => {}, remove: async () => withdrawNic(pid, nic) };
+    },
+  };
+}

@@ -1,0 +1,51 @@
+import { describe, expect, it } from "vitest";
+import { createClock } from "./clock.ts";
+
+/** Sleeps that take longer than asked for, by turns of a list. */
+function starved(late: readonly number[]) {
+  const steps: number[] = [];
+  let elapsed = 0;
+  let turns = 0;
+  const clock = createClock({
+    sleep: async (milliseconds, signal) => {
+      if (signal?.aborted) throw new Error("the timer was ended");
+      elapsed += milliseconds + (late[steps.length] ?? 0);
+      steps.push(milliseconds);
+    },
+    turn: async () => {
+      turns += 1;
+    },
+  });
+  return { clock, steps, elapsed: () => elapsed, turns: () => turns };
+}
+
+describe("the shim's own clock", () => {
+  it("counts a step that ended late as one that ended in time", async () => {
+    const { clock, steps, elapsed } = starved([0, 60_000, 0]);
+    await clock.delay(4_000);
+    expect(steps).toEqual(Array(8).fill(500));
+    expect(elapsed()).toBe(64_000);
+  });
+
+  it("handles what has come in before a wait is over, be it one step alone", async () => {
+    const { clock, steps, turns } = starved([]);
+    await clock.delay(2);
+    expect([steps, turns()]).toEqual([[2], 1]);
+    await clock.delay(100);
+    expect([steps.slice(1), turns()]).toEqual([[25, 25, 25, 25], 5]);
+  });
+
+  it("does not run out for whoever was answered meanwhile", async () => {
+    const stop = new AbortController();
+    const clock = createClock({
+      sleep: async () => {},
+      turn: async () => stop.abort(new Error("answered")),
+    });
+    await expect(clock.delay(1, stop.signal)).rejects.toThrow("answered");
+  });
+
+  it("rejects with the signal's reason", async () => {
+    const { clock } = starved([]);
+    await expect(clock.delay(1_000, AbortSignal.abort(new Error("given up")))).rejects.toThrow("given up");
+  });
+});

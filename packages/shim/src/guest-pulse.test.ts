@@ -1,0 +1,117 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { watchGuest } from "./guest-pulse.ts";
+import { ManualClock } from "./testing/manual-clock.ts";
+
+let isEnding = false;
+const bounds = { worked: 1_000, silent: 3_000, isEnding: () => isEnding };
+
+let clock: ManualClock;
+let stop: AbortController;
+beforeEach(() => {
+  clock = new ManualClock();
+  stop = new AbortController();
+  isEnding = false;
+});
+afterEach(() => {
+  expect(clock.sleepers).toBe(0);
+});
+
+/** Watches a guest that answers each question after so long; tells at which moment it was given up, and why. */
+function watch(answerMilliseconds: () => number) {
+  const began = clock.now().getTime();
+  const asked: number[] = [];
+  const ping = async (signal?: AbortSignal): Promise<void> => {
+    asked.push(clock.now().getTime() - began);
+    const milliseconds = answerMilliseconds();
+    if (milliseconds === 0) return;
+    await new Promise<void>((resolve, reject) => {
+      signal?.addEventListener("abort", () => reject(signal.reason));
+      if (Number.isFinite(milliseconds)) void clock.delay(milliseconds, signal).then(resolve, () => {});
+    });
+  };
+  const given: { up?: [string, number] } = {};
+  const watching = watchGuest({ ping }, bounds, clock, stop.signal).then((why) => {
+    given.up = [why, clock.now().getTime() - began];
+  });
+  return { given, asked, watching };
+}
+
+describe("the patience with a guest", () => {
+  it("ends when one that answers all else at once has had its time", async () => {
+    const { given, watching } = watch(() => 0);
+    await clock.advance(999);
+    expect(given.up).toBeUndefined();
+    await clock.advance(1);
+    await watching;
+    expect(given.up).toEqual(["worked", 1_000]);
+  });
+
+  it("ends when one has said nothing at all, however often it could", async () => {
+    const { given, asked, watching } = watch(() => Number.POSITIVE_INFINITY);
+    await clock.advance(2_999);
+    expect([given.up, asked]).toEqual([undefined, [100]]);
+    await clock.advance(1);
+    await watching;
+    expect(given.up).toEqual(["silent", 3_000]);
+  });
+
+  it("goes on with one that is slow in everything, and asks it one question at a time", async () => {
+    let answer = 2_500;
+    const { given, asked, watching } = watch(() => answer);
+    await clock.advance(20_000);
+    expect(given.up).toBeUndefined();
+    expect(asked.length).toBeLessThanOrEqual(8);
+    answer = 0;
+    await clock.advance(20_000);
+    await watching;
+    expect(given.up?.[0]).toBe("worked");
+  });
+
+  it("ends when one that was slow falls silent", async () => {
+    const answers = [2_000, 2_000, Number.POSITIVE_INFINITY];
+    const { given, watching } = watch(() => answers.shift() ?? 0);
+    await clock.advance(10_000);
+    await watching;
+    expect(given.up?.[0]).toBe("silent");
+    expect(given.up?.[1]).toBeGreaterThanOrEqual(4_000 + 3_000);
+  });
+
+  it("goes on while its VM is being ended, and has its time when that has failed", async () => {
+    const { given, watching } = watch(() => Number.POSITIVE_INFINITY);
+    await clock.advance(500);
+    isEnding = true;
+    await clock.advance(60_000);
+    expect(given.up).toBeUndefined();
+    isEnding = false;
+    await clock.advance(2_500);
+    await watching;
+    expect(given.up).toEqual(["silent", 63_000]);
+  });
+
+  it("starts anew whenever something else of the kind is done", async () => {
+    const began = clock.now().getTime();
+    const isEnding = () => false;
+    // Others are done each 700 ms, up to the 7 000th.
+    const progress = () => Math.min(10, Math.floor((clock.now().getTime() - began) / 700));
+    const ping = async () => {};
+    const watching = watchGuest({ ping }, { ...bounds, isEnding, progress }, clock, stop.signal).then(
+      () => clock.now().getTime() - began,
+    );
+    await clock.advance(20_000);
+    expect(await watching).toBe(8_000);
+  });
+
+  it("takes a refusal for an answer", async () => {
+    const refusing = watchGuest({ ping: () => Promise.reject(new Error("it has ended")) }, bounds, clock, stop.signal);
+    await clock.advance(1_000);
+    expect(await refusing).toBe("worked");
+  });
+
+  it("ends with whoever waits, and drops its question", async () => {
+    const { watching, asked } = watch(() => Number.POSITIVE_INFINITY);
+    await clock.advance(500);
+    stop.abort(new Error("done"));
+    await expect(watching).rejects.toThrow("done");
+    expect(asked).toHaveLength(1);
+  });
+});
