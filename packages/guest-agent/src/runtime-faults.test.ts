@@ -51,6 +51,7 @@ it.each([
   ["update: opening file `blkio.weight` for writing: No such file", 'linux.resources.blockIO is {"weight":9}'],
   ["create: mkdir `/file/below`: Not a directory", 'mounts is "/file/below"'],
   ["create: mount `tmpfs` to `t`: Invalid argument", "mounts, which"],
+  ["create: mount_setattr `/m`: Invalid argument", "mounts, which"],
 ])("names the field of %s", async (message, field) => {
   const said = await saidOf(message);
   expect(said).toContain(`OciSpecification.${field}`);

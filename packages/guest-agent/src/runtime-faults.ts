@@ -53,7 +53,7 @@ const suspects: readonly Suspect[] = [
     field: "mounts",
     value: ({ mounts }, message) => mounts?.findLast(({ destination }) => message.includes(destination))?.destination,
   },
-  { words: /\bmount\b/, field: "mounts" },
+  { words: /\bmount(_setattr)?\b/, field: "mounts" },
   // The runtime itself, which has these limits already, could not go on, nor write down why.
   { words: /^/, when: hasTightLimit, field: "process.rlimits", value: ({ process }) => process?.rlimits },
 ];
