@@ -12,6 +12,8 @@ import { killIfAlive, ProcessGuestMachine } from "./machine.ts";
 export const processGuestKernel = "uvm-shim process guest 1";
 
 const cgroupTimeoutMs = 5_000;
+/** One has a machine that is busy with other things boot many too slowly. */
+const bootsPerProcessor = 2;
 /** A hundred times what a boot takes on an idle machine would be more. */
 const longestTurnMs = 5_000;
 
@@ -27,7 +29,7 @@ export class ProcessGuestKind implements GuestKind {
   readonly name = "process";
   readonly #options: ProcessGuestOptions;
   readonly #image: GuestImage;
-  readonly #boots = new BootTurns({ most: availableParallelism(), longestMs: longestTurnMs });
+  readonly #boots = new BootTurns({ most: bootsPerProcessor * availableParallelism(), longestMs: longestTurnMs });
 
   constructor(options: ProcessGuestOptions) {
     this.#options = options;
