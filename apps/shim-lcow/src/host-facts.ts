@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
-import { availableParallelism, release } from "node:os";
+import { availableParallelism, release, totalmem } from "node:os";
 import type { HostFacts } from "@uvm-shim/sandbox-lcow";
 import { type Clock, systemClock, withinBound } from "@uvm-shim/shim";
 import { hostPathGrammar } from "./host.ts";
@@ -25,6 +25,7 @@ export async function withHostFacts<T>(
     };
     const facts: HostFacts = {
       processors: availableParallelism(),
+      memoryInMb: Math.floor(totalmem() / 2 ** 20),
       pathGrammar: hostPathGrammar,
       hasFile: (file) => look(file)?.isFile() ?? false,
       hasFolder: (folder) => look(folder)?.isDirectory() ?? false,

@@ -55,6 +55,11 @@ describe("a sandbox that cannot be made", () => {
       { bundle: noFolder, makesContainer: false, pod: { resolvConf: "nameserver 10.0.0.1\n", specification: {} } },
       "ENOTDIR",
     ],
+    [
+      "whose cgroup would be none of its own",
+      { makesContainer: false, spec: { linux: { cgroupsPath: "/pods/.." } } },
+      'linux.cgroupsPath is "/pods/..", which cannot be joined',
+    ],
   ])("%s leaves no VM", async (_, changes, message) => {
     const refusal = platform.createSandbox(request(changes)).then(() => "made", String);
     expect(await refusal).toContain(message);

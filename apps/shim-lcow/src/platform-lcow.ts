@@ -13,7 +13,12 @@ import { linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { VpciController } from "@uvm-shim/controller-vpci";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
-import { buildLinuxSandbox, ordinaryGuestLayout, policyGuestLayout } from "@uvm-shim/sandbox-lcow";
+import {
+  buildLinuxSandbox,
+  type ContainerLimits,
+  ordinaryGuestLayout,
+  policyGuestLayout,
+} from "@uvm-shim/sandbox-lcow";
 import {
   type ContainerRequest,
   systemClock as clock,
@@ -25,8 +30,10 @@ import {
   withinBound,
 } from "@uvm-shim/shim";
 import { cleanUp } from "./clean-up.ts";
+import { controlGroupOf, joinControlGroup } from "./control-group.ts";
 import { connectHost, createHostFiles, hostPathGrammar, hostPaths as paths } from "./host.ts";
 import { withHostFacts } from "./host-facts.ts";
+import { withinBounds } from "./host-files.ts";
 import { joinNetwork } from "./joined-network.ts";
 import { applyLogLevel } from "./log-level.ts";
 import { makeSandboxContainer } from "./sandbox-container.ts";
@@ -64,7 +71,10 @@ async function createSandbox(
   const { runtimeOptions, annotations, bundle, spec: specification } = request;
   const options = runtimeOptions === undefined ? {} : await decodeRuntimeOptions(runtimeOptions);
   const { document, settings, warnings } = await withHostFacts(executableDirectory, env, (facts) =>
-    buildLinuxSandbox({ owner: "uvm-shim", bundle, annotations, specification, options, host: facts }),
+    buildLinuxSandbox({
+      ...{ owner: "uvm-shim", bundle, annotations, specification, options, host: facts },
+      pod: request.pod?.specification,
+    }),
   );
   applyLogLevel(settings.logLevel, context);
   const warn = (sentence: string, fields = {}): void => log.log("warn", sentence, { sandbox: request.id, ...fields });
@@ -138,11 +148,17 @@ async function createSandbox(
   });
   const grantVmAccess = (file: string, abort = signal): Promise<void> => host.grantVmAccess(vmId, file, abort);
   await withCopies(confidential?.copies ?? [], grantVmAccess, () => vm.create({ document }, signal));
+  try {
+    await joinControlGroup(controlGroupOf(request), vmId, host, process.pid, signal);
+  } catch (error) {
+    await vm.terminate();
+    throw error;
+  }
 
   /** The container that holds the pod's namespaces. */
   const holderId = sandboxContainer?.id ?? request.id;
   const holder = () => sandbox.sandboxContainer ?? sandbox.container(holderId);
-  const files = createHostFiles({ grantVmAccess });
+  const files = withinBounds(createHostFiles({ grantVmAccess }), clock);
   const podScratch: PodScratch | undefined = settings.shareScratch ? {} : undefined;
   const patienceOf = ({ containerId: container, execId: exec }: { containerId: string; execId: string }) =>
     ioRetrySeconds === undefined
@@ -151,11 +167,14 @@ async function createSandbox(
           milliseconds: Math.min(ioRetrySeconds * 1000, longestDelayMs),
           onGivenUp: () => warn(`output is lost: its client took none for ${ioRetrySeconds} s`, { container, exec }),
         };
-  const sandbox: PodController<ContainerRequest, LinuxContainerController> = new PodController({
+  type Pod = PodController<ContainerRequest, LinuxContainerController, ContainerLimits>;
+  const sandbox: Pod = new PodController<ContainerRequest, LinuxContainerController, ContainerLimits>({
     id: request.id,
     vm,
     pingGuest: (abort) => vm.guest.ping(abort),
     clock,
+    size: settings.size,
+    warn,
     network: {
       prepare: ({ spec }, abort) => network.prepare(namedNetworkOf(spec), abort),
       teardown: (abort) => network.teardown(abort),

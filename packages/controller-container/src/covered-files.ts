@@ -2,7 +2,7 @@ import { join, posix } from "node:path";
 import type { OciMount } from "@uvm-shim/hcs-schema";
 import { isReadOnly } from "./disk-mounts.ts";
 import type { MountPlan } from "./mounts.ts";
-import type { ContainerHostFiles } from "./types.ts";
+import type { PathLookup } from "./types.ts";
 
 const folder = "/etc";
 /** What a guest mounts into every container that does not mount it itself. */
@@ -15,7 +15,7 @@ const networkFiles = ["hostname", "hosts", "resolv.conf"];
  */
 export async function coveredNetworkFiles(
   plans: readonly MountPlan[],
-  files: ContainerHostFiles,
+  files: PathLookup,
 ): Promise<readonly OciMount[]> {
   const cover = plans.findLast(({ mount }) => posix.normalize(`${mount.destination}/`) === `${folder}/`);
   if (cover === undefined || !isReadOnly(cover.mount)) return [];
@@ -29,7 +29,7 @@ export async function coveredNetworkFiles(
 }
 
 /** Whether it is known to be there: the host does not look into disks. */
-async function hasFile(plan: MountPlan, name: string, files: ContainerHostFiles): Promise<boolean> {
+async function hasFile(plan: MountPlan, name: string, files: PathLookup): Promise<boolean> {
   if (plan.kind !== "share" || plan.file !== undefined) return false;
   return (await files.kind(join(plan.share.hostPath, name))) === "file";
 }

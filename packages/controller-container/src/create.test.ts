@@ -343,7 +343,19 @@ describe("specification", () => {
     [{ hostname: "h".repeat(65) }, "hostname is"],
     [{ domainname: "d".repeat(65) }, "domainname has 65 bytes, accepted are at most 64"],
     [{ linux: { namespaces: [{ type: "pid" }, { type: "user" }] } }, 'linux.namespaces[1].type is "user", accepted is'],
+    [{ linux: { namespaces: [{ type: "time" }] } }, 'linux.namespaces[0].type is "time", accepted is'],
     [{ linux: { resources: { memory: { limit: 2 ** 64 } } } }, "linux.resources.memory.limit: expected"],
+    [{ linux: { resources: { memory: { swappiness: 101 } } } }, "linux.resources.memory.swappiness: expected 0 to 100"],
+    [
+      { mounts: [{ destination: "/a\0b", type: "tmpfs" }] },
+      "config.json: mounts[0].destination: expected text without",
+    ],
+    [
+      { mounts: [{ destination: "/a", type: "tmpfs", options: ["x\0"] }] },
+      "mounts[0].options[0]: expected text without",
+    ],
+    [{ linux: { sysctl: { "a\0": "1" } } }, 'linux.sysctl: expected text without NUL, got "a\\u0000"'],
+    [{ linux: { maskedPaths: ["/x\0"] } }, "config.json: linux.maskedPaths[0]: expected text without NUL"],
   ])("is refused where no kernel of a guest can do it: %j", async (changes, message) => {
     const bench = new ContainerBench();
     const request = { spec: specification(changes), rootfs: [overlayMount], stdio: noStdio };

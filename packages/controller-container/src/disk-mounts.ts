@@ -1,7 +1,7 @@
 import { isAbsolute } from "node:path";
 import type { OciMount } from "@uvm-shim/hcs-schema";
 import type { Refuse } from "./refusal.ts";
-import type { ContainerHostFiles, DiskConfig, DiskMountConfig } from "./types.ts";
+import type { DiskConfig, DiskMountConfig, PathLookup } from "./types.ts";
 
 /** Types of mounts that are disks (microsoft/hcsshim, internal/hcsoci; automanage-virtual-disk is of its earlier shims). */
 export const diskTypes = [
@@ -44,7 +44,7 @@ export async function planDiskMount(
   mount: DiskMount,
   where: string,
   takesOptions: boolean,
-  files: ContainerHostFiles,
+  files: PathLookup,
   refuse: Refuse,
 ): Promise<DiskMountPlan> {
   const readOnly = isReadOnly(mount);
@@ -72,7 +72,7 @@ async function diskOf(
   { type, source = "" }: DiskMount,
   readOnly: boolean,
   where: string,
-  files: ContainerHostFiles,
+  files: PathLookup,
   refuse: Refuse,
 ): Promise<DiskConfig> {
   switch (type) {
@@ -98,7 +98,7 @@ async function existing(
   path: string,
   expected: "file" | "block",
   where: string,
-  files: ContainerHostFiles,
+  files: PathLookup,
   refuse: Refuse,
 ): Promise<string> {
   if (!isAbsolute(path)) {

@@ -11,6 +11,18 @@ async function created(...mounts: readonly object[]): Promise<ContainerBench> {
 
 const guestMounts = (bench: ContainerBench) => bench.guest.settings[0]?.OciSpecification.mounts;
 
+it("a path that the host cannot follow is refused by its name", async () => {
+  const bench = new ContainerBench();
+  const fault = Object.assign(new Error("ELOOP: too many symbolic links encountered"), { syscall: "stat" });
+  bench.files.kind = () => Promise.reject(fault);
+  const mounts = [{ destination: "/data", type: "bind", source: "/loop" }];
+  const request = { spec: specification({ mounts }), rootfs: [overlayMount], stdio: noStdio };
+  await expect(bench.controller.create(request)).rejects.toMatchObject({
+    code: "InvalidArgument",
+    message: expect.stringContaining("/loop cannot be used: ELOOP"),
+  });
+});
+
 describe("disks", () => {
   it("are attached and mounted in the guest, and mounted from there into the container", async () => {
     const options = ["rbind", "rprivate", "ro", "noatime", "data=ordered"];

@@ -10,7 +10,7 @@ import {
 } from "./disk-mounts.ts";
 import { takesLaterMounts } from "./propagation.ts";
 import type { Refuse } from "./refusal.ts";
-import type { ContainerHostFiles, ShareConfig } from "./types.ts";
+import type { PathLookup, ShareConfig } from "./types.ts";
 
 /** What becomes of one mount of the specification. */
 export type MountPlan =
@@ -42,7 +42,7 @@ const hugePageSizes = ["2M"];
 export async function planMounts(
   mounts: readonly OciMount[],
   takesDiskOptions: boolean,
-  files: ContainerHostFiles,
+  files: PathLookup,
   refuse: Refuse,
 ): Promise<readonly MountPlan[]> {
   return await Promise.all(
@@ -54,7 +54,7 @@ async function planMount(
   mount: OciMount,
   where: string,
   takesDiskOptions: boolean,
-  files: ContainerHostFiles,
+  files: PathLookup,
   refuse: Refuse,
 ): Promise<MountPlan> {
   const diskType = diskTypes.find((type) => type === mount.type);
@@ -115,12 +115,7 @@ function planGuestPath(mount: OciMount, where: string, refuse: Refuse): MountPla
   return { kind: "guest", mount: { ...mount, type: "bind" } };
 }
 
-async function planShare(
-  mount: OciMount,
-  where: string,
-  files: ContainerHostFiles,
-  refuse: Refuse,
-): Promise<MountPlan> {
+async function planShare(mount: OciMount, where: string, files: PathLookup, refuse: Refuse): Promise<MountPlan> {
   const source = mount.source ?? "";
   if (source.startsWith("\\\\.\\pipe\\")) {
     throw refuse("InvalidArgument", `${where}.source: ${source} is a named pipe, which Linux containers cannot use`);

@@ -9,14 +9,14 @@ import { asMember, type ContainerRole, withoutNetwork } from "./membership.ts";
 import { type MountPlan, planMounts } from "./mounts.ts";
 import type { ContainerNetwork, PodAnchor, PodScratch, PodSettings } from "./options.ts";
 import { withPodScratch } from "./pod-scratch.ts";
-import { withPodSettings } from "./pod-settings.ts";
+import { type SandboxMemory, withMemoryOfPod, withPodSettings } from "./pod-settings.ts";
 import { withoutPropagation } from "./propagation.ts";
-import type { Refuse } from "./refusal.ts";
+import { checkWholeTexts, namingPaths, type Refuse } from "./refusal.ts";
 import { filesAtRisk, vmSteps } from "./release-order.ts";
 import { planRoot, type RootRequest } from "./root.ts";
 import { checkedSpecification, guestSpecification } from "./specification.ts";
 import { deviceSteps, driverStep, type GuestRoot, mountSteps, type ResourceBoundaries, rootSteps } from "./steps.ts";
-import type { ContainerDevices, ContainerHostFiles, ContainerLayout, RootfsMount } from "./types.ts";
+import type { ContainerDevices, ContainerLayout, PathLookup, RootfsMount } from "./types.ts";
 
 export interface PlanRequest {
   readonly spec: unknown;
@@ -61,11 +61,13 @@ export async function planContainer(
   options: PlanOptions,
   refuse: Refuse,
 ): Promise<ContainerPlan> {
-  const { id, podId, bundle, layout, guest, files, pod, network } = options;
+  const { id, podId, bundle, layout, guest, pod, network } = options;
+  const files = namingPaths(options.files, refuse);
   const { encryptScratch = false, propagateNumaAffinity = false } = options;
   const places = layout.placesOf({ id, podId });
   if (places.id !== id) options.warn(`the guest, which takes no id of this form, knows the container as ${places.id}`);
   const takesDiskOptions = places.own === undefined;
+  checkWholeTexts(rootfs, "rootfs", refuse);
   const member = asMember(checkedSpecification(spec, options, refuse), options, refuse);
   const { role } = member;
   // Guests show disks to workloads alone.
@@ -74,7 +76,13 @@ export async function planContainer(
   const ownMounts = await planMounts(own.mounts ?? [], takesDiskOptions, files, refuse);
   const covered = await coveredNetworkFiles(ownMounts, files);
   const isOfPod = role === "workload" && pod !== undefined;
-  const specification = isOfPod ? withPodSettings(own, pod, covered) : own;
+  const { specification, mounts: ownOfSandbox }: SandboxMemory =
+    role === "sandbox" && pod?.sharesMemory
+      ? withMemoryOfPod(own, places.bundle)
+      : {
+          specification: isOfPod ? withPodSettings(own, pod, covered) : own,
+          mounts: [],
+        };
   const devicePlans = planDevices(specification.windows?.devices ?? [], propagateNumaAffinity, refuse);
   const rootRequest: RootRequest = {
     rootfs,
@@ -100,6 +108,7 @@ export async function planContainer(
   const mountPlans: readonly MountPlan[] = [
     ...covered.map((mount) => ({ kind: "guest" as const, mount })),
     ...(isOfPod ? await planMounts(specification.mounts ?? [], takesDiskOptions, files, refuse) : ownMounts),
+    ...ownOfSandbox.map((mount) => ({ kind: "guest" as const, mount })),
   ];
 
   for (const warning of filesAtRisk(rootPlan, mountPlans, places)) options.warn(warning);
@@ -159,7 +168,7 @@ function withGuestSandboxId(spec: OciSpec, guestId: string): OciSpec {
 async function gpuDrivers(
   path: string | undefined,
   devices: readonly DevicePlan[],
-  files: ContainerHostFiles,
+  files: PathLookup,
   refuse: Refuse,
 ): Promise<string | undefined> {
   if (path === undefined || !devices.some(({ entry }) => entry.idType === "gpu")) return undefined;

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { withPodSettings } from "./pod-settings.ts";
+import { withMemoryOfPod, withPodSettings } from "./pod-settings.ts";
 
 const shm = { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["size=65536k"] };
 const specification = {
@@ -41,4 +41,29 @@ it("memory is shared with the namespace for it, and not where it shall not be", 
   const alone = { ...specification, linux: { namespaces: [{ type: "ipc" }] } };
   expect(withPodSettings(alone, { sharesMemory: true }).mounts).toContain(shm);
   expect(withPodSettings(specification, {}).mounts).toContain(shm);
+});
+
+it("what the containers of a pod share in memory has a size, which an annotation of the pod may say", () => {
+  const { specification: sandbox, mounts } = withMemoryOfPod(specification, "/run/gcs/pods/p1/p1");
+  expect(sandbox.linux.rootfsPropagation).toBe("rshared");
+  expect(mounts).toEqual([
+    {
+      destination: "/dev/pod",
+      type: "bind",
+      source: "/run/gcs/pods/p1/p1/sandboxTmpfsMounts",
+      options: ["rbind", "rshared", "nosuid", "nodev", "noexec"],
+    },
+    {
+      destination: "/dev/pod/shm",
+      type: "tmpfs",
+      source: "shm",
+      options: ["nosuid", "nodev", "noexec", "mode=1777", "size=65536k"],
+    },
+  ]);
+  const crossing = { "io.microsoft.lcow.shm.size-kb": "1024" };
+  const annotated = {
+    ...specification,
+    containerAnnotations: { ...specification.containerAnnotations, crossing },
+  };
+  expect(withMemoryOfPod(annotated, "/b").mounts[1]?.options).toContain("size=1024k");
 });

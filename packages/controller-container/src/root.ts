@@ -1,7 +1,7 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { isReadOnly, readOnlyOption } from "./disk-mounts.ts";
 import type { Refuse } from "./refusal.ts";
-import type { ContainerHostFiles, DiskConfig, RootfsMount } from "./types.ts";
+import type { DiskConfig, PathLookup, RootfsMount } from "./types.ts";
 
 /** Where a container's root file system comes from, with host paths that were found to exist. */
 export type RootPlan =
@@ -60,7 +60,7 @@ const readOnlyFilesystems = new Set(["erofs", "squashfs"]);
 /** Options that speak about how the host would mount the image. */
 const hostOptions = new Set(["loop", "ro", "rw"]);
 
-export async function planRoot(request: RootRequest, files: ContainerHostFiles, refuse: Refuse): Promise<RootPlan> {
+export async function planRoot(request: RootRequest, files: PathLookup, refuse: Refuse): Promise<RootPlan> {
   const plan = await planAnyRoot(request, files, refuse);
   if (!request.encryptScratch || !isWrittenPlainly(plan)) return plan;
   const message =
@@ -79,7 +79,7 @@ function isWrittenPlainly(plan: RootPlan): boolean {
   }
 }
 
-async function planAnyRoot(request: RootRequest, files: ContainerHostFiles, refuse: Refuse): Promise<RootPlan> {
+async function planAnyRoot(request: RootRequest, files: PathLookup, refuse: Refuse): Promise<RootPlan> {
   const { rootfs, layerFolders } = request;
   const [first, ...more] = rootfs;
   if (layerFolders.length > 0) {
@@ -114,7 +114,7 @@ function isMountedReadOnly({ type, options }: RootfsMount): boolean {
   return isReadOnly({ options }) || (type === "overlay" && !options.some((option) => option.startsWith("upperdir=")));
 }
 
-async function planDirectory(request: RootRequest, files: ContainerHostFiles, refuse: Refuse): Promise<RootPlan> {
+async function planDirectory(request: RootRequest, files: PathLookup, refuse: Refuse): Promise<RootPlan> {
   const directory = resolve(request.bundle, request.rootPath);
   const kind = await files.kind(directory);
   if (kind === "directory") {
@@ -131,7 +131,7 @@ async function planDirectory(request: RootRequest, files: ContainerHostFiles, re
 async function planLayers(
   mount: RootfsMount,
   { encryptScratch: encrypted }: RootRequest,
-  files: ContainerHostFiles,
+  files: PathLookup,
   refuse: Refuse,
 ): Promise<RootPlan> {
   const layers = await layersIn(parentLayers(mount, refuse), files, refuse);
@@ -142,7 +142,7 @@ async function planLayers(
 /** The form of before there were mounts of layers (internal/layers of microsoft/hcsshim). */
 async function planLayerFolders(
   { layerFolders, encryptScratch: encrypted }: RootRequest,
-  files: ContainerHostFiles,
+  files: PathLookup,
   refuse: Refuse,
 ): Promise<RootPlan> {
   const scratch = layerFolders.at(-1) ?? "";
@@ -160,7 +160,7 @@ async function planLayerFolders(
 async function planPartitions(
   { options }: RootfsMount,
   { encryptScratch: encrypted }: RootRequest,
-  files: ContainerHostFiles,
+  files: PathLookup,
   refuse: Refuse,
 ): Promise<RootPlan> {
   const unknown = options.find((option) => !option.startsWith(scratchOption) && !option.startsWith(partitionsOption));
@@ -206,11 +206,7 @@ function partitionsOf(options: readonly string[], refuse: Refuse): readonly Laye
   });
 }
 
-async function layersIn(
-  folders: readonly string[],
-  files: ContainerHostFiles,
-  refuse: Refuse,
-): Promise<readonly Layer[]> {
+async function layersIn(folders: readonly string[], files: PathLookup, refuse: Refuse): Promise<readonly Layer[]> {
   const layers: Layer[] = [];
   for (const folder of folders) {
     layers.push({ hostPath: await existingDisk(join(folder, "layer.vhd"), "layer", files, refuse), partition: 0 });
@@ -218,7 +214,7 @@ async function layersIn(
   return layers;
 }
 
-async function scratchIn(folder: string, files: ContainerHostFiles, refuse: Refuse): Promise<string> {
+async function scratchIn(folder: string, files: PathLookup, refuse: Refuse): Promise<string> {
   const scratch = join(folder, "sandbox.vhd");
   // Only a host that cannot read VHDX has the scratch disk under the name without x.
   const file = (await files.kind(scratch)) === "file" ? scratch : `${scratch}x`;
@@ -243,7 +239,7 @@ function parentLayers(mount: RootfsMount, refuse: Refuse): readonly string[] {
   return parents;
 }
 
-async function existingDisk(path: string, what: string, files: ContainerHostFiles, refuse: Refuse): Promise<string> {
+async function existingDisk(path: string, what: string, files: PathLookup, refuse: Refuse): Promise<string> {
   const kind = await files.kind(path);
   if (kind === "file") return await files.realPath(path);
   if (kind === undefined) throw refuse("NotFound", `rootfs: ${what} ${path} does not exist in ${dirname(path)}`);
@@ -254,7 +250,7 @@ async function planImage(
   mount: RootfsMount,
   kind: "file" | "block",
   { takesDiskOptions }: RootRequest,
-  files: ContainerHostFiles,
+  files: PathLookup,
   refuse: Refuse,
 ): Promise<RootPlan> {
   const readOnly = isReadOnly(mount) || readOnlyFilesystems.has(mount.type);

@@ -15,7 +15,7 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { type ContainerAnnotations, containerTypeKey, readAnnotations } from "./annotations.ts";
 import { crossing, linuxThatCrosses, mountThatCrosses, processThatCrosses, resourcesThatCross } from "./crossing.ts";
-import { checked, type Refuse } from "./refusal.ts";
+import { checked, checkWholeTexts, type Refuse } from "./refusal.ts";
 import { partsWithoutEffect } from "./without-effect.ts";
 
 /** A specification in which all that a Linux container cannot do without is present. */
@@ -47,6 +47,7 @@ export function checkedSpecification(
   refuse: Refuse,
 ): ContainerSpecification {
   const spec = checked(() => checkOciSpec(value), "config.json", refuse);
+  checkWholeTexts({ ...spec, annotations: undefined }, "config.json", refuse);
   const missing = (field: string): never => {
     throw refuse("InvalidArgument", `config.json: ${field} is missing, a Linux container needs it`);
   };
@@ -64,7 +65,7 @@ export function checkedSpecification(
     const accepted = `at most ${longestDomainname}`;
     throw refuse("InvalidArgument", `config.json: domainname has ${domainnameBytes} bytes, accepted are ${accepted}`);
   }
-  checkNoUserNamespace(linux, refuse);
+  checkNamespaces(linux, refuse);
   for (const sentence of partsWithoutEffect(spec)) warn(sentence);
   const deviceRules = checked(
     () => checkOciDeviceRules(linux.resources?.devices ?? [], "linux.resources.devices"),
@@ -79,21 +80,30 @@ export function checkedSpecification(
 }
 
 /** Files of images and volumes belong to the users of the host, and stand in the guest as they are. */
-function checkNoUserNamespace({ namespaces = [] }: OciLinux, refuse: Refuse): void {
-  const index = namespaces.findIndex(({ type }) => type === "user");
-  if (index < 0) return;
-  const accepted = "any other: containers have the user namespace of their VM";
-  throw refuse("InvalidArgument", `config.json: linux.namespaces[${index}].type is "user", accepted is ${accepted}`);
+const namespacesOfVm: ReadonlyMap<string, string> = new Map([
+  ["user", "containers have the user namespace of their VM"],
+  ["time", "containers have the time of their VM, and guests' runtimes know no namespace of it"],
+]);
+
+function checkNamespaces({ namespaces = [] }: OciLinux, refuse: Refuse): void {
+  for (const [index, { type }] of namespaces.entries()) {
+    const why = namespacesOfVm.get(type);
+    if (why === undefined) continue;
+    const given = `config.json: linux.namespaces[${index}].type is ${JSON.stringify(type)}`;
+    throw refuse("InvalidArgument", `${given}, accepted is any other: ${why}`);
+  }
 }
 
 export function checkedProcess(value: unknown, refuse: Refuse): RunnableProcess {
   const process = checked(() => checkOciProcess(value, "process"), "exec", refuse);
+  checkWholeTexts(process, "exec: process", refuse);
   return runnable(process, "exec: process", refuse);
 }
 
 /** What of an update crosses to the guest: devices and network interfaces are the host's. */
 export function checkedResources(value: unknown, refuse: Refuse): OciLinuxResources {
   const resources = checked(() => checkOciLinuxResources(value, "resources"), "update", refuse);
+  checkWholeTexts(resources, "update: resources", refuse);
   return withoutZeros(crossing(resources, resourcesThatCross));
 }
 

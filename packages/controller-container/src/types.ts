@@ -173,6 +173,9 @@ export interface ContainerHostFiles {
   removeFile(path: string): Promise<void>;
 }
 
+/** What is asked of the host before anything is acquired. */
+export type PathLookup = Pick<ContainerHostFiles, "kind" | "realPath" | "hasMountsBelow" | "showsLaterMounts">;
+
 /** One process, init or exec; controller-process satisfies it. */
 export interface ContainerProcess {
   readonly execId: string;

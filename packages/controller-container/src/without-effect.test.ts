@@ -21,6 +21,10 @@ it("hooks, AppArmor and SELinux of a specification are warned of by name", async
 
 it.each([
   [{ process: { ...basic, scheduler: { policy: "SCHED_BATCH" } } }, "process.scheduler"],
+  [{ process: { ...basic, execCPUAffinity: { initial: "0" } } }, "process.execCPUAffinity"],
+  [{ linux: { netDevices: { eth0: { name: "a" } } } }, "linux.netDevices"],
+  [{ linux: { memoryPolicy: { mode: "MPOL_BIND" } } }, "linux.memoryPolicy"],
+  [{ linux: { resources: { network: { classID: 1 } } } }, "linux.resources.network"],
   [{ linux: { personality: { domain: "LINUX32" } } }, "linux.personality"],
   [{ linux: { timeOffsets: { monotonic: { secs: 1 } } } }, "linux.timeOffsets"],
   [{ linux: { resources: { blockIO: { weight: 10 } } } }, "linux.resources.blockIO"],

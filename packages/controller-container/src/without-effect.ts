@@ -11,9 +11,9 @@ export function partsWithoutEffect(spec: OciSpec): readonly string[] {
   const process: Fields = { ...spec.process };
   const hooks = Object.entries({ ...(spec.hooks as object) }).filter(([, list]) => isGiven(list));
   const others = [
-    ...named("process", process, ["scheduler", "ioPriority"]),
-    ...named("linux", linux, ["intelRdt", "mountLabel", "personality", "timeOffsets"]),
-    ...named("linux.resources", resources, ["blockIO", "rdma"]),
+    ...named("process", process, ["scheduler", "ioPriority", "execCPUAffinity"]),
+    ...named("linux", linux, ["intelRdt", "memoryPolicy", "mountLabel", "netDevices", "personality", "timeOffsets"]),
+    ...named("linux.resources", resources, ["blockIO", "network", "rdma"]),
     ...(isHugePageLimited(resources) ? ["linux.resources.hugepageLimits"] : []),
     ...(spec.mounts ?? []).flatMap((mount, index) =>
       named(`mounts[${index}]`, { ...mount }, ["uidMappings", "gidMappings"]),

@@ -7,11 +7,12 @@ import {
   OperationQueue,
   wrapError,
 } from "@uvm-shim/lifecycle";
+import { Capacity } from "./capacity.ts";
 import { withDeadline } from "./deadline.ts";
 import { type PodState, type PodStateName, type PodTransition, podTable } from "./lifecycle.ts";
-import type { PodClock, PodContainer, PodExit, PodNetwork, PodVm, PodVmExit } from "./types.ts";
+import type { PodClock, PodContainer, PodExit, PodNetwork, PodSize, PodVm, PodVmExit } from "./types.ts";
 
-export interface PodOptions<Request, Container> {
+export interface PodOptions<Request, Container, Limits> {
   readonly id: string;
   /** The VM, created and not started. It belongs to the pod from now on. */
   readonly vm: PodVm;
@@ -24,6 +25,10 @@ export interface PodOptions<Request, Container> {
   /** Resolves when the guest answers anything at all. */
   readonly pingGuest: (signal: AbortSignal) => Promise<void>;
   readonly clock: PodClock;
+  /** Whether the VM is large enough for its containers. */
+  readonly size: PodSize<Request, Limits>;
+  /** Takes a sentence about what is not had as it was asked for. */
+  readonly warn: (sentence: string) => void;
 }
 
 const publicStates = {
@@ -37,10 +42,14 @@ const publicStates = {
  * One pod: a VM and the containers in it by id. Containers are independent of each other, so any number of them is
  * created and deleted at once. Errors are ControllerErrors.
  */
-export class PodController<Request extends { readonly id: string }, Container extends PodContainer<Request>> {
+export class PodController<
+  Request extends { readonly id: string },
+  Container extends PodContainer<Request>,
+  Limits = unknown,
+> {
   readonly id: string;
   readonly createdAt: Date;
-  readonly #options: PodOptions<Request, Container>;
+  readonly #options: PodOptions<Request, Container, Limits>;
   readonly #life: Lifecycle<PodState, PodStateName, PodTransition>;
   readonly #starts = new OperationQueue();
   readonly #stops = new OperationQueue();
@@ -49,6 +58,7 @@ export class PodController<Request extends { readonly id: string }, Container ex
   /** Resolves when the VM or the pod's own sandbox container has ended, whichever does first. */
   readonly #ended = Promise.withResolvers<PodExit>();
   readonly #containers = new Map<string, Container>();
+  readonly #capacity: Capacity<Request, Limits>;
   /** Ids whose creation is under way. */
   readonly #creating = new Map<string, Container>();
   /** Containers whose creation failed and that could not give back everything yet. */
@@ -58,10 +68,11 @@ export class PodController<Request extends { readonly id: string }, Container ex
   #pid: number | undefined;
   #isVmTerminated = false;
 
-  constructor(options: PodOptions<Request, Container>) {
+  constructor(options: PodOptions<Request, Container, Limits>) {
     this.id = options.id;
     this.createdAt = options.clock.now();
     this.#options = options;
+    this.#capacity = new Capacity(options);
     this.#life = new Lifecycle(podTable, options.id, { kind: "Created" });
     this.#exited = options.vm.wait().then((exit) => {
       this.#vmExited(exit);
@@ -92,7 +103,7 @@ export class PodController<Request extends { readonly id: string }, Container ex
   start(signal?: AbortSignal): Promise<{ readonly startedAt: Date }> {
     return this.#starts.run(async () => {
       this.#life.require("start");
-      const until = signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal]);
+      const until = this.#until(signal);
       try {
         await abortable(this.#options.vm.start(until), until);
         await this.#startSandboxContainer(until);
@@ -206,7 +217,27 @@ export class PodController<Request extends { readonly id: string }, Container ex
 
   /** Changes the VM itself; what is absent stays as it is. */
   update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
-    return this.#withVm("update pod", (vm, until) => vm.update(update, until), signal);
+    const work = async (vm: PodVm, until: AbortSignal): Promise<void> => {
+      const { memoryInMb } = vm;
+      try {
+        await vm.update(update, until);
+      } finally {
+        if (vm.memoryInMb !== memoryInMb) this.#capacity.fix();
+      }
+    };
+    return this.#withVm("update pod", work, signal);
+  }
+
+  /**
+   * Changes a container's limits; `resources` are OCI resources as parsed JSON, unchecked. The VM grows first where it
+   * has to. What it cannot have is refused, and the container keeps what it had.
+   */
+  async updateContainer(id: string, resources: unknown, signal?: AbortSignal): Promise<void> {
+    await this.#capacity.update(this.#require(id, "update container"), resources, this.#until(signal));
+  }
+
+  #until(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal]);
   }
 
   /** What the host measures of the VM as a whole. */
@@ -227,7 +258,7 @@ export class PodController<Request extends { readonly id: string }, Container ex
     if (this.state !== "running") {
       throw this.#error("FailedPrecondition", operation, `the pod is not running but ${this.state}`);
     }
-    const until = signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal]);
+    const until = this.#until(signal);
     try {
       return await abortable(work(this.#options.vm, until), until);
     } catch (error) {
@@ -239,11 +270,14 @@ export class PodController<Request extends { readonly id: string }, Container ex
   async createContainer(request: Request, signal?: AbortSignal): Promise<Container> {
     const { id } = request;
     this.#requireRoomFor(id);
-    if (this.#options.network !== undefined) {
-      const until = signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal]);
-      await this.#options.network.prepare(request, until);
-      this.#requireRoomFor(id);
-    }
+    const until = this.#until(signal);
+    await this.#options.network?.prepare(request, until);
+    return await this.#capacity.admit(request, () => this.#create(request, signal), until);
+  }
+
+  async #create(request: Request, signal: AbortSignal | undefined): Promise<Container> {
+    const { id } = request;
+    this.#requireRoomFor(id);
     const container = this.#options.newContainer(request);
     this.#creating.set(id, container);
     try {
@@ -292,13 +326,17 @@ export class PodController<Request extends { readonly id: string }, Container ex
     return [...this.#containers.values()];
   }
 
+  #require(id: string, operation: string): Container {
+    const container = this.#containers.get(id);
+    if (container !== undefined) return container;
+    throw this.#error("NotFound", `${operation} ${id} of pod`, "there is no container of this id");
+  }
+
   /** Gives back all that the container holds and forgets it; when that fails, it is kept and can be repeated. */
   async deleteContainer(id: string, signal?: AbortSignal): Promise<PodExit> {
-    const container = this.#containers.get(id);
-    if (container === undefined) {
-      throw this.#error("NotFound", `delete container ${id} of pod`, "there is no container of this id");
-    }
+    const container = this.#require(id, "delete container");
     const deleting = this.#deleteBesideEnd(container).then((exit) => {
+      this.#capacity.release(container);
       if (this.#containers.get(id) === container) this.#containers.delete(id);
       return exit;
     });

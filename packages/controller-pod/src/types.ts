@@ -7,6 +7,8 @@ export interface PodVm {
   wait(signal?: AbortSignal): Promise<PodVmExit>;
   terminate(signal?: AbortSignal): Promise<void>;
   update(update: VmUpdate, signal?: AbortSignal): Promise<void>;
+  /** What it has now. */
+  readonly memoryInMb: number;
   statistics(signal?: AbortSignal): Promise<VmStatistics>;
   readonly startedAt: Date | undefined;
   /** Whether its guest is gone, which shows before the VM's exit is told. */
@@ -30,6 +32,8 @@ export interface PodContainer<Request> {
   readonly init: PodProcess;
   /** When it fails, what could not be given back is kept for `delete`. */
   create(request: Request, signal?: AbortSignal): Promise<void>;
+  /** Changes its limits; `resources` are OCI resources as parsed JSON, unchecked. */
+  update(resources: unknown, signal?: AbortSignal): Promise<void>;
   /** Ends every process of it, at once; idempotent. */
   terminate(signal?: AbortSignal): Promise<void>;
   /** Gives back all that it holds; idempotent, repeatable. */
@@ -52,6 +56,33 @@ export interface PodNetwork<Request> {
   /** Takes it down. Idempotent, repeatable; what ended with the VM counts as taken down. */
   teardown(signal?: AbortSignal): Promise<void>;
 }
+
+/** Whether the pod's VM is large enough for its containers; sandbox-lcow satisfies it. */
+export interface PodSize<Request, Limits> {
+  /** What a new container may take; undefined for one that takes nothing. */
+  limitsOf(request: Request): Limits | undefined;
+  /** What a container may take after an update; `resources` are OCI resources as parsed JSON, unchecked. */
+  updated(limits: Limits, resources: unknown): Limits;
+  judge(question: PodSizeQuestion<Limits>): PodSizeVerdict;
+}
+
+export interface PodSizeQuestion<Limits> {
+  /** What all containers may take, with the one in question. */
+  readonly containers: readonly Limits[];
+  readonly container: Limits;
+  /** Whether it has been there before, with other limits. */
+  readonly isUpdate: boolean;
+  /** What the VM has now. */
+  readonly memoryInMb: number;
+  /** Why that stays as it is, where it has come to be so since the VM was made. */
+  readonly fixedSince: string | undefined;
+}
+
+export type PodSizeVerdict =
+  | { readonly kind: "enough"; readonly warning?: string }
+  /** `isDemanded`: otherwise the container is made all the same where the VM does not grow. */
+  | { readonly kind: "grow"; readonly memoryInMb: number; readonly isDemanded: boolean }
+  | { readonly kind: "refused"; readonly reason: string };
 
 export interface PodClock {
   now(): Date;

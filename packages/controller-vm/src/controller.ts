@@ -17,7 +17,7 @@ import { type DocumentDisks, documentDisks, hostDevices, isPciOff } from "./host
 import { Interruptions } from "./interruptions.ts";
 import { launch, startError } from "./launch.ts";
 import { type VmOperation, type VmState, type VmStateKind, vmTable } from "./lifecycle.ts";
-import { updateVm } from "./resources.ts";
+import { type Machine, updateVm } from "./resources.ts";
 import { vmStatistics } from "./statistics.ts";
 import type {
   DeviceWiring,
@@ -56,13 +56,6 @@ export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never,
   readonly startTimeoutMs?: number;
   /** For the host to end the VM and report its exit, and again to let go of it, in milliseconds; 10 seconds. */
   readonly exitTimeoutMs?: number;
-}
-
-/** What exists once the compute system does. */
-interface Machine<Scsi> {
-  readonly system: VmComputeSystem;
-  readonly document: ComputeSystemDocument;
-  readonly scsi: Scsi | undefined;
 }
 
 /**
@@ -104,6 +97,11 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   /** GUID of the VM. FailedPrecondition before it is created. */
   get runtimeId(): string {
     return this.#require("runtime id").system.runtimeId;
+  }
+
+  /** As host and guest were last told. FailedPrecondition before it is created. */
+  get memoryInMb(): number {
+    return this.#require("memory").memoryInMb;
   }
 
   get startedAt(): Date | undefined {
@@ -171,7 +169,8 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
       const scsi = this.#scsi(disks);
       const system = await acquire(host.createComputeSystem(id, document, abort), abort, (late) => late.close());
       this.#held.add({ name: "compute system", release: (bound) => abortable(system.close(), bound) });
-      this.#machine = { system, document, scsi };
+      const { SizeInMB: memoryInMb } = document.VirtualMachine.ComputeTopology.Memory;
+      this.#machine = { system, document, scsi, memoryInMb };
       this.#life.succeed("create", { kind: "Created" });
       void this.#watchExit(system);
     });
@@ -229,10 +228,9 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
     const { id, flavour } = this.#options;
     return this.#inTurn("update VM", signal, (abort) =>
-      this.#whileRunning("update", abort, (guest, { system, document }) => {
-        const processors = document.VirtualMachine.ComputeTopology.Processor.Count;
-        return updateVm(update, { id, processors, flavour, guest, system, signal: abort });
-      }),
+      this.#whileRunning("update", abort, (guest, machine) =>
+        updateVm(update, { id, flavour, guest, machine, signal: abort }),
+      ),
     );
   }
 
@@ -295,8 +293,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     this.#ending = true;
     try {
       if (this.#machine !== undefined) await this.#endMachine(this.#machine, exitTimeoutMs);
-      const failure = this.state.kind === "Invalid" ? this.state.cause : undefined;
-      const exit = this.#exits.withoutReport(failure, this.#machine !== undefined);
+      const exit = this.#exits.withoutReport(this.state, this.#machine !== undefined);
       this.#life.succeed("terminate", { kind: "Terminated", exit });
     } catch (error) {
       const cause = wrapError(error, "terminate VM", this.#options.id);

@@ -1,6 +1,7 @@
 import type { CrashReport, SystemExitStatus } from "@uvm-shim/hcs-schema";
 import { abortable, messageOf } from "@uvm-shim/lifecycle";
-import type { VmClock, VmComputeSystem, VmExit } from "./types.ts";
+import type { VmState } from "./lifecycle.ts";
+import type { VmClock, VmComputeSystem, VmExit, VmGuest } from "./types.ts";
 import { within } from "./within.ts";
 
 /** How a VM ended: told once, however many ways its end shows itself. */
@@ -52,9 +53,9 @@ export class ExitRecord {
     return this.#exit;
   }
 
-  /** The exit of a VM whose host has none to report, unless it has one. `failure` is why it never ran. */
-  withoutReport(failure: Error | undefined, isCreated: boolean): VmExit {
-    if (failure !== undefined) return this.record(1, `never ran: ${failure.message}`);
+  /** The exit of a VM whose host has none to report, unless it has one. */
+  withoutReport(state: VmState<VmGuest>, isCreated: boolean): VmExit {
+    if (state.kind === "Invalid") return this.record(1, `never ran: ${state.cause.message}`);
     return this.record(0, isCreated ? "never started" : "never created");
   }
 

@@ -1,4 +1,10 @@
-import { checkCpuGroup, processorLimit, resourcePaths, SchemaError } from "@uvm-shim/hcs-schema";
+import {
+  type ComputeSystemDocument,
+  checkCpuGroup,
+  processorLimit,
+  resourcePaths,
+  SchemaError,
+} from "@uvm-shim/hcs-schema";
 import { ControllerError } from "@uvm-shim/lifecycle";
 import type { VmComputeSystem, VmFlavour, VmGuest, VmUpdate } from "./types.ts";
 
@@ -24,12 +30,20 @@ function clamp(value: number, most: number): number {
   return Math.min(most, Math.max(1, value));
 }
 
+/** What exists once the compute system does. */
+export interface Machine<Scsi> {
+  readonly system: VmComputeSystem;
+  readonly document: ComputeSystemDocument;
+  readonly scsi: Scsi | undefined;
+  /** As host and guest were last told. */
+  memoryInMb: number;
+}
+
 export interface UpdateParts<Guest extends VmGuest> {
   readonly id: string;
-  readonly processors: number;
   readonly flavour: VmFlavour<Guest>;
   readonly guest: Guest;
-  readonly system: VmComputeSystem;
+  readonly machine: Machine<unknown>;
   readonly signal: AbortSignal;
 }
 
@@ -39,13 +53,14 @@ export interface UpdateParts<Guest extends VmGuest> {
  * be repeated.
  */
 export async function updateVm<Guest extends VmGuest>(update: VmUpdate, parts: UpdateParts<Guest>): Promise<void> {
-  const { flavour, guest, system, signal } = parts;
+  const { flavour, guest, machine, signal } = parts;
   const { memoryInMb: memory, limits, cpuGroup } = readUpdate(update, parts);
   const set = (ResourcePath: string, Settings: unknown): Promise<void> =>
-    system.modify({ ResourcePath, RequestType: "Update", Settings }, signal);
+    machine.system.modify({ ResourcePath, RequestType: "Update", Settings }, signal);
   if (memory !== undefined) {
     await set(resourcePaths.memorySize, memory);
     await flavour.memoryResized?.(guest, signal);
+    machine.memoryInMb = memory;
   }
   if (limits !== undefined) await set(resourcePaths.processorLimits, limits);
   if (cpuGroup !== undefined) await set(resourcePaths.cpuGroup, cpuGroup);
@@ -55,7 +70,8 @@ export async function updateVm<Guest extends VmGuest>(update: VmUpdate, parts: U
   }
 }
 
-function readUpdate<Guest extends VmGuest>(update: VmUpdate, { id, flavour, processors }: UpdateParts<Guest>) {
+function readUpdate<Guest extends VmGuest>(update: VmUpdate, { id, flavour, machine }: UpdateParts<Guest>) {
+  const processors = machine.document.VirtualMachine.ComputeTopology.Processor.Count;
   try {
     const resources = update.resources === undefined ? {} : flavour.readResources(update.resources, processors);
     const group = update.annotations?.[cpuGroupAnnotation];

@@ -1,4 +1,5 @@
 import { resourcePaths } from "@uvm-shim/hcs-schema";
+import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it } from "vitest";
 import { document, settle, vmOn } from "./testing/index.ts";
 import type { VmUpdate } from "./types.ts";
@@ -56,6 +57,27 @@ describe("updating", () => {
     const { host, vm, called } = await running();
     await vm.update(update);
     expect(host.script.calls).toHaveLength(called);
+    await vm.terminate();
+  });
+
+  it("is told from the VM's memory, as host and guest have been told", async () => {
+    const { vm } = await running();
+    expect(vm.memoryInMb).toBe(1024);
+    await vm.update({ resources: { memory: { limit: 511 * mebibyte } } });
+    expect(vm.memoryInMb).toBe(512);
+    await vm.update({ resources: { cpu: { quota: 20_000 } } });
+    expect(vm.memoryInMb).toBe(512);
+    await vm.terminate();
+  });
+
+  it("that the guest was not told of can be repeated", async () => {
+    const script = new ScriptedCalls(new Map([[(await running()).called + 1, "fail"]]));
+    const { vm } = await running(script);
+    const update = { resources: { memory: { limit: 512 * mebibyte } } };
+    await expect(vm.update(update)).rejects.toThrow();
+    expect(vm.memoryInMb).toBe(1024);
+    await vm.update(update);
+    expect(vm.memoryInMb).toBe(512);
     await vm.terminate();
   });
 

@@ -1,5 +1,5 @@
 /** Paths below a container's root, followed as its own processes would: no link and no ".." leads out of it. */
-import { lstatSync, mkdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import type { OciMount } from "@uvm-shim/hcs-schema";
 
 const mostLinks = 40;
@@ -58,11 +58,12 @@ export function makeFoldersBelow(root: string, path: string): void {
   makeBelow(root, path, "folder");
 }
 
-function makeBelow(root: string, path: string, last: "folder" | "file"): void {
+function makeBelow(root: string, path: string, last: "folder" | "file", mode?: number): void {
   try {
     follow(root, path, (place, isLast) => {
       if (isLast && last === "file") writeFileSync(place, "", { flag: "wx" });
       else mkdirSync(place, { mode: 0o755 });
+      if (isLast && mode !== undefined) chmodSync(place, mode);
     });
   } catch {
     // Whoever uses the path has better words for what is wrong with it.
@@ -71,18 +72,25 @@ function makeBelow(root: string, path: string, last: "folder" | "file"): void {
 
 /**
  * Makes what is missing for mounts to stand on, also where a link of the image leads. crun (1.8) follows no link to what
- * is missing, and gives each folder that it makes the sticky bit.
+ * is missing, and gives each folder that it makes the sticky bit. runc
+ * gives a tmpfs the mode of a folder that is there, in place of the one that was asked for.
  */
 export function makeMountPoints(root: string, mounts: readonly OciMount[]): void {
   for (const [index, mount] of mounts.entries()) {
     const { destination } = mount;
     const below = mounts.slice(0, index).findLast((earlier) => destination.startsWith(`${earlier.destination}/`));
     const last = sourceKind(mount) === "file" ? "file" : "folder";
-    if (below === undefined) makeBelow(root, destination, last);
+    const mode = modeOf(mount);
+    if (below === undefined) makeBelow(root, destination, last, mode);
     else if (sourceKind(below) === "folder") {
-      makeBelow(below.source as string, destination.slice(below.destination.length), last);
+      makeBelow(below.source as string, destination.slice(below.destination.length), last, mode);
     }
   }
+}
+
+function modeOf({ type, options = [] }: OciMount): number | undefined {
+  const mode = options.findLast((option) => /^mode=[0-7]{1,4}$/.test(option));
+  return type !== "tmpfs" || mode === undefined ? undefined : Number.parseInt(mode.slice("mode=".length), 8);
 }
 
 /** What a bind mount shows; undefined for other mounts, which are made by the kernel. */

@@ -72,9 +72,33 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(await outputOf("stat -f -c %T /shared", {}, { mounts })).toBe("tmpfs\n");
       });
 
+      it("in memory have the mode that they ask for, where the image has no folder for them", async () => {
+        const held = { destination: "/nowhere/held", type: "tmpfs", source: "tmpfs", options: ["mode=1730"] };
+        expect(await outputOf("stat -c %a /nowhere /nowhere/held", {}, { mounts: [held] })).toBe("755\n1730\n");
+      });
+
       it("from uvm:// are the guest's own", async () => {
         const mounts = [bind("/guest", "uvm:///etc", "ro")];
         expect(await outputOf("cat /guest/passwd", {}, { mounts })).toBe("root:x:0:0:root:/root:/bin/sh\n");
+      });
+
+      it.each([
+        ["ro", "rw", "rw"],
+        ["rw", "ro", "ro"],
+        ["noexec", "exec", "exec"],
+      ])("whose options contradict each other hold as the last says: %s, %s", async (first, last, holds) => {
+        const mounts = [
+          { destination: "/memory", type: "tmpfs", source: "tmpfs", options: [first, last] },
+          bind("/guest", "uvm:///etc", first, last),
+        ];
+        const output = await outputOf("grep -E ' /(memory|guest) ' /proc/self/mountinfo", {}, { mounts });
+        const ofMounts = output.trimEnd().split("\n");
+        expect(ofMounts).toHaveLength(2);
+        for (const line of ofMounts) {
+          const has = (line.split(" ")[5] ?? "").split(",");
+          if (holds === "exec") expect(has).not.toContain("noexec");
+          else expect(has).toContain(holds);
+        }
       });
 
       it("from hugepages:// are of huge pages", async () => {
@@ -211,6 +235,14 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(seen).toBe("err\nout\n");
       });
 
+      it("copy no output to what a container has put in the file's place", async () => {
+        const folder = { annotations: { "io.microsoft.container.lcow.tee-log-dir-mount": "/logs" } };
+        expect(await outputOf("mkfifo /logs/fifo && echo made", {}, folder)).toBe("made\n");
+        const annotations = { "io.microsoft.container.lcow.tee-log-path": "fifo" };
+        await expect(outputOf("echo out", {}, { annotations })).rejects.toThrow("logs/fifo: ENXIO");
+        expect(await outputOf("echo the guest answers")).toBe("the guest answers\n");
+      });
+
       it.each([
         [{ "io.microsoft.lcow.shm.size-kb": "x" }, 'shm.size-kb is "x", accepted is a positive number of KiB'],
         [{ "io.microsoft.lcow.rlimitcore": "1" }, 'rlimitcore is "1", accepted is <soft>;<hard> in bytes'],
@@ -271,6 +303,17 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         const user = { uid: 1001, gid: 1002, additionalGids: [7, 8], umask: 0o27 };
         const script = "pwd; umask; grep Groups /proc/self/status";
         expect(await outputOf(script, { user, cwd: "/work/deep" })).toMatch(/^\/work\/deep\n0?027\nGroups:\s+7 8/);
+      });
+
+      it("that the kernel refuses is told of in plain words in the container's output, however it got so far", async () => {
+        const script = "printf '#!/bin/sh\\r\\n' >/shared/crlf; chmod 755 /shared/crlf; echo made";
+        const mounts = [bind("/shared", "sandbox:///programs")];
+        expect(await outputOf(script, {}, { mounts })).toBe("made\n");
+        expect(await outputOf("", { args: ["/shared/crlf"] }, { mounts })).toMatch(
+          /^[^{]*\/shared\/crlf.*no such file/i,
+        );
+        const many = Array.from({ length: 30 }, () => "x".repeat(100_000));
+        expect(await outputOf("", { args: ["true", ...many] })).toMatch(/^[^{]*true.*argument list too long/i);
       });
 
       it("has the capabilities, limits and score that it is given", async () => {

@@ -12,11 +12,41 @@ const flagsByOption: ReadonlyMap<string, number> = new Map([
 /** Options that say what holds anyway. */
 const defaults: ReadonlySet<string> = new Set(["rw", "suid", "dev", "exec", "atime", "defaults"]);
 
+const contradictions: readonly (readonly [string, string])[] = [
+  ["rw", "ro"],
+  ["rrw", "rro"],
+  ...["suid", "dev", "exec", "atime", "diratime", "relatime", "strictatime", "symfollow", "iversion", "mand"].flatMap(
+    (name): (readonly [string, string])[] => [
+      [name, `no${name}`],
+      [`r${name}`, `rno${name}`],
+    ],
+  ),
+  ["async", "sync"],
+  ["loud", "silent"],
+];
+const opposites: ReadonlyMap<string, string> = new Map(
+  contradictions.flatMap(
+    ([a, b]) =>
+      [
+        [a, b],
+        [b, a],
+      ] as const,
+  ),
+);
+
+/** Without those that a later one takes back. crun (1.8) knows only how to set a flag, not how to take one away. */
+export function effectiveOptions(options: readonly string[]): readonly string[] {
+  return options.filter((option, index) => {
+    const opposite = opposites.get(option);
+    return opposite === undefined || !options.includes(opposite, index + 1);
+  });
+}
+
 /** Splits mount options as users write them into the flags of mount(2) and the file system's own data. */
 export function parseMountOptions(options: readonly string[]): { readonly flags: number; readonly data: string } {
   let flags = 0;
   const data: string[] = [];
-  for (const option of options) {
+  for (const option of effectiveOptions(options)) {
     const flag = flagsByOption.get(option);
     if (flag !== undefined) flags |= flag;
     else if (!defaults.has(option)) data.push(option);

@@ -1,4 +1,5 @@
-import { closeSync, constants, openSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
+import { GuestFault } from "@uvm-shim/gcs-bridge";
 
 /** A file to which what a process writes is appended, until each stream that writes to it has ended. */
 export class OutputCopy {
@@ -6,10 +7,9 @@ export class OutputCopy {
   #writers = 0;
   #isOpen = true;
 
+  /** Throws a GuestFault for what is no regular file. */
   constructor(path: string) {
-    // A link at its place may be a container's, which may write to the folder.
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
-    this.#descriptor = openSync(path, flags, 0o644);
+    this.#descriptor = openRegular(path);
   }
 
   /** Takes one stream's data, up to its end. */
@@ -38,4 +38,26 @@ export class OutputCopy {
       this.close();
     }
   }
+}
+
+/**
+ * What is at its place may be a container's, which may write to the folder: a link would lead elsewhere, and the whole
+ * guest would wait for somebody to read a FIFO.
+ */
+function openRegular(path: string): number {
+  const flags =
+    constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, flags, 0o644);
+  } catch (cause) {
+    throw refused(path, (cause as Error).message, cause);
+  }
+  if (fstatSync(descriptor).isFile()) return descriptor;
+  closeSync(descriptor);
+  throw refused(path, "it is not a regular file, expected one");
+}
+
+function refused(path: string, why: string, cause?: unknown): GuestFault {
+  return new GuestFault("E_INVALIDARG", `the copy of the output cannot be written to ${path}: ${why}`, { cause });
 }

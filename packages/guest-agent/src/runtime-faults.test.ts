@@ -3,7 +3,12 @@ import { expect, it } from "vitest";
 import { namingFields, type RuntimeInput } from "./runtime-faults.ts";
 
 const input: RuntimeInput = {
-  process: { cwd: "/nowhere", args: ["program"], rlimits: [{ type: "RLIMIT_NICE", hard: 99, soft: 99 }] },
+  process: {
+    cwd: "/nowhere",
+    user: { uid: 0, gid: 7 },
+    args: ["program"],
+    rlimits: [{ type: "RLIMIT_NICE", hard: 99, soft: 99 }],
+  },
   linux: {
     resources: {
       cpu: { cpus: "99", quota: 7 },
@@ -26,6 +31,7 @@ async function saidOf(message: string, given: RuntimeInput = input): Promise<str
 it.each([
   ["create: writing file `cpuset.cpus`: Numerical result out of range", 'linux.resources.cpu.cpus is "99"'],
   ["create: writing file `cpu.cfs_quota_us`: Invalid argument", 'linux.resources.cpu is {"cpus":"99","quota":7}'],
+  ["create: writing file `cpu.rt_runtime_us`: Invalid argument", 'linux.resources.cpu is {"cpus":"99","quota":7}'],
   ["update: writing file `memory.limit_in_bytes`: Device or resource busy", "linux.resources.memory.limit is 1"],
   ["runc create failed: container init was OOM-killed (memory limit too low?)", "linux.resources.memory.limit is 1"],
   ["create: writing file `pids.max`: Invalid argument", "linux.resources.pids.limit is 5"],
@@ -33,6 +39,7 @@ it.each([
   ["create: setrlimit `RLIMIT_NICE`: Operation not permitted", 'process.rlimits is [{"type":"RLIMIT_NICE"'],
   ["create: the sysctl `kernel.nothing` is not namespaced", 'linux.sysctl is {"kernel.nothing":"1"}'],
   ["create: seccomp unknown architecture NONE", "linux.seccomp, which"],
+  ["create: setgroups: Invalid argument", 'process.user is {"uid":0'],
   ["exec: chdir `/nowhere`: No such file or directory", 'process.cwd is "/nowhere"'],
   ["exec: open executable: Permission denied", 'process.args[0] is "program"'],
   ["create: openat2 `sys/fs/cgroup/memory`: Too many open files", 'process.rlimits is [{"type":"RLIMIT_NICE"'],
@@ -44,6 +51,7 @@ it.each([
   ["update: opening file `blkio.weight` for writing: No such file", 'linux.resources.blockIO is {"weight":9}'],
   ["create: mkdir `/file/below`: Not a directory", 'mounts is "/file/below"'],
   ["create: mount `tmpfs` to `t`: Invalid argument", "mounts, which"],
+  ["create: mount_setattr `/m`: Invalid argument", "mounts, which"],
 ])("names the field of %s", async (message, field) => {
   const said = await saidOf(message);
   expect(said).toContain(`OciSpecification.${field}`);

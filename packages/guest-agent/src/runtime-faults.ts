@@ -22,7 +22,11 @@ const suspects: readonly Suspect[] = [
   { words: /too many open files/i, field: "process.rlimits", value: ({ process }) => process?.rlimits },
   { words: /cpuset\.cpus/, field: "linux.resources.cpu.cpus", value: ({ linux }) => linux?.resources?.cpu?.cpus },
   { words: /cpuset\.mems/, field: "linux.resources.cpu.mems", value: ({ linux }) => linux?.resources?.cpu?.mems },
-  { words: /cpu\.(cfs_|max|shares|weight)/, field: "linux.resources.cpu", value: ({ linux }) => linux?.resources?.cpu },
+  {
+    words: /cpu\.(cfs_|rt_|max|shares|weight)/,
+    field: "linux.resources.cpu",
+    value: ({ linux }) => linux?.resources?.cpu,
+  },
   {
     words: /memory\.(limit_in_bytes|max)|memory limit|OOM-killed/,
     field: "linux.resources.memory.limit",
@@ -40,6 +44,7 @@ const suspects: readonly Suspect[] = [
   { words: /rlimit/i, field: "process.rlimits", value: ({ process }) => process?.rlimits },
   { words: /seccomp/i, field: "linux.seccomp" },
   { words: /sysctl|\/proc\/sys\//, field: "linux.sysctl", value: ({ linux }) => linux?.sysctl },
+  { words: /\bset(groups|resuid|resgid|uid|gid)\b/, field: "process.user", value: ({ process }) => process?.user },
   { words: /chdir|\bcwd\b/, field: "process.cwd", value: ({ process }) => process?.cwd },
   { words: /executable|\bexec: /, field: "process.args[0]", value: ({ process }) => process?.args?.[0] },
   {
@@ -48,7 +53,7 @@ const suspects: readonly Suspect[] = [
     field: "mounts",
     value: ({ mounts }, message) => mounts?.findLast(({ destination }) => message.includes(destination))?.destination,
   },
-  { words: /\bmount\b/, field: "mounts" },
+  { words: /\bmount(_setattr)?\b/, field: "mounts" },
   // The runtime itself, which has these limits already, could not go on, nor write down why.
   { words: /^/, when: hasTightLimit, field: "process.rlimits", value: ({ process }) => process?.rlimits },
 ];

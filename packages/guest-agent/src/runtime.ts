@@ -63,9 +63,17 @@ interface CallFiles {
   readonly console: string;
 }
 
+/**
+ * After the start crun has nothing but the container's own output to say what failed in, and says it in the format of
+ * its log.
+ */
+function logFormatOf(program: string): "text" | "json" {
+  return program.endsWith("/crun") ? "text" : "json";
+}
+
 export function createRuntime(program: string, children: Children): OciRuntime {
   const call = async (files: CallFiles, parameters: readonly string[], stdio: ChildStdio, signal?: AbortSignal) => {
-    const global = ["--root", guestFolders.runtimeState, "--log", files.log, "--log-format", "json"];
+    const global = ["--root", guestFolders.runtimeState, "--log", files.log, "--log-format", logFormatOf(program)];
     const { exitCode } = await children.run(program, [...global, ...parameters], { stdio: [...stdio] }, signal);
     if (exitCode === 0) return;
     throw new GuestFault("E_FAIL", `${parameters[0]}: ${lastError(files.log) ?? `${program} exited with ${exitCode}`}`);
@@ -173,7 +181,7 @@ function receiveWhile(receiver: DescriptorReceiver, signal: AbortSignal) {
   };
 }
 
-/** The last error in the runtime's log. */
+/** The last error in the runtime's log: one as JSON, or the last line where it is text. */
 function lastError(path: string): string | undefined {
   if (!existsSync(path)) return undefined;
   for (const line of readFileSync(path, "utf8").trim().split("\n").toReversed()) {

@@ -2,9 +2,10 @@
  * What this kernel and this runtime make of a specification, whichever the kind of its container: what the kernel cannot
  * grant is left out, and the cgroups of all containers lie below one group.
  */
-import type { OciLinux, OciLinuxResources, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
+import type { OciLinux, OciLinuxResources, OciMount, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import { cgroupPathOf } from "./cgroups.ts";
 import type { GuestFacts } from "./facts.ts";
+import { effectiveOptions } from "./mount-options.ts";
 
 /** Runtimes refuse a version later than their own, though they ignore what they do not know; crun 1.8 stops at 1.0. */
 const acceptedVersion = "1.0.2";
@@ -15,8 +16,13 @@ export function rewriteSpecification(containerId: string, given: OciSpec, facts:
     ...spec,
     ociVersion: acceptedVersion,
     ...(given.process === undefined ? {} : { process: rewriteProcess(given.process, facts) }),
+    ...(given.mounts === undefined ? {} : { mounts: given.mounts.map(rewriteMount) }),
     linux: rewriteLinux(containerId, given.linux ?? {}, facts),
   };
+}
+
+function rewriteMount(given: OciMount): OciMount {
+  return given.options === undefined ? given : { ...given, options: effectiveOptions(given.options) };
 }
 
 /** The part that holds for every process of a container, its first and those that are added later. */

@@ -15,6 +15,14 @@ describe("mount options", () => {
     });
     expect(parseMountOptions([])).toEqual({ flags: 0, data: "" });
   });
+
+  it("hold as the last of those that contradict each other says", () => {
+    expect(parseMountOptions(["ro", "noexec", "nosuid", "rw", "exec"])).toEqual({
+      flags: mountFlags.MS_NOSUID,
+      data: "",
+    });
+    expect(parseMountOptions(["rw", "ro"]).flags).toBe(mountFlags.MS_RDONLY);
+  });
 });
 
 describe("file systems", () => {

@@ -33,6 +33,11 @@ export interface ComputeHost {
    * namespaces: Windows has none but HCN's.
    */
   joinNetworkNamespace?(computeSystemId: string, path: string, signal?: AbortSignal): Promise<string>;
+  /**
+   * Has a VM that has not started lie below a cgroup of the host, and a process of the host stand there until the VM has
+   * ended, so that both are accounted and bounded with the pod that they are for. Absent where the host has no cgroups.
+   */
+  joinControlGroup?(computeSystemId: string, path: string, pid: number, signal?: AbortSignal): Promise<void>;
   /** Gives back what the driver holds (connections, callbacks). Systems follow their documents. */
   close(): Promise<void>;
 }

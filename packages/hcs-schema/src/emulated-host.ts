@@ -39,6 +39,11 @@ export interface EmulatedHostCalls extends EmulatedNetworkCalls {
   readonly open: { readonly system: string };
   readonly enumerate: { readonly owner?: string };
   readonly grantVmAccess: { readonly system: string; readonly path: string };
+  /**
+   * What only this host has: a cgroup of the machine, a pod's, for a system that has not started and for the process that
+   * serves the pod, which stands there until the system has ended.
+   */
+  readonly joinControlGroup: { readonly system: string; readonly path: string; readonly pid: number };
   /** A fault for tests: a frozen guest keeps all that it has and does nothing, until it is thawed or ended. */
   readonly freeze: { readonly system: string; readonly isFrozen: boolean };
   readonly start: { readonly handle: number };
@@ -65,6 +70,7 @@ export interface EmulatedHostResults extends EmulatedNetworkResults {
   readonly open: EmulatedHandle;
   readonly enumerate: { readonly systems: readonly ComputeSystemProperties[] };
   readonly grantVmAccess: object;
+  readonly joinControlGroup: object;
   readonly freeze: object;
   readonly start: object;
   readonly shutdown: object;
@@ -110,6 +116,11 @@ const callChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHostC
   open: bySystem,
   enumerate: closedObject<EmulatedHostCalls["enumerate"]>({ owner: optional(text) }),
   grantVmAccess: closedObject<EmulatedHostCalls["grantVmAccess"]>({ system: filledText, path: filledText }),
+  joinControlGroup: closedObject<EmulatedHostCalls["joinControlGroup"]>({
+    system: filledText,
+    path: filledText,
+    pid: integer(1),
+  }),
   freeze: closedObject<EmulatedHostCalls["freeze"]>({ system: filledText, isFrozen: truth }),
   start: byHandle,
   shutdown: byHandle,
@@ -127,6 +138,7 @@ const resultChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHos
   open: opened,
   enumerate: closedObject<EmulatedHostResults["enumerate"]>({ systems: list(checkComputeSystemProperties) }),
   grantVmAccess: nothing,
+  joinControlGroup: nothing,
   freeze: nothing,
   start: nothing,
   shutdown: nothing,

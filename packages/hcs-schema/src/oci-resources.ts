@@ -88,6 +88,8 @@ const period: Check<number> = refine(
   (value) => value === 0 || (value >= 1000 && value <= 1_000_000),
 );
 
+const swappiness: Check<number> = refine(signed, "0 to 100", (value) => value >= 0 && value <= 100);
+
 // The OCI runtime specification asks readers to ignore fields that they do not know.
 export const checkOciLinuxResources: Check<OciLinuxResources> = openObject<OciLinuxResources>({
   memory: optional(
@@ -97,7 +99,7 @@ export const checkOciLinuxResources: Check<OciLinuxResources> = openObject<OciLi
       swap: optional(bytes),
       kernel: optional(signed),
       kernelTCP: optional(signed),
-      swappiness: optional(signed),
+      swappiness: optional(swappiness),
       disableOOMKiller: optional(truth),
       useHierarchy: optional(truth),
       checkBeforeUpdate: optional(truth),

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { type ComputeSystemProperties, hresults } from "@uvm-shim/hcs-schema";
 import { AssignableDevices } from "./assignable-devices.ts";
 import { ComputeSystem } from "./compute-system.ts";
@@ -13,6 +13,7 @@ import { NetworkService } from "./networks/network-service.ts";
 import type { VirtualSwitches } from "./networks/switches.ts";
 import { SystemNetworks } from "./networks/system-networks.ts";
 import { SystemNics } from "./nics.ts";
+import { PodGroups } from "./process-guest/pod-groups.ts";
 import { type CpuGroups, processorsOf } from "./topology.ts";
 
 export interface EmulatedHostOptions {
@@ -23,6 +24,8 @@ export interface EmulatedHostOptions {
   readonly devicesFile?: string;
   /** What networks are made of; bridges of this machine by default. */
   readonly switches?: VirtualSwitches;
+  /** The cgroups of pods; this machine's by default. */
+  readonly podGroups?: PodGroups;
   /** None by default. */
   readonly cpuGroups?: CpuGroups;
   /** Takes sentences about what could not be removed. */
@@ -38,6 +41,8 @@ const longestSocketPath = 107;
 const shortNameLength = 12;
 const longestVsockPath = `/vm/${"x".repeat(shortNameLength)}/hv.vsock_4294967295`;
 const longestId = 255;
+/** In the directory of a VM that lies below its pod's cgroup. */
+const podGroupFile = "pod-group";
 
 /** The compute service of the emulated host: the systems of one machine, by id, and its networks. */
 export class EmulatedHost {
@@ -48,6 +53,7 @@ export class EmulatedHost {
   readonly #claims = new DiskClaims();
   readonly #assignable: AssignableDevices;
   readonly #joined: SystemNetworks;
+  readonly #podGroups: PodGroups;
 
   constructor(options: EmulatedHostOptions) {
     const longest = longestSocketPath - longestVsockPath.length;
@@ -64,6 +70,8 @@ export class EmulatedHost {
       ...(options.newGuid === undefined ? {} : { newGuid: options.newGuid }),
     });
     this.#joined = new SystemNetworks(this.networks);
+    const file = join(options.stateDirectory, "pod-groups.json");
+    this.#podGroups = options.podGroups ?? new PodGroups({ file, report: options.report });
   }
 
   /** Ends and removes what a host left in the state directory that was killed. */
@@ -71,13 +79,15 @@ export class EmulatedHost {
     mkdirSync(this.#vmDirectory, { recursive: true, mode: 0o700 });
     for (const name of readdirSync(this.#vmDirectory)) {
       try {
-        for (const kind of this.#options.kinds) await kind.removeLeftovers(name);
+        const podGroup = podGroupOf(join(this.#vmDirectory, name));
+        for (const kind of this.#options.kinds) await kind.removeLeftovers(name, podGroup);
         this.#removeDirectory(join(this.#vmDirectory, name));
       } catch (error) {
         // The directory stays, so that the next host tries again.
         this.#options.report(`cannot remove what VM ${name} left: ${messageOf(error)}`);
       }
     }
+    this.#podGroups.recover();
   }
 
   get isEmpty(): boolean {
@@ -128,9 +138,11 @@ export class EmulatedHost {
           processors: plan.processors,
           limits: plan.limits,
           cpus,
+          podGroup: this.#podGroups.pathOf(id),
         }),
       stopped: () => {
         this.#joined.release(id);
+        this.#podGroups.leave(id);
         this.#removeDirectory(directory);
       },
       forget: () => this.#systems.delete(id),
@@ -165,6 +177,18 @@ export class EmulatedHost {
     return await this.#joined.join(system, path);
   }
 
+  /**
+   * Has a system that has not started lie below a cgroup of this machine, its pod's, and the process that serves the pod
+   * stand there until the system has ended.
+   */
+  joinControlGroup(id: string, path: string, pid: number): void {
+    const system = this.find(id);
+    system.requireCreated("join a cgroup with");
+    this.#podGroups.join(id, path, pid);
+    // For the host after one that is killed.
+    writeFileSync(join(dirname(system.vsockBase), podGroupFile), this.#podGroups.pathOf(id) ?? "", { mode: 0o600 });
+  }
+
   /** Lets go of what was joined for a system that there is not. */
   abandonNetworks(system: string): void {
     if (!this.#systems.has(system)) this.#joined.release(system);
@@ -195,6 +219,16 @@ export class EmulatedHost {
     this.networks.close();
     for (const kind of this.#options.kinds) kind.close();
     this.#removeDirectory(this.#vmDirectory);
+  }
+}
+
+/** The cgroup that a VM lies below, by its directory. */
+function podGroupOf(directory: string): string | undefined {
+  try {
+    return readFileSync(join(directory, podGroupFile), "utf8") || undefined;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
   }
 }
 

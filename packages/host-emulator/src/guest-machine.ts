@@ -10,7 +10,7 @@ export interface GuestKind {
   recognises(boot: LinuxKernelDirect): boolean;
   create(specification: GuestMachineSpecification): GuestMachine;
   /** Ends and removes what a machine left whose host was killed; its directory is the caller's. */
-  removeLeftovers(name: string): Promise<void>;
+  removeLeftovers(name: string, podGroup?: string): Promise<void>;
   /** Removes what the machines had in common. */
   close(): void;
 }
@@ -26,6 +26,8 @@ export interface GuestMachineSpecification {
   readonly limits: ProcessorShare;
   /** The processors of this machine that it may use, as cpusets list them; undefined: all. */
   readonly cpus: string | undefined;
+  /** The cgroup of the pod that it is to lie below, from the root of each hierarchy; undefined: it lies by itself. */
+  readonly podGroup: string | undefined;
 }
 
 /** What a machine may have of its processors, as HCS counts it; what is absent stays as it is. */

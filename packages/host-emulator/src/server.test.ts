@@ -264,3 +264,25 @@ describeWith("root", "ip")("a network namespace that a client's system is to joi
     expect(answer).toMatchObject({ error: { hresult: hresults.ERROR_FILE_NOT_FOUND, message } });
   });
 });
+
+describe("a cgroup that a client's system is to lie below", () => {
+  const path = "/uvm-shim-no-such-parent/c1";
+  const answerOf = async (client: Client, more: object): Promise<unknown> =>
+    client.call(9, "joinControlGroup", { system: "one", path, pid: process.pid, ...more });
+
+  it("is refused with the field and its fault", async () => {
+    const client = new Client();
+    expect(await answerOf(client, {})).toMatchObject({ error: { hresult: hresults.HCS_E_SYSTEM_NOT_FOUND } });
+    await client.call(1, "create", { system: "one", document: files.document() });
+    const message = 'path: cgroup "/a/.." leads upwards, expected is a path without ".."';
+    expect(await answerOf(client, { path: "/a/.." })).toMatchObject({
+      error: { hresult: hresults.E_INVALIDARG, message },
+    });
+    expect(await answerOf(client, { pid: 0 })).toMatchObject({
+      error: { hresult: hresults.HCS_E_INVALID_JSON, message: expect.stringContaining("pid") },
+    });
+    await client.call(2, "start", { handle: 1 });
+    expect(await answerOf(client, {})).toMatchObject({ error: { hresult: hresults.HCS_E_INVALID_STATE } });
+    await client.call(3, "terminate", { handle: 1 });
+  });
+});

@@ -117,6 +117,11 @@ export class Session {
         return this.#handle(request.arguments.handle).system.properties(request.arguments.types);
       case "workingSet":
         return { bytes: this.#handle(request.arguments.handle).system.workingSetBytes };
+      case "joinControlGroup": {
+        const { system, path, pid } = request.arguments;
+        this.#host.joinControlGroup(system, path, pid);
+        return {};
+      }
       case "createNetworkObject": {
         const { kind, settings, network } = request.arguments;
         return { properties: await this.#host.networks.create(kind, settings, network) };

@@ -14,6 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
 import {
@@ -127,6 +128,18 @@ describeAsRoot("mount namespaces", () => {
     expect(() => withMountNamespace(pid, async () => {})).toThrow("must be synchronous");
     expect(mountedAt(target)).toBeUndefined();
     expect(() => withMountNamespace(0x7fffffff, () => {})).toThrow("ENOENT");
+  });
+
+  it("goes in again after a thread was started, which shares root and current directory anew", async () => {
+    const seen = () => withMountNamespace(pid, () => readFileSync("/proc/thread-self/mounts", "utf8"));
+    const before = seen();
+    const worker = new Worker("setInterval(() => {}, 1000)", { eval: true });
+    try {
+      await once(worker, "online");
+      expect(seen()).toBe(before);
+    } finally {
+      await worker.terminate();
+    }
   });
 
   it("carries a tree from one namespace to the other", () => {

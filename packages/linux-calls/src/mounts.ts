@@ -83,11 +83,10 @@ let ownNamespace: number | undefined;
  * synchronous: other work of the event loop would run in the foreign namespace. The current directory is kept.
  */
 export function withMountNamespace<T>(pid: number, action: () => T): T {
-  if (ownNamespace === undefined) {
-    // setns refuses a thread that shares its root and current directory with others, as all of Node's threads do.
-    invoke("unshare", "CLONE_FS", CLONE_FS);
-    ownNamespace = openSync("/proc/thread-self/ns/mnt", "r");
-  }
+  // setns refuses a thread that shares its root and current directory with others. Every time, since a thread that was
+  // started after the last one shares them again.
+  invoke("unshare", "CLONE_FS", CLONE_FS);
+  ownNamespace ??= openSync("/proc/thread-self/ns/mnt", "r");
   const home = ownNamespace;
   const directory = openSync(".", constants.O_RDONLY | constants.O_DIRECTORY);
   try {

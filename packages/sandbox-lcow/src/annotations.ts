@@ -18,6 +18,8 @@ import {
 
 const vm = "io.microsoft.virtualmachine.";
 const topology = `${vm}computetopology.`;
+/** Of what the reference has no word for. */
+const own = "io.uvm-shim.";
 const int32 = integer(0, 2 ** 31 - 1);
 const uint32 = integer(0, 2 ** 32 - 1);
 const uint32s = integers(0, 2 ** 32 - 1);
@@ -41,6 +43,10 @@ const effective = {
   processorLimit: [`${topology}processor.limit`, integer(0, 100_000)],
   processorWeight: [`${topology}processor.weight`, integer(0, 10_000)],
   memorySize: [`${topology}memory.sizeinmb`, megabytes],
+  // Where the size follows the pod's limits.
+  guestMemory: [`${own}guest-memory-in-mb`, megabytes],
+  memoryWithoutLimits: [`${own}memory-without-limits-in-mb`, megabytes],
+  processorsWithoutLimits: [`${own}processors-without-limits`, int32],
   allowOvercommit: [`${topology}memory.allowovercommit`, boolean],
   deferredCommit: [`${topology}memory.enabledeferredcommit`, boolean],
   coldDiscardHint: [`${topology}memory.enablecolddiscardhint`, boolean],
@@ -138,6 +144,9 @@ const knownElsewhere: ReadonlySet<string> = new Set([
   "io.microsoft.migration.source-container-id",
 ]);
 
+/** Of a container, by which the shim finds its sandbox. */
+const readByShim = `${own}sandbox-id`;
+
 const ownPrefixes = [
   vm,
   "io.microsoft.container.",
@@ -145,6 +154,7 @@ const ownPrefixes = [
   "io.microsoft.network.",
   "io.microsoft.migration.",
   "io.microsoft.cri.",
+  own,
 ];
 const windowsPrefixes = [`${vm}wcow.`, "io.microsoft.container.wcow."];
 
@@ -205,7 +215,7 @@ function expand(values: AnnotationValues): AnnotationValues {
 }
 
 function isUnknown(key: string): boolean {
-  if (knownElsewhere.has(key) || key.startsWith(serviceTablePrefix)) return false;
+  if (knownElsewhere.has(key) || key === readByShim || key.startsWith(serviceTablePrefix)) return false;
   return ownPrefixes.some((prefix) => key.startsWith(prefix));
 }
 

@@ -1,6 +1,6 @@
 import { scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
-import type { RuntimeOptions } from "./index.ts";
+import { PodSize, type RuntimeOptions } from "./index.ts";
 import { build, bootFolder as folder, host, topology, vm, windowsHost } from "./testing/sandbox.ts";
 
 const kernelLine =
@@ -24,6 +24,7 @@ it("builds the same small VM for everybody who asks for nothing", () => {
     shareScratch: false,
     ioRetrySeconds: undefined,
     defaultContainerAnnotations: {},
+    size: expect.any(PodSize),
   });
   expect(document).toEqual({
     Owner: "test",

@@ -12,7 +12,9 @@ import { type Context, type HostFacts, hasBuild } from "./context.ts";
 import { administratorsOnly, comPorts, hvSocket, scsiControllers, virtualPci } from "./devices.ts";
 import { SandboxError } from "./error.ts";
 import { type OptionSettings, type RuntimeOptions, readOptions } from "./options.ts";
-import { computeTopology } from "./topology.ts";
+import { podLimits } from "./pod-limits.ts";
+import type { PodSize } from "./pod-size.ts";
+import { computeTopology, podSize } from "./topology.ts";
 import { refuse } from "./values.ts";
 
 /** Windows Server 2025. */
@@ -28,6 +30,8 @@ export interface LinuxSandboxRequest {
   readonly options?: RuntimeOptions;
   /** config.json as parsed JSON where there is one: its `devices` are assigned to the VM from its start. */
   readonly specification?: unknown;
+  /** What CRI's pod configuration says of the pod, in the form of a specification: its resources are read. */
+  readonly pod?: unknown;
   readonly host: HostFacts;
 }
 
@@ -39,6 +43,8 @@ export interface SandboxSettings extends OptionSettings {
   /** Whether devices that are assigned later are to tell the guest which NUMA node they are near: where hosts can. */
   readonly propagateNumaAffinity: boolean;
   readonly confidential: ConfidentialSettings | undefined;
+  /** Whether the VM is large enough for what comes to be in it. */
+  readonly size: PodSize;
 }
 
 export interface LinuxSandbox {
@@ -60,7 +66,8 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
   const optionSettings = readOptions(options, host, warn);
   const annotations = { ...options.defaultContainerAnnotations, ...request.annotations };
   const { values, serviceTable } = readAnnotations(annotations, warn);
-  const context: Context = { values, options, host, warn };
+  const pod = podLimits(request.annotations, request.pod ?? request.specification);
+  const context: Context = { values, options, host, pod, warn };
   const isolated = isIsolated(values);
   checkCombinations(context, isolated);
 
@@ -112,6 +119,7 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
       policyBasedRouting: values.policyBasedRouting ?? false,
       propagateNumaAffinity: hasBuild(host, firstBuildWithNumaAffinity),
       confidential,
+      size: podSize(context, isolated, topology),
     },
     warnings,
   };

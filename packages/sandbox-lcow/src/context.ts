@@ -1,10 +1,13 @@
 import type { AnnotationValues } from "./annotations.ts";
 import type { RuntimeOptions } from "./options.ts";
 import type { PathGrammar } from "./paths.ts";
+import type { PodLimits } from "./pod-limits.ts";
 
 /** What the builder must know of the host; injected, so that a document can be built for any host on any machine. */
 export interface HostFacts {
   readonly processors: number;
+  /** Memory of the machine in MB; absent where it is not known. */
+  readonly memoryInMb?: number;
   readonly pathGrammar: PathGrammar;
   /** Whether there is a file of this path. */
   readonly hasFile: (path: string) => boolean;
@@ -27,6 +30,8 @@ export interface Context {
   readonly values: AnnotationValues;
   readonly options: RuntimeOptions;
   readonly host: HostFacts;
+  /** What the pod's containers may take, as far as it is known before there is one. */
+  readonly pod: PodLimits;
   /** Takes a sentence about something that is not taken as it was asked for. */
   readonly warn: (sentence: string) => void;
 }

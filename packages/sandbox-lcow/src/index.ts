@@ -12,3 +12,5 @@ export {
 } from "./guest-layout.ts";
 export type { OptionSettings, RuntimeOptions } from "./options.ts";
 export type { PathGrammar } from "./paths.ts";
+export type { ContainerLimits } from "./pod-limits.ts";
+export { PodSize, type SizeQuestion, type SizeVerdict } from "./pod-size.ts";

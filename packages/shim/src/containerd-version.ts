@@ -15,13 +15,28 @@ export async function findReplyDialect(
   grpcAddress: string,
 ): Promise<ReplyDialect> {
   if (env.MAX_SHIM_VERSION === undefined) return { kind: "address" };
-  const version = await askVersion(grpcAddress).catch(() => "");
-  const major = Number.parseInt(version.replace(/^v/, ""), 10);
+  const { major } = await askVersion(grpcAddress);
   return { kind: "json", version: major >= 2 ? 3 : 2 };
 }
 
+/**
+ * Whether containerd tells of a pod whose shim has ended, and of all the others beside it. In 2.0 the figures of every
+ * container fail for one of a pod that has none. False where it does not answer.
+ */
+export async function sparesCompletedPods(grpcAddress: string): Promise<boolean> {
+  const { major, minor } = await askVersion(grpcAddress);
+  return major > 2 || (major === 2 && minor >= 1);
+}
+
+/** Zeros where it does not answer, or not with a version. */
+async function askVersion(grpcAddress: string): Promise<{ readonly major: number; readonly minor: number }> {
+  const version = await callVersion(grpcAddress).catch(() => "");
+  const [, major = 0, minor = 0] = version.match(/^v?(\d+)\.(\d+)/) ?? [];
+  return { major: Number(major), minor: Number(minor) };
+}
+
 /** Calls containerd.services.version.v1.Version/Version, a unary gRPC call without fields, over containerd's socket. */
-async function askVersion(grpcAddress: string): Promise<string> {
+async function callVersion(grpcAddress: string): Promise<string> {
   const { connect } = await import("node:http2");
   return await new Promise<string>((resolve, reject) => {
     const socket = net.connect(grpcAddress.replace(/^unix:\/\//, ""));

@@ -2,7 +2,7 @@ import { closeSync, fstatSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { longestFileCall, makeDirectories, openNamed, withinBound } from "./file-calls.ts";
+import { longestFileCall, makeDirectories, mostCallsAtOnce, openNamed, withinBound } from "./file-calls.ts";
 import { ManualClock } from "./testing/manual-clock.ts";
 
 let directory: string;
@@ -49,9 +49,69 @@ describe("a call on a path that a caller names", () => {
     await expect.poll(() => late).toEqual([7]);
   });
 
-  it("is made beside one other at most, and not at all when given up before its turn", async () => {
+  it("is refused at once while the same one has not been answered, and no other is", async () => {
     const clock = new ManualClock();
-    const answers = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const answer = Promise.withResolvers<number>();
+    const ask = (subject: string, call: () => Promise<number>): Promise<number> =>
+      withinBound(subject, call, () => {}, { clock });
+    const first = expect(ask("/far", () => answer.promise)).rejects.toMatchObject({ code: "DeadlineExceeded" });
+    await clock.advance(longestFileCall);
+    await first;
+    let calls = 0;
+    const next = async (): Promise<number> => ++calls;
+    await expect(ask("/far", next)).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+      message: "/far: its file system has not answered yet since it was last asked",
+    });
+    expect(calls).toBe(0);
+    expect(await ask("/near", next)).toBe(1);
+    answer.resolve(7);
+    await expect.poll(() => ask("/far", next).catch(() => 0)).toBe(2);
+  });
+
+  it("names those that hold it up when it has not had its turn in time", async () => {
+    const clock = new ManualClock();
+    const answer = Promise.withResolvers<void>();
+    const held = Array.from({ length: mostCallsAtOnce }, (_, index) =>
+      withinBound(
+        `/far/${index}`,
+        () => answer.promise,
+        () => {},
+        { clock },
+      ).catch(() => {}),
+    );
+    await clock.advance(longestFileCall);
+    await Promise.all(held);
+    const near = withinBound(
+      "/near",
+      async () => {},
+      () => {},
+      { clock },
+    );
+    const refused = expect(near).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+      message: expect.stringMatching(
+        /^\/near: not asked of its file system in 5000 ms, .* not been answered: \/far\/0, /,
+      ),
+    });
+    await clock.advance(longestFileCall);
+    await refused;
+    answer.resolve();
+    await expect
+      .poll(() =>
+        withinBound(
+          "/near",
+          async () => 1,
+          () => {},
+          { clock },
+        ),
+      )
+      .toBe(1);
+  });
+
+  it("is made beside few others, and not at all when given up before its turn", async () => {
+    const clock = new ManualClock();
+    const answers = Array.from({ length: mostCallsAtOnce }, () => Promise.withResolvers<void>());
     const held = answers.map(({ promise }) =>
       withinBound(
         "held",

@@ -10,11 +10,16 @@ const statDescriptor: (descriptor: number) => Promise<Stats> = promisify(fstat);
 
 /** A file system answers within this, or what is asked of it is refused; milliseconds. */
 export const longestFileCall = 5000;
-/** Node's file calls share four threads. A file system that does not answer keeps those it was asked in for ever. */
-const mostCallsAtOnce = 2;
+/** In which Node makes file calls; the serving process is started with so many. */
+export const fileThreads = 16;
+/** A file system that does not answer keeps the threads that it was asked in for ever; the others are for output. */
+export const mostCallsAtOnce = fileThreads / 2;
 
 let callsAtOnce = 0;
 const waitingCalls: (() => void)[] = [];
+/** By subject: what was given up and is not answered yet. Whoever asks again would take one more thread. */
+const unanswered = new Set<string>();
+const mostCharacters = 100;
 
 export interface FileCallOptions {
   readonly clock: Clock;
@@ -32,10 +37,22 @@ export async function withinBound<T>(
   { clock, signal }: FileCallOptions,
 ): Promise<T> {
   signal?.throwIfAborted();
+  if (unanswered.has(subject)) {
+    throw new ShimError("DeadlineExceeded", `${subject}: its file system has not answered yet since it was last asked`);
+  }
   let isGivenUp = false;
-  const result = inTurn(call, () => isGivenUp);
+  let hasBegun = false;
+  const begin = (): Promise<T> => {
+    hasBegun = true;
+    return call();
+  };
+  const result = inTurn(begin, () => isGivenUp);
   try {
     if (!(await settlesWithin(abortable(result, signal), longestFileCall, clock))) {
+      if (!hasBegun) throw notAsked(subject);
+      unanswered.add(subject);
+      const forget = (): boolean => unanswered.delete(subject);
+      result.then(forget, forget);
       throw new ShimError("DeadlineExceeded", `${subject}: its file system did not answer in ${longestFileCall} ms`);
     }
     return await abortable(result, signal);
@@ -44,6 +61,12 @@ export async function withinBound<T>(
     result.then(giveBack).catch(() => {});
     throw error;
   }
+}
+
+function notAsked(subject: string): ShimError {
+  const others = [...unanswered].map((other) => other.slice(0, mostCharacters)).join(", ");
+  const why = others === "" ? "others take longer" : `others have not been answered: ${others}`;
+  return new ShimError("DeadlineExceeded", `${subject}: not asked of its file system in ${longestFileCall} ms, ${why}`);
 }
 
 async function inTurn<T>(call: () => Promise<T>, isGivenUp: () => boolean): Promise<T> {

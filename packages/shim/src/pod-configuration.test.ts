@@ -6,6 +6,10 @@ const encoded = (configuration: runtime.v1.PodSandboxConfig.Input): Uint8Array =
   runtime.v1.PodSandboxConfig.encode(configuration).finish();
 
 const { POD, CONTAINER, NODE } = runtime.v1.NamespaceMode;
+const unprivileged = {
+  "net.ipv4.ip_unprivileged_port_start": "0",
+  "net.ipv4.ping_group_range": "0 2147483647",
+};
 const namespacesOf = (...types: readonly string[]) => types.map((type) => ({ type }));
 
 describe("the CRI pod configuration", () => {
@@ -22,14 +26,22 @@ describe("the CRI pod configuration", () => {
         resolvConf: "search a.svc svc\nnameserver 10.0.0.10\nnameserver fd00::a\noptions ndots:5\n",
         specification: {
           hostname: "web-0",
-          linux: { sysctl: { "net.x": "1" }, namespaces: namespacesOf("mount", "network", "uts", "ipc", "pid") },
+          linux: {
+            sysctl: { ...unprivileged, "net.x": "1" },
+            namespaces: namespacesOf("mount", "network", "uts", "ipc", "pid"),
+          },
         },
       },
     });
   });
 
+  it("tells the cgroup that the pod is to be below", () => {
+    const { pod } = readPodConfiguration(encoded({ linux: { cgroupParent: "/kubepods/pod1" } }));
+    expect(pod.controlGroupParent).toBe("/kubepods/pod1");
+  });
+
   it("may say nothing", () => {
-    const linux = { sysctl: {}, namespaces: namespacesOf("mount", "network", "uts", "ipc", "pid") };
+    const linux = { sysctl: unprivileged, namespaces: namespacesOf("mount", "network", "uts", "ipc", "pid") };
     expect(readPodConfiguration(encoded({ dnsConfig: {} }))).toEqual({
       annotations: {},
       pod: { specification: { linux } },
@@ -44,7 +56,22 @@ describe("the CRI pod configuration", () => {
     [{ usernsOptions: { mode: NODE } }, ["mount", "network", "uts", "ipc", "pid"]],
   ])("%j leaves the pod %j of its own", (namespaceOptions, types) => {
     const { pod } = readPodConfiguration(encoded({ linux: { securityContext: { namespaceOptions } } }));
-    expect(pod.specification).toEqual({ linux: { sysctl: {}, namespaces: namespacesOf(...types) } });
+    const sysctl = types.includes("network") ? unprivileged : {};
+    expect(pod.specification).toEqual({ linux: { sysctl, namespaces: namespacesOf(...types) } });
+  });
+
+  it("has its own settings come before those that every pod's network has", () => {
+    const sysctls = { "net.ipv4.ip_unprivileged_port_start": "1024" };
+    const { pod } = readPodConfiguration(encoded({ linux: { sysctls } }));
+    expect(pod.specification).toMatchObject({ linux: { sysctl: { ...unprivileged, ...sysctls } } });
+  });
+
+  it("gives what its containers may take", () => {
+    const resources = { memoryLimitInBytes: 2 ** 31, cpuQuota: -1, cpuPeriod: 100_000, cpuShares: 512 };
+    const { pod } = readPodConfiguration(encoded({ linux: { resources } }));
+    expect(pod.specification).toMatchObject({
+      linux: { resources: { memory: { limit: 2 ** 31 }, cpu: { quota: -1, period: 100_000, shares: 512 } } },
+    });
   });
 
   it("gives the user", () => {

@@ -13,6 +13,15 @@ export interface PodConfiguration {
 /** resolv.conf takes three name servers; a pod has a few searches and options. Far more than that is a mistake. */
 const mostWords = 64;
 
+/**
+ * What containerd's own sandboxer sets from version 2.0 on, unless its configuration says otherwise, which nobody tells a
+ * shim: every user of a pod may listen at low ports and send pings, as neither reaches beyond the pod's own network.
+ */
+const settingsOfNetwork = {
+  "net.ipv4.ip_unprivileged_port_start": "0",
+  "net.ipv4.ping_group_range": "0 2147483647",
+} as const;
+
 /** InvalidArgument for what is no PodSandboxConfig, and for what must not stand in a file that programs trust. */
 export function readPodConfiguration(bytes: Uint8Array): PodConfiguration {
   let configuration: runtime.v1.PodSandboxConfig;
@@ -22,10 +31,15 @@ export function readPodConfiguration(bytes: Uint8Array): PodConfiguration {
     throw invalid(`options are no PodSandboxConfig: ${messageOf(error)}`, error);
   }
   const { annotations, dnsConfig } = configuration;
+  const parent = configuration.linux?.cgroupParent ?? "";
   const resolvConf = dnsConfig === null ? "" : resolvConfOf(dnsConfig);
   return {
     annotations,
-    pod: { ...(resolvConf === "" ? {} : { resolvConf }), specification: specificationOf(configuration) },
+    pod: {
+      ...(resolvConf === "" ? {} : { resolvConf }),
+      ...(parent === "" ? {} : { controlGroupParent: parent }),
+      specification: specificationOf(configuration),
+    },
   };
 }
 
@@ -56,10 +70,17 @@ function specificationOf({ hostname, linux }: runtime.v1.PodSandboxConfig): obje
     ...(hostname === "" ? {} : { hostname }),
     ...(uid === undefined ? {} : { process: { user } }),
     linux: {
-      sysctl: linux?.sysctls ?? {},
+      ...(linux?.resources == null ? {} : { resources: resourcesOf(linux.resources) }),
+      sysctl: { ...(isOwn.network ? settingsOfNetwork : {}), ...linux?.sysctls },
       namespaces: Object.entries(isOwn).flatMap(([type, own]) => (own ? [{ type }] : [])),
     },
   };
+}
+
+/** What all of the pod's containers may take, which the sandbox container itself does not. Zero: nothing is said. */
+function resourcesOf(resources: runtime.v1.LinuxContainerResources): object {
+  const { memoryLimitInBytes: limit, cpuQuota: quota, cpuPeriod: period, cpuShares: shares } = resources;
+  return { memory: { limit }, cpu: { quota, period, shares } };
 }
 
 function resolvConfOf({ servers, searches, options }: runtime.v1.DNSConfig): string {

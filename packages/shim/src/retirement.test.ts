@@ -96,6 +96,18 @@ describe("the shim of a completed pod", () => {
     expect(harness.ended).toEqual([]);
   });
 
+  it("stays for a containerd that cannot do without it, and ends when another has taken its place", async () => {
+    harness.isDispensable = false;
+    await runPod(podOptions);
+    await stopSandbox();
+    await lingerOnce();
+    await lingerOnce();
+    expect(harness.ended).toEqual([]);
+    harness.isDispensable = true;
+    await lingerOnce();
+    await expect.poll(() => harness.ended).toEqual(ended);
+  });
+
   it("stays for clients other than CRI, which could not shut the sandbox down without it", async () => {
     await runPod(undefined);
     await stopSandbox();

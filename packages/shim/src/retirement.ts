@@ -10,6 +10,8 @@ export interface RetirementOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly end: (reason: string) => void;
+  /** Whether the containerd of the moment can do without the shim of a pod that it still knows. */
+  readonly isDispensable: () => Promise<boolean>;
 }
 
 /**
@@ -38,12 +40,13 @@ export class Retirement {
   }
 
   async #watch(): Promise<void> {
-    const { slot, tasks, milliseconds, clock, log, end } = this.#options;
+    const { slot, tasks, milliseconds, clock, log, end, isDispensable } = this.#options;
     await slot.present?.sandbox.wait(this.#stop.signal).catch(() => {});
     while (!this.#stop.signal.aborted) {
       await clock.delay(milliseconds, this.#stop.signal).catch(() => {});
       // The namespaces' holder may have ended alone: then the VM is for the kubelet to stop.
       if (this.#stop.signal.aborted || slot.present?.sandbox.state !== "stopped" || !tasks.isEmpty) continue;
+      if (!(await isDispensable())) continue;
       try {
         // Of a VM that ended by itself nobody may have given back what it held of the host.
         await tasks.deleteAll();

@@ -1,6 +1,7 @@
 import path from "node:path";
 import type { RuntimeOptions } from "./bootstrap.ts";
 import { settlesWithin, systemClock } from "./clock.ts";
+import { sparesCompletedPods } from "./containerd-version.ts";
 import { messageOf, ShimError } from "./errors.ts";
 import type { ShimFlags } from "./flags.ts";
 import type { LogLevel } from "./log.ts";
@@ -114,6 +115,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
       platform: loadPlatform,
       log,
       clock,
+      isDispensable: () => sparesCompletedPods(host.env.GRPC_ADDRESS ?? ""),
       lingerMilliseconds: Number(host.env.UVM_SHIM_LINGER_MS ?? defaultLingerMilliseconds),
       end,
       handOver,
@@ -128,6 +130,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     listener.close();
     await loaded.close(closeMilliseconds);
     await closePlatform(platform);
+    await system.endPrograms(clock);
   } catch (error) {
     crash(error);
     throw error;

@@ -27,6 +27,7 @@ export interface ServicesOptions {
   readonly clock: Clock;
   /** How long the shim of a pod that has ended lingers. */
   readonly lingerMilliseconds: number;
+  readonly isDispensable: () => Promise<boolean>;
   readonly end: (reason: string) => void;
   readonly handOver: () => void;
 }
@@ -44,6 +45,8 @@ export interface Services {
 }
 
 /** The codes that say something about the shim rather than about the request. */
+/** What containerd has to take the answer with which the shim ends: enough for one whose machine is busy. */
+const hangUpMilliseconds = 500;
 const loudCodes: ReadonlySet<string> = new Set(["Internal", "Unavailable", "DeadlineExceeded", "ResourceExhausted"]);
 
 /** Everything behind the socket. */
@@ -70,6 +73,7 @@ export function createServices(options: ServicesOptions): Services {
     onError: (error, context) => {
       if (context === undefined) log.log("debug", "connection ended badly", { error });
     },
+    hangUpMs: hangUpMilliseconds,
   });
   return {
     serve: (connection) => void server.serve(connection),

@@ -1,11 +1,10 @@
 import { existsSync, readFileSync, readlinkSync, statSync } from "node:fs";
-import http2 from "node:http2";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { containerd, google } from "./generated/messages.js";
 import { processStartTime } from "./process-identity.ts";
 import { isAlive, ShimExecutable, ShimProcesses } from "./testing/shim-processes.ts";
-import { encodeFields } from "./wire.ts";
+import { serveVersion } from "./testing/version-server.ts";
 
 const { Task } = containerd.task.v3;
 const { BootstrapParams, BootstrapResult } = containerd.runtime.bootstrap.v1;
@@ -58,28 +57,15 @@ describe("start", () => {
     ["2.1.9~ds1", 3],
   ])("asks containerd which it is, and answers %s in JSON with version %i", async (version, expected) => {
     shim.makeBundle("c1", {});
-    const server = http2.createServer();
-    server.on("stream", (stream: http2.ServerHttp2Stream, headers) => {
-      expect(headers[":path"]).toBe("/containerd.services.version.v1.Version/Version");
-      const message = encodeFields([
-        [1, version],
-        [2, "revision"],
-      ]);
-      const frame = Buffer.alloc(5);
-      frame.writeUInt32BE(message.length, 1);
-      stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
-      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
-      stream.end(Buffer.concat([frame, message]));
-    });
     const address = path.join(shim.directory, "containerd.sock");
-    await new Promise<void>((resolve) => server.listen(address, resolve));
+    const close = await serveVersion(address, version);
     const reply = await shim.start("c1", { env: { MAX_SHIM_VERSION: "2", GRPC_ADDRESS: address } });
     expect(JSON.parse(reply)).toEqual({
       version: expected,
       address: expect.stringContaining("unix://"),
       protocol: "ttrpc",
     });
-    await new Promise((resolve) => server.close(resolve));
+    await close();
   });
 
   it("answers a containerd that does not say its version with version 2", async () => {

@@ -15,6 +15,7 @@ import { type Clock, settlesWithin, systemClock } from "./clock.ts";
 import { findReplyDialect } from "./containerd-version.ts";
 import { ShimError } from "./errors.ts";
 import { ownCommand } from "./executable.ts";
+import { fileThreads } from "./file-calls.ts";
 import type { ShimFlags } from "./flags.ts";
 import { lastWords, stderrFile } from "./last-words.ts";
 import type { ShimOptions } from "./options.ts";
@@ -29,11 +30,9 @@ const killMilliseconds = 1000;
 export async function start(flags: ShimFlags, options: ShimOptions, host: NodeJS.Process): Promise<Buffer> {
   const bundle = path.resolve(flags.bundle === "" ? host.cwd() : flags.bundle);
   const input = parseStartInput(await readInput(host, options.inputMilliseconds ?? 5000), flags);
-  const grpcAddress = (input.dialect === "bootstrap" ? input.grpcAddress : "") || flags.address;
+  const grpcAddress = grpcAddressOf(input, flags, host);
   const dialect: Promise<ReplyDialect> =
-    input.dialect === "bootstrap"
-      ? Promise.resolve({ kind: "protobuf" })
-      : findReplyDialect(host.env, host.env.GRPC_ADDRESS || grpcAddress);
+    input.dialect === "bootstrap" ? Promise.resolve({ kind: "protobuf" }) : findReplyDialect(host.env, grpcAddress);
   const system = systemOf(options);
   const directory =
     toldSocketDirectory(options, host.env) ?? ((input.dialect === "bootstrap" && input.socketDirectory) || undefined);
@@ -54,6 +53,12 @@ export async function start(flags: ShimFlags, options: ShimOptions, host: NodeJS
   // containerd 1.6 and 1.7 find the shim by this file after a restart.
   writeFileAtomically(path.join(bundle, "address"), address);
   return encodeReply(await dialect, address);
+}
+
+/** Of containerd, which a serving shim asks too. */
+function grpcAddressOf(input: StartInput, flags: ShimFlags, host: NodeJS.Process): string {
+  const told = input.dialect === "bootstrap" ? input.grpcAddress : host.env.GRPC_ADDRESS;
+  return told || flags.address;
 }
 
 /** A config.json that cannot be understood is Create's to refuse: only there the error has a code. */
@@ -98,6 +103,7 @@ async function startServing(
   const command = options.command ?? ownCommand(host);
   const debug = flags.debug || (input.dialect === "bootstrap" && input.debug);
   const ttrpcAddress = (input.dialect === "bootstrap" && input.ttrpcAddress) || host.env.TTRPC_ADDRESS || "";
+  const addresses = { TTRPC_ADDRESS: ttrpcAddress, GRPC_ADDRESS: grpcAddressOf(input, flags, host) };
   const child = spawn(
     command.file,
     [
@@ -109,7 +115,7 @@ async function startServing(
       cwd: bundle,
       detached: true,
       windowsHide: true,
-      env: { ...host.env, TTRPC_ADDRESS: ttrpcAddress, [readyVariable]: "3" },
+      env: { ...host.env, ...addresses, [readyVariable]: "3", UV_THREADPOOL_SIZE: `${fileThreads}` },
       // Nothing of containerd's is inherited: it reads the output of start until the last copy of it is closed.
       stdio: ["ignore", output, output, "pipe"],
     },

@@ -1,10 +1,10 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { access } from "node:fs/promises";
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { abortable, type Clock, settlesWithin } from "./clock.ts";
-import { ShimError } from "./errors.ts";
+import { messageOf, ShimError } from "./errors.ts";
 import { withinBound } from "./file-calls.ts";
 import type { StdioPaths } from "./types.ts";
 
@@ -13,6 +13,18 @@ const readyMilliseconds = 10_000;
 const endMilliseconds = 12_000;
 /** How long the last bytes of an output may take on their way to whoever reads them, as for a FIFO's late reader. */
 const lastBytesMilliseconds = 1000;
+
+/** What is left of them at the shim's end has had the end of its input, and this much time; the shim is waited for. */
+const lastMilliseconds = 500;
+
+/** Those that have not ended, each with its end. */
+const running = new Map<ChildProcess, Promise<void>>();
+
+/** Nobody would end those that do not end with their input once the shim has gone. */
+export async function endLoggingBinaries(clock: Clock): Promise<void> {
+  await settlesWithin(Promise.all(running.values()), lastMilliseconds, clock);
+  for (const child of running.keys()) end(child, "SIGTERM");
+}
 
 export interface LoggingBinary {
   readonly stdout: Writable;
@@ -43,7 +55,7 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
   // The event loop waits until the program has been found. Whether it can be run is found out by running it.
   const look = (): Promise<void> => access(executable).catch(() => {});
   await withinBound(`stdout ${paths.stdout} cannot be run`, look, () => {}, options);
-  const child = spawn(executable, argumentList, {
+  const child = start(paths.stdout, executable, argumentList, {
     stdio: ["ignore", "ignore", "ignore", "pipe", "pipe", "pipe"],
     env: { ...process.env, CONTAINER_ID: paths.containerId ?? "", CONTAINER_NAMESPACE: options.namespace },
     // A group of its own: what is ended is the program with all that it runs.
@@ -55,10 +67,12 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
   const readiness = descriptors[5] as Readable;
   for (const stream of [stdout, stderr, readiness]) stream.on("error", () => {});
   const exited = new Promise<void>((resolve) => child.once("error", () => resolve()).once("exit", () => resolve()));
+  running.set(child, exited);
+  void exited.then(() => running.delete(child));
   try {
     await ready(child, readiness, paths.stdout, options);
   } catch (error) {
-    kill(child);
+    end(child, "SIGKILL");
     for (const stream of [stdout, stderr, readiness]) stream.destroy();
     throw error;
   }
@@ -68,12 +82,21 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
     close: async () => {
       const ends = await Promise.all([endStream(stdout, clock), endStream(stderr, clock)]);
       readiness.destroy();
-      if (ends.includes("stuck")) kill(child);
+      if (ends.includes("stuck")) end(child, "SIGKILL");
       void settlesWithin(exited, endMilliseconds, clock).then((hasEnded) => {
-        if (!hasEnded) kill(child);
+        if (!hasEnded) end(child, "SIGKILL");
       });
     },
   };
+}
+
+/** Some of what is wrong with a program is told by an event, and some is thrown. */
+function start(uri: string, executable: string, argumentList: readonly string[], options: SpawnOptions): ChildProcess {
+  try {
+    return spawn(executable, argumentList, options);
+  } catch (cause) {
+    throw new ShimError("InvalidArgument", `stdout ${uri} cannot be run: ${messageOf(cause)}`, { cause });
+  }
 }
 
 async function ready(
@@ -124,13 +147,17 @@ function isEnding(pid: number): boolean {
 }
 
 /** With all that it runs. */
-function kill(child: ChildProcess): void {
+function end(child: ChildProcess, signal: "SIGTERM" | "SIGKILL"): void {
   if (child.pid === undefined) return;
   try {
-    process.kill(-child.pid, "SIGKILL");
+    process.kill(-child.pid, signal);
   } catch {
     // Nothing of it is there any more.
   }
+}
+
+function wasClosedByReader({ errored }: Writable): boolean {
+  return ["EPIPE", "ECONNRESET"].includes((errored as NodeJS.ErrnoException | null)?.code ?? "");
 }
 
 /**
@@ -138,7 +165,8 @@ function kill(child: ChildProcess): void {
  * closed already counts as ended.
  */
 export async function endStream(stream: Writable, clock: Clock): Promise<"ended" | "stuck"> {
-  const wasDropped = stream.destroyed && !stream.errored && stream.writableLength > 0;
+  // Nobody but who has given up waiting destroys what is whole and has not been ended.
+  const wasDropped = stream.destroyed && !stream.writableFinished && !wasClosedByReader(stream);
   if (!stream.writableEnded && !stream.destroyed) stream.end();
   const isOver = await settlesWithin(finished(stream, { readable: false }), lastBytesMilliseconds, clock);
   stream.destroy();

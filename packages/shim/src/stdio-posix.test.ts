@@ -1,5 +1,15 @@
 import { execFileSync } from "node:child_process";
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -8,6 +18,7 @@ import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { processStartTime } from "./process-identity.ts";
+import { endLoggingBinaries } from "./stdio-binary.ts";
 import { createPosixStdio, parseUri } from "./stdio-posix.ts";
 import { ManualClock } from "./testing/manual-clock.ts";
 
@@ -240,6 +251,10 @@ describe("other destinations", () => {
     expect(() => parseUri("stdin", "file:///x")).toThrow(/stdin is "file:\/\/\/x"/);
     expect(() => parseUri("stdout", "npipe:////x")).toThrow(/accepted is/);
     expect(() => parseUri("stdout", "relative")).toThrow(/accepted is/);
+    for (const wrong of ["file:relative", "file:/x", "file:///a%00b", "binary:///a%00b", "/a\0b"]) {
+      expect(() => parseUri("stdout", wrong)).toThrow(expect.objectContaining({ code: "InvalidArgument" }));
+    }
+    expect(() => parseUri("stdin", "/a\0b")).toThrow(/stdin is "\/a\\u0000b"/);
   });
 });
 
@@ -303,6 +318,44 @@ describe("a logging binary that fails", () => {
     const open = createPosixStdio({ namespace: "ns" }).open({ ...none, stdin, stdout: uri });
     await expect(open).rejects.toThrow(`stdin ${stdin} cannot be opened`);
     expect(readFileIfThere(pidFile())).toBe("");
+  });
+
+  it("is refused by its path when the path cannot be followed", async () => {
+    const link = path.join(directory, "link");
+    symlinkSync(link, link);
+    for (const [uri, why] of [
+      [`binary://${link}`, "cannot be run: spawn ELOOP"],
+      [`binary://${directory}/${"x/".repeat(3000)}`, "cannot be run: spawn ENAMETOOLONG"],
+    ] as const) {
+      const open = createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: uri });
+      const message = expect.stringContaining(`stdout ${uri} ${why}`);
+      await expect(open).rejects.toMatchObject({ code: "InvalidArgument", message });
+    }
+  });
+
+  it("is ended when what it was to take has been given up", async () => {
+    const uri = shell(`echo $$ >${pidFile()}; exec 5>&-; exec sleep 1000`);
+    const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: uri });
+    const pid = await told();
+    stdio.stdout?.write(Buffer.alloc(500_000));
+    stdio.stdout?.destroy();
+    await new Promise((resolve) => stdio.stdout?.once("close", resolve));
+    await stdio.close();
+    await expect.poll(() => processStartTime(pid)).toBeUndefined();
+  });
+
+  it("is asked to end at the shim's end when the end of its input has not ended it", async () => {
+    const uri = shell(`echo $$ >${pidFile()}; exec 5>&-; cat <&3 >/dev/null; exec sleep 1000`);
+    const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: uri });
+    const pid = await told();
+    await stdio.close();
+    expect(processStartTime(pid)).toBeDefined();
+    const clock = new ManualClock();
+    const ending = endLoggingBinaries(clock);
+    await expect.poll(() => clock.sleepers).toBeGreaterThan(0);
+    await clock.advance(500);
+    await ending;
+    await expect.poll(() => processStartTime(pid)).toBeUndefined();
   });
 
   it("is closed and ended within a bound when it has stopped reading", async () => {

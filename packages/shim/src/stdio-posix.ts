@@ -80,10 +80,11 @@ type StdioUri =
 
 export function parseUri(field: "stdin" | "stdout" | "stderr", value: string): StdioUri {
   if (value === "") return { kind: "none" };
-  if (value.startsWith("/")) return { kind: "path", path: value };
-  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (value.startsWith("/") && !value.includes("\0")) return { kind: "path", path: value };
+  // What follows the scheme of a URL without slashes is a path to some readers, and none to others.
+  const url = /^[a-z]+:\/\//i.test(value) && URL.canParse(value) ? new URL(value) : undefined;
   const file = url && decodedPath(url);
-  if (url !== undefined && file?.startsWith("/")) {
+  if (url !== undefined && file?.startsWith("/") && !file.includes("\0")) {
     if (url.protocol === "fifo:") return { kind: "path", path: file };
     if (url.protocol === "file:" && field !== "stdin") return { kind: "file", path: file };
     if (url.protocol === "binary:" && field !== "stdin") return { kind: "binary", url };

@@ -3,6 +3,7 @@ import path from "node:path";
 import { PipeLog } from "./log.ts";
 import { processStartTime } from "./process-identity.ts";
 import { listen, makeSocketDirectory, removeDeadSocket, socketPath } from "./socket.ts";
+import { endLoggingBinaries } from "./stdio-binary.ts";
 import { createPosixStdio } from "./stdio-posix.ts";
 import type { LogOptions, ShimSystem } from "./system.ts";
 
@@ -17,6 +18,7 @@ export const posixSystem: ShimSystem = {
   openLog,
   openDeleteLog: openLog,
   stdio: ({ namespace, clock }) => createPosixStdio({ namespace, clock }),
+  endPrograms: endLoggingBinaries,
 };
 
 function openLog({ bundle, level, clock, namespace, id }: LogOptions): PipeLog {

@@ -39,6 +39,7 @@ export function windowsSystem(loadCalls: (() => Promise<WindowsCalls>) | undefin
       }),
     openDeleteLog,
     stdio: createPipeStdio,
+    endPrograms: async () => {},
   };
 }
 

@@ -25,6 +25,8 @@ export interface ShimSystem {
   /** What `delete` logs to. */
   openDeleteLog(options: LogOptions): ShimLog;
   stdio(options: StdioOptions): UpstreamStdio;
+  /** Asks the programs that were run for clients' outputs to end, when they have had some time for it. */
+  endPrograms(clock: Clock): Promise<void>;
 }
 
 export interface SocketOwner {

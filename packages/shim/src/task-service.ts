@@ -241,7 +241,7 @@ export class TaskService {
       );
     }
     const isLimited = update.resources !== undefined && (sandbox?.id !== id || container?.init.state === "running");
-    if (isLimited) await container?.update(update.resources, signal);
+    if (isLimited && container !== undefined) await sandbox?.updateContainer(id, update.resources, signal);
     return {};
   }
 

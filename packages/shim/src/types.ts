@@ -37,6 +37,8 @@ export interface SandboxRequest {
 export interface PodSettings {
   /** Text of the containers' /etc/resolv.conf; absent: the network says. */
   readonly resolvConf?: string;
+  /** The cgroup of the host below which all of the pod is to be; absent: nobody asks for one. */
+  readonly controlGroupParent?: string;
   /** What would stand in config.json of the sandbox's container, as parsed JSON, unchecked. */
   readonly specification: unknown;
 }
@@ -59,6 +61,11 @@ export interface Sandbox {
   containers(): readonly Container[];
   /** Changes the VM itself; what is absent stays as it is. */
   update(update: ResourceUpdate, signal?: AbortSignal): Promise<void>;
+  /**
+   * Changes a container's limits; `resources` are OCI resources as parsed JSON, unchecked. FailedPrecondition for what
+   * the VM cannot have.
+   */
+  updateContainer(id: string, resources: unknown, signal?: AbortSignal): Promise<void>;
   /** Resolves when the guest answers anything at all. */
   ping(signal?: AbortSignal): Promise<void>;
   /** What the host measures of the VM as a whole. */
@@ -135,8 +142,6 @@ export interface Container {
   /** `spec` is the OCI process as parsed JSON, unchecked. */
   createProcess(request: { execId: string; spec: unknown; stdio: StdioPaths }, signal?: AbortSignal): Promise<Process>;
   deleteProcess(execId: string, signal?: AbortSignal): Promise<Exit>;
-  /** Changes the container's limits; `resources` are OCI resources as parsed JSON, unchecked. */
-  update(resources: unknown, signal?: AbortSignal): Promise<void>;
   /** What the guest measures of the container. FailedPrecondition unless it runs. */
   statistics(signal?: AbortSignal): Promise<ContainerStatistics>;
   /** Pids in the guest. */

@@ -411,6 +411,41 @@ describe("closing the server", () => {
     expect(await late.closed).toBeUndefined();
   });
 
+  it("leaves a connection to its caller after the last answer, for a bounded time", async () => {
+    vi.useFakeTimers();
+    const { client, server } = connect({}, { hangUpMs: 500 });
+    let ended = false;
+    void client.closed.then(() => {
+      ended = true;
+    });
+    await client.call(Echo, "Say", { value: "early" });
+    await vi.advanceTimersByTimeAsync(100);
+    await client.call(Echo, "Say", { value: "last" });
+    const closed = server.close();
+    await vi.advanceTimersByTimeAsync(499);
+    expect(ended).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    await closed;
+    expect(await client.closed).toBeUndefined();
+  });
+
+  it("waits no longer than until the caller hangs up, and not for one that was answered long ago", async () => {
+    vi.useFakeTimers();
+    const leaving = connect({}, { hangUpMs: 500 });
+    await leaving.client.call(Echo, "Say", {});
+    const left = leaving.server.close();
+    leaving.client.close();
+    await left;
+    expect(vi.getTimerCount()).toBe(0);
+
+    const idle = connect({}, { hangUpMs: 500 });
+    await idle.client.call(Echo, "Say", {});
+    await vi.advanceTimersByTimeAsync(500);
+    await idle.server.close();
+    expect(await idle.client.closed).toBeUndefined();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it("is cut short by its signal", async () => {
     const { client, server } = connect({ Say: never });
     const call = client.call(Echo, "Say", {});

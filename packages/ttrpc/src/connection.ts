@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { Channel, oversize } from "./channel.ts";
 import { decodeMessage, encodeMessage } from "./codec.ts";
-import { type Frame, frameFlag, frameType } from "./frame.ts";
+import { type Frame, type FrameType, frameFlag, frameType } from "./frame.ts";
 import { ttrpc } from "./generated/messages.js";
 import { MessageQueue } from "./message-queue.ts";
 import type { AnyHandler, CallContext, MethodDefinition } from "./service.ts";
@@ -18,6 +18,7 @@ export interface ConnectionOptions {
   readonly maxMessageSize: number;
   readonly maxCallsInFlight: number;
   readonly stallMs: number;
+  readonly hangUpMs: number;
   readonly onError: (error: unknown, context?: CallContext) => void;
   readonly interceptor: <T>(context: CallContext, next: () => Promise<T>) => Promise<T>;
 }
@@ -48,6 +49,8 @@ export class Connection {
   readonly #calls = new Map<number, Call>();
   #lastStreamId = 0;
   #closing = false;
+  #answeredAt: number | undefined;
+  #stopHangUpTimer: (() => void) | undefined;
 
   constructor(stream: Duplex, options: ConnectionOptions) {
     this.#options = options;
@@ -73,6 +76,7 @@ export class Connection {
   }
 
   #onClosed(reason: TtrpcError | undefined): void {
+    this.#stopHangUpTimer?.();
     const gone = new TtrpcError("Cancelled", "The caller's connection ended.", { cause: reason });
     for (const call of this.#calls.values()) {
       call.answered = true;
@@ -82,7 +86,16 @@ export class Connection {
   }
 
   #endWhenIdle(): void {
-    if (this.#closing && this.#calls.size === 0) this.#channel.end();
+    if (!this.#closing || this.#calls.size > 0) return;
+    this.#stopHangUpTimer?.();
+    const left = this.#answeredAt === undefined ? 0 : this.#answeredAt + this.#options.hangUpMs - performance.now();
+    if (left <= 0) this.#channel.end();
+    else this.#stopHangUpTimer = startTimer(left, () => this.#channel.end());
+  }
+
+  #answer(streamId: number, type: FrameType, flags: number, payload: Uint8Array): void {
+    this.#channel.send(streamId, type, flags, payload);
+    this.#answeredAt = performance.now();
   }
 
   #receive(frame: Frame): Promise<void> | undefined {
@@ -204,9 +217,9 @@ export class Connection {
       const response = await this.#options.interceptor(context, () => this.#perform(call, method, payload));
       if (call.answered) return;
       if (response === undefined) {
-        this.#channel.send(streamId, frameType.data, frameFlag.remoteClosed | frameFlag.noData, noBytes);
+        this.#answer(streamId, frameType.data, frameFlag.remoteClosed | frameFlag.noData, noBytes);
       } else {
-        this.#channel.send(streamId, frameType.response, 0, ttrpc.Response.encode({ payload: response }).finish());
+        this.#answer(streamId, frameType.response, 0, ttrpc.Response.encode({ payload: response }).finish());
       }
       call.answered = true;
     } catch (error) {
@@ -256,7 +269,7 @@ export class Connection {
 
   #answerError(streamId: number, error: unknown): void {
     const payload = ttrpc.Response.encode({ status: statusOf(error) }).finish();
-    this.#channel.send(streamId, frameType.response, 0, payload);
+    this.#answer(streamId, frameType.response, 0, payload);
   }
 }
 

@@ -11,6 +11,12 @@ export interface TtrpcServerOptions {
   readonly maxCallsInFlight?: number;
   /** How long in milliseconds a handler may leave its stream unread before it loses it; 1000 unless told. */
   readonly stallMs?: number;
+  /**
+   * How long in milliseconds after its last answer a connection is left to the caller to end, when the server closes;
+   * 0 unless told. Go's client, which is containerd's, gives up a call whose answer it has received and not yet taken
+   * when the connection ends.
+   */
+  readonly hangUpMs?: number;
   /** Told of connections that ended badly, and of handlers' errors whose code is Internal or none. Must not throw. */
   readonly onError?: (error: unknown, context?: CallContext) => void;
   /** Wraps every call; what it throws is what the caller is told. */
@@ -38,6 +44,7 @@ export class TtrpcServer {
       maxMessageSize: options.maxMessageSize ?? protocolMaxMessageSize,
       maxCallsInFlight: options.maxCallsInFlight ?? 16_384,
       stallMs: options.stallMs ?? 1000,
+      hangUpMs: options.hangUpMs ?? 0,
       onError: options.onError ?? (() => {}),
       interceptor: options.interceptor ?? ((_context, next) => next()),
     };
@@ -54,7 +61,7 @@ export class TtrpcServer {
 
   /**
    * Refuses new calls with Unavailable, lets those in flight finish, and ends every connection once its answers are
-   * written. The signal cuts that short: it destroys what is left. Repeating it is harmless.
+   * written, and its caller has had the time to hang up. The signal cuts that short: it destroys what is left. Repeating it is harmless.
    */
   async close(signal?: AbortSignal): Promise<void> {
     this.#closing = true;

@@ -14,12 +14,14 @@ import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
 import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";
 import { criCases } from "./cases/cri.ts";
+import { criControlGroupCases } from "./cases/cri-cgroups.ts";
 import { criEndCases } from "./cases/cri-ends.ts";
 import { criHungCases } from "./cases/cri-hung.ts";
 import { criNamespaceCases } from "./cases/cri-namespaces.ts";
 import { criNetworkCases } from "./cases/cri-networks.ts";
 import { criPodCases } from "./cases/cri-pod.ts";
 import { criPrivilegeCases } from "./cases/cri-privileges.ts";
+import { criSizeCases } from "./cases/cri-size.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
 import { eventCases } from "./cases/events.ts";
 import { hungCases } from "./cases/hung.ts";
@@ -29,6 +31,7 @@ import { optionCases } from "./cases/options.ts";
 import { criPropagationCases, protocolPropagationCases } from "./cases/propagation.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
+import { protocolCrowdCases } from "./cases/protocol-crowd.ts";
 import { protocolEndCases } from "./cases/protocol-ends.ts";
 import { protocolErrorCases } from "./cases/protocol-errors.ts";
 import { protocolGivenUpCases } from "./cases/protocol-given-up.ts";
@@ -70,11 +73,20 @@ const CASES: readonly Case[] = [
   ...hungCases,
 ];
 
+/** A completed pod's shim ends while a case can still wait for it, and long after other cases have removed theirs. */
+const COMPLETED_SOON = { UVM_SHIM_LINGER_MS: "10000" };
+
 /** Whoever makes the pods. */
-const COMMON_CRI_CASES: readonly Case<CriGround>[] = [...criCases, ...criNamespaceCases, ...criPrivilegeCases];
+const COMMON_CRI_CASES: readonly Case<CriGround>[] = [
+  ...criCases,
+  ...criNamespaceCases,
+  ...criPrivilegeCases,
+  ...criSizeCases,
+];
 const CRI_CASES: readonly Case<CriGround>[] = [
   ...COMMON_CRI_CASES,
   ...criPodCases,
+  ...criControlGroupCases,
   ...criBlockDeviceCases,
   ...criPropagationCases,
   ...criNetworkCases,
@@ -146,6 +158,7 @@ async function runProtocol(
     ...protocolCases,
     ...protocolContainerCases,
     ...protocolEndCases,
+    ...protocolCrowdCases,
     ...protocolGivenUpCases,
     ...protocolNetworkCases,
     ...protocolSandboxCases,
@@ -210,8 +223,9 @@ async function runCri(round: Round, forms: CriGround["forms"]): Promise<void> {
     const handler = { name: handlerName(name, form), runtime: name, form, hasPluginNetworks: false };
     return [handler, { ...handler, name: networkedHandler(handler.name), hasPluginNetworks: true }];
   });
+  const criRound = { ...round, environment: { ...round.environment, ...COMPLETED_SOON } };
   const options = { sandboxImage: PAUSE_IMAGE, handlers, restrictsOomScores: key === "runc" };
-  await withContainerd(round, `${build.version}-cri`, options, async (containerd, ground) => {
+  await withContainerd(criRound, `${build.version}-cri`, options, async (containerd, ground) => {
     const cri = new CriClient(containerd.address);
     try {
       for (const archive of [images.archive, images.pauseArchive]) {

@@ -66,6 +66,25 @@ describe("a pod's own sandbox container", () => {
     });
   });
 
+  it("makes the memory that the pod's containers share, where they share it", async () => {
+    const bench = new ContainerBench(undefined, {
+      ...{ id: "p1", sharesRootReadOnly: true, pod: { sharesMemory: true } },
+    });
+    bench.files.kinds.set(rootPath, "directory");
+    const spec = sandboxSpecification({ rootPath, host: "posix", annotations: {} });
+    await bench.controller.create({ spec, rootfs: [], stdio: noStdio });
+    const sent = bench.guest.settings[0]?.OciSpecification;
+    expect(sent?.linux?.rootfsPropagation).toBe("rshared");
+    expect(sent?.mounts?.map(({ source, destination }) => [source, destination])).toEqual([
+      ["proc", "/proc"],
+      ["tmpfs", "/dev"],
+      ["/run/gcs/pods/p1/p1/sandboxTmpfsMounts", "/dev/pod"],
+      ["shm", "/dev/pod/shm"],
+    ]);
+    await bench.controller.delete();
+    expect(bench.leftovers).toEqual([]);
+  });
+
   it("has what the guest opens, and one program", () => {
     const entries = sandboxRootEntries("x64", "posix");
     const paths = entries.map(({ path }) => path);

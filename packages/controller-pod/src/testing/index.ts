@@ -1,7 +1,18 @@
 import type { VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
 import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import { PodController } from "../controller.ts";
-import type { PodClock, PodContainer, PodExit, PodNetwork, PodProcess, PodVm, PodVmExit } from "../types.ts";
+import type {
+  PodClock,
+  PodContainer,
+  PodExit,
+  PodNetwork,
+  PodProcess,
+  PodSize,
+  PodSizeQuestion,
+  PodSizeVerdict,
+  PodVm,
+  PodVmExit,
+} from "../types.ts";
 
 /** Time that passes only when a test lets it. */
 export class ManualClock implements PodClock {
@@ -74,8 +85,14 @@ export class FakeVm implements PodVm {
 
   readonly updates: VmUpdate[] = [];
 
+  memoryInMb = 100;
+
   update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
-    return this.#script.run("update VM", "", signal, () => void this.updates.push(update));
+    return this.#script.run("update VM", "", signal, () => {
+      this.updates.push(update);
+      const { memory } = (update.resources ?? {}) as { readonly memory?: { readonly limit: number } };
+      if (memory !== undefined) this.memoryInMb = memory.limit / 2 ** 20;
+    });
   }
 
   statistics(signal?: AbortSignal): Promise<VmStatistics> {
@@ -89,6 +106,30 @@ export class FakeVm implements PodVm {
 
 export interface FakeRequest {
   readonly id: string;
+  /** In MB; a container without one takes nothing. */
+  readonly memory?: number;
+}
+
+/** VMs are as large as the limits of their containers together; what is above 1000 MB is refused, above 900 said. */
+export class FakeSize implements PodSize<FakeRequest, number> {
+  readonly questions: PodSizeQuestion<number>[] = [];
+
+  limitsOf({ memory }: FakeRequest): number | undefined {
+    return memory;
+  }
+
+  updated(limits: number, resources: unknown): number {
+    return (resources as { readonly memory?: number }).memory ?? limits;
+  }
+
+  judge(question: PodSizeQuestion<number>): PodSizeVerdict {
+    this.questions.push(question);
+    const memoryInMb = question.containers.reduce((sum, each) => sum + each, 0);
+    if (memoryInMb > 1000) return { kind: "refused", reason: `${memoryInMb} MB are too much` };
+    if (memoryInMb > 900) return { kind: "enough", warning: `${memoryInMb} MB are much` };
+    if (memoryInMb <= question.memoryInMb) return { kind: "enough" };
+    return { kind: "grow", memoryInMb, isDemanded: question.container !== 77 };
+  }
 }
 
 /** The first process of a container. */
@@ -148,6 +189,12 @@ export class FakeContainer implements PodContainer<FakeRequest> {
       });
   }
 
+  readonly updates: unknown[] = [];
+
+  update(resources: unknown, signal?: AbortSignal): Promise<void> {
+    return this.#script.run("update", this.id, signal, () => void this.updates.push(resources));
+  }
+
   terminate(signal?: AbortSignal): Promise<void> {
     this.#ending.abort(scriptedError("Cancelled", "terminated"));
     return this.#script.run("terminate", this.id, signal, () => {
@@ -196,15 +243,19 @@ export class PodBench {
   readonly clock = new ManualClock();
   readonly made: FakeContainer[] = [];
   readonly vm: FakeVm;
-  readonly pod: PodController<FakeRequest, FakeContainer>;
+  readonly size = new FakeSize();
+  readonly warnings: string[] = [];
+  readonly pod: PodController<FakeRequest, FakeContainer, number>;
 
   /** `sandboxContainer`: the pod makes one by itself. */
   constructor(script = new ScriptedCalls(), network?: FakeNetwork, sandboxContainer?: FakeRequest) {
     this.vm = new FakeVm(script);
-    this.pod = new PodController({
+    this.pod = new PodController<FakeRequest, FakeContainer, number>({
       id: "p1",
       vm: this.vm,
       clock: this.clock,
+      size: this.size,
+      warn: (sentence) => void this.warnings.push(sentence),
       ...(network === undefined ? {} : { network }),
       ...(sandboxContainer === undefined ? {} : { sandboxContainer }),
       pingGuest: (signal) => script.run("ping guest", "", signal, () => {}),

@@ -4,7 +4,7 @@
  */
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { OciSpec } from "@uvm-shim/hcs-schema";
+import type { OciMount, OciSpec } from "@uvm-shim/hcs-schema";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
 import type { Machine } from "../testing/machine.ts";
@@ -145,6 +145,37 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         const output = await outputOf(pod);
         expect(output).toMatch(/Uid:\s+4711/);
         expect(output).not.toContain("vpci");
+      });
+
+      it("spreads what it mounts among the pod's folders in memory, if its mounts are to spread", async () => {
+        const pod = newId();
+        const bundle = bundleOf(pod);
+        const among = (propagation: string): readonly OciMount[] => [
+          ...(specificationFor("/", {}).mounts ?? []),
+          ...[
+            ["/dev/pod", "bind", `${bundle}/sandboxTmpfsMounts`, "rbind", propagation],
+            ["/dev/pod/shm", "tmpfs", "shm", "nosuid", "mode=1777", "size=1024k"],
+          ].map(([destination = "", type = "", source = "", ...options]) => ({ destination, type, source, options })),
+        ];
+        const sizeOf = async (sandbox: string): Promise<string> => {
+          const id = newId();
+          const mount = { destination: "/shared", type: "bind", source: "sandbox-tmp:///shm", options: ["rbind"] };
+          const mounts = [...(specificationFor("/", {}).mounts ?? []), mount];
+          const script = "df -k /shared | tail -n 1 | awk '{ print $2 }'; stat -c %a /shared";
+          await machine.createWorkload(sandbox, id, { args: ["sh", "-c", script] }, emptyResources, { mounts });
+          return await outputOf(id);
+        };
+        const { linux } = specificationFor("/", {});
+        await machine.createPod(pod, { mounts: among("rshared"), linux: { ...linux, rootfsPropagation: "rshared" } });
+        expect(await sizeOf(pod)).toBe("1024\n1777\n");
+        await remove(pod).catch(() => {});
+        const other = newId();
+        const kept = among("rprivate").map((mount) => ({
+          ...mount,
+          source: mount.source?.replace(bundle, bundleOf(other)) ?? "",
+        }));
+        await machine.createPod(other, { mounts: kept });
+        expect(await sizeOf(other)).not.toMatch(/^1024\n/);
       });
 
       it("runs from a read-only share that has nothing but its program", async () => {

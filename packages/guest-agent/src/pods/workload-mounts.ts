@@ -50,7 +50,8 @@ function blockDeviceMount(
     throw new GuestFault("ERROR_FILE_NOT_FOUND", `${field}.source is ${source}, which is no disk of the guest`);
   }
   const { major, minor } = node;
-  granted.push({ allow: true, type: "b", major, minor, access: options.includes("ro") ? "r" : "rwm" });
+  // To make nodes of any device is allowed to every container.
+  granted.push({ allow: true, type: "b", major, minor, access: options.includes("ro") ? "r" : "rw" });
   return { ...mount, destination: mount.destination.slice(blockDevicePrefix.length), source: path };
 }
 

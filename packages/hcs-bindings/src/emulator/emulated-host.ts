@@ -82,6 +82,14 @@ class EmulatedComputeHost implements ComputeHost {
     });
   }
 
+  joinControlGroup(computeSystemId: string, path: string, pid: number, signal?: AbortSignal): Promise<void> {
+    const subject = { operation: `join cgroup ${path} with compute system`, id: computeSystemId };
+    return this.#connection.call("joinControlGroup", { system: computeSystemId, path, pid }, subject, {
+      signal,
+      receive: done,
+    });
+  }
+
   close(): Promise<void> {
     return this.#connection.close();
   }

@@ -1,8 +1,9 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { readHierarchies, VmCgroups } from "./cgroups.ts";
+import { VmCgroups } from "./cgroups.ts";
+import { readHierarchies } from "./hierarchies.ts";
 
 describe("readHierarchies", () => {
   it("finds version 1 hierarchies, named ones and version 2, each once", () => {
@@ -45,6 +46,29 @@ describe("VmCgroups on plain directories", () => {
     expect(readFileSync(join(parent, "vm", "launcher", "cgroup.procs"), "utf8")).toBe("12");
     expect(readFileSync(join(root, "cgroup.subtree_control"), "utf8")).toBe("+memory");
     expect(readFileSync(join(parent, "cgroup.subtree_control"), "utf8")).toBe("+memory");
+  });
+
+  it("lies below its pod's group, which hands controllers on and is not its own to remove", async () => {
+    const pod = join(root, "pods", "p1");
+    mkdirSync(join(pod, "vm"), { recursive: true });
+    for (const group of [root, dirname(pod), pod, join(pod, "vm")]) {
+      writeFileSync(join(group, "cgroup.controllers"), "memory pids\n");
+      writeFileSync(join(group, "cgroup.subtree_control"), "");
+    }
+    writeFileSync(join(pod, "cpu.weight"), "100");
+    const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }], "/pods/p1");
+    cgroups.create({ memoryMb: 256, processors: 2, share: {}, cpus: undefined });
+    expect(cgroups.entrances).toEqual([join(pod, "vm", "guest", "cgroup.procs")]);
+    for (const group of [root, dirname(pod), pod, join(pod, "vm")]) {
+      expect(readFileSync(join(group, "cgroup.subtree_control"), "utf8")).toBe("+pids");
+    }
+    // Half of the usual weight until it has booted.
+    expect(readFileSync(join(pod, "cpu.weight"), "utf8")).toBe("50");
+    cgroups.endBoot({ processors: 2, share: {} });
+    expect(readFileSync(join(pod, "cpu.weight"), "utf8")).toBe("100");
+    for (const file of ["cgroup.controllers", "cgroup.subtree_control"]) rmSync(join(pod, "vm", file));
+    await cgroups.remove(100);
+    expect(readdirSync(pod).sort()).toEqual(["cgroup.controllers", "cgroup.subtree_control", "cpu.weight"]);
   });
 
   it("leaves controllers of version 2 alone that no container is limited by", () => {

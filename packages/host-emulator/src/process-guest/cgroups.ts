@@ -1,15 +1,19 @@
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { processorLimit } from "@uvm-shim/hcs-schema";
 import type { MachineUsage, ProcessorShare } from "../guest-machine.ts";
-import { limitMemory, limitProcessors, readUsage, useProcessors } from "./limits.ts";
-
-/** A mounted cgroup hierarchy: its controllers (a named one has none), or version 2. */
-export interface Hierarchy {
-  readonly mountPoint: string;
-  readonly controllers: ReadonlySet<string> | "v2";
-}
+import {
+  groupsBelow,
+  type Hierarchy,
+  makeGroups,
+  mountedHierarchies,
+  processesOf,
+  removeGroup,
+  removeTree,
+  tolerateGone,
+} from "./hierarchies.ts";
+import { limitMemory, limitProcessors, readUsage, useProcessors, weighGroup } from "./limits.ts";
 
 export interface VmLimits {
   readonly memoryMb: number;
@@ -19,6 +23,13 @@ export interface VmLimits {
 }
 
 const parentName = "uvm-shim";
+/** Of a VM's group below its pod's. */
+const groupInPod = "vm";
+/**
+ * What a VM has of the processors while it boots, beside those that run and have the weight that is usual. Far less would
+ * have it time out on a machine that is busy for long.
+ */
+const bootingWeight = processorLimit.defaultWeight / 2;
 /** Below a VM's group in version 2: the guest's root, and the place of the process that started it. */
 const guestGroup = "guest";
 const launcherGroup = "launcher";
@@ -29,34 +40,22 @@ const basicDevices = [
   "b *:* m",
 ];
 
-/** Reads the cgroup mounts out of the text of /proc/self/mountinfo; of several mounts of a hierarchy the first counts. */
-export function readHierarchies(mountinfo: string): readonly Hierarchy[] {
-  const found = new Map<string, Hierarchy>();
-  for (const line of mountinfo.split("\n")) {
-    const [mount = "", file = ""] = line.split(" - ");
-    const mountPoint = mount
-      .split(" ")[4]
-      ?.replaceAll(/\\(\d{3})/g, (_, code) => String.fromCharCode(parseInt(code, 8)));
-    const [type, , options = ""] = file.split(" ");
-    if (mountPoint === undefined) continue;
-    if (type === "cgroup2" && !found.has("v2")) found.set("v2", { mountPoint, controllers: "v2" });
-    if (type === "cgroup" && !found.has(options)) {
-      const names = options.split(",").filter((option) => /^[a-z_]+$/.test(option) && !/^(rw|ro|xattr)$/.test(option));
-      found.set(options, { mountPoint, controllers: new Set(names) });
-    }
-  }
-  return [...found.values()];
-}
-
 /** The cgroups of one VM, one in each hierarchy of the machine. */
 export class VmCgroups {
-  readonly #groups: readonly { readonly path: string; readonly hierarchy: Hierarchy }[];
+  readonly #groups: readonly { readonly path: string; readonly top: string; readonly hierarchy: Hierarchy }[];
+  readonly #isInPod: boolean;
   /** How often each device was allowed. */
   readonly #grants = new Map<string, number>();
 
-  constructor(name: string, hierarchies = readHierarchies(readFileSync("/proc/self/mountinfo", "utf8"))) {
+  /**
+   * Below the pod's group, where there is one, by its path in every hierarchy, which is a group for all that is the pod's;
+   * else below one for all VMs of the machine.
+   */
+  constructor(name: string, hierarchies: readonly Hierarchy[] = mountedHierarchies(), pod?: string) {
+    this.#isInPod = pod !== undefined;
     this.#groups = hierarchies.map((hierarchy) => ({
-      path: join(hierarchy.mountPoint, parentName, name),
+      path: join(hierarchy.mountPoint, ...(pod === undefined ? [parentName, name] : [pod, groupInPod])),
+      top: join(hierarchy.mountPoint, pod ?? join(parentName, name)),
       hierarchy,
     }));
   }
@@ -80,25 +79,25 @@ export class VmCgroups {
 
   create(limits: VmLimits): void {
     for (const { path, hierarchy } of this.#groups) {
-      const parent = join(hierarchy.mountPoint, parentName);
-      if (hierarchy.controllers === "v2") {
-        delegateControllers(hierarchy.mountPoint);
-        mkdirSync(parent, { recursive: true });
-        delegateControllers(parent);
-        mkdirSync(path);
-        delegateControllers(path);
-        for (const name of [guestGroup, launcherGroup]) mkdirSync(join(path, name));
-      } else {
-        mkdirSync(parent, { recursive: true });
-        if (hierarchy.controllers.has("cpuset")) inheritCpuset(hierarchy.mountPoint, parent);
-        mkdirSync(path);
-        if (hierarchy.controllers.has("cpuset")) inheritCpuset(parent, path);
-        if (hierarchy.controllers.has("devices")) denyDevices(path);
-      }
+      makeGroups(hierarchy, path);
+      if (hierarchy.controllers === "v2") for (const name of [guestGroup, launcherGroup]) mkdirSync(join(path, name));
+      else if (hierarchy.controllers.has("devices")) denyDevices(path);
     }
     this.limitMemory(limits.memoryMb);
     this.limitProcessors(limits.processors, { limit: processorLimit.unlimited, ...limits.share });
     if (limits.cpus !== undefined) this.useProcessors(limits.cpus);
+    this.#weigh(bootingWeight);
+  }
+
+  /** The VM runs, and no longer gives way to those that do. */
+  endBoot({ processors, share }: Pick<VmLimits, "processors" | "share">): void {
+    this.#weigh(processorLimit.defaultWeight);
+    // In version 1 the document's weight stands where the boot's did.
+    this.limitProcessors(processors, share);
+  }
+
+  #weigh(weight: number): void {
+    for (const { top } of this.#groups) if (existsSync(top)) weighGroup(top, weight);
   }
 
   /** Throws an HcsFailure when the guest uses more and can give back too little. */
@@ -181,13 +180,12 @@ export class VmCgroups {
     }
   }
 
-  /** Pids of all processes in the cgroups. A threaded one does not list them: the nearest above that is none does. */
+  /** Pids of all processes in the cgroups: of a threaded one, the nearest above that is none tells them. */
   processes(): readonly number[] {
     const pids = new Set<number>();
     for (const { path } of this.#groups) {
       for (const group of groupsBelow(path)) {
-        const text = tolerateGone(() => readFileSync(join(group, "cgroup.procs"), "utf8"), "ENOTSUP") ?? "";
-        for (const line of text.split("\n")) if (line !== "" && line !== "0") pids.add(Number(line));
+        for (const pid of processesOf(group)) pids.add(pid);
       }
     }
     return [...pids];
@@ -204,6 +202,7 @@ export class VmCgroups {
       }
       await delay(pause);
     }
+    if (this.#isInPod) return;
     // The parent goes with the last VM, whoever's it is.
     for (const { hierarchy } of this.#groups) removeGroup(join(hierarchy.mountPoint, parentName));
   }
@@ -222,78 +221,10 @@ function denyDevices(path: string): void {
   for (const rule of basicDevices) writeFileSync(join(path, "devices.allow"), rule);
 }
 
-/** What containers can be limited by; others are left as they are on the machine. */
-const delegatedControllers: ReadonlySet<string> = new Set(["cpu", "cpuset", "hugetlb", "io", "memory", "pids"]);
-
-/**
- * Hands on every controller that can be. One is not there for the VM that is in use as version 1, that is kept back
- * (ENOENT), whose group has processes and is not the root (EBUSY), is threaded (ENOTSUP), or, for cpu, has realtime
- * processes (EINVAL).
- */
-function delegateControllers(group: string): void {
-  const available = tolerateGone(() => readFileSync(join(group, "cgroup.controllers"), "utf8")) ?? "";
-  for (const controller of available.trim().split(" ")) {
-    if (!delegatedControllers.has(controller)) continue;
-    try {
-      writeFileSync(join(group, "cgroup.subtree_control"), `+${controller}`);
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      if (code !== "EBUSY" && code !== "ENOENT" && code !== "EINVAL" && code !== "ENOTSUP") throw error;
-    }
-  }
-}
-
 async function until(isSo: () => boolean, otherwise: string, timeoutMs: number): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!isSo()) {
     if (performance.now() > deadline) throw new Error(`${otherwise} after ${timeoutMs} ms`);
     await delay(1);
-  }
-}
-
-/** A new cpuset is empty, and takes no process before it has processors and memory nodes. */
-function inheritCpuset(from: string, to: string): void {
-  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-    if (readFileSync(join(to, file), "utf8").trim() === "") {
-      writeFileSync(join(to, file), readFileSync(join(from, file), "utf8").trim());
-    }
-  }
-}
-
-/** The group and all below it, parents first; empty when it does not exist. */
-function groupsBelow(path: string): string[] {
-  const entries = tolerateGone(() => readdirSync(path, { withFileTypes: true }));
-  if (entries === undefined) return [];
-  return [
-    path,
-    ...entries.filter((entry) => entry.isDirectory()).flatMap((entry) => groupsBelow(join(path, entry.name))),
-  ];
-}
-
-function removeTree(path: string): boolean {
-  return groupsBelow(path)
-    .toReversed()
-    .every((group) => removeGroup(group));
-}
-
-/** False while the group is in use. */
-function removeGroup(path: string): boolean {
-  try {
-    rmdirSync(path);
-    return true;
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === "ENOENT") return true;
-    if (code === "EBUSY" || code === "ENOTEMPTY") return false;
-    throw error;
-  }
-}
-
-function tolerateGone<T>(action: () => T, ...tolerated: readonly string[]): T | undefined {
-  try {
-    return action();
-  } catch (error) {
-    if (["ENOENT", "ENODEV", ...tolerated].includes(String((error as NodeJS.ErrnoException).code))) return undefined;
-    throw error;
   }
 }

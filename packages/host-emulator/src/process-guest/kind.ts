@@ -1,7 +1,9 @@
 import { closeSync, openSync, readSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LinuxKernelDirect } from "@uvm-shim/hcs-schema";
 import type { GuestKind, GuestMachine, GuestMachineSpecification } from "../guest-machine.ts";
+import { BootTurns } from "./boot-turns.ts";
 import { VmCgroups } from "./cgroups.ts";
 import { GuestImage } from "./image.ts";
 import { killIfAlive, ProcessGuestMachine } from "./machine.ts";
@@ -10,6 +12,8 @@ import { killIfAlive, ProcessGuestMachine } from "./machine.ts";
 export const processGuestKernel = "uvm-shim process guest 1";
 
 const cgroupTimeoutMs = 5_000;
+/** A hundred times what a boot takes on an idle machine would be more. */
+const longestTurnMs = 5_000;
 
 export interface ProcessGuestOptions {
   readonly stateDirectory: string;
@@ -23,6 +27,7 @@ export class ProcessGuestKind implements GuestKind {
   readonly name = "process";
   readonly #options: ProcessGuestOptions;
   readonly #image: GuestImage;
+  readonly #boots = new BootTurns({ most: availableParallelism(), longestMs: longestTurnMs });
 
   constructor(options: ProcessGuestOptions) {
     this.#options = options;
@@ -43,15 +48,16 @@ export class ProcessGuestKind implements GuestKind {
   create(specification: GuestMachineSpecification): GuestMachine {
     return new ProcessGuestMachine(specification, {
       image: this.#image,
-      cgroups: new VmCgroups(specification.name),
+      cgroups: new VmCgroups(specification.name, undefined, specification.podGroup),
+      boots: this.#boots,
       bootTimeoutMs: this.#options.bootTimeoutMs,
       cgroupTimeoutMs,
       report: this.#options.report,
     });
   }
 
-  async removeLeftovers(name: string): Promise<void> {
-    const cgroups = new VmCgroups(name);
+  async removeLeftovers(name: string, podGroup?: string): Promise<void> {
+    const cgroups = new VmCgroups(name, undefined, podGroup);
     cgroups.thaw();
     const deadline = performance.now() + cgroupTimeoutMs;
     for (let pids = cgroups.processes(); pids.length > 0 && performance.now() < deadline; pids = cgroups.processes()) {

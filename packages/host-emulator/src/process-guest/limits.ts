@@ -74,12 +74,15 @@ export function limitProcessors(
       writeFileSync(join(group, "cpu.cfs_quota_us"), String(quota));
     }
   }
-  if (weight !== undefined) {
-    const shares = Math.round((defaultShares * weight) / processorLimit.defaultWeight);
-    const { least, most } = sharesRange;
-    writePresent(join(group, "cpu.weight"), String(weight));
-    writePresent(join(group, "cpu.shares"), String(Math.min(most, Math.max(least, shares))));
-  }
+  if (weight !== undefined) weighGroup(group, weight);
+}
+
+/** Weighs a group against those beside it, as HCS weighs VMs. */
+export function weighGroup(group: string, weight: number): void {
+  const shares = Math.round((defaultShares * weight) / processorLimit.defaultWeight);
+  const { least, most } = sharesRange;
+  writePresent(join(group, "cpu.weight"), String(weight));
+  writePresent(join(group, "cpu.shares"), String(Math.min(most, Math.max(least, shares))));
 }
 
 function lowerQuota(group: string, processors: number): void {

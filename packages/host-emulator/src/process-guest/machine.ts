@@ -15,6 +15,7 @@ import type {
 } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import { GuestAssignedDevices } from "./assigned-devices.ts";
+import type { BootTurns } from "./boot-turns.ts";
 import type { VmCgroups } from "./cgroups.ts";
 import { GuestDisks } from "./disks.ts";
 import { findProgram, type GuestImage, programFolders } from "./image.ts";
@@ -25,6 +26,7 @@ import { addShare, removeShare } from "./shares.ts";
 export interface ProcessGuestParts {
   readonly image: GuestImage;
   readonly cgroups: VmCgroups;
+  readonly boots: Pick<BootTurns, "take">;
   readonly bootTimeoutMs: number;
   readonly cgroupTimeoutMs: number;
   readonly report: (message: string) => void;
@@ -61,6 +63,7 @@ export class ProcessGuestMachine implements GuestMachine {
   readonly #disks: GuestDisks;
   readonly #devices: GuestAssignedDevices;
   readonly #nics = new GuestNics();
+  readonly #killed = new AbortController();
   readonly #ended = Promise.withResolvers<GuestEnd>();
   #power: Power = { kind: "off" };
   #console = "";
@@ -78,9 +81,12 @@ export class ProcessGuestMachine implements GuestMachine {
 
   async boot(): Promise<void> {
     let child: ChildProcess;
+    let endTurn = (): void => {};
     try {
+      endTurn = await this.#parts.boots.take(this.#killed.signal);
       child = await this.#powerOn();
     } catch (error) {
+      endTurn();
       await this.#release({ orderly: false, reason: "the guest could not be started" });
       throw error;
     }
@@ -94,9 +100,13 @@ export class ProcessGuestMachine implements GuestMachine {
     });
     try {
       await Promise.race([this.#up(), gone.promise]);
+      const { processors, limits: share } = this.#specification;
+      this.#parts.cgroups.endBoot({ processors, share });
     } catch (error) {
       this.kill();
       throw error;
+    } finally {
+      endTurn();
     }
   }
 
@@ -173,6 +183,7 @@ export class ProcessGuestMachine implements GuestMachine {
     const power = this.#power;
     if (power.kind === "killed") return;
     this.#power = { kind: "killed" };
+    this.#killed.abort(endedBeforeBoot());
     if (power.kind === "off") return;
     try {
       this.#parts.cgroups.thaw();
@@ -209,7 +220,7 @@ export class ProcessGuestMachine implements GuestMachine {
       memoryMb,
       processors,
     };
-    if (this.#power.kind === "killed") throw new HcsFailure("HCS_E_TERMINATED_DURING_START", "ended before it booted");
+    if (this.#power.kind === "killed") throw endedBeforeBoot();
     this.#parts.cgroups.create({ memoryMb, processors, share: limits, cpus });
     const namespaces = ["--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
     const inner = ["/bin/sh", "-c", waitAndRun, "sh", process.execPath, smallYoungGeneration, noDebugger, agent];
@@ -307,6 +318,10 @@ export class ProcessGuestMachine implements GuestMachine {
     const text = this.#console.trim();
     return new HcsFailure(result, message, text === "" ? {} : { events: [`console: ${text}`] });
   }
+}
+
+function endedBeforeBoot(): HcsFailure {
+  return new HcsFailure("HCS_E_TERMINATED_DURING_START", "ended before it booted");
 }
 
 /** The only child of unshare: the init of the guest's pid namespace, by its pid on this machine. */

@@ -20,7 +20,8 @@ import { describeWith } from "../../../../tools/machine-needs.ts";
 import type { ComputeSystem } from "../compute-system.ts";
 import { EmulatedHost } from "../emulated-host.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
-import { readHierarchies, VmCgroups } from "./cgroups.ts";
+import { VmCgroups } from "./cgroups.ts";
+import { readHierarchies } from "./hierarchies.ts";
 import { ProcessGuestKind, processGuestKernel } from "./kind.ts";
 
 const agent = fileURLToPath(new URL("../../../guest-agent/src/main.ts", import.meta.url));

@@ -15,6 +15,10 @@ const counts = { [`${topology}numa.count-of-processors`]: "1,1" };
 const blocks = { [`${topology}numa.count-of-memory-blocks`]: "512,512" };
 const needed = (other: string) => refused(`expected a positive number, as ${other} is given`);
 
+/** A pod whose containers may take 64 MiB; its size is rounded up to pages of 2 MiB. */
+const limited = { pod: { linux: { resources: { memory: { limit: 64 * 2 ** 20 } } } } };
+const even = (megabytes: number): number => megabytes + (megabytes % 2);
+
 const noGuid = [`{${group}}`, "not-a-guid", group.replaceAll("-", ""), `${group} `, "0", "a\nb"].map(
   (id): Row => [id, refused("expected a GUID without braces")],
 );
@@ -32,7 +36,19 @@ export const machineRows = {
   memorySize: number(({ Memory }) => Memory.SizeInMB, {
     most: megabytes,
     byDefault: 1024,
-    find: (asked) => asked + (asked % 2),
+    find: (asked) => even(asked),
+  }),
+  guestMemory: number(({ Memory }) => Memory.SizeInMB, {
+    most: megabytes,
+    more: limited,
+    byDefault: 256 + 66,
+    find: (asked) => even(asked + 66),
+  }),
+  memoryWithoutLimits: number(({ Memory }) => Memory.SizeInMB, { most: megabytes, byDefault: 1024, find: even }),
+  processorsWithoutLimits: number(({ Processor }) => Processor.Count, {
+    most: int32,
+    byDefault: 2,
+    find: (asked) => Math.min(asked, 8),
   }),
   allowOvercommit: flag(({ Memory }) => Memory.AllowOvercommit ?? false, { ...onOff, byDefault: true }),
   deferredCommit: flag(({ Memory }) => Memory.EnableDeferredCommit ?? false),

@@ -251,6 +251,12 @@ export class FakeSandbox implements Sandbox {
     this.updates.push(update);
   }
 
+  async updateContainer(id: string, resources: unknown): Promise<void> {
+    const container = this.held.get(id);
+    if (container === undefined) throw new FakeError("NotFound", `container ${id} does not exist`);
+    await container.update(resources);
+  }
+
   async statistics(): Promise<VmStatistics> {
     return this.measured;
   }

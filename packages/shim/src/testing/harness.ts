@@ -27,6 +27,7 @@ export class Harness {
   readonly platform = new FakePlatform();
   readonly ended: string[] = [];
   handOvers = 0;
+  isDispensable = true;
   /** Set before `open`. */
   clock: Clock = systemClock;
   loadPlatform: () => Promise<FakePlatform> = async () => this.platform;
@@ -50,6 +51,7 @@ export class Harness {
       log: { log: () => {} },
       clock: this.clock,
       lingerMilliseconds: 10_000,
+      isDispensable: async () => this.isDispensable,
       end: (reason) => void this.ended.push(reason),
       handOver: () => {
         this.handOvers += 1;

@@ -1,7 +1,20 @@
 /** What is left of pods that have ended, until a kubelet removes them. */
 import assert from "node:assert/strict";
+import { CriPod } from "../../cri/pod.ts";
+import { besideBusyProcesses, CROWD } from "../../support/crowd.ts";
+import { findServers } from "../../support/servers.ts";
 import { poll } from "../../support/wait.ts";
-import { CONTAINER_EXITED, containerStatus, READY_MS, SANDBOX_NOTREADY, untilExited, withPod } from "../cri-ground.ts";
+import {
+  CONTAINER_EXITED,
+  containerStatus,
+  handlerName,
+  inEachForm,
+  READY_MS,
+  SANDBOX_NOTREADY,
+  untilExited,
+  withPod,
+} from "../cri-ground.ts";
+import { IMAGE } from "../images.ts";
 import { servingShims } from "../machine.ts";
 import type { Case, CriGround } from "../suite.ts";
 
@@ -17,6 +30,9 @@ async function toldCompleted(ground: CriGround, podSandboxId: string, containerI
   );
   const { state, exitCode } = await containerStatus(ground, containerId);
   assert.deepEqual([state, exitCode], [CONTAINER_EXITED, 3]);
+  // Of the node as a whole, which one pod without a shim must not spoil.
+  await cri.call("ListContainerStats", {});
+  await cri.call("ListPodSandboxStats", {});
 }
 
 async function completedPod(ground: CriGround): Promise<void> {
@@ -49,6 +65,83 @@ async function completedPod(ground: CriGround): Promise<void> {
   assert.deepEqual(items, []);
 }
 
+const CROWD_CALL_MS = 110_000;
+/** What the log says of a guest that was given up, and of a call that was. */
+const EXPIRED = /the guest does not answer|DeadlineExceeded|not done within|has not answered within/;
+
+async function crowd(ground: CriGround): Promise<void> {
+  const { cri, containerd, runtime, scratch: directory } = ground;
+  const handlers = ground.forms.map((form) => handlerName(runtime.name, form));
+  const left = new Set<CriPod>();
+  const pods: { readonly pod: CriPod; readonly id: string }[] = [];
+  try {
+    for (let count = 0; count < CROWD.pods; count++) {
+      const name = ground.newId("pod");
+      const pod = await CriPod.run({
+        cri,
+        directory,
+        name,
+        runtimeHandler: handlers[count % handlers.length] as string,
+        image: IMAGE,
+      });
+      left.add(pod);
+      pods.push({ pod, id: await pod.run("long", ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done"]) });
+    }
+    const logged = containerd.log().length;
+    await besideBusyProcesses(async () => {
+      let isDone = false;
+      const measure = async (): Promise<void> => {
+        while (!isDone) await cri.call("ListContainerStats", {}, { timeoutMs: CROWD_CALL_MS });
+      };
+      const end = async ({ pod, id }: (typeof pods)[number]): Promise<void> => {
+        await cri.call("StopContainer", { containerId: id, timeout: 30 }, { timeoutMs: CROWD_CALL_MS });
+        assert.equal((await containerStatus(ground, id)).exitCode, 0);
+        await cri.call("StopPodSandbox", { podSandboxId: pod.id }, { timeoutMs: CROWD_CALL_MS });
+        await pod.remove();
+        left.delete(pod);
+      };
+      const measuring = measure();
+      await Promise.all(pods.map(end)).finally(() => {
+        isDone = true;
+      });
+      await measuring;
+    });
+    const expired = containerd
+      .log()
+      .slice(logged)
+      .split("\n")
+      .filter((line) => EXPIRED.test(line));
+    assert.deepEqual(expired, []);
+  } finally {
+    for (const pod of left) await pod.remove();
+  }
+}
+
+async function killedGuest(ground: CriGround, handler: string): Promise<void> {
+  const { cri, signal } = ground;
+  const work = async (pod: CriPod): Promise<void> => {
+    const ids: string[] = [];
+    for (const name of ["a", "b", "c"]) ids.push(await pod.run(name, ["sleep", "1000"]));
+    process.kill(findServers()["guest agent"], "SIGKILL");
+    await poll(
+      "the pod and its containers to be told dead",
+      async () => {
+        const { containers } = await cri.call("ListContainers", { filter: { podSandboxId: pod.id } });
+        const { items } = await cri.call("ListPodSandbox", { filter: { id: pod.id } });
+        return containers.every(({ state }) => state === CONTAINER_EXITED) && items[0]?.state === SANDBOX_NOTREADY
+          ? true
+          : undefined;
+      },
+      { timeoutMs: READY_MS, signal },
+    );
+    await assert.rejects(pod.run("late", ["true"]));
+    for (const id of ids) assert.notEqual((await untilExited(ground, id)).exitCode, 0);
+  };
+  await withPod(ground, work, {}, handler);
+}
+
 export const criEndCases: readonly Case<CriGround>[] = [
   { name: "CRI: a completed pod keeps no shim, and is told, kept and removed without it", run: completedPod },
+  { name: "CRI: pods deleted at once beside busy processes end in order, and no bound expires", run: crowd },
+  ...inEachForm("a pod whose guest is killed is told dead with its containers, and starts no other", killedGuest),
 ];

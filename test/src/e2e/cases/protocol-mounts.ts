@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from
 import { join } from "node:path";
 import { linuxGuestPaths } from "@uvm-shim/hcs-schema";
 import type { Pod } from "../../shim-client/pod.ts";
+import { runCommand } from "../../support/command.ts";
 import { makeExt4, withBlockDevice } from "../../support/disk.ts";
 import { layersMount, makeLayer } from "../../support/layers.ts";
 import {
@@ -153,10 +154,46 @@ async function whatCrosses(ground: ProtocolGround): Promise<void> {
   });
 }
 
+/** Asked of the executable, as containerd does, in the form of `types.RuntimeInfo` (field 4: an Any with the features). */
+async function mountOptionsOf(executable: string): Promise<readonly string[]> {
+  const { stdout } = await runCommand(executable, ["-info"]);
+  const text = stdout.toString("utf8");
+  const [list] = /"mountOptions":\[[^\]]*\]/.exec(text) ?? assert.fail(`no mountOptions in -info: ${text}`);
+  return (JSON.parse(`{${list}}`) as { readonly mountOptions: readonly string[] }).mountOptions;
+}
+
+async function everyMountOption(ground: ProtocolGround): Promise<void> {
+  const folder = join(ground.directory, "shared");
+  mkdirSync(folder);
+  const options = await mountOptionsOf(ground.executable);
+  assert.ok(options.includes("rro"), options.join(" "));
+  const ofMemory = options.filter((option) => !["bind", "rbind"].includes(option));
+  const change = withMounts(
+    ...options.map((option) => bind(`/bind-${option}`, folder, option === "bind" ? "bind" : "rbind", option)),
+    ...ofMemory.map((option) => ({
+      ...{ destination: `/memory-${option}`, type: "tmpfs", source: "tmpfs" },
+      options: [option],
+    })),
+  );
+  await withScripts(ground, async (outputOf) => {
+    const lines = (await outputOf("grep -E ' /(bind|memory)-' /proc/self/mountinfo", { change })).trimEnd().split("\n");
+    assert.equal(lines.length, options.length + ofMemory.length);
+    for (const line of lines) {
+      const [, , , , point = "", has = ""] = line.split(" ");
+      const name = point.replace(/^\/(bind|memory)-r?/, "");
+      if (["ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime"].includes(name)) {
+        assert.ok(has.split(",").includes(name), line);
+      }
+      assert.ok(!has.includes("nosymfollow"), line);
+    }
+  });
+}
+
 export const protocolMountCases: readonly ProtocolCase[] = [
   { name: "physical disks as mounts: written, read-only, as devices", run: physicalDisks },
   { name: "single files of the host, read-only and writable, without their neighbours", run: singleFiles },
   { name: "mounts at links of the image that lead nowhere yet", run: danglingLinks },
   { name: "a pod without writable shares refuses them", run: withoutWritableShares },
+  { name: "every mount option that -info names is taken, and holds", run: everyMountOption },
   { name: "what stays on the host does not cross to the guest", run: whatCrosses },
 ];

@@ -8,7 +8,7 @@ import { assertStatus, exec, withDetached } from "./ctr.ts";
 
 const MEBIBYTE = 2 ** 20;
 /** What a guest keeps for itself of the VM's memory. */
-const GUEST_PART = 75 * MEBIBYTE;
+export const GUEST_PART = 75 * MEBIBYTE;
 
 interface Figures {
   readonly cpuNanoseconds: number;
@@ -59,6 +59,26 @@ async function figuresGrow(ground: Ground): Promise<void> {
   });
 }
 
+/** What cadvisor's `container_cpu_cfs_*` are made of. */
+async function throttled(ground: Ground): Promise<void> {
+  await withDetached(ground, { flags: ["--cpu-period", "10000", "--cpu-quota", "2000"] }, async (id) => {
+    assertStatus(await exec(ground, id, ["sh", "-c", "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done"]), 0);
+    const text = await ground.containerd.mustCtr(["task", "metrics", "--format", "json", id]);
+    const { cpu } = JSON.parse(text) as {
+      readonly cpu: {
+        readonly throttling?: { readonly periods: number; throttled_periods: number; throttled_time: number };
+        readonly nr_periods?: number;
+        readonly nr_throttled?: number;
+        readonly throttled_usec?: number;
+      };
+    };
+    const periods = cpu.throttling?.periods ?? cpu.nr_periods ?? 0;
+    const throttledPeriods = cpu.throttling?.throttled_periods ?? cpu.nr_throttled ?? 0;
+    assert.ok(periods >= throttledPeriods && throttledPeriods > 0, JSON.stringify(cpu));
+    assert.ok((cpu.throttling?.throttled_time ?? cpu.throttled_usec ?? 0) > 0, JSON.stringify(cpu));
+  });
+}
+
 /** A file of the one VM's guest, read as a process in the guest reads it: through the root of the guest's init. */
 function inGuest(path: string): string {
   return readFileSync(join("/proc", guestInit(), "root", path), "utf8").trim();
@@ -67,7 +87,7 @@ function inGuest(path: string): string {
 const isV1 = (): boolean => existsSync("/sys/fs/cgroup/memory");
 
 /** The limits that the guest sees on itself and on its containers. */
-function limitsInGuest() {
+export function limitsInGuest() {
   const [quota, period] = isV1()
     ? [inGuest("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), inGuest("/sys/fs/cgroup/cpu/cpu.cfs_period_us")]
     : inGuest("/sys/fs/cgroup/cpu.max").split(" ");
@@ -116,11 +136,39 @@ async function updateOfAVm(ground: Ground): Promise<void> {
   });
 }
 
+/** What a VM has for limits that come to so much: with what its guest needs, and its kernel's tables. */
+export function sizeFor(bytes: number): number {
+  return 256 * MEBIBYTE + bytes + bytes / 32;
+}
+
+async function sizeOfAVm(ground: Ground): Promise<void> {
+  const { containerd } = ground;
+  const endpoint = { socket: containerd.address, namespace: containerd.namespace };
+  const limited = (bytes: number): readonly string[] => ["--memory-limit", `${bytes}`];
+  await withDetached(ground, { flags: limited(2048 * MEBIBYTE) }, async (pod) => {
+    assert.equal(limitsInGuest().memory, sizeFor(2048 * MEBIBYTE));
+    const flags = ["--annotation", `io.uvm-shim.sandbox-id=${pod}`, ...limited(512 * MEBIBYTE)];
+    await withDetached(ground, { flags }, async (member) => {
+      assert.equal(limitsInGuest().memory, sizeFor(2560 * MEBIBYTE));
+      await updateTask(endpoint, member, { memory: { limit: 1024 * MEBIBYTE } });
+      const { memory, containers } = limitsInGuest();
+      assert.deepEqual([memory, containers], [sizeFor(3072 * MEBIBYTE), sizeFor(3072 * MEBIBYTE) - GUEST_PART]);
+      assert.equal((await metricsOf(ground, member)).memoryLimit, 1024 * MEBIBYTE);
+    });
+  });
+}
+
 export const resourceCases: readonly Case[] = [
   { name: "metrics of a task are true figures", run: figuresGrow },
+  { name: "metrics of a task tell how often, and for how long, its quota held it up", run: throttled },
   {
     name: "an update of a sandbox's task changes the VM's memory and processors",
     applies: ({ runtime }) => runtime.key === "lcow",
     run: updateOfAVm,
+  },
+  {
+    name: "a VM is as large as the limits of its containers, and grows for those above it",
+    applies: ({ runtime }) => runtime.key === "lcow",
+    run: sizeOfAVm,
   },
 ];

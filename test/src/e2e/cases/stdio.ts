@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun, startCommand } from "../../support/command.ts";
 import { makeLoggingProgram } from "../../support/logging-program.ts";
@@ -53,6 +53,21 @@ async function loggingProgram(ground: Ground): Promise<void> {
   );
   const told = `${ground.containerd.namespace} ${id} level high\n`;
   assert.deepEqual(await program.written(ground.signal), { told, stdout: "one\n", stderr: "two\n" });
+}
+
+/** It reads all that it is given, and goes on when there is no more. */
+async function endlessLoggingProgram(ground: Ground): Promise<void> {
+  const path = join(ground.scratch, ground.newId("endless-logger"));
+  const pidFile = `${path}.pid`;
+  const script = ["#!/bin/sh", `echo $$ >${pidFile}`, "exec 5>&-", "cat <&3 >/dev/null", "exec sleep 1000", ""];
+  writeFileSync(path, script.join("\n"), { mode: 0o755 });
+  const id = ground.newId("logged");
+  await withDetached(ground, { id, flags: ["--log-uri", `binary://${path}`], command: ["echo", "one"] }, () =>
+    waitForStatus(ground, id, "STOPPED"),
+  );
+  const pid = Number(readFileSync(pidFile, "utf8"));
+  const hasEnded = () => !existsSync(`/proc/${pid}`) || undefined;
+  await poll("the logging program to end", hasEnded, { timeoutMs: READY_MS, signal: ground.signal });
 }
 
 /** The runc shim of containerd 2.1 at times loses a line here. */
@@ -115,6 +130,7 @@ export const stdioCases: readonly Case[] = [
     applies: ({ runtime }) => runtime.key === "lcow",
     run: loggingProgram,
   },
+  { name: "a logging program that does not end by itself is gone with its shim", run: endlessLoggingProgram },
   {
     name: "a container without stdio, and an exec that nobody listens to",
     run: (ground) =>

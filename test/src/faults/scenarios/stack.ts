@@ -12,16 +12,23 @@ import { VpciController } from "@uvm-shim/controller-vpci";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { FakeComputeService } from "@uvm-shim/hcs-bindings/testing";
 import { posixPaths } from "@uvm-shim/lifecycle";
-import { ordinaryGuestLayout } from "@uvm-shim/sandbox-lcow";
+import { type ContainerLimits, ordinaryGuestLayout, PodSize } from "@uvm-shim/sandbox-lcow";
 import type { Ground, Play, Scenario } from "../scenario.ts";
 import { StackGuest } from "./stack-guest.ts";
 
 const stopMs = 10_000;
+/** The VM's document has 1024 MB, so a container with a limit makes it grow. */
+const size = new PodSize({
+  ...{ processors: 2, hostProcessors: 2, areProcessorsFixed: false },
+  needs: { guest: 256, withoutLimits: 1024 },
+});
 const temporaryDisk = "/disks/temporary.vhdx";
 const mounts = [
   { destination: "/data", type: "bind", source: "/data" },
   { destination: "/disk", type: "automanage-virtual-disk", source: temporaryDisk },
 ];
+/** More than the VM has room for. */
+const linux = { ...(specification().linux as object), resources: { memory: { limit: 2 ** 30 } } };
 
 const sandboxRoot = "/bundle/sandbox-root";
 const ownContainer: ContainerRequest = {
@@ -88,8 +95,11 @@ function podOn({ script, clock }: Ground, makesContainer: boolean) {
     },
   };
   const newPod = () => {
-    const pod: PodController<ContainerRequest, LinuxContainerController> = new PodController({
+    type Pod = PodController<ContainerRequest, LinuxContainerController, ContainerLimits>;
+    const pod: Pod = new PodController<ContainerRequest, LinuxContainerController, ContainerLimits>({
       id: "p1",
+      size,
+      warn: () => {},
       ...(makesContainer ? { sandboxContainer: ownContainer } : {}),
       vm,
       clock,
@@ -138,7 +148,7 @@ function podLife(ground: Ground, endsContainer: boolean, makesContainer = false)
         await vm.create({ document }, signal);
         pod = newPod();
         await pod.start(signal);
-        const request = { id: "c1", spec: specification({ mounts }), rootfs: [layersMount], stdio: pipes };
+        const request = { id: "c1", spec: specification({ mounts, linux }), rootfs: [layersMount], stdio: pipes };
         const container = await pod.createContainer(request, signal);
         await container.init.start(signal);
         const spec = { args: ["ls"], cwd: "/" };

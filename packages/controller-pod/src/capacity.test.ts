@@ -1,0 +1,106 @@
+import { type Fault, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import { describe, expect, it } from "vitest";
+import { PodBench } from "./testing/index.ts";
+
+const mebibyte = 2 ** 20;
+const grownTo = (megabytes: number) => ({ resources: { memory: { limit: megabytes * mebibyte } } });
+const started = (...faults: readonly (readonly [number, Fault])[]) =>
+  new PodBench(new ScriptedCalls(new Map(faults))).started();
+
+describe("the VM of a pod", () => {
+  it("stays as it is for what it has room for, and grows before a container that it has none for", async () => {
+    const { pod, vm, size } = await started();
+    await pod.createContainer({ id: "c1", memory: 60 });
+    await pod.createContainer({ id: "none" });
+    expect(vm.updates).toEqual([]);
+    await pod.createContainer({ id: "c2", memory: 70 });
+    expect(vm.updates).toEqual([grownTo(130)]);
+    expect(size.questions.map(({ containers }) => containers)).toEqual([[60], [60, 70]]);
+  });
+
+  it("grows once at a time for containers that come at once", async () => {
+    const { pod, vm } = await started();
+    await Promise.all([1, 2, 3].map((number) => pod.createContainer({ id: `c${number}`, memory: 100 })));
+    expect(vm.memoryInMb).toBe(300);
+    for (const [index, update] of vm.updates.entries()) expect(vm.updates.indexOf(update)).toBe(index);
+  });
+
+  it("is not asked for more by what has exited or was deleted, and does not shrink", async () => {
+    const { pod, vm, made } = await started();
+    await pod.createContainer({ id: "exits", memory: 60 });
+    await pod.createContainer({ id: "goes", memory: 40 });
+    made[0]?.init.exit(0);
+    await pod.deleteContainer("goes");
+    await pod.createContainer({ id: "c1", memory: 100 });
+    expect(vm.updates).toEqual([]);
+  });
+
+  it("grows before a container is given more", async () => {
+    const { pod, vm, made } = await started();
+    await pod.createContainer({ id: "c1", memory: 60 });
+    await pod.updateContainer("c1", { memory: 200 });
+    expect(vm.updates).toEqual([grownTo(200)]);
+    expect(made[0]?.updates).toEqual([{ memory: 200 }]);
+    await expect(pod.updateContainer("c9", {})).rejects.toMatchObject({ code: "NotFound" });
+  });
+
+  it("cannot be had larger: the container is refused, or keeps what it has", async () => {
+    const { pod, vm, made, size } = await started();
+    await pod.createContainer({ id: "c1", memory: 60 });
+    const refused = { code: "FailedPrecondition", message: "update container c1: 1001 MB are too much" };
+    await expect(pod.updateContainer("c1", { memory: 1001 })).rejects.toMatchObject(refused);
+    await expect(pod.createContainer({ id: "c2", memory: 941 })).rejects.toMatchObject({
+      code: "FailedPrecondition",
+      message: "create container c2: 1001 MB are too much",
+    });
+    expect(made).toHaveLength(1);
+    expect([made[0]?.updates, vm.updates]).toEqual([[], []]);
+    await pod.createContainer({ id: "c2", memory: 40 });
+    expect(size.questions.at(-1)?.containers).toEqual([60, 40]);
+  });
+
+  it("does not grow where the host does not have it, which is the answer", async () => {
+    const { pod, vm } = await started([1, "fail"]);
+    await expect(pod.createContainer({ id: "c1", memory: 200 })).rejects.toMatchObject({
+      code: "Unavailable",
+      message: expect.stringMatching(/^create container c1: the VM has 100 MB, and needs 200 MB .* does not grow: /),
+    });
+    await pod.createContainer({ id: "c1", memory: 100 });
+    expect(vm.updates).toEqual([]);
+  });
+
+  it("need not grow for a container without a limit, which is said", async () => {
+    const { pod, made, warnings } = await started([2, "fail"]);
+    await pod.createContainer({ id: "c1", memory: 60 });
+    await pod.createContainer({ id: "c2", memory: 77 });
+    expect(made).toHaveLength(2);
+    expect(warnings).toEqual([expect.stringMatching(/^container c2, which has no limit: the VM has 100 MB/)]);
+  });
+
+  it("is said to be small where its size is not the pod's to choose", async () => {
+    const { pod, warnings } = await started();
+    await pod.createContainer({ id: "c1", memory: 950 });
+    expect(warnings).toEqual(["container c1: 950 MB are much"]);
+  });
+
+  it("stays as somebody has set it", async () => {
+    const { pod, size } = await started();
+    await pod.createContainer({ id: "c1", memory: 60 });
+    await pod.update({ resources: {} });
+    await pod.createContainer({ id: "c2", memory: 1 });
+    expect(size.questions.at(-1)).toMatchObject({ memoryInMb: 100, fixedSince: undefined });
+    await pod.update(grownTo(512));
+    await pod.createContainer({ id: "c3", memory: 1 });
+    expect(size.questions.at(-1)).toMatchObject({ memoryInMb: 512, fixedSince: "an update of the pod has set it" });
+  });
+
+  it("is not waited for by a pod that is being stopped", async () => {
+    const hanging = Promise.withResolvers<void>();
+    const script = new ScriptedCalls(new Map([[1, "hang"]]), hanging.resolve);
+    const { pod, made } = await new PodBench(script).started();
+    const creating = pod.createContainer({ id: "c1", memory: 200 });
+    await hanging.promise;
+    await Promise.all([expect(creating).rejects.toMatchObject({ code: "Cancelled" }), pod.stop(10_000)]);
+    expect(made).toEqual([]);
+  });
+});

@@ -1,0 +1,135 @@
+/** A process guest in the cgroup of its pod. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, afterEach, beforeEach, expect, it } from "vitest";
+import { describeWith } from "../../../../tools/machine-needs.ts";
+import type { ComputeSystem } from "../compute-system.ts";
+import { EmulatedHost } from "../emulated-host.ts";
+import { TestFiles } from "../testing/fake-guest.ts";
+import { groupsBelow, mountedHierarchies, processesOf } from "./hierarchies.ts";
+import { ProcessGuestKind, processGuestKernel } from "./kind.ts";
+
+const agent = fileURLToPath(new URL("../../../guest-agent/src/main.ts", import.meta.url));
+const name = `uvm-shim-in-pod-${process.pid}`;
+const pod = `/${name}/c1`;
+const hierarchies = mountedHierarchies();
+const bases = hierarchies.map(({ mountPoint }) => join(mountPoint, name));
+const mebibyte = 2 ** 20;
+
+describeWith(
+  "root",
+  "crun",
+  "mkfs.ext4",
+)("a process guest in its pod's cgroup", () => {
+  const files = new TestFiles();
+  const kernel = files.write("process-kernel", `${processGuestKernel}\n`);
+  const stateDirectory = join(files.directory, "state");
+  const reports: string[] = [];
+  const report = (message: string): void => void reports.push(message);
+  const newHost = (): EmulatedHost =>
+    new EmulatedHost({
+      stateDirectory,
+      kinds: [new ProcessGuestKind({ stateDirectory, bootTimeoutMs: 10_000, report })],
+      report,
+    });
+  let host: EmulatedHost;
+  let server: ChildProcess;
+
+  beforeEach(async () => {
+    mkdirSync(stateDirectory, { recursive: true });
+    for (const base of bases) mkdirSync(base);
+    host = newHost();
+    server = spawn("sleep", ["1000"], { stdio: "ignore" });
+    await once(server, "spawn");
+  });
+  afterEach(async () => {
+    await host.close();
+    const exited = once(server, "exit");
+    server.kill("SIGKILL");
+    await exited;
+    // All that was made below the group that is a kubelet's has gone, and that itself has not.
+    for (const base of bases) rmdirSync(base);
+    expect(reports.splice(0)).toEqual([]);
+  });
+  afterAll(() => files.remove());
+
+  function create(agentFile = agent): ComputeSystem {
+    const document = files.document({ kernel });
+    const boot = { KernelFilePath: kernel, InitRdPath: agentFile };
+    const machine = { ...document.VirtualMachine, Chipset: { LinuxKernelDirect: boot } };
+    const system = host.create("vm", { ...document, VirtualMachine: machine });
+    system.openHandle({ systemExited: () => {} });
+    host.joinControlGroup("vm", pod, server.pid as number);
+    return system;
+  }
+
+  const all = (base: string): readonly number[] => groupsBelow(base).flatMap((group) => processesOf(group));
+  const baseWith = (file: string): string | undefined => bases.find((base) => existsSync(join(base, file)));
+
+  it("stands there with all that it spawns, beside who serves it", async () => {
+    const system = create();
+    await system.start();
+    for (const base of bases) {
+      expect(readdirSync(join(base, "c1")).filter((entry) => ["shim", "vm"].includes(entry))).toEqual(["shim", "vm"]);
+      const inVm = all(join(base, "c1", "vm"));
+      // The launcher and the guest's init at least, and nothing of it elsewhere.
+      expect(inVm.length).toBeGreaterThanOrEqual(2);
+      expect(all(base).toSorted()).toEqual([...inVm, server.pid].toSorted());
+    }
+    expect(bases.some((base) => existsSync(join(base, "..", "uvm-shim", "vm")))).toBe(false);
+    await system.terminate();
+    expect(bases.flatMap((base) => groupsBelow(base))).toEqual(bases);
+  });
+
+  it("has its own limits within the pod's", async () => {
+    const system = create();
+    await system.start();
+    const v1 = baseWith("memory.limit_in_bytes");
+    const [group, file] = v1 === undefined ? [baseWith("memory.max"), "memory.max"] : [v1, "memory.limit_in_bytes"];
+    if (group === undefined) throw new Error("this machine limits no memory");
+    const guest = v1 === undefined ? "vm/guest" : "vm";
+    expect(readFileSync(join(group, "c1", guest, file), "utf8").trim()).toBe(`${256 * mebibyte}`);
+    const usage = v1 === undefined ? "memory.current" : "memory.usage_in_bytes";
+    const used = (of: string): number => Number(readFileSync(join(group, of, usage), "utf8"));
+    expect(used("")).toBeGreaterThanOrEqual(used(`c1/${guest}`));
+    expect(used(`c1/${guest}`)).toBeGreaterThan(mebibyte);
+  });
+
+  it("cannot have more processes than the pod may", async () => {
+    const group = baseWith("pids.max");
+    if (group === undefined) throw new Error("this machine limits no processes");
+    writeFileSync(join(group, "pids.max"), "2");
+    await expect(create().start()).rejects.toMatchObject({
+      message: expect.stringMatching(/ended with/),
+      events: [expect.stringMatching(/Resource temporarily unavailable|[Cc]annot fork/)],
+    });
+  });
+
+  it("gives way while it boots, to those that run", async () => {
+    const v1 = baseWith("cpu.shares");
+    const [group, file, low, usual] =
+      v1 === undefined ? [baseWith("cpu.weight"), "cpu.weight", "50", "100"] : [v1, "cpu.shares", "512", "1024"];
+    if (group === undefined) throw new Error("this machine weighs no processors");
+    const seen = join(files.directory, "weight-at-boot");
+    const look = `require("fs").writeFileSync(${JSON.stringify(seen)}, require("fs").readFileSync(${JSON.stringify(
+      join(group, "c1", file),
+    )})); require("fs").writeSync(3, "up\\n"); setInterval(() => {}, 1000);`;
+    const system = create(files.write("looks.cjs", look));
+    await system.start();
+    expect(readFileSync(seen, "utf8").trim()).toBe(low);
+    expect(readFileSync(join(group, "c1", file), "utf8").trim()).toBe(usual);
+  });
+
+  it("is removed from there by the host after one that was killed", async () => {
+    const system = create();
+    await system.start();
+    const next = newHost();
+    await next.removeLeftovers();
+    await system.exited;
+    expect(bases.flatMap((base) => groupsBelow(base))).toEqual(bases);
+    await next.close();
+  });
+});

@@ -1,0 +1,125 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { hresults } from "@uvm-shim/hcs-schema";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { describeWith } from "../../../../tools/machine-needs.ts";
+import { mountedHierarchies, processesOf } from "./hierarchies.ts";
+import { PodGroups } from "./pod-groups.ts";
+
+const name = `uvm-shim-pods-${process.pid}`;
+const bases = mountedHierarchies().map(({ mountPoint }) => join(mountPoint, name));
+
+describeWith("root")("cgroups of pods", () => {
+  const reports: string[] = [];
+  let directory: string;
+  let file: string;
+  let server: ChildProcess;
+  let pid: number;
+  let groups: PodGroups;
+
+  beforeEach(async () => {
+    directory = mkdtempSync(join(tmpdir(), "pods-"));
+    file = join(directory, "state", "pods.json");
+    groups = new PodGroups({ file, report: (text) => void reports.push(text) });
+    server = spawn("sleep", ["1000"], { stdio: "ignore" });
+    await once(server, "spawn");
+    pid = server.pid as number;
+  });
+  afterEach(async () => {
+    groups.leave("one");
+    groups.leave("two");
+    const exited = once(server, "exit");
+    if (server.exitCode === null && server.signalCode === null) {
+      server.kill("SIGKILL");
+      await exited;
+    }
+    expect(bases.filter((base) => existsSync(base))).toEqual([]);
+    expect(existsSync(file)).toBe(false);
+    expect(reports.splice(0)).toEqual([]);
+    rmSync(directory, { recursive: true });
+  });
+
+  const groupsOfServer = (): string => readFileSync(`/proc/${pid}/cgroup`, "utf8");
+  const standing = (pod: string): boolean =>
+    bases.every((base) => processesOf(join(base, pod, "shim")).includes(pid)) && bases.length > 0;
+
+  it("hold who serves the pod until the system has ended, and are gone then", () => {
+    const before = groupsOfServer();
+    groups.join("one", `/${name}/pod1/c1`, pid);
+    expect(groups.pathOf("one")).toBe(`/${name}/pod1/c1`);
+    expect(standing("pod1/c1")).toBe(true);
+    groups.leave("one");
+    expect(groupsOfServer()).toBe(before);
+    expect(groups.pathOf("one")).toBeUndefined();
+  });
+
+  it("take who has been started there along", async () => {
+    groups.join("one", `/${name}/c1`, pid);
+    const logger = spawn("sleep", ["1000"], { stdio: "ignore" });
+    await once(logger, "spawn");
+    for (const base of bases) writeFileSync(join(base, "c1", "shim", "cgroup.procs"), `${logger.pid}`);
+    groups.leave("one");
+    expect(readFileSync(`/proc/${logger.pid}/cgroup`, "utf8")).toBe(groupsOfServer());
+    logger.kill("SIGKILL");
+    await once(logger, "exit");
+  });
+
+  it("go with the last pod below them, and stay where others made them", () => {
+    groups.join("one", `/${name}/c1`, pid);
+    groups.join("two", `/${name}/c2`, pid);
+    groups.leave("one");
+    expect(bases.every((base) => existsSync(base) && !existsSync(join(base, "c1")))).toBe(true);
+    groups.leave("two");
+    expect(bases.some((base) => existsSync(base))).toBe(false);
+    for (const base of bases) mkdirSync(base);
+    try {
+      groups.join("one", `/${name}/c1`, pid);
+      groups.leave("one");
+      expect(bases.every((base) => existsSync(base))).toBe(true);
+    } finally {
+      for (const base of bases) rmdirSync(base);
+    }
+  });
+
+  it("are one system's each", () => {
+    groups.join("one", `/${name}/c1`, pid);
+    const taken = { hresult: hresults.ERROR_ALREADY_EXISTS };
+    expect(() => groups.join("two", `${name}/c1`, pid)).toThrow(expect.objectContaining(taken));
+    expect(() => groups.join("one", `/${name}/c2`, pid)).toThrow(expect.objectContaining(taken));
+    expect(standing("c1")).toBe(true);
+  });
+
+  it("are refused to a process that there is not, and leave nothing then", async () => {
+    const exited = once(server, "exit");
+    server.kill("SIGKILL");
+    await exited;
+    expect(() => groups.join("one", `/${name}/c1`, pid)).toThrow(
+      expect.objectContaining({ hresult: hresults.E_INVALIDARG, message: `pid: there is no process ${pid}` }),
+    );
+    // Gone between the look and the move.
+    const late = new PodGroups({ file, report: (text) => void reports.push(text), groupsOf: () => "0::/\n" });
+    expect(() => late.join("one", `/${name}/c1`, pid)).toThrow(
+      expect.objectContaining({ hresult: hresults.E_INVALIDARG }),
+    );
+  });
+
+  it("are left by the host after one that was killed", () => {
+    const before = groupsOfServer();
+    groups.join("one", `/${name}/pod1/c1`, pid);
+    const next = new PodGroups({ file, report: (text) => void reports.push(text) });
+    next.recover();
+    expect(groupsOfServer()).toBe(before);
+    expect(bases.some((base) => existsSync(base))).toBe(false);
+    next.recover();
+  });
+
+  it("are not lost sight of in silence", () => {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, "{");
+    groups.recover();
+    expect(reports.splice(0)).toEqual([expect.stringContaining(`${file} cannot be read, cgroups of pods may be left`)]);
+  });
+});
