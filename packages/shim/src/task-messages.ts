@@ -1,9 +1,17 @@
 /** The Task service's own fields, between the wire and the shim's types. */
 import { messageOf, ShimError } from "./errors.ts";
-import type { google } from "./generated/messages.js";
+import type { containerd, google } from "./generated/messages.js";
 import { exitFields } from "./messages.ts";
 import type { DeleteAnswer } from "./process-record.ts";
 import { encodeFields } from "./wire.ts";
+
+type Requests = typeof containerd.task.v2;
+/** A message of the Task service, by its name there. */
+export type Request<Name extends keyof Requests> = Requests[Name] extends new (
+  ...properties: never[]
+) => infer Message
+  ? Message
+  : never;
 
 const expected = "a process of the OCI runtime specification";
 

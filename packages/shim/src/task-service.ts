@@ -4,7 +4,6 @@ import { type Clock, settlesWithin } from "./clock.ts";
 import { Creation } from "./creation.ts";
 import { type Deleted, lastingState } from "./deleted.ts";
 import { ShimError } from "./errors.ts";
-import type { containerd } from "./generated/messages.js";
 import { checkIdentifier } from "./identifiers.ts";
 import { exitFields, rootfsOf, stdioOf, taskStatus } from "./messages.ts";
 import { ProcessRecord } from "./process-record.ts";
@@ -13,17 +12,11 @@ import { SandboxFirst } from "./sandbox-first.ts";
 import { isOwn, type SandboxSlot } from "./sandbox-slot.ts";
 import { encodeContainerStatistics, encodeVmStatistics } from "./statistics.ts";
 import type { TaskEvents } from "./task-events.ts";
-import { answerOf, execDetails, keyOf, parseProcess } from "./task-messages.ts";
+import { answerOf, execDetails, keyOf, parseProcess, type Request } from "./task-messages.ts";
 import { createTaskContainer, stopMilliseconds } from "./task-sandbox.ts";
+import { type Task, TaskTable } from "./task-table.ts";
 import { Tombstones } from "./tombstones.ts";
 import type { Container, ContainerRequest, Exit, Log, Platform, Sandbox } from "./types.ts";
-
-type Requests = typeof containerd.task.v2;
-type Request<Name extends keyof Requests> = Requests[Name] extends new (
-  ...properties: never[]
-) => infer Message
-  ? Message
-  : never;
 
 export interface TaskServiceOptions {
   /** The id that the shim was started for. */
@@ -44,14 +37,6 @@ export interface TaskServiceOptions {
   readonly handOver: () => void;
 }
 
-interface Task {
-  readonly container: Container;
-  /** By exec id; the init process has the empty one. An exec that is being made holds its id. */
-  readonly processes: Map<string, ProcessRecord | Creation>;
-  /** Set when the container is given back, while its sandbox may still have to be stopped. */
-  exit: Exit | undefined;
-}
-
 /** How many deleted tasks and execs are remembered: each is some 600 bytes, and repeats come within seconds. */
 const mostTombstones = 512;
 const highestSignal = 64;
@@ -60,12 +45,10 @@ const sigkill = 9;
 /** The Task service, for versions 2 and 3 of its API: their messages have the same fields. */
 export class TaskService {
   readonly #options: TaskServiceOptions;
-  readonly #tasks = new Map<string, Task | Creation>();
+  readonly #tasks = new TaskTable();
   readonly #tombstones = new Tombstones<Deleted>(mostTombstones);
   readonly #bounded: BoundedCalls;
   readonly #sandboxFirst: SandboxFirst;
-  /** Called when the last task has gone. */
-  #onEmpty: () => void = () => {};
 
   constructor(options: TaskServiceOptions) {
     this.#options = options;
@@ -74,7 +57,7 @@ export class TaskService {
   }
 
   get isEmpty(): boolean {
-    return this.#tasks.size === 0;
+    return this.#tasks.isEmpty;
   }
 
   async create(request: Request<"CreateTaskRequest">, signal?: AbortSignal): Promise<{ pid: number }> {
@@ -111,7 +94,7 @@ export class TaskService {
   }
 
   async start(request: Request<"StartRequest">, signal?: AbortSignal): Promise<{ pid: number }> {
-    return { pid: await this.#process(request).start(signal) };
+    return { pid: await this.#tasks.process(request).start(signal) };
   }
 
   async delete(request: Request<"DeleteRequest">, signal?: AbortSignal) {
@@ -120,8 +103,8 @@ export class TaskService {
     if (undoing !== undefined) await this.#bounded.run("deletion", `delete task ${id}`, () => undoing, signal);
     const tombstone = this.#tombstones.get(keyOf(id, execId));
     if (tombstone !== undefined) return answerOf(tombstone);
-    const task = this.#task(id);
-    const record = this.#process(request);
+    const task = this.#tasks.require(id);
+    const record = this.#tasks.process(request);
     const teardown = async (): Promise<Exit> => {
       const exit =
         execId === "" ? await this.#deleteTask(id, task, record) : await task.container.deleteProcess(execId);
@@ -135,7 +118,7 @@ export class TaskService {
 
   async exec(request: Request<"ExecProcessRequest">, signal?: AbortSignal): Promise<object> {
     const { id, execId } = request;
-    const task = this.#task(id);
+    const task = this.#tasks.require(id);
     checkIdentifier(`exec in task ${id}: exec_id`, execId);
     if (task.processes.has(execId)) {
       throw new ShimError(
@@ -167,8 +150,8 @@ export class TaskService {
     if (tombstone !== undefined) {
       return { id, execId, ...tombstone.state, status: taskStatus("stopped", false), ...answerOf(tombstone) };
     }
-    const { container } = this.#task(id);
-    const { process } = this.#process(request);
+    const { container } = this.#tasks.require(id);
+    const { process } = this.#tasks.process(request);
     return {
       id,
       execId,
@@ -181,7 +164,7 @@ export class TaskService {
 
   async wait(request: Request<"WaitRequest">, signal?: AbortSignal) {
     const tombstone = this.#tombstones.get(keyOf(request.id, request.execId));
-    return exitFields(tombstone?.exit ?? (await this.#process(request).wait(signal)));
+    return exitFields(tombstone?.exit ?? (await this.#tasks.process(request).wait(signal)));
   }
 
   async kill(request: Request<"KillRequest">, signal?: AbortSignal): Promise<object> {
@@ -192,8 +175,8 @@ export class TaskService {
         `kill task ${id}: signal is ${request.signal}; accepted is 1 to ${highestSignal}`,
       );
     }
-    const { container } = this.#task(id);
-    const record = this.#process(request);
+    const { container } = this.#tasks.require(id);
+    const record = this.#tasks.process(request);
     const killing = record.kill(request.signal, (number) =>
       request.all && execId === "" ? container.killAll(number, signal) : record.process.kill(number, signal),
     );
@@ -206,25 +189,25 @@ export class TaskService {
   }
 
   async pause({ id }: Request<"PauseRequest">, signal?: AbortSignal): Promise<object> {
-    await this.#task(id).container.pause(signal);
+    await this.#tasks.require(id).container.pause(signal);
     this.#options.events.paused(id);
     return {};
   }
 
   async resume({ id }: Request<"ResumeRequest">, signal?: AbortSignal): Promise<object> {
-    await this.#task(id).container.resume(signal);
+    await this.#tasks.require(id).container.resume(signal);
     this.#options.events.resumed(id);
     return {};
   }
 
   async resizePty(request: Request<"ResizePtyRequest">, signal?: AbortSignal): Promise<object> {
-    const { process } = this.#process(request);
+    const { process } = this.#tasks.process(request);
     if (process.state !== "stopped") await process.resize(request.width, request.height, signal);
     return {};
   }
 
   async closeIo(request: Request<"CloseIORequest">, signal?: AbortSignal): Promise<object> {
-    const { process } = this.#process(request);
+    const { process } = this.#tasks.process(request);
     if (request.stdin && process.state !== "stopped") await process.closeStdin(signal);
     return {};
   }
@@ -234,7 +217,7 @@ export class TaskService {
     const { id } = request;
     const sandbox = this.#sandboxAlone(id);
     if (sandbox === undefined) {
-      const { container } = this.#task(id);
+      const { container } = this.#tasks.require(id);
       const measure = (until: AbortSignal) => container.statistics(until);
       return {
         stats: encodeContainerStatistics(await this.#bounded.run("figures", `stats of task ${id}`, measure, signal)),
@@ -249,7 +232,7 @@ export class TaskService {
     const { id } = request;
     const update = readResourceUpdate(id, request.resources, request.annotations);
     const sandbox = this.#options.slot.present?.sandbox;
-    const container = this.#sandboxAlone(id) === undefined ? this.#task(id).container : undefined;
+    const container = this.#sandboxAlone(id) === undefined ? this.#tasks.require(id).container : undefined;
     if (sandbox?.id === id) await sandbox.update(update, signal);
     else if (update.policyFragment !== undefined) {
       throw new ShimError(
@@ -265,7 +248,7 @@ export class TaskService {
   async pids(request: Request<"PidsRequest">, signal?: AbortSignal) {
     // A sandbox without a task of its own runs no process that a client could see.
     if (!this.#tasks.has(request.id) && this.#isSandbox(request.id)) return { processes: [] };
-    const { container } = this.#task(request.id);
+    const { container } = this.#tasks.require(request.id);
     const list = (until: AbortSignal) => container.pids(until);
     const pids = await this.#bounded.run("pids", `pids of task ${request.id}`, list, signal).catch((error) => {
       // When containerd starts it takes a task for leaked that names none, and deletes it.
@@ -314,11 +297,11 @@ export class TaskService {
   /** Stops the sandbox and gives back what all its tasks hold, also those that are being made. */
   async deleteAll(): Promise<void> {
     const { slot } = this.#options;
-    const undone = [...this.#tasks.values()].map((task) => (task instanceof Creation ? task.cancel() : undefined));
+    const undone = [...this.#tasks.entries()].map(([, task]) => (task instanceof Creation ? task.cancel() : undefined));
     // First, since it ends what a guest that hangs keeps from being undone.
     await slot.stopPatiently(stopMilliseconds);
     await Promise.all(undone);
-    for (const [id, task] of this.#tasks) {
+    for (const [id, task] of this.#tasks.entries()) {
       const sandbox = slot.present?.sandbox;
       if (!(task instanceof Creation) && sandbox?.container(id) !== undefined) {
         task.exit ??= await sandbox.deleteContainer(id);
@@ -335,18 +318,16 @@ export class TaskService {
   async stopAll(patienceMilliseconds: number): Promise<void> {
     await this.#options.slot.stop(stopMilliseconds);
     if (!this.isEmpty) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#onEmpty = resolve;
-      await settlesWithin(promise, patienceMilliseconds, this.#options.clock);
+      await settlesWithin(this.#tasks.whenEmpty(), patienceMilliseconds, this.#options.clock);
     }
     await this.deleteAll();
   }
 
   #forget(id: string): void {
     this.#tasks.delete(id);
-    if (!this.isEmpty) return;
-    this.#onEmpty();
-    if (this.#sandboxFirst.hasLeft) this.#options.end("the last task of a sandbox that has ended is deleted");
+    if (this.isEmpty && this.#sandboxFirst.hasLeft) {
+      this.#options.end("the last task of a sandbox that has ended is deleted");
+    }
   }
 
   #bury(id: string, container: Container, process: Container["init"], exit: Exit): void {
@@ -409,22 +390,5 @@ export class TaskService {
 
   #isSandbox(id: string): boolean {
     return id === this.#options.shimId || id === this.#options.slot.present?.sandbox.id;
-  }
-
-  #task(id: string): Task {
-    const task = this.#tasks.get(id);
-    if (task === undefined) throw new ShimError("NotFound", `task ${id} does not exist`);
-    if (task instanceof Creation) throw new ShimError("FailedPrecondition", `task ${id} is being created`);
-    return task;
-  }
-
-  #process(request: { readonly id: string; readonly execId: string }): ProcessRecord {
-    const record = this.#task(request.id).processes.get(request.execId);
-    if (record === undefined)
-      throw new ShimError("NotFound", `exec ${request.execId} of task ${request.id} does not exist`);
-    if (record instanceof Creation) {
-      throw new ShimError("FailedPrecondition", `exec ${request.execId} of task ${request.id} is being created`);
-    }
-    return record;
   }
 }
