@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { fileThreads, mostCallsAtOnce } from "./file-calls.ts";
 import { containerd, google } from "./generated/messages.js";
 import { processStartTime } from "./process-identity.ts";
 import { isAlive, ShimExecutable, ShimProcesses } from "./testing/shim-processes.ts";
@@ -50,6 +51,14 @@ describe("start", () => {
     await shim.start("c1");
     const command = readFileSync(`/proc/${shim.servingPid("c1")}/cmdline`, "utf8").split("\0");
     expect(command).toContain("--max-semi-space-size=2");
+  });
+
+  it("has the serving process make file calls in so many threads that some may wait for a file system", async () => {
+    shim.makeBundle("c1", {});
+    await shim.start("c1");
+    const environment = readFileSync(`/proc/${shim.servingPid("c1")}/environ`, "utf8").split("\0");
+    expect(environment).toContain(`UV_THREADPOOL_SIZE=${fileThreads}`);
+    expect(mostCallsAtOnce).toBeLessThan(fileThreads);
   });
 
   it.each([
