@@ -59,7 +59,7 @@ export function hostFilesAtRisk(path: string): readonly string[] {
 function empty(path: string, mounts: readonly string[]): readonly string[] {
   const inside = mounts.filter((place) => place === path || place.startsWith(`${path}/`));
   if (inside.length === 0) {
-    rmSync(path, { recursive: true, force: true });
+    removeAll(path);
     return [];
   }
   const isMount = inside.includes(path);
@@ -76,6 +76,26 @@ function empty(path: string, mounts: readonly string[]): readonly string[] {
   if (isMount) found.push(path);
   else if (readdirSync(path).length === 0) rmdirSync(path);
   return [...new Set(found)].toSorted((one, other) => Number(own.has(one)) - Number(own.has(other)));
+}
+
+/** Goes on past what cannot be removed, as Go's os.RemoveAll does, and then throws the first refusal. */
+function removeAll(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isDirectory()) {
+    rmSync(path, { force: true });
+    return;
+  }
+  const errors: unknown[] = [];
+  for (const name of readdirSync(path)) {
+    try {
+      removeAll(join(path, name));
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
+  rmdirSync(path);
 }
 
 const refusals = ["EROFS", "EPERM", "EACCES", "EBUSY"];
