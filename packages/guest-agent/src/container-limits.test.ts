@@ -88,6 +88,18 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       expect(answer).toMatch(runtime === "crun" ? /OciSpecification\.linux\.resources\.blockIO is \{/ : /^$/);
     });
 
+    it("by files of version 2 is refused by a guest of version 1, at its creation and later", async () => {
+      const isVersion1 = withMountNamespace(machine.init, () => existsSync("/sys/fs/cgroup/cpu"));
+      const unified = { "memory.high": "100000000" };
+      const answer = (work: Promise<unknown>): Promise<string> =>
+        work.then(
+          () => "",
+          (error: Error) => error.message,
+        );
+      const said = [await answer(running({ unified })), await answer(update(await running({}), { unified }))];
+      for (const message of said) expect(message).toMatch(isVersion1 ? /unified is \{/ : /^$/);
+    });
+
     it("is not that of a program without an interpreter, whose runtime would say so as the container", async () => {
       writeFileSync(join(machine.fixtures.rootfs, "bin/crlf"), "#!/bin/sh\r\necho\r\n", { mode: 0o755 });
       const id = `limited-${containers++}`;

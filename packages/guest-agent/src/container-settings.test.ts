@@ -247,6 +247,11 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         [{ "io.microsoft.lcow.shm.size-kb": "x" }, 'shm.size-kb is "x", accepted is a positive number of KiB'],
         [{ "io.microsoft.lcow.rlimitcore": "1" }, 'rlimitcore is "1", accepted is <soft>;<hard> in bytes'],
         [{ "io.microsoft.container.lcow.tee-log-path": "../x" }, 'tee-log-path is "../x", accepted is a relative'],
+        [
+          { "io.microsoft.container.lcow.tee-log-path": `${"a".repeat(256)}/out.log` },
+          /tee-log-path: "a+…" cannot be used: ENAMETOOLONG/,
+        ],
+        [{ "io.microsoft.container.lcow.tee-log-path": "a".repeat(256) }, /cannot be written to .*ENAMETOOLONG/],
         [{ "io.microsoft.container.lcow.tee-log-dir-mount": "x" }, 'tee-log-dir-mount is "x", accepted is an abs'],
       ])("that cannot be honoured are refused: %j", async (annotations, message) => {
         await expect(outputOf("true", {}, { annotations })).rejects.toThrow(message);

@@ -20,7 +20,13 @@ const input: RuntimeInput = {
     },
     sysctl: { "kernel.nothing": "1" },
   },
-  mounts: [{ destination: "/file/below" }],
+  mounts: [
+    { destination: "/proc" },
+    { destination: "/file/below" },
+    { destination: `/long/${"a".repeat(256)}` },
+    { destination: "/proc/foo" },
+    { destination: "/sys/a" },
+  ],
 };
 
 async function saidOf(message: string, given: RuntimeInput = input): Promise<string> {
@@ -50,6 +56,12 @@ it.each([
   ],
   ["update: opening file `blkio.weight` for writing: No such file", 'linux.resources.blockIO is {"weight":9}'],
   ["create: mkdir `/file/below`: Not a directory", 'mounts is "/file/below"'],
+  ["create: mkdir `/proc/foo`: No such file or directory", 'mounts is "/proc/foo"'],
+  ["create: open `/b/rootfs/proc/foo`: No such file or directory", 'mounts is "/proc/foo"'],
+  ["create: mkdir `/sys/a`: Operation not permitted", 'mounts is "/sys/a"'],
+  ['error mounting "tmpfs" to rootfs at "/sys/a": mkdir /b/rootfs/sys/a: read-only file system', 'mounts is "/sys/a"'],
+  ["create: mkdir `/long/aaaa`: File name too long", 'mounts is "/long/aaaa'],
+  ["create: chdir `/nowhere`: No such file", 'process.cwd is "/nowhere"'],
   ["create: mount `tmpfs` to `t`: Invalid argument", "mounts, which"],
   ["create: mount_setattr `/m`: Invalid argument", "mounts, which"],
 ])("names the field of %s", async (message, field) => {

@@ -12,7 +12,7 @@ export interface RuntimeInput {
 interface Suspect {
   readonly words: RegExp;
   /** What must be so besides. */
-  readonly when?: (input: RuntimeInput) => boolean;
+  readonly when?: (input: RuntimeInput, message: string) => boolean;
   readonly field: string;
   readonly value?: (input: RuntimeInput, message: string) => unknown;
 }
@@ -41,6 +41,12 @@ const suspects: readonly Suspect[] = [
   },
   { words: /\brdma\b/, field: "linux.resources.rdma", value: ({ linux }) => linux?.resources?.rdma },
   { words: /unified/, field: "linux.resources.unified", value: ({ linux }) => linux?.resources?.unified },
+  {
+    words: /./,
+    when: (input, message) => mountNamed(input, message) !== undefined,
+    field: "mounts",
+    value: (input, message) => mountNamed(input, message)?.destination,
+  },
   { words: /rlimit/i, field: "process.rlimits", value: ({ process }) => process?.rlimits },
   { words: /seccomp/i, field: "linux.seccomp" },
   { words: /sysctl|\/proc\/sys\//, field: "linux.sysctl", value: ({ linux }) => linux?.sysctl },
@@ -57,6 +63,27 @@ const suspects: readonly Suspect[] = [
   // The runtime itself, which has these limits already, could not go on, nor write down why.
   { words: /^/, when: hasTightLimit, field: "process.rlimits", value: ({ process }) => process?.rlimits },
 ];
+
+/** File systems that take neither a file nor a folder of anybody's, so that a place for a mount cannot be made there. */
+const takingNothing = /^\/(proc|sys)\//;
+/** NAME_MAX: a shorter path has no part that is too long. */
+const longestName = 255;
+const tooLong = /file name too long/i;
+const pathEnd = "(?![\\w./-])";
+
+/** The mount for which a place could not be made: the runtimes name its whole destination, though they may cut its end. */
+function mountNamed({ mounts = [] }: RuntimeInput, message: string): OciMount | undefined {
+  if (tooLong.test(message)) return mounts.findLast(({ destination }) => Buffer.byteLength(destination) > longestName);
+  return mounts.findLast(
+    ({ destination }) =>
+      takingNothing.test(destination) && new RegExp(literal(destination.slice(1)) + pathEnd).test(message),
+  );
+}
+
+function literal(path: string): string {
+  return path.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+}
+
 const smallestFile = 4096;
 const fewestFiles = 32;
 
@@ -77,7 +104,9 @@ export async function namingFields<T>(input: RuntimeInput, call: () => Promise<T
     return await call();
   } catch (error) {
     if (!(error instanceof GuestFault)) throw error;
-    const suspect = suspects.find(({ words, when = () => true }) => words.test(error.message) && when(input));
+    const suspect = suspects.find(
+      ({ words, when = () => true }) => words.test(error.message) && when(input, error.message),
+    );
     if (suspect === undefined) throw error;
     const value = suspect.value?.(input, error.message);
     const given = value === undefined ? "" : ` is ${JSON.stringify(value).slice(0, mostCharacters)}`;

@@ -320,6 +320,23 @@ describeWith("root")("mounting for real", () => {
     expect(await mounted()).toEqual([target]);
   });
 
+  it("blames whoever named a source or a layer that is links in a circle, or too long", async () => {
+    const target = await directory("target");
+    await symlink("loop", join(folder, "loop"));
+    for (const path of [join(folder, "loop"), join(folder, "a".repeat(256))]) {
+      for (const mount of [
+        { type: "bind", source: path, options: ["rbind"] },
+        { type: "overlay", source: "overlay", options: [`lowerdir=${path}:${target}`] },
+      ]) {
+        await expect(files.mountAll([mount], target)).rejects.toMatchObject({
+          code: "InvalidArgument",
+          message: expect.stringContaining(`rootfs: ${mount.type} mount of "${mount.source}"`),
+        });
+      }
+    }
+    expect(await mounted()).toEqual([]);
+  });
+
   it("undoes what it mounted when a later mount fails", async () => {
     const target = await directory("target");
     const failing = { type: "bind", source: join(folder, "absent"), options: ["bind"] };

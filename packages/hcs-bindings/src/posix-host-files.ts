@@ -54,6 +54,8 @@ export interface PosixHostFiles {
   removeFile(path: string): Promise<void>;
 }
 
+/** ELOOP and ENAMETOOLONG in the words of the C locale: whoever named the source, or a layer, named no path. */
+const pathFaults = /too many levels of symbolic links|file name too long/i;
 /** mount(2) takes its data in one page. Pages are never smaller than this; the rest is left to what mount adds. */
 const dataLimit = 4096 - 512;
 /** Stacked mounts need a round each; beyond this somebody else mounts as fast as they are undone. */
@@ -68,7 +70,10 @@ export function createPosixHostFiles({ grantVmAccess, run = runProgram }: PosixH
       arguments: [...plan.arguments, "--", mount.source === "" ? "none" : mount.source, point],
       directory: plan.directory,
     });
-    if (status !== 0) throw mountError("Internal", `${describe(mount)} at ${point}: ${stderr.trim()}`, root);
+    if (status === 0) return;
+    const code = pathFaults.test(stderr) ? "InvalidArgument" : "Internal";
+    const where = code === "Internal" ? "" : "rootfs: ";
+    throw mountError(code, `${where}${describe(mount)} at ${point}: ${stderr.trim()}`, root);
   }
 
   async function unmountAll(target: string): Promise<void> {

@@ -88,6 +88,13 @@ const period: Check<number> = refine(
   (value) => value === 0 || (value >= 1000 && value <= 1_000_000),
 );
 
+/** Bounds of the kernel's, which runc holds to where the kernel itself would take the nearest; 0 is what is not set. */
+const shares: Check<number> = refine(
+  integer(0),
+  "2 to 262144, or 0 where it is not set",
+  (value) => value === 0 || (value >= 2 && value <= 262_144),
+);
+
 const swappiness: Check<number> = refine(signed, "0 to 100", (value) => value >= 0 && value <= 100);
 
 // The OCI runtime specification asks readers to ignore fields that they do not know.
@@ -107,7 +114,7 @@ export const checkOciLinuxResources: Check<OciLinuxResources> = openObject<OciLi
   ),
   cpu: optional(
     openObject<OciLinuxCpu>({
-      shares: optional(integer(0)),
+      shares: optional(shares),
       quota: optional(quota),
       burst: optional(integer(0)),
       period: optional(period),

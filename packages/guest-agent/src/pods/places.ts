@@ -1,5 +1,5 @@
 /** What the containers of a pod share besides their namespaces: folders below the root of its sandbox. */
-import { lstatSync, mkdirSync, rmSync } from "node:fs";
+import { lstatSync, mkdirSync, rmSync, type Stats } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { MNT_DETACH, mount, mountFlags } from "@uvm-shim/linux-calls";
 import { mountOwn, mountPointsBelow, unmountAll } from "../mount-points.ts";
@@ -69,6 +69,21 @@ function makeShared(path: string): void {
   }
 }
 
+function statsOf(place: string, path: string, field: string): Stats | undefined {
+  try {
+    return lstatSync(place, { throwIfNoEntry: false });
+  } catch (cause) {
+    const { code = String(cause) } = cause as NodeJS.ErrnoException;
+    throw new GuestFault("E_INVALIDARG", `${field}: ${shortened(path)} cannot be used: ${code}`, { cause });
+  }
+}
+
+const mostCharacters = 200;
+
+function shortened(path: string): string {
+  return JSON.stringify(path.length > mostCharacters ? `${path.slice(0, mostCharacters)}…` : path);
+}
+
 /** Every user of every container may write there. A link that one of them has left leads nowhere. */
 function sharedDirectory(base: string, path: string, field: string): string {
   let place = base;
@@ -77,7 +92,7 @@ function sharedDirectory(base: string, path: string, field: string): string {
     for (const part of path.split("/")) {
       if (part === "" || part === ".") continue;
       place = `${place}/${part}`;
-      const stats = lstatSync(place, { throwIfNoEntry: false });
+      const stats = statsOf(place, path, field);
       if (part === ".." || part.includes("\0") || stats?.isSymbolicLink() === true) {
         throw new GuestFault("E_INVALIDARG", `${field}: ${JSON.stringify(path)} leads out of what the pod shares`);
       }
