@@ -23,6 +23,31 @@ it("a path that the host cannot follow is refused by its name", async () => {
   });
 });
 
+it.each([
+  [
+    ["rbind", "rw"],
+    ["rbind", "rw", "nosuid", "nodev", "noexec"],
+  ],
+  [
+    ["rbind", "rw", "nodev", "exec"],
+    ["rbind", "rw", "nodev", "exec", "nosuid"],
+  ],
+  [
+    ["bind", "suid", "dev", "exec"],
+    ["bind", "suid", "dev", "exec"],
+  ],
+])("a share with %j has the flags of the host's mount unless it says otherwise", async (options, expected) => {
+  const bench = new ContainerBench();
+  bench.files.kinds.set("/run/shm", "directory").set("/run/shm/file", "file");
+  for (const path of ["/run/shm", "/run/shm/file"]) bench.files.flagsOfMounts.set(path, ["nosuid", "nodev", "noexec"]);
+  const mounts = [
+    { destination: "/dev/shm", type: "bind", source: "/run/shm", options },
+    { destination: "/file", type: "bind", source: "/run/shm/file", options },
+  ];
+  await bench.created([overlayMount], specification({ mounts }));
+  expect(guestMounts(bench)?.map((mount) => mount.options)).toEqual([expected, expected]);
+});
+
 describe("disks", () => {
   it("are attached and mounted in the guest, and mounted from there into the container", async () => {
     const options = ["rbind", "rprivate", "ro", "noatime", "data=ordered"];

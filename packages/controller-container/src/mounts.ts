@@ -64,7 +64,7 @@ async function planMount(
   }
   if (isBind(mount)) {
     const bind = withBindOption(mount);
-    return planGuestPath(bind, where, refuse) ?? (await planShare(bind, where, files, refuse));
+    return planGuestPath(bind, where, refuse) ?? (await planShare(bind, where, takesDiskOptions, files, refuse));
   }
   const { type = "" } = mount;
   if (guestTypes.has(type)) return { kind: "guest", mount: { ...mount, source: type } };
@@ -115,7 +115,13 @@ function planGuestPath(mount: OciMount, where: string, refuse: Refuse): MountPla
   return { kind: "guest", mount: { ...mount, type: "bind" } };
 }
 
-async function planShare(mount: OciMount, where: string, files: PathLookup, refuse: Refuse): Promise<MountPlan> {
+async function planShare(
+  mount: OciMount,
+  where: string,
+  takesOptions: boolean,
+  files: PathLookup,
+  refuse: Refuse,
+): Promise<MountPlan> {
   const source = mount.source ?? "";
   if (source.startsWith("\\\\.\\pipe\\")) {
     throw refuse("InvalidArgument", `${where}.source: ${source} is a named pipe, which Linux containers cannot use`);
@@ -125,6 +131,9 @@ async function planShare(mount: OciMount, where: string, files: PathLookup, refu
   }
   const kind = await files.kind(source);
   const readOnly = isReadOnly(mount);
+  // A security policy lists the options of each mount, and knows nothing of this host's.
+  const inheriting = async (path: string): Promise<OciMount> =>
+    takesOptions ? withFlags(mount, await files.mountFlags(path)) : mount;
   switch (kind) {
     case "directory": {
       const hostPath = await files.realPath(source);
@@ -135,12 +144,18 @@ async function planShare(mount: OciMount, where: string, files: PathLookup, refu
           (await files.hasMountsBelow(hostPath)) ||
           (takesLaterMounts(mount) && (await files.showsLaterMounts(hostPath)))
         );
-      return { kind: "share", mount, share: { hostPath, readOnly: readOnly && isWhole }, file: undefined };
+      return {
+        kind: "share",
+        mount: await inheriting(hostPath),
+        share: { hostPath, readOnly: readOnly && isWhole },
+        file: undefined,
+      };
     }
     case "file": {
       const path = await files.realPath(source);
       const file = basename(path);
-      return { kind: "share", mount, share: { hostPath: dirname(path), readOnly, allowedFiles: [file] }, file };
+      const share = { hostPath: dirname(path), readOnly, allowedFiles: [file] };
+      return { kind: "share", mount: await inheriting(path), share, file };
     }
     case undefined:
       throw refuse("NotFound", `${where}.source: ${source} does not exist on the host`);
@@ -151,6 +166,13 @@ async function planShare(mount: OciMount, where: string, files: PathLookup, refu
         `${where}.source: ${source} is neither a file nor a directory, which alone can be shared`,
       );
   }
+}
+
+/** A bind mount has the flags of its source's mount, which the guest's share has not, unless its options say otherwise. */
+function withFlags(mount: OciMount, flags: readonly string[]): OciMount {
+  const { options = [] } = mount;
+  const inherited = flags.filter((flag) => !options.includes(flag) && !options.includes(flag.replace(/^no/, "")));
+  return inherited.length === 0 ? mount : { ...mount, options: [...options, ...inherited] };
 }
 
 /** The mount as the guest is given it once the share stands at `guestPath`. */

@@ -24,6 +24,7 @@ export function namingPaths(files: PathLookup, refuse: Refuse): PathLookup {
     realPath: (path) => named(path, files.realPath(path)),
     hasMountsBelow: (path) => files.hasMountsBelow(path),
     showsLaterMounts: (path) => files.showsLaterMounts(path),
+    mountFlags: (path) => files.mountFlags(path),
   };
 }
 

@@ -164,6 +164,8 @@ export interface ContainerHostFiles {
   ): Promise<HostBlockDevice | undefined>;
   /** Whether what the host mounts below a real path later on shows below the share of it as well. */
   showsLaterMounts(path: string): Promise<boolean>;
+  /** Which of nosuid, nodev and noexec the mount has that a real path lies on. */
+  mountFlags(path: string): Promise<readonly string[]>;
   /** Mounts the list over `target` (an existing or to be made directory) on the host. */
   mountAll(mounts: readonly RootfsMount[], target: string, signal?: AbortSignal): Promise<void>;
   /** Unmounts all that is mounted at `target`. Not mounted counts as done. */
@@ -174,7 +176,10 @@ export interface ContainerHostFiles {
 }
 
 /** What is asked of the host before anything is acquired. */
-export type PathLookup = Pick<ContainerHostFiles, "kind" | "realPath" | "hasMountsBelow" | "showsLaterMounts">;
+export type PathLookup = Pick<
+  ContainerHostFiles,
+  "kind" | "realPath" | "hasMountsBelow" | "showsLaterMounts" | "mountFlags"
+>;
 
 /** One process, init or exec; controller-process satisfies it. */
 export interface ContainerProcess {

@@ -305,6 +305,16 @@ describeWith("root")("mounting for real", () => {
     expect(await files.showsLaterMounts(join(outer, "below"))).toBe(false);
   });
 
+  it("tells which flags of the mount that a path lies on a bind mount would have", async () => {
+    const outer = await directory("outer");
+    await files.mountAll([{ type: "tmpfs", source: "outer", options: ["nosuid", "noexec", "noatime"] }], outer);
+    await mkdir(join(outer, "below"));
+    expect(await files.mountFlags(join(outer, "below"))).toEqual(["nosuid", "noexec"]);
+    await files.mountAll([{ type: "tmpfs", source: "inner", options: ["nodev"] }], join(outer, "below"));
+    expect(await files.mountFlags(join(outer, "below"))).toEqual(["nodev"]);
+    expect(await files.mountFlags(outer)).toEqual(["nosuid", "noexec"]);
+  });
+
   it("leaves neighbours whose name begins alike", async () => {
     const [target, neighbour] = [await directory("target"), await directory("target-2")];
     await files.mountAll([tmpfs], target);

@@ -42,6 +42,8 @@ export interface PosixHostFiles {
   ): Promise<{ readonly path: string; readonly isNamed: boolean } | undefined>;
   /** Whether what is mounted below a real path later on reaches copies of its mount as well. */
   showsLaterMounts(path: string): Promise<boolean>;
+  /** Which of nosuid, nodev and noexec the mount has that a real path lies on. */
+  mountFlags(path: string): Promise<readonly string[]>;
   /**
    * Mounts the list in order, at the target or below it. The target is made when it is missing, and must have no mounts
    * yet. When a mount fails, or the signal aborts between two, those already made are undone.
@@ -117,11 +119,11 @@ export function createPosixHostFiles({ grantVmAccess, run = runProgram }: PosixH
     },
 
     async showsLaterMounts(path) {
-      const isAbove = ({ point }: MountLine): boolean => isAtOrBelow(path, point);
-      const above = parseMountinfo(await readFile("/proc/self/mountinfo", "utf8")).filter(isAbove);
-      // Of mounts over each other the last is what is seen.
-      const longest = Math.max(...above.map(({ point }) => point.length));
-      return above.findLast(({ point }) => point.length === longest)?.propagates ?? false;
+      return (await mountOf(path))?.propagates ?? false;
+    },
+
+    async mountFlags(path) {
+      return (await mountOf(path))?.flags ?? [];
     },
 
     async kind(path) {
@@ -264,8 +266,21 @@ async function mountPointsAt(root: string): Promise<readonly string[]> {
   return parseMountPoints(await readFile("/proc/self/mountinfo", "utf8")).filter((point) => isAtOrBelow(point, root));
 }
 
+/** The mount that a real path lies on. */
+async function mountOf(path: string): Promise<MountLine | undefined> {
+  const isAbove = ({ point }: MountLine): boolean => isAtOrBelow(path, point);
+  const above = parseMountinfo(await readFile("/proc/self/mountinfo", "utf8")).filter(isAbove);
+  // Of mounts over each other the last is what is seen.
+  const longest = Math.max(...above.map(({ point }) => point.length));
+  return above.findLast(({ point }) => point.length === longest);
+}
+
+/** What a bind mount has from the mount of its source, and the guest's own would not. */
+const inheritedFlags: ReadonlySet<string> = new Set(["nosuid", "nodev", "noexec"]);
+
 interface MountLine {
   readonly point: string;
+  readonly flags: readonly string[];
   /** Whether it takes part in what is mounted elsewhere, as one that gives or only as one that takes. */
   readonly propagates: boolean;
 }
@@ -277,13 +292,14 @@ export function parseMountPoints(text: string): readonly string[] {
 
 function parseMountinfo(text: string): readonly MountLine[] {
   return text.split("\n").flatMap((line) => {
-    const [, , , , field, , ...others] = line.split(" ");
+    const [, , , , field, options = "", ...others] = line.split(" ");
     if (field === undefined) return [];
     const point = field.replace(/\\([0-7]{3})/g, (_match, digits: string) =>
       String.fromCharCode(Number.parseInt(digits, 8)),
     );
     const optional = others.slice(0, others.indexOf("-"));
-    return [{ point, propagates: optional.some((tag) => /^(shared|master):\d+$/.test(tag)) }];
+    const flags = options.split(",").filter((option) => inheritedFlags.has(option));
+    return [{ point, flags, propagates: optional.some((tag) => /^(shared|master):\d+$/.test(tag)) }];
   });
 }
 

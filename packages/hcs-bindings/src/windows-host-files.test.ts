@@ -48,4 +48,5 @@ it("knows no numbers of devices, and of no mounts below a folder", async () => {
   expect(await files.blockDevice({ major: 8, minor: 0 }, "/dev/sda")).toBeUndefined();
   expect(await files.hasMountsBelow(folder)).toBe(false);
   expect(await files.showsLaterMounts(folder)).toBe(false);
+  expect(await files.mountFlags(folder)).toEqual([]);
 });

@@ -18,6 +18,8 @@ export interface WindowsHostFiles {
   blockDevice(device: { readonly major: number; readonly minor: number }, path: string): Promise<undefined>;
   /** False, as nothing is known of what is mounted below a folder. */
   showsLaterMounts(path: string): Promise<boolean>;
+  /** None: Windows has no such flags. */
+  mountFlags(path: string): Promise<readonly string[]>;
   /** Unimplemented: containerd for Windows gives layers that are mounted in the VM. */
   mountAll(mounts: readonly { readonly type: string }[], target: string, signal?: AbortSignal): Promise<void>;
   unmountAll(target: string): Promise<void>;
@@ -37,6 +39,7 @@ export function createWindowsHostFiles({ grantVmAccess }: WindowsHostFilesOption
     hasMountsBelow: async () => false,
     blockDevice: async () => undefined,
     showsLaterMounts: async () => false,
+    mountFlags: async () => [],
     unmountAll: async () => {},
 
     async kind(path) {

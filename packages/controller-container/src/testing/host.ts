@@ -25,6 +25,8 @@ export class FakeFiles implements ContainerHostFiles {
   readonly blockDevices = new Map<string, string>();
   /** Directories in whose share what is mounted below them later shows. */
   readonly withLaterMounts = new Set<string>();
+  /** By a path on the mount. */
+  readonly flagsOfMounts = new Map<string, readonly string[]>();
   readonly granted: string[] = [];
   readonly #script: ScriptedCalls;
 
@@ -50,6 +52,10 @@ export class FakeFiles implements ContainerHostFiles {
   ): Promise<HostBlockDevice | undefined> {
     const path = this.blockDevices.get(`${major}:${minor}`);
     return path === undefined ? undefined : { path, isNamed: path === named };
+  }
+
+  async mountFlags(path: string): Promise<readonly string[]> {
+    return this.flagsOfMounts.get(path) ?? [];
   }
 
   async showsLaterMounts(path: string): Promise<boolean> {
