@@ -50,6 +50,14 @@ describe("a guest in which containers have all of their own", () => {
     expect(shared.guest.settings[0]?.ScratchDirPath).toBe("/own/guest-p1/scratch/guest-c1");
   });
 
+  it("is given the options of its mounts alone, not the flags of the host's", async () => {
+    const made = bench();
+    made.files.kinds.set("/data", "directory");
+    made.files.flagsOfMounts.set("/data", ["nosuid", "nodev"]);
+    await made.created([layersMount], specification({ mounts: [{ ...data, options: ["rbind", "ro"] }] }));
+    expect(made.guest.settings[0]?.OciSpecification.mounts).toMatchObject([{ options: ["rbind", "ro"] }]);
+  });
+
   it("has an encrypted scratch disk there too", async () => {
     const { disks } = await bench(new ScriptedCalls(), { encryptScratch: true }).created([layersMount]);
     const encrypted = { preferredGuestPath: "/own/guest-c1", filesystem: "xfs", encrypted: true };
