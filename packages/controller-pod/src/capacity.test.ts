@@ -112,9 +112,7 @@ describe("the VM of a pod", () => {
   it("is not taken for set by an update of something else, beside which it grows", async () => {
     const hanging = Promise.withResolvers<void>();
     const givenUp = new AbortController();
-    const { pod, size, vm } = await new PodBench(
-      new ScriptedCalls(new Map([[1, "hang"]]), hanging.resolve),
-    ).started();
+    const { pod, size, vm } = await new PodBench(new ScriptedCalls(new Map([[1, "hang"]]), hanging.resolve)).started();
     const updating = pod.update({ resources: {} }, givenUp.signal);
     await hanging.promise;
     const creating = pod.createContainer({ id: "c1", memory: 200 });
