@@ -45,7 +45,7 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
     const share = { id: request.id, limits, updates: new OperationQueue() };
     this.#shares.add(share);
     try {
-      await this.#fit(share, false, signal);
+      await this.#fit(share, undefined, signal);
       const container = await make();
       this.#held.set(container, share);
       // With its last process a container takes nothing any more, though it may stay for long.
@@ -68,7 +68,7 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
       const before = share.limits;
       share.limits = this.#options.size.updated(before, resources);
       try {
-        await this.#fit(share, true, signal);
+        await this.#fit(share, before, signal);
         await container.update(resources, signal);
       } catch (error) {
         share.limits = before;
@@ -95,15 +95,15 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
     }, signal);
   }
 
-  #fit({ id, limits: container }: Share<Limits>, isUpdate: boolean, signal: AbortSignal): Promise<void> {
+  #fit({ id, limits: container }: Share<Limits>, before: Limits | undefined, signal: AbortSignal): Promise<void> {
     return this.#growth.run(async () => {
       const { vm, size, warn } = this.#options;
       const { memoryInMb } = vm;
       const verdict = size.judge({
         containers: [...this.#shares].map(({ limits }) => limits),
-        ...{ container, isUpdate, memoryInMb, fixedSince: this.#fixedSince },
+        ...{ container, before, memoryInMb, fixedSince: this.#fixedSince },
       });
-      const operation = isUpdate ? "update container" : "create container";
+      const operation = before === undefined ? "create container" : "update container";
       switch (verdict.kind) {
         case "enough":
           if (verdict.warning !== undefined) warn(`container ${id}: ${verdict.warning}`);
