@@ -19,10 +19,10 @@ describe("the VM of a pod", () => {
   });
 
   it("grows once at a time for containers that come at once", async () => {
-    const { pod, vm } = await started();
+    const { pod, vm, size } = await started();
     await Promise.all([1, 2, 3].map((number) => pod.createContainer({ id: `c${number}`, memory: 100 })));
-    expect(vm.memoryInMb).toBe(300);
-    for (const [index, update] of vm.updates.entries()) expect(vm.updates.indexOf(update)).toBe(index);
+    expect(vm.updates).toEqual([grownTo(300)]);
+    expect(size.questions.map(({ memoryInMb }) => memoryInMb)).toEqual([100, 300, 300]);
   });
 
   it("is not asked for more by what has exited or was deleted, and does not shrink", async () => {
@@ -42,6 +42,21 @@ describe("the VM of a pod", () => {
     expect(vm.updates).toEqual([grownTo(200)]);
     expect(made[0]?.updates).toEqual([{ memory: 200 }]);
     await expect(pod.updateContainer("c9", {})).rejects.toMatchObject({ code: "NotFound" });
+  });
+
+  it("has room for the update that stands, when one before it fails", async () => {
+    const givenUp = new AbortController();
+    // Of the first update the container's part, after the creation and the growth.
+    const script = new ScriptedCalls(new Map([[3, "hang"]]), () => givenUp.abort(new Error("given up")));
+    const { pod, size, made } = await new PodBench(script).started();
+    await pod.createContainer({ id: "c1", memory: 60 });
+    const first = pod.updateContainer("c1", { memory: 200 }, givenUp.signal);
+    const second = pod.updateContainer("c1", { memory: 300 });
+    await expect(first).rejects.toThrow("given up");
+    await second;
+    expect(made[0]?.updates).toEqual([{ memory: 300 }]);
+    await pod.createContainer({ id: "c2", memory: 40 });
+    expect(size.questions.at(-1)?.containers).toEqual([300, 40]);
   });
 
   it("cannot be had larger: the container is refused, or keeps what it has", async () => {
@@ -92,6 +107,22 @@ describe("the VM of a pod", () => {
     await pod.update(grownTo(512));
     await pod.createContainer({ id: "c3", memory: 1 });
     expect(size.questions.at(-1)).toMatchObject({ memoryInMb: 512, fixedSince: "an update of the pod has set it" });
+  });
+
+  it("is not taken for set by an update of something else, beside which it grows", async () => {
+    const hanging = Promise.withResolvers<void>();
+    const givenUp = new AbortController();
+    const { pod, size, vm } = await new PodBench(new ScriptedCalls(new Map([[1, "hang"]]), hanging.resolve)).started();
+    const updating = pod.update({ resources: {} }, givenUp.signal);
+    await hanging.promise;
+    const creating = pod.createContainer({ id: "c1", memory: 200 });
+    await new Promise((resolve) => setImmediate(resolve));
+    givenUp.abort(new Error("given up"));
+    await expect(updating).rejects.toThrow("given up");
+    await creating;
+    await pod.createContainer({ id: "c2", memory: 1 });
+    expect(size.questions.at(-1)).toMatchObject({ memoryInMb: 200, fixedSince: undefined });
+    expect(vm.updates).toEqual([grownTo(200), grownTo(201)]);
   });
 
   it("is not waited for by a pod that is being stopped", async () => {

@@ -15,6 +15,8 @@ export interface CapacityOptions<Request, Limits> {
 export interface Share<Limits> {
   readonly id: string;
   limits: Limits;
+  /** One after the other, since one that fails leaves what was before it. */
+  readonly updates: OperationQueue;
 }
 
 type Holder = Pick<PodContainer<never>, "init" | "update">;
@@ -40,10 +42,10 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
   ): Promise<Container> {
     const limits = this.#options.size.limitsOf(request);
     if (limits === undefined) return await make();
-    const share = { id: request.id, limits };
+    const share = { id: request.id, limits, updates: new OperationQueue() };
     this.#shares.add(share);
     try {
-      await this.#fit(share, false, signal);
+      await this.#fit(share, undefined, signal);
       const container = await make();
       this.#held.set(container, share);
       // With its last process a container takes nothing any more, though it may stay for long.
@@ -62,15 +64,17 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
   async update(container: Holder, resources: unknown, signal: AbortSignal): Promise<void> {
     const share = this.#held.get(container);
     if (share === undefined) return await container.update(resources, signal);
-    const before = share.limits;
-    share.limits = this.#options.size.updated(before, resources);
-    try {
-      await this.#fit(share, true, signal);
-      await container.update(resources, signal);
-    } catch (error) {
-      share.limits = before;
-      throw error;
-    }
+    await share.updates.run(async () => {
+      const before = share.limits;
+      share.limits = this.#options.size.updated(before, resources);
+      try {
+        await this.#fit(share, before, signal);
+        await container.update(resources, signal);
+      } catch (error) {
+        share.limits = before;
+        throw error;
+      }
+    }, signal);
   }
 
   release(container: Holder): void {
@@ -78,20 +82,28 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
     if (share !== undefined) this.#shares.delete(share);
   }
 
-  /** Somebody has said how large the VM is, whatever is in it. */
-  fix(): void {
-    this.#fixedSince = setByUpdate;
+  /** Has somebody say how large the VM is: if `change` changes that, it stays so, whatever is in it. */
+  change(change: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    return this.#growth.run(async () => {
+      const { vm } = this.#options;
+      const { memoryInMb } = vm;
+      try {
+        await change();
+      } finally {
+        if (vm.memoryInMb !== memoryInMb) this.#fixedSince = setByUpdate;
+      }
+    }, signal);
   }
 
-  #fit({ id, limits: container }: Share<Limits>, isUpdate: boolean, signal: AbortSignal): Promise<void> {
+  #fit({ id, limits: container }: Share<Limits>, before: Limits | undefined, signal: AbortSignal): Promise<void> {
     return this.#growth.run(async () => {
       const { vm, size, warn } = this.#options;
       const { memoryInMb } = vm;
       const verdict = size.judge({
         containers: [...this.#shares].map(({ limits }) => limits),
-        ...{ container, isUpdate, memoryInMb, fixedSince: this.#fixedSince },
+        ...{ container, before, memoryInMb, fixedSince: this.#fixedSince },
       });
-      const operation = isUpdate ? "update container" : "create container";
+      const operation = before === undefined ? "create container" : "update container";
       switch (verdict.kind) {
         case "enough":
           if (verdict.warning !== undefined) warn(`container ${id}: ${verdict.warning}`);

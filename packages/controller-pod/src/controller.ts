@@ -217,14 +217,7 @@ export class PodController<
 
   /** Changes the VM itself; what is absent stays as it is. */
   update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
-    const work = async (vm: PodVm, until: AbortSignal): Promise<void> => {
-      const { memoryInMb } = vm;
-      try {
-        await vm.update(update, until);
-      } finally {
-        if (vm.memoryInMb !== memoryInMb) this.#capacity.fix();
-      }
-    };
+    const work = (vm: PodVm, until: AbortSignal) => this.#capacity.change(() => vm.update(update, until), until);
     return this.#withVm("update pod", work, signal);
   }
 

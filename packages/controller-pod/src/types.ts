@@ -70,8 +70,8 @@ export interface PodSizeQuestion<Limits> {
   /** What all containers may take, with the one in question. */
   readonly containers: readonly Limits[];
   readonly container: Limits;
-  /** Whether it has been there before, with other limits. */
-  readonly isUpdate: boolean;
+  /** What it had until now; undefined for one that is new. */
+  readonly before: Limits | undefined;
   /** What the VM has now. */
   readonly memoryInMb: number;
   /** Why that stays as it is, where it has come to be so since the VM was made. */

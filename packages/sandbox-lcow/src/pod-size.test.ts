@@ -73,9 +73,8 @@ describe("a container that comes later, or is given other limits", () => {
     [container = {}, ...others]: readonly ReturnType<typeof limits>[],
     {
       annotations = {},
-      isUpdate = false,
       ...more
-    }: { annotations?: object; isUpdate?: boolean; fixedSince?: string } = {},
+    }: { annotations?: object; before?: ReturnType<typeof limits>; fixedSince?: string } = {},
     size?: number,
   ) => {
     const { settings, Memory } = build(
@@ -83,7 +82,7 @@ describe("a container that comes later, or is given other limits", () => {
       { host: host({ memoryInMb: 16_384 }) },
     );
     return settings.size.judge({
-      ...{ containers: [container, ...others], container, isUpdate, memoryInMb: size ?? Memory.SizeInMB },
+      ...{ containers: [container, ...others], container, memoryInMb: size ?? Memory.SizeInMB },
       ...more,
     });
   };
@@ -104,9 +103,9 @@ describe("a container that comes later, or is given other limits", () => {
 
   it("has what the VM has where it is alone and without a limit", () => {
     const { settings } = build();
-    expect(
-      settings.size.judge({ containers: [{}], container: {}, isUpdate: false, memoryInMb: withoutLimits }),
-    ).toEqual({ kind: "enough" });
+    expect(settings.size.judge({ containers: [{}], container: {}, memoryInMb: withoutLimits })).toEqual({
+      kind: "enough",
+    });
   });
 
   it.each([
@@ -130,13 +129,26 @@ describe("a container that comes later, or is given other limits", () => {
     expect(judge([limits(0, 4)])).toMatchObject({ kind: "refused", reason });
     const annotations = { [`${topology}processor.count`]: "2" };
     expect(judge([limits(0, 4)], { annotations })).toMatchObject({ kind: "enough", warning: reason });
-    expect(judge([limits(0, 4)], { annotations, isUpdate: true })).toMatchObject({ kind: "refused", reason });
+    expect(judge([limits(0, 4)], { annotations, before: {} })).toMatchObject({ kind: "refused", reason });
+  });
+
+  it("keeps what it has, however large the VM is, when an update is about something else", () => {
+    const annotations = { [`${topology}processor.count`]: "2" };
+    const before = limits(gibibyte, 4);
+    expect(judge([before], { annotations, before })).toEqual({ kind: "enough" });
+    expect(judge([limits(gibibyte, 3)], { annotations, before })).toEqual({ kind: "enough" });
+    expect(judge([before], { annotations, before, fixedSince: "an update has set it" }, 512)).toEqual({
+      kind: "enough",
+    });
+    expect(judge([before, limits(0)], { annotations, before }, 512)).toEqual({ kind: "enough" });
+    expect(judge([limits(gibibyte, 5)], { annotations, before })).toMatchObject({ kind: "refused" });
+    expect(judge([limits(2 * gibibyte, 4)], { annotations, before })).toMatchObject({ kind: "grow", isDemanded: true });
   });
 
   it("may be promised more processors than the whole host has, as anywhere", () => {
     const { settings } = build({}, { host: host({ processors: 2 }) });
     const container = { memoryBytes: mebibyte, processors: 4 };
-    expect(settings.size.judge({ containers: [container], container, isUpdate: true, memoryInMb: 1024 })).toEqual({
+    expect(settings.size.judge({ containers: [container], container, before: {}, memoryInMb: 1024 })).toEqual({
       kind: "enough",
     });
   });

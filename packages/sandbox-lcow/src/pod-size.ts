@@ -48,8 +48,8 @@ export interface SizeQuestion {
   /** Of all containers, with the one in question. */
   readonly containers: readonly ContainerLimits[];
   readonly container: ContainerLimits;
-  /** Whether it has been there before, with other limits. */
-  readonly isUpdate: boolean;
+  /** What it had until now; absent for one that is new. */
+  readonly before?: ContainerLimits | undefined;
   /** What the VM has now. */
   readonly memoryInMb: number;
   /** Why that stays as it is, where it has come to be so since the VM was made. */
@@ -89,27 +89,33 @@ export class PodSize {
   }
 
   /** A limit that is more than the whole host has is no promise, there as anywhere. */
-  #judgeProcessors({ container: { processors = 0 }, isUpdate }: SizeQuestion): SizeVerdict | undefined {
+  #judgeProcessors({ container: { processors = 0 }, before }: SizeQuestion): SizeVerdict | undefined {
     const { processors: count, hostProcessors, areProcessorsFixed } = this.#options;
-    if (processors <= count || count >= hostProcessors) return undefined;
+    if (processors <= count || count >= hostProcessors || isNoMore(processors, before?.processors)) return undefined;
     const reason = `its limit of ${processors} processors is more than the VM's ${count}, whose number stays as it is`;
-    if (areProcessorsFixed && !isUpdate) return { kind: "enough", warning: reason };
+    if (areProcessorsFixed && before === undefined) return { kind: "enough", warning: reason };
     const accepted = `at most ${count}, or a pod that is made with more: by its limits or by ${keyOf("processorCount")}`;
     return { kind: "refused", reason: `${reason}: expected ${accepted}` };
   }
 
-  #judgeMemory({ containers, container, memoryInMb, fixedSince }: SizeQuestion): SizeVerdict {
+  #judgeMemory({ containers, container, before, memoryInMb, fixedSince }: SizeQuestion): SizeVerdict {
     const { needs, fixedMemory, hostMemory = Number.POSITIVE_INFINITY } = this.#options;
     const size = Math.min(memoryFor(containers, needs), hostMemory);
     if (size <= memoryInMb) return { kind: "enough" };
-    const fixed = fixedSince ?? fixedMemory;
     const { memoryBytes } = container;
+    if (memoryBytes !== undefined && isNoMore(memoryBytes, before?.memoryBytes)) return { kind: "enough" };
+    const fixed = fixedSince ?? fixedMemory;
     if (fixed === undefined) return { kind: "grow", memoryInMb: size, isDemanded: memoryBytes !== undefined };
     if (memoryBytes === undefined) return { kind: "enough" };
     const asked = Math.ceil(memoryBytes / mebibyte);
     const reason = `its memory limit is ${asked} MiB, and the VM has ${memoryInMb} MB for all of its containers and the guest, which stays as it is: ${fixed}`;
     return asked > memoryInMb ? { kind: "refused", reason } : { kind: "enough", warning: reason };
   }
+}
+
+/** What has been had so far is had, and asks for nothing: an update may be about something else. */
+function isNoMore(limit: number, before: number | undefined): boolean {
+  return before !== undefined && limit <= before;
 }
 
 /** What is wrong is for the container to refuse. */

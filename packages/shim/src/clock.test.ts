@@ -35,6 +35,13 @@ describe("the shim's own clock", () => {
     expect([steps.slice(1), turns()]).toEqual([[25, 25, 25, 25], 5]);
   });
 
+  it("takes what no timer holds for very long, not for nothing", async () => {
+    const { clock, steps } = starved([]);
+    // The longest time that a StopSandbox can name.
+    await clock.delay((2 ** 32 - 1) * 1_000);
+    expect(steps).toEqual(Array(8).fill(2 ** 31 - 1));
+  });
+
   it("does not run out for whoever was answered meanwhile", async () => {
     const stop = new AbortController();
     const clock = createClock({

@@ -18,6 +18,8 @@ export interface ClockParts {
 /** How many steps a wait has at most, and what one takes at least: each wakes the process. */
 const mostSteps = 8;
 const shortestStep = 25;
+/** What a timer holds; one of more fires at once. */
+const longestStep = 2 ** 31 - 1;
 
 /**
  * A clock whose waits are bounds for others, not for this process: one that gets no processor for a while, or is
@@ -32,7 +34,7 @@ export function createClock({ sleep, turn }: ClockParts): Clock {
       const steps = Math.min(mostSteps, Math.max(1, Math.floor(milliseconds / shortestStep)));
       try {
         for (let step = 0; step < steps; step++) {
-          await sleep(milliseconds / steps, signal);
+          await sleep(Math.min(milliseconds / steps, longestStep), signal);
           await turn();
         }
         signal?.throwIfAborted();

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { containerd, runtime } from "./generated/messages.js";
+import { lingerFrom } from "./retirement.ts";
 import { Harness, taskSpec } from "./testing/harness.ts";
 import { ManualClock } from "./testing/manual-clock.ts";
 
@@ -116,4 +117,26 @@ describe("the shim of a completed pod", () => {
     await harness.client.call(Sandbox, "ShutdownSandbox", { sandboxId: "s1" });
     expect(harness.ended).toEqual(["shutdown of sandbox s1"]);
   });
+});
+
+describe("how long it lingers", () => {
+  const told = (text: string | undefined) => {
+    const warnings: string[] = [];
+    const milliseconds = lingerFrom(text, { log: (_level, message) => void warnings.push(message) });
+    return { milliseconds, warnings };
+  };
+
+  it("is what the environment says", () => {
+    expect(told("10000")).toEqual({ milliseconds: 10_000, warnings: [] });
+    expect(told(undefined)).toEqual({ milliseconds: 30_000, warnings: [] });
+  });
+
+  it.each(["", "0", "-1", "10s", "1e12", "10000000000"])(
+    "is not %j, which would have it look without a pause",
+    (text) => {
+      const { milliseconds, warnings } = told(text);
+      expect(milliseconds).toBe(30_000);
+      expect(warnings).toEqual([expect.stringContaining(`UVM_SHIM_LINGER_MS is ${text}, expected a whole number`)]);
+    },
+  );
 });

@@ -3,6 +3,20 @@ import { messageOf } from "./errors.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
 import type { Log } from "./types.ts";
 
+const defaultLingerMilliseconds = 30_000;
+/** Each time containerd may be asked for its version. */
+const shortestLinger = 100;
+
+/** What UVM_SHIM_LINGER_MS says; a shim that is told nonsense serves all the same. */
+export function lingerFrom(text: string | undefined, log: Log): number {
+  if (text === undefined) return defaultLingerMilliseconds;
+  const milliseconds = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+  if (milliseconds >= shortestLinger) return milliseconds;
+  const expected = `a whole number of milliseconds from ${shortestLinger} to 999999999`;
+  log.log("warn", `UVM_SHIM_LINGER_MS is ${text}, expected ${expected}; it is ${defaultLingerMilliseconds} instead`);
+  return defaultLingerMilliseconds;
+}
+
 export interface RetirementOptions {
   readonly slot: SandboxSlot;
   readonly tasks: { readonly isEmpty: boolean; deleteAll(): Promise<void> };

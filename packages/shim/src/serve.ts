@@ -9,6 +9,7 @@ import type { ShimOptions } from "./options.ts";
 import { endWhenOrphaned } from "./orphan.ts";
 import { platformContext } from "./platform-context.ts";
 import { tellStart } from "./ready.ts";
+import { lingerFrom } from "./retirement.ts";
 import type { Services } from "./services.ts";
 import { readState, type ShimState, writeState } from "./state-file.ts";
 import { systemOf } from "./system.ts";
@@ -18,7 +19,6 @@ const closeMilliseconds = 2000;
 const terminateMilliseconds = 12_000;
 /** What clients have to delete what is theirs when the sandbox has been ended on a signal. */
 const clientsMilliseconds = 1000;
-const defaultLingerMilliseconds = 30_000;
 
 /**
  * The serving mode: accepts connections as its first act, so that `start` can answer, and loads services and platform
@@ -116,7 +116,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
       log,
       clock,
       isDispensable: () => sparesCompletedPods(host.env.GRPC_ADDRESS ?? ""),
-      lingerMilliseconds: Number(host.env.UVM_SHIM_LINGER_MS ?? defaultLingerMilliseconds),
+      lingerMilliseconds: lingerFrom(host.env.UVM_SHIM_LINGER_MS, log),
       end,
       handOver,
     });

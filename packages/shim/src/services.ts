@@ -44,9 +44,9 @@ export interface Services {
   destroy(): void;
 }
 
-/** The codes that say something about the shim rather than about the request. */
 /** What containerd has to take the answer with which the shim ends: enough for one whose machine is busy. */
 const hangUpMilliseconds = 500;
+/** The codes that say something about the shim rather than about the request. */
 const loudCodes: ReadonlySet<string> = new Set(["Internal", "Unavailable", "DeadlineExceeded", "ResourceExhausted"]);
 
 /** Everything behind the socket. */
