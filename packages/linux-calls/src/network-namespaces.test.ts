@@ -1,5 +1,7 @@
 import { execFileSync, spawn } from "node:child_process";
-import { readFileSync, readlinkSync } from "node:fs";
+import { mkdtempSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
 import { createNetworkNamespace, openNetworkNamespace } from "./network-namespaces.ts";
@@ -33,6 +35,22 @@ describeWith("root")("a network namespace", () => {
       namespace.close();
     }
     expect(() => namespace.run(() => {})).toThrow("closed");
+  });
+
+  it("is waited for in no FIFO", () => {
+    const directory = mkdtempSync(join(tmpdir(), "namespaces-"));
+    try {
+      const fifo = join(directory, "fifo");
+      execFileSync("mkfifo", [fifo]);
+      // In a process of its own, which can be given up where it waits.
+      const script = `import(${JSON.stringify(new URL("./network-namespaces.ts", import.meta.url).href)}).then(
+        ({ openNetworkNamespace }) => openNetworkNamespace(${JSON.stringify(fifo)}).run(() => {}),
+      ).catch((error) => console.log(error.message));`;
+      const said = execFileSync(process.execPath, ["-e", script], { encoding: "utf8", timeout: 20_000 });
+      expect(said).toContain("EINVAL");
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it("is opened by its path, too", () => {

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, constants, openSync } from "node:fs";
 import { invoke } from "./libc.ts";
 
 const CLONE_NEWNET = 0x40000000;
@@ -39,7 +39,8 @@ export function createNetworkNamespace(): NetworkNamespace {
 export function openNetworkNamespace(path: string): NetworkNamespace {
   const home = openSync(ownNamespacePath, "r");
   try {
-    return namespaceOf(openSync(path, "r"), home);
+    // Of a FIFO this thread would else wait for a writer.
+    return namespaceOf(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK), home);
   } catch (error) {
     closeSync(home);
     throw error;

@@ -46,6 +46,13 @@ export class JoinedNamespace {
     await checkPath(path);
     const namespace = openNetworkNamespace(path);
     try {
+      // Of what was opened: a path can lead elsewhere by now, as one by a process does whose pid was given anew.
+      checkOther(namespace.path, path);
+    } catch (error) {
+      namespace.close();
+      throw error;
+    }
+    try {
       namespace.run(() => {});
     } catch (cause) {
       namespace.close();
@@ -107,11 +114,15 @@ async function checkPath(path: string): Promise<void> {
   if (!found.isFile() || (await statfs(path)).type !== nsfs) {
     throw refuse("is no namespace, expected is one for networks, as CNI plugins set up");
   }
+}
+
+function checkOther(opened: string, path: string): void {
+  const found = statSync(opened);
   // Nothing runs meanwhile that could have this thread in another one.
   const own = statSync("/proc/self/ns/net");
-  if (found.dev === own.dev && found.ino === own.ino) {
-    throw refuse("is this machine's own network, which no VM can have: expected is one that was made for the pod");
-  }
+  if (found.dev !== own.dev || found.ino !== own.ino) return;
+  const why = "is this machine's own network, which no VM can have: expected is one that was made for the pod";
+  throw new HcsFailure("E_INVALIDARG", `path: ${path} ${why}`);
 }
 
 /** Those that the kernel made of the addresses are not told: whoever has the address has them. */

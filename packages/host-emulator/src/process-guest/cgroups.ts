@@ -24,7 +24,7 @@ export interface VmLimits {
 
 const parentName = "uvm-shim";
 /** Of a VM's group below its pod's. */
-const groupInPod = "vm";
+export const groupInPod = "vm";
 /**
  * What a VM has of the processors while it boots, beside those that run and have the weight that is usual. Far less would
  * have it time out on a machine that is busy for long.

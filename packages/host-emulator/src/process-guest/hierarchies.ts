@@ -55,9 +55,9 @@ export function makeSeat({ controllers }: Hierarchy, path: string): void {
   if (controllers !== "v2" && controllers.has("cpuset")) inheritCpuset(dirname(path), path);
 }
 
-/** With all its threads. */
+/** With all its threads. Makes no file, as a folder that is no group would have it: nothing would have been moved then. */
 export function moveProcess(pid: number, group: string): void {
-  writeFileSync(join(group, "cgroup.procs"), String(pid));
+  writeFileSync(join(group, "cgroup.procs"), String(pid), { flag: "r+" });
 }
 
 /** Pids of the processes in a group; a threaded one of version 2 does not tell them. */

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { hresults } from "@uvm-shim/hcs-schema";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
-import { mountedHierarchies, processesOf } from "./hierarchies.ts";
+import { mountedHierarchies, moveProcess, processesOf } from "./hierarchies.ts";
 import { PodGroups } from "./pod-groups.ts";
 
 const name = `uvm-shim-pods-${process.pid}`;
@@ -90,6 +90,48 @@ describeWith("root")("cgroups of pods", () => {
     expect(() => groups.join("two", `${name}/c1`, pid)).toThrow(expect.objectContaining(taken));
     expect(() => groups.join("one", `/${name}/c2`, pid)).toThrow(expect.objectContaining(taken));
     expect(standing("c1")).toBe(true);
+  });
+
+  it("are none that is made below another pod's, whose VM's end would be both's", () => {
+    groups.join("one", `/${name}/c1`, pid);
+    const taken = expect.objectContaining({ hresult: hresults.ERROR_ALREADY_EXISTS });
+    for (const inside of ["vm", "vm/x", "shim"]) {
+      expect(() => groups.join("two", `/${name}/c1/${inside}`, pid)).toThrow(taken);
+    }
+    groups.join("two", `/${name}/c1/vm2`, pid);
+    groups.leave("two");
+    groups.leave("one");
+    groups.join("one", `/${name}/c1/vm/x`, pid);
+    expect(() => groups.join("two", `/${name}/c1`, pid)).toThrow(taken);
+  });
+
+  it("are left, with a report, where that cannot be written down", () => {
+    const before = groupsOfServer();
+    groups.join("one", `/${name}/c1`, pid);
+    for (const base of bases) mkdirSync(join(base, "c1", "other"));
+    mkdirSync(`${file}.new`);
+    groups.leave("one");
+    expect(reports.splice(0)).toEqual([expect.stringContaining(`${file} cannot be written: EISDIR`)]);
+    expect(groupsOfServer()).toBe(before);
+    expect(groups.pathOf("one")).toBeUndefined();
+    for (const base of bases) rmdirSync(join(base, "c1", "other"));
+    rmdirSync(`${file}.new`);
+    groups.recover();
+    expect(groupsOfServer()).toBe(before);
+  });
+
+  it("are removed by a later host where they were in use when their pod had gone", () => {
+    groups.join("one", `/${name}/c1`, pid);
+    for (const base of bases) mkdirSync(join(base, "c1", "other"));
+    groups.leave("one");
+    for (const base of bases) rmdirSync(join(base, "c1", "other"));
+    new PodGroups({ file, report: (text) => void reports.push(text) }).recover();
+    expect(bases.some((base) => existsSync(base))).toBe(false);
+  });
+
+  it("are no folders of other file systems, in which nothing would be moved", () => {
+    expect(() => moveProcess(pid, directory)).toThrow("ENOENT");
+    expect(existsSync(join(directory, "cgroup.procs"))).toBe(false);
   });
 
   it("are refused to a process that there is not, and leave nothing then", async () => {

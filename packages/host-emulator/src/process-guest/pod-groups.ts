@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { HcsFailure } from "../hcs-failure.ts";
+import { groupInPod } from "./cgroups.ts";
 import {
   type Hierarchy,
   makeGroups,
@@ -62,7 +63,7 @@ export class PodGroups {
   join(system: string, name: string, pid: number): void {
     const path = podPath(name);
     for (const other of this.#joined.values()) {
-      if (other.path !== path && other.system !== system) continue;
+      if (other.system !== system && !overlap(other.path, path)) continue;
       throw new HcsFailure("ERROR_ALREADY_EXISTS", `path: compute system ${other.system} has joined ${other.path}`);
     }
     const joined = { system, path, origins: this.#originsOf(pid) };
@@ -104,9 +105,25 @@ export class PodGroups {
         this.#options.report(`cgroup ${seat} cannot be left: ${(error as Error).message}`);
       }
     }
+    this.#tidy();
+  }
+
+  /** Removes what was made here and holds no pod any more, and writes down what is left. */
+  #tidy(): void {
     // Those above others come before them, and go when the last pod has gone.
-    for (const made of [...this.#made].toReversed()) if (removeGroup(made)) this.#made.delete(made);
-    this.#writeDown();
+    for (const made of [...this.#made].toReversed()) {
+      try {
+        if (removeGroup(made)) this.#made.delete(made);
+      } catch (error) {
+        this.#options.report(`cgroup ${made} cannot be removed: ${(error as Error).message}`);
+      }
+    }
+    try {
+      this.#writeDown();
+    } catch (error) {
+      // The system has ended whether there is room for the note or not: the next host finds nothing there to leave.
+      this.#options.report(`${this.#options.file} cannot be written: ${(error as Error).message}`);
+    }
   }
 
   /** Leaves what a host that was killed had joined, after its machines have been removed. */
@@ -122,7 +139,7 @@ export class PodGroups {
       report(`${file} cannot be read, cgroups of pods may be left: ${(error as Error).message}`);
     }
     for (const system of [...this.#joined.keys()]) this.leave(system);
-    this.#writeDown();
+    this.#tidy();
   }
 
   #originsOf(pid: number): readonly string[] {
@@ -146,6 +163,13 @@ export class PodGroups {
     writeFileSync(`${file}.new`, JSON.stringify(written), { mode: 0o600 });
     renameSync(`${file}.new`, file);
   }
+}
+
+/** Whether two pods' groups are one, or one lies in what is made below the other: what ends that would end both. */
+function overlap(one: string, other: string): boolean {
+  if (one === other) return true;
+  const [outer, inner] = one.length < other.length ? [one, other] : [other, one];
+  return [groupInPod, serverGroup].some((name) => `${inner}/`.startsWith(`${outer}/${name}/`));
 }
 
 /** Whether a line of /proc/<pid>/cgroup with these controllers is about the hierarchy. */

@@ -1,6 +1,8 @@
 import { HcsFailure } from "../hcs-failure.ts";
 
 const longestName = 255;
+/** systemd's name for the root of each hierarchy. */
+const rootSlice = "-.slice";
 
 /**
  * The path of a pod's cgroup from the root of each hierarchy, by what OCI specifications call `cgroupsPath`: the path
@@ -14,6 +16,9 @@ export function podPath(name: string): string {
   if (isSystemds && (!slice.endsWith(".slice") || slice.includes("/") || unit === "" || more.length > 0)) {
     throw refuse('has colons, expected is "slice:prefix:name"');
   }
+  if (isSystemds && slice !== rootSlice && slice.slice(0, -".slice".length).split("-").includes("")) {
+    throw refuse("has a slice with an empty word, expected are words with single dashes between them");
+  }
   const path = isSystemds ? [...slicesOf(slice), `${prefix === "" ? "" : `${prefix}-`}${unit}.scope`].join("/") : name;
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   if (parts.length === 0) throw refuse("is the root, expected is a group of the pod's own");
@@ -25,6 +30,7 @@ export function podPath(name: string): string {
 }
 
 function slicesOf(slice: string): readonly string[] {
+  if (slice === rootSlice) return [];
   const words = slice.slice(0, -".slice".length).split("-");
   return words.map((_, index) => `${words.slice(0, index + 1).join("-")}.slice`);
 }
