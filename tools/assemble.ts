@@ -30,12 +30,23 @@ function entry(program: string): string {
   return `"use strict";\nrequire("node:module").enableCompileCache(${cache});\nrequire("./${program}");\n`;
 }
 
-/** A launcher finds its runtime beside itself, also when it is called through a symbolic link. */
-function launcher(program: string): string {
+/**
+ * A launcher finds its runtime beside itself, also when it is called through a symbolic link. A copy made of it alone, which is what
+ * callers do with shims that are one file, finds the installed one as containerd does: by its name, in PATH.
+ */
+export function launcher(name: string, program: string): string {
   return [
     "#!/bin/sh",
     "self=$0",
     '[ -h "$self" ] && self=$(readlink -f "$self")',
+    `if [ ! -x "\${self%/*}/lib/node" ]; then`,
+    `  self=$(command -v ${name})`,
+    '  [ -h "$self" ] && self=$(readlink -f "$self")',
+    `  if [ ! -x "\${self%/*}/lib/node" ]; then`,
+    `    echo "$0: no lib/node beside it, nor beside a ${name} in PATH: install the whole folder" >&2`,
+    "    exit 127",
+    "  fi",
+    "fi",
     `exec "\${self%/*}/lib/node" "\${self%/*}/lib/${program}.cjs" "$@"`,
     "",
   ].join("\n");
@@ -87,7 +98,7 @@ export function assembleLinux(): string {
     }
   }
   for (const [name, program] of Object.entries(launchers)) {
-    write(join(target, name), launcher(program), 0o755);
+    write(join(target, name), launcher(name, program), 0o755);
   }
   for (const folder of [lib, boot]) rmSync(join(folder, "compiled"), { recursive: true, force: true });
   for (const [program, args] of Object.entries(warmings)) {
