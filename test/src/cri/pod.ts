@@ -1,11 +1,14 @@
 /** A pod as a kubelet makes one: by the Container Runtime Interface alone. */
-import { mkdirSync, readFileSync, rmdirSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { runtime } from "../generated/messages.js";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
 import type { ContainerConfig, CriClient, PodConfig } from "./client.ts";
 
 const { CONTAINER } = runtime.v1.NamespaceMode;
+
+/** The group of all pods, as kubelets have one: else each would weigh as much as all that is not a pod, the host among it. */
+const ALL_PODS = "kubepods";
 
 /** Each of a pod's containers can be lost to that race once. */
 const STOPS = 5;
@@ -46,7 +49,7 @@ export class CriPod {
       linux: {
         ...options.config?.linux,
         // containerd 2.1 asks this group, not the shim, what the pod as a whole has used.
-        cgroupParent: `/${name}`,
+        cgroupParent: `/${ALL_PODS}/${name}`,
       },
     };
     try {
@@ -134,12 +137,17 @@ function makeControlGroups(name: string): readonly string[] {
     mounts.filter(({ type }) => type === "cgroup" || type === "cgroup2").map(({ point }) => point),
   );
   return [...points].map((point) => {
-    const group = join(point, name);
-    mkdirSync(group);
+    const group = join(point, ALL_PODS, name);
+    mkdirSync(group, { recursive: true });
     return group;
   });
 }
 
 function removeControlGroups(groups: readonly string[]): void {
-  for (const group of groups) rmdirSync(group);
+  for (const group of groups) {
+    rmdirSync(group);
+    // With the last pod.
+    const isEmpty = !readdirSync(dirname(group), { withFileTypes: true }).some((entry) => entry.isDirectory());
+    if (isEmpty) rmdirSync(dirname(group));
+  }
 }
