@@ -1,20 +1,8 @@
 import { type ContainerNotification, GcsError, type NotificationType } from "@uvm-shim/gcs-bridge";
-import {
-  type CgroupMetrics,
-  checkCgroupMetrics,
-  type LinuxProcessParameters,
-  type OciLinuxResources,
-} from "@uvm-shim/hcs-schema";
+import type { CgroupMetrics, LinuxProcessParameters, OciLinuxResources } from "@uvm-shim/hcs-schema";
 import { OomWatch } from "./oom-watch.ts";
-import {
-  LinuxProcess,
-  type ProcessOwner,
-  type ProcessSurroundings,
-  processIds,
-  queryProperties,
-  sigkill,
-  signalProcess,
-} from "./process.ts";
+import { LinuxProcess, type ProcessOwner, type ProcessSurroundings, sigkill, signalProcess } from "./process.ts";
+import { processIds, statistics } from "./properties.ts";
 import type { GuestRequests } from "./requests.ts";
 
 export interface LinuxContainerOptions {
@@ -69,8 +57,7 @@ export class LinuxContainer {
 
   /** What the guest's kernel has counted for the container. */
   async metrics(signal?: AbortSignal): Promise<CgroupMetrics> {
-    const read = (properties: string): CgroupMetrics => checkCgroupMetrics(JSON.parse(properties), "Properties");
-    const metrics = await queryProperties(this.#requests, this.id, "Statistics", read, signal);
+    const metrics = await statistics(this.#requests, this.id, signal);
     this.#oomWatch.saw(metrics);
     return metrics;
   }
