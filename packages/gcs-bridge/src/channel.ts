@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { GcsError, messageOf } from "./error.ts";
-import { defaultMaxMessageSize, encodeFrame, type Frame, FrameDecoder, headerSize } from "./wire.ts";
+import { defaultMaxMessageSize, encodeFrame, type Frame, FrameDecoder, headerSize, type TakenBytes } from "./wire.ts";
 
 export interface BridgeOptions {
   /** Greatest frame in bytes, header included, in both directions. */
@@ -10,6 +10,8 @@ export interface BridgeOptions {
 export interface FrameChannelOptions extends BridgeOptions {
   /** Takes each frame in order. What it throws ends the channel. */
   readonly onFrame: (frame: Frame) => void;
+  /** How much of a body is taken; the greatest frame's when absent. */
+  readonly takenBytes?: TakenBytes;
   /**
    * Stops reading while the peer does not take what it is sent, so that a peer that only asks cannot fill the memory.
    * One end at most may do so: two would wait for each other.
@@ -38,7 +40,7 @@ export class FrameChannel {
   constructor(stream: Duplex, options: FrameChannelOptions) {
     this.#stream = stream;
     this.#maxMessageSize = options.maxMessageSize ?? defaultMaxMessageSize;
-    this.#decoder = new FrameDecoder(this.#maxMessageSize);
+    this.#decoder = new FrameDecoder(this.#maxMessageSize, options.takenBytes);
     this.#readsOnlyWhenDrained = options.readsOnlyWhenDrained;
     this.#onFrame = options.onFrame;
     this.#onClosed = options.onClosed;
