@@ -1,10 +1,11 @@
-/** Fails when a package imports what its row of tools/boundaries.ts does not allow. */
+/** Fails when a package imports what tools/boundaries.ts, or reads a text as tools/outside-texts.ts, does not allow. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { join, normalize, relative } from "node:path";
 import { type Room, rooms, testFakes, testLibraries } from "./boundaries.ts";
 import { root } from "./bundle.ts";
 import { type FoundImport, importsOf } from "./import-scan.ts";
+import { looseReadings } from "./outside-texts.ts";
 
 const scope = "@uvm-shim/";
 
@@ -51,10 +52,12 @@ export function checkAll(): string[] {
       if (room === undefined) problems.push(`${folder}: no row in tools/boundaries.ts`);
       else if (existsSync(join(root, folder, "src"))) {
         for (const file of sources(`${folder}/src`)) {
-          for (const found of importsOf(file, readFileSync(join(root, file), "utf8"))) {
+          const source = readFileSync(join(root, file), "utf8");
+          for (const found of importsOf(file, source)) {
             const why = violation(folder, room, file, found);
             if (why !== undefined) problems.push(`${file}:${found.line}: imports ${found.specifier}: ${why}`);
           }
+          for (const { line, why } of looseReadings(file, source)) problems.push(`${file}:${line}: ${why}`);
         }
       }
     }

@@ -13,6 +13,9 @@ export interface LinuxContainerOptions {
   readonly onForgotten: () => void;
 }
 
+/** Requests in flight of one signal to all processes, of which a guest may list many thousands. */
+const signalledAtOnce = 64;
+
 /** A container in a Linux guest. */
 export class LinuxContainer {
   readonly id: string;
@@ -107,10 +110,18 @@ export class LinuxContainer {
       return;
     }
     const pids = await this.processIds(abort);
-    const outcomes = await Promise.allSettled(
-      pids.map((pid) => unlessNotFound(signalProcess(this.#requests, this.id, pid, signal, abort))),
-    );
-    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+    const refusals: unknown[] = [];
+    for (let next = 0; next < pids.length; next += signalledAtOnce) {
+      const outcomes = await Promise.allSettled(
+        pids
+          .slice(next, next + signalledAtOnce)
+          .map((pid) => unlessNotFound(signalProcess(this.#requests, this.id, pid, signal, abort))),
+      );
+      for (const outcome of outcomes) if (outcome.status === "rejected") refusals.push(outcome.reason);
+      // Who is not answered about these is not answered about the rest.
+      if (refusals.some((refusal) => !isAnswer(refusal))) break;
+    }
+    if (refusals.length > 0) throw refusals[0];
   }
 
   async terminate(signal?: AbortSignal): Promise<void> {
@@ -145,6 +156,10 @@ export class LinuxContainer {
         break;
     }
   }
+}
+
+function isAnswer(error: unknown): boolean {
+  return error instanceof GcsError && error.hresult !== undefined;
 }
 
 async function unlessGone(call: Promise<unknown>): Promise<void> {

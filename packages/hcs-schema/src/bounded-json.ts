@@ -1,3 +1,5 @@
+import { SchemaError } from "./check.ts";
+
 /** What a JSON text may hold, counted over its characters before anything is made of them. */
 export interface JsonBounds {
   /** Characters of the text. */
@@ -56,6 +58,18 @@ export function jsonExcess(text: string, bounds: JsonBounds): string | undefined
     if (elements > bounds.elements) return `more than the ${bounds.elements} elements of lists that are expected`;
   }
   return undefined;
+}
+
+/** Parses what keeps its bounds, under its name in errors. Throws a SchemaError for what does not, or is no JSON. */
+export function parseWithin(text: string, bounds: JsonBounds, name = ""): unknown {
+  const excess = jsonExcess(text, bounds);
+  if (excess !== undefined) throw new SchemaError(name, excess);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    // Not the cause's own words, which quote the text.
+    throw new SchemaError(name, "expected JSON", { cause });
+  }
 }
 
 /** Index of the quotation mark that ends the string which begins here; that of the text's end when none does. */

@@ -53,7 +53,9 @@ function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object" && value !== null) return "an object";
-  const text = JSON.stringify(value) ?? typeof value;
+  // A text may be of megabytes.
+  const shown = typeof value === "string" ? value.slice(0, shownCharacters) : value;
+  const text = JSON.stringify(shown) ?? typeof value;
   return text.length > shownCharacters ? `${text.slice(0, shownCharacters)}…` : text;
 }
 

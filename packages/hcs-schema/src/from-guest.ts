@@ -1,5 +1,5 @@
-import { type JsonBounds, jsonExcess } from "./bounded-json.ts";
-import { type CopyingCheck, SchemaError } from "./check.ts";
+import { type JsonBounds, parseWithin } from "./bounded-json.ts";
+import type { CopyingCheck } from "./check.ts";
 
 /**
  * A document of a guest. It has no fields to hand on: what is in it can be had by a check alone that copies the fields
@@ -16,13 +16,7 @@ export class FromGuest {
 
   /** `name` is the document's in errors. Throws a SchemaError for a text beyond its bounds, or one that is no JSON. */
   static parse(text: string, bounds: JsonBounds, name: string): FromGuest {
-    const excess = jsonExcess(text, bounds);
-    if (excess !== undefined) throw new SchemaError(name, excess);
-    try {
-      return new FromGuest(JSON.parse(text), name);
-    } catch (cause) {
-      throw new SchemaError(name, "expected JSON", { cause });
-    }
+    return new FromGuest(parseWithin(text, bounds, name), name);
   }
 
   /** Throws a SchemaError. */

@@ -1,6 +1,6 @@
 export * from "./answer-checks.ts";
 export * from "./any-case.ts";
-export { type JsonBounds, jsonExcess } from "./bounded-json.ts";
+export { type JsonBounds, jsonExcess, parseWithin } from "./bounded-json.ts";
 export * from "./cgroup-metrics.ts";
 export { type Check, type Copying, type CopyingCheck, SchemaError } from "./check.ts";
 export * from "./declared-devices.ts";

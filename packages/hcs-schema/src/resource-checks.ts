@@ -76,10 +76,15 @@ export const checkSystemStatistics = answerObject<SystemStatistics>({
   ),
 });
 
+const longestCrashLog = 64 * 1024;
+
+/** A guest's last words, of which the last say why. */
+const crashLog: Check<string> = (value, path) => text(value, path).slice(-longestCrashLog);
+
 export const checkCrashReport = answerObject<CrashReport>({
   SystemId: optional(text),
   ActivityId: optional(text),
-  CrashLog: optional(text),
+  CrashLog: optional(crashLog),
   CrashParameters: optional(list(checkCounter)),
 });
 
