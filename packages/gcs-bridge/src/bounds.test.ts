@@ -3,7 +3,7 @@ import { describe, expect, expectTypeOf, it } from "vitest";
 import { answerBounds, notificationBounds } from "./bounds.ts";
 import { type ContainerNotification, type Procedure, procedures, type ResponseBody } from "./index.ts";
 import { clientOn, RawPeer } from "./testing/support.ts";
-import { containerNotificationType, messageType } from "./wire.ts";
+import { containerNotificationType, encodeFrame, messageType } from "./wire.ts";
 
 const mebibyte = 1024 * 1024;
 const exit = { ContainerId: "c1", Type: "ForcedExit", Operation: "None", Result: 0 };
@@ -103,6 +103,25 @@ describe("what a guest notifies of", () => {
     guest.send(containerNotificationType, 0n, { ...exit, ...surplus });
     await expect.poll(() => notifications).toMatchObject([{ containerId: "c1", type: "ForcedExit" }]);
     expect(notificationBounds.length).toBeLessThan(mebibyte);
+    await client.close();
+  });
+});
+
+describe("a guest that sends one message after the other", () => {
+  it("has one chunk of them taken before whatever else is ready", async () => {
+    const { client, guest, notifications } = setUp();
+    const one = encodeFrame({ type: containerNotificationType, id: 0n, body: Buffer.from(JSON.stringify(exit)) });
+    const perChunk = 700;
+    const chunk = Buffer.concat(Array.from({ length: perChunk }, () => one));
+    const chunks = 20;
+    for (let sent = 0; sent < chunks; sent += 1) guest.stream.write(chunk);
+    const takenByTurn: number[] = [];
+    while (notifications.length < chunks * perChunk) {
+      const before = notifications.length;
+      await new Promise((resolve) => setImmediate(resolve));
+      takenByTurn.push(notifications.length - before);
+    }
+    expect(Math.max(...takenByTurn)).toBe(perChunk);
     await client.close();
   });
 });

@@ -7,6 +7,12 @@ export interface BridgeOptions {
   readonly maxMessageSize?: number;
 }
 
+/**
+ * A chunk of so many bytes may hold hundreds of messages. A peer that sends one after the other would hold all else that
+ * the process serves, as a stream's reader goes on while there is something to read.
+ */
+const longChunk = 16 * 1024;
+
 export interface FrameChannelOptions extends BridgeOptions {
   /** Takes each frame in order. What it throws ends the channel. */
   readonly onFrame: (frame: Frame) => void;
@@ -17,6 +23,8 @@ export interface FrameChannelOptions extends BridgeOptions {
    * One end at most may do so: two would wait for each other.
    */
   readonly readsOnlyWhenDrained: boolean;
+  /** Lets whatever else is ready go first after each long chunk. */
+  readonly isFair: boolean;
   /** Called once, before `closed` resolves. */
   readonly onClosed: (cause: Error | undefined) => void;
 }
@@ -32,6 +40,7 @@ export class FrameChannel {
   readonly #decoder: FrameDecoder;
   readonly #maxMessageSize: number;
   readonly #readsOnlyWhenDrained: boolean;
+  readonly #isFair: boolean;
   readonly #onFrame: (frame: Frame) => void;
   readonly #onClosed: (cause: Error | undefined) => void;
   #resolveClosed: (cause: Error | undefined) => void = () => {};
@@ -42,6 +51,7 @@ export class FrameChannel {
     this.#maxMessageSize = options.maxMessageSize ?? defaultMaxMessageSize;
     this.#decoder = new FrameDecoder(this.#maxMessageSize, options.takenBytes);
     this.#readsOnlyWhenDrained = options.readsOnlyWhenDrained;
+    this.#isFair = options.isFair;
     this.#onFrame = options.onFrame;
     this.#onClosed = options.onClosed;
     this.closed = new Promise((resolve) => {
@@ -93,7 +103,11 @@ export class FrameChannel {
       }
     } catch (error) {
       this.end(error instanceof GcsError ? error : new GcsError("Internal", messageOf(error), { cause: error }));
+      return;
     }
+    if (!this.#isFair || chunk.length < longChunk) return;
+    this.#stream.pause();
+    setImmediate(() => this.#stream.resume());
   }
 
   #peerClosed(): GcsError {

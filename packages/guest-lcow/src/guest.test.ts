@@ -42,6 +42,10 @@ describe("connecting", () => {
     [{ SupportedSchemaVersions: [{ Major: 1, Minor: 9 }] }, "schema versions [1.9], expected 2.1"],
     [{ SupportedSchemaVersions: [{ Major: 2, Minor: 0 }] }, "schema versions [2.0], expected 2.1"],
     [
+      { SupportedSchemaVersions: Array.from({ length: 500 }, () => ({ Major: 1, Minor: 0 })) },
+      "schema versions [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, …], expected 2.1",
+    ],
+    [
       { GuestDefinedCapabilities: { ...capabilities.GuestDefinedCapabilities, SignalProcessSupported: false } },
       "lacks the capability SignalProcessSupported",
     ],
