@@ -8,10 +8,11 @@ export interface BridgeOptions {
 }
 
 /**
- * A chunk of so many bytes may hold hundreds of messages. A peer that sends one after the other would hold all else that
- * the process serves, as a stream's reader goes on while there is something to read.
+ * After so many messages, or bytes, whatever else is ready goes first: a peer that sends one message after the other would
+ * hold all that the process serves, as a stream's reader goes on while there is something to read.
  */
-const longChunk = 16 * 1024;
+const framesAtOnce = 100;
+const bytesAtOnce = 16 * 1024;
 
 export interface FrameChannelOptions extends BridgeOptions {
   /** Takes each frame in order. What it throws ends the channel. */
@@ -23,7 +24,7 @@ export interface FrameChannelOptions extends BridgeOptions {
    * One end at most may do so: two would wait for each other.
    */
   readonly readsOnlyWhenDrained: boolean;
-  /** Lets whatever else is ready go first after each long chunk. */
+  /** Lets whatever else is ready go first now and then, however much comes. */
   readonly isFair: boolean;
   /** Called once, before `closed` resolves. */
   readonly onClosed: (cause: Error | undefined) => void;
@@ -43,6 +44,10 @@ export class FrameChannel {
   readonly #isFair: boolean;
   readonly #onFrame: (frame: Frame) => void;
   readonly #onClosed: (cause: Error | undefined) => void;
+  /** Of the latest chunk. */
+  #frames: Iterator<Frame, void> = [][Symbol.iterator]();
+  #isTaken = true;
+  #hasPeerEnded = false;
   #resolveClosed: (cause: Error | undefined) => void = () => {};
   #ended = false;
 
@@ -58,12 +63,12 @@ export class FrameChannel {
       this.#resolveClosed = resolve;
     });
     stream.on("error", (error) => this.end(unavailable(`the connection failed: ${messageOf(error)}`, error)));
-    stream.on("end", () => this.end(this.#peerClosed()));
-    stream.on("close", () => this.end(this.#peerClosed()));
-    stream.on("drain", () => stream.resume());
+    stream.on("end", () => this.#peerEnds());
+    stream.on("close", () => this.#peerEnds());
+    if (this.#readsOnlyWhenDrained) stream.on("drain", () => stream.resume());
     stream.on("data", (chunk: Buffer) => this.#take(chunk));
     // A stream that ended before it was handed over sends no event any more.
-    if (stream.destroyed || stream.readableEnded) queueMicrotask(() => this.end(this.#peerClosed()));
+    if (stream.destroyed || stream.readableEnded) queueMicrotask(() => this.#peerEnds());
   }
 
   get isOpen(): boolean {
@@ -96,18 +101,46 @@ export class FrameChannel {
 
   #take(chunk: Buffer): void {
     if (this.#ended) return;
+    this.#frames = this.#decoder.push(chunk);
+    this.#isTaken = this.#takeFrames();
+    if (!this.#isFair || (this.#isTaken && chunk.length < bytesAtOnce)) return;
+    this.#stream.pause();
+    this.#goOnNextTurn();
+  }
+
+  #goOnNextTurn(): void {
+    setImmediate(() => {
+      if (this.#ended) return;
+      if (this.#isTaken) {
+        if (this.#hasPeerEnded) this.end(this.#peerClosed());
+        else this.#stream.resume();
+        return;
+      }
+      this.#isTaken = this.#takeFrames();
+      this.#goOnNextTurn();
+    });
+  }
+
+  /** What it has sent before is taken. */
+  #peerEnds(): void {
+    this.#hasPeerEnded = true;
+    if (this.#isTaken) this.end(this.#peerClosed());
+  }
+
+  /** Whether all of the chunk is taken. */
+  #takeFrames(): boolean {
     try {
-      for (const frame of this.#decoder.push(chunk)) {
-        this.#onFrame(frame);
-        if (this.#ended) return;
+      for (let taken = 0; taken < framesAtOnce || !this.#isFair; taken += 1) {
+        const next = this.#frames.next();
+        if (next.done) return true;
+        this.#onFrame(next.value);
+        if (this.#ended) return true;
       }
     } catch (error) {
       this.end(error instanceof GcsError ? error : new GcsError("Internal", messageOf(error), { cause: error }));
-      return;
+      return true;
     }
-    if (!this.#isFair || chunk.length < longChunk) return;
-    this.#stream.pause();
-    setImmediate(() => this.#stream.resume());
+    return false;
   }
 
   #peerClosed(): GcsError {
