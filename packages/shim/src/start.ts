@@ -14,7 +14,7 @@ import { readConfiguration, sandboxIdOf } from "./bundle.ts";
 import { type Clock, settlesWithin, systemClock } from "./clock.ts";
 import { findReplyDialect } from "./containerd-version.ts";
 import { ShimError } from "./errors.ts";
-import { ownCommand } from "./executable.ts";
+import { ownCommand, withoutRuntimes } from "./executable.ts";
 import { fileThreads } from "./file-calls.ts";
 import type { ShimFlags } from "./flags.ts";
 import { lastWords, stderrFile } from "./last-words.ts";
@@ -115,7 +115,7 @@ async function startServing(
       cwd: bundle,
       detached: true,
       windowsHide: true,
-      env: { ...host.env, ...addresses, [readyVariable]: "3", UV_THREADPOOL_SIZE: `${fileThreads}` },
+      env: { ...withoutRuntimes(host.env), ...addresses, [readyVariable]: "3", UV_THREADPOOL_SIZE: `${fileThreads}` },
       // Nothing of containerd's is inherited: it reads the output of start until the last copy of it is closed.
       stdio: ["ignore", output, output, "pipe"],
     },
