@@ -17,6 +17,10 @@ export const budgets = {
   release: 1_500,
   /** How long a guest may take to kill something before it is looked whether there still is one. */
   kill: 5_000,
+  /** How long an init may go on that SIGKILL was meant to end, by the time of a guest that answers all else at once. */
+  killed: 10_000,
+  /** The same by all of the time, for a guest that is slow in everything. */
+  killedAtMost: 90_000,
   /** For a sign of life. */
   answer: 500,
   /** For ending a VM whose guest hangs. */
@@ -117,9 +121,19 @@ export async function orEndVm(
   ]);
   settled.abort();
   if (outcome === "worked") return "guest works";
-  log.log("error", "the guest does not answer, so its VM is ended", { sandbox: sandbox.id, operation, milliseconds });
-  slot.stop(budgets.ending).catch((error: unknown) => {
-    log.log("error", "sandbox not stopped", { sandbox: sandbox.id, error: messageOf(error) });
-  });
+  void endVm("the guest does not answer, so its VM is ended", { operation, milliseconds }, { slot, log });
   return "VM ends";
+}
+
+/** Ends the VM for its guest's sake. Whoever waits for something in it learns of that by its end. */
+export function endVm(
+  why: string,
+  fields: { readonly [key: string]: unknown },
+  { slot, log }: { readonly slot: SandboxSlot; readonly log: Log },
+): Promise<void> {
+  const sandbox = slot.present?.sandbox.id;
+  log.log("error", why, { sandbox, ...fields });
+  return slot.stop(budgets.ending).catch((error: unknown) => {
+    log.log("error", "sandbox not stopped", { sandbox, error: messageOf(error) });
+  });
 }

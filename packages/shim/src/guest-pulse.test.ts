@@ -76,6 +76,21 @@ describe("the patience with a guest", () => {
     expect(given.up?.[1]).toBeGreaterThanOrEqual(4_000 + 3_000);
   });
 
+  it("ends in any case where it is limited, but for the time in which its VM is being ended", async () => {
+    const began = clock.now().getTime();
+    const slow = { ping: (signal?: AbortSignal) => clock.delay(2_900, signal) };
+    const watching = watchGuest(slow, { ...bounds, longest: 20_000 }, clock, stop.signal).then((why) => [
+      why,
+      clock.now().getTime() - began,
+    ]);
+    await clock.advance(1_000);
+    isEnding = true;
+    await clock.advance(5_000);
+    isEnding = false;
+    await clock.advance(60_000);
+    expect(await watching).toEqual(["worked", 25_000]);
+  });
+
   it("goes on while its VM is being ended, and has its time when that has failed", async () => {
     const { given, watching } = watch(() => Number.POSITIVE_INFINITY);
     await clock.advance(500);

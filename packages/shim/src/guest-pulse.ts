@@ -7,6 +7,8 @@ export interface PulseBounds {
   readonly worked: number;
   /** How long a guest may answer nothing at all. */
   readonly silent: number;
+  /** How long all of it may take, however slow the guest is; for ever when absent. */
+  readonly longest?: number;
   /** While this is true no time counts: the VM is being ended, and its guest need say nothing. */
   readonly isEnding: () => boolean;
   /** How much of the same kind has been done: whatever else is may be what this waits behind. */
@@ -24,7 +26,7 @@ const questions = 10;
  */
 export async function watchGuest(
   guest: Pick<Sandbox, "ping">,
-  { worked, silent, isEnding, progress = () => 0 }: PulseBounds,
+  { worked, silent, longest = Number.POSITIVE_INFINITY, isEnding, progress = () => 0 }: PulseBounds,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<"worked" | "silent"> {
@@ -34,6 +36,7 @@ export async function watchGuest(
   let isAsked = false;
   let workedFor = 0;
   let silentFor = 0;
+  let watchedFor = 0;
   let progressBefore = progress();
   const heard = (): void => {
     isAsked = false;
@@ -51,6 +54,8 @@ export async function watchGuest(
       const step = Math.min(longestStep, left);
       await clock.delay(step, signal);
       if (isEnding()) continue;
+      watchedFor += step;
+      if (watchedFor >= longest) return "worked";
       if (progress() !== progressBefore) {
         progressBefore = progress();
         workedFor = 0;

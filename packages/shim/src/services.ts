@@ -56,7 +56,7 @@ const loudCodes: ReadonlySet<string> = new Set(["Internal", "Unavailable", "Dead
 export function createServices(options: ServicesOptions): Services {
   const { log, clock, ttrpcAddress, namespace, platform } = options;
   const forwarder = new EventForwarder({ connect: () => connectEvents(ttrpcAddress, namespace), clock, log });
-  const events = new TaskEvents(ttrpcAddress === "" ? { publish: () => {} } : forwarder);
+  const events = new TaskEvents(ttrpcAddress === "" ? { publish: async () => {} } : forwarder, { clock, log });
   const slot = new SandboxSlot({ platform, log, clock });
   const task = new TaskService({ ...options, slot, events });
   const retirement = new Retirement({ ...options, slot, tasks: task, milliseconds: options.lingerMilliseconds });
@@ -87,6 +87,7 @@ export function createServices(options: ServicesOptions): Services {
     stopAll: (patience) => task.stopAll(patience),
     close: async (milliseconds) => {
       retirement.cancel();
+      events.close();
       const stop = new AbortController();
       const expiry = clock.delay(milliseconds, stop.signal).then(
         () => stop.abort(new ShimError("Unavailable", "the shim is ending")),

@@ -162,6 +162,8 @@ export interface Process {
   readonly stdio: StdioPaths;
   readonly state: "created" | "running" | "stopped";
   readonly exit: Exit | undefined;
+  /** Whether it has ended, be it that its exit is told only when its output has reached the client. */
+  readonly hasEnded: boolean;
   start(signal?: AbortSignal): Promise<number>;
   kill(signalNumber: number, signal?: AbortSignal): Promise<void>;
   resize(width: number, height: number, signal?: AbortSignal): Promise<void>;
