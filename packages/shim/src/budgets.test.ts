@@ -121,6 +121,36 @@ describe("a guest that hangs", () => {
   });
 });
 
+describe("a host without a processor to spare", () => {
+  it("gets longer to delete, for as long as it answers at all", async () => {
+    await runInSandbox();
+    harness.sandbox.onDeleteContainer = () => clock.delay(15_000);
+    harness.sandbox.onPingHost = () => clock.delay(3_000);
+    harness.container("t1").init.finish(3);
+    const deleting = harness.task("Delete", { id: "t1" });
+    await pass(15_000);
+    expect(await deleting).toMatchObject({ exitStatus: 3 });
+  });
+
+  it("keeps nobody when it says nothing, and no VM is ended for that", async () => {
+    await harness.runTask("c1");
+    await harness.createTask("t1", {}, { ...taskSpec, annotations: { "io.uvm-shim.sandbox-id": "c1" } });
+    await harness.task("Start", { id: "t1" });
+    const gone = Promise.withResolvers<void>();
+    harness.sandbox.onDeleteContainer = () => gone.promise;
+    harness.sandbox.onPingHost = never;
+    for (const id of ["t1", "c1"]) {
+      harness.container(id).init.finish(3);
+      const failing = expect(harness.task("Delete", { id })).rejects.toMatchObject({ code: "DeadlineExceeded" });
+      await pass(4_000);
+      await failing;
+    }
+    expect(harness.sandbox.stops).toBe(0);
+    gone.resolve();
+    expect(await harness.task("Delete", { id: "t1" })).toMatchObject({ exitStatus: 3 });
+  });
+});
+
 describe("a guest without a processor to spare", () => {
   /** It answers whatever it is asked after so long. */
   const slowly = (milliseconds: number) => (): Promise<void> => clock.delay(milliseconds);

@@ -1,8 +1,8 @@
 import { abortable, type Clock, settlesWithin } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
-import { watchGuest } from "./guest-pulse.ts";
+import { type WatchedSandbox, watchSandbox } from "./sandbox-pulse.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
-import type { Log, Sandbox } from "./types.ts";
+import type { Log } from "./types.ts";
 
 /**
  * What calls may take in milliseconds, less than what containerd waits: 2 s for figures, 5 s for a deletion, and no
@@ -23,11 +23,11 @@ export const budgets = {
   ending: 1_500,
 } as const;
 
-/** Whom the work waits for, where that is the guest of a sandbox. */
+/** Whom the work waits for, where that is a sandbox: its guest and its host. */
 export interface BudgetOptions {
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
-  readonly guest?: Pick<Sandbox, "ping"> | undefined;
+  readonly sandbox?: WatchedSandbox | undefined;
   /** Whether it is the host that is waited for at the moment, which ends the VM. */
   readonly isEnding?: () => boolean;
   /** How many others of its kind have been done. */
@@ -36,22 +36,22 @@ export interface BudgetOptions {
 
 /**
  * Runs the work for so long; then its signal aborts, and the caller gets DeadlineExceeded, however long the work
- * itself goes on. Time in which a guest is slow to answer anything at all does not count, as long as it answers, nor
- * does the time that the host needs to end the VM; and whenever another of its kind is done, it starts anew.
+ * itself goes on. Time in which guest or host are slow to answer anything at all does not count, as long as they answer,
+ * nor does the time that the host needs to end the VM; and whenever another of its kind is done, it starts anew.
  */
 export async function withinBudget<T>(
   milliseconds: number,
   operation: string,
   work: (until: AbortSignal) => Promise<T>,
-  { clock, signal, guest, isEnding = () => false, progress }: BudgetOptions,
+  { clock, signal, sandbox, isEnding = () => false, progress }: BudgetOptions,
 ): Promise<T> {
   const finished = new AbortController();
   const expired = new AbortController();
   const bounds = { worked: milliseconds, silent: milliseconds };
   const expiry =
-    guest === undefined
+    sandbox === undefined
       ? clock.delay(milliseconds, finished.signal)
-      : watchGuest(guest, { ...bounds, isEnding, ...(progress && { progress }) }, clock, finished.signal);
+      : watchSandbox(sandbox, { ...bounds, isEnding, ...(progress && { progress }) }, clock, finished.signal);
   expiry.then(
     () => expired.abort(new ShimError("DeadlineExceeded", `${operation}: not done within ${milliseconds} ms`)),
     () => {},
@@ -82,7 +82,7 @@ export class BoundedCalls {
   ): Promise<T> {
     const { clock, slot } = this.#options;
     const done = await withinBudget(budgets[kind], operation, work, {
-      ...{ clock, signal, guest: slot.present?.sandbox },
+      ...{ clock, signal, sandbox: slot.present?.sandbox },
       isEnding: () => slot.isStopping,
       progress: () => this.#done[kind],
     });
@@ -113,7 +113,10 @@ export async function orEndVm(
       () => "worked" as const,
       () => "worked" as const,
     ),
-    watchGuest(sandbox, bounds, clock, settled.signal).catch(() => "worked" as const),
+    // What becomes of the VM is for the guest's silence to decide: a host that says nothing could not end it either.
+    watchSandbox({ ping: (until) => sandbox.ping(until) }, bounds, clock, settled.signal).catch(
+      () => "worked" as const,
+    ),
   ]);
   settled.abort();
   if (outcome === "worked") return "guest works";
