@@ -188,9 +188,31 @@ describe("a guest without a processor to spare", () => {
       await turn;
     };
     const deletions = ids.map((id) => harness.task("Delete", { id }));
-    await expect.poll(() => harness.sandbox.deletions).toBe(20);
+    // All have come, and each has its bound.
+    await expect.poll(() => clock.sleepers).toBeGreaterThanOrEqual(20);
     await clock.advance(20_000);
     expect(await Promise.all(deletions)).toHaveLength(20);
+  });
+
+  it("gets longer for many deletions at once also where it does all that it is asked to beside each other", async () => {
+    await runInSandbox();
+    const ids = Array.from({ length: 60 }, (_, index) => `many${index}`);
+    for (const id of ids) {
+      await harness.createTask(id, {}, { ...taskSpec, annotations: { "io.uvm-shim.sandbox-id": "s1" } });
+      await harness.task("Start", { id });
+      harness.container(id).init.finish(0);
+    }
+    let underWay = 0;
+    harness.sandbox.onDeleteContainer = async () => {
+      underWay += 1;
+      // Each has its share of the processor.
+      for (let left = 300; left > 0; left -= 100 / underWay) await clock.delay(100);
+      underWay -= 1;
+    };
+    const deletions = ids.map((id) => harness.task("Delete", { id }));
+    await expect.poll(() => clock.sleepers).toBeGreaterThanOrEqual(60);
+    await clock.advance(60_000);
+    expect(await Promise.all(deletions)).toHaveLength(60);
   });
 
   it("keeps its VM when it answers within all of the time that a kill may take, not just at the end of it", async () => {

@@ -2,6 +2,7 @@ import { abortable, type Clock, settlesWithin } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
 import { type WatchedSandbox, watchSandbox } from "./sandbox-pulse.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
+import { Turns } from "./turns.ts";
 import type { Log } from "./types.ts";
 
 /**
@@ -22,6 +23,9 @@ export const budgets = {
   /** For ending a VM whose guest hangs. */
   ending: 1_500,
 } as const;
+
+/** How many containers of one pod are deleted at once. */
+const mostDeletions = 8;
 
 /** Whom the work waits for, where that is a sandbox: its guest and its host. */
 export interface BudgetOptions {
@@ -69,9 +73,16 @@ export class BoundedCalls {
   readonly #options: { readonly slot: SandboxSlot; readonly clock: Clock };
   /** How many have been done. */
   readonly #done = { figures: 0, pids: 0, deletion: 0 };
+  readonly #deletions: Turns;
 
   constructor(options: { readonly slot: SandboxSlot; readonly clock: Clock }) {
     this.#options = options;
+    this.#deletions = new Turns({ most: mostDeletions, longest: budgets.deletion, clock: options.clock });
+  }
+
+  /** Has a deletion wait behind others, which a guest that does all that it is asked to at once would all end last. */
+  inTurn<T>(deletion: () => Promise<T>): Promise<T> {
+    return this.#deletions.run(deletion);
   }
 
   async run<T>(
