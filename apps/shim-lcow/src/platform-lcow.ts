@@ -177,6 +177,7 @@ async function createSandbox(
     id: request.id,
     vm,
     pingGuest: (abort) => vm.guest.ping(abort),
+    pingHost: host.ping?.bind(host),
     clock,
     size: settings.size,
     warn,

@@ -229,6 +229,36 @@ describe("a container that the guest says it has killed, and that goes on", () =
   });
 });
 
+describe("a host without a processor to spare", () => {
+  it("gets longer to delete, for as long as it answers at all", async () => {
+    await runInSandbox();
+    harness.sandbox.onDeleteContainer = () => clock.delay(15_000);
+    harness.sandbox.onPingHost = () => clock.delay(3_000);
+    harness.container("t1").init.finish(3);
+    const deleting = harness.task("Delete", { id: "t1" });
+    await pass(15_000);
+    expect(await deleting).toMatchObject({ exitStatus: 3 });
+  });
+
+  it("keeps nobody when it says nothing, and no VM is ended for that", async () => {
+    await harness.runTask("c1");
+    await harness.createTask("t1", {}, { ...taskSpec, annotations: { "io.uvm-shim.sandbox-id": "c1" } });
+    await harness.task("Start", { id: "t1" });
+    const gone = Promise.withResolvers<void>();
+    harness.sandbox.onDeleteContainer = () => gone.promise;
+    harness.sandbox.onPingHost = never;
+    for (const id of ["t1", "c1"]) {
+      harness.container(id).init.finish(3);
+      const failing = expect(harness.task("Delete", { id })).rejects.toMatchObject({ code: "DeadlineExceeded" });
+      await pass(4_000);
+      await failing;
+    }
+    expect(harness.sandbox.stops).toBe(0);
+    gone.resolve();
+    expect(await harness.task("Delete", { id: "t1" })).toMatchObject({ exitStatus: 3 });
+  });
+});
+
 describe("a guest without a processor to spare", () => {
   /** It answers whatever it is asked after so long. */
   const slowly = (milliseconds: number) => (): Promise<void> => clock.delay(milliseconds);
@@ -266,9 +296,31 @@ describe("a guest without a processor to spare", () => {
       await turn;
     };
     const deletions = ids.map((id) => harness.task("Delete", { id }));
-    await expect.poll(() => harness.sandbox.deletions).toBe(20);
+    // All have come, and each has its bound.
+    await expect.poll(() => clock.sleepers).toBeGreaterThanOrEqual(20);
     await clock.advance(20_000);
     expect(await Promise.all(deletions)).toHaveLength(20);
+  });
+
+  it("gets longer for many deletions at once also where it does all that it is asked to beside each other", async () => {
+    await runInSandbox();
+    const ids = Array.from({ length: 60 }, (_, index) => `many${index}`);
+    for (const id of ids) {
+      await harness.createTask(id, {}, { ...taskSpec, annotations: { "io.uvm-shim.sandbox-id": "s1" } });
+      await harness.task("Start", { id });
+      harness.container(id).init.finish(0);
+    }
+    let underWay = 0;
+    harness.sandbox.onDeleteContainer = async () => {
+      underWay += 1;
+      // Each has its share of the processor.
+      for (let left = 300; left > 0; left -= 100 / underWay) await clock.delay(100);
+      underWay -= 1;
+    };
+    const deletions = ids.map((id) => harness.task("Delete", { id }));
+    await expect.poll(() => clock.sleepers).toBeGreaterThanOrEqual(60);
+    await clock.advance(60_000);
+    expect(await Promise.all(deletions)).toHaveLength(60);
   });
 
   it("keeps its VM when it answers within all of the time that a kill may take, not just at the end of it", async () => {

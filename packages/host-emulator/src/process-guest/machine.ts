@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { setPriority } from "node:os";
 import type { Duplex } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import type { Plan9Share } from "@uvm-shim/hcs-schema";
@@ -27,6 +28,8 @@ export interface ProcessGuestParts {
   readonly image: GuestImage;
   readonly cgroups: VmCgroups;
   readonly boots: Pick<BootTurns, "take">;
+  /** Of the guest; by default it is this process's. */
+  readonly priority?: number;
   readonly bootTimeoutMs: number;
   readonly cgroupTimeoutMs: number;
   readonly report: (message: string) => void;
@@ -123,7 +126,7 @@ export class ProcessGuestMachine implements GuestMachine {
   }
 
   async removeShare(accessName: string): Promise<void> {
-    removeShare(this.#init(), accessName);
+    await removeShare(this.#init(), accessName);
   }
 
   async assignDevice(vmBusGuid: string, device: AssignableFunction): Promise<void> {
@@ -265,6 +268,7 @@ export class ProcessGuestMachine implements GuestMachine {
         if (said === "in\n" && child.pid !== undefined) {
           try {
             this.#parts.cgroups.releaseLauncher(child.pid);
+            this.#lowerPriority(child.pid);
             line.write("go\n");
           } catch (error) {
             settle();
@@ -286,6 +290,13 @@ export class ProcessGuestMachine implements GuestMachine {
       line.on("data", onData);
       line.on("close", settle);
     });
+  }
+
+  /** Children have the priority of who starts them, until the guest is given its own: all that it runs has that then. */
+  #lowerPriority(launcher: number): void {
+    const { priority } = this.#parts;
+    if (priority === undefined) return;
+    for (const pid of [launcher, this.#init()]) setPriority(pid, priority);
   }
 
   #init(): number {
