@@ -1,38 +1,23 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { containerd } from "./generated/messages.js";
-import { Harness, taskSpec } from "./testing/harness.ts";
-import { ManualClock } from "./testing/manual-clock.ts";
+import { ClockedHarness } from "./testing/harness.ts";
 
 const never = (): Promise<never> => new Promise(() => {});
 const { Sandbox } = containerd.runtime.sandbox.v1;
 
-let harness: Harness;
-let clock: ManualClock;
+let harness: ClockedHarness;
 beforeEach(async () => {
-  harness = new Harness();
-  clock = new ManualClock();
-  harness.clock = clock;
+  harness = new ClockedHarness();
   await harness.open();
 });
-afterEach(async () => {
-  const closing = harness.close();
-  await clock.advance(60_000);
-  await closing;
-});
+afterEach(() => harness.close());
 
-/** Lets so much time pass, once somebody waits for it. */
-async function pass(milliseconds: number): Promise<void> {
-  await expect.poll(() => clock.sleepers).toBeGreaterThan(0);
-  await clock.advance(milliseconds);
-}
+const pass = (milliseconds: number): Promise<void> => harness.pass(milliseconds);
 
 /** A sandbox of the Sandbox API with one task that runs. */
 async function runInSandbox(): Promise<void> {
-  await harness.client.call(Sandbox, "CreateSandbox", { sandboxId: "s1", bundlePath: harness.bundle("s1", undefined) });
-  await harness.client.call(Sandbox, "StartSandbox", { sandboxId: "s1" });
-  const annotations = { "io.uvm-shim.sandbox-id": "s1" };
-  await harness.createTask("t1", {}, { ...taskSpec, annotations });
-  await harness.task("Start", { id: "t1" });
+  await harness.runSandbox();
+  await harness.runMember("t1");
 }
 
 describe("a guest that hangs", () => {
@@ -123,7 +108,7 @@ describe("a guest that hangs", () => {
 
 describe("a guest without a processor to spare", () => {
   /** It answers whatever it is asked after so long. */
-  const slowly = (milliseconds: number) => (): Promise<void> => clock.delay(milliseconds);
+  const slowly = (milliseconds: number) => (): Promise<void> => harness.clock.delay(milliseconds);
 
   it("gets longer for figures, for as long as it answers at all", async () => {
     await runInSandbox();
@@ -148,18 +133,17 @@ describe("a guest without a processor to spare", () => {
     await runInSandbox();
     const ids = Array.from({ length: 20 }, (_, index) => `many${index}`);
     for (const id of ids) {
-      await harness.createTask(id, {}, { ...taskSpec, annotations: { "io.uvm-shim.sandbox-id": "s1" } });
-      await harness.task("Start", { id });
+      await harness.runMember(id);
       harness.container(id).init.finish(0);
     }
     let turn: Promise<unknown> = Promise.resolve();
     harness.sandbox.onDeleteContainer = async () => {
-      turn = turn.then(() => clock.delay(1_000));
+      turn = turn.then(() => harness.clock.delay(1_000));
       await turn;
     };
     const deletions = ids.map((id) => harness.task("Delete", { id }));
     await expect.poll(() => harness.sandbox.deletions).toBe(20);
-    await clock.advance(20_000);
+    await harness.clock.advance(20_000);
     expect(await Promise.all(deletions)).toHaveLength(20);
   });
 
