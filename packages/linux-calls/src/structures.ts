@@ -9,6 +9,9 @@ export const mountAttributes = koffi.struct({
   userns_fd: "uint64_t",
 });
 
+/** struct open_how, linux/openat2.h. */
+export const openHow = koffi.struct({ flags: "uint64_t", mode: "uint64_t", resolve: "uint64_t" });
+
 /** struct loop_info64, linux/loop.h. */
 export const loopInfo = koffi.struct({
   lo_device: "uint64_t",
