@@ -43,6 +43,11 @@ import { vmIdOf } from "./vm-id.ts";
 /** What timers can wait for, more than three weeks. */
 const longestDelayMs = 2 ** 31 - 1;
 
+const untoldExits = {
+  gone: "a process has gone, and the guest does not tell how: something else may hold its output open",
+  "kill without effect": "a process counts as killed, though the guest that says it was does not tell its end",
+} as const;
+
 /** Linux containers on this machine's compute service, wired from host driver, guest and controllers. */
 export function createLcowPlatform(context: PlatformContext): Platform {
   let connecting: Promise<ComputeHost> | undefined;
@@ -172,6 +177,7 @@ async function createSandbox(
     id: request.id,
     vm,
     pingGuest: (abort) => vm.guest.ping(abort),
+    pingHost: host.ping?.bind(host),
     clock,
     size: settings.size,
     warn,
@@ -216,11 +222,7 @@ async function createSandbox(
             upstream,
             clock,
             clientPatience: patienceOf(options),
-            onExitUntold: () =>
-              warn("a process has gone, and the guest does not tell how: something else may hold its output open", {
-                container: options.containerId,
-                exec: options.execId,
-              }),
+            onExitUntold: (why) => warn(untoldExits[why], { container: options.containerId, exec: options.execId }),
           }),
       }),
   });

@@ -1,20 +1,30 @@
 import type { Duplex } from "node:stream";
 import { GcsError, messageOf } from "./error.ts";
-import { defaultMaxMessageSize, encodeFrame, type Frame, FrameDecoder, headerSize } from "./wire.ts";
+import { defaultMaxMessageSize, encodeFrame, type Frame, FrameDecoder, headerSize, type TakenBytes } from "./wire.ts";
 
 export interface BridgeOptions {
   /** Greatest frame in bytes, header included, in both directions. */
   readonly maxMessageSize?: number;
 }
 
+/**
+ * A chunk of so many bytes may hold hundreds of messages. A peer that sends one after the other would hold all else that
+ * the process serves, as a stream's reader goes on while there is something to read.
+ */
+const longChunk = 16 * 1024;
+
 export interface FrameChannelOptions extends BridgeOptions {
   /** Takes each frame in order. What it throws ends the channel. */
   readonly onFrame: (frame: Frame) => void;
+  /** How much of a body is taken; the greatest frame's when absent. */
+  readonly takenBytes?: TakenBytes;
   /**
    * Stops reading while the peer does not take what it is sent, so that a peer that only asks cannot fill the memory.
    * One end at most may do so: two would wait for each other.
    */
   readonly readsOnlyWhenDrained: boolean;
+  /** Lets whatever else is ready go first after each long chunk. */
+  readonly isFair: boolean;
   /** Called once, before `closed` resolves. */
   readonly onClosed: (cause: Error | undefined) => void;
 }
@@ -30,6 +40,7 @@ export class FrameChannel {
   readonly #decoder: FrameDecoder;
   readonly #maxMessageSize: number;
   readonly #readsOnlyWhenDrained: boolean;
+  readonly #isFair: boolean;
   readonly #onFrame: (frame: Frame) => void;
   readonly #onClosed: (cause: Error | undefined) => void;
   #resolveClosed: (cause: Error | undefined) => void = () => {};
@@ -38,8 +49,9 @@ export class FrameChannel {
   constructor(stream: Duplex, options: FrameChannelOptions) {
     this.#stream = stream;
     this.#maxMessageSize = options.maxMessageSize ?? defaultMaxMessageSize;
-    this.#decoder = new FrameDecoder(this.#maxMessageSize);
+    this.#decoder = new FrameDecoder(this.#maxMessageSize, options.takenBytes);
     this.#readsOnlyWhenDrained = options.readsOnlyWhenDrained;
+    this.#isFair = options.isFair;
     this.#onFrame = options.onFrame;
     this.#onClosed = options.onClosed;
     this.closed = new Promise((resolve) => {
@@ -91,7 +103,11 @@ export class FrameChannel {
       }
     } catch (error) {
       this.end(error instanceof GcsError ? error : new GcsError("Internal", messageOf(error), { cause: error }));
+      return;
     }
+    if (!this.#isFair || chunk.length < longChunk) return;
+    this.#stream.pause();
+    setImmediate(() => this.#stream.resume());
   }
 
   #peerClosed(): GcsError {
