@@ -31,6 +31,21 @@ function entry(program: string): string {
 }
 
 /**
+ * What is said to other programs' runtimes is not said to this one: NODE_OPTIONS could load anything into it. Names that a
+ * shell cannot have are left, and are none of the runtime's.
+ */
+const unsetRuntimesOwn = [
+  "set -f",
+  "exported=$(export -p)",
+  "case $exported in *NODE_*)",
+  "  for word in $exported; do",
+  `    case \${word%%=*} in *[!A-Za-z0-9_]*) ;; NODE_*) unset "\${word%%=*}" ;; esac`,
+  "  done",
+  "esac",
+  "unset OPENSSL_CONF",
+];
+
+/**
  * A launcher finds its runtime beside itself, also when it is called through a symbolic link. A copy made of it alone, which is what
  * callers do with shims that are one file, finds the installed one as containerd does: by its name, in PATH.
  */
@@ -47,7 +62,9 @@ export function launcher(name: string, program: string): string {
     "    exit 127",
     "  fi",
     "fi",
-    `exec "\${self%/*}/lib/node" "\${self%/*}/lib/${program}.cjs" "$@"`,
+    ...unsetRuntimesOwn,
+    // SIGUSR1 would make the runtime listen for a debugger, which any user of the machine may be.
+    `exec "\${self%/*}/lib/node" --disable-sigusr1 "\${self%/*}/lib/${program}.cjs" "$@"`,
     "",
   ].join("\n");
 }

@@ -74,6 +74,11 @@ describe("a flood of messages", () => {
     expect(mostAhead).toBeLessThanOrEqual(3);
   });
 
+  it("whose chunks have fewer than a turn is handled chunk by chunk", async () => {
+    const flood = new Flood(frameOf("x".repeat(2_000)), 30, 20);
+    expect((await readAll(flood, 600)).mostInTurn).toBeLessThanOrEqual(2 * framesPerTurn);
+  });
+
   it("of large ones is handled one by one", async () => {
     const flood = new Flood(frameOf("x".repeat(300_000)), 8, 2);
     expect((await readAll(flood, 16)).mostInTurn).toBeLessThanOrEqual(2);

@@ -1,13 +1,15 @@
 import type { Duplex } from "node:stream";
 import { GcsError, messageOf } from "./error.ts";
-import { defaultMaxMessageSize, encodeFrame, type Frame, FrameDecoder, headerSize } from "./wire.ts";
+import { defaultMaxMessageSize, encodeFrame, type Frame, FrameDecoder, headerSize, type TakenBytes } from "./wire.ts";
 
 /**
- * What of the peer's messages is handled in one turn of the event loop, after which others have theirs. The rest stays
- * where it is: the connection is not read meanwhile.
+ * What of the peer's messages is handled in one turn of the event loop, after which others have theirs. A stream's reader
+ * goes on while there is something to read, which would be up to 2 MiB; so the connection is not read meanwhile.
  */
 export const framesPerTurn = 32;
 const bytesPerTurn = 256 * 1024;
+/** A chunk of so many bytes ends a turn in any case: there may be more where it comes from. */
+const longChunk = 16 * 1024;
 
 export interface BridgeOptions {
   /** Greatest frame in bytes, header included, in both directions. */
@@ -17,6 +19,8 @@ export interface BridgeOptions {
 export interface FrameChannelOptions extends BridgeOptions {
   /** Takes each frame in order. What it throws ends the channel. */
   readonly onFrame: (frame: Frame) => void;
+  /** How much of a body is taken; the greatest frame's when absent. */
+  readonly takenBytes?: TakenBytes;
   /**
    * Stops reading while the peer does not take what it is sent, so that a peer that only asks cannot fill the memory.
    * One end at most may do so: two would wait for each other.
@@ -49,7 +53,7 @@ export class FrameChannel {
   constructor(stream: Duplex, options: FrameChannelOptions) {
     this.#stream = stream;
     this.#maxMessageSize = options.maxMessageSize ?? defaultMaxMessageSize;
-    this.#decoder = new FrameDecoder(this.#maxMessageSize);
+    this.#decoder = new FrameDecoder(this.#maxMessageSize, options.takenBytes);
     this.#readsOnlyWhenDrained = options.readsOnlyWhenDrained;
     this.#onFrame = options.onFrame;
     this.#onClosed = options.onClosed;
@@ -99,20 +103,19 @@ export class FrameChannel {
   }
 
   #take(chunk: Buffer): void {
-    if (!this.#ended) this.#handle(this.#decoder.push(chunk));
+    if (!this.#ended) this.#handle(this.#decoder.push(chunk), chunk.length >= longChunk);
   }
 
   /** Handles as many frames as a turn has, and the others in the turns that follow. */
-  #handle(frames: Generator<Frame, void>): void {
+  #handle(frames: Generator<Frame, void>, isLong: boolean): void {
     this.#isMidway = false;
+    let isDone: boolean | undefined = false;
     let bytes = 0;
     try {
-      for (let count = 0; count < framesPerTurn && bytes < bytesPerTurn; count++) {
+      for (let count = 0; !isDone && count < framesPerTurn && bytes < bytesPerTurn; count++) {
         const { done, value: frame } = frames.next();
-        if (done) {
-          this.#readOn();
-          return;
-        }
+        isDone = done;
+        if (done) break;
         bytes += headerSize + frame.body.length;
         this.#onFrame(frame);
         if (this.#ended) return;
@@ -121,10 +124,14 @@ export class FrameChannel {
       this.end(error instanceof GcsError ? error : new GcsError("Internal", messageOf(error), { cause: error }));
       return;
     }
+    if (isDone && !isLong) {
+      this.#readOn();
+      return;
+    }
     this.#isMidway = true;
     this.#stream.pause();
     setImmediate(() => {
-      if (!this.#ended) this.#handle(frames);
+      if (!this.#ended) this.#handle(frames, isLong && !isDone);
     });
   }
 

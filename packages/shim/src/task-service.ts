@@ -63,6 +63,10 @@ export class TaskService {
     return this.#tasks.isEmpty;
   }
 
+  get tasks(): TaskTable {
+    return this.#tasks;
+  }
+
   async create(request: Request<"CreateTaskRequest">, signal?: AbortSignal): Promise<{ pid: number }> {
     const { id } = request;
     checkIdentifier("create task: id", id);

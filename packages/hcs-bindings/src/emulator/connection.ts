@@ -12,6 +12,7 @@ import {
   JsonLines,
   type SystemExitStatus,
 } from "@uvm-shim/hcs-schema";
+import { parseHostDocument } from "../host-documents.ts";
 import { abortedError, HostError, type HostErrorDetails, hostErrorOf } from "../host-error.ts";
 
 type Subject = Pick<HostErrorDetails, "operation" | "id">;
@@ -167,7 +168,7 @@ export class EmulatorConnection {
   #read(chunk: Buffer): void {
     if (this.#ended !== undefined) return;
     try {
-      for (const line of this.#lines.push(chunk)) this.#handle(checkEmulatedHostMessage(JSON.parse(line)));
+      for (const line of this.#lines.push(chunk)) this.#handle(checkEmulatedHostMessage(parseHostDocument(line)));
     } catch (error) {
       this.#end(this.#lost("it sent something that is not of the protocol", error));
     }

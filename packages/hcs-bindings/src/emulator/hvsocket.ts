@@ -36,7 +36,8 @@ class UnixListener implements HvsocketListener {
     this.#server = server;
     this.#queue = new AcceptQueue(`${systemId} port ${port}`);
     this.port = port;
-    server.on("error", () => void this.close());
+    // A connection that cannot be taken, as for want of descriptors, is lost, and the next one is taken.
+    server.on("error", () => {});
     server.on("connection", (socket) => this.#queue.arrive(socket));
   }
 

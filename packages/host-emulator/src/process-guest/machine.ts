@@ -1,6 +1,6 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
+import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import type { Plan9Share } from "@uvm-shim/hcs-schema";
 import type { AssignableFunction } from "../assignable-devices.ts";
 import type { DiskFile } from "../disk-file.ts";
@@ -225,15 +225,15 @@ export class ProcessGuestMachine implements GuestMachine {
     const namespaces = ["--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
     const inner = ["/bin/sh", "-c", waitAndRun, "sh", process.execPath, smallYoungGeneration, noDebugger, agent];
     const command = [unshare, "--fork", "--kill-child=KILL", ...namespaces, "--", ...inner];
-    const child = spawn("/bin/sh", ["-c", enterAndRun, "sh", ...this.#parts.cgroups.entrances, "--", ...command], {
-      cwd: "/",
-      env: { PATH: programFolders.join(":"), UVM_SHIM_GUEST_BOOT: JSON.stringify(parameters) },
-      stdio: ["ignore", "pipe", "pipe", "pipe"],
-    });
-    await new Promise<void>((resolve, reject) => {
-      child.once("spawn", resolve);
-      child.once("error", reject);
-    });
+    const child = await startProgram(
+      "/bin/sh",
+      ["-c", enterAndRun, "sh", ...this.#parts.cgroups.entrances, "--", ...command],
+      {
+        cwd: "/",
+        env: { PATH: programFolders.join(":"), UVM_SHIM_GUEST_BOOT: JSON.stringify(parameters) },
+        stdio: ["ignore", "pipe", "pipe", "pipe"],
+      },
+    );
     const [, stdout, stderr, line] = child.stdio;
     for (const stream of [stdout, stderr]) stream?.on("data", (chunk: Buffer) => this.#keepConsole(chunk));
     const power = line as Duplex;
