@@ -69,7 +69,7 @@ async function createSandbox(
   context: PlatformContext,
   signal?: AbortSignal,
 ): Promise<Sandbox> {
-  const { log, upstreamStdio: upstream, executableDirectory, env } = context;
+  const { log, guestLog, upstreamStdio: upstream, executableDirectory, env } = context;
   const { runtimeOptions, annotations, bundle, spec: specification } = request;
   const options = runtimeOptions === undefined ? {} : await decodeRuntimeOptions(runtimeOptions);
   const { document, settings, warnings } = await withHostFacts(executableDirectory, env, (facts) =>
@@ -105,7 +105,7 @@ async function createSandbox(
     host,
     clock,
     flavour: linuxVm(randomBytes, confidential && (await securityPolicyOf(confidential))),
-    onGuestLog: ({ level, message, fields }) => log.log(level, message, { ...fields, guest: vmId }),
+    onGuestLog: ({ level, message, fields }) => guestLog.log(level, message, { ...fields, guest: vmId }),
     connectGuest: (stream, system, abort) =>
       LinuxGuest.connect(
         stream,
@@ -114,7 +114,7 @@ async function createSandbox(
           newActivityId: randomUUID,
           firstMessageId: BigInt(randomInt(2 ** 31)) << 32n,
           delay: clock.delay,
-          log,
+          log: guestLog,
         },
         abort,
       ),
