@@ -18,7 +18,10 @@ export function violation(folder: string, room: Room, file: string, found: Found
     return target.startsWith(`${folder}/src/`) || isTest ? undefined : `reaches out of ${folder}/src`;
   }
   if (specifier.startsWith("node:") || builtinModules.includes(specifier)) {
-    return room.noNode && !isTest && !typesOnly ? "this room does no I/O" : undefined;
+    if (isTest || typesOnly) return undefined;
+    if (room.noNode) return "this room does no I/O";
+    const startsPrograms = /^(node:)?child_process$/.test(specifier);
+    return startsPrograms && !room.startsPrograms ? "only child-processes starts programs" : undefined;
   }
   if (isTest && testFakes.includes(specifier)) return undefined;
   if (specifier.startsWith(scope)) {

@@ -2,17 +2,19 @@ import type { Duplex } from "node:stream";
 import { GcsError, messageOf } from "./error.ts";
 import { defaultMaxMessageSize, encodeFrame, type Frame, FrameDecoder, headerSize, type TakenBytes } from "./wire.ts";
 
+/**
+ * What of the peer's messages is handled in one turn of the event loop, after which others have theirs. A stream's reader
+ * goes on while there is something to read, which would be up to 2 MiB; so the connection is not read meanwhile.
+ */
+export const framesPerTurn = 32;
+const bytesPerTurn = 256 * 1024;
+/** A chunk of so many bytes ends a turn in any case: there may be more where it comes from. */
+const longChunk = 16 * 1024;
+
 export interface BridgeOptions {
   /** Greatest frame in bytes, header included, in both directions. */
   readonly maxMessageSize?: number;
 }
-
-/**
- * After so many messages, or bytes, whatever else is ready goes first: a peer that sends one message after the other would
- * hold all that the process serves, as a stream's reader goes on while there is something to read.
- */
-const framesAtOnce = 100;
-const bytesAtOnce = 16 * 1024;
 
 export interface FrameChannelOptions extends BridgeOptions {
   /** Takes each frame in order. What it throws ends the channel. */
@@ -24,8 +26,6 @@ export interface FrameChannelOptions extends BridgeOptions {
    * One end at most may do so: two would wait for each other.
    */
   readonly readsOnlyWhenDrained: boolean;
-  /** Lets whatever else is ready go first now and then, however much comes. */
-  readonly isFair: boolean;
   /** Called once, before `closed` resolves. */
   readonly onClosed: (cause: Error | undefined) => void;
 }
@@ -41,22 +41,21 @@ export class FrameChannel {
   readonly #decoder: FrameDecoder;
   readonly #maxMessageSize: number;
   readonly #readsOnlyWhenDrained: boolean;
-  readonly #isFair: boolean;
   readonly #onFrame: (frame: Frame) => void;
   readonly #onClosed: (cause: Error | undefined) => void;
-  /** Of the latest chunk. */
-  #frames: Iterator<Frame, void> = [][Symbol.iterator]();
-  #isTaken = true;
-  #hasPeerEnded = false;
   #resolveClosed: (cause: Error | undefined) => void = () => {};
   #ended = false;
+  /** Frames that have been read and wait for their turn. */
+  #isMidway = false;
+  /** The peer does not take what it is sent. */
+  #isHeldUp = false;
+  #hasPeerEnded = false;
 
   constructor(stream: Duplex, options: FrameChannelOptions) {
     this.#stream = stream;
     this.#maxMessageSize = options.maxMessageSize ?? defaultMaxMessageSize;
     this.#decoder = new FrameDecoder(this.#maxMessageSize, options.takenBytes);
     this.#readsOnlyWhenDrained = options.readsOnlyWhenDrained;
-    this.#isFair = options.isFair;
     this.#onFrame = options.onFrame;
     this.#onClosed = options.onClosed;
     this.closed = new Promise((resolve) => {
@@ -65,7 +64,10 @@ export class FrameChannel {
     stream.on("error", (error) => this.end(unavailable(`the connection failed: ${messageOf(error)}`, error)));
     stream.on("end", () => this.#peerEnds());
     stream.on("close", () => this.#peerEnds());
-    if (this.#readsOnlyWhenDrained) stream.on("drain", () => stream.resume());
+    stream.on("drain", () => {
+      this.#isHeldUp = false;
+      this.#readOn();
+    });
     stream.on("data", (chunk: Buffer) => this.#take(chunk));
     // A stream that ended before it was handed over sends no event any more.
     if (stream.destroyed || stream.readableEnded) queueMicrotask(() => this.#peerEnds());
@@ -87,7 +89,9 @@ export class FrameChannel {
   send(frame: Frame): void {
     if (this.#ended) return;
     const isDrained = this.#stream.write(encodeFrame(frame));
-    if (!isDrained && this.#readsOnlyWhenDrained) this.#stream.pause();
+    if (isDrained || !this.#readsOnlyWhenDrained) return;
+    this.#isHeldUp = true;
+    this.#stream.pause();
   }
 
   /** Ends the channel; what is not yet written is lost. Repeatable; the first cause stays. */
@@ -100,47 +104,47 @@ export class FrameChannel {
   }
 
   #take(chunk: Buffer): void {
-    if (this.#ended) return;
-    this.#frames = this.#decoder.push(chunk);
-    this.#isTaken = this.#takeFrames();
-    if (!this.#isFair || (this.#isTaken && chunk.length < bytesAtOnce)) return;
-    this.#stream.pause();
-    this.#goOnNextTurn();
+    if (!this.#ended) this.#handle(this.#decoder.push(chunk), chunk.length >= longChunk);
   }
 
-  #goOnNextTurn(): void {
-    setImmediate(() => {
-      if (this.#ended) return;
-      if (this.#isTaken) {
-        if (this.#hasPeerEnded) this.end(this.#peerClosed());
-        else this.#stream.resume();
-        return;
-      }
-      this.#isTaken = this.#takeFrames();
-      this.#goOnNextTurn();
-    });
-  }
-
-  /** What it has sent before is taken. */
-  #peerEnds(): void {
-    this.#hasPeerEnded = true;
-    if (this.#isTaken) this.end(this.#peerClosed());
-  }
-
-  /** Whether all of the chunk is taken. */
-  #takeFrames(): boolean {
+  /** Handles as many frames as a turn has, and the others in the turns that follow. */
+  #handle(frames: Generator<Frame, void>, isLong: boolean): void {
+    this.#isMidway = false;
+    let isDone: boolean | undefined = false;
+    let bytes = 0;
     try {
-      for (let taken = 0; taken < framesAtOnce || !this.#isFair; taken += 1) {
-        const next = this.#frames.next();
-        if (next.done) return true;
-        this.#onFrame(next.value);
-        if (this.#ended) return true;
+      for (let count = 0; !isDone && count < framesPerTurn && bytes < bytesPerTurn; count++) {
+        const { done, value: frame } = frames.next();
+        isDone = done;
+        if (done) break;
+        bytes += headerSize + frame.body.length;
+        this.#onFrame(frame);
+        if (this.#ended) return;
       }
     } catch (error) {
       this.end(error instanceof GcsError ? error : new GcsError("Internal", messageOf(error), { cause: error }));
-      return true;
+      return;
     }
-    return false;
+    if (isDone && !isLong) {
+      if (this.#hasPeerEnded) this.#peerEnds();
+      else this.#readOn();
+      return;
+    }
+    this.#isMidway = true;
+    this.#stream.pause();
+    setImmediate(() => {
+      if (!this.#ended) this.#handle(frames, isLong && !isDone);
+    });
+  }
+
+  /** What the peer had sent by then is handled first. */
+  #peerEnds(): void {
+    this.#hasPeerEnded = true;
+    if (!this.#isMidway) this.end(this.#peerClosed());
+  }
+
+  #readOn(): void {
+    if (this.#stream.isPaused() && !this.#isMidway && !this.#isHeldUp) this.#stream.resume();
   }
 
   #peerClosed(): GcsError {

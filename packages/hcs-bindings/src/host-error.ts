@@ -79,6 +79,8 @@ const codes: { readonly [Name in HresultName]?: HostErrorCode } = {
   HCN_E_ENDPOINT_NAMESPACE_ALREADY_EXISTS: "FailedPrecondition",
   HCN_E_ENTITY_HAS_REFERENCES: "FailedPrecondition",
   E_OUTOFMEMORY: "ResourceExhausted",
+  ERROR_TOO_MANY_OPEN_FILES: "ResourceExhausted",
+  ERROR_NO_SYSTEM_RESOURCES: "ResourceExhausted",
   HCS_E_CONNECTION_TIMEOUT: "DeadlineExceeded",
   HCS_E_OPERATION_TIMEOUT: "DeadlineExceeded",
   HCS_E_HYPERV_NOT_INSTALLED: "Unavailable",
