@@ -3,14 +3,16 @@
  * that cannot. What is asked then is done, or refused as what it is; what there was before lives on, and nothing is left.
  */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
+import { once } from "node:events";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { containerd } from "@uvm-shim/shim/protocol";
 import { TtrpcClient, TtrpcError } from "@uvm-shim/ttrpc";
 import type { Pod, PodContainer } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
 import { mustRun } from "../../support/command.ts";
+import { makeLoadedShim } from "../../support/loaded-shim.ts";
 import { makeLoggingProgram } from "../../support/logging-program.ts";
 import { findServers, type Server } from "../../support/servers.ts";
 import { poll } from "../../support/wait.ts";
@@ -75,11 +77,16 @@ const work: { readonly [what: string]: (ground: ProtocolGround, container: PodCo
   {
     async container(ground, _container, pod) {
       const other = await pod.createContainer({ id: "c2", args: ["true"], rootfs: directoryRootfs(ground) });
-      const failure = await other.start().then(
+      const started = await other.start().then(
         () => other.wait().then(() => undefined),
         (error: unknown) => ({ error }),
       );
-      await other.delete();
+      // What could not be given back can be given back later.
+      const deleted = await other.delete().then(
+        () => undefined,
+        (error: unknown) => other.delete().then(() => ({ error })),
+      );
+      const failure = started ?? deleted;
       if (failure !== undefined) throw failure.error;
     },
 
@@ -148,6 +155,97 @@ async function sweep(ground: ProtocolGround, { server, free, refusal }: Sweep): 
   });
 }
 
+/** The shim's connection by which it is told what is to fail in it. */
+class FailingShim {
+  readonly executable: string;
+  readonly environment: { readonly [name: string]: string };
+  readonly #socket: string;
+  #connection: Socket | undefined;
+
+  constructor(directory: string) {
+    this.executable = makeLoadedShim(directory, import.meta.resolve("../../support/failing-calls.cjs"));
+    this.#socket = join(directory, "failing.sock");
+    this.environment = { UVM_SHIM_TEST_FAILING_SOCKET: this.#socket };
+  }
+
+  async connect(): Promise<void> {
+    this.#connection = connect(this.#socket).setEncoding("utf8");
+    await once(this.#connection, "connect");
+  }
+
+  /** Begins to count, and to fail the call of this number, if any. */
+  async begin(fault?: { readonly call: number; readonly code: string }): Promise<void> {
+    await this.#ask(fault === undefined ? "count" : `fail ${fault.call} ${fault.code}`);
+  }
+
+  async told(): Promise<{ readonly calls: readonly string[]; readonly struck?: string }> {
+    return (await this.#ask("told")) as { calls: string[]; struck?: string };
+  }
+
+  close(): void {
+    this.#connection?.destroy();
+  }
+
+  async #ask(line: string): Promise<object> {
+    const connection = this.#connection as Socket;
+    const answered = once(connection, "data");
+    connection.write(`${line}\n`);
+    return JSON.parse(String((await answered)[0]));
+  }
+}
+
+const codes = ["EMFILE", "ENFILE", "ENOMEM"] as const;
+
+/** Each call that opens or starts something fails in turn. */
+async function failEachCall(ground: ProtocolGround): Promise<void> {
+  makeLoggingProgram(join(ground.directory, "logger"));
+  const directory = join(ground.directory, "failing");
+  mkdirSync(directory, { mode: 0o700 });
+  const failing = new FailingShim(directory);
+  const environment = { ...ground.environment, ...failing.environment };
+  await withContainer(
+    { ...ground, executable: failing.executable, environment },
+    ["sleep", "1000"],
+    async (c1, pod) => {
+      // Else it would be looked for again and again.
+      writeFileSync(join(ground.directory, "pod", "log"), "");
+      await failing.connect();
+      const pid = findServers().shim;
+      const kinds = new Set<string>();
+      for (const [what, act] of Object.entries(work)) {
+        await act(ground, c1, pod);
+        await failing.begin();
+        await act(ground, c1, pod);
+        const { calls } = await failing.told();
+        const before = descriptorsOf(pid).length;
+        for (const [call, kind] of calls.entries()) {
+          kinds.add(kind);
+          const faults = kind === "spawn" ? [...codes, "EAGAIN"] : [codes[call % codes.length] as string];
+          for (const code of faults) {
+            await failing.begin({ call, code });
+            const failure = await act(ground, c1, pod).then(
+              () => undefined,
+              (error: unknown) => error,
+            );
+            const { struck = "nothing" } = await failing.told();
+            const point = `${what}, call ${call} ${code}, which was ${struck}`;
+            if (failure !== undefined) {
+              assert.ok(failure instanceof TtrpcError, `${point}: ${failure}`);
+              assert.equal(failure.code, "ResourceExhausted", `${point}: ${failure.message}`);
+            }
+          }
+        }
+        await failing.begin();
+        const isAsBefore = (): true | undefined => descriptorsOf(pid).length <= before || undefined;
+        await poll(`no more descriptors, ${what}`, isAsBefore, { timeoutMs: WAIT_MS, signal: ground.signal });
+        await act(ground, c1, pod);
+      }
+      assert.deepEqual([...kinds].toSorted(), ["listen", "open", "openSync", "readFile", "readFileSync", "spawn"]);
+      failing.close();
+    },
+  );
+}
+
 /** As a machine's administrator may start containerd. */
 async function fewFromTheStart(ground: ProtocolGround): Promise<void> {
   const executable = join(ground.directory, "few-descriptors");
@@ -195,5 +293,6 @@ export const protocolDescriptorCases: readonly ProtocolCase[] = [
     name: `whatever the ${one.server} cannot open for want of descriptors is refused, and what there is lives on`,
     run: (ground: ProtocolGround) => sweep(ground, one),
   })),
+  { name: "whatever the shim opens may fail, and what it was for is refused", run: failEachCall },
   { name: "a shim that may open 64 files refuses a container too many, and the others live on", run: fewFromTheStart },
 ];
