@@ -1,7 +1,7 @@
 import { budgets, endVm, orEndVm } from "./budgets.ts";
 import { type Clock, settlesWithin } from "./clock.ts";
-import { watchGuest } from "./guest-pulse.ts";
 import type { ProcessRecord } from "./process-record.ts";
+import { watchSandbox } from "./sandbox-pulse.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
 import type { Log } from "./types.ts";
 
@@ -84,7 +84,7 @@ export class LastKills {
       isEnding: () => slot.isStopping || record.process.hasEnded,
       progress: () => this.#ended,
     };
-    const late = watchGuest(sandbox, bounds, clock, over.signal).then(
+    const late = watchSandbox({ ping: (until) => sandbox.ping(until) }, bounds, clock, over.signal).then(
       () => false,
       () => true,
     );

@@ -347,7 +347,8 @@ export class TaskService {
     await Promise.all(execs.map((record) => (record as ProcessRecord).settle()));
     const takesVmAlong = isOwn(present, id);
     if (task.exit === undefined) {
-      const deleting = sandbox.deleteContainer(id);
+      const release = (): Promise<Exit> => sandbox.deleteContainer(id);
+      const deleting = takesVmAlong ? release() : this.#bounded.inTurn(release);
       const outcome = takesVmAlong
         ? await orEndVm(`delete task ${id}`, deleting, budgets.release, this.#options)
         : "guest works";

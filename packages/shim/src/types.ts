@@ -68,6 +68,8 @@ export interface Sandbox {
   updateContainer(id: string, resources: unknown, signal?: AbortSignal): Promise<void>;
   /** Resolves when the guest answers anything at all. */
   ping(signal?: AbortSignal): Promise<void>;
+  /** Resolves when the host answers anything at all; at once where that would tell nothing. */
+  pingHost(signal?: AbortSignal): Promise<void>;
   /** What the host measures of the VM as a whole. */
   statistics(signal?: AbortSignal): Promise<VmStatistics>;
   /** Gives back all that the container holds and forgets it. */

@@ -151,6 +151,12 @@ export class EmulatorConnection {
     return new HostError(cause.code, `lost the host: ${cause.message}`, { ...subject, cause });
   }
 
+  /** Resolves when the host answers, which it does in the order in which it is asked. */
+  ping(signal?: AbortSignal): Promise<void> {
+    const subject = { operation: "ping host", id: this.#socketPath };
+    return this.call("hello", { version: emulatedHostProtocolVersion }, subject, { signal, receive: () => {} });
+  }
+
   async #greet(signal: AbortSignal | undefined): Promise<void> {
     const subject = { operation: "greet host", id: this.#socketPath };
     const { version } = await this.call("hello", { version: emulatedHostProtocolVersion }, subject, {

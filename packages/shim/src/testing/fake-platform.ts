@@ -210,6 +210,7 @@ export class FakeSandbox implements Sandbox {
   onCreateContainer: (container: FakeContainer, signal?: AbortSignal) => Promise<void> = async () => {};
   onDeleteContainer: () => Promise<void> = async () => {};
   onPing: () => Promise<void> = async () => {};
+  onPingHost: () => Promise<void> = async () => {};
   deletions = 0;
   readonly #ended = Promise.withResolvers<Exit>();
 
@@ -273,6 +274,10 @@ export class FakeSandbox implements Sandbox {
 
   ping(): Promise<void> {
     return this.onPing();
+  }
+
+  pingHost(): Promise<void> {
+    return this.onPingHost();
   }
 
   async createContainer(request: ContainerRequest, signal?: AbortSignal): Promise<FakeContainer> {
