@@ -90,6 +90,18 @@ describe.runIf(process.platform === "linux")("the launcher", () => {
       }
     });
 
+    it.each([
+      ["ulimit -Sn 123", "123"],
+      ["ulimit -n 123", "undefined"],
+    ])("tells it how many descriptors its programs are to have, after %s: %s", (limit, told) => {
+      const command = [limit, `exec ${program("console.log(process.env.UVM_SHIM_OPEN_FILES)")}`].join("; ");
+      const { stdout, stderr } = spawnSync("/bin/sh", ["-c", command], {
+        encoding: "utf8",
+        env: { PATH: "/usr/bin:/bin", UVM_SHIM_OPEN_FILES: "7" },
+      });
+      expect({ stdout, stderr }).toEqual({ stdout: `${told}\n`, stderr: "" });
+    });
+
     it("tells it nothing that is said to other programs' runtimes, and everything else", () => {
       const names =
         "JSON.stringify(Object.keys(process.env).filter((name) => /^(NODE|OPENSSL|KEPT|PATH)/.test(name)).sort())";

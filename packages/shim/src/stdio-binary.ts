@@ -55,7 +55,8 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
   // The event loop waits until the program has been found. Whether it can be run is found out by running it.
   const look = (): Promise<void> => access(executable).catch(() => {});
   await withinBound(`stdout ${paths.stdout} cannot be run`, look, () => {}, options);
-  const child = await startProgram(executable, argumentList, {
+  const [file, ...rest] = withSoftLimit([executable, ...argumentList], process.env);
+  const child = await startProgram(file, rest, {
     stdio: ["ignore", "ignore", "ignore", "pipe", "pipe", "pipe"],
     env: { ...process.env, CONTAINER_ID: paths.containerId ?? "", CONTAINER_NAMESPACE: options.namespace },
     // A group of its own: what is ended is the program with all that it runs.
@@ -90,6 +91,20 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
       });
     },
   };
+}
+
+/** Of bash and dash: a program that does not exist is told by the shell's exit code, 127. */
+const lowerAndRun = 'ulimit -Sn "$0" && exec "$@"';
+
+/**
+ * The runtime has raised the number of descriptors that a process may have to the most that it can have. Programs that cannot
+ * do with that many (some still use select) get what the shim was started with.
+ */
+export function withSoftLimit(
+  command: readonly [string, ...string[]],
+  { UVM_SHIM_OPEN_FILES: limit }: NodeJS.ProcessEnv,
+): readonly [string, ...string[]] {
+  return /^[0-9]+$/.test(limit ?? "") ? ["/bin/sh", "-c", lowerAndRun, limit as string, ...command] : command;
 }
 
 async function ready(

@@ -202,7 +202,7 @@ export class ProcessGuestMachine implements GuestMachine {
       this.#reportTrouble(error);
     }
     // unshare dies with its child; the other way round the child would die later than "close" tells.
-    const init = initOf(power.child);
+    const init = initOfAny(power.child);
     if (init === undefined) power.child.kill("SIGKILL");
     else killIfAlive(init);
   }
@@ -362,6 +362,16 @@ function initOf(child: ChildProcess): number | undefined {
   try {
     const pid = Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim().split(" ")[0]);
     return pid > 0 ? pid : undefined;
+  } catch (error) {
+    if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    throw error;
+  }
+}
+
+/** As above, and undefined where nobody can say. */
+function initOfAny(child: ChildProcess): number | undefined {
+  try {
+    return initOf(child);
   } catch {
     return undefined;
   }
