@@ -2,7 +2,8 @@ import { close, constants, fstat, open, type Stats } from "node:fs";
 import { mkdir, open as openHandle } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
-import { abortable, type Clock, settlesWithin } from "./clock.ts";
+import { abortable } from "@uvm-shim/lifecycle";
+import { type Clock, settlesWithin } from "./clock.ts";
 import { ShimError } from "./errors.ts";
 
 const openDescriptor = promisify(open);
