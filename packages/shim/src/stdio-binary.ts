@@ -55,7 +55,7 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
   const argumentList = [...url.searchParams].flatMap(([key, value]) => (value === "" ? [key] : [key, value]));
   // The event loop waits until the program has been found. Whether it can be run is found out by running it.
   const look = (): Promise<void> => access(executable).catch(() => {});
-  await withinBound(`stdout ${paths.stdout} cannot be run`, look, () => {}, options);
+  await withinBound({ path: executable, subject: `stdout ${paths.stdout} cannot be run` }, look, () => {}, options);
   const child = start(paths.stdout, executable, argumentList, {
     stdio: ["ignore", "ignore", "ignore", "pipe", "pipe", "pipe"],
     env: { ...process.env, CONTAINER_ID: paths.containerId ?? "", CONTAINER_NAMESPACE: options.namespace },
