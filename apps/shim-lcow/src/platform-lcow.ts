@@ -108,7 +108,7 @@ async function createSandbox(
     host,
     clock,
     flavour: linuxVm(randomBytes, confidential && (await securityPolicyOf(confidential))),
-    onGuestLog: ({ level, message, fields }) => log.log(level, message, { ...fields, guest: vmId }),
+    onGuestLog: ({ level, message, fields }) => log.log(level, message, { guest: vmId, ...fields }),
     connectGuest: (stream, system, abort) =>
       LinuxGuest.connect(
         stream,

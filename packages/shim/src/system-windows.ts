@@ -46,9 +46,9 @@ export function windowsSystem(loadCalls: (() => Promise<WindowsCalls>) | undefin
 /** Nobody reads the log pipe of a shim that is gone; containerd logs what `delete` says on standard error. */
 function openDeleteLog({ namespace, id, clock }: LogOptions): ShimLog {
   return {
-    log: (level, message, fields) => {
+    log: (level, message, fields = {}) => {
       if (isBelow(level, "warn")) return;
-      writeSync(2, formatLine(clock.now(), level, message, { namespace, id, ...fields }));
+      writeSync(2, formatLine(clock.now(), level, message, fields, { namespace, id }));
     },
     setLevel: () => {},
     close: () => {},
