@@ -123,7 +123,8 @@ async function privilegedIsKept(ground: Ground): Promise<void> {
     "mkdir /mnt && mount -t tmpfs tmpfs /mnt && mount -o remount,bind,ro /mnt && echo its own mounts",
     "mkdir /tmp/proc && mount -t proc proc /tmp/proc && echo core >/tmp/proc/sys/kernel/core_pattern || echo no setting",
     "mount -o remount,rw / || echo no options",
-    "date -s @$(date +%s) || echo no clock",
+    // It ends with 0 all the same.
+    "date -s @$(date +%s) 2>&1 | grep -q 'not permitted' && echo no clock",
     "dmesg || echo no log",
     ...(existsSync("/sys/fs/cgroup/devices")
       ? [
