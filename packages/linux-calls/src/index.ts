@@ -7,6 +7,7 @@ export {
   listenForDescriptor,
   lockFile,
   pipe,
+  pipes,
 } from "./descriptors.ts";
 export { attachLoop, type LoopDevice, type LoopRequest, makeBlockNode, makeCharNode } from "./devices.ts";
 export { LinuxCallError } from "./error.ts";
