@@ -40,6 +40,11 @@ import { vmIdOf } from "./vm-id.ts";
 /** What timers can wait for, more than three weeks. */
 const longestDelayMs = 2 ** 31 - 1;
 
+const untoldExits = {
+  gone: "a process has gone, and the guest does not tell how: something else may hold its output open",
+  "kill without effect": "a process counts as killed, though the guest that says it was does not tell its end",
+} as const;
+
 /** Linux containers on this machine's compute service, wired from host driver, guest and controllers. */
 export function createLcowPlatform(context: PlatformContext): Platform {
   let connecting: Promise<ComputeHost> | undefined;
@@ -64,7 +69,7 @@ async function createSandbox(
   context: PlatformContext,
   signal?: AbortSignal,
 ): Promise<Sandbox> {
-  const { log, upstreamStdio: upstream, executableDirectory, env } = context;
+  const { log, guestLog, upstreamStdio: upstream, executableDirectory, env } = context;
   const { runtimeOptions, annotations, bundle, spec: specification } = request;
   const options = runtimeOptions === undefined ? {} : await decodeRuntimeOptions(runtimeOptions);
   const { document, settings, warnings } = await withHostFacts(executableDirectory, env, (facts) =>
@@ -100,7 +105,7 @@ async function createSandbox(
     host,
     clock,
     flavour: linuxVm(randomBytes, confidential && (await securityPolicyOf(confidential))),
-    onGuestLog: ({ level, message, fields }) => log.log(level, message, { ...fields, guest: vmId }),
+    onGuestLog: ({ level, message, fields }) => guestLog.log(level, message, { guest: vmId, ...fields }),
     connectGuest: (stream, system, abort) =>
       LinuxGuest.connect(
         stream,
@@ -109,7 +114,7 @@ async function createSandbox(
           newActivityId: randomUUID,
           firstMessageId: BigInt(randomInt(2 ** 31)) << 32n,
           delay: clock.delay,
-          log,
+          log: guestLog,
         },
         abort,
       ),
@@ -169,6 +174,7 @@ async function createSandbox(
     id: request.id,
     vm,
     pingGuest: (abort) => vm.guest.ping(abort),
+    pingHost: host.ping?.bind(host),
     clock,
     size: settings.size,
     warn,
@@ -213,11 +219,7 @@ async function createSandbox(
             upstream,
             clock,
             clientPatience: patienceOf(options),
-            onExitUntold: () =>
-              warn("a process has gone, and the guest does not tell how: something else may hold its output open", {
-                container: options.containerId,
-                exec: options.execId,
-              }),
+            onExitUntold: (why) => warn(untoldExits[why], { container: options.containerId, exec: options.execId }),
           }),
       }),
   });

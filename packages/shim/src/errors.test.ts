@@ -30,11 +30,42 @@ describe("translateError", () => {
     expect(translateError(error).code).toBe(code);
   });
 
+  it("tells a lack of the machine by its name, whatever it was taken for", () => {
+    const lack = (code: string, fields: object = {}): Error =>
+      new ShimError("InvalidArgument", "config.json cannot be read", {
+        cause: new Error("opened", { cause: withFields({ code, ...fields }) }),
+      });
+    for (const code of ["EMFILE", "ENFILE", "ENOMEM", "ENOSPC"]) {
+      expect(translateError(lack(code))).toMatchObject({
+        ...{ code: "ResourceExhausted", message: "config.json cannot be read" },
+      });
+    }
+    expect(translateError(lack("EAGAIN", { syscall: "spawn mount" })).code).toBe("ResourceExhausted");
+    expect(translateError(lack("EAGAIN", { syscall: "connect" })).code).toBe("InvalidArgument");
+    expect(translateError(lack("ENOENT")).code).toBe("InvalidArgument");
+    const own = new ShimError("ResourceExhausted", "x", { cause: withFields({ code: "EMFILE" }) });
+    expect(translateError(own)).toBe(own);
+    const ring = new Error("a ring");
+    ring.cause = ring;
+    expect(translateError(ring).code).toBe("Internal");
+  });
+
   it("puts the HRESULT into the message, once", () => {
     expect(translateError(withFields({ hresult: 0x80370105 | 0 })).message).toBe("it failed (0x80370105)");
     expect(translateError(withFields({ hresult: 0x80370105 }, "failed with 0x80370105")).message).toBe(
       "failed with 0x80370105",
     );
+  });
+
+  it("tells in one plain line of bounded length what others said", () => {
+    const guests = `${"\u001b[31mline\n".repeat(10_000)}end`;
+    for (const error of [new ShimError("Internal", guests), withFields({ code: "NotFound" }, guests)]) {
+      const { code, message, cause } = translateError(error);
+      expect(message).toMatch(/^[^\p{C}]*\(cut: 100003 characters in all\)[^\p{C}]*end$/u);
+      expect(message.length).toBeLessThanOrEqual(8192);
+      expect([code, cause]).toEqual([(error as { code?: unknown }).code, error]);
+    }
+    expect(translateError(new ShimError("NotFound", "task a\nb")).message).toBe("task a\\nb");
   });
 
   it("is total", () => {

@@ -32,12 +32,14 @@ import { criPropagationCases, protocolPropagationCases } from "./cases/propagati
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
 import { protocolCrowdCases } from "./cases/protocol-crowd.ts";
+import { protocolDescriptorCases } from "./cases/protocol-descriptors.ts";
 import { protocolEndCases } from "./cases/protocol-ends.ts";
 import { protocolErrorCases } from "./cases/protocol-errors.ts";
 import { protocolGivenUpCases } from "./cases/protocol-given-up.ts";
 import { protocolMountCases } from "./cases/protocol-mounts.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
 import { protocolProcessCases } from "./cases/protocol-processes.ts";
+import { protocolRuntimeCases } from "./cases/protocol-runtime.ts";
 import { protocolSandboxCases } from "./cases/protocol-sandbox.ts";
 import { protocolSettingCases } from "./cases/protocol-settings.ts";
 import { resourceCases } from "./cases/resources.ts";
@@ -168,6 +170,8 @@ async function runProtocol(
     ...protocolBlockDeviceCases,
     ...protocolPropagationCases,
     ...protocolProcessCases,
+    ...protocolRuntimeCases,
+    ...protocolDescriptorCases,
   ];
   for (const [index, one] of cases.entries()) {
     if (signal.aborted) return;

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { constants, getPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
@@ -23,6 +23,8 @@ class RealEmulator implements ContractHost {
   readonly #devices = join(this.#directory, "devices.json");
   readonly assignableDevice = "PCIP\\VEN_1234&DEV_5678";
   readonly memoryMb = 512;
+  /** What runs the program, where something does. */
+  wrapper: readonly string[] = [];
   readonly #spelling: Spelling | undefined;
   #proxy: RespellingProxy | undefined;
   #files = 0;
@@ -52,7 +54,7 @@ class RealEmulator implements ContractHost {
       socketPath: join(this.stateDirectory, "host.sock"),
       start: {
         command: "/bin/sh",
-        args: ["-c", remember, "sh", process.execPath, sourceOf("host-emulator/src/main.ts")],
+        args: ["-c", remember, "sh", ...this.wrapper, process.execPath, sourceOf("host-emulator/src/main.ts")],
         env: { UVM_SHIM_HOST_IDLE_MS: "5000", UVM_SHIM_HOST_DEVICES: this.#devices },
       },
     });
@@ -87,22 +89,22 @@ class RealEmulator implements ContractHost {
   }
 
   async loseService(): Promise<void> {
-    for (const pid of this.#running()) process.kill(pid, "SIGKILL");
+    for (const pid of this.running()) process.kill(pid, "SIGKILL");
   }
 
   async dispose(): Promise<void> {
     // One that is killed removes nothing; the next one does, and what it holds itself.
     await (await this.#connect()).close();
     await this.#proxy?.close();
-    for (const pid of this.#running()) process.kill(pid, "SIGTERM");
-    await vi.waitFor(() => expect(this.#running()).toEqual([]), { timeout: 10_000 });
+    for (const pid of this.running()) process.kill(pid, "SIGTERM");
+    await vi.waitFor(() => expect(this.running()).toEqual([]), { timeout: 10_000 });
     expect(existsSync(join(this.stateDirectory, "host.sock"))).toBe(false);
     expect(existsSync(join(this.stateDirectory, "vm"))).toBe(false);
     rmSync(this.#directory, { recursive: true });
   }
 
   /** Pids of this test's own emulators that are alive. */
-  #running(): readonly number[] {
+  running(): readonly number[] {
     const list = join(this.#directory, "pids");
     if (!existsSync(list)) return [];
     return readFileSync(list, "utf8")
@@ -169,6 +171,39 @@ describeReal("the emulated host as a program", () => {
     for (const other of others) expect(await other.enumerateComputeSystems()).toMatchObject([{ Id: "shared" }]);
     await system?.close();
     for (const host of hosts) await host.close();
+  });
+
+  it("is preferred to all else on the machine, as a hypervisor is, and its guests are not", async () => {
+    const host = await emulator.connect();
+    const system = await host.createComputeSystem("priorities", emulator.document(document));
+    await system.start();
+    const [pid = 0] = emulator.running();
+    const childrenOf = (parent: number): readonly number[] =>
+      readFileSync(`/proc/${parent}/task/${parent}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+    const guest = childrenOf(pid).flatMap((launcher) => [launcher, ...childrenOf(launcher)]);
+    const threads = guest.flatMap((one) => readdirSync(`/proc/${one}/task`).map(Number));
+    expect(threads.length).toBeGreaterThan(2);
+    expect(getPriority(pid)).toBe(constants.priority.PRIORITY_HIGHEST);
+    expect(new Set(threads.map((thread) => getPriority(thread)))).toEqual(new Set([getPriority()]));
+    await system.terminate();
+    await host.close();
+  });
+
+  it("serves with the priority that it was started with where it may not have another, and says so", async () => {
+    const restricted = new RealEmulator();
+    restricted.wrapper = ["setpriv", "--bounding-set", "-sys_nice"];
+    try {
+      const host = await restricted.connect();
+      const system = await host.createComputeSystem("restricted", restricted.document(document));
+      await system.start();
+      expect(restricted.running().map((pid) => getPriority(pid))).toEqual([getPriority()]);
+      const log = readFileSync(join(restricted.stateDirectory, "emulator.log"), "utf8");
+      expect(log).toContain(`it has to do with the priority that it was started with, ${getPriority()}`);
+      await system.terminate();
+      await host.close();
+    } finally {
+      await restricted.dispose();
+    }
   });
 
   it("removes what one before it left that was killed", async () => {

@@ -7,6 +7,7 @@ import { BootTurns } from "./boot-turns.ts";
 import { VmCgroups } from "./cgroups.ts";
 import { GuestImage } from "./image.ts";
 import { killIfAlive, ProcessGuestMachine } from "./machine.ts";
+import { SettingsGuard } from "./settings-guard.ts";
 
 /** First line of the kernel file that asks for a process guest. */
 export const processGuestKernel = "uvm-shim process guest 1";
@@ -21,6 +22,8 @@ export interface ProcessGuestOptions {
   readonly stateDirectory: string;
   /** How long the guest's agent may take until it is up, in milliseconds. */
   readonly bootTimeoutMs: number;
+  /** The nice value that guests run with, whatever this process has; by default the same. */
+  readonly guestPriority?: number;
   readonly report: (message: string) => void;
 }
 
@@ -29,11 +32,13 @@ export class ProcessGuestKind implements GuestKind {
   readonly name = "process";
   readonly #options: ProcessGuestOptions;
   readonly #image: GuestImage;
+  readonly #settings: SettingsGuard;
   readonly #boots = new BootTurns({ most: bootsPerProcessor * availableParallelism(), longestMs: longestTurnMs });
 
   constructor(options: ProcessGuestOptions) {
     this.#options = options;
     this.#image = new GuestImage(options.stateDirectory);
+    this.#settings = new SettingsGuard(options.report);
   }
 
   recognises({ KernelFilePath: path }: LinuxKernelDirect): boolean {
@@ -48,10 +53,13 @@ export class ProcessGuestKind implements GuestKind {
   }
 
   create(specification: GuestMachineSpecification): GuestMachine {
+    const { guestPriority: priority } = this.#options;
     return new ProcessGuestMachine(specification, {
       image: this.#image,
       cgroups: new VmCgroups(specification.name, undefined, specification.podGroup),
       boots: this.#boots,
+      settings: this.#settings,
+      ...(priority !== undefined && { priority }),
       bootTimeoutMs: this.#options.bootTimeoutMs,
       cgroupTimeoutMs,
       report: this.#options.report,
