@@ -112,7 +112,7 @@ export function readAnnotations(
   cross(coreLimitKey, isPairOfLimits, "two numbers of bytes as <soft>;<hard>, of which the first is not the greater");
   cross(teeLogKey, isRelative, 'a relative path without ".."');
   cross(teeLogMountKey, (value) => value.startsWith("/"), "an absolute path");
-  cross(hostCertificatesKey, (value) => /^[A-Za-z0-9+/\s]+=*\s*$/.test(value), "certificates in base64");
+  cross(hostCertificatesKey, (value) => /^[A-Za-z0-9+/\s]+(?:=+\s*)?$/.test(value), "certificates in base64");
   // They become options of the program that sets a GPU up.
   cross(gpuCapabilitiesKey, (value) => /^[a-z]+(,[a-z]+)*$/.test(value), "words with commas between them");
   const gpuVhdPath = given[gpuVhdKey] || undefined;
