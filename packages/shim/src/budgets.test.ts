@@ -153,7 +153,7 @@ describe("a container that the guest says it has killed, and that goes on", () =
     harness.container("t1").onAsk = () => broken.promise;
     harness.sandbox.onStop = async () => {
       broken.reject(Object.assign(new Error("the bridge is closed"), { code: "Unavailable" }));
-      await clock.delay(100);
+      await harness.clock.delay(100);
     };
     const killing = harness.task("Kill", { id: "t1", signal: 9, all: true });
     const settled = killing.then(
