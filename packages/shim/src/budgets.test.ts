@@ -145,6 +145,27 @@ describe("a container that the guest says it has killed, and that goes on", () =
     expect(harness.sandbox.stops).toBe(1);
   });
 
+  it("is told with its exit also where the kill breaks off with the VM", async () => {
+    await runInSandbox();
+    const { init } = harness.container("t1");
+    init.isImmortal = true;
+    const broken = Promise.withResolvers<void>();
+    harness.container("t1").onAsk = () => broken.promise;
+    harness.sandbox.onStop = async () => {
+      broken.reject(Object.assign(new Error("the bridge is closed"), { code: "Unavailable" }));
+      await harness.clock.delay(100);
+    };
+    const killing = harness.task("Kill", { id: "t1", signal: 9, all: true });
+    const settled = killing.then(
+      () => "killed",
+      (error: unknown) => String(error),
+    );
+    await pass(10_000);
+    await pass(100);
+    expect(await settled).toBe("killed");
+    expect(init.exit?.status).toBe(255);
+  });
+
   it("keeps its VM while what it wrote is on its way to the client", async () => {
     await runInSandbox();
     const { init } = harness.container("t1");

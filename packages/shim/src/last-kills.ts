@@ -37,9 +37,18 @@ export class LastKills {
     const killing = record.kill(sigkill, send);
     const vmEnds = this.#expectExit(taskId, record);
     // With the exit: whoever learns of it deletes the task and closes the connection that this answer needs.
-    const exited = vmEnds.then(() => record.wait(signal));
+    let isVmEnding = false;
+    const exited = vmEnds.then(() => {
+      isVmEnding = true;
+      return record.wait(signal);
+    });
     exited.catch(() => {});
-    const answered = Promise.race([killing, exited]);
+    const killed = killing.catch((error: unknown) => {
+      // What breaks off with the VM is no failure of the kill.
+      if (!isVmEnding) throw error;
+      return exited;
+    });
+    const answered = Promise.race([killed, exited]);
     if ((await orEndVm(`kill task ${taskId}`, answered, budgets.kill, this.#options)) === "VM ends") {
       await record.wait(signal);
     } else await answered;
