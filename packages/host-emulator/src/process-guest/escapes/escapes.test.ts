@@ -21,6 +21,8 @@ import { ProcessGuestKind, processGuestKernel } from "../kind.ts";
 const agent = fileURLToPath(new URL("../../../../guest-agent/src/main.ts", import.meta.url));
 const attempts = fileURLToPath(new URL("attempts.py", import.meta.url));
 const memoryMb = 256;
+/** On a machine that does much else. */
+const bootMs = 60_000;
 
 /** Not every kernel has all of it. */
 function ifThere(path: string, outcome: string): string {
@@ -186,7 +188,7 @@ for (const kind of kinds) {
       const args = ["/usr/bin/python3", "/attempts.py", JSON.stringify(given)];
       await run(specification(rootPath, usr, args));
       results = JSON.parse(readFileSync(join(root, "results.json"), "utf8"));
-    });
+    }, bootMs);
     afterAll(async () => {
       await guest?.close();
       for (const server of servers) server.close();
