@@ -14,10 +14,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { launcher } from "./assemble.ts";
+import { describeWith } from "./machine-needs.ts";
 
 const NAME = "containerd-shim-x-v2";
 
-describe.runIf(process.platform === "linux")("the launcher", () => {
+describeWith("Linux")("the launcher", () => {
   let directory: string;
   const put = (path: string, text: string): void => {
     mkdirSync(join(directory, path, ".."), { recursive: true });
@@ -88,6 +89,18 @@ describe.runIf(process.platform === "linux")("the launcher", () => {
       } finally {
         child.kill("SIGKILL");
       }
+    });
+
+    it.each([
+      ["ulimit -Sn 123", "123"],
+      ["ulimit -n 123", "undefined"],
+    ])("tells it how many descriptors its programs are to have, after %s: %s", (limit, told) => {
+      const command = [limit, `exec ${program("console.log(process.env.UVM_SHIM_OPEN_FILES)")}`].join("; ");
+      const { stdout, stderr } = spawnSync("/bin/sh", ["-c", command], {
+        encoding: "utf8",
+        env: { PATH: "/usr/bin:/bin", UVM_SHIM_OPEN_FILES: "7" },
+      });
+      expect({ stdout, stderr }).toEqual({ stdout: `${told}\n`, stderr: "" });
     });
 
     it("tells it nothing that is said to other programs' runtimes, and everything else", () => {

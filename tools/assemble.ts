@@ -45,6 +45,13 @@ const unsetRuntimesOwn = [
   "unset OPENSSL_CONF",
 ];
 
+/** The runtime takes all the descriptors that it may have; programs that it runs for others get what they had had without it. */
+const tellSoftLimit = [
+  "unset UVM_SHIM_OPEN_FILES",
+  "soft=$(ulimit -Sn)",
+  '[ "$soft" = "$(ulimit -Hn)" ] || export UVM_SHIM_OPEN_FILES="$soft"',
+];
+
 /**
  * A launcher finds its runtime beside itself, also when it is called through a symbolic link. A copy made of it alone, which is what
  * callers do with shims that are one file, finds the installed one as containerd does: by its name, in PATH.
@@ -63,6 +70,7 @@ export function launcher(name: string, program: string): string {
     "  fi",
     "fi",
     ...unsetRuntimesOwn,
+    ...tellSoftLimit,
     // SIGUSR1 would make the runtime listen for a debugger, which any user of the machine may be.
     `exec "\${self%/*}/lib/node" --disable-sigusr1 "\${self%/*}/lib/${program}.cjs" "$@"`,
     "",

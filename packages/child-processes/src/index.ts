@@ -33,18 +33,20 @@ const perStream = 3;
 const perProgram = 4;
 const usualStreams = 3;
 
-/**
- * Throws where the descriptors for a start are lacking. Where they end half-way Node has the streams, gives them to nobody
- * and never closes them.
- */
+/** Where descriptors end half-way Node has the streams, gives them to nobody and never closes them. */
 function checkDescriptors(file: string, { stdio }: SpawnOptions): void {
   const streams = Array.isArray(stdio) ? stdio.length : usualStreams;
+  requireDescriptors(streams * perStream + perProgram, `spawn ${file}`);
+}
+
+/** Throws the system's error where fewer descriptors than so many can be opened now. */
+export function requireDescriptors(count: number, subject: string): void {
   const open: number[] = [];
   try {
-    for (let left = streams * perStream + perProgram; left > 0; left -= 1) open.push(openSync(devNull, "r"));
+    while (open.length < count) open.push(openSync(devNull, "r"));
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    throw Object.assign(new Error(`spawn ${file} ${code}`, { cause }), { code });
+    throw Object.assign(new Error(`${subject} ${code}`, { cause }), { code });
   } finally {
     for (const descriptor of open) closeSync(descriptor);
   }

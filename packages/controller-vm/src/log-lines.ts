@@ -109,6 +109,8 @@ function cut(text: string, most: number): string {
 }
 
 function parseObject(text: string): { readonly [key: string]: unknown } | undefined {
+  // Most of what is no JSON is seen at its first character, and an error for each line of a flood would cost far more.
+  if (!text.trimStart().startsWith("{")) return undefined;
   try {
     const value = parseWithin(text, entryBounds);
     if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;

@@ -2,16 +2,19 @@ import type { Duplex } from "node:stream";
 import { GcsError, messageOf } from "./error.ts";
 import { defaultMaxMessageSize, encodeFrame, type Frame, FrameDecoder, headerSize, type TakenBytes } from "./wire.ts";
 
+/**
+ * What of the peer's messages is handled in one turn of the event loop, after which others have theirs. A stream's reader
+ * goes on while there is something to read, which would be up to 2 MiB; so the connection is not read meanwhile.
+ */
+export const framesPerTurn = 32;
+const bytesPerTurn = 256 * 1024;
+/** A chunk of so many bytes ends a turn in any case: there may be more where it comes from. */
+const longChunk = 16 * 1024;
+
 export interface BridgeOptions {
   /** Greatest frame in bytes, header included, in both directions. */
   readonly maxMessageSize?: number;
 }
-
-/**
- * A chunk of so many bytes may hold hundreds of messages. A peer that sends one after the other would hold all else that
- * the process serves, as a stream's reader goes on while there is something to read.
- */
-const longChunk = 16 * 1024;
 
 export interface FrameChannelOptions extends BridgeOptions {
   /** Takes each frame in order. What it throws ends the channel. */
@@ -23,8 +26,6 @@ export interface FrameChannelOptions extends BridgeOptions {
    * One end at most may do so: two would wait for each other.
    */
   readonly readsOnlyWhenDrained: boolean;
-  /** Lets whatever else is ready go first after each long chunk. */
-  readonly isFair: boolean;
   /** Called once, before `closed` resolves. */
   readonly onClosed: (cause: Error | undefined) => void;
 }
@@ -40,30 +41,36 @@ export class FrameChannel {
   readonly #decoder: FrameDecoder;
   readonly #maxMessageSize: number;
   readonly #readsOnlyWhenDrained: boolean;
-  readonly #isFair: boolean;
   readonly #onFrame: (frame: Frame) => void;
   readonly #onClosed: (cause: Error | undefined) => void;
   #resolveClosed: (cause: Error | undefined) => void = () => {};
   #ended = false;
+  /** Frames that have been read and wait for their turn. */
+  #isMidway = false;
+  /** The peer does not take what it is sent. */
+  #isHeldUp = false;
+  #hasPeerEnded = false;
 
   constructor(stream: Duplex, options: FrameChannelOptions) {
     this.#stream = stream;
     this.#maxMessageSize = options.maxMessageSize ?? defaultMaxMessageSize;
     this.#decoder = new FrameDecoder(this.#maxMessageSize, options.takenBytes);
     this.#readsOnlyWhenDrained = options.readsOnlyWhenDrained;
-    this.#isFair = options.isFair;
     this.#onFrame = options.onFrame;
     this.#onClosed = options.onClosed;
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
     stream.on("error", (error) => this.end(unavailable(`the connection failed: ${messageOf(error)}`, error)));
-    stream.on("end", () => this.end(this.#peerClosed()));
-    stream.on("close", () => this.end(this.#peerClosed()));
-    stream.on("drain", () => stream.resume());
+    stream.on("end", () => this.#peerEnds());
+    stream.on("close", () => this.#peerEnds());
+    stream.on("drain", () => {
+      this.#isHeldUp = false;
+      this.#readOn();
+    });
     stream.on("data", (chunk: Buffer) => this.#take(chunk));
     // A stream that ended before it was handed over sends no event any more.
-    if (stream.destroyed || stream.readableEnded) queueMicrotask(() => this.end(this.#peerClosed()));
+    if (stream.destroyed || stream.readableEnded) queueMicrotask(() => this.#peerEnds());
   }
 
   get isOpen(): boolean {
@@ -82,7 +89,9 @@ export class FrameChannel {
   send(frame: Frame): void {
     if (this.#ended) return;
     const isDrained = this.#stream.write(encodeFrame(frame));
-    if (!isDrained && this.#readsOnlyWhenDrained) this.#stream.pause();
+    if (isDrained || !this.#readsOnlyWhenDrained) return;
+    this.#isHeldUp = true;
+    this.#stream.pause();
   }
 
   /** Ends the channel; what is not yet written is lost. Repeatable; the first cause stays. */
@@ -95,9 +104,20 @@ export class FrameChannel {
   }
 
   #take(chunk: Buffer): void {
-    if (this.#ended) return;
+    if (!this.#ended) this.#handle(this.#decoder.push(chunk), chunk.length >= longChunk);
+  }
+
+  /** Handles as many frames as a turn has, and the others in the turns that follow. */
+  #handle(frames: Generator<Frame, void>, isLong: boolean): void {
+    this.#isMidway = false;
+    let isDone: boolean | undefined = false;
+    let bytes = 0;
     try {
-      for (const frame of this.#decoder.push(chunk)) {
+      for (let count = 0; !isDone && count < framesPerTurn && bytes < bytesPerTurn; count++) {
+        const { done, value: frame } = frames.next();
+        isDone = done;
+        if (done) break;
+        bytes += headerSize + frame.body.length;
         this.#onFrame(frame);
         if (this.#ended) return;
       }
@@ -105,9 +125,26 @@ export class FrameChannel {
       this.end(error instanceof GcsError ? error : new GcsError("Internal", messageOf(error), { cause: error }));
       return;
     }
-    if (!this.#isFair || chunk.length < longChunk) return;
+    if (isDone && !isLong) {
+      if (this.#hasPeerEnded) this.#peerEnds();
+      else this.#readOn();
+      return;
+    }
+    this.#isMidway = true;
     this.#stream.pause();
-    setImmediate(() => this.#stream.resume());
+    setImmediate(() => {
+      if (!this.#ended) this.#handle(frames, isLong && !isDone);
+    });
+  }
+
+  /** What the peer had sent by then is handled first. */
+  #peerEnds(): void {
+    this.#hasPeerEnded = true;
+    if (!this.#isMidway) this.end(this.#peerClosed());
+  }
+
+  #readOn(): void {
+    if (this.#stream.isPaused() && !this.#isMidway && !this.#isHeldUp) this.#stream.resume();
   }
 
   #peerClosed(): GcsError {

@@ -78,7 +78,6 @@ export class GcsBridgeClient {
     this.#channel = new FrameChannel(stream, {
       ...options,
       readsOnlyWhenDrained: false,
-      isFair: true,
       onFrame: (frame) => this.#take(frame),
       takenBytes: (header) => this.#boundsOf(header)?.length ?? 0,
       onClosed: (cause) => this.#failAll(cause),

@@ -65,8 +65,6 @@ export class GcsBridgeServer {
     this.#channel = new FrameChannel(stream, {
       ...options,
       readsOnlyWhenDrained: true,
-      // A resume would undo the pause for answers that are not taken, and a guest need not fear its host.
-      isFair: false,
       onFrame: (frame) => this.#take(frame),
       onClosed: (cause) =>
         this.#ended.abort(cause ?? new GcsError("Unavailable", "the bridge was closed", { gone: true })),

@@ -88,7 +88,7 @@ export class FrameDecoder {
   }
 
   /** Yields the frames that these bytes complete. Throws a GcsError when a size is out of bounds. */
-  *push(chunk: Uint8Array): Generator<Frame> {
+  *push(chunk: Uint8Array): Generator<Frame, void> {
     let offset = 0;
     while (offset < chunk.length) {
       if (this.#frame === undefined) {

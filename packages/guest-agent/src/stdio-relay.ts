@@ -4,8 +4,8 @@ import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault, type VsockStdioRelaySettings } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
-import { letBlock, pipe, TerminalStream } from "@uvm-shim/linux-calls";
-import { OutputCopy } from "./output-copy.ts";
+import { letBlock, pipes, TerminalStream } from "@uvm-shim/linux-calls";
+import { OutputCopy, type OutputCopyPlace } from "./output-copy.ts";
 import { type Output, PipeOutput, type Redial, StreamOutput, socketOf } from "./outputs.ts";
 import type { ChildStdio } from "./runtime.ts";
 
@@ -89,8 +89,8 @@ export class StdioRelay {
   }
 
   /** To be asked for before anything is carried: what the process writes is appended to a file of the guest, too. */
-  copyOutputTo(path: string): void {
-    this.#copy = new OutputCopy(path);
+  copyOutputTo(place: OutputCopyPlace): void {
+    this.#copy = new OutputCopy(place);
   }
 
   /** To be asked for before anything is carried: an output that the host closes too early is dialled anew. */
@@ -115,8 +115,9 @@ export class StdioRelay {
 
   /** Makes the pipes; the descriptors are for the process, which inherits them. */
   openPipes(): ChildStdio {
-    for (const name of this.#connections.keys()) {
-      const { readFd, writeFd } = pipe();
+    const names = [...this.#connections.keys()];
+    for (const [index, { readFd, writeFd }] of pipes(names.length).entries()) {
+      const name = names[index] as StreamName;
       this.#pipes.set(
         name,
         name === "StdIn" ? { agent: writeFd, process: readFd } : { agent: readFd, process: writeFd },

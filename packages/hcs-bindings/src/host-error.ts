@@ -104,17 +104,23 @@ const goneNames: ReadonlySet<HresultName> = new Set<HresultName>([
   "HCN_E_PORT_NOT_FOUND",
 ]);
 
+/** Of the host's words, which may quote a guest's. */
+const longestText = 8_000;
+const mostEvents = 16;
+
 /** The error of a host call that was answered with an HRESULT. */
 export function hostErrorOf(
   answer: { readonly hresult: number; readonly message: string; readonly events?: readonly string[] },
   details: Pick<HostErrorDetails, "operation" | "id">,
 ): HostError {
   const name = hresultName(answer.hresult);
-  return new HostError((name === undefined ? undefined : codes[name]) ?? "Internal", answer.message, {
+  const events = answer.events?.slice(0, mostEvents).map((event) => event.slice(0, longestText));
+  const code = (name === undefined ? undefined : codes[name]) ?? "Internal";
+  return new HostError(code, answer.message.slice(0, longestText), {
     ...details,
     hresult: answer.hresult,
     gone: name !== undefined && goneNames.has(name),
-    ...(answer.events === undefined ? {} : { events: answer.events }),
+    ...(events === undefined ? {} : { events }),
   });
 }
 

@@ -1,7 +1,8 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { abortable } from "@uvm-shim/lifecycle";
 import { expect, it } from "vitest";
-import { abortable } from "./clock.ts";
+
 import { ProcessRecord } from "./process-record.ts";
 import type { TaskEvents } from "./task-events.ts";
 import { ManualClock } from "./testing/manual-clock.ts";

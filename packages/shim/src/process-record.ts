@@ -1,4 +1,5 @@
-import { abortable, type Clock } from "./clock.ts";
+import { abortable } from "@uvm-shim/lifecycle";
+import type { Clock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
 import type { TaskEvents } from "./task-events.ts";
 import type { Exit, Log, Process } from "./types.ts";

@@ -3,7 +3,8 @@ import { access } from "node:fs/promises";
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
-import { abortable, type Clock, settlesWithin } from "./clock.ts";
+import { abortable } from "@uvm-shim/lifecycle";
+import { type Clock, settlesWithin } from "./clock.ts";
 import { ShimError } from "./errors.ts";
 import { withinBound } from "./file-calls.ts";
 import type { StdioPaths } from "./types.ts";
@@ -54,8 +55,9 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
   const argumentList = [...url.searchParams].flatMap(([key, value]) => (value === "" ? [key] : [key, value]));
   // The event loop waits until the program has been found. Whether it can be run is found out by running it.
   const look = (): Promise<void> => access(executable).catch(() => {});
-  await withinBound(`stdout ${paths.stdout} cannot be run`, look, () => {}, options);
-  const child = await startProgram(executable, argumentList, {
+  await withinBound({ path: executable, subject: `stdout ${paths.stdout} cannot be run` }, look, () => {}, options);
+  const [file, ...rest] = withSoftLimit([executable, ...argumentList], process.env);
+  const child = await startProgram(file, rest, {
     stdio: ["ignore", "ignore", "ignore", "pipe", "pipe", "pipe"],
     env: { ...process.env, CONTAINER_ID: paths.containerId ?? "", CONTAINER_NAMESPACE: options.namespace },
     // A group of its own: what is ended is the program with all that it runs.
@@ -90,6 +92,20 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
       });
     },
   };
+}
+
+/** Of bash and dash: a program that does not exist is told by the shell's exit code, 127. */
+const lowerAndRun = 'ulimit -Sn "$0" && exec "$@"';
+
+/**
+ * The runtime has raised the number of descriptors that a process may have to the most that it can have. Programs that cannot
+ * do with that many (some still use select) get what the shim was started with.
+ */
+export function withSoftLimit(
+  command: readonly [string, ...string[]],
+  { UVM_SHIM_OPEN_FILES: limit }: NodeJS.ProcessEnv,
+): readonly [string, ...string[]] {
+  return /^[0-9]+$/.test(limit ?? "") ? ["/bin/sh", "-c", lowerAndRun, limit as string, ...command] : command;
 }
 
 async function ready(
@@ -132,8 +148,9 @@ function isEnding(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     return (Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[6]) & exitingFlag) !== 0;
-  } catch {
-    return true;
+  } catch (error) {
+    // Where nobody can say, its end says so itself.
+    return ["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "");
   }
 }
 
