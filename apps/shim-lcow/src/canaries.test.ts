@@ -82,6 +82,7 @@ describeWith(
     };
     const platform = createLcowPlatform({
       log,
+      guestLog: log,
       upstreamStdio: new FakeUpstream(new ScriptedCalls()),
       env: { UVM_SHIM_HOST: `unix:${socketPath}` },
       executableDirectory: folder,

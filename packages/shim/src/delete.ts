@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { type Clock, systemClock } from "./clock.ts";
-import { messageOf, ShimError } from "./errors.ts";
+import { ShimError, shownMessage } from "./errors.ts";
 import type { ShimFlags } from "./flags.ts";
 import { lastWords } from "./last-words.ts";
 import type { ShimOptions } from "./options.ts";
@@ -33,7 +33,7 @@ export async function deleteLeftovers(flags: ShimFlags, options: ShimOptions, ho
       await endProcess(state, clock, system);
       // Before anything else can fail. containerd logs what delete says on standard error.
       const words = state?.kind === "serving" ? lastWords(bundle) : "";
-      if (words !== "") host.stderr.write(`the shim of ${flags.id} ended with: ${words}\n`);
+      if (words !== "") host.stderr.write(`the shim of ${flags.id} ended with: ${shownMessage(words)}\n`);
     }
     await system.removeDeadSocket(state?.socket ?? socketOf(flags, options, host, system));
     if (!cleanEnd) await cleanUp(flags, options, host, bundle, system);
@@ -50,7 +50,7 @@ function markEnded(bundle: string, state: ShimState & { readonly kind: "serving"
   try {
     writeState(bundle, { ...state, kind: "ended" });
   } catch (error) {
-    host.stderr.write(`the state of ${state.id} is not written, delete would clean up again: ${messageOf(error)}\n`);
+    host.stderr.write(`the state of ${state.id} is not written, delete would clean up again: ${shownMessage(error)}\n`);
   }
 }
 

@@ -125,7 +125,7 @@ async function wrongExecs(ground: ProtocolGround): Promise<void> {
       ["[]", "exec: process: expected an object, got a list"],
       ["{}", "exec: process.cwd: expected a string, got nothing"],
       [{ ...EXEC, args: [] }, "exec: process.args: expected the command, got an empty one"],
-      [{ ...EXEC, args: "true" }, 'exec: process.args: expected a list, got "true"'],
+      [{ ...EXEC, args: "true" }, "exec: process.args: expected a list, got a string of 4 characters"],
       [{ ...EXEC, cwd: "x" }, 'exec: process.cwd: "x" is no absolute path'],
       [{ ...EXEC, user: { gid: 0 } }, "exec: process.user.uid: expected an integer from 0"],
     ];

@@ -114,7 +114,11 @@ export const WRONG: readonly Wrong[] = [
     "InvalidArgument",
     'tee-log-dir-mount is "x", accepted is an absolute path',
   ),
-  wrong({ annotations: { key: 1 } }, "InvalidArgument", 'config.json: annotations["key"] is 1; a string is accepted'),
+  wrong(
+    { annotations: { key: 1 } },
+    "InvalidArgument",
+    'config.json: annotations["key"] is a number; a string is accepted',
+  ),
   wrong({ annotations: [] }, "InvalidArgument", "annotations is not an object, expected one of strings"),
   wrong(
     { annotations: { "io.kubernetes.cri.sandbox-id": "other" } },
@@ -184,7 +188,7 @@ export const WRONG: readonly Wrong[] = [
     "/etc/passwd at controller 0 LUN 0: GCS modifySettings",
   ),
   wrongProcess({ args: ["a\0b"] }, "InvalidArgument", "process.args[0]: expected text without NUL"),
-  wrongProcess({ env: "A=b" }, "InvalidArgument", 'process.env: expected a list, got "A=b"'),
+  wrongProcess({ env: "A=b" }, "InvalidArgument", "process.env: expected a list, got a string of 3 characters"),
   wrongProcess({ cwd: undefined }, "InvalidArgument", "process.cwd: expected a string, got nothing"),
   wrongProcess(
     { rlimits: [{ type: "RLIMIT_NONE", hard: 1, soft: 1 }] },
