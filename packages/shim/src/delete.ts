@@ -33,7 +33,7 @@ export async function deleteLeftovers(flags: ShimFlags, options: ShimOptions, ho
       await endProcess(state, clock, system);
       // Before anything else can fail. containerd logs what delete says on standard error.
       const words = state?.kind === "serving" ? lastWords(bundle) : "";
-      if (words !== "") host.stderr.write(`the shim of ${flags.id} ended with: ${shownMessage(words)}\n`);
+      if (words !== "") host.stderr.write(`the shim of ${flags.id} ended with: ${shownMessage(new Error(words))}\n`);
     }
     await system.removeDeadSocket(state?.socket ?? socketOf(flags, options, host, system));
     if (!cleanEnd) await cleanUp(flags, options, host, bundle, system);

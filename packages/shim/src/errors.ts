@@ -60,7 +60,7 @@ const longestMessage = 8192;
  * say in its message.
  */
 export function shownMessage(error: unknown): string {
-  return shown(typeof error === "string" ? error : messageOf(error), longestMessage);
+  return shown(messageOf(error), longestMessage);
 }
 
 /**
