@@ -1,5 +1,15 @@
-import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -32,7 +42,10 @@ describe.runIf(process.platform === "linux")("the launcher", () => {
   it("finds the installed runtime by name when it was copied alone", () => {
     symlinkSync(join(directory, "installed", NAME), join(directory, "path", NAME));
     const lib = join(directory, "installed", "lib");
-    expect(run(`alone/${NAME}`)).toMatchObject({ status: 0, stdout: `${lib}/node ${lib}/x.cjs -v\n` });
+    expect(run(`alone/${NAME}`)).toMatchObject({
+      status: 0,
+      stdout: `${lib}/node --disable-sigusr1 ${lib}/x.cjs -v\n`,
+    });
   });
 
   it("says what is missing when no runtime is beside it or in PATH", () => {
@@ -45,5 +58,70 @@ describe.runIf(process.platform === "linux")("the launcher", () => {
   it("takes what is beside it first", () => {
     symlinkSync(join(directory, "alone", NAME), join(directory, "path", NAME));
     expect(run(`installed/${NAME}`).stdout).toContain(join(directory, "installed", "lib", "x.cjs"));
+  });
+
+  describe("with a runtime", () => {
+    const program = (text: string): string => {
+      rmSync(join(directory, "installed/lib/node"));
+      symlinkSync(process.execPath, join(directory, "installed/lib/node"));
+      put("installed/lib/x.cjs", text);
+      return join(directory, "installed", NAME);
+    };
+
+    it("starts one that no signal makes listen for a debugger", async () => {
+      const child = spawn(program('setInterval(() => {}, 1000); console.log("runs");'), {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      try {
+        await once(child.stdout, "data");
+        child.kill("SIGUSR1");
+        const sigusr1 = 1n << 9n;
+        // Where every thread blocks it, it stays pending for good: none is there that could take it.
+        for (const thread of readdirSync(`/proc/${child.pid}/task`)) {
+          const status = readFileSync(`/proc/${child.pid}/task/${thread}/status`, "utf8");
+          const mask = (name: string): bigint =>
+            BigInt(`0x${new RegExp(`^${name}:\\s+(\\w+)$`, "m").exec(status)?.[1]}`) & sigusr1;
+          expect({ thread, blocked: mask("SigBlk"), caught: mask("SigCgt"), pending: mask("ShdPnd") }).toEqual({
+            ...{ thread, blocked: sigusr1, caught: 0n, pending: sigusr1 },
+          });
+        }
+      } finally {
+        child.kill("SIGKILL");
+      }
+    });
+
+    it.each([
+      ["ulimit -Sn 123", "123"],
+      ["ulimit -n 123", "undefined"],
+    ])("tells it how many descriptors its programs are to have, after %s: %s", (limit, told) => {
+      const command = [limit, `exec ${program("console.log(process.env.UVM_SHIM_OPEN_FILES)")}`].join("; ");
+      const { stdout, stderr } = spawnSync("/bin/sh", ["-c", command], {
+        encoding: "utf8",
+        env: { PATH: "/usr/bin:/bin", UVM_SHIM_OPEN_FILES: "7" },
+      });
+      expect({ stdout, stderr }).toEqual({ stdout: `${told}\n`, stderr: "" });
+    });
+
+    it("tells it nothing that is said to other programs' runtimes, and everything else", () => {
+      const names =
+        "JSON.stringify(Object.keys(process.env).filter((name) => /^(NODE|OPENSSL|KEPT|PATH)/.test(name)).sort())";
+      const { status, stdout, stderr } = spawnSync(program(`console.log(${names})`), ["a b", "*"], {
+        encoding: "utf8",
+        env: {
+          ...{
+            PATH: "/usr/bin:/bin",
+            NODE_OPTIONS: "--require /nowhere",
+            NODE_V8_COVERAGE: join(directory, "cover age *"),
+          },
+          ...{
+            NODE_REDIRECT_WARNINGS: "/nowhere",
+            OPENSSL_CONF: "/nowhere",
+            KEPT: "a\nNODE_PATH=b $(exit 3) `exit 4`",
+          },
+        },
+      });
+      expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '["KEPT","PATH"]\n', stderr: "" });
+      expect(readdirSync(directory).toSorted()).toEqual(["alone", "installed", "path"]);
+    });
   });
 });

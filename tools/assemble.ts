@@ -31,6 +31,28 @@ function entry(program: string): string {
 }
 
 /**
+ * What is said to other programs' runtimes is not said to this one: NODE_OPTIONS could load anything into it. Names that a
+ * shell cannot have are left, and are none of the runtime's.
+ */
+const unsetRuntimesOwn = [
+  "set -f",
+  "exported=$(export -p)",
+  "case $exported in *NODE_*)",
+  "  for word in $exported; do",
+  `    case \${word%%=*} in *[!A-Za-z0-9_]*) ;; NODE_*) unset "\${word%%=*}" ;; esac`,
+  "  done",
+  "esac",
+  "unset OPENSSL_CONF",
+];
+
+/** The runtime takes all the descriptors that it may have; programs that it runs for others get what they had had without it. */
+const tellSoftLimit = [
+  "unset UVM_SHIM_OPEN_FILES",
+  "soft=$(ulimit -Sn)",
+  '[ "$soft" = "$(ulimit -Hn)" ] || export UVM_SHIM_OPEN_FILES="$soft"',
+];
+
+/**
  * A launcher finds its runtime beside itself, also when it is called through a symbolic link. A copy made of it alone, which is what
  * callers do with shims that are one file, finds the installed one as containerd does: by its name, in PATH.
  */
@@ -47,7 +69,10 @@ export function launcher(name: string, program: string): string {
     "    exit 127",
     "  fi",
     "fi",
-    `exec "\${self%/*}/lib/node" "\${self%/*}/lib/${program}.cjs" "$@"`,
+    ...unsetRuntimesOwn,
+    ...tellSoftLimit,
+    // SIGUSR1 would make the runtime listen for a debugger, which any user of the machine may be.
+    `exec "\${self%/*}/lib/node" --disable-sigusr1 "\${self%/*}/lib/${program}.cjs" "$@"`,
     "",
   ].join("\n");
 }

@@ -8,6 +8,8 @@ export interface Room {
   readonly libraries?: readonly string[];
   /** Node modules that the room must not touch, since it does no I/O. */
   readonly noNode?: true;
+  /** Only it starts programs: what cannot be started has no streams, and each place that forgets that is a crash. */
+  readonly startsPrograms?: true;
 }
 
 const controller = ["hcs-schema", "lifecycle"];
@@ -24,7 +26,8 @@ const siblings = [
 export const rooms: Readonly<Record<string, Room>> = {
   "packages/lifecycle": { uses: [], noNode: true },
   "packages/hcs-schema": { uses: [], noNode: true },
-  "packages/hcs-bindings": { uses: ["hcs-schema"], libraries: ["koffi"] },
+  "packages/child-processes": { uses: [], startsPrograms: true },
+  "packages/hcs-bindings": { uses: ["hcs-schema", "child-processes"], libraries: ["koffi"] },
   "packages/gcs-bridge": { uses: ["hcs-schema"] },
   "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema"] },
   "packages/sandbox-lcow": { uses: ["hcs-schema"], noNode: true },
@@ -38,13 +41,13 @@ export const rooms: Readonly<Record<string, Room>> = {
   "packages/controller-process": { uses: controller, types: siblings },
   "packages/ttrpc": { uses: [], libraries: ["protobufjs"] },
   "packages/shim": {
-    uses: ["ttrpc"],
+    uses: ["ttrpc", "child-processes"],
     types: [...siblings, "controller-pod"],
     libraries: ["protobufjs", "@grpc/grpc-js", "smol-toml"],
   },
   "packages/linux-calls": { uses: [], libraries: ["koffi"] },
-  "packages/host-emulator": { uses: ["hcs-schema", "gcs-bridge", "linux-calls"] },
-  "packages/guest-agent": { uses: ["gcs-bridge", "hcs-schema", "linux-calls"] },
+  "packages/host-emulator": { uses: ["child-processes", "hcs-schema", "gcs-bridge", "linux-calls"] },
+  "packages/guest-agent": { uses: ["child-processes", "gcs-bridge", "hcs-schema", "linux-calls"] },
   "apps/shim-lcow": {
     uses: [
       "shim",

@@ -43,6 +43,16 @@ describe("room boundaries", () => {
     expect(why("packages/shim", 'import { it } from "vitest";', "packages/shim/src/a.test.ts")).toEqual([undefined]);
   });
 
+  it("keeps the start of programs in one room, whatever the module is called", () => {
+    for (const name of ["node:child_process", "child_process"]) {
+      const source = `import { spawn } from "${name}";`;
+      expect(why("packages/shim", source)).toEqual(["only child-processes starts programs"]);
+      expect(why("packages/child-processes", source)).toEqual([undefined]);
+      expect(why("packages/shim", source, "packages/shim/src/a.test.ts")).toEqual([undefined]);
+      expect(why("packages/shim", `import type { ChildProcess } from "${name}";`)).toEqual([undefined]);
+    }
+  });
+
   it("refuses a dynamic import that hides its module", () => {
     expect(() => importsOf("x.ts", "await import(name);")).toThrow("does not name its module literally");
   });

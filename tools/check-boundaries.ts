@@ -1,10 +1,11 @@
-/** Fails when a package imports what its row of tools/boundaries.ts does not allow. */
+/** Fails when a package imports what tools/boundaries.ts, or reads a text as tools/outside-texts.ts, does not allow. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { join, normalize, relative } from "node:path";
 import { type Room, rooms, testFakes, testLibraries } from "./boundaries.ts";
 import { root } from "./bundle.ts";
 import { type FoundImport, importsOf } from "./import-scan.ts";
+import { looseReadings } from "./outside-texts.ts";
 
 const scope = "@uvm-shim/";
 
@@ -17,7 +18,10 @@ export function violation(folder: string, room: Room, file: string, found: Found
     return target.startsWith(`${folder}/src/`) || isTest ? undefined : `reaches out of ${folder}/src`;
   }
   if (specifier.startsWith("node:") || builtinModules.includes(specifier)) {
-    return room.noNode && !isTest && !typesOnly ? "this room does no I/O" : undefined;
+    if (isTest || typesOnly) return undefined;
+    if (room.noNode) return "this room does no I/O";
+    const startsPrograms = /^(node:)?child_process$/.test(specifier);
+    return startsPrograms && !room.startsPrograms ? "only child-processes starts programs" : undefined;
   }
   if (isTest && testFakes.includes(specifier)) return undefined;
   if (specifier.startsWith(scope)) {
@@ -51,10 +55,12 @@ export function checkAll(): string[] {
       if (room === undefined) problems.push(`${folder}: no row in tools/boundaries.ts`);
       else if (existsSync(join(root, folder, "src"))) {
         for (const file of sources(`${folder}/src`)) {
-          for (const found of importsOf(file, readFileSync(join(root, file), "utf8"))) {
+          const source = readFileSync(join(root, file), "utf8");
+          for (const found of importsOf(file, source)) {
             const why = violation(folder, room, file, found);
             if (why !== undefined) problems.push(`${file}:${found.line}: imports ${found.specifier}: ${why}`);
           }
+          for (const { line, why } of looseReadings(file, source)) problems.push(`${file}:${line}: ${why}`);
         }
       }
     }

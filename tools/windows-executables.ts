@@ -58,8 +58,9 @@ function pack(parts: {
       useSnapshot: false,
       // Compiled code is of one system only, and this is built on another.
       useCodeCache: false,
-      // As the shim gives itself where it is no executable of its own.
-      execArgv: ["--max-semi-space-size=2"],
+      // The first as the shim gives itself where it is no executable of its own. Without the second whoever may open the
+      // process makes it listen for a debugger, and then anybody on the machine may be that.
+      execArgv: ["--max-semi-space-size=2", "--disable-sigusr1"],
       // What NODE_OPTIONS says is meant for other programs.
       execArgvExtension: "none",
     };

@@ -22,6 +22,7 @@ beforeEach(async () => {
   host = await connectEmulatedHost({ socketPath, start });
   platform = createLcowPlatform({
     log: { log: () => {} },
+    guestLog: { log: () => {} },
     upstreamStdio: undefined as never,
     env: { UVM_SHIM_HOST: `unix:${socketPath}` },
     namespace: "ns",

@@ -1,9 +1,7 @@
 import { hash, randomBytes, randomInt, randomUUID } from "node:crypto";
-import { writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import path from "node:path";
 import process from "node:process";
-import { LinuxContainerController, type PodScratch, type PodSettings } from "@uvm-shim/controller-container";
+import { LinuxContainerController, type PodScratch } from "@uvm-shim/controller-container";
 import { linuxNetworking, NetworkController, namedNetworkOf, PodNetwork } from "@uvm-shim/controller-network";
 import { Plan9Controller } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
@@ -27,7 +25,6 @@ import {
   type PlatformContext,
   type Sandbox,
   type SandboxRequest,
-  withinBound,
 } from "@uvm-shim/shim";
 import { cleanUp } from "./clean-up.ts";
 import { controlGroupOf, joinControlGroup } from "./control-group.ts";
@@ -36,12 +33,17 @@ import { withHostFacts } from "./host-facts.ts";
 import { withinBounds } from "./host-files.ts";
 import { joinNetwork } from "./joined-network.ts";
 import { applyLogLevel } from "./log-level.ts";
-import { makeSandboxContainer } from "./sandbox-container.ts";
+import { makeSandboxContainer, podSettings } from "./sandbox-container.ts";
 import { securityPolicyOf, withCopies } from "./security-policy.ts";
 import { vmIdOf } from "./vm-id.ts";
 
 /** What timers can wait for, more than three weeks. */
 const longestDelayMs = 2 ** 31 - 1;
+
+const untoldExits = {
+  gone: "a process has gone, and the guest does not tell how: something else may hold its output open",
+  "kill without effect": "a process counts as killed, though the guest that says it was does not tell its end",
+} as const;
 
 /** Linux containers on this machine's compute service, wired from host driver, guest and controllers. */
 export function createLcowPlatform(context: PlatformContext): Platform {
@@ -67,7 +69,7 @@ async function createSandbox(
   context: PlatformContext,
   signal?: AbortSignal,
 ): Promise<Sandbox> {
-  const { log, upstreamStdio: upstream, executableDirectory, env } = context;
+  const { log, guestLog, upstreamStdio: upstream, executableDirectory, env } = context;
   const { runtimeOptions, annotations, bundle, spec: specification } = request;
   const options = runtimeOptions === undefined ? {} : await decodeRuntimeOptions(runtimeOptions);
   const { document, settings, warnings } = await withHostFacts(executableDirectory, env, (facts) =>
@@ -82,7 +84,7 @@ async function createSandbox(
 
   const { confidential, ioRetrySeconds } = settings;
   // All that can be refused comes before the VM, which nobody else would end.
-  const pod = await podSettings(request, confidential === undefined);
+  const pod = await podSettings(request, confidential !== undefined);
   const sandboxContainer = await makeSandboxContainer(request, {
     document,
     architecture: process.arch === "arm64" ? "arm64" : "x64",
@@ -103,7 +105,7 @@ async function createSandbox(
     host,
     clock,
     flavour: linuxVm(randomBytes, confidential && (await securityPolicyOf(confidential))),
-    onGuestLog: ({ level, message, fields }) => log.log(level, message, { ...fields, guest: vmId }),
+    onGuestLog: ({ level, message, fields }) => guestLog.log(level, message, { ...fields, guest: vmId }),
     connectGuest: (stream, system, abort) =>
       LinuxGuest.connect(
         stream,
@@ -112,7 +114,7 @@ async function createSandbox(
           newActivityId: randomUUID,
           firstMessageId: BigInt(randomInt(2 ** 31)) << 32n,
           delay: clock.delay,
-          log,
+          log: guestLog,
         },
         abort,
       ),
@@ -172,6 +174,7 @@ async function createSandbox(
     id: request.id,
     vm,
     pingGuest: (abort) => vm.guest.ping(abort),
+    pingHost: host.ping?.bind(host),
     clock,
     size: settings.size,
     warn,
@@ -216,27 +219,9 @@ async function createSandbox(
             upstream,
             clock,
             clientPatience: patienceOf(options),
-            onExitUntold: () =>
-              warn("a process has gone, and the guest does not tell how: something else may hold its output open", {
-                container: options.containerId,
-                exec: options.execId,
-              }),
+            onExitUntold: (why) => warn(untoldExits[why], { container: options.containerId, exec: options.execId }),
           }),
       }),
   });
   return sandbox;
-}
-
-/**
- * Containers have the pod's resolv.conf from a file in its bundle, with which it goes. A security policy says itself what
- * is mounted at /dev/shm.
- */
-async function podSettings({ pod, bundle }: SandboxRequest, sharesMemory: boolean): Promise<PodSettings | undefined> {
-  if (pod === undefined) return undefined;
-  const { resolvConf } = pod;
-  if (resolvConf === undefined) return { sharesMemory };
-  const resolvConfPath = path.join(bundle, "resolv.conf");
-  const write = (): Promise<void> => writeFile(resolvConfPath, resolvConf, { mode: 0o644 });
-  await withinBound(`${resolvConfPath} cannot be written`, write, () => {}, { clock });
-  return { sharesMemory, resolvConfPath };
 }

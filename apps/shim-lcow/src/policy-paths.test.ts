@@ -88,6 +88,7 @@ describeWith(
     host = await connectEmulatedHost({ socketPath, start });
     platform = createLcowPlatform({
       log: { log: () => {} },
+      guestLog: { log: () => {} },
       upstreamStdio: new FakeUpstream(new ScriptedCalls()),
       env: { UVM_SHIM_HOST: `unix:${socketPath}` },
       executableDirectory: folder,

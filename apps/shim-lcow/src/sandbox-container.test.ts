@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { makeSandboxContainer } from "./sandbox-container.ts";
+import { makeSandboxContainer, podSettings } from "./sandbox-container.ts";
 
 const runsItsProgram = process.platform === "linux" && process.arch === "x64";
 if (!runsItsProgram) console.warn("the program of a sandbox's container is not run: it is made for Linux on x64 here");
@@ -95,5 +95,24 @@ describe("the container beside a task that nobody says to be of a pod", () => {
     const policed = settings("x64", { hasPolicy: true });
     expect(await makeSandboxContainer(request({ ...bare, spec: device }), policed)).toBeUndefined();
     expect(readdirSync(bundle)).toEqual([]);
+  });
+});
+
+describe("what containers have of a pod", () => {
+  it("is its /dev/shm, whether the pod's configuration says anything or not", async () => {
+    expect(await podSettings(request(), false)).toEqual({ sharesMemory: true });
+    expect(await podSettings(request({ pod: {} }), false)).toEqual({ sharesMemory: true });
+    expect(await podSettings(request(), true)).toEqual({ sharesMemory: false });
+  });
+
+  it("is its resolv.conf, which stands in the bundle", async () => {
+    const resolvConfPath = path.join(bundle, "resolv.conf");
+    const settingsOfPod = await podSettings(request({ pod: { resolvConf: "search x\n" } }), false);
+    expect(settingsOfPod).toEqual({ sharesMemory: true, resolvConfPath });
+    expect(readFileSync(resolvConfPath, "utf8")).toBe("search x\n");
+  });
+
+  it("is nothing where a client brings the sandbox container, whose mounts say it", async () => {
+    expect(await podSettings(request({ makesContainer: false }), false)).toBeUndefined();
   });
 });

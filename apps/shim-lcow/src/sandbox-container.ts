@@ -2,6 +2,7 @@ import { chmod, writeFile } from "node:fs/promises";
 import path from "node:path";
 import {
   needOfPod,
+  type PodSettings,
   type ProgramArchitecture,
   type SandboxHost,
   sandboxOfOne,
@@ -40,6 +41,24 @@ export async function makeSandboxContainer(
   if (settings.hasPolicy || needOfPod(spec, settings.defaultAnnotations) === undefined) return undefined;
   const own = sandboxOfOne(spec);
   return await make(request, settings, `${id}-pod`, own.specification, own.annotations);
+}
+
+/**
+ * What containers have of a pod whose sandbox container the shim makes: its resolv.conf from a file in its bundle, with
+ * which it goes, and its /dev/shm. A security policy says itself what is mounted there.
+ */
+export async function podSettings(
+  { pod, bundle, makesContainer }: SandboxRequest,
+  hasPolicy: boolean,
+): Promise<PodSettings | undefined> {
+  if (!makesContainer && pod === undefined) return undefined;
+  const sharesMemory = !hasPolicy;
+  const resolvConf = pod?.resolvConf;
+  if (resolvConf === undefined) return { sharesMemory };
+  const resolvConfPath = path.join(bundle, "resolv.conf");
+  const write = (): Promise<void> => writeFile(resolvConfPath, resolvConf, { mode: 0o644 });
+  await withinBound(`${resolvConfPath} cannot be written`, write, () => {}, { clock: systemClock });
+  return { sharesMemory, resolvConfPath };
 }
 
 async function make(

@@ -110,12 +110,29 @@ describe("a block device of the host", () => {
   });
 
   it.each([
-    [{ devices: [{ ...disk, uid: 1000 }] }],
-    [{ changes: { process: { args: ["true"], cwd: "/", user: { uid: 5, gid: 5 } } } }],
-  ])("belongs to root in the guest, which is said of %j", async (asked) => {
-    const bench = await created(asked);
+    [{ uid: 1000 }, "uid 1000 has no effect"],
+    [{ gid: 6 }, "gid 6 has no effect"],
+    [{ fileMode: 0o660 }, "fileMode 0660 has no effect"],
+    [{ uid: 0, gid: 6, fileMode: 0o660 }, "gid 6, fileMode 0660 have no effect"],
+    [{ uid: 1, gid: 6, fileMode: 0o666 }, "uid 1, gid 6, fileMode 0666 have no effect"],
+  ])(
+    "belongs to root in the guest, which is said of each field that asks for something else: %j",
+    async (more, said) => {
+      const bench = await created({ devices: [{ ...disk, ...more }] });
+      expect(bench.warnings).toEqual([
+        `config.json: linux.devices[0]: ${said}: /dev/xvda is a disk of the guest, which is root's alone`,
+      ]);
+    },
+  );
+
+  it("warns of a process of another user, and of no field that is not given or asks for what it has", async () => {
+    const process = { args: ["true"], cwd: "/", user: { uid: 5, gid: 5 } };
+    const bench = await created({
+      devices: [{ ...disk, uid: 0, gid: 0, fileMode: 0o600 }],
+      changes: { process },
+    });
     expect(bench.warnings).toEqual([
-      "config.json: linux.devices[0]: uid, gid and fileMode have no effect: /dev/xvda is a disk of the guest, which is root's alone",
+      "config.json: linux.devices[0]: the container's user 5 cannot open it: /dev/xvda is a disk of the guest, which is root's alone",
     ]);
   });
 

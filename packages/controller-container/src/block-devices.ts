@@ -42,15 +42,31 @@ export async function withBlockDevices(
       source: found.path,
       options,
     });
-    const { uid = 0 } = entry;
-    if (uid !== 0 || (process.user?.uid ?? 0) !== 0) {
-      warn(
-        `${where}: uid, gid and fileMode have no effect: ${entry.path} is a disk of the guest, which is root's alone`,
-      );
+    for (const withoutEffect of ownershipWithoutEffect(entry, process.user?.uid)) {
+      warn(`${where}: ${withoutEffect}: ${entry.path} is a disk of the guest, which is root's alone`);
     }
   }
   if (disks.length === 0) return specification;
   return { ...specification, mounts: [...mounts, ...disks], linux: { ...linux, devices: others } };
+}
+
+/** What asks for another owner or for other permissions than a disk's node has. */
+function ownershipWithoutEffect({ uid, gid, fileMode }: Entry, user = 0): readonly string[] {
+  const mode = isNumber(fileMode) ? `0${fileMode.toString(8)}` : JSON.stringify(fileMode);
+  const fields = [
+    ...(isOther(uid, 0) ? [`uid ${JSON.stringify(uid)}`] : []),
+    ...(isOther(gid, 0) ? [`gid ${JSON.stringify(gid)}`] : []),
+    ...(isOther(fileMode, 0o600) ? [`fileMode ${mode}`] : []),
+  ];
+  const verb = fields.length > 1 ? "have" : "has";
+  return [
+    ...(fields.length === 0 ? [] : [`${fields.join(", ")} ${verb} no effect`]),
+    ...(user === 0 ? [] : [`the container's user ${user} cannot open it`]),
+  ];
+}
+
+function isOther(value: unknown, had: number): boolean {
+  return value !== undefined && value !== null && value !== had;
 }
 
 function blockNumber({ type, major, minor }: Entry): { readonly major: number; readonly minor: number } | undefined {

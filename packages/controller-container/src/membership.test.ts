@@ -44,9 +44,34 @@ describe("namespaces of a workload", () => {
     });
   });
 
-  it("are the VM's where CRI leaves them out, and its own where it gives no path", async () => {
-    const namespaces = own("mount", "pid", "network");
+  it("are its own where CRI gives no path", async () => {
+    const namespaces = own("mount", "pid", "network", "ipc", "uts");
     expect(await sent({ annotations: workload, linux: { namespaces } }, sandbox)).toMatchObject({ namespaces });
+  });
+
+  it.each([[workload], [{}]])(
+    "are its own, and the pod's network, where they are left out: %j",
+    async (annotations) => {
+      const [network] = paths(42);
+      const left = [network, ...own("ipc", "uts")];
+      expect(await sent({ annotations, linux: { namespaces: own("mount") } }, sandbox)).toMatchObject({
+        namespaces: [...own("mount"), ...left],
+      });
+      expect(await sent({ annotations, linux: {} }, sandbox)).toMatchObject({ namespaces: left });
+      expect(await sent({ annotations, linux: { namespaces: [] } }, loner)).toMatchObject({ namespaces: left });
+      const ended = { anchor: () => ({ isSandbox: true }) };
+      expect(await sent({ annotations, linux: {} }, ended)).toMatchObject({ namespaces: own("ipc", "uts") });
+    },
+  );
+
+  it("are the pod's where they are a host's by the path of its first process, and others as they are", async () => {
+    const [network, ipc, uts] = paths(42);
+    expect(await sent({ linux: { namespaces: paths(1) } }, sandbox)).toMatchObject({
+      namespaces: [network, ipc, uts, { type: "pid", path: "/proc/1/ns/pid" }],
+    });
+    expect(await sent({ linux: { namespaces: paths(12) } }, sandbox)).toMatchObject({ namespaces: paths(12) });
+    const ended = { anchor: () => ({ isSandbox: true }) };
+    expect(await sent({ linux: { namespaces: paths(1) } }, ended)).toMatchObject({ namespaces: paths(1) });
   });
 
   it("are its own where a client that knows no pods names none, but for the network's: NICs are in one place", async () => {
@@ -67,7 +92,7 @@ describe("namespaces of a workload", () => {
     const namespaces = [{ type: "network", path: "/var/run/netns/cni-1" }];
     const [network] = paths(42);
     expect(await sent({ annotations: workload, linux: { namespaces } }, sandbox)).toMatchObject({
-      namespaces: [network],
+      namespaces: [network, ...own("ipc", "uts")],
     });
   });
 
@@ -164,7 +189,7 @@ describe("a container that is not to have a name of its own", () => {
     const workload = { annotations: { [type]: "container" }, hostname: "", linux: { namespaces: own("mount") } };
     expect(await sent(workload, { ...sandbox, hostName: "node" })).toMatchObject({
       hostname: undefined,
-      namespaces: own("mount"),
+      namespaces: [...own("mount"), paths(42)[0], ...own("ipc", "uts")],
     });
   });
 });

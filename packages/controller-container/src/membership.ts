@@ -48,10 +48,12 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
     throw refuse("FailedPrecondition", `config.json: ${need} works for containers of a pod only, ${expected}`);
   }
   if (need !== undefined) warn(`${need} has no effect: the guest gives it to containers of a pod only`);
+  const inPod = anchor !== undefined && role !== "sandbox";
   const joins = joinsOf(type, anchor);
   const named = role === "workload" ? given : withHostName(given, options.hostName, warn);
   const { hostname = "", domainname, linux, containerAnnotations, ...specification } = named;
-  const namespaces = linux.namespaces && guestNamespaces(linux.namespaces, id === podId, joins, refuse);
+  const asked = inPod ? withWhatIsNotNamed(linux.namespaces ?? [], joins) : linux.namespaces;
+  const namespaces = asked && guestNamespaces(asked, id === podId, joins, refuse);
   const ownsName = namespaces?.some((namespace) => namespace.type === "uts" && !namespace.path) ?? false;
   const isNamed = ownsName && role !== "workload";
   if (hostname !== "" && !isNamed) {
@@ -96,35 +98,64 @@ function roleOf(type: "sandbox" | "container" | undefined, anchor: PodAnchor | u
   }
 }
 
+/** What of a pod is to be had by a path, and what it is called there. */
+const namesOfShared: ReadonlyMap<string, string> = new Map([
+  ["network", "net"],
+  ["ipc", "ipc"],
+  ["uts", "uts"],
+]);
+/** The first process of a host, or of the guest: neither has namespaces for containers. */
+const ofFirstProcess = /^\/proc\/1\/ns\//;
+
+interface Joins {
+  /** Where the pod's is; undefined where it has none to be joined. */
+  readonly ofPod: (kind: string) => string | undefined;
+  /** Whether one that is asked for without a path is the pod's all the same. */
+  readonly isAlways: (kind: string) => boolean;
+}
+
 /**
- * The path of the pod's network where that is meant; empty where the container gets one of its own. CRI says by a path
- * which it wants. A client that knows no pods, as ctr, asks for a new one, but NICs can be in one place only. All else
- * that it asks for without a path is the container's own.
+ * CRI says by a path which namespaces of the pod a container wants. A client that knows no pods, as ctr, asks for a new
+ * network, but NICs can be in one place only. All else that it asks for without a path is the container's own.
  */
 function joinsOf(type: string | undefined, anchor: PodAnchor | undefined): Joins {
   const pid = anchor?.pid;
-  return (kind, hasPath) =>
-    pid !== undefined && kind === "network" && (type === undefined || hasPath) ? `/proc/${pid}/ns/net` : "";
+  return {
+    ofPod: (kind) => {
+      const name = namesOfShared.get(kind);
+      return pid === undefined || name === undefined ? undefined : `/proc/${pid}/ns/${name}`;
+    },
+    isAlways: (kind) => kind === "network" && type === undefined,
+  };
 }
 
-type Joins = (kind: string, hasPath: boolean) => string;
+/**
+ * What a specification leaves out is, for a runtime, that of the runtime itself: here of the VM, in which containers of
+ * one pod would meet. So it is the container's own instead, and of the network the pod's, as the VM has no other.
+ * Processes stay the VM's, which is how a pod asks for its host's.
+ */
+function withWhatIsNotNamed(given: Namespaces, { ofPod }: Joins): Namespaces {
+  const path = ofPod("network");
+  const added = [...(path === undefined ? [] : [{ type: "network", path }]), { type: "ipc" }, { type: "uts" }] as const;
+  return [...given, ...added.filter(({ type }) => given.every((namespace) => namespace.type !== type))];
+}
 
-/** A path of the host leads nowhere in the guest. Where it is of the network, the pod's own is what is meant by it. */
+/** A path of the host leads nowhere in the guest. Where the pod has such a namespace for all, that is what is meant. */
 function guestNamespaces(given: Namespaces, isFirst: boolean, joins: Joins, refuse: Refuse): Namespaces {
-  return given.map(({ type, path: givenPath = "" }, index) => {
+  return given.map(({ type, path = "" }, index) => {
+    const ofPod = joins.ofPod(type);
+    if (path === "") return ofPod !== undefined && joins.isAlways(type) ? { type, path: ofPod } : { type };
     // Of a guest that has no container yet, nobody can know a process.
-    if (givenPath !== "" && !isFirst && inGuest.test(givenPath)) return { type, path: givenPath };
-    if (givenPath !== "" && type !== "network") {
-      const accepted = isFirst
-        ? "no path, since the VM of this container is new"
-        : "no path, or /proc/<pid in the guest>/ns/<name>";
-      throw refuse(
-        "InvalidArgument",
-        `config.json: linux.namespaces[${index}].path (${type}) is ${JSON.stringify(givenPath)}, which is of the host, accepted is ${accepted}`,
-      );
-    }
-    const path = joins(type, givenPath !== "");
-    return path === "" ? { type } : { type, path };
+    if (!isFirst && ofPod !== undefined && ofFirstProcess.test(path)) return { type, path: ofPod };
+    if (!isFirst && inGuest.test(path)) return { type, path };
+    if (type === "network") return ofPod === undefined ? { type } : { type, path: ofPod };
+    const accepted = isFirst
+      ? "no path, since the VM of this container is new"
+      : "no path, or /proc/<pid in the guest>/ns/<name>";
+    throw refuse(
+      "InvalidArgument",
+      `config.json: linux.namespaces[${index}].path (${type}) is ${JSON.stringify(path)}, which is of the host, accepted is ${accepted}`,
+    );
   });
 }
 

@@ -188,6 +188,8 @@ export interface ContainerProcess {
   readonly stdio: StdioPaths;
   readonly state: "created" | "running" | "stopped";
   readonly exit: ProcessExit | undefined;
+  /** Whether it has ended, be it that its exit is told only when its output has reached the client. */
+  readonly hasEnded: boolean;
   create(request: { readonly stdio: StdioPaths; readonly process?: OciProcess }, signal?: AbortSignal): Promise<void>;
   /** Tells the pid that the process is going to have; without effect once it has been started. */
   expectPid(pid: number): void;

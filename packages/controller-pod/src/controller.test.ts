@@ -139,6 +139,15 @@ describe("the VM of a pod", () => {
     await expect(pod.ping()).rejects.toMatchObject({ code: "FailedPrecondition" });
   });
 
+  it("has its host answer a ping, as long as it runs", async () => {
+    const script = new ScriptedCalls();
+    const { pod } = await new PodBench(script).started();
+    await pod.pingHost();
+    expect(script.names.at(-1)).toBe("ping host");
+    await pod.stop(stopMs);
+    await expect(pod.pingHost()).rejects.toMatchObject({ code: "FailedPrecondition" });
+  });
+
   it("says why it cannot be changed", async () => {
     const { pod } = await new PodBench(new ScriptedCalls(new Map([[1, "fail"]]))).started();
     await expect(pod.update(update)).rejects.toMatchObject({

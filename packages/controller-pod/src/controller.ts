@@ -24,6 +24,8 @@ export interface PodOptions<Request, Container, Limits> {
   readonly network?: PodNetwork<Request>;
   /** Resolves when the guest answers anything at all. */
   readonly pingGuest: (signal: AbortSignal) => Promise<void>;
+  /** Resolves when the host answers anything at all. Absent where that is not known to tell anything. */
+  readonly pingHost?: ((signal: AbortSignal) => Promise<void>) | undefined;
   readonly clock: PodClock;
   /** Whether the VM is large enough for its containers. */
   readonly size: PodSize<Request, Limits>;
@@ -241,6 +243,12 @@ export class PodController<
   /** Resolves when the guest answers; one that hangs does not. */
   ping(signal?: AbortSignal): Promise<void> {
     return this.#withVm("ping guest of pod", (_, until) => this.#options.pingGuest(until), signal);
+  }
+
+  /** Resolves when the host answers; one that hangs does not. At once where that would tell nothing. */
+  async pingHost(signal?: AbortSignal): Promise<void> {
+    const { pingHost } = this.#options;
+    if (pingHost !== undefined) await this.#withVm("ping host of pod", (_, until) => pingHost(until), signal);
   }
 
   async #withVm<T>(

@@ -228,6 +228,117 @@ describe("exit", () => {
   });
 });
 
+describe.each(["", "exec"])("an exit of %j that was told while its output is open", (execId) => {
+  /** Lets the drain look so often at most, with something done before each look. Says how often, and what the exit is. */
+  const look = async (bench: ProcessBench, most: number, between: () => void) => {
+    let isOver = false;
+    const over = bench.controller.wait().then(() => {
+      isOver = true;
+    });
+    let looks = 0;
+    for (; looks < most && !isOver; looks++) {
+      between();
+      await Promise.race([bench.clock.elapse(50), over]);
+      await new Promise(setImmediate);
+    }
+    return { looks, status: bench.controller.exit?.status };
+  };
+
+  it("does not wait for what drips on and on, and loses nothing that was there before", async () => {
+    const bench = await new ProcessBench(undefined, execId).started();
+    bench.guestProcess.stdout?.write("last words\n");
+    bench.guestProcess.exit(0, { keepsOutputOpen: true });
+    const { looks, status } = await look(bench, 120, () => bench.guestProcess.stdout?.write("\n"));
+    expect([status, looks > 95]).toEqual([0, true]);
+    expect(bench.client.stdout?.bytes.toString()).toMatch(/^last words\n\n+$/);
+    expect([bench.guestProcess.isClosed, bench.clock.pending]).toEqual([true, []]);
+  });
+
+  it("nor for what drips while the other output takes its time, within the bound of all", async () => {
+    const bench = await new ProcessBench(undefined, execId).started();
+    bench.client.stderr?.hold();
+    bench.guestProcess.stderr?.write("not taken");
+    bench.guestProcess.exit(4, { keepsOutputOpen: true });
+    const { looks, status } = await look(bench, 700, () => bench.guestProcess.stdout?.write("."));
+    expect([status, looks >= 600]).toEqual([4, true]);
+  });
+
+  it("nor for a flood, of which the client still gets what was read", async () => {
+    const bench = await new ProcessBench(undefined, execId).started();
+    const block = Buffer.alloc(64 * 1024, ".");
+    bench.guestProcess.stdout?.write("last words\n");
+    bench.guestProcess.exit(5, { keepsOutputOpen: true });
+    const { looks, status } = await look(bench, 300, () => {
+      for (let count = 0; count < 4; count++) bench.guestProcess.stdout?.write(block);
+    });
+    expect([status, looks > 60]).toEqual([5, true]);
+    const bytes = bench.client.stdout?.bytes ?? Buffer.alloc(0);
+    expect(bytes.length).toBeGreaterThan(16 * 1024 * 1024);
+    expect(bytes.subarray(0, 11).toString()).toBe("last words\n");
+  });
+
+  it("nor longer than the bound of all for a client that takes a little from time to time", async () => {
+    const bench = await new ProcessBench(undefined, execId).started();
+    bench.client.stdout?.hold();
+    for (let count = 0; count < 40; count++) bench.guestProcess.stdout?.write(Buffer.alloc(64 * 1024));
+    bench.guestProcess.exit(6);
+    let looked = 0;
+    const { looks, status } = await look(bench, 620, () => {
+      if (looked++ % 100 !== 99) return;
+      bench.client.stdout?.release();
+      bench.client.stdout?.hold();
+    });
+    expect([status, looks >= 600]).toEqual([6, true]);
+  });
+});
+
+describe("a process that SIGKILL does not end, although the guest says that it does", () => {
+  it("counts as ended after a while where it is an exec", async () => {
+    const told: string[] = [];
+    const bench = new ProcessBench(undefined, "exec", { onExitUntold: (why) => void told.push(why) });
+    await bench.started(noPipes);
+    await bench.controller.kill(9);
+    await bench.controller.kill(9);
+    expect(bench.clock.pending).toEqual([10_000]);
+    expect(bench.controller.hasEnded).toBe(false);
+    await bench.clock.elapse(10_000);
+    await bench.clock.reached(5_000);
+    expect([bench.controller.hasEnded, bench.controller.state]).toEqual([true, "running"]);
+    await bench.clock.elapse(5_000);
+    expect((await bench.controller.wait()).status).toBe(137);
+    expect([told, bench.guestProcess.isClosed, bench.clock.pending]).toEqual([["kill without effect"], true, []]);
+  });
+
+  it("has its last output handed on before, and no more", async () => {
+    const bench = await new ProcessBench(undefined, "exec").started();
+    bench.guestProcess.stdout?.write("last words");
+    await bench.controller.kill(9);
+    await bench.clock.elapse(10_000);
+    await bench.clock.elapseIn({ of: 50, upTo: 1_000 });
+    await bench.clock.elapse(1_500);
+    expect((await bench.controller.wait()).status).toBe(137);
+    expect(bench.client.stdout?.bytes.toString()).toBe("last words");
+  });
+
+  it("has the guest's word where that comes in time, and no bound any more after it", async () => {
+    const bench = await new ProcessBench(undefined, "exec").started(noPipes);
+    await bench.controller.kill(9);
+    bench.guestProcess.exit(137);
+    expect((await bench.controller.wait()).status).toBe(137);
+    expect(bench.clock.pending).toEqual([]);
+  });
+
+  it("is waited for where it is an init, which ends with its VM", async () => {
+    const bench = await new ProcessBench().started(noPipes);
+    await bench.controller.kill(9);
+    expect([bench.clock.pending, bench.controller.hasEnded]).toEqual([[], false]);
+    bench.controller.vmExited({ reason: "ended" });
+    await bench.clock.elapse(5_000);
+    expect((await bench.controller.wait()).status).toBe(137);
+    expect(bench.controller.hasEnded).toBe(true);
+  });
+});
+
 describe("an exit that the guest holds back", () => {
   const told = { untold: 0 };
   const held = async (execId = "exec"): Promise<ProcessBench> => {

@@ -5,7 +5,7 @@ import { type ProcessState, type ProcessStateName, type ProcessTransition, proce
 import { defaultPresencePace, type PresencePace } from "./presence.ts";
 import type { ClientPatience } from "./relay.ts";
 import { checkedConsoleSize, checkedSignal, endsByDefault, killedStatus, lostStatus, sigkill } from "./status.ts";
-import { closeClient, Supervision } from "./supervision.ts";
+import { closeClient, type ExitUntold, Supervision } from "./supervision.ts";
 import type {
   GuestProcess,
   OpenStdio,
@@ -25,8 +25,8 @@ export interface ProcessControllerOptions {
   readonly clock: ProcessClock;
   readonly drainLimits?: DrainLimits;
   readonly presencePace?: PresencePace;
-  /** Called when the process has gone and its exit code is not known, since the guest does not tell it. */
-  readonly onExitUntold?: () => void;
+  /** Called when the process counts as ended and its exit code is not known, since the guest does not tell it. */
+  readonly onExitUntold?: (why: ExitUntold) => void;
   /** How long a client that takes none of the output is waited for; for ever when absent. */
   readonly clientPatience?: Omit<ClientPatience, "clock"> | undefined;
 }
@@ -58,7 +58,7 @@ export class ProcessController {
   readonly #clock: ProcessClock;
   readonly #drainLimits: DrainLimits;
   readonly #presencePace: PresencePace;
-  readonly #onExitUntold: () => void;
+  readonly #onExitUntold: (why: ExitUntold) => void;
   readonly #clientPatience: ClientPatience | undefined;
   readonly #life: Lifecycle<ProcessState, ProcessStateName, ProcessTransition>;
   readonly #operations = new OperationQueue();
@@ -111,6 +111,12 @@ export class ProcessController {
   /** "running" until the exit is published, so that it never contradicts `wait`. */
   get state(): "created" | "running" | "stopped" {
     return publicStates[this.#life.state.kind];
+  }
+
+  /** Whether it has ended though its exit may not be published yet, as its output is on the way to the client. */
+  get hasEnded(): boolean {
+    const state = this.#life.state;
+    return state.kind === "Terminated" || (state.kind === "Running" && state.supervision.hasEnded);
   }
 
   /** Opens the client's stdio. When that fails nothing is open, and it may be tried again. */

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from "node:stream";
-import { type DrainLimits, drain, drainLeftover } from "./drain.ts";
+import { Drain, type DrainLimits } from "./drain.ts";
 import { Presence, type PresencePace } from "./presence.ts";
 import { type ClientPatience, copyInput, copyOutput, type OutputRelay, RelayProgress } from "./relay.ts";
 import { exitStatusOf, killedStatus, lostStatus, sigkill } from "./status.ts";
@@ -7,6 +7,9 @@ import type { GuestProcess, OpenStdio, ProcessClock, ProcessExit } from "./types
 
 /** After a request to close stdin: what the client wrote before is in its pipe already, and is read within this. */
 const stdinClosingQuietMs = 250;
+
+/** Why an exit has no code: the process has gone without, or its guest, which says that it killed it, tells no end. */
+export type ExitUntold = "gone" | "kill without effect";
 
 export interface SupervisionOptions {
   readonly upstream: OpenStdio;
@@ -20,8 +23,8 @@ export interface SupervisionOptions {
   readonly stdinClosing: Promise<void>;
   /** Resolves when the guest, or all of the VM, no longer knows the process though it told no exit code. */
   readonly lost: Promise<void>;
-  /** The process has gone, and the guest has not told how it ended. */
-  readonly onUntold: () => void;
+  /** The guest has not told how the process ended. */
+  readonly onUntold: (why: ExitUntold) => void;
 }
 
 /** A process that runs, up to its exit: its stdio is relayed, its end noticed, and its output drained. */
@@ -30,7 +33,10 @@ export class Supervision {
   readonly #progress = new RelayProgress();
   readonly #outputs: readonly OutputRelay[];
   readonly #presence: Presence;
+  readonly #killUnheeded = Promise.withResolvers<void>();
+  readonly #over = new AbortController();
   #wasKilled = false;
+  #hasEnded = false;
 
   constructor(options: SupervisionOptions) {
     this.#options = options;
@@ -49,9 +55,14 @@ export class Supervision {
     }
   }
 
+  /** Whether the process has ended, as far as its guest is concerned; its output may still be on the way. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
   /** To be told of each signal that the guest has taken. */
   signalled(signalNumber: number): void {
-    if (signalNumber === sigkill) this.#wasKilled = true;
+    if (signalNumber === sigkill) this.#expectKilled();
     this.#presence.expectEnd();
   }
 
@@ -59,10 +70,17 @@ export class Supervision {
   async exit(): Promise<ProcessExit> {
     const { guest, upstream, clock, limits } = this.#options;
     const told = guest.wait().then(exitStatusOf, () => lostStatus);
-    const isTold = await this.#isToldOrGone(told);
+    const how = await this.#end(told);
+    this.#hasEnded = true;
+    this.#over.abort();
     const exitedAt = clock.now();
-    const status = isTold ? await told : await this.#statusOfGone(told);
-    await drain(this.#ended, this.#progress, limits, clock);
+    const drain = new Drain(this.#progress, limits, clock);
+    const status = how === "told" ? await told : await this.#statusOfGone(told, how, drain);
+    if ((await drain.afterExit(this.#ended)) === "over") {
+      // What others write is not read any more; the client still gets what was read before.
+      await closeQuietly(guest);
+      await drain.afterExit(this.#ended);
+    }
     await closeClient(upstream, clock, limits);
     await closeQuietly(guest);
     return { status, exitedAt };
@@ -72,14 +90,25 @@ export class Supervision {
     return Promise.all(this.#outputs.map(({ ended }) => ended));
   }
 
-  async #isToldOrGone(told: Promise<number>): Promise<boolean> {
+  /** A guest that has killed a process and tells no end of it, nor lists it no more, is not believed for ever. */
+  #expectKilled(): void {
+    const { clock, limits, isInit } = this.#options;
+    if (this.#wasKilled) return;
+    this.#wasKilled = true;
+    // An init that does not end keeps all that its container holds: nothing but the end of the VM gives that back.
+    if (!isInit) clock.delay(limits.killedMs, this.#over.signal).then(this.#killUnheeded.resolve, () => {});
+  }
+
+  async #end(told: Promise<number>): Promise<"told" | ExitUntold> {
+    const ends: Promise<"told" | ExitUntold>[] = [
+      told.then(() => "told"),
+      this.#options.lost.then(() => "gone"),
+      this.#killUnheeded.promise.then(() => "kill without effect"),
+    ];
     const watching = new AbortController();
-    const isTold = told.then(() => true);
-    const lost = this.#options.lost.then(() => false);
     // Nothing but output holds an exit back.
-    if (this.#outputs.length === 0) return await Promise.race([isTold, lost]);
-    const gone = this.#presence.gone(watching.signal).then(() => false);
-    const first = await Promise.race([isTold, lost, gone]);
+    if (this.#outputs.length > 0) ends.push(this.#presence.gone(watching.signal).then(() => "gone"));
+    const first = await Promise.race(ends);
     watching.abort();
     return first;
   }
@@ -88,13 +117,13 @@ export class Supervision {
    * How a process ended that has gone without an exit. The guest may wait for its output to be read and closed, so
    * both are done first, for a client that does not take it too; then it has some time to speak.
    */
-  async #statusOfGone(told: Promise<number>): Promise<number> {
+  async #statusOfGone(told: Promise<number>, why: ExitUntold, drain: Drain): Promise<number> {
     const { guest, clock, limits, onUntold } = this.#options;
     const settled = Promise.race([told, this.#ended]);
-    let drained = await drainLeftover(settled, this.#progress, limits, clock);
+    let drained = await drain.afterLoss(settled);
     if (drained === "stalled") {
       for (const output of this.#outputs) output.dropClient();
-      drained = await drainLeftover(settled, this.#progress, limits, clock);
+      drained = await drain.afterLoss(settled);
     }
     const isHeld = drained !== "drained";
     if (isHeld) await closeQuietly(guest);
@@ -104,7 +133,7 @@ export class Supervision {
     const status = await Promise.race([told, late]);
     timer.abort();
     if (status !== undefined) return status;
-    onUntold();
+    onUntold(why);
     return this.#wasKilled ? killedStatus(sigkill) : lostStatus;
   }
 }

@@ -95,4 +95,12 @@ describe("parseLogLine", () => {
     const { fields } = parseLogLine('{"msg":"x","__proto__":{"polluted":true}}', false);
     expect(Object.getPrototypeOf(fields)).toBe(Object.prototype);
   });
+
+  it.each([
+    ["deep", `{"msg":"x","a":${"[".repeat(9)}${"]".repeat(9)}}`],
+    ["full of objects", `{"msg":"x","a":[${"{},".repeat(2_000)}{}]}`],
+    ["full of fields", `{${Array.from({ length: 300 }, (_, index) => `"k${index}":0`).join(",")}}`],
+  ])("takes no object that is %s apart", (_what, line) => {
+    expect(parseLogLine(line, false)).toEqual({ level: "warn", message: line, fields: {} });
+  });
 });

@@ -1,8 +1,11 @@
-import { spelledAs } from "@uvm-shim/hcs-schema";
+import { type JsonBounds, parseWithin, spelledAs } from "@uvm-shim/hcs-schema";
 import type { GuestLogLine } from "./types.ts";
 
 /** Bytes of a log line that are kept; a guest that writes no line ends must not fill the host's memory. */
 export const longestLogLine = 64 * 1024;
+
+/** Of a line that is an object; one that holds more is passed on as the text that it is. */
+const entryBounds: JsonBounds = { length: longestLogLine, depth: 8, keys: 256, elements: 1_024 };
 
 const newline = 0x0a;
 
@@ -77,7 +80,7 @@ export function parseLogLine(line: string, truncated: boolean): GuestLogLine {
 
 function parseObject(text: string): { readonly [key: string]: unknown } | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const value = parseWithin(text, entryBounds);
     if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
     return spelledAs({ level: true, msg: true }, value) as { readonly [key: string]: unknown };
   } catch {

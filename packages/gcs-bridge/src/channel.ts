@@ -1,6 +1,15 @@
 import type { Duplex } from "node:stream";
 import { GcsError, messageOf } from "./error.ts";
-import { defaultMaxMessageSize, encodeFrame, type Frame, FrameDecoder, headerSize } from "./wire.ts";
+import { defaultMaxMessageSize, encodeFrame, type Frame, FrameDecoder, headerSize, type TakenBytes } from "./wire.ts";
+
+/**
+ * What of the peer's messages is handled in one turn of the event loop, after which others have theirs. A stream's reader
+ * goes on while there is something to read, which would be up to 2 MiB; so the connection is not read meanwhile.
+ */
+export const framesPerTurn = 32;
+const bytesPerTurn = 256 * 1024;
+/** A chunk of so many bytes ends a turn in any case: there may be more where it comes from. */
+const longChunk = 16 * 1024;
 
 export interface BridgeOptions {
   /** Greatest frame in bytes, header included, in both directions. */
@@ -10,6 +19,8 @@ export interface BridgeOptions {
 export interface FrameChannelOptions extends BridgeOptions {
   /** Takes each frame in order. What it throws ends the channel. */
   readonly onFrame: (frame: Frame) => void;
+  /** How much of a body is taken; the greatest frame's when absent. */
+  readonly takenBytes?: TakenBytes;
   /**
    * Stops reading while the peer does not take what it is sent, so that a peer that only asks cannot fill the memory.
    * One end at most may do so: two would wait for each other.
@@ -34,11 +45,15 @@ export class FrameChannel {
   readonly #onClosed: (cause: Error | undefined) => void;
   #resolveClosed: (cause: Error | undefined) => void = () => {};
   #ended = false;
+  /** Frames that have been read and wait for their turn. */
+  #isMidway = false;
+  /** The peer does not take what it is sent. */
+  #isHeldUp = false;
 
   constructor(stream: Duplex, options: FrameChannelOptions) {
     this.#stream = stream;
     this.#maxMessageSize = options.maxMessageSize ?? defaultMaxMessageSize;
-    this.#decoder = new FrameDecoder(this.#maxMessageSize);
+    this.#decoder = new FrameDecoder(this.#maxMessageSize, options.takenBytes);
     this.#readsOnlyWhenDrained = options.readsOnlyWhenDrained;
     this.#onFrame = options.onFrame;
     this.#onClosed = options.onClosed;
@@ -48,7 +63,10 @@ export class FrameChannel {
     stream.on("error", (error) => this.end(unavailable(`the connection failed: ${messageOf(error)}`, error)));
     stream.on("end", () => this.end(this.#peerClosed()));
     stream.on("close", () => this.end(this.#peerClosed()));
-    stream.on("drain", () => stream.resume());
+    stream.on("drain", () => {
+      this.#isHeldUp = false;
+      this.#readOn();
+    });
     stream.on("data", (chunk: Buffer) => this.#take(chunk));
     // A stream that ended before it was handed over sends no event any more.
     if (stream.destroyed || stream.readableEnded) queueMicrotask(() => this.end(this.#peerClosed()));
@@ -70,7 +88,9 @@ export class FrameChannel {
   send(frame: Frame): void {
     if (this.#ended) return;
     const isDrained = this.#stream.write(encodeFrame(frame));
-    if (!isDrained && this.#readsOnlyWhenDrained) this.#stream.pause();
+    if (isDrained || !this.#readsOnlyWhenDrained) return;
+    this.#isHeldUp = true;
+    this.#stream.pause();
   }
 
   /** Ends the channel; what is not yet written is lost. Repeatable; the first cause stays. */
@@ -83,15 +103,40 @@ export class FrameChannel {
   }
 
   #take(chunk: Buffer): void {
-    if (this.#ended) return;
+    if (!this.#ended) this.#handle(this.#decoder.push(chunk), chunk.length >= longChunk);
+  }
+
+  /** Handles as many frames as a turn has, and the others in the turns that follow. */
+  #handle(frames: Generator<Frame, void>, isLong: boolean): void {
+    this.#isMidway = false;
+    let isDone: boolean | undefined = false;
+    let bytes = 0;
     try {
-      for (const frame of this.#decoder.push(chunk)) {
+      for (let count = 0; !isDone && count < framesPerTurn && bytes < bytesPerTurn; count++) {
+        const { done, value: frame } = frames.next();
+        isDone = done;
+        if (done) break;
+        bytes += headerSize + frame.body.length;
         this.#onFrame(frame);
         if (this.#ended) return;
       }
     } catch (error) {
       this.end(error instanceof GcsError ? error : new GcsError("Internal", messageOf(error), { cause: error }));
+      return;
     }
+    if (isDone && !isLong) {
+      this.#readOn();
+      return;
+    }
+    this.#isMidway = true;
+    this.#stream.pause();
+    setImmediate(() => {
+      if (!this.#ended) this.#handle(frames, isLong && !isDone);
+    });
+  }
+
+  #readOn(): void {
+    if (this.#stream.isPaused() && !this.#isMidway && !this.#isHeldUp) this.#stream.resume();
   }
 
   #peerClosed(): GcsError {

@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
-import { describeHresult } from "@uvm-shim/hcs-schema";
+import { describeHresult, type JsonBounds, jsonExcess } from "@uvm-shim/hcs-schema";
+import { answerBounds, notificationBounds } from "./bounds.ts";
 import { type BridgeOptions, FrameChannel } from "./channel.ts";
 import { GcsError, type GcsErrorRecord, givenUpError, messageOf } from "./error.ts";
 import { Fields } from "./fields.ts";
@@ -55,6 +56,7 @@ export class GcsBridgeClient {
       ...options,
       readsOnlyWhenDrained: false,
       onFrame: (frame) => this.#take(frame),
+      takenBytes: (header) => this.#boundsOf(header)?.length ?? 0,
       onClosed: (cause) => this.#failAll(cause),
     });
     this.closed = this.#channel.closed;
@@ -126,6 +128,13 @@ export class GcsBridgeClient {
     await this.closed;
   }
 
+  /** Undefined for what is not looked at. */
+  #boundsOf({ type, id }: Pick<Frame, "type" | "id">): JsonBounds | undefined {
+    if (kindOf(type) === "notification") return notificationBounds;
+    const waiter = this.#waiters.get(id);
+    return waiter && answerBounds[waiter.procedure];
+  }
+
   #take(frame: Frame): void {
     switch (kindOf(frame.type)) {
       case "response":
@@ -157,7 +166,14 @@ export class GcsBridgeClient {
         subjectOf(waiter),
       );
     }
-    const fields = Fields.parse(frame.body.toString("utf8"), `response to ${waiter.procedure}`);
+    const text = frame.body.toString("utf8");
+    const excess = excessOf(frame, text, answerBounds[waiter.procedure]);
+    if (excess !== undefined) {
+      this.#waiters.delete(frame.id);
+      waiter.fail(invalidAnswerError(excess, waiter));
+      return;
+    }
+    const fields = Fields.parse(text, `response to ${waiter.procedure}`);
     this.#waiters.delete(frame.id);
     if (!waiter.isAwaited()) {
       this.#options.onIgnored?.(`late answer to ${waiter.procedure} ${waiter.containerId}`);
@@ -168,12 +184,7 @@ export class GcsBridgeClient {
       if (failure === undefined) waiter.answer(fields);
       else waiter.fail(failure);
     } catch (error) {
-      waiter.fail(
-        new GcsError("Internal", `invalid answer of the guest: ${messageOf(error)}`, {
-          ...subjectOf(waiter),
-          cause: error,
-        }),
-      );
+      waiter.fail(invalidAnswerError(messageOf(error), waiter, error));
     }
   }
 
@@ -191,7 +202,10 @@ export class GcsBridgeClient {
   }
 
   #takeNotification(frame: Frame): void {
-    const fields = Fields.parse(frame.body.toString("utf8"), "notification");
+    const text = frame.body.toString("utf8");
+    const excess = excessOf(frame, text, notificationBounds);
+    if (excess !== undefined) throw new GcsError("Internal", `invalid notification of the guest: ${excess}`);
+    const fields = Fields.parse(text, "notification");
     const notification = frame.type === containerNotificationType ? readNotification(fields) : undefined;
     if (notification === undefined) {
       this.#options.onIgnored?.(`notification of an unknown type, message type 0x${frame.type.toString(16)}`);
@@ -217,6 +231,17 @@ function subjectOf({ procedure, containerId }: Subject): Subject {
 function closedError(cause: Error | undefined, subject: Subject): GcsError {
   const why = cause === undefined ? "" : `: ${cause.message}`;
   return new GcsError("Unavailable", `the bridge is closed${why}`, { ...subject, gone: true, cause });
+}
+
+function invalidAnswerError(problem: string, subject: Subject, cause?: unknown): GcsError {
+  return new GcsError("Internal", `invalid answer of the guest: ${problem}`, { ...subjectOf(subject), cause });
+}
+
+/** In what a frame exceeds its bounds, or undefined. */
+function excessOf({ dropped }: Frame, text: string, bounds: JsonBounds): string | undefined {
+  return dropped === undefined
+    ? jsonExcess(text, bounds)
+    : `a body of ${dropped} bytes was dropped, expected at most ${bounds.length}`;
 }
 
 /** The error that a response tells, or undefined for success. Throws a FieldError. */

@@ -42,14 +42,15 @@ export class Fields {
     return this.#fields.get(foldedName(name)) ?? undefined;
   }
 
-  text(name: string): string {
+  text(name: string, longest: number = Number.POSITIVE_INFINITY): string {
     const value = this.raw(name);
     if (typeof value !== "string") throw this.#error(name, "a string", value);
+    if (value.length > longest) throw this.#error(name, `a string of at most ${longest} characters`, value);
     return value;
   }
 
-  optionalText(name: string): string | undefined {
-    return this.has(name) ? this.text(name) : undefined;
+  optionalText(name: string, longest?: number): string | undefined {
+    return this.has(name) ? this.text(name, longest) : undefined;
   }
 
   /** Absent counts as false. */

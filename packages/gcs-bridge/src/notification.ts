@@ -38,16 +38,20 @@ export function encodeNotification(notification: ContainerNotification): unknown
   };
 }
 
+/** Ids and names of operations go into the host's log with each notification. */
+const longestId = 256;
+const longestName = 64;
+
 /** Undefined when the notification's type is one that this version does not know. Throws a FieldError. */
 export function readNotification(fields: Fields): ContainerNotification | undefined {
   const text = fields.text("Type");
   const type = notificationTypes.find((known) => known === text);
   if (type === undefined) return undefined;
   return {
-    containerId: fields.text("ContainerId"),
-    activityId: fields.optionalText("ActivityId") ?? "",
+    containerId: fields.text("ContainerId", longestId),
+    activityId: fields.optionalText("ActivityId", longestName) ?? "",
     type,
-    operation: fields.optionalText("Operation") ?? "None",
+    operation: fields.optionalText("Operation", longestName) ?? "None",
     result: (fields.has("Result") ? fields.result("Result") : 0) >>> 0,
   };
 }

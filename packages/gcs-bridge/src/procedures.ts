@@ -269,7 +269,7 @@ function readCapabilities(fields: Fields): GcsCapabilities {
         Minor: version.has("Minor") ? version.unsigned32("Minor") : 0,
       };
     }),
-    RuntimeOsType: fields.optionalText("RuntimeOsType") ?? "",
+    RuntimeOsType: fields.optionalText("RuntimeOsType", 64) ?? "",
     GuestDefinedCapabilities: {
       NamespaceAddRequestSupported: defined.flag("NamespaceAddRequestSupported"),
       SignalProcessSupported: defined.flag("SignalProcessSupported"),

@@ -9,12 +9,13 @@ import {
   kindOf,
   messageType,
   responseTypeOf,
+  type TakenBytes,
 } from "./wire.ts";
 
 const frame = (type: number, id: bigint, body: string): Frame => ({ type, id, body: Buffer.from(body) });
 
-function decodeInPieces(bytes: Buffer, cuts: readonly number[], limit = 1024): Frame[] {
-  const decoder = new FrameDecoder(limit);
+function decodeInPieces(bytes: Buffer, cuts: readonly number[], limit = 1024, takenBytes?: TakenBytes): Frame[] {
+  const decoder = new FrameDecoder(limit, takenBytes);
   const frames: Frame[] = [];
   let start = 0;
   for (const end of [...cuts.filter((cut) => cut <= bytes.length).toSorted((a, b) => a - b), bytes.length]) {
@@ -65,6 +66,19 @@ describe("frames", () => {
       fc.property(frames, fc.array(fc.nat(2000)), (list, cuts) => {
         const sent = list.map(({ type, id, body }) => ({ type, id, body: Buffer.from(body) }));
         expect(decodeInPieces(Buffer.concat(sent.map(encodeFrame)), cuts)).toEqual(sent);
+      }),
+    );
+  });
+
+  it("have nothing of a body that is longer than is taken, and do not disturb those after it", () => {
+    const lengths = fc.array(fc.nat(60), { maxLength: 8 });
+    fc.assert(
+      fc.property(lengths, fc.array(fc.nat(600)), fc.nat(40), (list, cuts, taken) => {
+        const sent = list.map((length, index) => frame(index, BigInt(index), "x".repeat(length)));
+        const expected = sent.map(({ type, id, body }) =>
+          body.length > taken ? { type, id, body: Buffer.alloc(0), dropped: body.length } : { type, id, body },
+        );
+        expect(decodeInPieces(Buffer.concat(sent.map(encodeFrame)), cuts, 1024, () => taken)).toEqual(expected);
       }),
     );
   });

@@ -48,7 +48,12 @@ export interface Frame {
   readonly type: number;
   readonly id: bigint;
   readonly body: Buffer;
+  /** Bytes of a body that is longer than anybody takes, and was dropped as it came. */
+  readonly dropped?: number;
 }
+
+/** How many bytes of body are taken of a frame, of which the header alone has come. */
+export type TakenBytes = (header: Pick<Frame, "type" | "id">) => number;
 
 export function encodeFrame(frame: Frame): Buffer {
   const bytes = Buffer.allocUnsafe(headerSize + frame.body.length);
@@ -59,16 +64,22 @@ export function encodeFrame(frame: Frame): Buffer {
   return bytes;
 }
 
-/** Cuts a byte stream into frames. Each byte is copied once, and never more than one frame's worth is held. */
+/**
+ * Cuts a byte stream into frames. Each byte is copied once, and never more than one frame's worth is held: nothing of a
+ * body that is longer than is taken.
+ */
 export class FrameDecoder {
   readonly #maxMessageSize: number;
+  readonly #takenBytes: TakenBytes;
   readonly #header = Buffer.alloc(headerSize);
   #headerFilled = 0;
-  #body: Buffer | undefined;
-  #bodyFilled = 0;
+  #frame: Frame | undefined;
+  /** Bytes of the frame's body that are still to come. */
+  #missing = 0;
 
-  constructor(maxMessageSize: number) {
+  constructor(maxMessageSize: number, takenBytes: TakenBytes = () => maxMessageSize) {
     this.#maxMessageSize = maxMessageSize;
+    this.#takenBytes = takenBytes;
   }
 
   /** Whether the bytes so far end inside a frame. */
@@ -77,28 +88,34 @@ export class FrameDecoder {
   }
 
   /** Yields the frames that these bytes complete. Throws a GcsError when a size is out of bounds. */
-  *push(chunk: Uint8Array): Generator<Frame> {
+  *push(chunk: Uint8Array): Generator<Frame, void> {
     let offset = 0;
     while (offset < chunk.length) {
-      if (this.#body === undefined) {
+      if (this.#frame === undefined) {
         const taken = chunk.subarray(offset, offset + headerSize - this.#headerFilled);
         this.#header.set(taken, this.#headerFilled);
         this.#headerFilled += taken.length;
         offset += taken.length;
         if (this.#headerFilled < headerSize) return;
-        this.#body = Buffer.allocUnsafe(this.#bodySize());
-        this.#bodyFilled = 0;
+        this.#missing = this.#bodySize();
+        this.#frame = this.#begun(this.#missing);
       }
-      const taken = chunk.subarray(offset, offset + this.#body.length - this.#bodyFilled);
-      this.#body.set(taken, this.#bodyFilled);
-      this.#bodyFilled += taken.length;
+      const frame = this.#frame;
+      const taken = chunk.subarray(offset, offset + this.#missing);
+      if (frame.dropped === undefined) frame.body.set(taken, frame.body.length - this.#missing);
+      this.#missing -= taken.length;
       offset += taken.length;
-      if (this.#bodyFilled < this.#body.length) return;
-      const frame = { type: this.#header.readUInt32LE(0), id: this.#header.readBigUInt64LE(8), body: this.#body };
+      if (this.#missing > 0) return;
       this.#headerFilled = 0;
-      this.#body = undefined;
+      this.#frame = undefined;
       yield frame;
     }
+  }
+
+  #begun(size: number): Frame {
+    const header = { type: this.#header.readUInt32LE(0), id: this.#header.readBigUInt64LE(8) };
+    if (size > this.#takenBytes(header)) return { ...header, body: Buffer.alloc(0), dropped: size };
+    return { ...header, body: Buffer.allocUnsafe(size) };
   }
 
   #bodySize(): number {

@@ -1,48 +1,125 @@
-/** Paths below a container's root, followed as its own processes would: no link and no ".." leads out of it. */
-import { chmodSync, lstatSync, mkdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+/**
+ * Paths below a container's root, followed as its own processes would: no link and no ".." leads out of it, also where
+ * the container exchanges what is on the way while it is looked at, and nothing that lies there is waited for.
+ */
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readlinkSync,
+  type Stats,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import type { OciMount } from "@uvm-shim/hcs-schema";
+import { O_PATH, openInRoot } from "@uvm-shim/linux-calls";
 
+const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 const mostLinks = 40;
 
-/** Where the path leads, as a path of the guest; undefined when links lead in a circle. Throws when it leads nowhere. */
-export function resolveBelow(root: string, path: string): string | undefined {
-  return follow(root, path, () => {});
+/**
+ * Hands a regular file, by its path in the container, to `read`; undefined for anything else, and when links lead in a
+ * circle. Throws when the path leads nowhere. What was found is what is opened, whatever has taken its place; a lease
+ * that a process of the container holds on it is an error, and is not waited for.
+ */
+export function readBelow<T>(root: string, path: string, read: (file: number, stats: Stats) => T): T | undefined {
+  return withPlace(root, path, (place) => {
+    const stats = fstatSync(place);
+    if (!stats.isFile()) return undefined;
+    return using(openSync(`/proc/self/fd/${place}`, O_RDONLY | O_NONBLOCK), (file) => read(file, stats));
+  });
+}
+
+/** Hands a folder over, as a path by which nothing else is reached whatever takes its place meanwhile. */
+export function withFolderBelow<T>(root: string, path: string, use: (folder: string) => T): T {
+  return using(openSync(root, O_PATH | O_DIRECTORY), (top) =>
+    using(openInRoot(top, path, O_PATH | O_DIRECTORY), (folder) => use(`/proc/self/fd/${folder}`)),
+  );
+}
+
+/** Whether the path leads to anything. */
+export function existsBelow(root: string, path: string): boolean {
+  try {
+    return withPlace(root, path, () => true) === true;
+  } catch {
+    return false;
+  }
+}
+
+function withPlace<T>(root: string, path: string, use: (place: number) => T): T | undefined {
+  return using(openSync(root, O_PATH | O_DIRECTORY), (folder) => {
+    let place: number;
+    try {
+      place = openInRoot(folder, path, O_PATH);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ELOOP") return undefined;
+      throw error;
+    }
+    return using(place, use);
+  });
+}
+
+function using<T>(descriptor: number, use: (descriptor: number) => T): T {
+  try {
+    return use(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 /** The first place that is missing on the way, as a path below the root; undefined where all of it is there. */
 export function missingBelow(root: string, path: string): string | undefined {
   let missing: string | undefined;
   try {
-    follow(root, path, (place) => {
+    follow(root, path, ({ path: place }) => {
       missing = place;
     });
   } catch {
-    return missing?.slice(root.length);
+    return missing;
   }
   return undefined;
 }
 
+/** Something in a folder that is held: none of what is done to it by its name follows a link. */
+interface Entry {
+  /** Leads to it through the folder's descriptor. */
+  readonly name: string;
+  /** In the container. */
+  readonly path: string;
+  readonly isLast: boolean;
+}
+
 /** `make` is called with each place that is missing; what it leaves so makes this throw. */
-function follow(root: string, path: string, make: (place: string, isLast: boolean) => void): string | undefined {
-  const pending = partsOf(path);
-  const resolved: string[] = [];
-  let links = 0;
-  while (pending.length > 0) {
-    const part = pending.pop() as string;
-    if (part === "..") {
-      resolved.pop();
-      continue;
+function follow(root: string, path: string, make: (entry: Entry) => void): void {
+  using(openSync(root, O_PATH | O_DIRECTORY), (top) => {
+    const pending = partsOf(path);
+    const resolved: string[] = [];
+    let links = 0;
+    while (pending.length > 0) {
+      const part = pending.pop() as string;
+      if (part === "..") {
+        resolved.pop();
+        continue;
+      }
+      const target = using(openInRoot(top, `./${resolved.join("/")}`, O_PATH | O_DIRECTORY), (folder) => {
+        const name = `/proc/self/fd/${folder}/${part}`;
+        if (lstatSync(name, { throwIfNoEntry: false }) === undefined) {
+          make({ name, path: `/${[...resolved, part].join("/")}`, isLast: pending.length === 0 });
+        }
+        return lstatSync(name).isSymbolicLink() ? readlinkSync(name) : undefined;
+      });
+      if (target === undefined) resolved.push(part);
+      else {
+        if (++links > mostLinks) return;
+        if (target.startsWith("/")) resolved.length = 0;
+        pending.push(...partsOf(target));
+      }
     }
-    const place = [root, ...resolved, part].join("/");
-    if (lstatSync(place, { throwIfNoEntry: false }) === undefined) make(place, pending.length === 0);
-    if (lstatSync(place).isSymbolicLink()) {
-      if (++links > mostLinks) return undefined;
-      const target = readlinkSync(place);
-      if (target.startsWith("/")) resolved.length = 0;
-      pending.push(...partsOf(target));
-    } else resolved.push(part);
-  }
-  return [root, ...resolved].join("/");
+  });
 }
 
 /** The last comes first. */
@@ -60,10 +137,13 @@ export function makeFoldersBelow(root: string, path: string): void {
 
 function makeBelow(root: string, path: string, last: "folder" | "file", mode?: number): void {
   try {
-    follow(root, path, (place, isLast) => {
-      if (isLast && last === "file") writeFileSync(place, "", { flag: "wx" });
-      else mkdirSync(place, { mode: 0o755 });
-      if (isLast && mode !== undefined) chmodSync(place, mode);
+    follow(root, path, ({ name, isLast }) => {
+      if (isLast && last === "file") writeFileSync(name, "", { flag: "wx" });
+      else mkdirSync(name, { mode: 0o755 });
+      // By its name a link could have taken its place.
+      if (isLast && mode !== undefined) {
+        using(openSync(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), (made) => fchmodSync(made, mode));
+      }
     });
   } catch {
     // Whoever uses the path has better words for what is wrong with it.

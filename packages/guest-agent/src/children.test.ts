@@ -16,7 +16,7 @@ afterEach(() => children.close());
 
 /** Leaves an orphan behind that runs its script when the function it answers with is called. */
 async function leaveOrphan(script: string): Promise<{ pid: number; go: () => void }> {
-  const parent = children.spawn("sh", ["-c", `(read line <&3; ${script}) >/dev/null 2>&1 & echo $!`], {
+  const parent = await children.spawn("sh", ["-c", `(read line <&3; ${script}) >/dev/null 2>&1 & echo $!`], {
     stdio: ["ignore", "pipe", "inherit", "pipe"],
   });
   const [pid] = await Promise.all([text(parent.stdout as Readable), once(parent, "exit")]);
@@ -51,7 +51,7 @@ describe("children", () => {
   });
 
   it("get a clean environment", async () => {
-    const child = children.spawn("env", [], { stdio: ["ignore", "pipe", "inherit"], env: { OWN: "1" } });
+    const child = await children.spawn("env", [], { stdio: ["ignore", "pipe", "inherit"], env: { OWN: "1" } });
     const lines = (await text(child.stdout as Readable)).trim().split("\n");
     expect(lines.map((line) => line.split("=")[0]).sort()).toEqual(["HOME", "OWN", "PATH", "XDG_RUNTIME_DIR"]);
   });

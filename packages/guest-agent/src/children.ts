@@ -1,5 +1,5 @@
-import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { constants } from "node:os";
+import { type ChildProcess, type SpawnOptions, startProgram } from "@uvm-shim/child-processes";
 import { type ProcessExit, reapAny } from "@uvm-shim/linux-calls";
 
 /** Everything a program that the agent starts may see of the agent's environment. */
@@ -49,67 +49,55 @@ export class Children {
   }
 
   /** Starts a program as a child of Node. */
-  spawn(command: string, parameters: readonly string[], options: SpawnOptions): ChildProcess {
-    const child = spawn(command, parameters, {
-      cwd: "/",
-      ...options,
-      env: { ...environment, ...options.env },
+  async spawn(command: string, parameters: readonly string[], options: SpawnOptions): Promise<ChildProcess> {
+    const whole = { cwd: "/", ...options, env: { ...environment, ...options.env } };
+    const isOwn = (pid: number): unknown => this.#own.add(pid);
+    const child = await startProgram(command, parameters, whole, isOwn).catch((cause: Error) => {
+      throw new Error(`${command}: ${cause.message}`, { cause });
     });
-    const { pid } = child;
-    if (pid !== undefined) {
-      this.#own.add(pid);
-      child.once("exit", () => this.#own.delete(pid));
-    }
+    child.once("exit", () => this.#own.delete(child.pid ?? 0));
     return child;
   }
 
   /** Starts a program of which nobody but its exit is wanted. Rejects when it cannot be started. */
-  start(
+  async start(
     command: string,
     parameters: readonly string[],
     options: SpawnOptions,
   ): Promise<{ readonly pid: number; readonly exit: Promise<ProcessExit> }> {
-    return new Promise((resolve, reject) => {
-      const child = this.spawn(command, parameters, options);
-      const exit = new Promise<ProcessExit>((resolveExit) => {
-        child.once("exit", (code, name) => {
-          const signal = name === null ? undefined : constants.signals[name];
-          resolveExit({ exited: true, exitCode: exitCodeOf(code, name), signal });
-        });
+    const child = await this.spawn(command, parameters, options);
+    const exit = new Promise<ProcessExit>((resolve) => {
+      child.once("exit", (code, name) => {
+        const signal = name === null ? undefined : constants.signals[name];
+        resolve({ exited: true, exitCode: exitCodeOf(code, name), signal });
       });
-      child.once("error", (error) => reject(new Error(`${command}: ${error.message}`, { cause: error })));
-      child.once("spawn", () => resolve({ pid: child.pid ?? 0, exit }));
     });
+    return { pid: child.pid ?? 0, exit };
   }
 
   /** Runs a program to its end. Aborting kills it, and rejects with the reason once it is gone. */
-  run(
+  async run(
     command: string,
     parameters: readonly string[],
     options: SpawnOptions,
     signal?: AbortSignal,
   ): Promise<ToolResult> {
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      const child = this.spawn(command, parameters, options);
+    signal?.throwIfAborted();
+    const child = await this.spawn(command, parameters, options);
+    return await new Promise((resolve, reject) => {
       let stderr = "";
       const onAbort = (): void => {
         child.kill("SIGKILL");
       };
       signal?.addEventListener("abort", onAbort);
+      if (signal?.aborted === true) onAbort();
       child.stderr?.setEncoding("utf8").on("data", (chunk: string) => {
         stderr = (stderr + chunk).slice(-outputLimit);
       });
-      const settle = (act: () => void): void => {
-        signal?.removeEventListener("abort", onAbort);
-        act();
-      };
-      child.once("error", (error) => settle(() => reject(new Error(`${command}: ${error.message}`, { cause: error }))));
       child.once("close", (code, name) => {
-        settle(() => {
-          if (signal?.aborted === true) reject(signal.reason);
-          else resolve({ exitCode: exitCodeOf(code, name), stderr });
-        });
+        signal?.removeEventListener("abort", onAbort);
+        if (signal?.aborted === true) reject(signal.reason);
+        else resolve({ exitCode: exitCodeOf(code, name), stderr });
       });
     });
   }

@@ -9,6 +9,7 @@ import type { GroupMetrics } from "./cgroup-metrics.ts";
 import { type ContainerFolders, deleteFolders, discardFolders } from "./container-folders.ts";
 import type { GuestFacts } from "./facts.ts";
 import { type HeldStdio, holdStdio } from "./held-stdio.ts";
+import type { OutputCopyPlace } from "./output-copy.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "./process.ts";
 import { checkProgram } from "./program.ts";
 import type { OciRuntime, RuntimeProcess } from "./runtime.ts";
@@ -55,7 +56,7 @@ type State =
 export interface ContainerSpecification {
   readonly spec: OciSpec;
   /** File of the guest that the first process's output goes to besides. */
-  readonly outputCopy: string | undefined;
+  readonly outputCopy: OutputCopyPlace | undefined;
   /** Of added processes that name none; undefined for what the process says. */
   readonly user: OciUser | undefined;
 }

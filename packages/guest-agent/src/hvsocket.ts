@@ -73,5 +73,7 @@ export function serveGuestPorts(folder: string, services: ReadonlyMap<number, (s
     socket.on("data", onData);
   });
   server.listen(path);
+  // A connection that cannot be taken is its caller's loss, once there are any.
+  server.once("listening", () => server.on("error", () => {}));
   return server;
 }

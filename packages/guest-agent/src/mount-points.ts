@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { closeSync, constants, lstatSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { LinuxCallError, umount } from "@uvm-shim/linux-calls";
@@ -78,7 +78,10 @@ function empty(path: string, mounts: readonly string[]): readonly string[] {
   return [...new Set(found)].toSorted((one, other) => Number(own.has(one)) - Number(own.has(other)));
 }
 
-/** Goes on past what cannot be removed, as Go's os.RemoveAll does, and then throws the first refusal. */
+/**
+ * Goes on past what cannot be removed, as Go's os.RemoveAll does, and then throws the first refusal. A link that takes
+ * the place of a folder meanwhile is not followed.
+ */
 function removeAll(path: string): void {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
@@ -87,12 +90,18 @@ function removeAll(path: string): void {
     return;
   }
   const errors: unknown[] = [];
-  for (const name of readdirSync(path)) {
-    try {
-      removeAll(join(path, name));
-    } catch (error) {
-      errors.push(error);
+  const folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    const held = `/proc/self/fd/${folder}`;
+    for (const name of readdirSync(held)) {
+      try {
+        removeAll(join(held, name));
+      } catch (error) {
+        errors.push(error);
+      }
     }
+  } finally {
+    closeSync(folder);
   }
   if (errors.length > 0) throw errors[0];
   rmdirSync(path);

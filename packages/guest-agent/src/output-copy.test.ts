@@ -30,7 +30,7 @@ describe("the copy of an output", () => {
   it("is appended to a file", async () => {
     writeFileSync(path, "before\n");
     const source = new PassThrough();
-    new OutputCopy(path).follow(source);
+    new OutputCopy({ folder: directory, file: "log" }).follow(source);
     source.end("after\n");
     await finished(source);
     await expect.poll(() => readFileSync(path, "utf8")).toBe("before\nafter\n");
@@ -42,7 +42,7 @@ describe("the copy of an output", () => {
     ["a link", () => symlinkSync(join(directory, "elsewhere"), path), "ELOOP"],
   ])("is refused without waiting where there is %s", (_, make, why) => {
     make();
-    const open = (): OutputCopy => new OutputCopy(path);
+    const open = (): OutputCopy => new OutputCopy({ folder: directory, file: "log" });
     expect(open).toThrow(expect.objectContaining({ hresultName: "E_INVALIDARG" }));
     expect(open).toThrow(`cannot be written to ${path}: ${why}`);
   });
@@ -51,7 +51,9 @@ describe("the copy of an output", () => {
     execFileSync("mkfifo", [path]);
     const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      expect(() => new OutputCopy(path)).toThrow(`cannot be written to ${path}: it is not a regular file`);
+      expect(() => new OutputCopy({ folder: directory, file: "log" })).toThrow(
+        `cannot be written to ${path}: it is not a regular file`,
+      );
     } finally {
       closeSync(reader);
     }

@@ -1,5 +1,14 @@
 import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
+import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
+import { withFolderBelow } from "./below.ts";
+
+export interface OutputCopyPlace {
+  /** A folder of the guest. */
+  readonly folder: string;
+  /** Path of the file in it. */
+  readonly file: string;
+}
 
 /** A file to which what a process writes is appended, until each stream that writes to it has ended. */
 export class OutputCopy {
@@ -8,8 +17,8 @@ export class OutputCopy {
   #isOpen = true;
 
   /** Throws a GuestFault for what is no regular file. */
-  constructor(path: string) {
-    this.#descriptor = openRegular(path);
+  constructor(place: OutputCopyPlace) {
+    this.#descriptor = openRegular(place);
   }
 
   /** Takes one stream's data, up to its end. */
@@ -41,17 +50,21 @@ export class OutputCopy {
 }
 
 /**
- * What is at its place may be a container's, which may write to the folder: a link would lead elsewhere, and the whole
- * guest would wait for somebody to read a FIFO.
+ * What is at its place, and on the way there, may be a container's, which may write to the folder: a link would lead
+ * elsewhere, and the whole guest would wait for somebody to read a FIFO.
  */
-function openRegular(path: string): number {
+function openRegular({ folder, file }: OutputCopyPlace): number {
+  const path = `${folder}/${file}`;
   const flags =
     constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   let descriptor: number;
   try {
-    descriptor = openSync(path, flags, 0o644);
+    descriptor = withFolderBelow(folder, posix.dirname(file), (parent) =>
+      openSync(`${parent}/${posix.basename(file)}`, flags, 0o644),
+    );
   } catch (cause) {
-    throw refused(path, (cause as Error).message, cause);
+    // Without the path through a descriptor.
+    throw refused(path, (cause as Error).message.replace(/, open '.*'$/, ""), cause);
   }
   if (fstatSync(descriptor).isFile()) return descriptor;
   closeSync(descriptor);

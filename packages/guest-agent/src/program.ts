@@ -2,11 +2,11 @@
  * Whether this kernel can run the program that a container is to start with. The kernel itself says no only when the
  * runtime has reported the start already, so that the client would be told of a success.
  */
-import { closeSync, lstatSync, openSync, readSync } from "node:fs";
+import { readSync } from "node:fs";
 import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciMount, OciProcess } from "@uvm-shim/hcs-schema";
-import { missingBelow, resolveBelow } from "./below.ts";
+import { missingBelow, readBelow } from "./below.ts";
 import { readElf } from "./elf.ts";
 
 interface Machine {
@@ -61,11 +61,9 @@ export function checkProgram(
   const mountPoints = mounts.map(({ destination }) => destination.replace(/\/+$/, ""));
   const isOnMount = (path: string): boolean =>
     mountPoints.some((point) => `${path}/`.startsWith(`${point}/`) || point.startsWith(`${path}/`));
-  let program = places(name, cwd, env).find((path) => isOnMount(path) || readProgram(root, path) !== undefined);
-  for (let depth = 0; program !== undefined && depth < mostInterpreters; depth++) {
-    if (isOnMount(program)) return;
-    const file = readProgram(root, program);
-    if (file === undefined) return;
+  let next = firstProgram(root, places(name, cwd, env), isOnMount);
+  for (let depth = 0; next !== undefined && depth < mostInterpreters; depth++) {
+    const { path: program, file } = next;
     const { machine: found, isExecutable } = file;
     if (found !== undefined && !machine.accepted.includes(found)) {
       const foreign = machineNames[found] ?? `ELF machine ${found}`;
@@ -81,8 +79,22 @@ export function checkProgram(
       const named = JSON.stringify(file.interpreter);
       throw refused(args, `exec ${program}: no such file or directory: it names the interpreter ${named}`);
     }
-    program = interpreter;
+    next = interpreter === undefined ? undefined : firstProgram(root, [interpreter], isOnMount);
   }
+}
+
+/** Looked at once, so that what is judged is what was found. Undefined where there is none, or it is on a mount. */
+function firstProgram(
+  root: string,
+  paths: readonly string[],
+  isOnMount: (path: string) => boolean,
+): { readonly path: string; readonly file: ProgramFile } | undefined {
+  for (const path of paths) {
+    if (isOnMount(path)) return undefined;
+    const file = readProgram(root, path);
+    if (file !== undefined) return { path, file };
+  }
+  return undefined;
 }
 
 /** A carriage return at the end of the line is part of the name, as the kernel has it. */
@@ -126,21 +138,14 @@ interface ProgramFile {
 /** What a regular file says of itself, by its path in the container. */
 function readProgram(root: string, path: string): ProgramFile | undefined {
   try {
-    const place = resolveBelow(root, path);
-    if (place === undefined) return undefined;
-    const stats = lstatSync(place);
-    if (!stats.isFile()) return undefined;
-    const isExecutable = (stats.mode & 0o111) !== 0;
-    const file = openSync(place, "r");
-    try {
+    return readBelow(root, path, (file, { mode }) => {
+      const isExecutable = (mode & 0o111) !== 0;
       const elf = readElf(file);
       if (elf !== undefined) return { isExecutable, machine: elf.machine, interpreter: elf.loader };
       const line = Buffer.alloc(longestLine);
       const length = readSync(file, line, 0, longestLine, 0);
       return { isExecutable, machine: undefined, interpreter: scriptInterpreter(line.subarray(0, length)) };
-    } finally {
-      closeSync(file);
-    }
+    });
   } catch {
     return undefined;
   }

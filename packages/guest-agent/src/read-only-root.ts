@@ -1,8 +1,8 @@
 /** Root file systems that cannot be written to, whatever the specification says: read-only shares and layers. */
-import { accessSync, constants, lstatSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciMount, OciSpec } from "@uvm-shim/hcs-schema";
-import { resolveBelow } from "./below.ts";
+import { existsBelow } from "./below.ts";
 
 /**
  * The specification with its root declared read-only where it is: some runtimes mount it anew, writable if nobody says
@@ -12,7 +12,7 @@ export function withReadOnlyRoot(spec: OciSpec): OciSpec {
   const { root, mounts = [] } = spec;
   if (root === undefined || isWritable(root.path)) return spec;
   for (const [index, { destination }] of mounts.entries()) {
-    if (isOnMount(destination, mounts.slice(0, index)) || isBelow(root.path, destination)) continue;
+    if (isOnMount(destination, mounts.slice(0, index)) || existsBelow(root.path, destination)) continue;
     throw new GuestFault(
       "E_FAIL",
       `OciSpecification.mounts[${index}].destination is ${destination}, which the root file system does not have, and since it is read-only it cannot be made`,
@@ -33,13 +33,4 @@ function isWritable(path: string): boolean {
 
 function isOnMount(destination: string, earlier: readonly OciMount[]): boolean {
   return earlier.some((mount) => destination.startsWith(`${mount.destination}/`));
-}
-
-function isBelow(root: string, destination: string): boolean {
-  try {
-    const place = resolveBelow(root, destination);
-    return place !== undefined && lstatSync(place, { throwIfNoEntry: false }) !== undefined;
-  } catch {
-    return false;
-  }
 }

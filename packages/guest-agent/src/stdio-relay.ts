@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault, type VsockStdioRelaySettings } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { letBlock, pipe, TerminalStream } from "@uvm-shim/linux-calls";
-import { OutputCopy } from "./output-copy.ts";
+import { OutputCopy, type OutputCopyPlace } from "./output-copy.ts";
 import { type Output, PipeOutput, type Redial, StreamOutput, socketOf } from "./outputs.ts";
 import type { ChildStdio } from "./runtime.ts";
 
@@ -89,8 +89,8 @@ export class StdioRelay {
   }
 
   /** To be asked for before anything is carried: what the process writes is appended to a file of the guest, too. */
-  copyOutputTo(path: string): void {
-    this.#copy = new OutputCopy(path);
+  copyOutputTo(place: OutputCopyPlace): void {
+    this.#copy = new OutputCopy(place);
   }
 
   /** To be asked for before anything is carried: an output that the host closes too early is dialled anew. */

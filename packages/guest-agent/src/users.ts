@@ -1,8 +1,8 @@
 /** Users and groups by name, looked up in the container's own files. */
-import { readFileSync, statSync } from "node:fs";
+import { readSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciProcess, OciUser } from "@uvm-shim/hcs-schema";
-import { resolveBelow } from "./below.ts";
+import { readBelow } from "./below.ts";
 
 const field = "OciSpecification.process.user.username";
 const greatestId = 0xffffffff;
@@ -89,11 +89,8 @@ function isId(text: string): boolean {
 /** The fields of each line; none where the container has no such file. */
 function readRows(root: string, path: string): readonly (readonly string[])[] {
   try {
-    const place = resolveBelow(root, path);
-    if (place === undefined) return [];
-    const stats = statSync(place);
-    if (!stats.isFile() || stats.size > largestFile) return [];
-    return readFileSync(place, "utf8")
+    const text = readBelow(root, path, (file, { size }) => (size > largestFile ? "" : textOf(file, size))) ?? "";
+    return text
       .split("\n")
       .filter((line) => line !== "" && !line.startsWith("#"))
       .map((line) => line.trim().split(":"));
@@ -101,4 +98,10 @@ function readRows(root: string, path: string): readonly (readonly string[])[] {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
     throw error;
   }
+}
+
+/** No more than the file had when it was looked at: a container may go on writing to it. */
+function textOf(file: number, size: number): string {
+  const bytes = Buffer.alloc(size);
+  return bytes.toString("utf8", 0, readSync(file, bytes, 0, size, 0));
 }

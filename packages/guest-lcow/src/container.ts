@@ -1,20 +1,8 @@
 import { type ContainerNotification, GcsError, type NotificationType } from "@uvm-shim/gcs-bridge";
-import {
-  type CgroupMetrics,
-  checkCgroupMetrics,
-  type LinuxProcessParameters,
-  type OciLinuxResources,
-} from "@uvm-shim/hcs-schema";
+import type { CgroupMetrics, LinuxProcessParameters, OciLinuxResources } from "@uvm-shim/hcs-schema";
 import { OomWatch } from "./oom-watch.ts";
-import {
-  LinuxProcess,
-  type ProcessOwner,
-  type ProcessSurroundings,
-  processIds,
-  queryProperties,
-  sigkill,
-  signalProcess,
-} from "./process.ts";
+import { LinuxProcess, type ProcessOwner, type ProcessSurroundings, sigkill, signalProcess } from "./process.ts";
+import { processIds, statistics } from "./properties.ts";
 import type { GuestRequests } from "./requests.ts";
 
 export interface LinuxContainerOptions {
@@ -24,6 +12,9 @@ export interface LinuxContainerOptions {
   /** Called when the guest keeps nothing of the container any more. */
   readonly onForgotten: () => void;
 }
+
+/** Requests in flight of one signal to all processes, of which a guest may list many thousands. */
+const signalledAtOnce = 64;
 
 /** A container in a Linux guest. */
 export class LinuxContainer {
@@ -69,8 +60,7 @@ export class LinuxContainer {
 
   /** What the guest's kernel has counted for the container. */
   async metrics(signal?: AbortSignal): Promise<CgroupMetrics> {
-    const read = (properties: string): CgroupMetrics => checkCgroupMetrics(JSON.parse(properties), "Properties");
-    const metrics = await queryProperties(this.#requests, this.id, "Statistics", read, signal);
+    const metrics = await statistics(this.#requests, this.id, signal);
     this.#oomWatch.saw(metrics);
     return metrics;
   }
@@ -120,10 +110,18 @@ export class LinuxContainer {
       return;
     }
     const pids = await this.processIds(abort);
-    const outcomes = await Promise.allSettled(
-      pids.map((pid) => unlessNotFound(signalProcess(this.#requests, this.id, pid, signal, abort))),
-    );
-    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+    const refusals: unknown[] = [];
+    for (let next = 0; next < pids.length; next += signalledAtOnce) {
+      const outcomes = await Promise.allSettled(
+        pids
+          .slice(next, next + signalledAtOnce)
+          .map((pid) => unlessNotFound(signalProcess(this.#requests, this.id, pid, signal, abort))),
+      );
+      for (const outcome of outcomes) if (outcome.status === "rejected") refusals.push(outcome.reason);
+      // Who is not answered about these is not answered about the rest.
+      if (refusals.some((refusal) => !isAnswer(refusal))) break;
+    }
+    if (refusals.length > 0) throw refusals[0];
   }
 
   async terminate(signal?: AbortSignal): Promise<void> {
@@ -158,6 +156,10 @@ export class LinuxContainer {
         break;
     }
   }
+}
+
+function isAnswer(error: unknown): boolean {
+  return error instanceof GcsError && error.hresult !== undefined;
 }
 
 async function unlessGone(call: Promise<unknown>): Promise<void> {

@@ -91,7 +91,7 @@ describe("a container's figures and limits", () => {
   });
 
   it.each([
-    ["{", "Expected property name"],
+    ["{", "Properties: expected JSON"],
     ["{}", "Properties: expected LCOWMetrics or LCOWMetricsV2, got neither"],
     ['{"LCOWMetrics":{"pids":{"current":-1}}}', "Properties.LCOWMetrics.pids.current: expected a counter"],
     ['{"LCOWMetricsV2":{"cpu":[]}}', "Properties.LCOWMetricsV2.cpu: expected an object, got a list"],

@@ -1,5 +1,5 @@
 import { GuestFault, uvmContainerId } from "@uvm-shim/gcs-bridge";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { LinuxGuest } from "./guest.ts";
 import { capabilities, FakeGuest, settled } from "./testing/fake-guest.ts";
 
@@ -41,6 +41,10 @@ describe("connecting", () => {
     [{ RuntimeOsType: "" }, 'operating system is ""'],
     [{ SupportedSchemaVersions: [{ Major: 1, Minor: 9 }] }, "schema versions [1.9], expected 2.1"],
     [{ SupportedSchemaVersions: [{ Major: 2, Minor: 0 }] }, "schema versions [2.0], expected 2.1"],
+    [
+      { SupportedSchemaVersions: Array.from({ length: 500 }, () => ({ Major: 1, Minor: 0 })) },
+      "schema versions [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, …], expected 2.1",
+    ],
     [
       { GuestDefinedCapabilities: { ...capabilities.GuestDefinedCapabilities, SignalProcessSupported: false } },
       "lacks the capability SignalProcessSupported",
@@ -289,6 +293,37 @@ describe("containers", () => {
     await container.signalAll(9);
     expect(fake.bodies("shutdownForced")).toHaveLength(1);
     expect(fake.bodies("signalProcess")).toHaveLength(2);
+    await guest.close();
+  });
+
+  it("are signalled in turns where they are many, and no longer than the guest answers", async () => {
+    const ProcessList = Array.from({ length: 1_000 }, (_, index) => ({ ProcessId: index + 1 }));
+    let inFlight = 0;
+    let most = 0;
+    const silent = new AbortController();
+    const fake = new FakeGuest({
+      getProperties: async () => ({ Properties: JSON.stringify({ ProcessList }) }),
+      signalProcess: async ({ Options }) => {
+        if (Options?.Signal === 1) return new Promise(() => {});
+        inFlight += 1;
+        most = Math.max(most, inFlight);
+        await settled();
+        inFlight -= 1;
+        return {};
+      },
+    });
+    const guest = await fake.connect();
+    const container = await guest.createContainer("c", settings);
+    await container.signalAll(15);
+    expect(fake.bodies("signalProcess").map(({ ProcessId }) => ProcessId)).toEqual(
+      ProcessList.map(({ ProcessId }) => ProcessId),
+    );
+    expect(most).toBe(64);
+    const unanswered = container.signalAll(1, silent.signal);
+    await vi.waitFor(() => expect(fake.bodies("signalProcess")).toHaveLength(1_064));
+    silent.abort(new Error("enough"));
+    await expect(unanswered).rejects.toMatchObject({ code: "Cancelled" });
+    expect(fake.bodies("signalProcess")).toHaveLength(1_064);
     await guest.close();
   });
 

@@ -29,6 +29,8 @@ import type { LinuxGuestOptions } from "./types.ts";
 /** The document schema that container settings are written in; a guest must know it or a later minor version. */
 const settingsSchema = { Major: 2, Minor: 1 } as const;
 
+const shownVersions = 8;
+
 /** A Linux guest over its bridge: one method for each thing that controllers ask of it. */
 export class LinuxGuest {
   /** Resolves when the bridge has ended, with the cause when `close` was not called. */
@@ -248,8 +250,10 @@ function checkCapabilities({
   }
   const { Major, Minor } = settingsSchema;
   if (!SupportedSchemaVersions.some((version) => version.Major === Major && version.Minor >= Minor)) {
-    const versions = SupportedSchemaVersions.map((version) => `${version.Major}.${version.Minor}`).join(", ");
-    throw refuse(`the guest knows schema versions [${versions}], expected ${Major}.${Minor} or later`);
+    const known = SupportedSchemaVersions.map((version) => `${version.Major}.${version.Minor}`);
+    const more = known.length > shownVersions ? ", …" : "";
+    const versions = `[${known.slice(0, shownVersions).join(", ")}${more}]`;
+    throw refuse(`the guest knows schema versions ${versions}, expected ${Major}.${Minor} or later`);
   }
   if (!GuestDefinedCapabilities.SignalProcessSupported) {
     throw refuse("the guest lacks the capability SignalProcessSupported");

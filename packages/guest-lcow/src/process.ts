@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
-import { Fields, GcsError, givenUpError, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
+import { GcsError, givenUpError, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import { processIds } from "./properties.ts";
 import type { GuestRequests } from "./requests.ts";
 import { ProcessStdio, type StdioStreams } from "./stdio.ts";
 import type { LinuxGuestOptions } from "./types.ts";
@@ -177,36 +178,6 @@ function leftBehindError(error: unknown, pid: number): unknown {
     containerId: uvmContainerId,
     cause: error,
   });
-}
-
-/** Pids of all that runs in a container. */
-export function processIds(
-  requests: GuestRequests,
-  containerId: string,
-  abort?: AbortSignal,
-): Promise<readonly number[]> {
-  const read = (properties: string): readonly number[] =>
-    Fields.parse(properties, "Properties").list("ProcessList", (item, path) =>
-      new Fields(item, path).integer("ProcessId", 1, 0x7fffffff),
-    );
-  return queryProperties(requests, containerId, "ProcessList", read, abort);
-}
-
-export async function queryProperties<T>(
-  requests: GuestRequests,
-  containerId: string,
-  type: string,
-  read: (properties: string) => T,
-  abort: AbortSignal | undefined,
-): Promise<T> {
-  const Query = JSON.stringify({ PropertyTypes: [type] });
-  const { Properties } = await requests.request("getProperties", containerId, { Query }, abort);
-  try {
-    return read(Properties);
-  } catch (cause) {
-    const message = `invalid answer of the guest: ${(cause as Error).message}`;
-    throw new GcsError("Internal", message, { procedure: "getProperties", containerId, cause });
-  }
 }
 
 /** Asks for the exit at once, so that a process that ends right away is not missed. */

@@ -25,6 +25,13 @@ describe("hostErrorOf", () => {
   });
 });
 
+it("has no more of the host's words than a person reads", () => {
+  const words = "x".repeat(100_000);
+  const error = hostErrorOf({ hresult: 0x80041234, message: words, events: Array(1_000).fill(words) }, subject);
+  expect(error.events).toEqual(Array(16).fill("x".repeat(8_000)));
+  expect(error.message.length).toBeLessThan(17 * 8_000 + 200);
+});
+
 describe("abortedError", () => {
   it("tells a deadline from a cancellation", () => {
     const deadline = AbortSignal.abort(new DOMException("late", "TimeoutError"));

@@ -79,6 +79,8 @@ const codes: { readonly [Name in HresultName]?: HostErrorCode } = {
   HCN_E_ENDPOINT_NAMESPACE_ALREADY_EXISTS: "FailedPrecondition",
   HCN_E_ENTITY_HAS_REFERENCES: "FailedPrecondition",
   E_OUTOFMEMORY: "ResourceExhausted",
+  ERROR_TOO_MANY_OPEN_FILES: "ResourceExhausted",
+  ERROR_NO_SYSTEM_RESOURCES: "ResourceExhausted",
   HCS_E_CONNECTION_TIMEOUT: "DeadlineExceeded",
   HCS_E_OPERATION_TIMEOUT: "DeadlineExceeded",
   HCS_E_HYPERV_NOT_INSTALLED: "Unavailable",
@@ -102,17 +104,23 @@ const goneNames: ReadonlySet<HresultName> = new Set<HresultName>([
   "HCN_E_PORT_NOT_FOUND",
 ]);
 
+/** Of the host's words, which may quote a guest's. */
+const longestText = 8_000;
+const mostEvents = 16;
+
 /** The error of a host call that was answered with an HRESULT. */
 export function hostErrorOf(
   answer: { readonly hresult: number; readonly message: string; readonly events?: readonly string[] },
   details: Pick<HostErrorDetails, "operation" | "id">,
 ): HostError {
   const name = hresultName(answer.hresult);
-  return new HostError((name === undefined ? undefined : codes[name]) ?? "Internal", answer.message, {
+  const events = answer.events?.slice(0, mostEvents).map((event) => event.slice(0, longestText));
+  const code = (name === undefined ? undefined : codes[name]) ?? "Internal";
+  return new HostError(code, answer.message.slice(0, longestText), {
     ...details,
     hresult: answer.hresult,
     gone: name !== undefined && goneNames.has(name),
-    ...(answer.events === undefined ? {} : { events: answer.events }),
+    ...(events === undefined ? {} : { events }),
   });
 }
 

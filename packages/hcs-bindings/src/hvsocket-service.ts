@@ -28,7 +28,7 @@ export function checkPort(operation: string, systemId: string, port: number): vo
 
 /** The error of an hvsocket call on a port of a system, for a reason or another error. */
 export function socketError(
-  code: "AlreadyExists" | "NotFound" | "Internal" | "Unavailable" | "InvalidArgument",
+  code: "AlreadyExists" | "NotFound" | "Internal" | "Unavailable" | "InvalidArgument" | "ResourceExhausted",
   operation: string,
   systemId: string,
   port: number,

@@ -2,9 +2,9 @@
  * The host's files on a machine without Hyper-V: finding layers, and mounting the root file systems that a Linux
  * containerd gives (overlay, bind, erofs, tmpfs and others), with the programs of util-linux.
  */
-import { spawn } from "node:child_process";
 import { mkdir, readFile, realpath, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { startProgram } from "@uvm-shim/child-processes";
 import { abortedError, HostError } from "./host-error.ts";
 
 /** One mount as containerd gives it; `target` is a directory below the one that the list is mounted at. */
@@ -374,22 +374,21 @@ function mountError(
 /** Stderr beyond this is cut. */
 const stderrLimit = 8192;
 
-function runProgram(run: ProgramRun): Promise<{ status: number; stderr: string }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(run.program, run.arguments, {
-      cwd: run.directory,
-      stdio: ["ignore", "ignore", "pipe"],
-      // mount(2) rather than fsconfig(2), which takes no option longer than 255 bytes; messages in one language.
-      env: { ...process.env, LIBMOUNT_FORCE_MOUNT2: "always", LC_ALL: "C" },
-    });
-    let stderr = "";
-    child.stderr.setEncoding("utf8").on("data", (piece: string) => {
-      stderr = (stderr + piece).slice(0, stderrLimit);
-    });
-    child.on("error", (cause) => {
-      const message = `the program could not be run: ${cause.message}`;
-      reject(new HostError("Unavailable", message, { operation: "run", id: run.program, cause }));
-    });
+async function runProgram(run: ProgramRun): Promise<{ status: number; stderr: string }> {
+  const child = await startProgram(run.program, run.arguments, {
+    cwd: run.directory,
+    stdio: ["ignore", "ignore", "pipe"],
+    // mount(2) rather than fsconfig(2), which takes no option longer than 255 bytes; messages in one language.
+    env: { ...process.env, LIBMOUNT_FORCE_MOUNT2: "always", LC_ALL: "C" },
+  }).catch((cause: Error) => {
+    const message = `the program could not be run: ${cause.message}`;
+    throw new HostError("Unavailable", message, { operation: "run", id: run.program, cause });
+  });
+  let stderr = "";
+  child.stderr?.setEncoding("utf8").on("data", (piece: string) => {
+    stderr = (stderr + piece).slice(0, stderrLimit);
+  });
+  return await new Promise((resolve) => {
     child.on("close", (status, killedBy) => resolve({ status: status ?? 1, stderr: killedBy ?? stderr }));
   });
 }

@@ -38,6 +38,11 @@ export interface ComputeHost {
    * ended, so that both are accounted and bounded with the pod that they are for. Absent where the host has no cgroups.
    */
   joinControlGroup?(computeSystemId: string, path: string, pid: number, signal?: AbortSignal): Promise<void>;
+  /**
+   * Resolves when the host answers anything at all. Absent where that tells nothing: of Windows' service it is not known
+   * that it is slow in whatever it is asked when it is slow in one thing.
+   */
+  ping?(signal?: AbortSignal): Promise<void>;
   /** Gives back what the driver holds (connections, callbacks). Systems follow their documents. */
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /** Documents that the services of a host answer with, beside those about compute systems and networks themselves. */
 import { type Names, spelledAs } from "./any-case.ts";
-import { answerObject, anything, type Check, list, namesOf, openObject, optional, record, truth } from "./check.ts";
+import { answerObject, anything, type Check, integer, list, namesOf, optional, record, truth } from "./check.ts";
 import { checkCounter } from "./resource-checks.ts";
 
 /** What a service tells of a failure: a ResultError of HCS, or an error record of HCN, whose Error is the message. */
@@ -31,11 +31,11 @@ export interface HostProcessStatus {
   readonly LastWaitResult?: number;
 }
 
-export const checkHostProcessStatus: Check<HostProcessStatus> = openObject<HostProcessStatus>({
+export const checkHostProcessStatus = answerObject<HostProcessStatus>({
   ProcessId: optional(checkCounter),
   Exited: optional(truth),
   ExitCode: optional(checkCounter),
-  LastWaitResult: optional((value) => value as number),
+  LastWaitResult: optional(integer(-0x80000000, 0xffffffff)),
 });
 
 /** What the compute service tells of itself and of its host, by the type of property that was asked for. */
@@ -104,17 +104,14 @@ export function serviceAnswer(types: readonly string[]): Check<HostServiceProper
     type !== undefined && Object.hasOwn(serviceProperties, type)
       ? spelledAs(serviceProperties[type] ?? {}, value)
       : value;
-  return openObject<HostServiceProperties>({
-    Properties: optional((value, path) =>
-      list(anything)(value, path).map((properties, index) => spelled(types[index], properties)),
-    ),
-    PropertyResponses: optional((value, path) =>
-      Object.fromEntries(
-        Object.entries(record(anything)(value, path)).map(([type, given]) => {
-          const response = spelledAs({ Error: errorDocument, Response: serviceProperties[type] ?? true }, given);
-          return [type, response];
-        }),
-      ),
-    ),
-  });
+  const inOrder: Check<readonly unknown[]> = (value, path) =>
+    list(anything)(value, path).map((properties, index) => spelled(types[index], properties));
+  const byType: Check<{ readonly [type: string]: unknown }> = (value, path) =>
+    Object.fromEntries(
+      Object.entries(record(anything)(value, path)).map(([type, given]) => {
+        const response = spelledAs({ Error: errorDocument, Response: serviceProperties[type] ?? true }, given);
+        return [type, response];
+      }),
+    );
+  return answerObject<HostServiceProperties>({ Properties: optional(inOrder), PropertyResponses: optional(byType) });
 }

@@ -8,7 +8,8 @@
  * Unicode folds onto such a letter: the Kelvin sign, which becomes a k here, and the long s.
  */
 export function foldedName(name: string): string {
-  return name.toLowerCase().replaceAll("\u017f", "s");
+  const lower = name.toLowerCase();
+  return lower.includes("\u017f") ? lower.replaceAll("\u017f", "s") : lower;
 }
 
 /**

@@ -2,8 +2,7 @@
  * What a Linux guest measures of a container, in the JSON form of containerd's cgroup metrics. A guest on version 1 of
  * cgroups answers with `LCOWMetrics`, as the reference's does; one on version 2 alone with `LCOWMetricsV2`.
  */
-import { spelledAs } from "./any-case.ts";
-import { type Check, type FieldChecks, list, openObject, optional, SchemaError } from "./check.ts";
+import { answerObject, type CopyingCheck, type CopyingFields, list, madeOf, optional, SchemaError } from "./check.ts";
 import { checkCounter } from "./resource-checks.ts";
 
 type Counters<Name extends string> = { readonly [Counter in Name]?: number };
@@ -112,23 +111,23 @@ export type CgroupMetrics =
   | { readonly version: 1; readonly metrics: CgroupMetricsV1 }
   | { readonly version: 2; readonly metrics: CgroupMetricsV2 };
 
-function counterFields<Name extends string>(names: readonly Name[]): FieldChecks<Counters<Name>> {
-  return Object.fromEntries(names.map((name) => [name, optional(checkCounter)])) as FieldChecks<Counters<Name>>;
+function counterFields<Name extends string>(names: readonly Name[]): CopyingFields<Counters<Name>> {
+  return Object.fromEntries(names.map((name) => [name, optional(checkCounter)])) as CopyingFields<Counters<Name>>;
 }
 
-function counters<const Name extends string>(...names: readonly Name[]): Check<Counters<Name>> {
-  return openObject<Counters<Name>>(counterFields(names));
+function counters<const Name extends string>(...names: readonly Name[]): CopyingCheck<Counters<Name>> {
+  return answerObject<Counters<Name>>(counterFields(names));
 }
 
 const pids = optional(counters("current", "limit"));
 const usage = optional(counters("limit", "usage", "max", "failcnt"));
 
-const metricsV1 = openObject<CgroupMetricsV1>({
+const metricsV1 = answerObject<CgroupMetricsV1>({
   pids,
   cpu: optional(
-    openObject<NonNullable<CgroupMetricsV1["cpu"]>>({
+    answerObject<NonNullable<CgroupMetricsV1["cpu"]>>({
       usage: optional(
-        openObject<NonNullable<NonNullable<CgroupMetricsV1["cpu"]>["usage"]>>({
+        answerObject<NonNullable<NonNullable<CgroupMetricsV1["cpu"]>["usage"]>>({
           ...counterFields(["total", "kernel", "user"]),
           per_cpu: optional(list(checkCounter)),
         }),
@@ -137,7 +136,7 @@ const metricsV1 = openObject<CgroupMetricsV1>({
     }),
   ),
   memory: optional(
-    openObject<NonNullable<CgroupMetricsV1["memory"]>>({
+    answerObject<NonNullable<CgroupMetricsV1["memory"]>>({
       ...counterFields(memoryCountersV1),
       usage,
       swap: usage,
@@ -148,43 +147,24 @@ const metricsV1 = openObject<CgroupMetricsV1>({
   memory_oom_control: optional(counters("oom_kill_disable", "under_oom", "oom_kill")),
 });
 
-const metricsV2 = openObject<CgroupMetricsV2>({
+const metricsV2 = answerObject<CgroupMetricsV2>({
   pids,
   cpu: optional(counters(...cpuCountersV2)),
   memory: optional(counters(...memoryCountersV2, ...memoryLimitsV2)),
   memory_events: optional(counters(...memoryEventNames)),
 });
 
+const statistics = answerObject<{ readonly LCOWMetrics?: CgroupMetricsV1; readonly LCOWMetricsV2?: CgroupMetricsV2 }>({
+  LCOWMetrics: optional(metricsV1),
+  LCOWMetricsV2: optional(metricsV2),
+});
+
 /**
  * The metrics in a guest's properties of a container. Groups that nobody reads (block devices, RDMA, huge pages) are
  * left out, since they can be of any size.
  */
-export const checkCgroupMetrics: Check<CgroupMetrics> = (value, path = "") => {
-  const versions = { LCOWMetrics: true, LCOWMetricsV2: true } as const;
-  const { LCOWMetrics: first, LCOWMetricsV2: second } = spelledAs(versions, value ?? {}) as { [name: string]: unknown };
-  if (first !== undefined && first !== null) {
-    const { pids, cpu, memory, memory_oom_control } = metricsV1(first, `${path}.LCOWMetrics`);
-    return {
-      version: 1,
-      metrics: {
-        ...(pids && { pids }),
-        ...(cpu && { cpu }),
-        ...(memory && { memory }),
-        ...(memory_oom_control && { memory_oom_control }),
-      },
-    };
-  }
-  if (second !== undefined && second !== null) {
-    const { pids, cpu, memory, memory_events } = metricsV2(second, `${path}.LCOWMetricsV2`);
-    return {
-      version: 2,
-      metrics: {
-        ...(pids && { pids }),
-        ...(cpu && { cpu }),
-        ...(memory && { memory }),
-        ...(memory_events && { memory_events }),
-      },
-    };
-  }
+export const checkCgroupMetrics = madeOf(statistics, ({ LCOWMetrics, LCOWMetricsV2 }, path): CgroupMetrics => {
+  if (LCOWMetrics !== undefined) return { version: 1, metrics: LCOWMetrics };
+  if (LCOWMetricsV2 !== undefined) return { version: 2, metrics: LCOWMetricsV2 };
   throw new SchemaError(path, "expected LCOWMetrics or LCOWMetricsV2, got neither");
-};
+});

@@ -1,5 +1,5 @@
 /** Small declarative checks of JSON values from outside. A check returns the value as its type or throws SchemaError. */
-import { fieldsInAnyCase, foldedName } from "./any-case.ts";
+import { foldedName } from "./any-case.ts";
 
 /** What is wrong with a value, and where: `VirtualMachine.ComputeTopology.Memory.SizeInMB: expected …, got …`. */
 export class SchemaError extends Error {
@@ -7,14 +7,26 @@ export class SchemaError extends Error {
   /** Dotted path of the field; empty for the value as a whole. */
   readonly path: string;
 
-  constructor(path: string, problem: string) {
-    super(path === "" ? problem : `${path}: ${problem}`);
+  constructor(path: string, problem: string, options?: { readonly cause?: unknown }) {
+    super(path === "" ? problem : `${path}: ${problem}`, options);
     this.path = path;
   }
 }
 
 /** `path` names the value in the error. */
 export type Check<T> = (value: unknown, path?: string) => T;
+
+type Scalar = string | number | boolean;
+
+declare const copies: unique symbol;
+
+/**
+ * A check that makes what it returns, of what its table names and nothing else, at every level: only by such a one is a
+ * guest's document read. The compiler proves it: `openObject`, `anything` and `record` have no part in one.
+ */
+export type Copying<T> = [T] extends [Scalar] ? Check<T> : CopyingCheck<T>;
+
+export type CopyingCheck<T> = Check<T> & { readonly [copies]: true };
 
 /** A field that may be absent. Null counts as absent, as Go's JSON encoder writes it for empty lists and pointers. */
 export interface OptionalField<T> {
@@ -28,13 +40,22 @@ export type FieldChecks<T> = {
     : Check<T[Name]>;
 };
 
+/** As `FieldChecks`, of checks that copy. */
+export type CopyingFields<T> = {
+  readonly [Name in keyof T]-?: Record<never, never> extends Pick<T, Name>
+    ? { readonly optional: Copying<Exclude<T[Name], undefined>> }
+    : Copying<T[Name]>;
+};
+
 const shownCharacters = 60;
 
 function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object" && value !== null) return "an object";
-  const text = JSON.stringify(value) ?? typeof value;
+  // A text may be of megabytes.
+  const shown = typeof value === "string" ? value.slice(0, shownCharacters) : value;
+  const text = JSON.stringify(shown) ?? typeof value;
   return text.length > shownCharacters ? `${text.slice(0, shownCharacters)}…` : text;
 }
 
@@ -43,11 +64,18 @@ function mismatch(path: string, expected: string, value: unknown): SchemaError {
 }
 
 function below(path: string, name: string): string {
-  const step = /^[\w-]+$/.test(name) ? name : JSON.stringify(name.slice(0, shownCharacters));
+  return joined(path, stepOf(name));
+}
+
+function stepOf(name: string): string {
+  return /^[\w-]+$/.test(name) ? name : JSON.stringify(name.slice(0, shownCharacters));
+}
+
+function joined(path: string, step: string): string {
   return path === "" ? step : `${path}.${step}`;
 }
 
-export function optional<T>(check: Check<T>): OptionalField<T> {
+export function optional<Given extends Check<unknown>>(check: Given): { readonly optional: Given } {
   return { optional: check };
 }
 
@@ -99,11 +127,19 @@ export function oneOf<const Values extends readonly (string | number)[]>(...valu
   };
 }
 
+export function list<T extends Scalar>(item: Check<T>): CopyingCheck<readonly T[]>;
+export function list<T>(item: CopyingCheck<T>): CopyingCheck<readonly T[]>;
+export function list<T>(item: Check<T>): Check<readonly T[]>;
 export function list<T>(item: Check<T>): Check<readonly T[]> {
   return (value, path = "") => {
     if (!Array.isArray(value)) throw mismatch(path, "a list", value);
     return value.map((element, index) => item(element, `${path}[${index}]`));
   };
+}
+
+/** What is made of a copy alone is one. */
+export function madeOf<Copy, T>(check: Copying<Copy>, make: (copy: Copy, path: string) => T): CopyingCheck<T> {
+  return ((value, path = "") => make(check(value, path), path)) as CopyingCheck<T>;
 }
 
 /** An object whose field names are data; `key` checks each of them. */
@@ -119,6 +155,7 @@ export function record<T>(item: Check<T>, key: Check<string> = text): Check<{ re
 
 /** An object with these fields and no others. */
 export function closedObject<T>(fields: FieldChecks<T>): Check<T> {
+  const table = tableOf(fields);
   return (value, path = "") => {
     const given = fieldsOf(value, path);
     for (const name of Object.keys(given)) {
@@ -126,7 +163,7 @@ export function closedObject<T>(fields: FieldChecks<T>): Check<T> {
         throw new SchemaError(below(path, name), `unknown field, expected one of ${Object.keys(fields).join(", ")}`);
       }
     }
-    return checkFields(fields, given, path);
+    return checkFields(table, given, path);
   };
 }
 
@@ -135,17 +172,20 @@ export function closedObject<T>(fields: FieldChecks<T>): Check<T> {
  * specification says that readers ignore them.
  */
 export function openObject<T>(fields: FieldChecks<T>): Check<T> {
-  const known = new Set(Object.keys(fields).map(foldedName));
+  const table = tableOf(fields);
   return (value, path = "") => {
     const given = fieldsOf(value, path);
-    const rest = Object.entries(given).filter(([name]) => !known.has(foldedName(name)));
-    return { ...Object.fromEntries(rest), ...checkFields(fields, inSpellingOf(fields, given), path) };
+    const rest = Object.entries(given).filter(([name]) => !table.names.has(foldedName(name)));
+    return { ...Object.fromEntries(rest), ...checkFields(table, inSpellingOf(table, given), path) };
   };
 }
 
 /** What a host or a guest answers: these fields in any case of their names, copied one by one. Others are left out. */
+export function answerObject<T>(fields: CopyingFields<T>): CopyingCheck<T>;
+export function answerObject<T>(fields: FieldChecks<T>): Check<T>;
 export function answerObject<T>(fields: FieldChecks<T>): Check<T> {
-  return (value, path = "") => checkFields(fields, inSpellingOf(fields, fieldsOf(value, path)), path);
+  const table = tableOf(fields);
+  return (value, path = "") => checkFields(table, inSpellingOf(table, fieldsOf(value, path)), path);
 }
 
 /** How the fields of an object are looked at: one of the functions above. */
@@ -160,23 +200,48 @@ export function namesOf<const Name extends string>(
   return object(fields as unknown as FieldChecks<{ readonly [Field in Name]?: unknown }>);
 }
 
-/** The fields that a table has, under the names that it has for them. */
-function inSpellingOf(
-  fields: object,
-  given: { readonly [name: string]: unknown },
-): { readonly [name: string]: unknown } {
-  const folded = fieldsInAnyCase(given);
-  return Object.fromEntries(Object.keys(fields).map((name) => [name, folded.get(foldedName(name))]));
+/** The fields of an object as they are looked up: made once, since lists have thousands of objects. */
+interface Table<T> {
+  readonly fields: readonly {
+    readonly name: Extract<keyof T, string>;
+    readonly step: string;
+    readonly check: Check<unknown> | OptionalField<unknown>;
+  }[];
+  /** By their folded names. */
+  readonly names: ReadonlyMap<string, string>;
 }
 
-function checkFields<T>(fields: FieldChecks<T>, given: { readonly [name: string]: unknown }, path: string): T {
-  const checked: [string, unknown][] = [];
-  for (const [name, check] of Object.entries<Check<unknown> | OptionalField<unknown>>(fields)) {
-    const value = Object.hasOwn(given, name) ? given[name] : undefined;
-    if (typeof check === "function") checked.push([name, check(value, below(path, name))]);
-    else if (value !== undefined && value !== null) checked.push([name, check.optional(value, below(path, name))]);
+function tableOf<T>(fields: FieldChecks<T>): Table<T> {
+  const checks = Object.entries(fields) as [Extract<keyof T, string>, Check<unknown> | OptionalField<unknown>][];
+  return {
+    fields: checks.map(([name, check]) => ({ name, step: stepOf(name), check })),
+    names: new Map(checks.map(([name]) => [foldedName(name), name])),
+  };
+}
+
+/** The fields that a table has, under the names that it has for them; see `fieldsInAnyCase`. */
+function inSpellingOf<T>(
+  { names }: Table<T>,
+  given: { readonly [name: string]: unknown },
+): { readonly [name: string]: unknown } {
+  const spelled: { [name: string]: unknown } = {};
+  for (const key of Object.keys(given)) {
+    const name = names.get(foldedName(key));
+    if (name === undefined) continue;
+    const value = given[key];
+    if ((value !== null && value !== undefined) || !Object.hasOwn(spelled, name)) spelled[name] = value;
   }
-  return Object.fromEntries(checked) as T;
+  return spelled;
+}
+
+function checkFields<T>({ fields }: Table<T>, given: { readonly [name: string]: unknown }, path: string): T {
+  const checked: { [Name in keyof T]?: unknown } = {};
+  for (const { name, step, check } of fields) {
+    const value = Object.hasOwn(given, name) ? given[name] : undefined;
+    if (typeof check === "function") checked[name] = check(value, joined(path, step));
+    else if (value !== undefined && value !== null) checked[name] = check.optional(value, joined(path, step));
+  }
+  return checked as T;
 }
 
 function fieldsOf(value: unknown, path: string): { readonly [name: string]: unknown } {

@@ -217,7 +217,7 @@ export const checkModifySettingRequest: Check<ModifySettingRequest> = closedObje
   Settings: optional(anything),
 });
 
-export const checkComputeSystemProperties: Check<ComputeSystemProperties> = answerObject<ComputeSystemProperties>({
+export const checkComputeSystemProperties = answerObject<ComputeSystemProperties>({
   Id: text,
   SystemType: oneOf("VirtualMachine"),
   Owner: text,
@@ -231,7 +231,7 @@ export const checkComputeSystemProperties: Check<ComputeSystemProperties> = answ
 /** What kind of system an entry of an enumeration is of, whatever else it says. */
 export const checkSystemType: Check<{ readonly SystemType?: unknown }> = namesOf(answerObject, "SystemType");
 
-export const checkSystemExitStatus: Check<SystemExitStatus> = answerObject<SystemExitStatus>({
+export const checkSystemExitStatus = answerObject<SystemExitStatus>({
   Status: integer(-0x80000000, 0xffffffff),
   ExitType: oneOf("None", "GracefulExit", "ForcedExit", "UnexpectedExit", "Unknown"),
   Attribution: optional(checkAttribution),

@@ -1,6 +1,6 @@
 /** HCS v2 documents, as far as a utility VM uses them. Field names are the wire names of the public schema. */
 import type { VirtualMachineType } from "./document-virtual-machine.ts";
-import type { MemoryInformation, SystemStatistics } from "./resources.ts";
+import type { AttributionRecord, MemoryInformation, SystemStatistics } from "./resources.ts";
 
 export interface SchemaVersion {
   readonly Major: number;
@@ -197,5 +197,5 @@ export interface SystemExitStatus {
   /** HRESULT of the exit, 0 when orderly. */
   readonly Status: number;
   readonly ExitType: "None" | "GracefulExit" | "ForcedExit" | "UnexpectedExit" | "Unknown";
-  readonly Attribution?: readonly unknown[];
+  readonly Attribution?: readonly AttributionRecord[];
 }

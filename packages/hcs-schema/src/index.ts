@@ -1,14 +1,17 @@
 export * from "./answer-checks.ts";
 export * from "./any-case.ts";
+export { type JsonBounds, jsonExcess, parseWithin } from "./bounded-json.ts";
 export * from "./cgroup-metrics.ts";
-export { type Check, SchemaError } from "./check.ts";
+export { type Check, type Copying, type CopyingCheck, SchemaError } from "./check.ts";
 export * from "./declared-devices.ts";
 export * from "./document.ts";
 export * from "./document-checks.ts";
 export * from "./document-schema.ts";
 export * from "./document-virtual-machine.ts";
 export * from "./emulated-host.ts";
+export { FromGuest } from "./from-guest.ts";
 export * from "./guest.ts";
+export * from "./guest-answers.ts";
 export * from "./guest-checks.ts";
 export * from "./guest-windows.ts";
 export * from "./hcn.ts";

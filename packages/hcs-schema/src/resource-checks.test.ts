@@ -4,11 +4,13 @@ import {
   checkComputeSystemProperties,
   checkCpuGroup,
   checkCrashReport,
+  checkHostProcessStatus,
   checkLinuxGuestRequest,
   checkMemorySize,
   checkOciLinuxResources,
   checkOciWindowsResources,
   checkProcessorLimits,
+  checkSystemExitStatus,
 } from "./index.ts";
 
 const properties = {
@@ -43,15 +45,26 @@ describe("memory and processors of a VM", () => {
 });
 
 describe("what a host tells of a VM", () => {
-  it("may be more than is known here", () => {
+  it("may be more than is known here, which is left out", () => {
+    const surplus = { New: 1, $unknowns: [{ length: 1 }] };
+    const Memory = { VirtualNodeCount: 1, VirtualMachineMemory: { AssignedMemory: 4 } };
+    const Statistics = { Timestamp: "2026-01-01T00:00:00Z", Processor: { TotalRuntime100ns: 2 ** 60 } };
     const told = {
       ...properties,
-      Memory: { VirtualNodeCount: 1, VirtualMachineMemory: { AssignedMemory: 4, New: 1 }, VirtualNodes: [] },
-      Statistics: { Timestamp: "2026-01-01T00:00:00Z", Processor: { TotalRuntime100ns: 2 ** 60 }, Storage: {} },
+      ...surplus,
+      Memory: { ...Memory, ...surplus, VirtualMachineMemory: { ...Memory.VirtualMachineMemory, ...surplus } },
+      Statistics: { ...Statistics, ...surplus, Processor: { ...Statistics.Processor, ...surplus } },
     };
-    expect(checkComputeSystemProperties(told)).toEqual(told);
-    const report = { CrashLog: "panic", CrashParameters: [1, 2 ** 63], VmwpDump: {} };
-    expect(checkCrashReport(report)).toEqual(report);
+    expect(checkComputeSystemProperties(told)).toEqual({ ...properties, Memory, Statistics });
+    const report = { CrashLog: "panic", CrashParameters: [1, 2 ** 63] };
+    expect(checkCrashReport({ ...report, ...surplus })).toEqual(report);
+    const exit = { Status: 1, ExitType: "UnexpectedExit", Attribution: [{ GuestCrash: { CrashParameters: [1] } }] };
+    const [{ GuestCrash }] = exit.Attribution as [(typeof exit.Attribution)[0]];
+    const Attribution = [{ ...surplus, GuestCrash: { ...GuestCrash, ...surplus } }];
+    expect(checkSystemExitStatus({ ...exit, ...surplus, Attribution })).toEqual(exit);
+    const process = { ProcessId: 4, Exited: true, ExitCode: 7, LastWaitResult: -1 };
+    expect(checkHostProcessStatus({ ...process, ...surplus })).toEqual(process);
+    expect(() => checkHostProcessStatus({ LastWaitResult: {} })).toThrow("LastWaitResult: expected an integer");
   });
 
   it.each([
@@ -143,6 +156,26 @@ describe("metrics of a container", () => {
     expect(checkCgroupMetrics({ LCOWMetrics, ProcessList: [] })).toEqual({ version: 1, metrics });
   });
 
+  it("are what their tables name, at every level", () => {
+    // Generated protobuf code writes `$unknowns` as it is, and reads fields in its own spelling.
+    const surplus = JSON.parse('{"$unknowns":[{"length":4096}],"rssHuge":"abc","__proto__":{"total_rss":1},"new":{}}');
+    const first = {
+      pids: { current: 1 },
+      cpu: { usage: { total: 1, per_cpu: [1] }, throttling: { periods: 1 } },
+      memory: { rss_huge: 1, usage: { usage: 2 }, swap: { max: 1 }, kernel: { limit: 1 }, kernel_tcp: { failcnt: 1 } },
+      memory_oom_control: { oom_kill: 1 },
+    };
+    const second = { pids: { limit: 1 }, cpu: { user_usec: 1 }, memory: { anon: 1 }, memory_events: { oom_kill: 1 } };
+    expect(checkCgroupMetrics({ ...surplus, LCOWMetrics: withEverywhere(first, surplus) })).toEqual({
+      version: 1,
+      metrics: first,
+    });
+    expect(checkCgroupMetrics({ ...surplus, LCOWMetricsV2: withEverywhere(second, surplus) })).toEqual({
+      version: 2,
+      metrics: second,
+    });
+  });
+
   it("have their names in any case", () => {
     const metrics = { pids: { current: 1 }, memory: { cache: 1, usage: { usage: 2 } } };
     const given = { lcowmetrics: { PIDS: { Current: 1 }, Memory: { CACHE: 1, USAGE: { Usage: 2 } } } };
@@ -158,8 +191,9 @@ describe("metrics of a container", () => {
   });
 
   it.each([
-    [7, "expected LCOWMetrics or LCOWMetricsV2, got neither"],
-    [null, "expected LCOWMetrics or LCOWMetricsV2, got neither"],
+    [7, "Properties: expected an object, got 7"],
+    [null, "Properties: expected an object, got null"],
+    [{}, "Properties: expected LCOWMetrics or LCOWMetricsV2, got neither"],
     [{ LCOWMetrics: [] }, "LCOWMetrics: expected an object, got a list"],
     [{ LCOWMetrics: { cpu: { usage: { per_cpu: [1, -1] } } } }, "cpu.usage.per_cpu[1]: expected a counter of 64 bits"],
     [{ LCOWMetricsV2: { memory: { usage: { usage: 1 } } } }, "memory.usage: expected an integer"],
@@ -167,3 +201,10 @@ describe("metrics of a container", () => {
     expect(() => checkCgroupMetrics(value, "Properties")).toThrow(message);
   });
 });
+
+/** Adds fields to an object and to all those in it. */
+function withEverywhere(value: unknown, surplus: object): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const own = Object.entries(value).map(([name, field]) => [name, withEverywhere(field, surplus)]);
+  return Object.fromEntries([...Object.entries(surplus), ...own]);
+}

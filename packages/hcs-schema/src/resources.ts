@@ -62,3 +62,24 @@ export interface CrashReport {
   /** Bug check code and parameters of a Windows guest. */
   readonly CrashParameters?: readonly number[];
 }
+
+/** One of the reasons for a system's end. */
+export interface AttributionRecord {
+  readonly WorkerExit?: {
+    readonly ExitCode?: number;
+    readonly Type?: string;
+    readonly Detail?: string;
+    readonly Initiator?: string;
+  };
+  readonly GuestCrash?: { readonly CrashParameters?: readonly number[] };
+  readonly TripleFault?: { readonly ErrorType?: number };
+  readonly InjectNonMaskableInterrupt?: Record<never, never>;
+  readonly OperationFailure?: { readonly Detail?: string };
+  readonly SystemExit?: { readonly Detail?: string; readonly Initiator?: string };
+  readonly VirtualDeviceFailure?: {
+    readonly Detail?: string;
+    readonly Name?: string;
+    readonly DeviceId?: string;
+    readonly InstanceId?: string;
+  };
+}

@@ -312,7 +312,7 @@ export class ComputeSystem {
     this.#stop({
       Status: hresults.HCS_E_UNEXPECTED_EXIT,
       ExitType: "UnexpectedExit",
-      Attribution: [{ GuestCrash: { Reason: end.reason, Console: end.console } }],
+      Attribution: [{ GuestCrash: {} }],
     });
   }
 

@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import { constants, getPriority, setPriority } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { parseArgs } from "node:util";
 import { lockFile } from "@uvm-shim/linux-calls";
@@ -123,6 +124,20 @@ export async function runEmulator(
   }
 }
 
+/**
+ * Has this process be preferred to all that runs beside it, as what it stands for is: a hypervisor and its services, whose
+ * answers all pods of the machine wait for, and which need little. Returns the priority that it was started with.
+ */
+function goFirst(report: (message: string) => void): number {
+  const usual = getPriority();
+  try {
+    setPriority(constants.priority.PRIORITY_HIGHEST);
+  } catch (error) {
+    report(`it has to do with the priority that it was started with, ${usual}: ${(error as Error).message}`);
+  }
+  return usual;
+}
+
 async function serve(settings: EmulatorSettings, report: (message: string) => void): Promise<number> {
   const { socketPath, stateDirectory, idleMs, devicesFile, cpuGroups } = settings;
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
@@ -132,7 +147,7 @@ async function serve(settings: EmulatorSettings, report: (message: string) => vo
     stateDirectory,
     ...(devicesFile === undefined ? {} : { devicesFile }),
     cpuGroups,
-    kinds: [new ProcessGuestKind({ stateDirectory, bootTimeoutMs, report })],
+    kinds: [new ProcessGuestKind({ stateDirectory, bootTimeoutMs, guestPriority: goFirst(report), report })],
     report,
   });
   const server = new HostServer({ host, socketPath, idleMs });

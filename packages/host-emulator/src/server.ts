@@ -36,6 +36,8 @@ export class HostServer {
     } finally {
       process.umask(umask);
     }
+    // A connection that cannot be taken is its client's loss.
+    this.#server.on("error", () => {});
     chmodSync(socketPath, 0o600);
     this.#expectIdle();
   }

@@ -22,6 +22,9 @@ export {
   withMountNamespace,
 } from "./mounts.ts";
 export { createNetworkNamespace, type NetworkNamespace, openNetworkNamespace } from "./network-namespaces.ts";
+export { O_PATH, openInRoot } from "./open-in-root.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
+export { attachSysctlGuard, loadSysctlGuard } from "./sysctl-guard.ts";
+export { type DeniedCall, denyCalls } from "./system-call-filter.ts";
 export { SplicedOutput, type SpliceEnd } from "./splice.ts";
 export { TerminalStream } from "./terminal.ts";

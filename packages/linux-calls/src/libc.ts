@@ -36,6 +36,9 @@ const syscalls = {
   pivot_root: { numbers: { x64: 155, arm64: 41 }, types: ["str", "str"] },
   open_tree: { numbers: { x64: 428, arm64: 428 }, types: ["int", "str", "uint"] },
   move_mount: { numbers: { x64: 429, arm64: 429 }, types: ["int", "str", "int", "str", "uint"] },
+  seccomp: { numbers: { x64: 317, arm64: 277 }, types: ["uint", "uint", "void *"] },
+  bpf: { numbers: { x64: 321, arm64: 280 }, types: ["int", "void *", "uint"] },
+  openat2: { numbers: { x64: 437, arm64: 437 }, types: ["int", "str", "void *", "size_t"] },
   mount_setattr: { numbers: { x64: 442, arm64: 442 }, types: ["int", "str", "uint", "void *", "size_t"] },
 } as const;
 

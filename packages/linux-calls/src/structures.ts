@@ -9,6 +9,36 @@ export const mountAttributes = koffi.struct({
   userns_fd: "uint64_t",
 });
 
+/** struct open_how, linux/openat2.h. */
+export const openHow = koffi.struct({ flags: "uint64_t", mode: "uint64_t", resolve: "uint64_t" });
+
+/** struct sock_fprog, linux/filter.h. */
+export const filterProgram = koffi.struct({ len: "uint16_t", filter: "uint64_t" });
+
+/** The head of union bpf_attr for BPF_PROG_LOAD, linux/bpf.h. */
+export const programLoad = koffi.struct({
+  prog_type: "uint32_t",
+  insn_cnt: "uint32_t",
+  insns: "uint64_t",
+  license: "uint64_t",
+  log_level: "uint32_t",
+  log_size: "uint32_t",
+  log_buf: "uint64_t",
+  kern_version: "uint32_t",
+  prog_flags: "uint32_t",
+  prog_name: koffi.array("uint8_t", 16),
+  prog_ifindex: "uint32_t",
+  expected_attach_type: "uint32_t",
+});
+
+/** The head of union bpf_attr for BPF_PROG_ATTACH. */
+export const programAttach = koffi.struct({
+  target_fd: "uint32_t",
+  attach_bpf_fd: "uint32_t",
+  attach_type: "uint32_t",
+  attach_flags: "uint32_t",
+});
+
 /** struct loop_info64, linux/loop.h. */
 export const loopInfo = koffi.struct({
   lo_device: "uint64_t",

@@ -1,38 +1,23 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { containerd } from "./generated/messages.js";
-import { Harness, taskSpec } from "./testing/harness.ts";
-import { ManualClock } from "./testing/manual-clock.ts";
+import { ClockedHarness, taskSpec } from "./testing/harness.ts";
 
 const never = (): Promise<never> => new Promise(() => {});
 const { Sandbox } = containerd.runtime.sandbox.v1;
 
-let harness: Harness;
-let clock: ManualClock;
+let harness: ClockedHarness;
 beforeEach(async () => {
-  harness = new Harness();
-  clock = new ManualClock();
-  harness.clock = clock;
+  harness = new ClockedHarness();
   await harness.open();
 });
-afterEach(async () => {
-  const closing = harness.close();
-  await clock.advance(60_000);
-  await closing;
-});
+afterEach(() => harness.close());
 
-/** Lets so much time pass, once somebody waits for it. */
-async function pass(milliseconds: number): Promise<void> {
-  await expect.poll(() => clock.sleepers).toBeGreaterThan(0);
-  await clock.advance(milliseconds);
-}
+const pass = (milliseconds: number): Promise<void> => harness.pass(milliseconds);
 
 /** A sandbox of the Sandbox API with one task that runs. */
 async function runInSandbox(): Promise<void> {
-  await harness.client.call(Sandbox, "CreateSandbox", { sandboxId: "s1", bundlePath: harness.bundle("s1", undefined) });
-  await harness.client.call(Sandbox, "StartSandbox", { sandboxId: "s1" });
-  const annotations = { "io.uvm-shim.sandbox-id": "s1" };
-  await harness.createTask("t1", {}, { ...taskSpec, annotations });
-  await harness.task("Start", { id: "t1" });
+  await harness.runSandbox();
+  await harness.runMember("t1");
 }
 
 describe("a guest that hangs", () => {
@@ -121,9 +106,145 @@ describe("a guest that hangs", () => {
   });
 });
 
+describe("a container that the guest says it has killed, and that goes on", () => {
+  it.each([true, false])("loses its VM after a while, which is told with the exit (all: %j)", async (all) => {
+    await runInSandbox();
+    harness.container("t1").init.isImmortal = true;
+    await harness.task("Kill", { id: "t1", signal: 9, all });
+    const waiting = harness.task("Wait", { id: "t1" });
+    await pass(9_999);
+    expect(harness.sandbox.stops).toBe(0);
+    await pass(1);
+    expect(await waiting).toMatchObject({ exitStatus: 255 });
+    expect(harness.sandbox.stops).toBe(1);
+    expect(await harness.task("State", { id: "t1" })).toMatchObject({ status: 3 });
+  });
+
+  it("has so much time once, however often it is killed", async () => {
+    await runInSandbox();
+    harness.container("t1").init.isImmortal = true;
+    for (let count = 0; count < 4; count++) {
+      await harness.task("Kill", { id: "t1", signal: 9 });
+      await pass(2_500);
+    }
+    expect(await harness.task("Wait", { id: "t1" })).toMatchObject({ exitStatus: 255 });
+    expect(harness.sandbox.stops).toBe(1);
+  });
+
+  it("loses its VM too when the guest refuses to kill it, or does not answer that alone", async () => {
+    await runInSandbox();
+    const { init } = harness.container("t1");
+    init.isImmortal = true;
+    harness.container("t1").onAsk = () => Promise.reject(Object.assign(new Error("not now"), { code: "Internal" }));
+    await expect(harness.task("Kill", { id: "t1", signal: 9, all: true })).rejects.toMatchObject({ code: "Internal" });
+    harness.container("t1").onAsk = never;
+    const killing = harness.task("Kill", { id: "t1", signal: 9, all: true });
+    await pass(10_000);
+    await killing;
+    expect(init.exit?.status).toBe(255);
+    expect(harness.sandbox.stops).toBe(1);
+  });
+
+  it("keeps its VM while what it wrote is on its way to the client", async () => {
+    await runInSandbox();
+    const { init } = harness.container("t1");
+    init.isImmortal = true;
+    await harness.task("Kill", { id: "t1", signal: 9 });
+    await pass(5_000);
+    init.isDraining = true;
+    await harness.clock.advance(40_000);
+    expect(harness.sandbox.stops).toBe(0);
+    init.finish(137);
+    expect(await harness.task("Wait", { id: "t1" })).toMatchObject({ exitStatus: 137 });
+    await harness.clock.advance(40_000);
+    expect(harness.sandbox.stops).toBe(0);
+  });
+
+  it("keeps its VM, and has anew the time, whenever another that was killed has ended", async () => {
+    await runInSandbox();
+    await harness.runMember("t2");
+    for (const id of ["t1", "t2"]) {
+      harness.container(id).init.isImmortal = true;
+      await harness.task("Kill", { id, signal: 9 });
+    }
+    await pass(6_000);
+    harness.container("t1").init.finish(137);
+    await harness.clock.advance(6_000);
+    expect(harness.sandbox.stops).toBe(0);
+    await harness.clock.advance(6_000);
+    expect(harness.sandbox.stops).toBe(1);
+  });
+
+  it("has longer from a guest that is slow in everything, but not for ever", async () => {
+    await runInSandbox();
+    harness.container("t1").init.isImmortal = true;
+    harness.sandbox.onPing = () => harness.clock.delay(4_000);
+    await harness.task("Kill", { id: "t1", signal: 9 });
+    await pass(60_000);
+    expect(harness.sandbox.stops).toBe(0);
+    await pass(30_000);
+    expect(harness.sandbox.stops).toBe(1);
+  });
+
+  it("is killed anew where its VM could not be ended", async () => {
+    await runInSandbox();
+    harness.container("t1").init.isImmortal = true;
+    harness.sandbox.onStop = () => Promise.reject(new Error("the host does not answer"));
+    await harness.task("Kill", { id: "t1", signal: 9 });
+    await pass(10_000);
+    expect(harness.sandbox.stops).toBe(1);
+    harness.sandbox.onStop = async () => {};
+    await harness.task("Kill", { id: "t1", signal: 9 });
+    await pass(10_000);
+    expect(await harness.task("Wait", { id: "t1" })).toMatchObject({ exitStatus: 255 });
+  });
+
+  it("is waited for when the signal was another, or an exec's", async () => {
+    await runInSandbox();
+    harness.container("t1").init.isImmortal = true;
+    await harness.task("Kill", { id: "t1", signal: 15 });
+    const value = Buffer.from(JSON.stringify(taskSpec.process));
+    await harness.task("Exec", { id: "t1", execId: "e1", spec: { type_url: "process", value } });
+    await harness.task("Start", { id: "t1", execId: "e1" });
+    for (const process of harness.container("t1").processes()) process.isImmortal = true;
+    await harness.task("Kill", { id: "t1", execId: "e1", signal: 9 });
+    await harness.clock.advance(120_000);
+    expect(harness.sandbox.stops).toBe(0);
+  });
+});
+
+describe("a host without a processor to spare", () => {
+  it("gets longer to delete, for as long as it answers at all", async () => {
+    await runInSandbox();
+    harness.sandbox.onDeleteContainer = () => harness.clock.delay(15_000);
+    harness.sandbox.onPingHost = () => harness.clock.delay(3_000);
+    harness.container("t1").init.finish(3);
+    const deleting = harness.task("Delete", { id: "t1" });
+    await pass(15_000);
+    expect(await deleting).toMatchObject({ exitStatus: 3 });
+  });
+
+  it("keeps nobody when it says nothing, and no VM is ended for that", async () => {
+    await harness.runTask("c1");
+    await harness.runMember("t1", "c1");
+    const gone = Promise.withResolvers<void>();
+    harness.sandbox.onDeleteContainer = () => gone.promise;
+    harness.sandbox.onPingHost = never;
+    for (const id of ["t1", "c1"]) {
+      harness.container(id).init.finish(3);
+      const failing = expect(harness.task("Delete", { id })).rejects.toMatchObject({ code: "DeadlineExceeded" });
+      await pass(4_000);
+      await failing;
+    }
+    expect(harness.sandbox.stops).toBe(0);
+    gone.resolve();
+    expect(await harness.task("Delete", { id: "t1" })).toMatchObject({ exitStatus: 3 });
+  });
+});
+
 describe("a guest without a processor to spare", () => {
   /** It answers whatever it is asked after so long. */
-  const slowly = (milliseconds: number) => (): Promise<void> => clock.delay(milliseconds);
+  const slowly = (milliseconds: number) => (): Promise<void> => harness.clock.delay(milliseconds);
 
   it("gets longer for figures, for as long as it answers at all", async () => {
     await runInSandbox();
@@ -148,19 +269,39 @@ describe("a guest without a processor to spare", () => {
     await runInSandbox();
     const ids = Array.from({ length: 20 }, (_, index) => `many${index}`);
     for (const id of ids) {
-      await harness.createTask(id, {}, { ...taskSpec, annotations: { "io.uvm-shim.sandbox-id": "s1" } });
-      await harness.task("Start", { id });
+      await harness.runMember(id);
       harness.container(id).init.finish(0);
     }
     let turn: Promise<unknown> = Promise.resolve();
     harness.sandbox.onDeleteContainer = async () => {
-      turn = turn.then(() => clock.delay(1_000));
+      turn = turn.then(() => harness.clock.delay(1_000));
       await turn;
     };
     const deletions = ids.map((id) => harness.task("Delete", { id }));
-    await expect.poll(() => harness.sandbox.deletions).toBe(20);
-    await clock.advance(20_000);
+    // All have come, and each has its bound.
+    await expect.poll(() => harness.clock.sleepers).toBeGreaterThanOrEqual(20);
+    await harness.clock.advance(20_000);
     expect(await Promise.all(deletions)).toHaveLength(20);
+  });
+
+  it("gets longer for many deletions at once also where it does all that it is asked to beside each other", async () => {
+    await runInSandbox();
+    const ids = Array.from({ length: 60 }, (_, index) => `many${index}`);
+    for (const id of ids) {
+      await harness.runMember(id);
+      harness.container(id).init.finish(0);
+    }
+    let underWay = 0;
+    harness.sandbox.onDeleteContainer = async () => {
+      underWay += 1;
+      // Each has its share of the processor.
+      for (let left = 300; left > 0; left -= 100 / underWay) await harness.clock.delay(100);
+      underWay -= 1;
+    };
+    const deletions = ids.map((id) => harness.task("Delete", { id }));
+    await expect.poll(() => harness.clock.sleepers).toBeGreaterThanOrEqual(60);
+    await harness.clock.advance(60_000);
+    expect(await Promise.all(deletions)).toHaveLength(60);
   });
 
   it("keeps its VM when it answers within all of the time that a kill may take, not just at the end of it", async () => {

@@ -1,8 +1,9 @@
 import { abortable, type Clock, settlesWithin } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
-import { watchGuest } from "./guest-pulse.ts";
+import { type WatchedSandbox, watchSandbox } from "./sandbox-pulse.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
-import type { Log, Sandbox } from "./types.ts";
+import { Turns } from "./turns.ts";
+import type { Log } from "./types.ts";
 
 /**
  * What calls may take in milliseconds, less than what containerd waits: 2 s for figures, 5 s for a deletion, and no
@@ -17,17 +18,24 @@ export const budgets = {
   release: 1_500,
   /** How long a guest may take to kill something before it is looked whether there still is one. */
   kill: 5_000,
+  /** How long an init may go on that SIGKILL was meant to end, by the time of a guest that answers all else at once. */
+  killed: 10_000,
+  /** The same by all of the time, for a guest that is slow in everything. */
+  killedAtMost: 90_000,
   /** For a sign of life. */
   answer: 500,
   /** For ending a VM whose guest hangs. */
   ending: 1_500,
 } as const;
 
-/** Whom the work waits for, where that is the guest of a sandbox. */
+/** How many containers of one pod are deleted at once. */
+const mostDeletions = 8;
+
+/** Whom the work waits for, where that is a sandbox: its guest and its host. */
 export interface BudgetOptions {
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
-  readonly guest?: Pick<Sandbox, "ping"> | undefined;
+  readonly sandbox?: WatchedSandbox | undefined;
   /** Whether it is the host that is waited for at the moment, which ends the VM. */
   readonly isEnding?: () => boolean;
   /** How many others of its kind have been done. */
@@ -36,22 +44,22 @@ export interface BudgetOptions {
 
 /**
  * Runs the work for so long; then its signal aborts, and the caller gets DeadlineExceeded, however long the work
- * itself goes on. Time in which a guest is slow to answer anything at all does not count, as long as it answers, nor
- * does the time that the host needs to end the VM; and whenever another of its kind is done, it starts anew.
+ * itself goes on. Time in which guest or host are slow to answer anything at all does not count, as long as they answer,
+ * nor does the time that the host needs to end the VM; and whenever another of its kind is done, it starts anew.
  */
 export async function withinBudget<T>(
   milliseconds: number,
   operation: string,
   work: (until: AbortSignal) => Promise<T>,
-  { clock, signal, guest, isEnding = () => false, progress }: BudgetOptions,
+  { clock, signal, sandbox, isEnding = () => false, progress }: BudgetOptions,
 ): Promise<T> {
   const finished = new AbortController();
   const expired = new AbortController();
   const bounds = { worked: milliseconds, silent: milliseconds };
   const expiry =
-    guest === undefined
+    sandbox === undefined
       ? clock.delay(milliseconds, finished.signal)
-      : watchGuest(guest, { ...bounds, isEnding, ...(progress && { progress }) }, clock, finished.signal);
+      : watchSandbox(sandbox, { ...bounds, isEnding, ...(progress && { progress }) }, clock, finished.signal);
   expiry.then(
     () => expired.abort(new ShimError("DeadlineExceeded", `${operation}: not done within ${milliseconds} ms`)),
     () => {},
@@ -69,9 +77,16 @@ export class BoundedCalls {
   readonly #options: { readonly slot: SandboxSlot; readonly clock: Clock };
   /** How many have been done. */
   readonly #done = { figures: 0, pids: 0, deletion: 0 };
+  readonly #deletions: Turns;
 
   constructor(options: { readonly slot: SandboxSlot; readonly clock: Clock }) {
     this.#options = options;
+    this.#deletions = new Turns({ most: mostDeletions, longest: budgets.deletion, clock: options.clock });
+  }
+
+  /** Has a deletion wait behind others, which a guest that does all that it is asked to at once would all end last. */
+  inTurn<T>(deletion: () => Promise<T>): Promise<T> {
+    return this.#deletions.run(deletion);
   }
 
   async run<T>(
@@ -82,7 +97,7 @@ export class BoundedCalls {
   ): Promise<T> {
     const { clock, slot } = this.#options;
     const done = await withinBudget(budgets[kind], operation, work, {
-      ...{ clock, signal, guest: slot.present?.sandbox },
+      ...{ clock, signal, sandbox: slot.present?.sandbox },
       isEnding: () => slot.isStopping,
       progress: () => this.#done[kind],
     });
@@ -113,13 +128,26 @@ export async function orEndVm(
       () => "worked" as const,
       () => "worked" as const,
     ),
-    watchGuest(sandbox, bounds, clock, settled.signal).catch(() => "worked" as const),
+    // What becomes of the VM is for the guest's silence to decide: a host that says nothing could not end it either.
+    watchSandbox({ ping: (until) => sandbox.ping(until) }, bounds, clock, settled.signal).catch(
+      () => "worked" as const,
+    ),
   ]);
   settled.abort();
   if (outcome === "worked") return "guest works";
-  log.log("error", "the guest does not answer, so its VM is ended", { sandbox: sandbox.id, operation, milliseconds });
-  slot.stop(budgets.ending).catch((error: unknown) => {
-    log.log("error", "sandbox not stopped", { sandbox: sandbox.id, error: messageOf(error) });
-  });
+  void endVm("the guest does not answer, so its VM is ended", { operation, milliseconds }, { slot, log });
   return "VM ends";
+}
+
+/** Ends the VM for its guest's sake. Whoever waits for something in it learns of that by its end. */
+export function endVm(
+  why: string,
+  fields: { readonly [key: string]: unknown },
+  { slot, log }: { readonly slot: SandboxSlot; readonly log: Log },
+): Promise<void> {
+  const sandbox = slot.present?.sandbox.id;
+  log.log("error", why, { sandbox, ...fields });
+  return slot.stop(budgets.ending).catch((error: unknown) => {
+    log.log("error", "sandbox not stopped", { sandbox, error: messageOf(error) });
+  });
 }

@@ -30,6 +30,26 @@ describe("translateError", () => {
     expect(translateError(error).code).toBe(code);
   });
 
+  it("tells a lack of the machine by its name, whatever it was taken for", () => {
+    const lack = (code: string, fields: object = {}): Error =>
+      new ShimError("InvalidArgument", "config.json cannot be read", {
+        cause: new Error("opened", { cause: withFields({ code, ...fields }) }),
+      });
+    for (const code of ["EMFILE", "ENFILE", "ENOMEM", "ENOSPC"]) {
+      expect(translateError(lack(code))).toMatchObject({
+        ...{ code: "ResourceExhausted", message: "config.json cannot be read" },
+      });
+    }
+    expect(translateError(lack("EAGAIN", { syscall: "spawn mount" })).code).toBe("ResourceExhausted");
+    expect(translateError(lack("EAGAIN", { syscall: "connect" })).code).toBe("InvalidArgument");
+    expect(translateError(lack("ENOENT")).code).toBe("InvalidArgument");
+    const own = new ShimError("ResourceExhausted", "x", { cause: withFields({ code: "EMFILE" }) });
+    expect(translateError(own)).toBe(own);
+    const ring = new Error("a ring");
+    ring.cause = ring;
+    expect(translateError(ring).code).toBe("Internal");
+  });
+
   it("puts the HRESULT into the message, once", () => {
     expect(translateError(withFields({ hresult: 0x80370105 | 0 })).message).toBe("it failed (0x80370105)");
     expect(translateError(withFields({ hresult: 0x80370105 }, "failed with 0x80370105")).message).toBe(

@@ -51,10 +51,28 @@ const systemErrorCodes: ReadonlyMap<string, ShimErrorCode> = new Map([
   ["ETIMEDOUT", "DeadlineExceeded"],
 ]);
 
-/** Total: every thrown value has a code. Codes of the closed set are kept; HRESULTs stay in the message. */
+/**
+ * Total: every thrown value has a code. Codes of the closed set are kept, but where the machine lacked something: whoever
+ * met that may take it for a mistake of the caller's. HRESULTs stay in the message.
+ */
 export function translateError(error: unknown): ShimError {
-  if (error instanceof ShimError) return error;
-  return new ShimError(codeOf(error), messageOf(error), { cause: error });
+  const isLack = isExhaustion(error);
+  if (error instanceof ShimError && (!isLack || error.code === "ResourceExhausted")) return error;
+  return new ShimError(isLack ? "ResourceExhausted" : codeOf(error), messageOf(error), { cause: error });
+}
+
+const lacks: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOMEM", "ENOSPC"]);
+const deepestCause = 16;
+
+/** Whether it was caused by a lack of descriptors, processes, memory or room on disks. */
+function isExhaustion(error: unknown): boolean {
+  let cause = error;
+  for (let depth = 0; depth < deepestCause && cause instanceof Error; depth += 1) {
+    const { code, syscall } = cause as NodeJS.ErrnoException;
+    if (lacks.has(code) || (code === "EAGAIN" && String(syscall).startsWith("spawn"))) return true;
+    cause = cause.cause;
+  }
+  return false;
 }
 
 export function messageOf(error: unknown): string {

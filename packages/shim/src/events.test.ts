@@ -101,6 +101,32 @@ describe("EventForwarder", () => {
     await forwarder.close(0);
   });
 
+  it("drops no exit, however many events wait, and says when an event has left", async () => {
+    const clock = new ManualClock();
+    const receiver = new Receiver();
+    let away = true;
+    const connect = async (): Promise<EventSink> => {
+      if (away) throw failure("ENOENT");
+      return receiver.connect();
+    };
+    const forwarder = new EventForwarder({ connect, clock, log: quiet, mostQueued: 3 });
+    const left: string[] = [];
+    const publish = (topic: string, isKept: boolean): void =>
+      void forwarder.publish(topic, "t", nothing, { isKept }).then(() => left.push(topic));
+    publish("first", false);
+    for (const topic of ["exit 1", "exit 2"]) publish(topic, true);
+    for (let count = 0; count < 4_000; count++) publish(`oom ${count}`, false);
+    for (const topic of ["exit 3", "exit 4", "exit 5"]) publish(topic, true);
+    await turn();
+    expect(left).toHaveLength(4_000);
+    away = false;
+    await clock.advance(50);
+    const exits = ["exit 1", "exit 2", "exit 3", "exit 4", "exit 5"];
+    await expect.poll(() => receiver.received).toEqual(["first", ...exits]);
+    expect(left.slice(4_000)).toEqual(["first", ...exits]);
+    await forwarder.close(0);
+  });
+
   it("gives up at close when its time is over", async () => {
     const clock = new ManualClock();
     const receiver = new Receiver();

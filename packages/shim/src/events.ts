@@ -10,6 +10,17 @@ export interface EventEnvelope {
   readonly event: Uint8Array;
 }
 
+/** What is made of an event that waits while too many do. */
+export interface PublishOptions {
+  /** It is never dropped: whoever publishes it bounds how many there can be. */
+  readonly isKept?: boolean;
+}
+
+interface Queued extends EventEnvelope {
+  readonly isKept: boolean;
+  readonly left: () => void;
+}
+
 /** A connection to containerd's event service. */
 export interface EventSink {
   /** Resolves when the event is acknowledged. */
@@ -38,13 +49,13 @@ const finalCodes: ReadonlySet<unknown> = new Set([
 
 /**
  * One queue of events in the order in which they happened. The first stays first until containerd has acknowledged it,
- * over as many connections as that takes. The queue is bounded: a containerd that stays away costs the oldest events,
- * never the shim's memory; Wait and State remain right.
+ * over as many connections as that takes. The queue is bounded: a containerd that stays away costs the oldest events but
+ * those that are kept, never the shim's memory; Wait and State remain right.
  */
 export class EventForwarder {
   readonly #options: EventForwarderOptions;
   readonly #mostQueued: number;
-  readonly #queue: EventEnvelope[] = [];
+  readonly #queue: Queued[] = [];
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
   #sink: EventSink | undefined;
@@ -54,17 +65,25 @@ export class EventForwarder {
     this.#mostQueued = options.mostQueued ?? 4096;
   }
 
-  publish(topic: string, typeUrl: string, event: Uint8Array): void {
-    if (this.#stop.signal.aborted) return;
-    if (this.#queue.length >= this.#mostQueued) {
-      // The first of the queue may be under way; the one behind it is the oldest that can still be dropped.
-      const [dropped] = this.#queue.splice(1, 1);
-      this.#options.log.log("error", "event dropped: too many wait for containerd", { topic: dropped?.topic });
-    }
-    this.#queue.push({ timestamp: this.#options.clock.now(), topic, typeUrl, event });
+  /** Resolves when nothing is to be done about the event any more: it is acknowledged, refused or dropped. */
+  publish(topic: string, typeUrl: string, event: Uint8Array, { isKept = false }: PublishOptions = {}): Promise<void> {
+    if (this.#stop.signal.aborted) return Promise.resolve();
+    const { promise, resolve: left } = Promise.withResolvers<void>();
+    this.#queue.push({ timestamp: this.#options.clock.now(), topic, typeUrl, event, isKept, left });
+    if (this.#queue.length > this.#mostQueued) this.#dropOldest();
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
     });
+    return promise;
+  }
+
+  /** The first of the queue may be under way; one behind it is the oldest that can still be dropped. */
+  #dropOldest(): void {
+    const index = this.#queue.findIndex(({ isKept }, position) => position > 0 && !isKept);
+    if (index === -1) return;
+    const [dropped] = this.#queue.splice(index, 1);
+    dropped?.left();
+    this.#options.log.log("error", "event dropped: too many wait for containerd", { topic: dropped?.topic });
   }
 
   /** Waits until all is acknowledged or the time is over, and closes. */
@@ -81,11 +100,11 @@ export class EventForwarder {
       try {
         this.#sink ??= await this.#options.connect();
         await this.#sink.forward(envelope, forwardMilliseconds);
-        this.#queue.shift();
+        this.#queue.shift()?.left();
         backoff = firstBackoffMilliseconds;
       } catch (error) {
         if (finalCodes.has((error as { code?: unknown } | null)?.code)) {
-          this.#queue.shift();
+          this.#queue.shift()?.left();
           this.#options.log.log("error", "event refused by containerd", {
             topic: envelope.topic,
             error: messageOf(error),

@@ -37,8 +37,12 @@ export class ServedLog implements ShimLog {
     this.#level = level;
   }
 
+  isLogged(level: LogLevel): boolean {
+    return !isBelow(level, this.#level);
+  }
+
   log(level: LogLevel, message: string, fields: { readonly [key: string]: unknown } = {}): void {
-    if (this.#closed || isBelow(level, this.#level)) return;
+    if (this.#closed || !this.isLogged(level)) return;
     this.#tellDropped();
     this.#put(formatLine(this.#options.clock.now(), level, message, { ...this.#options.fields, ...fields }));
   }

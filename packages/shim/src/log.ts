@@ -50,8 +50,12 @@ export class PipeLog implements ShimLog {
     this.#level = level;
   }
 
+  isLogged(level: LogLevel): boolean {
+    return !isBelow(level, this.#level);
+  }
+
   log(level: LogLevel, message: string, fields: { readonly [key: string]: unknown } = {}): void {
-    if (this.#closed || isBelow(level, this.#level)) return;
+    if (this.#closed || !this.isLogged(level)) return;
     const line = formatLine(this.#options.clock.now(), level, message, { ...this.#options.fields, ...fields });
     if (this.#queuedBytes + line.length > mostQueuedBytes) this.#dropped++;
     else this.#enqueue(line);

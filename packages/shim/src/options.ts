@@ -5,6 +5,8 @@ import type { Log, Platform, UpstreamStdio } from "./types.ts";
 /** What the platform is given when it is loaded. */
 export interface PlatformContext {
   readonly log: Log;
+  /** For what a guest decides about, be it its own lines or what is said of its messages: as `log`, with a bound. */
+  readonly guestLog: Log;
   /** Lines below this level are left out of the log from now on; absent where the level is fixed. */
   readonly setLogLevel?: (level: Parameters<Log["log"]>[0]) => void;
   readonly upstreamStdio: UpstreamStdio;

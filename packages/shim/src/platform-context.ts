@@ -1,14 +1,14 @@
 import type { RuntimeOptions } from "./bootstrap.ts";
 import type { Clock } from "./clock.ts";
 import { ownFolder } from "./executable.ts";
+import { LimitedLog } from "./limited-log.ts";
 import type { PlatformContext, ShimOptions } from "./options.ts";
-import type { ShimSystem } from "./system.ts";
-import type { Log } from "./types.ts";
+import type { ShimLog, ShimSystem } from "./system.ts";
 
 export function platformContext(parts: {
   readonly options: ShimOptions;
   readonly host: NodeJS.Process;
-  readonly log: Log;
+  readonly log: ShimLog;
   readonly namespace: string;
   readonly clock: Clock;
   readonly system: ShimSystem;
@@ -22,6 +22,7 @@ export function platformContext(parts: {
   };
   return {
     log,
+    guestLog: new LimitedLog({ log, clock, whose: "of the guest, or about it" }),
     upstreamStdio: system.stdio({ namespace, clock, retryMilliseconds }),
     env: host.env,
     namespace,

@@ -1,63 +1,46 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { containerd, runtime } from "./generated/messages.js";
 import { lingerFrom } from "./retirement.ts";
-import { Harness, taskSpec } from "./testing/harness.ts";
-import { ManualClock } from "./testing/manual-clock.ts";
+import { ClockedHarness } from "./testing/harness.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
 const lingerMilliseconds = 10_000;
 const ended = ["sandbox s1 has ended, and no task is left"];
 
-let harness: Harness;
-let clock: ManualClock;
+let harness: ClockedHarness;
 beforeEach(async () => {
-  harness = new Harness();
-  clock = new ManualClock();
-  harness.clock = clock;
+  harness = new ClockedHarness();
   await harness.open("s1");
 });
-afterEach(async () => {
-  const closing = harness.close();
-  await clock.advance(60_000);
-  await closing;
-});
+afterEach(() => harness.close());
 
-/** As containerd's CRI plugin makes one. */
-async function runPod(options: object | undefined): Promise<void> {
-  await harness.client.call(Sandbox, "CreateSandbox", {
-    ...{ sandboxId: "s1", bundlePath: harness.bundle("s1", undefined) },
-    ...(options && { options }),
-  });
-  await harness.client.call(Sandbox, "StartSandbox", { sandboxId: "s1" });
-}
-
+/** What containerd's CRI plugin makes one with. */
 const podOptions = {
   type_url: "runtime.v1.PodSandboxConfig",
   value: runtime.v1.PodSandboxConfig.encode({ hostname: "pod" }).finish(),
 };
+const runPod = () => harness.runSandbox("s1", { options: podOptions });
 const stopSandbox = () => harness.client.call(Sandbox, "StopSandbox", { sandboxId: "s1" });
 
 async function lingerOnce(): Promise<void> {
-  await expect.poll(() => clock.sleepers).toBeGreaterThan(0);
-  await clock.advance(lingerMilliseconds);
+  await harness.pass(lingerMilliseconds);
 }
 
 describe("the shim of a completed pod", () => {
   it("ends a while after StopSandbox, and answers until then", async () => {
-    await runPod(podOptions);
+    await runPod();
     await stopSandbox();
-    await expect.poll(() => clock.sleepers).toBeGreaterThan(0);
-    await clock.advance(lingerMilliseconds - 1);
+    await expect.poll(() => harness.clock.sleepers).toBeGreaterThan(0);
+    await harness.clock.advance(lingerMilliseconds - 1);
     const status = await harness.client.call(Sandbox, "SandboxStatus", { sandboxId: "s1" });
     expect([status.state, harness.ended]).toEqual(["SANDBOX_NOTREADY", []]);
-    await clock.advance(1);
+    await harness.clock.advance(1);
     await expect.poll(() => harness.ended).toEqual(ended);
   });
 
   it("waits for the last task to be deleted", async () => {
-    await runPod(podOptions);
-    await harness.createTask("t1", {}, { ...taskSpec, annotations: { "io.uvm-shim.sandbox-id": "s1" } });
-    await harness.task("Start", { id: "t1" });
+    await runPod();
+    await harness.runMember("t1");
     await stopSandbox();
     await lingerOnce();
     await lingerOnce();
@@ -68,7 +51,7 @@ describe("the shim of a completed pod", () => {
   });
 
   it("ends too when its VM has ended by itself, and gives back first what that held", async () => {
-    await runPod(podOptions);
+    await runPod();
     harness.sandbox.end(1);
     await lingerOnce();
     await expect.poll(() => harness.ended).toEqual(ended);
@@ -76,7 +59,7 @@ describe("the shim of a completed pod", () => {
   });
 
   it("tries again when not all is given back", async () => {
-    await runPod(podOptions);
+    await runPod();
     harness.sandbox.end(1);
     harness.sandbox.onStop = async () => {
       throw new Error("a disk is busy");
@@ -90,7 +73,7 @@ describe("the shim of a completed pod", () => {
   });
 
   it("stays where what holds the namespaces has ended alone, and the VM runs", async () => {
-    await runPod(podOptions);
+    await runPod();
     harness.sandbox.lose(137);
     await lingerOnce();
     await lingerOnce();
@@ -99,7 +82,7 @@ describe("the shim of a completed pod", () => {
 
   it("stays for a containerd that cannot do without it, and ends when another has taken its place", async () => {
     harness.isDispensable = false;
-    await runPod(podOptions);
+    await runPod();
     await stopSandbox();
     await lingerOnce();
     await lingerOnce();
@@ -110,9 +93,9 @@ describe("the shim of a completed pod", () => {
   });
 
   it("stays for clients other than CRI, which could not shut the sandbox down without it", async () => {
-    await runPod(undefined);
+    await harness.runSandbox();
     await stopSandbox();
-    await clock.advance(10 * lingerMilliseconds);
+    await harness.clock.advance(10 * lingerMilliseconds);
     expect(harness.ended).toEqual([]);
     await harness.client.call(Sandbox, "ShutdownSandbox", { sandboxId: "s1" });
     expect(harness.ended).toEqual(["shutdown of sandbox s1"]);

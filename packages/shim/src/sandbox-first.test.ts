@@ -2,33 +2,24 @@ import { rmSync } from "node:fs";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { containerd } from "./generated/messages.js";
-import { Harness, taskSpec } from "./testing/harness.ts";
-import { ManualClock } from "./testing/manual-clock.ts";
+import { ClockedHarness } from "./testing/harness.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
 
 /** Looks at the file system are between the steps of the clock. */
 const often = { interval: 1, timeout: 10_000 };
 
-let harness: Harness;
-let clock: ManualClock;
+let harness: ClockedHarness;
 beforeEach(async () => {
-  harness = new Harness();
-  clock = new ManualClock();
-  harness.clock = clock;
+  harness = new ClockedHarness();
   await harness.open("s1");
 });
-afterEach(async () => {
-  const closing = harness.close();
-  await clock.advance(60_000);
-  await closing;
-});
+afterEach(() => harness.close());
 
 /** A pod whose sandbox has a task of its own, as containerd makes it, and one of a container. */
 async function runPod(): Promise<void> {
   await harness.runTask("s1");
-  await harness.createTask("c1", {}, { ...taskSpec, annotations: { "io.uvm-shim.sandbox-id": "s1" } });
-  await harness.task("Start", { id: "c1" });
+  await harness.runMember("c1");
 }
 
 /** Deletes a task, and records when that has been answered. */
@@ -42,15 +33,15 @@ describe("a pod whose VM has ended by itself", () => {
     harness.sandbox.end(1);
     const answered: string[] = [];
     const member = deleting("c1", answered);
-    await expect.poll(() => clock.sleepers).toBeGreaterThan(0);
+    await expect.poll(() => harness.clock.sleepers).toBeGreaterThan(0);
     await deleting("s1", answered);
     expect([answered, harness.handOvers]).toEqual([["s1"], 0]);
     await harness.task("Shutdown", { id: "s1" });
     expect([answered, harness.handOvers, harness.ended]).toEqual([["s1"], 1, []]);
-    await expect.poll(() => clock.sleepers).toBeGreaterThan(0);
+    await expect.poll(() => harness.clock.sleepers).toBeGreaterThan(0);
     // containerd has run `delete`, and removes the bundle.
     rmSync(path.join(harness.directory, "shim"), { recursive: true });
-    await expect.poll(() => clock.advance(25).then(() => answered), often).toEqual(["s1", "c1"]);
+    await expect.poll(() => harness.clock.advance(25).then(() => answered), often).toEqual(["s1", "c1"]);
     await member;
     await expect.poll(() => harness.ended).toEqual(["the last task of a sandbox that has ended is deleted"]);
   });
@@ -62,10 +53,10 @@ describe("a pod whose VM has ended by itself", () => {
     await deleting("s1", answered);
     await harness.task("Shutdown", { id: "s1" });
     const member = deleting("c1", answered);
-    const began = clock.now().getTime();
-    await expect.poll(() => clock.advance(25).then(() => answered), often).toEqual(["s1", "c1"]);
+    const began = harness.clock.now().getTime();
+    await expect.poll(() => harness.clock.advance(25).then(() => answered), often).toEqual(["s1", "c1"]);
     await member;
-    expect(clock.now().getTime() - began).toBeGreaterThanOrEqual(2_500);
+    expect(harness.clock.now().getTime() - began).toBeGreaterThanOrEqual(2_500);
   });
 
   it("waits no longer than a second for a client that does not delete its sandbox's task", async () => {
@@ -73,10 +64,10 @@ describe("a pod whose VM has ended by itself", () => {
     harness.sandbox.end(1);
     const answered: string[] = [];
     const member = deleting("c1", answered);
-    await expect.poll(() => clock.sleepers).toBeGreaterThan(0);
-    await clock.advance(999);
+    await expect.poll(() => harness.clock.sleepers).toBeGreaterThan(0);
+    await harness.clock.advance(999);
     expect(answered).toEqual([]);
-    await clock.advance(1);
+    await harness.clock.advance(1);
     await member;
     await harness.task("Delete", { id: "s1" });
     await harness.task("Shutdown", { id: "s1" });
@@ -84,13 +75,11 @@ describe("a pod whose VM has ended by itself", () => {
   });
 
   it("answers WaitSandbox first where the pod has no task of its own", async () => {
-    const call = harness.client.call.bind(harness.client);
-    await call(Sandbox, "CreateSandbox", { sandboxId: "s1", bundlePath: harness.bundle("s1", undefined) });
-    await call(Sandbox, "StartSandbox", { sandboxId: "s1" });
-    await harness.createTask("c1", {}, { ...taskSpec, annotations: { "io.uvm-shim.sandbox-id": "s1" } });
-    await harness.task("Start", { id: "c1" });
+    await harness.runSandbox();
+    await harness.runMember("c1");
     const answered: string[] = [];
-    const waiting = call(Sandbox, "WaitSandbox", { sandboxId: "s1" }).then(() => void answered.push("s1"));
+    const told = harness.client.call(Sandbox, "WaitSandbox", { sandboxId: "s1" });
+    const waiting = told.then(() => void answered.push("s1"));
     // The bridge is lost before the exit of the VM is told.
     harness.sandbox.isGuestGone = true;
     harness.container("c1").init.finish(255);

@@ -11,6 +11,7 @@ import { platformContext } from "./platform-context.ts";
 import { tellStart } from "./ready.ts";
 import { lingerFrom } from "./retirement.ts";
 import type { Services } from "./services.ts";
+import { dumpState } from "./state-dump.ts";
 import { readState, type ShimState, writeState } from "./state-file.ts";
 import { systemOf } from "./system.ts";
 import type { Platform } from "./types.ts";
@@ -31,6 +32,9 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
   const { id, namespace, socket } = flags;
   const system = systemOf(options);
   const log = system.openLog({ bundle, namespace, id, level: flags.debug ? "debug" : "info", clock });
+  let loaded: Services | undefined;
+  // Before anything is waited for, and for as long as the process lives: without a listener the signal opens a debugger.
+  if (process.platform !== "win32") host.on("SIGUSR1", () => dumpState(log, loaded?.describe() ?? []));
   const ended = Promise.withResolvers<string>();
   const services = Promise.withResolvers<Services>();
   const runtimeOptions = startedWith(readState(bundle));
@@ -63,7 +67,6 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     leave({ kind: "ended", id, namespace, socket, ...identity });
     ended.resolve(reason);
   };
-  let loaded: Services | undefined;
   const crash = (error: unknown): void => {
     log.log("error", "shim failed", {
       error: messageOf(error),

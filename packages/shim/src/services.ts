@@ -9,6 +9,7 @@ import { containerd } from "./generated/messages.js";
 import { Retirement } from "./retirement.ts";
 import { SandboxService } from "./sandbox-service.ts";
 import { SandboxSlot } from "./sandbox-slot.ts";
+import { CallsUnderWay, describeSandbox, describeTasks, type StateLine } from "./state-dump.ts";
 import { TaskEvents } from "./task-events.ts";
 import { TaskService } from "./task-service.ts";
 import type { Log, Platform } from "./types.ts";
@@ -40,6 +41,8 @@ export interface Services {
   stopAll(patienceMilliseconds: number): Promise<void>;
   /** Finishes the calls under way and the events that wait, within the time each. */
   close(milliseconds: number): Promise<void>;
+  /** What it is at and what it has. */
+  describe(): readonly StateLine[];
   /** Fails the calls under way. */
   destroy(): void;
 }
@@ -53,7 +56,7 @@ const loudCodes: ReadonlySet<string> = new Set(["Internal", "Unavailable", "Dead
 export function createServices(options: ServicesOptions): Services {
   const { log, clock, ttrpcAddress, namespace, platform } = options;
   const forwarder = new EventForwarder({ connect: () => connectEvents(ttrpcAddress, namespace), clock, log });
-  const events = new TaskEvents(ttrpcAddress === "" ? { publish: () => {} } : forwarder);
+  const events = new TaskEvents(ttrpcAddress === "" ? { publish: async () => {} } : forwarder, { clock, log });
   const slot = new SandboxSlot({ platform, log, clock });
   const task = new TaskService({ ...options, slot, events });
   const retirement = new Retirement({ ...options, slot, tasks: task, milliseconds: options.lingerMilliseconds });
@@ -63,13 +66,14 @@ export function createServices(options: ServicesOptions): Services {
     deleteAll: () => task.deleteAll(),
     onPodCreated: () => retirement.begin(),
   });
+  const calls = new CallsUnderWay();
   const server = new TtrpcServer({
     services: [
       implement(containerd.task.v2.Task, taskHandlers(task)),
       implement(containerd.task.v3.Task, taskHandlers(task)),
       implement(containerd.runtime.sandbox.v1.Sandbox, sandboxHandlers(sandbox)),
     ],
-    interceptor: (context, next) => observe(context, next, log, clock),
+    interceptor: (context, next) => observe(context, next, log, clock, calls),
     onError: (error, context) => {
       if (context === undefined) log.log("debug", "connection ended badly", { error });
     },
@@ -83,6 +87,7 @@ export function createServices(options: ServicesOptions): Services {
     stopAll: (patience) => task.stopAll(patience),
     close: async (milliseconds) => {
       retirement.cancel();
+      events.close();
       const stop = new AbortController();
       const expiry = clock.delay(milliseconds, stop.signal).then(
         () => stop.abort(new ShimError("Unavailable", "the shim is ending")),
@@ -93,16 +98,23 @@ export function createServices(options: ServicesOptions): Services {
       stop.abort(new ShimError("Unavailable", "the shim has ended"));
       await expiry;
     },
+    describe: () => [describeSandbox(slot), ...describeTasks(task.tasks), ...calls.describe(clock.now().getTime())],
     destroy: () => server.destroy(),
   };
 }
 
 /** Gives every failure its code, and a line in the log. */
-async function observe<T>(context: CallContext, next: () => Promise<T>, log: Log, clock: Clock): Promise<T> {
+async function observe<T>(
+  context: CallContext,
+  next: () => Promise<T>,
+  log: Log,
+  clock: Clock,
+  calls: CallsUnderWay,
+): Promise<T> {
   const method = `${context.service}/${context.method}`;
   const began = clock.now().getTime();
   try {
-    const answer = await next();
+    const answer = await calls.during(method, began, next);
     log.log("debug", "answered", { method, milliseconds: clock.now().getTime() - began });
     return answer;
   } catch (error) {

@@ -89,6 +89,8 @@ export async function listen(server: net.Server, socket: string): Promise<Listen
       process.umask(mask);
     }
   });
+  // A connection that cannot be taken is its client's loss: the runtime closes it, and there are others.
+  server.on("error", () => {});
   const own = identityOf(socket);
   return {
     close: () => {

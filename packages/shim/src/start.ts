@@ -1,7 +1,7 @@
-import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import path from "node:path";
 import type { Readable } from "node:stream";
+import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import {
   encodeReply,
   longestStartInput,
@@ -14,7 +14,7 @@ import { readConfiguration, sandboxIdOf } from "./bundle.ts";
 import { type Clock, settlesWithin, systemClock } from "./clock.ts";
 import { findReplyDialect } from "./containerd-version.ts";
 import { ShimError } from "./errors.ts";
-import { ownCommand } from "./executable.ts";
+import { ownCommand, withoutRuntimes } from "./executable.ts";
 import { fileThreads } from "./file-calls.ts";
 import type { ShimFlags } from "./flags.ts";
 import { lastWords, stderrFile } from "./last-words.ts";
@@ -104,7 +104,7 @@ async function startServing(
   const debug = flags.debug || (input.dialect === "bootstrap" && input.debug);
   const ttrpcAddress = (input.dialect === "bootstrap" && input.ttrpcAddress) || host.env.TTRPC_ADDRESS || "";
   const addresses = { TTRPC_ADDRESS: ttrpcAddress, GRPC_ADDRESS: grpcAddressOf(input, flags, host) };
-  const child = spawn(
+  const starting = startProgram(
     command.file,
     [
       ...command.arguments,
@@ -115,21 +115,22 @@ async function startServing(
       cwd: bundle,
       detached: true,
       windowsHide: true,
-      env: { ...host.env, ...addresses, [readyVariable]: "3", UV_THREADPOOL_SIZE: `${fileThreads}` },
+      env: { ...withoutRuntimes(host.env), ...addresses, [readyVariable]: "3", UV_THREADPOOL_SIZE: `${fileThreads}` },
       // Nothing of containerd's is inherited: it reads the output of start until the last copy of it is closed.
       stdio: ["ignore", output, output, "pipe"],
     },
   );
   closeSync(output);
-  const ready = child.stdio[3] as Readable;
-  const exited = new Promise((resolve) => child.once("exit", resolve).once("error", resolve));
+  let child: ChildProcess | undefined;
   try {
-    await readiness(child, ready, options.startMilliseconds ?? 10_000, options.clock ?? systemClock);
+    child = await starting.catch((cause: Error) => {
+      throw new Error(`the serving process cannot be run: ${cause.message}`, { cause });
+    });
+    await readiness(child, options.startMilliseconds ?? 10_000, options.clock ?? systemClock);
     writeFileAtomically(path.join(bundle, "shim.pid"), `${child.pid}`);
   } catch (error) {
-    child.kill("SIGKILL");
     // Not before it is gone: its socket accepts until then, and may as well be that of another which was faster.
-    await settlesWithin(exited, killMilliseconds, options.clock ?? systemClock);
+    if (child !== undefined) await settlesWithin(kill(child), killMilliseconds, options.clock ?? systemClock);
     await system.removeDeadSocket(socket);
     const words = lastWords(bundle);
     const reason = (error as Error).message;
@@ -137,18 +138,21 @@ async function startServing(
       cause: error,
     });
   } finally {
-    ready.destroy();
-    child.unref();
+    child?.stdio[3]?.destroy();
+    child?.unref();
   }
 }
 
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  child.kill("SIGKILL");
+  await exited;
+}
+
 /** Resolves when the serving process has said that it accepts; rejects when it ends or stays silent. */
-function readiness(
-  child: ReturnType<typeof spawn>,
-  ready: Readable,
-  milliseconds: number,
-  clock: Clock,
-): Promise<void> {
+function readiness(child: ChildProcess, milliseconds: number, clock: Clock): Promise<void> {
+  const ready = child.stdio[3] as Readable;
   return new Promise((resolve, reject) => {
     const settled = new AbortController();
     clock.delay(milliseconds, settled.signal).then(
@@ -162,7 +166,6 @@ function readiness(
     };
     ready.on("error", () => {});
     ready.once("data", () => settle());
-    child.once("error", (error) => settle(new Error(`the serving process cannot be run: ${error.message}`)));
     child.once("exit", (code, signal) => {
       const how = code === null ? `was killed by ${signal}` : `exited with code ${code}`;
       settle(new Error(`the serving process ${how} before it accepted connections`));

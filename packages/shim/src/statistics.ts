@@ -39,9 +39,13 @@ export function encodeVmStatistics(os: Platform["os"], statistics: VmStatistics)
   }
 }
 
+/** Names of containerd's messages. Generated code takes others, as `$unknowns`, for bytes to be written as they are. */
+const fieldName = /^[a-z][a-z0-9_]*$/;
+
 /** Metrics have the names of containerd's messages; generated code spells them in one word each. */
 function messageOf(metrics: object): { readonly [field: string]: object | number } {
-  return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [inOneWord(name), fieldOf(value)]));
+  const fields = Object.entries(metrics).filter(([name]) => fieldName.test(name));
+  return Object.fromEntries(fields.map(([name, value]) => [inOneWord(name), fieldOf(value)]));
 }
 
 function fieldOf(value: unknown): object | number {

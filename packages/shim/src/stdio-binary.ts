@@ -1,10 +1,10 @@
-import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { access } from "node:fs/promises";
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
+import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import { abortable, type Clock, settlesWithin } from "./clock.ts";
-import { messageOf, ShimError } from "./errors.ts";
+import { ShimError } from "./errors.ts";
 import { withinBound } from "./file-calls.ts";
 import type { StdioPaths } from "./types.ts";
 
@@ -55,18 +55,21 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
   // The event loop waits until the program has been found. Whether it can be run is found out by running it.
   const look = (): Promise<void> => access(executable).catch(() => {});
   await withinBound(`stdout ${paths.stdout} cannot be run`, look, () => {}, options);
-  const child = start(paths.stdout, executable, argumentList, {
+  const [file, ...rest] = withSoftLimit([executable, ...argumentList], process.env);
+  const child = await startProgram(file, rest, {
     stdio: ["ignore", "ignore", "ignore", "pipe", "pipe", "pipe"],
     env: { ...process.env, CONTAINER_ID: paths.containerId ?? "", CONTAINER_NAMESPACE: options.namespace },
     // A group of its own: what is ended is the program with all that it runs.
     detached: true,
+  }).catch((cause: Error) => {
+    throw new ShimError("InvalidArgument", `stdout ${paths.stdout} cannot be run: ${cause.message}`, { cause });
   });
   const descriptors: readonly unknown[] = child.stdio;
   const stdout = descriptors[3] as Writable;
   const stderr = descriptors[4] as Writable;
   const readiness = descriptors[5] as Readable;
   for (const stream of [stdout, stderr, readiness]) stream.on("error", () => {});
-  const exited = new Promise<void>((resolve) => child.once("error", () => resolve()).once("exit", () => resolve()));
+  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   running.set(child, exited);
   void exited.then(() => running.delete(child));
   try {
@@ -90,13 +93,18 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
   };
 }
 
-/** Some of what is wrong with a program is told by an event, and some is thrown. */
-function start(uri: string, executable: string, argumentList: readonly string[], options: SpawnOptions): ChildProcess {
-  try {
-    return spawn(executable, argumentList, options);
-  } catch (cause) {
-    throw new ShimError("InvalidArgument", `stdout ${uri} cannot be run: ${messageOf(cause)}`, { cause });
-  }
+/** Of bash and dash: a program that does not exist is told by the shell's exit code, 127. */
+const lowerAndRun = 'ulimit -Sn "$0" && exec "$@"';
+
+/**
+ * The runtime has raised the number of descriptors that a process may have to the most that it can have. Programs that cannot
+ * do with that many (some still use select) get what the shim was started with.
+ */
+export function withSoftLimit(
+  command: readonly [string, ...string[]],
+  { UVM_SHIM_OPEN_FILES: limit }: NodeJS.ProcessEnv,
+): readonly [string, ...string[]] {
+  return /^[0-9]+$/.test(limit ?? "") ? ["/bin/sh", "-c", lowerAndRun, limit as string, ...command] : command;
 }
 
 async function ready(
@@ -106,9 +114,7 @@ async function ready(
   { clock, signal }: LoggingBinaryOptions,
 ): Promise<void> {
   const refused = new Promise<never>((_, reject) => {
-    const refuse = (why: string, cause?: unknown): void =>
-      reject(new ShimError("InvalidArgument", `stdout ${uri} ${why}`, { cause }));
-    child.once("error", (error) => refuse(`cannot be run: ${error.message}`, error));
+    const refuse = (why: string): void => reject(new ShimError("InvalidArgument", `stdout ${uri} ${why}`));
     child.once("exit", (code, killedBy) => {
       const expected = "before it was ready; a logging program closes descriptor 5 when it is, and reads on";
       // One that has ended well may have left a child in its place, which says when it is ready.

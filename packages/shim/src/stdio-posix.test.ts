@@ -16,7 +16,7 @@ import path from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { processStartTime } from "./process-identity.ts";
 import { endLoggingBinaries } from "./stdio-binary.ts";
 import { createPosixStdio, parseUri } from "./stdio-posix.ts";
@@ -206,6 +206,27 @@ describe("other destinations", () => {
     stdio.stderr?.write("err\n");
     await stdio.close();
     await expect.poll(() => readFileIfThere(target)).toBe(`ns c1 ${target}\nout\nerr\n`);
+  });
+
+  it("gives a logging binary as many descriptors as the shim was started with, not as many as it has taken", async () => {
+    const script = path.join(directory, "logger.sh");
+    const target = path.join(directory, "target");
+    const lines = ["#!/bin/sh", "exec 5>&-", 'cat <&3; echo "$1 $(ulimit -Sn)" > "$1.part"', 'mv "$1.part" "$1"', ""];
+    writeFileSync(script, lines.join("\n"), { mode: 0o755 });
+    vi.stubEnv("UVM_SHIM_OPEN_FILES", "321");
+    try {
+      const uri = `binary://${script}?${encodeURIComponent(target)}`;
+      const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: uri });
+      await stdio.close();
+      await expect.poll(() => readFileIfThere(target)).toBe(`${target} 321\n`);
+      const missing = createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: `binary://${directory}/none` });
+      await expect(missing).rejects.toMatchObject({
+        code: "InvalidArgument",
+        message: expect.stringMatching(/127 before/),
+      });
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   it("says why a logging binary does not run", async () => {

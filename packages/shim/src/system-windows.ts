@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { writeSync } from "node:fs";
 import { ShimError } from "./errors.ts";
-import { formatLine, isBelow } from "./log.ts";
+import { formatLine, isBelow, type LogLevel } from "./log.ts";
 import { ServedLog } from "./log-served.ts";
 import { createPipeStdio } from "./stdio-pipe.ts";
 import type { LogOptions, ShimLog, ShimSystem, WindowsCalls } from "./system.ts";
@@ -45,9 +45,11 @@ export function windowsSystem(loadCalls: (() => Promise<WindowsCalls>) | undefin
 
 /** Nobody reads the log pipe of a shim that is gone; containerd logs what `delete` says on standard error. */
 function openDeleteLog({ namespace, id, clock }: LogOptions): ShimLog {
+  const isLogged = (level: LogLevel): boolean => !isBelow(level, "warn");
   return {
+    isLogged,
     log: (level, message, fields) => {
-      if (isBelow(level, "warn")) return;
+      if (!isLogged(level)) return;
       writeSync(2, formatLine(clock.now(), level, message, { namespace, id, ...fields }));
     },
     setLevel: () => {},

@@ -54,6 +54,8 @@ export interface LogOptions {
 export interface ShimLog extends Log {
   /** Lines below this level are left out from now on. */
   setLevel(level: LogLevel): void;
+  /** Whether lines of this level are written at present. */
+  isLogged(level: LogLevel): boolean;
   /** Lets go of the log; what its reader has not taken by then may be lost. */
   close(): void;
 }

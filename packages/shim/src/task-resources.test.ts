@@ -63,6 +63,17 @@ describe("statistics", () => {
     expect(Buffer.from(stats?.value ?? []).toString("hex")).toContain("ffffffffffffffffff01");
   });
 
+  it("are counters alone, and no bytes of whoever measured", async () => {
+    await harness.runTask("c1");
+    const metrics = { pids: { current: 3 }, memory: { rss_huge: 1 } };
+    harness.container("c1").measured = { version: 1, metrics };
+    const { stats: expected } = await harness.task("Stats", { id: "c1" });
+    const bytes = { $unknowns: [{ length: 4096 }] };
+    const memory = { ...metrics.memory, ...bytes, rssHuge: "abc" };
+    harness.container("c1").measured = { version: 1, metrics: { ...metrics, ...bytes, memory } };
+    expect((await harness.task("Stats", { id: "c1" })).stats).toEqual(expected);
+  });
+
   it("of a sandbox without a task are those of its VM", async () => {
     await withSandboxAlone("s1");
     const { stats } = await harness.task("Stats", { id: "s1" });

@@ -5,6 +5,7 @@ import { Creation } from "./creation.ts";
 import { type Deleted, lastingState } from "./deleted.ts";
 import { ShimError } from "./errors.ts";
 import { checkIdentifier } from "./identifiers.ts";
+import { LastKills } from "./last-kills.ts";
 import { exitFields, rootfsOf, stdioOf, taskStatus } from "./messages.ts";
 import { ProcessRecord } from "./process-record.ts";
 import { readResourceUpdate } from "./resource-update.ts";
@@ -48,16 +49,22 @@ export class TaskService {
   readonly #tasks = new TaskTable();
   readonly #tombstones = new Tombstones<Deleted>(mostTombstones);
   readonly #bounded: BoundedCalls;
+  readonly #lastKills: LastKills;
   readonly #sandboxFirst: SandboxFirst;
 
   constructor(options: TaskServiceOptions) {
     this.#options = options;
     this.#bounded = new BoundedCalls(options);
+    this.#lastKills = new LastKills(options);
     this.#sandboxFirst = new SandboxFirst(options);
   }
 
   get isEmpty(): boolean {
     return this.#tasks.isEmpty;
+  }
+
+  get tasks(): TaskTable {
+    return this.#tasks;
   }
 
   async create(request: Request<"CreateTaskRequest">, signal?: AbortSignal): Promise<{ pid: number }> {
@@ -177,14 +184,10 @@ export class TaskService {
     }
     const { container } = this.#tasks.require(id);
     const record = this.#tasks.process(request);
-    const killing = record.kill(request.signal, (number) =>
-      request.all && execId === "" ? container.killAll(number, signal) : record.process.kill(number, signal),
-    );
-    const isLast = request.signal === sigkill && execId === "";
-    if (isLast && (await orEndVm(`kill task ${id}`, killing, budgets.kill, this.#options)) === "VM ends") {
-      // With the exit: whoever learns of it deletes the task and closes the connection that this answer needs.
-      await record.wait(signal);
-    } else await killing;
+    const send = (number: number): Promise<void> =>
+      request.all && execId === "" ? container.killAll(number, signal) : record.process.kill(number, signal);
+    if (request.signal === sigkill && execId === "") await this.#lastKills.kill(id, record, send, signal);
+    else await record.kill(request.signal, send);
     return {};
   }
 
@@ -344,7 +347,8 @@ export class TaskService {
     await Promise.all(execs.map((record) => (record as ProcessRecord).settle()));
     const takesVmAlong = isOwn(present, id);
     if (task.exit === undefined) {
-      const deleting = sandbox.deleteContainer(id);
+      const release = (): Promise<Exit> => sandbox.deleteContainer(id);
+      const deleting = takesVmAlong ? release() : this.#bounded.inTurn(release);
       const outcome = takesVmAlong
         ? await orEndVm(`delete task ${id}`, deleting, budgets.release, this.#options)
         : "guest works";

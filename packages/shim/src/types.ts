@@ -68,6 +68,8 @@ export interface Sandbox {
   updateContainer(id: string, resources: unknown, signal?: AbortSignal): Promise<void>;
   /** Resolves when the guest answers anything at all. */
   ping(signal?: AbortSignal): Promise<void>;
+  /** Resolves when the host answers anything at all; at once where that would tell nothing. */
+  pingHost(signal?: AbortSignal): Promise<void>;
   /** What the host measures of the VM as a whole. */
   statistics(signal?: AbortSignal): Promise<VmStatistics>;
   /** Gives back all that the container holds and forgets it. */
@@ -162,6 +164,8 @@ export interface Process {
   readonly stdio: StdioPaths;
   readonly state: "created" | "running" | "stopped";
   readonly exit: Exit | undefined;
+  /** Whether it has ended, be it that its exit is told only when its output has reached the client. */
+  readonly hasEnded: boolean;
   start(signal?: AbortSignal): Promise<number>;
   kill(signalNumber: number, signal?: AbortSignal): Promise<void>;
   resize(width: number, height: number, signal?: AbortSignal): Promise<void>;

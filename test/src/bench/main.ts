@@ -4,7 +4,7 @@
  * cost of an operation grows with the number of what it controls.
  */
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
 import { Containerd } from "../e2e/containerd.ts";
@@ -18,6 +18,7 @@ import { DISTRIBUTION, SHIM_PROGRAM } from "../support/programs.ts";
 import { type Growth, greatestRatio, measureGrowth, showGrowth } from "./growth.ts";
 import { growthSubjects } from "./growth-subjects.ts";
 import { measureOutput, type OutputCost } from "./output.ts";
+import { measurePods, type PodCost, showPods } from "./pod-cost.ts";
 import { interleave, median, medianRatio } from "./statistics.ts";
 
 interface Comparison {
@@ -36,6 +37,7 @@ interface Results {
   /** Absent where they were not asked for. */
   readonly phases?: { readonly [phase in Phase]: number };
   readonly growths: readonly Growth[];
+  readonly pods: readonly PodCost[];
 }
 
 const LEAST_PAIRS = 10;
@@ -174,7 +176,8 @@ async function measure(bench: Bench, pairs: number, only: RegExp): Promise<Resul
   const comparisons: Comparison[] = [];
   for (const [name, subject] of Object.entries(subjects)) if (only.test(name)) comparisons.push(...(await subject()));
   const growths = only.test("growth") ? await measureGrowths() : [];
-  const results = { containerd: bench.containerd.build.version, pairs, comparisons, growths };
+  const pods = only.test("pods") ? await measureCri(bench) : [];
+  const results = { containerd: bench.containerd.build.version, pairs, comparisons, growths, pods };
   const samples: Map<Phase, number>[] = [];
   for (let sample = 0; sample < pairs && only.test("phases"); sample += 1) samples.push(await phasesOnce(bench));
   if (samples.length === 0) return results;
@@ -182,6 +185,18 @@ async function measure(bench: Bench, pairs: number, only: RegExp): Promise<Resul
     PHASES.map((phase) => [phase, median(samples.map((durations) => durations.get(phase) as number))]),
   ) as { readonly [phase in Phase]: number };
   return { ...results, phases };
+}
+
+/** On a containerd of its own, since that of the others does not serve CRI. */
+async function measureCri({
+  containerd: { build },
+  directory,
+  shim,
+  images,
+  signal,
+}: Bench): Promise<readonly PodCost[]> {
+  const options = { build, directory: join(directory, "cri"), shims: dirname(shim), environment: HOST_ENVIRONMENT };
+  return await measurePods(options, images, signal);
 }
 
 async function measureGrowths(): Promise<readonly Growth[]> {
@@ -201,6 +216,12 @@ function show(results: Results): void {
     print(`${what.padEnd(26)}${value(ours)}${value(peers)}${`${ratio.toFixed(2)}x`.padStart(9)}`);
   }
   if (results.phases !== undefined) showPhases(results.phases, results.pairs);
+  if (results.pods.length > 0) {
+    print("");
+    print("a pod with one container, idle for 5 s, and then with a second that counts and fills 50 MiB of /dev/shm");
+    print("");
+    print(showPods(results.pods));
+  }
   if (results.growths.length === 0) return;
   print("");
   print(`the controllers' own cost of one more, by how many there are, on an instant host; at most ${greatestRatio}x`);

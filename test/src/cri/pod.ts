@@ -27,13 +27,14 @@ export class CriPod {
   readonly id: string;
   readonly config: PodConfig;
   readonly #options: CriPodOptions;
-  readonly #groups: readonly string[];
+  /** The pod's cgroup in every hierarchy. */
+  readonly controlGroups: readonly string[];
 
   private constructor(options: CriPodOptions, id: string, config: PodConfig, groups: readonly string[]) {
     this.#options = options;
     this.id = id;
     this.config = config;
-    this.#groups = groups;
+    this.controlGroups = groups;
   }
 
   static async run(options: CriPodOptions): Promise<CriPod> {
@@ -127,7 +128,7 @@ export class CriPod {
     const { cri } = this.#options;
     await this.stop();
     await cri.call("RemovePodSandbox", { podSandboxId: this.id });
-    removeControlGroups(this.#groups);
+    removeControlGroups(this.controlGroups);
   }
 }
 

@@ -38,6 +38,7 @@ import { protocolGivenUpCases } from "./cases/protocol-given-up.ts";
 import { protocolMountCases } from "./cases/protocol-mounts.ts";
 import { protocolNetworkCases } from "./cases/protocol-network.ts";
 import { protocolProcessCases } from "./cases/protocol-processes.ts";
+import { protocolRuntimeCases } from "./cases/protocol-runtime.ts";
 import { protocolSandboxCases } from "./cases/protocol-sandbox.ts";
 import { protocolSettingCases } from "./cases/protocol-settings.ts";
 import { resourceCases } from "./cases/resources.ts";
@@ -168,6 +169,7 @@ async function runProtocol(
     ...protocolBlockDeviceCases,
     ...protocolPropagationCases,
     ...protocolProcessCases,
+    ...protocolRuntimeCases,
   ];
   for (const [index, one] of cases.entries()) {
     if (signal.aborted) return;

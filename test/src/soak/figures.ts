@@ -5,7 +5,7 @@ import { readProcesses } from "../leaks/holdings.ts";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
 import { proportionalSetSize, residentSetSize } from "../support/memory.ts";
 import type { findServers } from "../support/servers.ts";
-import type { HeapReader } from "./shim-heap.ts";
+import type { TellingShim } from "./shim-heap.ts";
 
 export interface Figure {
   readonly name: string;
@@ -49,10 +49,10 @@ export function countThings(servers: ReturnType<typeof findServers>, disks: stri
 /** In MiB, the shim's after a collection, and before it what a machine pays for a pod that nobody collects. */
 export async function measureMemory(
   servers: ReturnType<typeof findServers>,
-  reader: HeapReader,
+  shim: Pick<TellingShim, "read">,
 ): Promise<readonly Figure[]> {
   const uncollected = residentSetSize(servers.shim);
-  const heap = await reader.read();
+  const heap = await shim.read();
   const processes = Object.entries(servers).map(([server, pid]) => ({
     ...{ name: `${server}: memory (PSS)`, value: proportionalSetSize(pid) },
     mayGrow: server === "shim" ? GROWTH.shim : GROWTH.others,

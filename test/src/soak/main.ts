@@ -11,15 +11,13 @@ import { RUNTIMES } from "../e2e/suite.ts";
 import { type Mount, Pod, type PodContainer } from "../shim-client/pod.ts";
 import { Task } from "../shim-client/shim.ts";
 import { processSpec } from "../shim-client/spec.ts";
-import { mustRun } from "../support/command.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { layersMount, makeLayer, makeScratch } from "../support/layers.ts";
-import { SHIM } from "../support/programs.ts";
 import { makeRootfs } from "../support/rootfs.ts";
 import { findServers } from "../support/servers.ts";
 import { poll } from "../support/wait.ts";
 import { countThings, type Figure, growthOf, MOMENTS, measureMemory, type Soaked, showFigures } from "./figures.ts";
-import { HeapReader } from "./shim-heap.ts";
+import { TellingShim } from "./shim-heap.ts";
 import { ReusedStdio } from "./stdio.ts";
 
 /** Of processes, and of containers, at the same time. */
@@ -121,11 +119,10 @@ async function startHost(soak: Soak): Promise<PodContainer> {
   return host;
 }
 
-async function run(soak: Soak, wanted: Wanted): Promise<Soaked> {
+async function run(soak: Soak, telling: TellingShim, wanted: Wanted): Promise<Soaked> {
   const { disks, signal } = soak;
   const host = await startHost(soak);
   const servers = findServers();
-  const heap = await HeapReader.open(servers.shim, signal);
   let last: readonly Figure[] = [];
   const atRest = (): readonly Figure[] | undefined => {
     const before = last;
@@ -137,7 +134,7 @@ async function run(soak: Soak, wanted: Wanted): Promise<Soaked> {
     const isFresh = (): true | undefined => isDeepStrictEqual(countThings(servers, disks), fresh) || undefined;
     // What is held for longer is told by the figures.
     await poll("the pod to settle", isFresh, { timeoutMs: SETTLE_MS, signal }).catch(() => signal.throwIfAborted());
-    return [...(await measureMemory(servers, heap)), ...countThings(servers, disks)];
+    return [...(await measureMemory(servers, telling)), ...countThings(servers, disks)];
   };
   let done = 0;
   const until = async (part: number): Promise<readonly Figure[]> => {
@@ -153,7 +150,6 @@ async function run(soak: Soak, wanted: Wanted): Promise<Soaked> {
     middle: await until(MOMENTS.middle),
     end: await until(MOMENTS.end),
   };
-  heap.close();
   await host.kill(9);
   await host.wait();
   await host.delete();
@@ -162,13 +158,14 @@ async function run(soak: Soak, wanted: Wanted): Promise<Soaked> {
 
 async function inside({ directory, signal }: Isolation): Promise<number> {
   const wanted = readArguments();
-  // The inspector of the shim listens there.
-  await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
   const rootfs = join(directory, "rootfs");
   const disks = join(directory, "disks");
   const shared = join(directory, "shared");
   const podDirectory = join(directory, "pod");
+  const shimDirectory = join(directory, "shim");
   for (const folder of [rootfs, disks, shared, podDirectory]) mkdirSync(folder);
+  mkdirSync(shimDirectory, { mode: 0o700 });
+  const telling = new TellingShim(shimDirectory);
   await makeRootfs(rootfs);
   const layer = await makeLayer(join(disks, "layer"), rootfs);
   const onDisks = async (name: string): Promise<readonly Mount[]> => [
@@ -183,11 +180,12 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   }
   const hostRoot = await onDisks("scratch-host");
   const pod = await Pod.run({
-    ...{ executable: SHIM, directory: podDirectory, id: "pod", environment: HOST_ENVIRONMENT, signal },
+    ...{ executable: telling.executable, directory: podDirectory, id: "pod", signal },
+    environment: { ...HOST_ENVIRONMENT, ...telling.environment },
   });
   try {
     const started = performance.now();
-    const soaked = await run({ pod, disks, shared, hostRoot, roots, stdio, signal, count: 0 }, wanted);
+    const soaked = await run({ pod, disks, shared, hostRoot, roots, stdio, signal, count: 0 }, telling, wanted);
     const seconds = (performance.now() - started) / 1000;
     await pod.remove();
     print(`${wanted.execs} execs and ${wanted.containers} containers in one pod, in ${seconds.toFixed(0)} s`);

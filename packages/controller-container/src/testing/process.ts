@@ -30,6 +30,10 @@ export class FakeProcess implements ContainerProcess {
     this.#count = count;
   }
 
+  get hasEnded(): boolean {
+    return this.exit !== undefined;
+  }
+
   async create(request: { stdio: StdioPaths; process?: OciProcess }, signal?: AbortSignal): Promise<void> {
     const { open } = this.#count;
     try {

@@ -259,6 +259,7 @@ export class PodBench {
       ...(network === undefined ? {} : { network }),
       ...(sandboxContainer === undefined ? {} : { sandboxContainer }),
       pingGuest: (signal) => script.run("ping guest", "", signal, () => {}),
+      pingHost: (signal) => script.run("ping host", "", signal, () => {}),
       newContainer: ({ id }: FakeRequest) => {
         const container = new FakeContainer(id, script);
         this.made.push(container);

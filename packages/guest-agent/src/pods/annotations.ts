@@ -2,6 +2,7 @@
 import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
+import type { OutputCopyPlace } from "../output-copy.ts";
 import type { PodPlaces } from "./places.ts";
 
 const shmSizeKey = "io.microsoft.lcow.shm.size-kb";
@@ -46,13 +47,17 @@ export function withLogFolder(spec: OciSpec, places: Pick<PodPlaces, "logs">): O
 }
 
 /** The file of the guest that the first process's output goes to besides, if any. Throws a GuestFault. */
-export function outputCopyOf({ annotations = {} }: OciSpec, places: Pick<PodPlaces, "logs">): string | undefined {
+export function outputCopyOf(
+  { annotations = {} }: OciSpec,
+  places: Pick<PodPlaces, "logs">,
+): OutputCopyPlace | undefined {
   const log = annotations[teeLogKey];
   if (log === undefined || log === "") return undefined;
   if (log.startsWith("/") || log.split("/").includes("..")) {
     throw refused(teeLogKey, log, 'a relative path without ".."');
   }
-  return `${places.logs(posix.dirname(log), teeLogKey)}/${posix.basename(log)}`;
+  places.logs(posix.dirname(log), teeLogKey);
+  return { folder: places.logs("", teeLogKey), file: log };
 }
 
 function refused(key: string, value: string, accepted: string): GuestFault {

@@ -1,7 +1,8 @@
 /** What the containers of a pod share besides their namespaces: folders below the root of its sandbox. */
-import { lstatSync, mkdirSync, rmSync, type Stats } from "node:fs";
+import { lstatSync, mkdirSync, rmSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { MNT_DETACH, mount, mountFlags } from "@uvm-shim/linux-calls";
+import { withFolderBelow } from "../below.ts";
 import { mountOwn, mountPointsBelow, unmountAll } from "../mount-points.ts";
 
 /** Finds, or makes, what a specification's mounts and logs need. */
@@ -69,37 +70,39 @@ function makeShared(path: string): void {
   }
 }
 
-function statsOf(place: string, path: string, field: string): Stats | undefined {
-  try {
-    return lstatSync(place, { throwIfNoEntry: false });
-  } catch (cause) {
-    const { code = String(cause) } = cause as NodeJS.ErrnoException;
-    throw new GuestFault("E_INVALIDARG", `${field}: ${shortened(path)} cannot be used: ${code}`, { cause });
-  }
-}
-
 const mostCharacters = 200;
 
 function shortened(path: string): string {
   return JSON.stringify(path.length > mostCharacters ? `${path.slice(0, mostCharacters)}…` : path);
 }
 
-/** Every user of every container may write there. A link that one of them has left leads nowhere. */
+/**
+ * Every user of every container may write there. A link that one of them has left leads nowhere, nor does one that takes
+ * the place of a folder meanwhile.
+ */
 function sharedDirectory(base: string, path: string, field: string): string {
-  let place = base;
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   const umask = process.umask(0);
   try {
-    for (const part of path.split("/")) {
-      if (part === "" || part === ".") continue;
-      place = `${place}/${part}`;
-      const stats = statsOf(place, path, field);
-      if (part === ".." || part.includes("\0") || stats?.isSymbolicLink() === true) {
-        throw new GuestFault("E_INVALIDARG", `${field}: ${JSON.stringify(path)} leads out of what the pod shares`);
-      }
-      if (stats === undefined) mkdirSync(place, { mode: 0o777 });
+    for (const [index, part] of parts.entries()) {
+      if (part === ".." || part.includes("\0")) throw leadsOut(path, field);
+      withFolderBelow(base, `./${parts.slice(0, index).join("/")}`, (folder) => {
+        const place = `${folder}/${part}`;
+        const stats = lstatSync(place, { throwIfNoEntry: false });
+        if (stats?.isSymbolicLink() === true) throw leadsOut(path, field);
+        if (stats === undefined) mkdirSync(place, { mode: 0o777 });
+      });
     }
+  } catch (cause) {
+    if (cause instanceof GuestFault) throw cause;
+    const { code = String(cause) } = cause as NodeJS.ErrnoException;
+    throw new GuestFault("E_INVALIDARG", `${field}: ${shortened(path)} cannot be used: ${code}`, { cause });
   } finally {
     process.umask(umask);
   }
-  return place;
+  return [base, ...parts].join("/");
+}
+
+function leadsOut(path: string, field: string): GuestFault {
+  return new GuestFault("E_INVALIDARG", `${field}: ${shortened(path)} leads out of what the pod shares`);
 }

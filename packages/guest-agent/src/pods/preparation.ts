@@ -7,6 +7,7 @@ import type { OciSpec, OciUser } from "@uvm-shim/hcs-schema";
 import type { GuestDevices } from "../devices.ts";
 import { joinedNamespacePath, withNetworkAt } from "../network/joined.ts";
 import type { NetworkNamespaces } from "../network/namespaces.ts";
+import type { OutputCopyPlace } from "../output-copy.ts";
 import { withUserOf } from "../users.ts";
 import { outputCopyOf, withCoreLimit, withLogFolder, withShmSize } from "./annotations.ts";
 import { type ContainerKind, sandboxRootOf, skipsPodNetwork, wantsHostNetwork } from "./container-kind.ts";
@@ -28,7 +29,7 @@ import { withGuestMounts } from "./workload-mounts.ts";
 export interface PreparedContainer {
   readonly spec: OciSpec;
   /** File of the guest that the first process's output goes to besides. */
-  readonly outputCopy: string | undefined;
+  readonly outputCopy: OutputCopyPlace | undefined;
   /** That of a container whose user was given by name: added processes that name none have it too. */
   readonly user: OciUser | undefined;
   /** The folder of its pod, which goes with a sandbox container; undefined for any other. */

@@ -12,6 +12,7 @@ import {
   JsonLines,
   type SystemExitStatus,
 } from "@uvm-shim/hcs-schema";
+import { parseHostDocument } from "../host-documents.ts";
 import { abortedError, HostError, type HostErrorDetails, hostErrorOf } from "../host-error.ts";
 
 type Subject = Pick<HostErrorDetails, "operation" | "id">;
@@ -150,6 +151,12 @@ export class EmulatorConnection {
     return new HostError(cause.code, `lost the host: ${cause.message}`, { ...subject, cause });
   }
 
+  /** Resolves when the host answers, which it does in the order in which it is asked. */
+  ping(signal?: AbortSignal): Promise<void> {
+    const subject = { operation: "ping host", id: this.#socketPath };
+    return this.call("hello", { version: emulatedHostProtocolVersion }, subject, { signal, receive: () => {} });
+  }
+
   async #greet(signal: AbortSignal | undefined): Promise<void> {
     const subject = { operation: "greet host", id: this.#socketPath };
     const { version } = await this.call("hello", { version: emulatedHostProtocolVersion }, subject, {
@@ -167,7 +174,7 @@ export class EmulatorConnection {
   #read(chunk: Buffer): void {
     if (this.#ended !== undefined) return;
     try {
-      for (const line of this.#lines.push(chunk)) this.#handle(checkEmulatedHostMessage(JSON.parse(line)));
+      for (const line of this.#lines.push(chunk)) this.#handle(checkEmulatedHostMessage(parseHostDocument(line)));
     } catch (error) {
       this.#end(this.#lost("it sent something that is not of the protocol", error));
     }

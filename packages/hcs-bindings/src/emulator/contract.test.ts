@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { constants, getPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
@@ -87,22 +87,22 @@ class RealEmulator implements ContractHost {
   }
 
   async loseService(): Promise<void> {
-    for (const pid of this.#running()) process.kill(pid, "SIGKILL");
+    for (const pid of this.running()) process.kill(pid, "SIGKILL");
   }
 
   async dispose(): Promise<void> {
     // One that is killed removes nothing; the next one does, and what it holds itself.
     await (await this.#connect()).close();
     await this.#proxy?.close();
-    for (const pid of this.#running()) process.kill(pid, "SIGTERM");
-    await vi.waitFor(() => expect(this.#running()).toEqual([]), { timeout: 10_000 });
+    for (const pid of this.running()) process.kill(pid, "SIGTERM");
+    await vi.waitFor(() => expect(this.running()).toEqual([]), { timeout: 10_000 });
     expect(existsSync(join(this.stateDirectory, "host.sock"))).toBe(false);
     expect(existsSync(join(this.stateDirectory, "vm"))).toBe(false);
     rmSync(this.#directory, { recursive: true });
   }
 
   /** Pids of this test's own emulators that are alive. */
-  #running(): readonly number[] {
+  running(): readonly number[] {
     const list = join(this.#directory, "pids");
     if (!existsSync(list)) return [];
     return readFileSync(list, "utf8")
@@ -169,6 +169,22 @@ describeReal("the emulated host as a program", () => {
     for (const other of others) expect(await other.enumerateComputeSystems()).toMatchObject([{ Id: "shared" }]);
     await system?.close();
     for (const host of hosts) await host.close();
+  });
+
+  it("is preferred to all else on the machine, as a hypervisor is, and its guests are not", async () => {
+    const host = await emulator.connect();
+    const system = await host.createComputeSystem("priorities", emulator.document(document));
+    await system.start();
+    const [pid = 0] = emulator.running();
+    const childrenOf = (parent: number): readonly number[] =>
+      readFileSync(`/proc/${parent}/task/${parent}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+    const guest = childrenOf(pid).flatMap((launcher) => [launcher, ...childrenOf(launcher)]);
+    const threads = guest.flatMap((one) => readdirSync(`/proc/${one}/task`).map(Number));
+    expect(threads.length).toBeGreaterThan(2);
+    expect(getPriority(pid)).toBe(constants.priority.PRIORITY_HIGHEST);
+    expect(new Set(threads.map((thread) => getPriority(thread)))).toEqual(new Set([getPriority()]));
+    await system.terminate();
+    await host.close();
   });
 
   it("removes what one before it left that was killed", async () => {

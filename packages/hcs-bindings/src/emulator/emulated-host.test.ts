@@ -109,6 +109,15 @@ describe("a connection", () => {
     expect(await first).toMatchObject({ id: "first", runtimeId });
   });
 
+  it("takes any answer for a sign of life, and none from a host that is lost", async () => {
+    const client = await connected(() => undefined);
+    await client.ping?.();
+    expect(scripted.requests.map(({ call }) => call)).toEqual(["hello", "hello"]);
+    await expect(client.ping?.(AbortSignal.abort(new Error("given up")))).rejects.toMatchObject({ code: "Cancelled" });
+    scripted.drop();
+    await expect.poll(() => client.ping?.().catch(({ code }) => code)).toBe("Unavailable");
+  });
+
   it("hears of an exit that comes with the answer that opens the system", async () => {
     const client = await connected((request, on) => {
       if (request.call !== "open") return undefined;

@@ -90,6 +90,10 @@ class EmulatedComputeHost implements ComputeHost {
     });
   }
 
+  ping(signal?: AbortSignal): Promise<void> {
+    return this.#connection.ping(signal);
+  }
+
   close(): Promise<void> {
     return this.#connection.close();
   }

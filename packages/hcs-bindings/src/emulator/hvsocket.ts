@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
+import { requireDescriptors } from "@uvm-shim/child-processes";
 import { AcceptQueue, backlog } from "../accept-queue.ts";
 import { abortedError, type HostError } from "../host-error.ts";
 import { checkPort, socketError } from "../hvsocket-service.ts";
@@ -24,8 +25,18 @@ export async function listenForGuest(systemId: string, vsockBase: string, port: 
     const code = gone ? "NotFound" : errnoOf(error) === "EADDRINUSE" ? "AlreadyExists" : "Internal";
     throw socketError(code, "listen on hvsocket", systemId, port, error);
   });
-  return new UnixListener(server, systemId, port);
+  const listener = new UnixListener(server, systemId, port);
+  try {
+    requireDescriptors(listeners.size, "accept");
+  } catch (error) {
+    await listener.close();
+    throw socketError("ResourceExhausted", "listen on hvsocket", systemId, port, error);
+  }
+  return listener;
 }
+
+/** Each may have to take a connection: what cannot be taken is closed by the runtime, and nobody here learns of it. */
+const listeners = new Set<UnixListener>();
 
 class UnixListener implements HvsocketListener {
   readonly port: number;
@@ -36,7 +47,9 @@ class UnixListener implements HvsocketListener {
     this.#server = server;
     this.#queue = new AcceptQueue(`${systemId} port ${port}`);
     this.port = port;
-    server.on("error", () => void this.close());
+    listeners.add(this);
+    // A connection that cannot be taken, as for want of descriptors, is lost, and the next one is taken.
+    server.on("error", () => {});
     server.on("connection", (socket) => this.#queue.arrive(socket));
   }
 
@@ -46,6 +59,7 @@ class UnixListener implements HvsocketListener {
 
   /** Streams that were accepted live on. Repeatable. */
   close(): Promise<void> {
+    listeners.delete(this);
     this.#queue.close();
     // The callback waits for accepted streams too, which are not the listener's to end.
     this.#server.close();

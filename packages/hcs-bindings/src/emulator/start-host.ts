@@ -1,7 +1,7 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import { abortedError, HostError } from "../host-error.ts";
 import { EmulatorConnection } from "./connection.ts";
 
@@ -63,7 +63,8 @@ export async function connectOrStart(options: ConnectOptions): Promise<EmulatorC
         });
       }
       starting?.throwIfFailed(subject);
-      if (starting === undefined || starting.mayBeFollowed) starting = new StartedHost(options.start, socketPath);
+      if (starting === undefined || starting.mayBeFollowed)
+        starting = await StartedHost.start(options.start, socketPath);
     }
     await delay(pause, undefined, signal === undefined ? {} : { signal }).catch(() => {});
   }
@@ -81,28 +82,33 @@ class StartedHost {
   readonly #logPath: string;
   readonly #child: ChildProcess;
   readonly #startedAt = performance.now();
-  #failure: Error | undefined;
 
-  constructor({ command, args = [], env = {} }: StartCommand, socketPath: string) {
+  private constructor(child: ChildProcess, logPath: string) {
+    this.#child = child;
+    this.#logPath = logPath;
+    child.unref();
+  }
+
+  static async start({ command, args = [], env = {} }: StartCommand, socketPath: string): Promise<StartedHost> {
     const directory = dirname(socketPath);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    this.#logPath = join(directory, "emulator.log");
-    const log = openSync(this.#logPath, "a", 0o600);
+    const logPath = join(directory, "emulator.log");
+    const log = openSync(logPath, "a", 0o600);
     try {
       if (fstatSync(log).size > largestLogBytes) ftruncateSync(log);
-      this.#child = spawn(command, [...args, "--socket", socketPath], {
+      const child = await startProgram(command, [...args, "--socket", socketPath], {
         cwd: "/",
         detached: true,
         env: { ...env },
         stdio: ["ignore", log, log],
+      }).catch((cause: Error) => {
+        const details = { operation: "connect to host", id: socketPath, cause };
+        throw new HostError("Unavailable", `cannot start ${command}: ${cause.message}`, details);
       });
+      return new StartedHost(child, logPath);
     } finally {
       closeSync(log);
     }
-    this.#child.once("error", (error) => {
-      this.#failure = error;
-    });
-    this.#child.unref();
   }
 
   get mayBeFollowed(): boolean {
@@ -111,12 +117,6 @@ class StartedHost {
 
   throwIfFailed(subject: { readonly operation: string; readonly id: string }): void {
     const { exitCode, signalCode, spawnfile } = this.#child;
-    if (this.#failure !== undefined) {
-      throw new HostError("Unavailable", `cannot start ${spawnfile}: ${this.#failure.message}`, {
-        ...subject,
-        cause: this.#failure,
-      });
-    }
     if (signalCode === null && (exitCode === null || exitCode === 0)) return;
     const end = signalCode === null ? `exit code ${exitCode}` : signalCode;
     throw new HostError("Unavailable", `${spawnfile} ended with ${end}${this.lastWords()}`, subject);

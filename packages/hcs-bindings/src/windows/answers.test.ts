@@ -111,12 +111,12 @@ it("are all taken apart where this file looks", () => {
   const found = (pattern: RegExp): readonly string[] =>
     sources.flatMap(([name, source]) => [...source.matchAll(pattern)].map(([, what]) => `${name}: ${what}`)).toSorted();
   // Where texts become objects, and what reads them.
-  expect(found(/((?:[\w.]+\()?JSON\.parse)\(/g)).toEqual([
-    "emulator/connection.ts: checkEmulatedHostMessage(JSON.parse",
-    "windows/refusal.ts: JSON.parse",
-    "windows/refusal.ts: read(JSON.parse",
-    "windows/system-documents.ts: checkCrashReport(JSON.parse",
-    "windows/system-documents.ts: checkSystemExitStatus(JSON.parse",
+  expect(found(/((?:[\w.]+\()?(?:JSON\.parse|parseHostDocument))\(/g)).toEqual([
+    "emulator/connection.ts: checkEmulatedHostMessage(parseHostDocument",
+    "windows/refusal.ts: parseHostDocument",
+    "windows/refusal.ts: read(parseHostDocument",
+    "windows/system-documents.ts: checkCrashReport(parseHostDocument",
+    "windows/system-documents.ts: checkSystemExitStatus(parseHostDocument",
   ]);
   expect(found(/understood\(\w+, \w+, (\w+)/g)).toEqual([
     "windows/compute-system.ts: readProperties",

@@ -1,4 +1,5 @@
 import { checkHostErrorDocument, checkHostErrorEvent, type HostErrorDocument, SchemaError } from "@uvm-shim/hcs-schema";
+import { parseHostDocument } from "../host-documents.ts";
 import { abortedError, HostError, type HostErrorDetails, hostErrorOf } from "../host-error.ts";
 
 export type Subject = Pick<HostErrorDetails, "operation" | "id">;
@@ -38,7 +39,7 @@ function explanation(document: string | undefined): Explanation {
 
 function parse(document: string): HostErrorDocument | undefined {
   try {
-    const told: unknown = JSON.parse(document);
+    const told = parseHostDocument(document);
     return isObject(told) ? checkHostErrorDocument(told) : undefined;
   } catch {
     return undefined;
@@ -56,9 +57,9 @@ export function understood<Value>(
   read: (value: unknown) => Value,
 ): Value {
   try {
-    return read(JSON.parse(document ?? ""));
+    return read(parseHostDocument(document));
   } catch (cause) {
-    if (!(cause instanceof SyntaxError) && !(cause instanceof SchemaError)) throw cause;
+    if (!(cause instanceof SchemaError)) throw cause;
     throw new HostError("Internal", `the host's answer is not understood: ${cause.message}`, { ...subject, cause });
   }
 }

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { readEnumeration, readProperties } from "./system-documents.ts";
+import { readCrash, readEnumeration, readExit, readProperties } from "./system-documents.ts";
 
 const RuntimeId = "AB112233-4455-6677-8899-aabbccddeeff";
 
@@ -26,4 +26,15 @@ it("reads what a service tells of systems that others made, and of containers no
 it("refuses what is no system", () => {
   expect(() => readProperties(null)).toThrow("properties.Id");
   expect(() => readProperties({ Id: "vm", SystemType: "Container" })).toThrow("properties.SystemType");
+});
+
+it("keeps the end of what a guest said at last, and looks into no document beyond its bounds", () => {
+  const words = `${"x".repeat(100_000)}panic`;
+  const kept = words.slice(-64 * 1024);
+  expect(readCrash(JSON.stringify({ CrashLog: words }))).toEqual({ CrashLog: kept });
+  expect(readCrash(words)).toEqual({ CrashLog: kept });
+  const deep = `{"CrashLog":"a","Surplus":${"[".repeat(100)}${"]".repeat(100)}}`;
+  expect(readCrash(deep)).toEqual({ CrashLog: deep });
+  const wide = `{"Status":1,"ExitType":"ForcedExit","Surplus":[${"{},".repeat(70_000)}{}]}`;
+  expect(readExit(wide)).toEqual({ Status: 0, ExitType: "Unknown" });
 });

@@ -7,6 +7,7 @@ import {
   checkSystemType,
   type SystemExitStatus,
 } from "@uvm-shim/hcs-schema";
+import { parseHostDocument } from "../host-documents.ts";
 
 /** What a query of a compute system was answered with. */
 export function readProperties(value: unknown): ComputeSystemProperties {
@@ -28,7 +29,7 @@ function isVirtualMachine(system: unknown): boolean {
 /** What the event of an exit tells. It is an exit also where it does not tell how. */
 export function readExit(data: string | undefined): SystemExitStatus {
   try {
-    return checkSystemExitStatus(JSON.parse(data ?? ""));
+    return checkSystemExitStatus(parseHostDocument(data));
   } catch {
     return { Status: 0, ExitType: "Unknown" };
   }
@@ -37,8 +38,8 @@ export function readExit(data: string | undefined): SystemExitStatus {
 /** What the event of a crash tells; its own words where those are no report. */
 export function readCrash(data: string | undefined): CrashReport {
   try {
-    return checkCrashReport(JSON.parse(data ?? ""));
+    return checkCrashReport(parseHostDocument(data));
   } catch {
-    return data === undefined ? {} : { CrashLog: data };
+    return data === undefined ? {} : checkCrashReport({ CrashLog: data });
   }
 }

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { startProgram } from "@uvm-shim/child-processes";
 import type { NetworkNamespace } from "@uvm-shim/linux-calls";
 import { HcsFailure } from "../hcs-failure.ts";
 import { findProgram, programFolders } from "../process-guest/image.ts";
@@ -10,23 +10,21 @@ export async function runIp(namespace: NetworkNamespace, words: readonly string[
     throw new HcsFailure("ERROR_FILE_NOT_FOUND", "networks need ip: install the Debian package iproute2");
   }
   const environment = { PATH: programFolders.join(":"), LC_ALL: "C" };
-  const child = namespace.run(() =>
-    spawn(program, words, { cwd: "/", env: environment, stdio: ["pipe", "pipe", "pipe"] }),
-  );
+  // Started before the namespace is left; what comes of it is waited for outside.
+  const { starting } = namespace.run(() => ({
+    starting: startProgram(program, words, { cwd: "/", env: environment, stdio: ["pipe", "pipe", "pipe"] }),
+  }));
+  const child = await starting;
   let printed = "";
   let said = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
     printed += text;
   });
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     said += text;
   });
-  const exit = new Promise<number | null>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", resolve);
-  });
-  child.stdin.on("error", () => {});
-  child.stdin.end(input);
+  const exit = new Promise<number | null>((resolve) => child.once("close", resolve));
+  child.stdin?.on("error", () => {}).end(input);
   if ((await exit) === 0) return printed;
   const asked = input === "" ? words.join(" ") : input.trim().replaceAll("\n", "; ");
   throw new HcsFailure("E_FAIL", `ip: ${said.trim()} in: ${asked}`);

@@ -7,6 +7,7 @@ import {
   groupsBelow,
   type Hierarchy,
   makeGroups,
+  makeSeat,
   mountedHierarchies,
   processesOf,
   removeGroup,
@@ -30,8 +31,12 @@ export const groupInPod = "vm";
  * have it time out on a machine that is busy for long.
  */
 const bootingWeight = processorLimit.defaultWeight / 2;
-/** Below a VM's group in version 2: the guest's root, and the place of the process that started it. */
+/**
+ * Below a VM's group: the root of the guest's own groups. Who may administer the guest may write to it, and raise what it
+ * has up to what the VM's group allows, which the guest cannot reach.
+ */
 const guestGroup = "guest";
+/** Below a VM's group in version 2: the place of the process that started it. */
 const launcherGroup = "launcher";
 /** null, zero, full, random, urandom, tty, console, ptmx, the terminals, and tun; nodes of any device may be made. */
 const basicDevices = [
@@ -62,9 +67,7 @@ export class VmCgroups {
 
   /** Files to which a process writes its pid to enter the cgroups, which are the roots of the guest's own then. */
   get entrances(): readonly string[] {
-    return this.#groups.map(({ path, hierarchy }) =>
-      hierarchy.controllers === "v2" ? join(path, guestGroup, "cgroup.procs") : join(path, "cgroup.procs"),
-    );
+    return this.#groups.map(({ path }) => join(path, guestGroup, "cgroup.procs"));
   }
 
   /**
@@ -80,8 +83,10 @@ export class VmCgroups {
   create(limits: VmLimits): void {
     for (const { path, hierarchy } of this.#groups) {
       makeGroups(hierarchy, path);
-      if (hierarchy.controllers === "v2") for (const name of [guestGroup, launcherGroup]) mkdirSync(join(path, name));
-      else if (hierarchy.controllers.has("devices")) denyDevices(path);
+      // A group has what the one above it has when it is made.
+      if (hierarchy.controllers !== "v2" && hierarchy.controllers.has("devices")) denyDevices(path);
+      makeSeat(hierarchy, join(path, guestGroup));
+      if (hierarchy.controllers === "v2") mkdirSync(join(path, launcherGroup));
     }
     this.limitMemory(limits.memoryMb);
     this.limitProcessors(limits.processors, { limit: processorLimit.unlimited, ...limits.share });
@@ -122,12 +127,14 @@ export class VmCgroups {
 
   /** What the kernel has measured. Throws an HcsFailure where it measures nothing. */
   usage(): MachineUsage {
-    return readUsage(this.#limited());
+    return readUsage(this.#groups.map(({ path }) => join(path, guestGroup)));
   }
 
-  /** The groups that are the roots of the guest's own, where the guest sees its limits. */
+  /**
+   * The groups that have the VM's limits: those that the guest cannot reach, and the roots of its own, where it sees them.
+   */
   #limited(): readonly string[] {
-    return this.#groups.map(({ path, hierarchy }) => (hierarchy.controllers === "v2" ? join(path, guestGroup) : path));
+    return this.#groups.flatMap(({ path }) => [path, join(path, guestGroup)]);
   }
 
   /**
@@ -211,7 +218,8 @@ export class VmCgroups {
     for (const { path, hierarchy } of this.#groups) {
       if (hierarchy.controllers === "v2" || !hierarchy.controllers.has("devices")) continue;
       // Containers have rules of their own below; taking a device away reaches there by itself.
-      tolerateGone(() => writeFileSync(join(path, file), rule));
+      const groups = file === "devices.allow" ? [path, join(path, guestGroup)] : [path];
+      for (const group of groups) tolerateGone(() => writeFileSync(join(group, file), rule));
     }
   }
 }

@@ -1,5 +1,5 @@
-import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import {
   constants,
   copyFileSync,
@@ -12,10 +12,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { promisify } from "node:util";
+import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { startProgram } from "@uvm-shim/child-processes";
 import { HcsFailure } from "../hcs-failure.ts";
-
-const execute = promisify(execFile);
 
 /** Where Debian and its relatives keep programs; a service's PATH may lack the system's half. */
 export const programFolders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -92,13 +92,15 @@ export function findProgram(name: string, folders: readonly string[] = programFo
 /** The shared libraries of programs, the loader among them, as ldd names them. */
 async function librariesOf(programs: readonly string[]): Promise<readonly string[]> {
   // ldd exits with 1 when one of several files is linked statically, and still tells of the others.
-  const { stdout } = await execute("ldd", [...programs], {
+  const child = await startProgram("ldd", programs, {
     env: { PATH: programFolders.join(":"), LC_ALL: "C" },
-  }).catch((error: { readonly stdout?: string }) => {
-    if (error.stdout === undefined || error.stdout === "") throw error;
-    return { stdout: error.stdout };
+    stdio: ["ignore", "pipe", "pipe"],
   });
-  return librariesIn(stdout);
+  const ended = once(child, "close");
+  const [told, said] = await Promise.all([child.stdout, child.stderr].map((stream) => text(stream as Readable)));
+  await ended;
+  if (child.exitCode !== 0 && told === "") throw new HcsFailure("E_FAIL", `ldd: ${said?.trim()}`);
+  return librariesIn(told ?? "");
 }
 
 /** The files that an output of ldd leads to. A library that is not found is an error that names it. */

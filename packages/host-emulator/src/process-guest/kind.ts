@@ -21,6 +21,8 @@ export interface ProcessGuestOptions {
   readonly stateDirectory: string;
   /** How long the guest's agent may take until it is up, in milliseconds. */
   readonly bootTimeoutMs: number;
+  /** The nice value that guests run with, whatever this process has; by default the same. */
+  readonly guestPriority?: number;
   readonly report: (message: string) => void;
 }
 
@@ -48,10 +50,12 @@ export class ProcessGuestKind implements GuestKind {
   }
 
   create(specification: GuestMachineSpecification): GuestMachine {
+    const { guestPriority: priority } = this.#options;
     return new ProcessGuestMachine(specification, {
       image: this.#image,
       cgroups: new VmCgroups(specification.name, undefined, specification.podGroup),
       boots: this.#boots,
+      ...(priority !== undefined && { priority }),
       bootTimeoutMs: this.#options.bootTimeoutMs,
       cgroupTimeoutMs,
       report: this.#options.report,

@@ -1,6 +1,7 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { setPriority } from "node:os";
 import type { Duplex } from "node:stream";
+import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import type { Plan9Share } from "@uvm-shim/hcs-schema";
 import type { AssignableFunction } from "../assignable-devices.ts";
 import type { DiskFile } from "../disk-file.ts";
@@ -27,6 +28,8 @@ export interface ProcessGuestParts {
   readonly image: GuestImage;
   readonly cgroups: VmCgroups;
   readonly boots: Pick<BootTurns, "take">;
+  /** Of the guest; by default it is this process's. */
+  readonly priority?: number;
   readonly bootTimeoutMs: number;
   readonly cgroupTimeoutMs: number;
   readonly report: (message: string) => void;
@@ -123,7 +126,7 @@ export class ProcessGuestMachine implements GuestMachine {
   }
 
   async removeShare(accessName: string): Promise<void> {
-    removeShare(this.#init(), accessName);
+    await removeShare(this.#init(), accessName);
   }
 
   async assignDevice(vmBusGuid: string, device: AssignableFunction): Promise<void> {
@@ -191,7 +194,7 @@ export class ProcessGuestMachine implements GuestMachine {
       this.#reportTrouble(error);
     }
     // unshare dies with its child; the other way round the child would die later than "close" tells.
-    const init = initOf(power.child);
+    const init = initOfAny(power.child);
     if (init === undefined) power.child.kill("SIGKILL");
     else killIfAlive(init);
   }
@@ -225,15 +228,15 @@ export class ProcessGuestMachine implements GuestMachine {
     const namespaces = ["--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
     const inner = ["/bin/sh", "-c", waitAndRun, "sh", process.execPath, smallYoungGeneration, noDebugger, agent];
     const command = [unshare, "--fork", "--kill-child=KILL", ...namespaces, "--", ...inner];
-    const child = spawn("/bin/sh", ["-c", enterAndRun, "sh", ...this.#parts.cgroups.entrances, "--", ...command], {
-      cwd: "/",
-      env: { PATH: programFolders.join(":"), UVM_SHIM_GUEST_BOOT: JSON.stringify(parameters) },
-      stdio: ["ignore", "pipe", "pipe", "pipe"],
-    });
-    await new Promise<void>((resolve, reject) => {
-      child.once("spawn", resolve);
-      child.once("error", reject);
-    });
+    const child = await startProgram(
+      "/bin/sh",
+      ["-c", enterAndRun, "sh", ...this.#parts.cgroups.entrances, "--", ...command],
+      {
+        cwd: "/",
+        env: { PATH: programFolders.join(":"), UVM_SHIM_GUEST_BOOT: JSON.stringify(parameters) },
+        stdio: ["ignore", "pipe", "pipe", "pipe"],
+      },
+    );
     const [, stdout, stderr, line] = child.stdio;
     for (const stream of [stdout, stderr]) stream?.on("data", (chunk: Buffer) => this.#keepConsole(chunk));
     const power = line as Duplex;
@@ -265,6 +268,7 @@ export class ProcessGuestMachine implements GuestMachine {
         if (said === "in\n" && child.pid !== undefined) {
           try {
             this.#parts.cgroups.releaseLauncher(child.pid);
+            this.#lowerPriority(child.pid);
             line.write("go\n");
           } catch (error) {
             settle();
@@ -286,6 +290,13 @@ export class ProcessGuestMachine implements GuestMachine {
       line.on("data", onData);
       line.on("close", settle);
     });
+  }
+
+  /** Children have the priority of who starts them, until the guest is given its own: all that it runs has that then. */
+  #lowerPriority(launcher: number): void {
+    const { priority } = this.#parts;
+    if (priority === undefined) return;
+    for (const pid of [launcher, this.#init()]) setPriority(pid, priority);
   }
 
   #init(): number {
@@ -330,6 +341,16 @@ function initOf(child: ChildProcess): number | undefined {
   try {
     const pid = Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim().split(" ")[0]);
     return pid > 0 ? pid : undefined;
+  } catch (error) {
+    if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    throw error;
+  }
+}
+
+/** As above, and undefined where nobody can say. */
+function initOfAny(child: ChildProcess): number | undefined {
+  try {
+    return initOf(child);
   } catch {
     return undefined;
   }

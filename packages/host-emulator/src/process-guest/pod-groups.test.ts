@@ -4,10 +4,12 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, wr
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { hresults } from "@uvm-shim/hcs-schema";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
-import { mountedHierarchies, moveProcess, processesOf } from "./hierarchies.ts";
+import { mountedHierarchies, moveProcess, processesOf, removeGroup } from "./hierarchies.ts";
 import { PodGroups } from "./pod-groups.ts";
+
+vi.mock("./hierarchies.ts", { spy: true });
 
 const name = `uvm-shim-pods-${process.pid}`;
 const bases = mountedHierarchies().map(({ mountPoint }) => join(mountPoint, name));
@@ -82,6 +84,15 @@ describeWith("root")("cgroups of pods", () => {
     } finally {
       for (const base of bases) rmdirSync(base);
     }
+  });
+
+  it("are left without a look at those of pods that are still there, however many", () => {
+    groups.join("one", `/${name}/c1`, pid);
+    groups.join("two", `/${name}/c2`, pid);
+    vi.mocked(removeGroup).mockClear();
+    groups.leave("one");
+    const tried = vi.mocked(removeGroup).mock.calls.map(([path]) => path);
+    expect(tried.toSorted()).toEqual(bases.flatMap((base) => [join(base, "c1"), join(base, "c1", "shim")]).toSorted());
   });
 
   it("are one system's each", () => {

@@ -110,8 +110,10 @@ export class PodGroups {
 
   /** Removes what was made here and holds no pod any more, and writes down what is left. */
   #tidy(): void {
+    const held = this.#held();
     // Those above others come before them, and go when the last pod has gone.
     for (const made of [...this.#made].toReversed()) {
+      if (held.has(made)) continue;
       try {
         if (removeGroup(made)) this.#made.delete(made);
       } catch (error) {
@@ -124,6 +126,19 @@ export class PodGroups {
       // The system has ended whether there is room for the note or not: the next host finds nothing there to leave.
       this.#options.report(`${this.#options.file} cannot be written: ${(error as Error).message}`);
     }
+  }
+
+  /** The groups of the pods there are, and those above them. */
+  #held(): ReadonlySet<string> {
+    const held = new Set<string>();
+    for (const { path } of this.#joined.values()) {
+      for (const { mountPoint } of this.#hierarchies) {
+        for (let group = join(mountPoint, path); !held.has(group) && group !== mountPoint; group = dirname(group)) {
+          held.add(group);
+        }
+      }
+    }
+    return held;
   }
 
   /** Leaves what a host that was killed had joined, after its machines have been removed. */

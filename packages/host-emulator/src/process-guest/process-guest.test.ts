@@ -198,14 +198,17 @@ describeWith(
 
   it("tells of an init that dies", async () => {
     create();
+    const crashed: (string | undefined)[] = [];
+    system.openHandle({ systemCrashed: ({ CrashLog }) => crashed.push(CrashLog), systemExited: () => {} });
     await system.start();
     const init = Number(inGuest("").split("/")[2]);
     process.kill(init, "SIGKILL");
     expect(await system.exited).toMatchObject({
       Status: hresults.HCS_E_UNEXPECTED_EXIT,
       ExitType: "UnexpectedExit",
-      Attribution: [{ GuestCrash: { Reason: expect.stringMatching(/^the guest's agent ended with/) } }],
+      Attribution: [{ GuestCrash: {} }],
     });
+    expect(crashed).toEqual([expect.stringMatching(/^the guest's agent ended with/)]);
   });
 
   it("has the disks of its document and those attached later, without a VHD's footer", async () => {

@@ -1,4 +1,5 @@
-import { closeSync, mkdirSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Plan9Share, plan9ShareFlags } from "@uvm-shim/hcs-schema";
 import {
@@ -52,9 +53,20 @@ export function addShare(init: number, share: Plan9Share): void {
   }
 }
 
-/** What the guest has mounted from the share by itself stays until it unmounts it. */
-export function removeShare(init: number, accessName: string): void {
-  withMountNamespace(init, () => detach(join(guestFolder, accessName)));
+/**
+ * What the guest has mounted from the share by itself stays until it unmounts it.
+ *
+ * Whatever unmounts waits for every processor of the machine, which takes long on a busy one, and all VMs would wait for
+ * it here. So the directory is removed from outside of the guest's mount namespace, which a thread of the pool can do: what
+ * is mounted on it in other namespaces goes with it.
+ */
+export async function removeShare(init: number, accessName: string): Promise<void> {
+  const folder = withMountNamespace(init, () => openSync(guestFolder, constants.O_RDONLY | constants.O_DIRECTORY));
+  try {
+    await rmdir(`/proc/self/fd/${folder}/${accessName}`);
+  } finally {
+    closeSync(folder);
+  }
 }
 
 /** A share restricted to some files is these files in an empty directory, else it is the directory with its mounts. */

@@ -28,6 +28,10 @@ export class FakeProcess implements Process {
   state: Process["state"] = "created";
   pid = 0;
   exit: Exit | undefined;
+  /** Ended, with output that is still on its way to the client. */
+  isDraining = false;
+  /** Takes signals, and goes on. */
+  isImmortal = false;
   readonly signals: number[] = [];
   readonly sizes: (readonly [number, number])[] = [];
   stdinClosed = false;
@@ -41,6 +45,10 @@ export class FakeProcess implements Process {
     this.#exited.promise.catch(() => {});
   }
 
+  get hasEnded(): boolean {
+    return this.isDraining || this.exit !== undefined;
+  }
+
   async start(): Promise<number> {
     if (this.state !== "created") throw new FakeError("FailedPrecondition", `start: it is ${this.state}`);
     await this.onStart();
@@ -52,6 +60,7 @@ export class FakeProcess implements Process {
   async kill(signalNumber: number): Promise<void> {
     if (this.state === "stopped") throw new FakeError("NotFound", "no such process");
     this.signals.push(signalNumber);
+    if (this.isImmortal) return;
     if (signalNumber === 9 || signalNumber === 15) this.finish(128 + signalNumber);
   }
 
@@ -162,6 +171,7 @@ export class FakeContainer implements Container {
   async killAll(signalNumber: number): Promise<void> {
     await this.onAsk();
     this.killedAll.push(signalNumber);
+    if (this.init.isImmortal) return;
     for (const each of this.processes()) each.finish(128 + signalNumber);
   }
 }
@@ -200,6 +210,7 @@ export class FakeSandbox implements Sandbox {
   onCreateContainer: (container: FakeContainer, signal?: AbortSignal) => Promise<void> = async () => {};
   onDeleteContainer: () => Promise<void> = async () => {};
   onPing: () => Promise<void> = async () => {};
+  onPingHost: () => Promise<void> = async () => {};
   deletions = 0;
   readonly #ended = Promise.withResolvers<Exit>();
 
@@ -263,6 +274,10 @@ export class FakeSandbox implements Sandbox {
 
   ping(): Promise<void> {
     return this.onPing();
+  }
+
+  pingHost(): Promise<void> {
+    return this.onPingHost();
   }
 
   async createContainer(request: ContainerRequest, signal?: AbortSignal): Promise<FakeContainer> {

@@ -9,8 +9,10 @@ import { containerd } from "../generated/messages.js";
 import { createServices, type Services } from "../services.ts";
 import { EventServer } from "./event-server.ts";
 import { type FakeContainer, FakePlatform, type FakeSandbox } from "./fake-platform.ts";
+import { ManualClock } from "./manual-clock.ts";
 
 const { Task } = containerd.task.v3;
+const { Sandbox } = containerd.runtime.sandbox.v1;
 type TaskMethod = keyof typeof Task.methods;
 export type TaskInput<M extends TaskMethod> = Parameters<(typeof Task.methods)[M]["request"]["encode"]>[0];
 type TaskOutput<M extends TaskMethod> = ReturnType<(typeof Task.methods)[M]["response"]["decode"]>;
@@ -107,6 +109,19 @@ export class Harness {
     await this.task("Start", { id });
   }
 
+  /** A container of the pod of this sandbox. */
+  async runMember(id: string, sandboxId = "s1"): Promise<void> {
+    await this.createTask(id, {}, { ...taskSpec, annotations: { "io.uvm-shim.sandbox-id": sandboxId } });
+    await this.task("Start", { id });
+  }
+
+  /** By the Sandbox API. */
+  async runSandbox(sandboxId = "s1", more: { readonly options?: object } = {}): Promise<void> {
+    const bundlePath = this.bundle(sandboxId, undefined);
+    await this.client.call(Sandbox, "CreateSandbox", { sandboxId, bundlePath, ...more });
+    await this.client.call(Sandbox, "StartSandbox", { sandboxId });
+  }
+
   /** The topics of the events, once there are so many. */
   async topics(count: number): Promise<string[]> {
     await expect.poll(() => this.events.topics.length).toBe(count);
@@ -123,5 +138,22 @@ export class Harness {
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
     await this.events.close();
     rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** With a clock that stands still until it is told to go on. */
+export class ClockedHarness extends Harness {
+  override readonly clock = new ManualClock();
+
+  /** Lets so much time pass, once somebody waits for it. */
+  async pass(milliseconds: number): Promise<void> {
+    await expect.poll(() => this.clock.sleepers).toBeGreaterThan(0);
+    await this.clock.advance(milliseconds);
+  }
+
+  override async close(): Promise<void> {
+    const closing = super.close();
+    await this.clock.advance(60_000);
+    await closing;
   }
 }

@@ -3,20 +3,12 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { CriPod } from "../../cri/pod.ts";
-import { parseMountinfo } from "../../leaks/mountinfo.ts";
 import { execSync, inEachForm, output, withPod } from "../cri-ground.ts";
 import { MEBIBYTE } from "../images.ts";
 import { servingShims } from "../machine.ts";
 import type { Case, CriGround } from "../suite.ts";
 
 const COUNT = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done";
-
-/** The pod's group in every hierarchy. */
-function groupsOf(pod: CriPod): readonly string[] {
-  const mounts = parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8"));
-  const points = mounts.filter(({ type }) => type === "cgroup" || type === "cgroup2").map(({ point }) => point);
-  return [...new Set(points)].map((point) => join(point, pod.config.linux?.cgroupParent ?? ""));
-}
 
 function groupsBelow(group: string): readonly string[] {
   const below = readdirSync(group, { withFileTypes: true }).filter((entry) => entry.isDirectory());
@@ -46,7 +38,7 @@ async function accounted(ground: CriGround, handler: string): Promise<void> {
       const id = await pod.run("measured", ["sleep", "1000"], { linux });
       const [shim] = servingShims(ground.runtime, pod.id);
       assert.ok(shim !== undefined);
-      const groups = groupsOf(pod);
+      const groups = pod.controlGroups;
       assert.ok(groups.length > 0);
       for (const group of groups) {
         const inShim = processesBelow(join(group, pod.id, "shim"));
@@ -91,7 +83,7 @@ async function bounded(ground: CriGround, handler: string): Promise<void> {
     ground,
     async (pod) => {
       const id = await pod.run("many", ["sleep", "1000"]);
-      const [group] = groupsOf(pod).filter((one) => existsSync(join(one, "pids.max")));
+      const [group] = pod.controlGroups.filter((one) => existsSync(join(one, "pids.max")));
       assert.ok(group !== undefined, "the machine limits no processes");
       const spawn = ["sh", "-c", "for i in $(seq 100); do sleep 1000 & done; kill $(jobs -p); wait; echo all"];
       assert.equal((await execSync(ground, id, spawn)).stdout, "all\n");

@@ -3,6 +3,7 @@
  * closed the outputs, knows no size of an init's terminal, and sends no word of a container that was never executed.
  */
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { containerd } from "@uvm-shim/shim/protocol";
 import { Task } from "../../shim-client/shim.ts";
@@ -19,6 +20,8 @@ const STALLED_EXIT_MS = 20_000;
 const UNREAD = 400 * 1024;
 const SIGKILL = 9;
 const UNTOLD = 255;
+/** Execs at once whose children go on printing. */
+const PRINTING = 40;
 
 const shell = (script: string): readonly string[] => ["sh", "-c", script];
 
@@ -93,6 +96,34 @@ async function backgroundChild(ground: ProtocolGround): Promise<void> {
     assert.equal(await timed(container.wait("killed"), HELD_EXIT_MS), 128 + SIGKILL);
     await container.deleteExec("killed");
     killed.close();
+  });
+}
+
+/**
+ * Each exec leaves a child that holds both outputs, goes on printing to one, and so keeps the guest from telling the code.
+ * They are told all the same, and hold nothing of the shim's.
+ */
+async function childrenThatPrint(ground: ProtocolGround): Promise<void> {
+  await withContainer(ground, ["sleep", "1000"], async (container, pod) => {
+    const descriptors = `/proc/${await pod.shimPid()}/fd`;
+    const before = readdirSync(descriptors).length;
+    const args = shell("echo first; (while :; do echo; sleep 0.1; done) & exit 0");
+    const execs = await Promise.all(
+      Array.from({ length: PRINTING }, async (_, index) => {
+        const id = `printing-${index}`;
+        const stdio = await container.exec(id, { args });
+        return { id, stdio, output: stdio.output() };
+      }),
+    );
+    const ended = execs.map(async ({ id, stdio, output }) => {
+      assert.equal(await timed(container.wait(id), WAIT_MS), UNTOLD);
+      assert.match((await output).stdout.toString(), /^first\n/);
+      await container.deleteExec(id);
+      stdio.close();
+    });
+    await Promise.all(ended);
+    const given = () => readdirSync(descriptors).length <= before || undefined;
+    await poll("the descriptors to be given back", given, { timeoutMs: WAIT_MS, signal: ground.signal });
   });
 }
 
@@ -180,6 +211,10 @@ export const protocolEndCases: readonly ProtocolCase[] = [
   {
     name: "exits: an exec that leaves a child behind is reported, with its code where the guest can tell it",
     run: backgroundChild,
+  },
+  {
+    name: "exits: execs whose children go on printing end all the same, and keep no descriptor",
+    run: childrenThatPrint,
   },
   { name: "exits: a client that takes nothing holds up no exit for ever", run: stalledClient },
   { name: "exits: a container that is killed and deleted before its start", run: neverStarted },

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { watchGuest } from "./guest-pulse.ts";
+import { watchSandbox } from "./sandbox-pulse.ts";
 import { ManualClock } from "./testing/manual-clock.ts";
 
 let isEnding = false;
@@ -16,11 +16,11 @@ afterEach(() => {
   expect(clock.sleepers).toBe(0);
 });
 
-/** Watches a guest that answers each question after so long; tells at which moment it was given up, and why. */
-function watch(answerMilliseconds: () => number) {
+/** Watches one that answers each question after so long; tells at which moment it was given up, and why. */
+function watch(answerMilliseconds: () => number, who: "guest" | "host" = "guest") {
   const began = clock.now().getTime();
   const asked: number[] = [];
-  const ping = async (signal?: AbortSignal): Promise<void> => {
+  const slow = async (signal?: AbortSignal): Promise<void> => {
     asked.push(clock.now().getTime() - began);
     const milliseconds = answerMilliseconds();
     if (milliseconds === 0) return;
@@ -29,14 +29,15 @@ function watch(answerMilliseconds: () => number) {
       if (Number.isFinite(milliseconds)) void clock.delay(milliseconds, signal).then(resolve, () => {});
     });
   };
+  const sandbox = who === "guest" ? { ping: slow } : { ping: async () => {}, pingHost: slow };
   const given: { up?: [string, number] } = {};
-  const watching = watchGuest({ ping }, bounds, clock, stop.signal).then((why) => {
+  const watching = watchSandbox(sandbox, bounds, clock, stop.signal).then((why) => {
     given.up = [why, clock.now().getTime() - began];
   });
   return { given, asked, watching };
 }
 
-describe("the patience with a guest", () => {
+describe("the patience with a guest and its host", () => {
   it("ends when one that answers all else at once has had its time", async () => {
     const { given, watching } = watch(() => 0);
     await clock.advance(999);
@@ -76,6 +77,21 @@ describe("the patience with a guest", () => {
     expect(given.up?.[1]).toBeGreaterThanOrEqual(4_000 + 3_000);
   });
 
+  it("ends in any case where it is limited, but for the time in which its VM is being ended", async () => {
+    const began = clock.now().getTime();
+    const slow = { ping: (signal?: AbortSignal) => clock.delay(2_900, signal) };
+    const watching = watchSandbox(slow, { ...bounds, longest: 20_000 }, clock, stop.signal).then((why) => [
+      why,
+      clock.now().getTime() - began,
+    ]);
+    await clock.advance(1_000);
+    isEnding = true;
+    await clock.advance(5_000);
+    isEnding = false;
+    await clock.advance(60_000);
+    expect(await watching).toEqual(["worked", 25_000]);
+  });
+
   it("goes on while its VM is being ended, and has its time when that has failed", async () => {
     const { given, watching } = watch(() => Number.POSITIVE_INFINITY);
     await clock.advance(500);
@@ -94,15 +110,50 @@ describe("the patience with a guest", () => {
     // Others are done each 700 ms, up to the 7 000th.
     const progress = () => Math.min(10, Math.floor((clock.now().getTime() - began) / 700));
     const ping = async () => {};
-    const watching = watchGuest({ ping }, { ...bounds, isEnding, progress }, clock, stop.signal).then(
+    const watching = watchSandbox({ ping }, { ...bounds, isEnding, progress }, clock, stop.signal).then(
       () => clock.now().getTime() - began,
     );
     await clock.advance(20_000);
     expect(await watching).toBe(8_000);
   });
 
+  it("ends when guest and host answer all else at once and have had their time", async () => {
+    const { given, watching } = watch(() => 0, "host");
+    await clock.advance(999);
+    expect(given.up).toBeUndefined();
+    await clock.advance(1);
+    await watching;
+    expect(given.up).toEqual(["worked", 1_000]);
+  });
+
+  it("goes on where it is the host that is slow in everything, and asks it one question at a time", async () => {
+    let answer = 2_500;
+    const { given, asked, watching } = watch(() => answer, "host");
+    await clock.advance(20_000);
+    expect(given.up).toBeUndefined();
+    expect(asked.length).toBeLessThanOrEqual(8);
+    answer = 0;
+    await clock.advance(20_000);
+    await watching;
+    expect(given.up?.[0]).toBe("worked");
+  });
+
+  it("ends when the host has said nothing at all, however well the guest is", async () => {
+    const { given, asked, watching } = watch(() => Number.POSITIVE_INFINITY, "host");
+    await clock.advance(2_999);
+    expect([given.up, asked]).toEqual([undefined, [100]]);
+    await clock.advance(1);
+    await watching;
+    expect(given.up).toEqual(["silent", 3_000]);
+  });
+
   it("takes a refusal for an answer", async () => {
-    const refusing = watchGuest({ ping: () => Promise.reject(new Error("it has ended")) }, bounds, clock, stop.signal);
+    const refusing = watchSandbox(
+      { ping: () => Promise.reject(new Error("it has ended")) },
+      bounds,
+      clock,
+      stop.signal,
+    );
     await clock.advance(1_000);
     expect(await refusing).toBe("worked");
   });

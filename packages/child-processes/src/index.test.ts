@@ -1,0 +1,75 @@
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { startProgram } from "./index.ts";
+
+/** Evaluates a module in a process that may open so many descriptors beside those that it has. */
+function withDescriptors(free: number, body: string): unknown {
+  const module = fileURLToPath(import.meta.resolve("./index.ts"));
+  const program = `
+    import { closeSync, openSync, readdirSync } from "node:fs";
+    import { startProgram } from ${JSON.stringify(module)};
+    const descriptors = () => readdirSync("/proc/self/fd").length;
+    // What the runtime opens for its first child, and keeps.
+    const first = await startProgram("true", [], { stdio: "pipe" });
+    for (const stream of first.stdio) stream.resume?.();
+    await new Promise((resolve) => first.once("close", resolve));
+    const before = descriptors();
+    const fillers = [];
+    try { for (;;) fillers.push(openSync("/dev/null", "r")); } catch {}
+    for (const filler of fillers.splice(0, ${free})) closeSync(filler);
+    const answer = await (async () => { ${body} })();
+    for (const filler of fillers) closeSync(filler);
+    console.log(JSON.stringify({ answer, left: descriptors() - before }));`;
+  const command = ["-c", 'ulimit -n 64 && exec "$0" "$@"', process.execPath, "--input-type=module", "--eval", program];
+  const { stdout, stderr } = spawnSync("sh", command, { encoding: "utf8" });
+  expect(stderr).toBe("");
+  return JSON.parse(stdout);
+}
+
+describe("startProgram", () => {
+  it("answers with a program that runs, and with all its streams", async () => {
+    const pids: number[] = [];
+    const child = await startProgram("cat", [], { stdio: ["pipe", "pipe", "ignore", "pipe"] }, (pid) => pids.push(pid));
+    expect(pids).toEqual([child.pid]);
+    expect(child.stdio.map((stream) => stream !== null)).toEqual([true, true, false, true]);
+    const exit = new Promise((resolve) => child.once("exit", resolve));
+    child.stdin?.end();
+    expect(await exit).toBe(0);
+  });
+
+  it("rejects with what the system says of a program that is not there, or is none", async () => {
+    await expect(startProgram("/no/such", [], {})).rejects.toMatchObject({ code: "ENOENT" });
+    await expect(startProgram("/etc/passwd", [], {})).rejects.toMatchObject({ code: "EACCES" });
+    await expect(startProgram("true", ["x".repeat(200_000)], {})).rejects.toMatchObject({ code: "E2BIG" });
+    await expect(startProgram("true\0", [], {})).rejects.toMatchObject({ code: "ERR_INVALID_ARG_VALUE" });
+  });
+
+  it("misses no end, however soon it comes", async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const child = await startProgram("true", [], { stdio: "ignore" });
+      await new Promise((resolve) => child.once("exit", resolve));
+    }
+  });
+
+  it("lets nothing that happens to a running program end the one that started it", async () => {
+    const child = await startProgram("sleep", ["1000"], { stdio: "ignore" });
+    expect(child.emit("error", new Error("a signal that may not be sent"))).toBe(true);
+    child.kill("SIGKILL");
+  });
+
+  it.each([0, 1, 2, 5, 6, 7, 8, 12, 13])("rejects, and leaves nothing, with %i descriptors left", (free) => {
+    const started = withDescriptors(
+      free,
+      `try {
+        const child = await startProgram("cat", [], { stdio: ["pipe", "pipe", "pipe"] });
+        const closed = new Promise((resolve) => child.once("close", resolve));
+        for (const stream of child.stdio) stream.resume?.();
+        child.stdin.end();
+        await closed;
+        return "ran";
+      } catch (error) { return error.code + ": " + error.message; }`,
+    );
+    expect(started).toEqual({ answer: free < 13 ? "EMFILE: spawn cat EMFILE" : "ran", left: 0 });
+  });
+});

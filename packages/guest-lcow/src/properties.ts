@@ -1,0 +1,65 @@
+/** What a Linux guest tells of a container when it is asked. */
+import { GcsError } from "@uvm-shim/gcs-bridge";
+import {
+  type CgroupMetrics,
+  type CopyingCheck,
+  checkCgroupMetrics,
+  checkLinuxProcessList,
+  FromGuest,
+  type JsonBounds,
+} from "@uvm-shim/hcs-schema";
+import type { GuestRequests } from "./requests.ts";
+
+const mebibyte = 1024 * 1024;
+
+/** As many as Linux has where nobody asks for more, by the one field that the reference's guest tells of each. */
+const mostProcesses = 32_768;
+
+const processListBounds: JsonBounds = {
+  length: 2 * mebibyte,
+  depth: 8,
+  keys: mostProcesses + 1_024,
+  elements: mostProcesses,
+};
+
+/** A few hundred counters, one for each processor, and in some guests five for each of its disks. */
+const statisticsBounds: JsonBounds = { length: mebibyte, depth: 16, keys: 16_384, elements: 16_384 };
+
+/** Pids of all that runs in a container. */
+export async function processIds(
+  requests: GuestRequests,
+  containerId: string,
+  abort?: AbortSignal,
+): Promise<readonly number[]> {
+  const of = { type: "ProcessList", bounds: processListBounds, check: checkLinuxProcessList } as const;
+  const { ProcessList = [] } = await queryProperties(requests, containerId, of, abort);
+  return ProcessList.map(({ ProcessId }) => ProcessId);
+}
+
+/** What the guest's kernel has counted for a container. */
+export function statistics(requests: GuestRequests, containerId: string, abort?: AbortSignal): Promise<CgroupMetrics> {
+  const of = { type: "Statistics", bounds: statisticsBounds, check: checkCgroupMetrics } as const;
+  return queryProperties(requests, containerId, of, abort);
+}
+
+interface Properties<T> {
+  readonly type: string;
+  readonly bounds: JsonBounds;
+  readonly check: CopyingCheck<T>;
+}
+
+async function queryProperties<T>(
+  requests: GuestRequests,
+  containerId: string,
+  { type, bounds, check }: Properties<T>,
+  abort: AbortSignal | undefined,
+): Promise<T> {
+  const Query = JSON.stringify({ PropertyTypes: [type] });
+  const { Properties } = await requests.request("getProperties", containerId, { Query }, abort);
+  try {
+    return FromGuest.parse(Properties, bounds, "Properties").read(check);
+  } catch (cause) {
+    const message = `invalid answer of the guest: ${(cause as Error).message}`;
+    throw new GcsError("Internal", message, { procedure: "getProperties", containerId, cause });
+  }
+}

@@ -1,0 +1,54 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type JsonBounds, jsonExcess } from "./bounded-json.ts";
+
+const unbounded: JsonBounds = { length: 1e9, depth: 1e9, keys: 1e9, elements: 1e9 };
+
+/** What a value holds, counted over the value itself. */
+function holds(value: unknown): Omit<JsonBounds, "length"> {
+  if (typeof value !== "object" || value === null) return { depth: 0, keys: 0, elements: 0 };
+  const members = Object.values(value).map(holds);
+  const sum = (what: "keys" | "elements"): number => members.reduce((total, member) => total + member[what], 0);
+  const own = Array.isArray(value) ? { keys: 0, elements: value.length || 1 } : { keys: members.length, elements: 0 };
+  return {
+    depth: 1 + Math.max(0, ...members.map(({ depth }) => depth)),
+    keys: own.keys + sum("keys"),
+    elements: own.elements + sum("elements"),
+  };
+}
+
+describe("bounds of a JSON text", () => {
+  it("are kept to the number, and not to one less, whatever strings hold", () => {
+    const value = fc.jsonValue({ maxDepth: 6, stringUnit: fc.constantFrom(...'[]{},:"\\\\a\n\u2028é') });
+    fc.assert(
+      fc.property(value, fc.constantFrom(undefined, 2), (given, indentation) => {
+        const text = JSON.stringify(given, undefined, indentation);
+        const held = { length: text.length, ...holds(given) };
+        expect(jsonExcess(text, held)).toBeUndefined();
+        for (const bound of ["length", "depth", "keys", "elements"] as const) {
+          if (held[bound] > 0) expect(jsonExcess(text, { ...held, [bound]: held[bound] - 1 })).toBeDefined();
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it.each([
+    ["12345", { length: 4 }, "5 characters, expected at most 4"],
+    ["[[[]]]", { depth: 2 }, "more than the 2 levels that are expected"],
+    ['{"a":{"b":0},"c":[{"d":0}]}', { keys: 3 }, "more than the 3 fields that are expected"],
+    ["[0,[],[0]]", { elements: 4 }, "more than the 4 elements of lists that are expected"],
+    ["[{},{}]", { elements: 1 }, "more than the 1 elements of lists that are expected"],
+    // A name that comes again and again is one field for JSON.parse, and work for each time.
+    ['{"a":0,"a":0}', { keys: 1 }, "more than the 1 fields that are expected"],
+    // Cut short, so that JSON.parse would have made all of it before it refused.
+    ["[0,0,0,", { elements: 2 }, "more than the 2 elements of lists that are expected"],
+    ["[".repeat(100_000), { depth: 8 }, "more than the 8 levels that are expected"],
+  ])("%.40s", (text, bound, message) => {
+    expect(jsonExcess(text, { ...unbounded, ...bound })).toBe(message);
+  });
+
+  it.each(['"', '"\\', '{"a', "]]]]", "}", "", "\\"])("say nothing of %j, which is no JSON", (text) => {
+    expect(jsonExcess(text, { length: 10, depth: 1, keys: 1, elements: 1 })).toBeUndefined();
+  });
+});

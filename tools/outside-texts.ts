@@ -1,0 +1,96 @@
+/**
+ * Where a text from outside may become an object. What a guest or a host answers is bounded before it is parsed, and
+ * then copied by a table (FromGuest and parseWithin of hcs-schema); the types prove the copy, this that nobody goes by.
+ */
+import { parseSync } from "oxc-parser";
+
+/** The modules that call JSON.parse, each with what it reads there. */
+export const jsonReaders: Readonly<Record<string, string>> = {
+  "packages/hcs-schema/src/bounded-json.ts": "what has kept its bounds",
+  "packages/gcs-bridge/src/fields.ts": "bodies of messages, whose bounds the host's end looks at first",
+  "packages/controller-container/src/root.ts": "options of the caller's mounts",
+  "packages/sandbox-lcow/src/service-table.ts": "an annotation of the caller's",
+  "packages/shim/src/bundle.ts": "config.json of the caller's bundle",
+  "packages/shim/src/task-messages.ts": "the caller's process specification",
+  "packages/shim/src/resource-update.ts": "the caller's resources",
+  "packages/shim/src/state-file.ts": "what the shim itself wrote",
+};
+
+/** The modules whose checks keep fields that they do not know: of the OCI specification, which callers write. */
+export const keepers: readonly string[] = ["guest-checks", "oci-devices", "oci-linux", "oci-resources"].map(
+  (name) => `packages/hcs-schema/src/${name}.ts`,
+);
+
+/** Where checks are declared to copy. */
+const proof = "packages/hcs-schema/src/check.ts";
+
+/** What is no part of a shim on a host: there a JSON text is the host's, or of a program that serves the guest. */
+const insideGuests = ["packages/guest-agent", "packages/host-emulator", "packages/linux-calls"];
+
+export interface LooseReading {
+  readonly line: number;
+  readonly why: string;
+}
+
+interface Node {
+  readonly type: string;
+  readonly start: number;
+  readonly [field: string]: unknown;
+}
+
+/** What in a module of a shim makes objects of texts in another way. */
+export function looseReadings(file: string, source: string): readonly LooseReading[] {
+  const isTest = file.endsWith(".test.ts") || file.includes("/testing/");
+  if (isTest || insideGuests.some((folder) => file.startsWith(`${folder}/`))) return [];
+  const { program, errors } = parseSync(file, source);
+  if (errors.length > 0) throw new Error(`${file}: ${errors[0]?.message}`);
+  const found: LooseReading[] = [];
+  const visit = (node: Node, parent: Node | undefined): void => {
+    const why = looseness(file, node, parent);
+    if (why !== undefined) found.push({ line: source.slice(0, node.start).split("\n").length, why });
+    for (const child of childrenOf(node)) visit(child, node);
+  };
+  visit(program as unknown as Node, undefined);
+  return found;
+}
+
+function looseness(file: string, node: Node, parent: Node | undefined): string | undefined {
+  switch (node.type) {
+    case "Identifier":
+      if (node.name !== "JSON" || isStringify(parent) || file in jsonReaders) return undefined;
+      return "JSON.parse: read a guest's text with FromGuest, a host's with parseWithin, or name what it is in tools/outside-texts.ts";
+    case "ImportSpecifier":
+      if (nameOf(node.imported) !== "openObject" || keepers.includes(file)) return undefined;
+      return "openObject keeps what it does not know: answers are copied, by answerObject";
+    case "TSTypeReference":
+      if (!/^Copying(Check)?$/.test(nameOf(node.typeName)) || parent?.type !== "TSAsExpression" || file === proof) {
+        return undefined;
+      }
+      return "a check is not said to copy, it is made of such checks";
+    case "CallExpression":
+      if (!isReadOfAssertion(node)) return undefined;
+      return "a document of a guest is read by a check as it is, not by an assertion";
+  }
+  return undefined;
+}
+
+function isStringify(parent: Node | undefined): boolean {
+  return parent?.type === "MemberExpression" && parent.computed === false && nameOf(parent.property) === "stringify";
+}
+
+function isReadOfAssertion({ callee, arguments: given }: Node): boolean {
+  const isRead = isNode(callee) && callee.type === "MemberExpression" && nameOf(callee.property) === "read";
+  return isRead && Array.isArray(given) && given.some((argument) => isNode(argument) && argument.type.startsWith("TS"));
+}
+
+function childrenOf(node: Node): readonly Node[] {
+  return Object.values(node).flatMap((value) => (Array.isArray(value) ? value : [value]).filter(isNode));
+}
+
+function isNode(value: unknown): value is Node {
+  return typeof value === "object" && value !== null && typeof (value as Partial<Node>).type === "string";
+}
+
+function nameOf(value: unknown): string {
+  return isNode(value) && typeof value.name === "string" ? value.name : "";
+}
