@@ -4,47 +4,61 @@ export interface AttackArguments {
   readonly seed: number;
   /** What is attacked: all of it, or what matches. */
   readonly only: RegExp;
-  /** How long all of it may take, in milliseconds. */
-  readonly budgetMs: number;
-  readonly isLong: boolean;
+  readonly extent: Extent;
   /** Lists what there is, and does nothing. */
   readonly lists: boolean;
+  /** Feeds one decoder with the contents of a file, and does nothing else. */
+  readonly feed: { readonly decoder: string; readonly input: string } | undefined;
 }
 
-const minute = 60_000;
-const defaults = { seed: "1", minutes: "15", hours: "1" } as const;
+export type Extent =
+  /** A part of it that takes about two minutes, and is always the same for a seed. */
+  | { readonly kind: "short" }
+  /** All of it once. */
+  | { readonly kind: "whole" }
+  /** All of it again and again with other seeds, learning from the code that runs. */
+  | { readonly kind: "long"; readonly milliseconds: number };
+
+const hour = 3_600_000;
+const mostSeed = 0xffff_ffff;
+const mostHours = 1_000;
 
 export const usage =
-  "npm run attack -- [--seed N] [--minutes N | --long [--hours N]] [--only 'regular expression'] [--list]";
+  "npm run attack -- [--seed N] [--short | --long [--hours N]] [--only 'regular expression'] [--list]\n" +
+  "npm run attack -- --feed <decoder> --input <file>";
 
 /** Throws an Error that says what is wrong with the arguments. */
 export function readArguments(args: readonly string[]): AttackArguments {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      seed: { type: "string", default: defaults.seed },
+      seed: { type: "string", default: "1" },
       only: { type: "string", default: "" },
-      minutes: { type: "string", default: defaults.minutes },
+      short: { type: "boolean", default: false },
       long: { type: "boolean", default: false },
-      hours: { type: "string", default: defaults.hours },
+      hours: { type: "string", default: "1" },
       list: { type: "boolean", default: false },
+      feed: { type: "string" },
+      input: { type: "string" },
     },
     strict: true,
   });
-  const seed = positive("--seed", values.seed, 0xffffffff);
-  const minutes = values.long
-    ? positive("--hours", values.hours, 1000) * 60
-    : positive("--minutes", values.minutes, 1000);
+  const { feed: decoder, input } = values;
+  if ((decoder === undefined) !== (input === undefined))
+    throw new Error("--feed and --input: expected both or neither");
+  if (values.short && values.long) throw new Error("--short and --long: expected one of them");
+  const milliseconds = positive("--hours", values.hours, mostHours) * hour;
   return {
-    ...{ seed, budgetMs: minutes * minute, isLong: values.long, lists: values.list },
+    seed: Math.floor(positive("--seed", values.seed, mostSeed)),
     only: new RegExp(values.only),
+    extent: values.short ? { kind: "short" } : values.long ? { kind: "long", milliseconds } : { kind: "whole" },
+    lists: values.list,
+    feed: decoder === undefined || input === undefined ? undefined : { decoder, input },
   };
 }
 
 function positive(name: string, text: string, most: number): number {
   const value = Number(text);
-  if (text.trim() === "" || !(value > 0) || value > most) {
-    throw new Error(`${name}: expected a number above 0 up to ${most}, got ${JSON.stringify(text)}`);
-  }
-  return value;
+  if (text.trim() !== "" && value > 0 && value <= most) return value;
+  throw new Error(`${name}: expected a number above 0 up to ${most}, got ${JSON.stringify(text)}`);
 }

@@ -16,3 +16,14 @@ export function seedFor(seed: number, what: string): number {
   for (const character of what) hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193) >>> 0;
   return hash;
 }
+
+/** So many of the list as the seed says, in the list's order; all of it when there is no number. */
+export function chosen<T>(list: readonly T[], most: number | undefined, seed: number): readonly T[] {
+  if (most === undefined || most >= list.length) return list;
+  const random = randomOf(seed);
+  const order = list.map((one, index) => ({ one, index, rank: random() })).sort((a, b) => a.rank - b.rank);
+  return order
+    .slice(0, most)
+    .sort((a, b) => a.index - b.index)
+    .map(({ one }) => one);
+}

@@ -141,6 +141,8 @@ export class HostileGuest {
   async flood(socket: Socket | undefined, chunk: (number: number) => Uint8Array | string): Promise<void> {
     if (socket === undefined) return;
     const end = performance.now() + this.options.floodMs;
+    // The host may stop to take it, and then its end is not seen.
+    this.struck("flood begins");
     let written = 0;
     for (; performance.now() < end && !socket.destroyed && socket.writable; written += 1) {
       if (!socket.write(chunk(written))) await drained(socket);

@@ -84,9 +84,13 @@ export class HostilePod {
     }
   }
 
-  async boot(timeoutMs: number): Promise<void> {
+  async createSandbox(timeoutMs: number): Promise<void> {
     const { id, bundle } = this.#identity;
     await this.shim.call(Sandbox, "CreateSandbox", { sandboxId: id, bundlePath: bundle }, { timeoutMs });
+  }
+
+  async boot(timeoutMs: number): Promise<void> {
+    const { id } = this.#identity;
     await this.shim.call(Sandbox, "StartSandbox", { sandboxId: id }, { timeoutMs });
   }
 

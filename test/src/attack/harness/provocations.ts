@@ -52,6 +52,9 @@ export class Provoker {
       case "delete":
         await shim.call(Task, "Delete", { id }, limits);
         return;
+      case "signal":
+        process.kill(this.#pod.shimPid, "SIGUSR1");
+        return;
       case "talk":
         this.#stdio?.stdin.write(Buffer.alloc(talkBytes, "a"));
         return;

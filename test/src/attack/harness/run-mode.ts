@@ -25,8 +25,8 @@ export interface ModeResult {
 const askMs = 100;
 const callMs = 10_000;
 const bootMs = 30_000;
-/** How long a pod that does not come up is waited for by its client. */
-const brokenBootMs = 2_500;
+/** How long a pod that does not come up is looked at, once its guest has attacked. */
+const brokenBootMs = 1_500;
 const restMs = 300;
 const longestMs = 8_000;
 const stopSeconds = 5;
@@ -37,6 +37,8 @@ export class ModeRun {
   readonly #options: HostilePodOptions;
   readonly #problems: string[] = [];
   readonly #figures = { memoryMiB: 0, stateMs: 0, deleteMs: 0, killMs: 0, removeMs: 0, logBytes: 0, events: 0 };
+
+  #booting: Promise<void> | undefined;
 
   constructor(mode: Mode, options: HostilePodOptions) {
     this.#mode = mode;
@@ -53,6 +55,8 @@ export class ModeRun {
       if (pod.deeds.length === 0) this.#problems.push("the guest has not attacked");
       this.#lookAtMemory(pod);
       await this.#remove(pod);
+      // A start that went on until then has failed with the removal, and its text is judged, too.
+      await this.#booting;
       this.#judge(pod);
     } catch (error) {
       this.#problems.push(`the case could not be gone through: ${(error as Error).stack}`);
@@ -65,17 +69,25 @@ export class ModeRun {
   }
 
   async #attackBooting(pod: HostilePod): Promise<void> {
-    const booting = this.#noting("boot", () => pod.boot(brokenBootMs));
+    await pod.createSandbox(bootMs);
+    const booting = this.#noting("boot", () => pod.boot(bootMs));
+    this.#booting = booting;
+    const done = Promise.race([booting, this.#deed(pod).then(() => delay(brokenBootMs))]);
     await Promise.all([
-      booting,
-      this.#askUntil(pod, booting, () =>
+      done,
+      this.#askUntil(pod, done, () =>
         pod.shim.call(Sandbox, "SandboxStatus", { sandboxId: pod.id }, { timeoutMs: callMs }),
       ),
     ]);
-    await poll("the guest's deed", () => pod.deeds.length > 0 || undefined, { timeoutMs: callMs }).catch(() => {});
+  }
+
+  /** Resolves when the guest has attacked, or is not going to. */
+  async #deed(pod: HostilePod): Promise<void> {
+    await poll("the guest's deed", () => pod.deeds.length > 0 || undefined, { timeoutMs: bootMs }).catch(() => {});
   }
 
   async #attackRunning(pod: HostilePod): Promise<void> {
+    await pod.createSandbox(bootMs);
     await pod.boot(bootMs);
     for (const [name, args] of [
       ["calm", ["sleep", "1000"]],

@@ -1,6 +1,6 @@
 /** Answers that are well framed, and made to hurt whoever reads them. */
 import type { HostileGuest, Reaction } from "../guest/hostile-guest.ts";
-import { capabilities, figures } from "../guest/ordinary.ts";
+import { figures } from "../guest/ordinary.ts";
 import type { Mode } from "./mode.ts";
 
 /** Of 4 MiB, the greatest frame, with its surroundings left out. */
@@ -244,21 +244,11 @@ const errorModes: readonly Mode[] = [
   },
   {
     name: "stacks-long",
-    what: "tells stacks of 4 MiB and capabilities that it does not have",
-    provoke: ["stats"],
+    what: "tells stacks of 4 MiB that forge lines, to a shim that is asked for its own",
+    provoke: ["signal", "stats"],
     attack: (guest) => {
       guest.onAnything("dumpStacks", (request) => guest.answer(request, { GuestStacks: forgery.repeat(50_000) }));
-      guest.onAnything("negotiateProtocol", (request) => {
-        guest.answer(request, {
-          Version: 4,
-          Capabilities: {
-            ...capabilities,
-            Other: nested(5_000),
-            SupportedSchemaVersions: new Array(50_000).fill({ Major: 2, Minor: 1 }),
-          },
-        });
-        guest.booted();
-      });
+      guest.afterVictimRuns(() => guest.struck("has stacks"));
     },
   },
 ];

@@ -11,7 +11,9 @@ export type Provocation =
   | "pause"
   | "update"
   | "delete"
-  | "talk";
+  | "talk"
+  /** SIGUSR1 to the shim, which makes it tell its state. */
+  | "signal";
 
 export interface Mode {
   readonly name: string;

@@ -14,6 +14,7 @@ import {
 } from "../../../../../packages/gcs-bridge/src/wire.ts";
 import { readContainerSettings, readProcessParameters } from "../../../../../packages/guest-agent/src/parameters.ts";
 import { readGuestRequest } from "../../../../../packages/guest-agent/src/resources.ts";
+import { encodeContainerStatistics } from "../../../../../packages/shim/src/statistics.ts";
 import { jsonSubject, type Subject, textSubject } from "../subject.ts";
 import { processSeed, specificationSeed } from "./seeds.ts";
 
@@ -194,7 +195,10 @@ export const bridgeSubjects: readonly Subject[] = [
     fieldsInAnyCase(value as { readonly [name: string]: unknown });
     spelledAs({ process: { args: true, user: { uid: true } }, mounts: [{ destination: true }], Result: true }, value);
   }),
-  jsonSubject("cgroup-metrics", metricsSeeds, (value) => checkCgroupMetrics(value, "Properties")),
+  // As Stats answers with them.
+  jsonSubject("cgroup-metrics", metricsSeeds, (value) =>
+    encodeContainerStatistics(checkCgroupMetrics(value, "Properties")),
+  ),
   {
     name: "guest-log",
     seeds: [
