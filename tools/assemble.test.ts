@@ -14,10 +14,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { launcher } from "./assemble.ts";
+import { describeWith } from "./machine-needs.ts";
 
 const NAME = "containerd-shim-x-v2";
 
-describe.runIf(process.platform === "linux")("the launcher", () => {
+describeWith("Linux")("the launcher", () => {
   let directory: string;
   const put = (path: string, text: string): void => {
     mkdirSync(join(directory, path, ".."), { recursive: true });

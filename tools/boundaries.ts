@@ -41,7 +41,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   "packages/controller-process": { uses: controller, types: siblings },
   "packages/ttrpc": { uses: [], libraries: ["protobufjs"] },
   "packages/shim": {
-    uses: ["ttrpc", "child-processes"],
+    uses: ["child-processes", "lifecycle", "ttrpc"],
     types: [...siblings, "controller-pod"],
     libraries: ["protobufjs", "@grpc/grpc-js", "smol-toml"],
   },

@@ -1,6 +1,6 @@
 /** What a test suite needs of the machine, so that one that cannot run says why instead of failing or vanishing. */
 import { existsSync, readFileSync } from "node:fs";
-import { describe } from "vitest";
+import { describe, it } from "vitest";
 
 /** Programs, each with the Debian package that has it. */
 const packages = {
@@ -18,28 +18,44 @@ const controlGroups = {
   "the control groups of version 1 for devices": / - cgroup \S+ \S*\bdevices\b/,
 } as const;
 
-export type Need = "root" | keyof typeof controlGroups | keyof typeof packages;
+const systems = {
+  Linux: () => process.platform === "linux",
+  "Linux on x64": () => process.platform === "linux" && process.arch === "x64",
+} as const;
 
+export type Need = "root" | keyof typeof systems | keyof typeof controlGroups | keyof typeof packages;
+
+const mountTable = "/proc/self/mountinfo";
 const folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /** What is lacking, and how to get it; undefined when the machine has it. */
 export function lackOf(need: Need): string | undefined {
   if (need === "root") return process.getuid?.() === 0 ? undefined : "root: run the tests as root, or with sudo";
-  if (isControlGroups(need)) {
-    return controlGroups[need].test(readFileSync("/proc/self/mountinfo", "utf8")) ? undefined : need;
+  if (isOneOf(systems, need))
+    return systems[need]() ? undefined : `${need}: it is ${process.platform} on ${process.arch}`;
+  if (isOneOf(controlGroups, need)) {
+    return existsSync(mountTable) && controlGroups[need].test(readFileSync(mountTable, "utf8")) ? undefined : need;
   }
   if (folders.some((folder) => existsSync(`${folder}/${need}`))) return undefined;
   return `${need}: apt-get install ${packages[need]}`;
 }
 
-function isControlGroups(need: Need): need is keyof typeof controlGroups {
-  return need in controlGroups;
+function isOneOf<Known extends object>(known: Known, need: Need): need is Need & keyof Known {
+  return need in known;
 }
 
 /** `describe`, or `describe.skip` with its reason printed where the machine lacks something. */
 export function describeWith(...needs: readonly Need[]): typeof describe | typeof describe.skip {
+  return hasAll(needs, "skipped") ? describe : describe.skip;
+}
+
+/** `it`, or `it.skip` with what is not tested and its reason printed where the machine lacks something. */
+export function itWith(title: string, ...needs: readonly Need[]): typeof it | typeof it.skip {
+  return hasAll(needs, `"${title}" skipped`) ? it : it.skip;
+}
+
+function hasAll(needs: readonly Need[], what: string): boolean {
   const lacks = needs.map(lackOf).filter((lack) => lack !== undefined);
-  if (lacks.length === 0) return describe;
-  console.warn(`skipped, since this machine lacks ${lacks.join(", and ")}`);
-  return describe.skip;
+  if (lacks.length > 0) console.warn(`${what}, since this machine lacks ${lacks.join(", and ")}`);
+  return lacks.length === 0;
 }

@@ -105,7 +105,7 @@ async function createSandbox(
     host,
     clock,
     flavour: linuxVm(randomBytes, confidential && (await securityPolicyOf(confidential))),
-    onGuestLog: ({ level, message, fields }) => guestLog.log(level, message, { ...fields, guest: vmId }),
+    onGuestLog: ({ level, message, fields }) => guestLog.log(level, message, { guest: vmId, ...fields }),
     connectGuest: (stream, system, abort) =>
       LinuxGuest.connect(
         stream,

@@ -4,10 +4,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { itWith } from "../../../tools/machine-needs.ts";
 import { makeSandboxContainer, podSettings } from "./sandbox-container.ts";
-
-const runsItsProgram = process.platform === "linux" && process.arch === "x64";
-if (!runsItsProgram) console.warn("the program of a sandbox's container is not run: it is made for Linux on x64 here");
 
 let bundle: string;
 
@@ -42,7 +40,7 @@ describe("the container of a sandbox to which nobody brings one", () => {
     expect(statSync(path.join(root, "etc/hosts")).mode & 0o777).toBe(0o644);
   });
 
-  it.runIf(runsItsProgram)("has a program that runs", async () => {
+  itWith("has a program that runs", "Linux on x64")("has a program that runs", async () => {
     await makeSandboxContainer(request(), settings());
     const program = spawn(path.join(bundle, "sandbox-root", "sandbox"), { stdio: "ignore" });
     await once(program, "spawn");

@@ -57,7 +57,9 @@ export async function podSettings(
   if (resolvConf === undefined) return { sharesMemory };
   const resolvConfPath = path.join(bundle, "resolv.conf");
   const write = (): Promise<void> => writeFile(resolvConfPath, resolvConf, { mode: 0o644 });
-  await withinBound(`${resolvConfPath} cannot be written`, write, () => {}, { clock: systemClock });
+  await withinBound({ path: resolvConfPath, subject: `${resolvConfPath} cannot be written` }, write, () => {}, {
+    clock: systemClock,
+  });
   return { sharesMemory, resolvConfPath };
 }
 
@@ -75,7 +77,9 @@ async function make(
   }
   const rootPath = path.join(bundle, rootFolder);
   const write = (): Promise<void> => writeRoot(rootPath, architecture, host);
-  await withinBound(`${rootPath} cannot be written`, write, () => {}, { clock: systemClock });
+  await withinBound({ path: rootPath, subject: `${rootPath} cannot be written` }, write, () => {}, {
+    clock: systemClock,
+  });
   return {
     id,
     bundle,

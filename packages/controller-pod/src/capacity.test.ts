@@ -89,7 +89,13 @@ describe("the VM of a pod", () => {
     await pod.createContainer({ id: "c1", memory: 60 });
     await pod.createContainer({ id: "c2", memory: 77 });
     expect(made).toHaveLength(2);
-    expect(warnings).toEqual([expect.stringMatching(/^container c2, which has no limit: the VM has 100 MB/)]);
+    expect(warnings).toEqual([expect.stringMatching(/^container c2, to which no memory is promised: the VM/)]);
+  });
+
+  it("grows, with a warning, for a limit that promises nothing", async () => {
+    const { pod, vm, warnings } = await started();
+    await pod.createContainer({ id: "c1", memory: 777 });
+    expect([vm.updates, warnings]).toEqual([[grownTo(777)], ["container c1: 777 MB are no promise"]]);
   });
 
   it("is said to be small where its size is not the pod's to choose", async () => {

@@ -103,10 +103,10 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
         containers: [...this.#shares].map(({ limits }) => limits),
         ...{ container, before, memoryInMb, fixedSince: this.#fixedSince },
       });
+      if (verdict.kind !== "refused" && verdict.warning !== undefined) warn(`container ${id}: ${verdict.warning}`);
       const operation = before === undefined ? "create container" : "update container";
       switch (verdict.kind) {
         case "enough":
-          if (verdict.warning !== undefined) warn(`container ${id}: ${verdict.warning}`);
           return;
         case "refused":
           throw new ControllerError("FailedPrecondition", verdict.reason, { operation, id });
@@ -119,7 +119,7 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
             signal.throwIfAborted();
             const message = `${needed} for the limits of its containers, but does not grow: ${messageOf(cause)}`;
             if (verdict.isDemanded) throw new ControllerError(codeOf(cause), message, { operation, id, cause });
-            warn(`container ${id}, which has no limit: ${message}`);
+            warn(`container ${id}, to which no memory is promised: ${message}`);
           }
         }
       }

@@ -81,7 +81,7 @@ export interface PodSizeQuestion<Limits> {
 export type PodSizeVerdict =
   | { readonly kind: "enough"; readonly warning?: string }
   /** `isDemanded`: otherwise the container is made all the same where the VM does not grow. */
-  | { readonly kind: "grow"; readonly memoryInMb: number; readonly isDemanded: boolean }
+  | { readonly kind: "grow"; readonly memoryInMb: number; readonly isDemanded: boolean; readonly warning?: string }
   | { readonly kind: "refused"; readonly reason: string };
 
 export interface PodClock {

@@ -150,7 +150,7 @@ describe("the guest's log", () => {
     host.system.log = host.system.dial(linuxVsockPorts.log);
     await write(host.system, '{"level":"debug","msg":"two"}\n\n');
     expect(lines).toEqual([
-      { level: "info", message: "one", fields: { n: 1 } },
+      { level: "info", message: "one", fields: { "guest.n": 1 } },
       { level: "debug", message: "two", fields: {} },
     ]);
     await vm.terminate();

@@ -58,7 +58,7 @@ describe("parseLogLine", () => {
     expect(parseLogLine(JSON.stringify({ level, msg: "hello", time: "now", cid: 3 }), false)).toEqual({
       level: expected,
       message: "hello",
-      fields: { time: "now", cid: 3 },
+      fields: { "guest.time": "now", "guest.cid": 3 },
     });
   });
 
@@ -66,7 +66,7 @@ describe("parseLogLine", () => {
     expect(parseLogLine('{"Level":"Warning","MSG":"hello","Source":"ETW","source":"other"}', false)).toEqual({
       level: "warn",
       message: "hello",
-      fields: { Source: "ETW", source: "other" },
+      fields: { "guest.Source": "ETW", "guest.source": "other" },
     });
   });
 
@@ -83,6 +83,30 @@ describe("parseLogLine", () => {
       message: '{"msg":"hel',
       fields: { truncated: true },
     });
+  });
+
+  it("gives no field a name of the host's, or one that ends a line", () => {
+    const forged = { id: "other", namespace: "other", guest: "other", time: 1, error: { a: ["b"] }, truncated: null };
+    expect(parseLogLine(JSON.stringify({ msg: "x", ...forged, "a=1\ntime=2 level=error": true }), true).fields).toEqual(
+      {
+        "guest.id": "other",
+        "guest.namespace": "other",
+        "guest.guest": "other",
+        "guest.time": 1,
+        "guest.error": '{"a":["b"]}',
+        "guest.truncated": null,
+        "guest.a_1_time_2_level_error": true,
+        truncated: true,
+      },
+    );
+  });
+
+  it("bounds fields in number, name and length, and says what was left out", () => {
+    const given = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`${"k".repeat(100)}${index}`, 0]));
+    const { fields } = parseLogLine(JSON.stringify({ long: "v".repeat(5_000), ...given }), false);
+    expect(Object.keys(fields).every((name) => name.length <= "guest.".length + 64)).toBe(true);
+    expect(fields.left_out).toBe(41 - 32);
+    expect(fields["guest.long"]).toBe(`${"v".repeat(1024)}… (cut: 5000 characters in all)`);
   });
 
   it("never throws, and lets no prototype be changed", () => {

@@ -65,20 +65,52 @@ const levels: Readonly<Record<string, GuestLogLine["level"]>> = {
   panic: "error",
 };
 
+/**
+ * Bounds of what is passed on of a line. Its fields bear names of the guest's own, so that none passes for one of the
+ * host's.
+ */
+const mostFields = 32;
+const longestName = 64;
+const longestText = 1024;
+const guestPrefix = "guest.";
+
 /** One line of the guest's log. What is no JSON object (a crash's last words) is passed on as it is, as a warning. */
 export function parseLogLine(line: string, truncated: boolean): GuestLogLine {
   const entry = parseObject(line);
-  if (entry === undefined) return { level: "warn", message: line.trimEnd(), fields: truncated ? { truncated } : {} };
+  const cutFields = truncated ? { truncated } : {};
+  if (entry === undefined) return { level: "warn", message: line.trimEnd(), fields: cutFields };
   const { level, msg, ...fields } = entry;
   const name = typeof level === "string" ? level.toLowerCase() : "";
   return {
     level: (Object.hasOwn(levels, name) && levels[name]) || "info",
     message: typeof msg === "string" ? msg : "",
-    fields,
+    fields: { ...fieldsOf(fields), ...cutFields },
   };
 }
 
+function fieldsOf(given: { readonly [name: string]: unknown }): { readonly [name: string]: unknown } {
+  const names = Object.keys(given);
+  const fields = names.slice(0, mostFields).map((name) => [`${guestPrefix}${nameOf(name)}`, shownOf(given[name])]);
+  const leftOut = names.length - fields.length;
+  return { ...Object.fromEntries(fields), ...(leftOut > 0 && { left_out: leftOut }) };
+}
+
+function nameOf(name: string): string {
+  return name.slice(0, longestName).replace(/[^A-Za-z0-9_.-]/g, "_");
+}
+
+function shownOf(value: unknown): string | number | boolean | null {
+  if (typeof value === "number" || typeof value === "boolean" || value === null) return value;
+  return cut(typeof value === "string" ? value : JSON.stringify(value), longestText);
+}
+
+function cut(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most)}… (cut: ${text.length} characters in all)`;
+}
+
 function parseObject(text: string): { readonly [key: string]: unknown } | undefined {
+  // Most of what is no JSON is seen at its first character, and an error for each line of a flood would cost far more.
+  if (!text.trimStart().startsWith("{")) return undefined;
   try {
     const value = parseWithin(text, entryBounds);
     if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;

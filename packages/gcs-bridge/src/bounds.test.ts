@@ -124,6 +124,14 @@ describe("a guest that sends one message after the other", () => {
     expect(Math.max(...takenByTurn)).toBeLessThanOrEqual(perChunk);
     await client.close();
   });
+
+  it("is heard to its end when it then closes", async () => {
+    const { client, guest, notifications } = setUp();
+    const one = encodeFrame({ type: containerNotificationType, id: 0n, body: Buffer.from(JSON.stringify(exit)) });
+    guest.stream.end(Buffer.concat(Array.from({ length: 1_000 }, () => one)));
+    expect((await client.closed)?.message).toContain("the peer closed the connection");
+    expect(notifications).toHaveLength(1_000);
+  });
 });
 
 /** What of a type may be anything. */

@@ -49,6 +49,7 @@ export class FrameChannel {
   #isMidway = false;
   /** The peer does not take what it is sent. */
   #isHeldUp = false;
+  #hasPeerEnded = false;
 
   constructor(stream: Duplex, options: FrameChannelOptions) {
     this.#stream = stream;
@@ -61,15 +62,15 @@ export class FrameChannel {
       this.#resolveClosed = resolve;
     });
     stream.on("error", (error) => this.end(unavailable(`the connection failed: ${messageOf(error)}`, error)));
-    stream.on("end", () => this.end(this.#peerClosed()));
-    stream.on("close", () => this.end(this.#peerClosed()));
+    stream.on("end", () => this.#peerEnds());
+    stream.on("close", () => this.#peerEnds());
     stream.on("drain", () => {
       this.#isHeldUp = false;
       this.#readOn();
     });
     stream.on("data", (chunk: Buffer) => this.#take(chunk));
     // A stream that ended before it was handed over sends no event any more.
-    if (stream.destroyed || stream.readableEnded) queueMicrotask(() => this.end(this.#peerClosed()));
+    if (stream.destroyed || stream.readableEnded) queueMicrotask(() => this.#peerEnds());
   }
 
   get isOpen(): boolean {
@@ -125,7 +126,8 @@ export class FrameChannel {
       return;
     }
     if (isDone && !isLong) {
-      this.#readOn();
+      if (this.#hasPeerEnded) this.#peerEnds();
+      else this.#readOn();
       return;
     }
     this.#isMidway = true;
@@ -133,6 +135,12 @@ export class FrameChannel {
     setImmediate(() => {
       if (!this.#ended) this.#handle(frames, isLong && !isDone);
     });
+  }
+
+  /** What the peer had sent by then is handled first. */
+  #peerEnds(): void {
+    this.#hasPeerEnded = true;
+    if (!this.#isMidway) this.end(this.#peerClosed());
   }
 
   #readOn(): void {

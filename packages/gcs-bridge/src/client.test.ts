@@ -1,9 +1,14 @@
 import { duplexPair } from "node:stream";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GcsError } from "./index.ts";
 import { activityId, clientOn, RawPeer } from "./testing/support.ts";
 import { containerNotificationType, encodeFrame, messageType } from "./wire.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 function setUp(options: Parameters<typeof clientOn>[1] = {}) {
   const [host, guest] = duplexPair();
@@ -134,6 +139,63 @@ describe("the host's end", () => {
     guest.send(response(2), (await guest.next()).id, { Result: 0 });
     expect(await next).toEqual({});
     expect(ignored).toEqual(["late answer to start c1"]);
+    await client.close();
+  });
+
+  it("gives a late answer to who expects one, once, and takes no failure for one", async () => {
+    const { client, guest, ignored } = setUp();
+    const late: unknown[] = [];
+    const giveUp = async (): Promise<bigint> => {
+      const controller = new AbortController();
+      const body = { Settings: { ProcessParameters: "{}" } };
+      const given = client.request("executeProcess", "c1", body, controller.signal, () => ({
+        onMade: (made) => late.push(made),
+        onNothing: () => late.push("nothing"),
+      }));
+      const { id } = await guest.next();
+      controller.abort(new Error("enough"));
+      await expect(given).rejects.toMatchObject({ code: "Cancelled" });
+      return id;
+    };
+    guest.send(response(5), await giveUp(), { Result: 0, ProcessId: 9 });
+    guest.send(response(5), await giveUp(), { Result: -2147467259, ErrorMessage: "no" });
+    const last = await giveUp();
+    guest.send(response(5), last, { Result: 0, ProcessId: "none" });
+    guest.send(response(5), last, { Result: 0, ProcessId: 9 });
+    expect((await client.closed)?.message).toContain(`message id ${last}, which awaits none`);
+    expect([late, ignored]).toEqual([[{ ProcessId: 9 }, "nothing", "nothing"], []]);
+  });
+
+  it("keeps nothing of a call that was given up but what its answer needs, and bounds that too", async () => {
+    const { client, guest, ignored } = setUp();
+    const ids: bigint[] = [];
+    const nothing: number[] = [];
+    const giveUp = async (index: number): Promise<WeakRef<object>> => {
+      const controller = new AbortController();
+      const reason = new Error("enough");
+      const given = client.request("start", "c1", {}, controller.signal, () => ({
+        onMade: () => {},
+        onNothing: () => nothing.push(index),
+      }));
+      ids.push((await guest.next()).id);
+      controller.abort(reason);
+      const { code } = (await given.catch((error: unknown) => error)) as GcsError;
+      expect(code).toBe("Cancelled");
+      return new WeakRef(controller.signal);
+    };
+    const kept: WeakRef<object>[] = [];
+    for (let index = 0; index < 1034; index++) kept.push(await giveUp(index));
+    expect(nothing).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    await new Promise(setImmediate);
+    collectGarbage();
+    // What the last call alone held may still be on the stack.
+    expect(kept.filter((each) => each.deref() !== undefined).length).toBeLessThanOrEqual(1);
+    // All of them are answered after all, those that are not known any more too.
+    for (const id of ids) guest.send(response(2), id, { Result: 0 });
+    const next = client.request("start", "c2", {});
+    guest.send(response(2), (await guest.next()).id, { Result: 0 });
+    expect(await next).toEqual({});
+    expect(ignored).toEqual(ids.slice(0, 10).map((id) => `late answer to message id ${id}`));
     await client.close();
   });
 

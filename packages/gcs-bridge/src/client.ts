@@ -22,14 +22,33 @@ export interface GcsBridgeClientOptions extends BridgeOptions {
 /** Answers to messages of an earlier bridge that a guest may send over this one; more are no mistake of the past. */
 const mostStrayAnswers = 1000;
 
-/** One request that awaits its answer. */
-interface Waiter {
+/**
+ * Requests that nobody waits for any more and that are known all the same, since their answers may yet come: so many,
+ * and of those before only how many they are.
+ */
+const mostGivenUp = 1024;
+
+interface Subject {
   readonly procedure: Procedure;
   readonly containerId: string;
-  /** False once the caller has been released by its signal; the answer is still expected, and then dropped. */
-  readonly isAwaited: () => boolean;
+}
+
+/** One request that awaits its answer. */
+interface Waiter extends Subject {
   readonly answer: (fields: Fields) => void;
   readonly fail: (error: GcsError) => void;
+}
+
+/** One whose caller has left. It holds no more than its answer may need, as a guest may never give one. */
+interface GivenUp extends Subject {
+  readonly late: LateAnswer<unknown> | undefined;
+}
+
+/** What becomes of an answer that comes when its caller has left. */
+export interface LateAnswer<Made> {
+  readonly onMade: (made: Made) => void;
+  /** The guest has failed, or the answer is waited for no longer. */
+  readonly onNothing?: () => void;
 }
 
 /**
@@ -43,6 +62,10 @@ export class GcsBridgeClient {
   readonly #channel: FrameChannel;
   readonly #options: GcsBridgeClientOptions;
   readonly #waiters = new Map<bigint, Waiter>();
+  /** The oldest first. */
+  readonly #givenUp = new Map<bigint, GivenUp>();
+  /** Given up, and not known any more. */
+  #forgotten = 0;
   readonly #firstId: bigint;
   #nextId: bigint;
   #strayAnswers = 0;
@@ -81,13 +104,14 @@ export class GcsBridgeClient {
   /**
    * Sends a request and answers with the checked response. Many may be in flight. Rejects with a GcsError only: the
    * guest's result, Cancelled or DeadlineExceeded when the signal aborts (the guest goes on, and its late answer is
-   * dropped), Unavailable with `gone` when the bridge ends.
+   * given to what `onGivenUp` tells, or dropped), Unavailable with `gone` when the bridge ends.
    */
   request<P extends Procedure>(
     procedure: P,
     containerId: string,
     body: RequestBody<P>,
     signal?: AbortSignal,
+    onGivenUp?: () => LateAnswer<ResponseBody<P>>,
   ): Promise<ResponseBody<P>> {
     return new Promise((resolve, reject) => {
       const subject = { procedure, containerId };
@@ -100,10 +124,9 @@ export class GcsBridgeClient {
         return reject(new GcsError("ResourceExhausted", limit, subject));
       }
 
-      let awaited = true;
       const id = this.#nextId++;
       const onAbort = (): void => {
-        awaited = false;
+        this.#giveUp(id, { ...subject, late: onGivenUp?.() as LateAnswer<unknown> | undefined });
         reject(givenUpError(signal?.reason, subject));
       };
       const settle = (settled: () => void): void => {
@@ -114,7 +137,6 @@ export class GcsBridgeClient {
       this.#waiters.set(id, {
         procedure,
         containerId,
-        isAwaited: () => awaited,
         answer: (fields) => settle(() => resolve(procedures[procedure].readResponse(fields))),
         fail: (error) => settle(() => reject(error)),
       });
@@ -131,8 +153,19 @@ export class GcsBridgeClient {
   /** Undefined for what is not looked at. */
   #boundsOf({ type, id }: Pick<Frame, "type" | "id">): JsonBounds | undefined {
     if (kindOf(type) === "notification") return notificationBounds;
-    const waiter = this.#waiters.get(id);
-    return waiter && answerBounds[waiter.procedure];
+    const givenUp = this.#givenUp.get(id);
+    const looking = this.#waiters.get(id) ?? (givenUp?.late && givenUp);
+    return looking && answerBounds[looking.procedure];
+  }
+
+  #giveUp(id: bigint, givenUp: GivenUp): void {
+    this.#waiters.delete(id);
+    this.#givenUp.set(id, givenUp);
+    if (this.#givenUp.size <= mostGivenUp) return;
+    const [[oldest, { late }] = [id, givenUp]] = this.#givenUp;
+    this.#givenUp.delete(oldest);
+    this.#forgotten += 1;
+    late?.onNothing?.();
   }
 
   #take(frame: Frame): void {
@@ -154,18 +187,24 @@ export class GcsBridgeClient {
 
   #takeResponse(frame: Frame): void {
     const waiter = this.#waiters.get(frame.id);
-    if (waiter === undefined) {
+    const subject = waiter ?? this.#givenUp.get(frame.id);
+    if (subject === undefined) {
       this.#takeStray(frame.id);
       return;
     }
-    const expected = messageType("response", procedures[waiter.procedure].number);
+    const expected = messageType("response", procedures[subject.procedure].number);
     if (frame.type !== expected) {
       throw new GcsError(
         "Internal",
         `response to message id ${frame.id} of type 0x${frame.type.toString(16)}, expected 0x${expected.toString(16)}`,
-        subjectOf(waiter),
+        subjectOf(subject),
       );
     }
+    if (waiter !== undefined) this.#takeAnswer(frame, waiter);
+    else this.#takeLate(frame, subject as GivenUp);
+  }
+
+  #takeAnswer(frame: Frame, waiter: Waiter): void {
     const text = frame.body.toString("utf8");
     const excess = excessOf(frame, text, answerBounds[waiter.procedure]);
     if (excess !== undefined) {
@@ -175,10 +214,6 @@ export class GcsBridgeClient {
     }
     const fields = Fields.parse(text, `response to ${waiter.procedure}`);
     this.#waiters.delete(frame.id);
-    if (!waiter.isAwaited()) {
-      this.#options.onIgnored?.(`late answer to ${waiter.procedure} ${waiter.containerId}`);
-      return;
-    }
     try {
       const failure = resultError(fields, waiter);
       if (failure === undefined) waiter.answer(fields);
@@ -188,12 +223,32 @@ export class GcsBridgeClient {
     }
   }
 
+  #takeLate(frame: Frame, { procedure, containerId, late }: GivenUp): void {
+    if (late === undefined) {
+      this.#givenUp.delete(frame.id);
+      this.#options.onIgnored?.(`late answer to ${procedure} ${containerId}`);
+      return;
+    }
+    const text = frame.body.toString("utf8");
+    const isExcessive = excessOf(frame, text, answerBounds[procedure]) !== undefined;
+    const fields = isExcessive ? undefined : Fields.parse(text, `response to ${procedure}`);
+    this.#givenUp.delete(frame.id);
+    const made = fields && madeOf(fields, { procedure, containerId });
+    if (made === undefined) late.onNothing?.();
+    else late.onMade(made);
+  }
+
   /**
    * The reference's guest sends what it owes over whichever bridge there is when it falls due, under the old message's id.
    * What this host has sent itself it answers once.
    */
   #takeStray(id: bigint): void {
     const isOwn = id >= this.#firstId && id < this.#nextId;
+    if (isOwn && this.#forgotten > 0) {
+      this.#forgotten -= 1;
+      this.#options.onIgnored?.(`late answer to message id ${id}`);
+      return;
+    }
     this.#strayAnswers += 1;
     if (isOwn || this.#strayAnswers > mostStrayAnswers) {
       throw new GcsError("Internal", `response to message id ${id}, which awaits none`);
@@ -218,11 +273,10 @@ export class GcsBridgeClient {
     this.#closeCause = cause;
     const waiters = [...this.#waiters.values()];
     this.#waiters.clear();
+    this.#givenUp.clear();
     for (const waiter of waiters) waiter.fail(closedError(cause, subjectOf(waiter)));
   }
 }
-
-type Subject = Pick<Waiter, "procedure" | "containerId">;
 
 function subjectOf({ procedure, containerId }: Subject): Subject {
   return { procedure, containerId };
@@ -260,6 +314,15 @@ function resultError(fields: Fields, subject: Subject): GcsError | undefined {
     records: fields.list("ErrorRecords", readErrorRecord),
     gone: meaning.gone,
   });
+}
+
+/** Undefined for a failure, and for what is no answer. */
+function madeOf(fields: Fields, subject: Subject): unknown {
+  try {
+    return resultError(fields, subject) === undefined ? procedures[subject.procedure].readResponse(fields) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function readErrorRecord(value: unknown, path: string): GcsErrorRecord {

@@ -1,5 +1,5 @@
 export type { BridgeOptions } from "./channel.ts";
-export { GcsBridgeClient, type GcsBridgeClientOptions } from "./client.ts";
+export { GcsBridgeClient, type GcsBridgeClientOptions, type LateAnswer } from "./client.ts";
 export {
   GcsError,
   type GcsErrorCode,

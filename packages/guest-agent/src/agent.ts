@@ -1,5 +1,5 @@
 /** The life of the agent: boot, entropy, log, and the bridge to the host for as long as there is one. */
-import { writeFileSync, writeSync } from "node:fs";
+import { existsSync, writeFileSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { GcsBridgeServer } from "@uvm-shim/gcs-bridge";
@@ -12,6 +12,7 @@ import { readGuestFacts } from "./facts.ts";
 import { Guest, guestCapabilities } from "./guest.ts";
 import { guestFolders } from "./guest-folders.ts";
 import { enterGuestRoot } from "./guest-root.ts";
+import { denyHostCalls } from "./host-calls.ts";
 import { dialHost, dialHostDescriptor, serveGuestPorts } from "./hvsocket.ts";
 import { GuestLog } from "./log.ts";
 import { writeResult } from "./results.ts";
@@ -44,6 +45,7 @@ async function serve(log: GuestLog, crash: (cause: unknown) => never): Promise<v
   const parameters = readBootParameters(process.env);
   if (process.pid !== 1) throw new Error(`the guest agent runs as PID 1 of its own namespaces, not as ${process.pid}`);
   enterGuestRoot(parameters);
+  denyHostCalls({ needsBpf: existsSync(`${guestFolders.cgroups}/cgroup.procs`) });
   const children = new Children();
   const containerMemory = followMachineMemory();
   const runtime = createRuntime(findRuntime(), children);

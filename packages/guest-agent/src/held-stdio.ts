@@ -3,9 +3,11 @@
  * connections come with the start alone.
  */
 import { closeSync } from "node:fs";
-import { pipe } from "@uvm-shim/linux-calls";
+import { pipes } from "@uvm-shim/linux-calls";
 import type { ChildStdio, RuntimeProcess } from "./runtime.ts";
 import type { AgentEnds, StdioRelay } from "./stdio-relay.ts";
+
+type Pipe = ReturnType<typeof pipes>[number];
 
 export interface HeldStdio {
   /** Begins to carry to and from the host's connections. */
@@ -36,7 +38,7 @@ export async function holdStdio(
 }
 
 async function holdPipes(launch: (stdio: ChildStdio) => Promise<RuntimeProcess>) {
-  const [input, output, errors] = [pipe(), pipe(), pipe()];
+  const [input, output, errors] = pipes(3) as readonly [Pipe, Pipe, Pipe];
   const processEnds = [input.readFd, output.writeFd, errors.writeFd] as const;
   const agentEnds: AgentEnds = { StdIn: input.writeFd, StdOut: output.readFd, StdErr: errors.readFd };
   const closeAgentEnds = (): void => {

@@ -32,14 +32,14 @@ const otherKernels: readonly DeniedCall[] = [
   { numbers: { x64: 320, arm64: 294, arm: 401 } },
 ];
 /** Swapped to a file of a container's, all of the host's memory could be read there. */
-const swap: readonly DeniedCall[] = [
-  { numbers: numbers(167, 87, 224, 87) },
-  { numbers: numbers(168, 115, 225, 115) },
-];
+const swap: readonly DeniedCall[] = [{ numbers: numbers(167, 87, 224, 87) }, { numbers: numbers(168, 115, 225, 115) }];
 /** The file systems below shares are the host's as a whole: handles, marks, freezing and new options are of all of it. */
 const fileSystems: readonly DeniedCall[] = [
   { numbers: numbers(304, 342, 265, 371) },
-  { numbers: numbers(301, 339, 263, 368), argument: { index: 1, mask: FAN_MARK_FILESYSTEM, values: [FAN_MARK_FILESYSTEM] } },
+  {
+    numbers: numbers(301, 339, 263, 368),
+    argument: { index: 1, mask: FAN_MARK_FILESYSTEM, values: [FAN_MARK_FILESYSTEM] },
+  },
   { numbers: numbers(16, 54, 29, 54), argument: { index: 1, mask: 0xffff, values: fileSystemRequests } },
   { numbers: numbers(165, 21, 40, 21), argument: { index: 3, mask: MS_REMOUNT | MS_BIND, values: [MS_REMOUNT] } },
   // Who is told that the kernel has none uses mount, or mount_setattr.

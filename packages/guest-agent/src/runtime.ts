@@ -88,8 +88,8 @@ export function createRuntime(program: string, children: Children): OciRuntime {
     stdio: ChildStdio,
     signal: AbortSignal,
   ): Promise<RuntimeProcess> => {
-    const expectation = children.expect();
     const receiver = terminal ? listenForDescriptor(files.console) : undefined;
+    const expectation = children.expect();
     try {
       const consoleSocket = terminal ? ["--console-socket", files.console] : [];
       const received = receiver === undefined ? undefined : receiveWhile(receiver, signal);

@@ -55,6 +55,20 @@ describe("a specification for the guest", () => {
     expect(spec.ociVersion).toBe("1.0.2");
   });
 
+  it("has what is the kernel's as a whole for reading, in each /proc and with what else is", () => {
+    const proc = (destination: string) => ({ destination, type: "proc", source: "proc" });
+    const spec = rewriteSpecification(
+      "box",
+      { ...given, linux: { readonlyPaths: ["/proc/sys", "/proc/irq"] }, mounts: [proc("/proc"), proc("/other/")] },
+      poor,
+    );
+    const paths = spec.linux?.readonlyPaths ?? [];
+    expect(paths.slice(0, 2)).toEqual(["/proc/sys", "/proc/irq"]);
+    expect(paths).toEqual(expect.arrayContaining(["/proc/sysrq-trigger", "/other/irq", "/other/sysrq-trigger"]));
+    expect(new Set(paths).size).toBe(paths.length);
+    expect(rewriteSpecification("box", given, poor).linux).not.toHaveProperty("readonlyPaths");
+  });
+
   it("takes what is mounted outside later, as with runc, unless it says otherwise", () => {
     expect(rewriteSpecification("box", { ...given, linux: {} }, poor).linux?.rootfsPropagation).toBe("rslave");
     const linux = { rootfsPropagation: "private" };

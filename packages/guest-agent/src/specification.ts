@@ -17,7 +17,7 @@ export function rewriteSpecification(containerId: string, given: OciSpec, facts:
     ociVersion: acceptedVersion,
     ...(given.process === undefined ? {} : { process: rewriteProcess(given.process, facts) }),
     ...(given.mounts === undefined ? {} : { mounts: given.mounts.map(rewriteMount) }),
-    linux: rewriteLinux(containerId, given.linux ?? {}, facts),
+    linux: withKernelsOwn(rewriteLinux(containerId, given.linux ?? {}, facts), given.mounts ?? []),
   };
 }
 
@@ -64,6 +64,20 @@ function grantable(
   return Object.fromEntries(
     Object.entries(sets).map(([set, names]) => [set, names.filter((name) => granted.has(name))]),
   );
+}
+
+/**
+ * What root may write in any mount of /proc without a capability, and is of the kernel as a whole: keys that crash or
+ * reboot it, its devices and their interrupts, and its file systems.
+ */
+const ofTheKernel = ["acpi", "bus", "fs", "irq", "mtrr", "scsi", "sysrq-trigger"];
+
+/** A kernel that is the host's too is not a container's to write to, whatever it may do in a VM with its own. */
+function withKernelsOwn(linux: OciLinux, mounts: readonly OciMount[]): OciLinux {
+  const mounted = mounts.filter(({ type }) => type === "proc").map(({ destination }) => destination);
+  if (mounted.length === 0) return linux;
+  const own = mounted.flatMap((place) => ofTheKernel.map((name) => `${place.replace(/\/+$/, "")}/${name}`));
+  return { ...linux, readonlyPaths: [...new Set([...(linux.readonlyPaths ?? []), ...own])] };
 }
 
 function rewriteLinux(containerId: string, given: OciLinux, facts: GuestFacts): OciLinux {

@@ -4,7 +4,7 @@ import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault, type VsockStdioRelaySettings } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
-import { letBlock, pipe, TerminalStream } from "@uvm-shim/linux-calls";
+import { letBlock, pipes, TerminalStream } from "@uvm-shim/linux-calls";
 import { OutputCopy, type OutputCopyPlace } from "./output-copy.ts";
 import { type Output, PipeOutput, type Redial, StreamOutput, socketOf } from "./outputs.ts";
 import type { ChildStdio } from "./runtime.ts";
@@ -115,8 +115,9 @@ export class StdioRelay {
 
   /** Makes the pipes; the descriptors are for the process, which inherits them. */
   openPipes(): ChildStdio {
-    for (const name of this.#connections.keys()) {
-      const { readFd, writeFd } = pipe();
+    const names = [...this.#connections.keys()];
+    for (const [index, { readFd, writeFd }] of pipes(names.length).entries()) {
+      const name = names[index] as StreamName;
       this.#pipes.set(
         name,
         name === "StdIn" ? { agent: writeFd, process: readFd } : { agent: readFd, process: writeFd },

@@ -3,6 +3,7 @@ import {
   type GcsCapabilities,
   GcsError,
   givenUpError,
+  type LateAnswer,
   type Procedure,
   type RequestBody,
   type ResponseBody,
@@ -61,11 +62,17 @@ export class GuestRequests {
     body: RequestBody<P>,
     signal?: AbortSignal,
   ): Promise<ResponseBody<P>> {
-    return this.make(procedure, containerId, body, signal, async () => {
-      // A question leaves nothing behind, and whoever watches a process drops one as soon as its exit is told.
-      if (procedure === "getProperties") return;
-      this.#log("the guest has answered what nobody waits for any more", procedure, containerId, body);
-    });
+    return this.#send(procedure, containerId, body, signal, () =>
+      this.#lateAnswer(procedure, containerId, subjectOf(procedure, body)),
+    );
+  }
+
+  /** In a scope of its own: a guest may never answer, and until then nothing else of the call shall be kept. */
+  #lateAnswer(procedure: Procedure, containerId: string, subject: string): LateAnswer<unknown> {
+    // A question leaves nothing behind, and whoever watches a process drops one as soon as its exit is told.
+    if (procedure === "getProperties") return { onMade: () => {} };
+    const message = "the guest has answered what nobody waits for any more";
+    return { onMade: () => this.#logOf(message, procedure, containerId, subject) };
   }
 
   /** A request that makes something: what comes of it too late is given to `undo`, which must not reject. */
@@ -76,9 +83,7 @@ export class GuestRequests {
     signal: AbortSignal | undefined,
     undo: (made: ResponseBody<P>) => Promise<void>,
   ): Promise<ResponseBody<P>> {
-    return this.#send(procedure, containerId, body, signal, (answer) => {
-      answer.then(undo, () => {});
-    });
+    return this.#send(procedure, containerId, body, signal, () => ({ onMade: (made) => void undo(made) }));
   }
 
   /**
@@ -96,12 +101,10 @@ export class GuestRequests {
       await this.request("modifySettings", uvmContainerId, body, signal);
       return;
     }
-    await this.#send("modifySettings", uvmContainerId, body, signal, (answer) =>
-      this.#expectLate(key, request, answer),
-    );
+    await this.#send("modifySettings", uvmContainerId, body, signal, () => this.#expectLate(key, request));
   }
 
-  #expectLate(key: string, request: LinuxGuestRequest, answer: Promise<unknown>): void {
+  #expectLate(key: string, request: LinuxGuestRequest): LateAnswer<unknown> {
     const addition: LateAddition = { last: "Add" };
     const additions = this.#late.get(key) ?? new Set();
     this.#late.set(key, additions.add(addition));
@@ -109,7 +112,7 @@ export class GuestRequests {
       additions.delete(addition);
       if (additions.size === 0) this.#late.delete(key);
     };
-    answer.then(() => {
+    const onMade = (): void => {
       forget();
       const body = { Request: request };
       if (addition.last !== "Remove") {
@@ -122,7 +125,8 @@ export class GuestRequests {
         if (this.#undoing.get(key) === undoing) this.#undoing.delete(key);
       });
       this.#undoing.set(key, undoing);
-    }, forget);
+    };
+    return { onMade, onNothing: forget };
   }
 
   async #removeAgain(request: LinuxGuestRequest): Promise<void> {
@@ -142,35 +146,29 @@ export class GuestRequests {
     containerId: string,
     body: RequestBody<P>,
     signal: AbortSignal | undefined,
-    onGivenUp: (answer: Promise<ResponseBody<P>>) => void,
+    onGivenUp: () => LateAnswer<ResponseBody<P>>,
   ): Promise<ResponseBody<P>> {
     const details = { procedure, containerId };
     if (signal?.aborted) throw givenUpError(signal.reason, details);
-    const answer = this.#bridge.request(procedure, containerId, body);
+    const givenUp = new AbortController();
     const settled = new AbortController();
+    const answer = this.#bridge.request(procedure, containerId, body, givenUp.signal, onGivenUp);
+    signal?.addEventListener("abort", () => givenUp.abort(givenUpError(signal.reason, details)), {
+      signal: settled.signal,
+    });
+    const bound = boundOf(procedure, body);
+    if (bound !== undefined) {
+      this.#options.delay(bound, settled.signal).then(
+        () => givenUp.abort(unansweredError(procedure, containerId, body, bound)),
+        () => {},
+      );
+    }
     try {
-      return await new Promise((resolve, reject) => {
-        let isAnswered = false;
-        const giveUp = (error: GcsError): void => {
-          if (isAnswered || settled.signal.aborted) return;
-          settled.abort();
-          reject(error);
-          onGivenUp(answer);
-        };
-        answer.then((made) => {
-          isAnswered = true;
-          resolve(made);
-        }, reject);
-        signal?.addEventListener("abort", () => giveUp(givenUpError(signal.reason, details)), {
-          signal: settled.signal,
-        });
-        const bound = boundOf(procedure, body);
-        if (bound === undefined) return;
-        this.#options.delay(bound, settled.signal).then(
-          () => giveUp(unansweredError(procedure, containerId, body, bound)),
-          () => {},
-        );
-      });
+      return await answer;
+    } catch (error) {
+      // The bridge alone knows which came first, the answer or the end of patience.
+      const isGivenUp = givenUp.signal.aborted && error instanceof GcsError && error.cause === givenUp.signal.reason;
+      throw isGivenUp ? givenUp.signal.reason : error;
     } finally {
       settled.abort();
     }
@@ -183,7 +181,10 @@ export class GuestRequests {
     body: RequestBody<P>,
     more: { readonly error?: unknown } = {},
   ): void {
-    const subject = subjectOf(procedure, body);
+    this.#logOf(message, procedure, containerId, subjectOf(procedure, body), more);
+  }
+
+  #logOf(message: string, procedure: Procedure, containerId: string, subject: string, more: object = {}): void {
     this.#options.log.log("warn", message, { procedure, containerId, ...(subject !== "" && { subject }), ...more });
   }
 }

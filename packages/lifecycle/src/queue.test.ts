@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { abortable, OperationQueue } from "./queue.ts";
 
 describe("OperationQueue", () => {
@@ -76,5 +76,37 @@ describe("abortable", () => {
     // An unhandled rejection would fail this run; give it the turn in which it would be reported.
     await new Promise((resolve) => setImmediate(resolve));
     await expect(late.promise).rejects.toThrow("nobody listens");
+  });
+});
+
+describe("waiting for a promise", () => {
+  it("leaves one reaction on it, however many wait and give up", async () => {
+    const promise = new Promise<string>(() => {});
+    const then = vi.spyOn(promise, "then");
+    for (let count = 0; count < 100; count++) {
+      const caller = new AbortController();
+      const waiting = abortable(promise, caller.signal);
+      caller.abort(new Error("enough"));
+      await expect(waiting).rejects.toThrow("enough");
+    }
+    expect(then).toHaveBeenCalledTimes(1);
+  });
+
+  it("tells all who are left, in their order, and those who come later", async () => {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const told: string[] = [];
+    const wait = (name: string, signal: AbortSignal) =>
+      abortable(promise, signal).then(
+        (value) => told.push(`${name} ${value}`),
+        () => told.push(`${name} left`),
+      );
+    const leaver = new AbortController();
+    const { signal } = new AbortController();
+    const waiting = [wait("a", signal), wait("b", leaver.signal), wait("c", signal)];
+    leaver.abort();
+    resolve("done");
+    await Promise.all(waiting);
+    await wait("d", signal);
+    expect(told).toEqual(["b left", "a done", "c done", "d done"]);
   });
 });

@@ -56,6 +56,18 @@ export function pipe(): { readonly readFd: number; readonly writeFd: number } {
   return { readFd: ends[0] ?? -1, writeFd: ends[1] ?? -1 };
 }
 
+/** So many pipes, or none: where one cannot be made those before it are closed. */
+export function pipes(count: number): readonly ReturnType<typeof pipe>[] {
+  const made: ReturnType<typeof pipe>[] = [];
+  try {
+    while (made.length < count) made.push(pipe());
+  } catch (error) {
+    for (const { readFd, writeFd } of made) for (const end of [readFd, writeFd]) closeSync(end);
+    throw error;
+  }
+  return made;
+}
+
 /**
  * Connects to a Unix socket without waiting; undefined while its listener has no place for one more. The descriptor
  * is the caller's, does not block and is not inherited.

@@ -7,6 +7,7 @@ export {
   listenForDescriptor,
   lockFile,
   pipe,
+  pipes,
 } from "./descriptors.ts";
 export { attachLoop, type LoopDevice, type LoopRequest, makeBlockNode, makeCharNode } from "./devices.ts";
 export { LinuxCallError } from "./error.ts";
@@ -24,7 +25,7 @@ export {
 export { createNetworkNamespace, type NetworkNamespace, openNetworkNamespace } from "./network-namespaces.ts";
 export { O_PATH, openInRoot } from "./open-in-root.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
+export { SplicedOutput, type SpliceEnd } from "./splice.ts";
 export { attachSysctlGuard, loadSysctlGuard } from "./sysctl-guard.ts";
 export { type DeniedCall, denyCalls } from "./system-call-filter.ts";
-export { SplicedOutput, type SpliceEnd } from "./splice.ts";
 export { TerminalStream } from "./terminal.ts";

@@ -73,7 +73,11 @@ function encode(writable: readonly string[]): Buffer {
     { code: 0xbf, destination: r6, source: r1 },
     { code: 0x61, destination: r2, source: r1, offset: 0 },
     { code: 0x15, destination: r2, value: 0, to: "allow" },
-    ...Array.from({ length: nameBytes / 8 }, (_, index) => ({ code: 0x7a, destination: r10, offset: -8 * (index + 1) })),
+    ...Array.from({ length: nameBytes / 8 }, (_, index) => ({
+      code: 0x7a,
+      destination: r10,
+      offset: -8 * (index + 1),
+    })),
     { code: 0xbf, destination: r1, source: r6 },
     { code: 0xbf, destination: r2, source: r10 },
     { code: 0x07, destination: r2, value: -nameBytes },

@@ -96,10 +96,37 @@ describe("a container that comes later, or is given other limits", () => {
     ["a limit above the pod's", [limits(2 * gibibyte)], guest + 2048 + 64, true],
     ["limits that come to more", [limits(gibibyte), limits(gibibyte)], guest + 2048 + 64, true],
     ["none beside others", [limits(0), limits(gibibyte)], withoutLimits + 1024 + 32, false],
-    ["more than the host has", [limits(100 * gibibyte)], 16_384, true],
   ])("has the VM grow for %s", (_what, containers, memoryInMb, isDemanded) => {
     expect(judge(containers)).toEqual({ kind: "grow", memoryInMb, isDemanded });
   });
+
+  it.each([
+    ["grows as far as the host allows", {}, undefined, { kind: "grow", memoryInMb: 16_384, isDemanded: false }, ""],
+    ["has grown as far", {}, 16_384, { kind: "enough" }, ""],
+    [
+      "has a fixed size",
+      { annotations: { [`${topology}memory.sizeinmb`]: "512" } },
+      512,
+      { kind: "enough" },
+      `, and the VM has 512 MB for all of its containers and the guest, which stays as it is: annotation ${topology}memory.sizeinmb is 512`,
+    ],
+    [
+      "has been given one",
+      { fixedSince: "an update has set it" },
+      1024,
+      { kind: "enough" },
+      ", and the VM has 1024 MB for all of its containers and the guest, which stays as it is: an update has set it",
+    ],
+  ])(
+    "is warned of a limit beyond the host's memory, which no runtime refuses, where the VM %s",
+    (_, more, size, expected, rest) => {
+      const warning = `its memory limit is 102400 MiB, more than the 16384 MB of the host${rest}`;
+      const given = limits(100 * gibibyte);
+      expect(judge([given], more, size)).toEqual({ ...expected, warning });
+      expect(judge([given], { ...more, before: {} }, size)).toEqual({ ...expected, warning });
+      expect(judge([given], { ...more, before: given }, size)).toEqual({ kind: "enough" });
+    },
+  );
 
   it("has what the VM has where it is alone and without a limit", () => {
     const { settings } = build();

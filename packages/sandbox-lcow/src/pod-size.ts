@@ -40,8 +40,8 @@ export interface PodSizeOptions {
 /** What one container more, or one of other limits, means for its VM. */
 export type SizeVerdict =
   | { readonly kind: "enough"; readonly warning?: string }
-  /** `isDemanded`: a limit promises it. Containers without one get along with less. */
-  | { readonly kind: "grow"; readonly memoryInMb: number; readonly isDemanded: boolean }
+  /** `isDemanded`: a limit promises it. Containers without one, or with one that promises nothing, get along with less. */
+  | { readonly kind: "grow"; readonly memoryInMb: number; readonly isDemanded: boolean; readonly warning?: string }
   | { readonly kind: "refused"; readonly reason: string };
 
 export interface SizeQuestion {
@@ -98,18 +98,25 @@ export class PodSize {
     return { kind: "refused", reason: `${reason}: expected ${accepted}` };
   }
 
+  /** As with processors: what no machine like this could give is taken, since no other runtime refuses it, and said. */
   #judgeMemory({ containers, container, before, memoryInMb, fixedSince }: SizeQuestion): SizeVerdict {
     const { needs, fixedMemory, hostMemory = Number.POSITIVE_INFINITY } = this.#options;
     const size = Math.min(memoryFor(containers, needs), hostMemory);
-    if (size <= memoryInMb) return { kind: "enough" };
     const { memoryBytes } = container;
-    if (memoryBytes !== undefined && isNoMore(memoryBytes, before?.memoryBytes)) return { kind: "enough" };
+    const isGiven = memoryBytes !== undefined && !isNoMore(memoryBytes, before?.memoryBytes);
+    const asked = Math.ceil((memoryBytes ?? 0) / mebibyte);
+    const limit = `its memory limit is ${asked} MiB`;
+    const isBeyondHost = isGiven && asked > hostMemory;
+    const beyondHost = isBeyondHost ? { warning: `${limit}, more than the ${hostMemory} MB of the host` } : {};
+    if (size <= memoryInMb) return { kind: "enough", ...beyondHost };
+    if (memoryBytes !== undefined && !isGiven) return { kind: "enough" };
     const fixed = fixedSince ?? fixedMemory;
-    if (fixed === undefined) return { kind: "grow", memoryInMb: size, isDemanded: memoryBytes !== undefined };
+    if (fixed === undefined)
+      return { kind: "grow", memoryInMb: size, isDemanded: isGiven && !isBeyondHost, ...beyondHost };
     if (memoryBytes === undefined) return { kind: "enough" };
-    const asked = Math.ceil(memoryBytes / mebibyte);
-    const reason = `its memory limit is ${asked} MiB, and the VM has ${memoryInMb} MB for all of its containers and the guest, which stays as it is: ${fixed}`;
-    return asked > memoryInMb ? { kind: "refused", reason } : { kind: "enough", warning: reason };
+    const stays = `the VM has ${memoryInMb} MB for all of its containers and the guest, which stays as it is: ${fixed}`;
+    const reason = `${beyondHost.warning ?? limit}, and ${stays}`;
+    return asked > memoryInMb && !isBeyondHost ? { kind: "refused", reason } : { kind: "enough", warning: reason };
   }
 }
 

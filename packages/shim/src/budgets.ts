@@ -1,4 +1,5 @@
-import { abortable, type Clock, settlesWithin } from "./clock.ts";
+import { abortable } from "@uvm-shim/lifecycle";
+import { type Clock, settlesWithin } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
 import { type WatchedSandbox, watchSandbox } from "./sandbox-pulse.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";

@@ -50,17 +50,6 @@ export const systemClock: Clock = createClock({
   turn: () => setImmediate(),
 });
 
-/** Settles as the promise does, or rejects with the signal's reason as soon as it aborts. The promise goes on. */
-export function abortable<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
-}
-
 /** Whether the promise settled within the time; it goes on either way, and its failure is not reported here. */
 export async function settlesWithin(promise: Promise<unknown>, milliseconds: number, clock: Clock): Promise<boolean> {
   const stop = new AbortController();

@@ -57,6 +57,17 @@ describe("translateError", () => {
     );
   });
 
+  it("tells in one plain line of bounded length what others said", () => {
+    const guests = `${"\u001b[31mline\n".repeat(10_000)}end`;
+    for (const error of [new ShimError("Internal", guests), withFields({ code: "NotFound" }, guests)]) {
+      const { code, message, cause } = translateError(error);
+      expect(message).toMatch(/^[^\p{C}]*\(cut: 100003 characters in all\)[^\p{C}]*end$/u);
+      expect(message.length).toBeLessThanOrEqual(8192);
+      expect([code, cause]).toEqual([(error as { code?: unknown }).code, error]);
+    }
+    expect(translateError(new ShimError("NotFound", "task a\nb")).message).toBe("task a\\nb");
+  });
+
   it("is total", () => {
     fc.assert(
       fc.property(fc.anything(), (thrown) => {

@@ -1,4 +1,5 @@
 import { inspect } from "node:util";
+import { shown } from "./plain-text.ts";
 
 /**
  * The boundary of errors: whatever the platform, the file system or a library throws leaves the services as a
@@ -51,14 +52,27 @@ const systemErrorCodes: ReadonlyMap<string, ShimErrorCode> = new Map([
   ["ETIMEDOUT", "DeadlineExceeded"],
 ]);
 
+/** A client is told no more of an error than this. */
+const longestMessage = 8192;
+
+/**
+ * What an error tells a client or the console: in one line of bounded length. A guest, a client or the host may have a
+ * say in its message.
+ */
+export function shownMessage(error: unknown): string {
+  return shown(messageOf(error), longestMessage);
+}
+
 /**
  * Total: every thrown value has a code. Codes of the closed set are kept, but where the machine lacked something: whoever
  * met that may take it for a mistake of the caller's. HRESULTs stay in the message.
  */
 export function translateError(error: unknown): ShimError {
   const isLack = isExhaustion(error);
-  if (error instanceof ShimError && (!isLack || error.code === "ResourceExhausted")) return error;
-  return new ShimError(isLack ? "ResourceExhausted" : codeOf(error), messageOf(error), { cause: error });
+  const message = shownMessage(error);
+  const isFitting = error instanceof ShimError && (!isLack || error.code === "ResourceExhausted");
+  if (isFitting && error.message === message) return error;
+  return new ShimError(isLack ? "ResourceExhausted" : codeOf(error), message, { cause: error });
 }
 
 const lacks: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOMEM", "ENOSPC"]);

@@ -109,6 +109,31 @@ describe("a call on a path that a caller names", () => {
       .toBe(1);
   });
 
+  it("is made however many paths of another file system do not answer", async () => {
+    const clock = new ManualClock();
+    const answer = Promise.withResolvers<void>();
+    const held = Array.from({ length: 3 * mostCallsAtOnce }, (_, index) =>
+      withinBound(
+        `/proc/far/${index}`,
+        () => answer.promise,
+        () => {},
+        { clock },
+      ).catch(() => {}),
+    );
+    const near = (): Promise<number> =>
+      withinBound(
+        directory,
+        async () => 1,
+        () => {},
+        { clock },
+      );
+    expect(await near()).toBe(1);
+    await clock.advance(longestFileCall);
+    await Promise.all(held);
+    expect(await near()).toBe(1);
+    answer.resolve();
+  });
+
   it("is made beside few others, and not at all when given up before its turn", async () => {
     const clock = new ManualClock();
     const answers = Array.from({ length: mostCallsAtOnce }, () => Promise.withResolvers<void>());

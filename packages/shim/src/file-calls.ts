@@ -2,8 +2,10 @@ import { close, constants, fstat, open, type Stats } from "node:fs";
 import { mkdir, open as openHandle } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
-import { abortable, type Clock, settlesWithin } from "./clock.ts";
+import { abortable } from "@uvm-shim/lifecycle";
+import { type Clock, settlesWithin } from "./clock.ts";
 import { ShimError } from "./errors.ts";
+import { FileTurns } from "./file-turns.ts";
 
 const openDescriptor = promisify(open);
 const statDescriptor: (descriptor: number) => Promise<Stats> = promisify(fstat);
@@ -15,8 +17,7 @@ export const fileThreads = 16;
 /** A file system that does not answer keeps the threads that it was asked in for ever; the others are for output. */
 export const mostCallsAtOnce = fileThreads / 2;
 
-let callsAtOnce = 0;
-const waitingCalls: (() => void)[] = [];
+const turns = new FileTurns(mostCallsAtOnce);
 /** By subject: what was given up and is not answered yet. Whoever asks again would take one more thread. */
 const unanswered = new Set<string>();
 const mostCharacters = 100;
@@ -26,16 +27,20 @@ export interface FileCallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The path that is asked for, and what an error begins with, where that is not the path. */
+export type FileQuestion = string | { readonly path: string; readonly subject: string };
+
 /**
  * A call on a path that a caller names: off the event loop and within a bound, since the path may lead to a file
  * system that does not answer. What comes after the bound goes to `giveBack`.
  */
 export async function withinBound<T>(
-  subject: string,
+  asked: FileQuestion,
   call: () => Promise<T>,
   giveBack: (late: T) => void,
   { clock, signal }: FileCallOptions,
 ): Promise<T> {
+  const { path, subject } = typeof asked === "string" ? { path: asked, subject: asked } : asked;
   signal?.throwIfAborted();
   if (unanswered.has(subject)) {
     throw new ShimError("DeadlineExceeded", `${subject}: its file system has not answered yet since it was last asked`);
@@ -46,7 +51,8 @@ export async function withinBound<T>(
     hasBegun = true;
     return call();
   };
-  const result = inTurn(begin, () => isGivenUp);
+  const givenUp = (): ShimError => new ShimError("Cancelled", `${subject}: given up before its turn`);
+  const result = turns.run(path, () => isGivenUp, begin, givenUp);
   try {
     if (!(await settlesWithin(abortable(result, signal), longestFileCall, clock))) {
       if (!hasBegun) throw notAsked(subject);
@@ -67,19 +73,6 @@ function notAsked(subject: string): ShimError {
   const others = [...unanswered].map((other) => other.slice(0, mostCharacters)).join(", ");
   const why = others === "" ? "others take longer" : `others have not been answered: ${others}`;
   return new ShimError("DeadlineExceeded", `${subject}: not asked of its file system in ${longestFileCall} ms, ${why}`);
-}
-
-async function inTurn<T>(call: () => Promise<T>, isGivenUp: () => boolean): Promise<T> {
-  if (callsAtOnce >= mostCallsAtOnce) await new Promise<void>((turn) => waitingCalls.push(turn));
-  else callsAtOnce++;
-  try {
-    if (isGivenUp()) throw new ShimError("Cancelled", "given up before its turn");
-    return await call();
-  } finally {
-    const next = waitingCalls.shift();
-    if (next === undefined) callsAtOnce--;
-    else next();
-  }
 }
 
 export interface OpenedFile {
@@ -105,7 +98,8 @@ export async function openNamed(
       throw error;
     }
   };
-  return await withinBound(`${field} ${file} cannot be opened`, call, (late) => close(late.descriptor), options);
+  const subject = `${field} ${file} cannot be opened`;
+  return await withinBound({ path: file, subject }, call, (late) => close(late.descriptor), options);
 }
 
 /** The content of a regular file: waits for nobody to write to a FIFO, and reads no device without an end. */

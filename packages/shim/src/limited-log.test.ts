@@ -4,7 +4,7 @@ import { formatLine, isBelow, type LogLevel } from "./log.ts";
 import { ManualClock } from "./testing/manual-clock.ts";
 
 const minute = 60_000;
-const megabyte = 1024 * 1024;
+const megabyte = 1_000_000;
 
 let clock: ManualClock;
 let lines: string[];
@@ -20,7 +20,8 @@ beforeEach(() => {
     isLogged: (of: LogLevel) => !isBelow(of, level),
     log: (of: LogLevel, message: string, fields: object = {}) => {
       lines.push(`${of}: ${message}`);
-      bytes += formatLine(clock.now(), of, message, { ...fields }).length;
+      const own = { namespace: "k8s.io", id: "f".repeat(64) };
+      bytes += formatLine(clock.now(), of, message, { ...own, ...fields }).length;
     },
   };
   limited = new LimitedLog({ log, clock, whose: "of the guest" });
@@ -39,8 +40,8 @@ const leftOut = (): number =>
 
 describe("a log with an allowance", () => {
   it("writes what a talkative start takes, all at once", () => {
-    for (let count = 0; count < 1_000; count++) limited.log("info", `mounted ${"x".repeat(150)} ${count}`);
-    expect([lines.length, leftOut()]).toEqual([1_000, 0]);
+    for (let count = 0; count < 800; count++) limited.log("info", `mounted ${"x".repeat(150)} ${count}`);
+    expect([lines.length, leftOut()]).toEqual([800, 0]);
   });
 
   it.each(["", "y".repeat(3_000)])(
@@ -84,7 +85,7 @@ describe("a log with an allowance", () => {
     limited.log("info", "back");
     clock.now = () => new Date(0);
     lines.length = 0;
-    for (let count = 0; count < 1_000; count++) limited.log("info", `mounted ${"x".repeat(100)} ${count}`);
-    expect(lines).toHaveLength(1_000);
+    for (let count = 0; count < 800; count++) limited.log("info", `mounted ${"x".repeat(100)} ${count}`);
+    expect(lines).toHaveLength(800);
   });
 });

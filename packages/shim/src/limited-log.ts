@@ -13,7 +13,10 @@ export interface LogAllowance {
 }
 
 /** In all less than a megabyte a minute. */
-export const guestAllowance: LogAllowance = { burst: 256 * 1024, perSecond: 8 * 1024, pause: 10_000 };
+export const guestAllowance: LogAllowance = { burst: 384 * 1024, perSecond: 8 * 1024, pause: 10_000 };
+
+/** At most what a log adds to each line of its own: whose it is. */
+const ownBytes = 192;
 
 export interface LimitedLogOptions {
   readonly log: Log & { isLogged(level: LogLevel): boolean };
@@ -50,13 +53,13 @@ export class LimitedLog implements Log {
       return;
     }
     this.#earn();
-    const { length } = formatLine(clock.now(), level, message, fields);
-    if (length > this.#allowed) {
+    const needed = formatLine(clock.now(), level, message, fields).length + ownBytes;
+    if (needed > this.#allowed) {
       this.#leftOut += 1;
       void this.#pause();
       return;
     }
-    this.#allowed -= length;
+    this.#allowed -= needed;
     log.log(level, message, fields);
   }
 

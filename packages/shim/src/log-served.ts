@@ -44,7 +44,7 @@ export class ServedLog implements ShimLog {
   log(level: LogLevel, message: string, fields: { readonly [key: string]: unknown } = {}): void {
     if (this.#closed || !this.isLogged(level)) return;
     this.#tellDropped();
-    this.#put(formatLine(this.#options.clock.now(), level, message, { ...this.#options.fields, ...fields }));
+    this.#put(formatLine(this.#options.clock.now(), level, message, fields, this.#options.fields));
   }
 
   close(): void {
@@ -75,9 +75,10 @@ export class ServedLog implements ShimLog {
 
   #tellDropped(): void {
     if (this.#dropped === 0 || !this.#hasRoom()) return;
-    const fields = { ...this.#options.fields, dropped: this.#dropped };
+    const dropped = this.#dropped;
+    const now = this.#options.clock.now();
     this.#dropped = 0;
-    this.#put(formatLine(this.#options.clock.now(), "warn", "log lines were dropped", fields));
+    this.#put(formatLine(now, "warn", "log lines were dropped", { dropped }, this.#options.fields));
   }
 
   #put(line: Buffer): void {

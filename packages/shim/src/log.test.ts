@@ -98,4 +98,25 @@ describe("formatLine", () => {
     expect(line.indexOf("\n")).toBe(line.length - 1);
     expect(line).toContain('msg="a\\nb\\"c ');
   });
+
+  it("lets no field forge another line, or a field of the shim's own", () => {
+    const own = { id: "c1", namespace: "default" };
+    const forged = {
+      "a\ntime=x level=error msg": 'b"c\n\u001b[2J\u0007\u009b\u2028\u202e\ud800',
+      ...{ id: "c2", namespace: "other", time: "then", level: "error", msg: "forged", "": "unnamed" },
+    };
+    expect(formatLine(new Date(0), "info", "hello", forged, own).toString()).toBe(
+      'time="1970-01-01T00:00:00.000Z" level=info msg=hello id=c1 namespace=default ' +
+        'a_time_x_level_error_msg="b\\"c\\n\\u001b[2J\\u0007\\u009b\\u2028\\u202e\\ud800" ' +
+        "fields.id=c2 fields.namespace=other fields.time=then fields.level=error fields.msg=forged _=unnamed\n",
+    );
+  });
+
+  it("is whole within its bound: what is left out of it is counted, and a cut text says its length", () => {
+    const many = Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`k${index}`, "v".repeat(300)]));
+    const line = formatLine(new Date(0), "info", "m".repeat(9000), { long: "x".repeat(70_000), ...many }).toString();
+    expect(Buffer.byteLength(line)).toBeLessThanOrEqual(4096);
+    expect(line).toMatch(/msg="m+… \(cut: 9000 characters in all\)" long="x+… \(cut: 70000 characters in all\)" /);
+    expect(line).toMatch(/ left_out=\d+\n$/);
+  });
 });

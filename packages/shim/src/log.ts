@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import type { Clock } from "./clock.ts";
+import { quoted } from "./plain-text.ts";
 import type { ShimLog } from "./system.ts";
 import type { Log } from "./types.ts";
 
@@ -56,7 +57,7 @@ export class PipeLog implements ShimLog {
 
   log(level: LogLevel, message: string, fields: { readonly [key: string]: unknown } = {}): void {
     if (this.#closed || !this.isLogged(level)) return;
-    const line = formatLine(this.#options.clock.now(), level, message, { ...this.#options.fields, ...fields });
+    const line = formatLine(this.#options.clock.now(), level, message, fields, this.#options.fields);
     if (this.#queuedBytes + line.length > mostQueuedBytes) this.#dropped++;
     else this.#enqueue(line);
     this.#flush();
@@ -83,8 +84,8 @@ export class PipeLog implements ShimLog {
     if (this.#dropped === 0) return;
     const dropped = this.#dropped;
     this.#dropped = 0;
-    const fields = { ...this.#options.fields, dropped };
-    this.#enqueue(formatLine(this.#options.clock.now(), "warn", "log lines were dropped", fields));
+    const now = this.#options.clock.now();
+    this.#enqueue(formatLine(now, "warn", "log lines were dropped", { dropped }, this.#options.fields));
     if (!this.#writeQueue()) this.#retryLater();
   }
 
@@ -132,24 +133,58 @@ function openForWriting(path: string): number | undefined {
   }
 }
 
-/** One line as logrus' text formatter writes it, cut to what a pipe takes in one piece. */
+/** What the lines of a shim say of it, or of themselves; fields of a call that bear such a name are written after this. */
+const ownNames: ReadonlySet<string> = new Set(["time", "level", "msg"]);
+const renamed = "fields.";
+
+/** Bounds of one line, whose parts others may have a say in: it is whole, or says how much is not in it. */
+const mostFields = 64;
+const mostMessageBytes = 1536;
+const mostOwnBytes = 256;
+const mostValueBytes = 2048;
+const longestKey = 64;
+/** Kept free for the count of what was left out. */
+const noteBytes = 32;
+
+/** One line as logrus' text formatter writes it, of no more than a pipe takes in one piece. `own` cannot be overwritten. */
 export function formatLine(
   time: Date,
   level: LogLevel,
   message: string,
   fields: { readonly [key: string]: unknown },
+  own: { readonly [key: string]: unknown } = {},
 ): Buffer {
-  const parts = [`time=${quote(time.toISOString())}`, `level=${level === "warn" ? "warning" : level}`];
-  parts.push(`msg=${quote(message)}`);
-  for (const [key, value] of Object.entries(fields)) {
-    if (value !== undefined) parts.push(`${key}=${quote(textOf(value))}`);
+  const parts = [`time=${quote(time.toISOString(), mostOwnBytes)}`, `level=${level === "warn" ? "warning" : level}`];
+  parts.push(`msg=${quote(message, mostMessageBytes)}`);
+  for (const [key, value] of Object.entries(own)) parts.push(`${keyOf(key)}=${quote(textOf(value), mostOwnBytes)}`);
+  let room = longestLine - Buffer.byteLength(parts.join(" ")) - noteBytes;
+  let leftOut = 0;
+  let taken = 0;
+  for (const key of Object.keys(fields)) {
+    const value = fields[key];
+    if (value === undefined) continue;
+    taken += 1;
+    if (taken > mostFields || room < mostOwnBytes) {
+      leftOut += 1;
+      continue;
+    }
+    const name = keyOf(ownNames.has(key) || Object.hasOwn(own, key) ? `${renamed}${key}` : key);
+    const part = `${name}=${quote(textOf(value), Math.min(mostValueBytes, room - name.length - 2))}`;
+    room -= Buffer.byteLength(part) + 1;
+    parts.push(part);
   }
-  const line = Buffer.from(`${parts.join(" ")}\n`);
-  return line.length <= longestLine ? line : Buffer.concat([line.subarray(0, longestLine - 4), Buffer.from("...\n")]);
+  if (leftOut > 0) parts.push(`left_out=${leftOut}`);
+  return Buffer.from(`${parts.join(" ")}\n`);
 }
 
-function quote(text: string): string {
-  return /^[A-Za-z0-9\-._/@^+]+$/.test(text) ? text : JSON.stringify(text);
+/** What is no letter, digit, dot, dash or underscore could end the key, or the line. */
+function keyOf(key: string): string {
+  const name = key.slice(0, longestKey).replace(/[^A-Za-z0-9_.-]/g, "_");
+  return name === "" ? "_" : name;
+}
+
+function quote(text: string, mostBytes: number): string {
+  return text.length <= mostBytes && /^[A-Za-z0-9\-._/@^+]+$/.test(text) ? text : quoted(text, mostBytes);
 }
 
 function textOf(value: unknown): string {

@@ -1,4 +1,5 @@
-import { abortable, type Clock } from "./clock.ts";
+import { abortable } from "@uvm-shim/lifecycle";
+import type { Clock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
 import type { TaskEvents } from "./task-events.ts";
 import type { Exit, Log, Process } from "./types.ts";
@@ -73,14 +74,20 @@ export class ProcessRecord {
   }
 
   /** Completes when the process has exited, and when it is deleted without ever having run. */
-  wait(signal?: AbortSignal): Promise<Exit> {
+  async wait(signal?: AbortSignal): Promise<Exit> {
     const exited = this.process.wait(signal).catch((error: unknown) => {
       if (signal?.aborted) throw signal.reason;
       if (this.process.exit !== undefined) return this.process.exit;
-      if (this.#abandoned) return this.#deleted.promise;
+      if (this.#abandoned) return abortable(this.#deleted.promise, signal);
       throw error;
     });
-    return abortable(Promise.race([exited, this.#deleted.promise]), signal);
+    const over = new AbortController();
+    try {
+      // The deletion may be far: nothing of a caller that has its answer, or has left, shall wait for it.
+      return await abortable(Promise.race([exited, abortable(this.#deleted.promise, over.signal)]), signal);
+    } finally {
+      over.abort();
+    }
   }
 
   /** Runs the deletion once, apart from any caller's patience; after a failure the next caller tries again. */

@@ -1,6 +1,6 @@
 import { writeSync } from "node:fs";
 import { encodeRuntimeInfo } from "./bootstrap.ts";
-import { messageOf } from "./errors.ts";
+import { shownMessage } from "./errors.ts";
 import { parseCommand } from "./flags.ts";
 import type { ShimOptions } from "./options.ts";
 
@@ -38,7 +38,7 @@ export async function runShim(options: ShimOptions, host: NodeJS.Process): Promi
       }
     }
   } catch (error) {
-    writeSync(2, `${options.name}: ${messageOf(error)}\n`);
+    writeSync(2, `${options.name}: ${shownMessage(error)}\n`);
     host.exit(1);
     return;
   }

@@ -3,6 +3,7 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { containerd } from "./generated/messages.js";
 import { ClockedHarness } from "./testing/harness.ts";
+import { ManualClock } from "./testing/manual-clock.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
 
@@ -57,6 +58,28 @@ describe("a pod whose VM has ended by itself", () => {
     await expect.poll(() => harness.clock.advance(25).then(() => answered), often).toEqual(["s1", "c1"]);
     await member;
     expect(harness.clock.now().getTime() - began).toBeGreaterThanOrEqual(2_500);
+  });
+
+  it("is told in time also where each wait and each look is late", async () => {
+    const late = 15;
+    class LateClock extends ManualClock {
+      override delay(milliseconds: number, signal?: AbortSignal): Promise<void> {
+        return super.delay(milliseconds + late, signal);
+      }
+    }
+    await harness.close();
+    harness = new ClockedHarness(new LateClock());
+    await harness.open("s1");
+    await runPod();
+    harness.sandbox.end(1);
+    const answered: string[] = [];
+    await deleting("s1", answered);
+    await harness.task("Shutdown", { id: "s1" });
+    const member = deleting("c1", answered);
+    const began = harness.clock.now().getTime();
+    await expect.poll(() => harness.clock.advance(25).then(() => answered), often).toEqual(["s1", "c1"]);
+    await member;
+    expect(harness.clock.now().getTime() - began).toBeLessThan(3_500);
   });
 
   it("waits no longer than a second for a client that does not delete its sandbox's task", async () => {

@@ -4,11 +4,14 @@ import { isOwn, type SandboxSlot } from "./sandbox-slot.ts";
 
 /** How long a client may take to delete the sandbox's own task, in milliseconds; some have none that does. */
 const noticeMilliseconds = 1_000;
-/** How long containerd may clean up after it before it tells: last it removes the bundle. */
-const cleanUpMilliseconds = 2_500;
 const lookMilliseconds = 25;
 /** For what comes after that, which is within containerd. */
 const headStartMilliseconds = 50;
+/**
+ * For all of it together, with what containerd cleans up before it tells: last it removes the bundle. A deletion has a
+ * second more, since looks and waits end late where there is much else to do.
+ */
+const longestMilliseconds = 3_000;
 
 export interface SandboxFirstOptions {
   readonly slot: SandboxSlot;
@@ -52,11 +55,17 @@ export class SandboxFirst {
       return;
     }
     if (!this.#hasLeft && !tasks.has(present.sandbox.id)) return;
+    const giveUp = new AbortController();
+    // By one timer: a hundred looks, each a little late, would be late together by more than there is to spare.
+    await settlesWithin(this.#told(giveUp.signal), longestMilliseconds, clock);
+    giveUp.abort();
+  }
+
+  async #told(until: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
     if (!(await settlesWithin(this.#left.promise, noticeMilliseconds, clock))) return;
-    for (let waited = 0; waited < cleanUpMilliseconds && (await this.#hasBundle()); waited += lookMilliseconds) {
-      await clock.delay(lookMilliseconds);
-    }
-    await clock.delay(headStartMilliseconds);
+    while (await this.#hasBundle()) await clock.delay(lookMilliseconds, until);
+    await clock.delay(headStartMilliseconds, until);
   }
 
   #hasBundle(): Promise<boolean> {

@@ -1,7 +1,8 @@
+import { abortable } from "@uvm-shim/lifecycle";
 import type { RuntimeOptions } from "./bootstrap.ts";
 import { budgets, withinBudget } from "./budgets.ts";
 import { readConfiguration } from "./bundle.ts";
-import { abortable, type Clock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import { ShimError } from "./errors.ts";
 import type { containerd, google } from "./generated/messages.js";
 import { checkIdentifier } from "./identifiers.ts";

@@ -1,4 +1,5 @@
-import { abortable, type Clock } from "./clock.ts";
+import { abortable } from "@uvm-shim/lifecycle";
+import type { Clock } from "./clock.ts";
 import { Creation } from "./creation.ts";
 import { messageOf, ShimError, translateError } from "./errors.ts";
 import type { Exit, Log, Platform, Sandbox, SandboxRequest } from "./types.ts";

@@ -2,7 +2,7 @@ import path from "node:path";
 import type { RuntimeOptions } from "./bootstrap.ts";
 import { settlesWithin, systemClock } from "./clock.ts";
 import { sparesCompletedPods } from "./containerd-version.ts";
-import { messageOf, ShimError } from "./errors.ts";
+import { messageOf, ShimError, shownMessage } from "./errors.ts";
 import type { ShimFlags } from "./flags.ts";
 import type { LogLevel } from "./log.ts";
 import type { ShimOptions } from "./options.ts";
@@ -74,7 +74,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     });
     loaded?.destroy();
     log.close();
-    host.stderr.write(`${options.name}: ${messageOf(error)}\n`);
+    host.stderr.write(`${options.name}: ${shownMessage(error)}\n`);
     host.exit(1);
   };
   host.on("uncaughtException", crash);

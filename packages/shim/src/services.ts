@@ -1,7 +1,8 @@
 import type { Duplex } from "node:stream";
+import { abortable } from "@uvm-shim/lifecycle";
 import { type CallContext, implement, TtrpcServer } from "@uvm-shim/ttrpc";
 import type { RuntimeOptions } from "./bootstrap.ts";
-import { abortable, type Clock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import { ShimError, translateError } from "./errors.ts";
 import { EventForwarder } from "./events.ts";
 import { connectEvents } from "./events-ttrpc.ts";

@@ -3,7 +3,8 @@ import { access } from "node:fs/promises";
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
-import { abortable, type Clock, settlesWithin } from "./clock.ts";
+import { abortable } from "@uvm-shim/lifecycle";
+import { type Clock, settlesWithin } from "./clock.ts";
 import { ShimError } from "./errors.ts";
 import { withinBound } from "./file-calls.ts";
 import type { StdioPaths } from "./types.ts";
@@ -54,7 +55,7 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
   const argumentList = [...url.searchParams].flatMap(([key, value]) => (value === "" ? [key] : [key, value]));
   // The event loop waits until the program has been found. Whether it can be run is found out by running it.
   const look = (): Promise<void> => access(executable).catch(() => {});
-  await withinBound(`stdout ${paths.stdout} cannot be run`, look, () => {}, options);
+  await withinBound({ path: executable, subject: `stdout ${paths.stdout} cannot be run` }, look, () => {}, options);
   const [file, ...rest] = withSoftLimit([executable, ...argumentList], process.env);
   const child = await startProgram(file, rest, {
     stdio: ["ignore", "ignore", "ignore", "pipe", "pipe", "pipe"],
@@ -147,8 +148,9 @@ function isEnding(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     return (Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[6]) & exitingFlag) !== 0;
-  } catch {
-    return true;
+  } catch (error) {
+    // Where nobody can say, its end says so itself.
+    return ["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "");
   }
 }
 

@@ -164,8 +164,8 @@ async function openNamedOutput(
   try {
     const { descriptor, kind } = await openNamed(field, file, writing | constants.O_NONBLOCK, opening);
     if (kind.isFIFO()) {
-      const ends = { keeper: openAgain(descriptor, constants.O_RDONLY), writer: descriptor, readerSeen: true };
-      return pipeOutput(ends, opening);
+      const keeper = openOther(descriptor, constants.O_RDONLY);
+      return pipeOutput({ keeper, writer: descriptor, readerSeen: true }, opening);
     }
     if (kind.isFile()) return fileOutput(descriptor, opening);
     // A device may have to be waited for at each write, which a thread of its own does.
@@ -174,7 +174,11 @@ async function openNamedOutput(
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENXIO") throw openError(field, file, error);
     const keeper = await openFifo(field, file, opening);
-    return pipeOutput({ keeper, writer: openAgain(keeper, constants.O_WRONLY), readerSeen: false }, opening);
+    try {
+      return pipeOutput({ keeper, writer: openOther(keeper, constants.O_WRONLY), readerSeen: false }, opening);
+    } catch (reason) {
+      throw openError(field, file, reason);
+    }
   }
 }
 
@@ -196,7 +200,7 @@ function pipeOutput(
   const stream = pipeSocket(writer, { readable: false, writable: true });
   const close = async (): Promise<void> => {
     // Closing the last end empties the pipe: output that a reader has yet to come for would be lost.
-    const holder = !readerSeen && stream.bytesWritten > 0 ? openAgain(keeper, constants.O_WRONLY) : undefined;
+    const holder = !readerSeen && stream.bytesWritten > 0 ? openIfPossible(keeper, constants.O_WRONLY) : undefined;
     closeSync(keeper);
     stream.destroy();
     if (holder === undefined) return;
@@ -209,11 +213,27 @@ function pipeOutput(
 }
 
 function hasReader(holder: number): boolean {
+  const again = openIfPossible(holder, constants.O_WRONLY);
+  if (again !== undefined) closeSync(again);
+  return again !== undefined;
+}
+
+/** Undefined where nobody has the end that this one needs, or descriptors are lacking. */
+function openIfPossible(descriptor: number, flags: number): number | undefined {
   try {
-    closeSync(openAgain(holder, constants.O_WRONLY));
-    return true;
+    return openAgain(descriptor, flags);
   } catch {
-    return false;
+    return undefined;
+  }
+}
+
+/** The other end; where it cannot be had this one is closed. */
+function openOther(descriptor: number, flags: number): number {
+  try {
+    return openAgain(descriptor, flags);
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
   }
 }
 

@@ -48,9 +48,9 @@ function openDeleteLog({ namespace, id, clock }: LogOptions): ShimLog {
   const isLogged = (level: LogLevel): boolean => !isBelow(level, "warn");
   return {
     isLogged,
-    log: (level, message, fields) => {
+    log: (level, message, fields = {}) => {
       if (!isLogged(level)) return;
-      writeSync(2, formatLine(clock.now(), level, message, { namespace, id, ...fields }));
+      writeSync(2, formatLine(clock.now(), level, message, fields, { namespace, id }));
     },
     setLevel: () => {},
     close: () => {},

@@ -286,7 +286,7 @@ export class TaskService {
     if (owner && (request.now || isLeft)) {
       await this.deleteAll();
     } else if (this.#tasks.size > 0 || slot.isAlive || (present?.mode === "api" && !owner)) {
-      log.log("debug", "shutdown ignored: the sandbox is in use", { id: request.id, tasks: this.#tasks.size });
+      log.log("debug", "shutdown ignored: the sandbox is in use", { task: request.id, tasks: this.#tasks.size });
       if (present?.mode === "classic" && owner && !slot.isAlive && !this.#tasks.has(request.id)) {
         handOver();
         this.#sandboxFirst.leave();

@@ -22,6 +22,7 @@ const SHELL_SCRIPT = [
   "exit 7",
 ].join("\n");
 const EXEC_SCRIPT = 'echo "An exec in $(hostname) sees process 1, $(cat /proc/1/comm), and its own number $$"';
+const NO_BOUNDARY = "This VM is a process guest, on this machine's own kernel: no security boundary. See SECURITY.md.";
 const INTERRUPTED = 130;
 const NOTHING_LEFT_MS = 10_000;
 
@@ -56,6 +57,7 @@ function missing(): string | undefined {
 async function demonstrate({ directory, signal }: Isolation): Promise<number> {
   const console = new DemoConsole(process.stdout);
   console.title("uvm-shim: one pod in its own utility VM, on an emulated Hyper-V host");
+  console.line(`  ${NO_BOUNDARY}`);
   const scope = shimScope([join(directory, "pod")]);
   mkdirSync(join(directory, "pod"));
   const before = await takeHoldings(scope);

@@ -32,6 +32,7 @@ import { criPropagationCases, protocolPropagationCases } from "./cases/propagati
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
 import { protocolCrowdCases } from "./cases/protocol-crowd.ts";
+import { protocolDescriptorCases } from "./cases/protocol-descriptors.ts";
 import { protocolEndCases } from "./cases/protocol-ends.ts";
 import { protocolErrorCases } from "./cases/protocol-errors.ts";
 import { protocolGivenUpCases } from "./cases/protocol-given-up.ts";
@@ -170,6 +171,7 @@ async function runProtocol(
     ...protocolPropagationCases,
     ...protocolProcessCases,
     ...protocolRuntimeCases,
+    ...protocolDescriptorCases,
   ];
   for (const [index, one] of cases.entries()) {
     if (signal.aborted) return;

@@ -1,9 +1,7 @@
-import { chmodSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
-import { DISTRIBUTION } from "../support/programs.ts";
+import { makeLoadedShim } from "../support/loaded-shim.ts";
 
 /** What a shim's heap holds after a collection, in bytes. */
 export interface ShimHeap {
@@ -23,22 +21,15 @@ interface Holdings {
 const ANSWER_MS = 10_000;
 const CODE_SPACE = /code|trusted/;
 
-/**
- * A shim that tells its heap: the program that ships, with a module of the test's loaded before it. What ships has no way
- * to be asked, since others than the test would find it.
- */
+/** A shim that tells its heap. */
 export class TellingShim {
   readonly executable: string;
   readonly #socket: string;
 
   /** @param directory an empty one that nobody else may enter. */
   constructor(directory: string) {
-    this.executable = join(directory, "containerd-shim-lcow-v2");
+    this.executable = makeLoadedShim(directory, import.meta.resolve("./heap-teller.cjs"), ["--expose-gc"]);
     this.#socket = join(directory, "heap.sock");
-    const [lib, teller] = [join(DISTRIBUTION, "lib"), fileURLToPath(import.meta.resolve("./heap-teller.cjs"))];
-    const options = ["--disable-sigusr1", "--expose-gc", `--require=${teller}`].join(" ");
-    writeFileSync(this.executable, `#!/bin/sh\nexec "${lib}/node" ${options} "${lib}/shim-lcow.cjs" "$@"\n`);
-    chmodSync(this.executable, 0o755);
   }
 
   get environment(): { readonly [name: string]: string } {

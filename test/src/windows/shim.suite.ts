@@ -1,4 +1,6 @@
 /** Run under Wine: the shims' executables on a Windows without a compute service. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { appendFileSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { containerd } from "@uvm-shim/shim/protocol";
@@ -56,6 +58,22 @@ describe("start", () => {
     expect(answer.shimPid).toBe(stateOf(one).pid);
     expect(Number(readFileSync(path.join(one.bundle, "shim.pid"), "utf8"))).toBe(answer.shimPid);
     client.close();
+  });
+
+  it("opens no debugger for whoever may make a thread in the serving process", async () => {
+    const one = shim("no-debugger");
+    await one.start();
+    const { _debugProcess: openDebugger } = process as unknown as { _debugProcess(pid: number): void };
+    const usual = spawn(process.execPath, ["-e", "setInterval(() => {}, 1e6); console.log('up')"]);
+    try {
+      await once(usual.stdout, "data");
+      const told = once(usual.stderr, "data");
+      openDebugger(usual.pid ?? 0);
+      expect(String((await told)[0])).toContain("Debugger listening");
+    } finally {
+      usual.kill();
+    }
+    expect(() => openDebugger(stateOf(one).pid)).toThrow(/not found|cannot find/);
   });
 
   it("answers a containerd that does not say its version with version 2 in JSON", async () => {

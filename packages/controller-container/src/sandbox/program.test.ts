@@ -3,12 +3,10 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { lackOf } from "../../../../tools/machine-needs.ts";
+import { afterAll, afterEach, expect, it } from "vitest";
+import { describeWith, itWith } from "../../../../tools/machine-needs.ts";
 import { sandboxProgram } from "./program.ts";
 
-const isLinux = process.platform === "linux";
-if (!isLinux) console.warn("the program of a sandbox is not run: it is one of Linux");
 const directory = mkdtempSync(join(tmpdir(), "sandbox-program-"));
 const native = process.arch === "arm64" ? "arm64" : "x64";
 const program = join(directory, "sandbox");
@@ -33,11 +31,7 @@ const until = async (isSo: () => boolean): Promise<void> => {
   while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
 };
 
-const lackOfRoot = lackOf("root");
-if (isLinux && lackOfRoot !== undefined)
-  console.warn(`the program of a sandbox is not run as process 1: this machine lacks ${lackOfRoot}`);
-
-describe.runIf(isLinux)("the program of a sandbox", () => {
+describeWith("Linux")("the program of a sandbox", () => {
   it("sleeps, and has the kernel reap its children", async () => {
     const { pid } = await start(program);
     const sigchld = 1n << 16n;
@@ -56,7 +50,7 @@ describe.runIf(isLinux)("the program of a sandbox", () => {
     expect(await exited).toEqual([null, "SIGTERM"]);
   });
 
-  it.runIf(lackOfRoot === undefined)("as process 1 is ended by SIGKILL alone, and leaves no zombies", async () => {
+  itWith("as process 1", "root")("as process 1 is ended by SIGKILL alone, and leaves no zombies", async () => {
     const unshare = await start("unshare", ["--pid", "--fork", "--kill-child", program]);
     const childrenOf = (pid: number): string => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
     await until(() => childrenOf(unshare.pid) !== "");

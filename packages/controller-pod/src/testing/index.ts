@@ -128,7 +128,8 @@ export class FakeSize implements PodSize<FakeRequest, number> {
     if (memoryInMb > 1000) return { kind: "refused", reason: `${memoryInMb} MB are too much` };
     if (memoryInMb > 900) return { kind: "enough", warning: `${memoryInMb} MB are much` };
     if (memoryInMb <= question.memoryInMb) return { kind: "enough" };
-    return { kind: "grow", memoryInMb, isDemanded: question.container !== 77 };
+    const warning = question.container === 777 ? { warning: "777 MB are no promise" } : {};
+    return { kind: "grow", memoryInMb, isDemanded: question.container % 100 !== 77, ...warning };
   }
 }
 

@@ -23,6 +23,8 @@ class RealEmulator implements ContractHost {
   readonly #devices = join(this.#directory, "devices.json");
   readonly assignableDevice = "PCIP\\VEN_1234&DEV_5678";
   readonly memoryMb = 512;
+  /** What runs the program, where something does. */
+  wrapper: readonly string[] = [];
   readonly #spelling: Spelling | undefined;
   #proxy: RespellingProxy | undefined;
   #files = 0;
@@ -52,7 +54,7 @@ class RealEmulator implements ContractHost {
       socketPath: join(this.stateDirectory, "host.sock"),
       start: {
         command: "/bin/sh",
-        args: ["-c", remember, "sh", process.execPath, sourceOf("host-emulator/src/main.ts")],
+        args: ["-c", remember, "sh", ...this.wrapper, process.execPath, sourceOf("host-emulator/src/main.ts")],
         env: { UVM_SHIM_HOST_IDLE_MS: "5000", UVM_SHIM_HOST_DEVICES: this.#devices },
       },
     });
@@ -185,6 +187,23 @@ describeReal("the emulated host as a program", () => {
     expect(new Set(threads.map((thread) => getPriority(thread)))).toEqual(new Set([getPriority()]));
     await system.terminate();
     await host.close();
+  });
+
+  it("serves with the priority that it was started with where it may not have another, and says so", async () => {
+    const restricted = new RealEmulator();
+    restricted.wrapper = ["setpriv", "--bounding-set", "-sys_nice"];
+    try {
+      const host = await restricted.connect();
+      const system = await host.createComputeSystem("restricted", restricted.document(document));
+      await system.start();
+      expect(restricted.running().map((pid) => getPriority(pid))).toEqual([getPriority()]);
+      const log = readFileSync(join(restricted.stateDirectory, "emulator.log"), "utf8");
+      expect(log).toContain(`it has to do with the priority that it was started with, ${getPriority()}`);
+      await system.terminate();
+      await host.close();
+    } finally {
+      await restricted.dispose();
+    }
   });
 
   it("removes what one before it left that was killed", async () => {

@@ -1,4 +1,5 @@
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
+import { describeWith } from "../../../../tools/machine-needs.ts";
 import { nativeMachine } from "./native-calls.ts";
 import type { FunctionTable } from "./native-types.ts";
 
@@ -11,10 +12,8 @@ const functions = {
   HcsGrantVmGroupAccess: { result: "int32", parameters: ["text"], since: 19041, immediate: true },
 } as const satisfies FunctionTable;
 
-const onLinux = process.platform === "linux";
-if (!onLinux) console.warn("calls into a library are not tested: they are made into the C library of Linux");
-
-describe.runIf(onLinux)("calls into a library", () => {
+// Into the C library of Linux.
+describeWith("Linux")("calls into a library", () => {
   const machine = nativeMachine();
   const library = machine.library("libc.so.6", functions);
 

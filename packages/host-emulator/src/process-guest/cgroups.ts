@@ -70,6 +70,11 @@ export class VmCgroups {
     return this.#groups.map(({ path }) => join(path, guestGroup, "cgroup.procs"));
   }
 
+  /** The VM's group of version 2; undefined where there is none. */
+  get unified(): string | undefined {
+    return this.#groups.find(({ hierarchy }) => hierarchy.controllers === "v2")?.path;
+  }
+
   /**
    * Takes the process that started the guest out of the guest's own groups. Version 2 lets a guest hand controllers on
    * to its containers only while no process is in the group that is its root.

@@ -7,6 +7,7 @@ import { BootTurns } from "./boot-turns.ts";
 import { VmCgroups } from "./cgroups.ts";
 import { GuestImage } from "./image.ts";
 import { killIfAlive, ProcessGuestMachine } from "./machine.ts";
+import { SettingsGuard } from "./settings-guard.ts";
 
 /** First line of the kernel file that asks for a process guest. */
 export const processGuestKernel = "uvm-shim process guest 1";
@@ -31,11 +32,13 @@ export class ProcessGuestKind implements GuestKind {
   readonly name = "process";
   readonly #options: ProcessGuestOptions;
   readonly #image: GuestImage;
+  readonly #settings: SettingsGuard;
   readonly #boots = new BootTurns({ most: bootsPerProcessor * availableParallelism(), longestMs: longestTurnMs });
 
   constructor(options: ProcessGuestOptions) {
     this.#options = options;
     this.#image = new GuestImage(options.stateDirectory);
+    this.#settings = new SettingsGuard(options.report);
   }
 
   recognises({ KernelFilePath: path }: LinuxKernelDirect): boolean {
@@ -55,6 +58,7 @@ export class ProcessGuestKind implements GuestKind {
       image: this.#image,
       cgroups: new VmCgroups(specification.name, undefined, specification.podGroup),
       boots: this.#boots,
+      settings: this.#settings,
       ...(priority !== undefined && { priority }),
       bootTimeoutMs: this.#options.bootTimeoutMs,
       cgroupTimeoutMs,

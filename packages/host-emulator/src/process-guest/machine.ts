@@ -22,6 +22,7 @@ import { GuestDisks } from "./disks.ts";
 import { findProgram, type GuestImage, programFolders } from "./image.ts";
 import { offerNamespace } from "./joined-networks.ts";
 import { GuestNics } from "./nics.ts";
+import type { SettingsGuard } from "./settings-guard.ts";
 import { addShare, removeShare } from "./shares.ts";
 
 export interface ProcessGuestParts {
@@ -30,6 +31,7 @@ export interface ProcessGuestParts {
   readonly boots: Pick<BootTurns, "take">;
   /** Of the guest; by default it is this process's. */
   readonly priority?: number;
+  readonly settings: SettingsGuard;
   readonly bootTimeoutMs: number;
   readonly cgroupTimeoutMs: number;
   readonly report: (message: string) => void;
@@ -46,6 +48,12 @@ const noDebugger = "--disable-sigusr1";
 /** Says that the namespaces are there, and becomes the agent once it is told to. */
 const waitAndRun = 'echo in >&3; read -r go <&3 || exit 125; exec "$@"';
 const longestWord = 16;
+
+/**
+ * Capabilities over what no namespace parts: modules, ports and memory of this machine, its clock, log, audit and power,
+ * its security modules, and programs in its kernel. By number, as setpriv need not know the younger names.
+ */
+const withheldCapabilities = [16, 17, 25, 30, 32, 33, 34, 35, 36, 37, 38, 39].map((number) => `-cap_${number}`).join();
 
 const freezeTimeoutMs = 2_000;
 const consoleTailBytes = 4_000;
@@ -208,13 +216,8 @@ export class ProcessGuestMachine implements GuestMachine {
         "VirtualMachine.Chipset.LinuxKernelDirect.InitRdPath: a process guest needs its agent there",
       );
     }
-    const unshare = findProgram("unshare");
-    if (unshare === undefined) {
-      throw new HcsFailure(
-        "ERROR_FILE_NOT_FOUND",
-        "this machine has no unshare: install the Debian package util-linux",
-      );
-    }
+    const unshare = utility("unshare");
+    const setpriv = utility("setpriv");
     const parameters = {
       vsockDirectory: directory,
       image: await this.#parts.image.directory(),
@@ -225,8 +228,20 @@ export class ProcessGuestMachine implements GuestMachine {
     };
     if (this.#power.kind === "killed") throw endedBeforeBoot();
     this.#parts.cgroups.create({ memoryMb, processors, share: limits, cpus });
+    this.#parts.settings.protect(this.#parts.cgroups.unified);
     const namespaces = ["--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
-    const inner = ["/bin/sh", "-c", waitAndRun, "sh", process.execPath, smallYoungGeneration, noDebugger, agent];
+    const inner = [
+      setpriv,
+      `--bounding-set=${withheldCapabilities}`,
+      "/bin/sh",
+      "-c",
+      waitAndRun,
+      "sh",
+      process.execPath,
+      smallYoungGeneration,
+      noDebugger,
+      agent,
+    ];
     const command = [unshare, "--fork", "--kill-child=KILL", ...namespaces, "--", ...inner];
     const child = await startProgram(
       "/bin/sh",
@@ -329,6 +344,12 @@ export class ProcessGuestMachine implements GuestMachine {
     const text = this.#console.trim();
     return new HcsFailure(result, message, text === "" ? {} : { events: [`console: ${text}`] });
   }
+}
+
+function utility(name: string): string {
+  const path = findProgram(name);
+  if (path !== undefined) return path;
+  throw new HcsFailure("ERROR_FILE_NOT_FOUND", `this machine has no ${name}: install the Debian package util-linux`);
 }
 
 function endedBeforeBoot(): HcsFailure {

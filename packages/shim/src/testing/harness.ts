@@ -143,7 +143,12 @@ export class Harness {
 
 /** With a clock that stands still until it is told to go on. */
 export class ClockedHarness extends Harness {
-  override readonly clock = new ManualClock();
+  override readonly clock: ManualClock;
+
+  constructor(clock = new ManualClock()) {
+    super();
+    this.clock = clock;
+  }
 
   /** Lets so much time pass, once somebody waits for it. */
   async pass(milliseconds: number): Promise<void> {

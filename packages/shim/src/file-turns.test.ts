@@ -1,0 +1,76 @@
+import { expect, it } from "vitest";
+import { FileTurns, fileSystemIn } from "./file-turns.ts";
+
+const givenUp = (): Error => new Error("given up");
+
+/** Paths are `/<file system>/<name>`; calls are open until they are let go. */
+function bench(most: number) {
+  const turns = new FileTurns(most, (path) => path.split("/", 2).join("/"));
+  const asked: string[] = [];
+  const open = new Map<string, () => void>();
+  const ask = (path: string, isGivenUp = () => false): Promise<void> => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const call = (): Promise<void> => {
+      asked.push(path);
+      open.set(path, resolve);
+      return promise;
+    };
+    return turns.run(path, isGivenUp, call, givenUp);
+  };
+  return { asked, ask, letGo: (path: string) => open.get(path)?.() };
+}
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+it("one file system has half of the turns that others leave, and one at least", async () => {
+  const { asked, ask } = bench(8);
+  for (const fileSystem of ["a", "b", "c", "d", "e"]) {
+    for (let index = 0; index < 8; index++) void ask(`/${fileSystem}/${index}`);
+  }
+  await settled();
+  expect(asked.map((path) => path[1]).join("")).toBe("aaaabbcd");
+});
+
+it("who waits has the turn that comes free, in the order of asking as far as its file system has one", async () => {
+  const { asked, ask, letGo } = bench(4);
+  for (const path of ["/a/1", "/a/2", "/a/3", "/b/1", "/b/2"]) void ask(path);
+  await settled();
+  expect(asked).toEqual(["/a/1", "/a/2", "/b/1"]);
+  letGo("/b/1");
+  await settled();
+  expect(asked).toEqual(["/a/1", "/a/2", "/b/1", "/b/2"]);
+  letGo("/a/1");
+  await settled();
+  expect(asked.at(-1)).toBe("/a/3");
+});
+
+it("what is given up while it waits is rejected, not asked, and keeps no turn", async () => {
+  const { asked, ask, letGo } = bench(2);
+  void ask("/a/1");
+  let isGivenUp = false;
+  const waiting = ask("/a/2", () => isGivenUp);
+  isGivenUp = true;
+  void ask("/b/1");
+  await expect(waiting).rejects.toThrow("given up");
+  letGo("/a/1");
+  void ask("/a/3");
+  await settled();
+  expect(asked).toEqual(["/a/1", "/b/1", "/a/3"]);
+});
+
+it("a path is in the file system of the deepest mount above it, and of the last one there", () => {
+  const line = (device: string, point: string): string => `21 1 ${device} / ${point} rw,relatime - x x rw`;
+  const mountinfo = [
+    line("8:1", "/"),
+    line("0:30", "/mnt/nfs"),
+    line("0:31", "/mnt/nfs/deep"),
+    line("0:30", "/var/lib/pods/v\\0401"),
+    line("0:40", "/run"),
+    line("0:41", "/run"),
+    "",
+  ].join("\n");
+  const found = (file: string): string => fileSystemIn(mountinfo, file);
+  expect(["/", "/mnt", "/mnt/nfs2/x"].map(found)).toEqual(["8:1", "8:1", "8:1"]);
+  expect(["/mnt/nfs", "/mnt/nfs/x", "/var/lib/pods/v 1/x"].map(found)).toEqual(["0:30", "0:30", "0:30"]);
+  expect(["/mnt/nfs/deep/x", "/run/x"].map(found)).toEqual(["0:31", "0:41"]);
+  expect(fileSystemIn("", "/x")).toBe("");
+});

@@ -1,0 +1,42 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { escaped, quoted, shown } from "./plain-text.ts";
+
+/** Each would end a line, move a cursor, ring, colour, turn the direction, hide, or be no character at all. */
+const hostileCharacters = [
+  ...["\n", "\r", "\t", "\0", "\u001b", "\u0007", "\u007f", "\u0085", "\u009b", "\u2028", "\u2029"],
+  ...["\u061c", "\u200e", "\u200f", "\u202a", "\u202e", "\u2066", "\u2069", "\ufeff", "\ud800", "\udfff"],
+];
+const plain = /^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]*$/u;
+
+describe("texts of others", () => {
+  it.each(hostileCharacters.map((character) => [JSON.stringify(character), character]))("have no %s", (_name, bad) => {
+    expect(escaped(`a${bad}b`)).toMatch(/^a\\(n|r|t|u[0-9a-f]{4})b$/);
+    expect(quoted(`a${bad}b`, 100)).toMatch(/^"a\\(n|r|t|u[0-9a-f]{4})b"$/);
+  });
+
+  it("keep what everybody can see", () => {
+    const text = 'C:\\disks\\a.vhdx: "größer" 容器 😀';
+    expect([escaped(text), shown(text, 100)]).toEqual([text, text]);
+  });
+
+  it("are plain and within their bounds, whatever they were", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary", maxLength: 600 }), fc.integer({ min: 256, max: 512 }), (text, most) => {
+        const [error, value] = [shown(text, most), quoted(text, most)];
+        expect(error).toMatch(plain);
+        expect(value).toMatch(plain);
+        expect(error.length).toBeLessThanOrEqual(most);
+        expect(Buffer.byteLength(value)).toBeLessThanOrEqual(most);
+        expect(value).toMatch(/^".*"$/);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it("are cut with their whole length told, and keep their end", () => {
+    const text = `the guest says ${"\n".repeat(64 * 1024)}: 0x80004005`;
+    expect(shown(text, 8192)).toMatch(/^the guest says (\\n)+.* … \(cut: 65563 characters in all\) … .*: 0x80004005$/);
+    expect(quoted("é".repeat(1000), 200)).toMatch(/^"é+… \(cut: 1000 characters in all\)"$/);
+  });
+});

@@ -1,0 +1,76 @@
+// Loaded into a shim of a test, beside what ships: one call that opens something fails, as the socket in its environment is
+// told: `count` begins to count such calls, `fail <n> <code>` makes the n-th from then on fail, and `told` answers with what
+// was called and what failed.
+"use strict";
+const childProcess = require("node:child_process");
+const { EventEmitter } = require("node:events");
+const fs = require("node:fs");
+const net = require("node:net");
+const { devNull } = require("node:os");
+
+let calls = [];
+let fault = { call: -1, code: "" };
+let struck;
+
+/** The error that this call is to fail with, if it is. */
+function strike(what, subject) {
+  const call = calls.push(what) - 1;
+  if (call !== fault.call) return undefined;
+  struck = `${what} ${subject}`;
+  // Which call comes when may differ from run to run; only processes are lacking in this way.
+  const code = fault.code === "EAGAIN" && what !== "spawn" ? "EMFILE" : fault.code;
+  return Object.assign(new Error(`${code}: made by the test, ${what} '${subject}'`), {
+    ...{ code, syscall: what === "spawn" ? `spawn ${subject}` : what, errno: -1 },
+  });
+}
+
+function wrap(owner, name, counts, fail) {
+  const original = owner[name];
+  owner[name] = function (...parameters) {
+    const error = counts(...parameters) ? strike(name, parameters[0]?.path ?? parameters[0]) : undefined;
+    return error === undefined ? original.apply(this, parameters) : fail.call(this, error, parameters);
+  };
+}
+
+const raise = (error) => {
+  throw error;
+};
+// Descriptors are no paths, and whether there are enough of them is asked with this one.
+const isPath = (path) => typeof path === "string" && path !== devNull;
+for (const name of ["openSync", "readFileSync", "writeFileSync", "readdirSync"]) wrap(fs, name, isPath, raise);
+wrap(fs, "open", isPath, (error, parameters) => process.nextTick(parameters.at(-1), error));
+for (const name of ["open", "readFile", "readdir"]) wrap(fs.promises, name, isPath, (error) => Promise.reject(error));
+
+// Node throws some of what is wrong, tells the rest by an event, and has no streams where descriptors are lacking.
+const always = () => true;
+wrap(childProcess, "spawn", always, (error) => {
+  if (error.code === "ENOMEM") throw error;
+  const child = Object.assign(new EventEmitter(), { stdio: error.code === "EAGAIN" ? [null, null, null] : undefined });
+  process.nextTick(() => child.emit("error", error));
+  return child;
+});
+// Not the connections that the event loop has accepted, nor those over a descriptor.
+for (const prototype of [net.Socket.prototype, net.Server.prototype]) {
+  const name = prototype === net.Socket.prototype ? "connect" : "listen";
+  wrap(prototype, name, always, function (error) {
+    process.nextTick(() => (name === "connect" ? this.destroy(error) : this.emit("error", error)));
+    return this;
+  });
+}
+
+if (process.argv.includes("-socket")) {
+  const server = net.createServer((connection) => {
+    connection.setEncoding("utf8").on("data", (line) => {
+      const [command, call, code] = line.trim().split(" ");
+      if (command === "told") connection.write(`${JSON.stringify({ calls, struck })}\n`);
+      else {
+        calls = [];
+        struck = undefined;
+        fault = command === "fail" ? { call: Number(call), code } : { call: -1, code: "" };
+        connection.write("{}\n");
+      }
+    });
+  });
+  server.listen(process.env.UVM_SHIM_TEST_FAILING_SOCKET);
+  server.unref();
+}
