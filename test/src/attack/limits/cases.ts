@@ -56,7 +56,11 @@ async function makeMany(pod: Pod, ground: LimitGround): Promise<number> {
     }
   }
   // Whatever was refused, the shim serves on.
-  for (const { id } of made) await pod.shim.call(Task, "State", { id }, { timeoutMs: callMs });
+  try {
+    for (const { id } of made) await pod.shim.call(Task, "State", { id }, { timeoutMs: callMs });
+  } finally {
+    for (const { stdio } of made) stdio.close();
+  }
   return made.length;
 }
 

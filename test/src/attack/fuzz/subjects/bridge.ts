@@ -101,13 +101,14 @@ const requestSeeds = [
 ];
 
 /** The host's end of a bridge with questions that wait, on a stream that hands on at once what it is given. */
-function clientFedWith(input: Buffer): void {
+function clientFedWith(input: Buffer): Promise<unknown> {
   const stream = Object.assign(new EventEmitter(), {
     ...{
       destroyed: false,
       readableEnded: false,
       write: () => true,
       destroy: () => {},
+      isPaused: () => false,
       pause: () => {},
       resume: () => {},
     },
@@ -125,6 +126,8 @@ function clientFedWith(input: Buffer): void {
   for (const question of questions) question.catch(() => {});
   stream.emit("data", input);
   stream.emit("end");
+  // What takes more than one turn is done then.
+  return client.closed;
 }
 
 const frames = Buffer.concat([
