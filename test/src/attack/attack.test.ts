@@ -113,7 +113,7 @@ describe("what a hostile guest leads to", () => {
   }
 
   it("is well when lines of the log are lines", async () => {
-    expect(await problemsOf(`${start}\n${start} error="a \\"b\\"\\n" guest="{}"\n`)).toEqual([]);
+    expect(await problemsOf(`${start}\n${start} error="a \\"b\\"\\n" guest="level=error msg=forged"\n`)).toEqual([]);
   });
 
   it.each([
@@ -121,6 +121,7 @@ describe("what a hostile guest leads to", () => {
     ["an escape", `${start} x="\u001b[2J"\n`, "no text"],
     ["a separator of lines", `${start} x="\u2028"\n`, "no text"],
     ["another id", `${start} id=other\n`, "id of a line of the log is not the shim's"],
+    ["a second message", `${start} msg=forged\n`, "was forged"],
     ["a key that is none", `${start} a b=c\n`, "is none"],
   ])("is a problem when the log has %s", async (_what, text, problem) => {
     expect(await problemsOf(text)).toEqual([expect.stringContaining(problem)]);

@@ -54,8 +54,8 @@ export class HostileGuests {
       signal.throwIfAborted();
       for (const result of await this.#runBatch(batch)) {
         const isLate = result.problems.some((problem) => problem.includes(timing));
-        // What took long beside others is measured once more alone.
-        const judged = isLate && batch.length > 1 ? await this.#runAlone(result.mode, batch) : result;
+        // What took long is measured once more, alone.
+        const judged = isLate ? await this.#runAlone(result.mode, batch) : result;
         results.push(judged);
         report(judged);
       }
