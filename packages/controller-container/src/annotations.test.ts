@@ -191,6 +191,11 @@ describe("annotations of containers", () => {
 });
 
 describe("a container's annotations", () => {
+  it("are read in one go, however long", () => {
+    const key = "io.microsoft.virtualmachine.wcow.amd-certificate";
+    expect(() => read({ [key]: `a${" ".repeat(1_000_000)}!` })).toThrow("accepted is certificates in base64");
+  });
+
   it("cross with its specification, and warn", async () => {
     const annotations = { [shm]: "64", [`${container}processor.count`]: "2", "com.example": "secret" };
     const bench = await new ContainerBench().created([overlayMount], specification({ annotations }));

@@ -81,7 +81,7 @@ export function readAnnotations(
   warn: (sentence: string) => void,
 ): ContainerAnnotations {
   const refuseValue = (key: string, accepted: string) =>
-    refuse("InvalidArgument", `annotation ${key} is ${JSON.stringify(given[key])}, accepted is ${accepted}`);
+    refuse("InvalidArgument", `annotation ${key} is ${shortOf(given[key])}, accepted is ${accepted}`);
   const crossing: [string, string][] = [];
   const cross = (key: string, isAccepted: (value: string) => boolean, accepted: string): void => {
     const value = given[key];
@@ -112,19 +112,26 @@ export function readAnnotations(
   cross(coreLimitKey, isPairOfLimits, "two numbers of bytes as <soft>;<hard>, of which the first is not the greater");
   cross(teeLogKey, isRelative, 'a relative path without ".."');
   cross(teeLogMountKey, (value) => value.startsWith("/"), "an absolute path");
-  cross(hostCertificatesKey, (value) => /^[A-Za-z0-9+/\s]+=*\s*$/.test(value), "certificates in base64");
+  cross(hostCertificatesKey, (value) => /^[A-Za-z0-9+/\s]+(?:=+\s*)?$/.test(value), "certificates in base64");
   // They become options of the program that sets a GPU up.
   cross(gpuCapabilitiesKey, (value) => /^[a-z]+(,[a-z]+)*$/.test(value), "words with commas between them");
   const gpuVhdPath = given[gpuVhdKey] || undefined;
   if (gpuVhdPath !== undefined && !isAbsolute(gpuVhdPath)) throw refuseValue(gpuVhdKey, "an absolute path of the host");
   for (const key of unsupported) {
     const value = given[key];
-    if (value) throw refuse("Unimplemented", `annotation ${key} is ${JSON.stringify(value)}, accepted is nothing`);
+    if (value) throw refuse("Unimplemented", `annotation ${key} is ${shortOf(value)}, accepted is nothing`);
   }
   for (const key of withoutEffect) {
     if (given[key] !== undefined) warn(`annotation ${key} has no effect on Linux containers`);
   }
   return { type, isPrivileged, gpuVhdPath, crossing: Object.fromEntries(crossing) };
+}
+
+/** Longer ones are no mistyped words or numbers, and may be secrets. */
+const longestShown = 40;
+
+function shortOf(value = ""): string {
+  return value.length > longestShown ? `a text of ${value.length} characters` : JSON.stringify(value);
 }
 
 function isNumber(value: string): boolean {

@@ -255,7 +255,7 @@ describe("specification", () => {
     [undefined, "config.json: expected an object, got nothing"],
     [specification({ process: undefined }), "process is missing"],
     [specification({ process: { cwd: "/", args: [] } }), "process.args: expected the command, got an empty one"],
-    [specification({ process: { cwd: "/", args: "sh" } }), 'process.args: expected a list, got "sh"'],
+    [specification({ process: { cwd: "/", args: "sh" } }), "process.args: expected a list, got a string of 2 characters"],
     [specification({ process: { cwd: "bin", args: ["sh"] } }), 'process.cwd: "bin" is no absolute path'],
     [specification({ root: undefined }), "root is missing"],
     [specification({ root: { path: "" } }), "root.path is empty"],

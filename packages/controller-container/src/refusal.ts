@@ -34,12 +34,16 @@ export function namingPaths(files: PathLookup, refuse: Refuse): PathLookup {
  */
 export function checkWholeTexts(value: unknown, where: string, refuse: Refuse): void {
   if (typeof value === "string" && value.includes("\0")) {
-    const given = JSON.stringify(value.slice(0, mostCharacters));
+    // The text itself may be a secret, as variables of the environment are.
+    const given = `one of ${value.length} characters with NUL at ${value.indexOf("\0")}`;
     throw refuse("InvalidArgument", `${where}: expected text without NUL, got ${given}`);
   }
   if (typeof value !== "object" || value === null) return;
   for (const [name, member] of Object.entries(value)) {
-    if (!Array.isArray(value)) checkWholeTexts(name, where, refuse);
+    if (!Array.isArray(value) && name.includes("\0")) {
+      const given = JSON.stringify(name.slice(0, mostCharacters));
+      throw refuse("InvalidArgument", `${where}: expected text without NUL, got ${given}`);
+    }
     checkWholeTexts(member, Array.isArray(value) ? `${where}[${name}]` : joined(where, name), refuse);
   }
 }

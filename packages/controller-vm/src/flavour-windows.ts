@@ -78,6 +78,9 @@ export function commandLine(args: readonly string[]): string {
 function quoted(argument: string): string {
   if (argument !== "" && !/[\s"]/.test(argument)) return argument;
   // Backslashes count as such unless a quotation mark follows, and then two stand for one.
-  const escaped = argument.replaceAll(/(\\*)"/g, '$1$1\\"').replace(/\\+$/, "$&$&");
+  const escaped = argument.replaceAll(/(\\+)("?)|"/g, (found, run: string = "", mark: string = '"', at: number) => {
+    if (mark !== "") return `${run}${run}\\"`;
+    return at + found.length === argument.length ? `${run}${run}` : run;
+  });
   return `"${escaped}"`;
 }

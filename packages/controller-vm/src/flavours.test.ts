@@ -185,7 +185,14 @@ describe("a VM with a Windows guest", () => {
     [['say "hi"'], '"say \\"hi\\""'],
     [["C:\\dir\\", "C:\\my dir\\"], 'C:\\dir\\ "C:\\my dir\\\\"'],
     [['a\\"b'], '"a\\\\\\"b"'],
+    [['a\\\\b "c"'], '"a\\\\b \\"c\\""'],
   ])("quotes %j", (args, line) => {
     expect(commandLine(args)).toBe(line);
+  });
+
+  it("quotes an argument of a megabyte in one go", () => {
+    const run = "\\".repeat(1_000_000);
+    expect(commandLine([`${run} a`])).toBe(`"${run} a"`);
+    expect(commandLine([`a ${run}`])).toBe(`"a ${run}${run}"`);
   });
 });

@@ -180,3 +180,10 @@ function sourceKind({ type, source = "", options = [] }: OciMount): "folder" | "
   if (stats === undefined) return undefined;
   return stats.isDirectory() ? "folder" : "file";
 }
+
+/** Without the slashes at its end. */
+export function withoutEndSlashes(path: string): string {
+  let end = path.length;
+  while (path[end - 1] === "/") end -= 1;
+  return path.slice(0, end);
+}

@@ -4,7 +4,7 @@ import { arch } from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters, OciLinuxResources, OciProcess, OciSpec, OciUser } from "@uvm-shim/hcs-schema";
-import { makeFoldersBelow, makeMountPoints } from "./below.ts";
+import { makeFoldersBelow, makeMountPoints, withoutEndSlashes } from "./below.ts";
 import type { GroupMetrics } from "./cgroup-metrics.ts";
 import { type ContainerFolders, deleteFolders, discardFolders } from "./container-folders.ts";
 import type { GuestFacts } from "./facts.ts";
@@ -358,7 +358,7 @@ export class Container {
 }
 
 function isAtOrBelow(path: string, folder: string): boolean {
-  return path === folder || (folder !== "/" && path.startsWith(`${folder.replace(/\/+$/, "")}/`));
+  return path === folder || (folder !== "/" && path.startsWith(`${withoutEndSlashes(folder)}/`));
 }
 
 /** Runs what makes a process and joins it with its stdio. */

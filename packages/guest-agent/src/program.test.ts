@@ -95,6 +95,12 @@ describe("a program that a container is to start with", () => {
     expect(() => checkProgram(root, process, "x64", [{ destination: "/bin" }]), "on a mount").not.toThrow();
   });
 
+  it("is looked for beside mounts of any name in one go", () => {
+    const destination = `${"/".repeat(1_000_000)}x`;
+    const process = { args: ["/bin/own"], cwd: "/" };
+    expect(() => checkProgram(root, process, "x64", [{ destination }])).not.toThrow();
+  });
+
   it("is accepted with an interpreter that is a script, or lies on a mount", () => {
     put("bin/sh", elf(62));
     for (const [name, line] of Object.entries({ first: "#!/bin/sh", second: "#!/bin/first -x", third: "#!/tools/x" })) {

@@ -6,7 +6,7 @@ import { readSync } from "node:fs";
 import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciMount, OciProcess } from "@uvm-shim/hcs-schema";
-import { missingBelow, readBelow } from "./below.ts";
+import { missingBelow, readBelow, withoutEndSlashes } from "./below.ts";
 import { readElf } from "./elf.ts";
 
 interface Machine {
@@ -58,7 +58,7 @@ export function checkProgram(
   const machine = machines[architecture];
   const name = args[0];
   if (machine === undefined || name === undefined || name === "") return;
-  const mountPoints = mounts.map(({ destination }) => destination.replace(/\/+$/, ""));
+  const mountPoints = mounts.map(({ destination }) => withoutEndSlashes(destination));
   const isOnMount = (path: string): boolean =>
     mountPoints.some((point) => `${path}/`.startsWith(`${point}/`) || point.startsWith(`${path}/`));
   let next = firstProgram(root, places(name, cwd, env), isOnMount);

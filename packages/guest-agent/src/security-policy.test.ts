@@ -38,6 +38,24 @@ describe("a policy", () => {
     expect(() => take(policy, "")).not.toThrow();
   });
 
+  it.each([
+    ["comments in a line", `x ${" #".repeat(500_000)}"`, "line 3 is more than a constant"],
+    ["spaces before what is none of a line", `x := ${" ".repeat(1_000_000)}b\rc`, "x is more than a constant"],
+  ])("of a megabyte is read in one go: %s", (_, line, problem) => {
+    expect(() => take(`package policy\napi_version := "0.1.0"\n${line}`)).toThrow(problem);
+  });
+
+  it.each([
+    ['x := "a # b"', "a # b"],
+    ["x := 1 # one # two", 1],
+    ['x := "# a" # b', "# a"],
+    ["x := 1#2", undefined],
+  ])("has comments where %j has one", (line, value) => {
+    const read = () => take(rules(first, "0.1.0", [line]));
+    if (value === undefined) expect(read).toThrow("x is more than a constant");
+    else expect(read).not.toThrow();
+  });
+
   it("that is empty is taken, and opens the door, unless rules are asked for", () => {
     expect(() => take("", "")).not.toThrow();
     expect(() => take("", "open_door")).not.toThrow();

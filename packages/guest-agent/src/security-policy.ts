@@ -57,13 +57,13 @@ function requireOpenRules(policy: string): void {
   const rules = new Map<string, unknown>();
   let hasPackage = false;
   for (const [index, line] of policy.split("\n").entries()) {
-    const statement = line.replace(/^#.*|\s#[^"]*$/, "").trim();
+    const statement = withoutComment(line).trim();
     if (statement === "") continue;
     if (/^package\s+policy$/.test(statement)) {
       hasPackage = true;
       continue;
     }
-    const [, name = "", value = ""] = /^([a-z][a-z0-9_]*)\s*:?=\s*(.+)$/.exec(statement) ?? [];
+    const [, name = "", value = ""] = /^([a-z][a-z0-9_]*)\s*:?=\s*(\S.*)$/s.exec(statement) ?? [];
     if (!hasPackage) throw malformed('it does not begin with "package policy"');
     if (name === "") throw unenforceable(`line ${index + 1} is more than a constant`);
     if (rules.has(name)) throw malformed(`${name} is defined twice`);
@@ -76,6 +76,14 @@ function requireOpenRules(policy: string): void {
       throw unenforceable(`${name} does not allow everything`);
     }
   }
+}
+
+/** A comment begins with the line, or after a space where no quotation mark follows. */
+function withoutComment(line: string): string {
+  if (line.startsWith("#")) return "";
+  const afterTexts = line.lastIndexOf('"') + 1;
+  const comment = line.slice(afterTexts).search(/\s#/);
+  return comment === -1 ? line : line.slice(0, afterTexts + comment);
 }
 
 function constant(name: string, value: string): unknown {

@@ -6,10 +6,13 @@ export class SchemaError extends Error {
   override readonly name = "SchemaError";
   /** Dotted path of the field; empty for the value as a whole. */
   readonly path: string;
+  /** The problem without the value itself. */
+  readonly unshown: string;
 
-  constructor(path: string, problem: string, options?: { readonly cause?: unknown }) {
+  constructor(path: string, problem: string, options?: { readonly cause?: unknown; readonly unshown?: string }) {
     super(path === "" ? problem : `${path}: ${problem}`, options);
     this.path = path;
+    this.unshown = options?.unshown ?? problem;
   }
 }
 
@@ -60,7 +63,22 @@ function describe(value: unknown): string {
 }
 
 function mismatch(path: string, expected: string, value: unknown): SchemaError {
-  return new SchemaError(path, `expected ${expected}, got ${describe(value)}`);
+  const isText = typeof value === "string";
+  const type = isText ? `a string of ${value.length} characters` : `a ${typeof value}`;
+  const isPlain = value === undefined || typeof value === "object";
+  const unshown = `expected ${expected}, got ${isPlain ? describe(value) : type}`;
+  return new SchemaError(path, `expected ${expected}, got ${describe(value)}`, { unshown });
+}
+
+/** As the check, of what may be a secret: its errors name the type instead of the value. */
+export function unshown<T>(check: Check<T>): Check<T> {
+  return (value, path) => {
+    try {
+      return check(value, path);
+    } catch (error) {
+      throw error instanceof SchemaError ? new SchemaError(error.path, error.unshown) : error;
+    }
+  };
 }
 
 function below(path: string, name: string): string {

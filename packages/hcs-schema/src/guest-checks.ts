@@ -14,6 +14,7 @@ import {
   SchemaError,
   text,
   truth,
+  unshown,
 } from "./check.ts";
 import { checkGuid, checkSchemaVersion } from "./document-checks.ts";
 import type {
@@ -178,8 +179,8 @@ const ociProcess: FieldChecks<OciProcess> = {
       username: optional(text),
     }),
   ),
-  args: optional(list(wholeText)),
-  env: optional(list(wholeText)),
+  args: optional(unshown(list(wholeText))),
+  env: optional(unshown(list(wholeText))),
   cwd: wholeText,
   capabilities: optional(record(nullAsEmpty(list(text)))),
   rlimits: optional(checkOciRlimits),
@@ -211,7 +212,7 @@ export const checkOciSpec: Check<OciSpec> = openObject<OciSpec>({
       }),
     ),
   ),
-  annotations: optional(record(text)),
+  annotations: optional(unshown(record(text))),
   hooks: optional(anything),
   linux: optional(
     openObject<OciLinux>({

@@ -190,7 +190,7 @@ export function readAnnotations(
 
 function refuseUnsupported(key: string, value: string): void {
   if (value === "") return;
-  throw new SandboxError("Unimplemented", key, `got ${JSON.stringify(value)}, which is not supported: leave it out`);
+  throw new SandboxError("Unimplemented", key, `got a text of ${value.length} characters, which is not supported: leave it out`);
 }
 
 /** What disables unsafe operations disables each of them; saying otherwise of one is a contradiction. */

@@ -58,6 +58,11 @@ describe("the layout of a guest", () => {
     expect(own?.share !== undefined).toBe(inFolder);
   });
 
+  it("with a policy of megabytes: it is read in one go", () => {
+    const text = `${"\n".repeat(1_000_000)}x`;
+    expect(policyGuestLayout((id) => id, text).placesOf({ id, podId }).own?.share).toBeDefined();
+  });
+
   it("with a policy: ids that the guest does not take have names that follow from them", () => {
     const names = ["c1", "c2", `${id}0`, "", id.replace("B", "g")].map((id) => policy.placesOf({ id, podId: "p" }).id);
     for (const name of names) expect(name).toMatch(/^[0-9a-f]{64}$/);

@@ -49,7 +49,7 @@ export const ordinaryGuestLayout: LinuxGuestLayout = {
 const slotsOfVm = 4 * lunsPerScsiController;
 
 /** Of policies that allow every share: the rule that says nothing else, or all that the policy says. */
-const allowsShares = /^\s*plan9_mount\s*:=\s*\{\s*"allowed"\s*:\s*true\s*\}\s*$/m;
+const allowsShares = /^[^\S\n\r\u2028\u2029]*plan9_mount\s*:=\s*\{\s*"allowed"\s*:\s*true\s*\}\s*$/m;
 const allowsAll = /^\s*\{\s*"allow_all"\s*:\s*true\s*\}\s*$/;
 
 /**

@@ -1,7 +1,7 @@
 import type { HostFacts } from "./context.ts";
 import { SandboxError } from "./error.ts";
 import { isAbsolute } from "./paths.ts";
-import { refuse } from "./values.ts";
+import { refuse, shownValue } from "./values.ts";
 
 /** `containerd.runhcs.v1.Options` in the names of its protobuf fields; absent: not set. */
 export interface RuntimeOptions {
@@ -56,7 +56,7 @@ export function readOptions(
   const { GPUVHDPath, logLevel, NCProxyAddr } = options;
   if (logLevel && !logLevels.includes(logLevel)) refuse("log_level", logLevel, `one of ${logLevels.join(", ")}`);
   if (NCProxyAddr) {
-    const message = `got ${JSON.stringify(NCProxyAddr)}, pods have no network configuration proxy`;
+    const message = `got ${shownValue(NCProxyAddr)}, pods have no network configuration proxy`;
     throw new SandboxError("Unimplemented", "NCProxyAddr", message);
   }
   if (GPUVHDPath && !isAbsolute(pathGrammar, GPUVHDPath)) refuse("GPUVHDPath", GPUVHDPath, "an absolute path");

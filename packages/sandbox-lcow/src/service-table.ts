@@ -1,5 +1,5 @@
 import type { HvSocketServiceConfig } from "@uvm-shim/hcs-schema";
-import { guid, refuse } from "./values.ts";
+import { guid, refuse, refuseUnshown } from "./values.ts";
 
 /** Followed by the GUID of an hvsocket service; the value is a JSON object. */
 export const serviceTablePrefix = "io.microsoft.virtualmachine.hv-socket.service-table.";
@@ -21,7 +21,7 @@ export function readServiceTable(annotations: { readonly [key: string]: string }
     if (!key.startsWith(serviceTablePrefix)) continue;
     const service = guid(key, key.slice(serviceTablePrefix.length));
     if (service === "") refuse(key, key, "a GUID at its end");
-    if (table[service] !== undefined) refuse(key, value, "each service once, whatever the case of its GUID");
+    if (table[service] !== undefined) refuseUnshown(key, value, "each service once, whatever the case of its GUID");
     table[service] = readConfig(key, value);
   }
   return table;
@@ -35,12 +35,12 @@ function readConfig(key: string, text: string): HvSocketServiceConfig {
   try {
     value = JSON.parse(text);
   } catch {
-    return refuse(key, text, accepted);
+    return refuseUnshown(key, text, accepted);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return refuse(key, text, accepted);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return refuseUnshown(key, text, accepted);
   for (const [field, member] of Object.entries(value)) {
     const type = Object.hasOwn(fieldTypes, field) ? fieldTypes[field as keyof HvSocketServiceConfig] : undefined;
-    if (typeof member !== type) return refuse(key, text, accepted);
+    if (typeof member !== type) return refuseUnshown(key, text, accepted);
   }
   return value;
 }

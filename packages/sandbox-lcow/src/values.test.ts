@@ -28,11 +28,15 @@ describe("values", () => {
     [integer(1, 9), "10", "a whole number from 1 to 9"],
     [integers(0, 7), "1;2", "whole numbers from 0 to 7 with commas between them"],
     [oneOf("None", "Firmware"), "none", "one of None, Firmware"],
-    [text, "a\nb", "text without control characters"],
     [fileName, "folder/file", "the name of a file, without a folder"],
     [guid, "{11111111-2222-3333-4444-555555555555}", "a GUID without braces"],
     [startsWith("\\\\.\\pipe\\"), "pipe", "a name that begins \\\\.\\pipe\\"],
   ])("read wrongly are told with what would be right: %#", (reader, given, accepted) => {
     expect(() => reader("key", given)).toThrow(`key: got ${JSON.stringify(given)}, expected ${accepted}`);
+  });
+
+  it("of any form, and those that are no mistyped words, are not repeated", () => {
+    expect(() => text("key", "a\nb")).toThrow("key: got 3 characters, expected text without control characters");
+    expect(() => integer(1, 9)("key", "s".repeat(41))).toThrow("key: got 41 characters, expected a whole number");
   });
 });

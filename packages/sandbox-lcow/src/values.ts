@@ -6,8 +6,24 @@ export type Reader<T> = (key: string, text: string) => T;
 const trueWords = ["1", "t", "T", "TRUE", "true", "True"];
 const falseWords = ["0", "f", "F", "FALSE", "false", "False"];
 
+/** Longer ones are no mistyped words, numbers or GUIDs, and may be secrets. Paths are none, and long. */
+const longestShown = 40;
+const longestPath = 4096;
+const pathStart = /^(\/|\\\\|[A-Za-z]:[\\/])/;
+
+export function shownValue(value: unknown): string {
+  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "nothing");
+  const most = typeof value === "string" && pathStart.test(value) ? longestPath : longestShown;
+  return text.length > most ? `${text.length} characters` : JSON.stringify(value);
+}
+
 export function refuse(key: string, value: unknown, accepted: string): never {
-  throw new SandboxError("InvalidArgument", key, `got ${JSON.stringify(value)}, expected ${accepted}`);
+  throw new SandboxError("InvalidArgument", key, `got ${shownValue(value)}, expected ${accepted}`);
+}
+
+/** For values of any form, which are nobody's business. */
+export function refuseUnshown(key: string, value: string, accepted: string): never {
+  throw new SandboxError("InvalidArgument", key, `got ${value.length} characters, expected ${accepted}`);
 }
 
 export const boolean: Reader<boolean> = (key, text) => {
@@ -49,7 +65,7 @@ export function optional<T>(reader: Reader<T>): Reader<T | ""> {
 
 /** Text for a command line or a path; a control character in it could only be a mistake or worse. */
 export const text: Reader<string> = (key, value) =>
-  /\p{Cc}/u.test(value) ? refuse(key, value, "text without control characters") : value;
+  /\p{Cc}/u.test(value) ? refuseUnshown(key, value, "text without control characters") : value;
 
 /** The name of a file in a folder that is known, or the empty text. */
 export const fileName: Reader<string> = (key, value) =>

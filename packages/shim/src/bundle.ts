@@ -2,6 +2,7 @@ import path from "node:path";
 import { type Clock, systemClock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
 import { readNamedFile } from "./file-calls.ts";
+import { jsonFault, typeOf } from "./given.ts";
 
 const largestConfiguration = 16 * 1024 * 1024;
 const expected = "a specification of the OCI runtime specification";
@@ -30,9 +31,7 @@ export async function readConfiguration(
   try {
     parsed = JSON.parse(content.toString("utf8"));
   } catch (error) {
-    throw new ShimError("InvalidArgument", `${file} is not JSON, expected ${expected}: ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw new ShimError("InvalidArgument", `${file} is not JSON${jsonFault(error)}, expected ${expected}`);
   }
   if (!isObject(parsed)) throw new ShimError("InvalidArgument", `${file} is not a JSON object, expected ${expected}`);
   return { spec: parsed, annotations: checkAnnotations(file, parsed.annotations) };
@@ -67,7 +66,7 @@ function checkAnnotations(file: string, value: unknown): { readonly [key: string
     if (typeof annotation !== "string") {
       throw new ShimError(
         "InvalidArgument",
-        `${file}: annotations[${JSON.stringify(key)}] is ${JSON.stringify(annotation)}; a string is accepted`,
+        `${file}: annotations[${JSON.stringify(key)}] is ${typeOf(annotation)}; a string is accepted`,
       );
     }
   }

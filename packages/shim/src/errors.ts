@@ -1,4 +1,4 @@
-import { inspect } from "node:util";
+import { typeOf } from "./given.ts";
 import { shown } from "./plain-text.ts";
 
 /**
@@ -90,7 +90,7 @@ function isExhaustion(error: unknown): boolean {
 }
 
 export function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return `unknown error: ${inspect(error, { customInspect: false })}`;
+  if (!(error instanceof Error)) return `unknown error: ${typeof error === "string" ? error : typeOf(error)}`;
   const message = error.message === "" ? error.name : error.message;
   const hresult = (error as { hresult?: unknown }).hresult;
   if (typeof hresult !== "number") return message;

@@ -1,5 +1,6 @@
-import { messageOf, ShimError } from "./errors.ts";
+import { ShimError } from "./errors.ts";
 import type { google } from "./generated/messages.js";
+import { jsonFault } from "./given.ts";
 import type { ResourceUpdate } from "./types.ts";
 
 /** OCI resources of either operating system, as JSON: `types.containerd.io/opencontainers/runtime-spec/1/…`. */
@@ -33,10 +34,7 @@ function parsed(id: string, value: Uint8Array): unknown {
   } catch (error) {
     throw new ShimError(
       "InvalidArgument",
-      `update task ${id}: resources are not JSON, as ${accepted} are: ${messageOf(error)}`,
-      {
-        cause: error,
-      },
+      `update task ${id}: resources are not JSON${jsonFault(error)}, as ${accepted} are`,
     );
   }
 }

@@ -136,9 +136,9 @@ describe("the configuration of containerd's CRI plugin", () => {
     ["Debug = 1", "Debug: got 1, expected a boolean"],
     ["LogLevel = true", "LogLevel: got true, expected a string"],
     ["DebugType = 3", "DebugType: got 3, expected 0 (NPIPE)"],
-    ["DefaultContainerAnnotations = []", "DefaultContainerAnnotations: got [], expected a table of strings"],
-    ["[DefaultContainerAnnotations]\na = 1", 'got {"a":1}, expected a table of strings'],
-    ["= 3", "config_body is no TOML"],
+    ["DefaultContainerAnnotations = []", "DefaultContainerAnnotations: got a list, expected a table of strings"],
+    ["[DefaultContainerAnnotations]\na = 1", 'got a number as "a", expected a table of strings'],
+    ["= 3", "config_body is no TOML (line 1"],
   ])("%s is refused", async (text, problem) => {
     await expect(toml(text)).rejects.toMatchObject({ code: "InvalidArgument" });
     await expect(toml(text)).rejects.toThrow(problem);
@@ -155,6 +155,19 @@ describe("the configuration of containerd's CRI plugin", () => {
       await expect(generic({ configPath })).rejects.toMatchObject({ code: "InvalidArgument" });
       await expect(generic({ configPath })).rejects.toThrow(`config_path ${configPath}: ${problem}`);
     }
+  });
+});
+
+describe("options that nobody can read", () => {
+  it.each([
+    ["a group", Uint8Array.of((99 << 3) | 3, 6, (99 << 3) | 4, 6)],
+    ["an unfinished number", Uint8Array.of(8, 0x80)],
+    ["a field 0", Uint8Array.of(0, 0)],
+  ])("with %s are refused as what they are", async (_, value) => {
+    await expect(message(value)).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringMatching(/^runtime options are no containerd\.runhcs\.v1\.Options: /),
+    });
   });
 });
 

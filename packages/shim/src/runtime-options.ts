@@ -5,6 +5,7 @@ import { systemClock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
 import { readNamedFile } from "./file-calls.ts";
 import { containerd, runtimeoptions } from "./generated/messages.js";
+import { shortOr, tomlFault, typeOf } from "./given.ts";
 import { decodeFields } from "./wire.ts";
 
 /** `containerd.runhcs.v1.Options` as a plain object: what was not set is absent. */
@@ -72,10 +73,14 @@ const configurationKeys: ReadonlySet<string> = new Set(["typeurl", "configpath",
 export async function decodeRuntimeOptions({ typeUrl, value }: RuntimeOptions): Promise<RuntimeOptionValues> {
   switch (typeUrl.slice(typeUrl.lastIndexOf("/") + 1)) {
     case "containerd.runhcs.v1.Options":
-      return fromMessage(decode("containerd.runhcs.v1.Options", containerd.runhcs.v1.Options, value), value);
+      return decode("containerd.runhcs.v1.Options", () =>
+        fromMessage(containerd.runhcs.v1.Options.decode(value), value),
+      );
     case "runtimeoptions.v1.Options":
     case "cri.runtimeoptions.v1.Options": {
-      const { configPath, configBody } = decode("runtimeoptions.v1.Options", runtimeoptions.v1.Options, value);
+      const { configPath, configBody } = decode("runtimeoptions.v1.Options", () =>
+        runtimeoptions.v1.Options.decode(value),
+      );
       if (configPath !== "") return fromToml(configPath, await readConfigurationFile(configPath));
       return fromToml("config_body", Buffer.from(configBody).toString("utf8"));
     }
@@ -87,10 +92,11 @@ export async function decodeRuntimeOptions({ typeUrl, value }: RuntimeOptions): 
   }
 }
 
-function decode<Message>(type: string, message: { decode(bytes: Uint8Array): Message }, bytes: Uint8Array): Message {
+function decode<Message>(type: string, read: () => Message): Message {
   try {
-    return message.decode(bytes);
+    return read();
   } catch (error) {
+    if (error instanceof ShimError) throw error;
     throw new ShimError("InvalidArgument", `runtime options are no ${type}: ${messageOf(error)}`, { cause: error });
   }
 }
@@ -114,9 +120,7 @@ function fromToml(source: string, text: string): RuntimeOptionValues {
   try {
     table = parseToml(text);
   } catch (error) {
-    throw new ShimError("InvalidArgument", `runtime options: ${source} is no TOML: ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw new ShimError("InvalidArgument", `runtime options: ${source} is no TOML${tomlFault(error)}`);
   }
   const fields = new Map(Object.keys(kinds).map((field) => [field.toLowerCase(), field as keyof RuntimeOptionValues]));
   const values: { [field: string]: unknown } = {};
@@ -141,9 +145,13 @@ function checked(key: string, kind: Kind, value: unknown): unknown {
     if (typeof value !== kind) throw mismatch(key, `a ${kind}`, value);
     return value;
   }
-  const isTable = typeof value === "object" && value !== null && !Array.isArray(value);
-  if (!isTable || Object.values(value).some((member) => typeof member !== "string")) {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw mismatch(key, "a table of strings", value);
+  }
+  const wrong = Object.entries(value).find(([, member]) => typeof member !== "string");
+  if (wrong !== undefined) {
+    const given = `got ${typeOf(wrong[1])} as ${JSON.stringify(wrong[0])}, expected a table of strings`;
+    throw new ShimError("InvalidArgument", `runtime options: ${key}: ${given}`);
   }
   return { ...value };
 }
@@ -156,10 +164,7 @@ function enumerated<Name extends string>(key: string, names: readonly Name[], va
 }
 
 function mismatch(key: string, expected: string, value: unknown): ShimError {
-  return new ShimError(
-    "InvalidArgument",
-    `runtime options: ${key}: got ${JSON.stringify(value)}, expected ${expected}`,
-  );
+  return new ShimError("InvalidArgument", `runtime options: ${key}: got ${shortOr(value)}, expected ${expected}`);
 }
 
 async function readConfigurationFile(path: string): Promise<string> {

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describeWith } from "../../../tools/machine-needs.ts";
 import { ownCommand } from "./executable.ts";
 import { containerd } from "./generated/messages.js";
 import { ShimExecutable, ShimProcesses } from "./testing/shim-processes.ts";
@@ -39,7 +40,7 @@ async function startServing(id: string): Promise<{ readonly pid: number; readonl
   return { pid: shim.servingPid(id), log: () => readFileSync(log, "utf8") };
 }
 
-describe.runIf(process.platform === "linux")("SIGUSR1", () => {
+describeWith("Linux")("SIGUSR1", () => {
   it("makes a serving shim tell what it is at and what it has, and opens no debugger", async () => {
     const { pid, log } = await startServing("c1");
     const client = shim.connect(

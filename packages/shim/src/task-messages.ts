@@ -1,6 +1,7 @@
 /** The Task service's own fields, between the wire and the shim's types. */
-import { messageOf, ShimError } from "./errors.ts";
+import { ShimError } from "./errors.ts";
 import type { containerd, google } from "./generated/messages.js";
+import { jsonFault } from "./given.ts";
 import { exitFields } from "./messages.ts";
 import type { DeleteAnswer } from "./process-record.ts";
 import { encodeFields } from "./wire.ts";
@@ -39,8 +40,6 @@ export function parseProcess(request: {
   try {
     return JSON.parse(Buffer.from(request.spec.value).toString("utf8"));
   } catch (error) {
-    throw new ShimError("InvalidArgument", `${subject} is not JSON, expected ${expected}: ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw new ShimError("InvalidArgument", `${subject} is not JSON${jsonFault(error)}, expected ${expected}`);
   }
 }

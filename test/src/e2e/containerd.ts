@@ -41,6 +41,8 @@ export interface CriOptions {
 export interface CriHandler {
   readonly name: string;
   readonly runtime: string;
+  /** The shim's executable, where the runtime's name does not lead to it. */
+  readonly path?: string;
   readonly form: PodForm;
   /** Whether its pods have networks that CNI plugins set up. */
   readonly hasPluginNetworks: boolean;
@@ -49,6 +51,11 @@ export interface CriHandler {
 /** The handler of pods that containerd makes with a container of its own, and not the shim. */
 export function classicHandler(runtime: string): string {
   return `${runtime}-classic`;
+}
+
+/** The handler like this one that is given as one of runc's, by the path of the shim: only such a one is asked for its features. */
+export function askedHandler(handler: string): string {
+  return `${handler}-asked`;
 }
 
 /** The handler like this one whose pods have networks that CNI plugins set up. */
@@ -250,6 +257,7 @@ function criConfiguration(
     ...handlers.flatMap((handler) => [
       `[plugins."${plugin}".containerd.runtimes.${JSON.stringify(handler.name)}]`,
       `runtime_type = ${JSON.stringify(handler.runtime)}`,
+      ...(handler.path === undefined ? [] : [`runtime_path = ${JSON.stringify(handler.path)}`]),
       `${sandboxer} = ${JSON.stringify(SANDBOXERS[handler.form])}`,
       ...(handler.hasPluginNetworks
         ? [`cni_conf_dir = ${JSON.stringify(pluginNetworks(networks))}`, "cni_max_conf_num = 2"]

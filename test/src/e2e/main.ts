@@ -50,7 +50,7 @@ import { snapshotterCases } from "./cases/snapshotters.ts";
 import { specificationCases } from "./cases/specification.ts";
 import { stdioCases } from "./cases/stdio.ts";
 import { storageCases } from "./cases/storage.ts";
-import { Containerd, type CriOptions, networkedHandler } from "./containerd.ts";
+import { askedHandler, Containerd, type CriOptions, networkedHandler } from "./containerd.ts";
 import { handlerName } from "./cri-ground.ts";
 import { type Images, makeImages, PAUSE_IMAGE } from "./images.ts";
 import { checkMachine } from "./machine.ts";
@@ -217,7 +217,7 @@ function podForms({ version, major }: ContainerdBuild, { key }: Runtime): CriGro
 /** The cases that speak Kubernetes' runtime interface, on a containerd of their own. */
 async function runCri(round: Round, forms: CriGround["forms"]): Promise<void> {
   const { build, selection, images } = round;
-  const { key, name } = selection.runtime;
+  const { key, name, program } = selection.runtime;
   print(
     `containerd ${build.version}, Container Runtime Interface, runtime ${name}, pods made by ${forms.join(" and ")}`,
   );
@@ -225,7 +225,12 @@ async function runCri(round: Round, forms: CriGround["forms"]): Promise<void> {
   await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
   const handlers = forms.flatMap((form) => {
     const handler = { name: handlerName(name, form), runtime: name, form, hasPluginNetworks: false };
-    return [handler, { ...handler, name: networkedHandler(handler.name), hasPluginNetworks: true }];
+    const asked = { name: askedHandler(handler.name), runtime: RUNTIMES.runc.name, path: join(DISTRIBUTION, program) };
+    return [
+      handler,
+      { ...handler, name: networkedHandler(handler.name), hasPluginNetworks: true },
+      ...(form === "containerd" ? [{ ...handler, ...asked }] : []),
+    ];
   });
   const criRound = { ...round, environment: { ...round.environment, ...COMPLETED_SOON } };
   const options = { sandboxImage: PAUSE_IMAGE, handlers, restrictsOomScores: key === "runc" };

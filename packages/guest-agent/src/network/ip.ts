@@ -53,7 +53,7 @@ export async function runIp({ common, ipv6Rules }: Commands, owner: NamespaceOwn
 
 /** ip(8) tells the number of the line that failed. */
 function explain(stderr: string, commands: readonly string[]): string {
-  const line = /Command failed [^:]*:(\d+)/.exec(stderr)?.[1];
+  const line = /Command failed [^:]{0,256}:(\d+)/.exec(stderr)?.[1];
   const command = line === undefined ? commands.join("; ") : commands[Number(line) - 1];
   return `${stderr.split("\n")[0]} (${command})`;
 }

@@ -100,6 +100,9 @@ describe("VmCgroups on plain directories", () => {
     expect(readFileSync(join(group, "devices.deny"), "utf8")).toBe("a");
     cgroups.allowDevice("b", 7, 3);
     expect(readFileSync(join(group, "devices.allow"), "utf8")).toBe("b 7:3 rw");
+    // The guest's own group is made below, and may have no more than the one above it.
+    expect(cgroups.entrances).toEqual([join(group, "guest", "cgroup.procs")]);
+    expect(readFileSync(join(group, "guest", "devices.allow"), "utf8")).toBe("b 7:3 rw");
     cgroups.denyDevice("b", 7, 3);
     expect(readFileSync(join(group, "devices.deny"), "utf8")).toBe("b 7:3 rw");
   });

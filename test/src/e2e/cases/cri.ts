@@ -1,9 +1,12 @@
 /** Pods through containerd's implementation of Kubernetes' runtime interface, with the shim as sandboxer. */
 import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { status as grpcStatus, type ServiceError } from "@grpc/grpc-js";
 import type { CriPod } from "../../cri/pod.ts";
 import { CriStream } from "../../cri/stream.ts";
 import { poll } from "../../support/wait.ts";
+import { askedHandler, classicHandler } from "../containerd.ts";
 import {
   CONTAINER_RUNNING,
   containerStatus,
@@ -192,9 +195,37 @@ async function restart(ground: CriGround): Promise<void> {
   });
 }
 
+/**
+ * From 2.1 on containerd says what its handlers can do. It asks the runtimes of runc's type alone, by `-info`: what it
+ * knows nothing of it has nothing to say about. Only pods that it makes itself are run by the shim of such a path, which
+ * its sandboxer for shims does not look at.
+ */
+async function featuresOfHandlers(ground: CriGround): Promise<void> {
+  const { cri, runtime } = ground;
+  const asked = askedHandler(classicHandler(runtime.name));
+  const { runtimeHandlers } = await cri.call("Status", {});
+  const featuresOf = (handler: string) => runtimeHandlers.find(({ name }) => name === handler)?.features;
+  for (const name of [runtime.name, classicHandler(runtime.name)]) assert.equal(featuresOf(name), null);
+  const { recursiveReadOnlyMounts, userNamespaces } = featuresOf(asked) ?? {};
+  assert.deepEqual([recursiveReadOnlyMounts, userNamespaces], [true, false]);
+  const work = async (pod: CriPod): Promise<void> => {
+    const host = join(ground.scratch, ground.newId("read-only"));
+    mkdirSync(host);
+    const mounts = [{ containerPath: "/in", hostPath: host, readonly: true, recursiveReadOnly: true }];
+    const id = await pod.run("reader", ["sleep", "1000"], { mounts });
+    assert.match(await output(ground, id, "grep", " /in ", "/proc/self/mountinfo"), / \/in ro,/);
+  };
+  await withPod(ground, work, {}, asked);
+}
+
 export const criCases: readonly Case<CriGround>[] = [
   { name: "CRI: a pod and its containers, from run to remove", run: lifeOfAPod },
   { name: "CRI: exec with a terminal, attach", run: terminals },
   { name: "CRI: containerd restarts in the middle of a running pod", run: restart },
+  {
+    name: "CRI: what containerd says that a handler can do",
+    applies: ({ containerd, forms }) => containerd.build.major >= 2 && forms.includes("shim"),
+    run: featuresOfHandlers,
+  },
   ...inEachForm("standard input outlives its clients and a killed containerd", inputOutlivesClients),
 ];

@@ -116,6 +116,34 @@ function keptToTheVm(): string {
   return existsSync("/sys/fs/cgroup/devices") ? "kept to those of the VM\n" : "";
 }
 
+/** With all that a runtime knows to give: it has what its namespaces have, and no more of this machine's kernel. */
+async function privilegedIsKept(ground: Ground): Promise<void> {
+  const attempts = [
+    "echo 1 >/proc/sys/net/ipv4/ip_forward && echo its own settings",
+    "mkdir /mnt && mount -t tmpfs tmpfs /mnt && mount -o remount,bind,ro /mnt && echo its own mounts",
+    "mkdir /tmp/proc && mount -t proc proc /tmp/proc && echo core >/tmp/proc/sys/kernel/core_pattern || echo no setting",
+    "mount -o remount,rw / || echo no options",
+    // It ends with 0 all the same.
+    "date -s @$(date +%s) 2>&1 | grep -q 'not permitted' && echo no clock",
+    "dmesg || echo no log",
+    ...(existsSync("/sys/fs/cgroup/devices")
+      ? [
+          "mkdir /tmp/group && mount -t cgroup -o devices cgroup /tmp/group",
+          "echo 'c 10:229 rwm' >/tmp/group/devices.allow || echo no device",
+        ]
+      : ["echo no device"]),
+  ];
+  const id = ground.newId("privileged");
+  const command = ["sh", "-c", attempts.join("; ")];
+  const result = await runContainer(ground, { id, flags: ["--privileged"], command });
+  const outcomes = result.stdout
+    .toString()
+    .split("\n")
+    .filter((line) => /^(its own|no) [a-z]+$/.test(line));
+  const kept = ["no setting", "no options", "no clock", "no log", "no device"];
+  assert.deepEqual(outcomes, ["its own settings", "its own mounts", ...kept], describe(result));
+}
+
 const onUtilityVms = (ground: Ground): boolean => ground.runtime.key === "lcow";
 
 export const deviceCases: readonly Case[] = [
@@ -126,4 +154,9 @@ export const deviceCases: readonly Case[] = [
   },
   { name: "devices that cannot be assigned are named", applies: onUtilityVms, run: refusedDevices },
   { name: "a privileged container has the devices of its VM", applies: onUtilityVms, run: privileged },
+  {
+    name: "a privileged container has no more of the machine's kernel than its namespaces have",
+    applies: onUtilityVms,
+    run: privilegedIsKept,
+  },
 ];

@@ -56,12 +56,13 @@ async function deathOfTheSandbox(ground: ProtocolGround): Promise<void> {
 }
 
 const SHARED_KINDS = { ipc: "ipc", uts: "uts", network: "net" } as const;
-/** Those of a process of the guest, or new ones. */
+/** Those of a process of the guest, new ones, or none at all. */
 const withNamespaces =
-  (pid: number | undefined, annotations: { readonly [key: string]: string } = {}) =>
+  (which: number | "new" | "left out", annotations: { readonly [key: string]: string } = {}) =>
   ({ linux, ...specification }: Specification): object => {
-    const shared = Object.entries(SHARED_KINDS).map(([type, name]) =>
-      pid === undefined ? { type } : { type, path: `/proc/${pid}/ns/${name}` },
+    const kinds = which === "left out" ? [] : Object.entries(SHARED_KINDS);
+    const shared = kinds.map(([type, name]) =>
+      which === "new" ? { type } : { type, path: `/proc/${which}/ns/${name}` },
     );
     return { ...specification, annotations, linux: { ...linux, namespaces: [{ type: "mount" }, ...shared] } };
   };
@@ -75,23 +76,27 @@ async function namedAndUnnamed(ground: ProtocolGround): Promise<void> {
     const { pid } = await pod.shim.call(Sandbox, "SandboxStatus", { sandboxId });
     const containers = await Promise.all(
       Object.entries({
-        ...{ one: withNamespaces(pid), two: withNamespaces(pid), new: withNamespaces(undefined) },
-        newToo: withNamespaces(undefined),
-        newByCri: withNamespaces(undefined, ofCri),
+        ...{ one: withNamespaces(pid), two: withNamespaces(pid), ofFirst: withNamespaces(1) },
+        ...{ new: withNamespaces("new"), newToo: withNamespaces("new"), newByCri: withNamespaces("new", ofCri) },
+        ...{ left: withNamespaces("left out"), leftByCri: withNamespaces("left out", ofCri) },
       }).map(([id, change]) => pod.createContainer({ id, args, rootfs, change })),
     );
     // All of them are made before the first one ends: the number of a namespace that has gone may come again.
-    const [one, two, ...others] = (await Promise.all(containers.map(runToEnd))).map(({ stdout }) =>
+    const [one, two, ofFirst, ...others] = (await Promise.all(containers.map(runToEnd))).map(({ stdout }) =>
       stdout.trim().split("\n"),
     );
     assert.deepEqual(two, one);
     assert.equal(one?.[3], "pod");
-    const [first, second, byCri] = others;
+    // Process 1 is the guest's own, whose namespaces are no container's.
+    assert.deepEqual(ofFirst, one);
+    const [first, second, byCri, left, leftByCri] = others;
     // NICs are in one place only, and a client that knows no pods cannot know where.
-    assert.deepEqual([first?.[2], second?.[2]], [one?.[2], one?.[2]]);
+    for (const seen of [first, second, left, leftByCri]) assert.equal(seen?.[2], one?.[2]);
     for (const kind of [0, 1]) {
-      const found: ReadonlySet<string | undefined> = new Set([one, first, second, byCri].map((seen) => seen?.[kind]));
-      assert.equal(found.size, 4, [...found].join(" "));
+      const found: ReadonlySet<string | undefined> = new Set(
+        [one, first, second, byCri, left, leftByCri].map((seen) => seen?.[kind]),
+      );
+      assert.equal(found.size, 6, [...found].join(" "));
     }
   });
 }
