@@ -1,13 +1,14 @@
 /** A pod of real containers in which one of its lasting processes is killed at a point that the seed says. */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { readProcesses, takeHoldings, waitForNothingLeft } from "../../leaks/holdings.ts";
+import { readProcesses, takeHoldings } from "../../leaks/holdings.ts";
 import { shimScope } from "../../leaks/shim-scope.ts";
 import { Pod, type PodContainer } from "../../shim-client/pod.ts";
 import { deleteShim, type ShimIdentity, Task } from "../../shim-client/shim.ts";
 import { mustRun } from "../../support/command.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT, SHIM } from "../../support/programs.ts";
 import { SERVERS } from "../../support/servers.ts";
+import { leftOver } from "../harness/left.ts";
 import { type ChaosPlan, type ContainerStep, planChaos } from "./plan.ts";
 
 export interface ChaosResult {
@@ -25,15 +26,13 @@ export interface ChaosGround {
 
 const HOST = join(DISTRIBUTION, "hcs-emulator");
 const callsMs = 40_000;
-const leftMs = 15_000;
 
 export async function runChaos(seed: number, ground: ChaosGround): Promise<ChaosResult> {
   const plan = planChaos(seed);
-  const scope = shimScope([ground.directory]);
-  const before = await takeHoldings(scope);
+  const before = await takeHoldings(shimScope([ground.directory]));
   const run = new ChaosRun(plan, ground);
   const problems = await run.run();
-  const left = await waitForNothingLeft(before, scope, leftMs, ground.signal);
+  const left = await leftOver(before, ground.directory, ground.signal);
   return { plan, problems: [...problems, ...left], struck: run.struck };
 }
 

@@ -2,13 +2,14 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { buildSync } from "esbuild";
-import { takeHoldings, waitForNothingLeft } from "../../leaks/holdings.ts";
+import { takeHoldings } from "../../leaks/holdings.ts";
 import { shimScope } from "../../leaks/shim-scope.ts";
 import { HOST_ENVIRONMENT } from "../../support/programs.ts";
 import { makeRootfs } from "../../support/rootfs.ts";
 import type { Mode } from "../modes/mode.ts";
 import { seedFor } from "../random.ts";
 import { timing } from "./bounds.ts";
+import { leftOver } from "./left.ts";
 import { type ModeResult, ModeRun } from "./run-mode.ts";
 
 export interface HostileGuestsOptions {
@@ -20,8 +21,6 @@ export interface HostileGuestsOptions {
   readonly signal: AbortSignal;
   readonly report: (result: ModeResult) => void;
 }
-
-const leftMs = 10_000;
 
 export class HostileGuests {
   readonly #options: HostileGuestsOptions;
@@ -71,11 +70,10 @@ export class HostileGuests {
 
   async #runBatch(batch: readonly Mode[]): Promise<readonly ModeResult[]> {
     const { directory, signal } = this.#options;
-    const scope = shimScope([directory]);
-    const before = await takeHoldings(scope);
+    const before = await takeHoldings(shimScope([directory]));
     const runs = batch.map((mode) => this.#newRun(mode));
     const results = await Promise.all(runs.map(({ run }) => run.run()));
-    const left = await waitForNothingLeft(before, scope, leftMs, signal);
+    const left = await leftOver(before, directory, signal);
     return results.map((result, index) => {
       const id = runs[index]?.id ?? "";
       // What no pod's name is in may be of any of them.

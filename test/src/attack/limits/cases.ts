@@ -1,13 +1,14 @@
 /** Pods that lack something: descriptors, memory, place on a disk. What cannot be done is refused, and nothing is left. */
 import { mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { takeHoldings, waitForNothingLeft } from "../../leaks/holdings.ts";
+import { takeHoldings } from "../../leaks/holdings.ts";
 import { shimScope } from "../../leaks/shim-scope.ts";
 import { Pod, type PodContainer } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
 import { mustRun } from "../../support/command.ts";
 import { HOST_ENVIRONMENT, SHIM } from "../../support/programs.ts";
 import type { ChaosGround } from "../chaos/run-chaos.ts";
+import { leftOver } from "../harness/left.ts";
 
 export interface LimitCase {
   readonly name: string;
@@ -207,8 +208,7 @@ export const limitCases: readonly LimitCase[] = [
 export async function runLimit(limit: LimitCase, ground: ChaosGround): Promise<LimitResult> {
   const own = join(ground.directory, limit.name);
   mkdirSync(own);
-  const scope = shimScope([ground.directory]);
-  const before = await takeHoldings(scope);
+  const before = await takeHoldings(shimScope([ground.directory]));
   const problems: string[] = [];
   try {
     await limit.run({ ...ground, own });
@@ -217,9 +217,7 @@ export async function runLimit(limit: LimitCase, ground: ChaosGround): Promise<L
   }
   rmSync(own, { recursive: true, force: true });
   mkdirSync(own);
-  problems.push(
-    ...(await waitForNothingLeft(before, scope, leftMs, ground.signal)).filter((line) => !line.includes(own)),
-  );
+  problems.push(...(await leftOver(before, ground.directory, ground.signal)).filter((line) => !line.includes(own)));
   rmSync(own, { recursive: true, force: true });
   return { name: limit.name, problems };
 }
