@@ -1,8 +1,7 @@
 /** Runs the fuzzers of decoders, each in a process of its own, one after the other. */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { buildSync } from "esbuild";
 import { cacheFolder } from "../../support/cache.ts";
 import { runCommand } from "../../support/command.ts";
@@ -56,8 +55,7 @@ export class Fuzzers {
         banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
       });
     }
-    const linuxCalls = realpathSync(join(import.meta.dirname, "../../../../packages/linux-calls"));
-    const koffi = dirname(createRequire(join(linuxCalls, "package.json")).resolve("koffi/package.json"));
+    const koffi = realpathSync(join(import.meta.dirname, "../../../../packages/linux-calls/node_modules/koffi"));
     symlinkSync(koffi, join(folder, "node_modules", "koffi"));
     return new Fuzzers(options, join(folder, "process.ts"));
   }
