@@ -71,6 +71,7 @@ switch (task) {
   case "e2e":
   case "bench":
   case "soak":
+  case "attack":
     process.exitCode = await afterBuild(task);
     break;
   case "bench:windows":
@@ -81,7 +82,7 @@ switch (task) {
     break;
   default:
     process.stderr.write(
-      `No task "${task}"; there are build, check, format, test, faults, demo, e2e, e2e:windows, bench, bench:windows and soak.\n`,
+      `No task "${task}"; there are build, check, format, test, faults, attack, demo, e2e, e2e:windows, bench, bench:windows and soak.\n`,
     );
     process.exitCode = 1;
 }

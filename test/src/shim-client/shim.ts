@@ -28,6 +28,8 @@ export interface ShimIdentity {
   readonly containerdSocket?: string;
   /** What `start` is given, and how it answers: with parameters as of containerd 2.3, or with the options alone. */
   readonly dialect?: "parameters" | "options";
+  /** What the parameters ask for: a containerd that is not debugged asks for `info`. */
+  readonly logLevel?: "debug" | "info";
   readonly environment?: { readonly [name: string]: string };
   /** `containerd.runhcs.v1.Options`, encoded. */
   readonly runtimeOptions?: Uint8Array;
@@ -101,11 +103,11 @@ function optionsOf({ runtimeOptions: value }: ShimIdentity): Uint8Array {
 }
 
 function parametersOf(identity: ShimIdentity): Uint8Array {
-  const { id: instanceId, namespace, eventSocket, runtimeOptions: value } = identity;
+  const { id: instanceId, namespace, eventSocket, runtimeOptions: value, logLevel = "debug" } = identity;
   return BootstrapParams.encode({
     instanceId,
     namespace,
-    logLevel: LogLevel.LOG_LEVEL_DEBUG,
+    logLevel: logLevel === "debug" ? LogLevel.LOG_LEVEL_DEBUG : LogLevel.LOG_LEVEL_INFO,
     containerdTtrpcAddress: eventSocket,
     containerdGrpcAddress: containerdSocketOf(identity),
     ...(value && { extensions: [{ value: { type_url: optionsType, value } }] }),

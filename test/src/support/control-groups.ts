@@ -12,6 +12,8 @@ export interface ControlGroup {
 }
 
 const CPUSET_FILES = ["cpuset.cpus", "cpuset.mems"];
+/** Of version 1, and of version 2. */
+const MEMORY_LIMIT_FILES = ["memory.limit_in_bytes", "memory.max"];
 const REMOVE_ATTEMPTS = 50;
 const REMOVE_PAUSE_MS = 100;
 
@@ -38,6 +40,18 @@ export class ControlGroups {
       mkdirSync(seat);
       if (type === "cgroup") inheritCpuset(path, seat);
     }
+  }
+
+  /** Bounds what all that runs in them may have of the machine's memory. Throws when no hierarchy can. */
+  limitMemory(bytes: number): void {
+    for (const { path } of this.groups) {
+      for (const file of MEMORY_LIMIT_FILES) {
+        if (!existsSync(join(path, file))) continue;
+        writeFileSync(join(path, file), `${bytes}`);
+        return;
+      }
+    }
+    throw new Error(`no control group hierarchy of this machine bounds memory: no ${MEMORY_LIMIT_FILES.join(", no ")}`);
   }
 
   /** Removes them with all below, once no process is left in them. */

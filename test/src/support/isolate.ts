@@ -49,16 +49,18 @@ export function isOfAnotherRun(path: string): boolean {
  * Runs the program again, isolated, and returns its exit code.
  *
  * @param inMemory whether its directory is a tmpfs, which spares it the disk's waits.
+ * @param memoryBytes what all of it together may have of the machine's memory; without a limit when absent.
  */
 export async function runIsolated(
   program: string,
   args: readonly string[],
-  options: { readonly inMemory: boolean },
+  options: { readonly inMemory: boolean; readonly memoryBytes?: number },
 ): Promise<number> {
   const directory = mkdtempSync(join(tmpdir(), DIRECTORY_PREFIX));
   const controlGroups = new ControlGroups(basename(directory));
   try {
     controlGroups.make();
+    if (options.memoryBytes !== undefined) controlGroups.limitMemory(options.memoryBytes);
     return await runInNamespaces([fileURLToPath(program), ...args], directory, controlGroups.groups, options);
   } finally {
     await controlGroups.remove();

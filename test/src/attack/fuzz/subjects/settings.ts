@@ -1,0 +1,76 @@
+/** What users write: annotations, and the runtime's configuration. */
+import { runtimeoptions } from "@uvm-shim/shim/protocol";
+import { readAnnotations as readContainerAnnotations } from "../../../../../packages/controller-container/src/annotations.ts";
+import { readAnnotations } from "../../../../../packages/sandbox-lcow/src/annotations.ts";
+import { decodeRuntimeOptions } from "../../../../../packages/shim/src/runtime-options.ts";
+import { NoJson, parseJson, type Subject } from "../subject.ts";
+
+const vm = "io.microsoft.virtualmachine.";
+
+class Refused extends Error {
+  override readonly name = "Refused";
+}
+
+/** As a bundle's reader hands annotations on: strings by their keys. */
+function annotationsOf(input: Buffer): { readonly [key: string]: string } {
+  const value = parseJson(input);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new NoJson("no object");
+  return Object.fromEntries(
+    Object.entries(value).map(([key, text]) => [key, String(typeof text === "object" ? "" : text)]),
+  );
+}
+
+const toml = [
+  'boot_files_root_path = "/boot"\nvm_memory_size_in_mb = 512\ndebug = true\n[default_container_annotations]\na = "b"\n',
+  "BootFilesRootPath = '''x\ny'''\nSandboxIsolation = 1\nConfigPath = \"\"\nlogLevel = \"debug\" # c\n",
+];
+
+export const settingSubjects: readonly Subject[] = [
+  {
+    name: "sandbox-annotations",
+    seeds: [
+      {
+        [`${vm}computetopology.memory.sizeinmb`]: "512",
+        [`${vm}computetopology.processor.count`]: "2",
+        [`${vm}lcow.kernelbootoptions`]: "quiet",
+        [`${vm}computetopology.numa.virtualnodecount`]: "2",
+        [`${vm}lcow.hcl-enabled`]: "false",
+        [`${vm}bootfilesrootpath`]: "/b",
+        [`${vm}unknown.key`]: "x",
+        "io.kubernetes.cri.sandbox-id": "pod",
+      },
+    ],
+    refusals: ["SandboxError", "NoJson"],
+    decode: (input) => readAnnotations(annotationsOf(input), () => {}),
+  },
+  {
+    name: "container-annotations",
+    seeds: [
+      {
+        "io.kubernetes.cri.container-type": "container",
+        "io.microsoft.virtualmachine.lcow.privileged": "true",
+        "io.microsoft.lcow.shm.size-kb": "64",
+        "io.microsoft.virtualmachine.lcow.hostnetwork": "0",
+        "io.microsoft.container.certificates": "YQ==",
+      },
+    ],
+    refusals: ["Refused", "NoJson"],
+    decode: (input) =>
+      readContainerAnnotations(
+        annotationsOf(input),
+        "pod",
+        ((_code: string, message: string) => new Refused(message)) as never,
+        () => {},
+      ),
+  },
+  {
+    name: "runtime-configuration",
+    seeds: toml.map((text) => Buffer.from(text)),
+    refusals: ["ShimError"],
+    decode: (input) =>
+      decodeRuntimeOptions({
+        typeUrl: "runtimeoptions.v1.Options",
+        value: runtimeoptions.v1.Options.encode({ configBody: input }).finish(),
+      }),
+  },
+];
