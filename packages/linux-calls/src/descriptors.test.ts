@@ -126,7 +126,7 @@ describeWith("python3")("terminals", () => {
     );
     const descriptor = await receiver.receive(AbortSignal.timeout(10_000));
     receiver.close();
-    child.stdin.end("x");
+    child.stdin.write("x");
     return { stream: new TerminalStream(descriptor), child, descriptor };
   }
 
@@ -145,6 +145,7 @@ describeWith("python3")("terminals", () => {
     );
     await once(child.stdout, "data");
     expect(stream.write(Buffer.alloc(1_000_000))).toBe(false);
+    child.stdin.end();
     expect(await text(child.stdout)).toBe("1000000\n");
     stream.resume();
     if (!stream.closed) await once(stream, "close");
