@@ -38,34 +38,36 @@ function watch(answerMilliseconds: () => number, who: "guest" | "host" = "guest"
 }
 
 describe("the patience with a guest and its host", () => {
-  it("ends when one that answers all else at once has had its time", async () => {
-    const { given, watching } = watch(() => 0);
-    await clock.advance(999);
-    expect(given.up).toBeUndefined();
-    await clock.advance(1);
-    await watching;
-    expect(given.up).toEqual(["worked", 1_000]);
-  });
+  describe.each(["guest", "host"] as const)("with the %s as the one that is slow", (who) => {
+    it("ends when all else is answered at once and the time is over", async () => {
+      const { given, watching } = watch(() => 0, who);
+      await clock.advance(999);
+      expect(given.up).toBeUndefined();
+      await clock.advance(1);
+      await watching;
+      expect(given.up).toEqual(["worked", 1_000]);
+    });
 
-  it("ends when one has said nothing at all, however often it could", async () => {
-    const { given, asked, watching } = watch(() => Number.POSITIVE_INFINITY);
-    await clock.advance(2_999);
-    expect([given.up, asked]).toEqual([undefined, [100]]);
-    await clock.advance(1);
-    await watching;
-    expect(given.up).toEqual(["silent", 3_000]);
-  });
+    it("ends when it has said nothing at all, however often it could", async () => {
+      const { given, asked, watching } = watch(() => Number.POSITIVE_INFINITY, who);
+      await clock.advance(2_999);
+      expect([given.up, asked]).toEqual([undefined, [100]]);
+      await clock.advance(1);
+      await watching;
+      expect(given.up).toEqual(["silent", 3_000]);
+    });
 
-  it("goes on with one that is slow in everything, and asks it one question at a time", async () => {
-    let answer = 2_500;
-    const { given, asked, watching } = watch(() => answer);
-    await clock.advance(20_000);
-    expect(given.up).toBeUndefined();
-    expect(asked.length).toBeLessThanOrEqual(8);
-    answer = 0;
-    await clock.advance(20_000);
-    await watching;
-    expect(given.up?.[0]).toBe("worked");
+    it("goes on while it is slow in everything, and asks it one question at a time", async () => {
+      let answer = 2_500;
+      const { given, asked, watching } = watch(() => answer, who);
+      await clock.advance(20_000);
+      expect(given.up).toBeUndefined();
+      expect(asked.length).toBeLessThanOrEqual(8);
+      answer = 0;
+      await clock.advance(20_000);
+      await watching;
+      expect(given.up?.[0]).toBe("worked");
+    });
   });
 
   it("ends when one that was slow falls silent", async () => {
@@ -115,36 +117,6 @@ describe("the patience with a guest and its host", () => {
     );
     await clock.advance(20_000);
     expect(await watching).toBe(8_000);
-  });
-
-  it("ends when guest and host answer all else at once and have had their time", async () => {
-    const { given, watching } = watch(() => 0, "host");
-    await clock.advance(999);
-    expect(given.up).toBeUndefined();
-    await clock.advance(1);
-    await watching;
-    expect(given.up).toEqual(["worked", 1_000]);
-  });
-
-  it("goes on where it is the host that is slow in everything, and asks it one question at a time", async () => {
-    let answer = 2_500;
-    const { given, asked, watching } = watch(() => answer, "host");
-    await clock.advance(20_000);
-    expect(given.up).toBeUndefined();
-    expect(asked.length).toBeLessThanOrEqual(8);
-    answer = 0;
-    await clock.advance(20_000);
-    await watching;
-    expect(given.up?.[0]).toBe("worked");
-  });
-
-  it("ends when the host has said nothing at all, however well the guest is", async () => {
-    const { given, asked, watching } = watch(() => Number.POSITIVE_INFINITY, "host");
-    await clock.advance(2_999);
-    expect([given.up, asked]).toEqual([undefined, [100]]);
-    await clock.advance(1);
-    await watching;
-    expect(given.up).toEqual(["silent", 3_000]);
   });
 
   it("takes a refusal for an answer", async () => {
