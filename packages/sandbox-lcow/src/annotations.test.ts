@@ -61,9 +61,19 @@ describe("unknown keys", () => {
     expect(read(key, "1").warnings).toEqual([`annotation ${key} is not known; the nearest known one is ${near}`]);
   });
 
-  it("of absurd length are compared with nothing", () => {
+  it("of absurd length are compared with nothing, and not shown whole", () => {
     const key = `${vm}${"x".repeat(100_000)}`;
-    expect(read(key, "1").warnings).toEqual([`annotation ${key} is not known`]);
+    expect(read(key, "1").warnings).toEqual([`annotation ${key.slice(0, 200)}… (100028 characters) is not known`]);
+  });
+
+  it("are named up to a number, and counted beyond it, where a pod brings thousands", () => {
+    const many = Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`${vm}key${index}`, "1"]));
+    const { warnings } = readAll(many);
+    expect(warnings).toHaveLength(33);
+    expect(warnings.slice(31)).toEqual([
+      expect.stringContaining(`annotation ${vm}key31 is not known`),
+      "9968 more annotations are not known",
+    ]);
   });
 
   it("without effect are reported as such", () => {

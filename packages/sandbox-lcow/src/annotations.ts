@@ -169,22 +169,31 @@ export interface ReadAnnotations {
   readonly serviceTable: ServiceTable;
 }
 
+/** So many unknown keys are named each; a pod may bring them by the thousand. */
+const mostNamed = 32;
+const longestKey = 200;
+
 /**
- * Reads the annotations that concern the VM; the caller's object is left as it is. `warn` gets one sentence for each key
- * that looks like one of ours and is none. Throws SandboxError.
+ * Reads the annotations that concern the VM; the caller's object is left as it is. `warn` gets one sentence for each of
+ * the first keys that look like ours and are none, and one with the number of the others. Throws SandboxError.
  */
 export function readAnnotations(
   annotations: { readonly [key: string]: string },
   warn: (sentence: string) => void,
 ): ReadAnnotations {
   const values: { [name: string]: unknown } = {};
+  let unknown = 0;
   for (const [key, value] of Object.entries(annotations)) {
     const name = namesByKey.get(key);
     if (name !== undefined) values[name] = effective[name][1](key, value);
     else if (unsupported.has(key)) refuseUnsupported(key, value);
     else if (withoutEffect.has(key)) warn(`annotation ${key} has no effect on Linux sandboxes`);
-    else if (isUnknown(key)) warn(unknownKey(key));
+    else if (isUnknown(key)) {
+      unknown += 1;
+      if (unknown <= mostNamed) warn(unknownKey(key));
+    }
   }
+  if (unknown > mostNamed) warn(`${unknown - mostNamed} more annotations are not known`);
   return { values: expand(values), serviceTable: readServiceTable(annotations) };
 }
 
@@ -225,7 +234,11 @@ function isUnknown(key: string): boolean {
 
 function unknownKey(key: string): string {
   if (windowsPrefixes.some((prefix) => key.startsWith(prefix)))
-    return `annotation ${key} concerns Windows guests and has no effect`;
+    return `annotation ${shortened(key)} concerns Windows guests and has no effect`;
   const near = nearest(key, [...namesByKey.keys(), ...unsupported, ...knownElsewhere]);
-  return `annotation ${key} is not known${near === undefined ? "" : `; the nearest known one is ${near}`}`;
+  return `annotation ${shortened(key)} is not known${near === undefined ? "" : `; the nearest known one is ${near}`}`;
+}
+
+function shortened(key: string): string {
+  return key.length <= longestKey ? key : `${key.slice(0, longestKey)}… (${key.length} characters)`;
 }

@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Isolation } from "../support/isolate.ts";
 import { makeRootfs } from "../support/rootfs.ts";
@@ -87,11 +88,15 @@ export class Attack {
   async #fuzz(seed: number, { cases, fuzzMs, exploreMs }: Measures, directory: string, end: number): Promise<void> {
     const decoders = subjects.map(({ name }) => name).filter((name) => this.#isWanted(`fuzz ${name}`));
     if (decoders.length === 0) return;
-    const { extent } = this.#wanted;
-    // What is left of a long run is divided among the decoders.
-    const share = extent.kind === "long" ? Math.max(1_000, (end - performance.now()) / decoders.length) : fuzzMs;
+    const isLong = this.#wanted.extent.kind === "long";
+    const atATime = availableParallelism();
+    const share = (left: number) => {
+      // What a decoder did not need of a long run is divided among those after it.
+      const milliseconds = isLong ? Math.max(1_000, ((end - performance.now()) * atATime) / left) : fuzzMs;
+      return { milliseconds, exploreMs: Math.min(exploreMs, milliseconds / 4) };
+    };
     await Fuzzers.prepare({
-      ...{ directory, seed, cases, milliseconds: share, exploreMs: Math.min(exploreMs, share / 4) },
+      ...{ directory, seed, cases, share, together: atATime },
       signal: this.#isolated.signal,
       report: (result) => this.#told(`fuzz ${result.decoder}`, describeFuzzed(result), result.problems),
     }).run(decoders);

@@ -1,4 +1,4 @@
-/** Runs the fuzzers of decoders, each in a process of its own, one after the other. */
+/** Runs the fuzzers of decoders, each in a process of its own. */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,8 +12,10 @@ export interface FuzzersOptions {
   readonly seed: number;
   /** For each decoder. */
   readonly cases: number;
-  readonly milliseconds: number;
-  readonly exploreMs: number;
+  /** How long the next decoder may be fed when so many, with it, are left; and how much of that it may learn for. */
+  readonly share: (left: number) => { readonly milliseconds: number; readonly exploreMs: number };
+  /** How many decoders are fed at a time. */
+  readonly together: number;
   readonly signal: AbortSignal;
   readonly report: (result: FuzzedDecoder) => void;
 }
@@ -60,19 +62,20 @@ export class Fuzzers {
     return new Fuzzers(options, join(folder, "process.ts"));
   }
 
-  async run(decoders: readonly string[]): Promise<readonly FuzzedDecoder[]> {
-    const results: FuzzedDecoder[] = [];
-    for (const decoder of decoders) {
-      this.#options.signal.throwIfAborted();
-      const result = await this.#fuzz(decoder);
-      results.push(result);
-      this.#options.report(result);
-    }
-    return results;
+  async run(decoders: readonly string[]): Promise<void> {
+    const left = [...decoders];
+    const feedTheNext = async (): Promise<void> => {
+      for (let decoder = left.shift(); decoder !== undefined; decoder = left.shift()) {
+        this.#options.signal.throwIfAborted();
+        this.#options.report(await this.#fuzz(decoder, left.length + 1));
+      }
+    };
+    await Promise.all(Array.from({ length: this.#options.together }, feedTheNext));
   }
 
-  async #fuzz(decoder: string): Promise<FuzzedDecoder> {
-    const { directory, seed, cases, milliseconds, exploreMs, signal } = this.#options;
+  async #fuzz(decoder: string, left: number): Promise<FuzzedDecoder> {
+    const { directory, seed, cases, share, signal } = this.#options;
+    const { milliseconds, exploreMs } = share(left);
     const orders: FuzzOrders = {
       ...{ subject: decoder, seed, cases, milliseconds, exploreMs },
       corpus: corpusOf(decoder).map((file) => readFileSync(file, "base64")),

@@ -14,7 +14,7 @@ const longText = 3_000;
 
 /** Large ones are rare, since they take long. */
 function odd(random: Random): unknown {
-  if (random() < 0.01) return large(random);
+  if (random() < 0.003) return large(random);
   switch (below(random, 16)) {
     case 0:
       return null;
