@@ -23,17 +23,21 @@ describeWith("Linux")("folders of runs", () => {
   });
 
   /** A process that makes a folder with something in it and goes on. */
-  async function run(body = ""): Promise<{ readonly child: ChildProcess; readonly folder: string }> {
+  async function run(
+    make: "makeRunFolder" | "useRunFolder",
+    body = "",
+  ): Promise<{ readonly child: ChildProcess; readonly folder: string }> {
     const program = `
       import { mkdirSync } from "node:fs";
-      import { makeRunFolder, removeAtEnd } from ${JSON.stringify(module)};
-      const folder = makeRunFolder(${JSON.stringify(prefix)}, ${JSON.stringify(parent)});
+      import { makeRunFolder, useRunFolder } from ${JSON.stringify(module)};
+      const folder = ${make}(${JSON.stringify(prefix)});
       mkdirSync(folder + "/a/b", { recursive: true });
       ${body}
       setInterval(() => {}, 1_000_000);
       console.log(folder);`;
     const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
       stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, TMPDIR: parent },
     });
     started.push(child);
     const [said] = await once(child.stdout, "data");
@@ -48,7 +52,7 @@ describeWith("Linux")("folders of runs", () => {
   }
 
   it("are removed by the next run where a run was killed, and only then", async () => {
-    const [killed, alive] = [await run(), await run()];
+    const [killed, alive] = [await run("makeRunFolder"), await run("makeRunFolder")];
     expect(deadRunFolders(prefix, parent)).toEqual([]);
     await end(killed.child, "SIGKILL");
     expect(deadRunFolders(prefix, parent)).toEqual([killed.folder]);
@@ -62,15 +66,13 @@ describeWith("Linux")("folders of runs", () => {
   });
 
   it.each(["SIGHUP", "SIGINT", "SIGTERM"] as const)("are removed by the run itself at %s", async (signal) => {
-    const { child, folder } = await run("removeAtEnd(folder);");
+    const { child, folder } = await run("useRunFolder");
     await end(child, signal);
     expect([child.exitCode, existsSync(folder)]).toEqual([{ SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }[signal], false]);
   });
 
   it("are left to a run that has its own way of ending, until it ends", async () => {
-    const { child, folder } = await run(
-      'process.on("SIGTERM", () => { console.log("asked"); setTimeout(() => process.exit(7), 10); }); removeAtEnd(folder);',
-    );
+    const { child, folder } = await run("useRunFolder", 'process.on("SIGTERM", () => process.exit(7));');
     await end(child, "SIGTERM");
     expect([child.exitCode, existsSync(folder)]).toEqual([7, false]);
   });

@@ -15,7 +15,21 @@ export function makeRunFolder(prefix: string, parent = tmpdir()): string {
   return newRunFolder(prefix, parent);
 }
 
-/** As above, for whoever has more to remove than the folders of the dead. */
+/** Makes one the temporary folder of this process and of what it starts, and removes it at the end, also by a signal. */
+export function useRunFolder(prefix: string): string {
+  const folder = makeRunFolder(prefix);
+  process.env.TMPDIR = folder;
+  process.on("exit", () => removeRunFolder(folder));
+  for (const [name, number] of Object.entries(signals)) {
+    process.once(name, () => {
+      // Whoever else listens decides when the process ends.
+      if (process.listenerCount(name) === 0) process.exit(128 + number);
+    });
+  }
+  return folder;
+}
+
+/** As `makeRunFolder`, for whoever has more to remove than the folders of the dead. */
 export function newRunFolder(prefix: string, parent = tmpdir()): string {
   // It gets its name when it has its owner: else it would look as one that belongs to nobody.
   const unnamed = mkdtempSync(join(parent, `.${prefix}`));
@@ -42,17 +56,6 @@ export function removeRunFolder(folder: string): boolean {
   } catch {
     // A process that its own has left behind writes to it, say: the next run may have more luck.
     return false;
-  }
-}
-
-/** Removes a folder when this process ends, also by a signal. */
-export function removeAtEnd(folder: string): void {
-  process.on("exit", () => removeRunFolder(folder));
-  for (const [name, number] of Object.entries(signals)) {
-    process.once(name, () => {
-      // Whoever else listens decides when the process ends.
-      if (process.listenerCount(name) === 0) process.exit(128 + number);
-    });
   }
 }
 

@@ -1,9 +1,7 @@
 /** Gives all tests of a run one temporary folder, which goes with the run, however it ends. */
-import { makeRunFolder, removeAtEnd, removeRunFolder } from "./run-folders.ts";
+import { removeRunFolder, useRunFolder } from "./run-folders.ts";
 
 export default function setup(): () => void {
-  const folder = makeRunFolder("uvm-unit-");
-  removeAtEnd(folder);
-  process.env.TMPDIR = folder;
+  const folder = useRunFolder("uvm-unit-");
   return () => void removeRunFolder(folder);
 }

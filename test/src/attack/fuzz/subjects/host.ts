@@ -1,5 +1,5 @@
 /** What comes from the host: its services, the emulated one, and files. */
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -39,8 +39,13 @@ import { readState } from "../../../../../packages/shim/src/state-file.ts";
 import { parseMountinfo } from "../../../leaks/mountinfo.ts";
 import { jsonSubject, type Subject, textSubject } from "../subject.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "attack-"));
-process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+let folder: string | undefined;
+
+/** For the inputs of decoders that read a file; whoever runs them gives them a temporary folder, and removes it. */
+function inputFolder(): string {
+  folder ??= mkdtempSync(join(tmpdir(), "attack-"));
+  return folder;
+}
 
 const guid = (digit: number): string => `${digit}`.repeat(8).concat("-1111-1111-1111-111111111111");
 const endpoint = {
@@ -157,10 +162,10 @@ function fileSubject(
   decode: (path: string) => unknown,
   refusals: readonly string[] = [],
 ): Subject {
-  const path = join(folder, name, file);
   return {
     ...{ name, seeds, refusals },
     decode: (input) => {
+      const path = join(inputFolder(), name, file);
       writeInput(path, input);
       return decode(path);
     },
