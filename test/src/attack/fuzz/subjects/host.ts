@@ -127,14 +127,13 @@ function guidTable(): Buffer {
   return disk;
 }
 
-/** An ext4 super block of one block, and the hash tree's behind it. */
+/** An ext4 super block of two blocks of 1 KiB, and the hash tree's behind it. */
 function verity(): Buffer {
-  const disk = Buffer.alloc(16_384);
+  const disk = Buffer.alloc(10_240);
   disk.writeUInt32LE(2, 1024 + 4);
-  disk.writeUInt32LE(2, 1024 + 0x18);
   disk.writeUInt16LE(0xef53, 1024 + 0x38);
-  disk.write("verity\0\0", 8192, "latin1");
-  disk.writeUInt16LE(32, 8192 + 80);
+  disk.write("verity\0\0", 2048, "latin1");
+  disk.writeUInt16LE(32, 2048 + 80);
   return disk;
 }
 
