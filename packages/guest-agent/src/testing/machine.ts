@@ -156,6 +156,7 @@ export class Machine {
       ...namespaces,
       "--",
       process.execPath,
+      "--disable-sigusr1",
       this.fixtures.agent,
     ];
     const entrances = this.#cgroups.map((group) => join(group, "cgroup.procs"));
