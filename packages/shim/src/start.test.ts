@@ -129,6 +129,26 @@ describe("start", () => {
     });
   });
 
+  it("says in plain words that it may open too few files, up to the limit from which on it serves", async () => {
+    shim.makeBundle("c1", {});
+    const refused: number[] = [];
+    let descriptors = 24;
+    for (; descriptors < 64; descriptors += 2) {
+      const { code, stdout, stderr } = await shim.run("c1", ["start"], { descriptors });
+      if (code === 0) break;
+      refused.push(descriptors);
+      expect({ code, stdout: stdout.toString() }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toMatch(
+        /^containerd-shim-fake-v2: .*EMFILE.*; the limit of open files \(ulimit -n\) is too low for this shim\n$/,
+      );
+    }
+    expect(refused).not.toEqual([]);
+    expect(descriptors).toBeLessThan(64);
+    expect(
+      isAlive({ pid: shim.servingPid("c1"), processStartTime: processStartTime(shim.servingPid("c1")) ?? "" }),
+    ).toBe(true);
+  });
+
   it("refuses a second shim of the same id, and replaces a socket that nobody serves", async () => {
     shim.makeBundle("c1", {});
     const address = await shim.start("c1");
