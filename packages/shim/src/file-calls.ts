@@ -13,11 +13,12 @@ const statDescriptor: (descriptor: number) => Promise<Stats> = promisify(fstat);
 /** A file system answers within this, or what is asked of it is refused; milliseconds. */
 export const longestFileCall = 5000;
 /** In which Node makes file calls; the serving process is started with so many. */
-export const fileThreads = 16;
+export const fileThreads = 24;
+export const mostCallsAtOnce = 8;
 /** A file system that does not answer keeps the threads that it was asked in for ever; the others are for output. */
-export const mostCallsAtOnce = fileThreads / 2;
+export const mostCallsInAll = 16;
 
-const turns = new FileTurns(mostCallsAtOnce);
+const turns = new FileTurns({ atOnce: mostCallsAtOnce, inAll: mostCallsInAll });
 /** By subject: what was given up and is not answered yet. Whoever asks again would take one more thread. */
 const unanswered = new Set<string>();
 const mostCharacters = 100;
@@ -52,10 +53,12 @@ export async function withinBound<T>(
     return call();
   };
   const givenUp = (): ShimError => new ShimError("Cancelled", `${subject}: given up before its turn`);
-  const result = turns.run(path, () => isGivenUp, begin, givenUp);
+  const overdue = Promise.withResolvers<void>();
+  const result = turns.run({ path, isGivenUp: () => isGivenUp, call: begin, givenUp, overdue: overdue.promise });
   try {
     if (!(await settlesWithin(abortable(result, signal), longestFileCall, clock))) {
       if (!hasBegun) throw notAsked(subject);
+      overdue.resolve();
       unanswered.add(subject);
       const forget = (): boolean => unanswered.delete(subject);
       result.then(forget, forget);
