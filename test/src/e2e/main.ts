@@ -30,6 +30,7 @@ import { networkCases } from "./cases/network.ts";
 import { optionCases } from "./cases/options.ts";
 import { criPropagationCases, protocolPropagationCases } from "./cases/propagation.ts";
 import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
+import { protocolCanaryCases } from "./cases/protocol-canaries.ts";
 import { protocolContainerCases } from "./cases/protocol-containers.ts";
 import { protocolCrowdCases } from "./cases/protocol-crowd.ts";
 import { protocolDescriptorCases } from "./cases/protocol-descriptors.ts";
@@ -171,6 +172,7 @@ async function runProtocol(
     ...protocolPropagationCases,
     ...protocolProcessCases,
     ...protocolRuntimeCases,
+    ...protocolCanaryCases,
     ...protocolDescriptorCases,
   ];
   for (const [index, one] of cases.entries()) {
