@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { processorLimit } from "@uvm-shim/hcs-schema";
 import type { MachineUsage, ProcessorShare } from "../guest-machine.ts";
+import { isLack } from "../hcs-failure.ts";
 import {
   groupsBelow,
   type Hierarchy,
@@ -184,7 +185,23 @@ export class VmCgroups {
     } else throw new Error("this machine has no cgroup freezer");
   }
 
-  /** Lets frozen processes go on, since in version 1 a frozen process does not even die. */
+  /**
+   * Lets frozen processes go on, since in version 1 a frozen process does not even die; at once where it can be, else as
+   * soon as what lacks for it is there.
+   */
+  async thawSoon(timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
+      try {
+        this.thaw();
+        return;
+      } catch (error) {
+        if (!isLack(error) || performance.now() > deadline) throw error;
+      }
+      await delay(pause);
+    }
+  }
+
   thaw(): void {
     for (const { path, hierarchy } of this.#groups) {
       if (hierarchy.controllers === "v2" || !hierarchy.controllers.has("freezer")) continue;
@@ -203,14 +220,25 @@ export class VmCgroups {
     return [...pids];
   }
 
-  /** Removes the cgroups and those below; tries again while processes on their way out keep them busy. */
+  /** Removes the cgroups and those below; tries again while processes on their way out keep them busy, or something lacks. */
   async remove(timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
-      const left = this.#groups.filter(({ path }) => !removeTree(path));
+      let lack: unknown;
+      const left = this.#groups.filter(({ path }) => {
+        try {
+          return !removeTree(path);
+        } catch (error) {
+          if (!isLack(error)) throw error;
+          lack = error;
+          return true;
+        }
+      });
       if (left.length === 0) break;
       if (performance.now() > deadline) {
-        throw new Error(`cgroups still busy after ${timeoutMs} ms: ${left.map(({ path }) => path).join(", ")}`);
+        const paths = left.map(({ path }) => path).join(", ");
+        const state = lack === undefined ? "busy" : `there (${String(lack)})`;
+        throw new Error(`cgroups still ${state} after ${timeoutMs} ms: ${paths}`, { cause: lack });
       }
       await delay(pause);
     }

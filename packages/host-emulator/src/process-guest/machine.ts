@@ -196,11 +196,8 @@ export class ProcessGuestMachine implements GuestMachine {
     this.#power = { kind: "killed" };
     this.#killed.abort(endedBeforeBoot());
     if (power.kind === "off") return;
-    try {
-      this.#parts.cgroups.thaw();
-    } catch (error) {
-      this.#reportTrouble(error);
-    }
+    const { cgroups, cgroupTimeoutMs } = this.#parts;
+    cgroups.thawSoon(cgroupTimeoutMs).catch((error: unknown) => this.#reportTrouble(error));
     // unshare dies with its child; the other way round the child would die later than "close" tells.
     const init = initOfAny(power.child);
     if (init === undefined) power.child.kill("SIGKILL");
