@@ -83,6 +83,7 @@ describeWith(
     const platform = createLcowPlatform({
       log,
       guestLog: log,
+      requestLog: log,
       upstreamStdio: new FakeUpstream(new ScriptedCalls()),
       env: { UVM_SHIM_HOST: `unix:${socketPath}` },
       executableDirectory: folder,

@@ -10,6 +10,8 @@ import { createLcowPlatform } from "./platform-lcow.ts";
 let directory: string;
 let host: ComputeHost;
 let platform: Platform;
+let logged: string[];
+let loggedOfRequests: string[];
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "platform-lcow-"));
@@ -20,9 +22,11 @@ beforeEach(async () => {
   const program = fileURLToPath(new URL("../../../packages/host-emulator/src/main.ts", import.meta.url));
   const start = { command: process.execPath, args: [program], env: { UVM_SHIM_HOST_IDLE_MS: "100" } };
   host = await connectEmulatedHost({ socketPath, start });
+  [logged, loggedOfRequests] = [[], []];
   platform = createLcowPlatform({
-    log: { log: () => {} },
+    log: { log: (_, message) => void logged.push(message) },
     guestLog: { log: () => {} },
+    requestLog: { log: (_, message) => void loggedOfRequests.push(message) },
     upstreamStdio: undefined as never,
     env: { UVM_SHIM_HOST: `unix:${socketPath}` },
     namespace: "ns",
@@ -71,4 +75,12 @@ describe("a sandbox that cannot be made", () => {
     await sandbox.stop(1_000);
     expect(await host.enumerateComputeSystems()).toEqual([]);
   });
+});
+
+it("what annotations and a specification ask for in vain is told where a bound keeps it small", async () => {
+  const annotations = { "io.microsoft.virtualmachine.dump-directory-path": "x" };
+  const sandbox = await platform.createSandbox(request({ annotations }));
+  expect(loggedOfRequests).toEqual([expect.stringContaining("dump-directory-path has no effect")]);
+  expect(logged).toEqual([]);
+  await sandbox.stop(1_000);
 });

@@ -69,7 +69,7 @@ async function createSandbox(
   context: PlatformContext,
   signal?: AbortSignal,
 ): Promise<Sandbox> {
-  const { log, guestLog, upstreamStdio: upstream, executableDirectory, env } = context;
+  const { log, guestLog, requestLog, upstreamStdio: upstream, executableDirectory, env } = context;
   const { runtimeOptions, annotations, bundle, spec: specification } = request;
   const options = runtimeOptions === undefined ? {} : await decodeRuntimeOptions(runtimeOptions);
   const { document, settings, warnings } = await withHostFacts(executableDirectory, env, (facts) =>
@@ -80,7 +80,9 @@ async function createSandbox(
   );
   applyLogLevel(settings.logLevel, context);
   const warn = (sentence: string, fields = {}): void => log.log("warn", sentence, { sandbox: request.id, ...fields });
-  for (const warning of warnings) warn(warning);
+  const warnOfRequest = (sentence: string, fields = {}): void =>
+    requestLog.log("warn", sentence, { sandbox: request.id, ...fields });
+  for (const warning of warnings) warnOfRequest(warning);
 
   const { confidential, ioRetrySeconds } = settings;
   // All that can be refused comes before the VM, which nobody else would end.
@@ -212,7 +214,7 @@ async function createSandbox(
         defaultAnnotations: settings.defaultContainerAnnotations,
         gpuVhdPath: settings.gpuVhdPath,
         propagateNumaAffinity: settings.propagateNumaAffinity,
-        warn: (sentence) => warn(sentence, { container: id }),
+        warn: (sentence) => warnOfRequest(sentence, { container: id }),
         createProcess: (options) =>
           new ProcessController({
             ...options,

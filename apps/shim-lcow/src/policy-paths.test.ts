@@ -89,6 +89,7 @@ describeWith(
     platform = createLcowPlatform({
       log: { log: () => {} },
       guestLog: { log: () => {} },
+      requestLog: { log: () => {} },
       upstreamStdio: new FakeUpstream(new ScriptedCalls()),
       env: { UVM_SHIM_HOST: `unix:${socketPath}` },
       executableDirectory: folder,

@@ -250,6 +250,15 @@ describe("devices", () => {
   });
 });
 
+// A comparison of each with each would take longer than a test may.
+it("devices by the thousand are compared", { timeout: 5000 }, async () => {
+  const devices = Array.from({ length: 20_000 }, (_, index) => ({ id: `PCIP\\VEN_${index}`, idType: "vpci" }));
+  const given = [...devices, { id: "PCIP\\ven_19999", idType: "vpci" }];
+  expect(await rejection(new ContainerBench(), specification({ windows: { devices: given } }))).toMatchObject({
+    message: expect.stringContaining("windows.devices[20000].id: PCIP\\ven_19999/0 is given twice, by entry 19999 too"),
+  });
+});
+
 describe("specification", () => {
   it.each([
     [undefined, "config.json: expected an object, got nothing"],
@@ -366,6 +375,20 @@ describe("specification", () => {
       code: "InvalidArgument",
       message: expect.stringContaining(message),
     });
+  });
+
+  it.each([
+    ["long names", 3000, "k".repeat(1000)],
+    ["short ones", 100_000, "k"],
+  ])("is looked through where what is ignored is nested by the thousand, with %s", async (_, depth, name) => {
+    const nested = (end: string): unknown => JSON.parse(`${`{"${name}":`.repeat(depth)}"${end}"${"}".repeat(depth)}`);
+    expect(await rejection(new ContainerBench(), specification({ hooks: nested("x\\u0000") }))).toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringMatching(
+        /config\.json: …(\.k{1,60}){16}: expected text without NUL, got one of 2 characters/,
+      ),
+    });
+    await new ContainerBench().created([overlayMount], specification({ hooks: nested("x") }));
   });
 
   it.each([-1, 0])("names no limit of the processors' time by a quota of %i", async (quota) => {

@@ -22,11 +22,16 @@ export function planDevices(
     const device = readDevice(entry, `config.json: windows.devices[${index}]`, refuse);
     return { entry, device: { ...device, ...(propagateNumaAffinity && { propagateNumaAffinity }) } };
   });
+  const seen = new Map<string, number>();
   for (const [index, { device }] of plans.entries()) {
-    const first = plans.findIndex((plan) => isSame(plan.device, device));
-    if (first === index) continue;
-    const message = `config.json: windows.devices[${index}].id: ${nameOf(device)} is given twice, by entry ${first} too`;
-    throw refuse("InvalidArgument", message);
+    const name = nameOf(device);
+    // Windows compares instance paths without regard to case.
+    const first = seen.get(name.toLowerCase());
+    if (first !== undefined) {
+      const message = `config.json: windows.devices[${index}].id: ${name} is given twice, by entry ${first} too`;
+      throw refuse("InvalidArgument", message);
+    }
+    seen.set(name.toLowerCase(), index);
   }
   return plans;
 }
@@ -42,10 +47,6 @@ function readDevice(entry: OciWindowsDevice, where: string, refuse: Refuse): Dev
   const device = assignedDeviceFunction(entry.id);
   if (device !== undefined) return device;
   throw refuse("InvalidArgument", `${where}.id: ${JSON.stringify(entry.id)} given, expected ${assignedDeviceIdForm}`);
-}
-
-function isSame(left: DeviceConfig, right: DeviceConfig): boolean {
-  return nameOf(left).toLowerCase() === nameOf(right).toLowerCase();
 }
 
 function nameOf({ deviceInstancePath, virtualFunction }: DeviceConfig): string {

@@ -48,6 +48,46 @@ it.each([
   expect(guestMounts(bench)?.map((mount) => mount.options)).toEqual([expected, expected]);
 });
 
+describe("mounts by the thousand", () => {
+  const mounts = Array.from({ length: 1000 }, (_, index) => ({
+    destination: `/m${index}`,
+    type: "bind",
+    source: `/data/${index}`,
+  }));
+
+  function countingBench(isThere: (path: string) => boolean) {
+    const bench = new ContainerBench();
+    const asked: string[] = [];
+    const counts = { now: 0, most: 0 };
+    bench.files.kind = async (path) => {
+      asked.push(path);
+      counts.now += 1;
+      counts.most = Math.max(counts.most, counts.now);
+      await new Promise((resolve) => setImmediate(resolve));
+      counts.now -= 1;
+      return isThere(path) ? "directory" : undefined;
+    };
+    return { bench, asked, counts };
+  }
+
+  it("ask the host for few of them at a time, and stay in their order", async () => {
+    const { bench, counts } = countingBench(() => true);
+    await bench.created([overlayMount], specification({ mounts }));
+    expect(guestMounts(bench)?.map(({ destination }) => destination)).toEqual(
+      mounts.map(({ destination }) => destination),
+    );
+    expect(counts.most).toBe(16);
+  });
+
+  it("ask for no more once one is refused", async () => {
+    const { bench, asked } = countingBench((path) => path !== "/data/3");
+    const request = { spec: specification({ mounts }), rootfs: [overlayMount], stdio: noStdio };
+    await expect(bench.controller.create(request)).rejects.toMatchObject({ code: "NotFound" });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(asked.length).toBeLessThan(40);
+  });
+});
+
 describe("disks", () => {
   it("are attached and mounted in the guest, and mounted from there into the container", async () => {
     const options = ["rbind", "rprivate", "ro", "noatime", "data=ordered"];

@@ -38,6 +38,8 @@ const guestPathPrefix = "uvm://";
 /** What sources that name a place of the guest begin with. */
 export const placesOfGuest: readonly string[] = [...sandboxPrefixes, hugePagesPrefix, guestPathPrefix];
 const hugePageSizes = ["2M"];
+/** A specification may have mounts by the thousand, and each waits for the host's file systems. */
+const plannedAtOnce = 16;
 
 export async function planMounts(
   mounts: readonly OciMount[],
@@ -45,9 +47,23 @@ export async function planMounts(
   files: PathLookup,
   refuse: Refuse,
 ): Promise<readonly MountPlan[]> {
-  return await Promise.all(
-    mounts.map((mount, index) => planMount(mount, `config.json: mounts[${index}]`, takesDiskOptions, files, refuse)),
-  );
+  const plans: MountPlan[] = [];
+  const waiting = mounts.entries();
+  let isRefused = false;
+  // Each goes on with the next mount that nobody has begun with, so that the bounds of file calls count for few at a time.
+  const work = async (): Promise<void> => {
+    for (const [index, mount] of waiting) {
+      if (isRefused) return;
+      try {
+        plans[index] = await planMount(mount, `config.json: mounts[${index}]`, takesDiskOptions, files, refuse);
+      } catch (error) {
+        isRefused = true;
+        throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: plannedAtOnce }, work));
+  return plans;
 }
 
 async function planMount(

@@ -33,22 +33,46 @@ export function namingPaths(files: PathLookup, refuse: Refuse): PathLookup {
  * before for all of it.
  */
 export function checkWholeTexts(value: unknown, where: string, refuse: Refuse): void {
-  if (typeof value === "string" && value.includes("\0")) {
-    // The text itself may be a secret, as variables of the environment are.
-    const given = `one of ${value.length} characters with NUL at ${value.indexOf("\0")}`;
-    throw refuse("InvalidArgument", `${where}: expected text without NUL, got ${given}`);
-  }
-  if (typeof value !== "object" || value === null) return;
-  for (const [name, member] of Object.entries(value)) {
-    if (!Array.isArray(value) && name.includes("\0")) {
-      const given = JSON.stringify(name.slice(0, mostCharacters));
-      throw refuse("InvalidArgument", `${where}: expected text without NUL, got ${given}`);
+  const found: Found[] = [{ value }];
+  // Neither a call within a call nor a path of its own for each value: what no check knows may be nested by the thousand.
+  for (const at of found) {
+    if (typeof at.value === "string" && at.value.includes("\0")) {
+      // The text itself may be a secret, as variables of the environment are.
+      const given = `one of ${at.value.length} characters with NUL at ${at.value.indexOf("\0")}`;
+      throw refuse("InvalidArgument", `${placeOf(at, where)}: expected text without NUL, got ${given}`);
     }
-    checkWholeTexts(member, Array.isArray(value) ? `${where}[${name}]` : joined(where, name), refuse);
+    if (typeof at.value !== "object" || at.value === null) continue;
+    const isList = Array.isArray(at.value);
+    for (const [name, member] of Object.entries(at.value)) {
+      if (!isList && name.includes("\0")) {
+        const given = JSON.stringify(name.slice(0, mostCharacters));
+        throw refuse("InvalidArgument", `${placeOf(at, where)}: expected text without NUL, got ${given}`);
+      }
+      found.push({ value: member, within: at, step: isList ? `[${name}]` : name });
+    }
   }
 }
 
+/** A value, and by which step it is reached from that which it is in. */
+interface Found {
+  readonly value: unknown;
+  readonly within?: Found;
+  readonly step?: string;
+}
+
 const mostCharacters = 60;
+const mostSteps = 16;
+
+/** Of a path of many steps the last ones. */
+function placeOf(found: Found, where: string): string {
+  const steps: string[] = [];
+  let at: Found | undefined = found;
+  for (; at?.step !== undefined && steps.length < mostSteps; at = at.within) {
+    steps.unshift(at.step.slice(0, mostCharacters));
+  }
+  if (at?.step !== undefined) steps.unshift("…");
+  return steps.reduce((place, step) => (step.startsWith("[") ? `${place}${step}` : joined(place, step)), where);
+}
 
 function joined(where: string, name: string): string {
   return where.includes(": ") ? `${where}.${name}` : `${where}: ${name}`;

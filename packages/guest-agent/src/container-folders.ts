@@ -14,21 +14,21 @@ export interface ContainerFolders {
 }
 
 /** With a container's state; what fails does not keep the rest from being tried. Throws a GuestFault. */
-export function deleteFolders({ bundle, scratch, sandboxRoot }: ContainerFolders): void {
+export async function deleteFolders({ bundle, scratch, sandboxRoot }: ContainerFolders): Promise<void> {
   if (sandboxRoot !== undefined) unmountPlaces(sandboxRoot);
   const problems: string[] = [];
-  const attempt = (work: () => void): void => {
+  const attempt = async (work: () => unknown): Promise<void> => {
     try {
-      work();
+      await work();
     } catch (error) {
       problems.push((error as Error).message);
     }
   };
   // Not where the root is mounted still, which lies on it.
-  if (isBoundToScratch(bundle, scratch)) attempt(() => unmountAll(bundle, 0));
+  if (isBoundToScratch(bundle, scratch)) await attempt(() => unmountAll(bundle, 0));
   // The disk below it may be that of others too, and stay.
-  if (scratch !== "") attempt(() => removeFolder(scratch));
-  attempt(() => removeFolder(bundle));
+  if (scratch !== "") await attempt(() => removeFolder(scratch));
+  await attempt(() => removeFolder(bundle));
   if (problems.length > 0) throw new GuestFault("E_FAIL", problems.join("; "));
 }
 
@@ -36,10 +36,14 @@ export function deleteFolders({ bundle, scratch, sandboxRoot }: ContainerFolders
  * Of a container that could not be made: all that is reached in its folder goes, and what is mounted there stays. Answers
  * with the cause, which says so where the host's files would have gone in the reference's guest.
  */
-export function discardFolders({ bundle }: ContainerFolders, cause: unknown, tell: (error: unknown) => void): unknown {
+export async function discardFolders(
+  { bundle }: ContainerFolders,
+  cause: unknown,
+  tell: (error: unknown) => void,
+): Promise<unknown> {
   const [share] = hostFilesAtRisk(bundle);
   try {
-    removeFolder(bundle);
+    await removeFolder(bundle);
   } catch (error) {
     if (!(error instanceof GuestFault)) tell(error);
   }

@@ -128,7 +128,9 @@ export class Container {
     this.#state = { kind: "Stopped", init: undefined, emptied: this.#empty() };
     await this.#state.emptied;
     await this.#remove();
-    return discardFolders(this.#folders, cause, (error) => onError(`container ${this.id} could not be made`, error));
+    return await discardFolders(this.#folders, cause, (error) =>
+      onError(`container ${this.id} could not be made`, error),
+    );
   }
 
   /** Starts the first process, or adds one to a container that runs. The caller closes the relay when it fails. */
@@ -300,7 +302,7 @@ export class Container {
         break;
     }
     await this.#remove();
-    deleteFolders(this.#folders);
+    await deleteFolders(this.#folders);
   }
 
   /** Nobody is told: the host learns of it when it asks for the start. */

@@ -1,7 +1,8 @@
-import { closeSync, constants, lstatSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { LinuxCallError, umount } from "@uvm-shim/linux-calls";
+import { atOnce, type InPieces, inTurns, removeAll } from "./removal.ts";
 
 /** Where something is mounted at the path or below it, in the order in which it was; a place once for each mount. */
 export function mountPointsBelow(path: string): readonly string[] {
@@ -42,8 +43,17 @@ export function unmountAll(place: string, flags: number): void {
  * are mounted there. Then it throws a GuestFault that names the mount, which stays. What is not there counts as removed.
  * Other mounts are left as they are, and named: their files are those of a developer's machine.
  */
-export function removeFolder(path: string): void {
-  const [mount] = empty(path, mountPointsBelow(path));
+export async function removeFolder(path: string): Promise<void> {
+  await inTurns(removal(path));
+}
+
+/** As `removeFolder`, of a place where something was mounted and no container could write. */
+export function removeMountPoint(path: string): void {
+  atOnce(removal(path));
+}
+
+function* removal(path: string): InPieces<void> {
+  const [mount] = yield* empty(path, mountPointsBelow(path));
   if (mount === undefined) return;
   throw new GuestFault("E_FAIL", `${path} is not removed, since ${mount} is a mount`);
 }
@@ -56,10 +66,10 @@ export function hostFilesAtRisk(path: string): readonly string[] {
 }
 
 /** The mounts that were in the way, those of others first. */
-function empty(path: string, mounts: readonly string[]): readonly string[] {
+function* empty(path: string, mounts: readonly string[]): InPieces<readonly string[]> {
   const inside = mounts.filter((place) => place === path || place.startsWith(`${path}/`));
   if (inside.length === 0) {
-    removeAll(path);
+    yield* removeAll(path);
     return [];
   }
   const isMount = inside.includes(path);
@@ -67,7 +77,7 @@ function empty(path: string, mounts: readonly string[]): readonly string[] {
   const found: string[] = [];
   for (const name of readdirSync(path)) {
     try {
-      found.push(...empty(join(path, name), inside));
+      found.push(...(yield* empty(join(path, name), inside)));
     } catch (error) {
       // Of a file system for reading, as of some of the kernel's own.
       if (!refusals.includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
@@ -76,35 +86,6 @@ function empty(path: string, mounts: readonly string[]): readonly string[] {
   if (isMount) found.push(path);
   else if (readdirSync(path).length === 0) rmdirSync(path);
   return [...new Set(found)].toSorted((one, other) => Number(own.has(one)) - Number(own.has(other)));
-}
-
-/**
- * Goes on past what cannot be removed, as Go's os.RemoveAll does, and then throws the first refusal. A link that takes
- * the place of a folder meanwhile is not followed.
- */
-function removeAll(path: string): void {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined) return;
-  if (!found.isDirectory()) {
-    rmSync(path, { force: true });
-    return;
-  }
-  const errors: unknown[] = [];
-  const folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-  try {
-    const held = `/proc/self/fd/${folder}`;
-    for (const name of readdirSync(held)) {
-      try {
-        removeAll(join(held, name));
-      } catch (error) {
-        errors.push(error);
-      }
-    }
-  } finally {
-    closeSync(folder);
-  }
-  if (errors.length > 0) throw errors[0];
-  rmdirSync(path);
 }
 
 const refusals = ["EROFS", "EPERM", "EACCES", "EBUSY"];

@@ -14,7 +14,7 @@ import { assignedDeviceFolder, declarationName } from "./devices.ts";
 import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
 import { guestFolders } from "./guest-folders.ts";
 import { parseMountOptions } from "./mount-options.ts";
-import { mountOwn, removeFolder, unmountAll } from "./mount-points.ts";
+import { mountOwn, removeMountPoint, unmountAll } from "./mount-points.ts";
 import type { GuardedContainer, PolicyGuard } from "./policy/guard.ts";
 
 /** Runs a program of the guest to its end. */
@@ -260,7 +260,7 @@ function mountAt(target: string, act: () => void): void {
 /** What is not there, or not mounted, counts as removed; what was there before is removed as well. */
 function removeMount(target: string, flags: number): void {
   unmountAll(target, flags);
-  removeFolder(target);
+  removeMountPoint(target);
 }
 
 function parentOf(path: string): string {

@@ -1,3 +1,4 @@
+export { architecturesRunBy, elfMachine } from "./architectures.ts";
 export {
   bringLoopbackUp,
   connectUnixSocket,

@@ -115,3 +115,32 @@ it("turns that are overdue are made up for up to an end, and each file system ha
   letGo("/i/1");
   await answered;
 });
+
+it("what waits by the thousand is looked at when its turn comes, and not each time that another one does", async () => {
+  const turns = new FileTurns({ atOnce: 8, inAll: 8 }, (path) => path.split("/", 2).join("/"));
+  const count = 2000;
+  let looks = 0;
+  const isGivenUp = (): boolean => {
+    looks += 1;
+    return false;
+  };
+  const asked = Array.from({ length: count }, (_, index) =>
+    turns.run({ path: `/${index % 3}/${index}`, isGivenUp, call: async () => index, givenUp }),
+  );
+  expect(await Promise.all(asked)).toEqual(Array.from({ length: count }, (_, index) => index));
+  expect(looks).toBeLessThan(50 * count);
+});
+
+it("a file system that answers none holds no memory of those that gave up", async () => {
+  const { asked, ask, letGo } = bench(2);
+  void ask("/a/stuck");
+  let isGivenUp = false;
+  const waiting = Array.from({ length: 100 }, (_, index) => ask(`/a/${index}`, () => isGivenUp));
+  isGivenUp = true;
+  void ask("/b/1");
+  expect((await Promise.allSettled(waiting)).every(({ status }) => status === "rejected")).toBe(true);
+  letGo("/a/stuck");
+  void ask("/a/last");
+  await settled();
+  expect(asked).toEqual(["/a/stuck", "/b/1", "/a/last"]);
+});

@@ -7,6 +7,8 @@ interface Turn {
   readonly begin: () => void;
   /** Set once it has lasted longer than anything that answers. */
   isOverdue: boolean;
+  /** Of those that wait, the first to have asked has the least. */
+  readonly number: number;
   /** Found out once it matters. */
   fileSystem?: string;
 }
@@ -39,7 +41,9 @@ export class FileTurns {
   readonly #most: MostTurns;
   readonly #fileSystemOf: (path: string) => string;
   readonly #taken = new Set<Turn>();
-  #waiting: Turn[] = [];
+  /** By their file systems, so that thousands that wait for one are not looked at one by one. */
+  readonly #waiting = new Map<string, WaitingTurns>();
+  #asked = 0;
 
   constructor(most: MostTurns, fileSystemOf: (path: string) => string = fileSystemOnHost) {
     this.#most = most;
@@ -49,9 +53,13 @@ export class FileTurns {
   /** Makes the call in its turn, or rejects without it when it is given up before. */
   async run<T>({ path, isGivenUp, call, givenUp, overdue }: FileQuestionAsked<T>): Promise<T> {
     const turn = await new Promise<Turn>((resolve) => {
-      const waiting: Turn = { path, isGivenUp, begin: () => resolve(waiting), isOverdue: false };
-      this.#waiting.push(waiting);
-      this.#next();
+      const asking: Turn = {
+        ...{ path, isGivenUp, begin: () => resolve(asking) },
+        ...{ isOverdue: false, number: this.#asked++ },
+      };
+      // Within the first half no share can be used up, and nobody needs to know whose it is.
+      if (this.#waiting.size === 0 && this.#taken.size < this.#most.atOnce / 2) this.#begin(asking);
+      else this.#wait(asking);
     });
     void overdue?.then(() => {
       turn.isOverdue = true;
@@ -66,25 +74,42 @@ export class FileTurns {
     }
   }
 
-  #next(): void {
-    this.#waiting = this.#waiting.filter((turn) => {
-      if (!turn.isGivenUp()) {
-        if (!this.#isFree(turn)) return true;
-        this.#taken.add(turn);
-      }
-      turn.begin();
-      return false;
-    });
+  #wait(turn: Turn): void {
+    const whose = this.#whose(turn);
+    const waiting = this.#waiting.get(whose) ?? new WaitingTurns();
+    this.#waiting.set(whose, waiting);
+    waiting.push(turn);
+    this.#next();
   }
 
-  #isFree(turn: Turn): boolean {
+  #begin(turn: Turn): void {
+    this.#taken.add(turn);
+    turn.begin();
+  }
+
+  #next(): void {
+    for (;;) {
+      let first: { readonly turn: Turn; readonly waiting: WaitingTurns } | undefined;
+      for (const [whose, waiting] of this.#waiting) {
+        const turn = waiting.first();
+        if (turn === undefined) this.#waiting.delete(whose);
+        else if (this.#isFree(whose) && turn.number < (first?.turn.number ?? Number.POSITIVE_INFINITY)) {
+          first = { turn, waiting };
+        }
+      }
+      if (first === undefined) return;
+      first.waiting.shift();
+      this.#begin(first.turn);
+    }
+  }
+
+  #isFree(whose: string): boolean {
     const taken = [...this.#taken];
     const { atOnce, inAll } = this.#most;
-    // Within the first half no share can be used up, and nobody needs to know whose it is.
     if (taken.length < atOnce / 2) return true;
     const inTime = taken.filter((other) => !other.isOverdue);
     if (inTime.length >= atOnce || taken.length >= inAll) return false;
-    const isOther = (other: Turn): boolean => this.#whose(other) !== this.#whose(turn);
+    const isOther = (other: Turn): boolean => this.#whose(other) !== whose;
     const left = Math.min(atOnce - inTime.filter(isOther).length, inAll - taken.filter(isOther).length);
     return taken.length - taken.filter(isOther).length < Math.ceil(left / 2);
   }
@@ -95,25 +120,74 @@ export class FileTurns {
   }
 }
 
+/** Those that wait for one file system, in the order in which they asked. */
+class WaitingTurns {
+  #turns: Turn[] = [];
+  #next = 0;
+
+  push(turn: Turn): void {
+    this.#turns.push(turn);
+  }
+
+  /** Those before it that were given up are let go, and have no turn. */
+  first(): Turn | undefined {
+    for (let turn = this.#turns[this.#next]; turn?.isGivenUp(); turn = this.#turns[this.#next]) {
+      this.shift();
+      turn.begin();
+    }
+    return this.#turns[this.#next];
+  }
+
+  shift(): void {
+    this.#next += 1;
+    if (this.#next * 2 < this.#turns.length) return;
+    this.#turns = this.#turns.slice(this.#next);
+    this.#next = 0;
+  }
+}
+
 /** The file system that a path is in, without asking that: links are not followed. */
 function fileSystemOnHost(file: string): string {
   if (process.platform === "win32") return path.parse(path.resolve(file)).root.toLowerCase();
-  return fileSystemIn(readFileSync("/proc/self/mountinfo", "utf8"), path.resolve(file));
+  return devicesOfMoment().of(path.resolve(file));
+}
+
+let devices: DevicesOfMounts | undefined;
+
+/** What is mounted now: read once for all that ask before others have their turn, as the mounts of one container do. */
+function devicesOfMoment(): DevicesOfMounts {
+  if (devices !== undefined) return devices;
+  setImmediate(() => {
+    devices = undefined;
+  });
+  devices = new DevicesOfMounts(readFileSync("/proc/self/mountinfo", "utf8"));
+  return devices;
 }
 
 /** By mountinfo (proc(5)): the device of the last one of the deepest mounts above. Several mounts may be of one file system. */
 export function fileSystemIn(mountinfo: string, file: string): string {
-  let found = "";
-  let deepest = -1;
-  for (const line of mountinfo.split("\n")) {
-    const [, , device = "", , point = ""] = line.split(" ", 5);
-    const place = point.replace(/\\([0-7]{3})/g, (_, digits: string) =>
-      String.fromCharCode(Number.parseInt(digits, 8)),
-    );
-    const isAbove = place === "/" || file === place || file.startsWith(`${place}/`);
-    if (!isAbove || place === "" || place.length < deepest) continue;
-    deepest = place.length;
-    found = device;
+  return new DevicesOfMounts(mountinfo).of(file);
+}
+
+class DevicesOfMounts {
+  /** By the mount points; of those over each other the last is what is seen. */
+  readonly #devices = new Map<string, string>();
+
+  constructor(mountinfo: string) {
+    for (const line of mountinfo.split("\n")) {
+      const [, , device = "", , point = ""] = line.split(" ", 5);
+      const place = point.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+        String.fromCharCode(Number.parseInt(digits, 8)),
+      );
+      if (place !== "") this.#devices.set(place, device);
+    }
   }
-  return found;
+
+  of(file: string): string {
+    for (let place = file; place.length > 1; place = place.slice(0, Math.max(1, place.lastIndexOf("/")))) {
+      const device = this.#devices.get(place);
+      if (device !== undefined) return device;
+    }
+    return this.#devices.get("/") ?? "";
+  }
 }

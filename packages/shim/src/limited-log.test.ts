@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { guestAllowance, LimitedLog } from "./limited-log.ts";
+import { guestAllowance, LimitedLog, type LimitedLogOptions, requestAllowance } from "./limited-log.ts";
 import { formatLine, isBelow, type LogLevel } from "./log.ts";
 import { ManualClock } from "./testing/manual-clock.ts";
 
@@ -10,13 +10,14 @@ let clock: ManualClock;
 let lines: string[];
 let bytes: number;
 let level: LogLevel;
+let sink: LimitedLogOptions["log"];
 let limited: LimitedLog;
 beforeEach(() => {
   clock = new ManualClock();
   lines = [];
   bytes = 0;
   level = "info";
-  const log = {
+  sink = {
     isLogged: (of: LogLevel) => !isBelow(of, level),
     log: (of: LogLevel, message: string, fields: object = {}) => {
       lines.push(`${of}: ${message}`);
@@ -24,7 +25,7 @@ beforeEach(() => {
       bytes += formatLine(clock.now(), of, message, { ...own, ...fields }).length;
     },
   };
-  limited = new LimitedLog({ log, clock, whose: "of the guest" });
+  limited = new LimitedLog({ log: sink, clock, whose: "of the guest" });
 });
 
 /** Lets somebody write so many lines in each second. */
@@ -76,6 +77,14 @@ describe("a log with an allowance", () => {
     level = "debug";
     limited.log("debug", "chatter");
     expect(lines).toEqual(["info: word", "debug: chatter"]);
+  });
+
+  it("writes little of thousands of warnings about one specification", async () => {
+    limited = new LimitedLog({ log: sink, clock, whose: "about what was asked for", allowance: requestAllowance });
+    for (let count = 0; count < 10_000; count++) limited.log("warn", `mount /m${count}: rslave has no effect`);
+    await clock.advance(requestAllowance.pause);
+    expect(bytes).toBeLessThan(requestAllowance.burst);
+    expect(lines.length - 1 + leftOut()).toBe(10_000);
   });
 
   it("has all of it again after some quiet, also when the time was set back", async () => {

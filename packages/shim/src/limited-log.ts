@@ -15,6 +15,9 @@ export interface LogAllowance {
 /** In all less than a megabyte a minute. */
 export const guestAllowance: LogAllowance = { burst: 384 * 1024, perSecond: 8 * 1024, pause: 10_000 };
 
+/** A warning for each mistake in an ordinary specification; whoever reads that many needs no more of them. */
+export const requestAllowance: LogAllowance = { burst: 64 * 1024, perSecond: 1024, pause: 10_000 };
+
 /** At most what a log adds to each line of its own: whose it is. */
 const ownBytes = 192;
 

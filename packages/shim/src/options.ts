@@ -7,6 +7,8 @@ export interface PlatformContext {
   readonly log: Log;
   /** For what a guest decides about, be it its own lines or what is said of its messages: as `log`, with a bound. */
   readonly guestLog: Log;
+  /** For what a specification or annotations decide about, of which a pod's author writes as many as they like: bounded so. */
+  readonly requestLog: Log;
   /** Lines below this level are left out of the log from now on; absent where the level is fixed. */
   readonly setLogLevel?: (level: Parameters<Log["log"]>[0]) => void;
   readonly upstreamStdio: UpstreamStdio;

@@ -1,7 +1,7 @@
 import type { RuntimeOptions } from "./bootstrap.ts";
 import type { Clock } from "./clock.ts";
 import { ownFolder } from "./executable.ts";
-import { LimitedLog } from "./limited-log.ts";
+import { LimitedLog, requestAllowance } from "./limited-log.ts";
 import type { PlatformContext, ShimOptions } from "./options.ts";
 import type { ShimLog, ShimSystem } from "./system.ts";
 
@@ -23,6 +23,7 @@ export function platformContext(parts: {
   return {
     log,
     guestLog: new LimitedLog({ log, clock, whose: "of the guest, or about it" }),
+    requestLog: new LimitedLog({ log, clock, whose: "about what was asked for", allowance: requestAllowance }),
     upstreamStdio: system.stdio({ namespace, clock, retryMilliseconds }),
     env: host.env,
     namespace,
