@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { launcher } from "./assemble.ts";
+import { fewestDescriptors, launcher } from "./assemble.ts";
 import { describeWith } from "./machine-needs.ts";
 
 const NAME = "containerd-shim-x-v2";
@@ -89,6 +89,33 @@ describeWith("Linux")("the launcher", () => {
       } finally {
         child.kill("SIGKILL");
       }
+    });
+
+    it.each([4, 5, 9, 10, 11, 16, 20, 21, fewestDescriptors - 1])(
+      "says what is wrong where only %i descriptors may be open, and writes no answer",
+      (most) => {
+        const path = program('console.log("runs");');
+        const { status, stdout, stderr } = spawnSync("/bin/sh", ["-c", `ulimit -n ${most}; exec ${path} start`], {
+          encoding: "utf8",
+          env: { PATH: "/usr/bin:/bin" },
+        });
+        expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+        expect(stderr).toMatch(new RegExp(`^${path}: .*ulimit -n is below the ${fewestDescriptors} needed\n$`, "m"));
+      },
+    );
+
+    it("runs with the fewest descriptors that it asks for, and hands on what it was called with", () => {
+      const path = program("console.log(JSON.stringify(process.argv.slice(2)));");
+      const command = ["-c", `ulimit -n ${fewestDescriptors}; exec ${path} "a b" '*' ''`];
+      const { status, stdout, stderr } = spawnSync("/bin/sh", command, {
+        encoding: "utf8",
+        env: { PATH: "/usr/bin:/bin" },
+      });
+      expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '["a b","*",""]\n', stderr: "" });
+    });
+
+    it("has a first line that every kernel reads to its end", () => {
+      expect(launcher(NAME, "x").split("\n")[0]?.length).toBeLessThan(127);
     });
 
     it.each([

@@ -52,13 +52,26 @@ const tellSoftLimit = [
   '[ "$soft" = "$(ulimit -Hn)" ] || export UVM_SHIM_OPEN_FILES="$soft"',
 ];
 
+/** Below this the runtime itself dies, by a signal and without a word, or in the midst of its start. */
+export const fewestDescriptors = 24;
+
+/**
+ * A shell keeps its script at a descriptor above 9, and saves there what it redirects. So whether there are enough is looked at
+ * before it has a script, and said by an error of its own. Kernels before 5.1 read 127 bytes of a first line.
+ */
+const firstLine = [
+  "#!/usr/bin/env -S /bin/sh -c '",
+  `(ulimit -Sn ${fewestDescriptors})&&. "$0";`,
+  `set --;: "\${1?ulimit -n is below the ${fewestDescriptors} needed}"'`,
+].join("");
+
 /**
  * A launcher finds its runtime beside itself, also when it is called through a symbolic link. A copy made of it alone, which is what
  * callers do with shims that are one file, finds the installed one as containerd does: by its name, in PATH.
  */
 export function launcher(name: string, program: string): string {
   return [
-    "#!/bin/sh",
+    firstLine,
     "self=$0",
     '[ -h "$self" ] && self=$(readlink -f "$self")',
     `if [ ! -x "\${self%/*}/lib/node" ]; then`,

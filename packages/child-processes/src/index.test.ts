@@ -1,31 +1,6 @@
-import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { withFewDescriptors } from "../../../tools/few-descriptors.ts";
 import { startProgram } from "./index.ts";
-
-/** Evaluates a module in a process that may open so many descriptors beside those that it has. */
-function withDescriptors(free: number, body: string): unknown {
-  const module = fileURLToPath(import.meta.resolve("./index.ts"));
-  const program = `
-    import { closeSync, openSync, readdirSync } from "node:fs";
-    import { startProgram } from ${JSON.stringify(module)};
-    const descriptors = () => readdirSync("/proc/self/fd").length;
-    // What the runtime opens for its first child, and keeps.
-    const first = await startProgram("true", [], { stdio: "pipe" });
-    for (const stream of first.stdio) stream.resume?.();
-    await new Promise((resolve) => first.once("close", resolve));
-    const before = descriptors();
-    const fillers = [];
-    try { for (;;) fillers.push(openSync("/dev/null", "r")); } catch {}
-    for (const filler of fillers.splice(0, ${free})) closeSync(filler);
-    const answer = await (async () => { ${body} })();
-    for (const filler of fillers) closeSync(filler);
-    console.log(JSON.stringify({ answer, left: descriptors() - before }));`;
-  const command = ["-c", 'ulimit -n 64 && exec "$0" "$@"', process.execPath, "--input-type=module", "--eval", program];
-  const { stdout, stderr } = spawnSync("sh", command, { encoding: "utf8" });
-  expect(stderr).toBe("");
-  return JSON.parse(stdout);
-}
 
 describe("startProgram", () => {
   it("answers with a program that runs, and with all its streams", async () => {
@@ -59,9 +34,16 @@ describe("startProgram", () => {
   });
 
   it.each([0, 1, 2, 5, 6, 7, 8, 12, 13])("rejects, and leaves nothing, with %i descriptors left", (free) => {
-    const started = withDescriptors(
+    const started = withFewDescriptors({
       free,
-      `try {
+      module: import.meta.resolve("./index.ts"),
+      names: ["startProgram"],
+      // What the runtime opens for its first child, and keeps.
+      prepare: `
+        const first = await startProgram("true", [], { stdio: "pipe" });
+        for (const stream of first.stdio) stream.resume?.();
+        await new Promise((resolve) => first.once("close", resolve));`,
+      body: `try {
         const child = await startProgram("cat", [], { stdio: ["pipe", "pipe", "pipe"] });
         const closed = new Promise((resolve) => child.once("close", resolve));
         for (const stream of child.stdio) stream.resume?.();
@@ -69,7 +51,7 @@ describe("startProgram", () => {
         await closed;
         return "ran";
       } catch (error) { return error.code + ": " + error.message; }`,
-    );
+    });
     expect(started).toEqual({ answer: free < 13 ? "EMFILE: spawn cat EMFILE" : "ran", left: 0 });
   });
 });

@@ -4,7 +4,7 @@ import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GcsError } from "./index.ts";
-import { activityId, clientOn, RawPeer } from "./testing/support.ts";
+import { activityId, capabilities, clientOn, RawPeer } from "./testing/support.ts";
 import { containerNotificationType, encodeFrame, messageType } from "./wire.ts";
 
 setFlagsFromString("--expose-gc");
@@ -42,18 +42,7 @@ describe("the host's end", () => {
     const answered = async (procedure: number, answer: object): Promise<void> => {
       guest.send(response(procedure), (await guest.next()).id, respelled(answer));
     };
-    const told = {
-      SendHostCreateMessage: true,
-      SendHostStartMessage: false,
-      SupportedSchemaVersions: [{ Major: 2, Minor: 1 }],
-      RuntimeOsType: "Windows",
-      GuestDefinedCapabilities: {
-        NamespaceAddRequestSupported: true,
-        SignalProcessSupported: true,
-        DumpStacksSupported: true,
-        DeleteContainerStateSupported: true,
-      },
-    };
+    const told = { ...capabilities, SendHostCreateMessage: true, RuntimeOsType: "Windows" };
     const negotiated = client.negotiate();
     await answered(11, { Result: 0, Version: 4, Capabilities: told });
     expect(await negotiated).toEqual(told);

@@ -95,6 +95,25 @@ describeWith(
     expect(stacks).toMatch(/^process 1 \(/m);
   });
 
+  it("writes its state to its log for whoever sends it SIGUSR1, opens no debugger and serves on", async () => {
+    const before = machine.logLines.length;
+    const said = (): readonly { readonly msg: string; readonly [field: string]: unknown }[] =>
+      machine.logLines.slice(before).map((line) => JSON.parse(line));
+    // As a container does that sees the processes of the guest.
+    await machine.inGuest(["sh", "-c", "kill -USR1 1"]);
+    await expect.poll(() => said().map(({ msg }) => msg)).toContain("=== END state dump ===");
+    const line = (message: string) => said().find(({ msg }) => msg === message);
+    expect(line("dump: stack")).toMatchObject({ stack: expect.stringContaining("StateDump.write") });
+    expect(line("dump: descriptors")).toMatchObject({ open: expect.any(Number) });
+    expect(line("dump: process")).toMatchObject({ process: 1, state: expect.any(String) });
+    const listening = readFileSync(`/proc/${machine.init}/net/tcp`, "utf8")
+      .split("\n")
+      .filter((row) => / 0A /.test(row));
+    expect(listening).toEqual([]);
+    expect(machine.console).not.toContain("Debugger");
+    expect((await machine.inGuest(["sh", "-c", "echo lives"])).stdout).toBe("lives\n");
+  });
+
   it("mounts disks and combines layers", async () => {
     const layer = join(machine.fixtures.folder, "layer.img");
     const scratch = join(machine.fixtures.folder, "scratch.img");

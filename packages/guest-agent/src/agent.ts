@@ -4,6 +4,7 @@ import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { GcsBridgeServer } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
+import { unblockSignal } from "@uvm-shim/linux-calls";
 import { powerDescriptor, readBootParameters } from "./boot-parameters.ts";
 import { followMachineMemory } from "./cgroups.ts";
 import { Children } from "./children.ts";
@@ -17,6 +18,7 @@ import { dialHost, dialHostDescriptor, serveGuestPorts } from "./hvsocket.ts";
 import { GuestLog } from "./log.ts";
 import { writeResult } from "./results.ts";
 import { createRuntime, findRuntime } from "./runtime.ts";
+import { StateDump } from "./state-dump.ts";
 
 const entropyBytes = 512;
 const entropyTimeoutMs = 2000;
@@ -45,6 +47,10 @@ async function serve(log: GuestLog, crash: (cause: unknown) => never): Promise<v
   const parameters = readBootParameters(process.env);
   if (process.pid !== 1) throw new Error(`the guest agent runs as PID 1 of its own namespaces, not as ${process.pid}`);
   enterGuestRoot(parameters);
+  const dump = new StateDump(log);
+  process.on("SIGUSR1", () => dump.write());
+  // Not before somebody listens: the debugger of the runtime would.
+  unblockSignal("SIGUSR1");
   denyHostCalls({ needsBpf: existsSync(`${guestFolders.cgroups}/cgroup.procs`) });
   const children = new Children();
   const containerMemory = followMachineMemory();

@@ -6,20 +6,11 @@ import { readSync } from "node:fs";
 import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciMount, OciProcess } from "@uvm-shim/hcs-schema";
+import { architecturesRunBy, elfMachine } from "@uvm-shim/linux-calls";
 import { missingBelow, readBelow, withoutEndSlashes } from "./below.ts";
 import { readElf } from "./elf.ts";
 
-interface Machine {
-  readonly name: string;
-  /** Values of e_machine in an ELF header that this kernel runs: its own, and the 32-bit one it is compatible with. */
-  readonly accepted: readonly number[];
-}
-
-const machines: { readonly [architecture: string]: Machine } = {
-  x64: { name: "x86-64", accepted: [62, 3] },
-  arm64: { name: "AArch64", accepted: [183, 40] },
-};
-
+/** What people call them, by the value of e_machine in their ELF files. */
 const machineNames: { readonly [machine: number]: string } = {
   3: "i386",
   8: "MIPS",
@@ -32,6 +23,10 @@ const machineNames: { readonly [machine: number]: string } = {
   243: "RISC-V",
   258: "LoongArch",
 };
+
+function nameOf(machine: number): string {
+  return machineNames[machine] ?? `ELF machine ${machine}`;
+}
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** Of the line in which a script names its interpreter, as much as the kernel reads. */
@@ -57,9 +52,10 @@ export function checkProgram(
 ): void {
   checkLengths("args", args);
   checkLengths("env", env);
-  const machine = machines[architecture];
+  const accepted = architecturesRunBy(architecture).map(elfMachine);
+  const [own] = accepted;
   const name = args[0];
-  if (machine === undefined || name === undefined || name === "") return;
+  if (own === undefined || name === undefined || name === "") return;
   const mountPoints = mounts.map(({ destination }) => withoutEndSlashes(destination));
   const isOnMount = (path: string): boolean =>
     mountPoints.some((point) => `${path}/`.startsWith(`${point}/`) || point.startsWith(`${path}/`));
@@ -67,9 +63,8 @@ export function checkProgram(
   for (let depth = 0; next !== undefined && depth < mostInterpreters; depth++) {
     const { path: program, file } = next;
     const { machine: found, isExecutable } = file;
-    if (found !== undefined && !machine.accepted.includes(found)) {
-      const foreign = machineNames[found] ?? `ELF machine ${found}`;
-      const message = `${program} is built for the architecture ${foreign}, and this guest runs ${machine.name}`;
+    if (found !== undefined && !accepted.includes(found)) {
+      const message = `${program} is built for the architecture ${nameOf(found)}, and this guest runs ${nameOf(own)}`;
       throw new GuestFault("HCS_E_IMAGE_MISMATCH", message);
     }
     const interpreter = file.interpreter === undefined ? undefined : posix.resolve(cwd, file.interpreter);

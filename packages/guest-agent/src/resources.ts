@@ -8,6 +8,7 @@ import {
   type LinuxMappedDirectory,
   type LinuxMappedVirtualDisk,
   type LinuxVpciDevice,
+  linuxResourceTypes,
   lunsPerScsiController,
   type OciLinuxResources,
   SchemaError,
@@ -19,20 +20,6 @@ import { readNetworkAdapter } from "./network/request.ts";
 import { spelledResources } from "./specification-names.ts";
 
 const path = "Request.Settings";
-
-const acceptedTypes = [
-  "MappedVirtualDisk",
-  "SCSIDevice",
-  "MappedDirectory",
-  "CombinedLayers",
-  "Network",
-  "VPCIDevice",
-  "PodCgroupMemoryLimit",
-  "ContainerConstraints",
-  "ContainerFreezer",
-  "SecurityPolicy",
-  "SecurityPolicyFragment",
-] as const satisfies readonly LinuxGuestRequest["ResourceType"][];
 
 /** Throws a FieldError or a GuestFault naming the field. */
 export function readGuestRequest(request: ModifySettingsRequest["Request"]): LinuxGuestRequest {
@@ -64,7 +51,7 @@ export function readGuestRequest(request: ModifySettingsRequest["Request"]): Lin
     default:
       throw new GuestFault(
         "ERROR_NOT_SUPPORTED",
-        `Request.ResourceType is ${ResourceType}, accepted are ${acceptedTypes.join(", ")}`,
+        `Request.ResourceType is ${ResourceType}, accepted are ${linuxResourceTypes.join(", ")}`,
       );
   }
 }

@@ -95,16 +95,16 @@ export function createRuntime(program: string, children: Children): OciRuntime {
       const received = receiver === undefined ? undefined : receiveWhile(receiver, signal);
       try {
         await call(files, [...parameters, "--pid-file", files.pid, ...consoleSocket, id], stdio, signal);
+        const pidText = readFileSync(files.pid, "utf8");
+        const pid = Number(pidText);
+        if (!Number.isInteger(pid) || pid < 1) {
+          throw new GuestFault("E_FAIL", `${parameters[0]}: ${program} wrote no pid but ${JSON.stringify(pidText)}`);
+        }
+        return { pid, exit: expectation.adopt(pid), terminal: await received?.take() };
       } catch (error) {
         await received?.abandon();
         throw error;
       }
-      const pidText = readFileSync(files.pid, "utf8");
-      const pid = Number(pidText);
-      if (!Number.isInteger(pid) || pid < 1) {
-        throw new GuestFault("E_FAIL", `${parameters[0]}: ${program} wrote no pid but ${JSON.stringify(pidText)}`);
-      }
-      return { pid, exit: expectation.adopt(pid), terminal: await received?.take() };
     } finally {
       receiver?.close();
       expectation.end();

@@ -1,11 +1,12 @@
 import { duplexPair } from "node:stream";
 import { GuestFault, type GuestHandlers, procedures, uvmContainerId } from "@uvm-shim/gcs-bridge";
+import { capabilities } from "@uvm-shim/gcs-bridge/testing";
 import { describe, expect, it } from "vitest";
 import { boundOf, procedureBounds } from "./bounds.ts";
 import type { LinuxContainer } from "./container.ts";
 import { LinuxGuest } from "./guest.ts";
 import type { LinuxProcess } from "./process.ts";
-import { capabilities, containerSettings, FakeGuest, settled, withoutPipes } from "./testing/fake-guest.ts";
+import { containerSettings, FakeGuest, settled, withoutPipes } from "./testing/fake-guest.ts";
 
 /** Of no first process, with which a container's figures are asked for from time to time. */
 const added = { ...withoutPipes, OCIProcess: { args: ["more"], cwd: "/" } };

@@ -1,6 +1,7 @@
 import { uvmContainerId } from "@uvm-shim/gcs-bridge";
+import { capabilities } from "@uvm-shim/gcs-bridge/testing";
 import { describe, expect, it } from "vitest";
-import { capabilities, FakeGuest } from "./testing/fake-guest.ts";
+import { FakeGuest } from "./testing/fake-guest.ts";
 
 const settings = {
   SchemaVersion: { Major: 2, Minor: 1 },

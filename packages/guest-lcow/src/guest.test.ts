@@ -1,7 +1,8 @@
 import { GuestFault, uvmContainerId } from "@uvm-shim/gcs-bridge";
+import { capabilities } from "@uvm-shim/gcs-bridge/testing";
 import { describe, expect, it, vi } from "vitest";
 import type { LinuxGuest } from "./guest.ts";
-import { capabilities, FakeGuest, settled } from "./testing/fake-guest.ts";
+import { FakeGuest, settled } from "./testing/fake-guest.ts";
 
 const settings = {
   SchemaVersion: { Major: 2, Minor: 1 },

@@ -136,7 +136,8 @@ function commaSeparated(item: Check<string>): Check<string> {
   };
 }
 
-const resourceType = oneOf(
+/** Of modify requests to a Linux guest. */
+export const linuxResourceTypes = [
   "MappedVirtualDisk",
   "SCSIDevice",
   "MappedDirectory",
@@ -148,7 +149,9 @@ const resourceType = oneOf(
   "ContainerFreezer",
   "SecurityPolicy",
   "SecurityPolicyFragment",
-);
+] as const satisfies readonly LinuxGuestRequest["ResourceType"][];
+
+const resourceType = oneOf(...linuxResourceTypes);
 
 export const checkLinuxGuestRequest: Check<LinuxGuestRequest> = (value, path = "") => {
   const request = closedObject<{ ResourceType: string; RequestType: unknown; Settings: unknown }>({

@@ -2,11 +2,12 @@ import { mkdirSync } from "node:fs";
 import { constants, getPriority, setPriority } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { parseArgs } from "node:util";
-import { lockFile } from "@uvm-shim/linux-calls";
+import { lockFile, unblockSignal } from "@uvm-shim/linux-calls";
 import { askHost } from "./ask-host.ts";
 import { EmulatedHost } from "./emulated-host.ts";
 import { ProcessGuestKind } from "./process-guest/kind.ts";
 import { HostServer } from "./server.ts";
+import { dumpState } from "./state-dump.ts";
 import { type CpuGroups, readCpuGroups } from "./topology.ts";
 
 export interface EmulatorSettings {
@@ -151,6 +152,9 @@ async function serve(settings: EmulatorSettings, report: (message: string) => vo
     report,
   });
   const server = new HostServer({ host, socketPath, idleMs });
+  // For as long as the process lives: without a listener the signal ends it, or opens a debugger.
+  process.on("SIGUSR1", () => dumpState(host, server.clients, report));
+  unblockSignal("SIGUSR1");
   const signalled = Promise.withResolvers<void>();
   const onSignal = (): void => signalled.resolve();
   process.on("SIGTERM", onSignal).on("SIGINT", onSignal);

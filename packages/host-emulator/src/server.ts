@@ -47,6 +47,11 @@ export class HostServer {
     return this.#idle.promise;
   }
 
+  /** How many clients there are. */
+  get clients(): number {
+    return this.#clients.size;
+  }
+
   close(): void {
     clearTimeout(this.#idleCheck);
     this.#server.close();

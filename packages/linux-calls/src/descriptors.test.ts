@@ -1,11 +1,11 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, fstatSync, mkdtempSync, readFileSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { withFewDescriptors } from "../../../tools/few-descriptors.ts";
 import { describeWith } from "../../../tools/machine-needs.ts";
 import { listenForDescriptor, lockFile, pipe, TerminalStream } from "./index.ts";
 
@@ -29,29 +29,14 @@ describe("pipes", () => {
   });
 
   it.each([0, 1, 2, 3, 4, 5, 6])("are made together or not at all, with %i descriptors left", (free) => {
-    const program = `
-      import { closeSync, openSync } from "node:fs";
-      import { pipe, pipes } from ${JSON.stringify(fileURLToPath(import.meta.resolve("./index.ts")))};
-      for (const end of Object.values(pipe())) closeSync(end);
-      const fill = () => {
-        const fillers = [];
-        try { for (;;) fillers.push(openSync("/dev/null", "r")); } catch { return fillers; }
-      };
-      const fillers = fill();
-      for (const filler of fillers.splice(0, ${free})) closeSync(filler);
-      let said = "made";
-      try { pipes(3); } catch (error) { said = error.code; }
-      console.log(said, fill().length);`;
-    const command = [
-      "-c",
-      'ulimit -n 64 && exec "$0" "$@"',
-      process.execPath,
-      "--input-type=module",
-      "--eval",
-      program,
-    ];
-    const { stdout, stderr } = spawnSync("sh", command, { encoding: "utf8" });
-    expect({ stdout, stderr }).toEqual({ stdout: free < 6 ? `EMFILE ${free}\n` : "made 0\n", stderr: "" });
+    const made = withFewDescriptors({
+      free,
+      module: import.meta.resolve("./index.ts"),
+      names: ["pipe", "pipes"],
+      prepare: "for (const end of Object.values(pipe())) closeSync(end);",
+      body: 'try { pipes(3); return "made"; } catch (error) { return error.code; }',
+    });
+    expect(made).toEqual(free < 6 ? { answer: "EMFILE", left: 0 } : { answer: "made", left: 6 });
   });
 });
 

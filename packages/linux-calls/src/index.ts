@@ -1,3 +1,4 @@
+export { architecturesRunBy, elfMachine } from "./architectures.ts";
 export {
   bringLoopbackUp,
   connectUnixSocket,
@@ -25,6 +26,7 @@ export {
 export { createNetworkNamespace, type NetworkNamespace, openNetworkNamespace } from "./network-namespaces.ts";
 export { O_PATH, openInRoot } from "./open-in-root.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
+export { unblockSignal } from "./signals.ts";
 export { SplicedOutput, type SpliceEnd } from "./splice.ts";
 export { attachSysctlGuard, loadSysctlGuard } from "./sysctl-guard.ts";
 export { type DeniedCall, denyCalls } from "./system-call-filter.ts";

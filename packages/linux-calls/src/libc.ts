@@ -18,6 +18,7 @@ const prototypes = {
   waitpid: "int waitpid(int pid, int *status, int options)",
   waitid: "int waitid(int idtype, unsigned int id, void *info, int options)",
   prctl: "int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)",
+  sigprocmask: "int sigprocmask(int how, const void *set, void *old)",
   sethostname: "int sethostname(const char *name, size_t length)",
   socket: "int socket(int family, int type, int protocol)",
   bind: "int bind(int fd, const void *address, unsigned int length)",

@@ -1,6 +1,7 @@
 /** A seccomp filter, in the classic BPF that the kernel takes (linux/seccomp.h, linux/bpf_common.h). */
 import { constants } from "node:os";
 import koffi from "koffi";
+import { type Architecture, architecturesRunBy, auditArchitecture } from "./architectures.ts";
 import { invoke } from "./libc.ts";
 import { emptyOf, filterProgram } from "./structures.ts";
 
@@ -18,20 +19,6 @@ export interface DeniedCall {
   /** EPERM when absent. */
   readonly errno?: keyof typeof constants.errno;
 }
-
-/** By the names of Node; `ia32` and `arm` are those of 32-bit programs, which the kernel runs as well. */
-export type Architecture = "x64" | "ia32" | "arm64" | "arm";
-
-const auditArchitectures: { readonly [architecture in Architecture]: number } = {
-  x64: 0xc000003e,
-  ia32: 0x40000003,
-  arm64: 0xc00000b7,
-  arm: 0x40000028,
-};
-const compatible: { readonly [architecture: string]: readonly Architecture[] } = {
-  x64: ["x64", "ia32"],
-  arm64: ["arm64", "arm"],
-};
 
 const load = 0x20;
 const jumpIfEqual = 0x15;
@@ -59,7 +46,7 @@ interface Instruction {
  * CAP_SYS_ADMIN, so that programs with other users' rights work as before.
  */
 export function denyCalls(calls: readonly DeniedCall[]): void {
-  const instructions = filterOf(calls, compatible[process.arch] ?? []);
+  const instructions = filterOf(calls, architecturesRunBy(process.arch));
   const bytes = Buffer.alloc(instructions.length * 8);
   for (const [index, { code, ifTrue, ifFalse, value }] of instructions.entries()) {
     bytes.writeUInt16LE(code, index * 8);
@@ -86,7 +73,7 @@ function filterOf(calls: readonly DeniedCall[], architectures: readonly Architec
     const jumpAlways = instruction(0x05, body.length);
     return [
       instruction(load, architectureOffset),
-      instruction(jumpIfEqual, auditArchitectures[architecture], 1, 0),
+      instruction(jumpIfEqual, auditArchitecture(architecture), 1, 0),
       jumpAlways,
       ...body,
     ];

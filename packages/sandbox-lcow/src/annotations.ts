@@ -156,6 +156,7 @@ const ownPrefixes = [
   "io.microsoft.cri.",
   own,
 ];
+const nearableKeys = [...namesByKey.keys(), ...unsupported, ...knownElsewhere];
 const windowsPrefixes = [`${vm}wcow.`, "io.microsoft.container.wcow."];
 
 /** Every key that is known of sandboxes, but for those that end with the GUID of a service. */
@@ -235,7 +236,7 @@ function isUnknown(key: string): boolean {
 function unknownKey(key: string): string {
   if (windowsPrefixes.some((prefix) => key.startsWith(prefix)))
     return `annotation ${shortened(key)} concerns Windows guests and has no effect`;
-  const near = nearest(key, [...namesByKey.keys(), ...unsupported, ...knownElsewhere]);
+  const near = nearest(key, nearableKeys);
   return `annotation ${shortened(key)} is not known${near === undefined ? "" : `; the nearest known one is ${near}`}`;
 }
 

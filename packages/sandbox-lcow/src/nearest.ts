@@ -1,5 +1,5 @@
 /** More is no mistyping any more. */
-const mostChanges = 10;
+const mostChanges = 8;
 /** Longer texts are compared with nothing. */
 const longestText = 200;
 
@@ -30,19 +30,26 @@ function distance(from: string, to: string, enough: number): number {
   const width = to.length - end - start;
   let row: number[] = [];
   let next: number[] = [];
-  for (let j = 0; j <= width; j++) row.push(j);
+  for (let j = 0; j <= width; j++) {
+    row.push(j);
+    next.push(enough);
+  }
   for (let i = 1; i <= height; i++) {
-    next[0] = i;
-    let least = i;
-    for (let j = 1; j <= width; j++) {
+    // Further from the diagonal than so there are too many changes already.
+    const first = Math.max(1, i - enough + 1);
+    const last = Math.min(width, i + enough - 1);
+    next[first - 1] = first === 1 ? i : enough;
+    let least = enough;
+    for (let j = first; j <= last; j++) {
       const isSame = from.charCodeAt(start + i - 1) === to.charCodeAt(start + j - 1);
-      const replaced = (row[j - 1] ?? 0) + (isSame ? 0 : 1);
-      const changes = Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1);
+      const replaced = (row[j - 1] ?? enough) + (isSame ? 0 : 1);
+      const changes = Math.min(replaced, (row[j] ?? enough) + 1, (next[j - 1] ?? enough) + 1);
       next[j] = changes;
       if (changes < least) least = changes;
     }
-    if (least >= enough) return enough;
+    if (least >= enough && i >= enough) return enough;
+    if (last < width) next[last + 1] = enough;
     [row, next] = [next, row];
   }
-  return row[width] ?? 0;
+  return Math.min(row[width] ?? enough, enough);
 }

@@ -106,6 +106,139 @@ describe("a guest that hangs", () => {
   });
 });
 
+describe("a guest that has fallen silent, where a container of its pod is to be deleted", () => {
+  const silent = "the guest has answered nothing for 750 ms";
+  let release: PromiseWithResolvers<void>;
+  beforeEach(async () => {
+    await runInSandbox();
+    await harness.runMember("t2");
+    release = Promise.withResolvers();
+    harness.sandbox.onDeleteContainer = () => release.promise;
+    harness.sandbox.onPing = never;
+    harness.container("t1").init.finish(3);
+  });
+
+  /** Has the call refused at that moment, and none too early. */
+  async function refused(call: () => Promise<unknown>): Promise<void> {
+    const others = harness.clock.sleepers;
+    let outcome: unknown;
+    const settled = call().then(
+      () => {
+        outcome = "answered";
+      },
+      (error: unknown) => {
+        outcome = error;
+      },
+    );
+    await expect.poll(() => harness.clock.sleepers).toBeGreaterThan(others);
+    await harness.clock.advance(749);
+    expect(outcome).toBeUndefined();
+    await harness.clock.advance(1);
+    await settled;
+    expect(outcome).toMatchObject({ code: "Unavailable", message: expect.stringContaining(silent) });
+  }
+  const deleted = (id = "t1") => harness.task("Delete", { id });
+
+  it("has Delete refused within a second, while State of others is answered as ever", async () => {
+    const began = harness.clock.now().getTime();
+    await refused(deleted);
+    expect(harness.clock.now().getTime() - began).toBeLessThan(1_000);
+    expect(await harness.task("State", { id: "t1" })).toMatchObject({ status: 3, exitStatus: 3 });
+    expect(await harness.task("State", { id: "t2" })).toMatchObject({ status: 2 });
+  });
+
+  it("has it refused each time, and what is under way done once", async () => {
+    for (let time = 0; time < 4; time++) await refused(deleted);
+    expect(harness.sandbox.deletions).toBe(1);
+    expect(harness.sandbox.stops).toBe(0);
+  });
+
+  it("has it done when it comes back, and the same answer for all who repeat it", async () => {
+    await refused(deleted);
+    harness.sandbox.onPing = async () => {};
+    const repeated = deleted();
+    release.resolve();
+    const answer = await repeated;
+    expect(answer).toMatchObject({ exitStatus: 3 });
+    expect(await deleted()).toEqual(answer);
+    expect(harness.sandbox.deletions).toBe(1);
+    expect(harness.sandbox.container("t1")).toBeUndefined();
+    expect((await harness.topics(6)).slice(-2)).toEqual(["/tasks/exit", "/tasks/delete"]);
+  });
+
+  it("has it done also where nobody asks again, and its id is free then", async () => {
+    await refused(deleted);
+    await expect(harness.runMember("t1")).rejects.toMatchObject({ code: "AlreadyExists" });
+    release.resolve();
+    await expect.poll(() => harness.sandbox.container("t1")).toBeUndefined();
+    harness.sandbox.onPing = async () => {};
+    await harness.runMember("t1");
+    expect(await harness.task("State", { id: "t1" })).toMatchObject({ status: 2 });
+  });
+
+  it("has it tried anew where it failed when nobody waited for it", async () => {
+    await refused(deleted);
+    release.reject(new Error("not unmounted"));
+    await expect.poll(() => harness.sandbox.deletions).toBe(1);
+    harness.sandbox.onDeleteContainer = async () => {};
+    harness.sandbox.onPing = async () => {};
+    await expect.poll(() => deleted().then(({ exitStatus }) => exitStatus)).toBe(3);
+  });
+
+  it("loses its VM in the end, without which no task of the pod could be deleted, nor the pod", async () => {
+    harness.sandbox.onStop = async () => {
+      release.reject(new Error("the VM is ending"));
+      harness.sandbox.onDeleteContainer = async () => {};
+    };
+    await refused(deleted);
+    await harness.clock.advance(9_000);
+    expect(harness.sandbox.stops).toBe(0);
+    await harness.clock.advance(1_000);
+    await expect.poll(() => harness.sandbox.state).toBe("stopped");
+    expect(await deleted()).toMatchObject({ exitStatus: 3 });
+    expect(await harness.task("Wait", { id: "t2" })).toMatchObject({ exitStatus: 255 });
+    expect(await deleted("t2")).toMatchObject({ exitStatus: 255 });
+  });
+
+  it("keeps its VM when it comes back before that", async () => {
+    await refused(deleted);
+    await harness.clock.advance(9_000);
+    harness.sandbox.onPing = async () => {};
+    release.resolve();
+    await expect.poll(() => harness.sandbox.container("t1")).toBeUndefined();
+    await harness.clock.advance(60_000);
+    expect(harness.sandbox.stops).toBe(0);
+    expect(await harness.task("State", { id: "t2" })).toMatchObject({ status: 2 });
+  });
+
+  it("leaves nothing when the pod is shut down after that", async () => {
+    await refused(deleted);
+    harness.sandbox.onStop = async () => {
+      release.reject(new Error("the VM is ending"));
+      harness.sandbox.onDeleteContainer = async () => {};
+    };
+    await harness.client.call(Sandbox, "StopSandbox", { sandboxId: "s1", timeoutSecs: 5 });
+    await harness.client.call(Sandbox, "ShutdownSandbox", { sandboxId: "s1" });
+    expect(harness.sandbox.state).toBe("stopped");
+    expect(harness.sandbox.containers()).toEqual([]);
+    expect(harness.ended).toHaveLength(1);
+  });
+
+  it("has the creation of a task given up within a second too", async () => {
+    const begun = Promise.withResolvers<void>();
+    const undone = Promise.withResolvers<never>();
+    harness.sandbox.onCreateContainer = () => {
+      begun.resolve();
+      return undone.promise;
+    };
+    const creating = harness.runMember("t3").catch((error: unknown) => error);
+    await begun.promise;
+    await refused(() => deleted("t3"));
+    undone.reject(new Error("undone"));
+    expect(await creating).toBeInstanceOf(Error);
+  });
+});
+
 describe("a container that the guest says it has killed, and that goes on", () => {
   it.each([true, false])("loses its VM after a while, which is told with the exit (all: %j)", async (all) => {
     await runInSandbox();
@@ -253,10 +386,13 @@ describe("a host without a processor to spare", () => {
     harness.sandbox.onPingHost = never;
     for (const id of ["t1", "c1"]) {
       harness.container(id).init.finish(3);
+      const others = harness.clock.sleepers;
       const failing = expect(harness.task("Delete", { id })).rejects.toMatchObject({ code: "DeadlineExceeded" });
+      await expect.poll(() => harness.clock.sleepers).toBeGreaterThan(others);
       await pass(4_000);
       await failing;
     }
+    await harness.clock.advance(60_000);
     expect(harness.sandbox.stops).toBe(0);
     gone.resolve();
     expect(await harness.task("Delete", { id: "t1" })).toMatchObject({ exitStatus: 3 });
@@ -276,10 +412,21 @@ describe("a guest without a processor to spare", () => {
     expect((await stats).stats).toBeDefined();
   });
 
-  it("gets longer to delete", async () => {
+  it("gets longer to delete, for as long as it answers at all", async () => {
+    await runInSandbox();
+    harness.sandbox.onDeleteContainer = slowly(15_000);
+    harness.sandbox.onPing = slowly(500);
+    harness.container("t1").init.finish(3);
+    const deleting = harness.task("Delete", { id: "t1" });
+    await pass(15_000);
+    expect(await deleting).toMatchObject({ exitStatus: 3 });
+  });
+
+  it("gets longer to delete, however slow it is, where its host has none either", async () => {
     await runInSandbox();
     harness.sandbox.onDeleteContainer = slowly(15_000);
     harness.sandbox.onPing = slowly(3_000);
+    harness.sandbox.onPingHost = slowly(3_000);
     harness.container("t1").init.finish(3);
     const deleting = harness.task("Delete", { id: "t1" });
     await pass(15_000);

@@ -1,10 +1,10 @@
 import { abortable } from "@uvm-shim/lifecycle";
 import { type Clock, settlesWithin } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
-import { type WatchedSandbox, watchSandbox } from "./sandbox-pulse.ts";
+import { type WatchedSandbox, watchedByMany, watchSandbox } from "./sandbox-pulse.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
 import { Turns } from "./turns.ts";
-import type { Log } from "./types.ts";
+import type { Log, Sandbox } from "./types.ts";
 
 /**
  * What calls may take in milliseconds, less than what containerd waits: 2 s for figures, 5 s for a deletion, and no
@@ -15,6 +15,10 @@ export const budgets = {
   /** containerd asks one task after the other while it starts. */
   pids: 500,
   deletion: 4_000,
+  /** How long a guest may say nothing before those who want something deleted in it are told so. */
+  silence: 750,
+  /** How long it may say nothing while something is to be deleted in it, before its VM is ended. */
+  held: 10_000,
   /** What a deletion that takes the VM along leaves to the guest before it looks whether there still is one. */
   release: 1_500,
   /** How long a guest may take to kill something before it is looked whether there still is one. */
@@ -37,6 +41,8 @@ export interface BudgetOptions {
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
   readonly sandbox?: WatchedSandbox | undefined;
+  /** How long its guest may answer nothing at all, where that is less than what the work may take. */
+  readonly silent?: number | undefined;
   /** Whether it is the host that is waited for at the moment, which ends the VM. */
   readonly isEnding?: () => boolean;
   /** How many others of its kind have been done. */
@@ -44,25 +50,35 @@ export interface BudgetOptions {
 }
 
 /**
- * Runs the work for so long; then its signal aborts, and the caller gets DeadlineExceeded, however long the work
- * itself goes on. Time in which guest or host are slow to answer anything at all does not count, as long as they answer,
+ * Runs the work for so long; then its signal aborts, and the caller gets DeadlineExceeded, or Unavailable where the guest
+ * was silent for less than that already, however long the work itself goes on. Time in which guest or host are slow to answer anything at all does not count, as long as they answer,
  * nor does the time that the host needs to end the VM; and whenever another of its kind is done, it starts anew.
  */
 export async function withinBudget<T>(
   milliseconds: number,
   operation: string,
   work: (until: AbortSignal) => Promise<T>,
-  { clock, signal, sandbox, isEnding = () => false, progress }: BudgetOptions,
+  { clock, signal, sandbox, silent = milliseconds, isEnding = () => false, progress }: BudgetOptions,
 ): Promise<T> {
   const finished = new AbortController();
   const expired = new AbortController();
-  const bounds = { worked: milliseconds, silent: milliseconds };
+  const bounds = { worked: milliseconds, silent, hostSilent: milliseconds };
   const expiry =
     sandbox === undefined
       ? clock.delay(milliseconds, finished.signal)
       : watchSandbox(sandbox, { ...bounds, isEnding, ...(progress && { progress }) }, clock, finished.signal);
   expiry.then(
-    () => expired.abort(new ShimError("DeadlineExceeded", `${operation}: not done within ${milliseconds} ms`)),
+    (why) => {
+      const isEarly = why === "silent" && silent < milliseconds;
+      expired.abort(
+        isEarly
+          ? new ShimError(
+              "Unavailable",
+              `${operation}: the guest has answered nothing for ${silent} ms; this is still being done, and can be asked for again`,
+            )
+          : new ShimError("DeadlineExceeded", `${operation}: not done within ${milliseconds} ms`),
+      );
+    },
     () => {},
   );
   const until = signal === undefined ? expired.signal : AbortSignal.any([signal, expired.signal]);
@@ -79,6 +95,8 @@ export class BoundedCalls {
   /** How many have been done. */
   readonly #done = { figures: 0, pids: 0, deletion: 0 };
   readonly #deletions: Turns;
+  /** By sandbox; many calls may wait for one. */
+  readonly #watched = new WeakMap<Sandbox, WatchedSandbox>();
 
   constructor(options: { readonly slot: SandboxSlot; readonly clock: Clock }) {
     this.#options = options;
@@ -90,20 +108,40 @@ export class BoundedCalls {
     return this.#deletions.run(deletion);
   }
 
+  /** Of a task or an exec. A guest that keeps what its VM goes with is not waited for anyway. */
+  delete<T>(
+    { id, execId }: { readonly id: string; readonly execId: string },
+    work: (until: AbortSignal) => Promise<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    const takesVmAlong = execId === "" && this.#options.slot.goesWith(id);
+    return this.run("deletion", `delete task ${id}`, work, signal, takesVmAlong ? undefined : budgets.silence);
+  }
+
+  /** @param silent How long the guest may answer nothing at all, where that is less than what such a call may take. */
   async run<T>(
     kind: "figures" | "pids" | "deletion",
     operation: string,
     work: (until: AbortSignal) => Promise<T>,
     signal: AbortSignal | undefined,
+    silent?: number,
   ): Promise<T> {
     const { clock, slot } = this.#options;
     const done = await withinBudget(budgets[kind], operation, work, {
-      ...{ clock, signal, sandbox: slot.present?.sandbox },
+      ...{ clock, signal, sandbox: this.#sandbox(), silent },
       isEnding: () => slot.isStopping,
       progress: () => this.#done[kind],
     });
     this.#done[kind] += 1;
     return done;
+  }
+
+  #sandbox(): WatchedSandbox | undefined {
+    const sandbox = this.#options.slot.present?.sandbox;
+    if (sandbox === undefined) return undefined;
+    const watched = this.#watched.get(sandbox) ?? watchedByMany(sandbox);
+    this.#watched.set(sandbox, watched);
+    return watched;
   }
 }
 

@@ -2,6 +2,7 @@ import { closeSync, fstatSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { itWith } from "../../../tools/machine-needs.ts";
 import { longestFileCall, makeDirectories, mostCallsAtOnce, openNamed, withinBound } from "./file-calls.ts";
 import { ManualClock } from "./testing/manual-clock.ts";
 
@@ -131,6 +132,21 @@ describe("a call on a path that a caller names", () => {
     await clock.advance(longestFileCall);
     await Promise.all(held);
     expect(await near()).toBe(1);
+    answer.resolve();
+  });
+
+  itWith("Linux")("is made however many paths of four other file systems do not answer", async () => {
+    const clock = new ManualClock();
+    const answer = Promise.withResolvers<void>();
+    const ask = <T>(file: string, call: () => Promise<T>): Promise<T> => withinBound(file, call, () => {}, { clock });
+    for (const far of ["/proc", "/sys", "/dev", "/dev/pts"]) {
+      const held = Array.from({ length: mostCallsAtOnce }, (_, index) =>
+        ask(`${far}/far/${index}`, () => answer.promise).catch(() => {}),
+      );
+      await clock.advance(longestFileCall);
+      await Promise.all(held);
+    }
+    expect(await ask(directory, async () => 1)).toBe(1);
     answer.resolve();
   });
 

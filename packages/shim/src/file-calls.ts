@@ -2,6 +2,7 @@ import { close, constants, fstat, open, type Stats } from "node:fs";
 import { mkdir, open as openHandle } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
+import { requireDescriptors } from "@uvm-shim/child-processes";
 import { abortable } from "@uvm-shim/lifecycle";
 import { type Clock, settlesWithin } from "./clock.ts";
 import { ShimError } from "./errors.ts";
@@ -13,11 +14,18 @@ const statDescriptor: (descriptor: number) => Promise<Stats> = promisify(fstat);
 /** A file system answers within this, or what is asked of it is refused; milliseconds. */
 export const longestFileCall = 5000;
 /** In which Node makes file calls; the serving process is started with so many. */
-export const fileThreads = 16;
+export const fileThreads = 24;
+export const mostCallsAtOnce = 8;
 /** A file system that does not answer keeps the threads that it was asked in for ever; the others are for output. */
-export const mostCallsAtOnce = fileThreads / 2;
+export const mostCallsInAll = 16;
 
-const turns = new FileTurns(mostCallsAtOnce);
+/**
+ * What is kept for those who connect to the shim, and for what is short: a connection for which there is no descriptor is
+ * closed by the runtime, and containerd takes a shim for dead that closes its connection.
+ */
+const keptDescriptors = 8;
+
+const turns = new FileTurns({ atOnce: mostCallsAtOnce, inAll: mostCallsInAll });
 /** By subject: what was given up and is not answered yet. Whoever asks again would take one more thread. */
 const unanswered = new Set<string>();
 const mostCharacters = 100;
@@ -52,10 +60,12 @@ export async function withinBound<T>(
     return call();
   };
   const givenUp = (): ShimError => new ShimError("Cancelled", `${subject}: given up before its turn`);
-  const result = turns.run(path, () => isGivenUp, begin, givenUp);
+  const overdue = Promise.withResolvers<void>();
+  const result = turns.run({ path, isGivenUp: () => isGivenUp, call: begin, givenUp, overdue: overdue.promise });
   try {
     if (!(await settlesWithin(abortable(result, signal), longestFileCall, clock))) {
       if (!hasBegun) throw notAsked(subject);
+      overdue.resolve();
       unanswered.add(subject);
       const forget = (): boolean => unanswered.delete(subject);
       result.then(forget, forget);
@@ -89,6 +99,7 @@ export async function openNamed(
   options: FileCallOptions & { readonly makesDirectory?: boolean },
 ): Promise<OpenedFile> {
   const call = async (): Promise<OpenedFile> => {
+    if (process.platform !== "win32") requireDescriptors(1 + keptDescriptors, `open ${file}`);
     if (options.makesDirectory) await makeDirectories(path.dirname(file));
     const descriptor = await openDescriptor(file, flags | constants.O_NOCTTY, 0o644);
     try {

@@ -1,13 +1,15 @@
 import { expect, it } from "vitest";
 import { FileTurns, fileSystemIn } from "./file-turns.ts";
 
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const givenUp = (): Error => new Error("given up");
 
 /** Paths are `/<file system>/<name>`; calls are open until they are let go. */
-function bench(most: number) {
-  const turns = new FileTurns(most, (path) => path.split("/", 2).join("/"));
+function bench(atOnce: number, inAll = atOnce) {
+  const turns = new FileTurns({ atOnce, inAll }, (path) => path.split("/", 2).join("/"));
   const asked: string[] = [];
   const open = new Map<string, () => void>();
+  let overdue = Promise.withResolvers<void>();
   const ask = (path: string, isGivenUp = () => false): Promise<void> => {
     const { promise, resolve } = Promise.withResolvers<void>();
     const call = (): Promise<void> => {
@@ -15,11 +17,16 @@ function bench(most: number) {
       open.set(path, resolve);
       return promise;
     };
-    return turns.run(path, isGivenUp, call, givenUp);
+    return turns.run({ path, isGivenUp, call, givenUp, overdue: overdue.promise });
   };
-  return { asked, ask, letGo: (path: string) => open.get(path)?.() };
+  /** All that has been asked so far is. */
+  const beOverdue = async (): Promise<void> => {
+    overdue.resolve();
+    overdue = Promise.withResolvers();
+    await settled();
+  };
+  return { asked, ask, beOverdue, letGo: (path: string) => open.get(path)?.() };
 }
-const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 it("one file system has half of the turns that others leave, and one at least", async () => {
   const { asked, ask } = bench(8);
@@ -75,8 +82,42 @@ it("a path is in the file system of the deepest mount above it, and of the last 
   expect(fileSystemIn("", "/x")).toBe("");
 });
 
+it("four file systems that do not answer keep a fifth from its turns only until their answers are overdue", async () => {
+  const { asked, ask, beOverdue, letGo } = bench(8, 16);
+  for (const fileSystem of ["a", "b", "c", "d"]) {
+    for (let index = 0; index < 8; index++) void ask(`/${fileSystem}/${index}`);
+  }
+  const answered = ask("/e/1");
+  await settled();
+  expect(asked.map((path) => path[1]).join("")).toBe("aaaabbcd");
+  await beOverdue();
+  expect(asked).toContain("/e/1");
+  letGo("/e/1");
+  await answered;
+});
+
+it("turns that are overdue are made up for up to an end, and each file system has fewer of those that are left", async () => {
+  const { asked, ask, beOverdue, letGo } = bench(8, 16);
+  for (const fileSystem of "abcdefgh") {
+    let isGivenUp = false;
+    for (let index = 0; index < 8; index++) ask(`/${fileSystem}/${index}`, () => isGivenUp).catch(() => {});
+    await settled();
+    isGivenUp = true;
+    await beOverdue();
+  }
+  expect(asked.map((path) => path[1]).join("")).toBe("aaaabbbbccccddef");
+  const answered = ask("/i/1");
+  await settled();
+  expect(asked).not.toContain("/i/1");
+  // As soon as any of them answers.
+  letGo("/a/0");
+  await settled();
+  letGo("/i/1");
+  await answered;
+});
+
 it("what waits by the thousand is looked at when its turn comes, and not each time that another one does", async () => {
-  const turns = new FileTurns(8, (path) => path.split("/", 2).join("/"));
+  const turns = new FileTurns({ atOnce: 8, inAll: 8 }, (path) => path.split("/", 2).join("/"));
   const count = 2000;
   let looks = 0;
   const isGivenUp = (): boolean => {
@@ -84,7 +125,7 @@ it("what waits by the thousand is looked at when its turn comes, and not each ti
     return false;
   };
   const asked = Array.from({ length: count }, (_, index) =>
-    turns.run(`/${index % 3}/${index}`, isGivenUp, async () => index, givenUp),
+    turns.run({ path: `/${index % 3}/${index}`, isGivenUp, call: async () => index, givenUp }),
   );
   expect(await Promise.all(asked)).toEqual(Array.from({ length: count }, (_, index) => index));
   expect(looks).toBeLessThan(50 * count);

@@ -5,36 +5,65 @@ interface Turn {
   readonly path: string;
   readonly isGivenUp: () => boolean;
   readonly begin: () => void;
+  /** Set once it has lasted longer than anything that answers. */
+  isOverdue: boolean;
   /** Of those that wait, the first to have asked has the least. */
   readonly number: number;
   /** Found out once it matters. */
   fileSystem?: string;
 }
 
+/** What is asked, as those see it who wait for their turns. */
+export interface FileQuestionAsked<T> {
+  readonly path: string;
+  /** Whether nobody wants the answer any more. */
+  readonly isGivenUp: () => boolean;
+  readonly call: () => Promise<T>;
+  readonly givenUp: () => Error;
+  /** Settles when an answer is overdue. */
+  readonly overdue?: Promise<void>;
+}
+
+export interface MostTurns {
+  /** Of those whose answers are not overdue. */
+  readonly atOnce: number;
+  /** Of all: each that is overdue keeps a thread until its file system answers, if ever. */
+  readonly inAll: number;
+}
+
 /**
  * Who may ask a file system something now. One that does not answer keeps for ever what it was asked in, so none may
- * have more than half of the turns that the others leave: however many paths of it are named, others have theirs.
+ * have more than half of the turns that the others leave: however many paths of it are named, others have theirs. Turns
+ * that are overdue are made up for by others, or a few such file systems would keep all of them; there is an end to that
+ * as well.
  */
 export class FileTurns {
-  readonly #most: number;
+  readonly #most: MostTurns;
   readonly #fileSystemOf: (path: string) => string;
   readonly #taken = new Set<Turn>();
   /** By their file systems, so that thousands that wait for one are not looked at one by one. */
   readonly #waiting = new Map<string, WaitingTurns>();
   #asked = 0;
 
-  constructor(most: number, fileSystemOf: (path: string) => string = fileSystemOnHost) {
+  constructor(most: MostTurns, fileSystemOf: (path: string) => string = fileSystemOnHost) {
     this.#most = most;
     this.#fileSystemOf = fileSystemOf;
   }
 
   /** Makes the call in its turn, or rejects without it when it is given up before. */
-  async run<T>(path: string, isGivenUp: () => boolean, call: () => Promise<T>, givenUp: () => Error): Promise<T> {
+  async run<T>({ path, isGivenUp, call, givenUp, overdue }: FileQuestionAsked<T>): Promise<T> {
     const turn = await new Promise<Turn>((resolve) => {
-      const asking: Turn = { path, isGivenUp, begin: () => resolve(asking), number: this.#asked++ };
+      const asking: Turn = {
+        ...{ path, isGivenUp, begin: () => resolve(asking) },
+        ...{ isOverdue: false, number: this.#asked++ },
+      };
       // Within the first half no share can be used up, and nobody needs to know whose it is.
-      if (this.#waiting.size === 0 && this.#taken.size < this.#most / 2) this.#begin(asking);
+      if (this.#waiting.size === 0 && this.#taken.size < this.#most.atOnce / 2) this.#begin(asking);
       else this.#wait(asking);
+    });
+    void overdue?.then(() => {
+      turn.isOverdue = true;
+      this.#next();
     });
     try {
       if (isGivenUp()) throw givenUp();
@@ -75,11 +104,14 @@ export class FileTurns {
   }
 
   #isFree(whose: string): boolean {
-    const taken = this.#taken.size;
-    if (taken < this.#most / 2) return true;
-    if (taken >= this.#most) return false;
-    const own = [...this.#taken].filter((other) => this.#whose(other) === whose).length;
-    return own < Math.ceil((this.#most - (taken - own)) / 2);
+    const taken = [...this.#taken];
+    const { atOnce, inAll } = this.#most;
+    if (taken.length < atOnce / 2) return true;
+    const inTime = taken.filter((other) => !other.isOverdue);
+    if (inTime.length >= atOnce || taken.length >= inAll) return false;
+    const isOther = (other: Turn): boolean => this.#whose(other) !== whose;
+    const left = Math.min(atOnce - inTime.filter(isOther).length, inAll - taken.filter(isOther).length);
+    return taken.length - taken.filter(isOther).length < Math.ceil(left / 2);
   }
 
   #whose(turn: Turn): string {

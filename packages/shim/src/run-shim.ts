@@ -38,11 +38,21 @@ export async function runShim(options: ShimOptions, host: NodeJS.Process): Promi
       }
     }
   } catch (error) {
-    writeSync(2, `${options.name}: ${shownMessage(error)}\n`);
+    writeSync(2, `${options.name}: ${shownMessage(error)}${remedyOf(error)}\n`);
     host.exit(1);
     return;
   }
   host.exit(0);
+}
+
+/** What helps where files cannot be opened: whoever reads the answer of `start` has only that. */
+function remedyOf(error: unknown): string {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "EMFILE") return "; the limit of open files (ulimit -n) is too low for this shim";
+    if (code === "ENFILE") return "; the whole machine has as many open files as it may (fs.file-max)";
+  }
+  return "";
 }
 
 function reply(bytes: Buffer): void {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { watchSandbox } from "./sandbox-pulse.ts";
+import { watchedByMany, watchSandbox } from "./sandbox-pulse.ts";
 import { ManualClock } from "./testing/manual-clock.ts";
 
 let isEnding = false;
@@ -38,34 +38,39 @@ function watch(answerMilliseconds: () => number, who: "guest" | "host" = "guest"
 }
 
 describe("the patience with a guest and its host", () => {
-  it("ends when one that answers all else at once has had its time", async () => {
-    const { given, watching } = watch(() => 0);
-    await clock.advance(999);
-    expect(given.up).toBeUndefined();
-    await clock.advance(1);
-    await watching;
-    expect(given.up).toEqual(["worked", 1_000]);
-  });
+  describe.each([
+    ["guest", "silent"],
+    ["host", "host silent"],
+  ] as const)("with the %s as the one that is slow", (who, silent) => {
+    it("ends when all else is answered at once and the time is over", async () => {
+      const { given, watching } = watch(() => 0, who);
+      await clock.advance(999);
+      expect(given.up).toBeUndefined();
+      await clock.advance(1);
+      await watching;
+      expect(given.up).toEqual(["worked", 1_000]);
+    });
 
-  it("ends when one has said nothing at all, however often it could", async () => {
-    const { given, asked, watching } = watch(() => Number.POSITIVE_INFINITY);
-    await clock.advance(2_999);
-    expect([given.up, asked]).toEqual([undefined, [100]]);
-    await clock.advance(1);
-    await watching;
-    expect(given.up).toEqual(["silent", 3_000]);
-  });
+    it("ends when it has said nothing at all, however often it could", async () => {
+      const { given, asked, watching } = watch(() => Number.POSITIVE_INFINITY, who);
+      await clock.advance(2_999);
+      expect([given.up, asked]).toEqual([undefined, [100]]);
+      await clock.advance(1);
+      await watching;
+      expect(given.up).toEqual([silent, 3_000]);
+    });
 
-  it("goes on with one that is slow in everything, and asks it one question at a time", async () => {
-    let answer = 2_500;
-    const { given, asked, watching } = watch(() => answer);
-    await clock.advance(20_000);
-    expect(given.up).toBeUndefined();
-    expect(asked.length).toBeLessThanOrEqual(8);
-    answer = 0;
-    await clock.advance(20_000);
-    await watching;
-    expect(given.up?.[0]).toBe("worked");
+    it("goes on while it is slow in everything, and asks it one question at a time", async () => {
+      let answer = 2_500;
+      const { given, asked, watching } = watch(() => answer, who);
+      await clock.advance(20_000);
+      expect(given.up).toBeUndefined();
+      expect(asked.length).toBeLessThanOrEqual(8);
+      answer = 0;
+      await clock.advance(20_000);
+      await watching;
+      expect(given.up?.[0]).toBe("worked");
+    });
   });
 
   it("ends when one that was slow falls silent", async () => {
@@ -117,34 +122,70 @@ describe("the patience with a guest and its host", () => {
     expect(await watching).toBe(8_000);
   });
 
-  it("ends when guest and host answer all else at once and have had their time", async () => {
-    const { given, watching } = watch(() => 0, "host");
-    await clock.advance(999);
-    expect(given.up).toBeUndefined();
-    await clock.advance(1);
-    await watching;
-    expect(given.up).toEqual(["worked", 1_000]);
+  it("gives a host a bound of its own, before which a guest that is silent beside it is not given up", async () => {
+    const never = (): Promise<never> => new Promise(() => {});
+    const began = clock.now().getTime();
+    const watching = watchSandbox(
+      { ping: never, pingHost: never },
+      { ...bounds, hostSilent: 7_000 },
+      clock,
+      stop.signal,
+    );
+    await clock.advance(7_000);
+    expect([await watching, clock.now().getTime() - began]).toEqual(["host silent", 7_000]);
   });
 
-  it("goes on where it is the host that is slow in everything, and asks it one question at a time", async () => {
-    let answer = 2_500;
-    const { given, asked, watching } = watch(() => answer, "host");
+  it("does not count a guest's silence in the time in which the host is late with its own answer", async () => {
+    const began = clock.now().getTime();
+    const isHostSlow = (): boolean => clock.now().getTime() - began < 5_000;
+    const pingHost = (signal?: AbortSignal): Promise<void> =>
+      isHostSlow() ? clock.delay(2_000, signal) : Promise.resolve();
+    const ping = (): Promise<never> => new Promise(() => {});
+    const watching = watchSandbox({ ping, pingHost }, bounds, clock, stop.signal).then(
+      (why) => [why, clock.now().getTime() - began] as const,
+    );
     await clock.advance(20_000);
-    expect(given.up).toBeUndefined();
-    expect(asked.length).toBeLessThanOrEqual(8);
-    answer = 0;
-    await clock.advance(20_000);
-    await watching;
-    expect(given.up?.[0]).toBe("worked");
+    const [why, after] = await watching;
+    expect(why).toBe("silent");
+    expect(after).toBeGreaterThan(7_000);
   });
 
-  it("ends when the host has said nothing at all, however well the guest is", async () => {
-    const { given, asked, watching } = watch(() => Number.POSITIVE_INFINITY, "host");
-    await clock.advance(2_999);
-    expect([given.up, asked]).toEqual([undefined, [100]]);
-    await clock.advance(1);
-    await watching;
-    expect(given.up).toEqual(["silent", 3_000]);
+  it("takes no question that was given up for an answer", async () => {
+    const ping = async (): Promise<void> => {
+      await clock.delay(500);
+      throw Object.assign(new Error("not answered within 500 ms"), { code: "DeadlineExceeded" });
+    };
+    const began = clock.now().getTime();
+    const watching = watchSandbox({ ping }, bounds, clock, stop.signal);
+    await clock.advance(3_500);
+    expect(await watching).toBe("silent");
+    expect(clock.now().getTime() - began).toBe(3_500);
+  });
+
+  it("asks one question for all who watch the same sandbox", async () => {
+    let asked = 0;
+    const answers: (() => void)[] = [];
+    const ask = (): Promise<void> => {
+      asked += 1;
+      return new Promise((resolve) => void answers.push(resolve));
+    };
+    const sandbox = watchedByMany({ ping: ask, pingHost: async () => {} });
+    const leaver = new AbortController();
+    const left = watchSandbox(sandbox, bounds, clock, leaver.signal);
+    const stayed = [
+      watchSandbox(sandbox, bounds, clock, stop.signal),
+      watchSandbox(sandbox, bounds, clock, stop.signal),
+    ];
+    await clock.advance(500);
+    expect(asked).toBe(1);
+    leaver.abort(new Error("has its answer"));
+    await expect(left).rejects.toThrow("has its answer");
+    answers[0]?.();
+    await clock.advance(200);
+    expect(asked).toBe(2);
+    await clock.advance(3_000);
+    expect(await Promise.all(stayed)).toEqual(["silent", "silent"]);
+    expect(asked).toBe(2);
   });
 
   it("takes a refusal for an answer", async () => {

@@ -1,3 +1,4 @@
+import { abortable } from "@uvm-shim/lifecycle";
 import type { Clock } from "./clock.ts";
 import type { Sandbox } from "./types.ts";
 
@@ -8,8 +9,10 @@ export type WatchedSandbox = Pick<Sandbox, "ping"> & Partial<Pick<Sandbox, "ping
 export interface PulseBounds {
   /** How long one that answers other questions at once may take for the one that matters. */
   readonly worked: number;
-  /** How long one may answer nothing at all. */
+  /** How long the guest may answer nothing at all, while its host answers. */
   readonly silent: number;
+  /** The same for the host; as for the guest when absent. */
+  readonly hostSilent?: number;
   /** How long all of it may take, however slow they are; for ever when absent. */
   readonly longest?: number;
   /** While this is true no time counts: the VM is being ended, and its guest need say nothing. */
@@ -18,17 +21,23 @@ export interface PulseBounds {
   readonly progress?: () => number;
 }
 
-/** How often each is asked for a sign of life in the shorter of the bounds. */
-const questions = 10;
+/** How often each is asked for a sign of life in the time that one has which answers, and in that of one which does not. */
+const questions = { worked: 10, silent: 5 } as const;
 
 /** One who is asked for signs of life, one question at a time. */
 class Pulse {
   readonly #ask: () => Promise<void>;
+  readonly #silent: number;
   isAsked = false;
   silentFor = 0;
 
-  constructor(ask: () => Promise<void>) {
+  constructor(ask: () => Promise<void>, silent: number) {
     this.#ask = ask;
+    this.#silent = silent;
+  }
+
+  get patience(): number {
+    return this.#silent - this.silentFor;
   }
 
   ask(): void {
@@ -38,28 +47,51 @@ class Pulse {
       this.isAsked = false;
       this.silentFor = 0;
     };
-    // A refusal is an answer too: of the one asked, or of whoever knows that there is none.
-    this.#ask().then(heard, heard);
+    // A refusal is an answer too: of the one asked, or of whoever knows that there is none. That none came in time is not.
+    this.#ask().then(heard, (error: unknown) => {
+      if ((error as { readonly code?: unknown } | undefined)?.code === "DeadlineExceeded") this.isAsked = false;
+      else heard();
+    });
   }
+}
+
+/** Asks one question for all who want to know the same at that time. */
+function asksOnce(ask: () => Promise<void>): (signal?: AbortSignal) => Promise<void> {
+  let asking: Promise<void> | undefined;
+  return (signal) => {
+    asking ??= ask().finally(() => {
+      asking = undefined;
+    });
+    return abortable(asking, signal);
+  };
+}
+
+/** The same sandbox, for many who watch it at once: a sign of life is one for all of them. */
+export function watchedByMany(sandbox: Required<WatchedSandbox>): Required<WatchedSandbox> {
+  return { ping: asksOnce(() => sandbox.ping()), pingHost: asksOnce(() => sandbox.pingHost()) };
 }
 
 /**
  * Resolves when a guest and its host have had their time for something: one was silent for too long, or neither was, and
  * it was not done. On a machine without a processor to spare they are slow in everything. So they are asked for a sign of
- * life all the while, and a step in which an answer was late is none that they had for their work. The first step needs no
- * question: it may be all that there is. Rejects when the signal aborts.
+ * life all the while, and a step in which an answer was late is none that they had for their work; nor is a guest silent
+ * in one in which its host was late. The first step needs no question: it may be all that there is. Rejects when the
+ * signal aborts.
  */
 export async function watchSandbox(
   sandbox: WatchedSandbox,
-  { worked, silent, longest = Number.POSITIVE_INFINITY, isEnding, progress = () => 0 }: PulseBounds,
+  bounds: PulseBounds,
   clock: Clock,
   signal: AbortSignal,
-): Promise<"worked" | "silent"> {
-  const longestStep = Math.ceil(Math.min(worked, silent) / questions);
+): Promise<"worked" | "silent" | "host silent"> {
+  const { worked, silent, hostSilent = silent, longest = Number.POSITIVE_INFINITY, isEnding } = bounds;
+  const { progress = () => 0 } = bounds;
+  const longestStep = Math.ceil(Math.min(worked / questions.worked, silent / questions.silent));
   const done = new AbortController();
   const until = AbortSignal.any([signal, done.signal]);
-  const pulses = [new Pulse(() => sandbox.ping(until))];
-  if (sandbox.pingHost !== undefined) pulses.push(new Pulse(async () => await sandbox.pingHost?.(until)));
+  const guest = new Pulse(() => sandbox.ping(until), silent);
+  const host = sandbox.pingHost && new Pulse(async () => await sandbox.pingHost?.(until), hostSilent);
+  const pulses = host === undefined ? [guest] : [guest, host];
   let workedFor = 0;
   let watchedFor = 0;
   let progressBefore = progress();
@@ -67,8 +99,8 @@ export async function watchSandbox(
     for (let isFirst = true; ; isFirst = false) {
       const isLate = pulses.some(({ isAsked }) => isAsked);
       if (!isFirst) for (const pulse of pulses) pulse.ask();
-      const patience = Math.min(...pulses.map(({ silentFor }) => silent - silentFor));
-      const step = Math.min(longestStep, patience, isLate ? silent : worked - workedFor);
+      const patience = Math.min(...pulses.map((pulse) => pulse.patience));
+      const step = Math.min(longestStep, patience, isLate ? patience : worked - workedFor);
       await clock.delay(step, signal);
       if (isEnding()) continue;
       watchedFor += step;
@@ -79,9 +111,11 @@ export async function watchSandbox(
         for (const pulse of pulses) pulse.silentFor = 0;
         continue;
       }
-      for (const pulse of pulses) pulse.silentFor += step;
+      if (!host?.isAsked) guest.silentFor += step;
+      if (host !== undefined) host.silentFor += step;
       if (!isLate && !pulses.some(({ isAsked }) => isAsked)) workedFor += step;
-      if (pulses.some(({ silentFor }) => silentFor >= silent)) return "silent";
+      if (guest.patience <= 0) return "silent";
+      if (host !== undefined && host.patience <= 0) return "host silent";
       if (workedFor >= worked) return "worked";
     }
   } finally {

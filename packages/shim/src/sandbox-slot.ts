@@ -62,6 +62,11 @@ export class SandboxSlot {
     return this.#state.kind === "present" ? this.#state : undefined;
   }
 
+  /** Whether the sandbox goes with the task of this id; one that is not there yet may come with it. */
+  goesWith(taskId: string): boolean {
+    return this.present === undefined || isOwn(this.present, taskId);
+  }
+
   /** The sandbox of this id; NotFound when there is none, or another. */
   require(id: string): PresentSandbox {
     const present = this.present;

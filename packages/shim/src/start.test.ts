@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { fileThreads, mostCallsAtOnce } from "./file-calls.ts";
+import { fileThreads, mostCallsInAll } from "./file-calls.ts";
 import { containerd, google } from "./generated/messages.js";
 import { processStartTime } from "./process-identity.ts";
 import { isAlive, ShimExecutable, ShimProcesses } from "./testing/shim-processes.ts";
@@ -58,7 +58,7 @@ describe("start", () => {
     await shim.start("c1");
     const environment = readFileSync(`/proc/${shim.servingPid("c1")}/environ`, "utf8").split("\0");
     expect(environment).toContain(`UV_THREADPOOL_SIZE=${fileThreads}`);
-    expect(mostCallsAtOnce).toBeLessThan(fileThreads);
+    expect(mostCallsInAll).toBeLessThan(fileThreads);
   });
 
   it.each([
@@ -127,6 +127,26 @@ describe("start", () => {
       code: 1,
       combined: expect.stringContaining("did not accept connections in 300 ms"),
     });
+  });
+
+  it("says in plain words that it may open too few files, up to the limit from which on it serves", async () => {
+    shim.makeBundle("c1", {});
+    const refused: number[] = [];
+    let descriptors = 24;
+    for (; descriptors < 64; descriptors += 2) {
+      const { code, stdout, stderr } = await shim.run("c1", ["start"], { descriptors });
+      if (code === 0) break;
+      refused.push(descriptors);
+      expect({ code, stdout: stdout.toString() }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toMatch(
+        /^containerd-shim-fake-v2: .*EMFILE.*; the limit of open files \(ulimit -n\) is too low for this shim\n$/,
+      );
+    }
+    expect(refused).not.toEqual([]);
+    expect(descriptors).toBeLessThan(64);
+    expect(
+      isAlive({ pid: shim.servingPid("c1"), processStartTime: processStartTime(shim.servingPid("c1")) ?? "" }),
+    ).toBe(true);
   });
 
   it("refuses a second shim of the same id, and replaces a socket that nobody serves", async () => {

@@ -10,7 +10,7 @@ import { exitFields, rootfsOf, stdioOf, taskStatus } from "./messages.ts";
 import { ProcessRecord } from "./process-record.ts";
 import { readResourceUpdate } from "./resource-update.ts";
 import { SandboxFirst } from "./sandbox-first.ts";
-import { isOwn, type SandboxSlot } from "./sandbox-slot.ts";
+import type { SandboxSlot } from "./sandbox-slot.ts";
 import { encodeContainerStatistics, encodeVmStatistics } from "./statistics.ts";
 import type { TaskEvents } from "./task-events.ts";
 import { answerOf, execDetails, keyOf, parseProcess, type Request } from "./task-messages.ts";
@@ -107,7 +107,7 @@ export class TaskService {
   async delete(request: Request<"DeleteRequest">, signal?: AbortSignal) {
     const { id, execId } = request;
     const undoing = this.#cancelCreation(id, execId);
-    if (undoing !== undefined) await this.#bounded.run("deletion", `delete task ${id}`, () => undoing, signal);
+    if (undoing !== undefined) await this.#bounded.delete({ id, execId }, () => undoing, signal);
     const tombstone = this.#tombstones.get(keyOf(id, execId));
     if (tombstone !== undefined) return answerOf(tombstone);
     const task = this.#tasks.require(id);
@@ -120,7 +120,7 @@ export class TaskService {
       return exit;
     };
     const deletion = (until: AbortSignal) => record.delete(teardown, until);
-    return answerOf(await this.#bounded.run("deletion", `delete task ${id}`, deletion, signal));
+    return answerOf(await this.#bounded.delete({ id, execId }, deletion, signal));
   }
 
   async exec(request: Request<"ExecProcessRequest">, signal?: AbortSignal): Promise<object> {
@@ -345,13 +345,13 @@ export class TaskService {
     const { sandbox } = present;
     const execs = [...task.processes.values()].filter((record) => record instanceof ProcessRecord && record !== init);
     await Promise.all(execs.map((record) => (record as ProcessRecord).settle()));
-    const takesVmAlong = isOwn(present, id);
+    const takesVmAlong = slot.goesWith(id);
     if (task.exit === undefined) {
       const release = (): Promise<Exit> => sandbox.deleteContainer(id);
       const deleting = takesVmAlong ? release() : this.#bounded.inTurn(release);
-      const outcome = takesVmAlong
-        ? await orEndVm(`delete task ${id}`, deleting, budgets.release, this.#options)
-        : "guest works";
+      // What keeps one task keeps its pod: those who end that delete the tasks first.
+      const patience = takesVmAlong ? budgets.release : budgets.held;
+      const outcome = await orEndVm(`delete task ${id}`, deleting, patience, this.#options);
       task.exit = await deleting.catch(async (error: unknown) => {
         if (outcome === "guest works") throw error;
         // What was under way fails with a VM that ends; of one that has ended there is nothing left to give back.
@@ -375,9 +375,7 @@ export class TaskService {
     const creation = task instanceof Creation || execId === "" ? task : task?.processes.get(execId);
     if (!(creation instanceof Creation)) return undefined;
     const undone = creation.cancel();
-    const { present } = this.#options.slot;
-    const takesVmAlong = creation === task && (present === undefined || isOwn(present, id));
-    if (!takesVmAlong) return undone;
+    if (creation !== task || !this.#options.slot.goesWith(id)) return undone;
     return Promise.all([undone, orEndVm(`undo the creation of task ${id}`, undone, budgets.release, this.#options)]);
   }
 

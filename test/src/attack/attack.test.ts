@@ -9,7 +9,7 @@ import { judge } from "./fuzz/judge.ts";
 import { jsonSubject, textSubject } from "./fuzz/subject.ts";
 import { subjects } from "./fuzz/subjects/index.ts";
 import { problemOfError } from "./harness/errors.ts";
-import { ShimLogReader } from "./harness/shim-log.ts";
+import { bytesInWorstMinute, ShimLogReader } from "./harness/shim-log.ts";
 import { listAll } from "./list.ts";
 import { modes } from "./modes/index.ts";
 import { chosen } from "./random.ts";
@@ -111,6 +111,22 @@ describe("what a hostile guest leads to", () => {
     await expect.poll(() => reader.bytes).toBe(Buffer.byteLength(text));
     return reader.problems;
   }
+
+  it("is judged by what the log comes to in a minute, however short the case was", () => {
+    const seconds = (count: number, bytes: number) =>
+      Array.from({ length: count }, (_, second) => ({ at: second * 1_000, bytes }));
+    expect(bytesInWorstMinute([], 3_000)).toBe(0);
+    // All at once, as a guest may that has been quiet.
+    expect(bytesInWorstMinute([{ at: 100, bytes: 300_000 }], 3_000)).toBe(300_000);
+    // What is more would go on.
+    expect(bytesInWorstMinute(seconds(3, 150_000), 3_000)).toBeGreaterThan(1_000_000);
+    expect(bytesInWorstMinute(seconds(3, 1_000_000), 3_000)).toBeGreaterThan(50_000_000);
+  });
+
+  it("is judged by the worst of many minutes", () => {
+    const burst = Array.from({ length: 30 }, (_, second) => ({ at: 100_000 + second * 1_000, bytes: 40_000 }));
+    expect(bytesInWorstMinute([{ at: 0, bytes: 900_000 }, ...burst], 180_000)).toBe(1_200_000);
+  });
 
   it("is well when lines of the log are lines", async () => {
     expect(await problemsOf(`${start}\n${start} error="a \\"b\\"\\n" guest="level=error msg=forged"\n`)).toEqual([]);

@@ -126,14 +126,14 @@ function print(line: string): void {
 }
 
 function describeGuest({ figures }: ModeResult): string {
-  const { memoryMiB, stateMs, deleteMs, killMs, removeMs, logBytes, events } = figures;
+  const { memoryMiB, stateMs, deleteMs, killMs, removeMs, logBytesPerMinute, events } = figures;
   return [
     `${memoryMiB.toFixed(0)} MiB`,
     `State ${stateMs.toFixed(0)} ms`,
     `Delete ${deleteMs.toFixed(0)} ms`,
     ...(killMs > 0 ? [`killed ${killMs.toFixed(0)} ms`] : []),
     `removed ${removeMs.toFixed(0)} ms`,
-    `log ${(logBytes / 1000).toFixed(0)} kB`,
+    `log ${(logBytesPerMinute / 1000).toFixed(0)} kB a minute`,
     `${events} events`,
   ].join(", ");
 }

@@ -11,7 +11,7 @@ import { Containerd } from "../e2e/containerd.ts";
 import { IMAGE, type Images, makeImages } from "../e2e/images.ts";
 import { checkMachine, servingShims } from "../e2e/machine.ts";
 import { RUNTIMES, type Runtime } from "../e2e/suite.ts";
-import { PHASES, type Phase, Pod } from "../shim-client/pod.ts";
+import { PHASES, type Phase, Pod, readOnlyRoot } from "../shim-client/pod.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { proportionalSetSize } from "../support/memory.ts";
 import { DISTRIBUTION, SHIM_PROGRAM } from "../support/programs.ts";
@@ -139,11 +139,8 @@ async function phasesOnce(bench: Bench): Promise<Map<Phase, number>> {
     observer,
   });
   try {
-    const rootfs = [{ type: "bind", source: bench.images.rootfs, options: ["rbind", "ro"] }];
-    const container = await pod.createContainer({ id: "one", args: ["true"], rootfs });
-    await container.start();
-    await container.wait();
-    await container.delete();
+    const rootfs = readOnlyRoot(bench.images.rootfs);
+    await pod.runContainer({ id: "one", args: ["true"], rootfs });
     await pod.remove();
   } finally {
     await pod.abandon();

@@ -128,6 +128,14 @@ export class Pod {
     return new PodContainer(this, id, bundle, stdio, this.#options.signal);
   }
 
+  /** Has a container run until it ends by itself, and deletes it; returns its exit code. */
+  async runContainer(options: ContainerOptions): Promise<number> {
+    const container = await this.createContainer(options);
+    await container.start();
+    await container.wait();
+    return await container.delete();
+  }
+
   timed<T>(phase: Phase, work: () => Promise<T>): Promise<T> {
     return timed(this.#options, phase, work);
   }
@@ -247,6 +255,11 @@ export class PodContainer {
     this.#pod.forget(this.bundle);
     return exitStatus;
   }
+}
+
+/** A folder of this machine as the root file system of a container, which cannot write to it. */
+export function readOnlyRoot(source: string): readonly Mount[] {
+  return [{ type: "bind", source, options: ["rbind", "ro"] }];
 }
 
 function makeBundle(bundle: string, spec: object): void {

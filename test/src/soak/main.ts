@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual, parseArgs } from "node:util";
 import { checkMachine } from "../e2e/machine.ts";
 import { RUNTIMES } from "../e2e/suite.ts";
-import { type Mount, Pod, type PodContainer } from "../shim-client/pod.ts";
+import { type Mount, Pod, type PodContainer, readOnlyRoot } from "../shim-client/pod.ts";
 import { Task } from "../shim-client/shim.ts";
 import { processSpec } from "../shim-client/spec.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
@@ -174,7 +174,7 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   const roots: (readonly Mount[])[] = [];
   const stdio: ReusedStdio[] = [];
   for (let worker = 0; worker < WORKERS; worker += 1) {
-    const directoryRoot = [{ type: "bind", source: rootfs, options: ["rbind", "ro"] }];
+    const directoryRoot = readOnlyRoot(rootfs);
     roots.push(worker % 2 === 0 ? directoryRoot : await onDisks(`scratch-${worker}`));
     stdio.push(await ReusedStdio.make(directory, `stdio-${worker}`));
   }

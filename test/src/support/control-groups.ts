@@ -19,27 +19,31 @@ const REMOVE_PAUSE_MS = 100;
 
 /** One control group of a name in every hierarchy of the machine, to be the root of a control group namespace. */
 export class ControlGroups {
-  readonly groups: ControlGroup[] = [];
-  readonly #name: string;
+  readonly groups: readonly (ControlGroup & { readonly version: 1 | 2 })[];
 
+  /** Whether they are there or not. */
   constructor(name: string) {
-    this.#name = name;
+    this.groups = parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8"))
+      .filter(({ type }) => type === "cgroup" || type === "cgroup2")
+      .map(({ point, type }) => {
+        const path = join(point, name);
+        return { mountPoint: point, path, seat: join(path, "suite"), version: type === "cgroup2" ? 2 : 1 };
+      });
   }
 
   /** Needs root. What fails half-way, `remove` removes. */
   make(): void {
-    const mounts = parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8"));
-    for (const { point, type } of mounts) {
-      if (type !== "cgroup" && type !== "cgroup2") continue;
-      const path = join(point, this.#name);
-      const seat = join(path, "suite");
-      this.groups.push({ mountPoint: point, path, seat });
+    for (const { mountPoint, path, seat, version } of this.groups) {
       mkdirSync(path);
-      if (type === "cgroup2") handOnControllers(point);
-      else inheritCpuset(point, path);
+      if (version === 2) handOnControllers(mountPoint);
+      else inheritCpuset(mountPoint, path);
       mkdirSync(seat);
-      if (type === "cgroup") inheritCpuset(path, seat);
+      if (version === 1) inheritCpuset(path, seat);
     }
+  }
+
+  hasProcesses(): boolean {
+    return this.groups.some(({ path }) => hasProcesses(path));
   }
 
   /** Bounds what all that runs in them may have of the machine's memory. Throws when no hierarchy can. */
@@ -77,6 +81,16 @@ function inheritCpuset(from: string, to: string): void {
   for (const file of CPUSET_FILES) {
     if (existsSync(join(to, file))) writeFileSync(join(to, file), readFileSync(join(from, file)));
   }
+}
+
+function hasProcesses(group: string): boolean {
+  if (!existsSync(group)) return false;
+  // Version 2 tells it of all below, also of threaded groups, which do not tell of themselves.
+  const events = join(group, "cgroup.events");
+  if (existsSync(events)) return readFileSync(events, "utf8").includes("populated 1");
+  if (readFileSync(join(group, "cgroup.procs"), "utf8") !== "") return true;
+  const below = readdirSync(group, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return below.some(({ name }) => hasProcesses(join(group, name)));
 }
 
 async function removeGroup(path: string): Promise<void> {

@@ -1,4 +1,4 @@
-// Loaded into a shim of a test, beside what ships: one call that opens something fails, as the socket in its environment is
+// Loaded into a shim of a test, an emulated host or a guest agent, beside what ships: one call that opens something fails, as the socket in its environment is
 // told: `count` begins to count such calls, `fail <n> <code>` makes the n-th from then on fail, and `told` answers with what
 // was called and what failed.
 "use strict";
@@ -6,7 +6,7 @@ const childProcess = require("node:child_process");
 const { EventEmitter } = require("node:events");
 const fs = require("node:fs");
 const net = require("node:net");
-const { devNull } = require("node:os");
+const { constants, devNull } = require("node:os");
 
 let calls = [];
 let fault = { call: -1, code: "" };
@@ -37,7 +37,16 @@ const raise = (error) => {
 };
 // Descriptors are no paths, and whether there are enough of them is asked with this one.
 const isPath = (path) => typeof path === "string" && path !== devNull;
-for (const name of ["openSync", "readFileSync", "writeFileSync", "readdirSync"]) wrap(fs, name, isPath, raise);
+const opens = [
+  "openSync",
+  "readFileSync",
+  "writeFileSync",
+  "appendFileSync",
+  "readdirSync",
+  "copyFileSync",
+  "opendirSync",
+];
+for (const name of opens) wrap(fs, name, isPath, raise);
 wrap(fs, "open", isPath, (error, parameters) => process.nextTick(parameters.at(-1), error));
 for (const name of ["open", "readFile", "readdir"]) wrap(fs.promises, name, isPath, (error) => Promise.reject(error));
 
@@ -58,7 +67,40 @@ for (const prototype of [net.Socket.prototype, net.Server.prototype]) {
   });
 }
 
-if (process.argv.includes("-socket")) {
+// What koffi calls in the system's library, in the programs that have it: of those calls the ones that make a descriptor.
+const opening = new Set(["socket", "accept4", "pipe2", "openat2", "open_tree", "fcntl"]);
+const openingNumbers = new Map([
+  ...[
+    ["openat2", 437],
+    ["open_tree", 428],
+  ].map(([name, number]) => [number, name]),
+]);
+const F_DUPFD_CLOEXEC = 1030;
+const { dlopen } = process;
+process.dlopen = (module, ...parameters) => {
+  dlopen.call(process, module, ...parameters);
+  const koffi = module.exports;
+  if (typeof koffi.load !== "function") return;
+  const { load } = koffi;
+  koffi.load = (...names) => {
+    const library = load(...names);
+    return { func: (...prototype) => failing(koffi, library.func(...prototype), String(prototype[0])) };
+  };
+};
+function failing(koffi, call, prototype) {
+  const declared = /(\w+)\(/.exec(prototype)?.[1] ?? prototype;
+  return (...parameters) => {
+    const name = declared === "syscall" ? (openingNumbers.get(parameters[0]) ?? "") : declared;
+    const opens = opening.has(name) && (name !== "fcntl" || parameters[1] === F_DUPFD_CLOEXEC);
+    const error = opens ? strike(name, "of the system's library") : undefined;
+    if (error === undefined) return call(...parameters);
+    koffi.errno(constants.errno[error.code]);
+    return -1;
+  };
+}
+
+// A shim that serves, an emulated host that does, or the first process of a guest.
+if (process.argv.includes("-socket") || process.argv.includes("--socket") || process.pid === 1) {
   const server = net.createServer((connection) => {
     connection.setEncoding("utf8").on("data", (line) => {
       const [command, call, code] = line.trim().split(" ");

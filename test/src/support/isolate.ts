@@ -4,11 +4,10 @@
  * ends all that it started.
  */
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
 import { Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { deadRunFolders, newRunFolder, removeRunFolder } from "../../../tools/run-folders.ts";
 import { searchPath } from "./command.ts";
 import { type ControlGroup, ControlGroups } from "./control-groups.ts";
 
@@ -19,7 +18,7 @@ const GRACE_MS = 30_000;
 const REPEATED_MS = 500;
 
 export interface Isolation {
-  /** An empty directory for everything that the program makes; removed when the program has ended. */
+  /** A directory for everything that the program makes; removed when the program has ended. */
   readonly directory: string;
   /** Aborted by SIGINT, by SIGTERM, and by the end of the process outside. */
   readonly signal: AbortSignal;
@@ -56,7 +55,8 @@ export async function runIsolated(
   args: readonly string[],
   options: { readonly inMemory: boolean; readonly memoryBytes?: number },
 ): Promise<number> {
-  const directory = mkdtempSync(join(tmpdir(), DIRECTORY_PREFIX));
+  await removeDeadRuns();
+  const directory = newRunFolder(DIRECTORY_PREFIX);
   const controlGroups = new ControlGroups(basename(directory));
   try {
     controlGroups.make();
@@ -64,7 +64,17 @@ export async function runIsolated(
     return await runInNamespaces([fileURLToPath(program), ...args], directory, controlGroups.groups, options);
   } finally {
     await controlGroups.remove();
-    rmSync(directory, { recursive: true, force: true });
+    removeRunFolder(directory);
+  }
+}
+
+/** Removes what runs have left whose outer process was killed; those of which something still runs are left. */
+async function removeDeadRuns(): Promise<void> {
+  for (const directory of deadRunFolders(DIRECTORY_PREFIX)) {
+    const controlGroups = new ControlGroups(basename(directory));
+    if (controlGroups.hasProcesses()) continue;
+    await controlGroups.remove();
+    removeRunFolder(directory);
   }
 }
 

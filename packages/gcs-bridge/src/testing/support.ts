@@ -9,6 +9,7 @@ import {
 } from "../index.ts";
 import { encodeFrame, type Frame, FrameDecoder, messageType } from "../wire.ts";
 
+/** Of a Linux guest. */
 export const capabilities: GcsCapabilities = {
   SendHostCreateMessage: false,
   SendHostStartMessage: false,

@@ -35,7 +35,8 @@ const enterAndRun = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; 
 let machines = 0;
 
 /** The pod of containers that no test asks more of. */
-const podId = "pod";
+/** The pod of the containers that name none. */
+export const podId = "pod";
 
 export class Machine {
   readonly fixtures: Fixtures;
@@ -156,6 +157,7 @@ export class Machine {
       ...namespaces,
       "--",
       process.execPath,
+      "--disable-sigusr1",
       this.fixtures.agent,
     ];
     const entrances = this.#cgroups.map((group) => join(group, "cgroup.procs"));
@@ -281,7 +283,18 @@ export class Machine {
     linux: OciSpec["linux"] = {},
     more: Partial<OciSpec> = {},
   ): Promise<void> {
-    const rootfs = await this.shareRoot(id);
+    await this.createWorkloadOf(await this.shareRoot(id), pod, id, process, linux, more);
+  }
+
+  /** With a root file system that has been shared. */
+  async createWorkloadOf(
+    rootfs: string,
+    pod: string,
+    id: string,
+    process: Partial<OciProcess>,
+    linux: OciSpec["linux"] = {},
+    more: Partial<OciSpec> = {},
+  ): Promise<void> {
     const annotations = { [containerTypeKey]: "container", [sandboxIdKey]: pod, ...more.annotations };
     await this.create(id, { ...specificationFor(rootfs, process, linux), hostname: "", ...more, annotations });
   }

@@ -6,21 +6,9 @@ import {
   type Procedure,
   type RequestBody,
 } from "@uvm-shim/gcs-bridge";
+import { capabilities } from "@uvm-shim/gcs-bridge/testing";
 import { LinuxGuest } from "../guest.ts";
 import type { LinuxGuestOptions, StdioListener } from "../types.ts";
-
-export const capabilities: GcsCapabilities = {
-  SendHostCreateMessage: false,
-  SendHostStartMessage: false,
-  SupportedSchemaVersions: [{ Major: 2, Minor: 1 }],
-  RuntimeOsType: "Linux",
-  GuestDefinedCapabilities: {
-    NamespaceAddRequestSupported: true,
-    SignalProcessSupported: true,
-    DumpStacksSupported: true,
-    DeleteContainerStateSupported: true,
-  },
-};
 
 /** Of a container of which no more is asked. */
 export const containerSettings = {

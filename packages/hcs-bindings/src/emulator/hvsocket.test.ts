@@ -1,12 +1,11 @@
-import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { withFewDescriptors } from "../../../../tools/few-descriptors.ts";
 import { connectToGuest, listenForGuest } from "./hvsocket.ts";
 
 let directory: string;
@@ -34,30 +33,19 @@ describe("listenForGuest", () => {
   });
 
   it.each([0, 1, 2, 3])("refuses to listen with %i descriptors left where what comes could not be taken", (free) => {
-    const program = `
-      import { closeSync, openSync } from "node:fs";
-      import { listenForGuest } from ${JSON.stringify(fileURLToPath(import.meta.resolve("./hvsocket.ts")))};
-      const first = await listenForGuest("vm", ${JSON.stringify(base)}, 7);
-      const fillers = [];
-      try { for (;;) fillers.push(openSync("/dev/null", "r")); } catch {}
-      for (const filler of fillers.splice(0, ${free})) closeSync(filler);
-      const said = await listenForGuest("vm", ${JSON.stringify(base)}, 8).then(() => "listens", (error) => error);
-      for (const filler of fillers) closeSync(filler);
+    const { answer } = withFewDescriptors({
+      free,
+      module: import.meta.resolve("./hvsocket.ts"),
+      names: ["listenForGuest"],
+      prepare: `await listenForGuest("vm", ${JSON.stringify(base)}, 7);`,
       // What was refused has left nothing that another would find taken.
-      if (said !== "listens") await listenForGuest("vm", ${JSON.stringify(base)}, 8);
-      console.log(JSON.stringify([said.code ?? said, said.message]));
-      process.exit();`;
-    const command = [
-      "-c",
-      'ulimit -n 64 && exec "$0" "$@"',
-      process.execPath,
-      "--input-type=module",
-      "--eval",
-      program,
-    ];
-    const { stdout, stderr } = spawnSync("sh", command, { encoding: "utf8" });
-    expect(stderr).toBe("");
-    const [code, message] = JSON.parse(stdout) as string[];
+      body: `
+        const said = await listenForGuest("vm", ${JSON.stringify(base)}, 8).then(() => "listens", (error) => error);
+        release();
+        if (said !== "listens") await listenForGuest("vm", ${JSON.stringify(base)}, 8);
+        return [said.code ?? said, said.message];`,
+    });
+    const [code, message] = answer as string[];
     if (free === 0)
       expect({ code, message }).toMatchObject({ code: "Internal", message: expect.stringMatching(/EMFILE/) });
     else expect(code).toBe(free < 3 ? "ResourceExhausted" : "listens");

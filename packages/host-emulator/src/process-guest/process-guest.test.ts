@@ -126,12 +126,21 @@ describeWith(
     expect(traces()).toEqual([]);
   });
 
-  it("has an agent that a signal of those who see the VM's processes makes no debugger of", async () => {
+  it("has an agent that a signal makes no debugger of, but that listens to it itself", async () => {
     create();
     await system.start();
-    const caught = /^SigCgt:\s+(\w+)$/m.exec(readFileSync(inGuest("/proc/1/status"), "utf8"))?.[1];
+    const init = Number(inGuest("").split("/")[2]);
+    process.kill(init, "SIGUSR1");
     const sigusr1 = 1n << 9n;
-    expect(BigInt(`0x${caught}`) & sigusr1).toBe(0n);
+    const mask = (name: string): bigint =>
+      BigInt(`0x${new RegExp(`^${name}:\\s+(\\w+)$`, "m").exec(readFileSync(`/proc/${init}/status`, "utf8"))?.[1]}`);
+    await expect.poll(() => mask("ShdPnd") & sigusr1).toBe(0n);
+    expect({ blocked: mask("SigBlk") & sigusr1, caught: mask("SigCgt") & sigusr1 }).toEqual({
+      ...{ blocked: 0n, caught: sigusr1 },
+    });
+    // Nobody but a debugger would listen for TCP in the network of a VM without containers.
+    expect(readFileSync(`/proc/${init}/net/tcp`, "utf8").trim().split("\n")).toHaveLength(1);
+    expect(readFileSync(`/proc/${init}/cmdline`, "utf8").split("\0")).toContain("--disable-sigusr1");
   });
 
   it("has the limits of its document and of later updates, where the guest sees them, and is measured", async () => {

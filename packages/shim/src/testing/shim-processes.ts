@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly env?: { readonly [name: string]: string };
   readonly input?: Uint8Array;
   readonly keepStdinOpen?: boolean;
+  /** How many descriptors it may have open. */
+  readonly descriptors?: number;
 }
 
 export function isAlive(identity: { readonly pid: number; readonly processStartTime: string }): boolean {
@@ -87,7 +89,9 @@ export class ShimProcesses {
   run(id: string, argumentList: readonly string[], options: RunOptions = {}): Promise<Outcome> {
     const flags = ["-namespace", "ns", "-address", path.join(this.directory, "containerd.sock")];
     flags.push("-publish-binary", "/usr/bin/containerd", "-id", id);
-    const child = spawn(process.execPath, [this.#main, ...flags, ...argumentList], {
+    const limit = options.descriptors === undefined ? "" : `ulimit -n ${options.descriptors}; `;
+    const command = ["-c", `${limit}exec "$0" "$@"`, process.execPath, this.#main, ...flags, ...argumentList];
+    const child = spawn("/bin/sh", command, {
       cwd: existsSync(this.bundle(id)) ? this.bundle(id) : this.directory,
       env: {
         PATH: process.env.PATH,

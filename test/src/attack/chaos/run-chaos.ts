@@ -3,7 +3,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { readProcesses, takeHoldings } from "../../leaks/holdings.ts";
 import { shimScope } from "../../leaks/shim-scope.ts";
-import { Pod, type PodContainer } from "../../shim-client/pod.ts";
+import { Pod, type PodContainer, readOnlyRoot } from "../../shim-client/pod.ts";
 import { deleteShim, type ShimIdentity, Task } from "../../shim-client/shim.ts";
 import { mustRun } from "../../support/command.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT, SHIM } from "../../support/programs.ts";
@@ -76,7 +76,7 @@ class ChaosRun {
   }
 
   async #useContainer(pod: Pod, index: number, steps: readonly ContainerStep[]): Promise<void> {
-    const rootfs = [{ type: "bind", source: this.#ground.rootfs, options: ["rbind", "ro"] }];
+    const rootfs = readOnlyRoot(this.#ground.rootfs);
     const container = await pod.createContainer({ id: `${this.#id}-${index}`, args: ["sleep", "1000"], rootfs });
     try {
       await container.start();

@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
+import { useRunFolder } from "../../../../tools/run-folders.ts";
 import { judge, mostCaseMs } from "./judge.ts";
 import { findSubject } from "./subjects/index.ts";
 
 /** Feeds a decoder one input that is in a file, and says what comes of it; the exit code says whether that is well. */
 export async function feed({ decoder, input }: { readonly decoder: string; readonly input: string }): Promise<number> {
+  useRunFolder("uvm-fuzz-");
   const bytes = readFileSync(input);
   const started = performance.now();
   const problem = await judge(findSubject(decoder), bytes);

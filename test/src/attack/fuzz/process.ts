@@ -3,6 +3,7 @@
  * not end is a hang, and ends it.
  */
 import { Worker } from "node:worker_threads";
+import { useRunFolder } from "../../../../tools/run-folders.ts";
 import { Cases } from "./cases.ts";
 import { mostCaseMs } from "./judge.ts";
 import { findSubject } from "./subjects/index.ts";
@@ -15,6 +16,8 @@ const heapMiB = 300;
 const kibibyte = 1024;
 
 const orders = JSON.parse(process.argv[2] ?? "") as FuzzOrders;
+// The thread that decodes is ended without a word, and so removes nothing.
+useRunFolder("uvm-fuzz-");
 const progress = new Int32Array(new SharedArrayBuffer(4));
 progress[0] = -0x80000000;
 const worker = new Worker(new URL("./worker.ts", import.meta.url), {

@@ -66,6 +66,11 @@ export class HostileGuest {
     this.#ofVictim.set(procedure, reaction);
   }
 
+  /** Has the guest react so when the victim is to be killed. */
+  onVictimKilled(reaction: Reaction): void {
+    for (const procedure of ["signalProcess", "shutdownForced"] as const) this.onVictim(procedure, reaction);
+  }
+
   /** Has the guest react so to a request, whatever it is about. */
   onAnything(procedure: Procedure, reaction: Reaction): void {
     this.#ofAnything.set(procedure, reaction);

@@ -1,6 +1,7 @@
 /** What a guest that means well answers; the modes put their own in the place of some of it. */
 import type { Socket } from "node:net";
 import { type Procedure, uvmContainerId } from "@uvm-shim/gcs-bridge";
+import { capabilities as leastCapabilities } from "@uvm-shim/gcs-bridge/testing";
 import { type GuestRequest, type HostileGuest, isVictim, type Reaction } from "./hostile-guest.ts";
 import { type FakeProcess, notFound } from "./processes.ts";
 
@@ -9,16 +10,9 @@ const killed = 128;
 const sigkill = 9;
 
 export const capabilities = {
-  SupportedSchemaVersions: [{ Major: 2, Minor: 1 }],
-  RuntimeOsType: "Linux",
-  GuestDefinedCapabilities: {
-    NamespaceAddRequestSupported: true,
-    SignalProcessSupported: true,
-    DumpStacksSupported: true,
-    DeleteContainerStateSupported: true,
-    PauseContainerSupported: true,
-  },
-} as const;
+  ...leastCapabilities,
+  GuestDefinedCapabilities: { ...leastCapabilities.GuestDefinedCapabilities, PauseContainerSupported: true },
+};
 
 export const figures = {
   LCOWMetrics: { pids: { current: 1 }, memory: { usage: { usage: 4096 } }, memory_oom_control: { oom_kill: 0 } },

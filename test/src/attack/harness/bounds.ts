@@ -4,16 +4,14 @@ export const bounds = {
   memoryMiB: 200,
   /** Until State of another container is answered. */
   stateMs: 1_000,
-  /** Until another container is deleted. */
+  /** Until the deletion of another container is answered, with success or not. */
   deleteMs: 1_000,
-  /** The same where the guest answers nobody any more: what containerd waits for. */
-  silentDeleteMs: 5_000,
   /** Until the pod has gone. */
   removeMs: 15_000,
   /** Until an init that was killed with SIGKILL is told to have ended, whatever its guest says. */
   killMs: 15_000,
-  /** Of the log of a case, which takes less than a minute. */
-  logBytes: 1_000_000,
+  /** Of the log in its worst minute. */
+  logBytesPerMinute: 1_000_000,
   /** Of events, of which an exit is one. */
   events: 200,
 } as const;

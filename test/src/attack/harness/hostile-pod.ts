@@ -4,6 +4,7 @@ import { containerd } from "@uvm-shim/shim/protocol";
 import { readProcesses } from "../../leaks/holdings.ts";
 import { parseMountinfo } from "../../leaks/mountinfo.ts";
 import { EventSink } from "../../shim-client/events.ts";
+import { readOnlyRoot } from "../../shim-client/pod.ts";
 import { deleteShim, Sandbox, ShimClient, type ShimIdentity, Task } from "../../shim-client/shim.ts";
 import { containerSpec, sandboxSpec } from "../../shim-client/spec.ts";
 import { type ClientStdio, makeStdio } from "../../shim-client/stdio.ts";
@@ -112,7 +113,7 @@ export class HostilePod {
     writeFileSync(join(bundle, "config.json"), JSON.stringify(specification));
     const stdio = hasStdio ? await makeStdio(bundle, "init", false) : undefined;
     if (stdio !== undefined) this.#stdio.push(stdio);
-    const rootfs = [{ type: "bind", source: this.#options.rootfs, options: ["rbind", "ro"] }];
+    const rootfs = readOnlyRoot(this.#options.rootfs);
     await this.shim.call(Task, "Create", { id, bundle, rootfs, ...stdio?.paths }, { timeoutMs });
     return stdio;
   }

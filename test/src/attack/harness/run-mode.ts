@@ -17,7 +17,7 @@ export interface ModeResult {
     readonly deleteMs: number;
     readonly killMs: number;
     readonly removeMs: number;
-    readonly logBytes: number;
+    readonly logBytesPerMinute: number;
     readonly events: number;
   };
 }
@@ -36,7 +36,15 @@ export class ModeRun {
   readonly #mode: Mode;
   readonly #options: HostilePodOptions;
   readonly #problems: string[] = [];
-  readonly #figures = { memoryMiB: 0, stateMs: 0, deleteMs: 0, killMs: 0, removeMs: 0, logBytes: 0, events: 0 };
+  readonly #figures = {
+    memoryMiB: 0,
+    stateMs: 0,
+    deleteMs: 0,
+    killMs: 0,
+    removeMs: 0,
+    logBytesPerMinute: 0,
+    events: 0,
+  };
 
   #booting: Promise<void> | undefined;
 
@@ -195,19 +203,18 @@ export class ModeRun {
   }
 
   #judge(pod: HostilePod): void {
-    const { silent = false, boot } = this.#mode;
     const figures = this.#figures;
-    figures.logBytes = pod.log.bytes;
+    figures.logBytesPerMinute = pod.log.bytesPerMinute;
     figures.events = pod.eventCount;
     this.#problems.push(...pod.log.problems);
     this.#bound(figures.memoryMiB, bounds.memoryMiB, "the shim had %s MiB resident");
-    this.#bound(figures.logBytes, bounds.logBytes, "the shim logged %s bytes");
+    this.#bound(figures.logBytesPerMinute, bounds.logBytesPerMinute, "the shim logged %s bytes a minute");
     this.#bound(figures.events, bounds.events, "the shim sent %s events");
     this.#bound(figures.stateMs, bounds.stateMs, "State took %s ms");
-    this.#bound(figures.deleteMs, silent ? bounds.silentDeleteMs : bounds.deleteMs, "Delete took %s ms");
+    this.#bound(figures.deleteMs, bounds.deleteMs, "Delete took %s ms");
     this.#bound(figures.killMs, bounds.killMs, "the end of the killed victim took %s ms");
     this.#bound(figures.removeMs, bounds.removeMs, "the removal took %s ms");
-    if (boot !== undefined) return;
+    if (this.#mode.boot !== undefined) return;
     for (const name of ["calm", "gone"]) {
       const exits = pod.exitsOf(name);
       if (exits.length !== 1) this.#problems.push(`the exit of ${name} was told ${exits.length} times, expected once`);

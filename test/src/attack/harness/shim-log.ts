@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { constants, openSync } from "node:fs";
 import { Socket } from "node:net";
+import { guestAllowance } from "../../../../packages/shim/src/limited-log.ts";
 
 /** One line as logrus writes it, quoted where it is more than a word, with nothing in it that is no text. */
 const line =
@@ -12,10 +13,37 @@ const unprintable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\ufeff]/u;
 const shownCharacters = 160;
 const mostKept = 5;
 
+const minuteMs = 60_000;
+
+/** What has come of a log, and at which moment, in milliseconds. */
+export interface Logged {
+  readonly at: number;
+  readonly bytes: number;
+}
+
+/**
+ * What a log comes to in its worst minute. One that was looked at for less than that is taken to go on as it was; but what
+ * may be written at once, after which a guest has to be quiet for most of a minute to have it again, comes once in it.
+ */
+export function bytesInWorstMinute(logged: readonly Logged[], lookedAtMs: number): number {
+  if (lookedAtMs < minuteMs) {
+    const bytes = sumOf(logged);
+    const atOnce = Math.min(bytes, guestAllowance.burst);
+    return atOnce + (bytes - atOnce) * (minuteMs / lookedAtMs);
+  }
+  const minutes = logged.map(({ at: end }) => logged.filter(({ at }) => at > end - minuteMs && at <= end));
+  return Math.max(0, ...minutes.map(sumOf));
+}
+
+function sumOf(logged: readonly Logged[]): number {
+  return logged.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
 /** The reading end of a shim's log, which containerd holds in reality. Tells what is wrong with the lines. */
 export class ShimLogReader {
-  bytes = 0;
   readonly problems: string[] = [];
+  readonly #logged: Logged[] = [];
+  readonly #opened = performance.now();
   readonly #socket: Socket;
   readonly #identity: { readonly id: string; readonly namespace: string };
   #rest = "";
@@ -38,8 +66,17 @@ export class ShimLogReader {
     this.#socket.destroy();
   }
 
+  get bytes(): number {
+    return sumOf(this.#logged);
+  }
+
+  /** Up to now, in its worst minute. */
+  get bytesPerMinute(): number {
+    return bytesInWorstMinute(this.#logged, performance.now() - this.#opened);
+  }
+
   #take(chunk: Buffer): void {
-    this.bytes += chunk.length;
+    this.#logged.push({ at: performance.now(), bytes: chunk.length });
     const lines = (this.#rest + chunk.toString("latin1")).split("\n");
     this.#rest = lines.pop() ?? "";
     for (const bytes of lines)

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { takeHoldings } from "../../leaks/holdings.ts";
 import { shimScope } from "../../leaks/shim-scope.ts";
-import { Pod, type PodContainer } from "../../shim-client/pod.ts";
+import { Pod, type PodContainer, readOnlyRoot } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
 import { mustRun } from "../../support/command.ts";
 import { HOST_ENVIRONMENT, SHIM } from "../../support/programs.ts";
@@ -47,7 +47,7 @@ async function runPod(ground: LimitGround, executable: string, directory: string
 async function makeMany(pod: Pod, ground: LimitGround): Promise<number> {
   const made: PodContainer[] = [];
   for (let count = 0; count < containers; count += 1) {
-    const rootfs = [{ type: "bind", source: ground.rootfs, options: ["rbind", "ro"] }];
+    const rootfs = readOnlyRoot(ground.rootfs);
     try {
       const container = await pod.createContainer({ id: `c-${count}`, args: ["sleep", "1000"], rootfs });
       made.push(container);
@@ -161,14 +161,11 @@ const fullDisk =
         } catch {
           // It is full.
         }
-        const rootfs = [{ type: "bind", source: ground.rootfs, options: ["rbind", "ro"] }];
+        const rootfs = readOnlyRoot(ground.rootfs);
         // The bundle itself cannot be made then: what matters is what the shim does with what it holds.
         await pod.createContainer({ id: "late", args: ["sleep", "1"], rootfs }).catch(() => {});
         rmSync(filling, { recursive: true });
-        const container = await pod.createContainer({ id: "again", args: ["true"], rootfs });
-        await container.start();
-        await container.wait();
-        await container.delete();
+        await pod.runContainer({ id: "again", args: ["true"], rootfs });
         await pod.remove();
       } finally {
         await pod.abandon();

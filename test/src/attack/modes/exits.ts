@@ -77,8 +77,7 @@ export const exitModes: readonly Mode[] = [
     what: "has a killed victim no longer, and never tells its exit",
     provoke: ["kill", "pids"],
     attack: (guest) => {
-      guest.onVictim("signalProcess", vanish(guest));
-      guest.onVictim("shutdownForced", vanish(guest));
+      guest.onVictimKilled(vanish(guest));
     },
     mustEnd: true,
   },
@@ -87,13 +86,11 @@ export const exitModes: readonly Mode[] = [
     what: "has a killed victim no longer, never tells its exit, and goes on to write its output",
     provoke: ["kill"],
     attack: (guest) => {
-      const react: Reaction = (request) => {
+      guest.onVictimKilled((request) => {
         const one = victimOf(guest);
         vanish(guest)(request);
         if (one !== undefined) void drip(one);
-      };
-      guest.onVictim("signalProcess", react);
-      guest.onVictim("shutdownForced", react);
+      });
     },
     stdio: true,
     mustEnd: true,
@@ -103,7 +100,7 @@ export const exitModes: readonly Mode[] = [
     what: "tells the exit of a killed victim, and goes on to write its output",
     provoke: ["kill"],
     attack: (guest) => {
-      const react: Reaction = (request) => {
+      guest.onVictimKilled((request) => {
         guest.answer(request);
         const one = victimOf(guest);
         if (one === undefined || one.status !== undefined) return;
@@ -111,9 +108,7 @@ export const exitModes: readonly Mode[] = [
         guest.processes.tell(one);
         guest.notify({ ContainerId: request.containerId, Type: "ForcedExit" });
         void drip(one);
-      };
-      guest.onVictim("signalProcess", react);
-      guest.onVictim("shutdownForced", react);
+      });
     },
     stdio: true,
     mustEnd: true,

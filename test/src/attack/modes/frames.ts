@@ -152,9 +152,7 @@ export const frameModes: readonly Mode[] = [
     what: "ends the bridge when the victim is to be killed",
     provoke: ["kill"],
     attack: (guest) => {
-      const end = (): void => void guest.bridge?.destroy();
-      guest.onVictim("signalProcess", end);
-      guest.onVictim("shutdownForced", end);
+      guest.onVictimKilled(() => void guest.bridge?.destroy());
     },
     silent: true,
     mustEnd: true,

@@ -30,7 +30,7 @@ export interface Mode {
   readonly busy?: true;
   /** The victim is killed with SIGKILL at the end, and its exit must be told. */
   readonly mustEnd?: true;
-  /** The guest answers nobody any more, so that what needs it is answered when the shim has given it up. */
+  /** The guest answers nobody any more, so that what needs it may be refused. */
   readonly silent?: true;
 }
 

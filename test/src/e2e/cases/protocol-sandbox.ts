@@ -2,10 +2,13 @@
 import assert from "node:assert/strict";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { Sandbox } from "../../shim-client/shim.ts";
+import { containerd } from "@uvm-shim/shim/protocol";
+import { Sandbox, Task } from "../../shim-client/shim.ts";
 import type { Specification } from "../../shim-client/spec.ts";
 import { makeExt4 } from "../../support/disk.ts";
+import { freezeGuest, systemOf, thawGuest } from "../../support/frozen-guest.ts";
 import { poll } from "../../support/wait.ts";
+import { timed } from "./ctr.ts";
 import {
   assertRefused,
   directoryRootfs,
@@ -16,6 +19,8 @@ import {
 } from "./protocol.ts";
 
 const WAIT_MS = 20_000;
+/** What containerd waits for a deletion. */
+const DELETION_MS = 5_000;
 const sandboxId = "pod";
 const KILL = ["CAP_KILL"];
 
@@ -116,6 +121,32 @@ async function deletedBesideTheEnd(ground: ProtocolGround): Promise<void> {
   }
 }
 
+async function deletedInAHungGuest(ground: ProtocolGround): Promise<void> {
+  const { signal } = ground;
+  await withPod(ground, async (pod) => {
+    const rootfs = directoryRootfs(ground);
+    const ended = await pod.createContainer({ id: "ended", args: ["true"], rootfs });
+    const runs = await pod.createContainer({ id: "runs", args: ["sleep", "1000"], rootfs });
+    for (const container of [ended, runs]) await container.start();
+    await ended.wait();
+    const system = systemOf(pod.identity.namespace, sandboxId);
+    await freezeGuest(system);
+    const { milliseconds } = await timed(() =>
+      assertRefused(ended.delete(), "Unavailable", "delete task ended", "the guest has answered nothing"),
+    );
+    assert.ok(milliseconds < DELETION_MS, `Delete took ${milliseconds} ms`);
+    const { status } = await pod.shim.call(Task, "State", { id: "runs" });
+    assert.equal(status, containerd.v1.types.Status.RUNNING);
+    await thawGuest(system);
+    // As a kubelet does, until it is done.
+    const repeated = async () => await ended.delete().catch(() => undefined);
+    assert.equal(await poll("the deletion", repeated, { timeoutMs: WAIT_MS, signal }), 0);
+    await runs.kill(9);
+    await runs.wait();
+    await runs.delete();
+  });
+}
+
 async function rootsForReading(ground: ProtocolGround): Promise<void> {
   const root = join(ground.directory, "root");
   cpSync(ground.images.rootfs, root, { recursive: true, verbatimSymlinks: true });
@@ -139,5 +170,6 @@ export const protocolSandboxCases: readonly ProtocolCase[] = [
   { name: "a sandbox whose own container dies is not ready, and is ended in good order", run: deathOfTheSandbox },
   { name: "containers of a pod share the namespaces that they name by path, and no other", run: namedAndUnnamed },
   { name: "a task is deleted beside the end of its VM", run: deletedBesideTheEnd },
+  { name: "a guest that hangs: a deletion is refused in time, and done when it goes on", run: deletedInAHungGuest },
   { name: "roots for reading without a single mount point", run: rootsForReading },
 ];

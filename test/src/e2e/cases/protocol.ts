@@ -5,7 +5,7 @@ import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } 
 import { join } from "node:path";
 import { containerd } from "@uvm-shim/shim/protocol";
 import { type StatusName, TtrpcError } from "@uvm-shim/ttrpc";
-import { type Mount, Pod, type PodContainer, type PodOptions } from "../../shim-client/pod.ts";
+import { type Mount, Pod, type PodContainer, type PodOptions, readOnlyRoot } from "../../shim-client/pod.ts";
 import { Sandbox, Task } from "../../shim-client/shim.ts";
 import type { Specification } from "../../shim-client/spec.ts";
 import { mustRun } from "../../support/command.ts";
@@ -49,8 +49,8 @@ export async function withPod(
   }
 }
 
-export function directoryRootfs(ground: ProtocolGround): Mount[] {
-  return [{ type: "bind", source: ground.images.rootfs, options: ["rbind", "ro"] }];
+export function directoryRootfs(ground: ProtocolGround): readonly Mount[] {
+  return readOnlyRoot(ground.images.rootfs);
 }
 
 /** A pod with one container, which runs; after the work it is killed and deleted. */

@@ -1,11 +1,6 @@
 import { duplexPair } from "node:stream";
-import {
-  GcsBridgeServer,
-  type GcsCapabilities,
-  GuestFault,
-  type GuestHandlers,
-  type Procedure,
-} from "@uvm-shim/gcs-bridge";
+import { GcsBridgeServer, GuestFault, type GuestHandlers, type Procedure } from "@uvm-shim/gcs-bridge";
+import { capabilities } from "@uvm-shim/gcs-bridge/testing";
 import type { FakeSystem } from "@uvm-shim/hcs-bindings/testing";
 import {
   checkLinuxGuestRequest,
@@ -16,19 +11,6 @@ import {
   type OciSpec,
 } from "@uvm-shim/hcs-schema";
 import type { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
-
-const capabilities: GcsCapabilities = {
-  SendHostCreateMessage: false,
-  SendHostStartMessage: false,
-  SupportedSchemaVersions: [{ Major: 2, Minor: 1 }],
-  RuntimeOsType: "Linux",
-  GuestDefinedCapabilities: {
-    NamespaceAddRequestSupported: true,
-    SignalProcessSupported: true,
-    DumpStacksSupported: true,
-    DeleteContainerStateSupported: true,
-  },
-};
 
 const annotation = (spec: OciSpec, name: string): string => spec.annotations?.[`io.kubernetes.cri.${name}`] ?? "";
 const isWorkload = (spec: OciSpec): boolean => annotation(spec, "container-type") === "container";

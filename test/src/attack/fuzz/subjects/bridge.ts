@@ -140,6 +140,21 @@ const frames = Buffer.concat([
   }),
 ]);
 
+/** Has a document read as that of each procedure, which may refuse it. */
+function readByEach(
+  read: (procedure: (typeof procedures)[Procedure], fields: Fields) => unknown,
+): (value: unknown) => void {
+  return (value) => {
+    for (const [name, procedure] of Object.entries(procedures)) {
+      try {
+        read(procedure, new Fields(value, name));
+      } catch (error) {
+        if ((error as Error).name !== "FieldError") throw error;
+      }
+    }
+  };
+}
+
 export const bridgeSubjects: readonly Subject[] = [
   {
     name: "bridge-frames",
@@ -157,15 +172,7 @@ export const bridgeSubjects: readonly Subject[] = [
   jsonSubject(
     "bridge-answers",
     [answer, { Result: 0 }],
-    (value) => {
-      for (const name of Object.keys(procedures) as Procedure[]) {
-        try {
-          procedures[name].readResponse(new Fields(value, name));
-        } catch (error) {
-          if ((error as Error).name !== "FieldError") throw error;
-        }
-      }
-    },
+    readByEach((procedure, fields) => procedure.readResponse(fields)),
     guestRefusals,
   ),
   jsonSubject(
@@ -176,15 +183,7 @@ export const bridgeSubjects: readonly Subject[] = [
       { ProcessId: 3, TimeoutInMs: 5, Options: { Signal: 9 }, Height: 1, Width: 2, Query: "{}" },
       ...requestSeeds.map((Request) => ({ Request })),
     ],
-    (value) => {
-      for (const name of Object.keys(procedures) as Procedure[]) {
-        try {
-          procedures[name].readRequest(new Fields(value, name));
-        } catch (error) {
-          if ((error as Error).name !== "FieldError") throw error;
-        }
-      }
-    },
+    readByEach((procedure, fields) => procedure.readRequest(fields)),
     guestRefusals,
   ),
   jsonSubject(

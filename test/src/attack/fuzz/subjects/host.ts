@@ -1,5 +1,5 @@
 /** What comes from the host: its services, the emulated one, and files. */
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -39,8 +39,13 @@ import { readState } from "../../../../../packages/shim/src/state-file.ts";
 import { parseMountinfo } from "../../../leaks/mountinfo.ts";
 import { jsonSubject, type Subject, textSubject } from "../subject.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "attack-"));
-process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+let folder: string | undefined;
+
+/** For the inputs of decoders that read a file; whoever runs them gives them a temporary folder, and removes it. */
+function inputFolder(): string {
+  folder ??= mkdtempSync(join(tmpdir(), "attack-"));
+  return folder;
+}
 
 const guid = (digit: number): string => `${digit}`.repeat(8).concat("-1111-1111-1111-111111111111");
 const endpoint = {
@@ -122,14 +127,13 @@ function guidTable(): Buffer {
   return disk;
 }
 
-/** An ext4 super block of one block, and the hash tree's behind it. */
+/** An ext4 super block of two blocks of 1 KiB, and the hash tree's behind it. */
 function verity(): Buffer {
-  const disk = Buffer.alloc(16_384);
+  const disk = Buffer.alloc(10_240);
   disk.writeUInt32LE(2, 1024 + 4);
-  disk.writeUInt32LE(2, 1024 + 0x18);
   disk.writeUInt16LE(0xef53, 1024 + 0x38);
-  disk.write("verity\0\0", 8192, "latin1");
-  disk.writeUInt16LE(32, 8192 + 80);
+  disk.write("verity\0\0", 2048, "latin1");
+  disk.writeUInt16LE(32, 2048 + 80);
   return disk;
 }
 
@@ -157,10 +161,10 @@ function fileSubject(
   decode: (path: string) => unknown,
   refusals: readonly string[] = [],
 ): Subject {
-  const path = join(folder, name, file);
   return {
     ...{ name, seeds, refusals },
     decode: (input) => {
+      const path = join(inputFolder(), name, file);
       writeInput(path, input);
       return decode(path);
     },

@@ -1,0 +1,7 @@
+/** Gives all tests of a run one temporary folder, which goes with the run, however it ends. */
+import { removeRunFolder, useRunFolder } from "./run-folders.ts";
+
+export default function setup(): () => void {
+  const folder = useRunFolder("uvm-unit-");
+  return () => void removeRunFolder(folder);
+}
