@@ -114,6 +114,15 @@ describeWith("Linux")("the launcher", () => {
       expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '["a b","*",""]\n', stderr: "" });
     });
 
+    it("starts one that writes no core file, and may let what it runs have some", () => {
+      const path = program('console.log(require("node:fs").readFileSync("/proc/self/limits", "utf8"));');
+      const limit = spawnSync("/bin/sh", ["-c", `ulimit -Sc unlimited; exec ${path}`], {
+        encoding: "utf8",
+        env: { PATH: "/usr/bin:/bin" },
+      });
+      expect(limit.stdout).toMatch(/^Max core file size +0 +unlimited +bytes/m);
+    });
+
     it("has a first line that every kernel reads to its end", () => {
       expect(launcher(NAME, "x").split("\n")[0]?.length).toBeLessThan(127);
     });

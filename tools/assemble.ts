@@ -52,6 +52,12 @@ const tellSoftLimit = [
   '[ "$soft" = "$(ulimit -Hn)" ] || export UVM_SHIM_OPEN_FILES="$soft"',
 ];
 
+/**
+ * No core file of the runtime, which would hold what callers gave it. The hard limit stays, so that what it runs can have
+ * the core files that specifications ask for; without a word there, containers have none, as below any kernel's first process.
+ */
+const writeNoCore = ["ulimit -Sc 0"];
+
 /** Below this the runtime itself dies, by a signal and without a word, or in the midst of its start. */
 export const fewestDescriptors = 24;
 
@@ -84,6 +90,7 @@ export function launcher(name: string, program: string): string {
     "fi",
     ...unsetRuntimesOwn,
     ...tellSoftLimit,
+    ...writeNoCore,
     // SIGUSR1 would make the runtime listen for a debugger, which any user of the machine may be.
     `exec "\${self%/*}/lib/node" --disable-sigusr1 "\${self%/*}/lib/${program}.cjs" "$@"`,
     "",

@@ -164,7 +164,7 @@ const rows: { readonly [Option in keyof Required<RuntimeOptions>]: OptionRows } 
     default: undefined,
     valid: [['"/gpu.vhd"', "/gpu.vhd"]],
     boundary: [['""', undefined]],
-    invalid: [['"gpu.vhd"', new Error('GPUVHDPath: got "gpu.vhd", expected an absolute path')], ...noString],
+    invalid: [['"gpu.vhd"', new Error("GPUVHDPath: got 7 characters, expected an absolute path")], ...noString],
   },
   scaleCpuLimitsToSandbox: withoutEffect(
     "scale_cpu_limits_to_sandbox",
@@ -195,7 +195,7 @@ const rows: { readonly [Option in keyof Required<RuntimeOptions>]: OptionRows } 
     default: [],
     valid: [['""', []]],
     boundary: [['" "', new Error("pods have no network configuration proxy")]],
-    invalid: [['"tcp:1"', new Error('NCProxyAddr: got "tcp:1"')], ...noString],
+    invalid: [['"tcp:1"', new Error("NCProxyAddr: got 5 characters")], ...noString],
   },
   logLevel: {
     name: "log_level",

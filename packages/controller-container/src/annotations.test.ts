@@ -1,3 +1,4 @@
+import { isMistyped } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
 import { containerAnnotationKeys, readAnnotations } from "./annotations.ts";
 import { refusing } from "./refusal.ts";
@@ -183,7 +184,7 @@ describe("annotations of containers", () => {
       const code = expected === "nothing" ? "Unimplemented" : "InvalidArgument";
       expect(() => read({ [key]: text })).toThrow(expect.objectContaining({ code }));
       expect(() => read({ [key]: text })).toThrow(
-        `create container c1: annotation ${key} is ${JSON.stringify(text)}, accepted is `,
+        `create container c1: annotation ${key} is ${isMistyped(text) ? JSON.stringify(text) : `a text of ${text.length} characters`}, accepted is `,
       );
       expect(() => read({ [key]: text })).toThrow(expected);
     });

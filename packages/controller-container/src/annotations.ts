@@ -1,4 +1,5 @@
 import { isAbsolute } from "node:path";
+import { isMistyped } from "@uvm-shim/hcs-schema";
 import type { Refuse } from "./refusal.ts";
 
 /** What the annotations of a container ask for. */
@@ -127,11 +128,8 @@ export function readAnnotations(
   return { type, isPrivileged, gpuVhdPath, crossing: Object.fromEntries(crossing) };
 }
 
-/** Longer ones are no mistyped words or numbers, and may be secrets. */
-const longestShown = 40;
-
 function shortOf(value = ""): string {
-  return value.length > longestShown ? `a text of ${value.length} characters` : JSON.stringify(value);
+  return isMistyped(value) ? JSON.stringify(value) : `a text of ${value.length} characters`;
 }
 
 function isNumber(value: string): boolean {

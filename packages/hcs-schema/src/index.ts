@@ -19,6 +19,7 @@ export * from "./hcn-checks.ts";
 export * from "./hresult.ts";
 export * from "./ip-address.ts";
 export { JsonLines } from "./json-lines.ts";
+export { isMistyped } from "./mistyped.ts";
 export * from "./oci.ts";
 export * from "./oci-devices.ts";
 export * from "./oci-resources.ts";

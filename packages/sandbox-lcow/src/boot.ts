@@ -3,7 +3,7 @@ import { keyOf } from "./annotations.ts";
 import { type Context, hasBuild } from "./context.ts";
 import { kernelLine, type RootFs } from "./kernel-line.ts";
 import { cleanPath, isAbsolute, joinPath } from "./paths.ts";
-import { refuse } from "./values.ts";
+import { refuse, refusePath } from "./values.ts";
 
 /** The folder that a VM boots from. */
 export interface BootFolder {
@@ -23,13 +23,13 @@ export function bootFolder({ values, options, host }: Context): BootFolder {
       ? ["boot_files_root_path", options.bootFilesRootPath]
       : [keyOf("bootFilesRootPath"), defaultFolder(host)];
   // The host's service has another working directory than the shim.
-  if (!isAbsolute(pathGrammar, path)) refuse(field, path, "an absolute path");
+  if (!isAbsolute(pathGrammar, path)) refusePath(field, path, "an absolute path");
   const join = (name: string): string => joinPath(pathGrammar, path, name);
   const require = (...names: readonly string[]): string => {
     const paths = names.map(join);
     const found = paths.find(hasFile);
     if (found !== undefined) return found;
-    return refuse(field, path, `a folder with boot files: there is no file ${paths.join(" or ")}`);
+    return refusePath(field, path, `a folder with boot files: there is no file ${paths.join(" or ")}`);
   };
   return { path: cleanPath(pathGrammar, path), require, has: (name) => hasFile(join(name)) };
 }

@@ -11,7 +11,7 @@ import type { Context } from "./context.ts";
 import { administratorsOnly } from "./devices.ts";
 import { joinPath } from "./paths.ts";
 import { type ServiceTable, serviceTablePrefix } from "./service-table.ts";
-import { refuse } from "./values.ts";
+import { refuse, refuseUnshown } from "./values.ts";
 
 /** What the guest must be given, and the host must prepare, for a VM that has a security policy. */
 export interface ConfidentialSettings {
@@ -177,7 +177,7 @@ function isolatedFiles(context: Context, bundle: string) {
 function decodePolicy(policy: string): Uint8Array {
   if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(policy)) {
     // The policy itself may be long, and is nobody's business.
-    return refuse(keyOf("securityPolicy"), `${policy.length} characters`, "base64");
+    return refuseUnshown(keyOf("securityPolicy"), policy, "base64");
   }
   return Uint8Array.from(atob(policy), (character) => character.charCodeAt(0));
 }

@@ -28,11 +28,23 @@ describe("values", () => {
     [integer(1, 9), "10", "a whole number from 1 to 9"],
     [integers(0, 7), "1;2", "whole numbers from 0 to 7 with commas between them"],
     [oneOf("None", "Firmware"), "none", "one of None, Firmware"],
-    [fileName, "folder/file", "the name of a file, without a folder"],
-    [guid, "{11111111-2222-3333-4444-555555555555}", "a GUID without braces"],
     [startsWith("\\\\.\\pipe\\"), "pipe", "a name that begins \\\\.\\pipe\\"],
   ])("read wrongly are told with what would be right: %#", (reader, given, accepted) => {
     expect(() => reader("key", given)).toThrow(`key: got ${JSON.stringify(given)}, expected ${accepted}`);
+  });
+
+  it.each<readonly [Reader<unknown>, string, string]>([
+    [fileName, "folder/file", "the name of a file, without a folder"],
+    [guid, "{11111111-2222-3333-4444-555555555555}", "a GUID without braces"],
+    [guid, "tok-7f3a", "a GUID without braces"],
+    [boolean, "tok-7f3a", "one of 1 t T"],
+    [boolean, "/tok7f3a", "one of 1 t T"],
+    [integer(1, 9), "0x7f3a5c", "a whole number"],
+    [integers(1, 9), "1,tok7f3a", "whole numbers"],
+    [oneOf("None"), "C:\\tok-7f3a", "one of None"],
+    [startsWith("\\\\.\\pipe\\"), "tok-7f3a", "a name that begins"],
+  ])("that may be secrets are told by their length: %#", (reader, given, accepted) => {
+    expect(() => reader("key", given)).toThrow(`key: got ${given.length} characters, expected ${accepted}`);
   });
 
   it("of any form, and those that are no mistyped words, are not repeated", () => {

@@ -1,3 +1,4 @@
+import { isMistyped } from "@uvm-shim/hcs-schema";
 import { SandboxError } from "./error.ts";
 
 /** Reads one annotation's text into a value, or throws InvalidArgument naming key, value and what is accepted. */
@@ -6,15 +7,19 @@ export type Reader<T> = (key: string, text: string) => T;
 const trueWords = ["1", "t", "T", "TRUE", "true", "True"];
 const falseWords = ["0", "f", "F", "FALSE", "false", "False"];
 
-/** Longer ones are no mistyped words, numbers or GUIDs, and may be secrets. Paths are none, and long. */
-const longestShown = 40;
 const longestPath = 4096;
 const pathStart = /^(\/|\\\\|[A-Za-z]:[\\/])/;
 
+/** Only what can be nothing but a mistyped number or word is repeated: any other may be a secret under the wrong key. */
 export function shownValue(value: unknown): string {
-  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "nothing");
-  const most = typeof value === "string" && pathStart.test(value) ? longestPath : longestShown;
-  return text.length > most ? `${text.length} characters` : JSON.stringify(value);
+  if (typeof value === "string") return isMistyped(value) ? JSON.stringify(value) : `${value.length} characters`;
+  return JSON.stringify(value) ?? "nothing";
+}
+
+/** For what is expected to be a path, which is no secret and which nobody finds again by its length. */
+export function refusePath(key: string, value: string, accepted: string): never {
+  if (!pathStart.test(value) || value.length > longestPath) refuse(key, value, accepted);
+  throw new SandboxError("InvalidArgument", key, `got ${JSON.stringify(value)}, expected ${accepted}`);
 }
 
 export function refuse(key: string, value: unknown, accepted: string): never {

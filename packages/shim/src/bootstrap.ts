@@ -63,7 +63,7 @@ export function parseStartInput(
   }
 }
 
-function decodeAny(bytes: Uint8Array): RuntimeOptions {
+export function decodeAny(bytes: Uint8Array): RuntimeOptions {
   const fields = decodeFields(bytes);
   return { typeUrl: textField(fields, 1), value: Uint8Array.from(bytesField(fields, 2) ?? []) };
 }
@@ -104,7 +104,7 @@ export function encodeRuntimeInfo(name: string, version: string, features?: obje
   ]);
 }
 
-function encodeAny(typeUrl: string, value: string): Buffer {
+export function encodeAny(typeUrl: string, value: string | Uint8Array): Buffer {
   return encodeFields([
     [1, typeUrl],
     [2, value],

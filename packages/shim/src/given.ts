@@ -20,11 +20,16 @@ export function typeOf(value: unknown): string {
   return articles[typeof value] ?? `a ${typeof value}`;
 }
 
-/** Longer texts are no mistyped words or numbers. */
-const longestShown = 40;
+/** A number or a word, as `isMistyped` of hcs-schema, of which the shim knows nothing, has it for annotations. */
+const mistyped = /^([-+]?[0-9]{1,16}(\.[0-9]{1,16})?[A-Za-z%]{0,3}|[A-Za-z]{1,12}|[\s\S]{0,3})$/;
 
-/** A number, truth or short word is shown, as whoever mistyped it looks for it; of all else the type. */
+/** A number, truth or word is shown, as whoever mistyped it looks for it; of all else the length or the type. */
 export function shortOr(value: unknown): string {
-  if (typeof value === "string" && value.length > longestShown) return `${value.length} characters`;
+  if (typeof value === "string" && !mistyped.test(value)) return `${value.length} characters`;
   return typeof value === "object" ? typeOf(value) : (JSON.stringify(value) ?? typeOf(value));
+}
+
+/** A URI without what it hands to a program or says to a server: its arguments and its user. Each is told to be there. */
+export function shownUri(uri: string): string {
+  return uri.replace(/[?#][\s\S]*$/, (rest) => `${rest[0]}…`).replace(/^([A-Za-z]+:\/\/)[^/]*@/, "$1…@");
 }

@@ -1,9 +1,9 @@
 import path from "node:path";
-import type { RuntimeOptions } from "./bootstrap.ts";
 import { settlesWithin, systemClock } from "./clock.ts";
 import { sparesCompletedPods } from "./containerd-version.ts";
 import { messageOf, ShimError, shownMessage } from "./errors.ts";
 import type { ShimFlags } from "./flags.ts";
+import { givenOptions } from "./handed-options.ts";
 import type { LogLevel } from "./log.ts";
 import type { ShimOptions } from "./options.ts";
 import { endWhenOrphaned } from "./orphan.ts";
@@ -12,7 +12,7 @@ import { tellStart } from "./ready.ts";
 import { lingerFrom } from "./retirement.ts";
 import type { Services } from "./services.ts";
 import { dumpState } from "./state-dump.ts";
-import { readState, type ShimState, writeState } from "./state-file.ts";
+import { type ShimState, writeState } from "./state-file.ts";
 import { systemOf } from "./system.ts";
 import type { Platform } from "./types.ts";
 
@@ -37,7 +37,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
   if (process.platform !== "win32") host.on("SIGUSR1", () => dumpState(log, loaded?.describe() ?? []));
   const ended = Promise.withResolvers<string>();
   const services = Promise.withResolvers<Services>();
-  const runtimeOptions = startedWith(readState(bundle));
+  const runtimeOptions = givenOptions(host);
   const listener = await system.listen(socket, (connection) => {
     connection.on("error", () => {});
     services.promise.then(
@@ -149,10 +149,4 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
 
 async function closePlatform(platform: Promise<Platform> | undefined): Promise<void> {
   await (await platform?.catch(() => undefined))?.close();
-}
-
-function startedWith(state: ShimState | undefined): RuntimeOptions | undefined {
-  if (state?.kind !== "starting" || state.runtimeOptions === undefined) return undefined;
-  const { typeUrl, valueBase64 } = state.runtimeOptions;
-  return { typeUrl, value: Uint8Array.from(Buffer.from(valueBase64, "base64")) };
 }

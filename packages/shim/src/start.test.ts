@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { fileThreads, mostCallsInAll } from "./file-calls.ts";
@@ -107,6 +107,27 @@ describe("start", () => {
   it("hands bare runtime options to the platform", async () => {
     shim.makeBundle("c1", {});
     const input = google.protobuf.Any.encode({ type_url: "my.Options", value: Uint8Array.of(1) }).finish();
+    await shim.connect(await shim.start("c1", { input })).call(Task, "Create", { id: "c1", bundle: shim.bundle("c1") });
+    expect(shim.record()).toContain('create c1 "my.Options"');
+  });
+
+  it("writes runtime options, which may be secrets, into no file while it waits for its child", async () => {
+    shim.makeBundle("c1", {});
+    const value = Buffer.from("a secret of the options");
+    const input = google.protobuf.Any.encode({ type_url: "my.Options", value }).finish();
+    const env = { FAKE_HANGS: "1", FAKE_START_MILLISECONDS: "300" };
+    expect(await shim.run("c1", ["start"], { input, env })).toMatchObject({ code: 1 });
+    const state = readFileSync(path.join(shim.bundle("c1"), "uvm-shim.json"), "utf8");
+    expect(Object.keys(JSON.parse(state))).toEqual(["kind", "id", "namespace", "socket"]);
+    for (const file of readdirSync(shim.bundle("c1"))) {
+      const content = readFileSync(path.join(shim.bundle("c1"), file), "utf8");
+      for (const form of ["utf8", "base64", "hex"] as const) expect(content).not.toContain(value.toString(form));
+    }
+  });
+
+  it("hands on options that are longer than a pipe is", async () => {
+    shim.makeBundle("c1", {});
+    const input = google.protobuf.Any.encode({ type_url: "my.Options", value: Buffer.alloc(1 << 20) }).finish();
     await shim.connect(await shim.start("c1", { input })).call(Task, "Create", { id: "c1", bundle: shim.bundle("c1") });
     expect(shim.record()).toContain('create c1 "my.Options"');
   });

@@ -2,14 +2,7 @@ import { closeSync, openSync } from "node:fs";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
-import {
-  encodeReply,
-  longestStartInput,
-  parseStartInput,
-  type ReplyDialect,
-  type RuntimeOptions,
-  type StartInput,
-} from "./bootstrap.ts";
+import { encodeReply, longestStartInput, parseStartInput, type ReplyDialect, type StartInput } from "./bootstrap.ts";
 import { readConfiguration, sandboxIdOf } from "./bundle.ts";
 import { type Clock, settlesWithin, systemClock } from "./clock.ts";
 import { findReplyDialect } from "./containerd-version.ts";
@@ -17,6 +10,7 @@ import { ShimError } from "./errors.ts";
 import { ownCommand, withoutRuntimes } from "./executable.ts";
 import { fileThreads } from "./file-calls.ts";
 import type { ShimFlags } from "./flags.ts";
+import { optionsToGive } from "./handed-options.ts";
 import { lastWords, stderrFile } from "./last-words.ts";
 import type { ShimOptions } from "./options.ts";
 import { readyVariable } from "./ready.ts";
@@ -97,13 +91,13 @@ async function startServing(
     id: flags.id,
     namespace: flags.namespace,
     socket,
-    ...(input.runtimeOptions === undefined ? {} : { runtimeOptions: stored(input.runtimeOptions) }),
   });
   const output = openSync(stderrFile(bundle), "w", 0o600);
   const command = options.command ?? ownCommand(host);
   const debug = flags.debug || (input.dialect === "bootstrap" && input.debug);
   const ttrpcAddress = (input.dialect === "bootstrap" && input.ttrpcAddress) || host.env.TTRPC_ADDRESS || "";
   const addresses = { TTRPC_ADDRESS: ttrpcAddress, GRPC_ADDRESS: grpcAddressOf(input, flags, host) };
+  const given = optionsToGive(input.runtimeOptions);
   const starting = startProgram(
     command.file,
     [
@@ -115,9 +109,12 @@ async function startServing(
       cwd: bundle,
       detached: true,
       windowsHide: true,
-      env: { ...withoutRuntimes(host.env), ...addresses, [readyVariable]: "3", UV_THREADPOOL_SIZE: `${fileThreads}` },
+      env: {
+        ...{ ...withoutRuntimes(host.env), ...addresses, ...given.variables },
+        ...{ [readyVariable]: "3", UV_THREADPOOL_SIZE: `${fileThreads}` },
+      },
       // Nothing of containerd's is inherited: it reads the output of start until the last copy of it is closed.
-      stdio: ["ignore", output, output, "pipe"],
+      stdio: [given.bytes === undefined ? "ignore" : "pipe", output, output, "pipe"],
     },
   );
   closeSync(output);
@@ -126,6 +123,8 @@ async function startServing(
     child = await starting.catch((cause: Error) => {
       throw new Error(`the serving process cannot be run: ${cause.message}`, { cause });
     });
+    // One that ends before it has read them tells why by its end.
+    child.stdin?.on("error", () => {}).end(given.bytes);
     await readiness(child, options.startMilliseconds ?? 10_000, options.clock ?? systemClock);
     writeFileAtomically(path.join(bundle, "shim.pid"), `${child.pid}`);
   } catch (error) {
@@ -139,6 +138,7 @@ async function startServing(
     });
   } finally {
     child?.stdio[3]?.destroy();
+    child?.stdin?.destroy();
     child?.unref();
   }
 }
@@ -171,10 +171,6 @@ function readiness(child: ChildProcess, milliseconds: number, clock: Clock): Pro
       settle(new Error(`the serving process ${how} before it accepted connections`));
     });
   });
-}
-
-function stored(options: RuntimeOptions): { typeUrl: string; valueBase64: string } {
-  return { typeUrl: options.typeUrl, valueBase64: Buffer.from(options.value).toString("base64") };
 }
 
 /** All of standard input; nothing from a terminal, and no waiting for ever for one that nobody closes. */

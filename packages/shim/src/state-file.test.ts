@@ -20,7 +20,6 @@ const common = { id: "c1", namespace: "ns", socket: "/s" };
 describe("state file", () => {
   it.each<ShimState>([
     { kind: "member", ...common, sandboxId: "s1" },
-    { kind: "starting", ...common, runtimeOptions: { typeUrl: "t", valueBase64: "AA==" } },
     { kind: "starting", ...common },
     { kind: "serving", ...common, pid: 12, processStartTime: "34" },
     { kind: "ended", ...common, pid: 12, processStartTime: "34" },

@@ -7,7 +7,7 @@ import path from "node:path";
  */
 export type ShimState =
   | (StateCommon & { readonly kind: "member"; readonly sandboxId: string })
-  | (StateCommon & { readonly kind: "starting"; readonly runtimeOptions?: StoredOptions })
+  | (StateCommon & { readonly kind: "starting" })
   | (StateCommon & { readonly kind: "serving"; readonly pid: number; readonly processStartTime: string })
   /** The shim gave back all that it held before it ended, so `delete` has nothing to look for. */
   | (StateCommon & { readonly kind: "ended"; readonly pid: number; readonly processStartTime: string });
@@ -16,11 +16,6 @@ interface StateCommon {
   readonly id: string;
   readonly namespace: string;
   readonly socket: string;
-}
-
-interface StoredOptions {
-  readonly typeUrl: string;
-  readonly valueBase64: string;
 }
 
 const fileName = "uvm-shim.json";
@@ -61,16 +56,11 @@ function isState(value: unknown): value is ShimState {
     case "member":
       return texts("sandboxId");
     case "starting":
-      return state.runtimeOptions === undefined || isStoredOptions(state.runtimeOptions);
+      return true;
     case "serving":
     case "ended":
       return Number.isSafeInteger(state.pid) && texts("processStartTime");
     default:
       return false;
   }
-}
-
-function isStoredOptions(value: unknown): value is StoredOptions {
-  const options = value as Partial<StoredOptions> | null;
-  return typeof options?.typeUrl === "string" && typeof options.valueBase64 === "string";
 }

@@ -7,6 +7,7 @@ import { abortable } from "@uvm-shim/lifecycle";
 import { type Clock, settlesWithin } from "./clock.ts";
 import { ShimError } from "./errors.ts";
 import { withinBound } from "./file-calls.ts";
+import { shownUri } from "./given.ts";
 import type { StdioPaths } from "./types.ts";
 
 /** How long a logging binary may take to say that it is ready, and to end after its input has; containerd's numbers. */
@@ -55,7 +56,12 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
   const argumentList = [...url.searchParams].flatMap(([key, value]) => (value === "" ? [key] : [key, value]));
   // The event loop waits until the program has been found. Whether it can be run is found out by running it.
   const look = (): Promise<void> => access(executable).catch(() => {});
-  await withinBound({ path: executable, subject: `stdout ${paths.stdout} cannot be run` }, look, () => {}, options);
+  await withinBound(
+    { path: executable, subject: `stdout ${shownUri(paths.stdout)} cannot be run` },
+    look,
+    () => {},
+    options,
+  );
   const [file, ...rest] = withSoftLimit([executable, ...argumentList], process.env);
   const child = await startProgram(file, rest, {
     stdio: ["ignore", "ignore", "ignore", "pipe", "pipe", "pipe"],
@@ -63,7 +69,9 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
     // A group of its own: what is ended is the program with all that it runs.
     detached: true,
   }).catch((cause: Error) => {
-    throw new ShimError("InvalidArgument", `stdout ${paths.stdout} cannot be run: ${cause.message}`, { cause });
+    throw new ShimError("InvalidArgument", `stdout ${shownUri(paths.stdout)} cannot be run: ${cause.message}`, {
+      cause,
+    });
   });
   const descriptors: readonly unknown[] = child.stdio;
   const stdout = descriptors[3] as Writable;
@@ -115,7 +123,7 @@ async function ready(
   { clock, signal }: LoggingBinaryOptions,
 ): Promise<void> {
   const refused = new Promise<never>((_, reject) => {
-    const refuse = (why: string): void => reject(new ShimError("InvalidArgument", `stdout ${uri} ${why}`));
+    const refuse = (why: string): void => reject(new ShimError("InvalidArgument", `stdout ${shownUri(uri)} ${why}`));
     child.once("exit", (code, killedBy) => {
       const expected = "before it was ready; a logging program closes descriptor 5 when it is, and reads on";
       // One that has ended well may have left a child in its place, which says when it is ready.
@@ -137,7 +145,7 @@ async function ready(
   if (await settlesWithin(outcome, readyMilliseconds, clock)) return await outcome;
   throw new ShimError(
     "DeadlineExceeded",
-    `stdout ${uri} was not ready in ${readyMilliseconds} ms; it closes descriptor 5 when it is`,
+    `stdout ${shownUri(uri)} was not ready in ${readyMilliseconds} ms; it closes descriptor 5 when it is`,
   );
 }
 

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { abortable } from "@uvm-shim/lifecycle";
 import type { Clock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
+import { shownUri } from "./given.ts";
 import { endStream } from "./stdio-binary.ts";
 import type { StdioOptions } from "./system.ts";
 import type { OpenStdio, StdioPaths, UpstreamStdio } from "./types.ts";
@@ -97,7 +98,7 @@ function pipeOf(field: Field, target: string): string {
   const accepted = field === "stdin" ? "" : " or file://";
   throw new ShimError(
     "InvalidArgument",
-    `${field} is ${JSON.stringify(target)}; accepted is the path of a named pipe (${pipePrefix}...)${accepted}`,
+    `${field} is ${JSON.stringify(shownUri(target))}; accepted is the path of a named pipe (${pipePrefix}...)${accepted}`,
   );
 }
 

@@ -277,6 +277,14 @@ describe("other destinations", () => {
     }
     expect(() => parseUri("stdin", "/a\0b")).toThrow(/stdin is "\/a\\u0000b"/);
   });
+
+  it.each([
+    ["binary:///bin/log?token=canary", "binary:///bin/log?…"],
+    ["binary:///bin/log#canary", "binary:///bin/log#…"],
+    ["https://user:canary@log/x?canary", "https://…@log/x?…"],
+  ])("are told without what they hand on: %s", (uri, told) => {
+    expect(() => parseUri("stdin", uri)).toThrow(`stdin is ${JSON.stringify(told)}; accepted is`);
+  });
 });
 
 describe("a logging binary that fails", () => {
@@ -295,7 +303,7 @@ describe("a logging binary that fails", () => {
     const uri = shell(script);
     await expect(createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: uri })).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: `stdout ${uri} ${why} before it was ready; a logging program closes descriptor 5 when it is, and reads on`,
+      message: `stdout binary:///bin/sh?… ${why} before it was ready; a logging program closes descriptor 5 when it is, and reads on`,
     });
   });
 
@@ -314,7 +322,7 @@ describe("a logging binary that fails", () => {
     const open = createPosixStdio({ namespace: "ns", clock }).open({ ...none, stdout: uri });
     const failed = expect(open).rejects.toMatchObject({
       code: "DeadlineExceeded",
-      message: `stdout ${uri} was not ready in 10000 ms; it closes descriptor 5 when it is`,
+      message: `stdout binary:///bin/sh?… was not ready in 10000 ms; it closes descriptor 5 when it is`,
     });
     const child = await told();
     await clock.advance(10_000);

@@ -4,6 +4,7 @@ import type { Readable, Writable } from "node:stream";
 import { type Clock, systemClock } from "./clock.ts";
 import { messageOf, ShimError } from "./errors.ts";
 import { type FileCallOptions, openNamed } from "./file-calls.ts";
+import { shownUri } from "./given.ts";
 import { endStream, openLoggingBinary } from "./stdio-binary.ts";
 import type { OpenStdio, StdioPaths, UpstreamStdio } from "./types.ts";
 
@@ -91,7 +92,7 @@ export function parseUri(field: "stdin" | "stdout" | "stderr", value: string): S
   }
   const accepted =
     field === "stdin" ? "an absolute path or fifo://" : "an absolute path, fifo://, file:// or binary://";
-  throw new ShimError("InvalidArgument", `${field} is ${JSON.stringify(value)}; accepted is ${accepted}`);
+  throw new ShimError("InvalidArgument", `${field} is ${JSON.stringify(shownUri(value))}; accepted is ${accepted}`);
 }
 
 /** Undefined for what is encoded wrongly. */
@@ -116,7 +117,7 @@ interface InputEnd {
  */
 async function openInput(uri: string, opening: Opening): Promise<InputEnd> {
   const parsed = parseUri("stdin", uri);
-  if (parsed.kind !== "path") throw new ShimError("Internal", `stdin ${uri} has no path`);
+  if (parsed.kind !== "path") throw new ShimError("Internal", `stdin ${shownUri(uri)} has no path`);
   const descriptor = await openFifo("stdin", parsed.path, opening);
   const stream = pipeSocket(descriptor, { readable: true, writable: false });
   let keeper: number | undefined;
@@ -148,7 +149,7 @@ async function openOutput(field: "stdout" | "stderr", paths: StdioPaths, opening
     case "binary":
       throw new ShimError(
         "InvalidArgument",
-        `${field} ${JSON.stringify(paths[field])}: stdout has to be a binary:// too`,
+        `${field} ${JSON.stringify(shownUri(paths[field]))}: stdout has to be a binary:// too`,
       );
   }
 }

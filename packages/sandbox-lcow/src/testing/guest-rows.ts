@@ -118,10 +118,10 @@ export const guestRows = {
     valid: [["e30=", "e30="]],
     boundary: [
       ["", undefined],
-      ["YQ", refused('got "2 characters", expected base64')],
+      ["YQ", refused("got 2 characters, expected base64")],
     ],
     invalid: [
-      ["not base64!", refused('got "11 characters", expected base64')],
+      ["not base64!", refused("got 11 characters, expected base64")],
       ["a\nb=", refused("expected text without control characters")],
     ],
   },

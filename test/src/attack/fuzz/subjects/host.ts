@@ -311,7 +311,7 @@ export const hostSubjects: readonly Subject[] = [
     "state-file",
     [
       { kind: "serving", id: "i", namespace: "n", socket: "s", pid: 5, processStartTime: "7" },
-      { kind: "starting", id: "i", namespace: "n", socket: "s", runtimeOptions: { typeUrl: "t", valueBase64: "YQ==" } },
+      { kind: "starting", id: "i", namespace: "n", socket: "s" },
     ],
     "uvm-shim.json",
     (path) => readState(join(path, "..")),
