@@ -15,6 +15,8 @@ export class RelayProgress {
 
 /** Bytes handed to the client's end that it has not taken yet, above which no more is read from the guest. */
 const outputWindow = 256 * 1024;
+/** As `outputWindow`, in writes: each holds a kilobyte, and a process may write its output byte by byte. */
+const mostWrites = 256;
 
 /** One output on its way to the client. */
 export interface OutputRelay {
@@ -39,6 +41,8 @@ export function copyOutput(
     let clientIsThere = true;
     let hasEnded = false;
     let unwritten = 0;
+    let writes = 0;
+    const isFull = (): boolean => unwritten >= outputWindow || writes >= mostWrites;
     const done = new AbortController();
     const settle = (): void => {
       if (!hasEnded || (unwritten > 0 && clientIsThere)) return;
@@ -60,16 +64,18 @@ export function copyOutput(
     // Several writes at a time, which the stream hands on together: a turn for each chunk would cost more than it.
     const write = (chunk: Uint8Array): void => {
       unwritten += chunk.length;
+      writes++;
       progress.pending++;
-      if (unwritten >= outputWindow) source.pause();
+      if (isFull()) source.pause();
       sink.write(chunk, (error) => {
         unwritten -= chunk.length;
+        writes--;
         taken++;
         progress.pending--;
         progress.steps++;
         progress.taken += chunk.length;
         if (error !== null && error !== undefined) clientIsThere = false;
-        if (unwritten < outputWindow && source.isPaused()) source.resume();
+        if (!isFull() && source.isPaused()) source.resume();
         settle();
       });
     };

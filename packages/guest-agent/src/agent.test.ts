@@ -34,7 +34,7 @@ describeWith(
       .filter(([, type]) => !/^(tmpfs|proc|sysfs|devpts|mqueue|cgroup2?) /.test(type ?? ""))
       .map(([mount]) => mount?.split(" ")[4]);
     const attached = /^\/run\/(host\/plan9|gcs\/pods\/pod)\//;
-    expect(foreign.filter((path) => !attached.test(path ?? "")).sort()).toEqual(["/run/hvsocket", "/usr"]);
+    expect(foreign.filter((path) => !attached.test(path ?? "")).sort()).toEqual(["/usr"]);
     const { stdout: root } = await machine.inGuest(["ls", "/"]);
     expect(root.trim().split("\n").sort()).toEqual(
       ["bin", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr"].filter(

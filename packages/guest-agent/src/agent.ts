@@ -46,7 +46,7 @@ export async function runGuestAgent(): Promise<void> {
 async function serve(log: GuestLog, crash: (cause: unknown) => never): Promise<void> {
   const parameters = readBootParameters(process.env);
   if (process.pid !== 1) throw new Error(`the guest agent runs as PID 1 of its own namespaces, not as ${process.pid}`);
-  enterGuestRoot(parameters);
+  const hvsockets = enterGuestRoot(parameters);
   const dump = new StateDump(log);
   process.on("SIGUSR1", () => dump.write());
   // Not before somebody listens: the debugger of the runtime would.
@@ -55,10 +55,10 @@ async function serve(log: GuestLog, crash: (cause: unknown) => never): Promise<v
   const children = new Children();
   const containerMemory = followMachineMemory();
   const runtime = createRuntime(findRuntime(), children);
-  serveGuestPorts(guestFolders.hvsockets, new Map());
+  serveGuestPorts(hvsockets, new Map());
   reportPower();
 
-  const dial = (port: number, signal?: AbortSignal): Promise<Socket> => dialHost(guestFolders.hvsockets, port, signal);
+  const dial = (port: number, signal?: AbortSignal): Promise<Socket> => dialHost(hvsockets, port, signal);
   await Promise.all([takeEntropy(dial, log), connectLog(dial, log)]);
   let bridge: GcsBridgeServer | undefined;
   const guest = new Guest({
@@ -67,7 +67,7 @@ async function serve(log: GuestLog, crash: (cause: unknown) => never): Promise<v
     facts: readGuestFacts(),
     devices: guestDevices,
     log,
-    dial: (port, signal) => dialHostDescriptor(guestFolders.hvsockets, port, signal),
+    dial: (port, signal) => dialHostDescriptor(hvsockets, port, signal),
     notify: (notification) => bridge?.notify(notification),
     powerOff: () => setImmediate(() => process.exit(0)),
     fail: crash,

@@ -20,6 +20,10 @@ import { O_PATH, openInRoot } from "@uvm-shim/linux-calls";
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 const mostLinks = 40;
+/** The kernel's PATH_MAX. */
+const longestPath = 4096;
+/** More than the longest path has: links may each lead along one, to and fro. */
+const mostSteps = 4096;
 
 /**
  * Hands a regular file, by its path in the container, to `read`; undefined for anything else, and when links lead in a
@@ -99,7 +103,7 @@ function follow(root: string, path: string, make: (entry: Entry) => void): void 
     const pending = partsOf(path);
     const resolved: string[] = [];
     let links = 0;
-    while (pending.length > 0) {
+    for (let steps = 0; pending.length > 0 && steps < mostSteps; steps += 1) {
       const part = pending.pop() as string;
       if (part === "..") {
         resolved.pop();
@@ -156,9 +160,10 @@ function makeBelow(root: string, path: string, last: "folder" | "file", mode?: n
  * gives a tmpfs the mode of a folder that is there, in place of the one that was asked for.
  */
 export function makeMountPoints(root: string, mounts: readonly OciMount[]): void {
+  const above = mountsAbove(mounts);
   for (const [index, mount] of mounts.entries()) {
     const { destination } = mount;
-    const below = mounts.slice(0, index).findLast((earlier) => destination.startsWith(`${earlier.destination}/`));
+    const below = above[index];
     const last = sourceKind(mount) === "file" ? "file" : "folder";
     const mode = modeOf(mount);
     if (below === undefined) makeBelow(root, destination, last, mode);
@@ -166,6 +171,21 @@ export function makeMountPoints(root: string, mounts: readonly OciMount[]): void
       makeBelow(below.source as string, destination.slice(below.destination.length), last, mode);
     }
   }
+}
+
+/** Of each mount the last of those before it that it lies on. */
+export function mountsAbove<Mount extends Pick<OciMount, "destination">>(
+  mounts: readonly Mount[],
+): readonly (Mount | undefined)[] {
+  const earlier = new Map<string, number>();
+  return mounts.map(({ destination }, index) => {
+    let last = -1;
+    for (let end = destination.indexOf("/"); end !== -1 && end < longestPath; end = destination.indexOf("/", end + 1)) {
+      last = Math.max(last, earlier.get(destination.slice(0, end)) ?? -1);
+    }
+    earlier.set(destination, index);
+    return mounts[last];
+  });
 }
 
 function modeOf({ type, options = [] }: OciMount): number | undefined {

@@ -77,6 +77,13 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(await outputOf("stat -c %a /nowhere /nowhere/held", {}, { mounts: [held] })).toBe("755\n1730\n");
       });
 
+      it("from uvm:// have nothing of the folder that the host has for the guest's sockets", async () => {
+        const mounts = [bind("/guest", "uvm:///run", "rbind")];
+        expect(
+          await outputOf("find /guest -xdev -name 'hv.vsock*'; find /guest -type s; echo end", {}, { mounts }),
+        ).toBe("end\n");
+      });
+
       it("from uvm:// are the guest's own", async () => {
         const mounts = [bind("/guest", "uvm:///etc", "ro")];
         expect(await outputOf("cat /guest/passwd", {}, { mounts })).toBe("root:x:0:0:root:/root:/bin/sh\n");

@@ -192,7 +192,18 @@ describeWith(
 
   it("has each kind of call that it makes tried", () => {
     expect([...kinds].toSorted()).toEqual([
-      ...["accept4", "openSync", "openat2", "pipe2", "readFileSync", "readdirSync", "socket", "spawn", "writeFileSync"],
+      ...[
+        "accept4",
+        "openSync",
+        "openat2",
+        "opendirSync",
+        "pipe2",
+        "readFileSync",
+        "readdirSync",
+        "socket",
+        "spawn",
+        "writeFileSync",
+      ],
     ]);
   });
 });

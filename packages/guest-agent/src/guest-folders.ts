@@ -1,7 +1,5 @@
 /** Folders of the guest that host, agent and runtime agree on. */
 export const guestFolders = {
-  /** The hvsockets of the VM, as the emulated host keeps them. */
-  hvsockets: "/run/hvsocket",
   /** Below it the emulated host attaches each Plan9 share under the share's name. */
   plan9Shares: "/run/host/plan9",
   /** Device nodes of SCSI disks: `<controller>/<lun>`, made by the emulated host. */

@@ -32,8 +32,11 @@ const characterDevices = [
   ["tty", 5, 0],
 ] as const;
 
-/** Makes the guest's root the root of this process and of its mount namespace. Nothing of the host's files is left. */
-export function enterGuestRoot(parameters: BootParameters): void {
+/**
+ * Makes the guest's root the root of this process and of its mount namespace. Nothing of the host's files is left. Answers
+ * with the folder of the VM's hvsockets, which stands nowhere, so that no container can be given it: it is the host's.
+ */
+export function enterGuestRoot(parameters: BootParameters): string {
   const umask = process.umask(0);
   try {
     mount("none", "/", "", MS_REC | MS_PRIVATE);
@@ -45,7 +48,7 @@ export function enterGuestRoot(parameters: BootParameters): void {
     attachImage(root, image);
     mountKernelFileSystems(root);
     mountDevices(root);
-    mountRun(root, sockets, size);
+    mountRun(root, size);
     mount("tmp", folder(root, "tmp"), "tmpfs", MS_NOSUID | MS_NODEV, `mode=1777,${size}`);
     process.chdir(root);
     pivotRoot(".", ".");
@@ -56,6 +59,7 @@ export function enterGuestRoot(parameters: BootParameters): void {
     mount("/run/cmdline", "/proc/cmdline", "", MS_BIND);
     setHostName(parameters.hostname);
     bringLoopbackUp();
+    return `/proc/self/fd/${sockets}`;
   } finally {
     process.umask(umask);
   }
@@ -104,9 +108,7 @@ function mountDevices(root: string): void {
   }
 }
 
-function mountRun(root: string, sockets: number, size: string): void {
+function mountRun(root: string, size: string): void {
   mount("run", folder(root, "run"), "tmpfs", MS_NOSUID | MS_NODEV, `mode=755,${size}`);
-  moveMount(sockets, folder(root, guestFolders.hvsockets));
-  closeSync(sockets);
   for (const name of [guestFolders.plan9Shares, guestFolders.runtimeState, guestFolders.scratch]) folder(root, name);
 }

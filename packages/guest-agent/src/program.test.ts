@@ -178,6 +178,23 @@ describe("a program that a container is to start with", () => {
     expect(() => checkProgram(root, process, "x64")).toThrow("process.env[0] has 131073 bytes");
   });
 
+  it("is looked for in the first of thousands of folders alone, and below links that lead to and fro", {
+    timeout: 5000,
+  }, () => {
+    const links = Array.from({ length: 30 }, (_, index) => `work/to-and-fro${index}`);
+    for (const [index, link] of links.entries()) {
+      symlinkSync(`${"bin/../".repeat(500)}to-and-fro${index + 1}`, join(root, link));
+    }
+    mkdirSync(join(root, "work/bin"));
+    put("work/script", "#!/work/to-and-fro0\n");
+    const path = `PATH=${Array.from({ length: 20_000 }, (_, index) => `/${index}`).join(":")}`;
+    for (let count = 0; count < 10; count++) {
+      for (const name of ["absent", "/work/script"]) {
+        expect(() => checkProgram(root, { args: [name], cwd: "/", env: [path] }, "x64")).not.toThrow();
+      }
+    }
+  });
+
   it("is left to the runtime where nothing can be told: absent, no program, a loop of links, no arguments", () => {
     put("bin/text", "hello");
     put("bin/empty", "");

@@ -32,6 +32,8 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 /** Of the line in which a script names its interpreter, as much as the kernel reads. */
 const longestLine = 256;
 const mostInterpreters = 4;
+/** Of PATH. What is further back in it is left to the runtime, for which nobody else has to wait. */
+const mostFolders = 64;
 
 /** The kernel's MAX_ARG_STRLEN, in which the byte that ends a text counts. */
 const longestText = 131_072;
@@ -119,7 +121,8 @@ function places(name: string, cwd: string, env: readonly string[]): readonly str
   if (name.startsWith("/")) return [name];
   if (name.includes("/")) return [`${cwd}/${name}`];
   const path = env.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length) ?? defaultPath;
-  return path.split(":").map((folder) => `${folder === "" ? cwd : folder}/${name}`);
+  const folders = new Set(path.split(":", mostFolders));
+  return [...folders].map((folder) => `${folder === "" ? cwd : folder}/${name}`);
 }
 
 interface ProgramFile {

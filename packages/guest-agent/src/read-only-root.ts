@@ -1,8 +1,8 @@
 /** Root file systems that cannot be written to, whatever the specification says: read-only shares and layers. */
 import { accessSync, constants } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import type { OciMount, OciSpec } from "@uvm-shim/hcs-schema";
-import { existsBelow } from "./below.ts";
+import type { OciSpec } from "@uvm-shim/hcs-schema";
+import { existsBelow, mountsAbove } from "./below.ts";
 
 /**
  * The specification with its root declared read-only where it is: some runtimes mount it anew, writable if nobody says
@@ -11,8 +11,9 @@ import { existsBelow } from "./below.ts";
 export function withReadOnlyRoot(spec: OciSpec): OciSpec {
   const { root, mounts = [] } = spec;
   if (root === undefined || isWritable(root.path)) return spec;
+  const above = mountsAbove(mounts);
   for (const [index, { destination }] of mounts.entries()) {
-    if (isOnMount(destination, mounts.slice(0, index)) || existsBelow(root.path, destination)) continue;
+    if (above[index] !== undefined || existsBelow(root.path, destination)) continue;
     throw new GuestFault(
       "E_FAIL",
       `OciSpecification.mounts[${index}].destination is ${destination}, which the root file system does not have, and since it is read-only it cannot be made`,
@@ -29,8 +30,4 @@ function isWritable(path: string): boolean {
     // A root that is missing is the runtime's to complain about.
     return (error as NodeJS.ErrnoException).code !== "EROFS";
   }
-}
-
-function isOnMount(destination: string, earlier: readonly OciMount[]): boolean {
-  return earlier.some((mount) => destination.startsWith(`${mount.destination}/`));
 }

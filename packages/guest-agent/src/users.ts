@@ -8,6 +8,7 @@ const field = "OciSpecification.process.user.username";
 const greatestId = 0xffffffff;
 /** No image has larger ones; what a container's files hold is not trusted. */
 const largestFile = 1024 * 1024;
+const fieldsRead = 4;
 
 interface UserEntry {
   readonly name: string;
@@ -43,18 +44,23 @@ export function withUserOf(root: string, process: OciProcess): OciProcess {
 function findUser(root: string, userPart: string, groupPart: string | undefined): Pick<OciUser, "uid" | "gid"> {
   const users = readUsers(root);
   const uid = numberOf(userPart, "a user id");
-  const user = users.find((entry) => (uid === undefined ? entry.name === userPart : entry.uid === uid));
+  const user = firstOf(users, (entry) => (uid === undefined ? entry.name === userPart : entry.uid === uid));
   if (uid === undefined && user === undefined) throw unknown("user", userPart, "/etc/passwd");
   const gid = groupPart === undefined ? (user?.gid ?? 0) : findGroup(readGroups(root), groupPart);
   return { uid: uid ?? user?.uid ?? 0, gid };
 }
 
-function findGroup(groups: readonly GroupEntry[], name: string): number {
+function findGroup(groups: Iterable<GroupEntry>, name: string): number {
   const gid = numberOf(name, "a group id");
   if (gid !== undefined) return gid;
-  const group = groups.find((entry) => entry.name === name);
+  const group = firstOf(groups, (entry) => entry.name === name);
   if (group === undefined) throw unknown("group", name, "/etc/group");
   return group.gid;
+}
+
+function firstOf<Entry>(entries: Iterable<Entry>, isMeant: (entry: Entry) => boolean): Entry | undefined {
+  for (const entry of entries) if (isMeant(entry)) return entry;
+  return undefined;
 }
 
 function numberOf(text: string, what: string): number | undefined {
@@ -69,33 +75,35 @@ function unknown(what: string, name: string, file: string): GuestFault {
 }
 
 /** passwd(5): name, password, uid, gid and more. */
-function readUsers(root: string): readonly UserEntry[] {
-  return readRows(root, "/etc/passwd").flatMap(([name = "", , uid = "", gid = ""]) =>
-    isId(uid) && isId(gid) ? [{ name, uid: Number(uid), gid: Number(gid) }] : [],
-  );
+function* readUsers(root: string): Iterable<UserEntry> {
+  for (const [name = "", , uid = "", gid = ""] of readRows(root, "/etc/passwd")) {
+    if (isId(uid) && isId(gid)) yield { name, uid: Number(uid), gid: Number(gid) };
+  }
 }
 
 /** group(5): name, password, gid, members. */
-function readGroups(root: string): readonly GroupEntry[] {
-  return readRows(root, "/etc/group").flatMap(([name = "", , gid = ""]) =>
-    isId(gid) ? [{ name, gid: Number(gid) }] : [],
-  );
+function* readGroups(root: string): Iterable<GroupEntry> {
+  for (const [name = "", , gid = ""] of readRows(root, "/etc/group")) {
+    if (isId(gid)) yield { name, gid: Number(gid) };
+  }
 }
 
 function isId(text: string): boolean {
   return /^\d{1,10}$/.test(text) && Number(text) <= greatestId;
 }
 
-/** The fields of each line; none where the container has no such file. */
-function readRows(root: string, path: string): readonly (readonly string[])[] {
+/** The first fields of each line that has any; none where the container has no such file. */
+function* readRows(root: string, path: string): Iterable<readonly string[]> {
+  for (const line of textBelow(root, path).split("\n")) {
+    if (line.includes(":") && !line.startsWith("#")) yield line.trim().split(":", fieldsRead);
+  }
+}
+
+function textBelow(root: string, path: string): string {
   try {
-    const text = readBelow(root, path, (file, { size }) => (size > largestFile ? "" : textOf(file, size))) ?? "";
-    return text
-      .split("\n")
-      .filter((line) => line !== "" && !line.startsWith("#"))
-      .map((line) => line.trim().split(":"));
+    return readBelow(root, path, (file, { size }) => (size > largestFile ? "" : textOf(file, size))) ?? "";
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
     throw error;
   }
 }

@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type HresultName, hresults, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import type { ComputeSystem } from "./compute-system.ts";
 import { EmulatedHost } from "./emulated-host.ts";
+import type { GuestKind } from "./guest-machine.ts";
 import { FakeKind, type FakeMachine, TestFiles } from "./testing/fake-guest.ts";
 import { FakeSwitches } from "./testing/fake-switches.ts";
 
@@ -368,6 +369,24 @@ describe("the host", () => {
     mkdirSync(directory, { recursive: true });
     await new EmulatedHost({ stateDirectory, kinds: [kind], report: () => {} }).removeLeftovers();
     expect(kind.leftovers).toEqual(["0123456789ab"]);
+    expect(existsSync(directory)).toBe(false);
+  });
+
+  it("takes nothing that lies in a VM's directory for its own word, since the guest writes there", async () => {
+    const stateDirectory = join(files.directory, "forged");
+    const directory = join(stateDirectory, "vm", "0123456789ab");
+    mkdirSync(directory, { recursive: true });
+    for (const name of ["pod-group", "pod-groups"]) writeFileSync(join(directory, name), "/kubepods/of-another");
+    const asked: unknown[] = [];
+    const watching: GuestKind = {
+      name: kind.name,
+      recognises: (boot) => kind.recognises(boot),
+      create: (specification) => kind.create(specification),
+      removeLeftovers: async (name, podGroup) => void asked.push([name, podGroup]),
+      close: () => {},
+    };
+    await new EmulatedHost({ stateDirectory, kinds: [watching], report: () => {} }).removeLeftovers();
+    expect(asked).toEqual([["0123456789ab", undefined]]);
     expect(existsSync(directory)).toBe(false);
   });
 

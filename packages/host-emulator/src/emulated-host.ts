@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { type ComputeSystemProperties, hresults } from "@uvm-shim/hcs-schema";
 import { AssignableDevices } from "./assignable-devices.ts";
 import { ComputeSystem } from "./compute-system.ts";
@@ -41,8 +41,11 @@ const longestSocketPath = 107;
 const shortNameLength = 12;
 const longestVsockPath = `/vm/${"x".repeat(shortNameLength)}/hv.vsock_4294967295`;
 const longestId = 255;
-/** In the directory of a VM that lies below its pod's cgroup. */
-const podGroupFile = "pod-group";
+/**
+ * Beside the directory of a VM that lies below its pod's cgroup, for the next host to find it there. Not in that directory,
+ * which the guest has as the folder of its sockets: what is in there is a guest's word, or a container's.
+ */
+const podGroupSuffix = ".pod-group";
 
 /** The compute service of the emulated host: the systems of one machine, by id, and its networks. */
 export class EmulatedHost {
@@ -77,11 +80,12 @@ export class EmulatedHost {
   /** Ends and removes what a host left in the state directory that was killed. */
   async removeLeftovers(): Promise<void> {
     mkdirSync(this.#vmDirectory, { recursive: true, mode: 0o700 });
-    for (const name of readdirSync(this.#vmDirectory)) {
+    const names = readdirSync(this.#vmDirectory).map((entry) => basename(entry, podGroupSuffix));
+    for (const name of new Set(names)) {
       try {
-        const podGroup = podGroupOf(join(this.#vmDirectory, name));
+        const podGroup = this.#notedPodGroup(name);
         for (const kind of this.#options.kinds) await kind.removeLeftovers(name, podGroup);
-        this.#removeDirectory(join(this.#vmDirectory, name));
+        this.#removeDirectory(name);
       } catch (error) {
         // The directory stays, so that the next host tries again.
         this.#options.report(`cannot remove what VM ${name} left: ${messageOf(error)}`);
@@ -143,7 +147,7 @@ export class EmulatedHost {
       stopped: () => {
         this.#joined.release(id);
         this.#podGroups.leave(id);
-        this.#removeDirectory(directory);
+        this.#removeDirectory(name);
       },
       forget: () => this.#systems.delete(id),
     });
@@ -186,7 +190,8 @@ export class EmulatedHost {
     system.requireCreated("join a cgroup with");
     this.#podGroups.join(id, path, pid);
     // For the host after one that is killed.
-    writeFileSync(join(dirname(system.vsockBase), podGroupFile), this.#podGroups.pathOf(id) ?? "", { mode: 0o600 });
+    const note = `${dirname(system.vsockBase)}${podGroupSuffix}`;
+    writeFileSync(note, this.#podGroups.pathOf(id) ?? "", { mode: 0o600 });
   }
 
   /** Lets go of what was joined for a system that there is not. */
@@ -194,11 +199,32 @@ export class EmulatedHost {
     if (!this.#systems.has(system)) this.#joined.release(system);
   }
 
-  #removeDirectory(directory: string): void {
+  /** Of one VM, with the note about its pod's cgroup. */
+  #removeDirectory(name: string): void {
+    if (this.#remove(join(this.#vmDirectory, name))) this.#remove(this.#podGroupNote(name));
+  }
+
+  #remove(path: string): boolean {
     try {
-      rmSync(directory, { recursive: true, force: true });
+      rmSync(path, { recursive: true, force: true });
+      return true;
     } catch (error) {
-      this.#options.report(`cannot remove ${directory}: ${messageOf(error)}`);
+      this.#options.report(`cannot remove ${path}: ${messageOf(error)}`);
+      return false;
+    }
+  }
+
+  #podGroupNote(name: string): string {
+    return join(this.#vmDirectory, `${name}${podGroupSuffix}`);
+  }
+
+  /** The cgroup that a VM lies below. */
+  #notedPodGroup(name: string): string | undefined {
+    try {
+      return readFileSync(this.#podGroupNote(name), "utf8") || undefined;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw error;
     }
   }
 
@@ -218,17 +244,7 @@ export class EmulatedHost {
     this.#joined.close();
     this.networks.close();
     for (const kind of this.#options.kinds) kind.close();
-    this.#removeDirectory(this.#vmDirectory);
-  }
-}
-
-/** The cgroup that a VM lies below, by its directory. */
-function podGroupOf(directory: string): string | undefined {
-  try {
-    return readFileSync(join(directory, podGroupFile), "utf8") || undefined;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
+    this.#remove(this.#vmDirectory);
   }
 }
 

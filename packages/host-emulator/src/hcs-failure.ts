@@ -34,6 +34,13 @@ const errnoResults: { readonly [code: string]: HresultName } = {
   ENOSPC: "E_OUTOFMEMORY",
 };
 
+const lacks: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOSPC"]);
+
+/** Whether the machine lacked something for it, and it may be done a little later. */
+export function isLack(error: unknown): boolean {
+  return lacks.has((error as { code?: unknown } | null)?.code);
+}
+
 /** What was thrown, as the failure of a host call. */
 export function asFailure(error: unknown): HcsFailure {
   if (error instanceof HcsFailure) return error;

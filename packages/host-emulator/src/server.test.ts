@@ -204,6 +204,14 @@ describe("idleness", () => {
     expect(client.socket.bytesRead).toBe(0);
   });
 
+  it("is not waited for by a server that is closed with its clients", async () => {
+    const client = new Client();
+    await client.call(1, "hello", { version: 1 });
+    patient.close();
+    await client.closed;
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it("waits for the last client and the last system", async () => {
     let idle = false;
     void patient.idle.then(() => {

@@ -69,6 +69,8 @@ export class HostServer {
 
   #expectIdle(): void {
     clearTimeout(this.#idleCheck);
+    // Clients that are closed with it would have it live on until nobody has come for the idle time.
+    if (!this.#server.listening) return;
     if (this.#clients.size > 0) return;
     this.#idleCheck = setTimeout(() => {
       if (this.#clients.size > 0) return;

@@ -10,6 +10,7 @@ export {
   pipe,
   pipes,
 } from "./descriptors.ts";
+export { DeviceGuard, type GuardedDevice } from "./device-guard.ts";
 export { attachLoop, type LoopDevice, type LoopRequest, makeBlockNode, makeCharNode } from "./devices.ts";
 export { LinuxCallError } from "./error.ts";
 export {

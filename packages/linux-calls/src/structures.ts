@@ -37,6 +37,7 @@ export const programAttach = koffi.struct({
   attach_bpf_fd: "uint32_t",
   attach_type: "uint32_t",
   attach_flags: "uint32_t",
+  replace_bpf_fd: "uint32_t",
 });
 
 /** struct loop_info64, linux/loop.h. */

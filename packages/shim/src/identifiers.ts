@@ -13,3 +13,14 @@ export function checkIdentifier(field: string, value: string): string {
   }
   return value;
 }
+
+/** Of a process that is added to a task. */
+export function checkExecId(task: string, execId: string): void {
+  checkIdentifier(`exec in task ${task}: exec_id`, execId);
+  if (execId !== task) return;
+  const why = "events name the task's first process by it, whose exit that of the exec would pass for";
+  throw new ShimError(
+    "InvalidArgument",
+    `exec in task ${task}: exec_id is the task's own id; accepted is any other: ${why}`,
+  );
+}

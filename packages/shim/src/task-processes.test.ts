@@ -113,6 +113,10 @@ describe("execs", () => {
     await harness.runTask("c1");
     await expect(exec("e/1")).rejects.toMatchObject({ code: "InvalidArgument", message: /exec_id is "e\/1"/ });
     await expect(exec("")).rejects.toMatchObject({ code: "InvalidArgument", message: /exec_id is missing/ });
+    await expect(exec("c1")).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: /exec_id is the task's own id/,
+    });
     await expect(exec("e1", Buffer.from("{"))).rejects.toMatchObject({
       code: "InvalidArgument",
       message: /spec is not JSON/,

@@ -4,7 +4,7 @@ import { type Clock, settlesWithin } from "./clock.ts";
 import { Creation } from "./creation.ts";
 import { type Deleted, lastingState } from "./deleted.ts";
 import { ShimError } from "./errors.ts";
-import { checkIdentifier } from "./identifiers.ts";
+import { checkExecId, checkIdentifier } from "./identifiers.ts";
 import { LastKills } from "./last-kills.ts";
 import { exitFields, rootfsOf, stdioOf, taskStatus } from "./messages.ts";
 import { ProcessRecord } from "./process-record.ts";
@@ -126,7 +126,7 @@ export class TaskService {
   async exec(request: Request<"ExecProcessRequest">, signal?: AbortSignal): Promise<object> {
     const { id, execId } = request;
     const task = this.#tasks.require(id);
-    checkIdentifier(`exec in task ${id}: exec_id`, execId);
+    checkExecId(id, execId);
     if (task.processes.has(execId)) {
       throw new ShimError(
         "AlreadyExists",

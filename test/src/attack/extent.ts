@@ -36,7 +36,7 @@ export function measuresOf(extent: Extent): Measures {
     case "long":
       return {
         ...{ guests: undefined, floodMs: 20 * second, cases: 10_000_000 },
-        ...{ fuzzMs: extent.milliseconds, exploreMs: minute / 2, kills: 100, limits: undefined },
+        ...{ fuzzMs: extent.milliseconds, exploreMs: 10 * second, kills: 100, limits: undefined },
       };
   }
 }

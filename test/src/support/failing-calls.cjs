@@ -70,10 +70,8 @@ for (const prototype of [net.Socket.prototype, net.Server.prototype]) {
 // What koffi calls in the system's library, in the programs that have it: of those calls the ones that make a descriptor.
 const opening = new Set(["socket", "accept4", "pipe2", "openat2", "open_tree", "fcntl"]);
 const openingNumbers = new Map([
-  ...[
-    ["openat2", 437],
-    ["open_tree", 428],
-  ].map(([name, number]) => [number, name]),
+  [437, "openat2"],
+  [428, "open_tree"],
 ]);
 const F_DUPFD_CLOEXEC = 1030;
 const { dlopen } = process;

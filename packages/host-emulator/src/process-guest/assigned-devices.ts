@@ -1,8 +1,9 @@
-import { closeSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { makeCharNode, openTree, withMountNamespace } from "@uvm-shim/linux-calls";
 import type { AssignableFunction } from "../assignable-devices.ts";
 import type { VmCgroups } from "./cgroups.ts";
+import { writeGuestFile } from "./guest-files.ts";
 import { attach, detach } from "./shares.ts";
 
 /** Where the guest finds the devices that are assigned to it, by VMBus GUID. */
@@ -36,7 +37,7 @@ export class GuestAssignedDevices {
         }
         if (tree !== undefined) attach({ isDirectory: true, tree }, join(folder, filesName));
         const unfinished = join(folder, `.${declarationName}`);
-        writeFileSync(unfinished, `${JSON.stringify(told)}\n`);
+        writeGuestFile(unfinished, `${JSON.stringify(told)}\n`);
         renameSync(unfinished, join(folder, declarationName));
       });
     } catch (error) {

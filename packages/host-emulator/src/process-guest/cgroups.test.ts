@@ -71,6 +71,17 @@ describe("VmCgroups on plain directories", () => {
     expect(readdirSync(pod).sort()).toEqual(["cgroup.controllers", "cgroup.subtree_control", "cpu.weight"]);
   });
 
+  it("says why nothing keeps a version 2 guest from devices, where that is so", () => {
+    const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }]);
+    cgroups.create({ memoryMb: 256, processors: 2, share: {}, cpus: undefined });
+    expect(cgroups.unguarded?.message).toMatch(/BPF_PROG/);
+    const withVersion1 = { mountPoint: join(root, "devices"), controllers: new Set(["devices"]) };
+    mkdirSync(withVersion1.mountPoint);
+    const guarded = new VmCgroups("other", [{ mountPoint: root, controllers: "v2" }, withVersion1]);
+    guarded.create({ memoryMb: 256, processors: 2, share: {}, cpus: undefined });
+    expect(guarded.unguarded).toBeUndefined();
+  });
+
   it("leaves controllers of version 2 alone that no container is limited by", () => {
     writeFileSync(join(root, "cgroup.controllers"), "rdma misc\n");
     new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }]).create({

@@ -2,7 +2,9 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { processorLimit } from "@uvm-shim/hcs-schema";
+import { DeviceGuard, type GuardedDevice } from "@uvm-shim/linux-calls";
 import type { MachineUsage, ProcessorShare } from "../guest-machine.ts";
+import { isLack } from "../hcs-failure.ts";
 import {
   groupsBelow,
   type Hierarchy,
@@ -45,12 +47,22 @@ const basicDevices = [
   "b *:* m",
 ];
 
+/** As the guard of version 2 has them; nodes of any device may be made there too. */
+const guardedBasics = basicDevices.flatMap((rule) => {
+  const [, type, major, minor] = /^([bc]) (\d+):(\d+|\*) rwm$/.exec(rule) ?? [];
+  if (type !== "b" && type !== "c") return [];
+  return [{ type, major: Number(major), minor: minor === "*" ? undefined : Number(minor) } as const];
+});
+
 /** The cgroups of one VM, one in each hierarchy of the machine. */
 export class VmCgroups {
   readonly #groups: readonly { readonly path: string; readonly top: string; readonly hierarchy: Hierarchy }[];
   readonly #isInPod: boolean;
   /** How often each device was allowed. */
   readonly #grants = new Map<string, number>();
+  /** Of version 2, where version 1 has no controller of devices. */
+  #guard: DeviceGuard | undefined;
+  #unguarded: Error | undefined;
 
   /**
    * Below the pod's group, where there is one, by its path in every hierarchy, which is a group for all that is the pod's;
@@ -75,6 +87,11 @@ export class VmCgroups {
     return this.#groups.find(({ hierarchy }) => hierarchy.controllers === "v2")?.path;
   }
 
+  /** Why nothing keeps the VM from devices of this machine, where that is so. */
+  get unguarded(): Error | undefined {
+    return this.#unguarded;
+  }
+
   /**
    * Takes the process that started the guest out of the guest's own groups. Version 2 lets a guest hand controllers on
    * to its containers only while no process is in the group that is its root.
@@ -89,10 +106,11 @@ export class VmCgroups {
     for (const { path, hierarchy } of this.#groups) {
       makeGroups(hierarchy, path);
       // A group has what the one above it has when it is made.
-      if (hierarchy.controllers !== "v2" && hierarchy.controllers.has("devices")) denyDevices(path);
+      if (hasDevices(hierarchy)) denyDevices(path);
       makeSeat(hierarchy, join(path, guestGroup));
       if (hierarchy.controllers === "v2") mkdirSync(join(path, launcherGroup));
     }
+    this.#guardDevices();
     this.limitMemory(limits.memoryMb);
     this.limitProcessors(limits.processors, { limit: processorLimit.unlimited, ...limits.share });
     if (limits.cpus !== undefined) this.useProcessors(limits.cpus);
@@ -142,14 +160,26 @@ export class VmCgroups {
     return this.#groups.flatMap(({ path }) => [path, join(path, guestGroup)]);
   }
 
-  /**
-   * Lets the VM use a device, until it has been denied as often as it was allowed. Version 2 would need a BPF program
-   * for that: there only the absence of device nodes keeps a guest from the machine's other devices.
-   */
+  /** Throws where the machine lacks something for it now: a VM that could be guarded a little later does not run without. */
+  #guardDevices(): void {
+    const { unified } = this;
+    if (unified === undefined || this.#groups.some(({ hierarchy }) => hasDevices(hierarchy))) return;
+    try {
+      this.#guard = new DeviceGuard(unified, guardedBasics);
+    } catch (error) {
+      if (isLack(error)) throw error;
+      this.#unguarded = error as Error;
+    }
+  }
+
+  /** Lets the VM use a device, until it has been denied as often as it was allowed. */
   allowDevice(type: "b" | "c", major: number, minor: number): void {
     const device = `${type} ${major}:${minor}`;
     const grants = this.#grants.get(device) ?? 0;
-    if (grants === 0) this.#writeDevices("devices.allow", `${device} rw`);
+    if (grants === 0) {
+      this.#guard?.allow([...this.#granted(), { type, major, minor }]);
+      this.#writeDevices("devices.allow", `${device} rw`);
+    }
     this.#grants.set(device, grants + 1);
   }
 
@@ -161,6 +191,7 @@ export class VmCgroups {
       return;
     }
     this.#grants.delete(device);
+    this.#guard?.allow(this.#granted());
     // What every guest may use stays usable.
     if (!basicDevices.includes(`${device} rwm`)) this.#writeDevices("devices.deny", `${device} rw`);
   }
@@ -184,7 +215,23 @@ export class VmCgroups {
     } else throw new Error("this machine has no cgroup freezer");
   }
 
-  /** Lets frozen processes go on, since in version 1 a frozen process does not even die. */
+  /**
+   * Lets frozen processes go on, since in version 1 a frozen process does not even die; at once where it can be, else as
+   * soon as what lacks for it is there.
+   */
+  async thawSoon(timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
+      try {
+        this.thaw();
+        return;
+      } catch (error) {
+        if (!isLack(error) || performance.now() > deadline) throw error;
+      }
+      await delay(pause);
+    }
+  }
+
   thaw(): void {
     for (const { path, hierarchy } of this.#groups) {
       if (hierarchy.controllers === "v2" || !hierarchy.controllers.has("freezer")) continue;
@@ -203,14 +250,27 @@ export class VmCgroups {
     return [...pids];
   }
 
-  /** Removes the cgroups and those below; tries again while processes on their way out keep them busy. */
+  /** Removes the cgroups and those below; tries again while processes on their way out keep them busy, or something lacks. */
   async remove(timeoutMs: number): Promise<void> {
+    this.#guard?.close();
+    this.#guard = undefined;
     const deadline = performance.now() + timeoutMs;
     for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
-      const left = this.#groups.filter(({ path }) => !removeTree(path));
+      let lack: unknown;
+      const left = this.#groups.filter(({ path }) => {
+        try {
+          return !removeTree(path);
+        } catch (error) {
+          if (!isLack(error)) throw error;
+          lack = error;
+          return true;
+        }
+      });
       if (left.length === 0) break;
       if (performance.now() > deadline) {
-        throw new Error(`cgroups still busy after ${timeoutMs} ms: ${left.map(({ path }) => path).join(", ")}`);
+        const paths = left.map(({ path }) => path).join(", ");
+        const state = lack === undefined ? "busy" : `there (${String(lack)})`;
+        throw new Error(`cgroups still ${state} after ${timeoutMs} ms: ${paths}`, { cause: lack });
       }
       await delay(pause);
     }
@@ -219,14 +279,27 @@ export class VmCgroups {
     for (const { hierarchy } of this.#groups) removeGroup(join(hierarchy.mountPoint, parentName));
   }
 
+  /** What every guest has, and what this one was given. */
+  #granted(): readonly GuardedDevice[] {
+    const granted = [...this.#grants.keys()].map((device): GuardedDevice => {
+      const [type, major, minor] = device.split(/[ :]/);
+      return { type: type === "b" ? "b" : "c", major: Number(major), minor: Number(minor) };
+    });
+    return [...guardedBasics, ...granted];
+  }
+
   #writeDevices(file: string, rule: string): void {
     for (const { path, hierarchy } of this.#groups) {
-      if (hierarchy.controllers === "v2" || !hierarchy.controllers.has("devices")) continue;
+      if (!hasDevices(hierarchy)) continue;
       // Containers have rules of their own below; taking a device away reaches there by itself.
       const groups = file === "devices.allow" ? [path, join(path, guestGroup)] : [path];
       for (const group of groups) tolerateGone(() => writeFileSync(join(group, file), rule));
     }
   }
+}
+
+function hasDevices({ controllers }: Hierarchy): boolean {
+  return controllers !== "v2" && controllers.has("devices");
 }
 
 function denyDevices(path: string): void {

@@ -2,9 +2,10 @@
  * What a guest has of a network namespace that was made on this machine: the namespace itself, for its containers to
  * join, and word of each NIC that stands in it.
  */
-import { closeSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { openTree, withMountNamespace } from "@uvm-shim/linux-calls";
+import { writeGuestFile } from "./guest-files.ts";
 import { attach } from "./shares.ts";
 
 /** Where the guest's agent finds the namespaces, by their ids as the network service has them. */
@@ -28,7 +29,7 @@ export function offerNamespace(init: number, id: string, path: string): void {
 export function announceNic(init: number, nic: string, interfaceName: string): void {
   withMountNamespace(init, () => {
     mkdirSync(nicFolder, { recursive: true });
-    writeFileSync(join(nicFolder, nic), `${interfaceName}\n`);
+    writeGuestFile(join(nicFolder, nic), `${interfaceName}\n`);
   });
 }
 

@@ -33,6 +33,7 @@ export class ProcessGuestKind implements GuestKind {
   readonly #options: ProcessGuestOptions;
   readonly #image: GuestImage;
   readonly #settings: SettingsGuard;
+  #hasTold = false;
   readonly #boots = new BootTurns({ most: bootsPerProcessor * availableParallelism(), longestMs: longestTurnMs });
 
   constructor(options: ProcessGuestOptions) {
@@ -59,11 +60,18 @@ export class ProcessGuestKind implements GuestKind {
       cgroups: new VmCgroups(specification.name, undefined, specification.podGroup),
       boots: this.#boots,
       settings: this.#settings,
+      devices: { tell: (error) => this.#tellOfDevices(error) },
       ...(priority !== undefined && { priority }),
       bootTimeoutMs: this.#options.bootTimeoutMs,
       cgroupTimeoutMs,
       report: this.#options.report,
     });
+  }
+
+  #tellOfDevices({ message }: Error): void {
+    if (this.#hasTold) return;
+    this.#hasTold = true;
+    this.#options.report(`guests can open devices of this machine that they make nodes of: ${message}`);
   }
 
   async removeLeftovers(name: string, podGroup?: string): Promise<void> {

@@ -32,6 +32,8 @@ export interface ProcessGuestParts {
   /** Of the guest; by default it is this process's. */
   readonly priority?: number;
   readonly settings: SettingsGuard;
+  /** Is told why the guest can use devices of this machine. */
+  readonly devices: { tell(error: Error): void };
   readonly bootTimeoutMs: number;
   readonly cgroupTimeoutMs: number;
   readonly report: (message: string) => void;
@@ -196,11 +198,8 @@ export class ProcessGuestMachine implements GuestMachine {
     this.#power = { kind: "killed" };
     this.#killed.abort(endedBeforeBoot());
     if (power.kind === "off") return;
-    try {
-      this.#parts.cgroups.thaw();
-    } catch (error) {
-      this.#reportTrouble(error);
-    }
+    const { cgroups, cgroupTimeoutMs } = this.#parts;
+    cgroups.thawSoon(cgroupTimeoutMs).catch((error: unknown) => this.#reportTrouble(error));
     // unshare dies with its child; the other way round the child would die later than "close" tells.
     const init = initOfAny(power.child);
     if (init === undefined) power.child.kill("SIGKILL");
@@ -228,6 +227,8 @@ export class ProcessGuestMachine implements GuestMachine {
     };
     if (this.#power.kind === "killed") throw endedBeforeBoot();
     this.#parts.cgroups.create({ memoryMb, processors, share: limits, cpus });
+    const { unguarded } = this.#parts.cgroups;
+    if (unguarded !== undefined) this.#parts.devices.tell(unguarded);
     this.#parts.settings.protect(this.#parts.cgroups.unified);
     const namespaces = ["--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
     const inner = [

@@ -195,7 +195,14 @@ describeWith(
     await system.start();
     const init = Number(inGuest("").split("/")[2]);
     // As the kernel tells it, wherever the process sleeps: one that waits for a futex is frozen where it is.
-    const isFrozen = (): boolean => /\) D /.test(readFileSync(`/proc/${init}/stat`, "utf8"));
+    const { unified } = cgroups();
+    const hasVersion1 = readHierarchies(readFileSync("/proc/self/mountinfo", "utf8")).some(
+      ({ controllers }) => controllers !== "v2" && controllers.has("freezer"),
+    );
+    const isFrozen = (): boolean =>
+      hasVersion1 || unified === undefined
+        ? /\) D /.test(readFileSync(`/proc/${init}/stat`, "utf8"))
+        : readFileSync(join(unified, "guest", "cgroup.events"), "utf8").includes("frozen 1");
     await system.freeze(true);
     expect(isFrozen()).toBe(true);
     await system.freeze(false);

@@ -1,4 +1,5 @@
 import { attachSysctlGuard, loadSysctlGuard } from "@uvm-shim/linux-calls";
+import { isLack } from "../hcs-failure.ts";
 
 /** Of the namespaces of network, IPC and names, which guests and containers have of their own. Those in a NUL are whole. */
 const ownSettings = [
@@ -19,13 +20,15 @@ export class SettingsGuard {
     this.#report = report;
   }
 
-  /** `group` is one of version 2, undefined where this machine has none. */
+  /** Throws where the machine lacks something for it now. `group` is one of version 2, undefined where this machine has none. */
   protect(group: string | undefined): void {
     try {
       if (group === undefined) throw new Error("it has no cgroups of version 2");
       this.#program ??= loadSysctlGuard(ownSettings);
       attachSysctlGuard(this.#program, group);
     } catch (error) {
+      // A guest that could be guarded a little later does not run without.
+      if (isLack(error)) throw error;
       if (this.#isReported) return;
       this.#isReported = true;
       this.#report(`guests can write the settings of this machine's kernel: ${(error as Error).message}`);

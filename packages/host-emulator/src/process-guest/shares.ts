@@ -1,4 +1,4 @@
-import { closeSync, constants, mkdirSync, openSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync, rmdirSync, statSync } from "node:fs";
 import { rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Plan9Share, plan9ShareFlags } from "@uvm-shim/hcs-schema";
@@ -12,6 +12,7 @@ import {
   umount,
   withMountNamespace,
 } from "@uvm-shim/linux-calls";
+import { makeGuestFile } from "./guest-files.ts";
 
 /** Where the guest's agent finds what is shared with it, by access name. */
 const guestFolder = "/run/host/plan9";
@@ -90,7 +91,7 @@ export function attach({ isDirectory, tree }: Omit<Piece, "name">, target: strin
   if (isDirectory) mkdirSync(target, { recursive: true });
   else {
     mkdirSync(dirname(target), { recursive: true });
-    writeFileSync(target, "", { flag: "a" });
+    makeGuestFile(target);
   }
   moveMount(tree, target);
   // A server of files shows what is mounted below them later on as well. A copy of a shared mount that is no slave of it

@@ -92,7 +92,12 @@ async function orRefused<T>(work: () => Promise<T>): Promise<T | undefined> {
 
 async function littleMemory(ground: LimitGround): Promise<void> {
   const group = memoryGroup("attack-shim");
-  if (group === undefined) return;
+  if (group === undefined) {
+    console.warn(
+      "limit memory is not tried: no cgroup hierarchy that can be written to here has a controller of memory",
+    );
+    return;
+  }
   try {
     const executable = wrapped(ground.own, [`echo $$ > ${group}/cgroup.procs`]);
     const pod = await orRefused(() => runPod(ground, executable, ground.own));

@@ -202,4 +202,17 @@ export const frameModes: readonly Mode[] = [
     silent: true,
     mustEnd: true,
   },
+  {
+    name: "agent-spins",
+    what: "answers nothing more once the victim runs, and keeps a processor busy with nothing",
+    provoke: ["stats", "kill"],
+    attack: (guest) =>
+      guest.afterVictimRuns(() => {
+        guest.struck("spins");
+        for (;;);
+      }),
+    silent: true,
+    busy: true,
+    mustEnd: true,
+  },
 ];

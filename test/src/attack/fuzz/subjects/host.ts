@@ -1,5 +1,5 @@
 /** What comes from the host: its services, the emulated one, and files. */
-import { closeSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -161,23 +161,23 @@ function fileSubject(
   decode: (path: string) => unknown,
   refusals: readonly string[] = [],
 ): Subject {
+  // Opened once: opening it each time would take longer than most decoders.
+  let descriptor: number | undefined;
   return {
     ...{ name, seeds, refusals },
     decode: (input) => {
       const path = join(inputFolder(), name, file);
-      writeInput(path, input);
+      descriptor ??= openInput(path);
+      ftruncateSync(descriptor, 0);
+      writeSync(descriptor, input, 0, input.length, 0);
       return decode(path);
     },
   };
 }
 
-function writeInput(path: string, input: Buffer): void {
-  try {
-    writeFileSync(path, input);
-  } catch {
-    mkdirSync(join(path, ".."), { recursive: true });
-    writeFileSync(path, input);
-  }
+function openInput(path: string): number {
+  mkdirSync(join(path, ".."), { recursive: true });
+  return openSync(path, "w");
 }
 
 function allOf(checks: readonly ((value: unknown) => unknown)[]): (value: unknown) => void {

@@ -1,0 +1,24 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { mountsAbove } from "./below.ts";
+
+it("a mount lies on the last of those before it whose destination its own begins with", () => {
+  const destination = fc
+    .array(fc.constantFrom("/", "a", "b"), { maxLength: 6 })
+    .map((parts) => ({ destination: parts.join("") }));
+  fc.assert(
+    fc.property(fc.array(destination, { maxLength: 8 }), (mounts) => {
+      const expected = mounts.map((mount, index) =>
+        mounts.slice(0, index).findLast((earlier) => mount.destination.startsWith(`${earlier.destination}/`)),
+      );
+      expect(mountsAbove(mounts)).toEqual(expected);
+    }),
+  );
+});
+
+// A look from each at all before it would take longer than a test may.
+it("is found for mounts by the thousand", { timeout: 5000 }, () => {
+  const mounts = Array.from({ length: 50_000 }, (_, index) => ({ destination: `/volumes/${index}` }));
+  const last = { destination: "/volumes/7/below" };
+  expect(mountsAbove([...mounts, last]).at(-1)).toBe(mounts[7]);
+});

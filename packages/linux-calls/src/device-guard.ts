@@ -1,0 +1,70 @@
+/** A program for cgroups of version 2 that says which devices can be opened, as version 1's controller does. */
+import { closeSync } from "node:fs";
+import { attachProgram, type Instruction, loadProgram, type ProgramKind } from "./bpf.ts";
+
+const device: ProgramKind = { type: 15, attach: 6, name: "device_guard" };
+const mknodAlone = 1;
+const types = { b: 1, c: 2 } as const;
+const [r1, r2, r3, r4, r5] = [1, 2, 3, 4, 5];
+
+export interface GuardedDevice {
+  readonly type: keyof typeof types;
+  readonly major: number;
+  /** Undefined: each of its major number. */
+  readonly minor: number | undefined;
+}
+
+/** Holds for a group and all below it, until the group is removed. Nodes of any device can be made, these alone be opened. */
+export class DeviceGuard {
+  readonly #group: string;
+  #program: number;
+
+  constructor(group: string, allowed: readonly GuardedDevice[]) {
+    this.#group = group;
+    this.#program = loadProgram(device, sectionsFor(allowed));
+    try {
+      attachProgram(device, this.#program, group);
+    } catch (error) {
+      closeSync(this.#program);
+      throw error;
+    }
+  }
+
+  /** From now on these are those that can be opened; the ones before, when this fails. */
+  allow(allowed: readonly GuardedDevice[]): void {
+    const program = loadProgram(device, sectionsFor(allowed));
+    try {
+      attachProgram(device, program, this.#group, this.#program);
+    } catch (error) {
+      closeSync(program);
+      throw error;
+    }
+    closeSync(this.#program);
+    this.#program = program;
+  }
+
+  /** Lets go of the program, which holds on for the group. */
+  close(): void {
+    closeSync(this.#program);
+  }
+}
+
+/** The context is `{ u32 access << 16 | type; u32 major; u32 minor }`. */
+function sectionsFor(allowed: readonly GuardedDevice[]): readonly (readonly Instruction[])[] {
+  const head: readonly Instruction[] = [
+    { code: 0x61, destination: r2, source: r1, offset: 0 },
+    { code: 0xbf, destination: r3, source: r2 },
+    { code: 0x57, destination: r2, value: 0xffff },
+    { code: 0x77, destination: r3, value: 16 },
+    { code: 0x15, destination: r3, value: mknodAlone, to: "allow" },
+    { code: 0x61, destination: r4, source: r1, offset: 4 },
+    { code: 0x61, destination: r5, source: r1, offset: 8 },
+  ];
+  const tests = allowed.map(({ type, major, minor }): readonly Instruction[] => [
+    { code: 0x55, destination: r2, value: types[type], to: "next" },
+    { code: 0x55, destination: r4, value: major, to: "next" },
+    ...(minor === undefined ? [] : [{ code: 0x55, destination: r5, value: minor, to: "next" } as const]),
+    { code: 0x05, destination: 0, to: "allow" },
+  ]);
+  return [head, ...tests];
+}
