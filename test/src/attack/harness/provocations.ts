@@ -50,6 +50,8 @@ export class Provoker {
         await this.#update(id);
         return;
       case "delete":
+        // One that still runs is refused, and the guest hears nothing of it.
+        await shim.call(Task, "Wait", { id }, limits).catch(() => {});
         await shim.call(Task, "Delete", { id }, limits);
         return;
       case "signal":
