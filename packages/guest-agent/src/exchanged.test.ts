@@ -153,7 +153,8 @@ describe("what is exchanged after a look at it", () => {
     mkdirSync(inner);
     writeFileSync(join(outside, "kept"), "kept");
     exchange(inner, () => symlinkSync(outside, inner));
-    await expect(removeFolder(root)).rejects.toThrow(/ENOTDIR|ELOOP/);
+    await removeFolder(root);
+    expect(existsSync(root)).toBe(false);
     expect(readFileSync(join(outside, "kept"), "utf8")).toBe("kept");
   });
 

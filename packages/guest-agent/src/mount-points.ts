@@ -53,9 +53,18 @@ export function removeMountPoint(path: string): void {
 }
 
 function* removal(path: string): InPieces<void> {
-  const [mount] = yield* empty(path, mountPointsBelow(path));
+  const [mount] = yield* emptyOfOwn(path);
   if (mount === undefined) return;
   throw new GuestFault("E_FAIL", `${path} is not removed, since ${mount} is a mount`);
+}
+
+function* emptyOfOwn(path: string): InPieces<readonly string[]> {
+  try {
+    return yield* empty(path, mountPointsBelow(path));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EXDEV") throw error;
+    throw new GuestFault("E_FAIL", `${path} is not removed, since something has been mounted in it meanwhile`);
+  }
 }
 
 /** Where files that somebody else has as well, and that can be written to, are mounted below a path. */
@@ -88,7 +97,7 @@ function* empty(path: string, mounts: readonly string[]): InPieces<readonly stri
   return [...new Set(found)].toSorted((one, other) => Number(own.has(one)) - Number(own.has(other)));
 }
 
-const refusals = ["EROFS", "EPERM", "EACCES", "EBUSY"];
+const refusals = ["EROFS", "EPERM", "EACCES", "EBUSY", "EXDEV"];
 
 function placeOf(line: string): string {
   return (line.split(" ")[4] ?? "").replaceAll(/\\(\d{3})/g, (_, digits) => fromOctal(digits));

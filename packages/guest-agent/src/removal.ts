@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { closeSync, constants, lstatSync, opendirSync, openSync, renameSync, rmdirSync, rmSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
+import { openFolderOfMount } from "@uvm-shim/linux-calls";
 
 /** Work in pieces, between which others may have their turn. What comes of it is returned. */
 export type InPieces<T> = Generator<undefined, T, undefined>;
@@ -28,7 +30,8 @@ export async function inTurns<T>(work: InPieces<T>): Promise<T> {
 
 /**
  * Removes a file, or a folder with all that is in it. Goes on past what cannot be removed, as Go's os.RemoveAll does, and
- * then throws the first refusal. A link that takes the place of a folder meanwhile is not followed.
+ * then throws the first refusal. A link that takes the place of a folder meanwhile is not followed, nor is what is mounted
+ * there meanwhile looked into: that is EXDEV, and the files behind it are somebody else's.
  */
 export function* removeAll(path: string): InPieces<void> {
   const found = lstatSync(path, { throwIfNoEntry: false });
@@ -37,9 +40,15 @@ export function* removeAll(path: string): InPieces<void> {
     rmSync(path, { force: true });
     return;
   }
-  const top = holdFolder(path);
+  const parent = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  let top: number;
   try {
-    yield* new Removal(heldPath(top)).empty(heldPath(top), 1);
+    top = openFolderOfMount(parent, basename(path));
+  } finally {
+    closeSync(parent);
+  }
+  try {
+    yield* new Removal(heldPath(top)).empty(top, 1);
   } finally {
     closeSync(top);
   }
@@ -54,54 +63,60 @@ class Removal {
     this.#top = top;
   }
 
-  *empty(folder: string, depth: number): InPieces<void> {
-    const errors: unknown[] = [];
+  *empty(folder: number, depth: number): InPieces<void> {
+    let refusal: { readonly error: unknown } | undefined;
     let removed: number;
     // Once more after something was: what was moved to the top meanwhile, or was passed over, is found then.
     do {
       removed = 0;
-      const names = opendirSync(folder);
+      refusal = undefined;
+      const names = opendirSync(heldPath(folder));
       try {
         for (let entry = names.readSync(); entry !== null; entry = names.readSync()) {
           try {
-            yield* this.#remove(`${folder}/${entry.name}`, depth);
+            yield* this.#remove(folder, entry.name, depth);
             removed += 1;
           } catch (error) {
-            errors.push(error);
+            refusal ??= { error };
           }
         }
       } finally {
         names.closeSync();
       }
     } while (removed > 0);
-    if (errors.length > 0) throw errors[0];
+    if (refusal !== undefined) throw refusal.error;
   }
 
-  *#remove(place: string, depth: number): InPieces<void> {
+  *#remove(parent: number, name: string, depth: number): InPieces<void> {
     this.#files += 1;
     if (this.#files % filesInPiece === 0) yield;
+    const place = `${heldPath(parent)}/${name}`;
     const found = lstatSync(place, { throwIfNoEntry: false });
     if (found === undefined) return;
     if (!found.isDirectory()) {
       rmSync(place, { force: true });
       return;
     }
-    if (depth >= deepest) {
-      renameSync(place, `${this.#top}/${randomUUID()}`);
-      return;
-    }
-    const folder = holdFolder(place);
+    if (depth >= deepest && this.#isMovedToTop(place)) return;
+    const folder = openFolderOfMount(parent, name);
     try {
-      yield* this.empty(heldPath(folder), depth + 1);
+      yield* this.empty(folder, depth + 1);
     } finally {
       closeSync(folder);
     }
     rmdirSync(place);
   }
-}
 
-function holdFolder(path: string): number {
-  return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  /** An overlay refuses to move a folder of its lower layers, which are as deep as a path is long. */
+  #isMovedToTop(place: string): boolean {
+    try {
+      renameSync(place, `${this.#top}/${randomUUID()}`);
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EXDEV") return false;
+      throw error;
+    }
+  }
 }
 
 function heldPath(descriptor: number): string {

@@ -25,7 +25,7 @@ export {
   withMountNamespace,
 } from "./mounts.ts";
 export { createNetworkNamespace, type NetworkNamespace, openNetworkNamespace } from "./network-namespaces.ts";
-export { O_PATH, openInRoot } from "./open-in-root.ts";
+export { O_PATH, openFolderOfMount, openInRoot } from "./open-in-root.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
 export { unblockSignal } from "./signals.ts";
 export { SplicedOutput, type SpliceEnd } from "./splice.ts";

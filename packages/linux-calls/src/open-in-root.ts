@@ -1,3 +1,4 @@
+import { constants as fileConstants } from "node:fs";
 import { constants } from "node:os";
 import koffi from "koffi";
 import { LinuxCallError } from "./error.ts";
@@ -7,8 +8,11 @@ import { emptyOf, openHow } from "./structures.ts";
 /** Flag of open(2): a descriptor that leads to a place and opens nothing, so that it waits for nobody. */
 export const O_PATH = 0o10000000;
 
+const { O_DIRECTORY } = fileConstants;
 const O_CLOEXEC = 0o2000000;
+const RESOLVE_NO_XDEV = 0x01;
 const RESOLVE_NO_MAGICLINKS = 0x02;
+const RESOLVE_NO_SYMLINKS = 0x04;
 const RESOLVE_IN_ROOT = 0x10;
 /** The kernel says EAGAIN where a rename beside it leaves it in doubt whether a ".." led out. */
 const mostAttempts = 64;
@@ -18,15 +22,23 @@ const mostAttempts = 64;
  * exchanged on the way meanwhile. The descriptor is the caller's, and is not inherited.
  */
 export function openInRoot(root: number, path: string, flags: number): number {
+  return open(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+}
+
+/**
+ * openat2(2) of a folder in another, if it is in the same mount and no link: what has been mounted there meanwhile is
+ * refused with EXDEV. The descriptor is the caller's, and is not inherited.
+ */
+export function openFolderOfMount(parent: number, name: string): number {
+  return open(parent, name, O_DIRECTORY, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
+}
+
+function open(folder: number, path: string, flags: number, resolve: number): number {
   const how = emptyOf(openHow);
-  koffi.encode(how, openHow, {
-    flags: flags | O_CLOEXEC,
-    mode: 0,
-    resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-  });
+  koffi.encode(how, openHow, { flags: flags | O_CLOEXEC, mode: 0, resolve });
   for (let attempt = 1; ; attempt++) {
     try {
-      return invoke("openat2", path, root, path, how, how.length);
+      return invoke("openat2", path, folder, path, how, how.length);
     } catch (error) {
       const isInDoubt = error instanceof LinuxCallError && error.errno === constants.errno.EAGAIN;
       if (!isInDoubt || attempt === mostAttempts) throw error;
