@@ -10,12 +10,12 @@ import { dumpState } from "./state-dump.ts";
 
 it("is a line for each thing, whatever the names in it are", () => {
   const lines: string[] = [];
-  const id = "vm\nhcs-emulator: forged \u001b[2J\u0085\u2028\u202e";
+  const id = "vm\nhcs-emulator: forged \u001b[2J\u0085\u2028\u202e\u{e0001}";
   const host = { enumerate: () => [{ Id: id, Owner: "o", State: "Running" }] as never };
   dumpState(host, 3, (line) => void lines.push(line));
   expect(lines[0]).toBe(`=== BEGIN state dump === ${process.pid}`);
   expect(lines[1]).toBe(
-    'dump: system {"id":"vm\\nhcs-emulator: forged \\u001b[2J\\u0085\\u2028\\u202e","owner":"o","state":"Running"}',
+    'dump: system {"id":"vm\\nhcs-emulator: forged \\u001b[2J\\u0085\\u2028\\u202e\\udb40\\udc01","owner":"o","state":"Running"}',
   );
   expect(lines[2]).toBe("dump: clients 3");
   expect(lines[3]).toMatch(/^dump: stack \["Error: stack",".*dumpState/);

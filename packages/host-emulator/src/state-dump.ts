@@ -12,10 +12,7 @@ export function dumpState(
   report: (line: string) => void,
 ): void {
   const tell = (what: string, value: unknown): void => {
-    const text = JSON.stringify(value).replace(
-      unseen,
-      (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`,
-    );
+    const text = JSON.stringify(value).replace(unseen, escaped);
     report(`dump: ${what} ${text}`);
   };
   report(`=== BEGIN state dump === ${process.pid}`);
@@ -32,4 +29,10 @@ export function dumpState(
     tell("not all can be told:", String(error));
   }
   report("=== END state dump ===");
+}
+
+/** As JSON writes it, which has two escapes for a character above U+FFFF. */
+function escaped(character: string): string {
+  const units = Array.from({ length: character.length }, (_, index) => character.charCodeAt(index));
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");
 }

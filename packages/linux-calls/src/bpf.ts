@@ -6,6 +6,7 @@ import { emptyOf, programAttach, programLoad } from "./structures.ts";
 
 const BPF_PROG_LOAD = 5;
 const BPF_PROG_ATTACH = 8;
+const BPF_PROG_DETACH = 9;
 /** Programs of groups above and below have a say as well. */
 const BPF_F_ALLOW_MULTI = 2;
 const BPF_F_REPLACE = 4;
@@ -54,17 +55,40 @@ export function loadProgram(kind: ProgramKind, sections: readonly (readonly Inst
 
 /** Has the program hold for a group and all below it, until the group is removed, in the place of another one or beside all. */
 export function attachProgram(kind: ProgramKind, program: number, group: string, replaced?: number): void {
-  const folder = openSync(group, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
+  const flags = BPF_F_ALLOW_MULTI | (replaced === undefined ? 0 : BPF_F_REPLACE);
+  const subject = `BPF_PROG_ATTACH ${group}${replaced === undefined ? "" : " with BPF_F_REPLACE (since Linux 5.6)"}`;
+  withFolder(group, (folder) => {
     const attributes = emptyOf(programAttach);
     koffi.encode(attributes, programAttach, {
       target_fd: folder,
       attach_bpf_fd: program,
       attach_type: kind.attach,
-      attach_flags: BPF_F_ALLOW_MULTI | (replaced === undefined ? 0 : BPF_F_REPLACE),
+      attach_flags: flags,
       replace_bpf_fd: replaced ?? 0,
     });
-    invoke("bpf", `BPF_PROG_ATTACH ${group}`, BPF_PROG_ATTACH, attributes, attributes.length);
+    invoke("bpf", subject, BPF_PROG_ATTACH, attributes, attributes.length);
+  });
+}
+
+/** Has a program that was attached to the group no longer hold for it. */
+export function detachProgram(kind: ProgramKind, program: number, group: string): void {
+  withFolder(group, (folder) => {
+    const attributes = emptyOf(programAttach);
+    koffi.encode(attributes, programAttach, {
+      target_fd: folder,
+      attach_bpf_fd: program,
+      attach_type: kind.attach,
+      attach_flags: 0,
+      replace_bpf_fd: 0,
+    });
+    invoke("bpf", `BPF_PROG_DETACH ${group}`, BPF_PROG_DETACH, attributes, attributes.length);
+  });
+}
+
+function withFolder(path: string, use: (folder: number) => void): void {
+  const folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    use(folder);
   } finally {
     closeSync(folder);
   }

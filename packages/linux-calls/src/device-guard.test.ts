@@ -1,10 +1,13 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { describeWith } from "../../../tools/machine-needs.ts";
-import { DeviceGuard, makeCharNode } from "./index.ts";
+import { attachProgram } from "./bpf.ts";
+import { DeviceGuard, LinuxCallError, makeCharNode } from "./index.ts";
+
+vi.mock("./bpf.ts", { spy: true });
 
 const zero = { type: "c", major: 1, minor: 5 } as const;
 const anyMemory = { type: "c", major: 1, minor: undefined } as const;
@@ -56,6 +59,23 @@ describeWith("root", "control groups of version 2")("a group of version 2 with a
     } finally {
       rmdirSync(below);
     }
+  });
+
+  it("is none where the kernel replaces no program (before 5.6), and leaves the group as it was", async () => {
+    const actual = await vi.importActual<typeof import("./bpf.ts")>("./bpf.ts");
+    const attached: (number | undefined)[] = [];
+    vi.mocked(attachProgram)
+      .mockImplementationOnce((kind, program, place) => {
+        attached.push(undefined);
+        actual.attachProgram(kind, program, place);
+      })
+      .mockImplementationOnce((_kind, _program, place, replaced) => {
+        attached.push(replaced);
+        throw new LinuxCallError("bpf", `BPF_PROG_ATTACH ${place}`, constants.errno.EINVAL);
+      });
+    expect(() => new DeviceGuard(group, [zero])).toThrow("EINVAL");
+    expect(attached).toEqual([undefined, expect.any(Number)]);
+    expect(opened()).toEqual(["zero", "full"]);
   });
 
   it("keeps what was allowed where a change is refused", () => {

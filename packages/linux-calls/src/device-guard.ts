@@ -1,6 +1,6 @@
 /** A program for cgroups of version 2 that says which devices can be opened, as version 1's controller does. */
 import { closeSync } from "node:fs";
-import { attachProgram, type Instruction, loadProgram, type ProgramKind } from "./bpf.ts";
+import { attachProgram, detachProgram, type Instruction, loadProgram, type ProgramKind } from "./bpf.ts";
 
 const device: ProgramKind = { type: 15, attach: 6, name: "device_guard" };
 const mknodAlone = 1;
@@ -19,6 +19,7 @@ export class DeviceGuard {
   readonly #group: string;
   #program: number;
 
+  /** Throws where the kernel has no such programs, or (before 5.6) cannot replace them; nothing holds for the group then. */
   constructor(group: string, allowed: readonly GuardedDevice[]) {
     this.#group = group;
     this.#program = loadProgram(device, sectionsFor(allowed));
@@ -26,6 +27,17 @@ export class DeviceGuard {
       attachProgram(device, this.#program, group);
     } catch (error) {
       closeSync(this.#program);
+      throw error;
+    }
+    try {
+      // Else the first device that the group is given would be the one to tell.
+      this.allow(allowed);
+    } catch (error) {
+      try {
+        detachProgram(device, this.#program, group);
+      } finally {
+        closeSync(this.#program);
+      }
       throw error;
     }
   }

@@ -34,7 +34,6 @@ const enterAndRun = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; 
 
 let machines = 0;
 
-/** The pod of containers that no test asks more of. */
 /** The pod of the containers that name none. */
 export const podId = "pod";
 

@@ -1,9 +1,12 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { DeviceGuard } from "@uvm-shim/linux-calls";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { VmCgroups } from "./cgroups.ts";
 import { readHierarchies } from "./hierarchies.ts";
+
+vi.mock("@uvm-shim/linux-calls", { spy: true });
 
 describe("readHierarchies", () => {
   it("finds version 1 hierarchies, named ones and version 2, each once", () => {
@@ -80,6 +83,27 @@ describe("VmCgroups on plain directories", () => {
     const guarded = new VmCgroups("other", [{ mountPoint: root, controllers: "v2" }, withVersion1]);
     guarded.create({ memoryMb: 256, processors: 2, share: {}, cpus: undefined });
     expect(guarded.unguarded).toBeUndefined();
+  });
+
+  it("has a device allowed until the guard has taken it away, and takes it away when it is denied again", () => {
+    const allow = vi.fn();
+    vi.mocked(DeviceGuard).mockImplementationOnce(function guard() {
+      return { allow, close: vi.fn() } as unknown as DeviceGuard;
+    });
+    const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }]);
+    cgroups.create({ memoryMb: 256, processors: 2, share: {}, cpus: undefined });
+    const fuse = { type: "c", major: 10, minor: 229 };
+    const disk = { type: "b", major: 7, minor: 3 };
+    cgroups.allowDevice("c", 10, 229);
+    allow.mockImplementationOnce(() => {
+      throw new Error("EMFILE");
+    });
+    expect(() => cgroups.denyDevice("c", 10, 229)).toThrow("EMFILE");
+    cgroups.allowDevice("b", 7, 3);
+    expect(allow.mock.lastCall?.[0]).toEqual(expect.arrayContaining([fuse, disk]));
+    cgroups.denyDevice("c", 10, 229);
+    expect(allow.mock.lastCall?.[0]).toContainEqual(disk);
+    expect(allow.mock.lastCall?.[0]).not.toContainEqual(fuse);
   });
 
   it("leaves controllers of version 2 alone that no container is limited by", () => {

@@ -190,10 +190,11 @@ export class VmCgroups {
       this.#grants.set(device, grants);
       return;
     }
-    this.#grants.delete(device);
-    this.#guard?.allow(this.#granted());
+    this.#guard?.allow(this.#granted(device));
     // What every guest may use stays usable.
     if (!basicDevices.includes(`${device} rwm`)) this.#writeDevices("devices.deny", `${device} rw`);
+    // Last, so that a denial that failed can be tried again.
+    this.#grants.delete(device);
   }
 
   /** Stops all processes where they stand, or lets them go on but those that the guest itself has frozen. */
@@ -279,9 +280,10 @@ export class VmCgroups {
     for (const { hierarchy } of this.#groups) removeGroup(join(hierarchy.mountPoint, parentName));
   }
 
-  /** What every guest has, and what this one was given. */
-  #granted(): readonly GuardedDevice[] {
-    const granted = [...this.#grants.keys()].map((device): GuardedDevice => {
+  /** What every guest has, and what this one was given, without the device that it is to lose. */
+  #granted(lost?: string): readonly GuardedDevice[] {
+    const kept = [...this.#grants.keys()].filter((device) => device !== lost);
+    const granted = kept.map((device): GuardedDevice => {
       const [type, major, minor] = device.split(/[ :]/);
       return { type: type === "b" ? "b" : "c", major: Number(major), minor: Number(minor) };
     });
