@@ -107,7 +107,7 @@ export const WRONG: readonly Wrong[] = [
   wrong(
     { annotations: { "io.microsoft.container.lcow.tee-log-path": "../x" } },
     "InvalidArgument",
-    'tee-log-path is a text of 4 characters, accepted is a relative path',
+    "tee-log-path is a text of 4 characters, accepted is a relative path",
   ),
   wrong(
     { annotations: { "io.microsoft.container.lcow.tee-log-dir-mount": "x" } },
