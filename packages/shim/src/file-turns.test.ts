@@ -144,3 +144,16 @@ it("a file system that answers none holds no memory of those that gave up", asyn
   await settled();
   expect(asked).toEqual(["/a/stuck", "/b/1", "/a/last"]);
 });
+
+it("answers, and goes on, where it cannot be read what is mounted", async () => {
+  const turns = new FileTurns({ atOnce: 2, inAll: 2 }, () => {
+    throw new Error("EMFILE: too many open files");
+  });
+  const [first, second] = [Promise.withResolvers<string>(), Promise.withResolvers<string>()];
+  const ask = (call: () => Promise<string>): Promise<string> =>
+    turns.run({ path: "/a/b", isGivenUp: () => false, call, givenUp: () => new Error("given up") });
+  const answers = Promise.all([ask(() => first.promise), ask(() => second.promise)]);
+  first.resolve("one");
+  second.resolve("two");
+  expect(await answers).toEqual(["one", "two"]);
+});

@@ -115,7 +115,14 @@ export class FileTurns {
   }
 
   #whose(turn: Turn): string {
-    turn.fileSystem ??= this.#fileSystemOf(turn.path);
+    if (turn.fileSystem === undefined) {
+      try {
+        turn.fileSystem = this.#fileSystemOf(turn.path);
+      } catch {
+        // At the limit of descriptors nothing can be read: an unknown share is no reason to lose an answer, or the shim.
+        turn.fileSystem = "";
+      }
+    }
     return turn.fileSystem;
   }
 }
