@@ -200,6 +200,18 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
     expect(await deleted("t2")).toMatchObject({ exitStatus: 255 });
   });
 
+  it("keeps its VM for as long as its host is slow as well, or silent", async () => {
+    await refused(deleted);
+    harness.sandbox.onPingHost = () => harness.clock.delay(3_000);
+    await harness.clock.advance(60_000);
+    expect(harness.sandbox.stops).toBe(0);
+    harness.sandbox.onPingHost = () => new Promise(() => {});
+    await harness.clock.advance(60_000);
+    expect(harness.sandbox.stops).toBe(0);
+    release.resolve();
+    await expect.poll(() => harness.sandbox.container("t1")).toBeUndefined();
+  });
+
   it("keeps its VM when it comes back before that", async () => {
     await refused(deleted);
     await harness.clock.advance(9_000);
@@ -236,6 +248,36 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
     await refused(() => deleted("t3"));
     undone.reject(new Error("undone"));
     expect(await creating).toBeInstanceOf(Error);
+  });
+
+  it("loses its VM in the end also where it is a creation that it does not undo, once however often that is asked", async () => {
+    const begun = Promise.withResolvers<void>();
+    const undone = Promise.withResolvers<never>();
+    harness.sandbox.onCreateContainer = () => {
+      begun.resolve();
+      return undone.promise;
+    };
+    harness.sandbox.onStop = async () => undone.reject(new Error("the VM is ending"));
+    const creating = harness.runMember("t3").catch((error: unknown) => error);
+    await begun.promise;
+    for (let time = 0; time < 3; time++) await refused(() => deleted("t3"));
+    await harness.clock.advance(12_000);
+    expect(await creating).toBeInstanceOf(Error);
+    expect(harness.sandbox.stops).toBe(1);
+  });
+
+  it("has the end of its VM tried again where the host could not end it", async () => {
+    harness.sandbox.onStop = () => Promise.reject(new Error("the host is out of memory"));
+    await refused(deleted);
+    await harness.clock.advance(12_000);
+    expect(harness.sandbox.stops).toBe(1);
+    harness.sandbox.onStop = async () => {
+      release.reject(new Error("the VM is ending"));
+      harness.sandbox.onDeleteContainer = async () => {};
+    };
+    await harness.clock.advance(12_000);
+    await expect.poll(() => harness.sandbox.state).toBe("stopped");
+    expect(await deleted()).toMatchObject({ exitStatus: 3 });
   });
 });
 
@@ -395,7 +437,10 @@ describe("a host without a processor to spare", () => {
     await harness.clock.advance(60_000);
     expect(harness.sandbox.stops).toBe(0);
     gone.resolve();
-    expect(await harness.task("Delete", { id: "t1" })).toMatchObject({ exitStatus: 3 });
+    const deleting = harness.task("Delete", { id: "t1" });
+    // The sandbox's task, which goes at the same time, is told of first.
+    await pass(5_000);
+    expect(await deleting).toMatchObject({ exitStatus: 3 });
   });
 });
 

@@ -51,8 +51,9 @@ export interface BudgetOptions {
 
 /**
  * Runs the work for so long; then its signal aborts, and the caller gets DeadlineExceeded, or Unavailable where the guest
- * was silent for less than that already, however long the work itself goes on. Time in which guest or host are slow to answer anything at all does not count, as long as they answer,
- * nor does the time that the host needs to end the VM; and whenever another of its kind is done, it starts anew.
+ * was silent for less than that already, however long the work itself goes on. Time in which guest or host are slow to
+ * answer anything at all does not count, as long as they answer, nor does the time that the host needs to end the VM; and
+ * whenever another of its kind is done, it starts anew.
  */
 export async function withinBudget<T>(
   milliseconds: number,
@@ -145,6 +146,12 @@ export class BoundedCalls {
   }
 }
 
+export interface LostGuestOptions {
+  readonly slot: SandboxSlot;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 /**
  * Waits a while for what only the guest can do. One that gives no sign of life never will, and then its VM is being
  * ended when this resolves.
@@ -153,40 +160,91 @@ export async function orEndVm(
   operation: string,
   work: Promise<unknown>,
   milliseconds: number,
-  { slot, clock, log }: { readonly slot: SandboxSlot; readonly clock: Clock; readonly log: Log },
+  options: LostGuestOptions,
 ): Promise<"guest works" | "VM ends"> {
-  const sandbox = slot.present?.sandbox;
+  const sandbox = options.slot.present?.sandbox;
   if (sandbox === undefined) {
-    await settlesWithin(work, milliseconds, clock);
+    await settlesWithin(work, milliseconds, options.clock);
     return "guest works";
   }
-  const settled = new AbortController();
-  const bounds = { worked: milliseconds, silent: milliseconds + budgets.answer, isEnding: () => slot.isStopping };
-  const outcome = await Promise.race([
-    work.then(
-      () => "worked" as const,
-      () => "worked" as const,
-    ),
-    // What becomes of the VM is for the guest's silence to decide: a host that says nothing could not end it either.
-    watchSandbox({ ping: (until) => sandbox.ping(until) }, bounds, clock, settled.signal).catch(
-      () => "worked" as const,
-    ),
-  ]);
-  settled.abort();
+  // What becomes of the VM is for the guest's silence to decide: a host that says nothing could not end it either.
+  const outcome = await silenceBeside(work, { ping: (until) => sandbox.ping(until) }, milliseconds, options);
   if (outcome === "worked") return "guest works";
-  void endVm("the guest does not answer, so its VM is ended", { operation, milliseconds }, { slot, log });
+  void endVm(unanswered, { operation, milliseconds }, options);
   return "VM ends";
 }
 
-/** Ends the VM for its guest's sake. Whoever waits for something in it learns of that by its end. */
-export function endVm(
+/** A guest that hangs keeps nobody whose task its VM goes with, and nobody else for ever: they could not end their pod before. */
+export function orEndVmOf(
+  taskId: string,
+  operation: string,
+  work: Promise<unknown>,
+  options: LostGuestOptions,
+): Promise<"guest works" | "VM ends"> {
+  return options.slot.goesWith(taskId)
+    ? orEndVm(operation, work, budgets.release, options)
+    : orEndVmAtLast(operation, work, budgets.held, options);
+}
+
+/**
+ * The same where nobody has asked for the end of the VM. The guest counts as silent only while its host answers: one that is
+ * starved keeps its guests from answering. A VM that could not be ended is tried again, and has ended when this says so.
+ */
+async function orEndVmAtLast(
+  operation: string,
+  work: Promise<unknown>,
+  milliseconds: number,
+  options: LostGuestOptions,
+): Promise<"guest works" | "VM ends"> {
+  for (;;) {
+    const sandbox = options.slot.present?.sandbox;
+    if (sandbox === undefined) return "guest works";
+    const outcome = await silenceBeside(work, sandbox, milliseconds, options);
+    if (outcome === "worked") return "guest works";
+    if (outcome === "silent" && (await endVm(unanswered, { operation, milliseconds }, options))) return "VM ends";
+  }
+}
+
+const unanswered = "the guest does not answer, so its VM is ended";
+
+/** Who of those watched is silent while the work goes on; or that it is over, or that all else is answered. */
+async function silenceBeside(
+  work: Promise<unknown>,
+  watched: WatchedSandbox,
+  milliseconds: number,
+  { slot, clock }: LostGuestOptions,
+): Promise<"worked" | "silent" | "host silent"> {
+  const settled = new AbortController();
+  const bounds = { worked: milliseconds, silent: milliseconds + budgets.answer, isEnding: () => slot.isStopping };
+  try {
+    return await Promise.race([
+      work.then(
+        () => "worked" as const,
+        () => "worked" as const,
+      ),
+      watchSandbox(watched, bounds, clock, settled.signal).catch(() => "worked" as const),
+    ]);
+  } finally {
+    settled.abort();
+  }
+}
+
+/**
+ * Ends the VM for its guest's sake. Whoever waits for something in it learns of that by its end. Answers whether the host
+ * has done it.
+ */
+export async function endVm(
   why: string,
   fields: { readonly [key: string]: unknown },
   { slot, log }: { readonly slot: SandboxSlot; readonly log: Log },
-): Promise<void> {
+): Promise<boolean> {
   const sandbox = slot.present?.sandbox.id;
   log.log("error", why, { sandbox, ...fields });
-  return slot.stop(budgets.ending).catch((error: unknown) => {
+  try {
+    await slot.stop(budgets.ending);
+    return true;
+  } catch (error) {
     log.log("error", "sandbox not stopped", { sandbox, error: messageOf(error) });
-  });
+    return false;
+  }
 }

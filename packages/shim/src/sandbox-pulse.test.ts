@@ -188,6 +188,24 @@ describe("the patience with a guest and its host", () => {
     expect(asked).toBe(2);
   });
 
+  it("drops a question with the last who waits for its answer, and asks those who come later another", async () => {
+    const asked: AbortSignal[] = [];
+    const ask = (signal?: AbortSignal): Promise<void> => {
+      asked.push(signal as AbortSignal);
+      return asked.length === 1 ? new Promise(() => {}) : Promise.resolve();
+    };
+    const sandbox = watchedByMany({ ping: ask, pingHost: async () => {} });
+    const leaver = new AbortController();
+    const left = watchSandbox(sandbox, bounds, clock, leaver.signal);
+    await clock.advance(500);
+    leaver.abort(new Error("has its answer"));
+    await expect(left).rejects.toThrow("has its answer");
+    const watching = watchSandbox(sandbox, bounds, clock, stop.signal);
+    await clock.advance(1_000);
+    expect(await watching).toBe("worked");
+    expect(asked[0]?.aborted).toBe(true);
+  });
+
   it("takes a refusal for an answer", async () => {
     const refusing = watchSandbox(
       { ping: () => Promise.reject(new Error("it has ended")) },

@@ -55,28 +55,43 @@ class Pulse {
   }
 }
 
-/** Asks one question for all who want to know the same at that time. */
-function asksOnce(ask: () => Promise<void>): (signal?: AbortSignal) => Promise<void> {
-  let asking: Promise<void> | undefined;
-  return (signal) => {
-    asking ??= ask().finally(() => {
-      asking = undefined;
-    });
-    return abortable(asking, signal);
+/** Asks one question for all who want to know the same at that time; it is dropped with the last of them. */
+function asksOnce(ask: (signal: AbortSignal) => Promise<void>): (signal?: AbortSignal) => Promise<void> {
+  let asking: { readonly answer: Promise<void>; readonly drop: AbortController; waiting: number } | undefined;
+  const begin = () => {
+    const drop = new AbortController();
+    return { answer: ask(drop.signal), drop, waiting: 0 };
+  };
+  return async (signal) => {
+    asking ??= begin();
+    const own = asking;
+    own.waiting += 1;
+    try {
+      await abortable(own.answer, signal);
+    } finally {
+      own.waiting -= 1;
+      if (asking === own && own.waiting === 0) {
+        asking = undefined;
+        own.drop.abort();
+      }
+    }
   };
 }
 
 /** The same sandbox, for many who watch it at once: a sign of life is one for all of them. */
 export function watchedByMany(sandbox: Required<WatchedSandbox>): Required<WatchedSandbox> {
-  return { ping: asksOnce(() => sandbox.ping()), pingHost: asksOnce(() => sandbox.pingHost()) };
+  return {
+    ping: asksOnce((signal) => sandbox.ping(signal)),
+    pingHost: asksOnce((signal) => sandbox.pingHost(signal)),
+  };
 }
 
 /**
  * Resolves when a guest and its host have had their time for something: one was silent for too long, or neither was, and
  * it was not done. On a machine without a processor to spare they are slow in everything. So they are asked for a sign of
  * life all the while, and a step in which an answer was late is none that they had for their work; nor is a guest silent
- * in one in which its host was late. The first step needs no question: it may be all that there is. Rejects when the
- * signal aborts.
+ * in one in which its host was late. The first step needs no question where silence alone is not what ends it: it may be
+ * all that there is. Rejects when the signal aborts.
  */
 export async function watchSandbox(
   sandbox: WatchedSandbox,
@@ -98,7 +113,8 @@ export async function watchSandbox(
   try {
     for (let isFirst = true; ; isFirst = false) {
       const isLate = pulses.some(({ isAsked }) => isAsked);
-      if (!isFirst) for (const pulse of pulses) pulse.ask();
+      const isHostLate = host?.isAsked === true;
+      if (!isFirst || silent < worked) for (const pulse of pulses) pulse.ask();
       const patience = Math.min(...pulses.map((pulse) => pulse.patience));
       const step = Math.min(longestStep, patience, isLate ? patience : worked - workedFor);
       await clock.delay(step, signal);
@@ -111,7 +127,7 @@ export async function watchSandbox(
         for (const pulse of pulses) pulse.silentFor = 0;
         continue;
       }
-      if (!host?.isAsked) guest.silentFor += step;
+      if (!isHostLate && !host?.isAsked) guest.silentFor += step;
       if (host !== undefined) host.silentFor += step;
       if (!isLate && !pulses.some(({ isAsked }) => isAsked)) workedFor += step;
       if (guest.patience <= 0) return "silent";

@@ -1,5 +1,5 @@
 import type { RuntimeOptions } from "./bootstrap.ts";
-import { BoundedCalls, budgets, orEndVm } from "./budgets.ts";
+import { BoundedCalls, orEndVmOf } from "./budgets.ts";
 import { type Clock, settlesWithin } from "./clock.ts";
 import { Creation } from "./creation.ts";
 import { type Deleted, lastingState } from "./deleted.ts";
@@ -49,6 +49,8 @@ export class TaskService {
   readonly #tasks = new TaskTable();
   readonly #tombstones = new Tombstones<Deleted>(mostTombstones);
   readonly #bounded: BoundedCalls;
+  /** By the creation that is being undone: those who ask for it again wait for the same. */
+  readonly #undoings = new WeakMap<Creation, Promise<unknown>>();
   readonly #lastKills: LastKills;
   readonly #sandboxFirst: SandboxFirst;
 
@@ -349,9 +351,7 @@ export class TaskService {
     if (task.exit === undefined) {
       const release = (): Promise<Exit> => sandbox.deleteContainer(id);
       const deleting = takesVmAlong ? release() : this.#bounded.inTurn(release);
-      // What keeps one task keeps its pod: those who end that delete the tasks first.
-      const patience = takesVmAlong ? budgets.release : budgets.held;
-      const outcome = await orEndVm(`delete task ${id}`, deleting, patience, this.#options);
+      const outcome = await orEndVmOf(id, `delete task ${id}`, deleting, this.#options);
       task.exit = await deleting.catch(async (error: unknown) => {
         if (outcome === "guest works") throw error;
         // What was under way fails with a VM that ends; of one that has ended there is nothing left to give back.
@@ -366,17 +366,17 @@ export class TaskService {
     return task.exit;
   }
 
-  /**
-   * Resolves when the creation that is under way has been undone; undefined when none is. Where the VM goes with the
-   * task, a guest that hangs keeps nobody.
-   */
+  /** Resolves when the creation that is under way has been undone; undefined when none is. */
   #cancelCreation(id: string, execId: string): Promise<unknown> | undefined {
     const task = this.#tasks.get(id);
     const creation = task instanceof Creation || execId === "" ? task : task?.processes.get(execId);
     if (!(creation instanceof Creation)) return undefined;
     const undone = creation.cancel();
-    if (creation !== task || !this.#options.slot.goesWith(id)) return undone;
-    return Promise.all([undone, orEndVm(`undo the creation of task ${id}`, undone, budgets.release, this.#options)]);
+    if (creation !== task) return undone;
+    const known = this.#undoings.get(creation);
+    const undoing = known ?? orEndVmOf(id, `undo the creation of task ${id}`, undone, this.#options);
+    this.#undoings.set(creation, undoing);
+    return Promise.all([undone, undoing]);
   }
 
   #record(containerId: string, process: Container["init"]): ProcessRecord {
