@@ -37,6 +37,14 @@ let machines = 0;
 /** The pod of the containers that name none. */
 export const podId = "pod";
 
+type Workload = [
+  pod: string,
+  id: string,
+  process: Partial<OciProcess>,
+  linux?: OciSpec["linux"],
+  more?: Partial<OciSpec>,
+];
+
 export class Machine {
   readonly fixtures: Fixtures;
   readonly logLines: string[] = [];
@@ -275,25 +283,13 @@ export class Machine {
     return await this.execute(id);
   }
 
-  async createWorkload(
-    pod: string,
-    id: string,
-    process: Partial<OciProcess>,
-    linux: OciSpec["linux"] = {},
-    more: Partial<OciSpec> = {},
-  ): Promise<void> {
-    await this.createWorkloadOf(await this.shareRoot(id), pod, id, process, linux, more);
+  async createWorkload(...workload: Workload): Promise<void> {
+    const [, id] = workload;
+    await this.createWorkloadOf(await this.shareRoot(id), ...workload);
   }
 
   /** With a root file system that has been shared. */
-  async createWorkloadOf(
-    rootfs: string,
-    pod: string,
-    id: string,
-    process: Partial<OciProcess>,
-    linux: OciSpec["linux"] = {},
-    more: Partial<OciSpec> = {},
-  ): Promise<void> {
+  async createWorkloadOf(rootfs: string, ...[pod, id, process, linux = {}, more = {}]: Workload): Promise<void> {
     const annotations = { [containerTypeKey]: "container", [sandboxIdKey]: pod, ...more.annotations };
     await this.create(id, { ...specificationFor(rootfs, process, linux), hostname: "", ...more, annotations });
   }
