@@ -1,7 +1,7 @@
 /** Programs of the kernel's own machine (linux/bpf.h) that have a say in what a cgroup of version 2 may do. */
 import { closeSync, constants, openSync } from "node:fs";
 import koffi from "koffi";
-import { invoke } from "../libc.ts";
+import { invoke, repeatIfInterrupted } from "../libc.ts";
 import { emptyOf, programAttach, programLoad } from "../structures.ts";
 
 const BPF_PROG_LOAD = 5;
@@ -50,7 +50,8 @@ export function loadProgram(kind: ProgramKind, sections: readonly (readonly Inst
     prog_ifindex: 0,
     expected_attach_type: kind.attach,
   });
-  return invoke("bpf", "BPF_PROG_LOAD", BPF_PROG_LOAD, attributes, attributes.length);
+  // EAGAIN: the kernel leaves off verifying a program when the process gets a signal, as at the end of any child.
+  return repeatIfInterrupted(() => invoke("bpf", "BPF_PROG_LOAD", BPF_PROG_LOAD, attributes, attributes.length));
 }
 
 /** Has the program hold for a group and all below it, until the group is removed, in the place of another one or beside all. */

@@ -5,9 +5,11 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
 import { DeviceGuard, LinuxCallError, makeCharNode } from "../index.ts";
+import { invoke } from "../libc.ts";
 import { attachProgram } from "./bpf.ts";
 
 vi.mock("./bpf.ts", { spy: true });
+vi.mock("../libc.ts", { spy: true });
 
 const zero = { type: "c", major: 1, minor: 5 } as const;
 const anyMemory = { type: "c", major: 1, minor: undefined } as const;
@@ -46,6 +48,14 @@ describeWith("root", "control groups of version 2")("a group of version 2 with a
     expect(opened()).toEqual([""]);
     guard.close();
     expect(opened()).toEqual([""]);
+  });
+
+  it("is loaded again where a signal came between", () => {
+    vi.mocked(invoke).mockImplementationOnce(() => {
+      throw new LinuxCallError("bpf", "BPF_PROG_LOAD", constants.errno.EAGAIN);
+    });
+    new DeviceGuard(group, [zero]).close();
+    expect(opened()).toEqual(["zero"]);
   });
 
   it("has it hold for groups below, which can make nodes of any device", () => {
