@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { LinuxCallError, pipe, umount } from "./index.ts";
+import { repeatIfInterrupted } from "./libc.ts";
 
 afterEach(() => {
   vi.unstubAllGlobals();
