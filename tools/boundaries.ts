@@ -26,8 +26,9 @@ const siblings = [
 export const rooms: Readonly<Record<string, Room>> = {
   "packages/lifecycle": { uses: [], noNode: true },
   "packages/hcs-schema": { uses: [], noNode: true },
+  "packages/host-protocol": { uses: ["hcs-schema"], noNode: true },
   "packages/child-processes": { uses: [], startsPrograms: true },
-  "packages/hcs-bindings": { uses: ["hcs-schema", "child-processes"], libraries: ["koffi"] },
+  "packages/hcs-bindings": { uses: ["hcs-schema", "host-protocol", "child-processes"], libraries: ["koffi"] },
   "packages/gcs-bridge": { uses: ["hcs-schema"] },
   "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema"] },
   "packages/sandbox-lcow": { uses: ["hcs-schema"], noNode: true },
@@ -46,13 +47,14 @@ export const rooms: Readonly<Record<string, Room>> = {
     libraries: ["protobufjs", "@grpc/grpc-js", "smol-toml"],
   },
   "packages/linux-calls": { uses: [], libraries: ["koffi"] },
-  "packages/host-emulator": { uses: ["child-processes", "hcs-schema", "gcs-bridge", "linux-calls"] },
-  "packages/guest-agent": { uses: ["child-processes", "gcs-bridge", "hcs-schema", "linux-calls"] },
+  "packages/host-emulator": { uses: ["child-processes", "hcs-schema", "host-protocol", "gcs-bridge", "linux-calls"] },
+  "packages/guest-agent": { uses: ["child-processes", "gcs-bridge", "hcs-schema", "host-protocol", "linux-calls"] },
   "apps/shim-lcow": {
     uses: [
       "shim",
       "lifecycle",
       "hcs-schema",
+      "host-protocol",
       "hcs-bindings",
       "gcs-bridge",
       "guest-lcow",

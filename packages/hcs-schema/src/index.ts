@@ -1,7 +1,22 @@
 export * from "./any-case.ts";
 export { type JsonBounds, jsonExcess, parseWithin } from "./bounded-json.ts";
-export { type Check, type Copying, type CopyingCheck, SchemaError } from "./check.ts";
-export * from "./declared-devices.ts";
+export {
+  answerObject,
+  anything,
+  type Check,
+  type Copying,
+  type CopyingCheck,
+  closedObject,
+  filledText,
+  integer,
+  list,
+  oneOf,
+  optional,
+  refine,
+  SchemaError,
+  text,
+  truth,
+} from "./check.ts";
 export * from "./document/answer-checks.ts";
 export * from "./document/checks.ts";
 export * from "./document/document.ts";
@@ -9,7 +24,6 @@ export * from "./document/resource-checks.ts";
 export * from "./document/resources.ts";
 export * from "./document/schema.ts";
 export * from "./document/virtual-machine.ts";
-export * from "./emulated-host.ts";
 export * from "./guest/cgroup-metrics.ts";
 export { FromGuest } from "./guest/from-guest.ts";
 export * from "./guest/guest.ts";
@@ -21,7 +35,6 @@ export * from "./hcn/hcn.ts";
 export * from "./hcn/hcn-checks.ts";
 export * from "./hcn/ip-address.ts";
 export * from "./hresult.ts";
-export { JsonLines } from "./json-lines.ts";
 export { isMistyped } from "./mistyped.ts";
 export * from "./oci/oci.ts";
 export * from "./oci/oci-devices.ts";

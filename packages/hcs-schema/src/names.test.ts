@@ -1,13 +1,5 @@
 import { describe, expect, it } from "vitest";
-import {
-  canonicalHresult,
-  describeHresult,
-  hresultName,
-  hresults,
-  JsonLines,
-  vsockPortOf,
-  vsockServiceGuid,
-} from "./index.ts";
+import { canonicalHresult, describeHresult, hresultName, hresults, vsockPortOf, vsockServiceGuid } from "./index.ts";
 
 describe("HRESULTs", () => {
   it.each([
@@ -44,21 +36,5 @@ describe("vsock service GUIDs", () => {
     expect(() => vsockServiceGuid(-1)).toThrow(RangeError);
     expect(() => vsockServiceGuid(2 ** 32)).toThrow(RangeError);
     expect(vsockPortOf("3049197c-facb-11e6-bd58-64006a7986d4")).toBeUndefined();
-  });
-});
-
-describe("JsonLines", () => {
-  it("puts lines together from chunks that cut characters in two", () => {
-    const bytes = new TextEncoder().encode('"ä"\n"b"\nrest');
-    const lines = new JsonLines(16);
-    const all = [...bytes].flatMap((byte) => lines.push(Uint8Array.of(byte)));
-    expect(all).toEqual(['"ä"', '"b"']);
-    expect(lines.push(Uint8Array.of(0x0a))).toEqual(["rest"]);
-  });
-
-  it("refuses a line that is longer than its bound", () => {
-    const lines = new JsonLines(4);
-    expect(lines.push(new TextEncoder().encode("1234\n123"))).toEqual(["1234"]);
-    expect(() => lines.push(new TextEncoder().encode("45"))).toThrow("a line of more than 4 bytes");
   });
 });

@@ -1,6 +1,7 @@
 import { closeSync, openSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import type { ComputeSystemProperties, EmulatedHostCalls, SystemPropertyType } from "@uvm-shim/hcs-schema";
+import type { ComputeSystemProperties, SystemPropertyType } from "@uvm-shim/hcs-schema";
+import type { EmulatedHostCalls } from "@uvm-shim/host-protocol";
 import { Refusal } from "./refusal.ts";
 import type { Handler, Session } from "./session.ts";
 import { localDocument, localPath } from "./windows-paths.ts";

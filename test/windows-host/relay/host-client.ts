@@ -1,17 +1,15 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { type CrashReport, hresults, type SystemExitStatus } from "@uvm-shim/hcs-schema";
 import {
-  type CrashReport,
   checkEmulatedHostMessage,
   type EmulatedHostCallName,
   type EmulatedHostCalls,
   type EmulatedHostResults,
   emulatedHostMaximumLineBytes,
   emulatedHostProtocolVersion,
-  hresults,
   JsonLines,
-  type SystemExitStatus,
-} from "@uvm-shim/hcs-schema";
+} from "@uvm-shim/host-protocol";
 import { Refusal } from "./refusal.ts";
 
 export interface HostEvents {

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { type EmulatedHandle, hresults } from "@uvm-shim/hcs-schema";
+import { hresults } from "@uvm-shim/hcs-schema";
+import type { EmulatedHandle } from "@uvm-shim/host-protocol";
 import { respelledText } from "../../../packages/hcs-bindings/src/testing/respelling.ts";
 import { computeCalls } from "./compute-calls.ts";
 import type { HostClient } from "./host-client.ts";

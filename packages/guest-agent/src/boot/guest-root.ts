@@ -3,6 +3,8 @@
  * the guest's own. Everything is done by system calls of this process, since a fork costs more than all of it.
  */
 import { closeSync, cpSync, existsSync, mkdirSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
+import type { BootParameters } from "@uvm-shim/host-protocol";
+import { guestFolders } from "@uvm-shim/host-protocol";
 import {
   bringLoopbackUp,
   MNT_DETACH,
@@ -17,8 +19,6 @@ import {
   umount,
 } from "@uvm-shim/linux-calls";
 import { mountCgroups } from "../cgroups/cgroups.ts";
-import type { BootParameters } from "./boot-parameters.ts";
-import { guestFolders } from "./guest-folders.ts";
 
 const { MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC } = mountFlags;
 const inert = MS_NOSUID | MS_NODEV | MS_NOEXEC;

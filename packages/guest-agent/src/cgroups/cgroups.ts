@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
+import { guestFolders } from "@uvm-shim/host-protocol";
 import { mount, mountFlags } from "@uvm-shim/linux-calls";
-import { guestFolders } from "../boot/guest-folders.ts";
 import type { LiftedLimit } from "../container/specification.ts";
 import { type GroupMetrics, readGroupMetrics } from "./cgroup-metrics.ts";
 import { limitContainerMemory } from "./container-memory.ts";

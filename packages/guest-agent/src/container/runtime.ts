@@ -2,8 +2,8 @@
 import { closeSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciLinuxResources, OciProcess } from "@uvm-shim/hcs-schema";
+import { guestFolders } from "@uvm-shim/host-protocol";
 import { type DescriptorReceiver, listenForDescriptor, type ProcessExit } from "@uvm-shim/linux-calls";
-import { guestFolders } from "../boot/guest-folders.ts";
 import type { Children } from "../process/children.ts";
 import { specificationText } from "./specification.ts";
 

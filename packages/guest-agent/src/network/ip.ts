@@ -1,8 +1,8 @@
 /** Runs ip(8) with a batch of commands, in the guest's network or in that of a container. */
 import { rmSync, writeFileSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
+import { guestFolders } from "@uvm-shim/host-protocol";
 import { openNetworkNamespace } from "@uvm-shim/linux-calls";
-import { guestFolders } from "../boot/guest-folders.ts";
 import type { Children } from "../process/children.ts";
 import type { Commands } from "./commands.ts";
 

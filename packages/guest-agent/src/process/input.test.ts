@@ -1,7 +1,6 @@
 import { FieldError, Fields, GuestFault } from "@uvm-shim/gcs-bridge";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { readBootParameters } from "../boot/boot-parameters.ts";
 import { readContainerSettings, readProcessParameters, readPropertyTypes } from "../container/parameters.ts";
 import { absolutePath, readGuestRequest } from "../resources.ts";
 
@@ -57,7 +56,6 @@ describe("input from the host", () => {
         expect(blamesTheHost(() => readContainerSettings(text))).toBe(true);
         expect(blamesTheHost(() => readProcessParameters(text))).toBe(true);
         expect(blamesTheHost(() => readPropertyTypes(text))).toBe(true);
-        expect(blamesTheHost(() => readBootParameters({ UVM_SHIM_GUEST_BOOT: text }))).toBe(true);
       }),
     );
   });
@@ -68,7 +66,6 @@ describe("input from the host", () => {
     expect(() => readProcessParameters('{"OCIProcess":{"args":["x",7],"cwd":"/"}}')).toThrow(
       "args[1] must be a string",
     );
-    expect(() => readBootParameters({})).toThrow("UVM_SHIM_GUEST_BOOT must be a JSON object");
     const disk = { ResourceType: "MappedVirtualDisk", RequestType: "Add" } as const;
     const base = { MountPath: "/run/x" };
     const refused = (Settings: object) => () => readGuestRequest({ ...disk, Settings });

@@ -2,7 +2,7 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, type Stats } from "node:fs";
 import { join } from "node:path";
 import type { OciDeviceRule } from "@uvm-shim/hcs-schema";
-import { guestFolders } from "../boot/guest-folders.ts";
+import { guestFolders } from "@uvm-shim/host-protocol";
 
 /** A device node, in the form of `linux.devices`. */
 export interface DeviceNode {

@@ -8,8 +8,8 @@ import type {
   LinuxMappedDirectory,
   LinuxMappedVirtualDisk,
 } from "@uvm-shim/hcs-schema";
+import { guestFolders } from "@uvm-shim/host-protocol";
 import { MNT_DETACH, mount, mountFlags, setMountReadOnly, umount } from "@uvm-shim/linux-calls";
-import { guestFolders } from "../boot/guest-folders.ts";
 import type { GuardedContainer, PolicyGuard } from "../policy/guard.ts";
 import { waitForAppearance } from "./appearance.ts";
 import { assignedDeviceFolder, declarationName } from "./devices.ts";

@@ -7,6 +7,7 @@ import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { type ContainerNotification, GcsBridgeClient, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { type LinuxProcessParameters, linuxVsockPorts, type OciProcess, type OciSpec } from "@uvm-shim/hcs-schema";
+import { bootVariable } from "@uvm-shim/host-protocol";
 import {
   attachLoop,
   type LoopDevice,
@@ -16,7 +17,6 @@ import {
   openTree,
   withMountNamespace,
 } from "@uvm-shim/linux-calls";
-import { bootVariable } from "../boot/boot-parameters.ts";
 import { makeCgroups, removeCgroups } from "./cgroups.ts";
 import { type Collected, collect } from "./collected.ts";
 import { type Fixtures, packages } from "./fixtures.ts";

@@ -1,6 +1,6 @@
 import { connect, type Socket } from "node:net";
+import type { CrashReport, SystemExitStatus } from "@uvm-shim/hcs-schema";
 import {
-  type CrashReport,
   checkEmulatedHostMessage,
   checkEmulatedHostResult,
   type EmulatedHostCallName,
@@ -10,8 +10,7 @@ import {
   emulatedHostMaximumLineBytes,
   emulatedHostProtocolVersion,
   JsonLines,
-  type SystemExitStatus,
-} from "@uvm-shim/hcs-schema";
+} from "@uvm-shim/host-protocol";
 import { abortedError, HostError, type HostErrorDetails, hostErrorOf } from "../host-error.ts";
 import { parseHostDocument } from "../host-files/host-documents.ts";
 

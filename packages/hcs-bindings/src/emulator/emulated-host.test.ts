@@ -2,7 +2,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type EmulatedHostRequest, hresults } from "@uvm-shim/hcs-schema";
+import { hresults } from "@uvm-shim/hcs-schema";
+import type { EmulatedHostRequest } from "@uvm-shim/host-protocol";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ComputeHost } from "../types.ts";
 import { connectEmulatedHost } from "./emulated-host.ts";

@@ -3,11 +3,11 @@ import type {
   ComputeSystemDocument,
   ComputeSystemProperties,
   CrashReport,
-  EmulatedHandle,
   ModifySettingRequest,
   SystemExitStatus,
   SystemPropertyType,
 } from "@uvm-shim/hcs-schema";
+import type { EmulatedHandle } from "@uvm-shim/host-protocol";
 import { HostError, ignoreEnded } from "../host-error.ts";
 import { portOf } from "../hvsocket-service.ts";
 import type { ComputeHost, ComputeSystem, HostNetworks, HvsocketListener, HvsocketService } from "../types.ts";

@@ -1,7 +1,7 @@
 /** Documents of a host whose names stand in another case than in Microsoft's schemas. */
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { JsonLines } from "@uvm-shim/hcs-schema";
+import { JsonLines } from "@uvm-shim/host-protocol";
 
 export const spellings = {
   lower: (name: string) => name.toLowerCase(),

@@ -189,7 +189,7 @@ it("are all that this package has for answers", () => {
     return name !== undefined && /answerObject|openObject|hcn(Endpoint|Namespace)\(/.test(statement) ? [name] : [];
   });
   // What a client of the shim wrote, or a Linux guest; and the tables that checks are made from.
-  const others = /^check(Oci|Cgroup|Linux|DeclaredDevices|WindowsNetwork)|^hcn(Endpoint|Namespace)$/;
+  const others = /^check(Oci|Cgroup|Linux|WindowsNetwork)|^hcn(Endpoint|Namespace)$/;
   expect(readers.filter((name) => !others.test(name)).toSorted()).toEqual(Object.keys(answers).toSorted());
 });
 

@@ -5,7 +5,7 @@ import {
   type EmulatedHostCalls,
   emulatedHostMaximumLineBytes,
   JsonLines,
-} from "@uvm-shim/hcs-schema";
+} from "@uvm-shim/host-protocol";
 
 /** Makes one call to the emulated host that serves the socket. Rejects with its words when it refuses. */
 export async function askHost<Name extends EmulatedHostCallName>(

@@ -1,6 +1,7 @@
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import { emulatedHostMaximumLineBytes, hresults } from "@uvm-shim/hcs-schema";
+import { hresults } from "@uvm-shim/hcs-schema";
+import { emulatedHostMaximumLineBytes } from "@uvm-shim/host-protocol";
 import { createNetworkNamespace, type NetworkNamespace } from "@uvm-shim/linux-calls";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";

@@ -8,7 +8,7 @@ import {
   emulatedHostMaximumLineBytes,
   emulatedHostProtocolVersion,
   JsonLines,
-} from "@uvm-shim/hcs-schema";
+} from "@uvm-shim/host-protocol";
 import type { EmulatedHost } from "../emulated-host.ts";
 import { asFailure, HcsFailure } from "../hcs-failure.ts";
 import type { ComputeSystem, HandleOwner } from "../system/compute-system.ts";

@@ -1,10 +1,6 @@
 import { readFileSync, type Stats, statSync } from "node:fs";
-import {
-  checkDeclaredDevices,
-  type DeclaredDevice,
-  type DeclaredDevices,
-  type VirtualPciDevice,
-} from "@uvm-shim/hcs-schema";
+import type { VirtualPciDevice } from "@uvm-shim/hcs-schema";
+import { checkDeclaredDevices, type DeclaredDevice, type DeclaredDevices } from "@uvm-shim/host-protocol";
 import { HcsFailure } from "../hcs-failure.ts";
 import { realPath } from "./disk-file.ts";
 

@@ -5,20 +5,22 @@ import { join } from "node:path";
 import {
   checkComputeSystemDocument,
   checkComputeSystemProperties,
-  checkDeclaredDevices,
-  checkEmulatedHostMessage,
-  checkEmulatedHostRequest,
   checkHcnEndpoint,
   checkHcnNamespace,
   checkHcnNetwork,
   checkHostErrorDocument,
   checkModifySettingRequest,
-  emulatedHostMaximumLineBytes,
-  JsonLines,
   parseIpAddress,
   parseIpPrefix,
   parseMacAddress,
 } from "@uvm-shim/hcs-schema";
+import {
+  checkDeclaredDevices,
+  checkEmulatedHostMessage,
+  checkEmulatedHostRequest,
+  emulatedHostMaximumLineBytes,
+  JsonLines,
+} from "@uvm-shim/host-protocol";
 import { readElf } from "../../../../../packages/guest-agent/src/container/elf.ts";
 import { withUserOf } from "../../../../../packages/guest-agent/src/container/users.ts";
 import { requireOpenPolicy } from "../../../../../packages/guest-agent/src/policy/security-policy.ts";

@@ -1,6 +1,15 @@
 /** The file that tells an emulated host which devices can be assigned to its VMs. */
-import { type Check, closedObject, filledText, integer, list, optional, refine, SchemaError } from "./check.ts";
-import { highestVirtualFunction } from "./document/checks.ts";
+import {
+  type Check,
+  closedObject,
+  filledText,
+  highestVirtualFunction,
+  integer,
+  list,
+  optional,
+  refine,
+  SchemaError,
+} from "@uvm-shim/hcs-schema";
 
 export interface DeclaredDevices {
   readonly devices: readonly DeclaredDevice[];

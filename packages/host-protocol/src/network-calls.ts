@@ -1,8 +1,16 @@
-/** The calls of the emulated host's protocol that are about networks; emulated-host.ts has the others. */
-import { anything, type Check, closedObject, filledText, oneOf, optional } from "./check.ts";
-import { checkGuid } from "./document/checks.ts";
-import type { HcnModifyNamespaceRequest, HcnObjectKind } from "./hcn/hcn.ts";
-import { checkHcnModifyNamespaceRequest } from "./hcn/hcn-checks.ts";
+/** The calls of the emulated host's protocol that are about networks; calls.ts has the others. */
+import {
+  anything,
+  type Check,
+  checkGuid,
+  checkHcnModifyNamespaceRequest,
+  closedObject,
+  filledText,
+  type HcnModifyNamespaceRequest,
+  type HcnObjectKind,
+  oneOf,
+  optional,
+} from "@uvm-shim/hcs-schema";
 
 export interface EmulatedNetworkCalls {
   /** An endpoint is made in a network, which is told beside its settings. */

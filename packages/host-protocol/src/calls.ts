@@ -6,6 +6,14 @@
 import {
   anything,
   type Check,
+  type ComputeSystemProperties,
+  type CrashReport,
+  checkComputeSystemProperties,
+  checkCounter,
+  checkCrashReport,
+  checkGuid,
+  checkSystemExitStatus,
+  checkSystemPropertyTypes,
   closedObject,
   filledText,
   integer,
@@ -13,19 +21,17 @@ import {
   oneOf,
   optional,
   SchemaError,
+  type SystemExitStatus,
+  type SystemPropertyType,
   text,
   truth,
-} from "./check.ts";
-import { checkComputeSystemProperties, checkGuid, checkSystemExitStatus } from "./document/checks.ts";
-import type { ComputeSystemProperties, SystemExitStatus } from "./document/document.ts";
-import { checkCounter, checkCrashReport, checkSystemPropertyTypes } from "./document/resource-checks.ts";
-import type { CrashReport, SystemPropertyType } from "./document/resources.ts";
+} from "@uvm-shim/hcs-schema";
 import {
   type EmulatedNetworkCalls,
   type EmulatedNetworkResults,
   networkCallChecks,
   networkResultChecks,
-} from "./emulated-networks.ts";
+} from "./network-calls.ts";
 
 export const emulatedHostProtocolVersion = 1;
 
