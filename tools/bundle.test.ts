@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { bundleProgram, type System } from "./bundle.ts";
-import { findProgram } from "./programs.ts";
+import { bundleProgram } from "./bundle.ts";
+import { findProgram, type System } from "./programs.ts";
 
 async function inputsOf(name: string, system: System): Promise<readonly string[]> {
   const { metafile } = await bundleProgram(findProgram(name), system);
