@@ -41,7 +41,7 @@ export async function bundleProgram(program: Program, system: System): Promise<B
     },
     ...(system === "win32"
       ? {
-          alias: { koffi: join(root, "packages/hcs-bindings/src/windows/packed-koffi.ts") },
+          alias: { koffi: join(root, "packages/hcs-bindings/src/windows/native/packed-koffi.ts") },
           banner: { js: '"use strict";' },
         }
       : {

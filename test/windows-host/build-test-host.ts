@@ -13,9 +13,9 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { kernelFunctions, securityFunctions } from "../../packages/hcs-bindings/src/windows/kernel-functions.ts";
-import { ole32Functions } from "../../packages/hcs-bindings/src/windows/ole32-functions.ts";
-import { winsockFunctions } from "../../packages/hcs-bindings/src/windows/winsock-functions.ts";
+import { kernelFunctions, securityFunctions } from "../../packages/hcs-bindings/src/windows/native/kernel-functions.ts";
+import { ole32Functions } from "../../packages/hcs-bindings/src/windows/native/ole32-functions.ts";
+import { winsockFunctions } from "../../packages/hcs-bindings/src/windows/native/winsock-functions.ts";
 import { compileForWindows } from "./compile.ts";
 import { REPOSITORY } from "./wine-environment.ts";
 

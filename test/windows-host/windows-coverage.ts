@@ -1,9 +1,9 @@
 /** docs/windows-coverage.md: the functions of the Windows headers, and which of them the driver calls. */
-import { computeCoreFunctions } from "../../packages/hcs-bindings/src/windows/computecore-functions.ts";
-import { computeNetworkFunctions } from "../../packages/hcs-bindings/src/windows/computenetwork-functions.ts";
-import { computeStorageFunctions } from "../../packages/hcs-bindings/src/windows/computestorage-functions.ts";
-import type { NativeFunction } from "../../packages/hcs-bindings/src/windows/native-types.ts";
-import { virtdiskFunctions } from "../../packages/hcs-bindings/src/windows/virtdisk-functions.ts";
+import { computeCoreFunctions } from "../../packages/hcs-bindings/src/windows/native/computecore-functions.ts";
+import { computeNetworkFunctions } from "../../packages/hcs-bindings/src/windows/native/computenetwork-functions.ts";
+import { computeStorageFunctions } from "../../packages/hcs-bindings/src/windows/native/computestorage-functions.ts";
+import type { NativeFunction } from "../../packages/hcs-bindings/src/windows/native/native-types.ts";
+import { virtdiskFunctions } from "../../packages/hcs-bindings/src/windows/native/virtdisk-functions.ts";
 import type { Declaration } from "./header-declarations.ts";
 
 export interface CoveredDll {

@@ -3,25 +3,28 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { hresults, vsockServiceGuidTail } from "@uvm-shim/hcs-schema";
 import { beforeAll, describe, expect, it } from "vitest";
-import { hostEventTypes } from "../../packages/hcs-bindings/src/windows/callbacks.ts";
-import { computeCoreFunctions } from "../../packages/hcs-bindings/src/windows/computecore-functions.ts";
-import { computeNetworkFunctions } from "../../packages/hcs-bindings/src/windows/computenetwork-functions.ts";
-import { computeStorageFunctions } from "../../packages/hcs-bindings/src/windows/computestorage-functions.ts";
-import { hostStructures } from "../../packages/hcs-bindings/src/windows/host-structures.ts";
 import {
   hypervFamily,
   hypervProtocol,
   wildcardGuid,
-} from "../../packages/hcs-bindings/src/windows/hvsocket-address.ts";
-import { kernelFunctions, securityFunctions } from "../../packages/hcs-bindings/src/windows/kernel-functions.ts";
-import type { NativeFunction } from "../../packages/hcs-bindings/src/windows/native-types.ts";
-import { ole32Functions } from "../../packages/hcs-bindings/src/windows/ole32-functions.ts";
+} from "../../packages/hcs-bindings/src/windows/io/hvsocket-address.ts";
+import { hostEventTypes } from "../../packages/hcs-bindings/src/windows/native/callbacks.ts";
+import { computeCoreFunctions } from "../../packages/hcs-bindings/src/windows/native/computecore-functions.ts";
+import { computeNetworkFunctions } from "../../packages/hcs-bindings/src/windows/native/computenetwork-functions.ts";
+import { computeStorageFunctions } from "../../packages/hcs-bindings/src/windows/native/computestorage-functions.ts";
+import { hostStructures } from "../../packages/hcs-bindings/src/windows/native/host-structures.ts";
+import { kernelFunctions, securityFunctions } from "../../packages/hcs-bindings/src/windows/native/kernel-functions.ts";
+import type { NativeFunction } from "../../packages/hcs-bindings/src/windows/native/native-types.ts";
+import { ole32Functions } from "../../packages/hcs-bindings/src/windows/native/ole32-functions.ts";
+import type { Structure } from "../../packages/hcs-bindings/src/windows/native/structures.ts";
+import { systemStructures } from "../../packages/hcs-bindings/src/windows/native/system-structures.ts";
+import * as virtdisk from "../../packages/hcs-bindings/src/windows/native/virtdisk-constants.ts";
+import { virtdiskFunctions } from "../../packages/hcs-bindings/src/windows/native/virtdisk-functions.ts";
+import {
+  winsockExtensions,
+  winsockFunctions,
+} from "../../packages/hcs-bindings/src/windows/native/winsock-functions.ts";
 import { allAccess } from "../../packages/hcs-bindings/src/windows/processes.ts";
-import type { Structure } from "../../packages/hcs-bindings/src/windows/structures.ts";
-import { systemStructures } from "../../packages/hcs-bindings/src/windows/system-structures.ts";
-import * as virtdisk from "../../packages/hcs-bindings/src/windows/virtdisk-constants.ts";
-import { virtdiskFunctions } from "../../packages/hcs-bindings/src/windows/virtdisk-functions.ts";
-import { winsockExtensions, winsockFunctions } from "../../packages/hcs-bindings/src/windows/winsock-functions.ts";
 import { type Declaration, declarationsIn, preprocessedHeaders } from "./header-declarations.ts";
 import { type HeaderFacts, headerFacts, type TypeFacts } from "./header-facts.ts";
 import { REPOSITORY } from "./wine-environment.ts";

@@ -24,7 +24,7 @@ describe("texts from outside", () => {
     for (const file of [
       "packages/guest-agent/src/x.ts",
       "packages/shim/src/x.test.ts",
-      "packages/shim/src/bundle.ts",
+      "packages/shim/src/program/bundle.ts",
     ]) {
       expect(loose(parse, file)).toEqual([]);
     }
@@ -32,7 +32,7 @@ describe("texts from outside", () => {
   });
 
   it("are not read by checks that keep unknown fields, or are said to copy", () => {
-    const file = "packages/hcs-schema/src/cgroup-metrics.ts";
+    const file = "packages/hcs-schema/src/guest/cgroup-metrics.ts";
     expect(loose('import { openObject, text } from "./check.ts";', file)).toHaveLength(1);
     expect(loose('import { openObject as answerObject } from "./check.ts";', file)).toHaveLength(1);
     expect(loose('import { answerObject } from "./check.ts";', file)).toEqual([]);

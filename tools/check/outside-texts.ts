@@ -8,18 +8,21 @@ import { parseSync } from "oxc-parser";
 export const jsonReaders: Readonly<Record<string, string>> = {
   "packages/hcs-schema/src/bounded-json.ts": "what has kept its bounds",
   "packages/gcs-bridge/src/fields.ts": "bodies of messages, whose bounds the host's end looks at first",
-  "packages/controller-container/src/root.ts": "options of the caller's mounts",
-  "packages/sandbox-lcow/src/service-table.ts": "an annotation of the caller's",
-  "packages/shim/src/bundle.ts": "config.json of the caller's bundle",
-  "packages/shim/src/task-messages.ts": "the caller's process specification",
-  "packages/shim/src/resource-update.ts": "the caller's resources",
-  "packages/shim/src/state-file.ts": "what the shim itself wrote",
+  "packages/controller-container/src/plan/root.ts": "options of the caller's mounts",
+  "packages/sandbox-lcow/src/document/service-table.ts": "an annotation of the caller's",
+  "packages/shim/src/program/bundle.ts": "config.json of the caller's bundle",
+  "packages/shim/src/services/task/task-messages.ts": "the caller's process specification",
+  "packages/shim/src/services/resource-update.ts": "the caller's resources",
+  "packages/shim/src/program/state-file.ts": "what the shim itself wrote",
 };
 
 /** The modules whose checks keep fields that they do not know: of the OCI specification, which callers write. */
-export const keepers: readonly string[] = ["guest-checks", "oci-devices", "oci-linux", "oci-resources"].map(
-  (name) => `packages/hcs-schema/src/${name}.ts`,
-);
+export const keepers: readonly string[] = [
+  "guest/guest-checks",
+  "oci/oci-devices",
+  "oci/oci-linux",
+  "oci/oci-resources",
+].map((name) => `packages/hcs-schema/src/${name}.ts`);
 
 /** Where checks are declared to copy. */
 const proof = "packages/hcs-schema/src/check.ts";

@@ -1,14 +1,14 @@
 import type { GuestProcess, ProcessExit, StdioPaths } from "@uvm-shim/controller-process";
 import type { CgroupMetrics, LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { Acquisitions, abortable, Lifecycle, OperationQueue, type Step, wrapError } from "@uvm-shim/lifecycle";
-import type { GuestContainerSteps } from "./guest-container.ts";
 import { type ContainerState, type ContainerStateName, type ContainerTransition, containerTable } from "./lifecycle.ts";
-import type { ContainerRole } from "./membership.ts";
-import type { CreateContainer, LinuxContainerOptions, PodAnchor } from "./options.ts";
-import { planContainer } from "./plan.ts";
+import type { CreateContainer, LinuxContainerOptions, PodAnchor } from "./plan/options.ts";
+import { planContainer } from "./plan/plan.ts";
 import { type Refuse, refusing } from "./refusal.ts";
-import { checkedProcess, checkedResources, guestProcess } from "./specification.ts";
-import { vmBound } from "./steps.ts";
+import type { GuestContainerSteps } from "./resources/guest-container.ts";
+import { vmBound } from "./resources/steps.ts";
+import type { ContainerRole } from "./specification/membership.ts";
+import { checkedProcess, checkedResources, guestProcess } from "./specification/specification.ts";
 import type { ContainerProcess, GuestContainer, VmExited } from "./types.ts";
 
 const initId = "";

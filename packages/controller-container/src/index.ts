@@ -1,4 +1,3 @@
-export { containerAnnotationKeys } from "./annotations.ts";
 export { LinuxContainerController } from "./controller.ts";
 export {
   type ContainerState,
@@ -6,6 +5,7 @@ export {
   type ContainerTransition,
   containerTable,
 } from "./lifecycle.ts";
+export { containerAnnotationKeys } from "./plan/annotations.ts";
 export type {
   ContainerNetwork,
   CreateContainer,
@@ -13,7 +13,7 @@ export type {
   PodAnchor,
   PodScratch,
   PodSettings,
-} from "./options.ts";
+} from "./plan/options.ts";
 export { needOfPod, sandboxOfOne } from "./sandbox/needs.ts";
 export { type ProgramArchitecture, sandboxProgram } from "./sandbox/program.ts";
 export { type SandboxHost, type SandboxRootEntry, sandboxRootEntries } from "./sandbox/root.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { linuxGuestDisks } from "./linux.ts";
+import { linuxGuestDisks } from "./lcow.ts";
 import { disk, scsiOn, whole } from "./testing/index.ts";
 
 const at = (guestPath: string) => whole({ guestPath });

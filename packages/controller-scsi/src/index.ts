@@ -1,4 +1,5 @@
 export { type DiskView, type MountView, ScsiController, type ScsiControllerOptions } from "./controller.ts";
+export { type LinuxDiskLayout, type LinuxDiskMount, type LinuxScsiGuest, linuxGuestDisks } from "./lcow.ts";
 export {
   type DiskOperation,
   type DiskState,
@@ -9,6 +10,5 @@ export {
   type MountStateKind,
   mountTable,
 } from "./lifecycle.ts";
-export { type LinuxDiskLayout, type LinuxDiskMount, type LinuxScsiGuest, linuxGuestDisks } from "./linux.ts";
 export type { ComparedFields, DiskConfig, DiskSlot, GuestDisks, Refuse, ReservedSlot, ScsiHost } from "./types.ts";
-export { type WindowsDiskMount, type WindowsScsiGuest, windowsGuestDisks } from "./windows.ts";
+export { type WindowsDiskMount, type WindowsScsiGuest, windowsGuestDisks } from "./wcow.ts";

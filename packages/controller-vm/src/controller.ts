@@ -12,7 +12,7 @@ import {
 } from "@uvm-shim/lifecycle";
 import { acquire, discardProcess } from "./abandon.ts";
 import { ExitRecord } from "./exit-record.ts";
-import { GuestLog } from "./guest-log.ts";
+import { GuestLog } from "./guest-log/guest-log.ts";
 import { type DocumentDisks, documentDisks, hostDevices, isPciOff } from "./host-devices.ts";
 import { Interruptions } from "./interruptions.ts";
 import { launch, startError } from "./launch.ts";

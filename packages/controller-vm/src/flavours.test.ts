@@ -1,9 +1,9 @@
 import { windowsGcsHostAddress, windowsHvsocketServices } from "@uvm-shim/hcs-schema";
 import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it } from "vitest";
-import { linuxVm } from "./flavour-linux.ts";
-import { commandLine, windowsVm } from "./flavour-windows.ts";
+import { linuxVm } from "./lcow.ts";
 import { type Boot, document, eventually, settle, vmOn } from "./testing/index.ts";
+import { commandLine, windowsVm } from "./wcow.ts";
 
 const { gcs, log } = windowsHvsocketServices;
 const bootWindows: Boot = (system) => void system.dial(gcs);

@@ -1,6 +1,5 @@
 export { VmController, type VmControllerOptions } from "./controller.ts";
-export { type LinuxVmGuest, linuxVm } from "./flavour-linux.ts";
-export { type WindowsVmGuest, windowsVm } from "./flavour-windows.ts";
+export { type LinuxVmGuest, linuxVm } from "./lcow.ts";
 export { type VmOperation, type VmState, type VmStateKind, vmTable } from "./lifecycle.ts";
 export type {
   DeviceWiring,
@@ -22,3 +21,4 @@ export type {
   VmStatistics,
   VmUpdate,
 } from "./types.ts";
+export { type WindowsVmGuest, windowsVm } from "./wcow.ts";

@@ -8,8 +8,8 @@ import {
   messageOf,
 } from "@uvm-shim/lifecycle";
 import { acquire } from "./abandon.ts";
-import type { GuestLog } from "./guest-log.ts";
-import { PortServer } from "./port-server.ts";
+import type { GuestLog } from "./guest-log/guest-log.ts";
+import { PortServer } from "./guest-log/port-server.ts";
 import type { GuestConnector, HvsocketService, VmComputeSystem, VmFlavour, VmGuest } from "./types.ts";
 
 /** Bytes that seed the guest's random number generator when it boots. */

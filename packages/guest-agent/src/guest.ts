@@ -9,31 +9,38 @@ import {
   uvmContainerId,
 } from "@uvm-shim/gcs-bridge";
 import type { LinuxGuestRequest, SecurityPolicy } from "@uvm-shim/hcs-schema";
-import { followMachineMemory, liftLimits, metricsOf, processesOf, removeCgroups, shareDevices } from "./cgroups.ts";
-import type { Children } from "./children.ts";
-import { Container } from "./container.ts";
-import type { GuestDevices } from "./devices.ts";
-import type { GuestFacts } from "./facts.ts";
+import type { GuestFacts } from "./boot/facts.ts";
+import { dumpStacks } from "./boot/stacks.ts";
+import {
+  followMachineMemory,
+  liftLimits,
+  metricsOf,
+  processesOf,
+  removeCgroups,
+  shareDevices,
+} from "./cgroups/cgroups.ts";
+import { Container } from "./container/container.ts";
+import { readContainerSettings, readProcessParameters, readPropertyTypes } from "./container/parameters.ts";
+import { withReadOnlyRoot } from "./container/read-only-root.ts";
+import type { OciRuntime } from "./container/runtime.ts";
+import { rewriteSpecification } from "./container/specification.ts";
 import type { GuestLog } from "./log.ts";
 import { runInNetwork } from "./network/ip.ts";
 import { NetworkNamespaces } from "./network/namespaces.ts";
-import { readContainerSettings, readProcessParameters, readPropertyTypes } from "./parameters.ts";
 import { AbsentPart, demandSettings } from "./pods/absent-parts.ts";
 import { readContainerKind } from "./pods/container-kind.ts";
 import { PodTable } from "./pods/pod-table.ts";
 import { type ContainerNetwork, prepareContainer } from "./pods/preparation.ts";
 import { PolicyGuard } from "./policy/guard.ts";
-import type { ProcessTable } from "./process.ts";
-import { withReadOnlyRoot } from "./read-only-root.ts";
+import { withSecurityContext } from "./policy/security-context.ts";
+import { requireOpenPolicy } from "./policy/security-policy.ts";
+import type { Children } from "./process/children.ts";
+import type { ProcessTable } from "./process/process.ts";
+import { type DialPort, StdioRelay } from "./process/stdio-relay.ts";
+import { VmProcesses } from "./process/vm-processes.ts";
 import { readGuestRequest } from "./resources.ts";
-import type { OciRuntime } from "./runtime.ts";
-import { withSecurityContext } from "./security-context.ts";
-import { requireOpenPolicy } from "./security-policy.ts";
-import { rewriteSpecification } from "./specification.ts";
-import { dumpStacks } from "./stacks.ts";
-import { type DialPort, StdioRelay } from "./stdio-relay.ts";
-import { modifyStorage, type RunTool } from "./storage.ts";
-import { VmProcesses } from "./vm-processes.ts";
+import type { GuestDevices } from "./storage/devices.ts";
+import { modifyStorage, type RunTool } from "./storage/storage.ts";
 
 const sigterm = 15;
 const sigkill = 9;

@@ -1,3 +1,3 @@
 export { runGuestAgent } from "./agent.ts";
-export { type BootParameters, bootVariable, powerDescriptor } from "./boot-parameters.ts";
-export { guestFolders } from "./guest-folders.ts";
+export { type BootParameters, bootVariable, powerDescriptor } from "./boot/boot-parameters.ts";
+export { guestFolders } from "./boot/guest-folders.ts";

@@ -2,6 +2,6 @@ export { connectEmulatedHost } from "./emulator/emulated-host.ts";
 export { defaultHostSocket, type HostLocation, resolveHost } from "./emulator/resolve-host.ts";
 export type { ConnectOptions, StartCommand } from "./emulator/start-host.ts";
 export { HostError, type HostErrorDetails } from "./host-error.ts";
-export { createPosixHostFiles, type PosixHostFiles, type PosixHostFilesOptions } from "./posix-host-files.ts";
+export { createPosixHostFiles, type PosixHostFiles, type PosixHostFilesOptions } from "./host-files/posix.ts";
+export { createWindowsHostFiles, type WindowsHostFiles, type WindowsHostFilesOptions } from "./host-files/windows.ts";
 export type { ComputeHost, ComputeSystem, HostErrorCode, HostNetworks, HvsocketListener } from "./types.ts";
-export { createWindowsHostFiles, type WindowsHostFiles, type WindowsHostFilesOptions } from "./windows-host-files.ts";

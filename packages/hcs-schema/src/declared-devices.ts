@@ -1,6 +1,6 @@
 /** The file that tells an emulated host which devices can be assigned to its VMs. */
 import { type Check, closedObject, filledText, integer, list, optional, refine, SchemaError } from "./check.ts";
-import { highestVirtualFunction } from "./document-checks.ts";
+import { highestVirtualFunction } from "./document/checks.ts";
 
 export interface DeclaredDevices {
   readonly devices: readonly DeclaredDevice[];

@@ -16,16 +16,16 @@ import {
   text,
   truth,
 } from "./check.ts";
-import type { ComputeSystemProperties, SystemExitStatus } from "./document.ts";
-import { checkComputeSystemProperties, checkGuid, checkSystemExitStatus } from "./document-checks.ts";
+import { checkComputeSystemProperties, checkGuid, checkSystemExitStatus } from "./document/checks.ts";
+import type { ComputeSystemProperties, SystemExitStatus } from "./document/document.ts";
+import { checkCounter, checkCrashReport, checkSystemPropertyTypes } from "./document/resource-checks.ts";
+import type { CrashReport, SystemPropertyType } from "./document/resources.ts";
 import {
   type EmulatedNetworkCalls,
   type EmulatedNetworkResults,
   networkCallChecks,
   networkResultChecks,
 } from "./emulated-networks.ts";
-import { checkCounter, checkCrashReport, checkSystemPropertyTypes } from "./resource-checks.ts";
-import type { CrashReport, SystemPropertyType } from "./resources.ts";
 
 export const emulatedHostProtocolVersion = 1;
 

@@ -1,8 +1,8 @@
 /** The calls of the emulated host's protocol that are about networks; emulated-host.ts has the others. */
 import { anything, type Check, closedObject, filledText, oneOf, optional } from "./check.ts";
-import { checkGuid } from "./document-checks.ts";
-import type { HcnModifyNamespaceRequest, HcnObjectKind } from "./hcn.ts";
-import { checkHcnModifyNamespaceRequest } from "./hcn-checks.ts";
+import { checkGuid } from "./document/checks.ts";
+import type { HcnModifyNamespaceRequest, HcnObjectKind } from "./hcn/hcn.ts";
+import { checkHcnModifyNamespaceRequest } from "./hcn/hcn-checks.ts";
 
 export interface EmulatedNetworkCalls {
   /** An endpoint is made in a network, which is told beside its settings. */

@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type HresultName, hresults, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
-import type { ComputeSystem } from "./compute-system.ts";
 import { EmulatedHost } from "./emulated-host.ts";
 import type { GuestKind } from "./guest-machine.ts";
+import type { ComputeSystem } from "./system/compute-system.ts";
 import { FakeKind, type FakeMachine, TestFiles } from "./testing/fake-guest.ts";
 import { FakeSwitches } from "./testing/fake-switches.ts";
 

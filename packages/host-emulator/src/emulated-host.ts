@@ -2,19 +2,19 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type ComputeSystemProperties, hresults } from "@uvm-shim/hcs-schema";
-import { AssignableDevices } from "./assignable-devices.ts";
-import { ComputeSystem } from "./compute-system.ts";
-import { DiskClaims, realPath } from "./disk-file.ts";
-import { readDocument } from "./document.ts";
 import type { GuestKind } from "./guest-machine.ts";
 import { asFailure, HcsFailure } from "./hcs-failure.ts";
 import { LinuxSwitches } from "./networks/linux-switches.ts";
 import { NetworkService } from "./networks/network-service.ts";
 import type { VirtualSwitches } from "./networks/switches.ts";
 import { SystemNetworks } from "./networks/system-networks.ts";
-import { SystemNics } from "./nics.ts";
 import { PodGroups } from "./process-guest/pod-groups.ts";
-import { type CpuGroups, processorsOf } from "./topology.ts";
+import { AssignableDevices } from "./system/assignable-devices.ts";
+import { ComputeSystem } from "./system/compute-system.ts";
+import { DiskClaims, realPath } from "./system/disk-file.ts";
+import { readDocument } from "./system/document.ts";
+import { SystemNics } from "./system/nics.ts";
+import { type CpuGroups, processorsOf } from "./system/topology.ts";
 
 export interface EmulatedHostOptions {
   /** Where the VMs' directories are made. */

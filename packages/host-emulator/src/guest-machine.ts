@@ -1,8 +1,8 @@
 /** What the emulated host asks of a kind of guest. Kinds know how to boot a machine and to plug devices into it. */
 import type { LinuxKernelDirect, Plan9Share } from "@uvm-shim/hcs-schema";
-import type { AssignableFunction } from "./assignable-devices.ts";
-import type { DiskFile } from "./disk-file.ts";
 import type { VirtualSwitch } from "./networks/switches.ts";
+import type { AssignableFunction } from "./system/assignable-devices.ts";
+import type { DiskFile } from "./system/disk-file.ts";
 
 export interface GuestKind {
   readonly name: string;

@@ -1,4 +1,4 @@
-import { runEmulator } from "./run-emulator.ts";
+import { runEmulator } from "./service/run-emulator.ts";
 
 // It may be started from a terminal or by a shim, and outlives both.
 process.on("SIGHUP", () => {});

@@ -10,9 +10,11 @@ export {
   pipe,
   pipes,
 } from "./descriptors.ts";
-export { DeviceGuard, type GuardedDevice } from "./device-guard.ts";
 export { attachLoop, type LoopDevice, type LoopRequest, makeBlockNode, makeCharNode } from "./devices.ts";
 export { LinuxCallError } from "./error.ts";
+export { DeviceGuard, type GuardedDevice } from "./guards/device-guard.ts";
+export { attachSysctlGuard, loadSysctlGuard } from "./guards/sysctl-guard.ts";
+export { type DeniedCall, denyCalls } from "./guards/system-call-filter.ts";
 export {
   MNT_DETACH,
   mount,
@@ -29,6 +31,4 @@ export { O_PATH, openFolderOfMount, openInRoot } from "./open-in-root.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
 export { unblockSignal } from "./signals.ts";
 export { SplicedOutput, type SpliceEnd } from "./splice.ts";
-export { attachSysctlGuard, loadSysctlGuard } from "./sysctl-guard.ts";
-export { type DeniedCall, denyCalls } from "./system-call-filter.ts";
 export { TerminalStream } from "./terminal.ts";

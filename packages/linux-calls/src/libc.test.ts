@@ -1,5 +1,7 @@
+import { constants } from "node:os";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { LinuxCallError, pipe, umount } from "./index.ts";
+import { repeatIfInterrupted } from "./libc.ts";
 
 afterEach(() => {
   vi.unstubAllGlobals();
@@ -38,5 +40,30 @@ describe("system calls", () => {
     );
     vi.unstubAllGlobals();
     expect(pipe().readFd).toBeGreaterThan(2);
+  });
+});
+
+describe("a call that something may come between", () => {
+  const interrupted = () => new LinuxCallError("bpf", "x", constants.errno.EAGAIN);
+
+  it("is made again, but not for ever", () => {
+    const call = vi.fn<() => number>().mockImplementationOnce(() => {
+      throw interrupted();
+    });
+    call.mockReturnValue(7);
+    expect(repeatIfInterrupted(call)).toBe(7);
+    const never = vi.fn<() => number>(() => {
+      throw interrupted();
+    });
+    expect(() => repeatIfInterrupted(never)).toThrow("EAGAIN");
+    expect(never).toHaveBeenCalledTimes(64);
+  });
+
+  it("is not made again when it was refused", () => {
+    const refused = vi.fn<() => number>(() => {
+      throw new LinuxCallError("bpf", "x", constants.errno.EPERM);
+    });
+    expect(() => repeatIfInterrupted(refused)).toThrow("EPERM");
+    expect(refused).toHaveBeenCalledOnce();
   });
 });

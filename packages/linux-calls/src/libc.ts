@@ -88,3 +88,21 @@ export function invoke(name: CallName, subject: string, ...parameters: unknown[]
   if (result === -1) throw new LinuxCallError(name, subject, koffi.errno());
   return result;
 }
+
+/** More than a signal or a rename beside it can cost a call that does not wait for anything. */
+const mostAttempts = 64;
+
+/**
+ * Makes a call again for as long as it ends with EAGAIN, at most 64 times: of those that wait for nothing, the kernel
+ * says so where something came between, such as a signal that reaches the process while it verifies a program.
+ */
+export function repeatIfInterrupted(call: () => number): number {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return call();
+    } catch (error) {
+      const wasInterrupted = error instanceof LinuxCallError && error.errno === constants.errno.EAGAIN;
+      if (!wasInterrupted || attempt === mostAttempts) throw error;
+    }
+  }
+}

@@ -1,8 +1,7 @@
 import { constants as fileConstants } from "node:fs";
-import { constants } from "node:os";
 import koffi from "koffi";
-import { LinuxCallError } from "./error.ts";
-import { invoke } from "./libc.ts";
+
+import { invoke, repeatIfInterrupted } from "./libc.ts";
 import { emptyOf, openHow } from "./structures.ts";
 
 /** Flag of open(2): a descriptor that leads to a place and opens nothing, so that it waits for nobody. */
@@ -14,8 +13,6 @@ const RESOLVE_NO_XDEV = 0x01;
 const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_NO_SYMLINKS = 0x04;
 const RESOLVE_IN_ROOT = 0x10;
-/** The kernel says EAGAIN where a rename beside it leaves it in doubt whether a ".." led out. */
-const mostAttempts = 64;
 
 /**
  * openat2(2) of what is there already: the path is followed as a process would whose root the folder is, whatever is
@@ -36,12 +33,6 @@ export function openFolderOfMount(parent: number, name: string): number {
 function open(folder: number, path: string, flags: number, resolve: number): number {
   const how = emptyOf(openHow);
   koffi.encode(how, openHow, { flags: flags | O_CLOEXEC, mode: 0, resolve });
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return invoke("openat2", path, folder, path, how, how.length);
-    } catch (error) {
-      const isInDoubt = error instanceof LinuxCallError && error.errno === constants.errno.EAGAIN;
-      if (!isInDoubt || attempt === mostAttempts) throw error;
-    }
-  }
+  // EAGAIN: a rename beside it leaves the kernel in doubt whether a ".." led out.
+  return repeatIfInterrupted(() => invoke("openat2", path, folder, path, how, how.length));
 }

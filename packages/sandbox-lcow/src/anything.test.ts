@@ -1,7 +1,7 @@
 /** Whatever is asked, in whatever combination. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { type AnnotationName, keyOf } from "./annotations.ts";
+import { type AnnotationName, keyOf } from "./annotations/annotations.ts";
 import { buildLinuxSandbox, type RuntimeOptions, SandboxError } from "./index.ts";
 import { host, windowsHost } from "./testing/sandbox.ts";
 

@@ -1,7 +1,7 @@
-import type { AnnotationValues } from "./annotations.ts";
+import type { AnnotationValues } from "./annotations/annotations.ts";
+import type { PodLimits } from "./document/pod-limits.ts";
 import type { RuntimeOptions } from "./options.ts";
 import type { PathGrammar } from "./paths.ts";
-import type { PodLimits } from "./pod-limits.ts";
 
 /** What the builder must know of the host; injected, so that a document can be built for any host on any machine. */
 export interface HostFacts {

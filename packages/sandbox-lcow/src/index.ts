@@ -1,16 +1,21 @@
-export { containerAnnotationKeys } from "./annotations.ts";
-export { buildLinuxSandbox, type LinuxSandbox, type LinuxSandboxRequest, type SandboxSettings } from "./build.ts";
-export type { ConfidentialSettings } from "./confidential.ts";
+export { containerAnnotationKeys } from "./annotations/annotations.ts";
 export type { HostFacts } from "./context.ts";
-export { SandboxError, type SandboxErrorCode } from "./error.ts";
+export {
+  buildLinuxSandbox,
+  type LinuxSandbox,
+  type LinuxSandboxRequest,
+  type SandboxSettings,
+} from "./document/build.ts";
+export type { ConfidentialSettings } from "./document/confidential.ts";
 export {
   type DiskPlacement,
   type LinuxContainerPlaces,
   type LinuxGuestLayout,
   ordinaryGuestLayout,
   policyGuestLayout,
-} from "./guest-layout.ts";
+} from "./document/guest-layout.ts";
+export type { ContainerLimits } from "./document/pod-limits.ts";
+export { PodSize, type SizeQuestion, type SizeVerdict } from "./document/pod-size.ts";
+export { SandboxError, type SandboxErrorCode } from "./error.ts";
 export type { OptionSettings, RuntimeOptions } from "./options.ts";
 export type { PathGrammar } from "./paths.ts";
-export type { ContainerLimits } from "./pod-limits.ts";
-export { PodSize, type SizeQuestion, type SizeVerdict } from "./pod-size.ts";

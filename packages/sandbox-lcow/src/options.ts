@@ -1,7 +1,7 @@
+import { refuse, shownValue } from "./annotations/values.ts";
 import type { HostFacts } from "./context.ts";
 import { SandboxError } from "./error.ts";
 import { isAbsolute } from "./paths.ts";
-import { refuse, shownValue } from "./values.ts";
 
 /** `containerd.runhcs.v1.Options` in the names of its protobuf fields; absent: not set. */
 export interface RuntimeOptions {

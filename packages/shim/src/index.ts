@@ -1,13 +1,5 @@
 export { type Clock, systemClock } from "./clock.ts";
 export { ShimError, type ShimErrorCode, shimErrorCodes, translateError } from "./errors.ts";
-export { ownFolder } from "./executable.ts";
-export { makeDirectories, readNamedFile, withinBound } from "./file-calls.ts";
-export { type LogLevel, PipeLog } from "./log.ts";
-export type { PlatformContext, ShimOptions } from "./options.ts";
-export { runShim } from "./run-shim.ts";
-export { decodeRuntimeOptions, type RuntimeOptionValues } from "./runtime-options.ts";
-export { createPosixStdio, type PosixStdioOptions } from "./stdio-posix.ts";
-export type { WindowsCalls } from "./system.ts";
 export type {
   Container,
   ContainerRequest,
@@ -21,4 +13,12 @@ export type {
   SandboxRequest,
   StdioPaths,
   UpstreamStdio,
-} from "./types.ts";
+} from "./platform.ts";
+export { ownFolder } from "./program/executable.ts";
+export type { PlatformContext, ShimOptions } from "./program/options.ts";
+export { runShim } from "./program/run-shim.ts";
+export { decodeRuntimeOptions, type RuntimeOptionValues } from "./program/runtime-options.ts";
+export { makeDirectories, readNamedFile, withinBound } from "./system/file-calls.ts";
+export { type LogLevel, PipeLog } from "./system/log.ts";
+export { createPosixStdio, type PosixStdioOptions } from "./system/stdio-posix.ts";
+export type { WindowsCalls } from "./system/system.ts";

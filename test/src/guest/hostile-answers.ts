@@ -11,7 +11,7 @@ import {
   FrameDecoder,
   messageType,
 } from "../../../packages/gcs-bridge/src/wire.ts";
-import { encodeContainerStatistics } from "../../../packages/shim/src/statistics.ts";
+import { encodeContainerStatistics } from "../../../packages/shim/src/services/statistics.ts";
 
 export interface Outcome {
   /** Bytes of the answer of Stats, or pids, or what failed. */

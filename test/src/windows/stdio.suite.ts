@@ -5,7 +5,7 @@ import { buffer, text } from "node:stream/consumers";
 import { finished } from "node:stream/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../../packages/shim/src/clock.ts";
-import { createPipeStdio } from "../../../packages/shim/src/stdio-pipe.ts";
+import { createPipeStdio } from "../../../packages/shim/src/system/stdio-pipe.ts";
 
 const none = { stdin: "", stdout: "", stderr: "", terminal: false };
 const servers = new Set<net.Server>();

@@ -1,8 +1,8 @@
 /** Run under Wine: what is outstanding does not hold up the end of the process, which follows this suite. */
 import { vsockServiceGuid } from "@uvm-shim/hcs-schema";
 import { expect, it } from "vitest";
-import { WindowsHvsockets } from "../../../packages/hcs-bindings/src/windows/hvsocket.ts";
-import { winsockFunctions } from "../../../packages/hcs-bindings/src/windows/winsock-functions.ts";
+import { WindowsHvsockets } from "../../../packages/hcs-bindings/src/windows/io/hvsocket.ts";
+import { winsockFunctions } from "../../../packages/hcs-bindings/src/windows/native/winsock-functions.ts";
 import { system } from "./system-under-test.ts";
 
 it("leaves a listener open", async () => {

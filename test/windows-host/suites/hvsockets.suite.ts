@@ -5,8 +5,8 @@ import type { Duplex } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { HvsocketListener } from "../../../packages/hcs-bindings/src/types.ts";
-import { WindowsHvsockets } from "../../../packages/hcs-bindings/src/windows/hvsocket.ts";
-import { winsockFunctions } from "../../../packages/hcs-bindings/src/windows/winsock-functions.ts";
+import { WindowsHvsockets } from "../../../packages/hcs-bindings/src/windows/io/hvsocket.ts";
+import { winsockFunctions } from "../../../packages/hcs-bindings/src/windows/native/winsock-functions.ts";
 import { controls, paths, system } from "./system-under-test.ts";
 
 const loopback = "e0e16197-dd56-4a10-9195-5ee7a155a838";

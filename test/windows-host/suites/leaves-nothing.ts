@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect } from "vitest";
-import type { FunctionTable } from "../../../packages/hcs-bindings/src/windows/native-types.ts";
+import type { FunctionTable } from "../../../packages/hcs-bindings/src/windows/native/native-types.ts";
 import { system } from "./system-under-test.ts";
 
 export const atATime = 8;

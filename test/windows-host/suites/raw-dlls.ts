@@ -1,10 +1,10 @@
 /** The DLLs of the test host without the driver: each call as it stands, with the numbers that it answers with. */
 import { win32 } from "node:path";
-import { computeCoreFunctions } from "../../../packages/hcs-bindings/src/windows/computecore-functions.ts";
-import { kernelFunctions } from "../../../packages/hcs-bindings/src/windows/kernel-functions.ts";
-import { nativeMachine } from "../../../packages/hcs-bindings/src/windows/native-calls.ts";
-import type { FunctionTable, NativeCallback } from "../../../packages/hcs-bindings/src/windows/native-types.ts";
-import { ole32Functions } from "../../../packages/hcs-bindings/src/windows/ole32-functions.ts";
+import { computeCoreFunctions } from "../../../packages/hcs-bindings/src/windows/native/computecore-functions.ts";
+import { kernelFunctions } from "../../../packages/hcs-bindings/src/windows/native/kernel-functions.ts";
+import { nativeMachine } from "../../../packages/hcs-bindings/src/windows/native/native-calls.ts";
+import type { FunctionTable, NativeCallback } from "../../../packages/hcs-bindings/src/windows/native/native-types.ts";
+import { ole32Functions } from "../../../packages/hcs-bindings/src/windows/native/ole32-functions.ts";
 import { testHostControls } from "../test-host-controls.ts";
 import { type TestHostPaths, testHostVariable } from "./test-host-paths.ts";
 

@@ -9,8 +9,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { connectWindowsHost } from "../../../packages/hcs-bindings/src/windows/connect.ts";
-import { resolveLibraries } from "../../../packages/hcs-bindings/src/windows/libraries.ts";
+import { connectWindowsHost } from "../../../packages/hcs-bindings/src/windows/io/connect.ts";
+import { resolveLibraries } from "../../../packages/hcs-bindings/src/windows/native/libraries.ts";
 import { describeWindowsContract } from "./windows-contract.ts";
 
 const files = mkdtempSync(join(process.env.UVM_SHIM_TEST_FILES ?? tmpdir(), "uvm-shim-contract-"));

@@ -1,6 +1,6 @@
 /** What suites under Wine run against: the Windows driver on the DLLs of a test host. */
-import { librariesOf } from "../../../packages/hcs-bindings/src/windows/libraries.ts";
-import { nativeMachine } from "../../../packages/hcs-bindings/src/windows/native-calls.ts";
+import { librariesOf } from "../../../packages/hcs-bindings/src/windows/native/libraries.ts";
+import { nativeMachine } from "../../../packages/hcs-bindings/src/windows/native/native-calls.ts";
 import { WindowsSystem } from "../../../packages/hcs-bindings/src/windows/windows-system.ts";
 import { testHostControls } from "../test-host-controls.ts";
 import { type TestHostPaths, testHostVariable } from "./test-host-paths.ts";

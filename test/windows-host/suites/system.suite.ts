@@ -6,8 +6,8 @@ import { release } from "node:os";
 import type { Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
-import type { FunctionTable } from "../../../packages/hcs-bindings/src/windows/native-types.ts";
-import type { PipeServer } from "../../../packages/hcs-bindings/src/windows/pipes.ts";
+import type { PipeServer } from "../../../packages/hcs-bindings/src/windows/io/pipes.ts";
+import type { FunctionTable } from "../../../packages/hcs-bindings/src/windows/native/native-types.ts";
 import { administratorsOnly } from "../../../packages/hcs-bindings/src/windows/security.ts";
 import { system } from "./system-under-test.ts";
 

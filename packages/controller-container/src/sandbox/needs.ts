@@ -6,9 +6,9 @@ import {
   privilegedKey,
   shmSizeKey,
   skipNetworkKey,
-} from "../annotations.ts";
-import { blockDevicePrefix } from "../disk-mounts.ts";
-import { placesOfGuest } from "../mounts.ts";
+} from "../plan/annotations.ts";
+import { blockDevicePrefix } from "../plan/disk-mounts.ts";
+import { placesOfGuest } from "../plan/mounts.ts";
 import { fieldsOf, listOf } from "./fields.ts";
 
 /** What guests take from the annotations of a pod's containers, and not from those of a container that is alone. */

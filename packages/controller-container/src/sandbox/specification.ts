@@ -1,4 +1,4 @@
-import { containerTypeKey } from "../annotations.ts";
+import { containerTypeKey } from "../plan/annotations.ts";
 import { fieldsOf } from "./fields.ts";
 import { type SandboxHost, sandboxProgramNames } from "./root.ts";
 

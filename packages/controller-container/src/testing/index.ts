@@ -1,7 +1,7 @@
 import type { StdioPaths } from "@uvm-shim/controller-process";
 import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { LinuxContainerController } from "../controller.ts";
-import type { LinuxContainerOptions } from "../options.ts";
+import type { LinuxContainerOptions } from "../plan/options.ts";
 import type { ContainerLayout, RootfsMount } from "../types.ts";
 import { FakeGuest, type FakeGuestContainer, type FakeGuestProcess } from "./guest.ts";
 import { FakeAssignedDevices, FakeDisks, FakeFiles, FakeShares } from "./host.ts";

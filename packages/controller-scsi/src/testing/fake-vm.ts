@@ -10,9 +10,9 @@ import {
   type WindowsMappedVirtualDisk,
 } from "@uvm-shim/hcs-schema";
 import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
-import type { LinuxScsiGuest } from "../linux.ts";
+import type { LinuxScsiGuest } from "../lcow.ts";
 import type { ScsiHost } from "../types.ts";
-import type { WindowsScsiGuest } from "../windows.ts";
+import type { WindowsScsiGuest } from "../wcow.ts";
 
 /** A VM's SCSI buses on a fake host, and mounts as strict as a real guest's: what is not there cannot be used. */
 class FakeScsiHost implements ScsiHost {

@@ -1,9 +1,9 @@
 import { posixPaths, windowsPaths } from "@uvm-shim/lifecycle";
 import type { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { ScsiController, type ScsiControllerOptions } from "../controller.ts";
-import { type LinuxDiskLayout, type LinuxDiskMount, type LinuxScsiGuest, linuxGuestDisks } from "../linux.ts";
+import { type LinuxDiskLayout, type LinuxDiskMount, type LinuxScsiGuest, linuxGuestDisks } from "../lcow.ts";
 import type { DiskConfig } from "../types.ts";
-import { windowsGuestDisks } from "../windows.ts";
+import { windowsGuestDisks } from "../wcow.ts";
 import { FakeScsiVm, FakeWindowsScsiVm } from "./fake-vm.ts";
 
 export { FakeScsiVm, FakeWindowsScsiVm } from "./fake-vm.ts";

@@ -8,9 +8,9 @@ import {
   type WindowsProcessParameters,
 } from "@uvm-shim/hcs-schema";
 import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
-import type { LinuxVmGuest } from "../flavour-linux.ts";
-import type { WindowsVmGuest } from "../flavour-windows.ts";
+import type { LinuxVmGuest } from "../lcow.ts";
 import type { VmProcess } from "../types.ts";
+import type { WindowsVmGuest } from "../wcow.ts";
 
 /** What Linux guests tell of a process that writing to closed stdio has ended. */
 const lostStatus = 255;

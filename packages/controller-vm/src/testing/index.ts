@@ -1,7 +1,7 @@
 import { type ComputeSystemDocument, scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { FakeClock, type ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { VmController, type VmControllerOptions } from "../controller.ts";
-import { linuxVm } from "../flavour-linux.ts";
+import { linuxVm } from "../lcow.ts";
 import type { DeviceWiring, GuestLogLine, ScsiWiring } from "../types.ts";
 import type { FakeGuest } from "./fake-guest.ts";
 import { FakeHost } from "./fake-host.ts";

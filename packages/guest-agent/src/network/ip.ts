@@ -2,8 +2,8 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { openNetworkNamespace } from "@uvm-shim/linux-calls";
-import type { Children } from "../children.ts";
-import { guestFolders } from "../guest-folders.ts";
+import { guestFolders } from "../boot/guest-folders.ts";
+import type { Children } from "../process/children.ts";
 import type { Commands } from "./commands.ts";
 
 /** A process of the guest whose network namespace is meant; undefined for the VM's own. */

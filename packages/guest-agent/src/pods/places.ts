@@ -2,8 +2,8 @@
 import { lstatSync, mkdirSync, rmSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { MNT_DETACH, mount, mountFlags } from "@uvm-shim/linux-calls";
-import { withFolderBelow } from "../below.ts";
-import { mountOwn, mountPointsBelow, unmountAll } from "../mount-points.ts";
+import { withFolderBelow } from "../container/below.ts";
+import { mountOwn, mountPointsBelow, unmountAll } from "../storage/mount-points.ts";
 
 /** Finds, or makes, what a specification's mounts and logs need. */
 export interface PodPlaces {

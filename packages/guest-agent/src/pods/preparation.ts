@@ -4,11 +4,11 @@
  */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciSpec, OciUser } from "@uvm-shim/hcs-schema";
-import type { GuestDevices } from "../devices.ts";
+import { withUserOf } from "../container/users.ts";
 import { joinedNamespacePath, withNetworkAt } from "../network/joined.ts";
 import type { NetworkNamespaces } from "../network/namespaces.ts";
-import type { OutputCopyPlace } from "../output-copy.ts";
-import { withUserOf } from "../users.ts";
+import type { OutputCopyPlace } from "../process/output-copy.ts";
+import type { GuestDevices } from "../storage/devices.ts";
 import { outputCopyOf, withCoreLimit, withLogFolder, withShmSize } from "./annotations.ts";
 import { type ContainerKind, sandboxRootOf, skipsPodNetwork, wantsHostNetwork } from "./container-kind.ts";
 import {

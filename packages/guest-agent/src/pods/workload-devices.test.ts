@@ -1,6 +1,6 @@
 import type { OciSpec } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
-import { type DeviceNode, type GuestDevices, parseDeviceRules } from "../devices.ts";
+import { type DeviceNode, type GuestDevices, parseDeviceRules } from "../storage/devices.ts";
 import { AbsentPart } from "./absent-parts.ts";
 import { grantDevices, withGrantableRules } from "./workload-devices.ts";
 

@@ -9,7 +9,7 @@ import {
   type OciWindowsDevice,
   SchemaError,
 } from "@uvm-shim/hcs-schema";
-import type { AssignedDevice, DeviceNode, GuestDevices } from "../devices.ts";
+import type { AssignedDevice, DeviceNode, GuestDevices } from "../storage/devices.ts";
 import { demandResources } from "./absent-parts.ts";
 import { isPrivileged } from "./container-kind.ts";
 

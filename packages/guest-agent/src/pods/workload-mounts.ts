@@ -2,7 +2,7 @@
 import { existsSync, lstatSync, readlinkSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciDeviceRule, OciMount, OciSpec } from "@uvm-shim/hcs-schema";
-import type { GuestDevices } from "../devices.ts";
+import type { GuestDevices } from "../storage/devices.ts";
 import { demandResources } from "./absent-parts.ts";
 import type { PodPlaces } from "./places.ts";
 

@@ -16,7 +16,7 @@ import {
   openTree,
   withMountNamespace,
 } from "@uvm-shim/linux-calls";
-import { bootVariable } from "../boot-parameters.ts";
+import { bootVariable } from "../boot/boot-parameters.ts";
 import { makeCgroups, removeCgroups } from "./cgroups.ts";
 import { type Collected, collect } from "./collected.ts";
 import { type Fixtures, packages } from "./fixtures.ts";

@@ -12,8 +12,8 @@ import {
   JsonLines,
   type SystemExitStatus,
 } from "@uvm-shim/hcs-schema";
-import { parseHostDocument } from "../host-documents.ts";
 import { abortedError, HostError, type HostErrorDetails, hostErrorOf } from "../host-error.ts";
+import { parseHostDocument } from "../host-files/host-documents.ts";
 
 type Subject = Pick<HostErrorDetails, "operation" | "id">;
 

@@ -102,7 +102,7 @@ describe.each(allSpellings)("answers in %s case", (spelling) => {
 
 it("are all taken apart where this file looks", () => {
   const sources = ["windows", "emulator"].flatMap((folder) =>
-    readdirSync(`${import.meta.dirname}/../${folder}`)
+    readdirSync(`${import.meta.dirname}/../${folder}`, { encoding: "utf8", recursive: true })
       .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
       .map(
         (name) => [`${folder}/${name}`, readFileSync(`${import.meta.dirname}/../${folder}/${name}`, "utf8")] as const,

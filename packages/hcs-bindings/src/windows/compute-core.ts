@@ -1,9 +1,9 @@
-import { HostCallbacks } from "./callbacks.ts";
-import { computeCoreFunctions } from "./computecore-functions.ts";
 import { HostTexts } from "./host-texts.ts";
-import { kernelFunctions } from "./kernel-functions.ts";
-import type { LibraryPaths } from "./libraries.ts";
-import type { NativeLibrary, NativeMachine } from "./native-types.ts";
+import { HostCallbacks } from "./native/callbacks.ts";
+import { computeCoreFunctions } from "./native/computecore-functions.ts";
+import { kernelFunctions } from "./native/kernel-functions.ts";
+import type { LibraryPaths } from "./native/libraries.ts";
+import type { NativeLibrary, NativeMachine } from "./native/native-types.ts";
 
 /** computecore.dll with what its calls need: the functions that it calls back, and its texts. */
 export interface ComputeCore {

@@ -10,12 +10,12 @@ import {
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
 import { HostError, hostErrorOf, ignoreEnded } from "../host-error.ts";
 import type { ComputeSystem, HvsocketListener, HvsocketService } from "../types.ts";
-import { type HostEvent, hostEventTypes, type Subscription } from "./callbacks.ts";
 import type { ComputeCore } from "./compute-core.ts";
-import { endingError, handleClosed, serviceLost } from "./endings.ts";
 import type { HostProcess } from "./host-process.ts";
-import type { HostProcesses, HostSockets } from "./hvsocket-types.ts";
+import { endingError, handleClosed, serviceLost } from "./io/endings.ts";
 import { type LiveMigration, liveMigrationOf } from "./live-migration.ts";
+import { type HostEvent, hostEventTypes, type Subscription } from "./native/callbacks.ts";
+import type { HostProcesses, HostSockets } from "./native/hvsocket-types.ts";
 import { Operations } from "./operations.ts";
 import { ProcessHandles, type ProcessParameters } from "./processes.ts";
 import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";

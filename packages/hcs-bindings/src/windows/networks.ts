@@ -16,17 +16,17 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { HostError } from "../host-error.ts";
 import type { HostNetworks } from "../types.ts";
-import { HostCallbacks } from "./callbacks.ts";
-import { Calls } from "./calls.ts";
-import { computeNetworkFunctions } from "./computenetwork-functions.ts";
-import { hostClosed } from "./endings.ts";
 import { HostTexts, pointerRoom } from "./host-texts.ts";
-import type { LibraryPaths } from "./libraries.ts";
-import type { NativeLibrary, NativeMachine } from "./native-types.ts";
-import { ole32Functions } from "./ole32-functions.ts";
-import { OpenHandles } from "./open-handles.ts";
+import { hostClosed } from "./io/endings.ts";
+import { OpenHandles } from "./io/open-handles.ts";
+import { HostCallbacks } from "./native/callbacks.ts";
+import { Calls } from "./native/calls.ts";
+import { computeNetworkFunctions } from "./native/computenetwork-functions.ts";
+import type { LibraryPaths } from "./native/libraries.ts";
+import type { NativeLibrary, NativeMachine } from "./native/native-types.ts";
+import { ole32Functions } from "./native/ole32-functions.ts";
+import { guidBytes } from "./native/structures.ts";
 import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
-import { guidBytes } from "./structures.ts";
 
 /** The version of the documents; those without one are taken for older ones. */
 const SchemaVersion = { Major: 2, Minor: 0 } as const;

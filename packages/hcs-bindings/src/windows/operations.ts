@@ -1,8 +1,8 @@
 import { hresults } from "@uvm-shim/hcs-schema";
-import { Calls } from "./calls.ts";
 import type { ComputeCore } from "./compute-core.ts";
-import { type Ending, endingError } from "./endings.ts";
 import { pointerRoom } from "./host-texts.ts";
+import { type Ending, endingError } from "./io/endings.ts";
+import { Calls } from "./native/calls.ts";
 import { failed, refusal, type Subject } from "./refusal.ts";
 
 /**

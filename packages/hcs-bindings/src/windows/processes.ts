@@ -2,10 +2,10 @@ import type { Duplex } from "node:stream";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
 import type { ComputeCore } from "./compute-core.ts";
 import { HostProcess, type ProcessStdio } from "./host-process.ts";
-import { hostStructures } from "./host-structures.ts";
 import { pointerRoom } from "./host-texts.ts";
-import type { HostSockets } from "./hvsocket-types.ts";
-import { OpenHandles } from "./open-handles.ts";
+import { OpenHandles } from "./io/open-handles.ts";
+import { hostStructures } from "./native/host-structures.ts";
+import type { HostSockets } from "./native/hvsocket-types.ts";
 import type { Operations } from "./operations.ts";
 import { failed, refusal, type Subject, unlessAborted } from "./refusal.ts";
 

@@ -1,14 +1,13 @@
 import { HostError, hostErrorOf } from "../host-error.ts";
-import { Calls } from "./calls.ts";
-import { computeStorageFunctions } from "./computestorage-functions.ts";
-import { hostClosed } from "./endings.ts";
-import { hostStructures } from "./host-structures.ts";
 import { pointerRoom } from "./host-texts.ts";
-import { kernelFunctions } from "./kernel-functions.ts";
-import type { LibraryPaths } from "./libraries.ts";
-import type { NativeLibrary, NativeMachine } from "./native-types.ts";
-import { failed, refusal, type Subject, unlessAborted } from "./refusal.ts";
-import { wideText } from "./structures.ts";
+import { hostClosed } from "./io/endings.ts";
+import { Calls } from "./native/calls.ts";
+import { computeStorageFunctions } from "./native/computestorage-functions.ts";
+import { hostStructures } from "./native/host-structures.ts";
+import { kernelFunctions } from "./native/kernel-functions.ts";
+import type { LibraryPaths } from "./native/libraries.ts";
+import type { NativeLibrary, NativeMachine } from "./native/native-types.ts";
+import { wideText } from "./native/structures.ts";
 import {
   attachFlags,
   createFlags,
@@ -16,8 +15,9 @@ import {
   infoVersions,
   microsoftVendor,
   storageDevices,
-} from "./virtdisk-constants.ts";
-import { virtdiskFunctions } from "./virtdisk-functions.ts";
+} from "./native/virtdisk-constants.ts";
+import { virtdiskFunctions } from "./native/virtdisk-functions.ts";
+import { failed, refusal, type Subject, unlessAborted } from "./refusal.ts";
 
 export interface NewDisk {
   readonly path: string;

@@ -2,13 +2,13 @@ import type { ComputeSystemDocument, ComputeSystemProperties } from "@uvm-shim/h
 import type { ComputeHost } from "../types.ts";
 import { type ComputeCore, loadComputeCore } from "./compute-core.ts";
 import { type Abandon, type SystemHost, WindowsComputeSystem } from "./compute-system.ts";
-import { hostClosed, serviceLost } from "./endings.ts";
 import { pointerRoom } from "./host-texts.ts";
-import type { HostProcesses, HostSockets } from "./hvsocket-types.ts";
-import type { LibraryPaths } from "./libraries.ts";
-import type { NativeMachine } from "./native-types.ts";
+import { hostClosed, serviceLost } from "./io/endings.ts";
+import { OpenHandles } from "./io/open-handles.ts";
+import type { HostProcesses, HostSockets } from "./native/hvsocket-types.ts";
+import type { LibraryPaths } from "./native/libraries.ts";
+import type { NativeMachine } from "./native/native-types.ts";
 import { type WindowsNetworks, windowsNetworks } from "./networks.ts";
-import { OpenHandles } from "./open-handles.ts";
 import { Operations } from "./operations.ts";
 import { allAccess } from "./processes.ts";
 import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";

@@ -1,19 +1,19 @@
 import type { Duplex } from "node:stream";
-import { CompletionPort, type Kernel } from "./completion-port.ts";
-import { WindowsHvsockets } from "./hvsocket.ts";
-import type { HostProcesses, HostSockets } from "./hvsocket-types.ts";
+import { CompletionPort, type Kernel } from "./io/completion-port.ts";
+import { WindowsHvsockets } from "./io/hvsocket.ts";
+import { NamedEvents } from "./io/named-events.ts";
+import { OpenStreams } from "./io/open-streams.ts";
+import { OverlappedStream } from "./io/overlapped-stream.ts";
+import { connectedPipe, type PipeServer, type PipeServerOptions, servePipe } from "./io/pipes.ts";
 import { Job } from "./jobs.ts";
-import { kernelFunctions, securityFunctions } from "./kernel-functions.ts";
-import type { LibraryPaths } from "./libraries.ts";
-import { NamedEvents } from "./named-events.ts";
-import type { NativeMachine } from "./native-types.ts";
-import { OpenStreams } from "./open-streams.ts";
-import { OverlappedStream } from "./overlapped-stream.ts";
-import { connectedPipe, type PipeServer, type PipeServerOptions, servePipe } from "./pipes.ts";
+import type { HostProcesses, HostSockets } from "./native/hvsocket-types.ts";
+import { kernelFunctions, securityFunctions } from "./native/kernel-functions.ts";
+import type { LibraryPaths } from "./native/libraries.ts";
+import type { NativeMachine } from "./native/native-types.ts";
+import { winsockFunctions } from "./native/winsock-functions.ts";
 import type { Security } from "./security.ts";
 import { workingSetOf } from "./vm-memory.ts";
 import { createWindowsHost, type WindowsHost } from "./windows-host.ts";
-import { winsockFunctions } from "./winsock-functions.ts";
 
 /**
  * What a program needs of Windows beside its host: pipes, events and jobs. All its streams are on the one

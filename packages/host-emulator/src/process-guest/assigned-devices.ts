@@ -1,7 +1,7 @@
 import { closeSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { makeCharNode, openTree, withMountNamespace } from "@uvm-shim/linux-calls";
-import type { AssignableFunction } from "../assignable-devices.ts";
+import type { AssignableFunction } from "../system/assignable-devices.ts";
 import type { VmCgroups } from "./cgroups.ts";
 import { writeGuestFile } from "./guest-files.ts";
 import { attach, detach } from "./shares.ts";

@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { attachLoop, type LoopDevice, makeBlockNode, withMountNamespace } from "@uvm-shim/linux-calls";
-import type { DiskFile } from "../disk-file.ts";
 import type { DiskSlot } from "../guest-machine.ts";
-import { readPartitions } from "../partitions.ts";
+import type { DiskFile } from "../system/disk-file.ts";
+import { readPartitions } from "../system/partitions.ts";
 import type { VmCgroups } from "./cgroups.ts";
 
 /** Where the guest finds its SCSI disks: `<controller>/<lun>`, and their partitions: `<controller>/<lun>p<number>`. */

@@ -3,8 +3,6 @@ import { setPriority } from "node:os";
 import type { Duplex } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import type { Plan9Share } from "@uvm-shim/hcs-schema";
-import type { AssignableFunction } from "../assignable-devices.ts";
-import type { DiskFile } from "../disk-file.ts";
 import type {
   DiskSlot,
   GuestEnd,
@@ -15,6 +13,8 @@ import type {
   ProcessorShare,
 } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
+import type { AssignableFunction } from "../system/assignable-devices.ts";
+import type { DiskFile } from "../system/disk-file.ts";
 import { GuestAssignedDevices } from "./assigned-devices.ts";
 import type { BootTurns } from "./boot-turns.ts";
 import type { VmCgroups } from "./cgroups.ts";

@@ -16,9 +16,8 @@ import { hresults, plan9ShareFlags, resourcePaths, scsiControllerGuids } from "@
 import { mount, withMountNamespace } from "@uvm-shim/linux-calls";
 import { afterAll, afterEach, beforeEach, expect, it, vi } from "vitest";
 import { describeWith, itWith } from "../../../../tools/machine-needs.ts";
-
-import type { ComputeSystem } from "../compute-system.ts";
 import { EmulatedHost } from "../emulated-host.ts";
+import type { ComputeSystem } from "../system/compute-system.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
 import { VmCgroups } from "./cgroups.ts";
 import { readHierarchies } from "./hierarchies.ts";

@@ -1,5 +1,5 @@
 /** Annotations about what the guest boots and is told. */
-import type { AnnotationName } from "../annotations.ts";
+import type { AnnotationName } from "../annotations/annotations.ts";
 import { bootFolder, host, vm } from "./sandbox.ts";
 import { type Built, fileName, flag, kernelLineOf, onOff, refused, type SettingRows, text } from "./setting-rows.ts";
 

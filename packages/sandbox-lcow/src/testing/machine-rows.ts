@@ -1,5 +1,5 @@
 /** Annotations about the machine and what the host does for it. */
-import type { AnnotationName } from "../annotations.ts";
+import type { AnnotationName } from "../annotations/annotations.ts";
 import { topology, vm } from "./sandbox.ts";
 import { flag, noNumbers, number, onOff, type Row, refused, type SettingRows } from "./setting-rows.ts";
 

@@ -11,7 +11,7 @@ import type {
   SandboxRequest,
   StdioPaths,
   VmStatistics,
-} from "../types.ts";
+} from "../platform.ts";
 
 export class FakeError extends Error {
   readonly code: string;

@@ -6,7 +6,7 @@ import { type CallOptions, TtrpcClient } from "@uvm-shim/ttrpc";
 import { expect } from "vitest";
 import { type Clock, systemClock } from "../clock.ts";
 import { containerd } from "../generated/messages.js";
-import { createServices, type Services } from "../services.ts";
+import { createServices, type Services } from "../services/services.ts";
 import { EventServer } from "./event-server.ts";
 import { type FakeContainer, FakePlatform, type FakeSandbox } from "./fake-platform.ts";
 import { ManualClock } from "./manual-clock.ts";

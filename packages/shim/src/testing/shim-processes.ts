@@ -8,8 +8,8 @@ import { TtrpcClient } from "@uvm-shim/ttrpc";
 import { build } from "esbuild";
 import { expect } from "vitest";
 import { containerd } from "../generated/messages.js";
-import { processStartTime } from "../process-identity.ts";
-import { readState } from "../state-file.ts";
+import { readState } from "../program/state-file.ts";
+import { processStartTime } from "../system/process-identity.ts";
 import { EventServer } from "./event-server.ts";
 
 export interface Outcome {

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { constants, openSync } from "node:fs";
 import { Socket } from "node:net";
-import { guestAllowance } from "../../../../packages/shim/src/limited-log.ts";
+import { guestAllowance } from "../../../../packages/shim/src/system/limited-log.ts";
 
 /** One line as logrus writes it, quoted where it is more than a word, with nothing in it that is no text. */
 const line =

@@ -1,7 +1,7 @@
 import { hresults } from "@uvm-shim/hcs-schema";
 import type { ComputeSystem } from "../../types.ts";
-import { hostEventTypes } from "../../windows/callbacks.ts";
-import { hostStructures } from "../../windows/host-structures.ts";
+import { hostEventTypes } from "../../windows/native/callbacks.ts";
+import { hostStructures } from "../../windows/native/host-structures.ts";
 import type { FakeComputeService } from "../fake-service.ts";
 import type { FakeSystem } from "../fake-system.ts";
 import type { FakeDll, FakeMachine } from "./fake-machine.ts";

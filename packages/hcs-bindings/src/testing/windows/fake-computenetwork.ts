@@ -1,5 +1,5 @@
 import { type HresultName, hresults } from "@uvm-shim/hcs-schema";
-import { guidText } from "../../windows/structures.ts";
+import { guidText } from "../../windows/native/structures.ts";
 import type { FakeDll, FakeMachine } from "./fake-machine.ts";
 
 type Kind = "Network" | "Endpoint" | "Namespace";

@@ -1,4 +1,4 @@
-import { systemStructures } from "../../windows/system-structures.ts";
+import { systemStructures } from "../../windows/native/system-structures.ts";
 import type { FakeDll, FakeMachine } from "./fake-machine.ts";
 
 const { OVERLAPPED, OVERLAPPED_ENTRY } = systemStructures;

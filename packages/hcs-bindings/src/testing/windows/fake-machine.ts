@@ -10,7 +10,7 @@ import type {
   NativeLibrary,
   NativeMachine,
   ResultOf,
-} from "../../windows/native-types.ts";
+} from "../../windows/native/native-types.ts";
 import { respelledText, type Spelling } from "../respelling.ts";
 
 /** What a DLL of the fake machine does, by its functions' names; those that it lacks are not exported. */

@@ -1,5 +1,5 @@
-import { CompletionPort, type Kernel } from "../../windows/completion-port.ts";
-import { kernelFunctions, securityFunctions } from "../../windows/kernel-functions.ts";
+import { CompletionPort, type Kernel } from "../../windows/io/completion-port.ts";
+import { kernelFunctions, securityFunctions } from "../../windows/native/kernel-functions.ts";
 import type { Security } from "../../windows/security.ts";
 import { FakeIo } from "./fake-io.ts";
 import { FakeMachine } from "./fake-machine.ts";

@@ -1,5 +1,5 @@
-import { hostStructures } from "../../windows/host-structures.ts";
-import { errorVhdInvalidType, infoVersions } from "../../windows/virtdisk-constants.ts";
+import { hostStructures } from "../../windows/native/host-structures.ts";
+import { errorVhdInvalidType, infoVersions } from "../../windows/native/virtdisk-constants.ts";
 import type { FakeDll, FakeMachine } from "./fake-machine.ts";
 
 export interface FakeDisk {

@@ -1,7 +1,7 @@
 import { type Duplex, PassThrough } from "node:stream";
 import type { HostNetworks } from "../../types.ts";
-import type { HostProcesses, HostSockets } from "../../windows/hvsocket-types.ts";
-import type { LibraryPaths } from "../../windows/libraries.ts";
+import type { HostProcesses, HostSockets } from "../../windows/native/hvsocket-types.ts";
+import type { LibraryPaths } from "../../windows/native/libraries.ts";
 import { createWindowsHost, type WindowsHost } from "../../windows/windows-host.ts";
 import { FakeContractHost } from "../fake-contract-host.ts";
 import { FakeComputeCore } from "./fake-computecore.ts";

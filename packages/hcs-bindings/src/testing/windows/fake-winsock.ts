@@ -1,6 +1,6 @@
-import { guidBytes } from "../../windows/structures.ts";
-import { systemStructures } from "../../windows/system-structures.ts";
-import { winsockExtensions } from "../../windows/winsock-functions.ts";
+import { guidBytes } from "../../windows/native/structures.ts";
+import { systemStructures } from "../../windows/native/system-structures.ts";
+import { winsockExtensions } from "../../windows/native/winsock-functions.ts";
 import { FakeEndpoint } from "./fake-endpoint.ts";
 import { type FakeIo, invalidHandle, ntStatus, statusOf } from "./fake-io.ts";
 import type { FakeDll, FakeMachine } from "./fake-machine.ts";

@@ -1,6 +1,6 @@
 import { type HresultName, hresults } from "@uvm-shim/hcs-schema";
 import type { HostNetworks } from "../../types.ts";
-import { guidText } from "../../windows/structures.ts";
+import { guidText } from "../../windows/native/structures.ts";
 import type { FakeDll, FakeMachine } from "./fake-machine.ts";
 
 type Kind = "Network" | "Endpoint" | "Namespace";

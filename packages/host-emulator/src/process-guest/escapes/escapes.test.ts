@@ -11,9 +11,9 @@ import { GcsBridgeClient, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-
 import { linuxVsockPorts, type OciSpec, plan9ShareFlags, resourcePaths } from "@uvm-shim/hcs-schema";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { describeWith, itWith } from "../../../../../tools/machine-needs.ts";
-import type { ComputeSystem } from "../../compute-system.ts";
 import { EmulatedHost } from "../../emulated-host.ts";
 import type { GuestKind } from "../../guest-machine.ts";
+import type { ComputeSystem } from "../../system/compute-system.ts";
 import { TestFiles } from "../../testing/fake-guest.ts";
 import { mountedHierarchies } from "../hierarchies.ts";
 import { ProcessGuestKind, processGuestKernel } from "../kind.ts";

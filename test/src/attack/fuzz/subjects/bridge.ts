@@ -3,7 +3,7 @@ import { EventEmitter } from "node:events";
 import type { Duplex } from "node:stream";
 import { Fields, GcsBridgeClient, type Procedure, procedures } from "@uvm-shim/gcs-bridge";
 import { checkCgroupMetrics, checkLinuxGuestRequest, fieldsInAnyCase, spelledAs } from "@uvm-shim/hcs-schema";
-import { LineSplitter, parseLogLine } from "../../../../../packages/controller-vm/src/log-lines.ts";
+import { LineSplitter, parseLogLine } from "../../../../../packages/controller-vm/src/guest-log/log-lines.ts";
 import { readNotification } from "../../../../../packages/gcs-bridge/src/notification.ts";
 import {
   containerNotificationType,
@@ -12,9 +12,12 @@ import {
   messageType,
   responseTypeOf,
 } from "../../../../../packages/gcs-bridge/src/wire.ts";
-import { readContainerSettings, readProcessParameters } from "../../../../../packages/guest-agent/src/parameters.ts";
+import {
+  readContainerSettings,
+  readProcessParameters,
+} from "../../../../../packages/guest-agent/src/container/parameters.ts";
 import { readGuestRequest } from "../../../../../packages/guest-agent/src/resources.ts";
-import { encodeContainerStatistics } from "../../../../../packages/shim/src/statistics.ts";
+import { encodeContainerStatistics } from "../../../../../packages/shim/src/services/statistics.ts";
 import { jsonSubject, type Subject, textSubject } from "../subject.ts";
 import { processSeed, specificationSeed } from "./seeds.ts";
 

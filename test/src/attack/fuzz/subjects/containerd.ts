@@ -2,13 +2,13 @@
 
 import { checkOciSpec } from "@uvm-shim/hcs-schema";
 import { containerd, runtimeoptions } from "@uvm-shim/shim/protocol";
-import { parseStartInput } from "../../../../../packages/shim/src/bootstrap.ts";
-import { parseCommand } from "../../../../../packages/shim/src/flags.ts";
-import { checkIdentifier } from "../../../../../packages/shim/src/identifiers.ts";
-import { readPodConfiguration } from "../../../../../packages/shim/src/pod-configuration.ts";
-import { readResourceUpdate } from "../../../../../packages/shim/src/resource-update.ts";
-import { parseUri } from "../../../../../packages/shim/src/stdio-posix.ts";
-import { decodeFields } from "../../../../../packages/shim/src/wire.ts";
+import { parseStartInput } from "../../../../../packages/shim/src/program/bootstrap.ts";
+import { parseCommand } from "../../../../../packages/shim/src/program/flags.ts";
+import { checkIdentifier } from "../../../../../packages/shim/src/program/identifiers.ts";
+import { readPodConfiguration } from "../../../../../packages/shim/src/program/pod-configuration.ts";
+import { decodeFields } from "../../../../../packages/shim/src/program/wire.ts";
+import { readResourceUpdate } from "../../../../../packages/shim/src/services/resource-update.ts";
+import { parseUri } from "../../../../../packages/shim/src/system/stdio-posix.ts";
 import { decodeMessage } from "../../../../../packages/ttrpc/src/codec.ts";
 import { FrameDecoder } from "../../../../../packages/ttrpc/src/frame.ts";
 import { ttrpc } from "../../../../../packages/ttrpc/src/generated/messages.js";

@@ -19,23 +19,23 @@ import {
   parseIpPrefix,
   parseMacAddress,
 } from "@uvm-shim/hcs-schema";
-import { readElf } from "../../../../../packages/guest-agent/src/elf.ts";
-import { parseMountOptions } from "../../../../../packages/guest-agent/src/mount-options.ts";
+import { readElf } from "../../../../../packages/guest-agent/src/container/elf.ts";
+import { withUserOf } from "../../../../../packages/guest-agent/src/container/users.ts";
+import { requireOpenPolicy } from "../../../../../packages/guest-agent/src/policy/security-policy.ts";
 import { readRootDigest } from "../../../../../packages/guest-agent/src/policy/verity.ts";
-import { requireOpenPolicy } from "../../../../../packages/guest-agent/src/security-policy.ts";
-import { withUserOf } from "../../../../../packages/guest-agent/src/users.ts";
-import { parseMountPoints } from "../../../../../packages/hcs-bindings/src/posix-host-files.ts";
+import { parseMountOptions } from "../../../../../packages/guest-agent/src/storage/mount-options.ts";
+import { parseMountPoints } from "../../../../../packages/hcs-bindings/src/host-files/posix.ts";
 import {
   readCrash,
   readEnumeration,
   readExit,
   readProperties,
 } from "../../../../../packages/hcs-bindings/src/windows/system-documents.ts";
-import { openDiskFile } from "../../../../../packages/host-emulator/src/disk-file.ts";
-import { parsePartitions } from "../../../../../packages/host-emulator/src/partitions.ts";
 import { readHierarchies } from "../../../../../packages/host-emulator/src/process-guest/hierarchies.ts";
-import { readResourcePath } from "../../../../../packages/host-emulator/src/resource-path.ts";
-import { readState } from "../../../../../packages/shim/src/state-file.ts";
+import { openDiskFile } from "../../../../../packages/host-emulator/src/system/disk-file.ts";
+import { parsePartitions } from "../../../../../packages/host-emulator/src/system/partitions.ts";
+import { readResourcePath } from "../../../../../packages/host-emulator/src/system/resource-path.ts";
+import { readState } from "../../../../../packages/shim/src/program/state-file.ts";
 import { parseMountinfo } from "../../../leaks/mountinfo.ts";
 import { jsonSubject, type Subject, textSubject } from "../subject.ts";
 

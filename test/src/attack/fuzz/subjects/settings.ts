@@ -1,8 +1,8 @@
 /** What users write: annotations, and the runtime's configuration. */
 import { runtimeoptions } from "@uvm-shim/shim/protocol";
-import { readAnnotations as readContainerAnnotations } from "../../../../../packages/controller-container/src/annotations.ts";
-import { readAnnotations } from "../../../../../packages/sandbox-lcow/src/annotations.ts";
-import { decodeRuntimeOptions } from "../../../../../packages/shim/src/runtime-options.ts";
+import { readAnnotations as readContainerAnnotations } from "../../../../../packages/controller-container/src/plan/annotations.ts";
+import { readAnnotations } from "../../../../../packages/sandbox-lcow/src/annotations/annotations.ts";
+import { decodeRuntimeOptions } from "../../../../../packages/shim/src/program/runtime-options.ts";
 import { NoJson, parseJson, type Subject } from "../subject.ts";
 
 const vm = "io.microsoft.virtualmachine.";

@@ -1,0 +1,185 @@
+import type { LinuxHostedContainerSettings, OciMount, OciSpec, OciWindowsDevice } from "@uvm-shim/hcs-schema";
+import type { Step } from "@uvm-shim/lifecycle";
+import { checkWholeTexts, namingPaths, type Refuse } from "../refusal.ts";
+import { type GuestContainerSteps, guestContainerSteps } from "../resources/guest-container.ts";
+import { filesAtRisk, vmSteps } from "../resources/release-order.ts";
+import {
+  deviceSteps,
+  driverStep,
+  type GuestRoot,
+  mountSteps,
+  type ResourceBoundaries,
+  rootSteps,
+} from "../resources/steps.ts";
+import { asMember, type ContainerRole, withoutNetwork } from "../specification/membership.ts";
+import { type SandboxMemory, withMemoryOfPod, withPodSettings } from "../specification/pod-settings.ts";
+import { checkedSpecification, guestSpecification } from "../specification/specification.ts";
+import type { ContainerDevices, ContainerLayout, PathLookup, RootfsMount } from "../types.ts";
+import { sandboxIdKey } from "./annotations.ts";
+import { withBlockDevices } from "./block-devices.ts";
+import { coveredNetworkFiles } from "./covered-files.ts";
+import { type DevicePlan, planDevices } from "./devices.ts";
+import { type MountPlan, planMounts } from "./mounts.ts";
+import type { ContainerNetwork, PodAnchor, PodScratch, PodSettings } from "./options.ts";
+import { withPodScratch } from "./pod-scratch.ts";
+import { withoutPropagation } from "./propagation.ts";
+import { planRoot, type RootRequest } from "./root.ts";
+
+export interface PlanRequest {
+  readonly spec: unknown;
+  readonly rootfs: readonly RootfsMount[];
+  readonly stdio: { readonly terminal: boolean };
+}
+
+export interface PlanOptions extends ResourceBoundaries {
+  readonly id: string;
+  readonly podId: string;
+  readonly sandboxId?: string;
+  readonly bundle: string;
+  readonly layout: ContainerLayout;
+  readonly devices: ContainerDevices;
+  readonly encryptScratch?: boolean;
+  readonly pod?: PodSettings | undefined;
+  readonly anchor?: () => PodAnchor | undefined;
+  readonly network?: ContainerNetwork;
+  readonly podScratch?: PodScratch;
+  readonly defaultAnnotations?: { readonly [key: string]: string };
+  readonly gpuVhdPath?: string | undefined;
+  readonly propagateNumaAffinity?: boolean;
+  readonly sharesRootReadOnly?: boolean;
+  readonly warn: (sentence: string) => void;
+}
+
+/** All that a container takes, in the order in which it is acquired. */
+export interface ContainerPlan {
+  readonly role: ContainerRole;
+  /** What stands on the host, and outlives the VM. */
+  readonly host: readonly Step[];
+  /** What only the VM holds. */
+  readonly inVm: readonly Step[];
+  readonly container: GuestContainerSteps;
+}
+
+const schemaVersion = { Major: 2, Minor: 1 };
+
+/** Checks what is asked, and looks on the host for all that it names; nothing is acquired yet. */
+export async function planContainer(
+  { spec, rootfs, stdio }: PlanRequest,
+  options: PlanOptions,
+  refuse: Refuse,
+): Promise<ContainerPlan> {
+  const { id, podId, bundle, layout, guest, pod, network } = options;
+  const files = namingPaths(options.files, refuse);
+  const { encryptScratch = false, propagateNumaAffinity = false } = options;
+  const places = layout.placesOf({ id, podId });
+  if (places.id !== id) options.warn(`the guest, which takes no id of this form, knows the container as ${places.id}`);
+  const takesDiskOptions = places.own === undefined;
+  checkWholeTexts(rootfs, "rootfs", refuse);
+  const member = asMember(checkedSpecification(spec, options, refuse), options, refuse);
+  const { role } = member;
+  // Guests show disks to workloads alone.
+  const own =
+    role === "workload" ? await withBlockDevices(member.specification, options, refuse) : member.specification;
+  const ownMounts = await planMounts(own.mounts ?? [], takesDiskOptions, files, refuse);
+  const covered = await coveredNetworkFiles(ownMounts, files);
+  const isOfPod = role === "workload" && pod !== undefined;
+  const { specification, mounts: ownOfSandbox }: SandboxMemory =
+    role === "sandbox" && pod?.sharesMemory
+      ? withMemoryOfPod(own, places.bundle)
+      : {
+          specification: isOfPod ? withPodSettings(own, pod, covered) : own,
+          mounts: [],
+        };
+  const devicePlans = planDevices(specification.windows?.devices ?? [], propagateNumaAffinity, refuse);
+  const rootRequest: RootRequest = {
+    rootfs,
+    layerFolders: specification.windows?.layerFolders ?? [],
+    encryptScratch,
+    bundle,
+    rootPath: specification.root.path,
+    takesDiskOptions,
+    sharesReadOnly: options.sharesRootReadOnly ?? false,
+  };
+  const rootPlan = withPodScratch(await planRoot(rootRequest, files, refuse), {
+    ...{ id, podId, warn: options.warn },
+    ...(options.podScratch === undefined ? {} : { podScratch: options.podScratch }),
+    // What a sandbox has there stays until the VM goes.
+    isEmptied: places.own !== undefined && role !== "sandbox",
+  });
+  const drivers = await gpuDrivers(
+    specification.containerAnnotations.gpuVhdPath ?? options.gpuVhdPath,
+    devicePlans,
+    files,
+    refuse,
+  );
+  const mountPlans: readonly MountPlan[] = [
+    ...covered.map((mount) => ({ kind: "guest" as const, mount })),
+    ...(isOfPod ? await planMounts(specification.mounts ?? [], takesDiskOptions, files, refuse) : ownMounts),
+    ...ownOfSandbox.map((mount) => ({ kind: "guest" as const, mount })),
+  ];
+
+  for (const warning of filesAtRisk(rootPlan, mountPlans, places)) options.warn(warning);
+  for (const warning of await withoutPropagation(mountPlans, files)) options.warn(warning);
+  const root: GuestRoot = { path: "", scratchPath: places.own?.scratch ?? "", isReadOnly: false };
+  const mounts: OciMount[] = mountPlans.map((plan) => plan.mount);
+  const devices: OciWindowsDevice[] = devicePlans.map(({ entry }) => entry);
+  const settings = (): LinuxHostedContainerSettings => ({
+    SchemaVersion: schemaVersion,
+    OciBundlePath: places.bundle,
+    OciSpecification: withGuestSandboxId(
+      guestSpecification({
+        specification:
+          role === "sandbox" && network?.hasInterfaces() === false ? withoutNetwork(specification) : specification,
+        rootPath: root.path,
+        isRootReadOnly: root.isReadOnly,
+        networkNamespace: role === "workload" ? undefined : network?.namespaceId,
+        mounts,
+        devices,
+        terminal: stdio.terminal,
+      }),
+      layout.placesOf({ id: options.sandboxId ?? podId, podId }).id,
+    ),
+    ScratchDirPath: root.scratchPath,
+  });
+  const rootFileSystem = rootSteps(rootPlan, places, options, root);
+  const container = guestContainerSteps(places.id, guest, settings);
+  const onMounts = mountSteps(mountPlans, places, options, mounts);
+  return {
+    role,
+    host: [...rootFileSystem.host, ...onMounts.host],
+    inVm: vmSteps(
+      {
+        root: rootFileSystem,
+        mounts: onMounts.devices,
+        others: [
+          ...(drivers === undefined ? [] : [driverStep(drivers, options)]),
+          ...(devicePlans.length === 0 ? [] : deviceSteps(devicePlans, options.devices, devices)),
+        ],
+        container,
+      },
+      { places, isSandbox: role === "sandbox", guest, root },
+    ),
+    container,
+  };
+}
+
+/** Workload containers name the pod's sandbox by the id that the guest knows. */
+function withGuestSandboxId(spec: OciSpec, guestId: string): OciSpec {
+  const { annotations = {} } = spec;
+  return annotations[sandboxIdKey] === undefined
+    ? spec
+    : { ...spec, annotations: { ...annotations, [sandboxIdKey]: guestId } };
+}
+
+/** The disk with drivers that the guest needs for GPUs; none where the container has no GPU, or the guest has them. */
+async function gpuDrivers(
+  path: string | undefined,
+  devices: readonly DevicePlan[],
+  files: PathLookup,
+  refuse: Refuse,
+): Promise<string | undefined> {
+  if (path === undefined || !devices.some(({ entry }) => entry.idType === "gpu")) return undefined;
+  const kind = await files.kind(path);
+  if (kind === "file") return await files.realPath(path);
+  throw refuse("NotFound", `disk with drivers for GPUs ${path} is ${kind ?? "missing"}, expected a file`);
+}

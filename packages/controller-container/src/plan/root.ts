@@ -1,0 +1,272 @@
+import { dirname, isAbsolute, join, resolve } from "node:path";
+import type { Refuse } from "../refusal.ts";
+import type { DiskConfig, PathLookup, RootfsMount } from "../types.ts";
+import { isReadOnly, readOnlyOption } from "./disk-mounts.ts";
+
+/** Where a container's root file system comes from, with host paths that were found to exist. */
+export type RootPlan =
+  /** Read-only layers, topmost first, that the guest combines; without a scratch disk the container's view is read-only. */
+  | { readonly kind: "layers"; readonly layers: readonly Layer[]; readonly scratch: Scratch | undefined }
+  /** One block image that is the root as it is. */
+  | {
+      readonly kind: "image";
+      readonly disk: DiskConfig;
+      readonly filesystem: string;
+      readonly options: readonly string[];
+    }
+  /** A directory of the host, over which it first mounts what only it can mount. */
+  | {
+      readonly kind: "shared";
+      readonly directory: string;
+      readonly mounts: readonly RootfsMount[];
+      readonly readOnly: boolean;
+    };
+
+export interface Layer {
+  readonly hostPath: string;
+  /** 0: the whole disk. */
+  readonly partition: number;
+}
+
+export interface Scratch {
+  readonly hostPath: string;
+  readonly encrypted: boolean;
+}
+
+export interface RootRequest {
+  /** `windows.layerFolders` of the specification: the layers' directories, topmost first, and that of the scratch disk. */
+  readonly layerFolders: readonly string[];
+  readonly encryptScratch: boolean;
+  readonly rootfs: readonly RootfsMount[];
+  readonly bundle: string;
+  /** `root.path` of the specification, relative to the bundle. */
+  readonly rootPath: string;
+  /** Whether the guest takes mount options of disks. */
+  readonly takesDiskOptions: boolean;
+  /** Whether that directory is given for the guest to read alone. */
+  readonly sharesReadOnly: boolean;
+}
+
+const layersType = "lcow-layer";
+const parentLayersOption = "parentLayerPaths=";
+const partitionsType = "lcow-partitioned-layer";
+const scratchOption = "scratch=";
+const partitionsOption = "parent-partitioned-layers=";
+const highestPartition = 0xffff;
+/** The overlay file system of Linux takes 500 lower directories. */
+const maximumLayers = 500;
+const imageFilesystems = new Set(["ext2", "ext3", "ext4", "xfs", "btrfs", "erofs", "squashfs"]);
+const readOnlyFilesystems = new Set(["erofs", "squashfs"]);
+/** Options that speak about how the host would mount the image. */
+const hostOptions = new Set(["loop", "ro", "rw"]);
+
+export async function planRoot(request: RootRequest, files: PathLookup, refuse: Refuse): Promise<RootPlan> {
+  const plan = await planAnyRoot(request, files, refuse);
+  if (!request.encryptScratch || !isWrittenPlainly(plan)) return plan;
+  const message =
+    "rootfs: scratch disks of this pod are encrypted, expected layers with a scratch disk, or what is read-only";
+  throw refuse("FailedPrecondition", message);
+}
+
+function isWrittenPlainly(plan: RootPlan): boolean {
+  switch (plan.kind) {
+    case "layers":
+      return false;
+    case "image":
+      return !plan.disk.readOnly;
+    case "shared":
+      return !plan.readOnly;
+  }
+}
+
+async function planAnyRoot(request: RootRequest, files: PathLookup, refuse: Refuse): Promise<RootPlan> {
+  const { rootfs, layerFolders } = request;
+  const [first, ...more] = rootfs;
+  if (layerFolders.length > 0) {
+    if (first === undefined) return await planLayerFolders(request, files, refuse);
+    const message = `rootfs: expected either mounts or config.json: windows.layerFolders, got ${rootfs.length} mounts and ${layerFolders.length} folders`;
+    throw refuse("InvalidArgument", message);
+  }
+  if (first === undefined) return await planDirectory(request, files, refuse);
+  const layers = rootfs.find(({ type }) => type === layersType || type === partitionsType);
+  if (layers !== undefined) {
+    if (more.length > 0) {
+      throw refuse("InvalidArgument", `rootfs: expected one ${layers.type} mount alone, got ${rootfs.length} mounts`);
+    }
+    return layers.type === layersType
+      ? await planLayers(layers, request, files, refuse)
+      : await planPartitions(layers, request, files, refuse);
+  }
+  if (more.length === 0 && imageFilesystems.has(first.type)) {
+    const kind = await files.kind(first.source);
+    if (kind === "file" || kind === "block") return await planImage(first, kind, request, files, refuse);
+    throw refuse(
+      "NotFound",
+      `rootfs: ${first.type} image ${first.source} is ${kind ?? "missing"}, expected a file or block device`,
+    );
+  }
+  const readOnly = isMountedReadOnly(rootfs.at(-1) ?? first);
+  return { kind: "shared", directory: join(request.bundle, "rootfs"), mounts: rootfs, readOnly };
+}
+
+/** An overlay without a directory of its own for what is written is so by nature: that of a view of a snapshot. */
+function isMountedReadOnly({ type, options }: RootfsMount): boolean {
+  return isReadOnly({ options }) || (type === "overlay" && !options.some((option) => option.startsWith("upperdir=")));
+}
+
+async function planDirectory(request: RootRequest, files: PathLookup, refuse: Refuse): Promise<RootPlan> {
+  const directory = resolve(request.bundle, request.rootPath);
+  const kind = await files.kind(directory);
+  if (kind === "directory") {
+    const readOnly = request.sharesReadOnly;
+    return { kind: "shared", directory: await files.realPath(directory), mounts: [], readOnly };
+  }
+  throw refuse(
+    "NotFound",
+    `rootfs: there are no mounts, and root.path ${directory} is ${kind ?? "missing"}, expected a directory`,
+  );
+}
+
+/** The form that containerd's lcow snapshotter gives (plugins/snapshots/lcow): source is the snapshot's directory. */
+async function planLayers(
+  mount: RootfsMount,
+  { encryptScratch: encrypted }: RootRequest,
+  files: PathLookup,
+  refuse: Refuse,
+): Promise<RootPlan> {
+  const layers = await layersIn(parentLayers(mount, refuse), files, refuse);
+  if (isReadOnly(mount)) return { kind: "layers", layers, scratch: undefined };
+  return { kind: "layers", layers, scratch: { hostPath: await scratchIn(mount.source, files, refuse), encrypted } };
+}
+
+/** The form of before there were mounts of layers (internal/layers of microsoft/hcsshim). */
+async function planLayerFolders(
+  { layerFolders, encryptScratch: encrypted }: RootRequest,
+  files: PathLookup,
+  refuse: Refuse,
+): Promise<RootPlan> {
+  const scratch = layerFolders.at(-1) ?? "";
+  const folders = layerFolders.slice(0, -1);
+  if (folders.length === 0 || folders.length > maximumLayers || !layerFolders.every((folder) => isAbsolute(folder))) {
+    const accepted = `the absolute paths of 1 to ${maximumLayers} layers and of the scratch disk`;
+    const given = JSON.stringify(layerFolders).slice(0, 200);
+    throw refuse("InvalidArgument", `config.json: windows.layerFolders: expected ${accepted}, got ${given}`);
+  }
+  const layers = await layersIn(folders, files, refuse);
+  return { kind: "layers", layers, scratch: { hostPath: await scratchIn(scratch, files, refuse), encrypted } };
+}
+
+/** Layers that are partitions of disks, as `lcow-partitioned-layer` names them. */
+async function planPartitions(
+  { options }: RootfsMount,
+  { encryptScratch: encrypted }: RootRequest,
+  files: PathLookup,
+  refuse: Refuse,
+): Promise<RootPlan> {
+  const unknown = options.find((option) => !option.startsWith(scratchOption) && !option.startsWith(partitionsOption));
+  if (unknown !== undefined) {
+    const message = `rootfs: ${partitionsType}: option ${unknown} is not known, expected ${scratchOption} and ${partitionsOption}`;
+    throw refuse("InvalidArgument", message);
+  }
+  const layers: Layer[] = [];
+  for (const { hostPath, partition } of partitionsOf(options, refuse)) {
+    layers.push({ hostPath: await existingDisk(hostPath, "layer", files, refuse), partition });
+  }
+  const scratch = options.find((option) => option.startsWith(scratchOption))?.slice(scratchOption.length) ?? "";
+  if (!isAbsolute(scratch)) {
+    const message = `rootfs: ${partitionsType}: expected option ${scratchOption} with an absolute path, got ${JSON.stringify(scratch)}`;
+    throw refuse("InvalidArgument", message);
+  }
+  return {
+    kind: "layers",
+    layers,
+    scratch: { hostPath: await existingDisk(scratch, "scratch disk", files, refuse), encrypted },
+  };
+}
+
+function partitionsOf(options: readonly string[], refuse: Refuse): readonly Layer[] {
+  const accepted = `option ${partitionsOption} with a JSON list of 1 to ${maximumLayers} objects {"Path": <absolute path>, "Partition": <0 to ${highestPartition}>}`;
+  const given = options.find((option) => option.startsWith(partitionsOption)) ?? "";
+  const refuseOption = (cause?: unknown) =>
+    refuse("InvalidArgument", `rootfs: ${partitionsType}: expected ${accepted}, got ${given.slice(0, 200)}`, cause);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(given.slice(partitionsOption.length));
+  } catch (error) {
+    throw refuseOption(error);
+  }
+  if (!Array.isArray(parsed) || parsed.length === 0 || parsed.length > maximumLayers) throw refuseOption();
+  return parsed.map((item: unknown) => {
+    const { Path: path, Partition: partition = 0 } = (item ?? {}) as { Path?: unknown; Partition?: unknown };
+    const isPartition = Number.isInteger(partition) && (partition as number) >= 0;
+    if (typeof path !== "string" || !isAbsolute(path) || !isPartition || (partition as number) > highestPartition) {
+      throw refuseOption();
+    }
+    return { hostPath: path, partition: partition as number };
+  });
+}
+
+async function layersIn(folders: readonly string[], files: PathLookup, refuse: Refuse): Promise<readonly Layer[]> {
+  const layers: Layer[] = [];
+  for (const folder of folders) {
+    layers.push({ hostPath: await existingDisk(join(folder, "layer.vhd"), "layer", files, refuse), partition: 0 });
+  }
+  return layers;
+}
+
+async function scratchIn(folder: string, files: PathLookup, refuse: Refuse): Promise<string> {
+  const scratch = join(folder, "sandbox.vhd");
+  // Only a host that cannot read VHDX has the scratch disk under the name without x.
+  const file = (await files.kind(scratch)) === "file" ? scratch : `${scratch}x`;
+  return await existingDisk(file, "scratch disk", files, refuse);
+}
+
+function parentLayers(mount: RootfsMount, refuse: Refuse): readonly string[] {
+  const option = mount.options.find((candidate) => candidate.startsWith(parentLayersOption));
+  const expected = `expected option ${parentLayersOption} with a JSON list of 1 to ${maximumLayers} absolute paths`;
+  if (option === undefined)
+    throw refuse("InvalidArgument", `rootfs: ${layersType} ${mount.source}: ${expected}, got none`);
+  let parents: unknown;
+  try {
+    parents = JSON.parse(option.slice(parentLayersOption.length));
+  } catch (error) {
+    throw refuse("InvalidArgument", `rootfs: ${layersType} ${mount.source}: ${expected}, got no JSON`, error);
+  }
+  const isPath = (value: unknown): value is string => typeof value === "string" && isAbsolute(value);
+  if (!Array.isArray(parents) || parents.length === 0 || parents.length > maximumLayers || !parents.every(isPath)) {
+    throw refuse("InvalidArgument", `rootfs: ${layersType} ${mount.source}: ${expected}, got ${option.slice(0, 200)}`);
+  }
+  return parents;
+}
+
+async function existingDisk(path: string, what: string, files: PathLookup, refuse: Refuse): Promise<string> {
+  const kind = await files.kind(path);
+  if (kind === "file") return await files.realPath(path);
+  if (kind === undefined) throw refuse("NotFound", `rootfs: ${what} ${path} does not exist in ${dirname(path)}`);
+  throw refuse("InvalidArgument", `rootfs: ${what} ${path} is a ${kind}, expected a file`);
+}
+
+async function planImage(
+  mount: RootfsMount,
+  kind: "file" | "block",
+  { takesDiskOptions }: RootRequest,
+  files: PathLookup,
+  refuse: Refuse,
+): Promise<RootPlan> {
+  const readOnly = isReadOnly(mount) || readOnlyFilesystems.has(mount.type);
+  const options = mount.options.filter((option) => !hostOptions.has(option));
+  if (!takesDiskOptions && options.length > 0) {
+    const message = `rootfs: ${mount.type} image ${mount.source}: options ${options.join(", ")} given, expected none: a guest with a security policy takes only ro`;
+    throw refuse("FailedPrecondition", message);
+  }
+  return {
+    kind: "image",
+    disk: {
+      hostPath: await files.realPath(mount.source),
+      readOnly,
+      type: kind === "file" ? "VirtualDisk" : "PassThru",
+    },
+    filesystem: mount.type,
+    options: takesDiskOptions ? options : readOnlyOption(readOnly),
+  };
+}

@@ -1,0 +1,150 @@
+import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
+import { describe, expect, it } from "vitest";
+import type { LinuxContainerOptions } from "../plan/options.ts";
+import { ContainerBench, imageMount, layersMount, noStdio, ownLayout, specification } from "../testing/index.ts";
+
+const bundle = "/run/gcs/pods/p1/c1";
+const data = { destination: "/data", type: "bind", source: "/data" };
+const sandbox = specification({
+  annotations: { "io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-id": "p1" },
+});
+
+/** Calls of which the next one of some name is refused. */
+class RefusingCalls extends ScriptedCalls {
+  readonly #refused = new Map<string, string>();
+
+  failCall(name: string, code: string): void {
+    this.#refused.set(name, code);
+  }
+
+  override run<T>(name: string, detail: string, signal: AbortSignal | undefined, effect: () => T): Promise<T> {
+    const code = this.#refused.get(name);
+    this.#refused.delete(name);
+    return super.run(name, detail, signal, () => {
+      if (code !== undefined) throw scriptedError(code, `${name} is refused`);
+      return effect();
+    });
+  }
+}
+
+const lastCalls = (script: ScriptedCalls, after: string): readonly string[] => {
+  const calls = script.calls.map(({ name, detail }) => `${name} ${detail}`);
+  return calls.slice(calls.lastIndexOf(after) + 1);
+};
+
+function scripted(options: Partial<LinuxContainerOptions> = {}) {
+  const script = new RefusingCalls();
+  return { script, bench: new ContainerBench(script, options) };
+}
+
+/** Has the guest fail to make the container, as of a program that is not there. */
+async function failedCreate(bench: ContainerBench, script: RefusingCalls, spec: unknown = specification()) {
+  const request = { spec, rootfs: [layersMount], stdio: noStdio };
+  script.failCall("createContainer", "InvalidArgument");
+  await expect(bench.controller.create(request)).rejects.toMatchObject({ code: "InvalidArgument" });
+}
+
+describe("what a container leaves in its guest", () => {
+  it("is not the scratch disk over its folder, where the guest could not make it", async () => {
+    const { script, bench } = scripted();
+    await failedCreate(bench, script);
+    expect(lastCalls(script, "createContainer c1")).toEqual([
+      `uncombine ${bundle}/rootfs`,
+      `uncombine ${bundle}`,
+      "uncombine /run/mounts/scsi/disk2/scratch/p1/c1",
+      "unmap disk /snapshots/3/sandbox.vhdx",
+      "unmap disk /snapshots/1/layer.vhd",
+      "unmap disk /snapshots/2/layer.vhd",
+    ]);
+    expect(bench.leftovers).toEqual([]);
+  });
+
+  it("is not what a sandbox has mounted in its folder either, which stands on that disk", async () => {
+    const { script, bench } = scripted({ id: "p1" });
+    await failedCreate(bench, script, sandbox);
+    expect(lastCalls(script, "createContainer p1").slice(0, 5)).toEqual(
+      ["rootfs", "sandboxTmpfsMounts", "sandboxMounts", "hugepages"]
+        .map((name) => `uncombine /run/gcs/pods/p1/p1/${name}`)
+        .concat("uncombine /run/gcs/pods/p1/p1"),
+    );
+  });
+
+  it("goes with its state where the guest deletes that", async () => {
+    const { script, bench } = scripted();
+    await bench.created([layersMount]);
+    await bench.controller.delete();
+    expect(script.calls.filter(({ detail }) => detail === bundle)).toEqual([]);
+  });
+
+  it("is taken away although the guest has failed to delete its state", async () => {
+    const { script, bench } = scripted();
+    await bench.created([layersMount]);
+    script.failCall("deleteState", "Internal");
+    await expect(bench.controller.delete()).rejects.toMatchObject({ code: "Internal" });
+    await bench.controller.delete();
+    expect(lastCalls(script, "deleteState c1")[0]).toBe(`uncombine ${bundle}`);
+    expect(bench.leftovers).toEqual([]);
+  });
+
+  it("has nothing over its folder where what is written lies in that", async () => {
+    const { script, bench } = scripted();
+    const spec = specification();
+    script.failCall("createContainer", "InvalidArgument");
+    const rootfs = [{ ...imageMount, options: ["ro"] }];
+    await expect(bench.controller.create({ spec, rootfs, stdio: noStdio })).rejects.toThrow();
+    expect(script.calls.filter(({ detail }) => detail === bundle)).toEqual([]);
+  });
+});
+
+describe("what cannot be given back", () => {
+  it.each(["terminate", "uncombine"])("keeps state and disks, where that is %s", async (name) => {
+    const { script, bench } = scripted();
+    await bench.created([layersMount]);
+    script.failCall(name, "Internal");
+    await expect(bench.controller.delete()).rejects.toMatchObject({ code: "Internal" });
+    expect(script.names.filter((call) => call === "deleteState" || call === "unmap disk")).toEqual([]);
+    await bench.controller.delete();
+    expect(bench.leftovers).toEqual([]);
+  });
+
+  it("keeps the state of a container in whose folder a share stands", async () => {
+    const { script, bench } = scripted({ layout: ownLayout });
+    await bench.created([layersMount], specification({ mounts: [data] }));
+    script.failCall("unmap share", "Internal");
+    await expect(bench.controller.delete()).rejects.toMatchObject({ code: "Internal" });
+    expect(script.names).not.toContain("deleteState");
+    await bench.controller.delete();
+    expect(bench.leftovers).toEqual([]);
+  });
+});
+
+describe("the state of a container whose start failed", () => {
+  it("is deleted once the guest lists no process of it any more", async () => {
+    const { script, bench } = scripted();
+    await bench.created([layersMount]);
+    script.failCall("execute", "DeadlineExceeded");
+    await expect(bench.controller.init.start()).rejects.toThrow();
+    await bench.controller.delete();
+    expect(script.names.lastIndexOf("processIds")).toBeGreaterThan(script.names.indexOf("terminate"));
+    expect(script.names.indexOf("deleteState")).toBeGreaterThan(script.names.lastIndexOf("processIds"));
+    expect(bench.leftovers).toEqual([]);
+  });
+
+  it("is kept, with all that it stands on, as long as there are any", async () => {
+    const { script, bench } = scripted();
+    await bench.created([layersMount]);
+    script.failCall("execute", "DeadlineExceeded");
+    await expect(bench.controller.init.start()).rejects.toThrow();
+    const container = bench.guestContainer;
+    const { processIds } = container;
+    container.processIds = async () => [100];
+    await expect(bench.controller.delete()).rejects.toMatchObject({
+      code: "FailedPrecondition",
+      message: expect.stringContaining("processes of it run in the guest although they were killed"),
+    });
+    expect(script.names.filter((call) => call === "deleteState" || call === "unmap disk")).toEqual([]);
+    container.processIds = processIds;
+    await bench.controller.delete();
+    expect(bench.leftovers).toEqual([]);
+  });
+});

@@ -1,0 +1,121 @@
+import { type JsonBounds, parseWithin, spelledAs } from "@uvm-shim/hcs-schema";
+import type { GuestLogLine } from "../types.ts";
+
+/** Bytes of a log line that are kept; a guest that writes no line ends must not fill the host's memory. */
+export const longestLogLine = 64 * 1024;
+
+/** Of a line that is an object; one that holds more is passed on as the text that it is. */
+const entryBounds: JsonBounds = { length: longestLogLine, depth: 8, keys: 256, elements: 1_024 };
+
+const newline = 0x0a;
+
+/** Cuts a stream of bytes into lines of bounded length. What is beyond the bound is dropped, and that is told. */
+export class LineSplitter {
+  readonly #onLine: (line: string, truncated: boolean) => void;
+  #parts: Buffer[] = [];
+  #length = 0;
+  #truncated = false;
+
+  constructor(onLine: (line: string, truncated: boolean) => void) {
+    this.#onLine = onLine;
+  }
+
+  push(chunk: Buffer): void {
+    let start = 0;
+    for (let end = chunk.indexOf(newline); end !== -1; end = chunk.indexOf(newline, start)) {
+      this.#keep(chunk.subarray(start, end));
+      this.#emit();
+      start = end + 1;
+    }
+    this.#keep(chunk.subarray(start));
+  }
+
+  /** What the stream ended with, when it ended without a line end. */
+  end(): void {
+    if (this.#length > 0) this.#emit();
+  }
+
+  #keep(bytes: Buffer): void {
+    const kept = bytes.subarray(0, longestLogLine - this.#length);
+    if (kept.length < bytes.length) this.#truncated = true;
+    if (kept.length === 0) return;
+    this.#parts.push(Buffer.from(kept));
+    this.#length += kept.length;
+  }
+
+  #emit(): void {
+    const line = Buffer.concat(this.#parts).toString("utf8");
+    const truncated = this.#truncated;
+    this.#parts = [];
+    this.#length = 0;
+    this.#truncated = false;
+    this.#onLine(line, truncated);
+  }
+}
+
+/** Levels of the guest's logger by the name that it writes. The host goes on after what is fatal to the guest. */
+const levels: Readonly<Record<string, GuestLogLine["level"]>> = {
+  trace: "trace",
+  debug: "debug",
+  info: "info",
+  warn: "warn",
+  warning: "warn",
+  error: "error",
+  fatal: "error",
+  panic: "error",
+};
+
+/**
+ * Bounds of what is passed on of a line. Its fields bear names of the guest's own, so that none passes for one of the
+ * host's.
+ */
+const mostFields = 32;
+const longestName = 64;
+const longestText = 1024;
+const guestPrefix = "guest.";
+
+/** One line of the guest's log. What is no JSON object (a crash's last words) is passed on as it is, as a warning. */
+export function parseLogLine(line: string, truncated: boolean): GuestLogLine {
+  const entry = parseObject(line);
+  const cutFields = truncated ? { truncated } : {};
+  if (entry === undefined) return { level: "warn", message: line.trimEnd(), fields: cutFields };
+  const { level, msg, ...fields } = entry;
+  const name = typeof level === "string" ? level.toLowerCase() : "";
+  return {
+    level: (Object.hasOwn(levels, name) && levels[name]) || "info",
+    message: typeof msg === "string" ? msg : "",
+    fields: { ...fieldsOf(fields), ...cutFields },
+  };
+}
+
+function fieldsOf(given: { readonly [name: string]: unknown }): { readonly [name: string]: unknown } {
+  const names = Object.keys(given);
+  const fields = names.slice(0, mostFields).map((name) => [`${guestPrefix}${nameOf(name)}`, shownOf(given[name])]);
+  const leftOut = names.length - fields.length;
+  return { ...Object.fromEntries(fields), ...(leftOut > 0 && { left_out: leftOut }) };
+}
+
+function nameOf(name: string): string {
+  return name.slice(0, longestName).replace(/[^A-Za-z0-9_.-]/g, "_");
+}
+
+function shownOf(value: unknown): string | number | boolean | null {
+  if (typeof value === "number" || typeof value === "boolean" || value === null) return value;
+  return cut(typeof value === "string" ? value : JSON.stringify(value), longestText);
+}
+
+function cut(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most)}… (cut: ${text.length} characters in all)`;
+}
+
+function parseObject(text: string): { readonly [key: string]: unknown } | undefined {
+  // Most of what is no JSON is seen at its first character, and an error for each line of a flood would cost far more.
+  if (!text.trimStart().startsWith("{")) return undefined;
+  try {
+    const value = parseWithin(text, entryBounds);
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+    return spelledAs({ level: true, msg: true }, value) as { readonly [key: string]: unknown };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,59 @@
+/** What the agent says of itself and of its guest when it is sent SIGUSR1, in its log. */
+import { readdirSync } from "node:fs";
+import type { GuestLog } from "../log.ts";
+import { pidsIn, standings } from "./stacks.ts";
+
+/** A container that sees the guest's processes may send any number of signals. */
+const pauseMs = 10_000;
+/** The rest of a guest with very many is in an answer to the host's request for stacks. */
+const mostProcesses = 64;
+
+export class StateDump {
+  readonly #log: Pick<GuestLog, "warning">;
+  readonly #now: () => number;
+  readonly #proc: string;
+  #next = 0;
+
+  constructor(log: Pick<GuestLog, "warning">, now: () => number = () => performance.now(), proc = "/proc") {
+    this.#log = log;
+    this.#now = now;
+    this.#proc = proc;
+  }
+
+  /** Writes a line for each thing; nothing so soon after the last time. */
+  write(): void {
+    const now = this.#now();
+    if (now < this.#next) return;
+    this.#next = now + pauseMs;
+    this.#log.warning("=== BEGIN state dump ===", { pid: process.pid });
+    try {
+      this.#describe();
+    } catch (error) {
+      // Where descriptors are lacking, say.
+      this.#log.warning("dump: not all can be told", { error: String(error) });
+    }
+    this.#log.warning("=== END state dump ===");
+  }
+
+  #describe(): void {
+    const { rss, heapUsed, external } = process.memoryUsage();
+    this.#log.warning("dump: stack", { stack: new Error("stack").stack });
+    this.#log.warning("dump: waits", countBy(process.getActiveResourcesInfo()));
+    this.#log.warning("dump: memory", { rss, heapUsed, external });
+    this.#log.warning("dump: descriptors", { open: readdirSync(`${this.#proc}/self/fd`).length });
+    let told = 0;
+    for (const { pid, name, state, waitsIn, stack } of standings(this.#proc)) {
+      if (told === mostProcesses) break;
+      told += 1;
+      this.#log.warning("dump: process", { process: pid, name, state, waitsIn, ...(stack !== "" && { stack }) });
+    }
+    const processes = pidsIn(this.#proc).length;
+    if (told === mostProcesses) this.#log.warning("dump: processes", { processes, told });
+  }
+}
+
+function countBy(kinds: readonly string[]): { readonly [kind: string]: number } {
+  const counts: { [kind: string]: number } = {};
+  for (const kind of kinds) counts[kind] = (counts[kind] ?? 0) + 1;
+  return counts;
+}

@@ -1,0 +1,241 @@
+/** Carries the stdio of one process between its pipes or its terminal and the host's ports. */
+import { closeSync } from "node:fs";
+import { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { GuestFault, type VsockStdioRelaySettings } from "@uvm-shim/gcs-bridge";
+import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import { letBlock, pipes, TerminalStream } from "@uvm-shim/linux-calls";
+import type { ChildStdio } from "../container/runtime.ts";
+import { OutputCopy, type OutputCopyPlace } from "./output-copy.ts";
+import { type Output, PipeOutput, type Redial, StreamOutput, socketOf } from "./outputs.ts";
+
+/** The descriptor of a connection to a port of the host, which does not block and is the caller's. */
+export type DialPort = (port: number, signal: AbortSignal) => Promise<number>;
+
+type StreamName = "StdIn" | "StdOut" | "StdErr";
+const streams = [
+  ["StdIn", "CreateStdInPipe"],
+  ["StdOut", "CreateStdOutPipe"],
+  ["StdErr", "CreateStdErrPipe"],
+] as const;
+
+/** The agent's ends of the pipes that a process was made with. */
+export type AgentEnds = { readonly [Name in StreamName]: number };
+
+/** The agent's and the process's end of one pipe. */
+interface PipeEnds {
+  readonly agent: number;
+  readonly process: number;
+}
+
+/** Between two attempts at a host that has closed an output which is to be kept. */
+const redialPauseMs = 100;
+
+/**
+ * The stdio of one process, between its pipes or its terminal and the host's ports. As in the reference's guest, the
+ * end of an output is told to the host when its last writer has gone, and waits for the host to close it.
+ */
+export class StdioRelay {
+  readonly #dial: DialPort;
+  readonly #ports: VsockStdioRelaySettings;
+  /** Connections that nothing carries to or from yet. */
+  readonly #connections: Map<StreamName, number>;
+  readonly #pipes = new Map<StreamName, PipeEnds>();
+  readonly #outputs: Output[] = [];
+  readonly #redialling = new AbortController();
+  #input: { readonly connection: Socket; readonly sink: Socket | TerminalStream } | undefined;
+  #terminal: TerminalStream | undefined;
+  #copy: OutputCopy | undefined;
+  #keepsOutputs = false;
+
+  private constructor(dial: DialPort, ports: VsockStdioRelaySettings, connections: Map<StreamName, number>) {
+    this.#dial = dial;
+    this.#ports = ports;
+    this.#connections = connections;
+  }
+
+  /** Dials the port of each stream that the parameters ask for. Throws a GuestFault naming the port that fails. */
+  static async connect(
+    parameters: LinuxProcessParameters,
+    ports: VsockStdioRelaySettings,
+    dial: DialPort,
+    signal: AbortSignal,
+  ): Promise<StdioRelay> {
+    const wanted: [StreamName, number][] = [];
+    for (const [name, flag] of streams) {
+      if (!parameters[flag]) continue;
+      const port = ports[name];
+      if (port === undefined) {
+        throw new GuestFault(
+          "E_INVALIDARG",
+          `Settings.VsockStdioRelaySettings.${name} is absent although ${flag} is true`,
+        );
+      }
+      wanted.push([name, port]);
+    }
+    const dialled = await Promise.allSettled(wanted.map(([, port]) => dial(port, signal)));
+    const connections = new Map<StreamName, number>();
+    const failures: unknown[] = [];
+    for (const [index, result] of dialled.entries()) {
+      const name = wanted[index]?.[0];
+      if (result.status === "rejected") failures.push(result.reason);
+      else if (name !== undefined) connections.set(name, result.value);
+    }
+    const relay = new StdioRelay(dial, ports, connections);
+    if (failures.length === 0) return relay;
+    relay.close();
+    const [cause] = failures;
+    throw new GuestFault("HCS_E_CONNECT_FAILED", cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+
+  /** To be asked for before anything is carried: what the process writes is appended to a file of the guest, too. */
+  copyOutputTo(place: OutputCopyPlace): void {
+    this.#copy = new OutputCopy(place);
+  }
+
+  /** To be asked for before anything is carried: an output that the host closes too early is dialled anew. */
+  keepOutputs(): void {
+    this.#keepsOutputs = true;
+  }
+
+  /** What the host has closed stays closed from now on. */
+  stopKeepingOutputs(): void {
+    this.#redialling.abort();
+  }
+
+  /** Hands the connections themselves to a process, which inherits them: nothing is carried. `close` comes after. */
+  handOver(): ChildStdio {
+    const end = (name: StreamName): number | "ignore" => {
+      const connection = this.#connections.get(name);
+      if (connection !== undefined) letBlock(connection);
+      return connection ?? "ignore";
+    };
+    return [end("StdIn"), end("StdOut"), end("StdErr")];
+  }
+
+  /** Makes the pipes; the descriptors are for the process, which inherits them. */
+  openPipes(): ChildStdio {
+    const names = [...this.#connections.keys()];
+    for (const [index, { readFd, writeFd }] of pipes(names.length).entries()) {
+      const name = names[index] as StreamName;
+      this.#pipes.set(
+        name,
+        name === "StdIn" ? { agent: writeFd, process: readFd } : { agent: readFd, process: writeFd },
+      );
+    }
+    const end = (name: StreamName): number | "ignore" => this.#pipes.get(name)?.process ?? "ignore";
+    return [end("StdIn"), end("StdOut"), end("StdErr")];
+  }
+
+  /** Begins to carry, once the process has inherited its ends. */
+  startPipes(): void {
+    for (const [name, ends] of this.#pipes) {
+      closeSync(ends.process);
+      this.#carry(name, ends.agent);
+    }
+    this.#pipes.clear();
+  }
+
+  /** Begins to carry to and from a process that was made with pipes before; what nobody asked for is closed. */
+  startHeldPipes(agentEnds: AgentEnds): void {
+    for (const [name] of streams) this.#carry(name, agentEnds[name]);
+  }
+
+  #carry(name: StreamName, agentEnd: number): void {
+    const connection = this.#take(name);
+    if (connection === undefined) closeSync(agentEnd);
+    else if (name === "StdIn") {
+      this.#carryIn(connection, new Socket({ fd: agentEnd, readable: false, writable: true }));
+    } else if (this.#copy === undefined) {
+      this.#outputs.push(new PipeOutput(agentEnd, connection, this.#redialOf(name)));
+    } else {
+      const source = new Socket({ fd: agentEnd, readable: true, writable: false });
+      this.#copy.follow(source);
+      this.#outputs.push(new StreamOutput(source, connection, { isClosedByHost: true, redial: this.#redialOf(name) }));
+    }
+  }
+
+  /** Begins to carry to and from the terminal of the process, and takes the descriptor over. */
+  startTerminal(descriptor: number): void {
+    const terminal = new TerminalStream(descriptor);
+    this.#terminal = terminal;
+    terminal.on("error", () => terminal.destroy());
+    this.#copy?.follow(terminal);
+    const output = this.#take("StdOut");
+    if (output !== undefined) {
+      const redial = this.#redialOf("StdOut");
+      this.#outputs.push(new StreamOutput(terminal, output, { isClosedByHost: false, redial }));
+    }
+    const input = this.#take("StdIn");
+    if (input !== undefined) this.#carryIn(input, terminal);
+  }
+
+  /** Resizes the terminal, while there is one. Throws a GuestFault for a process that never had one. */
+  resize(height: number, width: number): void {
+    if (this.#terminal === undefined) throw new GuestFault("E_FAIL", "the process has no terminal to be resized");
+    this.#terminal.resize(height, width);
+  }
+
+  /**
+   * To be called when the process has ended. Resolves when its outputs have ended, which the host's close is part of,
+   * and all ends are closed; what holds an output open is waited for as long as it does.
+   */
+  async finish(): Promise<void> {
+    const input = this.#input;
+    if (input !== undefined) input.connection.unpipe().pause();
+    await Promise.all(this.#outputs.map((output) => output.ended));
+    this.close();
+  }
+
+  /** Gives up what has not begun, or not ended. Repeatable. */
+  close(): void {
+    this.stopKeepingOutputs();
+    for (const ends of this.#pipes.values()) {
+      closeSync(ends.agent);
+      closeSync(ends.process);
+    }
+    this.#pipes.clear();
+    for (const connection of this.#connections.values()) closeSync(connection);
+    this.#connections.clear();
+    for (const output of this.#outputs) output.close();
+    this.#input?.sink.destroy();
+    this.#input?.connection.destroy();
+    this.#terminal?.destroy();
+    this.#copy?.close();
+  }
+
+  #take(name: StreamName): number | undefined {
+    const connection = this.#connections.get(name);
+    this.#connections.delete(name);
+    return connection;
+  }
+
+  /**
+   * From the host to the process. The host's half-close ends a pipe, and means nothing to a terminal, which has no half
+   * that could be closed. When the process reads no more, the host's end stays open, and unread, until its exit.
+   */
+  #carryIn(descriptor: number, sink: Socket | TerminalStream): void {
+    const connection = socketOf(descriptor);
+    this.#input = { connection, sink };
+    sink.on("error", () => sink.destroy());
+    sink.on("close", () => connection.unpipe(sink).pause());
+    connection.on("error", () => connection.destroy());
+    connection.pipe(sink, { end: sink instanceof Socket });
+  }
+
+  #redialOf(name: StreamName): Redial | undefined {
+    const port = this.#ports[name];
+    if (!this.#keepsOutputs || port === undefined) return undefined;
+    const { signal } = this.#redialling;
+    return async () => {
+      while (!signal.aborted) {
+        try {
+          return await this.#dial(port, signal);
+        } catch {
+          await delay(redialPauseMs, undefined, { signal }).catch(() => {});
+        }
+      }
+      return undefined;
+    };
+  }
+}

@@ -1,0 +1,96 @@
+/** Devices of the guest: what it has, what it may use, and what was assigned to it by the host. */
+import { existsSync, lstatSync, readdirSync, readFileSync, type Stats } from "node:fs";
+import { join } from "node:path";
+import type { OciDeviceRule } from "@uvm-shim/hcs-schema";
+import { guestFolders } from "../boot/guest-folders.ts";
+
+/** A device node, in the form of `linux.devices`. */
+export interface DeviceNode {
+  readonly path: string;
+  readonly type: "b" | "c";
+  readonly major: number;
+  readonly minor: number;
+  readonly fileMode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface AssignedDevice {
+  /** The folder that tells what the device is and holds what it exposes. */
+  readonly folder: string;
+  readonly nodes: readonly DeviceNode[];
+}
+
+export interface GuestDevices {
+  /** What the guest may use; undefined where nothing keeps it from any device. */
+  rules(): readonly OciDeviceRule[] | undefined;
+  /** All nodes of the guest, but those of assigned devices. */
+  nodes(): readonly DeviceNode[];
+  /** Undefined when there is no device at the path. */
+  node(path: string): DeviceNode | undefined;
+  /** Undefined while the guest has no device of this VMBus GUID. */
+  assigned(vmBusGuid: string): AssignedDevice | undefined;
+}
+
+/** Holds nothing that a container does not get by itself, or what it gets only when it asks for it. */
+const foldersOfTheirOwn: ReadonlySet<string> = new Set(["fd", "mqueue", "pts", "shm", "vpci"]);
+
+/** The devices of this guest, looked up at each question. */
+export const guestDevices: GuestDevices = {
+  rules: () => {
+    const list = `${guestFolders.cgroups}/devices/devices.list`;
+    return existsSync(list) ? parseDeviceRules(readFileSync(list, "utf8")) : undefined;
+  },
+  nodes: () =>
+    readdirSync("/dev").flatMap((name) => (foldersOfTheirOwn.has(name) ? [] : nodesBelow(join("/dev", name)))),
+  node: nodeAt,
+  assigned: (vmBusGuid) => {
+    const folder = assignedDeviceFolder(vmBusGuid);
+    if (!existsSync(`${folder}/${declarationName}`)) return undefined;
+    return { folder, nodes: readdirSync(folder).flatMap((name) => nodeAt(join(folder, name)) ?? []) };
+  },
+};
+
+/** The host writes it when all else of an assigned device is there. */
+export const declarationName = "device.json";
+
+export function assignedDeviceFolder(vmBusGuid: string): string {
+  return `${guestFolders.assignedDevices}/${vmBusGuid.toLowerCase()}`;
+}
+
+/** The text of a version 1 cgroup's devices.list; undefined when it allows every device. */
+export function parseDeviceRules(text: string): readonly OciDeviceRule[] | undefined {
+  const rules: OciDeviceRule[] = [];
+  for (const line of text.split("\n")) {
+    const [, type, major, minor, access] = /^([abc]) (\d+|\*):(\d+|\*) ([rwm]+)$/.exec(line) ?? [];
+    if (type === undefined || access === undefined) continue;
+    if (type === "a") return undefined;
+    rules.push({
+      allow: true,
+      type,
+      access,
+      ...(major === "*" ? {} : { major: Number(major) }),
+      ...(minor === "*" ? {} : { minor: Number(minor) }),
+    });
+  }
+  return rules;
+}
+
+function nodesBelow(path: string): readonly DeviceNode[] {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  if (stats?.isDirectory() === true) return readdirSync(path).flatMap((name) => nodesBelow(join(path, name)));
+  const node = nodeAt(path, stats);
+  return node === undefined ? [] : [node];
+}
+
+function nodeAt(
+  path: string,
+  stats: Stats | undefined = lstatSync(path, { throwIfNoEntry: false }),
+): DeviceNode | undefined {
+  if (stats === undefined || !(stats.isBlockDevice() || stats.isCharacterDevice())) return undefined;
+  const { rdev, mode, uid, gid } = stats;
+  const type = stats.isBlockDevice() ? "b" : "c";
+  const major = (rdev >> 8) & 0xfff;
+  const minor = (rdev & 0xff) | ((rdev >> 12) & 0xfff00);
+  return { path, type, major, minor, fileMode: mode & 0o7777, uid, gid };
+}

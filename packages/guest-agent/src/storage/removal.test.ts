@@ -1,0 +1,95 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describeWith } from "../../../../tools/machine-needs.ts";
+import { mountOwn, removeFolder, unmountAll } from "./mount-points.ts";
+import { removeAll } from "./removal.ts";
+
+let root: string;
+let folder: string;
+
+beforeEach(() => {
+  root = mkdtempSync("/dev/shm/removal-");
+  folder = join(root, "folder");
+  mkdirSync(folder);
+});
+afterEach(() => void execFileSync("rm", ["-rf", root]));
+
+describe("what a container has written is removed", () => {
+  it("however deep its folders lie within each other", async () => {
+    // No path leads there: each is made from within the one above.
+    const script =
+      "import os,sys\nos.chdir(sys.argv[1])\nfor i in range(15000):\n os.mkdir('d')\n os.chdir('d')\nopen('f','w')";
+    execFileSync("python3", ["-c", script, folder]);
+    const before = readdirSync("/proc/self/fd").length;
+    await removeFolder(folder);
+    expect(existsSync(folder)).toBe(false);
+    expect(readdirSync("/proc/self/fd").length).toBe(before);
+  });
+
+  it("in pieces, between which others have their turn", async () => {
+    for (let index = 0; index < 2000; index++) writeFileSync(join(folder, String(index)), "");
+    let turns = 0;
+    let isDone = false;
+    const counting = (): void => {
+      turns += 1;
+      if (!isDone) setImmediate(counting);
+    };
+    setImmediate(counting);
+    await removeFolder(folder);
+    isDone = true;
+    expect(existsSync(folder)).toBe(false);
+    expect(turns).toBeGreaterThan(20);
+  });
+
+  it("and nothing that its links lead to", async () => {
+    const kept = join(root, "kept");
+    mkdirSync(kept);
+    writeFileSync(join(kept, "file"), "");
+    symlinkSync(kept, join(folder, "link"));
+    symlinkSync(kept, join(root, "top"));
+    await removeFolder(folder);
+    await removeFolder(join(root, "top"));
+    expect(readdirSync(root)).toEqual(["kept"]);
+    expect(readdirSync(kept)).toEqual(["file"]);
+  });
+});
+
+describeWith("root")("what is mounted where a container has written", () => {
+  it("between two pieces stays, with all that is in it, and all else is removed", () => {
+    for (let index = 0; index < 200; index++) mkdirSync(join(folder, String(index)));
+    const work = removeAll(folder);
+    work.next();
+    const [left] = readdirSync(folder);
+    const place = join(folder, left ?? "");
+    execFileSync("mount", ["-t", "tmpfs", "none", place]);
+    try {
+      writeFileSync(join(place, "of somebody else"), "");
+      expect(() => {
+        while (!work.next().done);
+      }).toThrow(expect.objectContaining({ code: "EXDEV" }));
+      expect(readdirSync(folder)).toEqual([left]);
+      expect(readdirSync(place)).toEqual(["of somebody else"]);
+    } finally {
+      execFileSync("umount", [place]);
+    }
+  });
+
+  it("from an image with deep folders is emptied, and named", async () => {
+    const [lower, upper, work, merged] = ["lower", "upper", "work", "folder/merged"].map((name) => join(root, name));
+    for (const made of [lower, upper, work, merged]) mkdirSync(made as string);
+    mkdirSync(join(lower as string, ...new Array<string>(40).fill("d")), { recursive: true });
+    const layers = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
+    mountOwn(
+      merged as string,
+      () => void execFileSync("mount", ["-t", "overlay", "none", "-o", layers, merged as string]),
+    );
+    try {
+      await expect(removeFolder(folder)).rejects.toThrow(`${folder} is not removed, since ${merged} is a mount`);
+      expect(readdirSync(merged as string)).toEqual([]);
+    } finally {
+      unmountAll(merged as string, 0);
+    }
+  });
+});

@@ -1,0 +1,268 @@
+/** Disks, shares, layers and devices: what the host attached to the machine is made part of the guest. */
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { GuestFault } from "@uvm-shim/gcs-bridge";
+import type {
+  GuestScsiDevice,
+  LinuxCombinedLayers,
+  LinuxGuestRequest,
+  LinuxMappedDirectory,
+  LinuxMappedVirtualDisk,
+} from "@uvm-shim/hcs-schema";
+import { MNT_DETACH, mount, mountFlags, setMountReadOnly, umount } from "@uvm-shim/linux-calls";
+import { guestFolders } from "../boot/guest-folders.ts";
+import type { GuardedContainer, PolicyGuard } from "../policy/guard.ts";
+import { waitForAppearance } from "./appearance.ts";
+import { assignedDeviceFolder, declarationName } from "./devices.ts";
+import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
+import { parseMountOptions } from "./mount-options.ts";
+import { mountOwn, removeMountPoint, unmountAll } from "./mount-points.ts";
+
+/** Runs a program of the guest to its end. */
+export type RunTool = (
+  command: string,
+  parameters: readonly string[],
+  signal: AbortSignal,
+) => Promise<{ exitCode: number; stderr: string }>;
+
+export type StorageRequest = Extract<
+  LinuxGuestRequest,
+  {
+    readonly ResourceType: "MappedVirtualDisk" | "SCSIDevice" | "MappedDirectory" | "CombinedLayers" | "VPCIDevice";
+  }
+>;
+
+export interface StorageSurroundings {
+  readonly runTool: RunTool;
+  /** Present once the guest has a policy. */
+  readonly guard: PolicyGuard | undefined;
+  readonly containers: readonly GuardedContainer[];
+}
+
+export async function modifyStorage(
+  request: StorageRequest,
+  surroundings: StorageSurroundings,
+  signal: AbortSignal,
+): Promise<void> {
+  const { ResourceType, RequestType } = request;
+  if (RequestType !== "Add" && RequestType !== "Remove") {
+    throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} ${ResourceType}: accepted are Add and Remove`);
+  }
+  const isAdd = RequestType === "Add";
+  switch (ResourceType) {
+    case "MappedVirtualDisk":
+      return isAdd
+        ? await addDisk(request.Settings, surroundings, signal)
+        : await removeDisk(request.Settings, surroundings, signal);
+    case "SCSIDevice":
+      if (isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Add SCSIDevice: accepted is Remove");
+      return checkDeviceUnused(request.Settings);
+    case "MappedDirectory":
+      return isAdd ? addShare(request.Settings, surroundings) : removeShare(request.Settings, surroundings);
+    case "CombinedLayers":
+      return isAdd ? addLayers(request.Settings, surroundings) : removeLayers(request.Settings, surroundings);
+    case "VPCIDevice":
+      // The host takes it away by itself.
+      if (!isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Remove VPCIDevice: accepted is Add");
+      return await waitForAppearance(`${assignedDeviceFolder(request.Settings.VMBusGUID)}/${declarationName}`, signal);
+  }
+}
+
+/** The node that the emulated host makes for a disk, or for a partition of it. */
+export function devicePath({ Controller, Lun }: GuestScsiDevice, partition: number): string {
+  return `${guestFolders.scsiDevices}/${Controller}/${Lun}${partition === 0 ? "" : `p${partition}`}`;
+}
+
+async function addDisk(
+  disk: LinuxMappedVirtualDisk,
+  { runTool, guard }: StorageSurroundings,
+  signal: AbortSignal,
+): Promise<void> {
+  const device = devicePath(disk, disk.Partition);
+  await waitForAppearance(device, signal);
+  const mountIt = (): Promise<void> => mountDisk(disk, device, runTool, signal);
+  await (guard === undefined ? mountIt() : guard.addDisk(disk, device, mountIt));
+}
+
+async function mountDisk(
+  disk: LinuxMappedVirtualDisk,
+  device: string,
+  runTool: RunTool,
+  signal: AbortSignal,
+): Promise<void> {
+  if (disk.BlockDev === true) {
+    mkdirSync(parentOf(disk.MountPath), { recursive: true });
+    symlinkSync(device, disk.MountPath);
+    return;
+  }
+  const filesystem = await filesystemFor(disk, device, runTool, signal);
+  const readOnly = disk.ReadOnly ? ["ro", ...readOnlyOptionsOf(filesystem)] : [];
+  const { flags, data } = parseMountOptions([...(disk.Options ?? []), ...readOnly]);
+  mountAt(disk.MountPath, () => mountOwn(disk.MountPath, () => mount(device, disk.MountPath, filesystem, flags, data)));
+}
+
+async function filesystemFor(
+  disk: LinuxMappedVirtualDisk,
+  device: string,
+  runTool: RunTool,
+  signal: AbortSignal,
+): Promise<string> {
+  const found = detectFilesystem(device);
+  if (found !== undefined && (disk.Filesystem === undefined || disk.Filesystem === found)) return found;
+  const wanted = disk.Filesystem ?? "ext4";
+  if (disk.EnsureFilesystem !== true) {
+    throw new GuestFault(
+      "HCS_E_INVALID_LAYER",
+      `disk ${device} holds ${found ?? "no file system"}, expected ${wanted}`,
+    );
+  }
+  const { exitCode, stderr } = await runTool(`mkfs.${wanted}`, ["-q", device], signal);
+  if (exitCode !== 0) throw new GuestFault("E_FAIL", `mkfs.${wanted} ${device}: exit ${exitCode}: ${stderr.trim()}`);
+  return wanted;
+}
+
+async function removeDisk(
+  disk: LinuxMappedVirtualDisk,
+  { guard }: StorageSurroundings,
+  signal: AbortSignal,
+): Promise<void> {
+  const device = devicePath(disk, disk.Partition);
+  // The reference's guest looks for the disk also where only its mount point is of interest.
+  await waitForAppearance(device, signal);
+  const remove = (): void => {
+    if (disk.BlockDev === true) rmSync(disk.MountPath, { force: true });
+    else removeMount(disk.MountPath, 0);
+  };
+  if (guard === undefined) remove();
+  else guard.removeDisk(disk, device, remove);
+}
+
+function checkDeviceUnused(address: GuestScsiDevice): void {
+  const device = devicePath(address, 0);
+  const node = statSync(device, { throwIfNoEntry: false });
+  if (node === undefined) return;
+  const number = `${(node.rdev >> 8) & 0xfff}:${(node.rdev & 0xff) | ((node.rdev >> 12) & 0xfff00)}`;
+  const user = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => line.split(" "))
+    .find((columns) => columns[2] === number);
+  if (user === undefined) return;
+  throw new GuestFault("HCS_E_INVALID_STATE", `disk ${device} is still mounted at ${user[4]}`);
+}
+
+function addShare(share: LinuxMappedDirectory, { guard }: StorageSurroundings): void {
+  if (guard === undefined) mountShare(share);
+  else guard.addShare(share, () => mountShare(share));
+}
+
+function removeShare(share: LinuxMappedDirectory, { guard }: StorageSurroundings): void {
+  const remove = (): void => removeMount(share.MountPath, MNT_DETACH);
+  if (guard === undefined) remove();
+  else guard.removeShare(share, remove);
+}
+
+function mountShare(share: LinuxMappedDirectory): void {
+  const source = `${guestFolders.plan9Shares}/${share.ShareName}`;
+  if (!existsSync(source)) {
+    throw new GuestFault(
+      "ERROR_PATH_NOT_FOUND",
+      `Request.Settings.ShareName: the host has added no share ${share.ShareName}`,
+    );
+  }
+  mountAt(share.MountPath, () => {
+    mount(source, share.MountPath, "", mountFlags.MS_BIND | mountFlags.MS_REC);
+    if (!share.ReadOnly) return;
+    try {
+      setMountReadOnly(share.MountPath, true);
+    } catch (error) {
+      umount(share.MountPath, MNT_DETACH);
+      throw error;
+    }
+  });
+}
+
+function addLayers(layers: LinuxCombinedLayers, { guard }: StorageSurroundings): void {
+  if (guard === undefined) combineLayers(layers);
+  else guard.addLayers(layers, () => combineLayers(layers));
+}
+
+function removeLayers(layers: LinuxCombinedLayers, { guard, containers }: StorageSurroundings): void {
+  const remove = (): void => removeMount(layers.ContainerRootPath, 0);
+  if (guard === undefined) remove();
+  else guard.removeLayers(layers, containers, remove);
+}
+
+/**
+ * So that all that is written to the folder of a container lies on its disk, the reference's guest mounts a part of that
+ * over it, unless the scratch directory is in the folder. It goes with the container's state alone.
+ */
+function combineLayers(layers: LinuxCombinedLayers): void {
+  const bundle = parentOf(layers.ContainerRootPath);
+  const isBound = isBoundToScratch(bundle, layers.ScratchPath);
+  if (isBound) {
+    const source = `${layers.ScratchPath}/bundle`;
+    for (const path of [source, bundle]) mkdirSync(path, { recursive: true, mode: 0o755 });
+    mountOwn(bundle, () => mount(source, bundle, "", mountFlags.MS_BIND));
+  }
+  try {
+    mountLayers(layers);
+  } catch (error) {
+    if (isBound) unmountAll(bundle, 0);
+    throw error;
+  }
+}
+
+/** Whether the folder of a container with this scratch directory has a part of the disk mounted over it. */
+export function isBoundToScratch(bundle: string, scratch: string): boolean {
+  return scratch !== "" && scratch !== bundle && !scratch.startsWith(`${bundle}/`);
+}
+
+function mountLayers(layers: LinuxCombinedLayers): void {
+  const target = layers.ContainerRootPath;
+  const lower = layers.Layers.map(({ Path }) => Path);
+  const [single] = lower;
+  if (single === undefined) {
+    throw new GuestFault("E_INVALIDARG", "Request.Settings.Layers is empty, at least one layer is needed");
+  }
+  if (layers.ScratchPath === "" && lower.length === 1) {
+    // An overlay needs two layers: one by itself is simply shown again.
+    mountAt(target, () => {
+      mount(single, target, "", mountFlags.MS_BIND);
+      setMountReadOnly(target);
+    });
+    return;
+  }
+  const options = [`lowerdir=${lower.map(escapeOverlay).join(":")}`];
+  if (layers.ScratchPath !== "") {
+    const upper = `${layers.ScratchPath}/upper`;
+    const work = `${layers.ScratchPath}/work`;
+    for (const path of [upper, work]) mkdirSync(path, { recursive: true, mode: 0o755 });
+    options.push(`upperdir=${escapeOverlay(upper)}`, `workdir=${escapeOverlay(work)}`);
+  }
+  const flags = layers.ScratchPath === "" ? mountFlags.MS_RDONLY : 0;
+  mountAt(target, () => mountOwn(target, () => mount("overlay", target, "overlay", flags, options.join(","))));
+}
+
+function escapeOverlay(path: string): string {
+  return path.replaceAll(/[\\:,]/g, (character) => `\\${character}`);
+}
+
+/** Makes the mount point if needed, and takes it away again when mounting fails. */
+function mountAt(target: string, act: () => void): void {
+  const first = mkdirSync(target, { recursive: true, mode: 0o755 });
+  try {
+    act();
+  } catch (error) {
+    if (first !== undefined) rmSync(first, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** What is not there, or not mounted, counts as removed; what was there before is removed as well. */
+function removeMount(target: string, flags: number): void {
+  unmountAll(target, flags);
+  removeMountPoint(target);
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
+}

@@ -1,0 +1,394 @@
+/**
+ * The host's files on a machine without Hyper-V: finding layers, and mounting the root file systems that a Linux
+ * containerd gives (overlay, bind, erofs, tmpfs and others), with the programs of util-linux.
+ */
+import { mkdir, readFile, realpath, rm, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { startProgram } from "@uvm-shim/child-processes";
+import { abortedError, HostError } from "../host-error.ts";
+
+/** One mount as containerd gives it; `target` is a directory below the one that the list is mounted at. */
+export interface FileSystemMount {
+  readonly type: string;
+  readonly source: string;
+  readonly target?: string;
+  readonly options: readonly string[];
+}
+
+export interface ProgramRun {
+  readonly program: "mount" | "umount";
+  readonly arguments: readonly string[];
+  readonly directory: string;
+}
+
+export interface PosixHostFilesOptions {
+  grantVmAccess(path: string, signal?: AbortSignal): Promise<void>;
+  /** Runs a program to its end and answers with its exit code and what it wrote to stderr. */
+  run?(run: ProgramRun): Promise<{ readonly status: number; readonly stderr: string }>;
+}
+
+export interface PosixHostFiles {
+  kind(path: string): Promise<"file" | "directory" | "block" | "other" | undefined>;
+  realPath(path: string): Promise<string>;
+  /** Whether something is mounted below a real path, whoever mounted it. */
+  hasMountsBelow(path: string): Promise<boolean>;
+  /**
+   * The block device of this number, by the name that the kernel has for it where that leads to it, else by `path`.
+   * Undefined when the machine has none, or no node of it at either.
+   */
+  blockDevice(
+    device: { readonly major: number; readonly minor: number },
+    path: string,
+  ): Promise<{ readonly path: string; readonly isNamed: boolean } | undefined>;
+  /** Whether what is mounted below a real path later on reaches copies of its mount as well. */
+  showsLaterMounts(path: string): Promise<boolean>;
+  /** Which of nosuid, nodev and noexec the mount has that a real path lies on. */
+  mountFlags(path: string): Promise<readonly string[]>;
+  /**
+   * Mounts the list in order, at the target or below it. The target is made when it is missing, and must have no mounts
+   * yet. When a mount fails, or the signal aborts between two, those already made are undone.
+   */
+  mountAll(mounts: readonly FileSystemMount[], target: string, signal?: AbortSignal): Promise<void>;
+  /** Unmounts all that is mounted at the target and below it, lazily where it is in use. Not mounted counts as done. */
+  unmountAll(target: string): Promise<void>;
+  grantVmAccess(path: string, signal?: AbortSignal): Promise<void>;
+  /** Missing counts as removed. */
+  removeFile(path: string): Promise<void>;
+}
+
+/** ELOOP and ENAMETOOLONG in the words of the C locale: whoever named the source, or a layer, named no path. */
+const pathFaults = /too many levels of symbolic links|file name too long/i;
+/** mount(2) takes its data in one page. Pages are never smaller than this; the rest is left to what mount adds. */
+const dataLimit = 4096 - 512;
+/** Stacked mounts need a round each; beyond this somebody else mounts as fast as they are undone. */
+const unmountRounds = 64;
+
+export function createPosixHostFiles({ grantVmAccess, run = runProgram }: PosixHostFilesOptions): PosixHostFiles {
+  async function mountOne(mount: FileSystemMount, root: string): Promise<void> {
+    const point = await mountPoint(mount, root);
+    const plan = planMount(mount, root);
+    const { status, stderr } = await run({
+      program: "mount",
+      arguments: [...plan.arguments, "--", mount.source === "" ? "none" : mount.source, point],
+      directory: plan.directory,
+    });
+    if (status === 0) return;
+    const code = pathFaults.test(stderr) ? "InvalidArgument" : "Internal";
+    const where = code === "Internal" ? "" : "rootfs: ";
+    throw mountError(code, `${where}${describe(mount)} at ${point}: ${stderr.trim()}`, root);
+  }
+
+  async function unmountAll(target: string): Promise<void> {
+    const root = await resolveTarget(target);
+    if (root === undefined) return;
+    let failures: string[] = [];
+    for (let round = 0; round < unmountRounds; round++) {
+      const points = await mountPointsAt(root);
+      if (points.length === 0) return;
+      failures = [];
+      for (const point of points.toReversed()) {
+        const orderly = await run({ program: "umount", arguments: ["-c", "--", point], directory: "/" });
+        if (orderly.status === 0) continue;
+        const lazy = await run({ program: "umount", arguments: ["-c", "-l", "--", point], directory: "/" });
+        if (lazy.status !== 0) failures.push(`${point}: ${lazy.stderr.trim()}`);
+      }
+      // A round in which nothing could be unmounted will not be followed by a better one.
+      if (failures.length === points.length) break;
+    }
+    const left = await mountPointsAt(root);
+    if (left.length === 0) return;
+    const why = failures.length === 0 ? `${left.join(", ")} mounted again and again` : failures.join("; ");
+    throw new HostError("Internal", `still mounted: ${why}`, { operation: "unmount", id: root });
+  }
+
+  return {
+    grantVmAccess,
+    unmountAll,
+    realPath: (path) => realpath(path),
+    removeFile: (path) => rm(path, { force: true }),
+
+    async hasMountsBelow(path) {
+      return (await mountPointsAt(path)).some((point) => point !== path);
+    },
+
+    async blockDevice(device, path) {
+      const isNamed = await isNodeOf(path, device);
+      const name = await kernelName(device);
+      if (name !== undefined && (await isNodeOf(`/dev/${name}`, device))) return { path: `/dev/${name}`, isNamed };
+      return isNamed ? { path: await realpath(path), isNamed } : undefined;
+    },
+
+    async showsLaterMounts(path) {
+      return (await mountOf(path))?.propagates ?? false;
+    },
+
+    async mountFlags(path) {
+      return (await mountOf(path))?.flags ?? [];
+    },
+
+    async kind(path) {
+      try {
+        const found = await stat(path);
+        if (found.isFile()) return "file";
+        if (found.isDirectory()) return "directory";
+        return found.isBlockDevice() ? "block" : "other";
+      } catch (error) {
+        if (isMissing(error)) return undefined;
+        throw error;
+      }
+    },
+
+    async mountAll(mounts, target, signal) {
+      await makeDirectories(target);
+      const root = await realpath(target);
+      const present = await mountPointsAt(root);
+      if (present.length > 0) {
+        throw mountError("FailedPrecondition", `${present.join(", ")} mounted already, expected nothing`, root);
+      }
+      try {
+        for (const mount of mounts) {
+          // A mount is not interrupted: whether it was made could not be told.
+          if (signal?.aborted) throw abortedError(signal, "given up", { operation: "mount", id: root });
+          await mountOne(mount, root);
+        }
+      } catch (error) {
+        await undo(error, () => unmountAll(root));
+      }
+    },
+  };
+}
+
+/** Throws the error on, and tells in it when undoing failed as well. */
+async function undo(error: unknown, undoing: () => Promise<void>): Promise<never> {
+  try {
+    await undoing();
+  } catch (undoError) {
+    if (error instanceof Error) error.message += ` (and then undoing it failed: ${String(undoError)})`;
+  }
+  throw error;
+}
+
+/** Where a mount goes: the root, or an existing directory that is really below it. */
+async function mountPoint(mount: FileSystemMount, root: string): Promise<string> {
+  if (mount.target === undefined || mount.target === "") return root;
+  let point: string;
+  try {
+    point = await realpath(join(root, mount.target));
+  } catch (cause) {
+    throw mountError("InvalidArgument", `target "${mount.target}" of ${describe(mount)} does not exist`, root, cause);
+  }
+  // What is mounted may hold symbolic links of whoever built the image.
+  if (!isAtOrBelow(point, root)) {
+    throw mountError(
+      "InvalidArgument",
+      `target "${mount.target}" of ${describe(mount)} leads outside, to ${point}`,
+      root,
+    );
+  }
+  return point;
+}
+
+interface MountPlan {
+  readonly arguments: readonly string[];
+  /** Where `mount` runs; lower directories of an overlay may be relative to it. */
+  readonly directory: string;
+}
+
+/** Translates what containerd means by type and options into what the `mount` program takes. */
+function planMount(mount: FileSystemMount, root: string): MountPlan {
+  for (const option of mount.options) {
+    if (option.startsWith("X-containerd.")) {
+      throw mountError("InvalidArgument", `option "${option}" is for containerd's mount manager, not for a shim`, root);
+    }
+    if (option.startsWith("uidmap=") || option.startsWith("gidmap=")) {
+      throw mountError("Unimplemented", `option "${option}": id-mapped mounts are not supported`, root);
+    }
+  }
+  const saysBind = mount.options.some((option) => option === "bind" || option === "rbind");
+  const isBind = saysBind || mount.type === "bind";
+  const options = isBind && !saysBind ? ["bind", ...mount.options] : mount.options;
+  const { directory, options: fitting } = fitOptions(mount.type, options, root);
+  return {
+    directory,
+    arguments: [
+      "-n",
+      "-c",
+      ...(isBind ? [] : [`--types=${mount.type}`]),
+      ...(fitting.length === 0 ? [] : [`--options=${fitting.join(",")}`]),
+    ],
+  };
+}
+
+interface FittingOptions {
+  readonly directory: string;
+  readonly options: readonly string[];
+}
+
+/** Shortens an overlay's options where they fit no page, by naming its lower directories from their common parent. */
+function fitOptions(type: string, options: readonly string[], root: string): FittingOptions {
+  const size = optionsSize(options);
+  if (size < dataLimit) return { directory: "/", options };
+  const shortened = type === "overlay" ? shortenLowerDirectories(options) : undefined;
+  if (shortened !== undefined && optionsSize(shortened.options) < dataLimit) return shortened;
+  throw mountError("InvalidArgument", `the options have ${size} bytes, the kernel takes ${dataLimit}`, root);
+}
+
+const lowerPrefix = "lowerdir=";
+
+function shortenLowerDirectories(options: readonly string[]): FittingOptions | undefined {
+  const lower = options.find((option) => option.startsWith(lowerPrefix));
+  // A colon inside a path is escaped, those between paths are not.
+  const paths = lower?.slice(lowerPrefix.length).split(/(?<!\\):/) ?? [];
+  // Paths with escapes would have to be unescaped to find their parent; whoever has such long lists has none.
+  if (paths.length < 2 || paths.some((path) => !path.startsWith("/") || path.includes("\\"))) return undefined;
+  const directory = paths.map((path) => dirname(path)).reduce(commonDirectory);
+  if (directory === "/") return undefined;
+  const relative = paths.map((path) => path.slice(directory.length + 1)).join(":");
+  return { directory, options: options.map((option) => (option === lower ? lowerPrefix + relative : option)) };
+}
+
+function commonDirectory(left: string, right: string): string {
+  let common = left;
+  while (!isAtOrBelow(right, common)) common = dirname(common);
+  return common;
+}
+
+function optionsSize(options: readonly string[]): number {
+  return Buffer.byteLength(options.join(","));
+}
+
+function isAtOrBelow(path: string, root: string): boolean {
+  return path === root || root === "/" || path.startsWith(`${root}/`);
+}
+
+/** The mount points at and below a directory, in the order in which they were mounted; once for each stacked mount. */
+async function mountPointsAt(root: string): Promise<readonly string[]> {
+  return parseMountPoints(await readFile("/proc/self/mountinfo", "utf8")).filter((point) => isAtOrBelow(point, root));
+}
+
+/** The mount that a real path lies on. */
+async function mountOf(path: string): Promise<MountLine | undefined> {
+  const isAbove = ({ point }: MountLine): boolean => isAtOrBelow(path, point);
+  const above = parseMountinfo(await readFile("/proc/self/mountinfo", "utf8")).filter(isAbove);
+  // Of mounts over each other the last is what is seen.
+  const longest = Math.max(...above.map(({ point }) => point.length));
+  return above.findLast(({ point }) => point.length === longest);
+}
+
+/** What a bind mount has from the mount of its source, and the guest's own would not. */
+const inheritedFlags: ReadonlySet<string> = new Set(["nosuid", "nodev", "noexec"]);
+
+interface MountLine {
+  readonly point: string;
+  readonly flags: readonly string[];
+  /** Whether it takes part in what is mounted elsewhere, as one that gives or only as one that takes. */
+  readonly propagates: boolean;
+}
+
+/** Mount points of a mountinfo text (proc(5)): the fifth field, in which blanks and backslashes are octal escapes. */
+export function parseMountPoints(text: string): readonly string[] {
+  return parseMountinfo(text).map(({ point }) => point);
+}
+
+function parseMountinfo(text: string): readonly MountLine[] {
+  return text.split("\n").flatMap((line) => {
+    const [, , , , field, options = "", ...others] = line.split(" ");
+    if (field === undefined) return [];
+    const point = field.replace(/\\([0-7]{3})/g, (_match, digits: string) =>
+      String.fromCharCode(Number.parseInt(digits, 8)),
+    );
+    const optional = others.slice(0, others.indexOf("-"));
+    const flags = options.split(",").filter((option) => inheritedFlags.has(option));
+    return [{ point, flags, propagates: optional.some((tag) => /^(shared|master):\d+$/.test(tag)) }];
+  });
+}
+
+async function isNodeOf(
+  path: string,
+  { major, minor }: { readonly major: number; readonly minor: number },
+): Promise<boolean> {
+  const found = await stat(path).catch((error: unknown) => {
+    if (isMissing(error)) return undefined;
+    throw error;
+  });
+  if (found?.isBlockDevice() !== true) return false;
+  // makedev(3)
+  return ((found.rdev >> 8) & 0xfff) === major && ((found.rdev & 0xff) | ((found.rdev >> 12) & 0xfff00)) === minor;
+}
+
+/** Below /dev; undefined when the kernel has no such device. */
+async function kernelName(device: { readonly major: number; readonly minor: number }): Promise<string | undefined> {
+  try {
+    const text = await readFile(`/sys/dev/block/${device.major}:${device.minor}/uevent`, "utf8");
+    return /^DEVNAME=(.+)$/m.exec(text)?.[1];
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The target as mountinfo names it, or undefined when it does not exist. */
+async function resolveTarget(target: string): Promise<string | undefined> {
+  try {
+    return await realpath(target);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    // A mount whose server is gone cannot be entered, and can be unmounted.
+    return join(await realpath(dirname(target)), basename(target));
+  }
+}
+
+/** Node's own recursive mkdir tries for ever where a file system has no such directory and takes none, as /proc does. */
+async function makeDirectories(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return;
+    if (code !== "ENOENT" || dirname(path) === path) throw error;
+    await makeDirectories(dirname(path));
+    await mkdir(path).catch((again: NodeJS.ErrnoException) => {
+      if (again.code !== "EEXIST") throw again;
+    });
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException).code;
+  return code === "ENOENT" || code === "ENOTDIR";
+}
+
+function describe(mount: FileSystemMount): string {
+  return `${mount.type} mount of "${mount.source}"`;
+}
+
+function mountError(
+  code: "InvalidArgument" | "Unimplemented" | "FailedPrecondition" | "Internal",
+  message: string,
+  root: string,
+  cause?: unknown,
+): HostError {
+  return new HostError(code, message, { operation: "mount", id: root, cause });
+}
+
+/** Stderr beyond this is cut. */
+const stderrLimit = 8192;
+
+async function runProgram(run: ProgramRun): Promise<{ status: number; stderr: string }> {
+  const child = await startProgram(run.program, run.arguments, {
+    cwd: run.directory,
+    stdio: ["ignore", "ignore", "pipe"],
+    // mount(2) rather than fsconfig(2), which takes no option longer than 255 bytes; messages in one language.
+    env: { ...process.env, LIBMOUNT_FORCE_MOUNT2: "always", LC_ALL: "C" },
+  }).catch((cause: Error) => {
+    const message = `the program could not be run: ${cause.message}`;
+    throw new HostError("Unavailable", message, { operation: "run", id: run.program, cause });
+  });
+  let stderr = "";
+  child.stderr?.setEncoding("utf8").on("data", (piece: string) => {
+    stderr = (stderr + piece).slice(0, stderrLimit);
+  });
+  return await new Promise((resolve) => {
+    child.on("close", (status, killedBy) => resolve({ status: status ?? 1, stderr: killedBy ?? stderr }));
+  });
+}

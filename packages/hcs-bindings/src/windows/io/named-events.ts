@@ -1,0 +1,114 @@
+import type { NativeCallback, NativeMachine } from "../native/native-types.ts";
+import { WindowsError } from "../native/windows-error.ts";
+import { type Security, withSecurity } from "../security.ts";
+import type { Kernel } from "./completion-port.ts";
+
+const INFINITE = 0xffff_ffff;
+const WT_EXECUTEONLYONCE = 0x8;
+/** INVALID_HANDLE_VALUE: until its callback, if one runs, has returned. */
+const untilReturned = 0xffff_ffff_ffff_ffffn;
+const EVENT_MODIFY_STATE = 0x2;
+const SYNCHRONIZE = 0x10_0000;
+
+/** Named events of the system, and who waits for them. What fails throws, or rejects with, a WindowsError. */
+export class NamedEvents {
+  readonly #kernel: Kernel;
+  readonly #security: Security;
+  readonly #callback: NativeCallback;
+  /** By the number that the system calls back with. */
+  readonly #waiters = new Map<bigint, () => void>();
+  #last = 0n;
+
+  constructor(machine: NativeMachine, kernel: Kernel, security: Security) {
+    this.#kernel = kernel;
+    this.#security = security;
+    // It is never taken away, so that a thread that calls late finds it. The second parameter, a BOOLEAN, is always false for waits without a limit.
+    this.#callback = machine.registerCallback(["pointer", "uint32"], (waiter) => this.#waiters.get(waiter)?.());
+  }
+
+  /**
+   * An event that each `set` lets one waiter pass. One of that name is opened when there is one; the descriptor is in
+   * the security descriptor definition language.
+   */
+  create(name: string, descriptor: string): NamedEvent {
+    const handle = withSecurity(this.#kernel, this.#security, descriptor, (attributes) =>
+      this.#kernel.call("CreateEventW", attributes, 0, 0, name),
+    );
+    return this.#event("CreateEvent", handle);
+  }
+
+  open(name: string): NamedEvent {
+    return this.#event("OpenEvent", this.#kernel.call("OpenEventW", EVENT_MODIFY_STATE | SYNCHRONIZE, 0, name));
+  }
+
+  /** Resolves when the object is signalled; rejects with the signal's reason. It does not keep the process alive. */
+  async wait(handle: bigint, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const registered = Buffer.alloc(8);
+    const waiter = ++this.#last;
+    this.#waiters.set(waiter, resolve);
+    const onAbort = (): void => reject(signal?.reason);
+    try {
+      const { address } = this.#callback;
+      const call = "RegisterWaitForSingleObject";
+      if (this.#kernel.call(call, registered, handle, address, waiter, INFINITE, WT_EXECUTEONLYONCE) === 0) {
+        throw new WindowsError(call, this.#kernel.call("GetLastError"));
+      }
+      signal?.addEventListener("abort", onAbort, { once: true });
+      await promise;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      const wait = registered.readBigUInt64LE();
+      // The callback runs on this thread while another waits for it.
+      if (wait !== 0n) await this.#kernel.run("UnregisterWaitEx", wait, untilReturned);
+      this.#waiters.delete(waiter);
+    }
+  }
+
+  #event(syscall: string, handle: bigint): NamedEvent {
+    if (handle === 0n) throw new WindowsError(syscall, this.#kernel.call("GetLastError"));
+    return new NamedEvent(this, this.#kernel, handle);
+  }
+}
+
+export class NamedEvent {
+  readonly #events: NamedEvents;
+  readonly #kernel: Kernel;
+  readonly #handle: bigint;
+  readonly #closing = new AbortController();
+  readonly #waits = new Set<Promise<void>>();
+  #closed: Promise<void> | undefined;
+
+  constructor(events: NamedEvents, kernel: Kernel, handle: bigint) {
+    this.#events = events;
+    this.#kernel = kernel;
+    this.#handle = handle;
+  }
+
+  set(): void {
+    if (this.#kernel.call("SetEvent", this.#handle) === 0) {
+      throw new WindowsError("SetEvent", this.#kernel.call("GetLastError"));
+    }
+  }
+
+  /** Rejects with the signal's reason, or when the event is closed. */
+  async wait(signal?: AbortSignal): Promise<void> {
+    const either = AbortSignal.any([this.#closing.signal, ...(signal === undefined ? [] : [signal])]);
+    const wait = this.#events.wait(this.#handle, either);
+    this.#waits.add(wait);
+    await wait.finally(() => this.#waits.delete(wait));
+  }
+
+  /** Repeatable. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort(new Error("the event was closed"));
+    await Promise.allSettled(this.#waits);
+    this.#kernel.call("CloseHandle", this.#handle);
+  }
+}

@@ -1,0 +1,63 @@
+import { win32 } from "node:path";
+import { HostError } from "../../host-error.ts";
+
+type Environment = { readonly [name: string]: string | undefined };
+
+/** Full paths of the DLLs that the driver calls: never names, which would be looked up in other folders too. */
+export interface LibraryPaths {
+  readonly computecore: string;
+  readonly computenetwork: string;
+  readonly computestorage: string;
+  readonly virtdisk: string;
+  readonly winsock: string;
+  readonly kernel32: string;
+  readonly advapi32: string;
+  readonly ole32: string;
+}
+
+/** The system's own, in the folder of the Windows that runs. */
+export function systemLibraries(env: Environment): LibraryPaths {
+  const of = (name: string): string => win32.join(env.SystemRoot ?? "C:\\Windows", "System32", name);
+  return {
+    computecore: of("computecore.dll"),
+    computenetwork: of("computenetwork.dll"),
+    computestorage: of("computestorage.dll"),
+    virtdisk: of("virtdisk.dll"),
+    winsock: of("ws2_32.dll"),
+    kernel32: of("kernel32.dll"),
+    advapi32: of("advapi32.dll"),
+    ole32: of("ole32.dll"),
+  };
+}
+
+/** Those of an emulated host; its `system.dll` and `winsock.dll` stand before the system's own. */
+export function librariesOf(folder: string): LibraryPaths {
+  const of = (name: string): string => win32.join(folder, name);
+  return {
+    computecore: of("computecore.dll"),
+    computenetwork: of("computenetwork.dll"),
+    computestorage: of("computestorage.dll"),
+    virtdisk: of("virtdisk.dll"),
+    winsock: of("winsock.dll"),
+    kernel32: of("system.dll"),
+    advapi32: of("system.dll"),
+    ole32: of("system.dll"),
+  };
+}
+
+/**
+ * Reads `UVM_SHIM_HOST`: unset or empty are the system's own DLLs; `libraries:<folder>` are those of an emulated host;
+ * `none` forbids any host (Unavailable).
+ */
+export function resolveLibraries(env: Environment): LibraryPaths {
+  const details = { operation: "find host", id: "UVM_SHIM_HOST" };
+  const value = env.UVM_SHIM_HOST ?? "";
+  if (value === "") return systemLibraries(env);
+  if (value === "none") throw new HostError("Unavailable", "UVM_SHIM_HOST=none forbids any host", details);
+  const folder = value.startsWith(librariesPrefix) ? value.slice(librariesPrefix.length) : "";
+  if (win32.isAbsolute(folder)) return librariesOf(folder);
+  const message = `expected nothing, "none" or "libraries:C:\\full\\path\\of\\folder", got ${JSON.stringify(value)}`;
+  throw new HostError("InvalidArgument", message, details);
+}
+
+const librariesPrefix = "libraries:";

@@ -1,0 +1,117 @@
+/** Documents that the services of a host answer with, beside those about compute systems and networks themselves. */
+import { type Names, spelledAs } from "../any-case.ts";
+import { answerObject, anything, type Check, integer, list, namesOf, optional, record, truth } from "../check.ts";
+import { checkCounter } from "./resource-checks.ts";
+
+/** What a service tells of a failure: a ResultError of HCS, or an error record of HCN, whose Error is the message. */
+export interface HostErrorDocument {
+  readonly ErrorMessage?: unknown;
+  readonly Error?: unknown;
+  readonly ErrorCode?: unknown;
+  readonly ErrorEvents?: unknown;
+}
+
+/** All of it is for people to read, and nothing a reason to refuse the rest. */
+export const checkHostErrorDocument: Check<HostErrorDocument> = namesOf(
+  answerObject,
+  "ErrorMessage",
+  "Error",
+  "ErrorCode",
+  "ErrorEvents",
+);
+
+/** One of the ErrorEvents. */
+export const checkHostErrorEvent: Check<{ readonly Message?: unknown }> = namesOf(answerObject, "Message");
+
+/** What the service tells of a process of a compute system. */
+export interface HostProcessStatus {
+  readonly ProcessId?: number;
+  readonly Exited?: boolean;
+  readonly ExitCode?: number;
+  readonly LastWaitResult?: number;
+}
+
+export const checkHostProcessStatus = answerObject<HostProcessStatus>({
+  ProcessId: optional(checkCounter),
+  Exited: optional(truth),
+  ExitCode: optional(checkCounter),
+  LastWaitResult: optional(integer(-0x80000000, 0xffffffff)),
+});
+
+/** What the compute service tells of itself and of its host, by the type of property that was asked for. */
+const serviceProperties: { readonly [type: string]: Names } = {
+  Basic: { SupportedSchemaVersions: [{ Major: true, Minor: true }] },
+  CpuGroup: {
+    CpuGroups: [
+      {
+        GroupId: true,
+        Affinity: { LogicalProcessorCount: true, LogicalProcessors: true },
+        GroupProperties: [{ PropertyCode: true, PropertyValue: true }],
+        HypervisorGroupId: true,
+      },
+    ],
+  },
+  ProcessorTopology: {
+    LogicalProcessorCount: true,
+    LogicalProcessors: [
+      {
+        LpIndex: true,
+        NodeNumber: true,
+        PackageId: true,
+        CoreId: true,
+        RootVpIndex: true,
+        Subnodes: [{ Type: true, Id: true }],
+      },
+    ],
+  },
+  ContainerCredentialGuard: {
+    Instances: [
+      {
+        Id: true,
+        CredentialGuard: { Cookie: true, RpcEndpoint: true, Transport: true, CredentialSpec: true },
+        HvSocketConfig: {
+          ServiceId: true,
+          ServiceConfig: {
+            BindSecurityDescriptor: true,
+            ConnectSecurityDescriptor: true,
+            AllowWildcardBinds: true,
+            Disabled: true,
+          },
+        },
+      },
+    ],
+  },
+  QoSCapabilities: { ProcessorQoSSupported: true },
+};
+
+const errorDocument: Names = {
+  Error: true,
+  ErrorMessage: true,
+  ErrorEvents: [
+    { Message: true, StackTrace: true, Provider: true, EventId: true, Flags: true, Source: true, Data: true },
+  ],
+};
+
+export interface HostServiceProperties {
+  /** One for each type that was asked for, in that order. */
+  readonly Properties?: readonly unknown[];
+  readonly PropertyResponses?: { readonly [type: string]: unknown };
+}
+
+/** Reads the answer to a query for these types of properties. */
+export function serviceAnswer(types: readonly string[]): Check<HostServiceProperties> {
+  const spelled = (type: string | undefined, value: unknown): unknown =>
+    type !== undefined && Object.hasOwn(serviceProperties, type)
+      ? spelledAs(serviceProperties[type] ?? {}, value)
+      : value;
+  const inOrder: Check<readonly unknown[]> = (value, path) =>
+    list(anything)(value, path).map((properties, index) => spelled(types[index], properties));
+  const byType: Check<{ readonly [type: string]: unknown }> = (value, path) =>
+    Object.fromEntries(
+      Object.entries(record(anything)(value, path)).map(([type, given]) => {
+        const response = spelledAs({ Error: errorDocument, Response: serviceProperties[type] ?? true }, given);
+        return [type, response];
+      }),
+    );
+  return answerObject<HostServiceProperties>({ Properties: optional(inOrder), PropertyResponses: optional(byType) });
+}

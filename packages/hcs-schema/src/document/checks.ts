@@ -1,0 +1,238 @@
+import {
+  answerObject,
+  anything,
+  type Check,
+  checkGuid,
+  closedObject,
+  type FieldChecks,
+  filledText,
+  guidPattern,
+  integer,
+  list,
+  namesOf,
+  oneOf,
+  optional,
+  record,
+  refine,
+  text,
+  truth,
+} from "../check.ts";
+import { lunsPerScsiController, scsiControllerGuids } from "../wellknown.ts";
+import {
+  type Chipset,
+  type ComputeSystemDocument,
+  type ComputeSystemProperties,
+  type ComputeTopology,
+  type Devices,
+  type HvSocketDevice,
+  type HvSocketServiceConfig,
+  type LinuxKernelDirect,
+  type ModifySettingRequest,
+  type NetworkAdapter,
+  type Plan9Device,
+  type Plan9Share,
+  plan9ShareFlags,
+  type SchemaVersion,
+  type ScsiAttachment,
+  type ScsiController,
+  type StorageQoS,
+  type SystemExitStatus,
+  type VirtualMachine,
+  type VirtualMachineMemory,
+  type VirtualMachineProcessor,
+  type VirtualPciDevice,
+  type VirtualPciFunction,
+} from "./document.ts";
+import { checkAttribution, checkMemoryInformation, checkSystemStatistics } from "./resource-checks.ts";
+import { virtualMachineCheck } from "./virtual-machine.ts";
+
+export { checkGuid } from "../check.ts";
+
+const unsigned64 = integer(0);
+const lun = refine(
+  text,
+  `a LUN from 0 to ${lunsPerScsiController - 1}`,
+  (value) => /^\d{1,2}$/.test(value) && Number(value) < lunsPerScsiController && String(Number(value)) === value,
+);
+const controllerName = refine(
+  text,
+  `a GUID or a controller number from 0 to ${scsiControllerGuids.length - 1}`,
+  (value) => guidPattern.test(value) || (/^\d$/.test(value) && Number(value) < scsiControllerGuids.length),
+);
+
+const knownShareFlags = Object.values(plan9ShareFlags).reduce((all, flag) => all | flag, 0);
+const shareFlags = refine(
+  integer(0, 0xffffffff),
+  `a combination of the flags 0x${knownShareFlags.toString(16)}`,
+  (value) => (value & ~knownShareFlags) === 0,
+);
+
+/** What the 9p server knows a share by: it becomes one path component. */
+const shareName = refine(
+  filledText,
+  "a name of at most 255 bytes without slashes, other than . and ..",
+  (value) => !/[/\0]/.test(value) && value !== "." && value !== ".." && new TextEncoder().encode(value).length <= 255,
+);
+
+export const schemaVersionFields: FieldChecks<SchemaVersion> = { Major: integer(0), Minor: integer(0) };
+
+export const checkSchemaVersion: Check<SchemaVersion> = closedObject<SchemaVersion>(schemaVersionFields);
+
+export const checkScsiAttachment: Check<ScsiAttachment> = closedObject<ScsiAttachment>({
+  Type: oneOf("VirtualDisk", "PassThru", "ExtensibleVirtualDisk"),
+  Path: filledText,
+  ReadOnly: optional(truth),
+  ExtensibleVirtualDiskType: optional(text),
+});
+
+export const checkPlan9Share: Check<Plan9Share> = closedObject<Plan9Share>({
+  Name: shareName,
+  AccessName: shareName,
+  Path: filledText,
+  Port: integer(1, 0xffffffff),
+  Flags: shareFlags,
+  AllowedFiles: optional(list(filledText)),
+});
+
+/** The settings of a share's removal: what names the share suffices. */
+export type Plan9ShareRemoval = Pick<Plan9Share, "Name" | "AccessName" | "Port"> & Partial<Plan9Share>;
+
+export const checkPlan9ShareRemoval: Check<Plan9ShareRemoval> = closedObject<Plan9ShareRemoval>({
+  Name: shareName,
+  AccessName: shareName,
+  Port: integer(1, 0xffffffff),
+  Path: optional(text),
+  Flags: optional(shareFlags),
+  AllowedFiles: optional(list(text)),
+});
+
+/** Virtual functions go by a 16-bit index. */
+export const highestVirtualFunction = 0xffff;
+
+const virtualPciFunctions = refine(
+  list(
+    closedObject<VirtualPciFunction>({
+      DeviceInstancePath: filledText,
+      VirtualFunction: optional(integer(0, highestVirtualFunction)),
+    }),
+  ),
+  "at least one function",
+  (functions) => functions.length > 0,
+);
+
+export const checkVirtualPciDevice: Check<VirtualPciDevice> = closedObject<VirtualPciDevice>({
+  Functions: virtualPciFunctions,
+  PropagateNumaAffinity: optional(truth),
+});
+
+export const checkNetworkAdapter: Check<NetworkAdapter> = closedObject<NetworkAdapter>({
+  EndpointId: checkGuid,
+  MacAddress: optional(text),
+});
+
+export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedObject<ComputeSystemDocument>({
+  Owner: text,
+  SchemaVersion: checkSchemaVersion,
+  ShouldTerminateOnLastHandleClosed: optional(truth),
+  VirtualMachine: closedObject<VirtualMachine>({
+    StopOnReset: optional(truth),
+    Chipset: closedObject<Chipset>({
+      UseUtc: optional(truth),
+      LinuxKernelDirect: optional(
+        closedObject<LinuxKernelDirect>({
+          KernelFilePath: filledText,
+          InitRdPath: optional(filledText),
+          KernelCmdLine: optional(text),
+        }),
+      ),
+      Uefi: optional(virtualMachineCheck("Uefi")),
+    }),
+    ComputeTopology: closedObject<ComputeTopology>({
+      Memory: closedObject<VirtualMachineMemory>({
+        SizeInMB: integer(1),
+        AllowOvercommit: optional(truth),
+        EnableDeferredCommit: optional(truth),
+        EnableColdDiscardHint: optional(truth),
+        LowMmioGapInMB: optional(unsigned64),
+        HighMmioBaseInMB: optional(unsigned64),
+        HighMmioGapInMB: optional(unsigned64),
+        SlitType: optional(virtualMachineCheck("VirtualSlitType")),
+      }),
+      Processor: closedObject<VirtualMachineProcessor>({
+        Count: integer(1),
+        Limit: optional(unsigned64),
+        Weight: optional(unsigned64),
+        CpuGroup: optional(virtualMachineCheck("CpuGroup")),
+        NumaProcessorsSettings: optional(virtualMachineCheck("NumaProcessors")),
+      }),
+      Numa: optional(virtualMachineCheck("Numa")),
+    }),
+    Devices: optional(
+      closedObject<Devices>({
+        Scsi: optional(
+          record(
+            closedObject<ScsiController>({ Attachments: optional(record(checkScsiAttachment, lun)) }),
+            controllerName,
+          ),
+        ),
+        HvSocket: optional(
+          closedObject<HvSocketDevice>({
+            HvSocketConfig: optional(
+              closedObject<NonNullable<HvSocketDevice["HvSocketConfig"]>>({
+                DefaultBindSecurityDescriptor: optional(text),
+                DefaultConnectSecurityDescriptor: optional(text),
+                ServiceTable: optional(
+                  record(
+                    closedObject<HvSocketServiceConfig>({
+                      BindSecurityDescriptor: optional(text),
+                      ConnectSecurityDescriptor: optional(text),
+                      AllowWildcardBinds: optional(truth),
+                      Disabled: optional(truth),
+                    }),
+                    checkGuid,
+                  ),
+                ),
+              }),
+            ),
+          }),
+        ),
+        VirtualPci: optional(record(checkVirtualPciDevice, checkGuid)),
+        Plan9: optional(closedObject<Plan9Device>({ Shares: optional(list(checkPlan9Share)) })),
+        ComPorts: optional(record(closedObject<{ readonly NamedPipe: string }>({ NamedPipe: filledText }))),
+      }),
+    ),
+    StorageQoS: optional(
+      closedObject<StorageQoS>({ IopsMaximum: optional(unsigned64), BandwidthMaximum: optional(unsigned64) }),
+    ),
+    GuestState: optional(virtualMachineCheck("GuestState")),
+    SecuritySettings: optional(virtualMachineCheck("SecuritySettings")),
+    ResourcePartitionId: optional(checkGuid),
+  }),
+});
+
+/** The request around the settings; what the settings must be depends on the resource path. */
+export const checkModifySettingRequest: Check<ModifySettingRequest> = closedObject<ModifySettingRequest>({
+  ResourcePath: filledText,
+  RequestType: oneOf("Add", "Remove", "Update"),
+  Settings: optional(anything),
+});
+
+export const checkComputeSystemProperties = answerObject<ComputeSystemProperties>({
+  Id: text,
+  SystemType: oneOf("VirtualMachine"),
+  Owner: text,
+  RuntimeId: checkGuid,
+  RuntimeOsType: optional(oneOf("Linux", "Windows", "Unknown")),
+  State: oneOf("Created", "Running", "Paused", "Stopped", "SavedAsTemplate", "Unknown"),
+  Memory: optional(checkMemoryInformation),
+  Statistics: optional(checkSystemStatistics),
+});
+
+/** What kind of system an entry of an enumeration is of, whatever else it says. */
+export const checkSystemType: Check<{ readonly SystemType?: unknown }> = namesOf(answerObject, "SystemType");
+
+export const checkSystemExitStatus = answerObject<SystemExitStatus>({
+  Status: integer(-0x80000000, 0xffffffff),
+  ExitType: oneOf("None", "GracefulExit", "ForcedExit", "UnexpectedExit", "Unknown"),
+  Attribution: optional(checkAttribution),
+});

@@ -1,0 +1,124 @@
+import {
+  answerObject,
+  type Check,
+  checkGuid,
+  closedObject,
+  integer,
+  list,
+  oneOf,
+  optional,
+  refine,
+  text,
+  truth,
+} from "../check.ts";
+import {
+  type AttributionRecord,
+  type CpuGroup,
+  type CrashReport,
+  type MemoryInformation,
+  type ProcessorLimits,
+  processorLimit,
+  type SystemPropertyType,
+  type SystemStatistics,
+  type VirtualMachineMemoryCounters,
+} from "./resources.ts";
+
+/** A memory size that the service accepts: guests get memory in steps of 2 MiB. */
+export const checkMemorySize: Check<number> = refine(
+  integer(1),
+  "an even number of mebibytes, not 0",
+  (value) => value % 2 === 0,
+);
+
+export const checkProcessorLimits: Check<ProcessorLimits> = closedObject<ProcessorLimits>({
+  Limit: optional(integer(1, processorLimit.unlimited)),
+  Weight: optional(integer(1, processorLimit.heaviest)),
+  Reservation: optional(integer(0, processorLimit.unlimited)),
+  MaximumFrequencyMHz: optional(integer(0)),
+});
+
+export const checkCpuGroup: Check<CpuGroup> = closedObject<CpuGroup>({ Id: checkGuid });
+
+export const checkSystemPropertyTypes: Check<readonly SystemPropertyType[]> = list(oneOf("Memory", "Statistics"));
+
+/** A counter of the kernel's or the hypervisor's, 64 bits wide there: beyond 2^53 it is not exact. */
+export const checkCounter: Check<number> = refine(
+  (value, path = "") => (typeof value === "number" ? value : integer(0)(value, path)),
+  "a counter of 64 bits",
+  (value) => value >= 0 && value <= 2 ** 64,
+);
+
+// The service of another build may tell more than is known here.
+export const checkMemoryInformation = answerObject<MemoryInformation>({
+  VirtualNodeCount: optional(checkCounter),
+  VirtualMachineMemory: optional(
+    answerObject<VirtualMachineMemoryCounters>({
+      AvailableMemory: optional(integer(-0x80000000, 0x7fffffff)),
+      AvailableMemoryBuffer: optional(integer(-0x80000000, 0x7fffffff)),
+      ReservedMemory: optional(checkCounter),
+      AssignedMemory: optional(checkCounter),
+      SlpActive: optional(truth),
+      BalancingEnabled: optional(truth),
+      DmOperationInProgress: optional(truth),
+    }),
+  ),
+});
+
+export const checkSystemStatistics = answerObject<SystemStatistics>({
+  Timestamp: optional(text),
+  Uptime100ns: optional(checkCounter),
+  Processor: optional(
+    answerObject<NonNullable<SystemStatistics["Processor"]>>({
+      TotalRuntime100ns: optional(checkCounter),
+      RuntimeUser100ns: optional(checkCounter),
+      RuntimeKernel100ns: optional(checkCounter),
+    }),
+  ),
+});
+
+const longestCrashLog = 64 * 1024;
+
+/** A guest's last words, of which the last say why. */
+const crashLog: Check<string> = (value, path) => text(value, path).slice(-longestCrashLog);
+
+export const checkCrashReport = answerObject<CrashReport>({
+  SystemId: optional(text),
+  ActivityId: optional(text),
+  CrashLog: optional(crashLog),
+  CrashParameters: optional(list(checkCounter)),
+});
+
+const attribution = answerObject<AttributionRecord>({
+  WorkerExit: optional(
+    answerObject<NonNullable<AttributionRecord["WorkerExit"]>>({
+      ExitCode: optional(checkCounter),
+      Type: optional(text),
+      Detail: optional(text),
+      Initiator: optional(text),
+    }),
+  ),
+  GuestCrash: optional(
+    answerObject<NonNullable<AttributionRecord["GuestCrash"]>>({ CrashParameters: optional(list(checkCounter)) }),
+  ),
+  TripleFault: optional(
+    answerObject<NonNullable<AttributionRecord["TripleFault"]>>({ ErrorType: optional(checkCounter) }),
+  ),
+  InjectNonMaskableInterrupt: optional(answerObject<Record<never, never>>({})),
+  OperationFailure: optional(
+    answerObject<NonNullable<AttributionRecord["OperationFailure"]>>({ Detail: optional(text) }),
+  ),
+  SystemExit: optional(
+    answerObject<NonNullable<AttributionRecord["SystemExit"]>>({ Detail: optional(text), Initiator: optional(text) }),
+  ),
+  VirtualDeviceFailure: optional(
+    answerObject<NonNullable<AttributionRecord["VirtualDeviceFailure"]>>({
+      Detail: optional(text),
+      Name: optional(text),
+      DeviceId: optional(text),
+      InstanceId: optional(text),
+    }),
+  ),
+});
+
+/** Why a system ended, for people to read. */
+export const checkAttribution = list(attribution);

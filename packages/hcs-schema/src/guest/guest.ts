@@ -1,0 +1,187 @@
+/** Requests and settings that cross to a guest in GCS messages; wire names of the GCS protocol. */
+import type { SchemaVersion } from "../document/document.ts";
+import type { OciSpec } from "../oci/oci.ts";
+import type { OciLinuxResources } from "../oci/oci-resources.ts";
+
+export type GuestRequestType = "Add" | "Remove" | "PreAdd" | "Update";
+
+/** Settings of a Linux guest's modify request, by resource type. */
+export interface LinuxGuestResources {
+  readonly MappedVirtualDisk: LinuxMappedVirtualDisk;
+  readonly SCSIDevice: GuestScsiDevice;
+  readonly MappedDirectory: LinuxMappedDirectory;
+  readonly CombinedLayers: LinuxCombinedLayers;
+  readonly VPCIDevice: LinuxVpciDevice;
+  readonly Network: LinuxNetworkAdapter;
+  /** The limit of all containers together is to follow the VM's memory. */
+  readonly PodCgroupMemoryLimit: undefined;
+  /** Of the container that the message names. */
+  readonly ContainerConstraints: LinuxContainerConstraints;
+  /** Of the container that the message names. Of the guests of this project alone. */
+  readonly ContainerFreezer: LinuxContainerFreezer;
+  readonly SecurityPolicy: SecurityPolicy;
+  readonly SecurityPolicyFragment: SecurityPolicyFragment;
+}
+
+export interface LinuxContainerFreezer {
+  readonly Frozen: boolean;
+}
+
+export type LinuxGuestResourceType = keyof LinuxGuestResources;
+
+export type LinuxGuestRequest = {
+  readonly [Type in LinuxGuestResourceType]: {
+    readonly ResourceType: Type;
+    readonly RequestType: GuestRequestType;
+    readonly Settings: LinuxGuestResources[Type];
+  };
+}[LinuxGuestResourceType];
+
+export interface LinuxMappedVirtualDisk {
+  readonly MountPath: string;
+  readonly Controller: number;
+  readonly Lun: number;
+  /** 0: the whole disk. */
+  readonly Partition: number;
+  readonly ReadOnly: boolean;
+  readonly Encrypted?: boolean;
+  readonly Options?: readonly string[];
+  readonly BlockDev?: boolean;
+  readonly EnsureFilesystem?: boolean;
+  readonly Filesystem?: string;
+  /** Absent: the guest reads for itself what the disk says about its hash tree. */
+  readonly VerityInfo?: LinuxVerityInfo;
+}
+
+/** dm-verity of a disk whose hash tree follows its ext4 file system; the fields of the device mapper's table. */
+export interface LinuxVerityInfo {
+  /** Size of the file system in bytes; the hash tree begins there. */
+  readonly Ext4SizeInBytes: number;
+  /** Of the hash tree's format on the disk. */
+  readonly Version: number;
+  /** Of the hashes, such as sha256. */
+  readonly Algorithm: string;
+  /** Whether a super block precedes the hash tree. */
+  readonly SuperBlock: boolean;
+  /** Hexadecimal. */
+  readonly RootDigest: string;
+  /** Hexadecimal. */
+  readonly Salt: string;
+  /** Bytes. */
+  readonly BlockSize: number;
+}
+
+export interface GuestScsiDevice {
+  readonly Controller: number;
+  readonly Lun: number;
+}
+
+export interface LinuxMappedDirectory {
+  readonly MountPath: string;
+  readonly Port: number;
+  readonly ShareName: string;
+  readonly ReadOnly: boolean;
+}
+
+export interface LinuxCombinedLayers {
+  readonly ContainerID: string;
+  readonly ContainerRootPath: string;
+  /** Mount paths of the read-only layers, topmost first. */
+  readonly Layers: readonly { readonly Path: string }[];
+  /** Empty: the combination is read-only. */
+  readonly ScratchPath: string;
+}
+
+/** A device that the host has assigned to the VM. Adding it waits until the guest has it. */
+export interface LinuxVpciDevice {
+  readonly VMBusGUID: string;
+}
+
+/** A NIC as a Linux guest is to set it up. To remove it, its ids suffice. */
+export interface LinuxNetworkAdapter {
+  /** GUID of the HCN namespace. */
+  readonly NamespaceID: string;
+  /** GUID of the NIC. */
+  readonly ID: string;
+  readonly MacAddress?: string;
+  /** Domains of the search list, separated by commas. */
+  readonly DNSSuffix?: string;
+  /** Addresses, separated by commas. */
+  readonly DNSServerList?: string;
+  /** Bytes that the MTU is lowered by. */
+  readonly EncapOverhead?: number;
+  readonly IPConfigs?: readonly { readonly IPAddress: string; readonly PrefixLength: number }[];
+  readonly Routes?: readonly LinuxNetworkRoute[];
+  /** Whether NICs behind the first get a routing table of their own, for what comes from their addresses. */
+  readonly PolicyBasedRouting?: boolean;
+}
+
+export interface LinuxNetworkRoute {
+  readonly NextHop?: string;
+  readonly DestinationPrefix: string;
+  readonly Metric?: number;
+}
+
+export interface LinuxContainerConstraints {
+  readonly Linux: OciLinuxResources;
+}
+
+/** What the guest is to hold its host to. Everything that is encoded is in base64. */
+export interface SecurityPolicy {
+  /** "rego" or "open_door"; empty leaves the choice to the guest. */
+  readonly EnforcerType: string;
+  readonly EncodedSecurityPolicy: string;
+  /** Signed documents about the origin of the guest's image, which the guest shows to its containers. */
+  readonly EncodedUVMReference?: string;
+  readonly EncodedUVMHashEnvelopeReference?: string;
+}
+
+/** A signed addition to the guest's security policy. */
+export interface SecurityPolicyFragment {
+  /** Base64 of a COSE document. */
+  readonly Fragment: string;
+  /** "application/cose-x509+rego" when absent. */
+  readonly MediaType?: string;
+}
+
+/** Where a Windows guest finds its host, in the settings of a HvSocket request. */
+export interface HvSocketAddress {
+  readonly LocalAddress: string;
+  readonly ParentAddress: string;
+}
+
+/** Process parameters of an execute message to a Windows guest. */
+export interface WindowsProcessParameters {
+  readonly CommandLine: string;
+  readonly User?: string;
+  readonly WorkingDirectory?: string;
+  readonly Environment?: { readonly [name: string]: string };
+  readonly EmulateConsole: boolean;
+  readonly CreateStdInPipe: boolean;
+  readonly CreateStdOutPipe: boolean;
+  readonly CreateStdErrPipe: boolean;
+}
+
+/** The container configuration of a create message, a JSON string on the wire. */
+export interface LinuxHostedContainerSettings {
+  readonly SchemaVersion: SchemaVersion;
+  readonly OciBundlePath: string;
+  readonly OciSpecification: OciSpec;
+  readonly ScratchDirPath: string;
+}
+
+/** Process parameters of an execute message, a JSON string on the wire. */
+export interface LinuxProcessParameters {
+  /** Absent for the container's init, whose process stands in the specification. */
+  readonly OCIProcess?: NonNullable<OciSpec["process"]>;
+  readonly EmulateConsole: boolean;
+  readonly CreateStdInPipe: boolean;
+  readonly CreateStdOutPipe: boolean;
+  readonly CreateStdErrPipe: boolean;
+  /** Height, width; characters. */
+  readonly ConsoleSize?: readonly [number, number];
+  /** For a process of the VM itself (empty container id). */
+  readonly CommandArgs?: readonly string[];
+  readonly WorkingDirectory?: string;
+  readonly Environment?: { readonly [name: string]: string };
+}

@@ -1,0 +1,59 @@
+/** What only Linux containers have, and of which the OCI runtime specification names every value. */
+import { type Check, list, oneOf, openObject, optional, refine, SchemaError, text } from "../check.ts";
+
+const rlimitType = oneOf(
+  ...(["RLIMIT_AS", "RLIMIT_CORE", "RLIMIT_CPU", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_LOCKS"] as const),
+  ...(["RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_RSS"] as const),
+  ...(["RLIMIT_RTPRIO", "RLIMIT_RTTIME", "RLIMIT_SIGPENDING", "RLIMIT_STACK"] as const),
+);
+
+export interface OciRlimit {
+  readonly type: string;
+  readonly hard: number;
+  readonly soft: number;
+}
+
+/** Unlimited is 2^64-1, which a double cannot hold exactly. */
+function rlimitValue(value: unknown, path = ""): number {
+  if (typeof value !== "number" || !(value >= 0)) {
+    throw new SchemaError(path, `expected a number that is not negative, got ${typeof value}`);
+  }
+  return value;
+}
+
+export const checkOciRlimits: Check<readonly OciRlimit[]> = list(
+  refine(
+    openObject<OciRlimit>({ type: rlimitType, hard: rlimitValue, soft: rlimitValue }),
+    "a soft limit that is not above the hard one",
+    ({ soft, hard }) => soft <= hard,
+  ),
+);
+
+export const checkOciNamespaceType = oneOf("pid", "network", "ipc", "uts", "mount", "user", "cgroup", "time");
+
+export const checkOciPropagation = oneOf(
+  ...(["", "private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"] as const),
+);
+
+const seccompAction = oneOf(
+  ...(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD"] as const),
+  ...(["SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"] as const),
+);
+
+const seccompArchitecture = refine(text, "SCMP_ARCH_ and the name of an architecture", (name) =>
+  /^SCMP_ARCH_[A-Z0-9_]+$/.test(name),
+);
+
+interface Seccomp {
+  readonly defaultAction: string;
+  readonly architectures?: readonly string[];
+  readonly syscalls?: readonly { readonly names: readonly string[]; readonly action: string }[];
+}
+
+export const checkOciSeccomp: Check<Seccomp> = openObject<Seccomp>({
+  defaultAction: seccompAction,
+  architectures: optional(list(seccompArchitecture)),
+  syscalls: optional(
+    list(openObject<{ names: readonly string[]; action: string }>({ names: list(text), action: seccompAction })),
+  ),
+});

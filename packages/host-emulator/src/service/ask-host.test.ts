@@ -1,0 +1,51 @@
+import { join } from "node:path";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { EmulatedHost } from "../emulated-host.ts";
+import { FakeKind, TestFiles } from "../testing/fake-guest.ts";
+import { askHost } from "./ask-host.ts";
+import { readSettings } from "./run-emulator.ts";
+import { HostServer } from "./server.ts";
+
+const files = new TestFiles();
+const socketPath = join(files.directory, "host.sock");
+let kind: FakeKind;
+let host: EmulatedHost;
+let server: HostServer;
+
+afterAll(() => files.remove());
+beforeEach(async () => {
+  kind = new FakeKind();
+  host = new EmulatedHost({ stateDirectory: files.directory, kinds: [kind], report: () => {} });
+  server = new HostServer({ host, socketPath, idleMs: 60_000 });
+  await server.listen();
+});
+afterEach(async () => {
+  server.close();
+  await host.close();
+});
+
+describe("the switch of faults", () => {
+  it("is on the command line", () => {
+    expect(readSettings([], {})).not.toHaveProperty("fault");
+    expect(readSettings(["--freeze", "vm"], {})).toHaveProperty("fault", { system: "vm", isFrozen: true });
+    expect(readSettings(["--thaw", "vm"], {})).toHaveProperty("fault", { system: "vm", isFrozen: false });
+    expect(() => readSettings(["--thaw", "vm", "--freeze", "vm"], {})).toThrow("--freeze and --thaw: expected one");
+  });
+
+  it("freezes a guest and thaws it, over the socket of the host that runs", async () => {
+    await host.create("vm", files.document()).start();
+    await askHost(socketPath, "freeze", { system: "vm", isFrozen: true });
+    await askHost(socketPath, "freeze", { system: "vm", isFrozen: false });
+    expect(kind.machines[0]?.calls).toEqual(["boot", "freeze", "thaw"]);
+  });
+
+  it("says what it cannot do", async () => {
+    const ask = askHost(socketPath, "freeze", { system: "none", isFrozen: true });
+    await expect(ask).rejects.toThrow("there is no compute system none");
+    host.create("vm", files.document());
+    await expect(askHost(socketPath, "freeze", { system: "vm", isFrozen: true })).rejects.toThrow(
+      "cannot freeze a system in state Created",
+    );
+    await expect(askHost(`${socketPath}-none`, "freeze", { system: "vm", isFrozen: true })).rejects.toThrow("ENOENT");
+  });
+});

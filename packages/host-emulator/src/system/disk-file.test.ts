@@ -1,0 +1,74 @@
+import { hresults } from "@uvm-shim/hcs-schema";
+import { attachLoop, makeBlockNode } from "@uvm-shim/linux-calls";
+import { afterAll, describe, expect, it } from "vitest";
+import { describeWith } from "../../../../tools/machine-needs.ts";
+import { TestFiles } from "../testing/fake-guest.ts";
+import { openDiskFile } from "./disk-file.ts";
+
+const files = new TestFiles();
+afterAll(() => files.remove());
+
+/** A VHD of 4096 bytes: content and footer. */
+function vhd(diskType: number): Buffer {
+  const image = Buffer.alloc(4096 + 512);
+  image.write("conectix", 4096, "latin1");
+  image.writeUInt32BE(diskType, 4096 + 60);
+  return image;
+}
+
+const attachment = (Path: string) => ({ Type: "VirtualDisk", Path }) as const;
+
+describe("openDiskFile", () => {
+  it("takes raw images whole, also those smaller than a footer", () => {
+    const raw = openDiskFile(attachment(files.write("raw", Buffer.alloc(4096))), "Settings");
+    expect(raw).toMatchObject({ readOnly: false, path: `${files.directory}/raw` });
+    expect(raw).not.toHaveProperty("sizeLimit");
+    expect(openDiskFile(attachment(files.write("tiny", "x")), "Settings")).not.toHaveProperty("sizeLimit");
+  });
+
+  it("leaves the footer of a fixed VHD out", () => {
+    expect(openDiskFile(attachment(files.write("fixed.vhd", vhd(2))), "Settings")).toMatchObject({ sizeLimit: 4096 });
+  });
+
+  it.each([
+    ["dynamic VHD", vhd(3)],
+    ["differencing VHD", vhd(4)],
+    ["VHDX", Buffer.from("vhdxfile and more")],
+  ])("refuses a %s and says so", (kind, content) => {
+    const path = files.write("refused", content);
+    expect(() => openDiskFile(attachment(path), "Settings")).toThrow(
+      expect.objectContaining({
+        hresult: hresults.ERROR_NOT_SUPPORTED,
+        message: `Settings.Path: ${path} is a ${kind}, use a raw image or a fixed VHD`,
+      }),
+    );
+  });
+
+  it("refuses a file for PassThru, and extensible disks", () => {
+    expect(() => openDiskFile({ Type: "PassThru", Path: files.kernel }, "Settings")).toThrow(/no block device/);
+    expect(() => openDiskFile({ Type: "ExtensibleVirtualDisk", Path: "evd://x" }, "Settings")).toThrow(/not emulated/);
+  });
+
+  it("knows one file by all its paths", () => {
+    const path = files.write("same", "x");
+    const other = openDiskFile(
+      attachment(`${files.directory}/../${files.directory.split("/").at(-1)}/same`),
+      "Settings",
+    );
+    expect(openDiskFile(attachment(path), "Settings").identity).toBe(other.identity);
+  });
+});
+
+describeWith("root")("a device", () => {
+  it("is known by all its nodes", () => {
+    const loop = attachLoop({ path: files.write("backing", Buffer.alloc(4096)), readOnly: true });
+    try {
+      const node = `${files.directory}/node`;
+      makeBlockNode(node, loop.major, loop.minor, 0o600);
+      const byNode = openDiskFile({ Type: "PassThru", Path: node }, "Settings");
+      expect(openDiskFile({ Type: "PassThru", Path: loop.device }, "Settings").identity).toBe(byNode.identity);
+    } finally {
+      loop.close();
+    }
+  });
+});

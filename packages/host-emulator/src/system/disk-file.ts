@@ -1,0 +1,98 @@
+import { closeSync, fstatSync, openSync, readSync, realpathSync } from "node:fs";
+import type { ScsiAttachment } from "@uvm-shim/hcs-schema";
+import { HcsFailure } from "../hcs-failure.ts";
+
+/** A virtual disk that can be attached. */
+export interface DiskFile {
+  readonly path: string;
+  readonly readOnly: boolean;
+  /** Bytes of the file that are the disk; absent: all. */
+  readonly sizeLimit?: number;
+  /** The same for every path of one file. */
+  readonly identity: string;
+}
+
+const footerBytes = 512;
+const fixedDisk = 2;
+
+/**
+ * Looks at the file of an attachment. Raw images and fixed VHDs (raw content and a footer; Microsoft's Virtual Hard
+ * Disk Image Format Specification 1.0) can be attached; formats that need translation are ERROR_NOT_SUPPORTED.
+ */
+export function openDiskFile(attachment: ScsiAttachment, field: string): DiskFile {
+  const { Type: type, Path: path, ReadOnly: readOnly = false } = attachment;
+  if (type === "ExtensibleVirtualDisk") {
+    throw new HcsFailure("ERROR_NOT_SUPPORTED", `${field}.Type: ${type} is not emulated, use VirtualDisk or PassThru`);
+  }
+  const real = realPath(path, `${field}.Path`);
+  const file = openSync(real, "r");
+  try {
+    const stat = fstatSync(file);
+    // A device may have several nodes.
+    const identity = stat.isBlockDevice() ? `device ${stat.rdev}` : `${stat.dev}:${stat.ino}`;
+    if (type === "PassThru" || stat.isBlockDevice()) {
+      if (stat.isBlockDevice()) return { path: real, readOnly, identity };
+      throw new HcsFailure("E_INVALIDARG", `${field}.Path: ${path} is no block device, which PassThru needs`);
+    }
+    if (!stat.isFile()) throw new HcsFailure("E_INVALIDARG", `${field}.Path: ${path} is no file`);
+    if (readAt(file, 0, 8).equals(Buffer.from("vhdxfile"))) {
+      throw new HcsFailure("ERROR_NOT_SUPPORTED", `${field}.Path: ${path} is a VHDX, use a raw image or a fixed VHD`);
+    }
+    const footer = readAt(file, Math.max(0, stat.size - footerBytes), footerBytes);
+    if (footer.length < footerBytes || footer.toString("latin1", 0, 8) !== "conectix") {
+      return { path: real, readOnly, identity };
+    }
+    const diskType = footer.readUInt32BE(60);
+    if (diskType !== fixedDisk) {
+      const kind = diskType === 3 ? "dynamic" : diskType === 4 ? "differencing" : `type ${diskType}`;
+      throw new HcsFailure(
+        "ERROR_NOT_SUPPORTED",
+        `${field}.Path: ${path} is a ${kind} VHD, use a raw image or a fixed VHD`,
+      );
+    }
+    return { path: real, readOnly, identity, sizeLimit: stat.size - footerBytes };
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** The path without symbolic links; ERROR_FILE_NOT_FOUND naming the field when there is nothing. */
+export function realPath(path: string, field: string): string {
+  if (!path.startsWith("/")) {
+    throw new HcsFailure("E_INVALIDARG", `${field}: expected an absolute path, got ${JSON.stringify(path)}`);
+  }
+  try {
+    return realpathSync(path);
+  } catch (cause) {
+    throw new HcsFailure("ERROR_FILE_NOT_FOUND", `${field}: ${path} does not exist or cannot be reached`, { cause });
+  }
+}
+
+function readAt(file: number, position: number, length: number): Buffer {
+  const buffer = Buffer.alloc(length);
+  return buffer.subarray(0, readSync(file, buffer, 0, length, position));
+}
+
+/** Who uses which disk: any number may read one, whoever writes has it alone, as Windows opens virtual disks. */
+export class DiskClaims {
+  readonly #claims = new Map<string, { readers: number; writers: number }>();
+
+  /** Returns what gives the claim back, repeatably. Throws ERROR_SHARING_VIOLATION. */
+  claim(disk: DiskFile): () => void {
+    const claim = this.#claims.get(disk.identity) ?? { readers: 0, writers: 0 };
+    if (claim.writers > 0 || (!disk.readOnly && claim.readers > 0)) {
+      const use = claim.writers > 0 ? "written" : "read";
+      throw new HcsFailure("ERROR_SHARING_VIOLATION", `${disk.path} is being ${use} through another attachment`);
+    }
+    const role = disk.readOnly ? "readers" : "writers";
+    claim[role]++;
+    this.#claims.set(disk.identity, claim);
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      claim[role]--;
+      if (claim.readers + claim.writers === 0) this.#claims.delete(disk.identity);
+    };
+  }
+}

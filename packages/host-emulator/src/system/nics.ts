@@ -1,0 +1,45 @@
+import { checkNetworkAdapter } from "@uvm-shim/hcs-schema";
+import type { GuestMachine } from "../guest-machine.ts";
+import { HcsFailure } from "../hcs-failure.ts";
+import type { Attachment, NetworkService } from "../networks/network-service.ts";
+
+/** The NICs of one compute system, by the ids that its client gave them. */
+export class SystemNics {
+  readonly #networks: NetworkService;
+  readonly #report: (message: string) => void;
+  readonly #attachments = new Map<string, Attachment>();
+
+  constructor(networks: NetworkService, report: (message: string) => void) {
+    this.#networks = networks;
+    this.#report = report;
+  }
+
+  async add(machine: GuestMachine, id: string, settings: unknown): Promise<void> {
+    const { EndpointId, MacAddress } = checkNetworkAdapter(settings, "Settings");
+    if (this.#attachments.has(id)) throw new HcsFailure("ERROR_ALREADY_EXISTS", `there is a NIC ${id}`);
+    const attachment = this.#networks.attach(EndpointId, MacAddress, () => {
+      machine.disconnectNic(id).catch((error: unknown) => this.#report(`NIC ${id}: ${String(error)}`));
+    });
+    try {
+      await machine.addNic({ id, macAddress: attachment.macAddress, switch: attachment.switch });
+    } catch (error) {
+      attachment.release();
+      throw error;
+    }
+    this.#attachments.set(id, attachment);
+  }
+
+  async remove(machine: GuestMachine, id: string): Promise<void> {
+    const attachment = this.#attachments.get(id);
+    if (attachment === undefined) throw new HcsFailure("ERROR_NOT_FOUND", `there is no NIC ${id}`);
+    await machine.removeNic(id);
+    this.#attachments.delete(id);
+    attachment.release();
+  }
+
+  /** After the machine's end, which took the NICs with it. */
+  release(): void {
+    for (const attachment of this.#attachments.values()) attachment.release();
+    this.#attachments.clear();
+  }
+}

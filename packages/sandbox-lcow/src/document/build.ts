@@ -1,0 +1,161 @@
+import { type ComputeSystemDocument, SchemaError, virtualMachineCheck } from "@uvm-shim/hcs-schema";
+import { type AnnotationValues, keyOf, readAnnotations } from "../annotations/annotations.ts";
+import { refuse } from "../annotations/values.ts";
+import { type Context, type HostFacts, hasBuild } from "../context.ts";
+import { SandboxError } from "../error.ts";
+import { type OptionSettings, type RuntimeOptions, readOptions } from "../options.ts";
+import { standardBoot } from "./boot.ts";
+import {
+  type ConfidentialSettings,
+  confidentialSettings,
+  isIsolated,
+  isolatedHvSocket,
+  isolatedMachine,
+} from "./confidential.ts";
+import { administratorsOnly, comPorts, hvSocket, scsiControllers, virtualPci } from "./devices.ts";
+import { podLimits } from "./pod-limits.ts";
+import type { PodSize } from "./pod-size.ts";
+import { computeTopology, podSize } from "./topology.ts";
+
+/** Windows Server 2025. */
+const firstBuildWithNumaAffinity = 26_100;
+
+export interface LinuxSandboxRequest {
+  /** Recorded as the owner of the compute system. */
+  readonly owner: string;
+  /** Folder of the sandbox, where copies of files stand that only its VM uses. */
+  readonly bundle: string;
+  /** Of the sandbox's specification, in either form: config.json or the CRI's pod configuration. */
+  readonly annotations: { readonly [key: string]: string };
+  readonly options?: RuntimeOptions;
+  /** config.json as parsed JSON where there is one: its `devices` are assigned to the VM from its start. */
+  readonly specification?: unknown;
+  /** What CRI's pod configuration says of the pod, in the form of a specification: its resources are read. */
+  readonly pod?: unknown;
+  readonly host: HostFacts;
+}
+
+/** What was asked for and does not stand in the document, or not for everyone who needs it. */
+export interface SandboxSettings extends OptionSettings {
+  readonly noWritableFileShares: boolean;
+  readonly encryptScratch: boolean;
+  readonly policyBasedRouting: boolean;
+  /** Whether devices that are assigned later are to tell the guest which NUMA node they are near: where hosts can. */
+  readonly propagateNumaAffinity: boolean;
+  readonly confidential: ConfidentialSettings | undefined;
+  /** Whether the VM is large enough for what comes to be in it. */
+  readonly size: PodSize;
+}
+
+export interface LinuxSandbox {
+  readonly document: ComputeSystemDocument;
+  readonly settings: SandboxSettings;
+  /** Sentences about what was not taken as it was asked for. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * From what the operator asked for to the document of a Linux utility VM: the same document for the same input. Throws
+ * SandboxError: InvalidArgument and Unimplemented name an annotation or option, FailedPrecondition a field of the
+ * document that the host is too old for.
+ */
+export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
+  const { owner, bundle, options = {}, host } = request;
+  const warnings: string[] = [];
+  const warn = (sentence: string): void => void warnings.push(sentence);
+  const optionSettings = readOptions(options, host, warn);
+  const annotations = { ...options.defaultContainerAnnotations, ...request.annotations };
+  const { values, serviceTable } = readAnnotations(annotations, warn);
+  const pod = podLimits(request.annotations, request.pod ?? request.specification);
+  const context: Context = { values, options, host, pod, warn };
+  const isolated = isIsolated(values);
+  checkCombinations(context, isolated);
+
+  const topology = computeTopology(context, isolated);
+  const { chipset, rootFsVhd, parts } = isolated
+    ? isolatedMachine(context, bundle)
+    : { ...standardBoot(context, topology.Processor.Count), parts: {} };
+  const confidential = confidentialSettings(context, bundle);
+  // Those of the document tell their node where the VM has nodes; those that come later wherever the host can.
+  const devices = {
+    specification: request.specification,
+    isolated,
+    propagateNumaAffinity: topology.Numa !== undefined,
+  };
+  const document: ComputeSystemDocument = {
+    Owner: owner,
+    // What isolates VMs came with 2.5; everything else is content with the first version for utility VMs.
+    SchemaVersion: { Major: 2, Minor: isolated ? 5 : 1 },
+    // A shim that is killed takes its VM with it.
+    ShouldTerminateOnLastHandleClosed: true,
+    VirtualMachine: {
+      StopOnReset: true,
+      Chipset: chipset,
+      ComputeTopology: topology,
+      ...storageQoS(values),
+      ...(values.resourcePartition ? { ResourcePartitionId: values.resourcePartition } : {}),
+      Devices: {
+        Scsi: scsiControllers(rootFsVhd),
+        HvSocket: hvSocket(
+          isolated
+            ? isolatedHvSocket(context, serviceTable)
+            : { DefaultBindSecurityDescriptor: administratorsOnly, ServiceTable: serviceTable },
+        ),
+        ...virtualPci(context, devices),
+        ...(isolated ? {} : comPorts(context)),
+        // Present though empty, or shares could not be added later; but then the VM could not be moved.
+        ...(values.liveMigration ? {} : { Plan9: {} }),
+      },
+      ...parts,
+    },
+  };
+  checkHostHas(document, host);
+  return {
+    document,
+    settings: {
+      ...optionSettings,
+      noWritableFileShares: values.noWritableFileShares ?? false,
+      encryptScratch: values.encryptScratch ?? confidential !== undefined,
+      policyBasedRouting: values.policyBasedRouting ?? false,
+      propagateNumaAffinity: hasBuild(host, firstBuildWithNumaAffinity),
+      confidential,
+      size: podSize(context, isolated, topology),
+    },
+    warnings,
+  };
+}
+
+function checkCombinations({ values, host, warn }: Context, isolated: boolean): void {
+  if (values.vpmemCount) {
+    const key = keyOf("vpmemCount");
+    const without = values.fullyPhysicallyBacked || isolated || host.architecture === "arm64";
+    if (!without) refuse(key, String(values.vpmemCount), "0: layers are SCSI disks");
+    warn(`annotation ${key} has no effect on a VM that cannot have persistent memory`);
+  }
+  if (values.cpuGroup && values.resourcePartition) {
+    refuse(keyOf("resourcePartition"), values.resourcePartition, `nothing, as ${keyOf("cpuGroup")} is given`);
+  }
+  if (values.dmVerityCreateArgs && !values.dmVerityMode && !isolated) {
+    warn(`annotation ${keyOf("dmVerityCreateArgs")} has no effect without ${keyOf("dmVerityMode")}`);
+  }
+}
+
+function storageQoS({ storageBandwidth, storageIops }: AnnotationValues) {
+  if (!storageBandwidth && !storageIops) return {};
+  return {
+    StorageQoS: {
+      ...(storageIops ? { IopsMaximum: storageIops } : {}),
+      ...(storageBandwidth ? { BandwidthMaximum: storageBandwidth } : {}),
+    },
+  };
+}
+
+/** Finds out here what the host would refuse with less to say. */
+function checkHostHas(document: ComputeSystemDocument, { build }: HostFacts): void {
+  try {
+    virtualMachineCheck("VirtualMachine", build)(document.VirtualMachine, "VirtualMachine");
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    throw new SandboxError("FailedPrecondition", error.path, error.message.slice(error.path.length + 2));
+  }
+}

@@ -1,0 +1,194 @@
+import {
+  type Chipset,
+  type HvSocketServiceConfig,
+  linuxVsockPorts,
+  type VirtualMachine,
+  vsockServiceGuid,
+} from "@uvm-shim/hcs-schema";
+import { type AnnotationName, type AnnotationValues, keyOf } from "../annotations/annotations.ts";
+import { refuse, refuseUnshown } from "../annotations/values.ts";
+import type { Context } from "../context.ts";
+import { joinPath } from "../paths.ts";
+import { bootFolder } from "./boot.ts";
+import { administratorsOnly } from "./devices.ts";
+import { type ServiceTable, serviceTablePrefix } from "./service-table.ts";
+
+/** What the guest must be given, and the host must prepare, for a VM that has a security policy. */
+export interface ConfidentialSettings {
+  /** As it was given: in base64. */
+  readonly policy: string;
+  /** Empty where the annotation is: the guest then chooses. */
+  readonly enforcer: string;
+  /** Paths of what the guest shows to those who ask for its origin; either may be missing, or empty: no file. */
+  readonly referenceInfoFile: string;
+  readonly hashEnvelopeReferenceInfoFile: string;
+  /** Whether hardware isolates the VM; without it the policy holds all the same. */
+  readonly isolated: boolean;
+  /** Files to be copied before the VM is created, and to be opened to it for reading and writing. */
+  readonly copies: readonly { readonly from: string; readonly to: string }[];
+}
+
+/** Everyone may bind: the host's service checks the isolated VM's connections by other means. */
+const everyone = "D:P(A;;FA;;;WD)";
+/** The template "Microsoft Windows" of UEFI secure boot. */
+const secureBootTemplate = "1734c6e8-3154-4dda-ba5f-a874cc483422";
+const rootFsFile = "rootfs.vhd";
+
+const isolatedOnly = ["dmVerityRootFsVhd", "guestStateFile", "hclEnabled", "extraVsockPorts"] as const;
+const contradictory = [
+  "kernelDirectBoot",
+  "numaProcessorsPerNode",
+  "numaMemoryPerNode",
+  "numaPreferredNodes",
+  "numaMappedNodes",
+  "numaProcessors",
+  "numaMemoryBlocks",
+] as const satisfies readonly AnnotationName[];
+const ignored = [
+  "preferredRootFs",
+  "kernelBootOptions",
+  "vpciEnabled",
+  "disableTimeSync",
+  "writableOverlays",
+  "extraExecArguments",
+  "processDumpLocation",
+  "consolePipe",
+  "dmVerityMode",
+  "dmVerityCreateArgs",
+] as const satisfies readonly AnnotationName[];
+
+/** Whether there is a policy and hardware to enforce it with. */
+export function isIsolated(values: AnnotationValues): boolean {
+  return Boolean(values.securityPolicy) && !values.noSecurityHardware;
+}
+
+/** What stands beside the document of a VM with a security policy; undefined for others. */
+export function confidentialSettings(context: Context, bundle: string): ConfidentialSettings | undefined {
+  const { values, warn } = context;
+  const isolated = isIsolated(values);
+  if (!isolated) {
+    for (const name of isolatedOnly.filter((name) => isSet(values[name]))) {
+      warn(`annotation ${keyOf(name)} has no effect on a VM that no hardware isolates`);
+    }
+  }
+  const { securityPolicy: policy } = values;
+  if (!policy) return undefined;
+  decodePolicy(policy);
+  const folder = bootFolder(context);
+  // A name that is given and empty asks for no file.
+  const inFolder = (name: string): string => (name === "" ? "" : joinPath(context.host.pathGrammar, folder.path, name));
+  return {
+    policy,
+    enforcer: values.securityPolicyEnforcer ?? "rego",
+    referenceInfoFile: inFolder(values.referenceInfoFile ?? "reference_info.cose"),
+    hashEnvelopeReferenceInfoFile: inFolder(
+      values.hashEnvelopeReferenceInfoFile ?? "reference_info_hash_envelope.cose",
+    ),
+    isolated,
+    copies: isolated ? isolatedFiles(context, bundle).copies : [],
+  };
+}
+
+export interface IsolatedMachine {
+  readonly chipset: Chipset;
+  readonly rootFsVhd: string;
+  readonly parts: Pick<VirtualMachine, "GuestState" | "SecuritySettings">;
+}
+
+/** A VM whose kernel comes from a guest state file, and whose launch is measured with its policy's digest. */
+export function isolatedMachine(context: Context, bundle: string): IsolatedMachine {
+  const { values, host, warn } = context;
+  for (const name of contradictory) {
+    const value = values[name];
+    if (isSet(value))
+      refuse(keyOf(name), value, "nothing: confidential VMs boot from their guest state file, without NUMA");
+  }
+  for (const name of ignored.filter((name) => isSet(values[name]))) {
+    warn(`annotation ${keyOf(name)} has no effect on a confidential VM, whose kernel line is measured`);
+  }
+  for (const [field, value] of Object.entries({
+    log_level: context.options.logLevel,
+    scrub_logs: context.options.scrubLogs,
+  })) {
+    if (isSet(value)) warn(`option ${field} has no effect in a confidential VM, whose kernel line is measured`);
+  }
+  const { guestState, rootFsVhd } = isolatedFiles(context, bundle);
+  return {
+    chipset: { Uefi: { ApplySecureBootTemplate: "Apply", SecureBootTemplateId: secureBootTemplate } },
+    rootFsVhd,
+    parts: {
+      // The copy is where the state comes from, not where it is kept.
+      GuestState: { GuestStateFilePath: guestState, GuestStateFileType: "FileMode", ForceTransientState: true },
+      SecuritySettings: {
+        Isolation: {
+          IsolationType: "SecureNestedPaging",
+          LaunchData: encodeBase64(host.sha256(decodePolicy(values.securityPolicy ?? ""))),
+          ...(values.hclEnabled !== undefined && { HclEnabled: values.hclEnabled }),
+        },
+      },
+    },
+  };
+}
+
+/** Only the ports that a guest needs, and those that were asked for, can be reached. */
+export function isolatedHvSocket({ values }: Context, serviceTable: ServiceTable) {
+  const { entropy, log, gcs } = linuxVsockPorts;
+  const service: HvSocketServiceConfig = {
+    AllowWildcardBinds: true,
+    BindSecurityDescriptor: everyone,
+    ConnectSecurityDescriptor: administratorsOnly,
+  };
+  const table: { [guid: string]: HvSocketServiceConfig } = { ...serviceTable };
+  for (const port of new Set([entropy, log, gcs, gcs + 1, ...(values.extraVsockPorts ?? [])])) {
+    const guid = vsockServiceGuid(port);
+    if (table[guid] !== undefined) {
+      refuse(
+        `${serviceTablePrefix}${guid}`,
+        table[guid],
+        `nothing: port ${port} of a confidential VM is set up by itself`,
+      );
+    }
+    table[guid] = service;
+  }
+  return {
+    DefaultBindSecurityDescriptor: everyone,
+    DefaultConnectSecurityDescriptor: administratorsOnly,
+    ServiceTable: table,
+  };
+}
+
+function isolatedFiles(context: Context, bundle: string) {
+  const { values, host } = context;
+  const folder = bootFolder(context);
+  const name = values.guestStateFile || "kernel.vmgs";
+  if (name.toLowerCase() === rootFsFile) refuse(keyOf("guestStateFile"), name, `another name than ${rootFsFile}`);
+  const guestState = joinPath(host.pathGrammar, bundle, name);
+  const rootFsVhd = joinPath(host.pathGrammar, bundle, rootFsFile);
+  return {
+    guestState,
+    rootFsVhd,
+    copies: [
+      { from: folder.require(name), to: guestState },
+      { from: folder.require(values.dmVerityRootFsVhd || rootFsFile), to: rootFsVhd },
+    ],
+  };
+}
+
+function decodePolicy(policy: string): Uint8Array {
+  if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(policy)) {
+    // The policy itself may be long, and is nobody's business.
+    return refuseUnshown(keyOf("securityPolicy"), policy, "base64");
+  }
+  return Uint8Array.from(atob(policy), (character) => character.charCodeAt(0));
+}
+
+function encodeBase64(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes));
+}
+
+/** Whether a value asks for something; false, nothing and empty lists do not. */
+function isSet(value: unknown): boolean {
+  return Array.isArray(value)
+    ? value.length > 0
+    : value !== undefined && value !== false && value !== 0 && value !== "";
+}

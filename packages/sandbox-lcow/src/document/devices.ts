@@ -1,0 +1,81 @@
+import {
+  type AssignedDeviceFunction,
+  assignedDeviceFunction,
+  assignedDeviceIdForm,
+  assignedDeviceIdTypes,
+  type Devices,
+  type HvSocketDevice,
+  type ScsiAttachment,
+  scsiControllerGuids,
+  type VirtualPciDevice,
+} from "@uvm-shim/hcs-schema";
+import { keyOf } from "../annotations/annotations.ts";
+import { refuse } from "../annotations/values.ts";
+import type { Context } from "../context.ts";
+
+/** Administrators and SYSTEM alone, so that the shim can listen for the guest. */
+export const administratorsOnly = "D:P(A;;FA;;;SY)(A;;FA;;;BA)";
+
+/** All four controllers, since every layer of every container is a disk. A root file system is the first of all. */
+export function scsiControllers(rootFsVhd: string | undefined): NonNullable<Devices["Scsi"]> {
+  const controllers = Object.fromEntries(scsiControllerGuids.map((guid) => [guid, {}]));
+  if (rootFsVhd === undefined) return controllers;
+  const rootFs: ScsiAttachment = { Type: "VirtualDisk", Path: rootFsVhd, ReadOnly: true };
+  return { ...controllers, [scsiControllerGuids[0]]: { Attachments: { "0": rootFs } } };
+}
+
+export function comPorts({ values }: Context): Pick<Devices, "ComPorts"> {
+  return values.consolePipe ? { ComPorts: { "0": { NamedPipe: values.consolePipe } } } : {};
+}
+
+export function hvSocket(config: NonNullable<HvSocketDevice["HvSocketConfig"]>): HvSocketDevice {
+  const { ServiceTable: table = {}, ...rest } = config;
+  return { HvSocketConfig: { ...rest, ...(Object.keys(table).length > 0 && { ServiceTable: table }) } };
+}
+
+export interface AssignedDevices {
+  readonly specification: unknown;
+  readonly isolated: boolean;
+  readonly propagateNumaAffinity: boolean;
+}
+
+/** Devices of the host that are assigned to the VM from its start: `devices` of a sandbox's config.json. */
+export function virtualPci(
+  { host, values, warn }: Context,
+  { specification, isolated, propagateNumaAffinity }: AssignedDevices,
+): Pick<Devices, "VirtualPci"> {
+  const { devices } = (specification ?? {}) as { readonly devices?: unknown };
+  if (devices === undefined || devices === null) return {};
+  if (!Array.isArray(devices)) return refuse("devices", devices, "a list");
+  if (devices.length === 0) return {};
+  if (isolated) refuse("devices", devices, "none in a confidential VM");
+  if (!values.vpciEnabled) {
+    warn(`the VM's kernel does without PCI and will not find its devices: ${keyOf("vpciEnabled")} is not true`);
+  }
+  const seen = new Set<string>();
+  const assigned = devices.map((entry: unknown, index): [string, VirtualPciDevice] => {
+    const field = `devices[${index}]`;
+    const { deviceInstancePath: path, virtualFunction } = readDevice(field, entry);
+    // Windows compares instance paths without regard to case.
+    const name = `${path.toLowerCase()}/${virtualFunction}`;
+    if (seen.has(name)) {
+      refuse(`${field}.id`, path, `each device and function once; function ${virtualFunction} is there already`);
+    }
+    seen.add(name);
+    const device = {
+      Functions: [{ DeviceInstancePath: path, ...(virtualFunction > 0 && { VirtualFunction: virtualFunction }) }],
+      ...(propagateNumaAffinity && { PropagateNumaAffinity: true }),
+    };
+    return [host.newId().toLowerCase(), device];
+  });
+  return { VirtualPci: Object.fromEntries(assigned) };
+}
+
+function readDevice(field: string, entry: unknown): AssignedDeviceFunction {
+  const { id, idType } = typeof entry === "object" && entry !== null ? (entry as Record<string, unknown>) : {};
+  if (!assignedDeviceIdTypes.some((type) => type === idType)) {
+    return refuse(`${field}.idType`, idType, `one of ${assignedDeviceIdTypes.join(", ")}`);
+  }
+  const device = typeof id === "string" && !/\p{Cc}/u.test(id) ? assignedDeviceFunction(id) : undefined;
+  return device ?? refuse(`${field}.id`, id, assignedDeviceIdForm);
+}

@@ -1,0 +1,74 @@
+import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
+import { keyOf } from "../annotations/annotations.ts";
+import { refuse } from "../annotations/values.ts";
+import type { Context } from "../context.ts";
+
+export type RootFs = "initrd" | "vhd";
+
+export interface KernelLineInput {
+  readonly rootFs: RootFs;
+  /** Whether the kernel is loaded directly; else by UEFI, which must be told of the initrd on the line. */
+  readonly direct: boolean;
+  readonly processors: number;
+}
+
+/**
+ * The kernel's command line of a Linux guest: the kernel's own parameters, then, after two dashes, what the guest's
+ * init gets: where to read entropy, and the agent's command, its output forwarded to the log port.
+ */
+export function kernelLine(context: Context, { rootFs, direct, processors }: KernelLineInput): string {
+  const { values } = context;
+  const hasConsole = Boolean(values.consolePipe);
+  const agent = agentCommand(context);
+  return [
+    ...rootFsParameters(context, rootFs, direct),
+    // The guest talks over hvsockets; the virtio transport would take their place.
+    "initcall_blacklist=virtio_vsock_init",
+    hasConsole
+      ? "8250_core.nr_uarts=1 8250_core.skip_txen_test=1 console=ttyS0,115200"
+      : // No serial port; a panic ends the VM instead of leaving it standing.
+        "8250_core.nr_uarts=0 panic=-1 quiet",
+    ...(values.kernelBootOptions ? [values.kernelBootOptions] : []),
+    ...(values.vpciEnabled ? [] : ["pci=off"]),
+    `nr_cpus=${processors}`,
+    // No RAM disks, and no ACPI timer.
+    "brd.rd_nr=0 pmtmr=0",
+    "--",
+    `-e ${linuxVsockPorts.entropy}`,
+    ...(values.writableOverlays && rootFs === "vhd" ? ["-w"] : []),
+    // With a console, the agent leaves it to a shell.
+    hasConsole ? `sh -c"${agent}& exec sh"` : agent,
+  ].join(" ");
+}
+
+function rootFsParameters({ values }: Context, rootFs: RootFs, direct: boolean): readonly string[] {
+  if (rootFs === "initrd") return direct ? [] : ["initrd=/initrd.img"];
+  if (!values.dmVerityMode) return ["root=/dev/sda ro rootwait init=/init"];
+  const table = values.dmVerityCreateArgs ?? "";
+  if (table === "" || table.includes('"')) {
+    refuse(
+      keyOf("dmVerityCreateArgs"),
+      table,
+      `a device-mapper table without quotes, as ${keyOf("dmVerityMode")} is true`,
+    );
+  }
+  return [`root=/dev/dm-0 dm-mod.create="${table}" init=/init`];
+}
+
+function agentCommand({ values, options }: Context): string {
+  for (const name of ["extraExecArguments", "processDumpLocation"] as const) {
+    // The shell's command stands in quotes that the kernel takes no escapes in.
+    if (values.consolePipe && values[name]?.includes('"')) {
+      refuse(keyOf(name), values[name], `text without quotes, as ${keyOf("consolePipe")} is given`);
+    }
+  }
+  return [
+    // A VM that moves to another host looks for its log listener again.
+    `/bin/vsockexec ${values.liveMigration ? "-r " : ""}-e ${linuxVsockPorts.log}`,
+    `/bin/gcs -v4 -log-format json -loglevel ${options.logLevel || "info"}`,
+    ...(values.disableTimeSync ? ["-disable-time-sync"] : []),
+    ...(options.scrubLogs === undefined ? [] : [`-scrub-logs=${options.scrubLogs}`]),
+    ...(values.processDumpLocation ? [`-core-dump-location ${values.processDumpLocation}`] : []),
+    ...(values.extraExecArguments ? [values.extraExecArguments] : []),
+  ].join(" ");
+}

@@ -1,0 +1,127 @@
+import type { VirtualMachineMemory, VirtualMachineType } from "@uvm-shim/hcs-schema";
+import { type AnnotationName, keyOf } from "../annotations/annotations.ts";
+import { refuse } from "../annotations/values.ts";
+import { type Context, hasBuild } from "../context.ts";
+
+export interface NumaTopology {
+  readonly nodes: VirtualMachineType<"Numa">;
+  /** Where the host spreads processors over the nodes by itself. */
+  readonly processors?: VirtualMachineType<"NumaProcessors">;
+}
+
+interface Machine {
+  readonly processors: number;
+  readonly memory: VirtualMachineMemory;
+}
+
+const firstBuildWithNuma = 26_100;
+const mostNodes = 64;
+/** Stands for any physical node. */
+const anyNode = 0xff;
+
+const implicitNames = ["numaProcessorsPerNode", "numaMemoryPerNode"] as const satisfies readonly AnnotationName[];
+const explicitNames = [
+  "numaMappedNodes",
+  "numaProcessors",
+  "numaMemoryBlocks",
+] as const satisfies readonly AnnotationName[];
+
+/**
+ * Virtual NUMA nodes: made by the host from the most that one may have, or given one by one; undefined when nothing
+ * was asked. Throws SandboxError where what was asked is incomplete, contradictory or does not add up to the VM.
+ */
+export function numaTopology(context: Context, machine: Machine): NumaTopology | undefined {
+  const { values, host } = context;
+  const given = (name: AnnotationName): boolean => {
+    const value = values[name];
+    return Array.isArray(value) ? value.length > 0 : Boolean(value);
+  };
+  const implicit = implicitNames.filter(given);
+  const explicit = explicitNames.filter(given);
+  const [first] = [...implicit, ...explicit];
+  if (first === undefined) {
+    if (given("numaPreferredNodes")) {
+      const needed = `nothing without ${keyOf("numaProcessorsPerNode")} or ${keyOf("numaMappedNodes")}`;
+      refuse(keyOf("numaPreferredNodes"), values.numaPreferredNodes, needed);
+    }
+    return undefined;
+  }
+  if (implicit.length > 0 && explicit.length > 0) {
+    const [name = first] = explicit;
+    refuse(keyOf(name), values[name], `nothing, as ${keyOf(first)} leaves the nodes to the host`);
+  }
+  if (!hasBuild(host, firstBuildWithNuma)) {
+    const needed = `nothing on build ${host.build}; NUMA nodes need build ${firstBuildWithNuma} or later`;
+    refuse(keyOf(first), values[first], needed);
+  }
+  if (machine.memory.AllowOvercommit) {
+    const needed = `nothing, or physical memory: ${keyOf("fullyPhysicallyBacked")} true`;
+    refuse(keyOf(first), values[first], needed);
+  }
+  const preferred = preferredNodes(context);
+  return implicit.length > 0 ? implicitNodes(context, preferred) : explicitNodes(context, preferred, machine);
+}
+
+function preferredNodes({ values: { numaPreferredNodes: nodes = [] } }: Context) {
+  if (nodes.some((node) => node >= mostNodes)) {
+    refuse(keyOf("numaPreferredNodes"), nodes, `numbers from 0 to ${mostNodes - 1}`);
+  }
+  return nodes.length > 0 ? { PreferredPhysicalNodes: nodes } : {};
+}
+
+function implicitNodes({ values }: Context, preferred: object): NumaTopology {
+  const { numaProcessorsPerNode: processors = 0, numaMemoryPerNode: memory = 0 } = values;
+  const [missing, other] =
+    processors === 0
+      ? (["numaProcessorsPerNode", "numaMemoryPerNode"] as const)
+      : (["numaMemoryPerNode", "numaProcessorsPerNode"] as const);
+  if (processors === 0 || memory === 0) {
+    refuse(keyOf(missing), values[missing] ?? 0, `a positive number, as ${keyOf(other)} is given`);
+  }
+  return {
+    nodes: { MaxSizePerNode: memory, ...preferred },
+    processors: { count_per_node: { max: processors } },
+  };
+}
+
+function explicitNodes({ values }: Context, preferred: object, machine: Machine): NumaTopology {
+  const { numaMappedNodes: nodes = [], numaProcessors: counts = [], numaMemoryBlocks: blocks = [] } = values;
+  if (nodes.length === 0 || nodes.length > mostNodes) {
+    refuse(keyOf("numaMappedNodes"), nodes, `1 to ${mostNodes} physical nodes, one for each virtual one`);
+  }
+  for (const name of ["numaProcessors", "numaMemoryBlocks"] as const) {
+    const members = values[name] ?? [];
+    if (members.length !== nodes.length) {
+      refuse(keyOf(name), members, `${nodes.length} numbers, as many as ${keyOf("numaMappedNodes")} has`);
+    }
+  }
+  const wildcards = nodes.filter((node) => node === anyNode).length;
+  if (wildcards !== 0 && wildcards !== nodes.length) {
+    refuse(keyOf("numaMappedNodes"), nodes, `${anyNode}, which stands for any node, for all nodes or for none`);
+  }
+  if (wildcards === 0 && nodes.some((node) => node >= mostNodes)) {
+    refuse(keyOf("numaMappedNodes"), nodes, `numbers from 0 to ${mostNodes - 1}, or ${anyNode} for any node`);
+  }
+  if (blocks.includes(0)) refuse(keyOf("numaMemoryBlocks"), blocks, "memory for every node");
+  const sum = (numbers: readonly number[]): number => numbers.reduce((left, right) => left + right, 0);
+  if (sum(counts) !== machine.processors) {
+    refuse(keyOf("numaProcessors"), counts, `a sum of ${machine.processors}, the VM's processors`);
+  }
+  if (sum(blocks) !== machine.memory.SizeInMB) {
+    refuse(keyOf("numaMemoryBlocks"), blocks, `a sum of ${machine.memory.SizeInMB}, the VM's memory in MB`);
+  }
+  return {
+    nodes: {
+      VirtualNodeCount: nodes.length,
+      ...preferred,
+      Settings: nodes.map((PhysicalNodeNumber, index) => ({
+        VirtualNodeNumber: index,
+        PhysicalNodeNumber,
+        VirtualSocketNumber: index,
+        CountOfProcessors: counts[index] ?? 0,
+        CountOfMemoryBlocks: blocks[index] ?? 0,
+        MemoryBackingType: "Physical",
+      })),
+    },
+  };
+}

@@ -1,0 +1,76 @@
+import { checkOciLinuxResources, type OciLinuxResources, SchemaError } from "@uvm-shim/hcs-schema";
+import { refuse } from "../annotations/values.ts";
+import { SandboxError } from "../error.ts";
+
+/** What containers may take, alone or all of a pod together; absent where nothing limits them. */
+export interface ContainerLimits {
+  readonly memoryBytes?: number;
+  /** Of processor time per time, whole or not. */
+  readonly processors?: number;
+}
+
+export interface PodLimits extends ContainerLimits {
+  /** cpu.shares of all that the pod's containers ask for. */
+  readonly shares?: number;
+}
+
+const prefix = "io.kubernetes.cri.";
+/** As containerd's CRI plugin tells a pod's sandbox container: sums over the containers that a pod's author wrote. */
+const keys = {
+  memory: `${prefix}sandbox-memory`,
+  quota: `${prefix}sandbox-cpu-quota`,
+  period: `${prefix}sandbox-cpu-period`,
+  shares: `${prefix}sandbox-cpu-shares`,
+} as const;
+const defaultPeriod = 100_000;
+
+/**
+ * What the pod may take: by CRI's annotations, which are of the pod, or else by resources in the form of a
+ * specification, of the pod or of the one container that a VM is made for. Throws SandboxError.
+ */
+export function podLimits(annotations: { readonly [key: string]: string }, specification: unknown): PodLimits {
+  if (Object.values(keys).some((key) => annotations[key] !== undefined)) {
+    return limitsOf({
+      memory: { limit: whole(annotations, keys.memory) },
+      cpu: {
+        quota: whole(annotations, keys.quota),
+        period: whole(annotations, keys.period),
+        shares: whole(annotations, keys.shares),
+      },
+    });
+  }
+  return limitsOf(resourcesOf(specification));
+}
+
+/** Zero and -1 are how callers write that there is no limit. */
+export function limitsOf({ memory, cpu }: OciLinuxResources): PodLimits {
+  const { limit = 0 } = memory ?? {};
+  const { quota = 0, period = 0, shares = 0 } = cpu ?? {};
+  return {
+    ...(limit > 0 && { memoryBytes: limit }),
+    ...(quota > 0 && { processors: quota / (period > 0 ? period : defaultPeriod) }),
+    ...(shares > 0 && { shares }),
+  };
+}
+
+/** `linux.resources` of a specification. Throws SandboxError. */
+export function resourcesOf(specification: unknown): OciLinuxResources {
+  const { resources } = fieldsOf(fieldsOf(specification).linux);
+  if (resources === undefined || resources === null) return {};
+  try {
+    return checkOciLinuxResources(resources, "linux.resources");
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    throw new SandboxError("InvalidArgument", error.path, error.message.slice(error.path.length + 2));
+  }
+}
+
+export function fieldsOf(value: unknown): { readonly [field: string]: unknown } {
+  return typeof value === "object" && value !== null ? (value as { readonly [field: string]: unknown }) : {};
+}
+
+function whole(annotations: { readonly [key: string]: string }, key: string): number {
+  const text = annotations[key] ?? "0";
+  if (!/^-?\d{1,19}$/.test(text)) refuse(key, text, "a whole number");
+  return Number(text);
+}

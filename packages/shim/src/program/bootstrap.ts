@@ -1,0 +1,112 @@
+import { messageOf, ShimError } from "../errors.ts";
+import { bytesField, decodeFields, encodeFields, numberField, textField } from "./wire.ts";
+
+/** Runtime options of the container or sandbox: a google.protobuf.Any. */
+export interface RuntimeOptions {
+  readonly typeUrl: string;
+  readonly value: Uint8Array;
+}
+
+/**
+ * What came on the standard input of `start`: the bare options of containerd up to 2.2, or the parameters of 2.3 and
+ * later, which also say how to answer.
+ */
+export type StartInput =
+  | { readonly dialect: "options"; readonly runtimeOptions?: RuntimeOptions }
+  | {
+      readonly dialect: "bootstrap";
+      readonly runtimeOptions?: RuntimeOptions;
+      readonly debug: boolean;
+      readonly ttrpcAddress: string;
+      readonly grpcAddress: string;
+      readonly socketDirectory: string;
+    };
+
+/** Longest input that is read; what containerd's own shim library accepts. */
+export const longestStartInput = 10 * 1024 * 1024;
+
+/**
+ * An options Any decodes as BootstrapParams too (its type is the id, its value the namespace), so the input is
+ * parameters only when id and namespace are those of the flags; containerd's own library decides the same way.
+ */
+export function parseStartInput(
+  input: Uint8Array,
+  expected: { readonly id: string; readonly namespace: string },
+): StartInput {
+  if (input.length === 0) return { dialect: "options" };
+  try {
+    const fields = decodeFields(input);
+    if (textField(fields, 1) === expected.id && textField(fields, 2) === expected.namespace) {
+      const extensions = fields.flatMap((field) =>
+        field.number === 8 && field.value instanceof Uint8Array ? [field.value] : [],
+      );
+      const options = extensions
+        .map((extension) => bytesField(decodeFields(extension), 1))
+        .flatMap((any) => (any === undefined ? [] : [decodeAny(any)]))
+        .find((any) => any.typeUrl.endsWith("Options"));
+      return {
+        dialect: "bootstrap",
+        ...(options === undefined ? {} : { runtimeOptions: options }),
+        debug: numberField(fields, 3) < 0,
+        ttrpcAddress: textField(fields, 5),
+        grpcAddress: textField(fields, 6),
+        socketDirectory: textField(fields, 9),
+      };
+    }
+    return { dialect: "options", runtimeOptions: decodeAny(input) };
+  } catch (error) {
+    throw new ShimError(
+      "InvalidArgument",
+      `standard input of start holds ${input.length} bytes that are neither runtime options nor the parameters of ${expected.namespace}/${expected.id}: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+export function decodeAny(bytes: Uint8Array): RuntimeOptions {
+  const fields = decodeFields(bytes);
+  return { typeUrl: textField(fields, 1), value: Uint8Array.from(bytesField(fields, 2) ?? []) };
+}
+
+/** How the caller of `start` wants to be answered. */
+export type ReplyDialect =
+  /** containerd 1.6: the address alone; it speaks version 2 of the Task service. */
+  | { readonly kind: "address" }
+  /** containerd 1.7 to 2.2: JSON. 1.7 refuses a version above 2; 2.x uses the Sandbox API from version 3 on. */
+  | { readonly kind: "json"; readonly version: 2 | 3 }
+  /** containerd 2.3 and later: a BootstrapResult. */
+  | { readonly kind: "protobuf" };
+
+export function encodeReply(dialect: ReplyDialect, address: string): Buffer {
+  switch (dialect.kind) {
+    case "address":
+      return Buffer.from(address);
+    case "json":
+      return Buffer.from(JSON.stringify({ version: dialect.version, address, protocol: "ttrpc" }));
+    case "protobuf":
+      return encodeFields([
+        [1, 3],
+        [2, address],
+        [3, "ttrpc"],
+      ]);
+  }
+}
+
+/** As containerd registers it, in the form of JSON. */
+const featuresType = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
+
+/** The answer to `-info`: containerd.types.RuntimeInfo. */
+export function encodeRuntimeInfo(name: string, version: string, features?: object): Buffer {
+  return encodeFields([
+    [1, name],
+    [2, encodeFields([[1, version]])],
+    ...(features === undefined ? [] : ([[4, encodeAny(featuresType, JSON.stringify(features))]] as const)),
+  ]);
+}
+
+export function encodeAny(typeUrl: string, value: string | Uint8Array): Buffer {
+  return encodeFields([
+    [1, typeUrl],
+    [2, value],
+  ]);
+}

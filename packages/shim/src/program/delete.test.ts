@@ -1,0 +1,37 @@
+import { mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { FakePlatform } from "../testing/fake-platform.ts";
+import { deleteLeftovers } from "./delete.ts";
+import { readState, writeState } from "./state-file.ts";
+
+const goneProcess = { pid: process.pid, processStartTime: "0" };
+
+let bundle: string;
+beforeEach(() => {
+  bundle = mkdtempSync(path.join(tmpdir(), "shim-delete-"));
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  rmSync(bundle, { recursive: true });
+});
+
+it("warns when its last state cannot be written, since all was cleaned up", async () => {
+  const platform = new FakePlatform();
+  const said: string[] = [];
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => said.push(`${text}`) > 0);
+  const state = { kind: "serving", id: "c1", namespace: "ns", socket: path.join(bundle, "s") } as const;
+  writeState(bundle, { ...state, ...goneProcess });
+  // Whatever is written through it finds no space left.
+  symlinkSync("/dev/full", path.join(bundle, `uvm-shim.json.${process.pid}.new`));
+  const flags = { namespace: "ns", id: "c1", address: "/a", bundle, socket: "", debug: false, publishBinary: "" };
+  const options = { name: "fake", runtimeName: "fake", version: "1", loadPlatform: async () => platform };
+  const answer = await deleteLeftovers(flags, options, process);
+  expect(answer.length).toBeGreaterThan(0);
+  expect(platform.cleaned).toEqual([{ namespace: "ns", id: "c1", bundle }]);
+  expect(said.join("")).toMatch(/the state of c1 is not written, delete would clean up again: ENOSPC/);
+  // Nothing of the attempt stays, and whoever deletes again looks again.
+  expect(readdirSync(bundle)).toEqual(["uvm-shim.json"]);
+  expect(readState(bundle)).toMatchObject({ kind: "serving" });
+});

@@ -1,0 +1,23 @@
+import { expect, it } from "vitest";
+import { ManualClock } from "../testing/manual-clock.ts";
+import { endWhenOrphaned } from "./orphan.ts";
+
+it("ends a shim that is idle from one look to the next, and no other", async () => {
+  const clock = new ManualClock();
+  const services = { isIdle: false };
+  const stop = new AbortController();
+  const ended: string[] = [];
+  const end = (reason: string): void => {
+    ended.push(reason);
+    stop.abort(new Error("ended"));
+  };
+  const watching = endWhenOrphaned(services, 60_000, clock, stop.signal, end);
+  await clock.advance(60_000);
+  services.isIdle = true;
+  await clock.advance(60_000);
+  expect(ended).toEqual([]);
+  await clock.advance(60_000);
+  expect(ended).toEqual(["nobody asked for a sandbox or task"]);
+  await watching;
+  expect(clock.sleepers).toBe(0);
+});

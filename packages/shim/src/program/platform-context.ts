@@ -1,0 +1,32 @@
+import type { Clock } from "../clock.ts";
+import { LimitedLog, requestAllowance } from "../system/limited-log.ts";
+import type { ShimLog, ShimSystem } from "../system/system.ts";
+import type { RuntimeOptions } from "./bootstrap.ts";
+import { ownFolder } from "./executable.ts";
+import type { PlatformContext, ShimOptions } from "./options.ts";
+
+export function platformContext(parts: {
+  readonly options: ShimOptions;
+  readonly host: NodeJS.Process;
+  readonly log: ShimLog;
+  readonly namespace: string;
+  readonly clock: Clock;
+  readonly system: ShimSystem;
+  readonly runtimeOptions?: RuntimeOptions | undefined;
+}): PlatformContext {
+  const { options, host, log, namespace, clock, system, runtimeOptions } = parts;
+  const retryMilliseconds = async (): Promise<number> => {
+    if (runtimeOptions === undefined) return 0;
+    const { decodeRuntimeOptions } = await import("./runtime-options.ts");
+    return ((await decodeRuntimeOptions(runtimeOptions)).ioRetryTimeoutInSec ?? 0) * 1000;
+  };
+  return {
+    log,
+    guestLog: new LimitedLog({ log, clock, whose: "of the guest, or about it" }),
+    requestLog: new LimitedLog({ log, clock, whose: "about what was asked for", allowance: requestAllowance }),
+    upstreamStdio: system.stdio({ namespace, clock, retryMilliseconds }),
+    env: host.env,
+    namespace,
+    executableDirectory: options.executableDirectory ?? ownFolder(host),
+  };
+}

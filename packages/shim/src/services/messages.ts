@@ -1,0 +1,53 @@
+/** Between the generated messages and the shim's own types. */
+import { containerd, type google } from "../generated/messages.js";
+import type { Exit, Process, RootfsMount, StdioPaths } from "../platform.ts";
+
+export type Timestamp = google.protobuf.Timestamp.Input;
+
+export function timestampOf(date: Date): Timestamp {
+  const seconds = Math.floor(date.getTime() / 1000);
+  return { seconds, nanos: (date.getTime() - seconds * 1000) * 1_000_000 };
+}
+
+export function exitFields(exit: Exit | undefined): { exitStatus?: number; exitedAt?: Timestamp } {
+  return exit === undefined ? {} : { exitStatus: exit.status, exitedAt: timestampOf(exit.exitedAt) };
+}
+
+const taskStatuses = {
+  created: containerd.v1.types.Status.CREATED,
+  running: containerd.v1.types.Status.RUNNING,
+  stopped: containerd.v1.types.Status.STOPPED,
+} as const satisfies Record<Process["state"], number>;
+
+export function taskStatus(state: Process["state"], isPaused: boolean): containerd.v1.types.Status {
+  return isPaused && state === "running" ? containerd.v1.types.Status.PAUSED : taskStatuses[state];
+}
+
+export function stdioOf(
+  request: { readonly stdin: string; readonly stdout: string; readonly stderr: string; readonly terminal: boolean },
+  containerId: string,
+): StdioPaths {
+  const { stdin, stdout, stderr, terminal } = request;
+  return { stdin, stdout, stderr, terminal, containerId };
+}
+
+export function rootfsOf(mounts: readonly containerd.types.Mount[]): RootfsMount[] {
+  return mounts.map(({ type, source, target, options }) => ({
+    type,
+    source,
+    options,
+    ...(target === "" ? {} : { target }),
+  }));
+}
+
+/** GOARCH of this machine, as platforms are named in images. */
+export function architecture(): string {
+  switch (process.arch) {
+    case "x64":
+      return "amd64";
+    case "ia32":
+      return "386";
+    default:
+      return process.arch;
+  }
+}

@@ -1,0 +1,145 @@
+import { abortable } from "@uvm-shim/lifecycle";
+import type { Clock } from "../../clock.ts";
+import { messageOf, ShimError, translateError } from "../../errors.ts";
+import type { Exit, Log, Platform, Sandbox, SandboxRequest } from "../../platform.ts";
+import { Creation } from "../task/creation.ts";
+
+/**
+ * Who asked for the sandbox: in the classic way it comes and goes with the task of the same id; with the Sandbox API
+ * it has a life of its own, and only ShutdownSandbox ends the shim.
+ */
+export type SandboxMode = "classic" | "api";
+
+type SlotState =
+  | { readonly kind: "empty" }
+  | { readonly kind: "creating"; readonly id: string; readonly creation: Creation }
+  | { readonly kind: "present"; readonly mode: SandboxMode; readonly sandbox: Sandbox; exit: Exit | undefined };
+
+export interface PresentSandbox {
+  readonly mode: SandboxMode;
+  readonly sandbox: Sandbox;
+  /** Set once it has ended: its VM, or what holds its namespaces. */
+  readonly exit: Exit | undefined;
+}
+
+/** Whether it came with the task of this id, and goes with it. */
+export function isOwn({ mode, sandbox }: PresentSandbox, taskId: string): boolean {
+  return mode === "classic" && sandbox.id === taskId;
+}
+
+/** How often what has not ended in time is waited for again. */
+const patientStops = 3;
+
+/** The one sandbox that a shim process may have. */
+export class SandboxSlot {
+  readonly #platform: () => Promise<Platform>;
+  readonly #log: Log;
+  readonly #clock: Clock;
+  #state: SlotState = { kind: "empty" };
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: { readonly platform: () => Promise<Platform>; readonly log: Log; readonly clock: Clock }) {
+    this.#platform = options.platform;
+    this.#log = options.log;
+    this.#clock = options.clock;
+  }
+
+  get isEmpty(): boolean {
+    return this.#state.kind === "empty";
+  }
+
+  /** Whether there is a sandbox that holds something of the host, or may come to. */
+  get isAlive(): boolean {
+    return this.#state.kind === "creating" || (this.present !== undefined && this.present.sandbox.state !== "stopped");
+  }
+
+  /** Whether its VM is being ended, for which the host has bounds of its own. */
+  get isStopping(): boolean {
+    return this.#stopping !== undefined;
+  }
+
+  get present(): PresentSandbox | undefined {
+    return this.#state.kind === "present" ? this.#state : undefined;
+  }
+
+  /** Whether the sandbox goes with the task of this id; one that is not there yet may come with it. */
+  goesWith(taskId: string): boolean {
+    return this.present === undefined || isOwn(this.present, taskId);
+  }
+
+  /** The sandbox of this id; NotFound when there is none, or another. */
+  require(id: string): PresentSandbox {
+    const present = this.present;
+    if (present?.sandbox.id === id) return present;
+    const reason = present === undefined ? "this shim has none yet" : `this shim has ${present.sandbox.id}`;
+    throw new ShimError("NotFound", `sandbox ${id} does not exist: ${reason}`);
+  }
+
+  async create(mode: SandboxMode, request: SandboxRequest, signal?: AbortSignal): Promise<Sandbox> {
+    if (this.#state.kind !== "empty") {
+      const id = this.#state.kind === "creating" ? this.#state.id : this.#state.sandbox.id;
+      throw new ShimError("AlreadyExists", `sandbox ${request.id} cannot be created: this shim has sandbox ${id}`);
+    }
+    const creation = new Creation(`create sandbox ${request.id}`, signal);
+    this.#state = { kind: "creating", id: request.id, creation };
+    return creation.run(async (until) => {
+      try {
+        const platform = await abortable(this.#platform(), until);
+        const sandbox = await platform.createSandbox(request, until);
+        const present = { kind: "present" as const, mode, sandbox, exit: undefined };
+        this.#state = present;
+        this.#watch(present);
+        return sandbox;
+      } catch (error) {
+        this.#state = { kind: "empty" };
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Stops it, and cancels its creation before; repeats share one stop, which goes on when a caller gives up. A failed
+   * stop can be repeated.
+   */
+  async stop(timeoutMilliseconds: number, signal?: AbortSignal): Promise<void> {
+    if (this.#state.kind === "creating") await abortable(this.#state.creation.cancel(), signal);
+    const present = this.present;
+    if (present === undefined) return;
+    this.#stopping ??= present.sandbox.stop(timeoutMilliseconds).finally(() => {
+      this.#stopping = undefined;
+    });
+    await abortable(this.#stopping, signal);
+  }
+
+  /** As `stop`, for callers who set no time: what has not ended in it, and is being ended, is waited for. */
+  async stopPatiently(timeoutMilliseconds: number, signal?: AbortSignal): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.stop(timeoutMilliseconds, signal);
+      } catch (error) {
+        const isLate = translateError(error).code === "DeadlineExceeded";
+        if (!isLate || signal?.aborted || attempt === patientStops) throw error;
+      }
+    }
+  }
+
+  /** Stops a sandbox whose making failed half-way, and forgets it. */
+  async discard(timeoutMilliseconds: number): Promise<void> {
+    await this.stop(timeoutMilliseconds);
+    this.#state = { kind: "empty" };
+  }
+
+  #watch(present: { readonly sandbox: Sandbox; exit: Exit | undefined }): void {
+    const { id } = present.sandbox;
+    present.sandbox.wait().then(
+      (exit) => {
+        present.exit = exit;
+        this.#log.log("info", "sandbox ended", { sandbox: id, status: exit.status });
+      },
+      (error: unknown) => {
+        present.exit = { status: 255, exitedAt: this.#clock.now() };
+        this.#log.log("error", "sandbox lost", { sandbox: id, error: messageOf(error) });
+      },
+    );
+  }
+}

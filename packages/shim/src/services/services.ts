@@ -1,0 +1,167 @@
+import type { Duplex } from "node:stream";
+import { abortable } from "@uvm-shim/lifecycle";
+import { type CallContext, implement, TtrpcServer } from "@uvm-shim/ttrpc";
+import type { Clock } from "../clock.ts";
+import { ShimError, translateError } from "../errors.ts";
+import { containerd } from "../generated/messages.js";
+import type { Log, Platform } from "../platform.ts";
+import type { RuntimeOptions } from "../program/bootstrap.ts";
+import { Retirement } from "../program/retirement.ts";
+import { EventForwarder } from "./events/events.ts";
+import { connectEvents } from "./events/events-ttrpc.ts";
+import { SandboxService } from "./sandbox/sandbox-service.ts";
+import { SandboxSlot } from "./sandbox/sandbox-slot.ts";
+import { CallsUnderWay, describeSandbox, describeTasks, type StateLine } from "./state-dump.ts";
+import { TaskEvents } from "./task/task-events.ts";
+import { TaskService } from "./task/task-service.ts";
+
+export interface ServicesOptions {
+  readonly shimId: string;
+  readonly namespace: string;
+  readonly bundle: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly runtimeOptions?: RuntimeOptions;
+  /** Empty: nobody wants events. */
+  readonly ttrpcAddress: string;
+  readonly platform: () => Promise<Platform>;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** How long the shim of a pod that has ended lingers. */
+  readonly lingerMilliseconds: number;
+  readonly isDispensable: () => Promise<boolean>;
+  readonly end: (reason: string) => void;
+  readonly handOver: () => void;
+}
+
+export interface Services {
+  serve(connection: Duplex): void;
+  /** Whether there is neither a sandbox nor a task. */
+  readonly isIdle: boolean;
+  /** Stops the sandbox and gives back what all tasks hold. */
+  stopAll(patienceMilliseconds: number): Promise<void>;
+  /** Finishes the calls under way and the events that wait, within the time each. */
+  close(milliseconds: number): Promise<void>;
+  /** What it is at and what it has. */
+  describe(): readonly StateLine[];
+  /** Fails the calls under way. */
+  destroy(): void;
+}
+
+/** What containerd has to take the answer with which the shim ends: enough for one whose machine is busy. */
+const hangUpMilliseconds = 500;
+/** The codes that say something about the shim rather than about the request. */
+const loudCodes: ReadonlySet<string> = new Set(["Internal", "Unavailable", "DeadlineExceeded", "ResourceExhausted"]);
+
+/** Everything behind the socket. */
+export function createServices(options: ServicesOptions): Services {
+  const { log, clock, ttrpcAddress, namespace, platform } = options;
+  const forwarder = new EventForwarder({ connect: () => connectEvents(ttrpcAddress, namespace), clock, log });
+  const events = new TaskEvents(ttrpcAddress === "" ? { publish: async () => {} } : forwarder, { clock, log });
+  const slot = new SandboxSlot({ platform, log, clock });
+  const task = new TaskService({ ...options, slot, events });
+  const retirement = new Retirement({ ...options, slot, tasks: task, milliseconds: options.lingerMilliseconds });
+  const sandbox = new SandboxService({
+    ...options,
+    slot,
+    deleteAll: () => task.deleteAll(),
+    onPodCreated: () => retirement.begin(),
+  });
+  const calls = new CallsUnderWay();
+  const server = new TtrpcServer({
+    services: [
+      implement(containerd.task.v2.Task, taskHandlers(task)),
+      implement(containerd.task.v3.Task, taskHandlers(task)),
+      implement(containerd.runtime.sandbox.v1.Sandbox, sandboxHandlers(sandbox)),
+    ],
+    interceptor: (context, next) => observe(context, next, log, clock, calls),
+    onError: (error, context) => {
+      if (context === undefined) log.log("debug", "connection ended badly", { error });
+    },
+    hangUpMs: hangUpMilliseconds,
+  });
+  return {
+    serve: (connection) => void server.serve(connection),
+    get isIdle() {
+      return slot.isEmpty && task.isEmpty;
+    },
+    stopAll: (patience) => task.stopAll(patience),
+    close: async (milliseconds) => {
+      retirement.cancel();
+      events.close();
+      const stop = new AbortController();
+      const expiry = clock.delay(milliseconds, stop.signal).then(
+        () => stop.abort(new ShimError("Unavailable", "the shim is ending")),
+        () => {},
+      );
+      await forwarder.close(milliseconds);
+      await server.close(stop.signal);
+      stop.abort(new ShimError("Unavailable", "the shim has ended"));
+      await expiry;
+    },
+    describe: () => [describeSandbox(slot), ...describeTasks(task.tasks), ...calls.describe(clock.now().getTime())],
+    destroy: () => server.destroy(),
+  };
+}
+
+/** Gives every failure its code, and a line in the log. */
+async function observe<T>(
+  context: CallContext,
+  next: () => Promise<T>,
+  log: Log,
+  clock: Clock,
+  calls: CallsUnderWay,
+): Promise<T> {
+  const method = `${context.service}/${context.method}`;
+  const began = clock.now().getTime();
+  try {
+    const answer = await calls.during(method, began, next);
+    log.log("debug", "answered", { method, milliseconds: clock.now().getTime() - began });
+    return answer;
+  } catch (error) {
+    const failure = translateError(error);
+    const milliseconds = clock.now().getTime() - began;
+    const level = loudCodes.has(failure.code) ? "error" : "debug";
+    log.log(level, "failed", { method, code: failure.code, milliseconds, error: failure.message });
+    throw failure;
+  }
+}
+
+function taskHandlers(task: TaskService) {
+  const refuse = (what: string) => async (): Promise<never> => {
+    throw new ShimError("Unimplemented", `${what} is not supported by this shim`);
+  };
+  return {
+    State: (request, { signal }) => abortable(task.state(request), signal),
+    Create: (request, { signal }) => task.create(request, signal),
+    Start: (request, { signal }) => task.start(request, signal),
+    Delete: (request, { signal }) => task.delete(request, signal),
+    Pids: (request, { signal }) => task.pids(request, signal),
+    Pause: (request, { signal }) => task.pause(request, signal),
+    Resume: (request, { signal }) => task.resume(request, signal),
+    Checkpoint: refuse("Checkpoint"),
+    Kill: (request, { signal }) => task.kill(request, signal),
+    Exec: (request, { signal }) => task.exec(request, signal),
+    ResizePty: (request, { signal }) => task.resizePty(request, signal),
+    CloseIO: (request, { signal }) => task.closeIo(request, signal),
+    Update: (request, { signal }) => task.update(request, signal),
+    Wait: (request, { signal }) => task.wait(request, signal),
+    Stats: (request, { signal }) => task.stats(request, signal),
+    Connect: (request) => task.connect(request),
+    Shutdown: (request) => task.shutdown(request),
+  } satisfies Parameters<typeof implement<typeof containerd.task.v3.Task>>[1];
+}
+
+function sandboxHandlers(sandbox: SandboxService) {
+  return {
+    CreateSandbox: (request, { signal }) => sandbox.createSandbox(request, signal),
+    StartSandbox: (request, { signal }) => sandbox.startSandbox(request, signal),
+    Platform: () => sandbox.platform(),
+    StopSandbox: (request, { signal }) => sandbox.stopSandbox(request, signal),
+    WaitSandbox: (request, { signal }) => sandbox.waitSandbox(request, signal),
+    SandboxStatus: (request) => sandbox.sandboxStatus(request),
+    PingSandbox: (request, { signal }) => sandbox.pingSandbox(request, signal),
+    ShutdownSandbox: (request) => sandbox.shutdownSandbox(request),
+    SandboxMetrics: (request, { signal }) => sandbox.sandboxMetrics(request, signal),
+  } satisfies Parameters<typeof implement<typeof containerd.runtime.sandbox.v1.Sandbox>>[1];
+}

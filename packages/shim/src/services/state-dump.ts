@@ -1,0 +1,109 @@
+import { readdirSync } from "node:fs";
+import { performance } from "node:perf_hooks";
+import { report } from "node:process";
+import type { Log } from "../platform.ts";
+import type { SandboxSlot } from "./sandbox/sandbox-slot.ts";
+import { Creation } from "./task/creation.ts";
+import type { TaskTable } from "./task/task-table.ts";
+
+/** Something that the shim is at or has, as a line of the log says it. */
+export interface StateLine {
+  readonly message: string;
+  readonly fields: { readonly [key: string]: unknown };
+}
+
+/** What the shim has been asked and has not answered. */
+export class CallsUnderWay {
+  readonly #calls = new Set<{ readonly method: string; readonly began: number }>();
+
+  async during<T>(method: string, began: number, call: () => Promise<T>): Promise<T> {
+    const entry = { method, began };
+    this.#calls.add(entry);
+    try {
+      return await call();
+    } finally {
+      this.#calls.delete(entry);
+    }
+  }
+
+  describe(now: number): readonly StateLine[] {
+    return [...this.#calls].map(({ method, began }) => ({
+      message: "dump: call waits",
+      fields: { method, milliseconds: now - began },
+    }));
+  }
+}
+
+export function describeSandbox({ present, isAlive, isStopping }: SandboxSlot): StateLine {
+  const message = "dump: sandbox";
+  if (present === undefined) return { message, fields: { state: isAlive ? "being created" : "none" } };
+  const { sandbox, mode, exit } = present;
+  const { id, pid, isReady } = sandbox;
+  const state = isStopping ? `${sandbox.state}, stopping` : sandbox.state;
+  return { message, fields: { sandbox: id, mode, state, ready: isReady, pid, exit: exit?.status } };
+}
+
+/** A line for each task, and one for each process in it. */
+export function describeTasks(tasks: TaskTable): readonly StateLine[] {
+  const message = "dump: task";
+  return [...tasks.entries()].flatMap(([task, entry]) => {
+    if (entry instanceof Creation) return [{ message, fields: { task, state: "being created" } }];
+    const { container, exit } = entry;
+    const processes = [...entry.processes].map(([exec, record]): StateLine => {
+      const fields =
+        record instanceof Creation
+          ? { state: "being created" }
+          : { state: record.process.state, pid: record.process.pid, exit: record.process.exit?.status };
+      return { message: "dump: process", fields: { task, ...(exec !== "" && { exec }), ...fields } };
+    });
+    const state = exit === undefined ? (container.isPaused ? "paused" : "present") : "deleted";
+    return [{ message, fields: { task, state, processes: processes.length } }, ...processes];
+  });
+}
+
+interface Report {
+  readonly javascriptStack: { readonly stack: readonly string[] };
+  readonly libuv: readonly { readonly type: string; readonly is_active: boolean }[];
+  readonly userLimits: { readonly open_files: { readonly soft: number | string; readonly hard: number | string } };
+}
+
+/** The runtime's own: where the event loop stands, what it waits for, and what it holds. */
+export function describeRuntime(): readonly StateLine[] {
+  // The environment may hold secrets, and the names of others' addresses are asked of the network.
+  Object.assign(report, { excludeEnv: true, excludeNetwork: true });
+  const { javascriptStack, libuv, userLimits } = report.getReport() as unknown as Report;
+  const { heapUsed, external, rss } = process.memoryUsage();
+  const { utilization } = performance.eventLoopUtilization();
+  return [
+    { message: "dump: stack", fields: { stack: javascriptStack.stack.join("\n") } },
+    {
+      message: "dump: event loop",
+      fields: { utilization: utilization.toFixed(4), uptime: process.uptime().toFixed(1) },
+    },
+    { message: "dump: handles", fields: countBy(libuv.filter((handle) => handle.is_active).map(({ type }) => type)) },
+    { message: "dump: waits", fields: countBy(process.getActiveResourcesInfo()) },
+    { message: "dump: descriptors", fields: { open: openDescriptors(), ...userLimits.open_files } },
+    { message: "dump: memory", fields: { rss, heapUsed, external } },
+  ];
+}
+
+function countBy(kinds: readonly string[]): { readonly [kind: string]: number } {
+  const counts: { [kind: string]: number } = {};
+  for (const kind of kinds) counts[kind] = (counts[kind] ?? 0) + 1;
+  return counts;
+}
+
+function openDescriptors(): number | undefined {
+  try {
+    return readdirSync("/proc/self/fd").length;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Writes what operators ask for when a shim seems to hang. */
+export function dumpState(log: Log, lines: readonly StateLine[]): void {
+  log.log("warn", "=== BEGIN state dump ===", { pid: process.pid });
+  for (const { message, fields } of [...lines, ...describeRuntime()]) log.log("warn", message, fields);
+  log.log("warn", "=== END state dump ===");
+}

@@ -1,0 +1,45 @@
+/** The Task service's own fields, between the wire and the shim's types. */
+import { ShimError } from "../../errors.ts";
+import type { containerd, google } from "../../generated/messages.js";
+import { jsonFault } from "../../given.ts";
+import type { DeleteAnswer } from "../../program/process-record.ts";
+import { encodeFields } from "../../program/wire.ts";
+import { exitFields } from "../messages.ts";
+
+type Requests = typeof containerd.task.v2;
+/** A message of the Task service, by its name there. */
+export type Request<Name extends keyof Requests> = Requests[Name] extends new (
+  ...properties: never[]
+) => infer Message
+  ? Message
+  : never;
+
+const expected = "a process of the OCI runtime specification";
+
+/** Ids hold no slash. */
+export function keyOf(id: string, execId: string): string {
+  return `${id}/${execId}`;
+}
+
+/** The details that runc's shim gives: clients know no others, and `ctr task ps` fails on a type that it does not know. */
+export function execDetails(execId: string) {
+  return { type_url: "containerd.runc.v1.ProcessDetails", value: encodeFields([[1, execId]]) };
+}
+
+export function answerOf({ pid, exit }: DeleteAnswer) {
+  return { pid, ...exitFields(exit) };
+}
+
+export function parseProcess(request: {
+  readonly id: string;
+  readonly execId: string;
+  readonly spec: google.protobuf.Any | null;
+}): unknown {
+  const subject = `exec ${request.execId} in task ${request.id}: spec`;
+  if (request.spec === null) throw new ShimError("InvalidArgument", `${subject} is missing, expected ${expected}`);
+  try {
+    return JSON.parse(Buffer.from(request.spec.value).toString("utf8"));
+  } catch (error) {
+    throw new ShimError("InvalidArgument", `${subject} is not JSON${jsonFault(error)}, expected ${expected}`);
+  }
+}

@@ -1,0 +1,396 @@
+import { type Clock, settlesWithin } from "../../clock.ts";
+import { ShimError } from "../../errors.ts";
+import type { Container, ContainerRequest, Exit, Log, Platform, Sandbox } from "../../platform.ts";
+import type { RuntimeOptions } from "../../program/bootstrap.ts";
+import { checkExecId, checkIdentifier } from "../../program/identifiers.ts";
+import { ProcessRecord } from "../../program/process-record.ts";
+import { BoundedCalls, orEndVmOf } from "../budgets.ts";
+import { exitFields, rootfsOf, stdioOf, taskStatus } from "../messages.ts";
+import { readResourceUpdate } from "../resource-update.ts";
+import { LastKills } from "../sandbox/last-kills.ts";
+import { SandboxFirst } from "../sandbox/sandbox-first.ts";
+import type { SandboxSlot } from "../sandbox/sandbox-slot.ts";
+import { encodeContainerStatistics, encodeVmStatistics } from "../statistics.ts";
+import { Creation } from "./creation.ts";
+import { type Deleted, lastingState } from "./deleted.ts";
+import type { TaskEvents } from "./task-events.ts";
+import { answerOf, execDetails, keyOf, parseProcess, type Request } from "./task-messages.ts";
+import { createTaskContainer, stopMilliseconds } from "./task-sandbox.ts";
+import { type Task, TaskTable } from "./task-table.ts";
+import { Tombstones } from "./tombstones.ts";
+
+export interface TaskServiceOptions {
+  /** The id that the shim was started for. */
+  readonly shimId: string;
+  readonly namespace: string;
+  readonly bundle: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly runtimeOptions?: RuntimeOptions;
+  readonly platform: () => Promise<Platform>;
+  readonly slot: SandboxSlot;
+  readonly events: TaskEvents;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Ends the serving process once the answers under way are given. */
+  readonly end: (reason: string) => void;
+  /** Tells `delete` of the sandbox's own task that the serving process is others' now. */
+  readonly handOver: () => void;
+}
+
+/** How many deleted tasks and execs are remembered: each is some 600 bytes, and repeats come within seconds. */
+const mostTombstones = 512;
+const highestSignal = 64;
+const sigkill = 9;
+
+/** The Task service, for versions 2 and 3 of its API: their messages have the same fields. */
+export class TaskService {
+  readonly #options: TaskServiceOptions;
+  readonly #tasks = new TaskTable();
+  readonly #tombstones = new Tombstones<Deleted>(mostTombstones);
+  readonly #bounded: BoundedCalls;
+  /** By the creation that is being undone: those who ask for it again wait for the same. */
+  readonly #undoings = new WeakMap<Creation, Promise<unknown>>();
+  readonly #lastKills: LastKills;
+  readonly #sandboxFirst: SandboxFirst;
+
+  constructor(options: TaskServiceOptions) {
+    this.#options = options;
+    this.#bounded = new BoundedCalls(options);
+    this.#lastKills = new LastKills(options);
+    this.#sandboxFirst = new SandboxFirst(options);
+  }
+
+  get isEmpty(): boolean {
+    return this.#tasks.isEmpty;
+  }
+
+  get tasks(): TaskTable {
+    return this.#tasks;
+  }
+
+  async create(request: Request<"CreateTaskRequest">, signal?: AbortSignal): Promise<{ pid: number }> {
+    const { id } = request;
+    checkIdentifier("create task: id", id);
+    if (request.checkpoint !== "")
+      throw new ShimError(
+        "Unimplemented",
+        `create task ${id}: checkpoint is ${request.checkpoint}; accepted is none, since this shim restores no checkpoints`,
+      );
+    if (this.#tasks.has(id)) throw new ShimError("AlreadyExists", `create task ${id}: it exists; delete it first`);
+    const creation = new Creation(`create task ${id}`, signal);
+    this.#tasks.set(id, creation);
+    return await creation.run((until) => this.#create(request, until));
+  }
+
+  async #create(request: Request<"CreateTaskRequest">, signal: AbortSignal): Promise<{ pid: number }> {
+    const { id, bundle } = request;
+    let container: Container;
+    let parts: Pick<ContainerRequest, "rootfs" | "stdio">;
+    try {
+      parts = { rootfs: rootfsOf(request.rootfs), stdio: stdioOf(request, id) };
+      const onOutOfMemory = (): void => this.#options.events.outOfMemory(id);
+      container = await createTaskContainer(this.#options, { id, bundle, ...parts, onOutOfMemory }, signal);
+    } catch (error) {
+      this.#forget(id);
+      throw error;
+    }
+    this.#tombstones.forget((key) => key.startsWith(`${id}/`));
+    const { pid } = container.init;
+    this.#options.events.created({ id, bundle, ...parts, pid });
+    this.#tasks.set(id, { container, processes: new Map([["", this.#record(id, container.init)]]), exit: undefined });
+    return { pid };
+  }
+
+  async start(request: Request<"StartRequest">, signal?: AbortSignal): Promise<{ pid: number }> {
+    return { pid: await this.#tasks.process(request).start(signal) };
+  }
+
+  async delete(request: Request<"DeleteRequest">, signal?: AbortSignal) {
+    const { id, execId } = request;
+    const undoing = this.#cancelCreation(id, execId);
+    if (undoing !== undefined) await this.#bounded.delete({ id, execId }, () => undoing, signal);
+    const tombstone = this.#tombstones.get(keyOf(id, execId));
+    if (tombstone !== undefined) return answerOf(tombstone);
+    const task = this.#tasks.require(id);
+    const record = this.#tasks.process(request);
+    const teardown = async (): Promise<Exit> => {
+      const exit =
+        execId === "" ? await this.#deleteTask(id, task, record) : await task.container.deleteProcess(execId);
+      this.#bury(id, task.container, record.process, exit);
+      task.processes.delete(execId);
+      return exit;
+    };
+    const deletion = (until: AbortSignal) => record.delete(teardown, until);
+    return answerOf(await this.#bounded.delete({ id, execId }, deletion, signal));
+  }
+
+  async exec(request: Request<"ExecProcessRequest">, signal?: AbortSignal): Promise<object> {
+    const { id, execId } = request;
+    const task = this.#tasks.require(id);
+    checkExecId(id, execId);
+    if (task.processes.has(execId)) {
+      throw new ShimError(
+        "AlreadyExists",
+        `exec in task ${id}: exec ${execId} exists; delete it first, or use another exec_id`,
+      );
+    }
+    const spec = parseProcess(request);
+    const creation = new Creation(`exec ${execId} in task ${id}`, signal);
+    task.processes.set(execId, creation);
+    await creation.run(async (until) => {
+      try {
+        const stdio = stdioOf(request, id);
+        const created = await task.container.createProcess({ execId, spec, stdio }, until);
+        this.#tombstones.forget((key) => key === keyOf(id, execId));
+        task.processes.set(execId, this.#record(id, created));
+      } catch (error) {
+        task.processes.delete(execId);
+        throw error;
+      }
+    });
+    this.#options.events.execAdded(id, execId);
+    return {};
+  }
+
+  async state(request: Request<"StateRequest">) {
+    const { id, execId } = request;
+    const tombstone = this.#tombstones.get(keyOf(id, execId));
+    if (tombstone !== undefined) {
+      return { id, execId, ...tombstone.state, status: taskStatus("stopped", false), ...answerOf(tombstone) };
+    }
+    const { container } = this.#tasks.require(id);
+    const { process } = this.#tasks.process(request);
+    return {
+      id,
+      execId,
+      ...lastingState(container, process),
+      pid: process.pid,
+      status: taskStatus(process.state, container.isPaused && process === container.init),
+      ...exitFields(process.exit),
+    };
+  }
+
+  async wait(request: Request<"WaitRequest">, signal?: AbortSignal) {
+    const tombstone = this.#tombstones.get(keyOf(request.id, request.execId));
+    return exitFields(tombstone?.exit ?? (await this.#tasks.process(request).wait(signal)));
+  }
+
+  async kill(request: Request<"KillRequest">, signal?: AbortSignal): Promise<object> {
+    const { id, execId } = request;
+    if (request.signal > highestSignal) {
+      throw new ShimError(
+        "InvalidArgument",
+        `kill task ${id}: signal is ${request.signal}; accepted is 1 to ${highestSignal}`,
+      );
+    }
+    const { container } = this.#tasks.require(id);
+    const record = this.#tasks.process(request);
+    const send = (number: number): Promise<void> =>
+      request.all && execId === "" ? container.killAll(number, signal) : record.process.kill(number, signal);
+    if (request.signal === sigkill && execId === "") await this.#lastKills.kill(id, record, send, signal);
+    else await record.kill(request.signal, send);
+    return {};
+  }
+
+  async pause({ id }: Request<"PauseRequest">, signal?: AbortSignal): Promise<object> {
+    await this.#tasks.require(id).container.pause(signal);
+    this.#options.events.paused(id);
+    return {};
+  }
+
+  async resume({ id }: Request<"ResumeRequest">, signal?: AbortSignal): Promise<object> {
+    await this.#tasks.require(id).container.resume(signal);
+    this.#options.events.resumed(id);
+    return {};
+  }
+
+  async resizePty(request: Request<"ResizePtyRequest">, signal?: AbortSignal): Promise<object> {
+    const { process } = this.#tasks.process(request);
+    if (process.state !== "stopped") await process.resize(request.width, request.height, signal);
+    return {};
+  }
+
+  async closeIo(request: Request<"CloseIORequest">, signal?: AbortSignal): Promise<object> {
+    const { process } = this.#tasks.process(request);
+    if (request.stdin && process.state !== "stopped") await process.closeStdin(signal);
+    return {};
+  }
+
+  /** Of a sandbox's own id without a task: the sandbox as a whole. */
+  async stats(request: Request<"StatsRequest">, signal?: AbortSignal) {
+    const { id } = request;
+    const sandbox = this.#sandboxAlone(id);
+    if (sandbox === undefined) {
+      const { container } = this.#tasks.require(id);
+      const measure = (until: AbortSignal) => container.statistics(until);
+      return {
+        stats: encodeContainerStatistics(await this.#bounded.run("figures", `stats of task ${id}`, measure, signal)),
+      };
+    }
+    const { os } = await this.#options.platform();
+    return { stats: encodeVmStatistics(os, await sandbox.statistics(signal)) };
+  }
+
+  /** Of a sandbox's own id: the VM, and then the container of that id, where there is one that runs. */
+  async update(request: Request<"UpdateTaskRequest">, signal?: AbortSignal): Promise<object> {
+    const { id } = request;
+    const update = readResourceUpdate(id, request.resources, request.annotations);
+    const sandbox = this.#options.slot.present?.sandbox;
+    const container = this.#sandboxAlone(id) === undefined ? this.#tasks.require(id).container : undefined;
+    if (sandbox?.id === id) await sandbox.update(update, signal);
+    else if (update.policyFragment !== undefined) {
+      throw new ShimError(
+        "InvalidArgument",
+        `update task ${id}: a policy fragment is the sandbox's, not a container's`,
+      );
+    }
+    const isLimited = update.resources !== undefined && (sandbox?.id !== id || container?.init.state === "running");
+    if (isLimited && container !== undefined) await sandbox?.updateContainer(id, update.resources, signal);
+    return {};
+  }
+
+  async pids(request: Request<"PidsRequest">, signal?: AbortSignal) {
+    // A sandbox without a task of its own runs no process that a client could see.
+    if (!this.#tasks.has(request.id) && this.#isSandbox(request.id)) return { processes: [] };
+    const { container } = this.#tasks.require(request.id);
+    const list = (until: AbortSignal) => container.pids(until);
+    const pids = await this.#bounded.run("pids", `pids of task ${request.id}`, list, signal).catch((error) => {
+      // When containerd starts it takes a task for leaked that names none, and deletes it.
+      const known = container.processes().filter(({ state }) => state === "running");
+      if (known.length === 0) throw error;
+      return known;
+    });
+    return { processes: pids.map(({ pid, execId }) => (execId ? { pid, info: execDetails(execId) } : { pid })) };
+  }
+
+  /**
+   * Answered for the sandbox's id too: an error would make containerd take the whole sandbox for dead. And for a task
+   * that a sandbox of the Sandbox API has not had yet: before it creates one, containerd 1.7 connects for it.
+   */
+  async connect(request: Request<"ConnectRequest">) {
+    const { pid: shimPid, version, slot } = this.#options;
+    const task = this.#tasks.get(request.id);
+    const isCreated = task !== undefined && !(task instanceof Creation);
+    if (isCreated) return { shimPid, taskPid: task.container.init.pid, version };
+    const isAwaited = slot.present?.mode === "api" && this.#tombstones.get(keyOf(request.id, "")) === undefined;
+    if (task !== undefined || isAwaited || this.#isSandbox(request.id)) return { shimPid, taskPid: 0, version };
+    throw new ShimError("NotFound", `connect: task ${request.id} does not exist`);
+  }
+
+  async shutdown(request: Request<"ShutdownRequest">): Promise<object> {
+    const { slot, log, end, handOver } = this.#options;
+    await this.#cancelCreation(request.id, "");
+    const present = slot.present;
+    const owner = present === undefined || present.sandbox.id === request.id;
+    // Without a task only a failed undoing leaves the sandbox that came for one.
+    const isLeft = present?.mode === "classic" && this.#tasks.size === 0 && slot.isAlive;
+    if (owner && (request.now || isLeft)) {
+      await this.deleteAll();
+    } else if (this.#tasks.size > 0 || slot.isAlive || (present?.mode === "api" && !owner)) {
+      log.log("debug", "shutdown ignored: the sandbox is in use", { task: request.id, tasks: this.#tasks.size });
+      if (present?.mode === "classic" && owner && !slot.isAlive && !this.#tasks.has(request.id)) {
+        handOver();
+        this.#sandboxFirst.leave();
+      }
+      return {};
+    }
+    end(`shutdown of ${request.id}`);
+    return {};
+  }
+
+  /** Stops the sandbox and gives back what all its tasks hold, also those that are being made. */
+  async deleteAll(): Promise<void> {
+    const { slot } = this.#options;
+    const undone = [...this.#tasks.entries()].map(([, task]) => (task instanceof Creation ? task.cancel() : undefined));
+    // First, since it ends what a guest that hangs keeps from being undone.
+    await slot.stopPatiently(stopMilliseconds);
+    await Promise.all(undone);
+    for (const [id, task] of this.#tasks.entries()) {
+      const sandbox = slot.present?.sandbox;
+      if (!(task instanceof Creation) && sandbox?.container(id) !== undefined) {
+        task.exit ??= await sandbox.deleteContainer(id);
+        this.#bury(id, task.container, task.container.init, task.exit);
+      }
+      this.#forget(id);
+    }
+  }
+
+  /**
+   * As `deleteAll`, for whoever ends without having been asked to: clients learn of the exits by it, and are given some
+   * time to delete what is theirs.
+   */
+  async stopAll(patienceMilliseconds: number): Promise<void> {
+    await this.#options.slot.stop(stopMilliseconds);
+    if (!this.isEmpty) {
+      await settlesWithin(this.#tasks.whenEmpty(), patienceMilliseconds, this.#options.clock);
+    }
+    await this.deleteAll();
+  }
+
+  #forget(id: string): void {
+    this.#tasks.delete(id);
+    if (this.isEmpty && this.#sandboxFirst.hasLeft) {
+      this.#options.end("the last task of a sandbox that has ended is deleted");
+    }
+  }
+
+  #bury(id: string, container: Container, process: Container["init"], exit: Exit): void {
+    const state = lastingState(container, process);
+    this.#tombstones.set(keyOf(id, process.execId), { pid: process.pid, exit, state });
+  }
+
+  async #deleteTask(id: string, task: Task, init: ProcessRecord): Promise<Exit> {
+    const { slot, events } = this.#options;
+    const present = slot.present;
+    if (present === undefined) throw new ShimError("FailedPrecondition", `delete task ${id}: its sandbox is gone`);
+    const { sandbox } = present;
+    const execs = [...task.processes.values()].filter((record) => record instanceof ProcessRecord && record !== init);
+    await Promise.all(execs.map((record) => (record as ProcessRecord).settle()));
+    const takesVmAlong = slot.goesWith(id);
+    if (task.exit === undefined) {
+      const release = (): Promise<Exit> => sandbox.deleteContainer(id);
+      const deleting = takesVmAlong ? release() : this.#bounded.inTurn(release);
+      const outcome = await orEndVmOf(id, `delete task ${id}`, deleting, this.#options);
+      task.exit = await deleting.catch(async (error: unknown) => {
+        if (outcome === "guest works") throw error;
+        // What was under way fails with a VM that ends; of one that has ended there is nothing left to give back.
+        await slot.stopPatiently(stopMilliseconds);
+        return await sandbox.deleteContainer(id);
+      });
+    }
+    if (takesVmAlong) await slot.stopPatiently(stopMilliseconds);
+    await this.#sandboxFirst.turn(id, this.#tasks);
+    this.#forget(id);
+    events.deleted(id, init.process.pid, task.exit);
+    return task.exit;
+  }
+
+  /** Resolves when the creation that is under way has been undone; undefined when none is. */
+  #cancelCreation(id: string, execId: string): Promise<unknown> | undefined {
+    const task = this.#tasks.get(id);
+    const creation = task instanceof Creation || execId === "" ? task : task?.processes.get(execId);
+    if (!(creation instanceof Creation)) return undefined;
+    const undone = creation.cancel();
+    if (creation !== task) return undone;
+    const known = this.#undoings.get(creation);
+    const undoing = known ?? orEndVmOf(id, `undo the creation of task ${id}`, undone, this.#options);
+    this.#undoings.set(creation, undoing);
+    return Promise.all([undone, undoing]);
+  }
+
+  #record(containerId: string, process: Container["init"]): ProcessRecord {
+    const { events, log, clock } = this.#options;
+    return new ProcessRecord({ containerId, process, events, log, clock });
+  }
+
+  /** The sandbox of this id, where it has no task of the same id. */
+  #sandboxAlone(id: string): Sandbox | undefined {
+    const sandbox = this.#options.slot.present?.sandbox;
+    return sandbox?.id === id && !this.#tasks.has(id) ? sandbox : undefined;
+  }
+
+  #isSandbox(id: string): boolean {
+    return id === this.#options.shimId || id === this.#options.slot.present?.sandbox.id;
+  }
+}

@@ -1,0 +1,183 @@
+import { closeSync, fstatSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { itWith } from "../../../../tools/machine-needs.ts";
+import { ManualClock } from "../testing/manual-clock.ts";
+import { longestFileCall, makeDirectories, mostCallsAtOnce, openNamed, withinBound } from "./file-calls.ts";
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(path.join(tmpdir(), "shim-file-calls-"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+describe("making directories", () => {
+  it("makes those that are missing, with their mode", async () => {
+    const deep = path.join(directory, "a", "b", "c");
+    await makeDirectories(deep, 0o700);
+    await makeDirectories(deep);
+    for (const made of [deep, path.dirname(deep)]) expect(statSync(made).mode & 0o777).toBe(0o700);
+  });
+
+  it.each(["/proc/x", "/proc/x/y/z", "/proc/self/x/y"])(
+    "ends below a file system that takes none: %s",
+    async (made) => {
+      await expect(makeDirectories(made)).rejects.toMatchObject({ syscall: "mkdir", code: "ENOENT" });
+    },
+  );
+});
+
+describe("a call on a path that a caller names", () => {
+  it("is refused by its subject when the file system does not answer, and what comes late is given back", async () => {
+    const clock = new ManualClock();
+    const answer = Promise.withResolvers<number>();
+    const late: number[] = [];
+    const call = withinBound(
+      "file /far",
+      () => answer.promise,
+      (value) => late.push(value),
+      { clock },
+    );
+    const refused = expect(call).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+      message: `file /far: its file system did not answer in ${longestFileCall} ms`,
+    });
+    await clock.advance(longestFileCall);
+    await refused;
+    answer.resolve(7);
+    await expect.poll(() => late).toEqual([7]);
+  });
+
+  it("is refused at once while the same one has not been answered, and no other is", async () => {
+    const clock = new ManualClock();
+    const answer = Promise.withResolvers<number>();
+    const ask = (subject: string, call: () => Promise<number>): Promise<number> =>
+      withinBound(subject, call, () => {}, { clock });
+    const first = expect(ask("/far", () => answer.promise)).rejects.toMatchObject({ code: "DeadlineExceeded" });
+    await clock.advance(longestFileCall);
+    await first;
+    let calls = 0;
+    const next = async (): Promise<number> => ++calls;
+    await expect(ask("/far", next)).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+      message: "/far: its file system has not answered yet since it was last asked",
+    });
+    expect(calls).toBe(0);
+    expect(await ask("/near", next)).toBe(1);
+    answer.resolve(7);
+    await expect.poll(() => ask("/far", next).catch(() => 0)).toBe(2);
+  });
+
+  it("names those that hold it up when it has not had its turn in time", async () => {
+    const clock = new ManualClock();
+    const answer = Promise.withResolvers<void>();
+    const held = Array.from({ length: mostCallsAtOnce }, (_, index) =>
+      withinBound(
+        `/far/${index}`,
+        () => answer.promise,
+        () => {},
+        { clock },
+      ).catch(() => {}),
+    );
+    await clock.advance(longestFileCall);
+    await Promise.all(held);
+    const near = withinBound(
+      "/near",
+      async () => {},
+      () => {},
+      { clock },
+    );
+    const refused = expect(near).rejects.toMatchObject({
+      code: "DeadlineExceeded",
+      message: expect.stringMatching(
+        /^\/near: not asked of its file system in 5000 ms, .* not been answered: \/far\/0, /,
+      ),
+    });
+    await clock.advance(longestFileCall);
+    await refused;
+    answer.resolve();
+    await expect
+      .poll(() =>
+        withinBound(
+          "/near",
+          async () => 1,
+          () => {},
+          { clock },
+        ),
+      )
+      .toBe(1);
+  });
+
+  it("is made however many paths of another file system do not answer", async () => {
+    const clock = new ManualClock();
+    const answer = Promise.withResolvers<void>();
+    const held = Array.from({ length: 3 * mostCallsAtOnce }, (_, index) =>
+      withinBound(
+        `/proc/far/${index}`,
+        () => answer.promise,
+        () => {},
+        { clock },
+      ).catch(() => {}),
+    );
+    const near = (): Promise<number> =>
+      withinBound(
+        directory,
+        async () => 1,
+        () => {},
+        { clock },
+      );
+    expect(await near()).toBe(1);
+    await clock.advance(longestFileCall);
+    await Promise.all(held);
+    expect(await near()).toBe(1);
+    answer.resolve();
+  });
+
+  itWith("Linux")("is made however many paths of four other file systems do not answer", async () => {
+    const clock = new ManualClock();
+    const answer = Promise.withResolvers<void>();
+    const ask = <T>(file: string, call: () => Promise<T>): Promise<T> => withinBound(file, call, () => {}, { clock });
+    for (const far of ["/proc", "/sys", "/dev", "/dev/pts"]) {
+      const held = Array.from({ length: mostCallsAtOnce }, (_, index) =>
+        ask(`${far}/far/${index}`, () => answer.promise).catch(() => {}),
+      );
+      await clock.advance(longestFileCall);
+      await Promise.all(held);
+    }
+    expect(await ask(directory, async () => 1)).toBe(1);
+    answer.resolve();
+  });
+
+  it("is made beside few others, and not at all when given up before its turn", async () => {
+    const clock = new ManualClock();
+    const answers = Array.from({ length: mostCallsAtOnce }, () => Promise.withResolvers<void>());
+    const held = answers.map(({ promise }) =>
+      withinBound(
+        "held",
+        () => promise,
+        () => {},
+        { clock },
+      ),
+    );
+    const giveUp = new AbortController();
+    let calls = 0;
+    const next = async (): Promise<number> => ++calls;
+    const givenUp = withinBound("given up", next, () => {}, { clock, signal: giveUp.signal });
+    const last = withinBound("last", next, () => {}, { clock });
+    giveUp.abort(new Error("no longer"));
+    await expect(givenUp).rejects.toThrow("no longer");
+    expect(calls).toBe(0);
+    for (const { resolve } of answers) resolve();
+    await Promise.all(held);
+    expect(await last).toBe(1);
+  });
+
+  it("opens and tells what was opened", async () => {
+    const { descriptor, kind } = await openNamed("stdout", directory, 0, { clock: new ManualClock() });
+    expect(kind.isDirectory()).toBe(true);
+    expect(fstatSync(descriptor).ino).toBe(kind.ino);
+    closeSync(descriptor);
+  });
+});

@@ -1,0 +1,266 @@
+import { createWriteStream } from "node:fs";
+import net from "node:net";
+import { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { abortable } from "@uvm-shim/lifecycle";
+import type { Clock } from "../clock.ts";
+import { messageOf, ShimError } from "../errors.ts";
+import { shownUri } from "../given.ts";
+import type { OpenStdio, StdioPaths, UpstreamStdio } from "../platform.ts";
+import { endStream } from "./stdio-binary.ts";
+import type { StdioOptions } from "./system.ts";
+
+export interface PipeStdioOptions extends Omit<StdioOptions, "namespace"> {
+  /** As net.connect; tests have their own. */
+  readonly connect?: (path: string) => net.Socket;
+}
+
+type Field = "stdin" | "stdout" | "stderr";
+
+const pipePrefix = "\\\\.\\pipe\\";
+const firstRetryMilliseconds = 200;
+const longestRetryMilliseconds = 60_000;
+/** What a write fails with when whoever served the pipe has gone. */
+const disconnected = new Set([
+  "EPIPE",
+  "ECONNRESET",
+  "ENOTCONN",
+  "EOF",
+  "ERR_STREAM_DESTROYED",
+  "ERR_STREAM_WRITE_AFTER_END",
+]);
+
+/**
+ * Opens the ends that the client of containerd for Windows serves: named pipes, which the shim dials, or files
+ * (`file://`) for output. A pipe all of whose instances are taken is waited for.
+ */
+export function createPipeStdio(options: PipeStdioOptions): UpstreamStdio {
+  return {
+    open: async (paths, signal): Promise<OpenStdio> => {
+      const opening = {
+        stdin: openInput(paths, options, signal),
+        stdout: openOutput("stdout", paths, options, signal),
+        stderr: openOutput("stderr", paths, options, signal),
+      };
+      const opened = await Promise.allSettled(Object.values(opening));
+      const refused = opened.find((each) => each.status === "rejected");
+      if (refused !== undefined) {
+        for (const each of opened) if (each.status === "fulfilled") each.value?.destroy();
+        throw refused.reason;
+      }
+      const [stdin, stdout, stderr] = [await opening.stdin, await opening.stdout, await opening.stderr];
+      let closing: Promise<void> | undefined;
+      return {
+        ...(stdin === undefined ? {} : { stdin }),
+        ...(stdout === undefined ? {} : { stdout }),
+        ...(stderr === undefined ? {} : { stderr }),
+        closeStdin: () => stdin?.letEnd(),
+        close: () => {
+          stdin?.destroy();
+          closing ??= Promise.all([stdout, stderr].map((each) => each && endStream(each, options.clock))).then(
+            () => {},
+          );
+          return closing;
+        },
+      };
+    },
+  };
+}
+
+async function openInput(
+  { stdin }: StdioPaths,
+  options: PipeStdioOptions,
+  signal: AbortSignal | undefined,
+): Promise<PipeInput | undefined> {
+  if (stdin === "") return undefined;
+  const pipe = pipeOf("stdin", stdin);
+  const socket = await dial("stdin", pipe, options, signal);
+  return new PipeInput(socket, options.clock, (abort) => dial("stdin", pipe, options, abort));
+}
+
+async function openOutput(
+  field: "stdout" | "stderr",
+  paths: StdioPaths,
+  options: PipeStdioOptions,
+  signal: AbortSignal | undefined,
+): Promise<Writable | undefined> {
+  const target = paths[field];
+  // A terminal has one output; what the client names as its stderr is never written to.
+  if (target === "" || (field === "stderr" && paths.terminal)) return undefined;
+  if (target.startsWith("file:")) return openFile(field, target);
+  const pipe = pipeOf(field, target);
+  const socket = await dial(field, pipe, options, signal);
+  return new PipeOutput(socket, options, (abort) => dial(field, pipe, options, abort));
+}
+
+function pipeOf(field: Field, target: string): string {
+  if (target.toLowerCase().startsWith(pipePrefix)) return target;
+  const accepted = field === "stdin" ? "" : " or file://";
+  throw new ShimError(
+    "InvalidArgument",
+    `${field} is ${JSON.stringify(shownUri(target))}; accepted is the path of a named pipe (${pipePrefix}...)${accepted}`,
+  );
+}
+
+async function openFile(field: Field, target: string): Promise<Writable> {
+  try {
+    const stream = createWriteStream(fileURLToPath(target), { flags: "a" });
+    await new Promise<void>((resolve, reject) => stream.once("open", () => resolve()).once("error", reject));
+    stream.on("error", () => {});
+    return stream;
+  } catch (error) {
+    throw cannotOpen(field, target, error);
+  }
+}
+
+async function dial(
+  field: Field,
+  pipe: string,
+  { connect = net.connect }: PipeStdioOptions,
+  signal: AbortSignal | undefined,
+): Promise<net.Socket> {
+  signal?.throwIfAborted();
+  const socket = connect(pipe);
+  // Who uses the stream sees its errors; one that comes when nobody does must not end the shim.
+  socket.on("error", () => {});
+  const connected = new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+  try {
+    await abortable(connected, signal);
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    throw signal?.aborted ? error : cannotOpen(field, pipe, error);
+  }
+}
+
+function cannotOpen(field: Field, target: string, cause: unknown): ShimError {
+  return new ShimError("InvalidArgument", `${field} ${target} cannot be opened: ${messageOf(cause)}`, { cause });
+}
+
+/** Output to a pipe that is dialled again when whoever serves it goes, as containerd's client does when it restarts. */
+class PipeOutput extends Writable {
+  readonly #options: { readonly clock: Clock; readonly retryMilliseconds: () => Promise<number> };
+  readonly #dial: (signal: AbortSignal) => Promise<net.Socket>;
+  readonly #stop = new AbortController();
+  #socket: net.Socket;
+
+  constructor(
+    socket: net.Socket,
+    options: Pick<PipeStdioOptions, "clock" | "retryMilliseconds">,
+    redial: (signal: AbortSignal) => Promise<net.Socket>,
+  ) {
+    super();
+    this.#options = options;
+    this.#dial = redial;
+    this.#socket = socket.resume();
+    this.on("error", () => {});
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error) => void): void {
+    this.#send(chunk).then(() => done(), done);
+  }
+
+  override _final(done: () => void): void {
+    // Whether the last bytes were taken or their reader has gone: nobody is left to be told.
+    this.#socket.end(() => done());
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#stop.abort(new ShimError("Cancelled", "the output was closed"));
+    this.#socket.destroy();
+    done(error);
+  }
+
+  async #send(chunk: Buffer): Promise<void> {
+    for (;;) {
+      try {
+        await new Promise<void>((resolve, reject) => {
+          this.#socket.write(chunk, (error) => (error ? reject(error) : resolve()));
+        });
+        return;
+      } catch (error) {
+        this.#socket.destroy();
+        if (!disconnected.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
+        this.#socket = (await this.#redial()).resume();
+      }
+    }
+  }
+
+  async #redial(): Promise<net.Socket> {
+    const { clock, retryMilliseconds } = this.#options;
+    return await dialAgain(this.#dial, { clock, limit: await retryMilliseconds(), signal: this.#stop.signal });
+  }
+}
+
+/**
+ * Input from a pipe that is dialled again when whoever serves it goes: a pipe does not tell a client that has written
+ * all from one that restarts, so nothing but `letEnd` makes its end the input's.
+ */
+class PipeInput extends Readable {
+  readonly #clock: Clock;
+  readonly #dial: (signal: AbortSignal) => Promise<net.Socket>;
+  readonly #stop = new AbortController();
+  /** Undefined while nobody serves the pipe. */
+  #socket: net.Socket | undefined;
+
+  constructor(socket: net.Socket, clock: Clock, redial: (signal: AbortSignal) => Promise<net.Socket>) {
+    super();
+    this.#clock = clock;
+    this.#dial = redial;
+    this.on("error", () => {});
+    this.#take(socket);
+  }
+
+  letEnd(): void {
+    this.#stop.abort(new ShimError("Cancelled", "the input was closed"));
+  }
+
+  override _read(): void {
+    this.#socket?.resume();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.letEnd();
+    this.#socket?.destroy();
+    done(error);
+  }
+
+  #take(socket: net.Socket): void {
+    this.#socket = socket;
+    socket.on("data", (chunk: Buffer) => {
+      if (!this.push(chunk)) socket.pause();
+    });
+    // After an error as after an end.
+    socket.once("close", () => void this.#lost());
+    socket.once("end", () => socket.destroy());
+  }
+
+  async #lost(): Promise<void> {
+    this.#socket = undefined;
+    const { signal } = this.#stop;
+    try {
+      // One that serves it still and ends each connection at once would be dialled without a pause.
+      await this.#clock.delay(firstRetryMilliseconds, signal);
+      this.#take(await dialAgain(this.#dial, { clock: this.#clock, limit: 0, signal }));
+    } catch {
+      // Nothing stops the dialling but that it may end.
+      if (!this.destroyed) this.push(null);
+    }
+  }
+}
+
+/** Dials ever less often until somebody serves the pipe again, or the limit in milliseconds is over; 0 is none. */
+async function dialAgain(
+  dialOnce: (signal: AbortSignal) => Promise<net.Socket>,
+  { clock, limit, signal }: { readonly clock: Clock; readonly limit: number; readonly signal: AbortSignal },
+): Promise<net.Socket> {
+  let wait = firstRetryMilliseconds;
+  for (let waited = 0; ; waited += wait, wait = Math.min(wait * 1.5, longestRetryMilliseconds)) {
+    try {
+      return await dialOnce(signal);
+    } catch (error) {
+      if (signal.aborted || (limit > 0 && waited + wait > limit)) throw error;
+    }
+    await clock.delay(wait, signal);
+  }
+}

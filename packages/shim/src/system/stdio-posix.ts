@@ -1,0 +1,271 @@
+import { closeSync, constants, createWriteStream, openSync } from "node:fs";
+import net from "node:net";
+import type { Readable, Writable } from "node:stream";
+import { type Clock, systemClock } from "../clock.ts";
+import { messageOf, ShimError } from "../errors.ts";
+import { shownUri } from "../given.ts";
+import type { OpenStdio, StdioPaths, UpstreamStdio } from "../platform.ts";
+import { type FileCallOptions, openNamed } from "./file-calls.ts";
+import { endStream, openLoggingBinary } from "./stdio-binary.ts";
+
+export interface PosixStdioOptions {
+  readonly namespace: string;
+  readonly clock?: Clock;
+  /** How long `close` waits for a reader that has not come yet and for whom output is waiting; milliseconds. */
+  readonly lateReaderMilliseconds?: number;
+}
+
+/** An end that was opened: `close` is repeatable and resolves when the descriptor is closed. */
+export interface OutputEnd {
+  readonly stream: Writable;
+  close(): Promise<void>;
+}
+
+type Opening = FileCallOptions & Pick<PosixStdioOptions, "lateReaderMilliseconds">;
+
+const lateReaderPollMilliseconds = 20;
+
+/**
+ * Opens the ends that the client of containerd made: FIFOs (a bare path or `fifo://`), files (`file://`), or a
+ * logging binary (`binary://`). Nothing here waits for the other side to open, and a file system that does not answer
+ * is waited for within a bound, off the event loop.
+ */
+export function createPosixStdio(options: PosixStdioOptions): UpstreamStdio {
+  const clock = options.clock ?? systemClock;
+  return {
+    open: async (paths, signal): Promise<OpenStdio> => {
+      signal?.throwIfAborted();
+      const opening: Opening = { ...options, clock, signal };
+      const ends: (() => Promise<void>)[] = [];
+      try {
+        const hasBinary = parseUri("stdout", paths.stdout).kind === "binary";
+        const input = paths.stdin === "" ? undefined : await openInput(paths.stdin, opening);
+        if (input !== undefined) ends.push(async () => input.close());
+        // A terminal has one output; what the client names as its stderr is never written to.
+        const hasOutput = { stdout: paths.stdout !== "", stderr: paths.stderr !== "" && !paths.terminal };
+        const output = async (field: "stdout" | "stderr"): Promise<Writable | undefined> => {
+          if (!hasOutput[field] || hasBinary) return undefined;
+          const end = await openOutput(field, paths, opening);
+          ends.push(() => end.close());
+          return end.stream;
+        };
+        const files = { stdout: await output("stdout"), stderr: await output("stderr") };
+        // Last, so that nothing can fail any more once the program runs.
+        const binary = hasBinary ? await openLoggingBinary(paths, { ...options, clock, signal }) : undefined;
+        if (binary !== undefined) ends.push(() => binary.close());
+        const stdout = binary?.stdout ?? files.stdout;
+        const stderr = hasOutput.stderr ? (binary?.stderr ?? files.stderr) : undefined;
+        let closing: Promise<void> | undefined;
+        return {
+          ...(input === undefined ? {} : { stdin: input.stream }),
+          ...(stdout === undefined ? {} : { stdout }),
+          ...(stderr === undefined ? {} : { stderr }),
+          closeStdin: () => input?.letEnd(),
+          close: () => {
+            closing ??= Promise.all(ends.map((close) => close())).then(() => {});
+            return closing;
+          },
+        };
+      } catch (error) {
+        await Promise.all(ends.map((close) => close()));
+        throw error;
+      }
+    },
+  };
+}
+
+type StdioUri =
+  | { readonly kind: "none" }
+  | { readonly kind: "path" | "file"; readonly path: string }
+  | { readonly kind: "binary"; readonly url: URL };
+
+export function parseUri(field: "stdin" | "stdout" | "stderr", value: string): StdioUri {
+  if (value === "") return { kind: "none" };
+  if (value.startsWith("/") && !value.includes("\0")) return { kind: "path", path: value };
+  // What follows the scheme of a URL without slashes is a path to some readers, and none to others.
+  const url = /^[a-z]+:\/\//i.test(value) && URL.canParse(value) ? new URL(value) : undefined;
+  const file = url && decodedPath(url);
+  if (url !== undefined && file?.startsWith("/") && !file.includes("\0")) {
+    if (url.protocol === "fifo:") return { kind: "path", path: file };
+    if (url.protocol === "file:" && field !== "stdin") return { kind: "file", path: file };
+    if (url.protocol === "binary:" && field !== "stdin") return { kind: "binary", url };
+  }
+  const accepted =
+    field === "stdin" ? "an absolute path or fifo://" : "an absolute path, fifo://, file:// or binary://";
+  throw new ShimError("InvalidArgument", `${field} is ${JSON.stringify(shownUri(value))}; accepted is ${accepted}`);
+}
+
+/** Undefined for what is encoded wrongly. */
+function decodedPath(url: URL): string | undefined {
+  try {
+    return decodeURIComponent(url.pathname);
+  } catch {
+    return undefined;
+  }
+}
+
+interface InputEnd {
+  readonly stream: Readable;
+  /** From now on the input ends with its last writer. Repeatable. */
+  letEnd(): void;
+  close(): void;
+}
+
+/**
+ * A FIFO's reading end, opened without waiting for its writer. A writing end is kept beside it, so that a client that
+ * leaves, as containerd does when it restarts, does not end the process's input: another may come.
+ */
+async function openInput(uri: string, opening: Opening): Promise<InputEnd> {
+  const parsed = parseUri("stdin", uri);
+  if (parsed.kind !== "path") throw new ShimError("Internal", `stdin ${shownUri(uri)} has no path`);
+  const descriptor = await openFifo("stdin", parsed.path, opening);
+  const stream = pipeSocket(descriptor, { readable: true, writable: false });
+  let keeper: number | undefined;
+  try {
+    keeper = openAgain(descriptor, constants.O_WRONLY);
+  } catch (error) {
+    stream.destroy();
+    throw openError("stdin", parsed.path, error);
+  }
+  const letEnd = (): void => {
+    if (keeper !== undefined) closeSync(keeper);
+    keeper = undefined;
+  };
+  const close = (): void => {
+    letEnd();
+    stream.destroy();
+  };
+  return { stream, letEnd, close };
+}
+
+async function openOutput(field: "stdout" | "stderr", paths: StdioPaths, opening: Opening): Promise<OutputEnd> {
+  const parsed = parseUri(field, paths[field]);
+  switch (parsed.kind) {
+    case "path":
+      return await openNamedOutput(field, parsed.path, 0, opening);
+    case "file":
+      return await openNamedOutput(field, parsed.path, constants.O_CREAT, { ...opening, makesDirectory: true });
+    case "none":
+    case "binary":
+      throw new ShimError(
+        "InvalidArgument",
+        `${field} ${JSON.stringify(shownUri(paths[field]))}: stdout has to be a binary:// too`,
+      );
+  }
+}
+
+/** What is there decides: a FIFO is one by whichever kind of URI it is named. */
+async function openNamedOutput(
+  field: "stdout" | "stderr",
+  file: string,
+  flags: number,
+  opening: Opening & { readonly makesDirectory?: boolean },
+): Promise<OutputEnd> {
+  const writing = constants.O_WRONLY | constants.O_APPEND | flags;
+  try {
+    const { descriptor, kind } = await openNamed(field, file, writing | constants.O_NONBLOCK, opening);
+    if (kind.isFIFO()) {
+      const keeper = openOther(descriptor, constants.O_RDONLY);
+      return pipeOutput({ keeper, writer: descriptor, readerSeen: true }, opening);
+    }
+    if (kind.isFile()) return fileOutput(descriptor, opening);
+    // A device may have to be waited for at each write, which a thread of its own does.
+    closeSync(descriptor);
+    return fileOutput((await openNamed(field, file, writing, opening)).descriptor, opening);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENXIO") throw openError(field, file, error);
+    const keeper = await openFifo(field, file, opening);
+    try {
+      return pipeOutput({ keeper, writer: openOther(keeper, constants.O_WRONLY), readerSeen: false }, opening);
+    } catch (reason) {
+      throw openError(field, file, reason);
+    }
+  }
+}
+
+function fileOutput(descriptor: number, { clock }: Opening): OutputEnd {
+  const stream = createWriteStream("", { fd: descriptor });
+  stream.on("error", () => {});
+  return { stream, close: async () => void (await endStream(stream, clock)) };
+}
+
+/**
+ * The writing end of a FIFO. A reading end is kept beside it, so that a reader that leaves, as containerd does when it
+ * restarts, neither breaks the process's output nor loses what it has not read.
+ */
+function pipeOutput(
+  ends: { readonly keeper: number; readonly writer: number; readonly readerSeen: boolean },
+  { clock, lateReaderMilliseconds = 1000 }: Opening,
+): OutputEnd {
+  const { keeper, writer, readerSeen } = ends;
+  const stream = pipeSocket(writer, { readable: false, writable: true });
+  const close = async (): Promise<void> => {
+    // Closing the last end empties the pipe: output that a reader has yet to come for would be lost.
+    const holder = !readerSeen && stream.bytesWritten > 0 ? openIfPossible(keeper, constants.O_WRONLY) : undefined;
+    closeSync(keeper);
+    stream.destroy();
+    if (holder === undefined) return;
+    for (let waited = 0; waited < lateReaderMilliseconds && !hasReader(holder); waited += lateReaderPollMilliseconds) {
+      await clock.delay(lateReaderPollMilliseconds);
+    }
+    closeSync(holder);
+  };
+  return { stream, close };
+}
+
+function hasReader(holder: number): boolean {
+  const again = openIfPossible(holder, constants.O_WRONLY);
+  if (again !== undefined) closeSync(again);
+  return again !== undefined;
+}
+
+/** Undefined where nobody has the end that this one needs, or descriptors are lacking. */
+function openIfPossible(descriptor: number, flags: number): number | undefined {
+  try {
+    return openAgain(descriptor, flags);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The other end; where it cannot be had this one is closed. */
+function openOther(descriptor: number, flags: number): number {
+  try {
+    return openAgain(descriptor, flags);
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+}
+
+/** Another end of the same FIFO, without going along its path once more. */
+function openAgain(descriptor: number, flags: number): number {
+  return openSync(`/proc/self/fd/${descriptor}`, flags | constants.O_NONBLOCK);
+}
+
+/** A stream over a FIFO's descriptor that the event loop polls; no thread waits in a read or a write. */
+function pipeSocket(
+  descriptor: number,
+  direction: { readonly readable: boolean; readonly writable: boolean },
+): net.Socket {
+  const socket = new net.Socket({ fd: descriptor, ...direction });
+  // Who uses the stream sees its errors; one that comes when nobody does must not end the shim.
+  socket.on("error", () => {});
+  return socket;
+}
+
+/** The reading end of what has to be a FIFO. */
+async function openFifo(field: string, file: string, opening: Opening): Promise<number> {
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK;
+  const { descriptor, kind } = await openNamed(field, file, flags, opening).catch((error) => {
+    throw openError(field, file, error);
+  });
+  if (kind.isFIFO()) return descriptor;
+  closeSync(descriptor);
+  throw new ShimError("InvalidArgument", `${field} ${file} is not a FIFO`);
+}
+
+function openError(field: string, file: string, error: unknown): unknown {
+  if ((error as NodeJS.ErrnoException).syscall === undefined) return error;
+  return new ShimError("InvalidArgument", `${field} ${file} cannot be opened: ${messageOf(error)}`, { cause: error });
+}

@@ -1,0 +1,67 @@
+import { PassThrough } from "node:stream";
+import { describe, expect, it } from "vitest";
+import { systemClock } from "../clock.ts";
+import { isAlive, type WindowsCalls } from "./system.ts";
+import { windowsSystem } from "./windows.ts";
+
+class FakeCalls implements WindowsCalls {
+  readonly served = new Map<string, (connection: PassThrough) => void>();
+  readonly closed: string[] = [];
+
+  async servePipe(path: string, onConnection: (connection: PassThrough) => void) {
+    this.served.set(path, onConnection);
+    return { close: async () => void this.closed.push(path) };
+  }
+
+  processStartTime(pid: number): string | undefined {
+    return pid === 7 ? "123" : undefined;
+  }
+}
+
+const owner = { address: String.raw`\\.\pipe\containerd-containerd`, namespace: "k8s.io", id: "c1" };
+
+describe("a shim's system on Windows", () => {
+  it("has one protected pipe per containerd, namespace and id, which is what containerd dials", () => {
+    const system = windowsSystem(undefined);
+    const paths = [owner, { ...owner, address: "other" }, { ...owner, namespace: "other" }, { ...owner, id: "c2" }].map(
+      (each) => system.socketPath(each),
+    );
+    expect(new Set(paths).size).toBe(4);
+    expect(paths[0]).toMatch(/^\\\\\.\\pipe\\ProtectedPrefix\\Administrators\\containerd-shim-[0-9a-f]{32}$/);
+    expect(system.socketPath({ ...owner, directory: "/elsewhere" })).toBe(paths[0]);
+    expect(system.address(paths[0] as string)).toBe(paths[0]);
+  });
+
+  it("serves the socket until it is closed", async () => {
+    const calls = new FakeCalls();
+    const connections: unknown[] = [];
+    const listener = await windowsSystem(async () => calls).listen("the socket", (one) => connections.push(one));
+    const connection = new PassThrough();
+    calls.served.get("the socket")?.(connection);
+    expect(connections).toEqual([connection]);
+    listener.close();
+    expect(calls.closed).toEqual(["the socket"]);
+  });
+
+  it("serves the log on the pipe that containerd dials", async () => {
+    const calls = new FakeCalls();
+    const log = windowsSystem(async () => calls).openLog({ ...owner, bundle: "", level: "info", clock: systemClock });
+    const pipe = String.raw`\\.\pipe\containerd-shim-k8s.io-c1-log`;
+    await expect.poll(() => [...calls.served.keys()]).toEqual([pipe]);
+    log.close();
+    await expect.poll(() => calls.closed).toEqual([pipe]);
+  });
+
+  it("tells a process from another that has its pid", async () => {
+    const system = windowsSystem(async () => new FakeCalls());
+    expect(await isAlive({ pid: 7, processStartTime: "123" }, system)).toBe(true);
+    expect(await isAlive({ pid: 7, processStartTime: "124" }, system)).toBe(false);
+    expect(await isAlive({ pid: 8, processStartTime: "123" }, system)).toBe(false);
+  });
+
+  it("says what it lacks when it was given no calls", async () => {
+    await expect(windowsSystem(undefined).processStartTime(1)).rejects.toThrow(
+      "this shim was given no calls of Windows",
+    );
+  });
+});

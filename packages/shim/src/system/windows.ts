@@ -1,0 +1,58 @@
+import { createHash } from "node:crypto";
+import { writeSync } from "node:fs";
+import { ShimError } from "../errors.ts";
+import { formatLine, isBelow, type LogLevel } from "./log.ts";
+import { ServedLog } from "./log-served.ts";
+import { createPipeStdio } from "./stdio-pipe.ts";
+import type { LogOptions, ShimLog, ShimSystem, WindowsCalls } from "./system.ts";
+
+/** Only administrators can make pipes whose names begin so, so nobody else can wait there for containerd. */
+const protectedPipe = String.raw`\\.\pipe\ProtectedPrefix\Administrators\containerd-shim-`;
+
+/** Named pipes for the socket, the log and standard input and output. */
+export function windowsSystem(loadCalls: (() => Promise<WindowsCalls>) | undefined): ShimSystem {
+  const calls = async (): Promise<WindowsCalls> => {
+    if (loadCalls === undefined) throw new ShimError("Internal", "this shim was given no calls of Windows");
+    return await loadCalls();
+  };
+  return {
+    socketPath: ({ address, namespace, id }) => {
+      const digest = createHash("sha256").update([address, namespace, id].join("\0")).digest("hex");
+      return `${protectedPipe}${digest.slice(0, 32)}`;
+    },
+    address: (socket) => socket,
+    // A pipe is there as long as somebody serves it.
+    prepareSocket: async () => {},
+    removeDeadSocket: async () => {},
+    listen: async (socket, onConnection) => {
+      const server = await (await calls()).servePipe(socket, onConnection);
+      return { close: () => void server.close() };
+    },
+    processStartTime: async (pid) => (await calls()).processStartTime(pid),
+    openLog: ({ namespace, id, level, clock }) =>
+      new ServedLog({
+        serve: async (onConnection) =>
+          (await calls()).servePipe(String.raw`\\.\pipe\containerd-shim-${namespace}-${id}-log`, onConnection),
+        level,
+        clock,
+        fields: { namespace, id },
+      }),
+    openDeleteLog,
+    stdio: createPipeStdio,
+    endPrograms: async () => {},
+  };
+}
+
+/** Nobody reads the log pipe of a shim that is gone; containerd logs what `delete` says on standard error. */
+function openDeleteLog({ namespace, id, clock }: LogOptions): ShimLog {
+  const isLogged = (level: LogLevel): boolean => !isBelow(level, "warn");
+  return {
+    isLogged,
+    log: (level, message, fields = {}) => {
+      if (!isLogged(level)) return;
+      writeSync(2, formatLine(clock.now(), level, message, fields, { namespace, id }));
+    },
+    setLevel: () => {},
+    close: () => {},
+  };
+}
