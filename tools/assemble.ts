@@ -2,7 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, linkSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { koffiAddonFolder, root } from "./bundle.ts";
+import { koffiAddonFolder } from "./bundle.ts";
+import { root } from "./workspace.ts";
 
 const launchers: Readonly<Record<string, string>> = {
   "containerd-shim-lcow-v2": "shim-lcow",

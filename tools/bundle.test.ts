@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { bundleProgram, root, type System } from "./bundle.ts";
-import { findProgram } from "./programs.ts";
+import { bundleProgram } from "./bundle.ts";
+import { findProgram, type System } from "./programs.ts";
+import { root } from "./workspace.ts";
 
 async function inputsOf(name: string, system: System): Promise<readonly string[]> {
   const { metafile } = await bundleProgram(findProgram(name), system);

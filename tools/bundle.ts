@@ -1,18 +1,13 @@
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { build, type Metafile } from "esbuild";
-import type { Program } from "./programs.ts";
-
-export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+import type { Program, System } from "./programs.ts";
+import { root } from "./workspace.ts";
 
 export interface Bundle {
   readonly code: Uint8Array;
   readonly metafile: Metafile;
 }
-
-/** The system that a bundle is for. What is for the other one falls out. */
-export type System = "linux" | "win32";
 
 const fromLinuxCalls = createRequire(join(root, "packages/linux-calls/package.json"));
 const flavourFlag = "UVM_SHIM_FLAVOUR";

@@ -180,9 +180,9 @@ function withNumbers(code: string): string {
   return result;
 }
 
-async function generate(room: string, protos: readonly string[]): Promise<void> {
-  const name = basename(room);
-  const output = join(root, room, "src", "generated");
+async function generate(folder: string, protos: readonly string[]): Promise<void> {
+  const name = basename(folder);
+  const output = join(root, folder, "src", "generated");
   const code = join(output, "messages.js");
   const hash = createHash("sha256").update(readFileSync(fileURLToPath(import.meta.url)));
   for (const proto of protos) hash.update("\0").update(proto).update("\0").update(readFileSync(proto));
@@ -206,12 +206,12 @@ async function generate(room: string, protos: readonly string[]): Promise<void> 
 }
 
 const packages = readdirSync(join(root, "packages")).map((name) => join("packages", name));
-for (const room of [...packages.sort(), "test"]) {
-  const folder = join(root, room, "proto");
-  if (!existsSync(folder)) continue;
-  const protos = readdirSync(folder).filter((file) => file.endsWith(".proto"));
+for (const folder of [...packages.sort(), "test"]) {
+  const sources = join(root, folder, "proto");
+  if (!existsSync(sources)) continue;
+  const protos = readdirSync(sources).filter((file) => file.endsWith(".proto"));
   await generate(
-    room,
-    protos.sort().map((file) => join(folder, file)),
+    folder,
+    protos.sort().map((file) => join(sources, file)),
   );
 }

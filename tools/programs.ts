@@ -1,4 +1,5 @@
-import type { System } from "./bundle.ts";
+/** The system that a bundle is for. What is for the other one falls out. */
+export type System = "linux" | "win32";
 
 /** The executables of the workspace: where each starts, and the flavour it is built with. */
 export interface Program {

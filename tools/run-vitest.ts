@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { root } from "./bundle.ts";
+import { root } from "./workspace.ts";
 
 export interface TestCounts {
   readonly passed: number;

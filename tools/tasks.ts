@@ -34,7 +34,7 @@ async function check(): Promise<number> {
   const steps = [
     ["biome", ["ci", "--colors=off", "."]],
     ["tsc", ["-p", "tsconfig.json"]],
-    ["node", ["tools/check-boundaries.ts"]],
+    ["node", ["tools/check/main.ts"]],
   ] as const;
   const failed = await all(steps);
   process.stdout.write(`${steps.length - failed} passed, ${failed} failed\n`);

@@ -3,9 +3,10 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { koffiAddonFolder, root } from "./bundle.ts";
+import { koffiAddonFolder } from "./bundle.ts";
 import { bundleName, findProgram } from "./programs.ts";
 import { editResources } from "./windows-resources.ts";
+import { root } from "./workspace.ts";
 
 const windowsDistribution = join(root, "dist", "win32-x64");
 /** Node for Windows, relative to the root. */

@@ -2,9 +2,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { NtExecutable, NtExecutableResource, Resource } from "resedit";
 import { describe, expect, it } from "vitest";
-import { root } from "./bundle.ts";
 import { windowsNode } from "./windows-executables.ts";
 import { editResources } from "./windows-resources.ts";
+import { root } from "./workspace.ts";
 
 describe("the resources of an executable", () => {
   it("are the program's version and a manifest by which paths may be long, and no icon", () => {

@@ -93,7 +93,7 @@ export function resourceOf({ ResourceType, Settings }: LinuxGuestRequest): strin
   }
 }
 
-/** The bridge passes requests on as they are; those of this room are typed. */
+/** The bridge passes requests on as they are; those of this package are typed. */
 function guestRequestOf(body: unknown): LinuxGuestRequest {
   return (body as { readonly Request: LinuxGuestRequest }).Request;
 }

@@ -1,5 +1,4 @@
 export { containerAnnotationKeys } from "./annotations/annotations.ts";
-export type { HostFacts } from "./context.ts";
 export {
   buildLinuxSandbox,
   type LinuxSandbox,
@@ -17,5 +16,6 @@ export {
 export type { ContainerLimits } from "./document/pod-limits.ts";
 export { PodSize, type SizeQuestion, type SizeVerdict } from "./document/pod-size.ts";
 export { SandboxError, type SandboxErrorCode } from "./error.ts";
+export type { HostFacts } from "./host-facts.ts";
 export type { OptionSettings, RuntimeOptions } from "./options.ts";
 export type { PathGrammar } from "./paths.ts";

@@ -1,6 +1,6 @@
 import { refuse, shownValue } from "./annotations/values.ts";
-import type { HostFacts } from "./context.ts";
 import { SandboxError } from "./error.ts";
+import type { HostFacts } from "./host-facts.ts";
 import { isAbsolute } from "./paths.ts";
 
 /** `containerd.runhcs.v1.Options` in the names of its protobuf fields; absent: not set. */

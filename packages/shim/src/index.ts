@@ -5,6 +5,7 @@ export type {
   ContainerRequest,
   Exit,
   Log,
+  LogLevel,
   OpenStdio,
   Platform,
   Process,
@@ -19,6 +20,6 @@ export type { PlatformContext, ShimOptions } from "./program/options.ts";
 export { runShim } from "./program/run-shim.ts";
 export { decodeRuntimeOptions, type RuntimeOptionValues } from "./program/runtime-options.ts";
 export { makeDirectories, readNamedFile, withinBound } from "./system/file-calls.ts";
-export { type LogLevel, PipeLog } from "./system/log.ts";
+export { PipeLog } from "./system/log.ts";
 export { createPosixStdio, type PosixStdioOptions } from "./system/stdio-posix.ts";
 export type { WindowsCalls } from "./system/system.ts";

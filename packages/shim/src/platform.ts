@@ -193,10 +193,8 @@ export interface OpenStdio {
   close(): Promise<void>;
 }
 
+export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";
+
 export interface Log {
-  log(
-    level: "trace" | "debug" | "info" | "warn" | "error",
-    message: string,
-    fields?: { readonly [key: string]: unknown },
-  ): void;
+  log(level: LogLevel, message: string, fields?: { readonly [key: string]: unknown }): void;
 }

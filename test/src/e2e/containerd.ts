@@ -13,7 +13,6 @@ import {
 import { poll } from "../support/wait.ts";
 import { makeNetworks, pluginNetworks } from "./cni.ts";
 import { CNI_PLUGINS } from "./packages.ts";
-import type { PodForm } from "./suite.ts";
 
 export interface ContainerdOptions {
   readonly build: ContainerdBuild;
@@ -65,6 +64,9 @@ export function networkedHandler(handler: string): string {
 
 /** The setting's words for who makes the container of a pod. */
 const SANDBOXERS: { readonly [form in PodForm]: string } = { shim: "shim", containerd: "podsandbox" };
+
+/** Who makes the container that holds a pod: its shim, or containerd, as it does for runtimes that cannot. */
+export type PodForm = "shim" | "containerd";
 
 /** What the suite does not use, and what would want the machine's own network or devices. */
 const DISABLED_PLUGINS = [

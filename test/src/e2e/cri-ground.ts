@@ -4,9 +4,9 @@ import type { PodConfig } from "../cri/client.ts";
 import { CriPod } from "../cri/pod.ts";
 import { runtime } from "../generated/messages.js";
 import { poll } from "../support/wait.ts";
-import { classicHandler } from "./containerd.ts";
+import { classicHandler, type PodForm } from "./containerd.ts";
 import { IMAGE } from "./images.ts";
-import type { Case, CriGround, PodForm } from "./suite.ts";
+import type { Case, CriGround } from "./suite.ts";
 
 export const { CONTAINER_EXITED, CONTAINER_RUNNING } = runtime.v1.ContainerState;
 export const { SANDBOX_READY, SANDBOX_NOTREADY } = runtime.v1.PodSandboxState;

@@ -4,7 +4,7 @@ import type { Holdings } from "../leaks/compare.ts";
 import type { HoldingsScope } from "../leaks/holdings.ts";
 import { takeHoldings, waitForNothingLeft } from "../leaks/holdings.ts";
 import { SHIM_PROGRAM } from "../support/programs.ts";
-import type { Containerd } from "./containerd.ts";
+import type { Containerd, PodForm } from "./containerd.ts";
 import type { Images } from "./images.ts";
 
 export interface Runtime {
@@ -32,9 +32,6 @@ export interface Ground {
   /** An id that no case had before. */
   readonly newId: (stem: string) => string;
 }
-
-/** Who makes the container that holds a pod: its shim, or containerd, as it does for runtimes that cannot. */
-export type PodForm = "shim" | "containerd";
 
 /** The ground of cases that speak Kubernetes' runtime interface. */
 export interface CriGround extends Ground {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { mustRun } from "../support/command.ts";
-import type { ClientStdio } from "./stdio.ts";
+import type { ClientStdio } from "./client-stdio.ts";
 
 /**
  * The client's ends of a process's stdio. Programs of their own hold them: opening a FIFO blocks until the shim has

@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { basename } from "node:path";
 import { PassThrough, type Readable, type Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import type { ClientStdio } from "./stdio.ts";
+import type { ClientStdio } from "./client-stdio.ts";
 
 /** The client's ends of a process's stdio on Windows: pipes that it serves, each for the shim alone. */
 export class Pipes implements ClientStdio {

@@ -3,10 +3,11 @@ import { basename, join } from "node:path";
 import { runtime } from "../generated/messages.js";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
 import { runCommand } from "../support/command.ts";
+import type { ClientStdio } from "./client-stdio.ts";
 import { EventSink } from "./events.ts";
 import { deleteShim, Sandbox, ShimClient, type ShimIdentity, Task } from "./shim.ts";
 import { containerSpec, type ProcessOptions, processSpec, type Specification, sandboxSpec } from "./spec.ts";
-import { type ClientStdio, makeStdio } from "./stdio.ts";
+import { makeStdio } from "./stdio.ts";
 
 export const PHASES = ["start", "create sandbox", "boot", "create", "start task", "delete", "stop", "end"] as const;
 export type Phase = (typeof PHASES)[number];

@@ -5,8 +5,6 @@ import type { HvsocketListener } from "@uvm-shim/hcs-bindings";
 import { connectToGuest, listenForGuest } from "../../../packages/hcs-bindings/src/emulator/hvsocket.ts";
 import { portOf } from "../../../packages/hcs-bindings/src/hvsocket-service.ts";
 import { Refusal } from "./refusal.ts";
-import type { Relay } from "./relay.ts";
-import type { Handler } from "./session.ts";
 
 /** HV_GUID_WILDCARD, HV_GUID_CHILDREN and HV_GUID_LOOPBACK of hvsocket.h: addresses that are no VM's. */
 const anybody = new Set([
@@ -17,18 +15,26 @@ const anybody = new Set([
 
 const loopback = "127.0.0.1";
 
+/** What the hvsockets of all processes share. */
+export interface SharedHvsockets {
+  /** Ports of those who listen for anybody, by service. */
+  readonly services: Map<string, number>;
+  /** Where the hvsockets of a VM are, by its GUID. */
+  vsockBaseOf(vmId: string): Promise<string>;
+}
+
 interface Listening {
   close(): void;
 }
 
 /** The hvsockets of one process, as the Winsock front has them: each is a socket of the loopback network. */
 export class Hvsockets {
-  readonly #relay: Relay;
+  readonly #relay: SharedHvsockets;
   /** By the front's number of the socket. */
   readonly #listening = new Map<string, Listening>();
   readonly #dialled = new Set<Server>();
 
-  constructor(relay: Relay) {
+  constructor(relay: SharedHvsockets) {
     this.#relay = relay;
   }
 
@@ -116,17 +122,3 @@ function portNumber(server: Server): number {
   if (address === null || typeof address === "string") throw new Error("a server without a port");
   return address.port;
 }
-
-/** What winsock.dll asks for. */
-export const hvsocketCalls: { readonly [name: string]: Handler } = {
-  hvsocketListen: async (session, socket = "", vmId = "", serviceId = "", port) => {
-    await session.hvsockets.listen(socket, vmId.toLowerCase(), serviceId.toLowerCase(), Number(port));
-    return undefined;
-  },
-  hvsocketStop: async (session, socket = "") => {
-    session.hvsockets.stop(socket);
-    return undefined;
-  },
-  hvsocketDial: async (session, vmId = "", serviceId = "") =>
-    String(await session.hvsockets.dial(vmId.toLowerCase(), serviceId.toLowerCase())),
-};

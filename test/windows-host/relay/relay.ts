@@ -7,9 +7,10 @@ import type { ConnectOptions } from "@uvm-shim/hcs-bindings";
 import type { HcnObjectKind } from "@uvm-shim/hcs-schema";
 import { connectOrStart } from "../../../packages/hcs-bindings/src/emulator/start-host.ts";
 import type { Spelling } from "../../../packages/hcs-bindings/src/testing/respelling.ts";
+import { handlers } from "./calls.ts";
 import { HostClient, type HostEvents } from "./host-client.ts";
 import { Refusal } from "./refusal.ts";
-import { Session } from "./session.ts";
+import { Session, type SessionOwner } from "./session.ts";
 
 export interface RelayOptions {
   /** Where the emulated host is, and how it is started. */
@@ -22,7 +23,7 @@ export interface RelayOptions {
 
 const portFile = "test-host.port";
 
-export class Relay implements AsyncDisposable {
+export class Relay implements AsyncDisposable, SessionOwner {
   readonly sessions = new Set<Session>();
   /** Ports of those who listen for anybody, by service. */
   readonly services = new Map<string, number>();
@@ -41,7 +42,7 @@ export class Relay implements AsyncDisposable {
 
   private constructor(options: RelayOptions) {
     this.#options = options;
-    this.#server = createServer((socket) => this.sessions.add(new Session(this, socket)));
+    this.#server = createServer((socket) => this.sessions.add(new Session(this, socket, handlers)));
   }
 
   static async start(options: RelayOptions): Promise<Relay> {

@@ -1,22 +1,31 @@
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { hresults } from "@uvm-shim/hcs-schema";
+import { type HcnObjectKind, hresults } from "@uvm-shim/hcs-schema";
 import type { EmulatedHandle } from "@uvm-shim/host-protocol";
-import { respelledText } from "../../../packages/hcs-bindings/src/testing/respelling.ts";
-import { computeCalls } from "./compute-calls.ts";
-import type { HostClient } from "./host-client.ts";
-import { Hvsockets, hvsocketCalls } from "./hvsockets.ts";
+import { respelledText, type Spelling } from "../../../packages/hcs-bindings/src/testing/respelling.ts";
+import type { HostClient, HostEvents } from "./host-client.ts";
+import { Hvsockets, type SharedHvsockets } from "./hvsockets.ts";
 import { type Knobs, ntstatusOf, numbersForDll, PreparedAnswers, readKnobs } from "./knobs.ts";
 import { answerLine, type Call, eventLine, readCall } from "./lines.ts";
-import { networkCalls } from "./network-calls.ts";
-import { processCalls } from "./process-calls.ts";
 import { asRefusal, Refusal } from "./refusal.ts";
-import type { Relay } from "./relay.ts";
-import { storageCalls } from "./storage-calls.ts";
-import { vmmemCalls } from "./vmmem-calls.ts";
 
 /** What a call is answered with, if anything, when it succeeds. Throws a Refusal where it does not. */
 export type Handler = (session: Session, ...texts: (string | undefined)[]) => Promise<string | undefined>;
+
+/** What the sessions share, and ask of the relay that holds them. */
+export interface SessionOwner extends SharedHvsockets {
+  readonly sessions: ReadonlySet<Session>;
+  /** Pids of vmmem processes, by the GUID of their VM. */
+  readonly pids: Map<string, number>;
+  /** Ids of what was made through the relay; the host has no call that lists them. */
+  readonly networkObjects: { readonly [Kind in HcnObjectKind]: Set<string> };
+  /** The case of the names in all documents, where no knob says another; absent: as the host has them. */
+  readonly spelling: Spelling | undefined;
+  /** A connection to the emulated host, which is started where it does not run. */
+  connect(events: HostEvents): Promise<HostClient>;
+  loseService(): Promise<void>;
+  forget(session: Session): void;
+}
 
 /** Types of the events that are no HCS_EVENT_TYPE; the DLLs have them by the same numbers. */
 export const relayEvents = { standardInputClosed: 0x70000001, network: 0x70000002 } as const;
@@ -39,19 +48,21 @@ export interface OpenSystem {
 
 /** One process that has the DLLs loaded. Its handles on systems end with it. */
 export class Session {
-  readonly relay: Relay;
+  readonly relay: SessionOwner;
   readonly hvsockets: Hvsockets;
   /** By the number that the DLL has given the handle. */
   readonly systems = new Map<string, Promise<OpenSystem>>();
   hearsOfNetworks = false;
   readonly #socket: Socket;
+  readonly #handlers: ReadonlyMap<string, Handler>;
   #unread = "";
   #client: Promise<HostClient> | undefined;
   #knobs: Knobs = {};
   #prepared = new PreparedAnswers();
 
-  constructor(relay: Relay, socket: Socket) {
+  constructor(relay: SessionOwner, socket: Socket, handlers: ReadonlyMap<string, Handler>) {
     this.relay = relay;
+    this.#handlers = handlers;
     this.#socket = socket;
     this.hvsockets = new Hvsockets(relay);
     socket.setNoDelay(true).setEncoding("latin1");
@@ -136,7 +147,7 @@ export class Session {
       if (prepared !== undefined) {
         return { hresult: prepared.hresult ?? hresults.S_OK, document: prepared.document ?? undefined };
       }
-      const handler = handlers.get(name);
+      const handler = this.#handlers.get(name);
       if (handler === undefined) throw new Refusal("E_NOTIMPL", `${name} is not emulated`);
       return { hresult: hresults.S_OK, document: await handler(this, ...texts) };
     } catch (error) {
@@ -186,9 +197,3 @@ function errorDocument(name: string, { hresult, message, events }: Refusal): str
 
 /** Of the events of the compute service. */
 const provider = "17103e3f-3c6e-4677-bb17-3b267eb5be57";
-
-const handlers: ReadonlyMap<string, Handler> = new Map(
-  [computeCalls, processCalls, networkCalls, storageCalls, vmmemCalls, hvsocketCalls].flatMap((calls) =>
-    Object.entries(calls),
-  ),
-);

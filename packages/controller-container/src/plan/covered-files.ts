@@ -2,7 +2,7 @@ import { join, posix } from "node:path";
 import type { OciMount } from "@uvm-shim/hcs-schema";
 import type { PathLookup } from "../types.ts";
 import { isReadOnly } from "./disk-mounts.ts";
-import type { MountPlan } from "./mounts.ts";
+import type { MountPlan } from "./mount-plan.ts";
 
 const folder = "/etc";
 /** What a guest mounts into every container that does not mount it itself. */

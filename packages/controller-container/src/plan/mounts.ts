@@ -1,30 +1,10 @@
 import { basename, dirname, isAbsolute, posix } from "node:path";
 import type { OciMount } from "@uvm-shim/hcs-schema";
 import type { Refuse } from "../refusal.ts";
-import type { PathLookup, ShareConfig } from "../types.ts";
-import {
-  blockDevicePrefix,
-  type DiskMountPlan,
-  diskTypes,
-  isReadOnly,
-  isReadOnlyThroughout,
-  planDiskMount,
-} from "./disk-mounts.ts";
+import type { PathLookup } from "../types.ts";
+import { blockDevicePrefix, diskTypes, isReadOnly, isReadOnlyThroughout, planDiskMount } from "./disk-mounts.ts";
+import type { MountPlan } from "./mount-plan.ts";
 import { takesLaterMounts } from "./propagation.ts";
-
-/** What becomes of one mount of the specification. */
-export type MountPlan =
-  /** The guest has it: a file system of its kernel's, or a place of its own. */
-  | { readonly kind: "guest"; readonly mount: OciMount }
-  /** The host's file or directory is shared; `file` is the name below the share when it is a single file. */
-  | {
-      readonly kind: "share";
-      readonly mount: OciMount;
-      readonly share: ShareConfig;
-      readonly file: string | undefined;
-    }
-  /** A disk is attached. */
-  | DiskMountPlan;
 
 /** File systems of the guest's kernel; what stands as their source is but a name. */
 const guestTypes = new Set([

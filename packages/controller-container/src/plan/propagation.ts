@@ -1,7 +1,7 @@
 /** What becomes of what host and container mount below a folder of the host, which the container has by a share. */
 import type { OciMount } from "@uvm-shim/hcs-schema";
 import type { ContainerHostFiles } from "../types.ts";
-import type { MountPlan } from "./mounts.ts";
+import type { MountPlan } from "./mount-plan.ts";
 
 const toContainer: ReadonlySet<string> = new Set(["slave", "rslave", "shared", "rshared"]);
 const toHost: ReadonlySet<string> = new Set(["shared", "rshared"]);

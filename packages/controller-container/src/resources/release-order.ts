@@ -1,6 +1,6 @@
 import { posix } from "node:path";
 import { type Step, unlessGone } from "@uvm-shim/lifecycle";
-import type { MountPlan } from "../plan/mounts.ts";
+import type { MountPlan } from "../plan/mount-plan.ts";
 import type { RootPlan } from "../plan/root.ts";
 import type { ContainerGuest, ContainerPlaces } from "../types.ts";
 import type { GuestContainerSteps } from "./guest-container.ts";

@@ -3,7 +3,8 @@ import { type LinuxCombinedLayers, linuxGuestPaths, type OciMount, type OciWindo
 import { abortable, type Step } from "@uvm-shim/lifecycle";
 import type { DevicePlan } from "../plan/devices.ts";
 import { attachedMount } from "../plan/disk-mounts.ts";
-import { type MountPlan, sharedMount } from "../plan/mounts.ts";
+import type { MountPlan } from "../plan/mount-plan.ts";
+import { sharedMount } from "../plan/mounts.ts";
 import type { RootPlan } from "../plan/root.ts";
 import type {
   ContainerDevices,

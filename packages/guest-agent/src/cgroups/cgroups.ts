@@ -3,7 +3,6 @@ import { totalmem } from "node:os";
 import { join } from "node:path";
 import { guestFolders } from "@uvm-shim/host-protocol";
 import { mount, mountFlags } from "@uvm-shim/linux-calls";
-import type { LiftedLimit } from "../container/specification.ts";
 import { type GroupMetrics, readGroupMetrics } from "./cgroup-metrics.ts";
 import { limitContainerMemory } from "./container-memory.ts";
 
@@ -132,6 +131,9 @@ export function processesOf(containerId: string, mounted: string = root): readon
 }
 
 /** What a file of either version is told to take a limit away. */
+/** Limits that a number below 0 takes away. */
+export type LiftedLimit = "quota" | "processes";
+
 const liftedBy: { readonly [Limit in LiftedLimit]: { readonly [file: string]: string } } = {
   quota: { "cpu.cfs_quota_us": "-1", "cpu.max": "max" },
   processes: { "pids.max": "max" },

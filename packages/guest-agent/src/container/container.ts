@@ -6,6 +6,7 @@ import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters, OciLinuxResources, OciProcess, OciSpec, OciUser } from "@uvm-shim/hcs-schema";
 import type { GuestFacts } from "../boot/facts.ts";
 import type { GroupMetrics } from "../cgroups/cgroup-metrics.ts";
+import type { LiftedLimit } from "../cgroups/cgroups.ts";
 import { type HeldStdio, holdStdio } from "../process/held-stdio.ts";
 import type { OutputCopyPlace } from "../process/output-copy.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "../process/process.ts";
@@ -15,7 +16,7 @@ import { type ContainerFolders, deleteFolders, discardFolders } from "./containe
 import { checkProgram } from "./program.ts";
 import type { OciRuntime, RuntimeProcess } from "./runtime.ts";
 import { namingFields } from "./runtime-faults.ts";
-import { type LiftedLimit, rewriteProcess, specificationText, splitLifted } from "./specification.ts";
+import { rewriteProcess, specificationText, splitLifted } from "./specification.ts";
 import { withUserOf } from "./users.ts";
 
 const sigterm = 15;

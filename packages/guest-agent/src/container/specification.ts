@@ -4,7 +4,7 @@
  */
 import type { OciLinux, OciLinuxResources, OciMount, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import type { GuestFacts } from "../boot/facts.ts";
-import { cgroupPathOf } from "../cgroups/cgroups.ts";
+import { cgroupPathOf, type LiftedLimit } from "../cgroups/cgroups.ts";
 import { effectiveOptions } from "../storage/mount-options.ts";
 
 /** Runtimes refuse a version later than their own, though they ignore what they do not know; crun 1.8 stops at 1.0. */
@@ -91,9 +91,6 @@ function rewriteLinux(containerId: string, given: OciLinux, facts: GuestFacts): 
     cgroupsPath: cgroupPathOf(containerId),
   };
 }
-
-/** Limits that a number below 0 takes away. */
-export type LiftedLimit = "quota" | "processes";
 
 /**
  * The resources without the numbers that mean no limit, and which limits had such. A new container has none anyway; of

@@ -9,16 +9,14 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ComputeHost, ComputeSystem, HvsocketListener } from "../types.ts";
-import { describeResourceContract } from "./resource-contract.ts";
+import { describeResourceContract, type ResourceContractHost } from "./resource-contract.ts";
 
 /** A host to hold the contract against. Its guests are Linux ones that dial the GCS port when they are up. */
-export interface ContractHost {
+export interface ContractHost extends ResourceContractHost {
   /** A new client of the host. */
   connect(): Promise<Omit<ComputeHost, "networks">>;
   /** A document that boots, with SCSI controller 0 and Plan9. */
   document(options: { readonly owner: string; readonly endsWithLastHandle: boolean }): ComputeSystemDocument;
-  /** What the document gives the VM. */
-  readonly memoryMb: number;
   /** Path of a disk file that nobody uses. */
   makeDisk(): string;
   makeDirectory(): string;

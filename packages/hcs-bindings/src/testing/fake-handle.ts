@@ -11,8 +11,7 @@ import {
 import { HostError } from "../host-error.ts";
 import { portOf } from "../hvsocket-service.ts";
 import type { ComputeSystem, HvsocketListener, HvsocketService } from "../types.ts";
-import { FakeListener } from "./fake-listener.ts";
-import type { FakeComputeService } from "./fake-service.ts";
+import { type CallsOfClient, FakeListener } from "./fake-listener.ts";
 import type { FakeSystem } from "./fake-system.ts";
 
 /** A system as one client has it open. */
@@ -21,13 +20,13 @@ export class FakeHandle implements ComputeSystem {
   readonly runtimeId: string;
   /** What the handle is of, for tests. */
   readonly system: FakeSystem;
-  readonly #service: FakeComputeService;
+  readonly #service: CallsOfClient;
   readonly #exited = Promise.withResolvers<SystemExitStatus>();
   /** Those whose listen was never answered: only the driver can close them, with the handle. */
   readonly #unanswered = new Set<FakeListener>();
   isOpen = true;
 
-  constructor(service: FakeComputeService, system: FakeSystem) {
+  constructor(service: CallsOfClient, system: FakeSystem) {
     this.id = system.id;
     this.runtimeId = system.runtimeId;
     this.system = system;

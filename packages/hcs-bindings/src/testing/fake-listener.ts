@@ -1,21 +1,33 @@
 import type { Duplex } from "node:stream";
 import { abortedError, HostError } from "../host-error.ts";
 import type { HvsocketListener } from "../types.ts";
-import type { FakeComputeService } from "./fake-service.ts";
 import type { FakeSystem } from "./fake-system.ts";
+
+/** The way of a client's calls to the service. */
+export interface CallsOfClient {
+  readonly isLost: boolean;
+  /** Runs one call, and says what it was about when it is refused. */
+  call<T>(
+    name: string,
+    detail: string,
+    subject: { readonly operation: string; readonly id: string },
+    signal: AbortSignal | undefined,
+    effect: () => T,
+  ): Promise<T>;
+}
 
 /** A port of a fake system that a client listens on. */
 export class FakeListener implements HvsocketListener {
   readonly port: number;
   readonly #name: string;
-  readonly #service: FakeComputeService;
+  readonly #service: CallsOfClient;
   readonly #system: FakeSystem;
   readonly #dialled: Duplex[] = [];
   readonly #waiting = new Set<() => void>();
   #isOpen = true;
 
   /** `name`: what it was asked for by, for those who see the calls. */
-  constructor(service: FakeComputeService, system: FakeSystem, port: number, name: string) {
+  constructor(service: CallsOfClient, system: FakeSystem, port: number, name: string) {
     this.#name = name;
     this.#service = service;
     this.#system = system;

@@ -108,6 +108,10 @@ export class FakeComputeService {
     return this.#isLost;
   }
 
+  forget(id: string): void {
+    this.systems.delete(id);
+  }
+
   hasCpuGroup(id: string): boolean {
     return this.#options.hasCpuGroup?.(id) ?? true;
   }

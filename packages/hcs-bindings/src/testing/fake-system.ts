@@ -19,11 +19,8 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { portOf } from "../hvsocket-service.ts";
 import type { HvsocketService } from "../types.ts";
-import { FakeAssignments, vmBusGuidOf } from "./fake-assignments.ts";
-import type { FakeHandle } from "./fake-handle.ts";
-import type { FakeListener } from "./fake-listener.ts";
+import { type FakeAssignableDevices, FakeAssignments, vmBusGuidOf } from "./fake-assignments.ts";
 import { FakeRefusal } from "./fake-refusal.ts";
-import type { FakeComputeService } from "./fake-service.ts";
 import { FakeTopology, isTopologyPath } from "./fake-topology.ts";
 
 /** What a guest does when its VM starts; it may dial the host. */
@@ -37,6 +34,26 @@ export const bootLinux: FakeBoot = (system) => {
     stream?.on("error", () => {}).resume();
   }
 };
+
+/** What a system asks of the service that has it. */
+export interface OwnerOfSystem {
+  readonly assignable: FakeAssignableDevices;
+  hasCpuGroup(id: string): boolean;
+  requireFile(path: string): void;
+  /** Returns what gives the claim back. */
+  claim(path: string, readOnly: boolean): () => void;
+  /** Nobody has the system open any more, and it has stopped. */
+  forget(id: string): void;
+}
+
+/** A client's handle, as its system knows it. */
+interface HandleOnSystem {
+  systemExited(status: SystemExitStatus): void;
+}
+
+interface ListenerOnSystem {
+  dialled(stream: Duplex): void;
+}
 
 interface AttachedDisk {
   readonly attachment: ScsiAttachment;
@@ -52,15 +69,15 @@ export class FakeSystem {
   readonly disks = new Map<string, AttachedDisk>();
   /** By access name. */
   readonly shares = new Map<string, Plan9Share>();
-  readonly listeners = new Map<number, FakeListener>();
+  readonly listeners = new Map<number, ListenerOnSystem>();
   /** Those that were taken, in their order. */
   readonly modifications: ModifySettingRequest[] = [];
-  readonly handles = new Set<FakeHandle>();
+  readonly handles = new Set<HandleOnSystem>();
   readonly topology: FakeTopology;
   /** What its guest's crash left, if a test has it crash. */
   crashReport: CrashReport | undefined;
   readonly assignments: FakeAssignments;
-  readonly #service: FakeComputeService;
+  readonly #service: OwnerOfSystem;
   readonly #boot: FakeBoot;
   readonly #guestEnds = new Set<Duplex>();
   /** What the host has not let go of, by the port that was dialled. */
@@ -68,7 +85,7 @@ export class FakeSystem {
   #state: "Created" | "Running" | "Stopped" = "Created";
   #exit: SystemExitStatus | undefined;
 
-  constructor(service: FakeComputeService, id: string, document: ComputeSystemDocument, boot: FakeBoot) {
+  constructor(service: OwnerOfSystem, id: string, document: ComputeSystemDocument, boot: FakeBoot) {
     this.#service = service;
     this.id = id;
     this.document = document;
@@ -149,7 +166,7 @@ export class FakeSystem {
     this.end(ExitType);
   }
 
-  handleClosed(handle: FakeHandle): void {
+  handleClosed(handle: HandleOnSystem): void {
     if (!this.handles.delete(handle) || this.handles.size > 0) return;
     if (this.document.ShouldTerminateOnLastHandleClosed === true) this.end("ForcedExit");
     this.#forgetUnused();
@@ -257,7 +274,7 @@ export class FakeSystem {
   }
 
   #forgetUnused(): void {
-    if (this.#state === "Stopped" && this.handles.size === 0) this.#service.systems.delete(this.id);
+    if (this.#state === "Stopped" && this.handles.size === 0) this.#service.forget(this.id);
   }
 }
 

@@ -1,10 +1,14 @@
 import { guestPageBytes, resourcePaths } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
 import type { ComputeSystem } from "../types.ts";
-import type { ContractHost } from "./contract.ts";
+
+export interface ResourceContractHost {
+  /** What its documents give the VM. */
+  readonly memoryMb: number;
+}
 
 /** The part of the contract that is about memory, processors and figures of a system. */
-export function describeResourceContract(on: () => ContractHost, create: () => Promise<ComputeSystem>): void {
+export function describeResourceContract(on: () => ResourceContractHost, create: () => Promise<ComputeSystem>): void {
   describe("what is told of a system", () => {
     it("has statistics and memory where they are asked for", async () => {
       const system = await create();

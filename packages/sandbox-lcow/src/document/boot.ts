@@ -1,7 +1,8 @@
 import type { Chipset } from "@uvm-shim/hcs-schema";
 import { keyOf } from "../annotations/annotations.ts";
 import { refuse, refusePath } from "../annotations/values.ts";
-import { type Context, hasBuild } from "../context.ts";
+import type { Context } from "../context.ts";
+import { hasBuild } from "../host-facts.ts";
 import { cleanPath, isAbsolute, joinPath } from "../paths.ts";
 import { kernelLine, type RootFs } from "./kernel-line.ts";
 

@@ -1,8 +1,9 @@
 import { type ComputeSystemDocument, SchemaError, virtualMachineCheck } from "@uvm-shim/hcs-schema";
 import { type AnnotationValues, keyOf, readAnnotations } from "../annotations/annotations.ts";
 import { refuse } from "../annotations/values.ts";
-import { type Context, type HostFacts, hasBuild } from "../context.ts";
+import type { Context } from "../context.ts";
 import { SandboxError } from "../error.ts";
+import { type HostFacts, hasBuild } from "../host-facts.ts";
 import { type OptionSettings, type RuntimeOptions, readOptions } from "../options.ts";
 import { standardBoot } from "./boot.ts";
 import {

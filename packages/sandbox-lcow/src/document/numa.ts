@@ -1,7 +1,8 @@
 import type { VirtualMachineMemory, VirtualMachineType } from "@uvm-shim/hcs-schema";
 import { type AnnotationName, keyOf } from "../annotations/annotations.ts";
 import { refuse } from "../annotations/values.ts";
-import { type Context, hasBuild } from "../context.ts";
+import type { Context } from "../context.ts";
+import { hasBuild } from "../host-facts.ts";
 
 export interface NumaTopology {
   readonly nodes: VirtualMachineType<"Numa">;

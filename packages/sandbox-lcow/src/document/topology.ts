@@ -1,7 +1,8 @@
 import type { ComputeTopology, VirtualMachineMemory, VirtualMachineProcessor } from "@uvm-shim/hcs-schema";
 import { type AnnotationValues, keyOf } from "../annotations/annotations.ts";
 import { refuse } from "../annotations/values.ts";
-import { type Context, hasBuild } from "../context.ts";
+import type { Context } from "../context.ts";
+import { hasBuild } from "../host-facts.ts";
 import { wholeOption } from "../options.ts";
 import { numaTopology } from "./numa.ts";
 import { type MemoryNeeds, memoryFor, PodSize } from "./pod-size.ts";

@@ -1,4 +1,4 @@
-/** Sandboxes on hosts that exist nowhere, for the tests of this room. */
+/** Sandboxes on hosts that exist nowhere, for the tests of this package. */
 import { createHash } from "node:crypto";
 import { checkComputeSystemDocument } from "@uvm-shim/hcs-schema";
 import { buildLinuxSandbox, type HostFacts, type LinuxSandboxRequest } from "../index.ts";

@@ -1,11 +1,10 @@
 import path from "node:path";
 import { settlesWithin, systemClock } from "../clock.ts";
 import { messageOf, ShimError, shownMessage } from "../errors.ts";
-import type { Platform } from "../platform.ts";
+import type { LogLevel, Platform } from "../platform.ts";
 import type { Services } from "../services/services.ts";
 import { dumpState } from "../services/state-dump.ts";
-import type { LogLevel } from "../system/log.ts";
-import { systemOf } from "../system/system.ts";
+import { systemOf } from "../system/select-system.ts";
 import { sparesCompletedPods } from "./containerd-version.ts";
 import type { ShimFlags } from "./flags.ts";
 import { givenOptions } from "./handed-options.ts";

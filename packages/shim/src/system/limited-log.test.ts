@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import type { LogLevel } from "../platform.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { guestAllowance, LimitedLog, type LimitedLogOptions, requestAllowance } from "./limited-log.ts";
-import { formatLine, isBelow, type LogLevel } from "./log.ts";
+import { formatLine, isBelow } from "./log.ts";
 
 const minute = 60_000;
 const megabyte = 1_000_000;

@@ -1,6 +1,6 @@
 import type { Clock } from "../clock.ts";
-import type { Log } from "../platform.ts";
-import { formatLine, type LogLevel } from "./log.ts";
+import type { Log, LogLevel } from "../platform.ts";
+import { formatLine } from "./log.ts";
 
 /** How much may be written, in bytes of lines. */
 export interface LogAllowance {

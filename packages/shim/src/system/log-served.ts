@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "../clock.ts";
-import { formatLine, isBelow, type LogLevel, mostQueuedBytes } from "./log.ts";
+import type { LogLevel } from "../platform.ts";
+import { formatLine, isBelow, mostQueuedBytes } from "./log.ts";
 import type { ShimLog } from "./system.ts";
 
 export interface ServedLogOptions {

@@ -1,10 +1,8 @@
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import type { Clock } from "../clock.ts";
 import { quoted } from "../plain-text.ts";
-import type { Log } from "../platform.ts";
+import type { LogLevel } from "../platform.ts";
 import type { ShimLog } from "./system.ts";
-
-export type LogLevel = Parameters<Log["log"]>[0];
 
 const severities = { trace: 0, debug: 1, info: 2, warn: 3, error: 4 } as const satisfies Record<LogLevel, number>;
 

@@ -1,10 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "../clock.ts";
-import type { Log, UpstreamStdio } from "../platform.ts";
-import type { ShimOptions } from "../program/options.ts";
-import type { LogLevel } from "./log.ts";
-import { posixSystem } from "./posix.ts";
-import { windowsSystem } from "./windows.ts";
+import type { Log, LogLevel, UpstreamStdio } from "../platform.ts";
 
 /** What a shim needs of its operating system, and each has in a way of its own. */
 export interface ShimSystem {
@@ -72,10 +68,6 @@ export interface WindowsCalls {
   /** Serves a named pipe that administrators and the system alone may open. */
   servePipe(path: string, onConnection: (connection: Duplex) => void): Promise<{ close(): Promise<void> }>;
   processStartTime(pid: number): string | undefined;
-}
-
-export function systemOf(options: Pick<ShimOptions, "loadWindowsCalls">): ShimSystem {
-  return process.platform === "win32" ? windowsSystem(options.loadWindowsCalls) : posixSystem;
 }
 
 /** Whether it still is that very process, and not another that was given its pid. */

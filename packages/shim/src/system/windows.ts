@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { writeSync } from "node:fs";
 import { ShimError } from "../errors.ts";
-import { formatLine, isBelow, type LogLevel } from "./log.ts";
+import type { LogLevel } from "../platform.ts";
+import { formatLine, isBelow } from "./log.ts";
 import { ServedLog } from "./log-served.ts";
 import { createPipeStdio } from "./stdio-pipe.ts";
 import type { LogOptions, ShimLog, ShimSystem, WindowsCalls } from "./system.ts";

@@ -13,16 +13,7 @@ import {
 } from "../../../../packages/gcs-bridge/src/wire.ts";
 import { ordinaryReactions } from "./ordinary.ts";
 import { ProcessTable } from "./processes.ts";
-
-export interface GuestRequest {
-  readonly procedure: Procedure | undefined;
-  readonly type: number;
-  readonly id: bigint;
-  readonly containerId: string;
-  readonly body: { readonly [field: string]: unknown };
-}
-
-export type Reaction = (request: GuestRequest) => void;
+import { type GuestRequest, isVictim, type Reaction } from "./requests.ts";
 
 export interface HostileGuestOptions {
   /** Where the host's sockets are. */
@@ -33,12 +24,6 @@ export interface HostileGuestOptions {
   readonly floodMs: number;
   /** Gives reproducible numbers from 0 to 1. */
   readonly random: () => number;
-}
-
-const victimSuffix = "victim";
-
-export function isVictim(containerId: string): boolean {
-  return containerId.endsWith(victimSuffix);
 }
 
 export class HostileGuest {

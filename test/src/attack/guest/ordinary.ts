@@ -2,8 +2,19 @@
 import type { Socket } from "node:net";
 import { type Procedure, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { capabilities as leastCapabilities } from "@uvm-shim/gcs-bridge/testing";
-import { type GuestRequest, type HostileGuest, isVictim, type Reaction } from "./hostile-guest.ts";
-import { type FakeProcess, notFound } from "./processes.ts";
+import { type FakeProcess, notFound, type ProcessTable } from "./processes.ts";
+import { type GuestRequest, isVictim, type Reaction } from "./requests.ts";
+
+/** What the ordinary reactions ask of the guest whose they are. */
+export interface OrdinaryGuest {
+  readonly processes: ProcessTable;
+  answer(request: GuestRequest, fields?: object): void;
+  answerProperties(request: GuestRequest, properties: unknown): void;
+  refuse(request: GuestRequest, result: number): void;
+  dial(port: number): Promise<Socket>;
+  booted(): void;
+  victimRuns(): void;
+}
 
 const failed = 0x80004005 | 0;
 const killed = 128;
@@ -20,7 +31,7 @@ export const figures = {
 
 export type StreamPorts = { readonly StdIn?: number; readonly StdOut?: number; readonly StdErr?: number };
 
-export function ordinaryReactions(guest: HostileGuest): { readonly [P in Procedure]: Reaction } {
+export function ordinaryReactions(guest: OrdinaryGuest): { readonly [P in Procedure]: Reaction } {
   const done: Reaction = (request) => guest.answer(request);
   const shutdown =
     (status: number, notification: string): Reaction =>
@@ -86,7 +97,7 @@ export function readExecute(request: GuestRequest): ExecuteRequest {
 }
 
 /** Dials what the host asks for and answers with a process; one whose program is `exit` ends at once. */
-async function execute(guest: HostileGuest, request: GuestRequest): Promise<void> {
+async function execute(guest: OrdinaryGuest, request: GuestRequest): Promise<void> {
   const { parameters, ports } = readExecute(request);
   const streams = Object.fromEntries(
     await Promise.all(Object.entries(ports).map(async ([name, port]) => [name, await guest.dial(port)] as const)),
@@ -95,7 +106,7 @@ async function execute(guest: HostileGuest, request: GuestRequest): Promise<void
 }
 
 export function startProcess(
-  guest: HostileGuest,
+  guest: OrdinaryGuest,
   request: GuestRequest,
   execArgs: readonly string[] | undefined,
   streams: FakeProcess["streams"],

@@ -1,7 +1,14 @@
 /** Processes that are none: numbers that run until they are killed, with connections to the host's ports. */
 import { once } from "node:events";
 import type { Socket } from "node:net";
-import type { GuestRequest, HostileGuest } from "./hostile-guest.ts";
+import type { GuestRequest } from "./requests.ts";
+
+/** What the table asks of the guest whose processes it has. */
+interface TellsHost {
+  answer(request: GuestRequest, fields: object): void;
+  refuse(request: GuestRequest, result: number): void;
+  notify(fields: object): void;
+}
 
 export interface FakeProcess {
   readonly pid: number;
@@ -18,12 +25,12 @@ export interface FakeProcess {
 const firstPid = 100;
 
 export class ProcessTable {
-  readonly #guest: HostileGuest;
+  readonly #guest: TellsHost;
   readonly #all = new Map<number, FakeProcess>();
   readonly #programs = new Map<string, readonly string[]>();
   #nextPid = firstPid;
 
-  constructor(guest: HostileGuest) {
+  constructor(guest: TellsHost) {
     this.#guest = guest;
   }
 

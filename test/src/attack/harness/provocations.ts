@@ -1,7 +1,8 @@
 /** What is asked of a shim about the victim, for its guest to misbehave at. */
+
+import type { ClientStdio } from "../../shim-client/client-stdio.ts";
 import { Task } from "../../shim-client/shim.ts";
 import { processSpec } from "../../shim-client/spec.ts";
-import type { ClientStdio } from "../../shim-client/stdio.ts";
 import type { Provocation } from "../modes/mode.ts";
 import type { HostilePod } from "./hostile-pod.ts";
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { ClientStdio } from "../../shim-client/client-stdio.ts";
 import { Sandbox, Task } from "../../shim-client/shim.ts";
-import type { ClientStdio } from "../../shim-client/stdio.ts";
 import { poll } from "../../support/wait.ts";
 import type { Mode } from "../modes/mode.ts";
 import { bounds } from "./bounds.ts";

@@ -1,6 +1,7 @@
 /** Answers that are well framed, and made to hurt whoever reads them. */
-import type { HostileGuest, Reaction } from "../guest/hostile-guest.ts";
+import type { HostileGuest } from "../guest/hostile-guest.ts";
 import { figures } from "../guest/ordinary.ts";
+import type { Reaction } from "../guest/requests.ts";
 import type { Mode } from "./mode.ts";
 
 /** Of 4 MiB, the greatest frame, with its surroundings left out. */

@@ -1,8 +1,9 @@
 /** Exits that are not told, told wrongly or often, and requests that are never answered. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Procedure } from "@uvm-shim/gcs-bridge";
-import type { HostileGuest, Reaction } from "../guest/hostile-guest.ts";
+import type { HostileGuest } from "../guest/hostile-guest.ts";
 import type { FakeProcess } from "../guest/processes.ts";
+import type { Reaction } from "../guest/requests.ts";
 import type { Mode, Provocation } from "./mode.ts";
 
 const dripMs = 100;

@@ -1,6 +1,7 @@
 /** Frames that nobody asked for, of wrong lengths, in pieces; and connections that end. */
 import { messageType, responseTypeOf } from "../../../../packages/gcs-bridge/src/wire.ts";
-import type { GuestRequest, HostileGuest } from "../guest/hostile-guest.ts";
+import type { HostileGuest } from "../guest/hostile-guest.ts";
+import type { GuestRequest } from "../guest/requests.ts";
 import type { Mode } from "./mode.ts";
 
 const headerBytes = 16;

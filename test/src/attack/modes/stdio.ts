@@ -1,7 +1,8 @@
 /** Connections for the victim's stdio: not made, made often, endless, broken, or never read. */
 import type { Socket } from "node:net";
-import type { GuestRequest, HostileGuest } from "../guest/hostile-guest.ts";
+import type { HostileGuest } from "../guest/hostile-guest.ts";
 import { readExecute, type StreamPorts, startProcess } from "../guest/ordinary.ts";
+import type { GuestRequest } from "../guest/requests.ts";
 import type { Mode } from "./mode.ts";
 
 type Streams = { readonly StdIn?: Socket; readonly StdOut?: Socket; readonly StdErr?: Socket };

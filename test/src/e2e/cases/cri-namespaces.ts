@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { CriPod } from "../../cri/pod.ts";
 import { runtime } from "../../generated/messages.js";
 import { poll } from "../../support/wait.ts";
+import type { PodForm } from "../containerd.ts";
 import {
   CONTAINER_RUNNING,
   containerStatus,
@@ -14,7 +15,7 @@ import {
   untilExited,
   withPod,
 } from "../cri-ground.ts";
-import type { Case, CriGround, PodForm } from "../suite.ts";
+import type { Case, CriGround } from "../suite.ts";
 
 const { POD, NODE, TARGET } = runtime.v1.NamespaceMode;
 const ROOT = { value: 0 };

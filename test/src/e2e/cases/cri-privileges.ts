@@ -1,8 +1,9 @@
 /** What pods may ask for beyond what containers have: settings of the kernel, and all that the VM can give. */
 import assert from "node:assert/strict";
 import { runtime } from "../../generated/messages.js";
+import type { PodForm } from "../containerd.ts";
 import { execSync, inEachForm, output, withPod } from "../cri-ground.ts";
-import type { Case, CriGround, PodForm } from "../suite.ts";
+import type { Case, CriGround } from "../suite.ts";
 
 const { CONTAINER, NODE, POD } = runtime.v1.NamespaceMode;
 /** Of the pod's IPC namespace, but for the last, which is of its network's. */

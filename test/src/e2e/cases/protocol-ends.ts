@@ -6,8 +6,9 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { containerd } from "@uvm-shim/shim/protocol";
+import type { ClientStdio } from "../../shim-client/client-stdio.ts";
 import { Task } from "../../shim-client/shim.ts";
-import { type ClientStdio, makeStdio } from "../../shim-client/stdio.ts";
+import { makeStdio } from "../../shim-client/stdio.ts";
 import { poll } from "../../support/wait.ts";
 import { directoryRootfs, type ProtocolCase, type ProtocolGround, withContainer, withPod } from "./protocol.ts";
 

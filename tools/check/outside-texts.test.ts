@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { root } from "./bundle.ts";
+import { root } from "../workspace.ts";
 import { jsonReaders, keepers, looseReadings } from "./outside-texts.ts";
 
 const loose = (source: string, file = "packages/guest-lcow/src/x.ts"): readonly string[] =>

@@ -61,7 +61,7 @@ function looseness(file: string, node: Node, parent: Node | undefined): string |
   switch (node.type) {
     case "Identifier":
       if (node.name !== "JSON" || isStringify(parent) || file in jsonReaders) return undefined;
-      return "JSON.parse: read a guest's text with FromGuest, a host's with parseWithin, or name what it is in tools/outside-texts.ts";
+      return "JSON.parse: read a guest's text with FromGuest, a host's with parseWithin, or name what it is in tools/check/outside-texts.ts";
     case "ImportSpecifier":
       if (nameOf(node.imported) !== "openObject" || keepers.includes(file)) return undefined;
       return "openObject keeps what it does not know: answers are copied, by answerObject";

@@ -1,0 +1,8 @@
+import type { ShimOptions } from "../program/options.ts";
+import { posixSystem } from "./posix.ts";
+import type { ShimSystem } from "./system.ts";
+import { windowsSystem } from "./windows.ts";
+
+export function systemOf(options: Pick<ShimOptions, "loadWindowsCalls">): ShimSystem {
+  return process.platform === "win32" ? windowsSystem(options.loadWindowsCalls) : posixSystem;
+}

@@ -1,0 +1,20 @@
+import { expect, it } from "vitest";
+import { bannedIn } from "./banned-words.ts";
+
+const problems = (text: string): readonly string[] =>
+  bannedIn("docs/x.md", text).map(({ line, what }) => `${line}: ${what}`);
+
+it("finds what is called by a word that is not used any more", () => {
+  expect(problems("A package.\n\nThis room does no I/O, and the room's types")).toEqual([
+    '3: "This room": a package is called a package',
+  ]);
+  expect(problems("three rooms")).toEqual(['1: "rooms": a package is called a package']);
+});
+
+it("leaves the same word alone where it means something else", () => {
+  expect(problems("A pod has room for one more; is there any room for it? no room is left.")).toEqual([]);
+});
+
+it("finds notes of what is to be done", () => {
+  expect(problems("// TODO: later")).toEqual(['1: "TODO": what is to be done is filed as an issue, or done']);
+});

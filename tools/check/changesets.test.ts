@@ -1,0 +1,77 @@
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { parseChangesetFile } from "@changesets/parse";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { manifests, root, workspaceFiles } from "../workspace.ts";
+import { changesetProblems } from "./changesets.ts";
+
+const file = ".changeset/x.md";
+const problems = (text: string): readonly string[] =>
+  changesetProblems(file, text, new Set(["@uvm-shim/shim"])).map(({ what }) => what);
+
+describe("changesets", () => {
+  it("have front matter of known packages and bumps, and a text", () => {
+    expect(problems('---\n"@uvm-shim/shim": minor\n---\n\nPods start faster.\n')).toEqual([]);
+  });
+
+  it.each([
+    ['---\n\n"@uvm-shim/shim": minor\n\n***\n\nPods start faster.\n', "missing or invalid frontmatter"],
+    ['## "@uvm-shim/shim": minor\n\nPods start faster.\n', "missing or invalid frontmatter"],
+    ['---\n"@uvm-shim/shim": [minor\n---\n\nPods start faster.\n', "invalid YAML"],
+    ['---\n"@uvm-shim/shim": small\n---\n\nPods start faster.\n', 'invalid version type "small"'],
+    ['---\n"@uvm-shim/shime": minor\n---\n\nPods start faster.\n', "@uvm-shim/shime is no package that is released"],
+    ["---\n---\n\nPods start faster.\n", "names no package"],
+    ['---\n"@uvm-shim/shim": minor\n---\n', "says nothing about what users notice"],
+    ["", "file is empty"],
+  ])("that are broken are found: %j", (text, what) => {
+    expect(problems(text)).toEqual([expect.stringContaining(what)]);
+  });
+});
+
+describe("the pinned command line of changesets, on a copy of the workspace", () => {
+  const copy = mkdtempSync(join(tmpdir(), "changesets-"));
+  const named = new Map<string, string[]>();
+
+  const run = (command: string, ...args: readonly string[]): void => {
+    const { status, stdout, stderr } = spawnSync(command, args, { cwd: copy, encoding: "utf8" });
+    expect({ status, output: status === 0 ? "" : stdout + stderr }, `${command} ${args.join(" ")}`).toEqual({
+      status: 0,
+      output: "",
+    });
+  };
+  const changeset = (...args: readonly string[]): void => run(join(root, "node_modules/.bin/changeset"), ...args);
+
+  beforeAll(() => {
+    for (const file of workspaceFiles()) {
+      if (!/(^|\/)package\.json$|^\.changeset\/|^pnpm-workspace\.yaml$/.test(file)) continue;
+      mkdirSync(dirname(join(copy, file)), { recursive: true });
+      cpSync(join(root, file), join(copy, file));
+      if (!/^\.changeset\/(?!README\b).*\.md$/.test(file)) continue;
+      const { releases, summary } = parseChangesetFile(readFileSync(join(root, file), "utf8"));
+      for (const { name } of releases) named.set(name, [...(named.get(name) ?? []), summary.split("\n", 1)[0] ?? ""]);
+    }
+    run("git", "init", "--quiet", "--initial-branch=main");
+    run("git", "add", ".");
+    run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "--message=copy");
+  });
+  afterAll(() => rmSync(copy, { recursive: true, force: true }));
+
+  it("lists every package that a changeset names, and writes all changes to its changelog", () => {
+    changeset("status", "--output=status.json");
+    const { releases } = JSON.parse(readFileSync(join(copy, "status.json"), "utf8")) as {
+      releases: readonly { readonly name: string }[];
+    };
+    expect(releases.map(({ name }) => name)).toEqual(expect.arrayContaining([...named.keys()]));
+    rmSync(join(copy, "status.json"));
+
+    changeset("version");
+    for (const [folder, { name }] of manifests()) {
+      const changes = named.get(name);
+      if (changes === undefined) continue;
+      const changelog = readFileSync(join(copy, folder, "CHANGELOG.md"), "utf8");
+      for (const change of changes) expect(changelog, name).toContain(change);
+    }
+  });
+});

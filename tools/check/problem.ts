@@ -1,0 +1,10 @@
+/** Something that must not be: where it is, and what is expected instead. */
+export interface Problem {
+  readonly file: string;
+  readonly line?: number;
+  readonly what: string;
+}
+
+export function describeProblem({ file, line, what }: Problem): string {
+  return `${file}${line === undefined ? "" : `:${line}`}: ${what}`;
+}
