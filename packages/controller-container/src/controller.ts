@@ -1,7 +1,7 @@
 import type { GuestProcess, ProcessExit, StdioPaths } from "@uvm-shim/controller-process";
 import type { CgroupMetrics, LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { Acquisitions, abortable, Lifecycle, OperationQueue, type Step, wrapError } from "@uvm-shim/lifecycle";
-import { type ContainerState, type ContainerStateName, type ContainerTransition, containerTable } from "./lifecycle.ts";
+import { type ContainerOperation, type ContainerState, type ContainerStateKind, containerTable } from "./lifecycle.ts";
 import type { CreateContainer, LinuxContainerOptions, PodAnchor } from "./plan/options.ts";
 import { planContainer } from "./plan/plan.ts";
 import { type Refuse, refusing } from "./refusal.ts";
@@ -32,7 +32,7 @@ export class LinuxContainerController {
   readonly id: string;
   readonly bundle: string;
   readonly #options: LinuxContainerOptions;
-  readonly #life: Lifecycle<ContainerState, ContainerStateName, ContainerTransition>;
+  readonly #life: Lifecycle<ContainerState, ContainerStateKind, ContainerOperation>;
   readonly #operations = new OperationQueue();
   readonly #held = new Acquisitions();
   readonly #processes = new Map<string, ContainerProcess>();
@@ -50,7 +50,7 @@ export class LinuxContainerController {
     this.#life = new Lifecycle(containerTable, options.id, { kind: "NotCreated" });
   }
 
-  get state(): ContainerStateName {
+  get state(): ContainerStateKind {
     return this.#life.state.kind;
   }
 
@@ -178,7 +178,7 @@ export class LinuxContainerController {
 
   /** The execs die with init, whose pid namespace they share; they are told in case the guest does not. */
   #initExited(exit: ProcessExit): void {
-    this.#life.happen("exit", { kind: "Stopped", exit });
+    this.#life.happen("exited", { kind: "Stopped", exit });
     for (const process of this.#processes.values()) {
       if (process.state === "running") process.kill(9).catch(() => {});
       else void process.abandon(killed);

@@ -9,7 +9,7 @@ import {
 } from "@uvm-shim/lifecycle";
 import { Capacity } from "./capacity.ts";
 import { withDeadline } from "./deadline.ts";
-import { type PodState, type PodStateName, type PodTransition, podTable } from "./lifecycle.ts";
+import { type PodOperation, type PodState, type PodStateKind, podTable } from "./lifecycle.ts";
 import type { PodClock, PodContainer, PodExit, PodNetwork, PodSize, PodVm, PodVmExit } from "./types.ts";
 
 export interface PodOptions<Request, Container, Limits> {
@@ -38,7 +38,7 @@ const publicStates = {
   Running: "running",
   Unready: "running",
   Stopped: "stopped",
-} as const satisfies { readonly [Name in PodStateName]: string };
+} as const satisfies { readonly [Name in PodStateKind]: string };
 
 /**
  * One pod: a VM and the containers in it by id. Containers are independent of each other, so any number of them is
@@ -52,7 +52,7 @@ export class PodController<
   readonly id: string;
   readonly createdAt: Date;
   readonly #options: PodOptions<Request, Container, Limits>;
-  readonly #life: Lifecycle<PodState, PodStateName, PodTransition>;
+  readonly #life: Lifecycle<PodState, PodStateKind, PodOperation>;
   readonly #starts = new OperationQueue();
   readonly #stops = new OperationQueue();
   readonly #stopping = new AbortController();
@@ -130,7 +130,7 @@ export class PodController<
   }
 
   #sandboxExited(startedAt: Date, exit: PodExit): void {
-    if (this.#life.allows("sandboxExit")) this.#life.happen("sandboxExit", { kind: "Unready", startedAt, exit });
+    if (this.#life.allows("sandboxExited")) this.#life.happen("sandboxExited", { kind: "Unready", startedAt, exit });
     this.#ended.resolve(exit);
   }
 
@@ -361,7 +361,7 @@ export class PodController<
   }
 
   #vmExited(exit: PodVmExit): void {
-    this.#life.happen("vmExit", { kind: "Stopped", exit });
+    this.#life.happen("vmExited", { kind: "Stopped", exit });
     for (const container of [...this.#containers.values(), ...this.#creating.values(), ...this.#leftovers]) {
       container.vmExited(exit);
     }

@@ -1,8 +1,8 @@
 import { defineTable } from "@uvm-shim/lifecycle";
 import type { PodExit, PodVmExit } from "./types.ts";
 
-export type PodStateName = "Created" | "Running" | "Unready" | "Stopped";
-export type PodTransition = "start" | "sandboxExit" | "vmExit";
+export type PodStateKind = "Created" | "Running" | "Unready" | "Stopped";
+export type PodOperation = "start" | "sandboxExited" | "vmExited";
 
 export type PodState =
   | { readonly kind: "Created" }
@@ -15,13 +15,13 @@ export type PodState =
  * A pod lives as long as its VM: whoever ends it, it is the VM's exit that makes it Stopped. A pod whose own sandbox
  * container has ended has nothing that further containers could join.
  */
-export const podTable = defineTable<PodStateName, PodTransition>({
+export const podTable = defineTable<PodStateKind, PodOperation>({
   subject: "pod",
   initial: "Created",
   states: ["Created", "Running", "Unready", "Stopped"],
   transitions: [
     { kind: "operation", name: "start", from: ["Created"], success: "Running", failure: "unchanged" },
-    { kind: "event", name: "sandboxExit", from: ["Running"], to: "Unready" },
-    { kind: "event", name: "vmExit", from: ["Created", "Running", "Unready"], to: "Stopped" },
+    { kind: "event", name: "sandboxExited", from: ["Running"], to: "Unready" },
+    { kind: "event", name: "vmExited", from: ["Created", "Running", "Unready"], to: "Stopped" },
   ],
 });

@@ -1,7 +1,7 @@
 import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
 import { abortable, ControllerError, codeOf, Lifecycle, OperationQueue, wrapError } from "@uvm-shim/lifecycle";
 import { type DrainLimits, defaultDrainLimits } from "./drain.ts";
-import { type ProcessState, type ProcessStateName, type ProcessTransition, processTable } from "./lifecycle.ts";
+import { type ProcessOperation, type ProcessState, type ProcessStateKind, processTable } from "./lifecycle.ts";
 import { defaultPresencePace, type PresencePace } from "./presence.ts";
 import type { ClientPatience } from "./relay.ts";
 import { checkedConsoleSize, checkedSignal, endsByDefault, killedStatus, lostStatus, sigkill } from "./status.ts";
@@ -42,7 +42,7 @@ const publicStates = {
   Created: "created",
   Running: "running",
   Terminated: "stopped",
-} as const satisfies { readonly [Name in ProcessStateName]: string };
+} as const satisfies { readonly [Name in ProcessStateKind]: string };
 
 const noStdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
 
@@ -60,7 +60,7 @@ export class ProcessController {
   readonly #presencePace: PresencePace;
   readonly #onExitUntold: (why: ExitUntold) => void;
   readonly #clientPatience: ClientPatience | undefined;
-  readonly #life: Lifecycle<ProcessState, ProcessStateName, ProcessTransition>;
+  readonly #life: Lifecycle<ProcessState, ProcessStateKind, ProcessOperation>;
   readonly #operations = new OperationQueue();
   readonly #resizes = new OperationQueue();
   readonly #exited = Promise.withResolvers<ProcessExit>();
@@ -162,7 +162,7 @@ export class ProcessController {
     this.#pid = guest.pid;
     const supervision = this.#supervise(upstream, guest);
     this.#life.succeed("start", { kind: "Running", upstream, guest, supervision });
-    void supervision.exit().then((exit) => this.#terminate("exit", exit));
+    void supervision.exit().then((exit) => this.#terminate("exited", exit));
     // The guest makes an init's terminal without a size. The process runs, so one that cannot be applied any more is
     // no failure of the start.
     const isSizeKnownToGuest = this.#process !== undefined && this.#consoleSize === sizeAtStart;
@@ -256,7 +256,7 @@ export class ProcessController {
   async abandon(status: number): Promise<void> {
     const state = this.#life.state;
     if (state.kind !== "Created" || this.#starting !== undefined) return;
-    this.#terminate("abandon", { status, exitedAt: this.#clock.now() });
+    this.#terminate("abandoned", { status, exitedAt: this.#clock.now() });
     await closeClient(state.upstream, this.#clock, this.#drainLimits);
   }
 
@@ -282,7 +282,7 @@ export class ProcessController {
     });
   }
 
-  #terminate(name: "start" | "abandon" | "exit", exit: ProcessExit): void {
+  #terminate(name: "start" | "abandoned" | "exited", exit: ProcessExit): void {
     const next = { kind: "Terminated", exit } as const;
     if (name === "start") this.#life.fail(name, next);
     else if (!this.#life.happen(name, next)) return;
