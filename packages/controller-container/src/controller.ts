@@ -1,6 +1,14 @@
-import type { GuestProcess, ProcessExit, StdioPaths } from "@uvm-shim/controller-process";
+import type { GuestProcess, StdioPaths } from "@uvm-shim/controller-process";
 import type { CgroupMetrics, LinuxProcessParameters } from "@uvm-shim/hcs-schema";
-import { Acquisitions, abortable, Lifecycle, OperationQueue, type Step, wrapError } from "@uvm-shim/lifecycle";
+import {
+  Acquisitions,
+  abortable,
+  type Exit,
+  Lifecycle,
+  OperationQueue,
+  type Step,
+  wrapError,
+} from "@uvm-shim/lifecycle";
 import { type ContainerOperation, type ContainerState, type ContainerStateKind, containerTable } from "./lifecycle.ts";
 import type { CreateContainer, LinuxContainerOptions, PodAnchor } from "./plan/options.ts";
 import { planContainer } from "./plan/plan.ts";
@@ -9,7 +17,7 @@ import type { GuestContainerSteps } from "./resources/guest-container.ts";
 import { vmBound } from "./resources/steps.ts";
 import type { ContainerRole } from "./specification/membership.ts";
 import { checkedProcess, checkedResources, guestProcess } from "./specification/specification.ts";
-import type { ContainerProcess, GuestContainer, VmExited } from "./types.ts";
+import type { ContainerProcess, GuestContainer } from "./types.ts";
 
 const initId = "";
 const killed = 128 + 9;
@@ -177,7 +185,7 @@ export class LinuxContainerController {
   }
 
   /** The execs die with init, whose pid namespace they share; they are told in case the guest does not. */
-  #initExited(exit: ProcessExit): void {
+  #initExited(exit: Exit): void {
     this.#life.happen("exited", { kind: "Stopped", exit });
     for (const process of this.#processes.values()) {
       if (process.state === "running") process.kill(9).catch(() => {});
@@ -211,7 +219,7 @@ export class LinuxContainerController {
   }
 
   /** Forgets an exec that has exited or was never started, and answers with its exit. */
-  async deleteProcess(execId: string): Promise<ProcessExit> {
+  async deleteProcess(execId: string): Promise<Exit> {
     const refuse = this.#refusing(`delete process ${JSON.stringify(execId)} of container`);
     if (execId === initId) throw refuse("FailedPrecondition", "the init process is deleted with its container");
     const exec = this.#processes.get(execId);
@@ -336,7 +344,7 @@ export class LinuxContainerController {
    * Gives back all that it holds; possible unless it runs. Repeatable after a failure, which keeps what could not be
    * released. It goes on when the caller no longer waits.
    */
-  delete(signal?: AbortSignal): Promise<ProcessExit> {
+  delete(signal?: AbortSignal): Promise<Exit> {
     const deleting = this.#operations.run(async () => {
       this.#life.require("delete");
       try {
@@ -357,7 +365,7 @@ export class LinuxContainerController {
   }
 
   /** Called when the VM is gone: gives every process an exit and forgets what the VM held. */
-  vmExited(exit: VmExited): void {
+  vmExited(exit: { readonly reason: string }): void {
     const error = this.#refusing("container")("Unavailable", `the VM has exited: ${exit.reason}`);
     this.#vmGone.abort(error);
     this.#ending.abort(error);

@@ -34,5 +34,4 @@ export type {
   ProcessFactory,
   RootfsMount,
   ShareConfig,
-  VmExited,
 } from "./types.ts";

@@ -1,5 +1,4 @@
-import type { ProcessExit } from "@uvm-shim/controller-process";
-import { defineTable } from "@uvm-shim/lifecycle";
+import { defineTable, type Exit } from "@uvm-shim/lifecycle";
 import type { GuestContainer } from "./types.ts";
 
 export type ContainerStateKind = "NotCreated" | "Created" | "Running" | "Paused" | "Stopped" | "Invalid";
@@ -11,7 +10,7 @@ export type ContainerState =
   | { readonly kind: "Created"; readonly guest: GuestContainer }
   | { readonly kind: "Running"; readonly guest: GuestContainer }
   | { readonly kind: "Paused"; readonly guest: GuestContainer }
-  | { readonly kind: "Stopped"; readonly exit: ProcessExit }
+  | { readonly kind: "Stopped"; readonly exit: Exit }
   | { readonly kind: "Invalid"; readonly cause: unknown };
 
 export const containerTable = defineTable<ContainerStateKind, ContainerOperation>({

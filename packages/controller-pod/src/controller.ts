@@ -1,8 +1,9 @@
-import type { VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
+import type { VmExit, VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
 import {
   abortable,
   ControllerError,
   type ControllerErrorCode,
+  type Exit,
   Lifecycle,
   OperationQueue,
   wrapError,
@@ -10,7 +11,7 @@ import {
 import { Capacity } from "./capacity.ts";
 import { withDeadline } from "./deadline.ts";
 import { type PodOperation, type PodState, type PodStateKind, podTable } from "./lifecycle.ts";
-import type { PodClock, PodContainer, PodExit, PodNetwork, PodSize, PodVm, PodVmExit } from "./types.ts";
+import type { PodClock, PodContainer, PodNetwork, PodSize, PodVm } from "./types.ts";
 
 export interface PodOptions<Request, Container, Limits> {
   readonly id: string;
@@ -56,9 +57,9 @@ export class PodController<
   readonly #starts = new OperationQueue();
   readonly #stops = new OperationQueue();
   readonly #stopping = new AbortController();
-  readonly #exited: Promise<PodVmExit>;
+  readonly #exited: Promise<VmExit>;
   /** Resolves when the VM or the pod's own sandbox container has ended, whichever does first. */
-  readonly #ended = Promise.withResolvers<PodExit>();
+  readonly #ended = Promise.withResolvers<Exit>();
   readonly #containers = new Map<string, Container>();
   readonly #capacity: Capacity<Request, Limits>;
   /** Ids whose creation is under way. */
@@ -129,7 +130,7 @@ export class PodController<
     this.#pid = await container.init.start(signal);
   }
 
-  #sandboxExited(startedAt: Date, exit: PodExit): void {
+  #sandboxExited(startedAt: Date, exit: Exit): void {
     if (this.#life.allows("sandboxExited")) this.#life.happen("sandboxExited", { kind: "Unready", startedAt, exit });
     this.#ended.resolve(exit);
   }
@@ -213,7 +214,7 @@ export class PodController<
    * Resolves once the VM has ended, however it did, and every container has been told; or when the pod's own sandbox
    * container has ended, without which the pod is none.
    */
-  wait(signal?: AbortSignal): Promise<PodExit> {
+  wait(signal?: AbortSignal): Promise<Exit> {
     return abortable(this.#ended.promise, signal);
   }
 
@@ -334,7 +335,7 @@ export class PodController<
   }
 
   /** Gives back all that the container holds and forgets it; when that fails, it is kept and can be repeated. */
-  async deleteContainer(id: string, signal?: AbortSignal): Promise<PodExit> {
+  async deleteContainer(id: string, signal?: AbortSignal): Promise<Exit> {
     const container = this.#require(id, "delete container");
     const deleting = this.#deleteBesideEnd(container).then((exit) => {
       this.#capacity.release(container);
@@ -348,7 +349,7 @@ export class PodController<
    * What is released while the VM ends fails in many ways, of host and of guest; all of it ends with the VM. It counts
    * as released only then, since the host's disks are in use until the VM has ended.
    */
-  async #deleteBesideEnd(container: Container): Promise<PodExit> {
+  async #deleteBesideEnd(container: Container): Promise<Exit> {
     try {
       return await container.delete();
     } catch (error) {
@@ -360,7 +361,7 @@ export class PodController<
     }
   }
 
-  #vmExited(exit: PodVmExit): void {
+  #vmExited(exit: VmExit): void {
     this.#life.happen("vmExited", { kind: "Stopped", exit });
     for (const container of [...this.#containers.values(), ...this.#creating.values(), ...this.#leftovers]) {
       container.vmExited(exit);

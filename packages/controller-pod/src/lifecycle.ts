@@ -1,5 +1,5 @@
-import { defineTable } from "@uvm-shim/lifecycle";
-import type { PodExit, PodVmExit } from "./types.ts";
+import type { VmExit } from "@uvm-shim/controller-vm";
+import { defineTable, type Exit } from "@uvm-shim/lifecycle";
 
 export type PodStateKind = "Created" | "Running" | "Unready" | "Stopped";
 export type PodOperation = "start" | "sandboxExited" | "vmExited";
@@ -8,8 +8,8 @@ export type PodState =
   | { readonly kind: "Created" }
   | { readonly kind: "Running"; readonly startedAt: Date }
   /** The VM runs on, so that its containers can be ended in good order, but takes no more of them. */
-  | { readonly kind: "Unready"; readonly startedAt: Date; readonly exit: PodExit }
-  | { readonly kind: "Stopped"; readonly exit: PodVmExit };
+  | { readonly kind: "Unready"; readonly startedAt: Date; readonly exit: Exit }
+  | { readonly kind: "Stopped"; readonly exit: VmExit };
 
 /**
  * A pod lives as long as its VM: whoever ends it, it is the VM's exit that makes it Stopped. A pod whose own sandbox

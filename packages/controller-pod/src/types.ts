@@ -1,10 +1,11 @@
 /** What the pod controller asks of its VM and of the containers in it; controller-vm and controller-container satisfy it. */
-import type { VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
+import type { VmExit, VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
+import type { Exit } from "@uvm-shim/lifecycle";
 
 export interface PodVm {
   start(signal?: AbortSignal): Promise<void>;
   /** Resolves once, however the VM ended. */
-  wait(signal?: AbortSignal): Promise<PodVmExit>;
+  wait(signal?: AbortSignal): Promise<VmExit>;
   terminate(signal?: AbortSignal): Promise<void>;
   update(update: VmUpdate, signal?: AbortSignal): Promise<void>;
   /** What it has now. */
@@ -13,17 +14,6 @@ export interface PodVm {
   readonly startedAt: Date | undefined;
   /** Whether its guest is gone, which shows before the VM's exit is told. */
   readonly isLost: boolean;
-}
-
-export interface PodVmExit {
-  readonly status: number;
-  readonly exitedAt: Date;
-  readonly reason: string;
-}
-
-export interface PodExit {
-  readonly status: number;
-  readonly exitedAt: Date;
 }
 
 export interface PodContainer<Request> {
@@ -37,16 +27,16 @@ export interface PodContainer<Request> {
   /** Ends every process of it, at once; idempotent. */
   terminate(signal?: AbortSignal): Promise<void>;
   /** Gives back all that it holds; idempotent, repeatable. */
-  delete(signal?: AbortSignal): Promise<PodExit>;
+  delete(signal?: AbortSignal): Promise<Exit>;
   /** Called when the VM is gone: gives every process an exit and forgets what the VM held. */
-  vmExited(exit: PodVmExit): void;
+  vmExited(exit: VmExit): void;
 }
 
 export interface PodProcess {
   /** Resolves with its pid in the guest. */
   start(signal?: AbortSignal): Promise<number>;
   /** Resolves once it has exited. */
-  wait(signal?: AbortSignal): Promise<PodExit>;
+  wait(signal?: AbortSignal): Promise<Exit>;
 }
 
 /** The pod's network in its VM; controller-network satisfies it. */

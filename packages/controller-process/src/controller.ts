@@ -1,20 +1,20 @@
 import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
-import { abortable, ControllerError, codeOf, Lifecycle, OperationQueue, wrapError } from "@uvm-shim/lifecycle";
+import {
+  abortable,
+  ControllerError,
+  codeOf,
+  type Exit,
+  Lifecycle,
+  OperationQueue,
+  wrapError,
+} from "@uvm-shim/lifecycle";
 import { type DrainLimits, defaultDrainLimits } from "./drain.ts";
 import { type ProcessOperation, type ProcessState, type ProcessStateKind, processTable } from "./lifecycle.ts";
 import { defaultPresencePace, type PresencePace } from "./presence.ts";
 import type { ClientPatience } from "./relay.ts";
 import { checkedConsoleSize, checkedSignal, endsByDefault, killedStatus, lostStatus, sigkill } from "./status.ts";
 import { closeClient, type ExitUntold, Supervision } from "./supervision.ts";
-import type {
-  GuestProcess,
-  OpenStdio,
-  ProcessClock,
-  ProcessExit,
-  ProcessGuest,
-  StdioPaths,
-  UpstreamStdio,
-} from "./types.ts";
+import type { GuestProcess, OpenStdio, ProcessClock, ProcessGuest, StdioPaths, UpstreamStdio } from "./types.ts";
 
 export interface ProcessControllerOptions {
   readonly containerId: string;
@@ -63,7 +63,7 @@ export class ProcessController {
   readonly #life: Lifecycle<ProcessState, ProcessStateKind, ProcessOperation>;
   readonly #operations = new OperationQueue();
   readonly #resizes = new OperationQueue();
-  readonly #exited = Promise.withResolvers<ProcessExit>();
+  readonly #exited = Promise.withResolvers<Exit>();
   readonly #stdinClosing = Promise.withResolvers<void>();
   /** Resolves when the guest, or all of the VM, no longer knows the process though it told no exit code. */
   readonly #lost = Promise.withResolvers<void>();
@@ -103,7 +103,7 @@ export class ProcessController {
     return this.#stdio;
   }
 
-  get exit(): ProcessExit | undefined {
+  get exit(): Exit | undefined {
     const state = this.#life.state;
     return state.kind === "Terminated" ? state.exit : undefined;
   }
@@ -248,7 +248,7 @@ export class ProcessController {
   }
 
   /** Resolves when the process has exited and its output is drained. */
-  wait(signal?: AbortSignal): Promise<ProcessExit> {
+  wait(signal?: AbortSignal): Promise<Exit> {
     return abortable(this.#exited.promise, signal);
   }
 
@@ -282,7 +282,7 @@ export class ProcessController {
     });
   }
 
-  #terminate(name: "start" | "abandoned" | "exited", exit: ProcessExit): void {
+  #terminate(name: "start" | "abandoned" | "exited", exit: Exit): void {
     const next = { kind: "Terminated", exit } as const;
     if (name === "start") this.#life.fail(name, next);
     else if (!this.#life.happen(name, next)) return;

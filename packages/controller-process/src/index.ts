@@ -5,7 +5,6 @@ export type {
   GuestProcess,
   OpenStdio,
   ProcessClock,
-  ProcessExit,
   ProcessGuest,
   StdioPaths,
   UpstreamStdio,

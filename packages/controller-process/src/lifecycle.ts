@@ -1,6 +1,6 @@
-import { defineTable } from "@uvm-shim/lifecycle";
+import { defineTable, type Exit } from "@uvm-shim/lifecycle";
 import type { Supervision } from "./supervision.ts";
-import type { GuestProcess, OpenStdio, ProcessExit } from "./types.ts";
+import type { GuestProcess, OpenStdio } from "./types.ts";
 
 export type ProcessStateKind = "NotCreated" | "Created" | "Running" | "Terminated";
 export type ProcessOperation = "create" | "start" | "abandoned" | "exited";
@@ -15,7 +15,7 @@ export type ProcessState =
       readonly guest: GuestProcess;
       readonly supervision: Supervision;
     }
-  | { readonly kind: "Terminated"; readonly exit: ProcessExit };
+  | { readonly kind: "Terminated"; readonly exit: Exit };
 
 export const processTable = defineTable<ProcessStateKind, ProcessOperation>({
   subject: "process",

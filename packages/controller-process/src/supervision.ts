@@ -1,9 +1,10 @@
 import type { Readable, Writable } from "node:stream";
+import type { Exit } from "@uvm-shim/lifecycle";
 import { Drain, type DrainLimits } from "./drain.ts";
 import { Presence, type PresencePace } from "./presence.ts";
 import { type ClientPatience, copyInput, copyOutput, type OutputRelay, RelayProgress } from "./relay.ts";
 import { exitStatusOf, killedStatus, lostStatus, sigkill } from "./status.ts";
-import type { GuestProcess, OpenStdio, ProcessClock, ProcessExit } from "./types.ts";
+import type { GuestProcess, OpenStdio, ProcessClock } from "./types.ts";
 
 /** After a request to close stdin: what the client wrote before is in its pipe already, and is read within this. */
 const stdinClosingQuietMs = 250;
@@ -67,7 +68,7 @@ export class Supervision {
   }
 
   /** Resolves when the process has ended, its output is drained, and all ends are closed. Never rejects. */
-  async exit(): Promise<ProcessExit> {
+  async exit(): Promise<Exit> {
     const { guest, upstream, clock, limits } = this.#options;
     const told = guest.wait().then(exitStatusOf, () => lostStatus);
     const how = await this.#end(told);

@@ -51,12 +51,6 @@ export interface OpenStdio {
   close(): Promise<void>;
 }
 
-export interface ProcessExit {
-  /** 0 to 255; 128 + signal for a killed process; 255 when guest or VM was lost, or the guest does not tell. */
-  readonly status: number;
-  readonly exitedAt: Date;
-}
-
 export interface ProcessClock {
   now(): Date;
   delay(milliseconds: number, signal: AbortSignal): Promise<void>;

@@ -14,6 +14,7 @@ import type {
   SystemPropertyType,
   VirtualPciDevice,
 } from "@uvm-shim/hcs-schema";
+import type { Exit } from "@uvm-shim/lifecycle";
 
 export interface VmHost {
   createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<VmComputeSystem>;
@@ -152,10 +153,8 @@ export interface GuestLogLine {
   readonly fields: { readonly [key: string]: unknown };
 }
 
-export interface VmExit {
-  /** 0 for an orderly end; else the HRESULT the system exited with, or 1 when only its loss is known. */
-  readonly status: number;
-  readonly exitedAt: Date;
+/** Its status is 0 after an orderly end, else the HRESULT of the compute system, or 1 when only its loss is known. */
+export interface VmExit extends Exit {
   readonly reason: string;
   readonly system?: SystemExitStatus;
   /** Where the guest has crashed and the host tells of it. */
