@@ -1,6 +1,6 @@
 import { isMistyped } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
-import { refusing } from "../refusal.ts";
+import { refusing } from "../checks.ts";
 import { ContainerBench, noStdio, overlayMount, specification } from "../testing/index.ts";
 import { containerAnnotationKeys, readAnnotations } from "./annotations.ts";
 

@@ -1,6 +1,6 @@
 import { isAbsolute } from "node:path";
 import { isMistyped } from "@uvm-shim/hcs-schema";
-import type { Refuse } from "../refusal.ts";
+import type { Refuse } from "../checks.ts";
 
 /** What the annotations of a container ask for. */
 export interface ContainerAnnotations {

@@ -1,7 +1,7 @@
 import type { OciLinux } from "@uvm-shim/hcs-schema";
 import { containerTypeKey, sandboxIdKey, skipNetworkKey } from "../plan/annotations.ts";
 import type { PodAnchor } from "../plan/options.ts";
-import type { Refuse } from "../refusal.ts";
+import type { Refuse } from "../checks.ts";
 import { needOfPod } from "../sandbox/needs.ts";
 import { withHostName } from "./host-name.ts";
 import type { ContainerSpecification } from "./specification.ts";

@@ -14,8 +14,8 @@ import {
   type OciWindowsDevice,
 } from "@uvm-shim/hcs-schema";
 import { type ContainerAnnotations, containerTypeKey, readAnnotations } from "../plan/annotations.ts";
-import { checked, checkWholeTexts, type Refuse } from "../refusal.ts";
-import { crossing, linuxThatCrosses, mountThatCrosses, processThatCrosses, resourcesThatCross } from "./crossing.ts";
+import { checked, checkWholeTexts, type Refuse } from "../checks.ts";
+import { crossing, linuxThatCrosses, mountThatCrosses, processThatCrosses, resourcesThatCross } from "./guest-fields.ts";
 import { partsWithoutEffect } from "./without-effect.ts";
 
 /** A specification in which all that a Linux container cannot do without is present. */
