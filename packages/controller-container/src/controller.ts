@@ -6,13 +6,14 @@ import {
   type Exit,
   Lifecycle,
   OperationQueue,
+  type Refuse,
+  refusing,
   type Step,
   wrapError,
 } from "@uvm-shim/lifecycle";
 import { type ContainerOperation, type ContainerState, type ContainerStateKind, containerTable } from "./lifecycle.ts";
 import type { CreateContainer, LinuxContainerOptions, PodAnchor } from "./plan/options.ts";
 import { planContainer } from "./plan/plan.ts";
-import { type Refuse, refusing } from "./checks.ts";
 import type { GuestContainerSteps } from "./resources/guest-container.ts";
 import { vmBound } from "./resources/steps.ts";
 import type { ContainerRole } from "./specification/membership.ts";

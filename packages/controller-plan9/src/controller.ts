@@ -1,4 +1,4 @@
-import { ControllerError, type HostPaths, OperationQueue, wrapError } from "@uvm-shim/lifecycle";
+import { ControllerError, type HostPaths, OperationQueue, refusing, wrapError } from "@uvm-shim/lifecycle";
 import type { MountStateKind, ShareStateKind } from "./lifecycle.ts";
 import { Share } from "./share.ts";
 import type { Plan9Guest, Plan9Host, ShareConfig } from "./types.ts";
@@ -158,25 +158,26 @@ export class Plan9Controller {
 
   #check({ hostPath, readOnly, allowedFiles, guestPath }: ShareConfig): void {
     const { id, paths, noWritableFileShares = false } = this.#options;
-    const refuse = (code: "InvalidArgument" | "FailedPrecondition", message: string): never => {
-      throw new ControllerError(code, message, { operation: "reserve share", id: `${id} ${hostPath}` });
-    };
+    const refuse = refusing("reserve share", `${id} ${hostPath}`);
     if (!paths.isAbsolute(hostPath)) {
-      refuse("InvalidArgument", `hostPath is ${JSON.stringify(hostPath)}, expected ${paths.expected}`);
+      throw refuse("InvalidArgument", `hostPath is ${JSON.stringify(hostPath)}, expected ${paths.expected}`);
     }
     if (!readOnly && noWritableFileShares) {
-      refuse("FailedPrecondition", "writing was asked for, and this VM has read-only shares alone; expected option ro");
+      throw refuse(
+        "FailedPrecondition",
+        "the share is writable, but this VM allows only read-only shares: expected option ro",
+      );
     }
     if (guestPath !== undefined && !guestPath.startsWith("/")) {
-      refuse("InvalidArgument", `guestPath is ${JSON.stringify(guestPath)}, expected an absolute path`);
+      throw refuse("InvalidArgument", `guestPath is ${JSON.stringify(guestPath)}, expected an absolute path`);
     }
     if (allowedFiles?.length === 0) {
-      refuse("InvalidArgument", "allowedFiles is empty, expected at least one name, or no list to allow all");
+      throw refuse("InvalidArgument", "allowedFiles is empty, expected at least one name, or no list to allow all");
     }
     for (const name of allowedFiles ?? []) {
       if (paths.isName(name)) continue;
       const accepted = "the name of a file directly below hostPath";
-      refuse("InvalidArgument", `allowedFiles holds ${JSON.stringify(name)}, expected ${accepted}`);
+      throw refuse("InvalidArgument", `allowedFiles holds ${JSON.stringify(name)}, expected ${accepted}`);
     }
   }
 

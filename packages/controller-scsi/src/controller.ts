@@ -1,6 +1,6 @@
 import { lunsPerScsiController } from "@uvm-shim/hcs-schema";
 import { ControllerError, type HostPaths, wrapError } from "@uvm-shim/lifecycle";
-import { checkedDisk, comparedDisk, diskOf, refuseDifferences, refuseFor } from "./config.ts";
+import { checkedDisk, comparedDisk, diskOf, invalidFieldOf, refuseDifferences } from "./config.ts";
 import { Disk } from "./disk.ts";
 import type { LinuxDiskMount, LinuxScsiGuest } from "./lcow.ts";
 import type { DiskStateKind, MountStateKind } from "./lifecycle.ts";
@@ -94,9 +94,9 @@ export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount
    */
   async reserve(config: DiskConfig, mountConfig: MountConfig): Promise<string> {
     const { id: vmId, newId, paths, guestDisks } = this.#options;
-    const refuse = refuseFor(vmId, config.hostPath);
-    const wanted = checkedDisk(config, paths, refuse);
-    guestDisks.check(mountConfig, refuse);
+    const invalid = invalidFieldOf(vmId, config.hostPath);
+    const wanted = checkedDisk(config, paths, invalid);
+    guestDisks.check(mountConfig, invalid);
     const key = paths.key(wanted.hostPath);
     const known = this.#disks.get(key);
     if (known !== undefined) {

@@ -4,7 +4,7 @@ import {
   type LinuxVerityInfo,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
-import type { DiskSlot, GuestDisks, Refuse } from "./types.ts";
+import type { DiskSlot, GuestDisks, InvalidField } from "./types.ts";
 
 /** What is asked of a Linux guest. */
 export interface LinuxScsiGuest {
@@ -80,22 +80,23 @@ export function linuxGuestDisks(layout: LinuxDiskLayout): GuestDisks<LinuxScsiGu
   };
 }
 
-function checkMount(mount: LinuxDiskMount, refuse: Refuse): void {
+function checkMount(mount: LinuxDiskMount, invalid: InvalidField): void {
   const { partition, readOnly, options = [], guestPath, preferredGuestPath, verity } = mount;
   if (!Number.isInteger(partition) || partition < 0 || partition > highestPartition) {
-    refuse("partition", partition, `an integer from 0 (the whole disk) to ${highestPartition}`);
+    throw invalid("partition", partition, `an integer from 0 (the whole disk) to ${highestPartition}`);
   }
   const strange = options.find((option) => option === "" || /[,\0]/.test(option));
-  if (strange !== undefined) refuse("options", strange, "single mount options");
+  if (strange !== undefined) throw invalid("options", strange, "single mount options");
   for (const [name, path] of Object.entries({ guestPath, preferredGuestPath })) {
-    if (path !== undefined && !path.startsWith("/")) refuse(name, path, "an absolute path");
+    if (path !== undefined && !path.startsWith("/")) throw invalid(name, path, "an absolute path");
   }
   if (verity === undefined) return;
-  if (!readOnly) refuse("verity", "given", "nothing for a mount that is not read-only");
+  if (!readOnly) throw invalid("verity", "given", "nothing for a mount that is not read-only");
   for (const name of ["RootDigest", "Salt"] as const) {
-    if (!/^([0-9a-f]{2})+$/i.test(verity[name])) refuse(`verity.${name}`, verity[name], "hexadecimal digits in pairs");
+    if (!/^([0-9a-f]{2})+$/i.test(verity[name]))
+      throw invalid(`verity.${name}`, verity[name], "hexadecimal digits in pairs");
   }
   if (!Number.isInteger(verity.Ext4SizeInBytes) || verity.Ext4SizeInBytes < 1) {
-    refuse("verity.Ext4SizeInBytes", verity.Ext4SizeInBytes, "a positive integer");
+    throw invalid("verity.Ext4SizeInBytes", verity.Ext4SizeInBytes, "a positive integer");
   }
 }

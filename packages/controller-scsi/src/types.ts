@@ -1,5 +1,6 @@
 /** What the SCSI controller asks of the host, and what all kinds of guests have in common. */
 import type { ScsiAttachment, ScsiAttachmentType } from "@uvm-shim/hcs-schema";
+import type { ControllerError } from "@uvm-shim/lifecycle";
 
 export interface ScsiHost {
   attachDisk(controller: number, lun: number, attachment: ScsiAttachment, signal?: AbortSignal): Promise<void>;
@@ -32,8 +33,8 @@ export interface ReservedSlot extends DiskSlot {
 /** Values that two users of one thing must want alike. */
 export type ComparedFields = Readonly<Record<string, unknown>>;
 
-/** Throws InvalidArgument that names the field, its value and what would be accepted. */
-export type Refuse = (field: string, value: unknown, accepted: string) => never;
+/** Makes the InvalidArgument that names a field, its value and what is expected; who calls it throws the error. */
+export type InvalidField = (field: string, value: unknown, expected: string) => ControllerError;
 
 /** How guests of one flavour take disks in: what can be asked of them, and the requests that do it. */
 export interface GuestDisks<Guest, Mount> {
@@ -41,7 +42,7 @@ export interface GuestDisks<Guest, Mount> {
   readonly controllers: number;
   /** 0: the whole disk. */
   partitionOf(mount: Mount): number;
-  check(mount: Mount, refuse: Refuse): void;
+  check(mount: Mount, invalid: InvalidField): void;
   compared(mount: Mount): ComparedFields;
   /** The place in the guest that a mount asks for; undefined where any will do. */
   wantedPath(mount: Mount): string | undefined;

@@ -22,8 +22,8 @@ export const windowsGuestDisks: GuestDisks<WindowsScsiGuest, WindowsDiskMount> =
   // Its requests name a disk by the LUN alone.
   controllers: 1,
   partitionOf: () => wholeDisk,
-  check({ readOnly, formatScratch = false }, refuse) {
-    if (formatScratch && readOnly) refuse("formatScratch", true, "false for a mount that is read-only");
+  check({ readOnly, formatScratch = false }, invalid) {
+    if (formatScratch && readOnly) throw invalid("formatScratch", true, "false for a mount that is read-only");
   },
   compared: ({ readOnly, formatScratch = false }) => ({ readOnly, formatScratch }),
   wantedPath: () => undefined,

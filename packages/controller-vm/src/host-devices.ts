@@ -5,7 +5,7 @@ import {
   resourcePaths,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
-import { ControllerError, codeOf } from "@uvm-shim/lifecycle";
+import { ControllerError, codeOf, refusing } from "@uvm-shim/lifecycle";
 import type { ScsiWiring, VmGuest, VmHostDevices } from "./types.ts";
 
 type Modify = (request: ModifySettingRequest, signal: AbortSignal | undefined) => Promise<void>;
@@ -65,9 +65,7 @@ export interface DocumentDisks {
  * or by number; others, and gaps between them, throw InvalidArgument, since no slot could be addressed on them.
  */
 export function documentDisks(id: string, document: ComputeSystemDocument): DocumentDisks {
-  const refuse = (field: string, accepted: string): never => {
-    throw new ControllerError("InvalidArgument", `${field}: expected ${accepted}`, { operation: "create VM", id });
-  };
+  const refuse = refusing("create VM", id);
   const scsi = document.VirtualMachine.Devices?.Scsi ?? {};
   const controllers = Object.keys(scsi).length;
   const numbers = new Set<number>();
@@ -77,13 +75,15 @@ export function documentDisks(id: string, document: ComputeSystemDocument): Docu
     );
     const field = `VirtualMachine.Devices.Scsi.${name}`;
     if (controller === -1 || controller >= controllers || numbers.has(controller)) {
-      refuse(field, `each of ${scsiControllerGuids.slice(0, controllers).join(", ")} once`);
+      const expected = `each of ${scsiControllerGuids.slice(0, controllers).join(", ")} once`;
+      throw refuse("InvalidArgument", `${field}: expected ${expected}`);
     }
     numbers.add(controller);
     return Object.entries(Attachments).map(([key, attachment]) => {
       const lun = Number(key);
       if (!/^\d{1,2}$/.test(key) || lun >= lunsPerScsiController) {
-        refuse(`${field}.Attachments.${key}`, `a LUN from 0 to ${lunsPerScsiController - 1}`);
+        const expected = `a LUN from 0 to ${lunsPerScsiController - 1}`;
+        throw refuse("InvalidArgument", `${field}.Attachments.${key}: expected ${expected}`);
       }
       return { controller, lun, attachment };
     });

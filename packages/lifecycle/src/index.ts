@@ -11,4 +11,5 @@ export {
 export type { Exit } from "./exit.ts";
 export { type HostPaths, posixPaths, windowsPaths } from "./paths.ts";
 export { abortable, OperationQueue } from "./queue.ts";
+export { type Refuse, refusing } from "./refusal.ts";
 export { defineTable, diagram, Lifecycle, type StateData, type Transition, type TransitionTable } from "./table.ts";

@@ -1,6 +1,6 @@
 import { basename, dirname, isAbsolute, posix } from "node:path";
 import type { OciMount } from "@uvm-shim/hcs-schema";
-import type { Refuse } from "../checks.ts";
+import type { Refuse } from "@uvm-shim/lifecycle";
 import type { PathLookup, ShareConfig } from "../types.ts";
 import {
   blockDevicePrefix,
