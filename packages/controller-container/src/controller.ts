@@ -309,7 +309,7 @@ export class LinuxContainerController {
       if (Number.isInteger(signalNumber) && signalNumber >= 1 && signalNumber <= 64) {
         return guest.signalAll(signalNumber, signal);
       }
-      throw refuse("InvalidArgument", `signal ${signalNumber} is none of Linux, which has 1 to 64`);
+      throw refuse("InvalidArgument", `invalid signal ${signalNumber}: expected 1 to 64`);
     };
     await this.#ask("kill all processes of container", signalAll, signal);
   }
