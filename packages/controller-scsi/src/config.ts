@@ -6,14 +6,14 @@ const attachmentTypes = ["VirtualDisk", "PassThru", "ExtensibleVirtualDisk"] as 
 const providerPrefix = "evd://";
 const providerForm = `${providerPrefix}<provider>/<path>`;
 
-/** What a request for one disk is refused with. */
+/** Makes the errors that refuse a request for one disk. */
 export function invalidFieldOf(vmId: string, hostPath: string): InvalidField {
   const refuse = refusing("reserve disk", `${vmId} ${hostPath}`);
   return (field, value, expected) =>
     refuse("InvalidArgument", `${field} is ${JSON.stringify(value)}, expected ${expected}`);
 }
 
-/** The disk in the one form that it is attached and compared in. Refuses what no host could attach. */
+/** The disk in the normal form that is attached and compared. Refuses what no host could attach. */
 export function checkedDisk(disk: DiskConfig, paths: HostPaths, invalid: InvalidField): DiskConfig {
   if (!attachmentTypes.includes(disk.type)) throw invalid("type", disk.type, `one of ${attachmentTypes.join(", ")}`);
   if (disk.hostPath === "") throw invalid("hostPath", disk.hostPath, "the path of a disk");
@@ -69,12 +69,12 @@ export function comparedDisk(disk: DiskConfig): ComparedFields {
   };
 }
 
-/** Refuses a second reservation that wants the same thing otherwise than its holders have it. */
+/** Refuses a second reservation of the same thing with other settings than its holders have. */
 export function refuseDifferences(vmId: string, what: string, held: ComparedFields, wanted: ComparedFields): void {
   const differences = Object.keys(held)
     .map((field) => [field, JSON.stringify(held[field]), JSON.stringify(wanted[field])])
-    .filter(([, there, here]) => there !== here)
-    .map(([field, there, here]) => `${field} ${there} there, ${here} here`);
+    .filter(([, heldValue, wantedValue]) => heldValue !== wantedValue)
+    .map(([field, heldValue, wantedValue]) => `${field} is ${wantedValue}, expected ${heldValue}`);
   if (differences.length === 0) return;
   const refuse = refusing("reserve disk", `${vmId} ${what}`);
   throw refuse("FailedPrecondition", `already in use with another configuration: ${differences.join("; ")}`);

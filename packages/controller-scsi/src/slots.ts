@@ -2,13 +2,13 @@ import { lunsPerScsiController, scsiControllerGuids } from "@uvm-shim/hcs-schema
 import { refusing } from "@uvm-shim/lifecycle";
 import type { DiskSlot } from "./types.ts";
 
-/** The slots of a VM's SCSI controllers, handed out in order. */
+/** The slots of a VM's SCSI controllers, allocated in order. */
 export class DiskSlots {
   readonly #taken: boolean[];
-  /** Slots that can be handed out: on some guests fewer than there are. */
+  /** Number of slots that can be allocated: some guests see fewer than the VM has. */
   readonly #usable: number;
 
-  /** Throws InvalidArgument for a number of controllers, or a taken slot, that no VM has. */
+  /** InvalidArgument for a number of controllers, or a taken slot, that no VM has. */
   constructor(id: string, controllers: number, usableControllers: number, taken: readonly DiskSlot[]) {
     const refuse = refusing("set up SCSI of", id);
     const most = scsiControllerGuids.length;
