@@ -7,13 +7,13 @@ export type PodOperation = "start" | "sandboxExited" | "vmExited";
 export type PodState =
   | { readonly kind: "Created" }
   | { readonly kind: "Running"; readonly startedAt: Date }
-  /** The VM runs on, so that its containers can be ended in good order, but takes no more of them. */
+  /** The VM still runs, so that its containers can be ended in order, but accepts no new ones. */
   | { readonly kind: "Unready"; readonly startedAt: Date; readonly exit: Exit }
   | { readonly kind: "Stopped"; readonly exit: VmExit };
 
 /**
- * A pod lives as long as its VM: whoever ends it, it is the VM's exit that makes it Stopped. A pod whose own sandbox
- * container has ended has nothing that further containers could join.
+ * A pod lives as long as its VM: only the VM's exit makes it Stopped. When its own sandbox container has ended, the pod
+ * has no namespaces for further containers.
  */
 export const podTable = defineTable<PodStateKind, PodOperation>({
   subject: "pod",
