@@ -40,7 +40,7 @@ import { vmIdOf } from "./vm-id.ts";
 /** What timers can wait for, more than three weeks. */
 const longestDelayMs = 2 ** 31 - 1;
 
-const untoldExits = {
+const unreportedExits = {
   gone: "a process has gone, and the guest does not tell how: something else may hold its output open",
   "kill without effect": "a process counts as killed, though the guest that says it was does not tell its end",
 } as const;
@@ -221,7 +221,8 @@ async function createSandbox(
             upstream,
             clock,
             clientPatience: patienceOf(options),
-            onExitUntold: (why) => warn(untoldExits[why], { container: options.containerId, exec: options.execId }),
+            onUnreportedExit: (why) =>
+              warn(unreportedExits[why], { container: options.containerId, exec: options.execId }),
           }),
       }),
   });

@@ -1,15 +1,24 @@
-import type { GuestProcess, ProcessExit, StdioPaths } from "@uvm-shim/controller-process";
+import type { GuestProcess, StdioPaths } from "@uvm-shim/controller-process";
 import type { CgroupMetrics, LinuxProcessParameters } from "@uvm-shim/hcs-schema";
-import { Acquisitions, abortable, Lifecycle, OperationQueue, type Step, wrapError } from "@uvm-shim/lifecycle";
-import { type ContainerState, type ContainerStateName, type ContainerTransition, containerTable } from "./lifecycle.ts";
+import {
+  Acquisitions,
+  abortable,
+  type Exit,
+  Lifecycle,
+  OperationQueue,
+  type Refuse,
+  refusing,
+  type Step,
+  wrapError,
+} from "@uvm-shim/lifecycle";
+import { type ContainerOperation, type ContainerState, type ContainerStateKind, containerTable } from "./lifecycle.ts";
 import type { CreateContainer, LinuxContainerOptions, PodAnchor } from "./plan/options.ts";
 import { planContainer } from "./plan/plan.ts";
-import { type Refuse, refusing } from "./refusal.ts";
 import type { GuestContainerSteps } from "./resources/guest-container.ts";
 import { vmBound } from "./resources/steps.ts";
 import type { ContainerRole } from "./specification/membership.ts";
 import { checkedProcess, checkedResources, guestProcess } from "./specification/specification.ts";
-import type { ContainerProcess, GuestContainer, VmExited } from "./types.ts";
+import type { ContainerProcess, GuestContainer } from "./types.ts";
 
 const initId = "";
 const killed = 128 + 9;
@@ -32,7 +41,7 @@ export class LinuxContainerController {
   readonly id: string;
   readonly bundle: string;
   readonly #options: LinuxContainerOptions;
-  readonly #life: Lifecycle<ContainerState, ContainerStateName, ContainerTransition>;
+  readonly #life: Lifecycle<ContainerState, ContainerStateKind, ContainerOperation>;
   readonly #operations = new OperationQueue();
   readonly #held = new Acquisitions();
   readonly #processes = new Map<string, ContainerProcess>();
@@ -50,7 +59,7 @@ export class LinuxContainerController {
     this.#life = new Lifecycle(containerTable, options.id, { kind: "NotCreated" });
   }
 
-  get state(): ContainerStateName {
+  get state(): ContainerStateKind {
     return this.#life.state.kind;
   }
 
@@ -177,8 +186,8 @@ export class LinuxContainerController {
   }
 
   /** The execs die with init, whose pid namespace they share; they are told in case the guest does not. */
-  #initExited(exit: ProcessExit): void {
-    this.#life.happen("exit", { kind: "Stopped", exit });
+  #initExited(exit: Exit): void {
+    this.#life.happen("exited", { kind: "Stopped", exit });
     for (const process of this.#processes.values()) {
       if (process.state === "running") process.kill(9).catch(() => {});
       else void process.abandon(killed);
@@ -211,7 +220,7 @@ export class LinuxContainerController {
   }
 
   /** Forgets an exec that has exited or was never started, and answers with its exit. */
-  async deleteProcess(execId: string): Promise<ProcessExit> {
+  async deleteProcess(execId: string): Promise<Exit> {
     const refuse = this.#refusing(`delete process ${JSON.stringify(execId)} of container`);
     if (execId === initId) throw refuse("FailedPrecondition", "the init process is deleted with its container");
     const exec = this.#processes.get(execId);
@@ -300,7 +309,7 @@ export class LinuxContainerController {
       if (Number.isInteger(signalNumber) && signalNumber >= 1 && signalNumber <= 64) {
         return guest.signalAll(signalNumber, signal);
       }
-      throw refuse("InvalidArgument", `signal ${signalNumber} is none of Linux, which has 1 to 64`);
+      throw refuse("InvalidArgument", `invalid signal ${signalNumber}: expected 1 to 64`);
     };
     await this.#ask("kill all processes of container", signalAll, signal);
   }
@@ -336,7 +345,7 @@ export class LinuxContainerController {
    * Gives back all that it holds; possible unless it runs. Repeatable after a failure, which keeps what could not be
    * released. It goes on when the caller no longer waits.
    */
-  delete(signal?: AbortSignal): Promise<ProcessExit> {
+  delete(signal?: AbortSignal): Promise<Exit> {
     const deleting = this.#operations.run(async () => {
       this.#life.require("delete");
       try {
@@ -357,7 +366,7 @@ export class LinuxContainerController {
   }
 
   /** Called when the VM is gone: gives every process an exit and forgets what the VM held. */
-  vmExited(exit: VmExited): void {
+  vmExited(exit: { readonly reason: string }): void {
     const error = this.#refusing("container")("Unavailable", `the VM has exited: ${exit.reason}`);
     this.#vmGone.abort(error);
     this.#ending.abort(error);

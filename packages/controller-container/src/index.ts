@@ -1,8 +1,8 @@
 export { LinuxContainerController } from "./controller.ts";
 export {
+  type ContainerOperation,
   type ContainerState,
-  type ContainerStateName,
-  type ContainerTransition,
+  type ContainerStateKind,
   containerTable,
 } from "./lifecycle.ts";
 export { containerAnnotationKeys } from "./plan/annotations.ts";
@@ -34,5 +34,4 @@ export type {
   ProcessFactory,
   RootfsMount,
   ShareConfig,
-  VmExited,
 } from "./types.ts";

@@ -1,9 +1,8 @@
-import type { ProcessExit } from "@uvm-shim/controller-process";
-import { defineTable } from "@uvm-shim/lifecycle";
+import { defineTable, type Exit } from "@uvm-shim/lifecycle";
 import type { GuestContainer } from "./types.ts";
 
-export type ContainerStateName = "NotCreated" | "Created" | "Running" | "Paused" | "Stopped" | "Invalid";
-export type ContainerTransition = "create" | "start" | "pause" | "resume" | "exit" | "delete";
+export type ContainerStateKind = "NotCreated" | "Created" | "Running" | "Paused" | "Stopped" | "Invalid";
+export type ContainerOperation = "create" | "start" | "pause" | "resume" | "exited" | "delete";
 
 /** What a container has in each state; what it holds of the host is in its acquisitions, whatever the state. */
 export type ContainerState =
@@ -11,10 +10,10 @@ export type ContainerState =
   | { readonly kind: "Created"; readonly guest: GuestContainer }
   | { readonly kind: "Running"; readonly guest: GuestContainer }
   | { readonly kind: "Paused"; readonly guest: GuestContainer }
-  | { readonly kind: "Stopped"; readonly exit: ProcessExit }
+  | { readonly kind: "Stopped"; readonly exit: Exit }
   | { readonly kind: "Invalid"; readonly cause: unknown };
 
-export const containerTable = defineTable<ContainerStateName, ContainerTransition>({
+export const containerTable = defineTable<ContainerStateKind, ContainerOperation>({
   subject: "container",
   initial: "NotCreated",
   states: ["NotCreated", "Created", "Running", "Paused", "Stopped", "Invalid"],
@@ -23,7 +22,7 @@ export const containerTable = defineTable<ContainerStateName, ContainerTransitio
     { kind: "operation", name: "start", from: ["Created"], success: "Running", failure: "Invalid" },
     { kind: "operation", name: "pause", from: ["Running"], success: "Paused", failure: "unchanged" },
     { kind: "operation", name: "resume", from: ["Paused"], success: "Running", failure: "unchanged" },
-    { kind: "event", name: "exit", from: ["Created", "Running", "Paused"], to: "Stopped" },
+    { kind: "event", name: "exited", from: ["Created", "Running", "Paused"], to: "Stopped" },
     {
       kind: "operation",
       name: "delete",

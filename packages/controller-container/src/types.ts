@@ -1,6 +1,6 @@
 /** What the container controller asks of the VM's devices and of the guest. */
 
-import type { GuestProcess, ProcessExit, ProcessGuest, StdioPaths } from "@uvm-shim/controller-process";
+import type { GuestProcess, ProcessGuest, StdioPaths } from "@uvm-shim/controller-process";
 import type {
   CgroupMetrics,
   LinuxCombinedLayers,
@@ -9,6 +9,7 @@ import type {
   OciLinuxResources,
   OciProcess,
 } from "@uvm-shim/hcs-schema";
+import type { Exit } from "@uvm-shim/lifecycle";
 
 export interface ContainerGuest {
   addCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void>;
@@ -187,7 +188,7 @@ export interface ContainerProcess {
   readonly pid: number;
   readonly stdio: StdioPaths;
   readonly state: "created" | "running" | "stopped";
-  readonly exit: ProcessExit | undefined;
+  readonly exit: Exit | undefined;
   /** Whether it has ended, be it that its exit is told only when its output has reached the client. */
   readonly hasEnded: boolean;
   create(request: { readonly stdio: StdioPaths; readonly process?: OciProcess }, signal?: AbortSignal): Promise<void>;
@@ -197,10 +198,10 @@ export interface ContainerProcess {
   kill(signalNumber: number, signal?: AbortSignal): Promise<void>;
   resize(width: number, height: number, signal?: AbortSignal): Promise<void>;
   closeStdin(signal?: AbortSignal): Promise<void>;
-  wait(signal?: AbortSignal): Promise<ProcessExit>;
+  wait(signal?: AbortSignal): Promise<Exit>;
   /** Ends a process that has not been started, with this status. Without effect on any other. */
   abandon(status: number): Promise<void>;
-  vmExited(exit: VmExited): void;
+  vmExited(exit: { readonly reason: string }): void;
 }
 
 /** Makes the controller of a process whose calls to the guest go to `guest`. */
@@ -209,10 +210,6 @@ export type ProcessFactory = (options: {
   readonly execId: string;
   readonly guest: ProcessGuest;
 }) => ContainerProcess;
-
-export interface VmExited {
-  readonly reason: string;
-}
 
 export interface ContainerClock {
   now(): Date;

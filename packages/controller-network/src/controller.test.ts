@@ -376,7 +376,7 @@ describe("sync", () => {
     const late = await bench.addEndpoint({ Name: "b_eth1" });
     for (let time = 0; time < 2; time++) await controller.sync();
     expect(controller.nics.map(({ name }) => name)).toEqual(["a_eth0"]);
-    const why = "a Linux guest takes no further one once a container has its network";
+    const why = "a Linux guest accepts no further NIC once a container holds the network";
     expect(bench.warnings).toEqual([`endpoint ${late} (b_eth1) has no NIC in the VM: ${why}`]);
     // In the place of those that are gone it takes one.
     const [{ endpointId = "" } = {}] = controller.nics;

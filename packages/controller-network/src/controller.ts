@@ -22,7 +22,7 @@ export interface NetworkControllerOptions {
   readonly guest: GuestNetworking;
   /** A new GUID for a NIC. */
   readonly newId: () => string;
-  /** Takes a sentence about what is left out. */
+  /** Logs a warning about an endpoint that gets no NIC. */
   readonly warn?: (sentence: string) => void;
 }
 
@@ -31,7 +31,7 @@ export interface NicView {
   readonly id: string;
   readonly endpointId: string;
   readonly name: string;
-  /** Whether every step of it was taken. */
+  /** Whether all of its steps have succeeded. */
   readonly isComplete: boolean;
 }
 
@@ -44,8 +44,8 @@ interface TrackedNic {
 
 /**
  * The network of one pod in its VM: a NIC for each endpoint of the pod's namespace. Operations run one at a time;
- * teardown interrupts the others. Each step is tracked before it is taken, so that whatever fails, teardown knows what
- * there may be. Errors are ControllerErrors.
+ * teardown interrupts the others. Each step is recorded before it runs, so that teardown knows what may exist after any
+ * failure. Errors are ControllerErrors.
  */
 export class NetworkController {
   readonly #options: NetworkControllerOptions;
@@ -54,9 +54,9 @@ export class NetworkController {
   /** Operations that teardown interrupts. */
   readonly #interruptible = new Set<AbortController>();
   readonly #namespace = new Acquisitions();
-  /** By endpoint, in the order in which they were added. */
+  /** NICs by endpoint, in the order in which they were added. */
   readonly #nics = new Map<string, TrackedNic>();
-  /** Endpoints that the guest cannot take, of which it has been told. */
+  /** Endpoints that the guest cannot accept and that a warning was logged for. */
   readonly #leftOut = new Set<string>();
 
   constructor(options: NetworkControllerOptions) {
@@ -77,7 +77,7 @@ export class NetworkController {
     }));
   }
 
-  /** Adds a NIC for each endpoint. Runs once; a failure leaves Invalid, then teardown. */
+  /** Adds a NIC for each endpoint. Runs once; after a failure the state is Invalid, and only teardown is allowed. */
   setup(signal?: AbortSignal): Promise<void> {
     return this.#interruptibly("set up network", signal, async (until) => {
       this.#life.require("setup");
@@ -98,8 +98,8 @@ export class NetworkController {
   }
 
   /**
-   * Follows what was added to the namespace and removed from it since. A namespace that is gone has no endpoints. What
-   * fails does not keep the rest from being done; repeat it, and it is tried again.
+   * Adds and removes NICs to match the namespace's current endpoints. A namespace that is gone has none. One failure does
+   * not stop the rest; a repeated call tries again.
    */
   sync(signal?: AbortSignal): Promise<void> {
     return this.#interruptibly("sync network", signal, async (until) => {
@@ -108,7 +108,7 @@ export class NetworkController {
       const wanted = new Set(endpoints.map(keyOf));
       const failures: unknown[] = [];
       for (const nic of [...this.#nics.values()].toReversed()) {
-        // One that was added in part cannot be completed, since it is not known how far it came.
+        // A partly added NIC cannot be completed, since it is unknown which steps took effect.
         if (nic.isComplete && wanted.has(keyOf(nic.endpoint))) continue;
         await this.#remove(nic, until).catch((error: unknown) => failures.push(error));
       }
@@ -122,8 +122,8 @@ export class NetworkController {
   }
 
   /**
-   * Removes every NIC, in reverse order, whatever state they are in. What is gone counts as removed. All is tried even
-   * if some of it fails; the errors come together, and it can be repeated until nothing is left.
+   * Removes every NIC, in reverse order, whatever its state. What is gone counts as removed. All removals are tried even
+   * if some fail; their errors are reported together, and the call can be repeated until nothing is left.
    */
   teardown(signal?: AbortSignal): Promise<void> {
     for (const running of this.#interruptible)
@@ -157,7 +157,7 @@ export class NetworkController {
     return await this.#endpointsOf(namespace, signal);
   }
 
-  /** In the order in which the guest shall name them; all have been checked. */
+  /** Checked endpoints, in the order in which the guest names their NICs. */
   async #endpointsOf(namespace: HcnNamespace, signal: AbortSignal): Promise<readonly HcnEndpoint[]> {
     const endpoints: HcnEndpoint[] = [];
     for (const id of endpointIdsOf(namespace)) {
@@ -227,7 +227,7 @@ export class NetworkController {
   }
 }
 
-/** Takes the steps in order, each tracked before it is taken; the first failure ends it. */
+/** Runs the steps in order, each recorded before it runs, until one fails. */
 async function take(steps: readonly Step[], held: Acquisitions, signal: AbortSignal): Promise<void> {
   for (const step of steps) {
     signal.throwIfAborted();
@@ -241,7 +241,7 @@ function throwTogether(failures: readonly unknown[]): void {
   if (first === undefined) return;
   if (failures.length === 1) throw first;
   const aggregate = new AggregateError(failures, failures.map(messageOf).join("; "));
-  // Consumers read the code; that of the first failure says most.
+  // Callers read the code; the first failure's says most.
   throw Object.assign(aggregate, { code: codeOf(first) });
 }
 

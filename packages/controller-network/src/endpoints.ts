@@ -11,7 +11,7 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { ControllerError } from "@uvm-shim/lifecycle";
 
-/** Endpoints whose name ends so come first, so that the guest gives them the name that it ends with. */
+/** Endpoints whose name ends with this come first: the guest names NICs in their order, and this name must be the first. */
 const firstName = "eth0";
 
 /** The ids of a namespace's endpoints, each once, in the namespace's order. */
@@ -19,13 +19,13 @@ export function endpointIdsOf({ Resources = [] }: HcnNamespace): readonly string
   return [...new Set(Resources.filter(({ Type }) => Type === "Endpoint").map(({ Data }) => Data.Id.toLowerCase()))];
 }
 
-/** The endpoint named eth0 first; the others stay in the order in which the namespace has them. */
+/** The endpoint named eth0 first; the others keep the namespace's order. */
 export function ordered(endpoints: readonly HcnEndpoint[]): readonly HcnEndpoint[] {
   const isFirst = ({ Name = "" }: HcnEndpoint): boolean => Name.endsWith(firstName);
   return [...endpoints.filter(isFirst), ...endpoints.filter((endpoint) => !isFirst(endpoint))];
 }
 
-/** Throws InvalidArgument for what is no id of a namespace. */
+/** InvalidArgument unless the id is a GUID. */
 export function checkNamespaceId(id: string): void {
   try {
     checkGuid(id, "networkNamespace");
@@ -34,7 +34,7 @@ export function checkNamespaceId(id: string): void {
   }
 }
 
-/** Throws InvalidArgument naming field and value for an endpoint that no NIC can be made of. */
+/** InvalidArgument with field and value for an endpoint that cannot become a NIC. */
 export function checkEndpoint(endpoint: HcnEndpoint): void {
   const operation = "use endpoint";
   const id = `${endpoint.ID} (${endpoint.Name ?? ""})`;
@@ -60,7 +60,7 @@ export function checkEndpoint(endpoint: HcnEndpoint): void {
   }
 }
 
-/** Bytes that encapsulation takes from the MTU of an endpoint that has been checked. */
+/** Bytes of the MTU that encapsulation needs; the endpoint must have been checked. */
 export function encapOverheadOf({ Policies = [] }: HcnEndpoint): number {
   const policy = Policies.find(({ Type }) => Type === encapOverheadPolicy);
   return policy === undefined ? 0 : (checkHcnEncapOverhead(policy.Settings ?? {}).Overhead ?? 0);

@@ -3,19 +3,19 @@ import { encapOverheadOf } from "./endpoints.ts";
 import type { GuestNetworking, LinuxNetworkGuest, Nic } from "./types.ts";
 
 export interface LinuxNetworkingOptions {
-  /** The guest, asked for at each use; throws while there is none. */
+  /** Returns the guest; throws while there is none. Called at each use. */
   readonly guest: () => LinuxNetworkGuest;
-  /** By which the guest knows the pod's namespace; the host's own id when absent. */
+  /** The guest's id of the pod's namespace; the host's id when absent. */
   readonly namespaceId?: string;
-  /** Whether there is a container that holds the namespace in the guest; never when absent. */
+  /** Whether a container holds the namespace in the guest; no when absent. */
   readonly isHeld?: () => boolean;
-  /** Whether NICs behind the first route what comes from their addresses by a table of their own. */
+  /** Whether NICs after the first get a routing table of their own for traffic from their addresses. */
   readonly policyBasedRouting?: boolean;
 }
 
 /**
- * A Linux guest is told of a NIC when the host has added it. It has no namespace to add: it moves the NIC to the
- * container that holds the one of this id, now or once there is one.
+ * A Linux guest gets a NIC after the host has added it. It needs no request for the namespace: it moves the NIC to the
+ * container that holds the namespace of this id, at once or when there is one.
  */
 export function linuxNetworking({
   guest,
@@ -25,9 +25,9 @@ export function linuxNetworking({
 }: LinuxNetworkingOptions): GuestNetworking {
   return {
     namespaceSteps: () => [],
-    // It would move all of them again, and fail at the first that is no longer where it came from.
+    // The guest would move all NICs again, and fail at the first, which is no longer in its own namespace.
     whyNoMore: (present) =>
-      present > 0 && isHeld() ? "a Linux guest takes no further one once a container has its network" : undefined,
+      present > 0 && isHeld() ? "a Linux guest accepts no further NIC once a container holds the network" : undefined,
     nicSteps(given, host) {
       if (!guest().supportsNetworkNamespaces) return [host];
       const nic = namespaceId === undefined ? given : { ...given, namespaceId };
@@ -48,11 +48,11 @@ function isDefault(prefix: string): boolean {
   return parseIpPrefix(prefix)?.length === 0;
 }
 
-/** An endpoint as a Linux guest is told of it; what is empty stays away (as microsoft/hcsshim sends it). */
+/** An endpoint in the form for a Linux guest; empty fields are omitted, as microsoft/hcsshim does. */
 export function linuxAdapter({ id, namespaceId, endpoint }: Nic, policyBasedRouting: boolean): LinuxNetworkAdapter {
   const { MacAddress, IpConfigurations = [], Routes = [], Dns = {} } = endpoint;
   const { Domain = "", Search = [], ServerList = [] } = Dns;
-  // What is called a suffix is the guest's whole search list.
+  // The field is named a suffix, but holds the guest's whole search list.
   const suffixes = [Domain, ...Search].filter((domain) => domain !== "").map((domain) => domain.toLowerCase());
   const overhead = encapOverheadOf(endpoint);
   return {
@@ -63,7 +63,7 @@ export function linuxAdapter({ id, namespaceId, endpoint }: Nic, policyBasedRout
     ...(ServerList.length === 0 ? {} : { DNSServerList: ServerList.join(",").toLowerCase() }),
     ...(overhead === 0 ? {} : { EncapOverhead: overhead }),
     IPConfigs: IpConfigurations.map(({ IpAddress, PrefixLength }) => ({ IPAddress: IpAddress, PrefixLength })),
-    // A guest fails to set up a NIC with a default route that leads to nothing, as one without a gateway has it.
+    // An endpoint without a gateway has a default route without a next hop, which the guest fails to set up.
     Routes: Routes.filter(({ NextHop = "", DestinationPrefix }) => NextHop !== "" || !isDefault(DestinationPrefix)).map(
       ({ NextHop = "", DestinationPrefix, Metric = 0 }) => ({
         DestinationPrefix,

@@ -1,6 +1,6 @@
 import { defineTable, type StateData } from "@uvm-shim/lifecycle";
 
-/** Invalid: set up or taken down in part; what was added is known, and only teardown leads on. */
+/** Invalid: set up or torn down in part. What was added is known; only teardown is allowed. */
 export type NetworkStateKind = "NotConfigured" | "Configured" | "Invalid" | "TornDown";
 export type NetworkState = StateData<NetworkStateKind>;
 export type NetworkOperation = "setup" | "sync" | "teardown";

@@ -48,7 +48,7 @@ describe("namedNetworkOf", () => {
         windows: { network: { networkNamespace: namespaceId } },
         linux: { namespaces: [{ type: "network", path: "/x" }] },
       },
-      'linux.namespaces names the network "/x", and windows.network.networkNamespace another',
+      'linux.namespaces names the network "/x", and windows.network.networkNamespace names',
     ],
   ])("refuses %j", (given, message) => {
     expect(() => namedNetworkOf(given)).toThrow(
@@ -159,7 +159,7 @@ describe("PodNetwork", () => {
     await network.prepare(at("/proc/42/ns/net"));
     await expect(network.prepare(at("/run/netns/cni-2"))).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: expect.stringContaining("expected none, since the pod has none of the host's"),
+      message: expect.stringContaining("expected no path: the pod has no network namespace of the host"),
     });
     expect(made).toEqual([]);
   });

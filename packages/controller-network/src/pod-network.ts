@@ -2,23 +2,23 @@ import { checkGuid, SchemaError } from "@uvm-shim/hcs-schema";
 import { abortable, ControllerError, OperationQueue } from "@uvm-shim/lifecycle";
 import type { NetworkController } from "./controller.ts";
 
-/** How a caller names the network of a sandbox or a container. */
+/** The network that a caller names for a sandbox or a container. */
 export type NamedNetwork =
   | { readonly kind: "none" }
   /** An HCN namespace, by its GUID. */
   | { readonly kind: "hcn"; readonly id: string }
-  /** A network namespace of Linux, of the host or of the guest. */
+  /** A Linux network namespace of the host or of the guest. */
   | { readonly kind: "path"; readonly field: string; readonly path: string };
 
 export interface PodNetworkOptions {
-  /** The sandbox's namespace; absent where the first container that names one decides. */
+  /** The sandbox's HCN namespace; absent where the first container that names one decides. */
   readonly namespaceId?: string | undefined;
-  /** The path by which that was named, where it is a network namespace of the host. */
+  /** The path of the sandbox's network namespace, where the caller named a Linux namespace of the host. */
   readonly hostPath?: string | undefined;
   readonly newController: (namespaceId: string) => NetworkController;
 }
 
-/** The network that a pod's containers share: set up for the first of them that is in a namespace, until the pod ends. */
+/** The network that a pod's containers share: set up for the first of them that names one, until the pod ends. */
 export class PodNetwork {
   readonly #options: PodNetworkOptions;
   readonly #queue = new OperationQueue();
@@ -31,8 +31,8 @@ export class PodNetwork {
   }
 
   /**
-   * Makes the network ready for a container in this network, or in the pod's. The first sets it up; each later one
-   * finds it as the namespace is by now. A setup that failed is taken back, and tried anew with the next container.
+   * Prepares the network for a container. The first container sets it up, and each later one synchronizes it with the
+   * namespace. A failed setup is torn down, and tried again with the next container.
    */
   prepare(network: NamedNetwork, signal?: AbortSignal): Promise<void> {
     const prepared = this.#queue.run(async () => {
@@ -43,13 +43,13 @@ export class PodNetwork {
         throw invalid(`windows.network.networkNamespace is ${wanted}, expected the pod's ${this.#namespaceId}`);
       }
       if (this.#controller?.state.kind === "Configured") return await this.#controller.sync(signal);
-      // What a setup left behind that could not be taken back then.
+      // A failed setup may have left something that could not be removed then.
       await this.#controller?.teardown(signal);
       this.#controller = this.#options.newController(wanted);
       try {
         await this.#controller.setup(signal);
       } catch (error) {
-        // Of a teardown that fails as well, the next attempt or the end of the pod tells.
+        // If this fails too, the next attempt or the end of the pod reports it.
         await this.#controller.teardown(signal).catch(() => {});
         throw error;
       }
@@ -57,7 +57,7 @@ export class PodNetwork {
     return abortable(prepared, signal);
   }
 
-  /** Undefined: the pod's. A path that a container names is the pod's own, or of the guest, where that is too. */
+  /** Undefined for the pod's own network: also for the pod's own path, and for a path in the guest. */
   #idOf(network: NamedNetwork): string | undefined {
     switch (network.kind) {
       case "none":
@@ -69,30 +69,29 @@ export class PodNetwork {
         const { field, path } = network;
         if (samePath(path, hostPath) || guestNamespace.test(path)) return undefined;
         const expected =
-          hostPath === undefined ? "none, since the pod has none of the host's" : `the pod's ${hostPath}`;
+          hostPath === undefined ? "no path: the pod has no network namespace of the host" : `the pod's ${hostPath}`;
         throw invalid(`${field} is ${JSON.stringify(path)}, expected ${expected}`);
       }
     }
   }
 
-  /** Whether the VM has a NIC of it. */
+  /** Whether the VM has a NIC of this network. */
   get hasInterfaces(): boolean {
     return this.#controller?.nics.some(({ isComplete }) => isComplete) ?? false;
   }
 
-  /** Takes the network down, interrupting what is under way. Repeatable. */
+  /** Tears the network down, interrupting what is under way. Repeatable. */
   async teardown(signal?: AbortSignal): Promise<void> {
     await this.#controller?.teardown(signal);
   }
 }
 
-/** A process of the guest, as callers know it from this shim. */
+/** The network namespace of a process in the guest: callers know its pid from this shim. */
 const guestNamespace = /^\/proc\/[1-9]\d{0,9}\/ns\/net$/;
 
 /**
- * In which network a sandbox or a container is to be: what its specification says at `windows.network.networkNamespace`, or
- * at the path of its Linux network namespace, else what the caller of a sandbox names beside it. InvalidArgument for what
- * cannot be meant.
+ * The network of a sandbox or a container: `windows.network.networkNamespace` of its specification, or the path of its
+ * Linux network namespace, else the `netns_path` of the request. InvalidArgument for what is malformed or ambiguous.
  */
 export function namedNetworkOf(spec: unknown, netnsPath = ""): NamedNetwork {
   const { windows, linux } = (spec ?? {}) as {
@@ -104,7 +103,7 @@ export function namedNetworkOf(spec: unknown, netnsPath = ""): NamedNetwork {
     readonly endpointList?: unknown;
   };
   if (Array.isArray(endpointList) && endpointList.length > 0) {
-    throw invalid("windows.network.endpointList is not empty, endpoints are taken from the namespace alone");
+    throw invalid("windows.network.endpointList is not empty: endpoints are taken from the namespace only");
   }
   if (networkNamespace !== "" && !isGuid(networkNamespace)) {
     const shown = JSON.stringify(networkNamespace)?.slice(0, 64);
@@ -115,12 +114,12 @@ export function namedNetworkOf(spec: unknown, netnsPath = ""): NamedNetwork {
   if (networkNamespace === "") return ofLinux.kind === "none" ? ofSandbox : ofLinux;
   if (ofLinux.kind === "path") {
     const message = `linux.namespaces names the network ${JSON.stringify(ofLinux.path)}, and windows.network.networkNamespace`;
-    throw invalid(`${message} another, ${networkNamespace}: expected is one`);
+    throw invalid(`${message} names ${networkNamespace}: expected only one of them`);
   }
   return { kind: "hcn", id: networkNamespace.toLowerCase() };
 }
 
-/** Checked where the specification as a whole is: what is no list of namespaces names none. */
+/** Malformed namespaces name no network here; the check of the whole specification reports them. */
 function linuxNetworkOf(namespaces: unknown): NamedNetwork {
   if (!Array.isArray(namespaces)) return { kind: "none" };
   const index = namespaces.findIndex((namespace) => namespace?.type === "network");
@@ -133,7 +132,7 @@ function named(field: string, path: string): NamedNetwork {
   return isGuid(path) ? { kind: "hcn", id: path.toLowerCase() } : { kind: "path", field, path };
 }
 
-/** Of the two names that everybody has for the folder of network namespaces. */
+/** /var/run and /run are the same folder on Linux hosts. */
 function samePath(one: string, other: string | undefined): boolean {
   const plain = (path: string | undefined): string | undefined => path?.replace(/^\/var\/run\//, "/run/");
   return plain(one) === plain(other);

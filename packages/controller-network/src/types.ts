@@ -1,8 +1,8 @@
-/** What the network controller asks of the host and of guests: one interface for each kind, with its own fields alone. */
+/** What the network controller needs of the host and of guests of each flavour. */
 import type { HcnEndpoint, HcnNamespace, LinuxNetworkAdapter, NetworkAdapter } from "@uvm-shim/hcs-schema";
 import type { Step } from "@uvm-shim/lifecycle";
 
-/** The host's networks, of which the controller changes nothing. */
+/** Read access to the host's networks. */
 export interface NetworkQueries {
   queryNamespace(id: string, signal?: AbortSignal): Promise<HcnNamespace>;
   queryEndpoint(id: string, signal?: AbortSignal): Promise<HcnEndpoint>;
@@ -15,22 +15,22 @@ export interface NicHost {
 }
 
 export interface LinuxNetworkGuest {
-  /** Whether it takes network interfaces. One that does not sets up by itself what the host adds. */
+  /** Whether it accepts requests for network interfaces. A guest that does not sets up by itself what the host adds. */
   readonly supportsNetworkNamespaces: boolean;
   addNetworkInterface(adapter: LinuxNetworkAdapter, signal?: AbortSignal): Promise<void>;
   removeNetworkInterface(adapter: Pick<LinuxNetworkAdapter, "NamespaceID" | "ID">, signal?: AbortSignal): Promise<void>;
 }
 
 export interface WindowsNetworkGuest {
-  /** Whether it takes network namespaces. */
+  /** Whether it accepts requests for network namespaces. */
   readonly supportsNetworkNamespaces: boolean;
   addNetworkNamespace(namespace: HcnNamespace, signal?: AbortSignal): Promise<void>;
   removeNetworkNamespace(namespace: HcnNamespace, signal?: AbortSignal): Promise<void>;
-  /** Announces a NIC, before the host adds it. */
+  /** Announces a NIC before the host adds it. */
   preAddNetworkInterface(nicId: string, endpoint: HcnEndpoint, signal?: AbortSignal): Promise<void>;
-  /** Completes a NIC that was announced and that the host has added. */
+  /** Completes an announced NIC after the host has added it. */
   addNetworkInterface(nicId: string, signal?: AbortSignal): Promise<void>;
-  /** Takes back both the announcement and the completion. */
+  /** Undoes both the announcement and the completion. */
   removeNetworkInterface(nicId: string, signal?: AbortSignal): Promise<void>;
 }
 
@@ -41,12 +41,12 @@ export interface Nic {
   readonly endpoint: HcnEndpoint;
 }
 
-/** What a kind of guest adds to the host's part, as steps that are taken in order and taken back in reverse. */
+/** The guest's part of networking for one flavour, as steps that run in order and are released in reverse. */
 export interface GuestNetworking {
   /** Steps before the first NIC. */
   namespaceSteps(namespace: HcnNamespace): readonly Step[];
-  /** Why the guest cannot take a NIC beside this many; undefined where it can. */
+  /** Why the guest cannot accept a NIC beside those present; undefined where it can. */
   whyNoMore?(present: number): string | undefined;
-  /** All steps of one NIC, the host's among them. */
+  /** All steps of one NIC, including the host's. */
   nicSteps(nic: Nic, host: Step): readonly Step[];
 }

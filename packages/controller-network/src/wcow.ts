@@ -3,18 +3,18 @@ import { isGone, unlessGone } from "@uvm-shim/lifecycle";
 import type { GuestNetworking, NetworkQueries, WindowsNetworkGuest } from "./types.ts";
 
 export interface WindowsNetworkingOptions {
-  /** The guest, asked for at each use; throws while there is none. */
+  /** Returns the guest; throws while there is none. Called at each use. */
   readonly guest: () => WindowsNetworkGuest;
   /** The host's namespaces. */
   readonly networks: Pick<NetworkQueries, "queryNamespace">;
 }
 
 /**
- * A Windows guest is given the namespace, and each NIC before and after the host adds it. Of both it is told what it
- * knows, and nothing that a newer network service adds, which it would refuse.
+ * A Windows guest gets the namespace, and each NIC before and after the host adds it. Both are sent with the fields that
+ * the guest knows only: it refuses what a newer network service adds.
  */
 export function windowsNetworking({ guest, networks }: WindowsNetworkingOptions): GuestNetworking {
-  /** As it is by now; as it was, where the host has it no more and the guest still does. */
+  /** The namespace's current form, or its last known one when the host no longer has it. */
   async function presentForm(namespace: HcnNamespace, signal?: AbortSignal): Promise<HcnNamespace> {
     try {
       return await networks.queryNamespace(namespace.ID, signal);
@@ -40,7 +40,7 @@ export function windowsNetworking({ guest, networks }: WindowsNetworkingOptions)
     },
     nicSteps({ id, endpoint }, host) {
       let isRemoved = false;
-      // The guest forgets a NIC as a whole. It does so before the host removes the NIC, if it was told of its arrival.
+      // The guest removes a NIC as a whole. Where it was completed, that happens before the host removes the NIC.
       const release = async (signal?: AbortSignal): Promise<void> => {
         if (isRemoved) return;
         await unlessGone(async () => await guest().removeNetworkInterface(id, signal));

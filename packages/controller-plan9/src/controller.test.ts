@@ -129,7 +129,7 @@ describe("sharing", () => {
     expect(vm.shares.size).toBe(2);
     await expect(at("/own/m0", "/other")).rejects.toMatchObject({
       code: "FailedPrecondition",
-      message: expect.stringContaining(`/own/m0 in the guest is in use by the share of ${data.hostPath}`),
+      message: expect.stringContaining(`guest path /own/m0 is in use by the share of ${data.hostPath}`),
     });
     await expect(at("own")).rejects.toThrow('guestPath is "own", expected an absolute path');
     for (const reservation of reservations) await plan9.unmapFromGuest(reservation);

@@ -1,4 +1,4 @@
-import { ControllerError, type HostPaths, OperationQueue, wrapError } from "@uvm-shim/lifecycle";
+import { ControllerError, type HostPaths, OperationQueue, refusing, wrapError } from "@uvm-shim/lifecycle";
 import type { MountStateKind, ShareStateKind } from "./lifecycle.ts";
 import { Share } from "./share.ts";
 import type { Plan9Guest, Plan9Host, ShareConfig } from "./types.ts";
@@ -7,13 +7,13 @@ export interface Plan9ControllerOptions {
   /** Id of the VM, for messages. */
   readonly id: string;
   readonly host: Plan9Host;
-  /** The guest, asked for at each use; throws while there is none. */
+  /** Returns the guest; throws while there is none. Called at each use. */
   readonly guest: () => Plan9Guest;
   /** A new id for a reservation. */
   readonly newId: () => string;
-  /** Refuses every share that the guest could write to. */
+  /** Refuses writable shares. */
   readonly noWritableFileShares?: boolean;
-  /** Paths of the host that serves the shares. */
+  /** Path rules of the host that serves the shares. */
   readonly paths: HostPaths;
 }
 
@@ -26,9 +26,9 @@ export interface ShareView {
   readonly mount: MountStateKind;
 }
 
-/** What its holders share: the directory as they want it, and the share that now stands for it. */
+/** What the holders of a directory have in common: its settings and its current share. */
 interface SharedDirectory {
-  /** What all who want this share have in common. */
+  /** The same for all reservations that use this share. */
   readonly key: string;
   readonly config: ShareConfig;
   readonly holders: Set<string>;
@@ -37,9 +37,9 @@ interface SharedDirectory {
 }
 
 /**
- * Plan9 shares of one Linux VM. A caller reserves a directory, maps it, and unmaps it in the end, also when mapping
- * failed; an unmap that failed is repeated until it succeeds. Who wants the same directory with the same flags gets
- * the same share; other flags, and another place in the guest, make another share.
+ * Plan9 shares of one Linux VM. A caller reserves a directory, maps it, and finally unmaps it, even if mapping failed; a
+ * failed unmap is repeated until it succeeds. Reservations of the same directory with the same flags and guest path use
+ * one share; others get a share of their own.
  */
 export class Plan9Controller {
   readonly #options: Plan9ControllerOptions;
@@ -62,8 +62,8 @@ export class Plan9Controller {
   }
 
   /**
-   * Reserves a share. Answers with the reservation's id; when it throws there is nothing to undo. InvalidArgument: no
-   * such share is possible; FailedPrecondition: it is writable, and the VM allows none of these.
+   * Reserves a share. Returns the reservation's id; after an error there is nothing to undo. InvalidArgument: no such
+   * share can exist; FailedPrecondition: the share is writable, and the VM allows only read-only shares.
    */
   async reserve(config: ShareConfig): Promise<string> {
     this.#check(config);
@@ -84,8 +84,8 @@ export class Plan9Controller {
   }
 
   /**
-   * Adds and mounts the share, as far as that is not done, and answers with the path in the guest. Repeatable. When
-   * it fails the reservation remains: map again, or unmap. NotFound: no such reservation.
+   * Adds and mounts the share where that is not done yet, and returns the path in the guest. Repeatable. After a failure
+   * the reservation remains: map again, or unmap. NotFound: no such reservation.
    */
   async mapToGuest(reservation: string, signal?: AbortSignal): Promise<string> {
     const operation = "map share";
@@ -107,8 +107,8 @@ export class Plan9Controller {
   }
 
   /**
-   * Gives the reservation back; the last one unmounts and removes the share. What is gone counts as done, and so does
-   * an unknown reservation, so that repeating is harmless. A failed unmap keeps the reservation; the next one goes on
+   * Releases the reservation; the last one unmounts and removes the share. What is gone counts as done, as does an
+   * unknown reservation, so repeating is harmless. A failed unmap keeps the reservation; the next attempt continues
    * where it stopped.
    */
   async unmapFromGuest(reservation: string, signal?: AbortSignal): Promise<void> {
@@ -121,7 +121,7 @@ export class Plan9Controller {
         if (directory.holders.size === 1) await directory.share.ensureRemoved(host, guest, signal);
         directory.holders.delete(reservation);
         this.#reservations.delete(reservation);
-        // Asked only now: others may have reserved it while the host removed the share; they will map a new one.
+        // Checked only now: others may have reserved it while the host removed the share; they map a new one.
         if (directory.holders.size === 0) this.#directories.delete(directory.key);
       }, signal);
     } catch (error) {
@@ -129,7 +129,7 @@ export class Plan9Controller {
     }
   }
 
-  /** Names are never used again in this VM. */
+  /** A name is never reused in this VM. */
   #newShare(config: ShareConfig): Share {
     const name = String(this.#names);
     this.#names += 1;
@@ -142,14 +142,14 @@ export class Plan9Controller {
     return JSON.stringify([paths.key(hostPath), readOnly, names, guestPath]);
   }
 
-  /** A second share at the same place would hide the first from those who have it. */
+  /** A second share mounted at the same path would hide the first one from its users. */
   #refuseTakenPath(key: string, { hostPath, guestPath }: ShareConfig): void {
     if (guestPath === undefined) return;
     const holder = [...this.#directories.values()].find(
       (held) => held.key !== key && held.config.guestPath === guestPath,
     );
     if (holder === undefined) return;
-    const message = `${guestPath} in the guest is in use by the share of ${holder.config.hostPath}`;
+    const message = `guest path ${guestPath} is in use by the share of ${holder.config.hostPath}`;
     throw new ControllerError("FailedPrecondition", message, {
       operation: "reserve share",
       id: `${this.#options.id} ${hostPath}`,
@@ -158,25 +158,29 @@ export class Plan9Controller {
 
   #check({ hostPath, readOnly, allowedFiles, guestPath }: ShareConfig): void {
     const { id, paths, noWritableFileShares = false } = this.#options;
-    const refuse = (code: "InvalidArgument" | "FailedPrecondition", message: string): never => {
-      throw new ControllerError(code, message, { operation: "reserve share", id: `${id} ${hostPath}` });
-    };
+    const refuse = refusing("reserve share", `${id} ${hostPath}`);
     if (!paths.isAbsolute(hostPath)) {
-      refuse("InvalidArgument", `hostPath is ${JSON.stringify(hostPath)}, expected ${paths.expected}`);
+      throw refuse("InvalidArgument", `hostPath is ${JSON.stringify(hostPath)}, expected ${paths.expected}`);
     }
     if (!readOnly && noWritableFileShares) {
-      refuse("FailedPrecondition", "writing was asked for, and this VM has read-only shares alone; expected option ro");
+      throw refuse(
+        "FailedPrecondition",
+        "the share is writable, but this VM allows only read-only shares: expected option ro",
+      );
     }
     if (guestPath !== undefined && !guestPath.startsWith("/")) {
-      refuse("InvalidArgument", `guestPath is ${JSON.stringify(guestPath)}, expected an absolute path`);
+      throw refuse("InvalidArgument", `guestPath is ${JSON.stringify(guestPath)}, expected an absolute path`);
     }
     if (allowedFiles?.length === 0) {
-      refuse("InvalidArgument", "allowedFiles is empty, expected at least one name, or no list to allow all");
+      throw refuse(
+        "InvalidArgument",
+        "allowedFiles is empty, expected at least one name; omit the list to allow all files",
+      );
     }
     for (const name of allowedFiles ?? []) {
       if (paths.isName(name)) continue;
       const accepted = "the name of a file directly below hostPath";
-      refuse("InvalidArgument", `allowedFiles holds ${JSON.stringify(name)}, expected ${accepted}`);
+      throw refuse("InvalidArgument", `allowedFiles holds ${JSON.stringify(name)}, expected ${accepted}`);
     }
   }
 

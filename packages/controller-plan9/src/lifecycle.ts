@@ -1,6 +1,6 @@
 import { defineTable, type StateData } from "@uvm-shim/lifecycle";
 
-/** A share under its name. Invalid: adding it failed, so whether the VM has it is not known. */
+/** A share under its name. Invalid: adding it failed, so it is unknown whether the VM has it. */
 export type ShareStateKind = "Reserved" | "Added" | "Invalid" | "Removed";
 export type ShareState = StateData<ShareStateKind>;
 export type ShareOperation = "add" | "remove";
@@ -21,7 +21,7 @@ export const shareTable = defineTable<ShareStateKind, ShareOperation>({
   ],
 });
 
-/** The share's mount in the guest. Invalid: mounting failed, so whether the guest has it is not known. */
+/** The share's mount in the guest. Invalid: mounting failed, so it is unknown whether the guest has it. */
 export type MountStateKind = "Reserved" | "Mounted" | "Invalid" | "Unmounted";
 export type MountState = StateData<MountStateKind>;
 export type MountOperation = "mount" | "unmount";

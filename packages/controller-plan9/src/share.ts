@@ -19,8 +19,8 @@ import {
 import type { Plan9Guest, Plan9Host, ShareConfig } from "./types.ts";
 
 /**
- * One share under its name, and its mount. It lives once: after any failure it can only be removed, and what comes
- * after it has another name, so that an answer that was lost can never be taken for the answer to a later request.
+ * One share under its name, and its mount. It is never reused: after a failure it can only be removed, and the next one
+ * has another name, so that a late answer cannot be confused with the answer to a later request.
  */
 export class Share {
   readonly #share: Plan9Share;
@@ -59,14 +59,14 @@ export class Share {
     return this.#mountLife.state;
   }
 
-  /** Whether it is mounted or can still come to be. */
+  /** Whether it is mounted or can still be mounted. */
   get isUsable(): boolean {
     const { kind: share } = this.state;
     const { kind: mount } = this.mountState;
     return (share === "Reserved" || share === "Added") && (mount === "Reserved" || mount === "Mounted");
   }
 
-  /** Adds and mounts, as far as that is not done, and answers with the path in the guest. */
+  /** Adds and mounts where that is not done yet, and returns the path in the guest. */
   async ensureMounted(host: Plan9Host, guest: () => Plan9Guest, signal?: AbortSignal): Promise<string> {
     if (this.state.kind !== "Added") {
       this.#life.require("add");
@@ -91,7 +91,7 @@ export class Share {
     return this.#directory.MountPath;
   }
 
-  /** Unmounts and removes, going on where an earlier attempt stopped. */
+  /** Unmounts and removes, continuing where an earlier attempt stopped. */
   async ensureRemoved(host: Plan9Host, guest: () => Plan9Guest, signal?: AbortSignal): Promise<void> {
     const { kind: mount } = this.mountState;
     if (mount === "Mounted" || mount === "Invalid") {

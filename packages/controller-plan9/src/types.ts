@@ -1,4 +1,4 @@
-/** What the Plan9 controller asks of the host and of a Linux guest. */
+/** What the Plan9 controller needs of the host and of a Linux guest. */
 import type { LinuxMappedDirectory, Plan9Share } from "@uvm-shim/hcs-schema";
 
 export interface Plan9Host {
@@ -11,12 +11,12 @@ export interface Plan9Guest {
   unmountShare(directory: LinuxMappedDirectory, signal?: AbortSignal): Promise<void>;
 }
 
-/** A directory of the host that the guest shall see. */
+/** A directory of the host to be shared with the guest. */
 export interface ShareConfig {
   readonly hostPath: string;
   readonly readOnly: boolean;
-  /** Only these names, directly below hostPath, may be opened. Absent: all that is below it. */
+  /** Only these files directly in hostPath may be opened. Absent: everything below it. */
   readonly allowedFiles?: readonly string[];
-  /** Where the guest mounts it, instead of at a place of its own. */
+  /** Where the guest mounts it, instead of at the default path. */
   readonly guestPath?: string;
 }

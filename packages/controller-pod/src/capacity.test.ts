@@ -78,7 +78,7 @@ describe("the VM of a pod", () => {
     const { pod, vm } = await started([1, "fail"]);
     await expect(pod.createContainer({ id: "c1", memory: 200 })).rejects.toMatchObject({
       code: "Unavailable",
-      message: expect.stringMatching(/^create container c1: the VM has 100 MB, and needs 200 MB .* does not grow: /),
+      message: expect.stringMatching(/^create container c1: the VM has 100 MB, and needs 200 MB .* cannot grow: /),
     });
     await pod.createContainer({ id: "c1", memory: 100 });
     expect(vm.updates).toEqual([]);
@@ -89,7 +89,7 @@ describe("the VM of a pod", () => {
     await pod.createContainer({ id: "c1", memory: 60 });
     await pod.createContainer({ id: "c2", memory: 77 });
     expect(made).toHaveLength(2);
-    expect(warnings).toEqual([expect.stringMatching(/^container c2, to which no memory is promised: the VM/)]);
+    expect(warnings).toEqual([expect.stringMatching(/^container c2, which has no guaranteed memory: the VM/)]);
   });
 
   it("grows, with a warning, for a limit that promises nothing", async () => {

@@ -7,26 +7,26 @@ const setByUpdate = "an update of the pod has set it";
 export interface CapacityOptions<Request, Limits> {
   readonly vm: PodVm;
   readonly size: PodSize<Request, Limits>;
-  /** Takes a sentence about what is not had as it was asked for. */
+  /** Logs a warning about a request that is not fully met. */
   readonly warn: (sentence: string) => void;
 }
 
-/** What one container may take, until it is given back. */
+/** What one container may use, until it is released. */
 export interface Share<Limits> {
   readonly id: string;
   limits: Limits;
-  /** One after the other, since one that fails leaves what was before it. */
+  /** Updates run one after the other, since a failed one restores the limits before it. */
   readonly updates: OperationQueue;
 }
 
 type Holder = Pick<PodContainer<never>, "init" | "update">;
 
-/** What the containers of a pod may take together, for which their VM has to be large enough. It never shrinks. */
+/** Keeps the VM large enough for the limits of the pod's containers. The VM never shrinks. */
 export class Capacity<Request extends { readonly id: string }, Limits> {
   readonly #options: CapacityOptions<Request, Limits>;
   readonly #shares = new Set<Share<Limits>>();
   readonly #held = new WeakMap<Holder, Share<Limits>>();
-  /** One after the other, so that each finds the VM as the one before has left it. */
+  /** Changes run one after the other, so that each sees the size that the one before has left. */
   readonly #growth = new OperationQueue();
   #fixedSince: string | undefined;
 
@@ -34,7 +34,7 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
     this.#options = options;
   }
 
-  /** Has the VM be large enough for the container that `make` makes, if it takes anything. */
+  /** Grows the VM for the container that `make` creates, if that has a share of it. */
   async admit<Container extends Holder>(
     request: Request,
     make: () => Promise<Container>,
@@ -48,7 +48,7 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
       await this.#fit(share, undefined, signal);
       const container = await make();
       this.#held.set(container, share);
-      // With its last process a container takes nothing any more, though it may stay for long.
+      // A stopped container uses nothing, even if it is deleted much later.
       void container.init.wait().then(
         () => this.#shares.delete(share),
         () => {},
@@ -60,7 +60,7 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
     }
   }
 
-  /** Has the VM be large enough before the container is given more; when that fails, the container has what it had. */
+  /** Grows the VM before the container gets more; after a failure the container keeps its limits. */
   async update(container: Holder, resources: unknown, signal: AbortSignal): Promise<void> {
     const share = this.#held.get(container);
     if (share === undefined) return await container.update(resources, signal);
@@ -82,7 +82,7 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
     if (share !== undefined) this.#shares.delete(share);
   }
 
-  /** Has somebody say how large the VM is: if `change` changes that, it stays so, whatever is in it. */
+  /** Runs an explicit change of the VM; a memory size that it sets stays, whatever containers need. */
   change(change: () => Promise<void>, signal: AbortSignal): Promise<void> {
     return this.#growth.run(async () => {
       const { vm } = this.#options;
@@ -117,9 +117,9 @@ export class Capacity<Request extends { readonly id: string }, Limits> {
             await abortable(vm.update({ resources: { memory: { limit } } }, signal), signal);
           } catch (cause) {
             signal.throwIfAborted();
-            const message = `${needed} for the limits of its containers, but does not grow: ${messageOf(cause)}`;
+            const message = `${needed} for the limits of its containers, but cannot grow: ${messageOf(cause)}`;
             if (verdict.isDemanded) throw new ControllerError(codeOf(cause), message, { operation, id, cause });
-            warn(`container ${id}, to which no memory is promised: ${message}`);
+            warn(`container ${id}, which has no guaranteed memory: ${message}`);
           }
         }
       }

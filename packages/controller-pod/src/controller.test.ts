@@ -63,7 +63,7 @@ describe("containers", () => {
     const { pod } = bench;
     await expect(pod.createContainer({ id: "c1" })).rejects.toMatchObject({
       code: "FailedPrecondition",
-      message: "create container c1 in pod p1: the pod is not running but created",
+      message: "create container c1 in pod p1: the pod is created, expected running",
     });
     await bench.started();
     const creating = pod.createContainer({ id: "c1" });
@@ -126,7 +126,7 @@ describe("the VM of a pod", () => {
 
   it("is neither otherwise", async () => {
     const { pod } = new PodBench();
-    const refusal = { code: "FailedPrecondition", message: expect.stringContaining("the pod is not running but") };
+    const refusal = { code: "FailedPrecondition", message: expect.stringContaining("the pod is ") };
     await expect(pod.update(update)).rejects.toMatchObject(refusal);
     await pod.stop(stopMs);
     await expect(pod.statistics()).rejects.toMatchObject(refusal);
@@ -209,7 +209,7 @@ describe("stop", () => {
     bench.clock.elapse(stopMs);
     await expect(stopping).rejects.toMatchObject({
       code: "DeadlineExceeded",
-      message: "stop pod p1: not ended within 10000 ms, and still being stopped",
+      message: "stop pod p1: the pod has not stopped within 10000 ms: stopping goes on",
     });
     bench.vm.exit("crash");
     await bench.pod.wait();

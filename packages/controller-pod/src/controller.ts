@@ -1,35 +1,36 @@
-import type { VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
+import type { VmExit, VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
 import {
   abortable,
   ControllerError,
   type ControllerErrorCode,
+  type Exit,
   Lifecycle,
   OperationQueue,
   wrapError,
 } from "@uvm-shim/lifecycle";
 import { Capacity } from "./capacity.ts";
 import { withDeadline } from "./deadline.ts";
-import { type PodState, type PodStateName, type PodTransition, podTable } from "./lifecycle.ts";
-import type { PodClock, PodContainer, PodExit, PodNetwork, PodSize, PodVm, PodVmExit } from "./types.ts";
+import { type PodOperation, type PodState, type PodStateKind, podTable } from "./lifecycle.ts";
+import type { PodClock, PodContainer, PodNetwork, PodSize, PodVm } from "./types.ts";
 
 export interface PodOptions<Request, Container, Limits> {
   readonly id: string;
-  /** The VM, created and not started. It belongs to the pod from now on. */
+  /** A VM that was created and not started. The pod owns it from now on. */
   readonly vm: PodVm;
-  /** Makes the controller of one container; the pod then has it created. */
+  /** Makes the controller of one container; the pod then calls its `create`. */
   readonly newContainer: (request: Request) => Container;
-  /** Of the container that holds the pod's namespaces, where the pod makes one by itself. */
+  /** The request for the container that holds the pod's namespaces, where the shim makes one itself. */
   readonly sandboxContainer?: Request;
   /** Absent for pods without a network. */
   readonly network?: PodNetwork<Request>;
-  /** Resolves when the guest answers anything at all. */
+  /** Resolves when the guest gives any answer. */
   readonly pingGuest: (signal: AbortSignal) => Promise<void>;
-  /** Resolves when the host answers anything at all. Absent where that is not known to tell anything. */
+  /** Resolves when the host gives any answer. Absent where an answer would prove nothing. */
   readonly pingHost?: ((signal: AbortSignal) => Promise<void>) | undefined;
   readonly clock: PodClock;
   /** Whether the VM is large enough for its containers. */
   readonly size: PodSize<Request, Limits>;
-  /** Takes a sentence about what is not had as it was asked for. */
+  /** Logs a warning about a request that is not fully met. */
   readonly warn: (sentence: string) => void;
 }
 
@@ -38,11 +39,11 @@ const publicStates = {
   Running: "running",
   Unready: "running",
   Stopped: "stopped",
-} as const satisfies { readonly [Name in PodStateName]: string };
+} as const satisfies { readonly [Name in PodStateKind]: string };
 
 /**
- * One pod: a VM and the containers in it by id. Containers are independent of each other, so any number of them is
- * created and deleted at once. Errors are ControllerErrors.
+ * One pod: a VM and its containers by id. Containers are independent of each other, so any number of them can be
+ * created and deleted at the same time. Errors are ControllerErrors.
  */
 export class PodController<
   Request extends { readonly id: string },
@@ -52,20 +53,20 @@ export class PodController<
   readonly id: string;
   readonly createdAt: Date;
   readonly #options: PodOptions<Request, Container, Limits>;
-  readonly #life: Lifecycle<PodState, PodStateName, PodTransition>;
+  readonly #life: Lifecycle<PodState, PodStateKind, PodOperation>;
   readonly #starts = new OperationQueue();
   readonly #stops = new OperationQueue();
   readonly #stopping = new AbortController();
-  readonly #exited: Promise<PodVmExit>;
-  /** Resolves when the VM or the pod's own sandbox container has ended, whichever does first. */
-  readonly #ended = Promise.withResolvers<PodExit>();
+  readonly #exited: Promise<VmExit>;
+  /** Resolves when the VM or the pod's own sandbox container has ended, whichever comes first. */
+  readonly #ended = Promise.withResolvers<Exit>();
   readonly #containers = new Map<string, Container>();
   readonly #capacity: Capacity<Request, Limits>;
-  /** Ids whose creation is under way. */
+  /** Containers whose creation is under way. */
   readonly #creating = new Map<string, Container>();
-  /** Containers whose creation failed and that could not give back everything yet. */
+  /** Containers whose creation failed and whose resources are not all released yet. */
   readonly #leftovers = new Set<Container>();
-  /** The pod's own, which is none of those that its callers know. */
+  /** The pod's own sandbox container, which is not in `containers()`. */
   #sandboxContainer: Container | undefined;
   #pid: number | undefined;
   #isVmTerminated = false;
@@ -91,7 +92,7 @@ export class PodController<
     return this.#life.state.kind === "Running" && !this.#options.vm.isLost;
   }
 
-  /** In the guest, of the pod's own sandbox container; undefined where there is none, or none that has been started. */
+  /** Pid in the guest of the pod's own sandbox container; undefined unless that has been started. */
   get pid(): number | undefined {
     return this.#pid;
   }
@@ -101,7 +102,7 @@ export class PodController<
     return this.#sandboxContainer;
   }
 
-  /** Starts the VM, and the pod's own sandbox container. When that fails, `stop` is what is left to do. */
+  /** Starts the VM and the pod's own sandbox container. After a failure, call `stop`. */
   start(signal?: AbortSignal): Promise<{ readonly startedAt: Date }> {
     return this.#starts.run(async () => {
       this.#life.require("start");
@@ -129,23 +130,24 @@ export class PodController<
     this.#pid = await container.init.start(signal);
   }
 
-  #sandboxExited(startedAt: Date, exit: PodExit): void {
-    if (this.#life.allows("sandboxExit")) this.#life.happen("sandboxExit", { kind: "Unready", startedAt, exit });
+  #sandboxExited(startedAt: Date, exit: Exit): void {
+    if (this.#life.allows("sandboxExited")) this.#life.happen("sandboxExited", { kind: "Unready", startedAt, exit });
     this.#ended.resolve(exit);
   }
 
   /**
-   * Ends containers and VM, and gives back what containers hold of the host. The time bounds how long the caller
-   * waits; what is under way goes on, and a repetition waits for it and retries what failed.
+   * Ends the containers and the VM, and releases what containers hold on the host. `timeoutMs` bounds how long the caller
+   * waits: the work goes on, and a repeated call waits for it and retries what failed.
    */
   stop(timeoutMs: number, signal?: AbortSignal): Promise<void> {
-    this.#stopping.abort(this.#error("Cancelled", "pod", "it is being stopped"));
+    this.#stopping.abort(this.#error("Cancelled", "use pod", "the pod is being stopped"));
     const stopping = this.#stops.run(() => this.#stop(timeoutMs));
     return withDeadline(
       (deadline) => abortable(stopping, signal === undefined ? deadline : AbortSignal.any([signal, deadline])),
       timeoutMs,
       this.#options.clock,
-      () => this.#error("DeadlineExceeded", "stop pod", `not ended within ${timeoutMs} ms, and still being stopped`),
+      () =>
+        this.#error("DeadlineExceeded", "stop pod", `the pod has not stopped within ${timeoutMs} ms: stopping goes on`),
     );
   }
 
@@ -155,10 +157,10 @@ export class PodController<
     if (this.#life.state.kind !== "Stopped") {
       await this.#terminateContainers(containers, timeoutMs / 2);
       await this.#leaveNetwork(timeoutMs / 4);
-      // Last, as the others and the network are in its namespaces.
+      // Last: the other containers and the network use its namespaces.
       await this.#terminateContainers(own, timeoutMs / 8);
     }
-    // Also when the VM has exited: an earlier attempt may have failed to give back what it holds of the host.
+    // Also when the VM has exited: an earlier attempt may have failed to release resources of the host.
     await this.#terminateVm();
     const outcomes = await Promise.allSettled([
       ...[...containers, ...own].map((container) => this.#giveBack(container)),
@@ -171,7 +173,7 @@ export class PodController<
     throw this.#error("Internal", "stop pod", messages.join("; "), cause);
   }
 
-  /** So that their processes exit as killed ones do. Those that do not end in time end with the VM. */
+  /** Kills containers, so that their processes get the exit status of a kill. What does not end in time ends with the VM. */
   async #terminateContainers(containers: readonly Container[], milliseconds: number): Promise<void> {
     await withDeadline(
       (deadline) => Promise.allSettled(containers.map((item) => abortable(item.terminate(deadline), deadline))),
@@ -181,7 +183,7 @@ export class PodController<
     );
   }
 
-  /** In good order while there is a guest. What fails, or takes too long, is retried when the VM has ended. */
+  /** Tears the network down while there is a guest. If that fails or takes too long, it is retried after the VM's end. */
   async #leaveNetwork(milliseconds: number): Promise<void> {
     const { network, clock } = this.#options;
     if (network === undefined) return;
@@ -189,7 +191,7 @@ export class PodController<
       (deadline) => Promise.allSettled([abortable(network.teardown(deadline), deadline)]),
       milliseconds,
       clock,
-      () => this.#error("DeadlineExceeded", "stop pod", `the network was not left within ${milliseconds} ms`),
+      () => this.#error("DeadlineExceeded", "stop pod", `the network was not torn down within ${milliseconds} ms`),
     );
   }
 
@@ -210,22 +212,22 @@ export class PodController<
   }
 
   /**
-   * Resolves once the VM has ended, however it did, and every container has been told; or when the pod's own sandbox
-   * container has ended, without which the pod is none.
+   * Resolves when the VM has ended, for whatever reason, and every container has its exit; or when the pod's own sandbox
+   * container has ended, since a pod cannot go on without it.
    */
-  wait(signal?: AbortSignal): Promise<PodExit> {
+  wait(signal?: AbortSignal): Promise<Exit> {
     return abortable(this.#ended.promise, signal);
   }
 
-  /** Changes the VM itself; what is absent stays as it is. */
+  /** Changes the VM itself; absent fields stay as they are. */
   update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
     const work = (vm: PodVm, until: AbortSignal) => this.#capacity.change(() => vm.update(update, until), until);
     return this.#withVm("update pod", work, signal);
   }
 
   /**
-   * Changes a container's limits; `resources` are OCI resources as parsed JSON, unchecked. The VM grows first where it
-   * has to. What it cannot have is refused, and the container keeps what it had.
+   * Changes a container's limits; `resources` are OCI resources as parsed JSON, unchecked. The VM grows first if it has
+   * to; if it cannot, the update is refused and the container keeps its limits.
    */
   async updateContainer(id: string, resources: unknown, signal?: AbortSignal): Promise<void> {
     await this.#capacity.update(this.#require(id, "update container"), resources, this.#until(signal));
@@ -235,17 +237,17 @@ export class PodController<
     return signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal]);
   }
 
-  /** What the host measures of the VM as a whole. */
+  /** Statistics of the whole VM, as the host measures them. */
   statistics(signal?: AbortSignal): Promise<VmStatistics> {
     return this.#withVm("measure pod", (vm, until) => vm.statistics(until), signal);
   }
 
-  /** Resolves when the guest answers; one that hangs does not. */
+  /** Resolves when the guest answers. A guest that hangs does not answer. */
   ping(signal?: AbortSignal): Promise<void> {
     return this.#withVm("ping guest of pod", (_, until) => this.#options.pingGuest(until), signal);
   }
 
-  /** Resolves when the host answers; one that hangs does not. At once where that would tell nothing. */
+  /** Resolves when the host answers. Returns at once where an answer would prove nothing. */
   async pingHost(signal?: AbortSignal): Promise<void> {
     const { pingHost } = this.#options;
     if (pingHost !== undefined) await this.#withVm("ping host of pod", (_, until) => pingHost(until), signal);
@@ -257,7 +259,7 @@ export class PodController<
     signal: AbortSignal | undefined,
   ): Promise<T> {
     if (this.state !== "running") {
-      throw this.#error("FailedPrecondition", operation, `the pod is not running but ${this.state}`);
+      throw this.#error("FailedPrecondition", operation, `the pod is ${this.state}, expected running`);
     }
     const until = this.#until(signal);
     try {
@@ -267,10 +269,10 @@ export class PodController<
     }
   }
 
-  /** AlreadyExists for an id that is taken; when the creation fails, the id is free again. */
+  /** AlreadyExists for an id in use. After a failed creation the id is free again. */
   async createContainer(request: Request, signal?: AbortSignal): Promise<Container> {
     const { id } = request;
-    this.#requireRoomFor(id);
+    this.#requireFree(id);
     const until = this.#until(signal);
     await this.#options.network?.prepare(request, until);
     return await this.#capacity.admit(request, () => this.#create(request, signal), until);
@@ -278,7 +280,7 @@ export class PodController<
 
   async #create(request: Request, signal: AbortSignal | undefined): Promise<Container> {
     const { id } = request;
-    this.#requireRoomFor(id);
+    this.#requireFree(id);
     const container = this.#options.newContainer(request);
     this.#creating.set(id, container);
     try {
@@ -293,29 +295,29 @@ export class PodController<
     }
   }
 
-  #requireRoomFor(id: string): void {
+  #requireFree(id: string): void {
     if (!this.isReady || this.#stopping.signal.aborted) {
       const why = this.#whyNotReady();
       throw this.#error("FailedPrecondition", `create container ${id} in pod`, why);
     }
     if (this.#containers.has(id) || this.#creating.has(id) || this.#sandboxContainer?.id === id) {
-      throw this.#error("AlreadyExists", `create container ${id} in pod`, "there is a container of this id");
+      throw this.#error("AlreadyExists", `create container ${id} in pod`, "a container with this id exists already");
     }
   }
 
   #whyNotReady(): string {
     if (this.#life.state.kind === "Unready") return "its sandbox container has ended";
     const isLost = this.state === "running" && this.#options.vm.isLost;
-    return isLost ? "its guest is gone, and its VM is ending" : `the pod is not running but ${this.state}`;
+    return isLost ? "its guest is gone, and its VM is ending" : `the pod is ${this.state}, expected running`;
   }
 
-  /** What a failed creation has not given back is kept, so that stopping the pod can. */
+  /** Keeps what a failed creation could not release, so that stopping the pod can. */
   async #discard(container: Container): Promise<void> {
     this.#leftovers.add(container);
     try {
       await this.#giveBack(container);
     } catch {
-      // The error of the creation says it already, and `stop` reports what it cannot give back either.
+      // The creation reports its own error, and `stop` reports what it cannot release either.
     }
   }
 
@@ -330,11 +332,11 @@ export class PodController<
   #require(id: string, operation: string): Container {
     const container = this.#containers.get(id);
     if (container !== undefined) return container;
-    throw this.#error("NotFound", `${operation} ${id} of pod`, "there is no container of this id");
+    throw this.#error("NotFound", `${operation} ${id} of pod`, "no container has this id");
   }
 
-  /** Gives back all that the container holds and forgets it; when that fails, it is kept and can be repeated. */
-  async deleteContainer(id: string, signal?: AbortSignal): Promise<PodExit> {
+  /** Releases all that the container holds and forgets it. After a failure it is kept, and the call can be repeated. */
+  async deleteContainer(id: string, signal?: AbortSignal): Promise<Exit> {
     const container = this.#require(id, "delete container");
     const deleting = this.#deleteBesideEnd(container).then((exit) => {
       this.#capacity.release(container);
@@ -345,23 +347,23 @@ export class PodController<
   }
 
   /**
-   * What is released while the VM ends fails in many ways, of host and of guest; all of it ends with the VM. It counts
-   * as released only then, since the host's disks are in use until the VM has ended.
+   * While the VM ends, releases fail in many ways, on the host and in the guest, but everything ends with the VM. It
+   * counts as released only after that, since the host's disks are in use until the VM has ended.
    */
-  async #deleteBesideEnd(container: Container): Promise<PodExit> {
+  async #deleteBesideEnd(container: Container): Promise<Exit> {
     try {
       return await container.delete();
     } catch (error) {
       if (!this.#stopping.signal.aborted) throw error;
-      // Behind the stop that is under way.
+      // Waits for the stop that is under way.
       await this.#stops.run(async () => {});
       if (this.#life.state.kind !== "Stopped") throw error;
       return await container.delete();
     }
   }
 
-  #vmExited(exit: PodVmExit): void {
-    this.#life.happen("vmExit", { kind: "Stopped", exit });
+  #vmExited(exit: VmExit): void {
+    this.#life.happen("vmExited", { kind: "Stopped", exit });
     for (const container of [...this.#containers.values(), ...this.#creating.values(), ...this.#leftovers]) {
       container.vmExited(exit);
     }

@@ -1,27 +1,27 @@
-import { defineTable } from "@uvm-shim/lifecycle";
-import type { PodExit, PodVmExit } from "./types.ts";
+import type { VmExit } from "@uvm-shim/controller-vm";
+import { defineTable, type Exit } from "@uvm-shim/lifecycle";
 
-export type PodStateName = "Created" | "Running" | "Unready" | "Stopped";
-export type PodTransition = "start" | "sandboxExit" | "vmExit";
+export type PodStateKind = "Created" | "Running" | "Unready" | "Stopped";
+export type PodOperation = "start" | "sandboxExited" | "vmExited";
 
 export type PodState =
   | { readonly kind: "Created" }
   | { readonly kind: "Running"; readonly startedAt: Date }
-  /** The VM runs on, so that its containers can be ended in good order, but takes no more of them. */
-  | { readonly kind: "Unready"; readonly startedAt: Date; readonly exit: PodExit }
-  | { readonly kind: "Stopped"; readonly exit: PodVmExit };
+  /** The VM still runs, so that its containers can be ended in order, but accepts no new ones. */
+  | { readonly kind: "Unready"; readonly startedAt: Date; readonly exit: Exit }
+  | { readonly kind: "Stopped"; readonly exit: VmExit };
 
 /**
- * A pod lives as long as its VM: whoever ends it, it is the VM's exit that makes it Stopped. A pod whose own sandbox
- * container has ended has nothing that further containers could join.
+ * A pod lives as long as its VM: only the VM's exit makes it Stopped. When its own sandbox container has ended, the pod
+ * has no namespaces for further containers.
  */
-export const podTable = defineTable<PodStateName, PodTransition>({
+export const podTable = defineTable<PodStateKind, PodOperation>({
   subject: "pod",
   initial: "Created",
   states: ["Created", "Running", "Unready", "Stopped"],
   transitions: [
     { kind: "operation", name: "start", from: ["Created"], success: "Running", failure: "unchanged" },
-    { kind: "event", name: "sandboxExit", from: ["Running"], to: "Unready" },
-    { kind: "event", name: "vmExit", from: ["Created", "Running", "Unready"], to: "Stopped" },
+    { kind: "event", name: "sandboxExited", from: ["Running"], to: "Unready" },
+    { kind: "event", name: "vmExited", from: ["Created", "Running", "Unready"], to: "Stopped" },
   ],
 });

@@ -295,7 +295,7 @@ describe.each(["", "exec"])("an exit of %j that was told while its output is ope
 describe("a process that SIGKILL does not end, although the guest says that it does", () => {
   it("counts as ended after a while where it is an exec", async () => {
     const told: string[] = [];
-    const bench = new ProcessBench(undefined, "exec", { onExitUntold: (why) => void told.push(why) });
+    const bench = new ProcessBench(undefined, "exec", { onUnreportedExit: (why) => void told.push(why) });
     await bench.started(noPipes);
     await bench.controller.kill(9);
     await bench.controller.kill(9);
@@ -343,7 +343,7 @@ describe("an exit that the guest holds back", () => {
   const told = { untold: 0 };
   const held = async (execId = "exec"): Promise<ProcessBench> => {
     told.untold = 0;
-    const bench = new ProcessBench(undefined, execId, { onExitUntold: () => void told.untold++ });
+    const bench = new ProcessBench(undefined, execId, { onUnreportedExit: () => void told.untold++ });
     await bench.started();
     return bench;
   };
@@ -618,7 +618,7 @@ describe("resize", () => {
     await expect(bench.controller.resize(80, 24)).rejects.toMatchObject({ code: "FailedPrecondition" });
     await expect(bench.controller.resize(65536, 24)).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: "resize process c1: width 65536 is no terminal size, which goes from 0 to 65535",
+      message: "resize process c1: invalid terminal width 65536: expected 0 to 65535",
     });
   });
 });

@@ -1,20 +1,20 @@
 import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
-import { abortable, ControllerError, codeOf, Lifecycle, OperationQueue, wrapError } from "@uvm-shim/lifecycle";
+import {
+  abortable,
+  ControllerError,
+  codeOf,
+  type Exit,
+  Lifecycle,
+  OperationQueue,
+  wrapError,
+} from "@uvm-shim/lifecycle";
 import { type DrainLimits, defaultDrainLimits } from "./drain.ts";
-import { type ProcessState, type ProcessStateName, type ProcessTransition, processTable } from "./lifecycle.ts";
+import { type ProcessOperation, type ProcessState, type ProcessStateKind, processTable } from "./lifecycle.ts";
 import { defaultPresencePace, type PresencePace } from "./presence.ts";
 import type { ClientPatience } from "./relay.ts";
 import { checkedConsoleSize, checkedSignal, endsByDefault, killedStatus, lostStatus, sigkill } from "./status.ts";
-import { closeClient, type ExitUntold, Supervision } from "./supervision.ts";
-import type {
-  GuestProcess,
-  OpenStdio,
-  ProcessClock,
-  ProcessExit,
-  ProcessGuest,
-  StdioPaths,
-  UpstreamStdio,
-} from "./types.ts";
+import { closeClient, Supervision, type UnreportedExit } from "./supervision.ts";
+import type { GuestProcess, OpenStdio, ProcessClock, ProcessGuest, StdioPaths, UpstreamStdio } from "./types.ts";
 
 export interface ProcessControllerOptions {
   readonly containerId: string;
@@ -25,15 +25,15 @@ export interface ProcessControllerOptions {
   readonly clock: ProcessClock;
   readonly drainLimits?: DrainLimits;
   readonly presencePace?: PresencePace;
-  /** Called when the process counts as ended and its exit code is not known, since the guest does not tell it. */
-  readonly onExitUntold?: (why: ExitUntold) => void;
-  /** How long a client that takes none of the output is waited for; for ever when absent. */
+  /** Called when the process counts as ended although the guest has not reported its exit code. */
+  readonly onUnreportedExit?: (why: UnreportedExit) => void;
+  /** How long to wait for a client that reads none of the output; without limit when absent. */
   readonly clientPatience?: Omit<ClientPatience, "clock"> | undefined;
 }
 
 export interface CreateProcess {
   readonly stdio: StdioPaths;
-  /** Absent for the init process, which stands in the container's specification. */
+  /** Absent for the init process, which the container's specification describes. */
   readonly process?: OciProcess;
 }
 
@@ -42,13 +42,13 @@ const publicStates = {
   Created: "created",
   Running: "running",
   Terminated: "stopped",
-} as const satisfies { readonly [Name in ProcessStateName]: string };
+} as const satisfies { readonly [Name in ProcessStateKind]: string };
 
 const noStdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
 
 /**
- * One process in a container: init or exec. Its exit is published exactly once, after the guest has told the exit
- * code and the output has been drained to the client. Errors are ControllerErrors naming `<container>/<exec>`.
+ * One process in a container: init or exec. Its exit is published exactly once, after the guest has reported the exit
+ * code and the output has been drained to the client. Errors are ControllerErrors with the id `<container>/<exec>`.
  */
 export class ProcessController {
   readonly execId: string;
@@ -58,14 +58,14 @@ export class ProcessController {
   readonly #clock: ProcessClock;
   readonly #drainLimits: DrainLimits;
   readonly #presencePace: PresencePace;
-  readonly #onExitUntold: (why: ExitUntold) => void;
+  readonly #onUnreportedExit: (why: UnreportedExit) => void;
   readonly #clientPatience: ClientPatience | undefined;
-  readonly #life: Lifecycle<ProcessState, ProcessStateName, ProcessTransition>;
+  readonly #life: Lifecycle<ProcessState, ProcessStateKind, ProcessOperation>;
   readonly #operations = new OperationQueue();
   readonly #resizes = new OperationQueue();
-  readonly #exited = Promise.withResolvers<ProcessExit>();
+  readonly #exited = Promise.withResolvers<Exit>();
   readonly #stdinClosing = Promise.withResolvers<void>();
-  /** Resolves when the guest, or all of the VM, no longer knows the process though it told no exit code. */
+  /** Resolves when the guest no longer knows the process, or the VM has exited, without an exit code. */
   readonly #lost = Promise.withResolvers<void>();
   readonly #ending = new AbortController();
   #starting: Promise<unknown> | undefined;
@@ -83,18 +83,18 @@ export class ProcessController {
     this.#clock = options.clock;
     this.#drainLimits = options.drainLimits ?? defaultDrainLimits;
     this.#presencePace = options.presencePace ?? defaultPresencePace;
-    this.#onExitUntold = options.onExitUntold ?? (() => {});
+    this.#onUnreportedExit = options.onUnreportedExit ?? (() => {});
     const { clock, clientPatience } = options;
     this.#clientPatience = clientPatience && { ...clientPatience, clock };
     this.#life = new Lifecycle(processTable, this.#id, { kind: "NotCreated" });
   }
 
-  /** Pid in the guest; 0 before the start, unless it is known. */
+  /** Pid in the guest; 0 until it is known. */
   get pid(): number {
     return this.#pid;
   }
 
-  /** Tells the pid that the process is going to have; without effect once it has been started. */
+  /** Sets the pid that the process is going to have. No effect once it has started. */
   expectPid(pid: number): void {
     if (this.#life.state.kind === "Created") this.#pid = pid;
   }
@@ -103,7 +103,7 @@ export class ProcessController {
     return this.#stdio;
   }
 
-  get exit(): ProcessExit | undefined {
+  get exit(): Exit | undefined {
     const state = this.#life.state;
     return state.kind === "Terminated" ? state.exit : undefined;
   }
@@ -113,13 +113,13 @@ export class ProcessController {
     return publicStates[this.#life.state.kind];
   }
 
-  /** Whether it has ended though its exit may not be published yet, as its output is on the way to the client. */
+  /** Whether the process has ended, even if its exit is not published yet because its output is still being drained. */
   get hasEnded(): boolean {
     const state = this.#life.state;
     return state.kind === "Terminated" || (state.kind === "Running" && state.supervision.hasEnded);
   }
 
-  /** Opens the client's stdio. When that fails nothing is open, and it may be tried again. */
+  /** Opens the client's stdio. After a failure nothing is open, and it can be repeated. */
   create(request: CreateProcess, signal?: AbortSignal): Promise<void> {
     return this.#operations.run(async () => {
       this.#life.require("create");
@@ -133,12 +133,13 @@ export class ProcessController {
     }, signal);
   }
 
-  /** Answers with the pid in the guest. A failed start ends the process with status 255 and closes its stdio. */
+  /** Returns the pid in the guest. A failed start ends the process with status 255 and closes its stdio. */
   start(signal?: AbortSignal): Promise<number> {
     return this.#operations.run(async () => {
       this.#life.require("start");
       const state = this.#life.state;
-      if (state.kind !== "Created") throw this.#error("Internal", "start process", `is ${state.kind}`);
+      if (state.kind !== "Created")
+        throw this.#error("Internal", "start process", `the process is ${state.kind}, expected Created`);
       const starting = this.#startIn(state.upstream, this.#until(signal));
       this.#starting = starting.catch(() => {});
       return await starting;
@@ -162,24 +163,24 @@ export class ProcessController {
     this.#pid = guest.pid;
     const supervision = this.#supervise(upstream, guest);
     this.#life.succeed("start", { kind: "Running", upstream, guest, supervision });
-    void supervision.exit().then((exit) => this.#terminate("exit", exit));
-    // The guest makes an init's terminal without a size. The process runs, so one that cannot be applied any more is
-    // no failure of the start.
+    void supervision.exit().then((exit) => this.#terminate("exited", exit));
+    // The guest creates the terminal of an init process without a size. A size that cannot be applied does not fail the
+    // start: the process runs.
     const isSizeKnownToGuest = this.#process !== undefined && this.#consoleSize === sizeAtStart;
     if (this.#stdio.terminal && !isSizeKnownToGuest) this.#applyConsoleSize(guest).catch(() => {});
     return guest.pid;
   }
 
   /**
-   * Sends a signal, 1 to 64, without waiting for other operations. Before the start it ends the process, unless the
-   * signal's default action is another: there is nothing yet that could be stopped, or ignore it. NotFound when the process has exited.
+   * Sends a signal, 1 to 64, without waiting for other operations. Before the start, a signal whose default action ends
+   * a process ends this one; any other has no effect. NotFound when the process has exited.
    */
   async kill(signalNumber: number, signal?: AbortSignal): Promise<void> {
     checkedSignal(signalNumber, this.#id);
     const state = this.#life.state;
     switch (state.kind) {
       case "NotCreated":
-        throw this.#error("FailedPrecondition", "kill process", "has not been created");
+        throw this.#error("FailedPrecondition", "kill process", "the process has not been created");
       case "Created":
         return await this.#killCreated(signalNumber, signal);
       case "Running":
@@ -199,7 +200,7 @@ export class ProcessController {
       return await this.kill(signalNumber, signal);
     }
     this.#killedWhileStarting = true;
-    this.#ending.abort(this.#error("Cancelled", "start process", "killed while it was starting"));
+    this.#ending.abort(this.#error("Cancelled", "start process", "the process was killed while it was starting"));
     await abortable(this.#starting, signal);
   }
 
@@ -218,13 +219,13 @@ export class ProcessController {
     }
   }
 
-  /** Width and height in characters. Remembered until the process runs; without effect once it has exited. */
+  /** Width and height in characters. Kept until the process runs; no effect once it has exited. */
   async resize(width: number, height: number, signal?: AbortSignal): Promise<void> {
     const size = checkedConsoleSize(width, height, this.#id);
     const state = this.#life.state;
     if (state.kind === "Terminated") return;
     if (state.kind !== "NotCreated" && !this.#stdio.terminal) {
-      throw this.#error("FailedPrecondition", "resize process", "has no terminal");
+      throw this.#error("FailedPrecondition", "resize process", "the process has no terminal");
     }
     this.#consoleSize = size;
     if (state.kind === "Running") await this.#applyConsoleSize(state.guest, signal);
@@ -242,25 +243,25 @@ export class ProcessController {
     }, signal);
   }
 
-  /** Closes the guest's stdin once all that the client wrote before has been handed on. Repeatable, at any time. */
+  /** Closes the guest's stdin once everything that the client wrote before has been copied. Can be repeated at any time. */
   async closeStdin(): Promise<void> {
     this.#stdinClosing.resolve();
   }
 
   /** Resolves when the process has exited and its output is drained. */
-  wait(signal?: AbortSignal): Promise<ProcessExit> {
+  wait(signal?: AbortSignal): Promise<Exit> {
     return abortable(this.#exited.promise, signal);
   }
 
-  /** Ends a process that has not been started, with this status. Without effect on any other. */
+  /** Ends a process that has not been started, with this status. No effect on any other. */
   async abandon(status: number): Promise<void> {
     const state = this.#life.state;
     if (state.kind !== "Created" || this.#starting !== undefined) return;
-    this.#terminate("abandon", { status, exitedAt: this.#clock.now() });
+    this.#terminate("abandoned", { status, exitedAt: this.#clock.now() });
     await closeClient(state.upstream, this.#clock, this.#drainLimits);
   }
 
-  /** Called when the VM is gone: every process gets an exit, and what waits for the guest is let go. */
+  /** Called when the VM has exited: the process gets an exit, and calls that wait for the guest fail. */
   vmExited(exit: { readonly reason: string }): void {
     this.#ending.abort(this.#error("Unavailable", "process", `the VM has exited: ${exit.reason}`));
     this.#lost.resolve();
@@ -278,18 +279,18 @@ export class ProcessController {
       isInit: this.execId === "",
       stdinClosing: this.#stdinClosing.promise,
       lost: this.#lost.promise,
-      onUntold: this.#onExitUntold,
+      onUnreported: this.#onUnreportedExit,
     });
   }
 
-  #terminate(name: "start" | "abandon" | "exit", exit: ProcessExit): void {
+  #terminate(name: "start" | "abandoned" | "exited", exit: Exit): void {
     const next = { kind: "Terminated", exit } as const;
     if (name === "start") this.#life.fail(name, next);
     else if (!this.#life.happen(name, next)) return;
     this.#exited.resolve(exit);
   }
 
-  /** The size of an exec's terminal is the process's; in an init's parameters a guest would pass over it. */
+  /** Only the parameters of an exec carry a terminal size: guests ignore it in those of an init process. */
   #parameters(upstream: OpenStdio): LinuxProcessParameters {
     const consoleSize = this.#consoleSize;
     const process = this.#process;
@@ -307,7 +308,7 @@ export class ProcessController {
     return signal === undefined ? this.#ending.signal : AbortSignal.any([signal, this.#ending.signal]);
   }
 
-  /** Waits no longer than the signal allows; what arrives after that is given back at once. */
+  /** Stops waiting when the signal aborts; a result that arrives later is discarded. */
   async #orDiscard<T>(promise: Promise<T>, signal: AbortSignal, discard: (late: T) => Promise<void>): Promise<T> {
     try {
       return await abortable(promise, signal);

@@ -2,35 +2,35 @@ import type { RelayProgress } from "./relay.ts";
 import type { ProcessClock } from "./types.ts";
 
 /**
- * What bounds the way of the output to the client once the process has ended. Nobody can hold up an exit by it: a guest
- * or a child that writes on and on no more than one that is silent, nor a client that is slow or takes nothing.
+ * Bounds for draining the output to the client once the process has ended, so that nobody can delay the exit without
+ * limit: neither a guest or child that keeps writing or stays silent, nor a client that reads slowly or not at all.
  */
 export interface DrainLimits {
-  /** Between two looks at the output; a program that was held up looks often enough before it gives up. */
+  /** Interval between two checks of the output; short, so that a delayed shim still checks often before it gives up. */
   readonly lookMs: number;
   /**
-   * The guest has told the exit, and nothing comes from it though a stream stays open. Short: a guest tells the exit
-   * once the output has ended, so that only its last bytes can still be on the way.
+   * After a reported exit: no output arrives although a stream is still open. Short: a guest reports the exit after the
+   * output has ended, so only its last bytes can still be on the way.
    */
   readonly quietMs: number;
-  /** The client does not take what it is offered. */
+  /** The client does not read what is written to it. */
   readonly stalledMs: number;
   /**
-   * The guest has told the exit: as long as this, all of it together, the client is waited with that has taken all there
-   * was. What comes after that is of others, who hold the process's output.
+   * After a reported exit: the total time to wait while the client has read everything. Later output comes from other
+   * processes that hold the streams open.
    */
   readonly toldMs: number;
-  /** The same where the process has gone and its exit is not told, which is because others hold the output. */
+  /** The same for a process that is gone without a reported exit, which happens when others hold its streams open. */
   readonly leftoverMs: number;
-  /** Nor does a process that has ended have more output under way than this. */
+  /** The most output that an ended process can still have under way. */
   readonly leftoverBytes: number;
-  /** All of it together, whoever makes progress: this long an exit is held back for its output, and no longer. */
+  /** The longest that an exit is delayed for its output, whatever progress is made. */
   readonly longestMs: number;
-  /** Time for a guest that no longer has the process to tell how it ended all the same. */
+  /** Time for a guest that no longer has the process to report its exit. */
   readonly lostMs: number;
-  /** The same where others hold the output, which is closed by then: only one of them that writes sets the guest free. */
+  /** The same after its output was closed because others held it: the guest goes on when one of them writes. */
   readonly closedMs: number;
-  /** For an exec that the guest says it has killed to end. One that does not counts as gone. */
+  /** Time for an exec that the guest has killed to end; after that it counts as gone. */
   readonly killedMs: number;
 }
 
@@ -47,10 +47,10 @@ export const defaultDrainLimits: DrainLimits = {
   killedMs: 10_000,
 };
 
-/** "stalled" is the client's doing; "over" says that what may still come is not the process's. */
+/** "stalled": the client does not read. "over": further output would not be the process's. */
 export type Drained = "drained" | "stalled" | "over";
 
-/** The drain of one process's output. Its bounds go on from one wait to the next. */
+/** Drains one process's output. Time spent in one wait counts in the next. */
 export class Drain {
   readonly #progress: RelayProgress;
   readonly #limits: DrainLimits;
@@ -59,7 +59,7 @@ export class Drain {
   #lookedForMs = 0;
   #keptUpForMs = 0;
 
-  /** To be made when the process has ended: what is given from then on counts. */
+  /** Construct it when the process has ended: output is counted from then on. */
   constructor(progress: RelayProgress, limits: DrainLimits, clock: ProcessClock) {
     this.#progress = progress;
     this.#limits = limits;
@@ -67,7 +67,7 @@ export class Drain {
     this.#givenAtFirst = progress.given;
   }
 
-  /** After an exit that was told: until the relays have ended, or nothing more of the process can come. */
+  /** After a reported exit: until the relays have ended, or no more output of the process can arrive. */
   afterExit(relays: Promise<unknown>): Promise<Drained> {
     const { quietMs, stalledMs, toldMs } = this.#limits;
     return this.#until(relays, toldMs, (stillForMs) => {
@@ -76,7 +76,7 @@ export class Drain {
     });
   }
 
-  /** The same for a process that has gone, or must have, and whose output is still open. */
+  /** The same for a process that is gone, or counts as gone, and whose output is still open. */
   afterLoss(relays: Promise<unknown>): Promise<Drained> {
     const { stalledMs, leftoverMs } = this.#limits;
     return this.#until(relays, leftoverMs, (stillForMs, hasKeptUp) =>

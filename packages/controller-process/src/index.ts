@@ -1,11 +1,10 @@
 export { type CreateProcess, ProcessController, type ProcessControllerOptions } from "./controller.ts";
 export { type DrainLimits, defaultDrainLimits } from "./drain.ts";
-export { type ProcessState, type ProcessStateName, type ProcessTransition, processTable } from "./lifecycle.ts";
+export { type ProcessOperation, type ProcessState, type ProcessStateKind, processTable } from "./lifecycle.ts";
 export type {
   GuestProcess,
   OpenStdio,
   ProcessClock,
-  ProcessExit,
   ProcessGuest,
   StdioPaths,
   UpstreamStdio,

@@ -1,9 +1,9 @@
-import { defineTable } from "@uvm-shim/lifecycle";
+import { defineTable, type Exit } from "@uvm-shim/lifecycle";
 import type { Supervision } from "./supervision.ts";
-import type { GuestProcess, OpenStdio, ProcessExit } from "./types.ts";
+import type { GuestProcess, OpenStdio } from "./types.ts";
 
-export type ProcessStateName = "NotCreated" | "Created" | "Running" | "Terminated";
-export type ProcessTransition = "create" | "start" | "abandon" | "exit";
+export type ProcessStateKind = "NotCreated" | "Created" | "Running" | "Terminated";
+export type ProcessOperation = "create" | "start" | "abandoned" | "exited";
 
 /** What a process has in each state. */
 export type ProcessState =
@@ -15,16 +15,16 @@ export type ProcessState =
       readonly guest: GuestProcess;
       readonly supervision: Supervision;
     }
-  | { readonly kind: "Terminated"; readonly exit: ProcessExit };
+  | { readonly kind: "Terminated"; readonly exit: Exit };
 
-export const processTable = defineTable<ProcessStateName, ProcessTransition>({
+export const processTable = defineTable<ProcessStateKind, ProcessOperation>({
   subject: "process",
   initial: "NotCreated",
   states: ["NotCreated", "Created", "Running", "Terminated"],
   transitions: [
     { kind: "operation", name: "create", from: ["NotCreated"], success: "Created", failure: "unchanged" },
     { kind: "operation", name: "start", from: ["Created"], success: "Running", failure: "Terminated" },
-    { kind: "event", name: "abandon", from: ["Created"], to: "Terminated" },
-    { kind: "event", name: "exit", from: ["Running"], to: "Terminated" },
+    { kind: "event", name: "abandoned", from: ["Created"], to: "Terminated" },
+    { kind: "event", name: "exited", from: ["Running"], to: "Terminated" },
   ],
 });

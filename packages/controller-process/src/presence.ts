@@ -1,7 +1,7 @@
 import type { RelayProgress } from "./relay.ts";
 import type { GuestProcess, ProcessClock } from "./types.ts";
 
-/** Between two questions whether the guest still has a process: the pause doubles from the first to the longest. */
+/** Pauses between two checks whether the guest still has a process: each twice the one before, up to the longest. */
 export interface PresencePace {
   readonly firstMs: number;
   readonly longestMs: number;
@@ -15,15 +15,15 @@ export interface PresenceOptions {
   readonly clock: ProcessClock;
   readonly pace: PresencePace;
   /**
-   * A guest ends what an init leaves behind, so only a client that takes nothing can keep its output, and with it its
-   * exit, in the guest.
+   * Guests end the processes that an init process leaves behind, so only a client that does not read can delay its
+   * output, and with it its exit.
    */
   readonly isInit: boolean;
 }
 
 /**
- * Notices that a process has gone though the guest is silent about its exit: a guest that ends a process's stdio first
- * is held up by a child which has its output open, and by a client that does not take the output.
+ * Notices that a process is gone although the guest has not reported its exit. A guest that drains stdio before it
+ * reports an exit is delayed by a child that holds the output open, and by a client that does not read it.
  */
 export class Presence {
   readonly #options: PresenceOptions;
@@ -34,7 +34,7 @@ export class Presence {
     this.#options = options;
   }
 
-  /** The process has reason to end soon: asks again before long. */
+  /** The process is likely to end soon: checks again before long. */
   expectEnd(): void {
     this.#isHurried = true;
     this.#pausing?.abort();
@@ -53,7 +53,7 @@ export class Presence {
       pause = Math.min(2 * pause, pace.longestMs);
       const isStalled = progress.pending > 0 && progress.steps === stepsBefore;
       if (signal.aborted || (isInit && !isStalled)) continue;
-      // A guest that cannot say is asked again: what it refuses once it may answer later.
+      // A failed check says nothing: ask again later.
       if (!(await guest.exists(signal).catch(() => true))) return true;
     }
     return false;

@@ -1,34 +1,34 @@
 import type { Readable, Writable } from "node:stream";
 import type { ProcessClock } from "./types.ts";
 
-/** How far the output of a process has got; the drain after its exit judges by it whether anything still moves. */
+/** Counts the output of a process, so that the drain after its exit can see whether there is progress. */
 export class RelayProgress {
-  /** Grows whenever the guest gives or the client takes something. */
+  /** Grows with each chunk that the guest sends or the client reads. */
   steps = 0;
-  /** Bytes that the guest has given. */
+  /** Bytes that the guest has sent. */
   given = 0;
-  /** Bytes of these that the client has taken, or that were dropped for want of one. */
+  /** Bytes of these that the client has read, or that were dropped because it is gone. */
   taken = 0;
-  /** Writes that the client has not taken yet. */
+  /** Writes that the client has not read yet. */
   pending = 0;
 }
 
-/** Bytes handed to the client's end that it has not taken yet, above which no more is read from the guest. */
+/** Unread bytes at the client's end above which no more is read from the guest. */
 const outputWindow = 256 * 1024;
-/** As `outputWindow`, in writes: each holds a kilobyte, and a process may write its output byte by byte. */
+/** The same in writes: each costs a kilobyte of memory, and a process may write its output byte by byte. */
 const mostWrites = 256;
 
-/** One output on its way to the client. */
+/** One output stream on its way to the client. */
 export interface OutputRelay {
-  /** Resolves when the guest's end has ended or is lost, and the client has what came before. */
+  /** Resolves when the guest's end has ended or is lost, and the client has everything that came before. */
   readonly ended: Promise<void>;
-  /** Waits for the client no longer: what it has not taken is dropped, and so is what still comes. */
+  /** Stops waiting for the client: unread and further output is dropped. */
   dropClient(): void;
 }
 
 /**
- * Copies what the guest writes to the client. A client that has gone away must not block the process, so from then on
- * the output is read and dropped; one that only takes nothing is waited for, as long as `patience` has it.
+ * Copies the guest's output to the client. A client that is gone must not block the process, so from then on the output
+ * is read and dropped. A client that only stops reading is given the time of `patience`.
  */
 export function copyOutput(
   source: Readable,
@@ -52,7 +52,7 @@ export function copyOutput(
     let taken = 0;
     const giveUp = (): void => {
       clientIsThere = false;
-      // What waits to be written is dropped with it.
+      // Drops what was not written yet.
       sink.destroy();
       source.resume();
       settle();
@@ -61,7 +61,7 @@ export function copyOutput(
     if (patience !== undefined) {
       void isStuck(patience, () => ({ unwritten, taken }), done.signal).then((gaveUp) => gaveUp && giveUp());
     }
-    // Several writes at a time, which the stream hands on together: a turn for each chunk would cost more than it.
+    // Several writes may be pending, so that the stream can combine them: one turn of the event loop per chunk is slow.
     const write = (chunk: Uint8Array): void => {
       unwritten += chunk.length;
       writes++;
@@ -80,7 +80,7 @@ export function copyOutput(
       });
     };
     sink.on("error", ignore);
-    // A guest's end that broke off has ended; what came before is handed on.
+    // A broken guest's end counts as ended; the client still gets what came before.
     source.on("error", ignore);
     const onEnd = (): void => {
       hasEnded = true;
@@ -98,12 +98,12 @@ export function copyOutput(
   return { ended, dropClient };
 }
 
-/** A client's FIFO does not tell a client that has gone from one that takes nothing. */
+/** How long to wait for a client that does not read; a FIFO does not show whether it is gone. */
 export interface ClientPatience {
   readonly clock: ProcessClock;
-  /** A client that has taken nothing for so long, though output was waiting, counts as gone; at most twice as long. */
+  /** After this time without a read while output was waiting, at most twice as long, the client counts as gone. */
   readonly milliseconds: number;
-  /** Told when it has been given up: what it has not taken is lost. */
+  /** Called when the client counts as gone: its unread output is lost. */
   readonly onGivenUp: () => void;
 }
 
@@ -129,15 +129,15 @@ async function isStuck(
 
 export interface InputOptions {
   readonly clock: ProcessClock;
-  /** Resolves when the client has asked to close stdin: what it wrote before is still copied. */
+  /** Resolves when the client has asked to close stdin; what it wrote before is still copied. */
   readonly closing: Promise<void>;
-  /** Milliseconds without a byte after which a client that asked to close has nothing more to give. */
+  /** After a request to close: the time without a byte after which nothing more is expected. */
   readonly closingQuietMs: number;
 }
 
 /**
- * Copies what the client writes to the guest, whose stdin is closed with the client's end. That does not end while the
- * client has not asked for it, whoever writes to it comes and goes.
+ * Copies the client's input to the guest and closes the guest's stdin when the client's end closes. That end stays open
+ * until the client asks for its closing, however many writers come and go.
  */
 export async function copyInput(source: Readable, sink: Writable, options: InputOptions): Promise<void> {
   sink.on("error", ignore);
@@ -153,10 +153,10 @@ export async function copyInput(source: Readable, sink: Writable, options: Input
       progress.waitsForClient = true;
     }
   } catch {
-    // A client's end that broke off is a client that has gone away.
+    // A broken client's end means that the client is gone.
   }
   ended.abort();
-  // A client that writes on to a process which reads no more gets a broken pipe instead of waiting for ever.
+  // A client that still writes gets a broken pipe instead of blocking on a process that no longer reads.
   source.destroy();
   sink.end();
 }

@@ -2,14 +2,14 @@ import { ControllerError } from "@uvm-shim/lifecycle";
 
 export const sigkill = 9;
 
-/** Exit status of a process whose end nobody has seen: guest or VM was lost, or it never ran. */
+/** Exit status of a process whose end is unknown: the guest or the VM was lost, or the process never ran. */
 export const lostStatus = 255;
 
 export function killedStatus(signalNumber: number): number {
   return 128 + signalNumber;
 }
 
-/** SIGCHLD, SIGCONT, SIGURG and SIGWINCH on Linux, and those that stop: SIGSTOP, SIGTSTP, SIGTTIN and SIGTTOU. */
+/** Linux signals that do not end a process by default: SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU. */
 const survived = new Set([17, 18, 23, 28, 19, 20, 21, 22]);
 
 /** Whether the default action of a signal ends a process. */
@@ -19,7 +19,7 @@ export function endsByDefault(signalNumber: number): boolean {
 
 export function checkedSignal(signalNumber: number, id: string): void {
   if (Number.isInteger(signalNumber) && signalNumber >= 1 && signalNumber <= 64) return;
-  throw new ControllerError("InvalidArgument", `signal ${signalNumber} is none of Linux, which has 1 to 64`, {
+  throw new ControllerError("InvalidArgument", `invalid signal ${signalNumber}: expected 1 to 64`, {
     operation: "kill process",
     id,
   });
@@ -28,7 +28,7 @@ export function checkedSignal(signalNumber: number, id: string): void {
 export function checkedConsoleSize(width: number, height: number, id: string): { width: number; height: number } {
   for (const [name, value] of Object.entries({ width, height })) {
     if (Number.isInteger(value) && value >= 0 && value <= 0xffff) continue;
-    throw new ControllerError("InvalidArgument", `${name} ${value} is no terminal size, which goes from 0 to 65535`, {
+    throw new ControllerError("InvalidArgument", `invalid terminal ${name} ${value}: expected 0 to 65535`, {
       operation: "resize process",
       id,
     });
@@ -36,7 +36,7 @@ export function checkedConsoleSize(width: number, height: number, id: string): {
   return { width, height };
 }
 
-/** The guest is not trusted to keep to the range that containerd knows. */
+/** The guest is not trusted to stay within the range that containerd accepts. */
 export function exitStatusOf(code: number): number {
   return Number.isInteger(code) && code >= 0 && code <= 255 ? code : lostStatus;
 }

@@ -1,15 +1,16 @@
 import type { Readable, Writable } from "node:stream";
+import type { Exit } from "@uvm-shim/lifecycle";
 import { Drain, type DrainLimits } from "./drain.ts";
 import { Presence, type PresencePace } from "./presence.ts";
 import { type ClientPatience, copyInput, copyOutput, type OutputRelay, RelayProgress } from "./relay.ts";
 import { exitStatusOf, killedStatus, lostStatus, sigkill } from "./status.ts";
-import type { GuestProcess, OpenStdio, ProcessClock, ProcessExit } from "./types.ts";
+import type { GuestProcess, OpenStdio, ProcessClock } from "./types.ts";
 
-/** After a request to close stdin: what the client wrote before is in its pipe already, and is read within this. */
+/** After a request to close stdin: what the client wrote before is in the pipe already, and is read within this time. */
 const stdinClosingQuietMs = 250;
 
-/** Why an exit has no code: the process has gone without, or its guest, which says that it killed it, tells no end. */
-export type ExitUntold = "gone" | "kill without effect";
+/** Why the exit code is unknown: the process is gone, or the guest reports a kill but no exit. */
+export type UnreportedExit = "gone" | "kill without effect";
 
 export interface SupervisionOptions {
   readonly upstream: OpenStdio;
@@ -21,13 +22,13 @@ export interface SupervisionOptions {
   readonly isInit: boolean;
   /** Resolves when the client has asked to close stdin. */
   readonly stdinClosing: Promise<void>;
-  /** Resolves when the guest, or all of the VM, no longer knows the process though it told no exit code. */
+  /** Resolves when the guest no longer knows the process, or the VM has exited, without an exit code. */
   readonly lost: Promise<void>;
-  /** The guest has not told how the process ended. */
-  readonly onUntold: (why: ExitUntold) => void;
+  /** Called when the guest has not reported how the process ended. */
+  readonly onUnreported: (why: UnreportedExit) => void;
 }
 
-/** A process that runs, up to its exit: its stdio is relayed, its end noticed, and its output drained. */
+/** A running process up to its exit: relays its stdio, notices its end, and drains its output. */
 export class Supervision {
   readonly #options: SupervisionOptions;
   readonly #progress = new RelayProgress();
@@ -55,19 +56,19 @@ export class Supervision {
     }
   }
 
-  /** Whether the process has ended, as far as its guest is concerned; its output may still be on the way. */
+  /** Whether the process has ended in the guest; its output may still be on the way to the client. */
   get hasEnded(): boolean {
     return this.#hasEnded;
   }
 
-  /** To be told of each signal that the guest has taken. */
+  /** Call it for each signal that the guest has accepted. */
   signalled(signalNumber: number): void {
     if (signalNumber === sigkill) this.#expectKilled();
     this.#presence.expectEnd();
   }
 
   /** Resolves when the process has ended, its output is drained, and all ends are closed. Never rejects. */
-  async exit(): Promise<ProcessExit> {
+  async exit(): Promise<Exit> {
     const { guest, upstream, clock, limits } = this.#options;
     const told = guest.wait().then(exitStatusOf, () => lostStatus);
     const how = await this.#end(told);
@@ -77,7 +78,7 @@ export class Supervision {
     const drain = new Drain(this.#progress, limits, clock);
     const status = how === "told" ? await told : await this.#statusOfGone(told, how, drain);
     if ((await drain.afterExit(this.#ended)) === "over") {
-      // What others write is not read any more; the client still gets what was read before.
+      // Output of other processes is not read any more; the client still gets what was read before.
       await closeQuietly(guest);
       await drain.afterExit(this.#ended);
     }
@@ -90,23 +91,23 @@ export class Supervision {
     return Promise.all(this.#outputs.map(({ ended }) => ended));
   }
 
-  /** A guest that has killed a process and tells no end of it, nor lists it no more, is not believed for ever. */
+  /** Bounds the wait for a guest that reports a kill but neither an exit nor that the process is gone. */
   #expectKilled(): void {
     const { clock, limits, isInit } = this.#options;
     if (this.#wasKilled) return;
     this.#wasKilled = true;
-    // An init that does not end keeps all that its container holds: nothing but the end of the VM gives that back.
+    // An init process that does not end keeps everything its container holds: only the end of the VM releases that.
     if (!isInit) clock.delay(limits.killedMs, this.#over.signal).then(this.#killUnheeded.resolve, () => {});
   }
 
-  async #end(told: Promise<number>): Promise<"told" | ExitUntold> {
-    const ends: Promise<"told" | ExitUntold>[] = [
+  async #end(told: Promise<number>): Promise<"told" | UnreportedExit> {
+    const ends: Promise<"told" | UnreportedExit>[] = [
       told.then(() => "told"),
       this.#options.lost.then(() => "gone"),
       this.#killUnheeded.promise.then(() => "kill without effect"),
     ];
     const watching = new AbortController();
-    // Nothing but output holds an exit back.
+    // Only unread output delays the report of an exit.
     if (this.#outputs.length > 0) ends.push(this.#presence.gone(watching.signal).then(() => "gone"));
     const first = await Promise.race(ends);
     watching.abort();
@@ -114,11 +115,11 @@ export class Supervision {
   }
 
   /**
-   * How a process ended that has gone without an exit. The guest may wait for its output to be read and closed, so
-   * both are done first, for a client that does not take it too; then it has some time to speak.
+   * The status of a process that is gone without a reported exit. The guest may be waiting for its output to be read and
+   * closed, so both happen first, even if the client reads none of it; then the guest has some time to report.
    */
-  async #statusOfGone(told: Promise<number>, why: ExitUntold, drain: Drain): Promise<number> {
-    const { guest, clock, limits, onUntold } = this.#options;
+  async #statusOfGone(told: Promise<number>, why: UnreportedExit, drain: Drain): Promise<number> {
+    const { guest, clock, limits, onUnreported } = this.#options;
     const settled = Promise.race([told, this.#ended]);
     let drained = await drain.afterLoss(settled);
     if (drained === "stalled") {
@@ -133,14 +134,14 @@ export class Supervision {
     const status = await Promise.race([told, late]);
     timer.abort();
     if (status !== undefined) return status;
-    onUntold(why);
+    onUnreported(why);
     return this.#wasKilled ? killedStatus(sigkill) : lostStatus;
   }
 }
 
 /**
- * Closes the client's ends. A client can no more hold up the end of a process by an end that does not close than by
- * output that it does not take.
+ * Closes the client's ends, but does not wait without limit: a client must not delay an exit by an end that does not
+ * close.
  */
 export async function closeClient(upstream: OpenStdio, clock: ProcessClock, { stalledMs }: DrainLimits): Promise<void> {
   const timer = new AbortController();
@@ -150,7 +151,7 @@ export async function closeClient(upstream: OpenStdio, clock: ProcessClock, { st
   timer.abort();
 }
 
-/** Nobody is left to be told that an end which is given up could not be closed. */
+/** Ignores failures: nobody uses these ends any more. */
 async function closeQuietly(end: { close(): Promise<void> }): Promise<void> {
   try {
     await end.close();

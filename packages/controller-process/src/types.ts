@@ -11,17 +11,17 @@ export interface GuestProcess {
   /** Pid in the guest. */
   readonly pid: number;
   /**
-   * Present where LinuxProcessParameters asked for a pipe. Ending stdin closes it in the guest. An output that has ended
-   * and been read is closed by itself: the guest tells no exit before.
+   * Present where LinuxProcessParameters asked for a pipe. Ending stdin closes it in the guest. An output closes itself
+   * once it has ended and been read: the guest reports no exit before.
    */
   readonly stdin?: Duplex;
   readonly stdout?: Duplex;
   readonly stderr?: Duplex;
   /** Resolves with the exit code (128 + signal for a killed process); rejects when guest or bridge is lost. */
   wait(): Promise<number>;
-  /** Whether the guest still lists the process. It may be silent about the exit of one that it does not. */
+  /** Whether the guest still lists the process. It may never report the exit of one that it no longer lists. */
   exists(abort?: AbortSignal): Promise<boolean>;
-  /** Throws NotFound when the process no longer exists. */
+  /** NotFound when the process no longer exists. */
   signal(signal: number, abort?: AbortSignal): Promise<void>;
   resize(height: number, width: number, abort?: AbortSignal): Promise<void>;
   /** Closes the host's ends of the stdio. Repeatable. */
@@ -45,16 +45,10 @@ export interface OpenStdio {
   readonly stdin?: Readable;
   readonly stdout?: Writable;
   readonly stderr?: Writable;
-  /** The client wants stdin to end: it does once whoever else may still write to it has gone, and not before. Repeatable. */
+  /** The client wants stdin to end: it ends once all other writers are gone. Repeatable. */
   closeStdin(): void;
   /** Closes all ends, cancelling a stdin read that waits. Repeatable. */
   close(): Promise<void>;
-}
-
-export interface ProcessExit {
-  /** 0 to 255; 128 + signal for a killed process; 255 when guest or VM was lost, or the guest does not tell. */
-  readonly status: number;
-  readonly exitedAt: Date;
 }
 
 export interface ProcessClock {

@@ -1,47 +1,44 @@
 import type { ScsiAttachment } from "@uvm-shim/hcs-schema";
-import { ControllerError, type HostPaths } from "@uvm-shim/lifecycle";
-import type { ComparedFields, DiskConfig, Refuse } from "./types.ts";
+import { type HostPaths, refusing } from "@uvm-shim/lifecycle";
+import type { ComparedFields, DiskConfig, InvalidField } from "./types.ts";
 
 const attachmentTypes = ["VirtualDisk", "PassThru", "ExtensibleVirtualDisk"] as const;
 const providerPrefix = "evd://";
 const providerForm = `${providerPrefix}<provider>/<path>`;
 
-/** Refuses what is asked of one disk. */
-export function refuseFor(vmId: string, hostPath: string): Refuse {
-  return (field, value, accepted) => {
-    throw new ControllerError("InvalidArgument", `${field} is ${JSON.stringify(value)}, expected ${accepted}`, {
-      operation: "reserve disk",
-      id: `${vmId} ${hostPath}`,
-    });
-  };
+/** Makes the errors that refuse a request for one disk. */
+export function invalidFieldOf(vmId: string, hostPath: string): InvalidField {
+  const refuse = refusing("reserve disk", `${vmId} ${hostPath}`);
+  return (field, value, expected) =>
+    refuse("InvalidArgument", `${field} is ${JSON.stringify(value)}, expected ${expected}`);
 }
 
-/** The disk in the one form that it is attached and compared in. Refuses what no host could attach. */
-export function checkedDisk(disk: DiskConfig, paths: HostPaths, refuse: Refuse): DiskConfig {
-  if (!attachmentTypes.includes(disk.type)) refuse("type", disk.type, `one of ${attachmentTypes.join(", ")}`);
-  if (disk.hostPath === "") refuse("hostPath", disk.hostPath, "the path of a disk");
-  if (disk.type === "ExtensibleVirtualDisk") return checkedExtensibleDisk(disk, refuse);
+/** The disk in the normal form that is attached and compared. Refuses what no host could attach. */
+export function checkedDisk(disk: DiskConfig, paths: HostPaths, invalid: InvalidField): DiskConfig {
+  if (!attachmentTypes.includes(disk.type)) throw invalid("type", disk.type, `one of ${attachmentTypes.join(", ")}`);
+  if (disk.hostPath === "") throw invalid("hostPath", disk.hostPath, "the path of a disk");
+  if (disk.type === "ExtensibleVirtualDisk") return checkedExtensibleDisk(disk, invalid);
   if (disk.extensibleVirtualDiskType !== undefined) {
-    refuse("extensibleVirtualDiskType", disk.extensibleVirtualDiskType, `nothing for a ${disk.type}`);
+    throw invalid("extensibleVirtualDiskType", disk.extensibleVirtualDiskType, `nothing for a ${disk.type}`);
   }
   if (disk.hostPath.startsWith(providerPrefix)) {
-    refuse("type", disk.type, `ExtensibleVirtualDisk for a path of the form ${providerForm}`);
+    throw invalid("type", disk.type, `ExtensibleVirtualDisk for a path of the form ${providerForm}`);
   }
-  if (!paths.isAbsolute(disk.hostPath)) refuse("hostPath", disk.hostPath, paths.expected);
+  if (!paths.isAbsolute(disk.hostPath)) throw invalid("hostPath", disk.hostPath, paths.expected);
   return disk;
 }
 
-function checkedExtensibleDisk(disk: DiskConfig, refuse: Refuse): DiskConfig {
+function checkedExtensibleDisk(disk: DiskConfig, invalid: InvalidField): DiskConfig {
   const { hostPath, extensibleVirtualDiskType: provider } = disk;
   if (hostPath.startsWith(providerPrefix)) {
     const [, named = "", path = ""] = /^([^/]*)\/?(.*)$/s.exec(hostPath.slice(providerPrefix.length)) ?? [];
-    if (named === "" || path === "") refuse("hostPath", hostPath, providerForm);
+    if (named === "" || path === "") throw invalid("hostPath", hostPath, providerForm);
     if (provider !== undefined && provider !== named) {
-      refuse("extensibleVirtualDiskType", provider, `${named}, as hostPath says, or nothing`);
+      throw invalid("extensibleVirtualDiskType", provider, `${named}, as hostPath says, or nothing`);
     }
     return { ...disk, hostPath: path, extensibleVirtualDiskType: named };
   }
-  if ((provider ?? "") === "") refuse("extensibleVirtualDiskType", provider, "the name of the disk's provider");
+  if ((provider ?? "") === "") throw invalid("extensibleVirtualDiskType", provider, "the name of the disk's provider");
   return disk;
 }
 
@@ -72,16 +69,13 @@ export function comparedDisk(disk: DiskConfig): ComparedFields {
   };
 }
 
-/** Refuses a second reservation that wants the same thing otherwise than its holders have it. */
+/** Refuses a second reservation of the same thing with other settings than its holders have. */
 export function refuseDifferences(vmId: string, what: string, held: ComparedFields, wanted: ComparedFields): void {
   const differences = Object.keys(held)
     .map((field) => [field, JSON.stringify(held[field]), JSON.stringify(wanted[field])])
-    .filter(([, there, here]) => there !== here)
-    .map(([field, there, here]) => `${field} ${there} there, ${here} here`);
+    .filter(([, heldValue, wantedValue]) => heldValue !== wantedValue)
+    .map(([field, heldValue, wantedValue]) => `${field} is ${wantedValue}, expected ${heldValue}`);
   if (differences.length === 0) return;
-  throw new ControllerError(
-    "FailedPrecondition",
-    `already in use with another configuration: ${differences.join("; ")}`,
-    { operation: "reserve disk", id: `${vmId} ${what}` },
-  );
+  const refuse = refusing("reserve disk", `${vmId} ${what}`);
+  throw refuse("FailedPrecondition", `already in use with another configuration: ${differences.join("; ")}`);
 }

@@ -228,19 +228,19 @@ describe("sharing a disk", () => {
 
 describe("refusing a reservation", () => {
   it.each([
-    [disk("/d", { readOnly: false }), whole(), "readOnly true there, false here"],
-    [disk("/d", { type: "PassThru" }), whole(), 'type "VirtualDisk" there, "PassThru" here'],
-    [disk("/d"), whole({ readOnly: false }), "readOnly true there, false here"],
-    [disk("/d"), whole({ encrypted: true }), "encrypted false there, true here"],
-    [disk("/d"), whole({ options: ["a"] }), 'options ["a","b"] there, ["a"] here'],
-    [disk("/d"), whole({ filesystem: "xfs" }), 'filesystem "" there, "xfs" here'],
-    [disk("/d"), whole({ ensureFilesystem: true }), "ensureFilesystem false there, true here"],
-    [disk("/d"), whole({ blockDevice: true }), "blockDevice false there, true here"],
-    [disk("/d"), whole({ verity }), 'verity "" there, "ab12" here'],
+    [disk("/d", { readOnly: false }), whole(), "readOnly is false, expected true"],
+    [disk("/d", { type: "PassThru" }), whole(), 'type is "PassThru", expected "VirtualDisk"'],
+    [disk("/d"), whole({ readOnly: false }), "readOnly is false, expected true"],
+    [disk("/d"), whole({ encrypted: true }), "encrypted is true, expected false"],
+    [disk("/d"), whole({ options: ["a"] }), 'options is ["a"], expected ["a","b"]'],
+    [disk("/d"), whole({ filesystem: "xfs" }), 'filesystem is "xfs", expected ""'],
+    [disk("/d"), whole({ ensureFilesystem: true }), "ensureFilesystem is true, expected false"],
+    [disk("/d"), whole({ blockDevice: true }), "blockDevice is true, expected false"],
+    [disk("/d"), whole({ verity }), 'verity is "ab12", expected ""'],
     [
       disk("evd://p//d", { type: "ExtensibleVirtualDisk" }),
       whole(),
-      'type "VirtualDisk" there, "ExtensibleVirtualDisk" here; extensibleVirtualDiskType "" there, "p" here',
+      'type is "ExtensibleVirtualDisk", expected "VirtualDisk"; extensibleVirtualDiskType is "p", expected ""',
     ],
   ])("%j %j: differs from its holder", async (config, mount, message) => {
     const { scsi } = scsiOn();
@@ -274,9 +274,9 @@ describe("refusing a reservation", () => {
       whole(),
       'extensibleVirtualDiskType is "q", expected p',
     ],
-    [disk("/d"), whole({ options: ["ro,rw"] }), 'options is "ro,rw", expected single mount options'],
+    [disk("/d"), whole({ options: ["ro,rw"] }), 'options is "ro,rw", expected mount options without commas'],
     [disk("/d"), whole({ options: [""] }), 'options is ""'],
-    [disk("/d"), whole({ readOnly: false, verity }), "nothing for a mount that is not read-only"],
+    [disk("/d"), whole({ readOnly: false, verity }), "expected none for a writable mount"],
     [disk("/d"), whole({ verity: { ...verity, RootDigest: "xyz" } }), 'verity.RootDigest is "xyz"'],
     [disk("/d"), whole({ verity: { ...verity, Salt: "" } }), 'verity.Salt is ""'],
     [disk("/d"), whole({ verity: { ...verity, Ext4SizeInBytes: 0 } }), "verity.Ext4SizeInBytes is 0"],

@@ -1,6 +1,6 @@
 import { lunsPerScsiController } from "@uvm-shim/hcs-schema";
 import { ControllerError, type HostPaths, wrapError } from "@uvm-shim/lifecycle";
-import { checkedDisk, comparedDisk, diskOf, refuseDifferences, refuseFor } from "./config.ts";
+import { checkedDisk, comparedDisk, diskOf, invalidFieldOf, refuseDifferences } from "./config.ts";
 import { Disk } from "./disk.ts";
 import type { LinuxDiskMount, LinuxScsiGuest } from "./lcow.ts";
 import type { DiskStateKind, MountStateKind } from "./lifecycle.ts";
@@ -12,15 +12,15 @@ export interface ScsiControllerOptions<Guest, MountConfig> {
   /** Id of the VM, for messages. */
   readonly id: string;
   readonly host: ScsiHost;
-  /** The guest, asked for at each use; throws while there is none. */
+  /** Returns the guest; throws while there is none. Called at each use. */
   readonly guest: () => Guest;
   /** `linuxGuestDisks` with the guest's layout, or `windowsGuestDisks`. */
   readonly guestDisks: GuestDisks<Guest, MountConfig>;
   /** How many SCSI controllers the VM has, 1 to 4. */
   readonly controllers: number;
-  /** Slots that the VM's document uses already: no other disk is put there. */
+  /** Slots that the VM's document uses: no other disk is attached there. */
   readonly reserved: readonly ReservedSlot[];
-  /** Paths of the host that attaches the disks. */
+  /** Path rules of the host that attaches the disks. */
   readonly paths: HostPaths;
   /** A new id for a reservation. */
   readonly newId: () => string;
@@ -30,7 +30,7 @@ export interface ScsiControllerOptions<Guest, MountConfig> {
 export interface DiskView extends DiskSlot {
   readonly hostPath: string;
   readonly state: DiskStateKind;
-  /** Whether the VM's document holds it, beside those who reserved it. */
+  /** Whether the VM's document attaches it. */
   readonly isOfDocument: boolean;
   readonly mounts: readonly MountView[];
 }
@@ -49,9 +49,9 @@ interface Reservation<Guest, MountConfig> {
 }
 
 /**
- * SCSI disks of one VM. A caller reserves a partition of a disk, maps it, and unmaps it in the end, also when mapping
- * failed; an unmap that failed is repeated until it succeeds. Disks attach in parallel; what concerns one disk is
- * done in order, so its users share one attach and one mount, which the last of them undoes.
+ * SCSI disks of one VM. A caller reserves a partition of a disk, maps it, and finally unmaps it, even if mapping failed;
+ * a failed unmap is repeated until it succeeds. Disks attach in parallel; operations on one disk run in order, so its
+ * users share one attach and one mount, which the last of them undoes.
  */
 export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount> {
   readonly #options: ScsiControllerOptions<Guest, MountConfig>;
@@ -88,15 +88,15 @@ export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount
   }
 
   /**
-   * Reserves a slot for the disk, or a share of the slot that it has. Answers with the reservation's id; when it
-   * throws there is nothing to undo. InvalidArgument: no such disk is possible; FailedPrecondition: the disk is in use
-   * with another configuration; ResourceExhausted: no slot is free.
+   * Reserves a slot for the disk, or joins the slot that it has. Returns the reservation's id; after an error there is
+   * nothing to undo. InvalidArgument: no such disk can exist; FailedPrecondition: the disk is in use with another
+   * configuration; ResourceExhausted: no slot is free.
    */
   async reserve(config: DiskConfig, mountConfig: MountConfig): Promise<string> {
     const { id: vmId, newId, paths, guestDisks } = this.#options;
-    const refuse = refuseFor(vmId, config.hostPath);
-    const wanted = checkedDisk(config, paths, refuse);
-    guestDisks.check(mountConfig, refuse);
+    const invalid = invalidFieldOf(vmId, config.hostPath);
+    const wanted = checkedDisk(config, paths, invalid);
+    guestDisks.check(mountConfig, invalid);
     const key = paths.key(wanted.hostPath);
     const known = this.#disks.get(key);
     if (known !== undefined) {
@@ -117,8 +117,8 @@ export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount
   }
 
   /**
-   * Attaches the disk and mounts the partition, as far as that is not done, and answers with the path in the guest.
-   * Repeatable. When it fails the reservation remains: map again, or unmap. NotFound: no such reservation.
+   * Attaches the disk and mounts the partition where that is not done yet, and returns the path in the guest.
+   * Repeatable. After a failure the reservation remains: map again, or unmap. NotFound: no such reservation.
    */
   async mapToGuest(reservation: string, signal?: AbortSignal): Promise<string> {
     const operation = "map disk";
@@ -136,9 +136,9 @@ export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount
   }
 
   /**
-   * Gives the reservation back: the partition's last one unmounts it, the disk's last one ejects and detaches it and
-   * frees the slot. What is gone counts as done, and so does an unknown reservation, so that repeating is harmless.
-   * A failed unmap keeps the reservation; the next one goes on where it stopped.
+   * Releases the reservation. The last one of a partition unmounts it; the last one of a disk ejects and detaches it and
+   * frees the slot. What is gone counts as done, as does an unknown reservation, so repeating is harmless. A failed
+   * unmap keeps the reservation; the next attempt continues where it stopped.
    */
   async unmapFromGuest(reservation: string, signal?: AbortSignal): Promise<void> {
     const disk = this.#reservations.get(reservation)?.disk;
@@ -155,7 +155,7 @@ export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount
     if (held === undefined) return;
     const { disk, mount } = held;
     if (mount.holders.size === 1) await mount.ensureUnmounted(signal);
-    // Asked only now: others may have reserved the disk while the guest unmounted.
+    // Checked only now: others may have reserved the disk while the guest unmounted.
     if (disk.mounts.size === 1 && mount.holders.size === 1) await disk.ensureDetached(signal);
     disk.letGo(mount, reservation);
     this.#reservations.delete(reservation);
@@ -164,14 +164,14 @@ export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount
     this.#slots.giveBack(disk.slot);
   }
 
-  /** A second disk at the same place would hide the first from those who have it. */
+  /** A second disk mounted at the same path would hide the first one from its users. */
   #refuseTakenPath(path: string | undefined, wanted: Disk<Guest, MountConfig> | undefined): void {
     if (path === undefined) return;
     const holder = [...this.#disks.values()].find(
       (disk) => disk !== wanted && [...disk.mounts.values()].some(({ guestPath }) => guestPath === path),
     );
     if (holder === undefined) return;
-    throw new ControllerError("FailedPrecondition", `${path} in the guest is in use by disk ${holder.name}`, {
+    throw new ControllerError("FailedPrecondition", `guest path ${path} is in use by disk ${holder.name}`, {
       operation: "reserve disk",
       id: this.#options.id,
     });
@@ -183,7 +183,7 @@ export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount
       const { id, controllers, guestDisks, reserved } = this.#options;
       const usable = Math.min(controllers, guestDisks.controllers);
       const limit = `${usable} controllers × ${lunsPerScsiController} LUNs, ${reserved.length} of them reserved`;
-      throw new ControllerError("ResourceExhausted", `every SCSI slot of the VM is in use (${limit})`, {
+      throw new ControllerError("ResourceExhausted", `every SCSI slot of the VM is in use: ${limit}`, {
         operation: "reserve disk",
         id: `${id} ${config.hostPath}`,
       });

@@ -9,11 +9,11 @@ export interface DiskPlace<Guest, MountConfig> extends MountPlace<Guest, MountCo
   readonly host: ScsiHost;
 }
 
-/** One disk in its slot, its mounts and who holds them. Everything that awaits goes through `queue`. */
+/** One disk in its slot, its mounts and their holders. Everything asynchronous runs in `queue`. */
 export class Disk<Guest, MountConfig> {
   readonly config: DiskConfig;
   readonly slot: DiskSlot;
-  /** Whether the VM's document attaches it: then it came with the VM and goes with it. */
+  /** Whether the VM's document attaches it: such a disk stays attached as long as the VM exists. */
   readonly isOfDocument: boolean;
   /** By partition. A mount is listed as long as it has holders. */
   readonly mounts = new Map<number, Mount<Guest, MountConfig>>();
@@ -52,7 +52,7 @@ export class Disk<Guest, MountConfig> {
     if (mount.holders.size === 0) this.mounts.delete(mount.partition);
   }
 
-  /** Attaches, unless it is attached. What a failed attach or detach may have left goes first. */
+  /** Attaches unless attached. First removes what a failed attach or detach may have left. */
   async ensureAttached(signal?: AbortSignal): Promise<void> {
     if (this.state.kind === "Attached") return;
     if (this.state.kind === "Invalid" || this.state.kind === "Ejected") await this.ensureDetached(signal);
@@ -67,7 +67,7 @@ export class Disk<Guest, MountConfig> {
     this.#life.succeed("attach", { kind: "Attached" });
   }
 
-  /** Goes on where an earlier attempt stopped. Disks of the document stay. */
+  /** Detaches, continuing where an earlier attempt stopped. Disks of the VM's document stay. */
   async ensureDetached(signal?: AbortSignal): Promise<void> {
     if (this.isOfDocument) return;
     switch (this.state.kind) {
@@ -81,7 +81,7 @@ export class Disk<Guest, MountConfig> {
         await unlessGone(() => this.#detach(signal));
         break;
       case "Ejected":
-      // A disk whose attach failed was never mounted: the guest, if it has the device at all, has no use for it.
+      // A disk whose attach failed was never mounted, so the guest need not eject it.
       case "Invalid":
         await unlessGone(() => this.#detach(signal));
     }

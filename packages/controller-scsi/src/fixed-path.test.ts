@@ -23,9 +23,9 @@ describe("a disk that has its place in the guest", () => {
     await scsi.reserve(disk("/gpu.vhd"), at("/run/nvidia"));
     await expect(scsi.reserve(disk("/other.vhd"), at("/run/nvidia"))).rejects.toMatchObject({
       code: "FailedPrecondition",
-      message: expect.stringContaining("/run/nvidia in the guest is in use by disk /gpu.vhd at controller 0 LUN 0"),
+      message: expect.stringContaining("guest path /run/nvidia is in use by disk /gpu.vhd at controller 0 LUN 0"),
     });
-    await expect(scsi.reserve(disk("/gpu.vhd"), whole())).rejects.toThrow('guestPath "/run/nvidia" there, "" here');
+    await expect(scsi.reserve(disk("/gpu.vhd"), whole())).rejects.toThrow('guestPath is "", expected "/run/nvidia"');
     expect(scsi.disks).toHaveLength(1);
   });
 
@@ -61,7 +61,7 @@ describe("a disk that had better stand somewhere", () => {
     await scsi.reserve(disk("/scratch.vhdx"), preferring("/own/first"));
     await expect(scsi.reserve(disk("/other.vhdx"), preferring("/own/first"))).rejects.toMatchObject({
       code: "FailedPrecondition",
-      message: expect.stringContaining("/own/first in the guest is in use by disk /scratch.vhdx"),
+      message: expect.stringContaining("guest path /own/first is in use by disk /scratch.vhdx"),
     });
     await expect(scsi.reserve(disk("/other.vhdx"), preferring("own"))).rejects.toThrow(
       'preferredGuestPath is "own", expected an absolute path',

@@ -10,5 +10,13 @@ export {
   type MountStateKind,
   mountTable,
 } from "./lifecycle.ts";
-export type { ComparedFields, DiskConfig, DiskSlot, GuestDisks, Refuse, ReservedSlot, ScsiHost } from "./types.ts";
+export type {
+  ComparedFields,
+  DiskConfig,
+  DiskSlot,
+  GuestDisks,
+  InvalidField,
+  ReservedSlot,
+  ScsiHost,
+} from "./types.ts";
 export { type WindowsDiskMount, type WindowsScsiGuest, windowsGuestDisks } from "./wcow.ts";

@@ -4,16 +4,16 @@ import {
   type LinuxVerityInfo,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
-import type { DiskSlot, GuestDisks, Refuse } from "./types.ts";
+import type { DiskSlot, GuestDisks, InvalidField } from "./types.ts";
 
-/** What is asked of a Linux guest. */
+/** What the SCSI controller needs of a Linux guest. */
 export interface LinuxScsiGuest {
   mountDisk(disk: LinuxMappedVirtualDisk, signal?: AbortSignal): Promise<void>;
   unmountDisk(disk: LinuxMappedVirtualDisk, signal?: AbortSignal): Promise<void>;
   ejectDisk(device: GuestScsiDevice, signal?: AbortSignal): Promise<void>;
 }
 
-/** Where a guest of this layout mounts what asks for no place: a path of its own for each slot and partition. */
+/** Default guest paths of disks: a separate one for each slot and partition. */
 export interface LinuxDiskLayout {
   diskPath(slot: DiskSlot, mount: Pick<LinuxDiskMount, "partition" | "readOnly" | "blockDevice">): string;
 }
@@ -26,17 +26,17 @@ export interface LinuxDiskMount {
   /** Mount options, in any order. */
   readonly options?: readonly string[];
   readonly filesystem?: string;
-  /** Makes the file system when the disk has none. */
+  /** Creates the file system if the disk has none. */
   readonly ensureFilesystem?: boolean;
-  /** Puts dm-crypt with a key of the guest's own between disk and file system. */
+  /** Encrypts the disk by dm-crypt with a key that only the guest knows. */
   readonly encrypted?: boolean;
-  /** Gives the device itself at the guest path instead of a mount. */
+  /** Exposes the device node at the guest path instead of a mount. */
   readonly blockDevice?: boolean;
-  /** Where the guest mounts it, instead of at a place of its own. */
+  /** Where the guest mounts it, instead of at the default path. */
   readonly guestPath?: string;
   /** The same, unless it is mounted already: then it stays where it is. */
   readonly preferredGuestPath?: string;
-  /** The guest checks every block against this hash tree. */
+  /** Hash tree against which the guest verifies every block (dm-verity). */
   readonly verity?: LinuxVerityInfo;
 }
 
@@ -80,22 +80,23 @@ export function linuxGuestDisks(layout: LinuxDiskLayout): GuestDisks<LinuxScsiGu
   };
 }
 
-function checkMount(mount: LinuxDiskMount, refuse: Refuse): void {
+function checkMount(mount: LinuxDiskMount, invalid: InvalidField): void {
   const { partition, readOnly, options = [], guestPath, preferredGuestPath, verity } = mount;
   if (!Number.isInteger(partition) || partition < 0 || partition > highestPartition) {
-    refuse("partition", partition, `an integer from 0 (the whole disk) to ${highestPartition}`);
+    throw invalid("partition", partition, `an integer from 0 (the whole disk) to ${highestPartition}`);
   }
   const strange = options.find((option) => option === "" || /[,\0]/.test(option));
-  if (strange !== undefined) refuse("options", strange, "single mount options");
+  if (strange !== undefined) throw invalid("options", strange, "mount options without commas, one per entry");
   for (const [name, path] of Object.entries({ guestPath, preferredGuestPath })) {
-    if (path !== undefined && !path.startsWith("/")) refuse(name, path, "an absolute path");
+    if (path !== undefined && !path.startsWith("/")) throw invalid(name, path, "an absolute path");
   }
   if (verity === undefined) return;
-  if (!readOnly) refuse("verity", "given", "nothing for a mount that is not read-only");
+  if (!readOnly) throw invalid("verity", "given", "none for a writable mount");
   for (const name of ["RootDigest", "Salt"] as const) {
-    if (!/^([0-9a-f]{2})+$/i.test(verity[name])) refuse(`verity.${name}`, verity[name], "hexadecimal digits in pairs");
+    if (!/^([0-9a-f]{2})+$/i.test(verity[name]))
+      throw invalid(`verity.${name}`, verity[name], "hexadecimal digits in pairs");
   }
   if (!Number.isInteger(verity.Ext4SizeInBytes) || verity.Ext4SizeInBytes < 1) {
-    refuse("verity.Ext4SizeInBytes", verity.Ext4SizeInBytes, "a positive integer");
+    throw invalid("verity.Ext4SizeInBytes", verity.Ext4SizeInBytes, "a positive integer");
   }
 }

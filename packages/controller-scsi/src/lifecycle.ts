@@ -1,9 +1,9 @@
 import { defineTable, type StateData } from "@uvm-shim/lifecycle";
 
 /**
- * A disk in its slot. Invalid: an attach failed, so whether the VM has the disk is not known. Ejected: the guest has
- * let go of the device, the VM still has the disk. A detached disk that somebody reserved meanwhile is reserved anew.
- * Booted: the VM's document attaches it.
+ * A disk in its slot. Invalid: an attach failed, so it is unknown whether the VM has the disk. Ejected: the guest has
+ * removed the device, but the VM still has the disk. A detached disk can be reserved again. Event booted: the VM's
+ * document attaches the disk.
  */
 export type DiskStateKind = "Reserved" | "Attached" | "Invalid" | "Ejected" | "Detached";
 export type DiskState = StateData<DiskStateKind>;
@@ -28,7 +28,7 @@ export const diskTable = defineTable<DiskStateKind, DiskOperation>({
   ],
 });
 
-/** A partition's mount in the guest. Invalid: a mount failed, so whether the guest has it is not known. */
+/** A partition's mount in the guest. Invalid: a mount failed, so it is unknown whether the guest has it. */
 export type MountState =
   | StateData<"Reserved" | "Invalid" | "Unmounted">
   | { readonly kind: "Mounted"; readonly guestPath: string };

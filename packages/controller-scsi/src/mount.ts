@@ -2,7 +2,7 @@ import { Lifecycle, unlessGone } from "@uvm-shim/lifecycle";
 import { type MountOperation, type MountState, type MountStateKind, mountTable } from "./lifecycle.ts";
 import type { DiskSlot, GuestDisks } from "./types.ts";
 
-/** Where mounts are made: the VM and its guest, and how guests of this flavour are spoken with. */
+/** Where mounts are made: the VM, its guest, and the requests of this flavour's guests. */
 export interface MountPlace<Guest, MountConfig> {
   /** Id of the VM. */
   readonly id: string;
@@ -10,7 +10,7 @@ export interface MountPlace<Guest, MountConfig> {
   readonly guestDisks: GuestDisks<Guest, MountConfig>;
 }
 
-/** One partition's mount in the guest and who holds it. Its disk calls it, one operation at a time. */
+/** One partition's mount in the guest and its holders. Its disk runs one operation at a time. */
 export class Mount<Guest, MountConfig> {
   readonly config: MountConfig;
   readonly partition: number;
@@ -38,7 +38,7 @@ export class Mount<Guest, MountConfig> {
     return guestDisks.wantedPath(this.config) ?? guestDisks.guestPath(this.#slot, this.config);
   }
 
-  /** Mounts, unless it is mounted, and answers with the path. What a failed attempt may have left goes first. */
+  /** Mounts unless mounted, and returns the path. First removes what a failed attempt may have left. */
   async ensureMounted(signal?: AbortSignal): Promise<string> {
     if (this.state.kind === "Mounted") return this.state.guestPath;
     if (this.state.kind === "Invalid") await this.ensureUnmounted(signal);

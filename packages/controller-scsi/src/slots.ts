@@ -1,21 +1,19 @@
 import { lunsPerScsiController, scsiControllerGuids } from "@uvm-shim/hcs-schema";
-import { ControllerError } from "@uvm-shim/lifecycle";
+import { refusing } from "@uvm-shim/lifecycle";
 import type { DiskSlot } from "./types.ts";
 
-/** The slots of a VM's SCSI controllers, handed out in order. */
+/** The slots of a VM's SCSI controllers, allocated in order. */
 export class DiskSlots {
   readonly #taken: boolean[];
-  /** Slots that can be handed out: on some guests fewer than there are. */
+  /** Number of slots that can be allocated: some guests see fewer than the VM has. */
   readonly #usable: number;
 
-  /** Throws InvalidArgument for a number of controllers, or a taken slot, that no VM has. */
+  /** InvalidArgument for a number of controllers, or a taken slot, that no VM has. */
   constructor(id: string, controllers: number, usableControllers: number, taken: readonly DiskSlot[]) {
-    const refuse = (message: string): never => {
-      throw new ControllerError("InvalidArgument", message, { operation: "set up SCSI of", id });
-    };
+    const refuse = refusing("set up SCSI of", id);
     const most = scsiControllerGuids.length;
     if (!Number.isInteger(controllers) || controllers < 1 || controllers > most) {
-      refuse(`controllers is ${controllers}, expected an integer from 1 to ${most}`);
+      throw refuse("InvalidArgument", `controllers is ${controllers}, expected an integer from 1 to ${most}`);
     }
     this.#taken = new Array<boolean>(controllers * lunsPerScsiController).fill(false);
     this.#usable = Math.min(controllers, usableControllers) * lunsPerScsiController;
@@ -23,8 +21,9 @@ export class DiskSlots {
       const isLun = Number.isInteger(slot.lun) && slot.lun >= 0 && slot.lun < lunsPerScsiController;
       if (!isLun || this.#taken[indexOf(slot)] !== false) {
         const range = `controllers 0 to ${controllers - 1} and LUNs 0 to ${lunsPerScsiController - 1}`;
-        refuse(
-          `reserved slot controller ${slot.controller} LUN ${slot.lun} does not exist or stands twice, there are ${range}`,
+        throw refuse(
+          "InvalidArgument",
+          `reserved slot controller ${slot.controller} LUN ${slot.lun} does not exist or is listed twice: expected ${range}`,
         );
       }
       this.#taken[indexOf(slot)] = true;

@@ -45,7 +45,7 @@ describe("disks of a Windows guest", () => {
     await scsi.reserve(scratch, { readOnly: false, formatScratch: true });
     const refused = scsi.reserve(scratch, { readOnly: false });
     await expect(refused).rejects.toMatchObject({ code: "FailedPrecondition" });
-    await expect(refused).rejects.toThrow("formatScratch true there, false here");
+    await expect(refused).rejects.toThrow("formatScratch is false, expected true");
   });
 
   it("stand on controller 0 alone, since the guest knows no other", async () => {

@@ -1,7 +1,7 @@
 import { type WindowsMappedVirtualDisk, windowsGuestPaths } from "@uvm-shim/hcs-schema";
 import type { DiskSlot, GuestDisks } from "./types.ts";
 
-/** What is asked of a Windows guest. It needs no warning before a disk is detached. */
+/** What the SCSI controller needs of a Windows guest, which needs no eject before a disk is detached. */
 export interface WindowsScsiGuest {
   mountDisk(disk: WindowsMappedVirtualDisk, signal?: AbortSignal): Promise<void>;
   /** Formats the disk as the scratch disk of a container and mounts it. */
@@ -9,21 +9,21 @@ export interface WindowsScsiGuest {
   unmountDisk(disk: WindowsMappedVirtualDisk, signal?: AbortSignal): Promise<void>;
 }
 
-/** How a Windows guest mounts a disk; it takes no partition, and whether it may write, the attachment says. */
+/** How a Windows guest mounts a disk: always the whole disk; the attachment decides whether it is writable. */
 export interface WindowsDiskMount {
   readonly readOnly: boolean;
-  /** Formats it as a container's scratch disk first. */
+  /** Formats the disk as a container's scratch disk first. */
   readonly formatScratch?: boolean;
 }
 
 const wholeDisk = 0;
 
 export const windowsGuestDisks: GuestDisks<WindowsScsiGuest, WindowsDiskMount> = {
-  // Its requests name a disk by the LUN alone.
+  // Requests to a Windows guest name a disk by its LUN only.
   controllers: 1,
   partitionOf: () => wholeDisk,
-  check({ readOnly, formatScratch = false }, refuse) {
-    if (formatScratch && readOnly) refuse("formatScratch", true, "false for a mount that is read-only");
+  check({ readOnly, formatScratch = false }, invalid) {
+    if (formatScratch && readOnly) throw invalid("formatScratch", true, "false for a mount that is read-only");
   },
   compared: ({ readOnly, formatScratch = false }) => ({ readOnly, formatScratch }),
   wantedPath: () => undefined,

@@ -390,7 +390,7 @@ describe("terminating", () => {
     clock.advance(500);
     await terminated;
     expect(vm.exit).toMatchObject({ status: 1 });
-    expect(vm.exit?.reason).toContain("ended with its last handle: the host did not end it");
+    expect(vm.exit?.reason).toContain("ended with its last handle; the host could not end it");
     expect(host.leftovers()).toEqual([]);
   });
 
@@ -451,7 +451,7 @@ describe("devices", () => {
     await withoutPci.create({
       document: { ...document, VirtualMachine: { ...document.VirtualMachine, Chipset: boot } },
     });
-    expect(() => withoutPci.vpci).toThrow("assign devices to vm-1: its kernel line has pci=off");
+    expect(() => withoutPci.vpci).toThrow("assign devices to vm-1: the kernel command line has pci=off");
     await Promise.all([vm.terminate(), windows.terminate(), withoutPci.terminate()]);
   });
 

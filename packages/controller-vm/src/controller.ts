@@ -52,14 +52,14 @@ export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never,
   readonly clock: VmClock;
   readonly onGuestLog: (line: GuestLogLine) => void;
   readonly devices: VmDevices<Guest, Scsi, Plan9, Vpci>;
-  /** From the start of the system to the end of the negotiation, in milliseconds; 2 minutes. */
+  /** Bound from the start of the compute system to the end of the negotiation, in milliseconds; default 2 minutes. */
   readonly startTimeoutMs?: number;
-  /** For the host to end the VM and report its exit, and again to let go of it, in milliseconds; 10 seconds. */
+  /** Bound for the host to end the VM and report its exit, and again to release it, in milliseconds; default 10 seconds. */
   readonly exitTimeoutMs?: number;
 }
 
 /**
- * One utility VM: creates its compute system, starts it and connects to its guest, tells how it ended, and ends it.
+ * One utility VM: creates its compute system, starts it, connects to its guest, reports its exit, and ends it.
  * Operations run one at a time; terminate interrupts create and start instead of waiting for them.
  */
 export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = never> {
@@ -73,7 +73,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   #machine: Machine<Scsi> | undefined;
   #plan9: Plan9 | undefined;
   #vpci: Vpci | undefined;
-  /** Whether a start is under way, which then is who tells of the VM's exit. */
+  /** Whether a start is under way, which then reports the VM's exit by its error. */
   #starting = false;
   /** Whether the host has started it, so that it will report an exit. */
   #started = false;
@@ -99,7 +99,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     return this.#require("runtime id").system.runtimeId;
   }
 
-  /** As host and guest were last told. FailedPrecondition before it is created. */
+  /** The size last set on the host and in the guest. FailedPrecondition before the VM is created. */
   get memoryInMb(): number {
     return this.#require("memory").memoryInMb;
   }
@@ -108,17 +108,17 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     return this.#startedAt;
   }
 
-  /** How it ended, once it has. */
+  /** The exit; undefined until the VM has ended. */
   get exit(): VmExit | undefined {
     return this.#exits.exit;
   }
 
-  /** Whether its guest is gone, which the loss of the bridge shows before the host tells the exit. */
+  /** Whether its guest is gone: the bridge may be lost before the host reports the exit. */
   get isLost(): boolean {
     return this.#isLost || this.exit !== undefined;
   }
 
-  /** FailedPrecondition unless the VM runs; once it has ended, the error says that the guest is gone. */
+  /** FailedPrecondition unless the VM runs; the error is `gone` once the VM has ended. */
   get guest(): Guest {
     const { state } = this;
     if (state.kind === "Running") return state.guest;
@@ -132,11 +132,11 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     throw this.#error("FailedPrecondition", "use SCSI of", "the VM's document has no SCSI controller");
   }
 
-  /** Made at its first use. FailedPrecondition where the document has no Plan9, Unimplemented where the guest has none. */
+  /** Made at first use. FailedPrecondition where the document has no Plan9, Unimplemented where this flavour has none. */
   get plan9(): Plan9 {
     const { document } = this.#require("Plan9 shares");
     const { plan9 } = this.#options.devices;
-    if (plan9 === undefined) throw this.#error("Unimplemented", "use Plan9 of", "guests of this kind have none");
+    if (plan9 === undefined) throw this.#error("Unimplemented", "use Plan9 of", "guests of this flavour have no Plan9");
     if (document.VirtualMachine.Devices?.Plan9 === undefined) {
       throw this.#error("FailedPrecondition", "use Plan9 of", "the VM's document has no Plan9 device");
     }
@@ -144,23 +144,25 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     return this.#plan9;
   }
 
-  /** Made at its first use. FailedPrecondition where the kernel does without PCI, Unimplemented where no maker is given. */
+  /** Made at first use. FailedPrecondition where the kernel has PCI off, Unimplemented where this flavour has no devices. */
   get vpci(): Vpci {
     const { document } = this.#require("assigned devices");
     const { vpci } = this.#options.devices;
-    if (vpci === undefined) throw this.#error("Unimplemented", "assign devices to", "VMs of this kind take none");
-    if (isPciOff(document)) throw this.#error("FailedPrecondition", "assign devices to", "its kernel line has pci=off");
+    if (vpci === undefined)
+      throw this.#error("Unimplemented", "assign devices to", "VMs of this flavour support no assigned devices");
+    if (isPciOff(document))
+      throw this.#error("FailedPrecondition", "assign devices to", "the kernel command line has pci=off");
     this.#vpci ??= vpci(this.#wiring());
     return this.#vpci;
   }
 
-  /** What network controllers are made from, one for each pod. FailedPrecondition before the VM is created. */
+  /** For the network controller of a pod. FailedPrecondition before the VM is created. */
   get networkWiring(): DeviceWiring<Guest> {
     this.#require("networks");
     return this.#wiring();
   }
 
-  /** Makes the compute system; it exists, not started. When it fails nothing of it is left. */
+  /** Creates the compute system without starting it. After a failure nothing of it is left. */
   create({ document }: { readonly document: ComputeSystemDocument }, signal?: AbortSignal): Promise<void> {
     return this.#inTurn("create VM", signal, async (abort) => {
       this.#life.require("create");
@@ -176,7 +178,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     });
   }
 
-  /** Starts the VM and connects to its guest. A running VM is left alone. A failure leaves Invalid; then terminate. */
+  /** Starts the VM and connects to its guest. No effect on a running VM. After a failure the state is Invalid: terminate. */
   start(signal?: AbortSignal): Promise<void> {
     return this.#inTurn("start VM", signal, async (abort) => {
       if (this.state.kind === "Running") return;
@@ -191,7 +193,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
             phase = next;
           }),
         );
-        // The VM may have exited in the moment in which the guest answered.
+        // The VM may have exited at the moment when the guest answered.
         abort.throwIfAborted();
         this.#startedAt = clock.now();
         this.#life.succeed("start", { kind: "Running", guest, startedAt: this.#startedAt });
@@ -222,8 +224,8 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   }
 
   /**
-   * Changes memory, processors, CPU group or policy of a running VM; what is absent stays. InvalidArgument names the
-   * field. When it fails in between, what came before stands, and it can be repeated.
+   * Changes memory, processors, CPU group or policy of a running VM; absent fields stay as they are. InvalidArgument
+   * names the field. After a failure the changes made so far stay, and the update can be repeated.
    */
   update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
     const { id, flavour } = this.#options;
@@ -234,7 +236,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     );
   }
 
-  /** What the host measures of a running VM. */
+  /** Statistics of a running VM, as the host measures them. */
   statistics(signal?: AbortSignal): Promise<VmStatistics> {
     return this.#interruptions.run("measure VM", signal, (abort) =>
       this.#whileRunning("statistics", abort, (_, { system, document }) =>
@@ -243,7 +245,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     );
   }
 
-  /** Starts a program of the guest itself, outside of every container. Who gets the process closes it, which ends it. */
+  /** Runs a program in the guest itself, outside of all containers. The caller must close the process, which ends it. */
   execute(command: VmCommand, signal?: AbortSignal): Promise<VmProcess> {
     return this.#interruptions.run("execute in VM", signal, (abort) =>
       this.#whileRunning("execute", abort, (guest) =>
@@ -254,7 +256,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     );
   }
 
-  /** What the guest tells of where its own programs stand; undefined where it cannot. */
+  /** Stacks of the guest's own programs; undefined where the guest cannot dump them. */
   dumpStacks(signal?: AbortSignal): Promise<string | undefined> {
     return this.#interruptions.run("dump stacks of VM", signal, (abort) =>
       this.#whileRunning("dumpStacks", abort, async (guest) =>
@@ -263,15 +265,15 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     );
   }
 
-  /** Resolves once, however the VM ends; also when that is before it was started or created. */
+  /** Resolves when the VM has ended, for whatever reason, also before it was started or created. */
   wait(signal?: AbortSignal): Promise<VmExit> {
     return abortable(this.#exits.told, signal);
   }
 
   /**
-   * Ends the VM in whatever state it is, and gives back all that it holds: the bridge first, the compute system last.
-   * The signal ends the caller's wait, not the work. When it fails, state is Invalid, what is left is still held, and
-   * it can be repeated; repeating it after success does nothing.
+   * Ends the VM in any state and releases all that it holds: the bridge first, the compute system last. The signal ends
+   * the caller's wait, not the work. After a failure the state is Invalid, the rest is still held, and the call can be
+   * repeated; after success it has no effect.
    */
   terminate(signal?: AbortSignal): Promise<void> {
     this.#interruptions.interrupt(this.#error("Cancelled", "terminate VM", "the VM is being terminated"));
@@ -286,7 +288,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   async #end(): Promise<void> {
     const { exitTimeoutMs = 10_000 } = this.#options;
     if (this.state.kind === "Terminated") {
-      // The VM had ended by itself; this gives back what could not be given back then.
+      // The VM had ended by itself; this releases what could not be released then.
       await this.#within(exitTimeoutMs, (bound) => this.#held.releaseAll(bound));
       return;
     }
@@ -311,25 +313,25 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
         await this.#within(timeoutMs, (bound) => unlessGone(() => abortable(system.terminate(bound), bound)));
         if (this.#started) await this.#within(timeoutMs, (bound) => this.wait(bound));
       } catch (error) {
-        // The VM then ends with its last handle, if its document says so; else the handle is kept for another try.
+        // If its document says so, the VM ends with its last handle; otherwise the handle is kept for another attempt.
         if (document.ShouldTerminateOnLastHandleClosed !== true) throw error;
         refusal = error;
       }
     }
     await this.#within(timeoutMs, (bound) => this.#held.releaseAll(bound));
     if (this.#started && refusal !== undefined) {
-      this.#exits.record(1, `ended with its last handle: the host did not end it: ${messageOf(refusal)}`);
+      this.#exits.record(1, `ended with its last handle; the host could not end it: ${messageOf(refusal)}`);
     }
   }
 
   async #watchExit(system: VmComputeSystem): Promise<void> {
     const exit = await this.#exits.watch(system, () => this.#ending);
     if (exit === undefined || this.#ending) return;
-    // A start under way fails with this and leaves Invalid; otherwise the VM has ended by itself.
+    // A start under way fails with this error; otherwise the VM has ended by itself.
     if (this.#starting) {
       this.#interruptions.interrupt(this.#error("Unavailable", "start VM", `the VM exited: ${exit.reason}`));
     } else if (this.#life.happen("exited", { kind: "Terminated", exit })) {
-      // What cannot be given back now stays held, and terminate tells why when it tries again.
+      // What cannot be released now stays held; a later terminate retries it and reports why it fails.
       void this.terminate().catch(() => {});
     }
   }
@@ -337,20 +339,20 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   async #onBridgeLost(cause: Error | undefined): Promise<void> {
     this.#isLost = true;
     if (this.state.kind !== "Running" || this.#ending) return;
-    // A VM that ends breaks its bridge too; its own exit says more than the loss does.
+    // A VM that ends breaks its bridge too, and its exit says more than the loss of the bridge.
     await this.#exits.isToldWithin(exitAfterLossMs);
     if (this.state.kind !== "Running" || this.#ending) return;
     this.#exits.blame(`the connection to the guest was lost: ${cause?.message ?? "closed by the guest"}`);
-    // A failure leaves Invalid with its cause, and terminate can be repeated.
+    // After a failure the state is Invalid with its cause, and terminate can be repeated.
     await this.terminate().catch(() => {});
   }
 
-  /** Runs the work in its turn; terminate interrupts it. */
+  /** Queues the work; terminate interrupts it. */
   #inTurn<T>(operation: string, signal: AbortSignal | undefined, work: (abort: AbortSignal) => Promise<T>): Promise<T> {
     return this.#interruptions.run(operation, signal, (abort) => this.#queue.run(() => work(abort), abort));
   }
 
-  /** Work with a VM that runs, which goes on when the work has ended, however that did. */
+  /** Runs the work with a running VM; the state stays Running, whether it succeeds or fails. */
   async #whileRunning<T>(
     name: VmOperation,
     abort: AbortSignal,
@@ -380,12 +382,16 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
 
   #require(what: string): Machine<Scsi> {
     if (this.#machine !== undefined) return this.#machine;
-    throw this.#error("FailedPrecondition", `use ${what} of`, `it is ${this.state.kind}, expected it to be created`);
+    throw this.#error(
+      "FailedPrecondition",
+      `use ${what} of`,
+      `the VM is ${this.state.kind}, expected Created or later`,
+    );
   }
 
   #notRunning(operation: string): ControllerError {
-    const ended = this.exit === undefined ? "" : `, it ended: ${this.exit.reason}`;
-    return new ControllerError("FailedPrecondition", `it is ${this.state.kind}, expected Running${ended}`, {
+    const ended = this.exit === undefined ? "" : `; it ended: ${this.exit.reason}`;
+    return new ControllerError("FailedPrecondition", `the VM is ${this.state.kind}, expected Running${ended}`, {
       operation,
       id: this.#options.id,
       gone: this.exit !== undefined,

@@ -4,7 +4,7 @@ import type { VmState } from "./lifecycle.ts";
 import type { VmClock, VmComputeSystem, VmExit, VmGuest } from "./types.ts";
 import { within } from "./within.ts";
 
-/** How a VM ended: told once, however many ways its end shows itself. */
+/** How a VM ended: recorded once, although its end may be noticed in several ways. */
 export class ExitRecord {
   readonly #clock: VmClock;
   readonly #told = Promise.withResolvers<VmExit>();
@@ -16,12 +16,12 @@ export class ExitRecord {
     this.#clock = clock;
   }
 
-  /** How it ended, once it has. */
+  /** The exit; undefined until the VM has ended. */
   get exit(): VmExit | undefined {
     return this.#exit;
   }
 
-  /** Resolves once, also for who asks after the end. */
+  /** Resolves with the exit, also when asked for after the end. */
   get told(): Promise<VmExit> {
     return this.#told.promise;
   }
@@ -34,12 +34,12 @@ export class ExitRecord {
     );
   }
 
-  /** Makes the exit that is to come a failure for this reason. */
+  /** Makes the coming exit a failure with this reason. */
   blame(loss: string): void {
     this.#loss = loss;
   }
 
-  /** Records an exit, unless there is one, and answers with the one that stands. */
+  /** Records an exit unless there is one, and returns the one that is recorded. */
   record(status: number, reason: string, system?: SystemExitStatus, crashReport?: CrashReport): VmExit {
     if (this.#exit !== undefined) return this.#exit;
     this.#exit = {
@@ -53,19 +53,19 @@ export class ExitRecord {
     return this.#exit;
   }
 
-  /** The exit of a VM whose host has none to report, unless it has one. */
+  /** Records an exit for a VM that never ran, of which the host reports none. */
   withoutReport(state: VmState<VmGuest>, isCreated: boolean): VmExit {
     if (state.kind === "Invalid") return this.record(1, `never ran: ${state.cause.message}`);
     return this.record(0, isCreated ? "never started" : "never created");
   }
 
-  /** Records what the host tells of the end; `isOver` says that nothing it tells is news any more. */
+  /** Records the exit that the host reports; `isOver` says that later reports do not matter. */
   async watch(system: VmComputeSystem, isOver: () => boolean): Promise<VmExit | undefined> {
     try {
       const status = await system.exited;
       return this.record(status.Status, status.ExitType, status, system.crashReport);
     } catch (error) {
-      // Closing the handle ends the notifications; that is no news about the VM.
+      // Closing the handle ends the notifications, which says nothing about the VM.
       return isOver() ? undefined : this.record(1, `lost: ${messageOf(error)}`, undefined, system.crashReport);
     }
   }

@@ -34,7 +34,7 @@ describe("a VM with a Linux guest and a policy", () => {
     const script = new ScriptedCalls(new Map([[names.length - 1, "fail"]]));
     const { host, vm } = vmOn(script, { flavour });
     await vm.create({ document });
-    await expect(vm.start()).rejects.toThrow("while introducing the guest to its host");
+    await expect(vm.start()).rejects.toThrow("while configuring the guest");
     expect(script.names.slice(0, names.length)).toEqual(names);
     expect(vm.state.kind).toBe("Invalid");
     await vm.terminate();
@@ -63,7 +63,7 @@ describe("a VM with a Windows guest", () => {
 
   it("is Invalid when the guest cannot be told, and holds nothing after its end", async () => {
     const { host, vm } = await windows(new ScriptedCalls(new Map([[5, "fail"]])));
-    await expect(vm.start()).rejects.toThrow("while introducing the guest to its host");
+    await expect(vm.start()).rejects.toThrow("while configuring the guest");
     expect(host.script.names[5]).toBe("updateHvSocketAddress");
     expect(vm.state.kind).toBe("Invalid");
     await vm.terminate();

@@ -5,14 +5,14 @@ import {
   resourcePaths,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
-import { ControllerError, codeOf } from "@uvm-shim/lifecycle";
+import { ControllerError, codeOf, refusing } from "@uvm-shim/lifecycle";
 import type { ScsiWiring, VmGuest, VmHostDevices } from "./types.ts";
 
 type Modify = (request: ModifySettingRequest, signal: AbortSignal | undefined) => Promise<void>;
 
 /**
- * The device controllers' requests as modifications of the compute system. A system that is about to end gives nothing
- * back any more; with it all of it has gone, and no sooner, since its disks are in use until then.
+ * The device controllers' requests as modifications of the compute system. A system that is about to end refuses
+ * removals. Its devices count as removed when it has ended, and no sooner, since its disks are in use until then.
  */
 export function hostDevices(modify: Modify, endsSoon: () => Promise<boolean>): VmHostDevices {
   const remove: Modify = async (request, signal) => {
@@ -20,7 +20,7 @@ export function hostDevices(modify: Modify, endsSoon: () => Promise<boolean>): V
       await modify(request, signal);
     } catch (error) {
       const id = request.ResourcePath;
-      // What this side refuses says by itself whether the VM has gone.
+      // Errors of this process say themselves whether the VM is gone.
       const isOfHost = codeOf(error) === "FailedPrecondition" && !(error instanceof ControllerError);
       if (!isOfHost || !(await endsSoon())) throw error;
       const details = { operation: "remove from VM", id, gone: true, cause: error };
@@ -30,10 +30,14 @@ export function hostDevices(modify: Modify, endsSoon: () => Promise<boolean>): V
   const scsiPath = (controller: number, lun: number): string => {
     const guid = scsiControllerGuids[controller];
     if (guid !== undefined) return resourcePaths.scsi(guid, lun);
-    throw new ControllerError("InvalidArgument", `expected 0 to ${scsiControllerGuids.length - 1}`, {
-      operation: "name SCSI controller",
-      id: String(controller),
-    });
+    throw new ControllerError(
+      "InvalidArgument",
+      `invalid SCSI controller ${controller}: expected 0 to ${scsiControllerGuids.length - 1}`,
+      {
+        operation: "name SCSI controller",
+        id: String(controller),
+      },
+    );
   };
   return {
     attachDisk: async (controller, lun, attachment, signal) =>
@@ -61,13 +65,11 @@ export interface DocumentDisks {
 }
 
 /**
- * How many SCSI controllers the document gives the VM, and the slots that it uses. Controllers go by well-known GUID
- * or by number; others, and gaps between them, throw InvalidArgument, since no slot could be addressed on them.
+ * The number of SCSI controllers in the document, and the slots that it uses. Controllers are named by well-known GUID or
+ * by number; other names and gaps are InvalidArgument, since slots on them cannot be addressed.
  */
 export function documentDisks(id: string, document: ComputeSystemDocument): DocumentDisks {
-  const refuse = (field: string, accepted: string): never => {
-    throw new ControllerError("InvalidArgument", `${field}: expected ${accepted}`, { operation: "create VM", id });
-  };
+  const refuse = refusing("create VM", id);
   const scsi = document.VirtualMachine.Devices?.Scsi ?? {};
   const controllers = Object.keys(scsi).length;
   const numbers = new Set<number>();
@@ -77,13 +79,15 @@ export function documentDisks(id: string, document: ComputeSystemDocument): Docu
     );
     const field = `VirtualMachine.Devices.Scsi.${name}`;
     if (controller === -1 || controller >= controllers || numbers.has(controller)) {
-      refuse(field, `each of ${scsiControllerGuids.slice(0, controllers).join(", ")} once`);
+      const expected = `each of ${scsiControllerGuids.slice(0, controllers).join(", ")} once`;
+      throw refuse("InvalidArgument", `${field}: expected ${expected}`);
     }
     numbers.add(controller);
     return Object.entries(Attachments).map(([key, attachment]) => {
       const lun = Number(key);
       if (!/^\d{1,2}$/.test(key) || lun >= lunsPerScsiController) {
-        refuse(`${field}.Attachments.${key}`, `a LUN from 0 to ${lunsPerScsiController - 1}`);
+        const expected = `a LUN from 0 to ${lunsPerScsiController - 1}`;
+        throw refuse("InvalidArgument", `${field}.Attachments.${key}: expected ${expected}`);
       }
       return { controller, lun, attachment };
     });
@@ -91,7 +95,7 @@ export function documentDisks(id: string, document: ComputeSystemDocument): Docu
   return { controllers, reserved };
 }
 
-/** Whether the VM's Linux kernel is told to do without PCI, in which case it never sees a device that is assigned. */
+/** Whether the kernel command line turns PCI off, so that the guest would never see an assigned device. */
 export function isPciOff({ VirtualMachine: machine }: ComputeSystemDocument): boolean {
   const line = machine.Chipset.LinuxKernelDirect?.KernelCmdLine ?? "";
   return line.split(/\s+/).includes("pci=off");

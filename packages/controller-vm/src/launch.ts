@@ -12,9 +12,9 @@ import type { GuestLog } from "./guest-log/guest-log.ts";
 import { PortServer } from "./guest-log/port-server.ts";
 import type { GuestConnector, HvsocketService, VmComputeSystem, VmFlavour, VmGuest } from "./types.ts";
 
-/** Bytes that seed the guest's random number generator when it boots. */
+/** Bytes of entropy that a booting guest is given. */
 const entropyBytes = 512;
-/** Guests that are seeded at a time; one dials again when it breaks its connection. */
+/** Concurrent entropy connections: a guest that loses its connection dials again. */
 const seedings = 8;
 
 export interface Launch<Guest extends VmGuest> {
@@ -22,25 +22,25 @@ export interface Launch<Guest extends VmGuest> {
   readonly flavour: VmFlavour<Guest>;
   readonly log: GuestLog;
   readonly connectGuest: GuestConnector<Guest>;
-  /** Takes everything that the launch acquires, at the moment it does. */
+  /** Records everything that the launch acquires, at once. */
   readonly held: Acquisitions;
-  /** Gives the guest's last log lines a moment to arrive, before the log's connections are cut. */
+  /** Waits a moment for the guest's last log lines before the log's connections are closed. */
   readonly drain: (idle: Promise<void>) => Promise<void>;
-  /** Told what is being waited for, for error messages. */
+  /** Called with the phase that begins, for error messages. */
   readonly onPhase: (phase: string) => void;
-  /** Told when the host has started the system, and will report its exit. */
+  /** Called when the host has started the compute system, and will report its exit. */
   readonly onStarted: () => void;
 }
 
 /**
- * Starts the compute system and waits until its guest can be spoken with. What a booting guest dials (entropy, log,
- * bridge) is listened on before the system starts, for a guest that finds nobody does not dial again.
+ * Starts the compute system and waits until its guest is connected. The listeners for what a booting guest dials
+ * (entropy, log, bridge) are opened before the start, since a guest does not dial again.
  */
 export async function launch<Guest extends VmGuest>(parts: Launch<Guest>, signal: AbortSignal): Promise<Guest> {
   const { system, flavour, held, onPhase } = parts;
   const { services, entropy } = flavour;
   const listen = async (service: HvsocketService) => acquire(system.listen(service), signal, (late) => late.close());
-  /** What is listened on only until the guest is connected to. */
+  /** Listeners that are closed when the guest is connected. */
   const boot: Acquisition[] = [];
 
   onPhase("opening the listeners");
@@ -60,16 +60,16 @@ export async function launch<Guest extends VmGuest>(parts: Launch<Guest>, signal
   await abortable(system.start(signal).then(parts.onStarted), signal);
   onPhase("waiting for the guest to dial in");
   const stream = await acquire(bridge.accept(signal), signal, async (late) => void late.destroy());
-  // Who speaks over it hears of errors too; before and after that nobody would, and an unheard one ends the shim.
+  // The bridge handles errors while it is in use; before and after that an unhandled one would end the shim.
   stream.on("error", () => {});
   hold(held, "bridge connection", async () => void stream.destroy());
   onPhase("negotiating with the guest");
   const guest = await acquire(parts.connectGuest(stream, system, signal), signal, (late) => late.close());
   hold(held, "bridge", () => guest.close());
-  onPhase("introducing the guest to its host");
+  onPhase("configuring the guest");
   if (flavour.connected !== undefined) await abortable(flavour.connected(guest, system, signal), signal);
 
-  // Nobody may dial these services again. What cannot be closed now is closed with the VM.
+  // These services must not be dialled again. A listener that cannot be closed now is closed with the VM.
   for (const listener of boot) {
     await listener.release(signal).then(
       () => held.forget(listener),
@@ -92,7 +92,7 @@ function hold(held: Acquisitions, name: string, close: () => Promise<void>): Acq
   return acquisition;
 }
 
-/** Says what was being waited for, for how long, and what the guest logged last. */
+/** An error with the phase, the elapsed time and the guest's last log lines. */
 export function startError(
   id: string,
   error: unknown,

@@ -11,23 +11,23 @@ import {
 import { limitOf, memoryInMb, weightOf } from "./resources.ts";
 import type { VmFlavour, VmGuest, VmProcess, VmResources } from "./types.ts";
 
-/** Connections that a guest may hold open to its log; it needs one, and a second while it reconnects. */
+/** Concurrent log connections of a guest: it needs one, and a second while it reconnects. */
 const logConnections = 8;
 const defaultPeriod = 100_000;
-/** cpu.shares that stand for the weight of a VM that was given none. */
+/** cpu.shares that correspond to the default weight of a VM. */
 const defaultShares = 1024;
 
-/** What the VM controller asks of a Linux guest alone. */
+/** What the VM controller needs of a Linux guest only. */
 export interface LinuxVmGuest extends VmGuest {
-  /** Has the limit of all containers together follow the memory that the VM has now. */
+  /** Adapts the common limit of all containers to the VM's current memory. */
   updateMemoryLimits(signal?: AbortSignal): Promise<void>;
   setSecurityPolicy(policy: SecurityPolicy, signal?: AbortSignal): Promise<void>;
   execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<VmProcess>;
 }
 
 /**
- * VMs with Linux guests. `entropy` gives so many random bytes, fit for cryptography: a guest is seeded when it boots.
- * A policy is given to the guest before anything else is asked of it.
+ * VMs with Linux guests. `entropy` returns the given number of cryptographically random bytes, by which a booting guest
+ * is seeded. The security policy is sent to the guest before any other request.
  */
 export function linuxVm(
   entropy: (bytes: number) => Uint8Array,
@@ -62,17 +62,20 @@ function linuxResources(given: unknown, processors: number): VmResources {
   const { memory, cpu } = checkOciLinuxResources(given, "resources");
   const limit = memory?.limit;
   if (limit !== undefined && limit < 0) {
-    throw new SchemaError("resources.memory.limit", `expected bytes, got ${limit}: a VM's memory has a size`);
+    throw new SchemaError(
+      "resources.memory.limit",
+      `expected 0 bytes or more, got ${limit}: a VM's memory cannot be unlimited`,
+    );
   }
   const limits = cpu === undefined ? undefined : limitsOf(cpu, processors);
   return {
-    // Zero is how some callers write that there is none.
+    // Some callers write 0 for no limit.
     ...(limit !== undefined && limit > 0 && { memoryInMb: memoryInMb(limit) }),
     ...(limits !== undefined && Object.keys(limits).length > 0 && { limits }),
   };
 }
 
-/** Quota and period are processors' worth of time, of which HCS limits the part of those that the VM has. */
+/** quota / period is a number of processors; HCS takes a share of the VM's processors. */
 function limitsOf({ quota = 0, period = 0, shares = 0 }: OciLinuxCpu, processors: number): ProcessorLimits {
   const share = quota / (period === 0 ? defaultPeriod : period) / processors;
   return {

@@ -1,7 +1,7 @@
 import { defineTable } from "@uvm-shim/lifecycle";
 import type { VmExit, VmGuest } from "./types.ts";
 
-/** Invalid: starting or ending it failed. What it holds is still held; terminate releases it. */
+/** Invalid: starting or ending the VM failed. Its resources are still held; terminate releases them. */
 export type VmState<Guest extends VmGuest> =
   | { readonly kind: "NotCreated" }
   | { readonly kind: "Created" }

@@ -9,15 +9,15 @@ import { ControllerError } from "@uvm-shim/lifecycle";
 import type { VmComputeSystem, VmFlavour, VmGuest, VmUpdate } from "./types.ts";
 
 const mebibyte = 2 ** 20;
-/** Of a task's update: the CPU group that the VM is to join. */
+/** Annotation of a task's update: the CPU group that the VM is to join. */
 export const cpuGroupAnnotation = "io.microsoft.virtualmachine.cpugroup.id";
 
-/** Memory comes in steps of 2 MiB; what was asked for is rounded up. */
+/** HCS takes memory in steps of 2 MiB; the limit is rounded up. */
 export function memoryInMb(bytes: number): number {
   return Math.ceil(bytes / (2 * mebibyte)) * 2;
 }
 
-/** A share of the VM's processors as HCS counts it; what is more than all of them is all. */
+/** A share of the VM's processors in the unit of HCS; more than all of them counts as all. */
 export function limitOf(share: number): number {
   return clamp(Math.round(share * processorLimit.unlimited), processorLimit.unlimited);
 }
@@ -35,7 +35,7 @@ export interface Machine<Scsi> {
   readonly system: VmComputeSystem;
   readonly document: ComputeSystemDocument;
   readonly scsi: Scsi | undefined;
-  /** As host and guest were last told. */
+  /** The size last set on the host and in the guest. */
   memoryInMb: number;
 }
 
@@ -48,9 +48,8 @@ export interface UpdateParts<Guest extends VmGuest> {
 }
 
 /**
- * Updates a running VM. All of the request is checked before any of it is applied. One part after the other: memory,
- * what the guest makes of it, processors, CPU group, policy; when one fails, those before it stand, and the update can
- * be repeated.
+ * Updates a running VM. The whole request is checked before any of it is applied. The order is memory, the guest's
+ * memory limits, processors, CPU group, policy; after a failure the earlier changes stay, and the update can be repeated.
  */
 export async function updateVm<Guest extends VmGuest>(update: VmUpdate, parts: UpdateParts<Guest>): Promise<void> {
   const { flavour, guest, machine, signal } = parts;

@@ -97,7 +97,7 @@ describe("updating", () => {
   it.each<[VmUpdate, string]>([
     [{ resources: 7 }, "resources: expected an object, got 7"],
     [{ resources: { memory: { limit: "1" } } }, "resources.memory.limit: expected an integer"],
-    [{ resources: { memory: { limit: -1 } } }, "resources.memory.limit: expected bytes, got -1"],
+    [{ resources: { memory: { limit: -1 } } }, "resources.memory.limit: expected 0 bytes or more, got -1"],
     [{ resources: { memory: { limit: 4096 }, cpu: { shares: -1 } } }, "resources.cpu.shares: expected an integer"],
     [
       { resources: { memory: { limit: 4096 } }, annotations: { "io.microsoft.virtualmachine.cpugroup.id": "" } },

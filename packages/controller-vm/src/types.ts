@@ -1,4 +1,4 @@
-/** What the VM controller asks of the host, of the guest and of its surroundings. */
+/** What the VM controller needs of the host, of the guest and of its surroundings. */
 import type { Duplex } from "node:stream";
 import type {
   ComputeSystemDocument,
@@ -14,6 +14,7 @@ import type {
   SystemPropertyType,
   VirtualPciDevice,
 } from "@uvm-shim/hcs-schema";
+import type { Exit } from "@uvm-shim/lifecycle";
 
 export interface VmHost {
   createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<VmComputeSystem>;
@@ -26,9 +27,9 @@ export interface VmComputeSystem {
   terminate(signal?: AbortSignal): Promise<void>;
   modify(request: ModifySettingRequest, signal?: AbortSignal): Promise<void>;
   properties(types: readonly SystemPropertyType[], signal?: AbortSignal): Promise<ComputeSystemProperties>;
-  /** Bytes of the host's memory that a VM occupies whose memory is virtual. */
+  /** Bytes of host memory in use by a VM with virtual memory. */
   workingSet(signal?: AbortSignal): Promise<number>;
-  /** What the host told of a crash of the guest, before the exit. */
+  /** The host's report of a crash of the guest, which comes before the exit. */
   readonly crashReport: CrashReport | undefined;
   /** Settles once with the exit, or rejects when the host service is lost or the handle closed. */
   readonly exited: Promise<SystemExitStatus>;
@@ -44,9 +45,9 @@ export interface VmListener {
   close(): Promise<void>;
 }
 
-/** The guest over its bridge; what else it can do is known to those who are given it. */
+/** The guest at the other end of the bridge. Flavours know what else it can do. */
 export interface VmGuest {
-  /** Resolves when the bridge has ended, with the cause when it was not closed on purpose. */
+  /** Resolves when the bridge has closed, with the cause unless it was closed on purpose. */
   readonly closed: Promise<Error | undefined>;
   close(): Promise<void>;
   readonly canDumpStacks: boolean;
@@ -56,28 +57,28 @@ export interface VmGuest {
 
 /** What differs between VMs of Linux and of Windows guests. */
 export interface VmFlavour<Guest extends VmGuest> {
-  /** What the guest dials. */
+  /** The services that the guest dials. */
   readonly services: { readonly log: HvsocketService; readonly bridge: HvsocketService };
-  /** Absent where the guest seeds its random numbers itself. */
+  /** Absent where the guest needs no entropy from the host. */
   readonly entropy?: { readonly service: HvsocketService; readonly generate: (bytes: number) => Uint8Array };
-  /** Connections to the log that are served at a time; a guest that reconnects waits until one has ended. */
+  /** Concurrent log connections; further ones wait until one has closed. */
   readonly logConnections: number;
-  /** Tells a guest that has just been connected to what it must know before it is used. */
+  /** Configures a newly connected guest before it is used. */
   readonly connected?: (guest: Guest, system: VmComputeSystem, signal: AbortSignal) => Promise<void>;
-  /** Tells the guest that the VM has more memory, or less. */
+  /** Adapts the guest to a new memory size of the VM. */
   readonly memoryResized?: (guest: Guest, signal: AbortSignal) => Promise<void>;
   readonly execute: (guest: Guest, command: VmCommand, signal: AbortSignal) => Promise<VmProcess>;
-  /** Reads OCI resources for a VM of so many processors. Throws a SchemaError naming the field. */
+  /** Reads OCI resources for a VM with this number of processors. Throws SchemaError with the field. */
   readonly readResources: (resources: unknown, processors: number) => VmResources;
 }
 
-/** Resources in the terms of HCS; what is absent stays as it is. */
+/** Resources in the units of HCS; absent fields stay as they are. */
 export interface VmResources {
   readonly memoryInMb?: number;
   readonly limits?: ProcessorLimits;
 }
 
-/** Changes of a running VM; what is absent stays as it is. */
+/** Changes of a running VM; absent fields stay as they are. */
 export interface VmUpdate {
   /** OCI resources of the guest's operating system as parsed JSON, unchecked. */
   readonly resources?: unknown;
@@ -86,7 +87,7 @@ export interface VmUpdate {
   readonly policyFragment?: { readonly fragment: string; readonly mediaType?: string };
 }
 
-/** A program of the guest itself, outside of every container. */
+/** A program to run in the guest itself, outside of all containers. */
 export interface VmCommand {
   readonly args: readonly string[];
   readonly workingDirectory?: string;
@@ -106,14 +107,14 @@ export interface VmProcess {
   readonly stderr?: Duplex;
   /** Resolves with the exit code; rejects when guest or bridge is lost. */
   wait(): Promise<number>;
-  /** Unimplemented by Linux guests, which signal and resize processes of containers alone. */
+  /** Unimplemented by Linux guests, which signal and resize only processes of containers. */
   signal(signal: number, abort?: AbortSignal): Promise<void>;
   resize(height: number, width: number, abort?: AbortSignal): Promise<void>;
-  /** Closes the host's ends of the stdio, by which a process that reads or writes ends. Repeatable. */
+  /** Closes the host's ends of the stdio, which ends a process that reads or writes. Repeatable. */
   close(): Promise<void>;
 }
 
-/** What the host measures of the VM, as VirtualMachineStatistics of containerd.runhcs.stats.v1 have it. */
+/** Statistics of the VM, with the fields of VirtualMachineStatistics in containerd.runhcs.stats.v1. */
 export interface VmStatistics {
   readonly processor: { readonly totalRuntimeNs: number };
   readonly memory: {
@@ -132,7 +133,7 @@ export interface VmStatistics {
   };
 }
 
-/** Speaks with a guest that has dialled in: negotiates, and answers with the guest's face. */
+/** Negotiates with a guest that has dialled in, and returns its client. */
 export type GuestConnector<Guest extends VmGuest> = (
   stream: Duplex,
   system: VmComputeSystem,
@@ -145,24 +146,22 @@ export interface VmClock {
   delay(milliseconds: number, signal: AbortSignal): Promise<void>;
 }
 
-/** One line of the guest's log, parsed as far as it could be. */
+/** One line of the guest's log, parsed as far as possible. */
 export interface GuestLogLine {
   readonly level: "trace" | "debug" | "info" | "warn" | "error";
   readonly message: string;
   readonly fields: { readonly [key: string]: unknown };
 }
 
-export interface VmExit {
-  /** 0 for an orderly end; else the HRESULT the system exited with, or 1 when only its loss is known. */
-  readonly status: number;
-  readonly exitedAt: Date;
+/** The status is 0 after an orderly end, else the HRESULT of the compute system, or 1 when only its loss is known. */
+export interface VmExit extends Exit {
   readonly reason: string;
   readonly system?: SystemExitStatus;
-  /** Where the guest has crashed and the host tells of it. */
+  /** Present where the guest has crashed and the host reports it. */
   readonly crashReport?: CrashReport;
 }
 
-/** The host's side of the VM's devices; what the device controllers ask of a host. */
+/** The host's side of the VM's devices, as the device controllers need it. */
 export interface VmHostDevices {
   attachDisk(controller: number, lun: number, attachment: ScsiAttachment, signal?: AbortSignal): Promise<void>;
   detachDisk(controller: number, lun: number, signal?: AbortSignal): Promise<void>;
@@ -179,13 +178,13 @@ export interface DeviceWiring<Guest extends VmGuest> {
   /** Id of the VM. */
   readonly id: string;
   readonly host: VmHostDevices;
-  /** Throws FailedPrecondition while the VM does not run; the error says `gone` once the VM has ended. */
+  /** FailedPrecondition while the VM does not run; the error is `gone` once the VM has ended. */
   readonly guest: () => Guest;
 }
 
 export interface ScsiWiring<Guest extends VmGuest> extends DeviceWiring<Guest> {
   readonly controllers: number;
-  /** Slots that the VM's document uses, and for what. */
+  /** Slots that the VM's document uses, with their disks. */
   readonly reserved: readonly {
     readonly controller: number;
     readonly lun: number;
@@ -193,7 +192,7 @@ export interface ScsiWiring<Guest extends VmGuest> extends DeviceWiring<Guest> {
   }[];
 }
 
-/** How the device controllers are made; the VM controller knows none of them. */
+/** Makes the device controllers, which the VM controller does not know. */
 export interface VmDevices<Guest extends VmGuest, Scsi, Plan9, Vpci> {
   readonly scsi: (wiring: ScsiWiring<Guest>) => Scsi;
   /** Absent where the guest has no Plan9. */

@@ -10,15 +10,15 @@ import {
 import { limitOf, memoryInMb, weightOf } from "./resources.ts";
 import type { VmFlavour, VmGuest, VmProcess, VmResources } from "./types.ts";
 
-/** The guest's log service connects whenever it starts, and one connection at a time is served. */
+/** Concurrent log connections: the guest's log service makes one at each of its starts. */
 const logConnections = 1;
-/** Whose processes of the VM itself are, and where they are unless told otherwise. */
+/** Default user and working directory of processes of the VM itself. */
 const vmUser = String.raw`NT AUTHORITY\SYSTEM`;
 const vmDirectory = "C:\\";
-/** All of the VM's processors, in cpu.maximum. */
+/** cpu.maximum for all of the VM's processors. */
 const fullMaximum = 10_000;
 
-/** What the VM controller asks of a Windows guest alone. */
+/** What the VM controller needs of a Windows guest only. */
 export interface WindowsVmGuest extends VmGuest {
   updateHvSocketAddress(address: HvSocketAddress, signal?: AbortSignal): Promise<void>;
   execute(parameters: WindowsProcessParameters, signal?: AbortSignal): Promise<VmProcess>;
@@ -36,7 +36,7 @@ export const windowsVm: VmFlavour<WindowsVmGuest> = {
       {
         CommandLine: commandLine(args),
         User: vmUser,
-        // Empty is how the shim's callers write that they say nothing.
+        // Callers write an empty text for none.
         WorkingDirectory: workingDirectory === undefined || workingDirectory === "" ? vmDirectory : workingDirectory,
         ...(environment !== undefined && { Environment: environment }),
         EmulateConsole: terminal ?? false,
@@ -58,7 +58,7 @@ function windowsResources(given: unknown, processors: number): VmResources {
   };
 }
 
-/** A count is processors' worth of time; a maximum, which goes before it, is a part of those that the VM has. */
+/** `count` is a number of processors; `maximum`, which takes precedence, a share of the VM's processors. */
 function limitsOf(
   { count, maximum, shares }: NonNullable<OciWindowsResources["cpu"]>,
   processors: number,
@@ -70,14 +70,14 @@ function limitsOf(
   };
 }
 
-/** One string that a Windows program takes apart into these arguments again, by the rules of its C runtime. */
+/** A command line that the C runtime of Windows splits into these arguments. */
 export function commandLine(args: readonly string[]): string {
   return args.map(quoted).join(" ");
 }
 
 function quoted(argument: string): string {
   if (argument !== "" && !/[\s"]/.test(argument)) return argument;
-  // Backslashes count as such unless a quotation mark follows, and then two stand for one.
+  // Backslashes are literal unless a quotation mark follows; then two stand for one.
   const escaped = argument.replaceAll(/(\\+)("?)|"/g, (found, run: string = "", mark: string = '"', at: number) => {
     if (mark !== "") return `${run}${run}\\"`;
     return at + found.length === argument.length ? `${run}${run}` : run;

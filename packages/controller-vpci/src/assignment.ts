@@ -9,8 +9,8 @@ import {
 import type { DeviceConfig, LinuxVpciGuest, VpciHost } from "./types.ts";
 
 /**
- * One assignment of a device to the VM. It lives once: after any failure it can only be removed, and what comes after
- * it has another VMBus GUID, so that the guest cannot take a device that is going for the one that comes.
+ * One assignment of a device to the VM. It is never reused: after a failure it can only be removed, and the next one has
+ * another VMBus GUID, so that the guest cannot confuse a device being removed with a new one.
  */
 export class Assignment {
   readonly vmBusGuid: string;
@@ -21,7 +21,7 @@ export class Assignment {
     this.vmBusGuid = vmBusGuid;
     const { deviceInstancePath: DeviceInstancePath, virtualFunction: VirtualFunction } = config;
     this.#device = {
-      // The first function is left out, as every client of the service does whose encoder leaves zeros out.
+      // Function 0 is omitted, as by every client whose encoder omits zeros.
       Functions: [{ DeviceInstancePath, ...(VirtualFunction > 0 && { VirtualFunction }) }],
       ...(config.propagateNumaAffinity !== undefined && { PropagateNumaAffinity: config.propagateNumaAffinity }),
     };
@@ -32,12 +32,12 @@ export class Assignment {
     return this.#life.state;
   }
 
-  /** Whether it is ready or can still come to be. */
+  /** Whether it is ready or can still become ready. */
   get isUsable(): boolean {
     return this.state.kind === "Ready" || this.state.kind === "Reserved";
   }
 
-  /** Assigns the device and waits until the guest has it, unless that is done. A guest that needs no wait is absent. */
+  /** Assigns the device and waits until the guest has it, unless done. `guest` is absent for guests that need no wait. */
   async ensureReady(host: VpciHost, guest: (() => LinuxVpciGuest) | undefined, signal?: AbortSignal): Promise<void> {
     if (this.state.kind === "Ready") return;
     await this.#attempt("assign", "Assigned", () => host.assignDevice(this.vmBusGuid, this.#device, signal));

@@ -9,13 +9,13 @@ export interface VpciControllerOptions {
   readonly id: string;
   readonly host: VpciHost;
   /**
-   * A Linux guest, asked for at each use; throws while there is none. Absent for a Windows guest, which is told of its
-   * devices by its own plug and play.
+   * Returns the Linux guest; throws while there is none. Called at each use. Absent for a Windows guest, which finds its
+   * devices by plug and play.
    */
   readonly guest?: () => LinuxVpciGuest;
   /** A new id for a reservation. */
   readonly newId: () => string;
-  /** A new GUID for the VMBus channel of an assignment; random ones, for none may come twice. */
+  /** A new GUID for the VMBus channel of an assignment. Must be random: none may be used twice. */
   readonly newGuid: () => string;
 }
 
@@ -28,7 +28,7 @@ export interface DeviceView {
   readonly state: AssignmentStateKind;
 }
 
-/** What its holders share: the function as they want it, and the assignment that now stands for it. */
+/** What the holders of a device share: its settings and its current assignment. */
 interface SharedDevice {
   readonly key: string;
   readonly config: DeviceConfig;
@@ -38,9 +38,9 @@ interface SharedDevice {
 }
 
 /**
- * Devices of the host that are assigned to one VM. A caller reserves a function of a device, maps it, and unmaps it in
- * the end, also when mapping failed; an unmap that failed is repeated until it succeeds. Who wants the same function
- * of the same device shares one assignment; each function is a device of its own in the guest.
+ * Devices of the host that are assigned to one VM. A caller reserves a function of a device, maps it, and finally unmaps
+ * it, even if mapping failed; a failed unmap is repeated until it succeeds. Reservations of the same function share one
+ * assignment; each function is a separate device in the guest.
  */
 export class VpciController {
   readonly #options: VpciControllerOptions;
@@ -62,8 +62,8 @@ export class VpciController {
   }
 
   /**
-   * Reserves a function of a device. Answers with the reservation's id; when it throws there is nothing to undo.
-   * InvalidArgument: no such function is possible, or it is reserved in another way.
+   * Reserves a function of a device. Returns the reservation's id; after an error there is nothing to undo.
+   * InvalidArgument: no such function can exist, or it is reserved with other settings.
    */
   async reserve(config: DeviceConfig): Promise<string> {
     this.#check(config);
@@ -85,9 +85,9 @@ export class VpciController {
   }
 
   /**
-   * Assigns the device and waits until the guest has it, as far as that is not done, and answers with the VMBus GUID
-   * by which the guest finds it. Repeatable. When it fails the reservation remains: map again, or unmap. NotFound: no
-   * such reservation.
+   * Assigns the device and waits until the guest has it, where that is not done yet, and returns the VMBus GUID by which
+   * the guest finds it. Repeatable. After a failure the reservation remains: map again, or unmap. NotFound: no such
+   * reservation.
    */
   async mapToGuest(reservation: string, signal?: AbortSignal): Promise<string> {
     const operation = "assign device";
@@ -110,9 +110,9 @@ export class VpciController {
   }
 
   /**
-   * Gives the reservation back; the last one takes the device from the VM. What is gone counts as done, and so does an
-   * unknown reservation, so that repeating is harmless. A failed unmap keeps the reservation, and the device stays
-   * AssignedInvalid until it could be removed.
+   * Releases the reservation; the last one removes the device from the VM. What is gone counts as done, as does an
+   * unknown reservation, so repeating is harmless. A failed unmap keeps the reservation, and the device stays
+   * AssignedInvalid until it is removed.
    */
   async unmapFromGuest(reservation: string, signal?: AbortSignal): Promise<void> {
     const device = this.#reservations.get(reservation);
@@ -123,7 +123,7 @@ export class VpciController {
         if (device.holders.size === 1) await device.assignment.ensureRemoved(this.#options.host, signal);
         device.holders.delete(reservation);
         this.#reservations.delete(reservation);
-        // Asked only now: others may have reserved it while the host removed it; they will get a new assignment.
+        // Checked only now: others may have reserved it while the host removed it; they get a new assignment.
         if (device.holders.size === 0) this.#devices.delete(device.key);
       }, signal);
     } catch (error) {
@@ -143,7 +143,7 @@ export class VpciController {
     const { deviceInstancePath: path, virtualFunction } = config;
     if (path === "" || path.includes("\0")) {
       const shown = JSON.stringify(path);
-      throw this.#refusal(config, `deviceInstancePath is ${shown}, expected the path of a device of the host`);
+      throw this.#refusal(config, `deviceInstancePath is ${shown}, expected the instance path of a device of the host`);
     }
     if (!Number.isInteger(virtualFunction) || virtualFunction < 0 || virtualFunction > highestVirtualFunction) {
       const accepted = `an integer from 0 to ${highestVirtualFunction}`;
@@ -154,7 +154,7 @@ export class VpciController {
   #checkAlike(held: DeviceConfig, wanted: DeviceConfig): void {
     if (held.propagateNumaAffinity === wanted.propagateNumaAffinity) return;
     const shown = ({ propagateNumaAffinity }: DeviceConfig): string => String(propagateNumaAffinity ?? "absent");
-    const message = `propagateNumaAffinity is ${shown(wanted)}, expected ${shown(held)}, as it is reserved already`;
+    const message = `propagateNumaAffinity is ${shown(wanted)}, expected ${shown(held)}, with which it is reserved`;
     throw this.#refusal(wanted, message);
   }
 

@@ -1,8 +1,8 @@
 import { defineTable, type StateData } from "@uvm-shim/lifecycle";
 
 /**
- * An assignment under its VMBus GUID. AssignedInvalid: something about it failed, so that the host may have assigned
- * the device, and what the guest has of it is not known.
+ * An assignment under its VMBus GUID. AssignedInvalid: a step failed, so the host may have assigned the device, and it is
+ * unknown what the guest has.
  */
 export type AssignmentStateKind = "Reserved" | "Assigned" | "Ready" | "AssignedInvalid" | "Removed";
 export type AssignmentState = StateData<AssignmentStateKind>;

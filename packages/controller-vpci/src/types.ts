@@ -1,4 +1,4 @@
-/** What the vPCI controller asks of the host and of a Linux guest. A Windows guest is asked nothing. */
+/** What the vPCI controller needs of the host and of a Linux guest; it needs nothing of a Windows guest. */
 import type { LinuxVpciDevice, VirtualPciDevice } from "@uvm-shim/hcs-schema";
 
 export interface VpciHost {
@@ -13,10 +13,10 @@ export interface LinuxVpciGuest {
 
 /** One function of a device of the host. */
 export interface DeviceConfig {
-  /** As the host's device manager names it; compared without regard to case, as Windows does. */
+  /** Instance path in the host's device manager; compared without regard to case, as Windows does. */
   readonly deviceInstancePath: string;
-  /** Index of the SR-IOV virtual function, 0 to 65535; each is a device of its own in the guest. */
+  /** Index of the SR-IOV virtual function, 0 to 65535; each is a separate device in the guest. */
   readonly virtualFunction: number;
-  /** Tells the guest which NUMA node the device is near. Absent: as the host does by itself. */
+  /** Tells the guest which NUMA node the device is near. Absent: the host's default. */
   readonly propagateNumaAffinity?: boolean;
 }

@@ -8,6 +8,8 @@ export {
   messageOf,
   wrapError,
 } from "./error.ts";
+export type { Exit } from "./exit.ts";
 export { type HostPaths, posixPaths, windowsPaths } from "./paths.ts";
 export { abortable, OperationQueue } from "./queue.ts";
+export { type Refuse, refusing } from "./refusal.ts";
 export { defineTable, diagram, Lifecycle, type StateData, type Transition, type TransitionTable } from "./table.ts";

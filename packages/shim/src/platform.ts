@@ -5,6 +5,9 @@
  * Unimplemented, Cancelled, Internal).
  */
 import type { Readable, Writable } from "node:stream";
+import type { Exit } from "@uvm-shim/lifecycle";
+
+export type { Exit } from "@uvm-shim/lifecycle";
 
 export interface Platform {
   readonly os: "linux" | "windows";
@@ -172,11 +175,6 @@ export interface Process {
   closeStdin(signal?: AbortSignal): Promise<void>;
   /** Resolves when the process has exited and its output is drained. */
   wait(signal?: AbortSignal): Promise<Exit>;
-}
-
-export interface Exit {
-  readonly status: number;
-  readonly exitedAt: Date;
 }
 
 /** Opens the client's ends of a process's stdio; handed to the platform, which hands it to its processes. */

@@ -1,6 +1,6 @@
 import { isMistyped } from "@uvm-shim/hcs-schema";
+import { refusing } from "@uvm-shim/lifecycle";
 import { describe, expect, it } from "vitest";
-import { refusing } from "../refusal.ts";
 import { ContainerBench, noStdio, overlayMount, specification } from "../testing/index.ts";
 import { containerAnnotationKeys, readAnnotations } from "./annotations.ts";
 
@@ -23,7 +23,7 @@ function read(given: { readonly [key: string]: string }) {
   return { ...readAnnotations(given, "p1", refuse, (sentence) => warnings.push(sentence)), warnings };
 }
 
-const nothing = { type: undefined, isPrivileged: false, gpuVhdPath: undefined, crossing: {}, warnings: [] };
+const nothing = { type: undefined, isPrivileged: false, gpuVhdPath: undefined, forGuest: {}, warnings: [] };
 
 /** A text, and what is then read beside nothing; or, as a string, what would be accepted instead. */
 type Row = readonly [text: string, expected: Partial<ReturnType<typeof read>> | string];
@@ -34,7 +34,7 @@ interface Rows {
   readonly invalid: readonly Row[];
 }
 
-const crosses = (key: string, value: string): Row => [value, { crossing: { [key]: value } }];
+const crosses = (key: string, value: string): Row => [value, { forGuest: { [key]: value } }];
 const isIgnored = (key: string): Rows => {
   const warnings = [`annotation ${key} has no effect on Linux containers`];
   return { valid: [["1", { warnings }]], boundary: [["", { warnings }]], invalid: [["many", { warnings }]] };
@@ -45,8 +45,8 @@ const isUnsupported: Rows = { valid: [["", {}]], boundary: [[" ", "nothing"]], i
 const rows: { readonly [key: string]: Rows } = {
   [type]: {
     valid: [
-      ["container", { type: "container", crossing: { [type]: "container", [sandboxId]: "p1" } }],
-      ["sandbox", { type: "sandbox", crossing: { [type]: "sandbox", [sandboxId]: "p1" } }],
+      ["container", { type: "container", forGuest: { [type]: "container", [sandboxId]: "p1" } }],
+      ["sandbox", { type: "sandbox", forGuest: { [type]: "sandbox", [sandboxId]: "p1" } }],
     ],
     boundary: [["", "sandbox or container"]],
     invalid: [
@@ -58,12 +58,12 @@ const rows: { readonly [key: string]: Rows } = {
   [sandboxId]: { valid: [["p1", {}]], boundary: [["", {}]], invalid: [["x", {}]] },
   [privileged]: {
     valid: [
-      ["true", { isPrivileged: true, crossing: { [privileged]: "true" } }],
+      ["true", { isPrivileged: true, forGuest: { [privileged]: "true" } }],
       ["0", {}],
     ],
     // One form, which every guest reads.
     boundary: [
-      ["T", { isPrivileged: true, crossing: { [privileged]: "true" } }],
+      ["T", { isPrivileged: true, forGuest: { [privileged]: "true" } }],
       ["", words],
       ["tRUE", words],
     ],
@@ -71,7 +71,7 @@ const rows: { readonly [key: string]: Rows } = {
   },
   [`${lcow}hostnetwork`]: {
     valid: [
-      ["1", { crossing: { [`${lcow}hostnetwork`]: "true" } }],
+      ["1", { forGuest: { [`${lcow}hostnetwork`]: "true" } }],
       ["false", {}],
     ],
     boundary: [["", words]],
@@ -79,12 +79,12 @@ const rows: { readonly [key: string]: Rows } = {
   },
   [skipNetwork]: {
     valid: [
-      ["true", { crossing: { [skipNetwork]: "true" } }],
+      ["true", { forGuest: { [skipNetwork]: "true" } }],
       ["false", {}],
     ],
     // The guest itself knows no other form.
     boundary: [
-      ["1", { crossing: { [skipNetwork]: "true" } }],
+      ["1", { forGuest: { [skipNetwork]: "true" } }],
       ["", words],
       ["tRUE", words],
     ],
@@ -97,7 +97,7 @@ const rows: { readonly [key: string]: Rows } = {
   },
   [`${lcow}securitypolicy.env`]: {
     valid: [
-      ["F", { crossing: { [`${lcow}securitypolicy.env`]: "false" } }],
+      ["F", { forGuest: { [`${lcow}securitypolicy.env`]: "false" } }],
       ["true", {}],
     ],
     boundary: [["", words]],

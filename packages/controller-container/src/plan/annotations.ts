@@ -1,6 +1,6 @@
 import { isAbsolute } from "node:path";
 import { isMistyped } from "@uvm-shim/hcs-schema";
-import type { Refuse } from "../refusal.ts";
+import type { Refuse } from "@uvm-shim/lifecycle";
 
 /** What the annotations of a container ask for. */
 export interface ContainerAnnotations {
@@ -9,8 +9,8 @@ export interface ContainerAnnotations {
   readonly isPrivileged: boolean;
   /** A disk of the host with drivers for GPUs, in place of the sandbox's. */
   readonly gpuVhdPath: string | undefined;
-  /** Those that cross, in the one form in which the guest reads them. */
-  readonly crossing: { readonly [key: string]: string };
+  /** Annotations for the guest, normalized to the form that every guest reads. */
+  readonly forGuest: { readonly [key: string]: string };
 }
 
 export type ContainerType = "sandbox" | "container";
@@ -83,16 +83,16 @@ export function readAnnotations(
 ): ContainerAnnotations {
   const refuseValue = (key: string, accepted: string) =>
     refuse("InvalidArgument", `annotation ${key} is ${shortOf(given[key])}, accepted is ${accepted}`);
-  const crossing: [string, string][] = [];
-  const cross = (key: string, isAccepted: (value: string) => boolean, accepted: string): void => {
+  const forGuest: [string, string][] = [];
+  const pass = (key: string, isAccepted: (value: string) => boolean, accepted: string): void => {
     const value = given[key];
     if (value === undefined) return;
     if (!isAccepted(value)) throw refuseValue(key, accepted);
-    crossing.push([key, value]);
+    forGuest.push([key, value]);
   };
 
   const type = containerTypes.find((known) => known === given[containerTypeKey]);
-  if (type !== undefined) crossing.push([containerTypeKey, type], [sandboxIdKey, podId]);
+  if (type !== undefined) forGuest.push([containerTypeKey, type], [sandboxIdKey, podId]);
   else if (given[containerTypeKey] !== undefined) throw refuseValue(containerTypeKey, containerTypes.join(" or "));
   // In the one form that every guest reads, and not at all where it says what holds anyway.
   const flag = (key: string, otherwise: boolean): boolean => {
@@ -102,20 +102,20 @@ export function readAnnotations(
       throw refuseValue(key, `one of ${[...truths, ...falsehoods].join(", ")}`);
     }
     const isTrue = truths.includes(value);
-    if (isTrue !== otherwise) crossing.push([key, String(isTrue)]);
+    if (isTrue !== otherwise) forGuest.push([key, String(isTrue)]);
     return isTrue;
   };
   const isPrivileged = flag(privilegedKey, false);
   flag(hostNetworkKey, false);
   flag(skipNetworkKey, false);
   flag(policyKey, true);
-  cross(shmSizeKey, (value) => isNumber(value) && BigInt(value) > 0n, "a positive number of KiB");
-  cross(coreLimitKey, isPairOfLimits, "two numbers of bytes as <soft>;<hard>, of which the first is not the greater");
-  cross(teeLogKey, isRelative, 'a relative path without ".."');
-  cross(teeLogMountKey, (value) => value.startsWith("/"), "an absolute path");
-  cross(hostCertificatesKey, (value) => /^[A-Za-z0-9+/\s]+(?:=+\s*)?$/.test(value), "certificates in base64");
+  pass(shmSizeKey, (value) => isNumber(value) && BigInt(value) > 0n, "a positive number of KiB");
+  pass(coreLimitKey, isPairOfLimits, "two numbers of bytes as <soft>;<hard>, of which the first is not the greater");
+  pass(teeLogKey, isRelative, 'a relative path without ".."');
+  pass(teeLogMountKey, (value) => value.startsWith("/"), "an absolute path");
+  pass(hostCertificatesKey, (value) => /^[A-Za-z0-9+/\s]+(?:=+\s*)?$/.test(value), "certificates in base64");
   // They become options of the program that sets a GPU up.
-  cross(gpuCapabilitiesKey, (value) => /^[a-z]+(,[a-z]+)*$/.test(value), "words with commas between them");
+  pass(gpuCapabilitiesKey, (value) => /^[a-z]+(,[a-z]+)*$/.test(value), "words with commas between them");
   const gpuVhdPath = given[gpuVhdKey] || undefined;
   if (gpuVhdPath !== undefined && !isAbsolute(gpuVhdPath)) throw refuseValue(gpuVhdKey, "an absolute path of the host");
   for (const key of unsupported) {
@@ -125,7 +125,7 @@ export function readAnnotations(
   for (const key of withoutEffect) {
     if (given[key] !== undefined) warn(`annotation ${key} has no effect on Linux containers`);
   }
-  return { type, isPrivileged, gpuVhdPath, crossing: Object.fromEntries(crossing) };
+  return { type, isPrivileged, gpuVhdPath, forGuest: Object.fromEntries(forGuest) };
 }
 
 function shortOf(value = ""): string {

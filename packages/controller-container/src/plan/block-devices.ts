@@ -1,6 +1,6 @@
 /** Block devices of the host in `linux.devices`, which the guest gets as disks. */
 import { allowedAccess, type OciDeviceRule, type OciMount } from "@uvm-shim/hcs-schema";
-import type { Refuse } from "../refusal.ts";
+import type { Refuse } from "@uvm-shim/lifecycle";
 import type { ContainerSpecification } from "../specification/specification.ts";
 import type { ContainerHostFiles } from "../types.ts";
 import { blockDevicePrefix } from "./disk-mounts.ts";

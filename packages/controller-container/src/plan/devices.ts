@@ -4,7 +4,7 @@ import {
   assignedDeviceIdTypes,
   type OciWindowsDevice,
 } from "@uvm-shim/hcs-schema";
-import type { Refuse } from "../refusal.ts";
+import type { Refuse } from "@uvm-shim/lifecycle";
 import type { DeviceConfig } from "../types.ts";
 
 /** One entry of `windows.devices`: a device of the host that is to be assigned to the VM. */

@@ -1,6 +1,6 @@
 import { isAbsolute } from "node:path";
 import type { OciMount } from "@uvm-shim/hcs-schema";
-import type { Refuse } from "../refusal.ts";
+import type { Refuse } from "@uvm-shim/lifecycle";
 import type { DiskConfig, DiskMountConfig, PathLookup } from "../types.ts";
 
 /** Types of mounts that are disks (microsoft/hcsshim, internal/hcsoci; automanage-virtual-disk is of its earlier shims). */

@@ -1,6 +1,6 @@
 import { basename, dirname, isAbsolute, posix } from "node:path";
 import type { OciMount } from "@uvm-shim/hcs-schema";
-import type { Refuse } from "../refusal.ts";
+import type { Refuse } from "@uvm-shim/lifecycle";
 import type { PathLookup } from "../types.ts";
 import { blockDevicePrefix, diskTypes, isReadOnly, isReadOnlyThroughout, planDiskMount } from "./disk-mounts.ts";
 import type { MountPlan } from "./mount-plan.ts";

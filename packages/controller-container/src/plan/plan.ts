@@ -1,6 +1,6 @@
 import type { LinuxHostedContainerSettings, OciMount, OciSpec, OciWindowsDevice } from "@uvm-shim/hcs-schema";
-import type { Step } from "@uvm-shim/lifecycle";
-import { checkWholeTexts, namingPaths, type Refuse } from "../refusal.ts";
+import type { Refuse, Step } from "@uvm-shim/lifecycle";
+import { checkWholeTexts, namingPaths } from "../checks.ts";
 import { type GuestContainerSteps, guestContainerSteps } from "../resources/guest-container.ts";
 import { filesAtRisk, vmSteps } from "../resources/release-order.ts";
 import {

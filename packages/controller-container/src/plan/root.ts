@@ -1,5 +1,5 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
-import type { Refuse } from "../refusal.ts";
+import type { Refuse } from "@uvm-shim/lifecycle";
 import type { DiskConfig, PathLookup, RootfsMount } from "../types.ts";
 import { isReadOnly, readOnlyOption } from "./disk-mounts.ts";
 

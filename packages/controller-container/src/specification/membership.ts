@@ -1,7 +1,7 @@
 import type { OciLinux } from "@uvm-shim/hcs-schema";
+import type { Refuse } from "@uvm-shim/lifecycle";
 import { containerTypeKey, sandboxIdKey, skipNetworkKey } from "../plan/annotations.ts";
 import type { PodAnchor } from "../plan/options.ts";
-import type { Refuse } from "../refusal.ts";
 import { needOfPod } from "../sandbox/needs.ts";
 import { withHostName } from "./host-name.ts";
 import type { ContainerSpecification } from "./specification.ts";
@@ -68,7 +68,7 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
       ...specification,
       containerAnnotations: {
         ...containerAnnotations,
-        crossing: withRole(containerAnnotations.crossing, role, sandboxId),
+        forGuest: withRole(containerAnnotations.forGuest, role, sandboxId),
       },
       ...(isNamed && hostname !== "" ? { hostname } : {}),
       ...(isNamed && domainname !== undefined ? { domainname } : {}),
@@ -160,16 +160,16 @@ function guestNamespaces(given: Namespaces, isFirst: boolean, joins: Joins, refu
 }
 
 function withRole(
-  crossing: { readonly [key: string]: string },
+  forGuest: { readonly [key: string]: string },
   role: ContainerRole,
   sandboxId: string,
 ): { readonly [key: string]: string } {
   switch (role) {
     case "sandbox":
     case "standalone":
-      return crossing;
+      return forGuest;
     case "workload":
-      return { ...crossing, [containerTypeKey]: "container", [sandboxIdKey]: sandboxId };
+      return { ...forGuest, [containerTypeKey]: "container", [sandboxIdKey]: sandboxId };
   }
 }
 
@@ -179,6 +179,6 @@ function withRole(
  */
 export function withoutNetwork(specification: ContainerSpecification): ContainerSpecification {
   const { containerAnnotations } = specification;
-  const crossing = { ...containerAnnotations.crossing, [skipNetworkKey]: "true" };
-  return { ...specification, containerAnnotations: { ...containerAnnotations, crossing } };
+  const forGuest = { ...containerAnnotations.forGuest, [skipNetworkKey]: "true" };
+  return { ...specification, containerAnnotations: { ...containerAnnotations, forGuest } };
 }

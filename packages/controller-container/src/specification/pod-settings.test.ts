@@ -10,7 +10,7 @@ const specification = {
   linux: { namespaces: [{ type: "ipc", path: "/proc/42/ns/ipc" }] },
   deviceRules: [],
   mayUseAllDevices: false,
-  containerAnnotations: { type: "container" as const, isPrivileged: false, gpuVhdPath: undefined, crossing: {} },
+  containerAnnotations: { type: "container" as const, isPrivileged: false, gpuVhdPath: undefined, forGuest: {} },
 };
 const pod = { resolvConfPath: "/bundle/resolv.conf", sharesMemory: true };
 
@@ -60,10 +60,10 @@ it("what the containers of a pod share in memory has a size, which an annotation
       options: ["nosuid", "nodev", "noexec", "mode=1777", "size=65536k"],
     },
   ]);
-  const crossing = { "io.microsoft.lcow.shm.size-kb": "1024" };
+  const forGuest = { "io.microsoft.lcow.shm.size-kb": "1024" };
   const annotated = {
     ...specification,
-    containerAnnotations: { ...specification.containerAnnotations, crossing },
+    containerAnnotations: { ...specification.containerAnnotations, forGuest },
   };
   expect(withMemoryOfPod(annotated, "/b").mounts[1]?.options).toContain("size=1024k");
 });

@@ -51,7 +51,7 @@ function sharingMemory(mount: OciMount): OciMount {
  * sandbox container makes it among the folders that the guest keeps, from where it spreads to the guest itself.
  */
 export function withMemoryOfPod(specification: ContainerSpecification, bundle: string): SandboxMemory {
-  const kibibytes = specification.containerAnnotations.crossing[shmSizeKey] ?? defaultMemoryKib;
+  const kibibytes = specification.containerAnnotations.forGuest[shmSizeKey] ?? defaultMemoryKib;
   return {
     specification: { ...specification, linux: { ...specification.linux, rootfsPropagation: "rshared" } },
     mounts: [

@@ -13,9 +13,10 @@ import {
   type OciSpec,
   type OciWindowsDevice,
 } from "@uvm-shim/hcs-schema";
+import type { Refuse } from "@uvm-shim/lifecycle";
+import { checked, checkWholeTexts } from "../checks.ts";
 import { type ContainerAnnotations, containerTypeKey, readAnnotations } from "../plan/annotations.ts";
-import { checked, checkWholeTexts, type Refuse } from "../refusal.ts";
-import { crossing, linuxThatCrosses, mountThatCrosses, processThatCrosses, resourcesThatCross } from "./crossing.ts";
+import { linuxFields, mountFields, processFields, resourceFields, selectFields } from "./guest-fields.ts";
 import { partsWithoutEffect } from "./without-effect.ts";
 
 /** A specification in which all that a Linux container cannot do without is present. */
@@ -104,7 +105,7 @@ export function checkedProcess(value: unknown, refuse: Refuse): RunnableProcess 
 export function checkedResources(value: unknown, refuse: Refuse): OciLinuxResources {
   const resources = checked(() => checkOciLinuxResources(value, "resources"), "update", refuse);
   checkWholeTexts(resources, "update: resources", refuse);
-  return withoutZeros(crossing(resources, resourcesThatCross));
+  return withoutZeros(selectFields(resources, resourceFields));
 }
 
 /** What is 0 is not set, and stays as it is. */
@@ -136,7 +137,7 @@ function runnable(process: OciProcess, where: string, refuse: Refuse): RunnableP
  * loaded into the host's kernel. Whether there is a terminal is what the client's stdio says.
  */
 export function guestProcess(process: RunnableProcess, terminal: boolean): OciProcess {
-  return { ...crossing<OciProcess>(process, processThatCrosses), terminal };
+  return { ...selectFields<OciProcess>(process, processFields), terminal };
 }
 
 /** The guest makes of it what itself may use. */
@@ -173,8 +174,8 @@ export function guestSpecification(input: GuestSpecificationInput): OciSpec {
     ...(domainname === undefined ? {} : { domainname }),
     process: guestProcess(specification.process, terminal),
     root: { ...(readonly === undefined ? {} : { readonly }), path: rootPath },
-    mounts: mounts.map((mount) => crossing(mount, mountThatCrosses)),
-    annotations: specification.containerAnnotations.crossing,
+    mounts: mounts.map((mount) => selectFields(mount, mountFields)),
+    annotations: specification.containerAnnotations.forGuest,
     linux: guestLinux(specification),
     ...guestWindows(specification, devices, input.networkNamespace),
   };
@@ -186,7 +187,7 @@ function guestLinux({
   mayUseAllDevices,
 }: ContainerSpecification): OciLinux {
   const allDevices = isPrivileged || mayUseAllDevices;
-  const { devices, resources = {}, seccomp, ...rest } = crossing<OciLinux>(linux, linuxThatCrosses);
+  const { devices, resources = {}, seccomp, ...rest } = selectFields<OciLinux>(linux, linuxFields);
   return {
     ...rest,
     ...(seccomp === undefined || isPrivileged ? {} : { seccomp }),

@@ -1,7 +1,8 @@
-import type { GuestProcess, ProcessExit, StdioPaths } from "@uvm-shim/controller-process";
+import type { GuestProcess, StdioPaths } from "@uvm-shim/controller-process";
 import type { OciProcess } from "@uvm-shim/hcs-schema";
+import type { Exit } from "@uvm-shim/lifecycle";
 import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
-import type { ContainerProcess, ProcessFactory, VmExited } from "../types.ts";
+import type { ContainerProcess, ProcessFactory } from "../types.ts";
 
 /** How many ends of stdio are open, all processes taken together. */
 export interface StdioCount {
@@ -14,11 +15,11 @@ export class FakeProcess implements ContainerProcess {
   stdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
   pid = 0;
   state: "created" | "running" | "stopped" = "created";
-  exit: ProcessExit | undefined;
+  exit: Exit | undefined;
   readonly #guest: Parameters<ProcessFactory>[0]["guest"];
   readonly #script: ScriptedCalls;
   readonly #count: StdioCount;
-  readonly #exited = Promise.withResolvers<ProcessExit>();
+  readonly #exited = Promise.withResolvers<Exit>();
   #phase: "new" | "created" | "starting" | "running" | "ended" = "new";
   #process: OciProcess | undefined;
   #guestProcess: GuestProcess | undefined;
@@ -81,7 +82,7 @@ export class FakeProcess implements ContainerProcess {
 
   async closeStdin(): Promise<void> {}
 
-  wait(): Promise<ProcessExit> {
+  wait(): Promise<Exit> {
     return this.#exited.promise;
   }
 
@@ -89,7 +90,7 @@ export class FakeProcess implements ContainerProcess {
     if (this.#phase === "created") this.#end(status);
   }
 
-  vmExited(_exit: VmExited): void {
+  vmExited(_exit: { readonly reason: string }): void {
     void this.abandon(255);
     if (this.#phase === "running") this.#end(255);
   }

@@ -1,17 +1,16 @@
-import type { VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
+import type { VmExit, VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
+import type { Exit } from "@uvm-shim/lifecycle";
 import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import { PodController } from "../controller.ts";
 import type {
   PodClock,
   PodContainer,
-  PodExit,
   PodNetwork,
   PodProcess,
   PodSize,
   PodSizeQuestion,
   PodSizeVerdict,
   PodVm,
-  PodVmExit,
 } from "../types.ts";
 
 /** Time that passes only when a test lets it. */
@@ -63,7 +62,7 @@ export class FakeVm implements PodVm {
   startedAt: Date | undefined;
   isLost = false;
   readonly #script: ScriptedCalls;
-  readonly #exited = Promise.withResolvers<PodVmExit>();
+  readonly #exited = Promise.withResolvers<VmExit>();
 
   constructor(script: ScriptedCalls) {
     this.#script = script;
@@ -75,7 +74,7 @@ export class FakeVm implements PodVm {
     });
   }
 
-  wait(): Promise<PodVmExit> {
+  wait(): Promise<VmExit> {
     return this.#exited.promise;
   }
 
@@ -137,7 +136,7 @@ export class FakeSize implements PodSize<FakeRequest, number> {
 export class FakeInit implements PodProcess {
   readonly #id: string;
   readonly #script: ScriptedCalls;
-  readonly #exited = Promise.withResolvers<PodExit>();
+  readonly #exited = Promise.withResolvers<Exit>();
 
   constructor(id: string, script: ScriptedCalls) {
     this.#id = id;
@@ -148,7 +147,7 @@ export class FakeInit implements PodProcess {
     return this.#script.run("start", this.#id, signal, () => 41);
   }
 
-  wait(): Promise<PodExit> {
+  wait(): Promise<Exit> {
     return this.#exited.promise;
   }
 
@@ -159,7 +158,7 @@ export class FakeInit implements PodProcess {
 
 export class FakeContainer implements PodContainer<FakeRequest> {
   readonly id: string;
-  readonly exits: PodVmExit[] = [];
+  readonly exits: VmExit[] = [];
   isHeld = false;
   isTerminated = false;
   readonly #ending = new AbortController();
@@ -204,14 +203,14 @@ export class FakeContainer implements PodContainer<FakeRequest> {
     });
   }
 
-  delete(signal?: AbortSignal): Promise<PodExit> {
+  delete(signal?: AbortSignal): Promise<Exit> {
     return this.#script.run("delete", this.id, signal, () => {
       this.isHeld = false;
       return { status: 7, exitedAt: new Date(4_000) };
     });
   }
 
-  vmExited(exit: PodVmExit): void {
+  vmExited(exit: VmExit): void {
     this.exits.push(exit);
     this.#init.exit(exit.status);
     this.#ending.abort(scriptedError("Unavailable", exit.reason));

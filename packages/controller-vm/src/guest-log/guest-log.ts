@@ -7,12 +7,12 @@ const rememberedLines = 20;
 const rememberedCharacters = 300;
 
 /**
- * Bytes of a connection that are read in one turn of the event loop, whatever they are: lines of one character each are
- * still few then, and so is what eight connections have together.
+ * Bytes of a connection that are parsed in one turn of the event loop. Small enough for lines of one character each and
+ * for eight connections at a time.
  */
 export const bytesPerTurn = 1024;
 
-/** Passes the guest's log on, and remembers its last lines for error messages. */
+/** Forwards the guest's log, and keeps its last lines for error messages. */
 export class GuestLog {
   readonly #onLine: (line: GuestLogLine) => void;
   #last: string[] = [];
@@ -29,13 +29,13 @@ export class GuestLog {
   readonly serve = (stream: Duplex): void => {
     const lines = new LineSplitter((text, truncated) => this.#relay(parseLogLine(text, truncated)));
     let reading: Promise<void> = Promise.resolve();
-    // What the guest writes meanwhile stays with it.
+    // Back pressure: what the guest writes meanwhile stays in the guest.
     stream.on("data", (chunk: Buffer) => {
       stream.pause();
       reading = readInTurns(chunk, lines).then(() => void stream.resume());
     });
     stream.once("close", () => void reading.then(() => lines.end()));
-    // The guest only writes here; when it is done, so is the host.
+    // The host writes nothing here, so the end of the guest's side ends the connection.
     stream.once("end", () => stream.destroy());
   };
 
@@ -47,7 +47,7 @@ export class GuestLog {
     try {
       this.#onLine(line);
     } catch {
-      // A line that the host's log cannot take must not end the guest's log, let alone the shim.
+      // A line that the host's log rejects must not end the guest's log or the shim.
     }
   }
 }

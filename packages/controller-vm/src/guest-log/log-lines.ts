@@ -1,15 +1,15 @@
 import { type JsonBounds, parseWithin, spelledAs } from "@uvm-shim/hcs-schema";
 import type { GuestLogLine } from "../types.ts";
 
-/** Bytes of a log line that are kept; a guest that writes no line ends must not fill the host's memory. */
+/** Bytes of a log line that are kept: a guest that writes no line ends must not fill the host's memory. */
 export const longestLogLine = 64 * 1024;
 
-/** Of a line that is an object; one that holds more is passed on as the text that it is. */
+/** Bounds of a JSON line; one that exceeds them is forwarded as plain text. */
 const entryBounds: JsonBounds = { length: longestLogLine, depth: 8, keys: 256, elements: 1_024 };
 
 const newline = 0x0a;
 
-/** Cuts a stream of bytes into lines of bounded length. What is beyond the bound is dropped, and that is told. */
+/** Splits a stream of bytes into lines of bounded length; longer lines are truncated and marked. */
 export class LineSplitter {
   readonly #onLine: (line: string, truncated: boolean) => void;
   #parts: Buffer[] = [];
@@ -30,7 +30,7 @@ export class LineSplitter {
     this.#keep(chunk.subarray(start));
   }
 
-  /** What the stream ended with, when it ended without a line end. */
+  /** Emits the rest when the stream ended without a line end. */
   end(): void {
     if (this.#length > 0) this.#emit();
   }
@@ -53,7 +53,7 @@ export class LineSplitter {
   }
 }
 
-/** Levels of the guest's logger by the name that it writes. The host goes on after what is fatal to the guest. */
+/** Level names of the guest's logger. What is fatal to the guest is only an error on the host. */
 const levels: Readonly<Record<string, GuestLogLine["level"]>> = {
   trace: "trace",
   debug: "debug",
@@ -66,15 +66,15 @@ const levels: Readonly<Record<string, GuestLogLine["level"]>> = {
 };
 
 /**
- * Bounds of what is passed on of a line. Its fields bear names of the guest's own, so that none passes for one of the
- * host's.
+ * Bounds of the forwarded fields of a line. Their names get a prefix, so that none can be taken for a field of the
+ * host.
  */
 const mostFields = 32;
 const longestName = 64;
 const longestText = 1024;
 const guestPrefix = "guest.";
 
-/** One line of the guest's log. What is no JSON object (a crash's last words) is passed on as it is, as a warning. */
+/** Parses one line of the guest's log. Text that is not a JSON object, as from a crash, is forwarded as a warning. */
 export function parseLogLine(line: string, truncated: boolean): GuestLogLine {
   const entry = parseObject(line);
   const cutFields = truncated ? { truncated } : {};
@@ -109,7 +109,7 @@ function cut(text: string, most: number): string {
 }
 
 function parseObject(text: string): { readonly [key: string]: unknown } | undefined {
-  // Most of what is no JSON is seen at its first character, and an error for each line of a flood would cost far more.
+  // Checking the first character is far cheaper than a parse error for each line of a flood.
   if (!text.trimStart().startsWith("{")) return undefined;
   try {
     const value = parseWithin(text, entryBounds);

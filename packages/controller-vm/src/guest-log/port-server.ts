@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 import { abortable } from "@uvm-shim/lifecycle";
 import type { VmListener } from "../types.ts";
 
-/** Serves whatever dials one of the VM's services, so many at a time, until it is closed. */
+/** Serves connections to one of the VM's services, a bounded number at a time, until it is closed. */
 export class PortServer {
   readonly #listener: VmListener;
   readonly #closing = new AbortController();
@@ -31,7 +31,7 @@ export class PortServer {
   }
 
   /** Resolves when another connection may be served. */
-  async #place(signal: AbortSignal): Promise<void> {
+  async #untilFree(signal: AbortSignal): Promise<void> {
     if (this.#open.size < this.#mostConnections) return;
     const closed = new Promise<void>((resolve) => {
       this.#onClosed = resolve;
@@ -43,9 +43,9 @@ export class PortServer {
     const { signal } = this.#closing;
     try {
       for (;;) {
-        await this.#place(signal);
+        await this.#untilFree(signal);
         const stream = await this.#listener.accept(signal);
-        // A guest may break its connections as it likes; `close` follows, which is all that matters here.
+        // A guest may break its connections at any time; the `close` event that follows is enough.
         stream.on("error", () => {});
         if (signal.aborted) {
           stream.destroy();
@@ -61,7 +61,7 @@ export class PortServer {
         serve(stream);
       }
     } catch {
-      // The listener is closed, by `close` or because the VM is gone: there is nothing left to serve.
+      // The listener was closed by `close`, or the VM is gone: nothing is left to serve.
     }
   }
 }

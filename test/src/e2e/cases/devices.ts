@@ -94,7 +94,7 @@ async function refusedDevices(ground: Ground): Promise<void> {
   const id = ground.newId("device");
   const withoutPci = await runWithDevice(ground, { id, device: DEVICE, pci: false, args: ["true"] }, ["--rm"]);
   assert.notEqual(withoutPci.status, 0, describe(withoutPci));
-  assert.match(withoutPci.stderr, /its kernel line has pci=off/);
+  assert.match(withoutPci.stderr, /the kernel command line has pci=off/);
 }
 
 /** It can do what needs the capabilities and the devices of the VM, and sees nothing of the host's devices. */

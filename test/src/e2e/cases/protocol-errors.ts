@@ -184,7 +184,7 @@ async function wrongRequests(ground: ProtocolGround): Promise<void> {
       ],
       [() => call("Delete", { id }), "FailedPrecondition", "delete task live: it is running; kill it first"],
       [() => call("Kill", { id: "none", signal: 9 }), "NotFound", "task none does not exist"],
-      [() => call("Kill", { id, signal: 0 }), "InvalidArgument", "live: signal 0 is none of Linux, which has 1 to 64"],
+      [() => call("Kill", { id, signal: 0 }), "InvalidArgument", "live: invalid signal 0: expected 1 to 64"],
       [
         () => call("Kill", { id, signal: 0, all: true }),
         "InvalidArgument",
@@ -194,9 +194,9 @@ async function wrongRequests(ground: ProtocolGround): Promise<void> {
       [
         () => call("ResizePty", { id, width: 1, height: 1 }),
         "FailedPrecondition",
-        "resize process live: has no terminal",
+        "resize process live: the process has no terminal",
       ],
-      [() => call("ResizePty", { id, width: 70_000, height: 1 }), "InvalidArgument", "width 70000 is no terminal size"],
+      [() => call("ResizePty", { id, width: 70_000, height: 1 }), "InvalidArgument", "invalid terminal width 70000"],
       [
         () => call("Update", { id }),
         "InvalidArgument",

@@ -73,7 +73,7 @@ async function policies(ground: Ground): Promise<void> {
     const refused = await runContainer(ground, { id, flags: policyFlags(policy), command: ["true"] });
     assert.notEqual(refused.status, 0, describe(refused));
     assert.match(refused.stderr, message);
-    assert.match(refused.stderr, /while introducing the guest to its host/);
+    assert.match(refused.stderr, /while configuring the guest/);
   }
 }
 

@@ -230,7 +230,7 @@ describe("containers of a sandbox", () => {
 
   it("waits on for a VM that is being ended, for callers who set no time", async () => {
     await startSandbox();
-    const late = new FakeError("DeadlineExceeded", "not ended within 10000 ms, and still being stopped");
+    const late = new FakeError("DeadlineExceeded", "the pod has not stopped within 10000 ms: stopping goes on");
     const failures = [late, late];
     harness.sandbox.onStop = async () => {
       const failure = failures.pop();
@@ -247,7 +247,7 @@ describe("containers of a sandbox", () => {
   it("does not wait for ever for a VM that does not end, nor for what fails", async () => {
     await startSandbox();
     harness.sandbox.onStop = async () => {
-      throw new FakeError("DeadlineExceeded", "not ended within 10000 ms, and still being stopped");
+      throw new FakeError("DeadlineExceeded", "the pod has not stopped within 10000 ms: stopping goes on");
     };
     const stopping = harness.client.call(Sandbox, "StopSandbox", { sandboxId });
     await expect(stopping).rejects.toMatchObject({ code: "DeadlineExceeded" });

@@ -1,13 +1,6 @@
 import { SchemaError } from "@uvm-shim/hcs-schema";
-import { ControllerError, type ControllerErrorCode } from "@uvm-shim/lifecycle";
+import type { Refuse } from "@uvm-shim/lifecycle";
 import type { PathLookup } from "./types.ts";
-
-/** Makes the error with which one operation on one container refuses what it was given. */
-export type Refuse = (code: ControllerErrorCode, message: string, cause?: unknown) => ControllerError;
-
-export function refusing(operation: string, id: string): Refuse {
-  return (code, message, cause) => new ControllerError(code, message, { operation, id, cause });
-}
 
 /** The host's files, which refuse a path that their system cannot follow: too long, or links in a circle. */
 export function namingPaths(files: PathLookup, refuse: Refuse): PathLookup {

@@ -1,30 +1,29 @@
 /**
- * What of a specification crosses to the guest, as data: every field that does stands here, and what does not stand
- * here stays on the host. Left out on purpose are hooks, which run on the host; the cgroup path, AppArmor and SELinux
- * names, which name things of the host's kernel; and the resources that the guest decides about by what is attached
- * to it (block I/O, huge pages, RDMA, network).
+ * The fields of a specification that the guest is given, as an allow-list. Omitted on purpose: hooks, which run on the
+ * host; the cgroup path and the AppArmor and SELinux names, which refer to the host's kernel; and the resources that
+ * depend on what is attached to the VM (block I/O, huge pages, RDMA, network).
  */
-export type Crossing =
+export type FieldSelection =
   /** A string, number or boolean. */
   | "value"
-  /** A list of which each item crosses so. */
-  | readonly [Crossing]
-  /** An object of which these fields cross. */
-  | { readonly [field: string]: Crossing }
-  /** An object whose field names are data. */
+  /** A list whose items are all selected this way. */
+  | readonly [FieldSelection]
+  /** An object of which these fields are selected. */
+  | { readonly [field: string]: FieldSelection }
+  /** A map: its field names are data. */
   | RecordOf;
 
 class RecordOf {
-  readonly each: Crossing;
+  readonly each: FieldSelection;
 
-  constructor(each: Crossing) {
+  constructor(each: FieldSelection) {
     this.each = each;
   }
 }
 
 const values = ["value"] as const;
 
-export const processThatCrosses = {
+export const processFields = {
   consoleSize: { height: "value", width: "value" },
   user: { uid: "value", gid: "value", umask: "value", additionalGids: values, username: "value" },
   args: values,
@@ -34,18 +33,18 @@ export const processThatCrosses = {
   rlimits: [{ type: "value", hard: "value", soft: "value" }],
   noNewPrivileges: "value",
   oomScoreAdj: "value",
-} as const satisfies Crossing;
+} as const satisfies FieldSelection;
 
-export const mountThatCrosses = {
+export const mountFields = {
   destination: "value",
   type: "value",
   source: "value",
   options: values,
-} as const satisfies Crossing;
+} as const satisfies FieldSelection;
 
 const idMappings = [{ containerID: "value", hostID: "value", size: "value" }] as const;
 
-export const linuxThatCrosses = {
+export const linuxFields = {
   sysctl: new RecordOf("value"),
   maskedPaths: values,
   readonlyPaths: values,
@@ -96,13 +95,13 @@ export const linuxThatCrosses = {
     pids: { limit: "value" },
     unified: new RecordOf("value"),
   },
-} as const satisfies Crossing;
+} as const satisfies FieldSelection;
 
 const throttles = [{ major: "value", minor: "value", rate: "value" }] as const;
 
-/** Of an update: what its container was not created with may be given to it later. */
-export const resourcesThatCross = {
-  ...linuxThatCrosses.resources,
+/** Resources of an update. They include some that a container is not created with. */
+export const resourceFields = {
+  ...linuxFields.resources,
   hugepageLimits: [{ pageSize: "value", limit: "value" }],
   blockIO: {
     weight: "value",
@@ -114,14 +113,14 @@ export const resourcesThatCross = {
     throttleWriteIOPSDevice: throttles,
   },
   rdma: new RecordOf({ hcaHandles: "value", hcaObjects: "value" }),
-} as const satisfies Crossing;
+} as const satisfies FieldSelection;
 
-/** The part of a value that crosses; undefined when nothing of it does. */
-export function crossing<T>(given: T, of: Crossing): T {
+/** The selected part of a value; undefined when nothing of it is selected. */
+export function selectFields<T>(given: T, of: FieldSelection): T {
   return project(given, of) as T;
 }
 
-function project(given: unknown, of: Crossing): unknown {
+function project(given: unknown, of: FieldSelection): unknown {
   if (of === "value") return typeof given === "object" ? undefined : given;
   if (isList(of)) {
     if (!Array.isArray(given)) return undefined;
@@ -135,6 +134,6 @@ function project(given: unknown, of: Crossing): unknown {
   return Object.fromEntries(fields.filter(([, item]) => item !== undefined));
 }
 
-function isList(of: Crossing): of is readonly [Crossing] {
+function isList(of: FieldSelection): of is readonly [FieldSelection] {
   return Array.isArray(of);
 }

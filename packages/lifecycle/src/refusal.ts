@@ -1,0 +1,8 @@
+import { ControllerError, type ControllerErrorCode } from "./error.ts";
+
+/** Makes the error by which one operation on one object is refused; who calls it throws the error. */
+export type Refuse = (code: ControllerErrorCode, message: string, cause?: unknown) => ControllerError;
+
+export function refusing(operation: string, id: string): Refuse {
+  return (code, message, cause) => new ControllerError(code, message, { operation, id, cause });
+}
