@@ -51,6 +51,16 @@ describe("boundaries between packages", () => {
     expect(() => importsOf("x.ts", "await import(name);")).toThrow("does not name its module literally");
   });
 
+  it("give tests alone what is shared by tests, and no tools", () => {
+    const test = "packages/shim/src/a.test.ts";
+    const source = 'import { itWith } from "@uvm-shim/test-support/machine-needs";';
+    expect(why("packages/shim", source)).toEqual(["may use child-processes, lifecycle, ttrpc"]);
+    expect(why("packages/shim", source, test)).toEqual([undefined]);
+    expect(why("packages/shim", 'import { root } from "../../../tools/workspace.ts";', test)).toEqual([
+      "reaches into tools/: what tests of packages share is in test-support",
+    ]);
+  });
+
   it("grant tests what the package itself must not import", () => {
     const source = 'import { ScsiController } from "@uvm-shim/controller-scsi";';
     expect(why("packages/controller-vm", source)).toEqual(["may use hcs-schema, lifecycle"]);
