@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { packageRules } from "../boundaries.ts";
-import { unusedGrants, violation } from "./boundaries.ts";
+import { manifests, workspaceFiles } from "../workspace.ts";
+import { boundaryProblems, unusedGrants, violation } from "./boundaries.ts";
 import { importsOf } from "./import-scan.ts";
 
 function why(folder: string, source: string, file = `${folder}/src/x.ts`): (string | undefined)[] {
@@ -10,6 +11,10 @@ function why(folder: string, source: string, file = `${folder}/src/x.ts`): (stri
 }
 
 describe("boundaries between packages", () => {
+  it("hold in the tree, with no grant that nobody uses", () => {
+    expect(boundaryProblems(manifests(), workspaceFiles())).toEqual([]);
+  });
+
   it("refuse a host binding in a controller, however it is imported", () => {
     for (const source of [
       'import { x } from "@uvm-shim/hcs-bindings";',
