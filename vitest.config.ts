@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     include: ["packages/*/src/**/*.test.ts", "apps/*/src/**/*.test.ts", "test/src/**/*.test.ts", "tools/**/*.test.ts"],
     exclude: ["**/node_modules/**", "**/dist/**", "test/src/e2e/**"],
-    globalSetup: ["tools/test-folder.ts"],
+    globalSetup: ["packages/test-support/src/test-folder.ts"],
     testTimeout: 20_000,
   },
 });

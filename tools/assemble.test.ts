@@ -12,9 +12,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fewestDescriptors, launcher } from "./assemble.ts";
-import { describeWith } from "./machine-needs.ts";
 
 const NAME = "containerd-shim-x-v2";
 

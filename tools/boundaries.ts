@@ -47,11 +47,11 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/linux-calls": { uses: [], libraries: ["koffi"] },
   "packages/host-emulator": { uses: ["child-processes", "hcs-schema", "host-protocol", "linux-calls"], tests: ["gcs-bridge"] },
   "packages/guest-agent": { uses: ["child-processes", "gcs-bridge", "hcs-schema", "host-protocol", "linux-calls"] },
+  "packages/test-support": { uses: [] },
   "apps/shim-lcow": {
     uses: [
       "shim",
       "lifecycle",
-      "host-protocol",
       "hcs-bindings",
       "guest-lcow",
       "sandbox-lcow",
@@ -72,5 +72,9 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
 /** Libraries that tests of any package may import. */
 export const testLibraries = ["vitest", "fast-check", "esbuild"];
 
-/** What tests of any package may import of ours besides: fakes that are held to the contract of the real thing. */
+/**
+ * What tests of any package may import of ours besides: fakes that are held to the contract of the real thing, and
+ * packages that are for tests alone, whole.
+ */
 export const testFakes = ["@uvm-shim/hcs-bindings/testing"];
+export const testPackages = ["test-support"];

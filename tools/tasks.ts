@@ -64,6 +64,9 @@ switch (task) {
   case "test":
     process.exitCode = (await build()) || (await test());
     break;
+  case "vitest":
+    process.exitCode = await run("vitest", rest);
+    break;
   case "faults":
     process.exitCode = await run(process.execPath, [join("test", "src", "faults", "main.ts"), ...rest]);
     break;
@@ -82,7 +85,7 @@ switch (task) {
     break;
   default:
     process.stderr.write(
-      `No task "${task}"; there are build, check, format, test, faults, attack, demo, e2e, e2e:windows, bench, bench:windows and soak.\n`,
+      `No task "${task}"; there are build, check, format, test, vitest, faults, attack, demo, e2e, e2e:windows, bench, bench:windows and soak.\n`,
     );
     process.exitCode = 1;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { packageRules } from "../boundaries.ts";
-import { unusedGrants, violation } from "./boundaries.ts";
+import { manifests, workspaceFiles } from "../workspace.ts";
+import { boundaryProblems, unusedGrants, violation } from "./boundaries.ts";
 import { importsOf } from "./import-scan.ts";
 
 function why(folder: string, source: string, file = `${folder}/src/x.ts`): (string | undefined)[] {
@@ -10,6 +11,10 @@ function why(folder: string, source: string, file = `${folder}/src/x.ts`): (stri
 }
 
 describe("boundaries between packages", () => {
+  it("hold in the tree, with no grant that nobody uses", () => {
+    expect(boundaryProblems(manifests(), workspaceFiles())).toEqual([]);
+  });
+
   it("refuse a host binding in a controller, however it is imported", () => {
     for (const source of [
       'import { x } from "@uvm-shim/hcs-bindings";',
@@ -49,6 +54,16 @@ describe("boundaries between packages", () => {
 
   it("refuse a dynamic import that hides its module", () => {
     expect(() => importsOf("x.ts", "await import(name);")).toThrow("does not name its module literally");
+  });
+
+  it("give tests alone what is shared by tests, and no tools", () => {
+    const test = "packages/shim/src/a.test.ts";
+    const source = 'import { itWith } from "@uvm-shim/test-support/machine-needs";';
+    expect(why("packages/shim", source)).toEqual(["may use child-processes, lifecycle, ttrpc"]);
+    expect(why("packages/shim", source, test)).toEqual([undefined]);
+    expect(why("packages/shim", 'import { root } from "../../../tools/workspace.ts";', test)).toEqual([
+      "reaches into tools/: what tests of packages share is in test-support",
+    ]);
   });
 
   it("grant tests what the package itself must not import", () => {

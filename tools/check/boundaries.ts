@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { join, normalize } from "node:path";
-import { type PackageRules, packageRules, testFakes, testLibraries } from "../boundaries.ts";
+import { type PackageRules, packageRules, testFakes, testLibraries, testPackages } from "../boundaries.ts";
 import { type Manifest, root } from "../workspace.ts";
 import { type FoundImport, importsOf } from "./import-scan.ts";
 import type { Problem } from "./problem.ts";
@@ -14,7 +14,8 @@ const rulesFile = "tools/boundaries.ts";
 export type ImportsByFile = ReadonlyMap<string, readonly FoundImport[]>;
 
 export function isTestFile(file: string): boolean {
-  return file.endsWith(".test.ts") || file.includes("/testing/");
+  const isForTests = testPackages.some((name) => file.startsWith(`packages/${name}/`));
+  return isForTests || file.endsWith(".test.ts") || file.includes("/testing/");
 }
 
 /** Why the import is not allowed, or undefined when it is. */
@@ -23,6 +24,7 @@ export function violation(folder: string, rules: PackageRules, file: string, fou
   const isTest = isTestFile(file);
   if (specifier.startsWith(".")) {
     const target = normalize(join(file, "..", specifier));
+    if (target.startsWith("tools/")) return "reaches into tools/: what tests of packages share is in test-support";
     return target.startsWith(`${folder}/src/`) || isTest ? undefined : `reaches out of ${folder}/src`;
   }
   if (isBuiltin(specifier)) {
@@ -34,6 +36,7 @@ export function violation(folder: string, rules: PackageRules, file: string, fou
   if (isTest && testFakes.includes(specifier)) return undefined;
   if (specifier.startsWith(scope)) {
     const name = nameOf(specifier);
+    if (isTest && testPackages.includes(name)) return undefined;
     if (rules.uses.includes(name) || (typesOnly && rules.types?.includes(name))) return undefined;
     if (isTest && (rules.types?.includes(name) || rules.tests?.includes(name))) return undefined;
     if (rules.types?.includes(name)) return `only types may be taken from ${name}`;
@@ -73,7 +76,7 @@ export function unusedGrants(folder: string, rules: PackageRules, imports: Impor
 /** Packages of ours that a manifest names without a grant. */
 function ungrantedDependencies({ dependencies, devDependencies }: Manifest, rules: PackageRules): readonly string[] {
   const granted = [...rules.uses, ...(rules.types ?? [])];
-  const forTests = [...granted, ...(rules.tests ?? []), ...testFakes.map(nameOf)];
+  const forTests = [...granted, ...(rules.tests ?? []), ...testFakes.map(nameOf), ...testPackages];
   const ungranted = (named: Readonly<Record<string, string>> | undefined, grants: readonly string[]) =>
     Object.keys(named ?? {}).filter((name) => name.startsWith(scope) && !grants.includes(nameOf(name)));
   return [...ungranted(dependencies, granted), ...ungranted(devDependencies, forTests)];

@@ -3,6 +3,7 @@
  * then copied by a table (FromGuest and parseWithin of hcs-schema); the types prove the copy, this that nobody goes by.
  */
 import { parseSync } from "oxc-parser";
+import { isTestFile } from "./boundaries.ts";
 
 /** The modules that call JSON.parse, each with what it reads there. */
 export const jsonReaders: Readonly<Record<string, string>> = {
@@ -43,8 +44,7 @@ interface Node {
 
 /** What in a module of a shim makes objects of texts in another way. */
 export function looseReadings(file: string, source: string): readonly LooseReading[] {
-  const isTest = file.endsWith(".test.ts") || file.includes("/testing/");
-  if (isTest || insideGuests.some((folder) => file.startsWith(`${folder}/`))) return [];
+  if (isTestFile(file) || insideGuests.some((folder) => file.startsWith(`${folder}/`))) return [];
   const { program, errors } = parseSync(file, source);
   if (errors.length > 0) throw new Error(`${file}: ${errors[0]?.message}`);
   const found: LooseReading[] = [];

@@ -13,10 +13,10 @@ import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import type { LinuxHostedContainerSettings } from "@uvm-shim/hcs-schema";
 import { posixPaths } from "@uvm-shim/lifecycle";
 import { systemClock as clock } from "@uvm-shim/shim";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it, vi } from "vitest";
 import { allSpellings, RespellingProxy, type Spelling } from "../../../packages/hcs-bindings/src/testing/respelling.ts";
 import { makeRootfs } from "../../../test/src/support/rootfs.ts";
-import { describeWith } from "../../../tools/machine-needs.ts";
 
 const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../packages/${path}`, import.meta.url));
 

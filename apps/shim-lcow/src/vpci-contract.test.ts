@@ -7,9 +7,9 @@ import { type DeviceWiring, linuxVm, VmController } from "@uvm-shim/controller-v
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import { systemClock as clock } from "@uvm-shim/shim";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, vi } from "vitest";
 import { contractDevice, describeVpciContract } from "../../../packages/controller-vpci/src/testing/contract.ts";
-import { describeWith } from "../../../tools/machine-needs.ts";
 
 const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../packages/${path}`, import.meta.url));
 

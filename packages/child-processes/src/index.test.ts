@@ -1,5 +1,5 @@
+import { withFewDescriptors } from "@uvm-shim/test-support/few-descriptors";
 import { describe, expect, it } from "vitest";
-import { withFewDescriptors } from "../../../tools/few-descriptors.ts";
 import { startProgram } from "./index.ts";
 
 describe("startProgram", () => {

@@ -6,8 +6,8 @@ import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
-import { describeWith } from "../../../tools/machine-needs.ts";
 import { Machine } from "./testing/machine.ts";
 import { machineForSuite } from "./testing/suite-machine.ts";
 

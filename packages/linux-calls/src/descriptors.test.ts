@@ -4,9 +4,9 @@ import { closeSync, existsSync, fstatSync, mkdtempSync, readFileSync, readSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { withFewDescriptors } from "@uvm-shim/test-support/few-descriptors";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { withFewDescriptors } from "../../../tools/few-descriptors.ts";
-import { describeWith } from "../../../tools/machine-needs.ts";
 import { listenForDescriptor, lockFile, pipe, TerminalStream } from "./index.ts";
 
 let folder: string;

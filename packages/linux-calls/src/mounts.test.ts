@@ -15,8 +15,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { describeWith } from "../../../tools/machine-needs.ts";
 import {
   attachLoop,
   MNT_DETACH,

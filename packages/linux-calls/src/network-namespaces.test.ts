@@ -2,8 +2,8 @@ import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
-import { describeWith } from "../../../tools/machine-needs.ts";
 import { createNetworkNamespace, openNetworkNamespace } from "./network-namespaces.ts";
 
 const here = (): string => readlinkSync("/proc/thread-self/ns/net");

@@ -6,8 +6,8 @@ import { describeWith, itWith, lackOf } from "./machine-needs.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const own = "tools/machine-needs.ts";
+const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
+const own = "packages/test-support/src/machine-needs.ts";
 /** vitest's ways to leave a test out, of which none prints why. */
 const silent =
   /\.(?:runIf|skipIf|todo)\(|\b(?:it|test|describe|context|ctx)\.skip\(|\? (?:it|describe|test)(?:\.\w+)? :/;

@@ -1,8 +1,8 @@
 import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { describeWith } from "../../../tools/machine-needs.ts";
 import { LoneVm } from "../guest/lone-vm.ts";
 import { attachedBelow } from "../support/disk.ts";
 

@@ -3,8 +3,8 @@ import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { FakeClock } from "@uvm-shim/lifecycle/testing";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { describeWith } from "../../../tools/machine-needs.ts";
 import { LoneVm } from "./lone-vm.ts";
 
 describeWith(

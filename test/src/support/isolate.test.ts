@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { describeWith } from "../../../tools/machine-needs.ts";
 import { ControlGroups } from "./control-groups.ts";
 
 /** Says its folder and waits until it is told to end; with an argument it never does. */

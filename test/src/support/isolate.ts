@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { Socket } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { deadRunFolders, newRunFolder, removeRunFolder } from "../../../tools/run-folders.ts";
+import { deadRunFolders, newRunFolder, removeRunFolder } from "@uvm-shim/test-support/run-folders";
 import { searchPath } from "./command.ts";
 import { type ControlGroup, ControlGroups } from "./control-groups.ts";
 

@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { describeWith, itWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, afterEach, expect, it } from "vitest";
-import { describeWith, itWith } from "../../../../tools/machine-needs.ts";
 import { sandboxProgram } from "./program.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "sandbox-program-"));

@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import { delegateControllers, processesOf, readHierarchies, removeCgroups, shareDevices } from "./cgroups.ts";
 
 describe("cgroup hierarchies", () => {

@@ -2,8 +2,8 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { OciLinuxResources } from "@uvm-shim/hcs-schema";
 import { withMountNamespace } from "@uvm-shim/linux-calls";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import type { Machine } from "../testing/machine.ts";
 import { machineForSuite } from "../testing/suite-machine.ts";
 

@@ -1,7 +1,7 @@
 import { uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { type CgroupMetrics, checkCgroupMetrics, linuxVsockPorts } from "@uvm-shim/hcs-schema";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it, vi } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import type { Machine } from "../testing/machine.ts";
 import { machineForSuite } from "../testing/suite-machine.ts";
 

@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { GcsError, uvmContainerId } from "@uvm-shim/gcs-bridge";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import { type Fixtures, makeFixtures } from "../testing/fixtures.ts";
 import { Machine } from "../testing/machine.ts";
 

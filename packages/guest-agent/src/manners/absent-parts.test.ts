@@ -2,8 +2,8 @@
 import { rmSync } from "node:fs";
 import { infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import { type Fixtures, makeFixtures } from "../testing/fixtures.ts";
 import { Machine } from "../testing/machine.ts";
 

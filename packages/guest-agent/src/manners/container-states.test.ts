@@ -2,8 +2,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { describe, expect, it, vi } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import type { Machine } from "../testing/machine.ts";
 import { bundleOf, specificationFor } from "../testing/specifications.ts";
 import { machineForSuite } from "../testing/suite-machine.ts";

@@ -6,8 +6,8 @@ import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { checkCgroupMetrics, type OciProcess } from "@uvm-shim/hcs-schema";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { describe, expect, it, vi } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import type { Machine } from "../testing/machine.ts";
 import { machineForSuite } from "../testing/suite-machine.ts";
 

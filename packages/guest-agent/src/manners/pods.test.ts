@@ -5,8 +5,8 @@
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { OciMount, OciSpec } from "@uvm-shim/hcs-schema";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import type { Machine } from "../testing/machine.ts";
 import { makePlugs, nicId, type Plugs } from "../testing/nics.ts";
 import { bundleOf, containerTypeKey, namespacesOf, sandboxIdKey, specificationFor } from "../testing/specifications.ts";

@@ -2,8 +2,8 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import type { Machine } from "../testing/machine.ts";
 import { bundleOf, specificationFor } from "../testing/specifications.ts";
 import { machineForSuite } from "../testing/suite-machine.ts";

@@ -1,7 +1,7 @@
 /** How the reference's guest treats processes of the VM itself, and the VM: this guest does the same. */
 import { infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import type { Machine } from "../testing/machine.ts";
 import { machineForSuite } from "../testing/suite-machine.ts";
 

@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import { type Fixtures, makeFixtures } from "../testing/fixtures.ts";
 import { Machine } from "../testing/machine.ts";
 import { makePlugs, nicId, type Plugs } from "../testing/nics.ts";

@@ -1,5 +1,5 @@
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import type { Machine } from "../testing/machine.ts";
 import { machineForSuite } from "../testing/suite-machine.ts";
 

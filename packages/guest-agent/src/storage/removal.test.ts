@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import { mountOwn, removeFolder, unmountAll } from "./mount-points.ts";
 import { removeAll } from "./removal.ts";
 

@@ -4,8 +4,8 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, symlinkSync, writeFil
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { lackOf } from "@uvm-shim/test-support/machine-needs";
 import { build } from "esbuild";
-import { lackOf } from "../../../../tools/machine-needs.ts";
 
 /** The folder of all packages. */
 export const packages = join(dirname(fileURLToPath(import.meta.url)), "../../..");

@@ -4,8 +4,8 @@ import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { withFewDescriptors } from "@uvm-shim/test-support/few-descriptors";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { withFewDescriptors } from "../../../../tools/few-descriptors.ts";
 import { connectToGuest, listenForGuest } from "./hvsocket.ts";
 
 let directory: string;

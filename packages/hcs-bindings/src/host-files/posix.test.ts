@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, open, readdir, readFile, realpath, rm, symlink, writeFi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import { createPosixHostFiles, type FileSystemMount, type ProgramRun, parseMountPoints } from "./posix.ts";
 
 let folder: string;

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { readdirSync, readlinkSync } from "node:fs";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, expect, it, vi } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import { LinuxSwitches } from "./linux-switches.ts";
 import type { SwitchPort } from "./switches.ts";
 

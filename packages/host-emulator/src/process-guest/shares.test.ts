@@ -4,8 +4,8 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readSync, r
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { umount } from "@uvm-shim/linux-calls";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import { addShare, removeShare } from "./shares.ts";
 
 vi.mock("@uvm-shim/linux-calls", { spy: true });

@@ -6,8 +6,8 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 
 const root = fileURLToPath(new URL("../../../..", import.meta.url));
 /** In a mount namespace of its own. */

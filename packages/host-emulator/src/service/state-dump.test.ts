@@ -4,8 +4,8 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { itWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
-import { itWith } from "../../../../tools/machine-needs.ts";
 import { dumpState } from "./state-dump.ts";
 
 it("is a line for each thing, whatever the names in it are", () => {

@@ -1,7 +1,7 @@
 import { hresults } from "@uvm-shim/hcs-schema";
 import { attachLoop, makeBlockNode } from "@uvm-shim/linux-calls";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, describe, expect, it } from "vitest";
-import { describeWith } from "../../../../tools/machine-needs.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
 import { openDiskFile } from "./disk-file.ts";
 

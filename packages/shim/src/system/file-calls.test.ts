@@ -1,8 +1,8 @@
 import { closeSync, fstatSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { itWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { itWith } from "../../../../tools/machine-needs.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { longestFileCall, makeDirectories, mostCallsAtOnce, openNamed, withinBound } from "./file-calls.ts";
 

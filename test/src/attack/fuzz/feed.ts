@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { useRunFolder } from "../../../../tools/run-folders.ts";
+import { useRunFolder } from "@uvm-shim/test-support/run-folders";
 import { judge, mostCaseMs } from "./judge.ts";
 import { findSubject } from "./subjects/index.ts";
 

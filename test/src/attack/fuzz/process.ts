@@ -3,7 +3,7 @@
  * not end is a hang, and ends it.
  */
 import { Worker } from "node:worker_threads";
-import { useRunFolder } from "../../../../tools/run-folders.ts";
+import { useRunFolder } from "@uvm-shim/test-support/run-folders";
 import { Cases } from "./cases.ts";
 import { mostCaseMs } from "./judge.ts";
 import { findSubject } from "./subjects/index.ts";

@@ -1,5 +1,5 @@
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
-import { describeWith } from "../../../../../tools/machine-needs.ts";
 import { nativeMachine } from "./native-calls.ts";
 import type { FunctionTable } from "./native-types.ts";
 
