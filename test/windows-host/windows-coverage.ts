@@ -8,7 +8,7 @@ import type { Declaration } from "./header-declarations.ts";
 
 export interface CoveredDll {
   readonly dll: string;
-  /** The first is the system's; what it lacks may be declared in others. */
+  /** The first is the system's; others declare what is missing there. */
   readonly headers: readonly string[];
   readonly functions: Readonly<Record<string, NativeFunction>>;
   /** Why the driver does without the functions whose names match. */
@@ -21,17 +21,17 @@ export const coveredDlls: readonly CoveredDll[] = [
     headers: ["computecore.h", "computecore-newer.h"],
     functions: computeCoreFunctions,
     leftOut: [
-      [/InNamespace$/, "systems in namespaces belong to containers within a VM, which the guest makes here"],
-      [/^Hcs(Get|Set)OperationContext$|^HcsSetOperationCallback$/, "both are given when the operation is made"],
-      [/^HcsGet(ComputeSystem|Process)FromOperation$/, "the driver knows by the context whose operation it is"],
-      [/^HcsGetOperation(Type|Id)$/, "the driver knows by the context which operation it is"],
-      [/^HcsWaitForOperationResult/, "would hold a thread; the completion callback tells"],
-      [/^HcsWaitFor(ComputeSystem|Process)Exit$/, "would hold a thread; the event callback tells"],
-      [/^HcsGetProcessorCompatibilityFromSavedState$/, "no VM is restored from a file of saved state"],
-      [/^HcsSubmitWerReport$/, "crash reports of guests stay with their VM: they go into its log"],
+      [/InNamespace$/, "systems in namespaces belong to containers within a VM, which here the guest makes"],
+      [/^Hcs(Get|Set)OperationContext$|^HcsSetOperationCallback$/, "both are set when the operation is created"],
+      [/^HcsGet(ComputeSystem|Process)FromOperation$/, "the context says whose operation it is"],
+      [/^HcsGetOperation(Type|Id)$/, "the context says which operation it is"],
+      [/^HcsWaitForOperationResult/, "would block a thread; the completion callback reports it"],
+      [/^HcsWaitFor(ComputeSystem|Process)Exit$/, "would block a thread; the event callback reports it"],
+      [/^HcsGetProcessorCompatibilityFromSavedState$/, "no VM is restored from a saved state"],
+      [/^HcsSubmitWerReport$/, "crash reports of guests stay in their VM's log"],
       [
         /^HcsAddResourceToOperation$|^HcsGetOperationProperties$|^HcsCreateOperationWithNotifications$/,
-        "of live migration: sockets and progress of a transfer, for which there is no caller yet",
+        "live migration: sockets and progress of a transfer, which have no caller yet",
       ],
     ],
   },
@@ -41,10 +41,7 @@ export const coveredDlls: readonly CoveredDll[] = [
     functions: computeNetworkFunctions,
     leftOut: [
       [/LoadBalancer/, "load balancers belong to the machine's service proxy, not to a pod"],
-      [
-        /GuestNetworkService|GuestNetworkPort/,
-        "ports that a guest shares with its host; a pod's have addresses of their own",
-      ],
+      [/GuestNetworkService|GuestNetworkPort/, "ports that a guest shares with its host; a pod has its own addresses"],
     ],
   },
   {
@@ -52,11 +49,11 @@ export const coveredDlls: readonly CoveredDll[] = [
     headers: ["computestorage.h"],
     functions: computeStorageFunctions,
     leftOut: [
-      [/^Hcs(Import|Export)L/, "images are unpacked and committed by containerd's snapshotter and differ"],
-      [/^HcsSetupBaseOS/, "base layers are set up by containerd's snapshotter when an image is unpacked"],
+      [/^Hcs(Import|Export)L/, "containerd's snapshotter and differ unpack and commit images"],
+      [/^HcsSetupBaseOS/, "containerd's snapshotter sets base layers up when it unpacks an image"],
       [
         /^HcsInitialize(Legacy)?WritableLayer$|^HcsDestroyLayer$|LayerStorageFilter$|^HcsGetLayerVhdMountPath$/,
-        "for layers that the host mounts; those of a pod are disks that its guest mounts",
+        "layers that the host mounts; a pod's layers are disks that its guest mounts",
       ],
     ],
   },
@@ -65,21 +62,18 @@ export const coveredDlls: readonly CoveredDll[] = [
     headers: ["virtdisk.h"],
     functions: virtdiskFunctions,
     leftOut: [
-      [/^CompactVirtualDisk$/, "scratch disks are deleted with their container, never made smaller"],
+      [/^CompactVirtualDisk$/, "scratch disks are deleted with their container, never shrunk"],
       [/^ResizeVirtualDisk$/, "disks only grow, and ExpandVirtualDisk does that"],
-      [/^MergeVirtualDisk$/, "children of a disk are never merged into it: layers are read-only"],
+      [/^MergeVirtualDisk$/, "a disk's children are never merged into it: layers are read-only"],
       [/^(Mirror|BreakMirror)VirtualDisk$/, "no disk is moved while it is in use"],
-      [/^AddVirtualDiskParent$/, "parents are named in the disks themselves"],
-      [/^GetStorageDependencyInformation$/, "chains are read from the disks: each names its parent"],
-      [
-        /^GetVirtualDiskOperationProgress$/,
-        "of overlapped calls; the driver makes those that wait on a thread of the pool",
-      ],
+      [/^AddVirtualDiskParent$/, "disks name their own parents"],
+      [/^GetStorageDependencyInformation$/, "the driver reads chains from the disks: each names its parent"],
+      [/^GetVirtualDiskOperationProgress$/, "overlapped calls; the driver waits on a thread of the pool instead"],
       [
         /VirtualDiskMetadata$|^SetVirtualDiskInformation$/,
-        "nothing is kept within disks, and no id of theirs is changed",
+        "the driver stores nothing in disks, and changes no id of theirs",
       ],
-      [/VhdSet$|^QueryChangesVirtualDisk$/, "snapshots and change tracking are of VHD sets, which no layer is in"],
+      [/VhdSet$|^QueryChangesVirtualDisk$/, "snapshots and change tracking belong to VHD sets; layers are in none"],
     ],
   },
 ];
@@ -150,8 +144,8 @@ export function coverageDocument(byHeader: ReadonlyMap<string, readonly Declarat
     "# What the Windows driver calls",
     "",
     "Every function that the headers of the compute services and of virtual disks declare (mingw-w64's copies of them),",
-    "and whether the Windows driver of `@uvm-shim/hcs-bindings` calls it. Made by",
-    "`test/windows-host/windows-coverage.test.ts`, which fails when it is out of date (`-u` writes it anew).",
+    "and whether the Windows driver of `@uvm-shim/hcs-bindings` calls it. Generated by",
+    "`test/windows-host/windows-coverage.test.ts`, which fails when it is out of date (`-u` updates it).",
     "",
     ...coveredDlls.flatMap((covered) => sectionOf(covered, byHeader)),
   ].join("\n");
