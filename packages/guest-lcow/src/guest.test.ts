@@ -270,7 +270,7 @@ describe("containers", () => {
       const container = await guest.createContainer("c", settings);
       await expect(container.processIds()).rejects.toMatchObject({
         code: "Internal",
-        message: expect.stringContaining("invalid answer of the guest: "),
+        message: expect.stringContaining("invalid answer from the guest: "),
       });
       await guest.close();
     },

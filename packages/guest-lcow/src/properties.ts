@@ -59,7 +59,7 @@ async function queryProperties<T>(
   try {
     return FromGuest.parse(Properties, bounds, "Properties").read(check);
   } catch (cause) {
-    const message = `invalid answer of the guest: ${(cause as Error).message}`;
+    const message = `invalid answer from the guest: ${(cause as Error).message}`;
     throw new GcsError("Internal", message, { procedure: "getProperties", containerId, cause });
   }
 }
