@@ -1,6 +1,6 @@
 /** What a container has in the guest's file systems, and how the reference's guest takes it away. */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import { unmountPlaces } from "../pods/places.ts";
+import { unmountPlaces } from "../pods/shared-folders.ts";
 import { hostFilesAtRisk, removeFolder, unmountAll } from "../storage/mount-points.ts";
 import { isBoundToScratch } from "../storage/storage.ts";
 

@@ -10,7 +10,7 @@ import { type HeldStdio, holdStdio } from "../process/held-stdio.ts";
 import type { OutputCopyPlace } from "../process/output-copy.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "../process/process.ts";
 import type { StdioRelay } from "../process/stdio-relay.ts";
-import { makeFoldersBelow, makeMountPoints, withoutEndSlashes } from "./below.ts";
+import { makeFoldersBelow, makeMountPoints, withoutEndSlashes } from "./path-in-root.ts";
 import { type ContainerFolders, deleteFolders, discardFolders } from "./container-folders.ts";
 import { checkProgram } from "./program.ts";
 import type { OciRuntime, RuntimeProcess } from "./runtime.ts";

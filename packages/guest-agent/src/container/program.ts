@@ -7,7 +7,7 @@ import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciMount, OciProcess } from "@uvm-shim/hcs-schema";
 import { architecturesRunBy, elfMachine } from "@uvm-shim/linux-calls";
-import { missingBelow, readBelow, withoutEndSlashes } from "./below.ts";
+import { missingBelow, readBelow, withoutEndSlashes } from "./path-in-root.ts";
 import { readElf } from "./elf.ts";
 
 /** What people call them, by the value of e_machine in their ELF files. */

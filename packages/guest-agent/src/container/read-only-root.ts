@@ -2,7 +2,7 @@
 import { accessSync, constants } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
-import { existsBelow, mountsAbove } from "./below.ts";
+import { existsBelow, mountsAbove } from "./path-in-root.ts";
 
 /**
  * The specification with its root declared read-only where it is: some runtimes mount it anew, writable if nobody says

@@ -2,7 +2,7 @@
 import { readSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciProcess, OciUser } from "@uvm-shim/hcs-schema";
-import { readBelow } from "./below.ts";
+import { readBelow } from "./path-in-root.ts";
 
 const field = "OciSpecification.process.user.username";
 const greatestId = 0xffffffff;

@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
 import type { OutputCopyPlace } from "../process/output-copy.ts";
-import type { PodPlaces } from "./places.ts";
+import type { PodPlaces } from "./shared-folders.ts";
 
 const shmSizeKey = "io.microsoft.lcow.shm.size-kb";
 const coreLimitKey = "io.microsoft.lcow.rlimitcore";

@@ -5,7 +5,7 @@
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciSpec, OciUser } from "@uvm-shim/hcs-schema";
 import { withUserOf } from "../container/users.ts";
-import { joinedNamespacePath, withNetworkAt } from "../network/joined.ts";
+import { joinedNamespacePath, withNetworkAt } from "../network/joined-networks.ts";
 import type { NetworkNamespaces } from "../network/namespaces.ts";
 import type { OutputCopyPlace } from "../process/output-copy.ts";
 import type { GuestDevices } from "../storage/devices.ts";
@@ -19,9 +19,9 @@ import {
   podFileMounts,
   resolvConfFile,
   writePodFile,
-} from "./files.ts";
+} from "./pod-files.ts";
 import { checkJoinedNamespaces, withHostNetwork } from "./joined-namespaces.ts";
-import { makePlaces, placesOf, unmountPlaces } from "./places.ts";
+import { makePlaces, placesOf, unmountPlaces } from "./shared-folders.ts";
 import type { PodTable } from "./pod-table.ts";
 import { grantDevices, withGrantableRules } from "./workload-devices.ts";
 import { withGuestMounts } from "./workload-mounts.ts";

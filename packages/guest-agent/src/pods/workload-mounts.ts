@@ -4,7 +4,7 @@ import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciDeviceRule, OciMount, OciSpec } from "@uvm-shim/hcs-schema";
 import type { GuestDevices } from "../storage/devices.ts";
 import { demandResources } from "./absent-parts.ts";
-import type { PodPlaces } from "./places.ts";
+import type { PodPlaces } from "./shared-folders.ts";
 
 const blockDevicePrefix = "blockdev://";
 const guestPathPrefix = "uvm://";

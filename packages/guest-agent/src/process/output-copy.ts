@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
 import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import { withFolderBelow } from "../container/below.ts";
+import { withFolderBelow } from "../container/path-in-root.ts";
 
 export interface OutputCopyPlace {
   /** A folder of the guest. */

@@ -17,10 +17,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { placesOf } from "../pods/places.ts";
+import { placesOf } from "../pods/shared-folders.ts";
 import { OutputCopy } from "../process/output-copy.ts";
 import { removeFolder } from "../storage/mount-points.ts";
-import { makeFoldersBelow, makeMountPoints } from "./below.ts";
+import { makeFoldersBelow, makeMountPoints } from "./path-in-root.ts";
 import { checkProgram } from "./program.ts";
 import { withUserOf } from "./users.ts";
 

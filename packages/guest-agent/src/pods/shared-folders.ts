@@ -2,7 +2,7 @@
 import { lstatSync, mkdirSync, rmSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { MNT_DETACH, mount, mountFlags } from "@uvm-shim/linux-calls";
-import { withFolderBelow } from "../container/below.ts";
+import { withFolderBelow } from "../container/path-in-root.ts";
 import { mountOwn, mountPointsBelow, unmountAll } from "../storage/mount-points.ts";
 
 /** Finds, or makes, what a specification's mounts and logs need. */

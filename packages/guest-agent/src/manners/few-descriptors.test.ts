@@ -8,11 +8,11 @@ import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { GcsError } from "@uvm-shim/gcs-bridge";
 import { expect, it } from "vitest";
-import { describeWith } from "../../../tools/machine-needs.ts";
-import { packages } from "./testing/fixtures.ts";
-import { type Machine, podId } from "./testing/machine.ts";
-import { finish } from "./testing/running-process.ts";
-import { machineForSuite } from "./testing/suite-machine.ts";
+import { describeWith } from "../../../../tools/machine-needs.ts";
+import { packages } from "../testing/fixtures.ts";
+import { type Machine, podId } from "../testing/machine.ts";
+import { finish } from "../testing/running-process.ts";
+import { machineForSuite } from "../testing/suite-machine.ts";
 
 const codes = ["EMFILE", "ENFILE", "ENOMEM"] as const;
 const ofProcesses = [...codes, "EAGAIN"] as const;

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { readBootParameters } from "../boot/boot-parameters.ts";
 import { readContainerSettings, readProcessParameters, readPropertyTypes } from "../container/parameters.ts";
-import { absolutePath, readGuestRequest } from "../resources.ts";
+import { absolutePath, readGuestRequest } from "./guest-requests.ts";
 
 /** Only these two errors have an answer that blames the host. */
 function blamesTheHost(act: () => unknown): boolean {
