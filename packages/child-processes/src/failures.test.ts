@@ -7,11 +7,11 @@ vi.mock("node:child_process", () => ({ spawn: vi.fn() }));
 
 const failure = (code: string): Error => Object.assign(new Error(`spawn program ${code}`), { code, syscall: "spawn" });
 
-/** As Node tells of each: some is thrown, and the rest is an event of a child with no pid, and mostly with no streams. */
+/** How Node reports a failure: it throws, or emits an event on a child without a pid and mostly without streams. */
 const ways: readonly [string, (code: string) => ChildProcess][] = [
   ["thrown", (code) => raise(failure(code))],
-  ["told by an event", (code) => failing(code, [])],
-  ["told by an event of a child without streams", (code) => failing(code, undefined)],
+  ["emitted as an event", (code) => failing(code, [])],
+  ["emitted as an event of a child without streams", (code) => failing(code, undefined)],
 ];
 
 function raise(error: Error): never {

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { startProgram } from "./index.ts";
 
 describe("startProgram", () => {
-  it("answers with a program that runs, and with all its streams", async () => {
+  it("resolves with a running program and all its streams", async () => {
     const pids: number[] = [];
     const child = await startProgram("cat", [], { stdio: ["pipe", "pipe", "ignore", "pipe"] }, (pid) => pids.push(pid));
     expect(pids).toEqual([child.pid]);
@@ -13,32 +13,32 @@ describe("startProgram", () => {
     expect(await exit).toBe(0);
   });
 
-  it("rejects with what the system says of a program that is not there, or is none", async () => {
+  it("rejects with the system's error if the program is missing or not executable", async () => {
     await expect(startProgram("/no/such", [], {})).rejects.toMatchObject({ code: "ENOENT" });
     await expect(startProgram("/etc/passwd", [], {})).rejects.toMatchObject({ code: "EACCES" });
     await expect(startProgram("true", ["x".repeat(200_000)], {})).rejects.toMatchObject({ code: "E2BIG" });
     await expect(startProgram("true\0", [], {})).rejects.toMatchObject({ code: "ERR_INVALID_ARG_VALUE" });
   });
 
-  it("misses no end, however soon it comes", async () => {
+  it("misses no exit, however soon it comes", async () => {
     for (let round = 0; round < 20; round += 1) {
       const child = await startProgram("true", [], { stdio: "ignore" });
       await new Promise((resolve) => child.once("exit", resolve));
     }
   });
 
-  it("lets nothing that happens to a running program end the one that started it", async () => {
+  it("does not let an error event of a running program end its parent", async () => {
     const child = await startProgram("sleep", ["1000"], { stdio: "ignore" });
-    expect(child.emit("error", new Error("a signal that may not be sent"))).toBe(true);
+    expect(child.emit("error", new Error("the signal could not be sent"))).toBe(true);
     child.kill("SIGKILL");
   });
 
-  it.each([0, 1, 2, 5, 6, 7, 8, 12, 13])("rejects, and leaves nothing, with %i descriptors left", (free) => {
+  it.each([0, 1, 2, 5, 6, 7, 8, 12, 13])("leaks no descriptor with %i left, whether it starts or rejects", (free) => {
     const started = withFewDescriptors({
       free,
       module: import.meta.resolve("./index.ts"),
       names: ["startProgram"],
-      // What the runtime opens for its first child, and keeps.
+      // Node keeps some of what it opens for its first child.
       prepare: `
         const first = await startProgram("true", [], { stdio: "pipe" });
         for (const stream of first.stdio) stream.resume?.();

@@ -5,13 +5,13 @@ import { devNull } from "node:os";
 export type { ChildProcess, SpawnOptions } from "node:child_process";
 
 /**
- * Starts a program. Rejects with the system's error when it cannot be started, however Node tells that: it throws what is
- * wrong with the call and some of what the system lacks (ENOMEM), and tells the rest by an event, without any stream where
- * descriptors are lacking (EMFILE, ENFILE). Of a program that runs every stream that was asked for is there. What is listened
- * for right after the promise has resolved misses nothing.
+ * Starts a program. Rejects with the system's error if it cannot be started. Node reports that in three ways: it throws for
+ * an invalid call and for some shortages (ENOMEM), and emits `error` for the rest, without any streams when descriptors run
+ * out (EMFILE, ENFILE). A program that runs has every stream that was requested. Listeners added right after the promise
+ * resolves miss no event.
  *
- * The program is started before this returns, so the caller may stand in a place of its own (a namespace) for the call, and
- * `onPid` is told of it before that, for those who tell their children from others.
+ * The program is started synchronously, so the caller may enter a namespace for the duration of the call. `onPid` is called
+ * before the program can end, for callers that must distinguish their own children from others.
  */
 export async function startProgram(
   file: string,
@@ -23,23 +23,23 @@ export async function startProgram(
   const child = spawn(file, argumentList, options);
   if (child.pid !== undefined) onPid?.(child.pid);
   await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
-  // Of a signal that cannot be sent, which whoever sends it is told by the result.
+  // Emitted when a signal cannot be sent; `kill` reports that by its result.
   child.on("error", () => {});
   return child;
 }
 
-/** Two for each stream and one that the new process moves it to; two by which that tells whether it could run the program. */
+/** A stream takes a socket pair and the child's copy; a program takes the pipe by which the child reports a failed exec. */
 const perStream = 3;
 const perProgram = 4;
 const usualStreams = 3;
 
-/** Where descriptors end half-way Node has the streams, gives them to nobody and never closes them. */
+/** If descriptors run out half-way, Node neither returns nor closes the streams that it has already opened. */
 function checkDescriptors(file: string, { stdio }: SpawnOptions): void {
   const streams = Array.isArray(stdio) ? stdio.length : usualStreams;
   requireDescriptors(streams * perStream + perProgram, `spawn ${file}`);
 }
 
-/** Throws the system's error where fewer descriptors than so many can be opened now. */
+/** Throws the system's error if `count` descriptors cannot be opened now. */
 export function requireDescriptors(count: number, subject: string): void {
   const open: number[] = [];
   try {

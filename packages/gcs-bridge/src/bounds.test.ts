@@ -21,11 +21,7 @@ describe("what a guest answers", () => {
   const wait = { ProcessId: 7, TimeoutInMs: 1 };
 
   it.each<[string, object, string]>([
-    [
-      "a long body",
-      { ErrorMessage: "x".repeat(256 * 1024) },
-      "a body of 262187 bytes was dropped, expected at most 262144",
-    ],
+    ["a long body", { ErrorMessage: "x".repeat(256 * 1024) }, "body of 262187 bytes, expected at most 262144"],
     ["many levels", { Surplus: nested(9) }, "more than the 8 levels that are expected"],
     ["many fields", fields(5_000), "more than the 4096 fields that are expected"],
     ["many elements", { Surplus: emptyObjects(513) }, "more than the 512 elements of lists that are expected"],
@@ -38,14 +34,14 @@ describe("what a guest answers", () => {
     guest.send(messageType("response", 6), second.id, { Result: 0, ExitCode: 42 });
     await expect(bad).rejects.toMatchObject({
       code: "Internal",
-      message: expect.stringContaining(`GCS waitForProcess c1: invalid answer of the guest: ${message}`),
+      message: expect.stringContaining(`GCS waitForProcess c1: invalid answer from the guest: ${message}`),
       gone: false,
     });
     expect(await good).toEqual({ ExitCode: 42 });
     await client.close();
   });
 
-  it("may be as long as a list of all processes that Linux has", async () => {
+  it("may list as many processes as Linux has by default", async () => {
     const { client, guest } = setUp();
     const ProcessList = Array.from({ length: 32_768 }, (_, index) => ({ ProcessId: 4_000_000 + index }));
     const Properties = JSON.stringify({ ProcessList });
@@ -55,23 +51,23 @@ describe("what a guest answers", () => {
     await client.close();
   });
 
-  it.each(Object.keys(procedures) as Procedure[])("is read within 2 MiB at most: %s", (procedure) => {
+  it.each(Object.keys(procedures) as Procedure[])("is limited to 2 MiB at most: %s", (procedure) => {
     expect(answerBounds[procedure].length).toBeLessThanOrEqual(2 * mebibyte);
   });
 
-  it("is passed over unread where it belongs to no request of this bridge", async () => {
+  it("is ignored unread if it belongs to no request of this bridge", async () => {
     const { client, guest, ignored } = setUp();
     guest.send(messageType("response", 9), 99n, { Result: 0, Properties: "x".repeat(mebibyte) });
     const answer = client.request("start", "c1", {});
     guest.send(messageType("response", 2), (await guest.next()).id, { Result: 0 });
     expect(await answer).toEqual({});
-    expect(ignored).toEqual(["answer to message id 99, which is of no request over this bridge"]);
+    expect(ignored).toEqual(["answer to message id 99, which was not sent over this bridge"]);
     await client.close();
   });
 
-  it("has no part that nobody has looked at", () => {
+  it("has no unchecked part", () => {
     expectTypeOf<Undeclared<ResponseBody<Procedure> | ContainerNotification>>().toBeNever();
-    // And that says something.
+    // The check itself finds unchecked parts.
     expectTypeOf<Undeclared<{ readonly a: readonly { readonly b?: unknown }[] }>>().not.toBeNever();
     expectTypeOf<Undeclared<{ readonly a: object }>>().not.toBeNever();
     expectTypeOf<Undeclared<{ readonly a: { readonly [name: string]: string } }>>().not.toBeNever();
@@ -81,14 +77,14 @@ describe("what a guest answers", () => {
 
 describe("what a guest notifies of", () => {
   it.each<[string, object, string]>([
-    ["empty objects", { Surplus: emptyObjects(mebibyte) }, "bytes was dropped, expected at most 16384"],
+    ["empty objects", { Surplus: emptyObjects(mebibyte) }, "bytes, expected at most 16384"],
     ["a few empty objects", { Surplus: emptyObjects(33) }, "more than the 32 elements of lists that are expected"],
     ["many fields", fields(30), "more than the 32 fields that are expected"],
     ["many levels", { Surplus: nested(4) }, "more than the 4 levels that are expected"],
     ["a long id", { ContainerId: "c".repeat(257) }, "ContainerId must be a string of at most 256 characters"],
     ["a long activity", { ActivityId: "a".repeat(65) }, "ActivityId must be a string of at most 64 characters"],
     ["a long operation", { Operation: "o".repeat(65) }, "Operation must be a string of at most 64 characters"],
-  ])("ends the bridge where it has %s, as what is malformed does", async (_what, surplus, message) => {
+  ])("ends the bridge if it has %s, as malformed messages do", async (_what, surplus, message) => {
     const { client, guest, notifications } = setUp();
     const call = client.request("start", "c1", {}).catch((error: unknown) => error);
     guest.send(containerNotificationType, 0n, { ...exit, ...surplus });
@@ -97,7 +93,7 @@ describe("what a guest notifies of", () => {
     expect(notifications).toEqual([]);
   });
 
-  it("has room for what guests of other versions may add", async () => {
+  it("may have fields that guests of other versions add", async () => {
     const { client, guest, notifications } = setUp();
     const surplus = { ResultInfo: "x".repeat(8192), New: { Fields: fields(16), List: emptyObjects(16) } };
     guest.send(containerNotificationType, 0n, { ...exit, ...surplus });
@@ -108,7 +104,7 @@ describe("what a guest notifies of", () => {
 });
 
 describe("a guest that sends one message after the other", () => {
-  it("has no more than one chunk of them taken before whatever else is ready", async () => {
+  it("has at most one chunk handled before other work that is ready", async () => {
     const { client, guest, notifications } = setUp();
     const one = encodeFrame({ type: containerNotificationType, id: 0n, body: Buffer.from(JSON.stringify(exit)) });
     const perChunk = 700;
@@ -125,7 +121,7 @@ describe("a guest that sends one message after the other", () => {
     await client.close();
   });
 
-  it("is heard to its end when it then closes", async () => {
+  it("is heard to the end before its close counts", async () => {
     const { client, guest, notifications } = setUp();
     const one = encodeFrame({ type: containerNotificationType, id: 0n, body: Buffer.from(JSON.stringify(exit)) });
     guest.stream.end(Buffer.concat(Array.from({ length: 1_000 }, () => one)));
@@ -134,7 +130,7 @@ describe("a guest that sends one message after the other", () => {
   });
 });
 
-/** What of a type may be anything. */
+/** The parts of a type that may hold anything. */
 type Undeclared<T> = T extends string | number | boolean | undefined
   ? never
   : unknown extends T
@@ -144,7 +140,7 @@ type Undeclared<T> = T extends string | number | boolean | undefined
       : string extends keyof T
         ? T
         : [keyof T] extends [never]
-          ? // Of the two kinds without fields, `{}` is the body of a message that has none, and `object` is anything.
+          ? // Two types have no fields: `{}`, the body of a message without any, and `object`, which may be anything.
             string extends T
             ? never
             : T

@@ -1,16 +1,16 @@
 /**
- * What a guest's messages may hold. Each is far from what guests send and near enough that reading one takes the host
- * milliseconds: it serves the other containers of the pod with the same thread.
+ * Limits of a guest's messages: far above what guests send, yet low enough to parse a message within milliseconds, since
+ * the same thread serves the other containers of the pod.
  */
 import type { JsonBounds } from "@uvm-shim/hcs-schema";
 import type { Procedure } from "./procedures.ts";
 
 const kibibyte = 1024;
 
-/** A result, or an error with the records and stacks of what went wrong; the reference's host takes 64 KiB of it. */
+/** A result, or an error with its records and stacks, of which the reference's host accepts 64 KiB. */
 const outcome: JsonBounds = { length: 256 * kibibyte, depth: 8, keys: 4_096, elements: 512 };
 
-/** Of an answer. The length is that of the frame's body in bytes. */
+/** Limits of answers. The length is that of the frame's body in bytes. */
 export const answerBounds: { readonly [P in Procedure]: JsonBounds } = {
   create: outcome,
   start: outcome,
@@ -20,7 +20,7 @@ export const answerBounds: { readonly [P in Procedure]: JsonBounds } = {
   waitForProcess: outcome,
   signalProcess: outcome,
   resizeConsole: outcome,
-  // Of a document in a string, which has bounds of its own: those of whoever knows what was asked for.
+  // The document inside the string has limits of its own, set by whoever knows the query.
   getProperties: { ...outcome, length: 2 * 1024 * kibibyte },
   modifySettings: outcome,
   negotiateProtocol: outcome,
@@ -28,5 +28,5 @@ export const answerBounds: { readonly [P in Procedure]: JsonBounds } = {
   deleteContainerState: outcome,
 };
 
-/** Six fields in the reference's. */
+/** The reference's guest sends six fields. */
 export const notificationBounds: JsonBounds = { length: 16 * kibibyte, depth: 4, keys: 32, elements: 32 };

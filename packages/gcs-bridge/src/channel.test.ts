@@ -7,9 +7,9 @@ import { encodeFrame } from "./wire.ts";
 const frameOf = (body: string): Buffer => encodeFrame({ type: 0x30100101, id: 0n, body: Buffer.from(body) });
 const framesPerChunk = 3_000;
 
-/** A peer that sends so many chunks, as fast as it is read. It holds what is written to it until it is told otherwise. */
+/** A peer that sends chunks as fast as it is read. It accepts what is written to it only on `takeWritten`. */
 class Flood extends Duplex {
-  /** Chunks that were taken from it. */
+  /** Chunks that were read from it. */
   taken = 0;
   readonly #chunk: Buffer;
   readonly #chunks: number;
@@ -38,7 +38,7 @@ class Flood extends Duplex {
   }
 }
 
-/** Reads all that there is, and says how many frames there were in a turn at most. */
+/** Reads everything, and returns the greatest number of frames in one turn. */
 async function readAll(flood: Flood, frames: number, options: { readonly sends?: boolean } = {}) {
   let handled = 0;
   const channel = new FrameChannel(flood, {
@@ -65,7 +65,7 @@ async function readAll(flood: Flood, frames: number, options: { readonly sends?:
 }
 
 describe("a flood of messages", () => {
-  it("is handled in turns, so that others have theirs, and is not read ahead of that", async () => {
+  it("is handled in turns between other work, and is not read ahead", async () => {
     const flood = new Flood(frameOf("{}"), framesPerChunk, 10);
     const { handled, mostInTurn, mostAhead } = await readAll(flood, 10 * framesPerChunk);
     expect(handled).toBe(10 * framesPerChunk);
@@ -74,7 +74,7 @@ describe("a flood of messages", () => {
     expect(mostAhead).toBeLessThanOrEqual(3);
   });
 
-  it("whose chunks have fewer than a turn is handled chunk by chunk", async () => {
+  it("of chunks smaller than a turn is handled chunk by chunk", async () => {
     const flood = new Flood(frameOf("x".repeat(2_000)), 30, 20);
     expect((await readAll(flood, 600)).mostInTurn).toBeLessThanOrEqual(2 * framesPerTurn);
   });
@@ -84,7 +84,7 @@ describe("a flood of messages", () => {
     expect((await readAll(flood, 16)).mostInTurn).toBeLessThanOrEqual(2);
   });
 
-  it("is read on when the peer takes what it is sent, and no sooner", async () => {
+  it("is read on only once the peer accepts what it is sent", async () => {
     const flood = new Flood(frameOf("{}"), 200, 4);
     const { handled } = await readAll(flood, 800, { sends: true });
     expect(handled).toBe(800);

@@ -3,39 +3,36 @@ import { GcsError, messageOf } from "./error.ts";
 import { defaultMaxMessageSize, encodeFrame, type Frame, FrameDecoder, headerSize, type TakenBytes } from "./wire.ts";
 
 /**
- * What of the peer's messages is handled in one turn of the event loop, after which others have theirs. A stream's reader
- * goes on while there is something to read, which would be up to 2 MiB; so the connection is not read meanwhile.
+ * Frames handled in one turn of the event loop, after which other work runs. The connection is paused meanwhile, since a
+ * stream's reader would otherwise go on for up to 2 MiB.
  */
 export const framesPerTurn = 32;
 const bytesPerTurn = 256 * 1024;
-/** A chunk of so many bytes ends a turn in any case: there may be more where it comes from. */
+/** A chunk of this many bytes ends a turn in any case, since more is likely to follow it at once. */
 const longChunk = 16 * 1024;
 
 export interface BridgeOptions {
-  /** Greatest frame in bytes, header included, in both directions. */
+  /** Maximum size of a frame in bytes, header included, in both directions. */
   readonly maxMessageSize?: number;
 }
 
 export interface FrameChannelOptions extends BridgeOptions {
-  /** Takes each frame in order. What it throws ends the channel. */
+  /** Receives each frame in order. An error that it throws ends the channel. */
   readonly onFrame: (frame: Frame) => void;
-  /** How much of a body is taken; the greatest frame's when absent. */
+  /** How much of a body is kept; all of it if absent. */
   readonly takenBytes?: TakenBytes;
   /**
-   * Stops reading while the peer does not take what it is sent, so that a peer that only asks cannot fill the memory.
-   * One end at most may do so: two would wait for each other.
+   * Stops reading while the peer does not read, so that a peer that only sends requests cannot exhaust the memory. Only
+   * one end may do so: two would wait for each other.
    */
   readonly readsOnlyWhenDrained: boolean;
   /** Called once, before `closed` resolves. */
   readonly onClosed: (cause: Error | undefined) => void;
 }
 
-/**
- * Frames over a byte stream. It ends exactly once: by `close`, or by the first thing that goes wrong, which is then
- * the cause that all who depend on it are told.
- */
+/** Frames over a byte stream. It ends exactly once: by `end`, or by the first failure, which becomes the cause. */
 export class FrameChannel {
-  /** Resolves when the channel has ended: with the cause, or with undefined when `close` ended it. */
+  /** Resolves when the channel has ended: with the cause, or with undefined if it was closed on purpose. */
   readonly closed: Promise<Error | undefined>;
   readonly #stream: Duplex;
   readonly #decoder: FrameDecoder;
@@ -45,9 +42,9 @@ export class FrameChannel {
   readonly #onClosed: (cause: Error | undefined) => void;
   #resolveClosed: (cause: Error | undefined) => void = () => {};
   #ended = false;
-  /** Frames that have been read and wait for their turn. */
+  /** Frames that have been read wait for the next turn. */
   #isMidway = false;
-  /** The peer does not take what it is sent. */
+  /** The peer does not read what it is sent. */
   #isHeldUp = false;
   #hasPeerEnded = false;
 
@@ -69,7 +66,7 @@ export class FrameChannel {
       this.#readOn();
     });
     stream.on("data", (chunk: Buffer) => this.#take(chunk));
-    // A stream that ended before it was handed over sends no event any more.
+    // A stream that has already ended emits no more events.
     if (stream.destroyed || stream.readableEnded) queueMicrotask(() => this.#peerEnds());
   }
 
@@ -77,7 +74,7 @@ export class FrameChannel {
     return !this.#ended;
   }
 
-  /** Whether a body of so many bytes makes a frame that may be sent. */
+  /** Whether a frame with a body of this size may be sent. */
   fits(bodySize: number): boolean {
     return headerSize + bodySize <= this.#maxMessageSize;
   }
@@ -94,7 +91,7 @@ export class FrameChannel {
     this.#stream.pause();
   }
 
-  /** Ends the channel; what is not yet written is lost. Repeatable; the first cause stays. */
+  /** Unwritten data is lost. Repeatable; the first cause stays. */
   end(cause: Error | undefined): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -107,7 +104,6 @@ export class FrameChannel {
     if (!this.#ended) this.#handle(this.#decoder.push(chunk), chunk.length >= longChunk);
   }
 
-  /** Handles as many frames as a turn has, and the others in the turns that follow. */
   #handle(frames: Generator<Frame, void>, isLong: boolean): void {
     this.#isMidway = false;
     let isDone: boolean | undefined = false;
@@ -137,7 +133,7 @@ export class FrameChannel {
     });
   }
 
-  /** What the peer had sent by then is handled first. */
+  /** What the peer sent before its end is handled first. */
   #peerEnds(): void {
     this.#hasPeerEnded = true;
     if (!this.#isMidway) this.end(this.#peerClosed());

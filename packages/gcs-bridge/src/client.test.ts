@@ -19,7 +19,7 @@ const response = (procedure: number): number => messageType("response", procedur
 const wait = { ProcessId: 7, TimeoutInMs: 1 };
 
 describe("the host's end", () => {
-  it("sends container, activity and body, and gives the checked answer", async () => {
+  it("sends container, activity and body, and returns the checked answer", async () => {
     const { client, guest } = setUp();
     const answer = client.request("waitForProcess", "c1", wait);
     const request = await guest.nextJson();
@@ -32,7 +32,7 @@ describe("the host's end", () => {
   it.each([
     ["lower", (name: string) => name.toLowerCase()],
     ["upper", (name: string) => name.toUpperCase()],
-  ])("takes answers and notifications whose names are in %s case", async (_case, spell) => {
+  ])("accepts answers and notifications with field names in %s case", async (_case, spell) => {
     const { client, guest, notifications } = setUp();
     const respelled = (value: unknown): unknown => {
       if (typeof value !== "object" || value === null) return value;
@@ -42,10 +42,10 @@ describe("the host's end", () => {
     const answered = async (procedure: number, answer: object): Promise<void> => {
       guest.send(response(procedure), (await guest.next()).id, respelled(answer));
     };
-    const told = { ...capabilities, SendHostCreateMessage: true, RuntimeOsType: "Windows" };
+    const sent = { ...capabilities, SendHostCreateMessage: true, RuntimeOsType: "Windows" };
     const negotiated = client.negotiate();
-    await answered(11, { Result: 0, Version: 4, Capabilities: told });
-    expect(await negotiated).toEqual(told);
+    await answered(11, { Result: 0, Version: 4, Capabilities: sent });
+    expect(await negotiated).toEqual(sent);
     const executed = client.request("executeProcess", "c1", { Settings: { ProcessParameters: "{}" } });
     await answered(5, { Result: 0, ProcessId: 7 });
     expect(await executed).toEqual({ ProcessId: 7 });
@@ -68,7 +68,7 @@ describe("the host's end", () => {
     await client.close();
   });
 
-  it("turns a result into an error that tells everything the guest told", async () => {
+  it("turns a result into an error with everything that the guest reported", async () => {
     const { client, guest } = setUp();
     const answer = client.request("start", "c1", {});
     const record = { Result: -2143878907, Message: "why", ModuleName: "m", FileName: "f", Line: 3 };
@@ -112,7 +112,7 @@ describe("the host's end", () => {
     await client.close();
   });
 
-  it("releases a caller who aborts, and drops the late answer", async () => {
+  it("releases a caller that aborts, and drops the late answer", async () => {
     const { client, guest, ignored } = setUp();
     const controller = new AbortController();
     const given = client.request("start", "c1", {}, controller.signal);
@@ -131,7 +131,7 @@ describe("the host's end", () => {
     await client.close();
   });
 
-  it("gives a late answer to who expects one, once, and takes no failure for one", async () => {
+  it("passes a late answer on once, if somebody expects it and it is no failure", async () => {
     const { client, guest, ignored } = setUp();
     const late: unknown[] = [];
     const giveUp = async (): Promise<bigint> => {
@@ -151,11 +151,11 @@ describe("the host's end", () => {
     const last = await giveUp();
     guest.send(response(5), last, { Result: 0, ProcessId: "none" });
     guest.send(response(5), last, { Result: 0, ProcessId: 9 });
-    expect((await client.closed)?.message).toContain(`message id ${last}, which awaits none`);
+    expect((await client.closed)?.message).toContain(`message id ${last}, which is not pending`);
     expect([late, ignored]).toEqual([[{ ProcessId: 9 }, "nothing", "nothing"], []]);
   });
 
-  it("keeps nothing of a call that was given up but what its answer needs, and bounds that too", async () => {
+  it("keeps only what the answer to an abandoned call needs, and limits that too", async () => {
     const { client, guest, ignored } = setUp();
     const ids: bigint[] = [];
     const nothing: number[] = [];
@@ -177,9 +177,9 @@ describe("the host's end", () => {
     expect(nothing).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     await new Promise(setImmediate);
     collectGarbage();
-    // What the last call alone held may still be on the stack.
+    // The last call's signal may still be on the stack.
     expect(kept.filter((each) => each.deref() !== undefined).length).toBeLessThanOrEqual(1);
-    // All of them are answered after all, those that are not known any more too.
+    // All of them are answered after all, including those that were forgotten.
     for (const id of ids) guest.send(response(2), id, { Result: 0 });
     const next = client.request("start", "c2", {});
     guest.send(response(2), (await guest.next()).id, { Result: 0 });
@@ -188,7 +188,7 @@ describe("the host's end", () => {
     await client.close();
   });
 
-  it("sends nothing for a caller who has left, and names a passed deadline", async () => {
+  it("sends nothing for a caller that has already left, and names an expired deadline", async () => {
     const { client, guest } = setUp();
     await expect(client.request("start", "c1", {}, AbortSignal.abort())).rejects.toMatchObject({ code: "Cancelled" });
     const passed = AbortSignal.abort(new DOMException("too slow", "TimeoutError"));
@@ -201,7 +201,7 @@ describe("the host's end", () => {
     await client.close();
   });
 
-  it("refuses a request that no frame may carry, and goes on", async () => {
+  it("refuses a request that exceeds a frame, and goes on", async () => {
     const { client, guest } = setUp({ maxMessageSize: 200 });
     const big = { ContainerConfig: "x".repeat(200) };
     await expect(client.request("create", "c1", big)).rejects.toMatchObject({ code: "ResourceExhausted" });
@@ -211,7 +211,7 @@ describe("the host's end", () => {
     await client.close();
   });
 
-  it("hands on notifications of known types and ignores others", async () => {
+  it("passes on notifications of known types and ignores others", async () => {
     const { client, guest, notifications, ignored } = setUp();
     guest.send(0x30100901, 0n, {});
     guest.send(containerNotificationType, 0n, { ContainerId: "c1", Type: "Invented" });
@@ -228,7 +228,7 @@ describe("the host's end", () => {
 
   it.each<[string, (guest: RawPeer) => void, string]>([
     ["a response of another type", (guest) => guest.send(response(3), 1n, { Result: 0 }), "expected 0x20100601"],
-    ["a request", (guest) => guest.request(1, 1n, {}), "a host takes responses and notifications"],
+    ["a request", (guest) => guest.request(1, 1n, {}), "expected a response or a notification"],
     ["an unknown kind", (guest) => guest.send(0x70000000, 1n, {}), "message type 0x70000000"],
     ["too great a size", (guest) => guest.sendHeader(response(6), 0xffffffff, 1n), "frame of 4294967295 bytes"],
     ["too small a size", (guest) => guest.sendHeader(response(6), 15, 1n), "frame of 15 bytes"],
@@ -271,7 +271,7 @@ describe("the host's end", () => {
     await expect(client.request("start", "c1", {})).rejects.toMatchObject({ code: "Unavailable", gone: true, cause });
   });
 
-  it("drops answers to requests of an earlier bridge, which a guest sends over whichever there is", async () => {
+  it("drops answers to requests of an earlier bridge, which a guest sends over the current one", async () => {
     const { client, guest, ignored } = setUp({ firstId: 1n << 40n });
     const answer = client.request("waitForProcess", "c1", wait);
     const { id } = await guest.next();
@@ -280,24 +280,24 @@ describe("the host's end", () => {
     guest.send(response(6), id, { Result: 0, ExitCode: 42 });
     expect(await answer).toEqual({ ExitCode: 42 });
     expect(ignored).toEqual(
-      [7n, id - 1n, id + 1n].map((stray) => `answer to message id ${stray}, which is of no request over this bridge`),
+      [7n, id - 1n, id + 1n].map((stray) => `answer to message id ${stray}, which was not sent over this bridge`),
     );
     await client.close();
   });
 
-  it("takes a second answer to its own request for a broken protocol", async () => {
+  it("treats a second answer to its own request as a protocol error", async () => {
     const { client, guest } = setUp();
     const answer = client.request("waitForProcess", "c1", wait);
     const { id } = await guest.next();
     for (const _ of [1, 2]) guest.send(response(6), id, { Result: 0, ExitCode: 42 });
     expect(await answer).toEqual({ ExitCode: 42 });
-    expect((await client.closed)?.message).toContain(`message id ${id}, which awaits none`);
+    expect((await client.closed)?.message).toContain(`message id ${id}, which is not pending`);
   });
 
-  it("takes no end of such answers for a broken protocol", async () => {
+  it("treats too many such answers as a protocol error", async () => {
     const { client, guest, ignored } = setUp();
     for (let count = 0; count <= 1000; count++) guest.send(response(6), 99n, { Result: 0, ExitCode: 9 });
-    expect((await client.closed)?.message).toContain("message id 99, which awaits none");
+    expect((await client.closed)?.message).toContain("message id 99, which is not pending");
     expect(ignored).toHaveLength(1000);
   });
 

@@ -13,19 +13,16 @@ export interface GcsBridgeClientOptions extends BridgeOptions {
   /** A fresh GUID for each request, by which host and guest logs are matched. */
   readonly newActivityId: () => string;
   readonly onNotification: (notification: ContainerNotification) => void;
-  /** Told of what the guest sent and nobody takes: late answers, notifications of unknown types. */
+  /** Called for messages that are ignored: late answers, notifications of unknown types. */
   readonly onIgnored?: (what: string) => void;
-  /** Of the first message; 1 when absent. A guest that has spoken with a host before may still answer that one's. */
+  /** Id of the first message; 1 if absent. A guest may still answer messages of an earlier bridge by their ids. */
   readonly firstId?: bigint;
 }
 
-/** Answers to messages of an earlier bridge that a guest may send over this one; more are no mistake of the past. */
+/** Answers to messages of an earlier bridge that a guest may send over this one; more are a protocol error. */
 const mostStrayAnswers = 1000;
 
-/**
- * Requests that nobody waits for any more and that are known all the same, since their answers may yet come: so many,
- * and of those before only how many they are.
- */
+/** Abandoned requests that are remembered for their late answers; older ones are only counted. */
 const mostGivenUp = 1024;
 
 interface Subject {
@@ -33,38 +30,37 @@ interface Subject {
   readonly containerId: string;
 }
 
-/** One request that awaits its answer. */
+/** A pending request. */
 interface Waiter extends Subject {
   readonly answer: (fields: Fields) => void;
   readonly fail: (error: GcsError) => void;
 }
 
-/** One whose caller has left. It holds no more than its answer may need, as a guest may never give one. */
+/** An abandoned request. It holds only what its answer needs, since the guest may never send one. */
 interface GivenUp extends Subject {
   readonly late: LateAnswer<unknown> | undefined;
 }
 
-/** What becomes of an answer that comes when its caller has left. */
+/** Handles the answer to an abandoned request. */
 export interface LateAnswer<Made> {
   readonly onMade: (made: Made) => void;
-  /** The guest has failed, or the answer is waited for no longer. */
+  /** Called if the guest reports a failure, or if the request is forgotten. */
   readonly onNothing?: () => void;
 }
 
 /**
- * The host's end of the bridge. Nothing that the guest sends throws outside the calls that await it: what breaks the
- * protocol fails every waiter once with the cause and ends the bridge; an answer that is well formed and lacks a
- * field fails its own waiter.
+ * The host's end of the bridge. A message of the guest only ever fails pending calls: a protocol error fails all of them
+ * once with the cause and ends the bridge; a well-formed answer with an invalid field fails its own call.
  */
 export class GcsBridgeClient {
-  /** Resolves when the bridge has ended, with the cause when `close` was not called. */
+  /** Resolves when the bridge has ended, with the cause unless `close` was called. */
   readonly closed: Promise<Error | undefined>;
   readonly #channel: FrameChannel;
   readonly #options: GcsBridgeClientOptions;
   readonly #waiters = new Map<bigint, Waiter>();
-  /** The oldest first. */
+  /** Oldest first. */
   readonly #givenUp = new Map<bigint, GivenUp>();
-  /** Given up, and not known any more. */
+  /** Abandoned requests that are no longer in `#givenUp`. */
   #forgotten = 0;
   readonly #firstId: bigint;
   #nextId: bigint;
@@ -85,7 +81,7 @@ export class GcsBridgeClient {
     this.closed = this.#channel.closed;
   }
 
-  /** Agrees on the protocol version; the first thing to ask of a guest. */
+  /** Agrees on the protocol version. Must be the first request. */
   async negotiate(signal?: AbortSignal): Promise<GcsCapabilities> {
     const versions = { MinimumVersion: protocolVersion, MaximumVersion: protocolVersion };
     const answer = await this.request("negotiateProtocol", uvmContainerId, versions, signal);
@@ -102,9 +98,9 @@ export class GcsBridgeClient {
   }
 
   /**
-   * Sends a request and answers with the checked response. Many may be in flight. Rejects with a GcsError only: the
-   * guest's result, Cancelled or DeadlineExceeded when the signal aborts (the guest goes on, and its late answer is
-   * given to what `onGivenUp` tells, or dropped), Unavailable with `gone` when the bridge ends.
+   * Sends a request and returns the checked response. Many may be in flight. Rejects with a GcsError only: the guest's
+   * result; Cancelled or DeadlineExceeded if the signal aborts (the guest goes on, and its late answer is passed to the
+   * handler of `onGivenUp`, or dropped); Unavailable with `gone` if the bridge ends.
    */
   request<P extends Procedure>(
     procedure: P,
@@ -120,8 +116,8 @@ export class GcsBridgeClient {
       const message = { ContainerId: containerId, ActivityId: this.#options.newActivityId(), ...body };
       const bytes = Buffer.from(JSON.stringify(message));
       if (!this.#channel.fits(bytes.length)) {
-        const limit = `the request has ${bytes.length} bytes, a frame may have ${this.#channel.maxMessageSize}`;
-        return reject(new GcsError("ResourceExhausted", limit, subject));
+        const problem = `request of ${bytes.length} bytes: exceeds a frame of ${this.#channel.maxMessageSize} bytes`;
+        return reject(new GcsError("ResourceExhausted", problem, subject));
       }
 
       const id = this.#nextId++;
@@ -144,18 +140,18 @@ export class GcsBridgeClient {
     });
   }
 
-  /** Ends the bridge. Whoever still waits is told so. Repeatable. */
+  /** Fails all pending calls. Repeatable. */
   async close(): Promise<void> {
     this.#channel.end(undefined);
     await this.closed;
   }
 
-  /** Undefined for what is not looked at. */
+  /** Undefined for a message whose body is ignored. */
   #boundsOf({ type, id }: Pick<Frame, "type" | "id">): JsonBounds | undefined {
     if (kindOf(type) === "notification") return notificationBounds;
     const givenUp = this.#givenUp.get(id);
-    const looking = this.#waiters.get(id) ?? (givenUp?.late && givenUp);
-    return looking && answerBounds[looking.procedure];
+    const reader = this.#waiters.get(id) ?? (givenUp?.late && givenUp);
+    return reader && answerBounds[reader.procedure];
   }
 
   #giveUp(id: bigint, givenUp: GivenUp): void {
@@ -180,7 +176,7 @@ export class GcsBridgeClient {
       case undefined:
         throw new GcsError(
           "Internal",
-          `message type 0x${frame.type.toString(16)}: a host takes responses and notifications`,
+          `unexpected message type 0x${frame.type.toString(16)}: expected a response or a notification`,
         );
     }
   }
@@ -196,7 +192,7 @@ export class GcsBridgeClient {
     if (frame.type !== expected) {
       throw new GcsError(
         "Internal",
-        `response to message id ${frame.id} of type 0x${frame.type.toString(16)}, expected 0x${expected.toString(16)}`,
+        `response to message id ${frame.id} has type 0x${frame.type.toString(16)}, expected 0x${expected.toString(16)}`,
         subjectOf(subject),
       );
     }
@@ -239,8 +235,8 @@ export class GcsBridgeClient {
   }
 
   /**
-   * The reference's guest sends what it owes over whichever bridge there is when it falls due, under the old message's id.
-   * What this host has sent itself it answers once.
+   * The reference's guest sends an answer over the bridge that is current when the answer is ready, by the id of the old
+   * message. A message of this bridge is answered once.
    */
   #takeStray(id: bigint): void {
     const isOwn = id >= this.#firstId && id < this.#nextId;
@@ -251,19 +247,19 @@ export class GcsBridgeClient {
     }
     this.#strayAnswers += 1;
     if (isOwn || this.#strayAnswers > mostStrayAnswers) {
-      throw new GcsError("Internal", `response to message id ${id}, which awaits none`);
+      throw new GcsError("Internal", `response to message id ${id}, which is not pending`);
     }
-    this.#options.onIgnored?.(`answer to message id ${id}, which is of no request over this bridge`);
+    this.#options.onIgnored?.(`answer to message id ${id}, which was not sent over this bridge`);
   }
 
   #takeNotification(frame: Frame): void {
     const text = frame.body.toString("utf8");
     const excess = excessOf(frame, text, notificationBounds);
-    if (excess !== undefined) throw new GcsError("Internal", `invalid notification of the guest: ${excess}`);
+    if (excess !== undefined) throw new GcsError("Internal", `invalid notification from the guest: ${excess}`);
     const fields = Fields.parse(text, "notification");
     const notification = frame.type === containerNotificationType ? readNotification(fields) : undefined;
     if (notification === undefined) {
-      this.#options.onIgnored?.(`notification of an unknown type, message type 0x${frame.type.toString(16)}`);
+      this.#options.onIgnored?.(`notification of unknown type, message type 0x${frame.type.toString(16)}`);
       return;
     }
     this.#options.onNotification(notification);
@@ -288,24 +284,24 @@ function closedError(cause: Error | undefined, subject: Subject): GcsError {
 }
 
 function invalidAnswerError(problem: string, subject: Subject, cause?: unknown): GcsError {
-  return new GcsError("Internal", `invalid answer of the guest: ${problem}`, { ...subjectOf(subject), cause });
+  return new GcsError("Internal", `invalid answer from the guest: ${problem}`, { ...subjectOf(subject), cause });
 }
 
-/** In what a frame exceeds its bounds, or undefined. */
+/** How a frame exceeds its limits, or undefined. */
 function excessOf({ dropped }: Frame, text: string, bounds: JsonBounds): string | undefined {
   return dropped === undefined
     ? jsonExcess(text, bounds)
-    : `a body of ${dropped} bytes was dropped, expected at most ${bounds.length}`;
+    : `body of ${dropped} bytes, expected at most ${bounds.length}`;
 }
 
-/** The error that a response tells, or undefined for success. Throws a FieldError. */
+/** The failure that a response reports, or undefined for success. Throws a FieldError. */
 function resultError(fields: Fields, subject: Subject): GcsError | undefined {
   const result = fields.result("Result");
   if (result === 0) return undefined;
   const meaning = meaningOfResult(result);
   const guestMessage = fields.optionalText("ErrorMessage") ?? "";
-  const told = describeHresult(result);
-  const text = guestMessage === "" ? told : `${guestMessage}: ${told}`;
+  const description = describeHresult(result);
+  const text = guestMessage === "" ? description : `${guestMessage}: ${description}`;
   return new GcsError(meaning.code, text, {
     ...subjectOf(subject),
     hresult: result >>> 0,
@@ -316,7 +312,7 @@ function resultError(fields: Fields, subject: Subject): GcsError | undefined {
   });
 }
 
-/** Undefined for a failure, and for what is no answer. */
+/** Undefined for a failure and for an invalid answer. */
 function madeOf(fields: Fields, subject: Subject): unknown {
   try {
     return resultError(fields, subject) === undefined ? procedures[subject.procedure].readResponse(fields) : undefined;

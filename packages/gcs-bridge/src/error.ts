@@ -16,7 +16,7 @@ export const gcsErrorCodes = [
 
 export type GcsErrorCode = (typeof gcsErrorCodes)[number];
 
-/** One record of what went wrong in the guest, as the guest told it. */
+/** One record of a failure, as the guest reported it. */
 export interface GcsErrorRecord {
   readonly Result: number;
   readonly Message: string;
@@ -30,17 +30,17 @@ export interface GcsErrorRecord {
 export interface GcsErrorDetails {
   readonly procedure?: string;
   readonly containerId?: string;
-  /** Result of the guest, unsigned. */
+  /** The guest's result, unsigned. */
   readonly hresult?: number;
   readonly hresultName?: HresultName | undefined;
   readonly guestMessage?: string;
   readonly records?: readonly GcsErrorRecord[];
-  /** The bridge, or what the call was about, no longer exists: a release may count itself as done. */
+  /** The bridge, or the subject of the call, no longer exists: a release counts as done. */
   readonly gone?: boolean;
   readonly cause?: unknown;
 }
 
-/** The one error of the bridge. Its message names procedure and container where there are any. */
+/** The one error class of the bridge. Its message names procedure and container, if any. */
 export class GcsError extends Error {
   override readonly name = "GcsError";
   readonly code: GcsErrorCode;
@@ -70,7 +70,7 @@ export class GcsError extends Error {
   }
 }
 
-/** What a handler in the guest throws to answer with a given result. Anything else it throws answers E_FAIL. */
+/** Thrown by a handler in the guest to answer with a given result. Any other error is answered as E_FAIL. */
 export class GuestFault extends Error {
   override readonly name = "GuestFault";
   readonly hresult: number;
@@ -83,10 +83,10 @@ export class GuestFault extends Error {
   }
 }
 
-/** The error of a call whose caller has left: DeadlineExceeded when a deadline of the caller's passed, else Cancelled. */
+/** The error of an abandoned call: DeadlineExceeded if the caller's deadline passed, else Cancelled. */
 export function givenUpError(reason: unknown, details: Pick<GcsErrorDetails, "procedure" | "containerId">): GcsError {
   const code = reason instanceof Error && reason.name === "TimeoutError" ? "DeadlineExceeded" : "Cancelled";
-  return new GcsError(code, `given up while waiting for the guest: ${messageOf(reason)}`, {
+  return new GcsError(code, `abandoned while waiting for the guest: ${messageOf(reason)}`, {
     ...details,
     cause: reason,
   });

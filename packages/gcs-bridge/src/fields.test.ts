@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Fields } from "./index.ts";
 
 describe("fields of a message", () => {
-  it("are read by their kind", () => {
+  it("are read by type", () => {
     const fields = new Fields({ text: "a", flag: true, number: 7, list: [{ n: 1 }], inner: { text: "b" }, none: null });
     expect(fields.text("text")).toBe("a");
     expect(fields.flag("flag")).toBe(true);
@@ -17,12 +17,12 @@ describe("fields of a message", () => {
 
   it.each<[string, (fields: Fields) => unknown, string]>([
     ["a number for a text", (f) => f.text("number"), "number must be a string, got 7"],
-    ["nothing for a text", (f) => f.text("absent"), "absent must be a string, got nothing"],
-    ["what only the prototype has", (f) => f.text("toString"), "toString must be a string, got nothing"],
+    ["an absent text", (f) => f.text("absent"), "absent must be a string, got nothing"],
+    ["a property of the prototype", (f) => f.text("toString"), "toString must be a string, got nothing"],
     ["a text for a flag", (f) => f.flag("text"), "text must be true or false, got a string"],
     ["a fraction", (f) => f.unsigned32("half"), "half must be an integer from 0 to 4294967295, got 0.5"],
     ["too great a number", (f) => f.integer("number", 0, 6), "number must be an integer from 0 to 6, got 7"],
-    ["an object for a list", (f) => f.list("inner", () => 1), "inner must be a list, got a object"],
+    ["an object for a list", (f) => f.list("inner", () => 1), "inner must be a list, got an object"],
     ["a list for an object", (f) => f.object("list"), "list must be a JSON object, got a list"],
     ["a wrong field inside", (f) => f.object("inner").text("text"), "inner.text must be a string, got 1"],
     ["a wrong item", (f) => f.list("list", (item, path) => new Fields(item, path)), "list[1] must be a JSON object"],
@@ -43,12 +43,12 @@ describe("fields of a message", () => {
     expect(() => fields.object("InnerObject").text("Number")).toThrow("InnerObject.Number must be a string, got 7");
   });
 
-  it("that differ in case alone count as the last of them that is not null", () => {
+  it("that differ only in case resolve to the last one that is not null", () => {
     expect(new Fields(JSON.parse('{"Id":"first","ID":"last","id":null}')).text("Id")).toBe("last");
     expect(new Fields(JSON.parse('{"__proto__":{"text":"a"}}')).has("text")).toBe(false);
   });
 
-  it("whose names are data keep their case", () => {
+  it("with data as names keep their case", () => {
     const fields = new Fields({ ENVIRONMENT: { Path: "a", PATH: "b" }, text: "c", list: [] });
     const text = (item: unknown, path: string): string => `${path}=${item}`;
     expect(fields.record("Environment", text)).toEqual({ Path: "Environment.Path=a", PATH: "Environment.PATH=b" });

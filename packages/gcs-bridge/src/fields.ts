@@ -1,14 +1,13 @@
 import { fieldsInAnyCase, foldedName } from "@uvm-shim/hcs-schema";
 
-/** A field of a message that is missing or of the wrong kind. The message names its path and what is accepted. */
+/** A field of a message that is missing or invalid. The message names its path and what is expected. */
 export class FieldError extends Error {
   override readonly name = "FieldError";
 }
 
 /**
- * Reads the fields of a JSON object that came from the other end, checking each where it is read. The case of their
- * names does not count, as it does not for the guests' own JSON decoder. Null counts as absent, as their encoder writes
- * it for empty lists and pointers.
+ * Reads and checks the fields of a JSON object from the other end. Names match in any case, as in the guests' own JSON
+ * decoder. Null counts as absent, since their encoder writes it for empty lists and pointers.
  */
 export class Fields {
   readonly #fields: ReadonlyMap<string, unknown>;
@@ -23,7 +22,7 @@ export class Fields {
     this.#path = path;
   }
 
-  /** Reads an object that travels as JSON inside a string. */
+  /** Reads an object that is sent as JSON in a string. */
   static parse(text: string, path: string): Fields {
     let value: unknown;
     try {
@@ -93,7 +92,7 @@ export class Fields {
     return value.map((item, index) => read(item, `${this.#pathOf(name)}[${index}]`));
   }
 
-  /** An object whose field names are data, in the case in which they came. Absent counts as empty. */
+  /** An object whose field names are data and keep their case. Absent counts as empty. */
   record<T>(name: string, read: (item: unknown, path: string) => T): { readonly [name: string]: T } {
     const value = this.raw(name) ?? {};
     if (typeof value !== "object" || Array.isArray(value)) throw this.#error(name, "a JSON object", value);
@@ -101,7 +100,7 @@ export class Fields {
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, read(item, `${path}.${key}`)]));
   }
 
-  /** The error for a field whose kind is right and whose value is not among those accepted. */
+  /** The error for a field of the right type with an invalid value. */
   rejected(name: string, accepted: string): FieldError {
     return this.#error(name, accepted, this.raw(name));
   }
@@ -119,6 +118,7 @@ function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (value === null) return "null";
   if (Array.isArray(value)) return "a list";
-  // Values may be secrets or of any length: numbers and truth values are shown, the rest by its type.
+  if (typeof value === "object") return "an object";
+  // Values may be secrets or of any length: only numbers and booleans are shown, others by their type.
   return typeof value === "number" || typeof value === "boolean" ? String(value) : `a ${typeof value}`;
 }

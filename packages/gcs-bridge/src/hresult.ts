@@ -1,7 +1,7 @@
 import { type HresultName, hresultName } from "@uvm-shim/hcs-schema";
 import type { GcsErrorCode } from "./error.ts";
 
-/** What an HRESULT means to a caller; what is not listed is Internal. */
+/** The error code for each HRESULT; Internal for those not listed. */
 const codes: { readonly [Name in HresultName]?: GcsErrorCode } = {
   E_NOTIMPL: "Unimplemented",
   ERROR_NOT_SUPPORTED: "Unimplemented",
@@ -34,7 +34,7 @@ const codes: { readonly [Name in HresultName]?: GcsErrorCode } = {
   E_ABORT: "Cancelled",
 };
 
-/** Results that say that what was to be ended or removed is no longer there. */
+/** Results by which something to be ended or removed no longer exists. */
 const goneNames: ReadonlySet<HresultName> = new Set<HresultName>([
   "ERROR_NOT_FOUND",
   "HCS_E_SYSTEM_NOT_FOUND",
@@ -48,7 +48,7 @@ export interface ResultMeaning {
   readonly gone: boolean;
 }
 
-/** What a result in any of its forms means: signed or unsigned HRESULT, or the service's NTSTATUS. */
+/** Accepts a signed or unsigned HRESULT, or an NTSTATUS of the service. */
 export function meaningOfResult(result: number): ResultMeaning {
   const name = hresultName(result);
   return {

@@ -10,18 +10,18 @@ export const notificationTypes = [
   "Started",
   "Paused",
   "Unknown",
-  // No part of the reference's protocol: the kernel has killed something for want of memory. Its hosts pass over it.
+  // Not part of the reference's protocol; its hosts ignore it. The guest's kernel ran out of memory and killed a process.
   "OutOfMemory",
 ] as const;
 
 export type NotificationType = (typeof notificationTypes)[number];
 
-/** What a guest tells of a container without being asked. */
+/** An unsolicited message of a guest about a container. */
 export interface ContainerNotification {
   readonly containerId: string;
   readonly activityId: string;
   readonly type: NotificationType;
-  /** The operation that was going on: "None", "Construct", "Start", "Pause", "Resume", "Shutdown", "Terminate". */
+  /** The operation in progress: "None", "Construct", "Start", "Pause", "Resume", "Shutdown", "Terminate". */
   readonly operation: string;
   /** HRESULT, unsigned; 0 for success. */
   readonly result: number;
@@ -38,11 +38,11 @@ export function encodeNotification(notification: ContainerNotification): unknown
   };
 }
 
-/** Ids and names of operations go into the host's log with each notification. */
+/** Limited because ids and operations are logged with each notification. */
 const longestId = 256;
 const longestName = 64;
 
-/** Undefined when the notification's type is one that this version does not know. Throws a FieldError. */
+/** Undefined if the type of the notification is unknown. Throws a FieldError. */
 export function readNotification(fields: Fields): ContainerNotification | undefined {
   const text = fields.text("Type");
   const type = notificationTypes.find((known) => known === text);

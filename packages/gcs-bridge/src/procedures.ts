@@ -1,7 +1,7 @@
 /**
- * The procedures of the protocol: their numbers, and the bodies of their requests and responses as they stand on the
- * wire beside ContainerId and ActivityId (requests) or Result and its companions (responses). Numbers 14 and 15
- * (update container, lifecycle notification) are in no use with Linux guests and are answered as unknown messages.
+ * The procedures of the protocol: their numbers, and the fields of their requests and responses besides ContainerId and
+ * ActivityId (requests) or Result and the error fields (responses). Numbers 14 and 15 (update container, lifecycle
+ * notification) are not used with Linux guests and are answered as unknown messages.
  */
 import type { GuestRequestType, SchemaVersion } from "@uvm-shim/hcs-schema";
 import { Fields } from "./fields.ts";
@@ -23,7 +23,7 @@ export interface ExecuteProcessRequest {
   };
 }
 
-/** Ports of the host that the guest dials, one for each stream that the parameters ask a pipe for. */
+/** Ports of the host that the guest dials, one for each stream with a pipe. */
 export interface VsockStdioRelaySettings {
   readonly StdIn?: number;
   readonly StdOut?: number;
@@ -34,7 +34,7 @@ export interface ExecuteProcessResponse {
   readonly ProcessId: number;
 }
 
-/** TimeoutInMs of a wait that has no end. */
+/** TimeoutInMs of a wait without a timeout. */
 export const infiniteTimeout = 0xffffffff;
 
 export interface WaitForProcessRequest {
@@ -59,7 +59,7 @@ export interface ResizeConsoleRequest {
 }
 
 export interface GetPropertiesRequest {
-  /** JSON in a string: `{"PropertyTypes": [...]}`; empty asks for the default. */
+  /** JSON in a string: `{"PropertyTypes": [...]}`; empty requests the default. */
   readonly Query: string;
 }
 
@@ -69,7 +69,7 @@ export interface GetPropertiesResponse {
 }
 
 export interface ModifySettingsRequest {
-  /** The settings are checked by whoever knows the resource type. */
+  /** The settings are checked by the reader of the resource type. */
   readonly Request: {
     readonly ResourceType: string;
     readonly RequestType: GuestRequestType;
@@ -87,11 +87,11 @@ export interface NegotiateProtocolResponse {
   readonly Capabilities: GcsCapabilities;
 }
 
-/** What a guest can do, told once when the protocol is negotiated. */
+/** What a guest can do, reported once in the negotiation. */
 export interface GcsCapabilities {
-  /** The host shall send a create message for the VM itself. */
+  /** The host must send a create message for the VM itself. */
   readonly SendHostCreateMessage: boolean;
-  /** After that, the host shall send a start message for it too. */
+  /** After that, the host must also send a start message for it. */
   readonly SendHostStartMessage: boolean;
   readonly SupportedSchemaVersions: readonly SchemaVersion[];
   /** "Linux" or "Windows". */
@@ -104,7 +104,7 @@ export interface GuestDefinedCapabilities {
   readonly SignalProcessSupported: boolean;
   readonly DumpStacksSupported: boolean;
   readonly DeleteContainerStateSupported: boolean;
-  /** Of the guests of this project alone: containers can be paused. Absent is false. */
+  /** Containers can be paused. Only this project's guests have it; absent is false. */
   readonly PauseContainerSupported?: boolean;
 }
 
@@ -137,9 +137,9 @@ export type ResponseBody<P extends Procedure> = ProcedureBodies[P]["response"];
 
 export interface ProcedureEntry<P extends Procedure> {
   readonly number: number;
-  /** Reads and checks what the host sent. Throws a FieldError. */
+  /** Throws a FieldError. */
   readonly readRequest: (fields: Fields) => RequestBody<P>;
-  /** Reads and checks what the guest answered. Throws a FieldError. */
+  /** Throws a FieldError. */
   readonly readResponse: (fields: Fields) => ResponseBody<P>;
 }
 
@@ -235,7 +235,7 @@ const proceduresByRequestType = new Map<number, Procedure>(
   (Object.keys(procedures) as Procedure[]).map((name) => [messageType("request", procedures[name].number), name]),
 );
 
-/** The procedure that a request's message type asks for, or undefined when it is unknown. */
+/** Undefined if the message type is unknown. */
 export function procedureOfRequest(type: number): Procedure | undefined {
   return proceduresByRequestType.get(type);
 }
@@ -263,7 +263,7 @@ function readCapabilities(fields: Fields): GcsCapabilities {
     SendHostStartMessage: fields.flag("SendHostStartMessage"),
     SupportedSchemaVersions: fields.list("SupportedSchemaVersions", (item, path) => {
       const version = new Fields(item, path);
-      // Zero is left out by the reference's guest.
+      // The reference's guest omits zeros.
       return {
         Major: version.has("Major") ? version.unsigned32("Major") : 0,
         Minor: version.has("Minor") ? version.unsigned32("Minor") : 0,

@@ -20,7 +20,7 @@ async function negotiated(host: RawPeer): Promise<void> {
 const base = { ContainerId: "c1", ActivityId: activityId };
 
 describe("the guest's end", () => {
-  it("gives handlers the checked body and its context, and answers with their fields", async () => {
+  it("passes the checked body and its context to handlers, and answers with their fields", async () => {
     const seen: unknown[] = [];
     const { server, host } = setUp({
       executeProcess: async (body, { containerId, activityId: activity }) => {
@@ -41,7 +41,7 @@ describe("the guest's end", () => {
     await server.close();
   });
 
-  it("takes requests whose names are in any case", async () => {
+  it("accepts requests with field names in any case", async () => {
     const seen: unknown[] = [];
     const { server, host } = setUp({
       executeProcess: async (body, { containerId, activityId: activity }) => {
@@ -78,7 +78,7 @@ describe("the guest's end", () => {
     ["a wrong field", () => new FieldError("Options must be"), hresults.HCS_E_INVALID_JSON, "Options must be"],
     ["a wrong value", () => new SchemaError("Lun", "expected"), hresults.HCS_E_INVALID_JSON, "Lun: expected"],
     ["an error", () => new Error("surprise"), hresults.E_FAIL, "surprise"],
-    ["what is no error", () => "text", hresults.E_FAIL, "text"],
+    ["a thrown text", () => "text", hresults.E_FAIL, "text"],
   ])("answers with the result of %s", async (_name, make, hresult, message) => {
     const { server, host } = setUp({
       start: async () => {
@@ -128,7 +128,7 @@ describe("the guest's end", () => {
       hresults.HCS_E_INVALID_JSON,
     ],
     ["a container id that is no text", 2, { ContainerId: 5 }, hresults.HCS_E_INVALID_JSON],
-    ["an activity id without end", 2, { ...base, ActivityId: "x".repeat(65) }, hresults.HCS_E_INVALID_JSON],
+    ["an activity id that is too long", 2, { ...base, ActivityId: "x".repeat(65) }, hresults.HCS_E_INVALID_JSON],
   ])("answers %s with an error and goes on", async (_name, procedure, body, hresult) => {
     const { server, host } = setUp({
       start: async () => ({}),
@@ -143,7 +143,7 @@ describe("the guest's end", () => {
     await server.close();
   });
 
-  it("takes an absent request type as Add, and absent signal options as none", async () => {
+  it("reads an absent request type as Add, and absent signal options as none", async () => {
     const seen: unknown[] = [];
     const take = async (body: unknown) => {
       seen.push(body);
@@ -161,7 +161,7 @@ describe("the guest's end", () => {
     await server.close();
   });
 
-  it("serves nothing before the protocol is negotiated, and only the version that it speaks", async () => {
+  it("serves nothing before the negotiation, and only its own version", async () => {
     const { server, host } = setUp({ start: async () => ({}) });
     const refused = hresults.HCS_E_UNSUPPORTED_PROTOCOL_VERSION | 0;
     host.request(2, 1n, base);
@@ -173,7 +173,7 @@ describe("the guest's end", () => {
     await server.close();
   });
 
-  it("answers with an error when a handler's answer fits no frame or is no JSON", async () => {
+  it("answers with an error if a handler's answer exceeds a frame or cannot be encoded", async () => {
     const answers: object[] = [{ Properties: "x".repeat(24_000) }, { Properties: 1n }];
     const getProperties = async () => answers.shift() as { Properties: string };
     const { server, host } = setUp({ getProperties }, { maxMessageSize: 24_000 });
@@ -187,9 +187,9 @@ describe("the guest's end", () => {
 
   it.each<[string, (host: RawPeer) => void, string]>([
     ["too great a size", (host) => host.sendHeader(0x10100201, 0xffffffff, 1n), "frame of 4294967295 bytes"],
-    ["a response", (host) => host.send(messageType("response", 2), 1n, {}), "a guest takes requests only"],
+    ["a response", (host) => host.send(messageType("response", 2), 1n, {}), "expected a request"],
     ["the end", (host) => host.stream.end(), "the peer closed the connection"],
-  ])("ends, and tells its handlers, on %s", async (_name, act, message) => {
+  ])("ends, and aborts its handlers, on %s", async (_name, act, message) => {
     let told = (_reason: unknown): void => {};
     const reason = new Promise((resolve) => {
       told = resolve;
@@ -238,7 +238,7 @@ describe("the guest's end", () => {
     await server.close();
   });
 
-  it("survives whatever bytes a host sends", async () => {
+  it("survives any bytes from a host", async () => {
     const frames = fc
       .record({
         type: fc.oneof(

@@ -19,25 +19,25 @@ import { containerNotificationType, type Frame, kindOf, protocolVersion, respons
 export interface RequestContext {
   readonly containerId: string;
   readonly activityId: string;
-  /** Aborts when the bridge ends: nobody will read the answer. */
+  /** Aborts when the bridge ends, since nobody will read the answer. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Answers one procedure. The body is checked. What it throws becomes the result: a GuestFault its HRESULT, a
- * FieldError or SchemaError HCS_E_INVALID_JSON, anything else E_FAIL.
+ * Answers one procedure, whose body has been checked. An error becomes the result: a GuestFault its HRESULT, a FieldError
+ * or SchemaError HCS_E_INVALID_JSON, anything else E_FAIL.
  */
 export type GuestHandler<P extends Procedure> = (
   body: RequestBody<P>,
   context: RequestContext,
 ) => Promise<ResponseBody<P>>;
 
-/** Procedures without a handler are answered HCS_E_UNKNOWN_MESSAGE. The server negotiates by itself. */
+/** Procedures without a handler are answered with HCS_E_UNKNOWN_MESSAGE. The server handles the negotiation itself. */
 export type GuestHandlers = { readonly [P in Exclude<Procedure, "negotiateProtocol">]?: GuestHandler<P> };
 
 export interface GcsBridgeServerOptions extends BridgeOptions {
   readonly capabilities: GcsCapabilities;
-  /** How results are written, in a guest that has forms of its own for some; as HRESULTs when absent. */
+  /** Encodes results, for guests that do not send all of them as HRESULTs. */
   readonly writeResult?: (hresult: number) => number;
 }
 
@@ -45,11 +45,11 @@ const maxActivityIdLength = 64;
 const maxErrorTextLength = 8192;
 
 /**
- * The guest's end of the bridge. Requests run concurrently, each answered when its handler settles. Input that is no
- * valid request is answered with an error where it can be, and ends the connection where framing is lost.
+ * The guest's end of the bridge. Requests run concurrently, each answered when its handler settles. An invalid request is
+ * answered with an error; invalid framing ends the connection.
  */
 export class GcsBridgeServer {
-  /** Resolves when the bridge has ended, with the cause when `close` was not called. */
+  /** Resolves when the bridge has ended, with the cause unless `close` was called. */
   readonly closed: Promise<Error | undefined>;
   readonly #channel: FrameChannel;
   readonly #handlers: GuestHandlers;
@@ -72,7 +72,7 @@ export class GcsBridgeServer {
     this.closed = this.#channel.closed;
   }
 
-  /** Tells the host of a change. Dropped when the bridge has ended. */
+  /** Dropped once the bridge has ended. */
   notify(notification: ContainerNotification): void {
     const body = Buffer.from(JSON.stringify(encodeNotification(notification)));
     this.#channel.send({ type: containerNotificationType, id: 0n, body });
@@ -86,7 +86,7 @@ export class GcsBridgeServer {
 
   #take(frame: Frame): void {
     if (kindOf(frame.type) !== "request") {
-      throw new GcsError("Internal", `message type 0x${frame.type.toString(16)}: a guest takes requests only`);
+      throw new GcsError("Internal", `unexpected message type 0x${frame.type.toString(16)}: expected a request`);
     }
     void this.#answer(frame);
   }
@@ -102,7 +102,10 @@ export class GcsBridgeServer {
       body = encodeAnswer({ Result: 0, ...answer }, activityId);
       if (!this.#channel.fits(body.length)) {
         const limit = this.#channel.maxMessageSize;
-        throw new GuestFault("HCS_E_PROTOCOL_ERROR", `the answer has ${body.length} bytes, a frame may have ${limit}`);
+        throw new GuestFault(
+          "HCS_E_PROTOCOL_ERROR",
+          `answer of ${body.length} bytes: exceeds a frame of ${limit} bytes`,
+        );
       }
     } catch (error) {
       body = encodeAnswer(errorAnswer(error, this.#writeResult), activityId);
@@ -113,13 +116,13 @@ export class GcsBridgeServer {
   async #run(frame: Frame, fields: Fields, context: RequestContext): Promise<object> {
     const procedure = procedureOfRequest(frame.type);
     if (procedure === undefined) {
-      throw new GuestFault("HCS_E_UNKNOWN_MESSAGE", `message type 0x${frame.type.toString(16)} is unknown`);
+      throw new GuestFault("HCS_E_UNKNOWN_MESSAGE", `unknown message type 0x${frame.type.toString(16)}`);
     }
     if (procedure === "negotiateProtocol") return this.#negotiate(procedures.negotiateProtocol.readRequest(fields));
     if (!this.#isNegotiated) {
       throw new GuestFault(
         "HCS_E_UNSUPPORTED_PROTOCOL_VERSION",
-        `${procedure} came before the protocol was negotiated`,
+        `${procedure}: the protocol has not been negotiated yet`,
       );
     }
     return await this.#dispatch(procedure, fields, context);
@@ -139,7 +142,7 @@ export class GcsBridgeServer {
     if (MinimumVersion > protocolVersion || MaximumVersion < protocolVersion) {
       throw new GuestFault(
         "HCS_E_UNSUPPORTED_PROTOCOL_VERSION",
-        `the host offers versions ${MinimumVersion} to ${MaximumVersion}, this guest speaks ${protocolVersion}`,
+        `unsupported protocol versions ${MinimumVersion} to ${MaximumVersion}: this guest supports ${protocolVersion}`,
       );
     }
     this.#isNegotiated = true;
@@ -147,7 +150,7 @@ export class GcsBridgeServer {
   }
 }
 
-/** Bounded, since it is sent back in every answer. */
+/** Limited because every answer repeats it. */
 function readActivityId(fields: Fields): string {
   const text = fields.optionalText("ActivityId") ?? "";
   if (text.length > maxActivityIdLength) throw fields.rejected("ActivityId", "a GUID");

@@ -36,7 +36,7 @@ describe("message types", () => {
     ]);
   });
 
-  it("tell their kind and procedure", () => {
+  it("encode their kind and procedure", () => {
     expect(kindOf(0x10100101)).toBe("request");
     expect(kindOf(0x20100101)).toBe("response");
     expect(kindOf(0x30100101)).toBe("notification");
@@ -54,7 +54,7 @@ describe("frames", () => {
     );
   });
 
-  it("come back whole however the bytes are cut", () => {
+  it("are decoded however the bytes are cut", () => {
     const frames = fc.array(
       fc.record({
         type: fc.nat(0xffffffff),
@@ -70,7 +70,7 @@ describe("frames", () => {
     );
   });
 
-  it("have nothing of a body that is longer than is taken, and do not disturb those after it", () => {
+  it("drop a body that exceeds the limit, without affecting later frames", () => {
     const lengths = fc.array(fc.nat(60), { maxLength: 8 });
     fc.assert(
       fc.property(lengths, fc.array(fc.nat(600)), fc.nat(40), (list, cuts, taken) => {
@@ -96,7 +96,7 @@ describe("frames", () => {
     );
   });
 
-  it("are refused by their header when the size is out of bounds, after those before them", () => {
+  it("are refused by their header if the size is out of bounds, after earlier frames", () => {
     const decoder = new FrameDecoder(32);
     const bytes = Buffer.concat([encodeFrame(frame(1, 1n, "ok")), encodeFrame(frame(2, 2n, "x".repeat(17)))]);
     const frames = decoder.push(bytes);
@@ -104,7 +104,7 @@ describe("frames", () => {
     expect(() => frames.next()).toThrow("frame of 33 bytes: expected 16 to 32");
   });
 
-  it("take a body of the greatest size, and know when one is unfinished", () => {
+  it("accept a body of the maximum size, and report an unfinished one", () => {
     const decoder = new FrameDecoder(32);
     const bytes = encodeFrame(frame(1, 1n, "x".repeat(16)));
     expect([...decoder.push(bytes.subarray(0, 20))]).toEqual([]);

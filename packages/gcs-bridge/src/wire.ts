@@ -8,15 +8,15 @@ import { GcsError } from "./error.ts";
 export const headerSize = 16;
 
 /**
- * Greatest frame, header included, that an end takes or sends unless told otherwise. The reference's host takes
- * 64 KiB, which a container with many processes exceeds in its answer about them; what matters is that there is a bound.
+ * Default maximum size of a frame, header included. The reference's host accepts 64 KiB, which the process list of a
+ * large container exceeds; any limit protects the memory.
  */
 export const defaultMaxMessageSize = 4 * 1024 * 1024;
 
-/** The protocol version that both ends speak; older ones are out of use. */
+/** Older versions are out of use. */
 export const protocolVersion = 4;
 
-/** The id that stands for the VM itself where a container id is expected. */
+/** The id of the VM itself in place of a container id. */
 export const uvmContainerId = "00000000-0000-0000-0000-000000000000";
 
 export const messageKinds = { request: 0x1, response: 0x2, notification: 0x3 } as const;
@@ -25,7 +25,7 @@ export type MessageKind = keyof typeof messageKinds;
 const computeSystemCategory = 0x001;
 const messageVersion = 1;
 
-/** The notification that a container has changed by itself. */
+/** An unsolicited change of a container. */
 export const containerNotificationType = messageType("notification", 1);
 
 /** Message type of a compute system message. */
@@ -33,13 +33,13 @@ export function messageType(kind: MessageKind, procedure: number): number {
   return ((messageKinds[kind] << 28) | (computeSystemCategory << 20) | (procedure << 8) | messageVersion) >>> 0;
 }
 
-/** The kind of a message type, or undefined when its four bits name none. */
+/** Undefined for an unknown kind. */
 export function kindOf(type: number): MessageKind | undefined {
   const bits = type >>> 28;
   return (Object.keys(messageKinds) as MessageKind[]).find((kind) => messageKinds[kind] === bits);
 }
 
-/** The type of the response to a request of this type, whether or not the procedure is known. */
+/** Defined for unknown procedures as well. */
 export function responseTypeOf(requestType: number): number {
   return ((requestType & 0x0fffffff) | (messageKinds.response << 28)) >>> 0;
 }
@@ -48,11 +48,11 @@ export interface Frame {
   readonly type: number;
   readonly id: bigint;
   readonly body: Buffer;
-  /** Bytes of a body that is longer than anybody takes, and was dropped as it came. */
+  /** Size of a body that exceeded its limit and was dropped while it was received. */
   readonly dropped?: number;
 }
 
-/** How many bytes of body are taken of a frame, of which the header alone has come. */
+/** The maximum size of a frame's body, decided by its header. */
 export type TakenBytes = (header: Pick<Frame, "type" | "id">) => number;
 
 export function encodeFrame(frame: Frame): Buffer {
@@ -65,8 +65,8 @@ export function encodeFrame(frame: Frame): Buffer {
 }
 
 /**
- * Cuts a byte stream into frames. Each byte is copied once, and never more than one frame's worth is held: nothing of a
- * body that is longer than is taken.
+ * Cuts a byte stream into frames. Each byte is copied once, and at most one frame is held; a body that exceeds its limit
+ * is not stored at all.
  */
 export class FrameDecoder {
   readonly #maxMessageSize: number;
@@ -87,7 +87,7 @@ export class FrameDecoder {
     return this.#headerFilled > 0;
   }
 
-  /** Yields the frames that these bytes complete. Throws a GcsError when a size is out of bounds. */
+  /** Yields the frames that these bytes complete. Throws a GcsError if a size is out of bounds. */
   *push(chunk: Uint8Array): Generator<Frame, void> {
     let offset = 0;
     while (offset < chunk.length) {
@@ -121,7 +121,10 @@ export class FrameDecoder {
   #bodySize(): number {
     const size = this.#header.readUInt32LE(4);
     if (size < headerSize || size > this.#maxMessageSize) {
-      throw new GcsError("Internal", `frame of ${size} bytes: expected ${headerSize} to ${this.#maxMessageSize}`);
+      throw new GcsError(
+        "Internal",
+        `invalid frame of ${size} bytes: expected ${headerSize} to ${this.#maxMessageSize}`,
+      );
     }
     return size - headerSize;
   }

@@ -16,7 +16,7 @@ import { createRuntime, findRuntime } from "./container/runtime.ts";
 import { Guest, guestCapabilities } from "./guest.ts";
 import { GuestLog } from "./log.ts";
 import { Children } from "./process/children.ts";
-import { writeResult } from "./results.ts";
+import { writeResult } from "./requests/results.ts";
 import { guestDevices } from "./storage/devices.ts";
 
 const entropyBytes = 512;

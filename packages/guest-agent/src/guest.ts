@@ -31,14 +31,14 @@ import { AbsentPart, demandSettings } from "./pods/absent-parts.ts";
 import { readContainerKind } from "./pods/container-kind.ts";
 import { PodTable } from "./pods/pod-table.ts";
 import { type ContainerNetwork, prepareContainer } from "./pods/preparation.ts";
-import { PolicyGuard } from "./policy/guard.ts";
+import { PolicyGuard } from "./policy/policy-guard.ts";
 import { withSecurityContext } from "./policy/security-context.ts";
 import { requireOpenPolicy } from "./policy/security-policy.ts";
 import type { Children } from "./process/children.ts";
 import type { ProcessTable } from "./process/process.ts";
 import { type DialPort, StdioRelay } from "./process/stdio-relay.ts";
 import { VmProcesses } from "./process/vm-processes.ts";
-import { readGuestRequest } from "./resources.ts";
+import { readGuestRequest } from "./requests/guest-requests.ts";
 import type { GuestDevices } from "./storage/devices.ts";
 import { modifyStorage, type RunTool } from "./storage/storage.ts";
 

@@ -8,7 +8,7 @@ import { LinuxGuest } from "./guest.ts";
 import type { LinuxProcess } from "./process.ts";
 import { containerSettings, FakeGuest, settled, withoutPipes } from "./testing/fake-guest.ts";
 
-/** Of no first process, with which a container's figures are asked for from time to time. */
+/** Parameters of an exec: the init of a container would start its out-of-memory watch. */
 const added = { ...withoutPipes, OCIProcess: { args: ["more"], cwd: "/" } };
 const disk = { MountPath: "/run/mounts/scsi/1/7/0", Controller: 1, Lun: 7, Partition: 0, ReadOnly: true };
 const device = { VMBusGUID: "6f9619ff-8b86-d011-b42d-00c04fc964ff" };
@@ -26,7 +26,7 @@ interface Made {
   readonly process: LinuxProcess;
 }
 
-/** A guest with a container and a process in it, which from then on does as the handlers say. */
+/** A guest with a container and a process in it, which then behaves as the handlers say. */
 async function made(handlers: GuestHandlers): Promise<Made & { readonly fake: FakeGuest }> {
   let isReady = false;
   const fake = new FakeGuest(
@@ -151,12 +151,12 @@ describe("a request that the guest never answers", () => {
     expect(await failure).toMatchObject({ code: "DeadlineExceeded", procedure, gone: false });
     const { message } = (await failure) as Error;
     expect(message).toContain(subject);
-    expect(message.endsWith(`the guest has not answered within ${bound} ms`)).toBe(true);
+    expect(message.endsWith(`the guest did not answer within ${bound} ms`)).toBe(true);
     expect(fake.delays).toEqual([]);
     await all.guest.close();
   });
 
-  it("while the protocol is agreed on ends the connection", async () => {
+  it("ends the connection if it is the negotiation", async () => {
     const fake = new FakeGuest();
     // A stream whose other end nobody reads.
     const [mute] = duplexPair();
@@ -165,7 +165,7 @@ describe("a request that the guest never answers", () => {
     expect(fake.delays).toEqual([60_000]);
     fake.expire();
     expect(await connecting).toMatchObject({ code: "DeadlineExceeded", procedure: "negotiateProtocol" });
-    expect(String(await connecting)).toContain("negotiateProtocol: the guest has not answered within 60000 ms");
+    expect(String(await connecting)).toContain("negotiateProtocol: the guest did not answer within 60000 ms");
     expect(mute.destroyed).toBe(true);
     expect(fake.delays).toEqual([]);
   });
@@ -181,7 +181,7 @@ describe("a request that the guest never answers", () => {
 });
 
 describe("a request that is answered", () => {
-  it("leaves nothing that waits for time to pass", async () => {
+  it("leaves no timer behind", async () => {
     const { fake, guest, container, process } = await made({});
     await guest.mountDisk(disk);
     await container.start();
@@ -191,7 +191,7 @@ describe("a request that is answered", () => {
     await guest.close();
   });
 
-  it("may be answered after any time where it waits for an exit", async () => {
+  it("may be answered at any time if it waits for an exit", async () => {
     const exit = Promise.withResolvers<{ readonly ExitCode: number }>();
     const fake = new FakeGuest({ waitForProcess: () => exit.promise });
     const guest = await fake.connect();
@@ -203,7 +203,7 @@ describe("a request that is answered", () => {
     await guest.close();
   });
 
-  it("is not given up in the moment of its answer", async () => {
+  it("is not abandoned at the moment of its answer", async () => {
     const answer = Promise.withResolvers<object>();
     const { fake, guest } = await made({ modifySettings: async () => (await answer.promise) as never });
     const mounting = guest.mountDisk(disk);
@@ -241,12 +241,12 @@ describe("what the guest does after the bound", () => {
     return { fake, guest, asked, answer, giveUp, answers };
   }
 
-  it("is said where its owner has not asked for anything since, and may find it mounted", async () => {
+  it("is logged if its owner has requested nothing since, and may find it mounted", async () => {
     const { fake, guest, asked, answer, giveUp } = await answering();
     await giveUp(guest.mountDisk(disk));
     await answer(0);
     expect(asked()).toEqual(["Add"]);
-    expect(fake.logged).toEqual(["the guest has added what nobody waits for any more"]);
+    expect(fake.logged).toEqual(["the guest has performed an abandoned addition"]);
     expect(fake.loggedFields).toEqual([
       {
         procedure: "modifySettings",
@@ -286,7 +286,7 @@ describe("what the guest does after the bound", () => {
     await removing;
     await answer(0);
     expect(asked()).toEqual(["Add", "Remove", "Remove"]);
-    // Who wants it again meanwhile gets it after that, and may leave before.
+    // A new addition waits for that, and may be cancelled meanwhile.
     const adding = add(guest);
     const impatient = new AbortController();
     const leaving = expect(add(guest, impatient.signal)).rejects.toMatchObject({ code: "Cancelled" });
@@ -302,7 +302,7 @@ describe("what the guest does after the bound", () => {
     await guest.close();
   });
 
-  it("is undone also where the removal itself is given up", async () => {
+  it("is undone also if the removal itself is abandoned", async () => {
     const { guest, asked, answer, giveUp } = await answering();
     await giveUp(guest.mountDisk(disk));
     await giveUp(guest.unmountDisk(disk));
@@ -311,7 +311,7 @@ describe("what the guest does after the bound", () => {
     await guest.close();
   });
 
-  it("stays where it is wanted again", async () => {
+  it("stays if it has been added again", async () => {
     const { guest, asked, answer, giveUp } = await answering();
     await giveUp(guest.mountDisk(disk));
     await giveUp(guest.unmountDisk(disk));
@@ -324,7 +324,7 @@ describe("what the guest does after the bound", () => {
     await guest.close();
   });
 
-  it("is nothing where the guest refuses it at last", async () => {
+  it("is nothing if the guest finally refuses it", async () => {
     const { fake, guest, asked, answers, giveUp } = await answering();
     await giveUp(guest.mountDisk(disk));
     await giveUp(guest.unmountDisk(disk));
@@ -335,7 +335,7 @@ describe("what the guest does after the bound", () => {
     await guest.close();
   });
 
-  it("is said where it could not be undone, but not once the guest is gone", async () => {
+  it("is logged if it cannot be undone, but not once the guest is gone", async () => {
     const { fake, guest, answers, answer, giveUp } = await answering();
     await giveUp(guest.mountDisk(disk));
     await giveUp(guest.unmountDisk(disk));
@@ -343,8 +343,8 @@ describe("what the guest does after the bound", () => {
     answers[2]?.reject(new GuestFault("E_FAIL", "busy"));
     await settled();
     expect(fake.logged).toEqual([
-      "the guest has added what was removed, so it is removed again",
-      "what the guest added too late could not be removed",
+      "the guest added a resource after its removal: removing it again",
+      "cannot remove a resource that the guest added too late",
     ]);
     await giveUp(guest.mountDisk(disk));
     await giveUp(guest.unmountDisk(disk));
@@ -354,7 +354,7 @@ describe("what the guest does after the bound", () => {
     expect(fake.logged).toHaveLength(3);
   });
 
-  it("is not worth a word where it was only asked something", async () => {
+  it("is not logged if the request was a query", async () => {
     const answer = Promise.withResolvers<{ readonly Properties: string }>();
     const { fake, guest, process } = await made({ getProperties: () => answer.promise });
     const watching = new AbortController();

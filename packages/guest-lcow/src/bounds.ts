@@ -1,4 +1,4 @@
-/** How long a Linux guest may take for each request, and what a request is about, for whoever is told that it did not. */
+/** How long a Linux guest may take for each request, and how an error names the request. */
 import type { Procedure, RequestBody } from "@uvm-shim/gcs-bridge";
 import type { LinuxGuestRequest, LinuxGuestResourceType, LinuxMappedVirtualDisk } from "@uvm-shim/hcs-schema";
 
@@ -6,8 +6,8 @@ const second = 1_000;
 
 /**
  * In milliseconds. The reference's host has one bound of 5 minutes, after which it gives up the bridge and the VM with
- * it; its guest has none, and waits without end for a disk or device that never appears. These end one request, and
- * before those who ask the shim lose their patience: a kubelet's is 2 minutes.
+ * it; its guest has none, and waits for ever for a disk or device that never appears. These bounds fail one request, and
+ * before the shim's clients give up: a kubelet waits for 2 minutes.
  */
 export const procedureBounds = {
   negotiateProtocol: 60 * second,
@@ -25,7 +25,7 @@ export const procedureBounds = {
   dumpStacks: 60 * second,
 } as const satisfies { readonly [P in Exclude<Procedure, "modifySettings">]: number | undefined };
 
-/** Of `modifySettings`, which is many requests in one. */
+/** Bounds of `modifySettings`, which combines many requests. */
 const resourceBounds = {
   MappedVirtualDisk: 60 * second,
   SCSIDevice: 30 * second,
@@ -40,12 +40,12 @@ const resourceBounds = {
   SecurityPolicyFragment: 60 * second,
 } as const satisfies { readonly [Type in LinuxGuestResourceType]: number };
 
-/** A file system is made first, of whatever size the disk is. */
+/** The guest first makes a file system, whatever the size of the disk. */
 const formattedDisk = 100 * second;
-/** All of the disk is written first, to seal it. */
+/** The guest first writes the whole disk, for its integrity tags. */
 const encryptedDisk = 300 * second;
 
-/** Undefined where the request may wait for ever. */
+/** Undefined for a request without a bound. */
 export function boundOf<P extends Procedure>(procedure: P, body: RequestBody<P>): number | undefined {
   if (procedure !== "modifySettings") return procedureBounds[procedure as Exclude<Procedure, "modifySettings">];
   const request = guestRequestOf(body);
@@ -58,7 +58,7 @@ function diskBound({ Encrypted, EnsureFilesystem }: LinuxMappedVirtualDisk): num
   return EnsureFilesystem ? formattedDisk : resourceBounds.MappedVirtualDisk;
 }
 
-/** What a request asks for and of what, beside its procedure and container; empty where these say it all. */
+/** Names the subject of a request, beside its procedure and container; empty if these are enough. */
 export function subjectOf<P extends Procedure>(procedure: P, body: RequestBody<P>): string {
   if (procedure === "modifySettings") {
     const request = guestRequestOf(body);
@@ -69,7 +69,7 @@ export function subjectOf<P extends Procedure>(procedure: P, body: RequestBody<P
   return pid === undefined ? "" : `process ${pid}`;
 }
 
-/** The resource as the guest knows it: requests about the same one have the same name. */
+/** Requests about the same resource of the guest have the same name. */
 export function resourceOf({ ResourceType, Settings }: LinuxGuestRequest): string {
   switch (ResourceType) {
     case "MappedVirtualDisk":
@@ -93,7 +93,7 @@ export function resourceOf({ ResourceType, Settings }: LinuxGuestRequest): strin
   }
 }
 
-/** The bridge passes requests on as they are; those of this package are typed. */
+/** The bridge leaves requests untyped; those of this package are typed. */
 function guestRequestOf(body: unknown): LinuxGuestRequest {
   return (body as { readonly Request: LinuxGuestRequest }).Request;
 }

@@ -9,17 +9,17 @@ export interface LinuxContainerOptions {
   readonly surroundings: ProcessSurroundings;
   readonly canDeleteState: boolean;
   readonly canPause: boolean;
-  /** Called when the guest keeps nothing of the container any more. */
+  /** Called when the guest has deleted the container's state. */
   readonly onForgotten: () => void;
 }
 
-/** Requests in flight of one signal to all processes, of which a guest may list many thousands. */
+/** Concurrent requests of one signal to all processes, of which a guest may list thousands. */
 const signalledAtOnce = 64;
 
 /** A container in a Linux guest. */
 export class LinuxContainer {
   readonly id: string;
-  /** Resolves with the kind of exit when the guest says that the container has ended. */
+  /** Resolves with the kind of exit when the guest reports it. */
   readonly exited: Promise<NotificationType>;
   readonly #options: LinuxContainerOptions;
   readonly #requests: GuestRequests;
@@ -45,7 +45,7 @@ export class LinuxContainer {
     const isInit = parameters.OCIProcess === undefined;
     const owner: ProcessOwner = {
       id: this.id,
-      // What an init writes when nobody listens any more holds up its end in the guest, until the container is ended.
+      // The guest holds back the exit of an init with unread output until the whole container is ended.
       kill: (pid) => (isInit ? this.terminate() : signalProcess(this.#requests, this.id, pid, sigkill)),
       exiting: (status) => (isInit ? this.#oomWatch.end(status) : this.#oomWatch.processExited(status)),
     };
@@ -58,14 +58,14 @@ export class LinuxContainer {
     return processIds(this.#requests, this.id, signal);
   }
 
-  /** What the guest's kernel has counted for the container. */
+  /** Counters of the guest's kernel for the container. */
   async metrics(signal?: AbortSignal): Promise<CgroupMetrics> {
     const metrics = await statistics(this.#requests, this.id, signal);
     this.#oomWatch.saw(metrics);
     return metrics;
   }
 
-  /** Changes the container's limits; what is absent stays as it is. */
+  /** Changes the container's limits; those that are absent stay. */
   async update(resources: OciLinuxResources, signal?: AbortSignal): Promise<void> {
     const Request = {
       ResourceType: "ContainerConstraints",
@@ -75,7 +75,7 @@ export class LinuxContainer {
     await this.#requests.request("modifySettings", this.id, { Request }, signal);
   }
 
-  /** Stops every process where it stands. */
+  /** Freezes every process. */
   pause(signal?: AbortSignal): Promise<void> {
     return this.#freeze(true, signal);
   }
@@ -86,23 +86,27 @@ export class LinuxContainer {
 
   async #freeze(Frozen: boolean, signal: AbortSignal | undefined): Promise<void> {
     if (!this.#options.canPause) {
-      throw new GcsError("Unimplemented", "the guest lacks the capability PauseContainerSupported", {
-        procedure: "modifySettings",
-        containerId: this.id,
-      });
+      throw new GcsError(
+        "Unimplemented",
+        "the guest does not support pausing: capability PauseContainerSupported is missing",
+        {
+          procedure: "modifySettings",
+          containerId: this.id,
+        },
+      );
     }
     const Request = { ResourceType: "ContainerFreezer", RequestType: "Update", Settings: { Frozen } } as const;
     await this.#requests.request("modifySettings", this.id, { Request }, signal);
   }
 
-  /** Has the listener called whenever the guest's kernel has killed something of it for want of memory. */
+  /** The listener is called whenever the guest's kernel has killed a process of the container for lack of memory. */
   onOutOfMemory(listener: () => void): void {
     this.#oomWatch.onKill(listener);
   }
 
   /**
-   * Signals every process of the container. The protocol has a message for that only for SIGKILL (a forced shutdown);
-   * any other signal goes to each process that the guest lists, and those that end meanwhile count as signalled.
+   * Signals every process of the container. The protocol has such a message only for SIGKILL (a forced shutdown); any
+   * other signal is sent to each process that the guest lists. Processes that end meanwhile count as signalled.
    */
   async signalAll(signal: number, abort?: AbortSignal): Promise<void> {
     if (signal === sigkill) {
@@ -118,7 +122,7 @@ export class LinuxContainer {
           .map((pid) => unlessNotFound(signalProcess(this.#requests, this.id, pid, signal, abort))),
       );
       for (const outcome of outcomes) if (outcome.status === "rejected") refusals.push(outcome.reason);
-      // Who is not answered about these is not answered about the rest.
+      // A guest that does not answer these requests will not answer the rest.
       if (refusals.some((refusal) => !isAnswer(refusal))) break;
     }
     if (refusals.length > 0) throw refusals[0];
@@ -136,7 +140,6 @@ export class LinuxContainer {
     this.#options.onForgotten();
   }
 
-  /** Takes what the guest tells of this container. */
   notified(notification: ContainerNotification): void {
     switch (notification.type) {
       case "GracefulExit":

@@ -11,7 +11,7 @@ const settings = {
 };
 
 describe("the guest itself", () => {
-  it("has its limits follow the VM's memory, and takes policy fragments", async () => {
+  it("adjusts its limits to the VM's memory, and accepts policy fragments", async () => {
     const fake = new FakeGuest();
     const guest = await fake.connect();
     await guest.updateMemoryLimits();
@@ -47,7 +47,7 @@ describe("the guest itself", () => {
     await guest.close();
   });
 
-  it("runs programs outside of every container", async () => {
+  it("runs programs outside any container", async () => {
     const fake = new FakeGuest();
     const guest = await fake.connect();
     const parameters = {
@@ -64,7 +64,7 @@ describe("the guest itself", () => {
     await guest.close();
   });
 
-  it.each([true, false])("says whether it can dump stacks: %s", async (can) => {
+  it.each([true, false])("reports whether it can dump stacks: %s", async (can) => {
     const fake = new FakeGuest(
       { dumpStacks: async () => ({ GuestStacks: "agent: …" }) },
       { GuestDefinedCapabilities: { ...capabilities.GuestDefinedCapabilities, DumpStacksSupported: can } },
@@ -76,14 +76,14 @@ describe("the guest itself", () => {
   });
 });
 
-describe("a container's figures and limits", () => {
+describe("a container's statistics and limits", () => {
   const answering = async (Properties: string) => {
     const fake = new FakeGuest({ getProperties: async () => ({ Properties }) });
     const guest = await fake.connect();
     return { fake, guest, container: await guest.createContainer("c", settings) };
   };
 
-  it("are asked for by type, and read", async () => {
+  it("are queried by type, and read", async () => {
     const metrics = { pids: { current: 3 }, cpu: { usage: { total: 7 } } };
     const { fake, guest, container } = await answering(JSON.stringify({ LCOWMetrics: { ...metrics, blkio: {} } }));
     expect(await container.metrics()).toEqual({ version: 1, metrics });

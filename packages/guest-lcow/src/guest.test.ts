@@ -12,7 +12,7 @@ const settings = {
 };
 
 describe("connecting", () => {
-  it("agrees on the protocol and sends nothing more to a guest that asks for nothing", async () => {
+  it("negotiates and sends nothing more to a guest that expects nothing", async () => {
     const fake = new FakeGuest();
     const guest = await fake.connect();
     expect(fake.seen).toEqual([]);
@@ -20,7 +20,7 @@ describe("connecting", () => {
     expect(await guest.closed).toBeUndefined();
   });
 
-  it("creates and starts the VM itself where the guest asks for that", async () => {
+  it("creates and starts the VM itself if the guest expects that", async () => {
     const fake = new FakeGuest({}, { SendHostCreateMessage: true, SendHostStartMessage: true });
     const guest = await fake.connect();
     expect(fake.seen).toEqual([
@@ -38,17 +38,17 @@ describe("connecting", () => {
   });
 
   it.each([
-    [{ RuntimeOsType: "Windows" }, 'operating system is "Windows"'],
-    [{ RuntimeOsType: "" }, 'operating system is ""'],
-    [{ SupportedSchemaVersions: [{ Major: 1, Minor: 9 }] }, "schema versions [1.9], expected 2.1"],
-    [{ SupportedSchemaVersions: [{ Major: 2, Minor: 0 }] }, "schema versions [2.0], expected 2.1"],
+    [{ RuntimeOsType: "Windows" }, 'unsupported guest operating system "Windows"'],
+    [{ RuntimeOsType: "" }, 'unsupported guest operating system ""'],
+    [{ SupportedSchemaVersions: [{ Major: 1, Minor: 9 }] }, "schema versions [1.9]: expected 2.1"],
+    [{ SupportedSchemaVersions: [{ Major: 2, Minor: 0 }] }, "schema versions [2.0]: expected 2.1"],
     [
       { SupportedSchemaVersions: Array.from({ length: 500 }, () => ({ Major: 1, Minor: 0 })) },
-      "schema versions [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, …], expected 2.1",
+      "schema versions [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, …]: expected 2.1",
     ],
     [
       { GuestDefinedCapabilities: { ...capabilities.GuestDefinedCapabilities, SignalProcessSupported: false } },
-      "lacks the capability SignalProcessSupported",
+      "capability SignalProcessSupported is missing",
     ],
   ])("refuses a guest of capabilities %j, and closes the stream", async (told, message) => {
     const fake = new FakeGuest({}, told);
@@ -59,7 +59,7 @@ describe("connecting", () => {
     expect(fake.hostStream.destroyed).toBe(true);
   });
 
-  it("closes the stream when the guest refuses, and when the caller leaves", async () => {
+  it("closes the stream if the guest refuses, and if the caller aborts", async () => {
     const refusing = new FakeGuest(
       {
         create: async () => {
@@ -80,7 +80,7 @@ describe("connecting", () => {
     expect(silent.hostStream.destroyed).toBe(true);
   });
 
-  it("tells by `closed` why a guest was lost", async () => {
+  it("reports by `closed` why a guest was lost", async () => {
     const fake = new FakeGuest();
     const guest = await fake.connect();
     await fake.server.close();
@@ -88,7 +88,7 @@ describe("connecting", () => {
   });
 });
 
-it("tells whether the guest takes network interfaces", async () => {
+it("reports whether the guest accepts network interfaces", async () => {
   for (const supported of [true, false]) {
     const defined = { ...capabilities.GuestDefinedCapabilities, NamespaceAddRequestSupported: supported };
     const guest = await new FakeGuest({}, { GuestDefinedCapabilities: defined }).connect();
@@ -133,7 +133,7 @@ describe("modifying", () => {
     await guest.close();
   });
 
-  it("tells a release that the guest is gone", async () => {
+  it("reports to a release that the guest is gone", async () => {
     const fake = new FakeGuest();
     const guest = await fake.connect();
     await fake.server.close();
@@ -173,7 +173,7 @@ describe("containers", () => {
     await guest.close();
   });
 
-  it("are removed when their creation is given up and the guest makes them after all", async () => {
+  it("are removed if their creation is abandoned and the guest creates them after all", async () => {
     let answer = (): void => {};
     const fake = new FakeGuest({
       create: () =>
@@ -193,7 +193,7 @@ describe("containers", () => {
     await guest.close();
   });
 
-  it("tell how they ended; other notifications are logged or passed over", async () => {
+  it("report how they ended; other notifications are logged or ignored", async () => {
     const fake = new FakeGuest();
     const guest = await fake.connect();
     const container = await guest.createContainer("c", settings);
@@ -204,7 +204,7 @@ describe("containers", () => {
     notify("c", "ForcedExit");
     notify("c", "GracefulExit");
     expect(await container.exited).toBe("ForcedExit");
-    expect(fake.logged).toContain("ignored a notification for a container that is not known");
+    expect(fake.logged).toContain("ignored a notification for an unknown container");
     await guest.close();
   });
 
@@ -223,7 +223,7 @@ describe("containers", () => {
     },
   );
 
-  it("fail to end with what else the guest answers", async () => {
+  it("fail to end with any other error of the guest", async () => {
     const fake = new FakeGuest({
       shutdownForced: async () => {
         throw new GuestFault("HCS_E_INVALID_STATE", "busy");
@@ -270,7 +270,7 @@ describe("containers", () => {
       const container = await guest.createContainer("c", settings);
       await expect(container.processIds()).rejects.toMatchObject({
         code: "Internal",
-        message: expect.stringContaining("invalid answer of the guest: "),
+        message: expect.stringContaining("invalid answer from the guest: "),
       });
       await guest.close();
     },
@@ -297,7 +297,7 @@ describe("containers", () => {
     await guest.close();
   });
 
-  it("are signalled in turns where they are many, and no longer than the guest answers", async () => {
+  it("are signalled in batches if they are many, and only while the guest answers", async () => {
     const ProcessList = Array.from({ length: 1_000 }, (_, index) => ({ ProcessId: index + 1 }));
     let inFlight = 0;
     let most = 0;
@@ -328,7 +328,7 @@ describe("containers", () => {
     await guest.close();
   });
 
-  it("tell when a process could not be signalled", async () => {
+  it("report a process that could not be signalled", async () => {
     const fake = new FakeGuest({
       getProperties: async () => ({ Properties: '{"ProcessList":[{"ProcessId":7}]}' }),
       signalProcess: async () => {

@@ -26,14 +26,14 @@ import { LinuxProcess, type ProcessOwner, type ProcessSurroundings, sigkill, sig
 import { GuestRequests } from "./requests.ts";
 import type { LinuxGuestOptions } from "./types.ts";
 
-/** The document schema that container settings are written in; a guest must know it or a later minor version. */
+/** The schema version of container settings; a guest must support it or a later minor version. */
 const settingsSchema = { Major: 2, Minor: 1 } as const;
 
 const shownVersions = 8;
 
-/** A Linux guest over its bridge: one method for each thing that controllers ask of it. */
+/** A Linux guest over its bridge, with one method for each request of the controllers. */
 export class LinuxGuest {
-  /** Resolves when the bridge has ended, with the cause when `close` was not called. */
+  /** Resolves when the bridge has ended, with the cause unless `close` was called. */
   readonly closed: Promise<Error | undefined>;
   readonly #bridge: GcsBridgeClient;
   readonly #requests: GuestRequests;
@@ -53,7 +53,7 @@ export class LinuxGuest {
       ...(options.firstMessageId === undefined ? {} : { firstId: options.firstMessageId }),
       newActivityId: () => options.newActivityId(),
       onNotification: (notification) => this.#notified(notification),
-      onIgnored: (what) => options.log.log("warn", "ignored a message of the guest", { what }),
+      onIgnored: (what) => options.log.log("warn", "ignored a message from the guest", { what }),
     });
     this.closed = this.#bridge.closed;
     this.#requests = new GuestRequests(this.#bridge, options);
@@ -61,9 +61,9 @@ export class LinuxGuest {
   }
 
   /**
-   * Speaks with a guest that has dialled in: agrees on the protocol, checks what the guest can do and, where it asks
-   * for that, sends the create and start messages for the VM itself. On failure the stream is closed. Throws a
-   * GcsError: Unimplemented for a guest that cannot serve, else what the bridge gives.
+   * Connects to a guest that has dialled in: negotiates the protocol, checks the guest's capabilities and, if the guest
+   * expects them, sends the create and start messages for the VM itself. Closes the stream on failure. Throws a
+   * GcsError: Unimplemented for an unsuitable guest, else the bridge's error.
    */
   static async connect(stream: Duplex, options: LinuxGuestOptions, signal?: AbortSignal): Promise<LinuxGuest> {
     const guest = new LinuxGuest(stream, options);
@@ -110,7 +110,7 @@ export class LinuxGuest {
     await this.#modify({ ResourceType: "MappedDirectory", RequestType: "Remove", Settings: directory }, signal);
   }
 
-  /** Resolves when the guest has the device that the host has assigned under this VMBus GUID. */
+  /** Resolves when the device that the host assigned under this VMBus GUID has appeared in the guest. */
   async waitForDevice(device: LinuxVpciDevice, signal?: AbortSignal): Promise<void> {
     await this.#modify({ ResourceType: "VPCIDevice", RequestType: "Add", Settings: device }, signal);
   }
@@ -123,7 +123,7 @@ export class LinuxGuest {
     await this.#modify({ ResourceType: "CombinedLayers", RequestType: "Remove", Settings: layers }, signal);
   }
 
-  /** Whether the guest takes network interfaces; one that does not finds the NICs by itself. */
+  /** Whether the guest accepts network interfaces; otherwise it finds the NICs by itself. */
   get supportsNetworkNamespaces(): boolean {
     return this.#supportsNetworkNamespaces;
   }
@@ -139,13 +139,13 @@ export class LinuxGuest {
     await this.#modify({ ResourceType: "Network", RequestType: "Remove", Settings: adapter }, signal);
   }
 
-  /** Has the limit of all containers together follow the memory that the VM has now. */
+  /** Adjusts the common limit of all containers to the current memory of the VM. */
   async updateMemoryLimits(signal?: AbortSignal): Promise<void> {
     const Settings = undefined;
     await this.#modify({ ResourceType: "PodCgroupMemoryLimit", RequestType: "Update", Settings }, signal);
   }
 
-  /** Once, and before anything is asked of the guest that the policy is about. */
+  /** Must be called once, before any request that the policy covers. */
   async setSecurityPolicy(policy: SecurityPolicy, signal?: AbortSignal): Promise<void> {
     await this.#modify({ ResourceType: "SecurityPolicy", RequestType: "Add", Settings: policy }, signal);
   }
@@ -154,7 +154,7 @@ export class LinuxGuest {
     await this.#modify({ ResourceType: "SecurityPolicyFragment", RequestType: "Add", Settings: fragment }, signal);
   }
 
-  /** Resolves when the guest answers, be it with an error: one that hangs says nothing. */
+  /** Resolves when the guest answers, even with an error: a guest that hangs does not answer at all. */
   async ping(signal?: AbortSignal): Promise<void> {
     try {
       await this.#requests.request("getProperties", uvmContainerId, { Query: "" }, signal);
@@ -171,7 +171,7 @@ export class LinuxGuest {
     return (await this.#requests.request("dumpStacks", uvmContainerId, {}, signal)).GuestStacks;
   }
 
-  /** Runs a program of the guest itself, which stands in CommandArgs. See LinuxProcess.execute. */
+  /** Runs a program of the guest itself, given by CommandArgs. See LinuxProcess.execute. */
   async execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<LinuxProcess> {
     checkVmProgram(parameters);
     const owner: ProcessOwner = {
@@ -182,21 +182,22 @@ export class LinuxGuest {
     return await LinuxProcess.execute(this.#surroundings, owner, parameters, signal);
   }
 
-  /** When the signal aborts, a container that the guest makes after all is removed again. */
+  /** If the signal aborts, a container that the guest creates after all is removed again. */
   async createContainer(
     id: string,
     settings: LinuxHostedContainerSettings,
     signal?: AbortSignal,
   ): Promise<LinuxContainer> {
     const subject = { procedure: "create", containerId: id };
-    if (this.#containers.has(id)) throw new GcsError("AlreadyExists", "the guest has a container of this id", subject);
+    if (this.#containers.has(id))
+      throw new GcsError("AlreadyExists", "the guest already has a container with this id", subject);
     const container = new LinuxContainer(id, {
       surroundings: this.#surroundings,
       canDeleteState: this.#canDeleteState,
       canPause: this.#canPause,
       onForgotten: () => this.#forget(container),
     });
-    // Known before the guest is: it may end, and say so, before its creation is answered.
+    // Registered first, since the guest may report the container's exit before it answers its creation.
     this.#containers.set(id, container);
     try {
       const body = { ContainerConfig: JSON.stringify(settings) };
@@ -219,7 +220,7 @@ export class LinuxGuest {
       await container.deleteState();
     } catch (error) {
       const fields = { containerId: container.id, error };
-      this.#options.log.log("warn", "a container whose creation was given up could not be removed", fields);
+      this.#options.log.log("warn", "cannot remove a container whose creation was abandoned", fields);
     }
   }
 
@@ -230,10 +231,10 @@ export class LinuxGuest {
   #notified(notification: ContainerNotification): void {
     const container = this.#containers.get(notification.containerId);
     if (container === undefined) {
-      this.#options.log.log("warn", "ignored a notification for a container that is not known", { ...notification });
+      this.#options.log.log("warn", "ignored a notification for an unknown container", { ...notification });
       return;
     }
-    this.#options.log.log("debug", "notification of the guest", { ...notification });
+    this.#options.log.log("debug", "notification from the guest", { ...notification });
     container.notified(notification);
   }
 }
@@ -246,16 +247,16 @@ function checkCapabilities({
   const refuse = (message: string): GcsError =>
     new GcsError("Unimplemented", message, { procedure: "negotiateProtocol" });
   if (RuntimeOsType.toLowerCase() !== "linux") {
-    throw refuse(`the guest's operating system is "${RuntimeOsType}", expected "Linux"`);
+    throw refuse(`unsupported guest operating system "${RuntimeOsType}": expected "Linux"`);
   }
   const { Major, Minor } = settingsSchema;
   if (!SupportedSchemaVersions.some((version) => version.Major === Major && version.Minor >= Minor)) {
     const known = SupportedSchemaVersions.map((version) => `${version.Major}.${version.Minor}`);
     const more = known.length > shownVersions ? ", …" : "";
     const versions = `[${known.slice(0, shownVersions).join(", ")}${more}]`;
-    throw refuse(`the guest knows schema versions ${versions}, expected ${Major}.${Minor} or later`);
+    throw refuse(`unsupported guest schema versions ${versions}: expected ${Major}.${Minor} or later`);
   }
   if (!GuestDefinedCapabilities.SignalProcessSupported) {
-    throw refuse("the guest lacks the capability SignalProcessSupported");
+    throw refuse("the guest does not support signals: capability SignalProcessSupported is missing");
   }
 }

@@ -5,7 +5,7 @@ import { containerSettings, FakeGuest, settled, withoutPipes } from "./testing/f
 
 const added = { ...withoutPipes, OCIProcess: { args: ["more"], cwd: "/" } };
 
-/** A guest whose kernel counts, and whose processes end, as the test has it. */
+/** A guest whose counters and exits the test controls. */
 class Bench {
   kills = 0;
   version: 1 | 2 = 1;
@@ -58,7 +58,7 @@ const notification = {
   result: 0,
 } as const;
 
-describe("want of memory, of which the guest sends no word", () => {
+describe("an out-of-memory kill without a notification of the guest", () => {
   it.each([1, 2] as const)(
     "is told before the exit of an exec that it has killed, by figures of version %d",
     async (version) => {
@@ -74,7 +74,7 @@ describe("want of memory, of which the guest sends no word", () => {
     },
   );
 
-  it("is told before the exit of an init, whatever its status: it may have been a child's", async () => {
+  it("is reported before the exit of an init, whatever its status: a child may have been killed", async () => {
     const bench = new Bench();
     const init = await (await bench.container()).execute(withoutPipes);
     await settled();
@@ -87,7 +87,7 @@ describe("want of memory, of which the guest sends no word", () => {
     expect(bench.questions).toBe(asked);
   });
 
-  it("is looked for while the container runs, and told once", async () => {
+  it("is looked for while the container runs, and reported once", async () => {
     const bench = new Bench();
     const container = await bench.container();
     await container.execute(withoutPipes);
@@ -106,7 +106,7 @@ describe("want of memory, of which the guest sends no word", () => {
     expect(bench.questions).toBe(4);
   });
 
-  it("is not why a process that a user has killed, or that has just failed, has ended", async () => {
+  it("is not reported for a process that a user has killed or that has failed", async () => {
     const bench = new Bench();
     const container = await bench.container();
     await container.execute(withoutPipes);
@@ -120,7 +120,7 @@ describe("want of memory, of which the guest sends no word", () => {
     expect([bench.told, bench.questions]).toEqual([0, asked]);
   });
 
-  it("cannot be told where the guest gives no figures, which is said once, and holds up no exit", async () => {
+  it("cannot be reported without statistics, which is logged once and delays no exit", async () => {
     const bench = new Bench();
     bench.refusal = new GuestFault("E_FAIL", "get properties denied due to policy");
     const container = await bench.container();
@@ -131,11 +131,11 @@ describe("want of memory, of which the guest sends no word", () => {
     await settled();
     bench.exit(exec.pid, 137);
     expect(await exec.wait()).toBe(137);
-    const unavailable = bench.fake.logged.filter((line) => line.startsWith("kills for want of memory are not told"));
+    const unavailable = bench.fake.logged.filter((line) => line.startsWith("out-of-memory kills are not reported"));
     expect([bench.told, unavailable.length]).toEqual([0, 1]);
   });
 
-  it("is looked for no longer when the guest is lost", async () => {
+  it("is no longer looked for once the guest is lost", async () => {
     const bench = new Bench();
     const init = await (await bench.container()).execute(withoutPipes);
     await settled();
@@ -146,7 +146,7 @@ describe("want of memory, of which the guest sends no word", () => {
     expect(bench.fake.delays).toEqual([]);
   });
 
-  it("is looked for again when the guest did not answer in time", async () => {
+  it("is looked for again after the guest did not answer in time", async () => {
     const bench = new Bench();
     bench.hangs = true;
     await (await bench.container()).execute(withoutPipes);
@@ -162,7 +162,7 @@ describe("want of memory, of which the guest sends no word", () => {
     expect(bench.told).toBe(1);
   });
 
-  it("is waited for no longer than 2 s", async () => {
+  it("delays an exit by at most 2 s", async () => {
     const bench = new Bench();
     bench.hangs = true;
     const container = await bench.container();
@@ -173,12 +173,12 @@ describe("want of memory, of which the guest sends no word", () => {
     await settled();
     bench.fake.expire(2_000);
     expect(await exec.wait()).toBe(137);
-    expect(bench.fake.logged).toContain("whether a process was killed for want of memory is not known");
+    expect(bench.fake.logged).toContain("cannot determine whether a process was killed for lack of memory");
   });
 });
 
-describe("want of memory, of which the guest tells by itself", () => {
-  it("is told as often as the guest does, and asked for no longer", async () => {
+describe("an out-of-memory kill with a notification of the guest", () => {
+  it("is reported once for each notification, and no longer queried", async () => {
     const bench = new Bench();
     const container = await bench.container();
     const init = await container.execute(withoutPipes);

@@ -2,16 +2,16 @@ import { GcsError } from "@uvm-shim/gcs-bridge";
 import type { CgroupMetrics } from "@uvm-shim/hcs-schema";
 import type { LinuxGuestOptions } from "./types.ts";
 
-/** How often a container that runs is measured, for kills that do not end a process of the host's. */
+/** How often a running container is measured, for kills of processes that the host did not start. */
 const intervalMs = 5_000;
-/** An exit waits no longer than this to be told why. */
+/** How long an exit waits for its cause. */
 const atExitMs = 2_000;
 const killedStatus = 128 + 9;
 
 /**
- * Tells whenever the kernel has killed processes of a container for want of memory. The reference's guest sends no word
- * of it, but its figures have the count: they are asked for before an exit that may come of it is told, and from time
- * to time. A guest that tells by itself is believed, and asked no longer.
+ * Reports when the kernel has killed processes of a container for lack of memory. The reference's guest sends no such
+ * notification, but its statistics include the count: they are queried at intervals, and before an exit that may be such
+ * a kill is reported. A guest that sends notifications is no longer queried.
  */
 export class OomWatch {
   readonly #containerId: string;
@@ -36,12 +36,12 @@ export class OomWatch {
     this.#listener = listener;
   }
 
-  /** The container runs from now on, and its kernel counts from 0. */
+  /** To be called when the container starts, with a count of 0. */
   start(): void {
     void this.#watch();
   }
 
-  /** Takes what the guest has counted, for whomever. */
+  /** Takes statistics that were queried for any purpose. */
   saw(metrics: CgroupMetrics): void {
     const kills = killsIn(metrics);
     if (kills <= this.#kills) return;
@@ -49,18 +49,18 @@ export class OomWatch {
     if (!this.#isToldByGuest) this.#listener();
   }
 
-  /** The guest tells of a kill by itself. */
+  /** The guest has sent a notification. */
   told(): void {
     this.#isToldByGuest = true;
     this.#listener();
   }
 
-  /** Resolves when it is known whether a process, which has ended, was killed for want of memory. */
+  /** Resolves when it is known whether a process that has exited was killed for lack of memory. */
   async processExited(status: number | undefined): Promise<void> {
     if (status === killedStatus) await this.#check();
   }
 
-  /** As `processExited`, for the init, with which the watch ends. Its status says nothing: a child may have been killed. */
+  /** As `processExited`, for the init, with which the watch ends. Its status does not matter: a child may have been killed. */
   async end(status: number | undefined): Promise<void> {
     if (status !== undefined) await this.#check();
     this.stop();
@@ -78,10 +78,10 @@ export class OomWatch {
         await this.#measure(signal);
       } catch (error) {
         if (signal.aborted || isGone(error)) return;
-        // A guest that is slow once is no guest without figures.
+        // A slow answer does not mean that the guest has no statistics.
         if (error instanceof GcsError && error.code === "DeadlineExceeded") continue;
         const fields = { containerId: this.#containerId, error };
-        this.#options.log.log("warn", "kills for want of memory are not told: the guest gives no figures", fields);
+        this.#options.log.log("warn", "out-of-memory kills are not reported: the guest returns no statistics", fields);
         return;
       }
     }
@@ -92,14 +92,14 @@ export class OomWatch {
     const late = new AbortController();
     const timer = new AbortController();
     this.#options.delay(atExitMs, timer.signal).then(
-      () => late.abort(new Error(`the guest has given no figures within ${atExitMs} ms`)),
+      () => late.abort(new Error(`the guest returned no statistics within ${atExitMs} ms`)),
       () => {},
     );
     try {
       await this.#measure(late.signal);
     } catch (error) {
       const fields = { containerId: this.#containerId, error };
-      this.#options.log.log("debug", "whether a process was killed for want of memory is not known", fields);
+      this.#options.log.log("debug", "cannot determine whether a process was killed for lack of memory", fields);
     } finally {
       timer.abort(new Error("the guest has answered"));
     }

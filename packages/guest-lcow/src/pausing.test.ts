@@ -15,7 +15,7 @@ describe("pausing", () => {
     GuestDefinedCapabilities: { ...capabilities.GuestDefinedCapabilities, PauseContainerSupported: true },
   };
 
-  it("is asked of a guest that can", async () => {
+  it("is requested from a guest that supports it", async () => {
     const fake = new FakeGuest({}, pausing);
     const guest = await fake.connect();
     const container = await guest.createContainer("c", settings);
@@ -29,7 +29,7 @@ describe("pausing", () => {
     expect(fake.seen.slice(1)).toEqual([request(true), request(false)]);
   });
 
-  it("is refused in the name of one that cannot", async () => {
+  it("is refused for a guest that does not support it", async () => {
     const guest = await new FakeGuest().connect();
     const container = await guest.createContainer("c", settings);
     await expect(container.pause()).rejects.toMatchObject({ code: "Unimplemented" });
@@ -37,7 +37,7 @@ describe("pausing", () => {
 });
 
 describe("a ping", () => {
-  it("is answered by a refusal too, and by nothing once the guest is gone", async () => {
+  it("is answered by an error too, and fails once the guest is gone", async () => {
     await (await new FakeGuest().connect()).ping();
     const guest = await new FakeGuest({
       getProperties: () => Promise.reject(new GuestFault("E_FAIL", "no")),

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { LinuxGuest } from "./guest.ts";
 import { FakeGuest, withoutPipes } from "./testing/fake-guest.ts";
 
-/** A guest of which nothing but the negotiation may be asked. */
+/** A guest that expects nothing but the negotiation. */
 async function guestAskedNothing(
   act: (fake: FakeGuest, guest: Awaited<ReturnType<FakeGuest["connect"]>>) => Promise<void>,
 ) {
@@ -14,7 +14,7 @@ async function guestAskedNothing(
   await guest.close();
 }
 
-describe("what the real agent dies of", () => {
+describe("a request that crashes the real agent", () => {
   it.each([[undefined], [[]], [[""]]])(
     "is not sent: a process of the VM with the arguments %j",
     async (CommandArgs) => {
@@ -22,7 +22,7 @@ describe("what the real agent dies of", () => {
         const parameters = { ...withoutPipes, ...(CommandArgs === undefined ? {} : { CommandArgs }) };
         await expect(guest.execute(parameters)).rejects.toMatchObject({
           code: "InvalidArgument",
-          message: expect.stringContaining("CommandArgs: no program given, expected a program of the guest"),
+          message: expect.stringContaining("CommandArgs is empty: expected a program of the guest"),
         });
         expect(fake.ports.size).toBe(0);
       });
@@ -35,7 +35,7 @@ describe("what the real agent dies of", () => {
       const disk = { ...slot, MountPath: "/run/disk", Partition: 0, ReadOnly: true };
       const refused = {
         code: "InvalidArgument",
-        message: expect.stringContaining(`${Controller} given, expected 0 to 3`),
+        message: expect.stringContaining(`Controller ${Controller}: expected 0 to 3`),
       };
       await expect(guest.mountDisk(disk)).rejects.toMatchObject(refused);
       await expect(guest.unmountDisk(disk)).rejects.toMatchObject(refused);
@@ -45,7 +45,7 @@ describe("what the real agent dies of", () => {
 });
 
 describe("the messages to a guest", () => {
-  it("begin at an id of their own, so that what it owes an earlier host is not taken for an answer", async () => {
+  it("begin at an id of their own, so that late answers to an earlier host do not match", async () => {
     const fake = new FakeGuest();
     const ids: bigint[] = [];
     const write = fake.hostStream.write.bind(fake.hostStream);

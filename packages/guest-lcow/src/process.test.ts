@@ -29,7 +29,7 @@ interface DialledStdio {
   stderr?: Duplex;
 }
 
-/** Dials as the reference's guest does: each requested port, before it answers. */
+/** Dials each requested port before it answers, as the reference's guest does. */
 function dialling(
   fake: () => FakeGuest,
   streams: DialledStdio,
@@ -45,7 +45,7 @@ function dialling(
 }
 
 describe("executing", () => {
-  it("listens before it asks, connects the stdio and asks for the exit at once", async () => {
+  it("listens before the request, connects the stdio and queries the exit at once", async () => {
     const guestEnds: DialledStdio = {};
     const { fake, container, close } = await setUp((fakeGuest) => ({
       executeProcess: dialling(fakeGuest, guestEnds),
@@ -76,7 +76,7 @@ describe("executing", () => {
     await close();
   });
 
-  it("closes each output when the guest has ended it and all was read, and the guest tells the exit then", async () => {
+  it("closes each output that the guest has ended once all is read, and then gets the exit", async () => {
     const guestEnds: DialledStdio = {};
     const closed = (stream: Duplex | undefined) =>
       new Promise<void>((resolve) => stream?.resume().once("end", () => resolve()));
@@ -99,7 +99,7 @@ describe("executing", () => {
     await close();
   });
 
-  it("opens only what is asked for, and takes new ports each time", async () => {
+  it("opens only the requested streams, on new ports each time", async () => {
     const { fake, container, close } = await setUp((fakeGuest) => ({ executeProcess: dialling(fakeGuest, {}) }));
     const quiet = await container.execute(withoutPipes);
     const speaking = await container.execute({ ...withoutPipes, CreateStdOutPipe: true });
@@ -131,7 +131,7 @@ describe("executing", () => {
     await close();
   });
 
-  it("leaves nothing listening when a port cannot be had", async () => {
+  it("leaves nothing listening if a port is not available", async () => {
     const { fake, container, close } = await setUp();
     const taken = await fake.options.listen(linuxVsockPorts.firstStdio + 2);
     await expect(container.execute(piped)).rejects.toThrow("in use");
@@ -162,7 +162,7 @@ describe("executing", () => {
     await close();
   });
 
-  it("kills a process that the guest starts after the caller has left", async () => {
+  it("kills a process that the guest starts after the caller has aborted", async () => {
     let answer = (): void => {};
     const { fake, container, close } = await setUp(() => ({
       executeProcess: () =>
@@ -183,7 +183,7 @@ describe("executing", () => {
     await close();
   });
 
-  it("kills the process when the caller leaves while the stdio connects", async () => {
+  it("kills the process if the caller aborts while the stdio connects", async () => {
     const { fake, container, close } = await setUp();
     const controller = new AbortController();
     const executing = container.execute(added, controller.signal);
@@ -196,7 +196,7 @@ describe("executing", () => {
     await close();
   });
 
-  it("ends the container whose init nobody owns any more: what init writes holds its exit up otherwise", async () => {
+  it("ends the container of an abandoned init, whose unread output would otherwise delay its exit", async () => {
     const { fake, container, close } = await setUp();
     const controller = new AbortController();
     const executing = container.execute(piped, controller.signal);
@@ -209,7 +209,7 @@ describe("executing", () => {
     await close();
   });
 
-  it("asks nothing for a caller who has left", async () => {
+  it("sends nothing for a caller that has already aborted", async () => {
     const { fake, container, close } = await setUp();
     await expect(container.execute(piped, AbortSignal.abort())).rejects.toMatchObject({ code: "Cancelled" });
     expect(fake.bodies("executeProcess")).toEqual([]);
@@ -253,7 +253,7 @@ describe("a process", () => {
     await close();
   });
 
-  it("tells every waiter when the bridge is lost", async () => {
+  it("fails every waiter if the bridge is lost", async () => {
     const { fake, container } = await setUp();
     const process = await container.execute(withoutPipes);
     const waits = Promise.allSettled([process.wait(), process.wait()]);

@@ -6,20 +6,19 @@ import type { GuestRequests } from "./requests.ts";
 import { ProcessStdio, type StdioStreams } from "./stdio.ts";
 import type { LinuxGuestOptions } from "./types.ts";
 
-/** What processes need of the guest that they run in. */
+/** What processes need of their guest. */
 export interface ProcessSurroundings {
   readonly requests: GuestRequests;
   readonly options: LinuxGuestOptions;
   readonly takePort: () => number;
 }
 
-/** Whose process it is. */
+/** The container that a process belongs to, or the VM. */
 export interface ProcessOwner {
-  /** Container, or the VM. */
   readonly id: string;
-  /** Ends a process that nobody is going to own. */
+  /** Ends a process that was abandoned during its start. */
   kill(pid: number): Promise<void>;
-  /** Runs before the exit is told; without a status it is lost, with the process or the bridge. Must not reject. */
+  /** Runs before the exit is reported; without a status if process or bridge was lost. Must not reject. */
   exiting(status: number | undefined): Promise<void>;
 }
 
@@ -57,8 +56,8 @@ export class LinuxProcess {
   }
 
   /**
-   * Starts a process and connects its stdio. When that fails, or the signal aborts, nothing is left: listeners and
-   * connections are closed, and a process that the guest has started, or still starts, is killed.
+   * Starts a process and connects its stdio. If that fails or the signal aborts, nothing is left: listeners and
+   * connections are closed, and a process that the guest has started, or yet starts, is killed.
    */
   static async execute(
     surroundings: ProcessSurroundings,
@@ -76,16 +75,16 @@ export class LinuxProcess {
         Settings: { ProcessParameters: JSON.stringify(parameters), VsockStdioRelaySettings: stdio.settings },
       };
       const { ProcessId: pid } = await requests.make("executeProcess", containerId, body, signal, ({ ProcessId }) => {
-        // The reference's guest keeps a process until its exit has been asked for.
+        // The reference's guest keeps a process until its exit is queried.
         const exit = waitForExit(requests, containerId, ProcessId);
         return discard(surroundings, owner, ProcessId, exit);
       });
-      const exit = told(waitForExit(requests, containerId, pid), owner);
+      const exit = afterOwner(waitForExit(requests, containerId, pid), owner);
       try {
         const streams = await connectStdio(stdio, exit, options, subject, signal);
         return new LinuxProcess(requests, containerId, pid, exit, stdio, streams);
       } catch (error) {
-        // Not awaited: a guest that does not answer must not hold a caller who has left.
+        // Not awaited: a guest that does not answer must not hold up a caller that has left.
         void discard(surroundings, owner, pid, exit);
         throw containerId === uvmContainerId ? leftBehindError(error, pid) : error;
       }
@@ -95,17 +94,20 @@ export class LinuxProcess {
     }
   }
 
-  /** 0 to 255; 255 too for a process of the VM itself that a signal ended. Rejects with a GcsError of `gone` when bridge or process is lost. */
+  /**
+   * 0 to 255; a process of the VM itself that was killed by a signal has 255. Rejects with a GcsError with `gone` if the
+   * bridge or the process is lost.
+   */
   wait(): Promise<number> {
     return this.#exit;
   }
 
-  /** Whether the guest still lists it: of one that it does not, the exit may be told late, or not at all. */
+  /** Whether the guest still lists it; the exit of an unlisted process may be reported late, or not at all. */
   async exists(abort?: AbortSignal): Promise<boolean> {
     return (await processIds(this.#requests, this.#containerId, abort)).includes(this.pid);
   }
 
-  /** Unimplemented for processes of the VM itself, which no guest signals: they end when their stdio is closed. */
+  /** Unimplemented for processes of the VM itself, which guests cannot signal: they end when their stdio is closed. */
   async signal(signal: number, abort?: AbortSignal): Promise<void> {
     await signalProcess(this.#requests, this.#containerId, this.pid, signal, abort);
   }
@@ -122,7 +124,7 @@ export class LinuxProcess {
   }
 }
 
-/** Throws NotFound when the process no longer exists. */
+/** Throws NotFound if the process no longer exists. */
 export async function signalProcess(
   requests: GuestRequests,
   containerId: string,
@@ -130,9 +132,9 @@ export async function signalProcess(
   signal: number,
   abort?: AbortSignal,
 ): Promise<void> {
-  // 0 in particular must not pass: the guest takes it for SIGKILL.
+  // 0 in particular must be refused: the guest reads it as SIGKILL.
   if (!Number.isInteger(signal) || signal < 1 || signal > greatestSignal) {
-    throw new GcsError("InvalidArgument", `signal ${signal}: expected 1 to ${greatestSignal}`, {
+    throw new GcsError("InvalidArgument", `invalid signal ${signal}: expected 1 to ${greatestSignal}`, {
       procedure: "signalProcess",
       containerId,
     });
@@ -142,8 +144,8 @@ export async function signalProcess(
 }
 
 /**
- * The reference's guest looks for the container of a process that is to be signalled or resized, and has none for the
- * VM itself. That it was not found then says nothing about the process.
+ * The reference's guest looks up the container of a process to be signalled or resized, and has none for the VM itself.
+ * In that case "not found" says nothing about the process.
  */
 async function unlessOfVm(
   answer: Promise<unknown>,
@@ -162,17 +164,21 @@ async function unlessOfVm(
       throw error;
     }
     const { procedure, hresult = 0, hresultName, guestMessage = "", records } = error;
-    throw new GcsError("Unimplemented", `the guest cannot ${verb} process ${pid}, as it is one of the VM itself`, {
-      ...(procedure === undefined ? {} : { procedure }),
-      ...{ containerId, hresult, hresultName, guestMessage, records, cause: error },
-    });
+    throw new GcsError(
+      "Unimplemented",
+      `cannot ${verb} process ${pid}: the guest does not support that for processes of the VM`,
+      {
+        ...(procedure === undefined ? {} : { procedure }),
+        ...{ containerId, hresult, hresultName, guestMessage, records, cause: error },
+      },
+    );
   }
 }
 
-/** Of an execution that failed when its process was running already. */
+/** The error of an execution that failed when its process was already running. */
 function leftBehindError(error: unknown, pid: number): unknown {
   if (!(error instanceof GcsError) || error.gone) return error;
-  const message = `process ${pid} of the VM may still run, as it can only be left to end by its closed stdio`;
+  const message = `process ${pid} of the VM may still run: it cannot be killed, and its stdio was closed`;
   return new GcsError(error.code, `${message}: ${error.message}`, {
     procedure: "executeProcess",
     containerId: uvmContainerId,
@@ -180,18 +186,18 @@ function leftBehindError(error: unknown, pid: number): unknown {
   });
 }
 
-/** Asks for the exit at once, so that a process that ends right away is not missed. */
+/** Called at once, so that the exit of a short process is not missed. */
 function waitForExit(requests: GuestRequests, containerId: string, pid: number): Promise<number> {
   const exit = requests
     .request("waitForProcess", containerId, { ProcessId: pid, TimeoutInMs: infiniteTimeout })
     .then(({ ExitCode }) => exitStatus(ExitCode));
-  // The exit may be asked for later than it is lost, or never.
+  // The exit may be lost before anybody awaits it.
   exit.catch(() => {});
   return exit;
 }
 
-/** Holds an exit back until its owner is ready for it. */
-function told(exit: Promise<number>, owner: ProcessOwner): Promise<number> {
+/** Holds an exit back until its owner has handled it. */
+function afterOwner(exit: Promise<number>, owner: ProcessOwner): Promise<number> {
   const ready = exit.then(
     async (status) => {
       await owner.exiting(status);
@@ -206,12 +212,12 @@ function told(exit: Promise<number>, owner: ProcessOwner): Promise<number> {
   return ready;
 }
 
-/** Exit codes of Linux processes are bytes; the guest's word is wider, and -1 stands for an exit that it lost. */
+/** Exit codes of Linux processes are bytes; the guest's field is wider, with -1 for an unknown exit. */
 function exitStatus(exitCode: number): number {
   return Math.min(exitCode, 255);
 }
 
-/** Ends a process that nobody is going to own, and whose stdio is closed. */
+/** Ends a process that was abandoned and whose stdio is closed. */
 async function discard(
   { options }: ProcessSurroundings,
   { id: containerId, kill }: ProcessOwner,
@@ -222,14 +228,14 @@ async function discard(
     await kill(pid);
   } catch (error) {
     if (error instanceof GcsError && error.gone) return;
-    options.log.log("warn", "a process that was given up could not be killed", { containerId, pid, error });
-    const tell = (status: number): void =>
-      options.log.log("debug", "a process that was given up has ended", { containerId, pid, status });
-    void exit.then(tell, () => {});
+    options.log.log("warn", "cannot kill an abandoned process", { containerId, pid, error });
+    const logExit = (status: number): void =>
+      options.log.log("debug", "an abandoned process has exited", { containerId, pid, status });
+    void exit.then(logExit, () => {});
   }
 }
 
-/** Waits, for a bounded time, until the guest has dialled every stream. */
+/** Waits for a limited time until the guest has dialled every stream. */
 async function connectStdio(
   stdio: ProcessStdio,
   exit: Promise<number>,
@@ -243,13 +249,13 @@ async function connectStdio(
     return await new Promise((resolve, reject) => {
       stdio.connected.then(resolve, (cause) => {
         reject(
-          new GcsError("Unavailable", `stdio could not be accepted (${stdio.missing.join(", ")})`, {
+          new GcsError("Unavailable", `cannot accept stdio: ${stdio.missing.join(", ")}`, {
             ...subject,
             cause,
           }),
         );
       });
-      // An exit is no reason to give up: what a short process wrote is still to be read.
+      // An exit does not cancel this: the output of a short process is yet to be read.
       exit.catch(reject);
       options.delay(timeoutMs, done.signal).then(
         () => {

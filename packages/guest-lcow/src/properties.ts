@@ -1,4 +1,4 @@
-/** What a Linux guest tells of a container when it is asked. */
+/** Queries of a container's properties. */
 import { GcsError } from "@uvm-shim/gcs-bridge";
 import {
   type CgroupMetrics,
@@ -12,7 +12,7 @@ import type { GuestRequests } from "./requests.ts";
 
 const mebibyte = 1024 * 1024;
 
-/** As many as Linux has where nobody asks for more, by the one field that the reference's guest tells of each. */
+/** Linux's default pid limit. The reference's guest sends one field for each process. */
 const mostProcesses = 32_768;
 
 const processListBounds: JsonBounds = {
@@ -22,10 +22,10 @@ const processListBounds: JsonBounds = {
   elements: mostProcesses,
 };
 
-/** A few hundred counters, one for each processor, and in some guests five for each of its disks. */
+/** A few hundred counters, one for each processor, and in some guests five for each disk. */
 const statisticsBounds: JsonBounds = { length: mebibyte, depth: 16, keys: 16_384, elements: 16_384 };
 
-/** Pids of all that runs in a container. */
+/** Pids of all processes in a container. */
 export async function processIds(
   requests: GuestRequests,
   containerId: string,
@@ -36,7 +36,7 @@ export async function processIds(
   return ProcessList.map(({ ProcessId }) => ProcessId);
 }
 
-/** What the guest's kernel has counted for a container. */
+/** Counters of the guest's kernel for a container. */
 export function statistics(requests: GuestRequests, containerId: string, abort?: AbortSignal): Promise<CgroupMetrics> {
   const of = { type: "Statistics", bounds: statisticsBounds, check: checkCgroupMetrics } as const;
   return queryProperties(requests, containerId, of, abort);
@@ -59,7 +59,7 @@ async function queryProperties<T>(
   try {
     return FromGuest.parse(Properties, bounds, "Properties").read(check);
   } catch (cause) {
-    const message = `invalid answer of the guest: ${(cause as Error).message}`;
+    const message = `invalid answer from the guest: ${(cause as Error).message}`;
     throw new GcsError("Internal", message, { procedure: "getProperties", containerId, cause });
   }
 }

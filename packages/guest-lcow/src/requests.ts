@@ -13,16 +13,16 @@ import type { GuestRequestType, LinuxGuestRequest } from "@uvm-shim/hcs-schema";
 import { boundOf, procedureBounds, resourceOf, subjectOf } from "./bounds.ts";
 import type { LinuxGuestOptions } from "./types.ts";
 
-/** Nobody waits any more for the guest to add something, and it may yet do so. */
+/** An abandoned addition, which the guest may yet perform. */
 interface LateAddition {
-  /** What was asked of the same resource last. */
+  /** The last request about the same resource. */
   last: GuestRequestType;
 }
 
 /**
- * The requests to one guest. None but a wait for an exit waits longer than its bound; who is released by that, or by
- * their own signal, is told so at once. A request cannot be taken back, so an answer that comes after that is looked
- * at all the same: what the guest has made for nobody is undone, or it is written to the log.
+ * The requests to one guest. Only a wait for an exit may exceed its bound; every other caller is released by the bound or
+ * by its own signal. A request cannot be cancelled, so a late answer is still handled: what the guest has made is undone,
+ * or logged.
  */
 export class GuestRequests {
   readonly #bridge: GcsBridgeClient;
@@ -36,12 +36,12 @@ export class GuestRequests {
     this.#options = options;
   }
 
-  /** Agrees on the protocol. Who fails at that ends the bridge, so nothing can come late. */
+  /** A failure ends the bridge, so no answer can be late. */
   async negotiate(signal?: AbortSignal): Promise<GcsCapabilities> {
     const finished = new AbortController();
     const expired = new AbortController();
     const bound = procedureBounds.negotiateProtocol;
-    const message = `the guest has not answered within ${bound} ms`;
+    const message = `the guest did not answer within ${bound} ms`;
     this.#options.delay(bound, finished.signal).then(
       () => expired.abort(new GcsError("DeadlineExceeded", message, { procedure: "negotiateProtocol" })),
       () => {},
@@ -55,7 +55,7 @@ export class GuestRequests {
     }
   }
 
-  /** As the bridge's `request`, within the request's bound: DeadlineExceeded, naming it, when that has passed. */
+  /** As the bridge's `request`; DeadlineExceeded once the request's bound has passed. */
   request<P extends Procedure>(
     procedure: P,
     containerId: string,
@@ -67,15 +67,15 @@ export class GuestRequests {
     );
   }
 
-  /** In a scope of its own: a guest may never answer, and until then nothing else of the call shall be kept. */
+  /** In a scope of its own, so that nothing else of the call is kept for an answer that may never come. */
   #lateAnswer(procedure: Procedure, containerId: string, subject: string): LateAnswer<unknown> {
-    // A question leaves nothing behind, and whoever watches a process drops one as soon as its exit is told.
+    // A query changes nothing, and is often abandoned: by the watch of a process, as soon as its exit is known.
     if (procedure === "getProperties") return { onMade: () => {} };
-    const message = "the guest has answered what nobody waits for any more";
+    const message = "late answer from the guest to an abandoned request";
     return { onMade: () => this.#logOf(message, procedure, containerId, subject) };
   }
 
-  /** A request that makes something: what comes of it too late is given to `undo`, which must not reject. */
+  /** A request that makes something: a late result is passed to `undo`, which must not reject. */
   make<P extends Procedure>(
     procedure: P,
     containerId: string,
@@ -87,8 +87,8 @@ export class GuestRequests {
   }
 
   /**
-   * Changes something of the VM itself. A resource that was given up is asked to be removed by its owner, which may
-   * come before the guest has added it at all; then it is removed again.
+   * Changes the VM itself. The owner of an abandoned addition requests its removal, possibly before the guest has
+   * performed the addition; then it is removed again.
    */
   async modify(request: LinuxGuestRequest, signal?: AbortSignal): Promise<void> {
     const { RequestType: type } = request;
@@ -116,11 +116,16 @@ export class GuestRequests {
       forget();
       const body = { Request: request };
       if (addition.last !== "Remove") {
-        // Its owner knows that it may be there, and has it removed or wants it again.
-        this.#log("the guest has added what nobody waits for any more", "modifySettings", uvmContainerId, body);
+        // Its owner knows that it may exist, and will remove it or has added it again.
+        this.#log("the guest has performed an abandoned addition", "modifySettings", uvmContainerId, body);
         return;
       }
-      this.#log("the guest has added what was removed, so it is removed again", "modifySettings", uvmContainerId, body);
+      this.#log(
+        "the guest added a resource after its removal: removing it again",
+        "modifySettings",
+        uvmContainerId,
+        body,
+      );
       const undoing = this.#removeAgain(request).finally(() => {
         if (this.#undoing.get(key) === undoing) this.#undoing.delete(key);
       });
@@ -135,7 +140,7 @@ export class GuestRequests {
       await this.request("modifySettings", uvmContainerId, body);
     } catch (error) {
       if (error instanceof GcsError && error.gone) return;
-      this.#log("what the guest added too late could not be removed", "modifySettings", uvmContainerId, body, {
+      this.#log("cannot remove a resource that the guest added too late", "modifySettings", uvmContainerId, body, {
         error,
       });
     }
@@ -166,7 +171,7 @@ export class GuestRequests {
     try {
       return await answer;
     } catch (error) {
-      // The bridge alone knows which came first, the answer or the end of patience.
+      // Only the bridge knows whether the answer or the abort came first.
       const isGivenUp = givenUp.signal.aborted && error instanceof GcsError && error.cause === givenUp.signal.reason;
       throw isGivenUp ? givenUp.signal.reason : error;
     } finally {
@@ -189,7 +194,7 @@ export class GuestRequests {
   }
 }
 
-/** Waits for work that does not fail, as long as the caller does. */
+/** Waits for work that cannot fail, until the caller's signal aborts. */
 async function unlessGivenUp(work: Promise<void> | undefined, signal: AbortSignal | undefined): Promise<void> {
   if (work === undefined) return;
   const done = new AbortController();
@@ -213,7 +218,7 @@ function unansweredError<P extends Procedure>(
   bound: number,
 ): GcsError {
   const subject = subjectOf(procedure, body);
-  const message = `the guest has not answered within ${bound} ms`;
+  const message = `the guest did not answer within ${bound} ms`;
   return new GcsError("DeadlineExceeded", subject === "" ? message : `${subject}: ${message}`, {
     procedure,
     containerId,

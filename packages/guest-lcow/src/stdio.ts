@@ -13,7 +13,7 @@ type StreamName = keyof StdioStreams;
 
 const portFields = { stdin: "StdIn", stdout: "StdOut", stderr: "StdErr" } as const;
 
-/** One stream: the port it is expected on, and the connection once the guest has dialled. */
+/** One stream: its port, and its connection once the guest has dialled. */
 interface Channel {
   readonly name: StreamName;
   readonly port: number;
@@ -22,11 +22,11 @@ interface Channel {
 }
 
 /**
- * The host's ends of one process's stdio. It listens from the moment it exists, each port taking one connection; the
- * reference's guest dials before it answers that the process was started. An output is closed once all of it was read.
+ * The host's ends of one process's stdio. Each port accepts one connection; the reference's guest dials before it answers
+ * that the process has started. An output is closed once all of it has been read.
  */
 export class ProcessStdio {
-  /** Resolves when the guest has dialled every port; rejects when one can no longer be accepted. */
+  /** Resolves when the guest has dialled every port; rejects if a port can no longer accept. */
   readonly connected: Promise<StdioStreams>;
   readonly #channels: readonly Channel[];
   readonly #closing = new AbortController();
@@ -34,11 +34,11 @@ export class ProcessStdio {
   private constructor(channels: readonly Channel[]) {
     this.#channels = channels;
     this.connected = Promise.all(channels.map((channel) => this.#accept(channel))).then(() => this.#streams());
-    // Whoever closes before the guest has dialled does not await it.
+    // Not awaited if stdio is closed before the guest has dialled.
     this.connected.catch(() => {});
   }
 
-  /** Listens for each stream that the parameters ask a pipe for; on failure nothing is left listening. */
+  /** Listens for each stream with a pipe; on failure nothing is left listening. */
   static async listen(
     parameters: Pick<LinuxProcessParameters, "CreateStdInPipe" | "CreateStdOutPipe" | "CreateStdErrPipe">,
     takePort: () => number,
@@ -65,7 +65,7 @@ export class ProcessStdio {
     return Object.fromEntries(this.#channels.map(({ name, port }) => [portFields[name], port]));
   }
 
-  /** "stdout on port 1073741826", for each stream that the guest has not dialled. */
+  /** The streams that the guest has not dialled, such as "stdout on port 1073741826". */
   get missing(): readonly string[] {
     return this.#channels
       .filter((channel) => channel.stream === undefined)
@@ -74,16 +74,16 @@ export class ProcessStdio {
 
   /** Stops listening and closes what was accepted. Repeatable. */
   async close(): Promise<void> {
-    this.#closing.abort(new Error("the stdio of the process was closed"));
+    this.#closing.abort(new Error("the process's stdio is closed"));
     for (const channel of this.#channels) channel.stream?.destroy();
     await Promise.allSettled(this.#channels.map((channel) => channel.listener.close()));
   }
 
   async #accept(channel: Channel): Promise<void> {
     const stream = await channel.listener.accept(this.#closing.signal);
-    // A connection may break before or after anybody reads it; without a listener that would end this program.
+    // Without a listener, a connection that breaks while nobody reads it would end this program.
     stream.on("error", () => {});
-    // The guest half-closes an output when its last writer has gone, and tells no exit before its host has closed it.
+    // The guest half-closes an output after its last writer, and does not report an exit before the host has closed it.
     if (channel.name !== "stdin") stream.once("end", () => stream.destroy());
     channel.stream = stream;
     if (this.#closing.signal.aborted) stream.destroy();

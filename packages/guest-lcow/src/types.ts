@@ -1,4 +1,4 @@
-/** What a Linux guest asks of its surroundings. */
+/** What a Linux guest requires of its surroundings. */
 import type { Duplex } from "node:stream";
 import type { BridgeOptions } from "@uvm-shim/gcs-bridge";
 
@@ -8,14 +8,14 @@ export interface LinuxGuestOptions extends BridgeOptions {
   /** A fresh GUID for each request. */
   newActivityId(): string;
   /**
-   * Of the first message over this bridge; a guest that was spoken with before may yet answer what it was asked then, so
-   * that no two bridges should use the same. 1 when absent.
+   * Id of the first message over this bridge; 1 if absent. A guest may yet answer messages of an earlier bridge by their
+   * ids, so no two bridges should use the same.
    */
   readonly firstMessageId?: bigint;
   /** Resolves after so many milliseconds, or rejects with the signal's reason. */
   delay(milliseconds: number, signal: AbortSignal): Promise<void>;
   readonly log: GuestLog;
-  /** Time for a guest that has started a process to have dialled its stdio, in milliseconds. */
+  /** How long the guest may take to dial the stdio of a process, in milliseconds. */
   readonly stdioTimeoutMs?: number;
 }
 

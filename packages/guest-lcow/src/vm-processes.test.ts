@@ -11,12 +11,12 @@ const piped = {
   CreateStdErrPipe: false,
 } as const;
 
-/** As the reference's guest: it has no container of the VM's id. */
+/** The reference's guest has no container with the VM's id. */
 const unknownContainer = async (): Promise<never> => {
   throw new GuestFault("HCS_E_SYSTEM_NOT_FOUND", "no container of this id");
 };
 
-/** A guest as the reference's, whose process ends when the test says so. */
+/** The reference's guest, with a process whose exit the test controls. */
 function guestOf(handlers: GuestHandlers = {}, dials = true) {
   const exit = Promise.withResolvers<{ readonly ExitCode: number }>();
   const fake: FakeGuest = new FakeGuest({
@@ -45,14 +45,16 @@ describe("a process of the VM itself", () => {
       gone: false,
       hresultName: "HCS_E_SYSTEM_NOT_FOUND",
       containerId: uvmContainerId,
-      message: expect.stringContaining("the guest cannot signal process 100, as it is one of the VM itself"),
+      message: expect.stringContaining(
+        "cannot signal process 100: the guest does not support that for processes of the VM",
+      ),
     });
     await expect(process.resize(24, 80)).rejects.toMatchObject({
       code: "Unimplemented",
       gone: false,
       message: expect.stringContaining("cannot resize process 100"),
     });
-    // What ends it is the end of its stdio.
+    // The end of its stdio ends it.
     await process.close();
     expect(fake.connections.map(({ destroyed }) => destroyed)).toEqual([true, true]);
     exit.resolve({ ExitCode: 0 });
@@ -60,7 +62,7 @@ describe("a process of the VM itself", () => {
     await guest.close();
   });
 
-  it("is gone where the guest says so of the process itself, and when the bridge has ended", async () => {
+  it("is gone if the guest does not find the process itself, or the bridge has ended", async () => {
     const { fake } = guestOf({
       signalProcess: async () => {
         throw new GuestFault("ERROR_NOT_FOUND", "no such process");
@@ -73,7 +75,7 @@ describe("a process of the VM itself", () => {
     await expect(process.signal(15)).rejects.toMatchObject({ code: "Unavailable", gone: true });
   });
 
-  it("that is given up while its stdio connects is reported, closed and waited for", async () => {
+  it("that is abandoned while its stdio connects is reported, closed and waited for", async () => {
     const { fake, exit } = guestOf({}, false);
     const guest = await fake.connect();
     const executing = guest.execute(piped).catch((error: unknown) => error);
@@ -83,22 +85,22 @@ describe("a process of the VM itself", () => {
     fake.expire();
     expect(await executing).toMatchObject({ code: "DeadlineExceeded", gone: false });
     expect(String(await executing)).toMatch(
-      /process 100 of the VM may still run, .* closed stdio: .* did not dial stdout on port \d+ within 10000 ms/,
+      /process 100 of the VM may still run: .* stdio was closed: .* did not dial stdout on port \d+ within 10000 ms/,
     );
     await settled();
     expect(fake.connections.map(({ destroyed }) => destroyed)).toEqual([true]);
     expect(fake.ports.size).toBe(0);
-    expect(fake.logged).toEqual(["a process that was given up could not be killed"]);
+    expect(fake.logged).toEqual(["cannot kill an abandoned process"]);
     expect(fake.loggedFields[0]).toMatchObject({ pid: 100, error: { code: "Unimplemented" } });
     expect(fake.bodies("waitForProcess")).toEqual([{ ProcessId: 100, TimeoutInMs: infiniteTimeout }]);
     exit.resolve({ ExitCode: 0xffffffff });
     await settled();
-    expect(fake.logged[1]).toBe("a process that was given up has ended");
+    expect(fake.logged[1]).toBe("an abandoned process has exited");
     expect(fake.loggedFields[1]).toEqual({ containerId: uvmContainerId, pid: 100, status: 255 });
     await guest.close();
   });
 
-  it("that is started for a caller who has left is reported and waited for", async () => {
+  it("that is started for a caller that has aborted is reported and waited for", async () => {
     const answer = Promise.withResolvers<{ readonly ProcessId: number }>();
     const { fake } = guestOf({ executeProcess: () => answer.promise });
     const guest = await fake.connect();
@@ -109,12 +111,12 @@ describe("a process of the VM itself", () => {
     await expect(executing).rejects.toMatchObject({ code: "Cancelled" });
     answer.resolve({ ProcessId: 77 });
     await settled();
-    expect(fake.logged).toEqual(["a process that was given up could not be killed"]);
+    expect(fake.logged).toEqual(["cannot kill an abandoned process"]);
     expect(fake.bodies("waitForProcess")).toEqual([{ ProcessId: 77, TimeoutInMs: infiniteTimeout }]);
     await guest.close();
   });
 
-  it("is told as lost with the bridge, not as left behind", async () => {
+  it("is reported as lost with the bridge, not as left running", async () => {
     const { fake } = guestOf({}, false);
     const guest = await fake.connect();
     const executing = guest.execute(piped).catch((error: unknown) => error);
@@ -141,7 +143,7 @@ it("a process of a container that the guest does not know is gone", async () => 
 });
 
 describe("a sign of life", () => {
-  it("is the answer of a real guest, which has no properties of the VM", async () => {
+  it("is the error of a real guest, which has no properties of the VM", async () => {
     const { fake } = guestOf({
       getProperties: async () => {
         throw new GuestFault("E_FAIL", "not of the VM");
@@ -153,7 +155,7 @@ describe("a sign of life", () => {
     await guest.close();
   });
 
-  it("is not given by one that hangs, by an answer that is none, or over a bridge that has ended", async () => {
+  it("is not given by a guest that hangs, by an invalid answer, or over a bridge that has ended", async () => {
     const { fake } = guestOf({ getProperties: () => new Promise(() => {}) });
     const guest = await fake.connect();
     const pinging = guest.ping().catch((error: unknown) => error);

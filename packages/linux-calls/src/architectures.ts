@@ -1,10 +1,8 @@
-/** Architectures of processors, as Linux tells them apart. */
-
-/** By the names of Node; `ia32` and `arm` are those of 32-bit programs, which 64-bit kernels run as well. */
+/** Node's names. `ia32` and `arm` are 32-bit programs, which 64-bit kernels run as well. */
 export type Architecture = "x64" | "ia32" | "arm64" | "arm";
 
 interface ArchitectureNumbers {
-  /** e_machine of its ELF files (linux/elf-em.h). */
+  /** e_machine of ELF files (linux/elf-em.h). */
   readonly machine: number;
   readonly is64Bit: boolean;
 }
@@ -24,17 +22,17 @@ const runBy: { readonly [kernel: string]: readonly Architecture[] } = {
   arm64: ["arm64", "arm"],
 };
 
-/** Those whose programs a kernel of an architecture runs, its own first; none where that is not known. */
+/** The architectures whose programs a kernel runs, its own first; empty for an unknown kernel. */
 export function architecturesRunBy(kernel: string): readonly Architecture[] {
   return runBy[kernel] ?? [];
 }
 
-/** The value of e_machine in ELF files for it. */
+/** The value of e_machine in ELF files. */
 export function elfMachine(architecture: Architecture): number {
   return numbers[architecture].machine;
 }
 
-/** By which the audit and seccomp tell whose numbers of system calls a call uses (linux/audit.h). */
+/** The value by which audit and seccomp identify a call's table of system call numbers (linux/audit.h). */
 export function auditArchitecture(architecture: Architecture): number {
   const { machine, is64Bit } = numbers[architecture];
   return machine + AUDIT_ARCH_LE + (is64Bit ? AUDIT_ARCH_64BIT : 0);

@@ -28,7 +28,7 @@ describe("pipes", () => {
     closeSync(readFd);
   });
 
-  it.each([0, 1, 2, 3, 4, 5, 6])("are made together or not at all, with %i descriptors left", (free) => {
+  it.each([0, 1, 2, 3, 4, 5, 6])("are opened all or none, with %i descriptors left", (free) => {
     const made = withFewDescriptors({
       free,
       module: import.meta.resolve("./index.ts"),
@@ -41,7 +41,7 @@ describe("pipes", () => {
 });
 
 describe("locks", () => {
-  it("are held by one at a time", () => {
+  it("have one holder at a time", () => {
     const path = join(folder, "lock");
     const lock = lockFile(path);
     expect(lock).toBeDefined();
@@ -62,7 +62,7 @@ function peer(path: string, script: string) {
 }
 
 describeWith("python3")("receiving descriptors", () => {
-  it("takes the one that is sent", async () => {
+  it("returns the one that is sent", async () => {
     const path = join(folder, "socket");
     const receiver = listenForDescriptor(path);
     const child = peer(path, 'r, w = os.pipe()\nsocket.send_fds(s, [b"x"], [w])\nos.close(w)\nprint(os.read(r, 9))');
@@ -88,7 +88,7 @@ describeWith("python3")("receiving descriptors", () => {
     if (child.exitCode === null) await once(child, "exit");
   });
 
-  it("stops when it is told to, and refuses a path that is too long", async () => {
+  it("stops on abort, and refuses a path that is too long", async () => {
     const receiver = listenForDescriptor(join(folder, "socket"));
     const stop = new AbortController();
     const received = receiver.receive(stop.signal);
@@ -96,8 +96,8 @@ describeWith("python3")("receiving descriptors", () => {
     await expect(received).rejects.toThrow("enough");
     await expect(receiver.receive(stop.signal)).rejects.toThrow("enough");
     receiver.close();
-    await expect(receiver.receive(new AbortController().signal)).rejects.toThrow("no longer listens");
-    expect(() => listenForDescriptor(join(folder, "x".repeat(100)))).toThrow("at most 107 are possible");
+    await expect(receiver.receive(new AbortController().signal)).rejects.toThrow("is closed");
+    expect(() => listenForDescriptor(join(folder, "x".repeat(100)))).toThrow("expected at most 107");
   });
 });
 
@@ -115,7 +115,7 @@ describeWith("python3")("terminals", () => {
     return { stream: new TerminalStream(descriptor), child, descriptor };
   }
 
-  it("carry both ways, and end when nobody has the other end", async () => {
+  it("carry bytes both ways, and end when the other end is closed", async () => {
     const { stream, descriptor } = await terminal("os.write(t, os.read(t, 9).upper() * 100000)");
     stream.write("abcdefghi");
     const all = await text(stream);

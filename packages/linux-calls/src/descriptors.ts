@@ -31,7 +31,7 @@ export interface FileLock {
   release(): void;
 }
 
-/** Takes an exclusive flock(2) on a file, which is made when missing; undefined when another process holds it. */
+/** Takes an exclusive flock(2) on a file, creating it if missing; undefined if another process holds the lock. */
 export function lockFile(path: string): FileLock | undefined {
   let descriptor: number | undefined = openSync(path, "a", 0o600);
   try {
@@ -49,14 +49,14 @@ export function lockFile(path: string): FileLock | undefined {
   };
 }
 
-/** A pipe whose ends are not inherited; what is handed to a child as stdio is. */
+/** A pipe whose ends children inherit only if they are passed as stdio. */
 export function pipe(): { readonly readFd: number; readonly writeFd: number } {
   const ends = new Int32Array(2);
   invoke("pipe2", "", ends, O_CLOEXEC);
   return { readFd: ends[0] ?? -1, writeFd: ends[1] ?? -1 };
 }
 
-/** So many pipes, or none: where one cannot be made those before it are closed. */
+/** Opens all the pipes or none: if one fails, those before it are closed. */
 export function pipes(count: number): readonly ReturnType<typeof pipe>[] {
   const made: ReturnType<typeof pipe>[] = [];
   try {
@@ -69,8 +69,8 @@ export function pipes(count: number): readonly ReturnType<typeof pipe>[] {
 }
 
 /**
- * Connects to a Unix socket without waiting; undefined while its listener has no place for one more. The descriptor
- * is the caller's, does not block and is not inherited.
+ * Connects to a Unix socket without waiting; undefined while the listener's backlog is full. The caller owns the
+ * descriptor, which does not block and is not inherited.
  */
 export function connectUnixSocket(path: string): number | undefined {
   const address = unixAddressOf(path);
@@ -85,7 +85,7 @@ export function connectUnixSocket(path: string): number | undefined {
   return undefined;
 }
 
-/** Lets calls on a descriptor wait, as programs expect of their stdio. */
+/** Makes a descriptor block, as programs expect of their stdio. */
 export function letBlock(descriptor: number): void {
   const flags = invoke("fcntl", "F_GETFL", descriptor, F_GETFL, 0);
   invoke("fcntl", "F_SETFL", descriptor, F_SETFL, flags & ~O_NONBLOCK);
@@ -93,16 +93,16 @@ export function letBlock(descriptor: number): void {
 
 function unixAddressOf(path: string): Buffer {
   const address = emptyOf(unixAddress);
-  const room = unixAddress.size - koffi.offsetof(unixAddress, "sun_path") - 1;
-  if (Buffer.byteLength(path) > room) {
-    throw new RangeError(`socket path ${path} is ${Buffer.byteLength(path)} bytes long, at most ${room} are possible`);
-  }
+  const mostBytes = unixAddress.size - koffi.offsetof(unixAddress, "sun_path") - 1;
+  const bytes = Buffer.byteLength(path);
+  if (bytes > mostBytes)
+    throw new RangeError(`invalid socket path ${path}: ${bytes} bytes, expected at most ${mostBytes}`);
   address.writeUInt16LE(AF_UNIX, 0);
   address.write(path, koffi.offsetof(unixAddress, "sun_path"));
   return address;
 }
 
-/** Brings the loopback interface of the current network namespace up. */
+/** Brings up the loopback interface of the current network namespace. */
 export function bringLoopbackUp(): void {
   const socket = invoke("socket", "AF_INET", AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   try {
@@ -118,7 +118,7 @@ export function bringLoopbackUp(): void {
 }
 
 export interface DescriptorReceiver {
-  /** The file descriptor that the first peer sends (SCM_RIGHTS); the caller closes it. Aborting rejects with the reason. */
+  /** The file descriptor that the first peer sends (SCM_RIGHTS); the caller owns it. An abort rejects with its reason. */
   receive(signal: AbortSignal): Promise<number>;
   /** Stops listening and removes the socket. Repeatable. */
   close(): void;
@@ -143,7 +143,7 @@ export function listenForDescriptor(path: string): DescriptorReceiver {
   }
   return {
     async receive(signal) {
-      if (listener === undefined) throw new Error(`${path} no longer listens`);
+      if (listener === undefined) throw new Error(`socket ${path} is closed`);
       await readable(listener, signal);
       const peer = invoke("accept4", path, listener, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
       try {
@@ -178,7 +178,7 @@ function readable(fd: number, signal: AbortSignal): Promise<void> {
     };
     const poll = koffi.node.poll(fd, { readable: true, disconnect: true }, () => {
       stop();
-      // koffi calls back outside Node's own callback scope, where promises are not continued before the next event.
+      // koffi calls back outside Node's callback scope, so promises would not continue before the next event.
       setImmediate(resolve);
     });
     signal.addEventListener("abort", onAbort);

@@ -22,12 +22,12 @@ function makeNode(path: string, type: number, major: number, minor: number, mode
   invoke("mknod", `${path} ${major}:${minor}`, path, type | mode, device);
 }
 
-/** Makes a block device node. `mode` is subject to the umask. */
+/** `mode` is subject to the umask. */
 export function makeBlockNode(path: string, major: number, minor: number, mode: number): void {
   makeNode(path, S_IFBLK, major, minor, mode);
 }
 
-/** Makes a character device node. `mode` is subject to the umask. */
+/** `mode` is subject to the umask. */
 export function makeCharNode(path: string, major: number, minor: number, mode: number): void {
   makeNode(path, S_IFCHR, major, minor, mode);
 }
@@ -36,9 +36,9 @@ export interface LoopRequest {
   /** The file or block device behind the loop device. */
   readonly path: string;
   readonly readOnly: boolean;
-  /** First byte of the file that belongs to the device; 0 when absent. */
+  /** First byte of the file that belongs to the device; 0 if absent. */
   readonly offset?: number;
-  /** Bytes of the file that belong to the device; to its end when absent. */
+  /** Bytes of the file that belong to the device; up to its end if absent. */
   readonly sizeLimit?: number;
 }
 
@@ -47,11 +47,11 @@ export interface LoopDevice {
   readonly device: string;
   readonly major: number;
   readonly minor: number;
-  /** Lets go of the device; the kernel takes it down with its last user (a mount is one). Repeatable. */
+  /** Closes this reference; the kernel detaches the device with its last user, such as a mount. Repeatable. */
   close(): void;
 }
 
-/** Attaches a file to a free loop device, which goes away with its last user. */
+/** Attaches a file to a free loop device, which the kernel detaches with its last user. */
 export function attachLoop(request: LoopRequest): LoopDevice {
   const file = openSync(request.path, request.readOnly ? "r" : "r+");
   try {
@@ -72,7 +72,7 @@ export function attachLoop(request: LoopRequest): LoopDevice {
   }
 }
 
-/** Undefined when another process took the free device first. */
+/** Undefined if another process took the free device first. */
 function configure(device: string, file: number, request: LoopRequest): LoopDevice | undefined {
   const name = Buffer.alloc(64);
   Buffer.from(request.path).copy(name, 0, 0, 63);

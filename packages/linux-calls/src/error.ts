@@ -1,13 +1,13 @@
 import { constants } from "node:os";
 
-/** A system call that failed. `code` is the symbolic errno, as Node's own errors carry it. */
+/** A failed system call. */
 export class LinuxCallError extends Error {
   override readonly name = "LinuxCallError";
-  /** The system call, by its name in section 2 of the manual. */
+  /** Name in section 2 of the manual. */
   readonly call: string;
   /** The positive errno. */
   readonly errno: number;
-  /** Symbolic errno: "ENOENT". */
+  /** Symbolic errno, as in Node's own errors: "ENOENT". */
   readonly code: string;
 
   constructor(call: string, subject: string, errno: number) {

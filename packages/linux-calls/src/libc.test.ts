@@ -27,26 +27,26 @@ describe("system calls", () => {
     });
   });
 
-  it("keep the number of an errno that has no name", () => {
+  it("keep the number of an errno without a name", () => {
     expect(new LinuxCallError("mount", "x", 4000).code).toBe("errno 4000");
   });
 
-  it("are refused in one sentence elsewhere than on Linux, and only when called", async () => {
+  it("are refused on other platforms, and only when called", async () => {
     vi.resetModules();
     vi.stubGlobal("process", { ...process, platform: "win32", arch: "x64" });
     const fresh = await import("./index.ts");
     expect(() => fresh.pipe()).toThrow(
-      "@uvm-shim/linux-calls works on 64-bit x86 and ARM Linux only, not on win32-x64",
+      "unsupported platform win32-x64: @uvm-shim/linux-calls requires linux-x64 or linux-arm64",
     );
     vi.unstubAllGlobals();
     expect(pipe().readFd).toBeGreaterThan(2);
   });
 });
 
-describe("a call that something may come between", () => {
+describe("a call that can be interrupted", () => {
   const interrupted = () => new LinuxCallError("bpf", "x", constants.errno.EAGAIN);
 
-  it("is made again, but not for ever", () => {
+  it("is repeated, but not for ever", () => {
     const call = vi.fn<() => number>().mockImplementationOnce(() => {
       throw interrupted();
     });
@@ -59,7 +59,7 @@ describe("a call that something may come between", () => {
     expect(never).toHaveBeenCalledTimes(64);
   });
 
-  it("is not made again when it was refused", () => {
+  it("is not repeated if it was refused", () => {
     const refused = vi.fn<() => number>(() => {
       throw new LinuxCallError("bpf", "x", constants.errno.EPERM);
     });

@@ -4,7 +4,7 @@ import { LinuxCallError } from "./error.ts";
 
 type Result = number | bigint;
 
-/** The prototypes, in koffi's notation. Calls that glibc does not wrap everywhere go through `syscall`. */
+/** In koffi's notation. */
 const prototypes = {
   mount: "int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)",
   umount2: "int umount2(const char *target, int flags)",
@@ -32,7 +32,7 @@ const prototypes = {
   ioctl: "int ioctl(int fd, unsigned long request, void *argument)",
 } as const;
 
-/** Numbers of the calls without a wrapper in every glibc; all but pivot_root are the same on each architecture. */
+/** Calls that not every glibc wraps. */
 const syscalls = {
   pivot_root: { numbers: { x64: 155, arm64: 41 }, types: ["str", "str"] },
   open_tree: { numbers: { x64: 428, arm64: 428 }, types: ["int", "str", "uint"] },
@@ -53,7 +53,7 @@ function bind(name: CallName): (...parameters: unknown[]) => Result {
   if (known !== undefined) return known;
   if (process.platform !== "linux" || (process.arch !== "x64" && process.arch !== "arm64")) {
     throw new Error(
-      `@uvm-shim/linux-calls works on 64-bit x86 and ARM Linux only, not on ${process.platform}-${process.arch}`,
+      `unsupported platform ${process.platform}-${process.arch}: @uvm-shim/linux-calls requires linux-x64 or linux-arm64`,
     );
   }
   library ??= koffi.load("libc.so.6");
@@ -70,7 +70,7 @@ function bind(name: CallName): (...parameters: unknown[]) => Result {
   return call;
 }
 
-/** As `invoke`, but undefined where the call says that it would have to wait (EAGAIN): no error to be made each time. */
+/** As `invoke`, but undefined if the call would have to wait (EAGAIN), which is too frequent to make an error each time. */
 export function invokeUnlessBusy(name: CallName, subject: string, ...parameters: unknown[]): number | undefined {
   const result = Number(bind(name)(...parameters));
   if (result !== -1) return result;
@@ -80,8 +80,8 @@ export function invokeUnlessBusy(name: CallName, subject: string, ...parameters:
 }
 
 /**
- * Makes one system call and returns its result. A result of -1 throws {@link LinuxCallError}; `subject` says in the
- * message what the call was about.
+ * Makes one system call and returns its result. A result of -1 throws {@link LinuxCallError}, whose message names
+ * `subject`.
  */
 export function invoke(name: CallName, subject: string, ...parameters: unknown[]): number {
   const result = Number(bind(name)(...parameters));
@@ -89,12 +89,12 @@ export function invoke(name: CallName, subject: string, ...parameters: unknown[]
   return result;
 }
 
-/** More than a signal or a rename beside it can cost a call that does not wait for anything. */
+/** More than concurrent signals or renames can plausibly interrupt. */
 const mostAttempts = 64;
 
 /**
- * Makes a call again for as long as it ends with EAGAIN, at most 64 times: of those that wait for nothing, the kernel
- * says so where something came between, such as a signal that reaches the process while it verifies a program.
+ * Repeats a call that fails with EAGAIN, at most 64 times. From a call that never waits, EAGAIN means an interruption,
+ * such as a signal during the verification of a program or a rename during the resolution of a path.
  */
 export function repeatIfInterrupted(call: () => number): number {
   for (let attempt = 1; ; attempt++) {

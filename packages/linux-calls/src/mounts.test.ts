@@ -104,7 +104,7 @@ describeAsRoot("mount namespaces", () => {
     await once(other, "exit");
   });
 
-  it("runs an action in another namespace and comes back, to the same directory", () => {
+  it("runs an action in another namespace and returns to the same directory", () => {
     const directory = process.cwd();
     const result = withMountNamespace(pid, () => {
       mount("there", target, "tmpfs", 0);
@@ -119,7 +119,7 @@ describeAsRoot("mount namespaces", () => {
     );
   });
 
-  it("comes back when the action throws, and refuses one that is not synchronous", () => {
+  it("returns if the action throws, and refuses one that is not synchronous", () => {
     const fail = (): void => {
       mount("there", target, "tmpfs", 0);
       throw new Error("the action's own");
@@ -130,7 +130,7 @@ describeAsRoot("mount namespaces", () => {
     expect(() => withMountNamespace(0x7fffffff, () => {})).toThrow("ENOENT");
   });
 
-  it("goes in again after a thread was started, which shares root and current directory anew", async () => {
+  it("can enter again after a new thread shares root and current directory", async () => {
     const seen = () => withMountNamespace(pid, () => readFileSync("/proc/thread-self/mounts", "utf8"));
     const before = seen();
     const worker = new Worker("setInterval(() => {}, 1000)", { eval: true });
@@ -142,7 +142,7 @@ describeAsRoot("mount namespaces", () => {
     }
   });
 
-  it("carries a tree from one namespace to the other", () => {
+  it("moves a tree to another namespace", () => {
     writeFileSync(join(folder, "file"), "carried");
     const tree = openTree(folder);
     withMountNamespace(pid, () => {
@@ -166,7 +166,7 @@ describeAsRoot("devices", () => {
     expect(statSync(join(folder, "char")).isCharacterDevice()).toBe(true);
   });
 
-  it("attaches a part of a file to a loop device that lives until it is closed", () => {
+  it("attaches a part of a file to a loop device until it is closed", () => {
     const path = join(folder, "disk");
     writeFileSync(path, "");
     truncateSync(path, 4 * mebibyte);
@@ -181,7 +181,7 @@ describeAsRoot("devices", () => {
     expect(existsSync(backing)).toBe(false);
   });
 
-  it("attaches read-only, many at once, and refuses what is not there", () => {
+  it("attaches read-only, many at once, and refuses a missing file", () => {
     const path = join(folder, "disk");
     writeFileSync(path, Buffer.alloc(mebibyte));
     const loops = Array.from({ length: 10 }, () => attachLoop({ path, readOnly: true }));
@@ -193,7 +193,7 @@ describeAsRoot("devices", () => {
 });
 
 describeAsRoot("a machine's own surroundings", () => {
-  it("gets a host name, a loopback interface and a root of its own", () => {
+  it("has a host name, a loopback interface and a root of its own", () => {
     const script = `
       import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
       import { hostname, networkInterfaces } from "node:os";

@@ -3,7 +3,6 @@ import koffi from "koffi";
 import { invoke } from "./libc.ts";
 import { emptyOf, mountAttributes } from "./structures.ts";
 
-/** Flags of mount(2). */
 export const mountFlags = {
   MS_RDONLY: 1,
   MS_NOSUID: 2,
@@ -21,7 +20,7 @@ export const mountFlags = {
   MS_RELATIME: 1 << 21,
 } as const;
 
-/** umount2(2): detach now, clean up when no longer busy. */
+/** Flag of umount2(2): detach now, clean up when no longer busy. */
 export const MNT_DETACH = 2;
 
 const AT_FDCWD = -100;
@@ -38,7 +37,6 @@ export function mount(source: string, target: string, fsType: string, flags: num
   invoke("mount", what, source, target, fsType === "" ? null : fsType, flags, data === "" ? null : data);
 }
 
-/** umount2(2). */
 export function umount(target: string, flags = 0): void {
   invoke("umount2", target, target, flags);
 }
@@ -57,12 +55,12 @@ export function openTree(path: string, options: { readonly recursive?: boolean }
   return invoke("open_tree", path, AT_FDCWD, path, flags);
 }
 
-/** Attaches what {@link openTree} returned at `target`, an existing file or directory of the current mount namespace. */
+/** Attaches a tree of {@link openTree} at `target`, an existing file or directory of the current mount namespace. */
 export function moveMount(fd: number, target: string): void {
   invoke("move_mount", target, fd, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
 }
 
-/** Makes a mount (by path or by descriptor of {@link openTree}) read-only; `recursive`: all mounts below it as well. */
+/** Takes a path or a descriptor of {@link openTree}; `recursive` includes all mounts below it. */
 export function setMountReadOnly(pathOrFd: string | number, recursive = false): void {
   const attributes = emptyOf(mountAttributes);
   koffi.encode(attributes, mountAttributes, { attr_set: MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 });
@@ -79,12 +77,12 @@ const CLONE_NEWNS = 0x20000;
 let ownNamespace: number | undefined;
 
 /**
- * Runs `action` in the mount namespace of a process, on this thread, and comes back whatever happens. `action` must be
+ * Runs `action` in the mount namespace of a process, on this thread, and always returns to its own. `action` must be
  * synchronous: other work of the event loop would run in the foreign namespace. The current directory is kept.
  */
 export function withMountNamespace<T>(pid: number, action: () => T): T {
-  // setns refuses a thread that shares its root and current directory with others. Every time, since a thread that was
-  // started after the last one shares them again.
+  // setns refuses a thread that shares its root and current directory with others. This is repeated on each call, since
+  // a thread that was started after the last one shares them again.
   invoke("unshare", "CLONE_FS", CLONE_FS);
   ownNamespace ??= openSync("/proc/thread-self/ns/mnt", "r");
   const home = ownNamespace;

@@ -9,7 +9,7 @@ import { createNetworkNamespace, openNetworkNamespace } from "./network-namespac
 const here = (): string => readlinkSync("/proc/thread-self/ns/net");
 
 describeWith("root")("a network namespace", () => {
-  it("is another one, and left whatever happens in it", () => {
+  it("is a new one, and is always left again", () => {
     const home = here();
     const namespace = createNetworkNamespace();
     try {
@@ -37,23 +37,23 @@ describeWith("root")("a network namespace", () => {
     expect(() => namespace.run(() => {})).toThrow("closed");
   });
 
-  it("is waited for in no FIFO", () => {
+  it("does not wait for the writer of a FIFO", () => {
     const directory = mkdtempSync(join(tmpdir(), "namespaces-"));
     try {
       const fifo = join(directory, "fifo");
       execFileSync("mkfifo", [fifo]);
-      // In a process of its own, which can be given up where it waits.
+      // In a process of its own, which can be killed if it waits.
       const script = `import(${JSON.stringify(new URL("./network-namespaces.ts", import.meta.url).href)}).then(
         ({ openNetworkNamespace }) => openNetworkNamespace(${JSON.stringify(fifo)}).run(() => {}),
       ).catch((error) => console.log(error.message));`;
-      const said = execFileSync(process.execPath, ["-e", script], { encoding: "utf8", timeout: 20_000 });
-      expect(said).toContain("EINVAL");
+      const output = execFileSync(process.execPath, ["-e", script], { encoding: "utf8", timeout: 20_000 });
+      expect(output).toContain("EINVAL");
     } finally {
       rmSync(directory, { recursive: true });
     }
   });
 
-  it("is opened by its path, too", () => {
+  it("can be opened by its path", () => {
     const home = here();
     const namespace = createNetworkNamespace();
     const child = namespace.run(() => spawn("sleep", ["1000"], { stdio: "ignore" }));

@@ -6,17 +6,17 @@ const ownNamespacePath = "/proc/thread-self/ns/net";
 
 export interface NetworkNamespace {
   /**
-   * Runs `action` in the namespace, on this thread, and comes back whatever happens. What the action starts or opens
-   * stays in it. It must be synchronous: other work of the event loop would run in the foreign namespace.
+   * Runs `action` in the namespace, on this thread, and always returns to its own. Processes and sockets of the action
+   * stay in the namespace. It must be synchronous: other work of the event loop would run in the foreign namespace.
    */
   run<T>(action: () => T): T;
-  /** Leads to it for as long as it is open, wherever it was found. */
+  /** Valid while the namespace is open, however it was opened. */
   readonly path: string;
-  /** Lets go of it; the kernel removes it with all its interfaces when nothing else is in it. Repeatable. */
+  /** The kernel removes the namespace with its interfaces once nothing else uses it. Repeatable. */
   close(): void;
 }
 
-/** Makes a network namespace that nothing but this process holds, so that it ends with this process at the latest. */
+/** Creates a network namespace that only this process holds, so that it ends with this process at the latest. */
 export function createNetworkNamespace(): NetworkNamespace {
   const home = openSync(ownNamespacePath, "r");
   let own: number | undefined;
@@ -35,11 +35,11 @@ export function createNetworkNamespace(): NetworkNamespace {
   return namespaceOf(own, home);
 }
 
-/** Opens a network namespace that is there already, by a path such as `/proc/<pid>/ns/net`. */
+/** Opens an existing network namespace by a path such as `/proc/<pid>/ns/net`. */
 export function openNetworkNamespace(path: string): NetworkNamespace {
   const home = openSync(ownNamespacePath, "r");
   try {
-    // Of a FIFO this thread would else wait for a writer.
+    // Without O_NONBLOCK, this thread would wait for a writer if the path is a FIFO.
     return namespaceOf(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK), home);
   } catch (error) {
     closeSync(home);
@@ -52,7 +52,7 @@ function namespaceOf(descriptor: number, home: number): NetworkNamespace {
   return {
     path: `/proc/${process.pid}/fd/${descriptor}`,
     run(action) {
-      if (!isOpen) throw new Error("the network namespace was closed");
+      if (!isOpen) throw new Error("the network namespace is closed");
       invoke("setns", "network namespace", descriptor, CLONE_NEWNET);
       try {
         const result = action();

@@ -40,7 +40,7 @@ function inodeAt(path: string): number {
 }
 
 describe("openInRoot", () => {
-  it("follows absolute paths, links and .. as a process does whose root the folder is", () => {
+  it("follows absolute paths, links and .. as a process with the folder as its root does", () => {
     symlinkSync("/etc/name", join(folder, "root/absolute"));
     symlinkSync("../../../name", join(folder, "root/etc/upwards"));
     const inside = statSync(join(folder, "root/etc/name")).ino;
@@ -51,7 +51,7 @@ describe("openInRoot", () => {
     expect(() => inodeAt("etc/upwards")).toThrow(expect.objectContaining({ code: "ENOENT", call: "openat2" }));
   });
 
-  it("does not follow the kernel's own links, which lead anywhere", () => {
+  it("does not follow the kernel's magic links, which lead anywhere", () => {
     const top = openSync("/", O_PATH | constants.O_DIRECTORY);
     try {
       expect(() => openInRoot(top, "proc/self/root/etc", O_PATH)).toThrow(expect.objectContaining({ code: "ELOOP" }));

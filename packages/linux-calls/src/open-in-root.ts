@@ -4,7 +4,7 @@ import koffi from "koffi";
 import { invoke, repeatIfInterrupted } from "./libc.ts";
 import { emptyOf, openHow } from "./structures.ts";
 
-/** Flag of open(2): a descriptor that leads to a place and opens nothing, so that it waits for nobody. */
+/** Flag of open(2): the descriptor refers to a place without opening it, so that it never waits. */
 export const O_PATH = 0o10000000;
 
 const { O_DIRECTORY } = fileConstants;
@@ -15,16 +15,16 @@ const RESOLVE_NO_SYMLINKS = 0x04;
 const RESOLVE_IN_ROOT = 0x10;
 
 /**
- * openat2(2) of what is there already: the path is followed as a process would whose root the folder is, whatever is
- * exchanged on the way meanwhile. The descriptor is the caller's, and is not inherited.
+ * openat2(2) of an existing file: the path is resolved as in a process with `root` as its root directory, even if
+ * somebody replaces parts of it meanwhile. The caller owns the descriptor, which is not inherited.
  */
 export function openInRoot(root: number, path: string, flags: number): number {
   return open(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
 /**
- * openat2(2) of a folder in another, if it is in the same mount and no link: what has been mounted there meanwhile is
- * refused with EXDEV. The descriptor is the caller's, and is not inherited.
+ * openat2(2) of a folder in `parent`, unless it is a symbolic link (ELOOP) or a mount point (EXDEV), even one mounted
+ * meanwhile. The caller owns the descriptor, which is not inherited.
  */
 export function openFolderOfMount(parent: number, name: string): number {
   return open(parent, name, O_DIRECTORY, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);

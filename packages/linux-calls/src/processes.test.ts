@@ -11,7 +11,7 @@ beforeAll(() => becomeSubreaper());
 
 /** Starts a process that becomes an orphan, and so a child of this one, before it runs its script. */
 async function orphan(script: string): Promise<number> {
-  // While its parent lives the orphan waits, since a shell may collect its own children's exits.
+  // The orphan waits while its parent lives, since a shell may collect the exits of its children.
   const parent = spawn("sh", ["-c", `(read line <&3; ${script}) >/dev/null 2>&1 & echo $!`], {
     stdio: ["ignore", "pipe", "inherit", "pipe"],
   });
@@ -36,7 +36,7 @@ async function ended(pid: number): Promise<ProcessExit> {
 }
 
 describe("orphans", () => {
-  it("tell how they ended", async () => {
+  it("have their exits collected by pid", async () => {
     expect(await ended(await orphan("exit 42"))).toEqual({ exited: true, exitCode: 42, signal: undefined });
     const killed = await orphan("exec sleep 1000");
     expect(waitProcess(killed)).toBeUndefined();
@@ -47,7 +47,7 @@ describe("orphans", () => {
 
   it("are collected one by one, and children of Node are left to Node", async () => {
     const child = spawn("sh", ["-c", "exit 3"], { stdio: "ignore" });
-    // Let the child end while this thread, and with it Node, does not look.
+    // The busy loop keeps Node from collecting the child first.
     waitUntilZombie(child.pid ?? 0);
     expect(reapAny((pid) => pid === child.pid)).toBe("owned");
     expect(await once(child, "exit")).toEqual([3, null]);

@@ -12,15 +12,14 @@ const PR_SET_CHILD_SUBREAPER = 36;
 
 export interface ProcessExit {
   readonly exited: true;
-  /** Exit status, or 128 and the number of the signal that ended the process, as shells report it. */
+  /** Exit status, or 128 plus the number of the signal that ended the process, as shells report it. */
   readonly exitCode: number;
-  /** Number of the signal that ended the process. */
   readonly signal: number | undefined;
 }
 
 /**
- * waitpid(2) for one child. Undefined while it runs (with `noHang`); a process that is no child throws ECHILD. Never
- * ask for a child of node:child_process: Node would wait for ever.
+ * waitpid(2) for one child. Undefined while it runs (with `noHang`); ECHILD for any other process. Must not be called
+ * for a child of node:child_process: Node would wait for it for ever.
  */
 export function waitProcess(
   pid: number,
@@ -36,9 +35,9 @@ export function waitProcess(
 }
 
 /**
- * Takes the exit of one child that has ended and that `isOwned` does not claim; `isOwned` must claim the children of
- * node:child_process, whose exits belong to Node. Undefined when nothing has ended, or while a claimed child stands
- * first in line: then ask again after the next turn of the event loop, when Node has collected it.
+ * Collects the exit of one child, unless `isOwned` claims it. `isOwned` must claim the children of node:child_process,
+ * whose exits belong to Node. Undefined if no child has exited. "owned" if a claimed child is first in the kernel's
+ * list: call again after a turn of the event loop, in which Node collects it.
  */
 export function reapAny(
   isOwned: (pid: number) => boolean,
@@ -57,12 +56,11 @@ export function reapAny(
   return exit === undefined ? undefined : { ...exit, pid };
 }
 
-/** Makes this process the one that orphans among its descendants become children of. */
+/** Orphans among the descendants of this process become its children. */
 export function becomeSubreaper(): void {
   invoke("prctl", "PR_SET_CHILD_SUBREAPER", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
-/** sethostname(2). */
 export function setHostName(name: string): void {
   invoke("sethostname", name, name, Buffer.byteLength(name));
 }

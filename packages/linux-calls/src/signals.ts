@@ -2,12 +2,12 @@ import { constants } from "node:os";
 import { invoke } from "./libc.ts";
 
 const SIG_UNBLOCK = 1;
-/** sigset_t of glibc, of which the kernel reads the first eight bytes. */
+/** Size of glibc's sigset_t. */
 const setBytes = 128;
 
 /**
- * Has the calling thread take a signal that it was started with blocked, as Node leaves SIGUSR1 with `--disable-sigusr1`.
- * What listens to it listens before: one that is pending comes at once.
+ * Unblocks a signal for the calling thread, as SIGUSR1 is blocked under Node's `--disable-sigusr1`. Add the listener
+ * first: a pending signal is delivered at once.
  */
 export function unblockSignal(name: NodeJS.Signals): void {
   const bit = constants.signals[name] - 1;

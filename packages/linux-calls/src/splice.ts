@@ -9,24 +9,24 @@ const SHUT_WR = 1;
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SPLICE_F_NONBLOCK = 2;
-/** Room on the way, in bytes: what the pipe and the socket hold before their writer has to wait. */
-const room = 1024 * 1024;
+/** What the pipe and the socket each hold before their writer has to wait. */
+const bufferSize = 1024 * 1024;
 /** Calls in one turn of the event loop, so that one writer does not starve the others. */
 const callsPerTurn = 16;
 const hasInput = { readable: true, disconnect: true };
-const hasRoom = { writable: true };
-const hasPeerSpoken = { readable: true, disconnect: true };
+const canWrite = { writable: true };
+const hasPeerClosed = { readable: true, disconnect: true };
 
 /**
- * "ended": the pipe has no writer any more, and the peer has read all and closed; "broken": the peer went before;
- * "closed": by `close`.
+ * "ended": the last writer closed the pipe, and the peer read everything and closed; "broken": the peer closed before
+ * that; "closed": `close` was called.
  */
 export type SpliceEnd = "ended" | "broken" | "closed";
 
 /**
- * Carries what is written to a pipe on to a stream socket, to its last byte, without the bytes ever leaving the
- * kernel. When the pipe has no writer any more it half-closes the socket and waits until its peer closes it. It owns
- * the socket, which must not block; the pipe stays its maker's, and unread once the peer has gone.
+ * Moves everything that is written to a pipe to a stream socket, inside the kernel. After the pipe's last writer it
+ * half-closes the socket and waits for the peer to close it. It owns the socket, which must not block. The caller owns
+ * the pipe, which is no longer read once the peer has closed.
  */
 export class SplicedOutput {
   /** Resolves when the socket is closed. */
@@ -46,18 +46,18 @@ export class SplicedOutput {
     this.ended = promise;
     this.#end = resolve;
     widen(pipe, socket);
-    // koffi calls back outside Node's own callback scope, where ticks and promises do not run before the next event.
+    // koffi calls back outside Node's callback scope, so ticks and promises would not run before the next event.
     this.#onEvent = (): void => {
       this.#readable.stop();
       this.#writable.stop();
       setImmediate(() => this.#carry());
     };
     this.#readable = koffi.node.poll(pipe, hasInput, this.#onEvent);
-    this.#writable = koffi.node.poll(socket, hasRoom, this.#onEvent);
+    this.#writable = koffi.node.poll(socket, canWrite, this.#onEvent);
     this.#writable.stop();
   }
 
-  /** Gives the socket up. Repeatable. */
+  /** Repeatable. */
   close(): void {
     this.#finish("closed");
   }
@@ -88,7 +88,7 @@ export class SplicedOutput {
     setImmediate(() => this.#carry());
   }
 
-  /** The peer has nothing to say on an output: whatever comes of it is its end. */
+  /** A peer sends nothing on an output, so any event means that it has closed. */
   #awaitPeer(): void {
     this.#readable.stop();
     try {
@@ -98,16 +98,16 @@ export class SplicedOutput {
       this.#finish("broken");
       return;
     }
-    this.#writable.start(hasPeerSpoken, () => {
+    this.#writable.start(hasPeerClosed, () => {
       this.#writable.stop();
       setImmediate(() => this.#finish("ended"));
     });
   }
 
-  /** Bytes moved, 0 at the end of the pipe, undefined when the pipe is empty or the socket full. */
+  /** Bytes moved, 0 at the end of the pipe, undefined if the pipe is empty or the socket full. */
   #move(): number | "broken" | undefined {
     try {
-      return invokeUnlessBusy("splice", "output", this.#pipe, null, this.#socket, null, room, SPLICE_F_NONBLOCK);
+      return invokeUnlessBusy("splice", "output", this.#pipe, null, this.#socket, null, bufferSize, SPLICE_F_NONBLOCK);
     } catch (error) {
       if (error instanceof LinuxCallError && (error.code === "EPIPE" || error.code === "ECONNRESET")) return "broken";
       throw error;
@@ -116,18 +116,18 @@ export class SplicedOutput {
 
   #wait(): void {
     if (unreadBytes(this.#pipe) > 0) {
-      this.#writable.start(hasRoom, this.#onEvent);
+      this.#writable.start(canWrite, this.#onEvent);
       return;
     }
     this.#readable.start(hasInput, this.#onEvent);
   }
 }
 
-/** Larger buffers mean fewer turns; a kernel that grants no more works with what it has. */
+/** Larger buffers mean fewer turns of the event loop; the default sizes work too. */
 function widen(pipe: number, socket: number): void {
   try {
-    invoke("fcntl", "F_SETPIPE_SZ", pipe, F_SETPIPE_SZ, room);
-    invoke("setsockopt", "SO_SNDBUF", socket, SOL_SOCKET, SO_SNDBUF, new Int32Array([room]), 4);
+    invoke("fcntl", "F_SETPIPE_SZ", pipe, F_SETPIPE_SZ, bufferSize);
+    invoke("setsockopt", "SO_SNDBUF", socket, SOL_SOCKET, SO_SNDBUF, new Int32Array([bufferSize]), 4);
   } catch (error) {
     if (!(error instanceof LinuxCallError)) throw error;
   }

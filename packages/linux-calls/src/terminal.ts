@@ -10,13 +10,13 @@ const O_NONBLOCK = 0o4000;
 const TIOCSWINSZ = 0x5414;
 const chunkSize = 64 * 1024;
 
-/** What one read brings, until it is copied out: all reads are synchronous. */
+/** Shared by all streams: a read is synchronous and its bytes are copied out at once. */
 const received = Buffer.allocUnsafe(chunkSize);
 
 /**
- * The controlling end of a pseudo terminal as a stream, which owns the descriptor. It ends when nobody has the other
- * end open any more. Node's own terminal streams write to it blocking, so that one process which does not read its
- * terminal would stop the event loop.
+ * The controlling end of a pseudo terminal as a stream, which owns the descriptor. It ends once nobody has the other
+ * end open. Node's own terminal streams block on writes, so that a process that does not read its terminal would stop
+ * the event loop.
  */
 export class TerminalStream extends Duplex {
   readonly #descriptor: number;
@@ -31,7 +31,7 @@ export class TerminalStream extends Duplex {
     invoke("fcntl", "F_SETFL", descriptor, F_SETFL, flags | O_NONBLOCK);
   }
 
-  /** Sets the size in characters. Does nothing when the stream is closed. */
+  /** In characters. Does nothing if the stream is closed. */
   resize(rows: number, columns: number): void {
     if (this.destroyed) return;
     const size = emptyOf(windowSize);
@@ -57,14 +57,13 @@ export class TerminalStream extends Duplex {
     done(error);
   }
 
-  /** Asks for exactly the events that somebody waits for. */
   #watch(): void {
     const interest = { readable: this.#isReading, writable: this.#unwritten !== undefined };
     if (!interest.readable && !interest.writable) {
       this.#poll?.stop();
       return;
     }
-    // koffi calls back outside Node's own callback scope, where ticks and promises do not run before the next event.
+    // koffi calls back outside Node's callback scope, so ticks and promises would not run before the next event.
     const onEvent = (): void => {
       this.#poll?.stop();
       setImmediate(() => this.#progress());
@@ -94,14 +93,14 @@ export class TerminalStream extends Duplex {
     const count = attempt(() => writeSync(this.#descriptor, pending.rest));
     if (count === undefined) return;
     pending.rest = pending.rest.subarray(count);
-    // Without anybody at the other end what is written is lost, as on a line that was cut.
+    // If nobody has the other end open, the bytes are lost, as on a disconnected line.
     if (count > 0 && pending.rest.length > 0) return;
     this.#unwritten = undefined;
     pending.done();
   }
 }
 
-/** Undefined when the terminal is not ready; 0 when nobody has its other end open. */
+/** Undefined if the terminal is not ready; 0 if nobody has its other end open. */
 function attempt(act: () => number): number | undefined {
   try {
     return act();

@@ -25,7 +25,7 @@ async function attacked(name: string, signal: AbortSignal): Promise<Outcome> {
   return JSON.parse(stdout);
 }
 
-const invalid = "GcsError: GCS getProperties c: invalid answer of the guest: ";
+const invalid = "GcsError: GCS getProperties c: invalid answer from the guest: ";
 
 describe("a guest's answer, taken by a host with little memory", () => {
   const cases: { readonly [name: string]: readonly [came: number | string, isBridgeOpen: boolean] } = {
@@ -35,9 +35,9 @@ describe("a guest's answer, taken by a host with little memory", () => {
     "many levels": [`${invalid}Properties: more than the 16 levels that are expected`, true],
     "many processes": [`${invalid}Properties: more than the 32768 elements of lists that are expected`, true],
     "empty processes": [`${invalid}Properties: more than the 32768 elements of lists that are expected`, true],
-    "records of errors": [`${invalid}a body of 3145761 bytes was dropped, expected at most 2097152`, true],
+    "records of errors": [`${invalid}body of 3145761 bytes, expected at most 2097152`, true],
     "a notification of empty objects": [
-      "GcsError: GCS getProperties c: the bridge is closed: GCS: invalid notification of the guest: a body of 3145779 bytes was dropped, expected at most 16384",
+      "GcsError: GCS getProperties c: the bridge is closed: GCS: invalid notification from the guest: body of 3145779 bytes, expected at most 16384",
       false,
     ],
     // Passed over, and then the answer.

@@ -71,7 +71,7 @@ describeWith(
     expect(await mapping).toMatchObject({
       code: "DeadlineExceeded",
       message: expect.stringMatching(
-        /Add MappedVirtualDisk of controller 0 LUN 0 partition 3 at \S+: the guest has not answered within 60000 ms$/,
+        /Add MappedVirtualDisk of controller 0 LUN 0 partition 3 at \S+: the guest did not answer within 60000 ms$/,
       ),
     });
     expect(scsi.disks).toMatchObject([{ state: "Attached", mounts: [{ partition: 3, state: "Invalid" }] }]);

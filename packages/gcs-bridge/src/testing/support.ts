@@ -9,7 +9,7 @@ import {
 } from "../index.ts";
 import { encodeFrame, type Frame, FrameDecoder, messageType } from "../wire.ts";
 
-/** Of a Linux guest. */
+/** Capabilities of a Linux guest. */
 export const capabilities: GcsCapabilities = {
   SendHostCreateMessage: false,
   SendHostStartMessage: false,
@@ -52,7 +52,7 @@ export async function connectedPair(handlers: GuestHandlers): Promise<ClientUnde
   return { ...under, server };
 }
 
-/** The other end of a bridge, which speaks frames of the test's choosing. */
+/** The other end of a bridge, which sends frames of the test's choice. */
 export class RawPeer {
   readonly stream: Duplex;
   readonly #decoder = new FrameDecoder(0x1000000);
@@ -89,7 +89,7 @@ export class RawPeer {
     this.send(messageType("request", procedure), id, body);
   }
 
-  /** A header alone, with whatever size it claims. */
+  /** A header that claims any size, without a body. */
   sendHeader(type: number, size: number, id: bigint): void {
     const header = encodeFrame({ type, id, body: Buffer.alloc(0) });
     header.writeUInt32LE(size, 4);

@@ -1,6 +1,6 @@
 /** What a container has in the guest's file systems, and how the reference's guest takes it away. */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import { unmountPlaces } from "../pods/places.ts";
+import { unmountSharedFolders } from "../pods/shared-folders.ts";
 import { hostFilesAtRisk, removeFolder, unmountAll } from "../storage/mount-points.ts";
 import { isBoundToScratch } from "../storage/storage.ts";
 
@@ -15,7 +15,7 @@ export interface ContainerFolders {
 
 /** With a container's state; what fails does not keep the rest from being tried. Throws a GuestFault. */
 export async function deleteFolders({ bundle, scratch, sandboxRoot }: ContainerFolders): Promise<void> {
-  if (sandboxRoot !== undefined) unmountPlaces(sandboxRoot);
+  if (sandboxRoot !== undefined) unmountSharedFolders(sandboxRoot);
   const problems: string[] = [];
   const attempt = async (work: () => unknown): Promise<void> => {
     try {

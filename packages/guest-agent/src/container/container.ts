@@ -11,8 +11,8 @@ import { type HeldStdio, holdStdio } from "../process/held-stdio.ts";
 import type { OutputCopyPlace } from "../process/output-copy.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "../process/process.ts";
 import type { StdioRelay } from "../process/stdio-relay.ts";
-import { makeFoldersBelow, makeMountPoints, withoutEndSlashes } from "./below.ts";
 import { type ContainerFolders, deleteFolders, discardFolders } from "./container-folders.ts";
+import { makeFoldersInRoot, makeMountPoints, withoutEndSlashes } from "./path-in-root.ts";
 import { checkProgram } from "./program.ts";
 import type { OciRuntime, RuntimeProcess } from "./runtime.ts";
 import { namingFields } from "./runtime-faults.ts";
@@ -101,7 +101,7 @@ export class Container {
       checkProgram(root.path, process, arch, mounts);
       // Where a mount covers it, it is not the root's to have.
       const isOnMount = mounts.some(({ destination }) => isAtOrBelow(process.cwd, destination));
-      if (!isOnMount) makeFoldersBelow(root.path, process.cwd);
+      if (!isOnMount) makeFoldersInRoot(root.path, process.cwd);
       makeMountPoints(root.path, mounts);
       mkdirSync(bundle, { recursive: true, mode: 0o711 });
       writeFileSync(`${bundle}/config.json`, specificationText(spec), { mode: 0o600 });

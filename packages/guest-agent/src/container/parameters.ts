@@ -1,7 +1,7 @@
 /** What travels as JSON in strings: container configurations and process parameters, checked where they enter. */
 import { Fields } from "@uvm-shim/gcs-bridge";
 import type { LinuxHostedContainerSettings, LinuxProcessParameters, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
-import { absolutePath } from "../resources.ts";
+import { absolutePath } from "../requests/guest-requests.ts";
 import { spelledProcess, spelledSpecification } from "./specification-names.ts";
 
 /** Throws a FieldError naming the field. */

@@ -7,8 +7,8 @@ import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciMount, OciProcess } from "@uvm-shim/hcs-schema";
 import { architecturesRunBy, elfMachine } from "@uvm-shim/linux-calls";
-import { missingBelow, readBelow, withoutEndSlashes } from "./below.ts";
 import { readElf } from "./elf.ts";
+import { missingInRoot, readInRoot, withoutEndSlashes } from "./path-in-root.ts";
 
 /** What people call them, by the value of e_machine in their ELF files. */
 const machineNames: { readonly [machine: number]: string } = {
@@ -71,7 +71,7 @@ export function checkProgram(
     if (isExecutable && found === undefined && interpreter === undefined) {
       throw refused(args, `exec ${program}: exec format error: it is neither an ELF file nor begins with #!`);
     }
-    const missing = interpreter === undefined ? undefined : missingBelow(root, interpreter);
+    const missing = interpreter === undefined ? undefined : missingInRoot(root, interpreter);
     if (isExecutable && missing !== undefined && !isOnMount(missing)) {
       const named = JSON.stringify(file.interpreter);
       throw refused(args, `exec ${program}: no such file or directory: it names the interpreter ${named}`);
@@ -136,7 +136,7 @@ interface ProgramFile {
 /** What a regular file says of itself, by its path in the container. */
 function readProgram(root: string, path: string): ProgramFile | undefined {
   try {
-    return readBelow(root, path, (file, { mode }) => {
+    return readInRoot(root, path, (file, { mode }) => {
       const isExecutable = (mode & 0o111) !== 0;
       const elf = readElf(file);
       if (elf !== undefined) return { isExecutable, machine: elf.machine, interpreter: elf.loader };

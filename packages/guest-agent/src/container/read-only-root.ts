@@ -2,7 +2,7 @@
 import { accessSync, constants } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
-import { existsBelow, mountsAbove } from "./below.ts";
+import { existsInRoot, mountsAbove } from "./path-in-root.ts";
 
 /**
  * The specification with its root declared read-only where it is: some runtimes mount it anew, writable if nobody says
@@ -13,7 +13,7 @@ export function withReadOnlyRoot(spec: OciSpec): OciSpec {
   if (root === undefined || isWritable(root.path)) return spec;
   const above = mountsAbove(mounts);
   for (const [index, { destination }] of mounts.entries()) {
-    if (above[index] !== undefined || existsBelow(root.path, destination)) continue;
+    if (above[index] !== undefined || existsInRoot(root.path, destination)) continue;
     throw new GuestFault(
       "E_FAIL",
       `OciSpecification.mounts[${index}].destination is ${destination}, which the root file system does not have, and since it is read-only it cannot be made`,

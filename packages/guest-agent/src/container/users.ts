@@ -2,7 +2,7 @@
 import { readSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciProcess, OciUser } from "@uvm-shim/hcs-schema";
-import { readBelow } from "./below.ts";
+import { readInRoot } from "./path-in-root.ts";
 
 const field = "OciSpecification.process.user.username";
 const greatestId = 0xffffffff;
@@ -94,14 +94,14 @@ function isId(text: string): boolean {
 
 /** The first fields of each line that has any; none where the container has no such file. */
 function* readRows(root: string, path: string): Iterable<readonly string[]> {
-  for (const line of textBelow(root, path).split("\n")) {
+  for (const line of textInRoot(root, path).split("\n")) {
     if (line.includes(":") && !line.startsWith("#")) yield line.trim().split(":", fieldsRead);
   }
 }
 
-function textBelow(root: string, path: string): string {
+function textInRoot(root: string, path: string): string {
   try {
-    return readBelow(root, path, (file, { size }) => (size > largestFile ? "" : textOf(file, size))) ?? "";
+    return readInRoot(root, path, (file, { size }) => (size > largestFile ? "" : textOf(file, size))) ?? "";
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
     throw error;

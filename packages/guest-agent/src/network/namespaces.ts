@@ -5,10 +5,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import type { NameResolution } from "../pods/files.ts";
+import type { NameResolution } from "../pods/pod-files.ts";
 import { moveCommands, setUpCommands } from "./commands.ts";
 import { type NamespaceOwner, type RunInNetwork, runIp } from "./ip.ts";
-import { isJoinedNic } from "./joined.ts";
+import { isJoinedNic } from "./joined-networks.ts";
 import type { DescribedAdapter } from "./request.ts";
 
 /** How long a NIC that the host has added may take to appear. */

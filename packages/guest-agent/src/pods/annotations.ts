@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
 import type { OutputCopyPlace } from "../process/output-copy.ts";
-import type { PodPlaces } from "./places.ts";
+import type { SharedFolders } from "./shared-folders.ts";
 
 const shmSizeKey = "io.microsoft.lcow.shm.size-kb";
 const coreLimitKey = "io.microsoft.lcow.rlimitcore";
@@ -38,7 +38,7 @@ export function withCoreLimit(spec: OciSpec): OciSpec {
 }
 
 /** With the folder of logs mounted where the container is to see it. Throws a GuestFault naming the annotation. */
-export function withLogFolder(spec: OciSpec, places: Pick<PodPlaces, "logs">): OciSpec {
+export function withLogFolder(spec: OciSpec, places: Pick<SharedFolders, "logs">): OciSpec {
   const destination = spec.annotations?.[teeLogMountKey];
   if (destination === undefined || destination === "") return spec;
   if (!destination.startsWith("/")) throw refused(teeLogMountKey, destination, "an absolute path");
@@ -49,7 +49,7 @@ export function withLogFolder(spec: OciSpec, places: Pick<PodPlaces, "logs">): O
 /** The file of the guest that the first process's output goes to besides, if any. Throws a GuestFault. */
 export function outputCopyOf(
   { annotations = {} }: OciSpec,
-  places: Pick<PodPlaces, "logs">,
+  places: Pick<SharedFolders, "logs">,
 ): OutputCopyPlace | undefined {
   const log = annotations[teeLogKey];
   if (log === undefined || log === "") return undefined;

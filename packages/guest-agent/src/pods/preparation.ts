@@ -5,12 +5,13 @@
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciSpec, OciUser } from "@uvm-shim/hcs-schema";
 import { withUserOf } from "../container/users.ts";
-import { joinedNamespacePath, withNetworkAt } from "../network/joined.ts";
+import { joinedNamespacePath, withNetworkAt } from "../network/joined-networks.ts";
 import type { NetworkNamespaces } from "../network/namespaces.ts";
 import type { OutputCopyPlace } from "../process/output-copy.ts";
 import type { GuestDevices } from "../storage/devices.ts";
 import { outputCopyOf, withCoreLimit, withLogFolder, withShmSize } from "./annotations.ts";
 import { type ContainerKind, sandboxRootOf, skipsPodNetwork, wantsHostNetwork } from "./container-kind.ts";
+import { checkJoinedNamespaces, withHostNetwork } from "./joined-namespaces.ts";
 import {
   checkHostname,
   hostnameFile,
@@ -19,10 +20,9 @@ import {
   podFileMounts,
   resolvConfFile,
   writePodFile,
-} from "./files.ts";
-import { checkJoinedNamespaces, withHostNetwork } from "./joined-namespaces.ts";
-import { makePlaces, placesOf, unmountPlaces } from "./places.ts";
+} from "./pod-files.ts";
 import type { PodTable } from "./pod-table.ts";
+import { makeSharedFolders, sharedFoldersOf, unmountSharedFolders } from "./shared-folders.ts";
 import { grantDevices, withGrantableRules } from "./workload-devices.ts";
 import { withGuestMounts } from "./workload-mounts.ts";
 
@@ -71,7 +71,7 @@ export function prepareContainer(
 ): PreparedContainer {
   const { spec, root, ownSandboxRoot, network } = rewrite(kind, request, surroundings);
   try {
-    const places = placesOf(root);
+    const places = sharedFoldersOf(root);
     const granted = withGrantableRules(withLogFolder(spec, places), surroundings.devices);
     checkJoinedNamespaces(granted);
     const hasNamedUser = (request.given.process?.user?.username ?? "") !== "";
@@ -83,7 +83,7 @@ export function prepareContainer(
       network,
     };
   } catch (error) {
-    if (ownSandboxRoot !== undefined) unmountPlaces(ownSandboxRoot);
+    if (ownSandboxRoot !== undefined) unmountSharedFolders(ownSandboxRoot);
     throw error;
   }
 }
@@ -113,7 +113,7 @@ function prepareSandbox(podId: string, { bundle, given }: Request, surroundings:
   const spec = withUser(withCoreLimit(given));
   const place = networkPlaceOf(namespaceId, annotations);
   pods.add(podId, { sandboxRoot: root, hasHostNetwork: place.kind === "host" });
-  makePlaces(root);
+  makeSharedFolders(root);
   return {
     spec: withNetworkOf(place, spec),
     root,
@@ -132,7 +132,7 @@ function prepareWorkload(podId: string, { id, given }: Request, surroundings: Pr
       `OciSpecification.hostname is ${name}, a workload has the name of its pod: expected is ""`,
     );
   }
-  const mounted = withGuestMounts(id, given, placesOf(root), devices);
+  const mounted = withGuestMounts(id, given, sharedFoldersOf(root), devices);
   const named = { ...mounted, mounts: [...(mounted.mounts ?? []), ...podFileMounts(mounted, root)] };
   const granted = grantDevices(id, withShmSize(named), devices);
   const spec = withUser(withCoreLimit(granted));

@@ -4,7 +4,7 @@ import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciDeviceRule, OciMount, OciSpec } from "@uvm-shim/hcs-schema";
 import type { GuestDevices } from "../storage/devices.ts";
 import { demandResources } from "./absent-parts.ts";
-import type { PodPlaces } from "./places.ts";
+import type { SharedFolders } from "./shared-folders.ts";
 
 const blockDevicePrefix = "blockdev://";
 const guestPathPrefix = "uvm://";
@@ -19,7 +19,7 @@ const hugePageSizes = ["2M"];
 export function withGuestMounts(
   containerId: string,
   spec: OciSpec,
-  places: PodPlaces,
+  places: SharedFolders,
   devices: Pick<GuestDevices, "node">,
 ): OciSpec {
   const granted: OciDeviceRule[] = [];
@@ -56,7 +56,7 @@ function blockDeviceMount(
 }
 
 /** Undefined where the source is a path already. */
-function sourceIn({ source = "" }: OciMount, places: PodPlaces, field: string): string | undefined {
+function sourceIn({ source = "" }: OciMount, places: SharedFolders, field: string): string | undefined {
   const where = `${field}.source`;
   for (const [prefix, kind] of [
     ["sandbox://", "mounts"],

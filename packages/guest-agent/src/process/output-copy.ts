@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
 import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import { withFolderBelow } from "../container/below.ts";
+import { withFolderInRoot } from "../container/path-in-root.ts";
 
 export interface OutputCopyPlace {
   /** A folder of the guest. */
@@ -59,7 +59,7 @@ function openRegular({ folder, file }: OutputCopyPlace): number {
     constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   let descriptor: number;
   try {
-    descriptor = withFolderBelow(folder, posix.dirname(file), (parent) =>
+    descriptor = withFolderInRoot(folder, posix.dirname(file), (parent) =>
       openSync(`${parent}/${posix.basename(file)}`, flags, 0o644),
     );
   } catch (cause) {

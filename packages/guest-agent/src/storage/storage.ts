@@ -10,7 +10,7 @@ import type {
 } from "@uvm-shim/hcs-schema";
 import { guestFolders } from "@uvm-shim/host-protocol";
 import { MNT_DETACH, mount, mountFlags, setMountReadOnly, umount } from "@uvm-shim/linux-calls";
-import type { GuardedContainer, PolicyGuard } from "../policy/guard.ts";
+import type { GuardedContainer, PolicyGuard } from "../policy/policy-guard.ts";
 import { waitForAppearance } from "./appearance.ts";
 import { assignedDeviceFolder, declarationName } from "./devices.ts";
 import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";

@@ -10,7 +10,7 @@ import { capabilities } from "@uvm-shim/gcs-bridge/testing";
 import { LinuxGuest } from "../guest.ts";
 import type { LinuxGuestOptions, StdioListener } from "../types.ts";
 
-/** Of a container of which no more is asked. */
+/** Settings of a minimal container. */
 export const containerSettings = {
   SchemaVersion: { Major: 2, Minor: 1 },
   OciBundlePath: "/run/gcs/pods/p/c",
@@ -18,7 +18,7 @@ export const containerSettings = {
   ScratchDirPath: "/run/scratch",
 };
 
-/** Of a process without standard input and outputs. */
+/** Parameters of a process without stdio. */
 export const withoutPipes = {
   EmulateConsole: false,
   CreateStdInPipe: false,
@@ -32,7 +32,7 @@ export interface SeenRequest {
   readonly body: unknown;
 }
 
-/** One port of the host: connections wait until they are accepted. */
+/** A port of the host, whose connections wait until they are accepted. */
 class FakePort implements StdioListener {
   readonly #onClose: () => void;
   readonly #dialled: Duplex[] = [];
@@ -53,7 +53,7 @@ class FakePort implements StdioListener {
 
   async close(): Promise<void> {
     this.#onClose();
-    for (const { reject } of this.#waiting) reject(new Error("the listener was closed"));
+    for (const { reject } of this.#waiting) reject(new Error("the listener is closed"));
   }
 
   dial(connections: Duplex[]): Duplex {
@@ -66,23 +66,25 @@ class FakePort implements StdioListener {
   }
 }
 
-/** A Linux guest of the test's making, behind the real protocol, and the host's ports that it dials. */
+/** A fake Linux guest behind the real protocol, and the host's ports that it dials. */
 export class FakeGuest {
   readonly seen: SeenRequest[] = [];
   readonly logged: string[] = [];
   readonly loggedFields: unknown[] = [];
   readonly ports = new Map<number, FakePort>();
-  /** The host's ends of what was dialled. */
+  /** The host's ends of the connections that the guest dialled. */
   readonly connections: Duplex[] = [];
   readonly hostStream: Duplex;
   readonly server: GcsBridgeServer;
   readonly options: LinuxGuestOptions;
   readonly #delays = new Set<{ readonly milliseconds: number; readonly resolve: () => void }>();
 
-  constructor(handlers: GuestHandlers = {}, told: Partial<GcsCapabilities> = {}) {
+  constructor(handlers: GuestHandlers = {}, changed: Partial<GcsCapabilities> = {}) {
     const [host, guest] = duplexPair();
     this.hostStream = host;
-    this.server = new GcsBridgeServer(guest, this.#recorded(handlers), { capabilities: { ...capabilities, ...told } });
+    this.server = new GcsBridgeServer(guest, this.#recorded(handlers), {
+      capabilities: { ...capabilities, ...changed },
+    });
     this.options = {
       newActivityId: () => "11111111-2222-3333-4444-555555555555",
       listen: async (port) => this.#listen(port),
@@ -108,12 +110,12 @@ export class FakeGuest {
     };
   }
 
-  /** What the host waits for, in milliseconds. */
+  /** The host's pending delays, in milliseconds. */
   get delays(): readonly number[] {
     return [...this.#delays].map(({ milliseconds }) => milliseconds);
   }
 
-  /** Lets the time pass that the host now waits for: all of it, or what is no longer than the given. */
+  /** Ends the host's pending delays, or those up to `atMost` milliseconds. */
   expire(atMost = Number.POSITIVE_INFINITY): void {
     for (const delay of this.#delays) {
       if (delay.milliseconds > atMost) continue;
@@ -126,7 +128,7 @@ export class FakeGuest {
     return LinuxGuest.connect(this.hostStream, this.options, signal);
   }
 
-  /** Dials a port of the host; throws when nothing listens. */
+  /** Dials a port of the host; throws if nothing listens. */
   dial(port: number | undefined): Duplex {
     const listener = port === undefined ? undefined : this.ports.get(port);
     if (listener === undefined) throw new Error(`nothing listens on port ${port}`);
@@ -179,7 +181,7 @@ export class FakeGuest {
   }
 }
 
-/** Lets everything that can go on without the outside go on. */
+/** Runs everything that does not wait for external events. */
 export async function settled(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,4 +1,4 @@
-/** Programs of the kernel's own machine (linux/bpf.h) that have a say in what a cgroup of version 2 may do. */
+/** BPF programs (linux/bpf.h) that decide what processes of a version 2 cgroup may do. */
 import { closeSync, constants, openSync } from "node:fs";
 import koffi from "koffi";
 import { invoke, repeatIfInterrupted } from "../libc.ts";
@@ -7,19 +7,19 @@ import { emptyOf, programAttach, programLoad } from "../structures.ts";
 const BPF_PROG_LOAD = 5;
 const BPF_PROG_ATTACH = 8;
 const BPF_PROG_DETACH = 9;
-/** Programs of groups above and below have a say as well. */
+/** Programs of the group's ancestors and descendants run as well. */
 const BPF_F_ALLOW_MULTI = 2;
 const BPF_F_REPLACE = 4;
 const nameBytes = 16;
 
-/** What a program decides on. */
+/** The kind of access that a program decides on. */
 export interface ProgramKind {
   readonly type: number;
   readonly attach: number;
   readonly name: string;
 }
 
-/** One instruction; `to` is what it jumps to: the end that allows, or the section after its own. */
+/** `to` is the target of a jump: the verdict that allows, or the next section. */
 export interface Instruction {
   readonly code: number;
   readonly destination: number;
@@ -31,7 +31,7 @@ export interface Instruction {
 
 const exit: Instruction = { code: 0x95, destination: 0 };
 
-/** Loads a program of sections, which denies at their end. The descriptor is the caller's, and is not inherited. */
+/** Loads a program that denies what no section allows. The caller owns the descriptor, which is not inherited. */
 export function loadProgram(kind: ProgramKind, sections: readonly (readonly Instruction[])[]): number {
   const code = encode(sections);
   const license = Buffer.from("MIT\0");
@@ -50,11 +50,11 @@ export function loadProgram(kind: ProgramKind, sections: readonly (readonly Inst
     prog_ifindex: 0,
     expected_attach_type: kind.attach,
   });
-  // EAGAIN: the kernel leaves off verifying a program when the process gets a signal, as at the end of any child.
+  // EAGAIN: the kernel stops verifying a program when the process receives a signal, such as a child's SIGCHLD.
   return repeatIfInterrupted(() => invoke("bpf", "BPF_PROG_LOAD", BPF_PROG_LOAD, attributes, attributes.length));
 }
 
-/** Has the program hold for a group and all below it, until the group is removed, in the place of another one or beside all. */
+/** Attaches a program to a group and its descendants until the group is removed, replacing `replaced` if it is given. */
 export function attachProgram(kind: ProgramKind, program: number, group: string, replaced?: number): void {
   const flags = BPF_F_ALLOW_MULTI | (replaced === undefined ? 0 : BPF_F_REPLACE);
   const subject = `BPF_PROG_ATTACH ${group}${replaced === undefined ? "" : " with BPF_F_REPLACE (since Linux 5.6)"}`;
@@ -71,7 +71,6 @@ export function attachProgram(kind: ProgramKind, program: number, group: string,
   });
 }
 
-/** Has a program that was attached to the group no longer hold for it. */
 export function detachProgram(kind: ProgramKind, program: number, group: string): void {
   withFolder(group, (folder) => {
     const attributes = emptyOf(programAttach);

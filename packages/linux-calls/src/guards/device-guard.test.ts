@@ -14,7 +14,7 @@ vi.mock("../libc.ts", { spy: true });
 const zero = { type: "c", major: 1, minor: 5 } as const;
 const anyMemory = { type: "c", major: 1, minor: undefined } as const;
 
-describeWith("root", "control groups of version 2")("a group of version 2 with a guard of devices", () => {
+describeWith("root", "control groups of version 2")("a version 2 group with a device guard", () => {
   let directory: string;
   let group: string;
 
@@ -38,7 +38,7 @@ describeWith("root", "control groups of version 2")("a group of version 2 with a
     return spawnSync("/bin/sh", ["-c", script, below, directory], { encoding: "utf8" }).stdout.trim().split("\n");
   }
 
-  it("opens those that are allowed, while these change, and no other", () => {
+  it("opens exactly the devices that are allowed, also after a change", () => {
     expect(opened()).toEqual(["zero", "full"]);
     const guard = new DeviceGuard(group, [zero]);
     expect(opened()).toEqual(["zero"]);
@@ -58,7 +58,7 @@ describeWith("root", "control groups of version 2")("a group of version 2 with a
     expect(opened()).toEqual(["zero"]);
   });
 
-  it("has it hold for groups below, which can make nodes of any device", () => {
+  it("applies to child groups, which can make nodes of any device", () => {
     new DeviceGuard(group, [zero]).close();
     const below = join(group, "below");
     mkdirSync(below);
@@ -71,7 +71,7 @@ describeWith("root", "control groups of version 2")("a group of version 2 with a
     }
   });
 
-  it("is none where the kernel replaces no program (before 5.6), and leaves the group as it was", async () => {
+  it("fails if the kernel cannot replace a program (before 5.6), and leaves the group as it was", async () => {
     const actual = await vi.importActual<typeof import("./bpf.ts")>("./bpf.ts");
     const attached: (number | undefined)[] = [];
     vi.mocked(attachProgram)
@@ -88,7 +88,7 @@ describeWith("root", "control groups of version 2")("a group of version 2 with a
     expect(opened()).toEqual(["zero", "full"]);
   });
 
-  it("keeps what was allowed where a change is refused", () => {
+  it("keeps the allowed devices if a change is refused", () => {
     const guard = new DeviceGuard(group, [zero]);
     expect(() => guard.allow([{ ...zero, minor: 2 ** 32 }])).toThrow(RangeError);
     expect(opened()).toEqual(["zero"]);

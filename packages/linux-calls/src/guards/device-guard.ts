@@ -1,4 +1,4 @@
-/** A program for cgroups of version 2 that says which devices can be opened, as version 1's controller does. */
+/** Limits the devices that a version 2 cgroup can open, as version 1's devices controller does. */
 import { closeSync } from "node:fs";
 import { attachProgram, detachProgram, type Instruction, loadProgram, type ProgramKind } from "./bpf.ts";
 
@@ -10,16 +10,16 @@ const [r1, r2, r3, r4, r5] = [1, 2, 3, 4, 5];
 export interface GuardedDevice {
   readonly type: keyof typeof types;
   readonly major: number;
-  /** Undefined: each of its major number. */
+  /** Undefined: every device of the major number. */
   readonly minor: number | undefined;
 }
 
-/** Holds for a group and all below it, until the group is removed. Nodes of any device can be made, these alone be opened. */
+/** Applies to a group and its descendants until the group is removed. Any device node can be made, but only these opened. */
 export class DeviceGuard {
   readonly #group: string;
   #program: number;
 
-  /** Throws where the kernel has no such programs, or (before 5.6) cannot replace them; nothing holds for the group then. */
+  /** Throws if the kernel does not support such programs, or (before 5.6) cannot replace them; the group is unlimited then. */
   constructor(group: string, allowed: readonly GuardedDevice[]) {
     this.#group = group;
     this.#program = loadProgram(device, sectionsFor(allowed));
@@ -30,7 +30,7 @@ export class DeviceGuard {
       throw error;
     }
     try {
-      // Else the first device that the group is given would be the one to tell.
+      // Finds out now, not with the group's first device, whether the kernel can replace a program.
       this.allow(allowed);
     } catch (error) {
       try {
@@ -42,7 +42,7 @@ export class DeviceGuard {
     }
   }
 
-  /** From now on these are those that can be opened; the ones before, when this fails. */
+  /** Replaces the list of allowed devices; on failure the previous list stays. */
   allow(allowed: readonly GuardedDevice[]): void {
     const program = loadProgram(device, sectionsFor(allowed));
     try {
@@ -55,7 +55,7 @@ export class DeviceGuard {
     this.#program = program;
   }
 
-  /** Lets go of the program, which holds on for the group. */
+  /** Closes the program, which stays attached to the group. */
   close(): void {
     closeSync(this.#program);
   }

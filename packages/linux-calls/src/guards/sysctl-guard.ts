@@ -1,4 +1,4 @@
-/** A program for cgroups of version 2 that says which settings of /proc/sys can be written. */
+/** Limits the settings of /proc/sys that a version 2 cgroup can write. */
 import { attachProgram, type Instruction, loadProgram, type ProgramKind } from "./bpf.ts";
 
 const sysctl: ProgramKind = { type: 23, attach: 18, name: "sysctl_guard" };
@@ -8,14 +8,15 @@ const nameBytes = 64;
 const [r1, r2, r3, r4, r6, r10] = [1, 2, 3, 4, 6, 10];
 
 /**
- * Loads a program that lets every setting be read, and those be written whose name, as in `net/ipv4/ip_forward`, begins
- * with one of these; of one that ends in a NUL, those that it is. The descriptor is the caller's, and is not inherited.
+ * Loads a program that allows every setting to be read, and those to be written whose name (`net/ipv4/ip_forward`)
+ * begins with one of `writable`; a prefix that ends in NUL must match the whole name. The caller owns the descriptor,
+ * which is not inherited.
  */
 export function loadSysctlGuard(writable: readonly string[]): number {
   return loadProgram(sysctl, sectionsFor(writable));
 }
 
-/** Has the program hold for a group and all below it, until the group is removed. */
+/** Attaches the program to a group and its descendants until the group is removed. */
 export function attachSysctlGuard(program: number, group: string): void {
   attachProgram(sysctl, program, group);
 }

@@ -1,22 +1,22 @@
-/** A seccomp filter, in the classic BPF that the kernel takes (linux/seccomp.h, linux/bpf_common.h). */
+/** A seccomp filter in classic BPF (linux/seccomp.h, linux/bpf_common.h). */
 import { constants } from "node:os";
 import koffi from "koffi";
 import { type Architecture, architecturesRunBy, auditArchitecture } from "../architectures.ts";
 import { invoke } from "../libc.ts";
 import { emptyOf, filterProgram } from "../structures.ts";
 
-/** A system call that is denied, always or by one of its arguments. */
+/** A system call that is denied, always or depending on one of its arguments. */
 export interface DeniedCall {
-  /** By architecture; absent where there is no such call. */
+  /** Absent for an architecture without the call. */
   readonly numbers: { readonly [architecture in Architecture]?: number };
-  /** Denied where the low word of the argument, masked, is one of these; with `except` where it is none of them. */
+  /** Denied if the low word of the argument, masked, is one of `values`; with `except`, if it is not. */
   readonly argument?: {
     readonly index: number;
     readonly mask?: number;
     readonly values: readonly number[];
     readonly except?: boolean;
   };
-  /** EPERM when absent. */
+  /** EPERM if absent. */
   readonly errno?: keyof typeof constants.errno;
 }
 
@@ -42,8 +42,8 @@ interface Instruction {
 }
 
 /**
- * Denies system calls to this process with all its threads, and to all that it starts from now on, for good. Needs
- * CAP_SYS_ADMIN, so that programs with other users' rights work as before.
+ * Denies system calls for good to all threads of this process and to everything that it starts from now on. Requires
+ * CAP_SYS_ADMIN instead of setting no_new_privs, so that set-user-ID programs keep working.
  */
 export function denyCalls(calls: readonly DeniedCall[]): void {
   const instructions = filterOf(calls, architecturesRunBy(process.arch));
@@ -57,19 +57,19 @@ export function denyCalls(calls: readonly DeniedCall[]): void {
   const program = emptyOf(filterProgram);
   koffi.encode(program, filterProgram, { len: instructions.length, filter: koffi.address(bytes) });
   const result = invoke("seccomp", "filter", SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, program);
-  if (result !== 0) throw new Error(`seccomp: thread ${result} of this process cannot have the filter`);
+  if (result !== 0) throw new Error(`seccomp filter: thread ${result} of this process cannot take it`);
 }
 
 function filterOf(calls: readonly DeniedCall[], architectures: readonly Architecture[]): readonly Instruction[] {
   const sections = architectures.flatMap((architecture) => {
     const body = [
       instruction(load, numberOffset),
-      // The numbers of x32 are of other calls, which no kernel need have.
+      // x32 numbers its calls differently, and kernels may leave it out.
       ...(architecture === "x64" ? [instruction(jumpIfAtLeast, x32Bit, 0, 1), denied("ENOSYS")] : []),
       ...calls.flatMap((call) => rulesOf(call, call.numbers[architecture])),
       instruction(answer, RET_ALLOW),
     ];
-    // Of another architecture it is jumped over; further than a byte says, by a jump of its own.
+    // Another architecture's section is skipped. A conditional jump's offset is one byte, too short for that.
     const jumpAlways = instruction(0x05, body.length);
     return [
       instruction(load, architectureOffset),
@@ -81,7 +81,7 @@ function filterOf(calls: readonly DeniedCall[], architectures: readonly Architec
   return [...sections, denied("ENOSYS")];
 }
 
-/** The number of the call is what is loaded before and after. */
+/** Expects the call's number in the accumulator, and leaves it there. */
 function rulesOf({ argument, errno = "EPERM" }: DeniedCall, number: number | undefined): readonly Instruction[] {
   if (number === undefined) return [];
   if (argument === undefined) return [instruction(jumpIfEqual, number, 0, 1), denied(errno)];

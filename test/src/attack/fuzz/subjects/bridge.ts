@@ -16,7 +16,7 @@ import {
   readContainerSettings,
   readProcessParameters,
 } from "../../../../../packages/guest-agent/src/container/parameters.ts";
-import { readGuestRequest } from "../../../../../packages/guest-agent/src/resources.ts";
+import { readGuestRequest } from "../../../../../packages/guest-agent/src/requests/guest-requests.ts";
 import { encodeContainerStatistics } from "../../../../../packages/shim/src/services/statistics.ts";
 import { jsonSubject, type Subject, textSubject } from "../subject.ts";
 import { processSeed, specificationSeed } from "./seeds.ts";

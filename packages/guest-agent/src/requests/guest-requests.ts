@@ -16,8 +16,8 @@ import {
   type SecurityPolicyFragment,
   scsiControllerGuids,
 } from "@uvm-shim/hcs-schema";
-import { spelledResources } from "./container/specification-names.ts";
-import { readNetworkAdapter } from "./network/request.ts";
+import { spelledResources } from "../container/specification-names.ts";
+import { readNetworkAdapter } from "../network/request.ts";
 
 const path = "Request.Settings";
 

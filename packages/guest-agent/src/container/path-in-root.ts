@@ -30,7 +30,7 @@ const mostSteps = 4096;
  * circle. Throws when the path leads nowhere. What was found is what is opened, whatever has taken its place; a lease
  * that a process of the container holds on it is an error, and is not waited for.
  */
-export function readBelow<T>(root: string, path: string, read: (file: number, stats: Stats) => T): T | undefined {
+export function readInRoot<T>(root: string, path: string, read: (file: number, stats: Stats) => T): T | undefined {
   return withPlace(root, path, (place) => {
     const stats = fstatSync(place);
     if (!stats.isFile()) return undefined;
@@ -39,14 +39,14 @@ export function readBelow<T>(root: string, path: string, read: (file: number, st
 }
 
 /** Hands a folder over, as a path by which nothing else is reached whatever takes its place meanwhile. */
-export function withFolderBelow<T>(root: string, path: string, use: (folder: string) => T): T {
+export function withFolderInRoot<T>(root: string, path: string, use: (folder: string) => T): T {
   return using(openSync(root, O_PATH | O_DIRECTORY), (top) =>
     using(openInRoot(top, path, O_PATH | O_DIRECTORY), (folder) => use(`/proc/self/fd/${folder}`)),
   );
 }
 
 /** Whether the path leads to anything. */
-export function existsBelow(root: string, path: string): boolean {
+export function existsInRoot(root: string, path: string): boolean {
   try {
     return withPlace(root, path, () => true) === true;
   } catch {
@@ -76,7 +76,7 @@ function using<T>(descriptor: number, use: (descriptor: number) => T): T {
 }
 
 /** The first place that is missing on the way, as a path below the root; undefined where all of it is there. */
-export function missingBelow(root: string, path: string): string | undefined {
+export function missingInRoot(root: string, path: string): string | undefined {
   let missing: string | undefined;
   try {
     follow(root, path, ({ path: place }) => {
@@ -135,11 +135,11 @@ function partsOf(path: string): string[] {
 }
 
 /** Makes the folders of the path that are missing. What cannot be made is left to whoever uses the path. */
-export function makeFoldersBelow(root: string, path: string): void {
-  makeBelow(root, path, "folder");
+export function makeFoldersInRoot(root: string, path: string): void {
+  makeInRoot(root, path, "folder");
 }
 
-function makeBelow(root: string, path: string, last: "folder" | "file", mode?: number): void {
+function makeInRoot(root: string, path: string, last: "folder" | "file", mode?: number): void {
   try {
     follow(root, path, ({ name, isLast }) => {
       if (isLast && last === "file") writeFileSync(name, "", { flag: "wx" });
@@ -166,9 +166,9 @@ export function makeMountPoints(root: string, mounts: readonly OciMount[]): void
     const below = above[index];
     const last = sourceKind(mount) === "file" ? "file" : "folder";
     const mode = modeOf(mount);
-    if (below === undefined) makeBelow(root, destination, last, mode);
+    if (below === undefined) makeInRoot(root, destination, last, mode);
     else if (sourceKind(below) === "folder") {
-      makeBelow(below.source as string, destination.slice(below.destination.length), last, mode);
+      makeInRoot(below.source as string, destination.slice(below.destination.length), last, mode);
     }
   }
 }

@@ -2,7 +2,7 @@ import { FieldError, Fields, GuestFault } from "@uvm-shim/gcs-bridge";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { readContainerSettings, readProcessParameters, readPropertyTypes } from "../container/parameters.ts";
-import { absolutePath, readGuestRequest } from "../resources.ts";
+import { absolutePath, readGuestRequest } from "./guest-requests.ts";
 
 /** Only these two errors have an answer that blames the host. */
 function blamesTheHost(act: () => unknown): boolean {

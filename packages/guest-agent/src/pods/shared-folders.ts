@@ -2,11 +2,11 @@
 import { lstatSync, mkdirSync, rmSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { MNT_DETACH, mount, mountFlags } from "@uvm-shim/linux-calls";
-import { withFolderBelow } from "../container/below.ts";
+import { withFolderInRoot } from "../container/path-in-root.ts";
 import { mountOwn, mountPointsBelow, unmountAll } from "../storage/mount-points.ts";
 
 /** Finds, or makes, what a specification's mounts and logs need. */
-export interface PodPlaces {
+export interface SharedFolders {
   /** A directory that the containers of the pod share, kept in memory or not, below `path`. */
   shared(kind: "mounts" | "tmp", path: string, field: string): string;
   hugePages(size: string, location: string, field: string): string;
@@ -17,7 +17,7 @@ export interface PodPlaces {
 const folders = { mounts: "sandboxMounts", tmp: "sandboxTmpfsMounts", hugePages: "hugepages", logs: "logs" } as const;
 
 /** Makes them for a sandbox container. What one container mounts there, another one sees if both asked for it. */
-export function makePlaces(sandboxRoot: string): void {
+export function makeSharedFolders(sandboxRoot: string): void {
   for (const name of [folders.mounts, folders.tmp, folders.hugePages]) {
     const path = `${sandboxRoot}/${name}`;
     mkdirSync(path, { recursive: true, mode: 0o755 });
@@ -31,13 +31,13 @@ export function makePlaces(sandboxRoot: string): void {
 }
 
 /** Takes away what is mounted there, as the end of the sandbox container does. */
-export function unmountPlaces(sandboxRoot: string): void {
+export function unmountSharedFolders(sandboxRoot: string): void {
   for (const name of [folders.mounts, folders.tmp, folders.hugePages]) {
     for (const path of mountPointsBelow(`${sandboxRoot}/${name}`).toReversed()) unmountAll(path, MNT_DETACH);
   }
 }
 
-export function placesOf(sandboxRoot: string): PodPlaces {
+export function sharedFoldersOf(sandboxRoot: string): SharedFolders {
   const base = (name: string): string => {
     const path = `${sandboxRoot}/${name}`;
     // A container by itself has only the logs, which it asks for by an annotation.
@@ -86,7 +86,7 @@ function sharedDirectory(base: string, path: string, field: string): string {
   try {
     for (const [index, part] of parts.entries()) {
       if (part === ".." || part.includes("\0")) throw leadsOut(path, field);
-      withFolderBelow(base, `./${parts.slice(0, index).join("/")}`, (folder) => {
+      withFolderInRoot(base, `./${parts.slice(0, index).join("/")}`, (folder) => {
         const place = `${folder}/${part}`;
         const stats = lstatSync(place, { throwIfNoEntry: false });
         if (stats?.isSymbolicLink() === true) throw leadsOut(path, field);

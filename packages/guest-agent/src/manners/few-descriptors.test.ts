@@ -9,10 +9,10 @@ import { join } from "node:path";
 import { GcsError } from "@uvm-shim/gcs-bridge";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
-import { packages } from "./testing/fixtures.ts";
-import { type Machine, podId } from "./testing/machine.ts";
-import { finish } from "./testing/running-process.ts";
-import { machineForSuite } from "./testing/suite-machine.ts";
+import { packages } from "../testing/fixtures.ts";
+import { type Machine, podId } from "../testing/machine.ts";
+import { finish } from "../testing/running-process.ts";
+import { machineForSuite } from "../testing/suite-machine.ts";
 
 const codes = ["EMFILE", "ENFILE", "ENOMEM"] as const;
 const ofProcesses = [...codes, "EAGAIN"] as const;

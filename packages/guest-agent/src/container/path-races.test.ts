@@ -17,10 +17,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { placesOf } from "../pods/places.ts";
+import { sharedFoldersOf } from "../pods/shared-folders.ts";
 import { OutputCopy } from "../process/output-copy.ts";
 import { removeFolder } from "../storage/mount-points.ts";
-import { makeFoldersBelow, makeMountPoints } from "./below.ts";
+import { makeFoldersInRoot, makeMountPoints } from "./path-in-root.ts";
 import { checkProgram } from "./program.ts";
 import { withUserOf } from "./users.ts";
 
@@ -129,7 +129,7 @@ describe("what is exchanged after a look at it", () => {
     mkdirSync(place);
     // Whether it is there, and whether it is a link.
     exchange(place, () => symlinkSync(outside, place), 2);
-    makeFoldersBelow(root, "/work/deep");
+    makeFoldersInRoot(root, "/work/deep");
     expect(lstatSync(place).isSymbolicLink(), "exchanged").toBe(true);
     expect(readdirSync(outside)).toEqual([]);
   });
@@ -159,7 +159,7 @@ describe("what is exchanged after a look at it", () => {
   });
 
   it("has no place of the pod made outside of what it shares", () => {
-    const places = placesOf(root);
+    const places = sharedFoldersOf(root);
     const shared = places.shared("mounts", "one", "source");
     exchange(shared, () => symlinkSync(outside, shared));
     expect(() => places.shared("mounts", "one/two", "source")).toThrow(/^source: "one\/two"/);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { mountsAbove } from "./below.ts";
+import { mountsAbove } from "./path-in-root.ts";
 
 it("a mount lies on the last of those before it whose destination its own begins with", () => {
   const destination = fc

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { checkHostname, hostnameFile, hostsFile, podFileMounts, resolvConfFile, writePodFile } from "./files.ts";
+import { checkHostname, hostnameFile, hostsFile, podFileMounts, resolvConfFile, writePodFile } from "./pod-files.ts";
 
 const folder = "/run/gcs/pods/pod/pod";
 const spec = { ociVersion: "1.0.2", root: { path: "/root" } };
