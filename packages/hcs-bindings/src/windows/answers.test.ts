@@ -4,7 +4,7 @@ import { hresults } from "@uvm-shim/hcs-schema";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { allSpellings, respelledText } from "../testing/respelling.ts";
 import { FakeWindows } from "../testing/windows/fake-windows.ts";
-import type { WindowsComputeSystem } from "./compute-system.ts";
+import type { WindowsComputeSystem } from "./compute/compute-system.ts";
 import type { WindowsHost } from "./windows-host.ts";
 
 describe.each(allSpellings)("answers in %s case", (spelling) => {
@@ -113,28 +113,28 @@ it("are all taken apart where this file looks", () => {
   // Where texts become objects, and what reads them.
   expect(found(/((?:[\w.]+\()?(?:JSON\.parse|parseHostDocument))\(/g)).toEqual([
     "emulator/connection.ts: checkEmulatedHostMessage(parseHostDocument",
-    "windows/refusal.ts: parseHostDocument",
-    "windows/refusal.ts: read(parseHostDocument",
-    "windows/system-documents.ts: checkCrashReport(parseHostDocument",
-    "windows/system-documents.ts: checkSystemExitStatus(parseHostDocument",
+    "windows/compute/call-results.ts: parseHostDocument",
+    "windows/compute/call-results.ts: read(parseHostDocument",
+    "windows/compute/system-documents.ts: checkCrashReport(parseHostDocument",
+    "windows/compute/system-documents.ts: checkSystemExitStatus(parseHostDocument",
   ]);
   expect(found(/understood\(\w+, \w+, (\w+)/g)).toEqual([
-    "windows/compute-system.ts: readProperties",
-    "windows/host-process.ts: checkHostProcessStatus",
-    "windows/host-process.ts: checkHostProcessStatus",
+    "windows/compute/compute-service.ts: serviceAnswer",
+    "windows/compute/compute-system.ts: readProperties",
+    "windows/compute/host-process.ts: checkHostProcessStatus",
+    "windows/compute/host-process.ts: checkHostProcessStatus",
     "windows/networks.ts: read",
     "windows/networks.ts: readIds",
-    "windows/service.ts: serviceAnswer",
     "windows/windows-host.ts: readEnumeration",
   ]);
   expect(found(/(check(?:Hcn|ComputeSystem|System|Host)[A-Z]\w*)\(/g)).toEqual([
+    "windows/compute/call-results.ts: checkHostErrorDocument",
+    "windows/compute/call-results.ts: checkHostErrorEvent",
+    "windows/compute/system-documents.ts: checkComputeSystemProperties",
+    "windows/compute/system-documents.ts: checkSystemExitStatus",
+    "windows/compute/system-documents.ts: checkSystemType",
     "windows/networks.ts: checkHcnEndpoint",
     "windows/networks.ts: checkHcnNamespace",
     "windows/networks.ts: checkHcnNetwork",
-    "windows/refusal.ts: checkHostErrorDocument",
-    "windows/refusal.ts: checkHostErrorEvent",
-    "windows/system-documents.ts: checkComputeSystemProperties",
-    "windows/system-documents.ts: checkSystemExitStatus",
-    "windows/system-documents.ts: checkSystemType",
   ]);
 });

@@ -16,17 +16,17 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { HostError } from "../host-error.ts";
 import type { HostNetworks } from "../types.ts";
-import { HostTexts, pointerRoom } from "./host-texts.ts";
-import { hostClosed } from "./io/endings.ts";
-import { OpenHandles } from "./io/open-handles.ts";
+import { failed, refusal, type Subject, understood, unlessAborted } from "./compute/call-results.ts";
 import { HostCallbacks } from "./native/callbacks.ts";
-import { Calls } from "./native/calls.ts";
+import { hostClosed } from "./native/close-reason.ts";
 import { computeNetworkFunctions } from "./native/computenetwork-functions.ts";
 import type { LibraryPaths } from "./native/libraries.ts";
 import type { NativeLibrary, NativeMachine } from "./native/native-types.ts";
 import { ole32Functions } from "./native/ole32-functions.ts";
+import { OpenHandles } from "./native/open-handles.ts";
+import { HostTexts, pointerRoom } from "./native/output-parameters.ts";
+import { Calls } from "./native/pending-calls.ts";
 import { guidBytes } from "./native/structures.ts";
-import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
 
 /** The version of the documents; those without one are taken for older ones. */
 const SchemaVersion = { Major: 2, Minor: 0 } as const;

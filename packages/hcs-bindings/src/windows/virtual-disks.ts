@@ -1,12 +1,13 @@
 import { HostError, hostErrorOf } from "../host-error.ts";
-import { pointerRoom } from "./host-texts.ts";
-import { hostClosed } from "./io/endings.ts";
-import { Calls } from "./native/calls.ts";
+import { failed, refusal, type Subject, unlessAborted } from "./compute/call-results.ts";
+import { hostClosed } from "./native/close-reason.ts";
 import { computeStorageFunctions } from "./native/computestorage-functions.ts";
 import { hostStructures } from "./native/host-structures.ts";
 import { kernelFunctions } from "./native/kernel-functions.ts";
 import type { LibraryPaths } from "./native/libraries.ts";
 import type { NativeLibrary, NativeMachine } from "./native/native-types.ts";
+import { pointerRoom } from "./native/output-parameters.ts";
+import { Calls } from "./native/pending-calls.ts";
 import { wideText } from "./native/structures.ts";
 import {
   attachFlags,
@@ -17,7 +18,6 @@ import {
   storageDevices,
 } from "./native/virtdisk-constants.ts";
 import { virtdiskFunctions } from "./native/virtdisk-functions.ts";
-import { failed, refusal, type Subject, unlessAborted } from "./refusal.ts";
 
 export interface NewDisk {
   readonly path: string;

@@ -2,7 +2,7 @@ import { hresults } from "@uvm-shim/hcs-schema";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FakeSystem } from "../testing/fake-system.ts";
 import { FakeWindows } from "../testing/windows/fake-windows.ts";
-import type { WindowsComputeSystem } from "./compute-system.ts";
+import type { WindowsComputeSystem } from "./compute/compute-system.ts";
 import type { WindowsHost } from "./windows-host.ts";
 
 let on: FakeWindows;

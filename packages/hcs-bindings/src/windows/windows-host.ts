@@ -1,19 +1,19 @@
 import type { ComputeSystemDocument, ComputeSystemProperties } from "@uvm-shim/hcs-schema";
 import type { ComputeHost } from "../types.ts";
-import { type ComputeCore, loadComputeCore } from "./compute-core.ts";
-import { type Abandon, type SystemHost, WindowsComputeSystem } from "./compute-system.ts";
-import { pointerRoom } from "./host-texts.ts";
-import { hostClosed, serviceLost } from "./io/endings.ts";
-import { OpenHandles } from "./io/open-handles.ts";
-import type { HostProcesses, HostSockets } from "./native/hvsocket-types.ts";
+import { failed, refusal, type Subject, understood, unlessAborted } from "./compute/call-results.ts";
+import { type ComputeCore, loadComputeCore } from "./compute/compute-core.ts";
+import { type ComputeService, computeService } from "./compute/compute-service.ts";
+import { type Abandon, type SystemHost, WindowsComputeSystem } from "./compute/compute-system.ts";
+import type { HostProcesses, HostSockets } from "./compute/host-dependencies.ts";
+import { Operations } from "./compute/operations.ts";
+import { allAccess } from "./compute/process-handles.ts";
+import { readEnumeration } from "./compute/system-documents.ts";
+import { hostClosed, serviceLost } from "./native/close-reason.ts";
 import type { LibraryPaths } from "./native/libraries.ts";
 import type { NativeMachine } from "./native/native-types.ts";
+import { OpenHandles } from "./native/open-handles.ts";
+import { pointerRoom } from "./native/output-parameters.ts";
 import { type WindowsNetworks, windowsNetworks } from "./networks.ts";
-import { Operations } from "./operations.ts";
-import { allAccess } from "./processes.ts";
-import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
-import { type ComputeService, computeService } from "./service.ts";
-import { readEnumeration } from "./system-documents.ts";
 import { type VirtualDisks, virtualDisks } from "./virtual-disks.ts";
 
 /** The Windows driver of the host contract, and what Windows has besides. */

@@ -1,6 +1,6 @@
 import { CompletionPort, type Kernel } from "../../windows/io/completion-port.ts";
 import { kernelFunctions, securityFunctions } from "../../windows/native/kernel-functions.ts";
-import type { Security } from "../../windows/security.ts";
+import type { Security } from "../../windows/system/security-descriptor.ts";
 import { FakeIo } from "./fake-io.ts";
 import { FakeMachine } from "./fake-machine.ts";
 import { FakePipes } from "./fake-pipes.ts";

@@ -1,6 +1,6 @@
 import { type Duplex, PassThrough } from "node:stream";
 import type { HostNetworks } from "../../types.ts";
-import type { HostProcesses, HostSockets } from "../../windows/native/hvsocket-types.ts";
+import type { HostProcesses, HostSockets } from "../../windows/compute/host-dependencies.ts";
 import type { LibraryPaths } from "../../windows/native/libraries.ts";
 import { createWindowsHost, type WindowsHost } from "../../windows/windows-host.ts";
 import { FakeContractHost } from "../fake-contract-host.ts";

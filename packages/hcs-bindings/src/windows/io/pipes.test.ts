@@ -4,7 +4,7 @@ import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ntStatus } from "../../testing/windows/fake-io.ts";
 import { FakeStreams } from "../../testing/windows/fake-streams.ts";
-import { administratorsOnly } from "../security.ts";
+import { administratorsOnly } from "../system/security-descriptor.ts";
 import type { CompletionPort } from "./completion-port.ts";
 import { type PipeServer, servePipe } from "./pipes.ts";
 

@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { HostError } from "../../host-error.ts";
 import { WindowsError, windowsErrors } from "../native/windows-error.ts";
-import { administratorsOnly, type Security, withSecurity } from "../security.ts";
+import { administratorsOnly, type Security, withSecurity } from "../system/security-descriptor.ts";
 import { type Completion, type CompletionPort, invalidHandle, type Kernel } from "./completion-port.ts";
 import { type ConnectedHandle, OverlappedStream, type Ways } from "./overlapped-stream.ts";
 

@@ -1,12 +1,12 @@
 import type { Readable, Writable } from "node:stream";
 import { checkHostProcessStatus, type HostProcessStatus } from "@uvm-shim/hcs-schema";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
-import { HostError } from "../host-error.ts";
+import { HostError } from "../../host-error.ts";
+import { hostEventTypes, type Subscription } from "../native/callbacks.ts";
+import { endingError, handleClosed, serviceLost } from "../native/close-reason.ts";
+import { failed, refusal, type Subject, understood, unlessAborted } from "./call-results.ts";
 import type { ComputeCore } from "./compute-core.ts";
-import { endingError, handleClosed, serviceLost } from "./io/endings.ts";
-import { hostEventTypes, type Subscription } from "./native/callbacks.ts";
 import { Operations } from "./operations.ts";
-import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
 
 /** Streams of a process; those that its parameters did not ask for are absent. */
 export interface ProcessStdio {

@@ -8,17 +8,17 @@ import {
   type SystemPropertyType,
 } from "@uvm-shim/hcs-schema";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
-import { HostError, hostErrorOf, ignoreEnded } from "../host-error.ts";
-import type { ComputeSystem, HvsocketListener, HvsocketService } from "../types.ts";
+import { HostError, hostErrorOf, ignoreEnded } from "../../host-error.ts";
+import type { ComputeSystem, HvsocketListener, HvsocketService } from "../../types.ts";
+import { type HostEvent, hostEventTypes, type Subscription } from "../native/callbacks.ts";
+import { endingError, handleClosed, serviceLost } from "../native/close-reason.ts";
+import { failed, refusal, type Subject, understood, unlessAborted } from "./call-results.ts";
 import type { ComputeCore } from "./compute-core.ts";
+import type { HostProcesses, HostSockets } from "./host-dependencies.ts";
 import type { HostProcess } from "./host-process.ts";
-import { endingError, handleClosed, serviceLost } from "./io/endings.ts";
 import { type LiveMigration, liveMigrationOf } from "./live-migration.ts";
-import { type HostEvent, hostEventTypes, type Subscription } from "./native/callbacks.ts";
-import type { HostProcesses, HostSockets } from "./native/hvsocket-types.ts";
 import { Operations } from "./operations.ts";
-import { ProcessHandles, type ProcessParameters } from "./processes.ts";
-import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
+import { ProcessHandles, type ProcessParameters } from "./process-handles.ts";
 import { readCrash, readExit, readProperties } from "./system-documents.ts";
 
 /** What a system needs of its host. */

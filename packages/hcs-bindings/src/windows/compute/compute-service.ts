@@ -1,9 +1,9 @@
 import { type HostServiceProperties, serviceAnswer } from "@uvm-shim/hcs-schema";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
+import { pointerRoom } from "../native/output-parameters.ts";
+import { failed, refusal, type Subject, understood, unlessAborted } from "./call-results.ts";
 import type { ComputeCore } from "./compute-core.ts";
-import { pointerRoom } from "./host-texts.ts";
 import type { Operations } from "./operations.ts";
-import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
 
 /** The compute service itself, and the files that it makes or opens. */
 export interface ComputeService {

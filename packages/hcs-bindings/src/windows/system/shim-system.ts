@@ -1,9 +1,9 @@
 import type { Duplex } from "node:stream";
 import { CompletionPort, type Kernel } from "../io/completion-port.ts";
 import { servePipe } from "../io/pipes.ts";
-import { kernelFunctions, securityFunctions } from "./kernel-functions.ts";
-import { systemLibraries } from "./libraries.ts";
-import { nativeMachine } from "./native-calls.ts";
+import { kernelFunctions, securityFunctions } from "../native/kernel-functions.ts";
+import { nativeMachine } from "../native/koffi-machine.ts";
+import { systemLibraries } from "../native/libraries.ts";
 
 /** What a shim asks of Windows beside its host. */
 export interface ShimCalls {

@@ -1,9 +1,9 @@
-import { HostTexts } from "./host-texts.ts";
-import { HostCallbacks } from "./native/callbacks.ts";
-import { computeCoreFunctions } from "./native/computecore-functions.ts";
-import { kernelFunctions } from "./native/kernel-functions.ts";
-import type { LibraryPaths } from "./native/libraries.ts";
-import type { NativeLibrary, NativeMachine } from "./native/native-types.ts";
+import { HostCallbacks } from "../native/callbacks.ts";
+import { computeCoreFunctions } from "../native/computecore-functions.ts";
+import { kernelFunctions } from "../native/kernel-functions.ts";
+import type { LibraryPaths } from "../native/libraries.ts";
+import type { NativeLibrary, NativeMachine } from "../native/native-types.ts";
+import { HostTexts } from "../native/output-parameters.ts";
 
 /** computecore.dll with what its calls need: the functions that it calls back, and its texts. */
 export interface ComputeCore {

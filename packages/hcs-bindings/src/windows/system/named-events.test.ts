@@ -1,8 +1,8 @@
 import { beforeEach, expect, it } from "vitest";
 import { type FakeDll, FakeMachine } from "../../testing/windows/fake-machine.ts";
-import { Job } from "../jobs.ts";
 import { kernelFunctions, securityFunctions } from "../native/kernel-functions.ts";
 import { systemStructures } from "../native/system-structures.ts";
+import { Job } from "./job.ts";
 import { NamedEvents } from "./named-events.ts";
 
 interface Wait {

@@ -1,13 +1,13 @@
 import type { Duplex } from "node:stream";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
+import { hostStructures } from "../native/host-structures.ts";
+import { OpenHandles } from "../native/open-handles.ts";
+import { pointerRoom } from "../native/output-parameters.ts";
+import { failed, refusal, type Subject, unlessAborted } from "./call-results.ts";
 import type { ComputeCore } from "./compute-core.ts";
+import type { HostSockets } from "./host-dependencies.ts";
 import { HostProcess, type ProcessStdio } from "./host-process.ts";
-import { pointerRoom } from "./host-texts.ts";
-import { OpenHandles } from "./io/open-handles.ts";
-import { hostStructures } from "./native/host-structures.ts";
-import type { HostSockets } from "./native/hvsocket-types.ts";
 import type { Operations } from "./operations.ts";
-import { failed, refusal, type Subject, unlessAborted } from "./refusal.ts";
 
 export type ProcessParameters = HcsType<"ProcessParameters">;
 

@@ -1,7 +1,7 @@
+import type { Kernel } from "../io/completion-port.ts";
 import type { NativeCallback, NativeMachine } from "../native/native-types.ts";
 import { WindowsError } from "../native/windows-error.ts";
-import { type Security, withSecurity } from "../security.ts";
-import type { Kernel } from "./completion-port.ts";
+import { type Security, withSecurity } from "./security-descriptor.ts";
 
 const INFINITE = 0xffff_ffff;
 const WT_EXECUTEONLYONCE = 0x8;

@@ -1,7 +1,7 @@
 import { beforeEach, expect, it } from "vitest";
-import { type FakeDll, FakeMachine } from "../testing/windows/fake-machine.ts";
-import { kernelFunctions, securityFunctions } from "./native/kernel-functions.ts";
-import { systemStructures } from "./native/system-structures.ts";
+import { type FakeDll, FakeMachine } from "../../testing/windows/fake-machine.ts";
+import { kernelFunctions, securityFunctions } from "../native/kernel-functions.ts";
+import { systemStructures } from "../native/system-structures.ts";
 import { type MemorySystem, virtualMachineSid, workingSetOf } from "./vm-memory.ts";
 
 const vm = "0a0b0c0d-1112-4344-8586-0102030405ff";

@@ -1,5 +1,5 @@
-import { type Ending, endingError } from "../io/endings.ts";
-import type { Subject } from "../refusal.ts";
+import type { Subject } from "../compute/call-results.ts";
+import { type Ending, endingError } from "./close-reason.ts";
 
 /** The calls that use one handle, which may not be closed before all of them have returned. */
 export class Calls {

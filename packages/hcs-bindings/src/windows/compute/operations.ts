@@ -1,9 +1,9 @@
 import { hresults } from "@uvm-shim/hcs-schema";
+import { type Ending, endingError } from "../native/close-reason.ts";
+import { pointerRoom } from "../native/output-parameters.ts";
+import { Calls } from "../native/pending-calls.ts";
+import { failed, refusal, type Subject } from "./call-results.ts";
 import type { ComputeCore } from "./compute-core.ts";
-import { pointerRoom } from "./host-texts.ts";
-import { type Ending, endingError } from "./io/endings.ts";
-import { Calls } from "./native/calls.ts";
-import { failed, refusal, type Subject } from "./refusal.ts";
 
 /**
  * The calls of computecore.dll that use one handle, or none. Those that answer later have an operation each, which is

@@ -1,10 +1,10 @@
 import { win32 } from "node:path";
-import { HostError } from "../host-error.ts";
-import type { Kernel } from "./io/completion-port.ts";
-import { guidBytes } from "./native/structures.ts";
-import { systemStructures } from "./native/system-structures.ts";
-import { WindowsError } from "./native/windows-error.ts";
-import type { Security } from "./security.ts";
+import { HostError } from "../../host-error.ts";
+import type { Kernel } from "../io/completion-port.ts";
+import { guidBytes } from "../native/structures.ts";
+import { systemStructures } from "../native/system-structures.ts";
+import { WindowsError } from "../native/windows-error.ts";
+import type { Security } from "./security-descriptor.ts";
 
 const PROCESS_QUERY_LIMITED_INFORMATION = 0x1000;
 const TOKEN_QUERY = 0x8;

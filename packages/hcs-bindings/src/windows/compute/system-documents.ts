@@ -7,7 +7,7 @@ import {
   checkSystemType,
   type SystemExitStatus,
 } from "@uvm-shim/hcs-schema";
-import { parseHostDocument } from "../host-files/host-documents.ts";
+import { parseHostDocument } from "../../host-files/host-documents.ts";
 
 /** What a query of a compute system was answered with. */
 export function readProperties(value: unknown): ComputeSystemProperties {

@@ -1,6 +1,6 @@
 import { checkHostErrorDocument, checkHostErrorEvent, type HostErrorDocument, SchemaError } from "@uvm-shim/hcs-schema";
-import { abortedError, HostError, type HostErrorDetails, hostErrorOf } from "../host-error.ts";
-import { parseHostDocument } from "../host-files/host-documents.ts";
+import { abortedError, HostError, type HostErrorDetails, hostErrorOf } from "../../host-error.ts";
+import { parseHostDocument } from "../../host-files/host-documents.ts";
 
 export type Subject = Pick<HostErrorDetails, "operation" | "id">;
 

@@ -1,19 +1,19 @@
 import type { Duplex } from "node:stream";
-import { CompletionPort, type Kernel } from "./io/completion-port.ts";
-import { WindowsHvsockets } from "./io/hvsocket.ts";
-import { NamedEvents } from "./io/named-events.ts";
-import { OpenStreams } from "./io/open-streams.ts";
-import { OverlappedStream } from "./io/overlapped-stream.ts";
-import { connectedPipe, type PipeServer, type PipeServerOptions, servePipe } from "./io/pipes.ts";
-import { Job } from "./jobs.ts";
-import type { HostProcesses, HostSockets } from "./native/hvsocket-types.ts";
-import { kernelFunctions, securityFunctions } from "./native/kernel-functions.ts";
-import type { LibraryPaths } from "./native/libraries.ts";
-import type { NativeMachine } from "./native/native-types.ts";
-import { winsockFunctions } from "./native/winsock-functions.ts";
-import type { Security } from "./security.ts";
+import type { HostProcesses, HostSockets } from "../compute/host-dependencies.ts";
+import { CompletionPort, type Kernel } from "../io/completion-port.ts";
+import { WindowsHvsockets } from "../io/hvsocket.ts";
+import { OpenStreams } from "../io/open-streams.ts";
+import { OverlappedStream } from "../io/overlapped-stream.ts";
+import { connectedPipe, type PipeServer, type PipeServerOptions, servePipe } from "../io/pipes.ts";
+import { kernelFunctions, securityFunctions } from "../native/kernel-functions.ts";
+import type { LibraryPaths } from "../native/libraries.ts";
+import type { NativeMachine } from "../native/native-types.ts";
+import { winsockFunctions } from "../native/winsock-functions.ts";
+import { createWindowsHost, type WindowsHost } from "../windows-host.ts";
+import { Job } from "./job.ts";
+import { NamedEvents } from "./named-events.ts";
+import type { Security } from "./security-descriptor.ts";
 import { workingSetOf } from "./vm-memory.ts";
-import { createWindowsHost, type WindowsHost } from "./windows-host.ts";
 
 /**
  * What a program needs of Windows beside its host: pipes, events and jobs. All its streams are on the one

@@ -1,7 +1,7 @@
 import { hresults } from "@uvm-shim/hcs-schema";
 import { HostError } from "../../host-error.ts";
 import type { HostErrorCode } from "../../types.ts";
-import type { Subject } from "../refusal.ts";
+import type { Subject } from "../compute/call-results.ts";
 
 /** Why nothing more is to be had of a handle, or of all. */
 export interface Ending {

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { describeWith } from "../../../../../tools/machine-needs.ts";
-import { nativeMachine } from "./native-calls.ts";
+import { nativeMachine } from "./koffi-machine.ts";
 import type { FunctionTable } from "./native-types.ts";
 
 const functions = {

@@ -1,8 +1,8 @@
-import type { Kernel } from "./io/completion-port.ts";
-import type { securityFunctions } from "./native/kernel-functions.ts";
-import type { NativeLibrary } from "./native/native-types.ts";
-import { systemStructures } from "./native/system-structures.ts";
-import { WindowsError } from "./native/windows-error.ts";
+import type { Kernel } from "../io/completion-port.ts";
+import type { securityFunctions } from "../native/kernel-functions.ts";
+import type { NativeLibrary } from "../native/native-types.ts";
+import { systemStructures } from "../native/system-structures.ts";
+import { WindowsError } from "../native/windows-error.ts";
 
 export type Security = NativeLibrary<typeof securityFunctions>;
 

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Lanes } from "./lanes.ts";
+import { Lanes } from "./concurrency-limit.ts";
 
 it("lets so many run at a time, in their order, whatever becomes of them", async () => {
   const lanes = new Lanes(2);

@@ -1,7 +1,7 @@
 /** Calls into DLLs through koffi: which of them wait does so on a thread of libuv's pool. */
 import koffi from "koffi";
 import { HostError } from "../../host-error.ts";
-import { Lanes } from "../io/lanes.ts";
+import { Lanes } from "./concurrency-limit.ts";
 import type {
   AddressedFunction,
   ArgumentsOf,

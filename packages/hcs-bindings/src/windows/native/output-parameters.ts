@@ -1,4 +1,4 @@
-import type { NativeMachine } from "./native/native-types.ts";
+import type { NativeMachine } from "./native-types.ts";
 
 /** Room for a pointer or a handle that a call gives out. */
 export const pointerRoom = (): Buffer => Buffer.alloc(8);
