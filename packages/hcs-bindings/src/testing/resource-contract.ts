@@ -3,9 +3,9 @@ import { describe, expect, it } from "vitest";
 import type { ComputeSystem } from "../types.ts";
 import type { ContractHost } from "./contract.ts";
 
-/** The part of the contract that is about memory, processors and figures of a system. */
+/** The contract for memory, processors and statistics of a system. */
 export function describeResourceContract(on: () => ContractHost, create: () => Promise<ComputeSystem>): void {
-  describe("what is told of a system", () => {
+  describe("properties of a system", () => {
     it("has statistics and memory where they are asked for", async () => {
       const system = await create();
       await system.start();

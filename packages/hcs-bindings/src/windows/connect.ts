@@ -3,7 +3,7 @@ import type { LibraryPaths } from "./native/libraries.ts";
 import { WindowsSystem } from "./system/windows-system.ts";
 import type { WindowsHost } from "./windows-host.ts";
 
-/** The host of a program that needs nothing else of Windows. Unavailable where a DLL cannot be loaded. */
+/** Opens the host for a program that uses nothing else of Windows. Unavailable if a DLL cannot be loaded. */
 export async function connectWindowsHost(paths: LibraryPaths): Promise<WindowsHost> {
   return await new WindowsSystem(nativeMachine(), paths).openHost();
 }

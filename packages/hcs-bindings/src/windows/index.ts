@@ -7,6 +7,6 @@ export { nativeMachine } from "./native/koffi-machine.ts";
 export { type LibraryPaths, librariesOf, resolveLibraries, systemLibraries } from "./native/libraries.ts";
 export type { FunctionTable, NativeLibrary, NativeMachine } from "./native/native-types.ts";
 export { virtdiskFunctions } from "./native/virtdisk-functions.ts";
-export { type ShimCalls, shimCalls } from "./system/shim-system.ts";
+export { type ShimSystem, shimSystem } from "./system/shim-system.ts";
 export { WindowsSystem } from "./system/windows-system.ts";
 export type { WindowsHost } from "./windows-host.ts";

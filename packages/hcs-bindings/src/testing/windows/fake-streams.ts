@@ -6,7 +6,7 @@ import { FakeMachine } from "./fake-machine.ts";
 import { FakePipes } from "./fake-pipes.ts";
 import { FakeWinsock } from "./fake-winsock.ts";
 
-/** A machine in memory with sockets and pipes, and a completion port on it. */
+/** A fake machine with sockets, pipes and a completion port. */
 export class FakeStreams {
   readonly machine: FakeMachine;
   readonly io: FakeIo;

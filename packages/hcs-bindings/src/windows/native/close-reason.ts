@@ -3,25 +3,25 @@ import { HostError } from "../../host-error.ts";
 import type { HostErrorCode } from "../../types.ts";
 import type { Subject } from "../compute/call-results.ts";
 
-/** Why nothing more is to be had of a handle, or of all. */
-export interface Ending {
+/** Why a handle, or the whole host, takes no more calls. */
+export interface CloseReason {
   readonly code: HostErrorCode;
   readonly message: string;
   readonly gone?: true;
   readonly hresult?: number;
 }
 
-export const handleClosed: Ending = { code: "Cancelled", message: "the handle was closed", gone: true };
+export const handleClosed: CloseReason = { code: "Cancelled", message: "the handle was closed", gone: true };
 
-export const hostClosed: Ending = { code: "Cancelled", message: "the host was closed" };
+export const hostClosed: CloseReason = { code: "Cancelled", message: "the host was closed" };
 
-export const serviceLost: Ending = {
+export const serviceLost: CloseReason = {
   code: "Unavailable",
   message: "the compute service has ended",
   hresult: hresults.HCS_E_SERVICE_DISCONNECT,
 };
 
-/** The ending as the failure of one call. */
-export function endingError(subject: Subject, { code, message, ...details }: Ending): HostError {
+/** The error for a call that fails for this reason. */
+export function closedError(subject: Subject, { code, message, ...details }: CloseReason): HostError {
   return new HostError(code, message, { ...subject, ...details });
 }

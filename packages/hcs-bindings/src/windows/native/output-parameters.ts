@@ -1,10 +1,10 @@
 import type { NativeMachine } from "./native-types.ts";
 
-/** Room for a pointer or a handle that a call gives out. */
-export const pointerRoom = (): Buffer => Buffer.alloc(8);
+/** Memory for an output parameter of a call: a pointer or a handle. */
+export const outputPointer = (): Buffer => Buffer.alloc(8);
 
-/** The texts that a DLL gives out, which are its caller's to free. */
-export class HostTexts {
+/** Texts that a DLL allocates and its caller must free. */
+export class AllocatedTexts {
   readonly #machine: NativeMachine;
   readonly #free: (address: bigint) => void;
 
@@ -13,11 +13,11 @@ export class HostTexts {
     this.#free = free;
   }
 
-  /** What a call left in its room, which is freed by that; undefined where it left nothing. */
-  take(room: Buffer): string | undefined {
-    const address = room.readBigUInt64LE();
+  /** Reads and frees the text of an output parameter; undefined if the call returned none. */
+  take(output: Buffer): string | undefined {
+    const address = output.readBigUInt64LE();
     if (address === 0n) return undefined;
-    room.writeBigUInt64LE(0n);
+    output.writeBigUInt64LE(0n);
     try {
       return this.#machine.readText(address);
     } finally {

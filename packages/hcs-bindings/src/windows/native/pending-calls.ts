@@ -1,17 +1,17 @@
 import type { Subject } from "../compute/call-results.ts";
-import { type Ending, endingError } from "./close-reason.ts";
+import { type CloseReason, closedError } from "./close-reason.ts";
 
-/** The calls that use one handle, which may not be closed before all of them have returned. */
-export class Calls {
+/** Pending calls on one handle, which must not be closed before all of them have returned. */
+export class PendingCalls {
   readonly #running = new Set<Promise<void>>();
-  #ended: Ending | undefined;
+  #ended: CloseReason | undefined;
 
-  /** Rejects where no more calls may come. */
+  /** Rejects after `end`. */
   call<Value>(subject: Subject, work: () => Promise<Value>): Promise<Value> {
-    return this.#ended === undefined ? this.track(work()) : Promise.reject(endingError(subject, this.#ended));
+    return this.#ended === undefined ? this.track(work()) : Promise.reject(closedError(subject, this.#ended));
   }
 
-  /** Work that is waited for also where no more may come. */
+  /** Adds running work, also after `end`. */
   track<Value>(running: Promise<Value>): Promise<Value> {
     const over = (): void => {
       this.#running.delete(settled);
@@ -21,9 +21,9 @@ export class Calls {
     return running;
   }
 
-  /** Refuses further calls for this reason, and resolves when those that run have returned. */
-  async end(ending: Ending): Promise<void> {
-    this.#ended ??= ending;
+  /** Rejects further calls with this reason; resolves when all pending calls have returned. */
+  async end(reason: CloseReason): Promise<void> {
+    this.#ended ??= reason;
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
 }

@@ -16,8 +16,8 @@ import type { Security } from "./security-descriptor.ts";
 import { workingSetOf } from "./vm-memory.ts";
 
 /**
- * What a program needs of Windows beside its host: pipes, events and jobs. All its streams are on the one
- * completion port of the process.
+ * Windows as a program uses it: the host, pipes, events and jobs. All streams share the completion port of the
+ * process.
  */
 export class WindowsSystem {
   readonly machine: NativeMachine;
@@ -27,7 +27,7 @@ export class WindowsSystem {
   readonly port: CompletionPort;
   #events: NamedEvents | undefined;
 
-  /** Throws Unavailable, with the name of the DLL, where one cannot be loaded. */
+  /** Throws Unavailable, with the name of the DLL, if one cannot be loaded. */
   constructor(machine: NativeMachine, paths: LibraryPaths) {
     this.machine = machine;
     this.paths = paths;
