@@ -1,6 +1,6 @@
 /** The controls of the test host's DLLs, for programs under Wine: its knobs and its counts. */
 import { win32 } from "node:path";
-import { nativeMachine } from "../../packages/hcs-bindings/src/windows/native/native-calls.ts";
+import { nativeMachine } from "../../packages/hcs-bindings/src/windows/native/koffi-machine.ts";
 import type { FunctionTable } from "../../packages/hcs-bindings/src/windows/native/native-types.ts";
 import type { Knobs } from "./relay/knobs.ts";
 

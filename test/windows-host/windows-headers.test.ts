@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { hresults, vsockServiceGuidTail } from "@uvm-shim/hcs-schema";
 import { beforeAll, describe, expect, it } from "vitest";
+import { allAccess } from "../../packages/hcs-bindings/src/windows/compute/process-handles.ts";
 import {
   hypervFamily,
   hypervProtocol,
@@ -24,7 +25,6 @@ import {
   winsockExtensions,
   winsockFunctions,
 } from "../../packages/hcs-bindings/src/windows/native/winsock-functions.ts";
-import { allAccess } from "../../packages/hcs-bindings/src/windows/processes.ts";
 import { type Declaration, declarationsIn, preprocessedHeaders } from "./header-declarations.ts";
 import { type HeaderFacts, headerFacts, type TypeFacts } from "./header-facts.ts";
 import { REPOSITORY } from "./wine-environment.ts";
@@ -107,7 +107,9 @@ const namedOtherwise: Readonly<Record<string, number>> = {
 /** What the driver's files have under the names of the headers: constants, and members of tables of constants. */
 function constantsOfSources(): Readonly<Record<string, number>> {
   const folder = join(REPOSITORY, "packages/hcs-bindings/src/windows");
-  const files = readdirSync(folder).filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"));
+  const files = readdirSync(folder, { encoding: "utf8", recursive: true }).filter(
+    (name) => name.endsWith(".ts") && !name.endsWith(".test.ts"),
+  );
   const text = files.map((name) => readFileSync(join(folder, name), "utf8")).join("\n");
   const number = String.raw`(0x[\da-f_]+|\d[\d_]*)n?`;
   const constants = text.matchAll(new RegExp(String.raw`^(?:export )?const ([A-Z]\w+) = ${number};`, "gm"));

@@ -4,7 +4,7 @@ import type { WindowsCalls } from "@uvm-shim/shim";
 let calls: Promise<WindowsCalls> | undefined;
 
 function load(): Promise<WindowsCalls> {
-  calls ??= import("@uvm-shim/hcs-bindings/windows").then((windows) => windows.shimCalls());
+  calls ??= import("@uvm-shim/hcs-bindings/windows").then((windows) => windows.shimSystem());
   return calls;
 }
 

@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { abortedError, HostError } from "./host-error.ts";
 
-/** Connections that may wait until somebody accepts them. */
+/** Limit of connections that wait for an accept. */
 export const backlog = 128;
 
 interface Waiter {
@@ -9,14 +9,14 @@ interface Waiter {
   readonly reject: (error: unknown) => void;
 }
 
-/** The streams that have arrived at a listener, and those who wait for one: what the listeners of all drivers share. */
+/** Pairs the connections that arrive at a listener with the callers that accept them. The listeners of all drivers use it. */
 export class AcceptQueue {
   readonly #id: string;
   readonly #arrived: Duplex[] = [];
   readonly #waiters = new Set<Waiter>();
   #closed = false;
 
-  /** The id is the listener's, for errors. */
+  /** `id` names the listener in errors. */
   constructor(id: string) {
     this.#id = id;
   }
@@ -52,7 +52,7 @@ export class AcceptQueue {
   }
 
   arrive(stream: Duplex): void {
-    // A stream that fails before its user listens for errors must not end the process.
+    // An error before the user has added a listener must not end the process.
     stream.on("error", () => {});
     const [waiter] = this.#waiters;
     if (waiter !== undefined) waiter.resolve(stream);
@@ -60,7 +60,7 @@ export class AcceptQueue {
     else this.#arrived.push(stream);
   }
 
-  /** Streams that were accepted live on. Repeatable. */
+  /** Accepted streams stay open. Idempotent. */
   close(): void {
     this.#closed = true;
     for (const waiter of this.#waiters) waiter.reject(this.#closedError());

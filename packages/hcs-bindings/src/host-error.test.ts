@@ -16,16 +16,16 @@ describe("hostErrorOf", () => {
     expect(hostErrorOf({ hresult, message: "no" }, subject)).toMatchObject({ code, gone, hresult });
   });
 
-  it("tells operation, id, result and what the host says", () => {
+  it("names operation, id, result and host events", () => {
     const error = hostErrorOf({ hresult: 0xc0370105, message: "not now", events: ["console: oops"] }, subject);
     expect(error.message).toBe(
-      "start compute system vm: not now [HCS_E_INVALID_STATE (0xc0370105)]; the host says: console: oops",
+      "start compute system vm: not now [HCS_E_INVALID_STATE (0xc0370105)]; host events: console: oops",
     );
     expect(error).toMatchObject({ hresult: 0x80370105, hresultName: "HCS_E_INVALID_STATE", name: "HostError" });
   });
 });
 
-it("has no more of the host's words than a person reads", () => {
+it("limits the texts of the host", () => {
   const words = "x".repeat(100_000);
   const error = hostErrorOf({ hresult: 0x80041234, message: words, events: Array(1_000).fill(words) }, subject);
   expect(error.events).toEqual(Array(16).fill("x".repeat(8_000)));
@@ -33,7 +33,7 @@ it("has no more of the host's words than a person reads", () => {
 });
 
 describe("abortedError", () => {
-  it("tells a deadline from a cancellation", () => {
+  it("distinguishes a deadline from a cancellation", () => {
     const deadline = AbortSignal.abort(new DOMException("late", "TimeoutError"));
     expect(abortedError(deadline, "stopped", subject)).toMatchObject({ code: "DeadlineExceeded" });
     const cancelled = abortedError(AbortSignal.abort("enough"), "stopped", subject);

@@ -2,20 +2,20 @@ import { canonicalHresult, describeHresult, type HresultName, hresultName } from
 import type { HostErrorCode } from "./types.ts";
 
 export interface HostErrorDetails {
-  /** What was asked of the host, as a verb phrase: "start compute system". */
+  /** The request to the host, as a verb phrase: "start compute system". */
   readonly operation: string;
-  /** Id of the compute system, or what else the operation was about. */
+  /** Id of the compute system or other object of the operation. */
   readonly id: string;
-  /** The HRESULT that the host answered with, in any of its forms. */
+  /** The HRESULT of the host, signed or unsigned. */
   readonly hresult?: number;
-  /** What the host's own error events add. */
+  /** Messages of the host's error events. */
   readonly events?: readonly string[];
-  /** True when the object of the operation no longer exists, or has already ended. */
+  /** True if the object of the operation does not exist or has already ended. */
   readonly gone?: boolean;
   readonly cause?: unknown;
 }
 
-/** The one error of the host boundary. */
+/** The only error class of the host boundary. */
 export class HostError extends Error {
   override readonly name = "HostError";
   readonly code: HostErrorCode;
@@ -30,8 +30,8 @@ export class HostError extends Error {
   constructor(code: HostErrorCode, message: string, details: HostErrorDetails) {
     const { operation, id, hresult, events = [], gone = false, cause } = details;
     const result = hresult === undefined ? "" : ` [${describeHresult(hresult)}]`;
-    const told = events.length === 0 ? "" : `; the host says: ${events.join("; ")}`;
-    super(`${operation} ${id}: ${message}${result}${told}`, cause === undefined ? undefined : { cause });
+    const reported = events.length === 0 ? "" : `; host events: ${events.join("; ")}`;
+    super(`${operation} ${id}: ${message}${result}${reported}`, cause === undefined ? undefined : { cause });
     this.code = code;
     this.operation = operation;
     this.id = id;
@@ -42,7 +42,7 @@ export class HostError extends Error {
   }
 }
 
-/** What an HRESULT means to a caller; what is not listed is Internal. */
+/** Code for each HRESULT; Internal for all others. */
 const codes: { readonly [Name in HresultName]?: HostErrorCode } = {
   E_ABORT: "Cancelled",
   E_NOTIMPL: "Unimplemented",
@@ -93,7 +93,7 @@ const codes: { readonly [Name in HresultName]?: HostErrorCode } = {
   HCS_E_UNEXPECTED_EXIT: "Unavailable",
 };
 
-/** Results that say that what was to be ended or removed is no longer there. */
+/** Results for an object that has already ended or been removed. */
 const goneNames: ReadonlySet<HresultName> = new Set<HresultName>([
   "ERROR_NOT_FOUND",
   "HCS_E_SYSTEM_NOT_FOUND",
@@ -104,11 +104,11 @@ const goneNames: ReadonlySet<HresultName> = new Set<HresultName>([
   "HCN_E_PORT_NOT_FOUND",
 ]);
 
-/** Of the host's words, which may quote a guest's. */
+/** Limits for texts of the host, which may quote a guest. */
 const longestText = 8_000;
 const mostEvents = 16;
 
-/** The error of a host call that was answered with an HRESULT. */
+/** The error for a failed host call. */
 export function hostErrorOf(
   answer: { readonly hresult: number; readonly message: string; readonly events?: readonly string[] },
   details: Pick<HostErrorDetails, "operation" | "id">,
@@ -124,7 +124,7 @@ export function hostErrorOf(
   });
 }
 
-/** The error of an operation whose caller stopped waiting. */
+/** The error for an operation that its caller aborted. */
 export function abortedError(
   signal: AbortSignal,
   message: string,
@@ -135,7 +135,7 @@ export function abortedError(
   return new HostError(code, message, { ...details, cause: reason });
 }
 
-/** For calls that end a system: what has ended, or is about to, is done, and its exit tells the completion. */
+/** For calls that end a system: a system that has ended or is ending counts as success. `exited` reports the end. */
 export function ignoreEnded(error: unknown): void {
   if (error instanceof HostError && (error.gone || error.hresultName === "HCS_E_OPERATION_PENDING")) return;
   throw error;

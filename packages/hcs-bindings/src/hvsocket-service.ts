@@ -3,8 +3,8 @@ import { HostError } from "./host-error.ts";
 import type { HvsocketService } from "./types.ts";
 
 /**
- * The port of a service. The GUIDs that stand for vsock ports begin with the port; the first 32 bits of any service's
- * GUID are taken for its port, since the hybrid vsock convention of the emulated host has nothing else.
+ * The port of a service: the first 32 bits of its GUID. That is how vsock ports map to GUIDs, and the hybrid vsock
+ * convention of the emulated host has ports only.
  */
 export function portOf(systemId: string, service: HvsocketService): number {
   if (typeof service === "number") return service;
@@ -12,7 +12,11 @@ export function portOf(systemId: string, service: HvsocketService): number {
     return Number.parseInt(checkGuid(service).slice(0, 8), 16);
   } catch (cause) {
     const id = `${systemId} service ${service}`;
-    throw new HostError("InvalidArgument", "expected a GUID", { operation: "listen on hvsocket", id, cause });
+    throw new HostError("InvalidArgument", "invalid service: expected a GUID", {
+      operation: "listen on hvsocket",
+      id,
+      cause,
+    });
   }
 }
 
@@ -23,10 +27,10 @@ export function serviceGuidOf(service: HvsocketService): string {
 
 export function checkPort(operation: string, systemId: string, port: number): void {
   if (Number.isInteger(port) && port >= 0 && port <= highestVsockPort) return;
-  throw socketError("InvalidArgument", operation, systemId, port, `expected a port from 0 to ${highestVsockPort}`);
+  throw socketError("InvalidArgument", operation, systemId, port, `invalid port: expected 0 to ${highestVsockPort}`);
 }
 
-/** The error of an hvsocket call on a port of a system, for a reason or another error. */
+/** The error for an hvsocket call. `cause` is an error or a message. */
 export function socketError(
   code: "AlreadyExists" | "NotFound" | "Internal" | "Unavailable" | "InvalidArgument" | "ResourceExhausted",
   operation: string,

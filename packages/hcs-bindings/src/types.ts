@@ -1,7 +1,7 @@
 /**
- * The host boundary: what the compute service, hvsockets and virtual disks offer, as promises. Two drivers implement
- * it, `windows` (koffi) and `emulator`; both pass the contract suite in ./testing/contract.ts. Controllers do not
- * import this: they declare what they need, and these shapes satisfy it.
+ * The host boundary: the compute service, hvsockets and virtual disks as promises. Two drivers implement it, `windows`
+ * (koffi) and `emulator`; both pass the contract suite in ./testing/contract.ts. Controllers do not import these types:
+ * each declares its own interface, which these satisfy.
  */
 import type { Duplex } from "node:stream";
 import type {
@@ -21,48 +21,47 @@ import type {
 
 export interface ComputeHost {
   readonly networks: HostNetworks;
-  /** Creates a compute system. It exists, not started, when the promise resolves. */
+  /** Creates a compute system without starting it. */
   createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<ComputeSystem>;
   openComputeSystem(id: string, signal?: AbortSignal): Promise<ComputeSystem>;
   enumerateComputeSystems(owner?: string, signal?: AbortSignal): Promise<readonly ComputeSystemProperties[]>;
-  /** Lets the VM open a file that belongs to the caller (a scratch disk). */
+  /** Lets the VM open a file of the caller, such as a scratch disk. */
   grantVmAccess(computeSystemId: string, path: string, signal?: AbortSignal): Promise<void>;
   /**
-   * Has a VM that is to be created with this id, or has not started, join a network namespace that was made on the host, and
-   * answers with the id of the HCN namespace that stands for it. It goes with the VM. Absent where the host has no such
-   * namespaces: Windows has none but HCN's.
+   * Joins a VM to a network namespace of the host, before the VM is created or started, and returns the id of the HCN
+   * namespace that represents it. The HCN namespace ends with the VM. Absent on Windows, which has HCN namespaces only.
    */
   joinNetworkNamespace?(computeSystemId: string, path: string, signal?: AbortSignal): Promise<string>;
   /**
-   * Has a VM that has not started lie below a cgroup of the host, and a process of the host stand there until the VM has
-   * ended, so that both are accounted and bounded with the pod that they are for. Absent where the host has no cgroups.
+   * Places a VM that has not started, and a process of the host, below a cgroup of the host until the VM ends, so that
+   * the pod's limits and accounting include both. Absent on hosts without cgroups.
    */
   joinControlGroup?(computeSystemId: string, path: string, pid: number, signal?: AbortSignal): Promise<void>;
   /**
-   * Resolves when the host answers anything at all. Absent where that tells nothing: of Windows' service it is not known
-   * that it is slow in whatever it is asked when it is slow in one thing.
+   * Resolves when the host answers. Absent on Windows: the compute service may answer a query while another request
+   * hangs, so an answer proves nothing.
    */
   ping?(signal?: AbortSignal): Promise<void>;
-  /** Gives back what the driver holds (connections, callbacks). Systems follow their documents. */
+  /** Releases the driver's connections and callbacks. Whether systems end is set in their documents. */
   close(): Promise<void>;
 }
 
 /**
- * The objects of the Host Compute Network service, by GUID. They live until they are deleted, whoever made them. What
- * is asked for and does not exist is NotFound, `gone`.
+ * The objects of the Host Compute Network service, by GUID. They exist until they are deleted, whoever created them. A
+ * call for an object that does not exist fails with NotFound and `gone`.
  */
 export interface HostNetworks {
   createNetwork(settings: HcnNetworkSettings, signal?: AbortSignal): Promise<HcnNetwork>;
   queryNetwork(id: string, signal?: AbortSignal): Promise<HcnNetwork>;
-  /** FailedPrecondition while it has endpoints. */
+  /** FailedPrecondition while the network has endpoints. */
   deleteNetwork(id: string, signal?: AbortSignal): Promise<void>;
   createEndpoint(networkId: string, settings: HcnEndpointSettings, signal?: AbortSignal): Promise<HcnEndpoint>;
   queryEndpoint(id: string, signal?: AbortSignal): Promise<HcnEndpoint>;
-  /** Also while a VM has a NIC on it, which then has no cable any more. */
+  /** Allowed while a NIC of a VM uses the endpoint; the NIC is then disconnected. */
   deleteEndpoint(id: string, signal?: AbortSignal): Promise<void>;
   createNamespace(settings: HcnNamespaceSettings, signal?: AbortSignal): Promise<HcnNamespace>;
   queryNamespace(id: string, signal?: AbortSignal): Promise<HcnNamespace>;
-  /** Lets go of the endpoints in it. */
+  /** Detaches its endpoints. */
   deleteNamespace(id: string, signal?: AbortSignal): Promise<void>;
   addNamespaceEndpoint(namespaceId: string, endpointId: string, signal?: AbortSignal): Promise<void>;
   removeNamespaceEndpoint(namespaceId: string, endpointId: string, signal?: AbortSignal): Promise<void>;
@@ -70,30 +69,30 @@ export interface HostNetworks {
 
 export interface ComputeSystem {
   readonly id: string;
-  /** GUID of the VM, by which hvsockets address it. */
+  /** GUID of the VM, its address for hvsockets. */
   readonly runtimeId: string;
   start(signal?: AbortSignal): Promise<void>;
-  /** Asks the guest to end. Already stopped counts as done. */
+  /** Asks the guest to shut down. Succeeds if the system has already stopped. */
   shutdown(signal?: AbortSignal): Promise<void>;
-  /** Ends it at once. Already stopped, not found and pending count as done; `exited` tells the completion. */
+  /** Ends the system at once. Succeeds if it has already stopped, is stopping or does not exist; `exited` reports the end. */
   terminate(signal?: AbortSignal): Promise<void>;
   modify(request: ModifySettingRequest, signal?: AbortSignal): Promise<void>;
-  /** What is always told of a system, and the groups of properties asked for. Statistics need one that runs. */
+  /** The basic properties, and the requested groups. Statistics require a running system. */
   properties(types: readonly SystemPropertyType[], signal?: AbortSignal): Promise<ComputeSystemProperties>;
   /**
-   * Bytes of the host's memory that the VM occupies now, which no property tells of a VM whose memory is virtual:
-   * on Windows the working set of the VM's vmmem process. The VM must run.
+   * Bytes of host memory that the running VM uses now, which no property reports for a VM with virtual memory. On
+   * Windows: the working set of the VM's vmmem process.
    */
   workingSet(signal?: AbortSignal): Promise<number>;
-  /** Settles once, when the system has exited, or rejects when the host service is lost or the handle is closed. */
+  /** Resolves when the system has exited; rejects when the compute service is lost or the handle is closed. */
   readonly exited: Promise<SystemExitStatus>;
-  /** What the host told of a crash of the guest; comes before `exited` settles. */
+  /** The host's report of a guest crash; set before `exited` settles. */
   readonly crashReport: CrashReport | undefined;
-  /** Listens for this VM. Possible from create on, so before start. */
+  /** Listens for connections from this VM. Allowed before start. */
   listen(service: HvsocketService): Promise<HvsocketListener>;
-  /** Dials a vsock port of the guest. */
+  /** Connects to a vsock port of the guest. */
   connect(port: number, signal?: AbortSignal): Promise<Duplex>;
-  /** Closes the handle; repeatable. */
+  /** Closes the handle. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -101,14 +100,14 @@ export interface ComputeSystem {
 export type HvsocketService = number | string;
 
 export interface HvsocketListener {
-  /** The vsock port; of a service that is none, the first 32 bits of its GUID. */
+  /** The vsock port; for another hvsocket service, the first 32 bits of its GUID. */
   readonly port: number;
   /** The next connection. Rejects when the listener is closed or the signal aborts. */
   accept(signal?: AbortSignal): Promise<Duplex>;
   close(): Promise<void>;
 }
 
-/** The closed set of what a host call fails with: gRPC-style codes, so that consumers need not know HRESULTs. */
+/** All codes of a failed host call, named as in gRPC, so that callers need not know HRESULTs. */
 export type HostErrorCode =
   | "Cancelled"
   | "InvalidArgument"

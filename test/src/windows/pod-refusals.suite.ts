@@ -48,7 +48,7 @@ describe("a pod is refused", () => {
   it("where a DLL of the host is missing, with the Windows that has it", async () => {
     const environment = hostEnvironment(librariesWithout("computenetwork.dll"));
     const { error, deletion } = await refusedPod("no-dll", { ...none, environment });
-    const words = "computenetwork.dll: it cannot be loaded; Windows has it from build 17763 on";
+    const words = "computenetwork.dll: cannot load the library: expected Windows build 17763 or later";
     expect(error).toEqual(refusal("Unavailable", words));
     expect(deletion).toMatchObject({ status: 1, stderr: expect.stringContaining(words) });
   });
@@ -56,7 +56,8 @@ describe("a pod is refused", () => {
   it("where a DLL lacks an export, with the Windows that has it", async () => {
     const environment = hostEnvironment(librariesLacking("computecore.dll", "HcsCreateComputeSystem"));
     const { error } = await refusedPod("no-export", { ...none, environment });
-    const words = /HcsCreateComputeSystem: .*computecore\.dll does not export it; Windows does from build 17763 on/;
+    const words =
+      /HcsCreateComputeSystem: .*computecore\.dll does not export this function: expected Windows build 17763 or later/;
     expect(error).toEqual(refusal("Unimplemented", words));
   });
 
@@ -65,7 +66,7 @@ describe("a pod is refused", () => {
     ["relative-host", "libraries:some\\folder"],
   ])("where UVM_SHIM_HOST is that of %s", async (id, host) => {
     const { error, deletion } = await refusedPod(id, { ...none, environment: { UVM_SHIM_HOST: host } });
-    const accepted = `expected nothing, "none" or "libraries:C:\\full\\path\\of\\folder", got ${JSON.stringify(host)}`;
+    const accepted = `invalid value ${JSON.stringify(host)}: expected "none", "libraries:C:\\full\\path\\of\\folder" or no value`;
     expect(error).toEqual(refusal("InvalidArgument", `UVM_SHIM_HOST: ${accepted}`));
     expect(deletion).toMatchObject({ status: 1, stderr: expect.stringContaining(accepted) });
   });
@@ -83,7 +84,7 @@ describe("a container is refused", () => {
     const rootfs = [{ type: "windows-layer", source: "C:\\layers\\1", options: [] }];
     const creation = pod.createContainer({ id: "unmountable", args: ["true"], rootfs });
     await expect(creation).rejects.toEqual(refusal("Unimplemented", "windows-layer"));
-    await expect(creation).rejects.toEqual(refusal("Unimplemented", "expected an lcow-layer"));
+    await expect(creation).rejects.toEqual(refusal("Unimplemented", "expected lcow-layer"));
   });
 
   it("where its layer is missing, with the path of the file", async () => {

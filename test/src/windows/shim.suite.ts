@@ -12,7 +12,7 @@ import { connect, executable, namespace, ShimProcess } from "./shim-process.ts";
 
 const { Task } = containerd.task.v3;
 /** What every call that needs the host is answered with. */
-const noHost = /computecore\.dll: it cannot be loaded; Windows has it from build 17763 on/;
+const noHost = /computecore\.dll: cannot load the library: expected Windows build 17763 or later/;
 
 const started: ShimProcess[] = [];
 const shim = (id: string): ShimProcess => {

@@ -3,7 +3,7 @@ import { win32 } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { HostError } from "../../../packages/hcs-bindings/src/host-error.ts";
-import type { WindowsComputeSystem } from "../../../packages/hcs-bindings/src/windows/compute-system.ts";
+import type { WindowsComputeSystem } from "../../../packages/hcs-bindings/src/windows/compute/compute-system.ts";
 import type { WindowsHost } from "../../../packages/hcs-bindings/src/windows/windows-host.ts";
 import type { Knobs } from "../relay/knobs.ts";
 import { held, heldAtRest } from "./held.ts";

@@ -2,7 +2,7 @@
 import { win32 } from "node:path";
 import { computeCoreFunctions } from "../../../packages/hcs-bindings/src/windows/native/computecore-functions.ts";
 import { kernelFunctions } from "../../../packages/hcs-bindings/src/windows/native/kernel-functions.ts";
-import { nativeMachine } from "../../../packages/hcs-bindings/src/windows/native/native-calls.ts";
+import { nativeMachine } from "../../../packages/hcs-bindings/src/windows/native/koffi-machine.ts";
 import type { FunctionTable, NativeCallback } from "../../../packages/hcs-bindings/src/windows/native/native-types.ts";
 import { ole32Functions } from "../../../packages/hcs-bindings/src/windows/native/ole32-functions.ts";
 import { testHostControls } from "../test-host-controls.ts";

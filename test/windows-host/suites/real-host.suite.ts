@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { connectWindowsHost } from "../../../packages/hcs-bindings/src/windows/io/connect.ts";
+import { connectWindowsHost } from "../../../packages/hcs-bindings/src/windows/connect.ts";
 import { resolveLibraries } from "../../../packages/hcs-bindings/src/windows/native/libraries.ts";
 import { describeWindowsContract } from "./windows-contract.ts";
 

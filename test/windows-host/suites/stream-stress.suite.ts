@@ -5,7 +5,7 @@ import type { Duplex } from "node:stream";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { WindowsHvsockets } from "../../../packages/hcs-bindings/src/windows/io/hvsocket.ts";
 import { winsockFunctions } from "../../../packages/hcs-bindings/src/windows/native/winsock-functions.ts";
-import { administratorsOnly } from "../../../packages/hcs-bindings/src/windows/security.ts";
+import { administratorsOnly } from "../../../packages/hcs-bindings/src/windows/system/security-descriptor.ts";
 import { leavesNothing } from "./leaves-nothing.ts";
 import { controls, system } from "./system-under-test.ts";
 

@@ -3,7 +3,7 @@
 import { win32 } from "node:path";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import type { WindowsComputeSystem } from "../../../packages/hcs-bindings/src/windows/compute-system.ts";
+import type { WindowsComputeSystem } from "../../../packages/hcs-bindings/src/windows/compute/compute-system.ts";
 import type { WindowsHost } from "../../../packages/hcs-bindings/src/windows/windows-host.ts";
 import { held, heldAtRest } from "./held.ts";
 import { leavesNothing } from "./leaves-nothing.ts";

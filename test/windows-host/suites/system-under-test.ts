@@ -1,7 +1,8 @@
 /** What suites under Wine run against: the Windows driver on the DLLs of a test host. */
+
+import { nativeMachine } from "../../../packages/hcs-bindings/src/windows/native/koffi-machine.ts";
 import { librariesOf } from "../../../packages/hcs-bindings/src/windows/native/libraries.ts";
-import { nativeMachine } from "../../../packages/hcs-bindings/src/windows/native/native-calls.ts";
-import { WindowsSystem } from "../../../packages/hcs-bindings/src/windows/windows-system.ts";
+import { WindowsSystem } from "../../../packages/hcs-bindings/src/windows/system/windows-system.ts";
 import { testHostControls } from "../test-host-controls.ts";
 import { type TestHostPaths, testHostVariable } from "./test-host-paths.ts";
 

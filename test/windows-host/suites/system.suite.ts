@@ -8,7 +8,7 @@ import { buffer } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
 import type { PipeServer } from "../../../packages/hcs-bindings/src/windows/io/pipes.ts";
 import type { FunctionTable } from "../../../packages/hcs-bindings/src/windows/native/native-types.ts";
-import { administratorsOnly } from "../../../packages/hcs-bindings/src/windows/security.ts";
+import { administratorsOnly } from "../../../packages/hcs-bindings/src/windows/system/security-descriptor.ts";
 import { system } from "./system-under-test.ts";
 
 const inspection = {

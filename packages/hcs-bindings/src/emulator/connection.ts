@@ -25,20 +25,20 @@ interface PendingCall {
 
 export interface CallOptions<Result, Value> {
   readonly signal?: AbortSignal | undefined;
-  /** Turns the result into what the caller gets, before any later message is looked at. */
+  /** Converts the result for the caller, before any later message is handled. */
   readonly receive: (result: Result) => Value;
-  /** Undoes a result that arrives after the caller stopped waiting for it. */
+  /** Undoes a result that arrives after the caller has aborted. */
   readonly abandon?: (value: Value) => void;
 }
 
-/** What a handle's owner hears of its system. */
+/** Receives the events of one handle. */
 export interface HandleListener {
   crashed(report: CrashReport): void;
   exited(status: SystemExitStatus): void;
   lost(error: HostError): void;
 }
 
-/** One connection to the emulated host: calls with their answers, and the events of its handles. */
+/** A connection to the emulated host: carries calls, answers and the events of handles. */
 export class EmulatorConnection {
   readonly #socket: Socket;
   readonly #socketPath: string;
@@ -54,11 +54,11 @@ export class EmulatorConnection {
     this.#socketPath = socketPath;
     this.#closed = new Promise((resolve) => socket.once("close", () => resolve()));
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
-    socket.on("error", (error) => this.#end(this.#lost("connection failed", error)));
+    socket.on("error", (error) => this.#end(this.#lost("the connection failed", error)));
     socket.on("close", () => this.#end(this.#lost("the host closed the connection")));
   }
 
-  /** Connects and agrees on the protocol. Rejects with the socket's own error when nobody listens. */
+  /** Connects and checks the protocol version. Rejects with the socket's error if no host listens. */
   static async open(socketPath: string, signal?: AbortSignal): Promise<EmulatorConnection> {
     const socket = await new Promise<Socket>((resolve, reject) => {
       const attempt = connect({ path: socketPath, ...(signal === undefined ? {} : { signal }) });
@@ -78,7 +78,7 @@ export class EmulatorConnection {
     return connection;
   }
 
-  /** Resolves to what `receive` made of the answer. An abort stops the waiting, not the host. */
+  /** Resolves to the value of `receive`. An abort ends the wait; the host still carries out the call. */
   call<Name extends EmulatedHostCallName, Value>(
     call: Name,
     parameters: EmulatedHostCalls[Name],
@@ -92,14 +92,14 @@ export class EmulatorConnection {
         return;
       }
       if (signal?.aborted === true) {
-        reject(abortedError(signal, "cancelled before it was sent", subject));
+        reject(abortedError(signal, "cancelled before the call was sent", subject));
         return;
       }
       const id = this.#nextId++;
       let abandoned = false;
       const onAbort = (): void => {
         abandoned = true;
-        if (signal !== undefined) reject(abortedError(signal, "cancelled while the host was at it", subject));
+        if (signal !== undefined) reject(abortedError(signal, "cancelled while waiting for the host", subject));
       };
       signal?.addEventListener("abort", onAbort, { once: true });
       this.#pending.set(id, {
@@ -132,14 +132,14 @@ export class EmulatorConnection {
     return this.#ended === undefined;
   }
 
-  /** Repeatable. */
+  /** Idempotent. */
   async close(): Promise<void> {
     this.#end(new HostError("Cancelled", "the connection was closed", this.#subject));
     await this.#closed;
   }
 
   get #subject(): Subject {
-    return { operation: "talk to host", id: this.#socketPath };
+    return { operation: "use connection to host", id: this.#socketPath };
   }
 
   #lost(message: string, cause?: unknown): HostError {
@@ -150,7 +150,7 @@ export class EmulatorConnection {
     return new HostError(cause.code, `lost the host: ${cause.message}`, { ...subject, cause });
   }
 
-  /** Resolves when the host answers, which it does in the order in which it is asked. */
+  /** Resolves when the host answers. The host answers calls in order. */
   ping(signal?: AbortSignal): Promise<void> {
     const subject = { operation: "ping host", id: this.#socketPath };
     return this.call("hello", { version: emulatedHostProtocolVersion }, subject, { signal, receive: () => {} });
@@ -165,7 +165,7 @@ export class EmulatorConnection {
     if (version === emulatedHostProtocolVersion) return;
     throw new HostError(
       "FailedPrecondition",
-      `it speaks version ${version} of the protocol, expected ${emulatedHostProtocolVersion}: end it, and a fitting one is started`,
+      `protocol version ${version} is not supported: expected ${emulatedHostProtocolVersion}; stop the running host, a new one starts on demand`,
       subject,
     );
   }
@@ -175,7 +175,7 @@ export class EmulatorConnection {
     try {
       for (const line of this.#lines.push(chunk)) this.#handle(checkEmulatedHostMessage(parseHostDocument(line)));
     } catch (error) {
-      this.#end(this.#lost("it sent something that is not of the protocol", error));
+      this.#end(this.#lost("the host sent an invalid message", error));
     }
   }
 
@@ -200,7 +200,7 @@ export class EmulatorConnection {
 
   #take(id: number, use: (pending: PendingCall) => void): void {
     const pending = this.#pending.get(id);
-    if (pending === undefined) throw new Error(`answer to ${id}, which was not asked`);
+    if (pending === undefined) throw new Error(`unexpected answer ${id}: no call with this id is pending`);
     use(pending);
     this.#pending.delete(id);
   }

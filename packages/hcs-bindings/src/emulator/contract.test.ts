@@ -15,7 +15,7 @@ const describeReal = describeWith("root", "crun");
 
 const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 
-/** A real emulated host in a directory of its own, started on demand as a shim does it. */
+/** An emulated host in its own directory, started on demand as by a shim. */
 class RealEmulator implements ContractHost {
   readonly #directory = mkdtempSync(join(tmpdir(), "host-"));
   readonly stateDirectory = join(this.#directory, "state");
@@ -93,7 +93,7 @@ class RealEmulator implements ContractHost {
   }
 
   async dispose(): Promise<void> {
-    // One that is killed removes nothing; the next one does, and what it holds itself.
+    // A killed host removes nothing; the next one removes its leftovers.
     await (await this.#connect()).close();
     await this.#proxy?.close();
     for (const pid of this.running()) process.kill(pid, "SIGTERM");
@@ -103,7 +103,7 @@ class RealEmulator implements ContractHost {
     rmSync(this.#directory, { recursive: true });
   }
 
-  /** Pids of this test's own emulators that are alive. */
+  /** Pids of running emulators of this test. */
   running(): readonly number[] {
     const list = join(this.#directory, "pids");
     if (!existsSync(list)) return [];

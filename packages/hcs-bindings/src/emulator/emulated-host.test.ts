@@ -26,7 +26,7 @@ afterEach(() => rmSync(directory, { recursive: true }));
 
 type Answer = (request: EmulatedHostRequest, host: ScriptedHost) => unknown;
 
-/** A host that answers as a test says; hello is answered by itself unless the script does. */
+/** A host with scripted answers. It answers `hello` itself unless the script does. */
 class ScriptedHost {
   readonly requests: EmulatedHostRequest[] = [];
   readonly #server: Server;
@@ -114,7 +114,7 @@ describe("a connection", () => {
     const client = await connected(() => undefined);
     await client.ping?.();
     expect(scripted.requests.map(({ call }) => call)).toEqual(["hello", "hello"]);
-    await expect(client.ping?.(AbortSignal.abort(new Error("given up")))).rejects.toMatchObject({ code: "Cancelled" });
+    await expect(client.ping?.(AbortSignal.abort(new Error("aborted")))).rejects.toMatchObject({ code: "Cancelled" });
     scripted.drop();
     await expect.poll(() => client.ping?.().catch(({ code }) => code)).toBe("Unavailable");
   });
@@ -156,7 +156,7 @@ describe("a connection", () => {
     processor = { TotalRuntime100ns: "7" };
     await expect(system.properties(["Statistics"])).rejects.toMatchObject({
       code: "Unavailable",
-      message: expect.stringContaining("it sent something that is not of the protocol"),
+      message: expect.stringContaining("the host sent an invalid message"),
     });
   });
 
@@ -185,7 +185,7 @@ describe("a connection", () => {
     });
     await expect(client.enumerateComputeSystems()).rejects.toMatchObject({
       code: "Unavailable",
-      message: expect.stringMatching(/it sent something that is not of the protocol/),
+      message: expect.stringMatching(/the host sent an invalid message/),
     });
   });
 
@@ -197,7 +197,7 @@ describe("a connection", () => {
     });
   });
 
-  it("terminates a system that is created after its creator has given up", async () => {
+  it("terminates a system that is created after the caller has aborted", async () => {
     const client = await connected(({ call }) => (call === "terminate" || call === "close" ? {} : undefined));
     const controller = new AbortController();
     const creation = client.createComputeSystem("vm", document, controller.signal);
@@ -209,7 +209,7 @@ describe("a connection", () => {
     expect(scripted.requests.map(({ call }) => call)).toEqual(["hello", "create", "terminate", "close"]);
   });
 
-  it("takes the end of what has ended for done", async () => {
+  it("treats ending an ended system as success", async () => {
     const client = await connected((request, on) => {
       if (request.call === "create") return opened;
       const hresult =
@@ -268,7 +268,7 @@ describe("a host that does not listen", () => {
     await host.close();
   });
 
-  it("is reported with its last words when it fails", async () => {
+  it("is reported with the end of its log when it fails", async () => {
     await expect(
       connectEmulatedHost({ socketPath, start: program('console.error("I cannot"); process.exit(3);') }),
     ).rejects.toMatchObject({ code: "Unavailable", message: expect.stringMatching(/exit code 3; .*: I cannot$/) });

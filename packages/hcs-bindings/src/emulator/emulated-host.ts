@@ -16,7 +16,7 @@ import { connectToGuest, listenForGuest } from "./hvsocket.ts";
 import { emulatedNetworks } from "./networks.ts";
 import { type ConnectOptions, connectOrStart } from "./start-host.ts";
 
-/** The emulator driver of the host contract: one connection, whose handles end with it. */
+/** The emulator driver of the host contract. It uses one connection; its handles close with the connection. */
 export async function connectEmulatedHost(options: ConnectOptions): Promise<ComputeHost> {
   return new EmulatedComputeHost(await connectOrStart(options));
 }
@@ -35,7 +35,7 @@ class EmulatedComputeHost implements ComputeHost {
     return this.#connection.call("create", { system: id, document }, subject, {
       signal,
       receive: (opened) => new EmulatedComputeSystem(this.#connection, id, opened),
-      // Nobody knows of this system: it must not outlive the caller's interest whatever its document says.
+      // The caller has no handle of this system, so nobody else would end it.
       abandon: (system) => {
         void system
           .terminate()
@@ -75,7 +75,7 @@ class EmulatedComputeHost implements ComputeHost {
 
   joinNetworkNamespace(computeSystemId: string, path: string, signal?: AbortSignal): Promise<string> {
     const subject = { operation: `join network namespace ${path} with compute system`, id: computeSystemId };
-    // Of a caller that has gone, it goes with the connection or the system.
+    // After an abort there is nothing to undo: the namespace ends with the connection or the system.
     return this.#connection.call("joinNetworkNamespace", { system: computeSystemId, path }, subject, {
       signal,
       receive: ({ namespace }) => namespace,
@@ -121,7 +121,7 @@ class EmulatedComputeSystem implements ComputeSystem {
     this.#handle = opened.handle;
     this.#vsockBase = opened.vsockBase;
     const { promise, resolve, reject } = Promise.withResolvers<SystemExitStatus>();
-    // Whoever is interested waits on it; that nobody does is no unhandled rejection.
+    // Waiting for the exit is optional: without a waiter this must not be an unhandled rejection.
     promise.catch(() => {});
     this.exited = promise;
     this.#rejectExited = reject;
@@ -199,7 +199,7 @@ class EmulatedComputeSystem implements ComputeSystem {
     await this.#connection
       .call("close", { handle: this.#handle }, subject, { receive: done })
       .catch((error: unknown) => {
-        // A host that is lost has closed its handles.
+        // A lost host has already closed its handles.
         if (this.#connection.isOpen) throw error;
       });
   }
@@ -216,7 +216,7 @@ class EmulatedComputeSystem implements ComputeSystem {
   #open(verb: string): { readonly operation: string; readonly id: string } {
     const subject = this.#about(verb);
     if (this.#closed !== undefined) {
-      throw new HostError("FailedPrecondition", "its handle is closed", { ...subject, gone: true });
+      throw new HostError("FailedPrecondition", "the handle is closed", { ...subject, gone: true });
     }
     return subject;
   }

@@ -38,7 +38,7 @@ describe("listenForGuest", () => {
       module: import.meta.resolve("./hvsocket.ts"),
       names: ["listenForGuest"],
       prepare: `await listenForGuest("vm", ${JSON.stringify(base)}, 7);`,
-      // What was refused has left nothing that another would find taken.
+      // A failed listen must not leave the port in use.
       body: `
         const said = await listenForGuest("vm", ${JSON.stringify(base)}, 8).then(() => "listens", (error) => error);
         release();
@@ -124,7 +124,7 @@ describe("connectToGuest", () => {
 
   it.each([
     ["a refusal", "", /the guest refused/],
-    ["another protocol", "220 smtp\n", /expected "OK <number>", got "220 smtp"/],
+    ["another protocol", "220 smtp\n", /invalid answer "220 smtp": expected "OK <number>"/],
     ["an answer without end", "O".repeat(100), /expected "OK <number>"/],
   ])("fails on %s", async (_what, answer, message) => {
     await answering(answer);
@@ -134,7 +134,7 @@ describe("connectToGuest", () => {
     });
   });
 
-  it("stops when told to", async () => {
+  it("stops when its signal aborts", async () => {
     await answering("");
     await expect(connectToGuest("vm", base, 12, AbortSignal.abort())).rejects.toMatchObject({ code: "Cancelled" });
   });

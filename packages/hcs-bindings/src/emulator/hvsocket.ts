@@ -10,7 +10,7 @@ import type { HvsocketListener } from "../types.ts";
 
 const longestReplyBytes = 32;
 
-/** Listens for the guest on a port: in the hybrid vsock convention, on the Unix socket `<base>_<port>`. */
+/** Listens for the guest on the Unix socket `<base>_<port>`, by the hybrid vsock convention. */
 export async function listenForGuest(systemId: string, vsockBase: string, port: number): Promise<HvsocketListener> {
   checkPort("listen on hvsocket", systemId, port);
   const path = `${vsockBase}_${port}`;
@@ -20,7 +20,7 @@ export async function listenForGuest(systemId: string, vsockBase: string, port: 
     server.once("error", reject);
     server.listen({ path, backlog });
   }).catch((error: unknown) => {
-    // For a missing directory libuv reports EACCES.
+    // libuv reports EACCES for a missing directory.
     const gone = !existsSync(dirname(path));
     const code = gone ? "NotFound" : errnoOf(error) === "EADDRINUSE" ? "AlreadyExists" : "Internal";
     throw socketError(code, "listen on hvsocket", systemId, port, error);
@@ -48,7 +48,7 @@ class UnixListener implements HvsocketListener {
     this.#queue = new AcceptQueue(`${systemId} port ${port}`);
     this.port = port;
     listeners.add(this);
-    // A connection that cannot be taken, as for want of descriptors, is lost, and the next one is taken.
+    // A connection that cannot be accepted, for example without free descriptors, is lost; later ones are accepted.
     server.on("error", () => {});
     server.on("connection", (socket) => this.#queue.arrive(socket));
   }
@@ -57,17 +57,17 @@ class UnixListener implements HvsocketListener {
     return this.#queue.accept(signal);
   }
 
-  /** Streams that were accepted live on. Repeatable. */
+  /** Accepted streams stay open. Idempotent. */
   close(): Promise<void> {
     listeners.delete(this);
     this.#queue.close();
-    // The callback waits for accepted streams too, which are not the listener's to end.
+    // The callback also waits for accepted streams, which stay open.
     this.#server.close();
     return Promise.resolve();
   }
 }
 
-/** Dials a port of the guest: `CONNECT <port>` on `<base>`, answered by `OK <number>` and then the guest's stream. */
+/** Connects to a port of the guest: sends `CONNECT <port>` on `<base>`, and gets `OK <number>` followed by the stream. */
 export function connectToGuest(
   systemId: string,
   vsockBase: string,
@@ -89,7 +89,8 @@ export function connectToGuest(
         fail(abortedError(signal, "cancelled", { operation, id: `${systemId} port ${port}` }));
       }
     };
-    const onEnd = (): void => fail(socketError("Unavailable", operation, systemId, port, "the guest refused"));
+    const onEnd = (): void =>
+      fail(socketError("Unavailable", operation, systemId, port, "the guest refused the connection"));
     const onError = (error: Error): void => fail(socketError("Unavailable", operation, systemId, port, error));
     const onReadable = (): void => {
       for (let chunk: Buffer | null = socket.read(); chunk !== null; chunk = socket.read()) {
@@ -100,7 +101,13 @@ export function connectToGuest(
       const line = reply.subarray(0, end === -1 ? longestReplyBytes : end).toString("latin1");
       if (!/^OK \d+$/.test(line)) {
         fail(
-          socketError("Unavailable", operation, systemId, port, `expected "OK <number>", got ${JSON.stringify(line)}`),
+          socketError(
+            "Unavailable",
+            operation,
+            systemId,
+            port,
+            `invalid answer ${JSON.stringify(line)}: expected "OK <number>"`,
+          ),
         );
         return;
       }

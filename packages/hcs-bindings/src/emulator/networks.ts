@@ -9,7 +9,7 @@ import {
 import type { HostNetworks } from "../types.ts";
 import type { EmulatorConnection } from "./connection.ts";
 
-/** The host's networks over the connection of the emulator driver. */
+/** Networks of the emulated host. */
 export function emulatedNetworks(connection: EmulatorConnection): HostNetworks {
   function create<T extends { readonly ID: string }>(
     kind: HcnObjectKind,
@@ -18,11 +18,11 @@ export function emulatedNetworks(connection: EmulatorConnection): HostNetworks {
     signal?: AbortSignal,
   ): Promise<T> {
     const { settings } = request;
-    const subject = { operation: `create ${kind}`, id: settings.ID ?? settings.Name ?? "without a name" };
+    const subject = { operation: `create ${kind}`, id: settings.ID ?? settings.Name ?? "without id and name" };
     return connection.call("createNetworkObject", { kind, ...request }, subject, {
       signal,
       receive: ({ properties }) => check(properties, kind),
-      // Nobody knows of this object, so nobody would delete it.
+      // The caller does not know this object, so nobody else would delete it.
       abandon: ({ ID }) => void remove(kind, ID).catch(() => {}),
     });
   }

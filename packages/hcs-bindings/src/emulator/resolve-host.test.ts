@@ -11,8 +11,8 @@ describe("resolveHost", () => {
   });
 
   it.each([
-    ["none", "Unavailable", /UVM_SHIM_HOST=none forbids an emulated one/],
-    ["unix:relative", "InvalidArgument", /expected nothing, "none" or "unix:/],
+    ["none", "Unavailable", /UVM_SHIM_HOST=none forbids an emulated host/],
+    ["unix:relative", "InvalidArgument", /invalid value "unix:relative": expected "none", "unix:/],
     ["tcp://host", "InvalidArgument", /got "tcp:\/\/host"/],
   ])("refuses %s", (value, code, message) => {
     expect(() => resolveHost({ UVM_SHIM_HOST: value })).toThrow(

@@ -1,17 +1,17 @@
 import { HostError } from "../host-error.ts";
 
-/** Where the emulated host listens when nothing else is said. */
+/** Default socket of the emulated host. */
 export const defaultHostSocket = "/run/uvm-shim-host/host.sock";
 
 export interface HostLocation {
   readonly socketPath: string;
-  /** Whether the host may be started when nobody listens there. */
+  /** Whether to start a host if none listens there. */
   readonly mayStart: boolean;
 }
 
 /**
- * Reads `UVM_SHIM_HOST`: unset or empty is the default socket, where a host is started on demand; `unix:/path` is a
- * host that somebody else runs; `none` forbids an emulated host (Unavailable).
+ * Reads `UVM_SHIM_HOST`: unset or empty selects the default socket, where a host is started on demand; `unix:/path`
+ * selects a host that is started elsewhere; `none` forbids an emulated host (Unavailable).
  */
 export function resolveHost(env: { readonly [name: string]: string | undefined }): HostLocation {
   const details = { operation: "find host", id: "UVM_SHIM_HOST" };
@@ -20,14 +20,14 @@ export function resolveHost(env: { readonly [name: string]: string | undefined }
   if (value === "none") {
     throw new HostError(
       "Unavailable",
-      "this machine has no Host Compute Service, and UVM_SHIM_HOST=none forbids an emulated one",
+      "this machine has no Host Compute Service, and UVM_SHIM_HOST=none forbids an emulated host",
       details,
     );
   }
   if (value.startsWith("unix:/")) return { socketPath: value.slice("unix:".length), mayStart: false };
   throw new HostError(
     "InvalidArgument",
-    `expected nothing, "none" or "unix:/path/of/socket", got ${JSON.stringify(value)}`,
+    `invalid value ${JSON.stringify(value)}: expected "none", "unix:/path/of/socket" or no value`,
     details,
   );
 }

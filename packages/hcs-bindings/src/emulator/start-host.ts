@@ -5,7 +5,7 @@ import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import { abortedError, HostError } from "../host-error.ts";
 import { EmulatorConnection } from "./connection.ts";
 
-/** How the emulated host is started. It is given `--socket <path>` behind these arguments. */
+/** The command that starts the emulated host. `--socket <path>` is appended to its arguments. */
 export interface StartCommand {
   readonly command: string;
   readonly args?: readonly string[];
@@ -14,23 +14,23 @@ export interface StartCommand {
 
 export interface ConnectOptions {
   readonly socketPath: string;
-  /** Absent: a host that does not listen is Unavailable. */
+  /** If absent, no host is started: one that does not listen is Unavailable. */
   readonly start?: StartCommand | undefined;
-  /** False: a host that does not listen is NotFound (`gone`), for callers that only clean up. Default true. */
+  /** False for callers that only clean up: a host that does not listen is then NotFound and `gone`. Default true. */
   readonly startOnDemand?: boolean;
   readonly signal?: AbortSignal | undefined;
-  /** How long a started host may take until it listens, in milliseconds. Default 10 000. */
+  /** Milliseconds that a started host has to listen. Default 10 000. */
   readonly timeoutMs?: number;
 }
 
 const firstRetryMs = 5;
 const longestRetryMs = 80;
-/** A host that loses the race to start exits at once; the next one is not tried before this has passed. */
+/** A host that loses the race to start exits at once. This pause precedes the next attempt. */
 const restartPauseMs = 250;
 const largestLogBytes = 1024 * 1024;
 const lastWordsBytes = 2000;
 
-/** Connects to the emulated host, which is started first where that is allowed and nobody listens. */
+/** Connects to the emulated host. Starts it if it does not listen and the options allow it. */
 export async function connectOrStart(options: ConnectOptions): Promise<EmulatorConnection> {
   const { socketPath, signal } = options;
   const subject = { operation: "connect to host", id: socketPath };
@@ -47,17 +47,17 @@ export async function connectOrStart(options: ConnectOptions): Promise<EmulatorC
         throw new HostError("Unavailable", messageOf(error), { ...subject, cause: error });
       }
       if (options.startOnDemand === false) {
-        throw new HostError("NotFound", "nobody listens there", { ...subject, gone: true, cause: error });
+        throw new HostError("NotFound", "no host listens on this socket", { ...subject, gone: true, cause: error });
       }
       if (options.start === undefined) {
-        throw new HostError("Unavailable", "nobody listens there, and this host is not started on demand", {
+        throw new HostError("Unavailable", "no host listens on this socket, and none is started on demand", {
           ...subject,
           cause: error,
         });
       }
       if (performance.now() > deadline) {
         const words = starting?.lastWords() ?? "";
-        throw new HostError("DeadlineExceeded", `the host was started and does not listen${words}`, {
+        throw new HostError("DeadlineExceeded", `the started host does not listen yet${words}`, {
           ...subject,
           cause: error,
         });
@@ -77,7 +77,7 @@ function throwIfAborted(
   if (signal?.aborted === true) throw abortedError(signal, "cancelled", subject);
 }
 
-/** One attempt to start the host as a process of its own, which outlives this one. */
+/** A started host process, which outlives this process. */
 class StartedHost {
   readonly #logPath: string;
   readonly #child: ChildProcess;
@@ -124,11 +124,11 @@ class StartedHost {
 
   lastWords(): string {
     const words = readFileSync(this.#logPath).subarray(-lastWordsBytes).toString().trim();
-    return words === "" ? "" : `; its last words in ${this.#logPath}: ${words}`;
+    return words === "" ? "" : `; end of ${this.#logPath}: ${words}`;
   }
 }
 
-/** Nobody listens, or the host that did is just ending. */
+/** No host listens, or the host is ending. */
 function isAbsence(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;
   if (code === "ENOENT" || code === "ECONNREFUSED" || code === "ECONNRESET" || code === "EPIPE") return true;

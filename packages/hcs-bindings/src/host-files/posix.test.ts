@@ -31,7 +31,7 @@ async function mounted(): Promise<readonly string[]> {
   return points.filter((point) => point.startsWith(folder));
 }
 
-/** Files that only write down what they would have run. */
+/** Host files that record programs instead of running them. */
 function recording(answer: (run: ProgramRun) => number = () => 0) {
   const runs: ProgramRun[] = [];
   const recorded = createPosixHostFiles({
@@ -68,7 +68,7 @@ describe("finding", () => {
     expect(await files.blockDevice(device, "/dev/none")).toEqual({ path: `/dev/${name}`, isNamed: false });
     expect(await files.blockDevice(device, "/dev/null")).toEqual({ path: `/dev/${name}`, isNamed: false });
     expect(await files.blockDevice({ major: 4000, minor: 1 }, `/dev/${name}`)).toBeUndefined();
-    // Of /dev/null, which is a character device.
+    // The number of /dev/null, a character device.
     expect(await files.blockDevice({ major: 1, minor: 3000 }, "/dev/null")).toBeUndefined();
   });
 });
@@ -179,7 +179,7 @@ describe("translating", () => {
     expect(runs).toEqual([]);
   });
 
-  it("refuses a target that leads outside", async () => {
+  it("rejects a target outside the root", async () => {
     const root = await directory("root");
     await directory("other");
     await symlink("..", join(root, "up"));
@@ -187,7 +187,7 @@ describe("translating", () => {
     for (const target of ["up", "../", "up/other"]) {
       await expect(
         recorded.mountAll([{ type: "tmpfs", source: "tmpfs", target, options: [] }], root),
-      ).rejects.toMatchObject({ code: "InvalidArgument", message: expect.stringContaining("leads outside") });
+      ).rejects.toMatchObject({ code: "InvalidArgument", message: expect.stringContaining("outside the root") });
     }
     expect(runs).toEqual([]);
   });

@@ -1,13 +1,13 @@
 /**
- * The host's files on a machine without Hyper-V: finding layers, and mounting the root file systems that a Linux
- * containerd gives (overlay, bind, erofs, tmpfs and others), with the programs of util-linux.
+ * The host's files on a Linux machine: finds layers, and mounts the root file systems of a Linux containerd (overlay,
+ * bind, erofs, tmpfs and others) with the programs of util-linux.
  */
 import { mkdir, readFile, realpath, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { startProgram } from "@uvm-shim/child-processes";
 import { abortedError, HostError } from "../host-error.ts";
 
-/** One mount as containerd gives it; `target` is a directory below the one that the list is mounted at. */
+/** One mount of containerd. `target` is a directory below the target of the whole list. */
 export interface FileSystemMount {
   readonly type: string;
   readonly source: string;
@@ -23,44 +23,44 @@ export interface ProgramRun {
 
 export interface PosixHostFilesOptions {
   grantVmAccess(path: string, signal?: AbortSignal): Promise<void>;
-  /** Runs a program to its end and answers with its exit code and what it wrote to stderr. */
+  /** Runs a program to its end; returns its exit code and its stderr. */
   run?(run: ProgramRun): Promise<{ readonly status: number; readonly stderr: string }>;
 }
 
 export interface PosixHostFiles {
   kind(path: string): Promise<"file" | "directory" | "block" | "other" | undefined>;
   realPath(path: string): Promise<string>;
-  /** Whether something is mounted below a real path, whoever mounted it. */
+  /** Whether there are mounts below a real path. */
   hasMountsBelow(path: string): Promise<boolean>;
   /**
-   * The block device of this number, by the name that the kernel has for it where that leads to it, else by `path`.
-   * Undefined when the machine has none, or no node of it at either.
+   * The block device with this number, at the kernel's name for it or else at `path`. Undefined if neither is a node of
+   * the device.
    */
   blockDevice(
     device: { readonly major: number; readonly minor: number },
     path: string,
   ): Promise<{ readonly path: string; readonly isNamed: boolean } | undefined>;
-  /** Whether what is mounted below a real path later on reaches copies of its mount as well. */
+  /** Whether later mounts below a real path propagate to copies of its mount. */
   showsLaterMounts(path: string): Promise<boolean>;
-  /** Which of nosuid, nodev and noexec the mount has that a real path lies on. */
+  /** Those of nosuid, nodev and noexec that the mount of a real path has. */
   mountFlags(path: string): Promise<readonly string[]>;
   /**
-   * Mounts the list in order, at the target or below it. The target is made when it is missing, and must have no mounts
-   * yet. When a mount fails, or the signal aborts between two, those already made are undone.
+   * Mounts the list in order, at the target or below it. Creates the target if it is missing; it must have no mounts.
+   * When a mount fails, or the signal aborts between two mounts, the earlier ones are unmounted.
    */
   mountAll(mounts: readonly FileSystemMount[], target: string, signal?: AbortSignal): Promise<void>;
-  /** Unmounts all that is mounted at the target and below it, lazily where it is in use. Not mounted counts as done. */
+  /** Unmounts everything at and below the target, lazily if it is in use. Succeeds if nothing is mounted. */
   unmountAll(target: string): Promise<void>;
   grantVmAccess(path: string, signal?: AbortSignal): Promise<void>;
-  /** Missing counts as removed. */
+  /** Succeeds if the file does not exist. */
   removeFile(path: string): Promise<void>;
 }
 
-/** ELOOP and ENAMETOOLONG in the words of the C locale: whoever named the source, or a layer, named no path. */
+/** ELOOP and ENAMETOOLONG as printed in the C locale: the path of a source or a layer is invalid. */
 const pathFaults = /too many levels of symbolic links|file name too long/i;
-/** mount(2) takes its data in one page. Pages are never smaller than this; the rest is left to what mount adds. */
+/** mount(2) takes options of at most one page. No page is smaller than 4096 bytes; mount itself may add some options. */
 const dataLimit = 4096 - 512;
-/** Stacked mounts need a round each; beyond this somebody else mounts as fast as they are undone. */
+/** Each stacked mount takes a round. After this many rounds, another process must be mounting in parallel. */
 const unmountRounds = 64;
 
 export function createPosixHostFiles({ grantVmAccess, run = runProgram }: PosixHostFilesOptions): PosixHostFiles {
@@ -92,12 +92,12 @@ export function createPosixHostFiles({ grantVmAccess, run = runProgram }: PosixH
         const lazy = await run({ program: "umount", arguments: ["-c", "-l", "--", point], directory: "/" });
         if (lazy.status !== 0) failures.push(`${point}: ${lazy.stderr.trim()}`);
       }
-      // A round in which nothing could be unmounted will not be followed by a better one.
+      // If nothing could be unmounted, another round would fail as well.
       if (failures.length === points.length) break;
     }
     const left = await mountPointsAt(root);
     if (left.length === 0) return;
-    const why = failures.length === 0 ? `${left.join(", ")} mounted again and again` : failures.join("; ");
+    const why = failures.length === 0 ? `${left.join(", ")} was mounted again after each unmount` : failures.join("; ");
     throw new HostError("Internal", `still mounted: ${why}`, { operation: "unmount", id: root });
   }
 
@@ -143,12 +143,12 @@ export function createPosixHostFiles({ grantVmAccess, run = runProgram }: PosixH
       const root = await realpath(target);
       const present = await mountPointsAt(root);
       if (present.length > 0) {
-        throw mountError("FailedPrecondition", `${present.join(", ")} mounted already, expected nothing`, root);
+        throw mountError("FailedPrecondition", `already mounted: ${present.join(", ")}; expected no mounts`, root);
       }
       try {
         for (const mount of mounts) {
-          // A mount is not interrupted: whether it was made could not be told.
-          if (signal?.aborted) throw abortedError(signal, "given up", { operation: "mount", id: root });
+          // A running mount is not interrupted, as it would be unknown whether it took effect.
+          if (signal?.aborted) throw abortedError(signal, "cancelled", { operation: "mount", id: root });
           await mountOne(mount, root);
         }
       } catch (error) {
@@ -158,17 +158,17 @@ export function createPosixHostFiles({ grantVmAccess, run = runProgram }: PosixH
   };
 }
 
-/** Throws the error on, and tells in it when undoing failed as well. */
+/** Rethrows the error, with a note if undoing failed too. */
 async function undo(error: unknown, undoing: () => Promise<void>): Promise<never> {
   try {
     await undoing();
   } catch (undoError) {
-    if (error instanceof Error) error.message += ` (and then undoing it failed: ${String(undoError)})`;
+    if (error instanceof Error) error.message += ` (undoing the mounts failed too: ${String(undoError)})`;
   }
   throw error;
 }
 
-/** Where a mount goes: the root, or an existing directory that is really below it. */
+/** The mount point: the root, or an existing directory whose real path is below it. */
 async function mountPoint(mount: FileSystemMount, root: string): Promise<string> {
   if (mount.target === undefined || mount.target === "") return root;
   let point: string;
@@ -177,11 +177,11 @@ async function mountPoint(mount: FileSystemMount, root: string): Promise<string>
   } catch (cause) {
     throw mountError("InvalidArgument", `target "${mount.target}" of ${describe(mount)} does not exist`, root, cause);
   }
-  // What is mounted may hold symbolic links of whoever built the image.
+  // An image can contain symbolic links that lead out of the root.
   if (!isAtOrBelow(point, root)) {
     throw mountError(
       "InvalidArgument",
-      `target "${mount.target}" of ${describe(mount)} leads outside, to ${point}`,
+      `target "${mount.target}" of ${describe(mount)} resolves to ${point}, outside the root`,
       root,
     );
   }
@@ -190,15 +190,19 @@ async function mountPoint(mount: FileSystemMount, root: string): Promise<string>
 
 interface MountPlan {
   readonly arguments: readonly string[];
-  /** Where `mount` runs; lower directories of an overlay may be relative to it. */
+  /** Working directory of `mount`; lower directories of an overlay may be relative to it. */
   readonly directory: string;
 }
 
-/** Translates what containerd means by type and options into what the `mount` program takes. */
+/** Translates containerd's type and options into arguments of `mount`. */
 function planMount(mount: FileSystemMount, root: string): MountPlan {
   for (const option of mount.options) {
     if (option.startsWith("X-containerd.")) {
-      throw mountError("InvalidArgument", `option "${option}" is for containerd's mount manager, not for a shim`, root);
+      throw mountError(
+        "InvalidArgument",
+        `option "${option}" is not supported: only containerd's mount manager handles it`,
+        root,
+      );
     }
     if (option.startsWith("uidmap=") || option.startsWith("gidmap=")) {
       throw mountError("Unimplemented", `option "${option}": id-mapped mounts are not supported`, root);
@@ -224,22 +228,22 @@ interface FittingOptions {
   readonly options: readonly string[];
 }
 
-/** Shortens an overlay's options where they fit no page, by naming its lower directories from their common parent. */
+/** Makes long overlay options fit a page: lower directories become relative to their common parent. */
 function fitOptions(type: string, options: readonly string[], root: string): FittingOptions {
   const size = optionsSize(options);
   if (size < dataLimit) return { directory: "/", options };
   const shortened = type === "overlay" ? shortenLowerDirectories(options) : undefined;
   if (shortened !== undefined && optionsSize(shortened.options) < dataLimit) return shortened;
-  throw mountError("InvalidArgument", `the options have ${size} bytes, the kernel takes ${dataLimit}`, root);
+  throw mountError("InvalidArgument", `mount options too long: ${size} bytes, expected fewer than ${dataLimit}`, root);
 }
 
 const lowerPrefix = "lowerdir=";
 
 function shortenLowerDirectories(options: readonly string[]): FittingOptions | undefined {
   const lower = options.find((option) => option.startsWith(lowerPrefix));
-  // A colon inside a path is escaped, those between paths are not.
+  // A colon within a path is escaped; a separator is not.
   const paths = lower?.slice(lowerPrefix.length).split(/(?<!\\):/) ?? [];
-  // Paths with escapes would have to be unescaped to find their parent; whoever has such long lists has none.
+  // Escaped paths would have to be unescaped first. Snapshotters, which make such long lists, never escape.
   if (paths.length < 2 || paths.some((path) => !path.startsWith("/") || path.includes("\\"))) return undefined;
   const directory = paths.map((path) => dirname(path)).reduce(commonDirectory);
   if (directory === "/") return undefined;
@@ -261,31 +265,31 @@ function isAtOrBelow(path: string, root: string): boolean {
   return path === root || root === "/" || path.startsWith(`${root}/`);
 }
 
-/** The mount points at and below a directory, in the order in which they were mounted; once for each stacked mount. */
+/** The mount points at and below a directory in mount order, one entry for each stacked mount. */
 async function mountPointsAt(root: string): Promise<readonly string[]> {
   return parseMountPoints(await readFile("/proc/self/mountinfo", "utf8")).filter((point) => isAtOrBelow(point, root));
 }
 
-/** The mount that a real path lies on. */
+/** The mount that contains a real path. */
 async function mountOf(path: string): Promise<MountLine | undefined> {
   const isAbove = ({ point }: MountLine): boolean => isAtOrBelow(path, point);
   const above = parseMountinfo(await readFile("/proc/self/mountinfo", "utf8")).filter(isAbove);
-  // Of mounts over each other the last is what is seen.
+  // The last of several stacked mounts is the visible one.
   const longest = Math.max(...above.map(({ point }) => point.length));
   return above.findLast(({ point }) => point.length === longest);
 }
 
-/** What a bind mount has from the mount of its source, and the guest's own would not. */
+/** Flags that a bind mount inherits from the mount of its source, and a mount in the guest would not have. */
 const inheritedFlags: ReadonlySet<string> = new Set(["nosuid", "nodev", "noexec"]);
 
 interface MountLine {
   readonly point: string;
   readonly flags: readonly string[];
-  /** Whether it takes part in what is mounted elsewhere, as one that gives or only as one that takes. */
+  /** Whether it is shared or a slave. */
   readonly propagates: boolean;
 }
 
-/** Mount points of a mountinfo text (proc(5)): the fifth field, in which blanks and backslashes are octal escapes. */
+/** Mount points of a mountinfo text: the fifth field, with blanks and backslashes as octal escapes (proc(5)). */
 export function parseMountPoints(text: string): readonly string[] {
   return parseMountinfo(text).map(({ point }) => point);
 }
@@ -316,7 +320,7 @@ async function isNodeOf(
   return ((found.rdev >> 8) & 0xfff) === major && ((found.rdev & 0xff) | ((found.rdev >> 12) & 0xfff00)) === minor;
 }
 
-/** Below /dev; undefined when the kernel has no such device. */
+/** Name below /dev; undefined if the kernel has no such device. */
 async function kernelName(device: { readonly major: number; readonly minor: number }): Promise<string | undefined> {
   try {
     const text = await readFile(`/sys/dev/block/${device.major}:${device.minor}/uevent`, "utf8");
@@ -327,18 +331,18 @@ async function kernelName(device: { readonly major: number; readonly minor: numb
   }
 }
 
-/** The target as mountinfo names it, or undefined when it does not exist. */
+/** The path of the target in mountinfo; undefined if it does not exist. */
 async function resolveTarget(target: string): Promise<string | undefined> {
   try {
     return await realpath(target);
   } catch (error) {
     if (isMissing(error)) return undefined;
-    // A mount whose server is gone cannot be entered, and can be unmounted.
+    // A mount whose server is gone cannot be resolved, but it can be unmounted.
     return join(await realpath(dirname(target)), basename(target));
   }
 }
 
-/** Node's own recursive mkdir tries for ever where a file system has no such directory and takes none, as /proc does. */
+/** Node's recursive mkdir never returns on a file system that rejects new directories with ENOENT, such as /proc. */
 async function makeDirectories(path: string): Promise<void> {
   try {
     await mkdir(path);
@@ -371,17 +375,17 @@ function mountError(
   return new HostError(code, message, { operation: "mount", id: root, cause });
 }
 
-/** Stderr beyond this is cut. */
+/** Limit of kept stderr, in characters. */
 const stderrLimit = 8192;
 
 async function runProgram(run: ProgramRun): Promise<{ status: number; stderr: string }> {
   const child = await startProgram(run.program, run.arguments, {
     cwd: run.directory,
     stdio: ["ignore", "ignore", "pipe"],
-    // mount(2) rather than fsconfig(2), which takes no option longer than 255 bytes; messages in one language.
+    // fsconfig(2) rejects options longer than 255 bytes, so mount(2) is used. The C locale keeps messages parseable.
     env: { ...process.env, LIBMOUNT_FORCE_MOUNT2: "always", LC_ALL: "C" },
   }).catch((cause: Error) => {
-    const message = `the program could not be run: ${cause.message}`;
+    const message = `cannot start the program: ${cause.message}`;
     throw new HostError("Unavailable", message, { operation: "run", id: run.program, cause });
   });
   let stderr = "";

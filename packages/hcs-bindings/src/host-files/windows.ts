@@ -6,29 +6,29 @@ export interface WindowsHostFilesOptions {
 }
 
 /**
- * The host's files on Windows. Layers and scratch disks are files that the VM opens; the host itself has no way to
- * mount what a Linux container sees, and so nothing to unmount.
+ * The host's files on Windows. The VM opens layers and scratch disks as files. The host cannot mount file systems for a
+ * Linux container, so it has none to unmount.
  */
 export interface WindowsHostFiles {
   kind(path: string): Promise<"file" | "directory" | "block" | "other" | undefined>;
   realPath(path: string): Promise<string>;
-  /** Never: what is mounted in a folder of Windows is, in a share, a folder like any other. */
+  /** Always false: in a share, a mounted folder of Windows is an ordinary folder. */
   hasMountsBelow(path: string): Promise<boolean>;
-  /** None: Windows' devices have no such numbers. */
+  /** Always undefined: devices of Windows have no major and minor numbers. */
   blockDevice(device: { readonly major: number; readonly minor: number }, path: string): Promise<undefined>;
-  /** False, as nothing is known of what is mounted below a folder. */
+  /** Always false: Windows has no mount propagation. */
   showsLaterMounts(path: string): Promise<boolean>;
-  /** None: Windows has no such flags. */
+  /** Always empty: Windows has no such flags. */
   mountFlags(path: string): Promise<readonly string[]>;
-  /** Unimplemented: containerd for Windows gives layers that are mounted in the VM. */
+  /** Unimplemented: containerd on Windows passes layers, which are mounted in the VM. */
   mountAll(mounts: readonly { readonly type: string }[], target: string, signal?: AbortSignal): Promise<void>;
   unmountAll(target: string): Promise<void>;
   grantVmAccess(path: string, signal?: AbortSignal): Promise<void>;
-  /** Missing counts as removed. */
+  /** Succeeds if the file does not exist. */
   removeFile(path: string): Promise<void>;
 }
 
-/** A disk of the host by its device path, which is none of a file. */
+/** The device path of a disk of the host; it is not a file path. */
 const physicalDrive = /^\\\\[.?]\\physicaldrive\d+$/i;
 
 export function createWindowsHostFiles({ grantVmAccess }: WindowsHostFilesOptions): WindowsHostFiles {
@@ -57,7 +57,7 @@ export function createWindowsHostFiles({ grantVmAccess }: WindowsHostFilesOption
 
     async mountAll(mounts, target) {
       const types = mounts.map(({ type }) => type).join(", ");
-      throw new HostError("Unimplemented", `Windows cannot mount ${types} on the host, expected an lcow-layer`, {
+      throw new HostError("Unimplemented", `cannot mount ${types} on a Windows host: expected lcow-layer`, {
         operation: "mount",
         id: target,
       });

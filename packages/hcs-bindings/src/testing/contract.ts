@@ -11,20 +11,20 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import type { ComputeHost, ComputeSystem, HvsocketListener } from "../types.ts";
 import { describeResourceContract, type ResourceContractHost } from "./resource-contract.ts";
 
-/** A host to hold the contract against. Its guests are Linux ones that dial the GCS port when they are up. */
+/** The host under test. Its guests run Linux and connect to the GCS port after boot. */
 export interface ContractHost extends ResourceContractHost {
   /** A new client of the host. */
   connect(): Promise<Omit<ComputeHost, "networks">>;
-  /** A document that boots, with SCSI controller 0 and Plan9. */
+  /** A bootable document with SCSI controller 0 and Plan9. */
   document(options: { readonly owner: string; readonly endsWithLastHandle: boolean }): ComputeSystemDocument;
-  /** Path of a disk file that nobody uses. */
+  /** Path of an unused disk file. */
   makeDisk(): string;
   makeDirectory(): string;
-  /** Instance path of a device that can be assigned and has two functions. */
+  /** Instance path of an assignable device with two functions. */
   readonly assignableDevice: string;
-  /** Takes the host service away from its clients, as a crash does. */
+  /** Ends the host service as a crash would. */
   loseService(): Promise<void>;
-  /** Removes what was made for the tests. */
+  /** Removes everything made for the tests. */
   dispose(): Promise<void>;
 }
 
@@ -222,7 +222,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         await expect(system.listen("log")).rejects.toMatchObject({ code: "InvalidArgument" });
       });
 
-      it("stop waiting when told to", async () => {
+      it("stop waiting when the signal aborts", async () => {
         const system = await create();
         const listener = await listen(system, 4000);
         const controller = new AbortController();

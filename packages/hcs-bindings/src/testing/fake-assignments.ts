@@ -1,31 +1,31 @@
 import { checkGuid, checkVirtualPciDevice, resourcePaths, type VirtualPciDevice } from "@uvm-shim/hcs-schema";
 import { FakeRefusal } from "./fake-refusal.ts";
 
-/** Which functions of the host's devices are assigned to its systems. */
+/** Device functions of the host that are assigned to systems. */
 export class FakeAssignableDevices {
   readonly #functions: ReadonlyMap<string, number> | undefined;
   readonly #held = new Set<string>();
 
-  /** @param functions how many functions each device has, by instance path; every device has all, when absent. */
+  /** @param functions number of functions of each device, by instance path; by default unlimited. */
   constructor(functions: ReadonlyMap<string, number> | undefined) {
     this.#functions = functions && new Map([...functions].map(([path, count]) => [path.toLowerCase(), count]));
   }
 
-  /** The functions that are assigned, for leftovers. */
+  /** The assigned functions. */
   get held(): readonly string[] {
     return [...this.#held];
   }
 
-  /** Returns what gives the functions back. */
+  /** Returns a function that releases the assignment. */
   claim({ Functions }: VirtualPciDevice): () => void {
     const keys = Functions.map(({ DeviceInstancePath: path, VirtualFunction = 0 }) => {
       const count = this.#functions === undefined ? VirtualFunction + 1 : this.#functions.get(path.toLowerCase());
-      if (count === undefined) throw new FakeRefusal("ERROR_NOT_FOUND", `there is no device ${path}`);
+      if (count === undefined) throw new FakeRefusal("ERROR_NOT_FOUND", `device ${path} does not exist`);
       if (VirtualFunction >= count) throw new FakeRefusal("E_INVALIDARG", `${path} has no function ${VirtualFunction}`);
       return `${path.toLowerCase()}/${VirtualFunction}`;
     });
     const taken = keys.find((key) => this.#held.has(key));
-    if (taken !== undefined) throw new FakeRefusal("ERROR_SHARING_VIOLATION", `${taken} is assigned`);
+    if (taken !== undefined) throw new FakeRefusal("ERROR_SHARING_VIOLATION", `${taken} is already assigned`);
     for (const key of keys) this.#held.add(key);
     return () => {
       for (const key of keys) this.#held.delete(key);
@@ -33,7 +33,7 @@ export class FakeAssignableDevices {
   }
 }
 
-/** The devices that one system has been assigned, by VMBus GUID. */
+/** Devices assigned to one system, by VMBus GUID. */
 export class FakeAssignments {
   readonly #devices: FakeAssignableDevices;
   readonly #releases = new Map<string, () => void>();
@@ -48,13 +48,15 @@ export class FakeAssignments {
 
   add(vmBusGuid: string, settings: unknown): void {
     const device = checkVirtualPciDevice(settings, "Settings");
-    if (this.#releases.has(vmBusGuid)) throw new FakeRefusal("ERROR_ALREADY_EXISTS", `there is a ${vmBusGuid}`);
+    if (this.#releases.has(vmBusGuid))
+      throw new FakeRefusal("ERROR_ALREADY_EXISTS", `VMBus GUID ${vmBusGuid} is already in use`);
     this.#releases.set(vmBusGuid, this.#devices.claim(device));
   }
 
   remove(vmBusGuid: string): void {
     const release = this.#releases.get(vmBusGuid);
-    if (release === undefined) throw new FakeRefusal("ERROR_NOT_FOUND", `nothing is assigned as ${vmBusGuid}`);
+    if (release === undefined)
+      throw new FakeRefusal("ERROR_NOT_FOUND", `VMBus GUID ${vmBusGuid} has no assigned device`);
     release();
     this.#releases.delete(vmBusGuid);
   }
@@ -64,13 +66,13 @@ export class FakeAssignments {
   }
 }
 
-/** The VMBus GUID that a resource path names; undefined for paths that lead elsewhere. */
+/** The VMBus GUID in a resource path; undefined for paths of other resources. */
 export function vmBusGuidOf(path: string): string | undefined {
   const prefix = resourcePaths.virtualPci("");
   if (!path.startsWith(prefix)) return undefined;
   try {
     return checkGuid(path.slice(prefix.length)).toLowerCase();
   } catch {
-    throw new FakeRefusal("E_INVALIDARG", `ResourcePath: ${path} names no VMBus GUID`);
+    throw new FakeRefusal("E_INVALIDARG", `ResourcePath: invalid path ${path}: expected a VMBus GUID at its end`);
   }
 }

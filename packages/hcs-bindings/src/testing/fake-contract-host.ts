@@ -4,14 +4,14 @@ import type { ComputeHost } from "../types.ts";
 import type { ContractHost } from "./contract.ts";
 import { FakeComputeService } from "./fake-service.ts";
 
-/** A fake service that may be lost and comes back, as a real one does. */
+/** A fake service that can be lost and restarted, like the real one. */
 export class FakeContractHost implements ContractHost {
   readonly assignableDevice = "PCIP\\VEN_1234&DEV_5678";
   readonly memoryMb = 512;
   readonly #files = new Set(["/kernel"]);
   #service = this.#start();
 
-  /** The service that runs now. */
+  /** The running service. */
   get service(): FakeComputeService {
     return this.#service;
   }

@@ -14,15 +14,15 @@ import type { ComputeSystem, HvsocketListener, HvsocketService } from "../types.
 import { type CallsOfClient, FakeListener } from "./fake-listener.ts";
 import type { FakeSystem } from "./fake-system.ts";
 
-/** A system as one client has it open. */
+/** A handle of a system, as one client has it. */
 export class FakeHandle implements ComputeSystem {
   readonly id: string;
   readonly runtimeId: string;
-  /** What the handle is of, for tests. */
+  /** The system of the handle, for tests. */
   readonly system: FakeSystem;
   readonly #service: CallsOfClient;
   readonly #exited = Promise.withResolvers<SystemExitStatus>();
-  /** Those whose listen was never answered: only the driver can close them, with the handle. */
+  /** Listeners whose `listen` was never answered; they close with the handle. */
   readonly #unanswered = new Set<FakeListener>();
   isOpen = true;
 
@@ -31,7 +31,7 @@ export class FakeHandle implements ComputeSystem {
     this.runtimeId = system.runtimeId;
     this.system = system;
     this.#service = service;
-    // Whoever is interested waits on it.
+    // Waiting for the exit is optional.
     this.#exited.promise.catch(() => {});
     system.handles.add(this);
     if (system.exit !== undefined) this.#exited.resolve(system.exit);
@@ -78,12 +78,13 @@ export class FakeHandle implements ComputeSystem {
     const port = portOf(this.id, service);
     const details = { operation: "listen on hvsocket of", id: this.id };
     if (!Number.isInteger(port) || port < 0 || port > highestVsockPort) {
-      throw new HostError("InvalidArgument", `port ${port}, expected 0 to ${highestVsockPort}`, details);
+      throw new HostError("InvalidArgument", `invalid port ${port}: expected 0 to ${highestVsockPort}`, details);
     }
     let made: FakeListener | undefined;
     try {
       const listener = await this.#call("listen", `${service}`, "listen on hvsocket of", undefined, () => {
-        if (this.system.listeners.has(port)) throw new HostError("AlreadyExists", `${port} is listened on`, details);
+        if (this.system.listeners.has(port))
+          throw new HostError("AlreadyExists", `port ${port} already has a listener`, details);
         made = new FakeListener(this.#service, this.system, port, `${service}`);
         this.#unanswered.add(made);
         return made;
@@ -98,7 +99,10 @@ export class FakeHandle implements ComputeSystem {
 
   async connect(port: number, signal?: AbortSignal): Promise<Duplex> {
     return await this.#call("connect", `${port}`, "connect to hvsocket of", signal, () => {
-      throw new HostError("Unavailable", `nobody serves ${port}`, { operation: "connect to hvsocket of", id: this.id });
+      throw new HostError("Unavailable", `port ${port} has no listener`, {
+        operation: "connect to hvsocket of",
+        id: this.id,
+      });
     });
   }
 
@@ -108,7 +112,7 @@ export class FakeHandle implements ComputeSystem {
     else await this.#service.call("closeSystem", this.id, this.#about("close"), undefined, () => this.letGo());
   }
 
-  // What follows is not seen by a client.
+  // For tests only; clients do not see it.
 
   systemExited(status: SystemExitStatus): void {
     this.#exited.resolve(status);
@@ -138,7 +142,7 @@ export class FakeHandle implements ComputeSystem {
   ): Promise<T> {
     return await this.#service.call(name, detail, this.#about(verb), signal, () => {
       if (!this.isOpen) {
-        throw new HostError("FailedPrecondition", "its handle is closed", { ...this.#about(verb), gone: true });
+        throw new HostError("FailedPrecondition", "the handle is closed", { ...this.#about(verb), gone: true });
       }
       return effect();
     });
@@ -149,7 +153,7 @@ export class FakeHandle implements ComputeSystem {
   }
 }
 
-/** Ending what has ended is done. */
+/** Ending a system that has ended succeeds. */
 function ignoreEnded(error: unknown): void {
   if (error instanceof HostError && error.hresult === hresults.HCS_E_SYSTEM_ALREADY_STOPPED) return;
   throw error;

@@ -26,7 +26,7 @@ export class FakeListener implements HvsocketListener {
   readonly #waiting = new Set<() => void>();
   #isOpen = true;
 
-  /** `name`: what it was asked for by, for those who see the calls. */
+  /** `name`: the service as the caller gave it, for recorded calls. */
   constructor(service: CallsOfClient, system: FakeSystem, port: number, name: string) {
     this.#name = name;
     this.#service = service;

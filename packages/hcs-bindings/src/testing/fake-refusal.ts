@@ -1,6 +1,6 @@
 import type { HresultName } from "@uvm-shim/hcs-schema";
 
-/** A refusal in the words of the service; what it was about is added where it leaves the fake. */
+/** A failure of the service; the operation and id are added where it leaves the fake. */
 export class FakeRefusal extends Error {
   readonly result: HresultName;
 

@@ -2,7 +2,7 @@ import { type ModifySettingRequest, scsiControllerGuids } from "@uvm-shim/hcs-sc
 import { FakeComputeService } from "./fake-service.ts";
 import type { FakeSystem } from "./fake-system.ts";
 
-/** A system that runs, with every SCSI controller and Plan9; what a client would modify, `modify` does at once. */
+/** A running system with all SCSI controllers and Plan9. `modify` takes effect at once. */
 export class FakeRunningVm {
   readonly service = new FakeComputeService();
   readonly system: FakeSystem;
@@ -20,7 +20,7 @@ export class FakeRunningVm {
     this.system.start();
   }
 
-  /** Throws the HostError that a client would be answered with. */
+  /** Throws the HostError that a client would get. */
   modify(request: ModifySettingRequest): void {
     const operation = `${request.RequestType} ${request.ResourcePath} of compute system`;
     this.service.perform({ operation, id: this.system.id }, () => this.system.modify(request));

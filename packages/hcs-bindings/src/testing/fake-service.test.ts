@@ -7,7 +7,7 @@ import { FakeComputeService } from "./fake-service.ts";
 describeComputeHostContract("fake service", async () => new FakeContractHost());
 
 describe("a fake service", () => {
-  it("tells what is left, and that nothing is", async () => {
+  it("lists what is left, until nothing is", async () => {
     const on = new FakeContractHost();
     const service = new FakeComputeService();
     const host = service.connect();

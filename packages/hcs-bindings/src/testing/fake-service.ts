@@ -12,7 +12,7 @@ import { FakeHandle } from "./fake-handle.ts";
 import { FakeRefusal } from "./fake-refusal.ts";
 import { bootLinux, type FakeBoot, FakeSystem } from "./fake-system.ts";
 
-/** Carries one call out: when, and whether its answer arrives. `detail` says which object it is about. */
+/** Runs one call; decides when, and whether its answer arrives. `detail` names the object. */
 export type CallRunner = <T>(
   name: string,
   detail: string,
@@ -21,28 +21,28 @@ export type CallRunner = <T>(
 ) => Promise<T>;
 
 export interface FakeServiceOptions {
-  /** Through which every call goes, for tests that count calls or let them fail; else all succeed, not at once. */
+  /** Runs every call, for tests that count calls or let them fail. By default all succeed, asynchronously. */
   readonly run?: CallRunner;
-  /** Which files there are; all, when absent. */
+  /** Whether a file exists; by default all do. */
   readonly hasFile?: (path: string) => boolean;
-  /** How many functions each assignable device has, by instance path; all devices have all, when absent. */
+  /** Number of functions of each assignable device, by instance path; by default unlimited. */
   readonly devices?: ReadonlyMap<string, number>;
-  /** Which CPU groups there are; all, when absent. */
+  /** Existing CPU groups; by default all. */
   readonly hasCpuGroup?: (id: string) => boolean;
-  /** What guests do when they boot; they dial what Linux guests dial, when absent. */
+  /** Boot of the guests; by default they connect like Linux guests. */
   readonly boot?: FakeBoot;
 }
 
 /**
- * A compute service in memory, without files and guests. It passes the contract that the drivers pass, so that what
- * is built on it is not promised more than hosts do.
+ * A compute service in memory, without files and guests. It passes the same contract as the drivers, so that tests on
+ * it rely on nothing that real hosts do not offer.
  */
 export class FakeComputeService {
   readonly systems = new Map<string, FakeSystem>();
   readonly assignable: FakeAssignableDevices;
   readonly #options: FakeServiceOptions;
   readonly #handles = new Set<FakeHandle>();
-  /** By path: how many attachments read it, or that one writes it. */
+  /** By path: the number of readers, or a single writer. */
   readonly #claims = new Map<string, number | "written">();
   #isLost = false;
 
@@ -51,7 +51,7 @@ export class FakeComputeService {
     this.assignable = new FakeAssignableDevices(options.devices);
   }
 
-  /** A client. Networks have a contract and a fake of their own. */
+  /** A client. Networks have their own contract and fake. */
   connect(): Omit<ComputeHost, "networks"> {
     const handles = new Set<FakeHandle>();
     const open = (system: FakeSystem): FakeHandle => {
@@ -77,10 +77,11 @@ export class FakeComputeService {
     };
   }
 
-  /** As a client's create, but at once and without a handle. */
+  /** Creates a system synchronously and without a handle. */
   create(id: string, document: ComputeSystemDocument): FakeSystem {
     const checked = checkComputeSystemDocument(document);
-    if (this.systems.has(id)) throw new FakeRefusal("HCS_E_SYSTEM_ALREADY_EXISTS", `there is a system ${id}`);
+    if (this.systems.has(id))
+      throw new FakeRefusal("HCS_E_SYSTEM_ALREADY_EXISTS", `compute system ${id} already exists`);
     const { KernelFilePath, InitRdPath } = checked.VirtualMachine.Chipset.LinuxKernelDirect ?? {};
     for (const path of [KernelFilePath, InitRdPath]) if (path !== undefined) this.requireFile(path);
     const system = new FakeSystem(this, id, checked, this.#options.boot ?? bootLinux);
@@ -90,11 +91,11 @@ export class FakeComputeService {
 
   find(id: string): FakeSystem {
     const system = this.systems.get(id);
-    if (system === undefined) throw new FakeRefusal("HCS_E_SYSTEM_NOT_FOUND", `there is no system ${id}`);
+    if (system === undefined) throw new FakeRefusal("HCS_E_SYSTEM_NOT_FOUND", `compute system ${id} does not exist`);
     return system;
   }
 
-  /** The service is gone, and with it whatever it served. */
+  /** Ends the service and everything it served. */
   lose(): void {
     this.#isLost = true;
     for (const handle of this.#handles) {
@@ -117,10 +118,11 @@ export class FakeComputeService {
   }
 
   requireFile(path: string): void {
-    if (this.#options.hasFile?.(path) === false) throw new FakeRefusal("ERROR_FILE_NOT_FOUND", `there is no ${path}`);
+    if (this.#options.hasFile?.(path) === false)
+      throw new FakeRefusal("ERROR_FILE_NOT_FOUND", `${path} does not exist`);
   }
 
-  /** As Windows opens virtual disks: many readers, or one writer. Returns what gives the claim back. */
+  /** Claims a disk as Windows does: many readers or one writer. Returns a function that releases the claim. */
   claim(path: string, readOnly: boolean): () => void {
     const held = this.#claims.get(path) ?? 0;
     if (held === "written" || (held > 0 && !readOnly)) {
@@ -134,7 +136,7 @@ export class FakeComputeService {
     };
   }
 
-  /** Everything that exists or is held; empty when all was given back. */
+  /** Everything that exists or is held; empty when all was released. */
   leftovers(): readonly string[] {
     return [
       ...[...this.systems.values()].flatMap((system) => system.leftovers()),
@@ -144,7 +146,7 @@ export class FakeComputeService {
     ];
   }
 
-  /** Runs one call of a client, and says what it was about when it is refused. */
+  /** Runs one call of a client, and adds its operation and id to a failure. */
   async call<T>(
     name: string,
     detail: string,
@@ -159,12 +161,12 @@ export class FakeComputeService {
         return this.perform(subject, effect);
       });
     } catch (error) {
-      if (signal?.aborted && error === signal.reason) throw abortedError(signal, "the caller gave up", subject);
+      if (signal?.aborted && error === signal.reason) throw abortedError(signal, "the caller aborted", subject);
       throw error;
     }
   }
 
-  /** What a client would be answered, at once. */
+  /** Computes the answer for a client, synchronously. */
   perform<T>(subject: { readonly operation: string; readonly id: string }, effect: () => T): T {
     try {
       return effect();
@@ -192,7 +194,7 @@ export class FakeComputeService {
         return opened;
       });
     } catch (error) {
-      // Nobody knows of what was opened: as a driver does, it lets go, and ends what it made.
+      // Like a driver, closes a handle that arrives after an abort, and ends a system it created.
       if (opened !== undefined && name === "createComputeSystem") opened.system.end("ForcedExit");
       opened?.letGo();
       throw error;
@@ -205,7 +207,7 @@ export class FakeComputeService {
   }
 }
 
-/** The calls of a host never answer at once, and one whose caller gave up was sent all the same. */
+/** Calls of a host are always asynchronous; an aborted call still takes effect. */
 const soon: CallRunner = async (_name, _detail, signal, effect) => {
   await Promise.resolve();
   const result = effect();

@@ -23,10 +23,10 @@ import { type FakeAssignableDevices, FakeAssignments, vmBusGuidOf } from "./fake
 import { FakeRefusal } from "./fake-refusal.ts";
 import { FakeTopology, isTopologyPath } from "./fake-topology.ts";
 
-/** What a guest does when its VM starts; it may dial the host. */
+/** The boot of a guest; it may connect to the host. */
 export type FakeBoot = (system: FakeSystem) => void;
 
-/** Dials whatever of a Linux guest's ports is listened on, and reads what it is sent. */
+/** Connects to those ports of a Linux guest that have listeners, and reads what they send. */
 export const bootLinux: FakeBoot = (system) => {
   for (const port of [linuxVsockPorts.entropy, linuxVsockPorts.log, linuxVsockPorts.gcs]) {
     const stream = system.dial(port);
@@ -60,27 +60,27 @@ interface AttachedDisk {
   readonly release: () => void;
 }
 
-/** One system as the service has it. Its methods are synchronous and throw FakeRefusal or SchemaError. */
+/** One system of the service. Its methods are synchronous and throw FakeRefusal or SchemaError. */
 export class FakeSystem {
   readonly id: string;
   readonly runtimeId: string;
   readonly document: ComputeSystemDocument;
-  /** By `controller:lun`. */
+  /** Disks by `controller:lun`. */
   readonly disks = new Map<string, AttachedDisk>();
-  /** By access name. */
+  /** Shares by access name. */
   readonly shares = new Map<string, Plan9Share>();
   readonly listeners = new Map<number, ListenerOnSystem>();
-  /** Those that were taken, in their order. */
+  /** Accepted requests, in order. */
   readonly modifications: ModifySettingRequest[] = [];
   readonly handles = new Set<HandleOnSystem>();
   readonly topology: FakeTopology;
-  /** What its guest's crash left, if a test has it crash. */
+  /** Crash report of the guest, if a test lets it crash. */
   crashReport: CrashReport | undefined;
   readonly assignments: FakeAssignments;
   readonly #service: OwnerOfSystem;
   readonly #boot: FakeBoot;
   readonly #guestEnds = new Set<Duplex>();
-  /** What the host has not let go of, by the port that was dialled. */
+  /** Open connections on the host, with their ports. */
   readonly #hostEnds = new Map<Duplex, number>();
   #state: "Created" | "Running" | "Stopped" = "Created";
   #exit: SystemExitStatus | undefined;
@@ -113,7 +113,7 @@ export class FakeSystem {
     };
   }
 
-  /** Statistics and memory are those of a system that runs. */
+  /** Statistics and memory require a running system. */
   query(types: readonly SystemPropertyType[]): ComputeSystemProperties {
     if (types.length === 0) return this.properties;
     this.#require("query", "Running");
@@ -144,7 +144,7 @@ export class FakeSystem {
     this.#boot(this);
   }
 
-  /** Ends it, whatever it does; without effect when it has ended. */
+  /** Ends the system in any state. Idempotent. */
   end(ExitType: SystemExitStatus["ExitType"], Status = 0): void {
     if (this.#state === "Stopped") return;
     this.#state = "Stopped";
@@ -153,13 +153,13 @@ export class FakeSystem {
     this.disks.clear();
     this.shares.clear();
     this.assignments.removeAll();
-    // What was sent before can still be read.
+    // Data sent before the end can still be read.
     for (const stream of this.#guestEnds) stream.resume().end();
     for (const handle of this.handles) handle.systemExited(this.#exit);
     this.#forgetUnused();
   }
 
-  /** Ends it on request, as `terminate` and `shutdown` do. */
+  /** Ends the system for `terminate` and `shutdown`. */
   endOnRequest(ExitType: "GracefulExit" | "ForcedExit"): void {
     if (this.#state === "Stopped") throw new FakeRefusal("HCS_E_SYSTEM_ALREADY_STOPPED", "the system has stopped");
     if (ExitType === "GracefulExit") this.#require("shut down", "Running");
@@ -179,11 +179,11 @@ export class FakeSystem {
     const isTopology = isTopologyPath(ResourcePath);
     const isKnown = place !== undefined || vmBusGuid !== undefined || isTopology;
     if (!isKnown && ResourcePath !== resourcePaths.plan9Shares) {
-      throw new FakeRefusal("E_INVALIDARG", `ResourcePath: ${ResourcePath} leads nowhere`);
+      throw new FakeRefusal("E_INVALIDARG", `ResourcePath: unknown resource ${ResourcePath}`);
     }
     this.#require("modify", "Running");
     if (isTopology !== (RequestType === "Update")) {
-      throw new FakeRefusal("E_INVALIDARG", `RequestType: ${ResourcePath} takes no ${RequestType}`);
+      throw new FakeRefusal("E_INVALIDARG", `RequestType: ${ResourcePath} does not support ${RequestType}`);
     }
     const isAdd = RequestType === "Add";
     if (isTopology) this.topology.update(ResourcePath, Settings);
@@ -196,17 +196,18 @@ export class FakeSystem {
     } else if (isAdd) this.#addShare(checkPlan9Share(Settings, "Settings"));
     else {
       const { AccessName } = checkPlan9ShareRemoval(Settings, "Settings");
-      if (!this.shares.delete(AccessName)) throw new FakeRefusal("ERROR_NOT_FOUND", `there is no share ${AccessName}`);
+      if (!this.shares.delete(AccessName))
+        throw new FakeRefusal("ERROR_NOT_FOUND", `share ${AccessName} does not exist`);
     }
     this.modifications.push(request);
   }
 
-  /** The host's ends of the guest's connections, which it has not let go of. */
+  /** Host ends of the open connections. */
   get connections(): readonly Duplex[] {
     return [...this.#hostEnds.keys()];
   }
 
-  /** The guest's end of a new connection; undefined when nobody listens. */
+  /** Opens a connection from the guest; undefined if the port has no listener. */
   dial(service: HvsocketService): Duplex | undefined {
     const port = portOf(this.id, service);
     const listener = this.listeners.get(port);
@@ -238,7 +239,7 @@ export class FakeSystem {
   }
 
   #attach(place: string, attachment: ScsiAttachment): void {
-    if (this.disks.has(place)) throw new FakeRefusal("ERROR_ALREADY_EXISTS", `a disk is attached at ${place}`);
+    if (this.disks.has(place)) throw new FakeRefusal("ERROR_ALREADY_EXISTS", `a disk is already attached at ${place}`);
     const { Path, ReadOnly = false } = attachment;
     this.#service.requireFile(Path);
     this.disks.set(place, { attachment, release: this.#service.claim(Path, ReadOnly) });
@@ -253,11 +254,11 @@ export class FakeSystem {
 
   #addShare(share: Plan9Share): void {
     if (this.document.VirtualMachine.Devices?.Plan9 === undefined) {
-      throw new FakeRefusal("HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION", "the document has no Plan9");
+      throw new FakeRefusal("HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION", "the document does not enable Plan9");
     }
     this.#service.requireFile(share.Path);
     if (this.shares.has(share.AccessName)) {
-      throw new FakeRefusal("ERROR_ALREADY_EXISTS", `there is a share ${share.AccessName}`);
+      throw new FakeRefusal("ERROR_ALREADY_EXISTS", `share ${share.AccessName} already exists`);
     }
     this.shares.set(share.AccessName, share);
   }
@@ -270,7 +271,7 @@ export class FakeSystem {
 
   #require(operation: string, state: "Created" | "Running"): void {
     if (this.#state === state) return;
-    throw new FakeRefusal("HCS_E_INVALID_STATE", `cannot ${operation} a system that is ${this.#state}`);
+    throw new FakeRefusal("HCS_E_INVALID_STATE", `cannot ${operation} a ${this.#state} system: expected ${state}`);
   }
 
   #forgetUnused(): void {
@@ -282,7 +283,7 @@ function controllerOf(name: string): number {
   return scsiControllerGuids.findIndex((guid, number) => [guid, `${number}`].includes(name.toLowerCase()));
 }
 
-/** `controller:lun` of a SCSI attachment's resource path. */
+/** `controller:lun` in the resource path of a SCSI attachment. */
 function placeOf(path: string): string | undefined {
   const [, name = "", lun = ""] = /^VirtualMachine\/Devices\/Scsi\/([^/]+)\/Attachments\/(\d{1,2})$/.exec(path) ?? [];
   const controller = controllerOf(name);

@@ -10,11 +10,11 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { FakeRefusal } from "./fake-refusal.ts";
 
-/** So much of its memory every fake system is said to occupy, in bytes. */
+/** Working set of every fake system, in bytes. */
 const occupied = 64 * 2 ** 20;
 const noCpuGroup = "00000000-0000-0000-0000-000000000000";
 
-/** Memory and processors of a fake system that runs. */
+/** Memory and processors of a running fake system. */
 export class FakeTopology {
   memoryMb: number;
   limits: ProcessorLimits = {};
@@ -27,12 +27,12 @@ export class FakeTopology {
     this.#hasCpuGroup = hasCpuGroup;
   }
 
-  /** Bytes of the host's memory that the VM occupies. */
+  /** Bytes of host memory that the VM uses. */
   get workingSet(): number {
     return Math.min(occupied, this.memoryMb * 2 ** 20);
   }
 
-  /** Throws for settings that the path does not take. */
+  /** Throws for settings that do not fit the path. */
   update(path: string, settings: unknown): void {
     switch (path) {
       case resourcePaths.memorySize:
@@ -44,7 +44,7 @@ export class FakeTopology {
       case resourcePaths.cpuGroup: {
         const { Id } = checkCpuGroup(settings, "Settings");
         if (Id === noCpuGroup || this.#hasCpuGroup(Id)) return;
-        throw new FakeRefusal("ERROR_NOT_FOUND", `there is no CPU group ${Id}`);
+        throw new FakeRefusal("ERROR_NOT_FOUND", `CPU group ${Id} does not exist`);
       }
     }
   }
@@ -54,7 +54,7 @@ export class FakeTopology {
     return { VirtualNodeCount: 1, VirtualMachineMemory: { AssignedMemory: pages, ReservedMemory: 0 } };
   }
 
-  /** The processors have worked on between any two queries. */
+  /** Processor time increases with each query. */
   get statistics(): SystemStatistics {
     this.#queries += 1;
     return { Processor: { TotalRuntime100ns: this.#queries } };

@@ -2,7 +2,7 @@ import type { HcnEndpoint, NetworkAdapter } from "@uvm-shim/hcs-schema";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { HostNetworks } from "../types.ts";
 
-/** Networks to hold the contract against, and a VM that NICs are added to. */
+/** The networks under test, and a VM for NICs. */
 export interface ContractNetworks {
   readonly networks: HostNetworks;
   addNic(nicId: string, adapter: NetworkAdapter): Promise<void>;
@@ -14,7 +14,7 @@ const idOf = (number: number): string => `${String(number).padStart(8, "0")}-000
 const unknown = idOf(99);
 const gone = { code: "NotFound", gone: true };
 
-/** The contract of HostNetworks and of NICs, which every driver and every fake must pass. */
+/** The contract of HostNetworks and NICs for all drivers and fakes. */
 export function describeNetworkContract(name: string, setup: () => Promise<ContractNetworks>): void {
   describe(`the network contract: ${name}`, () => {
     let on: ContractNetworks;
@@ -66,7 +66,7 @@ export function describeNetworkContract(name: string, setup: () => Promise<Contr
       await expect(networks.deleteNetwork(ID)).rejects.toMatchObject(gone);
     });
 
-    it("says that what is asked for is gone", async () => {
+    it("marks errors for missing objects as gone", async () => {
       const id = await namespace();
       await expect(networks.queryEndpoint(unknown)).rejects.toMatchObject(gone);
       await expect(networks.queryNamespace(unknown)).rejects.toMatchObject(gone);

@@ -7,9 +7,9 @@ export interface ResourceContractHost {
   readonly memoryMb: number;
 }
 
-/** The part of the contract that is about memory, processors and figures of a system. */
+/** The contract for memory, processors and statistics of a system. */
 export function describeResourceContract(on: () => ResourceContractHost, create: () => Promise<ComputeSystem>): void {
-  describe("what is told of a system", () => {
+  describe("properties of a system", () => {
     it("has statistics and memory where they are asked for", async () => {
       const system = await create();
       await system.start();

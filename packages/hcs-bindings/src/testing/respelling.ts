@@ -1,4 +1,4 @@
-/** Documents of a host whose names stand in another case than in Microsoft's schemas. */
+/** Documents with names in another case than Microsoft's schemas. */
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { JsonLines } from "@uvm-shim/host-protocol";
@@ -14,7 +14,7 @@ export type Spelling = keyof typeof spellings;
 
 export const allSpellings = Object.keys(spellings) as readonly Spelling[];
 
-/** The value with the names of all objects in it in another case, as far as they are to be changed. */
+/** The value with the selected names of all its objects in another case. */
 export function respelled(
   value: unknown,
   spelling: Spelling,
@@ -30,7 +30,7 @@ export function respelled(
   );
 }
 
-/** The same of a text; one that is no document is as it was. */
+/** The same for a JSON text; other text is returned unchanged. */
 export function respelledText(text: string, spelling: Spelling): string {
   let value: unknown;
   try {
@@ -43,10 +43,10 @@ export function respelledText(text: string, spelling: Spelling): string {
 
 const maximumLineBytes = 64 * 1024 * 1024;
 
-/** Names of the services' documents, and none of the protocol around them. */
+/** Selects names of documents, and excludes those of the protocol around them. */
 const isOfDocument = (name: string): boolean => /^[A-Z]/.test(name);
 
-/** Stands between an emulated host and its clients, and spells the documents that it answers with otherwise. */
+/** A proxy of an emulated host that changes the case of names in its answers. */
 export class RespellingProxy {
   readonly #server: Server;
   readonly #path: string;
@@ -57,7 +57,7 @@ export class RespellingProxy {
     this.#path = path;
   }
 
-  /** Listens at a path of its own; the host must listen already when a client comes. */
+  /** Listens on its own path; the host must listen before a client connects. */
   static async start(path: string, hostPath: string, spelling: Spelling): Promise<RespellingProxy> {
     const server = createServer();
     const proxy = new RespellingProxy(server, path);
@@ -89,7 +89,7 @@ export class RespellingProxy {
       [host, client],
     ] as const) {
       this.#sockets.add(socket);
-      // What broke is told to the other end as the end of the connection.
+      // A failed connection ends the other one.
       socket.on("error", () => {});
       socket.on("close", () => {
         this.#sockets.delete(socket);

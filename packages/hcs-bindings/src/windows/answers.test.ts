@@ -1,10 +1,10 @@
-/** Every document that Windows' services give the driver, with its names in other cases than the schemas have them in. */
+/** Every document of Windows' services, with its names in other cases than in the schemas. */
 import { readdirSync, readFileSync } from "node:fs";
 import { hresults } from "@uvm-shim/hcs-schema";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { allSpellings, respelledText } from "../testing/respelling.ts";
 import { FakeWindows } from "../testing/windows/fake-windows.ts";
-import type { WindowsComputeSystem } from "./compute-system.ts";
+import type { WindowsComputeSystem } from "./compute/compute-system.ts";
 import type { WindowsHost } from "./windows-host.ts";
 
 describe.each(allSpellings)("answers in %s case", (spelling) => {
@@ -24,25 +24,25 @@ describe.each(allSpellings)("answers in %s case", (spelling) => {
   const create = (id = "vm"): Promise<WindowsComputeSystem> =>
     host.createComputeSystem(id, on.document({ owner: "test", endsWithLastHandle: true }));
 
-  it("tell what a system is, in a query and in an enumeration", async () => {
+  it("describe a system, in a query and in an enumeration", async () => {
     const system = await create();
     await system.start();
-    const told = {
+    const reported = {
       Id: "vm",
       SystemType: "VirtualMachine",
       Owner: "test",
       RuntimeId: system.runtimeId,
       State: "Running",
     };
-    expect(await host.enumerateComputeSystems("test")).toMatchObject([told]);
+    expect(await host.enumerateComputeSystems("test")).toMatchObject([reported]);
     expect(await system.properties(["Memory", "Statistics"])).toMatchObject({
-      ...told,
+      ...reported,
       Memory: { VirtualMachineMemory: { AssignedMemory: expect.any(Number) } },
       Statistics: { Processor: { TotalRuntime100ns: expect.any(Number) } },
     });
   });
 
-  it("tell of a crash, and of the exit", async () => {
+  it("report a crash and the exit", async () => {
     const system = await create();
     await system.start();
     const [handle] = [...on.core.systems.values()];
@@ -52,7 +52,7 @@ describe.each(allSpellings)("answers in %s case", (spelling) => {
     expect(system.crashReport).toMatchObject({ CrashLog: "panic", CrashParameters: [1] });
   });
 
-  it("tell of processes", async () => {
+  it("describe processes", async () => {
     const system = await create();
     const process = await system.createProcess({ CommandLine: "run" });
     expect(await process.properties()).toMatchObject({ ProcessId: process.processId, Exited: false });
@@ -63,11 +63,11 @@ describe.each(allSpellings)("answers in %s case", (spelling) => {
     expect(await again.exited).toBe(3);
   });
 
-  it("tell why the compute service has refused", async () => {
+  it("explain failures of the compute service", async () => {
     await create();
     await expect(create()).rejects.toMatchObject({
       code: "AlreadyExists",
-      message: expect.stringContaining("there is a system vm"),
+      message: expect.stringContaining("compute system vm already exists"),
       events: ["why"],
     });
     await expect(host.service.modify({ PropertyType: "CpuGroup" })).rejects.toMatchObject({
@@ -75,18 +75,18 @@ describe.each(allSpellings)("answers in %s case", (spelling) => {
     });
   });
 
-  it("tell why the network service has refused", async () => {
+  it("explain failures of the network service", async () => {
     await expect(host.networks.queryNetwork("00000001-0000-4000-8000-0000000c0de0")).rejects.toMatchObject({
       code: "NotFound",
       message: expect.stringContaining("HCN_E_NETWORK_NOT_FOUND. "),
     });
   });
 
-  it("tell of the service itself", async () => {
+  it("describe the service itself", async () => {
     const properties = JSON.stringify({ Properties: [{ SupportedSchemaVersions: [{ Major: 2, Minor: 1 }] }] });
     Object.assign(on.machine.dlls.computecore ?? {}, {
-      HcsGetServiceProperties: (_query: string, room: Buffer) => {
-        room.writeBigUInt64LE(on.machine.giveText("computecore", properties));
+      HcsGetServiceProperties: (_query: string, output: Buffer) => {
+        output.writeBigUInt64LE(on.machine.giveText("computecore", properties));
         return 0;
       },
     });
@@ -100,7 +100,7 @@ describe.each(allSpellings)("answers in %s case", (spelling) => {
   });
 });
 
-it("are all taken apart where this file looks", () => {
+it("are parsed only where this file expects it", () => {
   const sources = ["windows", "emulator"].flatMap((folder) =>
     readdirSync(`${import.meta.dirname}/../${folder}`, { encoding: "utf8", recursive: true })
       .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
@@ -110,31 +110,31 @@ it("are all taken apart where this file looks", () => {
   );
   const found = (pattern: RegExp): readonly string[] =>
     sources.flatMap(([name, source]) => [...source.matchAll(pattern)].map(([, what]) => `${name}: ${what}`)).toSorted();
-  // Where texts become objects, and what reads them.
+  // Places that parse JSON, and their readers.
   expect(found(/((?:[\w.]+\()?(?:JSON\.parse|parseHostDocument))\(/g)).toEqual([
     "emulator/connection.ts: checkEmulatedHostMessage(parseHostDocument",
-    "windows/refusal.ts: parseHostDocument",
-    "windows/refusal.ts: read(parseHostDocument",
-    "windows/system-documents.ts: checkCrashReport(parseHostDocument",
-    "windows/system-documents.ts: checkSystemExitStatus(parseHostDocument",
+    "windows/compute/call-results.ts: parseHostDocument",
+    "windows/compute/call-results.ts: read(parseHostDocument",
+    "windows/compute/system-documents.ts: checkCrashReport(parseHostDocument",
+    "windows/compute/system-documents.ts: checkSystemExitStatus(parseHostDocument",
   ]);
-  expect(found(/understood\(\w+, \w+, (\w+)/g)).toEqual([
-    "windows/compute-system.ts: readProperties",
-    "windows/host-process.ts: checkHostProcessStatus",
-    "windows/host-process.ts: checkHostProcessStatus",
+  expect(found(/readAnswer\(\w+, \w+, (\w+)/g)).toEqual([
+    "windows/compute/compute-service.ts: serviceAnswer",
+    "windows/compute/compute-system.ts: readProperties",
+    "windows/compute/host-process.ts: checkHostProcessStatus",
+    "windows/compute/host-process.ts: checkHostProcessStatus",
     "windows/networks.ts: read",
     "windows/networks.ts: readIds",
-    "windows/service.ts: serviceAnswer",
     "windows/windows-host.ts: readEnumeration",
   ]);
   expect(found(/(check(?:Hcn|ComputeSystem|System|Host)[A-Z]\w*)\(/g)).toEqual([
+    "windows/compute/call-results.ts: checkHostErrorDocument",
+    "windows/compute/call-results.ts: checkHostErrorEvent",
+    "windows/compute/system-documents.ts: checkComputeSystemProperties",
+    "windows/compute/system-documents.ts: checkSystemExitStatus",
+    "windows/compute/system-documents.ts: checkSystemType",
     "windows/networks.ts: checkHcnEndpoint",
     "windows/networks.ts: checkHcnNamespace",
     "windows/networks.ts: checkHcnNetwork",
-    "windows/refusal.ts: checkHostErrorDocument",
-    "windows/refusal.ts: checkHostErrorEvent",
-    "windows/system-documents.ts: checkComputeSystemProperties",
-    "windows/system-documents.ts: checkSystemExitStatus",
-    "windows/system-documents.ts: checkSystemType",
   ]);
 });

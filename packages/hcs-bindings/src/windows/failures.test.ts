@@ -4,7 +4,7 @@ import { HostError } from "../host-error.ts";
 import { FakeWindows } from "../testing/windows/fake-windows.ts";
 import type { WindowsHost } from "./windows-host.ts";
 
-/** All that the driver can do, in an order in which it can. */
+/** All calls of the driver, in a valid order. */
 const paths: { readonly [name: string]: (host: WindowsHost, on: FakeWindows) => Promise<void> } = {
   async "a compute system"(host, on) {
     const system = await host.createComputeSystem("vm", on.document({ owner: "test", endsWithLastHandle: true }));

@@ -1,12 +1,12 @@
-export { connectWindowsHost } from "./io/connect.ts";
+export { connectWindowsHost } from "./connect.ts";
 export { computeCoreFunctions } from "./native/computecore-functions.ts";
 export { computeNetworkFunctions } from "./native/computenetwork-functions.ts";
 export { computeStorageFunctions } from "./native/computestorage-functions.ts";
 export { hostStructures } from "./native/host-structures.ts";
+export { nativeMachine } from "./native/koffi-machine.ts";
 export { type LibraryPaths, librariesOf, resolveLibraries, systemLibraries } from "./native/libraries.ts";
-export { nativeMachine } from "./native/native-calls.ts";
 export type { FunctionTable, NativeLibrary, NativeMachine } from "./native/native-types.ts";
-export { type ShimCalls, shimCalls } from "./native/shim-calls.ts";
 export { virtdiskFunctions } from "./native/virtdisk-functions.ts";
+export { type ShimSystem, shimSystem } from "./system/shim-system.ts";
+export { WindowsSystem } from "./system/windows-system.ts";
 export type { WindowsHost } from "./windows-host.ts";
-export { WindowsSystem } from "./windows-system.ts";

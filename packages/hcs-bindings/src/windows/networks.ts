@@ -16,25 +16,25 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { HostError } from "../host-error.ts";
 import type { HostNetworks } from "../types.ts";
-import { HostTexts, pointerRoom } from "./host-texts.ts";
-import { hostClosed } from "./io/endings.ts";
-import { OpenHandles } from "./io/open-handles.ts";
+import { callError, failed, readAnswer, type Subject, unlessAborted } from "./compute/call-results.ts";
 import { HostCallbacks } from "./native/callbacks.ts";
-import { Calls } from "./native/calls.ts";
+import { hostClosed } from "./native/close-reason.ts";
 import { computeNetworkFunctions } from "./native/computenetwork-functions.ts";
 import type { LibraryPaths } from "./native/libraries.ts";
 import type { NativeLibrary, NativeMachine } from "./native/native-types.ts";
 import { ole32Functions } from "./native/ole32-functions.ts";
+import { OpenHandles } from "./native/open-handles.ts";
+import { AllocatedTexts, outputPointer } from "./native/output-parameters.ts";
+import { PendingCalls } from "./native/pending-calls.ts";
 import { guidBytes } from "./native/structures.ts";
-import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
 
-/** The version of the documents; those without one are taken for older ones. */
+/** Schema version of the documents; a document without one counts as an older version. */
 const SchemaVersion = { Major: 2, Minor: 0 } as const;
 
-/** HostComputeQuery: what there is, without filters. */
+/** HostComputeQuery without filters. */
 const query = JSON.stringify({ SchemaVersion, Flags: 0 });
 
-/** The functions of each kind of object, by what they do. */
+/** The functions for each kind of object, by operation. */
 const functionsOf = {
   network: {
     open: "HcnOpenNetwork",
@@ -62,20 +62,20 @@ const functionsOf = {
   },
 } as const satisfies { readonly [Kind in HcnObjectKind]: unknown };
 
-/** The host's networks, and what tools and tests do with them besides. */
+/** Networks of the host, with further calls for tools and tests. */
 export interface WindowsNetworks extends HostNetworks {
   /** GUIDs of all objects of a kind, in lower case. */
   enumerate(kind: HcnObjectKind, signal?: AbortSignal): Promise<readonly string[]>;
   /** The request is a ModifySettingRequest of the HCN schema. */
   modify(kind: HcnObjectKind, id: string, request: object, signal?: AbortSignal): Promise<void>;
-  /** Has the listener called with the type of each notification (HCN_NOTIFICATIONS). */
+  /** Calls the listener with the type of each notification (HCN_NOTIFICATIONS). */
   listen(listener: (type: number) => void, signal?: AbortSignal): Promise<NetworkNotifications>;
-  /** Ends the notifications, and resolves when every call has returned. */
+  /** Ends the notifications; resolves when all calls have returned. */
   close(): Promise<void>;
 }
 
 export interface NetworkNotifications {
-  /** Repeatable. */
+  /** Idempotent. */
   close(): Promise<void>;
 }
 
@@ -85,21 +85,21 @@ export function windowsNetworks(machine: NativeMachine, paths: LibraryPaths): Wi
 
 class ComputeNetwork implements WindowsNetworks {
   readonly #library: NativeLibrary<typeof computeNetworkFunctions>;
-  readonly #texts: HostTexts;
+  readonly #texts: AllocatedTexts;
   readonly #callbacks: HostCallbacks;
-  readonly #calls = new Calls();
+  readonly #calls = new PendingCalls();
   readonly #notifications = new OpenHandles<NetworkNotifications>();
 
   constructor(machine: NativeMachine, paths: LibraryPaths) {
     const memory = machine.library(paths.ole32, ole32Functions);
     this.#library = machine.library(paths.computenetwork, computeNetworkFunctions);
-    this.#texts = new HostTexts(machine, (address) => memory.call("CoTaskMemFree", address));
+    this.#texts = new AllocatedTexts(machine, (address) => memory.call("CoTaskMemFree", address));
     this.#callbacks = HostCallbacks.of(machine);
   }
 
   createNetwork(settings: HcnNetworkSettings, signal?: AbortSignal): Promise<HcnNetwork> {
-    return this.#create("network", settings, readNetwork, signal, (id, document, room, record) =>
-      this.#library.run("HcnCreateNetwork", id, document, room, record),
+    return this.#create("network", settings, readNetwork, signal, (id, document, output, record) =>
+      this.#library.run("HcnCreateNetwork", id, document, output, record),
     );
   }
 
@@ -113,9 +113,9 @@ class ComputeNetwork implements WindowsNetworks {
 
   createEndpoint(network: string, settings: HcnEndpointSettings, signal?: AbortSignal): Promise<HcnEndpoint> {
     const subject = { operation: "open network", id: network };
-    return this.#create("endpoint", settings, readEndpoint, signal, (id, document, room, record) =>
+    return this.#create("endpoint", settings, readEndpoint, signal, (id, document, output, record) =>
       this.#with("network", subject, (handle) =>
-        this.#library.run("HcnCreateEndpoint", handle, id, document, room, record),
+        this.#library.run("HcnCreateEndpoint", handle, id, document, output, record),
       ),
     );
   }
@@ -129,8 +129,8 @@ class ComputeNetwork implements WindowsNetworks {
   }
 
   createNamespace(settings: HcnNamespaceSettings, signal?: AbortSignal): Promise<HcnNamespace> {
-    return this.#create("namespace", settings, readNamespace, signal, (id, document, room, record) =>
-      this.#library.run("HcnCreateNamespace", id, document, room, record),
+    return this.#create("namespace", settings, readNamespace, signal, (id, document, output, record) =>
+      this.#library.run("HcnCreateNamespace", id, document, output, record),
     );
   }
 
@@ -157,16 +157,16 @@ class ComputeNetwork implements WindowsNetworks {
   enumerate(kind: HcnObjectKind, signal?: AbortSignal): Promise<readonly string[]> {
     const subject = { operation: `enumerate ${kind}s`, id: "all" };
     return this.#begin(subject, signal, async () => {
-      const room = pointerRoom();
-      const document = await this.#answer(subject, room, (record) =>
-        this.#library.run(functionsOf[kind].enumerate, query, room, record),
+      const output = outputPointer();
+      const document = await this.#answer(subject, output, (record) =>
+        this.#library.run(functionsOf[kind].enumerate, query, output, record),
       );
-      return understood(subject, document, readIds);
+      return readAnswer(subject, document, readIds);
     });
   }
 
   listen(listener: (type: number) => void, signal?: AbortSignal): Promise<NetworkNotifications> {
-    const subject = { operation: "listen for notifications of", id: "the network service" };
+    const subject = { operation: "listen for notifications of", id: "network service" };
     const work = (): Promise<NetworkNotifications> => this.#notifications.make(() => this.#listen(subject, listener));
     return this.#begin(subject, signal, work, (made) => made.close());
   }
@@ -178,23 +178,23 @@ class ComputeNetwork implements WindowsNetworks {
 
   async #listen(subject: Subject, listener: (type: number) => void): Promise<NetworkNotifications> {
     const subscription = this.#callbacks.onNotification(listener);
-    const room = pointerRoom();
+    const output = outputPointer();
     try {
       const hresult = await this.#library.run(
         "HcnRegisterServiceCallback",
         this.#callbacks.notificationAddress,
         subscription.context,
-        room,
+        output,
       );
-      if (failed(hresult)) throw refusal(subject, hresult);
+      if (failed(hresult)) throw callError(subject, hresult);
     } catch (error) {
       subscription.end();
       throw error;
     }
     let closed: Promise<void> | undefined;
     const close = async (): Promise<void> => {
-      // It waits for a notification that is on its way.
-      await this.#library.run("HcnUnregisterServiceCallback", room.readBigUInt64LE());
+      // This call waits for running notifications.
+      await this.#library.run("HcnUnregisterServiceCallback", output.readBigUInt64LE());
       subscription.end();
       this.#notifications.forget(notifications);
     };
@@ -212,24 +212,24 @@ class ComputeNetwork implements WindowsNetworks {
     settings: { readonly ID?: string; readonly Name?: string },
     read: (value: unknown) => Properties,
     signal: AbortSignal | undefined,
-    create: (id: Buffer, document: string, room: Buffer, record: Buffer) => Promise<number>,
+    create: (id: Buffer, document: string, output: Buffer, record: Buffer) => Promise<number>,
   ): Promise<Properties> {
-    const subject = { operation: `create ${kind}`, id: settings.ID ?? settings.Name ?? "without a name" };
-    // An id of our own, since what cannot be asked for its id could not be deleted either.
+    const subject = { operation: `create ${kind}`, id: settings.ID ?? settings.Name ?? "without id and name" };
+    // The id is chosen here, so that the object can be deleted even if querying it fails.
     const ID = settings.ID ?? randomUUID();
     const work = async (): Promise<Properties> => {
       const id = guidOf(subject, ID);
       const document = JSON.stringify({ SchemaVersion, ...settings, ID });
-      const room = pointerRoom();
-      await this.#ask(subject, (record) => create(id, document, room, record));
+      const output = outputPointer();
+      await this.#ask(subject, (record) => create(id, document, output, record));
       try {
-        return await this.#closing(kind, room, (handle) => this.#properties(kind, subject, handle, read));
+        return await this.#closing(kind, output, (handle) => this.#properties(kind, subject, handle, read));
       } catch (error) {
         await this.#remove(kind, subject, ID).catch(() => {});
         throw error;
       }
     };
-    // Nobody knows of this object, so nobody would delete it.
+    // The caller does not know this object, so nobody else would delete it.
     return this.#begin(subject, signal, work, () => this.#delete(kind, ID));
   }
 
@@ -281,23 +281,23 @@ class ComputeNetwork implements WindowsNetworks {
     handle: bigint,
     read: (value: unknown) => Properties,
   ): Promise<Properties> {
-    const room = pointerRoom();
-    const document = await this.#answer(subject, room, (record) =>
-      this.#library.run(functionsOf[kind].query, handle, query, room, record),
+    const output = outputPointer();
+    const document = await this.#answer(subject, output, (record) =>
+      this.#library.run(functionsOf[kind].query, handle, query, output, record),
     );
-    return understood(subject, document, read);
+    return readAnswer(subject, document, read);
   }
 
-  /** Opens the object that the subject names for the length of the work. */
+  /** Opens the object that the subject names, for the duration of the work. */
   async #with<Value>(kind: HcnObjectKind, subject: Subject, work: (handle: bigint) => Promise<Value>): Promise<Value> {
     const guid = guidOf(subject, subject.id);
-    const room = pointerRoom();
-    await this.#ask(subject, (record) => this.#library.run(functionsOf[kind].open, guid, room, record));
-    return await this.#closing(kind, room, work);
+    const output = outputPointer();
+    await this.#ask(subject, (record) => this.#library.run(functionsOf[kind].open, guid, output, record));
+    return await this.#closing(kind, output, work);
   }
 
-  async #closing<Value>(kind: HcnObjectKind, room: Buffer, work: (handle: bigint) => Promise<Value>): Promise<Value> {
-    const handle = room.readBigUInt64LE();
+  async #closing<Value>(kind: HcnObjectKind, output: Buffer, work: (handle: bigint) => Promise<Value>): Promise<Value> {
+    const handle = output.readBigUInt64LE();
     try {
       return await work(handle);
     } finally {
@@ -305,26 +305,26 @@ class ComputeNetwork implements WindowsNetworks {
     }
   }
 
-  /** A call with a result in the room, which is freed whatever the call says. */
+  /** Makes a call with a text as its output parameter, and frees the text even if the call fails. */
   async #answer(
     subject: Subject,
-    room: Buffer,
+    output: Buffer,
     call: (record: Buffer) => Promise<number>,
   ): Promise<string | undefined> {
     try {
       await this.#ask(subject, call);
     } catch (error) {
-      this.#texts.take(room);
+      this.#texts.take(output);
       throw error;
     }
-    return this.#texts.take(room);
+    return this.#texts.take(output);
   }
 
   async #ask(subject: Subject, call: (record: Buffer) => Promise<number>): Promise<void> {
-    const record = pointerRoom();
+    const record = outputPointer();
     const hresult = await call(record);
-    const told = this.#texts.take(record);
-    if (failed(hresult)) throw refusal(subject, hresult, told);
+    const document = this.#texts.take(record);
+    if (failed(hresult)) throw callError(subject, hresult, document);
   }
 
   #begin<Value>(
@@ -346,7 +346,7 @@ function guidOf(subject: Subject, id: string): Buffer {
   }
 }
 
-/** GUIDs have no case, and the service writes capitals. */
+/** GUIDs are case-insensitive; the service writes them in upper case. */
 const lower = <Text extends string | undefined>(guid: Text): Text => guid?.toLowerCase() as Text;
 
 function readNetwork(value: unknown): HcnNetwork {

@@ -1,12 +1,13 @@
 import { HostError, hostErrorOf } from "../host-error.ts";
-import { pointerRoom } from "./host-texts.ts";
-import { hostClosed } from "./io/endings.ts";
-import { Calls } from "./native/calls.ts";
+import { callError, failed, type Subject, unlessAborted } from "./compute/call-results.ts";
+import { hostClosed } from "./native/close-reason.ts";
 import { computeStorageFunctions } from "./native/computestorage-functions.ts";
 import { hostStructures } from "./native/host-structures.ts";
 import { kernelFunctions } from "./native/kernel-functions.ts";
 import type { LibraryPaths } from "./native/libraries.ts";
 import type { NativeLibrary, NativeMachine } from "./native/native-types.ts";
+import { outputPointer } from "./native/output-parameters.ts";
+import { PendingCalls } from "./native/pending-calls.ts";
 import { wideText } from "./native/structures.ts";
 import {
   attachFlags,
@@ -17,46 +18,45 @@ import {
   storageDevices,
 } from "./native/virtdisk-constants.ts";
 import { virtdiskFunctions } from "./native/virtdisk-functions.ts";
-import { failed, refusal, type Subject, unlessAborted } from "./refusal.ts";
 
 export interface NewDisk {
   readonly path: string;
-  /** Bytes; a disk with a parent or a source has their size where this is absent. */
+  /** Bytes; by default the size of the parent or source. */
   readonly size?: number;
-  /** Bytes of the blocks in which a growing file grows; by default those of the format. */
+  /** Bytes of a block of a dynamic disk; by default that of the format. */
   readonly blockSize?: number;
-  /** The disk that this one keeps its differences from. */
+  /** Parent of a differencing disk. */
   readonly parent?: string;
-  /** The disk whose content is copied. Blocks that it does not use take no room in the copy. */
+  /** The disk to copy. Its unused blocks take no space in the copy. */
   readonly source?: string;
-  /** The file has all of its room from the start. */
+  /** Whether the file is allocated in full at creation. */
   readonly fixed?: boolean;
 }
 
 export interface VirtualDiskSize {
-  /** Bytes that the disk has. */
+  /** Bytes of the disk. */
   readonly virtualSize: number;
-  /** Bytes that its file takes. */
+  /** Bytes of its file. */
   readonly physicalSize: number;
 }
 
 /**
- * Virtual disks by the paths of their files: `.vhdx` and `.avhdx` are VHDX, `.vhd` and `.avhd` are VHD. What is attached
- * stays attached until it is detached, whoever attached it.
+ * Virtual disks by the paths of their files: `.vhdx` and `.avhdx` are VHDX, `.vhd` and `.avhd` are VHD. A disk stays
+ * attached until it is detached, even if the process that attached it ends.
  */
 export interface VirtualDisks {
   create(disk: NewDisk, signal?: AbortSignal): Promise<void>;
-  /** To a size that is not smaller. */
+  /** `size` must not be smaller than the current size. */
   expand(path: string, size: number, signal?: AbortSignal): Promise<void>;
-  /** Attaches it to the host, without a drive letter; answers with the path of the device. */
+  /** Attaches the disk to the host without a drive letter; returns the path of the device. */
   attach(path: string, options: { readonly readOnly: boolean }, signal?: AbortSignal): Promise<string>;
   detach(path: string, signal?: AbortSignal): Promise<void>;
   sizeOf(path: string, signal?: AbortSignal): Promise<VirtualDiskSize>;
-  /** Paths of a disk and of its parents, the nearest first. */
+  /** Paths of a disk and its parents, nearest first. */
   chainOf(path: string, signal?: AbortSignal): Promise<readonly string[]>;
-  /** Makes and formats the partition of a writable layer on a disk that is not attached. */
+  /** Creates and formats the partition of a writable layer on a detached disk. */
   formatWritableLayer(path: string, signal?: AbortSignal): Promise<void>;
-  /** Resolves when every call has returned. */
+  /** Resolves when all calls have returned. */
   close(): Promise<void>;
 }
 
@@ -74,10 +74,10 @@ const {
   GET_VIRTUAL_DISK_INFO_PARENT: parentInfo,
 } = hostStructures;
 
-/** Bytes of the longest path, with its end. */
+/** Bytes of the longest path, with its terminator. */
 const longestPathBytes = 65_536;
 
-/** Longer chains of parents are circles. */
+/** A longer chain of parents must be a circle. */
 const longestChain = 256;
 
 type OpenMode = "change" | "read" | "inspect";
@@ -87,7 +87,7 @@ class WindowsVirtualDisks implements VirtualDisks {
   readonly #virtdisk: NativeLibrary<typeof virtdiskFunctions>;
   readonly #storage: NativeLibrary<typeof computeStorageFunctions>;
   readonly #kernel: NativeLibrary<typeof kernelFunctions>;
-  readonly #calls = new Calls();
+  readonly #calls = new PendingCalls();
 
   constructor(machine: NativeMachine, paths: LibraryPaths) {
     this.#machine = machine;
@@ -106,12 +106,12 @@ class WindowsVirtualDisks implements VirtualDisks {
         createParameters.encode({ Version: 2, MaximumSize: BigInt(size), BlockSizeInBytes: blockSize }),
         { [createParameters.offsets.ParentPath]: parent, [createParameters.offsets.SourcePath]: source },
       );
-      const room = pointerRoom();
+      const output = outputPointer();
       checkAnswer(
         subject,
-        await this.#virtdisk.run("CreateVirtualDisk", type, path, 0, null, flags, 0, parameters, null, room),
+        await this.#virtdisk.run("CreateVirtualDisk", type, path, 0, null, flags, 0, parameters, null, output),
       );
-      await this.#kernel.run("CloseHandle", room.readBigUInt64LE());
+      await this.#kernel.run("CloseHandle", output.readBigUInt64LE());
     });
   }
 
@@ -162,7 +162,11 @@ class WindowsVirtualDisks implements VirtualDisks {
       chain.push(parent);
       if (chain.length > longestChain) {
         const subject = { operation: "find parents of virtual disk", id: path };
-        throw new HostError("FailedPrecondition", `it has more than ${longestChain} parents`, subject);
+        throw new HostError(
+          "FailedPrecondition",
+          `invalid chain of parents: expected at most ${longestChain}`,
+          subject,
+        );
       }
       parent = await this.#parentOf(parent, signal);
     }
@@ -173,7 +177,7 @@ class WindowsVirtualDisks implements VirtualDisks {
     const subject = { operation: "format writable layer", id: path };
     return this.#with(subject, "change", signal, async (handle) => {
       const hresult = await this.#storage.run("HcsFormatWritableLayerVhd", handle);
-      if (failed(hresult)) throw refusal(subject, hresult);
+      if (failed(hresult)) throw callError(subject, hresult);
     });
   }
 
@@ -191,7 +195,7 @@ class WindowsVirtualDisks implements VirtualDisks {
       checkAnswer(subject, answer);
       const location = firstText(info.subarray(parentInfo.offsets.ParentLocationBuffer));
       if (parentInfo.decode(info).ParentResolved !== 0) return location;
-      throw new HostError("NotFound", `its parent ${location} does not exist`, subject);
+      throw new HostError("NotFound", `parent ${location} does not exist`, subject);
     });
   }
 
@@ -209,7 +213,7 @@ class WindowsVirtualDisks implements VirtualDisks {
     return firstText(path);
   }
 
-  /** Opens a disk for the length of the work. */
+  /** Opens a disk for the duration of the work. */
   #with<Value>(
     subject: Subject,
     mode: OpenMode,
@@ -223,11 +227,11 @@ class WindowsVirtualDisks implements VirtualDisks {
         GetInfoOnly: mode === "inspect" ? 1 : 0,
         ReadOnly: mode === "change" ? 0 : 1,
       });
-      const room = pointerRoom();
-      // Whatever kind of disk the file holds.
+      const output = outputPointer();
+      // Accepts any type of disk.
       const anyType = storageType.encode({});
-      checkAnswer(subject, await this.#virtdisk.run("OpenVirtualDisk", anyType, subject.id, 0, 0, parameters, room));
-      const handle = room.readBigUInt64LE();
+      checkAnswer(subject, await this.#virtdisk.run("OpenVirtualDisk", anyType, subject.id, 0, 0, parameters, output));
+      const handle = output.readBigUInt64LE();
       try {
         return await work(handle);
       } finally {
@@ -246,7 +250,7 @@ class WindowsVirtualDisks implements VirtualDisks {
     return unlessAborted(signal, subject, () => this.#calls.call(subject, work), abandon);
   }
 
-  /** The structure with texts behind it, in one piece of memory, and their addresses at the offsets of its pointers. */
+  /** Appends texts to a structure in one buffer, and writes their addresses to its pointers. */
   #withTexts(structure: Buffer, texts: { readonly [offset: number]: string | undefined }): Buffer {
     const present = Object.entries(texts).flatMap(([offset, text]) =>
       text === undefined ? [] : [{ offset: Number(offset), memory: wideText(text) }],
@@ -264,21 +268,25 @@ class WindowsVirtualDisks implements VirtualDisks {
 function storageTypeOf(subject: Subject, path: string): Buffer {
   const kind = /\.a?(vhdx?)$/i.exec(path)?.[1]?.toLowerCase();
   if (kind !== "vhd" && kind !== "vhdx") {
-    throw new HostError("InvalidArgument", "expected a name that ends with .vhd, .avhd, .vhdx or .avhdx", subject);
+    throw new HostError(
+      "InvalidArgument",
+      "invalid file name: expected extension .vhd, .avhd, .vhdx or .avhdx",
+      subject,
+    );
   }
   return storageType.encode({ DeviceId: storageDevices[kind], VendorId: microsoftVendor });
 }
 
-/** The text of UTF-16 that memory begins with. */
+/** The UTF-16 text at the start of the buffer. */
 function firstText(memory: Buffer): string {
   const text = memory.toString("utf16le");
   const end = text.indexOf("\0");
   return end === -1 ? text : text.slice(0, end);
 }
 
-/** Throws where virtdisk.dll answered with an error: a number of winerror.h, or of the disks' own facility. */
+/** Throws for an error of virtdisk.dll: a number of winerror.h, or an HRESULT of the virtual disk facility. */
 function checkAnswer(subject: Subject, answer: number): void {
   if (answer === 0) return;
   const hresult = answer > 0xffff ? answer : (0x80070000 | answer) >>> 0;
-  throw hostErrorOf({ hresult, message: "the host refused" }, subject);
+  throw hostErrorOf({ hresult, message: "the host rejected the call" }, subject);
 }

@@ -2,7 +2,7 @@ import { hresults } from "@uvm-shim/hcs-schema";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FakeSystem } from "../testing/fake-system.ts";
 import { FakeWindows } from "../testing/windows/fake-windows.ts";
-import type { WindowsComputeSystem } from "./compute-system.ts";
+import type { WindowsComputeSystem } from "./compute/compute-system.ts";
 import type { WindowsHost } from "./windows-host.ts";
 
 let on: FakeWindows;
@@ -21,13 +21,13 @@ function create(id = "vm", endsWithLastHandle = true, signal?: AbortSignal): Pro
   return host.createComputeSystem(id, on.document({ owner: "test", endsWithLastHandle }), signal);
 }
 
-/** Fails the point that comes after so many others. */
+/** Fails the failure point with this index. */
 const failAfter = (points: number): void => {
   on.machine.failAt = on.machine.points + points;
 };
 
 describe("a creation", () => {
-  it("that is given up is undone, whatever the document says", async () => {
+  it("that is aborted is undone, whatever the document says", async () => {
     const ended = vi.spyOn(FakeSystem.prototype, "endOnRequest");
     const controller = new AbortController();
     const creating = create("vm", false, controller.signal);
@@ -65,7 +65,7 @@ describe("a failure", () => {
       hresultName: "HCS_E_SYSTEM_ALREADY_EXISTS",
       operation: "create compute system",
       id: "vm",
-      message: expect.stringContaining("there is a system vm"),
+      message: expect.stringContaining("compute system vm already exists"),
       events: ["why"],
     });
   });
@@ -77,10 +77,10 @@ describe("a failure", () => {
     await expect(system.start()).rejects.toMatchObject({ code: "Internal", hresult: 0x80004005, events: ["struck"] });
   });
 
-  it("is told of answers that are not understood", async () => {
+  it("rejects invalid answers", async () => {
     const system = await create();
-    on.core.operations.functions.HcsGetOperationResult = (_operation, room) => {
-      room.writeBigUInt64LE(on.machine.giveText("computecore", '{"Id":7}'));
+    on.core.operations.functions.HcsGetOperationResult = (_operation, output) => {
+      output.writeBigUInt64LE(on.machine.giveText("computecore", '{"Id":7}'));
       return 0;
     };
     Object.assign(on.machine.dlls.computecore ?? {}, on.core.operations.functions);
@@ -145,7 +145,7 @@ describe("a host", () => {
     ["no document at all", undefined, { Status: 0, ExitType: "Unknown" }],
     ["something else", '{"Colour":"red"}', { Status: 0, ExitType: "Unknown" }],
     ["a failure", '{"Status":-1070137086,"ExitType":"UnexpectedExit"}', { Status: -1070137086 }],
-  ])("takes an exit of which it is told with %s", async (_, data, status) => {
+  ])("accepts an exit event with %s", async (_, data, status) => {
     const system = await create();
     const [handle] = [...on.core.systems.values()];
     on.core.send(handle ?? {}, 0x1, data);
@@ -182,7 +182,7 @@ describe("a host", () => {
 });
 
 describe("the service", () => {
-  it("is asked and told", async () => {
+  it("is queried and modified", async () => {
     expect(await host.service.properties({ PropertyTypes: ["Basic"] })).toEqual({
       Properties: [{ PropertyTypes: ["Basic"] }],
     });
@@ -222,7 +222,7 @@ describe("a process", () => {
     await process.terminate();
   });
 
-  it("whose creation is given up is ended", async () => {
+  it("whose creation is aborted is ended", async () => {
     const system = await create();
     const controller = new AbortController();
     const creating = system.createProcess({ CommandLine: "run", CreateStdOutPipe: true }, controller.signal);
@@ -233,8 +233,8 @@ describe("a process", () => {
 
   it("that fails is rid of the handles that it was given", async () => {
     const system = await create();
-    const HcsGetOperationResultAndProcessInfo = (operation: bigint, information: Buffer, room: Buffer): number => {
-      on.core.operations.result(operation, room, information);
+    const HcsGetOperationResultAndProcessInfo = (operation: bigint, information: Buffer, output: Buffer): number => {
+      on.core.operations.result(operation, output, information);
       return hresults.E_FAIL | 0;
     };
     Object.assign(on.machine.dlls.computecore ?? {}, { HcsGetOperationResultAndProcessInfo });
@@ -305,7 +305,7 @@ describe("networks", () => {
     );
   });
 
-  it("tell of what happens to them until that is closed", async () => {
+  it("report their changes until the notifications are closed", async () => {
     const heard: number[] = [];
     const notifications = await host.networks.listen((type) => heard.push(type));
     on.networks.notify(2);
@@ -317,7 +317,7 @@ describe("networks", () => {
 });
 
 describe("virtual disks", () => {
-  it("are created in the format that their name tells", async () => {
+  it("are created in the format of their file extension", async () => {
     await host.disks.create({ path: "a.vhdx", size: 1 << 30, blockSize: 1 << 20 });
     await host.disks.create({ path: "B.VHD", size: 1 << 20, fixed: true });
     await host.disks.create({ path: "ü😀.avhdx", parent: "a.vhdx" });
@@ -345,7 +345,7 @@ describe("virtual disks", () => {
     await expect(host.disks.sizeOf("missing.vhdx")).rejects.toMatchObject({ code: "NotFound" });
   });
 
-  it("are detached when their device cannot be told, or nobody waits for it", async () => {
+  it("are detached when their device path cannot be read, or the caller aborts", async () => {
     await host.disks.create({ path: "a.vhdx", size: 1 << 30 });
     failAfter(2);
     await expect(host.disks.attach("a.vhdx", { readOnly: false })).rejects.toMatchObject({ id: "a.vhdx" });

@@ -1,22 +1,22 @@
 import type { ComputeSystemDocument, ComputeSystemProperties } from "@uvm-shim/hcs-schema";
 import type { ComputeHost } from "../types.ts";
-import { type ComputeCore, loadComputeCore } from "./compute-core.ts";
-import { type Abandon, type SystemHost, WindowsComputeSystem } from "./compute-system.ts";
-import { pointerRoom } from "./host-texts.ts";
-import { hostClosed, serviceLost } from "./io/endings.ts";
-import { OpenHandles } from "./io/open-handles.ts";
-import type { HostProcesses, HostSockets } from "./native/hvsocket-types.ts";
+import { callError, failed, readAnswer, type Subject, unlessAborted } from "./compute/call-results.ts";
+import { type ComputeCore, loadComputeCore } from "./compute/compute-core.ts";
+import { type ComputeService, computeService } from "./compute/compute-service.ts";
+import { type Abandon, type SystemHost, WindowsComputeSystem } from "./compute/compute-system.ts";
+import type { HostProcesses, HostSockets } from "./compute/host-dependencies.ts";
+import { Operations } from "./compute/operations.ts";
+import { allAccess } from "./compute/process-handles.ts";
+import { readEnumeration } from "./compute/system-documents.ts";
+import { hostClosed, serviceLost } from "./native/close-reason.ts";
 import type { LibraryPaths } from "./native/libraries.ts";
 import type { NativeMachine } from "./native/native-types.ts";
+import { OpenHandles } from "./native/open-handles.ts";
+import { outputPointer } from "./native/output-parameters.ts";
 import { type WindowsNetworks, windowsNetworks } from "./networks.ts";
-import { Operations } from "./operations.ts";
-import { allAccess } from "./processes.ts";
-import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
-import { type ComputeService, computeService } from "./service.ts";
-import { readEnumeration } from "./system-documents.ts";
 import { type VirtualDisks, virtualDisks } from "./virtual-disks.ts";
 
-/** The Windows driver of the host contract, and what Windows has besides. */
+/** The Windows driver of the host contract, with further calls of Windows. */
 export interface WindowsHost extends ComputeHost {
   readonly networks: WindowsNetworks;
   readonly service: ComputeService;
@@ -25,7 +25,7 @@ export interface WindowsHost extends ComputeHost {
   openComputeSystem(id: string, signal?: AbortSignal): Promise<WindowsComputeSystem>;
 }
 
-/** The machine, and what of it is put together elsewhere. */
+/** Dependencies of the driver. */
 export interface HostParts {
   readonly machine: NativeMachine;
   readonly paths: LibraryPaths;
@@ -33,10 +33,10 @@ export interface HostParts {
   readonly processes: HostProcesses;
 }
 
-/** Longest that a timer can be. */
+/** Longest interval of a timer. */
 const longTime = 2 ** 31 - 1;
 
-/** Unavailable, with the name of the DLL, where one cannot be loaded. */
+/** Throws Unavailable, with the name of the DLL, if one cannot be loaded. */
 export function createWindowsHost(parts: HostParts): WindowsHost {
   return new WindowsComputeHost(parts);
 }
@@ -50,7 +50,7 @@ class WindowsComputeHost implements WindowsHost, SystemHost {
   readonly processes: HostProcesses;
   readonly #operations: Operations;
   readonly #systems = new OpenHandles<WindowsComputeSystem>();
-  /** What the host's threads call back does not keep the process alive by itself. */
+  /** Keeps the process alive while callbacks can arrive; callbacks alone do not. */
   readonly #alive: NodeJS.Timeout;
   #closed: Promise<void> | undefined;
 
@@ -78,7 +78,7 @@ class WindowsComputeHost implements WindowsHost, SystemHost {
         library.run("HcsCreateComputeSystem", id, text, operation, null, handle),
       );
     };
-    // Nobody knows of this system: it must not outlive the caller's interest whatever its document says.
+    // The caller has no handle of this system, so nobody else would end it.
     const abandon: Abandon = (system) => system.terminate().finally(() => system.close());
     return unlessAborted(signal, subject, () => this.#adopt(id, begin, abandon), abandon);
   }
@@ -90,7 +90,7 @@ class WindowsComputeHost implements WindowsHost, SystemHost {
       const hresult = await this.#operations.call(subject, () =>
         library.run("HcsOpenComputeSystem", id, allAccess, handle),
       );
-      if (failed(hresult)) throw refusal(subject, hresult);
+      if (failed(hresult)) throw callError(subject, hresult);
     };
     const abandon: Abandon = (system) => system.close();
     return unlessAborted(signal, subject, () => this.#adopt(id, begin, abandon), abandon);
@@ -103,14 +103,14 @@ class WindowsComputeHost implements WindowsHost, SystemHost {
     const answer = await unlessAborted(signal, subject, () =>
       this.#operations.perform(subject, (operation) => library.run("HcsEnumerateComputeSystems", query, operation)),
     );
-    return understood(subject, answer, readEnumeration);
+    return readAnswer(subject, answer, readEnumeration);
   }
 
   grantVmAccess(computeSystemId: string, path: string, signal?: AbortSignal): Promise<void> {
     return this.service.grantVmAccess(computeSystemId, path, signal);
   }
 
-  /** Closes every handle; what is waited for is cancelled. Repeatable. */
+  /** Closes all handles and cancels pending calls. Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -127,16 +127,16 @@ class WindowsComputeHost implements WindowsHost, SystemHost {
 
   #adopt(id: string, begin: Begin, abandon: Abandon): Promise<WindowsComputeSystem> {
     return this.#systems.make(async () => {
-      const room = pointerRoom();
+      const output = outputPointer();
       try {
-        await begin(room);
+        await begin(output);
       } catch (error) {
-        // The service gives a handle also for what it then fails to make.
-        const handle = room.readBigUInt64LE();
+        // The service may return a handle even if the creation fails.
+        const handle = output.readBigUInt64LE();
         if (handle !== 0n) await this.core.library.run("HcsCloseComputeSystem", handle);
         throw error;
       }
-      return await WindowsComputeSystem.adopt(this, id, room.readBigUInt64LE(), abandon);
+      return await WindowsComputeSystem.adopt(this, id, output.readBigUInt64LE(), abandon);
     });
   }
 
@@ -152,5 +152,5 @@ class WindowsComputeHost implements WindowsHost, SystemHost {
   }
 }
 
-/** Makes a handle of a system in the room for one. */
+/** Writes a handle of a system into the buffer. */
 type Begin = (handle: Buffer) => Promise<void>;

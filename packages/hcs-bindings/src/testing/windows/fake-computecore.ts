@@ -23,14 +23,14 @@ interface ProcessHandle {
   listener?: Listener;
 }
 
-type Room = Buffer;
+type Output = Buffer;
 
-/** computecore.dll over a fake compute service. */
+/** computecore.dll on a fake compute service. */
 export class FakeComputeCore {
   readonly operations: FakeOperations;
   readonly systems = new Map<bigint, SystemHandle>();
   readonly processes = new Map<bigint, ProcessHandle>();
-  /** Of processes' stdio, that nobody closed. */
+  /** Open stdio handles of processes. */
   readonly stdio = new Set<bigint>();
   readonly #machine: FakeMachine;
   readonly #service: () => FakeComputeService;
@@ -53,17 +53,17 @@ export class FakeComputeCore {
 
   systemOf(runtimeId: string): FakeSystem {
     const found = [...this.#service().systems.values()].find((system) => system.runtimeId === runtimeId);
-    if (found === undefined) throw new Error(`no VM ${runtimeId}`);
+    if (found === undefined) throw new Error(`VM ${runtimeId} does not exist`);
     return found;
   }
 
   clientOf(runtimeId: string): ComputeSystem {
     const found = [...this.systems.values()].find(({ client }) => client?.runtimeId === runtimeId)?.client;
-    if (found === undefined) throw new Error(`nobody has a handle of ${runtimeId}`);
+    if (found === undefined) throw new Error(`no handle of VM ${runtimeId} is open`);
     return found;
   }
 
-  /** Has an event come, in memory that is gone when its listener returns. */
+  /** Raises an event; its memory is freed when the listener returns. */
   send({ listener }: { readonly listener?: Listener }, Type: number, data?: string): void {
     if (listener === undefined) return;
     const EventData = data === undefined ? 0n : this.#machine.giveText("event", data);
@@ -86,7 +86,7 @@ export class FakeComputeCore {
     const { operations, systems } = this;
     const on = (handle: bigint): ComputeSystem => {
       const client = systems.get(handle)?.client;
-      if (client === undefined) throw new Error(`${handle} is no handle of a system`);
+      if (client === undefined) throw new Error(`${handle} is not a handle of a system`);
       return client;
     };
     const fake = (handle: bigint): FakeSystem => this.systemOf(on(handle).runtimeId);
@@ -103,19 +103,19 @@ export class FakeComputeCore {
         else fake(handle).endOnRequest(exit);
       });
     return {
-      HcsCreateComputeSystem: (id: string, document: string, operation: bigint, _security: null, room: Room) => {
+      HcsCreateComputeSystem: (id: string, document: string, operation: bigint, _security: null, output: Output) => {
         const made: SystemHandle = {};
-        room.writeBigUInt64LE(this.#newHandle(made));
+        output.writeBigUInt64LE(this.#newHandle(made));
         return operations.begin(operation, async () => {
           this.#open(made, await this.#service().connect().createComputeSystem(id, JSON.parse(document)));
           return {};
         });
       },
-      HcsOpenComputeSystem: async (id: string, _access: number, room: Room) => {
+      HcsOpenComputeSystem: async (id: string, _access: number, output: Output) => {
         try {
           const made: SystemHandle = {};
           this.#open(made, await this.#service().connect().openComputeSystem(id));
-          room.writeBigUInt64LE(this.#newHandle(made));
+          output.writeBigUInt64LE(this.#newHandle(made));
           return 0;
         } catch (error) {
           return operations.hresultOf(error);
@@ -142,7 +142,7 @@ export class FakeComputeCore {
       HcsGetComputeSystemProperties: (handle: bigint, operation: bigint, query: string | null) =>
         operations.begin(operation, async () => {
           const types = query === null ? [] : JSON.parse(query).PropertyTypes;
-          // As another build's service, it tells more than the driver knows.
+          // Like another build of the service, returns more than the driver knows.
           return { document: { ...(await on(handle).properties(types)), Stopped: false } };
         }),
       HcsSetComputeSystemCallback: (handle: bigint, _options: number, context: bigint, callback: bigint) => {
@@ -158,13 +158,13 @@ export class FakeComputeCore {
     const { operations, processes } = this;
     const on = (handle: bigint): ProcessHandle => {
       const process = processes.get(handle);
-      if (process === undefined) throw new Error(`${handle} is no handle of a process`);
+      if (process === undefined) throw new Error(`${handle} is not a handle of a process`);
       return process;
     };
-    const make = (process: ProcessHandle, room: Room): void => {
+    const make = (process: ProcessHandle, output: Output): void => {
       const handle = this.#machine.newAddress();
       processes.set(handle, process);
-      room.writeBigUInt64LE(handle);
+      output.writeBigUInt64LE(handle);
     };
     const control =
       (work: (process: ProcessHandle, options: string | null) => void) =>
@@ -174,15 +174,15 @@ export class FakeComputeCore {
           return {};
         });
     return {
-      HcsCreateProcess: (_system: bigint, parameters: string, operation: bigint, _security: null, room: Room) => {
+      HcsCreateProcess: (_system: bigint, parameters: string, operation: bigint, _security: null, output: Output) => {
         const process: ProcessHandle = { processId: this.#nextProcess++ };
-        make(process, room);
+        make(process, output);
         return operations.begin(operation, () => ({
           information: () => this.#information(process, JSON.parse(parameters)),
         }));
       },
-      HcsOpenProcess: (_system: bigint, processId: number, _access: number, room: Room) => {
-        make({ processId }, room);
+      HcsOpenProcess: (_system: bigint, processId: number, _access: number, output: Output) => {
+        make({ processId }, output);
         return 0;
       },
       HcsCloseProcess: (handle: bigint) => {
@@ -221,12 +221,12 @@ export class FakeComputeCore {
           const systems = await this.#service().connect().enumerateComputeSystems(owner);
           return { document: [...systems, { Id: "container", SystemType: "Container" }] };
         }),
-      HcsGetServiceProperties: (query: string, room: Room) => {
-        room.writeBigUInt64LE(this.#machine.giveText("computecore", `{"Properties":[${query}]}`));
+      HcsGetServiceProperties: (query: string, output: Output) => {
+        output.writeBigUInt64LE(this.#machine.giveText("computecore", `{"Properties":[${query}]}`));
         return 0;
       },
-      HcsModifyServiceSettings: (_settings: string, room: Room) => {
-        room.writeBigUInt64LE(this.#machine.giveText("computecore", '{"ErrorMessage":"no such group"}'));
+      HcsModifyServiceSettings: (_settings: string, output: Output) => {
+        output.writeBigUInt64LE(this.#machine.giveText("computecore", '{"ErrorMessage":"no such group"}'));
         return hresults.ERROR_NOT_FOUND | 0;
       },
       HcsGrantVmAccess: (_id: string, path: string) => withFile(path),

@@ -15,7 +15,7 @@ const notFound: { readonly [Name in Kind]: HresultName } = {
   Namespace: "ERROR_NOT_FOUND",
 };
 
-/** computenetwork.dll: objects by their ids, which are answered in capitals as the service does. */
+/** computenetwork.dll: objects by id. Like the service, it returns ids in upper case. */
 export class FakeComputeNetwork {
   readonly objects = new Map<string, FakeObject>();
   readonly handles = new Map<bigint, FakeObject>();
@@ -45,20 +45,20 @@ export class FakeComputeNetwork {
       ...this.#functionsOf("Network"),
       ...this.#functionsOf("Endpoint"),
       ...this.#functionsOf("Namespace"),
-      HcnCreateEndpoint: (network: bigint, id: Buffer, settings: string, room: Buffer, record: Buffer) => {
+      HcnCreateEndpoint: (network: bigint, id: Buffer, settings: string, output: Buffer, record: Buffer) => {
         const on = this.handles.get(network);
         if (on === undefined) return this.#refuse("E_INVALIDARG", record);
         const rest = { HostComputeNetwork: on.properties.ID, HostComputeNamespace: "" };
-        return this.#create("Endpoint", id, { ...JSON.parse(settings), ...rest }, room, record);
+        return this.#create("Endpoint", id, { ...JSON.parse(settings), ...rest }, output, record);
       },
-      HcnRegisterServiceCallback: (callback: bigint, context: bigint, room: Buffer) => {
+      HcnRegisterServiceCallback: (callback: bigint, context: bigint, output: Buffer) => {
         const handle = this.#machine.newAddress();
         this.listeners.set(handle, { callback, context });
-        room.writeBigUInt64LE(handle);
+        output.writeBigUInt64LE(handle);
         return 0;
       },
       HcnUnregisterServiceCallback: (handle: bigint) => {
-        if (!this.listeners.delete(handle)) this.#machine.wrongs.push(`network callback ${handle} is not there`);
+        if (!this.listeners.delete(handle)) this.#machine.wrongs.push(`network callback ${handle} is not registered`);
         return 0;
       },
     };
@@ -66,22 +66,22 @@ export class FakeComputeNetwork {
 
   #functionsOf(kind: Kind): FakeDll {
     return {
-      [`HcnEnumerate${kind}s`]: (_query: string, room: Buffer) => {
+      [`HcnEnumerate${kind}s`]: (_query: string, output: Buffer) => {
         const ids = [...this.objects].filter(([, object]) => object.kind === kind).map(([id]) => id.toUpperCase());
-        return this.#answer(room, ids);
+        return this.#answer(output, ids);
       },
-      [`HcnCreate${kind}`]: (id: Buffer, settings: string, room: Buffer, record: Buffer) =>
-        this.#create(kind, id, JSON.parse(settings), room, record),
-      [`HcnOpen${kind}`]: (id: Buffer, room: Buffer, record: Buffer) => {
+      [`HcnCreate${kind}`]: (id: Buffer, settings: string, output: Buffer, record: Buffer) =>
+        this.#create(kind, id, JSON.parse(settings), output, record),
+      [`HcnOpen${kind}`]: (id: Buffer, output: Buffer, record: Buffer) => {
         const object = this.objects.get(guidText(id));
-        return object?.kind === kind ? this.#open(object, room) : this.#refuse(notFound[kind], record);
+        return object?.kind === kind ? this.#open(object, output) : this.#refuse(notFound[kind], record);
       },
       [`HcnModify${kind}`]: (_handle: bigint, request: string) => {
         this.requests.push(JSON.parse(request));
         return 0;
       },
-      [`HcnQuery${kind}Properties`]: (handle: bigint, _query: string, room: Buffer) =>
-        this.#answer(room, this.handles.get(handle)?.properties),
+      [`HcnQuery${kind}Properties`]: (handle: bigint, _query: string, output: Buffer) =>
+        this.#answer(output, this.handles.get(handle)?.properties),
       [`HcnDelete${kind}`]: (id: Buffer, record: Buffer) =>
         this.objects.delete(guidText(id)) ? 0 : this.#refuse(notFound[kind], record),
       [`HcnClose${kind}`]: (handle: bigint) => {
@@ -91,29 +91,29 @@ export class FakeComputeNetwork {
     };
   }
 
-  #create(kind: Kind, id: Buffer, settings: object, room: Buffer, record: Buffer): number {
+  #create(kind: Kind, id: Buffer, settings: object, output: Buffer, record: Buffer): number {
     const ID = guidText(id);
     if (this.objects.has(ID)) return this.#refuse("HCN_E_NETWORK_ALREADY_EXISTS", record);
     const object = { kind, properties: { ...settings, ID: ID.toUpperCase() } };
     this.objects.set(ID, object);
-    return this.#open(object, room);
+    return this.#open(object, output);
   }
 
-  #open(object: FakeObject, room: Buffer): number {
+  #open(object: FakeObject, output: Buffer): number {
     const handle = this.#machine.newAddress();
     this.handles.set(handle, object);
-    room.writeBigUInt64LE(handle);
+    output.writeBigUInt64LE(handle);
     return 0;
   }
 
-  #answer(room: Buffer, value: unknown): number {
-    room.writeBigUInt64LE(this.#machine.giveText("computenetwork", JSON.stringify(value)));
+  #answer(output: Buffer, value: unknown): number {
+    output.writeBigUInt64LE(this.#machine.giveText("computenetwork", JSON.stringify(value)));
     return 0;
   }
 
   #refuse(name: HresultName, record: Buffer): number {
-    const told = JSON.stringify({ Success: false, Error: `${name}. `, ErrorCode: hresults[name] });
-    record.writeBigUInt64LE(this.#machine.giveText("computenetwork", told));
+    const document = JSON.stringify({ Success: false, Error: `${name}. `, ErrorCode: hresults[name] });
+    record.writeBigUInt64LE(this.#machine.giveText("computenetwork", document));
     return hresults[name] | 0;
   }
 }

@@ -2,7 +2,7 @@ import { type Attempt, ntStatus } from "./fake-io.ts";
 
 const capacity = 64 * 1024;
 
-/** One end of a connection, with what has arrived there and was not read yet. */
+/** One end of a connection, with unread data. */
 export class FakeEndpoint {
   peer: FakeEndpoint | undefined;
   readonly #endOfRead: number;
@@ -42,14 +42,14 @@ export class FakeEndpoint {
     return () => {
       const { peer } = this;
       if (peer === undefined) return { status: ntStatus.reset, transferred: sent };
-      const room = Math.max(0, capacity - peer.#bytes);
-      peer.#arrive(Buffer.from(bytes.subarray(sent, sent + room)));
-      sent = Math.min(bytes.length, sent + room);
+      const space = Math.max(0, capacity - peer.#bytes);
+      peer.#arrive(Buffer.from(bytes.subarray(sent, sent + space)));
+      sent = Math.min(bytes.length, sent + space);
       return sent < bytes.length ? undefined : { status: ntStatus.success, transferred: sent };
     };
   }
 
-  /** Nothing more comes from here. */
+  /** Ends the direction from this end. */
   end(): void {
     if (this.peer !== undefined) this.peer.#ended = true;
   }
@@ -60,7 +60,7 @@ export class FakeEndpoint {
     this.peer = undefined;
   }
 
-  /** As when the other side is lost. */
+  /** Resets the connection, as if the other side were lost. */
   reset(): void {
     this.#reset = true;
     this.peer = undefined;

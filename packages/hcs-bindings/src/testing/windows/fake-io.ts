@@ -15,7 +15,7 @@ const ERROR_NOT_ENOUGH_MEMORY = 8;
 const ERROR_IO_PENDING = 997;
 export const invalidHandle = 0xffff_ffff_ffff_ffffn;
 
-/** What an overlapped call came to; undefined while it has to wait. */
+/** Result of an overlapped call; undefined while it must wait. */
 export type Attempt = () => { readonly status: number; readonly transferred: number } | undefined;
 
 interface Pending {
@@ -46,15 +46,15 @@ interface FakeHandle {
   readonly closed: () => void;
 }
 
-/** The I/O of Windows in memory: handles, and overlapped calls that complete through completion ports. */
+/** Windows I/O in memory: handles, and overlapped calls with completion ports. */
 export class FakeIo {
-  /** Whether calls that need not wait are done at once; otherwise all come through the port. */
+  /** Whether calls that need not wait complete at once; otherwise all complete through the port. */
   atOnce = true;
-  /** The call that fails, counted from 0, and those that were made. */
+  /** Index of the call that fails, and the number of calls made. */
   failAt: number | undefined;
   calls = 0;
   lastError = 0;
-  /** Threads that waited on a port and were woken. */
+  /** Number of waiting threads that were woken. */
   wakes = 0;
   readonly #machine: FakeMachine;
   readonly #handles = new Map<bigint, FakeHandle>();
@@ -63,7 +63,7 @@ export class FakeIo {
     this.#machine = machine;
   }
 
-  /** A function whose turn to fail may be, with this result. */
+  /** Wraps a function that can be chosen to fail with this result. */
   failing<Parameters extends readonly unknown[], Result>(
     result: Result,
     does: (...parameters: Parameters) => Result,
@@ -81,7 +81,7 @@ export class FakeIo {
     return handle;
   }
 
-  /** What is outstanding completes as cancelled. */
+  /** Outstanding calls complete as cancelled. */
   close(handle: bigint): boolean {
     const found = this.#handles.get(handle);
     if (found === undefined) this.#machine.wrongs.push(`handle ${handle} is not open`);
@@ -95,7 +95,7 @@ export class FakeIo {
     return found !== undefined;
   }
 
-  /** Begins an overlapped call; tells whether it is done, and else sets the last error. */
+  /** Starts an overlapped call; returns whether it has completed, else sets the last error. */
   begin(handle: bigint, structure: Buffer, attempt: Attempt): boolean {
     const found = this.#handles.get(handle);
     if (found === undefined) throw new Error(`handle ${handle} is not open`);
@@ -118,9 +118,9 @@ export class FakeIo {
     return false;
   }
 
-  /** Lets calls go on that waited for something which has happened now. */
+  /** Retries waiting calls after a change. */
   settle(): void {
-    // Calls that wait go on bit by bit, which is seen only by what it lets another one do.
+    // Waiting calls may progress in parts, which shows only in what another call can do then.
     for (let idle = 0; idle < 2; idle++) {
       for (const handle of this.#handles.values()) {
         for (const pending of handle.pending) {
@@ -137,7 +137,7 @@ export class FakeIo {
     return [...this.#handles.values()].map(({ kind }) => `${kind} is open`);
   }
 
-  /** Of kernel32. */
+  /** Functions of kernel32. */
   functions(): FakeDll {
     return {
       GetLastError: () => this.lastError,

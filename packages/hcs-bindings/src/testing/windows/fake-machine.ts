@@ -13,29 +13,29 @@ import type {
 } from "../../windows/native/native-types.ts";
 import { respelledText, type Spelling } from "../respelling.ts";
 
-/** What a DLL of the fake machine does, by its functions' names; those that it lacks are not exported. */
+/** Functions of a fake DLL by name; others are not exported. */
 export interface FakeDll {
   readonly [name: string]: (...parameters: never[]) => unknown;
 }
 
-/** Whose failure leaves its caller nothing to do, and which therefore never fail. */
+/** Functions that never fail, since a caller could not handle it. */
 const releases = /^(HcsClose|HcnClose|HcnUnregister|HcsCancel|CloseHandle|LocalFree|CoTaskMemFree|DetachVirtualDisk)/;
 
-/** E_FAIL, and ERROR_ACCESS_DENIED of those that answer with Windows errors. */
+/** E_FAIL, and ERROR_ACCESS_DENIED for functions that return Windows errors. */
 export const failures = { hresult: 0x80004005 | 0, error: 5 } as const;
 
-/** Windows in memory: DLLs that are JavaScript, addresses that are numbers, and calls that can be made to fail. */
+/** Windows in memory: DLLs in JavaScript, numbers as addresses, and calls that can be made to fail. */
 export class FakeMachine implements NativeMachine {
   readonly dlls: { readonly [path: string]: FakeDll };
-  /** What was done wrong with memory. */
+  /** Detected misuse. */
   readonly wrongs: string[] = [];
-  /** The point of failure that fails, counted from 0. */
+  /** Index of the failure point that fails. */
   failAt: number | undefined;
-  /** Points of failure that were passed. */
+  /** Number of failure points passed. */
   points = 0;
-  /** The case of names in the documents that DLLs give out; absent: as they are. */
+  /** Case of names in documents of the DLLs; by default unchanged. */
   spelling: Spelling | undefined;
-  /** What the failure struck. */
+  /** Name of the failed call. */
   struck: string | undefined;
   readonly #texts = new Map<bigint, { readonly text: string; readonly owner: string }>();
   readonly #blocks = new Map<bigint, Uint8Array>();
@@ -50,11 +50,11 @@ export class FakeMachine implements NativeMachine {
 
   library<Table extends FunctionTable>(path: string, functions: Table): NativeLibrary<Table> {
     const dll = this.dlls[path];
-    if (dll === undefined) throw new Error(`the fake machine has no ${path}`);
+    if (dll === undefined) throw new Error(`library ${path} does not exist`);
     return new FakeLibrary(path, functions, dll, this);
   }
 
-  /** A point at which the test may have something fail. */
+  /** A failure point. */
   strikes(what: string): boolean {
     const struck = this.points++ === this.failAt;
     if (struck) this.struck = what;
@@ -65,14 +65,14 @@ export class FakeMachine implements NativeMachine {
     return !releases.test(name) && this.strikes(name);
   }
 
-  /** A number that nothing else has. */
+  /** A unique number. */
   newAddress(length = 0x10): bigint {
     const address = this.#nextAddress;
     this.#nextAddress += BigInt(Math.ceil(length / 0x10) * 0x10);
     return address;
   }
 
-  /** A text that the caller of a DLL is to free with what frees its owner's memory. */
+  /** Allocates a text, which the caller must free with the function of its owner. */
   giveText(owner: string, text: string): bigint {
     const address = this.newAddress(text.length * 2 + 2);
     const given = this.spelling === undefined ? text : respelledText(text, this.spelling);
@@ -82,7 +82,7 @@ export class FakeMachine implements NativeMachine {
 
   freeText(owner: string, address: bigint): void {
     const found = this.#texts.get(address);
-    if (found?.owner !== owner) this.wrongs.push(`${owner} frees ${address}, which is ${found?.owner ?? "nobody"}'s`);
+    if (found?.owner !== owner) this.wrongs.push(`${owner} frees ${address}: expected owner ${found?.owner ?? "none"}`);
     this.#texts.delete(address);
   }
 
@@ -110,7 +110,7 @@ export class FakeMachine implements NativeMachine {
     return address;
   }
 
-  /** Memory that is there for the length of a callback only. */
+  /** Memory that is valid only during a callback. */
   lend<Value>(memory: Uint8Array, texts: readonly bigint[], use: (address: bigint) => Value): Value {
     const address = this.addressOf(memory);
     try {
@@ -121,20 +121,20 @@ export class FakeMachine implements NativeMachine {
     }
   }
 
-  /** The memory at an address, for those who write to it. */
+  /** Writable memory at an address. */
   memoryAt(address: bigint): Uint8Array {
     const block = this.#blocks.get(address);
     if (block === undefined) throw new Error(`nothing is at ${address}`);
     return block;
   }
 
-  /** The address that this memory was last given. */
+  /** Last address of this memory. */
   placeOf(memory: Uint8Array): bigint {
     for (const [address, block] of this.#blocks) if (block === memory) return address;
-    throw new Error("memory without an address");
+    throw new Error("the memory has no address");
   }
 
-  /** A function without a name, by whose address it can be called. */
+  /** An unnamed function at an address. */
   giveFunction(does: FakeDll[string]): bigint {
     const address = this.newAddress();
     this.#functions.set(address, does);
@@ -158,14 +158,14 @@ export class FakeMachine implements NativeMachine {
     return { address, unregister: () => this.#callbacks.delete(address) };
   }
 
-  /** Calls back, as a thread of the system does. */
+  /** Calls a callback, like a thread of Windows. */
   callBack(address: bigint, ...values: readonly unknown[]): void {
     const called = this.#callbacks.get(address);
-    if (called === undefined) this.wrongs.push(`nothing can be called at ${address}`);
+    if (called === undefined) this.wrongs.push(`no callback is at ${address}`);
     else called(...(values as never[]));
   }
 
-  /** Calls on other threads that have not returned. */
+  /** Pending calls on other threads. */
   async settled(): Promise<void> {
     while (this.#running.size > 0) await Promise.allSettled(this.#running);
   }
@@ -224,8 +224,8 @@ class FakeLibrary<Table extends FunctionTable> implements NativeLibrary<Table> {
   #invoke(name: keyof Table & string, parameters: readonly unknown[]): unknown {
     const described: NativeFunction | undefined = this.#functions[name];
     const does = this.#dll[name];
-    if (described === undefined || does === undefined) throw new Error(`the fake ${this.path} has no ${name}`);
-    if (parameters.length !== described.parameters.length) throw new Error(`${name} has other parameters`);
+    if (described === undefined || does === undefined) throw new Error(`fake ${this.path} does not export ${name}`);
+    if (parameters.length !== described.parameters.length) throw new Error(`${name}: wrong number of parameters`);
     if (!this.#machine.strikesCall(name)) return does(...(parameters as never[]));
     if (described.result === "pointer") return 0n;
     return described.result === "uint32" ? failures.error : failures.hresult;

@@ -3,14 +3,14 @@ import { HostError } from "../../host-error.ts";
 import { FakeRefusal } from "../fake-refusal.ts";
 import { type FakeMachine, failures } from "./fake-machine.ts";
 
-/** When an operation's callback comes: after the call that started it has returned, or before it does. */
+/** Whether the callback of an operation comes before or after its starting call returns. */
 export type CompletionTime = "later" | "early";
 
 export interface OperationKnobs {
   completion: CompletionTime;
-  /** Answers with the NTSTATUS forms of its results. */
+  /** Returns results in NTSTATUS form. */
   ntstatus: boolean;
-  /** Calls back a second time, and for calls that were refused. */
+  /** Calls back twice, and also for rejected calls. */
   tooOften: boolean;
 }
 
@@ -20,14 +20,14 @@ interface FakeOperation {
   answer?: { readonly hresult: number; readonly document?: string; readonly information?: () => Buffer };
 }
 
-/** What an operation comes to. */
+/** Result of an operation. */
 export interface FakeAnswer {
   readonly document?: unknown;
-  /** Makes the handles of an HCS_PROCESS_INFORMATION. */
+  /** Opens the handles of an HCS_PROCESS_INFORMATION. */
   readonly information?: () => Buffer;
 }
 
-/** The operations of the fake computecore.dll. */
+/** Operations of the fake computecore.dll. */
 export class FakeOperations {
   readonly open = new Map<bigint, FakeOperation>();
   readonly knobs: OperationKnobs = { completion: "later", ntstatus: false, tooOften: false };
@@ -37,14 +37,14 @@ export class FakeOperations {
     this.#machine = machine;
   }
 
-  /** HRESULT of what was refused, in the form that is asked for. */
+  /** HRESULT of a failure, in the selected form. */
   hresultOf(error: unknown): number {
     const hresult = plainHresult(error);
     const isOfService = hresult >>> 16 === 0x8037;
     return (this.knobs.ntstatus && isOfService ? (0xc0370000 | (hresult & 0xffff)) >>> 0 : hresult) | 0;
   }
 
-  /** Begins work on an operation, whose callback comes when the work is over. */
+  /** Starts work on an operation; its callback comes when the work has ended. */
   async begin(operation: bigint, work: () => FakeAnswer | Promise<FakeAnswer>): Promise<number> {
     const running = this.#work(operation, work);
     if (this.knobs.completion === "early") await running;
@@ -52,11 +52,11 @@ export class FakeOperations {
     return 0;
   }
 
-  result(operation: bigint, room: Buffer, information?: Buffer): number {
+  result(operation: bigint, output: Buffer, information?: Buffer): number {
     const { answer } = this.open.get(operation) ?? {};
     if (answer === undefined) return hresults.HCS_E_OPERATION_PENDING | 0;
     if (answer.document !== undefined) {
-      room.writeBigUInt64LE(this.#machine.giveText("computecore", answer.document));
+      output.writeBigUInt64LE(this.#machine.giveText("computecore", answer.document));
     }
     if (information !== undefined) answer.information?.().copy(information);
     return answer.hresult;
@@ -71,9 +71,9 @@ export class FakeOperations {
     HcsCloseOperation: (operation: bigint) => {
       if (!this.open.delete(operation)) this.#machine.wrongs.push(`operation ${operation} is not open`);
     },
-    HcsGetOperationResult: (operation: bigint, room: Buffer) => this.result(operation, room),
-    HcsGetOperationResultAndProcessInfo: (operation: bigint, information: Buffer, room: Buffer) =>
-      this.result(operation, room, information),
+    HcsGetOperationResult: (operation: bigint, output: Buffer) => this.result(operation, output),
+    HcsGetOperationResultAndProcessInfo: (operation: bigint, information: Buffer, output: Buffer) =>
+      this.result(operation, output, information),
     HcsCancelOperation: () => hresults.E_NOTIMPL | 0,
   };
 
@@ -85,7 +85,7 @@ export class FakeOperations {
     }
     found.answer = await this.#answer(work);
     const times = this.knobs.tooOften ? 2 : 1;
-    // The callback of an operation that was closed does not come.
+    // A closed operation gets no callback.
     for (let time = 0; time < times && this.open.has(operation); time++) {
       this.#machine.callBack(found.callback, operation, found.context);
     }

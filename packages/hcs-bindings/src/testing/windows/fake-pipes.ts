@@ -17,9 +17,9 @@ interface FakeInstance {
   endpoint: FakeEndpoint | undefined;
 }
 
-/** The named pipes of kernel32.dll and the security descriptors of advapi32.dll, in memory. */
+/** Named pipes of kernel32.dll and security descriptors of advapi32.dll in memory. */
 export class FakePipes {
-  /** Whether clients come before the server waits for them. */
+  /** Whether clients connect before the server waits. */
   early = false;
   readonly functions: FakeDll;
   readonly securityFunctions: FakeDll;
@@ -46,7 +46,7 @@ export class FakePipes {
     return [...this.#instances.values()];
   }
 
-  /** A client's end; undefined while no instance waits. */
+  /** Connects a client; undefined if no instance waits. */
   dial(path: string): FakeEndpoint | undefined {
     const waiting = this.instances.find((instance) => instance.path === path && instance.endpoint === undefined);
     if (waiting === undefined) return undefined;

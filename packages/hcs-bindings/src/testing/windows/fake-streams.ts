@@ -1,12 +1,12 @@
 import { CompletionPort, type Kernel } from "../../windows/io/completion-port.ts";
 import { kernelFunctions, securityFunctions } from "../../windows/native/kernel-functions.ts";
-import type { Security } from "../../windows/security.ts";
+import type { Security } from "../../windows/system/security-descriptor.ts";
 import { FakeIo } from "./fake-io.ts";
 import { FakeMachine } from "./fake-machine.ts";
 import { FakePipes } from "./fake-pipes.ts";
 import { FakeWinsock } from "./fake-winsock.ts";
 
-/** A machine in memory with sockets and pipes, and a completion port on it. */
+/** A fake machine with sockets, pipes and a completion port. */
 export class FakeStreams {
   readonly machine: FakeMachine;
   readonly io: FakeIo;

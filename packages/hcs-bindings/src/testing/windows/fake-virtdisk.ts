@@ -23,7 +23,7 @@ const {
 const errorFileNotFound = 2;
 const errorFileExists = 80;
 
-/** virtdisk.dll and computestorage.dll: disks by their paths. */
+/** virtdisk.dll and computestorage.dll: disks by path. */
 export class FakeVirtualDisks {
   readonly disks = new Map<string, FakeDisk>();
   readonly open = new Map<bigint, FakeDisk>();
@@ -57,7 +57,7 @@ export class FakeVirtualDisks {
         _provider: number,
         parameters: Buffer,
         _overlapped: null,
-        room: Buffer,
+        output: Buffer,
       ) => {
         if (this.disks.has(path)) return errorFileExists;
         const { MaximumSize, ParentPath, SourcePath } = createParameters.decode(parameters);
@@ -69,11 +69,11 @@ export class FakeVirtualDisks {
           ...(SourcePath !== 0n && { source: this.#machine.readText(SourcePath) }),
         };
         this.disks.set(path, disk);
-        return this.#open(disk, room);
+        return this.#open(disk, output);
       },
-      OpenVirtualDisk: (_type: Buffer, path: string, _access: number, _flags: number, _how: Buffer, room: Buffer) => {
+      OpenVirtualDisk: (_type: Buffer, path: string, _access: number, _flags: number, _how: Buffer, output: Buffer) => {
         const disk = this.disks.get(path);
-        return disk === undefined ? errorFileNotFound : this.#open(disk, room);
+        return disk === undefined ? errorFileNotFound : this.#open(disk, output);
       },
       ExpandVirtualDisk: (handle: bigint, _flags: number, parameters: Buffer) => {
         this.#on(handle).size = Number(expandParameters.decode(parameters).NewSize);
@@ -94,8 +94,8 @@ export class FakeVirtualDisks {
       GetVirtualDiskInformation: (handle: bigint, _size: Buffer, info: Buffer) => {
         const { size, parent } = this.#on(handle);
         if (info.readUInt32LE() === infoVersions.size) {
-          const told = { Version: infoVersions.size, VirtualSize: BigInt(size), PhysicalSize: 4096n };
-          diskInfo.encode(told).copy(info);
+          const sizes = { Version: infoVersions.size, VirtualSize: BigInt(size), PhysicalSize: 4096n };
+          diskInfo.encode(sizes).copy(info);
           return 0;
         }
         if (parent === undefined) return errorVhdInvalidType;
@@ -108,14 +108,14 @@ export class FakeVirtualDisks {
 
   #on(handle: bigint): FakeDisk {
     const disk = this.open.get(handle);
-    if (disk === undefined) throw new Error(`${handle} is no handle of a disk`);
+    if (disk === undefined) throw new Error(`${handle} is not a handle of a disk`);
     return disk;
   }
 
-  #open(disk: FakeDisk, room: Buffer): number {
+  #open(disk: FakeDisk, output: Buffer): number {
     const handle = this.#machine.newAddress();
     this.open.set(handle, disk);
-    room.writeBigUInt64LE(handle);
+    output.writeBigUInt64LE(handle);
     return 0;
   }
 }

@@ -1,6 +1,6 @@
 import { type Duplex, PassThrough } from "node:stream";
 import type { HostNetworks } from "../../types.ts";
-import type { HostProcesses, HostSockets } from "../../windows/native/hvsocket-types.ts";
+import type { HostProcesses, HostSockets } from "../../windows/compute/host-dependencies.ts";
 import type { LibraryPaths } from "../../windows/native/libraries.ts";
 import { createWindowsHost, type WindowsHost } from "../../windows/windows-host.ts";
 import { FakeContractHost } from "../fake-contract-host.ts";
@@ -21,11 +21,11 @@ const paths: LibraryPaths = {
   ole32: "ole32",
 };
 
-/** Windows with a compute service in memory, and the driver on it. */
+/** The driver on a fake Windows with a compute service in memory. */
 export class FakeWindows extends FakeContractHost {
   readonly core: FakeComputeCore;
   readonly networks: FakeComputeNetwork;
-  /** In the place of the network service, where the test has networks in memory. */
+  /** Replaces the network service with networks of the test. */
   readonly served: ServedComputeNetwork | undefined;
   readonly disks: FakeVirtualDisks;
   readonly machine: FakeMachine;
@@ -72,7 +72,7 @@ export class FakeWindows extends FakeContractHost {
     );
   }
 
-  /** Whatever is open or not freed, when all calls have returned. */
+  /** Everything still open or not freed after all calls have returned. */
   async leftovers(): Promise<readonly string[]> {
     await this.machine.settled();
     return [

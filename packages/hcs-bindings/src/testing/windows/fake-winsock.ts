@@ -15,14 +15,14 @@ const errors: ReadonlyMap<number, number> = new Map([
 
 interface FakeSocket {
   endpoint: FakeEndpoint | undefined;
-  /** Service by VM, of one that listens, and those who dialled. */
+  /** A listener by VM and service, with its pending clients. */
   address: string | undefined;
   readonly dialled: FakeEndpoint[];
 }
 
-/** ws2_32.dll with AF_HYPERV sockets in memory. */
+/** AF_HYPERV sockets of ws2_32.dll in memory. */
 export class FakeWinsock {
-  /** The VM that does not exist. */
+  /** A VM that does not exist. */
   readonly missingVm = "11111111-0000-4000-8000-000000000000";
   started = 0;
   readonly functions: FakeDll;
@@ -41,7 +41,7 @@ export class FakeWinsock {
     this.functions = this.#describe();
   }
 
-  /** The ends of connections that the program under test holds. */
+  /** Connection ends of the program under test. */
   get endpoints(): readonly FakeEndpoint[] {
     return [...this.#sockets.values()].flatMap(({ endpoint }) => endpoint ?? []);
   }
@@ -122,7 +122,7 @@ export class FakeWinsock {
     const { VmId, ServiceId } = SOCKADDR_HV.decode(name);
     const structure = rest[4] as Buffer;
     return this.#io.begin(socket, structure, () => {
-      // Nobody answers for it.
+      // The service has no listener.
       if (VmId === this.missingVm) return undefined;
       const listener = this.#listenerAt(`${VmId} ${ServiceId}`);
       if (listener === undefined) return { status: ntStatus.refused, transferred: 0 };

@@ -16,7 +16,7 @@ const notFound: { readonly [Name in Kind]: HresultName } = {
   Namespace: "ERROR_NOT_FOUND",
 };
 
-/** computenetwork.dll over networks that are served in memory, which decide what is possible. */
+/** computenetwork.dll on networks in memory, which decide whether calls succeed. */
 export class ServedComputeNetwork {
   readonly handles = new Map<bigint, Handle>();
   readonly #machine: FakeMachine;
@@ -67,28 +67,28 @@ export class ServedComputeNetwork {
       readonly remove: (id: string) => Promise<void>;
     },
   ): FakeDll {
-    const create = (network: bigint | undefined, id: Buffer, settings: string, room: Buffer, record: Buffer) =>
+    const create = (network: bigint | undefined, id: Buffer, settings: string, output: Buffer, record: Buffer) =>
       this.#answered(kind, record, async () => {
         const on = network === undefined ? "" : this.#open(network).id;
         const made = await does.create({ ...JSON.parse(settings), ID: guidText(id) }, on);
-        this.#give(room, { kind, id: made.ID });
+        this.#give(output, { kind, id: made.ID });
       });
     return {
       [`HcnCreate${kind}`]:
         kind === "Endpoint"
           ? create
-          : (id: Buffer, settings: string, room: Buffer, record: Buffer) =>
-              create(undefined, id, settings, room, record),
-      [`HcnOpen${kind}`]: (guid: Buffer, room: Buffer, record: Buffer) =>
+          : (id: Buffer, settings: string, output: Buffer, record: Buffer) =>
+              create(undefined, id, settings, output, record),
+      [`HcnOpen${kind}`]: (guid: Buffer, output: Buffer, record: Buffer) =>
         this.#answered(kind, record, async () => {
           const id = guidText(guid);
           await does.query(id);
-          this.#give(room, { kind, id });
+          this.#give(output, { kind, id });
         }),
-      [`HcnQuery${kind}Properties`]: (handle: bigint, _query: string, room: Buffer, record: Buffer) =>
+      [`HcnQuery${kind}Properties`]: (handle: bigint, _query: string, output: Buffer, record: Buffer) =>
         this.#answered(kind, record, async () => {
           const document = JSON.stringify(await does.query(this.#open(handle).id));
-          room.writeBigUInt64LE(this.#machine.giveText("computenetwork", document));
+          output.writeBigUInt64LE(this.#machine.giveText("computenetwork", document));
         }),
       [`HcnDelete${kind}`]: (guid: Buffer, record: Buffer) =>
         this.#answered(kind, record, () => does.remove(guidText(guid))),
@@ -101,14 +101,14 @@ export class ServedComputeNetwork {
 
   #open(handle: bigint): Handle {
     const found = this.handles.get(handle);
-    if (found === undefined) throw new Error(`${handle} is no handle of a network object`);
+    if (found === undefined) throw new Error(`${handle} is not a handle of a network object`);
     return found;
   }
 
-  #give(room: Buffer, handle: Handle): void {
+  #give(output: Buffer, handle: Handle): void {
     const address = this.#machine.newAddress();
     this.handles.set(address, handle);
-    room.writeBigUInt64LE(address);
+    output.writeBigUInt64LE(address);
   }
 
   async #answered(kind: Kind, record: Buffer, work: () => Promise<void>): Promise<number> {
@@ -118,14 +118,14 @@ export class ServedComputeNetwork {
     } catch (error) {
       const name = refusalOf(kind, (error as { readonly code?: unknown }).code);
       if (name === undefined) throw error;
-      const told = JSON.stringify({ Success: false, Error: String(error), ErrorCode: hresults[name] });
-      record.writeBigUInt64LE(this.#machine.giveText("computenetwork", told));
+      const document = JSON.stringify({ Success: false, Error: String(error), ErrorCode: hresults[name] });
+      record.writeBigUInt64LE(this.#machine.giveText("computenetwork", document));
       return hresults[name] | 0;
     }
   }
 }
 
-/** How the service says what the networks in memory say. */
+/** HRESULT names of the service for errors of the networks in memory. */
 function refusalOf(kind: Kind, code: unknown): HresultName | undefined {
   switch (code) {
     case "NotFound":

@@ -11,7 +11,7 @@ const never = (): void => expect.unreachable();
 let fake: FakeStreams;
 let port: CompletionPort;
 let handle: bigint;
-/** What the call of the test is to come to. */
+/** Expected result of the call. */
 let outcome: Completion | undefined;
 
 beforeEach(() => {
@@ -31,7 +31,7 @@ function happens(completion: Completion): void {
   fake.io.settle();
 }
 
-it("tells each completion once, wherever it comes from", async () => {
+it("reports each completion once, through the port or not", async () => {
   const operation = port.operation(handle);
   for (const atOnce of [true, false]) {
     fake.io.atOnce = atOnce;
@@ -48,7 +48,7 @@ it("tells each completion once, wherever it comes from", async () => {
   await port.close();
 });
 
-it("tells the error of a call that was not started, and nothing later", () => {
+it("returns the error of a call that was not started, and reports nothing later", () => {
   const operation = port.operation(handle);
   expect(operation.start(() => 5, never)).toBe(5);
   expect(operation.pending).toBe(false);

@@ -14,7 +14,7 @@ const infinite = 0xffff_ffff;
 const skipPortOnSuccess = 1;
 const entriesAtATime = 64;
 
-/** What an overlapped call came to. */
+/** Result of an overlapped call. */
 export interface Completion {
   /** NTSTATUS; 0 is success. */
   readonly status: number;
@@ -22,7 +22,7 @@ export interface Completion {
   readonly transferred: number;
 }
 
-/** A call that is under way, and what the system uses until its completion, which must not be collected before. */
+/** A call in progress. It keeps a reference to the memory that Windows uses until the completion. */
 interface Call {
   readonly operation: OverlappedOperation;
   readonly completed: (completion: Completion) => void;
@@ -30,23 +30,23 @@ interface Call {
 }
 
 /**
- * One I/O completion port, drained by one thread of libuv's pool, which is taken only while calls are outstanding: as
- * a socket of Node's, a call keeps the process alive until it completes.
+ * An I/O completion port. While calls are outstanding, it occupies one thread of libuv's pool. As with a socket of Node,
+ * an outstanding call keeps the process alive.
  */
 export class CompletionPort {
   readonly #kernel: Kernel;
   readonly #machine: NativeMachine;
   readonly #port: bigint;
-  /** Calls whose completions come through the port, by the addresses of their OVERLAPPED structures. */
+  /** Calls that complete through the port, by the addresses of their OVERLAPPED structures. */
   readonly #outstanding = new Map<bigint, Call>();
-  /** Calls that were done at once, and are yet to be told of it. */
+  /** Calls that completed at once and have not been notified yet. */
   readonly #done = new Set<Promise<void>>();
   #drained: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
   static readonly #ofMachines = new WeakMap<NativeMachine, CompletionPort>();
 
-  /** The one of this process, which is never closed: each that has outstanding calls takes a thread of the pool. */
+  /** The shared port of this process, since each port with outstanding calls occupies a thread. It is never closed. */
   static of(machine: NativeMachine, kernel: Kernel): CompletionPort {
     const known = CompletionPort.#ofMachines.get(machine);
     if (known !== undefined) return known;
@@ -63,12 +63,12 @@ export class CompletionPort {
     process.on("exit", this.#wake);
   }
 
-  /** From then on the handle's overlapped calls complete here; it must have been opened for them. */
+  /** Directs completions of the handle to this port. The handle must have been opened for overlapped I/O. */
   attach(handle: bigint): void {
     if (this.#kernel.call("CreateIoCompletionPort", handle, this.#port, null, 0) === 0n) {
       throw new WindowsError("CreateIoCompletionPort", this.#kernel.call("GetLastError"));
     }
-    // What is there already, or has room, is then done without a way through the port.
+    // Calls that complete at once then skip the port.
     if (this.#kernel.call("SetFileCompletionNotificationModes", handle, skipPortOnSuccess) === 0) {
       throw new WindowsError("SetFileCompletionNotificationModes", this.#kernel.call("GetLastError"));
     }
@@ -93,13 +93,13 @@ export class CompletionPort {
     return error;
   }
 
-  /** The operation completes all the same, as a rule with STATUS_CANCELLED. */
+  /** The operation still completes, usually with STATUS_CANCELLED. */
   cancel({ handle, structure }: OverlappedOperation): void {
-    // It fails for what has completed by now, whose completion is on its way.
+    // This fails if the operation has already completed; its completion is then queued.
     this.#kernel.call("CancelIoEx", handle, structure);
   }
 
-  /** Cancels what is outstanding and waits for its completion. The handles are their owners' to close. Repeatable. */
+  /** Cancels all outstanding calls and waits for their completions. The owners close the handles. Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -119,8 +119,8 @@ export class CompletionPort {
     while (this.#outstanding.size > 0) {
       const port = this.#port;
       const name = "GetQueuedCompletionStatusEx";
-      const told = await this.#kernel.occupy(name, port, entries, entriesAtATime, removed, infinite, 0);
-      if (told === 0) throw new Error("the completion port cannot be read");
+      const succeeded = await this.#kernel.occupy(name, port, entries, entriesAtATime, removed, infinite, 0);
+      if (succeeded === 0) throw new Error("cannot read the completion port");
       for (let index = 0; index < removed.readUInt32LE(); index++) {
         const at = index * size;
         const address = entries.readBigUInt64LE(at + offsets.lpOverlapped);
@@ -136,11 +136,11 @@ export class CompletionPort {
     this.#drained = undefined;
   }
 
-  /** Not at once, so that a stream that always has data does not keep others from theirs. */
+  /** Deferred, so that a stream that always has data does not starve others. */
   #completeLater(call: Call, structure: Buffer): void {
-    const told = new Promise<void>((resolve) => {
+    const notified = new Promise<void>((resolve) => {
       setImmediate(() => {
-        this.#done.delete(told);
+        this.#done.delete(notified);
         const { offsets } = overlapped;
         complete(call, {
           status: structure.readUInt32LE(offsets.Internal),
@@ -149,16 +149,16 @@ export class CompletionPort {
         resolve();
       });
     });
-    this.#done.add(told);
+    this.#done.add(notified);
   }
 
-  /** At its exit, Node waits for the threads of the pool. */
+  /** Node waits for the threads of the pool when it exits. */
   readonly #wake = (): void => {
     this.#kernel.call("PostQueuedCompletionStatus", this.#port, 0, null, null);
   };
 }
 
-/** An OVERLAPPED structure for the calls on one handle, one at a time. */
+/** An OVERLAPPED structure, for one call at a time on one handle. */
 export class OverlappedOperation {
   readonly handle: bigint;
   readonly structure: Buffer;
@@ -178,16 +178,16 @@ export class OverlappedOperation {
   }
 
   /**
-   * Makes a call, which tells a Windows error, ERROR_IO_PENDING among them, or 0 when it is done already. What this
-   * returns is the error of a call that was not started; for the others, which have 0, `completed` is called once,
-   * later. The memory stays alive until then.
+   * Starts a call. "call" returns 0 if it completed at once, ERROR_IO_PENDING if it is in progress, or another Windows
+   * error. Returns 0 if the call was started, else its error. For a started call `completed` is called once, later;
+   * the memory stays referenced until then.
    */
   start(
     call: (structure: Buffer) => number,
     completed: (completion: Completion) => void,
     ...memory: readonly Uint8Array[]
   ): number {
-    if (this.#pending) throw new TypeError("an overlapped operation was started before it had completed");
+    if (this.#pending) throw new TypeError("the overlapped operation is still pending: expected one call at a time");
     const done = (completion: Completion): void => {
       this.#pending = false;
       completed(completion);
@@ -206,7 +206,7 @@ function complete({ completed }: Call, completion: Completion): void {
   try {
     completed(completion);
   } catch (error) {
-    // Thrown by who reads the data: it must not keep the other completions from theirs.
+    // An exception of the consumer must not stop the other completions.
     queueMicrotask(() => {
       throw error;
     });

@@ -4,10 +4,10 @@ import { systemStructures } from "../native/system-structures.ts";
 export const hypervFamily = 34;
 export const hypervProtocol = 1;
 
-/** HV_GUID_WILDCARD: also the address that a socket has before it dials. */
+/** HV_GUID_WILDCARD: also the local address of a socket that connects. */
 export const wildcardGuid = "00000000-0000-0000-0000-000000000000";
 
-/** SOCKADDR_HV of a service of a VM; both by GUID. */
+/** SOCKADDR_HV of a service of a VM, both given by GUID. */
 export function hypervAddress(vmId: string, serviceId: string): Buffer {
   return systemStructures.SOCKADDR_HV.encode({ Family: hypervFamily, VmId: vmId, ServiceId: serviceId });
 }

@@ -83,7 +83,7 @@ describe.each([
     accepted.destroy();
   });
 
-  it("tell of a write that fails", async () => {
+  it("report a failed write", async () => {
     const [accepted, connected] = await pair();
     const failed = new Promise((resolve) => connected.write(Buffer.alloc(1024 * 1024), resolve));
     accepted.destroy();
@@ -124,7 +124,7 @@ describe.each([
     listener = await sockets.listen(vm, 7);
   });
 
-  it("refuse what is no VM, no port and no service", async () => {
+  it("reject an unknown VM, an invalid port and an invalid service", async () => {
     await expect(sockets.listen(fake.winsock.missingVm, 7)).rejects.toMatchObject({ code: "NotFound" });
     await expect(sockets.listen(vm, 2 ** 32)).rejects.toMatchObject({ code: "InvalidArgument" });
     await expect(sockets.listen(vm, "log")).rejects.toMatchObject({ code: "InvalidArgument" });
@@ -136,7 +136,7 @@ describe.each([
     });
   });
 
-  it("stop dialling when they are told to", async () => {
+  it("stop connecting when the signal aborts", async () => {
     const stop = new AbortController();
     const dialling = sockets.connect(fake.winsock.missingVm, 7, stop.signal);
     stop.abort(new Error("enough"));

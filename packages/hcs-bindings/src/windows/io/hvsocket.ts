@@ -11,10 +11,10 @@ import { hypervAddress } from "./hvsocket-address.ts";
 import { OpenStreams } from "./open-streams.ts";
 import { Winsock } from "./winsock.ts";
 
-/** Of a dialler that hung up before it was accepted: the next one is none the worse for it. */
+/** Error for a client that closed its connection before it was accepted; the listener continues. */
 const hangUps: ReadonlySet<number> = new Set([windowsErrors.WSAECONNRESET, windowsErrors.ERROR_NETNAME_DELETED]);
 
-/** hvsockets of the VMs of this host: streams of Node's, all on one completion port. VMs are known by their GUIDs. */
+/** hvsockets of the VMs of this host as Node streams, all on one completion port. VMs are identified by GUID. */
 export class WindowsHvsockets {
   readonly #winsock: Winsock;
   readonly #port: CompletionPort;
@@ -37,7 +37,7 @@ export class WindowsHvsockets {
     return new WindowsHvsockets(await Winsock.start(machine, library, port), port);
   }
 
-  /** AlreadyExists while somebody listens there, NotFound when there is no such VM. */
+  /** AlreadyExists if the service already has a listener, NotFound if the VM does not exist. */
   async listen(vmId: string, service: HvsocketService): Promise<HvsocketListener> {
     const operation = "listen on hvsocket";
     const port = portOf(vmId, service);
@@ -60,14 +60,14 @@ export class WindowsHvsockets {
     return listener;
   }
 
-  /** Unavailable when nobody listens there. */
+  /** Unavailable if the service has no listener. */
   async connect(vmId: string, service: HvsocketService, signal?: AbortSignal): Promise<Duplex> {
     const dialling = this.#dial(vmId, service, AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]));
     this.#dialling.add(dialling);
     return await dialling.finally(() => this.#dialling.delete(dialling));
   }
 
-  /** Ends every listener and stream, and whoever dials. Repeatable. */
+  /** Closes all listeners and streams, and cancels pending connections. Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -120,7 +120,7 @@ class WindowsListener implements HvsocketListener {
     return this.#queue.accept(signal);
   }
 
-  /** Streams that were accepted live on. Repeatable. */
+  /** Accepted streams stay open. Idempotent. */
   async close(): Promise<void> {
     this.#end();
     await this.#accepting;

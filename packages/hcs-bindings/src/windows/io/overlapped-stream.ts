@@ -4,27 +4,27 @@ import type { Completion, CompletionPort, OverlappedOperation } from "./completi
 
 export type Ways = "both" | "in" | "out";
 
-/** The overlapped calls of a connected handle. Each tells 0 when it is done, ERROR_IO_PENDING or another Windows error. */
+/** Overlapped calls on a connected handle. Each returns 0 if it completed at once, ERROR_IO_PENDING or another Windows error. */
 export interface ConnectedHandle {
   readonly handle: bigint;
-  /** Chunks that one write may take. */
+  /** Maximum number of chunks in one write. */
   readonly chunksAtATime: number;
-  /** Whether one direction can end before the other. */
+  /** Whether each direction can end separately. */
   readonly halves: boolean;
-  /** Which ways bytes can go: one may have been opened for reading or for writing only. */
+  /** Directions that the handle was opened for. */
   readonly ways: Ways;
   read(structure: Buffer, into: Buffer): number;
   write(structure: Buffer, chunks: readonly Buffer[]): number;
-  /** The Windows error of a call that failed after it was started. */
+  /** The Windows error of a started call that failed. */
   failure(structure: Buffer): number;
-  /** Tells the other side that nothing more comes. */
+  /** Ends the stream for the other side. */
   endWriting(): number;
-  /** What is outstanding then completes. */
+  /** Outstanding calls then complete. */
   close(): void;
 }
 
 const readBytes = 128 * 1024;
-/** The system locks the memory of a write. */
+/** Limit of one write: Windows locks its memory. */
 const mostWriteBytes = 1024 * 1024;
 
 const endOfPipe: ReadonlySet<number> = new Set([
@@ -37,7 +37,7 @@ interface Write {
   readonly callback: (error?: Error | null) => void;
 }
 
-/** Bytes both ways over a handle of a completion port. As a socket of Node's it reads ahead, up to its high-water mark. */
+/** A stream over a handle of a completion port. Like a socket of Node, it reads ahead up to its high-water mark. */
 export class OverlappedStream extends Duplex {
   readonly #connected: ConnectedHandle;
   readonly #reading: OverlappedOperation;
@@ -45,7 +45,7 @@ export class OverlappedStream extends Duplex {
   #memory: Buffer | undefined;
   #released: (() => void) | undefined;
 
-  /** Owns the handle from then on, which is attached to the port. */
+  /** Takes ownership of the handle, which must be attached to the port. */
   constructor(port: CompletionPort, connected: ConnectedHandle) {
     const { halves, ways } = connected;
     const options = { allowHalfOpen: halves, readable: ways !== "out", writable: ways !== "in" };
@@ -53,7 +53,7 @@ export class OverlappedStream extends Duplex {
     this.#connected = connected;
     this.#reading = port.operation(connected.handle);
     this.#writing = port.operation(connected.handle);
-    // Also while nobody reads, the end of the other side is noticed.
+    // Detects the end of the other side even if nobody reads.
     if (ways !== "out") this.read(0);
   }
 
@@ -104,7 +104,7 @@ export class OverlappedStream extends Duplex {
       return;
     }
     const read = memory.subarray(0, transferred);
-    // What is small is copied, so that it does not keep so much memory alive.
+    // Small reads are copied, so that they do not keep the whole buffer alive.
     if (transferred < readBytes / 2) {
       this.push(Buffer.from(read));
       return;
@@ -151,15 +151,15 @@ export class OverlappedStream extends Duplex {
   }
 }
 
-/** What one write takes of the chunks. */
+/** The chunks, or parts of them, that fit one write. */
 function firstOf(chunks: readonly Buffer[], most: number): Buffer[] {
   const taken: Buffer[] = [];
-  let room = mostWriteBytes;
+  let left = mostWriteBytes;
   for (const chunk of chunks) {
-    if (room === 0 || taken.length === most) break;
-    const piece = chunk.subarray(0, room);
+    if (left === 0 || taken.length === most) break;
+    const piece = chunk.subarray(0, left);
     if (piece.length > 0) taken.push(piece);
-    room -= piece.length;
+    left -= piece.length;
   }
   return taken;
 }

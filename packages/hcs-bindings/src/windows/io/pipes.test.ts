@@ -4,7 +4,7 @@ import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ntStatus } from "../../testing/windows/fake-io.ts";
 import { FakeStreams } from "../../testing/windows/fake-streams.ts";
-import { administratorsOnly } from "../security.ts";
+import { administratorsOnly } from "../system/security-descriptor.ts";
 import type { CompletionPort } from "./completion-port.ts";
 import { type PipeServer, servePipe } from "./pipes.ts";
 
@@ -71,7 +71,7 @@ describe.each([
     expect(errors).toEqual([]);
   });
 
-  it("are open to nobody but whom the descriptor names", async () => {
+  it("are open only to users in the descriptor", async () => {
     const server = await serve();
     expect(new Set(fake.pipes.instances.map(({ descriptor }) => descriptor))).toEqual(new Set([administratorsOnly]));
     await server.close();
@@ -114,7 +114,7 @@ describe.each([
   });
 });
 
-it("refuses a pipe that is served, and a descriptor that is none", async () => {
+it("rejects an existing pipe and an invalid descriptor", async () => {
   const server = await serve();
   await expect(serve()).rejects.toMatchObject({ code: "AlreadyExists", operation: "serve pipe", id: path });
   await expect(serve({ descriptor: "everybody" })).rejects.toMatchObject({ code: "InvalidArgument" });

@@ -1,11 +1,11 @@
 import type { Duplex } from "node:stream";
 import { HostError } from "../../host-error.ts";
 import { WindowsError, windowsErrors } from "../native/windows-error.ts";
-import { administratorsOnly, type Security, withSecurity } from "../security.ts";
+import { administratorsOnly, type Security, withSecurity } from "../system/security-descriptor.ts";
 import { type Completion, type CompletionPort, invalidHandle, type Kernel } from "./completion-port.ts";
 import { type ConnectedHandle, OverlappedStream, type Ways } from "./overlapped-stream.ts";
 
-/** Of winbase.h. */
+/** Constants of winbase.h. */
 const PIPE_ACCESS_DUPLEX = 0x3;
 const FILE_FLAG_OVERLAPPED = 0x4000_0000;
 const FILE_FLAG_FIRST_PIPE_INSTANCE = 0x0008_0000;
@@ -13,17 +13,17 @@ const PIPE_REJECT_REMOTE_CLIENTS = 0x8;
 const PIPE_UNLIMITED_INSTANCES = 255;
 
 const bufferBytes = 64 * 1024;
-/** Instances that wait for a client, so that none is told that the pipe is busy while another is being served. */
+/** Instances that wait for a client at once, so that no client gets ERROR_PIPE_BUSY while another connects. */
 const waitingInstances = 4;
 
 export interface PipeServerOptions {
-  /** Such as `\\.\pipe\ProtectedPrefix\Administrators\name`. */
+  /** For example `\\.\pipe\ProtectedPrefix\Administrators\name`. */
   readonly path: string;
-  /** In the security descriptor definition language; Administrators and SYSTEM alone unless told. */
+  /** In SDDL; by default for Administrators and SYSTEM only. */
   readonly descriptor?: string;
-  /** Gets each client's stream, which is its to end. It has no halves: the end of one direction is that of both. */
+  /** Gets the stream of each client and must end it. Its directions end together. */
   readonly onConnection: (stream: Duplex) => void;
-  /** The server can take no clients any more, and has closed itself. */
+  /** Called when the server has failed and closed itself. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -34,8 +34,8 @@ export interface PipeSystem {
 }
 
 /**
- * Serves a named pipe. Rejects with AlreadyExists when somebody serves it, with InvalidArgument for what is no
- * descriptor or no path of a pipe.
+ * Serves a named pipe. Rejects with AlreadyExists if the pipe exists, and with InvalidArgument if the descriptor or the
+ * path is invalid.
  */
 export async function servePipe(system: PipeSystem, options: PipeServerOptions): Promise<PipeServer> {
   try {
@@ -65,7 +65,7 @@ export class PipeServer {
     });
   }
 
-  /** Streams of clients live on. Repeatable. */
+  /** Streams of clients stay open. Idempotent. */
   async close(): Promise<void> {
     this.#open = false;
     for (const end of this.#waiting) end();
@@ -117,7 +117,7 @@ export class PipeServer {
     }
   }
 
-  /** Whether a client came; when not, the handle is closed. */
+  /** Returns whether a client connected; if not, the handle has been closed. */
   async #connect(handle: bigint): Promise<boolean> {
     const { kernel, port } = this.#system;
     const operation = port.operation(handle);
@@ -129,7 +129,7 @@ export class PipeServer {
     if (error === windowsErrors.ERROR_PIPE_CONNECTED) return true;
     if (error !== 0) {
       kernel.call("CloseHandle", handle);
-      // A client that was there and has gone by now.
+      // The client has already disconnected.
       if (error === windowsErrors.ERROR_NO_DATA) return false;
       throw new WindowsError("ConnectNamedPipe", error);
     }
@@ -146,7 +146,7 @@ export class PipeServer {
   }
 }
 
-/** The calls of a handle of a pipe that was opened for overlapped operations. */
+/** Overlapped calls on the handle of a pipe. */
 export function connectedPipe(kernel: Kernel, handle: bigint, ways: Ways = "both"): ConnectedHandle {
   return {
     handle,
@@ -162,7 +162,7 @@ export function connectedPipe(kernel: Kernel, handle: bigint, ways: Ways = "both
       const succeeded = kernel.call("GetOverlappedResult", handle, structure, Buffer.alloc(4), 0);
       return succeeded === 0 ? kernel.call("GetLastError") : 0;
     },
-    // The client reads what was written also when the handle is closed.
+    // The client can still read written data after the handle is closed.
     endWriting: () => 0,
     close: () => void kernel.call("CloseHandle", handle),
   };
@@ -174,7 +174,7 @@ function started(kernel: Kernel, succeeded: number): number {
 
 function serveCode(error: unknown): "AlreadyExists" | "InvalidArgument" | "Internal" {
   if (!(error instanceof WindowsError)) return "Internal";
-  // What the first instance of a pipe is told when there is one.
+  // Errors for the first instance of a pipe that already exists.
   if (error.code === "EACCES" || error.errno === windowsErrors.ERROR_PIPE_BUSY) return "AlreadyExists";
   return error.syscall === "CreateIoCompletionPort" ? "Internal" : "InvalidArgument";
 }

@@ -14,7 +14,7 @@ type Extensions = {
   readonly [Name in keyof typeof winsockExtensions]: AddressedFunction<(typeof winsockExtensions)[Name]>;
 };
 
-/** Of winsock2.h, mswsock.h and hvsocket.h. */
+/** Constants of winsock2.h, mswsock.h and hvsocket.h. */
 const winsockVersion = 0x0202;
 const SOCK_STREAM = 1;
 const SOMAXCONN = 0x7fff_ffff;
@@ -29,10 +29,10 @@ const SD_SEND = 1;
 
 const { SOCKADDR_HV: address, WSABUF: socketBuffer } = systemStructures;
 const mostChunks = 64;
-/** What AcceptEx wants for each address beyond its own size. */
-const addressRoom = address.size + 16;
+/** AcceptEx requires 16 bytes more than the size of each address. */
+const addressBytes = address.size + 16;
 
-/** Sockets of the AF_HYPERV family on a completion port. What fails throws, or rejects with, a WindowsError. */
+/** AF_HYPERV sockets on a completion port. Failures are WindowsErrors. */
 export class Winsock {
   readonly #machine: NativeMachine;
   readonly #library: Library;
@@ -46,7 +46,7 @@ export class Winsock {
   }
 
   static async start(machine: NativeMachine, library: Library, port: CompletionPort): Promise<Winsock> {
-    // 408 bytes are WSADATA.
+    // Size of WSADATA.
     const error = await library.run("WSAStartup", winsockVersion, Buffer.alloc(408));
     if (error !== 0) throw new WindowsError("WSAStartup", error);
     return new Winsock(machine, library, port);
@@ -56,7 +56,7 @@ export class Winsock {
     await this.#library.run("WSACleanup");
   }
 
-  /** A socket that waits for connections to the address. */
+  /** Opens a socket that listens on the address. */
   listen(to: Buffer): bigint {
     return this.#open((socket) => {
       this.#check("bind", this.#library.call("bind", socket, to, to.length));
@@ -68,19 +68,21 @@ export class Winsock {
     this.#library.call("closesocket", socket);
   }
 
-  /** The next connection of a socket that listens; the operation is the socket's. */
+  /** Accepts the next connection. `operation` must be of the listening socket. */
   async accept(operation: OverlappedOperation): Promise<Duplex> {
     const { handle: listening } = operation;
     const socket = this.#open();
     try {
       const { AcceptEx: acceptEx } = this.#extensionsOf(socket);
-      const addresses = Buffer.alloc(2 * addressRoom);
+      const addresses = Buffer.alloc(2 * addressBytes);
       const received = Buffer.alloc(4);
       await this.#complete(
         "accept",
         operation,
         (structure) =>
-          this.#started(acceptEx(listening, socket, addresses, 0, addressRoom, addressRoom, received, structure) !== 0),
+          this.#started(
+            acceptEx(listening, socket, addresses, 0, addressBytes, addressBytes, received, structure) !== 0,
+          ),
         addresses,
         received,
       );
@@ -94,9 +96,9 @@ export class Winsock {
     }
   }
 
-  /** An abort cancels the dialling; look at the signal when it rejects. */
+  /** An abort cancels the connection; check the signal after a rejection. */
   async connect(to: Buffer, signal: AbortSignal): Promise<Duplex> {
-    // ConnectEx wants a socket that is bound.
+    // ConnectEx requires a bound socket.
     const unbound = hypervAddress(wildcardGuid, wildcardGuid);
     const socket = this.#open((opened) => {
       this.#check("bind", this.#library.call("bind", opened, unbound, unbound.length));
@@ -167,7 +169,7 @@ export class Winsock {
   #stream(socket: bigint): OverlappedStream {
     const on = Buffer.alloc(4);
     on.writeUInt32LE(1);
-    // So that streams last while the VM is paused. A system without the option ends them then, which is no failure now.
+    // Keeps streams open while the VM is paused. Windows versions without the option close them, which is not an error here.
     this.#library.call("setsockopt", socket, hypervProtocol, HVSOCKET_CONNECTED_SUSPEND, on, on.length);
     return new OverlappedStream(this.#port, this.#connected(socket));
   }

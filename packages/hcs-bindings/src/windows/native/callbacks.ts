@@ -1,13 +1,13 @@
 import { hostStructures } from "./host-structures.ts";
 import type { NativeMachine } from "./native-types.ts";
 
-/** An event of a compute system or of a process; its data is a JSON document, where it has any. */
+/** An event of a compute system or process. Its data, if any, is a JSON document. */
 export interface HostEvent {
   readonly type: number;
   readonly data: string | undefined;
 }
 
-/** HCS_EVENT_TYPE, as far as the driver heeds it. */
+/** Values of HCS_EVENT_TYPE that the driver handles. */
 export const hostEventTypes = {
   systemExited: 0x1,
   systemCrashReport: 0x3,
@@ -16,9 +16,8 @@ export const hostEventTypes = {
 } as const;
 
 /**
- * The functions that the host's DLLs call, one of each kind in a process: they are never taken away, so that a thread
- * which calls late finds one. Whom a call is for is told by its context, a number of our own; where nobody has that
- * number any more, nothing happens.
+ * The callbacks for the host's DLLs, one of each kind in a process. They are never unregistered, since a late thread may
+ * still call them. The context of a call is a number that identifies its listener; calls for unknown numbers are ignored.
  */
 export class HostCallbacks {
   /** HCS_OPERATION_COMPLETION. */
@@ -39,7 +38,7 @@ export class HostCallbacks {
     this.eventAddress = machine.registerCallback(["pointer", "pointer"], (address, context) => {
       const listener = this.#events.get(context);
       if (listener === undefined) return;
-      // The memory is the host's, and gone when this returns.
+      // The host frees the memory when this returns.
       const { Type: type, EventData: data } = hostStructures.HCS_EVENT.decode(
         machine.readBytes(address, hostStructures.HCS_EVENT.size),
       );
@@ -80,7 +79,7 @@ export class HostCallbacks {
 }
 
 export interface Subscription {
-  /** What the system is to pass to the callback. */
+  /** Context to register with the callback. */
   readonly context: bigint;
   end(): void;
 }

@@ -1,6 +1,6 @@
 import { Structure } from "./structures.ts";
 
-/** Of computedefs.h and virtdisk.h, by their names there; unions with the member that is used. */
+/** Structures of computedefs.h and virtdisk.h; each union with the member that the driver uses. */
 export const hostStructures = {
   HCS_EVENT: new Structure({ Type: "uint32", EventData: "pointer", Operation: "pointer" }),
   HCS_PROCESS_INFORMATION: new Structure({
@@ -14,7 +14,7 @@ export const hostStructures = {
   /** With Version2, which has PhysicalSectorSizeInBytes in the SDK's header. */
   CREATE_VIRTUAL_DISK_PARAMETERS: new Structure({
     Version: "uint32",
-    // The union's members are aligned to eight bytes.
+    // The members of the union are aligned to eight bytes.
     unionPadding: "uint32",
     UniqueId: "guid",
     MaximumSize: "uint64",
@@ -49,10 +49,10 @@ export const hostStructures = {
     BlockSize: "uint32",
     SectorSize: "uint32",
   }),
-  /** GET_VIRTUAL_DISK_INFO with ParentLocation, which goes on behind its first character. */
+  /** GET_VIRTUAL_DISK_INFO with ParentLocation, a text of variable length at its end. */
   GET_VIRTUAL_DISK_INFO_PARENT: new Structure({
     Version: "uint32",
-    // The union's members are aligned to eight bytes.
+    // The members of the union are aligned to eight bytes.
     unionPadding: "uint32",
     ParentResolved: "int32",
     ParentLocationBuffer: "uint16",

@@ -1,9 +1,9 @@
 import type { FunctionTable } from "./native-types.ts";
 
-/** Windows Server 2016, the oldest with these compute services; the functions themselves are older. */
+/** Windows Server 2016, the first with the compute services; the functions are older. */
 const since = 14393;
 
-/** What the driver calls of kernel32.dll. */
+/** Functions of kernel32.dll. */
 export const kernelFunctions = {
   CloseHandle: { result: "int32", parameters: ["pointer"], since, immediate: true },
   GetLastError: { result: "uint32", parameters: [], since, immediate: true },
@@ -96,7 +96,7 @@ export const kernelFunctions = {
   K32GetProcessMemoryInfo: { result: "int32", parameters: ["pointer", "pointer", "uint32"], since },
 } as const satisfies FunctionTable;
 
-/** What the driver calls of advapi32.dll. */
+/** Functions of advapi32.dll. */
 export const securityFunctions = {
   ConvertStringSecurityDescriptorToSecurityDescriptorW: {
     result: "int32",

@@ -3,7 +3,7 @@ import { HostError } from "../../host-error.ts";
 
 type Environment = { readonly [name: string]: string | undefined };
 
-/** Full paths of the DLLs that the driver calls: never names, which would be looked up in other folders too. */
+/** Full paths of the DLLs. A bare name would be searched in other folders too. */
 export interface LibraryPaths {
   readonly computecore: string;
   readonly computenetwork: string;
@@ -15,7 +15,7 @@ export interface LibraryPaths {
   readonly ole32: string;
 }
 
-/** The system's own, in the folder of the Windows that runs. */
+/** The DLLs in the System32 folder of the running Windows. */
 export function systemLibraries(env: Environment): LibraryPaths {
   const of = (name: string): string => win32.join(env.SystemRoot ?? "C:\\Windows", "System32", name);
   return {
@@ -30,7 +30,7 @@ export function systemLibraries(env: Environment): LibraryPaths {
   };
 }
 
-/** Those of an emulated host; its `system.dll` and `winsock.dll` stand before the system's own. */
+/** The DLLs of an emulated host; its `system.dll` and `winsock.dll` wrap those of Windows. */
 export function librariesOf(folder: string): LibraryPaths {
   const of = (name: string): string => win32.join(folder, name);
   return {
@@ -46,7 +46,7 @@ export function librariesOf(folder: string): LibraryPaths {
 }
 
 /**
- * Reads `UVM_SHIM_HOST`: unset or empty are the system's own DLLs; `libraries:<folder>` are those of an emulated host;
+ * Reads `UVM_SHIM_HOST`: unset or empty selects the DLLs of Windows, `libraries:<folder>` those of an emulated host;
  * `none` forbids any host (Unavailable).
  */
 export function resolveLibraries(env: Environment): LibraryPaths {
@@ -56,7 +56,7 @@ export function resolveLibraries(env: Environment): LibraryPaths {
   if (value === "none") throw new HostError("Unavailable", "UVM_SHIM_HOST=none forbids any host", details);
   const folder = value.startsWith(librariesPrefix) ? value.slice(librariesPrefix.length) : "";
   if (win32.isAbsolute(folder)) return librariesOf(folder);
-  const message = `expected nothing, "none" or "libraries:C:\\full\\path\\of\\folder", got ${JSON.stringify(value)}`;
+  const message = `invalid value ${JSON.stringify(value)}: expected "none", "libraries:C:\\full\\path\\of\\folder" or no value`;
   throw new HostError("InvalidArgument", message, details);
 }
 

@@ -1,11 +1,11 @@
 /**
- * How the functions of the system's DLLs are described: as data, one table for each DLL, from which calls are bound
- * and typed, and from which the coverage table is made.
+ * The functions of each DLL are described in a table, from which calls are bound and typed, and the coverage table is
+ * generated.
  */
 
-/** What crosses a call. Pointers and handles are addresses; memory that a call reads or fills is a Buffer. */
+/** Parameters and results. Pointers and handles are addresses; memory that a call reads or fills is a Buffer. */
 interface NativeValues {
-  /** Of results only. */
+  /** For results only. */
   readonly void: undefined;
   readonly int32: number;
   readonly uint16: number;
@@ -13,7 +13,7 @@ interface NativeValues {
   readonly int64: number | bigint;
   readonly uint64: number | bigint;
   readonly pointer: bigint;
-  /** PCWSTR; of parameters only. */
+  /** PCWSTR; for parameters only. */
   readonly text: string;
 }
 
@@ -22,9 +22,9 @@ export type NativeType = keyof NativeValues;
 export interface NativeFunction {
   readonly result: Exclude<NativeType, "text">;
   readonly parameters: readonly Exclude<NativeType, "void">[];
-  /** The first build of Windows that exports it. */
+  /** First build of Windows that exports the function. */
   readonly since: number;
-  /** It answers at once, whatever happens elsewhere, and so may be called on the main thread. */
+  /** The function never blocks, so it may be called on the main thread. */
   readonly immediate?: true;
 }
 
@@ -49,58 +49,58 @@ export type ImmediateName<Table extends FunctionTable> = {
 /** A DLL with the functions of one table. */
 export interface NativeLibrary<Table extends FunctionTable> {
   readonly path: string;
-  /** Whether this system's DLL exports it. */
+  /** Whether the DLL of this Windows exports the function. */
   has(name: keyof Table & string): boolean;
-  /** Calls on the main thread. Throws Unimplemented when the DLL does not export it. */
+  /** Calls on the main thread. Throws Unimplemented if the DLL does not export the function. */
   call<Name extends ImmediateName<Table> & string>(
     name: Name,
     ...parameters: ArgumentsOf<Table[Name]["parameters"]>
   ): ResultOf<Table[Name]>;
-  /** Calls on a thread of the pool, in turn. Rejects with Unimplemented when the DLL does not export it. */
+  /** Calls on a thread of the pool, within the limit. Rejects with Unimplemented if the DLL does not export the function. */
   run<Name extends keyof Table & string>(
     name: Name,
     ...parameters: ArgumentsOf<Table[Name]["parameters"]>
   ): Promise<ResultOf<Table[Name]>>;
-  /** As run, but at once: for the one call that waits for completions, which nobody may stand in front of. */
+  /** Like `run`, but without the limit: for the call that waits for completions, which must never be queued. */
   occupy<Name extends keyof Table & string>(
     name: Name,
     ...parameters: ArgumentsOf<Table[Name]["parameters"]>
   ): Promise<ResultOf<Table[Name]>>;
 }
 
-/** A function of the system's that is known by its address; it is called on the main thread. */
+/** A function at an address, called on the main thread. */
 export type AddressedFunction<Described extends NativeFunction> = (
   ...parameters: ArgumentsOf<Described["parameters"]>
 ) => ResultOf<Described>;
 
-/** Parameters of the functions that the system calls back; their results are void. */
+/** Parameters of a callback; its result is void. */
 export type CallbackParameters = readonly ("int32" | "uint32" | "pointer")[];
 
 export type CallbackArguments<Parameters extends CallbackParameters> = {
   -readonly [Index in keyof Parameters]: NativeValues[Parameters[Index]];
 };
 
-/** A function of ours as the system calls it. */
+/** A registered callback. */
 export interface NativeCallback {
   readonly address: bigint;
-  /** Nobody may call it any more then. */
+  /** The callback must not be called afterwards. */
   unregister(): void;
 }
 
-/** All that the driver asks of the machine beneath it; tests have one in memory. */
+/** Everything that the driver uses of the machine; tests implement it in memory. */
 export interface NativeMachine {
   library<Table extends FunctionTable>(path: string, functions: Table): NativeLibrary<Table>;
-  /** The text (UTF-16, ended by 0) at an address. */
+  /** Reads a NUL-terminated UTF-16 text. */
   readText(address: bigint): string;
-  /** A copy of the memory at an address. */
+  /** Copies memory. */
   readBytes(address: bigint, length: number): Buffer;
   functionAt<const Described extends NativeFunction & { readonly immediate: true }>(
     address: bigint,
     described: Described,
   ): AddressedFunction<Described>;
-  /** Where a Buffer's memory is, for structures that point to it. It stays there while the Buffer lives. */
+  /** Address of the memory of a Buffer, valid while the Buffer is referenced. */
   addressOf(memory: Uint8Array): bigint;
-  /** The thread that calls waits until the function has returned; exceptions do not reach it. */
+  /** The calling thread waits until the callback has returned; it does not see exceptions. */
   registerCallback<const Parameters extends CallbackParameters>(
     parameters: Parameters,
     called: (...values: CallbackArguments<Parameters>) => void,

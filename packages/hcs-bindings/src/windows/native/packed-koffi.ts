@@ -1,4 +1,4 @@
-/** What an executable has in koffi's place: its addon alone, which travels inside as an asset. */
+/** Replaces koffi in an executable: only its addon, which is embedded as an asset. */
 import { getRawAsset } from "node:sea";
 import type koffi from "koffi";
 import { placeAddon } from "./place-addon.ts";

@@ -4,11 +4,11 @@ import path from "node:path";
 import { HostError } from "../../host-error.ts";
 
 /**
- * Writes an addon to a file, since Windows loads libraries from files only, and answers with its path. It lies beside
- * the executable: whoever may write there may replace the executable itself, and nobody else can put a file of theirs
- * in its place. What is there already is taken when it is the same, byte by byte.
+ * Writes an addon to a file, since Windows loads libraries only from files, and returns its path. The file is placed
+ * beside the executable: only users who can replace the executable can replace the addon. An existing file is used if
+ * its content is the same.
  *
- * @throws HostError Internal when there is no such file and none can be written.
+ * @throws HostError Internal if the file does not exist and cannot be written.
  */
 export function placeAddon(addon: Uint8Array, executable: string): string {
   const digest = createHash("sha256").update(addon).digest("hex");
@@ -20,9 +20,9 @@ export function placeAddon(addon: Uint8Array, executable: string): string {
     renameSync(fresh, file);
   } catch (cause) {
     rmSync(fresh, { force: true });
-    // A loaded library cannot be replaced; another shim may have placed the same one meanwhile.
+    // Windows cannot replace a loaded library; another shim may have written the same one meanwhile.
     if (holds(file, addon)) return file;
-    throw new HostError("Internal", `it cannot be written, and calls to Windows need it: ${(cause as Error).message}`, {
+    throw new HostError("Internal", `cannot write the library for calls to Windows: ${(cause as Error).message}`, {
       operation: "place addon",
       id: file,
       cause,

@@ -1,6 +1,6 @@
 /**
- * Structures of the Windows ABI on 64-bit machines: each member aligned to its own size, the whole to its largest
- * member. What is here is compared with the Windows headers by a compiled program.
+ * Structures of the 64-bit Windows ABI: each member is aligned to its size, the structure to its largest member. A
+ * compiled program compares them with the Windows headers.
  */
 import { checkGuid } from "@uvm-shim/hcs-schema";
 
@@ -10,7 +10,7 @@ interface MemberValues {
   readonly uint32: number;
   readonly uint64: bigint;
   readonly pointer: bigint;
-  /** Its text in lower case. */
+  /** Text in lower case. */
   readonly guid: string;
 }
 
@@ -60,7 +60,7 @@ export class Structure<Described extends Members> {
     this.offsets = offsets as { readonly [Name in keyof Described]: number };
   }
 
-  /** What is absent is zero. */
+  /** Absent members are zero. */
   encode(values: Partial<StructureValues<Described>>): Buffer {
     const bytes = Buffer.alloc(this.size);
     for (const [name, value] of Object.entries(values)) {
@@ -114,7 +114,7 @@ function read(bytes: Buffer, offset: number, type: MemberType): number | bigint 
   }
 }
 
-/** GUID: a number of 32 bits, two of 16, and eight bytes. Throws SchemaError for what is none. */
+/** GUID as one 32-bit number, two 16-bit numbers and eight bytes. Throws SchemaError for an invalid GUID. */
 export function guidBytes(guid: string): Buffer {
   const bytes = Buffer.from(checkGuid(guid).replaceAll("-", ""), "hex");
   bytes.subarray(0, 4).reverse();

@@ -1,6 +1,6 @@
 import { Structure } from "./structures.ts";
 
-/** Of the headers of Winsock, kernel32 and advapi32, by their names there. */
+/** Structures of the headers of Winsock, kernel32 and advapi32. */
 export const systemStructures = {
   OVERLAPPED: new Structure({
     Internal: "uint64",
@@ -55,6 +55,6 @@ export const systemStructures = {
     PagefileUsage: "uint64",
     PeakPagefileUsage: "uint64",
   }),
-  /** The SID that it points to follows in the same memory. */
+  /** The SID it points to follows in the same buffer. */
   TOKEN_USER: new Structure({ "User.Sid": "pointer", "User.Attributes": "uint32" }),
 } as const;

@@ -1,6 +1,6 @@
 /** Constants of virtdisk.h. */
 
-/** VIRTUAL_STORAGE_TYPE_DEVICE of the files that hold disks. */
+/** VIRTUAL_STORAGE_TYPE_DEVICE of disk files. */
 export const storageDevices = { vhd: 2, vhdx: 3 } as const;
 
 /** VIRTUAL_STORAGE_TYPE_VENDOR_MICROSOFT. */
@@ -13,5 +13,5 @@ export const attachFlags = { readOnly: 0x1, noDriveLetter: 0x2, permanentLifetim
 /** GET_VIRTUAL_DISK_INFO_VERSION. */
 export const infoVersions = { size: 1, parentLocation: 3 } as const;
 
-/** ERROR_VHD_INVALID_TYPE: a disk that is not a differencing one has no parent to ask for. */
+/** ERROR_VHD_INVALID_TYPE: the disk is not a differencing disk and has no parent. */
 export const errorVhdInvalidType = 0xc03a001b;

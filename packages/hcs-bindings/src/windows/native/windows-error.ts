@@ -1,4 +1,4 @@
-/** Errors of calls that tell a number by GetLastError or WSAGetLastError (winerror.h). */
+/** Errors of GetLastError and WSAGetLastError (winerror.h). */
 export const windowsErrors = {
   ERROR_FILE_NOT_FOUND: 2,
   ERROR_ACCESS_DENIED: 5,
@@ -25,7 +25,7 @@ export const windowsErrors = {
 
 type WindowsErrorName = keyof typeof windowsErrors;
 
-/** What Node calls them, for those who know a stream's errors by their code. */
+/** Codes of Node for these errors, for code that checks errors of streams. */
 const codes: { readonly [Name in WindowsErrorName]?: string } = {
   ERROR_FILE_NOT_FOUND: "ENOENT",
   ERROR_ACCESS_DENIED: "EACCES",
@@ -49,12 +49,12 @@ const codes: { readonly [Name in WindowsErrorName]?: string } = {
 
 const names = new Map(Object.entries(windowsErrors).map(([name, number]) => [number as number, name]));
 
-/** A call of the system's that failed. */
+/** A failed call of Windows. */
 export class WindowsError extends Error {
   override readonly name = "WindowsError";
-  /** As Node has it, where it has one. */
+  /** Code of Node, if there is one. */
   readonly code: string;
-  /** What Windows has. */
+  /** Number of the Windows error. */
   readonly errno: number;
   readonly syscall: string;
 

@@ -1,9 +1,9 @@
 import type { FunctionTable, NativeFunction } from "./native-types.ts";
 
-/** Windows Server 2016, the first with hvsockets; the functions themselves are older. */
+/** Windows Server 2016, the first with hvsockets; the functions are older. */
 const since = 14393;
 
-/** What the driver calls of ws2_32.dll. SOCKETs are pointers as far as a call is concerned. */
+/** Functions of ws2_32.dll. A SOCKET is passed like a pointer. */
 export const winsockFunctions = {
   WSAStartup: { result: "int32", parameters: ["uint16", "pointer"], since },
   WSACleanup: { result: "int32", parameters: [], since },
@@ -50,7 +50,7 @@ export const winsockFunctions = {
   closesocket: { result: "int32", parameters: ["pointer"], since, immediate: true },
 } as const satisfies FunctionTable;
 
-/** What sockets offer by pointer only; WSAIoctl gives it for the GUID. */
+/** Functions that WSAIoctl returns as pointers, by GUID. */
 export const winsockExtensions = {
   AcceptEx: {
     id: "b5367df1-cbac-11cf-95ca-00805f48a192",

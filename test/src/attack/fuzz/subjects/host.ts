@@ -32,7 +32,7 @@ import {
   readEnumeration,
   readExit,
   readProperties,
-} from "../../../../../packages/hcs-bindings/src/windows/system-documents.ts";
+} from "../../../../../packages/hcs-bindings/src/windows/compute/system-documents.ts";
 import { readHierarchies } from "../../../../../packages/host-emulator/src/process-guest/hierarchies.ts";
 import { openDiskFile } from "../../../../../packages/host-emulator/src/system/disk-file.ts";
 import { parsePartitions } from "../../../../../packages/host-emulator/src/system/partitions.ts";

@@ -1,32 +1,31 @@
 import { hresults } from "@uvm-shim/hcs-schema";
+import { type CloseReason, closedError } from "../native/close-reason.ts";
+import { outputPointer } from "../native/output-parameters.ts";
+import { PendingCalls } from "../native/pending-calls.ts";
+import { callError, failed, type Subject } from "./call-results.ts";
 import type { ComputeCore } from "./compute-core.ts";
-import { pointerRoom } from "./host-texts.ts";
-import { type Ending, endingError } from "./io/endings.ts";
-import { Calls } from "./native/calls.ts";
-import { failed, refusal, type Subject } from "./refusal.ts";
 
 /**
- * The calls of computecore.dll that use one handle, or none. Those that answer later have an operation each, which is
- * closed when its answer has been taken or when nobody is to wait for it any more, and never while the call that starts
- * it still runs.
+ * The calls of computecore.dll on one handle, or on none. An asynchronous call has an operation, which is closed when its
+ * result has been read or the wait has ended, and never while the starting call still runs.
  */
 export class Operations {
   readonly #core: ComputeCore;
-  readonly #calls = new Calls();
-  readonly #waiting = new Set<(ending: Ending) => void>();
+  readonly #calls = new PendingCalls();
+  readonly #waiting = new Set<(reason: CloseReason) => void>();
 
   constructor(core: ComputeCore) {
     this.#core = core;
   }
 
-  /** A call that answers at once, though not soon. */
+  /** A blocking call without an operation. */
   call<Value>(subject: Subject, work: () => Promise<Value>): Promise<Value> {
     return this.#calls.call(subject, work);
   }
 
   /**
-   * Starts an operation and waits for its end; resolves to its document. Where there is room for information about a
-   * process, that is taken with it.
+   * Starts an operation and waits for its completion; resolves to its document. Fills `processInformation` where it is
+   * given.
    */
   perform(
     subject: Subject,
@@ -36,15 +35,15 @@ export class Operations {
     return this.#calls.call(subject, () => this.#perform(subject, start, processInformation));
   }
 
-  /** Fails what is waited for. */
-  fail(ending: Ending): void {
-    for (const fail of this.#waiting) fail(ending);
+  /** Fails all pending operations. */
+  fail(reason: CloseReason): void {
+    for (const fail of this.#waiting) fail(reason);
   }
 
-  /** Fails what is waited for and what comes, and resolves when every call has returned. */
-  async end(ending: Ending): Promise<void> {
-    this.fail(ending);
-    await this.#calls.end(ending);
+  /** Fails all pending and later operations; resolves when all calls have returned. */
+  async end(reason: CloseReason): Promise<void> {
+    this.fail(reason);
+    await this.#calls.end(reason);
   }
 
   async #perform(
@@ -54,18 +53,18 @@ export class Operations {
   ): Promise<string | undefined> {
     const { library, callbacks } = this.#core;
     const completed = Promise.withResolvers<void>();
-    // While the starting call runs, nobody listens to this one.
+    // Nothing awaits this promise while the starting call runs.
     completed.promise.catch(() => {});
     const completion = callbacks.onCompletion(completed.resolve);
-    const fail = (ending: Ending): void => completed.reject(endingError(subject, ending));
+    const fail = (reason: CloseReason): void => completed.reject(closedError(subject, reason));
     this.#waiting.add(fail);
     try {
       const operation = library.call("HcsCreateOperation", completion.context, callbacks.completionAddress);
-      if (operation === 0n) throw refusal(subject, hresults.E_OUTOFMEMORY);
+      if (operation === 0n) throw callError(subject, hresults.E_OUTOFMEMORY);
       let isPending = false;
       try {
         const started = await start(operation);
-        if (failed(started)) throw refusal(subject, started);
+        if (failed(started)) throw callError(subject, started);
         isPending = true;
         await completed.promise;
         isPending = false;
@@ -79,23 +78,23 @@ export class Operations {
     }
   }
 
-  /** Neither call is for the thread of JavaScript: they may wait for a callback that is on its way. */
+  /** Both calls may wait for a running callback, which needs the main thread; so they run on the pool. */
   async #close(operation: bigint, isPending: boolean): Promise<void> {
     const { library } = this.#core;
-    // Windows up to now answers that it cannot; then the work goes on, and nobody hears of its end.
+    // Windows has not implemented cancellation so far. The work then continues, and its result is ignored.
     if (isPending) await library.run("HcsCancelOperation", operation);
     await library.run("HcsCloseOperation", operation);
   }
 
   #take(subject: Subject, operation: bigint, processInformation: Buffer | undefined): string | undefined {
     const { library, texts } = this.#core;
-    const room = pointerRoom();
+    const output = outputPointer();
     const hresult =
       processInformation === undefined
-        ? library.call("HcsGetOperationResult", operation, room)
-        : library.call("HcsGetOperationResultAndProcessInfo", operation, processInformation, room);
-    const document = texts.take(room);
-    if (failed(hresult)) throw refusal(subject, hresult, document);
+        ? library.call("HcsGetOperationResult", operation, output)
+        : library.call("HcsGetOperationResultAndProcessInfo", operation, processInformation, output);
+    const document = texts.take(output);
+    if (failed(hresult)) throw callError(subject, hresult, document);
     return document;
   }
 }

@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
-import { Lanes } from "./lanes.ts";
+import { ConcurrencyLimit } from "./concurrency-limit.ts";
 
-it("lets so many run at a time, in their order, whatever becomes of them", async () => {
-  const lanes = new Lanes(2);
+it("limits concurrent calls and runs them in order, whether they succeed or fail", async () => {
+  const lanes = new ConcurrencyLimit(2);
   const begun: number[] = [];
   const work = [0, 1, 2, 3].map((number) => ({ number, ...Promise.withResolvers<number>() }));
   const results = work.map(({ number, promise }) =>

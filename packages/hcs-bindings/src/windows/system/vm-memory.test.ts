@@ -1,7 +1,7 @@
 import { beforeEach, expect, it } from "vitest";
-import { type FakeDll, FakeMachine } from "../testing/windows/fake-machine.ts";
-import { kernelFunctions, securityFunctions } from "./native/kernel-functions.ts";
-import { systemStructures } from "./native/system-structures.ts";
+import { type FakeDll, FakeMachine } from "../../testing/windows/fake-machine.ts";
+import { kernelFunctions, securityFunctions } from "../native/kernel-functions.ts";
+import { systemStructures } from "../native/system-structures.ts";
 import { type MemorySystem, virtualMachineSid, workingSetOf } from "./vm-memory.ts";
 
 const vm = "0a0b0c0d-1112-4344-8586-0102030405ff";
@@ -10,7 +10,7 @@ const { PROCESS_MEMORY_COUNTERS: counters, TOKEN_USER: tokenUser } = systemStruc
 
 interface FakeProcess {
   readonly image: string;
-  /** Undefined for one that may not be opened. */
+  /** Undefined for a process that cannot be opened. */
   readonly user: Buffer | undefined;
   readonly workingSet: bigint;
 }
@@ -36,8 +36,8 @@ beforeEach(() => {
     OpenProcess: (_access: number, _inherit: number, id: number) => {
       return processes[id - firstPid]?.user === undefined ? 0n : opened(BigInt(id));
     },
-    K32EnumProcesses: (ids: Buffer, room: number, needed: Buffer) => {
-      const bytes = Math.min(room, processes.length * 4);
+    K32EnumProcesses: (ids: Buffer, capacity: number, needed: Buffer) => {
+      const bytes = Math.min(capacity, processes.length * 4);
       for (let at = 0; at < bytes; at += 4) ids.writeUInt32LE(at / 4 + firstPid, at);
       needed.writeUInt32LE(bytes);
       return answers.list;
@@ -105,6 +105,6 @@ it("knows a VM's user by its SID", () => {
   const numbers = Buffer.from(virtualMachineSid(vm));
   expect(numbers.subarray(0, 8)).toEqual(Buffer.from([1, 6, 0, 0, 0, 0, 0, 5]));
   const subAuthorities = [8, 12, 16, 20, 24, 28].map((at) => numbers.readUInt32LE(at));
-  // Each is 32 bits of the GUID as it stands in memory.
+  // Each number is 32 bits of the GUID in memory order.
   expect(subAuthorities).toEqual([83, 1, 0x0a0b0c0d, 0x43441112, 0x02018685, 0xff050403]);
 });

@@ -1,7 +1,7 @@
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
 import type { ComputeCore } from "./compute-core.ts";
 
-/** Live migration of a running system, as microsoft/hcsshim declares it: the public reference has none of it. */
+/** Live migration of a running system. It is declared in microsoft/hcsshim; Microsoft's reference does not document it. */
 export interface LiveMigration {
   initializeOnSource(options: HcsType<"MigrationInitializeOptions">, signal?: AbortSignal): Promise<void>;
   startOnSource(options: HcsType<"MigrationStartOptions">, signal?: AbortSignal): Promise<void>;
@@ -20,7 +20,7 @@ const calls = [
 
 export type MigrationCall = (typeof calls)[number];
 
-/** Undefined where the DLL lacks any of the calls. */
+/** Undefined if the DLL does not export all of the calls. */
 export function liveMigrationOf(
   library: ComputeCore["library"],
   call: (name: MigrationCall, options: object, signal?: AbortSignal) => Promise<void>,

@@ -1,21 +1,21 @@
 import type { Duplex } from "node:stream";
 import { CompletionPort, type Kernel } from "../io/completion-port.ts";
 import { servePipe } from "../io/pipes.ts";
-import { kernelFunctions, securityFunctions } from "./kernel-functions.ts";
-import { systemLibraries } from "./libraries.ts";
-import { nativeMachine } from "./native-calls.ts";
+import { kernelFunctions, securityFunctions } from "../native/kernel-functions.ts";
+import { nativeMachine } from "../native/koffi-machine.ts";
+import { systemLibraries } from "../native/libraries.ts";
 
-/** What a shim asks of Windows beside its host. */
-export interface ShimCalls {
-  /** Serves a named pipe that administrators and the system alone may open. AlreadyExists when somebody serves it. */
+/** Windows as a shim uses it, besides the host. */
+export interface ShimSystem {
+  /** Serves a named pipe for Administrators and SYSTEM only. AlreadyExists if the pipe exists. */
   servePipe(path: string, onConnection: (connection: Duplex) => void): Promise<{ close(): Promise<void> }>;
-  /** When a process started, in units of 100 ns since 1601; undefined when it has ended. */
+  /** Start time of a process, in units of 100 ns since 1601; undefined if it has ended. */
   processStartTime(pid: number): string | undefined;
 }
 
 const PROCESS_QUERY_LIMITED_INFORMATION = 0x1000;
 
-export function shimCalls(): ShimCalls {
+export function shimSystem(): ShimSystem {
   const machine = nativeMachine();
   const paths = systemLibraries(process.env);
   const kernel = machine.library(paths.kernel32, kernelFunctions);
@@ -28,7 +28,7 @@ export function shimCalls(): ShimCalls {
         {
           path,
           onConnection,
-          // A shim that nobody can reach any more ends, and is cleaned up after.
+          // A shim that cannot be reached must end, so that containerd cleans up.
           onError: (error) => {
             throw error;
           },
@@ -49,7 +49,7 @@ function processStartTime(kernel: Kernel, pid: number): string | undefined {
       Buffer,
     ];
     if (kernel.call("GetProcessTimes", handle, created, exited, inKernel, inUser) === 0) return undefined;
-    // The object outlives the process while somebody has a handle of it.
+    // The process object exists after the exit while a handle of it is open.
     return exited.readBigUInt64LE() === 0n ? `${created.readBigUInt64LE()}` : undefined;
   } finally {
     kernel.call("CloseHandle", handle);

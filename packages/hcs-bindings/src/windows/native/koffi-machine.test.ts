@@ -1,6 +1,6 @@
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
-import { nativeMachine } from "./native-calls.ts";
+import { nativeMachine } from "./koffi-machine.ts";
 import type { FunctionTable } from "./native-types.ts";
 
 const functions = {
@@ -12,7 +12,7 @@ const functions = {
   HcsGrantVmGroupAccess: { result: "int32", parameters: ["text"], since: 19041, immediate: true },
 } as const satisfies FunctionTable;
 
-// Into the C library of Linux.
+// Calls into the C library of Linux.
 describeWith("Linux")("calls into a library", () => {
   const machine = nativeMachine();
   const library = machine.library("libc.so.6", functions);

@@ -1,20 +1,20 @@
-import type { Kernel } from "./io/completion-port.ts";
-import type { securityFunctions } from "./native/kernel-functions.ts";
-import type { NativeLibrary } from "./native/native-types.ts";
-import { systemStructures } from "./native/system-structures.ts";
-import { WindowsError } from "./native/windows-error.ts";
+import type { Kernel } from "../io/completion-port.ts";
+import type { securityFunctions } from "../native/kernel-functions.ts";
+import type { NativeLibrary } from "../native/native-types.ts";
+import { systemStructures } from "../native/system-structures.ts";
+import { WindowsError } from "../native/windows-error.ts";
 
 export type Security = NativeLibrary<typeof securityFunctions>;
 
-/** For Administrators and SYSTEM alone, in the security descriptor definition language. */
+/** Full access for Administrators and SYSTEM only, in SDDL. */
 export const administratorsOnly = "D:P(A;;GA;;;BA)(A;;GA;;;SY)";
 
 const SDDL_REVISION_1 = 1;
 const { SECURITY_ATTRIBUTES: attributes } = systemStructures;
 
 /**
- * Calls with the SECURITY_ATTRIBUTES of a descriptor, which live for the call's length. Throws a WindowsError for what
- * is no descriptor.
+ * Passes the SECURITY_ATTRIBUTES of a descriptor to `call`; they are freed when it returns. Throws a WindowsError if the
+ * descriptor is invalid.
  */
 export function withSecurity<Value>(
   kernel: Kernel,

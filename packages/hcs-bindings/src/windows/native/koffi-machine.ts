@@ -1,7 +1,7 @@
-/** Calls into DLLs through koffi: which of them wait does so on a thread of libuv's pool. */
+/** Calls into DLLs through koffi. Calls that may block run on libuv's thread pool. */
 import koffi from "koffi";
 import { HostError } from "../../host-error.ts";
-import { Lanes } from "../io/lanes.ts";
+import { ConcurrencyLimit } from "./concurrency-limit.ts";
 import type {
   AddressedFunction,
   ArgumentsOf,
@@ -17,12 +17,12 @@ import type {
 } from "./native-types.ts";
 
 /**
- * Calls at a time: one thread of libuv's pool of four is left to the file system, and one to the completion port, so
- * that calls that sleep for long hold up nobody else.
+ * Concurrent calls. Of the four threads of libuv's pool, one stays free for the file system and one for the completion
+ * port, so that long calls block neither.
  */
 const callsAtATime = 2;
 
-/** What koffi names the types of the tables. */
+/** Names of the types in koffi. */
 const koffiTypes = {
   void: "void",
   int32: "int32_t",
@@ -39,18 +39,18 @@ type BoundFunction = ReturnType<Library["func"]>;
 
 let machine: NativeMachine | undefined;
 
-/** The machine that this process runs on. */
+/** The DLLs of this machine. */
 export function nativeMachine(): NativeMachine {
   machine ??= new KoffiMachine();
   return machine;
 }
 
 class KoffiMachine implements NativeMachine {
-  readonly #lanes = new Lanes(callsAtATime);
+  readonly #lanes = new ConcurrencyLimit(callsAtATime);
 
   constructor() {
-    // Each thread that calls back while JavaScript is busy holds a pool; one that found none would end the process.
-    // The system's functions run on koffi's stacks, and some of them format file systems there.
+    // Each thread that calls back while JavaScript is busy holds a memory pool; koffi aborts the process when none is left.
+    // The functions run on koffi's stacks; formatting a file system needs a large one.
     koffi.config({ max_async_calls: 4096, async_stack_size: 512 * 1024 });
   }
 
@@ -96,11 +96,11 @@ class KoffiMachine implements NativeMachine {
 class KoffiLibrary<Table extends FunctionTable> implements NativeLibrary<Table> {
   readonly path: string;
   readonly #functions: Table;
-  readonly #lanes: Lanes;
+  readonly #lanes: ConcurrencyLimit;
   readonly #library: Library;
   readonly #bound = new Map<string, BoundFunction | undefined>();
 
-  constructor(path: string, functions: Table, lanes: Lanes) {
+  constructor(path: string, functions: Table, lanes: ConcurrencyLimit) {
     this.path = path;
     this.#functions = functions;
     this.#lanes = lanes;
@@ -108,7 +108,7 @@ class KoffiLibrary<Table extends FunctionTable> implements NativeLibrary<Table> 
       this.#library = koffi.load(path);
     } catch (cause) {
       const since = Math.min(...Object.values(functions).map((described) => described.since));
-      throw new HostError("Unavailable", `it cannot be loaded; Windows has it from build ${since} on`, {
+      throw new HostError("Unavailable", `cannot load the library: expected Windows build ${since} or later`, {
         operation: "load library",
         id: path,
         cause,
@@ -145,7 +145,7 @@ class KoffiLibrary<Table extends FunctionTable> implements NativeLibrary<Table> 
   #bind(name: keyof Table & string, parameters: readonly unknown[]): BoundFunction {
     for (const parameter of parameters) {
       if (typeof parameter !== "string" || !parameter.includes("\0")) continue;
-      throw new HostError("InvalidArgument", `${JSON.stringify(parameter)} has a character of code 0 in it`, {
+      throw new HostError("InvalidArgument", `invalid text ${JSON.stringify(parameter)}: expected no NUL character`, {
         operation: "call",
         id: name,
       });
@@ -153,16 +153,21 @@ class KoffiLibrary<Table extends FunctionTable> implements NativeLibrary<Table> 
     const bound = this.#find(name);
     if (bound !== undefined) return bound;
     const since = this.#functions[name]?.since;
-    throw new HostError("Unimplemented", `${this.path} does not export it; Windows does from build ${since} on`, {
-      operation: "call",
-      id: name,
-    });
+    throw new HostError(
+      "Unimplemented",
+      `${this.path} does not export this function: expected Windows build ${since} or later`,
+      {
+        operation: "call",
+        id: name,
+      },
+    );
   }
 
   #find(name: keyof Table & string): BoundFunction | undefined {
     if (this.#bound.has(name)) return this.#bound.get(name);
     const described: NativeFunction | undefined = this.#functions[name];
-    if (described === undefined) throw new TypeError(`${name} is not described in the table of ${this.path}`);
+    if (described === undefined)
+      throw new TypeError(`unknown function ${name}: expected one from the table of ${this.path}`);
     const found = this.#exported(name) ? this.#describe(name, described) : undefined;
     this.#bound.set(name, found);
     return found;
@@ -186,7 +191,7 @@ function parameterTypes({ parameters }: NativeFunction): string[] {
   return parameters.map((parameter) => koffiTypes[parameter]);
 }
 
-/** Parameters of the calls that other threads make: koffi does not keep the memory that they point to. */
+/** Parameters of calls on other threads: koffi does not reference the memory that they point to. */
 const inUse = new Set<readonly unknown[]>();
 
 function onPool<Value>(bound: BoundFunction, parameters: readonly unknown[]): Promise<Value> {
@@ -200,7 +205,7 @@ function onPool<Value>(bound: BoundFunction, parameters: readonly unknown[]): Pr
   });
 }
 
-/** Koffi has null for address 0, which the tables have as a number like any other. */
+/** Koffi returns null for address 0; the tables declare a number. */
 function result<Value>(value: unknown): Value {
   return (value === null ? 0n : value) as Value;
 }

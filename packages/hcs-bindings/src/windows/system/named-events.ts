@@ -1,34 +1,33 @@
+import type { Kernel } from "../io/completion-port.ts";
 import type { NativeCallback, NativeMachine } from "../native/native-types.ts";
 import { WindowsError } from "../native/windows-error.ts";
-import { type Security, withSecurity } from "../security.ts";
-import type { Kernel } from "./completion-port.ts";
+import { type Security, withSecurity } from "./security-descriptor.ts";
 
 const INFINITE = 0xffff_ffff;
 const WT_EXECUTEONLYONCE = 0x8;
-/** INVALID_HANDLE_VALUE: until its callback, if one runs, has returned. */
+/** INVALID_HANDLE_VALUE: UnregisterWaitEx then waits for a running callback. */
 const untilReturned = 0xffff_ffff_ffff_ffffn;
 const EVENT_MODIFY_STATE = 0x2;
 const SYNCHRONIZE = 0x10_0000;
 
-/** Named events of the system, and who waits for them. What fails throws, or rejects with, a WindowsError. */
+/** Named events of Windows. Failures are WindowsErrors. */
 export class NamedEvents {
   readonly #kernel: Kernel;
   readonly #security: Security;
   readonly #callback: NativeCallback;
-  /** By the number that the system calls back with. */
+  /** Waiters by the context of their callback. */
   readonly #waiters = new Map<bigint, () => void>();
   #last = 0n;
 
   constructor(machine: NativeMachine, kernel: Kernel, security: Security) {
     this.#kernel = kernel;
     this.#security = security;
-    // It is never taken away, so that a thread that calls late finds it. The second parameter, a BOOLEAN, is always false for waits without a limit.
+    // Never unregistered, since a late thread may still call it. The second parameter (BOOLEAN) is always false for waits without a timeout.
     this.#callback = machine.registerCallback(["pointer", "uint32"], (waiter) => this.#waiters.get(waiter)?.());
   }
 
   /**
-   * An event that each `set` lets one waiter pass. One of that name is opened when there is one; the descriptor is in
-   * the security descriptor definition language.
+   * Creates an auto-reset event, or opens it if it exists. Each `set` releases one waiter. `descriptor` is in SDDL.
    */
   create(name: string, descriptor: string): NamedEvent {
     const handle = withSecurity(this.#kernel, this.#security, descriptor, (attributes) =>
@@ -41,7 +40,7 @@ export class NamedEvents {
     return this.#event("OpenEvent", this.#kernel.call("OpenEventW", EVENT_MODIFY_STATE | SYNCHRONIZE, 0, name));
   }
 
-  /** Resolves when the object is signalled; rejects with the signal's reason. It does not keep the process alive. */
+  /** Resolves when the object is signalled; rejects with the signal's reason. The wait does not keep the process alive. */
   async wait(handle: bigint, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -60,7 +59,7 @@ export class NamedEvents {
     } finally {
       signal?.removeEventListener("abort", onAbort);
       const wait = registered.readBigUInt64LE();
-      // The callback runs on this thread while another waits for it.
+      // The callback runs on this thread, so the unregistering call, which waits for it, must run on another.
       if (wait !== 0n) await this.#kernel.run("UnregisterWaitEx", wait, untilReturned);
       this.#waiters.delete(waiter);
     }
@@ -92,7 +91,7 @@ export class NamedEvent {
     }
   }
 
-  /** Rejects with the signal's reason, or when the event is closed. */
+  /** Rejects with the signal's reason or when the event is closed. */
   async wait(signal?: AbortSignal): Promise<void> {
     const either = AbortSignal.any([this.#closing.signal, ...(signal === undefined ? [] : [signal])]);
     const wait = this.#events.wait(this.#handle, either);
@@ -100,7 +99,7 @@ export class NamedEvent {
     await wait.finally(() => this.#waits.delete(wait));
   }
 
-  /** Repeatable. */
+  /** Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;

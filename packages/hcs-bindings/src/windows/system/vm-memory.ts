@@ -1,10 +1,10 @@
 import { win32 } from "node:path";
-import { HostError } from "../host-error.ts";
-import type { Kernel } from "./io/completion-port.ts";
-import { guidBytes } from "./native/structures.ts";
-import { systemStructures } from "./native/system-structures.ts";
-import { WindowsError } from "./native/windows-error.ts";
-import type { Security } from "./security.ts";
+import { HostError } from "../../host-error.ts";
+import type { Kernel } from "../io/completion-port.ts";
+import { guidBytes } from "../native/structures.ts";
+import { systemStructures } from "../native/system-structures.ts";
+import { WindowsError } from "../native/windows-error.ts";
+import type { Security } from "./security-descriptor.ts";
 
 const PROCESS_QUERY_LIMITED_INFORMATION = 0x1000;
 const TOKEN_QUERY = 0x8;
@@ -12,7 +12,7 @@ const TokenUser = 1;
 const longestSidBytes = 68;
 const longestPath = 32_768;
 
-/** The processes that Hyper-V keeps the memory of its VMs in, one for each (microsoft/hcsshim, internal/vm/vmutils). */
+/** Names of the process that holds the memory of a VM (microsoft/hcsshim, internal/vm/vmutils). */
 const names: ReadonlySet<string> = new Set(["vmmem", "vmmem.exe"]);
 
 const { PROCESS_MEMORY_COUNTERS: counters, TOKEN_USER: tokenUser } = systemStructures;
@@ -23,8 +23,8 @@ export interface MemorySystem {
 }
 
 /**
- * Bytes of the host's memory that a VM occupies now: the working set of its vmmem process. NotFound when there is
- * none, as of a VM that does not run.
+ * Bytes of host memory that a VM uses now: the working set of its vmmem process. NotFound without such a process, for
+ * example if the VM does not run.
  */
 export async function workingSetOf(system: MemorySystem, vmId: string): Promise<number> {
   const sid = virtualMachineSid(vmId);
@@ -39,13 +39,13 @@ export async function workingSetOf(system: MemorySystem, vmId: string): Promise<
       system.kernel.call("CloseHandle", process);
     }
   }
-  throw new HostError("NotFound", "it has no vmmem process", { operation: "query working set", id: vmId });
+  throw new HostError("NotFound", "the VM has no vmmem process", { operation: "query working set", id: vmId });
 }
 
-/** `NT VIRTUAL MACHINE\<id>`: S-1-5-83-1 and the four numbers of 32 bits that the GUID consists of. */
+/** SID of `NT VIRTUAL MACHINE\<id>`: S-1-5-83-1, followed by the GUID as four 32-bit numbers. */
 export function virtualMachineSid(vmId: string): Buffer {
   const sid = Buffer.alloc(16);
-  // Revision 1, six sub-authorities, the authority 5, which is big-endian.
+  // Revision 1, six sub-authorities, authority 5 in big-endian order.
   sid.set([1, 6, 0, 0, 0, 0, 0, 5]);
   sid.writeUInt32LE(83, 8);
   sid.writeUInt32LE(1, 12);
@@ -53,19 +53,19 @@ export function virtualMachineSid(vmId: string): Buffer {
 }
 
 async function processIds(kernel: Kernel): Promise<number[]> {
-  for (let room = 1024; ; room *= 2) {
-    const ids = Buffer.alloc(room * 4);
+  for (let capacity = 1024; ; capacity *= 2) {
+    const ids = Buffer.alloc(capacity * 4);
     const needed = Buffer.alloc(4);
     if ((await kernel.run("K32EnumProcesses", ids, ids.length, needed)) === 0) {
-      throw new HostError("Internal", "the processes cannot be listed", { operation: "query working set", id: "" });
+      throw new HostError("Internal", "cannot list the processes", { operation: "query working set", id: "" });
     }
     const bytes = needed.readUInt32LE();
-    // Memory that is full may have been too little.
+    // A full buffer may have been too small.
     if (bytes < ids.length) return Array.from({ length: bytes / 4 }, (_, index) => ids.readUInt32LE(index * 4));
   }
 }
 
-/** In lower case; empty for one that tells nobody. */
+/** Name of the executable in lower case; empty if it cannot be read. */
 async function nameOf(kernel: Kernel, process: bigint): Promise<string> {
   const path = Buffer.alloc(longestPath * 2);
   const length = Buffer.alloc(4);
@@ -74,7 +74,7 @@ async function nameOf(kernel: Kernel, process: bigint): Promise<string> {
   return win32.basename(path.toString("utf16le", 0, length.readUInt32LE() * 2)).toLowerCase();
 }
 
-/** The SID of the user that a process runs as. */
+/** SID of the user of a process. */
 function userOf({ kernel, security }: MemorySystem, process: bigint): Buffer | undefined {
   const opened = Buffer.alloc(8);
   if (security.call("OpenProcessToken", process, TOKEN_QUERY, opened) === 0) return undefined;

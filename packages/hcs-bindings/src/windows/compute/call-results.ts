@@ -1,17 +1,17 @@
 import { checkHostErrorDocument, checkHostErrorEvent, type HostErrorDocument, SchemaError } from "@uvm-shim/hcs-schema";
-import { abortedError, HostError, type HostErrorDetails, hostErrorOf } from "../host-error.ts";
-import { parseHostDocument } from "../host-files/host-documents.ts";
+import { abortedError, HostError, type HostErrorDetails, hostErrorOf } from "../../host-error.ts";
+import { parseHostDocument } from "../../host-files/host-documents.ts";
 
 export type Subject = Pick<HostErrorDetails, "operation" | "id">;
 
 /** Whether an HRESULT is a failure. */
 export const failed = (hresult: number): boolean => hresult < 0;
 
-/** Words of the host that are no document are kept up to this length. */
+/** Limit of text that is kept of an answer that is not a document. */
 const shownCharacters = 1000;
 
-/** The error of a call that was answered with a failure, and perhaps with a document that says more of it. */
-export function refusal(subject: Subject, hresult: number, document?: string): HostError {
+/** The error for a failed call. `document` is the error document of the host, if it returned one. */
+export function callError(subject: Subject, hresult: number, document?: string): HostError {
   return hostErrorOf({ hresult, ...explanation(document) }, subject);
 }
 
@@ -20,14 +20,14 @@ interface Explanation {
   readonly events: readonly string[];
 }
 
-/** Reads a ResultError of HCS, or an error record of HCN. */
+/** Reads a ResultError of HCS or an error record of HCN. */
 function explanation(document: string | undefined): Explanation {
-  const silent = { message: "the host refused", events: [] };
+  const silent = { message: "the host rejected the call", events: [] };
   if (document === undefined || document === "") return silent;
-  const told = parse(document);
-  if (told === undefined) return { ...silent, events: [document.slice(0, shownCharacters)] };
-  const message = [told.ErrorMessage, told.Error].find((text) => typeof text === "string" && text !== "");
-  const events = Array.isArray(told.ErrorEvents) ? told.ErrorEvents : [];
+  const record = parse(document);
+  if (record === undefined) return { ...silent, events: [document.slice(0, shownCharacters)] };
+  const message = [record.ErrorMessage, record.Error].find((text) => typeof text === "string" && text !== "");
+  const events = Array.isArray(record.ErrorEvents) ? record.ErrorEvents : [];
   return {
     message: typeof message === "string" ? message.trim() : silent.message,
     events: events.flatMap((event: unknown) => {
@@ -39,8 +39,8 @@ function explanation(document: string | undefined): Explanation {
 
 function parse(document: string): HostErrorDocument | undefined {
   try {
-    const told = parseHostDocument(document);
-    return isObject(told) ? checkHostErrorDocument(told) : undefined;
+    const record = parseHostDocument(document);
+    return isObject(record) ? checkHostErrorDocument(record) : undefined;
   } catch {
     return undefined;
   }
@@ -50,8 +50,8 @@ function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** What a document of the host says, as its reader makes it out. Internal when it cannot. */
-export function understood<Value>(
+/** Reads a document of the host. Throws Internal if it is invalid. */
+export function readAnswer<Value>(
   subject: Subject,
   document: string | undefined,
   read: (value: unknown) => Value,
@@ -60,13 +60,13 @@ export function understood<Value>(
     return read(parseHostDocument(document));
   } catch (cause) {
     if (!(cause instanceof SchemaError)) throw cause;
-    throw new HostError("Internal", `the host's answer is not understood: ${cause.message}`, { ...subject, cause });
+    throw new HostError("Internal", `the host sent an invalid answer: ${cause.message}`, { ...subject, cause });
   }
 }
 
 /**
- * Waits for work until the signal aborts; the host is not interrupted by that. What comes after the abort, and nobody
- * waits for, goes to `abandon`.
+ * Waits for work until the signal aborts. An abort does not interrupt the host; a value that arrives after it goes to
+ * `abandon`.
  */
 export function unlessAborted<Value>(
   signal: AbortSignal | undefined,
@@ -75,18 +75,18 @@ export function unlessAborted<Value>(
   abandon: (value: Value) => Promise<void> | void = () => {},
 ): Promise<Value> {
   if (signal === undefined) return work();
-  if (signal.aborted) return Promise.reject(abortedError(signal, "cancelled before it was sent", subject));
+  if (signal.aborted) return Promise.reject(abortedError(signal, "cancelled before the call was sent", subject));
   return new Promise((resolve, reject) => {
     let abandoned = false;
     const onAbort = (): void => {
       abandoned = true;
-      reject(abortedError(signal, "cancelled while the host was at it", subject));
+      reject(abortedError(signal, "cancelled while waiting for the host", subject));
     };
     signal.addEventListener("abort", onAbort, { once: true });
     work()
       .finally(() => signal.removeEventListener("abort", onAbort))
       .then((value) => (abandoned ? abandon(value) : resolve(value)))
-      // After an abort nobody is left to tell; before one, this is the failure of the work itself.
+      // After an abort this has no effect; before one, it reports the failure of the work.
       .catch(reject);
   });
 }

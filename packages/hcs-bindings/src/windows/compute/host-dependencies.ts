@@ -1,21 +1,21 @@
 import type { Duplex } from "node:stream";
 import type { HvsocketListener, HvsocketService } from "../../types.ts";
 
-/** What the host asks of its sockets. VMs are known by their GUIDs. */
+/** hvsockets, as the host uses them. VMs are identified by GUID. */
 export interface HostSockets {
   listen(vmId: string, service: HvsocketService): Promise<HvsocketListener>;
   connect(vmId: string, service: HvsocketService, signal?: AbortSignal): Promise<Duplex>;
   /**
-   * The stream of a handle that was opened for overlapped operations of reading (`in`) or writing, which it closes, also
-   * when it throws.
+   * Opens a stream on a handle that was opened for overlapped reading (`in`) or writing (`out`). It takes ownership of
+   * the handle, even if it throws.
    */
   streamOf(handle: bigint, way: "in" | "out"): Duplex;
-  /** Ends every stream and listener. */
+  /** Closes all streams and listeners. */
   close(): Promise<void>;
 }
 
-/** What the host asks of the system's processes. */
+/** Processes of Windows, as the host uses them. */
 export interface HostProcesses {
-  /** Bytes of the working set of the process that backs a VM's memory. */
+  /** Bytes of the working set of the process that holds the memory of a VM. */
   workingSetOf(vmId: string): Promise<number>;
 }

@@ -8,31 +8,31 @@ import {
   type SystemPropertyType,
 } from "@uvm-shim/hcs-schema";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
-import { HostError, hostErrorOf, ignoreEnded } from "../host-error.ts";
-import type { ComputeSystem, HvsocketListener, HvsocketService } from "../types.ts";
+import { HostError, hostErrorOf, ignoreEnded } from "../../host-error.ts";
+import type { ComputeSystem, HvsocketListener, HvsocketService } from "../../types.ts";
+import { type HostEvent, hostEventTypes, type Subscription } from "../native/callbacks.ts";
+import { closedError, handleClosed, serviceLost } from "../native/close-reason.ts";
+import { callError, failed, readAnswer, type Subject, unlessAborted } from "./call-results.ts";
 import type { ComputeCore } from "./compute-core.ts";
+import type { HostProcesses, HostSockets } from "./host-dependencies.ts";
 import type { HostProcess } from "./host-process.ts";
-import { endingError, handleClosed, serviceLost } from "./io/endings.ts";
 import { type LiveMigration, liveMigrationOf } from "./live-migration.ts";
-import { type HostEvent, hostEventTypes, type Subscription } from "./native/callbacks.ts";
-import type { HostProcesses, HostSockets } from "./native/hvsocket-types.ts";
 import { Operations } from "./operations.ts";
-import { ProcessHandles, type ProcessParameters } from "./processes.ts";
-import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
+import { ProcessHandles, type ProcessParameters } from "./process-handles.ts";
 import { readCrash, readExit, readProperties } from "./system-documents.ts";
 
-/** What a system needs of its host. */
+/** The host, as a system uses it. */
 export interface SystemHost {
   readonly core: ComputeCore;
   readonly sockets: HostSockets;
   readonly processes: HostProcesses;
-  /** The service is gone: it fails all that waits. */
+  /** The compute service has ended: fails all pending calls. */
   lost(): void;
-  /** The handle is closed. */
+  /** Called when the handle has been closed. */
   forget(system: WindowsComputeSystem): void;
 }
 
-/** Lets go of a system that nobody is to have. */
+/** Releases a system whose caller has aborted. */
 export type Abandon = (system: WindowsComputeSystem) => Promise<void>;
 
 type Control =
@@ -44,7 +44,7 @@ type Control =
   | "HcsResumeComputeSystem"
   | "HcsSaveComputeSystem";
 
-/** A handle of a compute system. Options of its calls are documents of the HCS schema. */
+/** A handle of a compute system. Options are documents of the HCS schema. */
 export class WindowsComputeSystem implements ComputeSystem {
   readonly id: string;
   readonly exited: Promise<SystemExitStatus>;
@@ -66,7 +66,7 @@ export class WindowsComputeSystem implements ComputeSystem {
     this.#operations = new Operations(host.core);
     this.#processes = new ProcessHandles(host.core, host.sockets, this.#operations, handle);
     const { promise, resolve, reject } = Promise.withResolvers<SystemExitStatus>();
-    // Whoever is interested waits on it; that nobody does is no unhandled rejection.
+    // Waiting for the exit is optional: without a waiter this must not be an unhandled rejection.
     promise.catch(() => {});
     this.exited = promise;
     this.#resolveExited = resolve;
@@ -74,14 +74,14 @@ export class WindowsComputeSystem implements ComputeSystem {
     this.#events = host.core.callbacks.onEvent((event) => this.#hear(event));
   }
 
-  /** Takes over a handle; when that fails, the system is let go of as `abandon` says, which closes it. */
+  /** Takes ownership of a handle. On failure `abandon` releases the system and closes the handle. */
   static async adopt(host: SystemHost, id: string, handle: bigint, abandon: Abandon): Promise<WindowsComputeSystem> {
     const system = new WindowsComputeSystem(host, id, handle);
     try {
       await system.#listenForEvents();
       const { RuntimeId: runtimeId, State: state } = await system.properties([]);
       system.#runtimeId = runtimeId.toLowerCase();
-      // Of an exit that came before it was listened for, no event tells.
+      // No event reports an exit from before the callback was registered.
       if (state === "Stopped") system.#resolveExited({ Status: 0, ExitType: "Unknown" });
       return system;
     } catch (error) {
@@ -143,14 +143,17 @@ export class WindowsComputeSystem implements ComputeSystem {
     const answer = await this.#perform(subject, signal, (operation) =>
       library.run("HcsGetComputeSystemProperties", this.#handle, operation, query),
     );
-    return understood(subject, answer, readProperties);
+    return readAnswer(subject, answer, readProperties);
   }
 
   async workingSet(signal?: AbortSignal): Promise<number> {
     const subject = this.#open("query working set of");
     const { State: state } = await this.properties([], signal);
     if (state !== "Running") {
-      throw hostErrorOf({ hresult: hresults.HCS_E_INVALID_STATE, message: `its state is ${state}` }, subject);
+      throw hostErrorOf(
+        { hresult: hresults.HCS_E_INVALID_STATE, message: `the system is ${state}: expected Running` },
+        subject,
+      );
     }
     return await unlessAborted(signal, subject, () => this.#host.processes.workingSetOf(this.#runtimeId));
   }
@@ -165,7 +168,7 @@ export class WindowsComputeSystem implements ComputeSystem {
     return await this.#host.sockets.connect(this.#runtimeId, port, signal);
   }
 
-  /** Undefined where this system's computecore.dll has no live migration. */
+  /** Undefined if computecore.dll does not export live migration. */
   get liveMigration(): LiveMigration | undefined {
     const { library } = this.#host.core;
     return liveMigrationOf(library, async (name, options, signal) => {
@@ -188,18 +191,18 @@ export class WindowsComputeSystem implements ComputeSystem {
     return this.#closed;
   }
 
-  /** The service is gone, and with it the system. */
+  /** The compute service has ended, and with it the system. */
   lost(): void {
-    this.#rejectExited(endingError(this.#about("wait for exit of"), serviceLost));
+    this.#rejectExited(closedError(this.#about("wait for exit of"), serviceLost));
     void this.#operations.end(serviceLost);
     this.#processes.lost();
   }
 
   async #close(): Promise<void> {
-    this.#rejectExited(endingError(this.#about("wait for exit of"), handleClosed));
+    this.#rejectExited(closedError(this.#about("wait for exit of"), handleClosed));
     await this.#operations.end(handleClosed);
     await this.#processes.close();
-    // It waits for callbacks that are on their way.
+    // This call waits for running callbacks.
     await this.#host.core.library.run("HcsCloseComputeSystem", this.#handle);
     this.#events.end();
     this.#host.forget(this);
@@ -211,7 +214,7 @@ export class WindowsComputeSystem implements ComputeSystem {
     const hresult = await this.#operations.call(subject, () =>
       library.run("HcsSetComputeSystemCallback", this.#handle, 0, this.#events.context, callbacks.eventAddress),
     );
-    if (failed(hresult)) throw refusal(subject, hresult);
+    if (failed(hresult)) throw callError(subject, hresult);
   }
 
   #hear({ type, data }: HostEvent): void {
@@ -249,7 +252,7 @@ export class WindowsComputeSystem implements ComputeSystem {
   #open(verb: string): Subject {
     const subject = this.#about(verb);
     if (this.#closed !== undefined) {
-      throw new HostError("FailedPrecondition", "its handle is closed", { ...subject, gone: true });
+      throw new HostError("FailedPrecondition", "the handle is closed", { ...subject, gone: true });
     }
     return subject;
   }

@@ -1,22 +1,22 @@
 import type { Duplex } from "node:stream";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
+import { hostStructures } from "../native/host-structures.ts";
+import { OpenHandles } from "../native/open-handles.ts";
+import { outputPointer } from "../native/output-parameters.ts";
+import { callError, failed, type Subject, unlessAborted } from "./call-results.ts";
 import type { ComputeCore } from "./compute-core.ts";
+import type { HostSockets } from "./host-dependencies.ts";
 import { HostProcess, type ProcessStdio } from "./host-process.ts";
-import { pointerRoom } from "./host-texts.ts";
-import { OpenHandles } from "./io/open-handles.ts";
-import { hostStructures } from "./native/host-structures.ts";
-import type { HostSockets } from "./native/hvsocket-types.ts";
 import type { Operations } from "./operations.ts";
-import { failed, refusal, type Subject, unlessAborted } from "./refusal.ts";
 
 export type ProcessParameters = HcsType<"ProcessParameters">;
 
 const { HCS_PROCESS_INFORMATION: informationStructure } = hostStructures;
 
-/** GENERIC_ALL, which is what the service wants to be asked for. */
+/** GENERIC_ALL, the access that the service requires. */
 export const allAccess = 0x10000000;
 
-/** The processes of a compute system to which there are handles. */
+/** Open handles of the processes in a compute system. */
 export class ProcessHandles {
   readonly #core: ComputeCore;
   readonly #sockets: HostSockets;
@@ -41,7 +41,7 @@ export class ProcessHandles {
         information,
       );
     };
-    // Nobody knows of this process: it must not outlive the caller's interest.
+    // The caller has no handle of this process, so nobody else would end it.
     const abandon: Abandon = async (process) => await process.terminate().finally(() => process.close());
     return unlessAborted(signal, subject, () => this.#adopt(begin, abandon), abandon);
   }
@@ -52,7 +52,7 @@ export class ProcessHandles {
       const hresult = await this.#operations.call(subject, () =>
         library.run("HcsOpenProcess", this.#system, processId, allAccess, handle),
       );
-      if (failed(hresult)) throw refusal(subject, hresult);
+      if (failed(hresult)) throw callError(subject, hresult);
       await this.#operations.perform(
         subject,
         (operation) => library.run("HcsGetProcessInfo", handle.readBigUInt64LE(), operation),
@@ -85,26 +85,26 @@ export class ProcessHandles {
   }
 
   async #take(begin: Begin): Promise<HostProcess> {
-    const room = pointerRoom();
+    const output = outputPointer();
     const information = Buffer.alloc(informationStructure.size);
     try {
-      // What fails may have been given handles all the same.
-      await begin(room, information).catch((error: unknown) => {
+      // A failed call may have returned handles nevertheless.
+      await begin(output, information).catch((error: unknown) => {
         for (const handle of stdioOf(information)) this.#core.closeHandle(handle);
         throw error;
       });
       const { ProcessId: processId } = informationStructure.decode(information);
       const stdio = this.#takeStdio(information);
       const closing = (process: HostProcess): void => this.#open.forget(process);
-      return new HostProcess(this.#core, room.readBigUInt64LE(), processId, stdio, closing);
+      return new HostProcess(this.#core, output.readBigUInt64LE(), processId, stdio, closing);
     } catch (error) {
-      const handle = room.readBigUInt64LE();
+      const handle = output.readBigUInt64LE();
       if (handle !== 0n) await this.#core.library.run("HcsCloseProcess", handle);
       throw error;
     }
   }
 
-  /** Streams of the handles; when one cannot be had, none of the handles stays open. */
+  /** Opens a stream for each handle. On failure all handles are closed. */
   #takeStdio(information: Buffer): ProcessStdio {
     const left = [...stdioOf(information)];
     const streams: Duplex[] = [];
@@ -131,14 +131,14 @@ export class ProcessHandles {
   }
 }
 
-/** The handles that there are, in their order. */
+/** The existing handles: stdin, stdout, stderr. */
 function stdioOf(information: Buffer): readonly bigint[] {
   const { StdInput, StdOutput, StdError } = informationStructure.decode(information);
   return [StdInput, StdOutput, StdError].filter((handle) => handle !== 0n);
 }
 
-/** Makes a process handle in the room for one, and takes what is to be known of the process. */
+/** Writes a handle of a process and the information about it into the buffers. */
 type Begin = (handle: Buffer, information: Buffer) => Promise<void>;
 
-/** Lets go of a process that nobody is to have. */
+/** Releases a process whose caller has aborted. */
 type Abandon = (process: HostProcess) => Promise<void>;

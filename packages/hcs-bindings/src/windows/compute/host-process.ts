@@ -1,14 +1,14 @@
 import type { Readable, Writable } from "node:stream";
 import { checkHostProcessStatus, type HostProcessStatus } from "@uvm-shim/hcs-schema";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
-import { HostError } from "../host-error.ts";
+import { HostError } from "../../host-error.ts";
+import { hostEventTypes, type Subscription } from "../native/callbacks.ts";
+import { closedError, handleClosed, serviceLost } from "../native/close-reason.ts";
+import { callError, failed, readAnswer, type Subject, unlessAborted } from "./call-results.ts";
 import type { ComputeCore } from "./compute-core.ts";
-import { endingError, handleClosed, serviceLost } from "./io/endings.ts";
-import { hostEventTypes, type Subscription } from "./native/callbacks.ts";
 import { Operations } from "./operations.ts";
-import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
 
-/** Streams of a process; those that its parameters did not ask for are absent. */
+/** Streams of a process, as far as its parameters request them. */
 export interface ProcessStdio {
   readonly stdin?: Writable;
   readonly stdout?: Readable;
@@ -21,7 +21,7 @@ type Start = (operation: bigint) => Promise<number>;
 export class HostProcess {
   readonly processId: number;
   readonly stdio: ProcessStdio;
-  /** Settles once, with the exit code; rejects when the service is lost or the handle is closed. */
+  /** Resolves to the exit code; rejects when the compute service is lost or the handle is closed. */
   readonly exited: Promise<number>;
   readonly #core: ComputeCore;
   readonly #handle: bigint;
@@ -55,19 +55,19 @@ export class HostProcess {
     });
   }
 
-  /** Listens for the exit, which may have come before. */
+  /** Waits for the exit, which may already have happened. */
   async watch(): Promise<void> {
     const { library, callbacks } = this.#core;
     const subject = this.#about("listen for events of");
     const hresult = await this.#operations.call(subject, () =>
       library.run("HcsSetProcessCallback", this.#handle, 0, this.#events.context, callbacks.eventAddress),
     );
-    if (failed(hresult)) throw refusal(subject, hresult);
+    if (failed(hresult)) throw callError(subject, hresult);
     const { Exited: exited, ExitCode: code } = await this.properties();
     if (exited === true && code !== undefined) this.#resolveExited(code);
   }
 
-  /** Ends it at once. Already stopped counts as done; `exited` tells the completion. */
+  /** Ends the process at once. Succeeds if it has already ended; `exited` reports the end. */
   async terminate(signal?: AbortSignal): Promise<void> {
     const { library } = this.#core;
     const start: Start = (operation) => library.run("HcsTerminateProcess", this.#handle, operation, null);
@@ -98,23 +98,23 @@ export class HostProcess {
     const answer = await this.#perform(subject, signal, (operation) =>
       library.run("HcsGetProcessProperties", this.#handle, operation, null),
     );
-    return understood(subject, answer, checkHostProcessStatus);
+    return readAnswer(subject, answer, checkHostProcessStatus);
   }
 
-  /** Closes the handle and its streams; the process goes on. Repeatable. */
+  /** Closes the handle and its streams; the process continues. Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
   }
 
-  /** The service is gone, and with it the process. */
+  /** The compute service has ended, and with it the process. */
   lost(): void {
-    this.#rejectExited(endingError(this.#about("wait for exit of"), serviceLost));
+    this.#rejectExited(closedError(this.#about("wait for exit of"), serviceLost));
     void this.#operations.end(serviceLost);
   }
 
   async #close(): Promise<void> {
-    this.#rejectExited(endingError(this.#about("wait for exit of"), handleClosed));
+    this.#rejectExited(closedError(this.#about("wait for exit of"), handleClosed));
     for (const stream of [this.stdio.stdin, this.stdio.stdout, this.stdio.stderr]) stream?.destroy();
     await this.#operations.end(handleClosed);
     await this.#core.library.run("HcsCloseProcess", this.#handle);
@@ -125,7 +125,7 @@ export class HostProcess {
   #hearExit(data: string | undefined): void {
     const subject = this.#about("wait for exit of");
     try {
-      this.#resolveExited(understood(subject, data, checkHostProcessStatus).ExitCode ?? 0);
+      this.#resolveExited(readAnswer(subject, data, checkHostProcessStatus).ExitCode ?? 0);
     } catch (error) {
       if (!(error instanceof HostError)) throw error;
       this.#rejectExited(error);

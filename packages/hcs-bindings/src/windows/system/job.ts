@@ -1,13 +1,13 @@
-import type { Kernel } from "./io/completion-port.ts";
-import { systemStructures } from "./native/system-structures.ts";
-import { WindowsError } from "./native/windows-error.ts";
+import type { Kernel } from "../io/completion-port.ts";
+import { systemStructures } from "../native/system-structures.ts";
+import { WindowsError } from "../native/windows-error.ts";
 
 const JobObjectExtendedLimitInformation = 9;
 const JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE = 0x2000;
 const PROCESS_TERMINATE = 0x1;
 const PROCESS_SET_QUOTA = 0x100;
 
-/** Processes that end with the job, at the latest when the process that made it ends, however that comes. */
+/** A job object: its processes end when the job is closed or the process that created it ends. */
 export class Job {
   readonly #kernel: Kernel;
   readonly #handle: bigint;
@@ -28,7 +28,7 @@ export class Job {
     throw new WindowsError("SetInformationJobObject", error);
   }
 
-  /** Takes in a process, and those that it starts from then on. Throws a WindowsError, as for one that has ended. */
+  /** Adds a process and all that it starts from then on. Throws a WindowsError, also if the process has ended. */
   add(processId: number): void {
     const kernel = this.#kernel;
     const process = kernel.call("OpenProcess", PROCESS_TERMINATE | PROCESS_SET_QUOTA, 0, processId);
@@ -39,7 +39,7 @@ export class Job {
     if (added === 0) throw new WindowsError("AssignProcessToJobObject", error);
   }
 
-  /** Ends its processes. Repeatable. */
+  /** Ends its processes. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -1,15 +1,15 @@
 import { type HostServiceProperties, serviceAnswer } from "@uvm-shim/hcs-schema";
 import type { HcsType } from "@uvm-shim/hcs-schema/tables";
+import { outputPointer } from "../native/output-parameters.ts";
+import { callError, failed, readAnswer, type Subject, unlessAborted } from "./call-results.ts";
 import type { ComputeCore } from "./compute-core.ts";
-import { pointerRoom } from "./host-texts.ts";
 import type { Operations } from "./operations.ts";
-import { failed, refusal, type Subject, understood, unlessAborted } from "./refusal.ts";
 
-/** The compute service itself, and the files that it makes or opens. */
+/** Settings of the compute service, and files for VMs. */
 export interface ComputeService {
   properties(query: HcsType<"Service_PropertyQuery">, signal?: AbortSignal): Promise<HostServiceProperties>;
   modify(request: HcsType<"ModificationRequest">, signal?: AbortSignal): Promise<void>;
-  /** Lets the VM open a file that belongs to the caller. */
+  /** Lets the VM open a file of the caller. */
   grantVmAccess(vmId: string, path: string, signal?: AbortSignal): Promise<void>;
   revokeVmAccess(vmId: string, path: string, signal?: AbortSignal): Promise<void>;
   /** Lets every VM of the machine open a file. */
@@ -22,15 +22,15 @@ export interface ComputeService {
 export function computeService({ library, texts }: ComputeCore, operations: Operations): ComputeService {
   const answered = async (
     subject: Subject,
-    call: (room: Buffer) => Promise<number>,
+    call: (output: Buffer) => Promise<number>,
     signal?: AbortSignal,
   ): Promise<string | undefined> =>
     await unlessAborted(signal, subject, () =>
       operations.call(subject, async () => {
-        const room = pointerRoom();
-        const hresult = await call(room);
-        const document = texts.take(room);
-        if (failed(hresult)) throw refusal(subject, hresult, document);
+        const output = outputPointer();
+        const hresult = await call(output);
+        const document = texts.take(output);
+        if (failed(hresult)) throw callError(subject, hresult, document);
         return document;
       }),
     );
@@ -43,13 +43,17 @@ export function computeService({ library, texts }: ComputeCore, operations: Oper
     async properties(query, signal) {
       const subject = { operation: "query compute service", id: (query.PropertyTypes ?? []).join(", ") };
       const document = JSON.stringify(query);
-      const answer = await answered(subject, (room) => library.run("HcsGetServiceProperties", document, room), signal);
-      return understood(subject, answer, serviceAnswer(query.PropertyTypes ?? []));
+      const answer = await answered(
+        subject,
+        (output) => library.run("HcsGetServiceProperties", document, output),
+        signal,
+      );
+      return readAnswer(subject, answer, serviceAnswer(query.PropertyTypes ?? []));
     },
     async modify(request, signal) {
-      const subject = { operation: "modify compute service", id: request.PropertyType ?? "nothing" };
+      const subject = { operation: "modify compute service", id: request.PropertyType ?? "without a property type" };
       const document = JSON.stringify(request);
-      await answered(subject, (room) => library.run("HcsModifyServiceSettings", document, room), signal);
+      await answered(subject, (output) => library.run("HcsModifyServiceSettings", document, output), signal);
     },
     grantVmAccess: (vmId, path, signal) =>
       done(

@@ -1,5 +1,5 @@
-/** At most so many at a time, first come first served. */
-export class Lanes {
+/** Limits how many calls run at once; further calls wait in order. */
+export class ConcurrencyLimit {
   readonly #waiting: (() => void)[] = [];
   #free: number;
 

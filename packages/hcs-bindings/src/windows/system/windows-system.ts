@@ -1,23 +1,23 @@
 import type { Duplex } from "node:stream";
-import { CompletionPort, type Kernel } from "./io/completion-port.ts";
-import { WindowsHvsockets } from "./io/hvsocket.ts";
-import { NamedEvents } from "./io/named-events.ts";
-import { OpenStreams } from "./io/open-streams.ts";
-import { OverlappedStream } from "./io/overlapped-stream.ts";
-import { connectedPipe, type PipeServer, type PipeServerOptions, servePipe } from "./io/pipes.ts";
-import { Job } from "./jobs.ts";
-import type { HostProcesses, HostSockets } from "./native/hvsocket-types.ts";
-import { kernelFunctions, securityFunctions } from "./native/kernel-functions.ts";
-import type { LibraryPaths } from "./native/libraries.ts";
-import type { NativeMachine } from "./native/native-types.ts";
-import { winsockFunctions } from "./native/winsock-functions.ts";
-import type { Security } from "./security.ts";
+import type { HostProcesses, HostSockets } from "../compute/host-dependencies.ts";
+import { CompletionPort, type Kernel } from "../io/completion-port.ts";
+import { WindowsHvsockets } from "../io/hvsocket.ts";
+import { OpenStreams } from "../io/open-streams.ts";
+import { OverlappedStream } from "../io/overlapped-stream.ts";
+import { connectedPipe, type PipeServer, type PipeServerOptions, servePipe } from "../io/pipes.ts";
+import { kernelFunctions, securityFunctions } from "../native/kernel-functions.ts";
+import type { LibraryPaths } from "../native/libraries.ts";
+import type { NativeMachine } from "../native/native-types.ts";
+import { winsockFunctions } from "../native/winsock-functions.ts";
+import { createWindowsHost, type WindowsHost } from "../windows-host.ts";
+import { Job } from "./job.ts";
+import { NamedEvents } from "./named-events.ts";
+import type { Security } from "./security-descriptor.ts";
 import { workingSetOf } from "./vm-memory.ts";
-import { createWindowsHost, type WindowsHost } from "./windows-host.ts";
 
 /**
- * What a program needs of Windows beside its host: pipes, events and jobs. All its streams are on the one
- * completion port of the process.
+ * Windows as a program uses it: the host, pipes, events and jobs. All streams share the completion port of the
+ * process.
  */
 export class WindowsSystem {
   readonly machine: NativeMachine;
@@ -27,7 +27,7 @@ export class WindowsSystem {
   readonly port: CompletionPort;
   #events: NamedEvents | undefined;
 
-  /** Throws Unavailable, with the name of the DLL, where one cannot be loaded. */
+  /** Throws Unavailable, with the name of the DLL, if one cannot be loaded. */
   constructor(machine: NativeMachine, paths: LibraryPaths) {
     this.machine = machine;
     this.paths = paths;

@@ -7,15 +7,15 @@ import {
   checkSystemType,
   type SystemExitStatus,
 } from "@uvm-shim/hcs-schema";
-import { parseHostDocument } from "../host-files/host-documents.ts";
+import { parseHostDocument } from "../../host-files/host-documents.ts";
 
-/** What a query of a compute system was answered with. */
+/** Reads the properties of a compute system. */
 export function readProperties(value: unknown): ComputeSystemProperties {
-  // The service leaves out what is empty.
+  // The service omits empty values.
   return checkComputeSystemProperties({ Owner: "", ...(value as object | null) }, "properties");
 }
 
-/** Those of an enumeration; containers of the host are none of ours. */
+/** Reads an enumeration of systems, without containers of the host. */
 export function readEnumeration(value: unknown): readonly ComputeSystemProperties[] {
   const systems: readonly unknown[] = Array.isArray(value) ? value : [];
   return systems.filter(isVirtualMachine).map((system) => readProperties(system));
@@ -26,7 +26,7 @@ function isVirtualMachine(system: unknown): boolean {
   return isObject && checkSystemType(system).SystemType === "VirtualMachine";
 }
 
-/** What the event of an exit tells. It is an exit also where it does not tell how. */
+/** Reads the event of an exit. An event without a valid document still is an exit. */
 export function readExit(data: string | undefined): SystemExitStatus {
   try {
     return checkSystemExitStatus(parseHostDocument(data));
@@ -35,7 +35,7 @@ export function readExit(data: string | undefined): SystemExitStatus {
   }
 }
 
-/** What the event of a crash tells; its own words where those are no report. */
+/** Reads the event of a crash; text that is not a report becomes the log. */
 export function readCrash(data: string | undefined): CrashReport {
   try {
     return checkCrashReport(parseHostDocument(data));

@@ -1,9 +1,9 @@
-/** Handles that come into being by calls that take their time, and that are closed together. */
+/** Open handles that are closed together, with those that are still being opened. */
 export class OpenHandles<Handle extends { close(): Promise<void> }> {
   readonly #open = new Set<Handle>();
   readonly #making = new Set<Promise<unknown>>();
 
-  /** Keeps what the work makes until it is forgotten. */
+  /** Keeps the handle that `work` opens until it is forgotten. */
   async make(work: () => Promise<Handle>): Promise<Handle> {
     const making = work().then((handle) => {
       this.#open.add(handle);
@@ -22,7 +22,7 @@ export class OpenHandles<Handle extends { close(): Promise<void> }> {
     return this.#open.values();
   }
 
-  /** Closes all there are, and those that are being made. Nobody may ask for more. */
+  /** Closes all handles, also those that are still being opened. No more may be opened then. */
   async close(): Promise<void> {
     while (this.#making.size > 0) await Promise.all(this.#making);
     await Promise.all([...this.#open].map((handle) => handle.close()));

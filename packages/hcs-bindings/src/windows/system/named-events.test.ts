@@ -1,8 +1,8 @@
 import { beforeEach, expect, it } from "vitest";
 import { type FakeDll, FakeMachine } from "../../testing/windows/fake-machine.ts";
-import { Job } from "../jobs.ts";
 import { kernelFunctions, securityFunctions } from "../native/kernel-functions.ts";
 import { systemStructures } from "../native/system-structures.ts";
+import { Job } from "./job.ts";
 import { NamedEvents } from "./named-events.ts";
 
 interface Wait {
@@ -10,7 +10,7 @@ interface Wait {
   readonly call: () => void;
 }
 
-/** Events that each setting lets one waiter pass, jobs, and the handles on both. */
+/** Auto-reset events, jobs, and their handles. */
 class FakeObjects {
   readonly machine: FakeMachine;
   readonly handles = new Map<bigint, string>();
@@ -135,7 +135,7 @@ it("wakes one waiter for each set, by whatever handle", async () => {
   expect(fake.leftovers()).toEqual([]);
 });
 
-it("waits until it is told otherwise, or the event is closed", async () => {
+it("waits until the signal aborts or the event is closed", async () => {
   const event = events.create("event", descriptor);
   const stop = new AbortController();
   const stopped = event.wait(stop.signal);
@@ -148,7 +148,7 @@ it("waits until it is told otherwise, or the event is closed", async () => {
   expect(fake.leftovers()).toEqual([]);
 });
 
-it("tells what Windows refuses, and keeps nothing of it", async () => {
+it("reports errors of Windows, and keeps no handle after them", async () => {
   expect(() => events.open("no event")).toThrow("OpenEvent ENOENT");
   fake.refuses = "CreateEventW";
   expect(() => events.create("event", descriptor)).toThrow("CreateEvent ENOENT");
