@@ -31,7 +31,7 @@ export function checkWholeTexts(value: unknown, where: string, refuse: Refuse): 
   for (const at of found) {
     if (typeof at.value === "string" && at.value.includes("\0")) {
       // The text itself may be a secret, as variables of the environment are.
-      const given = `one of ${at.value.length} characters with NUL at ${at.value.indexOf("\0")}`;
+      const given = `${at.value.length} characters with NUL at ${at.value.indexOf("\0")}`;
       throw refuse("InvalidArgument", `${placeOf(at, where)}: expected text without NUL, got ${given}`);
     }
     if (typeof at.value !== "object" || at.value === null) continue;

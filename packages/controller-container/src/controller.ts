@@ -66,7 +66,11 @@ export class LinuxContainerController {
   /** The init process. Throws FailedPrecondition before it has been created. */
   get init(): ContainerProcess {
     const init = this.#processes.get(initId);
-    if (init === undefined) throw this.#refusing("look up init process of container")("FailedPrecondition", "none yet");
+    if (init === undefined)
+      throw this.#refusing("look up init process of container")(
+        "FailedPrecondition",
+        "the container has not been created",
+      );
     return init;
   }
 
@@ -106,7 +110,10 @@ export class LinuxContainerController {
   async #acquire(request: CreateContainer, signal: AbortSignal): Promise<GuestContainer> {
     const refuse = this.#refusing("create container");
     if (!idPattern.test(this.id)) {
-      throw refuse("InvalidArgument", `the id must be up to 128 letters, digits, "_", "." and "-", the first no sign`);
+      throw refuse(
+        "InvalidArgument",
+        `the id must start with a letter or digit, followed by at most 127 letters, digits, "_", "." or "-"`,
+      );
     }
     const plan = await abortable(planContainer(request, this.#options, refuse), signal);
     const { host, inVm, container } = plan;
@@ -203,8 +210,11 @@ export class LinuxContainerController {
     const refuse = this.#refusing(`create process ${execId} in container`);
     const container = this.#running(refuse);
     if (!idPattern.test(execId))
-      throw refuse("InvalidArgument", "expected letters, digits, _ . - as id of the process");
-    if (this.#processes.has(execId)) throw refuse("AlreadyExists", "there is a process of this id");
+      throw refuse(
+        "InvalidArgument",
+        `the process id must start with a letter or digit, followed by at most 127 letters, digits, "_", "." or "-"`,
+      );
+    if (this.#processes.has(execId)) throw refuse("AlreadyExists", "a process with this id exists already");
     const process = guestProcess(checkedProcess(request.spec, refuse), stdio.terminal);
     const exec = this.#options.createProcess({ containerId: this.id, execId, guest: container });
     this.#processes.set(execId, exec);
@@ -224,9 +234,9 @@ export class LinuxContainerController {
     const refuse = this.#refusing(`delete process ${JSON.stringify(execId)} of container`);
     if (execId === initId) throw refuse("FailedPrecondition", "the init process is deleted with its container");
     const exec = this.#processes.get(execId);
-    if (exec === undefined) throw refuse("NotFound", "there is no process of this id");
+    if (exec === undefined) throw refuse("NotFound", "no process has this id");
     await exec.abandon(neverRan);
-    if (exec.exit === undefined) throw refuse("FailedPrecondition", "the process is running, kill it first");
+    if (exec.exit === undefined) throw refuse("FailedPrecondition", "the process is running: kill it first");
     this.#processes.delete(execId);
     return exec.exit;
   }
@@ -316,7 +326,7 @@ export class LinuxContainerController {
 
   /** Ends every process of it at once, and whatever create or start is under way. Idempotent, in every state. */
   async terminate(signal?: AbortSignal): Promise<void> {
-    this.#ending.abort(this.#refusing("container")("Cancelled", "it is being terminated"));
+    this.#ending.abort(this.#refusing("container")("Cancelled", "the container is being terminated"));
     await this.#operations.run(() => this.#endProcesses(signal), signal);
   }
 
@@ -350,7 +360,7 @@ export class LinuxContainerController {
       this.#life.require("delete");
       try {
         if (this.#life.state.kind === "Created") {
-          this.#ending.abort(this.#refusing("container")("Cancelled", "it is being deleted"));
+          this.#ending.abort(this.#refusing("container")("Cancelled", "the container is being deleted"));
           await this.#starting;
           await this.init.abandon(neverRan);
         }
@@ -376,7 +386,7 @@ export class LinuxContainerController {
   #running(refuse: Refuse): GuestContainer {
     const state = this.#life.state;
     if (state.kind === "Running") return state.guest;
-    throw refuse("FailedPrecondition", `the container is not running but ${state.kind}`);
+    throw refuse("FailedPrecondition", `the container is ${state.kind}, expected Running`);
   }
 
   #alive(refuse: Refuse): GuestContainer {

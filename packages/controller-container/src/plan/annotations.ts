@@ -82,7 +82,7 @@ export function readAnnotations(
   warn: (sentence: string) => void,
 ): ContainerAnnotations {
   const refuseValue = (key: string, accepted: string) =>
-    refuse("InvalidArgument", `annotation ${key} is ${shortOf(given[key])}, accepted is ${accepted}`);
+    refuse("InvalidArgument", `annotation ${key} is ${shortOf(given[key])}, expected ${accepted}`);
   const forGuest: [string, string][] = [];
   const pass = (key: string, isAccepted: (value: string) => boolean, accepted: string): void => {
     const value = given[key];
@@ -110,7 +110,7 @@ export function readAnnotations(
   flag(skipNetworkKey, false);
   flag(policyKey, true);
   pass(shmSizeKey, (value) => isNumber(value) && BigInt(value) > 0n, "a positive number of KiB");
-  pass(coreLimitKey, isPairOfLimits, "two numbers of bytes as <soft>;<hard>, of which the first is not the greater");
+  pass(coreLimitKey, isPairOfLimits, "<soft>;<hard> in bytes, with soft not above hard");
   pass(teeLogKey, isRelative, 'a relative path without ".."');
   pass(teeLogMountKey, (value) => value.startsWith("/"), "an absolute path");
   pass(hostCertificatesKey, (value) => /^[A-Za-z0-9+/\s]+(?:=+\s*)?$/.test(value), "certificates in base64");
@@ -120,7 +120,8 @@ export function readAnnotations(
   if (gpuVhdPath !== undefined && !isAbsolute(gpuVhdPath)) throw refuseValue(gpuVhdKey, "an absolute path of the host");
   for (const key of unsupported) {
     const value = given[key];
-    if (value) throw refuse("Unimplemented", `annotation ${key} is ${shortOf(value)}, accepted is nothing`);
+    if (value)
+      throw refuse("Unimplemented", `annotation ${key} is ${shortOf(value)}, expected nothing: it is not supported`);
   }
   for (const key of withoutEffect) {
     if (given[key] !== undefined) warn(`annotation ${key} has no effect on Linux containers`);

@@ -43,7 +43,7 @@ export async function withBlockDevices(
       options,
     });
     for (const withoutEffect of ownershipWithoutEffect(entry, process.user?.uid)) {
-      warn(`${where}: ${withoutEffect}: ${entry.path} is a disk of the guest, which is root's alone`);
+      warn(`${where}: ${withoutEffect}: ${entry.path} is a disk of the guest, which only root can open`);
     }
   }
   if (disks.length === 0) return specification;

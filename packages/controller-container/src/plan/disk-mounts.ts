@@ -55,7 +55,7 @@ export async function planDiskMount(
   // What the container's own mount has as well is not lost.
   const lost = takesOptions ? [] : asked.filter((option) => !sharedOptions.has(option.toLowerCase()));
   if (lost.length > 0) {
-    const message = `${where}.options: ${lost.join(", ")} given, expected none of the disk's own but ro: a guest with a security policy takes no other`;
+    const message = `${where}.options: ${lost.join(", ")} given, expected no file system option but ro: a guest with a security policy accepts no other`;
     throw refuse("FailedPrecondition", message);
   }
   const diskOptions = takesOptions ? asked : readOnlyOption(readOnly);
@@ -82,7 +82,7 @@ async function diskOf(
         return { hostPath: path, readOnly, type: "ExtensibleVirtualDisk", extensibleVirtualDiskType: provider };
       }
       const accepted = `${providerPrefix}<provider>/<path>`;
-      throw refuse("InvalidArgument", `${where}: ${JSON.stringify(source)} given, expected ${accepted}`);
+      throw refuse("InvalidArgument", `${where} is ${JSON.stringify(source)}, expected ${accepted}`);
     }
     case "physical-disk": {
       if (source.startsWith(devicePrefix)) return { hostPath: source, readOnly, type: "PassThru" };
@@ -102,7 +102,7 @@ async function existing(
   refuse: Refuse,
 ): Promise<string> {
   if (!isAbsolute(path)) {
-    throw refuse("InvalidArgument", `${where}: ${JSON.stringify(path)} is no absolute path on the host`);
+    throw refuse("InvalidArgument", `${where}: ${JSON.stringify(path)} is not an absolute path on the host`);
   }
   const kind = await files.kind(path);
   if (kind === expected) return await files.realPath(path);

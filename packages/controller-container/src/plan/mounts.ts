@@ -87,18 +87,18 @@ async function planMount(
   const accepted = ["bind", ...diskTypes, ...guestTypes].join(", ");
   throw refuse(
     "InvalidArgument",
-    `${where}.type: ${JSON.stringify(type)} at ${mount.destination} is not known, expected ${accepted}`,
+    `${where}.type of ${mount.destination} is ${JSON.stringify(type)}, expected one of ${accepted}`,
   );
 }
 
 function checkDestination(destination: string, isDisk: boolean, where: string, refuse: Refuse): void {
   const isBlockDevice = destination.startsWith(blockDevicePrefix);
   if (isBlockDevice && !isDisk) {
-    const message = `${where}.destination: ${destination} asks for a block device, expected a type of ${diskTypes.join(", ")}`;
+    const message = `${where}.destination: ${destination} is for disks only, expected a mount of type ${diskTypes.join(", ")}`;
     throw refuse("InvalidArgument", message);
   }
   if (posix.isAbsolute(isBlockDevice ? destination.slice(blockDevicePrefix.length) : destination)) return;
-  throw refuse("InvalidArgument", `${where}.destination: ${JSON.stringify(destination)} is no absolute path`);
+  throw refuse("InvalidArgument", `${where}.destination: ${JSON.stringify(destination)} is not an absolute path`);
 }
 
 function isBind({ type = "", options = [] }: OciMount): boolean {
@@ -119,7 +119,7 @@ function planGuestPath(mount: OciMount, where: string, refuse: Refuse): MountPla
   if (prefix === undefined) return undefined;
   const path = source.slice(prefix.length);
   const refuseSource = (accepted: string) =>
-    refuse("InvalidArgument", `${where}.source: ${JSON.stringify(source)} given, expected ${accepted}`);
+    refuse("InvalidArgument", `${where}.source is ${JSON.stringify(source)}, expected ${accepted}`);
   if (path.split("/").includes("..") || path.includes("\0")) throw refuseSource(`${prefix}<path> without ".."`);
   if (prefix === guestPathPrefix && !path.startsWith("/")) throw refuseSource(`${prefix}<absolute path of the guest>`);
   if (prefix === hugePagesPrefix) {
@@ -143,7 +143,7 @@ async function planShare(
     throw refuse("InvalidArgument", `${where}.source: ${source} is a named pipe, which Linux containers cannot use`);
   }
   if (!isAbsolute(source)) {
-    throw refuse("InvalidArgument", `${where}.source: ${JSON.stringify(source)} is no absolute path on the host`);
+    throw refuse("InvalidArgument", `${where}.source: ${JSON.stringify(source)} is not an absolute path on the host`);
   }
   const kind = await files.kind(source);
   const readOnly = isReadOnly(mount);
@@ -179,7 +179,7 @@ async function planShare(
     case "other":
       throw refuse(
         "InvalidArgument",
-        `${where}.source: ${source} is neither a file nor a directory, which alone can be shared`,
+        `${where}.source: ${source} is neither a file nor a directory, and only these can be shared`,
       );
   }
 }

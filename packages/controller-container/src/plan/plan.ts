@@ -72,7 +72,8 @@ export async function planContainer(
   const files = namingPaths(options.files, refuse);
   const { encryptScratch = false, propagateNumaAffinity = false } = options;
   const places = layout.placesOf({ id, podId });
-  if (places.id !== id) options.warn(`the guest, which takes no id of this form, knows the container as ${places.id}`);
+  if (places.id !== id)
+    options.warn(`the guest does not accept this container id, and knows the container as ${places.id}`);
   const takesDiskOptions = places.own === undefined;
   checkWholeTexts(rootfs, "rootfs", refuse);
   const member = asMember(checkedSpecification(spec, options, refuse), options, refuse);
@@ -181,5 +182,5 @@ async function gpuDrivers(
   if (path === undefined || !devices.some(({ entry }) => entry.idType === "gpu")) return undefined;
   const kind = await files.kind(path);
   if (kind === "file") return await files.realPath(path);
-  throw refuse("NotFound", `disk with drivers for GPUs ${path} is ${kind ?? "missing"}, expected a file`);
+  throw refuse("NotFound", `GPU driver disk ${path} is ${kind ?? "missing"}, expected a file`);
 }

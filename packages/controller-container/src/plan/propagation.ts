@@ -32,7 +32,7 @@ export async function withoutPropagation(
       sentences.push(`mount ${destination}: ${asked} has no effect on the host: ${why}`);
     }
     if (toContainer.has(asked) && !(await files.showsLaterMounts(plan.share.hostPath))) {
-      const why = `what the host mounts below ${source} from now on does not show in its share`;
+      const why = `what the host mounts below ${source} later does not appear in its share`;
       sentences.push(`mount ${destination}: ${asked} has no effect in the container: ${why}`);
     }
   }

@@ -64,7 +64,7 @@ export async function planRoot(request: RootRequest, files: PathLookup, refuse: 
   const plan = await planAnyRoot(request, files, refuse);
   if (!request.encryptScratch || !isWrittenPlainly(plan)) return plan;
   const message =
-    "rootfs: scratch disks of this pod are encrypted, expected layers with a scratch disk, or what is read-only";
+    "rootfs: scratch disks of this pod are encrypted, expected layers with a scratch disk, or a read-only root";
   throw refuse("FailedPrecondition", message);
 }
 
@@ -91,7 +91,7 @@ async function planAnyRoot(request: RootRequest, files: PathLookup, refuse: Refu
   const layers = rootfs.find(({ type }) => type === layersType || type === partitionsType);
   if (layers !== undefined) {
     if (more.length > 0) {
-      throw refuse("InvalidArgument", `rootfs: expected one ${layers.type} mount alone, got ${rootfs.length} mounts`);
+      throw refuse("InvalidArgument", `rootfs: expected a single ${layers.type} mount, got ${rootfs.length} mounts`);
     }
     return layers.type === layersType
       ? await planLayers(layers, request, files, refuse)
@@ -123,7 +123,7 @@ async function planDirectory(request: RootRequest, files: PathLookup, refuse: Re
   }
   throw refuse(
     "NotFound",
-    `rootfs: there are no mounts, and root.path ${directory} is ${kind ?? "missing"}, expected a directory`,
+    `rootfs: no mounts given, and root.path ${directory} is ${kind ?? "missing"}: expected a directory`,
   );
 }
 
@@ -165,7 +165,7 @@ async function planPartitions(
 ): Promise<RootPlan> {
   const unknown = options.find((option) => !option.startsWith(scratchOption) && !option.startsWith(partitionsOption));
   if (unknown !== undefined) {
-    const message = `rootfs: ${partitionsType}: option ${unknown} is not known, expected ${scratchOption} and ${partitionsOption}`;
+    const message = `rootfs: ${partitionsType}: unknown option ${unknown}, expected ${scratchOption} and ${partitionsOption}`;
     throw refuse("InvalidArgument", message);
   }
   const layers: Layer[] = [];
@@ -230,7 +230,7 @@ function parentLayers(mount: RootfsMount, refuse: Refuse): readonly string[] {
   try {
     parents = JSON.parse(option.slice(parentLayersOption.length));
   } catch (error) {
-    throw refuse("InvalidArgument", `rootfs: ${layersType} ${mount.source}: ${expected}, got no JSON`, error);
+    throw refuse("InvalidArgument", `rootfs: ${layersType} ${mount.source}: ${expected}, got invalid JSON`, error);
   }
   const isPath = (value: unknown): value is string => typeof value === "string" && isAbsolute(value);
   if (!Array.isArray(parents) || parents.length === 0 || parents.length > maximumLayers || !parents.every(isPath)) {
@@ -256,7 +256,7 @@ async function planImage(
   const readOnly = isReadOnly(mount) || readOnlyFilesystems.has(mount.type);
   const options = mount.options.filter((option) => !hostOptions.has(option));
   if (!takesDiskOptions && options.length > 0) {
-    const message = `rootfs: ${mount.type} image ${mount.source}: options ${options.join(", ")} given, expected none: a guest with a security policy takes only ro`;
+    const message = `rootfs: ${mount.type} image ${mount.source}: options ${options.join(", ")} given, expected none: a guest with a security policy accepts only ro`;
     throw refuse("FailedPrecondition", message);
   }
   return {

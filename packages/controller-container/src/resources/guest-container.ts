@@ -60,7 +60,7 @@ export function guestContainerSteps(
     isStateDeleted: () => deletion === "done",
     get: () => {
       if (container !== undefined) return container;
-      throw new ControllerError("Internal", "the guest has none yet", { operation: "look up container", id });
+      throw new ControllerError("Internal", "the guest has not created it yet", { operation: "look up container", id });
     },
   };
 }
@@ -73,7 +73,7 @@ async function ended(container: GuestContainer, signal: AbortSignal | undefined)
   for (let look = 0; look < mostLooks; look++) {
     if ((await processesOf(container, signal)).length === 0) return;
   }
-  throw new ControllerError("FailedPrecondition", "processes of it run in the guest although they were killed", {
+  throw new ControllerError("FailedPrecondition", "its processes still run in the guest after a kill", {
     operation: "end container",
     id: container.id,
   });

@@ -97,22 +97,21 @@ function inStrictOrder(steps: readonly Step[]): readonly Step[] {
   }));
 }
 
-/** Sentences about files of the host that the guest deletes when it fails to make the container. */
+/** Warnings about files of the host that the guest deletes when it fails to create the container. */
 export function filesAtRisk(root: RootPlan, mounts: readonly MountPlan[], { own }: ContainerPlaces): readonly string[] {
   if (own === undefined) return [];
-  const why =
-    "a guest with a security policy deletes what it reaches in the folder of a container that it could not make";
+  const why = "a guest with a security policy deletes all files in the folder of a container that it fails to create";
   const sentences: string[] = [];
   if (root.kind === "shared" && !root.readOnly) {
-    sentences.push(`what the container writes to its root is kept in memory, not in ${root.directory}: ${why}`);
+    sentences.push(`writes to the container's root stay in memory and do not reach ${root.directory}: ${why}`);
   }
   if (root.kind === "image" && !root.disk.readOnly) {
-    sentences.push(`image ${root.disk.hostPath} can be written to and is in danger: ${why}`);
+    sentences.push(`image ${root.disk.hostPath} is writable and may lose its files: ${why}`);
   }
   if (own.share === undefined) return sentences;
   for (const plan of mounts) {
     if (plan.kind !== "share" || plan.share.readOnly) continue;
-    sentences.push(`mount ${plan.mount.destination}: the files of ${plan.mount.source} are in danger: ${why}`);
+    sentences.push(`mount ${plan.mount.destination}: files of ${plan.mount.source} may be deleted: ${why}`);
   }
   return sentences;
 }
