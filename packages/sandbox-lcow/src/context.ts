@@ -3,18 +3,18 @@ import type { PodLimits } from "./document/pod-limits.ts";
 import type { RuntimeOptions } from "./options.ts";
 import type { PathGrammar } from "./paths.ts";
 
-/** What the builder must know of the host; injected, so that a document can be built for any host on any machine. */
+/** Facts about the host; injected, so that documents for any host can be built on any machine. */
 export interface HostFacts {
   readonly processors: number;
-  /** Memory of the machine in MB; absent where it is not known. */
+  /** Memory of the host in MB; absent if unknown. */
   readonly memoryInMb?: number;
   readonly pathGrammar: PathGrammar;
   /** Whether there is a file of this path. */
   readonly hasFile: (path: string) => boolean;
   readonly hasFolder: (path: string) => boolean;
-  /** Where the shim's executable stands; boot files are looked for beside it. */
+  /** Folder of the shim's executable; boot files are searched beside it. */
   readonly executableFolder: string;
-  /** %ProgramFiles% of a Windows host: where boot files are looked for next. */
+  /** %ProgramFiles% of a Windows host, where boot files are searched next. */
   readonly programFiles?: string;
   /** Of the host's processors; amd64 when absent. */
   readonly architecture?: "amd64" | "arm64";
@@ -25,18 +25,18 @@ export interface HostFacts {
   readonly sha256: (data: Uint8Array) => Uint8Array;
 }
 
-/** What every part of a document is made from. */
+/** The input of every part of a document. */
 export interface Context {
   readonly values: AnnotationValues;
   readonly options: RuntimeOptions;
   readonly host: HostFacts;
-  /** What the pod's containers may take, as far as it is known before there is one. */
+  /** Limits of the pod's containers, as far as known before there are any. */
   readonly pod: PodLimits;
-  /** Takes a sentence about something that is not taken as it was asked for. */
+  /** Logs a warning about a setting without its full effect. */
   readonly warn: (sentence: string) => void;
 }
 
-/** Whether the host has what came with a build. */
+/** Whether the host has at least this build; true if its build is unknown. */
 export function hasBuild({ build }: HostFacts, first: number): boolean {
   return build === undefined || build >= first;
 }

@@ -139,8 +139,8 @@ const rows: { readonly [key: string]: Rows } = {
   },
   [`${container}gpu.capabilities`]: {
     valid: [crosses(`${container}gpu.capabilities`, "utility,compute")],
-    boundary: [crosses(`${container}gpu.capabilities`, "utility"), ["", "words with commas between them"]],
-    invalid: ["utility,", "a b", "--pid=1", "UTILITY"].map((text): Row => [text, "words with commas between them"]),
+    boundary: [crosses(`${container}gpu.capabilities`, "utility"), ["", "words separated by commas"]],
+    invalid: ["utility,", "a b", "--pid=1", "UTILITY"].map((text): Row => [text, "words separated by commas"]),
   },
   "io.microsoft.lcow.gpuvhdpath": {
     valid: [["/gpu.vhd", { gpuVhdPath: "/gpu.vhd" }]],

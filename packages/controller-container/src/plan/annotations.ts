@@ -115,7 +115,7 @@ export function readAnnotations(
   pass(teeLogMountKey, (value) => value.startsWith("/"), "an absolute path");
   pass(hostCertificatesKey, (value) => /^[A-Za-z0-9+/\s]+(?:=+\s*)?$/.test(value), "certificates in base64");
   // They become options of the program that sets a GPU up.
-  pass(gpuCapabilitiesKey, (value) => /^[a-z]+(,[a-z]+)*$/.test(value), "words with commas between them");
+  pass(gpuCapabilitiesKey, (value) => /^[a-z]+(,[a-z]+)*$/.test(value), "words separated by commas");
   const gpuVhdPath = given[gpuVhdKey] || undefined;
   if (gpuVhdPath !== undefined && !isAbsolute(gpuVhdPath)) throw refuseValue(gpuVhdKey, "an absolute path of the host");
   for (const key of unsupported) {
