@@ -164,7 +164,7 @@ describe("mounts", () => {
       'mounts[0].destination: "data" is not an absolute path',
     ],
     [{ destination: "/x", type: "nfs", source: "h:/" }, "InvalidArgument", 'mounts[0].type of /x is "nfs"'],
-    [{ destination: "/x" }, "InvalidArgument", 'mounts[0].type: "" at /x'],
+    [{ destination: "/x" }, "InvalidArgument", 'mounts[0].type of /x is ""'],
     [
       { destination: "/x", type: "bind", source: "x" },
       "InvalidArgument",
@@ -233,10 +233,10 @@ describe("devices", () => {
 
   it.each([
     [[{ id: "A", idType: "class" }], 'windows.devices[0].idType of device A is "class", expected one of vpci-i'],
-    [[{ id: "A", idType: "" }], 'windows.devices[0].idType: "" of device A is not supported'],
+    [[{ id: "A", idType: "" }], 'windows.devices[0].idType of device A is ""'],
     [[{ id: "", idType: "vpci" }], 'windows.devices[0].id is "", expected the instance path of a device'],
-    [[{ id: "/1", idType: "vpci" }], 'windows.devices[0].id: "/1" given'],
-    [[{ id: "A/65536", idType: "vpci" }], 'windows.devices[0].id: "A/65536" given'],
+    [[{ id: "/1", idType: "vpci" }], 'windows.devices[0].id is "/1"'],
+    [[{ id: "A/65536", idType: "vpci" }], 'windows.devices[0].id is "A/65536"'],
     [
       [
         { id: "A/0", idType: "vpci" },

@@ -7,7 +7,7 @@ import {
 import type { Refuse } from "@uvm-shim/lifecycle";
 import type { DeviceConfig } from "../types.ts";
 
-/** One entry of `windows.devices`: a device of the host that is to be assigned to the VM. */
+/** One entry of `windows.devices`: a device of the host to be assigned to the VM. */
 export interface DevicePlan {
   readonly entry: OciWindowsDevice;
   readonly device: DeviceConfig;

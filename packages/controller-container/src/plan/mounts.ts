@@ -12,11 +12,11 @@ import {
 } from "./disk-mounts.ts";
 import { takesLaterMounts } from "./propagation.ts";
 
-/** What becomes of one mount of the specification. */
+/** How one mount of the specification is realized. */
 export type MountPlan =
-  /** The guest has it: a file system of its kernel's, or a place of its own. */
+  /** The source is in the guest: a file system of its kernel, or a path of its own. */
   | { readonly kind: "guest"; readonly mount: OciMount }
-  /** The host's file or directory is shared; `file` is the name below the share when it is a single file. */
+  /** A file or directory of the host is shared; `file` is the name in the share if it is a single file. */
   | {
       readonly kind: "share";
       readonly mount: OciMount;
@@ -26,19 +26,19 @@ export type MountPlan =
   /** A disk is attached. */
   | DiskMountPlan;
 
-/** File systems of the guest's kernel; what stands as their source is but a name. */
+/** File systems of the guest's kernel; their source is only a name. */
 const guestTypes = new Set([
   ...["proc", "sysfs", "tmpfs", "ramfs", "devpts", "mqueue", "cgroup", "cgroup2", "hugetlbfs"],
   ...["debugfs", "tracefs", "securityfs", "bpf", "configfs", "fusectl", "binfmt_misc"],
 ]);
 const hugePagesPrefix = "hugepages://";
-/** Sources with these prefixes name directories that the containers of a pod share in the guest. */
+/** Prefixes of sources that the containers of a pod share in the guest. */
 const sandboxPrefixes = ["sandbox://", "sandbox-tmp://"];
 const guestPathPrefix = "uvm://";
-/** What sources that name a place of the guest begin with. */
+/** All prefixes of sources in the guest. */
 export const placesOfGuest: readonly string[] = [...sandboxPrefixes, hugePagesPrefix, guestPathPrefix];
 const hugePageSizes = ["2M"];
-/** A specification may have mounts by the thousand, and each waits for the host's file systems. */
+/** Mounts that are planned at a time: there may be thousands, and each waits for the host's file systems. */
 const plannedAtOnce = 16;
 
 export async function planMounts(
@@ -50,7 +50,7 @@ export async function planMounts(
   const plans: MountPlan[] = [];
   const waiting = mounts.entries();
   let isRefused = false;
-  // Each goes on with the next mount that nobody has begun with, so that the bounds of file calls count for few at a time.
+  // Workers share one iterator, so that few file calls run at a time and their time bounds stay meaningful.
   const work = async (): Promise<void> => {
     for (const [index, mount] of waiting) {
       if (isRefused) return;
@@ -106,13 +106,13 @@ function isBind({ type = "", options = [] }: OciMount): boolean {
   return (type === "" || type === "none") && (options.includes("bind") || options.includes("rbind"));
 }
 
-/** runc goes by the options alone, crun by the type too; a guest may have either. */
+/** runc needs the option, crun accepts the type too; guests have either runtime. */
 function withBindOption(mount: OciMount): OciMount {
   const { options = [] } = mount;
   return options.includes("bind") || options.includes("rbind") ? mount : { ...mount, options: ["rbind", ...options] };
 }
 
-/** A place of the guest's own, which the guest itself finds or makes. */
+/** A path in the guest, which the guest itself resolves or creates. */
 function planGuestPath(mount: OciMount, where: string, refuse: Refuse): MountPlan | undefined {
   const { source = "" } = mount;
   const prefix = placesOfGuest.find((known) => source.startsWith(known));
@@ -147,13 +147,13 @@ async function planShare(
   }
   const kind = await files.kind(source);
   const readOnly = isReadOnly(mount);
-  // A security policy lists the options of each mount, and knows nothing of this host's.
+  // A security policy lists the allowed options, which cannot depend on the host.
   const inheriting = async (path: string): Promise<OciMount> =>
     takesOptions ? withFlags(mount, await files.mountFlags(path)) : mount;
   switch (kind) {
     case "directory": {
       const hostPath = await files.realPath(source);
-      // A share is read-only as a whole, a mount at its top alone unless it says otherwise.
+      // A share is read-only as a whole, but a read-only mount only at its top, unless it is recursive.
       const isWhole =
         isReadOnlyThroughout(mount) ||
         !(
@@ -184,14 +184,14 @@ async function planShare(
   }
 }
 
-/** A bind mount has the flags of its source's mount, which the guest's share has not, unless its options say otherwise. */
+/** A bind mount inherits the flags of its source's mount unless its options say otherwise; a share in the guest does not. */
 function withFlags(mount: OciMount, flags: readonly string[]): OciMount {
   const { options = [] } = mount;
   const inherited = flags.filter((flag) => !options.includes(flag) && !options.includes(flag.replace(/^no/, "")));
   return inherited.length === 0 ? mount : { ...mount, options: [...options, ...inherited] };
 }
 
-/** The mount as the guest is given it once the share stands at `guestPath`. */
+/** The mount for the guest, with the share mounted at `guestPath`. */
 export function sharedMount(plan: MountPlan & { readonly kind: "share" }, guestPath: string): OciMount {
   const source = plan.file === undefined ? guestPath : posix.join(guestPath, plan.file);
   return { ...plan.mount, type: "bind", source };
