@@ -148,7 +148,9 @@ export class LinuxContainerController {
     };
   }
 
-  /** The guest returns no pid for a created container, but lists the process that waits for its start. 0 if it does not. */
+  /**
+   * The guest returns no pid for a created container, but lists the process that waits for its start. 0 if it does not.
+   */
   async #pidOfWaiting(container: GuestContainer, signal: AbortSignal): Promise<number> {
     try {
       const pids = await abortable(container.processIds(signal), signal);

@@ -7,8 +7,8 @@ export function joinPath(grammar: PathGrammar, folder: string, name: string): st
 }
 
 /**
- * The shortest form of a path, without looking at the file system: the host's separators, none doubled, no `.`, `..` only
- * at the start of a relative path, and no separator at the end except that of a root.
+ * The shortest form of a path, without looking at the file system: the host's separators, none doubled, no `.`, `..`
+ * only at the start of a relative path, and no separator at the end except that of a root.
  */
 export function cleanPath(grammar: PathGrammar, path: string): string {
   const separator = separatorOf(grammar);

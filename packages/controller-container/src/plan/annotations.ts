@@ -28,8 +28,8 @@ const teeLogKey = "io.microsoft.container.lcow.tee-log-path";
 const teeLogMountKey = "io.microsoft.container.lcow.tee-log-dir-mount";
 
 /**
- * Whether the pod uses the VM's network. The guest then leaves NICs of a sandbox or single container where they are, and
- * each container of the pod gets the network namespace of its specification.
+ * Whether the pod uses the VM's network. The guest then leaves NICs of a sandbox or single container where they are,
+ * and each container of the pod gets the network namespace of its specification.
  */
 export const hostNetworkKey = "io.microsoft.virtualmachine.lcow.hostnetwork";
 /** Whether the guest accepts a sandbox without NICs. */
@@ -72,8 +72,8 @@ const containerTypes = ["sandbox", "container"] as const satisfies readonly Cont
 const greatest = 2n ** 64n - 1n;
 
 /**
- * Reads annotations by allow-list: clients and hosts add others. A value that cannot be used is refused, since the guest
- * would ignore it or fail without a reason.
+ * Reads annotations by allow-list: clients and hosts add others. A value that cannot be used is refused, since the
+ * guest would ignore it or fail without a reason.
  */
 export function readAnnotations(
   given: { readonly [key: string]: string },

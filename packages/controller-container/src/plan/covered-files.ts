@@ -9,9 +9,9 @@ const folder = "/etc";
 const networkFiles = ["hostname", "hosts", "resolv.conf"];
 
 /**
- * The guest's runtime cannot mount these files over a read-only mount of /etc that does not have them, and the container
- * would fail. So empty files are mounted before that mount, which hides them: the guest adds nothing, and the container
- * sees exactly its own /etc.
+ * The guest's runtime cannot mount these files over a read-only mount of /etc that does not have them, and the
+ * container would fail. So empty files are mounted before that mount, which hides them: the guest adds nothing, and the
+ * container sees exactly its own /etc.
  */
 export async function coveredNetworkFiles(
   plans: readonly MountPlan[],

@@ -184,7 +184,10 @@ async function planShare(
   }
 }
 
-/** A bind mount inherits the flags of its source's mount unless its options say otherwise; a share in the guest does not. */
+/**
+ * A bind mount inherits the flags of its source's mount unless its options say otherwise; a share in the guest does
+ * not.
+ */
 function withFlags(mount: OciMount, flags: readonly string[]): OciMount {
   const { options = [] } = mount;
   const inherited = flags.filter((flag) => !options.includes(flag) && !options.includes(flag.replace(/^no/, "")));

@@ -34,7 +34,9 @@ export interface Scratch {
 }
 
 export interface RootRequest {
-  /** `windows.layerFolders` of the specification: folders of the layers, topmost first, then that of the scratch disk. */
+  /**
+   * `windows.layerFolders` of the specification: folders of the layers, topmost first, then that of the scratch disk.
+   */
   readonly layerFolders: readonly string[];
   readonly encryptScratch: boolean;
   readonly rootfs: readonly RootfsMount[];

@@ -11,7 +11,9 @@ export interface GuestContainerSteps {
   readonly processes: Step;
   /** Sets whether it may run without a reported exit: from the start's request until its success. */
   mayRun(mayRun: boolean): void;
-  /** Whether the guest has deleted the state at the first attempt, and with it everything in the container's folders. */
+  /**
+   * Whether the guest has deleted the state at the first attempt, and with it everything in the container's folders.
+   */
   isStateDeleted(): boolean;
   /** Throws while the guest has no container. */
   get(): GuestContainer;

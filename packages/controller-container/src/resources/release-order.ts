@@ -22,10 +22,10 @@ export interface GuestFolders {
 }
 
 /**
- * The steps in the order of acquisition; they are released in reverse. In the guest, deleting a container's state deletes
- * every file below its folders, mounted or not, and undoes the mounts of combined layers there. So it is released after
- * the layers and before the disks with the container's writes; where everything is in the container's own folder, it is
- * released last. A step that fails to release keeps the steps that must not be released before it.
+ * The steps in the order of acquisition; they are released in reverse. In the guest, deleting a container's state
+ * deletes every file below its folders, mounted or not, and undoes the mounts of combined layers there. So it is
+ * released after the layers and before the disks with the container's writes; where everything is in the container's
+ * own folder, it is released last. A step that fails to release keeps the steps that must not be released before it.
  */
 export function vmSteps({ root, mounts, others, container }: VmParts, folders: GuestFolders): readonly Step[] {
   const { devices, combination } = root;
@@ -50,10 +50,10 @@ export function vmSteps({ root, mounts, others, container }: VmParts, folders: G
 const sandboxFolders = ["sandboxTmpfsMounts", "sandboxMounts", "hugepages"];
 
 /**
- * Combining layers with a scratch directory outside of the container's folder mounts a part of the scratch disk over that
- * folder. Deleting the container's state unmounts it. A container that could not be created has no state: the disk would
- * stay mounted while it is detached, and a retry would delete the root on it. So the guest is asked to remove layers
- * there, for which it unmounts and deletes whatever is at the path.
+ * Combining layers with a scratch directory outside of the container's folder mounts a part of the scratch disk over
+ * that folder. Deleting the container's state unmounts it. A container that could not be created has no state: the disk
+ * would stay mounted while it is detached, and a retry would delete the root on it. So the guest is asked to remove
+ * layers there, for which it unmounts and deletes whatever is at the path.
  */
 function boundBundle(container: GuestContainerSteps, { places, isSandbox, guest, root }: GuestFolders): Step {
   const { bundle, id } = places;

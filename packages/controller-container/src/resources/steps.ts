@@ -47,8 +47,8 @@ export interface RootSteps {
 }
 
 /**
- * Guest and runtime create files and mount points in every root. Over a read-only root the guest puts a writable layer in
- * memory. The container's view is still read-only, unless a writable root was requested.
+ * Guest and runtime create files and mount points in every root. Over a read-only root the guest puts a writable layer
+ * in memory. The container's view is still read-only, unless a writable root was requested.
  */
 function keepInMemory(places: ContainerPlaces, root: GuestRoot, isReadOnly: boolean): void {
   root.scratchPath = places.own?.scratch ?? posix.join(places.bundle, "scratch", places.id);
@@ -228,9 +228,9 @@ function sharedRootStep(
   shares: ContainerShares,
   onMapped: (guestPath: string) => void,
 ): Step {
-  // Writable if the host's directory is, even for a read-only root: the guest's runtime creates missing mount points and
-  // then mounts it read-only. Never writable in the container's own folder: the guest deletes everything there when it
-  // fails to create the container, and these are files of the host.
+  // Writable if the host's directory is, even for a read-only root: the guest's runtime creates missing mount points
+  // and then mounts it read-only. Never writable in the container's own folder: the guest deletes everything there when
+  // it fails to create the container, and these are files of the host.
   const share = { hostPath: directory, readOnly: readOnly || own !== undefined, ...ownPlace(own, rootShare) };
   return reservedStep(`root ${directory}`, shares, () => shares.reserve(share), onMapped);
 }

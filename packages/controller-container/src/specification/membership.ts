@@ -77,7 +77,9 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
   };
 }
 
-/** With hostIPC, CRI's sandbox container has no IPC namespace and mounts the node's /dev/shm, which a VM cannot share. */
+/**
+ * With hostIPC, CRI's sandbox container has no IPC namespace and mounts the node's /dev/shm, which a VM cannot share.
+ */
 function refuseHostIpc({ linux, mounts = [] }: ContainerSpecification, type: string | undefined, refuse: Refuse): void {
   if (type !== "sandbox") return;
   const index = mounts.findIndex(({ source, destination }) => source === "/dev/shm" && destination === "/dev/shm");
@@ -115,8 +117,9 @@ interface Joins {
 }
 
 /**
- * CRI names the namespaces of the pod to join by path. Clients without pods, such as ctr, ask for a new network namespace;
- * they get the pod's, since a NIC can be in one namespace only. Others without a path are the container's own.
+ * CRI names the namespaces of the pod to join by path. Clients without pods, such as ctr, ask for a new network
+ * namespace; they get the pod's, since a NIC can be in one namespace only. Others without a path are the container's
+ * own.
  */
 function joinsOf(type: string | undefined, anchor: PodAnchor | undefined): Joins {
   const pid = anchor?.pid;
@@ -131,8 +134,8 @@ function joinsOf(type: string | undefined, anchor: PodAnchor | undefined): Joins
 
 /**
  * A runtime gives a container its own namespace for each that the specification omits: here the VM's, which all
- * containers of the pod would share. So the container gets IPC and UTS namespaces of its own, and the pod's network. The
- * pid namespace stays the VM's, which is the meaning of hostPID.
+ * containers of the pod would share. So the container gets IPC and UTS namespaces of its own, and the pod's network.
+ * The pid namespace stays the VM's, which is the meaning of hostPID.
  */
 function withWhatIsNotNamed(given: Namespaces, { ofPod }: Joins): Namespaces {
   const path = ofPod("network");

@@ -8,7 +8,10 @@ const resolvConf = "/etc/resolv.conf";
 const sharedMemory = "/dev/shm";
 /** A folder in memory that the guest provides for the pod. */
 const memoryOfPod = "sandbox-tmp:///shm";
-/** The guest's folder for these, in the bundle of the sandbox container. Without a size they may use all of the VM's memory. */
+/**
+ * The guest's folder for these, in the bundle of the sandbox container. Without a size they may use all of the VM's
+ * memory.
+ */
 const memoryFolder = "sandboxTmpfsMounts";
 /** Their path in the sandbox container, in a file system that it always has. */
 const memoryInSandbox = "/dev/pod";
@@ -47,8 +50,8 @@ function sharingMemory(mount: OciMount): OciMount {
 }
 
 /**
- * Creates the pod's /dev/shm as a file system with a size, in the sandbox container: workloads that share it cannot. It is
- * mounted below the guest's folders for the pod with shared propagation, so that the guest sees it.
+ * Creates the pod's /dev/shm as a file system with a size, in the sandbox container: workloads that share it cannot. It
+ * is mounted below the guest's folders for the pod with shared propagation, so that the guest sees it.
  */
 export function withMemoryOfPod(specification: ContainerSpecification, bundle: string): SandboxMemory {
   const kibibytes = specification.containerAnnotations.forGuest[shmSizeKey] ?? defaultMemoryKib;

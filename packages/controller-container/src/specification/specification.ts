@@ -161,8 +161,8 @@ export interface GuestSpecificationInput {
 }
 
 /**
- * The specification for the guest's OCI runtime, by allow-list, as microsoft/hcsshim (internal/controller/linuxcontainer)
- * sends it: without hooks and without anything that refers to the host.
+ * The specification for the guest's OCI runtime, by allow-list, as microsoft/hcsshim
+ * (internal/controller/linuxcontainer) sends it: without hooks and without anything that refers to the host.
  */
 export function guestSpecification(input: GuestSpecificationInput): OciSpec {
   const { specification, rootPath, mounts, devices, terminal, isRootReadOnly } = input;

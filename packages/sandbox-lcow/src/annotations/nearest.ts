@@ -5,8 +5,8 @@ const longestText = 200;
 
 /**
  * The candidate with the smallest edit distance, if that is small. Common prefixes and suffixes are skipped, and so are
- * candidates that cannot be the nearest any more: a pod may have thousands of unknown keys, and the cost of comparing two
- * texts grows with the product of their lengths.
+ * candidates that cannot be the nearest any more: a pod may have thousands of unknown keys, and the cost of comparing
+ * two texts grows with the product of their lengths.
  */
 export function nearest(text: string, candidates: readonly string[]): string | undefined {
   if (text.length > longestText) return undefined;

@@ -25,8 +25,8 @@ const keys = {
 const defaultPeriod = 100_000;
 
 /**
- * The pod's limits: from CRI's annotations, else from the resources of the pod's or the single container's specification.
- * Throws SandboxError.
+ * The pod's limits: from CRI's annotations, else from the resources of the pod's or the single container's
+ * specification. Throws SandboxError.
  */
 export function podLimits(annotations: { readonly [key: string]: string }, specification: unknown): PodLimits {
   if (Object.values(keys).some((key) => annotations[key] !== undefined)) {

@@ -98,7 +98,9 @@ export class PodSize {
     return { kind: "refused", reason: `${reason}: expected ${accepted}` };
   }
 
-  /** As with processors: a limit above the host's memory is accepted with a warning, since no other runtime refuses it. */
+  /**
+   * As with processors: a limit above the host's memory is accepted with a warning, since no other runtime refuses it.
+   */
   #judgeMemory({ containers, container, before, memoryInMb, fixedSince }: SizeQuestion): SizeVerdict {
     const { needs, fixedMemory, hostMemory = Number.POSITIVE_INFINITY } = this.#options;
     const size = Math.min(memoryFor(containers, needs), hostMemory);
