@@ -171,14 +171,14 @@ const rows: { readonly [Option in keyof Required<RuntimeOptions>]: OptionRows } 
     "true",
     "false",
     noBoolean,
-    ": limits of their containers are processor time, of however many processors",
+    ": container limits are processor time, whatever the number of processors",
   ),
   defaultContainerScratchSizeInGb: withoutEffect(
     "default_container_scratch_size_in_gb",
     "40",
     "0",
     noNumber,
-    ": scratch disks are as large as the snapshotter makes them",
+    ": the snapshotter sets the size of scratch disks",
   ),
   defaultVmScratchSizeInGb: withoutEffect("default_vm_scratch_size_in_gb", "1", "0", noNumber),
   shareScratch: {

@@ -2,7 +2,7 @@ import { SchemaError } from "@uvm-shim/hcs-schema";
 import type { Refuse } from "@uvm-shim/lifecycle";
 import type { PathLookup } from "./types.ts";
 
-/** The host's files, which refuse a path that their system cannot follow: too long, or links in a circle. */
+/** Lookups that name the path in the error when the host cannot resolve it, as with a link loop or a name too long. */
 export function namingPaths(files: PathLookup, refuse: Refuse): PathLookup {
   const named = async <T>(path: string, work: Promise<T>): Promise<T> => {
     try {
@@ -22,16 +22,15 @@ export function namingPaths(files: PathLookup, refuse: Refuse): PathLookup {
 }
 
 /**
- * Refuses what has a NUL anywhere in its texts or names: whoever hands it to a kernel, or writes it in C, takes what comes
- * before for all of it.
+ * Refuses a NUL in any text or field name of the value: kernels and programs in C would silently drop what follows it.
  */
 export function checkWholeTexts(value: unknown, where: string, refuse: Refuse): void {
   const found: Found[] = [{ value }];
-  // Neither a call within a call nor a path of its own for each value: what no check knows may be nested by the thousand.
+  // No recursion, and no path text for each value: unchecked parts may be nested by the thousand.
   for (const at of found) {
     if (typeof at.value === "string" && at.value.includes("\0")) {
-      // The text itself may be a secret, as variables of the environment are.
-      const given = `one of ${at.value.length} characters with NUL at ${at.value.indexOf("\0")}`;
+      // The text may be a secret, as environment variables are.
+      const given = `${at.value.length} characters with NUL at ${at.value.indexOf("\0")}`;
       throw refuse("InvalidArgument", `${placeOf(at, where)}: expected text without NUL, got ${given}`);
     }
     if (typeof at.value !== "object" || at.value === null) continue;
@@ -46,7 +45,7 @@ export function checkWholeTexts(value: unknown, where: string, refuse: Refuse): 
   }
 }
 
-/** A value, and by which step it is reached from that which it is in. */
+/** A value, the value that contains it, and the step between them. */
 interface Found {
   readonly value: unknown;
   readonly within?: Found;
@@ -56,7 +55,7 @@ interface Found {
 const mostCharacters = 60;
 const mostSteps = 16;
 
-/** Of a path of many steps the last ones. */
+/** The path of a value; of a long path the last steps. */
 function placeOf(found: Found, where: string): string {
   const steps: string[] = [];
   let at: Found | undefined = found;
@@ -71,7 +70,7 @@ function joined(where: string, name: string): string {
   return where.includes(": ") ? `${where}.${name}` : `${where}: ${name}`;
 }
 
-/** Runs a schema check; what it finds becomes InvalidArgument and names the file and field. */
+/** Runs a schema check; its error becomes InvalidArgument with the file and field. */
 export function checked<T>(check: () => T, file: string, refuse: Refuse): T {
   try {
     return check();

@@ -71,7 +71,7 @@ describe("processes", () => {
     await expect(bench.controller.createProcess(exec("../a"))).rejects.toMatchObject({ code: "InvalidArgument" });
     await expect(bench.controller.createProcess({ ...exec("b"), spec: { cwd: "/" } })).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: expect.stringContaining("exec: process.args: expected the command, got nothing"),
+      message: expect.stringContaining("exec: process.args: expected a command, got nothing"),
     });
     await expect(bench.controller.createProcess({ ...exec("b"), spec: { cwd: 1 } })).rejects.toMatchObject({
       message: expect.stringContaining("exec: process.cwd: expected a string, got 1"),

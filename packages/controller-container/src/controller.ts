@@ -22,20 +22,20 @@ import type { ContainerProcess, GuestContainer } from "./types.ts";
 
 const initId = "";
 const killed = 128 + 9;
-/** Of a process that is deleted before it was started: nothing failed. */
+/** Exit status of a process that is deleted before its start: nothing failed. */
 const neverRan = 0;
-/** In the form that the reference's guest tells. */
+/** Statistics before the start, in the form of cgroup v1, as guests report them. */
 const noUsage: CgroupMetrics = {
   version: 1,
   metrics: { pids: { current: 0 }, cpu: { usage: { total: 0 } }, memory: { usage: { usage: 0 } } },
 };
-/** As containerd checks ids; they become names of directories in the guest. */
+/** The form of ids in containerd; they become directory names in the guest. */
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
 /**
- * One Linux container in a utility VM. What it holds of host and guest is recorded as it is acquired and released in
- * reverse, whoever failed. Errors are ControllerErrors; what is wrong with config.json is InvalidArgument and names
- * the field.
+ * One Linux container in a utility VM. Resources of host and guest are recorded when they are acquired, and released in
+ * reverse order after any failure. Errors are ControllerErrors; errors in config.json are InvalidArgument and name the
+ * field.
  */
 export class LinuxContainerController {
   readonly id: string;
@@ -45,11 +45,11 @@ export class LinuxContainerController {
   readonly #operations = new OperationQueue();
   readonly #held = new Acquisitions();
   readonly #processes = new Map<string, ContainerProcess>();
-  /** Aborts what is under way when the container is to end. */
+  /** Aborts what is under way when the container must end. */
   readonly #ending = new AbortController();
   readonly #vmGone = new AbortController();
   #role: ContainerRole | undefined;
-  /** Settles when the start of the init process has, however it did. */
+  /** Resolves when the start of the init process has succeeded or failed. */
   #starting: Promise<unknown> = Promise.resolve();
 
   constructor(options: LinuxContainerOptions) {
@@ -63,20 +63,24 @@ export class LinuxContainerController {
     return this.#life.state.kind;
   }
 
-  /** The init process. Throws FailedPrecondition before it has been created. */
+  /** The init process. FailedPrecondition before it has been created. */
   get init(): ContainerProcess {
     const init = this.#processes.get(initId);
-    if (init === undefined) throw this.#refusing("look up init process of container")("FailedPrecondition", "none yet");
+    if (init === undefined)
+      throw this.#refusing("look up init process of container")(
+        "FailedPrecondition",
+        "the container has not been created",
+      );
     return init;
   }
 
-  /** As the containers of its pod that come later see it. */
+  /** This container as the anchor of the pod's later containers. */
   get anchor(): PodAnchor {
     const init = this.#processes.get(initId);
     return { isSandbox: this.#role === "sandbox", pid: init?.state === "running" ? init.pid : undefined };
   }
 
-  /** The init process for the empty id, else the exec. */
+  /** The init process for the empty id, else an exec. */
   process(execId: string): ContainerProcess | undefined {
     return this.#processes.get(execId);
   }
@@ -86,8 +90,8 @@ export class LinuxContainerController {
   }
 
   /**
-   * Checks what is asked, then acquires root file system, mounts, the guest's container and the client's stdio. When
-   * that fails nothing is left, and the container is Invalid.
+   * Checks the request, then acquires root file system, mounts, the guest's container and the client's stdio. After a
+   * failure nothing is left, and the container is Invalid.
    */
   create(request: CreateContainer, signal?: AbortSignal): Promise<void> {
     return this.#operations.run(async () => {
@@ -106,7 +110,10 @@ export class LinuxContainerController {
   async #acquire(request: CreateContainer, signal: AbortSignal): Promise<GuestContainer> {
     const refuse = this.#refusing("create container");
     if (!idPattern.test(this.id)) {
-      throw refuse("InvalidArgument", `the id must be up to 128 letters, digits, "_", "." and "-", the first no sign`);
+      throw refuse(
+        "InvalidArgument",
+        `the id must start with a letter or digit, followed by at most 127 letters, digits, "_", "." or "-"`,
+      );
     }
     const plan = await abortable(planContainer(request, this.#options, refuse), signal);
     const { host, inVm, container } = plan;
@@ -135,19 +142,21 @@ export class LinuxContainerController {
       release: async () => {
         const init = this.#processes.get(initId);
         await init?.abandon(killed);
-        // One that could not be created has no exit, and nobody shall wait for it.
+        // A process that could not be created never gets an exit, so nobody must wait for it.
         if (init?.exit === undefined) this.#processes.delete(initId);
       },
     };
   }
 
-  /** The guest tells no pid with a container, but lists the process that waits for its start. 0 when it does not. */
+  /**
+   * The guest returns no pid for a created container, but lists the process that waits for its start. 0 if it does not.
+   */
   async #pidOfWaiting(container: GuestContainer, signal: AbortSignal): Promise<number> {
     try {
       const pids = await abortable(container.processIds(signal), signal);
       return pids.length === 1 && pids[0] !== undefined ? pids[0] : 0;
     } catch {
-      // A policy may deny the question, and nothing but the pid depends on it.
+      // A policy may deny the request; only the pid depends on it.
       signal.throwIfAborted();
       return 0;
     }
@@ -175,7 +184,7 @@ export class LinuxContainerController {
       await abortable(guest.start(signal), signal);
       container.mayRun(true);
       const init = await guest.execute(parameters, signal);
-      // From here on its end is told.
+      // From here on its exit is reported.
       container.mayRun(false);
       this.#life.succeed("start", { kind: "Running", guest });
       return init;
@@ -185,7 +194,7 @@ export class LinuxContainerController {
     }
   }
 
-  /** The execs die with init, whose pid namespace they share; they are told in case the guest does not. */
+  /** Execs die with init, whose pid namespace they share; the kill covers guests that do not report it. */
   #initExited(exit: Exit): void {
     this.#life.happen("exited", { kind: "Stopped", exit });
     for (const process of this.#processes.values()) {
@@ -194,7 +203,7 @@ export class LinuxContainerController {
     }
   }
 
-  /** Makes an exec; `spec` is the OCI process as parsed JSON, unchecked. */
+  /** Creates an exec; `spec` is the OCI process as parsed JSON, unchecked. */
   async createProcess(
     request: { readonly execId: string; readonly spec: unknown; readonly stdio: StdioPaths },
     signal?: AbortSignal,
@@ -203,8 +212,11 @@ export class LinuxContainerController {
     const refuse = this.#refusing(`create process ${execId} in container`);
     const container = this.#running(refuse);
     if (!idPattern.test(execId))
-      throw refuse("InvalidArgument", "expected letters, digits, _ . - as id of the process");
-    if (this.#processes.has(execId)) throw refuse("AlreadyExists", "there is a process of this id");
+      throw refuse(
+        "InvalidArgument",
+        `the process id must start with a letter or digit, followed by at most 127 letters, digits, "_", "." or "-"`,
+      );
+    if (this.#processes.has(execId)) throw refuse("AlreadyExists", "a process with this id exists already");
     const process = guestProcess(checkedProcess(request.spec, refuse), stdio.terminal);
     const exec = this.#options.createProcess({ containerId: this.id, execId, guest: container });
     this.#processes.set(execId, exec);
@@ -219,19 +231,19 @@ export class LinuxContainerController {
     return exec;
   }
 
-  /** Forgets an exec that has exited or was never started, and answers with its exit. */
+  /** Removes an exec that has exited or was never started, and returns its exit. */
   async deleteProcess(execId: string): Promise<Exit> {
     const refuse = this.#refusing(`delete process ${JSON.stringify(execId)} of container`);
     if (execId === initId) throw refuse("FailedPrecondition", "the init process is deleted with its container");
     const exec = this.#processes.get(execId);
-    if (exec === undefined) throw refuse("NotFound", "there is no process of this id");
+    if (exec === undefined) throw refuse("NotFound", "no process has this id");
     await exec.abandon(neverRan);
-    if (exec.exit === undefined) throw refuse("FailedPrecondition", "the process is running, kill it first");
+    if (exec.exit === undefined) throw refuse("FailedPrecondition", "the process is running: kill it first");
     this.#processes.delete(execId);
     return exec.exit;
   }
 
-  /** Pids in the guest, with the exec id where it is the process of an exec. */
+  /** Pids in the guest, with the exec id for processes of execs. */
   async pids(signal?: AbortSignal): Promise<readonly { readonly pid: number; readonly execId?: string }[]> {
     const operation = "list processes of container";
     const state = this.#life.state;
@@ -246,7 +258,7 @@ export class LinuxContainerController {
     });
   }
 
-  /** Before its start the guest lists what waits for it, which is the init process. */
+  /** Before the start the guest lists the init process, which waits for it. */
   async #listCreated(guest: GuestContainer, operation: string, signal?: AbortSignal): Promise<readonly number[]> {
     try {
       return await abortable(guest.processIds(signal), signal);
@@ -255,13 +267,13 @@ export class LinuxContainerController {
     }
   }
 
-  /** What the guest's kernel has counted for a container that runs; of one that is yet to be started, zeros. */
+  /** Statistics of the guest's kernel; zeros before the start. */
   async statistics(signal?: AbortSignal): Promise<CgroupMetrics> {
     if (this.#life.state.kind === "Created") return noUsage;
     return await this.#ask("measure container", (container) => container.metrics(signal), signal);
   }
 
-  /** Changes the limits of a container that runs; `resources` are those of the OCI specification, unchecked. */
+  /** Changes the limits of a running container; `resources` are OCI resources as parsed JSON, unchecked. */
   update(resources: unknown, signal?: AbortSignal): Promise<void> {
     const ask = (container: GuestContainer, refuse: Refuse) =>
       container.update(checkedResources(resources, refuse), signal);
@@ -272,7 +284,7 @@ export class LinuxContainerController {
     return this.#life.state.kind === "Paused";
   }
 
-  /** Stops every process of a container that runs where it stands. It takes no execs until it is resumed. */
+  /** Freezes all processes of a running container. It accepts no execs until it is resumed. */
   pause = (signal?: AbortSignal): Promise<void> => this.#freeze("pause", "Paused", signal);
   resume = (signal?: AbortSignal): Promise<void> => this.#freeze("resume", "Running", signal);
 
@@ -282,7 +294,7 @@ export class LinuxContainerController {
       const until = this.#until(signal);
       const guest = this.#alive(this.#refusing(`${operation} container`));
       await this.#ask(`${operation} container`, () => guest[operation](until), until);
-      // It may have ended meanwhile.
+      // The container may have ended meanwhile.
       if (this.#life.allows(operation)) this.#life.succeed(operation, { kind, guest });
     }, signal);
   }
@@ -301,7 +313,7 @@ export class LinuxContainerController {
     }
   }
 
-  /** Signals every process of the container; before its start, the init process. */
+  /** Signals all processes of the container; before its start, the init process. */
   async killAll(signalNumber: number, signal?: AbortSignal): Promise<void> {
     const state = this.#life.state;
     if (state.kind !== "Running" && state.kind !== "Paused") return await this.init.kill(signalNumber, signal);
@@ -314,9 +326,9 @@ export class LinuxContainerController {
     await this.#ask("kill all processes of container", signalAll, signal);
   }
 
-  /** Ends every process of it at once, and whatever create or start is under way. Idempotent, in every state. */
+  /** Kills all processes, and aborts a create or start that is under way. Idempotent, in every state. */
   async terminate(signal?: AbortSignal): Promise<void> {
-    this.#ending.abort(this.#refusing("container")("Cancelled", "it is being terminated"));
+    this.#ending.abort(this.#refusing("container")("Cancelled", "the container is being terminated"));
     await this.#operations.run(() => this.#endProcesses(signal), signal);
   }
 
@@ -342,15 +354,15 @@ export class LinuxContainerController {
   }
 
   /**
-   * Gives back all that it holds; possible unless it runs. Repeatable after a failure, which keeps what could not be
-   * released. It goes on when the caller no longer waits.
+   * Releases all that the container holds, unless it runs. Repeatable after a failure, which keeps what could not be
+   * released. The work goes on when the caller stops waiting.
    */
   delete(signal?: AbortSignal): Promise<Exit> {
     const deleting = this.#operations.run(async () => {
       this.#life.require("delete");
       try {
         if (this.#life.state.kind === "Created") {
-          this.#ending.abort(this.#refusing("container")("Cancelled", "it is being deleted"));
+          this.#ending.abort(this.#refusing("container")("Cancelled", "the container is being deleted"));
           await this.#starting;
           await this.init.abandon(neverRan);
         }
@@ -365,7 +377,7 @@ export class LinuxContainerController {
     return abortable(deleting, signal);
   }
 
-  /** Called when the VM is gone: gives every process an exit and forgets what the VM held. */
+  /** Called when the VM has exited: gives every process an exit and forgets what the VM held. */
   vmExited(exit: { readonly reason: string }): void {
     const error = this.#refusing("container")("Unavailable", `the VM has exited: ${exit.reason}`);
     this.#vmGone.abort(error);
@@ -376,7 +388,7 @@ export class LinuxContainerController {
   #running(refuse: Refuse): GuestContainer {
     const state = this.#life.state;
     if (state.kind === "Running") return state.guest;
-    throw refuse("FailedPrecondition", `the container is not running but ${state.kind}`);
+    throw refuse("FailedPrecondition", `the container is ${state.kind}, expected Running`);
   }
 
   #alive(refuse: Refuse): GuestContainer {

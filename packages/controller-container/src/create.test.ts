@@ -67,7 +67,7 @@ describe("root file system", () => {
 
   it.each([
     [["rw"], "InvalidArgument", /lcow-layer \/snapshots\/3: expected option parentLayerPaths=.*got none/],
-    [["parentLayerPaths=["], "InvalidArgument", /got no JSON/],
+    [["parentLayerPaths=["], "InvalidArgument", /got invalid JSON/],
     [["parentLayerPaths=[]"], "InvalidArgument", /1 to 500 absolute paths, got parentLayerPaths=\[\]/],
     [['parentLayerPaths=["1"]'], "InvalidArgument", /absolute paths/],
     [['parentLayerPaths=["/gone"]'], "NotFound", /layer \/gone\/layer.vhd does not exist/],
@@ -85,7 +85,7 @@ describe("root file system", () => {
     });
     expect(await rejection(new ContainerBench(), specification(), [overlayMount, layersMount])).toMatchObject({
       code: "InvalidArgument",
-      message: expect.stringContaining("expected one lcow-layer mount alone, got 2 mounts"),
+      message: expect.stringContaining("expected a single lcow-layer mount, got 2 mounts"),
     });
   });
 
@@ -158,10 +158,18 @@ describe("mounts", () => {
   });
 
   it.each([
-    [{ destination: "data", type: "tmpfs" }, "InvalidArgument", 'mounts[0].destination: "data" is no absolute path'],
-    [{ destination: "/x", type: "nfs", source: "h:/" }, "InvalidArgument", 'mounts[0].type: "nfs" at /x is not known'],
-    [{ destination: "/x" }, "InvalidArgument", 'mounts[0].type: "" at /x'],
-    [{ destination: "/x", type: "bind", source: "x" }, "InvalidArgument", 'mounts[0].source: "x" is no absolute path'],
+    [
+      { destination: "data", type: "tmpfs" },
+      "InvalidArgument",
+      'mounts[0].destination: "data" is not an absolute path',
+    ],
+    [{ destination: "/x", type: "nfs", source: "h:/" }, "InvalidArgument", 'mounts[0].type of /x is "nfs"'],
+    [{ destination: "/x" }, "InvalidArgument", 'mounts[0].type of /x is ""'],
+    [
+      { destination: "/x", type: "bind", source: "x" },
+      "InvalidArgument",
+      'mounts[0].source: "x" is not an absolute path',
+    ],
     [{ destination: "/x", type: "bind", source: "/none" }, "NotFound", "mounts[0].source: /none does not exist"],
     [{ destination: "/x", type: "bind", source: "/dev/null" }, "InvalidArgument", "/dev/null is neither a file"],
   ])("refuses %j", async (mount, code, message) => {
@@ -224,21 +232,18 @@ describe("devices", () => {
   });
 
   it.each([
-    [
-      [{ id: "A", idType: "class" }],
-      'windows.devices[0].idType: "class" of device A is not supported, expected vpci-i',
-    ],
-    [[{ id: "A", idType: "" }], 'windows.devices[0].idType: "" of device A is not supported'],
-    [[{ id: "", idType: "vpci" }], 'windows.devices[0].id: "" given, expected the instance path of a device'],
-    [[{ id: "/1", idType: "vpci" }], 'windows.devices[0].id: "/1" given'],
-    [[{ id: "A/65536", idType: "vpci" }], 'windows.devices[0].id: "A/65536" given'],
+    [[{ id: "A", idType: "class" }], 'windows.devices[0].idType of device A is "class", expected one of vpci-i'],
+    [[{ id: "A", idType: "" }], 'windows.devices[0].idType of device A is ""'],
+    [[{ id: "", idType: "vpci" }], 'windows.devices[0].id is "", expected the instance path of a device'],
+    [[{ id: "/1", idType: "vpci" }], 'windows.devices[0].id is "/1"'],
+    [[{ id: "A/65536", idType: "vpci" }], 'windows.devices[0].id is "A/65536"'],
     [
       [
         { id: "A/0", idType: "vpci" },
         { id: "B", idType: "gpu" },
         { id: "a", idType: "gpu" },
       ],
-      "windows.devices[2].id: a/0 is given twice, by entry 0 too",
+      "windows.devices[2].id: a/0 is listed twice, first as entry 0",
     ],
   ])("%j are refused, and nothing is acquired", async (devices, message) => {
     const script = new ScriptedCalls();
@@ -255,7 +260,9 @@ it("devices by the thousand are compared", { timeout: 5000 }, async () => {
   const devices = Array.from({ length: 20_000 }, (_, index) => ({ id: `PCIP\\VEN_${index}`, idType: "vpci" }));
   const given = [...devices, { id: "PCIP\\ven_19999", idType: "vpci" }];
   expect(await rejection(new ContainerBench(), specification({ windows: { devices: given } }))).toMatchObject({
-    message: expect.stringContaining("windows.devices[20000].id: PCIP\\ven_19999/0 is given twice, by entry 19999 too"),
+    message: expect.stringContaining(
+      "windows.devices[20000].id: PCIP\\ven_19999/0 is listed twice, first as entry 19999",
+    ),
   });
 });
 
@@ -263,12 +270,12 @@ describe("specification", () => {
   it.each([
     [undefined, "config.json: expected an object, got nothing"],
     [specification({ process: undefined }), "process is missing"],
-    [specification({ process: { cwd: "/", args: [] } }), "process.args: expected the command, got an empty one"],
+    [specification({ process: { cwd: "/", args: [] } }), "process.args: expected a command, got an empty one"],
     [
       specification({ process: { cwd: "/", args: "sh" } }),
       "process.args: expected a list, got a string of 2 characters",
     ],
-    [specification({ process: { cwd: "bin", args: ["sh"] } }), 'process.cwd: "bin" is no absolute path'],
+    [specification({ process: { cwd: "bin", args: ["sh"] } }), 'process.cwd: "bin" is not an absolute path'],
     [specification({ root: undefined }), "root is missing"],
     [specification({ root: { path: "" } }), "root.path is empty"],
     [specification({ linux: undefined }), "linux is missing"],
@@ -353,9 +360,12 @@ describe("specification", () => {
 
   it.each([
     [{ hostname: "h".repeat(65) }, "hostname is"],
-    [{ domainname: "d".repeat(65) }, "domainname has 65 bytes, accepted are at most 64"],
-    [{ linux: { namespaces: [{ type: "pid" }, { type: "user" }] } }, 'linux.namespaces[1].type is "user", accepted is'],
-    [{ linux: { namespaces: [{ type: "time" }] } }, 'linux.namespaces[0].type is "time", accepted is'],
+    [{ domainname: "d".repeat(65) }, "domainname has 65 bytes, expected at most 64"],
+    [
+      { linux: { namespaces: [{ type: "pid" }, { type: "user" }] } },
+      'linux.namespaces[1].type is "user", expected any other',
+    ],
+    [{ linux: { namespaces: [{ type: "time" }] } }, 'linux.namespaces[0].type is "time", expected any other'],
     [{ linux: { resources: { memory: { limit: 2 ** 64 } } } }, "linux.resources.memory.limit: expected"],
     [{ linux: { resources: { memory: { swappiness: 101 } } } }, "linux.resources.memory.swappiness: expected 0 to 100"],
     [
@@ -384,9 +394,7 @@ describe("specification", () => {
     const nested = (end: string): unknown => JSON.parse(`${`{"${name}":`.repeat(depth)}"${end}"${"}".repeat(depth)}`);
     expect(await rejection(new ContainerBench(), specification({ hooks: nested("x\\u0000") }))).toMatchObject({
       code: "InvalidArgument",
-      message: expect.stringMatching(
-        /config\.json: …(\.k{1,60}){16}: expected text without NUL, got one of 2 characters/,
-      ),
+      message: expect.stringMatching(/config\.json: …(\.k{1,60}){16}: expected text without NUL, got 2 characters/),
     });
     await new ContainerBench().created([overlayMount], specification({ hooks: nested("x") }));
   });

@@ -4,7 +4,7 @@ import type { GuestContainer } from "./types.ts";
 export type ContainerStateKind = "NotCreated" | "Created" | "Running" | "Paused" | "Stopped" | "Invalid";
 export type ContainerOperation = "create" | "start" | "pause" | "resume" | "exited" | "delete";
 
-/** What a container has in each state; what it holds of the host is in its acquisitions, whatever the state. */
+/** Data of each state. Resources are in the controller's acquisitions, whatever the state. */
 export type ContainerState =
   | { readonly kind: "NotCreated" }
   | { readonly kind: "Created"; readonly guest: GuestContainer }

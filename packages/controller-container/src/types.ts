@@ -1,4 +1,4 @@
-/** What the container controller asks of the VM's devices and of the guest. */
+/** What the container controller needs of the VM's devices, of the guest and of the host. */
 
 import type { GuestProcess, ProcessGuest, StdioPaths } from "@uvm-shim/controller-process";
 import type {
@@ -14,67 +14,67 @@ import type { Exit } from "@uvm-shim/lifecycle";
 export interface ContainerGuest {
   addCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void>;
   removeCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void>;
-  /** When it rejects, the guest has no container of this id, or removes by itself the one that it made too late. */
+  /** After a rejection the guest has no container with this id, or removes it itself. */
   createContainer(id: string, settings: LinuxHostedContainerSettings, signal?: AbortSignal): Promise<GuestContainer>;
 }
 
 export interface GuestContainer {
   readonly id: string;
   start(signal?: AbortSignal): Promise<void>;
-  /** Without OCIProcess: the init process of the specification. When it rejects, no process is left running. */
+  /** Without OCIProcess: the init process of the specification. After a rejection no process is left running. */
   execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<GuestProcess>;
-  /** Pids in the guest of all that runs in the container. */
+  /** Pids in the guest of all processes in the container. */
   processIds(signal?: AbortSignal): Promise<readonly number[]>;
-  /** What the guest's kernel has counted for the container. */
+  /** Statistics of the guest's kernel for the container. */
   metrics(signal?: AbortSignal): Promise<CgroupMetrics>;
-  /** Changes the container's limits; what is absent stays as it is. */
+  /** Changes the container's limits; absent fields stay as they are. */
   update(resources: OciLinuxResources, signal?: AbortSignal): Promise<void>;
-  /** Stops every process where it stands. Unimplemented where the guest cannot. */
+  /** Freezes all processes. Unimplemented where the guest cannot. */
   pause(signal?: AbortSignal): Promise<void>;
   resume(signal?: AbortSignal): Promise<void>;
-  /** Has the listener called whenever the guest's kernel has killed something of it for want of memory. */
+  /** Calls the listener whenever the guest's kernel has killed a process of it for lack of memory. */
   onOutOfMemory(listener: () => void): void;
-  /** Signals every process of the container; those of a paused one die of SIGKILL alone. */
+  /** Signals all processes of the container; those of a paused one react only to SIGKILL. */
   signalAll(signal: number, abort?: AbortSignal): Promise<void>;
-  /** Ends it at once; already stopped or unknown counts as done. Resolves when the guest has answered. */
+  /** Kills it; already stopped or unknown counts as done. Resolves when the guest has answered. */
   terminate(signal?: AbortSignal): Promise<void>;
   /**
-   * Removes what the guest keeps of it, and all files that it reaches in the container's folders. Unknown counts as done.
-   * Not for one that runs: the guest would forget it, and keep its id.
+   * Deletes the guest's state of it, and all files below the container's folders. Unknown counts as done. Must not be
+   * called for a running container: the guest would lose track of it and keep its id.
    */
   deleteState(signal?: AbortSignal): Promise<void>;
 }
 
-/** Where things stand in the guest, which is not the same with a security policy: satisfied by sandbox-lcow. */
+/** Paths in the guest, which a security policy changes; satisfied by sandbox-lcow. */
 export interface ContainerLayout {
   placesOf(container: { readonly id: string; readonly podId: string }): ContainerPlaces;
 }
 
-/** The names and places of one container in the guest. */
+/** The ids and paths of one container in the guest. */
 export interface ContainerPlaces {
-  /** By which the guest knows the container, and the pod's sandbox. */
+  /** The guest's ids of the container and of the pod's sandbox. */
   readonly id: string;
   readonly podId: string;
   readonly bundle: string;
-  /** Present where the guest demands a place of the container's own for all that it has, and denies mount options. */
+  /** Present where the guest requires paths of the container's own, and denies mount options. */
   readonly own?: {
-    /** Of a scratch disk that stands nowhere yet. */
+    /** For a scratch disk that is not mounted yet. */
     readonly scratchDisk: string;
-    /** Named also where there is no scratch disk. */
+    /** Set even without a scratch disk. */
     readonly scratch: string;
-    /** Of an image that is the root file system. */
+    /** For an image that is the root file system. */
     readonly root: string;
-    /** Of what is shared for one mount of the specification; absent where that may stand in common. */
+    /** For the share of one mount; absent where shares use common paths. */
     share?(index: number): string;
   };
-  /** The container's directory on a scratch disk that stands at `diskPath`. */
+  /** The container's directory on a scratch disk that is mounted at `diskPath`. */
   scratchOn(diskPath: string): string;
 }
 
-/** Disks: satisfied by controller-scsi. */
+/** Disks; satisfied by controller-scsi. */
 export interface ContainerDisks {
   reserve(disk: DiskConfig, mount: DiskMountConfig): Promise<string>;
-  /** Answers with the path in the guest. */
+  /** Returns the path in the guest. */
   mapToGuest(reservation: string, signal?: AbortSignal): Promise<string>;
   unmapFromGuest(reservation: string, signal?: AbortSignal): Promise<void>;
 }
@@ -83,7 +83,7 @@ export interface DiskConfig {
   readonly hostPath: string;
   readonly readOnly: boolean;
   readonly type: "VirtualDisk" | "PassThru" | "ExtensibleVirtualDisk";
-  /** Name of the provider of an ExtensibleVirtualDisk, which hostPath is a path of. */
+  /** Name of the provider of an ExtensibleVirtualDisk. */
   readonly extensibleVirtualDiskType?: string;
 }
 
@@ -96,13 +96,13 @@ export interface DiskMountConfig {
   readonly ensureFilesystem?: boolean;
   readonly encrypted?: boolean;
   readonly blockDevice?: boolean;
-  /** Where the guest mounts it, instead of at a place of its own. */
+  /** Where the guest mounts it, instead of at the default path. */
   readonly guestPath?: string;
   /** The same, unless it is mounted already: then it stays where it is. */
   readonly preferredGuestPath?: string;
 }
 
-/** Shares: satisfied by controller-plan9. */
+/** Shares; satisfied by controller-plan9. */
 export interface ContainerShares {
   reserve(share: ShareConfig): Promise<string>;
   mapToGuest(reservation: string, signal?: AbortSignal): Promise<string>;
@@ -112,16 +112,16 @@ export interface ContainerShares {
 export interface ShareConfig {
   readonly hostPath: string;
   readonly readOnly: boolean;
-  /** Only these names, directly below hostPath, may be opened. */
+  /** Only these files directly in hostPath may be opened. */
   readonly allowedFiles?: readonly string[];
-  /** Where the guest mounts it, instead of at a place of its own. */
+  /** Where the guest mounts it, instead of at the default path. */
   readonly guestPath?: string;
 }
 
-/** Devices of the host: satisfied by controller-vpci. */
+/** Assigned devices of the host; satisfied by controller-vpci. */
 export interface ContainerDevices {
   reserve(device: DeviceConfig): Promise<string>;
-  /** Answers with the VMBus GUID by which the guest knows the device. */
+  /** Returns the VMBus GUID of the device in the guest. */
   mapToGuest(reservation: string, signal?: AbortSignal): Promise<string>;
   unmapFromGuest(reservation: string, signal?: AbortSignal): Promise<void>;
 }
@@ -132,7 +132,7 @@ export interface DeviceConfig {
   readonly propagateNumaAffinity?: boolean;
 }
 
-/** One mount of the root file system as containerd gives it. */
+/** One mount of the root file system, as containerd sends it. */
 export interface RootfsMount {
   readonly type: string;
   readonly source: string;
@@ -142,69 +142,69 @@ export interface RootfsMount {
 
 /** A block device of the host. */
 export interface HostBlockDevice {
-  /** The same for every name that the device has. */
+  /** The same for every name of the device. */
   readonly path: string;
-  /** Whether the path that was asked about is one of its names on the host. */
+  /** Whether the given path is one of its names on the host. */
   readonly isNamed: boolean;
 }
 
 /**
- * What the host can do with files: the operations the controller needs to find layers, and to mount on the host
- * the kinds of root file system that a Linux containerd gives and that only the host can mount.
+ * File operations of the host: to find layers, and to mount root file systems that only the host can mount, as a Linux
+ * containerd sends them.
  */
 export interface ContainerHostFiles {
-  /** "file", "directory", or undefined when there is none. Symbolic links are followed. */
+  /** The kind of file; undefined if it does not exist. Symbolic links are followed. */
   kind(path: string): Promise<"file" | "directory" | "block" | "other" | undefined>;
   realPath(path: string): Promise<string>;
-  /** Whether the host has something mounted below a directory that `realPath` answered with. */
+  /** Whether the host has mounts below a directory that `realPath` returned. */
   hasMountsBelow(path: string): Promise<boolean>;
-  /** The host's block device of this number, also by whether it is what stands at `path`; undefined when it has none. */
+  /** The host's block device of this number, and whether `path` is one of its names; undefined if there is none. */
   blockDevice(
     device: { readonly major: number; readonly minor: number },
     path: string,
   ): Promise<HostBlockDevice | undefined>;
-  /** Whether what the host mounts below a real path later on shows below the share of it as well. */
+  /** Whether later mounts of the host below a real path appear in its share. */
   showsLaterMounts(path: string): Promise<boolean>;
-  /** Which of nosuid, nodev and noexec the mount has that a real path lies on. */
+  /** Which of nosuid, nodev and noexec the mount of a real path has. */
   mountFlags(path: string): Promise<readonly string[]>;
-  /** Mounts the list over `target` (an existing or to be made directory) on the host. */
+  /** Mounts the list at `target` on the host; the directory is created if missing. */
   mountAll(mounts: readonly RootfsMount[], target: string, signal?: AbortSignal): Promise<void>;
-  /** Unmounts all that is mounted at `target`. Not mounted counts as done. */
+  /** Unmounts everything at `target`. Not mounted counts as done. */
   unmountAll(target: string): Promise<void>;
   grantVmAccess(path: string, signal?: AbortSignal): Promise<void>;
   /** Missing counts as removed. */
   removeFile(path: string): Promise<void>;
 }
 
-/** What is asked of the host before anything is acquired. */
+/** Lookups that run before anything is acquired. */
 export type PathLookup = Pick<
   ContainerHostFiles,
   "kind" | "realPath" | "hasMountsBelow" | "showsLaterMounts" | "mountFlags"
 >;
 
-/** One process, init or exec; controller-process satisfies it. */
+/** One process, init or exec; satisfied by controller-process. */
 export interface ContainerProcess {
   readonly execId: string;
   readonly pid: number;
   readonly stdio: StdioPaths;
   readonly state: "created" | "running" | "stopped";
   readonly exit: Exit | undefined;
-  /** Whether it has ended, be it that its exit is told only when its output has reached the client. */
+  /** Whether it has ended, even if its exit is not published yet because its output is still being drained. */
   readonly hasEnded: boolean;
   create(request: { readonly stdio: StdioPaths; readonly process?: OciProcess }, signal?: AbortSignal): Promise<void>;
-  /** Tells the pid that the process is going to have; without effect once it has been started. */
+  /** Sets the pid that the process is going to have. No effect once it has started. */
   expectPid(pid: number): void;
   start(signal?: AbortSignal): Promise<number>;
   kill(signalNumber: number, signal?: AbortSignal): Promise<void>;
   resize(width: number, height: number, signal?: AbortSignal): Promise<void>;
   closeStdin(signal?: AbortSignal): Promise<void>;
   wait(signal?: AbortSignal): Promise<Exit>;
-  /** Ends a process that has not been started, with this status. Without effect on any other. */
+  /** Ends a process that has not been started, with this status. No effect on any other. */
   abandon(status: number): Promise<void>;
   vmExited(exit: { readonly reason: string }): void;
 }
 
-/** Makes the controller of a process whose calls to the guest go to `guest`. */
+/** Makes the controller of a process that is run by `guest`. */
 export type ProcessFactory = (options: {
   readonly containerId: string;
   readonly execId: string;

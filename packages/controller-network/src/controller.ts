@@ -98,8 +98,8 @@ export class NetworkController {
   }
 
   /**
-   * Adds and removes NICs to match the namespace's current endpoints. A namespace that is gone has none. One failure does
-   * not stop the rest; a repeated call tries again.
+   * Adds and removes NICs to match the namespace's current endpoints. A namespace that is gone has none. One failure
+   * does not stop the rest; a repeated call tries again.
    */
   sync(signal?: AbortSignal): Promise<void> {
     return this.#interruptibly("sync network", signal, async (until) => {
@@ -122,8 +122,8 @@ export class NetworkController {
   }
 
   /**
-   * Removes every NIC, in reverse order, whatever its state. What is gone counts as removed. All removals are tried even
-   * if some fail; their errors are reported together, and the call can be repeated until nothing is left.
+   * Removes every NIC, in reverse order, whatever its state. What is gone counts as removed. All removals are tried
+   * even if some fail; their errors are reported together, and the call can be repeated until nothing is left.
    */
   teardown(signal?: AbortSignal): Promise<void> {
     for (const running of this.#interruptible)

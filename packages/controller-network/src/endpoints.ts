@@ -11,7 +11,9 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { ControllerError } from "@uvm-shim/lifecycle";
 
-/** Endpoints whose name ends with this come first: the guest names NICs in their order, and this name must be the first. */
+/**
+ * Endpoints whose name ends with this come first: the guest names NICs in their order, and this name must be the first.
+ */
 const firstName = "eth0";
 
 /** The ids of a namespace's endpoints, each once, in the namespace's order. */

@@ -10,8 +10,8 @@ export interface WindowsNetworkingOptions {
 }
 
 /**
- * A Windows guest gets the namespace, and each NIC before and after the host adds it. Both are sent with the fields that
- * the guest knows only: it refuses what a newer network service adds.
+ * A Windows guest gets the namespace, and each NIC before and after the host adds it. Both are sent with the fields
+ * that the guest knows only: it refuses what a newer network service adds.
  */
 export function windowsNetworking({ guest, networks }: WindowsNetworkingOptions): GuestNetworking {
   /** The namespace's current form, or its last known one when the host no longer has it. */

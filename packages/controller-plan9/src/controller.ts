@@ -37,9 +37,9 @@ interface SharedDirectory {
 }
 
 /**
- * Plan9 shares of one Linux VM. A caller reserves a directory, maps it, and finally unmaps it, even if mapping failed; a
- * failed unmap is repeated until it succeeds. Reservations of the same directory with the same flags and guest path use
- * one share; others get a share of their own.
+ * Plan9 shares of one Linux VM. A caller reserves a directory, maps it, and finally unmaps it, even if mapping failed;
+ * a failed unmap is repeated until it succeeds. Reservations of the same directory with the same flags and guest path
+ * use one share; others get a share of their own.
  */
 export class Plan9Controller {
   readonly #options: Plan9ControllerOptions;
@@ -84,8 +84,8 @@ export class Plan9Controller {
   }
 
   /**
-   * Adds and mounts the share where that is not done yet, and returns the path in the guest. Repeatable. After a failure
-   * the reservation remains: map again, or unmap. NotFound: no such reservation.
+   * Adds and mounts the share where that is not done yet, and returns the path in the guest. Repeatable. After a
+   * failure the reservation remains: map again, or unmap. NotFound: no such reservation.
    */
   async mapToGuest(reservation: string, signal?: AbortSignal): Promise<string> {
     const operation = "map share";

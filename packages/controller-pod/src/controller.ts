@@ -136,8 +136,8 @@ export class PodController<
   }
 
   /**
-   * Ends the containers and the VM, and releases what containers hold on the host. `timeoutMs` bounds how long the caller
-   * waits: the work goes on, and a repeated call waits for it and retries what failed.
+   * Ends the containers and the VM, and releases what containers hold on the host. `timeoutMs` bounds how long the
+   * caller waits: the work goes on, and a repeated call waits for it and retries what failed.
    */
   stop(timeoutMs: number, signal?: AbortSignal): Promise<void> {
     this.#stopping.abort(this.#error("Cancelled", "use pod", "the pod is being stopped"));
@@ -173,7 +173,10 @@ export class PodController<
     throw this.#error("Internal", "stop pod", messages.join("; "), cause);
   }
 
-  /** Kills containers, so that their processes get the exit status of a kill. What does not end in time ends with the VM. */
+  /**
+   * Kills containers, so that their processes get the exit status of a kill. What does not end in time ends with the
+   * VM.
+   */
   async #terminateContainers(containers: readonly Container[], milliseconds: number): Promise<void> {
     await withDeadline(
       (deadline) => Promise.allSettled(containers.map((item) => abortable(item.terminate(deadline), deadline))),
@@ -183,7 +186,9 @@ export class PodController<
     );
   }
 
-  /** Tears the network down while there is a guest. If that fails or takes too long, it is retried after the VM's end. */
+  /**
+   * Tears the network down while there is a guest. If that fails or takes too long, it is retried after the VM's end.
+   */
   async #leaveNetwork(milliseconds: number): Promise<void> {
     const { network, clock } = this.#options;
     if (network === undefined) return;
@@ -212,8 +217,8 @@ export class PodController<
   }
 
   /**
-   * Resolves when the VM has ended, for whatever reason, and every container has its exit; or when the pod's own sandbox
-   * container has ended, since a pod cannot go on without it.
+   * Resolves when the VM has ended, for whatever reason, and every container has its exit; or when the pod's own
+   * sandbox container has ended, since a pod cannot go on without it.
    */
   wait(signal?: AbortSignal): Promise<Exit> {
     return abortable(this.#ended.promise, signal);

@@ -1,4 +1,6 @@
-/** What the pod controller needs of its VM and of its containers; satisfied by controller-vm and controller-container. */
+/**
+ * What the pod controller needs of its VM and of its containers; satisfied by controller-vm and controller-container.
+ */
 import type { VmExit, VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
 import type { Exit } from "@uvm-shim/lifecycle";
 

@@ -229,7 +229,9 @@ describe("exit", () => {
 });
 
 describe.each(["", "exec"])("an exit of %j that was told while its output is open", (execId) => {
-  /** Lets the drain look so often at most, with something done before each look. Says how often, and what the exit is. */
+  /**
+   * Lets the drain look so often at most, with something done before each look. Says how often, and what the exit is.
+   */
   const look = async (bench: ProcessBench, most: number, between: () => void) => {
     let isOver = false;
     const over = bench.controller.wait().then(() => {

@@ -243,7 +243,9 @@ export class ProcessController {
     }, signal);
   }
 
-  /** Closes the guest's stdin once everything that the client wrote before has been copied. Can be repeated at any time. */
+  /**
+   * Closes the guest's stdin once everything that the client wrote before has been copied. Can be repeated at any time.
+   */
   async closeStdin(): Promise<void> {
     this.#stdinClosing.resolve();
   }

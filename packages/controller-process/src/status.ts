@@ -9,7 +9,10 @@ export function killedStatus(signalNumber: number): number {
   return 128 + signalNumber;
 }
 
-/** Linux signals that do not end a process by default: SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU. */
+/**
+ * Linux signals that do not end a process by default: SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGSTOP, SIGTSTP, SIGTTIN,
+ * SIGTTOU.
+ */
 const survived = new Set([17, 18, 23, 28, 19, 20, 21, 22]);
 
 /** Whether the default action of a signal ends a process. */

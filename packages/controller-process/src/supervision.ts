@@ -6,7 +6,9 @@ import { type ClientPatience, copyInput, copyOutput, type OutputRelay, RelayProg
 import { exitStatusOf, killedStatus, lostStatus, sigkill } from "./status.ts";
 import type { GuestProcess, OpenStdio, ProcessClock } from "./types.ts";
 
-/** After a request to close stdin: what the client wrote before is in the pipe already, and is read within this time. */
+/**
+ * After a request to close stdin: what the client wrote before is in the pipe already, and is read within this time.
+ */
 const stdinClosingQuietMs = 250;
 
 /** Why the exit code is unknown: the process is gone, or the guest reports a kill but no exit. */
@@ -115,8 +117,8 @@ export class Supervision {
   }
 
   /**
-   * The status of a process that is gone without a reported exit. The guest may be waiting for its output to be read and
-   * closed, so both happen first, even if the client reads none of it; then the guest has some time to report.
+   * The status of a process that is gone without a reported exit. The guest may be waiting for its output to be read
+   * and closed, so both happen first, even if the client reads none of it; then the guest has some time to report.
    */
   async #statusOfGone(told: Promise<number>, why: UnreportedExit, drain: Drain): Promise<number> {
     const { guest, clock, limits, onUnreported } = this.#options;

@@ -49,9 +49,9 @@ interface Reservation<Guest, MountConfig> {
 }
 
 /**
- * SCSI disks of one VM. A caller reserves a partition of a disk, maps it, and finally unmaps it, even if mapping failed;
- * a failed unmap is repeated until it succeeds. Disks attach in parallel; operations on one disk run in order, so its
- * users share one attach and one mount, which the last of them undoes.
+ * SCSI disks of one VM. A caller reserves a partition of a disk, maps it, and finally unmaps it, even if mapping
+ * failed; a failed unmap is repeated until it succeeds. Disks attach in parallel; operations on one disk run in order,
+ * so its users share one attach and one mount, which the last of them undoes.
  */
 export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount> {
   readonly #options: ScsiControllerOptions<Guest, MountConfig>;
@@ -136,8 +136,8 @@ export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount
   }
 
   /**
-   * Releases the reservation. The last one of a partition unmounts it; the last one of a disk ejects and detaches it and
-   * frees the slot. What is gone counts as done, as does an unknown reservation, so repeating is harmless. A failed
+   * Releases the reservation. The last one of a partition unmounts it; the last one of a disk ejects and detaches it
+   * and frees the slot. What is gone counts as done, as does an unknown reservation, so repeating is harmless. A failed
    * unmap keeps the reservation; the next attempt continues where it stopped.
    */
   async unmapFromGuest(reservation: string, signal?: AbortSignal): Promise<void> {

@@ -54,7 +54,9 @@ export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never,
   readonly devices: VmDevices<Guest, Scsi, Plan9, Vpci>;
   /** Bound from the start of the compute system to the end of the negotiation, in milliseconds; default 2 minutes. */
   readonly startTimeoutMs?: number;
-  /** Bound for the host to end the VM and report its exit, and again to release it, in milliseconds; default 10 seconds. */
+  /**
+   * Bound for the host to end the VM and report its exit, and again to release it, in milliseconds; default 10 seconds.
+   */
   readonly exitTimeoutMs?: number;
 }
 
@@ -132,7 +134,9 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     throw this.#error("FailedPrecondition", "use SCSI of", "the VM's document has no SCSI controller");
   }
 
-  /** Made at first use. FailedPrecondition where the document has no Plan9, Unimplemented where this flavour has none. */
+  /**
+   * Made at first use. FailedPrecondition where the document has no Plan9, Unimplemented where this flavour has none.
+   */
   get plan9(): Plan9 {
     const { document } = this.#require("Plan9 shares");
     const { plan9 } = this.#options.devices;
@@ -144,7 +148,10 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     return this.#plan9;
   }
 
-  /** Made at first use. FailedPrecondition where the kernel has PCI off, Unimplemented where this flavour has no devices. */
+  /**
+   * Made at first use. FailedPrecondition where the kernel has PCI off, Unimplemented where this flavour has no
+   * devices.
+   */
   get vpci(): Vpci {
     const { document } = this.#require("assigned devices");
     const { vpci } = this.#options.devices;
@@ -178,7 +185,10 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     });
   }
 
-  /** Starts the VM and connects to its guest. No effect on a running VM. After a failure the state is Invalid: terminate. */
+  /**
+   * Starts the VM and connects to its guest. No effect on a running VM. After a failure the state is Invalid:
+   * terminate.
+   */
   start(signal?: AbortSignal): Promise<void> {
     return this.#inTurn("start VM", signal, async (abort) => {
       if (this.state.kind === "Running") return;
@@ -245,7 +255,9 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     );
   }
 
-  /** Runs a program in the guest itself, outside of all containers. The caller must close the process, which ends it. */
+  /**
+   * Runs a program in the guest itself, outside of all containers. The caller must close the process, which ends it.
+   */
   execute(command: VmCommand, signal?: AbortSignal): Promise<VmProcess> {
     return this.#interruptions.run("execute in VM", signal, (abort) =>
       this.#whileRunning("execute", abort, (guest) =>

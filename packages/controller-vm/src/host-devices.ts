@@ -65,8 +65,8 @@ export interface DocumentDisks {
 }
 
 /**
- * The number of SCSI controllers in the document, and the slots that it uses. Controllers are named by well-known GUID or
- * by number; other names and gaps are InvalidArgument, since slots on them cannot be addressed.
+ * The number of SCSI controllers in the document, and the slots that it uses. Controllers are named by well-known GUID
+ * or by number; other names and gaps are InvalidArgument, since slots on them cannot be addressed.
  */
 export function documentDisks(id: string, document: ComputeSystemDocument): DocumentDisks {
   const refuse = refusing("create VM", id);

@@ -49,7 +49,8 @@ export interface UpdateParts<Guest extends VmGuest> {
 
 /**
  * Updates a running VM. The whole request is checked before any of it is applied. The order is memory, the guest's
- * memory limits, processors, CPU group, policy; after a failure the earlier changes stay, and the update can be repeated.
+ * memory limits, processors, CPU group, policy; after a failure the earlier changes stay, and the update can be
+ * repeated.
  */
 export async function updateVm<Guest extends VmGuest>(update: VmUpdate, parts: UpdateParts<Guest>): Promise<void> {
   const { flavour, guest, machine, signal } = parts;

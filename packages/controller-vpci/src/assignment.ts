@@ -9,8 +9,8 @@ import {
 import type { DeviceConfig, LinuxVpciGuest, VpciHost } from "./types.ts";
 
 /**
- * One assignment of a device to the VM. It is never reused: after a failure it can only be removed, and the next one has
- * another VMBus GUID, so that the guest cannot confuse a device being removed with a new one.
+ * One assignment of a device to the VM. It is never reused: after a failure it can only be removed, and the next one
+ * has another VMBus GUID, so that the guest cannot confuse a device being removed with a new one.
  */
 export class Assignment {
   readonly vmBusGuid: string;
@@ -37,7 +37,9 @@ export class Assignment {
     return this.state.kind === "Ready" || this.state.kind === "Reserved";
   }
 
-  /** Assigns the device and waits until the guest has it, unless done. `guest` is absent for guests that need no wait. */
+  /**
+   * Assigns the device and waits until the guest has it, unless done. `guest` is absent for guests that need no wait.
+   */
   async ensureReady(host: VpciHost, guest: (() => LinuxVpciGuest) | undefined, signal?: AbortSignal): Promise<void> {
     if (this.state.kind === "Ready") return;
     await this.#attempt("assign", "Assigned", () => host.assignDevice(this.vmBusGuid, this.#device, signal));

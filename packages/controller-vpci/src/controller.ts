@@ -9,8 +9,8 @@ export interface VpciControllerOptions {
   readonly id: string;
   readonly host: VpciHost;
   /**
-   * Returns the Linux guest; throws while there is none. Called at each use. Absent for a Windows guest, which finds its
-   * devices by plug and play.
+   * Returns the Linux guest; throws while there is none. Called at each use. Absent for a Windows guest, which finds
+   * its devices by plug and play.
    */
   readonly guest?: () => LinuxVpciGuest;
   /** A new id for a reservation. */
@@ -38,9 +38,9 @@ interface SharedDevice {
 }
 
 /**
- * Devices of the host that are assigned to one VM. A caller reserves a function of a device, maps it, and finally unmaps
- * it, even if mapping failed; a failed unmap is repeated until it succeeds. Reservations of the same function share one
- * assignment; each function is a separate device in the guest.
+ * Devices of the host that are assigned to one VM. A caller reserves a function of a device, maps it, and finally
+ * unmaps it, even if mapping failed; a failed unmap is repeated until it succeeds. Reservations of the same function
+ * share one assignment; each function is a separate device in the guest.
  */
 export class VpciController {
   readonly #options: VpciControllerOptions;
@@ -85,9 +85,9 @@ export class VpciController {
   }
 
   /**
-   * Assigns the device and waits until the guest has it, where that is not done yet, and returns the VMBus GUID by which
-   * the guest finds it. Repeatable. After a failure the reservation remains: map again, or unmap. NotFound: no such
-   * reservation.
+   * Assigns the device and waits until the guest has it, where that is not done yet, and returns the VMBus GUID by
+   * which the guest finds it. Repeatable. After a failure the reservation remains: map again, or unmap. NotFound: no
+   * such reservation.
    */
   async mapToGuest(reservation: string, signal?: AbortSignal): Promise<string> {
     const operation = "assign device";

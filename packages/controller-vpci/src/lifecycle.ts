@@ -1,8 +1,8 @@
 import { defineTable, type StateData } from "@uvm-shim/lifecycle";
 
 /**
- * An assignment under its VMBus GUID. AssignedInvalid: a step failed, so the host may have assigned the device, and it is
- * unknown what the guest has.
+ * An assignment under its VMBus GUID. AssignedInvalid: a step failed, so the host may have assigned the device, and it
+ * is unknown what the guest has.
  */
 export type AssignmentStateKind = "Reserved" | "Assigned" | "Ready" | "AssignedInvalid" | "Removed";
 export type AssignmentState = StateData<AssignmentStateKind>;

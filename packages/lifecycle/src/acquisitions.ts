@@ -1,24 +1,24 @@
 import { ControllerError, codeOf, messageOf } from "./error.ts";
 import { OperationQueue } from "./queue.ts";
 
-/** One thing that was acquired, and how it is given back. `release` must be repeatable. */
+/** One acquired resource and its release, which must be repeatable. */
 export interface Acquisition {
   readonly name: string;
   release(signal?: AbortSignal): Promise<void>;
 }
 
-/** A step that acquires, and carries its release. The release is tracked before `acquire` runs. */
+/** A step that acquires a resource. Its release is recorded before `acquire` runs. */
 export interface Step {
   readonly name: string;
   acquire(signal?: AbortSignal): Promise<void>;
-  /** Undoes the step whether `acquire` finished, failed half-way or lost its answer. Must be repeatable. */
+  /** Undoes the step, whether `acquire` succeeded, failed half-way or got no answer. Must be repeatable. */
   release(signal?: AbortSignal): Promise<void>;
 }
 
 /**
- * What an object holds, in the order in which it was acquired. Releasing runs every release in reverse order even
- * if some fail, reports all failures together, keeps what failed, and can be repeated until nothing is left.
- * Releases that are asked for at the same time run one after the other, so whoever awaits one knows what is left.
+ * The resources that an object holds, in the order of acquisition. Releasing runs every release in reverse order even
+ * if some fail, reports all failures together, keeps what failed, and can be repeated until nothing is left. Concurrent
+ * calls of `releaseAll` run one after the other, so that each reports what is really left.
  */
 export class Acquisitions {
   #held: readonly Acquisition[] = [];
@@ -36,12 +36,12 @@ export class Acquisitions {
     this.#held = [...this.#held, acquisition];
   }
 
-  /** Forgets an acquisition that was handed on or has ended by itself. */
+  /** Removes an acquisition that was handed over or has ended by itself. */
   forget(acquisition: Acquisition): void {
     this.#held = this.#held.filter((item) => item !== acquisition);
   }
 
-  /** Runs the steps in order. When one fails, all that this list holds is released before the error is thrown on. */
+  /** Runs the steps in order. When one fails, everything held is released before the error is rethrown. */
   async acquireAll(steps: readonly Step[], signal?: AbortSignal): Promise<void> {
     for (const step of steps) {
       try {
@@ -52,11 +52,15 @@ export class Acquisitions {
         try {
           await this.releaseAll();
         } catch (releaseError) {
-          throw new ControllerError(codeOf(error), `${messageOf(error)}; then releasing: ${messageOf(releaseError)}`, {
-            operation: "acquire",
-            id: step.name,
-            cause: error,
-          });
+          throw new ControllerError(
+            codeOf(error),
+            `${messageOf(error)}; the release failed too: ${messageOf(releaseError)}`,
+            {
+              operation: "acquire",
+              id: step.name,
+              cause: error,
+            },
+          );
         }
         throw error;
       }
@@ -68,7 +72,7 @@ export class Acquisitions {
   }
 
   async #releaseHeld(signal?: AbortSignal): Promise<void> {
-    // What is kept because something else could not be released fails with the error of that.
+    // A set: several releases may fail with the same error, that of another step they depend on.
     const found = new Set<unknown>();
     for (const item of this.#held.toReversed()) {
       try {
@@ -84,13 +88,13 @@ export class Acquisitions {
   }
 }
 
-/** Whether an error says that the thing to release no longer exists, which is as good as released. */
+/** Whether an error means that the resource no longer exists, which counts as released. */
 export function isGone(error: unknown): boolean {
   const gone = (error as { gone?: unknown } | null)?.gone;
   return gone === true || codeOf(error) === "NotFound";
 }
 
-/** Runs one release, for which gone is as good as done. */
+/** Runs a release; a resource that is gone counts as released. */
 export async function unlessGone(release: () => Promise<void>): Promise<void> {
   try {
     await release();

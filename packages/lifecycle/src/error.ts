@@ -1,4 +1,4 @@
-/** The closed set of ways in which a controller operation fails; one to one with gRPC status codes. */
+/** The closed set of error codes, which map one to one to gRPC status codes. */
 export const controllerErrorCodes = [
   "Cancelled",
   "InvalidArgument",
@@ -15,16 +15,16 @@ export const controllerErrorCodes = [
 export type ControllerErrorCode = (typeof controllerErrorCodes)[number];
 
 export interface ControllerErrorDetails {
-  /** What was being done, as a verb phrase: "start compute system". */
+  /** The operation as a verb phrase: "start compute system". */
   readonly operation: string;
-  /** Id of the object that it was done to. */
+  /** Id of the object of the operation. */
   readonly id: string;
   readonly cause?: unknown;
-  /** The object no longer exists, so that what was to be released of it is released. */
+  /** The object no longer exists, so its resources count as released. */
   readonly gone?: boolean;
 }
 
-/** The one error that controllers throw. Its message always names operation and id. */
+/** The error class of all controllers. The message always names operation and id. */
 export class ControllerError extends Error {
   override readonly name = "ControllerError";
   readonly code: ControllerErrorCode;
@@ -44,7 +44,7 @@ export class ControllerError extends Error {
   }
 }
 
-/** The code that an error carries, when it carries one of the closed set; other boundaries' errors do so structurally. */
+/** The code of an error of any class that has one of the closed set; of other errors, one derived from their name. */
 export function codeOf(error: unknown): ControllerErrorCode {
   if (error instanceof Error) {
     const code = (error as { code?: unknown }).code;
@@ -56,14 +56,14 @@ export function codeOf(error: unknown): ControllerErrorCode {
   return "Internal";
 }
 
-/** Wraps what a host or guest call threw, keeping its code, its cause and whether the object is gone. */
+/** Wraps the error of a host or guest call, keeping its code, its cause and whether the object is gone. */
 export function wrapError(error: unknown, operation: string, id: string): ControllerError {
   if (error instanceof ControllerError && error.id === id && error.operation === operation) return error;
   const gone = (error as { gone?: unknown } | null | undefined)?.gone === true;
   return new ControllerError(codeOf(error), messageOf(error), { operation, id, cause: error, gone });
 }
 
-/** What a thrown value says. */
+/** The message of any thrown value. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,15 +1,15 @@
-/** How the host's file system writes paths, and when two of them name the same file. It looks at no file. */
+/** Path rules of a host's file system. They never access files. */
 export interface HostPaths {
-  /** What an absolute path is there, to complete "expected …". */
+  /** Describes an absolute path, to follow "expected" in messages. */
   readonly expected: string;
   isAbsolute(path: string): boolean;
-  /** Whether it can be the name of something in a folder. */
+  /** Whether it is a valid name of a file in a folder. */
   isName(name: string): boolean;
-  /** The same for all ways to write the path of one file, as far as that can be told without asking the host. */
+  /** The same for all spellings of one file's path, as far as known without accessing the host. */
   key(path: string): string;
 }
 
-/** Names differ when any byte does. */
+/** Paths are compared byte by byte. */
 export const posixPaths: HostPaths = {
   expected: "an absolute path such as /disks/layer.vhd",
   isAbsolute: (path) => path.startsWith("/") && !path.includes("\0"),
@@ -18,7 +18,7 @@ export const posixPaths: HostPaths = {
 };
 
 /**
- * Case means nothing, either slash separates, and the prefixes \\?\ and \\.\ change nothing about which file it is
+ * Case does not matter, both slashes separate, and the prefixes \\?\ and \\.\ do not change which file is meant
  * ("Naming Files, Paths, and Namespaces" in the documentation of Windows).
  */
 export const windowsPaths: HostPaths = {
@@ -32,13 +32,13 @@ function windowsKey(path: string): string {
   const backslashed = path.replaceAll("/", "\\");
   const withoutPrefix = backslashed.replace(/^\\\\[?.]\\(UNC\\)?/i, (_, share?: string) => (share ? "\\\\" : ""));
   const isShare = withoutPrefix.startsWith("\\\\");
-  // Only paths behind \\?\ are taken literally; in others the system resolves what stands for a folder.
+  // Only paths with \\?\ are literal; in others Windows resolves `.` and `..`.
   const isLiteral = backslashed.startsWith("\\\\?\\");
   const parts: string[] = [];
   for (const part of withoutPrefix.split("\\")) {
     if (part === "" || (part === "." && !isLiteral)) continue;
     if (part === ".." && !isLiteral) {
-      // The drive, or the server and its share, have no parent.
+      // A drive, or a server with its share, has no parent.
       if (parts.length > (isShare ? 2 : 1)) parts.pop();
     } else parts.push(part);
   }

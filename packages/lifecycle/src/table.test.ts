@@ -32,11 +32,11 @@ describe("defineTable", () => {
   const broken = (change: Partial<TransitionTable<State, Operation>>) => () => defineTable({ ...door, ...change });
 
   it("refuses an unknown initial state", () => {
-    expect(broken({ states: ["Open", "Broken", "Removed"] })).toThrow("door: initial state Closed is unknown");
+    expect(broken({ states: ["Open", "Broken", "Removed"] })).toThrow("door: unknown initial state Closed");
   });
 
   it("refuses rows that name unknown states", () => {
-    expect(broken({ states: ["Closed", "Open", "Broken"] })).toThrow("transition remove names unknown state Removed");
+    expect(broken({ states: ["Closed", "Open", "Broken"] })).toThrow("unknown state Removed in transition remove");
   });
 
   it("refuses states that nothing reaches from the initial one, even when they reach each other", () => {
@@ -52,7 +52,7 @@ describe("defineTable", () => {
 
 describe("Lifecycle", () => {
   it("starts where the table says", () => {
-    expect(() => new Lifecycle<Data, State, Operation>(door, "front", { kind: "Broken" })).toThrow("says Closed");
+    expect(() => new Lifecycle<Data, State, Operation>(door, "front", { kind: "Broken" })).toThrow("expected Closed");
     expect(newDoor().state).toEqual({ kind: "Closed" });
   });
 
@@ -78,7 +78,7 @@ describe("Lifecycle", () => {
     life.succeed("open", { kind: "Open", since: 1 });
     life.fail("close", { kind: "Open", since: 1 });
     expect(life.state.kind).toBe("Open");
-    expect(() => life.fail("close", { kind: "Broken" })).toThrow("leads to Open, not to Broken");
+    expect(() => life.fail("close", { kind: "Broken" })).toThrow("cannot lead to Broken, expected Open");
   });
 
   it("ignores an event that means nothing here", () => {
@@ -91,7 +91,7 @@ describe("Lifecycle", () => {
     const life = newDoor();
     expect(life.happen("open", { kind: "Open", since: 1 })).toBe(false);
     life.succeed("open", { kind: "Open", since: 1 });
-    expect(() => life.succeed("crashed", { kind: "Broken" })).toThrow("crashed is no operation in state Open");
+    expect(() => life.succeed("crashed", { kind: "Broken" })).toThrow("crashed is not an operation in state Open");
     expect(life.happen("crashed", { kind: "Broken" })).toBe(true);
   });
 

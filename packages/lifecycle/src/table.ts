@@ -1,8 +1,8 @@
 import { ControllerError } from "./error.ts";
 
 /**
- * One row of a transition table. An operation is something a caller asks for; an event is something that happens
- * by itself. `failure` names the state that a failed operation leaves behind; an event cannot fail.
+ * One row of a transition table. An operation is requested by a caller; an event happens by itself. `failure` is the
+ * state after a failed operation; an event cannot fail.
  */
 export type Transition<State extends string, Operation extends string> =
   | {
@@ -15,28 +15,28 @@ export type Transition<State extends string, Operation extends string> =
   | { readonly kind: "event"; readonly name: Operation; readonly from: readonly State[]; readonly to: State };
 
 export interface TransitionTable<State extends string, Operation extends string> {
-  /** Name of the thing that lives this life, for messages and diagrams. */
+  /** Name of the kind of object, for messages and diagrams. */
   readonly subject: string;
   readonly initial: State;
   readonly states: readonly State[];
   readonly transitions: readonly Transition<State, Operation>[];
 }
 
-/** States of a lifecycle: a union discriminated by `kind`, each member with the data that belongs to it. */
+/** A state of a lifecycle; states form a union discriminated by `kind`, each with its own data. */
 export interface StateData<State extends string> {
   readonly kind: State;
 }
 
-/** Checks a table once, where it is written down: unknown states, unreachable states and ambiguous rows throw. */
+/** Checks a table when it is defined: unknown states, unreachable states and ambiguous rows throw. */
 export function defineTable<State extends string, Operation extends string>(
   table: TransitionTable<State, Operation>,
 ): TransitionTable<State, Operation> {
   const known = new Set(table.states);
-  if (!known.has(table.initial)) throw new Error(`${table.subject}: initial state ${table.initial} is unknown`);
+  if (!known.has(table.initial)) throw new Error(`${table.subject}: unknown initial state ${table.initial}`);
   const seen = new Set<string>();
   for (const row of table.transitions) {
     for (const state of [...row.from, ...targetsOf(row)]) {
-      if (!known.has(state)) throw new Error(`${table.subject}: transition ${row.name} names unknown state ${state}`);
+      if (!known.has(state)) throw new Error(`${table.subject}: unknown state ${state} in transition ${row.name}`);
     }
     for (const from of row.from) {
       const key = `${row.name} from ${from}`;
@@ -70,8 +70,8 @@ function targetsOf<State extends string, Operation extends string>(row: Transiti
 }
 
 /**
- * The current state of one object that lives by a table. It does not run the work; it refuses what the table does
- * not allow, so a state outside the table cannot be reached.
+ * The current state of one object with a transition table. It does not run operations; it refuses transitions that the
+ * table does not allow.
  */
 export class Lifecycle<Data extends StateData<State>, State extends string, Operation extends string> {
   readonly #table: TransitionTable<State, Operation>;
@@ -80,7 +80,7 @@ export class Lifecycle<Data extends StateData<State>, State extends string, Oper
 
   constructor(table: TransitionTable<State, Operation>, id: string, initial: Data) {
     if (initial.kind !== table.initial) {
-      throw new Error(`${table.subject} ${id}: starts in ${initial.kind}, its table says ${table.initial}`);
+      throw new Error(`${table.subject} ${id}: initial state ${initial.kind}, expected ${table.initial}`);
     }
     this.#table = table;
     this.#id = id;
@@ -95,7 +95,7 @@ export class Lifecycle<Data extends StateData<State>, State extends string, Oper
     return this.#row(name) !== undefined;
   }
 
-  /** Throws FailedPrecondition naming operation, state and id when the table has no row for it. */
+  /** FailedPrecondition with operation, state and id unless the table has a row for it. */
   require(name: Operation): void {
     if (this.#row(name) !== undefined) return;
     const from = this.#table.transitions.filter((row) => row.name === name).flatMap((row) => row.from);
@@ -106,20 +106,20 @@ export class Lifecycle<Data extends StateData<State>, State extends string, Oper
     );
   }
 
-  /** Enters the state where the operation's success leads. */
+  /** Enters the state after the operation's success. */
   succeed(name: Operation, next: Data): void {
     const row = this.#checked(name, "operation");
     this.#enter(name, row.kind === "operation" ? [row.success] : [], next);
   }
 
-  /** Enters the state where the operation's failure leads. */
+  /** Enters the state after the operation's failure. */
   fail(name: Operation, next: Data): void {
     const row = this.#checked(name, "operation");
     if (row.kind !== "operation") return;
     this.#enter(name, [row.failure === "unchanged" ? this.#state.kind : row.failure], next);
   }
 
-  /** Enters the state where an event leads; false, without a change, when the table has no row for it here. */
+  /** Enters the state after an event; false, without a change, if the table has no row for it in this state. */
   happen(name: Operation, next: Data): boolean {
     const row = this.#row(name);
     if (row?.kind !== "event") return false;
@@ -135,7 +135,7 @@ export class Lifecycle<Data extends StateData<State>, State extends string, Oper
     this.require(name);
     const row = this.#row(name);
     if (row === undefined || row.kind !== kind) {
-      throw new Error(`${this.#table.subject} ${this.#id}: ${name} is no ${kind} in state ${this.#state.kind}`);
+      throw new Error(`${this.#table.subject} ${this.#id}: ${name} is not an ${kind} in state ${this.#state.kind}`);
     }
     return row;
   }
@@ -143,7 +143,7 @@ export class Lifecycle<Data extends StateData<State>, State extends string, Oper
   #enter(name: Operation, allowed: readonly State[], next: Data): void {
     if (!allowed.includes(next.kind)) {
       throw new Error(
-        `${this.#table.subject} ${this.#id}: ${name} from ${this.#state.kind} leads to ${allowed.join(" or ")}, not to ${next.kind}`,
+        `${this.#table.subject} ${this.#id}: ${name} from ${this.#state.kind} cannot lead to ${next.kind}, expected ${allowed.join(" or ")}`,
       );
     }
     this.#state = next;

@@ -3,13 +3,13 @@ import type { PodLimits } from "./document/pod-limits.ts";
 import type { HostFacts } from "./host-facts.ts";
 import type { RuntimeOptions } from "./options.ts";
 
-/** What every part of a document is made from. */
+/** The input of every part of a document. */
 export interface Context {
   readonly values: AnnotationValues;
   readonly options: RuntimeOptions;
   readonly host: HostFacts;
-  /** What the pod's containers may take, as far as it is known before there is one. */
+  /** Limits of the pod's containers, as far as known before there are any. */
   readonly pod: PodLimits;
-  /** Takes a sentence about something that is not taken as it was asked for. */
+  /** Logs a warning about a setting without its full effect. */
   readonly warn: (sentence: string) => void;
 }

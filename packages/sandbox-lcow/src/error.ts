@@ -1,7 +1,7 @@
-/** The closed set of what can be wrong with the input of a sandbox. */
+/** The closed set of error codes for a sandbox's input. */
 export type SandboxErrorCode = "InvalidArgument" | "Unimplemented" | "FailedPrecondition";
 
-/** What an operator asked for and cannot have; the message names key, value and what would be accepted. */
+/** A setting that cannot be accepted; the message names its key, its value and what is expected. */
 export class SandboxError extends Error {
   override readonly name = "SandboxError";
   readonly code: SandboxErrorCode;

@@ -1,17 +1,17 @@
 import type { PathGrammar } from "./paths.ts";
 
-/** What the builder must know of the host; injected, so that a document can be built for any host on any machine. */
+/** Facts about the host; injected, so that documents for any host can be built on any machine. */
 export interface HostFacts {
   readonly processors: number;
-  /** Memory of the machine in MB; absent where it is not known. */
+  /** Memory of the host in MB; absent if unknown. */
   readonly memoryInMb?: number;
   readonly pathGrammar: PathGrammar;
   /** Whether there is a file of this path. */
   readonly hasFile: (path: string) => boolean;
   readonly hasFolder: (path: string) => boolean;
-  /** Where the shim's executable stands; boot files are looked for beside it. */
+  /** Folder of the shim's executable; boot files are searched beside it. */
   readonly executableFolder: string;
-  /** %ProgramFiles% of a Windows host: where boot files are looked for next. */
+  /** %ProgramFiles% of a Windows host, where boot files are searched next. */
   readonly programFiles?: string;
   /** Of the host's processors; amd64 when absent. */
   readonly architecture?: "amd64" | "arm64";
@@ -22,7 +22,7 @@ export interface HostFacts {
   readonly sha256: (data: Uint8Array) => Uint8Array;
 }
 
-/** Whether the host has what came with a build. */
+/** Whether the host has at least this build; true if its build is unknown. */
 export function hasBuild({ build }: HostFacts, first: number): boolean {
   return build === undefined || build >= first;
 }

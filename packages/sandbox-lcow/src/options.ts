@@ -3,7 +3,7 @@ import { SandboxError } from "./error.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { isAbsolute } from "./paths.ts";
 
-/** `containerd.runhcs.v1.Options` in the names of its protobuf fields; absent: not set. */
+/** `containerd.runhcs.v1.Options` with the names of its protobuf fields; absent: not set. */
 export interface RuntimeOptions {
   readonly debug?: boolean;
   readonly debugType?: "NPIPE" | "FILE" | "ETW";
@@ -29,15 +29,15 @@ export interface RuntimeOptions {
   readonly scrubLogs?: boolean;
 }
 
-/** Options that do not stand in the document. */
+/** Options that are not in the document. */
 export interface OptionSettings {
-  /** What the shim is to log from: log_level, which comes before debug. Absent: as it does by itself. */
+  /** The shim's log level: from log_level, else from debug. Absent: the default. */
   readonly logLevel: string | undefined;
   /** Virtual disk with GPU drivers for containers that ask for one. */
   readonly gpuVhdPath: string | undefined;
   /** Whether all containers of the pod use the sandbox container's scratch disk. */
   readonly shareScratch: boolean;
-  /** How long a client is waited for that takes nothing of a process's output; absent: for ever. */
+  /** How long to wait for a client that does not read a process's output; absent: without limit. */
   readonly ioRetrySeconds: number | undefined;
   readonly defaultContainerAnnotations: { readonly [key: string]: string };
 }
@@ -46,7 +46,7 @@ export interface OptionSettings {
 const greatestOption = 2 ** 31 - 1;
 const logLevels = ["trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"];
 
-/** Checks the options, and reads those that do not go into the document. Throws SandboxError. */
+/** Checks the options, and returns those that are not in the document. Throws SandboxError. */
 export function readOptions(
   options: RuntimeOptions,
   { architecture = "amd64", pathGrammar }: HostFacts,
@@ -56,7 +56,7 @@ export function readOptions(
   const { GPUVHDPath, logLevel, NCProxyAddr } = options;
   if (logLevel && !logLevels.includes(logLevel)) refuse("log_level", logLevel, `one of ${logLevels.join(", ")}`);
   if (NCProxyAddr) {
-    const message = `got ${shownValue(NCProxyAddr)}, pods have no network configuration proxy`;
+    const message = `got ${shownValue(NCProxyAddr)}, expected nothing: pods have no network configuration proxy`;
     throw new SandboxError("Unimplemented", "NCProxyAddr", message);
   }
   if (GPUVHDPath && !isAbsolute(pathGrammar, GPUVHDPath)) refuse("GPUVHDPath", GPUVHDPath, "an absolute path");
@@ -82,8 +82,8 @@ function warnOfNoEffect(options: RuntimeOptions, warn: (sentence: string) => voi
     scale_cpu_limits_to_sandbox: options.scaleCpuLimitsToSandbox,
   };
   const reasons: { readonly [Field in keyof typeof values]?: string } = {
-    default_container_scratch_size_in_gb: "scratch disks are as large as the snapshotter makes them",
-    scale_cpu_limits_to_sandbox: "limits of their containers are processor time, of however many processors",
+    default_container_scratch_size_in_gb: "the snapshotter sets the size of scratch disks",
+    scale_cpu_limits_to_sandbox: "container limits are processor time, whatever the number of processors",
   };
   for (const field of Object.keys(values) as (keyof typeof values)[]) {
     if (!values[field]) continue;

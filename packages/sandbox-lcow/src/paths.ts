@@ -1,14 +1,14 @@
-/** How a host writes paths; node:path would do it, but the builder does without Node. */
+/** The path syntax of a host; this package must not use node:path. */
 export type PathGrammar = "windows" | "posix";
 
-/** The path of a file in a folder, cleaned. */
+/** The cleaned path of a file in a folder. */
 export function joinPath(grammar: PathGrammar, folder: string, name: string): string {
   return cleanPath(grammar, folder === "" ? name : `${folder}${separatorOf(grammar)}${name}`);
 }
 
 /**
- * The shortest way to write a path, found without looking at the file system: the host's own separators, one at a time,
- * neither `.` nor `..` but at the beginning of a relative path, and no separator at the end but that of a root.
+ * The shortest form of a path, without looking at the file system: the host's separators, none doubled, no `.`, `..`
+ * only at the start of a relative path, and no separator at the end except that of a root.
  */
 export function cleanPath(grammar: PathGrammar, path: string): string {
   const separator = separatorOf(grammar);
@@ -27,7 +27,7 @@ export function cleanPath(grammar: PathGrammar, path: string): string {
   return cleaned === "" ? "." : cleaned;
 }
 
-/** Below a drive or on a share on Windows, below the root elsewhere. */
+/** On Windows with a drive or a share, elsewhere below the root. */
 export function isAbsolute(grammar: PathGrammar, path: string): boolean {
   return grammar === "windows" ? /^([A-Za-z]:[\\/]|\\\\)/.test(path) : path.startsWith("/");
 }
@@ -36,7 +36,7 @@ function separatorOf(grammar: PathGrammar): string {
   return grammar === "windows" ? "\\" : "/";
 }
 
-/** What `..` cannot leave: a drive, a share, or what stands after the prefix of a device path. */
+/** The part that `..` cannot leave: a drive, a share, or the device of a device path. */
 function volumeOf(path: string): string {
   const [volume = ""] =
     /^\\\\[?.]\\UNC\\[^\\]+\\[^\\]+/i.exec(path) ??

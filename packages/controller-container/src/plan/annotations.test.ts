@@ -123,7 +123,7 @@ const rows: { readonly [key: string]: Rows } = {
       crosses(core, "0;0"),
       crosses(core, `0;${most}`),
       [`0;${more}`, "two numbers of bytes as <soft>;<hard>"],
-      ["2;1", "of which the first is not the greater"],
+      ["2;1", "with soft not above hard"],
     ],
     invalid: ["1", "1;2;3", "-1;1", ";", ""].map((text): Row => [text, "two numbers of bytes as <soft>;<hard>"]),
   },
@@ -139,8 +139,8 @@ const rows: { readonly [key: string]: Rows } = {
   },
   [`${container}gpu.capabilities`]: {
     valid: [crosses(`${container}gpu.capabilities`, "utility,compute")],
-    boundary: [crosses(`${container}gpu.capabilities`, "utility"), ["", "words with commas between them"]],
-    invalid: ["utility,", "a b", "--pid=1", "UTILITY"].map((text): Row => [text, "words with commas between them"]),
+    boundary: [crosses(`${container}gpu.capabilities`, "utility"), ["", "words separated by commas"]],
+    invalid: ["utility,", "a b", "--pid=1", "UTILITY"].map((text): Row => [text, "words separated by commas"]),
   },
   "io.microsoft.lcow.gpuvhdpath": {
     valid: [["/gpu.vhd", { gpuVhdPath: "/gpu.vhd" }]],
@@ -184,7 +184,7 @@ describe("annotations of containers", () => {
       const code = expected === "nothing" ? "Unimplemented" : "InvalidArgument";
       expect(() => read({ [key]: text })).toThrow(expect.objectContaining({ code }));
       expect(() => read({ [key]: text })).toThrow(
-        `create container c1: annotation ${key} is ${isMistyped(text) ? JSON.stringify(text) : `a text of ${text.length} characters`}, accepted is `,
+        `create container c1: annotation ${key} is ${isMistyped(text) ? JSON.stringify(text) : `a text of ${text.length} characters`}, expected `,
       );
       expect(() => read({ [key]: text })).toThrow(expected);
     });
@@ -194,7 +194,7 @@ describe("annotations of containers", () => {
 describe("a container's annotations", () => {
   it("are read in one go, however long", () => {
     const key = "io.microsoft.virtualmachine.wcow.amd-certificate";
-    expect(() => read({ [key]: `a${" ".repeat(1_000_000)}!` })).toThrow("accepted is certificates in base64");
+    expect(() => read({ [key]: `a${" ".repeat(1_000_000)}!` })).toThrow("expected certificates in base64");
   });
 
   it("cross with its specification, and warn", async () => {
@@ -204,7 +204,7 @@ describe("a container's annotations", () => {
     expect(bench.warnings).toEqual([
       `annotation ${container}processor.count has no effect on Linux containers`,
       // Of one that is alone.
-      `annotation ${shm} has no effect: the guest gives it to containers of a pod only`,
+      `annotation ${shm} has no effect: the guest supports it only for containers of a pod`,
     ]);
   });
 

@@ -120,7 +120,7 @@ describe("a block device of the host", () => {
     async (more, said) => {
       const bench = await created({ devices: [{ ...disk, ...more }] });
       expect(bench.warnings).toEqual([
-        `config.json: linux.devices[0]: ${said}: /dev/xvda is a disk of the guest, which is root's alone`,
+        `config.json: linux.devices[0]: ${said}: /dev/xvda is a disk of the guest, which only root can open`,
       ]);
     },
   );
@@ -132,13 +132,13 @@ describe("a block device of the host", () => {
       changes: { process },
     });
     expect(bench.warnings).toEqual([
-      "config.json: linux.devices[0]: the container's user 5 cannot open it: /dev/xvda is a disk of the guest, which is root's alone",
+      "config.json: linux.devices[0]: the container's user 5 cannot open it: /dev/xvda is a disk of the guest, which only root can open",
     ]);
   });
 
   it("is not attached for a container that is alone, to which guests show none", async () => {
     const bench = await created({ changes: { annotations: {} } });
     expect(bench.disks.requests).toEqual([]);
-    expect(bench.warnings).toEqual(["linux.devices has no effect: the guest gives it to containers of a pod only"]);
+    expect(bench.warnings).toEqual(["linux.devices has no effect: the guest supports it only for containers of a pod"]);
   });
 });

@@ -1,4 +1,4 @@
-/** Block devices of the host in `linux.devices`, which the guest gets as disks. */
+/** Block devices of the host in `linux.devices`, which become disks of the guest. */
 import { allowedAccess, type OciDeviceRule, type OciMount } from "@uvm-shim/hcs-schema";
 import type { Refuse } from "@uvm-shim/lifecycle";
 import type { ContainerSpecification } from "../specification/specification.ts";
@@ -10,12 +10,12 @@ export interface BlockDeviceSurroundings {
   readonly warn: (sentence: string) => void;
 }
 
-/** An entry of `linux.devices`, unchecked. */
+/** An unchecked entry of `linux.devices`. */
 type Entry = { readonly path: string } & { readonly [field: string]: unknown };
 
 /**
- * The specification with a disk's mount in place of each device that is one of the host's: the guest shows the disk's node
- * at the path of a mount with a `blockdev://` destination. What is none of the host's stays, as a device of the guest.
+ * Replaces each block device of the host by a disk mount with a `blockdev://` destination, where the guest exposes the
+ * disk's node. Other entries stay: they are devices of the guest.
  */
 export async function withBlockDevices(
   specification: ContainerSpecification,
@@ -30,7 +30,7 @@ export async function withBlockDevices(
     const where = `config.json: linux.devices[${index}]`;
     const number = blockNumber(entry);
     const found = number && (await files.blockDevice(number, entry.path));
-    // A container that may use all devices has the node's own by their own names, and means the guest's by them.
+    // A container that may use all devices lists the node's devices by their own names; it gets those of the guest.
     if (number === undefined || found === undefined || (mayUseAll && found.isNamed)) {
       others.push(entry);
       continue;
@@ -43,14 +43,14 @@ export async function withBlockDevices(
       options,
     });
     for (const withoutEffect of ownershipWithoutEffect(entry, process.user?.uid)) {
-      warn(`${where}: ${withoutEffect}: ${entry.path} is a disk of the guest, which is root's alone`);
+      warn(`${where}: ${withoutEffect}: ${entry.path} is a disk of the guest, which only root can open`);
     }
   }
   if (disks.length === 0) return specification;
   return { ...specification, mounts: [...mounts, ...disks], linux: { ...linux, devices: others } };
 }
 
-/** What asks for another owner or for other permissions than a disk's node has. */
+/** Warnings about an owner or permissions other than those of a disk's node in the guest. */
 function ownershipWithoutEffect({ uid, gid, fileMode }: Entry, user = 0): readonly string[] {
   const mode = isNumber(fileMode) ? `0${fileMode.toString(8)}` : JSON.stringify(fileMode);
   const fields = [
@@ -78,7 +78,7 @@ function isNumber(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 0;
 }
 
-/** What a guest can give: all of it, or reading. Rules name the host's devices, and stay there. */
+/** A guest grants read-write or read-only access to a disk. Device rules themselves stay on the host. */
 function accessOptions(
   rules: readonly OciDeviceRule[],
   { major, minor }: { readonly major: number; readonly minor: number },

@@ -5,13 +5,13 @@ import { isReadOnly } from "./disk-mounts.ts";
 import type { MountPlan } from "./mount-plan.ts";
 
 const folder = "/etc";
-/** What a guest mounts into every container that does not mount it itself. */
+/** Files that a guest mounts into every container that does not mount them itself. */
 const networkFiles = ["hostname", "hosts", "resolv.conf"];
 
 /**
- * A mount for reading at /etc that lacks one of these files leaves the guest's runtime no place to mount it, and the
- * container would fail. Those are mounted here, empty, before that mount, which covers them: the container sees what it
- * was given, and the guest adds nothing.
+ * The guest's runtime cannot mount these files over a read-only mount of /etc that does not have them, and the
+ * container would fail. So empty files are mounted before that mount, which hides them: the guest adds nothing, and the
+ * container sees exactly its own /etc.
  */
 export async function coveredNetworkFiles(
   plans: readonly MountPlan[],
@@ -28,7 +28,7 @@ export async function coveredNetworkFiles(
   return covered;
 }
 
-/** Whether it is known to be there: the host does not look into disks. */
+/** Whether the file is known to exist; the host cannot look into disks. */
 async function hasFile(plan: MountPlan, name: string, files: PathLookup): Promise<boolean> {
   if (plan.kind !== "share" || plan.file !== undefined) return false;
   return (await files.kind(join(plan.share.hostPath, name))) === "file";

@@ -7,7 +7,7 @@ import {
 import type { Refuse } from "@uvm-shim/lifecycle";
 import type { DeviceConfig } from "../types.ts";
 
-/** One entry of `windows.devices`: a device of the host that is to be assigned to the VM. */
+/** One entry of `windows.devices`: a device of the host to be assigned to the VM. */
 export interface DevicePlan {
   readonly entry: OciWindowsDevice;
   readonly device: DeviceConfig;
@@ -28,7 +28,7 @@ export function planDevices(
     // Windows compares instance paths without regard to case.
     const first = seen.get(name.toLowerCase());
     if (first !== undefined) {
-      const message = `config.json: windows.devices[${index}].id: ${name} is given twice, by entry ${first} too`;
+      const message = `config.json: windows.devices[${index}].id: ${name} is listed twice, first as entry ${first}`;
       throw refuse("InvalidArgument", message);
     }
     seen.set(name.toLowerCase(), index);
@@ -41,12 +41,12 @@ function readDevice(entry: OciWindowsDevice, where: string, refuse: Refuse): Dev
     const accepted = assignedDeviceIdTypes.join(", ");
     throw refuse(
       "InvalidArgument",
-      `${where}.idType: ${JSON.stringify(entry.idType)} of device ${entry.id} is not supported, expected ${accepted}`,
+      `${where}.idType of device ${entry.id} is ${JSON.stringify(entry.idType)}, expected one of ${accepted}`,
     );
   }
   const device = assignedDeviceFunction(entry.id);
   if (device !== undefined) return device;
-  throw refuse("InvalidArgument", `${where}.id: ${JSON.stringify(entry.id)} given, expected ${assignedDeviceIdForm}`);
+  throw refuse("InvalidArgument", `${where}.id is ${JSON.stringify(entry.id)}, expected ${assignedDeviceIdForm}`);
 }
 
 function nameOf({ deviceInstancePath, virtualFunction }: DeviceConfig): string {

@@ -3,14 +3,14 @@ import type { OciMount } from "@uvm-shim/hcs-schema";
 import type { Refuse } from "@uvm-shim/lifecycle";
 import type { DiskConfig, DiskMountConfig, PathLookup } from "../types.ts";
 
-/** Types of mounts that are disks (microsoft/hcsshim, internal/hcsoci; automanage-virtual-disk is of its earlier shims). */
+/** Mount types of disks (microsoft/hcsshim, internal/hcsoci; automanage-virtual-disk is from its earlier shims). */
 export const diskTypes = [
   "virtual-disk",
   "physical-disk",
   "extensible-virtual-disk",
   "automanage-virtual-disk",
 ] as const;
-/** A destination with this prefix gets the disk itself instead of the file system on it. */
+/** Prefix of destinations that get the device node instead of the file system. */
 export const blockDevicePrefix = "blockdev://";
 
 type DiskMount = OciMount & { readonly type: (typeof diskTypes)[number] };
@@ -20,26 +20,26 @@ export interface DiskMountPlan {
   readonly mount: OciMount;
   readonly disk: DiskConfig;
   readonly diskMount: DiskMountConfig;
-  /** Whether its file on the host goes with the container. */
+  /** Whether the file on the host is deleted with the container. */
   readonly isTemporary: boolean;
 }
 
-/** Of a mount of the container, and not of the file system on the disk below it. */
+/** Options of the container's mount, not of the disk's file system. */
 const bindOptions = new Set([
   ...["bind", "rbind", "ro", "rw", "rro", "rrw", "rnosuid", "rsuid", "rnodev", "rdev", "rnoexec", "rexec"],
   ...["rnoatime", "ratime", "rrelatime", "rnorelatime", "rnodiratime", "rdiratime", "rstrictatime", "rnostrictatime"],
   ...["private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"],
 ]);
-/** Of both: the disk is mounted in the guest, and what stands there is mounted in the container. */
+/** Options of both: the disk is mounted in the guest, and that mount is bound into the container. */
 const sharedOptions = new Set([
   ...["nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "atime", "relatime", "norelatime"],
   ...["nodiratime", "diratime", "strictatime", "nostrictatime", "sync", "async", "dirsync"],
 ]);
 const providerPrefix = "evd://";
-/** Devices of a Windows host, of which its file system tells no kind. */
+/** Prefix of devices of a Windows host, whose kind cannot be looked up. */
 const devicePrefix = "\\\\.\\";
 
-/** A mount of a disk: attached through SCSI, mounted in the guest, and what stands there mounted in the container. */
+/** Plans a disk: attached by SCSI, mounted in the guest, and bound into the container. */
 export async function planDiskMount(
   mount: DiskMount,
   where: string,
@@ -52,10 +52,10 @@ export async function planDiskMount(
   const blockDevice = mount.destination.startsWith(blockDevicePrefix);
   const { options = [] } = mount;
   const asked = blockDevice ? [] : options.filter((option) => !bindOptions.has(option.toLowerCase()));
-  // What the container's own mount has as well is not lost.
+  // Options that the container's mount gets too are not lost.
   const lost = takesOptions ? [] : asked.filter((option) => !sharedOptions.has(option.toLowerCase()));
   if (lost.length > 0) {
-    const message = `${where}.options: ${lost.join(", ")} given, expected none of the disk's own but ro: a guest with a security policy takes no other`;
+    const message = `${where}.options: ${lost.join(", ")} given, expected no file system option but ro: a guest with a security policy accepts no other`;
     throw refuse("FailedPrecondition", message);
   }
   const diskOptions = takesOptions ? asked : readOnlyOption(readOnly);
@@ -82,7 +82,7 @@ async function diskOf(
         return { hostPath: path, readOnly, type: "ExtensibleVirtualDisk", extensibleVirtualDiskType: provider };
       }
       const accepted = `${providerPrefix}<provider>/<path>`;
-      throw refuse("InvalidArgument", `${where}: ${JSON.stringify(source)} given, expected ${accepted}`);
+      throw refuse("InvalidArgument", `${where} is ${JSON.stringify(source)}, expected ${accepted}`);
     }
     case "physical-disk": {
       if (source.startsWith(devicePrefix)) return { hostPath: source, readOnly, type: "PassThru" };
@@ -102,7 +102,7 @@ async function existing(
   refuse: Refuse,
 ): Promise<string> {
   if (!isAbsolute(path)) {
-    throw refuse("InvalidArgument", `${where}: ${JSON.stringify(path)} is no absolute path on the host`);
+    throw refuse("InvalidArgument", `${where}: ${JSON.stringify(path)} is not an absolute path on the host`);
   }
   const kind = await files.kind(path);
   if (kind === expected) return await files.realPath(path);
@@ -124,7 +124,7 @@ function nameOf(kind: "file" | "directory" | "block" | "other"): string {
   }
 }
 
-/** All that a guest with a security policy takes of options: this one, and exactly where it is so. */
+/** The only option that a guest with a security policy accepts, and requires for read-only mounts. */
 export function readOnlyOption(readOnly: boolean): readonly string[] {
   return readOnly ? ["ro"] : [];
 }
@@ -133,12 +133,12 @@ export function isReadOnly({ options = [] }: { readonly options?: readonly strin
   return accessOf(options) !== "writable";
 }
 
-/** Whether what is mounted below is read-only too. */
+/** Whether mounts below it are read-only too. */
 export function isReadOnlyThroughout({ options = [] }: OciMount): boolean {
   return accessOf(options) === "read-only throughout";
 }
 
-/** Of options that contradict each other the last holds; `ro` and `rw` are of the top, and leave `rro` as it is. */
+/** The last of contradictory options wins; `ro` and `rw` concern the top only, and do not override `rro`. */
 function accessOf(options: readonly string[]): "writable" | "read-only" | "read-only throughout" {
   const names = options.map((option) => option.toLowerCase());
   if (names.lastIndexOf("rro") > names.lastIndexOf("rrw")) return "read-only throughout";
@@ -147,7 +147,7 @@ function accessOf(options: readonly string[]): "writable" | "read-only" | "read-
 
 const accessOptions: ReadonlySet<string> = new Set(["ro", "rw", "rro", "rrw"]);
 
-/** The mount as the guest is given it once the disk, or its file system, stands at `guestPath`. */
+/** The mount for the guest, with the disk or its file system at `guestPath`. */
 export function attachedMount(plan: DiskMountPlan, guestPath: string): OciMount {
   const { destination, options = [] } = plan.mount;
   const kept = options.filter((option) => {
@@ -159,7 +159,7 @@ export function attachedMount(plan: DiskMountPlan, guestPath: string): OciMount 
   return { destination, type: "bind", source: guestPath, options: isBind ? own : ["rbind", ...own] };
 }
 
-/** Of a device guests look for this one word, wherever it stands, and give whoever lacks it leave to write. */
+/** For device nodes guests look for `ro` only, and give write access without it. */
 function withPlainAccess(options: readonly string[], readOnly: boolean): readonly string[] {
   return [...readOnlyOption(readOnly), ...options.filter((option) => !accessOptions.has(option.toLowerCase()))];
 }

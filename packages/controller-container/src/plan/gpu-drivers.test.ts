@@ -40,7 +40,7 @@ describe("drivers for GPUs", () => {
     const creating = made.controller.create({ spec: withDevice("gpu"), rootfs: [overlayMount], stdio: noStdio });
     await expect(creating).rejects.toMatchObject({
       code: "NotFound",
-      message: expect.stringContaining("disk with drivers for GPUs /disks/none.vhd is missing, expected a file"),
+      message: expect.stringContaining("GPU driver disk /disks/none.vhd is missing, expected a file"),
     });
     expect(made.leftovers).toEqual([]);
   });

@@ -2,11 +2,11 @@ import type { OciMount } from "@uvm-shim/hcs-schema";
 import type { ShareConfig } from "../types.ts";
 import type { DiskMountPlan } from "./disk-mounts.ts";
 
-/** What becomes of one mount of the specification. */
+/** How one mount of the specification is realized. */
 export type MountPlan =
-  /** The guest has it: a file system of its kernel's, or a place of its own. */
+  /** The source is in the guest: a file system of its kernel, or a path of its own. */
   | { readonly kind: "guest"; readonly mount: OciMount }
-  /** The host's file or directory is shared; `file` is the name below the share when it is a single file. */
+  /** A file or directory of the host is shared; `file` is the name in the share if it is a single file. */
   | {
       readonly kind: "share";
       readonly mount: OciMount;

@@ -233,8 +233,8 @@ describe("a mount that cannot be", () => {
 
   it.each([
     [{ ...disk, source: "/none" }, "NotFound", "mounts[0].source: /none does not exist on the host"],
-    [{ ...disk, source: "x.vhd" }, "InvalidArgument", 'mounts[0].source: "x.vhd" is no absolute path on the host'],
-    [disk, "InvalidArgument", 'mounts[0].source: "" is no absolute path on the host'],
+    [{ ...disk, source: "x.vhd" }, "InvalidArgument", 'mounts[0].source: "x.vhd" is not an absolute path on the host'],
+    [disk, "InvalidArgument", 'mounts[0].source: "" is not an absolute path on the host'],
     [{ ...disk, source: "/data" }, "InvalidArgument", "/data is a directory, expected the file of a virtual disk"],
     [
       { ...disk, type: "physical-disk", source: "/disks/data.vhdx" },
@@ -249,28 +249,28 @@ describe("a mount that cannot be", () => {
     [
       { ...disk, type: "extensible-virtual-disk", source: "evd://p" },
       "InvalidArgument",
-      'mounts[0].source: "evd://p" given, expected evd://<provider>/<path>',
+      'mounts[0].source is "evd://p", expected evd://<provider>/<path>',
     ],
     [
       { ...disk, destination: "blockdev://dev/x", source: "/disks/data.vhdx" },
       "InvalidArgument",
-      'mounts[0].destination: "blockdev://dev/x" is no absolute path',
+      'mounts[0].destination: "blockdev://dev/x" is not an absolute path',
     ],
     [
       { ...bind, destination: "blockdev:///dev/x", source: "/data" },
       "InvalidArgument",
-      "blockdev:///dev/x asks for a block device, expected a type of virtual-disk, physical-disk",
+      "blockdev:///dev/x is for disks only, expected a mount of type virtual-disk, physical-disk",
     ],
     [
       { ...bind, source: "sandbox://../other" },
       "InvalidArgument",
-      'mounts[0].source: "sandbox://../other" given, expected sandbox://<path> without ".."',
+      'mounts[0].source is "sandbox://../other", expected sandbox://<path> without ".."',
     ],
-    [{ ...bind, source: "uvm://etc" }, "InvalidArgument", '"uvm://etc" given, expected uvm://<absolute path of the'],
+    [{ ...bind, source: "uvm://etc" }, "InvalidArgument", '"uvm://etc", expected uvm://<absolute path of the'],
     [
       { ...bind, source: "hugepages://1G/x" },
       "InvalidArgument",
-      '"hugepages://1G/x" given, expected hugepages://<size>/<location> with a page size of 2M',
+      '"hugepages://1G/x", expected hugepages://<size>/<location> with a page size of 2M',
     ],
     [{ ...bind, source: "hugepages://2M" }, "InvalidArgument", "expected hugepages://<size>/<location>"],
     [
@@ -278,7 +278,7 @@ describe("a mount that cannot be", () => {
       "InvalidArgument",
       "\\\\.\\pipe\\x is a named pipe, which Linux containers cannot use",
     ],
-    [{ destination: "/o", type: "overlay" }, "InvalidArgument", 'mounts[0].type: "overlay" at /o is not known'],
+    [{ destination: "/o", type: "overlay" }, "InvalidArgument", 'mounts[0].type of /o is "overlay"'],
   ])("%j is refused, and nothing is left", async (mount, code, message) => {
     const bench = new ContainerBench();
     bench.files.kinds.set("/disks/data.vhdx", "file").set("/run/socket", "other");

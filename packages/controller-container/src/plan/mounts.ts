@@ -6,19 +6,19 @@ import { blockDevicePrefix, diskTypes, isReadOnly, isReadOnlyThroughout, planDis
 import type { MountPlan } from "./mount-plan.ts";
 import { takesLaterMounts } from "./propagation.ts";
 
-/** File systems of the guest's kernel; what stands as their source is but a name. */
+/** File systems of the guest's kernel; their source is only a name. */
 const guestTypes = new Set([
   ...["proc", "sysfs", "tmpfs", "ramfs", "devpts", "mqueue", "cgroup", "cgroup2", "hugetlbfs"],
   ...["debugfs", "tracefs", "securityfs", "bpf", "configfs", "fusectl", "binfmt_misc"],
 ]);
 const hugePagesPrefix = "hugepages://";
-/** Sources with these prefixes name directories that the containers of a pod share in the guest. */
+/** Prefixes of sources that the containers of a pod share in the guest. */
 const sandboxPrefixes = ["sandbox://", "sandbox-tmp://"];
 const guestPathPrefix = "uvm://";
-/** What sources that name a place of the guest begin with. */
+/** All prefixes of sources in the guest. */
 export const placesOfGuest: readonly string[] = [...sandboxPrefixes, hugePagesPrefix, guestPathPrefix];
 const hugePageSizes = ["2M"];
-/** A specification may have mounts by the thousand, and each waits for the host's file systems. */
+/** Mounts that are planned at a time: there may be thousands, and each waits for the host's file systems. */
 const plannedAtOnce = 16;
 
 export async function planMounts(
@@ -30,7 +30,7 @@ export async function planMounts(
   const plans: MountPlan[] = [];
   const waiting = mounts.entries();
   let isRefused = false;
-  // Each goes on with the next mount that nobody has begun with, so that the bounds of file calls count for few at a time.
+  // Workers share one iterator, so that few file calls run at a time and their time bounds stay meaningful.
   const work = async (): Promise<void> => {
     for (const [index, mount] of waiting) {
       if (isRefused) return;
@@ -67,18 +67,18 @@ async function planMount(
   const accepted = ["bind", ...diskTypes, ...guestTypes].join(", ");
   throw refuse(
     "InvalidArgument",
-    `${where}.type: ${JSON.stringify(type)} at ${mount.destination} is not known, expected ${accepted}`,
+    `${where}.type of ${mount.destination} is ${JSON.stringify(type)}, expected one of ${accepted}`,
   );
 }
 
 function checkDestination(destination: string, isDisk: boolean, where: string, refuse: Refuse): void {
   const isBlockDevice = destination.startsWith(blockDevicePrefix);
   if (isBlockDevice && !isDisk) {
-    const message = `${where}.destination: ${destination} asks for a block device, expected a type of ${diskTypes.join(", ")}`;
+    const message = `${where}.destination: ${destination} is for disks only, expected a mount of type ${diskTypes.join(", ")}`;
     throw refuse("InvalidArgument", message);
   }
   if (posix.isAbsolute(isBlockDevice ? destination.slice(blockDevicePrefix.length) : destination)) return;
-  throw refuse("InvalidArgument", `${where}.destination: ${JSON.stringify(destination)} is no absolute path`);
+  throw refuse("InvalidArgument", `${where}.destination: ${JSON.stringify(destination)} is not an absolute path`);
 }
 
 function isBind({ type = "", options = [] }: OciMount): boolean {
@@ -86,20 +86,20 @@ function isBind({ type = "", options = [] }: OciMount): boolean {
   return (type === "" || type === "none") && (options.includes("bind") || options.includes("rbind"));
 }
 
-/** runc goes by the options alone, crun by the type too; a guest may have either. */
+/** runc needs the option, crun accepts the type too; guests have either runtime. */
 function withBindOption(mount: OciMount): OciMount {
   const { options = [] } = mount;
   return options.includes("bind") || options.includes("rbind") ? mount : { ...mount, options: ["rbind", ...options] };
 }
 
-/** A place of the guest's own, which the guest itself finds or makes. */
+/** A path in the guest, which the guest itself resolves or creates. */
 function planGuestPath(mount: OciMount, where: string, refuse: Refuse): MountPlan | undefined {
   const { source = "" } = mount;
   const prefix = placesOfGuest.find((known) => source.startsWith(known));
   if (prefix === undefined) return undefined;
   const path = source.slice(prefix.length);
   const refuseSource = (accepted: string) =>
-    refuse("InvalidArgument", `${where}.source: ${JSON.stringify(source)} given, expected ${accepted}`);
+    refuse("InvalidArgument", `${where}.source is ${JSON.stringify(source)}, expected ${accepted}`);
   if (path.split("/").includes("..") || path.includes("\0")) throw refuseSource(`${prefix}<path> without ".."`);
   if (prefix === guestPathPrefix && !path.startsWith("/")) throw refuseSource(`${prefix}<absolute path of the guest>`);
   if (prefix === hugePagesPrefix) {
@@ -123,17 +123,17 @@ async function planShare(
     throw refuse("InvalidArgument", `${where}.source: ${source} is a named pipe, which Linux containers cannot use`);
   }
   if (!isAbsolute(source)) {
-    throw refuse("InvalidArgument", `${where}.source: ${JSON.stringify(source)} is no absolute path on the host`);
+    throw refuse("InvalidArgument", `${where}.source: ${JSON.stringify(source)} is not an absolute path on the host`);
   }
   const kind = await files.kind(source);
   const readOnly = isReadOnly(mount);
-  // A security policy lists the options of each mount, and knows nothing of this host's.
+  // A security policy lists the allowed options, which cannot depend on the host.
   const inheriting = async (path: string): Promise<OciMount> =>
     takesOptions ? withFlags(mount, await files.mountFlags(path)) : mount;
   switch (kind) {
     case "directory": {
       const hostPath = await files.realPath(source);
-      // A share is read-only as a whole, a mount at its top alone unless it says otherwise.
+      // A share is read-only as a whole, but a read-only mount only at its top, unless it is recursive.
       const isWhole =
         isReadOnlyThroughout(mount) ||
         !(
@@ -159,19 +159,22 @@ async function planShare(
     case "other":
       throw refuse(
         "InvalidArgument",
-        `${where}.source: ${source} is neither a file nor a directory, which alone can be shared`,
+        `${where}.source: ${source} is neither a file nor a directory, and only these can be shared`,
       );
   }
 }
 
-/** A bind mount has the flags of its source's mount, which the guest's share has not, unless its options say otherwise. */
+/**
+ * A bind mount inherits the flags of its source's mount unless its options say otherwise; a share in the guest does
+ * not.
+ */
 function withFlags(mount: OciMount, flags: readonly string[]): OciMount {
   const { options = [] } = mount;
   const inherited = flags.filter((flag) => !options.includes(flag) && !options.includes(flag.replace(/^no/, "")));
   return inherited.length === 0 ? mount : { ...mount, options: [...options, ...inherited] };
 }
 
-/** The mount as the guest is given it once the share stands at `guestPath`. */
+/** The mount for the guest, with the share mounted at `guestPath`. */
 export function sharedMount(plan: MountPlan & { readonly kind: "share" }, guestPath: string): OciMount {
   const source = plan.file === undefined ? guestPath : posix.join(guestPath, plan.file);
   return { ...plan.mount, type: "bind", source };

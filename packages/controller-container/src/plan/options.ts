@@ -11,34 +11,34 @@ import type {
   RootfsMount,
 } from "../types.ts";
 
-/** What the workloads of a pod have in common where their specifications do not say it. */
+/** Settings of all workloads of a pod, unless their specifications say otherwise. */
 export interface PodSettings {
-  /** A file of the host, which containers without a resolv.conf of their own have mounted read-only. */
+  /** A file of the host that is mounted read-only into containers without a resolv.conf of their own. */
   readonly resolvConfPath?: string;
-  /** Whether those that share the sandbox's IPC namespace share /dev/shm too, as nobody else sees to it. */
+  /** Whether containers in the sandbox's IPC namespace share its /dev/shm, where the client does not arrange it. */
   readonly sharesMemory?: boolean;
 }
 
-/** The container of a pod whose namespaces the others share. */
+/** The container whose namespaces the other containers of the pod share. */
 export interface PodAnchor {
-  /** Whether it is one of type sandbox; otherwise it is one that is alone, and others came to its VM. */
+  /** Whether it is of type sandbox; otherwise it is a single container whose VM others have joined. */
   readonly isSandbox: boolean;
-  /** Of its first process, in the guest; absent while it does not run. */
+  /** Pid of its init process in the guest; absent while it does not run. */
   readonly pid?: number | undefined;
 }
 
-/** What the guest is told of the pod's network. */
+/** The pod's network as the guest knows it. */
 export interface ContainerNetwork {
   /**
-   * By which the guest knows the namespace that this container holds, if it holds one: the pod's, or for a container
-   * that is not the first one of its own, as a namespace is held once.
+   * The guest's id of the namespace that this container holds: the pod's, or an own one for a further container, since
+   * only one container can hold a namespace.
    */
   readonly namespaceId: string;
-  /** Whether the guest has been given a NIC for it. */
+  /** Whether the guest has a NIC for it. */
   readonly hasInterfaces: () => boolean;
 }
 
-/** Which scratch disk the containers of a pod share: that of its sandbox container, once it has one. */
+/** The scratch disk that the containers of a pod share: the sandbox container's, once that has one. */
 export interface PodScratch {
   hostPath?: string;
 }
@@ -46,13 +46,13 @@ export interface PodScratch {
 export interface LinuxContainerOptions {
   readonly id: string;
   readonly podId: string;
-  /** By which the guest knows the pod's sandbox container; the pod's id when absent. */
+  /** The id of the pod's sandbox container; the pod's id when absent. */
   readonly sandboxId?: string;
   readonly pod?: PodSettings;
-  /** Asked when a container is made; absent for the pod's first one, and undefined while there is none. */
+  /** Called when a container is created; absent for the pod's first one; undefined while there is no anchor. */
   readonly anchor?: () => PodAnchor | undefined;
   readonly network?: ContainerNetwork;
-  /** Of containers that are to have the host's name; they have the guest's when absent. */
+  /** Host name of containers without a UTS namespace; the guest's name when absent. */
   readonly hostName?: string;
   readonly bundle: string;
   readonly guest: ContainerGuest;
@@ -65,17 +65,17 @@ export interface LinuxContainerOptions {
   readonly clock: ContainerClock;
   /** Whether the guest encrypts the scratch disks of the pod; no when absent. */
   readonly encryptScratch?: boolean;
-  /** Absent where each container of the pod has a scratch disk of its own. */
+  /** Absent where each container has a scratch disk of its own. */
   readonly podScratch?: PodScratch;
-  /** Annotations that hold for workload containers unless their own say otherwise. */
+  /** Annotations of workload containers, which their own override. */
   readonly defaultAnnotations?: { readonly [key: string]: string };
-  /** Virtual disk with drivers for containers that have a GPU, unless their annotations name another. */
+  /** Virtual disk with GPU drivers, unless a container's annotations name another. */
   readonly gpuVhdPath?: string | undefined;
-  /** Whether a directory that is the root is given to the VM for reading alone; no when absent. */
+  /** Whether a root directory is shared read-only with the VM; no when absent. */
   readonly sharesRootReadOnly?: boolean;
-  /** Whether the guest learns which NUMA node a device is near; no when absent. */
+  /** Whether devices tell the guest their NUMA node; no when absent. */
   readonly propagateNumaAffinity?: boolean;
-  /** Takes a sentence about what is not taken as it was asked for. */
+  /** Logs a warning about a setting without its full effect. */
   readonly warn: (sentence: string) => void;
 }
 
@@ -84,6 +84,6 @@ export interface CreateContainer {
   readonly spec: unknown;
   readonly rootfs: readonly RootfsMount[];
   readonly stdio: StdioPaths;
-  /** Called whenever the guest's kernel has killed something in the container for want of memory. */
+  /** Called whenever the guest's kernel has killed a process of the container for lack of memory. */
   readonly onOutOfMemory?: () => void;
 }

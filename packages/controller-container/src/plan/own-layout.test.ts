@@ -36,7 +36,7 @@ describe("a guest in which containers have all of their own", () => {
       root: { path: "/own/guest-c1/rootfs" },
       annotations: { "io.kubernetes.cri.sandbox-id": "guest-p1" },
     });
-    expect(warnings).toEqual(["the guest, which takes no id of this form, knows the container as guest-c1"]);
+    expect(warnings).toEqual(["the guest does not accept this container id, and knows the container as guest-c1"]);
   });
 
   it("has the scratch disk at the container's place, unless it stands elsewhere already", async () => {
@@ -79,7 +79,7 @@ describe("a guest in which containers have all of their own", () => {
     const { disks, warnings } = await bench().created([{ ...imageMount, options: ["loop"] }]);
     expect(disks.requests).toMatchObject([{ mount: { guestPath: "/own/guest-c1/rootfs", readOnly: false } }]);
     expect(warnings).toContainEqual(
-      expect.stringMatching(/^image \/images\/7\.img can be written to and is in danger/),
+      expect.stringMatching(/^image \/images\/7\.img is writable and may lose its files/),
     );
   });
 
@@ -93,14 +93,14 @@ describe("a guest in which containers have all of their own", () => {
     ]);
     const root = guest.settings[0]?.OciSpecification.root;
     expect(root?.readonly ?? false).toBe(false);
-    expect(warnings).toContainEqual(expect.stringMatching(/^what the container writes to its root is kept in memory/));
+    expect(warnings).toContainEqual(expect.stringMatching(/^writes to the container's root stay in memory/));
   });
 
   it("has files of the host for writing only with a warning, or elsewhere where that is free", async () => {
     const mounts = [data, { ...data, destination: "/read", options: ["ro"] }];
     const bound = await bench().created([layersMount], specification({ mounts }));
-    const dangers = bound.warnings.filter((sentence) => sentence.includes("danger"));
-    expect(dangers).toEqual([expect.stringMatching(/^mount \/data: the files of \/data are in danger/)]);
+    const dangers = bound.warnings.filter((sentence) => sentence.includes("security policy deletes"));
+    expect(dangers).toEqual([expect.stringMatching(/^mount \/data: files of \/data may be deleted/)]);
     const layout = {
       placesOf: (container: { readonly id: string; readonly podId: string }) => {
         const { own, ...places } = ownLayout.placesOf(container);
@@ -110,7 +110,7 @@ describe("a guest in which containers have all of their own", () => {
     };
     const free = await bench(new ScriptedCalls(), { layout }).created([layersMount], specification({ mounts }));
     expect(free.shares.requests.map(({ guestPath }) => guestPath)).toEqual([undefined, undefined]);
-    expect(free.warnings.filter((sentence) => sentence.includes("danger"))).toEqual([]);
+    expect(free.warnings.filter((sentence) => sentence.includes("security policy deletes"))).toEqual([]);
   });
 
   it("has an image for reading below what is combined at the container's place", async () => {
@@ -157,7 +157,9 @@ describe("a guest in which containers have all of their own", () => {
     const request = { spec, rootfs: [layersMount], stdio: noStdio };
     await expect(bench().controller.create(request)).rejects.toMatchObject({
       code: "FailedPrecondition",
-      message: expect.stringContaining("config.json: mounts[0].options: data=ordered, discard given, expected none"),
+      message: expect.stringContaining(
+        "config.json: mounts[0].options: data=ordered, discard given, expected no file system option but ro",
+      ),
     });
     const image = { spec: specification(), rootfs: [imageMount], stdio: noStdio };
     await expect(bench().controller.create(image)).rejects.toMatchObject({

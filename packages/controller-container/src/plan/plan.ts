@@ -51,19 +51,19 @@ export interface PlanOptions extends ResourceBoundaries {
   readonly warn: (sentence: string) => void;
 }
 
-/** All that a container takes, in the order in which it is acquired. */
+/** All resources of a container, in the order of acquisition. */
 export interface ContainerPlan {
   readonly role: ContainerRole;
-  /** What stands on the host, and outlives the VM. */
+  /** Resources on the host, which outlive the VM. */
   readonly host: readonly Step[];
-  /** What only the VM holds. */
+  /** Resources that end with the VM. */
   readonly inVm: readonly Step[];
   readonly container: GuestContainerSteps;
 }
 
 const schemaVersion = { Major: 2, Minor: 1 };
 
-/** Checks what is asked, and looks on the host for all that it names; nothing is acquired yet. */
+/** Checks the request and looks up on the host everything that it names. Acquires nothing yet. */
 export async function planContainer(
   { spec, rootfs, stdio }: PlanRequest,
   options: PlanOptions,
@@ -73,12 +73,13 @@ export async function planContainer(
   const files = namingPaths(options.files, refuse);
   const { encryptScratch = false, propagateNumaAffinity = false } = options;
   const places = layout.placesOf({ id, podId });
-  if (places.id !== id) options.warn(`the guest, which takes no id of this form, knows the container as ${places.id}`);
+  if (places.id !== id)
+    options.warn(`the guest does not accept this container id, and knows the container as ${places.id}`);
   const takesDiskOptions = places.own === undefined;
   checkWholeTexts(rootfs, "rootfs", refuse);
   const member = asMember(checkedSpecification(spec, options, refuse), options, refuse);
   const { role } = member;
-  // Guests show disks to workloads alone.
+  // Guests expose device nodes of disks to workloads only.
   const own =
     role === "workload" ? await withBlockDevices(member.specification, options, refuse) : member.specification;
   const ownMounts = await planMounts(own.mounts ?? [], takesDiskOptions, files, refuse);
@@ -104,7 +105,7 @@ export async function planContainer(
   const rootPlan = withPodScratch(await planRoot(rootRequest, files, refuse), {
     ...{ id, podId, warn: options.warn },
     ...(options.podScratch === undefined ? {} : { podScratch: options.podScratch }),
-    // What a sandbox has there stays until the VM goes.
+    // A sandbox's files stay until the VM ends.
     isEmptied: places.own !== undefined && role !== "sandbox",
   });
   const drivers = await gpuDrivers(
@@ -164,7 +165,7 @@ export async function planContainer(
   };
 }
 
-/** Workload containers name the pod's sandbox by the id that the guest knows. */
+/** Workload containers name the pod's sandbox by the guest's id of it. */
 function withGuestSandboxId(spec: OciSpec, guestId: string): OciSpec {
   const { annotations = {} } = spec;
   return annotations[sandboxIdKey] === undefined
@@ -172,7 +173,7 @@ function withGuestSandboxId(spec: OciSpec, guestId: string): OciSpec {
     : { ...spec, annotations: { ...annotations, [sandboxIdKey]: guestId } };
 }
 
-/** The disk with drivers that the guest needs for GPUs; none where the container has no GPU, or the guest has them. */
+/** The disk with GPU drivers; undefined for a container without a GPU, or if the guest has the drivers. */
 async function gpuDrivers(
   path: string | undefined,
   devices: readonly DevicePlan[],
@@ -182,5 +183,5 @@ async function gpuDrivers(
   if (path === undefined || !devices.some(({ entry }) => entry.idType === "gpu")) return undefined;
   const kind = await files.kind(path);
   if (kind === "file") return await files.realPath(path);
-  throw refuse("NotFound", `disk with drivers for GPUs ${path} is ${kind ?? "missing"}, expected a file`);
+  throw refuse("NotFound", `GPU driver disk ${path} is ${kind ?? "missing"}, expected a file`);
 }

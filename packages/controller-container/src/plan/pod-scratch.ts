@@ -2,8 +2,8 @@ import type { PodScratch } from "./options.ts";
 import type { RootPlan } from "./root.ts";
 
 /**
- * Where containers share the scratch disk of their pod's sandbox container, each still has a directory of its own on it,
- * and the disk that came with it stays unused.
+ * With share_scratch all containers use the scratch disk of the pod's sandbox container, each with a directory of its
+ * own. Their own scratch disks stay unused.
  */
 export function withPodScratch(
   plan: RootPlan,
@@ -16,7 +16,10 @@ export function withPodScratch(
   }: {
     readonly id: string;
     readonly podId: string;
-    /** Whether the guest empties the disk with this container, in whose folder it stands. */
+    /**
+     * Whether the guest deletes the disk's content with this container, because it is mounted in the container's
+     * folder.
+     */
     readonly isEmptied: boolean;
     readonly podScratch?: PodScratch;
     readonly warn: (sentence: string) => void;

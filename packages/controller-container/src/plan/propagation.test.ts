@@ -8,7 +8,7 @@ async function created(options: readonly string[], showsLater: boolean): Promise
   return await bench.created([overlayMount], specification({ mounts }));
 }
 
-const intoVm = "what the host mounts below /data from now on does not show in its share";
+const intoVm = "what the host mounts below /data later does not appear in its share";
 const outOfVm = "what the container mounts below /here stays in its VM";
 
 describe("propagation of mounts", () => {

@@ -1,4 +1,4 @@
-/** What becomes of what host and container mount below a folder of the host, which the container has by a share. */
+/** Mount propagation between host and container, which shares support in part only. */
 import type { OciMount } from "@uvm-shim/hcs-schema";
 import type { ContainerHostFiles } from "../types.ts";
 import type { MountPlan } from "./mount-plan.ts";
@@ -7,17 +7,17 @@ const toContainer: ReadonlySet<string> = new Set(["slave", "rslave", "shared", "
 const toHost: ReadonlySet<string> = new Set(["shared", "rshared"]);
 const propagations: ReadonlySet<string> = new Set([...toContainer, "private", "rprivate", "unbindable", "runbindable"]);
 
-/** The last that is given, as runtimes take it. */
+/** The last propagation option, as in runtimes. */
 function propagationOf({ options = [] }: OciMount): string {
   return options.findLast((option) => propagations.has(option)) ?? "";
 }
 
-/** Whether what is mounted below its source later on is to show in it. */
+/** Whether later mounts below its source must appear in it. */
 export function takesLaterMounts(mount: OciMount): boolean {
   return toContainer.has(propagationOf(mount));
 }
 
-/** Sentences about mounts that are to pass between host and container, and do not. */
+/** Warnings about propagation that is requested and does not work. */
 export async function withoutPropagation(
   plans: readonly MountPlan[],
   files: Pick<ContainerHostFiles, "showsLaterMounts">,
@@ -32,7 +32,7 @@ export async function withoutPropagation(
       sentences.push(`mount ${destination}: ${asked} has no effect on the host: ${why}`);
     }
     if (toContainer.has(asked) && !(await files.showsLaterMounts(plan.share.hostPath))) {
-      const why = `what the host mounts below ${source} from now on does not show in its share`;
+      const why = `what the host mounts below ${source} later does not appear in its share`;
       sentences.push(`mount ${destination}: ${asked} has no effect in the container: ${why}`);
     }
   }

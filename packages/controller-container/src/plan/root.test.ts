@@ -73,11 +73,7 @@ describe("partitions as layers", () => {
       "InvalidArgument",
       'expected option scratch= with an absolute path, got ""',
     ],
-    [
-      [scratchOption, "rw"],
-      "InvalidArgument",
-      "option rw is not known, expected scratch= and parent-partitioned-layers=",
-    ],
+    [[scratchOption, "rw"], "InvalidArgument", "unknown option rw, expected scratch= and parent-partitioned-layers="],
     [[scratchOption, partitions({ Path: "/gone" })], "NotFound", "rootfs: layer /gone does not exist in /"],
   ])("with options %j are refused", async (options, code, message) => {
     const bench = new ContainerBench();

@@ -3,18 +3,18 @@ import type { Refuse } from "@uvm-shim/lifecycle";
 import type { DiskConfig, PathLookup, RootfsMount } from "../types.ts";
 import { isReadOnly, readOnlyOption } from "./disk-mounts.ts";
 
-/** Where a container's root file system comes from, with host paths that were found to exist. */
+/** The source of a container's root file system, with existing paths of the host. */
 export type RootPlan =
-  /** Read-only layers, topmost first, that the guest combines; without a scratch disk the container's view is read-only. */
+  /** Read-only layers, topmost first, that the guest combines; without a scratch disk the root is read-only. */
   | { readonly kind: "layers"; readonly layers: readonly Layer[]; readonly scratch: Scratch | undefined }
-  /** One block image that is the root as it is. */
+  /** A disk image that is the root. */
   | {
       readonly kind: "image";
       readonly disk: DiskConfig;
       readonly filesystem: string;
       readonly options: readonly string[];
     }
-  /** A directory of the host, over which it first mounts what only it can mount. */
+  /** A directory of the host, with mounts that only the host can make. */
   | {
       readonly kind: "shared";
       readonly directory: string;
@@ -34,16 +34,18 @@ export interface Scratch {
 }
 
 export interface RootRequest {
-  /** `windows.layerFolders` of the specification: the layers' directories, topmost first, and that of the scratch disk. */
+  /**
+   * `windows.layerFolders` of the specification: folders of the layers, topmost first, then that of the scratch disk.
+   */
   readonly layerFolders: readonly string[];
   readonly encryptScratch: boolean;
   readonly rootfs: readonly RootfsMount[];
   readonly bundle: string;
   /** `root.path` of the specification, relative to the bundle. */
   readonly rootPath: string;
-  /** Whether the guest takes mount options of disks. */
+  /** Whether the guest accepts mount options of disks. */
   readonly takesDiskOptions: boolean;
-  /** Whether that directory is given for the guest to read alone. */
+  /** Whether that directory is shared read-only. */
   readonly sharesReadOnly: boolean;
 }
 
@@ -53,18 +55,18 @@ const partitionsType = "lcow-partitioned-layer";
 const scratchOption = "scratch=";
 const partitionsOption = "parent-partitioned-layers=";
 const highestPartition = 0xffff;
-/** The overlay file system of Linux takes 500 lower directories. */
+/** Linux overlays support at most 500 lower directories. */
 const maximumLayers = 500;
 const imageFilesystems = new Set(["ext2", "ext3", "ext4", "xfs", "btrfs", "erofs", "squashfs"]);
 const readOnlyFilesystems = new Set(["erofs", "squashfs"]);
-/** Options that speak about how the host would mount the image. */
+/** Options for a mount of the image on the host. */
 const hostOptions = new Set(["loop", "ro", "rw"]);
 
 export async function planRoot(request: RootRequest, files: PathLookup, refuse: Refuse): Promise<RootPlan> {
   const plan = await planAnyRoot(request, files, refuse);
   if (!request.encryptScratch || !isWrittenPlainly(plan)) return plan;
   const message =
-    "rootfs: scratch disks of this pod are encrypted, expected layers with a scratch disk, or what is read-only";
+    "rootfs: scratch disks of this pod are encrypted, expected layers with a scratch disk, or a read-only root";
   throw refuse("FailedPrecondition", message);
 }
 
@@ -91,7 +93,7 @@ async function planAnyRoot(request: RootRequest, files: PathLookup, refuse: Refu
   const layers = rootfs.find(({ type }) => type === layersType || type === partitionsType);
   if (layers !== undefined) {
     if (more.length > 0) {
-      throw refuse("InvalidArgument", `rootfs: expected one ${layers.type} mount alone, got ${rootfs.length} mounts`);
+      throw refuse("InvalidArgument", `rootfs: expected a single ${layers.type} mount, got ${rootfs.length} mounts`);
     }
     return layers.type === layersType
       ? await planLayers(layers, request, files, refuse)
@@ -109,7 +111,7 @@ async function planAnyRoot(request: RootRequest, files: PathLookup, refuse: Refu
   return { kind: "shared", directory: join(request.bundle, "rootfs"), mounts: rootfs, readOnly };
 }
 
-/** An overlay without a directory of its own for what is written is so by nature: that of a view of a snapshot. */
+/** An overlay without an upper directory, as for a view of a snapshot, is read-only. */
 function isMountedReadOnly({ type, options }: RootfsMount): boolean {
   return isReadOnly({ options }) || (type === "overlay" && !options.some((option) => option.startsWith("upperdir=")));
 }
@@ -123,11 +125,11 @@ async function planDirectory(request: RootRequest, files: PathLookup, refuse: Re
   }
   throw refuse(
     "NotFound",
-    `rootfs: there are no mounts, and root.path ${directory} is ${kind ?? "missing"}, expected a directory`,
+    `rootfs: no mounts given, and root.path ${directory} is ${kind ?? "missing"}: expected a directory`,
   );
 }
 
-/** The form that containerd's lcow snapshotter gives (plugins/snapshots/lcow): source is the snapshot's directory. */
+/** The mounts of containerd's lcow snapshotter (plugins/snapshots/lcow): the source is the snapshot's folder. */
 async function planLayers(
   mount: RootfsMount,
   { encryptScratch: encrypted }: RootRequest,
@@ -139,7 +141,7 @@ async function planLayers(
   return { kind: "layers", layers, scratch: { hostPath: await scratchIn(mount.source, files, refuse), encrypted } };
 }
 
-/** The form of before there were mounts of layers (internal/layers of microsoft/hcsshim). */
+/** The older form without mounts of layers (internal/layers of microsoft/hcsshim). */
 async function planLayerFolders(
   { layerFolders, encryptScratch: encrypted }: RootRequest,
   files: PathLookup,
@@ -156,7 +158,7 @@ async function planLayerFolders(
   return { kind: "layers", layers, scratch: { hostPath: await scratchIn(scratch, files, refuse), encrypted } };
 }
 
-/** Layers that are partitions of disks, as `lcow-partitioned-layer` names them. */
+/** Layers on partitions of disks, in the form of `lcow-partitioned-layer`. */
 async function planPartitions(
   { options }: RootfsMount,
   { encryptScratch: encrypted }: RootRequest,
@@ -165,7 +167,7 @@ async function planPartitions(
 ): Promise<RootPlan> {
   const unknown = options.find((option) => !option.startsWith(scratchOption) && !option.startsWith(partitionsOption));
   if (unknown !== undefined) {
-    const message = `rootfs: ${partitionsType}: option ${unknown} is not known, expected ${scratchOption} and ${partitionsOption}`;
+    const message = `rootfs: ${partitionsType}: unknown option ${unknown}, expected ${scratchOption} and ${partitionsOption}`;
     throw refuse("InvalidArgument", message);
   }
   const layers: Layer[] = [];
@@ -216,7 +218,7 @@ async function layersIn(folders: readonly string[], files: PathLookup, refuse: R
 
 async function scratchIn(folder: string, files: PathLookup, refuse: Refuse): Promise<string> {
   const scratch = join(folder, "sandbox.vhd");
-  // Only a host that cannot read VHDX has the scratch disk under the name without x.
+  // Hosts that cannot read VHDX have a .vhd; others a .vhdx.
   const file = (await files.kind(scratch)) === "file" ? scratch : `${scratch}x`;
   return await existingDisk(file, "scratch disk", files, refuse);
 }
@@ -230,7 +232,7 @@ function parentLayers(mount: RootfsMount, refuse: Refuse): readonly string[] {
   try {
     parents = JSON.parse(option.slice(parentLayersOption.length));
   } catch (error) {
-    throw refuse("InvalidArgument", `rootfs: ${layersType} ${mount.source}: ${expected}, got no JSON`, error);
+    throw refuse("InvalidArgument", `rootfs: ${layersType} ${mount.source}: ${expected}, got invalid JSON`, error);
   }
   const isPath = (value: unknown): value is string => typeof value === "string" && isAbsolute(value);
   if (!Array.isArray(parents) || parents.length === 0 || parents.length > maximumLayers || !parents.every(isPath)) {
@@ -256,7 +258,7 @@ async function planImage(
   const readOnly = isReadOnly(mount) || readOnlyFilesystems.has(mount.type);
   const options = mount.options.filter((option) => !hostOptions.has(option));
   if (!takesDiskOptions && options.length > 0) {
-    const message = `rootfs: ${mount.type} image ${mount.source}: options ${options.join(", ")} given, expected none: a guest with a security policy takes only ro`;
+    const message = `rootfs: ${mount.type} image ${mount.source}: options ${options.join(", ")} given, expected none: a guest with a security policy accepts only ro`;
     throw refuse("FailedPrecondition", message);
   }
   return {

@@ -3,24 +3,26 @@ import { ControllerError, codeOf, isGone, type Step } from "@uvm-shim/lifecycle"
 import type { ContainerGuest, GuestContainer } from "../types.ts";
 
 /**
- * The guest's container in two steps: what the guest keeps of it is given back after the root file system in its
- * bundle has been taken apart, and while the disks that it lies on are still attached.
+ * The guest's container in two steps: its state is deleted after its root file system has been taken apart, while its
+ * disks are still attached.
  */
 export interface GuestContainerSteps {
   readonly state: Step;
   readonly processes: Step;
-  /** Whether it may run without anybody being told of its end: from its start until that has succeeded. */
+  /** Sets whether it may run without a reported exit: from the start's request until its success. */
   mayRun(mayRun: boolean): void;
-  /** Whether the guest has deleted its state at the first attempt, and so all that it had in its folders. */
+  /**
+   * Whether the guest has deleted the state at the first attempt, and with it everything in the container's folders.
+   */
   isStateDeleted(): boolean;
   /** Throws while the guest has no container. */
   get(): GuestContainer;
 }
 
-/** How often the guest is asked whether what was killed has ended; each time it looks at all processes that it has. */
+/** Checks whether killed processes have ended; each check makes the guest scan all of its processes. */
 const mostLooks = 100;
 
-/** `settings` is asked when the container is made, when all that it names is known. */
+/** `settings` is called when the container is created, when all paths in it are known. */
 export function guestContainerSteps(
   id: string,
   guest: ContainerGuest,
@@ -60,26 +62,26 @@ export function guestContainerSteps(
     isStateDeleted: () => deletion === "done",
     get: () => {
       if (container !== undefined) return container;
-      throw new ControllerError("Internal", "the guest has none yet", { operation: "look up container", id });
+      throw new ControllerError("Internal", "the guest has not created it yet", { operation: "look up container", id });
     },
   };
 }
 
 /**
- * The guest answers when it has killed, which is before the end; and the state of one that runs must not be deleted. Of
- * one whose start failed nobody need have been told whether it runs.
+ * Waits until no process is left. The guest answers a kill before the processes have ended, and the state of a running
+ * container must not be deleted. After a failed start it is unknown whether the container runs.
  */
 async function ended(container: GuestContainer, signal: AbortSignal | undefined): Promise<void> {
   for (let look = 0; look < mostLooks; look++) {
     if ((await processesOf(container, signal)).length === 0) return;
   }
-  throw new ControllerError("FailedPrecondition", "processes of it run in the guest although they were killed", {
+  throw new ControllerError("FailedPrecondition", "its processes still run in the guest after a kill", {
     operation: "end container",
     id: container.id,
   });
 }
 
-/** A guest lists none, or answers with an error, where nothing runs; that it does not answer says nothing. */
+/** Where nothing runs, a guest lists no process or answers with an error. No answer at all says nothing. */
 async function processesOf(container: GuestContainer, signal: AbortSignal | undefined): Promise<readonly number[]> {
   try {
     return await container.processIds(signal);

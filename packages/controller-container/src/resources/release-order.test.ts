@@ -140,7 +140,7 @@ describe("the state of a container whose start failed", () => {
     container.processIds = async () => [100];
     await expect(bench.controller.delete()).rejects.toMatchObject({
       code: "FailedPrecondition",
-      message: expect.stringContaining("processes of it run in the guest although they were killed"),
+      message: expect.stringContaining("its processes still run in the guest after a kill"),
     });
     expect(script.names.filter((call) => call === "deleteState" || call === "unmap disk")).toEqual([]);
     container.processIds = processIds;

@@ -6,7 +6,7 @@ import type { ContainerGuest, ContainerPlaces } from "../types.ts";
 import type { GuestContainerSteps } from "./guest-container.ts";
 import type { GuestRoot, RootSteps } from "./steps.ts";
 
-/** What a container takes of its VM. */
+/** Steps of a container's resources in its VM. */
 export interface VmParts {
   readonly root: RootSteps;
   readonly mounts: readonly Step[];
@@ -22,10 +22,10 @@ export interface GuestFolders {
 }
 
 /**
- * All of it in the order in which it is acquired. In the guest, deleting a container's state deletes every file that is
- * reached in its folders, mounts or not, and undoes what combining its layers has mounted there. So it comes after the
- * layers, and before the disks that hold what is written; where all stands in the container's own folder it comes last.
- * What cannot be given back keeps what must not go before it.
+ * The steps in the order of acquisition; they are released in reverse. In the guest, deleting a container's state
+ * deletes every file below its folders, mounted or not, and undoes the mounts of combined layers there. So it is
+ * released after the layers and before the disks with the container's writes; where everything is in the container's
+ * own folder, it is released last. A step that fails to release keeps the steps that must not be released before it.
  */
 export function vmSteps({ root, mounts, others, container }: VmParts, folders: GuestFolders): readonly Step[] {
   const { devices, combination } = root;
@@ -37,8 +37,8 @@ export function vmSteps({ root, mounts, others, container }: VmParts, folders: G
   const ordered = inStrictOrder([state, ...devices, ...combination, ...mounts, processes]);
   const base = ordered.slice(0, 1 + devices.length + combination.length);
   return [
-    // A sandbox has file systems of its own in there, which go with its state alone, so that all of it goes with the VM,
-    // as it does with the shims that this layout is of.
+    // A sandbox has further file systems in its folder, which only the deletion of its state removes. So all of it ends
+    // with the VM, as with the shims that this layout comes from.
     ...(folders.isSandbox ? base.map((step) => ({ ...step, release: async () => {} })) : base),
     ...ordered.slice(base.length, -1),
     ...others,
@@ -46,14 +46,14 @@ export function vmSteps({ root, mounts, others, container }: VmParts, folders: G
   ];
 }
 
-/** Where a sandbox has file systems of its own (internal/guest/spec of microsoft/hcsshim). */
+/** Folders of a sandbox with further file systems (internal/guest/spec of microsoft/hcsshim). */
 const sandboxFolders = ["sandboxTmpfsMounts", "sandboxMounts", "hugepages"];
 
 /**
- * Combining layers whose scratch directory is not in the container's folder mounts a part of the scratch disk over that
- * folder. With the container's state that goes as well, but what could not be made has no state: it would keep a disk
- * mounted that is taken away, and on it a directory in which all of the root is deleted, for whoever tries again. A guest
- * asked to remove layers unmounts and deletes whatever is there.
+ * Combining layers with a scratch directory outside of the container's folder mounts a part of the scratch disk over
+ * that folder. Deleting the container's state unmounts it. A container that could not be created has no state: the disk
+ * would stay mounted while it is detached, and a retry would delete the root on it. So the guest is asked to remove
+ * layers there, for which it unmounts and deletes whatever is at the path.
  */
 function boundBundle(container: GuestContainerSteps, { places, isSandbox, guest, root }: GuestFolders): Step {
   const { bundle, id } = places;
@@ -78,7 +78,7 @@ function boundBundle(container: GuestContainerSteps, { places, isSandbox, guest,
   };
 }
 
-/** The same steps; one that fails to be given back is found again by those before it, which then stay as they are. */
+/** The same steps; while one fails to release, the steps before it fail with its error and stay as they are. */
 function inStrictOrder(steps: readonly Step[]): readonly Step[] {
   const failures = new Map<number, unknown>();
   return steps.map((step, index) => ({
@@ -97,22 +97,21 @@ function inStrictOrder(steps: readonly Step[]): readonly Step[] {
   }));
 }
 
-/** Sentences about files of the host that the guest deletes when it fails to make the container. */
+/** Warnings about files of the host that the guest deletes when it fails to create the container. */
 export function filesAtRisk(root: RootPlan, mounts: readonly MountPlan[], { own }: ContainerPlaces): readonly string[] {
   if (own === undefined) return [];
-  const why =
-    "a guest with a security policy deletes what it reaches in the folder of a container that it could not make";
+  const why = "a guest with a security policy deletes all files in the folder of a container that it fails to create";
   const sentences: string[] = [];
   if (root.kind === "shared" && !root.readOnly) {
-    sentences.push(`what the container writes to its root is kept in memory, not in ${root.directory}: ${why}`);
+    sentences.push(`writes to the container's root stay in memory and do not reach ${root.directory}: ${why}`);
   }
   if (root.kind === "image" && !root.disk.readOnly) {
-    sentences.push(`image ${root.disk.hostPath} can be written to and is in danger: ${why}`);
+    sentences.push(`image ${root.disk.hostPath} is writable and may lose its files: ${why}`);
   }
   if (own.share === undefined) return sentences;
   for (const plan of mounts) {
     if (plan.kind !== "share" || plan.share.readOnly) continue;
-    sentences.push(`mount ${plan.mount.destination}: the files of ${plan.mount.source} are in danger: ${why}`);
+    sentences.push(`mount ${plan.mount.destination}: files of ${plan.mount.source} may be deleted: ${why}`);
   }
   return sentences;
 }

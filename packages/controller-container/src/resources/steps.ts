@@ -25,31 +25,31 @@ export interface ResourceBoundaries {
   readonly files: ContainerHostFiles;
 }
 
-/** Of a container's own shares, the number of its root file system; those of its mounts follow. */
+/** Index of the root file system among a container's own shares; its mounts follow. */
 const rootShare = 0;
 
-/** The root file system as it stands in the guest once the steps have run. */
+/** The root file system in the guest, filled in as the steps run. */
 export interface GuestRoot {
   path: string;
-  /** What the container writes lies there: on its scratch disk, or in the VM's memory. */
+  /** Where the container's writes go: on its scratch disk, or in the VM's memory. */
   scratchPath: string;
-  /** Whether the container may write nothing, however it was asked for. */
+  /** Whether the root is read-only, whatever the specification says. */
   isReadOnly: boolean;
 }
 
-/** Steps that make the root file system, in the order of their acquisition. */
+/** Steps that build the root file system, in the order of acquisition. */
 export interface RootSteps {
-  /** What stands on the host, and outlives the VM. */
+  /** Mounts on the host, which outlive the VM. */
   readonly host: readonly Step[];
-  /** What the VM is given. */
+  /** Disks and shares of the VM. */
   readonly devices: readonly Step[];
-  /** What the guest makes of it in the container's bundle. */
+  /** The combination of layers in the container's bundle in the guest. */
   readonly combination: readonly Step[];
 }
 
 /**
- * Guest and runtime make files and mount points in every root. Over one that cannot be written to the guest lays what is
- * needed, in its memory, and the container's view of it is read-only still, unless it was to be writable.
+ * Guest and runtime create files and mount points in every root. Over a read-only root the guest puts a writable layer
+ * in memory. The container's view is still read-only, unless a writable root was requested.
  */
 function keepInMemory(places: ContainerPlaces, root: GuestRoot, isReadOnly: boolean): void {
   root.scratchPath = places.own?.scratch ?? posix.join(places.bundle, "scratch", places.id);
@@ -85,7 +85,7 @@ export function rootSteps(
   }
 }
 
-/** What is made of a root that comes in one piece, once it stands in the guest. */
+/** The steps for a root that is a single disk or share, once that is mapped. */
 function wholeRoot(
   written: "plain" | "in memory" | "read-only",
   places: ContainerPlaces,
@@ -118,7 +118,7 @@ function layerSteps(
       name: `layer ${hostPath}`,
       disk: { hostPath, readOnly: true, type: "VirtualDisk" },
       mount: { partition, readOnly: true, options: ["ro"] },
-      // Layers are readable for every VM already.
+      // Every VM may read layers already.
       needsAccess: false,
       onMapped: (path) => {
         layerPaths[index] = path;
@@ -132,7 +132,7 @@ function layerSteps(
       diskStep(boundaries, {
         name: `scratch disk ${hostPath}`,
         disk: { hostPath, readOnly: false, type: "VirtualDisk" },
-        // The guest makes xfs on what it encrypts, as the reference's does.
+        // Encrypted disks get xfs, as in microsoft/hcsshim.
         mount: {
           partition: 0,
           readOnly: false,
@@ -142,7 +142,7 @@ function layerSteps(
         },
         needsAccess: true,
         onMapped: (path) => {
-          // Containers may share one scratch disk, so each has a directory of its own on it.
+          // Containers may share one scratch disk, so each has its own directory on it.
           root.scratchPath = places.scratchOn(path);
         },
       }),
@@ -193,7 +193,7 @@ function imageStep(
       readOnly: disk.readOnly,
       filesystem,
       options,
-      // One that is read-only is a layer below what the guest makes of it.
+      // A read-only image becomes a layer, for which any path will do.
       ...(own === undefined || disk.readOnly ? {} : { guestPath: own.root }),
     },
     needsAccess: !disk.readOnly,
@@ -205,7 +205,7 @@ interface DiskRequest {
   readonly name: string;
   readonly disk: DiskConfig;
   readonly mount: DiskMountConfig;
-  /** Whether the disk belongs to the caller, so that the VM has to be allowed to open it. */
+  /** Whether the VM must be granted access to the disk's file. */
   readonly needsAccess: boolean;
   readonly onMapped: (guestPath: string) => void;
 }
@@ -229,9 +229,9 @@ function sharedRootStep(
   shares: ContainerShares,
   onMapped: (guestPath: string) => void,
 ): Step {
-  // Writable where the host's is, though the root is to be read-only: the guest's runtime makes missing mount points in
-  // it, then mounts it read-only for the container. Never in the container's own folder: what the guest makes of a
-  // container that it could not create is to delete all that it reaches there, and these are the host's files.
+  // Writable if the host's directory is, even for a read-only root: the guest's runtime creates missing mount points
+  // and then mounts it read-only. Never writable in the container's own folder: the guest deletes everything there when
+  // it fails to create the container, and these are files of the host.
   const share = { hostPath: directory, readOnly: readOnly || own !== undefined, ...ownPlace(own, rootShare) };
   return reservedStep(`root ${directory}`, shares, () => shares.reserve(share), onMapped);
 }
@@ -250,12 +250,12 @@ function hostMountStep({ directory, mounts }: RootPlan & { readonly kind: "share
 
 /** Steps of the specification's mounts. */
 export interface MountSteps {
-  /** What is to be taken from the host when the container is gone. */
+  /** Files to delete on the host when the container is gone. */
   readonly host: readonly Step[];
   readonly devices: readonly Step[];
 }
 
-/** `mounts[i]` is replaced by what the guest is to mount for plan i. */
+/** When acquired, a step replaces `mounts[i]` by the mount for the guest. */
 export function mountSteps(
   plans: readonly MountPlan[],
   { own }: ContainerPlaces,
@@ -295,7 +295,7 @@ export function mountSteps(
             name: `disk ${disk.hostPath}`,
             disk,
             mount: plan.diskMount,
-            // Who provides an extensible disk decides by itself who may open it.
+            // The provider of an extensible disk controls access to it.
             needsAccess: disk.type !== "ExtensibleVirtualDisk",
             onMapped: (path) => {
               mounts[index] = attachedMount(plan, path);
@@ -308,19 +308,19 @@ export function mountSteps(
   return { host, devices };
 }
 
-/** Drivers stand at the one place where the guest looks for them, for all containers that have a GPU. */
+/** Mounts the GPU drivers at the path where the guest expects them, for all containers with a GPU. */
 export function driverStep(hostPath: string, boundaries: ResourceBoundaries): Step {
   return diskStep(boundaries, {
     name: `drivers ${hostPath}`,
     disk: { hostPath, readOnly: true, type: "VirtualDisk" },
     mount: { partition: 0, readOnly: true, options: ["ro"], guestPath: linuxGuestPaths.gpuDrivers },
-    // Of every VM with a GPU, as layers are.
+    // Every VM with a GPU may read it, as with layers.
     needsAccess: false,
     onMapped: () => {},
   });
 }
 
-/** Steps of the devices. `entries[i]` is replaced by what the guest knows the device of plan i by. */
+/** When acquired, a step replaces `entries[i]` by the device's id in the guest. */
 export function deviceSteps(
   plans: readonly DevicePlan[],
   devices: ContainerDevices,
@@ -359,7 +359,7 @@ function reservedStep(
   };
 }
 
-/** What only the VM holds is released with the VM; a release that waits for it then waits no longer. */
+/** A resource that ends with the VM: once the VM is gone it counts as released, and a waiting release stops waiting. */
 export function vmBound(step: Step, vmGone: AbortSignal): Step {
   return {
     name: step.name,

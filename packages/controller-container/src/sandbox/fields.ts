@@ -1,4 +1,4 @@
-/** The fields of what may be an object, and has not been checked. */
+/** The fields of an unchecked value; none if it is not an object. */
 export function fieldsOf(value: unknown): { readonly [field: string]: unknown } {
   return typeof value === "object" && value !== null ? (value as { readonly [field: string]: unknown }) : {};
 }

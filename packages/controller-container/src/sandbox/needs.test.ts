@@ -53,7 +53,7 @@ describe("what guests give to containers of a pod alone", () => {
     const bench = new ContainerBench(undefined, { anchor: () => ({ isSandbox: false, pid: 7 }) });
     await expect(bench.controller.create(request)).rejects.toMatchObject({
       code: "FailedPrecondition",
-      message: expect.stringContaining("process.user.username works for containers of a pod only"),
+      message: expect.stringContaining("process.user.username works only for containers of a pod"),
     });
   });
 
@@ -67,7 +67,7 @@ describe("what guests give to containers of a pod alone", () => {
     const bench = new ContainerBench(undefined, { id: "p1" });
     await bench.controller.create(request);
     expect(bench.warnings).toEqual([
-      "process.user.username has no effect: the guest gives it to containers of a pod only",
+      "process.user.username has no effect: the guest supports it only for containers of a pod",
     ]);
   });
 

@@ -11,16 +11,16 @@ import { blockDevicePrefix } from "../plan/disk-mounts.ts";
 import { placesOfGuest } from "../plan/mounts.ts";
 import { fieldsOf, listOf } from "./fields.ts";
 
-/** What guests take from the annotations of a pod's containers, and not from those of a container that is alone. */
+/** Annotations that guests support only for containers of a pod. */
 const annotationsOfPods = [shmSizeKey, coreLimitKey];
 const annotationsOfSandbox = [hostNetworkKey, skipNetworkKey];
-/** Those that the container of a pod has from its sandbox. */
+/** Namespaces that a container of a pod gets from its sandbox. */
 const joined: readonly unknown[] = ["network", "ipc", "uts"];
 
 /**
- * What a container asks for that guests give to the workloads of a pod alone, and silently not to one that is alone;
- * undefined where there is no such thing, or where it says itself what it is in its pod. The specification is parsed
- * JSON, unchecked.
+ * The first setting of a container that guests support only for workloads of a pod, and silently ignore for a single
+ * container; undefined without any, or if the container has a type annotation. The specification is parsed JSON,
+ * unchecked.
  */
 export function needOfPod(
   specification: unknown,
@@ -30,7 +30,7 @@ export function needOfPod(
   const annotations = { ...defaultAnnotations, ...fieldsOf(own) };
   if (annotations[containerTypeKey] !== undefined) return undefined;
   const { [privilegedKey]: privileged = "false" } = annotations;
-  // That it is not privileged holds for one that is alone too.
+  // "Not privileged" is supported for single containers too.
   if (!falsehoods.includes(privileged)) return `annotation ${privilegedKey}`;
   const annotation = annotationsOfPods.find((key) => annotations[key] !== undefined);
   if (annotation !== undefined) return `annotation ${annotation}`;
@@ -44,7 +44,7 @@ export function needOfPod(
   return index === -1 ? undefined : `mounts[${index}]`;
 }
 
-/** What the sandbox of a pod that is made for one container has from that container's specification. */
+/** The parts of a single container's specification for the sandbox of a pod that is created for it. */
 export function sandboxOfOne(specification: unknown): {
   readonly specification: object;
   readonly annotations: { readonly [key: string]: string };
@@ -64,7 +64,7 @@ export function sandboxOfOne(specification: unknown): {
   };
 }
 
-/** A rule for every device: what the guest makes of it comes with nodes for workloads alone. */
+/** A rule for all devices: the guest creates the nodes only for workloads. */
 function isForAll(rule: unknown): boolean {
   const { allow, type = "a", major = -1, minor = -1 } = fieldsOf(rule);
   return allow === true && (type === "a" || type === "") && major === -1 && minor === -1;

@@ -1,4 +1,4 @@
-/** The program of the containers that hold a pod's namespaces: it waits for ever, and needs nothing of a guest but its kernel. */
+/** The program of containers that hold a pod's namespaces: it sleeps forever, and needs only the guest's kernel. */
 
 export type ProgramArchitecture = "x64" | "arm64";
 
@@ -8,13 +8,13 @@ const segmentBytes = 56;
 /** The largest page of either architecture. */
 const alignment = 0x10000n;
 const sigchld = 17;
-/** Of a struct sigaction in both kernels: handler, flags, restorer and mask, 8 bytes each. */
+/** Size of struct sigaction on both architectures: handler, flags, restorer and mask, 8 bytes each. */
 const sigactionBytes = 32;
 const sigsetBytes = 8;
 
 /**
- * A static ELF program that has the kernel reap its children, which as process 1 of a pod's process namespace it
- * inherits, and then sleeps. As process 1 it is ended by SIGKILL alone.
+ * A static ELF program that lets the kernel reap its children, which process 1 of a pid namespace inherits, and then
+ * sleeps. As process 1 it is ended only by SIGKILL.
  */
 export function sandboxProgram(architecture: ProgramArchitecture): Uint8Array {
   const { machine, code } = programs[architecture];

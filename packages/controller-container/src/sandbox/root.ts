@@ -2,22 +2,22 @@ import type { ProgramArchitecture } from "./program.ts";
 import { sandboxProgram } from "./program.ts";
 
 /**
- * By which system the host runs. Windows keeps no permission to run a file, and what shows its files to others may go by
- * the name.
+ * Names by the host's operating system. Windows has no execute permission, so a share of its files may go by the
+ * extension.
  */
 export const sandboxProgramNames = { posix: "sandbox", windows: "sandbox.exe" } as const;
 export type SandboxHost = keyof typeof sandboxProgramNames;
 
-/** A directory or a file of the root file system of a pod's own sandbox container, by its path below it. */
+/** A directory or file in the root file system of the pod's own sandbox container. */
 export type SandboxRootEntry =
   | { readonly path: string; readonly kind: "directory" }
   | { readonly path: string; readonly kind: "file"; readonly content: Uint8Array; readonly isProgram: boolean };
 
 const directories = ["dev", "etc", "proc", "sys"];
-/** Guests open these, or mount over them. */
+/** Files that guests open or mount over. */
 const emptyFiles = ["etc/hostname", "etc/hosts", "etc/resolv.conf"];
 
-/** All of it, directories before what is in them. Nobody writes to it, and there is nothing in it to be read. */
+/** All entries, directories before their content. The root is never written to and holds no secrets. */
 export function sandboxRootEntries(architecture: ProgramArchitecture, host: SandboxHost): readonly SandboxRootEntry[] {
   return [
     ...directories.map((path) => ({ path, kind: "directory" as const })),

@@ -2,28 +2,29 @@ import { containerTypeKey } from "../plan/annotations.ts";
 import { fieldsOf } from "./fields.ts";
 import { type SandboxHost, sandboxProgramNames } from "./root.ts";
 
-/** As CRI's own: whoever else may go first when memory is short, this container takes none. */
+/** The value of CRI's sandbox containers: this one uses no memory and must be killed last. */
 const oomScoreAdjustment = -998;
-/** As the images have it that others use for this. */
+/** The user of common pause images. */
 const nobody = { uid: 65535, gid: 65535 };
 const ownNamespaces = ["mount", "network", "ipc", "uts", "pid"].map((type) => ({ type }));
 
-/** What a pod's own sandbox container is made of. */
+/** Input for the specification of the pod's own sandbox container. */
 export interface SandboxRequest {
-  /** Where the entries of its root file system stand, on the host. */
+  /** Folder on the host with the entries of its root file system. */
   readonly rootPath: string;
   readonly host: SandboxHost;
   /**
-   * What the caller says of the pod, as parsed JSON of an OCI specification, unchecked: name, user, kernel settings,
-   * namespaces and mappings of ids are taken from it.
+   * The caller's OCI specification of the pod as parsed JSON, unchecked: host name, user, sysctls, namespaces and id
+   * mappings are taken from it.
    */
   readonly specification?: unknown;
   readonly annotations: { readonly [key: string]: string };
 }
 
 /**
- * The specification of the container of type sandbox that the shim makes where nobody brings one. It holds the pod's
- * namespaces and has no rights. Its root is never the VM's: what shares its process namespace sees it at /proc/1/root.
+ * The specification of the sandbox container that the shim creates where the client has none. It holds the pod's
+ * namespaces and has no capabilities. Its root must not be the VM's: processes in its pid namespace see it at
+ * /proc/1/root.
  */
 export function sandboxSpecification({ rootPath, host, specification, annotations }: SandboxRequest): object {
   const { hostname, domainname, process, linux } = fieldsOf(specification);
@@ -62,7 +63,7 @@ export function sandboxSpecification({ rootPath, host, specification, annotation
   };
 }
 
-/** Without a namespace for mounts there can be no root of its own. */
+/** A root of its own needs a mount namespace. */
 function withMounts(namespaces: readonly unknown[]): readonly unknown[] {
   return [{ type: "mount" }, ...namespaces.filter((namespace) => fieldsOf(namespace).type !== "mount")];
 }

@@ -1,8 +1,8 @@
 import type { ContainerSpecification } from "./specification.ts";
 
 /**
- * A container that is not to have a name of its own has its host's, as the names of the host's network are those that its
- * files and programs go by. The guest would call it by its own: so it is given the host's.
+ * A container without a UTS namespace has the host's name, which programs expect to resolve in the host's network. The
+ * guest would use its own name, so the container gets a UTS namespace with the host's name.
  */
 export function withHostName(
   given: ContainerSpecification,
@@ -15,7 +15,9 @@ export function withHostName(
   const { hostname = "", domainname: _, ...rest } = given;
   if (has("uts")) return hostname === "" && !has("network") ? { ...given, hostname: hostName } : given;
   if (hostname !== "" && hostname !== hostName) {
-    warn(`hostname ${JSON.stringify(hostname)} has no effect: without a namespace for it the name is the host's`);
+    warn(
+      `hostname ${JSON.stringify(hostname)} has no effect: without a UTS namespace the container has the host's name`,
+    );
   }
   return { ...rest, hostname: hostName, linux: { ...given.linux, namespaces: [...namespaces, { type: "uts" }] } };
 }

@@ -100,13 +100,13 @@ describe("namespaces of a workload", () => {
     const namespaces = [{ type: "pid" }, { type: "ipc", path: "/run/ipc/1" }];
     expect(await refusal({ linux: { namespaces } }, sandbox)).toMatchObject({
       code: "InvalidArgument",
-      message: expect.stringContaining('linux.namespaces[1].path (ipc) is "/run/ipc/1", which is of the host'),
+      message: expect.stringContaining('linux.namespaces[1].path (ipc) is "/run/ipc/1", a path of the host'),
     });
   });
 
   it.each([
-    [paths(42), "the container has the name of what it shares"],
-    [own("uts"), "the guest gives containers of a pod no name"],
+    [paths(42), "the container shares the UTS namespace of another"],
+    [own("uts"), "the guest sets no name for containers of a pod"],
   ])("have no name of the container's own, which is said (%o)", async (namespaces, reason) => {
     expect(await sent({ hostname: "mine", linux: { namespaces } }, sandbox)).toMatchObject({
       hostname: undefined,
@@ -129,7 +129,7 @@ describe("namespaces of a sandbox, or of a container that is alone", () => {
     const namespaces = [{ type: "pid", path: "/proc/7/ns/pid" }];
     expect(await refusal({ linux: { namespaces } }, { id: "p1" })).toMatchObject({
       code: "InvalidArgument",
-      message: expect.stringContaining("accepted is no path, since the VM of this container is new"),
+      message: expect.stringContaining("expected no path: the VM of this container is new"),
     });
   });
 
@@ -174,7 +174,7 @@ describe("a container that is not to have a name of its own", () => {
   it("has no other, which is said", async () => {
     expect(await sent({ annotations, hostname: "mine", linux: { namespaces: own("mount") } }, given)).toMatchObject({
       hostname: "node",
-      warnings: ['hostname "mine" has no effect: without a namespace for it the name is the host\'s'],
+      warnings: ['hostname "mine" has no effect: without a UTS namespace the container has the host\'s name'],
     });
   });
 
@@ -198,7 +198,7 @@ describe("a pod", () => {
   it("has one sandbox", async () => {
     expect(await refusal({ annotations: { [type]: "sandbox" } }, sandbox)).toMatchObject({
       code: "InvalidArgument",
-      message: expect.stringContaining(`annotation ${type} is "sandbox", accepted is container`),
+      message: expect.stringContaining(`annotation ${type} is "sandbox", expected container`),
     });
   });
 
@@ -258,6 +258,6 @@ it("a pod is refused that is to have the node's IPC namespace, as CRI's sandbox 
   const changes = { annotations: { [type]: "sandbox" }, mounts: [bind] };
   expect(await refusal({ ...changes, linux: { namespaces: own("mount", "pid") } }, { id: "p1" })).toMatchObject({
     code: "InvalidArgument",
-    message: expect.stringContaining("config.json: mounts[0].source is the host's /dev/shm, expected is the pod's own"),
+    message: expect.stringContaining("config.json: mounts[0].source is the host's /dev/shm, expected the pod's own"),
   });
 });

@@ -7,8 +7,8 @@ import { withHostName } from "./host-name.ts";
 import type { ContainerSpecification } from "./specification.ts";
 
 /**
- * What a container is in the guest's eyes: the one that holds its pod's namespaces and files, one that has them from
- * that, or one that is alone.
+ * The role of a container in the guest: "sandbox" holds the pod's namespaces and files, "workload" joins them, and
+ * "standalone" has neither pod nor sandbox.
  */
 export type ContainerRole = "sandbox" | "workload" | "standalone";
 
@@ -29,25 +29,25 @@ export interface Member {
 
 type Namespaces = NonNullable<OciLinux["namespaces"]>;
 
-/** `/proc` of the guest: the client has these process ids from this shim. */
+/** A namespace path in the guest: clients know these pids from this shim. */
 const inGuest = /^\/proc\/[1-9]\d{0,9}\/ns\/[a-z_]{1,32}$/;
-/** Finds the container's place in its pod, and makes the specification say what the guest expects of one there. */
+/** Determines the container's role in its pod, and adapts its specification to what the guest expects of that role. */
 export function asMember(given: ContainerSpecification, options: MembershipOptions, refuse: Refuse): Member {
   const { id, podId, sandboxId = podId, warn } = options;
   const anchor = options.anchor?.();
   const { type } = given.containerAnnotations;
   if (type === "sandbox" && anchor?.isSandbox) {
-    const accepted = "container, since the pod has its sandbox container";
-    throw refuse("InvalidArgument", `annotation ${containerTypeKey} is "sandbox", accepted is ${accepted}`);
+    const expected = "container: the pod has a sandbox container already";
+    throw refuse("InvalidArgument", `annotation ${containerTypeKey} is "sandbox", expected ${expected}`);
   }
   const role = roleOf(type, anchor);
   refuseHostIpc(given, type, refuse);
   const need = role === "standalone" ? needOfPod(given, options.defaultAnnotations) : undefined;
   if (need !== undefined && anchor !== undefined) {
-    const expected = "expected is a pod: this VM was made for a container that is alone";
-    throw refuse("FailedPrecondition", `config.json: ${need} works for containers of a pod only, ${expected}`);
+    const why = "this VM was created for a single container";
+    throw refuse("FailedPrecondition", `config.json: ${need} works only for containers of a pod: ${why}`);
   }
-  if (need !== undefined) warn(`${need} has no effect: the guest gives it to containers of a pod only`);
+  if (need !== undefined) warn(`${need} has no effect: the guest supports it only for containers of a pod`);
   const inPod = anchor !== undefined && role !== "sandbox";
   const joins = joinsOf(type, anchor);
   const named = role === "workload" ? given : withHostName(given, options.hostName, warn);
@@ -58,8 +58,8 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
   const isNamed = ownsName && role !== "workload";
   if (hostname !== "" && !isNamed) {
     const reason = ownsName
-      ? "the guest gives containers of a pod no name"
-      : "the container has the name of what it shares";
+      ? "the guest sets no name for containers of a pod"
+      : "the container shares the UTS namespace of another";
     warn(`hostname ${JSON.stringify(hostname)} has no effect: ${reason}`);
   }
   return {
@@ -77,13 +77,15 @@ export function asMember(given: ContainerSpecification, options: MembershipOptio
   };
 }
 
-/** CRI's sandbox container is without one where its pod is to have the node's; what /dev/shm holds there is of its kernel. */
+/**
+ * With hostIPC, CRI's sandbox container has no IPC namespace and mounts the node's /dev/shm, which a VM cannot share.
+ */
 function refuseHostIpc({ linux, mounts = [] }: ContainerSpecification, type: string | undefined, refuse: Refuse): void {
   if (type !== "sandbox") return;
   const index = mounts.findIndex(({ source, destination }) => source === "/dev/shm" && destination === "/dev/shm");
   const { namespaces = [] } = linux;
   if (index < 0 || namespaces.some((namespace) => namespace.type === "ipc")) return;
-  const expected = "expected is the pod's own: what the node's processes share is memory that no VM reaches";
+  const expected = "expected the pod's own: a VM cannot share memory with processes of the host";
   throw refuse("InvalidArgument", `config.json: mounts[${index}].source is the host's /dev/shm, ${expected}`);
 }
 
@@ -98,25 +100,26 @@ function roleOf(type: "sandbox" | "container" | undefined, anchor: PodAnchor | u
   }
 }
 
-/** What of a pod is to be had by a path, and what it is called there. */
+/** Namespaces of a pod that can be joined by path, with their names in /proc. */
 const namesOfShared: ReadonlyMap<string, string> = new Map([
   ["network", "net"],
   ["ipc", "ipc"],
   ["uts", "uts"],
 ]);
-/** The first process of a host, or of the guest: neither has namespaces for containers. */
+/** Namespaces of process 1, of the host or of the guest, which is in no container. */
 const ofFirstProcess = /^\/proc\/1\/ns\//;
 
 interface Joins {
-  /** Where the pod's is; undefined where it has none to be joined. */
+  /** Path of the pod's namespace; undefined where it has none to join. */
   readonly ofPod: (kind: string) => string | undefined;
-  /** Whether one that is asked for without a path is the pod's all the same. */
+  /** Whether a namespace without a path is the pod's too. */
   readonly isAlways: (kind: string) => boolean;
 }
 
 /**
- * CRI says by a path which namespaces of the pod a container wants. A client that knows no pods, as ctr, asks for a new
- * network, but NICs can be in one place only. All else that it asks for without a path is the container's own.
+ * CRI names the namespaces of the pod to join by path. Clients without pods, such as ctr, ask for a new network
+ * namespace; they get the pod's, since a NIC can be in one namespace only. Others without a path are the container's
+ * own.
  */
 function joinsOf(type: string | undefined, anchor: PodAnchor | undefined): Joins {
   const pid = anchor?.pid;
@@ -130,9 +133,9 @@ function joinsOf(type: string | undefined, anchor: PodAnchor | undefined): Joins
 }
 
 /**
- * What a specification leaves out is, for a runtime, that of the runtime itself: here of the VM, in which containers of
- * one pod would meet. So it is the container's own instead, and of the network the pod's, as the VM has no other.
- * Processes stay the VM's, which is how a pod asks for its host's.
+ * A runtime gives a container its own namespace for each that the specification omits: here the VM's, which all
+ * containers of the pod would share. So the container gets IPC and UTS namespaces of its own, and the pod's network.
+ * The pid namespace stays the VM's, which is the meaning of hostPID.
  */
 function withWhatIsNotNamed(given: Namespaces, { ofPod }: Joins): Namespaces {
   const path = ofPod("network");
@@ -140,21 +143,21 @@ function withWhatIsNotNamed(given: Namespaces, { ofPod }: Joins): Namespaces {
   return [...given, ...added.filter(({ type }) => given.every((namespace) => namespace.type !== type))];
 }
 
-/** A path of the host leads nowhere in the guest. Where the pod has such a namespace for all, that is what is meant. */
+/** Paths of the host do not exist in the guest. They stand for the pod's namespace where it has one to share. */
 function guestNamespaces(given: Namespaces, isFirst: boolean, joins: Joins, refuse: Refuse): Namespaces {
   return given.map(({ type, path = "" }, index) => {
     const ofPod = joins.ofPod(type);
     if (path === "") return ofPod !== undefined && joins.isAlways(type) ? { type, path: ofPod } : { type };
-    // Of a guest that has no container yet, nobody can know a process.
+    // Before the first container nobody can know a pid of the guest.
     if (!isFirst && ofPod !== undefined && ofFirstProcess.test(path)) return { type, path: ofPod };
     if (!isFirst && inGuest.test(path)) return { type, path };
     if (type === "network") return ofPod === undefined ? { type } : { type, path: ofPod };
-    const accepted = isFirst
-      ? "no path, since the VM of this container is new"
+    const expected = isFirst
+      ? "no path: the VM of this container is new"
       : "no path, or /proc/<pid in the guest>/ns/<name>";
     throw refuse(
       "InvalidArgument",
-      `config.json: linux.namespaces[${index}].path (${type}) is ${JSON.stringify(path)}, which is of the host, accepted is ${accepted}`,
+      `config.json: linux.namespaces[${index}].path (${type}) is ${JSON.stringify(path)}, a path of the host, expected ${expected}`,
     );
   });
 }
@@ -174,8 +177,8 @@ function withRole(
 }
 
 /**
- * A sandbox without NICs has to say that it goes without: the guest would refuse it. What comes later is still moved
- * into its namespace.
+ * Marks a sandbox without NICs, which the guest would refuse otherwise. NICs that are added later are still moved into
+ * its namespace.
  */
 export function withoutNetwork(specification: ContainerSpecification): ContainerSpecification {
   const { containerAnnotations } = specification;

@@ -6,16 +6,19 @@ import type { ContainerSpecification } from "./specification.ts";
 
 const resolvConf = "/etc/resolv.conf";
 const sharedMemory = "/dev/shm";
-/** A folder in memory that the guest keeps for the pod. */
+/** A folder in memory that the guest provides for the pod. */
 const memoryOfPod = "sandbox-tmp:///shm";
-/** Where the guest keeps such folders, below the bundle of the sandbox container. All of them have the VM's memory. */
+/**
+ * The guest's folder for these, in the bundle of the sandbox container. Without a size they may use all of the VM's
+ * memory.
+ */
 const memoryFolder = "sandboxTmpfsMounts";
-/** What a sandbox's own view of them is, in a file system that it has in any case. */
+/** Their path in the sandbox container, in a file system that it always has. */
 const memoryInSandbox = "/dev/pod";
-/** As specifications of containers have it. */
+/** The default in specifications of containers. */
 const defaultMemoryKib = "65536";
 
-/** What containerd leaves to the sandboxer of a pod: each workload has the pod's resolv.conf, and its /dev/shm. */
+/** Adds what containerd leaves to the sandboxer: the pod's resolv.conf and /dev/shm for each workload. */
 export function withPodSettings(
   specification: ContainerSpecification,
   { resolvConfPath, sharesMemory = false }: PodSettings,
@@ -28,7 +31,7 @@ export function withPodSettings(
     ...specification,
     mounts: [
       ...(sharesMemory && isIpcShared ? mounts.map(sharingMemory) : mounts),
-      // What is written for all of the pod's containers is not one container's to change.
+      // Read-only, since one container must not change the file of all.
       ...(resolvConfPath === undefined || hasOwn
         ? []
         : [{ destination: resolvConf, type: "bind", source: resolvConfPath, options: ["rbind", "ro"] }]),
@@ -47,8 +50,8 @@ function sharingMemory(mount: OciMount): OciMount {
 }
 
 /**
- * The pod's /dev/shm as a file system of a size, which no container can bring along that shares it with others. The
- * sandbox container makes it among the folders that the guest keeps, from where it spreads to the guest itself.
+ * Creates the pod's /dev/shm as a file system with a size, in the sandbox container: workloads that share it cannot. It
+ * is mounted below the guest's folders for the pod with shared propagation, so that the guest sees it.
  */
 export function withMemoryOfPod(specification: ContainerSpecification, bundle: string): SandboxMemory {
   const kibibytes = specification.containerAnnotations.forGuest[shmSizeKey] ?? defaultMemoryKib;
@@ -73,6 +76,6 @@ export function withMemoryOfPod(specification: ContainerSpecification, bundle: s
 
 export interface SandboxMemory {
   readonly specification: ContainerSpecification;
-  /** With places of the guest as they are named there. */
+  /** Mounts with paths of the guest. */
   readonly mounts: readonly OciMount[];
 }

@@ -19,12 +19,12 @@ import { type ContainerAnnotations, containerTypeKey, readAnnotations } from "..
 import { linuxFields, mountFields, processFields, resourceFields, selectFields } from "./guest-fields.ts";
 import { partsWithoutEffect } from "./without-effect.ts";
 
-/** A specification in which all that a Linux container cannot do without is present. */
+/** A checked specification with all fields that a Linux container requires. */
 export interface ContainerSpecification extends OciSpec {
   readonly process: RunnableProcess;
   readonly root: NonNullable<OciSpec["root"]>;
   readonly linux: OciLinux;
-  /** Of the host's devices. */
+  /** Rules for the host's devices. */
   readonly deviceRules: readonly OciDeviceRule[];
   readonly mayUseAllDevices: boolean;
   readonly containerAnnotations: ContainerAnnotations;
@@ -32,7 +32,7 @@ export interface ContainerSpecification extends OciSpec {
 
 type RunnableProcess = OciProcess & { readonly args: readonly string[] };
 
-/** It becomes a word of a file that programs trust, and no kernel has longer ones. */
+/** The host name becomes a word in /etc/hosts; the kernel limits its length. */
 const validHostname = /^[A-Za-z0-9_.-]{0,64}$/;
 const longestDomainname = 64;
 
@@ -50,7 +50,7 @@ export function checkedSpecification(
   const spec = checked(() => checkOciSpec(value), "config.json", refuse);
   checkWholeTexts({ ...spec, annotations: undefined }, "config.json", refuse);
   const missing = (field: string): never => {
-    throw refuse("InvalidArgument", `config.json: ${field} is missing, a Linux container needs it`);
+    throw refuse("InvalidArgument", `config.json: ${field} is missing: a Linux container requires it`);
   };
   const process = runnable(spec.process ?? missing("process"), "config.json: process", refuse);
   const root = spec.root ?? missing("root");
@@ -59,12 +59,12 @@ export function checkedSpecification(
   if (!validHostname.test(spec.hostname ?? "")) {
     const accepted = "letters, digits, hyphens, underscores and dots, at most 64";
     const given = JSON.stringify(spec.hostname?.slice(0, 65));
-    throw refuse("InvalidArgument", `config.json: hostname is ${given}, accepted are ${accepted}`);
+    throw refuse("InvalidArgument", `config.json: hostname is ${given}, expected ${accepted}`);
   }
   const domainnameBytes = Buffer.byteLength(spec.domainname ?? "");
   if (domainnameBytes > longestDomainname) {
     const accepted = `at most ${longestDomainname}`;
-    throw refuse("InvalidArgument", `config.json: domainname has ${domainnameBytes} bytes, accepted are ${accepted}`);
+    throw refuse("InvalidArgument", `config.json: domainname has ${domainnameBytes} bytes, expected ${accepted}`);
   }
   checkNamespaces(linux, refuse);
   for (const sentence of partsWithoutEffect(spec)) warn(sentence);
@@ -80,10 +80,10 @@ export function checkedSpecification(
   return { ...spec, process, root, linux, deviceRules, mayUseAllDevices, containerAnnotations };
 }
 
-/** Files of images and volumes belong to the users of the host, and stand in the guest as they are. */
+/** Namespaces that containers share with their VM. Files of images and volumes keep the user ids of the host. */
 const namespacesOfVm: ReadonlyMap<string, string> = new Map([
-  ["user", "containers have the user namespace of their VM"],
-  ["time", "containers have the time of their VM, and guests' runtimes know no namespace of it"],
+  ["user", "containers share the user namespace of their VM"],
+  ["time", "containers share the time of their VM"],
 ]);
 
 function checkNamespaces({ namespaces = [] }: OciLinux, refuse: Refuse): void {
@@ -91,7 +91,7 @@ function checkNamespaces({ namespaces = [] }: OciLinux, refuse: Refuse): void {
     const why = namespacesOfVm.get(type);
     if (why === undefined) continue;
     const given = `config.json: linux.namespaces[${index}].type is ${JSON.stringify(type)}`;
-    throw refuse("InvalidArgument", `${given}, accepted is any other: ${why}`);
+    throw refuse("InvalidArgument", `${given}, expected any other: ${why}`);
   }
 }
 
@@ -101,14 +101,14 @@ export function checkedProcess(value: unknown, refuse: Refuse): RunnableProcess 
   return runnable(process, "exec: process", refuse);
 }
 
-/** What of an update crosses to the guest: devices and network interfaces are the host's. */
+/** The resources of an update for the guest. Device rules and network classes are omitted: they refer to the host. */
 export function checkedResources(value: unknown, refuse: Refuse): OciLinuxResources {
   const resources = checked(() => checkOciLinuxResources(value, "resources"), "update", refuse);
   checkWholeTexts(resources, "update: resources", refuse);
   return withoutZeros(selectFields(resources, resourceFields));
 }
 
-/** What is 0 is not set, and stays as it is. */
+/** 0 means not set: the limit stays as it is. */
 function withoutZeros(resources: OciLinuxResources): OciLinuxResources {
   if (resources.cpu === undefined) return resources;
   const { quota, period, ...cpu } = resources.cpu;
@@ -123,27 +123,27 @@ function runnable(process: OciProcess, where: string, refuse: Refuse): RunnableP
   if (args === undefined || args.length === 0 || args[0] === "") {
     throw refuse(
       "InvalidArgument",
-      `${where}.args: expected the command, got ${args === undefined ? "nothing" : "an empty one"}`,
+      `${where}.args: expected a command, got ${args === undefined ? "nothing" : "an empty one"}`,
     );
   }
   if (!posix.isAbsolute(process.cwd)) {
-    throw refuse("InvalidArgument", `${where}.cwd: ${JSON.stringify(process.cwd)} is no absolute path`);
+    throw refuse("InvalidArgument", `${where}.cwd: ${JSON.stringify(process.cwd)} is not an absolute path`);
   }
   return { ...process, args };
 }
 
 /**
- * What of a process crosses to the guest. AppArmor profiles and SELinux labels stay: they name policies that are
- * loaded into the host's kernel. Whether there is a terminal is what the client's stdio says.
+ * The process for the guest. AppArmor profiles and SELinux labels are omitted: they refer to the host's kernel. The
+ * client's stdio decides whether there is a terminal.
  */
 export function guestProcess(process: RunnableProcess, terminal: boolean): OciProcess {
   return { ...selectFields<OciProcess>(process, processFields), terminal };
 }
 
-/** The guest makes of it what itself may use. */
+/** The guest restricts this to the devices that it may use itself. */
 const allowAll = { allow: true, access: "rwm" } as const;
 
-/** The version that has every field which crosses, so that a guest's runtime need not be as new as containerd is. */
+/** The lowest version with all fields that are sent, so that older runtimes in the guest accept it. */
 const firstVersion = "1.0.2";
 const domainnameVersion = "1.1.0";
 
@@ -151,18 +151,18 @@ export interface GuestSpecificationInput {
   readonly specification: ContainerSpecification;
   readonly rootPath: string;
   readonly mounts: readonly OciMount[];
-  /** Those that were assigned to the VM for it, by VMBus GUID. */
+  /** Devices assigned to the VM for this container, by VMBus GUID. */
   readonly devices: readonly OciWindowsDevice[];
   readonly terminal: boolean;
-  /** Whether it can be written to by nobody, whatever the specification says. */
+  /** Whether the root is read-only, whatever the specification says. */
   readonly isRootReadOnly: boolean;
-  /** By which the guest knows the container's network; that of the specification when absent. */
+  /** The guest's id of the container's network namespace; the specification's when absent. */
   readonly networkNamespace?: string | undefined;
 }
 
 /**
- * The specification for the guest's OCI runtime, by allow-list (microsoft/hcsshim, internal/controller/linuxcontainer
- * sends about the same): nothing that names a thing of the host crosses, and hooks, which would run on it, do not.
+ * The specification for the guest's OCI runtime, by allow-list, as microsoft/hcsshim
+ * (internal/controller/linuxcontainer) sends it: without hooks and without anything that refers to the host.
  */
 export function guestSpecification(input: GuestSpecificationInput): OciSpec {
   const { specification, rootPath, mounts, devices, terminal, isRootReadOnly } = input;
@@ -191,14 +191,14 @@ function guestLinux({
   return {
     ...rest,
     ...(seccomp === undefined || isPrivileged ? {} : { seccomp }),
-    // One that may use all devices gets all nodes of the guest; the host's would be of other devices there.
+    // A container that may use all devices gets all nodes of the guest; the host's numbers mean other devices there.
     ...(devices === undefined || allDevices ? {} : { devices }),
-    // Also when there are none: the guest adds to them.
+    // Present even if empty: the guest adds to it.
     resources: { ...withCpuDefaults(resources), ...(allDevices ? { devices: [allowAll] } : {}) },
   };
 }
 
-/** A Linux guest too reads here which assigned devices a container gets, and which namespace's network interfaces. */
+/** Linux guests too read the assigned devices and the network namespace from `windows`. */
 function guestWindows(
   { windows }: ContainerSpecification,
   devices: readonly OciWindowsDevice[],
@@ -214,8 +214,8 @@ function guestWindows(
 }
 
 /**
- * Kubernetes writes 0 for what is not set, which the kernel refuses, and -1 for no limit, which a container has anyway
- * and not every runtime of a guest can write.
+ * Kubernetes writes 0 for not set, which the kernel refuses, and -1 for no limit, which is the default and which not
+ * every runtime in a guest can write.
  */
 function withCpuDefaults(resources: OciLinuxResources): OciLinuxResources {
   if (resources.cpu === undefined) return resources;

@@ -10,7 +10,7 @@ async function warned(changes: object): Promise<readonly string[]> {
 it("hooks, AppArmor and SELinux of a specification are warned of by name", async () => {
   const process = { ...basic, apparmorProfile: "cri-containerd.apparmor.d", selinuxLabel: "system_u" };
   const hooks = { prestart: [], createRuntime: [{ path: "/bin/hook" }], poststop: [{ path: "/bin/hook" }] };
-  const ofHost = "has no effect: it names what is loaded into the host's kernel, and the guest has its own";
+  const ofHost = "has no effect: it refers to the host's kernel, and the guest has its own";
   expect(await warned({ process, hooks })).toEqual([
     "config.json: hooks.createRuntime has no effect: hooks are not run",
     "config.json: hooks.poststop has no effect: hooks are not run",
@@ -30,8 +30,8 @@ it.each([
   [{ linux: { resources: { blockIO: { weight: 10 } } } }, "linux.resources.blockIO"],
   [{ linux: { resources: { hugepageLimits: [{ pageSize: "2MB", limit: 4096 }] } } }, "linux.resources.hugepageLimits"],
   [{ mounts: [{ destination: "/t", type: "tmpfs", uidMappings: [{ size: 1 }] }] }, "mounts[0].uidMappings"],
-])("what does not cross is warned of by name: %j", async (changes, field) => {
-  expect(await warned(changes)).toEqual([`config.json: ${field} has no effect: it does not cross to the guest`]);
+])("a field that is not passed on is warned of by name: %j", async (changes, field) => {
+  expect(await warned(changes)).toEqual([`config.json: ${field} has no effect: it is not passed to the guest`]);
 });
 
 it("what asks for nothing is not warned of", async () => {

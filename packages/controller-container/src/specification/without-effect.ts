@@ -2,9 +2,9 @@ import type { OciSpec } from "@uvm-shim/hcs-schema";
 
 type Fields = { readonly [field: string]: unknown };
 
-const ofHost = "has no effect: it names what is loaded into the host's kernel, and the guest has its own";
+const ofHost = "has no effect: it refers to the host's kernel, and the guest has its own";
 
-/** Sentences about what a specification asks of the host's kernel, or of the host, and does not cross to the guest. */
+/** Warnings about fields of a specification that are not passed to the guest. */
 export function partsWithoutEffect(spec: OciSpec): readonly string[] {
   const linux: Fields = { ...spec.linux };
   const resources: Fields = { ...spec.linux?.resources };
@@ -22,7 +22,7 @@ export function partsWithoutEffect(spec: OciSpec): readonly string[] {
   return [
     ...hooks.map(([kind]) => `config.json: hooks.${kind} has no effect: hooks are not run`),
     ...named("process", process, ["apparmorProfile", "selinuxLabel"]).map((name) => `config.json: ${name} ${ofHost}`),
-    ...others.map((name) => `config.json: ${name} has no effect: it does not cross to the guest`),
+    ...others.map((name) => `config.json: ${name} has no effect: it is not passed to the guest`),
   ];
 }
 
@@ -30,13 +30,13 @@ function named(parent: string, fields: Fields, names: readonly string[]): readon
   return names.filter((name) => isGiven(fields[name])).map((name) => `${parent}.${name}`);
 }
 
-/** Empty parts ask for nothing; Go's encoders write them. */
+/** Empty values do not count: Go's encoders write them. */
 function isGiven(value: unknown): boolean {
   if (typeof value === "object" && value !== null) return Object.keys(value).length > 0;
   return value !== undefined && value !== null && value !== "";
 }
 
-/** Kubernetes writes a limit of 0 for each size of page that its node has. */
+/** Kubernetes writes a limit of 0 for each page size of the node. */
 function isHugePageLimited({ hugepageLimits = [] }: Fields): boolean {
   return (hugepageLimits as readonly unknown[]).some(
     (item) => ((item as { limit?: unknown } | null)?.limit ?? 0) !== 0,

@@ -1,15 +1,15 @@
-/** Operations under way in a scenario; when a call hangs, `abortAll` gives up as impatient callers would. */
+/** The operations under way in a scenario; `abortAll` aborts them when a call hangs, as impatient callers do. */
 export class Callers {
   readonly #active = new Set<AbortController>();
-  /** What operations have failed with. */
+  /** Errors of failed operations. */
   readonly failures: unknown[] = [];
 
-  /** How many operations are under way. */
+  /** The number of operations under way. */
   get active(): number {
     return this.#active.size;
   }
 
-  /** Runs the operation with a signal of its own; undefined when it fails, as a scripted fault makes it. */
+  /** Runs the operation with its own signal; undefined if it fails, as scripted faults make it. */
   async attempt<T>(operation: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
     const abort = new AbortController();
     this.#active.add(abort);

@@ -1,10 +1,10 @@
 /**
- * What can go wrong with one call across a boundary:
- * - `fail`: refused, nothing was done;
- * - `lose`: done, but the answer is lost, so the caller sees a failure;
- * - `hang`: nothing is done and no answer comes until the caller aborts;
- * - `hangDone`: done, and no answer comes until the caller aborts;
- * - `silent`, `silentDone`: as these, but nobody gives up: what ends the wait is the bound that such calls have.
+ * Faults of one call across a boundary:
+ * - `fail`: the call is refused, and nothing is done;
+ * - `lose`: the call is done, but its answer is lost, so the caller sees a failure;
+ * - `hang`: nothing is done, and no answer comes until the caller aborts;
+ * - `hangDone`: the call is done, and no answer comes until the caller aborts;
+ * - `silent`, `silentDone`: the same, but no caller aborts: only the time bound of the call ends the wait.
  */
 export type Fault = "fail" | "lose" | "hang" | "hangDone" | "silent" | "silentDone";
 
@@ -17,7 +17,7 @@ export function scriptedError(code: string, message: string): Error {
   return Object.assign(new Error(message), { code });
 }
 
-/** The calls that fakes of one scenario receive, numbered from 0 across all of them, and the faults they meet. */
+/** The calls to all fakes of one scenario, numbered from 0, and their faults. */
 export class ScriptedCalls {
   readonly calls: Call[] = [];
   readonly #hanging = new Set<() => void>();
@@ -26,8 +26,8 @@ export class ScriptedCalls {
   readonly #bound: ((call: Call, settled: AbortSignal) => Promise<never>) | undefined;
 
   /**
-   * `onHang` is told when a call begins to hang, so that a test can abort it without waiting for time to pass. `bound`
-   * rejects when a silent call has lasted too long; absent where whoever calls the fake has bounds itself.
+   * `onHang` is called when a call begins to hang, so that a test can abort it without waiting. `bound` rejects when a
+   * silent call has lasted too long; absent where the caller of the fake has a bound itself.
    */
   constructor(
     faults: ReadonlyMap<number, Fault> = new Map(),
@@ -43,14 +43,14 @@ export class ScriptedCalls {
     return this.calls.map((call) => call.name);
   }
 
-  /** How many calls hang at this moment. */
+  /** The number of hanging calls. */
   get hanging(): number {
     return this.#hanging.size;
   }
 
   /**
-   * Answers what still hangs: such calls could not be aborted, and whoever made them no longer waits. What was done is
-   * answered with its result, what was not with a failure.
+   * Answers the calls that still hang, whose callers could not abort them and no longer wait: with the result if the
+   * call was done, else with a failure.
    */
   answerLate(): void {
     for (const answer of this.#hanging) answer();
@@ -59,7 +59,7 @@ export class ScriptedCalls {
   async run<T>(name: string, detail: string, signal: AbortSignal | undefined, effect: () => T): Promise<T> {
     const call = { name, detail };
     const number = this.calls.push(call) - 1;
-    // Calls of a real host never finish at once; neither do these, so that operations can meet in between.
+    // As with a real host, no call finishes at once, so that operations can interleave.
     await Promise.resolve();
     signal?.throwIfAborted();
     const fault = this.#faults.get(number);

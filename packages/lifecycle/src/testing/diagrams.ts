@@ -1,4 +1,4 @@
-/** The Mermaid diagrams that a README holds between its diagram markers, in order. */
+/** The Mermaid diagrams between the diagram markers of a README, in order. */
 export function diagramsIn(markdown: string): readonly string[] {
   return [...markdown.matchAll(/<!-- diagram:start -->\s*```mermaid\n(.*?)\n```\s*<!-- diagram:end -->/gs)].map(
     (match) => match[1] ?? "",

@@ -58,12 +58,12 @@ describe("unknown keys", () => {
     ["io.microsoft.container.processdumplocatoin", "io.microsoft.container.processdumplocation"],
     ["io.microsoft.lcow.shm.size", "io.microsoft.lcow.shm.size-kb"],
   ])("%s are reported with the nearest known one", (key, near) => {
-    expect(read(key, "1").warnings).toEqual([`annotation ${key} is not known; the nearest known one is ${near}`]);
+    expect(read(key, "1").warnings).toEqual([`unknown annotation ${key}: did you mean ${near}?`]);
   });
 
   it("of absurd length are compared with nothing, and not shown whole", () => {
     const key = `${vm}${"x".repeat(100_000)}`;
-    expect(read(key, "1").warnings).toEqual([`annotation ${key.slice(0, 200)}… (100028 characters) is not known`]);
+    expect(read(key, "1").warnings).toEqual([`unknown annotation ${key.slice(0, 200)}… (100028 characters)`]);
   });
 
   it("are named up to a number, and counted beyond it, where a pod brings thousands", () => {
@@ -71,8 +71,8 @@ describe("unknown keys", () => {
     const { warnings } = readAll(many);
     expect(warnings).toHaveLength(33);
     expect(warnings.slice(31)).toEqual([
-      expect.stringContaining(`annotation ${vm}key31 is not known`),
-      "9968 more annotations are not known",
+      expect.stringContaining(`unknown annotation ${vm}key31`),
+      "9968 more unknown annotations",
     ]);
   });
 

@@ -18,15 +18,15 @@ import {
 
 const vm = "io.microsoft.virtualmachine.";
 const topology = `${vm}computetopology.`;
-/** Of what the reference has no word for. */
+/** Prefix of annotations that microsoft/hcsshim does not have. */
 const own = "io.uvm-shim.";
 const int32 = integer(0, 2 ** 31 - 1);
 const uint32 = integer(0, 2 ** 32 - 1);
 const uint32s = integers(0, 2 ** 32 - 1);
-// Beyond any machine, and far below where numbers in JSON lose digits.
+// More than any machine has, and exact as a number in JSON.
 const megabytes = integer(0, 2 ** 40);
 
-/** Every annotation that takes effect: its key, and how its text is read. */
+/** Every annotation with an effect: its key and its reader. */
 const effective = {
   bootFilesRootPath: [`${vm}bootfilesrootpath`, text],
   kernelDirectBoot: [`${vm}lcow.kerneldirectboot`, boolean],
@@ -39,11 +39,11 @@ const effective = {
   processDumpLocation: ["io.microsoft.container.processdumplocation", text],
   noWritableFileShares: [`${vm}fileshares.disablewritable`, boolean],
   processorCount: [`${topology}processor.count`, int32],
-  // In thousandths of a percent of the host's time; 0 is no limit.
+  // In thousandths of a percent of the host's time; 0 means no limit.
   processorLimit: [`${topology}processor.limit`, integer(0, 100_000)],
   processorWeight: [`${topology}processor.weight`, integer(0, 10_000)],
   memorySize: [`${topology}memory.sizeinmb`, megabytes],
-  // Where the size follows the pod's limits.
+  // For VMs whose size follows the pod's limits.
   guestMemory: [`${own}guest-memory-in-mb`, megabytes],
   memoryWithoutLimits: [`${own}memory-without-limits-in-mb`, megabytes],
   processorsWithoutLimits: [`${own}processors-without-limits`, int32],
@@ -83,7 +83,7 @@ const effective = {
   disableUnsafeOperations: ["io.microsoft.disable-unsafe-operations", boolean],
   disableHostProcess: ["microsoft.com/disable-hostprocess-container", boolean],
   hostProcess: ["microsoft.com/hostprocess-container", boolean],
-  // Windows guests only; read because disabling unsafe operations sets them too.
+  // For Windows guests; read because disable-unsafe-operations sets them too.
   disableGmsa: ["io.microsoft.container.wcow.gmsa.disable", boolean],
   vsmbNoDirectMap: [`${vm}wcow.virtualSMB.nodirectmap`, boolean],
 } as const satisfies { readonly [name: string]: readonly [string, Reader<unknown>] };
@@ -100,7 +100,7 @@ const namesByKey: ReadonlyMap<string, AnnotationName> = new Map(
   Object.entries(effective).map(([name, [key]]) => [key, name as AnnotationName]),
 );
 
-/** What the first shims had and these have not: nothing but the empty text is taken. */
+/** Annotations of earlier shims that are not supported: only the empty text is accepted. */
 const unsupported: ReadonlySet<string> = new Set([
   "io.microsoft.cri.tenant-sandbox-id",
   "io.microsoft.cri.virtual-pod-id",
@@ -109,7 +109,7 @@ const unsupported: ReadonlySet<string> = new Set([
   `${vm}kerneldrivers`,
 ]);
 
-/** Known keys that do nothing for Linux guests here. */
+/** Known keys without effect on Linux guests. */
 const withoutEffect: ReadonlySet<string> = new Set([
   `${vm}lcow.amd-certificate`,
   `${vm}devices.virtualpmem.maximumsizebytes`,
@@ -120,12 +120,12 @@ const withoutEffect: ReadonlySet<string> = new Set([
   `${vm}forwardlogs.sources`,
 ]);
 
-/** Of containers, whose controller reads them. */
+/** Keys of containers, which controller-container reads. */
 const knownElsewhere: ReadonlySet<string> = new Set([
   `${vm}lcow.privileged`,
   `${vm}lcow.hostnetwork`,
   `${vm}lcow.securitypolicy.env`,
-  // Linux guests look for it under this name too.
+  // Linux guests look for it under the Windows name too.
   `${vm}wcow.amd-certificate`,
   "io.microsoft.cri.skip-pod-networking",
   "io.microsoft.container.gpu.capabilities",
@@ -144,7 +144,7 @@ const knownElsewhere: ReadonlySet<string> = new Set([
   "io.microsoft.migration.source-container-id",
 ]);
 
-/** Of a container, by which the shim finds its sandbox. */
+/** Names the sandbox of a container; read by the shim. */
 const readByShim = `${own}sandbox-id`;
 
 const ownPrefixes = [
@@ -159,10 +159,10 @@ const ownPrefixes = [
 const nearableKeys = [...namesByKey.keys(), ...unsupported, ...knownElsewhere];
 const windowsPrefixes = [`${vm}wcow.`, "io.microsoft.container.wcow."];
 
-/** Every key that is known of sandboxes, but for those that end with the GUID of a service. */
+/** Every known key of sandboxes, except those that end with the GUID of a service. */
 export const sandboxAnnotationKeys: readonly string[] = [...namesByKey.keys(), ...unsupported, ...withoutEffect];
 
-/** Keys that are known, and left to the containers. */
+/** Known keys of containers. */
 export const containerAnnotationKeys: readonly string[] = [...knownElsewhere];
 
 export interface ReadAnnotations {
@@ -170,13 +170,13 @@ export interface ReadAnnotations {
   readonly serviceTable: ServiceTable;
 }
 
-/** So many unknown keys are named each; a pod may bring them by the thousand. */
+/** Unknown keys that are named in warnings; a pod may have thousands. */
 const mostNamed = 32;
 const longestKey = 200;
 
 /**
- * Reads the annotations that concern the VM; the caller's object is left as it is. `warn` gets one sentence for each of
- * the first keys that look like ours and are none, and one with the number of the others. Throws SandboxError.
+ * Reads the annotations that concern the VM. Warns of the first unknown keys with a known prefix one by one, and of the
+ * others by their number. Throws SandboxError.
  */
 export function readAnnotations(
   annotations: { readonly [key: string]: string },
@@ -194,7 +194,7 @@ export function readAnnotations(
       if (unknown <= mostNamed) warn(unknownKey(key));
     }
   }
-  if (unknown > mostNamed) warn(`${unknown - mostNamed} more annotations are not known`);
+  if (unknown > mostNamed) warn(`${unknown - mostNamed} more unknown annotations`);
   return { values: expand(values), serviceTable: readServiceTable(annotations) };
 }
 
@@ -203,11 +203,11 @@ function refuseUnsupported(key: string, value: string): void {
   throw new SandboxError(
     "Unimplemented",
     key,
-    `got a text of ${value.length} characters, which is not supported: leave it out`,
+    `got ${value.length} characters, expected nothing: this annotation is not supported`,
   );
 }
 
-/** What disables unsafe operations disables each of them; saying otherwise of one is a contradiction. */
+/** disable-unsafe-operations sets several annotations; another value of one of them is a contradiction. */
 function expand(values: AnnotationValues): AnnotationValues {
   const { disableUnsafeOperations: all } = values;
   const disabling = ["noWritableFileShares", "disableHostProcess", "disableGmsa", "vsmbNoDirectMap"] as const;
@@ -223,7 +223,11 @@ function expand(values: AnnotationValues): AnnotationValues {
   if (result.hostProcess) {
     if (result.disableHostProcess)
       refuse(keyOf("hostProcess"), "true", `false, as ${keyOf("disableHostProcess")} says`);
-    throw new SandboxError("Unimplemented", keyOf("hostProcess"), 'got "true", Linux pods have no host processes');
+    throw new SandboxError(
+      "Unimplemented",
+      keyOf("hostProcess"),
+      'got "true", expected false: Linux pods have no host processes',
+    );
   }
   return result;
 }
@@ -237,7 +241,7 @@ function unknownKey(key: string): string {
   if (windowsPrefixes.some((prefix) => key.startsWith(prefix)))
     return `annotation ${shortened(key)} concerns Windows guests and has no effect`;
   const near = nearest(key, nearableKeys);
-  return `annotation ${shortened(key)} is not known${near === undefined ? "" : `; the nearest known one is ${near}`}`;
+  return `unknown annotation ${shortened(key)}${near === undefined ? "" : `: did you mean ${near}?`}`;
 }
 
 function shortened(key: string): string {

@@ -1,12 +1,12 @@
-/** More is no mistyping any more. */
+/** With more changes it is not a typing mistake. */
 const mostChanges = 8;
-/** Longer texts are compared with nothing. */
+/** Longer texts are not compared. */
 const longestText = 200;
 
 /**
- * The candidate that takes the fewest changes of one character to come to, if few do. What two texts begin and end with
- * alike is not compared, nor is a candidate gone through that cannot be the nearest any more: a pod may bring thousands
- * of texts, and the work for two grows with the product of their lengths.
+ * The candidate with the smallest edit distance, if that is small. Common prefixes and suffixes are skipped, and so are
+ * candidates that cannot be the nearest any more: a pod may have thousands of unknown keys, and the cost of comparing
+ * two texts grows with the product of their lengths.
  */
 export function nearest(text: string, candidates: readonly string[]): string | undefined {
   if (text.length > longestText) return undefined;
@@ -19,7 +19,7 @@ export function nearest(text: string, candidates: readonly string[]): string | u
   return best;
 }
 
-/** Levenshtein distance; `enough` where it is no less. */
+/** Levenshtein distance, or `enough` if it is not less. */
 function distance(from: string, to: string, enough: number): number {
   if (Math.abs(from.length - to.length) >= enough) return enough;
   let start = 0;
@@ -35,7 +35,7 @@ function distance(from: string, to: string, enough: number): number {
     next.push(enough);
   }
   for (let i = 1; i <= height; i++) {
-    // Further from the diagonal than so there are too many changes already.
+    // Cells further from the diagonal than this have too many changes already.
     const first = Math.max(1, i - enough + 1);
     const last = Math.min(width, i + enough - 1);
     next[first - 1] = first === 1 ? i : enough;

@@ -26,9 +26,9 @@ describe("values", () => {
 
   it.each<readonly [Reader<unknown>, string, string]>([
     [integer(1, 9), "10", "a whole number from 1 to 9"],
-    [integers(0, 7), "1;2", "whole numbers from 0 to 7 with commas between them"],
+    [integers(0, 7), "1;2", "whole numbers from 0 to 7 separated by commas"],
     [oneOf("None", "Firmware"), "none", "one of None, Firmware"],
-    [startsWith("\\\\.\\pipe\\"), "pipe", "a name that begins \\\\.\\pipe\\"],
+    [startsWith("\\\\.\\pipe\\"), "pipe", "a name that starts with \\\\.\\pipe\\"],
   ])("read wrongly are told with what would be right: %#", (reader, given, accepted) => {
     expect(() => reader("key", given)).toThrow(`key: got ${JSON.stringify(given)}, expected ${accepted}`);
   });
@@ -42,7 +42,7 @@ describe("values", () => {
     [integer(1, 9), "0x7f3a5c", "a whole number"],
     [integers(1, 9), "1,tok7f3a", "whole numbers"],
     [oneOf("None"), "C:\\tok-7f3a", "one of None"],
-    [startsWith("\\\\.\\pipe\\"), "tok-7f3a", "a name that begins"],
+    [startsWith("\\\\.\\pipe\\"), "tok-7f3a", "a name that starts with"],
   ])("that may be secrets are told by their length: %#", (reader, given, accepted) => {
     expect(() => reader("key", given)).toThrow(`key: got ${given.length} characters, expected ${accepted}`);
   });

@@ -1,7 +1,7 @@
 import { isMistyped } from "@uvm-shim/hcs-schema";
 import { SandboxError } from "../error.ts";
 
-/** Reads one annotation's text into a value, or throws InvalidArgument naming key, value and what is accepted. */
+/** Parses the text of one annotation. InvalidArgument names the key, the value and what is expected. */
 export type Reader<T> = (key: string, text: string) => T;
 
 const trueWords = ["1", "t", "T", "TRUE", "true", "True"];
@@ -10,13 +10,13 @@ const falseWords = ["0", "f", "F", "FALSE", "false", "False"];
 const longestPath = 4096;
 const pathStart = /^(\/|\\\\|[A-Za-z]:[\\/])/;
 
-/** Only what can be nothing but a mistyped number or word is repeated: any other may be a secret under the wrong key. */
+/** Shows only what must be a mistyped number or word: any other text may be a secret under the wrong key. */
 export function shownValue(value: unknown): string {
   if (typeof value === "string") return isMistyped(value) ? JSON.stringify(value) : `${value.length} characters`;
   return JSON.stringify(value) ?? "nothing";
 }
 
-/** For what is expected to be a path, which is no secret and which nobody finds again by its length. */
+/** For settings that are paths: a path is not a secret, and its length alone would not help. */
 export function refusePath(key: string, value: string, accepted: string): never {
   if (!pathStart.test(value) || value.length > longestPath) refuse(key, value, accepted);
   throw new SandboxError("InvalidArgument", key, `got ${JSON.stringify(value)}, expected ${accepted}`);
@@ -26,7 +26,7 @@ export function refuse(key: string, value: unknown, accepted: string): never {
   throw new SandboxError("InvalidArgument", key, `got ${shownValue(value)}, expected ${accepted}`);
 }
 
-/** For values of any form, which are nobody's business. */
+/** For values that may be secret in any form. */
 export function refuseUnshown(key: string, value: string, accepted: string): never {
   throw new SandboxError("InvalidArgument", key, `got ${value.length} characters, expected ${accepted}`);
 }
@@ -47,13 +47,13 @@ export function integer(least: number, most: number): Reader<number> {
   };
 }
 
-/** Whole numbers with commas between them; nothing for the empty text. */
+/** Whole numbers separated by commas; none for the empty text. */
 export function integers(least: number, most: number): Reader<readonly number[]> {
   return (key, text) => {
     if (text === "") return [];
     const members = text.split(",");
     if (members.some((member) => !/^\d{1,16}$/.test(member) || Number(member) < least || Number(member) > most)) {
-      return refuse(key, text, `whole numbers from ${least} to ${most} with commas between them`);
+      return refuse(key, text, `whole numbers from ${least} to ${most} separated by commas`);
     }
     return members.map(Number);
   };
@@ -63,16 +63,16 @@ export function oneOf<Word extends string>(...words: readonly Word[]): Reader<Wo
   return (key, text) => words.find((word) => word === text) ?? refuse(key, text, `one of ${words.join(", ")}`);
 }
 
-/** The empty text, which counts as not given, or what the reader takes. */
+/** The empty text, which counts as not given, or what the reader accepts. */
 export function optional<T>(reader: Reader<T>): Reader<T | ""> {
   return (key, text) => (text === "" ? "" : reader(key, text));
 }
 
-/** Text for a command line or a path; a control character in it could only be a mistake or worse. */
+/** Text for a command line or a path: control characters are a mistake or an attack. */
 export const text: Reader<string> = (key, value) =>
   /\p{Cc}/u.test(value) ? refuseUnshown(key, value, "text without control characters") : value;
 
-/** The name of a file in a folder that is known, or the empty text. */
+/** The name of a file without a folder, or the empty text. */
 export const fileName: Reader<string> = (key, value) =>
   /[\\/:]|^\.{1,2}$/.test(value) ? refuse(key, value, "the name of a file, without a folder") : text(key, value);
 
@@ -82,7 +82,7 @@ const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 export const guid: Reader<string> = (key, value) =>
   value === "" || guidPattern.test(value) ? value.toLowerCase() : refuse(key, value, "a GUID without braces");
 
-/** A GUID in the case in which it is written, or the empty text. */
+/** A GUID in the case as written, or the empty text. */
 export const guidAsWritten: Reader<string> = (key, value) => {
   guid(key, value);
   return value;
@@ -90,5 +90,7 @@ export const guidAsWritten: Reader<string> = (key, value) => {
 
 export function startsWith(prefix: string): Reader<string> {
   return (key, value) =>
-    value === "" || value.startsWith(prefix) ? text(key, value) : refuse(key, value, `a name that begins ${prefix}`);
+    value === "" || value.startsWith(prefix)
+      ? text(key, value)
+      : refuse(key, value, `a name that starts with ${prefix}`);
 }

@@ -6,10 +6,10 @@ import { hasBuild } from "../host-facts.ts";
 import { cleanPath, isAbsolute, joinPath } from "../paths.ts";
 import { kernelLine, type RootFs } from "./kernel-line.ts";
 
-/** The folder that a VM boots from. */
+/** The folder with a VM's boot files. */
 export interface BootFolder {
   readonly path: string;
-  /** Path of the first file of these names that is there; refuses the folder without one. */
+  /** Path of the first of these files that exists; InvalidArgument if none does. */
   readonly require: (...names: readonly string[]) => string;
   readonly has: (name: string) => boolean;
 }
@@ -23,7 +23,7 @@ export function bootFolder({ values, options, host }: Context): BootFolder {
     : options.bootFilesRootPath
       ? ["boot_files_root_path", options.bootFilesRootPath]
       : [keyOf("bootFilesRootPath"), defaultFolder(host)];
-  // The host's service has another working directory than the shim.
+  // A relative path would be resolved by the host's service, in another working directory.
   if (!isAbsolute(pathGrammar, path)) refusePath(field, path, "an absolute path");
   const join = (name: string): string => joinPath(pathGrammar, path, name);
   const require = (...names: readonly string[]): string => {
@@ -44,13 +44,13 @@ function defaultFolder({ pathGrammar, executableFolder, programFiles, hasFolder 
 
 export interface Boot {
   readonly chipset: Chipset;
-  /** Path of the root file system where it is a disk. */
+  /** Path of the root file system, if it is a disk. */
   readonly rootFsVhd: string | undefined;
 }
 
 const firstBuildWithKernelDirect = 18_286;
 
-/** Boots a kernel from the boot folder: loaded directly, or by UEFI from a file system that the host provides. */
+/** Boots a kernel from the boot folder, loaded directly or by UEFI from a file system that the host provides. */
 export function standardBoot(context: Context, processors: number): Boot {
   const { values, warn } = context;
   const folder = bootFolder(context);

@@ -244,7 +244,7 @@ describe("hvsocket services", () => {
     [{ [`${prefix}${service}`]: '{"Disabled":"yes"}' }, "Disabled (boolean)"],
     [{ [`${prefix}${service}`]: '{"Enabled":true}' }, "Disabled (boolean)"],
     [{ [`${prefix}${service}`]: '{"constructor":1}' }, "Disabled (boolean)"],
-    [{ [`${prefix}${service}`]: "{}", [`${prefix}${service.toLowerCase()}`]: "{}" }, "each service once"],
+    [{ [`${prefix}${service}`]: "{}", [`${prefix}${service.toLowerCase()}`]: "{}" }, "each service only once"],
   ])("%j are refused", (annotations, message) => {
     expect(() => build(annotations)).toThrow(message);
   });
@@ -320,7 +320,9 @@ describe("CPU group and resource partition", () => {
   });
 
   it("need a host that has them", () => {
-    expect(() => build(group, { host: host({ build: 19_042 }) })).toThrow("none on build 19042; build 19043 has them");
+    expect(() => build(group, { host: host({ build: 19_042 }) })).toThrow(
+      "none on build 19042: CPU groups need build 19043 or later",
+    );
     expect(build(group, { host: host({ build: 19_043 }) }).Processor.CpuGroup).toBeDefined();
     const old = { host: host({ build: 20_348 }) };
     expect(() => build(partition, old)).toThrow(

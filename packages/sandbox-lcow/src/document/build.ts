@@ -24,41 +24,41 @@ const firstBuildWithNumaAffinity = 26_100;
 export interface LinuxSandboxRequest {
   /** Recorded as the owner of the compute system. */
   readonly owner: string;
-  /** Folder of the sandbox, where copies of files stand that only its VM uses. */
+  /** The sandbox's folder, which gets copies of the files that only its VM uses. */
   readonly bundle: string;
-  /** Of the sandbox's specification, in either form: config.json or the CRI's pod configuration. */
+  /** Annotations of the sandbox, from config.json or from CRI's pod configuration. */
   readonly annotations: { readonly [key: string]: string };
   readonly options?: RuntimeOptions;
-  /** config.json as parsed JSON where there is one: its `devices` are assigned to the VM from its start. */
+  /** config.json as parsed JSON, if there is one: its `devices` are assigned to the VM from the start. */
   readonly specification?: unknown;
-  /** What CRI's pod configuration says of the pod, in the form of a specification: its resources are read. */
+  /** CRI's pod configuration in the form of a specification: its resources are read. */
   readonly pod?: unknown;
   readonly host: HostFacts;
 }
 
-/** What was asked for and does not stand in the document, or not for everyone who needs it. */
+/** Settings that are not in the document, or that others need besides. */
 export interface SandboxSettings extends OptionSettings {
   readonly noWritableFileShares: boolean;
   readonly encryptScratch: boolean;
   readonly policyBasedRouting: boolean;
-  /** Whether devices that are assigned later are to tell the guest which NUMA node they are near: where hosts can. */
+  /** Whether devices that are assigned later tell the guest which NUMA node they are near, as newer hosts can. */
   readonly propagateNumaAffinity: boolean;
   readonly confidential: ConfidentialSettings | undefined;
-  /** Whether the VM is large enough for what comes to be in it. */
+  /** Decides whether the VM is large enough for its containers. */
   readonly size: PodSize;
 }
 
 export interface LinuxSandbox {
   readonly document: ComputeSystemDocument;
   readonly settings: SandboxSettings;
-  /** Sentences about what was not taken as it was asked for. */
+  /** Warnings about settings without their full effect. */
   readonly warnings: readonly string[];
 }
 
 /**
- * From what the operator asked for to the document of a Linux utility VM: the same document for the same input. Throws
- * SandboxError: InvalidArgument and Unimplemented name an annotation or option, FailedPrecondition a field of the
- * document that the host is too old for.
+ * Builds the document of a Linux utility VM; the same input gives the same document. Throws SandboxError:
+ * InvalidArgument and Unimplemented name an annotation or option, FailedPrecondition a field of the document that the
+ * host is too old for.
  */
 export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
   const { owner, bundle, options = {}, host } = request;
@@ -77,7 +77,7 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
     ? isolatedMachine(context, bundle)
     : { ...standardBoot(context, topology.Processor.Count), parts: {} };
   const confidential = confidentialSettings(context, bundle);
-  // Those of the document tell their node where the VM has nodes; those that come later wherever the host can.
+  // Devices of the document tell their NUMA node if the VM has nodes; devices that come later if the host can.
   const devices = {
     specification: request.specification,
     isolated,
@@ -85,9 +85,9 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
   };
   const document: ComputeSystemDocument = {
     Owner: owner,
-    // What isolates VMs came with 2.5; everything else is content with the first version for utility VMs.
+    // Isolation needs 2.5; everything else is in 2.1, the first version for utility VMs.
     SchemaVersion: { Major: 2, Minor: isolated ? 5 : 1 },
-    // A shim that is killed takes its VM with it.
+    // When a shim is killed, its VM ends.
     ShouldTerminateOnLastHandleClosed: true,
     VirtualMachine: {
       StopOnReset: true,
@@ -104,7 +104,7 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
         ),
         ...virtualPci(context, devices),
         ...(isolated ? {} : comPorts(context)),
-        // Present though empty, or shares could not be added later; but then the VM could not be moved.
+        // Must be present for shares to be added later, but prevents live migration.
         ...(values.liveMigration ? {} : { Plan9: {} }),
       },
       ...parts,
@@ -151,7 +151,7 @@ function storageQoS({ storageBandwidth, storageIops }: AnnotationValues) {
   };
 }
 
-/** Finds out here what the host would refuse with less to say. */
+/** Reports here what the host would refuse with a less helpful message. */
 function checkHostHas(document: ComputeSystemDocument, { build }: HostFacts): void {
   try {
     virtualMachineCheck("VirtualMachine", build)(document.VirtualMachine, "VirtualMachine");

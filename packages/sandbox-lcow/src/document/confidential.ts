@@ -13,22 +13,22 @@ import { bootFolder } from "./boot.ts";
 import { administratorsOnly } from "./devices.ts";
 import { type ServiceTable, serviceTablePrefix } from "./service-table.ts";
 
-/** What the guest must be given, and the host must prepare, for a VM that has a security policy. */
+/** What guest and host need for a VM with a security policy. */
 export interface ConfidentialSettings {
-  /** As it was given: in base64. */
+  /** In base64, as given. */
   readonly policy: string;
-  /** Empty where the annotation is: the guest then chooses. */
+  /** Empty if the annotation is empty: the guest then chooses. */
   readonly enforcer: string;
-  /** Paths of what the guest shows to those who ask for its origin; either may be missing, or empty: no file. */
+  /** Paths of reference information for attestation; empty for none. The files need not exist. */
   readonly referenceInfoFile: string;
   readonly hashEnvelopeReferenceInfoFile: string;
-  /** Whether hardware isolates the VM; without it the policy holds all the same. */
+  /** Whether hardware isolates the VM; the policy is enforced in either case. */
   readonly isolated: boolean;
-  /** Files to be copied before the VM is created, and to be opened to it for reading and writing. */
+  /** Files to copy before the VM is created; the VM needs read and write access to the copies. */
   readonly copies: readonly { readonly from: string; readonly to: string }[];
 }
 
-/** Everyone may bind: the host's service checks the isolated VM's connections by other means. */
+/** Everyone may bind: the host's service checks connections of isolated VMs by other means. */
 const everyone = "D:P(A;;FA;;;WD)";
 /** The template "Microsoft Windows" of UEFI secure boot. */
 const secureBootTemplate = "1734c6e8-3154-4dda-ba5f-a874cc483422";
@@ -57,12 +57,12 @@ const ignored = [
   "dmVerityCreateArgs",
 ] as const satisfies readonly AnnotationName[];
 
-/** Whether there is a policy and hardware to enforce it with. */
+/** Whether the VM has a security policy and hardware isolation. */
 export function isIsolated(values: AnnotationValues): boolean {
   return Boolean(values.securityPolicy) && !values.noSecurityHardware;
 }
 
-/** What stands beside the document of a VM with a security policy; undefined for others. */
+/** The settings of a VM with a security policy; undefined for others. */
 export function confidentialSettings(context: Context, bundle: string): ConfidentialSettings | undefined {
   const { values, warn } = context;
   const isolated = isIsolated(values);
@@ -75,7 +75,7 @@ export function confidentialSettings(context: Context, bundle: string): Confiden
   if (!policy) return undefined;
   decodePolicy(policy);
   const folder = bootFolder(context);
-  // A name that is given and empty asks for no file.
+  // An empty name asks for no file.
   const inFolder = (name: string): string => (name === "" ? "" : joinPath(context.host.pathGrammar, folder.path, name));
   return {
     policy,
@@ -95,7 +95,7 @@ export interface IsolatedMachine {
   readonly parts: Pick<VirtualMachine, "GuestState" | "SecuritySettings">;
 }
 
-/** A VM whose kernel comes from a guest state file, and whose launch is measured with its policy's digest. */
+/** A VM that boots from a guest state file, with the policy's digest in its launch measurement. */
 export function isolatedMachine(context: Context, bundle: string): IsolatedMachine {
   const { values, host, warn } = context;
   for (const name of contradictory) {
@@ -117,7 +117,7 @@ export function isolatedMachine(context: Context, bundle: string): IsolatedMachi
     chipset: { Uefi: { ApplySecureBootTemplate: "Apply", SecureBootTemplateId: secureBootTemplate } },
     rootFsVhd,
     parts: {
-      // The copy is where the state comes from, not where it is kept.
+      // State is read from the copy and never written back.
       GuestState: { GuestStateFilePath: guestState, GuestStateFileType: "FileMode", ForceTransientState: true },
       SecuritySettings: {
         Isolation: {
@@ -130,7 +130,7 @@ export function isolatedMachine(context: Context, bundle: string): IsolatedMachi
   };
 }
 
-/** Only the ports that a guest needs, and those that were asked for, can be reached. */
+/** Allows only the ports that the guest needs and those of the annotation. */
 export function isolatedHvSocket({ values }: Context, serviceTable: ServiceTable) {
   const { entropy, log, gcs } = linuxVsockPorts;
   const service: HvSocketServiceConfig = {
@@ -145,7 +145,7 @@ export function isolatedHvSocket({ values }: Context, serviceTable: ServiceTable
       refuse(
         `${serviceTablePrefix}${guid}`,
         table[guid],
-        `nothing: port ${port} of a confidential VM is set up by itself`,
+        `nothing: the shim configures port ${port} of a confidential VM`,
       );
     }
     table[guid] = service;
@@ -176,7 +176,7 @@ function isolatedFiles(context: Context, bundle: string) {
 
 function decodePolicy(policy: string): Uint8Array {
   if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(policy)) {
-    // The policy itself may be long, and is nobody's business.
+    // The policy may be long and secret.
     return refuseUnshown(keyOf("securityPolicy"), policy, "base64");
   }
   return Uint8Array.from(atob(policy), (character) => character.charCodeAt(0));
@@ -186,7 +186,7 @@ function encodeBase64(bytes: Uint8Array): string {
   return btoa(String.fromCharCode(...bytes));
 }
 
-/** Whether a value asks for something; false, nothing and empty lists do not. */
+/** Whether a value is set; false, 0, the empty text and empty lists are not. */
 function isSet(value: unknown): boolean {
   return Array.isArray(value)
     ? value.length > 0

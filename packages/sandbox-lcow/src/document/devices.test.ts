@@ -56,7 +56,7 @@ describe("devices of the sandbox", () => {
         { id: `${gpu.toLowerCase()}/0`, idType: "vpci" },
       ],
       "devices[1].id",
-      "each device and function once; function 0 is there already",
+      "each device and function only once: function 0 is listed already",
     ],
   ])("%j are refused", (devices, key, message) => {
     expect(() => withDevices(devices)).toThrow(expect.objectContaining(refusal(key)));

@@ -16,7 +16,7 @@ import type { Context } from "../context.ts";
 /** Administrators and SYSTEM alone, so that the shim can listen for the guest. */
 export const administratorsOnly = "D:P(A;;FA;;;SY)(A;;FA;;;BA)";
 
-/** All four controllers, since every layer of every container is a disk. A root file system is the first of all. */
+/** All four controllers, since every layer of every container is a disk. The root file system is the first disk. */
 export function scsiControllers(rootFsVhd: string | undefined): NonNullable<Devices["Scsi"]> {
   const controllers = Object.fromEntries(scsiControllerGuids.map((guid) => [guid, {}]));
   if (rootFsVhd === undefined) return controllers;
@@ -39,7 +39,7 @@ export interface AssignedDevices {
   readonly propagateNumaAffinity: boolean;
 }
 
-/** Devices of the host that are assigned to the VM from its start: `devices` of a sandbox's config.json. */
+/** Devices of the host that are assigned to the VM from the start: `devices` of the sandbox's config.json. */
 export function virtualPci(
   { host, values, warn }: Context,
   { specification, isolated, propagateNumaAffinity }: AssignedDevices,
@@ -50,7 +50,7 @@ export function virtualPci(
   if (devices.length === 0) return {};
   if (isolated) refuse("devices", devices, "none in a confidential VM");
   if (!values.vpciEnabled) {
-    warn(`the VM's kernel does without PCI and will not find its devices: ${keyOf("vpciEnabled")} is not true`);
+    warn(`the VM's kernel has PCI off and will not find the assigned devices: ${keyOf("vpciEnabled")} is not true`);
   }
   const seen = new Set<string>();
   const assigned = devices.map((entry: unknown, index): [string, VirtualPciDevice] => {
@@ -59,7 +59,7 @@ export function virtualPci(
     // Windows compares instance paths without regard to case.
     const name = `${path.toLowerCase()}/${virtualFunction}`;
     if (seen.has(name)) {
-      refuse(`${field}.id`, path, `each device and function once; function ${virtualFunction} is there already`);
+      refuse(`${field}.id`, path, `each device and function only once: function ${virtualFunction} is listed already`);
     }
     seen.add(name);
     const device = {

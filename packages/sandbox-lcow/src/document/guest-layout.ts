@@ -1,8 +1,8 @@
 import { linuxGuestPaths, lunsPerScsiController } from "@uvm-shim/hcs-schema";
 
-/** Where things stand inside the guest of one VM. */
+/** Paths inside the guest of one VM. */
 export interface LinuxGuestLayout {
-  /** Where a disk is mounted that asks for no place of its own. No two of a VM's mounts have one in common. */
+  /** Default path of a disk; different for every mount of a VM. */
   diskPath(slot: { readonly controller: number; readonly lun: number }, mount: DiskPlacement): string;
   placesOf(container: { readonly id: string; readonly podId: string }): LinuxContainerPlaces;
 }
@@ -14,28 +14,28 @@ export interface DiskPlacement {
   readonly blockDevice?: boolean;
 }
 
-/** The names and places of one container in the guest. */
+/** The ids and paths of one container in the guest. */
 export interface LinuxContainerPlaces {
-  /** By which the guest knows the container, and the pod's sandbox. */
+  /** The guest's ids of the container and of the pod's sandbox. */
   readonly id: string;
   readonly podId: string;
   readonly bundle: string;
-  /** What the container has that others may have as well; absent where it shares their place. */
+  /** Paths of the container's own; absent where containers use common paths. */
   readonly own?: {
-    /** Of a scratch disk that stands nowhere yet. */
+    /** For a scratch disk that is not mounted yet. */
     readonly scratchDisk: string;
-    /** Named also where there is no scratch disk. */
+    /** Set even without a scratch disk. */
     readonly scratch: string;
-    /** Of an image that is the root file system. */
+    /** For an image that is the root file system. */
     readonly root: string;
-    /** Absent where shares may stand in common. */
+    /** For a share; absent where shares use common paths. */
     share?(index: number): string;
   };
-  /** The directory on a scratch disk that stands at `diskPath`. */
+  /** The container's directory on a scratch disk that is mounted at `diskPath`. */
   scratchOn(diskPath: string): string;
 }
 
-/** As microsoft/hcsshim's newer shims have it (internal/controller/linuxcontainer). */
+/** The layout of microsoft/hcsshim's newer shims (internal/controller/linuxcontainer). */
 export const ordinaryGuestLayout: LinuxGuestLayout = {
   diskPath: ({ controller, lun }, { partition }) => `${linuxGuestPaths.scsiMounts}/${controller}/${lun}/${partition}`,
   placesOf: ({ id, podId }) => ({
@@ -48,25 +48,25 @@ export const ordinaryGuestLayout: LinuxGuestLayout = {
 
 const slotsOfVm = 4 * lunsPerScsiController;
 
-/** Of policies that allow every share: the rule that says nothing else, or all that the policy says. */
+/** Policies that allow every share: by a rule of its own, or by allowing everything. */
 const allowsShares = /^[^\S\n\r\u2028\u2029]*plan9_mount\s*:=\s*\{\s*"allowed"\s*:\s*true\s*\}\s*$/m;
 const allowsAll = /^\s*\{\s*"allow_all"\s*:\s*true\s*\}\s*$/;
 
 /**
- * As a guest with a security policy demands it (internal/guest/runtime/hcsv2 and pkg/securitypolicy of
- * microsoft/hcsshim), and as the shims that it was made for have it (internal/hcsoci and internal/layers). The folder of
- * a container is no good place for shares, whose files the guest deletes when it fails to make the container: they stand
- * there only where the policy has rules for them, which may demand it, as those of the framework do.
+ * The layout that a guest with a security policy requires (internal/guest/runtime/hcsv2 and pkg/securitypolicy of
+ * microsoft/hcsshim), as the shims for it have it (internal/hcsoci and internal/layers). Shares are in the container's
+ * folder only if the policy has rules for them, which may require that: the guest deletes all files there when it fails
+ * to create the container.
  */
 export function policyGuestLayout(sha256: (text: string) => string, policy = ""): LinuxGuestLayout {
   const isFree = allowsShares.test(policy) || allowsAll.test(policy);
   const { policyContainerRoot: root, scsiMounts } = linuxGuestPaths;
-  // The guest takes no other ids; the same id must always lead to the same name.
+  // The guest accepts only ids of this form; the mapping must be deterministic.
   const guestId = (id: string): string => (/^[0-9a-f]{64}$/i.test(id) ? id : sha256(`container ${id}`));
   return {
     diskPath({ controller, lun }, { partition, readOnly, blockDevice = false }) {
       const number = controller * lunsPerScsiController + lun + partition * slotsOfVm;
-      // What can be written to stands where a container could, as its scratch disk does.
+      // Writable disks are mounted where a container's folder could be, as scratch disks are.
       return readOnly || blockDevice ? `${scsiMounts}/m${number}` : `${root}/${sha256(`disk ${number}`)}`;
     },
     placesOf(container) {

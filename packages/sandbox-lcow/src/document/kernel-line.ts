@@ -7,14 +7,14 @@ export type RootFs = "initrd" | "vhd";
 
 export interface KernelLineInput {
   readonly rootFs: RootFs;
-  /** Whether the kernel is loaded directly; else by UEFI, which must be told of the initrd on the line. */
+  /** Whether the kernel is loaded directly; else by UEFI, where the command line must name the initrd. */
   readonly direct: boolean;
   readonly processors: number;
 }
 
 /**
- * The kernel's command line of a Linux guest: the kernel's own parameters, then, after two dashes, what the guest's
- * init gets: where to read entropy, and the agent's command, its output forwarded to the log port.
+ * The kernel command line of a Linux guest: parameters of the kernel, then, after two dashes, arguments of the guest's
+ * init: the entropy port, and the agent's command with its output forwarded to the log port.
  */
 export function kernelLine(context: Context, { rootFs, direct, processors }: KernelLineInput): string {
   const { values } = context;
@@ -22,11 +22,11 @@ export function kernelLine(context: Context, { rootFs, direct, processors }: Ker
   const agent = agentCommand(context);
   return [
     ...rootFsParameters(context, rootFs, direct),
-    // The guest talks over hvsockets; the virtio transport would take their place.
+    // The virtio transport would take the place of hvsockets, which the guest needs.
     "initcall_blacklist=virtio_vsock_init",
     hasConsole
       ? "8250_core.nr_uarts=1 8250_core.skip_txen_test=1 console=ttyS0,115200"
-      : // No serial port; a panic ends the VM instead of leaving it standing.
+      : // No serial port; a panic ends the VM instead of halting it.
         "8250_core.nr_uarts=0 panic=-1 quiet",
     ...(values.kernelBootOptions ? [values.kernelBootOptions] : []),
     ...(values.vpciEnabled ? [] : ["pci=off"]),
@@ -36,7 +36,7 @@ export function kernelLine(context: Context, { rootFs, direct, processors }: Ker
     "--",
     `-e ${linuxVsockPorts.entropy}`,
     ...(values.writableOverlays && rootFs === "vhd" ? ["-w"] : []),
-    // With a console, the agent leaves it to a shell.
+    // With a console, a shell gets it and the agent runs in the background.
     hasConsole ? `sh -c"${agent}& exec sh"` : agent,
   ].join(" ");
 }
@@ -57,13 +57,13 @@ function rootFsParameters({ values }: Context, rootFs: RootFs, direct: boolean):
 
 function agentCommand({ values, options }: Context): string {
   for (const name of ["extraExecArguments", "processDumpLocation"] as const) {
-    // The shell's command stands in quotes that the kernel takes no escapes in.
+    // The kernel supports no escapes within the quotes around the shell's command.
     if (values.consolePipe && values[name]?.includes('"')) {
       refuse(keyOf(name), values[name], `text without quotes, as ${keyOf("consolePipe")} is given`);
     }
   }
   return [
-    // A VM that moves to another host looks for its log listener again.
+    // After a live migration the guest must reconnect to its log listener.
     `/bin/vsockexec ${values.liveMigration ? "-r " : ""}-e ${linuxVsockPorts.log}`,
     `/bin/gcs -v4 -log-format json -loglevel ${options.logLevel || "info"}`,
     ...(values.disableTimeSync ? ["-disable-time-sync"] : []),

@@ -107,7 +107,7 @@ describe("nodes that are given one by one", () => {
     [{ ...two, [blocks]: "" }, blocks, "got [], expected 2 numbers"],
     [{ ...two, [mapped]: "0,64" }, mapped, "numbers from 0 to 63, or 255 for any node"],
     [{ ...two, [mapped]: "0,255" }, mapped, "for all nodes or for none"],
-    [{ ...two, [blocks]: "0,1024" }, blocks, "memory for every node"],
+    [{ ...two, [blocks]: "0,1024" }, blocks, "a positive number for every node"],
     [{ ...two, [counts]: "0,0" }, counts, "a sum of 4, the VM's processors"],
     [{ ...two, [counts]: "4,1" }, counts, "a sum of 4, the VM's processors"],
     [{ ...two, [blocks]: "256,256" }, blocks, "a sum of 1024, the VM's memory in MB"],

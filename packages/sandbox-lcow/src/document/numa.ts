@@ -6,7 +6,7 @@ import { hasBuild } from "../host-facts.ts";
 
 export interface NumaTopology {
   readonly nodes: VirtualMachineType<"Numa">;
-  /** Where the host spreads processors over the nodes by itself. */
+  /** Present where the host distributes processors over the nodes itself. */
   readonly processors?: VirtualMachineType<"NumaProcessors">;
 }
 
@@ -17,7 +17,7 @@ interface Machine {
 
 const firstBuildWithNuma = 26_100;
 const mostNodes = 64;
-/** Stands for any physical node. */
+/** Means any physical node. */
 const anyNode = 0xff;
 
 const implicitNames = ["numaProcessorsPerNode", "numaMemoryPerNode"] as const satisfies readonly AnnotationName[];
@@ -28,8 +28,8 @@ const explicitNames = [
 ] as const satisfies readonly AnnotationName[];
 
 /**
- * Virtual NUMA nodes: made by the host from the most that one may have, or given one by one; undefined when nothing
- * was asked. Throws SandboxError where what was asked is incomplete, contradictory or does not add up to the VM.
+ * Virtual NUMA nodes: created by the host within limits per node, or given one by one; undefined without any of the
+ * annotations. Throws SandboxError for settings that are incomplete, contradictory or do not add up to the VM.
  */
 export function numaTopology(context: Context, machine: Machine): NumaTopology | undefined {
   const { values, host } = context;
@@ -88,7 +88,7 @@ function implicitNodes({ values }: Context, preferred: object): NumaTopology {
 function explicitNodes({ values }: Context, preferred: object, machine: Machine): NumaTopology {
   const { numaMappedNodes: nodes = [], numaProcessors: counts = [], numaMemoryBlocks: blocks = [] } = values;
   if (nodes.length === 0 || nodes.length > mostNodes) {
-    refuse(keyOf("numaMappedNodes"), nodes, `1 to ${mostNodes} physical nodes, one for each virtual one`);
+    refuse(keyOf("numaMappedNodes"), nodes, `1 to ${mostNodes} physical nodes, one for each virtual node`);
   }
   for (const name of ["numaProcessors", "numaMemoryBlocks"] as const) {
     const members = values[name] ?? [];
@@ -103,7 +103,7 @@ function explicitNodes({ values }: Context, preferred: object, machine: Machine)
   if (wildcards === 0 && nodes.some((node) => node >= mostNodes)) {
     refuse(keyOf("numaMappedNodes"), nodes, `numbers from 0 to ${mostNodes - 1}, or ${anyNode} for any node`);
   }
-  if (blocks.includes(0)) refuse(keyOf("numaMemoryBlocks"), blocks, "memory for every node");
+  if (blocks.includes(0)) refuse(keyOf("numaMemoryBlocks"), blocks, "a positive number for every node");
   const sum = (numbers: readonly number[]): number => numbers.reduce((left, right) => left + right, 0);
   if (sum(counts) !== machine.processors) {
     refuse(keyOf("numaProcessors"), counts, `a sum of ${machine.processors}, the VM's processors`);

@@ -2,20 +2,20 @@ import { checkOciLinuxResources, type OciLinuxResources, SchemaError } from "@uv
 import { refuse } from "../annotations/values.ts";
 import { SandboxError } from "../error.ts";
 
-/** What containers may take, alone or all of a pod together; absent where nothing limits them. */
+/** Limits of one container, or of all containers of a pod together; absent for no limit. */
 export interface ContainerLimits {
   readonly memoryBytes?: number;
-  /** Of processor time per time, whole or not. */
+  /** Processor time per time; may be a fraction. */
   readonly processors?: number;
 }
 
 export interface PodLimits extends ContainerLimits {
-  /** cpu.shares of all that the pod's containers ask for. */
+  /** cpu.shares of all containers of the pod together. */
   readonly shares?: number;
 }
 
 const prefix = "io.kubernetes.cri.";
-/** As containerd's CRI plugin tells a pod's sandbox container: sums over the containers that a pod's author wrote. */
+/** Annotations that containerd's CRI plugin sets on sandbox containers: sums over the pod's containers. */
 const keys = {
   memory: `${prefix}sandbox-memory`,
   quota: `${prefix}sandbox-cpu-quota`,
@@ -25,8 +25,8 @@ const keys = {
 const defaultPeriod = 100_000;
 
 /**
- * What the pod may take: by CRI's annotations, which are of the pod, or else by resources in the form of a
- * specification, of the pod or of the one container that a VM is made for. Throws SandboxError.
+ * The pod's limits: from CRI's annotations, else from the resources of the pod's or the single container's
+ * specification. Throws SandboxError.
  */
 export function podLimits(annotations: { readonly [key: string]: string }, specification: unknown): PodLimits {
   if (Object.values(keys).some((key) => annotations[key] !== undefined)) {
@@ -42,7 +42,7 @@ export function podLimits(annotations: { readonly [key: string]: string }, speci
   return limitsOf(resourcesOf(specification));
 }
 
-/** Zero and -1 are how callers write that there is no limit. */
+/** Callers write 0 or -1 for no limit. */
 export function limitsOf({ memory, cpu }: OciLinuxResources): PodLimits {
   const { limit = 0 } = memory ?? {};
   const { quota = 0, period = 0, shares = 0 } = cpu ?? {};

@@ -108,14 +108,14 @@ describe("a container that comes later, or is given other limits", () => {
       { annotations: { [`${topology}memory.sizeinmb`]: "512" } },
       512,
       { kind: "enough" },
-      `, and the VM has 512 MB for all of its containers and the guest, which stays as it is: annotation ${topology}memory.sizeinmb is 512`,
+      `, and the VM's 512 MB for the guest and all containers are fixed: annotation ${topology}memory.sizeinmb is 512`,
     ],
     [
       "has been given one",
       { fixedSince: "an update has set it" },
       1024,
       { kind: "enough" },
-      ", and the VM has 1024 MB for all of its containers and the guest, which stays as it is: an update has set it",
+      ", and the VM's 1024 MB for the guest and all containers are fixed: an update has set it",
     ],
   ])(
     "is warned of a limit beyond the host's memory, which no runtime refuses, where the VM %s",
@@ -142,7 +142,7 @@ describe("a container that comes later, or is given other limits", () => {
     const refused = judge([limits(gibibyte)], given, 512);
     expect(refused).toMatchObject({ kind: "refused", reason: expect.stringContaining(why) });
     expect(refused).toMatchObject({
-      reason: expect.stringContaining("its memory limit is 1024 MiB, and the VM has 512 MB"),
+      reason: expect.stringContaining("its memory limit is 1024 MiB, and the VM's 512 MB"),
     });
     expect(judge([limits(gibibyte / 2)], given, 512)).toMatchObject({
       kind: "enough",

@@ -5,15 +5,15 @@ import { type ContainerLimits, fieldsOf, limitsOf, resourcesOf } from "./pod-lim
 const mebibyte = 2 ** 20;
 const containerTypeKey = "io.kubernetes.cri.container-type";
 
-/** What a VM has beside the memory of its containers, in MB. */
+/** Memory that a VM needs besides its containers' limits, in MB. */
 export interface MemoryNeeds {
-  /** For the guest itself: what its kernel and its agent take, and what the agent keeps from containers. */
+  /** For the guest's kernel and agent, including what the agent reserves from containers. */
   readonly guest: number;
-  /** For all containers without a limit together, with the guest. */
+  /** For the guest and all containers without a limit together. */
   readonly withoutLimits: number;
 }
 
-/** In MB. HCS takes memory in pages of 2 MiB; a kernel's tables of its memory grow with it. */
+/** In MB, a multiple of 2 as HCS requires. The kernel's page tables grow with the memory. */
 export function memoryFor(containers: readonly ContainerLimits[], needs: MemoryNeeds): number {
   const limited = containers.reduce((sum, { memoryBytes = 0 }) => sum + memoryBytes, 0);
   const isUnlimited = containers.some(({ memoryBytes }) => memoryBytes === undefined);
@@ -21,42 +21,42 @@ export function memoryFor(containers: readonly ContainerLimits[], needs: MemoryN
   return size + (size % 2);
 }
 
-/** 64 bytes for each page of 4096, and as much again for what else a kernel keeps of memory that is in use. */
+/** 64 bytes for each page of 4096, and as much again for other data of the kernel about memory in use. */
 const tablesPart = 1 / 32;
 
 export interface PodSizeOptions {
-  /** Of the VM, which are as many for as long as it lives. */
+  /** The VM's processors, whose number never changes. */
   readonly processors: number;
   readonly hostProcessors: number;
-  /** In MB; absent where it is not known, and sizes are the host's to refuse. */
+  /** In MB; absent if unknown: then only the host refuses sizes. */
   readonly hostMemory?: number | undefined;
   readonly needs: MemoryNeeds;
-  /** Why the VM's memory stays as it is; absent where it follows its containers. */
+  /** Why the VM's memory is fixed; absent where it follows its containers. */
   readonly fixedMemory?: string | undefined;
-  /** Whether somebody has said how many processors there are. */
+  /** Whether the number of processors was set explicitly. */
   readonly areProcessorsFixed: boolean;
 }
 
-/** What one container more, or one of other limits, means for its VM. */
+/** What a new container, or new limits of one, mean for the VM. */
 export type SizeVerdict =
   | { readonly kind: "enough"; readonly warning?: string }
-  /** `isDemanded`: a limit promises it. Containers without one, or with one that promises nothing, get along with less. */
+  /** `isDemanded`: a limit guarantees the memory. Other containers can run with less. */
   | { readonly kind: "grow"; readonly memoryInMb: number; readonly isDemanded: boolean; readonly warning?: string }
   | { readonly kind: "refused"; readonly reason: string };
 
 export interface SizeQuestion {
-  /** Of all containers, with the one in question. */
+  /** Limits of all containers, including the one in question. */
   readonly containers: readonly ContainerLimits[];
   readonly container: ContainerLimits;
-  /** What it had until now; absent for one that is new. */
+  /** Its limits until now; absent for a new container. */
   readonly before?: ContainerLimits | undefined;
-  /** What the VM has now. */
+  /** The VM's current size. */
   readonly memoryInMb: number;
-  /** Why that stays as it is, where it has come to be so since the VM was made. */
+  /** Why that size is fixed, where it has been fixed since the VM was created. */
   readonly fixedSince?: string | undefined;
 }
 
-/** Whether a VM is large enough for its containers, and how large it has to be. */
+/** Decides whether a VM is large enough for its containers, and how large it must be. */
 export class PodSize {
   readonly #options: PodSizeOptions;
 
@@ -64,7 +64,7 @@ export class PodSize {
     this.#options = options;
   }
 
-  /** Undefined for a pod's sandbox container, which takes nothing. What is wrong is for the container to refuse. */
+  /** Undefined for a pod's sandbox container, which uses nothing. Invalid limits are refused by the container. */
   limitsOf({ spec }: { readonly spec: unknown }): ContainerLimits | undefined {
     if (fieldsOf(fieldsOf(spec).annotations)[containerTypeKey] === "sandbox") return undefined;
     try {
@@ -74,7 +74,7 @@ export class PodSize {
     }
   }
 
-  /** What an update leaves as it is stays. */
+  /** Limits that an update does not set stay as they are. */
   updated({ memoryBytes, processors }: ContainerLimits, resources: unknown): ContainerLimits {
     const asked = checkedUpdate(resources);
     const next = limitsOf(asked);
@@ -88,17 +88,19 @@ export class PodSize {
     return this.#judgeProcessors(question) ?? this.#judgeMemory(question);
   }
 
-  /** A limit that is more than the whole host has is no promise, there as anywhere. */
+  /** A limit above the host's processors guarantees nothing, as on any host. */
   #judgeProcessors({ container: { processors = 0 }, before }: SizeQuestion): SizeVerdict | undefined {
     const { processors: count, hostProcessors, areProcessorsFixed } = this.#options;
     if (processors <= count || count >= hostProcessors || isNoMore(processors, before?.processors)) return undefined;
-    const reason = `its limit of ${processors} processors is more than the VM's ${count}, whose number stays as it is`;
+    const reason = `its limit of ${processors} processors is more than the VM's ${count}, which cannot change`;
     if (areProcessorsFixed && before === undefined) return { kind: "enough", warning: reason };
-    const accepted = `at most ${count}, or a pod that is made with more: by its limits or by ${keyOf("processorCount")}`;
+    const accepted = `at most ${count}, or a pod created with more processors, by its limits or by ${keyOf("processorCount")}`;
     return { kind: "refused", reason: `${reason}: expected ${accepted}` };
   }
 
-  /** As with processors: what no machine like this could give is taken, since no other runtime refuses it, and said. */
+  /**
+   * As with processors: a limit above the host's memory is accepted with a warning, since no other runtime refuses it.
+   */
   #judgeMemory({ containers, container, before, memoryInMb, fixedSince }: SizeQuestion): SizeVerdict {
     const { needs, fixedMemory, hostMemory = Number.POSITIVE_INFINITY } = this.#options;
     const size = Math.min(memoryFor(containers, needs), hostMemory);
@@ -114,18 +116,18 @@ export class PodSize {
     if (fixed === undefined)
       return { kind: "grow", memoryInMb: size, isDemanded: isGiven && !isBeyondHost, ...beyondHost };
     if (memoryBytes === undefined) return { kind: "enough" };
-    const stays = `the VM has ${memoryInMb} MB for all of its containers and the guest, which stays as it is: ${fixed}`;
+    const stays = `the VM's ${memoryInMb} MB for the guest and all containers are fixed: ${fixed}`;
     const reason = `${beyondHost.warning ?? limit}, and ${stays}`;
     return asked > memoryInMb && !isBeyondHost ? { kind: "refused", reason } : { kind: "enough", warning: reason };
   }
 }
 
-/** What has been had so far is had, and asks for nothing: an update may be about something else. */
+/** A limit that is not raised needs nothing more: the update may be about something else. */
 function isNoMore(limit: number, before: number | undefined): boolean {
   return before !== undefined && limit <= before;
 }
 
-/** What is wrong is for the container to refuse. */
+/** Invalid resources are refused by the container. */
 function checkedUpdate(resources: unknown): OciLinuxResources {
   try {
     return checkOciLinuxResources(resources, "resources");

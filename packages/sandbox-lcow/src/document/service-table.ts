@@ -1,7 +1,7 @@
 import type { HvSocketServiceConfig } from "@uvm-shim/hcs-schema";
 import { guid, refuse, refuseUnshown } from "../annotations/values.ts";
 
-/** Followed by the GUID of an hvsocket service; the value is a JSON object. */
+/** Prefix of keys that end with the GUID of an hvsocket service; the value is a JSON object. */
 export const serviceTablePrefix = "io.microsoft.virtualmachine.hv-socket.service-table.";
 
 const fieldTypes: { readonly [Field in keyof HvSocketServiceConfig]-?: "string" | "boolean" } = {
@@ -14,14 +14,14 @@ const fieldTypes: { readonly [Field in keyof HvSocketServiceConfig]-?: "string" 
 /** By service GUID in lower case. */
 export type ServiceTable = { readonly [guid: string]: HvSocketServiceConfig };
 
-/** The hvsocket services that annotations configure. Throws InvalidArgument. */
+/** The hvsocket services that annotations configure. Throws SandboxError. */
 export function readServiceTable(annotations: { readonly [key: string]: string }): ServiceTable {
   const table: { [guid: string]: HvSocketServiceConfig } = {};
   for (const [key, value] of Object.entries(annotations)) {
     if (!key.startsWith(serviceTablePrefix)) continue;
     const service = guid(key, key.slice(serviceTablePrefix.length));
     if (service === "") refuse(key, key, "a GUID at its end");
-    if (table[service] !== undefined) refuseUnshown(key, value, "each service once, whatever the case of its GUID");
+    if (table[service] !== undefined) refuseUnshown(key, value, "each service only once, in any case of its GUID");
     table[service] = readConfig(key, value);
   }
   return table;

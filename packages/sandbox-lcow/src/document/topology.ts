@@ -10,7 +10,7 @@ import { type MemoryNeeds, memoryFor, PodSize } from "./pod-size.ts";
 const defaultMemoryMb = 1024;
 const defaultGuestMb = 256;
 const defaultProcessors = 2;
-/** cpu.shares of a processor's worth of requests, and the weight of a VM that was given none, as HCS counts it. */
+/** cpu.shares of one requested processor, and HCS's default weight of a VM. */
 const sharesOfProcessor = 1024;
 const defaultWeight = 100;
 const greatestWeight = 10_000;
@@ -30,7 +30,7 @@ export function computeTopology(context: Context, confidential: boolean): Comput
   };
 }
 
-/** Whether, and how, the VM follows what comes to be in it. */
+/** How the VM's size follows its containers. */
 export function podSize(context: Context, confidential: boolean, { Memory, Processor }: ComputeTopology): PodSize {
   const { values, options, host } = context;
   return new PodSize({
@@ -47,10 +47,10 @@ function fixedMemory({ values, options }: Context, confidential: boolean, size: 
   if (values.memorySize) return `annotation ${keyOf("memorySize")} is ${values.memorySize}`;
   if (options.vmMemorySizeInMb) return `option vm_memory_size_in_mb is ${options.vmMemorySizeInMb}`;
   if (hasNodes(values)) return `the NUMA nodes that ${keyOf("numaMappedNodes")} asks for have ${size} MB`;
-  return confidential ? "memory of a confidential VM is what it boots with" : undefined;
+  return confidential ? "a confidential VM keeps the memory that it boots with" : undefined;
 }
 
-/** Given one by one, with a processor count and a size each. */
+/** Whether NUMA nodes are given one by one, each with a processor count and a size. */
 function hasNodes({ numaMappedNodes: nodes = [] }: AnnotationValues): boolean {
   return nodes.length > 0;
 }
@@ -63,7 +63,7 @@ function hostMemory({ host: { memoryInMb } }: Context): number | undefined {
   return memoryInMb === undefined ? undefined : memoryInMb - (memoryInMb % 2);
 }
 
-/** Of what the pod's containers may take, at most what the host has. */
+/** Enough for the limits of the pod's containers, at most what the host has. */
 function memoryOfPod(context: Context): number {
   const { pod, values } = context;
   if (hasNodes(values)) return defaultMemoryMb;
@@ -71,8 +71,8 @@ function memoryOfPod(context: Context): number {
 }
 
 /**
- * As many as the limits of all containers come to, but no fewer than a pod without limits has: containers that have none
- * are not in the sum, and the number stays as it is for as long as the VM lives.
+ * The sum of all container limits, but at least what a pod without limits gets: containers without a limit are not in
+ * the sum, and the number cannot change later.
  */
 function processorsOfPod({ pod, values, host }: Context): number {
   const least = values.processorsWithoutLimits || defaultProcessors;
@@ -80,7 +80,7 @@ function processorsOfPod({ pod, values, host }: Context): number {
   return Math.min(Math.max(least, Math.ceil(pod.processors ?? 0)), host.processors);
 }
 
-/** A pod that asks for little has no less than the others: its guest has to answer in time all the same. */
+/** Never below the default: the guest of a pod with small requests must answer in time too. */
 function weightOfPod({ pod: { shares = 0 } }: Context): number | undefined {
   const weight = Math.round((shares / sharesOfProcessor) * defaultWeight);
   return weight > defaultWeight ? Math.min(weight, greatestWeight) : undefined;
@@ -98,7 +98,7 @@ function processors(context: Context): VirtualMachineProcessor {
     refuse(
       keyOf("cpuGroup"),
       values.cpuGroup,
-      `none on build ${host.build}; build ${firstBuildWithCpuGroups} has them`,
+      `none on build ${host.build}: CPU groups need build ${firstBuildWithCpuGroups} or later`,
     );
   }
   return {

@@ -1,4 +1,4 @@
-/** Annotations about what the guest boots and is told. */
+/** Annotations about the guest's boot and configuration. */
 import type { AnnotationName } from "../annotations/annotations.ts";
 import { bootFolder, host, vm } from "./sandbox.ts";
 import { type Built, fileName, flag, kernelLineOf, onOff, refused, type SettingRows, text } from "./setting-rows.ts";
@@ -63,7 +63,7 @@ export const guestRows = {
     boundary: [["", undefined]],
     invalid: ["/dev/ttyS0", "\\\\.\\PIPE\\x", "pipe"].map((name) => [
       name,
-      refused("expected a name that begins \\\\.\\pipe\\"),
+      refused("expected a name that starts with \\\\.\\pipe\\"),
     ]),
   },
   dmVerityMode: flag(inLine("root=/dev/dm-0"), {

@@ -1,4 +1,4 @@
-/** Annotations about the machine and what the host does for it. */
+/** Annotations about the VM and its host. */
 import type { AnnotationName } from "../annotations/annotations.ts";
 import { topology, vm } from "./sandbox.ts";
 import { flag, noNumbers, number, onOff, type Row, refused, type SettingRows } from "./setting-rows.ts";
@@ -140,7 +140,7 @@ export const machineRows = {
     valid: [["256,768", [256, 768]]],
     boundary: [
       ["1023,1", [1023, 1]],
-      ["1024,0", refused("memory for every node")],
+      ["1024,0", refused("a positive number for every node")],
       ["1024,1", refused("a sum of 1024, the VM's memory in MB")],
     ],
     invalid: noNumbers(megabytes),

@@ -1,4 +1,4 @@
-/** How tables of settings are written: what each value of a setting does, or why it is refused. */
+/** Tables of settings: what each value does, or why it is refused. */
 import { type Annotations, build } from "./sandbox.ts";
 
 export type Built = ReturnType<typeof build>;
@@ -16,15 +16,15 @@ export class Refused {
 
 export const refused = (message: string, code?: string): Refused => new Refused(message, code);
 
-/** A value as it is written, and what `effect` then finds. */
+/** The text of a value, and what `effect` returns then. */
 export type Row = readonly [text: string, expected: unknown];
 
 export interface SettingRows {
-  /** Other annotations that it has no meaning without. */
+  /** Other annotations that it depends on. */
   readonly given?: Annotations;
   readonly more?: More;
   readonly effect: (built: Built) => unknown;
-  /** What is found where it is not given. */
+  /** What `effect` returns without the annotation. */
   readonly default: unknown;
   readonly valid: readonly Row[];
   readonly boundary: readonly Row[];
@@ -142,13 +142,13 @@ export function fileName(
   };
 }
 
-/** Numbers with commas between them that are refused as such. */
+/** Malformed lists of numbers. */
 export function noNumbers(most: number): readonly Row[] {
-  const range = refused(`expected whole numbers from 0 to ${most} with commas between them`);
+  const range = refused(`expected whole numbers from 0 to ${most} separated by commas`);
   return ["1,", ",", "1;2", "1, 2", "-1", "1,x", `1,${most + 1}`].map((list): Row => [list, range]);
 }
 
-/** Known, and without effect on Linux guests; `warnings` tells how it says so. */
+/** Known annotations without effect on Linux guests, which log this warning. */
 export function withoutEffect(warning: string): SettingRows {
   const warnings = [warning];
   return {
@@ -161,7 +161,7 @@ export function withoutEffect(warning: string): SettingRows {
 }
 
 export function unsupported(): SettingRows {
-  const no = refused("which is not supported: leave it out", "Unimplemented");
+  const no = refused("expected nothing: this annotation is not supported", "Unimplemented");
   return {
     effect: ({ document }) => document,
     default: build().document,

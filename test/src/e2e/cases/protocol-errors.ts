@@ -54,9 +54,9 @@ async function wrongRoots(ground: ProtocolGround): Promise<void> {
     [
       [layersMount(directory, [layer]), layersMount(directory, [layer])],
       "InvalidArgument",
-      "rootfs: expected one lcow-layer mount alone, got 2 mounts",
+      "rootfs: expected a single lcow-layer mount, got 2 mounts",
     ],
-    [[mount("lcow-partitioned-layer", "", "x=1")], "InvalidArgument", "option x=1 is not known, expected scratch= and"],
+    [[mount("lcow-partitioned-layer", "", "x=1")], "InvalidArgument", "unknown option x=1, expected scratch= and"],
     [[partitions("[]")], "InvalidArgument", "with a JSON list of 1 to 500 objects"],
     [[partitions('[{"Path":"/none","Partition":1}]')], "NotFound", "rootfs: layer /none does not exist in /"],
     [[partitions(`[{"Path":"${text}"}]`)], "InvalidArgument", 'expected option scratch= with an absolute path, got ""'],
@@ -116,7 +116,13 @@ async function wrongExecs(ground: ProtocolGround): Promise<void> {
       const value = Buffer.from(typeof spec === "string" ? spec : JSON.stringify(spec ?? ""));
       return call("Exec", { id: "live", execId: "e", ...(spec !== undefined && { spec: { value } }), ...more });
     };
-    await refused("early", exec(EXEC), "FailedPrecondition", "container live", "not running but Created");
+    await refused(
+      "early",
+      exec(EXEC),
+      "FailedPrecondition",
+      "container live",
+      "the container is Created, expected Running",
+    );
     await container.start();
     const expected = "expected a process of the OCI runtime specification";
     const specs: readonly (readonly [spec: string | object | undefined, message: string])[] = [
@@ -124,9 +130,9 @@ async function wrongExecs(ground: ProtocolGround): Promise<void> {
       ["nope", `exec e in task live: spec is not JSON, ${expected}`],
       ["[]", "exec: process: expected an object, got a list"],
       ["{}", "exec: process.cwd: expected a string, got nothing"],
-      [{ ...EXEC, args: [] }, "exec: process.args: expected the command, got an empty one"],
+      [{ ...EXEC, args: [] }, "exec: process.args: expected a command, got an empty one"],
       [{ ...EXEC, args: "true" }, "exec: process.args: expected a list, got a string of 4 characters"],
-      [{ ...EXEC, cwd: "x" }, 'exec: process.cwd: "x" is no absolute path'],
+      [{ ...EXEC, cwd: "x" }, 'exec: process.cwd: "x" is not an absolute path'],
       [{ ...EXEC, user: { gid: 0 } }, "exec: process.user.uid: expected an integer from 0"],
     ];
     for (const [spec, message] of specs) await refused(message, exec(spec), "InvalidArgument", message);
@@ -170,7 +176,7 @@ async function wrongRequests(ground: ProtocolGround): Promise<void> {
     const id = "live";
     const update = (value: unknown, type_url = OCI_RESOURCES) =>
       call("Update", { id, resources: { type_url, value: Buffer.from(JSON.stringify(value)) } });
-    const created = "not running but Created";
+    const created = "the container is Created, expected Running";
     await refused("limits", update({ pids: { limit: 5 } }), "FailedPrecondition", "update container live", created);
     await refused("pause", call("Pause", { id }), "FailedPrecondition", "in state Created, only in Running");
     await container.start();

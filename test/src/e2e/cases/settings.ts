@@ -110,7 +110,7 @@ async function gpuDrivers(ground: Ground): Promise<void> {
   const missing = withOptions(ground, 'GPUVHDPath = "/none.vhd"');
   const refused = await runWithDevice(ground, { id: ground.newId("gpu"), ...device }, ["--rm", ...missing]);
   assert.notEqual(refused.status, 0, describe(refused));
-  assert.match(refused.stderr, /disk with drivers for GPUs \/none\.vhd is missing, expected a file/);
+  assert.match(refused.stderr, /GPU driver disk \/none\.vhd is missing, expected a file/);
 }
 
 async function sharedScratch(ground: Ground): Promise<void> {
