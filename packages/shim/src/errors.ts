@@ -1,5 +1,5 @@
-import { typeOf } from "./given.ts";
 import { shown } from "./plain-text.ts";
+import { typeOf } from "./redaction.ts";
 
 /**
  * The boundary of errors: whatever the platform, the file system or a library throws leaves the services as a

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { containerd, google } from "../generated/messages.js";
 import { encodeReply, encodeRuntimeInfo, parseStartInput } from "./bootstrap.ts";
-import { decodeFields, encodeFields, encodeTimestamp, numberField, textField } from "./wire.ts";
+import { decodeFields, encodeFields, encodeTimestamp, numberField, textField } from "./protobuf-wire.ts";
 
 const { BootstrapParams, BootstrapResult } = containerd.runtime.bootstrap.v1;
 const expected = { id: "c1", namespace: "default" };

@@ -1,5 +1,5 @@
 import { messageOf, ShimError } from "../errors.ts";
-import { bytesField, decodeFields, encodeFields, numberField, textField } from "./wire.ts";
+import { bytesField, decodeFields, encodeFields, numberField, textField } from "./protobuf-wire.ts";
 
 /** Runtime options of the container or sandbox: a google.protobuf.Any. */
 export interface RuntimeOptions {

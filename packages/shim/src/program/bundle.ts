@@ -1,7 +1,7 @@
 import path from "node:path";
 import { type Clock, systemClock } from "../clock.ts";
 import { messageOf, ShimError } from "../errors.ts";
-import { jsonFault, typeOf } from "../given.ts";
+import { jsonFault, typeOf } from "../redaction.ts";
 import { readNamedFile } from "../system/file-calls.ts";
 
 const largestConfiguration = 16 * 1024 * 1024;

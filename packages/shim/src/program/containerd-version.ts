@@ -1,6 +1,6 @@
 import net from "node:net";
 import type { ReplyDialect } from "./bootstrap.ts";
-import { decodeFields, textField } from "./wire.ts";
+import { decodeFields, textField } from "./protobuf-wire.ts";
 
 const answerMilliseconds = 2000;
 const longestAnswer = 64 * 1024;

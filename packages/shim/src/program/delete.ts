@@ -5,11 +5,11 @@ import { ShimError, shownMessage } from "../errors.ts";
 import { toldSocketDirectory } from "../system/socket.ts";
 import { isAlive, type ShimSystem, systemOf } from "../system/system.ts";
 import type { ShimFlags } from "./flags.ts";
-import { lastWords } from "./last-words.ts";
-import type { ShimOptions } from "./options.ts";
 import { platformContext } from "./platform-context.ts";
+import { encodeFields, encodeTimestamp } from "./protobuf-wire.ts";
+import type { ShimOptions } from "./shim-options.ts";
 import { readState, type ShimState, writeState } from "./state-file.ts";
-import { encodeFields, encodeTimestamp } from "./wire.ts";
+import { lastWords } from "./stderr-file.ts";
 
 /** 128 + SIGKILL: what containerd publishes for a task whose shim is gone. */
 const killedStatus = 137;

@@ -3,7 +3,7 @@ import { LimitedLog, requestAllowance } from "../system/limited-log.ts";
 import type { ShimLog, ShimSystem } from "../system/system.ts";
 import type { RuntimeOptions } from "./bootstrap.ts";
 import { ownFolder } from "./executable.ts";
-import type { PlatformContext, ShimOptions } from "./options.ts";
+import type { PlatformContext, ShimOptions } from "./shim-options.ts";
 
 export function platformContext(parts: {
   readonly options: ShimOptions;

@@ -2,7 +2,7 @@ import { writeSync } from "node:fs";
 import { shownMessage } from "../errors.ts";
 import { encodeRuntimeInfo } from "./bootstrap.ts";
 import { parseCommand } from "./flags.ts";
-import type { ShimOptions } from "./options.ts";
+import type { ShimOptions } from "./shim-options.ts";
 
 /**
  * The main function of a shim's executable: does what its arguments say and ends the process. Nothing but the reply

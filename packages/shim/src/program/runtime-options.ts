@@ -3,10 +3,10 @@ import { parse as parseToml } from "smol-toml";
 import { systemClock } from "../clock.ts";
 import { messageOf, ShimError } from "../errors.ts";
 import { containerd, runtimeoptions } from "../generated/messages.js";
-import { shortOr, tomlFault, typeOf } from "../given.ts";
+import { shortOr, tomlFault, typeOf } from "../redaction.ts";
 import { readNamedFile } from "../system/file-calls.ts";
 import type { RuntimeOptions } from "./bootstrap.ts";
-import { decodeFields } from "./wire.ts";
+import { decodeFields } from "./protobuf-wire.ts";
 
 /** `containerd.runhcs.v1.Options` as a plain object: what was not set is absent. */
 export interface RuntimeOptionValues {

@@ -8,12 +8,12 @@ import type { LogLevel } from "../system/log.ts";
 import { systemOf } from "../system/system.ts";
 import { sparesCompletedPods } from "./containerd-version.ts";
 import type { ShimFlags } from "./flags.ts";
-import { givenOptions } from "./handed-options.ts";
-import type { ShimOptions } from "./options.ts";
+import { givenOptions } from "./options-pipe.ts";
 import { endWhenOrphaned } from "./orphan.ts";
 import { platformContext } from "./platform-context.ts";
-import { tellStart } from "./ready.ts";
+import { tellStart } from "./readiness.ts";
 import { lingerFrom } from "./retirement.ts";
+import type { ShimOptions } from "./shim-options.ts";
 import { type ShimState, writeState } from "./state-file.ts";
 
 const closeMilliseconds = 2000;

@@ -12,11 +12,11 @@ import { readConfiguration, sandboxIdOf } from "./bundle.ts";
 import { findReplyDialect } from "./containerd-version.ts";
 import { ownCommand, withoutRuntimes } from "./executable.ts";
 import type { ShimFlags } from "./flags.ts";
-import { optionsToGive } from "./handed-options.ts";
-import { lastWords, stderrFile } from "./last-words.ts";
-import type { ShimOptions } from "./options.ts";
-import { readyVariable } from "./ready.ts";
+import { optionsToGive } from "./options-pipe.ts";
+import { readyVariable } from "./readiness.ts";
+import type { ShimOptions } from "./shim-options.ts";
 import { readState, writeFileAtomically, writeState } from "./state-file.ts";
+import { lastWords, stderrFile } from "./stderr-file.ts";
 
 const killMilliseconds = 1000;
 

@@ -2,9 +2,9 @@ import { abortable } from "@uvm-shim/lifecycle";
 import { type Clock, settlesWithin } from "../clock.ts";
 import { messageOf, ShimError } from "../errors.ts";
 import type { Log, Sandbox } from "../platform.ts";
-import { type WatchedSandbox, watchedByMany, watchSandbox } from "./sandbox/sandbox-pulse.ts";
+import { Turns } from "./concurrency-limit.ts";
+import { type WatchedSandbox, watchedByMany, watchSandbox } from "./sandbox/sandbox-liveness.ts";
 import type { SandboxSlot } from "./sandbox/sandbox-slot.ts";
-import { Turns } from "./turns.ts";
 
 /**
  * What calls may take in milliseconds, less than what containerd waits: 2 s for figures, 5 s for a deletion, and no

@@ -1,7 +1,7 @@
 import { ShimError } from "../errors.ts";
 import type { google } from "../generated/messages.js";
-import { jsonFault } from "../given.ts";
 import type { ResourceUpdate } from "../platform.ts";
+import { jsonFault } from "../redaction.ts";
 
 /** OCI resources of either operating system, as JSON: `types.containerd.io/opencontainers/runtime-spec/1/…`. */
 const ociResources = /(^|\/)opencontainers\/runtime-spec\/1\/(Linux|Windows)Resources$/;

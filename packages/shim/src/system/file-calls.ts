@@ -6,7 +6,7 @@ import { requireDescriptors } from "@uvm-shim/child-processes";
 import { abortable } from "@uvm-shim/lifecycle";
 import { type Clock, settlesWithin } from "../clock.ts";
 import { ShimError } from "../errors.ts";
-import { FileTurns } from "./file-turns.ts";
+import { FileTurns } from "./file-call-queue.ts";
 
 const openDescriptor = promisify(open);
 const statDescriptor: (descriptor: number) => Promise<Stats> = promisify(fstat);

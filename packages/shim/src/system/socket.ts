@@ -3,7 +3,7 @@ import { lstatSync, unlinkSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { ShimError } from "../errors.ts";
-import type { ShimOptions } from "../program/options.ts";
+import type { ShimOptions } from "../program/shim-options.ts";
 import { makeDirectories } from "./file-calls.ts";
 import type { Listener, SocketOwner } from "./system.ts";
 

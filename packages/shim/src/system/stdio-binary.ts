@@ -6,8 +6,8 @@ import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import { abortable } from "@uvm-shim/lifecycle";
 import { type Clock, settlesWithin } from "../clock.ts";
 import { ShimError } from "../errors.ts";
-import { shownUri } from "../given.ts";
 import type { StdioPaths } from "../platform.ts";
+import { shownUri } from "../redaction.ts";
 import { withinBound } from "./file-calls.ts";
 
 /** How long a logging binary may take to say that it is ready, and to end after its input has; containerd's numbers. */

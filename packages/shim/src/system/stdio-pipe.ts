@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import { abortable } from "@uvm-shim/lifecycle";
 import type { Clock } from "../clock.ts";
 import { messageOf, ShimError } from "../errors.ts";
-import { shownUri } from "../given.ts";
 import type { OpenStdio, StdioPaths, UpstreamStdio } from "../platform.ts";
+import { shownUri } from "../redaction.ts";
 import { endStream } from "./stdio-binary.ts";
 import type { StdioOptions } from "./system.ts";
 

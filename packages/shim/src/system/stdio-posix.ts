@@ -3,8 +3,8 @@ import net from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { type Clock, systemClock } from "../clock.ts";
 import { messageOf, ShimError } from "../errors.ts";
-import { shownUri } from "../given.ts";
 import type { OpenStdio, StdioPaths, UpstreamStdio } from "../platform.ts";
+import { shownUri } from "../redaction.ts";
 import { type FileCallOptions, openNamed } from "./file-calls.ts";
 import { endStream, openLoggingBinary } from "./stdio-binary.ts";
 

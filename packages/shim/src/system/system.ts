@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "../clock.ts";
 import type { Log, UpstreamStdio } from "../platform.ts";
-import type { ShimOptions } from "../program/options.ts";
+import type { ShimOptions } from "../program/shim-options.ts";
 import type { LogLevel } from "./log.ts";
 import { posixSystem } from "./posix.ts";
 import { windowsSystem } from "./windows.ts";

@@ -1,6 +1,6 @@
 import http2 from "node:http2";
 import { expect } from "vitest";
-import { encodeFields } from "../program/wire.ts";
+import { encodeFields } from "../program/protobuf-wire.ts";
 
 /** containerd's version service, at a socket of this path. Resolves with what closes it. */
 export async function serveVersion(socket: string, version: string): Promise<() => Promise<void>> {

@@ -1,9 +1,9 @@
 /** The Task service's own fields, between the wire and the shim's types. */
 import { ShimError } from "../../errors.ts";
 import type { containerd, google } from "../../generated/messages.js";
-import { jsonFault } from "../../given.ts";
 import type { DeleteAnswer } from "../../program/process-record.ts";
-import { encodeFields } from "../../program/wire.ts";
+import { encodeFields } from "../../program/protobuf-wire.ts";
+import { jsonFault } from "../../redaction.ts";
 import { exitFields } from "../messages.ts";
 
 type Requests = typeof containerd.task.v2;

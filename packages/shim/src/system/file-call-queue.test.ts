@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { FileTurns, fileSystemIn } from "./file-turns.ts";
+import { FileTurns, fileSystemIn } from "./file-call-queue.ts";
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const givenUp = (): Error => new Error("given up");

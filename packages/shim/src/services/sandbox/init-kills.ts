@@ -2,7 +2,7 @@ import { type Clock, settlesWithin } from "../../clock.ts";
 import type { Log } from "../../platform.ts";
 import type { ProcessRecord } from "../../program/process-record.ts";
 import { budgets, endVm, orEndVm } from "../budgets.ts";
-import { watchSandbox } from "./sandbox-pulse.ts";
+import { watchSandbox } from "./sandbox-liveness.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
 
 export interface LastKillsOptions {

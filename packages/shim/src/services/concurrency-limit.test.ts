@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ManualClock } from "../testing/manual-clock.ts";
-import { Turns } from "./turns.ts";
+import { Turns } from "./concurrency-limit.ts";
 
 let clock: ManualClock;
 let turns: Turns;
