@@ -1,17 +1,17 @@
 import { closeSync, writeSync } from "node:fs";
 
-/** Names the descriptor on which the serving process says that it accepts connections. */
-export const readyVariable = "UVM_SHIM_READY_DESCRIPTOR";
+/** The descriptor on which the serving process reports that it accepts connections. */
+export const readyDescriptorVariable = "UVM_SHIM_READY_DESCRIPTOR";
 
-/** Tells `start` that the socket accepts; nothing to tell when the serving mode was run by hand. */
-export function tellStart(host: NodeJS.Process): void {
-  const descriptor = Number(host.env[readyVariable]);
-  delete host.env[readyVariable];
+/** Reports to `start` that the socket accepts; does nothing when somebody runs the serving mode by hand. */
+export function reportReady(nodeProcess: NodeJS.Process): void {
+  const descriptor = Number(nodeProcess.env[readyDescriptorVariable]);
+  delete nodeProcess.env[readyDescriptorVariable];
   if (!Number.isInteger(descriptor) || descriptor < 3) return;
   try {
     writeSync(descriptor, "ready");
   } catch (error) {
-    // A start that was killed meanwhile hears nothing; the shim ends by itself when nobody comes.
+    // `start` may have been killed; without clients the shim then exits on its own.
     if ((error as NodeJS.ErrnoException).code !== "EPIPE") throw error;
   } finally {
     closeSync(descriptor);

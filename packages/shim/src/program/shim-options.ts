@@ -2,46 +2,45 @@ import type { Clock } from "../clock.ts";
 import type { Log, Platform, UpstreamStdio } from "../platform.ts";
 import type { WindowsCalls } from "../system/system.ts";
 
-/** What the platform is given when it is loaded. */
 export interface PlatformContext {
   readonly log: Log;
-  /** For what a guest decides about, be it its own lines or what is said of its messages: as `log`, with a bound. */
+  /** A rate-limited `log`, for lines from or about the guest, which decides how many there are. */
   readonly guestLog: Log;
-  /** For what a specification or annotations decide about, of which a pod's author writes as many as they like: bounded so. */
+  /** A rate-limited `log`, for lines about specifications and annotations, whose number a pod's author decides. */
   readonly requestLog: Log;
-  /** Lines below this level are left out of the log from now on; absent where the level is fixed. */
+  /** Omits lines below this level from now on; absent where the level is fixed. */
   readonly setLogLevel?: (level: Parameters<Log["log"]>[0]) => void;
   readonly upstreamStdio: UpstreamStdio;
   readonly env: NodeJS.ProcessEnv;
-  /** Where the executable's companions are. */
+  /** The folder of the programs and files that are installed with the shim. */
   readonly executableDirectory: string;
   readonly namespace: string;
 }
 
 export interface ShimOptions {
-  /** Name of the executable: containerd-shim-lcow-v2. */
+  /** Name of the executable, such as containerd-shim-lcow-v2. */
   readonly name: string;
-  /** Name of the runtime in containerd's configuration: io.containerd.lcow.v2. */
+  /** Name of the runtime in containerd's configuration, such as io.containerd.lcow.v2. */
   readonly runtimeName: string;
   readonly version: string;
-  /** What containers can ask for, as `Features` of the OCI runtime specification; callers assume little without it. */
+  /** What containers may use, as `Features` of the OCI runtime specification; without it, clients assume little. */
   readonly features?: object;
   readonly loadPlatform: (context: PlatformContext) => Promise<Platform>;
-  /** How `start` runs this program again as the serving shim; the way in which it was run itself unless told. */
+  /** How `start` runs the serving process; default: the command that runs this process. */
   readonly command?: { readonly file: string; readonly arguments: readonly string[] };
-  /** The folder of the script that runs unless told. */
+  /** Default: the folder of the script that runs. */
   readonly executableDirectory?: string;
-  /** Unless told: what containerd says, else UVM_SHIM_SOCKET_DIRECTORY, else /run/containerd/s. */
+  /** Default: UVM_SHIM_SOCKET_DIRECTORY, else the directory that containerd names, else /run/containerd/s. */
   readonly socketDirectory?: string;
   readonly clock?: Clock;
-  /** On Windows: the calls that Node does not have. */
+  /** The Windows calls that Node lacks; absent on other systems. */
   readonly loadWindowsCalls?: (() => Promise<WindowsCalls>) | undefined;
-  /** How long `start` waits for an end of its standard input; 5000 ms unless told. */
+  /** How long `start` waits for the end of its standard input; default 5000 ms. */
   readonly inputMilliseconds?: number;
-  /** How long `start` waits for the serving process to accept connections; 10 000 ms unless told. */
+  /** How long `start` waits for the serving process to accept connections; default 10 000 ms. */
   readonly startMilliseconds?: number;
-  /** After which time a serving shim without sandbox and task ends by itself; 60 000 ms unless told. */
+  /** How long a serving shim without sandbox and task runs before it exits; default 60 000 ms. */
   readonly orphanMilliseconds?: number;
-  /** What `delete` gives the platform to clean up, within containerd's 5 s; 4000 ms unless told. */
+  /** How long the platform's cleanup may take, within containerd's 5 s for `delete`; default 4000 ms. */
   readonly cleanUpMilliseconds?: number;
 }

@@ -1,198 +1,200 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 
-interface Turn {
+interface QueuedCall {
   readonly path: string;
   readonly isGivenUp: () => boolean;
   readonly begin: () => void;
-  /** Set once it has lasted longer than anything that answers. */
+  /** Set once it has run longer than its time limit. */
   isOverdue: boolean;
-  /** Of those that wait, the first to have asked has the least. */
+  /** Increases in the order of arrival. */
   readonly number: number;
-  /** Found out once it matters. */
+  /** Determined only when needed. */
   fileSystem?: string;
 }
 
-/** What is asked, as those see it who wait for their turns. */
-export interface FileQuestionAsked<T> {
+export interface QueuedFileCall<T> {
   readonly path: string;
-  /** Whether nobody wants the answer any more. */
+  /** Whether the caller has given up. */
   readonly isGivenUp: () => boolean;
   readonly call: () => Promise<T>;
   readonly givenUp: () => Error;
-  /** Settles when an answer is overdue. */
+  /** Resolves when the call exceeds its time limit. */
   readonly overdue?: Promise<void>;
 }
 
-export interface MostTurns {
-  /** Of those whose answers are not overdue. */
+export interface FileCallLimits {
+  /** Calls within their time limit. */
   readonly atOnce: number;
-  /** Of all: each that is overdue keeps a thread until its file system answers, if ever. */
+  /** All calls, including overdue ones: each blocks a thread until its file system answers, if ever. */
   readonly inAll: number;
 }
 
 /**
- * Who may ask a file system something now. One that does not answer keeps for ever what it was asked in, so none may
- * have more than half of the turns that the others leave: however many paths of it are named, others have theirs. Turns
- * that are overdue are made up for by others, or a few such file systems would keep all of them; there is an end to that
- * as well.
+ * Decides which file system calls may run. A file system that does not answer blocks its calls for ever, so each gets at
+ * most half of the slots that the others leave: others still make progress, however many of its paths clients name. An
+ * overdue call no longer occupies a slot, or a few such file systems would occupy all; the total is limited as well.
  */
-export class FileTurns {
-  readonly #most: MostTurns;
+export class FileCallQueue {
+  readonly #limits: FileCallLimits;
   readonly #fileSystemOf: (path: string) => string;
-  readonly #taken = new Set<Turn>();
-  /** By their file systems, so that thousands that wait for one are not looked at one by one. */
-  readonly #waiting = new Map<string, WaitingTurns>();
-  #asked = 0;
+  readonly #taken = new Set<QueuedCall>();
+  /** By file system, so that thousands of calls on one need not be examined one by one. */
+  readonly #waiting = new Map<string, WaitingCalls>();
+  #nextNumber = 0;
 
-  constructor(most: MostTurns, fileSystemOf: (path: string) => string = fileSystemOnHost) {
-    this.#most = most;
+  constructor(limits: FileCallLimits, fileSystemOf: (path: string) => string = fileSystemOnHost) {
+    this.#limits = limits;
     this.#fileSystemOf = fileSystemOf;
   }
 
-  /** Makes the call in its turn, or rejects without it when it is given up before. */
-  async run<T>({ path, isGivenUp, call, givenUp, overdue }: FileQuestionAsked<T>): Promise<T> {
-    const turn = await new Promise<Turn>((resolve) => {
-      const asking: Turn = {
-        ...{ path, isGivenUp, begin: () => resolve(asking) },
-        ...{ isOverdue: false, number: this.#asked++ },
+  /** Makes the call when a slot is free; rejects without making it if the caller has given up by then. */
+  async run<T>({ path, isGivenUp, call, givenUp, overdue }: QueuedFileCall<T>): Promise<T> {
+    const queued = await new Promise<QueuedCall>((resolve) => {
+      const queued: QueuedCall = {
+        ...{ path, isGivenUp, begin: () => resolve(queued) },
+        ...{ isOverdue: false, number: this.#nextNumber++ },
       };
-      // Within the first half no share can be used up, and nobody needs to know whose it is.
-      if (this.#waiting.size === 0 && this.#taken.size < this.#most.atOnce / 2) this.#begin(asking);
-      else this.#wait(asking);
+      // Within the first half no share can be exceeded, so the file system need not be determined.
+      if (this.#waiting.size === 0 && this.#taken.size < this.#limits.atOnce / 2) this.#begin(queued);
+      else this.#wait(queued);
     });
     void overdue?.then(() => {
-      turn.isOverdue = true;
+      queued.isOverdue = true;
       this.#next();
     });
     try {
       if (isGivenUp()) throw givenUp();
       return await call();
     } finally {
-      this.#taken.delete(turn);
+      this.#taken.delete(queued);
       this.#next();
     }
   }
 
-  #wait(turn: Turn): void {
-    const whose = this.#whose(turn);
-    const waiting = this.#waiting.get(whose) ?? new WaitingTurns();
-    this.#waiting.set(whose, waiting);
-    waiting.push(turn);
+  #wait(queued: QueuedCall): void {
+    const fileSystem = this.#fileSystem(queued);
+    const waiting = this.#waiting.get(fileSystem) ?? new WaitingCalls();
+    this.#waiting.set(fileSystem, waiting);
+    waiting.push(queued);
     this.#next();
   }
 
-  #begin(turn: Turn): void {
-    this.#taken.add(turn);
-    turn.begin();
+  #begin(queued: QueuedCall): void {
+    this.#taken.add(queued);
+    queued.begin();
   }
 
   #next(): void {
     for (;;) {
-      let first: { readonly turn: Turn; readonly waiting: WaitingTurns } | undefined;
-      for (const [whose, waiting] of this.#waiting) {
-        const turn = waiting.first();
-        if (turn === undefined) this.#waiting.delete(whose);
-        else if (this.#isFree(whose) && turn.number < (first?.turn.number ?? Number.POSITIVE_INFINITY)) {
-          first = { turn, waiting };
+      let first: { readonly queued: QueuedCall; readonly waiting: WaitingCalls } | undefined;
+      for (const [fileSystem, waiting] of this.#waiting) {
+        const queued = waiting.first();
+        if (queued === undefined) this.#waiting.delete(fileSystem);
+        else if (this.#isFree(fileSystem) && queued.number < (first?.queued.number ?? Number.POSITIVE_INFINITY)) {
+          first = { queued, waiting };
         }
       }
       if (first === undefined) return;
       first.waiting.shift();
-      this.#begin(first.turn);
+      this.#begin(first.queued);
     }
   }
 
-  #isFree(whose: string): boolean {
+  #isFree(fileSystem: string): boolean {
     const taken = [...this.#taken];
-    const { atOnce, inAll } = this.#most;
+    const { atOnce, inAll } = this.#limits;
     if (taken.length < atOnce / 2) return true;
     const inTime = taken.filter((other) => !other.isOverdue);
     if (inTime.length >= atOnce || taken.length >= inAll) return false;
-    const isOther = (other: Turn): boolean => this.#whose(other) !== whose;
+    const isOther = (other: QueuedCall): boolean => this.#fileSystem(other) !== fileSystem;
     const left = Math.min(atOnce - inTime.filter(isOther).length, inAll - taken.filter(isOther).length);
     return taken.length - taken.filter(isOther).length < Math.ceil(left / 2);
   }
 
-  #whose(turn: Turn): string {
-    if (turn.fileSystem === undefined) {
+  #fileSystem(queued: QueuedCall): string {
+    if (queued.fileSystem === undefined) {
       try {
-        turn.fileSystem = this.#fileSystemOf(turn.path);
+        queued.fileSystem = this.#fileSystemOf(queued.path);
       } catch {
-        // At the limit of descriptors nothing can be read: an unknown share is no reason to lose an answer, or the shim.
-        turn.fileSystem = "";
+        // At the descriptor limit, mountinfo cannot be read; the call must not fail because of that.
+        queued.fileSystem = "";
       }
     }
-    return turn.fileSystem;
+    return queued.fileSystem;
   }
 }
 
-/** Those that wait for one file system, in the order in which they asked. */
-class WaitingTurns {
-  #turns: Turn[] = [];
+/** The waiting calls on one file system, in the order of their arrival. */
+class WaitingCalls {
+  #calls: QueuedCall[] = [];
   #next = 0;
 
-  push(turn: Turn): void {
-    this.#turns.push(turn);
+  push(queued: QueuedCall): void {
+    this.#calls.push(queued);
   }
 
-  /** Those before it that were given up are let go, and have no turn. */
-  first(): Turn | undefined {
-    for (let turn = this.#turns[this.#next]; turn?.isGivenUp(); turn = this.#turns[this.#next]) {
+  /** Begins, and thereby rejects, the calls before it that were given up. */
+  first(): QueuedCall | undefined {
+    for (let queued = this.#calls[this.#next]; queued?.isGivenUp(); queued = this.#calls[this.#next]) {
       this.shift();
-      turn.begin();
+      queued.begin();
     }
-    return this.#turns[this.#next];
+    return this.#calls[this.#next];
   }
 
   shift(): void {
     this.#next += 1;
-    if (this.#next * 2 < this.#turns.length) return;
-    this.#turns = this.#turns.slice(this.#next);
+    if (this.#next * 2 < this.#calls.length) return;
+    this.#calls = this.#calls.slice(this.#next);
     this.#next = 0;
   }
 }
 
-/** The file system that a path is in, without asking that: links are not followed. */
+/** The file system of a path, determined without accessing it: links are not followed. */
 function fileSystemOnHost(file: string): string {
   if (process.platform === "win32") return path.parse(path.resolve(file)).root.toLowerCase();
-  return devicesOfMoment().of(path.resolve(file));
+  return currentMounts().deviceOf(path.resolve(file));
 }
 
-let devices: DevicesOfMounts | undefined;
+let mounts: MountTable | undefined;
 
-/** What is mounted now: read once for all that ask before others have their turn, as the mounts of one container do. */
-function devicesOfMoment(): DevicesOfMounts {
-  if (devices !== undefined) return devices;
+/** Read once per turn of the event loop, for all calls that the mounts of a container cause. */
+function currentMounts(): MountTable {
+  if (mounts !== undefined) return mounts;
   setImmediate(() => {
-    devices = undefined;
+    mounts = undefined;
   });
-  devices = new DevicesOfMounts(readFileSync("/proc/self/mountinfo", "utf8"));
-  return devices;
+  mounts = new MountTable(readFileSync("/proc/self/mountinfo", "utf8"));
+  return mounts;
 }
 
-/** By mountinfo (proc(5)): the device of the last one of the deepest mounts above. Several mounts may be of one file system. */
+/** By mountinfo (proc(5)): the device of the last one of the deepest mounts above the file. */
 export function fileSystemIn(mountinfo: string, file: string): string {
-  return new DevicesOfMounts(mountinfo).of(file);
+  return new MountTable(mountinfo).deviceOf(file);
 }
 
-class DevicesOfMounts {
-  /** By the mount points; of those over each other the last is what is seen. */
+class MountTable {
+  /** By mount point; of stacked mounts, the last one is visible. */
   readonly #devices = new Map<string, string>();
 
   constructor(mountinfo: string) {
     for (const line of mountinfo.split("\n")) {
-      const [, , device = "", , point = ""] = line.split(" ", 5);
-      const place = point.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+      const [, , device = "", , escapedPoint = ""] = line.split(" ", 5);
+      const mountPoint = escapedPoint.replace(/\\([0-7]{3})/g, (_, digits: string) =>
         String.fromCharCode(Number.parseInt(digits, 8)),
       );
-      if (place !== "") this.#devices.set(place, device);
+      if (mountPoint !== "") this.#devices.set(mountPoint, device);
     }
   }
 
-  of(file: string): string {
-    for (let place = file; place.length > 1; place = place.slice(0, Math.max(1, place.lastIndexOf("/")))) {
-      const device = this.#devices.get(place);
+  deviceOf(file: string): string {
+    for (
+      let mountPoint = file;
+      mountPoint.length > 1;
+      mountPoint = mountPoint.slice(0, Math.max(1, mountPoint.lastIndexOf("/")))
+    ) {
+      const device = this.#devices.get(mountPoint);
       if (device !== undefined) return device;
     }
     return this.#devices.get("/") ?? "";

@@ -2,40 +2,40 @@ import { access } from "node:fs/promises";
 import { type Clock, settlesWithin } from "../../clock.ts";
 import { isOwn, type SandboxSlot } from "./sandbox-slot.ts";
 
-/** How long a client may take to delete the sandbox's own task, in milliseconds; some have none that does. */
+/** How long a client may take to delete the sandbox's own task, in milliseconds; some clients never do. */
 const noticeMilliseconds = 1_000;
 const lookMilliseconds = 25;
-/** For what comes after that, which is within containerd. */
+/** For containerd's own work after that. */
 const headStartMilliseconds = 50;
 /**
- * For all of it together, with what containerd cleans up before it tells: last it removes the bundle. A deletion has a
- * second more, since looks and waits end late where there is much else to do.
+ * The limit for all of this together, including containerd's cleanup, which ends with the removal of the bundle. It is a
+ * second below the limit of a deletion, because checks and waits end late on a busy machine.
  */
 const longestMilliseconds = 3_000;
 
-export interface SandboxFirstOptions {
+export interface ExitOrderOptions {
   readonly slot: SandboxSlot;
   readonly clock: Clock;
-  /** Of the sandbox's own task. */
+  /** The bundle of the sandbox's own task. */
   readonly bundle: string;
 }
 
 /**
- * When a VM has ended by itself, the end of its pod is told before that of the containers. containerd takes a container
- * for exited when it has deleted its task, and a kubelet that looks before the pod is not ready starts the container
- * anew in a pod that is dead. Not ready it is when WaitSandbox has answered, or, where the pod has a task of its own,
- * when that is deleted and the shim's `delete` has run.
+ * Reports the end of a pod before the end of its containers when a VM has ended on its own. containerd considers a
+ * container exited once its task is deleted; a kubelet that still sees the pod as ready would then restart the container
+ * in a dead pod. The pod stops being ready when WaitSandbox has answered or, where the pod has a task of its own, when
+ * that task is deleted and the shim's `delete` has run.
  */
-export class SandboxFirst {
-  readonly #options: SandboxFirstOptions;
+export class ExitOrder {
+  readonly #options: ExitOrderOptions;
   readonly #left = Promise.withResolvers<void>();
   #hasLeft = false;
 
-  constructor(options: SandboxFirstOptions) {
+  constructor(options: ExitOrderOptions) {
     this.#options = options;
   }
 
-  /** Whether the client of the sandbox's own task is done with the shim, which other tasks keep. */
+  /** Whether the client of the sandbox's own task has left a shim that still has other tasks. */
   get hasLeft(): boolean {
     return this.#hasLeft;
   }
@@ -45,8 +45,8 @@ export class SandboxFirst {
     this.#left.resolve();
   }
 
-  /** Resolves when the deletion of a task may be told, which is at once unless it is one of a dead sandbox. */
-  async turn(taskId: string, tasks: { has(id: string): boolean }): Promise<void> {
+  /** Resolves when the deletion of a task may be reported: at once, unless its sandbox is dead. */
+  async afterSandbox(taskId: string, tasks: { has(id: string): boolean }): Promise<void> {
     const { slot, clock } = this.#options;
     const { present } = slot;
     if (present === undefined || isOwn(present, taskId) || present.sandbox.isReady) return;
@@ -56,12 +56,12 @@ export class SandboxFirst {
     }
     if (!this.#hasLeft && !tasks.has(present.sandbox.id)) return;
     const giveUp = new AbortController();
-    // By one timer: a hundred looks, each a little late, would be late together by more than there is to spare.
-    await settlesWithin(this.#told(giveUp.signal), longestMilliseconds, clock);
+    // One timer for all: the delays of a hundred late checks would add up to more than there is to spare.
+    await settlesWithin(this.#sandboxReported(giveUp.signal), longestMilliseconds, clock);
     giveUp.abort();
   }
 
-  async #told(until: AbortSignal): Promise<void> {
+  async #sandboxReported(until: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     if (!(await settlesWithin(this.#left.promise, noticeMilliseconds, clock))) return;
     while (await this.#hasBundle()) await clock.delay(lookMilliseconds, until);

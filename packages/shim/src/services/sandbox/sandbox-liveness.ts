@@ -2,33 +2,33 @@ import { abortable } from "@uvm-shim/lifecycle";
 import type { Clock } from "../../clock.ts";
 import type { Sandbox } from "../../platform.ts";
 
-/** Whom is waited for: a guest, and with `pingHost` its host as well. */
+/** The guest that is waited for and, with `pingHost`, its host. */
 export type WatchedSandbox = Pick<Sandbox, "ping"> & Partial<Pick<Sandbox, "pingHost">>;
 
-/** Times are in milliseconds. */
-export interface PulseBounds {
-  /** How long one that answers other questions at once may take for the one that matters. */
+/** All times are in milliseconds. */
+export interface LivenessBounds {
+  /** How long the work may take while guest and host answer pings promptly. */
   readonly worked: number;
-  /** How long the guest may answer nothing at all, while its host answers. */
+  /** How long the guest may leave pings unanswered while its host answers them. */
   readonly silent: number;
-  /** The same for the host; as for the guest when absent. */
+  /** The same for the host; default: `silent`. */
   readonly hostSilent?: number;
-  /** How long all of it may take, however slow they are; for ever when absent. */
+  /** How long the work may take in total, however slow guest and host are; default: no limit. */
   readonly longest?: number;
-  /** While this is true no time counts: the VM is being ended, and its guest need say nothing. */
+  /** While true, no time counts: the VM is being ended and its guest need not answer. */
   readonly isEnding: () => boolean;
-  /** How much of the same kind has been done: whatever else is may be what this waits behind. */
+  /** Counts completed work of the same kind, behind which this work may be queued. */
   readonly progress?: () => number;
 }
 
-/** How often each is asked for a sign of life in the time that one has which answers, and in that of one which does not. */
-const questions = { worked: 10, silent: 5 } as const;
+/** Pings within the time of an answering guest, and within that of a silent one. */
+const pings = { worked: 10, silent: 5 } as const;
 
-/** One who is asked for signs of life, one question at a time. */
-class Pulse {
+/** Pings one party, one ping at a time. */
+class LivenessProbe {
   readonly #ask: () => Promise<void>;
   readonly #silent: number;
-  isAsked = false;
+  isPending = false;
   silentFor = 0;
 
   constructor(ask: () => Promise<void>, silent: number) {
@@ -41,22 +41,22 @@ class Pulse {
   }
 
   ask(): void {
-    if (this.isAsked) return;
-    this.isAsked = true;
+    if (this.isPending) return;
+    this.isPending = true;
     const heard = (): void => {
-      this.isAsked = false;
+      this.isPending = false;
       this.silentFor = 0;
     };
-    // A refusal is an answer too: of the one asked, or of whoever knows that there is none. That none came in time is not.
+    // A refusal counts as an answer. A missed deadline does not.
     this.#ask().then(heard, (error: unknown) => {
-      if ((error as { readonly code?: unknown } | undefined)?.code === "DeadlineExceeded") this.isAsked = false;
+      if ((error as { readonly code?: unknown } | undefined)?.code === "DeadlineExceeded") this.isPending = false;
       else heard();
     });
   }
 }
 
-/** Asks one question for all who want to know the same at that time; it is dropped with the last of them. */
-function asksOnce(ask: (signal: AbortSignal) => Promise<void>): (signal?: AbortSignal) => Promise<void> {
+/** Shares one ping among all concurrent callers; it is aborted when the last of them gives up. */
+function sharedProbe(ask: (signal: AbortSignal) => Promise<void>): (signal?: AbortSignal) => Promise<void> {
   let asking: { readonly answer: Promise<void>; readonly drop: AbortController; waiting: number } | undefined;
   const begin = () => {
     const drop = new AbortController();
@@ -78,44 +78,44 @@ function asksOnce(ask: (signal: AbortSignal) => Promise<void>): (signal?: AbortS
   };
 }
 
-/** The same sandbox, for many who watch it at once: a sign of life is one for all of them. */
+/** Lets many watchers of a sandbox share its pings. */
 export function watchedByMany(sandbox: Required<WatchedSandbox>): Required<WatchedSandbox> {
   return {
-    ping: asksOnce((signal) => sandbox.ping(signal)),
-    pingHost: asksOnce((signal) => sandbox.pingHost(signal)),
+    ping: sharedProbe((signal) => sandbox.ping(signal)),
+    pingHost: sharedProbe((signal) => sandbox.pingHost(signal)),
   };
 }
 
 /**
- * Resolves when a guest and its host have had their time for something: one was silent for too long, or neither was, and
- * it was not done. On a machine without a processor to spare they are slow in everything. So they are asked for a sign of
- * life all the while, and a step in which an answer was late is none that they had for their work; nor is a guest silent
- * in one in which its host was late. The first step needs no question where silence alone is not what ends it: it may be
- * all that there is. Rejects when the signal aborts.
+ * Resolves when guest and host have used up their time: one of them was silent for too long, or both answered pings and
+ * the work did not end. On an overloaded machine both are slow in everything. So both are pinged all the time, and a step
+ * with a late answer does not count as working time; nor does the guest count as silent in a step in which its host was
+ * late. The first step sends no ping unless silence ends earlier than work: most work is done by then. Rejects when the
+ * signal aborts.
  */
 export async function watchSandbox(
   sandbox: WatchedSandbox,
-  bounds: PulseBounds,
+  bounds: LivenessBounds,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<"worked" | "silent" | "host silent"> {
   const { worked, silent, hostSilent = silent, longest = Number.POSITIVE_INFINITY, isEnding } = bounds;
   const { progress = () => 0 } = bounds;
-  const longestStep = Math.ceil(Math.min(worked / questions.worked, silent / questions.silent));
+  const longestStep = Math.ceil(Math.min(worked / pings.worked, silent / pings.silent));
   const done = new AbortController();
   const until = AbortSignal.any([signal, done.signal]);
-  const guest = new Pulse(() => sandbox.ping(until), silent);
-  const host = sandbox.pingHost && new Pulse(async () => await sandbox.pingHost?.(until), hostSilent);
-  const pulses = host === undefined ? [guest] : [guest, host];
+  const guest = new LivenessProbe(() => sandbox.ping(until), silent);
+  const host = sandbox.pingHost && new LivenessProbe(async () => await sandbox.pingHost?.(until), hostSilent);
+  const probes = host === undefined ? [guest] : [guest, host];
   let workedFor = 0;
   let watchedFor = 0;
   let progressBefore = progress();
   try {
     for (let isFirst = true; ; isFirst = false) {
-      const isLate = pulses.some(({ isAsked }) => isAsked);
-      const isHostLate = host?.isAsked === true;
-      if (!isFirst || silent < worked) for (const pulse of pulses) pulse.ask();
-      const patience = Math.min(...pulses.map((pulse) => pulse.patience));
+      const isLate = probes.some(({ isPending }) => isPending);
+      const isHostLate = host?.isPending === true;
+      if (!isFirst || silent < worked) for (const probe of probes) probe.ask();
+      const patience = Math.min(...probes.map((probe) => probe.patience));
       const step = Math.min(longestStep, patience, isLate ? patience : worked - workedFor);
       await clock.delay(step, signal);
       if (isEnding()) continue;
@@ -124,12 +124,12 @@ export async function watchSandbox(
       if (progress() !== progressBefore) {
         progressBefore = progress();
         workedFor = 0;
-        for (const pulse of pulses) pulse.silentFor = 0;
+        for (const probe of probes) probe.silentFor = 0;
         continue;
       }
-      if (!isHostLate && !host?.isAsked) guest.silentFor += step;
+      if (!isHostLate && !host?.isPending) guest.silentFor += step;
       if (host !== undefined) host.silentFor += step;
-      if (!isLate && !pulses.some(({ isAsked }) => isAsked)) workedFor += step;
+      if (!isLate && !probes.some(({ isPending }) => isPending)) workedFor += step;
       if (guest.patience <= 0) return "silent";
       if (host !== undefined && host.patience <= 0) return "host silent";
       if (workedFor >= worked) return "worked";
