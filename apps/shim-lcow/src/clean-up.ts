@@ -5,16 +5,16 @@ import type { Platform, PlatformContext } from "@uvm-shim/shim";
 import { connectRunningHost, createHostFiles } from "./host.ts";
 import { vmIdOf } from "./vm-id.ts";
 
-/** Within containerd's 5 s for `delete`, with room for the rest of it. */
+/** Leaves time for the rest of `delete`, for which containerd allows 5 s. */
 const exitMilliseconds = 3_000;
 
-/** Removes what a shim that was killed may have left of a sandbox: its VM, and what is mounted in its bundle. */
+/** Removes what a killed shim may have left of a sandbox: its VM and the mounts in its bundle. */
 export async function cleanUp(
   request: Parameters<Platform["cleanUp"]>[0],
   context: Pick<PlatformContext, "env" | "executableDirectory">,
 ): Promise<void> {
   const outcomes = await Promise.allSettled([unlessGone(() => endVm(vmIdOf(request), context))]);
-  // After the VM, which shares what is mounted there.
+  // After the VM, which uses the mounts.
   const files = createHostFiles({ grantVmAccess: async () => {} });
   outcomes.push(...(await Promise.allSettled([files.unmountAll(path.join(request.bundle, "rootfs"))])));
   const failures = outcomes.filter((outcome) => outcome.status === "rejected").map(({ reason }): unknown => reason);

@@ -44,7 +44,7 @@ describe("the cgroup of a pod", () => {
   it("is told by field and value when it cannot be joined", async () => {
     await expect(joinControlGroup(group, "vm", linuxHost("InvalidArgument").host, 42)).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: expect.stringContaining('linux.cgroupsPath is "/kubepods/pod1/p1", which cannot be joined'),
+      message: expect.stringContaining('cannot join cgroup "/kubepods/pod1/p1" (linux.cgroupsPath)'),
     });
     await expect(joinControlGroup(group, "vm", linuxHost("Internal").host, 42)).rejects.toMatchObject({
       code: "Internal",

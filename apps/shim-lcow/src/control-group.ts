@@ -3,33 +3,33 @@ import type { ComputeHost } from "@uvm-shim/hcs-bindings";
 import { ControllerError, codeOf } from "@uvm-shim/lifecycle";
 import type { SandboxRequest } from "@uvm-shim/shim";
 
-interface NamedGroup {
+interface RequestedGroup {
   readonly field: string;
   readonly path: string;
 }
 
 /**
- * The cgroup of the host that a sandbox's caller wants all of the pod in, by the name that container runtimes of the host
- * would be given: by the specification of its container, or below the parent that CRI's configuration tells.
+ * The host cgroup that the client requests for the whole pod: the path in the sandbox container's specification, or a
+ * group below the parent in the CRI configuration.
  */
-export function controlGroupOf({ id, spec, pod }: SandboxRequest): NamedGroup | undefined {
+export function controlGroupOf({ id, spec, pod }: SandboxRequest): RequestedGroup | undefined {
   const linux = (spec as { readonly linux?: { readonly cgroupsPath?: unknown } | null } | null | undefined)?.linux;
   const path = linux?.cgroupsPath;
   if (typeof path === "string" && path !== "") return { field: "linux.cgroupsPath", path };
   const parent = pod?.controlGroupParent;
   if (parent === undefined) return undefined;
   const slice = posix.basename(parent);
-  // systemd's slices are named by their last part alone.
-  const below = slice.endsWith(".slice") ? `${slice}:uvm-shim:${id}` : posix.join(parent, id);
-  return { field: "linux.cgroup_parent", path: below };
+  // The last part of its path is the full name of a systemd slice.
+  const group = slice.endsWith(".slice") ? `${slice}:uvm-shim:${id}` : posix.join(parent, id);
+  return { field: "linux.cgroup_parent", path: group };
 }
 
 /**
- * Has VM and shim stand in the pod's group, where the host has cgroups. InvalidArgument for what can be none: a caller
- * that is not told would take the pod for bounded.
+ * Moves VM and shim into the pod's cgroup, if the host has cgroups. Throws InvalidArgument for an invalid path: without an
+ * error the client would assume that the pod is limited.
  */
 export async function joinControlGroup(
-  group: NamedGroup | undefined,
+  group: RequestedGroup | undefined,
   vmId: string,
   host: Pick<ComputeHost, "joinControlGroup">,
   pid: number,
@@ -41,7 +41,7 @@ export async function joinControlGroup(
     await host.joinControlGroup(vmId, path, pid, signal);
   } catch (error) {
     if (codeOf(error) !== "InvalidArgument") throw error;
-    const message = `${field} is ${JSON.stringify(path)}, which cannot be joined: ${String(error)}`;
+    const message = `cannot join cgroup ${JSON.stringify(path)} (${field}): ${String(error)}`;
     throw new ControllerError("InvalidArgument", message, { operation: "join cgroup of", id: vmId, cause: error });
   }
 }

@@ -1,8 +1,8 @@
 /**
- * What Linux containers can ask of this shim, as `Features` of the OCI runtime specification. What its guests' runtimes
- * could do but does not cross to them is left out: hooks, AppArmor, SELinux, namespaces of users and those of time,
- * notification by seccomp, and propagation from the host; so are the recursive options of access times, which crun (1.8)
- * has by name and hands on as what the kernel refuses.
+ * What Linux containers may use, as `Features` of the OCI runtime specification. Omits what the guest's runtime supports
+ * but the shim cannot pass on: hooks, AppArmor, SELinux, user and time namespaces, seccomp notification and propagation
+ * from the host. Also omits the recursive access time options, which crun 1.8 accepts but translates into flags that the
+ * kernel rejects.
  */
 const mountOptions = [
   "async atime bind defaults dev diratime dirsync exec noatime nodev nodiratime noexec norelatime",
@@ -19,7 +19,7 @@ const capabilities = [
 const seccompActions = ["ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "TRACE", "TRAP"];
 const seccompOperators = ["EQ", "GE", "GT", "LE", "LT", "MASKED_EQ", "NE"];
 
-const off = { enabled: false };
+const disabled = { enabled: false };
 
 export const features = {
   ociVersionMin: "1.0.0",
@@ -36,9 +36,9 @@ export const features = {
       operators: seccompOperators.map((name) => `SCMP_CMP_${name}`),
       archs: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
     },
-    apparmor: off,
-    selinux: off,
-    intelRdt: off,
-    mountExtensions: { idmap: off },
+    apparmor: disabled,
+    selinux: disabled,
+    intelRdt: disabled,
+    mountExtensions: { idmap: disabled },
   },
 };

@@ -1,4 +1,4 @@
-/** The one module that knows the flavour, which the build defines; nothing else asks what the bundle is for. */
+/** The only module that reads the flavour, which the build defines. */
 import type { Platform, PlatformContext } from "@uvm-shim/shim";
 
 declare const UVM_SHIM_FLAVOUR: "lcow" | "wcow";

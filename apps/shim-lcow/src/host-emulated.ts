@@ -4,7 +4,7 @@ import type { PlatformContext } from "@uvm-shim/shim";
 
 type HostContext = Pick<PlatformContext, "env" | "executableDirectory">;
 
-/** Connects to the emulated host, which is started first where nobody listens and UVM_SHIM_HOST allows that. */
+/** Connects to the emulated host; starts it first if it does not run and UVM_SHIM_HOST allows that. */
 export async function connectEmulated({ env, executableDirectory }: HostContext): Promise<ComputeHost> {
   const { socketPath, mayStart } = resolveHost(env);
   const start = mayStart
@@ -13,13 +13,13 @@ export async function connectEmulated({ env, executableDirectory }: HostContext)
   return await connectEmulatedHost({ socketPath, start });
 }
 
-/** Connects to a host that runs; undefined where none may be used. NotFound (`gone`) where none runs. */
+/** Connects to a running host; undefined if none may be used. Throws NotFound (`gone`) if none runs. */
 export async function connectRunningEmulated({ env }: HostContext): Promise<ComputeHost | undefined> {
   if (env.UVM_SHIM_HOST === "none") return undefined;
   return await connectEmulatedHost({ socketPath: resolveHost(env).socketPath, startOnDemand: false });
 }
 
-/** It serves every shim of the machine, so it is given nothing that belongs to one of them. */
+/** The emulated host serves every shim of the machine, so it must not inherit the environment of one. */
 function emulatorEnvironment(env: NodeJS.ProcessEnv): { readonly [name: string]: string } {
   const names = ["PATH", "UVM_SHIM_HOST_IDLE_MS", "UVM_SHIM_HOST_DEVICES", "UVM_SHIM_HOST_CPU_GROUPS"];
   return Object.fromEntries(names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));

@@ -3,12 +3,12 @@ import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { availableParallelism, release, totalmem } from "node:os";
 import type { HostFacts } from "@uvm-shim/sandbox-lcow";
-import { type Clock, systemClock, withinBound } from "@uvm-shim/shim";
+import { type Clock, callFileSystem, systemClock } from "@uvm-shim/shim";
 import { hostPathGrammar } from "./host.ts";
 
 /**
- * Builds from what is known of this machine. Which files there are is asked of file systems that may not answer, so
- * never while something is built: what was built without all that it asked for is built again with the answers.
+ * Builds from facts about this machine. `build` is synchronous, and file systems may not answer, so files are looked up
+ * between builds: a build that needed unknown files is repeated once they are known.
  */
 export async function withHostFacts<T>(
   executableFolder: string,
@@ -18,17 +18,17 @@ export async function withHostFacts<T>(
 ): Promise<T> {
   const known = new Map<string, Stats | undefined>();
   for (;;) {
-    const asked = new Set<string>();
-    const look = (file: string): Stats | undefined => {
-      if (!known.has(file)) asked.add(file);
+    const unknown = new Set<string>();
+    const lookUp = (file: string): Stats | undefined => {
+      if (!known.has(file)) unknown.add(file);
       return known.get(file);
     };
     const facts: HostFacts = {
       processors: availableParallelism(),
       memoryInMb: Math.floor(totalmem() / 2 ** 20),
       pathGrammar: hostPathGrammar,
-      hasFile: (file) => look(file)?.isFile() ?? false,
-      hasFolder: (folder) => look(folder)?.isDirectory() ?? false,
+      hasFile: (file) => lookUp(file)?.isFile() ?? false,
+      hasFolder: (folder) => lookUp(folder)?.isDirectory() ?? false,
       executableFolder,
       newId: randomUUID,
       sha256: (data) => createHash("sha256").update(data).digest(),
@@ -36,14 +36,14 @@ export async function withHostFacts<T>(
     };
     try {
       const built = build(facts);
-      if (asked.size === 0) return built;
+      if (unknown.size === 0) return built;
     } catch (error) {
-      if (asked.size === 0) throw error;
+      if (unknown.size === 0) throw error;
     }
-    for (const file of asked)
+    for (const file of unknown)
       known.set(
         file,
-        await withinBound(
+        await callFileSystem(
           file,
           () => statOf(file),
           () => {},
@@ -53,7 +53,7 @@ export async function withHostFacts<T>(
   }
 }
 
-/** Undefined for what is not there. */
+/** Undefined when the file does not exist. */
 async function statOf(file: string): Promise<Stats | undefined> {
   try {
     return await stat(file);
@@ -65,6 +65,6 @@ async function statOf(file: string): Promise<Stats | undefined> {
 }
 
 function windowsFacts({ ProgramFiles: programFiles }: NodeJS.ProcessEnv): Partial<HostFacts> {
-  // The system's release is major, minor and build.
+  // Windows' release has the form major.minor.build.
   return { ...(programFiles !== undefined && { programFiles }), build: Number(release().split(".")[2]) };
 }

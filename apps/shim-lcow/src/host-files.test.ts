@@ -1,10 +1,10 @@
 import { expect, it, vi } from "vitest";
-import { withinBounds } from "./host-files.ts";
+import { withBoundedLookups } from "./host-files.ts";
 
 it("a path whose file system does not answer is refused within a bound, and others are answered", async () => {
   const far = new Promise<never>(() => {});
   const removeFile = vi.fn(async () => {});
-  const files = withinBounds(
+  const files = withBoundedLookups(
     {
       kind: (path: string): Promise<string> => (path === "/far" ? far : Promise.resolve("file")),
       realPath: (path: string): Promise<string> => (path === "/far/link" ? far : Promise.resolve(path)),
@@ -16,10 +16,10 @@ it("a path whose file system does not answer is refused within a bound, and othe
   for (const asked of [files.kind("/far"), files.realPath("/far/link"), files.blockDevice(7, "/far/disk")]) {
     await expect(asked).rejects.toMatchObject({
       code: "DeadlineExceeded",
-      message: expect.stringMatching(/^\/far.*: its file system did not answer in 5000 ms$/),
+      message: expect.stringMatching(/^\/far.*: its file system did not answer within 5000 ms$/),
     });
   }
-  const patient = withinBounds(
+  const patient = withBoundedLookups(
     {
       kind: async (_path: string) => "file",
       realPath: async (path: string) => path,

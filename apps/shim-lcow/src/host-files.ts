@@ -1,4 +1,4 @@
-import { type Clock, withinBound } from "@uvm-shim/shim";
+import { type Clock, callFileSystem } from "@uvm-shim/shim";
 
 interface Lookup<Kind, Number, Device> {
   kind(path: string): Promise<Kind>;
@@ -6,16 +6,17 @@ interface Lookup<Kind, Number, Device> {
   blockDevice(device: Number, path: string): Promise<Device>;
 }
 
-/** The host's files, of which those that specifications name may be of a file system that does not answer. */
-export function withinBounds<Kind, Number, Device, Files extends Lookup<Kind, Number, Device>>(
+/** Limits the time of look-ups on host files: specifications may name files on a file system that does not answer. */
+export function withBoundedLookups<Kind, Number, Device, Files extends Lookup<Kind, Number, Device>>(
   files: Files & Lookup<Kind, Number, Device>,
   clock: Clock,
 ): Files {
-  const ask = <T>(path: string, call: () => Promise<T>): Promise<T> => withinBound(path, call, () => {}, { clock });
+  const bounded = <T>(path: string, call: () => Promise<T>): Promise<T> =>
+    callFileSystem(path, call, () => {}, { clock });
   return {
     ...files,
-    kind: (path: string) => ask(path, () => files.kind(path)),
-    realPath: (path: string) => ask(path, () => files.realPath(path)),
-    blockDevice: (device: Number, path: string) => ask(path, () => files.blockDevice(device, path)),
+    kind: (path: string) => bounded(path, () => files.kind(path)),
+    realPath: (path: string) => bounded(path, () => files.realPath(path)),
+    blockDevice: (device: Number, path: string) => bounded(path, () => files.blockDevice(device, path)),
   };
 }

@@ -1,13 +1,13 @@
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
 import type { PlatformContext } from "@uvm-shim/shim";
 
-/** Connects to the compute service of the Windows that runs, or to the one that UVM_SHIM_HOST names. */
+/** Connects to the compute service of this Windows, or to the one that UVM_SHIM_HOST names. */
 export async function connectWindows({ env }: Pick<PlatformContext, "env">): Promise<ComputeHost> {
   const { connectWindowsHost, resolveLibraries } = await import("@uvm-shim/hcs-bindings/windows");
   return await connectWindowsHost(resolveLibraries(env));
 }
 
-/** As above; undefined where no host may be used. */
+/** Undefined if no host may be used. */
 export async function connectRunningWindows(context: Pick<PlatformContext, "env">): Promise<ComputeHost | undefined> {
   return context.env.UVM_SHIM_HOST === "none" ? undefined : await connectWindows(context);
 }

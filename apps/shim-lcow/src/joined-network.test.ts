@@ -28,13 +28,13 @@ describe("the network that a sandbox's caller names", () => {
   it("is refused on a host that has HCN's alone, as Windows", async () => {
     await expect(joinNetwork(named, "vm", {})).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: expect.stringContaining('netns_path is "/run/netns/x", expected is the GUID of an HCN namespace'),
+      message: expect.stringContaining('netns_path is "/run/netns/x", expected the GUID of an HCN namespace'),
     });
   });
 
   it.each([
-    ["NotFound", "InvalidArgument", 'netns_path is "/run/netns/x", which cannot be joined: Error: it said why'],
-    ["InvalidArgument", "InvalidArgument", "which cannot be joined"],
+    ["NotFound", "InvalidArgument", 'cannot join network namespace "/run/netns/x" (netns_path): Error: it said why'],
+    ["InvalidArgument", "InvalidArgument", "cannot join network namespace"],
     ["Unavailable", "Unavailable", "it said why"],
   ])("fails with %s as %s", async (thrown, code, message) => {
     await expect(joinNetwork(named, "vm", linuxHost(thrown).host)).rejects.toMatchObject({

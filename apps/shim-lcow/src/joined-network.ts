@@ -2,16 +2,16 @@ import type { NamedNetwork } from "@uvm-shim/controller-network";
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
 import { ControllerError, codeOf } from "@uvm-shim/lifecycle";
 
-/** The network of a sandbox, as HCN knows it. */
+/** A sandbox's network in HCN. */
 export interface SandboxNetwork {
   readonly namespaceId?: string;
-  /** The network namespace of the host that HCN's was made of. */
+  /** The host's network namespace from which the HCN namespace was made. */
   readonly hostPath?: string;
 }
 
 /**
- * Has the VM that is to be created join the network that its caller names. InvalidArgument for what cannot be joined: a
- * caller that is not told would take the namespace's addresses for the pod's.
+ * Joins a VM, before its creation, to the network that the client names. Throws InvalidArgument for a network that cannot
+ * be joined: without an error the client would assume that the pod has the namespace's addresses.
  */
 export async function joinNetwork(
   network: NamedNetwork,
@@ -27,7 +27,7 @@ export async function joinNetwork(
     case "path": {
       const { field, path } = network;
       if (host.joinNetworkNamespace === undefined) {
-        const expected = "expected is the GUID of an HCN namespace, since this host has no others";
+        const expected = "expected the GUID of an HCN namespace: this host has no other namespaces";
         throw invalid(`${field} is ${JSON.stringify(path)}, ${expected}`, vmId);
       }
       try {
@@ -35,7 +35,11 @@ export async function joinNetwork(
       } catch (error) {
         const code = codeOf(error);
         if (code !== "NotFound" && code !== "InvalidArgument") throw error;
-        throw invalid(`${field} is ${JSON.stringify(path)}, which cannot be joined: ${String(error)}`, vmId, error);
+        throw invalid(
+          `cannot join network namespace ${JSON.stringify(path)} (${field}): ${String(error)}`,
+          vmId,
+          error,
+        );
       }
     }
   }

@@ -1,6 +1,6 @@
 import type { LogLevel, PlatformContext } from "@uvm-shim/shim";
 
-/** The levels of containerd's log library in the shim's own. */
+/** The level names of containerd's log library. */
 const levels: ReadonlyMap<string, LogLevel> = new Map([
   ["trace", "trace"],
   ["debug", "debug"],
@@ -12,7 +12,7 @@ const levels: ReadonlyMap<string, LogLevel> = new Map([
   ["panic", "error"],
 ]);
 
-/** Logs from the level that the runtime options name, if they do. */
+/** Applies the log level of the runtime options, if they name one. */
 export function applyLogLevel(name: string | undefined, { setLogLevel }: Pick<PlatformContext, "setLogLevel">): void {
   const level = name === undefined ? undefined : levels.get(name);
   if (level !== undefined) setLogLevel?.(level);

@@ -16,7 +16,7 @@ void runShim(
     features,
     loadPlatform,
     loadWindowsCalls,
-    // On Linux the bundle stands in lib/ beside the launcher, which is what people call the executable.
+    // Without a single executable the script is in lib/, below the launcher that people call the executable.
     executableDirectory: isSea() ? ownFolder(process) : path.dirname(ownFolder(process)),
   },
   process,

@@ -63,7 +63,7 @@ describe("a sandbox that cannot be made", () => {
     [
       "whose cgroup would be none of its own",
       { makesContainer: false, spec: { linux: { cgroupsPath: "/pods/.." } } },
-      'linux.cgroupsPath is "/pods/..", which cannot be joined',
+      'cannot join cgroup "/pods/.." (linux.cgroupsPath)',
     ],
   ])("%s leaves no VM", async (_, changes, message) => {
     const refusal = platform.createSandbox(request(changes)).then(() => "made", String);

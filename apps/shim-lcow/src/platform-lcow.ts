@@ -30,22 +30,22 @@ import { cleanUp } from "./clean-up.ts";
 import { controlGroupOf, joinControlGroup } from "./control-group.ts";
 import { connectHost, createHostFiles, hostPathGrammar, hostPaths as paths } from "./host.ts";
 import { withHostFacts } from "./host-facts.ts";
-import { withinBounds } from "./host-files.ts";
+import { withBoundedLookups } from "./host-files.ts";
 import { joinNetwork } from "./joined-network.ts";
 import { applyLogLevel } from "./log-level.ts";
 import { makeSandboxContainer, podSettings } from "./sandbox-container.ts";
 import { securityPolicyOf, withCopies } from "./security-policy.ts";
 import { vmIdOf } from "./vm-id.ts";
 
-/** What timers can wait for, more than three weeks. */
+/** The longest delay of a timer, about 25 days. */
 const longestDelayMs = 2 ** 31 - 1;
 
 const unreportedExits = {
-  gone: "a process has gone, and the guest does not tell how: something else may hold its output open",
-  "kill without effect": "a process counts as killed, though the guest that says it was does not tell its end",
+  gone: "process is gone but the guest has not reported its exit: another process may hold its output open",
+  "kill without effect": "treating process as killed: the guest accepted SIGKILL but has not reported its exit",
 } as const;
 
-/** Linux containers on this machine's compute service, wired from host driver, guest and controllers. */
+/** Linux containers in utility VMs of this machine's compute service. */
 export function createLcowPlatform(context: PlatformContext): Platform {
   let connecting: Promise<ComputeHost> | undefined;
   const connect = (): Promise<ComputeHost> => {
@@ -85,7 +85,7 @@ async function createSandbox(
   for (const warning of warnings) warnOfRequest(warning);
 
   const { confidential, ioRetrySeconds } = settings;
-  // All that can be refused comes before the VM, which nobody else would end.
+  // Before the VM is created: nobody would end it after an error.
   const pod = await podSettings(request, confidential !== undefined);
   const sandboxContainer = await makeSandboxContainer(request, {
     document,
@@ -127,7 +127,7 @@ async function createSandbox(
       vpci: (wiring) => new VpciController({ ...wiring, newId, newGuid: randomUUID }),
     },
   });
-  // The container that holds the pod's network has been made before a namespace can come with another one.
+  // A container may bring another namespace only after the container that holds the pod's network exists.
   const guestNamespaceId = namespaceId ?? vmId;
   const network = new PodNetwork({
     namespaceId,
@@ -162,14 +162,15 @@ async function createSandbox(
   /** The container that holds the pod's namespaces. */
   const holderId = sandboxContainer?.id ?? request.id;
   const holder = () => sandbox.sandboxContainer ?? sandbox.container(holderId);
-  const files = withinBounds(createHostFiles({ grantVmAccess }), clock);
+  const files = withBoundedLookups(createHostFiles({ grantVmAccess }), clock);
   const podScratch: PodScratch | undefined = settings.shareScratch ? {} : undefined;
   const patienceOf = ({ containerId: container, execId: exec }: { containerId: string; execId: string }) =>
     ioRetrySeconds === undefined
       ? undefined
       : {
           milliseconds: Math.min(ioRetrySeconds * 1000, longestDelayMs),
-          onGivenUp: () => warn(`output is lost: its client took none for ${ioRetrySeconds} s`, { container, exec }),
+          onGivenUp: () =>
+            warn(`output lost: its client has read nothing for ${ioRetrySeconds} s`, { container, exec }),
         };
   type Pod = PodController<ContainerRequest, LinuxContainerController, ContainerLimits>;
   const sandbox: Pod = new PodController<ContainerRequest, LinuxContainerController, ContainerLimits>({
@@ -196,13 +197,13 @@ async function createSandbox(
           hasInterfaces: () => network.hasInterfaces,
         },
         ...(pod === undefined ? {} : { pod }),
-        // A policy says itself what its containers are to be.
+        // A security policy decides the host name itself.
         ...(confidential === undefined ? { hostName: hostname() } : {}),
         bundle,
         guest: vm.guest,
         disks: vm.scsi,
         shares: vm.plan9,
-        // Made when the first container has devices.
+        // A getter, so that the controller is only made for a container with devices.
         get devices() {
           return vm.vpci;
         },

@@ -11,26 +11,32 @@ import {
 } from "@uvm-shim/controller-container";
 import type { ComputeSystemDocument } from "@uvm-shim/hcs-schema";
 import { ControllerError } from "@uvm-shim/lifecycle";
-import { type ContainerRequest, makeDirectories, type SandboxRequest, systemClock, withinBound } from "@uvm-shim/shim";
+import {
+  type ContainerRequest,
+  callFileSystem,
+  makeDirectories,
+  type SandboxRequest,
+  systemClock,
+} from "@uvm-shim/shim";
 
 const noStdio = { stdin: "", stdout: "", stderr: "", terminal: false };
 
-/** Below the bundle, with which it goes. */
+/** In the bundle, so that it is removed with it. */
 const rootFolder = "sandbox-root";
 
 export interface SandboxContainerSettings {
   readonly document: ComputeSystemDocument;
   readonly architecture: ProgramArchitecture;
   readonly host: SandboxHost;
-  /** Whether the guest has a policy that says which containers there may be. */
+  /** Whether a security policy decides which containers the guest runs. */
   readonly hasPolicy: boolean;
   readonly defaultAnnotations: { readonly [key: string]: string };
 }
 
 /**
- * The container that the shim makes for a sandbox to which nobody brings one, its root file system ready to be shared.
- * One that is made for a single task has none, unless the task asks for what guests give to pods alone; then the
- * container has an id beside the task's.
+ * The container that holds the namespaces of a sandbox for which no client creates one, with its root file system ready
+ * to be shared. A sandbox for a single task needs none, unless the task uses a feature that guests offer only to pods; the
+ * container then gets an id of its own.
  */
 export async function makeSandboxContainer(
   request: SandboxRequest,
@@ -44,8 +50,8 @@ export async function makeSandboxContainer(
 }
 
 /**
- * What containers have of a pod whose sandbox container the shim makes: its resolv.conf from a file in its bundle, with
- * which it goes, and its /dev/shm. A security policy says itself what is mounted there.
+ * What containers inherit from a pod whose sandbox container the shim makes: its resolv.conf, as a file in its bundle, and
+ * its /dev/shm. A security policy decides the mount there itself.
  */
 export async function podSettings(
   { pod, bundle, makesContainer }: SandboxRequest,
@@ -57,7 +63,7 @@ export async function podSettings(
   if (resolvConf === undefined) return { sharesMemory };
   const resolvConfPath = path.join(bundle, "resolv.conf");
   const write = (): Promise<void> => writeFile(resolvConfPath, resolvConf, { mode: 0o644 });
-  await withinBound({ path: resolvConfPath, subject: `${resolvConfPath} cannot be written` }, write, () => {}, {
+  await callFileSystem({ path: resolvConfPath, subject: `${resolvConfPath} cannot be written` }, write, () => {}, {
     clock: systemClock,
   });
   return { sharesMemory, resolvConfPath };
@@ -72,12 +78,12 @@ async function make(
 ): Promise<ContainerRequest> {
   if (document.VirtualMachine?.Devices?.Plan9 === undefined) {
     const message =
-      "a VM that can be migrated has no Plan9 shares, through which the sandbox's own container would get its root file system: expected a pod with a pause container of its own, made without the Sandbox API, or a VM that cannot be migrated";
+      "a migratable VM has no Plan9 shares for the root file system of the sandbox's container: use a pod with a pause container, created without the Sandbox API, or a VM that is not migratable";
     throw new ControllerError("FailedPrecondition", message, { operation: "create sandbox", id: sandboxId });
   }
   const rootPath = path.join(bundle, rootFolder);
   const write = (): Promise<void> => writeRoot(rootPath, architecture, host);
-  await withinBound({ path: rootPath, subject: `${rootPath} cannot be written` }, write, () => {}, {
+  await callFileSystem({ path: rootPath, subject: `${rootPath} cannot be written` }, write, () => {}, {
     clock: systemClock,
   });
   return {
@@ -90,7 +96,7 @@ async function make(
   };
 }
 
-/** For every user to read, as it is not said which one the container has. */
+/** Readable for every user: the user of the container is not known. */
 async function writeRoot(rootPath: string, architecture: ProgramArchitecture, host: SandboxHost): Promise<void> {
   await makeDirectories(rootPath);
   await chmod(rootPath, 0o755);

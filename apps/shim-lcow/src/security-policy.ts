@@ -3,12 +3,12 @@ import type { SecurityPolicy } from "@uvm-shim/hcs-schema";
 import type { SandboxSettings } from "@uvm-shim/sandbox-lcow";
 import { readNamedFile, systemClock } from "@uvm-shim/shim";
 
-/** Far more than such files have, which travel to the guest in one message. */
+/** A reference file reaches the guest in one message; real ones are far smaller. */
 const largestReferenceFile = 16 * 1024 * 1024;
 
 type ConfidentialSettings = NonNullable<SandboxSettings["confidential"]>;
 
-/** What the guest of a VM with a security policy is told. A reference file that is missing is left out. */
+/** The message to the guest of a VM with a security policy. Omits reference files that do not exist. */
 export async function securityPolicyOf(settings: ConfidentialSettings): Promise<SecurityPolicy> {
   const { policy, enforcer, referenceInfoFile, hashEnvelopeReferenceInfoFile } = settings;
   const [reference, envelope] = await Promise.all([referenceInfoFile, hashEnvelopeReferenceInfoFile].map(encodedFile));
@@ -21,8 +21,8 @@ export async function securityPolicyOf(settings: ConfidentialSettings): Promise<
 }
 
 /**
- * Copies the files that an isolated VM writes to into its bundle, and opens them to it, before it is made by `create`.
- * They go with the bundle, but for a VM that could not be made at once.
+ * Copies the files that an isolated VM writes to into its bundle and grants it access, before `create` makes it. The
+ * copies are removed with the bundle, or here if the VM cannot be made.
  */
 export async function withCopies(
   copies: ConfidentialSettings["copies"],

@@ -1,4 +1,4 @@
-/** Apart from the host, so that what only starts or tells its version does not load it. */
+/** A module of its own, so that `start` and `-v` do not load the host driver. */
 import type { WindowsCalls } from "@uvm-shim/shim";
 
 let calls: Promise<WindowsCalls> | undefined;
@@ -8,5 +8,5 @@ function load(): Promise<WindowsCalls> {
   return calls;
 }
 
-/** The calls of Windows that the shim itself needs; none elsewhere. */
+/** The Windows calls that the shim itself needs; undefined on other systems. */
 export const loadWindowsCalls = process.platform === "win32" ? load : undefined;

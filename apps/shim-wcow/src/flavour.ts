@@ -1,4 +1,4 @@
-/** The one module that knows the flavour, which the build defines; nothing else asks what the bundle is for. */
+/** The only module that reads the flavour, which the build defines. */
 import { type Platform, ShimError } from "@uvm-shim/shim";
 
 declare const UVM_SHIM_FLAVOUR: "lcow" | "wcow";
@@ -8,7 +8,7 @@ export async function loadPlatform(): Promise<Platform> {
   throw new Error(`containerd-shim-wcow-v2 was built with flavour ${UVM_SHIM_FLAVOUR}, expected wcow`);
 }
 
-/** What every request but those about the shim itself is answered with. */
+/** The error for everything but requests about the shim itself. */
 export function unimplemented(): ShimError {
   const message = "Windows containers are not supported yet: containerd-shim-wcow-v2 answers -v and -info only";
   return new ShimError("Unimplemented", message);

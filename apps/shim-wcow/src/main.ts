@@ -10,7 +10,7 @@ const isAboutItself = process.argv.slice(2).some((argument) => /^--?(v|version|i
 if (isAboutItself) {
   void runShim({ name, runtimeName: "io.containerd.wcow.v2", version: UVM_SHIM_VERSION, loadPlatform }, process);
 } else {
-  // A sandbox that cannot be made is refused where it begins, before containerd waits for a shim to serve.
+  // Fails `start`, so that containerd does not wait for a shim that cannot create a sandbox.
   const { code, message } = unimplemented();
   process.stderr.write(`${name}: ${code}: ${message}\n`);
   process.exitCode = 1;

@@ -1,9 +1,9 @@
-import { typeOf } from "./given.ts";
-import { shown } from "./plain-text.ts";
+import { printable } from "./plain-text.ts";
+import { typeName } from "./redaction.ts";
 
 /**
- * The boundary of errors: whatever the platform, the file system or a library throws leaves the services as a
- * ShimError with one of gRPC's codes, which the ttrpc server turns into the status of the answer.
+ * Whatever the platform, the file system or a library throws leaves the services as a ShimError with one of gRPC's
+ * codes, which the ttrpc server turns into the status of the response.
  */
 export const shimErrorCodes = [
   "Cancelled",
@@ -52,45 +52,42 @@ const systemErrorCodes: ReadonlyMap<string, ShimErrorCode> = new Map([
   ["ETIMEDOUT", "DeadlineExceeded"],
 ]);
 
-/** A client is told no more of an error than this. */
+/** Limits the part of an error message that reaches a client, in characters. */
 const longestMessage = 8192;
 
-/**
- * What an error tells a client or the console: in one line of bounded length. A guest, a client or the host may have a
- * say in its message.
- */
-export function shownMessage(error: unknown): string {
-  return shown(messageOf(error), longestMessage);
+/** The message in one line of bounded length: a guest, a client or the host may have written parts of it. */
+export function printableMessage(error: unknown): string {
+  return printable(messageOf(error), longestMessage);
 }
 
 /**
- * Total: every thrown value has a code. Codes of the closed set are kept, but where the machine lacked something: whoever
- * met that may take it for a mistake of the caller's. HRESULTs stay in the message.
+ * Gives every thrown value a code. A code of the closed list is kept, unless the machine ran out of a resource: code
+ * that met such an error may have reported it as the caller's mistake. HRESULTs stay in the message.
  */
 export function translateError(error: unknown): ShimError {
-  const isLack = isExhaustion(error);
-  const message = shownMessage(error);
-  const isFitting = error instanceof ShimError && (!isLack || error.code === "ResourceExhausted");
-  if (isFitting && error.message === message) return error;
-  return new ShimError(isLack ? "ResourceExhausted" : codeOf(error), message, { cause: error });
+  const isExhausted = hasExhaustionCause(error);
+  const message = printableMessage(error);
+  const hasRightCode = error instanceof ShimError && (!isExhausted || error.code === "ResourceExhausted");
+  if (hasRightCode && error.message === message) return error;
+  return new ShimError(isExhausted ? "ResourceExhausted" : codeOf(error), message, { cause: error });
 }
 
-const lacks: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOMEM", "ENOSPC"]);
+const exhaustionCodes: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOMEM", "ENOSPC"]);
 const deepestCause = 16;
 
-/** Whether it was caused by a lack of descriptors, processes, memory or room on disks. */
-function isExhaustion(error: unknown): boolean {
+/** Whether the machine ran out of descriptors, processes, memory or disk space. */
+function hasExhaustionCause(error: unknown): boolean {
   let cause = error;
   for (let depth = 0; depth < deepestCause && cause instanceof Error; depth += 1) {
     const { code, syscall } = cause as NodeJS.ErrnoException;
-    if (lacks.has(code) || (code === "EAGAIN" && String(syscall).startsWith("spawn"))) return true;
+    if (exhaustionCodes.has(code) || (code === "EAGAIN" && String(syscall).startsWith("spawn"))) return true;
     cause = cause.cause;
   }
   return false;
 }
 
 export function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return `unknown error: ${typeof error === "string" ? error : typeOf(error)}`;
+  if (!(error instanceof Error)) return `unknown error: ${typeof error === "string" ? error : typeName(error)}`;
   const message = error.message === "" ? error.name : error.message;
   const hresult = (error as { hresult?: unknown }).hresult;
   if (typeof hresult !== "number") return message;

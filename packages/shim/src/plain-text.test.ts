@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { escaped, quoted, shown } from "./plain-text.ts";
+import { escaped, printable, quoted } from "./plain-text.ts";
 
 /** Each would end a line, move a cursor, ring, colour, turn the direction, hide, or be no character at all. */
 const hostileCharacters = [
@@ -21,13 +21,13 @@ describe("texts of others", () => {
 
   it("keep what everybody can see", () => {
     const text = 'C:\\disks\\a.vhdx: "größer" 容器 😀';
-    expect([escaped(text), shown(text, 100)]).toEqual([text, text]);
+    expect([escaped(text), printable(text, 100)]).toEqual([text, text]);
   });
 
   it("are plain and within their bounds, whatever they were", () => {
     fc.assert(
       fc.property(anything, fc.integer({ min: 256, max: 512 }), (text, most) => {
-        const [error, value] = [shown(text, most), quoted(text, most)];
+        const [error, value] = [printable(text, most), quoted(text, most)];
         expect(error).toMatch(plain);
         expect(value).toMatch(plain);
         expect(error.length).toBeLessThanOrEqual(most);
@@ -39,7 +39,9 @@ describe("texts of others", () => {
 
   it("are cut with their whole length told, and keep their end", () => {
     const text = `the guest says ${"\n".repeat(64 * 1024)}: 0x80004005`;
-    expect(shown(text, 8192)).toMatch(/^the guest says (\\n)+.* … \(cut: 65563 characters in all\) … .*: 0x80004005$/);
+    expect(printable(text, 8192)).toMatch(
+      /^the guest says (\\n)+.* … \(cut: 65563 characters in all\) … .*: 0x80004005$/,
+    );
     expect(quoted("é".repeat(1000), 200)).toMatch(/^"é+… \(cut: 1000 characters in all\)"$/);
   });
 });

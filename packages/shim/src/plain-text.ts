@@ -1,16 +1,16 @@
 /**
- * How texts of others are shown, in lines of the log and to clients: in one line, with nothing in it that moves a cursor,
- * turns the direction of writing or cannot be seen, and of bounded length.
+ * Makes untrusted text safe for log lines and error messages: one line of bounded length, without characters that are
+ * invisible, move the cursor or change the writing direction.
  */
 
-/** Controls, formats (among them what turns the direction), line and paragraph separators, halves of characters. */
-const unseen = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+/** Control, format (writing direction among them), line and paragraph separator characters, and lone surrogates. */
+const invisible = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
-/** As JSON writes them. */
+/** The spelling of JSON. */
 const shortForms: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 export function escaped(text: string): string {
-  return text.replace(unseen, (character) => shortForms[character] ?? unitsOf(character));
+  return text.replace(invisible, (character) => shortForms[character] ?? unitsOf(character));
 }
 
 function unitsOf(character: string): string {
@@ -20,33 +20,33 @@ function unitsOf(character: string): string {
     .join("");
 }
 
-/** What a text ends with that says more where it was cut, as those of errors do. */
-const shownEnd = 1024;
+/** Characters kept at the end of a text that is cut: an error message names its cause there. */
+const keptEnd = 1024;
 
-/** Escaped, and where it is longer than this, cut in its middle, which is told with its length. */
-export function shown(text: string, most: number): string {
-  // What is cut away is not looked at: a text may be of megabytes.
+/** Escapes the text; a longer one is cut in the middle, with a note of its length. */
+export function printable(text: string, most: number): string {
+  // The part that is cut is never escaped: a text may have megabytes.
   const all = text.length <= most ? escaped(text) : undefined;
   if (all !== undefined && all.length <= most) return all;
   const note = ` … (cut: ${text.length} characters in all) … `;
-  const end = Math.min(shownEnd, most >>> 2);
+  const end = Math.min(keptEnd, most >>> 2);
   const start = most - end - note.length;
   return `${escaped(text.slice(0, start)).slice(0, start)}${note}${escaped(text.slice(-end)).slice(-end)}`;
 }
 
-/** In quotation marks, of at most so many bytes; what is left out is told after them. */
+/** Quotes the text in at most `mostBytes` bytes; a longer one is cut, with a note of its length. */
 export function quoted(text: string, mostBytes: number): string {
   if (text.length <= mostBytes) {
     const all = inQuotes(text);
     if (Buffer.byteLength(all) <= mostBytes) return all;
   }
   const note = `… (cut: ${text.length} characters in all)`;
-  let room = mostBytes - Buffer.byteLength(note) - 2;
+  let bytesLeft = mostBytes - Buffer.byteLength(note) - 2;
   let kept = "";
   for (const character of text) {
     const piece = inQuotes(character).slice(1, -1);
-    room -= Buffer.byteLength(piece);
-    if (room < 0) break;
+    bytesLeft -= Buffer.byteLength(piece);
+    if (bytesLeft < 0) break;
     kept += piece;
   }
   return `"${kept}${note}"`;

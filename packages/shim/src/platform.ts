@@ -1,84 +1,88 @@
 /**
- * What the shim asks of the platform behind it. The services translate wire types to these and back; the LCOW and
- * WCOW composition roots satisfy them with controllers. Errors carry a `code` of the closed gRPC-style set
- * (InvalidArgument, NotFound, AlreadyExists, FailedPrecondition, Unavailable, DeadlineExceeded, ResourceExhausted,
- * Unimplemented, Cancelled, Internal).
+ * The interfaces that the shim requires of the code behind it. The services translate containerd's messages to these
+ * types and back; the composition root of each flavour (apps/shim-lcow, apps/shim-wcow) connects them to controllers.
+ * Errors carry a `code` of the closed gRPC-style list (see errors.ts).
  */
 import type { Readable, Writable } from "node:stream";
 import type { Exit } from "@uvm-shim/lifecycle";
 
 export type { Exit } from "@uvm-shim/lifecycle";
 
+/** Satisfied by apps/shim-lcow (`createLcowPlatform`); apps/shim-wcow has none yet. */
 export interface Platform {
   readonly os: "linux" | "windows";
-  /** Makes the sandbox's VM: it exists, not started, when the promise resolves. */
+  /** Resolves once the sandbox's VM exists; it is not started. */
   createSandbox(request: SandboxRequest, signal?: AbortSignal): Promise<Sandbox>;
-  /** For `delete` after a crash: removes all that a sandbox of this id may have left. Idempotent, under 5 s. */
+  /** Removes everything that a crashed shim may have left of this sandbox, within 5 s. Idempotent. */
   cleanUp(request: { readonly namespace: string; readonly id: string; readonly bundle: string }): Promise<void>;
-  /** Lets go of the host. */
+  /** Disconnects from the host. */
   close(): Promise<void>;
 }
 
+/** Built by the shim's own services; read by apps/shim-lcow. */
 export interface SandboxRequest {
   readonly id: string;
   readonly namespace: string;
   readonly bundle: string;
-  /** config.json of the bundle as parsed JSON, unchecked; absent where containerd writes none (CRI sandboxes). */
+  /** config.json of the bundle as parsed JSON, unchecked; absent for CRI sandboxes, which have none. */
   readonly spec?: unknown;
-  /** Annotations of the sandbox, from the spec or the CRI configuration. */
+  /** From config.json or the CRI pod configuration. */
   readonly annotations: { readonly [key: string]: string };
-  /** Network namespace that the Sandbox API's caller made: a path, on Windows the GUID of an HCN namespace. */
+  /** The network namespace that the Sandbox API's client made: a path, or on Windows the GUID of an HCN namespace. */
   readonly netnsPath?: string;
-  /** What nothing but the sandbox says: in a CRI pod. */
+  /** Present for CRI pods. */
   readonly pod?: PodSettings;
-  /** Whether nobody brings a container of the sandbox's id that would hold its namespaces. */
+  /** Whether the platform must make the container that holds the pod's namespaces, because no client creates it. */
   readonly makesContainer: boolean;
-  /** Runtime options as `start` was given them. */
+  /** Runtime options as passed to `start`. */
   readonly runtimeOptions?: { readonly typeUrl: string; readonly value: Uint8Array };
 }
 
+/** Built by the shim from the CRI pod configuration; read by apps/shim-lcow. */
 export interface PodSettings {
-  /** Text of the containers' /etc/resolv.conf; absent: the network says. */
+  /** Text of the containers' /etc/resolv.conf; if absent, the network decides. */
   readonly resolvConf?: string;
-  /** The cgroup of the host below which all of the pod is to be; absent: nobody asks for one. */
+  /** The parent cgroup on the host for the whole pod; absent if the client requests none. */
   readonly controlGroupParent?: string;
-  /** What would stand in config.json of the sandbox's container, as parsed JSON, unchecked. */
+  /** Equivalent of config.json of the sandbox's container, as parsed JSON, unchecked. */
   readonly specification: unknown;
 }
 
+/** Satisfied by `PodController` of packages/controller-pod. */
 export interface Sandbox {
   readonly id: string;
   readonly createdAt: Date;
   start(signal?: AbortSignal): Promise<{ readonly startedAt: Date }>;
   /** Ends containers and VM within the time; idempotent. */
   stop(timeoutMs: number, signal?: AbortSignal): Promise<void>;
-  /** Resolves once its VM has ended, however it did, or what holds its namespaces. */
+  /** Resolves once the VM, or the container that holds the pod's namespaces, has ended for whatever reason. */
   wait(signal?: AbortSignal): Promise<Exit>;
   readonly state: "created" | "running" | "stopped";
-  /** Whether it takes containers: it runs, and what holds its namespaces does. */
+  /** Whether it accepts containers: the VM and the container that holds the pod's namespaces both run. */
   readonly isReady: boolean;
-  /** In the guest, of what holds its namespaces; undefined where that is a task, or before the start. */
+  /** Guest pid of the process that holds the pod's namespaces; undefined before the start, and where that is a task. */
   readonly pid: number | undefined;
   createContainer(request: ContainerRequest, signal?: AbortSignal): Promise<Container>;
   container(id: string): Container | undefined;
   containers(): readonly Container[];
-  /** Changes the VM itself; what is absent stays as it is. */
+  /** Changes the VM itself; absent fields stay as they are. */
   update(update: ResourceUpdate, signal?: AbortSignal): Promise<void>;
   /**
-   * Changes a container's limits; `resources` are OCI resources as parsed JSON, unchecked. FailedPrecondition for what
-   * the VM cannot have.
+   * Changes a container's limits; `resources` are OCI resources as parsed JSON, unchecked. Throws FailedPrecondition for
+   * limits that do not fit into the VM.
    */
   updateContainer(id: string, resources: unknown, signal?: AbortSignal): Promise<void>;
-  /** Resolves when the guest answers anything at all. */
+  /** Resolves when the guest answers. */
   ping(signal?: AbortSignal): Promise<void>;
-  /** Resolves when the host answers anything at all; at once where that would tell nothing. */
+  /** Resolves when the host answers; at once for hosts whose answer would show nothing. */
   pingHost(signal?: AbortSignal): Promise<void>;
-  /** What the host measures of the VM as a whole. */
+  /** The host's measurements of the VM as a whole. */
   statistics(signal?: AbortSignal): Promise<VmStatistics>;
-  /** Gives back all that the container holds and forgets it. */
+  /** Releases everything that the container holds and forgets it. */
   deleteContainer(id: string, signal?: AbortSignal): Promise<Exit>;
 }
 
+/** Built by the shim's services; read by packages/controller-pod. */
 export interface ResourceUpdate {
   /** OCI resources as parsed JSON, unchecked. */
   readonly resources?: unknown;
@@ -86,6 +90,7 @@ export interface ResourceUpdate {
   readonly policyFragment?: { readonly fragment: string; readonly mediaType?: string };
 }
 
+/** Built by packages/controller-pod from the host's properties. */
 export interface VmStatistics {
   readonly processor: { readonly totalRuntimeNs: number };
   readonly memory: {
@@ -104,12 +109,16 @@ export interface VmStatistics {
   };
 }
 
-/** cgroup metrics of version 1 or 2, with the names of io.containerd.cgroups.v1 and v2. */
+/**
+ * cgroup metrics of version 1 or 2, with the field names of io.containerd.cgroups.v1 and v2. Built by
+ * packages/controller-container from the guest's answer.
+ */
 export interface ContainerStatistics {
   readonly version: 1 | 2;
   readonly metrics: object;
 }
 
+/** Built by the shim's services; read by packages/controller-pod and packages/controller-container. */
 export interface ContainerRequest {
   readonly id: string;
   readonly bundle: string;
@@ -117,10 +126,11 @@ export interface ContainerRequest {
   readonly spec: unknown;
   readonly rootfs: readonly RootfsMount[];
   readonly stdio: StdioPaths;
-  /** Called whenever the guest's kernel has killed something in the container for want of memory. */
+  /** Called whenever the guest's kernel has killed a process of the container because memory ran out. */
   readonly onOutOfMemory: () => void;
 }
 
+/** Built by the shim from containerd's Mount; read by packages/controller-container. */
 export interface RootfsMount {
   readonly type: string;
   readonly source: string;
@@ -128,71 +138,76 @@ export interface RootfsMount {
   readonly options: readonly string[];
 }
 
+/** Built by the shim's services; passed through packages/controller-process back to `UpstreamStdio`. */
 export interface StdioPaths {
   readonly stdin: string;
   readonly stdout: string;
   readonly stderr: string;
   readonly terminal: boolean;
-  /** Whose stdio it is; a logging binary is told. */
+  /** The container's id, which a logging binary receives. */
   readonly containerId?: string;
 }
 
+/** Satisfied by `LinuxContainerController` of packages/controller-container. */
 export interface Container {
   readonly id: string;
   readonly bundle: string;
   readonly init: Process;
-  /** The init process for the empty exec id, else the exec. */
+  /** The empty exec id names the init process. */
   process(execId: string): Process | undefined;
   processes(): readonly Process[];
   /** `spec` is the OCI process as parsed JSON, unchecked. */
   createProcess(request: { execId: string; spec: unknown; stdio: StdioPaths }, signal?: AbortSignal): Promise<Process>;
   deleteProcess(execId: string, signal?: AbortSignal): Promise<Exit>;
-  /** What the guest measures of the container. FailedPrecondition unless it runs. */
+  /** The guest's measurements of the container. Throws FailedPrecondition unless it runs. */
   statistics(signal?: AbortSignal): Promise<ContainerStatistics>;
-  /** Pids in the guest. */
+  /** Guest pids. */
   pids(signal?: AbortSignal): Promise<readonly { readonly pid: number; readonly execId?: string }[]>;
   readonly isPaused: boolean;
-  /** Stops every process where it stands. */
+  /** Freezes every process. */
   pause(signal?: AbortSignal): Promise<void>;
   resume(signal?: AbortSignal): Promise<void>;
   /** Signals every process of the container. */
   killAll(signalNumber: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** Satisfied by `ProcessController` of packages/controller-process. */
 export interface Process {
-  /** Empty for init. */
+  /** Empty for the init process. */
   readonly execId: string;
-  /** Pid in the guest; 0 before the start where the guest does not tell it. */
+  /** Guest pid; 0 before the start where the guest does not report it. */
   readonly pid: number;
   readonly stdio: StdioPaths;
   readonly state: "created" | "running" | "stopped";
   readonly exit: Exit | undefined;
-  /** Whether it has ended, be it that its exit is told only when its output has reached the client. */
+  /** Whether it has ended, even if its exit is not reported yet because output is still on its way to the client. */
   readonly hasEnded: boolean;
   start(signal?: AbortSignal): Promise<number>;
   kill(signalNumber: number, signal?: AbortSignal): Promise<void>;
   resize(width: number, height: number, signal?: AbortSignal): Promise<void>;
   closeStdin(signal?: AbortSignal): Promise<void>;
-  /** Resolves when the process has exited and its output is drained. */
+  /** Resolves once the process has exited and its output is drained. */
   wait(signal?: AbortSignal): Promise<Exit>;
 }
 
-/** Opens the client's ends of a process's stdio; handed to the platform, which hands it to its processes. */
+/** Opens the client's ends of a process's stdio. Satisfied by the shim itself (system/stdio-*.ts), used by packages/controller-process. */
 export interface UpstreamStdio {
   open(paths: StdioPaths, signal?: AbortSignal): Promise<OpenStdio>;
 }
 
+/** Satisfied by the shim itself (system/stdio-*.ts). */
 export interface OpenStdio {
   readonly stdin?: Readable;
   readonly stdout?: Writable;
   readonly stderr?: Writable;
-  /** The client wants stdin to end: it does once whoever else may still write to it has gone, and not before. Repeatable. */
+  /** Lets stdin end once its last writer has closed it. Idempotent. */
   closeStdin(): void;
   close(): Promise<void>;
 }
 
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";
 
+/** Satisfied by the shim itself (system/log.ts, log-served.ts, limited-log.ts). */
 export interface Log {
   log(level: LogLevel, message: string, fields?: { readonly [key: string]: unknown }): void;
 }

@@ -10,13 +10,13 @@ export interface ChannelOptions {
   readonly maxMessageSize: number;
   /** Returns a promise to stop reading until it resolves; it must not reject. */
   readonly onFrame: (frame: Frame) => Promise<void> | undefined;
-  /** Called once, with the reason when the end was not orderly. */
+  /** Called once, with a reason unless the end was orderly. */
   readonly onClosed: (reason: TtrpcError | undefined) => void;
 }
 
-/** Frames in both directions over one Duplex, and its one end. */
+/** Sends and receives frames over a Duplex. */
 export class Channel {
-  /** Resolves when the stream has ended, with the reason when that was not orderly; never rejects. */
+  /** Resolves when the stream has ended, with a reason unless the end was orderly; never rejects. */
   readonly closed: Promise<TtrpcError | undefined>;
   readonly #stream: Duplex;
   readonly #options: ChannelOptions;
@@ -37,7 +37,7 @@ export class Channel {
       this.destroy(new TtrpcError("Unavailable", `The connection failed: ${error.message}`, { cause: error }));
     });
     if (stream.destroyed || stream.readableEnded) {
-      // Later, so that the owner has finished its own construction when it hears of it.
+      // Deferred, because the owner's constructor has not finished yet.
       const reason = new TtrpcError("Unavailable", "The connection had ended before it was used.");
       process.nextTick(() => this.destroy(reason));
       return;
@@ -60,13 +60,13 @@ export class Channel {
     return !this.#isClosed && this.#stream.writableNeedDrain;
   }
 
-  /** Resolves once the stream takes more, or has ended. */
+  /** Resolves once the stream accepts more, or has ended. */
   drained(): Promise<void> {
     if (!this.congested) return Promise.resolve();
     return new Promise((resolve) => this.#drainWaiters.push(resolve));
   }
 
-  /** Writes one frame; on a closed channel it is dropped. Throws ResourceExhausted for a payload above the maximum. */
+  /** Writes a frame; does nothing on a closed channel. Throws ResourceExhausted for a payload above the maximum. */
   send(streamId: number, type: FrameType, flags: number, payload: Uint8Array): void {
     if (payload.length > this.#options.maxMessageSize) throw oversize(payload.length, this.#options.maxMessageSize);
     if (this.#isClosed || !this.#stream.writable) return;
@@ -84,7 +84,7 @@ export class Channel {
     this.#stream.uncork();
   }
 
-  /** Lets what was written go out, then ends the connection in an orderly way. */
+  /** Ends the connection in order, after what was written before. */
   end(): void {
     if (this.#isClosed) return;
     this.#stream.end(() => this.destroy());
@@ -129,8 +129,5 @@ export class Channel {
 }
 
 export function oversize(length: number, maxMessageSize: number): TtrpcError {
-  return new TtrpcError(
-    "ResourceExhausted",
-    `The message has ${length} bytes and may have at most ${maxMessageSize} bytes.`,
-  );
+  return new TtrpcError("ResourceExhausted", `The message has ${length} bytes, expected at most ${maxMessageSize}.`);
 }

@@ -9,16 +9,16 @@ import { errorNameOf, errorOf, TtrpcError } from "./status.ts";
 import { startTimer } from "./timer.ts";
 
 export interface TtrpcClientOptions {
-  /** Largest payload of a frame in bytes, either way; the protocol's 4 MiB unless told. */
+  /** Largest payload of a frame in bytes, either way; default: the protocol's 4 MiB. */
   readonly maxMessageSize?: number;
-  /** How long in milliseconds a stream may be left unread before it fails; 1000 unless told. */
+  /** How long in milliseconds a stream may be left unread before it fails; default 1000. */
   readonly stallMs?: number;
 }
 
 export interface CallOptions {
-  /** Ends the call with Cancelled. ttrpc has no message for that: the server learns it from a timeout or a lost connection. */
+  /** Ends the call with Cancelled. ttrpc has no message for that: the server notices only a timeout or a lost connection. */
   readonly signal?: AbortSignal;
-  /** Ends the call with DeadlineExceeded, on both sides. Positive. */
+  /** Ends the call with DeadlineExceeded, on both sides. Must be positive. */
   readonly timeoutMs?: number;
   readonly metadata?: { readonly [key: string]: string | readonly string[] };
 }
@@ -34,13 +34,13 @@ type StreamMethod<S extends ServiceDefinition> = MethodsOfKind<S, "serverStream"
 type RequestOf<S extends ServiceDefinition, M extends keyof S["methods"]> = Encodable<S["methods"][M]["request"]>;
 type ResponseOf<S extends ServiceDefinition, M extends keyof S["methods"]> = Decoded<S["methods"][M]["response"]>;
 
-/** One request for a stream of responses, else a stream of requests. */
+/** One request for a stream of responses, otherwise a stream of requests. */
 export type StreamInput<
   S extends ServiceDefinition,
   M extends keyof S["methods"],
 > = S["methods"][M]["kind"] extends "serverStream" ? RequestOf<S, M> : AsyncIterable<RequestOf<S, M>>;
 
-/** One response for a stream of requests, else a stream of responses. */
+/** One response for a stream of requests, otherwise a stream of responses. */
 export type StreamOutput<
   S extends ServiceDefinition,
   M extends keyof S["methods"],
@@ -48,7 +48,7 @@ export type StreamOutput<
 
 type MessageFrame = Frame & { readonly kind: "message" };
 
-/** Where the frames of one call go. */
+/** Receives the frames of one call. */
 interface Receiver {
   receive(frame: MessageFrame): Promise<void> | undefined;
   fail(error: TtrpcError): void;
@@ -57,7 +57,7 @@ interface Receiver {
 interface OpenCall {
   readonly target: Target;
   readonly receiver: Receiver;
-  /** Lets go of the call's timer and signal. */
+  /** Releases the call's timer and signal. */
   readonly release: () => void;
 }
 
@@ -73,7 +73,7 @@ const noBytes = new Uint8Array();
 
 /** Calls services over one connection; any number of calls may be in flight. */
 export class TtrpcClient {
-  /** Resolves when the connection has ended, with the reason when neither side closed it in order; never rejects. */
+  /** Resolves when the connection has ended, with a reason unless a side closed it in order; never rejects. */
   readonly closed: Promise<TtrpcError | undefined>;
   readonly #channel: Channel;
   readonly #maxMessageSize: number;
@@ -92,7 +92,7 @@ export class TtrpcClient {
     this.closed = this.#channel.closed;
   }
 
-  /** Calls a unary method. Rejects with a TtrpcError: the server's status, or what kept it from answering. */
+  /** Calls a unary method. Rejects with a TtrpcError: the server's status, or the reason why there is no response. */
   async call<S extends ServiceDefinition, M extends UnaryMethod<S>>(
     service: S,
     method: M,
@@ -105,8 +105,8 @@ export class TtrpcClient {
   }
 
   /**
-   * Calls a streaming method. Errors come out of what it returns, as TtrpcErrors. Leaving a response stream early ends
-   * the call on this side; ttrpc cannot tell the server.
+   * Calls a streaming method. The returned promise or iterator fails with TtrpcErrors. Leaving a response stream early
+   * ends the call on this side; ttrpc has no message to the server for that.
    */
   stream<S extends ServiceDefinition, M extends StreamMethod<S>>(
     service: S,
@@ -144,14 +144,15 @@ export class TtrpcClient {
     }
   }
 
-  /** Opens a call that is answered by one response. */
+  /** Opens a call with one response. */
   #single(target: Target, flags: number, encode: () => Uint8Array, options: CallOptions) {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const streamId = this.#open(target, flags, encode, options, {
       receive: ({ type, streamId, payload }) => {
         this.#finish(streamId);
         try {
-          if (type !== frameType.response) throw new TtrpcError("Internal", `${target.name} was answered with data.`);
+          if (type !== frameType.response)
+            throw new TtrpcError("Internal", `${target.name} received data instead of a response.`);
           resolve(decodeResponse(target, responsePayload(target, payload)));
         } catch (error) {
           reject(error);
@@ -163,7 +164,7 @@ export class TtrpcClient {
     return { streamId, response: promise };
   }
 
-  /** Opens a call that is answered by any number of messages. */
+  /** Opens a call with a stream of responses. */
   #many(target: Target, flags: number, encode: () => Uint8Array, options: CallOptions) {
     let streamId: number | undefined;
     const responses = new MessageQueue<unknown>({
@@ -200,7 +201,7 @@ export class TtrpcClient {
     return undefined;
   }
 
-  /** Sends the request frame; undefined when that failed, of which the receiver was told. */
+  /** Sends the request frame. Returns undefined on failure, after it has passed the error to the receiver. */
   #open(
     target: Target,
     flags: number,
@@ -234,7 +235,7 @@ export class TtrpcClient {
       };
       signal?.addEventListener("abort", onAbort, { once: true });
       this.#calls.set(streamId, { target, receiver, release });
-      // Last, because a stream in memory may deliver the answer before it returns.
+      // Last, because an in-memory stream may deliver the response before send returns.
       this.#channel.send(streamId, frameType.request, flags, request.finish());
       return streamId;
     } catch (error) {
@@ -273,7 +274,7 @@ export class TtrpcClient {
       this.#fail(streamId, oversize(frame.length, this.#maxMessageSize));
       return undefined;
     }
-    // Frames of a call that has ended on this side are expected: the server is not told of the end.
+    // Frames of a call that has ended on this side are normal: the server does not know of the end.
     return this.#calls.get(streamId)?.receiver.receive(frame);
   }
 
@@ -289,7 +290,7 @@ export class TtrpcClient {
     receiver?.fail(error);
   }
 
-  /** Forgets a call; repeating it is harmless. */
+  /** Forgets a call. Idempotent. */
   #finish(streamId: number | undefined): Receiver | undefined {
     if (streamId === undefined) return undefined;
     const call = this.#calls.get(streamId);
@@ -314,7 +315,7 @@ function decodeResponse(target: Target, payload: Uint8Array): unknown {
   return decodeMessage(target.definition.response, payload, `A response of ${target.name}`, "Internal");
 }
 
-/** The payload of a response frame; throws the error that it carries. */
+/** The payload of a response frame; throws if the response is an error. */
 function responsePayload(target: Target, frame: Uint8Array): Uint8Array {
   const response = decodeMessage(ttrpc.Response, frame, `The response frame of ${target.name}`, "Internal");
   const error = errorOf(response.status);

@@ -1,7 +1,7 @@
 import type { AnyMessageType } from "./service.ts";
 import { type ErrorName, TtrpcError } from "./status.ts";
 
-/** Throws a TtrpcError of the code when the bytes are no message of the type. */
+/** Throws a TtrpcError with the code when the bytes are not a message of the type. */
 export function decodeMessage<T>(
   type: { decode(bytes: Uint8Array): T },
   payload: Uint8Array,
@@ -15,7 +15,7 @@ export function decodeMessage<T>(
   }
 }
 
-/** Throws a TtrpcError of the code Internal when the message's fields are not of the type. */
+/** Throws a TtrpcError with the code Internal when the message does not match the type. */
 export function encodeMessage(type: AnyMessageType, message: unknown, what: string): Uint8Array {
   try {
     return type.encode(message as never).finish();

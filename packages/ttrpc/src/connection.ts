@@ -27,11 +27,11 @@ interface Call {
   readonly streamId: number;
   readonly context: CallContext;
   readonly abort: (reason: TtrpcError) => void;
-  /** The caller's messages, where it may send more than one. */
+  /** The caller's messages, if the method accepts more than one. */
   readonly requests: MessageQueue<unknown> | undefined;
-  /** The caller has said that it sends no more messages. */
+  /** The caller sends no more messages. */
   remoteClosed: boolean;
-  /** A stream gets one answer: a protocol error may come before the handler's. */
+  /** A stream gets one response: a protocol error may precede the handler's result. */
   answered: boolean;
 }
 
@@ -40,9 +40,9 @@ type RunnableMethod = Method & { readonly handler: AnyHandler };
 
 const noBytes = new Uint8Array();
 
-/** The server's end of one connection: its calls and its end. */
+/** The server's side of one connection. */
 export class Connection {
-  /** Resolves when the connection has ended, with the reason when that was not orderly; never rejects. */
+  /** Resolves when the connection has ended, with a reason unless the end was orderly; never rejects. */
   readonly closed: Promise<TtrpcError | undefined>;
   readonly #options: ConnectionOptions;
   readonly #channel: Channel;
@@ -56,7 +56,7 @@ export class Connection {
     this.#options = options;
     this.#channel = new Channel(stream, {
       maxMessageSize: options.maxMessageSize,
-      // A caller that does not read its answers is not read either, so that what waits for it stays bounded.
+      // Stops reading from a caller that does not read its responses, which bounds the responses that wait.
       onFrame: (frame) => this.#receive(frame) ?? (this.#channel.congested ? this.#channel.drained() : undefined),
       onClosed: (reason) => this.#onClosed(reason),
     });
@@ -120,7 +120,7 @@ export class Connection {
   #data({ streamId, flags, payload }: MessageFrame): Promise<void> | undefined {
     const call = this.#calls.get(streamId);
     if (call?.requests === undefined || call.remoteClosed) {
-      const problem = call === undefined ? "is not active" : "takes no more data";
+      const problem = call === undefined ? "is not active" : "accepts no more data";
       this.#refuse(streamId, new TtrpcError("InvalidArgument", `The stream ${streamId} ${problem}.`));
       return undefined;
     }
@@ -166,7 +166,7 @@ export class Connection {
       remoteClosed: (flags & frameFlag.remoteOpen) === 0,
       answered: false,
     };
-    // The request may carry the first message of the caller's stream.
+    // The request may contain the first message of the caller's stream.
     const hold = request.payload.length > 0 ? requests?.push(request.payload) : undefined;
     if (call.remoteClosed) requests?.end();
     const stopTimer = startDeadline(request, call);
@@ -181,9 +181,9 @@ export class Connection {
   }
 
   #findMethod(request: ttrpc.Request): RunnableMethod {
-    if (this.#closing) throw new TtrpcError("Unavailable", "The server is closing and takes no new calls.");
+    if (this.#closing) throw new TtrpcError("Unavailable", "The server is closing and accepts no new calls.");
     if (this.#calls.size >= this.#options.maxCallsInFlight) {
-      const problem = `The connection has ${this.#calls.size} calls in flight, which is the most that it may have.`;
+      const problem = `The connection has ${this.#calls.size} calls in flight, expected fewer than ${this.#options.maxCallsInFlight}.`;
       throw new TtrpcError("ResourceExhausted", problem);
     }
     const service = this.#options.services.get(request.service);
@@ -223,16 +223,16 @@ export class Connection {
       }
       call.answered = true;
     } catch (error) {
-      // What a handler throws because its signal aborted says less than the reason for which it aborted.
-      const said = errorNameOf(error) === undefined && context.signal.aborted ? context.signal.reason : error;
-      if ((errorNameOf(said) ?? "Internal") === "Internal") this.#options.onError(said, context);
+      // The reason of an abort tells more than the error that a handler throws because of it.
+      const failure = errorNameOf(error) === undefined && context.signal.aborted ? context.signal.reason : error;
+      if ((errorNameOf(failure) ?? "Internal") === "Internal") this.#options.onError(failure, context);
       if (call.answered) return;
       call.answered = true;
-      this.#answerError(streamId, said);
+      this.#answerError(streamId, failure);
     }
   }
 
-  /** Runs the handler; resolves with the encoded response, or with undefined when it sent a stream of them. */
+  /** Runs the handler; resolves with the encoded response, or undefined after a stream of responses. */
   async #perform(call: Call, method: RunnableMethod, payload: Uint8Array): Promise<Uint8Array | undefined> {
     const { handler, definition } = method;
     const name = `${call.context.service}/${call.context.method}`;
@@ -258,7 +258,7 @@ export class Connection {
     }
   }
 
-  /** Answers a stream with the protocol's error, and ends the call that it belongs to, if there is one. */
+  /** Responds to a stream with a protocol error and ends its call, if there is one. */
   #refuse(streamId: number, error: TtrpcError): void {
     const call = this.#calls.get(streamId);
     if (call?.answered !== true) this.#answerError(streamId, error);

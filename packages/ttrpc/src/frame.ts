@@ -19,9 +19,9 @@ export type Frame =
       readonly flags: number;
       readonly payload: Uint8Array;
     }
-  /** Its payload is longer than allowed; the decoder skips it. */
+  /** The payload is too long; the decoder skips it. */
   | { readonly kind: "oversize"; readonly streamId: number; readonly type: FrameType; readonly length: number }
-  /** The decoder yields nothing after it: what follows such a frame has no known meaning. */
+  /** The decoder stops after it: the bytes that follow cannot be interpreted. */
   | { readonly kind: "unknownType"; readonly streamId: number; readonly type: number };
 
 type DecoderState =
@@ -36,14 +36,14 @@ function typeOf(byte: number): FrameType | undefined {
   return byte === frameType.request || byte === frameType.response || byte === frameType.data ? byte : undefined;
 }
 
-/** Cuts a byte stream, however it is split, into frames. Holds at most one payload of the maximum size and one chunk. */
+/** Cuts a byte stream into frames. Holds at most one payload of the maximum size and one chunk. */
 export class FrameDecoder {
   readonly #maxMessageSize: number;
   readonly #header = Buffer.alloc(headerLength);
   #state: DecoderState = { at: "header" };
   /** Bytes of the header or payload that have arrived. */
   #filled = 0;
-  /** Bytes that are still to be skipped. */
+  /** Bytes left to skip. */
   #toSkip = 0;
   #chunk: Buffer = noBytes;
 
@@ -51,7 +51,7 @@ export class FrameDecoder {
     this.#maxMessageSize = maxMessageSize;
   }
 
-  /** Hands over the next bytes. Cheap once `next` has returned undefined, else what is left is copied. */
+  /** Adds the next bytes. Copies the rest of the previous chunk unless `next` has returned undefined. */
   push(chunk: Uint8Array): void {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     this.#chunk = this.#chunk.length === 0 ? bytes : Buffer.concat([this.#chunk, bytes]);
@@ -120,7 +120,7 @@ export class FrameDecoder {
     return undefined;
   }
 
-  /** A view of the next `length` bytes when they are all in the chunk and none was taken before: nothing is copied. */
+  /** A view of the next `length` bytes, without copying, if they are all in the chunk. */
   #take(length: number): Buffer | undefined {
     if (this.#filled > 0 || this.#chunk.length < length) return undefined;
     const view = this.#chunk.subarray(0, length);
@@ -128,7 +128,7 @@ export class FrameDecoder {
     return view;
   }
 
-  /** Copies what has arrived into `into`; true once it is full. */
+  /** Copies arrived bytes into `into`; true once it is full. */
   #fill(into: Buffer): boolean {
     const copied = this.#chunk.copy(into, this.#filled);
     this.#chunk = this.#chunk.subarray(copied);

@@ -1,24 +1,24 @@
 import { TtrpcError } from "./status.ts";
 import { startTimer } from "./timer.ts";
 
-/** Messages that wait for their reader before reading from the connection stops. */
+/** Reading from the connection stops while this many messages wait for their reader. */
 const mostMessages = 64;
 
 export interface MessageQueueOptions<T> {
   readonly decode: (payload: Uint8Array) => T;
-  /** Bytes that wait for their reader before reading from the connection stops. */
+  /** Reading from the connection stops while this many bytes wait for their reader. */
   readonly mostBytes: number;
-  /** How long, in milliseconds, one reader may keep the whole connection waiting. */
+  /** How long, in milliseconds, one reader may block the whole connection. */
   readonly stallMs: number;
-  /** The reader kept the connection waiting for too long; the queue is still open. */
+  /** Called when the reader has blocked the connection for too long; the queue is still open. */
   readonly onStalled: (error: TtrpcError) => void;
-  /** The reader reads no more, whether it read all or not. */
+  /** Called when the reader stops, whether it has read all messages or not. */
   readonly onReleased: () => void;
 }
 
 /**
- * Messages of one stream on their way to their one reader. ttrpc has no flow control per stream, so a reader that does
- * not keep up holds back the connection for a bounded time and then loses its stream: the other streams go on.
+ * The messages of one stream on their way to its only reader. ttrpc has no flow control per stream, so a slow reader
+ * blocks the connection for a limited time and then loses its stream, for the sake of the other streams.
  */
 export class MessageQueue<T> implements AsyncIterable<T> {
   readonly #options: MessageQueueOptions<T>;
@@ -26,44 +26,43 @@ export class MessageQueue<T> implements AsyncIterable<T> {
   #bytes = 0;
   #end: { readonly error: TtrpcError | undefined } | undefined;
   #wake: () => void = () => {};
-  #makeRoom: () => void = () => {};
+  #unblock: () => void = () => {};
 
   constructor(options: MessageQueueOptions<T>) {
     this.#options = options;
   }
 
-  /** Whether no more messages are expected. */
   get ended(): boolean {
     return this.#end !== undefined;
   }
 
-  /** Adds a message; the promise, when there is one, says when the connection may be read again. */
+  /** Adds a message. Returns a promise if reading from the connection has to stop until it resolves. */
   push(payload: Uint8Array): Promise<void> | undefined {
     if (this.#end !== undefined) return undefined;
     this.#payloads.push(payload);
     this.#bytes += payload.length;
     this.#wake();
-    if (this.#hasRoom()) return undefined;
+    if (!this.#isFull()) return undefined;
     return new Promise((resolve) => {
       const stop = startTimer(this.#options.stallMs, () => {
         const held = `${this.#payloads.length} messages of ${this.#bytes} bytes`;
         const error = `The stream's reader left ${held} unread for ${this.#options.stallMs} ms.`;
         this.#options.onStalled(new TtrpcError("ResourceExhausted", error));
-        this.#makeRoom();
+        this.#unblock();
       });
-      this.#makeRoom = () => {
+      this.#unblock = () => {
         stop();
         resolve();
       };
     });
   }
 
-  /** No more messages follow; the reader gets those that are here, then the error if there is one. */
+  /** Ends the queue; the reader gets the remaining messages, then the error, if any. */
   end(error?: TtrpcError): void {
     if (this.#end !== undefined) return;
     this.#end = { error };
     this.#wake();
-    this.#makeRoom();
+    this.#unblock();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
@@ -72,7 +71,7 @@ export class MessageQueue<T> implements AsyncIterable<T> {
         const payload = this.#payloads.shift();
         if (payload !== undefined) {
           this.#bytes -= payload.length;
-          if (this.#hasRoom()) this.#makeRoom();
+          if (!this.#isFull()) this.#unblock();
           yield this.#options.decode(payload);
         } else if (this.#end === undefined) {
           await new Promise<void>((resolve) => {
@@ -90,7 +89,7 @@ export class MessageQueue<T> implements AsyncIterable<T> {
     }
   }
 
-  #hasRoom(): boolean {
-    return this.#payloads.length < mostMessages && this.#bytes < this.#options.mostBytes;
+  #isFull(): boolean {
+    return this.#payloads.length >= mostMessages || this.#bytes >= this.#options.mostBytes;
   }
 }

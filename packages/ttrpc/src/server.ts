@@ -5,25 +5,24 @@ import type { CallContext, ServiceImplementation } from "./service.ts";
 
 export interface TtrpcServerOptions {
   readonly services: readonly ServiceImplementation[];
-  /** Largest payload of a frame in bytes, either way; the protocol's 4 MiB unless told. */
+  /** Largest payload of a frame in bytes, either way; default: the protocol's 4 MiB. */
   readonly maxMessageSize?: number;
-  /** Calls that one connection may have in flight; more are refused with ResourceExhausted. 16384 unless told. */
+  /** Calls that one connection may have in flight; more are refused with ResourceExhausted. Default 16384. */
   readonly maxCallsInFlight?: number;
-  /** How long in milliseconds a handler may leave its stream unread before it loses it; 1000 unless told. */
+  /** How long in milliseconds a handler may leave its stream unread before it loses it; default 1000. */
   readonly stallMs?: number;
   /**
-   * How long in milliseconds after its last answer a connection is left to the caller to end, when the server closes;
-   * 0 unless told. Go's client, which is containerd's, gives up a call whose answer it has received and not yet taken
-   * when the connection ends.
+   * How long in milliseconds a closing server waits, after its last response, for the caller to end the connection;
+   * default 0. The Go client, which containerd uses, fails a call whose response it has received but not processed when
+   * the connection ends.
    */
   readonly hangUpMs?: number;
-  /** Told of connections that ended badly, and of handlers' errors whose code is Internal or none. Must not throw. */
+  /** Called for failed connections, and for handlers' errors with the code Internal or none. Must not throw. */
   readonly onError?: (error: unknown, context?: CallContext) => void;
-  /** Wraps every call; what it throws is what the caller is told. */
+  /** Wraps every call; the caller gets what it throws. */
   readonly interceptor?: <T>(context: CallContext, next: () => Promise<T>) => Promise<T>;
 }
 
-/** Serves its services on the connections that it is given. */
 export class TtrpcServer {
   readonly #options: ConnectionOptions;
   readonly #connections = new Set<Connection>();
@@ -33,7 +32,7 @@ export class TtrpcServer {
   constructor(options: TtrpcServerOptions) {
     const services = new Map<string, ReadonlyMap<string, Method>>();
     for (const { service, handlers } of options.services) {
-      if (services.has(service.name)) throw new TypeError(`The service ${service.name} is given twice.`);
+      if (services.has(service.name)) throw new TypeError(`The service ${service.name} is implemented twice.`);
       const methods = Object.entries(service.methods).map(
         ([name, definition]) => [name, { definition, handler: handlers.get(name) }] as const,
       );
@@ -50,7 +49,7 @@ export class TtrpcServer {
     };
   }
 
-  /** Takes over the stream and answers calls on it until it ends; on a server that closes, it ends at once. */
+  /** Takes ownership of the stream and serves calls on it until it ends; a closing server ends it at once. */
   serve(stream: Duplex): Connection {
     const connection = new Connection(stream, this.#options);
     this.#connections.add(connection);
@@ -60,8 +59,8 @@ export class TtrpcServer {
   }
 
   /**
-   * Refuses new calls with Unavailable, lets those in flight finish, and ends every connection once its answers are
-   * written, and its caller has had the time to hang up. The signal cuts that short: it destroys what is left. Repeating it is harmless.
+   * Refuses new calls with Unavailable, lets those in flight finish, and ends every connection once its responses are
+   * written and its caller has had time to hang up. The signal destroys the remaining connections. Idempotent.
    */
   async close(signal?: AbortSignal): Promise<void> {
     this.#closing = true;

@@ -1,4 +1,4 @@
-/** Reads and writes one message type; the generated classes satisfy it. What they write may be looser than what they read. */
+/** Encodes and decodes one message type; satisfied by generated classes, which accept more than they return. */
 export interface MessageType<Decoded, Encodable = Decoded> {
   encode(message: Encodable): { finish(): Uint8Array };
   decode(bytes: Uint8Array): Decoded;
@@ -13,7 +13,7 @@ export interface MethodDefinition {
   readonly response: AnyMessageType;
 }
 
-/** A service: its wire name and its methods. Generated code has one for each service block. */
+/** A service's wire name and methods. Generated code has one for each service block. */
 export interface ServiceDefinition {
   readonly name: string;
   readonly methods: { readonly [method: string]: MethodDefinition };
@@ -22,13 +22,13 @@ export interface ServiceDefinition {
 export type Decoded<M> = M extends { decode(bytes: Uint8Array): infer T } ? T : never;
 export type Encodable<M> = M extends { encode(message: infer T): unknown } ? T : never;
 
-/** What the server tells a handler about its call. */
+/** Passed to a handler with each call. */
 export interface CallContext {
   readonly service: string;
   readonly method: string;
   /** Aborts with a TtrpcError when the caller's deadline passes, the caller is gone, or the server is destroyed. */
   readonly signal: AbortSignal;
-  /** Keys in lower case. */
+  /** Keys are in lower case. */
   readonly metadata: ReadonlyMap<string, readonly string[]>;
   /** When the caller stops waiting; undefined when it set no timeout. */
   readonly deadline: Date | undefined;
@@ -46,12 +46,12 @@ export type Handler<M extends MethodDefinition> = HandlerByKind<
   Encodable<M["response"]>
 >[M["kind"]];
 
-/** A method without a handler is answered with Unimplemented. */
+/** Calls of a method without a handler fail with Unimplemented. */
 export type Handlers<S extends ServiceDefinition> = {
   readonly [Method in keyof S["methods"]]?: Handler<S["methods"][Method]>;
 };
 
-/** A method's handler with its types erased: the wire is where they are established. */
+/** A handler with erased types: the message types are only known on the wire. */
 export type AnyHandler = (input: never, context: CallContext) => Promise<unknown> | AsyncIterable<unknown>;
 
 export interface ServiceImplementation {
@@ -67,7 +67,7 @@ export function defineService<const Methods extends ServiceDefinition["methods"]
   return { name, methods };
 }
 
-/** Joins a service and its handlers, which may be an object with methods: they are called on it. */
+/** Combines a service with its handlers, which may be methods of an object. */
 export function implement<S extends ServiceDefinition>(service: S, handlers: Handlers<S>): ServiceImplementation {
   const found = new Map<string, AnyHandler>();
   for (const method of Object.keys(service.methods)) {

@@ -1,6 +1,6 @@
 import type { google } from "./generated/messages.js";
 
-/** gRPC's canonical codes by name; the numbers are on the wire. */
+/** gRPC's canonical codes by name; the wire carries the numbers. */
 export const statusCodes = {
   OK: 0,
   Cancelled: 1,
@@ -28,10 +28,10 @@ const errorNames = new Map<number, ErrorName>(
   Object.entries(statusCodes).flatMap(([name, number]) => (number === 0 ? [] : [[number, name as ErrorName]])),
 );
 
-/** An error longer than this tells nobody more, and must fit a frame. */
+/** In characters; an error has to fit into a frame. */
 const longestMessage = 64 * 1024;
 
-/** What a call fails with, on either side. */
+/** The error of a failed call, on either side. */
 export class TtrpcError extends Error {
   override readonly name = "TtrpcError";
   readonly code: ErrorName;
@@ -46,19 +46,19 @@ export function isErrorName(value: unknown): value is ErrorName {
   return typeof value === "string" && value !== "OK" && Object.hasOwn(statusCodes, value);
 }
 
-/** The canonical code that an error of any boundary carries, or undefined when it carries none. */
+/** The canonical code of an error of any class; undefined when it has none. */
 export function errorNameOf(error: unknown): ErrorName | undefined {
   if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
   return isErrorName(error.code) ? error.code : undefined;
 }
 
-/** An error as its peer is told of it: its own canonical code or Internal, and its message. */
+/** The status that the peer gets for an error: its canonical code, else Internal, and its message. */
 export function statusOf(error: unknown): google.rpc.Status.Input {
   const message = error instanceof Error ? error.message : String(error);
   return { code: statusCodes[errorNameOf(error) ?? "Internal"], message: message.slice(0, longestMessage) };
 }
 
-/** The error that a peer's status means; undefined for success. */
+/** The error for a peer's status; undefined for success. */
 export function errorOf(status: google.rpc.Status | null): TtrpcError | undefined {
   if (status === null || status.code === statusCodes.OK) return undefined;
   return new TtrpcError(errorNames.get(status.code) ?? "Unknown", status.message);

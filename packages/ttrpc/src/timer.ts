@@ -1,7 +1,7 @@
-/** Node's timers fire at once when asked for longer than this, about 25 days. */
+/** Node's timers fire at once when set to more than this, about 25 days. */
 const longestTimer = 2 ** 31 - 1;
 
-/** Calls back after the time in milliseconds, unless the function that it returns was called before. */
+/** Calls `elapsed` after the time, unless the returned function is called first. */
 export function startTimer(milliseconds: number, elapsed: () => void): () => void {
   const arm = (left: number): NodeJS.Timeout =>
     left <= longestTimer

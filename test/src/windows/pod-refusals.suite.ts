@@ -109,7 +109,7 @@ describe("delete after a panic", () => {
     const { status, stderr } = await runDelete({ ...shim.identity, environment: hostEnvironment() });
     expect({ status, stderr }).toEqual({
       status: 0,
-      stderr: expect.stringContaining("the shim of panicked ended with: computecore: the heap is damaged"),
+      stderr: expect.stringContaining("shim of panicked wrote before it ended: computecore: the heap is damaged"),
     });
   });
 
@@ -122,7 +122,7 @@ describe("delete after a panic", () => {
     const { status, stderr } = await runDelete(pod.identity);
     expect({ status, stderr }).toEqual({
       status: 0,
-      stderr: "the shim of left-by-panic ended with: FATAL ERROR: no memory\n",
+      stderr: "shim of left-by-panic wrote before it ended: FATAL ERROR: no memory\n",
     });
     container.stdio.close();
   });

@@ -43,7 +43,7 @@ describe("an executable", () => {
   it("says which flag it does not know, and which there are", async () => {
     const { status, stderr } = await runCommand(executable("lcow"), ["-nonsense"]);
     expect(status).toBe(1);
-    expect(stderr).toMatch(/^containerd-shim-lcow-v2: flag -nonsense is not known; accepted are -namespace, /);
+    expect(stderr).toMatch(/^containerd-shim-lcow-v2: unknown flag -nonsense: expected one of -namespace, /);
   });
 });
 
@@ -86,7 +86,7 @@ describe("start", () => {
   it("is refused while the shim of its id serves", async () => {
     const one = shim("start-twice");
     const address = await one.start();
-    await expect(one.start()).rejects.toThrow(`its shim is running and serves ${address}`);
+    await expect(one.start()).rejects.toThrow(`a shim already serves ${address}`);
   });
 
   it("serves the log on the pipe that containerd dials, for one reader after the other", async () => {
@@ -121,7 +121,7 @@ describe("without a compute service", () => {
     process.kill(stateOf(one).pid, "SIGKILL");
     await client.closed;
     appendFileSync(path.join(one.bundle, "panic.log"), "FATAL ERROR: no memory\n");
-    expect((await one.delete()).stderr).toContain("the shim of crashed ended with: FATAL ERROR: no memory");
+    expect((await one.delete()).stderr).toContain("shim of crashed wrote before it ended: FATAL ERROR: no memory");
     expect(await one.start()).toBe(address);
     expect(stateOf(one).kind).toBe("serving");
   });

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { containerd, google } from "../generated/messages.js";
 import { encodeReply, encodeRuntimeInfo, parseStartInput } from "./bootstrap.ts";
-import { decodeFields, encodeFields, encodeTimestamp, numberField, textField } from "./wire.ts";
+import { decodeFields, encodeFields, encodeTimestamp, numberField, textField } from "./protobuf-wire.ts";
 
 const { BootstrapParams, BootstrapResult } = containerd.runtime.bootstrap.v1;
 const expected = { id: "c1", namespace: "default" };
@@ -53,7 +53,9 @@ describe("parseStartInput", () => {
   });
 
   it("refuses what is neither, and never throws anything else", () => {
-    expect(() => parseStartInput(Uint8Array.of(0xff, 0xff), expected)).toThrow(/standard input of start holds 2 bytes/);
+    expect(() => parseStartInput(Uint8Array.of(0xff, 0xff), expected)).toThrow(
+      /start: standard input \(2 bytes\) is neither runtime options nor/,
+    );
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
         try {

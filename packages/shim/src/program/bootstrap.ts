@@ -1,15 +1,15 @@
 import { messageOf, ShimError } from "../errors.ts";
-import { bytesField, decodeFields, encodeFields, numberField, textField } from "./wire.ts";
+import { bytesField, decodeFields, encodeFields, numberField, textField } from "./protobuf-wire.ts";
 
-/** Runtime options of the container or sandbox: a google.protobuf.Any. */
+/** A google.protobuf.Any with the runtime options of the container or sandbox. */
 export interface RuntimeOptions {
   readonly typeUrl: string;
   readonly value: Uint8Array;
 }
 
 /**
- * What came on the standard input of `start`: the bare options of containerd up to 2.2, or the parameters of 2.3 and
- * later, which also say how to answer.
+ * The standard input of `start`: bare runtime options from containerd up to 2.2, or bootstrap parameters from 2.3 on,
+ * which also select the format of the reply.
  */
 export type StartInput =
   | { readonly dialect: "options"; readonly runtimeOptions?: RuntimeOptions }
@@ -22,12 +22,12 @@ export type StartInput =
       readonly socketDirectory: string;
     };
 
-/** Longest input that is read; what containerd's own shim library accepts. */
+/** The limit of containerd's own shim library, in bytes. */
 export const longestStartInput = 10 * 1024 * 1024;
 
 /**
- * An options Any decodes as BootstrapParams too (its type is the id, its value the namespace), so the input is
- * parameters only when id and namespace are those of the flags; containerd's own library decides the same way.
+ * An options Any also decodes as BootstrapParams: its type becomes the id, its value the namespace. So the input counts
+ * as parameters only when id and namespace match the flags, as in containerd's own library.
  */
 export function parseStartInput(
   input: Uint8Array,
@@ -57,7 +57,7 @@ export function parseStartInput(
   } catch (error) {
     throw new ShimError(
       "InvalidArgument",
-      `standard input of start holds ${input.length} bytes that are neither runtime options nor the parameters of ${expected.namespace}/${expected.id}: ${messageOf(error)}`,
+      `start: standard input (${input.length} bytes) is neither runtime options nor bootstrap parameters of ${expected.namespace}/${expected.id}: ${messageOf(error)}`,
       { cause: error },
     );
   }
@@ -68,9 +68,9 @@ export function decodeAny(bytes: Uint8Array): RuntimeOptions {
   return { typeUrl: textField(fields, 1), value: Uint8Array.from(bytesField(fields, 2) ?? []) };
 }
 
-/** How the caller of `start` wants to be answered. */
+/** The format in which the caller of `start` expects the reply. */
 export type ReplyDialect =
-  /** containerd 1.6: the address alone; it speaks version 2 of the Task service. */
+  /** containerd 1.6: the bare address; it speaks version 2 of the Task service. */
   | { readonly kind: "address" }
   /** containerd 1.7 to 2.2: JSON. 1.7 refuses a version above 2; 2.x uses the Sandbox API from version 3 on. */
   | { readonly kind: "json"; readonly version: 2 | 3 }
@@ -92,10 +92,10 @@ export function encodeReply(dialect: ReplyDialect, address: string): Buffer {
   }
 }
 
-/** As containerd registers it, in the form of JSON. */
+/** The type URL under which containerd registers `Features`, encoded as JSON. */
 const featuresType = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
 
-/** The answer to `-info`: containerd.types.RuntimeInfo. */
+/** The reply to `-info`: containerd.types.RuntimeInfo. */
 export function encodeRuntimeInfo(name: string, version: string, features?: object): Buffer {
   return encodeFields([
     [1, name],

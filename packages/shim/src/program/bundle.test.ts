@@ -29,7 +29,7 @@ describe("config.json of a bundle", () => {
     make();
     await expect(readConfiguration(bundle)).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: `${file} cannot be read: it is not a regular file, expected one`,
+      message: `${file} cannot be read: it is not a regular file`,
     });
   });
 });

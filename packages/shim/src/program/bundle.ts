@@ -1,19 +1,19 @@
 import path from "node:path";
 import { type Clock, systemClock } from "../clock.ts";
 import { messageOf, ShimError } from "../errors.ts";
-import { jsonFault, typeOf } from "../given.ts";
+import { jsonErrorPosition, typeName } from "../redaction.ts";
 import { readNamedFile } from "../system/file-calls.ts";
 
 const largestConfiguration = 16 * 1024 * 1024;
-const expected = "a specification of the OCI runtime specification";
+const expected = "an OCI runtime specification";
 
 export interface BundleConfiguration {
-  /** config.json as parsed JSON; nothing but the annotations has been checked. */
+  /** config.json as parsed JSON; only the annotations have been checked. */
   readonly spec: { readonly [field: string]: unknown };
   readonly annotations: { readonly [key: string]: string };
 }
 
-/** Reads config.json; undefined when there is none. */
+/** Undefined when the bundle has no config.json. */
 export async function readConfiguration(
   bundle: string,
   clock: Clock = systemClock,
@@ -31,13 +31,12 @@ export async function readConfiguration(
   try {
     parsed = JSON.parse(content.toString("utf8"));
   } catch (error) {
-    throw new ShimError("InvalidArgument", `${file} is not JSON${jsonFault(error)}, expected ${expected}`);
+    throw new ShimError("InvalidArgument", `${file} is not JSON${jsonErrorPosition(error)}, expected ${expected}`);
   }
   if (!isObject(parsed)) throw new ShimError("InvalidArgument", `${file} is not a JSON object, expected ${expected}`);
   return { spec: parsed, annotations: checkAnnotations(file, parsed.annotations) };
 }
 
-/** Reads config.json of a bundle that must have one. */
 export async function requireConfiguration(bundle: string): Promise<BundleConfiguration> {
   const configuration = await readConfiguration(bundle);
   if (configuration === undefined) {
@@ -46,10 +45,10 @@ export async function requireConfiguration(bundle: string): Promise<BundleConfig
   return configuration;
 }
 
-/** Annotations by which a container says which sandbox it joins: CRI's, and ours for callers other than CRI. */
+/** Annotations that name the sandbox that a container joins: CRI's own, and one for other clients. */
 const sandboxIdAnnotations = ["io.kubernetes.cri.sandbox-id", "io.uvm-shim.sandbox-id"] as const;
 
-/** The sandbox that a container names, when it names one. */
+/** The id of the sandbox that a container joins, if its annotations name one. */
 export function sandboxIdOf(annotations: { readonly [key: string]: string }): string | undefined {
   for (const key of sandboxIdAnnotations) {
     const id = annotations[key];
@@ -60,13 +59,12 @@ export function sandboxIdOf(annotations: { readonly [key: string]: string }): st
 
 function checkAnnotations(file: string, value: unknown): { readonly [key: string]: string } {
   if (value === undefined || value === null) return {};
-  if (!isObject(value))
-    throw new ShimError("InvalidArgument", `${file}: annotations is not an object, expected one of strings`);
+  if (!isObject(value)) throw new ShimError("InvalidArgument", `${file}: annotations must be an object of strings`);
   for (const [key, annotation] of Object.entries(value)) {
     if (typeof annotation !== "string") {
       throw new ShimError(
         "InvalidArgument",
-        `${file}: annotations[${JSON.stringify(key)}] is ${typeOf(annotation)}; a string is accepted`,
+        `${file}: annotations[${JSON.stringify(key)}] is ${typeName(annotation)}, expected a string`,
       );
     }
   }

@@ -1,35 +1,35 @@
 import net from "node:net";
 import type { ReplyDialect } from "./bootstrap.ts";
-import { decodeFields, textField } from "./wire.ts";
+import { decodeFields, textField } from "./protobuf-wire.ts";
 
 const answerMilliseconds = 2000;
 const longestAnswer = 64 * 1024;
 
 /**
- * How to answer a `start` whose input does not say it. containerd 1.6 sets no MAX_SHIM_VERSION. 1.7 and 2.0 to 2.2
- * call alike, but 1.7 refuses version 3 and 2.x needs it to use the Sandbox API, so containerd is asked which it is.
- * One that does not answer is told version 2: every containerd can work with that.
+ * The format of the reply to a `start` whose input does not name one. containerd 1.6 sets no MAX_SHIM_VERSION. 1.7 and
+ * 2.0 to 2.2 call `start` alike, but 1.7 refuses version 3 and 2.x needs it for the Sandbox API, so the shim queries the
+ * version. Without a response it replies with version 2, which every containerd supports.
  */
 export async function findReplyDialect(
   env: { readonly [name: string]: string | undefined },
   grpcAddress: string,
 ): Promise<ReplyDialect> {
   if (env.MAX_SHIM_VERSION === undefined) return { kind: "address" };
-  const { major } = await askVersion(grpcAddress);
+  const { major } = await queryVersion(grpcAddress);
   return { kind: "json", version: major >= 2 ? 3 : 2 };
 }
 
 /**
- * Whether containerd tells of a pod whose shim has ended, and of all the others beside it. In 2.0 the figures of every
- * container fail for one of a pod that has none. False where it does not answer.
+ * Whether containerd can still list pods when the shim of one has exited: in 2.0, the statistics of all containers fail
+ * because of one pod without a shim. False when containerd does not respond.
  */
 export async function sparesCompletedPods(grpcAddress: string): Promise<boolean> {
-  const { major, minor } = await askVersion(grpcAddress);
+  const { major, minor } = await queryVersion(grpcAddress);
   return major > 2 || (major === 2 && minor >= 1);
 }
 
-/** Zeros where it does not answer, or not with a version. */
-async function askVersion(grpcAddress: string): Promise<{ readonly major: number; readonly minor: number }> {
+/** Zeros when there is no response, or no version in it. */
+async function queryVersion(grpcAddress: string): Promise<{ readonly major: number; readonly minor: number }> {
   const version = await callVersion(grpcAddress).catch(() => "");
   const [, major = 0, minor = 0] = version.match(/^v?(\d+)\.(\d+)/) ?? [];
   return { major: Number(major), minor: Number(minor) };
@@ -43,7 +43,10 @@ async function callVersion(grpcAddress: string): Promise<string> {
     const session = connect("http://containerd", { createConnection: () => socket });
     const chunks: Buffer[] = [];
     let received = 0;
-    const timer = setTimeout(() => fail(new Error("containerd did not say its version in time")), answerMilliseconds);
+    const timer = setTimeout(
+      () => fail(new Error(`containerd did not report its version within ${answerMilliseconds} ms`)),
+      answerMilliseconds,
+    );
     const release = (): void => {
       clearTimeout(timer);
       session.destroy();
@@ -63,7 +66,7 @@ async function callVersion(grpcAddress: string): Promise<string> {
     call.on("error", fail);
     call.on("data", (chunk: Buffer) => {
       received += chunk.length;
-      if (received > longestAnswer) fail(new Error("containerd's version is too long"));
+      if (received > longestAnswer) fail(new Error(`version response of containerd exceeds ${longestAnswer} bytes`));
       else chunks.push(chunk);
     });
     call.on("end", () => {
@@ -74,12 +77,12 @@ async function callVersion(grpcAddress: string): Promise<string> {
         reject(error);
       }
     });
-    // One empty message in gRPC's framing: not compressed, no bytes.
+    // One empty gRPC message: compression flag 0, length 0.
     call.end(Buffer.alloc(5));
   });
 }
 
 function unframe(body: Buffer): Buffer {
-  if (body.length < 5 || body[0] !== 0) throw new Error("containerd answered with an error");
+  if (body.length < 5 || body[0] !== 0) throw new Error("version response of containerd has no message");
   return body.subarray(5, 5 + body.readUInt32BE(1));
 }

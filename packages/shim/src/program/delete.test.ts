@@ -30,7 +30,7 @@ it("warns when its last state cannot be written, since all was cleaned up", asyn
   const answer = await deleteLeftovers(flags, options, process);
   expect(answer.length).toBeGreaterThan(0);
   expect(platform.cleaned).toEqual([{ namespace: "ns", id: "c1", bundle }]);
-  expect(said.join("")).toMatch(/the state of c1 is not written, delete would clean up again: ENOSPC/);
+  expect(said.join("")).toMatch(/cannot write the state of c1, a repeated delete will clean up again: ENOSPC/);
   // Nothing of the attempt stays, and whoever deletes again looks again.
   expect(readdirSync(bundle)).toEqual(["uvm-shim.json"]);
   expect(readState(bundle)).toMatchObject({ kind: "serving" });

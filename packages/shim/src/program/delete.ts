@@ -1,44 +1,49 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { type Clock, systemClock } from "../clock.ts";
-import { ShimError, shownMessage } from "../errors.ts";
+import { printableMessage, ShimError } from "../errors.ts";
 import { systemOf } from "../system/select-system.ts";
-import { toldSocketDirectory } from "../system/socket.ts";
+import { configuredSocketDirectory } from "../system/socket.ts";
 import { isAlive, type ShimSystem } from "../system/system.ts";
 import type { ShimFlags } from "./flags.ts";
-import { lastWords } from "./last-words.ts";
-import type { ShimOptions } from "./options.ts";
 import { platformContext } from "./platform-context.ts";
+import { encodeFields, encodeTimestamp } from "./protobuf-wire.ts";
+import type { ShimOptions } from "./shim-options.ts";
 import { readState, type ShimState, writeState } from "./state-file.ts";
-import { encodeFields, encodeTimestamp } from "./wire.ts";
+import { lastStderr } from "./stderr-file.ts";
 
-/** 128 + SIGKILL: what containerd publishes for a task whose shim is gone. */
+/** 128 + SIGKILL: the exit status that containerd publishes for a task without a shim. */
 const killedStatus = 137;
 const orderlyEndMilliseconds = 1000;
 const killMilliseconds = 1000;
 const pollMilliseconds = 2;
 
 /**
- * The action `delete`: containerd runs it when the connection to a shim has ended, orderly or not. Removes all that
- * the shim of this id may have left; a container that joined another sandbox's shim left nothing. Answers with a
- * containerd.task DeleteResponse to write to standard output.
+ * The action `delete`, which containerd runs whenever the connection to a shim has ended. Removes all that the shim of
+ * this id may have left behind; a container that joined another sandbox's shim leaves nothing. Returns an encoded
+ * DeleteResponse for standard output.
  */
-export async function deleteLeftovers(flags: ShimFlags, options: ShimOptions, host: NodeJS.Process): Promise<Buffer> {
+export async function deleteLeftovers(
+  flags: ShimFlags,
+  options: ShimOptions,
+  nodeProcess: NodeJS.Process,
+): Promise<Buffer> {
   const clock = options.clock ?? systemClock;
-  const bundle = path.resolve(flags.bundle === "" ? host.cwd() : flags.bundle);
+  const bundle = path.resolve(flags.bundle === "" ? nodeProcess.cwd() : flags.bundle);
   const system = systemOf(options);
   const state = readState(bundle);
   if (!isMember(bundle, flags.id, state)) {
     const cleanEnd = state?.kind === "ended" && (await endsWithin(state, orderlyEndMilliseconds, clock, system));
     if (!cleanEnd) {
       await endProcess(state, clock, system);
-      // Before anything else can fail. containerd logs what delete says on standard error.
-      const words = state?.kind === "serving" ? lastWords(bundle) : "";
-      if (words !== "") host.stderr.write(`the shim of ${flags.id} ended with: ${shownMessage(new Error(words))}\n`);
+      // containerd logs the standard error of `delete`; written before anything else can fail.
+      const stderr = state?.kind === "serving" ? lastStderr(bundle) : "";
+      if (stderr !== "")
+        nodeProcess.stderr.write(`shim of ${flags.id} wrote before it ended: ${printableMessage(new Error(stderr))}\n`);
     }
-    await system.removeDeadSocket(state?.socket ?? socketOf(flags, options, host, system));
-    if (!cleanEnd) await cleanUp(flags, options, host, bundle, system);
-    if (state?.kind === "serving") markEnded(bundle, state, host);
+    await system.removeDeadSocket(state?.socket ?? socketOf(flags, options, nodeProcess, system));
+    if (!cleanEnd) await cleanUp(flags, options, nodeProcess, bundle, system);
+    if (state?.kind === "serving") markEnded(bundle, state, nodeProcess);
   }
   return encodeFields([
     [2, killedStatus],
@@ -46,27 +51,29 @@ export async function deleteLeftovers(flags: ShimFlags, options: ShimOptions, ho
   ]);
 }
 
-/** Spares the next one its work; on a full file system, say, it is done again, which is no failure of this one. */
-function markEnded(bundle: string, state: ShimState & { readonly kind: "serving" }, host: NodeJS.Process): void {
+/** Spares a repeated `delete` the cleanup. Failing to write it, as on a full disk, does not fail this one. */
+function markEnded(bundle: string, state: ShimState & { readonly kind: "serving" }, nodeProcess: NodeJS.Process): void {
   try {
     writeState(bundle, { ...state, kind: "ended" });
   } catch (error) {
-    host.stderr.write(`the state of ${state.id} is not written, delete would clean up again: ${shownMessage(error)}\n`);
+    nodeProcess.stderr.write(
+      `cannot write the state of ${state.id}, a repeated delete will clean up again: ${printableMessage(error)}\n`,
+    );
   }
 }
 
-/** Where `start` has a shim of this id listen, also when nothing in a bundle says so any more. */
+/** The socket that `start` assigns to this id: the state file that records it may be missing. */
 function socketOf(
   { address, namespace, id }: ShimFlags,
   options: ShimOptions,
-  host: NodeJS.Process,
+  nodeProcess: NodeJS.Process,
   system: ShimSystem,
 ): string {
-  const directory = toldSocketDirectory(options, host.env);
+  const directory = configuredSocketDirectory(options, nodeProcess.env);
   return system.socketPath({ address, namespace, id, ...(directory && { directory }) });
 }
 
-/** A container of another's sandbox: `start` wrote so, or containerd 2.x did, which starts no shim for those. */
+/** Whether the container joined another's sandbox: `start` or, in 2.x, containerd itself left a file that says so. */
 function isMember(bundle: string, id: string, state: ShimState | undefined): boolean {
   if (state !== undefined) return state.kind === "member";
   try {
@@ -77,13 +84,16 @@ function isMember(bundle: string, id: string, state: ShimState | undefined): boo
   }
 }
 
-/** Ends the serving process of this very shim, when it is still there: never a process that was given its pid since. */
+/** Kills the serving process if it still runs. The start time tells it from a process that reuses its pid. */
 async function endProcess(state: ShimState | undefined, clock: Clock, system: ShimSystem): Promise<void> {
   if (state?.kind !== "serving" && state?.kind !== "ended") return;
   if (!(await isAlive(state, system))) return;
   process.kill(state.pid, "SIGKILL");
   if (await endsWithin(state, killMilliseconds, clock, system)) return;
-  throw new ShimError("DeadlineExceeded", `delete ${state.id}: process ${state.pid} is alive after SIGKILL`);
+  throw new ShimError(
+    "DeadlineExceeded",
+    `delete ${state.id}: process ${state.pid} still runs ${killMilliseconds} ms after SIGKILL`,
+  );
 }
 
 async function endsWithin(
@@ -103,7 +113,7 @@ async function endsWithin(
 async function cleanUp(
   flags: ShimFlags,
   options: ShimOptions,
-  host: NodeJS.Process,
+  nodeProcess: NodeJS.Process,
   bundle: string,
   system: ShimSystem,
 ): Promise<void> {
@@ -115,12 +125,14 @@ async function cleanUp(
   const stop = new AbortController();
   try {
     const work = async (): Promise<void> => {
-      const platform = await options.loadPlatform(platformContext({ options, host, log, namespace, clock, system }));
+      const platform = await options.loadPlatform(
+        platformContext({ options, nodeProcess, log, namespace, clock, system }),
+      );
       await platform.cleanUp({ namespace, id, bundle });
       await platform.close();
     };
     const expiry = clock.delay(milliseconds, stop.signal).then(() => {
-      throw new ShimError("DeadlineExceeded", `delete ${id}: cleaning up took longer than ${milliseconds} ms`);
+      throw new ShimError("DeadlineExceeded", `delete ${id}: cleanup took longer than ${milliseconds} ms`);
     });
     await Promise.race([work(), expiry]);
   } finally {

@@ -47,14 +47,14 @@ describe("parseCommand", () => {
   });
 
   it.each([
-    [["-nonsense", "start"], /flag -nonsense is not known; accepted are -namespace/],
+    [["-nonsense", "start"], /unknown flag -nonsense: expected one of -namespace/],
     [["-namespace"], /flag -namespace needs a value/],
-    [["-debug=perhaps", ...required], /flag -debug is "perhaps"; accepted are true and false/],
+    [["-debug=perhaps", ...required], /invalid value "perhaps" for flag -debug: expected true or false/],
     [["-id", "c1", "start"], /flag -namespace is missing/],
     [["-namespace", "ns", "start"], /flag -id is missing/],
-    [["-namespace", "../etc", "-id", "c1", "start"], /flag -namespace is "..\/etc"; accepted are/],
+    [["-namespace", "../etc", "-id", "c1", "start"], /flag -namespace is "..\/etc", expected up to/],
     [["-namespace", "ns", "-id", "a/b", "start"], /flag -id is "a\/b"/],
-    [[...required, "stop"], /action "stop" is not start or delete/],
+    [[...required, "stop"], /unknown action "stop": expected start or delete/],
     [[...required, "start", "delete"], /action "start delete"/],
   ])("refuses %j in one sentence", (argumentList, message) => {
     expect(() => parseCommand(argumentList)).toThrow(message);

@@ -1,14 +1,14 @@
 import { ShimError } from "../errors.ts";
 import { checkIdentifier } from "./identifiers.ts";
 
-/** The flags that containerd passes to a shim (FACTS: pkg/shim), and `-socket`, which `start` passes to its child. */
+/** The flags that containerd passes to a shim, and `-socket`, which `start` passes to the serving process. */
 export interface ShimFlags {
   readonly namespace: string;
   readonly id: string;
   /** containerd's gRPC address. */
   readonly address: string;
   readonly publishBinary: string;
-  /** Empty: the working directory is the bundle. */
+  /** Empty when the working directory is the bundle. */
   readonly bundle: string;
   readonly socket: string;
   readonly debug: boolean;
@@ -48,7 +48,7 @@ export function parseCommand(argumentList: readonly string[]): ShimCommand {
       else switches.delete(toggle);
     } else {
       const accepted = [...textFlags, ...switchFlags].map((flag) => `-${flag}`).join(", ");
-      throw new ShimError("InvalidArgument", `flag ${argument} is not known; accepted are ${accepted}`);
+      throw new ShimError("InvalidArgument", `unknown flag ${argument}: expected one of ${accepted}`);
     }
   }
   if (switches.has("v") || switches.has("version")) return { kind: "version" };
@@ -70,7 +70,10 @@ export function parseCommand(argumentList: readonly string[]): ShimCommand {
 function parseSwitch(name: string, value: string | undefined): boolean {
   if (value === undefined || value === "true" || value === "1") return true;
   if (value === "false" || value === "0") return false;
-  throw new ShimError("InvalidArgument", `flag -${name} is ${JSON.stringify(value)}; accepted are true and false`);
+  throw new ShimError(
+    "InvalidArgument",
+    `invalid value ${JSON.stringify(value)} for flag -${name}: expected true or false`,
+  );
 }
 
 function parseAction(actions: readonly string[]): "start" | "delete" | "serve" {
@@ -79,5 +82,8 @@ function parseAction(actions: readonly string[]): "start" | "delete" | "serve" {
     if (action === undefined) return "serve";
     if (action === "start" || action === "delete") return action;
   }
-  throw new ShimError("InvalidArgument", `action ${JSON.stringify(actions.join(" "))} is not start or delete`);
+  throw new ShimError(
+    "InvalidArgument",
+    `unknown action ${JSON.stringify(actions.join(" "))}: expected start or delete`,
+  );
 }

@@ -17,7 +17,7 @@ it("ends a shim that is idle from one look to the next, and no other", async () 
   await clock.advance(60_000);
   expect(ended).toEqual([]);
   await clock.advance(60_000);
-  expect(ended).toEqual(["nobody asked for a sandbox or task"]);
+  expect(ended).toEqual(["no client has created a sandbox or task"]);
   await watching;
   expect(clock.sleepers).toBe(0);
 });

@@ -1,6 +1,6 @@
 import type { Clock } from "../clock.ts";
 
-/** A shim that has had neither sandbox nor task from one look to the next was forgotten by its containerd. */
+/** A shim that had neither sandbox nor task at two checks in a row has been forgotten by containerd. */
 export async function endWhenOrphaned(
   services: { readonly isIdle: boolean },
   milliseconds: number,
@@ -11,7 +11,7 @@ export async function endWhenOrphaned(
   let wasIdle = true;
   while (!signal.aborted) {
     await clock.delay(milliseconds, signal).catch(() => {});
-    if (wasIdle && services.isIdle) end("nobody asked for a sandbox or task");
+    if (wasIdle && services.isIdle) end("no client has created a sandbox or task");
     wasIdle = services.isIdle;
   }
 }

@@ -3,18 +3,18 @@ import { LimitedLog, requestAllowance } from "../system/limited-log.ts";
 import type { ShimLog, ShimSystem } from "../system/system.ts";
 import type { RuntimeOptions } from "./bootstrap.ts";
 import { ownFolder } from "./executable.ts";
-import type { PlatformContext, ShimOptions } from "./options.ts";
+import type { PlatformContext, ShimOptions } from "./shim-options.ts";
 
 export function platformContext(parts: {
   readonly options: ShimOptions;
-  readonly host: NodeJS.Process;
+  readonly nodeProcess: NodeJS.Process;
   readonly log: ShimLog;
   readonly namespace: string;
   readonly clock: Clock;
   readonly system: ShimSystem;
   readonly runtimeOptions?: RuntimeOptions | undefined;
 }): PlatformContext {
-  const { options, host, log, namespace, clock, system, runtimeOptions } = parts;
+  const { options, nodeProcess, log, namespace, clock, system, runtimeOptions } = parts;
   const retryMilliseconds = async (): Promise<number> => {
     if (runtimeOptions === undefined) return 0;
     const { decodeRuntimeOptions } = await import("./runtime-options.ts");
@@ -22,11 +22,11 @@ export function platformContext(parts: {
   };
   return {
     log,
-    guestLog: new LimitedLog({ log, clock, whose: "of the guest, or about it" }),
-    requestLog: new LimitedLog({ log, clock, whose: "about what was asked for", allowance: requestAllowance }),
+    guestLog: new LimitedLog({ log, clock, subject: "from or about the guest" }),
+    requestLog: new LimitedLog({ log, clock, subject: "about requests", allowance: requestAllowance }),
     upstreamStdio: system.stdio({ namespace, clock, retryMilliseconds }),
-    env: host.env,
+    env: nodeProcess.env,
     namespace,
-    executableDirectory: options.executableDirectory ?? ownFolder(host),
+    executableDirectory: options.executableDirectory ?? ownFolder(nodeProcess),
   };
 }

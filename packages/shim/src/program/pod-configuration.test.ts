@@ -81,8 +81,8 @@ describe("the CRI pod configuration", () => {
   });
 
   it.each([
-    [{ ipc: NODE }, "namespace_options.ipc is NODE, accepted are POD and CONTAINER: "],
-    [{ usernsOptions: { mode: POD } }, "namespace_options.userns_options.mode is POD, accepted is NODE: "],
+    [{ ipc: NODE }, "namespace_options.ipc is NODE, expected POD or CONTAINER: "],
+    [{ usernsOptions: { mode: POD } }, "namespace_options.userns_options.mode is POD, expected NODE: "],
   ])("is refused with a reason where no VM can do it: %j", (namespaceOptions, message) => {
     expect(() => readPodConfiguration(encoded({ linux: { securityContext: { namespaceOptions } } }))).toThrow(message);
   });
@@ -96,6 +96,6 @@ describe("the CRI pod configuration", () => {
   });
 
   it("is refused when it is none", () => {
-    expect(() => readPodConfiguration(Uint8Array.of(0xff))).toThrow("options are no PodSandboxConfig");
+    expect(() => readPodConfiguration(Uint8Array.of(0xff))).toThrow("options are not a PodSandboxConfig");
   });
 });

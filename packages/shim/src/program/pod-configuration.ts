@@ -4,31 +4,31 @@ import type { PodSettings } from "../platform.ts";
 
 const { POD, NODE } = runtime.v1.NamespaceMode;
 
-/** What a shim takes from the CRI pod configuration. */
+/** The parts of the CRI pod configuration that a shim uses. */
 export interface PodConfiguration {
   readonly annotations: { readonly [key: string]: string };
   readonly pod: PodSettings;
 }
 
-/** resolv.conf takes three name servers; a pod has a few searches and options. Far more than that is a mistake. */
+/** resolv.conf takes three name servers, and pods have a few search domains and options. */
 const mostWords = 64;
 
 /**
- * What containerd's own sandboxer sets from version 2.0 on, unless its configuration says otherwise, which nobody tells a
- * shim: every user of a pod may listen at low ports and send pings, as neither reaches beyond the pod's own network.
+ * The defaults of containerd's own sandboxer from version 2.0 on, whose configuration a shim cannot see: every user in a
+ * pod may listen on low ports and send pings, which stay within the pod's own network.
  */
-const settingsOfNetwork = {
+const networkDefaults = {
   "net.ipv4.ip_unprivileged_port_start": "0",
   "net.ipv4.ping_group_range": "0 2147483647",
 } as const;
 
-/** InvalidArgument for what is no PodSandboxConfig, and for what must not stand in a file that programs trust. */
+/** Throws InvalidArgument for what is not a PodSandboxConfig, and for what would corrupt the generated resolv.conf. */
 export function readPodConfiguration(bytes: Uint8Array): PodConfiguration {
   let configuration: runtime.v1.PodSandboxConfig;
   try {
     configuration = runtime.v1.PodSandboxConfig.decode(bytes);
   } catch (error) {
-    throw invalid(`options are no PodSandboxConfig: ${messageOf(error)}`, error);
+    throw invalid(`options are not a PodSandboxConfig: ${messageOf(error)}`, error);
   }
   const { annotations, dnsConfig } = configuration;
   const parent = configuration.linux?.cgroupParent ?? "";
@@ -43,23 +43,23 @@ export function readPodConfiguration(bytes: Uint8Array): PodConfiguration {
   };
 }
 
-/** What containerd would write into config.json of the pod's sandbox container, as far as the caller decides it. */
+/** The part of the pod's configuration that containerd would write into config.json of its sandbox container. */
 function specificationOf({ hostname, linux }: runtime.v1.PodSandboxConfig): object {
   const context = linux?.securityContext ?? null;
   const { network = POD, pid = POD, ipc = POD, usernsOptions = null } = context?.namespaceOptions ?? {};
   const options = "linux.security_context.namespace_options";
   if (ipc === NODE) {
-    const reason = "what the node's processes share is memory of its own kernel, which no VM reaches";
-    throw invalid(`${options}.ipc is NODE, accepted are POD and CONTAINER: ${reason}`);
+    const reason = "a VM cannot share memory with the node's kernel";
+    throw invalid(`${options}.ipc is NODE, expected POD or CONTAINER: ${reason}`);
   }
   if (usernsOptions?.mode === POD) {
-    const reason = "containers have the user namespace of their VM";
-    throw invalid(`${options}.userns_options.mode is POD, accepted is NODE: ${reason}`);
+    const reason = "containers use the user namespace of their VM";
+    throw invalid(`${options}.userns_options.mode is POD, expected NODE: ${reason}`);
   }
   const isOwn = {
     mount: true,
     network: network !== NODE,
-    // The node's network has the node's name.
+    // A pod in the node's network uses the node's host name.
     uts: network !== NODE,
     ipc: true,
     pid: pid !== NODE,
@@ -71,13 +71,13 @@ function specificationOf({ hostname, linux }: runtime.v1.PodSandboxConfig): obje
     ...(uid === undefined ? {} : { process: { user } }),
     linux: {
       ...(linux?.resources == null ? {} : { resources: resourcesOf(linux.resources) }),
-      sysctl: { ...(isOwn.network ? settingsOfNetwork : {}), ...linux?.sysctls },
+      sysctl: { ...(isOwn.network ? networkDefaults : {}), ...linux?.sysctls },
       namespaces: Object.entries(isOwn).flatMap(([type, own]) => (own ? [{ type }] : [])),
     },
   };
 }
 
-/** What all of the pod's containers may take, which the sandbox container itself does not. Zero: nothing is said. */
+/** The limits of the pod as a whole, which do not apply to the sandbox container. Zero means unset. */
 function resourcesOf(resources: runtime.v1.LinuxContainerResources): object {
   const { memoryLimitInBytes: limit, cpuQuota: quota, cpuPeriod: period, cpuShares: shares } = resources;
   return { memory: { limit }, cpu: { quota, period, shares } };
@@ -95,9 +95,10 @@ function resolvConfOf({ servers, searches, options }: runtime.v1.DNSConfig): str
 
 function words(field: string, values: readonly string[]): readonly string[] {
   const bad = values.find((value) => !/^\S{1,255}$/.test(value));
-  if (bad !== undefined) throw invalid(`dns_config.${field}: ${JSON.stringify(bad)} is no single word`);
+  if (bad !== undefined)
+    throw invalid(`dns_config.${field}: ${JSON.stringify(bad)} must be one word of up to 255 characters`);
   if (values.length > mostWords) {
-    throw invalid(`dns_config.${field}: ${values.length} entries, at most ${mostWords} are accepted`);
+    throw invalid(`dns_config.${field} has ${values.length} entries, expected at most ${mostWords}`);
   }
   return values;
 }

@@ -4,7 +4,7 @@ import { messageOf, ShimError } from "../errors.ts";
 import type { Exit, Log, Process } from "../platform.ts";
 import type { TaskEvents } from "../services/task/task-events.ts";
 
-/** Delete's answer, kept for those who ask again. */
+/** The result of Delete, kept for callers that repeat it. */
 export interface DeleteAnswer {
   readonly pid: number;
   readonly exit: Exit;
@@ -19,8 +19,8 @@ export interface ProcessRecordOptions {
 }
 
 /**
- * One process as clients see it: orders its events (started before exited, however soon it ends), and shares its
- * deletion between all who ask for it.
+ * One process as clients see it. Publishes its start before its exit, however soon it exits, and shares one deletion
+ * among all callers.
  */
 export class ProcessRecord {
   readonly process: Process;
@@ -41,7 +41,7 @@ export class ProcessRecord {
   async start(signal?: AbortSignal): Promise<number> {
     const { containerId, process, events } = this.#options;
     if (this.#phase === "starting" || this.#phase === "started") {
-      const state = this.#phase === "starting" ? "is being started" : "was started already";
+      const state = this.#phase === "starting" ? "is being started" : "was already started";
       throw new ShimError("FailedPrecondition", `start ${this.#name()}: it ${state}`);
     }
     const settled = Promise.withResolvers<void>();
@@ -57,7 +57,7 @@ export class ProcessRecord {
       this.#phase = "failed";
       throw error;
     } finally {
-      // One turn later, so that the answer to Start is on its way before the exit is published.
+      // One turn of the event loop later, so that the response to Start is sent before the exit is published.
       setImmediate(settled.resolve);
     }
   }
@@ -67,13 +67,13 @@ export class ProcessRecord {
     try {
       await send(signalNumber);
     } catch (error) {
-      // It may have ended while the signal was under way.
+      // The process may have exited in the meantime.
       if ((this.process.state as Process["state"]) === "stopped") throw this.#finished(error);
       throw error;
     }
   }
 
-  /** Completes when the process has exited, and when it is deleted without ever having run. */
+  /** Resolves when the process exits, or is deleted without having run. */
   async wait(signal?: AbortSignal): Promise<Exit> {
     const exited = this.process.wait(signal).catch((error: unknown) => {
       if (signal?.aborted) throw signal.reason;
@@ -83,14 +83,14 @@ export class ProcessRecord {
     });
     const over = new AbortController();
     try {
-      // The deletion may be far: nothing of a caller that has its answer, or has left, shall wait for it.
+      // The deletion may come much later, so this wait must not outlive the caller's.
       return await abortable(Promise.race([exited, abortable(this.#deleted.promise, over.signal)]), signal);
     } finally {
       over.abort();
     }
   }
 
-  /** Runs the deletion once, apart from any caller's patience; after a failure the next caller tries again. */
+  /** Runs one deletion for all callers, even when a caller gives up; after a failure the next caller runs another. */
   delete(teardown: () => Promise<Exit>, signal?: AbortSignal): Promise<DeleteAnswer> {
     if (this.process.state === "running") {
       throw new ShimError("FailedPrecondition", `delete ${this.#name()}: it is running; kill it first`);
@@ -102,7 +102,7 @@ export class ProcessRecord {
     return abortable(this.#deletion, signal);
   }
 
-  /** Resolves when nothing more will be published about it; a process that never ran has nothing to publish. */
+  /** Resolves when no more events follow: for a process that never ran, at once. */
   settle(): Promise<void> {
     if (this.process.state === "stopped") return this.#exitPublished;
     this.#abandoned = true;

@@ -4,16 +4,16 @@ import type { Log } from "../platform.ts";
 import type { SandboxSlot } from "../services/sandbox/sandbox-slot.ts";
 
 const defaultLingerMilliseconds = 30_000;
-/** Each time containerd may be asked for its version. */
+/** Each round may query containerd's version, so rounds must not be too frequent. */
 const shortestLinger = 100;
 
-/** What UVM_SHIM_LINGER_MS says; a shim that is told nonsense serves all the same. */
+/** The value of UVM_SHIM_LINGER_MS. An invalid value must not keep the shim from serving. */
 export function lingerFrom(text: string | undefined, log: Log): number {
   if (text === undefined) return defaultLingerMilliseconds;
   const milliseconds = /^\d{1,9}$/.test(text) ? Number(text) : 0;
   if (milliseconds >= shortestLinger) return milliseconds;
   const expected = `a whole number of milliseconds from ${shortestLinger} to 999999999`;
-  log.log("warn", `UVM_SHIM_LINGER_MS is ${text}, expected ${expected}; it is ${defaultLingerMilliseconds} instead`);
+  log.log("warn", `UVM_SHIM_LINGER_MS is ${text}, expected ${expected}; using ${defaultLingerMilliseconds}`);
   return defaultLingerMilliseconds;
 }
 
@@ -24,14 +24,14 @@ export interface RetirementOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly end: (reason: string) => void;
-  /** Whether the containerd of the moment can do without the shim of a pod that it still knows. */
+  /** Whether the containerd that runs now can list pods whose shim has exited. */
   readonly isDispensable: () => Promise<boolean>;
 }
 
 /**
- * Ends the shim of a pod that has ended, once no task is left: a kubelet keeps a completed pod for hours, and has its
- * sandbox shut down only when it removes the pod. Not at once, since whoever stops a pod asks for its state right after
- * that, or removes it, and containerd answers neither while it takes notice of the process's end.
+ * Exits the shim of a pod that has ended, once no task is left: a kubelet keeps a completed pod for hours, and shuts its
+ * sandbox down only when it removes the pod. The shim lingers first, because a client that stops a pod queries its state
+ * or removes it right afterwards, and containerd answers neither while it handles the exit of the shim.
  */
 export class Retirement {
   readonly #options: RetirementOptions;
@@ -42,7 +42,7 @@ export class Retirement {
     this.#options = options;
   }
 
-  /** For the sandbox that there is now; it may be called again. */
+  /** Watches the current sandbox. Idempotent. */
   begin(): void {
     if (this.#isBegun) return;
     this.#isBegun = true;
@@ -58,15 +58,15 @@ export class Retirement {
     await slot.present?.sandbox.wait(this.#stop.signal).catch(() => {});
     while (!this.#stop.signal.aborted) {
       await clock.delay(milliseconds, this.#stop.signal).catch(() => {});
-      // The namespaces' holder may have ended alone: then the VM is for the kubelet to stop.
+      // If only the container that holds the namespaces has ended, the kubelet stops the VM.
       if (this.#stop.signal.aborted || slot.present?.sandbox.state !== "stopped" || !tasks.isEmpty) continue;
       if (!(await isDispensable())) continue;
       try {
-        // Of a VM that ended by itself nobody may have given back what it held of the host.
+        // Nobody may have released the host's resources of a VM that ended on its own.
         await tasks.deleteAll();
-        return end(`sandbox ${slot.present.sandbox.id} has ended, and no task is left`);
+        return end(`sandbox ${slot.present.sandbox.id} has ended and no task is left`);
       } catch (error) {
-        log.log("warn", "sandbox not given back, which is tried again", { error: messageOf(error) });
+        log.log("warn", "cannot release the ended sandbox, retrying", { error: messageOf(error) });
       }
     }
   }

@@ -1,19 +1,18 @@
 import { writeSync } from "node:fs";
-import { shownMessage } from "../errors.ts";
+import { printableMessage } from "../errors.ts";
 import { encodeRuntimeInfo } from "./bootstrap.ts";
 import { parseCommand } from "./flags.ts";
-import type { ShimOptions } from "./options.ts";
+import type { ShimOptions } from "./shim-options.ts";
 
 /**
- * The main function of a shim's executable: does what its arguments say and ends the process. Nothing but the reply
- * of an action is ever written to standard output or, when all goes well, to standard error: containerd reads both
- * together as the answer of `start`.
+ * The main function of a shim: runs the action of its arguments and exits. Nothing but the action's reply is written to
+ * standard output, and nothing to standard error unless it fails: containerd reads both together as the reply of `start`.
  */
-export async function runShim(options: ShimOptions, host: NodeJS.Process): Promise<void> {
+export async function runShim(options: ShimOptions, nodeProcess: NodeJS.Process): Promise<void> {
   try {
-    const command = parseCommand(host.argv.slice(2));
-    // The runtime's own warnings go to standard error, where they would become part of an action's reply.
-    if (command.kind !== "serve") host.removeAllListeners("warning");
+    const command = parseCommand(nodeProcess.argv.slice(2));
+    // Node's own warnings would become part of the reply on standard error.
+    if (command.kind !== "serve") nodeProcess.removeAllListeners("warning");
     switch (command.kind) {
       case "version":
         reply(Buffer.from(`${options.name} ${options.version} (${options.runtimeName})\n`));
@@ -23,34 +22,34 @@ export async function runShim(options: ShimOptions, host: NodeJS.Process): Promi
         break;
       case "start": {
         const { start } = await import("./start.ts");
-        reply(await start(command.flags, options, host));
+        reply(await start(command.flags, options, nodeProcess));
         break;
       }
       case "delete": {
         const { deleteLeftovers } = await import("./delete.ts");
-        reply(await deleteLeftovers(command.flags, options, host));
+        reply(await deleteLeftovers(command.flags, options, nodeProcess));
         break;
       }
       case "serve": {
         const { serve } = await import("./serve.ts");
-        await serve(command.flags, options, host);
+        await serve(command.flags, options, nodeProcess);
         break;
       }
     }
   } catch (error) {
-    writeSync(2, `${options.name}: ${shownMessage(error)}${remedyOf(error)}\n`);
-    host.exit(1);
+    writeSync(2, `${options.name}: ${printableMessage(error)}${hintFor(error)}\n`);
+    nodeProcess.exit(1);
     return;
   }
-  host.exit(0);
+  nodeProcess.exit(0);
 }
 
-/** What helps where files cannot be opened: whoever reads the answer of `start` has only that. */
-function remedyOf(error: unknown): string {
+/** A hint for errors about open files: whoever reads the reply of `start` sees nothing else. */
+function hintFor(error: unknown): string {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    if (code === "EMFILE") return "; the limit of open files (ulimit -n) is too low for this shim";
-    if (code === "ENFILE") return "; the whole machine has as many open files as it may (fs.file-max)";
+    if (code === "EMFILE") return "; the open file limit (ulimit -n) is too low for this shim";
+    if (code === "ENFILE") return "; the machine has reached its open file limit (fs.file-max)";
   }
   return "";
 }

@@ -63,7 +63,7 @@ describe("the message itself", () => {
   it.each([
     [Uint8Array.of(2 << 3, 9), "debug_type: got 9, expected 0 (NPIPE), 1 (FILE), 2 (ETW)"],
     [Uint8Array.of(6 << 3, 2), "sandbox_isolation: got 2, expected 0 (PROCESS), 1 (HYPERVISOR)"],
-    [Uint8Array.of(0x2a, 9, 1), "runtime options are no containerd.runhcs.v1.Options"],
+    [Uint8Array.of(0x2a, 9, 1), "runtime options are not a valid containerd.runhcs.v1.Options"],
   ])("%j is refused", async (value, problem) => {
     await expect(message(value)).rejects.toMatchObject({ code: "InvalidArgument" });
     await expect(message(value)).rejects.toThrow(problem);
@@ -130,7 +130,7 @@ describe("the configuration of containerd's CRI plugin", () => {
   });
 
   it.each([
-    ["VmProcessors = 3", 'config_body has "VmProcessors", expected only debug, debugType'],
+    ["VmProcessors = 3", 'config_body has unknown key "VmProcessors", expected one of debug, debugType'],
     ["__proto__ = 3", 'config_body has "__proto__"'],
     ['VmProcessorCount = "3"', 'VmProcessorCount: got "3", expected a number'],
     ["Debug = 1", "Debug: got 1, expected a boolean"],
@@ -138,7 +138,7 @@ describe("the configuration of containerd's CRI plugin", () => {
     ["DebugType = 3", "DebugType: got 3, expected 0 (NPIPE)"],
     ["DefaultContainerAnnotations = []", "DefaultContainerAnnotations: got a list, expected a table of strings"],
     ["[DefaultContainerAnnotations]\na = 1", 'got a number as "a", expected a table of strings'],
-    ["= 3", "config_body is no TOML (line 1"],
+    ["= 3", "config_body is not valid TOML (line 1"],
   ])("%s is refused", async (text, problem) => {
     await expect(toml(text)).rejects.toMatchObject({ code: "InvalidArgument" });
     await expect(toml(text)).rejects.toThrow(problem);
@@ -166,7 +166,7 @@ describe("options that nobody can read", () => {
   ])("with %s are refused as what they are", async (_, value) => {
     await expect(message(value)).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: expect.stringMatching(/^runtime options are no containerd\.runhcs\.v1\.Options: /),
+      message: expect.stringMatching(/^runtime options are not a valid containerd\.runhcs\.v1\.Options: /),
     });
   });
 });
@@ -176,7 +176,7 @@ describe("options of other types", () => {
     const decoding = decodeRuntimeOptions({ typeUrl, value: new Uint8Array() });
     await expect(decoding).rejects.toMatchObject({ code: "InvalidArgument" });
     await expect(decoding).rejects.toThrow(
-      `runtime options of type ${JSON.stringify(typeUrl)} are not known, expected containerd.runhcs.v1.Options or`,
+      `unknown runtime options type ${JSON.stringify(typeUrl)}: expected containerd.runhcs.v1.Options or`,
     );
   });
 });

@@ -3,12 +3,12 @@ import { parse as parseToml } from "smol-toml";
 import { systemClock } from "../clock.ts";
 import { messageOf, ShimError } from "../errors.ts";
 import { containerd, runtimeoptions } from "../generated/messages.js";
-import { shortOr, tomlFault, typeOf } from "../given.ts";
+import { redactedValue, tomlErrorPosition, typeName } from "../redaction.ts";
 import { readNamedFile } from "../system/file-calls.ts";
 import type { RuntimeOptions } from "./bootstrap.ts";
-import { decodeFields } from "./wire.ts";
+import { decodeFields } from "./protobuf-wire.ts";
 
-/** `containerd.runhcs.v1.Options` as a plain object: what was not set is absent. */
+/** `containerd.runhcs.v1.Options` as a plain object; fields that were not set are absent. */
 export interface RuntimeOptionValues {
   readonly debug?: boolean;
   readonly debugType?: "NPIPE" | "FILE" | "ETW";
@@ -32,7 +32,7 @@ export interface RuntimeOptionValues {
   readonly scrubLogs?: boolean;
 }
 
-/** Values of the enumerations by their numbers. */
+/** Names of the enumerations' values, by number. */
 const debugTypes = ["NPIPE", "FILE", "ETW"] as const;
 const isolations = ["PROCESS", "HYPERVISOR"] as const;
 
@@ -63,12 +63,12 @@ const kinds: { readonly [Field in keyof RuntimeOptionValues]-?: Kind } = {
 
 const isolationField = 6;
 const largestConfiguration = 1024 * 1024;
-/** What containerd's CRI plugin puts beside the runtime's own options. */
+/** Keys that containerd's CRI plugin adds to the runtime's options. */
 const configurationKeys: ReadonlySet<string> = new Set(["typeurl", "configpath", "configbody"]);
 
 /**
- * Decodes runtime options of the two types that containerd passes: the message itself, and the generic one, which holds
- * the options of the CRI plugin's configuration as TOML. Throws InvalidArgument for others, and for what they hold.
+ * Decodes the two types of runtime options that containerd passes: the runhcs message, and the generic one with the TOML
+ * of the CRI plugin's configuration. Throws InvalidArgument for other types and for invalid content.
  */
 export async function decodeRuntimeOptions({ typeUrl, value }: RuntimeOptions): Promise<RuntimeOptionValues> {
   switch (typeUrl.slice(typeUrl.lastIndexOf("/") + 1)) {
@@ -87,7 +87,7 @@ export async function decodeRuntimeOptions({ typeUrl, value }: RuntimeOptions): 
     default:
       throw new ShimError(
         "InvalidArgument",
-        `runtime options of type ${JSON.stringify(typeUrl)} are not known, expected containerd.runhcs.v1.Options or runtimeoptions.v1.Options`,
+        `unknown runtime options type ${JSON.stringify(typeUrl)}: expected containerd.runhcs.v1.Options or runtimeoptions.v1.Options`,
       );
   }
 }
@@ -97,14 +97,16 @@ function decode<Message>(type: string, read: () => Message): Message {
     return read();
   } catch (error) {
     if (error instanceof ShimError) throw error;
-    throw new ShimError("InvalidArgument", `runtime options are no ${type}: ${messageOf(error)}`, { cause: error });
+    throw new ShimError("InvalidArgument", `runtime options are not a valid ${type}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
 
-/** A message has as its own properties what was set to more than its zero; only those are copied. */
+/** Copies own properties: those of the message that were set to something other than zero. */
 function fromMessage(message: containerd.runhcs.v1.Options, bytes: Uint8Array): RuntimeOptionValues {
   const { debugType, sandboxIsolation = 0, scrubLogs, ...rest } = { ...message } as Partial<typeof message>;
-  // The zero of this enumeration means something, and only the wire tells it from nothing.
+  // Zero is a value of this enumeration; only the encoded bytes tell it from an unset field.
   const hasIsolation = decodeFields(bytes).some(({ number }) => number === isolationField);
   return {
     ...rest,
@@ -114,13 +116,13 @@ function fromMessage(message: containerd.runhcs.v1.Options, bytes: Uint8Array): 
   };
 }
 
-/** Names in Go's or protobuf's spelling; containerd compares them without regard to case too. */
+/** Accepts names in Go's and protobuf's spelling; containerd ignores case too. */
 function fromToml(source: string, text: string): RuntimeOptionValues {
   let table: { readonly [key: string]: unknown };
   try {
     table = parseToml(text);
   } catch (error) {
-    throw new ShimError("InvalidArgument", `runtime options: ${source} is no TOML${tomlFault(error)}`);
+    throw new ShimError("InvalidArgument", `runtime options: ${source} is not valid TOML${tomlErrorPosition(error)}`);
   }
   const fields = new Map(Object.keys(kinds).map((field) => [field.toLowerCase(), field as keyof RuntimeOptionValues]));
   const values: { [field: string]: unknown } = {};
@@ -131,7 +133,7 @@ function fromToml(source: string, text: string): RuntimeOptionValues {
     if (field === undefined) {
       throw new ShimError(
         "InvalidArgument",
-        `runtime options: ${source} has ${JSON.stringify(key)}, expected only ${Object.keys(kinds).join(", ")}`,
+        `runtime options: ${source} has unknown key ${JSON.stringify(key)}, expected one of ${Object.keys(kinds).join(", ")}`,
       );
     }
     values[field] = checked(key, kinds[field], value);
@@ -150,13 +152,13 @@ function checked(key: string, kind: Kind, value: unknown): unknown {
   }
   const wrong = Object.entries(value).find(([, member]) => typeof member !== "string");
   if (wrong !== undefined) {
-    const given = `got ${typeOf(wrong[1])} as ${JSON.stringify(wrong[0])}, expected a table of strings`;
+    const given = `got ${typeName(wrong[1])} as ${JSON.stringify(wrong[0])}, expected a table of strings`;
     throw new ShimError("InvalidArgument", `runtime options: ${key}: ${given}`);
   }
   return { ...value };
 }
 
-/** By number, as protobuf and containerd's configuration have it, or by name. */
+/** Accepts the number of a value, as protobuf and containerd's configuration write it, or its name. */
 function enumerated<Name extends string>(key: string, names: readonly Name[], value: unknown): Name {
   const name = typeof value === "number" ? names[value] : names.find((candidate) => candidate === value);
   if (name === undefined) throw mismatch(key, names.map((each, index) => `${index} (${each})`).join(", "), value);
@@ -164,7 +166,7 @@ function enumerated<Name extends string>(key: string, names: readonly Name[], va
 }
 
 function mismatch(key: string, expected: string, value: unknown): ShimError {
-  return new ShimError("InvalidArgument", `runtime options: ${key}: got ${shortOr(value)}, expected ${expected}`);
+  return new ShimError("InvalidArgument", `runtime options: ${key}: got ${redactedValue(value)}, expected ${expected}`);
 }
 
 async function readConfigurationFile(path: string): Promise<string> {

@@ -1,42 +1,43 @@
 import path from "node:path";
 import { settlesWithin, systemClock } from "../clock.ts";
-import { messageOf, ShimError, shownMessage } from "../errors.ts";
+import { messageOf, printableMessage, ShimError } from "../errors.ts";
 import type { LogLevel, Platform } from "../platform.ts";
 import type { Services } from "../services/services.ts";
 import { dumpState } from "../services/state-dump.ts";
 import { systemOf } from "../system/select-system.ts";
 import { sparesCompletedPods } from "./containerd-version.ts";
 import type { ShimFlags } from "./flags.ts";
-import { givenOptions } from "./handed-options.ts";
-import type { ShimOptions } from "./options.ts";
+import { readOptionsPipe } from "./options-pipe.ts";
 import { endWhenOrphaned } from "./orphan.ts";
 import { platformContext } from "./platform-context.ts";
-import { tellStart } from "./ready.ts";
+import { reportReady } from "./readiness.ts";
 import { lingerFrom } from "./retirement.ts";
+import type { ShimOptions } from "./shim-options.ts";
 import { type ShimState, writeState } from "./state-file.ts";
 
 const closeMilliseconds = 2000;
 const terminateMilliseconds = 12_000;
-/** What clients have to delete what is theirs when the sandbox has been ended on a signal. */
+/** How long clients have to delete their tasks after a signal has stopped the sandbox. */
 const clientsMilliseconds = 1000;
 
 /**
- * The serving mode: accepts connections as its first act, so that `start` can answer, and loads services and platform
- * while containerd is on its way to the socket. Resolves when the shim has ended in order.
+ * The serving mode. Accepts connections first, so that `start` can reply, and loads services and platform while
+ * containerd connects. Resolves once the shim has shut down in order.
  */
-export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS.Process): Promise<void> {
-  if (flags.socket === "") throw new ShimError("InvalidArgument", "flag -socket is missing; start passes it");
+export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess: NodeJS.Process): Promise<void> {
+  if (flags.socket === "")
+    throw new ShimError("InvalidArgument", "flag -socket is missing: start passes it to the serving process");
   const clock = options.clock ?? systemClock;
-  const bundle = path.resolve(flags.bundle === "" ? host.cwd() : flags.bundle);
+  const bundle = path.resolve(flags.bundle === "" ? nodeProcess.cwd() : flags.bundle);
   const { id, namespace, socket } = flags;
   const system = systemOf(options);
   const log = system.openLog({ bundle, namespace, id, level: flags.debug ? "debug" : "info", clock });
   let loaded: Services | undefined;
-  // Before anything is waited for, and for as long as the process lives: without a listener the signal opens a debugger.
-  if (process.platform !== "win32") host.on("SIGUSR1", () => dumpState(log, loaded?.describe() ?? []));
+  // Registered before the first await and never removed: without a listener, the signal opens Node's debugger.
+  if (process.platform !== "win32") nodeProcess.on("SIGUSR1", () => dumpState(log, loaded?.describe() ?? []));
   const ended = Promise.withResolvers<string>();
   const services = Promise.withResolvers<Services>();
-  const runtimeOptions = givenOptions(host);
+  const runtimeOptions = readOptionsPipe(nodeProcess);
   const listener = await system.listen(socket, (connection) => {
     connection.on("error", () => {});
     services.promise.then(
@@ -44,25 +45,25 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
       () => connection.destroy(),
     );
   });
-  const identity = { pid: host.pid, processStartTime: (await system.processStartTime(host.pid)) ?? "" };
+  const identity = { pid: nodeProcess.pid, processStartTime: (await system.processStartTime(nodeProcess.pid)) ?? "" };
   writeState(bundle, { kind: "serving", id, namespace, socket, ...identity });
-  tellStart(host);
+  reportReady(nodeProcess);
 
   let ending = false;
   const leave = (state: ShimState): void => {
     try {
       writeState(bundle, state);
     } catch (error) {
-      // A bundle that is gone has nobody left to read it. Without it `delete` looks for what there is no more.
+      // Nobody reads the state of a bundle that is gone. Without the state, `delete` repeats the cleanup.
       const isGone = (error as NodeJS.ErrnoException).code === "ENOENT";
-      log.log(isGone ? "debug" : "warn", "state not written", { error: messageOf(error) });
+      log.log(isGone ? "debug" : "warn", "cannot write the state file", { error: messageOf(error) });
     }
   };
   const handOver = (): void => leave({ kind: "member", id, namespace, socket, sandboxId: id });
   const end = (reason: string): void => {
     if (ending) return;
     ending = true;
-    // Before the answer is given: containerd runs `delete` right after it, which then has nothing to look for.
+    // Written before the response is sent: containerd then runs `delete`, which reads it and skips the cleanup.
     leave({ kind: "ended", id, namespace, socket, ...identity });
     ended.resolve(reason);
   };
@@ -73,28 +74,31 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     });
     loaded?.destroy();
     log.close();
-    host.stderr.write(`${options.name}: ${shownMessage(error)}\n`);
-    host.exit(1);
+    nodeProcess.stderr.write(`${options.name}: ${printableMessage(error)}\n`);
+    nodeProcess.exit(1);
   };
-  host.on("uncaughtException", crash);
+  nodeProcess.on("uncaughtException", crash);
   const terminate = (signal: NodeJS.Signals): void => {
-    log.log("warn", "ending on a signal", { signal });
+    log.log("warn", "stopping on a signal", { signal });
     const stopped = loaded === undefined ? Promise.resolve() : loaded.stopAll(clientsMilliseconds);
     stopped.then(
       () => end(signal),
       (error: unknown) => {
-        log.log("error", "sandbox not stopped", { error: messageOf(error) });
-        // Without the mark of an orderly end, so that `delete` removes what is left.
+        log.log("error", "cannot stop the sandbox", { error: messageOf(error) });
+        // The state stays `serving`, so that `delete` removes what is left.
         ended.resolve(signal);
       },
     );
     void settlesWithin(stopped, terminateMilliseconds, clock).then(() => ended.resolve(signal));
   };
-  host.on("SIGTERM", terminate);
-  host.on("SIGINT", terminate);
+  nodeProcess.on("SIGTERM", terminate);
+  nodeProcess.on("SIGINT", terminate);
 
   const setLogLevel = (level: LogLevel): void => log.setLevel(level);
-  const context = { ...platformContext({ options, host, log, namespace, clock, system, runtimeOptions }), setLogLevel };
+  const context = {
+    ...platformContext({ options, nodeProcess, log, namespace, clock, system, runtimeOptions }),
+    setLogLevel,
+  };
   let platform: Promise<Platform> | undefined;
   const loadPlatform = (): Promise<Platform> => {
     platform ??= options.loadPlatform(context).catch((error: unknown) => {
@@ -110,22 +114,22 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
       shimId: id,
       namespace,
       bundle,
-      pid: host.pid,
+      pid: nodeProcess.pid,
       version: options.version,
       ...(runtimeOptions === undefined ? {} : { runtimeOptions }),
-      ttrpcAddress: host.env.TTRPC_ADDRESS ?? "",
+      ttrpcAddress: nodeProcess.env.TTRPC_ADDRESS ?? "",
       platform: loadPlatform,
       log,
       clock,
-      isDispensable: () => sparesCompletedPods(host.env.GRPC_ADDRESS ?? ""),
-      lingerMilliseconds: lingerFrom(host.env.UVM_SHIM_LINGER_MS, log),
+      isDispensable: () => sparesCompletedPods(nodeProcess.env.GRPC_ADDRESS ?? ""),
+      lingerMilliseconds: lingerFrom(nodeProcess.env.UVM_SHIM_LINGER_MS, log),
       end,
       handOver,
     });
     services.resolve(loaded);
-    log.log("info", "serving", { socket, pid: host.pid, version: options.version });
-    // Loaded ahead of the first request; a failure is that request's to report.
-    loadPlatform().catch((error: unknown) => log.log("error", "platform not loaded", { error: messageOf(error) }));
+    log.log("info", "serving", { socket, pid: nodeProcess.pid, version: options.version });
+    // Loaded before the first request, which reports a failure to its caller.
+    loadPlatform().catch((error: unknown) => log.log("error", "cannot load the platform", { error: messageOf(error) }));
     void endWhenOrphaned(loaded, options.orphanMilliseconds ?? 60_000, clock, orphan.signal, end);
     const reason = await ended.promise;
     log.log("info", "ending", { reason });
@@ -138,9 +142,9 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     throw error;
   } finally {
     orphan.abort(new ShimError("Cancelled", "the shim has ended"));
-    host.removeListener("uncaughtException", crash);
-    host.removeListener("SIGTERM", terminate);
-    host.removeListener("SIGINT", terminate);
+    nodeProcess.removeListener("uncaughtException", crash);
+    nodeProcess.removeListener("SIGTERM", terminate);
+    nodeProcess.removeListener("SIGINT", terminate);
     listener.close();
     log.close();
   }

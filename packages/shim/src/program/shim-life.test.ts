@@ -144,7 +144,7 @@ describe("the life of a shim", () => {
     const hanging = await shim.run("c1", ["-bundle", shim.bundle("c1"), "delete"], {
       env: { FAKE_CLEAN_UP_HANGS: "1" },
     });
-    expect(hanging).toMatchObject({ code: 1, stderr: expect.stringContaining("cleaning up took longer than 500 ms") });
+    expect(hanging).toMatchObject({ code: 1, stderr: expect.stringContaining("cleanup took longer than 500 ms") });
     const hostless = await shim.run("c1", ["-bundle", shim.bundle("c1"), "delete"], {
       env: { FAKE_PLATFORM_FAILS: "1" },
     });
@@ -217,7 +217,7 @@ describe("the life of a shim", () => {
     await expect.poll(() => readFileSync(path.join(bundle, "panic.log"), "utf8")).toContain("a bug in the shim");
     expect(readState(bundle)).toMatchObject({ kind: "serving" });
     const deleted = await shim.run("c1", ["-bundle", bundle, "delete"]);
-    expect(deleted).toMatchObject({ code: 0, stderr: expect.stringContaining("ended with: ") });
+    expect(deleted).toMatchObject({ code: 0, stderr: expect.stringContaining("wrote before it ended: ") });
     expect(deleted.stderr).toContain("a bug in the shim");
   });
 

@@ -146,7 +146,7 @@ describe("start", () => {
     const outcome = await shim.run("c1", ["start"], { env: { FAKE_HANGS: "1", FAKE_START_MILLISECONDS: "300" } });
     expect(outcome).toMatchObject({
       code: 1,
-      combined: expect.stringContaining("did not accept connections in 300 ms"),
+      combined: expect.stringContaining("did not accept connections within 300 ms"),
     });
   });
 
@@ -160,7 +160,7 @@ describe("start", () => {
       refused.push(descriptors);
       expect({ code, stdout: stdout.toString() }).toEqual({ code: 1, stdout: "" });
       expect(stderr).toMatch(
-        /^containerd-shim-fake-v2: .*EMFILE.*; the limit of open files \(ulimit -n\) is too low for this shim\n$/,
+        /^containerd-shim-fake-v2: .*EMFILE.*; the open file limit \(ulimit -n\) is too low for this shim\n$/,
       );
     }
     expect(refused).not.toEqual([]);
@@ -196,7 +196,7 @@ describe("start", () => {
     const lost = await shim.run("c2", ["start"]);
     expect(lost).toMatchObject({
       code: 1,
-      combined: expect.stringContaining("the shim of its sandbox nobody is not serving"),
+      combined: expect.stringContaining("the shim of sandbox nobody does not accept connections on"),
     });
   });
 
@@ -212,8 +212,8 @@ describe("start", () => {
   });
 
   it.each([
-    [["-nonsense", "start"], "flag -nonsense is not known"],
-    [["restart"], 'action "restart" is not start or delete'],
+    [["-nonsense", "start"], "unknown flag -nonsense: expected"],
+    [["restart"], 'unknown action "restart": expected start or delete'],
   ])("refuses %j in one sentence", async (argumentList, message) => {
     const outcome = await shim.run("c1", argumentList);
     expect(outcome.code).toBe(1);

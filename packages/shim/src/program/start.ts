@@ -6,57 +6,60 @@ import { type Clock, settlesWithin, systemClock } from "../clock.ts";
 import { ShimError } from "../errors.ts";
 import { fileThreads } from "../system/file-calls.ts";
 import { systemOf } from "../system/select-system.ts";
-import { isAccepting, toldSocketDirectory } from "../system/socket.ts";
+import { configuredSocketDirectory, isAccepting } from "../system/socket.ts";
 import type { ShimSystem } from "../system/system.ts";
 import { encodeReply, longestStartInput, parseStartInput, type ReplyDialect, type StartInput } from "./bootstrap.ts";
 import { readConfiguration, sandboxIdOf } from "./bundle.ts";
 import { findReplyDialect } from "./containerd-version.ts";
-import { ownCommand, withoutRuntimes } from "./executable.ts";
+import { ownCommand, withoutNodeVariables } from "./executable.ts";
 import type { ShimFlags } from "./flags.ts";
-import { optionsToGive } from "./handed-options.ts";
-import { lastWords, stderrFile } from "./last-words.ts";
-import type { ShimOptions } from "./options.ts";
-import { readyVariable } from "./ready.ts";
+import { prepareOptionsPipe } from "./options-pipe.ts";
+import { readyDescriptorVariable } from "./readiness.ts";
+import type { ShimOptions } from "./shim-options.ts";
 import { readState, writeFileAtomically, writeState } from "./state-file.ts";
+import { lastStderr, stderrFile } from "./stderr-file.ts";
 
 const killMilliseconds = 1000;
 
-/** The action `start`: answers with what to write to standard output, once the socket accepts connections. */
-export async function start(flags: ShimFlags, options: ShimOptions, host: NodeJS.Process): Promise<Buffer> {
-  const bundle = path.resolve(flags.bundle === "" ? host.cwd() : flags.bundle);
-  const input = parseStartInput(await readInput(host, options.inputMilliseconds ?? 5000), flags);
-  const grpcAddress = grpcAddressOf(input, flags, host);
+/** The action `start`: returns the reply for standard output once the socket accepts connections. */
+export async function start(flags: ShimFlags, options: ShimOptions, nodeProcess: NodeJS.Process): Promise<Buffer> {
+  const bundle = path.resolve(flags.bundle === "" ? nodeProcess.cwd() : flags.bundle);
+  const input = parseStartInput(await readInput(nodeProcess, options.inputMilliseconds ?? 5000), flags);
+  const grpcAddress = grpcAddressOf(input, flags, nodeProcess);
   const dialect: Promise<ReplyDialect> =
-    input.dialect === "bootstrap" ? Promise.resolve({ kind: "protobuf" }) : findReplyDialect(host.env, grpcAddress);
+    input.dialect === "bootstrap"
+      ? Promise.resolve({ kind: "protobuf" })
+      : findReplyDialect(nodeProcess.env, grpcAddress);
   const system = systemOf(options);
   const directory =
-    toldSocketDirectory(options, host.env) ?? ((input.dialect === "bootstrap" && input.socketDirectory) || undefined);
+    configuredSocketDirectory(options, nodeProcess.env) ??
+    ((input.dialect === "bootstrap" && input.socketDirectory) || undefined);
   const { address: containerdAddress, namespace } = flags;
   const socketOf = (id: string): string =>
     system.socketPath({ address: containerdAddress, namespace, id, ...(directory && { directory }) });
   const sandboxId = await namedSandbox(bundle);
   let socket: string;
   if (sandboxId !== undefined && sandboxId !== flags.id) {
-    // Bundles of one namespace lie side by side.
+    // containerd keeps the bundles of one namespace in one directory.
     socket = readState(path.join(path.dirname(bundle), sandboxId))?.socket ?? socketOf(sandboxId);
     await join(flags, sandboxId, socket, bundle);
   } else {
     socket = socketOf(flags.id);
-    await startServing(flags, options, host, { bundle, socket, input, system });
+    await startServing(flags, options, nodeProcess, { bundle, socket, input, system });
   }
   const address = system.address(socket);
-  // containerd 1.6 and 1.7 find the shim by this file after a restart.
+  // After a restart, containerd 1.6 and 1.7 read the address from this file.
   writeFileAtomically(path.join(bundle, "address"), address);
   return encodeReply(await dialect, address);
 }
 
-/** Of containerd, which a serving shim asks too. */
-function grpcAddressOf(input: StartInput, flags: ShimFlags, host: NodeJS.Process): string {
-  const told = input.dialect === "bootstrap" ? input.grpcAddress : host.env.GRPC_ADDRESS;
-  return told || flags.address;
+/** containerd's gRPC address; the serving process queries it too. */
+function grpcAddressOf(input: StartInput, flags: ShimFlags, nodeProcess: NodeJS.Process): string {
+  const address = input.dialect === "bootstrap" ? input.grpcAddress : nodeProcess.env.GRPC_ADDRESS;
+  return address || flags.address;
 }
 
-/** A config.json that cannot be understood is Create's to refuse: only there the error has a code. */
+/** An invalid config.json is left for Create to report: only there an error has a code. */
 async function namedSandbox(bundle: string): Promise<string | undefined> {
   try {
     return sandboxIdOf((await readConfiguration(bundle))?.annotations ?? {});
@@ -65,12 +68,12 @@ async function namedSandbox(bundle: string): Promise<string | undefined> {
   }
 }
 
-/** Joins the sandbox's own shim, which serves this container too. */
+/** Records that the sandbox's shim serves this container too. */
 async function join(flags: ShimFlags, sandboxId: string, socket: string, bundle: string): Promise<void> {
   if (!(await isAccepting(socket))) {
     throw new ShimError(
       "Unavailable",
-      `start ${flags.id}: the shim of its sandbox ${sandboxId} is not serving ${socket}`,
+      `start ${flags.id}: the shim of sandbox ${sandboxId} does not accept connections on ${socket}`,
     );
   }
   writeState(bundle, { kind: "member", id: flags.id, namespace: flags.namespace, socket, sandboxId });
@@ -79,13 +82,13 @@ async function join(flags: ShimFlags, sandboxId: string, socket: string, bundle:
 async function startServing(
   flags: ShimFlags,
   options: ShimOptions,
-  host: NodeJS.Process,
+  nodeProcess: NodeJS.Process,
   target: { readonly bundle: string; readonly socket: string; readonly input: StartInput; readonly system: ShimSystem },
 ): Promise<void> {
   const { bundle, socket, input, system } = target;
   await system.prepareSocket(socket);
   if (await isAccepting(socket)) {
-    throw new ShimError("AlreadyExists", `start ${flags.id}: its shim is running and serves ${socket}`);
+    throw new ShimError("AlreadyExists", `start ${flags.id}: a shim already serves ${socket}`);
   }
   writeState(bundle, {
     kind: "starting",
@@ -94,11 +97,11 @@ async function startServing(
     socket,
   });
   const output = openSync(stderrFile(bundle), "w", 0o600);
-  const command = options.command ?? ownCommand(host);
+  const command = options.command ?? ownCommand(nodeProcess);
   const debug = flags.debug || (input.dialect === "bootstrap" && input.debug);
-  const ttrpcAddress = (input.dialect === "bootstrap" && input.ttrpcAddress) || host.env.TTRPC_ADDRESS || "";
-  const addresses = { TTRPC_ADDRESS: ttrpcAddress, GRPC_ADDRESS: grpcAddressOf(input, flags, host) };
-  const given = optionsToGive(input.runtimeOptions);
+  const ttrpcAddress = (input.dialect === "bootstrap" && input.ttrpcAddress) || nodeProcess.env.TTRPC_ADDRESS || "";
+  const addresses = { TTRPC_ADDRESS: ttrpcAddress, GRPC_ADDRESS: grpcAddressOf(input, flags, nodeProcess) };
+  const optionsPipe = prepareOptionsPipe(input.runtimeOptions);
   const starting = startProgram(
     command.file,
     [
@@ -111,30 +114,30 @@ async function startServing(
       detached: true,
       windowsHide: true,
       env: {
-        ...{ ...withoutRuntimes(host.env), ...addresses, ...given.variables },
-        ...{ [readyVariable]: "3", UV_THREADPOOL_SIZE: `${fileThreads}` },
+        ...{ ...withoutNodeVariables(nodeProcess.env), ...addresses, ...optionsPipe.variables },
+        ...{ [readyDescriptorVariable]: "3", UV_THREADPOOL_SIZE: `${fileThreads}` },
       },
-      // Nothing of containerd's is inherited: it reads the output of start until the last copy of it is closed.
-      stdio: [given.bytes === undefined ? "ignore" : "pipe", output, output, "pipe"],
+      // containerd reads the output of `start` until its last copy is closed, so the child must not inherit it.
+      stdio: [optionsPipe.bytes === undefined ? "ignore" : "pipe", output, output, "pipe"],
     },
   );
   closeSync(output);
   let child: ChildProcess | undefined;
   try {
     child = await starting.catch((cause: Error) => {
-      throw new Error(`the serving process cannot be run: ${cause.message}`, { cause });
+      throw new Error(`cannot run the serving process: ${cause.message}`, { cause });
     });
-    // One that ends before it has read them tells why by its end.
-    child.stdin?.on("error", () => {}).end(given.bytes);
+    // A child that exits before it has read the options is reported by its exit.
+    child.stdin?.on("error", () => {}).end(optionsPipe.bytes);
     await readiness(child, options.startMilliseconds ?? 10_000, options.clock ?? systemClock);
     writeFileAtomically(path.join(bundle, "shim.pid"), `${child.pid}`);
   } catch (error) {
-    // Not before it is gone: its socket accepts until then, and may as well be that of another which was faster.
+    // Until the child has exited its socket accepts, and cannot be told from that of a shim that was faster.
     if (child !== undefined) await settlesWithin(kill(child), killMilliseconds, options.clock ?? systemClock);
     await system.removeDeadSocket(socket);
-    const words = lastWords(bundle);
+    const stderr = lastStderr(bundle);
     const reason = (error as Error).message;
-    throw new ShimError("Unavailable", `start ${flags.id}: ${reason}${words === "" ? "" : `: ${words}`}`, {
+    throw new ShimError("Unavailable", `start ${flags.id}: ${reason}${stderr === "" ? "" : `: ${stderr}`}`, {
       cause: error,
     });
   } finally {
@@ -151,13 +154,13 @@ async function kill(child: ChildProcess): Promise<void> {
   await exited;
 }
 
-/** Resolves when the serving process has said that it accepts; rejects when it ends or stays silent. */
+/** Resolves once the serving process reports that it accepts connections; rejects when it exits or stays silent. */
 function readiness(child: ChildProcess, milliseconds: number, clock: Clock): Promise<void> {
   const ready = child.stdio[3] as Readable;
   return new Promise((resolve, reject) => {
     const settled = new AbortController();
     clock.delay(milliseconds, settled.signal).then(
-      () => reject(new Error(`the serving process did not accept connections in ${milliseconds} ms`)),
+      () => reject(new Error(`the serving process did not accept connections within ${milliseconds} ms`)),
       () => {},
     );
     const settle = (error?: Error): void => {
@@ -174,22 +177,22 @@ function readiness(child: ChildProcess, milliseconds: number, clock: Clock): Pro
   });
 }
 
-/** All of standard input; nothing from a terminal, and no waiting for ever for one that nobody closes. */
-async function readInput(host: NodeJS.Process, milliseconds: number): Promise<Buffer> {
-  if (host.stdin.isTTY) return Buffer.alloc(0);
+/** Reads standard input, unless it is a terminal, for a bounded time: some callers never close it. */
+async function readInput(nodeProcess: NodeJS.Process, milliseconds: number): Promise<Buffer> {
+  if (nodeProcess.stdin.isTTY) return Buffer.alloc(0);
   const chunks: Buffer[] = [];
   let length = 0;
-  const timer = setTimeout(() => host.stdin.destroy(), milliseconds);
+  const timer = setTimeout(() => nodeProcess.stdin.destroy(), milliseconds);
   try {
-    for await (const chunk of host.stdin as AsyncIterable<Buffer>) {
+    for await (const chunk of nodeProcess.stdin as AsyncIterable<Buffer>) {
       length += chunk.length;
       if (length > longestStartInput) {
-        throw new ShimError("InvalidArgument", `standard input of start is longer than ${longestStartInput} bytes`);
+        throw new ShimError("InvalidArgument", `start: standard input exceeds ${longestStartInput} bytes`);
       }
       chunks.push(chunk);
     }
   } catch (error) {
-    // Destroyed by the timer: what has come is all there is.
+    // The timer destroyed the stream: what has arrived counts as all.
     if ((error as NodeJS.ErrnoException).code !== "ERR_STREAM_PREMATURE_CLOSE") throw error;
   } finally {
     clearTimeout(timer);

@@ -2,14 +2,14 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 /**
- * What a bundle's shim leaves behind for `delete` and for the `start` of other containers of the sandbox.
- * A member is a container that joined another sandbox's shim; its end must not touch that sandbox.
+ * Written into the bundle for `delete`, and for the `start` of other containers of the sandbox. A member is a container
+ * that joined another sandbox's shim; deleting it must not touch that sandbox.
  */
 export type ShimState =
   | (StateCommon & { readonly kind: "member"; readonly sandboxId: string })
   | (StateCommon & { readonly kind: "starting" })
   | (StateCommon & { readonly kind: "serving"; readonly pid: number; readonly processStartTime: string })
-  /** The shim gave back all that it held before it ended, so `delete` has nothing to look for. */
+  /** The shim released everything before it exited, so `delete` can skip the cleanup. */
   | (StateCommon & { readonly kind: "ended"; readonly pid: number; readonly processStartTime: string });
 
 interface StateCommon {
@@ -20,12 +20,11 @@ interface StateCommon {
 
 const fileName = "uvm-shim.json";
 
-/** Written beside and renamed, so that a reader never sees half of it. */
 export function writeState(bundle: string, state: ShimState): void {
   writeFileAtomically(path.join(bundle, fileName), JSON.stringify(state));
 }
 
-/** Undefined when there is none, or none that can be understood. */
+/** Undefined when the file is missing or invalid. */
 export function readState(bundle: string): ShimState | undefined {
   let parsed: unknown;
   try {
@@ -36,6 +35,7 @@ export function readState(bundle: string): ShimState | undefined {
   return isState(parsed) ? parsed : undefined;
 }
 
+/** Renames a complete file into place, so that a reader never sees half of it. */
 export function writeFileAtomically(file: string, content: string): void {
   const temporary = `${file}.${process.pid}.new`;
   try {

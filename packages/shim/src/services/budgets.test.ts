@@ -23,7 +23,7 @@ async function runInSandbox(): Promise<void> {
 describe("a guest that hangs", () => {
   it("lets Stats fail in time, Pids tell what is known without it, and State answer", async () => {
     await runInSandbox();
-    harness.container("t1").onAsk = never;
+    harness.container("t1").onGuestCall = never;
     const failing = expect(harness.task("Stats", { id: "t1" })).rejects.toMatchObject({
       code: "DeadlineExceeded",
       message: "stats of task t1: not done within 1500 ms",
@@ -55,7 +55,7 @@ describe("a guest that hangs", () => {
 
   it("loses its VM when it cannot even kill", async () => {
     await runInSandbox();
-    harness.container("t1").onAsk = never;
+    harness.container("t1").onGuestCall = never;
     harness.sandbox.onPing = never;
     const killing = harness.task("Kill", { id: "t1", signal: 9, all: true });
     const waiting = harness.task("Wait", { id: "t1" });
@@ -69,7 +69,7 @@ describe("a guest that hangs", () => {
   it("keeps its VM as long as it gives a sign of life", async () => {
     await runInSandbox();
     const slow = Promise.withResolvers<void>();
-    harness.container("t1").onAsk = () => slow.promise;
+    harness.container("t1").onGuestCall = () => slow.promise;
     const killing = harness.task("Kill", { id: "t1", signal: 9, all: true });
     await pass(5_000);
     slow.resolve();
@@ -310,9 +310,10 @@ describe("a container that the guest says it has killed, and that goes on", () =
     await runInSandbox();
     const { init } = harness.container("t1");
     init.isImmortal = true;
-    harness.container("t1").onAsk = () => Promise.reject(Object.assign(new Error("not now"), { code: "Internal" }));
+    harness.container("t1").onGuestCall = () =>
+      Promise.reject(Object.assign(new Error("not now"), { code: "Internal" }));
     await expect(harness.task("Kill", { id: "t1", signal: 9, all: true })).rejects.toMatchObject({ code: "Internal" });
-    harness.container("t1").onAsk = never;
+    harness.container("t1").onGuestCall = never;
     const killing = harness.task("Kill", { id: "t1", signal: 9, all: true });
     await pass(10_000);
     await killing;
@@ -325,7 +326,7 @@ describe("a container that the guest says it has killed, and that goes on", () =
     const { init } = harness.container("t1");
     init.isImmortal = true;
     const broken = Promise.withResolvers<void>();
-    harness.container("t1").onAsk = () => broken.promise;
+    harness.container("t1").onGuestCall = () => broken.promise;
     harness.sandbox.onStop = async () => {
       broken.reject(Object.assign(new Error("the bridge is closed"), { code: "Unavailable" }));
       await harness.clock.delay(100);
@@ -450,7 +451,7 @@ describe("a guest without a processor to spare", () => {
 
   it("gets longer for figures, for as long as it answers at all", async () => {
     await runInSandbox();
-    harness.container("t1").onAsk = slowly(10_000);
+    harness.container("t1").onGuestCall = slowly(10_000);
     harness.sandbox.onPing = slowly(1_000);
     const stats = harness.task("Stats", { id: "t1" });
     await pass(10_000);
@@ -519,7 +520,7 @@ describe("a guest without a processor to spare", () => {
 
   it("keeps its VM when it answers within all of the time that a kill may take, not just at the end of it", async () => {
     await runInSandbox();
-    harness.container("t1").onAsk = slowly(12_000);
+    harness.container("t1").onGuestCall = slowly(12_000);
     harness.sandbox.onPing = slowly(4_500);
     const killing = harness.task("Kill", { id: "t1", signal: 9, all: true });
     await pass(12_000);

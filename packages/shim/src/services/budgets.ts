@@ -2,9 +2,9 @@ import { abortable } from "@uvm-shim/lifecycle";
 import { type Clock, settlesWithin } from "../clock.ts";
 import { messageOf, ShimError } from "../errors.ts";
 import type { Log, Sandbox } from "../platform.ts";
-import { type WatchedSandbox, watchedByMany, watchSandbox } from "./sandbox/sandbox-pulse.ts";
+import { ConcurrencyLimit } from "./concurrency-limit.ts";
+import { type WatchedSandbox, watchedByMany, watchSandbox } from "./sandbox/sandbox-liveness.ts";
 import type { SandboxSlot } from "./sandbox/sandbox-slot.ts";
-import { Turns } from "./turns.ts";
 
 /**
  * What calls may take in milliseconds, less than what containerd waits: 2 s for figures, 5 s for a deletion, and no
@@ -95,13 +95,13 @@ export class BoundedCalls {
   readonly #options: { readonly slot: SandboxSlot; readonly clock: Clock };
   /** How many have been done. */
   readonly #done = { figures: 0, pids: 0, deletion: 0 };
-  readonly #deletions: Turns;
+  readonly #deletions: ConcurrencyLimit;
   /** By sandbox; many calls may wait for one. */
   readonly #watched = new WeakMap<Sandbox, WatchedSandbox>();
 
   constructor(options: { readonly slot: SandboxSlot; readonly clock: Clock }) {
     this.#options = options;
-    this.#deletions = new Turns({ most: mostDeletions, longest: budgets.deletion, clock: options.clock });
+    this.#deletions = new ConcurrencyLimit({ most: mostDeletions, longest: budgets.deletion, clock: options.clock });
   }
 
   /** Has a deletion wait behind others, which a guest that does all that it is asked to at once would all end last. */

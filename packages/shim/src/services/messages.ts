@@ -1,4 +1,4 @@
-/** Between the generated messages and the shim's own types. */
+/** Conversions between the generated messages and the shim's own types. */
 import { containerd, type google } from "../generated/messages.js";
 import type { Exit, Process, RootfsMount, StdioPaths } from "../platform.ts";
 
@@ -40,7 +40,7 @@ export function rootfsOf(mounts: readonly containerd.types.Mount[]): RootfsMount
   }));
 }
 
-/** GOARCH of this machine, as platforms are named in images. */
+/** Go's name of this machine's architecture, which image platforms use. */
 export function architecture(): string {
   switch (process.arch) {
     case "x64":

@@ -1,30 +1,30 @@
 import { ShimError } from "../errors.ts";
 import type { google } from "../generated/messages.js";
-import { jsonFault } from "../given.ts";
 import type { ResourceUpdate } from "../platform.ts";
+import { jsonErrorPosition } from "../redaction.ts";
 
-/** OCI resources of either operating system, as JSON: `types.containerd.io/opencontainers/runtime-spec/1/…`. */
+/** OCI resources as JSON: `types.containerd.io/opencontainers/runtime-spec/1/…`. */
 const ociResources = /(^|\/)opencontainers\/runtime-spec\/1\/(Linux|Windows)Resources$/;
-/** Additions to a guest's security policy, as hcsshim's users send them. */
+/** Additions to a guest's security policy, with the type URL that hcsshim's clients use. */
 const policyFragment = /(^|\/)ctrdtaskapi\/PolicyFragment$/;
 
-const accepted = "LinuxResources or WindowsResources of the OCI runtime specification, and PolicyFragment";
+const expected = "LinuxResources or WindowsResources of the OCI runtime specification, or PolicyFragment";
 
-/** What an update of a task asks for. InvalidArgument for what is none; the resources themselves are not checked. */
+/** Decodes the resources of an Update request. Throws InvalidArgument for unknown types; the values are not checked. */
 export function readResourceUpdate(
   id: string,
   resources: google.protobuf.Any | null,
   annotations: { readonly [key: string]: string },
 ): ResourceUpdate {
   if (resources === null) {
-    throw new ShimError("InvalidArgument", `update task ${id}: resources are missing; accepted are ${accepted}`);
+    throw new ShimError("InvalidArgument", `update task ${id}: resources are missing, expected ${expected}`);
   }
   const { type_url: type, value } = resources;
   if (ociResources.test(type)) return { resources: parsed(id, value), annotations };
   if (policyFragment.test(type)) return { policyFragment: fragmentOf(id, parsed(id, value)), annotations };
   throw new ShimError(
     "InvalidArgument",
-    `update task ${id}: resources are of type ${JSON.stringify(type)}; accepted are ${accepted}`,
+    `update task ${id}: unknown resources type ${JSON.stringify(type)}, expected ${expected}`,
   );
 }
 
@@ -34,7 +34,7 @@ function parsed(id: string, value: Uint8Array): unknown {
   } catch (error) {
     throw new ShimError(
       "InvalidArgument",
-      `update task ${id}: resources are not JSON${jsonFault(error)}, as ${accepted} are`,
+      `update task ${id}: resources are not JSON${jsonErrorPosition(error)}, expected ${expected}`,
     );
   }
 }
@@ -42,7 +42,7 @@ function parsed(id: string, value: Uint8Array): unknown {
 function fragmentOf(id: string, value: unknown): { readonly fragment: string; readonly mediaType?: string } {
   const { fragment, mediaType } = (value ?? {}) as { fragment?: unknown; mediaType?: unknown };
   if (typeof fragment !== "string" || fragment === "") {
-    throw new ShimError("InvalidArgument", `update task ${id}: fragment must be a document in base64`);
+    throw new ShimError("InvalidArgument", `update task ${id}: fragment must be a base64 string`);
   }
   if (mediaType !== undefined && typeof mediaType !== "string") {
     throw new ShimError("InvalidArgument", `update task ${id}: mediaType must be a string`);

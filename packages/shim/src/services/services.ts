@@ -11,7 +11,7 @@ import { EventForwarder } from "./events/events.ts";
 import { connectEvents } from "./events/events-ttrpc.ts";
 import { SandboxService } from "./sandbox/sandbox-service.ts";
 import { SandboxSlot } from "./sandbox/sandbox-slot.ts";
-import { CallsUnderWay, describeSandbox, describeTasks, type StateLine } from "./state-dump.ts";
+import { describeSandbox, describeTasks, PendingCalls, type StateLine } from "./state-dump.ts";
 import { TaskEvents } from "./task/task-events.ts";
 import { TaskService } from "./task/task-service.ts";
 
@@ -22,12 +22,12 @@ export interface ServicesOptions {
   readonly pid: number;
   readonly version: string;
   readonly runtimeOptions?: RuntimeOptions;
-  /** Empty: nobody wants events. */
+  /** Empty if nobody wants events. */
   readonly ttrpcAddress: string;
   readonly platform: () => Promise<Platform>;
   readonly log: Log;
   readonly clock: Clock;
-  /** How long the shim of a pod that has ended lingers. */
+  /** How long a shim outlives its pod. */
   readonly lingerMilliseconds: number;
   readonly isDispensable: () => Promise<boolean>;
   readonly end: (reason: string) => void;
@@ -38,22 +38,21 @@ export interface Services {
   serve(connection: Duplex): void;
   /** Whether there is neither a sandbox nor a task. */
   readonly isIdle: boolean;
-  /** Stops the sandbox and gives back what all tasks hold. */
+  /** Stops the sandbox and releases what all tasks hold. */
   stopAll(patienceMilliseconds: number): Promise<void>;
-  /** Finishes the calls under way and the events that wait, within the time each. */
+  /** Finishes the queued events and the pending calls, each within the time. */
   close(milliseconds: number): Promise<void>;
-  /** What it is at and what it has. */
+  /** Sandbox, tasks and pending calls, for the state dump. */
   describe(): readonly StateLine[];
-  /** Fails the calls under way. */
+  /** Fails the pending calls. */
   destroy(): void;
 }
 
-/** What containerd has to take the answer with which the shim ends: enough for one whose machine is busy. */
+/** How long containerd has to read the last response before the connection ends: enough on a busy machine. */
 const hangUpMilliseconds = 500;
-/** The codes that say something about the shim rather than about the request. */
+/** Codes that point at a problem of the shim, guest or host rather than of the request. */
 const loudCodes: ReadonlySet<string> = new Set(["Internal", "Unavailable", "DeadlineExceeded", "ResourceExhausted"]);
 
-/** Everything behind the socket. */
 export function createServices(options: ServicesOptions): Services {
   const { log, clock, ttrpcAddress, namespace, platform } = options;
   const forwarder = new EventForwarder({ connect: () => connectEvents(ttrpcAddress, namespace), clock, log });
@@ -67,7 +66,7 @@ export function createServices(options: ServicesOptions): Services {
     deleteAll: () => task.deleteAll(),
     onPodCreated: () => retirement.begin(),
   });
-  const calls = new CallsUnderWay();
+  const calls = new PendingCalls();
   const server = new TtrpcServer({
     services: [
       implement(containerd.task.v2.Task, taskHandlers(task)),
@@ -76,7 +75,7 @@ export function createServices(options: ServicesOptions): Services {
     ],
     interceptor: (context, next) => observe(context, next, log, clock, calls),
     onError: (error, context) => {
-      if (context === undefined) log.log("debug", "connection ended badly", { error });
+      if (context === undefined) log.log("debug", "connection failed", { error });
     },
     hangUpMs: hangUpMilliseconds,
   });
@@ -104,13 +103,13 @@ export function createServices(options: ServicesOptions): Services {
   };
 }
 
-/** Gives every failure its code, and a line in the log. */
+/** Gives every failure a code, and logs every call. */
 async function observe<T>(
   context: CallContext,
   next: () => Promise<T>,
   log: Log,
   clock: Clock,
-  calls: CallsUnderWay,
+  calls: PendingCalls,
 ): Promise<T> {
   const method = `${context.service}/${context.method}`;
   const began = clock.now().getTime();

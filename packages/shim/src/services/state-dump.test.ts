@@ -58,7 +58,7 @@ describeWith("Linux")("SIGUSR1", () => {
       /msg="dump: sandbox" .*sandbox=c1 mode=classic state=running/,
       /msg="dump: task" .*task=c1 state=present processes=1$/m,
       /msg="dump: process" .*task=c1 state=created pid=\d+$/m,
-      /msg="dump: call waits" .*method=containerd.task.v3.Task\/Wait milliseconds=\d+$/m,
+      /msg="dump: pending call" .*method=containerd.task.v3.Task\/Wait milliseconds=\d+$/m,
       /msg="dump: stack" .*stack=".*dumpState/,
       /msg="dump: handles" .*pipe=\d+/,
       /msg="dump: descriptors" .*open=\d+ soft=\S+ hard=\S+$/m,

@@ -6,14 +6,14 @@ import type { SandboxSlot } from "./sandbox/sandbox-slot.ts";
 import { Creation } from "./task/creation.ts";
 import type { TaskTable } from "./task/task-table.ts";
 
-/** Something that the shim is at or has, as a line of the log says it. */
+/** One line of the state dump. */
 export interface StateLine {
   readonly message: string;
   readonly fields: { readonly [key: string]: unknown };
 }
 
-/** What the shim has been asked and has not answered. */
-export class CallsUnderWay {
+/** Calls that the shim has not answered yet. */
+export class PendingCalls {
   readonly #calls = new Set<{ readonly method: string; readonly began: number }>();
 
   async during<T>(method: string, began: number, call: () => Promise<T>): Promise<T> {
@@ -28,7 +28,7 @@ export class CallsUnderWay {
 
   describe(now: number): readonly StateLine[] {
     return [...this.#calls].map(({ method, began }) => ({
-      message: "dump: call waits",
+      message: "dump: pending call",
       fields: { method, milliseconds: now - began },
     }));
   }
@@ -67,9 +67,9 @@ interface Report {
   readonly userLimits: { readonly open_files: { readonly soft: number | string; readonly hard: number | string } };
 }
 
-/** The runtime's own: where the event loop stands, what it waits for, and what it holds. */
+/** The state of Node itself. */
 export function describeRuntime(): readonly StateLine[] {
-  // The environment may hold secrets, and the names of others' addresses are asked of the network.
+  // The environment may hold secrets, and resolving peers' names would query the network.
   Object.assign(report, { excludeEnv: true, excludeNetwork: true });
   const { javascriptStack, libuv, userLimits } = report.getReport() as unknown as Report;
   const { heapUsed, external, rss } = process.memoryUsage();
@@ -81,7 +81,7 @@ export function describeRuntime(): readonly StateLine[] {
       fields: { utilization: utilization.toFixed(4), uptime: process.uptime().toFixed(1) },
     },
     { message: "dump: handles", fields: countBy(libuv.filter((handle) => handle.is_active).map(({ type }) => type)) },
-    { message: "dump: waits", fields: countBy(process.getActiveResourcesInfo()) },
+    { message: "dump: active resources", fields: countBy(process.getActiveResourcesInfo()) },
     { message: "dump: descriptors", fields: { open: openDescriptors(), ...userLimits.open_files } },
     { message: "dump: memory", fields: { rss, heapUsed, external } },
   ];
@@ -101,7 +101,7 @@ function openDescriptors(): number | undefined {
   }
 }
 
-/** Writes what operators ask for when a shim seems to hang. */
+/** Logs the state of a shim that seems to hang. */
 export function dumpState(log: Log, lines: readonly StateLine[]): void {
   log.log("warn", "=== BEGIN state dump ===", { pid: process.pid });
   for (const { message, fields } of [...lines, ...describeRuntime()]) log.log("warn", message, fields);

@@ -1,6 +1,6 @@
 /**
- * What was measured, in the form that containerd's clients know. CRI takes cgroup metrics alone for Linux sandboxes,
- * and the statistics of the runhcs shim alone for Windows sandboxes.
+ * Encodes measurements in the types that containerd's clients know. CRI accepts only cgroup metrics for Linux sandboxes,
+ * and only the statistics of the runhcs shim for Windows sandboxes.
  */
 import { containerd, io } from "../generated/messages.js";
 import type { ContainerStatistics, Platform, VmStatistics } from "../platform.ts";
@@ -11,18 +11,17 @@ export interface EncodedStatistics {
 }
 
 const pageBytes = 4096;
-/** The greatest that 64 bits hold, which a number does not. */
-const most = { low: 0xffffffff, high: 0xffffffff, unsigned: true };
+/** 2^64 - 1, which a JavaScript number cannot represent. */
+const maxUint64 = { low: 0xffffffff, high: 0xffffffff, unsigned: true };
 
 export function encodeContainerStatistics({ version, metrics }: ContainerStatistics): EncodedStatistics {
   const { Metrics } = version === 1 ? io.containerd.cgroups.v1 : io.containerd.cgroups.v2;
   return {
     type_url: `io.containerd.cgroups.v${version}.Metrics`,
-    value: Metrics.encode(messageOf(metrics)).finish(),
+    value: Metrics.encode(messageFields(metrics)).finish(),
   };
 }
 
-/** A sandbox as a whole. */
 export function encodeVmStatistics(os: Platform["os"], statistics: VmStatistics): EncodedStatistics {
   const { processor, memory } = statistics;
   switch (os) {
@@ -39,21 +38,21 @@ export function encodeVmStatistics(os: Platform["os"], statistics: VmStatistics)
   }
 }
 
-/** Names of containerd's messages. Generated code takes others, as `$unknowns`, for bytes to be written as they are. */
+/** Field names of containerd's messages. Others, such as `$unknowns`, would make generated code write raw bytes. */
 const fieldName = /^[a-z][a-z0-9_]*$/;
 
-/** Metrics have the names of containerd's messages; generated code spells them in one word each. */
-function messageOf(metrics: object): { readonly [field: string]: object | number } {
+/** Metrics use containerd's snake case; generated code uses camel case. */
+function messageFields(metrics: object): { readonly [field: string]: object | number } {
   const fields = Object.entries(metrics).filter(([name]) => fieldName.test(name));
-  return Object.fromEntries(fields.map(([name, value]) => [inOneWord(name), fieldOf(value)]));
+  return Object.fromEntries(fields.map(([name, value]) => [camelCase(name), fieldOf(value)]));
 }
 
 function fieldOf(value: unknown): object | number {
-  if (typeof value === "number") return value < 2 ** 64 ? value : most;
+  if (typeof value === "number") return value < 2 ** 64 ? value : maxUint64;
   if (Array.isArray(value)) return value.map(fieldOf);
-  return typeof value === "object" && value !== null ? messageOf(value) : 0;
+  return typeof value === "object" && value !== null ? messageFields(value) : 0;
 }
 
-function inOneWord(name: string): string {
+function camelCase(name: string): string {
   return name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -4,7 +4,7 @@ import path from "node:path";
 import { itWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ManualClock } from "../testing/manual-clock.ts";
-import { longestFileCall, makeDirectories, mostCallsAtOnce, openNamed, withinBound } from "./file-calls.ts";
+import { callFileSystem, longestFileCall, makeDirectories, mostCallsAtOnce, openNamed } from "./file-calls.ts";
 
 let directory: string;
 
@@ -34,7 +34,7 @@ describe("a call on a path that a caller names", () => {
     const clock = new ManualClock();
     const answer = Promise.withResolvers<number>();
     const late: number[] = [];
-    const call = withinBound(
+    const call = callFileSystem(
       "file /far",
       () => answer.promise,
       (value) => late.push(value),
@@ -42,7 +42,7 @@ describe("a call on a path that a caller names", () => {
     );
     const refused = expect(call).rejects.toMatchObject({
       code: "DeadlineExceeded",
-      message: `file /far: its file system did not answer in ${longestFileCall} ms`,
+      message: `file /far: its file system did not answer within ${longestFileCall} ms`,
     });
     await clock.advance(longestFileCall);
     await refused;
@@ -54,7 +54,7 @@ describe("a call on a path that a caller names", () => {
     const clock = new ManualClock();
     const answer = Promise.withResolvers<number>();
     const ask = (subject: string, call: () => Promise<number>): Promise<number> =>
-      withinBound(subject, call, () => {}, { clock });
+      callFileSystem(subject, call, () => {}, { clock });
     const first = expect(ask("/far", () => answer.promise)).rejects.toMatchObject({ code: "DeadlineExceeded" });
     await clock.advance(longestFileCall);
     await first;
@@ -62,7 +62,7 @@ describe("a call on a path that a caller names", () => {
     const next = async (): Promise<number> => ++calls;
     await expect(ask("/far", next)).rejects.toMatchObject({
       code: "DeadlineExceeded",
-      message: "/far: its file system has not answered yet since it was last asked",
+      message: "/far: an earlier call on its file system is still unanswered",
     });
     expect(calls).toBe(0);
     expect(await ask("/near", next)).toBe(1);
@@ -74,7 +74,7 @@ describe("a call on a path that a caller names", () => {
     const clock = new ManualClock();
     const answer = Promise.withResolvers<void>();
     const held = Array.from({ length: mostCallsAtOnce }, (_, index) =>
-      withinBound(
+      callFileSystem(
         `/far/${index}`,
         () => answer.promise,
         () => {},
@@ -83,7 +83,7 @@ describe("a call on a path that a caller names", () => {
     );
     await clock.advance(longestFileCall);
     await Promise.all(held);
-    const near = withinBound(
+    const near = callFileSystem(
       "/near",
       async () => {},
       () => {},
@@ -91,16 +91,14 @@ describe("a call on a path that a caller names", () => {
     );
     const refused = expect(near).rejects.toMatchObject({
       code: "DeadlineExceeded",
-      message: expect.stringMatching(
-        /^\/near: not asked of its file system in 5000 ms, .* not been answered: \/far\/0, /,
-      ),
+      message: expect.stringMatching(/^\/near: still queued after 5000 ms, unanswered calls: \/far\/0, /),
     });
     await clock.advance(longestFileCall);
     await refused;
     answer.resolve();
     await expect
       .poll(() =>
-        withinBound(
+        callFileSystem(
           "/near",
           async () => 1,
           () => {},
@@ -114,7 +112,7 @@ describe("a call on a path that a caller names", () => {
     const clock = new ManualClock();
     const answer = Promise.withResolvers<void>();
     const held = Array.from({ length: 3 * mostCallsAtOnce }, (_, index) =>
-      withinBound(
+      callFileSystem(
         `/proc/far/${index}`,
         () => answer.promise,
         () => {},
@@ -122,7 +120,7 @@ describe("a call on a path that a caller names", () => {
       ).catch(() => {}),
     );
     const near = (): Promise<number> =>
-      withinBound(
+      callFileSystem(
         directory,
         async () => 1,
         () => {},
@@ -138,7 +136,8 @@ describe("a call on a path that a caller names", () => {
   itWith("Linux")("is made however many paths of four other file systems do not answer", async () => {
     const clock = new ManualClock();
     const answer = Promise.withResolvers<void>();
-    const ask = <T>(file: string, call: () => Promise<T>): Promise<T> => withinBound(file, call, () => {}, { clock });
+    const ask = <T>(file: string, call: () => Promise<T>): Promise<T> =>
+      callFileSystem(file, call, () => {}, { clock });
     for (const far of ["/proc", "/sys", "/dev", "/dev/pts"]) {
       const held = Array.from({ length: mostCallsAtOnce }, (_, index) =>
         ask(`${far}/far/${index}`, () => answer.promise).catch(() => {}),
@@ -154,7 +153,7 @@ describe("a call on a path that a caller names", () => {
     const clock = new ManualClock();
     const answers = Array.from({ length: mostCallsAtOnce }, () => Promise.withResolvers<void>());
     const held = answers.map(({ promise }) =>
-      withinBound(
+      callFileSystem(
         "held",
         () => promise,
         () => {},
@@ -164,8 +163,8 @@ describe("a call on a path that a caller names", () => {
     const giveUp = new AbortController();
     let calls = 0;
     const next = async (): Promise<number> => ++calls;
-    const givenUp = withinBound("given up", next, () => {}, { clock, signal: giveUp.signal });
-    const last = withinBound("last", next, () => {}, { clock });
+    const givenUp = callFileSystem("given up", next, () => {}, { clock, signal: giveUp.signal });
+    const last = callFileSystem("last", next, () => {}, { clock });
     giveUp.abort(new Error("no longer"));
     await expect(givenUp).rejects.toThrow("no longer");
     expect(calls).toBe(0);

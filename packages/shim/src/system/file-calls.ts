@@ -6,27 +6,27 @@ import { requireDescriptors } from "@uvm-shim/child-processes";
 import { abortable } from "@uvm-shim/lifecycle";
 import { type Clock, settlesWithin } from "../clock.ts";
 import { ShimError } from "../errors.ts";
-import { FileTurns } from "./file-turns.ts";
+import { FileCallQueue } from "./file-call-queue.ts";
 
 const openDescriptor = promisify(open);
 const statDescriptor: (descriptor: number) => Promise<Stats> = promisify(fstat);
 
-/** A file system answers within this, or what is asked of it is refused; milliseconds. */
+/** Calls on a file system that takes longer fail; milliseconds. */
 export const longestFileCall = 5000;
-/** In which Node makes file calls; the serving process is started with so many. */
+/** The size of Node's thread pool in the serving process. */
 export const fileThreads = 24;
 export const mostCallsAtOnce = 8;
-/** A file system that does not answer keeps the threads that it was asked in for ever; the others are for output. */
+/** Calls on a file system that does not answer block their threads for ever; the threads above this limit are for output. */
 export const mostCallsInAll = 16;
 
 /**
- * What is kept for those who connect to the shim, and for what is short: a connection for which there is no descriptor is
- * closed by the runtime, and containerd takes a shim for dead that closes its connection.
+ * Descriptors left free for connections and short-lived files: without one, Node closes a new connection, and containerd
+ * considers a shim dead that closes its connection.
  */
-const keptDescriptors = 8;
+const reservedDescriptors = 8;
 
-const turns = new FileTurns({ atOnce: mostCallsAtOnce, inAll: mostCallsInAll });
-/** By subject: what was given up and is not answered yet. Whoever asks again would take one more thread. */
+const queue = new FileCallQueue({ atOnce: mostCallsAtOnce, inAll: mostCallsInAll });
+/** Subjects of calls that timed out and are still blocked: a repetition would block one more thread. */
 const unanswered = new Set<string>();
 const mostCharacters = 100;
 
@@ -35,23 +35,23 @@ export interface FileCallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The path that is asked for, and what an error begins with, where that is not the path. */
-export type FileQuestion = string | { readonly path: string; readonly subject: string };
+/** The path and, where it is not the path, the beginning of error messages. */
+export type FileCallTarget = string | { readonly path: string; readonly subject: string };
 
 /**
- * A call on a path that a caller names: off the event loop and within a bound, since the path may lead to a file
- * system that does not answer. What comes after the bound goes to `giveBack`.
+ * Makes a call on a path that a client named, off the event loop and with a time limit: the path may lead to a file
+ * system that does not answer. A result that arrives too late goes to `releaseLate`.
  */
-export async function withinBound<T>(
-  asked: FileQuestion,
+export async function callFileSystem<T>(
+  target: FileCallTarget,
   call: () => Promise<T>,
-  giveBack: (late: T) => void,
+  releaseLate: (late: T) => void,
   { clock, signal }: FileCallOptions,
 ): Promise<T> {
-  const { path, subject } = typeof asked === "string" ? { path: asked, subject: asked } : asked;
+  const { path, subject } = typeof target === "string" ? { path: target, subject: target } : target;
   signal?.throwIfAborted();
   if (unanswered.has(subject)) {
-    throw new ShimError("DeadlineExceeded", `${subject}: its file system has not answered yet since it was last asked`);
+    throw new ShimError("DeadlineExceeded", `${subject}: an earlier call on its file system is still unanswered`);
   }
   let isGivenUp = false;
   let hasBegun = false;
@@ -59,39 +59,42 @@ export async function withinBound<T>(
     hasBegun = true;
     return call();
   };
-  const givenUp = (): ShimError => new ShimError("Cancelled", `${subject}: given up before its turn`);
+  const givenUp = (): ShimError => new ShimError("Cancelled", `${subject}: cancelled while queued`);
   const overdue = Promise.withResolvers<void>();
-  const result = turns.run({ path, isGivenUp: () => isGivenUp, call: begin, givenUp, overdue: overdue.promise });
+  const result = queue.run({ path, isGivenUp: () => isGivenUp, call: begin, givenUp, overdue: overdue.promise });
   try {
     if (!(await settlesWithin(abortable(result, signal), longestFileCall, clock))) {
-      if (!hasBegun) throw notAsked(subject);
+      if (!hasBegun) throw neverStarted(subject);
       overdue.resolve();
       unanswered.add(subject);
       const forget = (): boolean => unanswered.delete(subject);
       result.then(forget, forget);
-      throw new ShimError("DeadlineExceeded", `${subject}: its file system did not answer in ${longestFileCall} ms`);
+      throw new ShimError(
+        "DeadlineExceeded",
+        `${subject}: its file system did not answer within ${longestFileCall} ms`,
+      );
     }
     return await abortable(result, signal);
   } catch (error) {
     isGivenUp = true;
-    result.then(giveBack).catch(() => {});
+    result.then(releaseLate).catch(() => {});
     throw error;
   }
 }
 
-function notAsked(subject: string): ShimError {
+function neverStarted(subject: string): ShimError {
   const others = [...unanswered].map((other) => other.slice(0, mostCharacters)).join(", ");
-  const why = others === "" ? "others take longer" : `others have not been answered: ${others}`;
-  return new ShimError("DeadlineExceeded", `${subject}: not asked of its file system in ${longestFileCall} ms, ${why}`);
+  const why = others === "" ? "other calls are slow" : `unanswered calls: ${others}`;
+  return new ShimError("DeadlineExceeded", `${subject}: still queued after ${longestFileCall} ms, ${why}`);
 }
 
 export interface OpenedFile {
-  /** Whoever asked closes it. */
+  /** The caller closes it. */
   readonly descriptor: number;
   readonly kind: Stats;
 }
 
-/** Opens, and makes no terminal that of the shim, which leads a session. */
+/** Opens without acquiring a controlling terminal: the shim leads a session. */
 export async function openNamed(
   field: string,
   file: string,
@@ -99,7 +102,7 @@ export async function openNamed(
   options: FileCallOptions & { readonly makesDirectory?: boolean },
 ): Promise<OpenedFile> {
   const call = async (): Promise<OpenedFile> => {
-    if (process.platform !== "win32") requireDescriptors(1 + keptDescriptors, `open ${file}`);
+    if (process.platform !== "win32") requireDescriptors(1 + reservedDescriptors, `open ${file}`);
     if (options.makesDirectory) await makeDirectories(path.dirname(file));
     const descriptor = await openDescriptor(file, flags | constants.O_NOCTTY, 0o644);
     try {
@@ -110,18 +113,17 @@ export async function openNamed(
     }
   };
   const subject = `${field} ${file} cannot be opened`;
-  return await withinBound({ path: file, subject }, call, (late) => close(late.descriptor), options);
+  return await callFileSystem({ path: file, subject }, call, (late) => close(late.descriptor), options);
 }
 
-/** The content of a regular file: waits for nobody to write to a FIFO, and reads no device without an end. */
+/** Reads a regular file. A FIFO without writer would block, and a device might never end. */
 export async function readNamedFile(file: string, largest: number, options: FileCallOptions): Promise<Buffer> {
   const call = async (): Promise<Buffer> => {
     const handle = await openHandle(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     try {
       const stats = await handle.stat();
-      // A directory cannot be read either, which the system says.
-      if (!stats.isFile() && !stats.isDirectory())
-        throw new ShimError("InvalidArgument", "it is not a regular file, expected one");
+      // For a directory, the system's own error is clear.
+      if (!stats.isFile() && !stats.isDirectory()) throw new ShimError("InvalidArgument", "it is not a regular file");
       if (stats.size > largest) {
         throw new ShimError("InvalidArgument", `it has ${stats.size} bytes, expected at most ${largest}`);
       }
@@ -130,12 +132,12 @@ export async function readNamedFile(file: string, largest: number, options: File
       await handle.close();
     }
   };
-  return await withinBound(file, call, () => {}, options);
+  return await callFileSystem(file, call, () => {}, options);
 }
 
 /**
- * Makes a directory and its parents. Node's own recursive mkdir tries for ever where a file system has no such
- * directory and takes none either, as /proc does.
+ * Makes a directory and its parents. Node's own recursive mkdir never returns where the parent does not exist and cannot
+ * be made, as in /proc.
  */
 export async function makeDirectories(directory: string, mode = 0o755): Promise<void> {
   const missing = await makeDirectory(directory, mode);
@@ -143,12 +145,12 @@ export async function makeDirectories(directory: string, mode = 0o755): Promise<
   const parent = path.dirname(directory);
   if (parent === directory) throw missing;
   await makeDirectories(parent, mode);
-  // Its parent is there now: one that is still missing is refused.
+  // The parent exists now, so another error is final.
   const refused = await makeDirectory(directory, mode);
   if (refused !== undefined) throw refused;
 }
 
-/** Answers with the error when the parent is missing; a directory that exists counts as made. */
+/** Returns the error when the parent is missing; an existing directory counts as made. */
 async function makeDirectory(directory: string, mode: number): Promise<Error | undefined> {
   try {
     await mkdir(directory, { mode });

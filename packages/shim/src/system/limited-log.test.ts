@@ -26,7 +26,7 @@ beforeEach(() => {
       bytes += formatLine(clock.now(), of, message, { ...own, ...fields }).length;
     },
   };
-  limited = new LimitedLog({ log: sink, clock, whose: "of the guest" });
+  limited = new LimitedLog({ log: sink, clock, subject: "from the guest" });
 });
 
 /** Lets somebody write so many lines in each second. */
@@ -62,12 +62,12 @@ describe("a log with an allowance", () => {
     },
   );
 
-  it("says how many lines were left out without waiting for another", async () => {
+  it("reports how many lines were dropped without waiting for another", async () => {
     const long = "z".repeat(4_000);
     while (clock.sleepers === 0) limited.log("warn", long);
     expect(leftOut()).toBe(0);
     await clock.advance(guestAllowance.pause);
-    expect(lines.at(-1)).toBe("warn: 1 line was left out: too many of the guest");
+    expect(lines.at(-1)).toBe("warn: 1 log line dropped: too many from the guest");
     expect(clock.sleepers).toBe(0);
   });
 
@@ -81,7 +81,7 @@ describe("a log with an allowance", () => {
   });
 
   it("writes little of thousands of warnings about one specification", async () => {
-    limited = new LimitedLog({ log: sink, clock, whose: "about what was asked for", allowance: requestAllowance });
+    limited = new LimitedLog({ log: sink, clock, subject: "about requests", allowance: requestAllowance });
     for (let count = 0; count < 10_000; count++) limited.log("warn", `mount /m${count}: rslave has no effect`);
     await clock.advance(requestAllowance.pause);
     expect(bytes).toBeLessThan(requestAllowance.burst);

@@ -2,43 +2,42 @@ import type { Clock } from "../clock.ts";
 import type { Log, LogLevel } from "../platform.ts";
 import { formatLine } from "./log.ts";
 
-/** How much may be written, in bytes of lines. */
+/** Limits in bytes of log lines. */
 export interface LogAllowance {
-  /** At once, by somebody who has been quiet: enough for what a guest has to say about its start, or a container's. */
+  /** The most at once: enough for the start of a guest or a container. */
   readonly burst: number;
-  /** Earned in a second. */
   readonly perSecond: number;
-  /** Milliseconds for which nothing is written once the allowance is used up, so that lines come in readable pieces. */
+  /** Milliseconds without lines once the allowance is used up, so that lines come in readable pieces. */
   readonly pause: number;
 }
 
-/** In all less than a megabyte a minute. */
+/** Less than one megabyte per minute. */
 export const guestAllowance: LogAllowance = { burst: 384 * 1024, perSecond: 8 * 1024, pause: 10_000 };
 
-/** A warning for each mistake in an ordinary specification; whoever reads that many needs no more of them. */
+/** Enough for a warning about each mistake in an ordinary specification. */
 export const requestAllowance: LogAllowance = { burst: 64 * 1024, perSecond: 1024, pause: 10_000 };
 
-/** At most what a log adds to each line of its own: whose it is. */
-const ownBytes = 192;
+/** The most that a log adds to each line: namespace and id. */
+const ownFieldBytes = 192;
 
 export interface LimitedLogOptions {
   readonly log: Log & { isLogged(level: LogLevel): boolean };
   readonly clock: Clock;
-  /** Whose lines they are, for the line that says how many were left out. */
-  readonly whose: string;
+  /** Completes "log lines dropped: too many …". */
+  readonly subject: string;
   readonly allowance?: LogAllowance;
 }
 
 /**
- * A log for lines that somebody else decides about, as a guest does: at a rate, and with a count of those that were left
- * out. What is below the log's level costs nothing.
+ * A rate-limited log for lines whose number others decide, such as a guest; counts the lines that it drops. Lines below
+ * the log's level use up no allowance.
  */
 export class LimitedLog implements Log {
   readonly #options: LimitedLogOptions;
   readonly #allowance: LogAllowance;
   #allowed: number;
   #earnedUpTo: number;
-  #leftOut = 0;
+  #dropped = 0;
   #isPaused = false;
 
   constructor(options: LimitedLogOptions) {
@@ -52,13 +51,13 @@ export class LimitedLog implements Log {
     const { log, clock } = this.#options;
     if (!log.isLogged(level)) return;
     if (this.#isPaused) {
-      this.#leftOut += 1;
+      this.#dropped += 1;
       return;
     }
     this.#earn();
-    const needed = formatLine(clock.now(), level, message, fields).length + ownBytes;
+    const needed = formatLine(clock.now(), level, message, fields).length + ownFieldBytes;
     if (needed > this.#allowed) {
-      this.#leftOut += 1;
+      this.#dropped += 1;
       void this.#pause();
       return;
     }
@@ -68,19 +67,19 @@ export class LimitedLog implements Log {
 
   #earn(): void {
     const now = this.#options.clock.now().getTime();
-    // A machine's time may be set back.
+    // The system clock may be set back.
     const seconds = Math.max(0, now - this.#earnedUpTo) / 1000;
     this.#earnedUpTo = now;
     this.#allowed = Math.min(this.#allowance.burst, this.#allowed + seconds * this.#allowance.perSecond);
   }
 
   async #pause(): Promise<void> {
-    const { log, clock, whose } = this.#options;
+    const { log, clock, subject } = this.#options;
     this.#isPaused = true;
     await clock.delay(this.#allowance.pause);
     this.#isPaused = false;
-    const count = this.#leftOut;
-    this.#leftOut = 0;
-    log.log("warn", `${count} ${count === 1 ? "line was" : "lines were"} left out: too many ${whose}`);
+    const count = this.#dropped;
+    this.#dropped = 0;
+    log.log("warn", `${count} log ${count === 1 ? "line" : "lines"} dropped: too many ${subject}`);
   }
 }

@@ -77,7 +77,7 @@ describe("a log that the shim serves", () => {
     for (let index = 0; index < 400; index++) log.log("info", "x".repeat(1000));
     reader.release();
     log.log("info", "last");
-    const dropped = Number(/msg="log lines were dropped".* dropped=(\d+)/.exec(reader.lines.join("\n"))?.[1]);
+    const dropped = Number(/msg="log lines dropped".* dropped=(\d+)/.exec(reader.lines.join("\n"))?.[1]);
     expect(dropped).toBeGreaterThan(100);
     expect(reader.lines).toHaveLength(400 - dropped + 2);
     expect(reader.lines.at(-1)).toContain("msg=last");

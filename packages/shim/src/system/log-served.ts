@@ -1,21 +1,21 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "../clock.ts";
 import type { LogLevel } from "../platform.ts";
-import { formatLine, isBelow, mostQueuedBytes } from "./log.ts";
+import { formatLine, isBelow, maxQueuedBytes } from "./log.ts";
 import type { ShimLog } from "./system.ts";
 
 export interface ServedLogOptions {
-  /** Begins to serve the pipe that containerd dials. */
+  /** Serves the pipe that containerd dials. */
   readonly serve: (onConnection: (reader: Duplex) => void) => Promise<{ close(): Promise<void> }>;
   readonly level: LogLevel;
   readonly clock: Clock;
-  /** Fields of every line. */
+  /** Added to every line. */
   readonly fields: { readonly [key: string]: unknown };
 }
 
 /**
- * Structured lines, as logrus writes them, to whoever dials a pipe that the shim itself serves; the latest reader is
- * the one. Never blocks: lines wait in a bounded queue while there is no reader, or one that is slow.
+ * Writes lines in logrus' text format to whoever dials a pipe that the shim serves; a new reader replaces the previous
+ * one. Never blocks: lines wait in a bounded queue while there is no reader, or a slow one.
  */
 export class ServedLog implements ShimLog {
   readonly #options: ServedLogOptions;
@@ -30,7 +30,7 @@ export class ServedLog implements ShimLog {
   constructor(options: ServedLogOptions) {
     this.#options = options;
     this.#level = options.level;
-    // A shim whose log cannot be read is of more use than none.
+    // A shim without a readable log is better than none.
     this.#server = options.serve((reader) => this.#take(reader)).catch(() => undefined);
   }
 
@@ -44,7 +44,7 @@ export class ServedLog implements ShimLog {
 
   log(level: LogLevel, message: string, fields: { readonly [key: string]: unknown } = {}): void {
     if (this.#closed || !this.isLogged(level)) return;
-    this.#tellDropped();
+    this.#reportDropped();
     this.#put(formatLine(this.#options.clock.now(), level, message, fields, this.#options.fields));
   }
 
@@ -65,25 +65,25 @@ export class ServedLog implements ShimLog {
     reader.once("close", () => {
       if (this.#reader === reader) this.#reader = undefined;
     });
-    // Nothing is expected from it; only so its end is seen.
+    // The reader sends nothing, but without reading its end goes unnoticed.
     reader.resume();
     const waiting = this.#queue;
     this.#queue = [];
     this.#queuedBytes = 0;
     for (const line of waiting) reader.write(line);
-    this.#tellDropped();
+    this.#reportDropped();
   }
 
-  #tellDropped(): void {
-    if (this.#dropped === 0 || !this.#hasRoom()) return;
+  #reportDropped(): void {
+    if (this.#dropped === 0 || this.#isFull()) return;
     const dropped = this.#dropped;
     const now = this.#options.clock.now();
     this.#dropped = 0;
-    this.#put(formatLine(now, "warn", "log lines were dropped", { dropped }, this.#options.fields));
+    this.#put(formatLine(now, "warn", "log lines dropped", { dropped }, this.#options.fields));
   }
 
   #put(line: Buffer): void {
-    if (!this.#hasRoom()) {
+    if (this.#isFull()) {
       this.#dropped++;
     } else if (this.#reader !== undefined) {
       this.#reader.write(line);
@@ -93,7 +93,7 @@ export class ServedLog implements ShimLog {
     }
   }
 
-  #hasRoom(): boolean {
-    return (this.#reader?.writableLength ?? this.#queuedBytes) < mostQueuedBytes;
+  #isFull(): boolean {
+    return (this.#reader?.writableLength ?? this.#queuedBytes) >= maxQueuedBytes;
   }
 }

@@ -73,7 +73,7 @@ describe("PipeLog", () => {
       await clock.advance(100);
     }
     const lines = text.trimEnd().split("\n");
-    const dropped = Number(/msg="log lines were dropped".* dropped=(\d+)/.exec(text)?.[1]);
+    const dropped = Number(/msg="log lines dropped".* dropped=(\d+)/.exec(text)?.[1]);
     expect(dropped).toBeGreaterThan(0);
     expect(lines).toHaveLength(600 - dropped + 1);
     expect(lines.every((each) => each.startsWith("time="))).toBe(true);

@@ -6,9 +6,9 @@ import type { ShimLog } from "./system.ts";
 
 const severities = { trace: 0, debug: 1, info: 2, warn: 3, error: 4 } as const satisfies Record<LogLevel, number>;
 
-/** The lines that wait for a reader are bounded; what does not fit is counted, and the count is logged. */
-export const mostQueuedBytes = 256 * 1024;
-/** A pipe takes a line of up to PIPE_BUF bytes whole or not at all, so lines never mix with another writer's. */
+/** Lines beyond this are dropped and counted. */
+export const maxQueuedBytes = 256 * 1024;
+/** PIPE_BUF: shorter writes to a pipe are atomic, so lines never mix with those of another writer. */
 const longestLine = 4096;
 const retryMilliseconds = 100;
 
@@ -17,18 +17,17 @@ export function isBelow(level: LogLevel, threshold: LogLevel): boolean {
 }
 
 export interface PipeLogOptions {
-  /** The FIFO `log` in the bundle, of which containerd reads the other end. */
+  /** The FIFO `log` in the bundle, which containerd reads. */
   readonly path: string;
   readonly level: LogLevel;
   readonly clock: Clock;
-  /** Fields of every line. */
+  /** Added to every line. */
   readonly fields?: { readonly [key: string]: unknown };
 }
 
 /**
- * Structured lines, as logrus writes them, to a FIFO. Never blocks: the FIFO is opened only while it has a reader,
- * lines wait in a bounded queue while it has none or is full, and it is opened again when a reader is back, as after
- * a restart of containerd.
+ * Writes lines in logrus' text format to a FIFO. Never blocks: lines wait in a bounded queue while the FIFO is full or has
+ * no reader, and the FIFO is opened again once it has one, as after a restart of containerd.
  */
 export class PipeLog implements ShimLog {
   readonly #options: PipeLogOptions;
@@ -56,12 +55,12 @@ export class PipeLog implements ShimLog {
   log(level: LogLevel, message: string, fields: { readonly [key: string]: unknown } = {}): void {
     if (this.#closed || !this.isLogged(level)) return;
     const line = formatLine(this.#options.clock.now(), level, message, fields, this.#options.fields);
-    if (this.#queuedBytes + line.length > mostQueuedBytes) this.#dropped++;
+    if (this.#queuedBytes + line.length > maxQueuedBytes) this.#dropped++;
     else this.#enqueue(line);
     this.#flush();
   }
 
-  /** Writes what the reader takes at once and lets go of the FIFO; what it does not take is lost. */
+  /** Writes what the FIFO accepts at once, drops the rest and closes the FIFO. */
   close(): void {
     this.#flush();
     this.#closed = true;
@@ -83,7 +82,7 @@ export class PipeLog implements ShimLog {
     const dropped = this.#dropped;
     this.#dropped = 0;
     const now = this.#options.clock.now();
-    this.#enqueue(formatLine(now, "warn", "log lines were dropped", { dropped }, this.#options.fields));
+    this.#enqueue(formatLine(now, "warn", "log lines dropped", { dropped }, this.#options.fields));
     if (!this.#writeQueue()) this.#retryLater();
   }
 
@@ -122,7 +121,7 @@ export class PipeLog implements ShimLog {
   }
 }
 
-/** Undefined while nobody reads, or there is no FIFO. */
+/** Undefined while the FIFO has no reader or does not exist. */
 function openForWriting(path: string): number | undefined {
   try {
     return openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
@@ -131,20 +130,20 @@ function openForWriting(path: string): number | undefined {
   }
 }
 
-/** What the lines of a shim say of it, or of themselves; fields of a call that bear such a name are written after this. */
-const ownNames: ReadonlySet<string> = new Set(["time", "level", "msg"]);
-const renamed = "fields.";
+/** Keys of every line. A field of a call with such a key gets a prefix, so that it cannot pass for them. */
+const reservedKeys: ReadonlySet<string> = new Set(["time", "level", "msg"]);
+const fieldPrefix = "fields.";
 
-/** Bounds of one line, whose parts others may have a say in: it is whole, or says how much is not in it. */
+/** Limits for the parts of a line, which guests and clients may decide. A line that is cut says so. */
 const mostFields = 64;
 const mostMessageBytes = 1536;
 const mostOwnBytes = 256;
 const mostValueBytes = 2048;
 const longestKey = 64;
-/** Kept free for the count of what was left out. */
+/** Reserved for the count of omitted fields. */
 const noteBytes = 32;
 
-/** One line as logrus' text formatter writes it, of no more than a pipe takes in one piece. `own` cannot be overwritten. */
+/** A line in logrus' text format, short enough for an atomic write. Fields cannot overwrite those of `own`. */
 export function formatLine(
   time: Date,
   level: LogLevel,
@@ -155,27 +154,27 @@ export function formatLine(
   const parts = [`time=${quote(time.toISOString(), mostOwnBytes)}`, `level=${level === "warn" ? "warning" : level}`];
   parts.push(`msg=${quote(message, mostMessageBytes)}`);
   for (const [key, value] of Object.entries(own)) parts.push(`${keyOf(key)}=${quote(textOf(value), mostOwnBytes)}`);
-  let room = longestLine - Buffer.byteLength(parts.join(" ")) - noteBytes;
-  let leftOut = 0;
+  let bytesLeft = longestLine - Buffer.byteLength(parts.join(" ")) - noteBytes;
+  let omitted = 0;
   let taken = 0;
   for (const key of Object.keys(fields)) {
     const value = fields[key];
     if (value === undefined) continue;
     taken += 1;
-    if (taken > mostFields || room < mostOwnBytes) {
-      leftOut += 1;
+    if (taken > mostFields || bytesLeft < mostOwnBytes) {
+      omitted += 1;
       continue;
     }
-    const name = keyOf(ownNames.has(key) || Object.hasOwn(own, key) ? `${renamed}${key}` : key);
-    const part = `${name}=${quote(textOf(value), Math.min(mostValueBytes, room - name.length - 2))}`;
-    room -= Buffer.byteLength(part) + 1;
+    const name = keyOf(reservedKeys.has(key) || Object.hasOwn(own, key) ? `${fieldPrefix}${key}` : key);
+    const part = `${name}=${quote(textOf(value), Math.min(mostValueBytes, bytesLeft - name.length - 2))}`;
+    bytesLeft -= Buffer.byteLength(part) + 1;
     parts.push(part);
   }
-  if (leftOut > 0) parts.push(`left_out=${leftOut}`);
+  if (omitted > 0) parts.push(`left_out=${omitted}`);
   return Buffer.from(`${parts.join(" ")}\n`);
 }
 
-/** What is no letter, digit, dot, dash or underscore could end the key, or the line. */
+/** Replaces characters that could end the key or the line. */
 function keyOf(key: string): string {
   const name = key.slice(0, longestKey).replace(/[^A-Za-z0-9_.-]/g, "_");
   return name === "" ? "_" : name;

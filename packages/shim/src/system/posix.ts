@@ -7,7 +7,7 @@ import { endLoggingBinaries } from "./stdio-binary.ts";
 import { createPosixStdio } from "./stdio-posix.ts";
 import type { LogOptions, ShimSystem } from "./system.ts";
 
-/** Sockets in the file system, the FIFO `log` in the bundle, /proc. */
+/** Uses Unix sockets, the FIFO `log` in the bundle, and /proc. */
 export const posixSystem: ShimSystem = {
   socketPath,
   address: (socket) => `unix://${socket}`,

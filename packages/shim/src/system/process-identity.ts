@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 
 /**
- * When a process started, in the kernel's own ticks (field 22 of /proc/<pid>/stat); undefined when it is gone or
- * a zombie. Together with the pid it names one process for ever, where a pid alone may have been given to another.
+ * The start time of a process in kernel ticks (field 22 of /proc/<pid>/stat); undefined when it is gone or a zombie. Pid
+ * and start time identify a process; a pid alone may be reused.
  */
 export function processStartTime(pid: number): string | undefined {
   let stat: string;
@@ -11,10 +11,10 @@ export function processStartTime(pid: number): string | undefined {
   } catch {
     return undefined;
   }
-  // The command's name is in parentheses and may itself hold blanks and parentheses.
+  // The command name, in parentheses, may itself contain blanks and parentheses.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const [state, threads] = [fields[0], Number(fields[17])];
-  // While other threads of a killed process are still ending, its sockets and files are still open.
+  // While other threads of a killed process are exiting, its sockets and files are still open.
   if (state === "X" || (state === "Z" && threads <= 1)) return undefined;
   return fields[19];
 }

@@ -3,11 +3,11 @@ import { lstatSync, unlinkSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { ShimError } from "../errors.ts";
-import type { ShimOptions } from "../program/options.ts";
+import type { ShimOptions } from "../program/shim-options.ts";
 import { makeDirectories } from "./file-calls.ts";
 import type { Listener, SocketOwner } from "./system.ts";
 
-/** Where shims of containerd keep their sockets; short because a socket's path is at most 108 bytes long. */
+/** The usual directory of containerd's shims; short because a socket path has at most 108 bytes. */
 const defaultSocketDirectory = "/run/containerd/s";
 const longestSocketPath = 100;
 
@@ -17,14 +17,14 @@ export function socketPath({ address, namespace, id, directory = defaultSocketDi
   if (Buffer.byteLength(result) > longestSocketPath) {
     throw new ShimError(
       "InvalidArgument",
-      `socket path ${result} has ${Buffer.byteLength(result)} bytes; at most ${longestSocketPath} are accepted, choose a shorter socket directory`,
+      `socket path ${result} has ${Buffer.byteLength(result)} bytes, expected at most ${longestSocketPath}: choose a shorter socket directory`,
     );
   }
   return result;
 }
 
-/** The folder of sockets, where the application or the environment names one. */
-export function toldSocketDirectory(
+/** The socket directory that the application or the environment names, if any. */
+export function configuredSocketDirectory(
   options: Pick<ShimOptions, "socketDirectory">,
   env: NodeJS.ProcessEnv,
 ): string | undefined {
@@ -35,10 +35,10 @@ export async function makeSocketDirectory(socket: string): Promise<void> {
   await makeDirectories(path.dirname(socket), 0o711);
 }
 
-/** What a process answers that listens but has more connections waiting than its backlog holds: Unix sockets, pipes. */
+/** The errors of a Unix socket or pipe that is served but has a full backlog. */
 const busyCodes: ReadonlySet<unknown> = new Set(["EAGAIN", "EBUSY"]);
 
-/** Whether somebody accepts connections there. */
+/** Whether a process accepts connections on the socket. */
 export function isAccepting(socket: string): Promise<boolean> {
   return new Promise((resolve) => {
     const connection = net.connect(socket);
@@ -50,7 +50,7 @@ export function isAccepting(socket: string): Promise<boolean> {
   });
 }
 
-/** Removes a socket that nobody serves; one that somebody makes in its place meanwhile stays. */
+/** Removes a socket that no process serves, but not one that replaces it in the meantime. */
 export async function removeDeadSocket(socket: string): Promise<void> {
   const dead = identityOf(socket);
   if (dead === undefined || (await isAccepting(socket)) || identityOf(socket) !== dead) return;
@@ -61,26 +61,26 @@ export async function removeDeadSocket(socket: string): Promise<void> {
   }
 }
 
-/** Names one socket for as long as machines run: numbers of inodes are given again, at another time. */
+/** Includes the modification time because inode numbers are reused. */
 function identityOf(socket: string): string | undefined {
   const found = lstatSync(socket, { bigint: true, throwIfNoEntry: false });
   return found && [found.dev, found.ino, found.mtimeNs].join(" ");
 }
 
 /**
- * Listens with mode 0600 from the first instant; a socket that nobody serves any more is replaced. Closing removes the
- * socket, unless another stands in its place by then.
+ * Listens on a socket with mode 0600 from the start, replacing one that no process serves. Closing removes the socket,
+ * unless another has replaced it.
  */
 export async function listen(server: net.Server, socket: string): Promise<Listener> {
   if (await isAccepting(socket)) {
-    throw new ShimError("AlreadyExists", `another shim is serving ${socket}; delete its tasks and sandbox first`);
+    throw new ShimError("AlreadyExists", `another shim serves ${socket}, delete its tasks and sandbox first`);
   }
   await removeDeadSocket(socket);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     const mask = process.umask(0o177);
     try {
-      // The name is bound before listen returns, so the mask covers just that.
+      // listen binds the name before it returns, so the mask affects nothing else.
       server.listen(socket, () => {
         server.removeListener("error", reject);
         resolve();
@@ -89,12 +89,13 @@ export async function listen(server: net.Server, socket: string): Promise<Listen
       process.umask(mask);
     }
   });
-  // A connection that cannot be taken is its client's loss: the runtime closes it, and there are others.
+  // Node closes a connection that it cannot accept; the server keeps serving others.
   server.on("error", () => {});
   const own = identityOf(socket);
   return {
     close: () => {
-      // Node removes whatever has the name of what it closes. Where that is another's, nobody can come here any more.
+      // Node's close unlinks the path, even if it names another process's socket by now. In that case no client can
+      // reach this server any more.
       if (identityOf(socket) === own) server.close();
       else server.unref();
     },

@@ -6,35 +6,32 @@ import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import { abortable } from "@uvm-shim/lifecycle";
 import { type Clock, settlesWithin } from "../clock.ts";
 import { ShimError } from "../errors.ts";
-import { shownUri } from "../given.ts";
 import type { StdioPaths } from "../platform.ts";
-import { withinBound } from "./file-calls.ts";
+import { redactedUri } from "../redaction.ts";
+import { callFileSystem } from "./file-calls.ts";
 
-/** How long a logging binary may take to say that it is ready, and to end after its input has; containerd's numbers. */
+/** How long a logging binary may take to become ready, and to exit after the end of its input; containerd's values. */
 const readyMilliseconds = 10_000;
 const endMilliseconds = 12_000;
-/** How long the last bytes of an output may take on their way to whoever reads them, as for a FIFO's late reader. */
+/** How long the reader of an output may take for its last bytes; the same as for the late reader of a FIFO. */
 const lastBytesMilliseconds = 1000;
 
-/** What is left of them at the shim's end has had the end of its input, and this much time; the shim is waited for. */
-const lastMilliseconds = 500;
+/** How long logging binaries that have reached the end of their input may delay the exit of the shim. */
+const shutdownMilliseconds = 500;
 
-/** Those that have not ended, each with its end. */
+/** The running logging binaries, each with its exit. */
 const running = new Map<ChildProcess, Promise<void>>();
 
-/** Nobody would end those that do not end with their input once the shim has gone. */
+/** Terminates those that do not exit on their own: after the shim has exited, nobody would. */
 export async function endLoggingBinaries(clock: Clock): Promise<void> {
-  await settlesWithin(Promise.all(running.values()), lastMilliseconds, clock);
-  for (const child of running.keys()) end(child, "SIGTERM");
+  await settlesWithin(Promise.all(running.values()), shutdownMilliseconds, clock);
+  for (const child of running.keys()) signalGroup(child, "SIGTERM");
 }
 
 export interface LoggingBinary {
   readonly stdout: Writable;
   readonly stderr: Writable;
-  /**
-   * Ends its input. One that does not end by itself is killed later, without anybody waiting for it; one that has
-   * stopped reading is killed at once.
-   */
+  /** Ends its input. A binary that has stopped reading is killed at once; one that does not exit is killed later. */
   close(): Promise<void>;
 }
 
@@ -45,20 +42,20 @@ export interface LoggingBinaryOptions {
 }
 
 /**
- * containerd's contract for `binary://<path>?<key>=<value>`: standard output on descriptor 3, standard error on 4,
- * and descriptor 5 to close, or to write to, once it is ready; keys and values become arguments. Resolves when it is
- * ready. One that is refused has been killed.
+ * Runs a logging binary by containerd's contract for `binary://<path>?<key>=<value>`: keys and values become arguments;
+ * the binary reads standard output from descriptor 3 and standard error from 4, and closes or writes to descriptor 5 once
+ * it is ready. Resolves then; a binary that fails to become ready is killed.
  */
 export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinaryOptions): Promise<LoggingBinary> {
   const { clock } = options;
   const url = new URL(paths.stdout);
   const executable = decodeURIComponent(url.pathname);
   const argumentList = [...url.searchParams].flatMap(([key, value]) => (value === "" ? [key] : [key, value]));
-  // The event loop waits until the program has been found. Whether it can be run is found out by running it.
-  const look = (): Promise<void> => access(executable).catch(() => {});
-  await withinBound(
-    { path: executable, subject: `stdout ${shownUri(paths.stdout)} cannot be run` },
-    look,
+  // Spawning blocks the event loop while the kernel looks the program up, so its file system has to answer first.
+  const lookUp = (): Promise<void> => access(executable).catch(() => {});
+  await callFileSystem(
+    { path: executable, subject: `stdout ${redactedUri(paths.stdout)} cannot be run` },
+    lookUp,
     () => {},
     options,
   );
@@ -66,10 +63,10 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
   const child = await startProgram(file, rest, {
     stdio: ["ignore", "ignore", "ignore", "pipe", "pipe", "pipe"],
     env: { ...process.env, CONTAINER_ID: paths.containerId ?? "", CONTAINER_NAMESPACE: options.namespace },
-    // A group of its own: what is ended is the program with all that it runs.
+    // A process group of its own, so that its children can be killed with it.
     detached: true,
   }).catch((cause: Error) => {
-    throw new ShimError("InvalidArgument", `stdout ${shownUri(paths.stdout)} cannot be run: ${cause.message}`, {
+    throw new ShimError("InvalidArgument", `stdout ${redactedUri(paths.stdout)} cannot be run: ${cause.message}`, {
       cause,
     });
   });
@@ -82,9 +79,9 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
   running.set(child, exited);
   void exited.then(() => running.delete(child));
   try {
-    await ready(child, readiness, paths.stdout, options);
+    await untilReady(child, readiness, paths.stdout, options);
   } catch (error) {
-    end(child, "SIGKILL");
+    signalGroup(child, "SIGKILL");
     for (const stream of [stdout, stderr, readiness]) stream.destroy();
     throw error;
   }
@@ -94,45 +91,45 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
     close: async () => {
       const ends = await Promise.all([endStream(stdout, clock), endStream(stderr, clock)]);
       readiness.destroy();
-      if (ends.includes("stuck")) end(child, "SIGKILL");
+      if (ends.includes("stuck")) signalGroup(child, "SIGKILL");
       void settlesWithin(exited, endMilliseconds, clock).then((hasEnded) => {
-        if (!hasEnded) end(child, "SIGKILL");
+        if (!hasEnded) signalGroup(child, "SIGKILL");
       });
     },
   };
 }
 
-/** Of bash and dash: a program that does not exist is told by the shell's exit code, 127. */
-const lowerAndRun = 'ulimit -Sn "$0" && exec "$@"';
+/** The shell exits with 127 when the program does not exist. */
+const lowerLimitAndRun = 'ulimit -Sn "$0" && exec "$@"';
 
 /**
- * The runtime has raised the number of descriptors that a process may have to the most that it can have. Programs that cannot
- * do with that many (some still use select) get what the shim was started with.
+ * Node raises its soft limit of descriptors to the hard limit. Programs that use select cannot cope with that, so they
+ * get the limit with which the shim was started.
  */
 export function withSoftLimit(
   command: readonly [string, ...string[]],
   { UVM_SHIM_OPEN_FILES: limit }: NodeJS.ProcessEnv,
 ): readonly [string, ...string[]] {
-  return /^[0-9]+$/.test(limit ?? "") ? ["/bin/sh", "-c", lowerAndRun, limit as string, ...command] : command;
+  return /^[0-9]+$/.test(limit ?? "") ? ["/bin/sh", "-c", lowerLimitAndRun, limit as string, ...command] : command;
 }
 
-async function ready(
+async function untilReady(
   child: ChildProcess,
   readiness: Readable,
   uri: string,
   { clock, signal }: LoggingBinaryOptions,
 ): Promise<void> {
   const refused = new Promise<never>((_, reject) => {
-    const refuse = (why: string): void => reject(new ShimError("InvalidArgument", `stdout ${shownUri(uri)} ${why}`));
+    const refuse = (why: string): void => reject(new ShimError("InvalidArgument", `stdout ${redactedUri(uri)} ${why}`));
     child.once("exit", (code, killedBy) => {
-      const expected = "before it was ready; a logging program closes descriptor 5 when it is, and reads on";
-      // One that has ended well may have left a child in its place, which says when it is ready.
-      if (code !== 0) refuse(`${code === null ? `was killed by ${killedBy}` : `exited with ${code}`} ${expected}`);
+      const expected = "before it was ready: expected it to close descriptor 5 and keep reading";
+      // A program that exits with 0 may have left a child in its place, which reports when it is ready.
+      if (code !== 0) refuse(`${code === null ? `was killed by ${killedBy}` : `exited with code ${code}`} ${expected}`);
     });
   });
   const said = new Promise<void>((resolve) => readiness.once("data", () => resolve()));
   const closed = finished(readiness.resume(), { error: false, writable: false }).then(async () => {
-    // The kernel closes the descriptor for a program that ends, too, before it tells its end.
+    // The descriptor of an exiting program is closed before its exit is reported.
     if (child.pid === undefined || isEnding(child.pid)) {
       await new Promise<void>((resolve) => {
         if (child.exitCode === 0) resolve();
@@ -145,30 +142,30 @@ async function ready(
   if (await settlesWithin(outcome, readyMilliseconds, clock)) return await outcome;
   throw new ShimError(
     "DeadlineExceeded",
-    `stdout ${shownUri(uri)} was not ready in ${readyMilliseconds} ms; it closes descriptor 5 when it is`,
+    `stdout ${redactedUri(uri)} was not ready within ${readyMilliseconds} ms: expected it to close descriptor 5`,
   );
 }
 
 const exitingFlag = 0x4;
 
-/** Whether a process has begun to end, in the flags (field 9) of /proc/<pid>/stat, or has been waited for. */
+/** Whether a process has begun to exit, by the flags (field 9) of /proc/<pid>/stat, or is gone. */
 function isEnding(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     return (Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[6]) & exitingFlag) !== 0;
   } catch (error) {
-    // Where nobody can say, its end says so itself.
+    // On any other error the exit event decides.
     return ["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "");
   }
 }
 
-/** With all that it runs. */
-function end(child: ChildProcess, signal: "SIGTERM" | "SIGKILL"): void {
+/** Signals the process with all its children. */
+function signalGroup(child: ChildProcess, signal: "SIGTERM" | "SIGKILL"): void {
   if (child.pid === undefined) return;
   try {
     process.kill(-child.pid, signal);
   } catch {
-    // Nothing of it is there any more.
+    // The group is gone.
   }
 }
 
@@ -177,11 +174,11 @@ function wasClosedByReader({ errored }: Writable): boolean {
 }
 
 /**
- * Writes what is buffered and closes, within a bound: "stuck" when nobody took it all. A stream that failed or is
- * closed already counts as ended.
+ * Writes what is buffered and closes the stream, within a time limit: "stuck" when the reader did not take all. A stream
+ * that has failed or is closed counts as ended.
  */
 export async function endStream(stream: Writable, clock: Clock): Promise<"ended" | "stuck"> {
-  // Nobody but who has given up waiting destroys what is whole and has not been ended.
+  // An intact stream is only destroyed before its end by a caller that has given up waiting.
   const wasDropped = stream.destroyed && !stream.writableFinished && !wasClosedByReader(stream);
   if (!stream.writableEnded && !stream.destroyed) stream.end();
   const isOver = await settlesWithin(finished(stream, { readable: false }), lastBytesMilliseconds, clock);

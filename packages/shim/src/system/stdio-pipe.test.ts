@@ -120,7 +120,7 @@ describe("standard input and output over named pipes", () => {
   ])("as %s are not %s", async (field, value, accepted) => {
     await expect(open({ [field]: value })).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: `${field} is ${JSON.stringify(value)}; accepted is ${accepted}`,
+      message: `${field} is ${JSON.stringify(value)}, expected ${accepted}`,
     });
   });
 

@@ -5,13 +5,13 @@ import { fileURLToPath } from "node:url";
 import { abortable } from "@uvm-shim/lifecycle";
 import type { Clock } from "../clock.ts";
 import { messageOf, ShimError } from "../errors.ts";
-import { shownUri } from "../given.ts";
 import type { OpenStdio, StdioPaths, UpstreamStdio } from "../platform.ts";
+import { redactedUri } from "../redaction.ts";
 import { endStream } from "./stdio-binary.ts";
 import type { StdioOptions } from "./system.ts";
 
 export interface PipeStdioOptions extends Omit<StdioOptions, "namespace"> {
-  /** As net.connect; tests have their own. */
+  /** Default: net.connect; tests pass their own. */
   readonly connect?: (path: string) => net.Socket;
 }
 
@@ -20,7 +20,7 @@ type Field = "stdin" | "stdout" | "stderr";
 const pipePrefix = "\\\\.\\pipe\\";
 const firstRetryMilliseconds = 200;
 const longestRetryMilliseconds = 60_000;
-/** What a write fails with when whoever served the pipe has gone. */
+/** Errors of a write when the pipe's server has gone. */
 const disconnected = new Set([
   "EPIPE",
   "ECONNRESET",
@@ -31,8 +31,8 @@ const disconnected = new Set([
 ]);
 
 /**
- * Opens the ends that the client of containerd for Windows serves: named pipes, which the shim dials, or files
- * (`file://`) for output. A pipe all of whose instances are taken is waited for.
+ * Opens the stdio of a containerd client on Windows: named pipes, which the client serves and the shim dials, or files
+ * (`file://`) for output. Waits while all instances of a pipe are in use.
  */
 export function createPipeStdio(options: PipeStdioOptions): UpstreamStdio {
   return {
@@ -85,7 +85,7 @@ async function openOutput(
   signal: AbortSignal | undefined,
 ): Promise<Writable | undefined> {
   const target = paths[field];
-  // A terminal has one output; what the client names as its stderr is never written to.
+  // A terminal has one output, so its stderr is never written to.
   if (target === "" || (field === "stderr" && paths.terminal)) return undefined;
   if (target.startsWith("file:")) return openFile(field, target);
   const pipe = pipeOf(field, target);
@@ -95,10 +95,10 @@ async function openOutput(
 
 function pipeOf(field: Field, target: string): string {
   if (target.toLowerCase().startsWith(pipePrefix)) return target;
-  const accepted = field === "stdin" ? "" : " or file://";
+  const alternative = field === "stdin" ? "" : " or file://";
   throw new ShimError(
     "InvalidArgument",
-    `${field} is ${JSON.stringify(shownUri(target))}; accepted is the path of a named pipe (${pipePrefix}...)${accepted}`,
+    `${field} is ${JSON.stringify(redactedUri(target))}, expected the path of a named pipe (${pipePrefix}...)${alternative}`,
   );
 }
 
@@ -121,7 +121,7 @@ async function dial(
 ): Promise<net.Socket> {
   signal?.throwIfAborted();
   const socket = connect(pipe);
-  // Who uses the stream sees its errors; one that comes when nobody does must not end the shim.
+  // The user of the stream handles errors; one without a user must not crash the shim.
   socket.on("error", () => {});
   const connected = new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
   try {
@@ -137,7 +137,7 @@ function cannotOpen(field: Field, target: string, cause: unknown): ShimError {
   return new ShimError("InvalidArgument", `${field} ${target} cannot be opened: ${messageOf(cause)}`, { cause });
 }
 
-/** Output to a pipe that is dialled again when whoever serves it goes, as containerd's client does when it restarts. */
+/** Output to a pipe, which is dialled again when its server goes away, as when containerd restarts. */
 class PipeOutput extends Writable {
   readonly #options: { readonly clock: Clock; readonly retryMilliseconds: () => Promise<number> };
   readonly #dial: (signal: AbortSignal) => Promise<net.Socket>;
@@ -161,7 +161,7 @@ class PipeOutput extends Writable {
   }
 
   override _final(done: () => void): void {
-    // Whether the last bytes were taken or their reader has gone: nobody is left to be told.
+    // Also called when the reader has gone; there is nobody left to report that to.
     this.#socket.end(() => done());
   }
 
@@ -193,14 +193,14 @@ class PipeOutput extends Writable {
 }
 
 /**
- * Input from a pipe that is dialled again when whoever serves it goes: a pipe does not tell a client that has written
- * all from one that restarts, so nothing but `letEnd` makes its end the input's.
+ * Input from a pipe, which is dialled again when its server goes away: a pipe does not show whether its client has
+ * finished or restarts, so the input ends only after `letEnd`.
  */
 class PipeInput extends Readable {
   readonly #clock: Clock;
   readonly #dial: (signal: AbortSignal) => Promise<net.Socket>;
   readonly #stop = new AbortController();
-  /** Undefined while nobody serves the pipe. */
+  /** Undefined while the pipe has no server. */
   #socket: net.Socket | undefined;
 
   constructor(socket: net.Socket, clock: Clock, redial: (signal: AbortSignal) => Promise<net.Socket>) {
@@ -230,26 +230,26 @@ class PipeInput extends Readable {
     socket.on("data", (chunk: Buffer) => {
       if (!this.push(chunk)) socket.pause();
     });
-    // After an error as after an end.
-    socket.once("close", () => void this.#lost());
+    // Emitted after an error too.
+    socket.once("close", () => void this.#dialUntilClosed());
     socket.once("end", () => socket.destroy());
   }
 
-  async #lost(): Promise<void> {
+  async #dialUntilClosed(): Promise<void> {
     this.#socket = undefined;
     const { signal } = this.#stop;
     try {
-      // One that serves it still and ends each connection at once would be dialled without a pause.
+      // Without a pause, a server that closes every connection at once would cause a busy loop.
       await this.#clock.delay(firstRetryMilliseconds, signal);
       this.#take(await dialAgain(this.#dial, { clock: this.#clock, limit: 0, signal }));
     } catch {
-      // Nothing stops the dialling but that it may end.
+      // Dialling only fails after `letEnd`.
       if (!this.destroyed) this.push(null);
     }
   }
 }
 
-/** Dials ever less often until somebody serves the pipe again, or the limit in milliseconds is over; 0 is none. */
+/** Dials with increasing pauses until the pipe is served, or the limit in milliseconds is over; 0 means no limit. */
 async function dialAgain(
   dialOnce: (signal: AbortSignal) => Promise<net.Socket>,
   { clock, limit, signal }: { readonly clock: Clock; readonly limit: number; readonly signal: AbortSignal },

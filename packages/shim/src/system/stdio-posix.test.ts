@@ -270,8 +270,8 @@ describe("other destinations", () => {
     const stdio = await createPosixStdio({ namespace: "ns" }).open(none);
     expect(stdio).toEqual({ close: expect.any(Function), closeStdin: expect.any(Function) });
     expect(() => parseUri("stdin", "file:///x")).toThrow(/stdin is "file:\/\/\/x"/);
-    expect(() => parseUri("stdout", "npipe:////x")).toThrow(/accepted is/);
-    expect(() => parseUri("stdout", "relative")).toThrow(/accepted is/);
+    expect(() => parseUri("stdout", "npipe:////x")).toThrow(/expected an absolute path/);
+    expect(() => parseUri("stdout", "relative")).toThrow(/expected an absolute path/);
     for (const wrong of ["file:relative", "file:/x", "file:///a%00b", "binary:///a%00b", "/a\0b"]) {
       expect(() => parseUri("stdout", wrong)).toThrow(expect.objectContaining({ code: "InvalidArgument" }));
     }
@@ -283,7 +283,7 @@ describe("other destinations", () => {
     ["binary:///bin/log#canary", "binary:///bin/log#…"],
     ["https://user:canary@log/x?canary", "https://…@log/x?…"],
   ])("are told without what they hand on: %s", (uri, told) => {
-    expect(() => parseUri("stdin", uri)).toThrow(`stdin is ${JSON.stringify(told)}; accepted is`);
+    expect(() => parseUri("stdin", uri)).toThrow(`stdin is ${JSON.stringify(told)}, expected `);
   });
 });
 
@@ -296,14 +296,14 @@ describe("a logging binary that fails", () => {
   };
 
   it.each([
-    ["exits", "exit 1", "exited with 1"],
+    ["exits", "exit 1", "exited with code 1"],
     ["is killed", "kill -9 $$", "was killed by SIGKILL"],
-    ["leaves a child that is not ready and exits", "sleep 1000 & exit 3", "exited with 3"],
+    ["leaves a child that is not ready and exits", "sleep 1000 & exit 3", "exited with code 3"],
   ])("is refused when it %s before it is ready", async (_, script, why) => {
     const uri = shell(script);
     await expect(createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: uri })).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: `stdout binary:///bin/sh?… ${why} before it was ready; a logging program closes descriptor 5 when it is, and reads on`,
+      message: `stdout binary:///bin/sh?… ${why} before it was ready: expected it to close descriptor 5 and keep reading`,
     });
   });
 
@@ -322,7 +322,7 @@ describe("a logging binary that fails", () => {
     const open = createPosixStdio({ namespace: "ns", clock }).open({ ...none, stdout: uri });
     const failed = expect(open).rejects.toMatchObject({
       code: "DeadlineExceeded",
-      message: `stdout binary:///bin/sh?… was not ready in 10000 ms; it closes descriptor 5 when it is`,
+      message: `stdout binary:///bin/sh?… was not ready within 10000 ms: expected it to close descriptor 5`,
     });
     const child = await told();
     await clock.advance(10_000);

@@ -3,19 +3,19 @@ import net from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { type Clock, systemClock } from "../clock.ts";
 import { messageOf, ShimError } from "../errors.ts";
-import { shownUri } from "../given.ts";
 import type { OpenStdio, StdioPaths, UpstreamStdio } from "../platform.ts";
+import { redactedUri } from "../redaction.ts";
 import { type FileCallOptions, openNamed } from "./file-calls.ts";
 import { endStream, openLoggingBinary } from "./stdio-binary.ts";
 
 export interface PosixStdioOptions {
   readonly namespace: string;
   readonly clock?: Clock;
-  /** How long `close` waits for a reader that has not come yet and for whom output is waiting; milliseconds. */
+  /** How long `close` waits for the first reader of a FIFO that holds output; milliseconds. */
   readonly lateReaderMilliseconds?: number;
 }
 
-/** An end that was opened: `close` is repeatable and resolves when the descriptor is closed. */
+/** `close` is idempotent and resolves once the descriptor is closed. */
 export interface OutputEnd {
   readonly stream: Writable;
   close(): Promise<void>;
@@ -26,9 +26,8 @@ type Opening = FileCallOptions & Pick<PosixStdioOptions, "lateReaderMilliseconds
 const lateReaderPollMilliseconds = 20;
 
 /**
- * Opens the ends that the client of containerd made: FIFOs (a bare path or `fifo://`), files (`file://`), or a
- * logging binary (`binary://`). Nothing here waits for the other side to open, and a file system that does not answer
- * is waited for within a bound, off the event loop.
+ * Opens the stdio that containerd's client made: FIFOs (a bare path or `fifo://`), files (`file://`) or a logging binary
+ * (`binary://`). Never waits for the other side to open, and only for a limited time for a file system to answer.
  */
 export function createPosixStdio(options: PosixStdioOptions): UpstreamStdio {
   const clock = options.clock ?? systemClock;
@@ -41,7 +40,7 @@ export function createPosixStdio(options: PosixStdioOptions): UpstreamStdio {
         const hasBinary = parseUri("stdout", paths.stdout).kind === "binary";
         const input = paths.stdin === "" ? undefined : await openInput(paths.stdin, opening);
         if (input !== undefined) ends.push(async () => input.close());
-        // A terminal has one output; what the client names as its stderr is never written to.
+        // A terminal has one output, so its stderr is never written to.
         const hasOutput = { stdout: paths.stdout !== "", stderr: paths.stderr !== "" && !paths.terminal };
         const output = async (field: "stdout" | "stderr"): Promise<Writable | undefined> => {
           if (!hasOutput[field] || hasBinary) return undefined;
@@ -50,7 +49,7 @@ export function createPosixStdio(options: PosixStdioOptions): UpstreamStdio {
           return end.stream;
         };
         const files = { stdout: await output("stdout"), stderr: await output("stderr") };
-        // Last, so that nothing can fail any more once the program runs.
+        // Last, so that nothing can fail after the program has started.
         const binary = hasBinary ? await openLoggingBinary(paths, { ...options, clock, signal }) : undefined;
         if (binary !== undefined) ends.push(() => binary.close());
         const stdout = binary?.stdout ?? files.stdout;
@@ -82,7 +81,7 @@ type StdioUri =
 export function parseUri(field: "stdin" | "stdout" | "stderr", value: string): StdioUri {
   if (value === "") return { kind: "none" };
   if (value.startsWith("/") && !value.includes("\0")) return { kind: "path", path: value };
-  // What follows the scheme of a URL without slashes is a path to some readers, and none to others.
+  // Parsers disagree whether a URL without slashes after its scheme has a path.
   const url = /^[a-z]+:\/\//i.test(value) && URL.canParse(value) ? new URL(value) : undefined;
   const file = url && decodedPath(url);
   if (url !== undefined && file?.startsWith("/") && !file.includes("\0")) {
@@ -90,12 +89,12 @@ export function parseUri(field: "stdin" | "stdout" | "stderr", value: string): S
     if (url.protocol === "file:" && field !== "stdin") return { kind: "file", path: file };
     if (url.protocol === "binary:" && field !== "stdin") return { kind: "binary", url };
   }
-  const accepted =
+  const expected =
     field === "stdin" ? "an absolute path or fifo://" : "an absolute path, fifo://, file:// or binary://";
-  throw new ShimError("InvalidArgument", `${field} is ${JSON.stringify(shownUri(value))}; accepted is ${accepted}`);
+  throw new ShimError("InvalidArgument", `${field} is ${JSON.stringify(redactedUri(value))}, expected ${expected}`);
 }
 
-/** Undefined for what is encoded wrongly. */
+/** Undefined when the path is not valid percent-encoding. */
 function decodedPath(url: URL): string | undefined {
   try {
     return decodeURIComponent(url.pathname);
@@ -106,18 +105,18 @@ function decodedPath(url: URL): string | undefined {
 
 interface InputEnd {
   readonly stream: Readable;
-  /** From now on the input ends with its last writer. Repeatable. */
+  /** Lets the input end when its last writer closes it. Idempotent. */
   letEnd(): void;
   close(): void;
 }
 
 /**
- * A FIFO's reading end, opened without waiting for its writer. A writing end is kept beside it, so that a client that
- * leaves, as containerd does when it restarts, does not end the process's input: another may come.
+ * Opens the reading end of a FIFO without waiting for a writer, and keeps a writing end open: when containerd restarts,
+ * the writer leaves and comes back, which must not end the process's input.
  */
 async function openInput(uri: string, opening: Opening): Promise<InputEnd> {
   const parsed = parseUri("stdin", uri);
-  if (parsed.kind !== "path") throw new ShimError("Internal", `stdin ${shownUri(uri)} has no path`);
+  if (parsed.kind !== "path") throw new ShimError("Internal", `stdin ${redactedUri(uri)} has no path`);
   const descriptor = await openFifo("stdin", parsed.path, opening);
   const stream = pipeSocket(descriptor, { readable: true, writable: false });
   let keeper: number | undefined;
@@ -149,12 +148,12 @@ async function openOutput(field: "stdout" | "stderr", paths: StdioPaths, opening
     case "binary":
       throw new ShimError(
         "InvalidArgument",
-        `${field} ${JSON.stringify(shownUri(paths[field]))}: stdout has to be a binary:// too`,
+        `${field} is ${JSON.stringify(redactedUri(paths[field]))}, which requires a binary:// stdout`,
       );
   }
 }
 
-/** What is there decides: a FIFO is one by whichever kind of URI it is named. */
+/** The file's own type decides, not the URI's scheme. */
 async function openNamedOutput(
   field: "stdout" | "stderr",
   file: string,
@@ -169,7 +168,7 @@ async function openNamedOutput(
       return pipeOutput({ keeper, writer: descriptor, readerSeen: true }, opening);
     }
     if (kind.isFile()) return fileOutput(descriptor, opening);
-    // A device may have to be waited for at each write, which a thread of its own does.
+    // Writing to a device may block, so it is opened again for blocking writes in a thread.
     closeSync(descriptor);
     return fileOutput((await openNamed(field, file, writing, opening)).descriptor, opening);
   } catch (error) {
@@ -190,8 +189,8 @@ function fileOutput(descriptor: number, { clock }: Opening): OutputEnd {
 }
 
 /**
- * The writing end of a FIFO. A reading end is kept beside it, so that a reader that leaves, as containerd does when it
- * restarts, neither breaks the process's output nor loses what it has not read.
+ * The writing end of a FIFO, with a reading end kept open: when containerd restarts, its reader leaves and comes back,
+ * which must neither break the process's output nor lose what is unread.
  */
 function pipeOutput(
   ends: { readonly keeper: number; readonly writer: number; readonly readerSeen: boolean },
@@ -200,7 +199,7 @@ function pipeOutput(
   const { keeper, writer, readerSeen } = ends;
   const stream = pipeSocket(writer, { readable: false, writable: true });
   const close = async (): Promise<void> => {
-    // Closing the last end empties the pipe: output that a reader has yet to come for would be lost.
+    // Closing the last end discards the FIFO's content, which a late reader has yet to read.
     const holder = !readerSeen && stream.bytesWritten > 0 ? openIfPossible(keeper, constants.O_WRONLY) : undefined;
     closeSync(keeper);
     stream.destroy();
@@ -219,7 +218,7 @@ function hasReader(holder: number): boolean {
   return again !== undefined;
 }
 
-/** Undefined where nobody has the end that this one needs, or descriptors are lacking. */
+/** Undefined when the other end is not open, or no descriptor is free. */
 function openIfPossible(descriptor: number, flags: number): number | undefined {
   try {
     return openAgain(descriptor, flags);
@@ -228,7 +227,7 @@ function openIfPossible(descriptor: number, flags: number): number | undefined {
   }
 }
 
-/** The other end; where it cannot be had this one is closed. */
+/** Opens the other end of the FIFO; closes this one on failure. */
 function openOther(descriptor: number, flags: number): number {
   try {
     return openAgain(descriptor, flags);
@@ -238,23 +237,23 @@ function openOther(descriptor: number, flags: number): number {
   }
 }
 
-/** Another end of the same FIFO, without going along its path once more. */
+/** Opens the same FIFO once more without its path, which may lead elsewhere by now. */
 function openAgain(descriptor: number, flags: number): number {
   return openSync(`/proc/self/fd/${descriptor}`, flags | constants.O_NONBLOCK);
 }
 
-/** A stream over a FIFO's descriptor that the event loop polls; no thread waits in a read or a write. */
+/** A stream that the event loop polls, so that no thread blocks in a read or write. */
 function pipeSocket(
   descriptor: number,
   direction: { readonly readable: boolean; readonly writable: boolean },
 ): net.Socket {
   const socket = new net.Socket({ fd: descriptor, ...direction });
-  // Who uses the stream sees its errors; one that comes when nobody does must not end the shim.
+  // The user of the stream handles errors; one without a user must not crash the shim.
   socket.on("error", () => {});
   return socket;
 }
 
-/** The reading end of what has to be a FIFO. */
+/** Opens the reading end; throws InvalidArgument unless the file is a FIFO. */
 async function openFifo(field: string, file: string, opening: Opening): Promise<number> {
   const flags = constants.O_RDONLY | constants.O_NONBLOCK;
   const { descriptor, kind } = await openNamed(field, file, flags, opening).catch((error) => {

@@ -2,40 +2,40 @@ import type { Duplex } from "node:stream";
 import type { Clock } from "../clock.ts";
 import type { Log, LogLevel, UpstreamStdio } from "../platform.ts";
 
-/** What a shim needs of its operating system, and each has in a way of its own. */
+/** The services of the operating system that differ between POSIX and Windows. */
 export interface ShimSystem {
   /** One path per containerd, namespace and id, so that the shim of a sandbox can be found by its id alone. */
   socketPath(owner: SocketOwner): string;
-  /** What containerd is told to dial. */
+  /** The address that containerd dials. */
   address(socket: string): string;
-  /** Makes what has to be there for somebody to listen. */
+  /** Makes what a process needs to listen on the socket. */
   prepareSocket(socket: string): Promise<void>;
-  /** Removes what is left of one that nobody serves, and nothing that somebody does. */
+  /** Removes a socket that no process serves. */
   removeDeadSocket(socket: string): Promise<void>;
-  /** Listens, for the machine's administrators alone from the first instant. AlreadyExists when somebody does already. */
+  /** Listens; only administrators can connect from the start. Throws AlreadyExists when another process serves the socket. */
   listen(socket: string, onConnection: (connection: Duplex) => void): Promise<Listener>;
-  /** When a process started, in terms of the system's own; undefined when it has ended. */
+  /** The start time of a process in the system's own unit; undefined when it has exited. */
   processStartTime(pid: number): Promise<string | undefined>;
-  /** What the serving process logs to. */
+  /** The log of the serving process. */
   openLog(options: LogOptions): ShimLog;
-  /** What `delete` logs to. */
+  /** The log of `delete`. */
   openDeleteLog(options: LogOptions): ShimLog;
   stdio(options: StdioOptions): UpstreamStdio;
-  /** Asks the programs that were run for clients' outputs to end, when they have had some time for it. */
+  /** Gives logging binaries some time to exit, then terminates them. */
   endPrograms(clock: Clock): Promise<void>;
 }
 
 export interface SocketOwner {
-  /** Of containerd. */
+  /** containerd's address. */
   readonly address: string;
   readonly namespace: string;
   readonly id: string;
-  /** Where sockets are files: their folder, when it is not the usual one. */
+  /** The directory of socket files, when it is not the usual one. */
   readonly directory?: string;
 }
 
 export interface Listener {
-  /** Takes no more connections, and leaves nothing behind; those that there are live on. Repeating it is harmless. */
+  /** Stops accepting connections and removes the socket; existing connections stay open. Idempotent. */
   close(): void;
 }
 
@@ -48,29 +48,29 @@ export interface LogOptions {
 }
 
 export interface ShimLog extends Log {
-  /** Lines below this level are left out from now on. */
+  /** Omits lines below this level from now on. */
   setLevel(level: LogLevel): void;
-  /** Whether lines of this level are written at present. */
+  /** Whether lines of this level are written. */
   isLogged(level: LogLevel): boolean;
-  /** Lets go of the log; what its reader has not taken by then may be lost. */
+  /** Closes the log; lines that its reader has not taken may be lost. */
   close(): void;
 }
 
 export interface StdioOptions {
   readonly namespace: string;
   readonly clock: Clock;
-  /** How long, in milliseconds, a lost client's end is looked for again; 0: for ever. */
+  /** How long to dial a client's pipe again after it is lost, in milliseconds; 0 means for ever. */
   readonly retryMilliseconds: () => Promise<number>;
 }
 
-/** Calls that Node does not have; whoever runs a shim on Windows gives them. */
+/** Windows calls that Node lacks. Satisfied by packages/hcs-bindings. */
 export interface WindowsCalls {
-  /** Serves a named pipe that administrators and the system alone may open. */
+  /** Serves a named pipe that only administrators and the system may open. */
   servePipe(path: string, onConnection: (connection: Duplex) => void): Promise<{ close(): Promise<void> }>;
   processStartTime(pid: number): string | undefined;
 }
 
-/** Whether it still is that very process, and not another that was given its pid. */
+/** Whether that very process still runs, and not another that reuses its pid. */
 export async function isAlive(
   identity: { readonly pid: number; readonly processStartTime: string },
   system: Pick<ShimSystem, "processStartTime">,

@@ -60,8 +60,6 @@ describe("a shim's system on Windows", () => {
   });
 
   it("says what it lacks when it was given no calls", async () => {
-    await expect(windowsSystem(undefined).processStartTime(1)).rejects.toThrow(
-      "this shim was given no calls of Windows",
-    );
+    await expect(windowsSystem(undefined).processStartTime(1)).rejects.toThrow("this shim has no Windows calls");
   });
 });

@@ -7,13 +7,14 @@ import { ServedLog } from "./log-served.ts";
 import { createPipeStdio } from "./stdio-pipe.ts";
 import type { LogOptions, ShimLog, ShimSystem, WindowsCalls } from "./system.ts";
 
-/** Only administrators can make pipes whose names begin so, so nobody else can wait there for containerd. */
+/** Only administrators can make pipes with this prefix, so nobody else can impersonate a shim. */
 const protectedPipe = String.raw`\\.\pipe\ProtectedPrefix\Administrators\containerd-shim-`;
 
-/** Named pipes for the socket, the log and standard input and output. */
+/** Uses named pipes for the socket, the log and stdio. */
 export function windowsSystem(loadCalls: (() => Promise<WindowsCalls>) | undefined): ShimSystem {
   const calls = async (): Promise<WindowsCalls> => {
-    if (loadCalls === undefined) throw new ShimError("Internal", "this shim was given no calls of Windows");
+    if (loadCalls === undefined)
+      throw new ShimError("Internal", "this shim has no Windows calls: loadWindowsCalls is missing");
     return await loadCalls();
   };
   return {
@@ -22,7 +23,7 @@ export function windowsSystem(loadCalls: (() => Promise<WindowsCalls>) | undefin
       return `${protectedPipe}${digest.slice(0, 32)}`;
     },
     address: (socket) => socket,
-    // A pipe is there as long as somebody serves it.
+    // A pipe exists only while a process serves it.
     prepareSocket: async () => {},
     removeDeadSocket: async () => {},
     listen: async (socket, onConnection) => {
@@ -44,7 +45,7 @@ export function windowsSystem(loadCalls: (() => Promise<WindowsCalls>) | undefin
   };
 }
 
-/** Nobody reads the log pipe of a shim that is gone; containerd logs what `delete` says on standard error. */
+/** Nobody reads the log pipe of a shim that has exited, but containerd logs the standard error of `delete`. */
 function openDeleteLog({ namespace, id, clock }: LogOptions): ShimLog {
   const isLogged = (level: LogLevel): boolean => !isBelow(level, "warn");
   return {

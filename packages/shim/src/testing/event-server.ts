@@ -4,7 +4,6 @@ import { containerd } from "../generated/messages.js";
 
 const types = containerd.events as unknown as { readonly [name: string]: { decode(bytes: Uint8Array): object } };
 
-/** One event as containerd would receive it. */
 export interface ReceivedEvent {
   readonly topic: string;
   readonly namespace: string;
@@ -18,7 +17,7 @@ export class EventServer {
   readonly #server: net.Server;
   readonly #ttrpc: TtrpcServer;
   readonly #sockets = new Set<net.Socket>();
-  /** What the acknowledgement of an event waits for; what it throws refuses the event. */
+  /** Delays the acknowledgement of an event; throws to refuse it. */
   onForward: (topic: string) => void | Promise<void> = () => {};
 
   constructor() {

@@ -1,4 +1,4 @@
-/** A platform without a machine behind it: processes start, write, exit and fail as a test tells them to. */
+/** A platform without a machine: tests decide when processes start, exit and fail. */
 import type {
   Container,
   ContainerRequest,
@@ -28,14 +28,14 @@ export class FakeProcess implements Process {
   state: Process["state"] = "created";
   pid = 0;
   exit: Exit | undefined;
-  /** Ended, with output that is still on its way to the client. */
+  /** Has ended, while output is still on its way to the client. */
   isDraining = false;
-  /** Takes signals, and goes on. */
+  /** Accepts signals without effect. */
   isImmortal = false;
   readonly signals: number[] = [];
   readonly sizes: (readonly [number, number])[] = [];
   stdinClosed = false;
-  /** What `start` does besides; a rejection fails it. */
+  /** Called by `start`; a rejection fails it. */
   onStart: () => Promise<void> = async () => {};
   readonly #exited = Promise.withResolvers<Exit>();
 
@@ -79,7 +79,6 @@ export class FakeProcess implements Process {
     });
   }
 
-  /** Lets it exit. */
   finish(status: number, exitedAt = new Date("2026-01-02T03:04:05.678Z")): void {
     if (this.exit !== undefined) return;
     this.exit = { status, exitedAt };
@@ -87,7 +86,7 @@ export class FakeProcess implements Process {
     this.#exited.resolve(this.exit);
   }
 
-  /** Makes every waiter fail. */
+  /** Rejects every `wait`. */
   lose(error: Error): void {
     this.#exited.reject(error);
   }
@@ -104,8 +103,8 @@ export class FakeContainer implements Container {
   killedAll: number[] = [];
   readonly updates: unknown[] = [];
   onCreateProcess: (signal?: AbortSignal) => Promise<void> = async () => {};
-  /** What questions to the guest wait for. */
-  onAsk: () => Promise<void> = async () => {};
+  /** Delays calls that a real container would pass to its guest. */
+  onGuestCall: () => Promise<void> = async () => {};
   measured: ContainerStatistics = { version: 1, metrics: { pids: { current: 1 } } };
 
   constructor(request: ContainerRequest) {
@@ -143,7 +142,7 @@ export class FakeContainer implements Container {
   }
 
   async pids(): Promise<{ pid: number; execId?: string }[]> {
-    await this.onAsk();
+    await this.onGuestCall();
     const running = this.processes().filter((candidate) => candidate.state === "running");
     return running.map(({ pid, execId }) => (execId === "" ? { pid } : { pid, execId }));
   }
@@ -163,13 +162,13 @@ export class FakeContainer implements Container {
   }
 
   async statistics(): Promise<ContainerStatistics> {
-    await this.onAsk();
+    await this.onGuestCall();
     if (this.init.state !== "running") throw new FakeError("FailedPrecondition", "init is not running");
     return this.measured;
   }
 
   async killAll(signalNumber: number): Promise<void> {
-    await this.onAsk();
+    await this.onGuestCall();
     this.killedAll.push(signalNumber);
     if (this.init.isImmortal) return;
     for (const each of this.processes()) each.finish(128 + signalNumber);
@@ -181,7 +180,7 @@ export class FakeSandbox implements Sandbox {
   readonly request: SandboxRequest;
   readonly createdAt = new Date("2026-01-01T00:00:00Z");
   state: Sandbox["state"] = "created";
-  /** Of what holds its namespaces, once it runs. */
+  /** Pid of the container that holds the pod's namespaces, once it runs. */
   pidInGuest: number | undefined;
   isLost = false;
   isGuestGone = false;
@@ -204,7 +203,7 @@ export class FakeSandbox implements Sandbox {
     },
   };
   readonly held = new Map<string, FakeContainer>();
-  /** What operations do besides; a rejection fails them. */
+  /** Called by the operations; a rejection fails them. */
   onStart: (signal?: AbortSignal) => Promise<void> = async () => {};
   onStop: () => Promise<void> = async () => {};
   onCreateContainer: (container: FakeContainer, signal?: AbortSignal) => Promise<void> = async () => {};
@@ -239,7 +238,7 @@ export class FakeSandbox implements Sandbox {
     this.end(0);
   }
 
-  /** The VM ends, by itself or not. */
+  /** Ends the VM. */
   end(status: number): void {
     this.state = "stopped";
     for (const container of this.held.values()) {
@@ -248,7 +247,7 @@ export class FakeSandbox implements Sandbox {
     this.#ended.resolve({ status, exitedAt: new Date("2026-01-03T00:00:00Z") });
   }
 
-  /** What holds its namespaces ends, while the VM runs on. */
+  /** Ends the container that holds the pod's namespaces, but not the VM. */
   lose(status: number): void {
     this.isLost = true;
     this.#ended.resolve({ status, exitedAt: new Date("2026-01-02T00:00:00Z") });

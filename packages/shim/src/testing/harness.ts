@@ -19,10 +19,10 @@ type TaskOutput<M extends TaskMethod> = ReturnType<(typeof Task.methods)[M]["res
 
 export const taskSpec = { ociVersion: "1.0.2", process: { args: ["true"] } };
 
-/** When the processes of the fake platform exit. */
+/** The exit time of processes of the fake platform. */
 export const exitedAt = { seconds: Date.parse("2026-01-02T03:04:05Z") / 1000, nanos: 678_000_000 };
 
-/** The services behind a real socket, on a fake platform, with containerd's event service on another. */
+/** The services on a fake platform, behind a real socket, with containerd's event service behind another. */
 export class Harness {
   readonly directory = mkdtempSync(path.join(tmpdir(), "shim-services-"));
   readonly events = new EventServer();
@@ -73,7 +73,7 @@ export class Harness {
     return client;
   }
 
-  /** A bundle with this config.json; text is written as it is. */
+  /** Makes a bundle with this config.json; a string is written unchanged. */
   bundle(name: string, configuration: object | string | undefined): string {
     const bundle = path.join(this.directory, name);
     mkdirSync(bundle, { recursive: true });
@@ -109,20 +109,20 @@ export class Harness {
     await this.task("Start", { id });
   }
 
-  /** A container of the pod of this sandbox. */
+  /** Runs a container that joins this sandbox. */
   async runMember(id: string, sandboxId = "s1"): Promise<void> {
     await this.createTask(id, {}, { ...taskSpec, annotations: { "io.uvm-shim.sandbox-id": sandboxId } });
     await this.task("Start", { id });
   }
 
-  /** By the Sandbox API. */
+  /** Runs a sandbox of the Sandbox API. */
   async runSandbox(sandboxId = "s1", more: { readonly options?: object } = {}): Promise<void> {
     const bundlePath = this.bundle(sandboxId, undefined);
     await this.client.call(Sandbox, "CreateSandbox", { sandboxId, bundlePath, ...more });
     await this.client.call(Sandbox, "StartSandbox", { sandboxId });
   }
 
-  /** The topics of the events, once there are so many. */
+  /** The topics of the events, once there are `count`. */
   async topics(count: number): Promise<string[]> {
     await expect.poll(() => this.events.topics.length).toBe(count);
     return this.events.topics;
@@ -141,7 +141,7 @@ export class Harness {
   }
 }
 
-/** With a clock that stands still until it is told to go on. */
+/** A harness with a manual clock. */
 export class ClockedHarness extends Harness {
   override readonly clock: ManualClock;
 
@@ -150,7 +150,7 @@ export class ClockedHarness extends Harness {
     this.clock = clock;
   }
 
-  /** Lets so much time pass, once somebody waits for it. */
+  /** Advances the clock once somebody waits for it. */
   async pass(milliseconds: number): Promise<void> {
     await expect.poll(() => this.clock.sleepers).toBeGreaterThan(0);
     await this.clock.advance(milliseconds);

@@ -1,11 +1,11 @@
-/** A whole shim on the fake platform, run as a process by the tests of the executable. */
+/** A shim on the fake platform, which the tests of the executable run as a process. */
 import { appendFileSync } from "node:fs";
 import process from "node:process";
 import { runShim } from "../index.ts";
 import { FakeError, FakePlatform } from "./fake-platform.ts";
 
-const record = (what: string): void => {
-  if (process.env.FAKE_RECORD !== undefined) appendFileSync(process.env.FAKE_RECORD, `${what}\n`);
+const record = (line: string): void => {
+  if (process.env.FAKE_RECORD !== undefined) appendFileSync(process.env.FAKE_RECORD, `${line}\n`);
 };
 
 if (process.env.FAKE_WARNS !== undefined) process.emitWarning("something is deprecated");

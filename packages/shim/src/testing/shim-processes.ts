@@ -16,7 +16,7 @@ export interface Outcome {
   readonly code: number | null;
   readonly stdout: Buffer;
   readonly stderr: string;
-  /** What containerd reads of `start`. */
+  /** Standard output and error together, as containerd reads the reply of `start`. */
   readonly combined: string;
 }
 
@@ -24,7 +24,7 @@ export interface RunOptions {
   readonly env?: { readonly [name: string]: string };
   readonly input?: Uint8Array;
   readonly keepStdinOpen?: boolean;
-  /** How many descriptors it may have open. */
+  /** The limit of open descriptors. */
   readonly descriptors?: number;
 }
 
@@ -32,7 +32,7 @@ export function isAlive(identity: { readonly pid: number; readonly processStartT
   return processStartTime(identity.pid) === identity.processStartTime;
 }
 
-/** The executable, bundled as the real ones are, which also makes the many processes of the tests start faster. */
+/** The executable, bundled like the real ones, which also makes the tests' many processes start faster. */
 export class ShimExecutable {
   readonly #directory = mkdtempSync(path.join(tmpdir(), "shim-bundle-"));
   readonly main = path.join(this.#directory, "shim.cjs");
@@ -139,13 +139,13 @@ export class ShimProcesses {
     return client;
   }
 
-  /** What the fake platform was asked to do, a line each. */
+  /** The calls to the fake platform, one per line. */
   record(): string[] {
     const file = path.join(this.directory, "record");
     return existsSync(file) ? readFileSync(file, "utf8").trim().split("\n") : [];
   }
 
-  /** Ends its serving process as a crash does. */
+  /** Kills the serving process, like a crash. */
   async kill(id: string): Promise<void> {
     const state = readState(this.bundle(id));
     if (state?.kind !== "serving") throw new Error(`shim of ${id} is ${state?.kind}`);

@@ -1,8 +1,8 @@
 import http2 from "node:http2";
 import { expect } from "vitest";
-import { encodeFields } from "../program/wire.ts";
+import { encodeFields } from "../program/protobuf-wire.ts";
 
-/** containerd's version service, at a socket of this path. Resolves with what closes it. */
+/** Serves containerd's version service on a socket. Resolves with a function that closes it. */
 export async function serveVersion(socket: string, version: string): Promise<() => Promise<void>> {
   const server = http2.createServer();
   server.on("stream", (stream: http2.ServerHttp2Stream, headers) => {

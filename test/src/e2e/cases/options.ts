@@ -38,7 +38,7 @@ async function optionsReachTheVm(ground: Ground): Promise<void> {
 
 async function optionsAreRefused(ground: Ground): Promise<void> {
   for (const [options, message] of [
-    ["VmProcessors = 3", /has \\?"VmProcessors\\?", expected only debug/],
+    ["VmProcessors = 3", /has unknown key \\?"VmProcessors\\?", expected one of debug/],
     ['SandboxPlatform = "windows/amd64"', /sandbox_platform: got \\?"windows\/amd64\\?", expected linux\/amd64/],
     ["SandboxIsolation = 0", /sandbox_isolation: got \\?"PROCESS\\?", expected HYPERVISOR/],
     ['BootFilesRootPath = "/nowhere"', /boot_files_root_path: .* there is no file \/nowhere\/vmlinux/],

@@ -124,7 +124,7 @@ async function wrongExecs(ground: ProtocolGround): Promise<void> {
       "the container is Created, expected Running",
     );
     await container.start();
-    const expected = "expected a process of the OCI runtime specification";
+    const expected = "expected an OCI process specification";
     const specs: readonly (readonly [spec: string | object | undefined, message: string])[] = [
       [undefined, `exec e in task live: spec is missing, ${expected}`],
       ["nope", `exec e in task live: spec is not JSON, ${expected}`],
@@ -137,21 +137,21 @@ async function wrongExecs(ground: ProtocolGround): Promise<void> {
     ];
     for (const [spec, message] of specs) await refused(message, exec(spec), "InvalidArgument", message);
     const requests: readonly (readonly [request: object, message: string])[] = [
-      [{ execId: "a b" }, 'exec_id is "a b"; accepted are up to 128 letters and digits'],
-      [{ execId: "" }, "exec_id is missing; accepted are up to 128 letters and digits"],
-      [{ stdin: "x" }, 'stdin is "x"; accepted is an absolute path or fifo://'],
-      [{ stdin: "file:///x" }, 'stdin is "file:///x"; accepted is an absolute path or fifo://'],
+      [{ execId: "a b" }, 'exec_id is "a b", expected up to 128 letters and digits'],
+      [{ execId: "" }, "exec_id is missing, expected up to 128 letters and digits"],
+      [{ stdin: "x" }, 'stdin is "x", expected an absolute path or fifo://'],
+      [{ stdin: "file:///x" }, 'stdin is "file:///x", expected an absolute path or fifo://'],
       [{ stdin: "/etc/passwd" }, "stdin /etc/passwd is not a FIFO"],
       [{ stdin: "/none" }, "stdin /none cannot be opened: ENOENT"],
-      [{ stdout: "http://x" }, 'stdout is "http://x"; accepted is an absolute path, fifo://, file:// or binary://'],
-      [{ stdout: "file:///%zz" }, 'stdout is "file:///%zz"; accepted is'],
+      [{ stdout: "http://x" }, 'stdout is "http://x", expected an absolute path, fifo://, file:// or binary://'],
+      [{ stdout: "file:///%zz" }, 'stdout is "file:///%zz", expected'],
       [{ stdout: folder }, `stdout ${folder} cannot be opened: EISDIR`],
       [{ stderr: `file://${folder}` }, `stderr ${folder} cannot be opened: EISDIR`],
       [{ stdout: "file:///proc/x/y" }, "stdout /proc/x/y cannot be opened: ENOENT"],
-      [{ stdout: "binary:///bin/false" }, "stdout binary:///bin/false exited with 1 before it was ready"],
+      [{ stdout: "binary:///bin/false" }, "stdout binary:///bin/false exited with code 1 before it was ready"],
       [{ stdout: `binary://${killed}` }, `stdout binary://${killed} was killed by SIGKILL before it was ready`],
       [{ stdout: "binary:///none" }, "stdout binary:///none cannot be run: spawn /none ENOENT"],
-      [{ stderr: "binary:///bin/true" }, 'stderr "binary:///bin/true": stdout has to be a binary:// too'],
+      [{ stderr: "binary:///bin/true" }, 'stderr is "binary:///bin/true", which requires a binary:// stdout'],
     ];
     for (const [request, message] of requests) await refused(message, exec(EXEC, request), "InvalidArgument", message);
     const starts: readonly (readonly [fields: object, message: string])[] = [
@@ -180,9 +180,9 @@ async function wrongRequests(ground: ProtocolGround): Promise<void> {
     await refused("limits", update({ pids: { limit: 5 } }), "FailedPrecondition", "update container live", created);
     await refused("pause", call("Pause", { id }), "FailedPrecondition", "in state Created, only in Running");
     await container.start();
-    const resources = "LinuxResources or WindowsResources of the OCI runtime specification, and PolicyFragment";
+    const resources = "LinuxResources or WindowsResources of the OCI runtime specification, or PolicyFragment";
     const wrong: readonly (readonly [work: () => Promise<unknown>, code: StatusName, message: string])[] = [
-      [() => call("Start", { id }), "FailedPrecondition", "start task live: it was started already"],
+      [() => call("Start", { id }), "FailedPrecondition", "start task live: it was already started"],
       [
         () => call("Resume", { id }),
         "FailedPrecondition",
@@ -196,7 +196,11 @@ async function wrongRequests(ground: ProtocolGround): Promise<void> {
         "InvalidArgument",
         "all processes of container live: signal 0 is",
       ],
-      [() => call("Kill", { id, signal: 65, all: true }), "InvalidArgument", "live: signal is 65; accepted is 1 to 64"],
+      [
+        () => call("Kill", { id, signal: 65, all: true }),
+        "InvalidArgument",
+        "live: invalid signal 65: expected 1 to 64",
+      ],
       [
         () => call("ResizePty", { id, width: 1, height: 1 }),
         "FailedPrecondition",
@@ -206,9 +210,9 @@ async function wrongRequests(ground: ProtocolGround): Promise<void> {
       [
         () => call("Update", { id }),
         "InvalidArgument",
-        `update task live: resources are missing; accepted are ${resources}`,
+        `update task live: resources are missing, expected ${resources}`,
       ],
-      [() => update({}, "x/y"), "InvalidArgument", `resources are of type "x/y"; accepted are ${resources}`],
+      [() => update({}, "x/y"), "InvalidArgument", `unknown resources type "x/y", expected ${resources}`],
       [() => update([]), "InvalidArgument", "update container live: update: resources: expected an object, got a list"],
       [
         () => update({ memory: { limit: "1" } }),
@@ -235,20 +239,12 @@ async function wrongRequests(ground: ProtocolGround): Promise<void> {
         "InvalidArgument",
         "is the sandbox's, not a container's",
       ],
-      [
-        () => call("Create", { id: "", bundle: directory }),
-        "InvalidArgument",
-        "create task: id is missing; accepted are",
-      ],
-      [
-        () => call("Create", { id: "a/b", bundle: directory }),
-        "InvalidArgument",
-        'id is "a/b"; accepted are up to 128',
-      ],
+      [() => call("Create", { id: "", bundle: directory }), "InvalidArgument", "create task: id is missing, expected"],
+      [() => call("Create", { id: "a/b", bundle: directory }), "InvalidArgument", 'id is "a/b", expected up to 128'],
       [
         () => call("Create", { id, bundle: directory }),
         "AlreadyExists",
-        "create task live: it exists; delete it first",
+        "create task live: already exists, delete it first",
       ],
       [
         () => call("Create", { id: "new", bundle: "/none" }),
@@ -264,9 +260,13 @@ async function wrongRequests(ground: ProtocolGround): Promise<void> {
       [
         () => sandbox("CreateSandbox", { sandboxId: "new" }),
         "AlreadyExists",
-        "sandbox new cannot be created: this shim has",
+        "create sandbox new: this shim already has",
       ],
-      [() => sandbox("PingSandbox", { sandboxId: "new" }), "NotFound", "sandbox new does not exist: this shim has pod"],
+      [
+        () => sandbox("PingSandbox", { sandboxId: "new" }),
+        "NotFound",
+        "sandbox new does not exist: this shim has sandbox pod",
+      ],
     ];
     for (const [work, code, message] of wrong) await refused(message, work(), code, message);
   });

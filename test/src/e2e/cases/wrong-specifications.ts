@@ -117,13 +117,13 @@ export const WRONG: readonly Wrong[] = [
   wrong(
     { annotations: { key: 1 } },
     "InvalidArgument",
-    'config.json: annotations["key"] is a number; a string is accepted',
+    'config.json: annotations["key"] is a number, expected a string',
   ),
-  wrong({ annotations: [] }, "InvalidArgument", "annotations is not an object, expected one of strings"),
+  wrong({ annotations: [] }, "InvalidArgument", "annotations must be an object of strings"),
   wrong(
     { annotations: { "io.kubernetes.cri.sandbox-id": "other" } },
     "FailedPrecondition",
-    "its annotations name sandbox other; this shim has pod",
+    "annotations name sandbox other, this shim has pod",
   ),
   wrong({ hostname: "two words" }, "InvalidArgument", 'hostname is "two words", expected letters, digits,'),
   wrong({ root: { path: "" } }, "InvalidArgument", "config.json: root.path is empty, expected a path"),

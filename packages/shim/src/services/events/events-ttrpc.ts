@@ -4,7 +4,7 @@ import { containerd } from "../../generated/messages.js";
 import { timestampOf } from "../messages.ts";
 import type { EventSink } from "./events.ts";
 
-/** Connects to containerd's event service at TTRPC_ADDRESS. */
+/** Connects to containerd's event service; `address` is TTRPC_ADDRESS. */
 export async function connectEvents(address: string, namespace: string): Promise<EventSink> {
   const socket = net.connect(address.replace(/^unix:\/\//, ""));
   await new Promise<void>((resolve, reject) => {

@@ -2,17 +2,16 @@ import { type Clock, settlesWithin } from "../../clock.ts";
 import { messageOf } from "../../errors.ts";
 import type { Log } from "../../platform.ts";
 
-/** One event on its way; `event` is the encoded message of that type. */
 export interface EventEnvelope {
   readonly timestamp: Date;
   readonly topic: string;
   readonly typeUrl: string;
+  /** The encoded message of that type. */
   readonly event: Uint8Array;
 }
 
-/** What is made of an event that waits while too many do. */
 export interface PublishOptions {
-  /** It is never dropped: whoever publishes it bounds how many there can be. */
+  /** Never dropped when the queue is full: the publisher bounds the number of such events. */
   readonly isKept?: boolean;
 }
 
@@ -23,7 +22,7 @@ interface Queued extends EventEnvelope {
 
 /** A connection to containerd's event service. */
 export interface EventSink {
-  /** Resolves when the event is acknowledged. */
+  /** Resolves once containerd has acknowledged the event. */
   forward(envelope: EventEnvelope, timeoutMilliseconds: number): Promise<void>;
   close(): void;
 }
@@ -39,7 +38,7 @@ const forwardMilliseconds = 5000;
 const firstBackoffMilliseconds = 50;
 const longestBackoffMilliseconds = 5000;
 
-/** Refusals that repeating cannot change. Everything else is tried again until it is acknowledged. */
+/** Codes that a retry cannot change; after any other error the event is sent again. */
 const finalCodes: ReadonlySet<unknown> = new Set([
   "InvalidArgument",
   "Unimplemented",
@@ -48,9 +47,9 @@ const finalCodes: ReadonlySet<unknown> = new Set([
 ]);
 
 /**
- * One queue of events in the order in which they happened. The first stays first until containerd has acknowledged it,
- * over as many connections as that takes. The queue is bounded: a containerd that stays away costs the oldest events but
- * those that are kept, never the shim's memory; Wait and State remain right.
+ * A queue of events in the order in which they happened. The first stays in the queue until containerd has acknowledged
+ * it, over as many connections as that takes. The queue is bounded: while containerd is away the oldest events are
+ * dropped, except those marked as kept. Wait and State stay correct.
  */
 export class EventForwarder {
   readonly #options: EventForwarderOptions;
@@ -65,7 +64,7 @@ export class EventForwarder {
     this.#mostQueued = options.mostQueued ?? 4096;
   }
 
-  /** Resolves when nothing is to be done about the event any more: it is acknowledged, refused or dropped. */
+  /** Resolves when the event leaves the queue: acknowledged, refused or dropped. */
   publish(topic: string, typeUrl: string, event: Uint8Array, { isKept = false }: PublishOptions = {}): Promise<void> {
     if (this.#stop.signal.aborted) return Promise.resolve();
     const { promise, resolve: left } = Promise.withResolvers<void>();
@@ -77,16 +76,16 @@ export class EventForwarder {
     return promise;
   }
 
-  /** The first of the queue may be under way; one behind it is the oldest that can still be dropped. */
+  /** Skips the first event, which may be on its way to containerd. */
   #dropOldest(): void {
     const index = this.#queue.findIndex(({ isKept }, position) => position > 0 && !isKept);
     if (index === -1) return;
     const [dropped] = this.#queue.splice(index, 1);
     dropped?.left();
-    this.#options.log.log("error", "event dropped: too many wait for containerd", { topic: dropped?.topic });
+    this.#options.log.log("error", "event dropped: the queue for containerd is full", { topic: dropped?.topic });
   }
 
-  /** Waits until all is acknowledged or the time is over, and closes. */
+  /** Waits until the queue is empty or the time is over, then disconnects. */
   async close(milliseconds: number): Promise<void> {
     if (this.#running !== undefined) await settlesWithin(this.#running, milliseconds, this.#options.clock);
     this.#stop.abort();
@@ -111,7 +110,7 @@ export class EventForwarder {
           });
           continue;
         }
-        this.#options.log.log("warn", "event not forwarded yet", {
+        this.#options.log.log("warn", "cannot forward event, retrying", {
           topic: envelope.topic,
           error: messageOf(error),
           backoff,

@@ -118,7 +118,7 @@ describe("the Sandbox service", () => {
       await expect(harness.client.call(Sandbox, method, { sandboxId })).rejects.toMatchObject({ code });
       await createSandbox();
       const other = harness.client.call(Sandbox, method, { sandboxId: "other" });
-      await expect(other).rejects.toMatchObject({ code: "NotFound", message: /this shim has s1/ });
+      await expect(other).rejects.toMatchObject({ code: "NotFound", message: /this shim has sandbox s1/ });
     },
   );
 

@@ -27,15 +27,15 @@ export interface SandboxServiceOptions {
   readonly platform: () => Promise<Platform>;
   readonly slot: SandboxSlot;
   readonly clock: Clock;
-  /** Stops the sandbox and gives back what its tasks hold. */
+  /** Stops the sandbox and releases what its tasks hold. */
   readonly deleteAll: () => Promise<void>;
-  /** Called when a pod of CRI has been created, whose shim need not outlive it. */
+  /** Called when a CRI pod has been created, whose shim need not outlive it. */
   readonly onPodCreated: () => void;
-  /** Ends the serving process once the answers under way are given. */
+  /** Ends the serving process after the pending responses. */
   readonly end: (reason: string) => void;
 }
 
-/** How long what stops without a time of its own is given to do so in good order. */
+/** For StopSandbox requests without a timeout. */
 const defaultStopMilliseconds = 10_000;
 
 /** The Sandbox service of containerd 1.7 and 2.x. */
@@ -50,7 +50,7 @@ export class SandboxService {
     const { slot, namespace } = this.#options;
     const id = checkIdentifier("create sandbox: sandbox_id", request.sandboxId);
     const bundle = request.bundlePath === "" ? this.#options.bundle : request.bundlePath;
-    // CRI writes no config.json; its annotations come inside the options.
+    // CRI writes no config.json; the options contain its annotations.
     const configuration = await readConfiguration(bundle);
     const options = decodeOptions(request.options);
     const runtimeOptions = this.#options.runtimeOptions ?? options.runtimeOptions;
@@ -70,7 +70,7 @@ export class SandboxService {
       },
       signal,
     );
-    // Other clients of the Sandbox API cannot remove a sandbox whose shim is gone.
+    // Clients other than CRI cannot remove a sandbox whose shim has exited.
     if (options.pod !== undefined) this.#options.onPodCreated();
     return {};
   }
@@ -85,7 +85,7 @@ export class SandboxService {
     return { pid: this.#pidOf(sandbox), createdAt: timestampOf(sandbox.createdAt) };
   }
 
-  /** containerd makes paths below /proc of it, by which containers join namespaces in the guest. */
+  /** containerd builds /proc paths from it, by which containers join namespaces in the guest. */
   #pidOf(sandbox: Sandbox): number {
     return sandbox.pid ?? this.#options.pid;
   }
@@ -121,7 +121,7 @@ export class SandboxService {
     };
   }
 
-  /** Clients of CRI look for JSON named `info`, in which the pid is. */
+  /** CRI clients read the pid from JSON under `info`. */
   #infoOf(sandbox: Sandbox): { readonly [name: string]: string } {
     const { state } = sandbox;
     const pid = this.#pidOf(sandbox);
@@ -144,7 +144,7 @@ export class SandboxService {
     return {};
   }
 
-  /** Also for a sandbox whose making failed: containerd wants the shim gone, not an error. */
+  /** Succeeds without a sandbox too, after a failed creation: containerd then only wants the shim to exit. */
   async shutdownSandbox(request: Request<"ShutdownSandboxRequest">): Promise<object> {
     if (this.#options.slot.present !== undefined) this.#options.slot.require(request.sandboxId);
     await this.#options.deleteAll();
@@ -160,7 +160,7 @@ export class SandboxService {
   }
 }
 
-/** CRI passes its pod configuration; other callers may pass the runtime's options. */
+/** CRI passes its pod configuration; other clients may pass runtime options. */
 function decodeOptions(options: google.protobuf.Any | null): {
   readonly annotations?: { readonly [key: string]: string };
   readonly pod?: PodSettings;

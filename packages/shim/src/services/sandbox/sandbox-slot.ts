@@ -5,8 +5,8 @@ import type { Exit, Log, Platform, Sandbox, SandboxRequest } from "../../platfor
 import { Creation } from "../task/creation.ts";
 
 /**
- * Who asked for the sandbox: in the classic way it comes and goes with the task of the same id; with the Sandbox API
- * it has a life of its own, and only ShutdownSandbox ends the shim.
+ * A classic sandbox comes and goes with the task of the same id. A sandbox of the Sandbox API has a life of its own, and
+ * only ShutdownSandbox ends the shim.
  */
 export type SandboxMode = "classic" | "api";
 
@@ -18,16 +18,16 @@ type SlotState =
 export interface PresentSandbox {
   readonly mode: SandboxMode;
   readonly sandbox: Sandbox;
-  /** Set once it has ended: its VM, or what holds its namespaces. */
+  /** Set once the VM, or the container that holds the pod's namespaces, has ended. */
   readonly exit: Exit | undefined;
 }
 
-/** Whether it came with the task of this id, and goes with it. */
+/** Whether the sandbox comes and goes with the task of this id. */
 export function isOwn({ mode, sandbox }: PresentSandbox, taskId: string): boolean {
   return mode === "classic" && sandbox.id === taskId;
 }
 
-/** How often what has not ended in time is waited for again. */
+/** How often a stop that exceeds its time is repeated. */
 const patientStops = 3;
 
 /** The one sandbox that a shim process may have. */
@@ -48,12 +48,12 @@ export class SandboxSlot {
     return this.#state.kind === "empty";
   }
 
-  /** Whether there is a sandbox that holds something of the host, or may come to. */
+  /** Whether a sandbox holds resources of the host, or may come to hold some. */
   get isAlive(): boolean {
     return this.#state.kind === "creating" || (this.present !== undefined && this.present.sandbox.state !== "stopped");
   }
 
-  /** Whether its VM is being ended, for which the host has bounds of its own. */
+  /** Whether the VM is being ended, which has time limits of its own. */
   get isStopping(): boolean {
     return this.#stopping !== undefined;
   }
@@ -62,23 +62,24 @@ export class SandboxSlot {
     return this.#state.kind === "present" ? this.#state : undefined;
   }
 
-  /** Whether the sandbox goes with the task of this id; one that is not there yet may come with it. */
+  /** Whether the sandbox goes with the task of this id; true without a sandbox, which may yet come with the task. */
   goesWith(taskId: string): boolean {
     return this.present === undefined || isOwn(this.present, taskId);
   }
 
-  /** The sandbox of this id; NotFound when there is none, or another. */
+  /** Throws NotFound when the sandbox has another id, or there is none. */
   require(id: string): PresentSandbox {
     const present = this.present;
     if (present?.sandbox.id === id) return present;
-    const reason = present === undefined ? "this shim has none yet" : `this shim has ${present.sandbox.id}`;
+    const reason =
+      present === undefined ? "this shim has no sandbox yet" : `this shim has sandbox ${present.sandbox.id}`;
     throw new ShimError("NotFound", `sandbox ${id} does not exist: ${reason}`);
   }
 
   async create(mode: SandboxMode, request: SandboxRequest, signal?: AbortSignal): Promise<Sandbox> {
     if (this.#state.kind !== "empty") {
       const id = this.#state.kind === "creating" ? this.#state.id : this.#state.sandbox.id;
-      throw new ShimError("AlreadyExists", `sandbox ${request.id} cannot be created: this shim has sandbox ${id}`);
+      throw new ShimError("AlreadyExists", `create sandbox ${request.id}: this shim already has sandbox ${id}`);
     }
     const creation = new Creation(`create sandbox ${request.id}`, signal);
     this.#state = { kind: "creating", id: request.id, creation };
@@ -98,8 +99,8 @@ export class SandboxSlot {
   }
 
   /**
-   * Stops it, and cancels its creation before; repeats share one stop, which goes on when a caller gives up. A failed
-   * stop can be repeated.
+   * Cancels a creation and stops the sandbox. Concurrent callers share one stop, which continues when a caller gives up.
+   * A failed stop can be repeated.
    */
   async stop(timeoutMilliseconds: number, signal?: AbortSignal): Promise<void> {
     if (this.#state.kind === "creating") await abortable(this.#state.creation.cancel(), signal);
@@ -111,7 +112,7 @@ export class SandboxSlot {
     await abortable(this.#stopping, signal);
   }
 
-  /** As `stop`, for callers who set no time: what has not ended in it, and is being ended, is waited for. */
+  /** `stop` for callers without a deadline of their own: repeats a stop that exceeds its time. */
   async stopPatiently(timeoutMilliseconds: number, signal?: AbortSignal): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -123,7 +124,7 @@ export class SandboxSlot {
     }
   }
 
-  /** Stops a sandbox whose making failed half-way, and forgets it. */
+  /** Stops a sandbox whose creation failed half-way, and forgets it. */
   async discard(timeoutMilliseconds: number): Promise<void> {
     await this.stop(timeoutMilliseconds);
     this.#state = { kind: "empty" };

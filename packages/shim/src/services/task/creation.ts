@@ -1,23 +1,22 @@
 import { ShimError } from "../../errors.ts";
 
 /**
- * Something that is being made. Who wants it gone cancels that, and waits for what there was of it to be undone: its
- * maker's caller may have given up and left, and nothing else would tell when nothing of it is there any more.
+ * A creation in progress. A deletion cancels it and waits until it is undone: the client that requested the creation may
+ * have left, and nobody else would know when the undo is complete.
  */
 export class Creation {
-  /** Aborts for the caller who gives up, and for whoever cancels. */
+  /** Aborts when the caller gives up and on `cancel`. */
   readonly signal: AbortSignal;
-  readonly #what: string;
+  readonly #operation: string;
   readonly #cancelled = new AbortController();
   readonly #settled = Promise.withResolvers<void>();
 
-  /** `what` is the operation and its object: create task c1. */
-  constructor(what: string, signal?: AbortSignal) {
-    this.#what = what;
+  /** `operation` includes its object: create task c1. */
+  constructor(operation: string, signal?: AbortSignal) {
+    this.#operation = operation;
     this.signal = signal === undefined ? this.#cancelled.signal : AbortSignal.any([signal, this.#cancelled.signal]);
   }
 
-  /** Does the work; whoever cancels is told when it has ended, whichever way. */
   async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     try {
       return await work(this.signal);
@@ -26,9 +25,9 @@ export class Creation {
     }
   }
 
-  /** Resolves when the work has ended: as a rule undone, but what was made already may be there all the same. */
+  /** Resolves when the work has ended: usually undone, but a creation that was about to succeed may succeed. */
   cancel(): Promise<void> {
-    this.#cancelled.abort(new ShimError("Cancelled", `${this.#what}: cancelled, since it is to be gone`));
+    this.#cancelled.abort(new ShimError("Cancelled", `${this.#operation}: cancelled by a deletion`));
     return this.#settled.promise;
   }
 }

@@ -4,21 +4,21 @@ import type { Exit, Log, RootfsMount, StdioPaths } from "../../platform.ts";
 import type { EventForwarder } from "../events/events.ts";
 import { exitFields } from "../messages.ts";
 
-/** Between two events of memory that ran out in the same container, as often as a guest is asked for its figures. */
+/** The least time between two out-of-memory events of one container; clients poll statistics about as often. */
 const outOfMemoryPauseMs = 5_000;
 
 /**
- * containerd's events of tasks: topics, message types and fields. All but two kinds are of calls that a client makes. Of
- * exits, which are never dropped, there is one for each process that a client has started. How often memory runs out is
- * for the guest to say, so one event about it is on its way for each container, and the others are counted.
+ * containerd's task events. Most result from a client's call, which bounds their number. Exits are never dropped: there is
+ * one for each process that a client has started. The guest decides how often memory runs out, so only one such event per
+ * container is in the queue, and the rest are counted.
  */
 export class TaskEvents {
   readonly #publish: EventForwarder["publish"];
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #closing = new AbortController();
-  /** By container: how often memory has run out since that was told. */
-  readonly #untold = new Map<string, { count: number }>();
+  /** By container: how often memory has run out since the last event. */
+  readonly #unreported = new Map<string, { count: number }>();
 
   constructor(
     forwarder: Pick<EventForwarder, "publish">,
@@ -29,7 +29,7 @@ export class TaskEvents {
     this.#log = log;
   }
 
-  /** Lets go of what waits for its time. */
+  /** Cancels pending waits. */
   close(): void {
     this.#closing.abort(new Error("the shim ends"));
   }
@@ -71,35 +71,35 @@ export class TaskEvents {
     void this.#publish("/tasks/exit", "containerd.events.TaskExit", bytes, { isKept: true });
   }
 
-  /** Told at once, unless the same of this container has just been told, or is yet to be taken. */
+  /** Publishes at once, unless an event for this container is recent or still in the queue. */
   outOfMemory(containerId: string): void {
-    const untold = this.#untold.get(containerId);
-    if (untold !== undefined) untold.count += 1;
-    else void this.#tellOutOfMemory(containerId);
+    const unreported = this.#unreported.get(containerId);
+    if (unreported !== undefined) unreported.count += 1;
+    else void this.#reportOutOfMemory(containerId);
   }
 
-  async #tellOutOfMemory(containerId: string): Promise<void> {
+  async #reportOutOfMemory(containerId: string): Promise<void> {
     const bytes = containerd.events.TaskOOM.encode({ containerId }).finish();
-    const untold = { count: 0 };
-    this.#untold.set(containerId, untold);
+    const unreported = { count: 0 };
+    this.#unreported.set(containerId, unreported);
     do {
-      if (untold.count > 0) this.#logTogether(containerId, untold.count);
-      untold.count = 0;
+      if (unreported.count > 0) this.#logCombined(containerId, unreported.count);
+      unreported.count = 0;
       await this.#publish("/tasks/oom", "containerd.events.TaskOOM", bytes);
       await this.#clock.delay(outOfMemoryPauseMs, this.#closing.signal).catch(() => {});
-    } while (untold.count > 0 && this.#untold.get(containerId) === untold && !this.#closing.signal.aborted);
-    if (this.#untold.get(containerId) === untold) this.#untold.delete(containerId);
+    } while (unreported.count > 0 && this.#unreported.get(containerId) === unreported && !this.#closing.signal.aborted);
+    if (this.#unreported.get(containerId) === unreported) this.#unreported.delete(containerId);
   }
 
-  /** The container has ended, of which its memory has been told once at least. */
+  /** Called at the container's exit; at least one out-of-memory event was published before. */
   #stopCounting(containerId: string): void {
-    const untold = this.#untold.get(containerId);
-    this.#untold.delete(containerId);
-    if (untold !== undefined && untold.count > 0) this.#logTogether(containerId, untold.count);
+    const unreported = this.#unreported.get(containerId);
+    this.#unreported.delete(containerId);
+    if (unreported !== undefined && unreported.count > 0) this.#logCombined(containerId, unreported.count);
   }
 
-  #logTogether(containerId: string, count: number): void {
-    this.#log.log("warn", "events of memory that ran out are told together", { container: containerId, count });
+  #logCombined(containerId: string, count: number): void {
+    this.#log.log("warn", "out-of-memory events combined into one", { container: containerId, count });
   }
 
   paused(containerId: string): void {

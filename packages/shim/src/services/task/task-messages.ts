@@ -1,27 +1,27 @@
-/** The Task service's own fields, between the wire and the shim's types. */
+/** Conversions between the Task service's messages and the shim's types. */
 import { ShimError } from "../../errors.ts";
 import type { containerd, google } from "../../generated/messages.js";
-import { jsonFault } from "../../given.ts";
 import type { DeleteAnswer } from "../../program/process-record.ts";
-import { encodeFields } from "../../program/wire.ts";
+import { encodeFields } from "../../program/protobuf-wire.ts";
+import { jsonErrorPosition } from "../../redaction.ts";
 import { exitFields } from "../messages.ts";
 
 type Requests = typeof containerd.task.v2;
-/** A message of the Task service, by its name there. */
+/** A message of the Task service by name. */
 export type Request<Name extends keyof Requests> = Requests[Name] extends new (
   ...properties: never[]
 ) => infer Message
   ? Message
   : never;
 
-const expected = "a process of the OCI runtime specification";
+const expected = "an OCI process specification";
 
-/** Ids hold no slash. */
+/** Unambiguous because ids contain no slash. */
 export function keyOf(id: string, execId: string): string {
   return `${id}/${execId}`;
 }
 
-/** The details that runc's shim gives: clients know no others, and `ctr task ps` fails on a type that it does not know. */
+/** The type that runc's shim uses: `ctr task ps` fails on types that it does not know. */
 export function execDetails(execId: string) {
   return { type_url: "containerd.runc.v1.ProcessDetails", value: encodeFields([[1, execId]]) };
 }
@@ -40,6 +40,6 @@ export function parseProcess(request: {
   try {
     return JSON.parse(Buffer.from(request.spec.value).toString("utf8"));
   } catch (error) {
-    throw new ShimError("InvalidArgument", `${subject} is not JSON${jsonFault(error)}, expected ${expected}`);
+    throw new ShimError("InvalidArgument", `${subject} is not JSON${jsonErrorPosition(error)}, expected ${expected}`);
   }
 }

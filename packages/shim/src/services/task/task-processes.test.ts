@@ -115,7 +115,7 @@ describe("execs", () => {
     await expect(exec("")).rejects.toMatchObject({ code: "InvalidArgument", message: /exec_id is missing/ });
     await expect(exec("c1")).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: /exec_id is the task's own id/,
+      message: /exec_id must differ from the task's id/,
     });
     await expect(exec("e1", Buffer.from("{"))).rejects.toMatchObject({
       code: "InvalidArgument",

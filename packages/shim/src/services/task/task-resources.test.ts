@@ -140,15 +140,15 @@ describe("updates", () => {
     expect(harness.container("c1").updates).toEqual([]);
     await expect(harness.task("Update", { id: "c2", resources })).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: /a policy fragment is the sandbox's/,
+      message: /a policy fragment applies to a sandbox/,
     });
   });
 
   it.each([
     [{}, "resources are missing"],
-    [{ resources: any("x.y/Resources", {}) }, 'resources are of type "x.y/Resources"; LinuxResources or'],
+    [{ resources: any("x.y/Resources", {}) }, 'unknown resources type "x.y/Resources", expected LinuxResources or'],
     [{ resources: { type_url: linuxResources, value: Buffer.from("{") } }, "resources are not JSON"],
-    [{ resources: any("x/ctrdtaskapi/PolicyFragment", {}) }, "fragment must be a document in base64"],
+    [{ resources: any("x/ctrdtaskapi/PolicyFragment", {}) }, "fragment must be a base64 string"],
     [{ resources: any("x/ctrdtaskapi/PolicyFragment", { fragment: "AA", mediaType: 1 }) }, "mediaType must be"],
   ])("are refused as %j", async (request, message) => {
     await harness.runTask("c1");

@@ -1,4 +1,4 @@
-/** The container of a new task, and the sandbox that it runs in: in the classic way its own, else the shim's. */
+/** Creates the container of a new task, and its sandbox if it does not join one. */
 
 import { messageOf, ShimError } from "../../errors.ts";
 import type { Container, ContainerRequest, Log, Sandbox } from "../../platform.ts";
@@ -15,7 +15,7 @@ export interface TaskSandboxOptions {
 
 export const stopMilliseconds = 10_000;
 
-/** Makes the container, and a sandbox for it where there is none. When that fails, nothing is left of either. */
+/** Creates the container, and a sandbox for it where there is none; leaves nothing behind on failure. */
 export async function createTaskContainer(
   options: TaskSandboxOptions,
   request: Omit<ContainerRequest, "spec">,
@@ -29,7 +29,7 @@ export async function createTaskContainer(
     : sandboxToJoin(options.slot, id, configuration);
   try {
     const container = await sandbox.createContainer({ ...request, spec: configuration.spec }, signal);
-    // Who gave up will not come back for it. In another's sandbox it can be deleted, and goes with that at the latest.
+    // Nobody would delete a sandbox whose client gave up. A container in a shared sandbox ends with that at the latest.
     if (ownsSandbox) signal.throwIfAborted();
     return container;
   } catch (error) {
@@ -38,7 +38,7 @@ export async function createTaskContainer(
   }
 }
 
-/** Makes and starts a sandbox for the task alone. When that fails, nothing of it is left. */
+/** Creates and starts a sandbox for one task; leaves nothing behind on failure. */
 async function createTaskSandbox(
   { slot, namespace, runtimeOptions, log }: TaskSandboxOptions,
   task: { readonly id: string; readonly bundle: string; readonly configuration: BundleConfiguration },
@@ -50,7 +50,7 @@ async function createTaskSandbox(
   if (named !== undefined && named !== id) {
     throw new ShimError(
       "FailedPrecondition",
-      `create task ${id}: its annotations name sandbox ${named}, which this shim has not`,
+      `create task ${id}: annotations name sandbox ${named}, which this shim does not have`,
     );
   }
   const options = runtimeOptions === undefined ? {} : { runtimeOptions };
@@ -68,7 +68,7 @@ async function createTaskSandbox(
   return sandbox;
 }
 
-/** The running sandbox of this shim. FailedPrecondition when there is none, or the task names another. */
+/** Throws FailedPrecondition unless this shim has a running sandbox that the task may join. */
 function sandboxToJoin(slot: SandboxSlot, id: string, configuration: BundleConfiguration): Sandbox {
   const refuse = (why: string) => new ShimError("FailedPrecondition", `create task ${id}: ${why}`);
   const present = slot.present;
@@ -76,17 +76,17 @@ function sandboxToJoin(slot: SandboxSlot, id: string, configuration: BundleConfi
   const { sandbox } = present;
   const named = sandboxIdOf(configuration.annotations);
   if (named !== undefined && named !== sandbox.id) {
-    throw refuse(`its annotations name sandbox ${named}; this shim has ${sandbox.id}`);
+    throw refuse(`annotations name sandbox ${named}, this shim has ${sandbox.id}`);
   }
   if (sandbox.state !== "running") throw refuse(`sandbox ${sandbox.id} is ${sandbox.state}, not running`);
   return sandbox;
 }
 
-/** After a failure: what it fails with itself must not hide why it was needed. `delete` tries again. */
+/** Only logs its own failure, which must not hide the original one; `delete` tries again. */
 async function discardSandbox({ slot, log }: Pick<TaskSandboxOptions, "slot" | "log">): Promise<void> {
   try {
     await slot.discard(stopMilliseconds);
   } catch (error) {
-    log.log("error", "sandbox not stopped", { error: messageOf(error) });
+    log.log("error", "cannot stop the sandbox", { error: messageOf(error) });
   }
 }

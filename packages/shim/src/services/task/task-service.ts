@@ -7,12 +7,12 @@ import { ProcessRecord } from "../../program/process-record.ts";
 import { BoundedCalls, orEndVmOf } from "../budgets.ts";
 import { exitFields, rootfsOf, stdioOf, taskStatus } from "../messages.ts";
 import { readResourceUpdate } from "../resource-update.ts";
-import { LastKills } from "../sandbox/last-kills.ts";
-import { SandboxFirst } from "../sandbox/sandbox-first.ts";
+import { ExitOrder } from "../sandbox/exit-order.ts";
+import { InitKills } from "../sandbox/init-kills.ts";
 import type { SandboxSlot } from "../sandbox/sandbox-slot.ts";
 import { encodeContainerStatistics, encodeVmStatistics } from "../statistics.ts";
 import { Creation } from "./creation.ts";
-import { type Deleted, lastingState } from "./deleted.ts";
+import { type DeletedTask, lastingState } from "./deleted-task.ts";
 import type { TaskEvents } from "./task-events.ts";
 import { answerOf, execDetails, keyOf, parseProcess, type Request } from "./task-messages.ts";
 import { createTaskContainer, stopMilliseconds } from "./task-sandbox.ts";
@@ -32,33 +32,33 @@ export interface TaskServiceOptions {
   readonly events: TaskEvents;
   readonly log: Log;
   readonly clock: Clock;
-  /** Ends the serving process once the answers under way are given. */
+  /** Ends the serving process after the pending responses. */
   readonly end: (reason: string) => void;
-  /** Tells `delete` of the sandbox's own task that the serving process is others' now. */
+  /** Keeps `delete` of the sandbox's own task from ending the serving process, which other tasks still need. */
   readonly handOver: () => void;
 }
 
-/** How many deleted tasks and execs are remembered: each is some 600 bytes, and repeats come within seconds. */
+/** Deleted tasks and execs to remember: each takes some 600 bytes, and clients repeat requests within seconds. */
 const mostTombstones = 512;
 const highestSignal = 64;
 const sigkill = 9;
 
-/** The Task service, for versions 2 and 3 of its API: their messages have the same fields. */
+/** The Task service in versions 2 and 3, whose messages have the same fields. */
 export class TaskService {
   readonly #options: TaskServiceOptions;
   readonly #tasks = new TaskTable();
-  readonly #tombstones = new Tombstones<Deleted>(mostTombstones);
+  readonly #tombstones = new Tombstones<DeletedTask>(mostTombstones);
   readonly #bounded: BoundedCalls;
-  /** By the creation that is being undone: those who ask for it again wait for the same. */
+  /** Creations that are being undone: repeated deletions share one wait. */
   readonly #undoings = new WeakMap<Creation, Promise<unknown>>();
-  readonly #lastKills: LastKills;
-  readonly #sandboxFirst: SandboxFirst;
+  readonly #initKills: InitKills;
+  readonly #exitOrder: ExitOrder;
 
   constructor(options: TaskServiceOptions) {
     this.#options = options;
     this.#bounded = new BoundedCalls(options);
-    this.#lastKills = new LastKills(options);
-    this.#sandboxFirst = new SandboxFirst(options);
+    this.#initKills = new InitKills(options);
+    this.#exitOrder = new ExitOrder(options);
   }
 
   get isEmpty(): boolean {
@@ -75,9 +75,9 @@ export class TaskService {
     if (request.checkpoint !== "")
       throw new ShimError(
         "Unimplemented",
-        `create task ${id}: checkpoint is ${request.checkpoint}; accepted is none, since this shim restores no checkpoints`,
+        `create task ${id}: cannot restore checkpoint ${request.checkpoint}: checkpoints are not supported`,
       );
-    if (this.#tasks.has(id)) throw new ShimError("AlreadyExists", `create task ${id}: it exists; delete it first`);
+    if (this.#tasks.has(id)) throw new ShimError("AlreadyExists", `create task ${id}: already exists, delete it first`);
     const creation = new Creation(`create task ${id}`, signal);
     this.#tasks.set(id, creation);
     return await creation.run((until) => this.#create(request, until));
@@ -132,7 +132,7 @@ export class TaskService {
     if (task.processes.has(execId)) {
       throw new ShimError(
         "AlreadyExists",
-        `exec in task ${id}: exec ${execId} exists; delete it first, or use another exec_id`,
+        `exec in task ${id}: exec ${execId} already exists, delete it first or use another exec_id`,
       );
     }
     const spec = parseProcess(request);
@@ -181,14 +181,14 @@ export class TaskService {
     if (request.signal > highestSignal) {
       throw new ShimError(
         "InvalidArgument",
-        `kill task ${id}: signal is ${request.signal}; accepted is 1 to ${highestSignal}`,
+        `kill task ${id}: invalid signal ${request.signal}: expected 1 to ${highestSignal}`,
       );
     }
     const { container } = this.#tasks.require(id);
     const record = this.#tasks.process(request);
     const send = (number: number): Promise<void> =>
       request.all && execId === "" ? container.killAll(number, signal) : record.process.kill(number, signal);
-    if (request.signal === sigkill && execId === "") await this.#lastKills.kill(id, record, send, signal);
+    if (request.signal === sigkill && execId === "") await this.#initKills.kill(id, record, send, signal);
     else await record.kill(request.signal, send);
     return {};
   }
@@ -217,7 +217,7 @@ export class TaskService {
     return {};
   }
 
-  /** Of a sandbox's own id without a task: the sandbox as a whole. */
+  /** For the id of a sandbox without a task of its own, the statistics of the VM. */
   async stats(request: Request<"StatsRequest">, signal?: AbortSignal) {
     const { id } = request;
     const sandbox = this.#sandboxAlone(id);
@@ -232,7 +232,7 @@ export class TaskService {
     return { stats: encodeVmStatistics(os, await sandbox.statistics(signal)) };
   }
 
-  /** Of a sandbox's own id: the VM, and then the container of that id, where there is one that runs. */
+  /** For the id of a sandbox, updates the VM and then the container of that id, if it runs. */
   async update(request: Request<"UpdateTaskRequest">, signal?: AbortSignal): Promise<object> {
     const { id } = request;
     const update = readResourceUpdate(id, request.resources, request.annotations);
@@ -242,7 +242,7 @@ export class TaskService {
     else if (update.policyFragment !== undefined) {
       throw new ShimError(
         "InvalidArgument",
-        `update task ${id}: a policy fragment is the sandbox's, not a container's`,
+        `update task ${id}: a policy fragment applies to a sandbox, not to a container`,
       );
     }
     const isLimited = update.resources !== undefined && (sandbox?.id !== id || container?.init.state === "running");
@@ -251,12 +251,12 @@ export class TaskService {
   }
 
   async pids(request: Request<"PidsRequest">, signal?: AbortSignal) {
-    // A sandbox without a task of its own runs no process that a client could see.
+    // A sandbox without a task of its own has no processes that clients know.
     if (!this.#tasks.has(request.id) && this.#isSandbox(request.id)) return { processes: [] };
     const { container } = this.#tasks.require(request.id);
     const list = (until: AbortSignal) => container.pids(until);
     const pids = await this.#bounded.run("pids", `pids of task ${request.id}`, list, signal).catch((error) => {
-      // When containerd starts it takes a task for leaked that names none, and deletes it.
+      // When containerd starts, it considers a task without pids leaked and deletes it.
       const known = container.processes().filter(({ state }) => state === "running");
       if (known.length === 0) throw error;
       return known;
@@ -265,8 +265,8 @@ export class TaskService {
   }
 
   /**
-   * Answered for the sandbox's id too: an error would make containerd take the whole sandbox for dead. And for a task
-   * that a sandbox of the Sandbox API has not had yet: before it creates one, containerd 1.7 connects for it.
+   * Succeeds for the sandbox's id too: on an error containerd would consider the whole sandbox dead. And, with the Sandbox
+   * API, for a task that does not exist yet: containerd 1.7 connects before it creates one.
    */
   async connect(request: Request<"ConnectRequest">) {
     const { pid: shimPid, version, slot } = this.#options;
@@ -282,16 +282,16 @@ export class TaskService {
     const { slot, log, end, handOver } = this.#options;
     await this.#cancelCreation(request.id, "");
     const present = slot.present;
-    const owner = present === undefined || present.sandbox.id === request.id;
-    // Without a task only a failed undoing leaves the sandbox that came for one.
-    const isLeft = present?.mode === "classic" && this.#tasks.size === 0 && slot.isAlive;
-    if (owner && (request.now || isLeft)) {
+    const isOwner = present === undefined || present.sandbox.id === request.id;
+    // A classic sandbox without a task is left over from a creation whose undo failed.
+    const isLeftOver = present?.mode === "classic" && this.#tasks.size === 0 && slot.isAlive;
+    if (isOwner && (request.now || isLeftOver)) {
       await this.deleteAll();
-    } else if (this.#tasks.size > 0 || slot.isAlive || (present?.mode === "api" && !owner)) {
+    } else if (this.#tasks.size > 0 || slot.isAlive || (present?.mode === "api" && !isOwner)) {
       log.log("debug", "shutdown ignored: the sandbox is in use", { task: request.id, tasks: this.#tasks.size });
-      if (present?.mode === "classic" && owner && !slot.isAlive && !this.#tasks.has(request.id)) {
+      if (present?.mode === "classic" && isOwner && !slot.isAlive && !this.#tasks.has(request.id)) {
         handOver();
-        this.#sandboxFirst.leave();
+        this.#exitOrder.leave();
       }
       return {};
     }
@@ -299,11 +299,11 @@ export class TaskService {
     return {};
   }
 
-  /** Stops the sandbox and gives back what all its tasks hold, also those that are being made. */
+  /** Stops the sandbox and releases what its tasks hold, including tasks that are being created. */
   async deleteAll(): Promise<void> {
     const { slot } = this.#options;
     const undone = [...this.#tasks.entries()].map(([, task]) => (task instanceof Creation ? task.cancel() : undefined));
-    // First, since it ends what a guest that hangs keeps from being undone.
+    // Before the creations are awaited: a guest that hangs would keep them from being undone.
     await slot.stopPatiently(stopMilliseconds);
     await Promise.all(undone);
     for (const [id, task] of this.#tasks.entries()) {
@@ -316,10 +316,7 @@ export class TaskService {
     }
   }
 
-  /**
-   * As `deleteAll`, for whoever ends without having been asked to: clients learn of the exits by it, and are given some
-   * time to delete what is theirs.
-   */
+  /** `deleteAll` for a shutdown that no client requested: clients see the exits and have some time to delete their tasks. */
   async stopAll(patienceMilliseconds: number): Promise<void> {
     await this.#options.slot.stop(stopMilliseconds);
     if (!this.isEmpty) {
@@ -330,8 +327,8 @@ export class TaskService {
 
   #forget(id: string): void {
     this.#tasks.delete(id);
-    if (this.isEmpty && this.#sandboxFirst.hasLeft) {
-      this.#options.end("the last task of a sandbox that has ended is deleted");
+    if (this.isEmpty && this.#exitOrder.hasLeft) {
+      this.#options.end("the last task of an ended sandbox has been deleted");
     }
   }
 
@@ -343,7 +340,8 @@ export class TaskService {
   async #deleteTask(id: string, task: Task, init: ProcessRecord): Promise<Exit> {
     const { slot, events } = this.#options;
     const present = slot.present;
-    if (present === undefined) throw new ShimError("FailedPrecondition", `delete task ${id}: its sandbox is gone`);
+    if (present === undefined)
+      throw new ShimError("FailedPrecondition", `delete task ${id}: its sandbox does not exist`);
     const { sandbox } = present;
     const execs = [...task.processes.values()].filter((record) => record instanceof ProcessRecord && record !== init);
     await Promise.all(execs.map((record) => (record as ProcessRecord).settle()));
@@ -354,19 +352,19 @@ export class TaskService {
       const outcome = await orEndVmOf(id, `delete task ${id}`, deleting, this.#options);
       task.exit = await deleting.catch(async (error: unknown) => {
         if (outcome === "guest works") throw error;
-        // What was under way fails with a VM that ends; of one that has ended there is nothing left to give back.
+        // Pending guest calls fail when the VM ends; after that, nothing in the guest needs releasing.
         await slot.stopPatiently(stopMilliseconds);
         return await sandbox.deleteContainer(id);
       });
     }
     if (takesVmAlong) await slot.stopPatiently(stopMilliseconds);
-    await this.#sandboxFirst.turn(id, this.#tasks);
+    await this.#exitOrder.afterSandbox(id, this.#tasks);
     this.#forget(id);
     events.deleted(id, init.process.pid, task.exit);
     return task.exit;
   }
 
-  /** Resolves when the creation that is under way has been undone; undefined when none is. */
+  /** Resolves when the creation in progress has been undone; undefined when there is none. */
   #cancelCreation(id: string, execId: string): Promise<unknown> | undefined {
     const task = this.#tasks.get(id);
     const creation = task instanceof Creation || execId === "" ? task : task?.processes.get(execId);
@@ -384,7 +382,7 @@ export class TaskService {
     return new ProcessRecord({ containerId, process, events, log, clock });
   }
 
-  /** The sandbox of this id, where it has no task of the same id. */
+  /** The sandbox of this id, if it has no task of its own. */
   #sandboxAlone(id: string): Sandbox | undefined {
     const sandbox = this.#options.slot.present?.sandbox;
     return sandbox?.id === id && !this.#tasks.has(id) ? sandbox : undefined;

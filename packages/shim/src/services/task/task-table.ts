@@ -5,16 +5,15 @@ import { Creation } from "./creation.ts";
 
 export interface Task {
   readonly container: Container;
-  /** By exec id; the init process has the empty one. An exec that is being made holds its id. */
+  /** By exec id, which is empty for the init process. A creation reserves its id. */
   readonly processes: Map<string, ProcessRecord | Creation>;
-  /** Set when the container is given back, while its sandbox may still have to be stopped. */
+  /** Set once the container is deleted; its sandbox may still have to be stopped. */
   exit: Exit | undefined;
 }
 
-/** The tasks of a shim, and those that are being made. */
+/** The tasks of a shim, including those that are being created. */
 export class TaskTable {
   readonly #tasks = new Map<string, Task | Creation>();
-  /** Called when the last task has gone. */
   #onEmpty: () => void = () => {};
 
   get size(): number {
@@ -42,19 +41,19 @@ export class TaskTable {
     if (this.isEmpty) this.#onEmpty();
   }
 
-  /** With those that come and without those that go meanwhile. */
+  /** Live: includes tasks that are added, and skips tasks that are removed, during the iteration. */
   entries(): Iterable<[string, Task | Creation]> {
     return this.#tasks.entries();
   }
 
-  /** Resolves when the last task goes, of those that there are. */
+  /** Resolves when the last task is removed; only one caller may wait. */
   whenEmpty(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onEmpty = resolve;
     return promise;
   }
 
-  /** The task that has been made. */
+  /** Throws NotFound for an unknown task, FailedPrecondition while it is being created. */
   require(id: string): Task {
     const task = this.#tasks.get(id);
     if (task === undefined) throw new ShimError("NotFound", `task ${id} does not exist`);
@@ -62,7 +61,7 @@ export class TaskTable {
     return task;
   }
 
-  /** The process that has been made: of a task, or of an exec in it. */
+  /** A task's init process or an exec; throws like `require`. */
   process(request: { readonly id: string; readonly execId: string }): ProcessRecord {
     const record = this.require(request.id).processes.get(request.execId);
     if (record === undefined)

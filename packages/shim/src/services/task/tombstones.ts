@@ -1,7 +1,4 @@
-/**
- * Answers that outlive the things they are about, so that a caller who lost the answer gets it again. Bounded: the
- * oldest is forgotten first.
- */
+/** Results that outlive their subject, for callers that lost the response and repeat the request. Drops the oldest first. */
 export class Tombstones<Answer> {
   readonly #answers = new Map<string, Answer>();
   readonly #most: number;

@@ -6,7 +6,7 @@ import { parseStartInput } from "../../../../../packages/shim/src/program/bootst
 import { parseCommand } from "../../../../../packages/shim/src/program/flags.ts";
 import { checkIdentifier } from "../../../../../packages/shim/src/program/identifiers.ts";
 import { readPodConfiguration } from "../../../../../packages/shim/src/program/pod-configuration.ts";
-import { decodeFields } from "../../../../../packages/shim/src/program/wire.ts";
+import { decodeFields } from "../../../../../packages/shim/src/program/protobuf-wire.ts";
 import { readResourceUpdate } from "../../../../../packages/shim/src/services/resource-update.ts";
 import { parseUri } from "../../../../../packages/shim/src/system/stdio-posix.ts";
 import { decodeMessage } from "../../../../../packages/ttrpc/src/codec.ts";

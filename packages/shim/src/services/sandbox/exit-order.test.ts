@@ -58,7 +58,7 @@ describe("a pod whose VM has ended by itself", () => {
     rmSync(path.join(harness.directory, "shim"), { recursive: true });
     await expect.poll(() => harness.clock.advance(25).then(() => answered), often).toEqual(["s1", "c1"]);
     await member;
-    await expect.poll(() => harness.ended).toEqual(["the last task of a sandbox that has ended is deleted"]);
+    await expect.poll(() => harness.ended).toEqual(["the last task of an ended sandbox has been deleted"]);
   });
 
   it("waits no longer than its bound for a bundle that nobody removes", async () => {

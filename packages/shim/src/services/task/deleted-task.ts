@@ -1,8 +1,8 @@
 import type { Container, Process } from "../../platform.ts";
 import type { DeleteAnswer } from "../../program/process-record.ts";
 
-/** What is told of a task or exec after its deletion, to those who ask again. */
-export interface Deleted extends DeleteAnswer {
+/** The part of a task or exec that outlives its deletion, for clients that repeat a request. */
+export interface DeletedTask extends DeleteAnswer {
   readonly state: LastingState;
 }
 

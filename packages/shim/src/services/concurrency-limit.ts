@@ -1,23 +1,22 @@
 import type { Clock } from "../clock.ts";
 
-export interface TurnsOptions {
-  /** How much is done at once. */
+export interface ConcurrencyLimitOptions {
   readonly most: number;
-  /** How long a turn lasts at most, in milliseconds: what hangs is not to hold others up. */
+  /** After this time, in milliseconds, work no longer counts: work that hangs must not block the rest. */
   readonly longest: number;
   readonly clock: Clock;
 }
 
 /**
- * Lets so much be done at once, and has the rest wait in the order in which it came. What is all done at once is all done
- * at the end, and nobody can tell it from what hangs.
+ * Runs a bounded number of jobs at once, the rest in the order of their arrival. If all ran at once, all would end at the
+ * same late time, and none could be told from one that hangs.
  */
-export class Turns {
-  readonly #options: TurnsOptions;
+export class ConcurrencyLimit {
+  readonly #options: ConcurrencyLimitOptions;
   readonly #waiting: (() => void)[] = [];
   #running = 0;
 
-  constructor(options: TurnsOptions) {
+  constructor(options: ConcurrencyLimitOptions) {
     this.#options = options;
   }
 

@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ManualClock } from "../testing/manual-clock.ts";
-import { Turns } from "./turns.ts";
+import { ConcurrencyLimit } from "./concurrency-limit.ts";
 
 let clock: ManualClock;
-let turns: Turns;
+let turns: ConcurrencyLimit;
 beforeEach(() => {
   clock = new ManualClock();
-  turns = new Turns({ most: 2, longest: 1_000, clock });
+  turns = new ConcurrencyLimit({ most: 2, longest: 1_000, clock });
 });
 afterEach(() => {
   expect(clock.sleepers).toBe(0);

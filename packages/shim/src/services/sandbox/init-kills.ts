@@ -2,10 +2,10 @@ import { type Clock, settlesWithin } from "../../clock.ts";
 import type { Log } from "../../platform.ts";
 import type { ProcessRecord } from "../../program/process-record.ts";
 import { budgets, endVm, orEndVm } from "../budgets.ts";
-import { watchSandbox } from "./sandbox-pulse.ts";
+import { watchSandbox } from "./sandbox-liveness.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
 
-export interface LastKillsOptions {
+export interface InitKillsOptions {
   readonly slot: SandboxSlot;
   readonly clock: Clock;
   readonly log: Log;
@@ -14,17 +14,17 @@ export interface LastKillsOptions {
 const sigkill = 9;
 
 /**
- * SIGKILL for the init of a task, after which there is nothing that a client could try: so it is kept. A guest that does
- * not answer, or answers and does nothing, loses its VM.
+ * SIGKILL for a task's init process. A client has no stronger means, so the shim enforces it: when the guest does not
+ * answer, or answers without effect, it ends the VM.
  */
-export class LastKills {
-  readonly #options: LastKillsOptions;
-  /** Resolves when the VM is being ended for the process's sake. */
+export class InitKills {
+  readonly #options: InitKillsOptions;
+  /** Killed processes, each with a promise that resolves when the VM is being ended because of it. */
   readonly #expected = new WeakMap<ProcessRecord, Promise<void>>();
-  /** How many have ended. A guest that ends one after the other is not idle. */
+  /** Counts exits: a guest that ends one process after the other makes progress. */
   #ended = 0;
 
-  constructor(options: LastKillsOptions) {
+  constructor(options: InitKillsOptions) {
     this.#options = options;
   }
 
@@ -36,7 +36,7 @@ export class LastKills {
   ): Promise<void> {
     const killing = record.kill(sigkill, send);
     const vmEnds = this.#expectExit(taskId, record);
-    // With the exit: whoever learns of it deletes the task and closes the connection that this answer needs.
+    // The response must not come later than the exit: clients then delete the task and close this connection.
     let isVmEnding = false;
     const exited = vmEnds.then(() => {
       isVmEnding = true;
@@ -44,7 +44,7 @@ export class LastKills {
     });
     exited.catch(() => {});
     const killed = killing.catch((error: unknown) => {
-      // What breaks off with the VM is no failure of the kill.
+      // A call that fails because the VM ends has not failed to kill.
       if (!isVmEnding) throw error;
       return exited;
     });
@@ -61,17 +61,17 @@ export class LastKills {
     this.#expected.set(record, vmEnds.promise);
     void this.#watch(record).then(async (hasEnded) => {
       if (hasEnded) return;
-      const why = "a container has not ended although it was killed, so its VM is ended";
+      const why = "container still runs after SIGKILL, ending its VM";
       const ending = endVm(why, { container: taskId, milliseconds: budgets.killed }, this.#options);
       vmEnds.resolve();
       await ending;
-      // A VM that could not be ended is to be tried again by whoever kills again.
+      // If the VM could not be ended, the next SIGKILL tries again.
       this.#expected.delete(record);
     });
     return vmEnds.promise;
   }
 
-  /** Whether the process has ended before the guest has had its time for it. */
+  /** Whether the process ended within the time that the guest has for it. */
   async #watch(record: ProcessRecord): Promise<boolean> {
     const { slot, clock } = this.#options;
     const over = new AbortController();
@@ -89,7 +89,7 @@ export class LastKills {
       worked: budgets.killed,
       silent: budgets.killed,
       longest: budgets.killedAtMost,
-      // What has ended is on its way to its client, which has bounds of its own.
+      // Once the process has ended, the bounds of its client's output apply.
       isEnding: () => slot.isStopping || record.process.hasEnded,
       progress: () => this.#ended,
     };

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ManualClock } from "../../testing/manual-clock.ts";
-import { watchedByMany, watchSandbox } from "./sandbox-pulse.ts";
+import { watchedByMany, watchSandbox } from "./sandbox-liveness.ts";
 
 let isEnding = false;
 const bounds = { worked: 1_000, silent: 3_000, isEnding: () => isEnding };

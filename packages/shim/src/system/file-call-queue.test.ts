@@ -1,12 +1,12 @@
 import { expect, it } from "vitest";
-import { FileTurns, fileSystemIn } from "./file-turns.ts";
+import { FileCallQueue, fileSystemIn } from "./file-call-queue.ts";
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const givenUp = (): Error => new Error("given up");
 
 /** Paths are `/<file system>/<name>`; calls are open until they are let go. */
 function bench(atOnce: number, inAll = atOnce) {
-  const turns = new FileTurns({ atOnce, inAll }, (path) => path.split("/", 2).join("/"));
+  const queue = new FileCallQueue({ atOnce, inAll }, (path) => path.split("/", 2).join("/"));
   const asked: string[] = [];
   const open = new Map<string, () => void>();
   let overdue = Promise.withResolvers<void>();
@@ -17,7 +17,7 @@ function bench(atOnce: number, inAll = atOnce) {
       open.set(path, resolve);
       return promise;
     };
-    return turns.run({ path, isGivenUp, call, givenUp, overdue: overdue.promise });
+    return queue.run({ path, isGivenUp, call, givenUp, overdue: overdue.promise });
   };
   /** All that has been asked so far is. */
   const beOverdue = async (): Promise<void> => {
@@ -117,7 +117,7 @@ it("turns that are overdue are made up for up to an end, and each file system ha
 });
 
 it("what waits by the thousand is looked at when its turn comes, and not each time that another one does", async () => {
-  const turns = new FileTurns({ atOnce: 8, inAll: 8 }, (path) => path.split("/", 2).join("/"));
+  const queue = new FileCallQueue({ atOnce: 8, inAll: 8 }, (path) => path.split("/", 2).join("/"));
   const count = 2000;
   let looks = 0;
   const isGivenUp = (): boolean => {
@@ -125,7 +125,7 @@ it("what waits by the thousand is looked at when its turn comes, and not each ti
     return false;
   };
   const asked = Array.from({ length: count }, (_, index) =>
-    turns.run({ path: `/${index % 3}/${index}`, isGivenUp, call: async () => index, givenUp }),
+    queue.run({ path: `/${index % 3}/${index}`, isGivenUp, call: async () => index, givenUp }),
   );
   expect(await Promise.all(asked)).toEqual(Array.from({ length: count }, (_, index) => index));
   expect(looks).toBeLessThan(50 * count);
@@ -146,12 +146,12 @@ it("a file system that answers none holds no memory of those that gave up", asyn
 });
 
 it("answers, and goes on, where it cannot be read what is mounted", async () => {
-  const turns = new FileTurns({ atOnce: 2, inAll: 2 }, () => {
+  const queue = new FileCallQueue({ atOnce: 2, inAll: 2 }, () => {
     throw new Error("EMFILE: too many open files");
   });
   const [first, second] = [Promise.withResolvers<string>(), Promise.withResolvers<string>()];
   const ask = (call: () => Promise<string>): Promise<string> =>
-    turns.run({ path: "/a/b", isGivenUp: () => false, call, givenUp: () => new Error("given up") });
+    queue.run({ path: "/a/b", isGivenUp: () => false, call, givenUp: () => new Error("given up") });
   const answers = Promise.all([ask(() => first.promise), ask(() => second.promise)]);
   first.resolve("one");
   second.resolve("two");

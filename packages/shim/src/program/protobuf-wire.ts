@@ -1,13 +1,13 @@
 /**
- * Just enough of the protobuf encoding for `-info`, `start` and `delete`, which live for milliseconds and would spend
- * more time on loading the message classes than on their work. The serving mode uses the generated classes.
+ * The small part of the protobuf encoding that `-info`, `start` and `delete` need: they run for milliseconds, and loading
+ * the generated classes would take longer than their work. The serving mode uses the generated classes.
  */
 export interface WireField {
   readonly number: number;
   readonly value: bigint | Uint8Array;
 }
 
-/** The top-level fields in their order; throws on anything that is not a protobuf message. */
+/** The top-level fields in order. Throws when the bytes are not a protobuf message. */
 export function decodeFields(bytes: Uint8Array): WireField[] {
   const fields: WireField[] = [];
   let offset = 0;
@@ -19,11 +19,11 @@ export function decodeFields(bytes: Uint8Array): WireField[] {
       result |= BigInt(byte & 0x7f) << shift;
       if (byte < 0x80) return BigInt.asIntN(64, result);
     }
-    throw new Error(`invalid protobuf: unfinished varint at byte ${offset}`);
+    throw new Error(`invalid protobuf: truncated varint at byte ${offset}`);
   };
   const take = (length: bigint): Uint8Array => {
     if (length < 0n || length > BigInt(bytes.length - offset)) {
-      throw new Error(`invalid protobuf: a field of ${length} bytes at byte ${offset} of ${bytes.length}`);
+      throw new Error(`invalid protobuf: field of ${length} bytes at byte ${offset}, the message has ${bytes.length}`);
     }
     const start = offset;
     offset += Number(length);
@@ -38,12 +38,12 @@ export function decodeFields(bytes: Uint8Array): WireField[] {
     else if (type === 1) fields.push({ number, value: take(8n) });
     else if (type === 2) fields.push({ number, value: take(varint()) });
     else if (type === 5) fields.push({ number, value: take(4n) });
-    else throw new Error(`invalid protobuf: wire type ${type} of field ${number}`);
+    else throw new Error(`invalid protobuf: unknown wire type ${type} of field ${number}`);
   }
   return fields;
 }
 
-/** The last value of a text field, as protobuf has it; empty when absent or not of that type. */
+/** The last value of a text field, which protobuf gives precedence; empty when it is absent or not text. */
 export function textField(fields: readonly WireField[], number: number): string {
   const value = bytesField(fields, number);
   return value === undefined ? "" : Buffer.from(value).toString("utf8");
@@ -59,7 +59,7 @@ export function numberField(fields: readonly WireField[], number: number): numbe
   return typeof value === "bigint" ? Number(value) : 0;
 }
 
-/** Encodes fields in the order given; empty strings and zeros are left out, as proto3 does. */
+/** Encodes fields in the given order; like proto3, omits empty strings and zeros. */
 export function encodeFields(
   fields: readonly (readonly [number: number, value: string | number | Uint8Array])[],
 ): Buffer {
@@ -75,7 +75,7 @@ export function encodeFields(
   return Buffer.concat(parts);
 }
 
-/** google.protobuf.Timestamp. */
+/** Encodes a google.protobuf.Timestamp. */
 export function encodeTimestamp(date: Date): Buffer {
   const milliseconds = date.getTime();
   const seconds = Math.floor(milliseconds / 1000);

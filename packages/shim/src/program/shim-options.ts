@@ -1,0 +1,46 @@
+import type { Clock } from "../clock.ts";
+import type { Log, Platform, UpstreamStdio } from "../platform.ts";
+import type { WindowsCalls } from "../system/system.ts";
+
+export interface PlatformContext {
+  readonly log: Log;
+  /** A rate-limited `log`, for lines from or about the guest, which decides how many there are. */
+  readonly guestLog: Log;
+  /** A rate-limited `log`, for lines about specifications and annotations, whose number a pod's author decides. */
+  readonly requestLog: Log;
+  /** Omits lines below this level from now on; absent where the level is fixed. */
+  readonly setLogLevel?: (level: Parameters<Log["log"]>[0]) => void;
+  readonly upstreamStdio: UpstreamStdio;
+  readonly env: NodeJS.ProcessEnv;
+  /** The folder of the programs and files that are installed with the shim. */
+  readonly executableDirectory: string;
+  readonly namespace: string;
+}
+
+export interface ShimOptions {
+  /** Name of the executable, such as containerd-shim-lcow-v2. */
+  readonly name: string;
+  /** Name of the runtime in containerd's configuration, such as io.containerd.lcow.v2. */
+  readonly runtimeName: string;
+  readonly version: string;
+  /** What containers may use, as `Features` of the OCI runtime specification; without it, clients assume little. */
+  readonly features?: object;
+  readonly loadPlatform: (context: PlatformContext) => Promise<Platform>;
+  /** How `start` runs the serving process; default: the command that runs this process. */
+  readonly command?: { readonly file: string; readonly arguments: readonly string[] };
+  /** Default: the folder of the script that runs. */
+  readonly executableDirectory?: string;
+  /** Default: UVM_SHIM_SOCKET_DIRECTORY, else the directory that containerd names, else /run/containerd/s. */
+  readonly socketDirectory?: string;
+  readonly clock?: Clock;
+  /** The Windows calls that Node lacks; absent on other systems. */
+  readonly loadWindowsCalls?: (() => Promise<WindowsCalls>) | undefined;
+  /** How long `start` waits for the end of its standard input; default 5000 ms. */
+  readonly inputMilliseconds?: number;
+  /** How long `start` waits for the serving process to accept connections; default 10 000 ms. */
+  readonly startMilliseconds?: number;
+  /** How long a serving shim without sandbox and task runs before it exits; default 60 000 ms. */
+  readonly orphanMilliseconds?: number;
+  /** How long the platform's cleanup may take, within containerd's 5 s for `delete`; default 4000 ms. */
+  readonly cleanUpMilliseconds?: number;
+}
