@@ -1,4 +1,4 @@
-import { mustRun, searchPath } from "../src/support/command.ts";
+import { mustRun, searchPath } from "@uvm-shim/test-support/command";
 
 /** Compiles C for Windows with mingw-w64. */
 export async function compileForWindows(

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { mustRun, searchPath } from "../src/support/command.ts";
+import { mustRun, searchPath } from "@uvm-shim/test-support/command";
 import { dllSources, headerOptions } from "./build-test-host.ts";
 
 export interface Declaration {

@@ -9,7 +9,7 @@ import {
   type RunningCommand,
   searchPath,
   startCommand,
-} from "../src/support/command.ts";
+} from "@uvm-shim/test-support/command";
 import { compileForWindows } from "./compile.ts";
 import { REPOSITORY, wineRoot } from "./wine-environment.ts";
 

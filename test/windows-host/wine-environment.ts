@@ -2,10 +2,10 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { findProgram, mustRun, searchPath } from "@uvm-shim/test-support/command";
 import { windowsNode } from "../../tools/windows-executables.ts";
 import { machineSource } from "../src/debian/machine-source.ts";
 import { cacheFolder } from "../src/support/cache.ts";
-import { findProgram, mustRun, searchPath } from "../src/support/command.ts";
 
 /** Programs that Wine's environment is made and run with, each with the Debian package that has it. */
 const NEEDED: readonly (readonly [program: string, packageName: string])[] = [

@@ -62,7 +62,7 @@ describe("boundaries between packages", () => {
     expect(why("packages/shim", source)).toEqual(["may use child-processes, lifecycle, ttrpc"]);
     expect(why("packages/shim", source, test)).toEqual([undefined]);
     expect(why("packages/shim", 'import { root } from "../../../tools/workspace.ts";', test)).toEqual([
-      "reaches into tools/: what tests of packages share is in test-support",
+      "reaches out of packages: what tests share is in test-support",
     ]);
   });
 

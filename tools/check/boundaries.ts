@@ -24,7 +24,7 @@ export function violation(folder: string, rules: PackageRules, file: string, fou
   const isTest = isTestFile(file);
   if (specifier.startsWith(".")) {
     const target = normalize(join(file, "..", specifier));
-    if (target.startsWith("tools/")) return "reaches into tools/: what tests of packages share is in test-support";
+    if (/^(tools|test)\//.test(target)) return "reaches out of packages: what tests share is in test-support";
     return target.startsWith(`${folder}/src/`) || isTest ? undefined : `reaches out of ${folder}/src`;
   }
   if (isBuiltin(specifier)) {

@@ -20,12 +20,12 @@ import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { type LogLevel, systemClock } from "@uvm-shim/shim";
 import { containerd, runtimeoptions } from "@uvm-shim/shim/protocol";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
+import { makeRootfs } from "@uvm-shim/test-support/rootfs";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { createServices } from "../../../packages/shim/src/services/services.ts";
 import { formatLine } from "../../../packages/shim/src/system/log.ts";
 import { EventServer } from "../../../packages/shim/src/testing/event-server.ts";
 import { TtrpcClient } from "../../../packages/ttrpc/src/index.ts";
-import { makeRootfs } from "../../../test/src/support/rootfs.ts";
 import { createLcowPlatform } from "./platform-lcow.ts";
 
 const { Task } = containerd.task.v3;

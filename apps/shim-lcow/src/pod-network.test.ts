@@ -14,9 +14,9 @@ import type { LinuxHostedContainerSettings } from "@uvm-shim/hcs-schema";
 import { posixPaths } from "@uvm-shim/lifecycle";
 import { systemClock as clock } from "@uvm-shim/shim";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
+import { makeRootfs } from "@uvm-shim/test-support/rootfs";
 import { expect, it, vi } from "vitest";
 import { allSpellings, RespellingProxy, type Spelling } from "../../../packages/hcs-bindings/src/testing/respelling.ts";
-import { makeRootfs } from "../../../test/src/support/rootfs.ts";
 
 const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../packages/${path}`, import.meta.url));
 

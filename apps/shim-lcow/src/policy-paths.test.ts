@@ -8,12 +8,12 @@ import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import type { LinuxCombinedLayers, LinuxMappedDirectory, LinuxMappedVirtualDisk } from "@uvm-shim/hcs-schema";
 import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import type { Platform, Sandbox } from "@uvm-shim/shim";
+import { attachedBelow, makeExt4 } from "@uvm-shim/test-support/disk";
 import { appendHashTree } from "@uvm-shim/test-support/hash-tree";
+import { layersMount, makeLayer, makeScratch } from "@uvm-shim/test-support/layers";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
+import { makeRootfs } from "@uvm-shim/test-support/rootfs";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { attachedBelow, makeExt4 } from "../../../test/src/support/disk.ts";
-import { layersMount, makeLayer, makeScratch } from "../../../test/src/support/layers.ts";
-import { makeRootfs } from "../../../test/src/support/rootfs.ts";
 import { createLcowPlatform } from "./platform-lcow.ts";
 
 const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../packages/${path}`, import.meta.url));

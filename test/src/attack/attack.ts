@@ -1,8 +1,8 @@
 import { mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { makeRootfs } from "@uvm-shim/test-support/rootfs";
 import type { Isolation } from "../support/isolate.ts";
-import { makeRootfs } from "../support/rootfs.ts";
 import type { AttackArguments } from "./arguments.ts";
 import { runChaos } from "./chaos/run-chaos.ts";
 import { type Measures, measuresOf } from "./extent.ts";

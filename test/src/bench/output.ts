@@ -1,11 +1,11 @@
 /** What carrying a process's output to containerd's FIFO costs. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { describe, startCommand } from "@uvm-shim/test-support/command";
 import type { Containerd } from "../e2e/containerd.ts";
 import { IMAGE } from "../e2e/images.ts";
 import type { Runtime } from "../e2e/suite.ts";
 import { readProcesses } from "../leaks/holdings.ts";
-import { describe, startCommand } from "../support/command.ts";
 import { SERVERS } from "../support/servers.ts";
 
 export interface OutputCost {

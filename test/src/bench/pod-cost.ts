@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { mustRun } from "@uvm-shim/test-support/command";
 import { CriClient } from "../cri/client.ts";
 import { CriPod } from "../cri/pod.ts";
 import type { PodForm } from "../e2e/containerd.ts";
@@ -10,7 +11,6 @@ import { CONTAINER_EXITED, handlerName } from "../e2e/cri-ground.ts";
 import { IMAGE, type Images, MEBIBYTE, PAUSE_IMAGE } from "../e2e/images.ts";
 import { RUNTIMES } from "../e2e/suite.ts";
 import { readProcesses } from "../leaks/holdings.ts";
-import { mustRun } from "../support/command.ts";
 import { proportionalSetSize } from "../support/memory.ts";
 import { SERVERS } from "../support/servers.ts";
 import { poll } from "../support/wait.ts";

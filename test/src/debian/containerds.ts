@@ -4,8 +4,8 @@
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { mustRun } from "@uvm-shim/test-support/command";
 import { cacheFolder } from "../support/cache.ts";
-import { mustRun } from "../support/command.ts";
 import { machineSource } from "./machine-source.ts";
 import { upstreamVersion } from "./sources.ts";
 

@@ -3,13 +3,13 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
+import { findProgram } from "@uvm-shim/test-support/command";
+import { makeRootfs } from "@uvm-shim/test-support/rootfs";
 import { takeHoldings, waitForNothingLeft } from "../leaks/holdings.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
 import { type Phase, Pod } from "../shim-client/pod.ts";
-import { findProgram } from "../support/command.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { HOST_ENVIRONMENT, SHIM, SHIM_PROGRAM } from "../support/programs.ts";
-import { makeRootfs } from "../support/rootfs.ts";
 import { DemoConsole } from "./console.ts";
 
 const SHELL_SCRIPT = [

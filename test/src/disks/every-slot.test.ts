@@ -1,10 +1,10 @@
 import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { attachedBelow } from "@uvm-shim/test-support/disk";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { LoneVm } from "../guest/lone-vm.ts";
-import { attachedBelow } from "../support/disk.ts";
 
 const slots = 256;
 

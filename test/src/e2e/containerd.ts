@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import type { ContainerdBuild } from "../debian/containerds.ts";
 import {
   type CommandOptions,
   type CommandResult,
@@ -9,7 +8,8 @@ import {
   type RunningCommand,
   runCommand,
   startCommand,
-} from "../support/command.ts";
+} from "@uvm-shim/test-support/command";
+import type { ContainerdBuild } from "../debian/containerds.ts";
 import { poll } from "../support/wait.ts";
 import { makeNetworks, pluginNetworks } from "./cni.ts";
 import { CNI_PLUGINS } from "./packages.ts";

@@ -2,8 +2,8 @@
 import { createHash, type Hash } from "node:crypto";
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { mustRun } from "../support/command.ts";
-import { makeRootfs } from "../support/rootfs.ts";
+import { mustRun } from "@uvm-shim/test-support/command";
+import { makeRootfs } from "@uvm-shim/test-support/rootfs";
 
 export const IMAGE = "uvm-shim.test/busybox:1";
 /** The same with a first process that waits, as the images of sandbox containers have it. */

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { findProgram } from "@uvm-shim/test-support/command";
 import { readProcesses } from "../leaks/holdings.ts";
-import { findProgram } from "../support/command.ts";
 import { DISTRIBUTION } from "../support/programs.ts";
 import { PACKAGES } from "./packages.ts";
 import type { Runtime } from "./suite.ts";

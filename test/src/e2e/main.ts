@@ -5,11 +5,11 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { mustRun } from "@uvm-shim/test-support/command";
+import { makeExt4 } from "@uvm-shim/test-support/disk";
 import { CriClient } from "../cri/client.ts";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
-import { mustRun } from "../support/command.ts";
-import { makeExt4 } from "../support/disk.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
 import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { runCommand } from "@uvm-shim/test-support/command";
 import { type HoldingsScope, readProcesses } from "../leaks/holdings.ts";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
-import { runCommand } from "../support/command.ts";
 import type { Containerd } from "./containerd.ts";
 import type { Ground, Runtime } from "./suite.ts";
 

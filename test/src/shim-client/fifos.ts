@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { mustRun } from "../support/command.ts";
+import { mustRun } from "@uvm-shim/test-support/command";
 import type { ClientStdio } from "./client-stdio.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { runCommand } from "@uvm-shim/test-support/command";
 import { runtime } from "../generated/messages.js";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
-import { runCommand } from "../support/command.ts";
 import type { ClientStdio } from "./client-stdio.ts";
 import { EventSink } from "./events.ts";
 import { deleteShim, Sandbox, ShimClient, type ShimIdentity, Task } from "./shim.ts";

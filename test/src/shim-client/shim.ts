@@ -4,8 +4,8 @@
  */
 import { connect } from "node:net";
 import { containerd, google } from "@uvm-shim/shim/protocol";
+import { type CommandOptions, type CommandResult, describe, runCommand } from "@uvm-shim/test-support/command";
 import { TtrpcClient } from "@uvm-shim/ttrpc";
-import { type CommandOptions, type CommandResult, describe, runCommand } from "../support/command.ts";
 
 export const Task = containerd.task.v3.Task;
 export const Sandbox = containerd.runtime.sandbox.v1.Sandbox;

@@ -6,14 +6,14 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual, parseArgs } from "node:util";
+import { layersMount, makeLayer, makeScratch } from "@uvm-shim/test-support/layers";
+import { makeRootfs } from "@uvm-shim/test-support/rootfs";
 import { checkMachine } from "../e2e/machine.ts";
 import { RUNTIMES } from "../e2e/suite.ts";
 import { type Mount, Pod, type PodContainer, readOnlyRoot } from "../shim-client/pod.ts";
 import { Task } from "../shim-client/shim.ts";
 import { processSpec } from "../shim-client/spec.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
-import { layersMount, makeLayer, makeScratch } from "../support/layers.ts";
-import { makeRootfs } from "../support/rootfs.ts";
 import { findServers } from "../support/servers.ts";
 import { poll } from "../support/wait.ts";
 import { countThings, type Figure, growthOf, MOMENTS, measureMemory, type Soaked, showFigures } from "./figures.ts";

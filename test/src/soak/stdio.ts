@@ -2,7 +2,7 @@ import { constants, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { mustRun } from "../support/command.ts";
+import { mustRun } from "@uvm-shim/test-support/command";
 
 /** FIFOs that one process after the other writes to, so that thousands of processes need no program of ours each. */
 export class ReusedStdio {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { mustRun } from "./command.ts";
+import { mustRun } from "@uvm-shim/test-support/command";
 import { DISTRIBUTION } from "./programs.ts";
 
 /** The compute system of a sandbox, as the shim names it. */

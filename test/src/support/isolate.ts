@@ -7,8 +7,8 @@ import { spawn } from "node:child_process";
 import { Socket } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { searchPath } from "@uvm-shim/test-support/command";
 import { deadRunFolders, newRunFolder, removeRunFolder } from "@uvm-shim/test-support/run-folders";
-import { searchPath } from "./command.ts";
 import { type ControlGroup, ControlGroups } from "./control-groups.ts";
 
 const DIRECTORY_VARIABLE = "UVM_SHIM_TEST_DIRECTORY";

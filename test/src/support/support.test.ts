@@ -1,6 +1,6 @@
+import { describe as describeResult, mustRun, runCommand, startCommand } from "@uvm-shim/test-support/command";
+import { vhdFooter } from "@uvm-shim/test-support/disk";
 import { describe, expect, it } from "vitest";
-import { describe as describeResult, mustRun, runCommand, startCommand } from "./command.ts";
-import { vhdFooter } from "./disk.ts";
 import { poll } from "./wait.ts";
 
 describe("vhdFooter", () => {

@@ -4,9 +4,9 @@
  * Prints last how many passed and failed.
  */
 import { parseArgs } from "node:util";
+import { mustRun } from "@uvm-shim/test-support/command";
 import { describeCounts, runVitest, type TestCounts } from "../../../tools/run-vitest.ts";
 import { wineRoot } from "../../windows-host/wine-environment.ts";
-import { mustRun } from "../support/command.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { runCases, type Selection } from "./run-cases.ts";
 

@@ -2,6 +2,8 @@
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { makeLayer, makeScratch } from "@uvm-shim/test-support/layers";
+import { makeRootfs } from "@uvm-shim/test-support/rootfs";
 import { headerOptions } from "../../windows-host/build-test-host.ts";
 import { compileForWindows } from "../../windows-host/compile.ts";
 import { windowsPath } from "../../windows-host/windows-machine.ts";
@@ -9,9 +11,7 @@ import { WindowsTestHost } from "../../windows-host/windows-test-host.ts";
 import { PATTERN, pattern } from "../e2e/images.ts";
 import type { HoldingsScope } from "../leaks/holdings.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
-import { makeLayer, makeScratch } from "../support/layers.ts";
 import { DISTRIBUTION } from "../support/programs.ts";
-import { makeRootfs } from "../support/rootfs.ts";
 import type { PodPaths } from "./case-paths.ts";
 
 /** The emulated host ends this soon after its last user, so that its end can be seen. */

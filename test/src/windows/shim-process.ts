@@ -2,9 +2,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
+import type { CommandResult } from "@uvm-shim/test-support/command";
 import { TtrpcClient } from "@uvm-shim/ttrpc";
 import { runDelete, runShim, type ShimIdentity, startShim } from "../shim-client/shim.ts";
-import type { CommandResult } from "../support/command.ts";
 import { casePaths } from "./case-paths.ts";
 
 /** Of containerd; nobody serves them here. */

@@ -2,8 +2,8 @@
 import { copyFileSync, mkdirSync } from "node:fs";
 import path from "node:path";
 import { containerd } from "@uvm-shim/shim/protocol";
+import { layersMount } from "@uvm-shim/test-support/layers";
 import type { ContainerOptions, Mount, Pod, PodContainer, PodOptions } from "../shim-client/pod.ts";
-import { layersMount } from "../support/layers.ts";
 import { poll } from "../support/wait.ts";
 import { casePaths, podPaths } from "./case-paths.ts";
 import { executable } from "./shim-process.ts";

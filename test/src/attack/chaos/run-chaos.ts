@@ -1,11 +1,11 @@
 /** A pod of real containers in which one of its lasting processes is killed at a point that the seed says. */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { mustRun } from "@uvm-shim/test-support/command";
 import { readProcesses, takeHoldings } from "../../leaks/holdings.ts";
 import { shimScope } from "../../leaks/shim-scope.ts";
 import { Pod, type PodContainer, readOnlyRoot } from "../../shim-client/pod.ts";
 import { deleteShim, type ShimIdentity, Task } from "../../shim-client/shim.ts";
-import { mustRun } from "../../support/command.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT, SHIM } from "../../support/programs.ts";
 import { SERVERS } from "../../support/servers.ts";
 import { leftOver } from "../harness/left.ts";

@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { runCommand } from "@uvm-shim/test-support/command";
 import { buildSync } from "esbuild";
 import { cacheFolder } from "../../support/cache.ts";
-import { runCommand } from "../../support/command.ts";
 import type { Fault, FuzzOrders, FuzzReport } from "./types.ts";
 
 export interface FuzzersOptions {

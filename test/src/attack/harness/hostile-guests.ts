@@ -1,11 +1,11 @@
 /** Runs modes of the hostile guest: those that keep a processor busy alone, the others some at a time. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { makeRootfs } from "@uvm-shim/test-support/rootfs";
 import { buildSync } from "esbuild";
 import { takeHoldings } from "../../leaks/holdings.ts";
 import { shimScope } from "../../leaks/shim-scope.ts";
 import { HOST_ENVIRONMENT } from "../../support/programs.ts";
-import { makeRootfs } from "../../support/rootfs.ts";
 import type { Mode } from "../modes/mode.ts";
 import { seedFor } from "../random.ts";
 import { timing } from "./bounds.ts";

@@ -1,6 +1,7 @@
 import { copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { containerd } from "@uvm-shim/shim/protocol";
+import { mustRun } from "@uvm-shim/test-support/command";
 import { readProcesses } from "../../leaks/holdings.ts";
 import { parseMountinfo } from "../../leaks/mountinfo.ts";
 import type { ClientStdio } from "../../shim-client/client-stdio.ts";
@@ -9,7 +10,6 @@ import { readOnlyRoot } from "../../shim-client/pod.ts";
 import { deleteShim, Sandbox, ShimClient, type ShimIdentity, Task } from "../../shim-client/shim.ts";
 import { containerSpec, sandboxSpec } from "../../shim-client/spec.ts";
 import { makeStdio } from "../../shim-client/stdio.ts";
-import { mustRun } from "../../support/command.ts";
 import { SHIM } from "../../support/programs.ts";
 import { SERVERS } from "../../support/servers.ts";
 import type { BootOrders } from "../modes/mode.ts";

@@ -1,11 +1,11 @@
 /** Pods that lack something: descriptors, memory, place on a disk. What cannot be done is refused, and nothing is left. */
 import { mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { mustRun } from "@uvm-shim/test-support/command";
 import { takeHoldings } from "../../leaks/holdings.ts";
 import { shimScope } from "../../leaks/shim-scope.ts";
 import { Pod, type PodContainer, readOnlyRoot } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
-import { mustRun } from "../../support/command.ts";
 import { HOST_ENVIRONMENT, SHIM } from "../../support/programs.ts";
 import type { ChaosGround } from "../chaos/run-chaos.ts";
 import { leftOver } from "../harness/left.ts";

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { attachedBelow, withBlockDevice } from "@uvm-shim/test-support/disk";
 import type { CriPod } from "../../cri/pod.ts";
 import { Pod } from "../../shim-client/pod.ts";
 import type { Specification } from "../../shim-client/spec.ts";
-import { attachedBelow, withBlockDevice } from "../../support/disk.ts";
 import { poll } from "../../support/wait.ts";
 import { output, withPod as withCriPod } from "../cri-ground.ts";
 import type { Case, CriGround, Ground } from "../suite.ts";

@@ -1,8 +1,8 @@
 /** Containers with a configuration of the case's own, for what ctr has no flags for. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type CommandResult, mustRun } from "@uvm-shim/test-support/command";
 import { containerSpec, type Specification } from "../../shim-client/spec.ts";
-import { type CommandResult, mustRun } from "../../support/command.ts";
 import type { Ground } from "../suite.ts";
 
 export interface ConfiguredOptions {

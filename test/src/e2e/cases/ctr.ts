@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type CommandResult, describe, type RunningCommand } from "../../support/command.ts";
+import { type CommandResult, describe, type RunningCommand } from "@uvm-shim/test-support/command";
 import { poll } from "../../support/wait.ts";
 import { IMAGE } from "../images.ts";
 import { servingShims } from "../machine.ts";

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type CommandResult, describe } from "@uvm-shim/test-support/command";
 import type { Specification } from "../../shim-client/spec.ts";
-import { type CommandResult, describe } from "../../support/command.ts";
 import type { Case, Ground } from "../suite.ts";
 import { runConfigured } from "./configured.ts";
 import { assertStatus, exec, removeContainer, runContainer } from "./ctr.ts";

@@ -1,6 +1,6 @@
 /** Tasks that are paused, and tasks whose guest hangs. */
 import assert from "node:assert/strict";
-import { describe } from "../../support/command.ts";
+import { describe } from "@uvm-shim/test-support/command";
 import { freezeGuest, systemOf, thawGuest } from "../../support/frozen-guest.ts";
 import { servingShims } from "../machine.ts";
 import type { Case, Ground } from "../suite.ts";

@@ -1,6 +1,6 @@
 /** Pods on the emulated host's networks, seen from inside their containers. */
 import assert from "node:assert/strict";
-import { describe } from "../../support/command.ts";
+import { describe } from "@uvm-shim/test-support/command";
 import { withNetworks } from "../networks.ts";
 import type { Case, Ground } from "../suite.ts";
 import { assertStatus, exec, withDetached } from "./ctr.ts";

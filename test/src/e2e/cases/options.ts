@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe } from "../../support/command.ts";
+import { describe } from "@uvm-shim/test-support/command";
 import type { Case, Ground } from "../suite.ts";
 import { assertStatus, runContainer } from "./ctr.ts";
 

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { mustRun } from "@uvm-shim/test-support/command";
 import type { CriPod } from "../../cri/pod.ts";
 import { runtime } from "../../generated/messages.js";
 import type { ContainerOptions, PodContainer } from "../../shim-client/pod.ts";
-import { mustRun } from "../../support/command.ts";
 import { output, withPod as withCriPod } from "../cri-ground.ts";
 import type { Case, CriGround } from "../suite.ts";
 import { directoryRootfs, type ProtocolCase, type ProtocolGround, withPod } from "./protocol.ts";

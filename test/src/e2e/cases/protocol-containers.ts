@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { containerd } from "@uvm-shim/shim/protocol";
+import { appendVhdFooter, attachedBelow, makeExt4 } from "@uvm-shim/test-support/disk";
+import { layersMount, makeLayer, makeScratch } from "@uvm-shim/test-support/layers";
 import type { ContainerOptions, Pod, PodContainer } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
 import type { Specification } from "../../shim-client/spec.ts";
-import { appendVhdFooter, attachedBelow, makeExt4 } from "../../support/disk.ts";
-import { layersMount, makeLayer, makeScratch } from "../../support/layers.ts";
 import { poll } from "../../support/wait.ts";
 import {
   assertRefused,

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { layersMount, makeLayer } from "@uvm-shim/test-support/layers";
 import type { StatusName } from "@uvm-shim/ttrpc";
 import type { Mount, PodContainer } from "../../shim-client/pod.ts";
 import { Sandbox, Task } from "../../shim-client/shim.ts";
-import { layersMount, makeLayer } from "../../support/layers.ts";
 import {
   assertRefused,
   directoryRootfs,

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { linuxGuestPaths } from "@uvm-shim/hcs-schema";
+import { runCommand } from "@uvm-shim/test-support/command";
+import { makeExt4, withBlockDevice } from "@uvm-shim/test-support/disk";
+import { layersMount, makeLayer } from "@uvm-shim/test-support/layers";
 import type { Pod } from "../../shim-client/pod.ts";
-import { runCommand } from "../../support/command.ts";
-import { makeExt4, withBlockDevice } from "../../support/disk.ts";
-import { layersMount, makeLayer } from "../../support/layers.ts";
 import {
   assertRefused,
   directoryRootfs,

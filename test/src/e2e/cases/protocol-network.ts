@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { mustRun } from "@uvm-shim/test-support/command";
 import { runtime } from "../../generated/messages.js";
 import type { Pod } from "../../shim-client/pod.ts";
 import { Sandbox } from "../../shim-client/shim.ts";
 import type { Specification } from "../../shim-client/spec.ts";
-import { mustRun } from "../../support/command.ts";
 import { withNetworks } from "../networks.ts";
 import {
   assertRefused,

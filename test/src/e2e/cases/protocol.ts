@@ -4,12 +4,12 @@ import { once } from "node:events";
 import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { containerd } from "@uvm-shim/shim/protocol";
+import { mustRun } from "@uvm-shim/test-support/command";
+import { layersMount, makeLayer, makeScratch } from "@uvm-shim/test-support/layers";
 import { type StatusName, TtrpcError } from "@uvm-shim/ttrpc";
 import { type Mount, Pod, type PodContainer, type PodOptions, readOnlyRoot } from "../../shim-client/pod.ts";
 import { Sandbox, Task } from "../../shim-client/shim.ts";
 import type { Specification } from "../../shim-client/spec.ts";
-import { mustRun } from "../../support/command.ts";
-import { layersMount, makeLayer, makeScratch } from "../../support/layers.ts";
 import { poll } from "../../support/wait.ts";
 import { FOREIGN_PROGRAM, type Images } from "../images.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe } from "../../support/command.ts";
+import { describe } from "@uvm-shim/test-support/command";
 import type { Case, Ground } from "../suite.ts";
 import {
   assertStatus,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { io } from "@uvm-shim/shim/protocol";
-import { describe } from "../../support/command.ts";
+import { describe } from "@uvm-shim/test-support/command";
 import { forgetSandbox, runSandbox, sandboxMetrics } from "../containerd-grpc.ts";
 import type { Case, Ground } from "../suite.ts";
 import { assertStatus, exec, runArguments, runContainer, servingShim, withDetached } from "./ctr.ts";

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe } from "../../support/command.ts";
-import { appendVhdFooter, attachedBelow, makeExt4 } from "../../support/disk.ts";
-import { layersMount, makeLayer, makeScratch } from "../../support/layers.ts";
+import { describe } from "@uvm-shim/test-support/command";
+import { appendVhdFooter, attachedBelow, makeExt4 } from "@uvm-shim/test-support/disk";
+import { layersMount, makeLayer, makeScratch } from "@uvm-shim/test-support/layers";
 import { startTask } from "../containerd-grpc.ts";
 import { IMAGE } from "../images.ts";
 import type { Case, Ground } from "../suite.ts";

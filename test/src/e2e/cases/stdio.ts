@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { mustRun, startCommand } from "../../support/command.ts";
+import { mustRun, startCommand } from "@uvm-shim/test-support/command";
 import { makeLoggingProgram } from "../../support/logging-program.ts";
 import { poll } from "../../support/wait.ts";
 import { digestOf, MEBIBYTE, PATTERN, pattern } from "../images.ts";

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { attachedBelow } from "../../support/disk.ts";
-import { layersMount, makeLayer, makeScratch } from "../../support/layers.ts";
+import { attachedBelow } from "@uvm-shim/test-support/disk";
+import { layersMount, makeLayer, makeScratch } from "@uvm-shim/test-support/layers";
 import { startTask } from "../containerd-grpc.ts";
 import { IMAGE } from "../images.ts";
 import type { Case, Ground } from "../suite.ts";
