@@ -1,4 +1,4 @@
-/** The life of the agent: boot, entropy, log, and the bridge to the host for as long as there is one. */
+/** The life of the agent: boot, entropy, log, and the bridge to the host. */
 import { existsSync, writeFileSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
@@ -21,10 +21,10 @@ import { guestDevices } from "./storage/devices.ts";
 
 const entropyBytes = 512;
 const entropyTimeoutMs = 2000;
-/** The host is dialled until it answers or takes the power: its serving program may be another one by then. */
+/** The host is dialled until it answers or turns the power off: a new shim may take over the VM. */
 const dialPauseMs = 100;
 
-/** Runs until the power goes. Must be PID 1 of namespaces of its own. */
+/** Runs until the power is turned off. Must be PID 1 of its own namespaces. */
 export async function runGuestAgent(): Promise<void> {
   const log = new GuestLog(process.stderr);
   const crash = (error: unknown): never => {
@@ -44,11 +44,12 @@ export async function runGuestAgent(): Promise<void> {
 
 async function serve(log: GuestLog, crash: (cause: unknown) => never): Promise<void> {
   const parameters = readBootParameters(process.env);
-  if (process.pid !== 1) throw new Error(`the guest agent runs as PID 1 of its own namespaces, not as ${process.pid}`);
+  if (process.pid !== 1)
+    throw new Error(`the guest agent runs as PID ${process.pid}: expected PID 1 of its own namespaces`);
   const hvsockets = enterGuestRoot(parameters);
   const dump = new StateDump(log);
   process.on("SIGUSR1", () => dump.write());
-  // Not before somebody listens: the debugger of the runtime would.
+  // Only with a listener: without one, Node starts its debugger.
   unblockSignal("SIGUSR1");
   denyHostCalls({ needsBpf: existsSync(`${guestFolders.cgroups}/cgroup.procs`) });
   const children = new Children();
@@ -80,7 +81,7 @@ async function serve(log: GuestLog, crash: (cause: unknown) => never): Promise<v
   }
 }
 
-/** Tells the emulated host that the guest is up. When the host closes the connection, the power is gone. */
+/** Reports to the emulated host that the guest is up. The host turns the power off by closing the connection. */
 function reportPower(): void {
   const power = new Socket({ fd: powerDescriptor, readable: true, writable: true });
   const off = (): never => process.exit(0);
@@ -93,12 +94,12 @@ function reportPower(): void {
 
 type Dial = (port: number, signal?: AbortSignal) => Promise<Socket>;
 
-/** A host that gives no entropy is no reason not to boot: the kernel has some of its own. */
+/** The guest boots without the host's entropy as well: the kernel has its own. */
 async function takeEntropy(dial: Dial, log: GuestLog): Promise<void> {
   try {
     const signal = AbortSignal.timeout(entropyTimeoutMs);
     const socket = await dial(linuxVsockPorts.entropy, signal);
-    const abort = (): unknown => socket.destroy(new Error("no end within the time given"));
+    const abort = (): unknown => socket.destroy(new Error(`no entropy within ${entropyTimeoutMs} ms`));
     signal.addEventListener("abort", abort);
     try {
       let entropy = Buffer.alloc(0);

@@ -1,4 +1,4 @@
-/** The guest as the host sees it over the GCS bridge: containers, processes, storage and power. */
+/** The guest's handlers of the GCS bridge: containers, processes, storage and power. */
 import { hostname } from "node:os";
 import {
   type ContainerNotification,
@@ -66,15 +66,15 @@ export interface GuestSurroundings {
   readonly devices: GuestDevices;
   readonly log: GuestLog;
   readonly dial: DialPort;
-  /** Tells the host of a change; dropped while there is no bridge. */
+  /** Dropped while there is no bridge. */
   notify(notification: ContainerNotification): void;
-  /** Takes the power away, once what is answered now has been sent. */
+  /** Turns the power off after the current answer has been sent. */
   powerOff(): void;
-  /** Ends the agent, as what it cannot survive does, and the guest with it. */
+  /** Ends the agent and the guest with it, as a crash would. */
   fail(cause: AbsentPart): never;
 }
 
-/** Ids name cgroups and files of the guest. */
+/** Ids become names of cgroups and files of the guest. */
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
 export class Guest {
@@ -82,7 +82,7 @@ export class Guest {
   readonly #surroundings: GuestSurroundings;
   readonly #containers = new Map<string, Container>();
   readonly #vm: VmProcesses;
-  /** Containers that the runtime is making: the host is told to wait for them. */
+  /** Containers that the runtime is creating; requests about them are refused. */
   readonly #creating = new Set<string>();
   readonly #podOf = new Map<string, string>();
   readonly #pods = new PodTable();
@@ -101,7 +101,7 @@ export class Guest {
         if (!isVm(containerId)) await this.#create(containerId, ContainerConfig);
         return done;
       },
-      // The container's first process starts it: this means nothing, even of a container that does not exist.
+      // The container's first process starts it: this request has no effect, even for an unknown container.
       start: async () => done,
       executeProcess: async ({ Settings }, context) => {
         const parameters = readProcessParameters(Settings.ProcessParameters);
@@ -122,13 +122,13 @@ export class Guest {
       waitForProcess: async ({ ProcessId, TimeoutInMs }, context) => {
         const process = this.#processesOf(context.containerId).get(ProcessId);
         const ExitCode = await process.reportedWithin(TimeoutInMs, context.signal);
-        // What follows from an exit that was told comes after the answer.
+        // The consequences of the exit must follow the answer.
         setImmediate(() => process.hasAnswered());
         return { ExitCode };
       },
       signalProcess: async ({ ProcessId, Options }, { containerId }) => {
         const signal = Options === undefined || Options.Signal === 0 ? sigkill : Options.Signal;
-        // Of containers alone, as is resizing: the reference's guest looks for the VM among them, and finds none.
+        // Only for containers, like resizing: the reference's guest looks for the VM among them, and does not find it.
         this.#get(containerId).signal(ProcessId, signal);
         return done;
       },
@@ -137,11 +137,11 @@ export class Guest {
         return done;
       },
       getProperties: async ({ Query }, { containerId }) => {
-        const wanted = readPropertyTypes(Query);
-        if (isVm(containerId)) throw new GuestFault("E_FAIL", "the VM itself has no properties, only containers have");
+        const types = readPropertyTypes(Query);
+        if (isVm(containerId)) throw new GuestFault("E_FAIL", "the VM itself has no properties: expected a container");
         const container = this.#get(containerId);
-        const pids = wanted.includes("ProcessList") ? container.processIds() : undefined;
-        const metrics = wanted.includes("Statistics") ? container.metrics() : undefined;
+        const pids = types.includes("ProcessList") ? container.processIds() : undefined;
+        const metrics = types.includes("Statistics") ? container.metrics() : undefined;
         return {
           Properties: JSON.stringify({ ProcessList: pids?.map((pid) => ({ ProcessId: pid })), ...metrics }),
         };
@@ -179,12 +179,12 @@ export class Guest {
     if (!idPattern.test(id)) {
       throw new GuestFault(
         "E_INVALIDARG",
-        `ContainerId is ${JSON.stringify(id.slice(0, 128))}, accepted is ${idPattern}`,
+        `invalid ContainerId ${JSON.stringify(id.slice(0, 128))}: expected ${idPattern}`,
       );
     }
     this.#guard?.checkChange(id);
     if (this.#containers.has(id) || this.#creating.has(id)) {
-      throw new GuestFault("HCS_E_SYSTEM_ALREADY_EXISTS", `container ${id} exists already`);
+      throw new GuestFault("HCS_E_SYSTEM_ALREADY_EXISTS", `container ${id} already exists`);
     }
     this.#creating.add(id);
     try {
@@ -214,7 +214,7 @@ export class Guest {
     );
     const shown = withSecurityContext(prepared.spec, id, bundle, this.#policy);
     shareDevices();
-    const tell = (type: NotificationType): void =>
+    const notifyExit = (type: NotificationType): void =>
       notify({ containerId: id, activityId: uvmContainerId, type, operation: "None", result: 0 });
     const container = new Container(
       id,
@@ -235,7 +235,7 @@ export class Guest {
         },
         onExit: (type) => {
           log.info("container has ended", { container: id, type });
-          tell(type);
+          notifyExit(type);
         },
         onError: (what, error) => log.error(what, { container: id, error: String(error) }),
       },
@@ -249,7 +249,7 @@ export class Guest {
     return container;
   }
 
-  /** Gives a container that was made the NICs that are its own. */
+  /** Moves its NICs to a container that was made. */
   async #connect(network: ContainerNetwork, pid: number): Promise<void> {
     switch (network.kind) {
       case "none":
@@ -280,19 +280,16 @@ export class Guest {
     switch (request.ResourceType) {
       case "ContainerConstraints":
       case "ContainerFreezer":
-        throw new GuestFault("ERROR_NOT_SUPPORTED", `${request.ResourceType} is of a container, not of the VM`);
+        throw new GuestFault("ERROR_NOT_SUPPORTED", `${request.ResourceType}: expected a container, not the VM`);
       case "PodCgroupMemoryLimit":
         if (request.RequestType !== "Update") {
-          throw new GuestFault(
-            "ERROR_NOT_SUPPORTED",
-            `${request.RequestType} PodCgroupMemoryLimit: accepted is Update`,
-          );
+          throw new GuestFault("ERROR_NOT_SUPPORTED", `${request.RequestType} PodCgroupMemoryLimit: expected Update`);
         }
-        log.info("memory of the containers follows the VM's", { bytes: followMachineMemory() });
+        log.info("memory limit of all containers changed", { bytes: followMachineMemory() });
         return;
       case "SecurityPolicyFragment":
-        // A fragment adds to what a policy allows; this guest allows everything already.
-        log.info("policy fragment received, this guest enforces no policy");
+        // A fragment allows more, and this guest allows everything.
+        log.info("ignored a policy fragment: this guest enforces no policy");
         return;
       case "SecurityPolicy":
         return this.#setPolicy(request);
@@ -313,16 +310,16 @@ export class Guest {
 
   #setPolicy({ RequestType, Settings }: Extract<LinuxGuestRequest, { readonly ResourceType: "SecurityPolicy" }>): void {
     if (RequestType !== "Add") {
-      throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} SecurityPolicy: accepted is Add`);
+      throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} SecurityPolicy: expected Add`);
     }
     if (this.#policy !== undefined) {
-      throw new GuestFault("E_FAIL", "Add SecurityPolicy: the guest has its policy already");
+      throw new GuestFault("E_FAIL", "Add SecurityPolicy: the guest already has a policy");
     }
     requireOpenPolicy(Settings);
     this.#policy = Settings;
     if (Settings.EncodedSecurityPolicy === "") return;
     this.#guard = new PolicyGuard();
-    this.#surroundings.log.warning("the security policy allows everything, and this guest would enforce nothing else");
+    this.#surroundings.log.warning("the security policy allows everything: this guest enforces no other policy");
   }
 
   async #modifyNetwork(
@@ -336,7 +333,7 @@ export class Guest {
         return await this.#namespaces.find(Settings.NamespaceID)?.remove(Settings.ID);
       case "PreAdd":
       case "Update":
-        throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} Network: accepted are Add and Remove`);
+        throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} Network: expected Add or Remove`);
     }
   }
 
@@ -352,13 +349,13 @@ export class Guest {
         log.info(request.Settings.Frozen ? "container paused" : "container resumed", { container: container.id });
         return;
       default:
-        throw new GuestFault("ERROR_NOT_SUPPORTED", `${request.ResourceType} is of the VM, not of a container`);
+        throw new GuestFault("ERROR_NOT_SUPPORTED", `${request.ResourceType}: expected the VM, not a container`);
     }
   }
 
   #get(id: string): Container {
     if (this.#creating.has(id)) {
-      throw new GuestFault("HCS_E_INVALID_STATE", `container ${id} is being created still`);
+      throw new GuestFault("HCS_E_INVALID_STATE", `container ${id} is still being created`);
     }
     const container = this.#containers.get(id);
     if (container === undefined) throw new GuestFault("HCS_E_SYSTEM_NOT_FOUND", `container ${id} does not exist`);

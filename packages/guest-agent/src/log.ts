@@ -3,11 +3,11 @@ import type { Writable } from "node:stream";
 export type LogLevel = "debug" | "info" | "warning" | "error";
 export type LogFields = { readonly [name: string]: string | number | boolean | undefined };
 
-/** Bytes that may wait for a reader that does not keep up; what comes then is dropped and counted. */
+/** Bytes that may wait for a slow reader; further lines are dropped and counted. */
 const backlogLimit = 1024 * 1024;
 
 /**
- * The agent's log: one JSON object a line, to the console until the host's log port is connected. Writing never waits.
+ * The agent's log: one JSON object on each line, to the console until the host's log port is connected. Never blocks.
  */
 export class GuestLog {
   readonly #console: Writable;
@@ -20,7 +20,7 @@ export class GuestLog {
     this.#now = now;
   }
 
-  /** Sends what follows to this stream, until it closes. */
+  /** Sends further lines to this stream until it closes. */
   forwardTo(sink: Writable): void {
     this.#sink = sink;
     const detach = (): void => {

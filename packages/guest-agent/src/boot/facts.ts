@@ -1,4 +1,4 @@
-/** What this kernel grants the guest, which decides what of a container's specification can be honoured. */
+/** What this kernel grants the guest, which decides what parts of a container's specification can be honoured. */
 import { existsSync, readFileSync } from "node:fs";
 
 export interface GuestFacts {
@@ -21,7 +21,7 @@ const capabilityNames = (
   .split(" ")
   .map((name) => `CAP_${name}`);
 
-/** Names of /proc/self/limits. */
+/** RLIMIT names by those in /proc/self/limits. */
 const limitNames: ReadonlyMap<string, string> = new Map([
   ["Max cpu time", "RLIMIT_CPU"],
   ["Max file size", "RLIMIT_FSIZE"],

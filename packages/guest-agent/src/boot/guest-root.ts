@@ -1,6 +1,6 @@
 /**
- * Boot: from the namespaces that the emulated host made, which still show the host's files, to a root file system of
- * the guest's own. Everything is done by system calls of this process, since a fork costs more than all of it.
+ * Boot: the namespaces that the emulated host made still show the host's files; the guest enters a root file system of
+ * its own. Everything is done by system calls of this process, since a single fork would cost more.
  */
 import { closeSync, cpSync, existsSync, mkdirSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
 import type { BootParameters } from "@uvm-shim/host-protocol";
@@ -33,8 +33,8 @@ const characterDevices = [
 ] as const;
 
 /**
- * Makes the guest's root the root of this process and of its mount namespace. Nothing of the host's files is left. Answers
- * with the folder of the VM's hvsockets, which stands nowhere, so that no container can be given it: it is the host's.
+ * Makes the guest's root the root of this process and of its mount namespace, without any of the host's files. Returns the
+ * folder of the VM's hvsockets, which is mounted nowhere, so that no container can be given it.
  */
 export function enterGuestRoot(parameters: BootParameters): string {
   const umask = process.umask(0);
@@ -89,7 +89,7 @@ function attachImage(root: string, image: number): void {
 
 function mountKernelFileSystems(root: string): void {
   mount("proc", folder(root, "proc"), "proc", inert);
-  // Read-only is this mount alone: the file system is that of containers in the VM's network too, which may write to it.
+  // Only this mount is read-only: containers in the VM's network share the file system, and may write to it.
   mount("sysfs", folder(root, "sys"), "sysfs", inert);
   setMountReadOnly(`${root}/sys`, true);
 }

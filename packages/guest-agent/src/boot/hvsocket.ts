@@ -1,16 +1,16 @@
-/** hvsockets as a guest of the emulated host has them: Unix sockets in one folder, "hybrid vsock". */
+/** hvsockets of the emulated host: Unix sockets in one folder, "hybrid vsock". */
 import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { connectUnixSocket } from "@uvm-shim/linux-calls";
 
-/** Between attempts at a listener that has no place for one more connection. */
+/** Pause before the next attempt at a listener with a full backlog. */
 const fullPauseMs = 5;
 const connectLineLimit = 32;
 const connectPattern = /^CONNECT ([0-9]{1,10})$/;
 
-/** Dials a port of the host. Rejects when nobody listens there, and with the signal's reason when it aborts. */
+/** Dials a port of the host. Rejects if nobody listens there, and with the signal's reason if it aborts. */
 export async function dialHost(folder: string, port: number, signal?: AbortSignal): Promise<Socket> {
   signal?.throwIfAborted();
   const socket = connect({ path: `${folder}/hv.vsock_${port}`, allowHalfOpen: true });
@@ -25,7 +25,7 @@ export async function dialHost(folder: string, port: number, signal?: AbortSigna
   }
 }
 
-/** As `dialHost`, for what is carried without streams: answers with the descriptor, which is the caller's. */
+/** As `dialHost`, but returns a descriptor, which the caller owns. */
 export async function dialHostDescriptor(folder: string, port: number, signal: AbortSignal): Promise<number> {
   try {
     for (;;) {
@@ -42,8 +42,8 @@ export async function dialHostDescriptor(folder: string, port: number, signal: A
 }
 
 /**
- * Takes the host's connections to ports of this guest: the host sends `CONNECT <port>` and a line feed; a port that
- * somebody serves is answered `OK <port>`, everything else ends the connection.
+ * Accepts the host's connections to ports of this guest. The host sends `CONNECT <port>` and a line feed; the answer is
+ * `OK <port>` for a port with a service, and the end of the connection for anything else.
  */
 export function serveGuestPorts(folder: string, services: ReadonlyMap<number, (socket: Socket) => void>): Server {
   const path = `${folder}/hv.vsock`;
@@ -73,7 +73,7 @@ export function serveGuestPorts(folder: string, services: ReadonlyMap<number, (s
     socket.on("data", onData);
   });
   server.listen(path);
-  // A connection that cannot be taken is its caller's loss, once there are any.
+  // A connection that cannot be accepted must not end the agent.
   server.once("listening", () => server.on("error", () => {}));
   return server;
 }

@@ -1,23 +1,23 @@
-/** Where everything in the guest stands, for somebody who looks into one that hangs. */
+/** Stacks and states of all processes of the guest, to diagnose one that hangs. */
 import { readdirSync, readFileSync } from "node:fs";
 
-/** What an answer may hold; a guest may run any number of processes. */
+/** Limits an answer, since a guest may run any number of processes. */
 const mostCharacters = 256 * 1024;
 
-/** What the kernel tells of a process that waits, or does not. */
+/** What the kernel reports of a process. */
 export interface ProcessStanding {
   readonly pid: number;
   readonly name: string;
   readonly state: string;
-  /** The function of the kernel that it waits in, or 0. */
+  /** The kernel function that it waits in, or 0. */
   readonly waitsIn: string;
-  /** Its stack in the kernel; empty where the kernel does not tell. */
+  /** Its kernel stack; empty if the kernel does not show it. */
   readonly stack: string;
 }
 
 /**
- * The agent's own stack and what keeps it waiting, then each process of the guest with its state, what it waits for in
- * the kernel, and its kernel stack where the kernel tells it.
+ * The agent's own stack and pending resources, then each process of the guest with its state, the kernel function that it
+ * waits in, and its kernel stack if the kernel shows it.
  */
 export function dumpStacks(proc = "/proc"): string {
   const agent = [
@@ -32,7 +32,7 @@ export function dumpStacks(proc = "/proc"): string {
   return [agent, ...processes].join("\n\n").slice(0, mostCharacters);
 }
 
-/** Each process of the guest, looked at when it is its turn. */
+/** Reads each process only when it is requested. */
 export function* standings(proc = "/proc"): Generator<ProcessStanding> {
   for (const pid of pidsIn(proc)) {
     const status = read(`${proc}/${pid}/status`);
@@ -54,7 +54,7 @@ export function pidsIn(proc: string): readonly number[] {
     .map(Number);
 }
 
-// Processes end while they are looked at, and not every kernel tells everything.
+// Processes end meanwhile, and not every kernel shows everything.
 function read(path: string): string {
   try {
     return readFileSync(path, "utf8");

@@ -78,7 +78,7 @@ describe("a dump of the agent's state", () => {
     const { dump, lines } = dumper();
     dump.write();
     expect(JSON.parse(lines.at(-2) ?? "")).toMatchObject({
-      msg: "dump: not all can be told",
+      msg: "dump: incomplete",
       error: expect.stringContaining("ENOENT"),
     });
     expect(JSON.parse(lines.at(-1) ?? "")).toMatchObject({ msg: "=== END state dump ===" });

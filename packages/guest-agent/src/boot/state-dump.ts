@@ -1,11 +1,11 @@
-/** What the agent says of itself and of its guest when it is sent SIGUSR1, in its log. */
+/** The dump of the agent and its guest that SIGUSR1 writes to the log. */
 import { readdirSync } from "node:fs";
 import type { GuestLog } from "../log.ts";
 import { pidsIn, standings } from "./stacks.ts";
 
-/** A container that sees the guest's processes may send any number of signals. */
+/** Limits dumps, since a container that sees the guest's processes may send any number of signals. */
 const pauseMs = 10_000;
-/** The rest of a guest with very many is in an answer to the host's request for stacks. */
+/** An answer to the host's request for stacks has more. */
 const mostProcesses = 64;
 
 export class StateDump {
@@ -20,7 +20,7 @@ export class StateDump {
     this.#proc = proc;
   }
 
-  /** Writes a line for each thing; nothing so soon after the last time. */
+  /** Does nothing within 10 s of the last dump. */
   write(): void {
     const now = this.#now();
     if (now < this.#next) return;
@@ -29,8 +29,8 @@ export class StateDump {
     try {
       this.#describe();
     } catch (error) {
-      // Where descriptors are lacking, say.
-      this.#log.warning("dump: not all can be told", { error: String(error) });
+      // When descriptors have run out, for example.
+      this.#log.warning("dump: incomplete", { error: String(error) });
     }
     this.#log.warning("=== END state dump ===");
   }
@@ -41,14 +41,14 @@ export class StateDump {
     this.#log.warning("dump: waits", countBy(process.getActiveResourcesInfo()));
     this.#log.warning("dump: memory", { rss, heapUsed, external });
     this.#log.warning("dump: descriptors", { open: readdirSync(`${this.#proc}/self/fd`).length });
-    let told = 0;
+    let dumped = 0;
     for (const { pid, name, state, waitsIn, stack } of standings(this.#proc)) {
-      if (told === mostProcesses) break;
-      told += 1;
+      if (dumped === mostProcesses) break;
+      dumped += 1;
       this.#log.warning("dump: process", { process: pid, name, state, waitsIn, ...(stack !== "" && { stack }) });
     }
     const processes = pidsIn(this.#proc).length;
-    if (told === mostProcesses) this.#log.warning("dump: processes", { processes, told });
+    if (dumped === mostProcesses) this.#log.warning("dump: processes", { processes, dumped });
   }
 }
 

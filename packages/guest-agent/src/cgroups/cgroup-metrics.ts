@@ -1,4 +1,4 @@
-/** What the kernel has counted for a cgroup, in the form of containerd's metrics. */
+/** The kernel's counters of a cgroup in the form of containerd's metrics. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
@@ -11,12 +11,12 @@ import {
   type PidsMetrics,
 } from "@uvm-shim/hcs-schema";
 
-/** Units of cpuacct.stat a second, which Linux never changes for programs. */
+/** USER_HZ, the unit of cpuacct.stat, is 100 on every architecture that guests run on. */
 const nanosecondsPerTick = 1e9 / 100;
-/** What `max` stands for in metrics of version 2. */
+/** The value of `max` in version 2 metrics. */
 const unlimited = 2 ** 64;
 
-/** Names of memory.stat in version 1 where containerd spells them differently. */
+/** Version 1 names of memory.stat that containerd spells differently. */
 const kernelNamesV1: { readonly [counter: string]: string } = {
   pg_pg_in: "pgpgin",
   pg_pg_out: "pgpgout",
@@ -35,13 +35,14 @@ export interface GroupMetrics {
 }
 
 /**
- * Reads the metrics of a group, of the version that is mounted at `root`. Throws a GuestFault when the group does not
- * exist.
+ * Reads the metrics of a group of the cgroup version that is mounted at `root`. Throws a GuestFault if the group does
+ * not exist.
  */
 export function readGroupMetrics(root: string, path: string): GroupMetrics {
   const isV2 = existsSync(join(root, "cgroup.procs"));
   const known = isV2 ? join(root, path) : join(root, "memory", path);
-  if (!existsSync(known)) throw new GuestFault("HCS_E_INVALID_STATE", `there is no cgroup ${path}, nothing runs in it`);
+  if (!existsSync(known))
+    throw new GuestFault("HCS_E_INVALID_STATE", `cgroup ${path} does not exist: nothing runs in it`);
   return isV2
     ? { LCOWMetricsV2: metricsV2(join(root, path)) }
     : { LCOWMetrics: metricsV1((controller) => join(root, controller, path)) };
@@ -130,7 +131,7 @@ function counters<const Name extends string>(
   return Object.assign({}, ...names.map((name) => counter(name, value(name))));
 }
 
-/** A counter that this kernel does not have is left out. */
+/** A counter that this kernel does not have is omitted. */
 function counter<const Name extends string>(name: Name, value: number | undefined): { readonly [N in Name]?: number } {
   return (value === undefined ? {} : { [name]: value }) as { readonly [N in Name]?: number };
 }
@@ -152,7 +153,7 @@ function table(group: string, file: string): ReadonlyMap<string, number> {
   return new Map(rows.flatMap(([name, value]) => (name && value ? [[name, Number(value)] as const] : [])));
 }
 
-// Controllers differ between kernels, and the group may go while it is read.
+// Controllers differ between kernels, and the group may be removed while it is read.
 function read(group: string, file: string): string | undefined {
   try {
     return readFileSync(join(group, file), "utf8");

@@ -10,15 +10,15 @@ const { MS_NODEV, MS_NOEXEC, MS_NOSUID } = mountFlags;
 const inert = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 const root = guestFolders.cgroups;
 
-/** A hierarchy of version 1: the name of its folder, and the data that mounts it. */
+/** A version 1 hierarchy: the name of its folder, and its mount data. */
 export interface Hierarchy {
   readonly folder: string;
   readonly data: string;
-  /** The controllers by themselves, where several share the hierarchy. */
+  /** The names of the controllers if several share the hierarchy. */
   readonly aliases: readonly string[];
 }
 
-/** The version 1 hierarchies of this kernel, from the text of /proc/self/cgroup; none where version 2 stands alone. */
+/** The version 1 hierarchies in the text of /proc/self/cgroup; none if there is only version 2. */
 export function readHierarchies(text: string): readonly Hierarchy[] {
   const hierarchies: Hierarchy[] = [];
   for (const line of text.split("\n")) {
@@ -35,8 +35,8 @@ export function readHierarchies(text: string): readonly Hierarchy[] {
 }
 
 /**
- * Mounts the cgroup hierarchies as the kernel has them: version 2 where it stands alone, else version 1. Version 2
- * beside version 1 is left out, because crun refuses a guest that has it with a controller in it.
+ * Mounts the cgroup hierarchies of the kernel: version 2 if it is the only one, else version 1. Version 2 beside version 1
+ * is not mounted, because crun refuses it if it has a controller.
  */
 export function mountCgroups(): void {
   const hierarchies = readHierarchies(readFileSync("/proc/self/cgroup", "utf8"));
@@ -54,9 +54,9 @@ export function mountCgroups(): void {
 }
 
 /**
- * Version 2 allows controllers below a group only when no process is in it: the agent, alone there, moves to a leaf of
- * its own. A controller that cannot be handed on even so (cpu, EINVAL, beside realtime processes) is not there for
- * containers, which then are refused limits of it.
+ * Version 2 delegates controllers only from a group without processes, so the agent moves to a leaf. A controller that
+ * still cannot be delegated (cpu: EINVAL with realtime processes) is missing for containers, whose limits of it are then
+ * refused.
  */
 export function delegateControllers(group: string, pid: number): void {
   const leaf = join(group, "init");
@@ -72,7 +72,7 @@ export function delegateControllers(group: string, pid: number): void {
   }
 }
 
-/** The group above those of all containers. */
+/** The parent of all containers' groups. */
 const containersGroup = "/containers";
 
 /** The cgroup of a container, from the root of the guest's cgroup namespace. */
@@ -80,7 +80,7 @@ export function cgroupPathOf(containerId: string): string {
   return `${containersGroup}/${containerId}`;
 }
 
-/** Has the memory of all containers together follow the VM's; answers with the bytes that they may have. */
+/** Adjusts the common memory limit of all containers to the VM's memory; returns the limit in bytes. */
 export function followMachineMemory(): number | undefined {
   return limitContainerMemory(root, containersGroup, totalmem());
 }
@@ -89,7 +89,7 @@ export function metricsOf(containerId: string): GroupMetrics {
   return readGroupMetrics(root, cgroupPathOf(containerId));
 }
 
-/** The folders that hold a container's cgroup, one a hierarchy. */
+/** The folders of a container's cgroup, one for each hierarchy. */
 function foldersOf(containerId: string, mounted: string): readonly string[] {
   const path = cgroupPathOf(containerId);
   const isVersion2 = existsSync(join(mounted, "cgroup.procs"));
@@ -98,26 +98,26 @@ function foldersOf(containerId: string, mounted: string): readonly string[] {
 }
 
 /**
- * Lets the containers' common group use what the guest may use by now. Version 1 gives a group what its parent may use
- * when it is made; what the host allows the guest later, such as a disk that it attaches, is for each group to be told.
+ * Allows the containers' common group the devices that the guest may use by now. A version 1 group inherits its parent's
+ * rules only when it is made; devices that the host allows later, such as disks, must be added.
  */
 export function shareDevices(mounted: string = root): void {
   const list = join(mounted, "devices", "devices.list");
   const allow = join(mounted, "devices", containersGroup, "devices.allow");
   if (!existsSync(list) || !existsSync(allow)) return;
   for (const rule of readFileSync(list, "utf8").split("\n")) {
-    // One that may use all has nothing to be told.
+    // A group that is allowed every device needs no rules.
     if (rule === "" || rule.startsWith("a ")) continue;
     try {
       writeFileSync(allow, rule, { flag: "a" });
     } catch (error) {
-      // The host may take a device away meanwhile: then there is nothing to be shared.
+      // The host may have removed the device meanwhile.
       if (!hasCode(error, "EPERM")) throw error;
     }
   }
 }
 
-/** Pids of the processes in a container's cgroup and in the groups that it made below. Empty when it has none. */
+/** Pids of the processes in a container's cgroup and its descendants; empty if there is no cgroup. */
 export function processesOf(containerId: string, mounted: string = root): readonly number[] {
   const pids = new Set<number>();
   for (const folder of foldersOf(containerId, mounted)) {
@@ -130,16 +130,15 @@ export function processesOf(containerId: string, mounted: string = root): readon
   return [...pids];
 }
 
-/** What a file of either version is told to take a limit away. */
-/** Limits that a number below 0 takes away. */
+/** Limits that a negative number removes. */
 export type LiftedLimit = "quota" | "processes";
 
+/** The files of either version, and the value that removes a limit. */
 const liftedBy: { readonly [Limit in LiftedLimit]: { readonly [file: string]: string } } = {
   quota: { "cpu.cfs_quota_us": "-1", "cpu.max": "max" },
   processes: { "pids.max": "max" },
 };
 
-/** Takes limits of a container away. */
 export function liftLimits(containerId: string, limits: readonly LiftedLimit[], mounted: string = root): void {
   for (const folder of foldersOf(containerId, mounted)) {
     for (const [file, none] of limits.flatMap((limit) => Object.entries(liftedBy[limit]))) {
@@ -148,7 +147,7 @@ export function liftLimits(containerId: string, limits: readonly LiftedLimit[], 
   }
 }
 
-/** Removes the empty groups that a container leaves behind. */
+/** Removes the empty groups that a container has left. */
 export function removeCgroups(containerId: string, mounted: string = root): void {
   for (const folder of foldersOf(containerId, mounted)) {
     for (const group of groupsBelow(folder).toReversed()) rmdirSync(group);
@@ -167,8 +166,8 @@ function groupsBelow(folder: string): string[] {
   return groups;
 }
 
-// Groups come and go with the container's processes while they are read; a threaded one of version 2 does not tell its
-// processes (ENOTSUP), but the nearest group above it that is none does.
+// Groups may be removed while they are read. A threaded group of version 2 does not list its processes (ENOTSUP), but its
+// nearest ancestor that is not threaded does.
 function readIfPresent(path: string): string {
   try {
     return readFileSync(path, "utf8");

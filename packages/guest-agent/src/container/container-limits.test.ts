@@ -65,7 +65,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
     it.each([
       ["RLIMIT_NOFILE", 3],
       ["RLIMIT_FSIZE", 0],
-    ])("of a process that leaves no room for a runtime is told by its field: %s of %i", async (type, limit) => {
+    ])("of a process that are too tight for a runtime are reported by their field: %s of %i", async (type, limit) => {
       const rlimits = [{ type, hard: limit, soft: limit }];
       const id = `limited-${containers++}`;
       const failure = await machine.createContainer(id, { args: ["true"], rlimits }).then(
@@ -73,7 +73,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         (error: Error) => error.message,
       );
       // runc takes the limit of files' sizes only when it has nothing more to write.
-      if (runtime === "crun" || type === "RLIMIT_NOFILE") expect(failure).toContain("process.rlimits is [");
+      if (runtime === "crun" || type === "RLIMIT_NOFILE") expect(failure).toContain("process.rlimits [");
       else expect(failure).toBe("");
     });
 
@@ -104,7 +104,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       writeFileSync(join(machine.fixtures.rootfs, "bin/crlf"), "#!/bin/sh\r\necho\r\n", { mode: 0o755 });
       const id = `limited-${containers++}`;
       await expect(machine.createContainer(id, { args: ["crlf"] })).rejects.toThrow(
-        'exec /bin/crlf: no such file or directory: it names the interpreter "/bin/sh\\r"',
+        'exec /bin/crlf: no such file or directory: its interpreter "/bin/sh\\r" does not exist',
       );
     });
   },

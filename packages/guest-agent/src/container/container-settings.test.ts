@@ -292,8 +292,8 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       it.each([
         ["nobody-here", 'user.username: the container\'s /etc/passwd has no user "nobody-here"'],
         ["app:nothing", 'user.username: the container\'s /etc/group has no group "nothing"'],
-        ["a:b:c", 'user.username is "a:b:c", accepted is <user> or <user>:<group>'],
-        ["4294967296", "4294967296 is not a user id, accepted is 0 to 4294967295"],
+        ["a:b:c", 'user.username "a:b:c": expected <user> or <user>:<group>'],
+        ["4294967296", "4294967296 is not a user id, expected 0 to 4294967295"],
       ])("cannot run as user %s", async (username, message) => {
         await expect(outputOf("true", { user: { uid: 0, gid: 0, username } })).rejects.toThrow(message);
       });

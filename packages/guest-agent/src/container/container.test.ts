@@ -130,7 +130,7 @@ describe("a container", () => {
     expect(() => added.signal(15)).toThrow("does not exist");
     await expect(container.delete()).rejects.toMatchObject({
       hresultName: "E_FAIL",
-      message: expect.stringContaining("container box is Running and goes on"),
+      message: expect.stringContaining("cannot delete the state of container box"),
     });
     end(42);
     expect(await init.exit).toBe(42);
@@ -174,7 +174,7 @@ describe("a container", () => {
     end(0);
     await init.exit;
     await container.delete();
-    expect(errors).toEqual(["container box has left something behind: Error: busy"]);
+    expect(errors).toEqual(["cannot remove all state of container box: Error: busy"]);
   });
 
   it("interrupts a start that hangs when it is shut down", async () => {
@@ -244,7 +244,9 @@ describe("a container", () => {
     group = [initPid];
     expect(container.processIds()).toEqual([initPid]);
     expect(container.metrics()).toEqual({ LCOWMetrics: { pids: { current: 1 } } });
-    await expect(container.update(resources, none)).rejects.toThrow("is Created, changing its limits needs Running");
+    await expect(container.update(resources, none)).rejects.toThrow(
+      "cannot change its limits: container box is Created, expected Running",
+    );
     await container.execute(silent, await relay(), none);
     group = [1, 2];
     expect(container.metrics()).toEqual({ LCOWMetrics: { pids: { current: 2 } } });
@@ -263,11 +265,13 @@ describe("a container", () => {
     const died = new Promise((resolve) => child.once("exit", resolve));
     initPid = child.pid ?? 0;
     const container = await createdContainer();
-    await expect(container.freeze(true, none)).rejects.toThrow("is Created, pausing it needs Running");
+    await expect(container.freeze(true, none)).rejects.toThrow(
+      "cannot pause it: container box is Created, expected Running",
+    );
     await container.execute(silent, await relay(), none);
-    await expect(container.freeze(false, none)).rejects.toThrow("is not paused already");
+    await expect(container.freeze(false, none)).rejects.toThrow("is not paused");
     await container.freeze(true, none);
-    await expect(container.freeze(true, none)).rejects.toThrow("is paused already");
+    await expect(container.freeze(true, none)).rejects.toThrow("is already paused");
     await container.freeze(false, none);
     await container.freeze(true, none);
     expect(calls.slice(2)).toEqual(["freeze box", "thaw box", "freeze box"]);

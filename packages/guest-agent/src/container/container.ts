@@ -1,4 +1,4 @@
-/** One container of the guest: made by the host's create message, run by the execute message for its first process. */
+/** A container of the guest: made by the host's create message, started by the execute message for its first process. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { arch } from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
@@ -21,15 +21,15 @@ import { withUserOf } from "./users.ts";
 
 const sigterm = 15;
 const sigkill = 9;
-/** Between two looks at whether what was killed has gone, and how many there are. */
+/** How long, and how often, to wait for killed processes. */
 const killPauseMs = 10;
 const mostKillRounds = 100;
 
-/** The cgroup of a container, as far as the agent looks into it. */
+/** The agent's access to the cgroup of a container. */
 export interface ContainerGroup {
   processes(): readonly number[];
   metrics(): GroupMetrics;
-  /** Takes limits away. */
+  /** Removes limits. */
   lift(limits: readonly LiftedLimit[]): void;
   remove(): void;
 }
@@ -38,7 +38,7 @@ export interface ContainerSurroundings {
   readonly runtime: OciRuntime;
   readonly facts: GuestFacts;
   readonly group: ContainerGroup;
-  /** Called once its first process has ended and somebody has been told of it. */
+  /** Called once a wait has been answered with the exit of its first process. */
   onExit(type: NotificationType): void;
   onError(what: string, error: unknown): void;
 }
@@ -56,9 +56,9 @@ type State =
 
 export interface ContainerSpecification {
   readonly spec: OciSpec;
-  /** File of the guest that the first process's output goes to besides. */
+  /** A file of the guest that receives a copy of the first process's output. */
   readonly outputCopy: OutputCopyPlace | undefined;
-  /** Of added processes that name none; undefined for what the process says. */
+  /** The user of added processes without a user name; undefined for the one in their parameters. */
   readonly user: OciUser | undefined;
 }
 
@@ -69,7 +69,7 @@ export class Container {
   readonly #specification: ContainerSpecification;
   readonly #surroundings: ContainerSurroundings;
   #state: State = { kind: "Creating" };
-  /** Told of its end: what the last signal to its first process, of those that end a container, makes of it. */
+  /** Decided by the last TERM or KILL sent to its first process. */
   #exitType: NotificationType = "UnexpectedExit";
 
   constructor(
@@ -92,21 +92,21 @@ export class Container {
     return this.#specification.spec.root?.path ?? "/";
   }
 
-  /** Has the runtime make the container; its first process, whose pid this answers, waits for the start. */
+  /** The runtime makes the container. Returns the pid of its first process, which waits for the start. */
   async create(): Promise<number> {
     const { spec } = this.#specification;
     const { bundle } = this.#folders;
     const { process = { cwd: "/" }, root = { path: "/" }, mounts = [] } = spec;
     try {
       checkProgram(root.path, process, arch, mounts);
-      // Where a mount covers it, it is not the root's to have.
+      // On a mount, the working directory does not belong to the root.
       const isOnMount = mounts.some(({ destination }) => isAtOrBelow(process.cwd, destination));
       if (!isOnMount) makeFoldersInRoot(root.path, process.cwd);
       makeMountPoints(root.path, mounts);
       mkdirSync(bundle, { recursive: true, mode: 0o711 });
       writeFileSync(`${bundle}/config.json`, specificationText(spec), { mode: 0o600 });
       const hasTerminal = process.terminal === true;
-      // A host that leaves meanwhile finds the container when it is back.
+      // A host that disconnects meanwhile finds the container when it reconnects.
       const never = new AbortController().signal;
       const { made, stdio } = await namingFields(spec, () =>
         holdStdio(hasTerminal, (ends) => this.#surroundings.runtime.create(this.id, bundle, hasTerminal, ends, never)),
@@ -120,8 +120,8 @@ export class Container {
   }
 
   /**
-   * Takes away a container that could not be made, with all that is reached in its folder; what is mounted for it is the
-   * host's to take away. Answers with the cause, which says so where files of the host are among them.
+   * Removes a container that could not be made, with the files in its folder; the host unmounts what it has mounted for
+   * it. Returns the cause, which says so if files of the host are at risk.
    */
   async discard(cause: unknown): Promise<unknown> {
     const { onError } = this.#surroundings;
@@ -129,20 +129,18 @@ export class Container {
     this.#state = { kind: "Stopped", init: undefined, emptied: this.#empty() };
     await this.#state.emptied;
     await this.#remove();
-    return await discardFolders(this.#folders, cause, (error) =>
-      onError(`container ${this.id} could not be made`, error),
-    );
+    return await discardFolders(this.#folders, cause, (error) => onError(`cannot create container ${this.id}`, error));
   }
 
-  /** Starts the first process, or adds one to a container that runs. The caller closes the relay when it fails. */
+  /** Starts the first process, or adds one to a running container. On failure the caller closes the relay. */
   async execute(parameters: LinuxProcessParameters, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
-    // Whatever else the parameters say of terminals is for processes of the VM itself.
+    // The other parameters of terminals apply only to processes of the VM itself.
     if (parameters.OCIProcess === undefined) return await this.#startInit(relay, signal);
     return await this.#addProcess(parameters.OCIProcess, relay, signal);
   }
 
   async #startInit(relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
-    if (this.#state.kind !== "Created") throw this.#wrongState("starting its first process", "Created");
+    if (this.#state.kind !== "Created") throw this.#wrongState("start its first process", "Created");
     const { made, stdio } = this.#state;
     const { outputCopy } = this.#specification;
     const abort = new AbortController();
@@ -170,14 +168,14 @@ export class Container {
   }
 
   async #addProcess(given: OciProcess, relay: StdioRelay, signal: AbortSignal): Promise<GuestProcess> {
-    if (this.#state.kind !== "Running") throw this.#wrongState("adding a process", "Running");
+    if (this.#state.kind !== "Running") throw this.#wrongState("add a process", "Running");
     const { spec, user } = this.#specification;
     const root = spec.root?.path ?? "/";
     const hasOwnUser = (given.user?.username ?? "") !== "";
     const process = {
       ...withUserOf(root, rewriteProcess(given, this.#surroundings.facts)),
       ...(user === undefined || hasOwnUser ? {} : { user }),
-      // Those of the first process, whatever is asked for.
+      // As in the real guest, the limits of the first process replace the requested ones.
       rlimits: spec.process?.rlimits ?? [],
     };
     checkProgram(root, process, arch, spec.mounts);
@@ -191,7 +189,7 @@ export class Container {
     return guestProcess;
   }
 
-  /** Throws a GuestFault when the process is none that the host has started in this container, or has ended. */
+  /** Throws a GuestFault unless the host has started the process in this container, and it still runs. */
   signal(pid: number, signal: number): void {
     const process = this.processes.get(pid);
     process.signal(signal);
@@ -205,46 +203,46 @@ export class Container {
     this.#thaw(state);
   }
 
-  /** Stops every process where it stands, or lets them go on. */
+  /** Freezes every process, or thaws them. */
   async freeze(isFrozen: boolean, signal: AbortSignal): Promise<void> {
     const state = this.#state;
-    if (state.kind !== "Running") throw this.#wrongState(isFrozen ? "pausing it" : "resuming it", "Running");
+    if (state.kind !== "Running") throw this.#wrongState(isFrozen ? "pause it" : "resume it", "Running");
     if (state.isFrozen === isFrozen) {
       throw new GuestFault(
         "HCS_E_INVALID_STATE",
-        `container ${this.id} is ${isFrozen ? "paused" : "not paused"} already`,
+        `container ${this.id} is ${isFrozen ? "already paused" : "not paused"}`,
       );
     }
     await this.#surroundings.runtime.freeze(this.id, isFrozen, signal);
     state.isFrozen = isFrozen;
   }
 
-  /** A frozen process does not die before it is thawed. */
+  /** A killed process that is frozen ends only once it is thawed. */
   #thaw(state: State & { readonly kind: "Running" }): void {
     if (!state.isFrozen) return;
     state.isFrozen = false;
     const { runtime, onError } = this.#surroundings;
     runtime
       .freeze(this.id, false)
-      .catch((error: unknown) => onError(`container ${this.id} could not be thawed for its end`, error));
+      .catch((error: unknown) => onError(`cannot thaw container ${this.id} after its kill`, error));
   }
 
-  /** Pids of all that runs in the container; before its start, of the process that waits for it. */
+  /** Pids of all processes in the container; before the start, of the process that waits for it. */
   processIds(): readonly number[] {
     const { kind } = this.#state;
     const isThere = kind === "Created" || kind === "Starting" || kind === "Running";
     return isThere ? this.#surroundings.group.processes() : [];
   }
 
-  /** What the kernel has counted for it, also after its end, until its state is deleted. */
+  /** Available after its end as well, until its state is deleted. */
   metrics(): GroupMetrics {
-    if (this.#state.kind === "Creating") throw this.#wrongState("measuring it", "Created, Running or Stopped");
+    if (this.#state.kind === "Creating") throw this.#wrongState("read its statistics", "Created, Running or Stopped");
     return this.#surroundings.group.metrics();
   }
 
-  /** Changes its limits; what is absent stays as it is. */
+  /** Limits that are absent stay. */
   async update(resources: OciLinuxResources, signal: AbortSignal): Promise<void> {
-    if (this.#state.kind !== "Running") throw this.#wrongState("changing its limits", "Running");
+    if (this.#state.kind !== "Running") throw this.#wrongState("change its limits", "Running");
     const { resources: written, lifted } = splitLifted(resources);
     const { group, runtime } = this.#surroundings;
     await namingFields({ linux: { resources } }, () => runtime.update(this.id, written, signal));
@@ -256,16 +254,16 @@ export class Container {
     const state = this.#state;
     switch (state.kind) {
       case "Creating":
-        throw this.#wrongState("shutting it down", "Created or Running");
+        throw this.#wrongState("shut it down", "Created or Running");
       case "Created":
         sendSignal(state.made.pid, signal);
         return;
       case "Starting":
         state.abort.abort(
-          new GuestFault("HCS_E_TERMINATED_DURING_START", `container ${this.id} was shut down while it started`),
+          new GuestFault("HCS_E_TERMINATED_DURING_START", `container ${this.id} was shut down during its start`),
         );
         await state.settled;
-        // The start may have won the race.
+        // The start may have succeeded before the abort.
         if (this.#isRunning()) await this.shutdown(signal);
         return;
       case "Running":
@@ -274,13 +272,13 @@ export class Container {
         state.init.stopKeepingOutputs();
         return;
       case "Stopped":
-        throw new GuestFault("HCS_E_SYSTEM_ALREADY_STOPPED", `container ${this.id} has stopped already`);
+        throw new GuestFault("HCS_E_SYSTEM_ALREADY_STOPPED", `container ${this.id} has already stopped`);
     }
   }
 
   /**
-   * Resolves when nothing of the container is left but its root file system, which the host has unmounted before. Throws
-   * a GuestFault where something cannot be removed; the caller forgets the container all the same.
+   * Removes everything of the container but its root file system, which the host has already unmounted. Throws a
+   * GuestFault if something cannot be removed; the caller forgets the container all the same.
    */
   async delete(): Promise<void> {
     const state = this.#state;
@@ -290,7 +288,7 @@ export class Container {
       case "Running":
         throw new GuestFault(
           "E_FAIL",
-          `container ${this.id} is ${state.kind} and goes on, although its state is deleted: that needs Created or Stopped`,
+          `cannot delete the state of container ${this.id}, which runs on without it: it is ${state.kind}, expected Created or Stopped`,
         );
       case "Created":
         state.stdio.close();
@@ -306,7 +304,7 @@ export class Container {
     await deleteFolders(this.#folders);
   }
 
-  /** Nobody is told: the host learns of it when it asks for the start. */
+  /** Not reported: the start fails. */
   #endedBeforeItsStart(): void {
     if (this.#state.kind !== "Created") return;
     this.#state.stdio.close();
@@ -318,8 +316,8 @@ export class Container {
   }
 
   /**
-   * Ends what the first process leaves running: without a pid namespace of the container's own it outlives it. Never
-   * rejects: a container that has ended stays ended.
+   * Ends the processes that the first process has left, which outlive it unless the container has a pid namespace of its
+   * own. Never rejects: a container that has ended stays ended.
    */
   async #empty(): Promise<void> {
     const { group, onError } = this.#surroundings;
@@ -337,25 +335,25 @@ export class Container {
         await delay(killPauseMs);
       }
     } catch (error) {
-      onError(`processes of container ${this.id} could not be ended`, error);
+      onError(`cannot end the processes of container ${this.id}`, error);
     }
   }
 
-  /** Takes away what the runtime and the kernel keep of it. Never rejects. */
+  /** Removes the state of the runtime and the cgroups. Never rejects. */
   async #remove(): Promise<void> {
     const { group, runtime, onError } = this.#surroundings;
     try {
       await runtime.remove(this.id);
       group.remove();
     } catch (error) {
-      onError(`container ${this.id} has left something behind`, error);
+      onError(`cannot remove all state of container ${this.id}`, error);
     }
   }
 
-  #wrongState(what: string, accepted: string): GuestFault {
+  #wrongState(action: string, expected: string): GuestFault {
     return new GuestFault(
       "HCS_E_INVALID_STATE",
-      `container ${this.id} is ${this.#state.kind}, ${what} needs ${accepted}`,
+      `cannot ${action}: container ${this.id} is ${this.#state.kind}, expected ${expected}`,
     );
   }
 }
@@ -364,7 +362,7 @@ function isAtOrBelow(path: string, folder: string): boolean {
   return path === folder || (folder !== "/" && path.startsWith(`${withoutEndSlashes(folder)}/`));
 }
 
-/** Runs what makes a process and joins it with its stdio. */
+/** Launches a process and connects it with its stdio. */
 async function connected(
   relay: StdioRelay,
   terminal: boolean,

@@ -1,16 +1,16 @@
-/** What the kernel reads of an ELF file before it executes it (elf(5)). */
+/** The parts of an ELF file that the kernel reads before it executes it (elf(5)). */
 import { readSync } from "node:fs";
 
 export interface ElfFile {
-  /** e_machine: the architecture that it is built for. */
+  /** e_machine: the architecture that it was built for. */
   readonly machine: number;
-  /** The program that is to load it; undefined where it needs none, or where that cannot be told. */
+  /** The program that loads it; undefined if it needs none, or if that is unknown. */
   readonly loader: string | undefined;
 }
 
 const magic = 0x7f454c46;
 const loaderSegment = 3;
-/** The kernel takes as many bytes of program headers, and of the loader's name. */
+/** The kernel's limits of program headers and of the loader's name. */
 const mostHeaderBytes = 65_536;
 const longestName = 4096;
 
@@ -34,11 +34,11 @@ const layouts: { readonly [elfClass: number]: Layout } = {
   },
 };
 
-/** Undefined for what is no ELF file. */
+/** Undefined for any other file. */
 export function readElf(file: number): ElfFile | undefined {
   const header = bytesAt(file, 0, 64);
   if (header.length < 20 || header.readUInt32BE(0) !== magic) return undefined;
-  // No kernel that this agent runs on executes the other order.
+  // Big-endian: no kernel that this agent runs on executes such a file.
   if (header[5] === 2) return { machine: header.readUInt16BE(18), loader: undefined };
   return { machine: header.readUInt16LE(18), loader: loaderOf(file, header) };
 }

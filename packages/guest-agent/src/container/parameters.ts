@@ -1,4 +1,4 @@
-/** What travels as JSON in strings: container configurations and process parameters, checked where they enter. */
+/** Readers of what is sent as JSON in strings: container configurations and process parameters. */
 import { Fields } from "@uvm-shim/gcs-bridge";
 import type { LinuxHostedContainerSettings, LinuxProcessParameters, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import { absolutePath } from "../requests/guest-requests.ts";
@@ -18,7 +18,7 @@ export function readContainerSettings(text: string): LinuxHostedContainerSetting
   };
 }
 
-/** The properties that a query asks for beside the default ones. Throws a FieldError naming the field. */
+/** The properties of a query beside the default ones. Throws a FieldError naming the field. */
 export function readPropertyTypes(query: string): readonly string[] {
   return query === "" ? [] : texts(Fields.parse(query, "Query"), "PropertyTypes");
 }
@@ -42,7 +42,7 @@ export function readProcessParameters(text: string): LinuxProcessParameters {
   };
 }
 
-/** Checks those parts of a specification that this agent reads; the rest is the OCI runtime's to check. */
+/** Checks the parts of a specification that this agent reads; the OCI runtime checks the rest. */
 function checkSpecification(fields: Fields): void {
   fields.text("ociVersion");
   absolutePath(fields.object("root"), "path");

@@ -1,6 +1,6 @@
 /**
- * Paths below a container's root, followed as its own processes would: no link and no ".." leads out of it, also where
- * the container exchanges what is on the way while it is looked at, and nothing that lies there is waited for.
+ * Paths in a container's root, resolved as by its own processes: no link and no ".." leads out of it, even if the
+ * container replaces parts of the path meanwhile, and no FIFO or lease makes the agent wait.
  */
 import {
   closeSync,
@@ -22,13 +22,13 @@ const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 const mostLinks = 40;
 /** The kernel's PATH_MAX. */
 const longestPath = 4096;
-/** More than the longest path has: links may each lead along one, to and fro. */
+/** More than the parts of the longest path: each link may lead along such a path. */
 const mostSteps = 4096;
 
 /**
- * Hands a regular file, by its path in the container, to `read`; undefined for anything else, and when links lead in a
- * circle. Throws when the path leads nowhere. What was found is what is opened, whatever has taken its place; a lease
- * that a process of the container holds on it is an error, and is not waited for.
+ * Passes a regular file, by its path in the container, to `read`; undefined for anything else and for a loop of links.
+ * Throws if the path does not exist. The file that was found is opened, even if it is replaced meanwhile; a lease that a
+ * process of the container holds on it is an error.
  */
 export function readInRoot<T>(root: string, path: string, read: (file: number, stats: Stats) => T): T | undefined {
   return withPlace(root, path, (place) => {
@@ -38,14 +38,13 @@ export function readInRoot<T>(root: string, path: string, read: (file: number, s
   });
 }
 
-/** Hands a folder over, as a path by which nothing else is reached whatever takes its place meanwhile. */
+/** Passes a path of the folder that stays valid even if the folder is replaced meanwhile. */
 export function withFolderInRoot<T>(root: string, path: string, use: (folder: string) => T): T {
   return using(openSync(root, O_PATH | O_DIRECTORY), (top) =>
     using(openInRoot(top, path, O_PATH | O_DIRECTORY), (folder) => use(`/proc/self/fd/${folder}`)),
   );
 }
 
-/** Whether the path leads to anything. */
 export function existsInRoot(root: string, path: string): boolean {
   try {
     return withPlace(root, path, () => true) === true;
@@ -75,7 +74,7 @@ function using<T>(descriptor: number, use: (descriptor: number) => T): T {
   }
 }
 
-/** The first place that is missing on the way, as a path below the root; undefined where all of it is there. */
+/** The first missing part of the path, as a path in the root; undefined if the path exists. */
 export function missingInRoot(root: string, path: string): string | undefined {
   let missing: string | undefined;
   try {
@@ -88,16 +87,16 @@ export function missingInRoot(root: string, path: string): string | undefined {
   return undefined;
 }
 
-/** Something in a folder that is held: none of what is done to it by its name follows a link. */
+/** An entry of a folder that is held open, so that access by its name follows no link on the way. */
 interface Entry {
-  /** Leads to it through the folder's descriptor. */
+  /** A path through the folder's descriptor. */
   readonly name: string;
   /** In the container. */
   readonly path: string;
   readonly isLast: boolean;
 }
 
-/** `make` is called with each place that is missing; what it leaves so makes this throw. */
+/** Calls `make` with each missing part; throws if it is still missing afterwards. */
 function follow(root: string, path: string, make: (entry: Entry) => void): void {
   using(openSync(root, O_PATH | O_DIRECTORY), (top) => {
     const pending = partsOf(path);
@@ -126,7 +125,7 @@ function follow(root: string, path: string, make: (entry: Entry) => void): void 
   });
 }
 
-/** The last comes first. */
+/** In reverse order. */
 function partsOf(path: string): string[] {
   return path
     .split("/")
@@ -134,7 +133,7 @@ function partsOf(path: string): string[] {
     .reverse();
 }
 
-/** Makes the folders of the path that are missing. What cannot be made is left to whoever uses the path. */
+/** Makes the missing folders of the path. A failure is left to the user of the path. */
 export function makeFoldersInRoot(root: string, path: string): void {
   makeInRoot(root, path, "folder");
 }
@@ -144,20 +143,20 @@ function makeInRoot(root: string, path: string, last: "folder" | "file", mode?: 
     follow(root, path, ({ name, isLast }) => {
       if (isLast && last === "file") writeFileSync(name, "", { flag: "wx" });
       else mkdirSync(name, { mode: 0o755 });
-      // By its name a link could have taken its place.
+      // By name, a link could be followed that has replaced it.
       if (isLast && mode !== undefined) {
         using(openSync(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), (made) => fchmodSync(made, mode));
       }
     });
   } catch {
-    // Whoever uses the path has better words for what is wrong with it.
+    // The user of the path reports a better error.
   }
 }
 
 /**
- * Makes what is missing for mounts to stand on, also where a link of the image leads. crun (1.8) follows no link to what
- * is missing, and gives each folder that it makes the sticky bit. runc
- * gives a tmpfs the mode of a folder that is there, in place of the one that was asked for.
+ * Makes missing mount points, also at the targets of links. crun (1.8) does not follow a link to a missing file, and sets
+ * the sticky bit on each folder that it makes. runc gives a tmpfs the mode of an existing folder instead of the requested
+ * mode.
  */
 export function makeMountPoints(root: string, mounts: readonly OciMount[]): void {
   const above = mountsAbove(mounts);
@@ -173,7 +172,7 @@ export function makeMountPoints(root: string, mounts: readonly OciMount[]): void
   }
 }
 
-/** Of each mount the last of those before it that it lies on. */
+/** For each mount, the last earlier mount that it lies on. */
 export function mountsAbove<Mount extends Pick<OciMount, "destination">>(
   mounts: readonly Mount[],
 ): readonly (Mount | undefined)[] {
@@ -193,7 +192,7 @@ function modeOf({ type, options = [] }: OciMount): number | undefined {
   return type !== "tmpfs" || mode === undefined ? undefined : Number.parseInt(mode.slice("mode=".length), 8);
 }
 
-/** What a bind mount shows; undefined for other mounts, which are made by the kernel. */
+/** Undefined for mounts that are no bind mounts. */
 function sourceKind({ type, source = "", options = [] }: OciMount): "folder" | "file" | undefined {
   if (type !== "bind" && !options.includes("bind") && !options.includes("rbind")) return undefined;
   const stats = statSync(source, { throwIfNoEntry: false });
@@ -201,7 +200,6 @@ function sourceKind({ type, source = "", options = [] }: OciMount): "folder" | "
   return stats.isDirectory() ? "folder" : "file";
 }
 
-/** Without the slashes at its end. */
 export function withoutEndSlashes(path: string): string {
   let end = path.length;
   while (path[end - 1] === "/") end -= 1;

@@ -1,6 +1,6 @@
 /**
- * Whether this kernel can run the program that a container is to start with. The kernel itself says no only when the
- * runtime has reported the start already, so that the client would be told of a success.
+ * Checks whether this kernel can run a container's program. The kernel itself refuses it only after the runtime has
+ * reported the start, so that the client would see a success.
  */
 import { readSync } from "node:fs";
 import { posix } from "node:path";
@@ -10,7 +10,7 @@ import { architecturesRunBy, elfMachine } from "@uvm-shim/linux-calls";
 import { readElf } from "./elf.ts";
 import { missingInRoot, readInRoot, withoutEndSlashes } from "./path-in-root.ts";
 
-/** What people call them, by the value of e_machine in their ELF files. */
+/** Names of architectures by e_machine. */
 const machineNames: { readonly [machine: number]: string } = {
   3: "i386",
   8: "MIPS",
@@ -29,20 +29,20 @@ function nameOf(machine: number): string {
 }
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/** Of the line in which a script names its interpreter, as much as the kernel reads. */
+/** As much as the kernel reads of the line that names a script's interpreter. */
 const longestLine = 256;
 const mostInterpreters = 4;
-/** Of PATH. What is further back in it is left to the runtime, for which nobody else has to wait. */
+/** Folders of PATH that are searched. The rest is left to the runtime, which blocks nobody else. */
 const mostFolders = 64;
 
-/** The kernel's MAX_ARG_STRLEN, in which the byte that ends a text counts. */
+/** The kernel's MAX_ARG_STRLEN, which includes the terminating byte. */
 const longestText = 131_072;
 
 /**
- * Throws a GuestFault for what the kernel would not execute: HCS_E_IMAGE_MISMATCH naming the program, or the interpreter
- * that it names, when that is for another architecture; E_INVALIDARG when it is no program, when its interpreter is
- * missing, or for a text that is too long. What is not found below the root, or cannot be executed by anybody, is left
- * to the runtime: it may lie on a mount of the container, of which it is told.
+ * Throws a GuestFault for a program that the kernel would not execute: HCS_E_IMAGE_MISMATCH if it, or its interpreter, was
+ * built for another architecture; E_INVALIDARG if it is no program, if its interpreter is missing, or if an argument is
+ * too long. A file that is missing in the root or not executable is left to the runtime: it may lie on a mount of the
+ * container.
  */
 export function checkProgram(
   root: string,
@@ -64,23 +64,23 @@ export function checkProgram(
     const { path: program, file } = next;
     const { machine: found, isExecutable } = file;
     if (found !== undefined && !accepted.includes(found)) {
-      const message = `${program} is built for the architecture ${nameOf(found)}, and this guest runs ${nameOf(own)}`;
+      const message = `${program} was built for ${nameOf(found)}: this guest runs ${nameOf(own)}`;
       throw new GuestFault("HCS_E_IMAGE_MISMATCH", message);
     }
     const interpreter = file.interpreter === undefined ? undefined : posix.resolve(cwd, file.interpreter);
     if (isExecutable && found === undefined && interpreter === undefined) {
-      throw refused(args, `exec ${program}: exec format error: it is neither an ELF file nor begins with #!`);
+      throw refused(args, `exec ${program}: exec format error: expected an ELF file or a script that begins with #!`);
     }
     const missing = interpreter === undefined ? undefined : missingInRoot(root, interpreter);
     if (isExecutable && missing !== undefined && !isOnMount(missing)) {
       const named = JSON.stringify(file.interpreter);
-      throw refused(args, `exec ${program}: no such file or directory: it names the interpreter ${named}`);
+      throw refused(args, `exec ${program}: no such file or directory: its interpreter ${named} does not exist`);
     }
     next = interpreter === undefined ? undefined : firstProgram(root, [interpreter], isOnMount);
   }
 }
 
-/** Looked at once, so that what is judged is what was found. Undefined where there is none, or it is on a mount. */
+/** Each file is opened only once, so that the file that is found is the one that is checked. Undefined if it is on a mount. */
 function firstProgram(
   root: string,
   paths: readonly string[],
@@ -94,29 +94,26 @@ function firstProgram(
   return undefined;
 }
 
-/** A carriage return at the end of the line is part of the name, as the kernel has it. */
+/** As for the kernel, a carriage return at the end of the line is part of the name. */
 function scriptInterpreter(header: Buffer): string | undefined {
   return /^#![ \t]*([^ \t\n\0]+)/.exec(header.toString("latin1"))?.[1];
 }
 
 function refused(args: readonly string[], why: string): GuestFault {
   const given = JSON.stringify(args[0]);
-  return new GuestFault(
-    "E_INVALIDARG",
-    `OciSpecification.process.args[0] is ${given}, which cannot be executed: ${why}`,
-  );
+  return new GuestFault("E_INVALIDARG", `OciSpecification.process.args[0]: cannot execute ${given}: ${why}`);
 }
 
 function checkLengths(field: "args" | "env", texts: readonly string[]): void {
   for (const [index, text] of texts.entries()) {
     const bytes = Buffer.byteLength(text);
     if (bytes < longestText) continue;
-    const accepted = `accepted are ${longestText - 1}: argument list too long`;
-    throw new GuestFault("E_INVALIDARG", `OciSpecification.process.${field}[${index}] has ${bytes} bytes, ${accepted}`);
+    const expected = `expected at most ${longestText - 1}: argument list too long`;
+    throw new GuestFault("E_INVALIDARG", `OciSpecification.process.${field}[${index}] has ${bytes} bytes, ${expected}`);
   }
 }
 
-/** Where the runtime looks for a program, as paths in the container. */
+/** The paths in the container that the runtime tries. */
 function places(name: string, cwd: string, env: readonly string[]): readonly string[] {
   if (name.startsWith("/")) return [name];
   if (name.includes("/")) return [`${cwd}/${name}`];
@@ -127,13 +124,13 @@ function places(name: string, cwd: string, env: readonly string[]): readonly str
 
 interface ProgramFile {
   readonly isExecutable: boolean;
-  /** Of an ELF file. */
+  /** Undefined unless it is an ELF file. */
   readonly machine: number | undefined;
-  /** What runs it: of a script the program in its first line, of an ELF file the one that loads it. */
+  /** The program in the first line of a script, or the loader of an ELF file. */
   readonly interpreter: string | undefined;
 }
 
-/** What a regular file says of itself, by its path in the container. */
+/** Undefined unless the path in the container is a regular file. */
 function readProgram(root: string, path: string): ProgramFile | undefined {
   try {
     return readInRoot(root, path, (file, { mode }) => {

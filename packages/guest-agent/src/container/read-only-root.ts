@@ -1,12 +1,12 @@
-/** Root file systems that cannot be written to, whatever the specification says: read-only shares and layers. */
+/** Root file systems that are read-only whatever the specification says: read-only shares and layers. */
 import { accessSync, constants } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
 import { existsInRoot, mountsAbove } from "./path-in-root.ts";
 
 /**
- * The specification with its root declared read-only where it is: some runtimes mount it anew, writable if nobody says
- * so. Throws a GuestFault where a mount has no place in such a root, which a runtime must not make either.
+ * Declares a root that is read-only as read-only: some runtimes mount it anew, and writable by default. Throws a
+ * GuestFault if such a root lacks a mount point, which the runtime cannot make either.
  */
 export function withReadOnlyRoot(spec: OciSpec): OciSpec {
   const { root, mounts = [] } = spec;
@@ -16,7 +16,7 @@ export function withReadOnlyRoot(spec: OciSpec): OciSpec {
     if (above[index] !== undefined || existsInRoot(root.path, destination)) continue;
     throw new GuestFault(
       "E_FAIL",
-      `OciSpecification.mounts[${index}].destination is ${destination}, which the root file system does not have, and since it is read-only it cannot be made`,
+      `OciSpecification.mounts[${index}].destination: cannot make mount point ${destination}: the root file system is read-only`,
     );
   }
   return { ...spec, root: { ...root, readonly: true } };
@@ -27,7 +27,7 @@ function isWritable(path: string): boolean {
     accessSync(path, constants.W_OK);
     return true;
   } catch (error) {
-    // A root that is missing is the runtime's to complain about.
+    // The runtime reports a missing root.
     return (error as NodeJS.ErrnoException).code !== "EROFS";
   }
 }

@@ -35,39 +35,36 @@ async function saidOf(message: string, given: RuntimeInput = input): Promise<str
 }
 
 it.each([
-  ["create: writing file `cpuset.cpus`: Numerical result out of range", 'linux.resources.cpu.cpus is "99"'],
-  ["create: writing file `cpu.cfs_quota_us`: Invalid argument", 'linux.resources.cpu is {"cpus":"99","quota":7}'],
-  ["create: writing file `cpu.rt_runtime_us`: Invalid argument", 'linux.resources.cpu is {"cpus":"99","quota":7}'],
-  ["update: writing file `memory.limit_in_bytes`: Device or resource busy", "linux.resources.memory.limit is 1"],
-  ["runc create failed: container init was OOM-killed (memory limit too low?)", "linux.resources.memory.limit is 1"],
-  ["create: writing file `pids.max`: Invalid argument", "linux.resources.pids.limit is 5"],
-  ["create: cannot use unified on cgroup v1", 'linux.resources.unified is {"memory.high":"1"}'],
-  ["create: setrlimit `RLIMIT_NICE`: Operation not permitted", 'process.rlimits is [{"type":"RLIMIT_NICE"'],
-  ["create: the sysctl `kernel.nothing` is not namespaced", 'linux.sysctl is {"kernel.nothing":"1"}'],
+  ["create: writing file `cpuset.cpus`: Numerical result out of range", 'linux.resources.cpu.cpus "99"'],
+  ["create: writing file `cpu.cfs_quota_us`: Invalid argument", 'linux.resources.cpu {"cpus":"99","quota":7}'],
+  ["create: writing file `cpu.rt_runtime_us`: Invalid argument", 'linux.resources.cpu {"cpus":"99","quota":7}'],
+  ["update: writing file `memory.limit_in_bytes`: Device or resource busy", "linux.resources.memory.limit 1"],
+  ["runc create failed: container init was OOM-killed (memory limit too low?)", "linux.resources.memory.limit 1"],
+  ["create: writing file `pids.max`: Invalid argument", "linux.resources.pids.limit 5"],
+  ["create: cannot use unified on cgroup v1", 'linux.resources.unified {"memory.high":"1"}'],
+  ["create: setrlimit `RLIMIT_NICE`: Operation not permitted", 'process.rlimits [{"type":"RLIMIT_NICE"'],
+  ["create: the sysctl `kernel.nothing` is not namespaced", 'linux.sysctl {"kernel.nothing":"1"}'],
   ["create: seccomp unknown architecture NONE", "linux.seccomp, which"],
-  ["create: setgroups: Invalid argument", 'process.user is {"uid":0'],
-  ["exec: chdir `/nowhere`: No such file or directory", 'process.cwd is "/nowhere"'],
-  ["exec: open executable: Permission denied", 'process.args[0] is "program"'],
-  ["create: openat2 `sys/fs/cgroup/memory`: Too many open files", 'process.rlimits is [{"type":"RLIMIT_NICE"'],
+  ["create: setgroups: Invalid argument", 'process.user {"uid":0'],
+  ["exec: chdir `/nowhere`: No such file or directory", 'process.cwd "/nowhere"'],
+  ["exec: open executable: Permission denied", 'process.args[0] "program"'],
+  ["create: openat2 `sys/fs/cgroup/memory`: Too many open files", 'process.rlimits [{"type":"RLIMIT_NICE"'],
   ["create: open `/sys/fs/cgroup/cpuset/containers/x/cpuset.cpus`: Too many open files", "process.rlimits is"],
-  [
-    "update: open `/sys/fs/cgroup/hugetlb/containers/x`: No such file",
-    'linux.resources.hugepageLimits is [{"pageSize"',
-  ],
-  ["update: opening file `blkio.weight` for writing: No such file", 'linux.resources.blockIO is {"weight":9}'],
-  ["create: mkdir `/file/below`: Not a directory", 'mounts is "/file/below"'],
-  ["create: mkdir `/proc/foo`: No such file or directory", 'mounts is "/proc/foo"'],
-  ["create: open `/b/rootfs/proc/foo`: No such file or directory", 'mounts is "/proc/foo"'],
-  ["create: mkdir `/sys/a`: Operation not permitted", 'mounts is "/sys/a"'],
-  ['error mounting "tmpfs" to rootfs at "/sys/a": mkdir /b/rootfs/sys/a: read-only file system', 'mounts is "/sys/a"'],
-  ["create: mkdir `/long/aaaa`: File name too long", 'mounts is "/long/aaaa'],
-  ["create: chdir `/nowhere`: No such file", 'process.cwd is "/nowhere"'],
-  ["create: mount `tmpfs` to `t`: Invalid argument", "mounts, which"],
-  ["create: mount_setattr `/m`: Invalid argument", "mounts, which"],
+  ["update: open `/sys/fs/cgroup/hugetlb/containers/x`: No such file", 'linux.resources.hugepageLimits [{"pageSize"'],
+  ["update: opening file `blkio.weight` for writing: No such file", 'linux.resources.blockIO {"weight":9}'],
+  ["create: mkdir `/file/below`: Not a directory", 'mounts "/file/below"'],
+  ["create: mkdir `/proc/foo`: No such file or directory", 'mounts "/proc/foo"'],
+  ["create: open `/b/rootfs/proc/foo`: No such file or directory", 'mounts "/proc/foo"'],
+  ["create: mkdir `/sys/a`: Operation not permitted", 'mounts "/sys/a"'],
+  ['error mounting "tmpfs" to rootfs at "/sys/a": mkdir /b/rootfs/sys/a: read-only file system', 'mounts "/sys/a"'],
+  ["create: mkdir `/long/aaaa`: File name too long", 'mounts "/long/aaaa'],
+  ["create: chdir `/nowhere`: No such file", 'process.cwd "/nowhere"'],
+  ["create: mount `tmpfs` to `t`: Invalid argument", "mounts: "],
+  ["create: mount_setattr `/m`: Invalid argument", "mounts: "],
 ])("names the field of %s", async (message, field) => {
   const said = await saidOf(message);
   expect(said).toContain(`OciSpecification.${field}`);
-  expect(said).toContain(`which this guest cannot do: ${message}`);
+  expect(said).toContain(`: ${message}`);
 });
 
 it.each([
@@ -76,7 +73,7 @@ it.each([
   ["RLIMIT_CPU", 0],
 ])("names the limits of a process where %s of %i kept the runtime from saying why", async (type, limit) => {
   const process = { cwd: "/", rlimits: [{ type, hard: limit, soft: limit }] };
-  expect(await saidOf("create: {", { process })).toContain(`OciSpecification.process.rlimits is [{"type":"${type}"`);
+  expect(await saidOf("create: {", { process })).toContain(`OciSpecification.process.rlimits [{"type":"${type}"`);
   const enough = { cwd: "/", rlimits: [{ type, hard: 4096, soft: 4096 }] };
   expect(await saidOf("create: {", { process: enough })).toMatch(/ create: \{$/);
 });

@@ -1,8 +1,8 @@
-/** An OCI runtime says which file or call failed; who wrote the specification wants to know the field. */
+/** An OCI runtime reports the file or call that failed; the author of a specification needs the field. */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciLinux, OciMount, OciProcess } from "@uvm-shim/hcs-schema";
 
-/** The parts of a specification that a runtime fails on. */
+/** The parts of a specification on which a runtime can fail. */
 export interface RuntimeInput {
   readonly process?: OciProcess | undefined;
   readonly linux?: OciLinux | undefined;
@@ -11,13 +11,13 @@ export interface RuntimeInput {
 
 interface Suspect {
   readonly words: RegExp;
-  /** What must be so besides. */
+  /** A further condition. */
   readonly when?: (input: RuntimeInput, message: string) => boolean;
   readonly field: string;
   readonly value?: (input: RuntimeInput, message: string) => unknown;
 }
 
-/** In the words of crun and of runc, which name the same files and calls. */
+/** Matches messages of crun and of runc, which name the same files and calls. */
 const suspects: readonly Suspect[] = [
   { words: /too many open files/i, field: "process.rlimits", value: ({ process }) => process?.rlimits },
   { words: /cpuset\.cpus/, field: "linux.resources.cpu.cpus", value: ({ linux }) => linux?.resources?.cpu?.cpus },
@@ -60,18 +60,18 @@ const suspects: readonly Suspect[] = [
     value: ({ mounts }, message) => mounts?.findLast(({ destination }) => message.includes(destination))?.destination,
   },
   { words: /\bmount(_setattr)?\b/, field: "mounts" },
-  // The runtime itself, which has these limits already, could not go on, nor write down why.
+  // The limits already apply to the runtime itself, which then fails without a message.
   { words: /^/, when: hasTightLimit, field: "process.rlimits", value: ({ process }) => process?.rlimits },
 ];
 
-/** File systems that take neither a file nor a folder of anybody's, so that a place for a mount cannot be made there. */
+/** File systems in which nobody can make a mount point. */
 const takingNothing = /^\/(proc|sys)\//;
-/** NAME_MAX: a shorter path has no part that is too long. */
+/** NAME_MAX: a shorter path cannot contain a name that is too long. */
 const longestName = 255;
 const tooLong = /file name too long/i;
 const pathEnd = "(?![\\w./-])";
 
-/** The mount for which a place could not be made: the runtimes name its whole destination, though they may cut its end. */
+/** The mount whose mount point could not be made: runtimes name its whole destination, though they may cut its end. */
 function mountNamed({ mounts = [] }: RuntimeInput, message: string): OciMount | undefined {
   if (tooLong.test(message)) return mounts.findLast(({ destination }) => Buffer.byteLength(destination) > longestName);
   return mounts.findLast(
@@ -98,7 +98,7 @@ function hasTightLimit({ process }: RuntimeInput): boolean {
 
 const mostCharacters = 200;
 
-/** Runs a call of the runtime; a failure that its input explains becomes E_INVALIDARG with the field and its value. */
+/** A failure that the input explains becomes E_INVALIDARG with the field and its value. */
 export async function namingFields<T>(input: RuntimeInput, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
@@ -109,8 +109,8 @@ export async function namingFields<T>(input: RuntimeInput, call: () => Promise<T
     );
     if (suspect === undefined) throw error;
     const value = suspect.value?.(input, error.message);
-    const given = value === undefined ? "" : ` is ${JSON.stringify(value).slice(0, mostCharacters)}`;
-    const message = `OciSpecification.${suspect.field}${given}, which this guest cannot do: ${error.message}`;
+    const given = value === undefined ? "" : ` ${JSON.stringify(value).slice(0, mostCharacters)}`;
+    const message = `cannot apply OciSpecification.${suspect.field}${given}: ${error.message}`;
     throw new GuestFault("E_INVALIDARG", message, { cause: error });
   }
 }

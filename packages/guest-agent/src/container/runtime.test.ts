@@ -10,7 +10,7 @@ describe("the guest's OCI runtime", () => {
 
   it("is named with its places where there is none", () => {
     expect(() => findRuntime(() => false)).toThrow(
-      "the guest's image has no OCI runtime, neither crun nor runc: /usr/bin/crun, /usr/sbin/crun, /usr/local/bin/crun, ",
+      "the guest's image has no OCI runtime: expected one of /usr/bin/crun, /usr/sbin/crun, /usr/local/bin/crun, ",
     );
   });
 });

@@ -1,4 +1,4 @@
-/** The OCI runtime of the guest: crun where the image has it, else runc. Both speak the same command line. */
+/** The OCI runtime of the guest: crun if the image has it, else runc. Both have the same command line. */
 import { closeSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciLinuxResources, OciProcess } from "@uvm-shim/hcs-schema";
@@ -7,17 +7,17 @@ import { type DescriptorReceiver, listenForDescriptor, type ProcessExit } from "
 import type { Children } from "../process/children.ts";
 import { specificationText } from "./specification.ts";
 
-/** File descriptors that a process gets as its stdio; "ignore" is /dev/null. */
+/** File descriptors of a process's stdio; "ignore" is /dev/null. */
 export type ChildStdio = readonly [number | "ignore", number | "ignore", number | "ignore"];
 
 export interface RuntimeProcess {
   readonly pid: number;
   readonly exit: Promise<ProcessExit>;
-  /** The controlling end of its terminal, where it has one. Whoever gets it closes it. */
+  /** The controlling end of its terminal, if any. The receiver closes it. */
   readonly terminal: number | undefined;
 }
 
-/** What the agent asks of an OCI runtime. Failures are GuestFaults with the runtime's own words. */
+/** Failures are GuestFaults with the runtime's own message. */
 export interface OciRuntime {
   /** Makes the container from `<bundle>/config.json`; its first process waits for `start`. */
   create(
@@ -29,11 +29,11 @@ export interface OciRuntime {
   ): Promise<RuntimeProcess>;
   start(id: string, signal: AbortSignal): Promise<void>;
   exec(id: string, process: OciProcess, stdio: ChildStdio, signal: AbortSignal): Promise<RuntimeProcess>;
-  /** Changes the limits of a container that runs; what is absent stays as it is. */
+  /** Changes the limits of a running container; those that are absent stay. */
   update(id: string, resources: OciLinuxResources, signal: AbortSignal): Promise<void>;
-  /** Stops every process of a container where it stands, or lets them go on. */
+  /** Freezes every process of a container, or thaws them. */
   freeze(id: string, isFrozen: boolean, signal?: AbortSignal): Promise<void>;
-  /** Kills what is left of the container and forgets it. Unknown counts as done. */
+  /** Kills the container's processes and removes it. An unknown container counts as removed. */
   remove(id: string): Promise<void>;
 }
 
@@ -49,7 +49,7 @@ const candidates = [
 export function findRuntime(exists: (path: string) => boolean = existsSync): string {
   const found = candidates.find((path) => exists(path));
   if (found === undefined)
-    throw new Error(`the guest's image has no OCI runtime, neither crun nor runc: ${candidates.join(", ")}`);
+    throw new Error(`the guest's image has no OCI runtime: expected one of ${candidates.join(", ")}`);
   return found;
 }
 
@@ -64,8 +64,8 @@ interface CallFiles {
 }
 
 /**
- * After the start crun has nothing but the container's own output to say what failed in, and says it in the format of
- * its log.
+ * After the start, crun can report an error only in the container's own output, in the format of its log, where text is
+ * readable.
  */
 function logFormatOf(program: string): "text" | "json" {
   return program.endsWith("/crun") ? "text" : "json";
@@ -79,7 +79,7 @@ export function createRuntime(program: string, children: Children): OciRuntime {
     throw new GuestFault("E_FAIL", `${parameters[0]}: ${lastError(files.log) ?? `${program} exited with ${exitCode}`}`);
   };
 
-  /** Runs a call that leaves a process behind: its pid stands in a file, its terminal comes over a socket. */
+  /** Runs a call that starts a process, whose pid is written to a file and whose terminal is sent over a socket. */
   const launch = async (
     files: CallFiles,
     parameters: readonly string[],
@@ -98,7 +98,10 @@ export function createRuntime(program: string, children: Children): OciRuntime {
         const pidText = readFileSync(files.pid, "utf8");
         const pid = Number(pidText);
         if (!Number.isInteger(pid) || pid < 1) {
-          throw new GuestFault("E_FAIL", `${parameters[0]}: ${program} wrote no pid but ${JSON.stringify(pidText)}`);
+          throw new GuestFault(
+            "E_FAIL",
+            `${parameters[0]}: ${program} wrote ${JSON.stringify(pidText)}, expected a pid`,
+          );
         }
         return { pid, exit: expectation.adopt(pid), terminal: await received?.take() };
       } catch (error) {
@@ -156,16 +159,16 @@ async function withFiles<T>(act: (files: CallFiles) => Promise<T>): Promise<T> {
   }
 }
 
-/** Starts to wait for the terminal at once, since the runtime sends it before it exits. */
+/** Receives the terminal, which the runtime sends before it exits. */
 function receiveWhile(receiver: DescriptorReceiver, signal: AbortSignal) {
   const stop = new AbortController();
   const descriptor = receiver.receive(AbortSignal.any([stop.signal, signal]));
   descriptor.catch(() => {});
   return {
-    /** The terminal of a runtime that has exited with success: it is here, or will not come. */
+    /** To be called after the runtime has exited with success, so that the terminal has been sent. */
     async take(): Promise<number> {
       const timer = setTimeout(
-        () => stop.abort(new GuestFault("E_FAIL", "the runtime has sent no terminal")),
+        () => stop.abort(new GuestFault("E_FAIL", `the runtime sent no terminal within ${terminalTimeoutMs} ms`)),
         terminalTimeoutMs,
       );
       try {
@@ -181,7 +184,7 @@ function receiveWhile(receiver: DescriptorReceiver, signal: AbortSignal) {
   };
 }
 
-/** The last error in the runtime's log: one as JSON, or the last line where it is text. */
+/** The last error in the runtime's log: a JSON error, or the last line of text. */
 function lastError(path: string): string | undefined {
   if (!existsSync(path)) return undefined;
   for (const line of readFileSync(path, "utf8").trim().split("\n").toReversed()) {

@@ -1,6 +1,6 @@
 /**
- * Names of the OCI runtime specification. The real guest decodes a specification with a decoder that takes names in any
- * case, and gives its runtime what it has encoded anew; the runtimes themselves know names in their own case alone.
+ * Names of the OCI runtime specification. The real guest decodes a specification with names in any case, and encodes it
+ * anew for its runtime; the runtimes themselves accept only the exact case.
  */
 import { type Names, spelledAs } from "@uvm-shim/hcs-schema";
 

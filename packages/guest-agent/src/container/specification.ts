@@ -1,13 +1,13 @@
 /**
- * What this kernel and this runtime make of a specification, whichever the kind of its container: what the kernel cannot
- * grant is left out, and the cgroups of all containers lie below one group.
+ * Adapts a specification to this kernel and runtime, whatever the kind of the container: omits what the kernel cannot
+ * grant, and puts the cgroups of all containers below one group.
  */
 import type { OciLinux, OciLinuxResources, OciMount, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import type { GuestFacts } from "../boot/facts.ts";
 import { cgroupPathOf, type LiftedLimit } from "../cgroups/cgroups.ts";
 import { effectiveOptions } from "../storage/mount-options.ts";
 
-/** Runtimes refuse a version later than their own, though they ignore what they do not know; crun 1.8 stops at 1.0. */
+/** Runtimes ignore unknown fields but refuse a later version; crun 1.8 accepts up to 1.0. */
 const acceptedVersion = "1.0.2";
 
 export function rewriteSpecification(containerId: string, given: OciSpec, facts: GuestFacts): OciSpec {
@@ -25,7 +25,7 @@ function rewriteMount(given: OciMount): OciMount {
   return given.options === undefined ? given : { ...given, options: effectiveOptions(given.options) };
 }
 
-/** The part that holds for every process of a container, its first and those that are added later. */
+/** Applies to the first process and to those that are added later. */
 export function rewriteProcess(given: OciProcess, facts: GuestFacts): OciProcess {
   const { apparmorProfile, selinuxLabel, oomScoreAdj, capabilities, rlimits, ...process } = given;
   const mayRaise = facts.capabilities.has("CAP_SYS_RESOURCE");
@@ -39,7 +39,7 @@ export function rewriteProcess(given: OciProcess, facts: GuestFacts): OciProcess
   };
 }
 
-/** JSON of a specification. Limits at the end of the kernel's range, which numbers cannot hold, keep their digits. */
+/** JSON of a specification. Limits at the end of the kernel's range keep all digits, which numbers cannot represent. */
 export function specificationText(value: OciSpec | OciProcess | OciLinuxResources): string {
   return JSON.stringify(value, (_, item: unknown) => {
     if (item === 2 ** 64) return rawJson("18446744073709551615");
@@ -67,12 +67,12 @@ function grantable(
 }
 
 /**
- * What root may write in any mount of /proc without a capability, and is of the kernel as a whole: keys that crash or
- * reboot it, its devices and their interrupts, and its file systems.
+ * Parts of /proc that root may write without a capability and that affect the whole kernel: keys that crash or reboot it,
+ * devices and their interrupts, and file systems.
  */
 const ofTheKernel = ["acpi", "bus", "fs", "irq", "mtrr", "scsi", "sysrq-trigger"];
 
-/** A kernel that is the host's too is not a container's to write to, whatever it may do in a VM with its own. */
+/** The kernel is the host's, so a container must not write to it, unlike in a VM with a kernel of its own. */
 function withKernelsOwn(linux: OciLinux, mounts: readonly OciMount[]): OciLinux {
   const mounted = mounts.filter(({ type }) => type === "proc").map(({ destination }) => destination);
   if (mounted.length === 0) return linux;
@@ -83,7 +83,7 @@ function withKernelsOwn(linux: OciLinux, mounts: readonly OciMount[]): OciLinux 
 function rewriteLinux(containerId: string, given: OciLinux, facts: GuestFacts): OciLinux {
   const { mountLabel, resources, ...linux } = given;
   return {
-    // As runc has it, where crun takes part in nothing that is mounted outside.
+    // runc's default; with crun's, containers do not see mounts that are made outside later.
     rootfsPropagation: "rslave",
     ...linux,
     ...(resources === undefined ? {} : { resources: splitLifted(resources).resources }),
@@ -93,8 +93,8 @@ function rewriteLinux(containerId: string, given: OciLinux, facts: GuestFacts): 
 }
 
 /**
- * The resources without the numbers that mean no limit, and which limits had such. A new container has none anyway; of
- * one that runs they are taken away by hand, since crun (1.8) writes -1 as a number without a sign.
+ * Separates the numbers that mean "no limit". A new container has no limits anyway; those of a running one are removed
+ * directly, since crun (1.8) writes -1 as an unsigned number.
  */
 export function splitLifted(given: OciLinuxResources): {
   readonly resources: OciLinuxResources;

@@ -6,7 +6,7 @@ import { readInRoot } from "./path-in-root.ts";
 
 const field = "OciSpecification.process.user.username";
 const greatestId = 0xffffffff;
-/** No image has larger ones; what a container's files hold is not trusted. */
+/** A container's files are not trusted, and no image has larger ones. */
 const largestFile = 1024 * 1024;
 const fieldsRead = 4;
 
@@ -22,9 +22,9 @@ interface GroupEntry {
 }
 
 /**
- * The process with numbers in place of `user.username`, which may be `user`, `uid`, `user:group`, `uid:group` and so
- * on; hosts that cannot look into the root file system name users so. Of groups there is that one alone besides those
- * that are given. Throws a GuestFault naming what the container does not know.
+ * Replaces `user.username` by numbers. Hosts that cannot read the root file system set it to `user`, `uid`, `user:group`,
+ * `uid:group` and so on. No supplementary groups are added to the given ones. Throws a GuestFault naming an unknown user
+ * or group.
  */
 export function withUserOf(root: string, process: OciProcess): OciProcess {
   const { username, ...given } = process.user ?? { uid: 0, gid: 0 };
@@ -35,7 +35,7 @@ export function withUserOf(root: string, process: OciProcess): OciProcess {
   if (userPart === "" || groupPart === "" || more.length > 0) {
     throw new GuestFault(
       "E_INVALIDARG",
-      `${field} is ${JSON.stringify(username)}, accepted is <user> or <user>:<group>`,
+      `invalid ${field} ${JSON.stringify(username)}: expected <user> or <user>:<group>`,
     );
   }
   return { ...process, user: { ...given, ...findUser(root, userPart, groupPart) } };
@@ -67,7 +67,7 @@ function numberOf(text: string, what: string): number | undefined {
   if (!/^\d+$/.test(text)) return undefined;
   const number = Number(text);
   if (number <= greatestId) return number;
-  throw new GuestFault("E_INVALIDARG", `${field}: ${text} is not ${what}, accepted is 0 to ${greatestId}`);
+  throw new GuestFault("E_INVALIDARG", `${field}: ${text} is not ${what}, expected 0 to ${greatestId}`);
 }
 
 function unknown(what: string, name: string, file: string): GuestFault {
@@ -92,7 +92,7 @@ function isId(text: string): boolean {
   return /^\d{1,10}$/.test(text) && Number(text) <= greatestId;
 }
 
-/** The first fields of each line that has any; none where the container has no such file. */
+/** The first fields of each line; nothing if the container has no such file. */
 function* readRows(root: string, path: string): Iterable<readonly string[]> {
   for (const line of textInRoot(root, path).split("\n")) {
     if (line.includes(":") && !line.startsWith("#")) yield line.trim().split(":", fieldsRead);
@@ -108,7 +108,7 @@ function textInRoot(root: string, path: string): string {
   }
 }
 
-/** No more than the file had when it was looked at: a container may go on writing to it. */
+/** Reads no more than the size at the check: a container may go on writing to the file. */
 function textOf(file: number, size: number): string {
   const bytes = Buffer.alloc(size);
   return bytes.toString("utf8", 0, readSync(file, bytes, 0, size, 0));

@@ -53,7 +53,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         const id = newId();
         await createStandalone(id);
         const { pid } = await machine.execute(id);
-        await expect(remove(id)).rejects.toMatchObject(failed("is Running and goes on"));
+        await expect(remove(id)).rejects.toMatchObject(failed("it is Running, expected Created or Stopped"));
         await expect(machine.client.request("signalProcess", id, { ProcessId: pid })).rejects.toMatchObject(notFound);
         expect(await inGuest(`cat /proc/${pid}/comm`)).toBe("sleep\n");
       });

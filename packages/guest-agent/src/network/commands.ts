@@ -1,4 +1,4 @@
-/** What ip(8) is told to move a NIC and to set it up. */
+/** The commands of ip(8) that move a NIC and set it up. */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import {
   bitsOf,
@@ -16,17 +16,17 @@ export interface Interface {
   readonly number: number;
   /** The name that the host gave it. */
   readonly hostName: string;
-  /** In bytes, before encapsulation takes its part. */
+  /** In bytes, including the encapsulation overhead. */
   readonly mtu: number;
 }
 
 export interface Commands {
   readonly common: readonly string[];
-  /** Rules for IPv6 addresses, which ip(8) takes with its option -6 alone. */
+  /** Rules for IPv6 addresses, which ip(8) accepts only with its option -6. */
   readonly ipv6Rules: readonly string[];
 }
 
-/** Routing tables that NICs behind the first get with policy-based routing: this number and theirs. */
+/** With policy-based routing, the table of each NIC after the first is this number plus its own. */
 const firstTable = 100;
 const tableMetric = 500;
 const rulePriority = 5;
@@ -36,7 +36,7 @@ export function interfaceName(number: number): string {
   return `eth${number}`;
 }
 
-/** In an order in which each command finds what it needs. All values must have been checked. */
+/** In the order in which the commands depend on each other. All values must have been checked. */
 export function setUpCommands(adapter: LinuxNetworkAdapter, { number, hostName, mtu }: Interface): Commands {
   const name = interfaceName(number);
   const { MacAddress, EncapOverhead = 0, IPConfigs = [], Routes = [] } = adapter;
@@ -47,7 +47,7 @@ export function setUpCommands(adapter: LinuxNetworkAdapter, { number, hostName, 
       ...(MacAddress === undefined ? [] : [`link set dev ${name} address ${MacAddress.replaceAll("-", ":")}`]),
       ...(EncapOverhead === 0 ? [] : [`link set dev ${name} mtu ${mtu - EncapOverhead}`]),
       `link set dev ${name} up`,
-      // Nobody else can have an address that the host gave out: asking around first would only delay its use.
+      // The host assigns addresses uniquely, so duplicate detection would only delay them.
       ...IPConfigs.map(({ IPAddress, PrefixLength }) => {
         const noDetection = IPAddress.includes(":") ? " nodad" : "";
         return `addr add ${IPAddress}/${PrefixLength} dev ${name}${noDetection}`;
@@ -59,7 +59,7 @@ export function setUpCommands(adapter: LinuxNetworkAdapter, { number, hostName, 
   };
 }
 
-/** To the network of a process, from the VM's own. */
+/** Moves a NIC from the VM's own network to that of a process. */
 export function moveCommands(hostName: string, pid: number): Commands {
   return { common: [`link set dev ${hostName} down`, `link set dev ${hostName} netns ${pid}`], ipv6Rules: [] };
 }
@@ -68,7 +68,7 @@ function hasOwnTable({ PolicyBasedRouting = false }: LinuxNetworkAdapter, number
   return PolicyBasedRouting && number > 0;
 }
 
-/** What comes from an address of the NIC leaves through the NIC. */
+/** Packets from an address of the NIC leave through the NIC. */
 function rules(adapter: LinuxNetworkAdapter, number: number, family: 4 | 6): readonly string[] {
   if (!hasOwnTable(adapter, number)) return [];
   return (adapter.IPConfigs ?? [])
@@ -90,9 +90,9 @@ function routeCommand(
   const hasHop = hop !== undefined && !isUnspecified(hop);
   const isDefault = destination.length === 0;
   if (isDefault && hop === undefined) {
-    throw new GuestFault("E_FAIL", `the route to ${DestinationPrefix} has neither a gateway nor a destination`);
+    throw new GuestFault("E_FAIL", `invalid route to ${DestinationPrefix}: expected a gateway or a destination`);
   }
-  // So networks without a gateway write it.
+  // Networks without a gateway send such a route.
   if (isDefault && !hasHop) return [];
   const ownTable = hasOwnTable(adapter, number);
   const metric = Metric || (ownTable ? tableMetric : laterMetric(number, destination.address.family));
@@ -108,7 +108,7 @@ function routeCommand(
   ];
 }
 
-/** Without a metric, the NICs' routes to one destination stand in the order of the NICs; the kernel takes no two alike. */
+/** Routes to one destination need different metrics; without a given one, the NICs' order decides. */
 function laterMetric(number: number, family: 4 | 6): number {
   if (number === 0) return 0;
   return number + (family === 6 ? kernelIpv6Metric : 0);

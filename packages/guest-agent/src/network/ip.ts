@@ -6,24 +6,23 @@ import { openNetworkNamespace } from "@uvm-shim/linux-calls";
 import type { Children } from "../process/children.ts";
 import type { Commands } from "./commands.ts";
 
-/** A process of the guest whose network namespace is meant; undefined for the VM's own. */
+/** The pid whose network namespace is used; undefined for the VM's own. */
 export type NamespaceOwner = number | undefined;
 
-/** Runs a program in a network namespace to its end. */
+/** Runs a program in a network namespace until it ends. */
 export type RunInNetwork = (
   command: string,
   parameters: readonly string[],
   owner: NamespaceOwner,
 ) => Promise<{ readonly exitCode: number; readonly stderr: string }>;
 
-/** By programs of the guest. */
 export function runInNetwork(children: Children): RunInNetwork {
   return async (command, parameters, owner) => {
     const start = () => ({ done: children.run(command, parameters, { stdio: ["ignore", "ignore", "pipe"] }) });
     if (owner === undefined) return await start().done;
     const namespace = openNetworkNamespace(`/proc/${owner}/ns/net`);
     try {
-      // What is started there stays there.
+      // The program stays in the namespace in which it was started.
       return await namespace.run(start).done;
     } finally {
       namespace.close();
@@ -33,7 +32,7 @@ export function runInNetwork(children: Children): RunInNetwork {
 
 let batches = 0;
 
-/** Throws a GuestFault that names the command which failed. */
+/** Throws a GuestFault naming the command that failed. */
 export async function runIp({ common, ipv6Rules }: Commands, owner: NamespaceOwner, run: RunInNetwork): Promise<void> {
   for (const [family, commands] of [
     [[], common],
@@ -51,7 +50,7 @@ export async function runIp({ common, ipv6Rules }: Commands, owner: NamespaceOwn
   }
 }
 
-/** ip(8) tells the number of the line that failed. */
+/** ip(8) reports the number of the line that failed. */
 function explain(stderr: string, commands: readonly string[]): string {
   const line = /Command failed [^:]{0,256}:(\d+)/.exec(stderr)?.[1];
   const command = line === undefined ? commands.join("; ") : commands[Number(line) - 1];

@@ -1,6 +1,6 @@
 /**
- * Network namespaces that the emulated host has made known to this guest, as no real host can: a container that holds
- * one is in it from its start, and its NICs are there already, set up by whoever made it.
+ * Network namespaces of the emulated host's machine, which a real host cannot offer: a container joins one when it
+ * starts, and its NICs are already set up in it.
  */
 import { existsSync } from "node:fs";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
@@ -8,19 +8,19 @@ import { guestFolders } from "@uvm-shim/host-protocol";
 
 const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** Where the namespace of this id is; undefined for one that gathers NICs in the guest itself. */
+/** The path of the namespace with this id; undefined for one of the guest itself. */
 export function joinedNamespacePath(id: string): string | undefined {
   if (!guidPattern.test(id)) return undefined;
   const path = `${guestFolders.joinedNetworks}/${id.toLowerCase()}`;
   return existsSync(path) ? path : undefined;
 }
 
-/** Whether the NIC, by its interface's name, stands in such a namespace. */
+/** Whether the NIC with this interface name is in such a namespace. */
 export function isJoinedNic(hostName: string): boolean {
   return existsSync(`${guestFolders.joinedNics}/${hostName}`);
 }
 
-/** The specification of the container that holds such a namespace: it has this, whatever it asks for. */
+/** Replaces the network namespace that the specification requests. */
 export function withNetworkAt(spec: OciSpec, path: string): OciSpec {
   const others = (spec.linux?.namespaces ?? []).filter(({ type }) => type !== "network");
   return { ...spec, linux: { ...spec.linux, namespaces: [...others, { type: "network", path }] } };

@@ -1,6 +1,6 @@
 /**
- * The network namespaces that the host tells of. Each gathers NICs, and may be given to one container: to that
- * container's namespace the NICs are moved, and set up there. A NIC of a namespace that no container has is left alone.
+ * The network namespaces of the host's requests. Each has NICs and may be assigned to one container, to whose own
+ * namespace the NICs are then moved and set up. Without a container, the NICs are left alone.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
@@ -11,7 +11,7 @@ import { type NamespaceOwner, type RunInNetwork, runIp } from "./ip.ts";
 import { isJoinedNic } from "./joined-networks.ts";
 import type { DescribedAdapter } from "./request.ts";
 
-/** How long a NIC that the host has added may take to appear. */
+/** How long an added NIC may take to appear. */
 const nicTimeoutMs = 5000;
 const nicPollMs = 10;
 const interfaces = "/sys/class/net";
@@ -19,15 +19,15 @@ const lowestMtu = 1280;
 
 interface Nic {
   readonly adapter: DescribedAdapter;
-  /** The name that the host gave it. */
+  /** The name that the host gave its interface. */
   readonly hostName: string;
   readonly place: NicPlace;
 }
 
 type NicPlace =
-  /** In the VM's own network, until a container has its namespace. */
+  /** In the VM's own network, until its namespace is assigned to a container. */
   | { readonly kind: "vm"; readonly mtu: number }
-  /** In a namespace that containers join, as it was set up there. */
+  /** Already set up in a namespace that containers join. */
   | { readonly kind: "joined" };
 
 export class NetworkNamespaces {
@@ -38,16 +38,16 @@ export class NetworkNamespaces {
     this.#run = run;
   }
 
-  /** By its id in whichever case; the empty text is an id like another. */
+  /** Ids match in any case; the empty text is a valid id. */
   find(id: string): NetworkNamespace | undefined {
     return this.#namespaces.get(id.toLowerCase());
   }
 
-  /** Throws a GuestFault for one that the guest does not know. */
+  /** Throws a GuestFault for an unknown id. */
   get(id: string): NetworkNamespace {
     const namespace = this.find(id);
     if (namespace !== undefined) return namespace;
-    throw new GuestFault("ERROR_NOT_FOUND", `network namespace ${JSON.stringify(id)} is unknown to the guest`);
+    throw new GuestFault("ERROR_NOT_FOUND", `network namespace ${JSON.stringify(id)} does not exist in the guest`);
   }
 
   getOrAdd(id: string): NetworkNamespace {
@@ -59,8 +59,8 @@ export class NetworkNamespaces {
   }
 
   /**
-   * Forgets the namespace whose id is that of a container which has gone. So the real guest does, although ids of
-   * containers are none of namespaces: what a container was given stays given.
+   * Removes the namespace with the id of a removed container, as the real guest does, although a container and its
+   * namespace have different ids: an assigned namespace stays assigned.
    */
   forgetContainer(containerId: string): void {
     const namespace = this.find(containerId);
@@ -72,7 +72,7 @@ export class NetworkNamespace {
   readonly #id: string;
   readonly #run: RunInNetwork;
   #nics: readonly Nic[] = [];
-  /** First process of the container that has it. */
+  /** First process of the container that it is assigned to. */
   #owner: number | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -85,7 +85,7 @@ export class NetworkNamespace {
     return this.#nics.length === 0;
   }
 
-  /** What all NICs say, each thing once, in the NICs' order. */
+  /** Of all NICs, in their order, without duplicates. */
   get nameResolution(): NameResolution {
     const unique = (lists: readonly string[]): readonly string[] => [
       ...new Set(lists.flatMap((list) => list.toLowerCase().split(",")).filter((word) => word !== "")),
@@ -96,11 +96,11 @@ export class NetworkNamespace {
     };
   }
 
-  /** Takes a NIC that the host has plugged in; it is set up when a container has the namespace. */
+  /** Adds a NIC that the host has attached; it is set up once the namespace is assigned. */
   add(adapter: DescribedAdapter, signal: AbortSignal): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#nics.some((nic) => nic.adapter.ID === adapter.ID)) {
-        throw new GuestFault("E_FAIL", `NIC ${adapter.ID} is in network namespace ${JSON.stringify(this.#id)} already`);
+        throw new GuestFault("E_FAIL", `NIC ${adapter.ID} is already in network namespace ${JSON.stringify(this.#id)}`);
       }
       const hostName = hostNameOf(adapter.ID);
       await waitForInterface(hostName, adapter.ID, signal);
@@ -109,21 +109,21 @@ export class NetworkNamespace {
     });
   }
 
-  /** Forgets a NIC, which the host unplugs. An unknown one counts as forgotten. */
+  /** Removes a NIC, which the host detaches. An unknown one counts as removed. */
   remove(id: string): Promise<void> {
     return this.#inTurn(async () => {
       this.#nics = this.#nics.filter(({ adapter }) => adapter.ID !== id);
     });
   }
 
-  /** Gives the namespace to a container for good, and moves the NICs to it. Throws a GuestFault when another had it. */
+  /** Assigns the namespace to a container for good, and moves the NICs. Throws a GuestFault if it was assigned before. */
   assign(pid: number): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#owner !== undefined) {
         const id = JSON.stringify(this.#id);
         throw new GuestFault(
           "E_FAIL",
-          `network namespace ${id} was given to a container before, whose process is or was ${this.#owner}`,
+          `network namespace ${id} is already assigned to the container of process ${this.#owner}`,
         );
       }
       this.#owner = pid;
@@ -131,7 +131,7 @@ export class NetworkNamespace {
     });
   }
 
-  /** Sets the NICs up where they are, in the VM's own network. */
+  /** Sets the NICs up in the VM's own network. */
   setUpInPlace(): Promise<void> {
     return this.#inTurn(async () => {
       for (const [number, nic] of this.#nics.entries()) {
@@ -141,8 +141,8 @@ export class NetworkNamespace {
   }
 
   /**
-   * Moves every NIC anew, as the real guest does, which does not look whether one was moved before: a NIC that comes to
-   * a container which has one already cannot be set up.
+   * Moves every NIC, as the real guest does, even those that were moved before: so a further NIC cannot be added to a
+   * container that already has one.
    */
   async #synchronize(): Promise<void> {
     const owner = this.#owner;
@@ -153,7 +153,7 @@ export class NetworkNamespace {
       if (!existsSync(`${interfaces}/${hostName}`)) {
         throw new GuestFault(
           "E_FAIL",
-          `NIC ${adapter.ID} cannot be moved to the network of process ${owner}: it is not in the VM's own network any more`,
+          `cannot move NIC ${adapter.ID} to the network of process ${owner}: it is no longer in the VM's own network`,
         );
       }
       await runIp(moveCommands(hostName, owner), undefined, this.#run);
@@ -161,16 +161,16 @@ export class NetworkNamespace {
     }
   }
 
-  /** Only now the real guest looks at what it was told of the NIC, which stays listed whatever comes of it. */
+  /** The real guest checks the NIC's configuration only now, and keeps the NIC listed even if it is invalid. */
   async #setUp({ adapter, hostName }: Nic, mtu: number, number: number, owner: NamespaceOwner): Promise<void> {
     const { EncapOverhead = 0, ID, IPConfigs = [], problem } = adapter;
-    if (problem !== undefined) throw new GuestFault("E_FAIL", `NIC ${ID} cannot be set up: ${problem}`);
+    if (problem !== undefined) throw new GuestFault("E_FAIL", `cannot set up NIC ${ID}: ${problem}`);
     if (mtu - EncapOverhead < lowestMtu) {
-      const accepted = `accepted are 0 to ${mtu - lowestMtu}`;
-      throw new GuestFault("E_FAIL", `NIC ${ID} cannot be set up: EncapOverhead is ${EncapOverhead}, ${accepted}`);
+      const expected = `expected 0 to ${mtu - lowestMtu}`;
+      throw new GuestFault("E_FAIL", `cannot set up NIC ${ID}: invalid EncapOverhead ${EncapOverhead}: ${expected}`);
     }
     if (IPConfigs.length === 0) {
-      throw new GuestFault("E_FAIL", `NIC ${ID} cannot be set up: IPConfigs is empty, and no DHCP server answers`);
+      throw new GuestFault("E_FAIL", `cannot set up NIC ${ID}: IPConfigs is empty, and no DHCP server answers`);
     }
     await runIp(setUpCommands(adapter, { number, hostName, mtu }), owner, this.#run);
   }
@@ -182,7 +182,7 @@ export class NetworkNamespace {
   }
 }
 
-/** The name that the emulated host gives the interface of a NIC. */
+/** The name that the emulated host gives a NIC's interface. */
 function hostNameOf(id: string): string {
   return `nic${id.replaceAll("-", "").slice(0, 12)}`;
 }
@@ -195,7 +195,7 @@ function placeOf(hostName: string): NicPlace {
 async function waitForInterface(name: string, id: string, signal: AbortSignal): Promise<void> {
   for (let waited = 0; !isJoinedNic(name) && !existsSync(`${interfaces}/${name}`); waited += nicPollMs) {
     if (waited >= nicTimeoutMs) {
-      throw new GuestFault("E_FAIL", `NIC ${id} has not appeared within ${nicTimeoutMs} ms`);
+      throw new GuestFault("E_FAIL", `NIC ${id} did not appear within ${nicTimeoutMs} ms`);
     }
     await delay(nicPollMs, undefined, { signal });
   }

@@ -1,4 +1,4 @@
-/** The settings of a NIC, checked where they enter: what passes becomes words of ip(8) and of resolv.conf. */
+/** Reads the settings of a NIC, whose values become words of ip(8) and of resolv.conf. */
 import { Fields } from "@uvm-shim/gcs-bridge";
 import {
   bitsOf,
@@ -15,7 +15,7 @@ const mostItems = 256;
 
 /** A NIC as the host describes it. */
 export interface DescribedAdapter extends LinuxNetworkAdapter {
-  /** What is wrong with its addresses or routes, which the reference's guest finds out when it sets the NIC up. */
+  /** An error in its addresses or routes, which the reference's guest finds only when it sets the NIC up. */
   readonly problem?: string;
 }
 
@@ -31,7 +31,7 @@ export function readNetworkAdapter(fields: Fields): DescribedAdapter {
   }
   const configuration = readConfiguration(fields);
   return {
-    // Whatever the host calls it, and if it has no name.
+    // Any text, even an empty one.
     NamespaceID: (fields.optionalText("NamespaceID") ?? "").toLowerCase(),
     ID: guid(fields, "ID"),
     ...(mac === "" ? {} : { MacAddress: mac }),

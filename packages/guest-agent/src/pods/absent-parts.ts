@@ -1,24 +1,22 @@
 /**
- * Parts of a container's settings that the real guest reads without looking whether they are there. It ends of that,
- * and the VM with it, so this agent does too: a host that leaves one out must not be told by a mere error.
+ * Parts of a container's settings whose absence crashes the real guest's agent, and with it the VM. This agent ends as
+ * well, so that a host cannot rely on an error.
  */
 import { Fields, GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
 
-/** Told to the agent, which ends: no answer leaves the guest. */
+/** Ends the agent: no answer is sent. */
 export class AbsentPart extends Error {
   override readonly name = "AbsentPart";
 
   constructor(containerId: string, part: string) {
-    super(
-      `container ${containerId}: ${part} is absent, of which the real guest's agent would end, and so does this one`,
-    );
+    super(`container ${containerId}: ${part} is absent: the agent ends, as the real guest's agent crashes`);
   }
 }
 
 const oldestSchema = { major: 2, minor: 1 };
 
-/** Throws an AbsentPart; a GuestFault for a schema that is too old, which the real guest looks at before. */
+/** Throws an AbsentPart; a GuestFault for a schema that is too old, which the real guest checks first. */
 export function demandSettings(containerId: string, configuration: string): void {
   const fields = Fields.parse(configuration, "ContainerConfig");
   const schema = fields.optionalObject("SchemaVersion");
@@ -29,7 +27,7 @@ export function demandSettings(containerId: string, configuration: string): void
   if (major < oldestSchema.major || (major === oldestSchema.major && minor < oldestSchema.minor)) {
     throw new GuestFault(
       "HCS_E_INVALID_JSON",
-      `ContainerConfig.SchemaVersion is ${major}.${minor}, accepted is ${oldestSchema.major}.${oldestSchema.minor} or later`,
+      `unsupported ContainerConfig.SchemaVersion ${major}.${minor}: expected ${oldestSchema.major}.${oldestSchema.minor} or later`,
     );
   }
   if (!fields.has("OciSpecification")) throw new AbsentPart(containerId, "OciSpecification");
@@ -39,9 +37,9 @@ export function demandSettings(containerId: string, configuration: string): void
   }
 }
 
-/** For what is added to the rules of devices. Throws an AbsentPart where there are no resources to add it to. */
+/** Throws an AbsentPart if there are no resources, whose device rules are to be extended. */
 export function demandResources(containerId: string, { linux }: OciSpec, forWhat: string): void {
   if (linux?.resources === undefined) {
-    throw new AbsentPart(containerId, `OciSpecification.linux.resources, to which ${forWhat} is added,`);
+    throw new AbsentPart(containerId, `OciSpecification.linux.resources (for ${forWhat})`);
   }
 }

@@ -1,4 +1,4 @@
-/** What annotations of a container ask of the guest. */
+/** The annotations of a container that the guest applies. */
 import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
@@ -11,7 +11,7 @@ const teeLogKey = "io.microsoft.container.lcow.tee-log-path";
 const teeLogMountKey = "io.microsoft.container.lcow.tee-log-dir-mount";
 const shmPath = "/dev/shm";
 
-/** With /dev/shm of the size that is asked for. Throws a GuestFault naming the annotation that cannot be honoured. */
+/** Applies the size of /dev/shm. Throws a GuestFault naming the annotation. */
 export function withShmSize(spec: OciSpec): OciSpec {
   const kibibytes = spec.annotations?.[shmSizeKey];
   if (kibibytes === undefined) return spec;
@@ -25,7 +25,7 @@ export function withShmSize(spec: OciSpec): OciSpec {
   return { ...spec, mounts: [...(spec.mounts ?? []).filter(({ destination }) => destination !== shmPath), mount] };
 }
 
-/** With the limit of core files that is asked for. Throws a GuestFault naming the annotation. */
+/** Applies the limit of core files. Throws a GuestFault naming the annotation. */
 export function withCoreLimit(spec: OciSpec): OciSpec {
   const limits = spec.annotations?.[coreLimitKey];
   if (limits === undefined || limits === "") return spec;
@@ -37,7 +37,7 @@ export function withCoreLimit(spec: OciSpec): OciSpec {
   return { ...spec, process: { ...process, rlimits } };
 }
 
-/** With the folder of logs mounted where the container is to see it. Throws a GuestFault naming the annotation. */
+/** Mounts the log folder in the container. Throws a GuestFault naming the annotation. */
 export function withLogFolder(spec: OciSpec, places: Pick<SharedFolders, "logs">): OciSpec {
   const destination = spec.annotations?.[teeLogMountKey];
   if (destination === undefined || destination === "") return spec;
@@ -46,7 +46,7 @@ export function withLogFolder(spec: OciSpec, places: Pick<SharedFolders, "logs">
   return { ...spec, mounts: [...(spec.mounts ?? []), mount] };
 }
 
-/** The file of the guest that the first process's output goes to besides, if any. Throws a GuestFault. */
+/** The file of the guest that receives a copy of the first process's output, if any. Throws a GuestFault. */
 export function outputCopyOf(
   { annotations = {} }: OciSpec,
   places: Pick<SharedFolders, "logs">,
@@ -62,5 +62,5 @@ export function outputCopyOf(
 
 function refused(key: string, value: string, accepted: string): GuestFault {
   const annotation = `OciSpecification.annotations.${key}`;
-  return new GuestFault("E_INVALIDARG", `${annotation} is ${JSON.stringify(value)}, accepted is ${accepted}`);
+  return new GuestFault("E_INVALIDARG", `invalid ${annotation} ${JSON.stringify(value)}: expected ${accepted}`);
 }

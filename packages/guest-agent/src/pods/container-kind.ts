@@ -1,4 +1,4 @@
-/** What a container is to the guest: the first of a pod, a further one of a pod, or one by itself. */
+/** The kind of a container: the sandbox container of a pod, a workload of a pod, or a standalone container. */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 
 export type ContainerKind =
@@ -15,13 +15,13 @@ const skipNetworkKey = "io.microsoft.cri.skip-pod-networking";
 const hostNetworkKey = "io.microsoft.virtualmachine.lcow.hostnetwork";
 const privilegedKey = "io.microsoft.virtualmachine.lcow.privileged";
 
-/** What the parser of truth values in Go's library takes for true. */
+/** The values that Go's strconv.ParseBool accepts as true. */
 const truths: readonly string[] = ["1", "t", "T", "TRUE", "true", "True"];
 
-/** Throws a GuestFault when the annotations name no kind. */
+/** Throws a GuestFault for invalid annotations. */
 export function readContainerKind(id: string, annotations: Annotations = {}): ContainerKind {
   const virtualPod = annotations[virtualPodKey] ?? "";
-  // The container that has the name of its virtual pod is its sandbox, whatever the other annotations say.
+  // A container with the id of its virtual pod is its sandbox, whatever the other annotations say.
   if (virtualPod !== "" && virtualPod === id) return { kind: "sandbox", podId: id };
   const type = annotations[typeKey];
   switch (type) {
@@ -32,36 +32,36 @@ export function readContainerKind(id: string, annotations: Annotations = {}): Co
     case "container": {
       const podId = virtualPod === "" ? (annotations[sandboxIdKey] ?? "") : virtualPod;
       if (podId === "") {
-        throw new GuestFault(
-          "E_FAIL",
-          `annotation ${sandboxIdKey} is empty, expected is the id of a sandbox container`,
-        );
+        throw new GuestFault("E_FAIL", `annotation ${sandboxIdKey} is empty: expected the id of a sandbox container`);
       }
       return { kind: "workload", podId };
     }
     default: {
       const given = JSON.stringify(type.slice(0, 64));
-      throw new GuestFault("E_FAIL", `annotation ${typeKey} is ${given}, accepted are sandbox and container`);
+      throw new GuestFault("E_FAIL", `invalid annotation ${typeKey} ${given}: expected sandbox or container`);
     }
   }
 }
 
-/** The folder that a sandbox container shares with its workloads; several virtual pods lie side by side. */
+/** The folder that a sandbox container shares with its workloads; several virtual pods are siblings. */
 export function sandboxRootOf(bundle: string, annotations: Annotations = {}): string {
   const virtualPod = annotations[virtualPodKey] ?? "";
   if (virtualPod === "") return bundle;
   if (virtualPod.startsWith("/") || virtualPod.includes("..")) {
-    throw new GuestFault("E_FAIL", `annotation ${virtualPodKey} is ${JSON.stringify(virtualPod)}, expected is a name`);
+    throw new GuestFault(
+      "E_FAIL",
+      `invalid annotation ${virtualPodKey} ${JSON.stringify(virtualPod)}: expected a name`,
+    );
   }
   return `${bundle.slice(0, bundle.lastIndexOf("/"))}/virtual-pods/${virtualPod}`;
 }
 
-/** Whether a sandbox container may do without NICs. This one alone is read as a word. */
+/** Whether a sandbox container needs no NICs. Only this annotation accepts just the word "true", in any case. */
 export function skipsPodNetwork(annotations: Annotations = {}): boolean {
   return annotations[skipNetworkKey]?.toLowerCase() === "true";
 }
 
-/** Whether a pod has the VM's network; read of sandbox containers and of those by themselves. */
+/** Whether a pod uses the VM's network. Read from sandbox containers and standalone ones. */
 export function wantsHostNetwork(annotations: Annotations = {}): boolean {
   return truths.includes(annotations[hostNetworkKey] ?? "");
 }

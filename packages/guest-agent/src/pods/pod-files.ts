@@ -1,4 +1,4 @@
-/** The files by which containers know their name and find others. */
+/** The files by which containers resolve names: hostname, hosts and resolv.conf. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciMount, OciSpec } from "@uvm-shim/hcs-schema";
@@ -8,19 +8,19 @@ export type PodFileName = (typeof names)[number];
 
 const longestSearch = 6;
 
-/** What the NICs of a network namespace say about name resolution. */
+/** The name resolution that the NICs of a network namespace configure. */
 export interface NameResolution {
   readonly searches: readonly string[];
   readonly servers: readonly string[];
 }
 
-/** Throws a GuestFault: the name becomes a word of a file that others trust. */
+/** Throws a GuestFault for a name that must not become a word of a trusted file. */
 export function checkHostname(hostname: string): void {
   if (/^[a-zA-Z0-9_.-]{0,255}$/.test(hostname)) return;
   const given = JSON.stringify(hostname.slice(0, 64));
   throw new GuestFault(
     "E_FAIL",
-    `OciSpecification.hostname is ${given}, accepted are at most 255 letters, digits, hyphens, underscores and dots`,
+    `invalid OciSpecification.hostname ${given}: expected at most 255 letters, digits, hyphens, underscores and dots`,
   );
 }
 
@@ -47,12 +47,12 @@ export function hostsFile(hostname: string): string {
   ].join("\n");
 }
 
-/** Throws a GuestFault for more domains than resolv.conf(5) has room for. */
+/** Throws a GuestFault for more search domains than resolv.conf(5) allows. */
 export function resolvConfFile({ searches, servers }: NameResolution): string {
   if (searches.length > longestSearch) {
     throw new GuestFault(
       "E_FAIL",
-      `the NICs name ${searches.length} domains to search, resolv.conf has room for ${longestSearch}`,
+      `the NICs have ${searches.length} search domains: resolv.conf allows at most ${longestSearch}`,
     );
   }
   return [
@@ -62,8 +62,8 @@ export function resolvConfFile({ searches, servers }: NameResolution): string {
 }
 
 /**
- * The mounts of those files that the specification does not mount by itself. A root without them that cannot be
- * written to, so that the runtime cannot make the mount points, makes the container fail.
+ * The mounts of the files that the specification does not mount itself. The container fails if its root is read-only and
+ * lacks these files, since the runtime cannot make the mount points.
  */
 export function podFileMounts({ mounts = [], root }: OciSpec, folder: string): readonly OciMount[] {
   const options = ["bind", ...(root?.readonly === true ? ["ro"] : [])];
@@ -72,7 +72,7 @@ export function podFileMounts({ mounts = [], root }: OciSpec, folder: string): r
     .map((name) => ({ destination: `/etc/${name}`, type: "bind", source: `${folder}/${name}`, options }));
 }
 
-/** By its exact name alone. */
+/** Matches only the exact path. */
 export function isMounted(mounts: readonly OciMount[], name: PodFileName): boolean {
   return mounts.some(({ destination }) => destination === `/etc/${name}`);
 }

@@ -1,10 +1,10 @@
-/** The pods of the guest: each made by its sandbox container, and joined by workloads. */
+/** The pods of the guest: each is created by its sandbox container and joined by workloads. */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 
 export interface Pod {
-  /** What its containers share lies below: names, hosts, places in memory, huge pages and logs. */
+  /** Holds what its containers share: names, hosts, folders in memory, huge pages and logs. */
   readonly sandboxRoot: string;
-  /** Whether its containers are in the VM's own network. */
+  /** Whether its containers use the VM's own network. */
   readonly hasHostNetwork: boolean;
 }
 
@@ -15,29 +15,29 @@ interface KnownPod extends Pod {
 export class PodTable {
   readonly #pods = new Map<string, KnownPod>();
 
-  /** Throws a GuestFault when the pod exists. */
+  /** Throws a GuestFault if the pod exists. */
   add(podId: string, pod: Pod): void {
-    if (this.#pods.has(podId)) throw new GuestFault("E_FAIL", `pod ${podId} exists already`);
+    if (this.#pods.has(podId)) throw new GuestFault("E_FAIL", `pod ${podId} already exists`);
     this.#pods.set(podId, { ...pod, containers: new Set([podId]) });
   }
 
-  /** Throws a GuestFault when there is no such pod, or when the container is one of it already. */
+  /** Throws a GuestFault if the pod does not exist, or if the container has already joined it. */
   join(podId: string, containerId: string): Pod {
     const pod = this.#pods.get(podId);
     if (pod === undefined) {
       throw new GuestFault(
         "E_FAIL",
-        `container ${containerId} is to join pod ${podId}, which has no sandbox container`,
+        `container ${containerId} cannot join pod ${podId}: the pod has no sandbox container`,
       );
     }
     if (pod.containers.has(containerId)) {
-      throw new GuestFault("E_FAIL", `container ${containerId} is one of pod ${podId} already`);
+      throw new GuestFault("E_FAIL", `container ${containerId} is already in pod ${podId}`);
     }
     pod.containers.add(containerId);
     return pod;
   }
 
-  /** The pod goes with its sandbox container, though workloads may be left. */
+  /** Removes the pod with its sandbox container, even if workloads are left. */
   forget(podId: string, containerId: string): void {
     const pod = this.#pods.get(podId);
     pod?.containers.delete(containerId);

@@ -1,6 +1,6 @@
 /**
- * From what the host asks for a container to what the OCI runtime is to be given, by its kind: only workloads have
- * places of the pod and of the guest, devices, and shared memory of a size; a container by itself has no user by name.
+ * Turns the host's specification of a container into that of the OCI runtime, by the container's kind: only workloads have
+ * mounts of the pod and of the guest, devices, and a size of shared memory; standalone containers have no user names.
  */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciSpec, OciUser } from "@uvm-shim/hcs-schema";
@@ -28,16 +28,16 @@ import { withGuestMounts } from "./workload-mounts.ts";
 
 export interface PreparedContainer {
   readonly spec: OciSpec;
-  /** File of the guest that the first process's output goes to besides. */
+  /** A file of the guest that receives a copy of the first process's output. */
   readonly outputCopy: OutputCopyPlace | undefined;
-  /** That of a container whose user was given by name: added processes that name none have it too. */
+  /** The user of a container that was given by name; it applies to added processes without a user name. */
   readonly user: OciUser | undefined;
-  /** The folder of its pod, which goes with a sandbox container; undefined for any other. */
+  /** The folder of its pod, which is removed with a sandbox container; undefined for any other. */
   readonly ownSandboxRoot: string | undefined;
   readonly network: ContainerNetwork;
 }
 
-/** What becomes of the NICs when the container has been made. */
+/** Where the NICs are moved once the container has been made. */
 export type ContainerNetwork =
   | { readonly kind: "none" }
   | { readonly kind: "own" | "host"; readonly namespaceId: string };
@@ -46,7 +46,7 @@ export interface PreparationSurroundings {
   readonly pods: PodTable;
   readonly namespaces: NetworkNamespaces;
   readonly devices: GuestDevices;
-  /** Name of the guest, which containers without one of their own are called by. */
+  /** The host name of containers without one. */
   guestName(): string;
 }
 
@@ -63,7 +63,7 @@ interface Rewritten {
   readonly network: ContainerNetwork;
 }
 
-/** Throws a GuestFault for what the guest cannot do, and an AbsentPart. */
+/** Throws a GuestFault for unsupported requests, and an AbsentPart. */
 export function prepareContainer(
   kind: ContainerKind,
   request: Request,
@@ -99,7 +99,7 @@ function rewrite(kind: ContainerKind, request: Request, surroundings: Preparatio
   }
 }
 
-/** Its files are written, and mounted by workloads: it has none of them itself. */
+/** Writes the pod's files, which only its workloads mount. */
 function prepareSandbox(podId: string, { bundle, given }: Request, surroundings: PreparationSurroundings): Rewritten {
   const { namespaces, pods, guestName } = surroundings;
   const { annotations } = given;
@@ -129,7 +129,7 @@ function prepareWorkload(podId: string, { id, given }: Request, surroundings: Pr
     const name = JSON.stringify(given.hostname.slice(0, 64));
     throw new GuestFault(
       "E_FAIL",
-      `OciSpecification.hostname is ${name}, a workload has the name of its pod: expected is ""`,
+      `invalid OciSpecification.hostname ${name}: expected "", since a workload has the name of its pod`,
     );
   }
   const mounted = withGuestMounts(id, given, sharedFoldersOf(root), devices);
@@ -146,7 +146,7 @@ function prepareStandalone({ bundle: root, given }: Request, surroundings: Prepa
   const namespaceId = namespaceOf(given);
   if (!isMounted(mounts, "hostname")) writePodFile(root, "hostname", hostnameFile(hostname));
   if (!isMounted(mounts, "hosts")) writePodFile(root, "hosts", hostsFile(hostname));
-  // Only here, an unknown namespace becomes a known one.
+  // Only standalone containers create an unknown namespace.
   if (!isMounted(mounts, "resolv.conf")) {
     writePodFile(root, "resolv.conf", resolvConfFile(namespaces.getOrAdd(namespaceId).nameResolution));
   }
@@ -159,12 +159,12 @@ function prepareStandalone({ bundle: root, given }: Request, surroundings: Prepa
   };
 }
 
-/** Where a container is that holds a network namespace of its pod. */
+/** The network of a container that owns the network namespace of its pod. */
 type NetworkPlace =
   | { readonly kind: "own" }
   /** In the VM's own network. */
   | { readonly kind: "host" }
-  /** In one that the host has offered, whose NICs cannot be had anywhere else. */
+  /** In a namespace that the host offers, whose NICs cannot be moved. */
   | { readonly kind: "joined"; readonly path: string };
 
 function networkPlaceOf(namespaceId: string, annotations: OciSpec["annotations"]): NetworkPlace {

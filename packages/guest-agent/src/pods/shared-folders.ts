@@ -1,22 +1,22 @@
-/** What the containers of a pod share besides their namespaces: folders below the root of its sandbox. */
+/** The folders that the containers of a pod share, in the root of its sandbox. */
 import { lstatSync, mkdirSync, rmSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { MNT_DETACH, mount, mountFlags } from "@uvm-shim/linux-calls";
 import { withFolderInRoot } from "../container/path-in-root.ts";
 import { mountOwn, mountPointsBelow, unmountAll } from "../storage/mount-points.ts";
 
-/** Finds, or makes, what a specification's mounts and logs need. */
+/** Finds or makes the folders for a specification's mounts and logs. */
 export interface SharedFolders {
-  /** A directory that the containers of the pod share, kept in memory or not, below `path`. */
+  /** The shared folder of `mounts` or `tmp` (in memory) at `path`. */
   shared(kind: "mounts" | "tmp", path: string, field: string): string;
   hugePages(size: string, location: string, field: string): string;
-  /** A folder below that of the logs. */
+  /** A folder of logs. */
   logs(path: string, field: string): string;
 }
 
 const folders = { mounts: "sandboxMounts", tmp: "sandboxTmpfsMounts", hugePages: "hugepages", logs: "logs" } as const;
 
-/** Makes them for a sandbox container. What one container mounts there, another one sees if both asked for it. */
+/** Makes them for a sandbox container. Mounts in them propagate between containers that request it. */
 export function makeSharedFolders(sandboxRoot: string): void {
   for (const name of [folders.mounts, folders.tmp, folders.hugePages]) {
     const path = `${sandboxRoot}/${name}`;
@@ -30,7 +30,7 @@ export function makeSharedFolders(sandboxRoot: string): void {
   makeShared(`${sandboxRoot}/${folders.logs}`);
 }
 
-/** Takes away what is mounted there, as the end of the sandbox container does. */
+/** Removes all mounts in them, as the deletion of the sandbox container does. */
 export function unmountSharedFolders(sandboxRoot: string): void {
   for (const name of [folders.mounts, folders.tmp, folders.hugePages]) {
     for (const path of mountPointsBelow(`${sandboxRoot}/${name}`).toReversed()) unmountAll(path, MNT_DETACH);
@@ -40,7 +40,7 @@ export function unmountSharedFolders(sandboxRoot: string): void {
 export function sharedFoldersOf(sandboxRoot: string): SharedFolders {
   const base = (name: string): string => {
     const path = `${sandboxRoot}/${name}`;
-    // A container by itself has only the logs, which it asks for by an annotation.
+    // A standalone container has only logs, made for its annotation.
     if (lstatSync(path, { throwIfNoEntry: false }) === undefined) makeShared(path);
     return path;
   };
@@ -77,8 +77,7 @@ function shortened(path: string): string {
 }
 
 /**
- * Every user of every container may write there. A link that one of them has left leads nowhere, nor does one that takes
- * the place of a folder meanwhile.
+ * Every user of every container may write there, so links are never followed, even if one replaces a folder meanwhile.
  */
 function sharedDirectory(base: string, path: string, field: string): string {
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
@@ -96,7 +95,7 @@ function sharedDirectory(base: string, path: string, field: string): string {
   } catch (cause) {
     if (cause instanceof GuestFault) throw cause;
     const { code = String(cause) } = cause as NodeJS.ErrnoException;
-    throw new GuestFault("E_INVALIDARG", `${field}: ${shortened(path)} cannot be used: ${code}`, { cause });
+    throw new GuestFault("E_INVALIDARG", `${field}: cannot use ${shortened(path)}: ${code}`, { cause });
   } finally {
     process.umask(umask);
   }
@@ -104,5 +103,5 @@ function sharedDirectory(base: string, path: string, field: string): string {
 }
 
 function leadsOut(path: string, field: string): GuestFault {
-  return new GuestFault("E_INVALIDARG", `${field}: ${shortened(path)} leads out of what the pod shares`);
+  return new GuestFault("E_INVALIDARG", `${field}: ${shortened(path)} leads out of the pod's shared folders`);
 }

@@ -17,10 +17,9 @@ const denyAll: OciDeviceRule = { allow: false, access: "rwm" };
 const allowAll: OciDeviceRule = { allow: true, access: "rwm" };
 
 /**
- * The specification of a workload with devices as this guest has them: the nodes that it names, by the guest's numbers
- * for them, and the assigned devices that it names in `windows.devices`, which a sandbox container and one by itself
- * are not given. A privileged one gets every node of the guest. Throws a GuestFault naming what the guest does not
- * have, and an AbsentPart where there are no rules to add one to.
+ * Adds a workload's devices: the nodes that it names, with the guest's numbers, and the assigned devices of
+ * `windows.devices`, which other kinds of containers do not get. A privileged workload gets every node of the guest. Throws
+ * a GuestFault naming a missing device, and an AbsentPart if there are no rules to extend.
  */
 export function grantDevices(containerId: string, given: OciSpec, devices: GuestDevices): OciSpec {
   const { devices: named = [] } = given.linux ?? {};
@@ -54,8 +53,8 @@ function withDevices(
 }
 
 /**
- * With rules that the kernel and each runtime take alike: a guest that is kept to some devices can allow no others, and
- * what no rule allows is denied.
+ * Normalizes the rules for the kernel and every runtime: a guest that may use only some devices cannot allow others, and
+ * a device without a rule is denied.
  */
 export function withGrantableRules(given: OciSpec, devices: Pick<GuestDevices, "rules">): OciSpec {
   const rules = readRules(given.linux?.resources?.devices);
@@ -81,7 +80,7 @@ function readRules(rules: unknown): readonly OciDeviceRule[] {
   }
 }
 
-/** What is of another kind is passed over. */
+/** Entries of other types are ignored. */
 function findAssigned(
   { id, idType }: OciWindowsDevice,
   index: number,
@@ -91,7 +90,7 @@ function findAssigned(
   const found = devices.assigned(id);
   if (found !== undefined) return [found];
   const field = `OciSpecification.windows.devices[${index}]`;
-  throw new GuestFault("ERROR_FILE_NOT_FOUND", `${field}.id is ${id}, no such device is assigned to the guest`);
+  throw new GuestFault("ERROR_FILE_NOT_FOUND", `${field}.id: device ${id} is not assigned to the guest`);
 }
 
 function findNode(named: unknown, index: number, devices: GuestDevices): DeviceNode {
@@ -99,18 +98,18 @@ function findNode(named: unknown, index: number, devices: GuestDevices): DeviceN
   const found = devices.node(given.path);
   if (found === undefined) {
     const field = `OciSpecification.linux.devices[${index}].path`;
-    throw new GuestFault("ERROR_FILE_NOT_FOUND", `${field} is ${given.path}, the guest has no such device`);
+    throw new GuestFault("ERROR_FILE_NOT_FOUND", `${field}: device ${given.path} does not exist in the guest`);
   }
   const { fileMode = found.fileMode, uid = found.uid, gid = found.gid } = given;
   return { ...found, fileMode, uid, gid };
 }
 
-/** To make nodes of any device is allowed to every container, and hurts as little as they do. */
+/** Without "m", since every container may make nodes of any device anyway. */
 function allowUse({ type, major, minor }: DeviceNode): OciDeviceRule {
   return { allow: true, type, major, minor, access: "rw" };
 }
 
-/** Read-only is the folder alone, not what the host has attached below it. */
+/** Only the folder is read-only, not what the host has attached in it. */
 function mountOf({ folder }: AssignedDevice): OciMount {
   return { destination: folder, type: "bind", source: folder, options: ["rbind", "ro", "nosuid"] };
 }

@@ -1,4 +1,4 @@
-/** Mounts of a workload whose source is a place of its pod or of the guest, and disks that it gets as devices. */
+/** Mounts of a workload with a source in its pod or in the guest, and disks that it gets as devices. */
 import { existsSync, lstatSync, readlinkSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciDeviceRule, OciMount, OciSpec } from "@uvm-shim/hcs-schema";
@@ -12,9 +12,8 @@ const hugePagesPrefix = "hugepages://";
 const hugePageSizes = ["2M"];
 
 /**
- * The specification with paths of this guest in place of `sandbox://`, `sandbox-tmp://`, `hugepages://` and `uvm://`,
- * and with the devices of `blockdev://` destinations allowed to it. Throws a GuestFault that names the mount,
- * and an AbsentPart where there are no rules to add one to.
+ * Replaces `sandbox://`, `sandbox-tmp://`, `hugepages://` and `uvm://` by paths of this guest, and allows the devices of
+ * `blockdev://` destinations. Throws a GuestFault naming the mount, and an AbsentPart if there are no rules to extend.
  */
 export function withGuestMounts(
   containerId: string,
@@ -43,19 +42,19 @@ function blockDeviceMount(
   granted: OciDeviceRule[],
 ): OciMount {
   const { source = "", options = [] } = mount;
-  // What stands for the disk is a link to its node, and nothing else is taken.
+  // A disk is represented by a link to its node; nothing else is accepted.
   const path = lstatSync(source, { throwIfNoEntry: false })?.isSymbolicLink() === true ? readlinkSync(source) : "";
   const node = devices.node(path);
   if (node?.type !== "b") {
-    throw new GuestFault("ERROR_FILE_NOT_FOUND", `${field}.source is ${source}, which is no disk of the guest`);
+    throw new GuestFault("ERROR_FILE_NOT_FOUND", `${field}.source: ${source} is not a disk of the guest`);
   }
   const { major, minor } = node;
-  // To make nodes of any device is allowed to every container.
+  // Without "m", since every container may make nodes of any device.
   granted.push({ allow: true, type: "b", major, minor, access: options.includes("ro") ? "r" : "rw" });
   return { ...mount, destination: mount.destination.slice(blockDevicePrefix.length), source: path };
 }
 
-/** Undefined where the source is a path already. */
+/** Undefined if the source is already a path. */
 function sourceIn({ source = "" }: OciMount, places: SharedFolders, field: string): string | undefined {
   const where = `${field}.source`;
   for (const [prefix, kind] of [
@@ -67,13 +66,13 @@ function sourceIn({ source = "" }: OciMount, places: SharedFolders, field: strin
   if (source.startsWith(hugePagesPrefix)) {
     const [size = "", ...location] = source.slice(hugePagesPrefix.length).split("/");
     if (!hugePageSizes.includes(size)) {
-      const accepted = hugePageSizes.join(", ");
-      throw new GuestFault("E_INVALIDARG", `${where} asks for huge pages of size ${size}, accepted is ${accepted}`);
+      const expected = hugePageSizes.join(", ");
+      throw new GuestFault("E_INVALIDARG", `${where}: invalid huge page size ${size}: expected ${expected}`);
     }
     return places.hugePages(size, location.join("/"), where);
   }
   if (!source.startsWith(guestPathPrefix)) return undefined;
   const path = source.slice(guestPathPrefix.length);
   if (path.startsWith("/") && existsSync(path)) return path;
-  throw new GuestFault("ERROR_PATH_NOT_FOUND", `${where} is ${source}, which the guest does not have`);
+  throw new GuestFault("ERROR_PATH_NOT_FOUND", `${where}: ${source} does not exist in the guest`);
 }

@@ -1,11 +1,11 @@
 import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 
-/** What the host has had the guest mount somewhere. */
+/** A mount that the host has requested. */
 interface HostMount {
   readonly path: string;
   readonly kind: "read-only disk" | "writable disk" | "combined layers";
-  /** The device; of combined layers their own path. */
+  /** The device; for combined layers, their own path. */
   readonly source: string;
   readonly encrypted: boolean;
   /** Mounts that it lies on. */
@@ -16,7 +16,7 @@ interface HostMount {
 
 type Undo = () => void;
 
-/** A record of the host's mounts, by which a guest with a policy refuses to be misled about them. */
+/** The record of the host's mounts by which a guest with a policy detects inconsistent requests. */
 export class MountsOfHost {
   readonly #mounts = new Map<string, HostMount>();
 
@@ -42,28 +42,31 @@ export class MountsOfHost {
   }
 
   #add(mount: Omit<HostMount, "users">): Undo {
-    if (this.#mounts.has(mount.path)) throw new GuestFault("E_FAIL", `something is mounted at ${mount.path} already`);
+    if (this.#mounts.has(mount.path)) throw new GuestFault("E_FAIL", `${mount.path} is already a mount`);
     const added = { ...mount, users: 0 };
     this.#mounts.set(mount.path, added);
     for (const lower of added.below) lower.users += 1;
     return () => this.#forget(added);
   }
 
-  /** What is not there counts as removed. */
+  /** An unknown mount counts as removed. */
   #remove(path: string, kind: HostMount["kind"], source: string, encrypted: boolean): Undo {
     const mount = this.#mounts.get(path);
     if (mount === undefined) return () => {};
     if (mount.source !== source) {
-      throw new GuestFault("E_FAIL", `${path} is of ${mount.source}, and cannot be unmounted as one of ${source}`);
+      throw new GuestFault(
+        "E_FAIL",
+        `cannot unmount ${path} as a mount of ${source}: it is a mount of ${mount.source}`,
+      );
     }
     if (mount.kind !== kind) {
-      throw new GuestFault("E_FAIL", `${path} is a ${mount.kind}, and cannot be unmounted as a ${kind}`);
+      throw new GuestFault("E_FAIL", `cannot unmount ${path} as ${kind}: it is mounted as ${mount.kind}`);
     }
     if (mount.users > 0) throw new GuestFault("E_FAIL", `${path} is in use by ${mount.users} combined layers`);
     if (mount.encrypted !== encrypted) {
       throw new GuestFault(
         "E_FAIL",
-        `Request.Settings.Encrypted is ${encrypted}, expected ${mount.encrypted}, as mounted`,
+        `invalid Request.Settings.Encrypted ${encrypted}: expected ${mount.encrypted}, as mounted`,
       );
     }
     this.#forget(mount);

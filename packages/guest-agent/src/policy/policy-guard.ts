@@ -15,22 +15,22 @@ const idDigits = "[0-9a-fA-F]{64}";
 const containerTypeKey = "io.kubernetes.cri.container-type";
 const sandboxIdKey = "io.kubernetes.cri.sandbox-id";
 
-/** What is to be known of a container. */
+/** What the guard needs to know of a container. */
 export interface GuardedContainer {
   readonly state: string;
   readonly rootPath: string;
 }
 
 /**
- * What the reference's guest demands as soon as it has a policy, whatever that allows (internal/guest/runtime/hcsv2 of
- * microsoft/hcsshim): a host can otherwise give it other things under the names of those that the policy is about.
+ * What the reference's guest requires as soon as it has a policy, whatever the policy allows (internal/guest/runtime/hcsv2
+ * of microsoft/hcsshim): otherwise a host could substitute other files under the names that the policy covers.
  */
 export class PolicyGuard {
   readonly #mounts = new MountsOfHost();
-  /** Why nobody knows any more what is mounted. */
+  /** The failed unmount after which the mounts are unknown. */
   #inconsistency: string | undefined;
 
-  /** Before a container is made or deleted. */
+  /** Called before a container is created or deleted. */
   checkChange(id: string): void {
     this.checkConsistent();
     this.checkId(id, "container");
@@ -38,13 +38,13 @@ export class PolicyGuard {
 
   checkId(id: string, whose: "container" | "sandbox"): void {
     if (new RegExp(`^${idDigits}$`).test(id)) return;
-    throw denied(`the id of the ${whose} is ${JSON.stringify(id)}, expected 64 hexadecimal digits`);
+    throw denied(`invalid ${whose} id ${JSON.stringify(id)}: expected 64 hexadecimal digits`);
   }
 
-  /** After an unmount that failed nothing more is mounted, made or deleted. */
+  /** After a failed unmount, nothing may be mounted, created or deleted. */
   checkConsistent(): void {
     if (this.#inconsistency === undefined) return;
-    throw denied(`mounts and containers have been left as they are since ${this.#inconsistency}`);
+    throw denied(`mounts and containers are frozen since a failure: ${this.#inconsistency}`);
   }
 
   checkContainer(id: string, { OciBundlePath, OciSpecification, ScratchDirPath }: LinuxHostedContainerSettings): void {
@@ -56,14 +56,15 @@ export class PolicyGuard {
     expectPath("OciBundlePath", OciBundlePath, [bundle]);
     expectPath("OciSpecification.root.path", OciSpecification.root?.path ?? "", [`${bundle}/rootfs`]);
     expectPath("ScratchDirPath", ScratchDirPath, [`${bundle}/scratch/${id}`, `${root}/${sandboxId}/scratch/${id}`]);
-    // The guest itself makes a hook for the GPUs of workloads.
+    // The guest itself would add a hook for the GPU of a workload.
     const hasGpu = isWorkload && windows?.devices?.some(({ idType }) => idType === "gpu") === true;
     const { hooks } = OciSpecification as { readonly hooks?: unknown };
-    if (hasGpu || (hooks ?? undefined) !== undefined) throw denied("OciSpecification.hooks: expected none, and no GPU");
+    if (hasGpu || (hooks ?? undefined) !== undefined)
+      throw denied("OciSpecification.hooks: expected no hooks and no GPU");
   }
 
   checkDeletion({ state, rootPath }: GuardedContainer): void {
-    if (state === "Running") throw denied("the container is running, its state cannot be deleted");
+    if (state === "Running") throw denied("cannot delete the state of a running container");
     if (this.#mounts.hasLayersAt(rootPath)) throw denied(`the layers at ${rootPath} are still combined`);
   }
 
@@ -75,7 +76,7 @@ export class PolicyGuard {
     if (Options.length !== expected.length || Options[0] !== expected[0]) {
       const given = JSON.stringify(Options);
       throw denied(
-        `Request.Settings.Options is ${given}, expected ${JSON.stringify(expected)} with ReadOnly ${ReadOnly}`,
+        `invalid Request.Settings.Options ${given}: expected ${JSON.stringify(expected)} with ReadOnly ${ReadOnly}`,
       );
     }
     const undo = BlockDev ? () => {} : this.#mounts.addDisk(MountPath, device, !ReadOnly, Encrypted);
@@ -94,7 +95,7 @@ export class PolicyGuard {
     const undo = BlockDev ? () => {} : this.#mounts.removeDisk(MountPath, device, !ReadOnly, Encrypted);
     if (!existsSync(MountPath)) {
       undo();
-      throw denied(`there is nothing at ${MountPath} that could be unmounted`);
+      throw denied(`cannot unmount ${MountPath}: it does not exist`);
     }
     this.#unmount(MountPath, unmount, undo);
   }
@@ -102,7 +103,7 @@ export class PolicyGuard {
   addShare({ ShareName }: LinuxMappedDirectory, mount: () => void): void {
     this.checkConsistent();
     if (!/^[0-9]+$/.test(ShareName)) {
-      throw denied(`Request.Settings.ShareName is ${JSON.stringify(ShareName)}, expected digits`);
+      throw denied(`invalid Request.Settings.ShareName ${JSON.stringify(ShareName)}: expected digits`);
     }
     mount();
   }
@@ -118,8 +119,8 @@ export class PolicyGuard {
     this.checkId(id, "container");
     expectPath("Request.Settings.ContainerRootPath", ContainerRootPath, [`${root}/${id}/rootfs`]);
     if (ScratchPath !== "" && !new RegExp(`^${root}/${idDigits}/scratch/${id}$`).test(ScratchPath)) {
-      const accepted = `${root}/<64 hexadecimal digits>/scratch/${id}`;
-      throw denied(`Request.Settings.ScratchPath is ${JSON.stringify(ScratchPath)}, expected ${accepted}`);
+      const expected = `${root}/<64 hexadecimal digits>/scratch/${id}`;
+      throw denied(`invalid Request.Settings.ScratchPath ${JSON.stringify(ScratchPath)}: expected ${expected}`);
     }
     const paths = Layers.map(({ Path }) => Path);
     const undo = this.#mounts.addLayers(ContainerRootPath, paths, ScratchPath);
@@ -138,7 +139,7 @@ export class PolicyGuard {
   ): void {
     this.checkConsistent();
     if (containers.some(({ state, rootPath }) => state === "Running" && rootPath === ContainerRootPath))
-      throw denied(`a running container has its root file system at ${ContainerRootPath}`);
+      throw denied(`cannot unmount ${ContainerRootPath}: it is the root file system of a running container`);
     this.#unmount(ContainerRootPath, unmount, this.#mounts.removeLayers(ContainerRootPath));
   }
 
@@ -147,27 +148,27 @@ export class PolicyGuard {
       unmount();
     } catch (error) {
       undo();
-      this.#inconsistency ??= `${path} could not be unmounted: ${(error as Error).message}`;
+      this.#inconsistency ??= `cannot unmount ${path}: ${(error as Error).message}`;
       throw error;
     }
   }
 }
 
-/** Read-only disks are looked into at their unmount too. */
+/** The contents of read-only disks are checked at their unmount as well. */
 function checkContents({ ReadOnly, Filesystem = "" }: LinuxMappedVirtualDisk, device: string): void {
   if (!ReadOnly) return;
   readRootDigest(device);
   if (Filesystem !== "" && Filesystem !== "ext4") {
-    throw denied(`Request.Settings.Filesystem is ${Filesystem}, expected ext4 or none for a read-only disk`);
+    throw denied(`invalid Request.Settings.Filesystem ${Filesystem}: expected ext4 or none for a read-only disk`);
   }
 }
 
 function expectPath(field: string, path: string, accepted: readonly string[]): void {
   if (accepted.includes(path)) return;
-  throw denied(`${field} is ${JSON.stringify(path)}, expected ${[...new Set(accepted)].join(" or ")}`);
+  throw denied(`invalid ${field} ${JSON.stringify(path)}: expected ${[...new Set(accepted)].join(" or ")}`);
 }
 
-/** The reference's guest answers all of this with the code of an error that has none of its own. */
+/** The reference's guest answers all of these with the code of errors without one. */
 function denied(problem: string): GuestFault {
-  return new GuestFault("E_FAIL", `denied, since the guest has a security policy: ${problem}`);
+  return new GuestFault("E_FAIL", `denied because of the guest's security policy: ${problem}`);
 }

@@ -1,15 +1,15 @@
-/** The guest's policy and origin, as containers that attest themselves look for them. */
+/** The guest's policy and reference documents, for containers that attest themselves. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import type { OciSpec, SecurityPolicy } from "@uvm-shim/hcs-schema";
 
-/** A folder of the bundle that belongs to this module. */
+/** A folder of the bundle. */
 export const securityContextName = "security-context";
 
 const wantedKey = "io.microsoft.virtualmachine.lcow.securitypolicy.env";
 
 /**
- * The specification with the folder of policy and reference documents, under the names and the environment variable by
- * which microsoft/hcsshim's guest gives them (pkg/securitypolicy). Without any there is none.
+ * Mounts the folder of policy and reference documents, if there are any, with the names and the environment variable of
+ * microsoft/hcsshim's guest (pkg/securitypolicy).
  */
 export function withSecurityContext(
   spec: OciSpec,

@@ -6,8 +6,8 @@ const enforcers: readonly string[] = ["rego", "open_door"];
 const partsOfVersion = 1000;
 
 /**
- * What a policy decides about, with the version of its interface that brought each (pkg/securitypolicy/api.rego of
- * microsoft/hcsshim): a policy of this version or later must say that it is allowed, where this guest is asked to do it.
+ * The decisions of a policy, with the interface version that introduced each (pkg/securitypolicy/api.rego of
+ * microsoft/hcsshim): a policy of this version or later must allow it explicitly.
  */
 const decisions: { readonly [name: string]: readonly [major: number, minor: number, patch: number] } = {
   mount_device: [0, 1, 0],
@@ -34,25 +34,25 @@ const decisions: { readonly [name: string]: readonly [major: number, minor: numb
   host_network: [0, 12, 0],
 };
 
-/** What else a decision may say of what it allows, and still allows all of it. */
+/** Further fields of a decision that do not restrict it. */
 const harmless: { readonly [name: string]: unknown } = { env_list: null, allow_stdio_access: true };
 
 /**
- * Takes a policy that allows everything, or none, and refuses every other one: this guest enforces no rules, and a host
- * must not believe that it did. Throws a GuestFault that names what the policy does not allow, without repeating it.
+ * Accepts a policy that allows everything, or none, and refuses any other one: this guest enforces no rules, and a host
+ * must not believe that it does. Throws a GuestFault naming the restriction without repeating the policy.
  */
 export function requireOpenPolicy({ EnforcerType, EncodedSecurityPolicy }: SecurityPolicy): void {
   if (EnforcerType !== "" && !enforcers.includes(EnforcerType)) {
-    const accepted = enforcers.join(", ");
-    const message = `Request.Settings.EnforcerType is ${JSON.stringify(EnforcerType)}, accepted are ${accepted}`;
+    const expected = enforcers.join(", ");
+    const message = `invalid Request.Settings.EnforcerType ${JSON.stringify(EnforcerType)}: expected one of ${expected}`;
     throw new GuestFault("E_FAIL", message);
   }
   if (EncodedSecurityPolicy === "" && EnforcerType !== "rego") return;
-  if (EnforcerType === "open_door") throw malformed("the enforcer open_door takes no policy");
+  if (EnforcerType === "open_door") throw malformed("the enforcer open_door accepts no policy");
   requireOpenRules(Buffer.from(EncodedSecurityPolicy, "base64").toString("utf8").trim());
 }
 
-/** Rego, of which only constants are understood: more is not needed to allow everything. */
+/** Understands only constants of Rego, which are enough to allow everything. */
 function requireOpenRules(policy: string): void {
   const rules = new Map<string, unknown>();
   let hasPackage = false;
@@ -78,7 +78,7 @@ function requireOpenRules(policy: string): void {
   }
 }
 
-/** A comment begins with the line, or after a space where no quotation mark follows. */
+/** A comment begins at the start of the line, or after a space if no quotation mark follows. */
 function withoutComment(line: string): string {
   if (line.startsWith("#")) return "";
   const afterTexts = line.lastIndexOf('"') + 1;
@@ -96,7 +96,7 @@ function constant(name: string, value: string): unknown {
 
 function versionOf(version: unknown): number {
   const digits = typeof version === "string" ? /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(version) : null;
-  if (digits === null) throw malformed("api_version is missing or no version such as 0.10.0");
+  if (digits === null) throw malformed("api_version is missing or invalid: expected a version such as 0.10.0");
   return numberOf(digits.slice(1).map(Number));
 }
 
@@ -118,6 +118,6 @@ function malformed(problem: string): GuestFault {
 }
 
 function unenforceable(problem: string): GuestFault {
-  const message = `${field}: ${problem}; this guest enforces no rules, and takes only ones that allow everything`;
+  const message = `${field}: ${problem}: this guest enforces no rules, and accepts only a policy that allows everything`;
   return new GuestFault("ERROR_NOT_SUPPORTED", message);
 }

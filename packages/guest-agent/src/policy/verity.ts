@@ -8,8 +8,8 @@ const block = 4096;
 const signature = "verity\0\0";
 
 /**
- * The root digest of the hash tree that follows an ext4 file system on its disk, as microsoft/hcsshim lays layers out
- * (ext4/dmverity). Throws a GuestFault where there is none. Without a device mapper nobody checks the blocks by it.
+ * The root digest of the hash tree behind an ext4 file system, in microsoft/hcsshim's layout of layers (ext4/dmverity).
+ * Throws a GuestFault if there is none. Without a device mapper, the blocks are not checked against it.
  */
 export function readRootDigest(device: string): string {
   const descriptor = openSync(device, "r");
@@ -17,19 +17,19 @@ export function readRootDigest(device: string): string {
     const read = (length: number, position: number): Buffer => {
       const bytes = Buffer.alloc(length);
       if (readSync(descriptor, bytes, 0, length, position) === length) return bytes;
-      throw new GuestFault(
-        "E_FAIL",
-        `disk ${device} ends before byte ${position + length}, expected a hash tree there`,
-      );
+      throw new GuestFault("E_FAIL", `disk ${device} ends before byte ${position + length}: expected a hash tree`);
     };
     const ext4 = read(block, ext4Offset);
     if (ext4.readUInt16LE(0x38) !== ext4Magic) {
-      throw new GuestFault("E_FAIL", `disk ${device} holds no ext4 file system, which read-only disks must hold`);
+      throw new GuestFault("E_FAIL", `disk ${device} has no ext4 file system: expected one on a read-only disk`);
     }
     const end = ext4.readUInt32LE(0x04) * (1024 << ext4.readUInt32LE(0x18));
     const tree = read(block, end);
     if (tree.toString("latin1", 0, signature.length) !== signature) {
-      throw new GuestFault("E_FAIL", `disk ${device} has no dm-verity super block at ${end}, behind its file system`);
+      throw new GuestFault(
+        "E_FAIL",
+        `disk ${device} has no dm-verity super block at byte ${end}, after its file system`,
+      );
     }
     const salt = tree.subarray(88, 88 + Math.min(tree.readUInt16LE(80), 256));
     return createHash("sha256")

@@ -2,7 +2,7 @@ import { constants } from "node:os";
 import { type ChildProcess, type SpawnOptions, startProgram } from "@uvm-shim/child-processes";
 import { type ProcessExit, reapAny } from "@uvm-shim/linux-calls";
 
-/** Everything a program that the agent starts may see of the agent's environment. */
+/** The environment of programs that the agent starts. */
 const environment = {
   PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   HOME: "/root",
@@ -12,28 +12,28 @@ const environment = {
 const outputLimit = 64 * 1024;
 
 export interface ToolResult {
-  /** Exit status, or 128 and the number of the signal that ended it. */
+  /** Exit status, or 128 plus the number of the signal that ended it. */
   readonly exitCode: number;
-  /** The last of what the tool wrote to its standard error, where that was not given away. */
+  /** The end of its standard error, if that is a pipe. */
   readonly stderr: string;
 }
 
-/** What was adopted since the expectation began: processes may end before their pid is known. */
+/** Keeps the exits of orphans from now on: a process may end before its pid is known. */
 export interface Expectation {
-  /** Resolves with the exit of a process that has become, or will become, a child of this process. */
+  /** Resolves with the exit of a process that is, or becomes, an orphan. */
   adopt(pid: number): Promise<ProcessExit>;
-  /** Ends the expectation. Repeatable. */
+  /** Repeatable. */
   end(): void;
 }
 
 /**
- * The children of PID 1: those that it starts itself, whose exits Node collects, and the orphans of the whole guest,
- * whose exits are collected here; among these are the containers' processes, which the OCI runtime leaves behind.
+ * The children of PID 1: those that it starts itself, whose exits Node collects, and the orphans of the whole guest, whose
+ * exits are collected here. The containers' processes are orphans of the OCI runtime.
  */
 export class Children {
   readonly #own = new Set<number>();
   readonly #adopted = new Map<number, (exit: ProcessExit) => void>();
-  /** Exits of processes that nobody has adopted yet; kept only while somebody expects one. */
+  /** Exits of processes that are not adopted yet; kept only during an expectation. */
   readonly #early = new Map<number, ProcessExit>();
   #expectations = 0;
   #isReapScheduled = false;
@@ -43,12 +43,10 @@ export class Children {
     process.on("SIGCHLD", this.#onSignal);
   }
 
-  /** Stops collecting. */
   close(): void {
     process.off("SIGCHLD", this.#onSignal);
   }
 
-  /** Starts a program as a child of Node. */
   async spawn(command: string, parameters: readonly string[], options: SpawnOptions): Promise<ChildProcess> {
     const whole = { cwd: "/", ...options, env: { ...environment, ...options.env } };
     const isOwn = (pid: number): unknown => this.#own.add(pid);
@@ -59,7 +57,7 @@ export class Children {
     return child;
   }
 
-  /** Starts a program of which nobody but its exit is wanted. Rejects when it cannot be started. */
+  /** Rejects if the program cannot be started. */
   async start(
     command: string,
     parameters: readonly string[],
@@ -75,7 +73,7 @@ export class Children {
     return { pid: child.pid ?? 0, exit };
   }
 
-  /** Runs a program to its end. Aborting kills it, and rejects with the reason once it is gone. */
+  /** Runs a program until it ends. An abort kills it, and rejects with the reason once it has ended. */
   async run(
     command: string,
     parameters: readonly string[],
@@ -102,7 +100,7 @@ export class Children {
     });
   }
 
-  /** To be called before the process is made whose exit is wanted. */
+  /** Must be called before the process is started. */
   expect(): Expectation {
     this.#expectations++;
     let isOpen = true;
@@ -139,7 +137,7 @@ export class Children {
     }
   }
 
-  // A child of Node stands first in the kernel's line; it is gone when Node has seen the same signal.
+  // A child of Node is first in the kernel's list; Node collects it on the same signal.
   #reapLater(): void {
     if (this.#isReapScheduled) return;
     this.#isReapScheduled = true;

@@ -1,6 +1,6 @@
 /**
- * The stdio of a container that was made and has not been started: its first process has it already, and the host's
- * connections come with the start alone.
+ * The stdio of a container that has been created but not started: its first process already has it, but the host's
+ * connections come only with the start.
  */
 import { closeSync } from "node:fs";
 import { pipes } from "@uvm-shim/linux-calls";
@@ -10,13 +10,13 @@ import type { AgentEnds, StdioRelay } from "./stdio-relay.ts";
 type Pipe = ReturnType<typeof pipes>[number];
 
 export interface HeldStdio {
-  /** Begins to carry to and from the host's connections. */
+  /** Connects it with the host. */
   handTo(relay: StdioRelay): void;
-  /** For a container that is not going to be started. Repeatable, and nothing once it was handed on. */
+  /** For a container that will not be started. Repeatable; does nothing after `handTo`. */
   close(): void;
 }
 
-/** Makes a process with a terminal, or with three pipes. */
+/** Launches a process with a terminal, or with three pipes. */
 export async function holdStdio(
   hasTerminal: boolean,
   launch: (stdio: ChildStdio) => Promise<RuntimeProcess>,

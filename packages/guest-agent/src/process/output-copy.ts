@@ -6,22 +6,22 @@ import { withFolderInRoot } from "../container/path-in-root.ts";
 export interface OutputCopyPlace {
   /** A folder of the guest. */
   readonly folder: string;
-  /** Path of the file in it. */
+  /** Path in the folder. */
   readonly file: string;
 }
 
-/** A file to which what a process writes is appended, until each stream that writes to it has ended. */
+/** A file that receives a copy of a process's output, until all of its streams have ended. */
 export class OutputCopy {
   readonly #descriptor: number;
   #writers = 0;
   #isOpen = true;
 
-  /** Throws a GuestFault for what is no regular file. */
+  /** Throws a GuestFault unless the file is regular. */
   constructor(place: OutputCopyPlace) {
     this.#descriptor = openRegular(place);
   }
 
-  /** Takes one stream's data, up to its end. */
+  /** Copies one stream until it ends. */
   follow(source: NodeJS.ReadableStream): void {
     this.#writers++;
     source.on("data", (chunk: Buffer) => this.#write(chunk));
@@ -43,15 +43,15 @@ export class OutputCopy {
     try {
       for (let written = 0; written < chunk.length; ) written += writeSync(this.#descriptor, chunk, written);
     } catch {
-      // A folder that is full must not end the process whose output it is.
+      // A full file system must not affect the process.
       this.close();
     }
   }
 }
 
 /**
- * What is at its place, and on the way there, may be a container's, which may write to the folder: a link would lead
- * elsewhere, and the whole guest would wait for somebody to read a FIFO.
+ * A container may write to the folder, so the path may contain its files: a link would lead elsewhere, and opening a FIFO
+ * would block the whole guest.
  */
 function openRegular({ folder, file }: OutputCopyPlace): number {
   const path = `${folder}/${file}`;
@@ -63,14 +63,14 @@ function openRegular({ folder, file }: OutputCopyPlace): number {
       openSync(`${parent}/${posix.basename(file)}`, flags, 0o644),
     );
   } catch (cause) {
-    // Without the path through a descriptor.
+    // Omits the path through the descriptor.
     throw refused(path, (cause as Error).message.replace(/, open '.*'$/, ""), cause);
   }
   if (fstatSync(descriptor).isFile()) return descriptor;
   closeSync(descriptor);
-  throw refused(path, "it is not a regular file, expected one");
+  throw refused(path, "expected a regular file");
 }
 
 function refused(path: string, why: string, cause?: unknown): GuestFault {
-  return new GuestFault("E_INVALIDARG", `the copy of the output cannot be written to ${path}: ${why}`, { cause });
+  return new GuestFault("E_INVALIDARG", `cannot copy the output to ${path}: ${why}`, { cause });
 }

@@ -1,19 +1,19 @@
-/** What one process writes, on its way to the host. */
+/** The outputs of a process, carried to the host. */
 import { closeSync } from "node:fs";
 import { Socket } from "node:net";
 import { SplicedOutput, type TerminalStream } from "@uvm-shim/linux-calls";
 
-/** Dials the host anew, which has closed a connection; undefined once nobody wants it any more. */
+/** Dials the host again after it has closed a connection; undefined once that is no longer needed. */
 export type Redial = () => Promise<number | undefined>;
 
 export interface Output {
-  /** Resolves when all was carried and the host has closed its end, or when that can no longer come about. */
+  /** Resolves when everything has been carried and the host has closed its end, or when that is no longer possible. */
   readonly ended: Promise<void>;
-  /** Gives up what has not ended. Repeatable. */
+  /** Repeatable. */
   close(): void;
 }
 
-/** An output that stays in the kernel on its way. Owns the pipe's reading end and the connection. */
+/** An output that is carried inside the kernel. Owns the pipe's reading end and the connection. */
 export class PipeOutput implements Output {
   readonly ended: Promise<void>;
   readonly #pipe: number;
@@ -29,7 +29,7 @@ export class PipeOutput implements Output {
     for (let next: number | undefined = connection; next !== undefined; ) {
       this.#carrying = new SplicedOutput(this.#pipe, next);
       if ((await this.#carrying.ended) !== "broken") return;
-      // Nobody reads the pipe until there is a new connection, and its writers wait.
+      // Without a connection the pipe is not read, so its writers wait.
       next = await redial?.();
       if (!this.#isOpen && next !== undefined) return closeSync(next);
     }
@@ -43,14 +43,14 @@ export class PipeOutput implements Output {
   }
 }
 
-/** An output that the agent itself reads: of a terminal, or of what is written to a file too. Owns both ends. */
+/** An output that the agent itself reads: of a terminal, or with a copy in a file. Owns both ends. */
 export class StreamOutput implements Output {
   readonly ended: Promise<void>;
   readonly #source: Socket | TerminalStream;
   readonly #isClosedByHost: boolean;
   #socket: Socket | undefined;
 
-  /** `isClosedByHost`: once all is carried, the host is waited for; a terminal's connection is just closed. */
+  /** `isClosedByHost`: waits for the host to close at the end; a terminal's connection is closed without waiting. */
   constructor(
     source: Socket | TerminalStream,
     connection: number,
@@ -81,7 +81,7 @@ export class StreamOutput implements Output {
         socket.end(() => {
           if (!this.#isClosedByHost) resolve("ended");
         });
-        // Nothing is to come on an output: what is read is the host's close.
+        // The host sends nothing on an output, so the only event is its close.
         if (this.#isClosedByHost) socket.once("end", () => resolve("ended")).resume();
       };
       socket.on("error", () => resolve("broken"));

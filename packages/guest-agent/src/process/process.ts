@@ -5,11 +5,11 @@ import type { StdioRelay } from "./stdio-relay.ts";
 /** A process that the host has started. */
 export class GuestProcess {
   readonly pid: number;
-  /** Resolves with 0 to 255; 128 and the signal's number for a killed process. */
+  /** Resolves with 0 to 255; 128 plus the signal's number for a killed process. */
   readonly exit: Promise<number>;
-  /** As `exit`, once its stdio has ended, for which the host closes its outputs. */
+  /** As `exit`, but after its stdio has ended, which requires the host to close its outputs. */
   readonly reported: Promise<number>;
-  /** Resolves when somebody who waited has been answered. */
+  /** Resolves when a wait has been answered. */
   readonly answered: Promise<void>;
   readonly #relay: StdioRelay;
   readonly #onAnswered: () => void;
@@ -31,16 +31,14 @@ export class GuestProcess {
     });
   }
 
-  /** As `reported`, for somebody who does not wait longer; throws a GuestFault then. */
+  /** As `reported`; throws a GuestFault after the timeout. */
   async reportedWithin(timeoutMs: number, signal: AbortSignal): Promise<number> {
     if (timeoutMs === infiniteTimeout) return await this.reported;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(
         () =>
-          reject(
-            new GuestFault("HCS_E_CONNECTION_TIMEOUT", `process ${this.pid} has not ended within ${timeoutMs} ms`),
-          ),
+          reject(new GuestFault("HCS_E_CONNECTION_TIMEOUT", `process ${this.pid} did not end within ${timeoutMs} ms`)),
         timeoutMs,
       );
       signal.addEventListener("abort", () => reject(signal.reason));
@@ -52,23 +50,23 @@ export class GuestProcess {
     }
   }
 
-  /** To be called when a wait has been answered with the exit. */
+  /** Must be called when a wait has been answered with the exit. */
   hasAnswered(): void {
     this.#onAnswered();
   }
 
-  /** Throws a GuestFault when the process no longer exists. */
+  /** Throws a GuestFault if the process no longer exists. */
   signal(signal: number): void {
     if (this.#hasExited) throw noProcess(this.pid);
     sendSignal(this.pid, signal);
   }
 
-  /** A process that has ended has no terminal to be resized, which is nobody's fault. */
+  /** No error if the process has ended meanwhile. */
   resize(height: number, width: number): void {
     this.#relay.resize(height, width);
   }
 
-  /** What the host has closed of its output stays closed, for a process that is to end. */
+  /** Outputs that the host has closed stay closed, so that the process can end. */
   stopKeepingOutputs(): void {
     this.#relay.stopKeepingOutputs();
   }
@@ -78,9 +76,9 @@ export class GuestProcess {
 export class ProcessTable {
   readonly #processes = new Map<number, GuestProcess>();
 
-  /** Keeps a process until its exit has been told to somebody, or for good. */
+  /** Keeps a process until a wait has been answered, or for good. */
   add(process: GuestProcess, options: { readonly isKept?: boolean } = {}): void {
-    // A pid that is used again is that of the younger process.
+    // A reused pid belongs to the newer process.
     this.#processes.set(process.pid, process);
     if (options.isKept) return;
     void process.answered.then(() => {
@@ -88,7 +86,7 @@ export class ProcessTable {
     });
   }
 
-  /** Throws a GuestFault when there is no such process. */
+  /** Throws a GuestFault if there is no such process. */
   get(pid: number): GuestProcess {
     const process = this.#processes.get(pid);
     if (process === undefined) throw noProcess(pid);
@@ -96,7 +94,7 @@ export class ProcessTable {
   }
 }
 
-/** Throws a GuestFault when the process no longer exists. */
+/** Throws a GuestFault if the process no longer exists. */
 export function sendSignal(pid: number, signal: number): void {
   try {
     process.kill(pid, signal);

@@ -1,4 +1,4 @@
-/** Carries the stdio of one process between its pipes or its terminal and the host's ports. */
+/** The stdio of one process, between its pipes or its terminal and the host's ports. */
 import { closeSync } from "node:fs";
 import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
@@ -9,7 +9,7 @@ import type { ChildStdio } from "../container/runtime.ts";
 import { OutputCopy, type OutputCopyPlace } from "./output-copy.ts";
 import { type Output, PipeOutput, type Redial, StreamOutput, socketOf } from "./outputs.ts";
 
-/** The descriptor of a connection to a port of the host, which does not block and is the caller's. */
+/** Returns the descriptor of a connection to a port of the host, which does not block. The caller owns it. */
 export type DialPort = (port: number, signal: AbortSignal) => Promise<number>;
 
 type StreamName = "StdIn" | "StdOut" | "StdErr";
@@ -19,7 +19,7 @@ const streams = [
   ["StdErr", "CreateStdErrPipe"],
 ] as const;
 
-/** The agent's ends of the pipes that a process was made with. */
+/** The agent's ends of a process's pipes. */
 export type AgentEnds = { readonly [Name in StreamName]: number };
 
 /** The agent's and the process's end of one pipe. */
@@ -28,17 +28,14 @@ interface PipeEnds {
   readonly process: number;
 }
 
-/** Between two attempts at a host that has closed an output which is to be kept. */
+/** Pause between attempts to dial a host that has closed an output too early. */
 const redialPauseMs = 100;
 
-/**
- * The stdio of one process, between its pipes or its terminal and the host's ports. As in the reference's guest, the
- * end of an output is told to the host when its last writer has gone, and waits for the host to close it.
- */
+/** As in the reference's guest, an output is half-closed after its last writer, and then waits for the host to close it. */
 export class StdioRelay {
   readonly #dial: DialPort;
   readonly #ports: VsockStdioRelaySettings;
-  /** Connections that nothing carries to or from yet. */
+  /** Connections that are not in use yet. */
   readonly #connections: Map<StreamName, number>;
   readonly #pipes = new Map<StreamName, PipeEnds>();
   readonly #outputs: Output[] = [];
@@ -54,7 +51,7 @@ export class StdioRelay {
     this.#connections = connections;
   }
 
-  /** Dials the port of each stream that the parameters ask for. Throws a GuestFault naming the port that fails. */
+  /** Dials the port of each requested stream. Throws a GuestFault naming the port that fails. */
   static async connect(
     parameters: LinuxProcessParameters,
     ports: VsockStdioRelaySettings,
@@ -68,7 +65,7 @@ export class StdioRelay {
       if (port === undefined) {
         throw new GuestFault(
           "E_INVALIDARG",
-          `Settings.VsockStdioRelaySettings.${name} is absent although ${flag} is true`,
+          `Settings.VsockStdioRelaySettings.${name} is absent: expected a port, since ${flag} is true`,
         );
       }
       wanted.push([name, port]);
@@ -88,22 +85,22 @@ export class StdioRelay {
     throw new GuestFault("HCS_E_CONNECT_FAILED", cause instanceof Error ? cause.message : String(cause), { cause });
   }
 
-  /** To be asked for before anything is carried: what the process writes is appended to a file of the guest, too. */
+  /** Must be called before the start: appends a copy of the output to a file of the guest. */
   copyOutputTo(place: OutputCopyPlace): void {
     this.#copy = new OutputCopy(place);
   }
 
-  /** To be asked for before anything is carried: an output that the host closes too early is dialled anew. */
+  /** Must be called before the start: redials an output that the host closes too early. */
   keepOutputs(): void {
     this.#keepsOutputs = true;
   }
 
-  /** What the host has closed stays closed from now on. */
+  /** From now on, outputs that the host closes stay closed. */
   stopKeepingOutputs(): void {
     this.#redialling.abort();
   }
 
-  /** Hands the connections themselves to a process, which inherits them: nothing is carried. `close` comes after. */
+  /** The connections themselves, for a process to inherit. To be followed by `close`. */
   handOver(): ChildStdio {
     const end = (name: StreamName): number | "ignore" => {
       const connection = this.#connections.get(name);
@@ -113,7 +110,7 @@ export class StdioRelay {
     return [end("StdIn"), end("StdOut"), end("StdErr")];
   }
 
-  /** Makes the pipes; the descriptors are for the process, which inherits them. */
+  /** Makes the pipes, and returns the ends for the process to inherit. */
   openPipes(): ChildStdio {
     const names = [...this.#connections.keys()];
     for (const [index, { readFd, writeFd }] of pipes(names.length).entries()) {
@@ -127,7 +124,7 @@ export class StdioRelay {
     return [end("StdIn"), end("StdOut"), end("StdErr")];
   }
 
-  /** Begins to carry, once the process has inherited its ends. */
+  /** Must be called after the process has inherited its ends. */
   startPipes(): void {
     for (const [name, ends] of this.#pipes) {
       closeSync(ends.process);
@@ -136,7 +133,7 @@ export class StdioRelay {
     this.#pipes.clear();
   }
 
-  /** Begins to carry to and from a process that was made with pipes before; what nobody asked for is closed. */
+  /** For a process that already has its pipes; those without a connection are closed. */
   startHeldPipes(agentEnds: AgentEnds): void {
     for (const [name] of streams) this.#carry(name, agentEnds[name]);
   }
@@ -155,7 +152,7 @@ export class StdioRelay {
     }
   }
 
-  /** Begins to carry to and from the terminal of the process, and takes the descriptor over. */
+  /** Takes ownership of the terminal's descriptor. */
   startTerminal(descriptor: number): void {
     const terminal = new TerminalStream(descriptor);
     this.#terminal = terminal;
@@ -170,15 +167,15 @@ export class StdioRelay {
     if (input !== undefined) this.#carryIn(input, terminal);
   }
 
-  /** Resizes the terminal, while there is one. Throws a GuestFault for a process that never had one. */
+  /** Throws a GuestFault for a process without a terminal. */
   resize(height: number, width: number): void {
-    if (this.#terminal === undefined) throw new GuestFault("E_FAIL", "the process has no terminal to be resized");
+    if (this.#terminal === undefined) throw new GuestFault("E_FAIL", "cannot resize: the process has no terminal");
     this.#terminal.resize(height, width);
   }
 
   /**
-   * To be called when the process has ended. Resolves when its outputs have ended, which the host's close is part of,
-   * and all ends are closed; what holds an output open is waited for as long as it does.
+   * Must be called when the process has ended. Resolves when its outputs have ended and all ends are closed. An output ends
+   * only once the host and every process that holds it have closed it.
    */
   async finish(): Promise<void> {
     const input = this.#input;
@@ -187,7 +184,7 @@ export class StdioRelay {
     this.close();
   }
 
-  /** Gives up what has not begun, or not ended. Repeatable. */
+  /** Repeatable. */
   close(): void {
     this.stopKeepingOutputs();
     for (const ends of this.#pipes.values()) {
@@ -211,8 +208,8 @@ export class StdioRelay {
   }
 
   /**
-   * From the host to the process. The host's half-close ends a pipe, and means nothing to a terminal, which has no half
-   * that could be closed. When the process reads no more, the host's end stays open, and unread, until its exit.
+   * The host's half-close ends a pipe, but not a terminal, which cannot be half-closed. When the process stops reading, the
+   * connection stays open, and unread, until its exit.
    */
   #carryIn(descriptor: number, sink: Socket | TerminalStream): void {
     const connection = socketOf(descriptor);

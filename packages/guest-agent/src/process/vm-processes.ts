@@ -1,4 +1,4 @@
-/** Processes of the VM itself: programs of the guest, outside of every container. */
+/** Processes of the VM itself: programs of the guest, outside any container. */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import type { ProcessExit } from "@uvm-shim/linux-calls";
@@ -17,12 +17,12 @@ export class VmProcesses {
   async execute(parameters: LinuxProcessParameters, relay: StdioRelay): Promise<GuestProcess> {
     const [command, ...rest] = parameters.CommandArgs ?? [];
     if (command === undefined || command === "") {
-      throw new GuestFault("E_INVALIDARG", "ProcessParameters.CommandArgs is empty, expected a command of the guest");
+      throw new GuestFault("E_INVALIDARG", "ProcessParameters.CommandArgs is empty: expected a command of the guest");
     }
     if (parameters.EmulateConsole) {
       throw new GuestFault(
         "ERROR_NOT_SUPPORTED",
-        "ProcessParameters.EmulateConsole: processes of the VM itself have no terminal",
+        "ProcessParameters.EmulateConsole: processes of the VM itself cannot have a terminal",
       );
     }
     const { WorkingDirectory: directory, Environment: environment } = parameters;
@@ -32,15 +32,15 @@ export class VmProcesses {
       ...(environment === undefined ? {} : { env: environment }),
     });
     relay.close();
-    const process = new GuestProcess(pid, exit.then(asTold), relay);
+    const process = new GuestProcess(pid, exit.then(reportedExit), relay);
     this.processes.add(process);
     return process;
   }
 }
 
-/** What the reference's guest tells of a process of the VM that a signal has ended: -1. */
+/** The reference's guest reports -1 for a process of the VM that was ended by a signal. */
 const endedBySignal = 0xffffffff;
 
-function asTold(exit: ProcessExit): ProcessExit {
+function reportedExit(exit: ProcessExit): ProcessExit {
   return exit.signal === undefined ? exit : { ...exit, exitCode: endedBySignal };
 }

@@ -1,4 +1,4 @@
-/** The settings of modify requests, checked where they enter. */
+/** Readers of the settings of modify requests. */
 import { Fields, GuestFault, type ModifySettingsRequest } from "@uvm-shim/gcs-bridge";
 import {
   checkOciLinuxResources,
@@ -51,7 +51,7 @@ export function readGuestRequest(request: ModifySettingsRequest["Request"]): Lin
     default:
       throw new GuestFault(
         "ERROR_NOT_SUPPORTED",
-        `Request.ResourceType is ${ResourceType}, accepted are ${linuxResourceTypes.join(", ")}`,
+        `unsupported Request.ResourceType ${ResourceType}: expected one of ${linuxResourceTypes.join(", ")}`,
       );
   }
 }
@@ -67,11 +67,14 @@ function readMappedVirtualDisk(fields: Fields): LinuxMappedVirtualDisk {
   if (fields.flag("Encrypted")) {
     throw new GuestFault(
       "ERROR_NOT_SUPPORTED",
-      `${path}.Encrypted: this guest has no device mapper for encrypted disks`,
+      `${path}.Encrypted: this guest does not support encrypted disks (no device mapper)`,
     );
   }
   if (fields.has("VerityInfo")) {
-    throw new GuestFault("ERROR_NOT_SUPPORTED", `${path}.VerityInfo: this guest has no device mapper for dm-verity`);
+    throw new GuestFault(
+      "ERROR_NOT_SUPPORTED",
+      `${path}.VerityInfo: this guest does not support dm-verity (no device mapper)`,
+    );
   }
   const filesystem = fields.optionalText("Filesystem") ?? "";
   if (!/^[a-z0-9]{0,16}$/.test(filesystem)) throw fields.rejected("Filesystem", "the name of a file system");
@@ -138,10 +141,10 @@ function readPolicy(fields: Fields): SecurityPolicy {
 function encoded(fields: Fields, name: string): string {
   const value = fields.text(name);
   if (value !== "" && Buffer.from(value, "base64").toString("base64") === value) return value;
-  // Policies may be long, and say what is nobody's business.
+  // The value is not repeated: policies may be long and confidential.
   throw new GuestFault(
     "HCS_E_INVALID_JSON",
-    `${path}.${name}: ${value.length} characters given, expected a document in base64`,
+    `invalid ${path}.${name} of ${value.length} characters: expected a document in base64`,
   );
 }
 
@@ -151,12 +154,12 @@ function readFragment(fields: Fields): SecurityPolicyFragment {
   return { Fragment, ...(MediaType !== undefined && { MediaType }) };
 }
 
-// The host's encoder leaves zeros out.
+// The host's encoder omits zeros.
 function optionalInteger(fields: Fields, name: string, maximum: number): number {
   return fields.has(name) ? fields.integer(name, 0, maximum) : 0;
 }
 
-/** A path of the guest that names one place, whatever it is compared with. */
+/** A normalized path, so that paths can be compared as texts. */
 export function absolutePath(fields: Fields, name: string): string {
   const value = fields.text(name);
   const parts = value.split("/").slice(1);

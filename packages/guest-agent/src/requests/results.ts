@@ -1,6 +1,6 @@
 import { type HresultName, hresults } from "@uvm-shim/hcs-schema";
 
-/** Results that the reference's guest writes as the NTSTATUS of the service's facility; the others are HRESULTs. */
+/** Results that the reference's guest sends as the NTSTATUS of the service's facility; the others are HRESULTs. */
 const writtenAsStatus: readonly HresultName[] = [
   "HCS_E_CONNECTION_TIMEOUT",
   "HCS_E_UNKNOWN_MESSAGE",
@@ -11,7 +11,7 @@ const writtenAsStatus: readonly HresultName[] = [
   "HCS_E_SYSTEM_ALREADY_STOPPED",
 ];
 const statuses: ReadonlySet<number> = new Set(writtenAsStatus.map((name) => hresults[name]));
-/** Tells the NTSTATUS 0xC0370xxx from the HRESULT 0x80370xxx. */
+/** Distinguishes the NTSTATUS 0xC0370xxx from the HRESULT 0x80370xxx. */
 const statusBit = 0x40000000;
 
 export function writeResult(hresult: number): number {

@@ -13,8 +13,7 @@ const polling: Polling = {
 };
 
 /**
- * Resolves when a disk or device that the host has attached is there: as long as there is a host, as the reference's
- * guest waits.
+ * Resolves when an attached disk or device has appeared. Like the reference's guest, it waits until the bridge ends.
  */
 export async function waitForAppearance(
   path: string,

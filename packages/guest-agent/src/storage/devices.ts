@@ -1,4 +1,4 @@
-/** Devices of the guest: what it has, what it may use, and what was assigned to it by the host. */
+/** Devices of the guest: those that exist, those that it may use, and those that the host has assigned. */
 import { existsSync, lstatSync, readdirSync, readFileSync, type Stats } from "node:fs";
 import { join } from "node:path";
 import type { OciDeviceRule } from "@uvm-shim/hcs-schema";
@@ -16,26 +16,26 @@ export interface DeviceNode {
 }
 
 export interface AssignedDevice {
-  /** The folder that tells what the device is and holds what it exposes. */
+  /** The folder with the device's declaration and nodes. */
   readonly folder: string;
   readonly nodes: readonly DeviceNode[];
 }
 
 export interface GuestDevices {
-  /** What the guest may use; undefined where nothing keeps it from any device. */
+  /** The devices that the guest may use; undefined if it may use all. */
   rules(): readonly OciDeviceRule[] | undefined;
-  /** All nodes of the guest, but those of assigned devices. */
+  /** All nodes of the guest except those of assigned devices. */
   nodes(): readonly DeviceNode[];
-  /** Undefined when there is no device at the path. */
+  /** Undefined if there is no device at the path. */
   node(path: string): DeviceNode | undefined;
   /** Undefined while the guest has no device of this VMBus GUID. */
   assigned(vmBusGuid: string): AssignedDevice | undefined;
 }
 
-/** Holds nothing that a container does not get by itself, or what it gets only when it asks for it. */
+/** Folders of /dev whose contents a container has anyway, or gets only on request. */
 const foldersOfTheirOwn: ReadonlySet<string> = new Set(["fd", "mqueue", "pts", "shm", "vpci"]);
 
-/** The devices of this guest, looked up at each question. */
+/** Looks the devices up on each call. */
 export const guestDevices: GuestDevices = {
   rules: () => {
     const list = `${guestFolders.cgroups}/devices/devices.list`;
@@ -51,14 +51,14 @@ export const guestDevices: GuestDevices = {
   },
 };
 
-/** The host writes it when all else of an assigned device is there. */
+/** The host writes it last, when the assigned device is complete. */
 export const declarationName = "device.json";
 
 export function assignedDeviceFolder(vmBusGuid: string): string {
   return `${guestFolders.assignedDevices}/${vmBusGuid.toLowerCase()}`;
 }
 
-/** The text of a version 1 cgroup's devices.list; undefined when it allows every device. */
+/** Reads the devices.list of a version 1 cgroup; undefined if it allows every device. */
 export function parseDeviceRules(text: string): readonly OciDeviceRule[] | undefined {
   const rules: OciDeviceRule[] = [];
   for (const line of text.split("\n")) {

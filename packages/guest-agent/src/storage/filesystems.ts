@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from "node:fs";
 
-/** Where each file system writes what it is, and what it writes there. */
+/** The superblock signatures of file systems. */
 const signatures: readonly { readonly name: string; readonly offset: number; readonly bytes: readonly number[] }[] = [
   { name: "ext4", offset: 1080, bytes: [0x53, 0xef] },
   { name: "xfs", offset: 0, bytes: [0x58, 0x46, 0x53, 0x42] },
@@ -9,7 +9,7 @@ const signatures: readonly { readonly name: string; readonly offset: number; rea
   { name: "btrfs", offset: 65600, bytes: [0x5f, 0x42, 0x48, 0x52, 0x66, 0x53, 0x5f, 0x4d] },
 ];
 
-/** The file system on a device, by its superblock; undefined when there is none of those known. */
+/** The file system on a device, by its superblock; undefined if it is unknown. */
 export function detectFilesystem(device: string): string | undefined {
   const descriptor = openSync(device, "r");
   try {
@@ -24,7 +24,7 @@ export function detectFilesystem(device: string): string | undefined {
   }
 }
 
-/** What mounting read-only needs beside the flag: a journal that was not replayed must be left alone. */
+/** Mount options that keep a read-only mount from replaying the journal. */
 export function readOnlyOptionsOf(filesystem: string): readonly string[] {
   switch (filesystem) {
     case "ext4":

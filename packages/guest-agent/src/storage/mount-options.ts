@@ -9,7 +9,7 @@ const flagsByOption: ReadonlyMap<string, number> = new Map([
   ["relatime", mountFlags.MS_RELATIME],
 ]);
 
-/** Options that say what holds anyway. */
+/** Options that are the default. */
 const defaults: ReadonlySet<string> = new Set(["rw", "suid", "dev", "exec", "atime", "defaults"]);
 
 const contradictions: readonly (readonly [string, string])[] = [
@@ -34,7 +34,7 @@ const opposites: ReadonlyMap<string, string> = new Map(
   ),
 );
 
-/** Without those that a later one takes back. crun (1.8) knows only how to set a flag, not how to take one away. */
+/** Drops options that a later one reverts, since crun (1.8) can only set flags, not clear them. */
 export function effectiveOptions(options: readonly string[]): readonly string[] {
   return options.filter((option, index) => {
     const opposite = opposites.get(option);
@@ -42,7 +42,7 @@ export function effectiveOptions(options: readonly string[]): readonly string[] 
   });
 }
 
-/** Splits mount options as users write them into the flags of mount(2) and the file system's own data. */
+/** Splits mount options into the flags of mount(2) and the file system's own data. */
 export function parseMountOptions(options: readonly string[]): { readonly flags: number; readonly data: string } {
   let flags = 0;
   const data: string[] = [];

@@ -4,7 +4,7 @@ import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { LinuxCallError, umount } from "@uvm-shim/linux-calls";
 import { atOnce, type InPieces, inTurns, removeAll } from "./removal.ts";
 
-/** Where something is mounted at the path or below it, in the order in which it was; a place once for each mount. */
+/** The mount points at the path or below it, in the order of mounting; a path once for each mount. */
 export function mountPointsBelow(path: string): readonly string[] {
   return readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
@@ -12,10 +12,10 @@ export function mountPointsBelow(path: string): readonly string[] {
     .filter((place) => place === path || place.startsWith(`${path}/`));
 }
 
-/** Where this guest has mounted what is a container's own: its overlay, or a disk. */
+/** The mounts, by path, whose files belong to a container alone: its overlay, or a disk. */
 const own = new Map<string, number>();
 
-/** A mount of what is a container's own; all others are of files that somebody else has as well. */
+/** Mounts files that belong to a container alone; all other mounts are of files that others have as well. */
 export function mountOwn(place: string, act: () => void): void {
   act();
   own.set(place, (own.get(place) ?? 0) + 1);
@@ -23,7 +23,7 @@ export function mountOwn(place: string, act: () => void): void {
 
 const mostMounts = 5;
 
-/** Unmounts all that is mounted at a place, one upon the other; nothing, and no such place, will do. */
+/** Unmounts all stacked mounts at a path. No error if there is no mount, or no such path. */
 export function unmountAll(place: string, flags: number): void {
   if (lstatSync(place, { throwIfNoEntry: false }) === undefined) return;
   try {
@@ -39,15 +39,15 @@ export function unmountAll(place: string, flags: number): void {
 }
 
 /**
- * Removes a folder with all that it reaches in it, as the reference's guest does: also what is in disks and overlays that
- * are mounted there. Then it throws a GuestFault that names the mount, which stays. What is not there counts as removed.
- * Other mounts are left as they are, and named: their files are those of a developer's machine.
+ * Removes a folder as the reference's guest does, including the contents of disks and overlays that are mounted in it;
+ * then it throws a GuestFault naming the mount, which stays. A missing folder counts as removed. Unlike there, the contents
+ * of other mounts, which are named as well, are kept: they are files of a developer's machine.
  */
 export async function removeFolder(path: string): Promise<void> {
   await inTurns(removal(path));
 }
 
-/** As `removeFolder`, of a place where something was mounted and no container could write. */
+/** As `removeFolder`, for a mount point, in which no container could write. */
 export function removeMountPoint(path: string): void {
   atOnce(removal(path));
 }
@@ -55,7 +55,7 @@ export function removeMountPoint(path: string): void {
 function* removal(path: string): InPieces<void> {
   const [mount] = yield* emptyOfOwn(path);
   if (mount === undefined) return;
-  throw new GuestFault("E_FAIL", `${path} is not removed, since ${mount} is a mount`);
+  throw new GuestFault("E_FAIL", `cannot remove ${path}: ${mount} is a mount`);
 }
 
 function* emptyOfOwn(path: string): InPieces<readonly string[]> {
@@ -63,18 +63,18 @@ function* emptyOfOwn(path: string): InPieces<readonly string[]> {
     return yield* empty(path, mountPointsBelow(path));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EXDEV") throw error;
-    throw new GuestFault("E_FAIL", `${path} is not removed, since something has been mounted in it meanwhile`);
+    throw new GuestFault("E_FAIL", `cannot remove ${path}: something was mounted in it meanwhile`);
   }
 }
 
-/** Where files that somebody else has as well, and that can be written to, are mounted below a path. */
+/** The writable mounts at or below a path of files that others have as well. */
 export function hostFilesAtRisk(path: string): readonly string[] {
   const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
   const readOnly = new Set(lines.filter((line) => /^ro(,|$)/.test(line.split(" ")[5] ?? "")).map(placeOf));
   return mountPointsBelow(path).filter((place) => !own.has(place) && !readOnly.has(place));
 }
 
-/** The mounts that were in the way, those of others first. */
+/** Returns the mounts that prevent the removal, those of others first. */
 function* empty(path: string, mounts: readonly string[]): InPieces<readonly string[]> {
   const inside = mounts.filter((place) => place === path || place.startsWith(`${path}/`));
   if (inside.length === 0) {
@@ -88,7 +88,7 @@ function* empty(path: string, mounts: readonly string[]): InPieces<readonly stri
     try {
       found.push(...(yield* empty(join(path, name), inside)));
     } catch (error) {
-      // Of a file system for reading, as of some of the kernel's own.
+      // Read-only file systems, or some of the kernel's own.
       if (!refusals.includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
     }
   }

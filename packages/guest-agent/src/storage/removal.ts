@@ -4,15 +4,15 @@ import { basename, dirname } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { openFolderOfMount } from "@uvm-shim/linux-calls";
 
-/** Work in pieces, between which others may have their turn. What comes of it is returned. */
+/** Work in pieces, between which other work may run. */
 export type InPieces<T> = Generator<undefined, T, undefined>;
 
-/** Removed in one piece: a container may have written files by the million. */
+/** Files removed in one piece, since a container may have written millions. */
 const filesInPiece = 64;
-/** Folders within each other that are held; what lies deeper is moved to the top, so that no depth is too great. */
+/** Nested folders that are held open; deeper ones are moved to the top, so that the depth is unlimited. */
 const deepest = 32;
 
-/** All of it at once, for what is known to be small. */
+/** Does all pieces at once, for work that is known to be small. */
 export function atOnce<T>(work: InPieces<T>): T {
   for (;;) {
     const { done, value } = work.next();
@@ -29,9 +29,9 @@ export async function inTurns<T>(work: InPieces<T>): Promise<T> {
 }
 
 /**
- * Removes a file, or a folder with all that is in it. Goes on past what cannot be removed, as Go's os.RemoveAll does, and
- * then throws the first refusal. A link that takes the place of a folder meanwhile is not followed, nor is what is mounted
- * there meanwhile looked into: that is EXDEV, and the files behind it are somebody else's.
+ * Removes a file, or a folder with its contents. Like Go's os.RemoveAll, it goes on after a failure and then throws the
+ * first one. It follows no link and enters no mount (EXDEV), even one that replaces a folder meanwhile, since the files
+ * behind it belong to others.
  */
 export function* removeAll(path: string): InPieces<void> {
   const found = lstatSync(path, { throwIfNoEntry: false });
@@ -66,7 +66,7 @@ class Removal {
   *empty(folder: number, depth: number): InPieces<void> {
     let refusal: { readonly error: unknown } | undefined;
     let removed: number;
-    // Once more after something was: what was moved to the top meanwhile, or was passed over, is found then.
+    // Repeated while anything is removed, for entries that were moved to the top or skipped.
     do {
       removed = 0;
       refusal = undefined;
@@ -107,7 +107,7 @@ class Removal {
     rmdirSync(place);
   }
 
-  /** An overlay refuses to move a folder of its lower layers, which are as deep as a path is long. */
+  /** An overlay refuses to move folders of its lower layers, whose depth is limited by the length of paths. */
   #isMovedToTop(place: string): boolean {
     try {
       renameSync(place, `${this.#top}/${randomUUID()}`);

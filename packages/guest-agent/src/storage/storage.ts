@@ -1,4 +1,4 @@
-/** Disks, shares, layers and devices: what the host attached to the machine is made part of the guest. */
+/** Makes disks, shares, layers and devices that the host has attached part of the guest. */
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type {
@@ -17,7 +17,7 @@ import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
 import { parseMountOptions } from "./mount-options.ts";
 import { mountOwn, removeMountPoint, unmountAll } from "./mount-points.ts";
 
-/** Runs a program of the guest to its end. */
+/** Runs a program of the guest until it ends. */
 export type RunTool = (
   command: string,
   parameters: readonly string[],
@@ -45,7 +45,7 @@ export async function modifyStorage(
 ): Promise<void> {
   const { ResourceType, RequestType } = request;
   if (RequestType !== "Add" && RequestType !== "Remove") {
-    throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} ${ResourceType}: accepted are Add and Remove`);
+    throw new GuestFault("ERROR_NOT_SUPPORTED", `${RequestType} ${ResourceType}: expected Add or Remove`);
   }
   const isAdd = RequestType === "Add";
   switch (ResourceType) {
@@ -54,15 +54,15 @@ export async function modifyStorage(
         ? await addDisk(request.Settings, surroundings, signal)
         : await removeDisk(request.Settings, surroundings, signal);
     case "SCSIDevice":
-      if (isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Add SCSIDevice: accepted is Remove");
+      if (isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Add SCSIDevice: expected Remove");
       return checkDeviceUnused(request.Settings);
     case "MappedDirectory":
       return isAdd ? addShare(request.Settings, surroundings) : removeShare(request.Settings, surroundings);
     case "CombinedLayers":
       return isAdd ? addLayers(request.Settings, surroundings) : removeLayers(request.Settings, surroundings);
     case "VPCIDevice":
-      // The host takes it away by itself.
-      if (!isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Remove VPCIDevice: accepted is Add");
+      // The host removes it by itself.
+      if (!isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Remove VPCIDevice: expected Add");
       return await waitForAppearance(`${assignedDeviceFolder(request.Settings.VMBusGUID)}/${declarationName}`, signal);
   }
 }
@@ -110,10 +110,7 @@ async function filesystemFor(
   if (found !== undefined && (disk.Filesystem === undefined || disk.Filesystem === found)) return found;
   const wanted = disk.Filesystem ?? "ext4";
   if (disk.EnsureFilesystem !== true) {
-    throw new GuestFault(
-      "HCS_E_INVALID_LAYER",
-      `disk ${device} holds ${found ?? "no file system"}, expected ${wanted}`,
-    );
+    throw new GuestFault("HCS_E_INVALID_LAYER", `disk ${device} has ${found ?? "no file system"}, expected ${wanted}`);
   }
   const { exitCode, stderr } = await runTool(`mkfs.${wanted}`, ["-q", device], signal);
   if (exitCode !== 0) throw new GuestFault("E_FAIL", `mkfs.${wanted} ${device}: exit ${exitCode}: ${stderr.trim()}`);
@@ -126,7 +123,7 @@ async function removeDisk(
   signal: AbortSignal,
 ): Promise<void> {
   const device = devicePath(disk, disk.Partition);
-  // The reference's guest looks for the disk also where only its mount point is of interest.
+  // The reference's guest waits for the disk although only its mount point matters.
   await waitForAppearance(device, signal);
   const remove = (): void => {
     if (disk.BlockDev === true) rmSync(disk.MountPath, { force: true });
@@ -163,10 +160,7 @@ function removeShare(share: LinuxMappedDirectory, { guard }: StorageSurroundings
 function mountShare(share: LinuxMappedDirectory): void {
   const source = `${guestFolders.plan9Shares}/${share.ShareName}`;
   if (!existsSync(source)) {
-    throw new GuestFault(
-      "ERROR_PATH_NOT_FOUND",
-      `Request.Settings.ShareName: the host has added no share ${share.ShareName}`,
-    );
+    throw new GuestFault("ERROR_PATH_NOT_FOUND", `Request.Settings.ShareName: share ${share.ShareName} does not exist`);
   }
   mountAt(share.MountPath, () => {
     mount(source, share.MountPath, "", mountFlags.MS_BIND | mountFlags.MS_REC);
@@ -192,8 +186,8 @@ function removeLayers(layers: LinuxCombinedLayers, { guard, containers }: Storag
 }
 
 /**
- * So that all that is written to the folder of a container lies on its disk, the reference's guest mounts a part of that
- * over it, unless the scratch directory is in the folder. It goes with the container's state alone.
+ * The reference's guest mounts a folder of the scratch disk over the container's folder, so that everything written there
+ * is on the disk, unless the scratch directory is in that folder. Only deleting the container's state unmounts it.
  */
 function combineLayers(layers: LinuxCombinedLayers): void {
   const bundle = parentOf(layers.ContainerRootPath);
@@ -211,7 +205,7 @@ function combineLayers(layers: LinuxCombinedLayers): void {
   }
 }
 
-/** Whether the folder of a container with this scratch directory has a part of the disk mounted over it. */
+/** Whether a container with this scratch directory has a folder of the disk mounted over its own. */
 export function isBoundToScratch(bundle: string, scratch: string): boolean {
   return scratch !== "" && scratch !== bundle && !scratch.startsWith(`${bundle}/`);
 }
@@ -221,10 +215,10 @@ function mountLayers(layers: LinuxCombinedLayers): void {
   const lower = layers.Layers.map(({ Path }) => Path);
   const [single] = lower;
   if (single === undefined) {
-    throw new GuestFault("E_INVALIDARG", "Request.Settings.Layers is empty, at least one layer is needed");
+    throw new GuestFault("E_INVALIDARG", "Request.Settings.Layers is empty: expected at least one layer");
   }
   if (layers.ScratchPath === "" && lower.length === 1) {
-    // An overlay needs two layers: one by itself is simply shown again.
+    // An overlay needs two layers; a single one is bound instead.
     mountAt(target, () => {
       mount(single, target, "", mountFlags.MS_BIND);
       setMountReadOnly(target);
@@ -246,7 +240,7 @@ function escapeOverlay(path: string): string {
   return path.replaceAll(/[\\:,]/g, (character) => `\\${character}`);
 }
 
-/** Makes the mount point if needed, and takes it away again when mounting fails. */
+/** Makes the mount point if needed, and removes it again if mounting fails. */
 function mountAt(target: string, act: () => void): void {
   const first = mkdirSync(target, { recursive: true, mode: 0o755 });
   try {
@@ -257,7 +251,7 @@ function mountAt(target: string, act: () => void): void {
   }
 }
 
-/** What is not there, or not mounted, counts as removed; what was there before is removed as well. */
+/** A missing path or mount counts as removed. The mount point is removed even if it existed before the mount. */
 function removeMount(target: string, flags: number): void {
   unmountAll(target, flags);
   removeMountPoint(target);

@@ -155,10 +155,10 @@ async function wrongExecs(ground: ProtocolGround): Promise<void> {
     ];
     for (const [request, message] of requests) await refused(message, exec(EXEC, request), "InvalidArgument", message);
     const starts: readonly (readonly [fields: object, message: string])[] = [
-      [{ args: ["nosuch"] }, 'process.args[0] is "nosuch", which this guest cannot do'],
-      [{ args: ["/etc"] }, 'process.args[0] is "/etc", which this guest cannot do'],
-      [{ args: ["/etc/passwd"] }, 'process.args[0] is "/etc/passwd", which this guest cannot do'],
-      [{ cwd: "/nowhere" }, 'process.cwd is "/nowhere", which this guest cannot do'],
+      [{ args: ["nosuch"] }, 'process.args[0] "nosuch": '],
+      [{ args: ["/etc"] }, 'process.args[0] "/etc": '],
+      [{ args: ["/etc/passwd"] }, 'process.args[0] "/etc/passwd": '],
+      [{ cwd: "/nowhere" }, 'process.cwd "/nowhere": '],
       [{ user: { uid: 0, gid: 0, username: "who" } }, 'the container\'s /etc/passwd has no user "who"'],
     ];
     for (const [fields, message] of starts) {
@@ -224,16 +224,8 @@ async function wrongRequests(ground: ProtocolGround): Promise<void> {
         "InvalidArgument",
         "resources.cpu.quota: expected at least 1000 microseconds",
       ],
-      [
-        () => update({ memory: { limit: 1 } }),
-        "InvalidArgument",
-        "linux.resources.memory.limit is 1, which this guest cannot",
-      ],
-      [
-        () => update({ cpu: { cpus: "99" } }),
-        "InvalidArgument",
-        'linux.resources.cpu.cpus is "99", which this guest cannot',
-      ],
+      [() => update({ memory: { limit: 1 } }), "InvalidArgument", "linux.resources.memory.limit 1: "],
+      [() => update({ cpu: { cpus: "99" } }), "InvalidArgument", 'linux.resources.cpu.cpus "99": '],
       [
         () => update({ fragment: "x" }, "ctrdtaskapi/PolicyFragment"),
         "InvalidArgument",

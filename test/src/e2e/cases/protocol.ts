@@ -179,7 +179,7 @@ async function programsWithoutALoader(ground: ProtocolGround): Promise<void> {
   writeFileSync(join(root, "bin", "script"), "#!/bin/dynamic\n", { mode: 0o755 });
   const change = (specification: Specification): object => ({ ...specification, root: { path: root } });
   await withPod(ground, async (pod) => {
-    const why = `exec /bin/dynamic: no such file or directory: it names the interpreter "${named}"`;
+    const why = `exec /bin/dynamic: no such file or directory: its interpreter "${named}" does not exist`;
     for (const program of ["dynamic", "/bin/dynamic", "script"]) {
       const created = pod.createContainer({ id: "refused", args: [program, "--version"], rootfs: [], change });
       await assertRefused(created, "InvalidArgument", why);
