@@ -41,8 +41,8 @@ import { vmIdOf } from "./vm-id.ts";
 const longestDelayMs = 2 ** 31 - 1;
 
 const unreportedExits = {
-  gone: "a process has gone, and the guest does not tell how: something else may hold its output open",
-  "kill without effect": "a process counts as killed, though the guest that says it was does not tell its end",
+  gone: "a process is gone, but the guest has not reported its exit: another process may hold its output open",
+  "kill without effect": "a process counts as killed: the guest has confirmed the kill, but not reported the exit",
 } as const;
 
 /** Linux containers on this machine's compute service, wired from host driver, guest and controllers. */
