@@ -328,7 +328,7 @@ export class LinuxContainerController {
 
   /** Kills all processes, and aborts a create or start that is under way. Idempotent, in every state. */
   async terminate(signal?: AbortSignal): Promise<void> {
-    this.#ending.abort(this.#refusing("container")("Cancelled", "the container is being terminated"));
+    this.#ending.abort(this.#refusing("use container")("Cancelled", "the container is being terminated"));
     await this.#operations.run(() => this.#endProcesses(signal), signal);
   }
 
@@ -362,7 +362,7 @@ export class LinuxContainerController {
       this.#life.require("delete");
       try {
         if (this.#life.state.kind === "Created") {
-          this.#ending.abort(this.#refusing("container")("Cancelled", "the container is being deleted"));
+          this.#ending.abort(this.#refusing("use container")("Cancelled", "the container is being deleted"));
           await this.#starting;
           await this.init.abandon(neverRan);
         }
@@ -379,7 +379,7 @@ export class LinuxContainerController {
 
   /** Called when the VM has exited: gives every process an exit and forgets what the VM held. */
   vmExited(exit: { readonly reason: string }): void {
-    const error = this.#refusing("container")("Unavailable", `the VM has exited: ${exit.reason}`);
+    const error = this.#refusing("use container")("Unavailable", `the VM has exited: ${exit.reason}`);
     this.#vmGone.abort(error);
     this.#ending.abort(error);
     for (const process of this.#processes.values()) process.vmExited(exit);

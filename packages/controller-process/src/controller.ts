@@ -265,7 +265,7 @@ export class ProcessController {
 
   /** Called when the VM has exited: the process gets an exit, and calls that wait for the guest fail. */
   vmExited(exit: { readonly reason: string }): void {
-    this.#ending.abort(this.#error("Unavailable", "process", `the VM has exited: ${exit.reason}`));
+    this.#ending.abort(this.#error("Unavailable", "use process", `the VM has exited: ${exit.reason}`));
     this.#lost.resolve();
     void this.abandon(lostStatus);
   }

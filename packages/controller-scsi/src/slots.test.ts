@@ -20,7 +20,7 @@ describe("slots", () => {
     await expect(refused).rejects.toMatchObject({
       code: "ResourceExhausted",
       message: expect.stringMatching(
-        /\/.*: every SCSI slot of the VM is in use \(\d controllers × 64 LUNs, \d+ of them reserved\)/,
+        /\/.*: every SCSI slot of the VM is in use: \d controllers × 64 LUNs, \d+ of them reserved/,
       ),
     });
     await expect(refused).rejects.toThrow("4 controllers × 64 LUNs, 1 of them reserved");

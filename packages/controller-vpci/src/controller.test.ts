@@ -207,7 +207,7 @@ describe("failures", () => {
 
 describe("bad input", () => {
   it.each<[Partial<DeviceConfig>, string]>([
-    [{ deviceInstancePath: "" }, 'deviceInstancePath is "", expected the path of a device'],
+    [{ deviceInstancePath: "" }, 'deviceInstancePath is "", expected the instance path of a device'],
     [{ deviceInstancePath: "a\0b" }, 'deviceInstancePath is "a\\u0000b"'],
     [{ virtualFunction: -1 }, "virtualFunction is -1, expected an integer from 0 to 65535"],
     [{ virtualFunction: 65536 }, "virtualFunction is 65536"],
@@ -227,7 +227,7 @@ describe("bad input", () => {
     await vpci.reserve({ ...gpu, propagateNumaAffinity: true });
     await expect(vpci.reserve(gpu)).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: expect.stringContaining("propagateNumaAffinity is absent, expected true, as it is reserved already"),
+      message: expect.stringContaining("propagateNumaAffinity is absent, expected true, with which it is reserved"),
     });
     expect(vpci.devices).toMatchObject([{ holders: 1 }]);
   });

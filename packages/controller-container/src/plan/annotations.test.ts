@@ -122,10 +122,10 @@ const rows: { readonly [key: string]: Rows } = {
     boundary: [
       crosses(core, "0;0"),
       crosses(core, `0;${most}`),
-      [`0;${more}`, "two numbers of bytes as <soft>;<hard>"],
+      [`0;${more}`, "<soft>;<hard> in bytes, with soft"],
       ["2;1", "with soft not above hard"],
     ],
-    invalid: ["1", "1;2;3", "-1;1", ";", ""].map((text): Row => [text, "two numbers of bytes as <soft>;<hard>"]),
+    invalid: ["1", "1;2;3", "-1;1", ";", ""].map((text): Row => [text, "<soft>;<hard> in bytes, with soft"]),
   },
   [tee]: {
     valid: [crosses(tee, "app/a.log")],

@@ -44,7 +44,7 @@ export class FakeGuestProcess implements GuestProcess {
   async close(): Promise<void> {}
 }
 
-/** The container of a guest. A process that is started without being told of is ended by the guest itself. */
+/** A container of the guest, which itself ends a process whose start was not answered. */
 export class FakeGuestContainer implements GuestContainer {
   readonly id: string;
   readonly processes: FakeGuestProcess[] = [];
@@ -52,7 +52,7 @@ export class FakeGuestContainer implements GuestContainer {
   readonly signals: number[] = [];
   readonly updates: OciLinuxResources[] = [];
   isPaused = false;
-  /** Has the guest's kernel kill something for want of memory. */
+  /** The guest's kernel kills a process for lack of memory. */
   outOfMemory: () => void = () => {};
   readonly #guest: FakeGuest;
   readonly #script: ScriptedCalls;
@@ -79,7 +79,7 @@ export class FakeGuestContainer implements GuestContainer {
   processIds(signal?: AbortSignal): Promise<readonly number[]> {
     return this.#script.run("processIds", this.id, signal, () => {
       if (!this.#guest.running.has(this.id)) return [];
-      // The first waits for its start.
+      // The init process exists, and waits for its start.
       return this.processes.length === 0 ? [100] : [...this.processes.map(({ pid }) => pid), 999];
     });
   }
@@ -129,15 +129,15 @@ export class FakeGuest implements ContainerGuest {
   readonly combined = new Set<string>();
   /** Folders of containers over which the guest has mounted a part of the scratch disk. */
   readonly bound = new Set<string>();
-  /** Root paths of which the guest has deleted all that it reached. */
+  /** Root paths whose content the guest has deleted. */
   readonly emptied = new Set<string>();
   readonly combinations: LinuxCombinedLayers[] = [];
-  /** Ids of containers that have processes, and of those that the guest keeps something of. */
+  /** Ids of containers with processes, and of those with state in the guest. */
   readonly running = new Set<string>();
   readonly known = new Set<string>();
   readonly settings: LinuxHostedContainerSettings[] = [];
   readonly containers: FakeGuestContainer[] = [];
-  /** Ids of network namespaces that a container holds, or held. */
+  /** Ids of network namespaces that a container holds or has held. */
   readonly #held = new Set<string>();
   readonly #script: ScriptedCalls;
 
@@ -145,7 +145,7 @@ export class FakeGuest implements ContainerGuest {
     this.#script = script;
   }
 
-  /** What upstream's guest refuses, or dies of. */
+  /** Checks what microsoft/hcsshim's guest refuses or crashes on. */
   #check({
     OciSpecification: { annotations = {}, hostname = "", linux, windows },
   }: LinuxHostedContainerSettings): void {
@@ -157,7 +157,7 @@ export class FakeGuest implements ContainerGuest {
     }
     const { networkNamespace = "" } = windows?.network ?? {};
     if (this.#held.has(networkNamespace)) throw scriptedError("FailedPrecondition", "the namespace has its container");
-    // For as long as the VM lives.
+    // Never freed: a namespace stays held as long as the VM exists.
     this.#held.add(networkNamespace);
   }
 
@@ -178,7 +178,7 @@ export class FakeGuest implements ContainerGuest {
     });
   }
 
-  /** As upstream's guest does: it reaches what is mounted, and forgets one that runs as well, which goes on. */
+  /** As microsoft/hcsshim's guest: deletes mounted files too, and also forgets a running container, which goes on. */
   deleteState(id: string): void {
     if (!this.known.delete(id)) throw scriptedError("NotFound", `no container ${id}`);
     if (this.running.has(id)) throw scriptedError("FailedPrecondition", "the container runs, and is forgotten");
@@ -204,7 +204,7 @@ export class FakeGuest implements ContainerGuest {
         return container;
       });
     } catch (error) {
-      // As the interface asks: what was made though the creation failed is removed by the guest's side.
+      // As the interface requires: the guest removes a container whose creation failed late.
       this.running.delete(id);
       this.known.delete(id);
       throw error;

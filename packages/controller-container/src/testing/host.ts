@@ -14,18 +14,18 @@ import type {
 
 type FileKind = "file" | "directory" | "block" | "other";
 
-/** Files of a host, and what is mounted there. */
+/** A host's files and mounts. */
 export class FakeFiles implements ContainerHostFiles {
   readonly kinds = new Map<string, FileKind>();
   readonly links = new Map<string, string>();
   readonly mounted = new Set<string>();
-  /** Directories below which something is mounted. */
+  /** Directories with mounts below them. */
   readonly withMountsBelow = new Set<string>();
-  /** Paths of block devices by `<major>:<minor>`, and in `kinds` as well. */
+  /** Paths of block devices by `<major>:<minor>`; they are in `kinds` too. */
   readonly blockDevices = new Map<string, string>();
-  /** Directories in whose share what is mounted below them later shows. */
+  /** Directories whose shares show later mounts. */
   readonly withLaterMounts = new Set<string>();
-  /** By a path on the mount. */
+  /** Flags by a path on the mount. */
   readonly flagsOfMounts = new Map<string, readonly string[]>();
   readonly granted: string[] = [];
   readonly #script: ScriptedCalls;
@@ -122,7 +122,7 @@ class FakeReservations {
 export class FakeDisks extends FakeReservations implements ContainerDisks {
   readonly requests: { readonly disk: DiskConfig; readonly mount: DiskMountConfig }[] = [];
 
-  /** Host paths of disks that the guest has mounted already, and where. */
+  /** Guest paths of disks that are mounted already, by host path. */
   readonly standing = new Map<string, string>();
   readonly #places = new Map<string, string>();
 

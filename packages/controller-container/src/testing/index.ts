@@ -24,7 +24,7 @@ export const overlayMount: RootfsMount = {
 };
 export const imageMount: RootfsMount = { type: "ext4", source: "/images/7.img", options: ["loop", "noatime"] };
 
-/** A layout in which containers have folders below their pod's, and disks and shares their own places. */
+/** The layout without a security policy: containers in folders below their pod's, disks and shares elsewhere. */
 export const podLayout: ContainerLayout = {
   placesOf: ({ id, podId }) => ({
     id,
@@ -34,7 +34,7 @@ export const podLayout: ContainerLayout = {
   }),
 };
 
-/** A layout in which all that a container has stands in its folder, and which knows it by another name. */
+/** The layout with a security policy: everything in the container's folder, and another id in the guest. */
 export const ownLayout: ContainerLayout = {
   placesOf: ({ id, podId }) => ({
     id: `guest-${id}`,
@@ -50,7 +50,7 @@ export const ownLayout: ContainerLayout = {
   }),
 };
 
-/** As `ctr` writes it, cut down. */
+/** A shortened specification of `ctr`. */
 export function specification(changes: { readonly [field: string]: unknown } = {}): { [field: string]: unknown } {
   return {
     ociVersion: "1.2.0",
@@ -66,7 +66,7 @@ export function specification(changes: { readonly [field: string]: unknown } = {
   };
 }
 
-/** A container controller whose host, guest and processes the test plays. */
+/** A container controller with fakes of host, guest and processes. */
 export class ContainerBench {
   readonly files: FakeFiles;
   readonly disks: FakeDisks;
@@ -132,7 +132,7 @@ export class ContainerBench {
     return this;
   }
 
-  /** What the host would be left with when the VM is gone. */
+  /** What would be left on the host after the VM's end. */
   get hostLeftovers(): readonly string[] {
     return [
       ...[...this.files.mounted].map((path) => `mount ${path}`),
@@ -140,7 +140,7 @@ export class ContainerBench {
     ];
   }
 
-  /** Everything of host and guest that somebody would have to give back. */
+  /** Everything on host and in guest that is not released. */
   get leftovers(): readonly string[] {
     const { disks, shares, devices, guest } = this;
     return [

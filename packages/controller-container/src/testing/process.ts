@@ -4,12 +4,12 @@ import type { Exit } from "@uvm-shim/lifecycle";
 import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import type { ContainerProcess, ProcessFactory } from "../types.ts";
 
-/** How many ends of stdio are open, all processes taken together. */
+/** The number of open ends of stdio of all processes. */
 export interface StdioCount {
   open: number;
 }
 
-/** A process as the container sees one, without output. */
+/** A fake process without output. */
 export class FakeProcess implements ContainerProcess {
   readonly execId: string;
   stdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
@@ -40,7 +40,7 @@ export class FakeProcess implements ContainerProcess {
     try {
       await this.#script.run("openStdio", this.execId, signal, () => void this.#count.open++);
     } catch (error) {
-      // Opening what it cannot hand over, it closes again.
+      // Closes the ends that it has opened but cannot return.
       this.#count.open = open;
       throw error;
     }

@@ -13,7 +13,7 @@ import type { FakeNetworks } from "./fake-networks.ts";
 /** A Linux guest in which a NIC can be set up once the host has added it. */
 export class FakeLinuxGuest implements LinuxNetworkGuest {
   supportsNetworkNamespaces = true;
-  /** Whether a container holds the namespace: NICs are moved to it, each time all of them. */
+  /** Whether a container holds the namespace: then every added NIC moves all NICs to it. */
   isHeld = false;
   readonly adapters = new Map<string, LinuxNetworkAdapter>();
   readonly #host: FakeNetworks;
@@ -48,9 +48,9 @@ export class FakeLinuxGuest implements LinuxNetworkGuest {
 export class FakeWindowsGuest implements WindowsNetworkGuest {
   supportsNetworkNamespaces = true;
   readonly namespaces = new Set<string>();
-  /** As they were told to be gone. */
+  /** Namespaces in the form of their removal. */
   readonly removedNamespaces: HcnNamespace[] = [];
-  /** As they were announced. */
+  /** Endpoints in the form of their announcement. */
   readonly endpoints: HcnEndpoint[] = [];
   /** By NIC id: whether it is announced or complete. */
   readonly nics = new Map<string, "announced" | "complete">();

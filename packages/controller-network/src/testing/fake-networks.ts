@@ -23,8 +23,8 @@ interface FakeEndpoint {
 }
 
 /**
- * A host's networks and one VM's NICs, without anything behind them, as strict as the real ones: the contract suite of
- * the host boundary holds it to that. What a controller calls is scripted; what only tests call is not.
+ * A fake of a host's networks and one VM's NICs, as strict as the real ones, which the contract suite of the host
+ * boundary ensures. Calls of controllers are scripted; calls of tests are not.
  */
 export class FakeNetworks implements NetworkQueries, NicHost {
   readonly script: ScriptedCalls;
@@ -164,10 +164,10 @@ export class FakeNetworks implements NetworkQueries, NicHost {
   }
 }
 
-/** What the network service tells besides, and clients and guests do not know. */
+/** Fields of the network service that clients and guests do not know. */
 const beyondSchema = { Version: 55_834_574_851, AdditionalParams: {}, State: 1 };
 
-/** The GUID with this number at its end. */
+/** The GUID that ends with this number. */
 export function guidOf(number: number): string {
   return `00000000-0000-4000-8000-${number.toString(16).padStart(12, "0")}`;
 }

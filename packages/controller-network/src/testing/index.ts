@@ -57,7 +57,7 @@ export class NetworkBench {
     return bench;
   }
 
-  /** Makes an endpoint in the namespace; its id. */
+  /** Creates an endpoint in the namespace, and returns its id. */
   async addEndpoint(settings: HcnEndpointSettings = {}): Promise<string> {
     this.#endpoints += 1;
     const { ID } = await this.networks.createEndpoint(networkId, {

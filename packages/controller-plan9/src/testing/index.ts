@@ -10,7 +10,7 @@ import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import { Plan9Controller, type Plan9ControllerOptions } from "../controller.ts";
 import type { Plan9Guest, Plan9Host } from "../types.ts";
 
-/** A VM's Plan9 server on a fake host, and mounts as strict as a real guest's; a name must never come twice. */
+/** A fake Plan9 server and guest, as strict as real ones; a name must never be used twice. */
 export class FakePlan9Vm implements Plan9Host, Plan9Guest {
   /** Share name by mount path. */
   readonly mounted = new Map<string, string>();
@@ -26,7 +26,7 @@ export class FakePlan9Vm implements Plan9Host, Plan9Guest {
     return this.#vm.system.shares;
   }
 
-  /** Everything that somebody would have to give back. */
+  /** Everything that is not released. */
   leftovers(): readonly string[] {
     return [
       ...[...this.shares.values()].map(({ Name, Path }) => `share ${Name} of ${Path}`),

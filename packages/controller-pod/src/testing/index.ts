@@ -105,11 +105,13 @@ export class FakeVm implements PodVm {
 
 export interface FakeRequest {
   readonly id: string;
-  /** In MB; a container without one takes nothing. */
+  /** In MB; a container without a limit uses nothing. */
   readonly memory?: number;
 }
 
-/** VMs are as large as the limits of their containers together; what is above 1000 MB is refused, above 900 said. */
+/**
+ * VMs are as large as the sum of their containers' limits; more than 1000 MB is refused, more than 900 MB warned of.
+ */
 export class FakeSize implements PodSize<FakeRequest, number> {
   readonly questions: PodSizeQuestion<number>[] = [];
 
@@ -132,7 +134,7 @@ export class FakeSize implements PodSize<FakeRequest, number> {
   }
 }
 
-/** The first process of a container. */
+/** The init process of a container. */
 export class FakeInit implements PodProcess {
   readonly #id: string;
   readonly #script: ScriptedCalls;
@@ -172,7 +174,7 @@ export class FakeContainer implements PodContainer<FakeRequest> {
     this.#script = script;
   }
 
-  /** As of the real one, there is none before the creation has come to it, nor after one that failed. */
+  /** As with the real one, there is none before the creation has created it, nor after a failed creation. */
   get init(): FakeInit {
     if (!this.#isCreated) throw scriptedError("FailedPrecondition", `${this.id} has no init process`);
     return this.#init;
@@ -238,7 +240,7 @@ export class FakeNetwork implements PodNetwork<FakeRequest> {
   }
 }
 
-/** A pod whose VM, network and containers the test plays. */
+/** A pod with fakes of VM, network and containers. */
 export class PodBench {
   readonly clock = new ManualClock();
   readonly made: FakeContainer[] = [];
@@ -247,7 +249,7 @@ export class PodBench {
   readonly warnings: string[] = [];
   readonly pod: PodController<FakeRequest, FakeContainer, number>;
 
-  /** `sandboxContainer`: the pod makes one by itself. */
+  /** `sandboxContainer`: the pod creates one itself. */
   constructor(script = new ScriptedCalls(), network?: FakeNetwork, sandboxContainer?: FakeRequest) {
     this.vm = new FakeVm(script);
     this.pod = new PodController<FakeRequest, FakeContainer, number>({

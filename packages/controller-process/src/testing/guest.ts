@@ -3,7 +3,7 @@ import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import type { GuestProcess, ProcessGuest } from "../types.ts";
 
-/** A process in a guest whose output, exit and loss the test decides. */
+/** A fake process in a guest; the test controls its output, exit and loss. */
 export class FakeGuestProcess implements GuestProcess {
   readonly pid = 42;
   readonly stdin?: PassThrough;
@@ -12,7 +12,7 @@ export class FakeGuestProcess implements GuestProcess {
   readonly signals: number[] = [];
   readonly sizes: (readonly [height: number, width: number])[] = [];
   isClosed = false;
-  /** Does not say whether the process exists. */
+  /** Whether the guest refuses to say if the process exists. */
   refuses = false;
   readonly #exit = Promise.withResolvers<number>();
   readonly #script: ScriptedCalls;
@@ -29,7 +29,7 @@ export class FakeGuestProcess implements GuestProcess {
     return this.#exit.promise;
   }
 
-  /** The process ends; its output ends unless something it left behind holds it open. */
+  /** The process ends; its output ends too, unless a child holds it open. */
   exit(code: number, options: { readonly keepsOutputOpen?: boolean } = {}): void {
     this.#exists = false;
     this.#exit.resolve(code);
@@ -44,17 +44,17 @@ export class FakeGuestProcess implements GuestProcess {
     this.stderr?.destroy();
   }
 
-  /** The guest no longer knows the process and has not told how it ended. */
+  /** The guest no longer knows the process and has not reported its exit. */
   vanish(): void {
     this.#exists = false;
   }
 
-  /** The process ends, and the guest does not tell. */
+  /** The process ends, and the guest does not report it. */
   end(): void {
     this.#exists = false;
   }
 
-  /** The process has ended, and the guest tells when its output has been read. */
+  /** The process has ended, and the guest reports it when its output has been read. */
   exitOnceRead(code: number): void {
     this.#exists = false;
     const read = [this.stdout, this.stderr].map(

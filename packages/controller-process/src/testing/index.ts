@@ -13,7 +13,7 @@ export const pipes: StdioPaths = { stdin: "/fifo/in", stdout: "/fifo/out", stder
 export const terminal: StdioPaths = { stdin: "/fifo/in", stdout: "/fifo/out", stderr: "", terminal: true };
 export const noPipes: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
 
-/** A process controller with a guest and a client that the test plays. */
+/** A process controller with fakes of guest and client. */
 export class ProcessBench {
   readonly clock = new ManualClock();
   readonly guest: FakeProcessGuest;

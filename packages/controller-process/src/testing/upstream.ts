@@ -2,7 +2,7 @@ import { PassThrough, Writable } from "node:stream";
 import type { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import type { OpenStdio, StdioPaths, UpstreamStdio } from "../types.ts";
 
-/** A client's end of an output. It takes a chunk when the test lets it, or at once. */
+/** A client's end of an output stream, which reads a chunk at once, or when the test lets it. */
 export class FakeOutput extends Writable {
   readonly #chunks: Buffer[] = [];
   #waiting: (() => void)[] = [];
@@ -17,12 +17,12 @@ export class FakeOutput extends Writable {
     return Buffer.concat(this.#chunks);
   }
 
-  /** Takes nothing of what comes. */
+  /** Stops reading. */
   hold(): void {
     this.#isHeld = true;
   }
 
-  /** Takes what waits and all that comes. */
+  /** Reads what waits and everything that follows. */
   release(): void {
     this.#isHeld = false;
     for (const take of this.#waiting.splice(0)) take();
@@ -44,7 +44,7 @@ export class FakeOpenStdio implements OpenStdio {
   readonly stderr?: FakeOutput;
   isClosed = false;
   isStdinClosed = false;
-  /** Waits for ever for a client that takes nothing. */
+  /** Waits forever for a client that does not read. */
   neverCloses = false;
   readonly #onClose: () => void;
 

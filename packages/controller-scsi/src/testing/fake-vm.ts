@@ -14,11 +14,11 @@ import type { LinuxScsiGuest } from "../lcow.ts";
 import type { ScsiHost } from "../types.ts";
 import type { WindowsScsiGuest } from "../wcow.ts";
 
-/** A VM's SCSI buses on a fake host, and mounts as strict as a real guest's: what is not there cannot be used. */
+/** Fake SCSI controllers and mounts of a VM, as strict as real ones: missing disks and mounts cannot be used. */
 class FakeScsiHost implements ScsiHost {
   /** `controller:lun` by mount path. */
   readonly mounted = new Map<string, string>();
-  /** `controller:lun` of what the guest has ejected but the host still has attached. */
+  /** `controller:lun` of disks that the guest has ejected and the host has not detached. */
   readonly ejected = new Set<string>();
   readonly script: ScriptedCalls;
   readonly #vm = new FakeRunningVm("vm-1");
@@ -32,7 +32,7 @@ class FakeScsiHost implements ScsiHost {
     return new Map([...this.#vm.system.disks].map(([place, { attachment }]) => [place, attachment.Path]));
   }
 
-  /** Everything that somebody would have to give back. */
+  /** Everything that is not released. */
   leftovers(): readonly string[] {
     return [
       ...[...this.attached].map(([place, path]) => `disk ${path} at ${place}`),
@@ -44,7 +44,7 @@ class FakeScsiHost implements ScsiHost {
   attachDisk(controller: number, lun: number, attachment: ScsiAttachment, signal?: AbortSignal): Promise<void> {
     const place = `${controller}:${lun}`;
     return this.script.run("attachDisk", `${place} ${attachment.Path}`, signal, () => {
-      // Hosts attach one disk for several readers; this controller must not ask for that.
+      // Real hosts allow several readers of one disk, but this controller must not attach it twice.
       if ([...this.attached.values()].includes(attachment.Path)) {
         throw scriptedError("FailedPrecondition", `${attachment.Path} is in use`);
       }
@@ -105,9 +105,9 @@ export class FakeScsiVm extends FakeScsiHost implements LinuxScsiGuest {
   }
 }
 
-/** A Windows guest sees the disks of controller 0 alone, and formats what is to be a scratch disk. */
+/** A Windows guest sees only disks of controller 0, and formats scratch disks. */
 export class FakeWindowsScsiVm extends FakeScsiHost implements WindowsScsiGuest {
-  /** `controller:lun` of what was formatted. */
+  /** `controller:lun` of formatted disks. */
   readonly formatted: string[] = [];
 
   mountDisk(disk: WindowsMappedVirtualDisk, signal?: AbortSignal): Promise<void> {

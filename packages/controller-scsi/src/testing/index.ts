@@ -21,7 +21,7 @@ export const whole = (more: Partial<LinuxDiskMount> = {}): LinuxDiskMount => ({
   ...more,
 });
 
-/** A layout in which the path tells slot and partition. */
+/** A layout with slot and partition in the path. */
 export const slotLayout: LinuxDiskLayout = {
   diskPath: ({ controller, lun }, { partition }) => `/run/mounts/scsi/${controller}/${lun}/${partition}`,
 };

@@ -12,10 +12,10 @@ import type { LinuxVmGuest } from "../lcow.ts";
 import type { VmProcess } from "../types.ts";
 import type { WindowsVmGuest } from "../wcow.ts";
 
-/** What Linux guests tell of a process that writing to closed stdio has ended. */
+/** The exit code that Linux guests report for a process that ended by writing to closed stdio. */
 const lostStatus = 255;
 
-/** A process of the guest itself; it lives until its stdio is closed or, in a Windows guest, it is signalled. */
+/** A process of the guest itself; it runs until its stdio is closed or, in a Windows guest, until it is signalled. */
 export class FakeProcess implements VmProcess {
   readonly pid: number;
   isOpen = true;
@@ -50,7 +50,7 @@ export class FakeProcess implements VmProcess {
   }
 }
 
-/** A guest of either kind; which calls it gets shows which flavour uses it. */
+/** A guest of either flavour; its calls show which flavour uses it. */
 export class FakeGuest implements Omit<LinuxVmGuest, "execute">, Omit<WindowsVmGuest, "execute"> {
   readonly stream: Duplex;
   readonly processes: FakeProcess[] = [];
@@ -110,7 +110,7 @@ export class FakeGuest implements Omit<LinuxVmGuest, "execute">, Omit<WindowsVmG
         return made;
       });
     } catch (error) {
-      // The guest's face gives up by itself what was started for nobody.
+      // The guest's client itself ends a process that no caller waits for.
       await made?.close();
       throw error;
     }

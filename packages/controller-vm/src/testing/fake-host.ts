@@ -13,10 +13,10 @@ import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import type { HvsocketService, VmComputeSystem, VmHost, VmListener } from "../types.ts";
 import { FakeGuest } from "./fake-guest.ts";
 
-/** What a fake guest does when its VM starts; it may dial the host. */
+/** The boot of a fake guest, which may dial the host. */
 export type Boot = (system: FakeSystem) => void;
 
-/** Dials what a Linux guest dials. */
+/** Dials the services that a Linux guest dials. */
 export const bootLinux: Boot = (system) => {
   const entropy = system.dial(linuxVsockPorts.entropy);
   entropy.on("data", (chunk: Buffer) => system.entropy.push(chunk));
@@ -25,7 +25,7 @@ export const bootLinux: Boot = (system) => {
   system.dial(linuxVsockPorts.gcs);
 };
 
-/** A fake compute service with what tests see of its systems, and the guests that were connected to. */
+/** A fake compute service; tests have access to its systems and connected guests. */
 export class FakeHost implements VmHost {
   readonly script: ScriptedCalls;
   readonly systems: FakeSystem[] = [];
@@ -55,7 +55,7 @@ export class FakeHost implements VmHost {
     return last;
   }
 
-  /** Everything that exists or is open; empty when all was given back. */
+  /** Everything that exists or is open; empty when all is released. */
   leftovers(): readonly string[] {
     return [...this.#service.leftovers(), ...this.guests.filter((guest) => guest.isOpen).map(() => "bridge")];
   }
@@ -81,17 +81,17 @@ export class FakeHost implements VmHost {
     }
   };
 
-  /** The service is lost, and with it all systems and notifications. */
+  /** The service is lost, with all systems and notifications. */
   loseService(): void {
     this.#service.lose();
   }
 }
 
-/** A system as its one client has it open, and what a test sees and does of it. */
+/** A compute system as its client has it open, with access for tests. */
 export class FakeSystem implements VmComputeSystem {
   readonly id: string;
   readonly entropy: Buffer[] = [];
-  /** What the host measures, instead of what the fake service would say. */
+  /** Measurements of the host, in place of the fake service's. */
   measured: Pick<ComputeSystemProperties, "Memory" | "Statistics"> = {
     Memory: {
       VirtualNodeCount: 1,
@@ -145,7 +145,7 @@ export class FakeSystem implements VmComputeSystem {
     return this.#handle.close();
   }
 
-  // What follows is not seen by the controller.
+  // The members that follow are for tests only.
 
   get runtimeId(): string {
     return this.#system.runtimeId;
@@ -167,12 +167,12 @@ export class FakeSystem implements VmComputeSystem {
     this.#system.crashReport = report;
   }
 
-  /** The host's ends of the guest's connections, which it has not let go of. */
+  /** The host's ends of the guest's connections that are not closed. */
   get connections(): readonly Duplex[] {
     return this.#system.connections;
   }
 
-  /** The guest's end of a connection to a port that the host listens on. */
+  /** Dials a port that the host listens on; returns the guest's end. */
   dial(service: HvsocketService): Duplex {
     const stream = this.#system.dial(service);
     if (stream === undefined) throw new Error(`nobody listens on ${service}`);

@@ -25,7 +25,7 @@ export const document: ComputeSystemDocument = {
   },
 };
 
-/** A controller on a fake host, whose device controllers are their wiring. */
+/** A controller on a fake host; its device controllers are just their wiring. */
 export function vmOn(
   script?: ScriptedCalls,
   options: Partial<
@@ -48,12 +48,12 @@ export function vmOn(
   return { host, clock, lines, vm };
 }
 
-/** Lets everything happen that waits for nothing but its turn. */
+/** Runs everything that only waits for its turn of the event loop. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** The outcome of something that may wait for a bound of the controller: time passes until it is there. */
+/** Advances the clock until the promise settles: it may wait for a time bound of the controller. */
 export async function eventually<T>(clock: FakeClock, promise: Promise<T>): Promise<T> {
   let isDone = false;
   const done = promise.finally(() => {

@@ -9,10 +9,10 @@ export interface VpciContractVm {
   dispose(): Promise<void>;
 }
 
-/** A device that every host under the contract has declared, with two functions. */
+/** A device with two functions that every host of the contract must declare. */
 export const contractDevice = "PCIP\\VEN_1234&DEV_5678";
 
-/** What the controller relies on of a host and a Linux guest, which fakes and the emulated host must do alike. */
+/** Contract of host and Linux guest, for fakes and the emulated host. */
 export function describeVpciContract(
   name: string,
   setup: () => Promise<VpciContractVm>,

@@ -11,7 +11,7 @@ import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import { VpciController, type VpciControllerOptions } from "../controller.ts";
 import type { LinuxVpciGuest, VpciHost } from "../types.ts";
 
-/** A VM's assigned devices, as strict as real ones: a VMBus GUID comes once, a function is assigned once at a time. */
+/** Fake assigned devices, as strict as real ones: each VMBus GUID and each function is in use only once. */
 export class FakeVpciVm implements VpciHost, LinuxVpciGuest {
   /** By VMBus GUID. */
   readonly assigned = new Map<string, VirtualPciDevice>();
@@ -19,7 +19,7 @@ export class FakeVpciVm implements VpciHost, LinuxVpciGuest {
   readonly #declared: ReadonlyMap<string, number> | undefined;
   readonly #usedGuids = new Set<string>();
 
-  /** `declared`: how many functions each device has, by path; absent: any device has all that there can be. */
+  /** `declared`: number of functions by device path; absent: every device exists with all functions. */
   constructor(script: ScriptedCalls = new ScriptedCalls(), declared?: ReadonlyMap<string, number>) {
     this.script = script;
     this.#declared = declared;

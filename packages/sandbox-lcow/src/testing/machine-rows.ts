@@ -15,7 +15,7 @@ const counts = { [`${topology}numa.count-of-processors`]: "1,1" };
 const blocks = { [`${topology}numa.count-of-memory-blocks`]: "512,512" };
 const needed = (other: string) => refused(`expected a positive number, as ${other} is given`);
 
-/** A pod whose containers may take 64 MiB; its size is rounded up to pages of 2 MiB. */
+/** A pod with a limit of 64 MiB; the VM's size is rounded up to a multiple of 2 MiB. */
 const limited = { pod: { linux: { resources: { memory: { limit: 64 * 2 ** 20 } } } } };
 const even = (megabytes: number): number => megabytes + (megabytes % 2);
 

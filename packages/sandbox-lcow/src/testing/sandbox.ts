@@ -1,4 +1,4 @@
-/** Sandboxes on hosts that exist nowhere, for the tests of this package. */
+/** Sandboxes on imaginary hosts, for the tests of this package. */
 import { createHash } from "node:crypto";
 import { checkComputeSystemDocument } from "@uvm-shim/hcs-schema";
 import { buildLinuxSandbox, type HostFacts, type LinuxSandboxRequest } from "../index.ts";
@@ -44,13 +44,13 @@ export interface Annotations {
 export function build(annotations: Annotations = {}, more: Partial<LinuxSandboxRequest> = {}) {
   const request = { owner: "test", bundle: "/run/bundle", annotations, host: host(), ...more };
   const built = buildLinuxSandbox(request);
-  // Whatever is built, a compute service would take.
+  // A compute service must accept every document.
   checkComputeSystemDocument(built.document);
   const { Chipset, ComputeTopology, Devices, StorageQoS } = built.document.VirtualMachine;
   return { ...built, boot: Chipset.LinuxKernelDirect, ...ComputeTopology, Devices, StorageQoS };
 }
 
-/** What a test expects a refusal to be. */
+/** Matches a refusal. */
 export function refusal(key: string, code = "InvalidArgument"): { readonly code: string; readonly key: string } {
   return { code, key };
 }

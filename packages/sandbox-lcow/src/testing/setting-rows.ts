@@ -96,7 +96,7 @@ export function number(
   };
 }
 
-/** Any text but control characters; the empty one counts as not given unless `empty` says what it does. */
+/** Any text without control characters; the empty text counts as not given unless `empty` is set. */
 export function text(
   effect: SettingRows["effect"],
   {
@@ -121,7 +121,7 @@ export function text(
   };
 }
 
-/** Name of a file in a folder that is known; the empty one counts as not given unless `empty` says what it does. */
+/** The name of a file without a folder; the empty text counts as not given unless `empty` is set. */
 export function fileName(
   effect: SettingRows["effect"],
   {

@@ -42,7 +42,7 @@ async function wrongRoots(ground: ProtocolGround): Promise<void> {
     mount("lcow-partitioned-layer", "", `parent-partitioned-layers=${value}`);
   const parents = "expected option parentLayerPaths= with a JSON list of 1 to 500 absolute paths, got";
   const roots: readonly (readonly [rootfs: readonly Mount[], code: StatusName, message: string])[] = [
-    [[], "NotFound", "rootfs: there are no mounts, and root.path"],
+    [[], "NotFound", "rootfs: no mounts given, and root.path"],
     [[mount("lcow-layer", directory)], "InvalidArgument", `${parents} none`],
     [[mount("lcow-layer", directory, "parentLayerPaths=x")], "InvalidArgument", `${parents} no JSON`],
     [
