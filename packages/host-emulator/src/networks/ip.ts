@@ -1,7 +1,7 @@
 import { startProgram } from "@uvm-shim/child-processes";
 import type { NetworkNamespace } from "@uvm-shim/linux-calls";
 import { HcsFailure } from "../hcs-failure.ts";
-import { findProgram, programFolders } from "../process-guest/image.ts";
+import { findProgram, programFolders } from "../process-guest/guest-image.ts";
 
 /** Runs `ip` of iproute2 in a network namespace, and answers with what it printed. */
 export async function runIp(namespace: NetworkNamespace, words: readonly string[], input = ""): Promise<string> {

@@ -23,7 +23,7 @@ import { EmulatedHost } from "../emulated-host.ts";
 import type { ComputeSystem } from "../system/compute-system.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
 import { VmCgroups } from "./cgroups.ts";
-import { ProcessGuestKind, processGuestKernel } from "./kind.ts";
+import { ProcessGuestKind, processGuestKernel } from "./process-guest-kind.ts";
 
 const agent = fileURLToPath(new URL("../../../guest-agent/src/main.ts", import.meta.url));
 const guid = "6f9619ff-8b86-d011-b42d-00c04fc964ff";

@@ -12,7 +12,7 @@ import {
   removeGroup,
   tolerateGone,
 } from "./hierarchies.ts";
-import { podPath } from "./pod-path.ts";
+import { podPath } from "./pod-cgroup-path.ts";
 
 export interface PodGroupsOptions {
   /** Where it is written down what was joined, for the host after one that was killed. */

@@ -21,7 +21,7 @@ import type { ComputeSystem } from "../system/compute-system.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
 import { VmCgroups } from "./cgroups.ts";
 import { readHierarchies } from "./hierarchies.ts";
-import { ProcessGuestKind, processGuestKernel } from "./kind.ts";
+import { ProcessGuestKind, processGuestKernel } from "./process-guest-kind.ts";
 
 const agent = fileURLToPath(new URL("../../../guest-agent/src/main.ts", import.meta.url));
 const owner = { systemExited: (): void => {} };

@@ -4,9 +4,9 @@ import { dirname, isAbsolute, join } from "node:path";
 import { parseArgs } from "node:util";
 import { lockFile, unblockSignal } from "@uvm-shim/linux-calls";
 import { EmulatedHost } from "../emulated-host.ts";
-import { ProcessGuestKind } from "../process-guest/kind.ts";
+import { ProcessGuestKind } from "../process-guest/process-guest-kind.ts";
 import { type CpuGroups, readCpuGroups } from "../system/topology.ts";
-import { askHost } from "./ask-host.ts";
+import { askHost } from "./host-request.ts";
 import { HostServer } from "./server.ts";
 import { dumpState } from "./state-dump.ts";
 

@@ -16,7 +16,7 @@ import type { GuestKind } from "../../guest-machine.ts";
 import type { ComputeSystem } from "../../system/compute-system.ts";
 import { TestFiles } from "../../testing/fake-guest.ts";
 import { mountedHierarchies } from "../hierarchies.ts";
-import { ProcessGuestKind, processGuestKernel } from "../kind.ts";
+import { ProcessGuestKind, processGuestKernel } from "../process-guest-kind.ts";
 
 const agent = fileURLToPath(new URL("../../../../guest-agent/src/main.ts", import.meta.url));
 const attempts = fileURLToPath(new URL("attempts.py", import.meta.url));

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { BootTurns } from "./boot-turns.ts";
+import { BootTurns } from "./boot-queue.ts";
 
 const longestMs = 1_000;
 

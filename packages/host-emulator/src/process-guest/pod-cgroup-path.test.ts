@@ -1,6 +1,6 @@
 import { hresults } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
-import { podPath } from "./pod-path.ts";
+import { podPath } from "./pod-cgroup-path.ts";
 
 describe("the path of a pod's cgroup", () => {
   it.each([

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { findProgram, librariesIn, placeOf } from "./image.ts";
+import { findProgram, librariesIn, placeOf } from "./guest-image.ts";
 
 describe("librariesIn", () => {
   it("takes the files that ldd names, each once, and the loader", () => {

@@ -3,10 +3,10 @@ import { availableParallelism } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LinuxKernelDirect } from "@uvm-shim/hcs-schema";
 import type { GuestKind, GuestMachine, GuestMachineSpecification } from "../guest-machine.ts";
-import { BootTurns } from "./boot-turns.ts";
+import { BootTurns } from "./boot-queue.ts";
 import { VmCgroups } from "./cgroups.ts";
-import { GuestImage } from "./image.ts";
-import { killIfAlive, ProcessGuestMachine } from "./machine.ts";
+import { GuestImage } from "./guest-image.ts";
+import { killIfAlive, ProcessGuestMachine } from "./process-guest-machine.ts";
 import { SettingsGuard } from "./settings-guard.ts";
 
 /** First line of the kernel file that asks for a process guest. */

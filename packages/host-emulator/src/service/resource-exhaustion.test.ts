@@ -13,7 +13,7 @@ import { hresults, plan9ShareFlags, resourcePaths, scsiControllerGuids } from "@
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { VmCgroups } from "../process-guest/cgroups.ts";
-import { processGuestKernel } from "../process-guest/kind.ts";
+import { processGuestKernel } from "../process-guest/process-guest-kind.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
 
 const codes = ["EMFILE", "ENFILE", "ENOMEM"] as const;

@@ -10,7 +10,7 @@ import { EmulatedHost } from "../emulated-host.ts";
 import type { ComputeSystem } from "../system/compute-system.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
 import { groupsBelow, mountedHierarchies, processesOf } from "./hierarchies.ts";
-import { ProcessGuestKind, processGuestKernel } from "./kind.ts";
+import { ProcessGuestKind, processGuestKernel } from "./process-guest-kind.ts";
 
 const agent = fileURLToPath(new URL("../../../guest-agent/src/main.ts", import.meta.url));
 const name = `uvm-shim-in-pod-${process.pid}`;

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { EmulatedHost } from "../emulated-host.ts";
 import { FakeKind, TestFiles } from "../testing/fake-guest.ts";
-import { askHost } from "./ask-host.ts";
+import { askHost } from "./host-request.ts";
 import { readSettings } from "./run-emulator.ts";
 import { HostServer } from "./server.ts";
 
