@@ -41,8 +41,8 @@ import { vmIdOf } from "./vm-id.ts";
 const longestDelayMs = 2 ** 31 - 1;
 
 const unreportedExits = {
-  gone: "a process is gone, but the guest has not reported its exit: another process may hold its output open",
-  "kill without effect": "a process counts as killed: the guest has confirmed the kill, but not reported the exit",
+  gone: "process is gone but the guest has not reported its exit: another process may hold its output open",
+  "kill without effect": "treating process as killed: the guest accepted SIGKILL but has not reported its exit",
 } as const;
 
 /** Linux containers in utility VMs of this machine's compute service. */
