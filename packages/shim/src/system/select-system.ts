@@ -1,4 +1,4 @@
-import type { ShimOptions } from "../program/options.ts";
+import type { ShimOptions } from "../program/shim-options.ts";
 import { posixSystem } from "./posix.ts";
 import type { ShimSystem } from "./system.ts";
 import { windowsSystem } from "./windows.ts";
