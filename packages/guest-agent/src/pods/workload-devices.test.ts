@@ -90,7 +90,7 @@ describe("the devices of a workload", () => {
   });
 
   it.each([
-    [spec({ devices: [{ path: "/dev/fuse" }] }), "linux.devices[0].path is /dev/fuse, the guest has no such device"],
+    [spec({ devices: [{ path: "/dev/fuse" }] }), "linux.devices[0].path: device /dev/fuse does not exist in the guest"],
     [
       spec({ resources: { devices: [{ allow: "yes" }] } }),
       'linux.resources.devices[0].allow: expected true or false, got "yes"',
