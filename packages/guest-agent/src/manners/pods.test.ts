@@ -254,11 +254,11 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
 
       it.each([
         ["/proc/99999999/ns/net", "does not exist in the guest"],
-        ["/proc/1/ns/uts", "a namespace of type uts, expected net"],
+        ["/proc/1/ns/uts", "is a namespace of type uts, expected net"],
       ])("cannot join %s as its network", async (path, message) => {
         const namespaces = [{ type: "pid" }, { type: "mount" }, { type: "network", path }];
         await expect(run("true", { namespaces })).rejects.toMatchObject(
-          failed(`namespaces\\[2\\]\\.path is ${path}, ${message}`),
+          failed(`namespaces\\[2\\]\\.path: ${path} ${message}`),
         );
       });
 
@@ -333,7 +333,9 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         const unnamed = newId();
         await createStandalone(unnamed);
         await machine.deleteContainer(unnamed);
-        await expect(createStandalone(newId())).rejects.toMatchObject(failed('network namespace "" was given'));
+        await expect(createStandalone(newId())).rejects.toMatchObject(
+          failed('network namespace "" is already assigned'),
+        );
       });
 
       it("has a name and files of its own, and the NICs of its namespace", async () => {

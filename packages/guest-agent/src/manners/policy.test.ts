@@ -205,7 +205,7 @@ describeWith(
     truncateSync(plain, 16 * mebibyte);
     await refused(add("MappedVirtualDisk", readOnlyDisk(plain)), "expected a hash tree");
     truncateSync(plain, 17 * mebibyte);
-    await refused(add("MappedVirtualDisk", readOnlyDisk(plain)), "no dm-verity super block at 16777216");
+    await refused(add("MappedVirtualDisk", readOnlyDisk(plain)), "no dm-verity super block at byte 16777216");
     await refused(
       add("MappedVirtualDisk", { ...scratchDisk(), ReadOnly: true, Options: ["ro"] }),
       "has no ext4 file system",
@@ -240,8 +240,11 @@ describeWith(
     await refused(remove("MappedVirtualDisk", scratch), "in use by 1 combined layers");
     await remove("CombinedLayers", layers);
     await remove("CombinedLayers", layers);
-    await refused(remove("MappedVirtualDisk", { ...disk, ReadOnly: false }), "is a read-only disk");
-    await refused(remove("MappedVirtualDisk", { ...scratch, MountPath: disk.MountPath }), "is of /dev/scsi/0/0");
+    await refused(remove("MappedVirtualDisk", { ...disk, ReadOnly: false }), "it is mounted as read-only disk");
+    await refused(
+      remove("MappedVirtualDisk", { ...scratch, MountPath: disk.MountPath }),
+      "it is a mount of /dev/scsi/0/0",
+    );
     await remove("MappedVirtualDisk", scratch);
     await remove("MappedVirtualDisk", disk);
     await refused(remove("MappedVirtualDisk", disk), `cannot unmount ${disk.MountPath}: it does not exist`);
@@ -279,7 +282,10 @@ describeWith(
     await machine.client.request("start", id, {});
     const { exit } = await machine.execute(id);
     await refused(remove("CombinedLayers", layers), "it is the root file system of a running container");
-    await refused(machine.client.request("deleteContainerState", id, {}), "the container is running");
+    await refused(
+      machine.client.request("deleteContainerState", id, {}),
+      "cannot delete the state of a running container",
+    );
     await machine.client.request("shutdownForced", id, {});
     await exit;
     await refused(machine.client.request("deleteContainerState", id, {}), "are still combined");
@@ -290,7 +296,7 @@ describeWith(
 
   it("policy: shares have numbers as names", async () => {
     await give(open);
-    await refused(machine.share("files", fixtures.rootfs, "/run/files"), 'ShareName is "files", expected digits');
+    await refused(machine.share("files", fixtures.rootfs, "/run/files"), 'ShareName "files": expected digits');
     const directory = { MountPath: `${bundle}/mounts/m0`, ShareName: "7" };
     await machine.share(directory.ShareName, fixtures.rootfs, directory.MountPath);
     await remove("MappedDirectory", directory);

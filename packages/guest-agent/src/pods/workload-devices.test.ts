@@ -95,7 +95,7 @@ describe("the devices of a workload", () => {
       spec({ resources: { devices: [{ allow: "yes" }] } }),
       'linux.resources.devices[0].allow: expected true or false, got "yes"',
     ],
-    [spec(undefined, { devices: [{ id: "x", idType: "vpci" }] }), "windows.devices[0].id is x, no such device"],
+    [spec(undefined, { devices: [{ id: "x", idType: "vpci" }] }), "windows.devices[0].id: device x is not assigned"],
   ])("%j names what the guest does not have", (given, message) => {
     expect(() => grant(given)).toThrow(`OciSpecification.${message}`);
   });

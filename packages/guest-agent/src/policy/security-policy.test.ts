@@ -76,7 +76,9 @@ describe("a policy", () => {
     const message = `Request.Settings.EncodedSecurityPolicy: ${problem}`;
     expect(() => take(policy)).toThrow(expect.objectContaining({ hresultName: "ERROR_NOT_SUPPORTED" }));
     expect(() => take(policy)).toThrow(message);
-    expect(() => take(policy)).toThrow("this guest enforces no rules, and accepts only a policy that allows everything");
+    expect(() => take(policy)).toThrow(
+      "this guest enforces no rules, and accepts only a policy that allows everything",
+    );
   });
 
   it.each([
