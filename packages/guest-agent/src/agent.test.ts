@@ -194,7 +194,7 @@ describeWith(
     const create = (id: string, settings: object) =>
       machine.client.request("create", id, { ContainerConfig: JSON.stringify(settings) });
     await refused(create("../x", {}), "ContainerId");
-    await refused(create("x", {}), "ContainerConfig.SchemaVersion is 0.0");
+    await refused(create("x", {}), "unsupported ContainerConfig.SchemaVersion 0.0");
     await refused(machine.createContainer("x", { args: [] }), "ContainerConfig.OciSpecification.process.args");
     await refused(
       machine.createContainer("y", {}, { namespaces: [{ type: "ipc", path: "/proc/1/ns/uts" }] }),

@@ -149,7 +149,7 @@ export class LinuxContainer {
         this.#resolveExited(notification.type);
         break;
       case "OutOfMemory":
-        this.#oomWatch.told();
+        this.#oomWatch.killReported();
         break;
       case "None":
       case "Reboot":

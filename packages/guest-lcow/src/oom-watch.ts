@@ -50,7 +50,7 @@ export class OomWatch {
   }
 
   /** The guest has sent a notification. */
-  told(): void {
+  killReported(): void {
     this.#isToldByGuest = true;
     this.#listener();
   }

@@ -79,6 +79,6 @@ describe("metrics of a cgroup", () => {
   });
 
   it("are none where the group is none", () => {
-    expect(() => readGroupMetrics(root, "/c")).toThrow("there is no cgroup /c");
+    expect(() => readGroupMetrics(root, "/c")).toThrow("cgroup /c does not exist");
   });
 });

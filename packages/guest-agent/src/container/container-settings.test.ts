@@ -116,10 +116,10 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       });
 
       it.each([
-        [bind("/x", "uvm:///nowhere"), "mounts[6].source is uvm:///nowhere, which the guest does not have"],
-        [bind("/x", "hugepages://1G/x"), "mounts[6].source asks for huge pages of size 1G, accepted is 2M"],
-        [bind("/x", "sandbox://../x"), 'mounts[6].source: "../x" leads out of what the pod shares'],
-        [bind("blockdev:///dev/x", "/etc/passwd"), "mounts[6].source is /etc/passwd, which is no disk of the guest"],
+        [bind("/x", "uvm:///nowhere"), "mounts[6].source: uvm:///nowhere does not exist in the guest"],
+        [bind("/x", "hugepages://1G/x"), "mounts[6].source: invalid huge page size 1G: expected 2M"],
+        [bind("/x", "sandbox://../x"), `mounts[6].source: "../x" leads out of the pod's shared folders`],
+        [bind("blockdev:///dev/x", "/etc/passwd"), "mounts[6].source: /etc/passwd is not a disk of the guest"],
       ])("that cannot be are refused: %j", async (mount, message) => {
         await expect(outputOf("true", {}, { mounts: [mount] })).rejects.toThrow(message);
       });
@@ -207,7 +207,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(await outputOf("echo x >/dev/data", {}, { mounts: contrary })).toMatch(/not permitted/);
         const node = "/dev/scsi/0/3";
         const direct = outputOf("true", {}, { mounts: [bind("blockdev:///dev/data", node)] });
-        await expect(direct).rejects.toThrow(`source is ${node}, which is no disk of the guest`);
+        await expect(direct).rejects.toThrow(`source: ${node} is not a disk of the guest`);
         await machine.modify("Remove", "MappedVirtualDisk", { ...settings, Partition: 0, ReadOnly: false });
       });
     });
@@ -251,15 +251,15 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       });
 
       it.each([
-        [{ "io.microsoft.lcow.shm.size-kb": "x" }, 'shm.size-kb is "x", accepted is a positive number of KiB'],
-        [{ "io.microsoft.lcow.rlimitcore": "1" }, 'rlimitcore is "1", accepted is <soft>;<hard> in bytes'],
-        [{ "io.microsoft.container.lcow.tee-log-path": "../x" }, 'tee-log-path is "../x", accepted is a relative'],
+        [{ "io.microsoft.lcow.shm.size-kb": "x" }, 'shm.size-kb "x": expected a positive number of KiB'],
+        [{ "io.microsoft.lcow.rlimitcore": "1" }, 'rlimitcore "1": expected <soft>;<hard> in bytes'],
+        [{ "io.microsoft.container.lcow.tee-log-path": "../x" }, 'tee-log-path "../x": expected a relative'],
         [
           { "io.microsoft.container.lcow.tee-log-path": `${"a".repeat(256)}/out.log` },
-          /tee-log-path: "a+…" cannot be used: ENAMETOOLONG/,
+          /tee-log-path: cannot use "a+…": ENAMETOOLONG/,
         ],
-        [{ "io.microsoft.container.lcow.tee-log-path": "a".repeat(256) }, /cannot be written to .*ENAMETOOLONG/],
-        [{ "io.microsoft.container.lcow.tee-log-dir-mount": "x" }, 'tee-log-dir-mount is "x", accepted is an abs'],
+        [{ "io.microsoft.container.lcow.tee-log-path": "a".repeat(256) }, /cannot copy the output to .*ENAMETOOLONG/],
+        [{ "io.microsoft.container.lcow.tee-log-dir-mount": "x" }, 'tee-log-dir-mount "x": expected an abs'],
       ])("that cannot be honoured are refused: %j", async (annotations, message) => {
         await expect(outputOf("true", {}, { annotations })).rejects.toThrow(message);
       });

@@ -172,7 +172,7 @@ describe("a program that a container is to start with", () => {
     const longest = "x".repeat(131_071);
     check("absent", longest);
     expect(() => check("absent", `${longest}x`)).toThrow(
-      "process.args[1] has 131072 bytes, accepted are 131071: argument list too long",
+      "process.args[1] has 131072 bytes, expected at most 131071: argument list too long",
     );
     const process = { args: ["absent"], cwd: "/", env: [`A=${longest}`] };
     expect(() => checkProgram(root, process, "x64")).toThrow("process.env[0] has 131073 bytes");

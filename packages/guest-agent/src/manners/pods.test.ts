@@ -55,10 +55,10 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
 
     describe("kinds of containers", () => {
       it.each([
-        [{ [containerTypeKey]: "pause" }, `${containerTypeKey} is "pause", accepted are sandbox and container`],
-        [{ [containerTypeKey]: "" }, `${containerTypeKey} is "", accepted are sandbox and container`],
+        [{ [containerTypeKey]: "pause" }, `${containerTypeKey} "pause": expected sandbox or container`],
+        [{ [containerTypeKey]: "" }, `${containerTypeKey} "": expected sandbox or container`],
         [{ [containerTypeKey]: "container" }, `${sandboxIdKey} is empty`],
-        [{ [containerTypeKey]: "container", [sandboxIdKey]: "nobody" }, "pod nobody, which has no sandbox container"],
+        [{ [containerTypeKey]: "container", [sandboxIdKey]: "nobody" }, "pod nobody: the pod has no sandbox container"],
       ])("are by their annotations: %j is refused", async (annotations, message) => {
         const id = newId();
         await expect(createStandalone(id, { annotations })).rejects.toMatchObject(failed(message));
@@ -87,7 +87,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         await machine.deleteContainer(pod);
         expect(await inGuest(`grep -c ${bundleOf(pod)} /proc/self/mounts; ls -d ${bundleOf(pod)}`)).toBe("0\n");
         await expect(machine.createWorkload(pod, newId(), { args: ["true"] })).rejects.toMatchObject(
-          failed("which has no sandbox container"),
+          failed("the pod has no sandbox container"),
         );
       });
     });
@@ -122,7 +122,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
 
       it("cannot have a name that would be more than a word of a file", async () => {
         await expect(machine.createPod(newId(), { hostname: "a\n6.6.6.6 bank" })).rejects.toMatchObject(
-          failed("OciSpecification.hostname is"),
+          failed("invalid OciSpecification.hostname"),
         );
       });
 
@@ -253,18 +253,18 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
       });
 
       it.each([
-        ["/proc/99999999/ns/net", "which the guest does not have"],
-        ["/proc/1/ns/uts", "a namespace of type uts, expected is net"],
+        ["/proc/99999999/ns/net", "does not exist in the guest"],
+        ["/proc/1/ns/uts", "is a namespace of type uts, expected net"],
       ])("cannot join %s as its network", async (path, message) => {
         const namespaces = [{ type: "pid" }, { type: "mount" }, { type: "network", path }];
         await expect(run("true", { namespaces })).rejects.toMatchObject(
-          failed(`namespaces\\[2\\]\\.path is ${path}, ${message}`),
+          failed(`namespaces\\[2\\]\\.path: ${path} ${message}`),
         );
       });
 
       it("must not have a name of its own", async () => {
         await expect(run("true", {}, { hostname: "other" })).rejects.toMatchObject(
-          failed('OciSpecification.hostname is "other"', 'expected is ""'),
+          failed('OciSpecification.hostname "other"', 'expected ""'),
         );
       });
 
@@ -321,19 +321,21 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         const network = { network: { networkNamespace: `held-by-${first}` } };
         await createStandalone(first, { windows: network });
         await expect(createStandalone(newId(), { windows: network })).rejects.toMatchObject(
-          failed(`network namespace "held-by-${first}" was given to a container before`),
+          failed(`network namespace "held-by-${first}" is already assigned to the container of process`),
         );
         await machine.deleteContainer(first);
         const again = newId();
         await expect(createStandalone(again, { windows: network })).rejects.toMatchObject(
-          failed("given to a container"),
+          failed("already assigned to the container"),
         );
         await expect(remove(again)).rejects.toMatchObject(notFound);
 
         const unnamed = newId();
         await createStandalone(unnamed);
         await machine.deleteContainer(unnamed);
-        await expect(createStandalone(newId())).rejects.toMatchObject(failed('network namespace "" was given'));
+        await expect(createStandalone(newId())).rejects.toMatchObject(
+          failed('network namespace "" is already assigned'),
+        );
       });
 
       it("has a name and files of its own, and the NICs of its namespace", async () => {

@@ -117,11 +117,11 @@ describeWith(
   it("policy: is taken once, and only one that allows everything", async () => {
     await refused(give("package policy"), "api_version is missing");
     await refused(give('{"allow_all":true}'), 'it does not begin with "package policy"');
-    await refused(give(open, "open_door"), "the enforcer open_door takes no policy");
+    await refused(give(open, "open_door"), "the enforcer open_door accepts no policy");
     const closed = open.replace('plan9_mount := {"allowed": true}', 'plan9_mount := {"allowed": false}');
     await expect(give(closed)).rejects.toMatchObject({ hresultName: "ERROR_NOT_SUPPORTED" });
     await give(open);
-    await refused(give(open), "the guest has its policy already");
+    await refused(give(open), "the guest already has a policy");
   });
 
   it("policy: one that is empty demands nothing, and is the guest's policy all the same", async () => {
@@ -130,7 +130,7 @@ describeWith(
     const { stdout, exit } = await machine.execute("any-id");
     expect(String(await stdout.all)).toBe("got\n");
     await exit;
-    await refused(give(open), "the guest has its policy already");
+    await refused(give(open), "the guest already has a policy");
   });
 
   it("policy: a container has its own folder, and is shown the policy", async () => {
@@ -163,7 +163,7 @@ describeWith(
       const Request = { ResourceType: "ContainerConstraints", RequestType: "Update", Settings } as const;
       await refused(machine.client.request("modifySettings", wrong, { Request }), "expected 64 hexadecimal digits");
       const annotations = { "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": wrong };
-      await refused(create(settings({}, { annotations })), "the id of the sandbox is");
+      await refused(create(settings({}, { annotations })), "invalid sandbox id");
     }
     await expect(machine.client.request("deleteContainerState", other, {})).rejects.toMatchObject({
       hresultName: "HCS_E_SYSTEM_NOT_FOUND",
@@ -193,7 +193,7 @@ describeWith(
     const annotations = { "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": other };
     const shared = { ScratchDirPath: `/run/gcs/c/${other}/scratch/${id}` };
     const windows = { devices: [{ id: "11111111-1111-1111-1111-111111111111", idType: "gpu" }] };
-    await refused(create(settings(shared, { annotations, windows })), "expected none, and no GPU");
+    await refused(create(settings(shared, { annotations, windows })), "expected no hooks and no GPU");
     const elsewhere = { ScratchDirPath: `/run/gcs/c/${"e".repeat(64)}/scratch/${id}` };
     await refused(create(settings(elsewhere, { annotations })), `or ${shared.ScratchDirPath}`);
   });
@@ -203,12 +203,12 @@ describeWith(
     const plain = join(fixtures.folder, "plain.img");
     copyFileSync(layer, plain);
     truncateSync(plain, 16 * mebibyte);
-    await refused(add("MappedVirtualDisk", readOnlyDisk(plain)), "expected a hash tree there");
+    await refused(add("MappedVirtualDisk", readOnlyDisk(plain)), "expected a hash tree");
     truncateSync(plain, 17 * mebibyte);
-    await refused(add("MappedVirtualDisk", readOnlyDisk(plain)), "no dm-verity super block at 16777216");
+    await refused(add("MappedVirtualDisk", readOnlyDisk(plain)), "no dm-verity super block at byte 16777216");
     await refused(
       add("MappedVirtualDisk", { ...scratchDisk(), ReadOnly: true, Options: ["ro"] }),
-      "holds no ext4 file system",
+      "has no ext4 file system",
     );
     const disk = readOnlyDisk();
     await refused(add("MappedVirtualDisk", { ...disk, Filesystem: "erofs" }), "expected ext4 or none");
@@ -223,7 +223,7 @@ describeWith(
     const block = { ...disk, MountPath: "/run/mounts/scsi/m9", BlockDev: true };
     await add("MappedVirtualDisk", block);
     await remove("MappedVirtualDisk", block);
-    await refused(remove("MappedVirtualDisk", block), "there is nothing at /run/mounts/scsi/m9");
+    await refused(remove("MappedVirtualDisk", block), "cannot unmount /run/mounts/scsi/m9: it does not exist");
   });
 
   it("policy: the guest knows what is mounted where, as what, and what lies on it", async () => {
@@ -235,17 +235,20 @@ describeWith(
     await refused(add("MappedVirtualDisk", scratchDisk(disk.MountPath)), "already");
     const layers = layersOn(disk.MountPath);
     await add("CombinedLayers", layers);
-    await refused(add("CombinedLayers", layers), `something is mounted at ${bundle}/rootfs already`);
+    await refused(add("CombinedLayers", layers), `${bundle}/rootfs is already a mount`);
     await refused(remove("MappedVirtualDisk", disk), "in use by 1 combined layers");
     await refused(remove("MappedVirtualDisk", scratch), "in use by 1 combined layers");
     await remove("CombinedLayers", layers);
     await remove("CombinedLayers", layers);
-    await refused(remove("MappedVirtualDisk", { ...disk, ReadOnly: false }), "is a read-only disk");
-    await refused(remove("MappedVirtualDisk", { ...scratch, MountPath: disk.MountPath }), "is of /dev/scsi/0/0");
+    await refused(remove("MappedVirtualDisk", { ...disk, ReadOnly: false }), "it is mounted as read-only disk");
+    await refused(
+      remove("MappedVirtualDisk", { ...scratch, MountPath: disk.MountPath }),
+      "it is a mount of /dev/scsi/0/0",
+    );
     await remove("MappedVirtualDisk", scratch);
     await remove("MappedVirtualDisk", disk);
-    await refused(remove("MappedVirtualDisk", disk), `there is nothing at ${disk.MountPath}`);
-    await refused(remove("MappedVirtualDisk", scratch), `there is nothing at ${bundle}`);
+    await refused(remove("MappedVirtualDisk", disk), `cannot unmount ${disk.MountPath}: it does not exist`);
+    await refused(remove("MappedVirtualDisk", scratch), `cannot unmount ${bundle}`);
   });
 
   it("policy: a disk that could not be mounted counts as not mounted", async () => {
@@ -278,8 +281,11 @@ describeWith(
     await create(settings());
     await machine.client.request("start", id, {});
     const { exit } = await machine.execute(id);
-    await refused(remove("CombinedLayers", layers), "a running container has its root file system");
-    await refused(machine.client.request("deleteContainerState", id, {}), "the container is running");
+    await refused(remove("CombinedLayers", layers), "it is the root file system of a running container");
+    await refused(
+      machine.client.request("deleteContainerState", id, {}),
+      "cannot delete the state of a running container",
+    );
     await machine.client.request("shutdownForced", id, {});
     await exit;
     await refused(machine.client.request("deleteContainerState", id, {}), "are still combined");
@@ -290,7 +296,7 @@ describeWith(
 
   it("policy: shares have numbers as names", async () => {
     await give(open);
-    await refused(machine.share("files", fixtures.rootfs, "/run/files"), 'ShareName is "files", expected digits');
+    await refused(machine.share("files", fixtures.rootfs, "/run/files"), 'ShareName "files": expected digits');
     const directory = { MountPath: `${bundle}/mounts/m0`, ShareName: "7" };
     await machine.share(directory.ShareName, fixtures.rootfs, directory.MountPath);
     await remove("MappedDirectory", directory);
@@ -306,7 +312,7 @@ describeWith(
     await expect(remove("MappedVirtualDisk", scratch)).rejects.toThrow("EBUSY");
     user.stdin.end();
     await user.exit;
-    const left = `left as they are since ${bundle} could not be unmounted`;
+    const left = `frozen since a failure: cannot unmount ${bundle}`;
     await refused(remove("MappedVirtualDisk", scratch), left);
     await refused(add("MappedVirtualDisk", readOnlyDisk()), left);
     await refused(machine.share("1", fixtures.rootfs, `${bundle}/mounts/m0`), left);

@@ -53,7 +53,7 @@ describe("the commands for a NIC", () => {
       commands({ Routes: [{ DestinationPrefix: "0.0.0.0/0", ...(NextHop === undefined ? {} : { NextHop }) }] });
     expect(gateway("0.0.0.0").join()).not.toContain("route");
     for (const none of ["", undefined]) {
-      expect(() => gateway(none)).toThrow("the route to 0.0.0.0/0 has neither a gateway nor a destination");
+      expect(() => gateway(none)).toThrow("invalid route to 0.0.0.0/0: expected a gateway or a destination");
     }
   });
 

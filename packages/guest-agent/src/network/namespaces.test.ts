@@ -148,7 +148,7 @@ describeWith(
     await modify("Remove", "nobody's", 8);
     await modify("Remove", namespace, 8);
     plugs.unplug(8);
-    await expect(modify("Add", namespace, 9)).rejects.toThrow(`NIC ${nicId(9)} has not appeared within 5000 ms`);
+    await expect(modify("Add", namespace, 9)).rejects.toThrow(`NIC ${nicId(9)} did not appear within 5000 ms`);
   });
 
   it.each([
@@ -159,8 +159,8 @@ describeWith(
       { IPConfigs: [{ IPAddress: "10.1.2", PrefixLength: 24 }] },
       "must be an IPv4 or IPv6 address",
     ],
-    [13, "a default route to nowhere", { Routes: [{ DestinationPrefix: "0.0.0.0/0" }] }, "neither a gateway nor"],
-    [14, "too much encapsulation", { EncapOverhead: 400 }, "EncapOverhead is 400, accepted are 0 to 220"],
+    [13, "a default route to nowhere", { Routes: [{ DestinationPrefix: "0.0.0.0/0" }] }, "expected a gateway or"],
+    [14, "too much encapsulation", { EncapOverhead: 400 }, "invalid EncapOverhead 400: expected 0 to 220"],
   ])("take NIC %i with %s, with which no container can be made, and keep it listed", async (number, _, more, words) => {
     const namespace = newNamespace();
     plugs.plug(machine, number);
@@ -180,7 +180,7 @@ describeWith(
     const pid = await makePod("listed", namespace, { "io.microsoft.cri.skip-pod-networking": "True" });
     plugs.plug(machine, 15);
     const bad = { ...address("10.15.0.2"), Routes: [{ DestinationPrefix: "::/0" }] };
-    await expect(modify("Add", namespace, 15, bad)).rejects.toThrow("neither a gateway nor a destination");
+    await expect(modify("Add", namespace, 15, bad)).rejects.toThrow("expected a gateway or a destination");
     await expect(modify("Add", namespace, 15, address("10.15.0.2"))).rejects.toThrow("already");
     plugs.plug(machine, 16);
     await expect(modify("Add", namespace, 16, address("10.16.0.2"))).rejects.toThrow();

@@ -41,7 +41,7 @@ describe("the files of a pod", () => {
     checkHostname("");
     checkHostname("a-B_9.test");
     for (const name of ["a\n6.6.6.6 bank.test", "a b", "x".repeat(256)]) {
-      expect(() => checkHostname(name)).toThrow("OciSpecification.hostname is");
+      expect(() => checkHostname(name)).toThrow("invalid OciSpecification.hostname");
     }
   });
 
@@ -52,7 +52,7 @@ describe("the files of a pod", () => {
     expect(resolvConfFile({ searches: [], servers: [] })).toBe("");
     const searches = [..."abcdefg"].map((name) => `${name}.test`);
     expect(() => resolvConfFile({ searches, servers: [] })).toThrow(
-      "name 7 domains to search, resolv.conf has room for 6",
+      "the NICs have 7 search domains: resolv.conf allows at most 6",
     );
   });
 });

@@ -51,7 +51,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
         message: expect.stringContaining("Request.Settings.VMBusGUID must be a GUID"),
       });
       await expect(machine.modify("Remove", "VPCIDevice", { VMBusGUID: guid })).rejects.toMatchObject({
-        message: expect.stringContaining("Remove VPCIDevice: accepted is Add"),
+        message: expect.stringContaining("Remove VPCIDevice: expected Add"),
       });
     });
   },

@@ -90,12 +90,12 @@ describe("the devices of a workload", () => {
   });
 
   it.each([
-    [spec({ devices: [{ path: "/dev/fuse" }] }), "linux.devices[0].path is /dev/fuse, the guest has no such device"],
+    [spec({ devices: [{ path: "/dev/fuse" }] }), "linux.devices[0].path: device /dev/fuse does not exist in the guest"],
     [
       spec({ resources: { devices: [{ allow: "yes" }] } }),
       'linux.resources.devices[0].allow: expected true or false, got "yes"',
     ],
-    [spec(undefined, { devices: [{ id: "x", idType: "vpci" }] }), "windows.devices[0].id is x, no such device"],
+    [spec(undefined, { devices: [{ id: "x", idType: "vpci" }] }), "windows.devices[0].id: device x is not assigned"],
   ])("%j names what the guest does not have", (given, message) => {
     expect(() => grant(given)).toThrow(`OciSpecification.${message}`);
   });

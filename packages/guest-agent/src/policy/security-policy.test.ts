@@ -76,19 +76,21 @@ describe("a policy", () => {
     const message = `Request.Settings.EncodedSecurityPolicy: ${problem}`;
     expect(() => take(policy)).toThrow(expect.objectContaining({ hresultName: "ERROR_NOT_SUPPORTED" }));
     expect(() => take(policy)).toThrow(message);
-    expect(() => take(policy)).toThrow("this guest enforces no rules, and takes only ones that allow everything");
+    expect(() => take(policy)).toThrow(
+      "this guest enforces no rules, and accepts only a policy that allows everything",
+    );
   });
 
   it.each([
     ["{", "rego", 'it does not begin with "package policy"'],
     ['{"allow_all": true}', "rego", 'it does not begin with "package policy"'],
-    [rules(first, "0.1.0"), "open_door", "the enforcer open_door takes no policy"],
+    [rules(first, "0.1.0"), "open_door", "the enforcer open_door accepts no policy"],
     ["", "rego", 'it does not begin with "package policy"'],
     ['api_version := "0.1.0"', "rego", 'it does not begin with "package policy"'],
     ["package policy", "rego", "api_version is missing"],
-    [rules(first, "1"), "rego", "api_version is missing or no version such as 0.10.0"],
+    [rules(first, "1"), "rego", "api_version is missing or invalid: expected a version such as 0.10.0"],
     [rules(first, "0.1.0", [`mount_device := ${allowing}`]), "rego", "mount_device is defined twice"],
-    [rules(first, "0.1.0"), "standard", 'Request.Settings.EnforcerType is "standard", accepted are rego, open_door'],
+    [rules(first, "0.1.0"), "standard", 'Request.Settings.EnforcerType "standard": expected one of rego, open_door'],
   ])("%j for the enforcer %s is refused as malformed", (policy, enforcer, message) => {
     expect(() => take(policy, enforcer)).toThrow(expect.objectContaining({ hresultName: "E_FAIL" }));
     expect(() => take(policy, enforcer)).toThrow(message);

@@ -44,7 +44,7 @@ describe("the copy of an output", () => {
     make();
     const open = (): OutputCopy => new OutputCopy({ folder: directory, file: "log" });
     expect(open).toThrow(expect.objectContaining({ hresultName: "E_INVALIDARG" }));
-    expect(open).toThrow(`cannot be written to ${path}: ${why}`);
+    expect(open).toThrow(`cannot copy the output to ${path}: ${why}`);
   });
 
   it("is refused where there is a FIFO that somebody reads", () => {
@@ -52,7 +52,7 @@ describe("the copy of an output", () => {
     const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       expect(() => new OutputCopy({ folder: directory, file: "log" })).toThrow(
-        `cannot be written to ${path}: it is not a regular file`,
+        `cannot copy the output to ${path}: expected a regular file`,
       );
     } finally {
       closeSync(reader);

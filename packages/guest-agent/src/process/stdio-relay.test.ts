@@ -75,7 +75,7 @@ describe("stdio of a process", () => {
     // What is closed leaves the table of open files in a later turn.
     while (openFiles() > before) await new Promise(setImmediate);
     await expect(StdioRelay.connect(parameters, { StdIn: 1 }, dial, none)).rejects.toThrow(
-      "VsockStdioRelaySettings.StdOut is absent although CreateStdOutPipe is true",
+      "VsockStdioRelaySettings.StdOut is absent: expected a port, since CreateStdOutPipe is true",
     );
   });
 

@@ -86,7 +86,7 @@ describeWith("root")("what is mounted where a container has written", () => {
       () => void execFileSync("mount", ["-t", "overlay", "none", "-o", layers, merged as string]),
     );
     try {
-      await expect(removeFolder(folder)).rejects.toThrow(`${folder} is not removed, since ${merged} is a mount`);
+      await expect(removeFolder(folder)).rejects.toThrow(`cannot remove ${folder}: ${merged} is a mount`);
       expect(readdirSync(merged as string)).toEqual([]);
     } finally {
       unmountAll(merged as string, 0);

@@ -60,10 +60,10 @@ describe("requests that storage cannot serve", () => {
   it("name what would be accepted", async () => {
     const update = { ResourceType: "SCSIDevice", RequestType: "Update", Settings: device } as const;
     await expect(modifyStorage(update, surroundings, none)).rejects.toThrow(
-      "Update SCSIDevice: accepted are Add and Remove",
+      "Update SCSIDevice: expected Add or Remove",
     );
     const add = { ...update, RequestType: "Add" } as const;
-    await expect(modifyStorage(add, surroundings, none)).rejects.toThrow("Add SCSIDevice: accepted is Remove");
+    await expect(modifyStorage(add, surroundings, none)).rejects.toThrow("Add SCSIDevice: expected Remove");
     const layers = { ContainerID: "x", ContainerRootPath: "/run/x", Layers: [], ScratchPath: "" };
     const combine = { ResourceType: "CombinedLayers", RequestType: "Add", Settings: layers } as const;
     await expect(modifyStorage(combine, surroundings, none)).rejects.toThrow("Request.Settings.Layers is empty");

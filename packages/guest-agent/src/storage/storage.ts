@@ -110,7 +110,10 @@ async function filesystemFor(
   if (found !== undefined && (disk.Filesystem === undefined || disk.Filesystem === found)) return found;
   const wanted = disk.Filesystem ?? "ext4";
   if (disk.EnsureFilesystem !== true) {
-    throw new GuestFault("HCS_E_INVALID_LAYER", `disk ${device} has ${found ?? "no file system"}, expected ${wanted}`);
+    throw new GuestFault(
+      "HCS_E_INVALID_LAYER",
+      `disk ${device} holds ${found ?? "no file system"}, expected ${wanted}`,
+    );
   }
   const { exitCode, stderr } = await runTool(`mkfs.${wanted}`, ["-q", device], signal);
   if (exitCode !== 0) throw new GuestFault("E_FAIL", `mkfs.${wanted} ${device}: exit ${exitCode}: ${stderr.trim()}`);

@@ -84,7 +84,7 @@ async function access(ground: ProtocolGround): Promise<void> {
       await assertRefused(
         create((specification) => ({ ...specification, linux: { ...specification.linux, devices: [none] } })),
         "NotFound",
-        `linux.devices[0].path is ${PATH}, the guest has no such device`,
+        `linux.devices[0].path: device ${PATH} does not exist in the guest`,
       );
       assert.equal(attachments(device), 0);
     });

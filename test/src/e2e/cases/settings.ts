@@ -65,7 +65,7 @@ async function policies(ground: Ground): Promise<void> {
     ['{"allow_all":true}', /it does not begin with \\?"package policy/],
     [
       'package policy\napi_version := "0.1.0"\n',
-      /mount_device does not allow everything; this guest enforces no rules, and takes only ones that allow everything/,
+      /mount_device does not allow everything: this guest enforces no rules, and accepts only a policy that allows everything/,
     ],
     ["policy", /it does not begin with \\?"package policy/],
   ] as const) {
