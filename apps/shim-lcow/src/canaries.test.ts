@@ -1,4 +1,4 @@
-/** Secrets of callers, and where they must not come: the log at its lowest level, errors, events and files of ours. */
+/** Clients' secrets must not appear in the log at its lowest level, in errors, in events or in the shim's files. */
 import {
   existsSync,
   mkdirSync,
@@ -30,7 +30,7 @@ import { createLcowPlatform } from "./platform-lcow.ts";
 
 const { Task } = containerd.task.v3;
 const canary = "canary-7f3a";
-/** As long as keys and tokens are; its beginning is looked for, since texts may be cut. */
+/** As long as keys and tokens; tests look for its beginning, since texts may be cut. */
 const secret = `${canary}-${"0123456789abcdef".repeat(4)}`;
 const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../packages/${path}`, import.meta.url));
 const vm = "io.microsoft.virtualmachine.";
@@ -71,7 +71,7 @@ describeWith(
     rmSync(folder, { recursive: true });
   });
 
-  /** The services on the real platform, which log all that they can. */
+  /** The services on the real platform, at the lowest log level. */
   async function withShim(
     runtimeOptions: { readonly typeUrl: string; readonly value: Uint8Array },
     work: (call: TtrpcClient["call"]) => Promise<void>,
@@ -245,7 +245,7 @@ describeWith(
         { [`${vm}computetopology.processor.count`]: secret },
         { [`${vm}cpugroup.id`]: secret },
       ].map((annotations) => specification({ annotations })),
-      // The guest is who refuses this one.
+      // The guest refuses this one.
       specification({
         annotations: {
           [`${vm}lcow.securitypolicy`]: btoa(`package policy\n${secret}`),

@@ -16,7 +16,7 @@ it("answers what a build asks of files, and fails as the build does once it has 
       return { hasFolder, hasFile: hasFolder && facts.hasFile(file), hasOther: facts.hasFile(path.join(file, "x")) };
     });
     expect(built).toEqual({ hasFolder: true, hasFile: true, hasOther: false });
-    // Nothing is known at first, and the file is asked for once the folder is known.
+    // Nothing is known at first; the file is looked up once the folder is known.
     expect(builds).toBe(3);
     const failing = withHostFacts(folder, {}, (facts): never => {
       throw new Error(facts.hasFile(file) ? "has the file" : "has no file");

@@ -1,4 +1,4 @@
-/** A pod's network on the emulated host, whose answers have their names in the schema's case and in others. */
+/** A pod's network on the emulated host, whose answers use the schema's case for names and other cases. */
 import { randomBytes, randomUUID } from "node:crypto";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -68,7 +68,7 @@ async function addressesIn(vm: Vm): Promise<readonly string[]> {
   return [...told.matchAll(/(eth\d+) +inet (\S+)/g)].map(([, name, address]) => `${name} ${address}`);
 }
 
-/** One whose network is the VM's own, so that a program of the VM sees the NICs. */
+/** A pod in the VM's own network, so that a program of the VM sees the NICs. */
 const sandboxIn = (networkNamespace: string, root: string): LinuxHostedContainerSettings => ({
   SchemaVersion: { Major: 2, Minor: 1 },
   OciBundlePath: "/run/gcs/pods/pod/pod",

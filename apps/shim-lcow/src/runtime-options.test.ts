@@ -1,4 +1,4 @@
-/** Every runtime option as containerd hands it over: by default, with what it is meant for, at its limits, refused. */
+/** Every runtime option as containerd passes it: its default, a usual value, its limits and invalid values. */
 
 import { containerAnnotationKeys } from "@uvm-shim/controller-container";
 import {
@@ -23,7 +23,7 @@ const host = {
   sha256: (data: Uint8Array) => data,
 } as const;
 
-/** The sandbox of a runtime whose section of containerd's configuration says so. */
+/** The sandbox of a runtime with this section in containerd's configuration. */
 async function sandboxWith(toml: string): Promise<LinuxSandbox> {
   const { Options } = runtimeoptions.v1;
   const value = Options.encode(new Options({ configBody: Buffer.from(toml) })).finish();
@@ -31,11 +31,11 @@ async function sandboxWith(toml: string): Promise<LinuxSandbox> {
   return buildLinuxSandbox({ owner: "test", bundle: "/bundle", annotations: {}, options, host });
 }
 
-/** A value as TOML has it, and what `effect` then finds; or an error, of which the message is a part. */
+/** A TOML value and the result of `effect`, or a part of the error message. */
 type Row = readonly [toml: string, expected: unknown];
 
 interface OptionRows {
-  /** As protobuf names it. */
+  /** The protobuf name. */
   readonly name: string;
   readonly effect: (sandbox: LinuxSandbox) => unknown;
   readonly default: unknown;
@@ -59,7 +59,7 @@ const noNumber: readonly Row[] = [
   ['"1"', new Error("expected a number")],
 ];
 
-/** Nothing comes of it, and the sandbox says so. */
+/** The option has no effect, and the sandbox warns about it. */
 function withoutEffect(
   name: string,
   valid: string,

@@ -13,7 +13,7 @@ import { contractDevice, describeVpciContract } from "../../../packages/controll
 
 const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../packages/${path}`, import.meta.url));
 
-/** What the platform wires a VpciController to: the emulated host through its driver, and a guest over its bridge. */
+/** The parts that the platform connects to a VpciController: the emulated host's driver, and a guest over its bridge. */
 async function emulatedVm() {
   const directory = mkdtempSync(join(tmpdir(), "vpci-"));
   const kernel = join(directory, "kernel");

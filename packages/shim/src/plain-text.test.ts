@@ -2,12 +2,12 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { escaped, printable, quoted } from "./plain-text.ts";
 
-/** Each would end a line, move a cursor, ring, colour, turn the direction, hide, or be no character at all. */
+/** Each would end a line, move the cursor, ring, change colour or writing direction, be invisible or be no character. */
 const hostileCharacters = [
   ...["\n", "\r", "\t", "\0", "\u001b", "\u0007", "\u007f", "\u0085", "\u009b", "\u2028", "\u2029"],
   ...["\u061c", "\u200e", "\u200f", "\u202a", "\u202e", "\u2066", "\u2069", "\ufeff", "\ud800", "\udfff"],
 ];
-/** fast-check's own strings of any characters cost seconds to prepare. */
+/** fast-check's own arbitrary strings take seconds to prepare. */
 const anything = fc
   .array(fc.integer({ min: 0, max: 0x10ffff }), { maxLength: 600 })
   .map((points) => String.fromCodePoint(...points));

@@ -17,7 +17,7 @@ function bytesOf({ streamId, type, flags, payload }: Written): Buffer {
   return Buffer.concat([header, payload]);
 }
 
-/** What the decoder makes of the bytes when they arrive in chunks that end at the given places. */
+/** Decodes the bytes, which arrive in chunks that end at the given positions. */
 function decode(bytes: Buffer, cuts: readonly number[], decoder = new FrameDecoder(limit)): Frame[] {
   const ends = [...cuts.map((cut) => cut % (bytes.length + 1)), bytes.length].sort((left, right) => left - right);
   const frames: Frame[] = [];

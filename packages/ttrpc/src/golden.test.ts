@@ -1,4 +1,4 @@
-/** Bytes written by hand from the protocol's definition, against what the client and the server write and read. */
+/** Hand-written bytes from the protocol's definition, compared with those that client and server write and read. */
 import { duplexPair } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { TtrpcClient } from "./client.ts";

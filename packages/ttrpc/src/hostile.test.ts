@@ -1,4 +1,4 @@
-/** Peers that send what no client or server would: the connection ends or answers, and everything else goes on. */
+/** Peers that break the protocol: their connection ends or responds, and everything else continues. */
 import { duplexPair } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -55,7 +55,7 @@ function hostile(handlers: Partial<typeof echoHandlers> = {}, maxMessageSize = 1
     stream,
     connection,
     answers,
-    /** The answers so far; that one more call is answered proves that the server has seen everything before it. */
+    /** The responses so far; the response to one more call proves that the server has processed everything before it. */
     async settled(streamId: number) {
       stream.write(frameBytes(streamId, 1, 0, requestBytes("Bytes")));
       await expect.poll(() => answers.map((answer) => answer.streamId)).toContain(streamId);

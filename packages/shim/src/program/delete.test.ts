@@ -23,7 +23,7 @@ it("warns when its last state cannot be written, since all was cleaned up", asyn
   vi.spyOn(process.stderr, "write").mockImplementation((text) => said.push(`${text}`) > 0);
   const state = { kind: "serving", id: "c1", namespace: "ns", socket: path.join(bundle, "s") } as const;
   writeState(bundle, { ...state, ...goneProcess });
-  // Whatever is written through it finds no space left.
+  // Writes through it fail with ENOSPC.
   symlinkSync("/dev/full", path.join(bundle, `uvm-shim.json.${process.pid}.new`));
   const flags = { namespace: "ns", id: "c1", address: "/a", bundle, socket: "", debug: false, publishBinary: "" };
   const options = { name: "fake", runtimeName: "fake", version: "1", loadPlatform: async () => platform };
@@ -31,7 +31,7 @@ it("warns when its last state cannot be written, since all was cleaned up", asyn
   expect(answer.length).toBeGreaterThan(0);
   expect(platform.cleaned).toEqual([{ namespace: "ns", id: "c1", bundle }]);
   expect(said.join("")).toMatch(/cannot write the state of c1, a repeated delete will clean up again: ENOSPC/);
-  // Nothing of the attempt stays, and whoever deletes again looks again.
+  // The attempt leaves nothing, and a repeated delete cleans up again.
   expect(readdirSync(bundle)).toEqual(["uvm-shim.json"]);
   expect(readState(bundle)).toMatchObject({ kind: "serving" });
 });

@@ -1,4 +1,4 @@
-/** A shim whose descriptors clients have used up still hears whoever connects. */
+/** A shim whose clients have used up its descriptors still accepts connections. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -11,7 +11,7 @@ import { expect, it } from "vitest";
 
 const module = (name: string): string => JSON.stringify(fileURLToPath(new URL(name, import.meta.url)));
 
-/** Runs a program that listens at the socket that it is told and may open so many files. It is told what to do by lines. */
+/** Runs a program that listens on a socket with a limit of open files; lines on its stdin control it. */
 async function run<T>(program: string, socket: string, test: (tell: Tell) => Promise<T>): Promise<T> {
   const text = `const [, socket] = process.argv; ${program}`;
   const command = [
@@ -39,7 +39,7 @@ async function run<T>(program: string, socket: string, test: (tell: Tell) => Pro
 
 type Tell = (what: string) => Promise<unknown>;
 
-/** What becomes of a connection: what it is told first, or its end. */
+/** The first data of a connection, or its end. */
 async function dial(socket: string): Promise<{ readonly told: string; readonly connection: net.Socket }> {
   const connection = net.connect(socket).setEncoding("utf8");
   const told = await new Promise<string>((resolve) => {
@@ -68,7 +68,7 @@ const serving = `
       } catch (error) { return error.message; }
     },
     "let go": () => { for (const one of taken.splice(0, 6)) closeSync(one); return taken.length; },
-    // Of the event loop, in a time in which nothing happens.
+    // Utilization of the event loop while nothing happens.
     turns: async () => {
       const before = performance.nodeTiming.uvMetricsInfo.loopCount;
       await delay(200);

@@ -98,7 +98,7 @@ function words(field: string, values: readonly string[]): readonly string[] {
   if (bad !== undefined)
     throw invalid(`dns_config.${field}: ${JSON.stringify(bad)} must be one word of up to 255 characters`);
   if (values.length > mostWords) {
-    throw invalid(`dns_config.${field} has ${values.length} entries, expected at most ${mostWords}`);
+    throw invalid(`dns_config.${field}: ${values.length} entries, expected at most ${mostWords}`);
   }
   return values;
 }

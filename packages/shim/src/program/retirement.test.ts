@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => harness.close());
 
-/** What containerd's CRI plugin makes one with. */
+/** The options with which containerd's CRI plugin creates a sandbox. */
 const podOptions = {
   type_url: "runtime.v1.PodSandboxConfig",
   value: runtime.v1.PodSandboxConfig.encode({ hostname: "pod" }).finish(),

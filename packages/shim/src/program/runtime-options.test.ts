@@ -131,7 +131,7 @@ describe("the configuration of containerd's CRI plugin", () => {
 
   it.each([
     ["VmProcessors = 3", 'config_body has unknown key "VmProcessors", expected one of debug, debugType'],
-    ["__proto__ = 3", 'config_body has "__proto__"'],
+    ["__proto__ = 3", 'config_body has unknown key "__proto__"'],
     ['VmProcessorCount = "3"', 'VmProcessorCount: got "3", expected a number'],
     ["Debug = 1", "Debug: got 1, expected a boolean"],
     ["LogLevel = true", "LogLevel: got true, expected a string"],

@@ -107,7 +107,7 @@ describe("a guest that hangs", () => {
 });
 
 describe("a guest that has fallen silent, where a container of its pod is to be deleted", () => {
-  const silent = "the guest has answered nothing for 750 ms";
+  const silent = "the guest has not answered for 750 ms";
   let release: PromiseWithResolvers<void>;
   beforeEach(async () => {
     await runInSandbox();
@@ -118,7 +118,7 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
     harness.container("t1").init.finish(3);
   });
 
-  /** Has the call refused at that moment, and none too early. */
+  /** Expects the call to fail at that moment and not earlier. */
   async function refused(call: () => Promise<unknown>): Promise<void> {
     const others = harness.clock.sleepers;
     let outcome: unknown;
@@ -439,14 +439,14 @@ describe("a host without a processor to spare", () => {
     expect(harness.sandbox.stops).toBe(0);
     gone.resolve();
     const deleting = harness.task("Delete", { id: "t1" });
-    // The sandbox's task, which goes at the same time, is told of first.
+    // The deletion of the sandbox's task, at the same time, is reported first.
     await pass(5_000);
     expect(await deleting).toMatchObject({ exitStatus: 3 });
   });
 });
 
 describe("a guest without a processor to spare", () => {
-  /** It answers whatever it is asked after so long. */
+  /** Answers every call after this time. */
   const slowly = (milliseconds: number) => (): Promise<void> => harness.clock.delay(milliseconds);
 
   it("gets longer for figures, for as long as it answers at all", async () => {
@@ -492,7 +492,7 @@ describe("a guest without a processor to spare", () => {
       await turn;
     };
     const deletions = ids.map((id) => harness.task("Delete", { id }));
-    // All have come, and each has its bound.
+    // All calls have arrived, each with its own limit.
     await expect.poll(() => harness.clock.sleepers).toBeGreaterThanOrEqual(20);
     await harness.clock.advance(20_000);
     expect(await Promise.all(deletions)).toHaveLength(20);
@@ -508,7 +508,7 @@ describe("a guest without a processor to spare", () => {
     let underWay = 0;
     harness.sandbox.onDeleteContainer = async () => {
       underWay += 1;
-      // Each has its share of the processor.
+      // The deletions share the processor.
       for (let left = 300; left > 0; left -= 100 / underWay) await harness.clock.delay(100);
       underWay -= 1;
     };

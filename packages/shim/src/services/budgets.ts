@@ -7,53 +7,52 @@ import { type WatchedSandbox, watchedByMany, watchSandbox } from "./sandbox/sand
 import type { SandboxSlot } from "./sandbox/sandbox-slot.ts";
 
 /**
- * What calls may take in milliseconds, less than what containerd waits: 2 s for figures, 5 s for a deletion, and no
- * end at all for pids.
+ * Time limits in milliseconds. Those of calls are below containerd's own: 2 s for statistics, 5 s for a deletion; for
+ * pids containerd waits for ever.
  */
 export const budgets = {
   figures: 1_500,
-  /** containerd asks one task after the other while it starts. */
+  /** While containerd starts, it queries one task after the other. */
   pids: 500,
   deletion: 4_000,
-  /** How long a guest may say nothing before those who want something deleted in it are told so. */
+  /** How long a guest may be silent before a pending deletion fails. */
   silence: 750,
-  /** How long it may say nothing while something is to be deleted in it, before its VM is ended. */
+  /** How long a guest may be silent during a deletion before its VM is ended. */
   held: 10_000,
-  /** What a deletion that takes the VM along leaves to the guest before it looks whether there still is one. */
+  /** How long a guest may take for a deletion that ends the VM anyway before its liveness is checked. */
   release: 1_500,
-  /** How long a guest may take to kill something before it is looked whether there still is one. */
+  /** How long a guest may take to send SIGKILL before its liveness is checked. */
   kill: 5_000,
-  /** How long an init may go on that SIGKILL was meant to end, by the time of a guest that answers all else at once. */
+  /** How long an init process may survive SIGKILL in a guest that answers pings promptly. */
   killed: 10_000,
-  /** The same by all of the time, for a guest that is slow in everything. */
+  /** The same in a guest that is slow in everything. */
   killedAtMost: 90_000,
-  /** For a sign of life. */
+  /** How long a ping may take. */
   answer: 500,
-  /** For ending a VM whose guest hangs. */
+  /** How long the host may take to end the VM of a guest that hangs. */
   ending: 1_500,
 } as const;
 
-/** How many containers of one pod are deleted at once. */
+/** Concurrent deletions of containers in one pod. */
 const mostDeletions = 8;
 
-/** Whom the work waits for, where that is a sandbox: its guest and its host. */
 export interface BudgetOptions {
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
+  /** The sandbox whose guest and host do the work, if any. */
   readonly sandbox?: WatchedSandbox | undefined;
-  /** How long its guest may answer nothing at all, where that is less than what the work may take. */
+  /** How long its guest may be silent, if less than the work may take. */
   readonly silent?: number | undefined;
-  /** Whether it is the host that is waited for at the moment, which ends the VM. */
+  /** Whether the host is ending the VM. */
   readonly isEnding?: () => boolean;
-  /** How many others of its kind have been done. */
+  /** Counts completed work of the same kind. */
   readonly progress?: () => number;
 }
 
 /**
- * Runs the work for so long; then its signal aborts, and the caller gets DeadlineExceeded, or Unavailable where the guest
- * was silent for less than that already, however long the work itself goes on. Time in which guest or host are slow to
- * answer anything at all does not count, as long as they answer, nor does the time that the host needs to end the VM; and
- * whenever another of its kind is done, it starts anew.
+ * Runs the work within a time limit. When that is over, aborts its signal and rejects at once, with DeadlineExceeded, or
+ * with Unavailable when the guest's silence ended it early. Time in which guest or host answer pings late does not count,
+ * nor does the time that the host needs to end the VM, and other completed work of the same kind restarts the limit.
  */
 export async function withinBudget<T>(
   milliseconds: number,
@@ -75,7 +74,7 @@ export async function withinBudget<T>(
         isEarly
           ? new ShimError(
               "Unavailable",
-              `${operation}: the guest has answered nothing for ${silent} ms; this is still being done, and can be asked for again`,
+              `${operation}: the guest has not answered for ${silent} ms, the operation continues and can be repeated`,
             )
           : new ShimError("DeadlineExceeded", `${operation}: not done within ${milliseconds} ms`),
       );
@@ -90,13 +89,13 @@ export async function withinBudget<T>(
   }
 }
 
-/** Calls about the tasks of a sandbox, which may stand behind others of their kind in its guest. */
+/** Calls about a sandbox's tasks with a time limit; in the guest, a call may be queued behind others of its kind. */
 export class BoundedCalls {
   readonly #options: { readonly slot: SandboxSlot; readonly clock: Clock };
-  /** How many have been done. */
+  /** Counts of completed calls. */
   readonly #done = { figures: 0, pids: 0, deletion: 0 };
   readonly #deletions: ConcurrencyLimit;
-  /** By sandbox; many calls may wait for one. */
+  /** Shares the pings of a sandbox among concurrent calls. */
   readonly #watched = new WeakMap<Sandbox, WatchedSandbox>();
 
   constructor(options: { readonly slot: SandboxSlot; readonly clock: Clock }) {
@@ -104,12 +103,12 @@ export class BoundedCalls {
     this.#deletions = new ConcurrencyLimit({ most: mostDeletions, longest: budgets.deletion, clock: options.clock });
   }
 
-  /** Has a deletion wait behind others, which a guest that does all that it is asked to at once would all end last. */
+  /** Queues a deletion: a guest that runs too many at once completes none of them early. */
   inTurn<T>(deletion: () => Promise<T>): Promise<T> {
     return this.#deletions.run(deletion);
   }
 
-  /** Of a task or an exec. A guest that keeps what its VM goes with is not waited for anyway. */
+  /** Deletes a task or an exec. A deletion that ends the VM anyway does not fail because the guest is silent. */
   delete<T>(
     { id, execId }: { readonly id: string; readonly execId: string },
     work: (until: AbortSignal) => Promise<T>,
@@ -119,7 +118,7 @@ export class BoundedCalls {
     return this.run("deletion", `delete task ${id}`, work, signal, takesVmAlong ? undefined : budgets.silence);
   }
 
-  /** @param silent How long the guest may answer nothing at all, where that is less than what such a call may take. */
+  /** @param silent How long the guest may be silent, if less than the call may take. */
   async run<T>(
     kind: "figures" | "pids" | "deletion",
     operation: string,
@@ -152,10 +151,7 @@ export interface LostGuestOptions {
   readonly log: Log;
 }
 
-/**
- * Waits a while for what only the guest can do. One that gives no sign of life never will, and then its VM is being
- * ended when this resolves.
- */
+/** Waits a while for work in the guest. If the guest does not answer pings, its VM is being ended when this resolves. */
 export async function orEndVm(
   operation: string,
   work: Promise<unknown>,
@@ -167,14 +163,14 @@ export async function orEndVm(
     await settlesWithin(work, milliseconds, options.clock);
     return "guest works";
   }
-  // What becomes of the VM is for the guest's silence to decide: a host that says nothing could not end it either.
+  // The host is not watched: a silent host could not end the VM either.
   const outcome = await silenceBeside(work, { ping: (until) => sandbox.ping(until) }, milliseconds, options);
   if (outcome === "worked") return "guest works";
   void endVm(unanswered, { operation, milliseconds }, options);
   return "VM ends";
 }
 
-/** A guest that hangs keeps nobody whose task its VM goes with, and nobody else for ever: they could not end their pod before. */
+/** Ends the VM of a guest that hangs: soon if the task's deletion ends it anyway, otherwise after a longer silence. */
 export function orEndVmOf(
   taskId: string,
   operation: string,
@@ -187,8 +183,8 @@ export function orEndVmOf(
 }
 
 /**
- * The same where nobody has asked for the end of the VM. The guest counts as silent only while its host answers: one that is
- * starved keeps its guests from answering. A VM that could not be ended is tried again, and has ended when this says so.
+ * As `orEndVm`, for a VM that no client wants to end. The guest counts as silent only while its host answers, because a
+ * starved host keeps its guests from answering. Repeats a failed attempt to end the VM; it has ended when this resolves.
  */
 async function orEndVmAtLast(
   operation: string,
@@ -205,9 +201,9 @@ async function orEndVmAtLast(
   }
 }
 
-const unanswered = "the guest does not answer, so its VM is ended";
+const unanswered = "the guest does not answer, ending its VM";
 
-/** Who of those watched is silent while the work goes on; or that it is over, or that all else is answered. */
+/** Which party is silent while the work continues; "worked" when the work is over, or both answer pings in time. */
 async function silenceBeside(
   work: Promise<unknown>,
   watched: WatchedSandbox,
@@ -229,10 +225,7 @@ async function silenceBeside(
   }
 }
 
-/**
- * Ends the VM for its guest's sake. Whoever waits for something in it learns of that by its end. Answers whether the host
- * has done it.
- */
+/** Ends the VM because of its guest; pending calls fail with it. Resolves with whether the host has ended it. */
 export async function endVm(
   why: string,
   fields: { readonly [key: string]: unknown },
@@ -244,7 +237,7 @@ export async function endVm(
     await slot.stop(budgets.ending);
     return true;
   } catch (error) {
-    log.log("error", "sandbox not stopped", { sandbox, error: messageOf(error) });
+    log.log("error", "cannot stop the sandbox", { sandbox, error: messageOf(error) });
     return false;
   }
 }

@@ -12,7 +12,7 @@ afterEach(() => {
   expect(clock.sleepers).toBe(0);
 });
 
-/** Work by names, each done when the test says so. */
+/** Named jobs that end when the test says so. */
 function works(names: string) {
   const begun: string[] = [];
   const ends = new Map<string, PromiseWithResolvers<string>>();

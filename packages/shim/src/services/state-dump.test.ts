@@ -20,7 +20,7 @@ beforeEach(async () => {
 });
 afterEach(() => shim.close());
 
-/** Sockets of TCP that a process listens on, by their inodes. */
+/** The TCP sockets on which a process listens, by inode. */
 function listeningSockets(pid: number): readonly string[] {
   const own = readdirSync(`/proc/${pid}/fd`).map((descriptor) => readlinkSync(`/proc/${pid}/fd/${descriptor}`));
   const listening = ["tcp", "tcp6"].flatMap((kind) =>

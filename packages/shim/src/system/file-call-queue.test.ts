@@ -4,7 +4,7 @@ import { FileCallQueue, fileSystemIn } from "./file-call-queue.ts";
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const givenUp = (): Error => new Error("given up");
 
-/** Paths are `/<file system>/<name>`; calls are open until they are let go. */
+/** Paths are `/<file system>/<name>`; calls run until the test ends them. */
 function bench(atOnce: number, inAll = atOnce) {
   const queue = new FileCallQueue({ atOnce, inAll }, (path) => path.split("/", 2).join("/"));
   const asked: string[] = [];
@@ -19,7 +19,7 @@ function bench(atOnce: number, inAll = atOnce) {
     };
     return queue.run({ path, isGivenUp, call, givenUp, overdue: overdue.promise });
   };
-  /** All that has been asked so far is. */
+  /** Ends all calls made so far. */
   const beOverdue = async (): Promise<void> => {
     overdue.resolve();
     overdue = Promise.withResolvers();
@@ -109,7 +109,7 @@ it("turns that are overdue are made up for up to an end, and each file system ha
   const answered = ask("/i/1");
   await settled();
   expect(asked).not.toContain("/i/1");
-  // As soon as any of them answers.
+  // Once any of them answers.
   letGo("/a/0");
   await settled();
   letGo("/i/1");

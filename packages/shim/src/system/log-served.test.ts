@@ -20,11 +20,11 @@ beforeEach(() => {
   });
 });
 
-/** A reader whose lines are kept; one that is slow takes nothing until it is told to. */
+/** A reader that keeps its lines; a slow one reads only when the test says so. */
 class Reader extends PassThrough {
   readonly lines: string[] = [];
 
-  /** Instead of what a PassThrough does: what is written is not what is read. */
+  /** Unlike a PassThrough, keeps written and readable data apart. */
   override _transform(chunk: Buffer, _encoding: string, done: () => void): void {
     if (this.slow) this.held.push(done);
     else done();

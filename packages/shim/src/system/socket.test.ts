@@ -33,7 +33,7 @@ it("leaves a socket to the shim that serves it", async () => {
   await serve();
   await expect(serve()).rejects.toMatchObject({
     code: "AlreadyExists",
-    message: `another shim is serving ${socket}; delete its tasks and sandbox first`,
+    message: `another shim serves ${socket}, delete its tasks and sandbox first`,
   });
   await removeDeadSocket(socket);
   expect(await isAccepting(socket)).toBe(true);

@@ -1,6 +1,6 @@
 import type { Clock } from "../clock.ts";
 
-/** A clock that stands still until it is told to go on. */
+/** A clock that only moves when a test advances it. */
 export class ManualClock implements Clock {
   #now: number;
   readonly #sleepers: { readonly at: number; readonly wake: () => void }[] = [];
@@ -9,7 +9,7 @@ export class ManualClock implements Clock {
     this.#now = new Date(start).getTime();
   }
 
-  /** How many wait for a time to come. */
+  /** The number of pending delays. */
   get sleepers(): number {
     return this.#sleepers.length;
   }
@@ -33,7 +33,7 @@ export class ManualClock implements Clock {
     });
   }
 
-  /** Lets time pass, up to each moment at which somebody wakes, also one who went to sleep meanwhile. */
+  /** Advances step by step to each due delay, including delays that begin meanwhile. */
   async advance(milliseconds: number): Promise<void> {
     const end = this.#now + milliseconds;
     for (;;) {

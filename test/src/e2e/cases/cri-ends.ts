@@ -68,7 +68,7 @@ async function completedPod(ground: CriGround): Promise<void> {
 const CROWD_CALL_MS = 110_000;
 /** What the log says of a guest that was given up, and of a call that was. */
 const EXPIRED =
-  /the guest does not answer|the guest has answered nothing|DeadlineExceeded|not done within|has not answered within|did not answer within/;
+  /the guest does not answer|the guest has not answered|DeadlineExceeded|not done within|has not answered within|did not answer within/;
 
 async function crowd(ground: CriGround): Promise<void> {
   const { cri, containerd, runtime, scratch: directory } = ground;

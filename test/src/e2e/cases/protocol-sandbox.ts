@@ -132,7 +132,7 @@ async function deletedInAHungGuest(ground: ProtocolGround): Promise<void> {
     const system = systemOf(pod.identity.namespace, sandboxId);
     await freezeGuest(system);
     const { milliseconds } = await timed(() =>
-      assertRefused(ended.delete(), "Unavailable", "delete task ended", "the guest has answered nothing"),
+      assertRefused(ended.delete(), "Unavailable", "delete task ended", "the guest has not answered"),
     );
     assert.ok(milliseconds < DELETION_MS, `Delete took ${milliseconds} ms`);
     const { status } = await pod.shim.call(Task, "State", { id: "runs" });

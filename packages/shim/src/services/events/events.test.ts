@@ -5,7 +5,7 @@ import { type EventEnvelope, EventForwarder, type EventSink } from "./events.ts"
 const quiet = { log: () => {} };
 const nothing = new Uint8Array();
 
-/** A containerd that takes events as a test tells it to. */
+/** A containerd whose acknowledgements a test controls. */
 class Receiver {
   readonly received: string[] = [];
   connections = 0;

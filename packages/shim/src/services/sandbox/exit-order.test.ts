@@ -7,7 +7,7 @@ import { ManualClock } from "../../testing/manual-clock.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
 
-/** Looks at the file system are between the steps of the clock. */
+/** Advances the clock in steps, with file system checks in between. */
 const often = { interval: 1, timeout: 10_000 };
 
 let harness: ClockedHarness;
@@ -23,12 +23,12 @@ async function runPod(): Promise<void> {
   await harness.runMember("c1");
 }
 
-/** Deletes a task, and records when that has been answered. */
+/** Deletes a task and records the time of the response. */
 function deleting(id: string, answered: string[]): Promise<void> {
   return harness.task("Delete", { id }).then(() => void answered.push(id));
 }
 
-/** How long a container of a pod whose bundle nobody removes waits, in milliseconds, to be told as ended. */
+/** How long, in milliseconds, the end of a container is held back when nobody removes the pod's bundle. */
 async function memberDelay(): Promise<number> {
   await runPod();
   harness.sandbox.end(1);
@@ -99,7 +99,7 @@ describe("a pod whose VM has ended by itself", () => {
     const answered: string[] = [];
     const told = harness.client.call(Sandbox, "WaitSandbox", { sandboxId: "s1" });
     const waiting = told.then(() => void answered.push("s1"));
-    // The bridge is lost before the exit of the VM is told.
+    // The bridge is lost before the exit of the VM is reported.
     harness.sandbox.isGuestGone = true;
     harness.container("c1").init.finish(255);
     const member = deleting("c1", answered);

@@ -16,7 +16,7 @@ afterEach(() => {
   expect(clock.sleepers).toBe(0);
 });
 
-/** Watches one that answers each question after so long; tells at which moment it was given up, and why. */
+/** Watches a sandbox that answers each ping after a delay; returns when and why the watch ended. */
 function watch(answerMilliseconds: () => number, who: "guest" | "host" = "guest") {
   const began = clock.now().getTime();
   const asked: number[] = [];
@@ -112,7 +112,7 @@ describe("the patience with a guest and its host", () => {
   it("starts anew whenever something else of the kind is done", async () => {
     const began = clock.now().getTime();
     const isEnding = () => false;
-    // Others are done each 700 ms, up to the 7 000th.
+    // Other work completes every 700 ms until 7000 ms.
     const progress = () => Math.min(10, Math.floor((clock.now().getTime() - began) / 700));
     const ping = async () => {};
     const watching = watchSandbox({ ping }, { ...bounds, isEnding, progress }, clock, stop.signal).then(

@@ -87,7 +87,7 @@ describe("the Sandbox service", () => {
       code: "Unavailable",
     });
     const createdAt = { seconds: Date.parse("2026-01-01T00:00:00Z") / 1000 };
-    // In the guest: containerd makes paths of namespaces there of it.
+    // A guest pid: containerd builds namespace paths from it.
     expect(await harness.client.call(Sandbox, "StartSandbox", { sandboxId })).toMatchObject({ pid: 42, createdAt });
     expect(await status(true)).toMatchObject({
       pid: 42,
@@ -207,7 +207,7 @@ describe("containers of a sandbox", () => {
     await runTask("c1");
     await harness.client.call(Sandbox, "ShutdownSandbox", { sandboxId });
     expect([harness.sandbox.stops, harness.sandbox.deletions, harness.ended.length]).toEqual([1, 1, 1]);
-    // Whoever learns of the exit asks for it still.
+    // Clients query the exit after they have seen it.
     expect(await harness.client.call(Task, "Delete", { id: "c1" })).toMatchObject({ exitStatus: 255 });
     expect(harness.sandbox.deletions).toBe(1);
   });

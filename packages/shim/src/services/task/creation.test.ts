@@ -6,19 +6,19 @@ import { ManualClock } from "../../testing/manual-clock.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
 
-/** Work that is under way until it is cancelled, and then being undone until the test lets it end. */
+/** Work that runs until it is cancelled, and then undoes until the test lets it end. */
 class HeldWork {
   readonly begun = Promise.withResolvers<void>();
   readonly cancelled = Promise.withResolvers<void>();
   readonly undone = Promise.withResolvers<void>();
 
-  /** Fails as work does that was cancelled. */
+  /** Fails like cancelled work. */
   readonly run = async (signal: AbortSignal | undefined): Promise<void> => {
     await this.runToItsEnd(signal);
     throw signal?.reason;
   };
 
-  /** Completes although it was cancelled. */
+  /** Succeeds although it was cancelled. */
   readonly runToItsEnd = async (signal: AbortSignal | undefined): Promise<void> => {
     this.begun.resolve();
     await new Promise((resolve) => signal?.addEventListener("abort", resolve, { once: true }));
@@ -27,7 +27,7 @@ class HeldWork {
   };
 }
 
-/** Whether the promise has settled by the time at which another call has been answered. */
+/** Whether the promise has settled once another call has been answered. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   let settled = false;
   const settle = (): void => {
@@ -52,7 +52,7 @@ const moments: readonly (readonly [string, () => void])[] = [
     () => {
       harness.loadPlatform = () => {
         work.begun.resolve();
-        // Goes on by itself, and holds nothing.
+        // Continues on its own and holds nothing.
         work.cancelled.resolve();
         return new Promise(() => {});
       };

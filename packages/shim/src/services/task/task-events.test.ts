@@ -4,7 +4,7 @@ import { TaskEvents } from "./task-events.ts";
 
 const exit = { status: 137, exitedAt: new Date("2026-01-02T03:04:05Z") };
 
-/** Events, with a containerd that takes one after the other when it is told to. */
+/** Events for a containerd that acknowledges them one by one when the test says so. */
 function bench() {
   const clock = new ManualClock();
   const published: { readonly topic: string; readonly isKept: boolean; readonly take: () => void }[] = [];
