@@ -91,7 +91,7 @@ describe("create", () => {
     expect(host.isEmpty).toBe(true);
   });
 
-  it("refuses a state directory that leaves no room for socket addresses", () => {
+  it("rejects a state directory that is too long for socket addresses", () => {
     const stateDirectory = `/${"d".repeat(80)}`;
     expect(() => new EmulatedHost({ stateDirectory, kinds: [], report: () => {} })).toThrow(/at most \d+ bytes/);
   });
@@ -313,7 +313,7 @@ describe("modify", () => {
     expect(system.properties(["Memory"])).toMatchObject({ Memory: { VirtualNodeCount: 1 } });
     expect(system.workingSetBytes).toBe(64 * 2 ** 20);
     await system.terminate();
-    expect(() => system.workingSetBytes).toThrow("cannot measure a system in state Stopped");
+    expect(() => system.workingSetBytes).toThrow("cannot measure a Stopped system");
   });
 
   it("refuses an occupied LUN with ERROR_ALREADY_EXISTS", async () => {
@@ -395,7 +395,7 @@ describe("the host", () => {
     const { machine } = await running("hangs");
     machine.kill = () => {};
     await host.close();
-    expect(reports).toEqual([expect.stringMatching(/^system hangs: terminate: the system has not ended within 40 ms/)]);
+    expect(reports).toEqual([expect.stringMatching(/^system hangs: terminate: the system did not end within 40 ms/)]);
   });
 });
 

@@ -17,37 +17,37 @@ import { SystemNics } from "./system/nics.ts";
 import { type CpuGroups, processorsOf } from "./system/topology.ts";
 
 export interface EmulatedHostOptions {
-  /** Where the VMs' directories are made. */
+  /** Folder for the directories of VMs. */
   readonly stateDirectory: string;
   readonly kinds: readonly GuestKind[];
-  /** The file that declares what devices can be assigned to VMs; without it there are none. */
+  /** The file that declares assignable devices; by default there are none. */
   readonly devicesFile?: string;
-  /** What networks are made of; bridges of this machine by default. */
+  /** Switches of the networks; by default bridges of this machine. */
   readonly switches?: VirtualSwitches;
-  /** The cgroups of pods; this machine's by default. */
+  /** Cgroups of pods; by default those of this machine. */
   readonly podGroups?: PodGroups;
-  /** None by default. */
+  /** By default none. */
   readonly cpuGroups?: CpuGroups;
-  /** Takes sentences about what could not be removed. */
+  /** Reports what could not be removed. */
   readonly report: (message: string) => void;
-  /** Makes the ids of VMs; random GUIDs by default. */
+  /** Generates ids of VMs; by default random GUIDs. */
   readonly newGuid?: () => string;
-  /** How long terminate and shutdown wait until the system has ended, in milliseconds. Default 10 000. */
+  /** Milliseconds that terminate and shutdown wait for the end of a system. Default 10 000. */
   readonly endTimeoutMs?: number;
 }
 
-/** Longest path of a Unix socket: sun_path without its final zero byte. */
+/** Longest path of a Unix socket: sun_path without its terminator. */
 const longestSocketPath = 107;
 const shortNameLength = 12;
 const longestVsockPath = `/vm/${"x".repeat(shortNameLength)}/hv.vsock_4294967295`;
 const longestId = 255;
 /**
- * Beside the directory of a VM that lies below its pod's cgroup, for the next host to find it there. Not in that directory,
- * which the guest has as the folder of its sockets: what is in there is a guest's word, or a container's.
+ * A note about the pod's cgroup of a VM, for the host after a killed one. It lies beside the VM's directory: the guest has
+ * that as the folder of its sockets, so guests and containers can write there.
  */
 const podGroupSuffix = ".pod-group";
 
-/** The compute service of the emulated host: the systems of one machine, by id, and its networks. */
+/** The compute service of the emulated host: its systems by id, and its networks. */
 export class EmulatedHost {
   readonly networks: NetworkService;
   readonly #options: EmulatedHostOptions;
@@ -77,7 +77,7 @@ export class EmulatedHost {
     this.#podGroups = options.podGroups ?? new PodGroups({ file, report: options.report });
   }
 
-  /** Ends and removes what a host left in the state directory that was killed. */
+  /** Ends and removes what a killed host left in the state directory. */
   async removeLeftovers(): Promise<void> {
     mkdirSync(this.#vmDirectory, { recursive: true, mode: 0o700 });
     const names = readdirSync(this.#vmDirectory).map((entry) => basename(entry, podGroupSuffix));
@@ -87,8 +87,8 @@ export class EmulatedHost {
         for (const kind of this.#options.kinds) await kind.removeLeftovers(name, podGroup);
         this.#removeDirectory(name);
       } catch (error) {
-        // The directory stays, so that the next host tries again.
-        this.#options.report(`cannot remove what VM ${name} left: ${messageOf(error)}`);
+        // The directory is kept, so that the next host tries again.
+        this.#options.report(`cannot remove leftovers of VM ${name}: ${messageOf(error)}`);
       }
     }
     this.#podGroups.recover();
@@ -104,14 +104,14 @@ export class EmulatedHost {
     }
     const plan = readDocument(document);
     if (this.#systems.has(id)) {
-      throw new HcsFailure("HCS_E_SYSTEM_ALREADY_EXISTS", `a compute system ${id} exists`);
+      throw new HcsFailure("HCS_E_SYSTEM_ALREADY_EXISTS", `compute system ${id} already exists`);
     }
     const kind = this.#options.kinds.find((candidate) => candidate.recognises(plan.boot));
     if (kind === undefined) {
       const known = this.#options.kinds.map((candidate) => candidate.name).join(", ");
       throw new HcsFailure(
         "ERROR_NOT_SUPPORTED",
-        `VirtualMachine.Chipset.LinuxKernelDirect.KernelFilePath: ${plan.boot.KernelFilePath} is an unsupported kernel, this host boots guests of the kinds ${known}`,
+        `VirtualMachine.Chipset.LinuxKernelDirect.KernelFilePath: unsupported kernel ${plan.boot.KernelFilePath}: expected one for a guest of kind ${known}`,
       );
     }
     const cpuGroups = this.#options.cpuGroups ?? new Map<string, string>();
@@ -157,7 +157,7 @@ export class EmulatedHost {
 
   find(id: string): ComputeSystem {
     const system = this.#systems.get(id);
-    if (system === undefined) throw new HcsFailure("HCS_E_SYSTEM_NOT_FOUND", `there is no compute system ${id}`);
+    if (system === undefined) throw new HcsFailure("HCS_E_SYSTEM_NOT_FOUND", `compute system ${id} does not exist`);
     return system;
   }
 
@@ -167,14 +167,14 @@ export class EmulatedHost {
       .map((system) => system.properties());
   }
 
-  /** Files are the owner's on Windows and need a grant for each VM; here it is only checked that there is one. */
+  /** On Windows each VM needs a grant for a file; here only its existence is checked. */
   grantVmAccess(path: string): void {
     realPath(path, "path");
   }
 
   /**
-   * Makes a namespace of the network service out of a network namespace of this machine, for a system that is to be created
-   * with this id, or that has not started. It goes with the system; see {@link abandonNetworks} where none comes.
+   * Represents a network namespace of this machine as an HCN namespace, for a system that has not been created or started.
+   * The HCN namespace ends with the system; see {@link abandonNetworks} for systems that are never created.
    */
   async joinNetworkNamespace(system: string, path: string): Promise<string> {
     this.#systems.get(system)?.requireCreated("join a network namespace with");
@@ -182,24 +182,24 @@ export class EmulatedHost {
   }
 
   /**
-   * Has a system that has not started lie below a cgroup of this machine, its pod's, and the process that serves the pod
-   * stand there until the system has ended.
+   * Places a system that has not started, and the process that serves its pod, below the pod's cgroup until the system
+   * ends.
    */
   joinControlGroup(id: string, path: string, pid: number): void {
     const system = this.find(id);
     system.requireCreated("join a cgroup with");
     this.#podGroups.join(id, path, pid);
-    // For the host after one that is killed.
+    // For the next host, if this one is killed.
     const note = `${dirname(system.vsockBase)}${podGroupSuffix}`;
     writeFileSync(note, this.#podGroups.pathOf(id) ?? "", { mode: 0o600 });
   }
 
-  /** Lets go of what was joined for a system that there is not. */
+  /** Releases namespaces that were joined for a system that does not exist. */
   abandonNetworks(system: string): void {
     if (!this.#systems.has(system)) this.#joined.release(system);
   }
 
-  /** Of one VM, with the note about its pod's cgroup. */
+  /** Removes the directory of a VM and the note about its pod's cgroup. */
   #removeDirectory(name: string): void {
     if (this.#remove(join(this.#vmDirectory, name))) this.#remove(this.#podGroupNote(name));
   }
@@ -218,7 +218,7 @@ export class EmulatedHost {
     return join(this.#vmDirectory, `${name}${podGroupSuffix}`);
   }
 
-  /** The cgroup that a VM lies below. */
+  /** The cgroup of the pod of a VM. */
   #notedPodGroup(name: string): string | undefined {
     try {
       return readFileSync(this.#podGroupNote(name), "utf8") || undefined;
@@ -228,7 +228,7 @@ export class EmulatedHost {
     }
   }
 
-  /** Ends every system, and resolves when nothing of them is left, or they would not end in time. */
+  /** Ends all systems; resolves when nothing of them is left or the time is over. */
   async close(): Promise<void> {
     const systems = [...this.#systems.values()];
     const outcomes = systems.map((system) => system.terminate());

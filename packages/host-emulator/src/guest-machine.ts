@@ -1,4 +1,4 @@
-/** What the emulated host asks of a kind of guest. Kinds know how to boot a machine and to plug devices into it. */
+/** A kind of guest, as the emulated host uses it: boots machines and plugs devices into them. */
 import type { LinuxKernelDirect, Plan9Share } from "@uvm-shim/hcs-schema";
 import type { VirtualSwitch } from "./networks/switches.ts";
 import type { AssignableFunction } from "./system/assignable-devices.ts";
@@ -6,38 +6,38 @@ import type { DiskFile } from "./system/disk-file.ts";
 
 export interface GuestKind {
   readonly name: string;
-  /** Whether the boot files of a document are meant for this kind. Throws an HcsFailure when they cannot be read. */
+  /** Whether the boot files of a document are for this kind. Throws an HcsFailure if they cannot be read. */
   recognises(boot: LinuxKernelDirect): boolean;
   create(specification: GuestMachineSpecification): GuestMachine;
-  /** Ends and removes what a machine left whose host was killed; its directory is the caller's. */
+  /** Ends and removes a machine of a killed host. The caller removes its directory. */
   removeLeftovers(name: string, podGroup?: string): Promise<void>;
-  /** Removes what the machines had in common. */
+  /** Removes everything that the machines share. */
   close(): void;
 }
 
 export interface GuestMachineSpecification {
   /** Short name, unique on this machine. */
   readonly name: string;
-  /** The VM's own directory, which holds its hvsockets. */
+  /** Directory of the VM with its hvsockets. */
   readonly directory: string;
   readonly boot: LinuxKernelDirect;
   readonly memoryMb: number;
   readonly processors: number;
   readonly limits: ProcessorShare;
-  /** The processors of this machine that it may use, as cpusets list them; undefined: all. */
+  /** Allowed processors in the form of cpusets; undefined for all. */
   readonly cpus: string | undefined;
-  /** The cgroup of the pod that it is to lie below, from the root of each hierarchy; undefined: it lies by itself. */
+  /** The pod's cgroup, as path from the root of each hierarchy; undefined for a VM without one. */
   readonly podGroup: string | undefined;
 }
 
-/** What a machine may have of its processors, as HCS counts it; what is absent stays as it is. */
+/** Processor limits in units of HCS; absent ones stay unchanged. */
 export interface ProcessorShare {
-  /** Thousandths of a percent. */
+  /** In thousandths of a percent. */
   readonly limit?: number;
   readonly weight?: number;
 }
 
-/** What the machine has used, measured. */
+/** Measured usage of the machine. */
 export interface MachineUsage {
   readonly processorNs: number;
   readonly processorUserNs: number;
@@ -47,10 +47,10 @@ export interface MachineUsage {
 }
 
 export interface GuestEnd {
-  /** Whether the guest ended itself in good order. */
+  /** Whether the guest shut down in order. */
   readonly orderly: boolean;
   readonly reason: string;
-  /** The last lines of its console. */
+  /** Last lines of the console. */
   readonly console: string;
 }
 
@@ -60,18 +60,18 @@ export interface DiskSlot {
 }
 
 export interface GuestNic {
-  /** GUID by which the guest is told of it. */
+  /** GUID of the NIC in the guest. */
   readonly id: string;
-  /** With colons. */
+  /** MAC address with colons. */
   readonly macAddress: string;
-  /** What its cable leads to. */
+  /** The switch or interface it is connected to. */
   readonly switch: VirtualSwitch;
 }
 
 export interface GuestMachine {
-  /** Resolves when the guest is up; called once. Rejects with an HcsFailure, and then the machine ends by itself. */
+  /** Resolves when the guest is up; called once. Rejects with an HcsFailure; the machine then ends by itself. */
   boot(): Promise<void>;
-  /** Resolves once after `boot`, when the machine has ended, however it did, and all that it held is given back. */
+  /** Resolves after `boot` when the machine has ended in any way and all its resources are released. */
   readonly ended: Promise<GuestEnd>;
   attachDisk(slot: DiskSlot, disk: DiskFile): Promise<void>;
   detachDisk(slot: DiskSlot): Promise<void>;
@@ -79,21 +79,21 @@ export interface GuestMachine {
   removeShare(accessName: string): Promise<void>;
   assignDevice(vmBusGuid: string, device: AssignableFunction): Promise<void>;
   unassignDevice(vmBusGuid: string): Promise<void>;
-  /** Lets the guest's containers join a network namespace of this machine; `id` is the network service's. */
+  /** Lets containers of the guest join a network namespace of this machine. `id` is that of its HCN namespace. */
   offerNetwork(id: string, path: string): Promise<void>;
   addNic(nic: GuestNic): Promise<void>;
-  /** Pulls the cable of a NIC that stays. */
+  /** Disconnects a NIC without removing it. */
   disconnectNic(id: string): Promise<void>;
   removeNic(id: string): Promise<void>;
   resizeMemory(memoryMb: number): Promise<void>;
   limitProcessors(share: ProcessorShare): Promise<void>;
-  /** Keeps it to these processors of this machine; undefined: all. */
+  /** Restricts the machine to these processors; undefined for all. */
   useProcessors(cpus: string | undefined): Promise<void>;
   usage(): MachineUsage;
-  /** Stops all that runs in the guest where it stands, or lets it go on. */
+  /** Freezes or thaws the guest. */
   freeze(isFrozen: boolean): Promise<void>;
-  /** Asks the guest to end. */
+  /** Asks the guest to shut down. */
   shutdown(): void;
-  /** Ends it at once. Repeatable. */
+  /** Ends the machine at once. Idempotent. */
   kill(): void;
 }

@@ -1,10 +1,10 @@
 import { describeHresult, type HresultName, hresults, SchemaError } from "@uvm-shim/hcs-schema";
 
-/** A refused or failed host call: the HRESULT that the real service answers with, and why in words. */
+/** A failed host call: the HRESULT of the real service, and a message. */
 export class HcsFailure extends Error {
   override readonly name = "HcsFailure";
   readonly hresult: number;
-  /** Error events beside the code, such as the last lines of the guest's console. */
+  /** Error events, such as the last lines of the guest's console. */
   readonly events: readonly string[];
 
   constructor(
@@ -36,12 +36,12 @@ const errnoResults: { readonly [code: string]: HresultName } = {
 
 const lacks: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOSPC"]);
 
-/** Whether the machine lacked something for it, and it may be done a little later. */
+/** Whether the error is a temporary shortage of resources of this machine. */
 export function isLack(error: unknown): boolean {
   return lacks.has((error as { code?: unknown } | null)?.code);
 }
 
-/** What was thrown, as the failure of a host call. */
+/** Converts an error to the failure of a host call. */
 export function asFailure(error: unknown): HcsFailure {
   if (error instanceof HcsFailure) return error;
   if (error instanceof SchemaError) return new HcsFailure("HCS_E_INVALID_JSON", error.message, { cause: error });

@@ -1,9 +1,9 @@
 import { runEmulator } from "./service/run-emulator.ts";
 
-// It may be started from a terminal or by a shim, and outlives both.
+// The host outlives the terminal or shim that started it.
 process.on("SIGHUP", () => {});
 
-// What it makes for guests must not depend on who started it.
+// Modes of files for guests must not depend on the starting process.
 process.umask(0o022);
 
 void runEmulator(process.argv.slice(2), process.env).then((code) => {

@@ -198,7 +198,7 @@ describeReal("the emulated host as a program", () => {
       await system.start();
       expect(restricted.running().map((pid) => getPriority(pid))).toEqual([getPriority()]);
       const log = readFileSync(join(restricted.stateDirectory, "emulator.log"), "utf8");
-      expect(log).toContain(`it has to do with the priority that it was started with, ${getPriority()}`);
+      expect(log).toContain(`cannot raise the priority from ${getPriority()}`);
       await system.terminate();
       await host.close();
     } finally {

@@ -10,7 +10,7 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { HcsFailure } from "../hcs-failure.ts";
 
-/** Refuses subnets whose routes lead nowhere. The addresses themselves have been checked as such. */
+/** Rejects subnets whose routes have unreachable next hops. The syntax of addresses has already been checked. */
 export function checkSubnets(network: HcnNetworkSettings): void {
   for (const [ipam, { Subnets = [] }] of (network.Ipams ?? []).entries()) {
     for (const [index, { IpAddressPrefix, Routes = [] }] of Subnets.entries()) {
@@ -19,13 +19,16 @@ export function checkSubnets(network: HcnNetworkSettings): void {
         const gateway = parseIpAddress(NextHop);
         if (gateway === undefined || prefixContains(subnet, gateway)) continue;
         const field = `Ipams[${ipam}].Subnets[${index}].Routes[${number}].NextHop`;
-        throw new HcsFailure("HCN_E_INVALID_IP", `${field}: ${NextHop} is not in ${IpAddressPrefix}`);
+        throw new HcsFailure(
+          "HCN_E_INVALID_IP",
+          `${field}: invalid next hop ${NextHop}: expected an address in ${IpAddressPrefix}`,
+        );
       }
     }
   }
 }
 
-/** Refuses addresses that are not of the network, or taken, and routes whose parts do not fit each other. */
+/** Rejects addresses that are outside the network or in use, and inconsistent routes. */
 export function checkAddresses(
   endpoint: HcnEndpointSettings,
   network: HcnNetworkSettings,
@@ -39,7 +42,10 @@ export function checkAddresses(
     const field = `IpConfigurations[${index}]`;
     const address = parseIpAddress(IpAddress);
     if (address === undefined || isUnspecified(address)) {
-      throw new HcsFailure("HCN_E_INVALID_IP", `${field}.IpAddress: ${IpAddress} is no address of an endpoint`);
+      throw new HcsFailure(
+        "HCN_E_INVALID_IP",
+        `${field}.IpAddress: ${IpAddress} is not a valid address for an endpoint`,
+      );
     }
     if (PrefixLength > bitsOf(address.family)) {
       const most = bitsOf(address.family);
@@ -48,10 +54,12 @@ export function checkAddresses(
     const refuse = (why: string): HcsFailure =>
       new HcsFailure("HCN_E_ADDR_INVALID_OR_RESERVED", `${field}.IpAddress: ${IpAddress} ${why}`);
     if (subnets.length > 0 && !subnets.some(({ IpAddressPrefix: of }) => prefixContains(prefix(of), address))) {
-      throw refuse(`is in none of the network's subnets ${subnets.map((subnet) => subnet.IpAddressPrefix).join(", ")}`);
+      throw refuse(
+        `is outside the network: expected an address in ${subnets.map((subnet) => subnet.IpAddressPrefix).join(", ")}`,
+      );
     }
     if (gateways.has(address.value)) throw refuse("is a gateway of the network");
-    if (taken.has(address.value)) throw refuse("is another endpoint's");
+    if (taken.has(address.value)) throw refuse("is in use by another endpoint");
   }
   for (const [index, { NextHop = "", DestinationPrefix }] of (endpoint.Routes ?? []).entries()) {
     const hop = parseIpAddress(NextHop);
@@ -60,7 +68,7 @@ export function checkAddresses(
   }
 }
 
-/** The addresses of an endpoint, as numbers. */
+/** Addresses of an endpoint as numbers. */
 export function addressesOf({ IpConfigurations = [] }: HcnEndpointSettings): readonly bigint[] {
   return IpConfigurations.flatMap(({ IpAddress }) => numberOf(IpAddress));
 }
@@ -72,6 +80,7 @@ function numberOf(text: string): readonly bigint[] {
 
 function prefix(text: string): IpPrefix {
   const parsed = parseIpPrefix(text);
-  if (parsed === undefined) throw new HcsFailure("HCN_E_INVALID_IP", `${text} is no prefix`);
+  if (parsed === undefined)
+    throw new HcsFailure("HCN_E_INVALID_IP", `invalid prefix ${text}: expected <address>/<length>`);
   return parsed;
 }

@@ -3,14 +3,14 @@ import type { NetworkNamespace } from "@uvm-shim/linux-calls";
 import { HcsFailure } from "../hcs-failure.ts";
 import { findProgram, programFolders } from "../process-guest/guest-image.ts";
 
-/** Runs `ip` of iproute2 in a network namespace, and answers with what it printed. */
+/** Runs `ip` of iproute2 in a network namespace; returns its output. */
 export async function runIp(namespace: NetworkNamespace, words: readonly string[], input = ""): Promise<string> {
   const program = findProgram("ip");
   if (program === undefined) {
-    throw new HcsFailure("ERROR_FILE_NOT_FOUND", "networks need ip: install the Debian package iproute2");
+    throw new HcsFailure("ERROR_FILE_NOT_FOUND", "program ip not found: install the Debian package iproute2");
   }
   const environment = { PATH: programFolders.join(":"), LC_ALL: "C" };
-  // Started before the namespace is left; what comes of it is waited for outside.
+  // Starts within the namespace; the wait for its end is outside.
   const { starting } = namespace.run(() => ({
     starting: startProgram(program, words, { cwd: "/", env: environment, stdio: ["pipe", "pipe", "pipe"] }),
   }));

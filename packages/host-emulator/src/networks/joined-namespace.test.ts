@@ -82,7 +82,7 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
     it.each<[string, (name: string) => string, keyof typeof hresults, string]>([
       ["what is missing", (name) => name, "ERROR_FILE_NOT_FOUND", "does not exist"],
       ["what is below a file", () => "/dev/null/x", "ERROR_FILE_NOT_FOUND", "does not exist"],
-      ["a directory", () => "/proc", "E_INVALIDARG", "is no namespace"],
+      ["a directory", () => "/proc", "E_INVALIDARG", "is not a namespace"],
       [
         "an ordinary file",
         (name) => {
@@ -90,7 +90,7 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
           return name;
         },
         "E_INVALIDARG",
-        "is no namespace",
+        "is not a namespace",
       ],
       [
         "a FIFO, for whose writer nobody waits",
@@ -99,15 +99,15 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
           return name;
         },
         "E_INVALIDARG",
-        "is no namespace",
+        "is not a namespace",
       ],
       [
         "a namespace of another type",
         () => "/proc/self/ns/uts",
         "E_INVALIDARG",
-        "of another type, expected is one for networks",
+        "of another type: expected a network namespace",
       ],
-      ["this machine's own", () => "/proc/self/ns/net", "E_INVALIDARG", "is this machine's own network"],
+      ["this machine's own", () => "/proc/self/ns/net", "E_INVALIDARG", "is the network namespace of this machine"],
       ["a relative path", () => "run/netns/x", "E_INVALIDARG", "is relative"],
     ])("%s is refused", async (_, make, result, why) => {
       const name = make(join(directory, "it"));
@@ -162,7 +162,7 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
       await system.modify({ ResourcePath: resourcePaths.networkAdapter(nicId), RequestType: "Add", Settings });
       expect(kind.machines[0]?.calls).toContain(`add NIC ${nicId}`);
       await system.terminate();
-      expect(() => host.networks.query("namespace", id)).toThrow("there is no namespace");
+      expect(() => host.networks.query("namespace", id)).toThrow(/namespace .* does not exist/);
       expect(host.networks.isEmpty).toBe(true);
     });
 
@@ -180,7 +180,7 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
       ];
       create();
       for (const id of ["orphan", "vm"]) host.abandonNetworks(id);
-      expect(() => endpointsOf(orphan)).toThrow("there is no namespace");
+      expect(() => endpointsOf(orphan)).toThrow(/namespace .* does not exist/);
       expect(endpointsOf(kept)).toHaveLength(2);
     });
 

@@ -9,12 +9,12 @@ import { runIp } from "./ip.ts";
 import type { AdoptedInterface } from "./network-service.ts";
 import type { VirtualSwitch } from "./switches.ts";
 
-/** The file system that namespaces are files of. */
+/** File system type of namespace files (nsfs). */
 const nsfs = 0x6e736673;
 const macPattern = /^(?!00:00:00:00:00:00)[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
 const largestMetric = 0xffff;
 
-/** What `ip -json` prints, as far as it is looked at. */
+/** Used fields of `ip -json`. */
 interface PrintedInterface {
   readonly ifname: string;
   readonly address?: string;
@@ -29,8 +29,8 @@ interface PrintedRoute {
 }
 
 /**
- * A network namespace of this machine that somebody has made and set up, as CNI plugins do. It is only looked at: what is
- * in it stays there, as it is, and the guest's containers join it.
+ * A network namespace of this machine that was set up elsewhere, for example by CNI plugins. It is only read, never
+ * changed; containers of the guest join it.
  */
 export class JoinedNamespace {
   readonly #namespace: NetworkNamespace;
@@ -41,12 +41,12 @@ export class JoinedNamespace {
     this.#given = given;
   }
 
-  /** Throws an HcsFailure for what is no network namespace, and for this machine's own. */
+  /** Throws an HcsFailure unless the path is a network namespace other than this machine's own. */
   static async open(path: string): Promise<JoinedNamespace> {
     await checkPath(path);
     const namespace = openNetworkNamespace(path);
     try {
-      // Of what was opened: a path can lead elsewhere by now, as one by a process does whose pid was given anew.
+      // Checks the opened file: the path may already lead elsewhere, for example after a pid was reused.
       checkOther(namespace.path, path);
     } catch (error) {
       namespace.close();
@@ -56,23 +56,23 @@ export class JoinedNamespace {
       namespace.run(() => {});
     } catch (cause) {
       namespace.close();
-      const message = `path: ${path} is a namespace of another type, expected is one for networks`;
+      const message = `path: ${path} is a namespace of another type: expected a network namespace`;
       throw new HcsFailure("E_INVALIDARG", message, { cause });
     }
     return new JoinedNamespace(namespace, path);
   }
 
-  /** Of the last part of its path. */
+  /** The last part of its path. */
   get name(): string {
     return basename(this.#given);
   }
 
-  /** Leads to it also when the path that it was opened by does not any more. */
+  /** A path that stays valid even if the original path does not. */
   get path(): string {
     return this.#namespace.path;
   }
 
-  /** The interfaces that a VM could have NICs in the place of: those with a MAC address and an IP address. */
+  /** Interfaces that can become NICs of a VM: those with a MAC address and an IP address. */
   async interfaces(): Promise<readonly AdoptedInterface[]> {
     const [links, routes, routes6] = await Promise.all([
       this.#ip<PrintedInterface>("address", "show"),
@@ -92,7 +92,7 @@ export class JoinedNamespace {
     });
   }
 
-  /** Lets go of it; it is there for as long as whoever made it keeps it. Repeatable. */
+  /** Closes the namespace file; the namespace itself belongs to its creator. Idempotent. */
   close(): void {
     this.#namespace.close();
   }
@@ -102,30 +102,30 @@ export class JoinedNamespace {
   }
 }
 
-/** Files that callers name may be of file systems that do not answer, and FIFOs wait for a writer when they are opened. */
+/** Checks before opening: the file system may hang, and opening a FIFO waits for a writer. */
 async function checkPath(path: string): Promise<void> {
   const refuse = (why: string): HcsFailure => new HcsFailure("E_INVALIDARG", `path: ${path} ${why}`);
-  if (!isAbsolute(path)) throw refuse("is relative, expected is an absolute one");
+  if (!isAbsolute(path)) throw refuse("is relative: expected an absolute path");
   const found = await stat(path).catch((cause: unknown) => {
     const { code } = cause as NodeJS.ErrnoException;
     const isMissing = code === "ENOENT" || code === "ENOTDIR";
     throw isMissing ? new HcsFailure("ERROR_FILE_NOT_FOUND", `path: ${path} does not exist`) : refuse(String(cause));
   });
   if (!found.isFile() || (await statfs(path)).type !== nsfs) {
-    throw refuse("is no namespace, expected is one for networks, as CNI plugins set up");
+    throw refuse("is not a namespace: expected a network namespace, for example one of CNI plugins");
   }
 }
 
 function checkOther(opened: string, path: string): void {
   const found = statSync(opened);
-  // Nothing runs meanwhile that could have this thread in another one.
+  // Synchronous, so that this thread cannot have entered another namespace.
   const own = statSync("/proc/self/ns/net");
   if (found.dev !== own.dev || found.ino !== own.ino) return;
-  const why = "is this machine's own network, which no VM can have: expected is one that was made for the pod";
+  const why = "is the network namespace of this machine: expected one that was made for the pod";
   throw new HcsFailure("E_INVALIDARG", `path: ${path} ${why}`);
 }
 
-/** Those that the kernel made of the addresses are not told: whoever has the address has them. */
+/** Omits routes that the kernel derives from the addresses. */
 function routesOf(name: string, printed: readonly PrintedRoute[], family: 4 | 6): readonly HcnRoute[] {
   const [everywhere, bits] = family === 4 ? ["0.0.0.0/0", 32] : ["::/0", 128];
   return printed
@@ -137,7 +137,7 @@ function routesOf(name: string, printed: readonly PrintedRoute[], family: 4 | 6)
     }));
 }
 
-/** The interface has its cable, and is where the guest's containers are: the guest is only told of it. */
+/** The interface is already connected in the namespace; the guest is only notified of it. */
 function standing(interfaceName: string): VirtualSwitch {
   return {
     plug: async ({ pid, interfaceName: nic }) => {

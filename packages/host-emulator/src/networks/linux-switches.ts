@@ -4,10 +4,10 @@ import { HcsFailure } from "../hcs-failure.ts";
 import { runIp } from "./ip.ts";
 import type { PluggedNic, SwitchPort, VirtualSwitch, VirtualSwitches } from "./switches.ts";
 
-/** What a link that is not there makes `ip` say. */
+/** Error of `ip` for a missing link. */
 const missingLink = /Cannot find device|does not exist|No such device/;
 
-/** Nothing passes between bridges, and no bridge takes part in the traffic of its network. */
+/** Isolates bridges from each other, and from the traffic of their networks. */
 const settings: readonly (readonly [path: string, value: string])[] = [
   ["/proc/sys/net/ipv4/ip_forward", "0"],
   ["/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"],
@@ -15,8 +15,8 @@ const settings: readonly (readonly [path: string, value: string])[] = [
 ];
 
 /**
- * Linux bridges in a network namespace that only this process holds: this machine's own network is never touched, and
- * the kernel removes everything when this process ends, however it does.
+ * Linux bridges in a network namespace that only this process holds. The network of this machine is never changed, and
+ * the kernel removes everything when this process ends in any way.
  */
 export class LinuxSwitches implements VirtualSwitches {
   readonly #bridges = new Map<string, string>();
@@ -82,13 +82,13 @@ export class LinuxSwitches implements VirtualSwitches {
     return bridge;
   }
 
-  /** Never used twice, since the kernel may still be removing what had a name before. */
+  /** Names are never reused, since the kernel may still be removing the previous link. */
   #newName(kind: string): string {
     this.#names += 1;
     return `${kind}${this.#names}`;
   }
 
-  /** Runs commands of iproute2 in the namespace of the switches, one after the other up to the first that fails. */
+  /** Runs commands of iproute2 in the namespace of the switches, in order, until one fails. */
   async #ip(commands: readonly string[]): Promise<void> {
     this.#namespace ??= openNamespace();
     await runIp(this.#namespace, ["-batch", "-"], `${commands.join("\n")}\n`);
@@ -108,7 +108,7 @@ function openNamespace(): NetworkNamespace {
   }
 }
 
-/** A kernel without IPv6 has no settings of it. */
+/** A kernel without IPv6 has no IPv6 settings. */
 function writeIfThere(path: string, value: string): void {
   try {
     writeFileSync(path, value);

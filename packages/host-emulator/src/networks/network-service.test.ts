@@ -89,11 +89,15 @@ describe("the network service", () => {
   it.each([
     ["HCN_E_INVALID_JSON", { Colour: "red" }, "Colour: unknown field"],
     ["HCN_E_INVALID_JSON", at("10.0.0"), "IpConfigurations[0].IpAddress"],
-    ["HCN_E_INVALID_IP", at("0.0.0.0"), "0.0.0.0 is no address of an endpoint"],
+    ["HCN_E_INVALID_IP", at("0.0.0.0"), "0.0.0.0 is not a valid address for an endpoint"],
     ["HCN_E_INVALID_IP", at("10.0.0.2", 33), "PrefixLength: expected at most 32, got 33"],
-    ["HCN_E_ADDR_INVALID_OR_RESERVED", at("10.0.1.2"), "in none of the network's subnets 10.0.0.0/24, fd00::/64"],
+    [
+      "HCN_E_ADDR_INVALID_OR_RESERVED",
+      at("10.0.1.2"),
+      "is outside the network: expected an address in 10.0.0.0/24, fd00::/64",
+    ],
     ["HCN_E_ADDR_INVALID_OR_RESERVED", at("10.0.0.1"), "is a gateway"],
-    ["HCN_E_ADDR_INVALID_OR_RESERVED", at("10.0.0.9"), "is another endpoint's"],
+    ["HCN_E_ADDR_INVALID_OR_RESERVED", at("10.0.0.9"), "is in use by another endpoint"],
     [
       "HCN_E_INVALID_IP",
       { Routes: [{ NextHop: "fd00::1", DestinationPrefix: "0.0.0.0/0" }] },
@@ -148,7 +152,7 @@ describe("the network service", () => {
   it("leaves no network behind that could not be made, and keeps one that could not be removed", async () => {
     switches.failure = new Error("no bridges here");
     await expect(service.create("network", { ID: unknown, Type: "NAT" })).rejects.toThrow("no bridges here");
-    expect(() => service.query("network", unknown)).toThrow("there is no network");
+    expect(() => service.query("network", unknown)).toThrow(/network .* does not exist/);
     switches.failure = new Error("busy");
     await expect(service.delete("network", network)).rejects.toThrow("busy");
     await service.delete("network", network);
@@ -171,7 +175,7 @@ describe("the network service", () => {
       attachment.release();
       expect(() => attach()).toThrow(expect.objectContaining(result("HCN_E_ENDPOINT_ALREADY_ATTACHED")));
       second.release();
-      expect(() => service.attach(unknown, undefined, nothing)).toThrow("there is no endpoint");
+      expect(() => service.attach(unknown, undefined, nothing)).toThrow(/endpoint .* does not exist/);
     });
 
     it("lose their cable with the endpoint", async () => {

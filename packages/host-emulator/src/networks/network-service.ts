@@ -21,7 +21,7 @@ import type { VirtualSwitch, VirtualSwitches } from "./switches.ts";
 
 interface Network {
   readonly properties: HcnNetwork;
-  /** What an adopted one leads to; absent where it is a switch of this host's. */
+  /** Connection of an adopted network; absent for a switch of this host. */
   readonly leadsTo?: VirtualSwitch;
 }
 
@@ -35,43 +35,43 @@ interface Endpoint {
 interface Namespace {
   readonly number: number;
   readonly settings: HcnNamespaceSettings;
-  /** Ids in the order in which they were added. */
+  /** Endpoint ids in the order of their addition. */
   readonly endpoints: Set<string>;
 }
 
-/** A VM's end of an endpoint. */
+/** A NIC of a VM on an endpoint. */
 export interface Attachment {
-  /** With colons. */
+  /** MAC address with colons. */
   readonly macAddress: string;
   readonly switch: VirtualSwitch;
-  /** Lets go of the endpoint. Repeatable. */
+  /** Releases the endpoint. Idempotent. */
   release(): void;
 }
 
-/** An interface of a namespace that was made elsewhere, with all that was given to it there. */
+/** A configured interface of a namespace that was made elsewhere. */
 export interface AdoptedInterface {
   readonly name: string;
   readonly settings: HcnEndpointSettings;
   readonly leadsTo: VirtualSwitch;
 }
 
-/** A namespace that was made elsewhere, as objects of this service. */
+/** HCN objects for a namespace that was made elsewhere. */
 export interface AdoptedNamespace {
   readonly id: string;
-  /** Forgets the objects. Repeatable. */
+  /** Deletes the objects. Idempotent. */
   release(): void;
 }
 
 export interface NetworkServiceOptions {
   readonly switches: VirtualSwitches;
-  /** Makes the ids of objects whose settings have none. */
+  /** Generates ids for objects whose settings have none. */
   readonly newGuid?: () => string;
 }
 
 const schemaVersion = { Major: 2, Minor: 0 } as const;
 const longestMacSuffix = 0xffffff;
 
-/** The Host Compute Network service of the emulated host. What is refused is refused with the service's HRESULTs. */
+/** The Host Compute Network service of the emulated host. It fails with the HRESULTs of the real service. */
 export class NetworkService {
   readonly #switches: VirtualSwitches;
   readonly #newGuid: () => string;
@@ -141,7 +141,7 @@ export class NetworkService {
       const endpoint = this.#endpoint(endpointId);
       if (RequestType === "Add") {
         if (endpoint.namespace !== undefined) {
-          const message = `endpoint ${endpointId} is in namespace ${endpoint.namespace}`;
+          const message = `endpoint ${endpointId} is already in namespace ${endpoint.namespace}`;
           throw new HcsFailure("HCN_E_ENDPOINT_NAMESPACE_ALREADY_EXISTS", message);
         }
         endpoint.namespace = id;
@@ -155,15 +155,15 @@ export class NetworkService {
     });
   }
 
-  /** Gives an endpoint to a NIC. `disconnect` is called when the endpoint is deleted before the NIC is. */
+  /** Attaches a NIC to an endpoint. Calls `disconnect` if the endpoint is deleted before the NIC. */
   attach(object: string, macAddress: string | undefined, disconnect: () => void): Attachment {
     const id = guid(object);
     const endpoint = this.#endpoint(id);
     if (endpoint.namespace === undefined) {
-      throw new HcsFailure("HCN_E_INVALID_ENDPOINT", `endpoint ${id} is in no namespace`);
+      throw new HcsFailure("HCN_E_INVALID_ENDPOINT", `endpoint ${id} is not in a namespace`);
     }
     if (endpoint.attachment !== undefined) {
-      throw new HcsFailure("HCN_E_ENDPOINT_ALREADY_ATTACHED", `endpoint ${id} has a NIC`);
+      throw new HcsFailure("HCN_E_ENDPOINT_ALREADY_ATTACHED", `endpoint ${id} already has a NIC`);
     }
     const own = parseMacAddress(endpoint.properties.MacAddress ?? "") ?? "";
     if (macAddress !== undefined && parseMacAddress(macAddress) !== own) {
@@ -185,8 +185,8 @@ export class NetworkService {
   }
 
   /**
-   * Makes a namespace with an endpoint for each interface of one that was made elsewhere. Each is in a network of its own,
-   * as nothing is known of what it leads to.
+   * Creates a namespace with an endpoint for each interface of a namespace that was made elsewhere. Each endpoint is in a
+   * network of its own, since the interfaces may lead to different networks.
    */
   adopt(name: string, interfaces: readonly AdoptedInterface[]): Promise<AdoptedNamespace> {
     return this.#inTurn(async () => {
@@ -216,7 +216,7 @@ export class NetworkService {
     });
   }
 
-  /** Forgets everything. */
+  /** Deletes all objects. */
   close(): void {
     for (const objects of [this.#networks, this.#endpoints, this.#namespaces]) objects.clear();
     this.#switches.close();
@@ -225,7 +225,7 @@ export class NetworkService {
   async #createNetwork(given: unknown): Promise<HcnNetwork> {
     const settings = checked(() => checkHcnNetworkSettings(given));
     const id = (settings.ID ?? this.#newGuid()).toLowerCase();
-    if (this.#networks.has(id)) throw new HcsFailure("HCN_E_NETWORK_ALREADY_EXISTS", `a network ${id} exists`);
+    if (this.#networks.has(id)) throw new HcsFailure("HCN_E_NETWORK_ALREADY_EXISTS", `network ${id} already exists`);
     checkSubnets(settings);
     await this.#switches.add(id);
     const properties = { SchemaVersion: schemaVersion, ...settings, ID: id };
@@ -237,7 +237,7 @@ export class NetworkService {
     const { leadsTo } = this.#network(id);
     const left = [...this.#endpoints].filter(([, { network }]) => network === id).map(([endpoint]) => endpoint);
     if (left.length > 0) {
-      throw new HcsFailure("HCN_E_ENTITY_HAS_REFERENCES", `network ${id} has the endpoints ${left.join(", ")}`);
+      throw new HcsFailure("HCN_E_ENTITY_HAS_REFERENCES", `network ${id} still has endpoints ${left.join(", ")}`);
     }
     if (leadsTo === undefined) await this.#switches.remove(id);
     this.#networks.delete(id);
@@ -248,14 +248,14 @@ export class NetworkService {
     const { properties: network } = this.#network(id);
     const settings = checked(() => checkHcnEndpointSettings(given));
     const ID = (settings.ID ?? this.#newGuid()).toLowerCase();
-    if (this.#endpoints.has(ID)) throw new HcsFailure("ERROR_ALREADY_EXISTS", `an endpoint ${ID} exists`);
+    if (this.#endpoints.has(ID)) throw new HcsFailure("ERROR_ALREADY_EXISTS", `endpoint ${ID} already exists`);
     const siblings = [...this.#endpoints.values()].filter((endpoint) => endpoint.network === id);
     checkAddresses(settings, network, new Set(siblings.flatMap(({ properties }) => addressesOf(properties))));
     const macs = new Set(siblings.map(({ properties }) => parseMacAddress(properties.MacAddress ?? "")));
     const MacAddress =
       settings.MacAddress === undefined || settings.MacAddress === "" ? this.#newMac(macs) : settings.MacAddress;
     if (macs.has(parseMacAddress(MacAddress))) {
-      throw new HcsFailure("ERROR_ALREADY_EXISTS", `MacAddress: ${MacAddress} is another endpoint's`);
+      throw new HcsFailure("ERROR_ALREADY_EXISTS", `MacAddress: ${MacAddress} is in use by another endpoint`);
     }
     const properties = { SchemaVersion: schemaVersion, ...settings, ID, HostComputeNetwork: id, MacAddress };
     const endpoint: Endpoint = { properties, network: id, namespace: undefined, attachment: undefined };
@@ -273,7 +273,7 @@ export class NetworkService {
   #createNamespace(given: unknown): HcnNamespace {
     const settings = checked(() => checkHcnNamespaceSettings(given));
     const id = (settings.ID ?? this.#newGuid()).toLowerCase();
-    if (this.#namespaces.has(id)) throw new HcsFailure("ERROR_ALREADY_EXISTS", `a namespace ${id} exists`);
+    if (this.#namespaces.has(id)) throw new HcsFailure("ERROR_ALREADY_EXISTS", `namespace ${id} already exists`);
     this.#compartments += 1;
     const namespace = { number: this.#compartments, settings, endpoints: new Set<string>() };
     this.#namespaces.set(id, namespace);
@@ -282,23 +282,23 @@ export class NetworkService {
 
   #network(id: string): Network {
     const network = this.#networks.get(id);
-    if (network === undefined) throw new HcsFailure("HCN_E_NETWORK_NOT_FOUND", `there is no network ${id}`);
+    if (network === undefined) throw new HcsFailure("HCN_E_NETWORK_NOT_FOUND", `network ${id} does not exist`);
     return network;
   }
 
   #endpoint(id: string): Endpoint {
     const endpoint = this.#endpoints.get(id);
-    if (endpoint === undefined) throw new HcsFailure("HCN_E_ENDPOINT_NOT_FOUND", `there is no endpoint ${id}`);
+    if (endpoint === undefined) throw new HcsFailure("HCN_E_ENDPOINT_NOT_FOUND", `endpoint ${id} does not exist`);
     return endpoint;
   }
 
   #namespace(id: string): Namespace {
     const namespace = this.#namespaces.get(id);
-    if (namespace === undefined) throw new HcsFailure("ERROR_NOT_FOUND", `there is no namespace ${id}`);
+    if (namespace === undefined) throw new HcsFailure("ERROR_NOT_FOUND", `namespace ${id} does not exist`);
     return namespace;
   }
 
-  /** The next of the range that Hyper-V takes its addresses from. */
+  /** The next free address in Hyper-V's range. */
   #newMac(taken: ReadonlySet<string | undefined>): string {
     while (this.#macs < longestMacSuffix) {
       this.#macs += 1;
@@ -306,10 +306,10 @@ export class NetworkService {
       const mac = `00-15-5D-${digits.slice(0, 2)}-${digits.slice(2, 4)}-${digits.slice(4)}`;
       if (!taken.has(parseMacAddress(mac))) return mac;
     }
-    throw new HcsFailure("E_OUTOFMEMORY", "MacAddress: the range of addresses is used up");
+    throw new HcsFailure("E_OUTOFMEMORY", "MacAddress: no free address is left in the range");
   }
 
-  /** Changes are made one after the other, since some of them take their time. */
+  /** Runs changes one after another, since some are asynchronous. */
   #inTurn<T>(change: () => Promise<T>): Promise<T> {
     const turn = this.#turn.then(change);
     this.#turn = turn.catch(() => {});
@@ -328,7 +328,7 @@ function namespaceProperties(ID: string, { number, settings, endpoints }: Namesp
   return { Type: "Guest", SchemaVersion: schemaVersion, ...settings, ID, NamespaceId: number, Resources };
 }
 
-/** The id in the form that the maps have it in. */
+/** The id in the form of the map keys. */
 function guid(id: string): string {
   try {
     return checkGuid(id).toLowerCase();

@@ -1,30 +1,30 @@
-/** What the emulated networks ask of this machine: a switch for each network, and ports of it that guests hang on. */
+/** Virtual switches of this machine: one for each emulated network, with ports for guests. */
 export interface VirtualSwitches {
   add(network: string): Promise<void>;
   remove(network: string): Promise<void>;
-  /** The switch of a network, which must have one. */
+  /** The switch of a network. Throws if it has none. */
   of(network: string): VirtualSwitch;
-  /** Removes all of them. */
+  /** Removes all switches. */
   close(): void;
 }
 
 export interface VirtualSwitch {
-  /** Makes a NIC in the network namespace of a process, with a cable to this switch. */
+  /** Creates a NIC in the network namespace of a process and connects it to this switch. */
   plug(nic: PluggedNic): Promise<SwitchPort>;
 }
 
 export interface PluggedNic {
-  /** A process in the network namespace that gets the NIC, by its pid on this machine. */
+  /** Pid on this machine of a process in the network namespace for the NIC. */
   readonly pid: number;
-  /** Name of the interface there. */
+  /** Name of the interface in the namespace. */
   readonly interfaceName: string;
-  /** With colons. */
+  /** MAC address with colons. */
   readonly macAddress: string;
 }
 
 export interface SwitchPort {
-  /** Pulls the cable: the NIC stays, without a carrier. Repeatable. */
+  /** Disconnects the NIC, which stays without a carrier. Idempotent. */
   disconnect(): Promise<void>;
-  /** Removes the port and the NIC. What is gone already counts as removed. */
+  /** Removes the port and the NIC. Succeeds if they are already gone. */
   remove(): Promise<void>;
 }

@@ -8,8 +8,8 @@ interface Joined {
 }
 
 /**
- * The network namespaces of this machine that systems have joined, by the systems' ids. Objects of the network service
- * that are made of one go with the system, or with whoever asked for them before there was one.
+ * Network namespaces of this machine by the systems that joined them. The HCN objects for a namespace are deleted with
+ * the system, or with the client that joined it if the system was never created.
  */
 export class SystemNetworks {
   readonly #service: NetworkService;
@@ -19,7 +19,7 @@ export class SystemNetworks {
     this.#service = service;
   }
 
-  /** The id of the service's namespace that is made of the one at this path; of the same path, the same. */
+  /** The id of the HCN namespace for this path. Repeated calls return the same id. */
   async join(system: string, path: string): Promise<string> {
     const known = this.#of(system).find((one) => one.path === path);
     if (known !== undefined) return known.adopted.id;
@@ -34,12 +34,12 @@ export class SystemNetworks {
     }
   }
 
-  /** What a guest is to be offered: paths of namespaces by their ids. */
+  /** Paths of namespaces by HCN id, for the guest. */
   offered(system: string): ReadonlyMap<string, string> {
     return new Map(this.#of(system).map(({ namespace, adopted }) => [adopted.id, namespace.path]));
   }
 
-  /** Lets go of all that a system has joined. Repeatable. */
+  /** Releases all namespaces of a system. Idempotent. */
   release(system: string): void {
     for (const { namespace, adopted } of this.#of(system)) {
       adopted.release();
@@ -48,7 +48,7 @@ export class SystemNetworks {
     this.#joined.delete(system);
   }
 
-  /** Before the network service is closed. */
+  /** Must be called before the network service is closed. */
   close(): void {
     for (const system of [...this.#joined.keys()]) this.release(system);
   }

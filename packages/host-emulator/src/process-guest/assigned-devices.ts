@@ -6,14 +6,14 @@ import type { VmCgroups } from "./cgroups.ts";
 import { writeGuestFile } from "./guest-files.ts";
 import { attach, detach } from "./shares.ts";
 
-/** Where the guest finds the devices that are assigned to it, by VMBus GUID. */
+/** Folder of assigned devices in the guest, by VMBus GUID. */
 const guestFolder = "/dev/vpci";
-/** Comes last, so that who sees it sees all. */
+/** Written last, so that the device is complete when it appears. */
 const declarationName = "device.json";
 const nodeName = "device";
 const filesName = "files";
 
-/** The assigned devices of one process guest: a directory each, which tells what it is and holds what it exposes. */
+/** Assigned devices of a process guest. Each has a directory with its description and exposed files. */
 export class GuestAssignedDevices {
   readonly #cgroups: VmCgroups;
   readonly #assigned = new Map<string, AssignableFunction>();
@@ -23,7 +23,7 @@ export class GuestAssignedDevices {
   }
 
   assign(init: number, vmBusGuid: string, device: AssignableFunction): void {
-    const { characterDevice, directory, ...told } = device;
+    const { characterDevice, directory, ...description } = device;
     const folder = join(guestFolder, vmBusGuid);
     const tree = directory === undefined ? undefined : openTree(directory, { recursive: true });
     try {
@@ -37,7 +37,7 @@ export class GuestAssignedDevices {
         }
         if (tree !== undefined) attach({ isDirectory: true, tree }, join(folder, filesName));
         const unfinished = join(folder, `.${declarationName}`);
-        writeGuestFile(unfinished, `${JSON.stringify(told)}\n`);
+        writeGuestFile(unfinished, `${JSON.stringify(description)}\n`);
         renameSync(unfinished, join(folder, declarationName));
       });
     } catch (error) {
@@ -48,14 +48,14 @@ export class GuestAssignedDevices {
     }
   }
 
-  /** The guest loses the device; what of it a container has mounted stays there until the container ends. */
+  /** Removes the device. Mounts of it in a container stay until the container ends. */
   unassign(init: number, vmBusGuid: string): void {
     const device = this.#assigned.get(vmBusGuid);
     if (device === undefined) return;
     const { characterDevice } = device;
     const folder = join(guestFolder, vmBusGuid);
     withMountNamespace(init, () => {
-      // First of all, so that nothing is ever removed below a directory of this machine.
+      // Unmounted first, so that removal never reaches a directory of this machine.
       if (existsSync(join(folder, filesName))) detach(join(folder, filesName));
       rmSync(folder, { recursive: true, force: true });
     });

@@ -1,16 +1,16 @@
-/** What machines that boot are given turns by. */
+/** Limits of the boot queue. */
 export interface BootTurnsOptions {
-  /** How many may boot at once. */
+  /** Maximum number of concurrent boots. */
   readonly most: number;
-  /** How long a turn lasts at most, in milliseconds: what hangs uses no processor, and is not to hold others up. */
+  /** Milliseconds until a turn expires, so that a hanging boot, which uses no processor, does not block others. */
   readonly longestMs: number;
 }
 
 type Waiter = () => void;
 
 /**
- * Lets so many machines boot at once and has others wait, in the order in which they came: however many are to be booted,
- * what runs on this machine has not more beside it than that.
+ * Limits the number of machines that boot at once; others wait in order. It protects running workloads of this machine
+ * when many machines boot.
  */
 export class BootTurns {
   readonly #options: BootTurnsOptions;
@@ -21,7 +21,7 @@ export class BootTurns {
     this.#options = options;
   }
 
-  /** Resolves with what ends the turn, which ends by itself in time. Rejects with the signal's reason. */
+  /** Resolves to a function that ends the turn, which also expires. Rejects with the signal's reason. */
   async take(signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
     if (this.#booting < this.#options.most) this.#booting++;
@@ -39,7 +39,7 @@ export class BootTurns {
     return end;
   }
 
-  /** Until somebody's turn becomes this one's. */
+  /** Waits for a turn. */
   #wait(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const settle = (): void => {

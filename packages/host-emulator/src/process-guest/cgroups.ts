@@ -26,47 +26,47 @@ export interface VmLimits {
 }
 
 const parentName = "uvm-shim";
-/** Of a VM's group below its pod's. */
+/** Name of a VM's group below the pod's. */
 export const groupInPod = "vm";
 /**
- * What a VM has of the processors while it boots, beside those that run and have the weight that is usual. Far less would
- * have it time out on a machine that is busy for long.
+ * Processor weight of a booting VM, relative to the usual weight of running ones. With much less, a boot would time out on
+ * a busy machine.
  */
 const bootingWeight = processorLimit.defaultWeight / 2;
 /**
- * Below a VM's group: the root of the guest's own groups. Who may administer the guest may write to it, and raise what it
- * has up to what the VM's group allows, which the guest cannot reach.
+ * Root of the guest's own groups, below the VM's group. Administrators of the guest may raise its limits, but not above
+ * those of the VM's group, which the guest cannot reach.
  */
 const guestGroup = "guest";
-/** Below a VM's group in version 2: the place of the process that started it. */
+/** Group of the process that started the VM, below the VM's group in version 2. */
 const launcherGroup = "launcher";
-/** null, zero, full, random, urandom, tty, console, ptmx, the terminals, and tun; nodes of any device may be made. */
+/** null, zero, full, random, urandom, tty, console, ptmx, the terminals, and tun. mknod is allowed for all devices. */
 const basicDevices = [
   ...["1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:1", "5:2", "136:*", "10:200"].map((numbers) => `c ${numbers} rwm`),
   "c *:* m",
   "b *:* m",
 ];
 
-/** As the guard of version 2 has them; nodes of any device may be made there too. */
+/** The same devices for the guard of version 2, which also allows mknod for all devices. */
 const guardedBasics = basicDevices.flatMap((rule) => {
   const [, type, major, minor] = /^([bc]) (\d+):(\d+|\*) rwm$/.exec(rule) ?? [];
   if (type !== "b" && type !== "c") return [];
   return [{ type, major: Number(major), minor: minor === "*" ? undefined : Number(minor) } as const];
 });
 
-/** The cgroups of one VM, one in each hierarchy of the machine. */
+/** Cgroups of a VM, one in each hierarchy of this machine. */
 export class VmCgroups {
   readonly #groups: readonly { readonly path: string; readonly top: string; readonly hierarchy: Hierarchy }[];
   readonly #isInPod: boolean;
-  /** How often each device was allowed. */
+  /** Number of grants of each device. */
   readonly #grants = new Map<string, number>();
-  /** Of version 2, where version 1 has no controller of devices. */
+  /** Device guard of version 2, if version 1 has no devices controller. */
   #guard: DeviceGuard | undefined;
   #unguarded: Error | undefined;
 
   /**
-   * Below the pod's group, where there is one, by its path in every hierarchy, which is a group for all that is the pod's;
-   * else below one for all VMs of the machine.
+   * `podGroup` is the path of the pod's group in every hierarchy. Without it, the VM's groups are below one for all VMs of
+   * this machine.
    */
   constructor(name: string, hierarchies: readonly Hierarchy[] = mountedHierarchies(), pod?: string) {
     this.#isInPod = pod !== undefined;
@@ -77,24 +77,24 @@ export class VmCgroups {
     }));
   }
 
-  /** Files to which a process writes its pid to enter the cgroups, which are the roots of the guest's own then. */
+  /** The cgroup.procs files of the roots of the guest's groups. A process enters them by writing its pid. */
   get entrances(): readonly string[] {
     return this.#groups.map(({ path }) => join(path, guestGroup, "cgroup.procs"));
   }
 
-  /** The VM's group of version 2; undefined where there is none. */
+  /** The VM's group in version 2; undefined without version 2. */
   get unified(): string | undefined {
     return this.#groups.find(({ hierarchy }) => hierarchy.controllers === "v2")?.path;
   }
 
-  /** Why nothing keeps the VM from devices of this machine, where that is so. */
+  /** Why devices of this machine are not protected from the VM; undefined if they are. */
   get unguarded(): Error | undefined {
     return this.#unguarded;
   }
 
   /**
-   * Takes the process that started the guest out of the guest's own groups. Version 2 lets a guest hand controllers on
-   * to its containers only while no process is in the group that is its root.
+   * Moves the process that started the guest out of the guest's groups. In version 2, a guest can enable controllers for
+   * its containers only while the root group has no processes.
    */
   releaseLauncher(pid: number): void {
     for (const { path, hierarchy } of this.#groups) {
@@ -105,7 +105,7 @@ export class VmCgroups {
   create(limits: VmLimits): void {
     for (const { path, hierarchy } of this.#groups) {
       makeGroups(hierarchy, path);
-      // A group has what the one above it has when it is made.
+      // A new group inherits the rules of its parent.
       if (hasDevices(hierarchy)) denyDevices(path);
       makeSeat(hierarchy, join(path, guestGroup));
       if (hierarchy.controllers === "v2") mkdirSync(join(path, launcherGroup));
@@ -117,10 +117,10 @@ export class VmCgroups {
     this.#weigh(bootingWeight);
   }
 
-  /** The VM runs, and no longer gives way to those that do. */
+  /** Ends the low priority of the boot. */
   endBoot({ processors, share }: Pick<VmLimits, "processors" | "share">): void {
     this.#weigh(processorLimit.defaultWeight);
-    // In version 1 the document's weight stands where the boot's did.
+    // In version 1 the document's weight replaces that of the boot.
     this.limitProcessors(processors, share);
   }
 
@@ -128,7 +128,7 @@ export class VmCgroups {
     for (const { top } of this.#groups) if (existsSync(top)) weighGroup(top, weight);
   }
 
-  /** Throws an HcsFailure when the guest uses more and can give back too little. */
+  /** Throws an HcsFailure if the guest uses more and cannot release enough. */
   limitMemory(memoryMb: number): void {
     for (const group of this.#limited()) limitMemory(group, memoryMb);
   }
@@ -137,7 +137,7 @@ export class VmCgroups {
     for (const group of this.#limited()) limitProcessors(groupsBelow(group), processors, share);
   }
 
-  /** Keeps the VM to these processors of the machine; undefined: all. Containers in it lose sets of their own. */
+  /** Restricts the VM to these processors; undefined for all. Containers in it lose their own sets. */
   useProcessors(cpus: string | undefined): void {
     for (const { path, hierarchy } of this.#groups) {
       const top = join(hierarchy.mountPoint, hierarchy.controllers === "v2" ? "cpuset.cpus.effective" : "cpuset.cpus");
@@ -148,19 +148,19 @@ export class VmCgroups {
     }
   }
 
-  /** What the kernel has measured. Throws an HcsFailure where it measures nothing. */
+  /** Usage as measured by the kernel. Throws an HcsFailure if nothing is measured. */
   usage(): MachineUsage {
     return readUsage(this.#groups.map(({ path }) => join(path, guestGroup)));
   }
 
   /**
-   * The groups that have the VM's limits: those that the guest cannot reach, and the roots of its own, where it sees them.
+   * Groups with the VM's limits: those beyond the guest's reach, and the roots of its own groups, where it sees the limits.
    */
   #limited(): readonly string[] {
     return this.#groups.flatMap(({ path }) => [path, join(path, guestGroup)]);
   }
 
-  /** Throws where the machine lacks something for it now: a VM that could be guarded a little later does not run without. */
+  /** Throws on a temporary shortage of resources, so that a VM never runs unguarded because of one. */
   #guardDevices(): void {
     const { unified } = this;
     if (unified === undefined || this.#groups.some(({ hierarchy }) => hasDevices(hierarchy))) return;
@@ -191,13 +191,13 @@ export class VmCgroups {
       return;
     }
     this.#guard?.allow(this.#granted(device));
-    // What every guest may use stays usable.
+    // Devices for all guests stay allowed.
     if (!basicDevices.includes(`${device} rwm`)) this.#writeDevices("devices.deny", `${device} rw`);
-    // Last, so that a denial that failed can be tried again.
+    // Last, so that a failed denial can be retried.
     this.#grants.delete(device);
   }
 
-  /** Stops all processes where they stand, or lets them go on but those that the guest itself has frozen. */
+  /** Freezes all processes, or thaws them except those that the guest itself has frozen. */
   async freeze(isFrozen: boolean, timeoutMs: number): Promise<void> {
     const v1 = this.#groups.find(
       ({ hierarchy: { controllers } }) => controllers !== "v2" && controllers.has("freezer"),
@@ -217,8 +217,8 @@ export class VmCgroups {
   }
 
   /**
-   * Lets frozen processes go on, since in version 1 a frozen process does not even die; at once where it can be, else as
-   * soon as what lacks for it is there.
+   * Thaws frozen processes, since in version 1 a frozen process cannot die. Retries during a temporary shortage of
+   * resources.
    */
   async thawSoon(timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;
@@ -240,7 +240,7 @@ export class VmCgroups {
     }
   }
 
-  /** Pids of all processes in the cgroups: of a threaded one, the nearest above that is none tells them. */
+  /** Pids of all processes in the cgroups. Those of a threaded group are listed by its nearest domain group. */
   processes(): readonly number[] {
     const pids = new Set<number>();
     for (const { path } of this.#groups) {
@@ -251,7 +251,7 @@ export class VmCgroups {
     return [...pids];
   }
 
-  /** Removes the cgroups and those below; tries again while processes on their way out keep them busy, or something lacks. */
+  /** Removes the cgroups and those below. Retries while ending processes keep them busy, or resources are short. */
   async remove(timeoutMs: number): Promise<void> {
     this.#guard?.close();
     this.#guard = undefined;
@@ -276,11 +276,11 @@ export class VmCgroups {
       await delay(pause);
     }
     if (this.#isInPod) return;
-    // The parent goes with the last VM, whoever's it is.
+    // The parent group is removed with the last VM, even one of another host.
     for (const { hierarchy } of this.#groups) removeGroup(join(hierarchy.mountPoint, parentName));
   }
 
-  /** What every guest has, and what this one was given, without the device that it is to lose. */
+  /** Devices of all guests and of this one, except the device to remove. */
   #granted(lost?: string): readonly GuardedDevice[] {
     const kept = [...this.#grants.keys()].filter((device) => device !== lost);
     const granted = kept.map((device): GuardedDevice => {
@@ -293,7 +293,7 @@ export class VmCgroups {
   #writeDevices(file: string, rule: string): void {
     for (const { path, hierarchy } of this.#groups) {
       if (!hasDevices(hierarchy)) continue;
-      // Containers have rules of their own below; taking a device away reaches there by itself.
+      // Groups of containers have their own rules; the kernel applies a removal to them too.
       const groups = file === "devices.allow" ? [path, join(path, guestGroup)] : [path];
       for (const group of groups) tolerateGone(() => writeFileSync(join(group, file), rule));
     }

@@ -16,11 +16,11 @@ interface Node {
   readonly loop: LoopDevice;
 }
 
-/** The disks of one process guest: a loop device each, and one for each partition, of which the guest has a node. */
+/** Disks of a process guest. Each disk and partition has a loop device with a node in the guest. */
 export class GuestDisks {
   readonly #cgroups: VmCgroups;
   readonly #report: (message: string) => void;
-  /** By path of the disk's own node; the disk first, then its partitions. */
+  /** Nodes by path of the disk: the disk, then its partitions. */
   readonly #disks = new Map<string, readonly Node[]>();
 
   constructor(cgroups: VmCgroups, report: (message: string) => void) {
@@ -28,7 +28,7 @@ export class GuestDisks {
     this.#report = report;
   }
 
-  /** The partitions are those that the disk has now: a table that the guest writes shows when it is attached again. */
+  /** Reads the partition table now. A table that the guest writes later takes effect at the next attachment. */
   attach(init: number, slot: DiskSlot, disk: DiskFile): void {
     const nodes: Node[] = [];
     try {
@@ -39,7 +39,7 @@ export class GuestDisks {
       for (const { loop } of nodes) this.#cgroups.allowDevice("b", loop.major, loop.minor);
       withMountNamespace(init, () => {
         mkdirSync(`${guestFolder}/${slot.controller}`, { recursive: true });
-        // The disk's own node comes last: who sees it sees the partitions too.
+        // The node of the disk is created last, so that the partitions exist when it appears.
         for (const { path, loop } of nodes.toReversed()) makeBlockNode(path, loop.major, loop.minor, 0o600);
       });
     } catch (error) {
@@ -49,7 +49,7 @@ export class GuestDisks {
     this.#disks.set(nodeOf(slot), nodes);
   }
 
-  /** The guest loses the nodes; what it still has mounted keeps the loop device alive until it is unmounted. */
+  /** Removes the nodes. A mount in the guest keeps the loop device until it is unmounted. */
   detach(init: number, slot: DiskSlot): void {
     const nodes = this.#disks.get(nodeOf(slot)) ?? [];
     withMountNamespace(init, () => {
@@ -66,7 +66,7 @@ export class GuestDisks {
     }
   }
 
-  /** After the guest's end: closes the loop devices and waits until the kernel has taken them down. */
+  /** After the guest's end: closes the loop devices and waits until the kernel has removed them. */
   async release(): Promise<void> {
     const loops = [...this.#disks.values()].flat().map(({ loop }) => loop);
     this.#disks.clear();
@@ -84,10 +84,10 @@ export class GuestDisks {
   }
 }
 
-/** The whole disk and its partitions. */
+/** The disk and its partitions. */
 function partsOf({ path, sizeLimit }: DiskFile) {
   const whole = { suffix: "", ...(sizeLimit === undefined ? {} : { sizeLimit }) };
-  // A block device tells no size, and refuses by itself what lies beyond its end.
+  // The size of a block device is unknown here; the device itself rejects access beyond its end.
   const stat = statSync(path);
   const size = sizeLimit ?? (stat.isFile() ? stat.size : Number.MAX_SAFE_INTEGER);
   const partitions = readPartitions(path, size).map((part) => ({

@@ -3,8 +3,8 @@ import { closeSync, constants, openSync, writeFileSync } from "node:fs";
 const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_TRUNC, O_WRONLY } = constants;
 
 /**
- * Makes or writes a file of a guest, from within its mount namespace. A container that may write there may have put a
- * FIFO in its place, for whose reader the host of all VMs would wait, or a link.
+ * Creates or writes a file in the mount namespace of a guest. A container with write access may have replaced it by a
+ * link, or by a FIFO, for whose reader the host would wait.
  */
 export function writeGuestFile(path: string, text: string): void {
   const file = openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0o644);
@@ -15,7 +15,7 @@ export function writeGuestFile(path: string, text: string): void {
   }
 }
 
-/** As `writeGuestFile`, of a place that a mount is to stand on. */
+/** Like `writeGuestFile`, for a mount point. */
 export function makeGuestFile(path: string): void {
   closeSync(openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o644));
 }

@@ -22,7 +22,7 @@ describe("librariesIn", () => {
   });
 
   it("names a library that is missing", () => {
-    expect(() => librariesIn("\tlibyajl.so.2 => not found")).toThrow(/libyajl\.so\.2, which is not found/);
+    expect(() => librariesIn("\tlibyajl.so.2 => not found")).toThrow(/library libyajl\.so\.2 not found/);
   });
 });
 

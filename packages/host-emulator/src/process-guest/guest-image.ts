@@ -17,10 +17,10 @@ import { text } from "node:stream/consumers";
 import { startProgram } from "@uvm-shim/child-processes";
 import { HcsFailure } from "../hcs-failure.ts";
 
-/** Where Debian and its relatives keep programs; a service's PATH may lack the system's half. */
+/** Program folders of Debian and derivatives. The PATH of a service may not contain the sbin folders. */
 export const programFolders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/** In the order of preference; a guest needs one. */
+/** OCI runtimes in order of preference; a guest needs one. */
 const ociRuntimes = ["crun", "runc"];
 const tools = ["mkfs.ext4", "e2fsck", "ip"];
 
@@ -28,8 +28,8 @@ const passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/none
 const group = "root:x:0:\nnogroup:x:65534:\n";
 
 /**
- * The file system of guests: a directory with the few programs that a guest runs and the libraries they need, copied
- * from this machine so that a guest sees nothing else of it. Made on first use, shared read-only by all guests.
+ * The root file system of guests: the programs and libraries that a guest needs, copied from this machine so that guests
+ * see nothing else of it. Created on first use, shared read-only by all guests.
  */
 export class GuestImage {
   readonly #stateDirectory: string;
@@ -39,7 +39,7 @@ export class GuestImage {
     this.#stateDirectory = stateDirectory;
   }
 
-  /** Resolves to the directory. A failure is not kept: what was missing may be installed meanwhile. */
+  /** Resolves to the directory. Failures are not cached, so that missing programs can be installed meanwhile. */
   directory(): Promise<string> {
     this.#directory ??= this.#build().catch((error: unknown) => {
       this.#directory = undefined;
@@ -53,7 +53,7 @@ export class GuestImage {
     if (runtime === undefined) {
       throw new HcsFailure(
         "ERROR_FILE_NOT_FOUND",
-        "the guest needs an OCI runtime, and this machine has neither crun nor runc: install the Debian package crun",
+        "no OCI runtime found: expected crun or runc; install the Debian package crun",
       );
     }
     const programs = [runtime, ...tools.flatMap((name) => findProgram(name) ?? [])];
@@ -74,7 +74,7 @@ export class GuestImage {
     return directory;
   }
 
-  /** Removes the images in the state directory, but one. */
+  /** Removes all images but one from the state directory. */
   remove(kept?: string): void {
     for (const name of readdirSync(this.#stateDirectory)) {
       const path = join(this.#stateDirectory, name);
@@ -89,30 +89,27 @@ export function findProgram(name: string, folders: readonly string[] = programFo
     .find((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
 }
 
-/** The shared libraries of programs, the loader among them, as ldd names them. */
+/** Shared libraries of programs, including the loader, as printed by ldd. */
 async function librariesOf(programs: readonly string[]): Promise<readonly string[]> {
-  // ldd exits with 1 when one of several files is linked statically, and still tells of the others.
+  // ldd exits with 1 if one of several files is linked statically, but still lists the others.
   const child = await startProgram("ldd", programs, {
     env: { PATH: programFolders.join(":"), LC_ALL: "C" },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const ended = once(child, "close");
-  const [told, said] = await Promise.all([child.stdout, child.stderr].map((stream) => text(stream as Readable)));
+  const [output, errors] = await Promise.all([child.stdout, child.stderr].map((stream) => text(stream as Readable)));
   await ended;
-  if (child.exitCode !== 0 && told === "") throw new HcsFailure("E_FAIL", `ldd: ${said?.trim()}`);
-  return librariesIn(told ?? "");
+  if (child.exitCode !== 0 && output === "") throw new HcsFailure("E_FAIL", `ldd: ${errors?.trim()}`);
+  return librariesIn(output ?? "");
 }
 
-/** The files that an output of ldd leads to. A library that is not found is an error that names it. */
+/** The library files in the output of ldd. Throws an error with the name of a missing library. */
 export function librariesIn(output: string): readonly string[] {
   const libraries = new Set<string>();
   for (const line of output.split("\n")) {
     const missing = /^\s+(\S+) => not found$/.exec(line)?.[1];
     if (missing !== undefined) {
-      throw new HcsFailure(
-        "ERROR_FILE_NOT_FOUND",
-        `the guest's programs need the library ${missing}, which is not found`,
-      );
+      throw new HcsFailure("ERROR_FILE_NOT_FOUND", `library ${missing} not found: programs of the guest need it`);
     }
     const path = /^\s+(?:\S+ => )?(\/\S+) \(0x[0-9a-f]+\)$/.exec(line)?.[1];
     if (path !== undefined) libraries.add(path);
@@ -120,7 +117,7 @@ export function librariesIn(output: string): readonly string[] {
   return [...libraries];
 }
 
-/** Where a file of this machine stands in the image, which has everything below /usr. */
+/** Path of a file of this machine in the image, which has everything below /usr. */
 export function placeOf(file: string): string {
   if (file.startsWith("/usr/local/")) return join("usr", file.slice("/usr/local/".length));
   return file.startsWith("/usr/") ? file.slice(1) : join("usr", file.slice(1));

@@ -1,14 +1,14 @@
-/** The cgroup hierarchies of this machine, and groups in them: how they are made, and how they are removed. */
+/** Cgroup hierarchies of this machine; creates and removes groups in them. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** A mounted cgroup hierarchy: its controllers (a named one has none), or version 2. */
+/** A mounted hierarchy of version 1 with its controllers (none for a named one), or version 2. */
 export interface Hierarchy {
   readonly mountPoint: string;
   readonly controllers: ReadonlySet<string> | "v2";
 }
 
-/** Reads the cgroup mounts out of the text of /proc/self/mountinfo; of several mounts of a hierarchy the first counts. */
+/** Reads the cgroup mounts of /proc/self/mountinfo, with the first mount of each hierarchy. */
 export function readHierarchies(mountinfo: string): readonly Hierarchy[] {
   const found = new Map<string, Hierarchy>();
   for (const line of mountinfo.split("\n")) {
@@ -32,8 +32,8 @@ export function mountedHierarchies(): readonly Hierarchy[] {
 }
 
 /**
- * Makes a group with all above it, and answers with those that there were not, the uppermost first. A group of version 2
- * gets every controller that can be handed down to it, one of version 1 the processors of the group above.
+ * Creates a group and its parents; returns the created ones, parents first. In version 2 a group gets all available
+ * controllers, in version 1 the processors of its parent.
  */
 export function makeGroups({ mountPoint, controllers }: Hierarchy, path: string): readonly string[] {
   if (path === mountPoint) {
@@ -49,31 +49,31 @@ export function makeGroups({ mountPoint, controllers }: Hierarchy, path: string)
   return isNew ? [...made, path] : made;
 }
 
-/** A group for processes, which hands no controllers on. */
+/** Creates a group for processes, without controllers for groups below. */
 export function makeSeat({ controllers }: Hierarchy, path: string): void {
   mkdirSync(path, { recursive: true });
   if (controllers !== "v2" && controllers.has("cpuset")) inheritCpuset(dirname(path), path);
 }
 
-/** With all its threads. Makes no file, as a folder that is no group would have it: nothing would have been moved then. */
+/** Moves a process with all its threads. Never creates the file, so that a folder that is not a group is an error. */
 export function moveProcess(pid: number, group: string): void {
   writeFileSync(join(group, "cgroup.procs"), String(pid), { flag: "r+" });
 }
 
-/** Pids of the processes in a group; a threaded one of version 2 does not tell them. */
+/** Pids of the processes in a group. A threaded group of version 2 does not list them. */
 export function processesOf(group: string): readonly number[] {
   const text = tolerateGone(() => readFileSync(join(group, "cgroup.procs"), "utf8"), "ENOTSUP") ?? "";
-  // Those of another pid namespace are 0 here.
+  // Processes of other pid namespaces are listed as 0.
   return text.split("\n").flatMap((line) => (line === "" || line === "0" ? [] : [Number(line)]));
 }
 
-/** What containers can be limited by; others are left as they are on the machine. */
+/** Controllers that limit containers; others stay unchanged. */
 const delegatedControllers: ReadonlySet<string> = new Set(["cpu", "cpuset", "hugetlb", "io", "memory", "pids"]);
 
 /**
- * Hands on every controller that can be. One is not there for the VM that is in use as version 1, that is kept back
- * (ENOENT), whose group has processes and is not the root (EBUSY), is threaded (ENOTSUP), or, for cpu, has realtime
- * processes (EINVAL).
+ * Enables every available controller for groups below. A controller is unavailable if version 1 uses it, if it is not
+ * enabled above (ENOENT), if the group has processes and is not the root (EBUSY), if it is threaded (ENOTSUP), or, for
+ * cpu, if it has realtime processes (EINVAL).
  */
 export function delegateControllers(group: string): void {
   const available = tolerateGone(() => readFileSync(join(group, "cgroup.controllers"), "utf8")) ?? "";
@@ -88,7 +88,7 @@ export function delegateControllers(group: string): void {
   }
 }
 
-/** A new cpuset is empty, and takes no process before it has processors and memory nodes. */
+/** A new cpuset is empty, and accepts processes only after it has processors and memory nodes. */
 export function inheritCpuset(from: string, to: string): void {
   for (const file of ["cpuset.cpus", "cpuset.mems"]) {
     if (readFileSync(join(to, file), "utf8").trim() === "") {
@@ -97,7 +97,7 @@ export function inheritCpuset(from: string, to: string): void {
   }
 }
 
-/** The group and all below it, parents first; empty when it does not exist. */
+/** The group and all groups below it, parents first; empty if it does not exist. */
 export function groupsBelow(path: string): string[] {
   const entries = tolerateGone(() => readdirSync(path, { withFileTypes: true }));
   if (entries === undefined) return [];

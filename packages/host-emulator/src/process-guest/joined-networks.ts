@@ -1,6 +1,6 @@
 /**
- * What a guest has of a network namespace that was made on this machine: the namespace itself, for its containers to
- * join, and word of each NIC that stands in it.
+ * Network namespaces of this machine in a guest: offers them to containers of the guest, and announces the NICs in
+ * them.
  */
 import { closeSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -13,10 +13,10 @@ const namespaceFolder = "/run/host/networks";
 /** Where it finds a NIC that stands in one, by the name that any other would have as an interface. */
 const nicFolder = "/run/host/nics";
 
-/** What /proc says of a process that has ended. */
+/** Errors of /proc for an ended process. */
 const gone = new Set(["ENOENT", "EACCES", "ESRCH"]);
 
-/** Makes the namespace at `path` one that containers of the guest can join. It needs no undoing but the guest's end. */
+/** Lets containers of the guest join the namespace at `path`, until the guest ends. */
 export function offerNamespace(init: number, id: string, path: string): void {
   const tree = openTree(path);
   try {

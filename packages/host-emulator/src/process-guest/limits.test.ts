@@ -30,7 +30,7 @@ describe("memory", () => {
     const vm = group("vm", { "memory.max": "max", "memory.current": 100 * 2 ** 20 });
     limitMemory(vm, 128);
     expect(read(vm, "memory.max")).toBe(String(128 * 2 ** 20));
-    expect(() => limitMemory(vm, 64)).toThrow("64 MiB of memory is too little: the guest uses 100 MiB");
+    expect(() => limitMemory(vm, 64)).toThrow("memory limit 64 MiB is too small: the guest uses 100 MiB");
     expect(read(vm, "memory.max")).toBe(String(128 * 2 ** 20));
     expect(read(vm, "memory.reclaim")).toBe(String(36 * 2 ** 20));
   });
@@ -111,7 +111,7 @@ describe("what was used", () => {
   });
 
   it("is not made up where nothing measures it", () => {
-    expect(() => readUsage([group("vm", {})])).toThrow("measures no processor time");
-    expect(() => readUsage([group("vm", { "cpuacct.usage": 1, "cpuacct.stat": "" })])).toThrow("measures no memory");
+    expect(() => readUsage([group("vm", {})])).toThrow("cannot measure processor time");
+    expect(() => readUsage([group("vm", { "cpuacct.usage": 1, "cpuacct.stat": "" })])).toThrow("cannot measure memory");
   });
 });

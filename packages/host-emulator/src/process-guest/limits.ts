@@ -1,4 +1,4 @@
-/** Limits of one VM's cgroup and what the kernel measures there, in version 1 and 2. */
+/** Limits and measurements of a VM's cgroup, in version 1 and 2. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { processorLimit } from "@uvm-shim/hcs-schema";
@@ -7,12 +7,12 @@ import { HcsFailure } from "../hcs-failure.ts";
 
 const mebibyte = 2 ** 20;
 const cpuPeriodMicroseconds = 100_000;
-/** The kernel takes no less. */
+/** Minimum of the kernel. */
 const smallestQuotaMicroseconds = 1_000;
-/** cpu.shares of a group of default weight, and what the kernel takes. */
+/** cpu.shares of a group of default weight, and the limits of the kernel. */
 const defaultShares = 1024;
 const sharesRange = { least: 2, most: 262_144 } as const;
-/** Units of cpuacct.stat a second, which Linux never changes for programs. */
+/** Units of cpuacct.stat per second (USER_HZ), constant on Linux. */
 const clockTicksPerSecond = 100;
 const nanosecondsPerMicrosecond = 1_000;
 
@@ -29,7 +29,7 @@ export function limitMemory(group: string, memoryMb: number): void {
   }
   const v2 = join(group, "memory.max");
   if (!existsSync(v2)) return;
-  // Version 2 would take a limit that is too small, and then kill.
+  // Version 2 would accept a limit that is too small and kill processes.
   const excess = (): number => readNumber(join(group, "memory.current")) - memoryMb * mebibyte;
   if (excess() > 0) reclaim(group, excess());
   if (excess() > 0) throw tooSmall(memoryMb, readNumber(join(group, "memory.current")));
@@ -41,21 +41,21 @@ function reclaim(group: string, bytes: number): void {
     writeFileSync(join(group, "memory.reclaim"), String(bytes));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // EAGAIN: less than that could be given back. Kernels before 5.19 have no such file.
+    // EAGAIN: less memory could be released. Kernels before 5.19 do not have this file.
     if (code !== "EAGAIN" && code !== "ENOENT" && code !== "EINVAL") throw error;
   }
 }
 
 function tooSmall(memoryMb: number, used: number, cause?: unknown): HcsFailure {
   const inUse = Math.ceil(used / mebibyte);
-  return new HcsFailure("E_OUTOFMEMORY", `${memoryMb} MiB of memory is too little: the guest uses ${inUse} MiB`, {
+  return new HcsFailure("E_OUTOFMEMORY", `memory limit ${memoryMb} MiB is too small: the guest uses ${inUse} MiB`, {
     cause,
   });
 }
 
 /**
- * Limits a VM of so many processors. In version 1 no group below may have more than the one above it, where a
- * hypervisor knows nothing of its guest's groups: those that have are limited alike.
+ * Limits the processor time of a VM. In version 1 no group may exceed the limit of its parent, so groups of the guest
+ * that do are limited too; a hypervisor would not see them.
  */
 export function limitProcessors(
   groups: readonly string[],
@@ -77,7 +77,7 @@ export function limitProcessors(
   if (weight !== undefined) weighGroup(group, weight);
 }
 
-/** Weighs a group against those beside it, as HCS weighs VMs. */
+/** Sets the processor weight of a group, in units of HCS. */
 export function weighGroup(group: string, weight: number): void {
   const shares = Math.round((defaultShares * weight) / processorLimit.defaultWeight);
   const { least, most } = sharesRange;
@@ -94,19 +94,19 @@ function lowerQuota(group: string, processors: number): void {
 }
 
 /**
- * Keeps groups, parents first, to these processors. In version 1 a group must have all those of the groups below it:
- * so all are widened from the top, and narrowed from the bottom.
+ * Restricts groups, parents first, to these processors. In version 1 a group must contain the processors of all groups
+ * below it, so sets are widened from the top and narrowed from the bottom.
  */
 export function useProcessors(groups: readonly string[], cpus: string, all: string): void {
   for (const group of groups) writePresent(join(group, "cpuset.cpus"), all);
   for (const group of groups.toReversed()) writePresent(join(group, "cpuset.cpus"), cpus);
 }
 
-/** What a VM has used by its groups, of which each hierarchy that has a controller knows a part. */
+/** Usage of a VM, collected from its groups in all hierarchies. */
 export function readUsage(groups: readonly string[]): MachineUsage {
   const find = (file: string): string | undefined => groups.find((group) => existsSync(join(group, file)));
   const unmeasured = (what: string): HcsFailure =>
-    new HcsFailure("ERROR_NOT_SUPPORTED", `this machine measures no ${what}: it has no cgroup controller for that`);
+    new HcsFailure("ERROR_NOT_SUPPORTED", `cannot measure ${what}: this machine has no cgroup controller for it`);
   return { ...processorUsage(find, unmeasured), ...memoryUsage(find, unmeasured) };
 }
 

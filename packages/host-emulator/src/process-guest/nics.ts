@@ -1,7 +1,7 @@
 import type { GuestNic } from "../guest-machine.ts";
 import type { SwitchPort } from "../networks/switches.ts";
 
-/** The NICs of one process guest: an interface each in its network namespace, with a port of a switch at the other end. */
+/** NICs of a process guest. Each is an interface in its network namespace, connected to a port of a switch. */
 export class GuestNics {
   readonly #ports = new Map<string, SwitchPort>();
 
@@ -19,7 +19,7 @@ export class GuestNics {
     this.#ports.delete(id);
   }
 
-  /** After the guest's end, which removes the NICs sooner or later. */
+  /** After the guest's end, when the kernel removes the NICs asynchronously. */
   async release(): Promise<void> {
     const ports = [...this.#ports.values()];
     this.#ports.clear();

@@ -122,7 +122,7 @@ describeWith("root")("cgroups of pods", () => {
     for (const base of bases) mkdirSync(join(base, "c1", "other"));
     mkdirSync(`${file}.new`);
     groups.leave("one");
-    expect(reports.splice(0)).toEqual([expect.stringContaining(`${file} cannot be written: EISDIR`)]);
+    expect(reports.splice(0)).toEqual([expect.stringContaining(`cannot write ${file}: EISDIR`)]);
     expect(groupsOfServer()).toBe(before);
     expect(groups.pathOf("one")).toBeUndefined();
     for (const base of bases) rmdirSync(join(base, "c1", "other"));
@@ -150,7 +150,7 @@ describeWith("root")("cgroups of pods", () => {
     server.kill("SIGKILL");
     await exited;
     expect(() => groups.join("one", `/${name}/c1`, pid)).toThrow(
-      expect.objectContaining({ hresult: hresults.E_INVALIDARG, message: `pid: there is no process ${pid}` }),
+      expect.objectContaining({ hresult: hresults.E_INVALIDARG, message: `pid: process ${pid} does not exist` }),
     );
     // Gone between the look and the move.
     const late = new PodGroups({ file, report: (text) => void reports.push(text), groupsOf: () => "0::/\n" });
@@ -173,6 +173,8 @@ describeWith("root")("cgroups of pods", () => {
     mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, "{");
     groups.recover();
-    expect(reports.splice(0)).toEqual([expect.stringContaining(`${file} cannot be read, cgroups of pods may be left`)]);
+    expect(reports.splice(0)).toEqual([
+      expect.stringContaining(`cannot read ${file}, cgroups of pods may be left over`),
+    ]);
   });
 });

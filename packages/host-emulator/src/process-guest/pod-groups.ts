@@ -15,21 +15,21 @@ import {
 import { podPath } from "./pod-cgroup-path.ts";
 
 export interface PodGroupsOptions {
-  /** Where it is written down what was joined, for the host after one that was killed. */
+  /** File that records the joined groups, for the host after a killed one. */
   readonly file: string;
-  /** Those of this machine by default. */
+  /** By default those of this machine. */
   readonly hierarchies?: readonly Hierarchy[];
-  /** The text of a process's /proc/<pid>/cgroup; undefined where there is no such process. */
+  /** Content of /proc/<pid>/cgroup; undefined if the process does not exist. */
   readonly groupsOf?: (pid: number) => string | undefined;
   readonly report: (message: string) => void;
 }
 
-/** One pod's group, in every hierarchy. */
+/** The group of one pod, in every hierarchy. */
 interface Joined {
   readonly system: string;
-  /** From the root of each hierarchy. */
+  /** Path from the root of each hierarchy. */
   readonly path: string;
-  /** Where the process that serves the pod came from, in the order of the hierarchies. */
+  /** Previous groups of the process that serves the pod, in the order of the hierarchies. */
   readonly origins: readonly string[];
 }
 
@@ -40,18 +40,18 @@ interface Written {
 
 /** Below a pod's group, beside the VM's: version 2 wants no process in a group that hands controllers on. */
 const serverGroup = "shim";
-/** Processes may come to be while others are moved. */
+/** New processes may start while others are moved. */
 const rounds = 10;
 
 /**
- * The cgroups of pods, which callers name: whoever serves a pod stands there while its VM lives, and the VM below. They
- * are made here with all above that there is not yet, and what was made here is removed.
+ * Cgroups of pods, named by callers. They contain the VM of a pod, and the process that serves it while the VM runs.
+ * Missing groups and parents are created here, and removed when no pod uses them.
  */
 export class PodGroups {
   readonly #options: PodGroupsOptions;
   readonly #hierarchies: readonly Hierarchy[];
   readonly #joined = new Map<string, Joined>();
-  /** Groups that were made here, each behind those above it. Those above pods' own may be several pods'. */
+  /** Created groups, parents first. Several pods may share a parent. */
   readonly #made = new Set<string>();
 
   constructor(options: PodGroupsOptions) {
@@ -59,12 +59,12 @@ export class PodGroups {
     this.#hierarchies = options.hierarchies ?? mountedHierarchies();
   }
 
-  /** Has a process stand in the group of this name, and the machine of a system below it. Throws an HcsFailure. */
+  /** Moves a process into the group of this name, for the machine of a system below it. Throws an HcsFailure. */
   join(system: string, name: string, pid: number): void {
     const path = podPath(name);
     for (const other of this.#joined.values()) {
       if (other.system !== system && !overlap(other.path, path)) continue;
-      throw new HcsFailure("ERROR_ALREADY_EXISTS", `path: compute system ${other.system} has joined ${other.path}`);
+      throw new HcsFailure("ERROR_ALREADY_EXISTS", `path: ${other.path} is in use by compute system ${other.system}`);
     }
     const joined = { system, path, origins: this.#originsOf(pid) };
     this.#joined.set(system, joined);
@@ -81,16 +81,16 @@ export class PodGroups {
       this.leave(system);
       const { code, message } = cause as NodeJS.ErrnoException;
       if (code === "ESRCH") throw noProcess(pid);
-      throw new HcsFailure("E_FAIL", `path: cgroup ${path} cannot be joined: ${message}`, { cause });
+      throw new HcsFailure("E_FAIL", `path: cannot join cgroup ${path}: ${message}`, { cause });
     }
   }
 
-  /** The path that a system has joined. */
+  /** The joined path of a system. */
   pathOf(system: string): string | undefined {
     return this.#joined.get(system)?.path;
   }
 
-  /** Returns who serves the pod to where it came from, once its machine has gone. Repeatable. */
+  /** Moves the serving process back after the end of the machine. Idempotent. */
   leave(system: string): void {
     const joined = this.#joined.get(system);
     if (joined === undefined) return;
@@ -100,35 +100,35 @@ export class PodGroups {
       const seat = join(mountPoint, path, serverGroup);
       try {
         empty(seat, [origins[index] ?? mountPoint, mountPoint]);
-        if (!removeGroup(seat)) this.#options.report(`cgroup ${seat} is in use, and stays`);
+        if (!removeGroup(seat)) this.#options.report(`cannot remove cgroup ${seat}: it is in use`);
       } catch (error) {
-        this.#options.report(`cgroup ${seat} cannot be left: ${(error as Error).message}`);
+        this.#options.report(`cannot leave cgroup ${seat}: ${(error as Error).message}`);
       }
     }
     this.#tidy();
   }
 
-  /** Removes what was made here and holds no pod any more, and writes down what is left. */
+  /** Removes created groups without pods, and records the remaining ones. */
   #tidy(): void {
     const held = this.#held();
-    // Those above others come before them, and go when the last pod has gone.
+    // Parents come first in the list, and are removed after the last pod below them.
     for (const made of [...this.#made].toReversed()) {
       if (held.has(made)) continue;
       try {
         if (removeGroup(made)) this.#made.delete(made);
       } catch (error) {
-        this.#options.report(`cgroup ${made} cannot be removed: ${(error as Error).message}`);
+        this.#options.report(`cannot remove cgroup ${made}: ${(error as Error).message}`);
       }
     }
     try {
       this.#writeDown();
     } catch (error) {
-      // The system has ended whether there is room for the note or not: the next host finds nothing there to leave.
-      this.#options.report(`${this.#options.file} cannot be written: ${(error as Error).message}`);
+      // The system has ended even if the record cannot be written; the next host then finds no processes to move.
+      this.#options.report(`cannot write ${this.#options.file}: ${(error as Error).message}`);
     }
   }
 
-  /** The groups of the pods there are, and those above them. */
+  /** Groups of existing pods, and their parents. */
   #held(): ReadonlySet<string> {
     const held = new Set<string>();
     for (const { path } of this.#joined.values()) {
@@ -141,7 +141,7 @@ export class PodGroups {
     return held;
   }
 
-  /** Leaves what a host that was killed had joined, after its machines have been removed. */
+  /** Leaves the groups of a killed host, after its machines have been removed. */
   recover(): void {
     const { file, report } = this.#options;
     const text = tolerateGone(() => readFileSync(file, "utf8"));
@@ -151,7 +151,7 @@ export class PodGroups {
       for (const one of joined) this.#joined.set(one.system, one);
       for (const group of made) this.#made.add(group);
     } catch (error) {
-      report(`${file} cannot be read, cgroups of pods may be left: ${(error as Error).message}`);
+      report(`cannot read ${file}, cgroups of pods may be left over: ${(error as Error).message}`);
     }
     for (const system of [...this.#joined.keys()]) this.leave(system);
     this.#tidy();
@@ -180,21 +180,21 @@ export class PodGroups {
   }
 }
 
-/** Whether two pods' groups are one, or one lies in what is made below the other: what ends that would end both. */
+/** Whether two groups are the same or one is created below the other, so that ending one pod would end both. */
 function overlap(one: string, other: string): boolean {
   if (one === other) return true;
   const [outer, inner] = one.length < other.length ? [one, other] : [other, one];
   return [groupInPod, serverGroup].some((name) => `${inner}/`.startsWith(`${outer}/${name}/`));
 }
 
-/** Whether a line of /proc/<pid>/cgroup with these controllers is about the hierarchy. */
+/** Whether a line of /proc/<pid>/cgroup belongs to the hierarchy. */
 function isOf({ mountPoint, controllers }: Hierarchy, named: string): boolean {
   if (controllers === "v2") return named === "";
   if (controllers.size === 0) return named === `name=${basename(mountPoint)}`;
   return named.split(",").some((controller) => controllers.has(controller));
 }
 
-/** Moves all processes of a group to the first of others that takes them. */
+/** Moves all processes of a group to the first other group that accepts them. */
 function empty(group: string, others: readonly string[]): void {
   for (let round = 0; round < rounds; round++) {
     const pids = processesOf(group);
@@ -207,7 +207,7 @@ function empty(group: string, others: readonly string[]): void {
           return true;
         } catch (error) {
           refusals.push(error);
-          // It has ended.
+          // The process has ended.
           return (error as NodeJS.ErrnoException).code === "ESRCH";
         }
       });
@@ -221,5 +221,5 @@ function groupsOf(pid: number): string | undefined {
 }
 
 function noProcess(pid: number): HcsFailure {
-  return new HcsFailure("E_INVALIDARG", `pid: there is no process ${pid}`);
+  return new HcsFailure("E_INVALIDARG", `pid: process ${pid} does not exist`);
 }

@@ -13,27 +13,27 @@ import { SettingsGuard } from "./settings-guard.ts";
 export const processGuestKernel = "uvm-shim process guest 1";
 
 const cgroupTimeoutMs = 5_000;
-/** One has a machine that is busy with other things boot many too slowly. */
+/** With 1, many boots on a busy machine would be too slow. */
 const bootsPerProcessor = 2;
 /** A hundred times what a boot takes on an idle machine would be more. */
 const longestTurnMs = 5_000;
 
 export interface ProcessGuestOptions {
   readonly stateDirectory: string;
-  /** How long the guest's agent may take until it is up, in milliseconds. */
+  /** Milliseconds that the guest's agent has to come up. */
   readonly bootTimeoutMs: number;
-  /** The nice value that guests run with, whatever this process has; by default the same. */
+  /** Nice value of guests; by default that of this process. */
   readonly guestPriority?: number;
   readonly report: (message: string) => void;
 }
 
-/** Guests that are processes of this kernel in namespaces of their own, booted by the guest agent. */
+/** Guests that are processes of this kernel in their own namespaces, booted by the guest agent. */
 export class ProcessGuestKind implements GuestKind {
   readonly name = "process";
   readonly #options: ProcessGuestOptions;
   readonly #image: GuestImage;
   readonly #settings: SettingsGuard;
-  #hasTold = false;
+  #hasReportedDevices = false;
   readonly #boots = new BootTurns({ most: bootsPerProcessor * availableParallelism(), longestMs: longestTurnMs });
 
   constructor(options: ProcessGuestOptions) {
@@ -60,7 +60,7 @@ export class ProcessGuestKind implements GuestKind {
       cgroups: new VmCgroups(specification.name, undefined, specification.podGroup),
       boots: this.#boots,
       settings: this.#settings,
-      devices: { tell: (error) => this.#tellOfDevices(error) },
+      devices: { report: (error) => this.#reportDevices(error) },
       ...(priority !== undefined && { priority }),
       bootTimeoutMs: this.#options.bootTimeoutMs,
       cgroupTimeoutMs,
@@ -68,10 +68,10 @@ export class ProcessGuestKind implements GuestKind {
     });
   }
 
-  #tellOfDevices({ message }: Error): void {
-    if (this.#hasTold) return;
-    this.#hasTold = true;
-    this.#options.report(`guests can open devices of this machine that they make nodes of: ${message}`);
+  #reportDevices({ message }: Error): void {
+    if (this.#hasReportedDevices) return;
+    this.#hasReportedDevices = true;
+    this.#options.report(`guests can open any device of this machine: ${message}`);
   }
 
   async removeLeftovers(name: string, podGroup?: string): Promise<void> {

@@ -29,31 +29,31 @@ export interface ProcessGuestParts {
   readonly image: GuestImage;
   readonly cgroups: VmCgroups;
   readonly boots: Pick<BootTurns, "take">;
-  /** Of the guest; by default it is this process's. */
+  /** Nice value of the guest; by default that of this process. */
   readonly priority?: number;
   readonly settings: SettingsGuard;
-  /** Is told why the guest can use devices of this machine. */
+  /** Reports why devices of this machine are not protected from the guest. */
   readonly devices: { tell(error: Error): void };
   readonly bootTimeoutMs: number;
   readonly cgroupTimeoutMs: number;
   readonly report: (message: string) => void;
 }
 
-/** Enters the cgroups whose entrances stand before "--", then becomes the program behind it. */
+/** Enters the cgroups of the files before "--", then runs the program after it. */
 const enterAndRun = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; done; shift; exec "$@"';
 
-/** Of V8, in MiB: by default an agent that has served long keeps tens of MiB for what it is going to allocate next. */
+/** Young generation of V8 in MiB. By default a long-running agent keeps tens of MiB for future allocations. */
 const smallYoungGeneration = "--max-semi-space-size=2";
-/** A container that sees the processes of the VM would else make a debugger of the agent listen, and speak with it. */
+/** Otherwise a container that sees the processes of the VM could start a debugger in the agent and use it. */
 const noDebugger = "--disable-sigusr1";
 
-/** Says that the namespaces are there, and becomes the agent once it is told to. */
+/** Reports that the namespaces exist, and runs the agent after `go`. */
 const waitAndRun = 'echo in >&3; read -r go <&3 || exit 125; exec "$@"';
 const longestWord = 16;
 
 /**
- * Capabilities over what no namespace parts: modules, ports and memory of this machine, its clock, log, audit and power,
- * its security modules, and programs in its kernel. By number, as setpriv need not know the younger names.
+ * Capabilities over resources that namespaces do not isolate: modules, ports and memory of this machine, its clock, log,
+ * audit and power, its security modules, and programs in its kernel. By number, as setpriv may not know newer names.
  */
 const withheldCapabilities = [16, 17, 25, 30, 32, 33, 34, 35, 36, 37, 38, 39].map((number) => `-cap_${number}`).join();
 
@@ -67,8 +67,8 @@ type Power =
 
 /**
  * One guest: the agent as init of its own pid, mount, uts, ipc, network and cgroup namespaces. File descriptor 3 is its
- * power line: a shell says `in` there when the namespaces are made and waits for `go`, the agent says `up` when it is
- * ready, and ends when the other end is closed, as it is by the kernel when this process dies.
+ * power line: a shell writes `in` when the namespaces exist and waits for `go`; the agent writes `up` when it is ready.
+ * The agent ends when the other end is closed, which the kernel does when this process dies.
  */
 export class ProcessGuestMachine implements GuestMachine {
   readonly #specification: GuestMachineSpecification;
@@ -105,7 +105,7 @@ export class ProcessGuestMachine implements GuestMachine {
     }
     const gone = Promise.withResolvers<never>();
     gone.promise.catch(() => {});
-    // "close" comes when the console is read to its end, "exit" may come before.
+    // "close" follows the end of the console output; "exit" may precede it.
     child.once("close", (code, signal) => {
       const reason = `the guest's agent ended with ${signal ?? `exit code ${code}`}`;
       void this.#release({ orderly: code === 0, reason });
@@ -200,7 +200,7 @@ export class ProcessGuestMachine implements GuestMachine {
     if (power.kind === "off") return;
     const { cgroups, cgroupTimeoutMs } = this.#parts;
     cgroups.thawSoon(cgroupTimeoutMs).catch((error: unknown) => this.#reportTrouble(error));
-    // unshare dies with its child; the other way round the child would die later than "close" tells.
+    // unshare ends with its child. If unshare were killed first, the child could outlive the "close" event.
     const init = initOfAny(power.child);
     if (init === undefined) power.child.kill("SIGKILL");
     else killIfAlive(init);
@@ -212,7 +212,7 @@ export class ProcessGuestMachine implements GuestMachine {
     if (agent === undefined) {
       throw new HcsFailure(
         "E_INVALIDARG",
-        "VirtualMachine.Chipset.LinuxKernelDirect.InitRdPath: a process guest needs its agent there",
+        "VirtualMachine.Chipset.LinuxKernelDirect.InitRdPath: expected the path of the guest agent",
       );
     }
     const unshare = utility("unshare");
@@ -228,7 +228,7 @@ export class ProcessGuestMachine implements GuestMachine {
     if (this.#power.kind === "killed") throw endedBeforeBoot();
     this.#parts.cgroups.create({ memoryMb, processors, share: limits, cpus });
     const { unguarded } = this.#parts.cgroups;
-    if (unguarded !== undefined) this.#parts.devices.tell(unguarded);
+    if (unguarded !== undefined) this.#parts.devices.report(unguarded);
     this.#parts.settings.protect(this.#parts.cgroups.unified);
     const namespaces = ["--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
     const inner = [
@@ -270,12 +270,12 @@ export class ProcessGuestMachine implements GuestMachine {
     const { bootTimeoutMs } = this.#parts;
     return new Promise((resolve, reject) => {
       if (this.#power.kind !== "on") {
-        reject(new HcsFailure("HCS_E_TERMINATED_DURING_START", "ended while it booted"));
+        reject(new HcsFailure("HCS_E_TERMINATED_DURING_START", "the system was ended during its boot"));
         return;
       }
       const timer = setTimeout(() => {
         settle();
-        reject(this.#failure("HCS_E_CONNECTION_TIMEOUT", `the guest is not up after ${bootTimeoutMs} ms`));
+        reject(this.#failure("HCS_E_CONNECTION_TIMEOUT", `the guest did not come up within ${bootTimeoutMs} ms`));
       }, bootTimeoutMs);
       let said = "";
       const { child, line } = this.#power;
@@ -296,7 +296,7 @@ export class ProcessGuestMachine implements GuestMachine {
         } else if (said.length > longestWord || !"in\nup\n".startsWith(said)) {
           settle();
           const words = JSON.stringify(said.slice(0, longestWord));
-          reject(this.#failure("HCS_E_PROTOCOL_ERROR", `the guest said ${words}, expected "up"`));
+          reject(this.#failure("HCS_E_PROTOCOL_ERROR", `the guest sent ${words}: expected "up"`));
         }
       };
       const settle = (): void => {
@@ -308,7 +308,7 @@ export class ProcessGuestMachine implements GuestMachine {
     });
   }
 
-  /** Children have the priority of who starts them, until the guest is given its own: all that it runs has that then. */
+  /** Children inherit the priority of this process, so the guest gets its own before it starts any. */
   #lowerPriority(launcher: number): void {
     const { priority } = this.#parts;
     if (priority === undefined) return;
@@ -321,7 +321,7 @@ export class ProcessGuestMachine implements GuestMachine {
     return init;
   }
 
-  /** Gives back all that the guest held, whatever fails on the way, and tells of the end. */
+  /** Releases all resources of the guest, despite failures, and reports its end. */
   async #release(end: Omit<GuestEnd, "console">): Promise<void> {
     this.#power = { kind: "killed" };
     const releases = [
@@ -350,14 +350,14 @@ export class ProcessGuestMachine implements GuestMachine {
 function utility(name: string): string {
   const path = findProgram(name);
   if (path !== undefined) return path;
-  throw new HcsFailure("ERROR_FILE_NOT_FOUND", `this machine has no ${name}: install the Debian package util-linux`);
+  throw new HcsFailure("ERROR_FILE_NOT_FOUND", `program ${name} not found: install the Debian package util-linux`);
 }
 
 function endedBeforeBoot(): HcsFailure {
-  return new HcsFailure("HCS_E_TERMINATED_DURING_START", "ended before it booted");
+  return new HcsFailure("HCS_E_TERMINATED_DURING_START", "the system was ended before its boot");
 }
 
-/** The only child of unshare: the init of the guest's pid namespace, by its pid on this machine. */
+/** Pid on this machine of the guest's init, the only child of unshare. */
 function initOf(child: ChildProcess): number | undefined {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return undefined;
   try {
@@ -369,7 +369,7 @@ function initOf(child: ChildProcess): number | undefined {
   }
 }
 
-/** As above, and undefined where nobody can say. */
+/** Like `initOf`, but undefined if the pid cannot be read. */
 function initOfAny(child: ChildProcess): number | undefined {
   try {
     return initOf(child);

@@ -151,7 +151,7 @@ describeWith(
       system.modify({ ResourcePath, RequestType: "Update", Settings });
     await update(resourcePaths.memorySize, 320);
     expect(limits()).toBe(320 * 2 ** 20);
-    await expect(update(resourcePaths.memorySize, 4)).rejects.toThrow("4 MiB of memory is too little");
+    await expect(update(resourcePaths.memorySize, 4)).rejects.toThrow("memory limit 4 MiB is too small");
     expect(limits()).toBe(320 * 2 ** 20);
     await update(resourcePaths.processorLimits, { Limit: 25_000, Weight: 300 });
     const seen = ["cpu/cpu.cfs_quota_us", "cpu/cpu.shares", "cpu.max", "cpu.weight"]
@@ -369,7 +369,7 @@ describeWith(
     create({ agent: silent });
     await expect(system.start()).rejects.toMatchObject({
       hresult: hresults.HCS_E_CONNECTION_TIMEOUT,
-      message: "the guest is not up after 100 ms",
+      message: "the guest did not come up within 100 ms",
     });
   });
 

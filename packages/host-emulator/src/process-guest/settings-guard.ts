@@ -1,15 +1,15 @@
 import { attachSysctlGuard, loadSysctlGuard } from "@uvm-shim/linux-calls";
 import { isLack } from "../hcs-failure.ts";
 
-/** Of the namespaces of network, IPC and names, which guests and containers have of their own. Those in a NUL are whole. */
+/** Settings of the network, IPC, UTS and pid namespaces, which guests and containers have of their own. Entries that end with NUL are full names; others are prefixes. */
 const ownSettings = [
   ...["net/", "fs/mqueue/", "kernel/shm", "kernel/msg", "kernel/sem", "kernel/auto_msgmni\0"],
   ...["kernel/hostname\0", "kernel/domainname\0", "kernel/ns_last_pid\0"],
 ];
 
 /**
- * Keeps guests, who have this machine's kernel, from writing its settings. What a user with the id 0 may write there is
- * for no capability to say, and whoever may mount mounts /proc anew: so it is said for the cgroups of a VM.
+ * Keeps guests from writing settings of the shared kernel. No capability restricts what user 0 may write there, and a new
+ * mount of /proc would undo a read-only one; so the guard applies to the cgroups of a VM.
  */
 export class SettingsGuard {
   readonly #report: (message: string) => void;
@@ -20,18 +20,18 @@ export class SettingsGuard {
     this.#report = report;
   }
 
-  /** Throws where the machine lacks something for it now. `group` is one of version 2, undefined where this machine has none. */
+  /** Throws on a temporary shortage of resources. `group` is of version 2; undefined if this machine has none. */
   protect(group: string | undefined): void {
     try {
-      if (group === undefined) throw new Error("it has no cgroups of version 2");
+      if (group === undefined) throw new Error("this machine has no cgroups of version 2");
       this.#program ??= loadSysctlGuard(ownSettings);
       attachSysctlGuard(this.#program, group);
     } catch (error) {
-      // A guest that could be guarded a little later does not run without.
+      // After a temporary shortage, a guest must not run unguarded.
       if (isLack(error)) throw error;
       if (this.#isReported) return;
       this.#isReported = true;
-      this.#report(`guests can write the settings of this machine's kernel: ${(error as Error).message}`);
+      this.#report(`guests can write kernel settings of this machine: ${(error as Error).message}`);
     }
   }
 }

@@ -20,15 +20,15 @@ const guestFolder = "/run/host/plan9";
 const { MS_NODEV, MS_NOSUID, MS_REC, MS_SLAVE } = mountFlags;
 
 interface Piece {
-  /** Path below the share; empty for the share itself. */
+  /** Path within the share; empty for the share itself. */
   readonly name: string;
   readonly isDirectory: boolean;
   readonly tree: number;
 }
 
 /**
- * Makes a directory of this machine visible in a guest. The copy of its mounts is taken here and attached there, so
- * that no mount ever appears in this machine's own mount namespace.
+ * Makes a directory of this machine visible in a guest. Its mounts are copied here and attached in the guest, so that no
+ * mount appears in the mount namespace of this machine.
  */
 export function addShare(init: number, share: Plan9Share): void {
   const target = join(guestFolder, share.AccessName);
@@ -55,11 +55,11 @@ export function addShare(init: number, share: Plan9Share): void {
 }
 
 /**
- * What the guest has mounted from the share by itself stays until it unmounts it.
+ * Mounts that the guest made of the share stay until it unmounts them.
  *
- * Whatever unmounts waits for every processor of the machine, which takes long on a busy one, and all VMs would wait for
- * it here. So the directory is removed from outside of the guest's mount namespace, which a thread of the pool can do: what
- * is mounted on it in other namespaces goes with it.
+ * An unmount waits for all processors, which takes long on a busy machine, and would block all VMs here. So a thread of the
+ * pool removes the directory from outside the guest's mount namespace; the kernel then detaches mounts on it in other
+ * namespaces.
  */
 export async function removeShare(init: number, accessName: string): Promise<void> {
   const folder = withMountNamespace(init, () => openSync(guestFolder, constants.O_RDONLY | constants.O_DIRECTORY));
@@ -70,7 +70,7 @@ export async function removeShare(init: number, accessName: string): Promise<voi
   }
 }
 
-/** A share restricted to some files is these files in an empty directory, else it is the directory with its mounts. */
+/** A restricted share consists of its files in an empty directory; another one is the directory with its mounts. */
 function openPieces({ Path: path, AllowedFiles: files }: Plan9Share): readonly Piece[] {
   const pieces: Piece[] = [];
   try {
@@ -86,7 +86,7 @@ function openPieces({ Path: path, AllowedFiles: files }: Plan9Share): readonly P
   return pieces;
 }
 
-/** Attaches a copied tree at a path of the mount namespace that this thread is in. */
+/** Attaches a copied tree in the current mount namespace of this thread. */
 export function attach({ isDirectory, tree }: Omit<Piece, "name">, target: string): void {
   if (isDirectory) mkdirSync(target, { recursive: true });
   else {
@@ -94,8 +94,8 @@ export function attach({ isDirectory, tree }: Omit<Piece, "name">, target: strin
     makeGuestFile(target);
   }
   moveMount(tree, target);
-  // A server of files shows what is mounted below them later on as well. A copy of a shared mount that is no slave of it
-  // would hand what the guest mounts there on to this machine.
+  // As a slave, the copy shows later mounts, like a file server. A shared copy would propagate mounts of the guest to this
+  // machine.
   mount("none", target, "", MS_REC | MS_SLAVE);
 }
 
@@ -103,7 +103,7 @@ export function detach(target: string): void {
   try {
     umount(target, MNT_DETACH);
   } catch (error) {
-    // Nothing is mounted there when the share failed half-way.
+    // Nothing is mounted if adding the share failed.
     if ((error as { code?: unknown }).code !== "EINVAL") throw error;
   }
   rmdirSync(target);

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { EmulatedHost } from "../emulated-host.ts";
 import { FakeKind, TestFiles } from "../testing/fake-guest.ts";
-import { askHost } from "./host-request.ts";
+import { requestHost } from "./host-request.ts";
 import { readSettings } from "./run-emulator.ts";
 import { HostServer } from "./server.ts";
 
@@ -34,18 +34,20 @@ describe("the switch of faults", () => {
 
   it("freezes a guest and thaws it, over the socket of the host that runs", async () => {
     await host.create("vm", files.document()).start();
-    await askHost(socketPath, "freeze", { system: "vm", isFrozen: true });
-    await askHost(socketPath, "freeze", { system: "vm", isFrozen: false });
+    await requestHost(socketPath, "freeze", { system: "vm", isFrozen: true });
+    await requestHost(socketPath, "freeze", { system: "vm", isFrozen: false });
     expect(kind.machines[0]?.calls).toEqual(["boot", "freeze", "thaw"]);
   });
 
   it("says what it cannot do", async () => {
-    const ask = askHost(socketPath, "freeze", { system: "none", isFrozen: true });
-    await expect(ask).rejects.toThrow("there is no compute system none");
+    const ask = requestHost(socketPath, "freeze", { system: "none", isFrozen: true });
+    await expect(ask).rejects.toThrow("compute system none does not exist");
     host.create("vm", files.document());
-    await expect(askHost(socketPath, "freeze", { system: "vm", isFrozen: true })).rejects.toThrow(
-      "cannot freeze a system in state Created",
+    await expect(requestHost(socketPath, "freeze", { system: "vm", isFrozen: true })).rejects.toThrow(
+      "cannot freeze a Created system",
     );
-    await expect(askHost(`${socketPath}-none`, "freeze", { system: "vm", isFrozen: true })).rejects.toThrow("ENOENT");
+    await expect(requestHost(`${socketPath}-none`, "freeze", { system: "vm", isFrozen: true })).rejects.toThrow(
+      "ENOENT",
+    );
   });
 });

@@ -7,8 +7,8 @@ import {
   JsonLines,
 } from "@uvm-shim/host-protocol";
 
-/** Makes one call to the emulated host that serves the socket. Rejects with its words when it refuses. */
-export async function askHost<Name extends EmulatedHostCallName>(
+/** Makes one call to the emulated host on the socket. Rejects with the message of the host if the call fails. */
+export async function requestHost<Name extends EmulatedHostCallName>(
   socketPath: string,
   call: Name,
   parameters: EmulatedHostCalls[Name],
@@ -18,7 +18,7 @@ export async function askHost<Name extends EmulatedHostCallName>(
   try {
     await new Promise<void>((resolve, reject) => {
       socket.on("error", reject);
-      socket.on("close", () => reject(new Error(`${socketPath}: closed without an answer`)));
+      socket.on("close", () => reject(new Error(`${socketPath}: the host closed the connection without an answer`)));
       socket.on("data", (chunk: Buffer) => {
         try {
           for (const line of lines.push(chunk)) {

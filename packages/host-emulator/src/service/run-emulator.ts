@@ -6,19 +6,19 @@ import { lockFile, unblockSignal } from "@uvm-shim/linux-calls";
 import { EmulatedHost } from "../emulated-host.ts";
 import { ProcessGuestKind } from "../process-guest/process-guest-kind.ts";
 import { type CpuGroups, readCpuGroups } from "../system/topology.ts";
-import { askHost } from "./host-request.ts";
+import { requestHost } from "./host-request.ts";
 import { HostServer } from "./server.ts";
 import { dumpState } from "./state-dump.ts";
 
 export interface EmulatorSettings {
   readonly socketPath: string;
   readonly stateDirectory: string;
-  /** The file that declares what devices can be assigned to VMs. */
+  /** The file that declares assignable devices. */
   readonly devicesFile?: string;
-  /** How long the program waits without systems and clients until it ends, in milliseconds. */
+  /** Milliseconds without systems and clients until the program ends. */
   readonly idleMs: number;
   readonly cpuGroups: CpuGroups;
-  /** Not to serve, but to have the host that runs freeze a system's guest, or thaw it. */
+  /** Instead of serving: asks the running host to freeze or thaw the guest of a system. */
   readonly fault?: { readonly system: string; readonly isFrozen: boolean };
 }
 
@@ -31,7 +31,7 @@ const usage =
 
 class UsageError extends Error {}
 
-/** Settings from the command line, UVM_SHIM_HOST_DEVICES, UVM_SHIM_HOST_IDLE_MS and UVM_SHIM_HOST_CPU_GROUPS. */
+/** Reads the command line, UVM_SHIM_HOST_DEVICES, UVM_SHIM_HOST_IDLE_MS and UVM_SHIM_HOST_CPU_GROUPS. */
 export function readSettings(
   argv: readonly string[],
   env: { readonly [name: string]: string | undefined },
@@ -87,14 +87,15 @@ function faultOf({
   readonly freeze?: string;
   readonly thaw?: string;
 }): Pick<EmulatorSettings, "fault"> {
-  if (freeze !== undefined && thaw !== undefined) throw new UsageError("--freeze and --thaw: expected one of them");
+  if (freeze !== undefined && thaw !== undefined)
+    throw new UsageError("--freeze and --thaw: expected only one of them");
   const system = freeze ?? thaw;
   return system === undefined ? {} : { fault: { system, isFrozen: freeze !== undefined } };
 }
 
 /**
- * Runs the emulated host until nobody needs it or a signal ends it, and resolves to the exit code. A second one for
- * the same state directory ends at once with 0: the first serves.
+ * Runs the emulated host until it is idle or a signal ends it; resolves to the exit code. A second host for the same state
+ * directory exits at once with 0.
  */
 export async function runEmulator(
   argv: readonly string[],
@@ -110,12 +111,12 @@ export async function runEmulator(
     return 2;
   }
   if (process.getuid?.() !== 0) {
-    report("it makes namespaces, mounts and loop devices, and so has to run as root");
+    report("must run as root: it creates namespaces, mounts and loop devices");
     return 1;
   }
   try {
     if (settings.fault !== undefined) {
-      await askHost(settings.socketPath, "freeze", settings.fault);
+      await requestHost(settings.socketPath, "freeze", settings.fault);
       return 0;
     }
     return await serve(settings, report);
@@ -126,15 +127,15 @@ export async function runEmulator(
 }
 
 /**
- * Has this process be preferred to all that runs beside it, as what it stands for is: a hypervisor and its services, whose
- * answers all pods of the machine wait for, and which need little. Returns the priority that it was started with.
+ * Raises the priority of this process, like that of a hypervisor and its services: all pods wait for their answers, and
+ * they need little processor time. Returns the previous priority.
  */
 function goFirst(report: (message: string) => void): number {
   const usual = getPriority();
   try {
     setPriority(constants.priority.PRIORITY_HIGHEST);
   } catch (error) {
-    report(`it has to do with the priority that it was started with, ${usual}: ${(error as Error).message}`);
+    report(`cannot raise the priority from ${usual}: ${(error as Error).message}`);
   }
   return usual;
 }
@@ -152,7 +153,7 @@ async function serve(settings: EmulatorSettings, report: (message: string) => vo
     report,
   });
   const server = new HostServer({ host, socketPath, idleMs });
-  // For as long as the process lives: without a listener the signal ends it, or opens a debugger.
+  // Never removed: without a listener the signal would end the process or open a debugger.
   process.on("SIGUSR1", () => dumpState(host, server.clients, report));
   unblockSignal("SIGUSR1");
   const signalled = Promise.withResolvers<void>();

@@ -95,7 +95,7 @@ describe("the protocol", () => {
     expect(await client.call(1, "open", { system: "nobody" })).toEqual({
       kind: "error",
       id: 1,
-      error: { hresult: hresults.HCS_E_SYSTEM_NOT_FOUND, message: "there is no compute system nobody" },
+      error: { hresult: hresults.HCS_E_SYSTEM_NOT_FOUND, message: "compute system nobody does not exist" },
     });
     expect(await client.call(2, "start", { handle: 7 })).toMatchObject({ error: { hresult: hresults.E_INVALIDARG } });
     expect(await client.call(3, "create", { system: "x", document: { Owner: 1 } })).toMatchObject({
@@ -283,7 +283,7 @@ describe("a cgroup that a client's system is to lie below", () => {
     const client = new Client();
     expect(await answerOf(client, {})).toMatchObject({ error: { hresult: hresults.HCS_E_SYSTEM_NOT_FOUND } });
     await client.call(1, "create", { system: "one", document: files.document() });
-    const message = 'path: cgroup "/a/.." leads upwards, expected is a path without ".."';
+    const message = 'path: cgroup "/a/.." leads upwards: expected a path without ".."';
     expect(await answerOf(client, { path: "/a/.." })).toMatchObject({
       error: { hresult: hresults.E_INVALIDARG, message },
     });

@@ -6,11 +6,11 @@ import { Session } from "./session.ts";
 export interface HostServerOptions {
   readonly host: EmulatedHost;
   readonly socketPath: string;
-  /** How long the host waits without systems and clients until it ends, in milliseconds. */
+  /** Milliseconds without systems and clients until the host ends. */
   readonly idleMs: number;
 }
 
-/** Offers an emulated host on a Unix socket, as long as anybody may need it. */
+/** Serves an emulated host on a Unix socket until it is idle. */
 export class HostServer {
   readonly #options: HostServerOptions;
   readonly #server: Server;
@@ -23,7 +23,7 @@ export class HostServer {
     this.#server = createServer((socket) => this.#welcome(socket));
   }
 
-  /** Resolves when the socket accepts; only root may connect. */
+  /** Resolves when the socket accepts connections. Only root may connect. */
   async listen(): Promise<void> {
     const { socketPath } = this.#options;
     rmSync(socketPath, { force: true });
@@ -36,18 +36,18 @@ export class HostServer {
     } finally {
       process.umask(umask);
     }
-    // A connection that cannot be taken is its client's loss.
+    // A connection that cannot be accepted is lost; the client must retry.
     this.#server.on("error", () => {});
     chmodSync(socketPath, 0o600);
     this.#expectIdle();
   }
 
-  /** Resolves when nobody has needed the host for the idle time; it no longer listens then. */
+  /** Resolves after the idle time; the host then no longer listens. */
   get idle(): Promise<void> {
     return this.#idle.promise;
   }
 
-  /** How many clients there are. */
+  /** Number of clients. */
   get clients(): number {
     return this.#clients.size;
   }
@@ -69,7 +69,7 @@ export class HostServer {
 
   #expectIdle(): void {
     clearTimeout(this.#idleCheck);
-    // Clients that are closed with it would have it live on until nobody has come for the idle time.
+    // Clients that are closed with the server must not restart the idle time.
     if (!this.#server.listening) return;
     if (this.#clients.size > 0) return;
     this.#idleCheck = setTimeout(() => {

@@ -13,7 +13,7 @@ import type { EmulatedHost } from "../emulated-host.ts";
 import { asFailure, HcsFailure } from "../hcs-failure.ts";
 import type { ComputeSystem, HandleOwner } from "../system/compute-system.ts";
 
-/** What a client may leave unread before it is given up. */
+/** Limit of unread answers, after which a client is disconnected. */
 const largestBacklogBytes = 4 * emulatedHostMaximumLineBytes;
 
 interface OpenHandle {
@@ -21,13 +21,13 @@ interface OpenHandle {
   readonly owner: HandleOwner;
 }
 
-/** One client: its requests are answered as they are done, its handles end with its connection. */
+/** One client. Requests are answered as they complete; handles close with the connection. */
 export class Session {
   readonly #host: EmulatedHost;
   readonly #socket: Socket;
   readonly #lines = new JsonLines(emulatedHostMaximumLineBytes);
   readonly #handles = new Map<number, OpenHandle>();
-  /** Systems that this client has joined networks for, which may not have come to be. */
+  /** Systems for which this client has joined networks. They may not exist yet. */
   readonly #networksFor = new Set<string>();
   #nextHandle = 1;
 
@@ -47,7 +47,7 @@ export class Session {
     try {
       lines = this.#lines.push(chunk);
     } catch {
-      // What follows an oversized line cannot be told apart from it.
+      // The end of an oversized line cannot be found.
       this.#socket.destroy();
       return;
     }
@@ -59,11 +59,11 @@ export class Session {
     try {
       const value: unknown = JSON.parse(line);
       id = idOf(value);
-      if (id === undefined) throw new SyntaxError("a request without id");
+      if (id === undefined) throw new SyntaxError("invalid request: expected an id");
       const request = checkEmulatedHostRequest(value);
       this.#answer(request.id, this.#perform(request));
     } catch (error) {
-      // Without an id there is nothing to answer to, and no telling what else the client means.
+      // Without an id the request cannot be answered, and the stream is not trusted any further.
       if (id === undefined) this.#socket.destroy();
       else this.#answer(id, Promise.reject(error));
     }
@@ -138,7 +138,7 @@ export class Session {
         const { system, path } = request.arguments;
         this.#networksFor.add(system);
         const namespace = await this.#host.joinNetworkNamespace(system, path);
-        // Who asked has gone meanwhile.
+        // The client has disconnected meanwhile.
         if (this.#socket.destroyed) this.#host.abandonNetworks(system);
         return { namespace };
       }
@@ -154,7 +154,7 @@ export class Session {
   #open(system: ComputeSystem): EmulatedHandle {
     const handle = this.#nextHandle++;
     const owner: HandleOwner = {
-      // The answer that names the handle goes out first.
+      // The answer with the handle must be sent first.
       systemCrashed: (report) => setImmediate(() => this.#send({ kind: "crashed", handle, report })),
       systemExited: (status) => setImmediate(() => this.#send({ kind: "exited", handle, status })),
     };

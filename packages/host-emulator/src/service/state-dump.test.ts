@@ -32,7 +32,7 @@ it("has an end also where not all of it can be told", () => {
     },
   };
   dumpState(host, 0, (line) => void lines.push(line));
-  expect(lines.slice(1)).toEqual(['dump: not all can be told: "Error: no\\nsystems"', "=== END state dump ==="]);
+  expect(lines.slice(1)).toEqual(['dump: incomplete: "Error: no\\nsystems"', "=== END state dump ==="]);
 });
 
 /** Whether a process listens for TCP. */

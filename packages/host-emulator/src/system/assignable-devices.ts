@@ -4,7 +4,7 @@ import { checkDeclaredDevices, type DeclaredDevice, type DeclaredDevices } from 
 import { HcsFailure } from "../hcs-failure.ts";
 import { realPath } from "./disk-file.ts";
 
-/** One function of a declared device, with what the guest is to have of this machine. */
+/** One function of a declared device, with the files of this machine that it exposes. */
 export interface AssignableFunction {
   readonly instancePath: string;
   readonly virtualFunction: number;
@@ -20,8 +20,8 @@ export interface CharacterDevice {
 }
 
 /**
- * The devices of this machine that can be assigned to VMs, as a file declares them, and who has which function. The
- * file is read at each assignment: devices come and go.
+ * Assignable devices of this machine, declared in a file, and their current holders. The file is read at each assignment,
+ * since devices may change.
  */
 export class AssignableDevices {
   readonly #file: string | undefined;
@@ -32,7 +32,7 @@ export class AssignableDevices {
     this.#file = file;
   }
 
-  /** Gives a function to a VM. Throws an HcsFailure naming the field. */
+  /** Assigns a function to a VM. Throws an HcsFailure with the field. */
   claim(
     device: VirtualPciDevice,
     holder: string,
@@ -41,10 +41,7 @@ export class AssignableDevices {
     const [wanted, ...more] = device.Functions;
     if (wanted === undefined || more.length > 0) {
       const count = device.Functions.length;
-      throw new HcsFailure(
-        "ERROR_NOT_SUPPORTED",
-        `${field}.Functions: ${count} given, each is assigned by itself here`,
-      );
+      throw new HcsFailure("ERROR_NOT_SUPPORTED", `${field}.Functions: expected 1 function, got ${count}`);
     }
     const { DeviceInstancePath: path, VirtualFunction: virtualFunction = 0 } = wanted;
     const at = `${field}.Functions[0]`;
@@ -53,13 +50,13 @@ export class AssignableDevices {
     if (virtualFunction >= functions) {
       throw new HcsFailure(
         "E_INVALIDARG",
-        `${at}.VirtualFunction: ${path} has ${functions}, from 0, and none of number ${virtualFunction}`,
+        `${at}.VirtualFunction: invalid function ${virtualFunction} of ${path}: expected 0 to ${functions - 1}`,
       );
     }
     const key = `${virtualFunction} ${declared.instancePath.toLowerCase()}`;
     const current = this.#holders.get(key);
     if (current !== undefined) {
-      const message = `${at}: function ${virtualFunction} of ${path} is assigned to ${current}`;
+      const message = `${at}: function ${virtualFunction} of ${path} is already assigned to ${current}`;
       throw new HcsFailure("ERROR_SHARING_VIOLATION", message);
     }
     const assigned = this.#describe(declared, virtualFunction);
@@ -76,7 +73,7 @@ export class AssignableDevices {
     const found = this.#read().devices.find(({ instancePath }) => instancePath.toLowerCase() === path.toLowerCase());
     if (found !== undefined) return found;
     const where = this.#file === undefined ? "declared" : `declared in ${this.#file}`;
-    throw new HcsFailure("ERROR_NOT_FOUND", `${field}: no device ${path} is ${where}`);
+    throw new HcsFailure("ERROR_NOT_FOUND", `${field}: device ${path} is not ${where}`);
   }
 
   #read(): DeclaredDevices {
@@ -85,7 +82,7 @@ export class AssignableDevices {
       return checkDeclaredDevices(JSON.parse(readFileSync(this.#file, "utf8")));
     } catch (cause) {
       const message = cause instanceof Error ? cause.message : String(cause);
-      throw new HcsFailure("E_FAIL", `cannot read the declared devices, ${this.#file}: ${message}`, { cause });
+      throw new HcsFailure("E_FAIL", `cannot read declared devices from ${this.#file}: ${message}`, { cause });
     }
   }
 
@@ -114,6 +111,6 @@ export class AssignableDevices {
     const what = `${this.#file}: ${declared.instancePath}`;
     const real = realPath(path, what);
     if (isRight(statSync(real))) return real;
-    throw new HcsFailure("E_INVALIDARG", `${what}: ${path} is not of the kind that it is declared as`);
+    throw new HcsFailure("E_INVALIDARG", `${what}: ${path} is not of the declared kind`);
   }
 }

@@ -57,7 +57,7 @@ describe("assigning declared devices", () => {
     const { system: second } = await running("second");
     await add(first, 1, "PCIP\\A");
     await expect(add(second, 2, "pcip\\a", 0)).rejects.toMatchObject(
-      failure("ERROR_SHARING_VIOLATION", /function 0 of pcip\\a is assigned to first/),
+      failure("ERROR_SHARING_VIOLATION", /function 0 of pcip\\a is already assigned to first/),
     );
     await expect(add(first, 2, "PCIP\\A")).rejects.toMatchObject(failure("ERROR_SHARING_VIOLATION"));
     await add(second, 2, "PCIP\\A", 1);
@@ -109,16 +109,21 @@ describe("assigning declared devices", () => {
       "an unknown device",
       (on) => add(on, 1, "PCIP\\C"),
       "ERROR_NOT_FOUND",
-      /^Settings\.Functions\[0\]\.DeviceInstancePath: no device PCIP\\C is declared in \/.*devices\.json$/,
+      /^Settings\.Functions\[0\]\.DeviceInstancePath: device PCIP\\C is not declared in \/.*devices\.json$/,
     ],
     [
       "a function that it does not have",
       (on) => add(on, 1, "PCIP\\A", 2),
       "E_INVALIDARG",
-      /has 2, from 0, and none of.* 2$/,
+      /invalid function 2 of .*: expected 0 to 1$/,
     ],
     ["a directory that is missing", (on) => add(on, 1, "PCIP\\GONE"), "ERROR_FILE_NOT_FOUND", /GONE: \/nowhere does/],
-    ["a directory that is none", (on) => add(on, 1, "PCIP\\FILE"), "E_INVALIDARG", /FILE: .* is not of the kind/],
+    [
+      "a directory that is none",
+      (on) => add(on, 1, "PCIP\\FILE"),
+      "E_INVALIDARG",
+      /FILE: .* is not of the declared kind/,
+    ],
     [
       "several functions at once",
       (on) =>
@@ -128,7 +133,7 @@ describe("assigning declared devices", () => {
           Settings: { Functions: [{ DeviceInstancePath: "PCIP\\A" }, { DeviceInstancePath: "PCIP\\B" }] },
         }),
       "ERROR_NOT_SUPPORTED",
-      /^Settings\.Functions: 2 given/,
+      /^Settings\.Functions: expected 1 function, got 2/,
     ],
     [
       "what is no GUID",
@@ -136,7 +141,7 @@ describe("assigning declared devices", () => {
       "E_INVALIDARG",
       /^ResourcePath: VMBus GUID: expected a GUID, got "\{1\}"/,
     ],
-    ["what is not assigned", (on) => remove(on, 9), "ERROR_NOT_FOUND", /no device is assigned under the VMBus GUID/],
+    ["what is not assigned", (on) => remove(on, 9), "ERROR_NOT_FOUND", /VMBus GUID .* has no assigned device/],
     [
       "an update",
       (on) => on.modify({ ResourcePath: resourcePaths.virtualPci(guid(1)), RequestType: "Update" }),
@@ -158,7 +163,9 @@ describe("assigning declared devices", () => {
     const bare = new EmulatedHost({ stateDirectory: files.directory, kinds: [kind], report: () => {} });
     const system = bare.create("bare", files.document());
     await system.start();
-    await expect(add(system, 1, "PCIP\\A")).rejects.toMatchObject(failure("ERROR_NOT_FOUND", /PCIP\\A is declared$/));
+    await expect(add(system, 1, "PCIP\\A")).rejects.toMatchObject(
+      failure("ERROR_NOT_FOUND", /PCIP\\A is not declared$/),
+    );
     const { system: other } = await running("other");
     for (const [text, message] of [
       ["[]", /expected an object, got a list/],

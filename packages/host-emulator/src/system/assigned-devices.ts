@@ -3,7 +3,7 @@ import type { GuestMachine } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import type { AssignableDevices } from "./assignable-devices.ts";
 
-/** The devices that one system has, by the GUIDs of their VMBus channels. */
+/** Assigned devices of one system, by VMBus GUID. */
 export class AssignedDevices {
   readonly #assignable: AssignableDevices;
   readonly #holder: string;
@@ -18,7 +18,7 @@ export class AssignedDevices {
   async add(machine: GuestMachine, vmBusGuid: string, device: VirtualPciDevice, field: string): Promise<void> {
     const guid = vmBusGuid.toLowerCase();
     if (this.#assigned.has(guid)) {
-      throw new HcsFailure("ERROR_ALREADY_EXISTS", `a device is assigned under the VMBus GUID ${guid}`);
+      throw new HcsFailure("ERROR_ALREADY_EXISTS", `VMBus GUID ${guid} already has an assigned device`);
     }
     const { assigned, release } = this.#assignable.claim(device, this.#holder, field);
     try {
@@ -34,14 +34,14 @@ export class AssignedDevices {
     const guid = vmBusGuid.toLowerCase();
     const release = this.#assigned.get(guid);
     if (release === undefined) {
-      throw new HcsFailure("ERROR_NOT_FOUND", `no device is assigned under the VMBus GUID ${guid}`);
+      throw new HcsFailure("ERROR_NOT_FOUND", `VMBus GUID ${guid} has no assigned device`);
     }
     await machine.unassignDevice(guid);
     this.#assigned.delete(guid);
     release();
   }
 
-  /** After the machine's end, with which it lost them. */
+  /** After the machine's end, which has already detached the devices. */
   release(): void {
     for (const release of this.#assigned.values()) release();
     this.#assigned.clear();

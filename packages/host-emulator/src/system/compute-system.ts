@@ -28,9 +28,9 @@ type State =
   | { readonly kind: "Ending"; readonly machine: GuestMachine; readonly asked: "GracefulExit" | "ForcedExit" }
   | { readonly kind: "Stopped"; readonly status: SystemExitStatus };
 
-/** Somebody who has the system open. */
+/** The owner of a handle. */
 export interface HandleOwner {
-  /** Comes before the exit. */
+  /** Called before the exit. */
   systemCrashed?(report: CrashReport): void;
   systemExited(status: SystemExitStatus): void;
 }
@@ -43,19 +43,19 @@ export interface ComputeSystemOptions {
   readonly claims: DiskClaims;
   readonly assignable: AssignableDevices;
   readonly nics: SystemNics;
-  /** Paths of the network namespaces of this machine that the system has joined, by their ids. */
+  /** Paths of joined network namespaces of this machine, by HCN id. */
   joinedNetworks(): ReadonlyMap<string, string>;
   readonly cpuGroups: CpuGroups;
   createMachine(): GuestMachine;
-  /** Called once the system has ended and its machine is gone. */
+  /** Called when the system and its machine have ended. */
   stopped(): void;
-  /** Called when nothing is left that could need the system. */
+  /** Called when the system is no longer needed. */
   forget(): void;
-  /** How long terminate and shutdown wait for the end before they answer that it is still to come. */
+  /** Milliseconds that terminate and shutdown wait before they answer that the end is pending. */
   readonly endTimeoutMs: number;
 }
 
-/** One compute system: its state, its handles and what is plugged into it. */
+/** One compute system: its state, handles and devices. */
 export class ComputeSystem {
   readonly id: string;
   readonly runtimeId: string;
@@ -83,7 +83,7 @@ export class ComputeSystem {
     return this.#plan.owner;
   }
 
-  /** What is always told, and the groups asked for: what is measured needs a machine that runs. */
+  /** Basic properties and the requested groups. Measurements require a running machine. */
   properties(types: readonly SystemPropertyType[] = []): ComputeSystemProperties {
     const always = this.#properties();
     if (types.length === 0) return always;
@@ -138,7 +138,7 @@ export class ComputeSystem {
       for (const [guid, device] of this.#plan.devices) {
         await this.#devices.add(machine, guid, device, `VirtualMachine.Devices.VirtualPci.${guid}`);
       }
-      // Ended in between: the devices are plugged into a machine that goes away.
+      // The system has been ended meanwhile, so its devices are irrelevant.
       if (!this.#isIn("Starting")) throw new Error("no longer starting");
       this.#state = { kind: "Running", machine, startedAt: new Date() };
     } catch (cause) {
@@ -150,12 +150,12 @@ export class ComputeSystem {
     }
   }
 
-  /** Throws an HcsFailure unless it waits for its start. */
+  /** Throws an HcsFailure unless the system has not started yet. */
   requireCreated(operation: string): void {
     if (this.#state.kind !== "Created") throw this.#wrongState(operation, "Created");
   }
 
-  /** Has the guest do nothing, or go on: for those who want to see what becomes of a guest that hangs. */
+  /** Freezes or thaws the guest, to test the handling of a hanging guest. */
   async freeze(isFrozen: boolean): Promise<void> {
     if (this.#state.kind !== "Running") throw this.#wrongState(isFrozen ? "freeze" : "thaw", "Running");
     await this.#state.machine.freeze(isFrozen);
@@ -168,7 +168,7 @@ export class ComputeSystem {
     await this.#endWithinTime("terminate");
   }
 
-  /** Asks the guest to end, and resolves when it has. */
+  /** Asks the guest to shut down; resolves when it has ended. */
   async shutdown(): Promise<void> {
     switch (this.#state.kind) {
       case "Stopped":
@@ -186,7 +186,7 @@ export class ComputeSystem {
     await this.#endWithinTime("shutdown");
   }
 
-  /** Ends the system, without waiting until it has ended. */
+  /** Ends the system without waiting for its end. */
   end(): void {
     switch (this.#state.kind) {
       case "Created":
@@ -207,7 +207,7 @@ export class ComputeSystem {
     return this.#exit.promise;
   }
 
-  /** Plugs or unplugs a device. Requests are taken one after the other. */
+  /** Adds or removes a device. Requests run one after another. */
   modify(request: unknown): Promise<void> {
     const turn = this.#modifications.then(() => this.#modify(checkModifySettingRequest(request)));
     this.#modifications = turn.catch(() => {});
@@ -220,7 +220,7 @@ export class ComputeSystem {
     if (isTopology(resource)) return updateTopology(machine, resource, request, this.#options.cpuGroups);
     switch (request.RequestType) {
       case "Update":
-        throw new HcsFailure("E_INVALIDARG", `RequestType: ${request.ResourcePath} takes "Add" and "Remove"`);
+        throw new HcsFailure("E_INVALIDARG", `RequestType: expected "Add" or "Remove" for ${request.ResourcePath}`);
       case "Add":
         if (resource.kind === "plan9") return this.#addShare(machine, request);
         if (resource.kind === "vpci") {
@@ -244,7 +244,7 @@ export class ComputeSystem {
 
   async #attach(machine: GuestMachine, slot: DiskSlot, disk: DiskFile): Promise<void> {
     const key = slotKey(slot);
-    if (this.#disks.has(key)) throw new HcsFailure("ERROR_ALREADY_EXISTS", `a disk is attached at ${key}`);
+    if (this.#disks.has(key)) throw new HcsFailure("ERROR_ALREADY_EXISTS", `a disk is already attached at ${key}`);
     const release = this.#options.claims.claim(disk);
     try {
       await machine.attachDisk(slot, disk);
@@ -268,13 +268,13 @@ export class ComputeSystem {
     if (!this.#plan.hasPlan9) {
       throw new HcsFailure(
         "HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION",
-        "the system's document has no VirtualMachine.Devices.Plan9",
+        "the document does not have VirtualMachine.Devices.Plan9",
       );
     }
     const share = checkPlan9Share(request.Settings, "Settings");
     checkShare(share, "Settings");
     if (this.#shares.has(share.AccessName)) {
-      throw new HcsFailure("ERROR_ALREADY_EXISTS", `Settings.AccessName: there is a share ${share.AccessName}`);
+      throw new HcsFailure("ERROR_ALREADY_EXISTS", `Settings.AccessName: share ${share.AccessName} already exists`);
     }
     await machine.addShare(share);
     this.#shares.add(share.AccessName);
@@ -283,7 +283,7 @@ export class ComputeSystem {
   async #removeShare(machine: GuestMachine, request: ModifySettingRequest): Promise<void> {
     const { AccessName: name } = checkPlan9ShareRemoval(request.Settings, "Settings");
     if (!this.#shares.has(name)) {
-      throw new HcsFailure("ERROR_NOT_FOUND", `Settings.AccessName: there is no share ${name}`);
+      throw new HcsFailure("ERROR_NOT_FOUND", `Settings.AccessName: share ${name} does not exist`);
     }
     await machine.removeShare(name);
     this.#shares.delete(name);
@@ -293,7 +293,7 @@ export class ComputeSystem {
     if (this.#plan.controllers.has(controller)) return;
     throw new HcsFailure(
       "HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION",
-      `the system's document has no SCSI controller ${controller} below VirtualMachine.Devices.Scsi`,
+      `the document does not have SCSI controller ${controller} in VirtualMachine.Devices.Scsi`,
     );
   }
 
@@ -333,7 +333,7 @@ export class ComputeSystem {
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        const message = `${operation}: the system has not ended within ${endTimeoutMs} ms`;
+        const message = `${operation}: the system did not end within ${endTimeoutMs} ms`;
         reject(new HcsFailure("HCS_E_OPERATION_TIMEOUT", message));
       }, endTimeoutMs);
     });
@@ -344,7 +344,7 @@ export class ComputeSystem {
     }
   }
 
-  /** Asked anew after each wait, where the compiler still believes the last answer. */
+  /** A fresh check after a wait; the compiler would keep the narrowed type. */
   #isIn(kind: State["kind"]): boolean {
     return this.#state.kind === kind;
   }
@@ -357,7 +357,7 @@ export class ComputeSystem {
   #wrongState(operation: string, expected: string): HcsFailure {
     return new HcsFailure(
       "HCS_E_INVALID_STATE",
-      `cannot ${operation} a system in state ${this.#state.kind}, only in ${expected}`,
+      `cannot ${operation} a ${this.#state.kind} system: expected ${expected}`,
     );
   }
 

@@ -39,14 +39,16 @@ describe("openDiskFile", () => {
     expect(() => openDiskFile(attachment(path), "Settings")).toThrow(
       expect.objectContaining({
         hresult: hresults.ERROR_NOT_SUPPORTED,
-        message: `Settings.Path: ${path} is a ${kind}, use a raw image or a fixed VHD`,
+        message: `Settings.Path: ${path} is a ${kind}: expected a raw image or a fixed VHD`,
       }),
     );
   });
 
   it("refuses a file for PassThru, and extensible disks", () => {
-    expect(() => openDiskFile({ Type: "PassThru", Path: files.kernel }, "Settings")).toThrow(/no block device/);
-    expect(() => openDiskFile({ Type: "ExtensibleVirtualDisk", Path: "evd://x" }, "Settings")).toThrow(/not emulated/);
+    expect(() => openDiskFile({ Type: "PassThru", Path: files.kernel }, "Settings")).toThrow(/not a block device/);
+    expect(() => openDiskFile({ Type: "ExtensibleVirtualDisk", Path: "evd://x" }, "Settings")).toThrow(
+      /unsupported type/,
+    );
   });
 
   it("knows one file by all its paths", () => {

@@ -6,9 +6,9 @@ import { HcsFailure } from "../hcs-failure.ts";
 export interface DiskFile {
   readonly path: string;
   readonly readOnly: boolean;
-  /** Bytes of the file that are the disk; absent: all. */
+  /** Bytes of the disk within the file; by default all. */
   readonly sizeLimit?: number;
-  /** The same for every path of one file. */
+  /** Identity of the file, independent of its path. */
   readonly identity: string;
 }
 
@@ -16,13 +16,16 @@ const footerBytes = 512;
 const fixedDisk = 2;
 
 /**
- * Looks at the file of an attachment. Raw images and fixed VHDs (raw content and a footer; Microsoft's Virtual Hard
- * Disk Image Format Specification 1.0) can be attached; formats that need translation are ERROR_NOT_SUPPORTED.
+ * Inspects the file of an attachment. Supports raw images and fixed VHDs (raw content and a footer; Microsoft's Virtual
+ * Hard Disk Image Format Specification 1.0). Other formats are ERROR_NOT_SUPPORTED.
  */
 export function openDiskFile(attachment: ScsiAttachment, field: string): DiskFile {
   const { Type: type, Path: path, ReadOnly: readOnly = false } = attachment;
   if (type === "ExtensibleVirtualDisk") {
-    throw new HcsFailure("ERROR_NOT_SUPPORTED", `${field}.Type: ${type} is not emulated, use VirtualDisk or PassThru`);
+    throw new HcsFailure(
+      "ERROR_NOT_SUPPORTED",
+      `${field}.Type: unsupported type ${type}: expected VirtualDisk or PassThru`,
+    );
   }
   const real = realPath(path, `${field}.Path`);
   const file = openSync(real, "r");
@@ -32,11 +35,14 @@ export function openDiskFile(attachment: ScsiAttachment, field: string): DiskFil
     const identity = stat.isBlockDevice() ? `device ${stat.rdev}` : `${stat.dev}:${stat.ino}`;
     if (type === "PassThru" || stat.isBlockDevice()) {
       if (stat.isBlockDevice()) return { path: real, readOnly, identity };
-      throw new HcsFailure("E_INVALIDARG", `${field}.Path: ${path} is no block device, which PassThru needs`);
+      throw new HcsFailure("E_INVALIDARG", `${field}.Path: ${path} is not a block device: PassThru requires one`);
     }
-    if (!stat.isFile()) throw new HcsFailure("E_INVALIDARG", `${field}.Path: ${path} is no file`);
+    if (!stat.isFile()) throw new HcsFailure("E_INVALIDARG", `${field}.Path: ${path} is not a file`);
     if (readAt(file, 0, 8).equals(Buffer.from("vhdxfile"))) {
-      throw new HcsFailure("ERROR_NOT_SUPPORTED", `${field}.Path: ${path} is a VHDX, use a raw image or a fixed VHD`);
+      throw new HcsFailure(
+        "ERROR_NOT_SUPPORTED",
+        `${field}.Path: ${path} is a VHDX: expected a raw image or a fixed VHD`,
+      );
     }
     const footer = readAt(file, Math.max(0, stat.size - footerBytes), footerBytes);
     if (footer.length < footerBytes || footer.toString("latin1", 0, 8) !== "conectix") {
@@ -47,7 +53,7 @@ export function openDiskFile(attachment: ScsiAttachment, field: string): DiskFil
       const kind = diskType === 3 ? "dynamic" : diskType === 4 ? "differencing" : `type ${diskType}`;
       throw new HcsFailure(
         "ERROR_NOT_SUPPORTED",
-        `${field}.Path: ${path} is a ${kind} VHD, use a raw image or a fixed VHD`,
+        `${field}.Path: ${path} is a ${kind} VHD: expected a raw image or a fixed VHD`,
       );
     }
     return { path: real, readOnly, identity, sizeLimit: stat.size - footerBytes };
@@ -56,7 +62,7 @@ export function openDiskFile(attachment: ScsiAttachment, field: string): DiskFil
   }
 }
 
-/** The path without symbolic links; ERROR_FILE_NOT_FOUND naming the field when there is nothing. */
+/** The path without symbolic links. ERROR_FILE_NOT_FOUND with the field if it does not exist. */
 export function realPath(path: string, field: string): string {
   if (!path.startsWith("/")) {
     throw new HcsFailure("E_INVALIDARG", `${field}: expected an absolute path, got ${JSON.stringify(path)}`);
@@ -73,11 +79,11 @@ function readAt(file: number, position: number, length: number): Buffer {
   return buffer.subarray(0, readSync(file, buffer, 0, length, position));
 }
 
-/** Who uses which disk: any number may read one, whoever writes has it alone, as Windows opens virtual disks. */
+/** Claims on disks. As on Windows, a disk has many readers or one writer. */
 export class DiskClaims {
   readonly #claims = new Map<string, { readers: number; writers: number }>();
 
-  /** Returns what gives the claim back, repeatably. Throws ERROR_SHARING_VIOLATION. */
+  /** Returns an idempotent function that releases the claim. Throws ERROR_SHARING_VIOLATION. */
   claim(disk: DiskFile): () => void {
     const claim = this.#claims.get(disk.identity) ?? { readers: 0, writers: 0 };
     if (claim.writers > 0 || (!disk.readOnly && claim.readers > 0)) {

@@ -14,7 +14,7 @@ import { HcsFailure } from "../hcs-failure.ts";
 import { type DiskFile, openDiskFile, realPath } from "./disk-file.ts";
 import { checkNuma, refuseUnemulated } from "./virtual-hardware.ts";
 
-/** A document that was checked, in the terms of the emulated host. */
+/** A checked document, converted for the emulated host. */
 export interface SystemPlan {
   readonly owner: string;
   readonly endsWithLastHandle: boolean;
@@ -23,14 +23,14 @@ export interface SystemPlan {
   readonly processors: number;
   readonly limits: ProcessorShare;
   readonly cpuGroupId: string | undefined;
-  /** Whether its memory is there from the start, instead of when it is first used. */
+  /** Whether the memory is reserved at the start instead of at first use. */
   readonly physicallyBacked: boolean;
-  /** Numbers of the SCSI controllers that the VM has. */
+  /** Numbers of the SCSI controllers. */
   readonly controllers: ReadonlySet<number>;
   readonly hasPlan9: boolean;
   readonly disks: readonly { readonly slot: DiskSlot; readonly disk: DiskFile }[];
   readonly shares: readonly Plan9Share[];
-  /** By VMBus GUID. */
+  /** Devices by VMBus GUID. */
   readonly devices: ReadonlyMap<string, VirtualPciDevice>;
 }
 
@@ -51,7 +51,7 @@ export function readDocument(document: unknown): SystemPlan {
   if (boot === undefined) {
     throw new HcsFailure(
       "ERROR_NOT_SUPPORTED",
-      "VirtualMachine.Chipset.LinuxKernelDirect: the emulated host boots guests by it alone",
+      "VirtualMachine.Chipset.LinuxKernelDirect: expected, as the emulated host supports no other boot",
     );
   }
   const at = "VirtualMachine.Chipset.LinuxKernelDirect";
@@ -66,7 +66,10 @@ export function readDocument(document: unknown): SystemPlan {
   for (const [index, share] of shares.entries()) {
     checkShare(share, `VirtualMachine.Devices.Plan9.Shares[${index}]`);
     if (names.has(share.AccessName)) {
-      throw new HcsFailure("HCS_E_INVALID_JSON", `VirtualMachine.Devices.Plan9.Shares: ${share.AccessName} twice`);
+      throw new HcsFailure(
+        "HCS_E_INVALID_JSON",
+        `VirtualMachine.Devices.Plan9.Shares: duplicate access name ${share.AccessName}`,
+      );
     }
     names.add(share.AccessName);
   }
@@ -93,7 +96,7 @@ function readScsi(document: ComputeSystemDocument): Pick<SystemPlan, "controller
   for (const [name, { Attachments: attachments = {} }] of Object.entries(document.VirtualMachine.Devices?.Scsi ?? {})) {
     const controller = controllerNumber(name);
     if (controller === undefined || controllers.has(controller)) {
-      const problem = controller === undefined ? "no SCSI controller of a utility VM" : "given twice";
+      const problem = controller === undefined ? "not a SCSI controller of a utility VM" : "duplicate controller";
       throw new HcsFailure("E_INVALIDARG", `${at}.${name}: ${problem}`);
     }
     controllers.add(controller);
@@ -105,21 +108,21 @@ function readScsi(document: ComputeSystemDocument): Pick<SystemPlan, "controller
   return { controllers, disks };
 }
 
-/** The number of a controller that is named by its well-known GUID or by the number itself. */
+/** The number of a controller, given by number or well-known GUID. */
 export function controllerNumber(name: string): number | undefined {
   const lower = name.toLowerCase();
   const index = scsiControllerGuids.findIndex((guid, number) => guid === lower || String(number) === name);
   return index === -1 ? undefined : index;
 }
 
-/** Checks of a share beyond its form. `field` names it in errors. */
+/** Checks the values of a share. `field` names it in errors. */
 export function checkShare(share: Plan9Share, field: string): void {
   realPath(share.Path, `${field}.Path`);
   const restricted = (share.Flags & plan9ShareFlags.restrictFileAccess) !== 0;
   if (restricted !== (share.AllowedFiles !== undefined)) {
     throw new HcsFailure(
       "E_INVALIDARG",
-      `${field}.AllowedFiles: expected with the flag restrictFileAccess, and only then`,
+      `${field}.AllowedFiles: expected if and only if the flag restrictFileAccess is set`,
     );
   }
   for (const name of share.AllowedFiles ?? []) {

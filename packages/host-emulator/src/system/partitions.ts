@@ -1,26 +1,26 @@
 import { closeSync, openSync, readSync } from "node:fs";
 
-/** A partition of a disk, as its table has it. */
+/** An entry of a partition table. */
 export interface Partition {
-  /** From 1; logical partitions of an MBR from 5. */
+  /** Number from 1; logical partitions of an MBR start at 5. */
   readonly number: number;
-  /** Bytes from the start of the disk. */
+  /** Offset in bytes from the start of the disk. */
   readonly offset: number;
   readonly size: number;
 }
 
-/** Reads so many bytes of a disk from a position; fewer at its end. */
+/** Reads up to `length` bytes of a disk from a position. */
 export type ReadDisk = (position: number, length: number) => Buffer;
 
 const sectorBytes = 512;
-/** As many as a GUID partition table has room for by default. */
+/** Default number of entries of a GUID partition table. */
 const highestNumber = 128;
 const entriesAt = 446;
 const entryBytes = 16;
 const protectiveType = 0xee;
 const extendedTypes: ReadonlySet<number> = new Set([0x05, 0x0f, 0x85]);
 
-/** The partitions of a disk file; none where it has no partition table. */
+/** Partitions of a disk file; empty without a partition table. */
 export function readPartitions(path: string, size: number): readonly Partition[] {
   const file = openSync(path, "r");
   try {
@@ -35,7 +35,7 @@ export function readPartitions(path: string, size: number): readonly Partition[]
 
 /**
  * The partitions of a master boot record or a GUID partition table, with sectors of 512 bytes (UEFI Specification 2.10,
- * 5.2 and 5.3). What does not lie within the disk is left out.
+ * 5.2 and 5.3). Partitions beyond the end of the disk are omitted.
  */
 export function parsePartitions(read: ReadDisk, size: number): readonly Partition[] {
   const records = bootRecords(read(0, sectorBytes));
@@ -55,7 +55,7 @@ interface BootRecord {
   readonly sectors: number;
 }
 
-/** The four entries of a boot record. A boot sector without a table has anything in their place, and no valid flags. */
+/** The four entries of a boot record. In a boot sector without a table, their flags are invalid. */
 function bootRecords(sector: Buffer): readonly BootRecord[] | undefined {
   if (sector.length < sectorBytes || sector.readUInt16LE(510) !== 0xaa55) return undefined;
   const at = [0, 1, 2, 3].map((index) => entriesAt + index * entryBytes);
@@ -78,7 +78,7 @@ function logicalPartitions(read: ReadDisk, records: readonly BootRecord[]): read
   const extended = records.find(({ type }) => extendedTypes.has(type));
   if (extended === undefined) return [];
   const found: Partition[] = [];
-  // A set visits what is added to it while it is iterated, and nothing twice.
+  // Iterating a set visits added elements, and none twice.
   const chain = new Set([extended.start]);
   for (const record of chain) {
     const [logical, next] = bootRecords(read(record * sectorBytes, sectorBytes)) ?? [];

@@ -15,7 +15,7 @@ export type Resource =
 const nicPath = /^VirtualMachine\/Devices\/NetworkAdapters\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i;
 const scsiPath = /^VirtualMachine\/Devices\/Scsi\/([^/]+)\/Attachments\/(\d{1,2})$/;
 
-/** What a resource path of a modify request leads to. Paths that lead nowhere are E_INVALIDARG. */
+/** Resolves the resource path of a modify request. Unknown paths are E_INVALIDARG. */
 export function readResourcePath(path: string): Resource {
   if (path === resourcePaths.plan9Shares) return { kind: "plan9" };
   const vpci = resourcePaths.virtualPci("");
@@ -29,13 +29,13 @@ export function readResourcePath(path: string): Resource {
   if (name === undefined || number === undefined) {
     throw new HcsFailure(
       "E_INVALIDARG",
-      `ResourcePath: nothing of this VM is at ${JSON.stringify(path)}, expected ${resourcePaths.plan9Shares}, ${vpci}<VMBus GUID>, ${resourcePaths.networkAdapter("<GUID>")} or VirtualMachine/Devices/Scsi/<controller>/Attachments/<lun>`,
+      `ResourcePath: unknown path ${JSON.stringify(path)}: expected ${resourcePaths.plan9Shares}, ${vpci}<VMBus GUID>, ${resourcePaths.networkAdapter("<GUID>")} or VirtualMachine/Devices/Scsi/<controller>/Attachments/<lun>`,
     );
   }
   const controller = controllerNumber(name);
   const lun = Number(number);
   if (controller === undefined) {
-    throw new HcsFailure("E_INVALIDARG", `ResourcePath: ${name} is no SCSI controller of a utility VM`);
+    throw new HcsFailure("E_INVALIDARG", `ResourcePath: ${name} is not a SCSI controller of a utility VM`);
   }
   if (lun >= lunsPerScsiController) {
     throw new HcsFailure(

@@ -39,7 +39,7 @@ describe("CPU groups", () => {
     expect(processorsOf(groups, first, "Id")).toBe("0-1");
     expect(processorsOf(groups, second.toUpperCase(), "Id")).toBe("3");
     expect(processorsOf(groups, "00000000-0000-0000-0000-000000000000", "Id")).toBeUndefined();
-    expect(() => processorsOf(readCpuGroups(""), first, "Id")).toThrow(`Id: this host has no CPU group ${first}`);
+    expect(() => processorsOf(readCpuGroups(""), first, "Id")).toThrow(`Id: unknown CPU group ${first}`);
   });
 
   it.each(["first=0", `${first}`, `${first}=all`])("are refused in the form %s", (text) => {

@@ -1,4 +1,4 @@
-/** Memory and processors of a system: their updates, and what is told of their use. */
+/** Memory and processors of a system: updates and statistics. */
 import {
   checkCpuGroup,
   checkMemorySize,
@@ -14,10 +14,10 @@ import type { Resource } from "./resource-path.ts";
 
 export type TopologyResource = Extract<Resource, { kind: "memorySize" | "processorLimits" | "cpuGroup" }>;
 
-/** Processors of this machine by the id of the CPU group that they are in, as cpusets list them: `0-3,7`. */
+/** Processors by id of their CPU group, in the form of cpusets: `0-3,7`. */
 export type CpuGroups = ReadonlyMap<string, string>;
 
-/** The group that takes a system out of its group. */
+/** The id that removes a system from its group. */
 const noCpuGroup = "00000000-0000-0000-0000-000000000000";
 
 export function isTopology(resource: Resource): resource is TopologyResource {
@@ -31,7 +31,7 @@ export async function updateTopology(
   groups: CpuGroups,
 ): Promise<void> {
   if (RequestType !== "Update") {
-    throw new HcsFailure("E_INVALIDARG", `RequestType: ${ResourcePath} takes "Update" alone`);
+    throw new HcsFailure("E_INVALIDARG", `RequestType: expected "Update" for ${ResourcePath}`);
   }
   switch (resource.kind) {
     case "memorySize":
@@ -45,22 +45,24 @@ export async function updateTopology(
   }
 }
 
-/** The processors of a group; undefined, which is all, for no group. `field` names the id in errors. */
+/** Processors of a group; undefined, meaning all, for no group. `field` names the id in errors. */
 export function processorsOf(groups: CpuGroups, id: string, field: string): string | undefined {
   if (id === noCpuGroup) return undefined;
   const processors = groups.get(id.toLowerCase());
   if (processors !== undefined) return processors;
-  const known = groups.size === 0 ? "UVM_SHIM_HOST_CPU_GROUPS declares none" : [...groups.keys()].join(", ");
-  throw new HcsFailure("ERROR_NOT_FOUND", `${field}: this host has no CPU group ${id}: ${known}`);
+  const known = groups.size === 0 ? "no group, as UVM_SHIM_HOST_CPU_GROUPS is empty" : [...groups.keys()].join(", ");
+  throw new HcsFailure("ERROR_NOT_FOUND", `${field}: unknown CPU group ${id}: expected ${known}`);
 }
 
-/** Reads UVM_SHIM_HOST_CPU_GROUPS: `<GUID>=<processors>`, several of them with `;` between. Throws an Error. */
+/** Reads UVM_SHIM_HOST_CPU_GROUPS: entries `<GUID>=<processors>`, separated by `;`. Throws an Error. */
 export function readCpuGroups(text: string): CpuGroups {
   const groups = new Map<string, string>();
   for (const entry of text.split(";").filter((part) => part.trim() !== "")) {
     const [, id, processors] = /^\s*([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})=([\d,-]+)\s*$/i.exec(entry) ?? [];
     if (id === undefined || processors === undefined) {
-      throw new Error(`expected <GUID>=<processors>, as in …=0-3,7, with ; between, got ${JSON.stringify(entry)}`);
+      throw new Error(
+        `invalid entry ${JSON.stringify(entry)}: expected <GUID>=<processors>, for example …=0-3,7, separated by ;`,
+      );
     }
     groups.set(id.toLowerCase(), processors);
   }
@@ -82,13 +84,13 @@ export function statisticsOf(usage: MachineUsage, startedAt: Date, now: Date): S
   };
 }
 
-/** The counters of a VM without dynamic memory: what it was given is assigned, and reserved when it is not virtual. */
+/** Counters of a VM without dynamic memory: all memory is assigned, and reserved if it is physical. */
 export function memoryInformationOf(usage: MachineUsage, physicallyBacked: boolean): MemoryInformation {
   const assigned = Math.floor(usage.memoryLimitBytes / guestPageBytes);
   return {
     VirtualNodeCount: 1,
     VirtualMachineMemory: {
-      // Percent of what is assigned.
+      // Percent of the assigned memory.
       AvailableMemory: Math.max(0, Math.floor(100 * (1 - usage.memoryBytes / usage.memoryLimitBytes))),
       ReservedMemory: physicallyBacked ? assigned : 0,
       AssignedMemory: assigned,

@@ -7,14 +7,18 @@ const machine: VirtualMachine = { Chipset: {}, ComputeTopology: topology };
 
 describe("hardware that is not emulated", () => {
   it.each([
-    [{ GuestState: {} }, "ERROR_NOT_SUPPORTED", "VirtualMachine.GuestState: the emulated host isolates no guests"],
+    [
+      { GuestState: {} },
+      "ERROR_NOT_SUPPORTED",
+      "VirtualMachine.GuestState: isolation is not supported by the emulated host",
+    ],
     [{ SecuritySettings: {} }, "ERROR_NOT_SUPPORTED", "VirtualMachine.SecuritySettings: "],
     [
       { Chipset: { Uefi: {} } },
       "ERROR_NOT_SUPPORTED",
-      "VirtualMachine.Chipset.Uefi: the emulated host has no firmware",
+      "VirtualMachine.Chipset.Uefi: firmware is not supported by the emulated host",
     ],
-    [{ ResourcePartitionId: "11111111-2222-3333-4444-555555555555" }, "ERROR_NOT_FOUND", "no resource partition 1111"],
+    [{ ResourcePartitionId: "11111111-2222-3333-4444-555555555555" }, "ERROR_NOT_FOUND", "resource partition 1111"],
   ] as const)("is refused: %j", (part, result, message) => {
     const refusing = () => refuseUnemulated({ ...machine, ...part });
     expect(refusing).toThrow(expect.objectContaining({ hresult: hresults[result] }));
@@ -41,7 +45,7 @@ describe("NUMA nodes", () => {
   });
 
   it.each<[Partial<ComputeTopology>, string]>([
-    [{ Processor: { Count: 2, NumaProcessorsSettings: {} } }, "Processor.NumaProcessorsSettings: expected nothing"],
+    [{ Processor: { Count: 2, NumaProcessorsSettings: {} } }, "Processor.NumaProcessorsSettings: expected only with"],
     [{ Numa: {}, Memory: { SizeInMB: 64, AllowOvercommit: true } }, "Memory.AllowOvercommit: expected false"],
     [{ Numa: { ...settings([2, 64]), VirtualNodeCount: 2 } }, "Numa.VirtualNodeCount: expected 1"],
     [{ Numa: settings([1, 64]) }, "Numa.Settings.CountOfProcessors: expected a sum of 2, got 1"],

@@ -1,32 +1,38 @@
-/** What documents say of a VM's hardware beyond its processors, memory and devices. */
+/** Hardware in documents besides processors, memory and devices. */
 import type { ComputeTopology, VirtualMachine } from "@uvm-shim/hcs-schema";
 import { HcsFailure } from "../hcs-failure.ts";
 
-/** Guests here are no machines that firmware could start, or hardware isolate. Throws HcsFailure. */
+/** Rejects firmware and isolation, which cannot be emulated. Throws HcsFailure. */
 export function refuseUnemulated(machine: VirtualMachine): void {
   for (const field of ["GuestState", "SecuritySettings"] as const) {
     if (machine[field] === undefined) continue;
-    throw new HcsFailure("ERROR_NOT_SUPPORTED", `VirtualMachine.${field}: the emulated host isolates no guests`);
+    throw new HcsFailure(
+      "ERROR_NOT_SUPPORTED",
+      `VirtualMachine.${field}: isolation is not supported by the emulated host`,
+    );
   }
   if (machine.Chipset.Uefi !== undefined) {
-    throw new HcsFailure("ERROR_NOT_SUPPORTED", "VirtualMachine.Chipset.Uefi: the emulated host has no firmware");
+    throw new HcsFailure(
+      "ERROR_NOT_SUPPORTED",
+      "VirtualMachine.Chipset.Uefi: firmware is not supported by the emulated host",
+    );
   }
   if (machine.ResourcePartitionId !== undefined) {
-    const message = `VirtualMachine.ResourcePartitionId: this host has no resource partition ${machine.ResourcePartitionId}`;
+    const message = `VirtualMachine.ResourcePartitionId: resource partition ${machine.ResourcePartitionId} does not exist`;
     throw new HcsFailure("ERROR_NOT_FOUND", message);
   }
 }
 
-/** Virtual nodes must be backed by physical memory and add up to the machine; guests see nothing of them. */
+/** Virtual nodes require physical memory, and their sums must match the machine. Guests do not see them. */
 export function checkNuma({ Memory: memory, Processor: processor, Numa: numa }: ComputeTopology): void {
   if (numa === undefined) {
     if (processor.NumaProcessorsSettings === undefined) return;
-    throw invalid("Processor.NumaProcessorsSettings", "expected nothing without VirtualMachine.ComputeTopology.Numa");
+    throw invalid("Processor.NumaProcessorsSettings", "expected only with VirtualMachine.ComputeTopology.Numa");
   }
   if (memory.AllowOvercommit) throw invalid("Memory.AllowOvercommit", "expected false on a machine with NUMA nodes");
   const nodes = numa.Settings ?? [];
   if (nodes.length !== (numa.VirtualNodeCount ?? 0)) {
-    throw invalid("Numa.VirtualNodeCount", `expected ${nodes.length}, as many as there are settings`);
+    throw invalid("Numa.VirtualNodeCount", `expected ${nodes.length}, the number of settings`);
   }
   if (nodes.length === 0) return;
   const sums = { CountOfProcessors: processor.Count, CountOfMemoryBlocks: memory.SizeInMB } as const;

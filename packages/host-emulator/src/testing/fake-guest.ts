@@ -11,16 +11,16 @@ import type {
   ProcessorShare,
 } from "../guest-machine.ts";
 
-/** A guest without processes, which does at once what it is asked and can be told to misbehave. */
+/** A guest without processes. It responds at once, and can be made to fail. */
 export class FakeMachine implements GuestMachine {
   readonly specification: GuestMachineSpecification;
   readonly calls: string[] = [];
   readonly #ended = Promise.withResolvers<GuestEnd>();
   readonly #up = Promise.withResolvers<void>();
   readonly ended = this.#ended.promise;
-  /** Set before start: the guest never comes up. */
+  /** If set before the start, the guest never comes up. */
   hangs = false;
-  /** Set: the next device call fails with it. */
+  /** If set, the next device call fails with it. */
   failure: Error | undefined;
 
   constructor(specification: GuestMachineSpecification) {
@@ -81,7 +81,7 @@ export class FakeMachine implements GuestMachine {
   }
 }
 
-/** Takes every kernel file whose content is not "foreign". */
+/** Accepts every kernel file except one with content "foreign". */
 export class FakeKind implements GuestKind {
   readonly name = "fake";
   readonly machines: FakeMachine[] = [];
@@ -106,7 +106,7 @@ export class FakeKind implements GuestKind {
   close(): void {}
 }
 
-/** A directory for one test file, with boot files and disks in it. */
+/** A directory with boot files and disks for one test file. */
 export class TestFiles {
   readonly directory = mkdtempSync(join(tmpdir(), "emu-"));
   readonly kernel = this.write("kernel", "kernel");
@@ -150,6 +150,6 @@ export interface DocumentOptions {
   readonly owner?: string;
   readonly endsWithLastHandle?: boolean;
   readonly kernel?: string;
-  /** Paths of disks by LUN of controller 0. */
+  /** Paths of disks, by LUN of controller 0. */
   readonly disks?: { readonly [lun: string]: string };
 }

@@ -1,9 +1,9 @@
 import type { VirtualSwitch, VirtualSwitches } from "../networks/switches.ts";
 
-/** Switches that are remembered only. */
+/** Switches in memory. */
 export class FakeSwitches implements VirtualSwitches {
   readonly networks = new Set<string>();
-  /** Set: the next call fails with it. */
+  /** If set, the next call fails with it. */
   failure: Error | undefined;
 
   async add(network: string): Promise<void> {
@@ -17,7 +17,7 @@ export class FakeSwitches implements VirtualSwitches {
   }
 
   of(): VirtualSwitch {
-    return { plug: () => Promise.reject(new Error("there is no cable here")) };
+    return { plug: () => Promise.reject(new Error("fake switches cannot plug NICs")) };
   }
 
   close(): void {

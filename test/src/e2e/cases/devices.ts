@@ -65,7 +65,7 @@ async function assignedDevice(ground: Ground): Promise<void> {
     const look = ["sh", "-c", LOOK];
     const second = await runWithDevice(ground, { id: ground.newId("device"), device: DEVICE, args: look }, ["--rm"]);
     assert.notEqual(second.status, 0, describe(second));
-    assert.match(second.stderr, /function 0 of PCIP.* is assigned to/);
+    assert.match(second.stderr, /function 0 of PCIP.* is already assigned to/);
 
     const other = { id: ground.newId("device"), device: `${DEVICE.toLowerCase()}/1`, idType: "gpu", args: look };
     const otherFunction = await runWithDevice(ground, other, ["--rm"]);
@@ -82,8 +82,8 @@ async function assignedDevice(ground: Ground): Promise<void> {
 
 async function refusedDevices(ground: Ground): Promise<void> {
   for (const [device, idType, message] of [
-    [`${DEVICE}/2`, "vpci", /VirtualFunction: .* has 2, from 0, and none of number 2/],
-    ["PCIP\\NONE", "vpci", /no device PCIP\\+NONE is declared/],
+    [`${DEVICE}/2`, "vpci", /VirtualFunction: invalid function 2 of .*: expected 0 to 1/],
+    ["PCIP\\NONE", "vpci", /device PCIP\\+NONE is not declared/],
     [DEVICE, "class", /windows\.devices\[0\]\.idType: \\?"class\\?" of device/],
   ] as const) {
     const id = ground.newId("device");

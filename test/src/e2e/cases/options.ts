@@ -77,8 +77,11 @@ async function nodesAddUp(ground: Ground): Promise<void> {
 /** What the builder makes of it a real host would take; the emulated one says what it has not. */
 async function hostsWithout(ground: Ground): Promise<void> {
   for (const [annotation, message] of [
-    [`${VM}lcow.kerneldirectboot=false`, /VirtualMachine\.Chipset\.Uefi: the emulated host has no firmware/],
-    [`${VM}resource-partition-id=11111111-2222-3333-4444-555555555555`, /this host has no resource partition 1111/],
+    [
+      `${VM}lcow.kerneldirectboot=false`,
+      /VirtualMachine\.Chipset\.Uefi: firmware is not supported by the emulated host/,
+    ],
+    [`${VM}resource-partition-id=11111111-2222-3333-4444-555555555555`, /resource partition 1111.* does not exist/],
     [`${VM}storage.scratch.encrypted=true`, /scratch disks of this pod are encrypted, expected layers with/],
   ] as const) {
     const result = await runWithOptions(ground, "", ["--annotation", annotation]);

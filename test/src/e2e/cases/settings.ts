@@ -88,7 +88,7 @@ async function isolation(ground: Ground): Promise<void> {
   });
   const refused = await runContainer(ground, { id: ground.newId("isolated"), flags, command: ["true"] });
   assert.notEqual(refused.status, 0, describe(refused));
-  assert.match(refused.stderr, /VirtualMachine\.GuestState: the emulated host isolates no guests/);
+  assert.match(refused.stderr, /VirtualMachine\.GuestState: isolation is not supported by the emulated host/);
   assert.match(refused.stderr, /ERROR_NOT_SUPPORTED/);
 }
 

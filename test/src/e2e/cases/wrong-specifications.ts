@@ -87,7 +87,7 @@ export const WRONG: readonly Wrong[] = [
   wrongMount(
     { destination: "/x", type: "extensible-virtual-disk", source: "evd://provider/disk" },
     "Unimplemented",
-    "ExtensibleVirtualDisk is not emulated, use VirtualDisk or PassThru",
+    "unsupported type ExtensibleVirtualDisk: expected VirtualDisk or PassThru",
   ),
   wrongProcess({ args: [] }, "InvalidArgument", "config.json: process.args: expected a command, got an empty one"),
   wrongProcess({ cwd: "tmp" }, "InvalidArgument", 'config.json: process.cwd: "tmp" is not an absolute path'),
