@@ -1,17 +1,33 @@
-/** How the emulated host boots a process guest: parameters in its agent's environment, and a line of words to it. */
+/**
+ * How the emulated host boots a process guest: the kernel file that asks for one, the parameters of the machine in the
+ * agent's environment, and the words on the power line.
+ */
 import { answerObject, filledText, integer, type JsonBounds, optional, parseWithin, text } from "@uvm-shim/hcs-schema";
 
-/** Name of the environment variable by which the emulated host hands the parameters over. */
+/** First line of a kernel file that asks for a process guest. Its initial RAM disk is then the agent. */
+export const processGuestKernel = "uvm-shim process guest 1";
+
+/** Environment variable with the parameters as JSON. */
 export const bootVariable = "UVM_SHIM_GUEST_BOOT";
 
-/** File descriptor of the connection to the emulated host: `up` is written to it, and its end takes the power away. */
+/** The guest's descriptor of the power line. When the host closes its end, the power is gone and the agent ends. */
 export const powerDescriptor = 3;
 
-/** What the machine is made of, as firmware and kernel command line tell a real guest. */
+/** The words on the power line, in this order, one per line. */
+export const powerWords = {
+  /** The launcher to the host: the guest's namespaces exist, and the agent does not run yet. */
+  inside: "in",
+  /** The host to the launcher, which becomes the agent. */
+  go: "go",
+  /** The agent to the host: the guest is up. */
+  up: "up",
+} as const;
+
+/** Description of the machine, which a real guest gets from firmware and kernel command line. */
 export interface BootParameters {
-  /** Folder of the host that holds the hvsockets of this VM. */
+  /** Folder of the host's machine with the VM's hvsockets. */
   readonly vsockDirectory: string;
-  /** Folder of the host that holds the guest's file system: `usr` and `etc`. */
+  /** Folder of the host's machine with the guest's file system: `usr` and `etc`. */
   readonly image: string;
   readonly hostname: string;
   readonly kernelCommandLine: string;
@@ -32,6 +48,11 @@ const checkParameters = answerObject<
   memoryMb: integer(1, 0x7fffffff),
   processors: integer(1, 0xffff),
 });
+
+/** The environment that hands the parameters to the agent. */
+export function bootEnvironment(parameters: BootParameters): { readonly [bootVariable]: string } {
+  return { [bootVariable]: JSON.stringify(parameters) };
+}
 
 /** Reads the parameters. Throws a SchemaError that names the field. */
 export function readBootParameters(environment: { readonly [name: string]: string | undefined }): BootParameters {

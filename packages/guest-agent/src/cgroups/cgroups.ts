@@ -1,15 +1,15 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
-import { guestFolders } from "@uvm-shim/host-protocol";
 import { mount, mountFlags } from "@uvm-shim/linux-calls";
+import { agentFolders } from "../boot/guest-folders.ts";
 import type { LiftedLimit } from "../container/specification.ts";
 import { type GroupMetrics, readGroupMetrics } from "./cgroup-metrics.ts";
 import { limitContainerMemory } from "./container-memory.ts";
 
 const { MS_NODEV, MS_NOEXEC, MS_NOSUID } = mountFlags;
 const inert = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-const root = guestFolders.cgroups;
+const root = agentFolders.cgroups;
 
 /** A hierarchy of version 1: the name of its folder, and the data that mounts it. */
 export interface Hierarchy {

@@ -2,7 +2,8 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, type Stats } from "node:fs";
 import { join } from "node:path";
 import type { OciDeviceRule } from "@uvm-shim/hcs-schema";
-import { guestFolders } from "@uvm-shim/host-protocol";
+import { assignedDeviceFiles, assignedDeviceFolder } from "@uvm-shim/host-protocol";
+import { agentFolders } from "../boot/guest-folders.ts";
 
 /** A device node, in the form of `linux.devices`. */
 export interface DeviceNode {
@@ -38,7 +39,7 @@ const foldersOfTheirOwn: ReadonlySet<string> = new Set(["fd", "mqueue", "pts", "
 /** The devices of this guest, looked up at each question. */
 export const guestDevices: GuestDevices = {
   rules: () => {
-    const list = `${guestFolders.cgroups}/devices/devices.list`;
+    const list = `${agentFolders.cgroups}/devices/devices.list`;
     return existsSync(list) ? parseDeviceRules(readFileSync(list, "utf8")) : undefined;
   },
   nodes: () =>
@@ -46,17 +47,10 @@ export const guestDevices: GuestDevices = {
   node: nodeAt,
   assigned: (vmBusGuid) => {
     const folder = assignedDeviceFolder(vmBusGuid);
-    if (!existsSync(`${folder}/${declarationName}`)) return undefined;
+    if (!existsSync(`${folder}/${assignedDeviceFiles.declaration}`)) return undefined;
     return { folder, nodes: readdirSync(folder).flatMap((name) => nodeAt(join(folder, name)) ?? []) };
   },
 };
-
-/** The host writes it when all else of an assigned device is there. */
-export const declarationName = "device.json";
-
-export function assignedDeviceFolder(vmBusGuid: string): string {
-  return `${guestFolders.assignedDevices}/${vmBusGuid.toLowerCase()}`;
-}
 
 /** The text of a version 1 cgroup's devices.list; undefined when it allows every device. */
 export function parseDeviceRules(text: string): readonly OciDeviceRule[] | undefined {

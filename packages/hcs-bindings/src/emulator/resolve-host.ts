@@ -1,7 +1,5 @@
+import { defaultHostSocket } from "@uvm-shim/host-protocol";
 import { HostError } from "../host-error.ts";
-
-/** Where the emulated host listens when nothing else is said. */
-export const defaultHostSocket = "/run/uvm-shim-host/host.sock";
 
 export interface HostLocation {
   readonly socketPath: string;

@@ -1,17 +1,13 @@
 import { closeSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { assignedDeviceFiles, assignedDeviceFolder } from "@uvm-shim/host-protocol";
 import { makeCharNode, openTree, withMountNamespace } from "@uvm-shim/linux-calls";
 import type { AssignableFunction } from "../system/assignable-devices.ts";
 import type { VmCgroups } from "./cgroups.ts";
 import { writeGuestFile } from "./guest-files.ts";
 import { attach, detach } from "./shares.ts";
 
-/** Where the guest finds the devices that are assigned to it, by VMBus GUID. */
-const guestFolder = "/dev/vpci";
-/** Comes last, so that who sees it sees all. */
-const declarationName = "device.json";
-const nodeName = "device";
-const filesName = "files";
+const { declaration: declarationName, node: nodeName, directory: filesName } = assignedDeviceFiles;
 
 /** The assigned devices of one process guest: a directory each, which tells what it is and holds what it exposes. */
 export class GuestAssignedDevices {
@@ -24,7 +20,7 @@ export class GuestAssignedDevices {
 
   assign(init: number, vmBusGuid: string, device: AssignableFunction): void {
     const { characterDevice, directory, ...told } = device;
-    const folder = join(guestFolder, vmBusGuid);
+    const folder = assignedDeviceFolder(vmBusGuid);
     const tree = directory === undefined ? undefined : openTree(directory, { recursive: true });
     try {
       if (characterDevice !== undefined) this.#cgroups.allowDevice("c", characterDevice.major, characterDevice.minor);
@@ -53,7 +49,7 @@ export class GuestAssignedDevices {
     const device = this.#assigned.get(vmBusGuid);
     if (device === undefined) return;
     const { characterDevice } = device;
-    const folder = join(guestFolder, vmBusGuid);
+    const folder = assignedDeviceFolder(vmBusGuid);
     withMountNamespace(init, () => {
       // First of all, so that nothing is ever removed below a directory of this machine.
       if (existsSync(join(folder, filesName))) detach(join(folder, filesName));

@@ -2,15 +2,13 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LinuxKernelDirect } from "@uvm-shim/hcs-schema";
+import { processGuestKernel } from "@uvm-shim/host-protocol";
 import type { GuestKind, GuestMachine, GuestMachineSpecification } from "../guest-machine.ts";
 import { BootTurns } from "./boot-turns.ts";
 import { VmCgroups } from "./cgroups.ts";
 import { GuestImage } from "./image.ts";
 import { killIfAlive, ProcessGuestMachine } from "./machine.ts";
 import { SettingsGuard } from "./settings-guard.ts";
-
-/** First line of the kernel file that asks for a process guest. */
-export const processGuestKernel = "uvm-shim process guest 1";
 
 const cgroupTimeoutMs = 5_000;
 /** One has a machine that is busy with other things boot many too slowly. */

@@ -1,4 +1,5 @@
 /** Memory and processors of a system: their updates, and what is told of their use. */
+
 import {
   checkCpuGroup,
   checkMemorySize,
@@ -8,6 +9,7 @@ import {
   type ModifySettingRequest,
   type SystemStatistics,
 } from "@uvm-shim/hcs-schema";
+import { hostVariables } from "@uvm-shim/host-protocol";
 import type { GuestMachine, MachineUsage } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import type { Resource } from "./resource-path.ts";
@@ -50,11 +52,11 @@ export function processorsOf(groups: CpuGroups, id: string, field: string): stri
   if (id === noCpuGroup) return undefined;
   const processors = groups.get(id.toLowerCase());
   if (processors !== undefined) return processors;
-  const known = groups.size === 0 ? "UVM_SHIM_HOST_CPU_GROUPS declares none" : [...groups.keys()].join(", ");
+  const known = groups.size === 0 ? `${hostVariables.cpuGroups} declares none` : [...groups.keys()].join(", ");
   throw new HcsFailure("ERROR_NOT_FOUND", `${field}: this host has no CPU group ${id}: ${known}`);
 }
 
-/** Reads UVM_SHIM_HOST_CPU_GROUPS: `<GUID>=<processors>`, several of them with `;` between. Throws an Error. */
+/** Reads the CPU groups of {@link hostVariables}: `<GUID>=<processors>`, several of them with `;` between. Throws an Error. */
 export function readCpuGroups(text: string): CpuGroups {
   const groups = new Map<string, string>();
   for (const entry of text.split(";").filter((part) => part.trim() !== "")) {

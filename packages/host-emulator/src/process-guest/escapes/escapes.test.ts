@@ -9,6 +9,7 @@ import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GcsBridgeClient, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts, type OciSpec, plan9ShareFlags, resourcePaths } from "@uvm-shim/hcs-schema";
+import { hostPortPath, processGuestKernel } from "@uvm-shim/host-protocol";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { describeWith, itWith } from "../../../../../tools/machine-needs.ts";
 import { EmulatedHost } from "../../emulated-host.ts";
@@ -16,7 +17,7 @@ import type { GuestKind } from "../../guest-machine.ts";
 import type { ComputeSystem } from "../../system/compute-system.ts";
 import { TestFiles } from "../../testing/fake-guest.ts";
 import { mountedHierarchies } from "../hierarchies.ts";
-import { ProcessGuestKind, processGuestKernel } from "../kind.ts";
+import { ProcessGuestKind } from "../kind.ts";
 
 const agent = fileURLToPath(new URL("../../../../guest-agent/src/main.ts", import.meta.url));
 const attempts = fileURLToPath(new URL("attempts.py", import.meta.url));
@@ -179,7 +180,7 @@ for (const kind of kinds) {
       const Chipset = { LinuxKernelDirect: { KernelFilePath: kernel, InitRdPath: agent } };
       system = host.create("vm", { ...document, VirtualMachine: { ...machine, Chipset } });
       system.openHandle({ systemExited: () => {} });
-      const gcs = await listen(`${system.vsockBase}_${linuxVsockPorts.gcs}`);
+      const gcs = await listen(hostPortPath(system.vsockBase, linuxVsockPorts.gcs));
       const dialled = once(gcs, "connection");
       await system.start();
       const [stream] = (await dialled) as [Socket];
