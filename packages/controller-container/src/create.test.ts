@@ -229,7 +229,7 @@ describe("devices", () => {
       'windows.devices[0].idType: "class" of device A is not supported, expected vpci-i',
     ],
     [[{ id: "A", idType: "" }], 'windows.devices[0].idType: "" of device A is not supported'],
-    [[{ id: "", idType: "vpci" }], 'windows.devices[0].id: "" given, expected the instance path of a device'],
+    [[{ id: "", idType: "vpci" }], 'windows.devices[0].id: "" given, expected a device instance path'],
     [[{ id: "/1", idType: "vpci" }], 'windows.devices[0].id: "/1" given'],
     [[{ id: "A/65536", idType: "vpci" }], 'windows.devices[0].id: "A/65536" given'],
     [
