@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, linkSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { processGuestKernel } from "../packages/host-protocol/src/guest-boot.ts";
+import { processGuestKernel } from "../packages/host-protocol/src/guest/boot.ts";
 import { koffiAddonFolder, root } from "./bundle.ts";
 
 const launchers: Readonly<Record<string, string>> = {

@@ -65,7 +65,7 @@ describe("the emulated host's protocol in a shim", () => {
   const folder = "packages/host-protocol";
 
   it("is what the driver on Linux needs and no more", async () => {
-    const needed = ["calls", "host-process", "hvsockets", "json-lines", "network-calls"];
+    const needed = ["calls", "host-process", "hvsockets", "index", "json-lines", "network-calls"];
     const lcow = await inputsOf("shim-lcow", "linux");
     expect(from(lcow, folder).toSorted()).toEqual(needed.map((name) => `${folder}/src/${name}.ts`));
     expect(from(await inputsOf("shim-wcow", "linux"), folder)).toEqual([]);

@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { hostVariables, processGuestKernel } from "@uvm-shim/host-protocol";
+import { hostVariables } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import type { Spelling } from "../../packages/hcs-bindings/src/testing/respelling.ts";
 import { buildTestHost } from "./build-test-host.ts";
 import { Relay } from "./relay/relay.ts";

@@ -11,7 +11,8 @@ import { type DeviceWiring, linuxVm, VmController } from "@uvm-shim/controller-v
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import type { LinuxHostedContainerSettings } from "@uvm-shim/hcs-schema";
-import { hostVariables, processGuestKernel } from "@uvm-shim/host-protocol";
+import { hostVariables } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { posixPaths } from "@uvm-shim/lifecycle";
 import { systemClock as clock } from "@uvm-shim/shim";
 import { expect, it, vi } from "vitest";

@@ -4,7 +4,7 @@ import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { GcsBridgeServer } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
-import { powerDescriptor, powerWords, readBootParameters } from "@uvm-shim/host-protocol";
+import { powerDescriptor, powerWords, readBootParameters } from "@uvm-shim/host-protocol/guest";
 import { unblockSignal } from "@uvm-shim/linux-calls";
 import { readGuestFacts } from "./boot/facts.ts";
 import { agentFolders } from "./boot/guest-folders.ts";

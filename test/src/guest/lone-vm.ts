@@ -10,7 +10,8 @@ import { linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import { scsiControllerGuids } from "@uvm-shim/hcs-schema";
-import { hostVariables, processGuestKernel } from "@uvm-shim/host-protocol";
+import { hostVariables } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { posixPaths } from "@uvm-shim/lifecycle";
 import { ordinaryGuestLayout } from "@uvm-shim/sandbox-lcow";
 

@@ -1,7 +1,7 @@
 /** What a long-lived pod holds, and whether that has grown. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { guestFolders } from "@uvm-shim/host-protocol";
+import { guestFolders } from "@uvm-shim/host-protocol/guest";
 import { readProcesses } from "../leaks/holdings.ts";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
 import { proportionalSetSize, residentSetSize } from "../support/memory.ts";

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { bootVariable } from "@uvm-shim/host-protocol";
+import { bootVariable } from "@uvm-shim/host-protocol/guest";
 
 /** The first process of the one VM's guest, by its pid on this machine. */
 export function guestInit(): string {

@@ -3,7 +3,7 @@
  * the guest's own. Everything is done by system calls of this process, since a fork costs more than all of it.
  */
 import { closeSync, cpSync, existsSync, mkdirSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { type BootParameters, guestFolders } from "@uvm-shim/host-protocol";
+import { type BootParameters, guestFolders } from "@uvm-shim/host-protocol/guest";
 import {
   bringLoopbackUp,
   MNT_DETACH,

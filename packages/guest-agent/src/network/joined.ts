@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
-import { guestFolders, joinedNetwork } from "@uvm-shim/host-protocol";
+import { guestFolders, joinedNetwork } from "@uvm-shim/host-protocol/guest";
 
 const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import { nicInterface } from "@uvm-shim/host-protocol";
+import { nicInterface } from "@uvm-shim/host-protocol/guest";
 import type { NameResolution } from "../pods/files.ts";
 import { moveCommands, setUpCommands } from "./commands.ts";
 import { type NamespaceOwner, type RunInNetwork, runIp } from "./ip.ts";

@@ -2,7 +2,7 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, type Stats } from "node:fs";
 import { join } from "node:path";
 import type { OciDeviceRule } from "@uvm-shim/hcs-schema";
-import { assignedDeviceFiles, assignedDeviceFolder } from "@uvm-shim/host-protocol";
+import { assignedDeviceFiles, assignedDeviceFolder } from "@uvm-shim/host-protocol/guest";
 import { agentFolders } from "../boot/guest-folders.ts";
 
 /** A device node, in the form of `linux.devices`. */

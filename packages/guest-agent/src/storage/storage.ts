@@ -8,7 +8,7 @@ import type {
   LinuxMappedDirectory,
   LinuxMappedVirtualDisk,
 } from "@uvm-shim/hcs-schema";
-import { assignedDeviceFiles, assignedDeviceFolder, diskNode, guestFolders } from "@uvm-shim/host-protocol";
+import { assignedDeviceFiles, assignedDeviceFolder, diskNode, guestFolders } from "@uvm-shim/host-protocol/guest";
 import { MNT_DETACH, mount, mountFlags, setMountReadOnly, umount } from "@uvm-shim/linux-calls";
 import type { GuardedContainer, PolicyGuard } from "../policy/guard.ts";
 import { waitForAppearance } from "./appearance.ts";

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { closeSync, mkdirSync, writeFileSync } from "node:fs";
-import { guestFolders, joinedNetwork, nicInterface } from "@uvm-shim/host-protocol";
+import { guestFolders, joinedNetwork, nicInterface } from "@uvm-shim/host-protocol/guest";
 import { createNetworkNamespace, moveMount, openTree, withMountNamespace } from "@uvm-shim/linux-calls";
 import type { Machine } from "./machine.ts";
 

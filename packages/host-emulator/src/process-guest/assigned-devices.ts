@@ -1,6 +1,6 @@
 import { closeSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { assignedDeviceFiles, assignedDeviceFolder } from "@uvm-shim/host-protocol";
+import { assignedDeviceFiles, assignedDeviceFolder } from "@uvm-shim/host-protocol/guest";
 import { makeCharNode, openTree, withMountNamespace } from "@uvm-shim/linux-calls";
 import type { AssignableFunction } from "../system/assignable-devices.ts";
 import type { VmCgroups } from "./cgroups.ts";

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { diskNode } from "@uvm-shim/host-protocol";
+import { diskNode } from "@uvm-shim/host-protocol/guest";
 import { attachLoop, type LoopDevice, makeBlockNode, withMountNamespace } from "@uvm-shim/linux-calls";
 import type { DiskSlot } from "../guest-machine.ts";
 import type { DiskFile } from "../system/disk-file.ts";

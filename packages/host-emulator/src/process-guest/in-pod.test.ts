@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { powerDescriptor, powerWords, processGuestKernel } from "@uvm-shim/host-protocol";
+import { powerDescriptor, powerWords, processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { afterAll, afterEach, beforeEach, expect, it } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
 import { EmulatedHost } from "../emulated-host.ts";

@@ -4,7 +4,7 @@
  */
 import { closeSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { guestFolders, joinedNetwork } from "@uvm-shim/host-protocol";
+import { guestFolders, joinedNetwork } from "@uvm-shim/host-protocol/guest";
 import { openTree, withMountNamespace } from "@uvm-shim/linux-calls";
 import { writeGuestFile } from "./guest-files.ts";
 import { attach } from "./shares.ts";

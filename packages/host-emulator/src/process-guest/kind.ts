@@ -2,7 +2,7 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LinuxKernelDirect } from "@uvm-shim/hcs-schema";
-import { processGuestKernel } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import type { GuestKind, GuestMachine, GuestMachineSpecification } from "../guest-machine.ts";
 import { BootTurns } from "./boot-turns.ts";
 import { VmCgroups } from "./cgroups.ts";

@@ -3,7 +3,7 @@ import { setPriority } from "node:os";
 import type { Duplex } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import type { Plan9Share } from "@uvm-shim/hcs-schema";
-import { bootEnvironment, powerDescriptor, powerWords } from "@uvm-shim/host-protocol";
+import { bootEnvironment, powerDescriptor, powerWords } from "@uvm-shim/host-protocol/guest";
 import type {
   DiskSlot,
   GuestEnd,

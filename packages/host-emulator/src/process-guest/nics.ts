@@ -1,4 +1,4 @@
-import { nicInterface } from "@uvm-shim/host-protocol";
+import { nicInterface } from "@uvm-shim/host-protocol/guest";
 import type { GuestNic } from "../guest-machine.ts";
 import type { SwitchPort } from "../networks/switches.ts";
 

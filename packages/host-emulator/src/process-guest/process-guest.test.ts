@@ -13,7 +13,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { hresults, plan9ShareFlags, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
-import { processGuestKernel } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { mount, withMountNamespace } from "@uvm-shim/linux-calls";
 import { afterAll, afterEach, beforeEach, expect, it, vi } from "vitest";
 import { describeWith, itWith } from "../../../../tools/machine-needs.ts";

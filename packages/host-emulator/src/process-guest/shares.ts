@@ -2,7 +2,7 @@ import { closeSync, constants, mkdirSync, openSync, rmdirSync, statSync } from "
 import { rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Plan9Share, plan9ShareFlags } from "@uvm-shim/hcs-schema";
-import { guestFolders } from "@uvm-shim/host-protocol";
+import { guestFolders } from "@uvm-shim/host-protocol/guest";
 import {
   MNT_DETACH,
   mount,

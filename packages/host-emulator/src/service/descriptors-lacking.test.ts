@@ -10,14 +10,8 @@ import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { hresults, plan9ShareFlags, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
-import {
-  guestFolders,
-  hostSocketOption,
-  hostVariables,
-  powerDescriptor,
-  powerWords,
-  processGuestKernel,
-} from "@uvm-shim/host-protocol";
+import { hostSocketOption, hostVariables } from "@uvm-shim/host-protocol";
+import { guestFolders, powerDescriptor, powerWords, processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { describeWith } from "../../../../tools/machine-needs.ts";
 import { VmCgroups } from "../process-guest/cgroups.ts";

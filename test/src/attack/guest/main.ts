@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { dirname, join } from "node:path";
-import { powerDescriptor, powerWords, readBootParameters } from "@uvm-shim/host-protocol";
+import { powerDescriptor, powerWords, readBootParameters } from "@uvm-shim/host-protocol/guest";
 import { findMode } from "../modes/index.ts";
 import type { BootOrders } from "../modes/mode.ts";
 import { randomOf } from "../random.ts";

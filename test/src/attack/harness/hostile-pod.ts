@@ -1,6 +1,6 @@
 import { copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { processGuestKernel } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { containerd } from "@uvm-shim/shim/protocol";
 import { readProcesses } from "../../leaks/holdings.ts";
 import { parseMountinfo } from "../../leaks/mountinfo.ts";

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { assignedDeviceFiles, assignedDeviceFolder, hostVariables } from "@uvm-shim/host-protocol";
+import { hostVariables } from "@uvm-shim/host-protocol";
+import { assignedDeviceFiles, assignedDeviceFolder } from "@uvm-shim/host-protocol/guest";
 import type { Specification } from "../../shim-client/spec.ts";
 import { type CommandResult, describe } from "../../support/command.ts";
 import type { Case, Ground } from "../suite.ts";

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { assignedDeviceFolder, diskNode, joinedNetwork, nicInterface } from "./guest-devices.ts";
+import { assignedDeviceFolder, diskNode, joinedNetwork, nicInterface } from "./devices.ts";
 
 const guid = "A1B2C3D4-E5F6-4000-8000-000000000000";
 
