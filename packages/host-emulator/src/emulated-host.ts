@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type ComputeSystemProperties, hresults } from "@uvm-shim/hcs-schema";
-import { hvsocketBaseName, longestHvsocketName } from "@uvm-shim/host-protocol";
+import { hvsocketBaseName, longestHvsocketName } from "@uvm-shim/host-protocol/guest";
 import type { GuestKind } from "./guest-machine.ts";
 import { asFailure, HcsFailure } from "./hcs-failure.ts";
 import { LinuxSwitches } from "./networks/linux-switches.ts";

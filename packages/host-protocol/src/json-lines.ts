@@ -26,7 +26,7 @@ export class JsonLines {
   #keep(part: Uint8Array): void {
     this.#pendingBytes += part.length;
     if (this.#pendingBytes > this.#maximumBytes) {
-      throw new RangeError(`line is too long: expected at most ${this.#maximumBytes} bytes`);
+      throw new RangeError(`line exceeds ${this.#maximumBytes} bytes`);
     }
     this.#pending.push(part);
   }

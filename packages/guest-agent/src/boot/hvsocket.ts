@@ -3,13 +3,8 @@ import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import {
-  acceptanceLine,
-  hostPortPath,
-  hvsocketBaseName,
-  longestHvsocketLine,
-  portOfConnectLine,
-} from "@uvm-shim/host-protocol";
+import { hostPortPath, longestHvsocketLine } from "@uvm-shim/host-protocol";
+import { acceptanceLine, hvsocketBaseName, portOfConnectLine } from "@uvm-shim/host-protocol/guest";
 import { connectUnixSocket } from "@uvm-shim/linux-calls";
 
 /** Between attempts at a listener that has no place for one more connection. */

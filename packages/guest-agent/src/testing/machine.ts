@@ -7,13 +7,14 @@ import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { type ContainerNotification, GcsBridgeClient, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { type LinuxProcessParameters, linuxVsockPorts, type OciProcess, type OciSpec } from "@uvm-shim/hcs-schema";
-import { hostPortPath, hvsocketBaseName } from "@uvm-shim/host-protocol";
+import { hostPortPath } from "@uvm-shim/host-protocol";
 import {
   assignedDeviceFiles,
   assignedDeviceFolder,
   bootEnvironment,
   diskNode,
   guestFolders,
+  hvsocketBaseName,
   powerDescriptor,
 } from "@uvm-shim/host-protocol/guest";
 import {

@@ -3,7 +3,7 @@ import { connect, createServer, type Server } from "node:net";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
 import { requireDescriptors } from "@uvm-shim/child-processes";
-import { connectLine, hostPortPath, isAcceptanceLine, longestHvsocketLine } from "@uvm-shim/host-protocol";
+import { acceptancePattern, connectLine, hostPortPath, longestHvsocketLine } from "@uvm-shim/host-protocol";
 import { AcceptQueue, backlog } from "../accept-queue.ts";
 import { abortedError, type HostError } from "../host-error.ts";
 import { checkPort, socketError } from "../hvsocket-service.ts";
@@ -97,7 +97,7 @@ export function connectToGuest(
       const end = reply.indexOf("\n");
       if (end === -1 && reply.length <= longestHvsocketLine) return;
       const line = reply.subarray(0, end === -1 ? longestHvsocketLine : end).toString("latin1");
-      if (!isAcceptanceLine(line)) {
+      if (!acceptancePattern.test(line)) {
         fail(
           socketError("Unavailable", operation, systemId, port, `expected "OK <number>", got ${JSON.stringify(line)}`),
         );

@@ -255,7 +255,7 @@ export const checkLinuxHostedContainerSettings: Check<LinuxHostedContainerSettin
 const consoleSize: Check<readonly [number, number]> = (value, path = "") => {
   const [height, width, ...more] = list(integer(0, 0xffff))(value, path);
   if (height === undefined || width === undefined || more.length > 0) {
-    throw new SchemaError(path, "expected a list of two integers, height and width");
+    throw new SchemaError(path, "expected [height, width]");
   }
   return [height, width];
 };

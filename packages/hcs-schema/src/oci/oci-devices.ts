@@ -75,7 +75,7 @@ export interface AssignedDeviceFunction {
 }
 
 /** The form that `assignedDeviceFunction` accepts, for errors. */
-export const assignedDeviceIdForm = `a device instance path, optionally followed by /<virtual function from 0 to ${highestVirtualFunction}>`;
+export const assignedDeviceIdForm = `a device instance path, optionally with /<virtual function, 0 to ${highestVirtualFunction}>`;
 
 /**
  * The function that the id of an assigned device names; undefined if the id is invalid. If the last part is a number,

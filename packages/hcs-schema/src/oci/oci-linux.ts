@@ -40,9 +40,7 @@ const seccompAction = oneOf(
   ...(["SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"] as const),
 );
 
-const seccompArchitecture = refine(text, "SCMP_ARCH_ followed by the name of an architecture", (name) =>
-  /^SCMP_ARCH_[A-Z0-9_]+$/.test(name),
-);
+const seccompArchitecture = refine(text, "SCMP_ARCH_<architecture>", (name) => /^SCMP_ARCH_[A-Z0-9_]+$/.test(name));
 
 interface Seccomp {
   readonly defaultAction: string;

@@ -69,7 +69,10 @@ export interface OciWindowsResources {
 const signed: Check<number> = (value, path = "") => {
   if (typeof value !== "number" || !Number.isInteger(value) || Math.abs(value) > 2 ** 63) {
     const given = typeof value === "number" ? value : typeof value;
-    throw new SchemaError(path, `expected ${Number.isInteger(value) ? "a 64-bit integer" : "an integer"}, got ${given}`);
+    throw new SchemaError(
+      path,
+      `expected ${Number.isInteger(value) ? "a 64-bit integer" : "an integer"}, got ${given}`,
+    );
   }
   return value;
 };

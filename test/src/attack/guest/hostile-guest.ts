@@ -4,7 +4,8 @@ import { connect, type Socket } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import { type Procedure, procedureOfRequest, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
-import { hostPortPath, hvsocketBaseName } from "@uvm-shim/host-protocol";
+import { hostPortPath } from "@uvm-shim/host-protocol";
+import { hvsocketBaseName } from "@uvm-shim/host-protocol/guest";
 import {
   containerNotificationType,
   encodeFrame,

@@ -147,16 +147,13 @@ export const WRONG: readonly Wrong[] = [
   wrongLinux(
     { seccomp: { defaultAction: "SCMP_ACT_LOG", architectures: ["x86"] } },
     "InvalidArgument",
-    "linux.seccomp.architectures[0]: expected SCMP_ARCH_ followed by the name of an architecture",
+    "linux.seccomp.architectures[0]: expected SCMP_ARCH_<architecture>",
   ),
   ...(
     [
       [{ memory: { limit: "64m" } }, "memory.limit: expected an integer, got string"],
       [{ memory: { limit: -5 } }, "memory.limit: expected a number of bytes, or -1 for no limit, got -5"],
-      [
-        { cpu: { quota: 1 } },
-        "cpu.quota: expected at least 1000 microseconds, -1 for no limit, or 0 for unset, got 1",
-      ],
+      [{ cpu: { quota: 1 } }, "cpu.quota: expected at least 1000 microseconds, -1 for no limit, or 0 for unset, got 1"],
       [{ cpu: { period: 5 } }, "cpu.period: expected 1000 to 1000000 microseconds, got 5"],
       [{ cpu: { shares: -1 } }, "cpu.shares: expected an integer of at least 0, got -1"],
       [{ pids: { limit: "x" } }, "pids.limit: expected an integer, got string"],
