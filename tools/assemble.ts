@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, linkSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { processGuestKernel } from "../packages/host-protocol/src/guest/boot.ts";
 import { koffiAddonFolder } from "./bundle.ts";
 import { root } from "./workspace.ts";
 
@@ -132,7 +133,7 @@ export function assembleLinux(): string {
   }
   put(join(root, "packages/guest-agent/dist/program/guest-agent.cjs"), join(boot, "guest-agent.program.cjs"), 0o644);
   write(join(boot, "initrd.img"), entry("guest-agent.program.cjs"), 0o644);
-  write(join(boot, "kernel"), "uvm-shim process guest 1\n", 0o644);
+  write(join(boot, "kernel"), `${processGuestKernel}\n`, 0o644);
   for (const folder of [lib, boot]) {
     for (const triplet of ["linux_x64"]) {
       mkdirSync(join(folder, "koffi", triplet), { recursive: true });

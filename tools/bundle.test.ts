@@ -62,6 +62,22 @@ describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
   });
 });
 
+describe("the emulated host's protocol in a shim", () => {
+  const folder = "packages/host-protocol";
+
+  it("is what the driver on Linux needs and no more", async () => {
+    const needed = ["calls", "host-process", "hvsockets", "index", "json-lines", "network-calls"];
+    const lcow = await inputsOf("shim-lcow", "linux");
+    expect(from(lcow, folder).toSorted()).toEqual(needed.map((name) => `${folder}/src/${name}.ts`));
+    expect(from(await inputsOf("shim-wcow", "linux"), folder)).toEqual([]);
+  });
+
+  it("is absent on Windows", async () => {
+    for (const name of ["shim-lcow", "shim-wcow"])
+      expect(from(await inputsOf(name, "win32"), folder), name).toEqual([]);
+  });
+});
+
 describe("the host's driver in a bundle", () => {
   const drivers = { linux: "packages/hcs-bindings/src/emulator", win32: "packages/hcs-bindings/src/windows" };
 

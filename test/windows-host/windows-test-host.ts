@@ -3,6 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { hostVariables } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import type { Spelling } from "../../packages/hcs-bindings/src/testing/respelling.ts";
 import { buildTestHost } from "./build-test-host.ts";
 import { Relay } from "./relay/relay.ts";
@@ -37,7 +39,7 @@ export class WindowsTestHost implements AsyncDisposable {
   static async start({ devices = [], idleMs = 5_000 }: WindowsTestHostOptions = {}): Promise<WindowsTestHost> {
     const directory = mkdtempSync(join(tmpdir(), "uvm-test-host-"));
     mkdirSync(join(directory, "libraries"));
-    writeFileSync(join(directory, "kernel"), "uvm-shim process guest 1\n");
+    writeFileSync(join(directory, "kernel"), `${processGuestKernel}\n`);
     writeFileSync(join(directory, "devices.json"), JSON.stringify({ devices }));
     await buildTestHost(join(directory, "libraries"));
     const relay = await Relay.start({
@@ -47,7 +49,7 @@ export class WindowsTestHost implements AsyncDisposable {
         start: {
           command: "/bin/sh",
           args: ["-c", `echo $$ >>${pidsOf(directory)}; exec "$@"`, "sh", process.execPath, emulator],
-          env: { UVM_SHIM_HOST_IDLE_MS: String(idleMs), UVM_SHIM_HOST_DEVICES: join(directory, "devices.json") },
+          env: { [hostVariables.idleMs]: String(idleMs), [hostVariables.devices]: join(directory, "devices.json") },
         },
       },
       loseService: () => endEmulators(directory, "SIGKILL"),

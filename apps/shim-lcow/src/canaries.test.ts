@@ -16,6 +16,8 @@ import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import { FakeUpstream } from "@uvm-shim/controller-process/testing";
 import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
+import { hostVariables } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { type LogLevel, systemClock } from "@uvm-shim/shim";
 import { containerd, runtimeoptions } from "@uvm-shim/shim/protocol";
@@ -50,13 +52,13 @@ describeWith(
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), "canary-"));
     mkdirSync(join(folder, "LinuxBootFiles"));
-    writeFileSync(join(folder, "LinuxBootFiles/kernel"), "uvm-shim process guest 1\n");
+    writeFileSync(join(folder, "LinuxBootFiles/kernel"), `${processGuestKernel}\n`);
     symlinkSync(sourceOf("guest-agent/src/main.ts"), join(folder, "LinuxBootFiles/initrd.img"));
     socketPath = join(folder, "host.sock");
     const start = {
       command: process.execPath,
       args: [sourceOf("host-emulator/src/main.ts")],
-      env: { UVM_SHIM_HOST_IDLE_MS: "100" },
+      env: { [hostVariables.idleMs]: "100" },
     };
     host = await connectEmulatedHost({ socketPath, start });
     events = new EventServer();

@@ -1,5 +1,6 @@
 import path from "node:path";
 import { type ComputeHost, connectEmulatedHost, resolveHost } from "@uvm-shim/hcs-bindings";
+import { hostVariables } from "@uvm-shim/host-protocol";
 import type { PlatformContext } from "@uvm-shim/shim";
 
 type HostContext = Pick<PlatformContext, "env" | "executableDirectory">;
@@ -21,6 +22,6 @@ export async function connectRunningEmulated({ env }: HostContext): Promise<Comp
 
 /** The emulated host serves every shim of the machine, so it must not inherit the environment of one. */
 function emulatorEnvironment(env: NodeJS.ProcessEnv): { readonly [name: string]: string } {
-  const names = ["PATH", "UVM_SHIM_HOST_IDLE_MS", "UVM_SHIM_HOST_DEVICES", "UVM_SHIM_HOST_CPU_GROUPS"];
+  const names = ["PATH", ...Object.values(hostVariables)];
   return Object.fromEntries(names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
 }

@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
+import { hostVariables } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import type { Platform, SandboxRequest } from "@uvm-shim/shim";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createLcowPlatform } from "./platform-lcow.ts";
@@ -16,11 +18,11 @@ let loggedOfRequests: string[];
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "platform-lcow-"));
   mkdirSync(join(directory, "LinuxBootFiles"));
-  writeFileSync(join(directory, "LinuxBootFiles", "kernel"), "uvm-shim process guest 1\n");
+  writeFileSync(join(directory, "LinuxBootFiles", "kernel"), `${processGuestKernel}\n`);
   writeFileSync(join(directory, "LinuxBootFiles", "initrd.img"), "");
   const socketPath = join(directory, "host.sock");
   const program = fileURLToPath(new URL("../../../packages/host-emulator/src/main.ts", import.meta.url));
-  const start = { command: process.execPath, args: [program], env: { UVM_SHIM_HOST_IDLE_MS: "100" } };
+  const start = { command: process.execPath, args: [program], env: { [hostVariables.idleMs]: "100" } };
   host = await connectEmulatedHost({ socketPath, start });
   [logged, loggedOfRequests] = [[], []];
   platform = createLcowPlatform({

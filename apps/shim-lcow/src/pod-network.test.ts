@@ -11,6 +11,8 @@ import { type DeviceWiring, linuxVm, VmController } from "@uvm-shim/controller-v
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import type { LinuxHostedContainerSettings } from "@uvm-shim/hcs-schema";
+import { hostVariables } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { posixPaths } from "@uvm-shim/lifecycle";
 import { systemClock as clock } from "@uvm-shim/shim";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
@@ -104,12 +106,12 @@ describeWith(
     const directory = mkdtempSync(join(tmpdir(), "pod-network-"));
     made.defer(() => rmSync(directory, { recursive: true, force: true }));
     const kernel = join(directory, "kernel");
-    writeFileSync(kernel, "uvm-shim process guest 1\n");
+    writeFileSync(kernel, `${processGuestKernel}\n`);
     const socketPath = join(directory, "host.sock");
     const start = {
       command: process.execPath,
       args: [sourceOf("host-emulator/src/main.ts")],
-      env: { UVM_SHIM_HOST_IDLE_MS: "100" },
+      env: { [hostVariables.idleMs]: "100" },
     };
     made.defer(() => vi.waitFor(() => expect(existsSync(socketPath)).toBe(false), { timeout: 10_000 }));
     const direct = await connectEmulatedHost({ socketPath, start });

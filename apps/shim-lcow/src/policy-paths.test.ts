@@ -6,6 +6,8 @@ import { FakeUpstream, pipes } from "@uvm-shim/controller-process/testing";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import type { LinuxCombinedLayers, LinuxMappedDirectory, LinuxMappedVirtualDisk } from "@uvm-shim/hcs-schema";
+import { hostVariables } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import type { Platform, Sandbox } from "@uvm-shim/shim";
 import { attachedBelow, makeExt4 } from "@uvm-shim/test-support/disk";
@@ -80,10 +82,10 @@ describeWith(
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), "policy-"));
     mkdirSync(join(folder, "LinuxBootFiles"));
-    writeFileSync(join(folder, "LinuxBootFiles/kernel"), "uvm-shim process guest 1\n");
+    writeFileSync(join(folder, "LinuxBootFiles/kernel"), `${processGuestKernel}\n`);
     symlinkSync(sourceOf("guest-agent/src/main.ts"), join(folder, "LinuxBootFiles/initrd.img"));
     socketPath = join(folder, "host.sock");
-    const env = { UVM_SHIM_HOST_IDLE_MS: "100" };
+    const env = { [hostVariables.idleMs]: "100" };
     const start = { command: process.execPath, args: [sourceOf("host-emulator/src/main.ts")], env };
     host = await connectEmulatedHost({ socketPath, start });
     platform = createLcowPlatform({

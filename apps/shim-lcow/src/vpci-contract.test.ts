@@ -6,6 +6,8 @@ import { fileURLToPath } from "node:url";
 import { type DeviceWiring, linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { connectEmulatedHost } from "@uvm-shim/hcs-bindings";
+import { hostVariables } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { systemClock as clock } from "@uvm-shim/shim";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, vi } from "vitest";
@@ -17,10 +19,10 @@ const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../packa
 async function emulatedVm() {
   const directory = mkdtempSync(join(tmpdir(), "vpci-"));
   const kernel = join(directory, "kernel");
-  writeFileSync(kernel, "uvm-shim process guest 1\n");
+  writeFileSync(kernel, `${processGuestKernel}\n`);
   const devices = join(directory, "devices.json");
   writeFileSync(devices, JSON.stringify({ devices: [{ instancePath: contractDevice, functions: 2 }] }));
-  const env = { UVM_SHIM_HOST_IDLE_MS: "100", UVM_SHIM_HOST_DEVICES: devices };
+  const env = { [hostVariables.idleMs]: "100", [hostVariables.devices]: devices };
   const start = { command: process.execPath, args: [sourceOf("host-emulator/src/main.ts")], env };
   const socketPath = join(directory, "host.sock");
   const host = await connectEmulatedHost({ socketPath, start });

@@ -234,7 +234,7 @@ describe("devices", () => {
   it.each([
     [[{ id: "A", idType: "class" }], 'windows.devices[0].idType of device A is "class", expected one of vpci-i'],
     [[{ id: "A", idType: "" }], 'windows.devices[0].idType of device A is ""'],
-    [[{ id: "", idType: "vpci" }], 'windows.devices[0].id is "", expected the instance path of a device'],
+    [[{ id: "", idType: "vpci" }], 'windows.devices[0].id is "", expected a device instance path'],
     [[{ id: "/1", idType: "vpci" }], 'windows.devices[0].id is "/1"'],
     [[{ id: "A/65536", idType: "vpci" }], 'windows.devices[0].id is "A/65536"'],
     [

@@ -4,9 +4,10 @@ import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { GcsBridgeServer } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
-import { guestFolders, powerDescriptor, readBootParameters } from "@uvm-shim/host-protocol";
+import { powerDescriptor, powerWords, readBootParameters } from "@uvm-shim/host-protocol/guest";
 import { unblockSignal } from "@uvm-shim/linux-calls";
 import { readGuestFacts } from "./boot/facts.ts";
+import { agentFolders } from "./boot/guest-folders.ts";
 import { enterGuestRoot } from "./boot/guest-root.ts";
 import { denyHostCalls } from "./boot/host-calls.ts";
 import { dialHost, dialHostDescriptor, serveGuestPorts } from "./boot/hvsocket.ts";
@@ -51,7 +52,7 @@ async function serve(log: GuestLog, crash: (cause: unknown) => never): Promise<v
   process.on("SIGUSR1", () => dump.write());
   // Only with a listener: without one, Node starts its debugger.
   unblockSignal("SIGUSR1");
-  denyHostCalls({ needsBpf: existsSync(`${guestFolders.cgroups}/cgroup.procs`) });
+  denyHostCalls({ needsBpf: existsSync(`${agentFolders.cgroups}/cgroup.procs`) });
   const children = new Children();
   const containerMemory = followMachineMemory();
   const runtime = createRuntime(findRuntime(), children);
@@ -89,7 +90,7 @@ function reportPower(): void {
   power.on("close", off);
   power.on("error", off);
   power.resume();
-  power.write("up\n");
+  power.write(`${powerWords.up}\n`);
 }
 
 type Dial = (port: number, signal?: AbortSignal) => Promise<Socket>;

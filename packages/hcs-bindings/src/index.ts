@@ -1,5 +1,5 @@
 export { connectEmulatedHost } from "./emulator/emulated-host.ts";
-export { defaultHostSocket, type HostLocation, resolveHost } from "./emulator/resolve-host.ts";
+export { type HostLocation, resolveHost } from "./emulator/resolve-host.ts";
 export type { ConnectOptions, StartCommand } from "./emulator/start-host.ts";
 export { HostError, type HostErrorDetails } from "./host-error.ts";
 export { createPosixHostFiles, type PosixHostFiles, type PosixHostFilesOptions } from "./host-files/posix.ts";

@@ -1,11 +1,12 @@
 /**
- * Names of JSON objects whose case does not count. Windows' services and guests differ among themselves, and from the
- * schemas, in the case of names, and their clients in Go never notice: Go's decoder takes a name in any case.
+ * Field names of JSON objects, compared without regard to case. Windows' services and guests spell the same field in
+ * different ways, and not always as the schemas do. Their clients are written in Go and never notice, since Go's
+ * decoder accepts a name in any case.
  */
 
 /**
- * What the names that Go's decoder takes for one have in common. Beside the letters of ASCII there are two signs that
- * Unicode folds onto such a letter: the Kelvin sign, which becomes a k here, and the long s.
+ * The form in which two names are equal if Go's decoder takes them for the same. Two characters beyond ASCII fold onto
+ * an ASCII letter in Unicode: the Kelvin sign, which toLowerCase turns into a k, and the long s.
  */
 export function foldedName(name: string): string {
   const lower = name.toLowerCase();
@@ -13,9 +14,9 @@ export function foldedName(name: string): string {
 }
 
 /**
- * The fields of an object that came as JSON, by their folded names. Of names that differ in case alone the last one
- * counts, one that is spelled as in the schema no more than another, as in Go's decoder; null counts as absent, and
- * takes nothing back. A name such as `__proto__` is one like any other.
+ * The fields of a JSON object by their folded names. Of names that differ only in case, the last one wins, as in Go's
+ * decoder, even over one that is spelled as in the schema. A null counts as absent and replaces nothing. `__proto__`
+ * is a name like any other.
  */
 export function fieldsInAnyCase(object: { readonly [name: string]: unknown }): ReadonlyMap<string, unknown> {
   const fields = new Map<string, unknown>();
@@ -26,12 +27,12 @@ export function fieldsInAnyCase(object: { readonly [name: string]: unknown }): R
   return fields;
 }
 
-/** Names of a document's fields, with those of the objects, or of the lists of objects, below them. */
+/** Field names of a document, with those of the objects and the lists of objects inside it. */
 export interface Names {
   readonly [name: string]: true | Names | readonly [Names];
 }
 
-/** The value with the names as they are here, and everything else as it came, also what is not of that shape. */
+/** The value with known names spelled as here. Everything else stays as it came, including values of another shape. */
 export function spelledAs(names: Names, value: unknown): unknown {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
   const fields = fieldsInAnyCase(value as { readonly [name: string]: unknown });

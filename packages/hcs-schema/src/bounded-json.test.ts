@@ -34,16 +34,16 @@ describe("bounds of a JSON text", () => {
   });
 
   it.each([
-    ["12345", { length: 4 }, "5 characters, expected at most 4"],
-    ["[[[]]]", { depth: 2 }, "more than the 2 levels that are expected"],
-    ['{"a":{"b":0},"c":[{"d":0}]}', { keys: 3 }, "more than the 3 fields that are expected"],
-    ["[0,[],[0]]", { elements: 4 }, "more than the 4 elements of lists that are expected"],
-    ["[{},{}]", { elements: 1 }, "more than the 1 elements of lists that are expected"],
+    ["12345", { length: 4 }, "expected at most 4 characters, got 5"],
+    ["[[[]]]", { depth: 2 }, "expected at most 2 levels"],
+    ['{"a":{"b":0},"c":[{"d":0}]}', { keys: 3 }, "expected at most 3 fields"],
+    ["[0,[],[0]]", { elements: 4 }, "expected at most 4 list elements"],
+    ["[{},{}]", { elements: 1 }, "expected at most 1 list elements"],
     // A name that comes again and again is one field for JSON.parse, and work for each time.
-    ['{"a":0,"a":0}', { keys: 1 }, "more than the 1 fields that are expected"],
+    ['{"a":0,"a":0}', { keys: 1 }, "expected at most 1 fields"],
     // Cut short, so that JSON.parse would have made all of it before it refused.
-    ["[0,0,0,", { elements: 2 }, "more than the 2 elements of lists that are expected"],
-    ["[".repeat(100_000), { depth: 8 }, "more than the 8 levels that are expected"],
+    ["[0,0,0,", { elements: 2 }, "expected at most 2 list elements"],
+    ["[".repeat(100_000), { depth: 8 }, "expected at most 8 levels"],
   ])("%.40s", (text, bound, message) => {
     expect(jsonExcess(text, { ...unbounded, ...bound })).toBe(message);
   });

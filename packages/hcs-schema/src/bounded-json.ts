@@ -1,10 +1,10 @@
 import { SchemaError } from "./check.ts";
 
-/** What a JSON text may hold, counted over its characters before anything is made of them. */
+/** Limits of a JSON text, counted over its characters before it is parsed. */
 export interface JsonBounds {
   /** Characters of the text. */
   readonly length: number;
-  /** Objects and lists within each other. */
+  /** Levels of nested objects and lists. */
   readonly depth: number;
   /** Fields of all objects together. */
   readonly keys: number;
@@ -22,11 +22,11 @@ const openingBrace = 0x7b;
 const closingBrace = 0x7d;
 
 /**
- * In what a text exceeds its bounds, or undefined when it keeps them. It is no check of the JSON itself: of what is
- * none it counts what JSON.parse would have made until it found that out.
+ * The bound that a text exceeds, as the end of an error; undefined if it exceeds none. The text need not be valid JSON:
+ * then this counts what JSON.parse would make before it finds the error.
  */
 export function jsonExcess(text: string, bounds: JsonBounds): string | undefined {
-  if (text.length > bounds.length) return `${text.length} characters, expected at most ${bounds.length}`;
+  if (text.length > bounds.length) return `expected at most ${bounds.length} characters, got ${text.length}`;
   const isList: boolean[] = [];
   let keys = 0;
   let elements = 0;
@@ -53,26 +53,26 @@ export function jsonExcess(text: string, bounds: JsonBounds): string | undefined
         if (isList.at(-1) === true) elements += 1;
         break;
     }
-    if (isList.length > bounds.depth) return `more than the ${bounds.depth} levels that are expected`;
-    if (keys > bounds.keys) return `more than the ${bounds.keys} fields that are expected`;
-    if (elements > bounds.elements) return `more than the ${bounds.elements} elements of lists that are expected`;
+    if (isList.length > bounds.depth) return `expected at most ${bounds.depth} levels`;
+    if (keys > bounds.keys) return `expected at most ${bounds.keys} fields`;
+    if (elements > bounds.elements) return `expected at most ${bounds.elements} list elements`;
   }
   return undefined;
 }
 
-/** Parses what keeps its bounds, under its name in errors. Throws a SchemaError for what does not, or is no JSON. */
+/** Parses a text within bounds. Throws a SchemaError, with `name`, if the text exceeds them or is not JSON. */
 export function parseWithin(text: string, bounds: JsonBounds, name = ""): unknown {
   const excess = jsonExcess(text, bounds);
   if (excess !== undefined) throw new SchemaError(name, excess);
   try {
     return JSON.parse(text);
   } catch (cause) {
-    // Not the cause's own words, which quote the text.
+    // The cause's own message would quote the text.
     throw new SchemaError(name, "expected JSON", { cause });
   }
 }
 
-/** Index of the quotation mark that ends the string which begins here; that of the text's end when none does. */
+/** Index of the quotation mark that closes the string beginning at `start`; the text's length if none does. */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let before = end - 1;

@@ -1,7 +1,7 @@
-/** Small declarative checks of JSON values from outside. A check returns the value as its type or throws SchemaError. */
+/** Declarative checks of JSON values from outside. A check returns the value as its type, or throws a SchemaError. */
 import { foldedName } from "./any-case.ts";
 
-/** What is wrong with a value, and where: `VirtualMachine.ComputeTopology.Memory.SizeInMB: expected …, got …`. */
+/** What is wrong with which field: `VirtualMachine.ComputeTopology.Memory.SizeInMB: expected …, got …`. */
 export class SchemaError extends Error {
   override readonly name = "SchemaError";
   /** Dotted path of the field; empty for the value as a whole. */
@@ -24,8 +24,8 @@ type Scalar = string | number | boolean;
 declare const copies: unique symbol;
 
 /**
- * A check that makes what it returns, of what its table names and nothing else, at every level: only by such a one is a
- * guest's document read. The compiler proves it: `openObject`, `anything` and `record` have no part in one.
+ * A check that returns a copy, with the fields of its table and no others at every level. A guest's document is read
+ * only by such a check. The compiler proves the copying: `openObject`, `anything` and `record` cannot be part of one.
  */
 export type Copying<T> = [T] extends [Scalar] ? Check<T> : CopyingCheck<T>;
 
@@ -43,7 +43,7 @@ export type FieldChecks<T> = {
     : Check<T[Name]>;
 };
 
-/** As `FieldChecks`, of checks that copy. */
+/** As `FieldChecks`, but of checks that copy. */
 export type CopyingFields<T> = {
   readonly [Name in keyof T]-?: Record<never, never> extends Pick<T, Name>
     ? { readonly optional: Copying<Exclude<T[Name], undefined>> }
@@ -56,7 +56,7 @@ function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object" && value !== null) return "an object";
-  // A text may be of megabytes.
+  // A string may be megabytes long.
   const shown = typeof value === "string" ? value.slice(0, shownCharacters) : value;
   const text = JSON.stringify(shown) ?? typeof value;
   return text.length > shownCharacters ? `${text.slice(0, shownCharacters)}…` : text;
@@ -70,7 +70,7 @@ function mismatch(path: string, expected: string, value: unknown): SchemaError {
   return new SchemaError(path, `expected ${expected}, got ${describe(value)}`, { unshown });
 }
 
-/** As the check, of what may be a secret: its errors name the type instead of the value. */
+/** The same check for a value that may be a secret: errors name its type instead of showing it. */
 export function unshown<T>(check: Check<T>): Check<T> {
   return (value, path) => {
     try {
@@ -109,7 +109,7 @@ export const truth: Check<boolean> = (value, path = "") => {
   return value;
 };
 
-/** A check of its own for a value of type T that `accepts` recognises; `expected` completes "expected …". */
+/** A check that also asks `accepts`; `expected` completes "expected …" in its error. */
 export function refine<T>(check: Check<T>, expected: string, accepts: (value: T) => boolean): Check<T> {
   return (value, path = "") => {
     const checked = check(value, path);
@@ -118,7 +118,7 @@ export function refine<T>(check: Check<T>, expected: string, accepts: (value: T)
   };
 }
 
-export const filledText = refine(text, "a string that is not empty", (value) => value !== "");
+export const filledText = refine(text, "a non-empty string", (value) => value !== "");
 
 export const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -155,7 +155,7 @@ export function list<T>(item: Check<T>): Check<readonly T[]> {
   };
 }
 
-/** What is made of a copy alone is one. */
+/** Converts the result of a copying check, which makes another copying check. */
 export function madeOf<Copy, T>(check: Copying<Copy>, make: (copy: Copy, path: string) => T): CopyingCheck<T> {
   return ((value, path = "") => make(check(value, path), path)) as CopyingCheck<T>;
 }
@@ -186,8 +186,8 @@ export function closedObject<T>(fields: FieldChecks<T>): Check<T> {
 }
 
 /**
- * An object that others wrote, with these fields in any case of their names. It keeps others unchecked, where its
- * specification says that readers ignore them.
+ * An object with these fields, in any case of their names. It keeps other fields unchecked, for documents whose
+ * specification tells readers to ignore unknown fields.
  */
 export function openObject<T>(fields: FieldChecks<T>): Check<T> {
   const table = tableOf(fields);
@@ -198,7 +198,7 @@ export function openObject<T>(fields: FieldChecks<T>): Check<T> {
   };
 }
 
-/** What a host or a guest answers: these fields in any case of their names, copied one by one. Others are left out. */
+/** An answer of a host or guest: copies these fields, in any case of their names, and leaves others out. */
 export function answerObject<T>(fields: CopyingFields<T>): CopyingCheck<T>;
 export function answerObject<T>(fields: FieldChecks<T>): Check<T>;
 export function answerObject<T>(fields: FieldChecks<T>): Check<T> {
@@ -206,10 +206,10 @@ export function answerObject<T>(fields: FieldChecks<T>): Check<T> {
   return (value, path = "") => checkFields(table, inSpellingOf(table, fieldsOf(value, path)), path);
 }
 
-/** How the fields of an object are looked at: one of the functions above. */
+/** One of the functions above. */
 export type ObjectCheck = <T>(fields: FieldChecks<T>) => Check<T>;
 
-/** An object whose fields may be anything, of which the names alone matter. */
+/** An object with these fields, whose values may be anything. */
 export function namesOf<const Name extends string>(
   object: ObjectCheck,
   ...names: readonly Name[]
@@ -218,7 +218,7 @@ export function namesOf<const Name extends string>(
   return object(fields as unknown as FieldChecks<{ readonly [Field in Name]?: unknown }>);
 }
 
-/** The fields of an object as they are looked up: made once, since lists have thousands of objects. */
+/** The fields of an object, prepared for looking them up. Made once, since a list may hold thousands of objects. */
 interface Table<T> {
   readonly fields: readonly {
     readonly name: Extract<keyof T, string>;
@@ -237,7 +237,7 @@ function tableOf<T>(fields: FieldChecks<T>): Table<T> {
   };
 }
 
-/** The fields that a table has, under the names that it has for them; see `fieldsInAnyCase`. */
+/** The fields that the table knows, spelled as in the table; see `fieldsInAnyCase`. */
 function inSpellingOf<T>(
   { names }: Table<T>,
   given: { readonly [name: string]: unknown },

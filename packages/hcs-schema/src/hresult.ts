@@ -1,4 +1,4 @@
-/** HRESULTs that HCS, HCN and their guests answer with, by symbolic name (winerror.h). */
+/** HRESULTs that HCS, HCN and guests return, by symbolic name (winerror.h). */
 export const hresults = {
   S_OK: 0,
   E_NOTIMPL: 0x80004001,
@@ -61,12 +61,12 @@ const names = new Map<number, HresultName>(
   (Object.keys(hresults) as HresultName[]).map((name) => [hresults[name], name]),
 );
 
-/** The service's NTSTATUS for "operation pending" has another number than its HRESULT. */
+/** The one NTSTATUS of the service whose lower half differs from its HRESULT: "operation pending". */
 const ntstatusOperationPending = 0xc0370103;
 
 /**
- * One number for every form of the same result: unsigned, and HRESULT where the service answers with the NTSTATUS of
- * its facility (0xC0370xxx stands for 0x80370xxx).
+ * One number for all forms of a result: unsigned, and an HRESULT even if the service returned the NTSTATUS of its
+ * facility (0xC0370xxx stands for 0x80370xxx).
  */
 export function canonicalHresult(result: number): number {
   const unsigned = result >>> 0;
@@ -74,12 +74,12 @@ export function canonicalHresult(result: number): number {
   return unsigned >>> 16 === 0xc037 ? (0x80370000 | (unsigned & 0xffff)) >>> 0 : unsigned;
 }
 
-/** Symbolic name of a result in any of its forms; undefined when it is none of those listed. */
+/** Symbolic name of a result in any of its forms; undefined when it is not listed here. */
 export function hresultName(result: number): HresultName | undefined {
   return names.get(canonicalHresult(result));
 }
 
-/** "HCS_E_INVALID_STATE (0x80370105)", or the number alone when it has no known name. Shows the number as it came. */
+/** "HCS_E_INVALID_STATE (0x80370105)", or the number alone when its name is not known. Shows the number as it came. */
 export function describeHresult(result: number): string {
   const name = hresultName(result);
   const digits = `0x${(result >>> 0).toString(16).padStart(8, "0")}`;

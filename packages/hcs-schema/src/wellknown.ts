@@ -15,7 +15,7 @@ export const vsockServiceGuidTail = "-facb-11e6-bd58-64006a7986d3";
 
 export const highestVsockPort = 0xffffffff;
 
-/** The hvsocket service GUID that stands for a vsock port. Throws a RangeError for what is no port. */
+/** The hvsocket service GUID that stands for a vsock port. Throws a RangeError for an invalid port. */
 export function vsockServiceGuid(port: number): string {
   if (!Number.isInteger(port) || port < 0 || port > highestVsockPort) {
     throw new RangeError(`vsock port ${port}: expected an integer from 0 to ${highestVsockPort}`);
@@ -33,7 +33,7 @@ export function vsockPortOf(serviceGuid: string): number | undefined {
 export const linuxVsockPorts = {
   /** The guest reads its initial entropy here, 512 bytes, when it boots. */
   entropy: 1,
-  /** The guest's agent writes its log here, one JSON object a line. */
+  /** The guest's agent writes its log here, one JSON object per line. */
   log: 109,
   /** Port of the 9p server that Plan9 shares are mounted from. */
   plan9: 564,
@@ -43,28 +43,29 @@ export const linuxVsockPorts = {
   firstStdio: 0x40000001,
 } as const;
 
-/** hvsocket services of the host that a Windows guest dials, and the address by which it is to know the host. */
+/** hvsocket services of the host that a Windows guest dials. */
 export const windowsHvsocketServices = {
   gcs: "acef5661-84a1-4e44-856b-6245e69f4620",
   log: "172dad59-976d-45f2-8b6c-6d1b13f2ac4d",
 } as const;
 
+/** The hvsocket address that a Windows guest uses for its host. */
 export const windowsGcsHostAddress = "894cc2d6-9d79-424f-93fe-42969ae6d8d1";
 
-/** Where things stand inside a Linux guest. */
+/** Paths inside a Linux guest. */
 export const linuxGuestPaths = {
-  /** Bundle of a container: `<root>/<pod id>/<container id>`, its root file system below it in `rootfs`. */
+  /** Bundle of a container: `<root>/<pod id>/<container id>`, with its root file system in `rootfs`. */
   containerRoot: "/run/gcs/pods",
   /** The same in a guest with a security policy: `<root>/<container id>`. */
   policyContainerRoot: "/run/gcs/c",
   /** SCSI mounts: `<root>/<controller>/<lun>/<partition>`, or `<root>/m<number>` with a security policy. */
   scsiMounts: "/run/mounts/scsi",
   plan9Mounts: "/run/mounts/p9",
-  /** Where the tools for GPUs look for their drivers (earlier releases of microsoft/hcsshim, internal/hcsoci). */
+  /** Where GPU tools look for their drivers (earlier releases of microsoft/hcsshim, internal/hcsoci). */
   gpuDrivers: "/run/nvidia",
 } as const;
 
-/** Where things stand inside a Windows guest. */
+/** Paths inside a Windows guest. */
 export const windowsGuestPaths = {
   /** SCSI mounts: `<root>\<controller>_<lun>_<partition>`. */
   scsiMounts: "C:\\mounts\\scsi",

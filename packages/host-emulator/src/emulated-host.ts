@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type ComputeSystemProperties, hresults } from "@uvm-shim/hcs-schema";
+import { hvsocketBaseName, longestHvsocketName } from "@uvm-shim/host-protocol/guest";
 import type { GuestKind } from "./guest-machine.ts";
 import { asFailure, HcsFailure } from "./hcs-failure.ts";
 import { LinuxSwitches } from "./networks/linux-switches.ts";
@@ -39,7 +40,7 @@ export interface EmulatedHostOptions {
 /** Longest path of a Unix socket: sun_path without its terminator. */
 const longestSocketPath = 107;
 const shortNameLength = 12;
-const longestVsockPath = `/vm/${"x".repeat(shortNameLength)}/hv.vsock_4294967295`;
+const longestVsockPath = `/vm/${"x".repeat(shortNameLength)}/${longestHvsocketName}`;
 const longestId = 255;
 /**
  * A note about the pod's cgroup of a VM, for the host after a killed one. It lies beside the VM's directory: the guest has
@@ -125,7 +126,7 @@ export class EmulatedHost {
     const system = new ComputeSystem({
       id,
       runtimeId,
-      vsockBase: join(directory, "hv.vsock"),
+      vsockBase: join(directory, hvsocketBaseName),
       plan,
       claims: this.#claims,
       assignable: this.#assignable,

@@ -1,7 +1,7 @@
 /**
- * What the emulator driver and the emulated host say to each other over a Unix socket: one JSON object a line. A
- * request carries an id and gets one answer; events come without. A handle belongs to its connection and is closed
- * with it, as HCS closes the handles of a process that ends.
+ * Calls between the emulator driver and the emulated host, over a Unix socket, one JSON object per line. A request has
+ * an id and gets one answer with that id; events have none. A handle belongs to its connection and is closed with it,
+ * as HCS closes the handles of a process that ends.
  */
 import {
   anything,
@@ -35,7 +35,7 @@ import {
 
 export const emulatedHostProtocolVersion = 1;
 
-/** Longest line that either end accepts. */
+/** The longest line that either end accepts. */
 export const emulatedHostMaximumLineBytes = 4 * 1024 * 1024;
 
 /** Arguments of each call. */
@@ -46,18 +46,18 @@ export interface EmulatedHostCalls extends EmulatedNetworkCalls {
   readonly enumerate: { readonly owner?: string };
   readonly grantVmAccess: { readonly system: string; readonly path: string };
   /**
-   * What only this host has: a cgroup of the machine, a pod's, for a system that has not started and for the process that
-   * serves the pod, which stands there until the system has ended.
+   * Windows has no such call. Places a system that has not started below a cgroup of this machine, and the process that
+   * serves the pod in it, until the system has ended.
    */
   readonly joinControlGroup: { readonly system: string; readonly path: string; readonly pid: number };
-  /** A fault for tests: a frozen guest keeps all that it has and does nothing, until it is thawed or ended. */
+  /** A fault for tests. A frozen guest keeps everything and does nothing until it is thawed or ended. */
   readonly freeze: { readonly system: string; readonly isFrozen: boolean };
   readonly start: { readonly handle: number };
   readonly shutdown: { readonly handle: number };
   readonly terminate: { readonly handle: number };
   readonly modify: { readonly handle: number; readonly request: unknown };
   readonly properties: { readonly handle: number; readonly types: readonly SystemPropertyType[] };
-  /** What Windows tells of the process that backs the VM's memory. */
+  /** On Windows, the working set of the process that backs the VM's memory. */
   readonly workingSet: { readonly handle: number };
   readonly close: { readonly handle: number };
 }
@@ -65,7 +65,7 @@ export interface EmulatedHostCalls extends EmulatedNetworkCalls {
 export interface EmulatedHandle {
   readonly handle: number;
   readonly runtimeId: string;
-  /** Path that the hybrid vsock convention builds the VM's sockets on. */
+  /** Base path of the VM's hvsockets; see hvsockets.ts. */
   readonly vsockBase: string;
 }
 
@@ -100,7 +100,7 @@ export type EmulatedHostRequest = {
 export interface EmulatedHostError {
   readonly hresult: number;
   readonly message: string;
-  /** Error events as HCS returns them: what the host knows beyond the code. */
+  /** Error events as HCS returns them: details beyond the code. */
   readonly events?: readonly string[];
 }
 
@@ -159,7 +159,7 @@ const resultChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHos
 const callName: Check<EmulatedHostCallName> = (value, path = "") => {
   const found = (Object.keys(callChecks) as EmulatedHostCallName[]).find((name) => name === value);
   if (found === undefined) {
-    throw new SchemaError(path, `unknown call, expected one of ${Object.keys(callChecks).join(", ")}`);
+    throw new SchemaError(path, `unknown call: expected one of ${Object.keys(callChecks).join(", ")}`);
   }
   return found;
 };
@@ -178,7 +178,7 @@ export const checkEmulatedHostRequest: Check<EmulatedHostRequest> = (value, path
   } as EmulatedHostRequest;
 };
 
-/** The result of a call, checked as that call's. */
+/** Checks the result of a call. */
 export function checkEmulatedHostResult<Name extends EmulatedHostCallName>(
   call: Name,
   result: unknown,

@@ -1,4 +1,4 @@
-/** The file that tells an emulated host which devices can be assigned to its VMs. */
+/** The file that declares which devices an emulated host can assign to its VMs. */
 import {
   type Check,
   closedObject,
@@ -16,13 +16,13 @@ export interface DeclaredDevices {
 }
 
 export interface DeclaredDevice {
-  /** Unlike any other, also without regard to case. */
+  /** Unique without regard to case. */
   readonly instancePath: string;
-  /** How many virtual functions it has, each of which can be assigned by itself; 1 when absent. */
+  /** Number of virtual functions, each of which can be assigned by itself; 1 by default. */
   readonly functions?: number;
-  /** A character device of the machine that the guest gets with each function. */
+  /** A character device of this machine that the guest gets with each function. */
   readonly characterDevice?: string;
-  /** A directory of the machine that the guest gets with each function. */
+  /** A directory of this machine that the guest gets with each function. */
   readonly directory?: string;
 }
 
@@ -46,7 +46,7 @@ export const checkDeclaredDevices: Check<DeclaredDevices> = (value, path = "") =
     if (names.indexOf(name) !== index) {
       throw new SchemaError(
         `devices[${index}].instancePath`,
-        `${declared.devices[index]?.instancePath} is there twice`,
+        `${declared.devices[index]?.instancePath} is declared twice`,
       );
     }
   }

@@ -1,5 +1,4 @@
 export * from "./calls.ts";
-export * from "./declared-devices.ts";
-export * from "./guest-boot.ts";
-export { guestFolders } from "./guest-folders.ts";
+export * from "./host-process.ts";
+export * from "./hvsockets.ts";
 export { JsonLines } from "./json-lines.ts";

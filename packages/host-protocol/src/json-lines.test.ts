@@ -13,6 +13,6 @@ describe("JsonLines", () => {
   it("refuses a line that is longer than its bound", () => {
     const lines = new JsonLines(4);
     expect(lines.push(new TextEncoder().encode("1234\n123"))).toEqual(["1234"]);
-    expect(() => lines.push(new TextEncoder().encode("45"))).toThrow("a line of more than 4 bytes");
+    expect(() => lines.push(new TextEncoder().encode("45"))).toThrow("line exceeds 4 bytes");
   });
 });

@@ -1,6 +1,6 @@
 const newline = 0x0a;
 
-/** Splits a byte stream into lines, keeping at most one unfinished line of bounded size. */
+/** Splits a byte stream into lines of bounded length, and keeps at most one unfinished line. */
 export class JsonLines {
   readonly #maximumBytes: number;
   #pending: Uint8Array[] = [];
@@ -10,7 +10,7 @@ export class JsonLines {
     this.#maximumBytes = maximumBytes;
   }
 
-  /** The lines that this chunk completes. Throws a RangeError when a line is longer than accepted. */
+  /** Returns the lines that this chunk completes. Throws a RangeError if a line is too long. */
   push(chunk: Uint8Array): string[] {
     const lines: string[] = [];
     let start = 0;
@@ -26,7 +26,7 @@ export class JsonLines {
   #keep(part: Uint8Array): void {
     this.#pendingBytes += part.length;
     if (this.#pendingBytes > this.#maximumBytes) {
-      throw new RangeError(`a line of more than ${this.#maximumBytes} bytes`);
+      throw new RangeError(`line exceeds ${this.#maximumBytes} bytes`);
     }
     this.#pending.push(part);
   }

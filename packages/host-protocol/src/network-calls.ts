@@ -1,4 +1,4 @@
-/** The calls of the emulated host's protocol that are about networks; calls.ts has the others. */
+/** Calls of the emulated host that concern networks. The others are in calls.ts. */
 import {
   anything,
   type Check,
@@ -13,7 +13,7 @@ import {
 } from "@uvm-shim/hcs-schema";
 
 export interface EmulatedNetworkCalls {
-  /** An endpoint is made in a network, which is told beside its settings. */
+  /** `network` is that of an endpoint, whose settings do not name it. */
   readonly createNetworkObject: {
     readonly kind: HcnObjectKind;
     readonly network?: string;
@@ -22,11 +22,14 @@ export interface EmulatedNetworkCalls {
   readonly queryNetworkObject: { readonly kind: HcnObjectKind; readonly object: string };
   readonly deleteNetworkObject: { readonly kind: HcnObjectKind; readonly object: string };
   readonly modifyNamespace: { readonly namespace: string; readonly request: HcnModifyNamespaceRequest };
-  /** What only this host has: a network namespace of the machine as one of HCN, for a system that has not started. */
+  /**
+   * Windows has no such call. Makes an HCN namespace of a network namespace of this machine, for a system that has not
+   * started.
+   */
   readonly joinNetworkNamespace: { readonly system: string; readonly path: string };
 }
 
-/** What the object is: an HcnNetwork, HcnEndpoint or HcnNamespace, for the caller to check as that. */
+/** An HcnNetwork, HcnEndpoint or HcnNamespace, which the caller checks. */
 interface Properties {
   readonly properties: unknown;
 }

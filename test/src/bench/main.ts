@@ -6,6 +6,7 @@
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { hostVariables } from "@uvm-shim/host-protocol";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
 import { Containerd } from "../e2e/containerd.ts";
 import { IMAGE, type Images, makeImages } from "../e2e/images.ts";
@@ -44,7 +45,7 @@ const LEAST_PAIRS = 10;
 /** Of the measurements that take seconds each. */
 const OUTPUT_PAIRS = 5;
 /** Longer than the benchmark: the emulated host keeps running, as the real host's services do. */
-const HOST_ENVIRONMENT = { UVM_SHIM_HOST_IDLE_MS: "600000" };
+const HOST_ENVIRONMENT = { [hostVariables.idleMs]: "600000" };
 
 interface Bench {
   readonly containerd: Containerd;

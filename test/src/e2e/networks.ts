@@ -1,7 +1,8 @@
 /** HCN objects on the emulated host that the shims use. */
 import { join } from "node:path";
-import { type ComputeHost, connectEmulatedHost, defaultHostSocket, type HostNetworks } from "@uvm-shim/hcs-bindings";
+import { type ComputeHost, connectEmulatedHost, type HostNetworks } from "@uvm-shim/hcs-bindings";
 import type { HcnEndpointSettings } from "@uvm-shim/hcs-schema";
+import { defaultHostSocket } from "@uvm-shim/host-protocol";
 import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
 
 /** Connects to the host that the shims use, and starts it as they do where none runs. */

@@ -31,11 +31,11 @@ describe("a guest's answer, taken by a host with little memory", () => {
   const cases: { readonly [name: string]: readonly [came: number | string, isBridgeOpen: boolean] } = {
     // The message has its empty part `memory`, and nothing of what stood in it.
     "bytes for a message": [2, true],
-    "many fields": [`${invalid}Properties: more than the 16384 fields that are expected`, true],
-    "many levels": [`${invalid}Properties: more than the 16 levels that are expected`, true],
-    "many processes": [`${invalid}Properties: more than the 32768 elements of lists that are expected`, true],
-    "empty processes": [`${invalid}Properties: more than the 32768 elements of lists that are expected`, true],
-    "records of errors": [`${invalid}body of 3145761 bytes, expected at most 2097152`, true],
+    "many fields": [`${invalid}Properties: expected at most 16384 fields`, true],
+    "many levels": [`${invalid}Properties: expected at most 16 levels`, true],
+    "many processes": [`${invalid}Properties: expected at most 32768 list elements`, true],
+    "empty processes": [`${invalid}Properties: expected at most 32768 list elements`, true],
+    "records of errors": [`${invalid}a body of 3145761 bytes was dropped, expected at most 2097152`, true],
     "a notification of empty objects": [
       "GcsError: GCS getProperties c: the bridge is closed: GCS: invalid notification from the guest: body of 3145779 bytes, expected at most 16384",
       false,

@@ -10,6 +10,8 @@ import { linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import { scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import { hostVariables } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { posixPaths } from "@uvm-shim/lifecycle";
 import { ordinaryGuestLayout } from "@uvm-shim/sandbox-lcow";
 
@@ -42,13 +44,13 @@ export class LoneVm {
     const { name, memoryMb, onLog = () => {} } = options;
     const directory = mkdtempSync(join(tmpdir(), `${name}-`));
     const kernel = join(directory, "kernel");
-    writeFileSync(kernel, "uvm-shim process guest 1\n");
+    writeFileSync(kernel, `${processGuestKernel}\n`);
     const host = await connectEmulatedHost({
       socketPath: join(directory, "host.sock"),
       start: {
         command: process.execPath,
         args: [sourceOf("host-emulator/src/main.ts")],
-        env: { UVM_SHIM_HOST_IDLE_MS: "100" },
+        env: { [hostVariables.idleMs]: "100" },
       },
     });
     const log = { log: (_level: string, message: string) => onLog(message) };

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { connectEmulatedHost, defaultHostSocket, HostError } from "@uvm-shim/hcs-bindings";
+import { connectEmulatedHost, HostError } from "@uvm-shim/hcs-bindings";
+import { defaultHostSocket } from "@uvm-shim/host-protocol";
 import type { HoldingsScope } from "./holdings.ts";
 
 /** FIFOs are ctr's, which leaves them when it cannot delete the task itself. */

@@ -1,6 +1,7 @@
 /** What a long-lived pod holds, and whether that has grown. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { guestFolders } from "@uvm-shim/host-protocol/guest";
 import { readProcesses } from "../leaks/holdings.ts";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
 import { proportionalSetSize, residentSetSize } from "../support/memory.ts";
@@ -27,8 +28,6 @@ const GROWTH = {
   uncollected: { since: "middle", mebibytes: 8 },
   others: { since: "middle", mebibytes: 16 },
 } as const satisfies { readonly [memory: string]: Figure["mayGrow"] };
-/** Where the emulated host attaches Plan9 shares in the guest. */
-const SHARES = "/run/host/plan9/";
 const BYTES = 1024 * 1024;
 
 /** @param disks the folder of the soak's disks: loop devices of others have other backing files. */
@@ -40,7 +39,10 @@ export function countThings(servers: ReturnType<typeof findServers>, disks: stri
       ...{ name: `${server}: descriptors`, value: readdirSync(`/proc/${pid}/fd`).length },
     })),
     { name: "VM: attached disks", value: attachedDisks(disks) },
-    { name: "VM: attached shares", value: mounts.filter(({ point }) => point.startsWith(SHARES)).length },
+    {
+      name: "VM: attached shares",
+      value: mounts.filter(({ point }) => point.startsWith(`${guestFolders.plan9Shares}/`)).length,
+    },
     { name: "guest: mounts", value: mounts.length },
     { name: "guest: processes", value: processesBeside(agent) },
   ];

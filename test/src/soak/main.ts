@@ -6,6 +6,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual, parseArgs } from "node:util";
+import { hostVariables } from "@uvm-shim/host-protocol";
 import { layersMount, makeLayer, makeScratch } from "@uvm-shim/test-support/layers";
 import { makeRootfs } from "@uvm-shim/test-support/rootfs";
 import { checkMachine } from "../e2e/machine.ts";
@@ -27,7 +28,7 @@ const SETTLE_MS = 10_000;
 /** A fresh pod has come to rest when it holds the same as so long before. */
 const REST_MS = 500;
 const PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process";
-const HOST_ENVIRONMENT = { UVM_SHIM_HOST_IDLE_MS: "600000" };
+const HOST_ENVIRONMENT = { [hostVariables.idleMs]: "600000" };
 
 interface Soak {
   readonly pod: Pod;

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { bootVariable } from "@uvm-shim/host-protocol/guest";
 
 /** The first process of the one VM's guest, by its pid on this machine. */
 export function guestInit(): string {
@@ -6,9 +7,7 @@ export function guestInit(): string {
     if (!/^\d+$/.test(pid)) return false;
     const status = readIfPresent(`/proc/${pid}/status`);
     const ids = /^NSpid:\s+(.*)$/m.exec(status)?.[1]?.split(/\s+/) ?? [];
-    return (
-      ids.length > 1 && ids.at(-1) === "1" && readIfPresent(`/proc/${pid}/environ`).includes("UVM_SHIM_GUEST_BOOT")
-    );
+    return ids.length > 1 && ids.at(-1) === "1" && readIfPresent(`/proc/${pid}/environ`).includes(bootVariable);
   });
   if (init === undefined) throw new Error("there is no guest on this machine");
   return init;

@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { hostVariables } from "@uvm-shim/host-protocol";
 
 /** Where `npm run build` puts the Linux executables. */
 export const DISTRIBUTION = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..", "dist", "linux-x64");
@@ -7,4 +8,4 @@ export const SHIM_PROGRAM = "containerd-shim-lcow-v2";
 export const SHIM = join(DISTRIBUTION, SHIM_PROGRAM);
 
 /** The emulated host ends this soon after its last user, in milliseconds, so that its end can be seen. */
-export const HOST_ENVIRONMENT = { UVM_SHIM_HOST_IDLE_MS: "300" };
+export const HOST_ENVIRONMENT = { [hostVariables.idleMs]: "300" };

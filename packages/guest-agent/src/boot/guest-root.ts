@@ -3,8 +3,7 @@
  * its own. Everything is done by system calls of this process, since a single fork would cost more.
  */
 import { closeSync, cpSync, existsSync, mkdirSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
-import type { BootParameters } from "@uvm-shim/host-protocol";
-import { guestFolders } from "@uvm-shim/host-protocol";
+import { type BootParameters, guestFolders } from "@uvm-shim/host-protocol/guest";
 import {
   bringLoopbackUp,
   MNT_DETACH,
@@ -19,6 +18,7 @@ import {
   umount,
 } from "@uvm-shim/linux-calls";
 import { mountCgroups } from "../cgroups/cgroups.ts";
+import { agentFolders } from "./guest-folders.ts";
 
 const { MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC } = mountFlags;
 const inert = MS_NOSUID | MS_NODEV | MS_NOEXEC;
@@ -110,5 +110,5 @@ function mountDevices(root: string): void {
 
 function mountRun(root: string, size: string): void {
   mount("run", folder(root, "run"), "tmpfs", MS_NOSUID | MS_NODEV, `mode=755,${size}`);
-  for (const name of [guestFolders.plan9Shares, guestFolders.runtimeState, guestFolders.scratch]) folder(root, name);
+  for (const name of [guestFolders.plan9Shares, agentFolders.runtimeState, agentFolders.scratch]) folder(root, name);
 }

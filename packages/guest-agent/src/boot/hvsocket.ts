@@ -3,17 +3,17 @@ import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { hostPortPath, longestHvsocketLine } from "@uvm-shim/host-protocol";
+import { acceptanceLine, hvsocketBaseName, portOfConnectLine } from "@uvm-shim/host-protocol/guest";
 import { connectUnixSocket } from "@uvm-shim/linux-calls";
 
 /** Pause before the next attempt at a listener with a full backlog. */
 const fullPauseMs = 5;
-const connectLineLimit = 32;
-const connectPattern = /^CONNECT ([0-9]{1,10})$/;
 
 /** Dials a port of the host. Rejects if nobody listens there, and with the signal's reason if it aborts. */
 export async function dialHost(folder: string, port: number, signal?: AbortSignal): Promise<Socket> {
   signal?.throwIfAborted();
-  const socket = connect({ path: `${folder}/hv.vsock_${port}`, allowHalfOpen: true });
+  const socket = connect({ path: hostPortPath(baseIn(folder), port), allowHalfOpen: true });
   try {
     await once(socket, "connect", signal === undefined ? {} : { signal });
     return socket;
@@ -30,7 +30,7 @@ export async function dialHostDescriptor(folder: string, port: number, signal: A
   try {
     for (;;) {
       signal.throwIfAborted();
-      const descriptor = connectUnixSocket(`${folder}/hv.vsock_${port}`);
+      const descriptor = connectUnixSocket(hostPortPath(baseIn(folder), port));
       if (descriptor !== undefined) return descriptor;
       await delay(fullPauseMs, undefined, { signal });
     }
@@ -46,7 +46,7 @@ export async function dialHostDescriptor(folder: string, port: number, signal: A
  * `OK <port>` for a port with a service, and the end of the connection for anything else.
  */
 export function serveGuestPorts(folder: string, services: ReadonlyMap<number, (socket: Socket) => void>): Server {
-  const path = `${folder}/hv.vsock`;
+  const path = baseIn(folder);
   rmSync(path, { force: true });
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     let head = Buffer.alloc(0);
@@ -56,10 +56,10 @@ export function serveGuestPorts(folder: string, services: ReadonlyMap<number, (s
     const onData = (chunk: Buffer): void => {
       head = Buffer.concat([head, chunk]);
       const end = head.indexOf("\n");
-      if (end === -1 && head.length <= connectLineLimit) return;
-      const port = connectPattern.exec(head.toString("latin1", 0, Math.max(end, 0)))?.[1];
-      const serve = port === undefined ? undefined : services.get(Number(port));
-      if (serve === undefined) {
+      if (end === -1 && head.length <= longestHvsocketLine) return;
+      const port = portOfConnectLine(head.toString("latin1", 0, Math.max(end, 0)));
+      const serve = port === undefined ? undefined : services.get(port);
+      if (port === undefined || serve === undefined) {
         socket.destroy();
         return;
       }
@@ -67,7 +67,7 @@ export function serveGuestPorts(folder: string, services: ReadonlyMap<number, (s
       socket.pause();
       const rest = head.subarray(end + 1);
       if (rest.length > 0) socket.unshift(rest);
-      socket.write(`OK ${port}\n`);
+      socket.write(`${acceptanceLine(port)}\n`);
       serve(socket);
     };
     socket.on("data", onData);
@@ -76,4 +76,8 @@ export function serveGuestPorts(folder: string, services: ReadonlyMap<number, (s
   // A connection that cannot be accepted must not end the agent.
   server.once("listening", () => server.on("error", () => {}));
   return server;
+}
+
+function baseIn(folder: string): string {
+  return `${folder}/${hvsocketBaseName}`;
 }

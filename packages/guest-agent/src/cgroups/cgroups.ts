@@ -1,14 +1,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
-import { guestFolders } from "@uvm-shim/host-protocol";
 import { mount, mountFlags } from "@uvm-shim/linux-calls";
+import { agentFolders } from "../boot/guest-folders.ts";
 import { type GroupMetrics, readGroupMetrics } from "./cgroup-metrics.ts";
 import { limitContainerMemory } from "./container-memory.ts";
 
 const { MS_NODEV, MS_NOEXEC, MS_NOSUID } = mountFlags;
 const inert = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-const root = guestFolders.cgroups;
+const root = agentFolders.cgroups;
 
 /** A version 1 hierarchy: the name of its folder, and its mount data. */
 export interface Hierarchy {

@@ -2,8 +2,8 @@
 import { closeSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciLinuxResources, OciProcess } from "@uvm-shim/hcs-schema";
-import { guestFolders } from "@uvm-shim/host-protocol";
 import { type DescriptorReceiver, listenForDescriptor, type ProcessExit } from "@uvm-shim/linux-calls";
+import { agentFolders } from "../boot/guest-folders.ts";
 import type { Children } from "../process/children.ts";
 import { specificationText } from "./specification.ts";
 
@@ -73,7 +73,7 @@ function logFormatOf(program: string): "text" | "json" {
 
 export function createRuntime(program: string, children: Children): OciRuntime {
   const call = async (files: CallFiles, parameters: readonly string[], stdio: ChildStdio, signal?: AbortSignal) => {
-    const global = ["--root", guestFolders.runtimeState, "--log", files.log, "--log-format", logFormatOf(program)];
+    const global = ["--root", agentFolders.runtimeState, "--log", files.log, "--log-format", logFormatOf(program)];
     const { exitCode } = await children.run(program, [...global, ...parameters], { stdio: [...stdio] }, signal);
     if (exitCode === 0) return;
     throw new GuestFault("E_FAIL", `${parameters[0]}: ${lastError(files.log) ?? `${program} exited with ${exitCode}`}`);
@@ -132,7 +132,7 @@ export function createRuntime(program: string, children: Children): OciRuntime {
     freeze: (id, isFrozen, signal) =>
       withFiles((files) => call(files, [isFrozen ? "pause" : "resume", id], noStdio, signal)),
     remove: async (id) => {
-      if (!existsSync(`${guestFolders.runtimeState}/${id}`)) return;
+      if (!existsSync(`${agentFolders.runtimeState}/${id}`)) return;
       await withFiles((files) => call(files, ["delete", "--force", id], noStdio));
     },
   };
@@ -143,7 +143,7 @@ const terminalTimeoutMs = 5000;
 const noStdio: ChildStdio = ["ignore", "ignore", "ignore"];
 
 async function withFiles<T>(act: (files: CallFiles) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(`${guestFolders.scratch}/`);
+  const folder = mkdtempSync(`${agentFolders.scratch}/`);
   const at = (name: string): string => `${folder}/${name}`;
   try {
     return await act({

@@ -1,8 +1,8 @@
 /** Runs ip(8) with a batch of commands, in the guest's network or in that of a container. */
 import { rmSync, writeFileSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import { guestFolders } from "@uvm-shim/host-protocol";
 import { openNetworkNamespace } from "@uvm-shim/linux-calls";
+import { agentFolders } from "../boot/guest-folders.ts";
 import type { Children } from "../process/children.ts";
 import type { Commands } from "./commands.ts";
 
@@ -39,7 +39,7 @@ export async function runIp({ common, ipv6Rules }: Commands, owner: NamespaceOwn
     [["-6"], ipv6Rules],
   ] as const) {
     if (commands.length === 0) continue;
-    const file = `${guestFolders.scratch}/ip-${++batches}`;
+    const file = `${agentFolders.scratch}/ip-${++batches}`;
     writeFileSync(file, `${commands.join("\n")}\n`);
     try {
       const { exitCode, stderr } = await run("ip", [...family, "-batch", file], owner);

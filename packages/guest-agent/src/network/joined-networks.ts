@@ -4,14 +4,14 @@
  */
 import { existsSync } from "node:fs";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
-import { guestFolders } from "@uvm-shim/host-protocol";
+import { guestFolders, joinedNetwork } from "@uvm-shim/host-protocol/guest";
 
 const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** The path of the namespace with this id; undefined for one of the guest itself. */
 export function joinedNamespacePath(id: string): string | undefined {
   if (!guidPattern.test(id)) return undefined;
-  const path = `${guestFolders.joinedNetworks}/${id.toLowerCase()}`;
+  const path = joinedNetwork(id);
   return existsSync(path) ? path : undefined;
 }
 

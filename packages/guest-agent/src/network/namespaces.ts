@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
+import { nicInterface } from "@uvm-shim/host-protocol/guest";
 import type { NameResolution } from "../pods/pod-files.ts";
 import { moveCommands, setUpCommands } from "./commands.ts";
 import { type NamespaceOwner, type RunInNetwork, runIp } from "./ip.ts";
@@ -102,7 +103,7 @@ export class NetworkNamespace {
       if (this.#nics.some((nic) => nic.adapter.ID === adapter.ID)) {
         throw new GuestFault("E_FAIL", `NIC ${adapter.ID} is already in network namespace ${JSON.stringify(this.#id)}`);
       }
-      const hostName = hostNameOf(adapter.ID);
+      const hostName = nicInterface(adapter.ID);
       await waitForInterface(hostName, adapter.ID, signal);
       this.#nics = [...this.#nics, { adapter, hostName, place: placeOf(hostName) }];
       await this.#synchronize();
@@ -180,11 +181,6 @@ export class NetworkNamespace {
     this.#turn = turn.catch(() => {});
     return turn;
   }
-}
-
-/** The name that the emulated host gives a NIC's interface. */
-function hostNameOf(id: string): string {
-  return `nic${id.replaceAll("-", "").slice(0, 12)}`;
 }
 
 function placeOf(hostName: string): NicPlace {

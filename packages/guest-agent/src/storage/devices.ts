@@ -2,7 +2,8 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, type Stats } from "node:fs";
 import { join } from "node:path";
 import type { OciDeviceRule } from "@uvm-shim/hcs-schema";
-import { guestFolders } from "@uvm-shim/host-protocol";
+import { assignedDeviceFiles, assignedDeviceFolder } from "@uvm-shim/host-protocol/guest";
+import { agentFolders } from "../boot/guest-folders.ts";
 
 /** A device node, in the form of `linux.devices`. */
 export interface DeviceNode {
@@ -38,7 +39,7 @@ const foldersOfTheirOwn: ReadonlySet<string> = new Set(["fd", "mqueue", "pts", "
 /** Looks the devices up on each call. */
 export const guestDevices: GuestDevices = {
   rules: () => {
-    const list = `${guestFolders.cgroups}/devices/devices.list`;
+    const list = `${agentFolders.cgroups}/devices/devices.list`;
     return existsSync(list) ? parseDeviceRules(readFileSync(list, "utf8")) : undefined;
   },
   nodes: () =>
@@ -46,17 +47,10 @@ export const guestDevices: GuestDevices = {
   node: nodeAt,
   assigned: (vmBusGuid) => {
     const folder = assignedDeviceFolder(vmBusGuid);
-    if (!existsSync(`${folder}/${declarationName}`)) return undefined;
+    if (!existsSync(`${folder}/${assignedDeviceFiles.declaration}`)) return undefined;
     return { folder, nodes: readdirSync(folder).flatMap((name) => nodeAt(join(folder, name)) ?? []) };
   },
 };
-
-/** The host writes it last, when the assigned device is complete. */
-export const declarationName = "device.json";
-
-export function assignedDeviceFolder(vmBusGuid: string): string {
-  return `${guestFolders.assignedDevices}/${vmBusGuid.toLowerCase()}`;
-}
 
 /** Reads the devices.list of a version 1 cgroup; undefined if it allows every device. */
 export function parseDeviceRules(text: string): readonly OciDeviceRule[] | undefined {

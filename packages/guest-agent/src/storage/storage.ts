@@ -8,11 +8,10 @@ import type {
   LinuxMappedDirectory,
   LinuxMappedVirtualDisk,
 } from "@uvm-shim/hcs-schema";
-import { guestFolders } from "@uvm-shim/host-protocol";
+import { assignedDeviceFiles, assignedDeviceFolder, diskNode, guestFolders } from "@uvm-shim/host-protocol/guest";
 import { MNT_DETACH, mount, mountFlags, setMountReadOnly, umount } from "@uvm-shim/linux-calls";
 import type { GuardedContainer, PolicyGuard } from "../policy/policy-guard.ts";
 import { waitForAppearance } from "./appearance.ts";
-import { assignedDeviceFolder, declarationName } from "./devices.ts";
 import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
 import { parseMountOptions } from "./mount-options.ts";
 import { mountOwn, removeMountPoint, unmountAll } from "./mount-points.ts";
@@ -63,13 +62,12 @@ export async function modifyStorage(
     case "VPCIDevice":
       // The host removes it by itself.
       if (!isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Remove VPCIDevice: expected Add");
-      return await waitForAppearance(`${assignedDeviceFolder(request.Settings.VMBusGUID)}/${declarationName}`, signal);
+      return await waitForAppearance(declarationOf(request.Settings.VMBusGUID), signal);
   }
 }
 
-/** The node that the emulated host makes for a disk, or for a partition of it. */
-export function devicePath({ Controller, Lun }: GuestScsiDevice, partition: number): string {
-  return `${guestFolders.scsiDevices}/${Controller}/${Lun}${partition === 0 ? "" : `p${partition}`}`;
+function declarationOf(vmBusGuid: string): string {
+  return `${assignedDeviceFolder(vmBusGuid)}/${assignedDeviceFiles.declaration}`;
 }
 
 async function addDisk(
@@ -77,7 +75,7 @@ async function addDisk(
   { runTool, guard }: StorageSurroundings,
   signal: AbortSignal,
 ): Promise<void> {
-  const device = devicePath(disk, disk.Partition);
+  const device = diskNode(disk.Controller, disk.Lun, disk.Partition);
   await waitForAppearance(device, signal);
   const mountIt = (): Promise<void> => mountDisk(disk, device, runTool, signal);
   await (guard === undefined ? mountIt() : guard.addDisk(disk, device, mountIt));
@@ -125,7 +123,7 @@ async function removeDisk(
   { guard }: StorageSurroundings,
   signal: AbortSignal,
 ): Promise<void> {
-  const device = devicePath(disk, disk.Partition);
+  const device = diskNode(disk.Controller, disk.Lun, disk.Partition);
   // The reference's guest waits for the disk although only its mount point matters.
   await waitForAppearance(device, signal);
   const remove = (): void => {
@@ -137,7 +135,7 @@ async function removeDisk(
 }
 
 function checkDeviceUnused(address: GuestScsiDevice): void {
-  const device = devicePath(address, 0);
+  const device = diskNode(address.Controller, address.Lun);
   const node = statSync(device, { throwIfNoEntry: false });
   if (node === undefined) return;
   const number = `${(node.rdev >> 8) & 0xfff}:${(node.rdev & 0xff) | ((node.rdev >> 12) & 0xfff00)}`;

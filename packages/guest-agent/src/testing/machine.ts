@@ -2,12 +2,21 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { type ContainerNotification, GcsBridgeClient, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { type LinuxProcessParameters, linuxVsockPorts, type OciProcess, type OciSpec } from "@uvm-shim/hcs-schema";
-import { bootVariable } from "@uvm-shim/host-protocol";
+import { hostPortPath } from "@uvm-shim/host-protocol";
+import {
+  assignedDeviceFiles,
+  assignedDeviceFolder,
+  bootEnvironment,
+  diskNode,
+  guestFolders,
+  hvsocketBaseName,
+  powerDescriptor,
+} from "@uvm-shim/host-protocol/guest";
 import {
   attachLoop,
   type LoopDevice,
@@ -119,10 +128,10 @@ export class Machine {
   /** Makes the folder of an assigned device, as the emulated host does. */
   assignDevice(vmBusGuid: string, major: number, minor: number): void {
     withMountNamespace(this.init, () => {
-      const folder = `/dev/vpci/${vmBusGuid}`;
+      const folder = assignedDeviceFolder(vmBusGuid);
       mkdirSync(folder, { recursive: true });
-      makeCharNode(`${folder}/device`, major, minor, 0o600);
-      writeFileSync(`${folder}/device.json`, "declared\n");
+      makeCharNode(join(folder, assignedDeviceFiles.node), major, minor, 0o600);
+      writeFileSync(join(folder, assignedDeviceFiles.declaration), "declared\n");
     });
   }
 
@@ -174,7 +183,7 @@ export class Machine {
       env: {
         PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
         NODE_PATH: join(packages, "linux-calls/node_modules"),
-        [bootVariable]: JSON.stringify(parameters),
+        ...bootEnvironment(parameters),
       },
       stdio: ["ignore", "pipe", "pipe", "pipe"],
     });
@@ -183,7 +192,7 @@ export class Machine {
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.console += text;
     });
-    const power = child.stdio[3] as Duplex;
+    const power = child.stdio[powerDescriptor] as Duplex;
     power.on("error", () => {});
     await Promise.race([
       new Promise<void>((resolve) => power.once("data", () => resolve())),
@@ -195,7 +204,7 @@ export class Machine {
   /** Takes the power away, as the emulated host does by closing its end. */
   async powerOff(): Promise<void> {
     if (this.#child === undefined) return;
-    (this.#child.stdio[3] as Duplex).destroy();
+    (this.#child.stdio[powerDescriptor] as Duplex).destroy();
     await this.off;
     for (const loop of this.#loops) loop.close();
     for (const server of this.#servers) server.close();
@@ -212,7 +221,7 @@ export class Machine {
       onConnection(socket);
     });
     this.#servers.push(server);
-    await new Promise<void>((resolve) => server.listen(join(this.#sockets, `hv.vsock_${port}`), resolve));
+    await new Promise<void>((resolve) => server.listen(hostPortPath(this.hostSocket, port), resolve));
     return server;
   }
 
@@ -221,22 +230,23 @@ export class Machine {
     const { promise, resolve } = Promise.withResolvers<Socket>();
     const server = await this.#listen(port, (socket) => {
       server.close();
-      rmSync(join(this.#sockets, `hv.vsock_${port}`), { force: true });
+      rmSync(hostPortPath(this.hostSocket, port), { force: true });
       resolve(socket);
     });
     return promise;
   }
 
   get hostSocket(): string {
-    return join(this.#sockets, "hv.vsock");
+    return join(this.#sockets, hvsocketBaseName);
   }
 
   /** Attaches a folder as the emulated host attaches a Plan9 share, and mounts it in the guest. */
   async share(name: string, folder: string, mountPath: string, readOnly = false): Promise<void> {
     const tree = openTree(folder, { recursive: true });
     withMountNamespace(this.init, () => {
-      mkdirSync(`/run/host/plan9/${name}`);
-      moveMount(tree, `/run/host/plan9/${name}`);
+      const place = join(guestFolders.plan9Shares, name);
+      mkdirSync(place);
+      moveMount(tree, place);
     });
     closeSync(tree);
     await this.modify("Add", "MappedDirectory", {
@@ -251,8 +261,9 @@ export class Machine {
     const loop = attachLoop({ path, readOnly: false });
     this.#loops.push(loop);
     withMountNamespace(this.init, () => {
-      mkdirSync("/dev/scsi/0", { recursive: true });
-      makeBlockNode(`/dev/scsi/0/${lun}`, loop.major, loop.minor, 0o600);
+      const node = diskNode(0, lun);
+      mkdirSync(dirname(node), { recursive: true });
+      makeBlockNode(node, loop.major, loop.minor, 0o600);
     });
   }
 

@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { closeSync, mkdirSync, writeFileSync } from "node:fs";
+import { guestFolders, joinedNetwork, nicInterface } from "@uvm-shim/host-protocol/guest";
 import { createNetworkNamespace, moveMount, openTree, withMountNamespace } from "@uvm-shim/linux-calls";
 import type { Machine } from "./machine.ts";
 
@@ -18,7 +19,7 @@ export function nicId(number: number): string {
 }
 
 function interfaceOf(number: number): string {
-  return `nic${nicId(number).replaceAll("-", "").slice(0, 12)}`;
+  return nicInterface(nicId(number));
 }
 
 export function makePlugs(): Plugs {
@@ -50,11 +51,12 @@ export function makePlugs(): Plugs {
         const tree = openTree(offered.path);
         try {
           withMountNamespace(machine.init, () => {
-            const place = `/run/host/networks/${id}`;
-            for (const folder of ["networks", "nics"]) mkdirSync(`/run/host/${folder}`, { recursive: true });
+            const place = joinedNetwork(id);
+            const { joinedNetworks, joinedNics } = guestFolders;
+            for (const folder of [joinedNetworks, joinedNics]) mkdirSync(folder, { recursive: true });
             writeFileSync(place, "");
             moveMount(tree, place);
-            writeFileSync(`/run/host/nics/${interfaceOf(number)}`, "net1\n");
+            writeFileSync(`${joinedNics}/${interfaceOf(number)}`, "net1\n");
           });
         } finally {
           closeSync(tree);

@@ -3,6 +3,8 @@ import { constants, getPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import { hostVariables } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { type ContractHost, describeComputeHostContract } from "../testing/contract.ts";
@@ -32,7 +34,7 @@ class RealEmulator implements ContractHost {
   /** With a spelling, the host's documents come with their names in that case. */
   constructor(spelling?: Spelling) {
     this.#spelling = spelling;
-    writeFileSync(this.#kernel, "uvm-shim process guest 1\n");
+    writeFileSync(this.#kernel, `${processGuestKernel}\n`);
     const devices = [{ instancePath: this.assignableDevice, functions: 2 }];
     writeFileSync(this.#devices, JSON.stringify({ devices }));
   }
@@ -55,7 +57,7 @@ class RealEmulator implements ContractHost {
       start: {
         command: "/bin/sh",
         args: ["-c", remember, "sh", ...this.wrapper, process.execPath, sourceOf("host-emulator/src/main.ts")],
-        env: { UVM_SHIM_HOST_IDLE_MS: "5000", UVM_SHIM_HOST_DEVICES: this.#devices },
+        env: { [hostVariables.idleMs]: "5000", [hostVariables.devices]: this.#devices },
       },
     });
   }

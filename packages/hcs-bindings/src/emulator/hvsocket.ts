@@ -3,17 +3,16 @@ import { connect, createServer, type Server } from "node:net";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
 import { requireDescriptors } from "@uvm-shim/child-processes";
+import { acceptancePattern, connectLine, hostPortPath, longestHvsocketLine } from "@uvm-shim/host-protocol";
 import { AcceptQueue, backlog } from "../accept-queue.ts";
 import { abortedError, type HostError } from "../host-error.ts";
 import { checkPort, socketError } from "../hvsocket-service.ts";
 import type { HvsocketListener } from "../types.ts";
 
-const longestReplyBytes = 32;
-
-/** Listens for the guest on the Unix socket `<base>_<port>`, by the hybrid vsock convention. */
+/** Listens for the guest on a port: in the hybrid vsock convention, on the Unix socket `<base>_<port>`. */
 export async function listenForGuest(systemId: string, vsockBase: string, port: number): Promise<HvsocketListener> {
   checkPort("listen on hvsocket", systemId, port);
-  const path = `${vsockBase}_${port}`;
+  const path = hostPortPath(vsockBase, port);
   const server = createServer({ allowHalfOpen: true });
   await new Promise<void>((resolve, reject) => {
     server.once("listening", resolve);
@@ -97,9 +96,9 @@ export function connectToGuest(
         reply = Buffer.concat([reply, chunk]);
       }
       const end = reply.indexOf("\n");
-      if (end === -1 && reply.length <= longestReplyBytes) return;
-      const line = reply.subarray(0, end === -1 ? longestReplyBytes : end).toString("latin1");
-      if (!/^OK \d+$/.test(line)) {
+      if (end === -1 && reply.length <= longestHvsocketLine) return;
+      const line = reply.subarray(0, end === -1 ? longestHvsocketLine : end).toString("latin1");
+      if (!acceptancePattern.test(line)) {
         fail(
           socketError(
             "Unavailable",
@@ -124,7 +123,7 @@ export function connectToGuest(
     socket.on("readable", onReadable).on("end", onEnd).on("error", onError);
     signal?.addEventListener("abort", onAbort, { once: true });
     if (signal?.aborted === true) onAbort();
-    else socket.write(`CONNECT ${port}\n`);
+    else socket.write(`${connectLine(port)}\n`);
   });
 }
 

@@ -1,5 +1,6 @@
+import { defaultHostSocket } from "@uvm-shim/host-protocol";
 import { describe, expect, it } from "vitest";
-import { defaultHostSocket, resolveHost } from "./resolve-host.ts";
+import { resolveHost } from "./resolve-host.ts";
 
 describe("resolveHost", () => {
   it.each([undefined, ""])("takes the default for %j", (value) => {

@@ -1,7 +1,5 @@
+import { defaultHostSocket } from "@uvm-shim/host-protocol";
 import { HostError } from "../host-error.ts";
-
-/** Default socket of the emulated host. */
-export const defaultHostSocket = "/run/uvm-shim-host/host.sock";
 
 export interface HostLocation {
   readonly socketPath: string;

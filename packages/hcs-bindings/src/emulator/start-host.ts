@@ -2,6 +2,7 @@ import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync 
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
+import { hostSocketOption } from "@uvm-shim/host-protocol";
 import { abortedError, HostError } from "../host-error.ts";
 import { EmulatorConnection } from "./connection.ts";
 
@@ -96,7 +97,7 @@ class StartedHost {
     const log = openSync(logPath, "a", 0o600);
     try {
       if (fstatSync(log).size > largestLogBytes) ftruncateSync(log);
-      const child = await startProgram(command, [...args, "--socket", socketPath], {
+      const child = await startProgram(command, [...args, `--${hostSocketOption}`, socketPath], {
         cwd: "/",
         detached: true,
         env: { ...env },

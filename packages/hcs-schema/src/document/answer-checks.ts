@@ -1,9 +1,9 @@
-/** Documents that the services of a host answer with, beside those about compute systems and networks themselves. */
+/** Answers of a host's services, except those about compute systems and networks. */
 import { type Names, spelledAs } from "../any-case.ts";
 import { answerObject, anything, type Check, integer, list, namesOf, optional, record, truth } from "../check.ts";
 import { checkCounter } from "./resource-checks.ts";
 
-/** What a service tells of a failure: a ResultError of HCS, or an error record of HCN, whose Error is the message. */
+/** How a service describes a failure: a ResultError of HCS, or an error record of HCN, whose Error is the message. */
 export interface HostErrorDocument {
   readonly ErrorMessage?: unknown;
   readonly Error?: unknown;
@@ -11,7 +11,7 @@ export interface HostErrorDocument {
   readonly ErrorEvents?: unknown;
 }
 
-/** All of it is for people to read, and nothing a reason to refuse the rest. */
+/** People read this, so an unexpected value in one field does not refuse the rest. */
 export const checkHostErrorDocument: Check<HostErrorDocument> = namesOf(
   answerObject,
   "ErrorMessage",
@@ -23,7 +23,7 @@ export const checkHostErrorDocument: Check<HostErrorDocument> = namesOf(
 /** One of the ErrorEvents. */
 export const checkHostErrorEvent: Check<{ readonly Message?: unknown }> = namesOf(answerObject, "Message");
 
-/** What the service tells of a process of a compute system. */
+/** Status of a process in a compute system. */
 export interface HostProcessStatus {
   readonly ProcessId?: number;
   readonly Exited?: boolean;
@@ -38,7 +38,7 @@ export const checkHostProcessStatus = answerObject<HostProcessStatus>({
   LastWaitResult: optional(integer(-0x80000000, 0xffffffff)),
 });
 
-/** What the compute service tells of itself and of its host, by the type of property that was asked for. */
+/** Properties of the compute service and its host, by the type that was asked for. */
 const serviceProperties: { readonly [type: string]: Names } = {
   Basic: { SupportedSchemaVersions: [{ Major: true, Minor: true }] },
   CpuGroup: {
@@ -93,12 +93,12 @@ const errorDocument: Names = {
 };
 
 export interface HostServiceProperties {
-  /** One for each type that was asked for, in that order. */
+  /** One for each requested type, in the order of the request. */
   readonly Properties?: readonly unknown[];
   readonly PropertyResponses?: { readonly [type: string]: unknown };
 }
 
-/** Reads the answer to a query for these types of properties. */
+/** Checks the answer to a query for these types of properties. */
 export function serviceAnswer(types: readonly string[]): Check<HostServiceProperties> {
   const spelled = (type: string | undefined, value: unknown): unknown =>
     type !== undefined && Object.hasOwn(serviceProperties, type)

@@ -141,7 +141,7 @@ describe("settings of modify requests", () => {
 
   it.each([
     [{ Functions: [] }, "Functions: expected at least one function, got a list"],
-    [{ Functions: [{ DeviceInstancePath: "" }] }, /^Functions\[0\]\.DeviceInstancePath: expected a string that is not/],
+    [{ Functions: [{ DeviceInstancePath: "" }] }, /^Functions\[0\]\.DeviceInstancePath: expected a non-empty string/],
     [
       { Functions: [{ DeviceInstancePath: "a", VirtualFunction: 65536 }] },
       "Functions[0].VirtualFunction: expected an integer from 0 to 65535, got 65536",

@@ -67,7 +67,7 @@ const shareFlags = refine(
   (value) => (value & ~knownShareFlags) === 0,
 );
 
-/** What the 9p server knows a share by: it becomes one path component. */
+/** Name of a share for the 9p server, where it becomes one path component. */
 const shareName = refine(
   filledText,
   "a name of at most 255 bytes without slashes, other than . and ..",
@@ -94,7 +94,7 @@ export const checkPlan9Share: Check<Plan9Share> = closedObject<Plan9Share>({
   AllowedFiles: optional(list(filledText)),
 });
 
-/** The settings of a share's removal: what names the share suffices. */
+/** Settings for removing a share: its names suffice. */
 export type Plan9ShareRemoval = Pick<Plan9Share, "Name" | "AccessName" | "Port"> & Partial<Plan9Share>;
 
 export const checkPlan9ShareRemoval: Check<Plan9ShareRemoval> = closedObject<Plan9ShareRemoval>({
@@ -106,7 +106,7 @@ export const checkPlan9ShareRemoval: Check<Plan9ShareRemoval> = closedObject<Pla
   AllowedFiles: optional(list(text)),
 });
 
-/** Virtual functions go by a 16-bit index. */
+/** The index of a virtual function has 16 bits. */
 export const highestVirtualFunction = 0xffff;
 
 const virtualPciFunctions = refine(
@@ -210,7 +210,7 @@ export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedOb
   }),
 });
 
-/** The request around the settings; what the settings must be depends on the resource path. */
+/** Checks the request without its settings, which depend on the resource path. */
 export const checkModifySettingRequest: Check<ModifySettingRequest> = closedObject<ModifySettingRequest>({
   ResourcePath: filledText,
   RequestType: oneOf("Add", "Remove", "Update"),
@@ -228,7 +228,7 @@ export const checkComputeSystemProperties = answerObject<ComputeSystemProperties
   Statistics: optional(checkSystemStatistics),
 });
 
-/** What kind of system an entry of an enumeration is of, whatever else it says. */
+/** The kind of system that an entry of an enumeration describes, whatever its other fields hold. */
 export const checkSystemType: Check<{ readonly SystemType?: unknown }> = namesOf(answerObject, "SystemType");
 
 export const checkSystemExitStatus = answerObject<SystemExitStatus>({

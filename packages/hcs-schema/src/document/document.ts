@@ -1,4 +1,4 @@
-/** HCS v2 documents, as far as a utility VM uses them. Field names are the wire names of the public schema. */
+/** The parts of HCS v2 documents that a utility VM uses. Field names are the wire names of the public schema. */
 
 import type { AttributionRecord, MemoryInformation, SystemStatistics } from "./resources.ts";
 import type { VirtualMachineType } from "./virtual-machine.ts";
@@ -108,10 +108,10 @@ export interface Plan9Device {
   readonly Shares?: readonly Plan9Share[];
 }
 
-/** A NIC of the VM: the HCN endpoint that it is the VM's end of. */
+/** A NIC of the VM, which connects it to an HCN endpoint. */
 export interface NetworkAdapter {
   readonly EndpointId: string;
-  /** The endpoint's. */
+  /** That of the endpoint. */
   readonly MacAddress?: string;
 }
 
@@ -139,7 +139,7 @@ export interface Plan9Share {
 /** A device of the host that is assigned to the VM, under the GUID of the VMBus channel that carries it. */
 export interface VirtualPciDevice {
   readonly Functions: readonly VirtualPciFunction[];
-  /** Tells the guest which NUMA node the device is near; hosts from Windows Server 2025 on. */
+  /** Tells the guest which NUMA node is closest to the device. From Windows Server 2025 on. */
   readonly PropagateNumaAffinity?: boolean;
 }
 
@@ -168,7 +168,7 @@ export const resourcePaths = {
   plan9Shares: "VirtualMachine/Devices/Plan9/Shares",
   /** Settings: VirtualPciDevice. */
   virtualPci: (vmBusGuid: string): string => `VirtualMachine/Devices/VirtualPci/${vmBusGuid}`,
-  /** Settings: NetworkAdapter. The NIC is named by a GUID of the caller's, by which the guest finds it. */
+  /** Settings: NetworkAdapter. The caller chooses the NIC's GUID, by which the guest finds it. */
   networkAdapter: (nicId: string): string => `VirtualMachine/Devices/NetworkAdapters/${nicId}`,
   /** Settings: the size as a number, in mebibytes. */
   memorySize: "VirtualMachine/ComputeTopology/Memory/SizeInMB",
@@ -184,16 +184,16 @@ export interface ComputeSystemProperties {
   readonly SystemType: "VirtualMachine";
   readonly Owner: string;
   readonly RuntimeId: string;
-  /** Absent of a system that the service knows too little of, as of those that others have made. */
+  /** Absent if the service does not know, as for systems that other clients created. */
   readonly RuntimeOsType?: "Linux" | "Windows" | "Unknown";
   readonly State: "Created" | "Running" | "Paused" | "Stopped" | "SavedAsTemplate" | "Unknown";
-  /** Where the query asked for "Memory". */
+  /** If the query asked for "Memory". */
   readonly Memory?: MemoryInformation;
-  /** Where the query asked for "Statistics". */
+  /** If the query asked for "Statistics". */
   readonly Statistics?: SystemStatistics;
 }
 
-/** What the SystemExited event tells, and what a crash adds to it. */
+/** Contents of the SystemExited event, and what a crash adds to it. */
 export interface SystemExitStatus {
   /** HRESULT of the exit, 0 when orderly. */
   readonly Status: number;

@@ -1,6 +1,6 @@
 import type { SchemaTypes } from "./schema.ts";
 
-/** A virtual machine of a compute system's document, but for its devices and migration. */
+/** A virtual machine in a compute system's document, except for its devices and migration. */
 export const machineTypes = {
   VirtualMachine: {
     Version: "Version 2.5",

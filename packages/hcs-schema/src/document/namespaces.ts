@@ -1,6 +1,6 @@
 import type { SchemaTypes } from "./schema.ts";
 
-/** What a Windows container sees of the host's objects. */
+/** Object namespaces of Windows containers. */
 export const namespaceTypes = {
   Namespace: {
     job: "JobNamespace 2.3",

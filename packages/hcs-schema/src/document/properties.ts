@@ -1,6 +1,6 @@
 import type { SchemaTypes } from "./schema.ts";
 
-/** What can be asked of a compute system. */
+/** Properties of a compute system. */
 export const propertyTypes = {
   Properties: {
     Id: "string 2.1",

@@ -1,6 +1,6 @@
 import type { SchemaTypes } from "./schema.ts";
 
-/** What is asked of a running compute system. */
+/** Requests to a running compute system. */
 export const requestTypes = {
   ModifySettingRequest: {
     ResourcePath: "string 2.1",

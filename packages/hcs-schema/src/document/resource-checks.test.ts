@@ -34,7 +34,7 @@ describe("memory and processors of a VM", () => {
 
   it.each([
     [checkMemorySize, 0, "expected a positive integer, got 0"],
-    [checkMemorySize, 3, "expected an even number of mebibytes, not 0, got 3"],
+    [checkMemorySize, 3, "expected a positive even number of mebibytes, got 3"],
     [checkProcessorLimits, { Limit: 0 }, "Limit: expected an integer from 1 to 100000, got 0"],
     [checkProcessorLimits, { Weight: 10_001 }, "Weight: expected an integer from 1 to 10000"],
     [checkProcessorLimits, { Count: 2 }, "Count: unknown field"],
@@ -68,7 +68,7 @@ describe("what a host tells of a VM", () => {
   });
 
   it.each([
-    [{ Memory: { VirtualNodeCount: -1 } }, "Memory.VirtualNodeCount: expected a counter of 64 bits, got -1"],
+    [{ Memory: { VirtualNodeCount: -1 } }, "Memory.VirtualNodeCount: expected a 64-bit counter, got -1"],
     [{ Memory: { VirtualMachineMemory: { SlpActive: 1 } } }, "Memory.VirtualMachineMemory.SlpActive: expected true"],
     [{ Statistics: { Processor: { TotalRuntime100ns: "1" } } }, "Statistics.Processor.TotalRuntime100ns: expected an"],
   ])("is refused where it is no figure: %j", (more, message) => {
@@ -109,16 +109,16 @@ describe("resources of the OCI specification", () => {
     [
       checkOciLinuxResources,
       { memory: { limit: 2 ** 64 } },
-      "memory.limit: expected an integer of 64 bits, got 184467",
+      "memory.limit: expected a 64-bit integer, got 184467",
     ],
     [checkOciLinuxResources, { cpu: { period: 999 } }, "cpu.period: expected 1000 to 1000000 microseconds, got 999"],
     [checkOciLinuxResources, { cpu: { period: -1 } }, "cpu.period: expected an integer of at least 0, got -1"],
     [checkOciLinuxResources, { pids: [] }, "pids: expected an object, got a list"],
-    [checkOciLinuxResources, { cpu: { shares: 1 } }, "cpu.shares: expected 2 to 262144, or 0 where it is not set"],
+    [checkOciLinuxResources, { cpu: { shares: 1 } }, "cpu.shares: expected 2 to 262144, or 0 for unset"],
     [
       checkOciLinuxResources,
       { cpu: { shares: 262_145 } },
-      "cpu.shares: expected 2 to 262144, or 0 where it is not set",
+      "cpu.shares: expected 2 to 262144, or 0 for unset",
     ],
     [checkOciWindowsResources, { cpu: { shares: 0 } }, "cpu.shares: expected an integer from 1 to 10000, got 0"],
     [checkOciWindowsResources, { memory: { limit: 0 } }, "memory.limit: expected a positive integer, got 0"],
@@ -140,10 +140,10 @@ describe("requests about resources to a Linux guest", () => {
   });
 
   it.each([
-    ["PodCgroupMemoryLimit", {}, "Settings: expected nothing"],
+    ["PodCgroupMemoryLimit", {}, "Settings: expected no settings"],
     ["ContainerConstraints", {}, "Settings.Linux: expected an object, got nothing"],
     ["SecurityPolicy", { EnforcerType: "rego" }, "Settings.EncodedSecurityPolicy: expected a string"],
-    ["SecurityPolicyFragment", { Fragment: "" }, "Settings.Fragment: expected a string that is not empty"],
+    ["SecurityPolicyFragment", { Fragment: "" }, "Settings.Fragment: expected a non-empty string"],
   ])("refuse %s with %j", (ResourceType, Settings, message) => {
     expect(() => checkLinuxGuestRequest({ ResourceType, RequestType: "Update", Settings })).toThrow(message);
   });
@@ -195,7 +195,7 @@ describe("metrics of a container", () => {
     [null, "Properties: expected an object, got null"],
     [{}, "Properties: expected LCOWMetrics or LCOWMetricsV2, got neither"],
     [{ LCOWMetrics: [] }, "LCOWMetrics: expected an object, got a list"],
-    [{ LCOWMetrics: { cpu: { usage: { per_cpu: [1, -1] } } } }, "cpu.usage.per_cpu[1]: expected a counter of 64 bits"],
+    [{ LCOWMetrics: { cpu: { usage: { per_cpu: [1, -1] } } } }, "cpu.usage.per_cpu[1]: expected a 64-bit counter"],
     [{ LCOWMetricsV2: { memory: { usage: { usage: 1 } } } }, "memory.usage: expected an integer"],
   ])("are refused: %j", (value, message) => {
     expect(() => checkCgroupMetrics(value, "Properties")).toThrow(message);

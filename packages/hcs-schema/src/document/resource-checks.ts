@@ -23,10 +23,10 @@ import {
   type VirtualMachineMemoryCounters,
 } from "./resources.ts";
 
-/** A memory size that the service accepts: guests get memory in steps of 2 MiB. */
+/** A memory size that the service accepts: guests get memory in multiples of 2 MiB. */
 export const checkMemorySize: Check<number> = refine(
   integer(1),
-  "an even number of mebibytes, not 0",
+  "a positive even number of mebibytes",
   (value) => value % 2 === 0,
 );
 
@@ -41,14 +41,14 @@ export const checkCpuGroup: Check<CpuGroup> = closedObject<CpuGroup>({ Id: check
 
 export const checkSystemPropertyTypes: Check<readonly SystemPropertyType[]> = list(oneOf("Memory", "Statistics"));
 
-/** A counter of the kernel's or the hypervisor's, 64 bits wide there: beyond 2^53 it is not exact. */
+/** A 64-bit counter of the kernel or the hypervisor. Beyond 2^53 it is not exact here. */
 export const checkCounter: Check<number> = refine(
   (value, path = "") => (typeof value === "number" ? value : integer(0)(value, path)),
-  "a counter of 64 bits",
+  "a 64-bit counter",
   (value) => value >= 0 && value <= 2 ** 64,
 );
 
-// The service of another build may tell more than is known here.
+// The service of another build may return more fields.
 export const checkMemoryInformation = answerObject<MemoryInformation>({
   VirtualNodeCount: optional(checkCounter),
   VirtualMachineMemory: optional(
@@ -78,7 +78,7 @@ export const checkSystemStatistics = answerObject<SystemStatistics>({
 
 const longestCrashLog = 64 * 1024;
 
-/** A guest's last words, of which the last say why. */
+/** A guest's last output. The end of it says why the guest crashed. */
 const crashLog: Check<string> = (value, path) => text(value, path).slice(-longestCrashLog);
 
 export const checkCrashReport = answerObject<CrashReport>({

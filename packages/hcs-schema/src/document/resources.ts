@@ -1,12 +1,12 @@
-/** What a running VM has of memory and processors, how that is changed, and what of it is used (HCS schema 2). */
+/** Memory and processors of a running VM: their settings and their use (HCS schema 2). */
 
 /** Settings of `resourcePaths.processorLimits`. */
 export interface ProcessorLimits {
-  /** Most of the VM's virtual processors that it may use, in thousandths of a percent: 1 to 100000. */
+  /** Upper limit of the VM's processor time, in thousandths of a percent of its virtual processors: 1 to 100000. */
   readonly Limit?: number;
-  /** Share of the host's processors beside other VMs, 1 to 10000; 100 by default. */
+  /** Weight relative to other VMs, 1 to 10000; 100 by default. */
   readonly Weight?: number;
-  /** What the VM is guaranteed, in thousandths of a percent. */
+  /** Guaranteed processor time, in thousandths of a percent. */
   readonly Reservation?: number;
   readonly MaximumFrequencyMHz?: number;
 }
@@ -19,10 +19,10 @@ export interface CpuGroup {
 
 export const processorLimit = { unlimited: 100_000, heaviest: 10_000, defaultWeight: 100 } as const;
 
-/** Guest memory is counted in pages of this size, whatever the guest's own. */
+/** Guest memory is counted in pages of this size, whatever page size the guest uses. */
 export const guestPageBytes = 4096;
 
-/** Groups of properties that a query of a compute system may ask for beside those that always come. */
+/** Properties that a query of a compute system has to ask for. Others are always returned. */
 export type SystemPropertyType = "Memory" | "Statistics";
 
 export interface MemoryInformation {
@@ -53,7 +53,7 @@ export interface SystemStatistics {
   };
 }
 
-/** What the CrashReport event tells of a guest that has crashed. */
+/** Contents of the CrashReport event, for a guest that has crashed. */
 export interface CrashReport {
   readonly SystemId?: string;
   readonly ActivityId?: string;
@@ -63,7 +63,7 @@ export interface CrashReport {
   readonly CrashParameters?: readonly number[];
 }
 
-/** One of the reasons for a system's end. */
+/** One of the reasons why a system ended. */
 export interface AttributionRecord {
   readonly WorkerExit?: {
     readonly ExitCode?: number;

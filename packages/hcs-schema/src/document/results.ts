@@ -1,6 +1,6 @@
 import type { SchemaTypes } from "./schema.ts";
 
-/** How operations and systems ended, and why. */
+/** Results of operations and reasons for the end of systems. */
 export const resultTypes = {
   ResultError: {
     Error: "int32 2.1",

@@ -163,7 +163,7 @@ describe("checks", () => {
     ["Numa", { Settings: {} }, "at.Settings: expected a list, got {}"],
     ["Numa", { Settings: [{ CountOfProcessors: -1 }] }, "at.Settings[0].CountOfProcessors: expected an integer"],
     ["NumaSetting", { CountOfMemoryBlocks: 2 ** 53 }, "at.CountOfMemoryBlocks: expected an integer"],
-    ["IsolationSettings", { LaunchData: "?" }, "at.LaunchData: expected bytes in base64"],
+    ["IsolationSettings", { LaunchData: "?" }, "at.LaunchData: expected base64"],
     ["MemoryMigrationTransferThrottleParams", { ThrottlingScale: "1" }, "at.ThrottlingScale: expected a number"],
     ["BlackoutExitedEventDetails", { BlackoutStopTimestamp: "soon" }, "at.BlackoutStopTimestamp: expected a date"],
     ["NetworkAdapter", { MacAddress: "00:15" }, "at.MacAddress: expected a MAC address"],
@@ -192,7 +192,7 @@ describe("a host that is too old", () => {
     ["IsolationSettings", { HclEnabled: true }, 22_000, "at.HclEnabled", "version 2.6 of the HCS schema, build 22000"],
     ["Topology", { Numa: {} }, 26_100, "at.Numa", "build 26100"],
   ] as const)("has no %s %j", (type, value, build, path, origin) => {
-    const message = `${path}: the host's build ${build - 1} does not have this field; it came with ${origin}`;
+    const message = `${path}: host build ${build - 1} does not support this field, introduced in ${origin}`;
     expect(() => check(type, value, build - 1)).toThrow(message);
     expect(check(type, value, build)).toBe(value);
     expect(check(type, value)).toBe(value);
@@ -201,7 +201,7 @@ describe("a host that is too old", () => {
   it("does not know values that came later", () => {
     const modify = { ResourceType: "CimMount" };
     expect(() => check("GuestModifySettingRequest", modify, 18_362)).toThrow(
-      'at.ResourceType: the host\'s build 18362 does not have "CimMount"; it came with version 2.3 of the HCS schema, build 19041',
+      'at.ResourceType: host build 18362 does not support "CimMount", introduced in version 2.3 of the HCS schema, build 19041',
     );
     expect(check("GuestModifySettingRequest", modify, 19_041)).toBe(modify);
   });
@@ -209,7 +209,7 @@ describe("a host that is too old", () => {
   it("is named for versions after the last known release too", () => {
     const checkPolicy = schemaCheck(hcnTypes, "FirewallPolicySetting", { releases: hcnReleases, build: 22_000 });
     expect(() => checkPolicy({ VmType: "WSL" })).toThrow(
-      "VmType: the host's build 22000 does not have this field; it came with version 2.16 of the HCN schema, a build after 22000",
+      "VmType: host build 22000 does not support this field, introduced in version 2.16 of the HCN schema, a build after 22000",
     );
   });
 

@@ -1,10 +1,11 @@
 /**
  * The public schema references of the Host Compute Service and the Host Compute Network as data: tables of types, each
- * field with its type and the schema version that brought it. TypeScript types and runtime checks come from one table.
+ * field with its type and the schema version that introduced it. TypeScript types and runtime checks come from one
+ * table.
  */
 import { type Check, SchemaError } from "../check.ts";
 
-/** The schema version that brought a field, `2.3`; or the first build, where the public reference does not have it. */
+/** The schema version that introduced a field, such as `2.3`; or the first build, if the public reference omits it. */
 type Since = `2.${number}` | `${number}`;
 
 /**
@@ -51,7 +52,7 @@ type ValueOf<Types extends SchemaTypes, Type> = Type extends `${infer Item}[]`
           ? SchemaType<Types, Type>
           : never;
 
-/** The TypeScript type of a type of a table. Every field is optional, as the references say nothing about it. */
+/** The TypeScript type of a type in a table. Every field is optional, since the references do not say which are not. */
 export type SchemaType<
   Types extends SchemaTypes,
   Name extends keyof Types,
@@ -59,7 +60,7 @@ export type SchemaType<
   ? WithoutSince<Value>
   : { readonly [Field in keyof Types[Name]]?: ValueOf<Types, WithoutSince<Types[Name][Field]>> };
 
-/** The first build with each version of a schema: the highest minor version of a release, and its build. */
+/** Which build of Windows introduced which minor version of a schema. */
 export interface SchemaReleases {
   readonly name: "HCS" | "HCN";
   readonly releases: readonly (readonly [minor: number, build: number])[];
@@ -88,14 +89,14 @@ export const hcnReleases: SchemaReleases = {
 
 export interface SchemaOptions {
   readonly releases: SchemaReleases;
-  /** Build of the host that is to understand the value; absent: one that understands all of it. */
+  /** Build of the host that the value is for. If absent, every known field and value is accepted. */
   readonly build?: number;
 }
 
 const bits = (signed: boolean, count: number): readonly [least: number, most: number] =>
   signed ? [-(2 ** (count - 1)), 2 ** (count - 1) - 1] : [0, 2 ** count - 1];
 
-/** Numbers of 64 bits as far as JSON keeps their digits. */
+/** 64-bit numbers are limited to what a JSON number holds exactly. */
 const integers: { readonly [type: string]: readonly [least: number, most: number] } = {
   uint8: bits(false, 8),
   uint16: bits(false, 16),
@@ -111,14 +112,14 @@ const base64Pattern = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]
 const texts: { readonly [type: string]: readonly [expected: string, accepts: (text: string) => boolean] } = {
   string: ["a string", () => true],
   string_binary: ["a string", () => true],
-  ByteArray: ["bytes in base64", (text) => base64Pattern.test(text)],
-  NullableByteArray: ["bytes in base64", (text) => base64Pattern.test(text)],
+  ByteArray: ["base64", (text) => base64Pattern.test(text)],
+  NullableByteArray: ["base64", (text) => base64Pattern.test(text)],
   DateTime: ["a date and time", (text) => !Number.isNaN(Date.parse(text))],
   Guid: ["a GUID", (text) => guidPattern.test(text)],
   MacAddress: ["a MAC address", (text) => /^[0-9a-f]{2}([-:]?[0-9a-f]{2}){5}$/i.test(text)],
 };
 
-/** Checks values of a type of a table: known fields only, each of its type, none that the host is too old for. */
+/** Checks a value of a type in a table: known fields only, each of its type, and none that the host is too old for. */
 export function schemaCheck<Types extends SchemaTypes, Name extends keyof Types & string>(
   types: Types,
   name: Name,
@@ -189,7 +190,7 @@ function checkOrigin({ build, releases: { name, releases } }: SchemaOptions, tex
     ...(minor === undefined ? [] : [`version ${since} of the ${name} schema`]),
     first === undefined ? `a build after ${last}` : `build ${first}`,
   ].join(", ");
-  throw new SchemaError(path, `the host's build ${build} does not have ${what}; it came with ${origin}`);
+  throw new SchemaError(path, `host build ${build} does not support ${what}, introduced in ${origin}`);
 }
 
 function checkScalar(type: string, value: unknown, path: string): void {
@@ -207,7 +208,7 @@ function checkScalar(type: string, value: unknown, path: string): void {
     if (typeof value !== "boolean") throw mismatch(path, "true or false", value);
   } else if (type === "double") {
     if (typeof value !== "number" || !Number.isFinite(value)) throw mismatch(path, "a number", value);
-  } else if (type !== "Any") throw new TypeError(`the schema's table has no type ${type}`);
+  } else if (type !== "Any") throw new TypeError(`the schema tables have no type ${type}`);
 }
 
 function objectOf(value: unknown, path: string): { readonly [name: string]: unknown } {

@@ -1,6 +1,6 @@
 /**
- * The whole of both references: `@uvm-shim/hcs-schema/tables`. It is apart from the rest, since a bundler would keep all
- * of it for whoever needs a part; programs have the types of a virtual machine's document without it.
+ * Both references in full: `@uvm-shim/hcs-schema/tables`. They have an entry of their own because a bundler would keep
+ * all of them for a program that needs a part. The types of a virtual machine's document are available without them.
  */
 
 import { endpointTypes } from "../hcn/endpoint.ts";

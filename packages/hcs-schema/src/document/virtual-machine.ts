@@ -1,4 +1,4 @@
-/** What the document of a virtual machine can say: enough to check one, without the rest of the reference. */
+/** The types of a virtual machine's document: enough to check one, without the rest of the reference. */
 
 import type { Check } from "../check.ts";
 import { deviceTypes } from "./devices.ts";
@@ -13,7 +13,7 @@ export type VirtualMachineType<Name extends keyof typeof virtualMachineTypes> = 
   Name
 >;
 
-/** Checks a part of a VM's document; with `build`, that a host of this build has every field and value of it. */
+/** Checks a part of a VM's document. With `build`, also that a host of that build supports every field and value. */
 export function virtualMachineCheck<Name extends keyof typeof virtualMachineTypes>(
   name: Name,
   build?: number,

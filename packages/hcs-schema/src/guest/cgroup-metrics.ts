@@ -1,13 +1,13 @@
 /**
- * What a Linux guest measures of a container, in the JSON form of containerd's cgroup metrics. A guest on version 1 of
- * cgroups answers with `LCOWMetrics`, as the reference's does; one on version 2 alone with `LCOWMetricsV2`.
+ * A Linux guest's measurements of a container, in the JSON form of containerd's cgroup metrics. A guest with version 1
+ * of cgroups returns `LCOWMetrics`, as the reference guest does, and one with version 2 alone returns `LCOWMetricsV2`.
  */
 import { answerObject, type CopyingCheck, type CopyingFields, list, madeOf, optional, SchemaError } from "../check.ts";
 import { checkCounter } from "../document/resource-checks.ts";
 
 type Counters<Name extends string> = { readonly [Counter in Name]?: number };
 
-/** Counters of memory.stat in version 1, in the order of containerd's message; each but the limits also with `total_`. */
+/** Counters of memory.stat in version 1, in the order of containerd's message. Most also exist as `total_`. */
 const memoryCounters = [
   "cache",
   "rss",
@@ -160,8 +160,8 @@ const statistics = answerObject<{ readonly LCOWMetrics?: CgroupMetricsV1; readon
 });
 
 /**
- * The metrics in a guest's properties of a container. Groups that nobody reads (block devices, RDMA, huge pages) are
- * left out, since they can be of any size.
+ * The metrics in a guest's answer about a container. Groups that nobody reads (block devices, RDMA, huge pages) are
+ * left out, since they may be of any size.
  */
 export const checkCgroupMetrics = madeOf(statistics, ({ LCOWMetrics, LCOWMetricsV2 }, path): CgroupMetrics => {
   if (LCOWMetrics !== undefined) return { version: 1, metrics: LCOWMetrics };

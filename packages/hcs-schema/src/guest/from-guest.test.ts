@@ -31,8 +31,8 @@ describe("a document of a guest", () => {
   });
 
   it("is refused where it exceeds its bounds, before it is parsed, and where it is no JSON", () => {
-    expect(() => parse(`[${"0,".repeat(30)}`)).toThrow("Answer: more than the 10 elements of lists that are expected");
-    expect(() => parse(`"${"a".repeat(100)}"`)).toThrow("Answer: 102 characters, expected at most 100");
+    expect(() => parse(`[${"0,".repeat(30)}`)).toThrow("Answer: expected at most 10 list elements");
+    expect(() => parse(`"${"a".repeat(100)}"`)).toThrow("Answer: expected at most 100 characters, got 102");
     expect(() => parse("{oops")).toThrow("Answer: expected JSON");
   });
 

@@ -2,8 +2,8 @@ import { type JsonBounds, parseWithin } from "../bounded-json.ts";
 import type { CopyingCheck } from "../check.ts";
 
 /**
- * A document of a guest. It has no fields to hand on: what is in it can be had by a check alone that copies the fields
- * of its table and nothing else, at every level. Whatever else takes such a document takes an empty object.
+ * A document from a guest. Its content is private: the only way to it is a check that copies the fields of its table,
+ * and no others, at every level. Code that is passed the document itself sees an object without fields.
  */
 export class FromGuest {
   readonly #value: unknown;
@@ -14,7 +14,7 @@ export class FromGuest {
     this.#name = name;
   }
 
-  /** `name` is the document's in errors. Throws a SchemaError for a text beyond its bounds, or one that is no JSON. */
+  /** `name` stands for the document in errors. Throws a SchemaError if the text exceeds its bounds or is not JSON. */
   static parse(text: string, bounds: JsonBounds, name: string): FromGuest {
     return new FromGuest(parseWithin(text, bounds, name), name);
   }

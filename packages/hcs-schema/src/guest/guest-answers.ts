@@ -1,11 +1,11 @@
-/** What a Linux guest answers of a container, beside what it measures of it (cgroup-metrics.ts). */
+/** A Linux guest's answers about a container, except for its measurements (cgroup-metrics.ts). */
 import { answerObject, integer, list, optional } from "../check.ts";
 
 export interface LinuxProcessList {
   readonly ProcessList?: readonly LinuxProcessDetails[];
 }
 
-/** The reference's guest tells no more of a process. */
+/** The reference guest returns nothing else about a process. */
 export interface LinuxProcessDetails {
   readonly ProcessId: number;
 }

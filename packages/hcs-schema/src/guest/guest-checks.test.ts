@@ -61,11 +61,11 @@ describe("container and process settings", () => {
 
   it.each([
     [{ rlimits: [{ type: "NOFILE", hard: 1, soft: 1 }] }, {}, 'process.rlimits[0].type: expected "RLIMIT_AS" or'],
-    [{ rlimits: [{ type: "RLIMIT_CPU", hard: 1, soft: 2 }] }, {}, "a soft limit that is not above the hard one"],
+    [{ rlimits: [{ type: "RLIMIT_CPU", hard: 1, soft: 2 }] }, {}, "a soft limit of at most the hard limit"],
     [{ env: ["A=b\0"] }, {}, "process.env[0]: expected text without NUL"],
     [{}, { namespaces: [{ type: "net" }] }, 'linux.namespaces[0].type: expected "pid" or "network" or'],
     [{}, { rootfsPropagation: "none" }, 'linux.rootfsPropagation: expected "" or "private" or'],
-    [{}, { devices: [{ path: "" }] }, "linux.devices[0].path: expected a string that is not empty"],
+    [{}, { devices: [{ path: "" }] }, "linux.devices[0].path: expected a non-empty string"],
     [{}, { seccomp: {} }, 'linux.seccomp.defaultAction: expected "SCMP_ACT_ALLOW" or'],
     [
       {},
@@ -86,7 +86,7 @@ describe("container and process settings", () => {
       ScratchDirPath: "",
     };
     expect(() => checkLinuxHostedContainerSettings(settings)).toThrow(
-      'OciSpecification.mounts[0].destination: expected a string that is not empty, got ""',
+      'OciSpecification.mounts[0].destination: expected a non-empty string, got ""',
     );
   });
 

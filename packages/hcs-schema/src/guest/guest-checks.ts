@@ -44,7 +44,7 @@ import type {
 const controller = integer(0, scsiControllerGuids.length - 1);
 const lun = integer(0, lunsPerScsiController - 1);
 const unsigned32 = integer(0, 0xffffffff);
-const hexadecimal = refine(text, "hexadecimal digits in pairs", (value) => /^([0-9a-f]{2})+$/i.test(value));
+const hexadecimal = refine(text, "pairs of hexadecimal digits", (value) => /^([0-9a-f]{2})+$/i.test(value));
 
 const linuxResources: { readonly [Type in keyof LinuxGuestResources]: Check<LinuxGuestResources[Type]> } = {
   MappedVirtualDisk: closedObject<LinuxMappedVirtualDisk>({
@@ -111,7 +111,7 @@ const linuxResources: { readonly [Type in keyof LinuxGuestResources]: Check<Linu
   }),
   VPCIDevice: closedObject<LinuxVpciDevice>({ VMBusGUID: checkGuid }),
   PodCgroupMemoryLimit: (value, path = "") => {
-    if (value !== undefined) throw new SchemaError(path, "expected nothing");
+    if (value !== undefined) throw new SchemaError(path, "expected no settings");
     return undefined;
   },
   ContainerConstraints: openObject<LinuxContainerConstraints>({ Linux: checkOciLinuxResources }),
@@ -136,7 +136,7 @@ function commaSeparated(item: Check<string>): Check<string> {
   };
 }
 
-/** Of modify requests to a Linux guest. */
+/** Resource types of modify requests to a Linux guest. */
 export const linuxResourceTypes = [
   "MappedVirtualDisk",
   "SCSIDevice",
@@ -166,10 +166,10 @@ export const checkLinuxGuestRequest: Check<LinuxGuestRequest> = (value, path = "
   } as LinuxGuestRequest;
 };
 
-/** The kernel would take what comes before a NUL for all of it. */
+/** The kernel would ignore everything after a NUL. */
 const wholeText = refine(text, "text without NUL", (value) => !value.includes("\0"));
 
-// The OCI runtime specification asks readers to ignore fields that they do not know.
+// The OCI runtime specification asks readers to ignore unknown fields.
 const ociProcess: FieldChecks<OciProcess> = {
   terminal: optional(truth),
   consoleSize: optional(openObject<{ height: number; width: number }>({ height: unsigned32, width: unsigned32 })),
@@ -255,7 +255,7 @@ export const checkLinuxHostedContainerSettings: Check<LinuxHostedContainerSettin
 const consoleSize: Check<readonly [number, number]> = (value, path = "") => {
   const [height, width, ...more] = list(integer(0, 0xffff))(value, path);
   if (height === undefined || width === undefined || more.length > 0) {
-    throw new SchemaError(path, "expected a list of height and width");
+    throw new SchemaError(path, "expected [height, width]");
   }
   return [height, width];
 };

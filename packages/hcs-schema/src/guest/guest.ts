@@ -1,4 +1,4 @@
-/** Requests and settings that cross to a guest in GCS messages; wire names of the GCS protocol. */
+/** Requests and settings for a guest in GCS messages. Field names are the wire names of the GCS protocol. */
 import type { SchemaVersion } from "../document/document.ts";
 import type { OciSpec } from "../oci/oci.ts";
 import type { OciLinuxResources } from "../oci/oci-resources.ts";
@@ -13,11 +13,11 @@ export interface LinuxGuestResources {
   readonly CombinedLayers: LinuxCombinedLayers;
   readonly VPCIDevice: LinuxVpciDevice;
   readonly Network: LinuxNetworkAdapter;
-  /** The limit of all containers together is to follow the VM's memory. */
+  /** Makes the limit of all containers together follow the VM's memory. */
   readonly PodCgroupMemoryLimit: undefined;
   /** Of the container that the message names. */
   readonly ContainerConstraints: LinuxContainerConstraints;
-  /** Of the container that the message names. Of the guests of this project alone. */
+  /** Of the container that the message names. Only this project's guests know it. */
   readonly ContainerFreezer: LinuxContainerFreezer;
   readonly SecurityPolicy: SecurityPolicy;
   readonly SecurityPolicyFragment: SecurityPolicyFragment;
@@ -49,7 +49,7 @@ export interface LinuxMappedVirtualDisk {
   readonly BlockDev?: boolean;
   readonly EnsureFilesystem?: boolean;
   readonly Filesystem?: string;
-  /** Absent: the guest reads for itself what the disk says about its hash tree. */
+  /** If absent, the guest reads the disk's own description of its hash tree. */
   readonly VerityInfo?: LinuxVerityInfo;
 }
 
@@ -57,9 +57,9 @@ export interface LinuxMappedVirtualDisk {
 export interface LinuxVerityInfo {
   /** Size of the file system in bytes; the hash tree begins there. */
   readonly Ext4SizeInBytes: number;
-  /** Of the hash tree's format on the disk. */
+  /** Version of the hash tree's format. */
   readonly Version: number;
-  /** Of the hashes, such as sha256. */
+  /** Hash algorithm, such as sha256. */
   readonly Algorithm: string;
   /** Whether a super block precedes the hash tree. */
   readonly SuperBlock: boolean;
@@ -88,16 +88,16 @@ export interface LinuxCombinedLayers {
   readonly ContainerRootPath: string;
   /** Mount paths of the read-only layers, topmost first. */
   readonly Layers: readonly { readonly Path: string }[];
-  /** Empty: the combination is read-only. */
+  /** If empty, the combination is read-only. */
   readonly ScratchPath: string;
 }
 
-/** A device that the host has assigned to the VM. Adding it waits until the guest has it. */
+/** A device that the host has assigned to the VM. Adding it waits until it appears in the guest. */
 export interface LinuxVpciDevice {
   readonly VMBusGUID: string;
 }
 
-/** A NIC as a Linux guest is to set it up. To remove it, its ids suffice. */
+/** How a Linux guest is to set up a NIC. To remove one, its ids suffice. */
 export interface LinuxNetworkAdapter {
   /** GUID of the HCN namespace. */
   readonly NamespaceID: string;
@@ -108,11 +108,11 @@ export interface LinuxNetworkAdapter {
   readonly DNSSuffix?: string;
   /** Addresses, separated by commas. */
   readonly DNSServerList?: string;
-  /** Bytes that the MTU is lowered by. */
+  /** Number of bytes by which the MTU is lowered. */
   readonly EncapOverhead?: number;
   readonly IPConfigs?: readonly { readonly IPAddress: string; readonly PrefixLength: number }[];
   readonly Routes?: readonly LinuxNetworkRoute[];
-  /** Whether NICs behind the first get a routing table of their own, for what comes from their addresses. */
+  /** Whether each NIC after the first gets a routing table of its own, for packets from its addresses. */
   readonly PolicyBasedRouting?: boolean;
 }
 
@@ -126,12 +126,12 @@ export interface LinuxContainerConstraints {
   readonly Linux: OciLinuxResources;
 }
 
-/** What the guest is to hold its host to. Everything that is encoded is in base64. */
+/** The policy that the guest enforces against its host. Encoded fields are base64. */
 export interface SecurityPolicy {
   /** "rego" or "open_door"; empty leaves the choice to the guest. */
   readonly EnforcerType: string;
   readonly EncodedSecurityPolicy: string;
-  /** Signed documents about the origin of the guest's image, which the guest shows to its containers. */
+  /** Signed statements about the origin of the guest's image, which the guest passes to its containers. */
   readonly EncodedUVMReference?: string;
   readonly EncodedUVMHashEnvelopeReference?: string;
 }
@@ -144,7 +144,7 @@ export interface SecurityPolicyFragment {
   readonly MediaType?: string;
 }
 
-/** Where a Windows guest finds its host, in the settings of a HvSocket request. */
+/** Settings of a HvSocket request: how a Windows guest reaches its host. */
 export interface HvSocketAddress {
   readonly LocalAddress: string;
   readonly ParentAddress: string;
@@ -172,13 +172,13 @@ export interface LinuxHostedContainerSettings {
 
 /** Process parameters of an execute message, a JSON string on the wire. */
 export interface LinuxProcessParameters {
-  /** Absent for the container's init, whose process stands in the specification. */
+  /** Absent for the container's init, which the specification describes. */
   readonly OCIProcess?: NonNullable<OciSpec["process"]>;
   readonly EmulateConsole: boolean;
   readonly CreateStdInPipe: boolean;
   readonly CreateStdOutPipe: boolean;
   readonly CreateStdErrPipe: boolean;
-  /** Height, width; characters. */
+  /** Height and width in characters. */
   readonly ConsoleSize?: readonly [number, number];
   /** For a process of the VM itself (empty container id). */
   readonly CommandArgs?: readonly string[];

@@ -2,8 +2,8 @@ import { type Check, closedObject, filledText, integer } from "../check.ts";
 import { lunsPerScsiController } from "../wellknown.ts";
 
 /**
- * A disk as a Windows guest is to mount it: settings of MappedVirtualDisk, and of
- * MappedVirtualDiskForContainerScratch, which formats it first. The guest finds it by its LUN alone.
+ * A disk for a Windows guest to mount: settings of MappedVirtualDisk, and of MappedVirtualDiskForContainerScratch,
+ * which formats it first. The guest finds the disk by its LUN alone.
  */
 export interface WindowsMappedVirtualDisk {
   readonly ContainerPath: string;

@@ -1,4 +1,4 @@
-/** Requests that cross to a Windows guest in GCS messages; wire names of the GCS protocol. */
+/** Requests to a Windows guest in GCS messages. Field names are the wire names of the GCS protocol. */
 import { answerObject, type Check, closedObject, oneOf, optional } from "../check.ts";
 import { checkGuid } from "../document/checks.ts";
 import type { HcnEndpoint, HcnNamespace } from "../hcn/hcn.ts";
@@ -11,8 +11,8 @@ export interface WindowsGuestResources {
 }
 
 /**
- * The request around it says Add or Remove. Inside stands the step: PreAdd announces the NIC with its endpoint before
- * the host adds it, Add completes it, Remove takes both back.
+ * The outer request says Add or Remove. `RequestType` says which step: PreAdd announces the NIC and its endpoint
+ * before the host adds the NIC, Add completes the step, and Remove undoes both.
  */
 export interface WindowsNetworkModification {
   /** GUID of the NIC. */
@@ -29,7 +29,7 @@ export type WindowsGuestRequest = {
   };
 }[keyof WindowsGuestResources];
 
-// A Windows guest refuses fields that it does not know.
+// A Windows guest refuses unknown fields.
 export const checkWindowsNetworkModification: Check<WindowsNetworkModification> =
   closedObject<WindowsNetworkModification>({
     AdapterId: checkGuid,
@@ -39,8 +39,8 @@ export const checkWindowsNetworkModification: Check<WindowsNetworkModification> 
 
 export const checkWindowsNetworkNamespace: Check<HcnNamespace> = hcnNamespace(closedObject);
 
-/** Of an endpoint, what a Windows guest knows; the network service of a host may be newer than the guest's. */
+/** The fields of an endpoint that a Windows guest knows. The host's network service may be newer than the guest. */
 export const endpointForWindowsGuest: Check<HcnEndpoint> = hcnEndpoint(answerObject);
 
-/** Of a namespace, what a Windows guest knows. */
+/** The fields of a namespace that a Windows guest knows. */
 export const namespaceForWindowsGuest: Check<HcnNamespace> = hcnNamespace(answerObject);

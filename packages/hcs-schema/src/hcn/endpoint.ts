@@ -1,6 +1,6 @@
 import type { SchemaTypes } from "../document/schema.ts";
 
-/** Endpoints of host compute networks, and the policies that they may have. */
+/** Endpoints of host compute networks and their policies. */
 export const endpointTypes = {
   HostComputeEndpoint: {
     ID: "Guid 2.0",

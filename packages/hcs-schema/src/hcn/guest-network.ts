@@ -1,6 +1,6 @@
 import type { SchemaTypes } from "../document/schema.ts";
 
-/** The network as a guest is told of it. */
+/** Networks as guests are told about them. */
 export const guestNetworkTypes = {
   GuestEndpoint: {
     ID: "Guid 2.0",

@@ -46,7 +46,7 @@ export const checkIpPrefix: Check<string> = refine(
 );
 export const checkMacAddress: Check<string> = refine(
   text,
-  "a MAC address of one station, such as 00-15-5D-00-00-01",
+  "a unicast MAC address, such as 00-15-5D-00-00-01",
   (value) => parseMacAddress(value) !== undefined,
 );
 /** A domain of a search list: it becomes a word of resolv.conf. */
@@ -56,7 +56,7 @@ export const checkDomain: Check<string> = refine(
   (value) => /^[A-Za-z0-9_.-]{1,253}$/.test(value),
 );
 
-/** HNS writes empty strings where there is nothing. */
+/** HNS writes an empty string for an absent value. */
 function orEmpty(check: Check<string>): Check<string> {
   return (value, path) => (value === "" ? "" : check(value, path));
 }
@@ -85,8 +85,8 @@ const networkType = oneOf("NAT", "ICS", "Internal", "Private", "Transparent", "L
 const namespaceType = oneOf("Host", "HostDefault", "Guest", "GuestDefault");
 
 /**
- * The same fields twice: settings from a client are taken strictly, what a host tells may have more fields, and their
- * names in any case.
+ * The same fields for two kinds of objects: a client's settings may have no other fields, while a host's answer may,
+ * and may spell their names in any case.
  */
 function networkFields(object: ObjectCheck): FieldChecks<HcnNetworkSettings> {
   const subnet: FieldChecks<HcnSubnet> = { IpAddressPrefix: checkIpPrefix, Routes: optional(list(object(route))) };
@@ -140,7 +140,7 @@ export const checkHcnNetwork: Check<HcnNetwork> = answerObject<HcnNetwork>({
 export const checkHcnEndpoint: Check<HcnEndpoint> = hcnEndpoint(answerObject);
 export const checkHcnNamespace: Check<HcnNamespace> = hcnNamespace(answerObject);
 
-/** An endpoint as the service tells of it, with the fields that its clients know. */
+/** An endpoint in an answer of the service, with the fields that its clients know. */
 export function hcnEndpoint(object: ObjectCheck): Check<HcnEndpoint> {
   return object<HcnEndpoint>({
     ...endpointFields(object),
@@ -159,7 +159,7 @@ export function hcnEndpoint(object: ObjectCheck): Check<HcnEndpoint> {
   });
 }
 
-/** A namespace as the service tells of it, with the fields that its clients know. */
+/** A namespace in an answer of the service, with the fields that its clients know. */
 export function hcnNamespace(object: ObjectCheck): Check<HcnNamespace> {
   return object<HcnNamespace>({
     ...namespaceFields(object),

@@ -21,7 +21,7 @@ export interface HcnDns {
 }
 
 export interface HcnRoute {
-  /** Empty or unspecified: the destination is on the link. */
+  /** If empty or unspecified, the destination is on the link. */
   readonly NextHop?: string;
   readonly DestinationPrefix: string;
   readonly Metric?: number;
@@ -37,9 +37,9 @@ export interface HcnPolicy {
   readonly Settings?: unknown;
 }
 
-/** What a network is made from. */
+/** Settings of a network. */
 export interface HcnNetworkSettings {
-  /** GUID; the host makes one up where it is absent. */
+  /** GUID; if absent, the host chooses one. */
   readonly ID?: string;
   readonly Name?: string;
   readonly Type: HcnNetworkType;
@@ -53,7 +53,7 @@ export interface HcnNetwork extends HcnNetworkSettings {
   readonly ID: string;
 }
 
-/** What an endpoint is made from; its network is told beside it. */
+/** Settings of an endpoint, except for its network, which creating it takes separately. */
 export interface HcnEndpointSettings {
   readonly ID?: string;
   readonly Name?: string;
@@ -74,14 +74,14 @@ export interface HcnIpConfiguration {
 export interface HcnEndpoint extends HcnEndpointSettings {
   readonly ID: string;
   readonly HostComputeNetwork: string;
-  /** The namespace that it is in; absent or empty while it is in none. */
+  /** The endpoint's namespace; absent or empty while it has none. */
   readonly HostComputeNamespace?: string;
-  /** A number, or words; nobody here needs it, but a Windows guest. */
+  /** A number or text, for a Windows guest. */
   readonly Flags?: unknown;
   readonly Health?: HcnHealth;
 }
 
-/** What the service tells of an object's state, of which a Windows guest alone makes something. */
+/** State of an object, for a Windows guest. */
 export interface HcnHealth {
   readonly Data?: unknown;
   readonly Extra?: {
@@ -104,7 +104,7 @@ export interface HcnNamespaceSettings {
 
 export interface HcnNamespaceResource {
   readonly Type: "Endpoint" | "Container";
-  /** Not `ID`, as of everything else of this service: so its schema has it. */
+  /** Spelled `Id` in the schema, unlike every other `ID` of this service. */
   readonly Data: { readonly Id: string };
 }
 
@@ -122,7 +122,7 @@ export interface HcnModifyNamespaceRequest {
   readonly Settings: { readonly EndpointId: string };
 }
 
-/** Type of the endpoint policy that takes room from the link's MTU for encapsulation. */
+/** Type of the endpoint policy that reserves a part of the link's MTU for encapsulation. */
 export const encapOverheadPolicy = "EncapOverhead";
 
 /** Settings of that policy, in bytes. */

@@ -1,4 +1,4 @@
-/** IP addresses, prefixes and MAC addresses as text, as HCN documents and guests write them. */
+/** IP addresses, prefixes and MAC addresses in the forms that HCN documents and guests use. */
 
 export interface IpAddress {
   readonly family: 4 | 6;
@@ -15,7 +15,7 @@ export function bitsOf(family: IpAddress["family"]): 32 | 128 {
   return family === 4 ? 32 : 128;
 }
 
-/** Undefined for what is no address; zones (`%eth0`) are none of it. */
+/** Undefined for anything that is not an address. Zones (`%eth0`) are not accepted. */
 export function parseIpAddress(text: string): IpAddress | undefined {
   const value = text.includes(":") ? ipv6Value(text) : ipv4Value(text);
   return value === undefined ? undefined : { family: text.includes(":") ? 6 : 4, value };
@@ -48,7 +48,7 @@ function ipv6Value(text: string): bigint | undefined {
   return groups.reduce((value, group) => (value << 16n) | BigInt(`0x${group}`), 0n);
 }
 
-/** `10.0.0.0/24`; bits behind the prefix are kept. Undefined for what is no prefix. */
+/** `10.0.0.0/24`; bits after the prefix are kept. Undefined for anything that is not a prefix. */
 export function parseIpPrefix(text: string): IpPrefix | undefined {
   const [, base, digits] = /^(.+)\/(\d{1,3})$/.exec(text) ?? [];
   const address = base === undefined ? undefined : parseIpAddress(base);
@@ -61,7 +61,7 @@ export function prefixContains({ address, length }: IpPrefix, other: IpAddress):
   return address.family === other.family && address.value >> rest === other.value >> rest;
 }
 
-/** `0.0.0.0` and `::`, which stand for no address. */
+/** `0.0.0.0` and `::`, which mean that there is no address. */
 export function isUnspecified({ value }: IpAddress): boolean {
   return value === 0n;
 }
@@ -70,8 +70,8 @@ const macPattern =
   /^([0-9a-f]{2})[-:]([0-9a-f]{2})[-:]([0-9a-f]{2})[-:]([0-9a-f]{2})[-:]([0-9a-f]{2})[-:]([0-9a-f]{2})$/i;
 
 /**
- * A MAC address of one station, written with colons in lower case, from either of its usual forms (HCN writes
- * `00-15-5D-00-00-01`). Undefined for what is none, and for group addresses and zero.
+ * A unicast MAC address, in lower case with colons, from either of the usual forms (HCN writes `00-15-5D-00-00-01`).
+ * Undefined for anything else, including multicast addresses and zero.
  */
 export function parseMacAddress(text: string): string | undefined {
   const bytes = macPattern.exec(text)?.slice(1);

@@ -31,8 +31,8 @@ describe("device rules", () => {
   it.each([
     [[{}], "devices[0].allow: expected true or false, got nothing"],
     [[{ allow: true, type: "x" }], "devices[0].type: expected"],
-    [[{ allow: true, major: "1" }], 'devices[0].major: expected an integer from -1, got "1"'],
-    [[allowAll, { allow: true, access: "x" }], 'devices[1].access: expected letters of rwm, got "x"'],
+    [[{ allow: true, major: "1" }], 'devices[0].major: expected an integer of at least -1, got "1"'],
+    [[allowAll, { allow: true, access: "x" }], 'devices[1].access: expected a combination of r, w and m, got "x"'],
   ])("%j is refused", (rules, message) => {
     expect(() => checkOciDeviceRules(rules, "devices")).toThrow(message);
   });

@@ -2,20 +2,20 @@ import { type Check, list, oneOf, openObject, optional, refine, text, truth } fr
 import { highestVirtualFunction } from "../document/checks.ts";
 import type { OciSpec } from "./oci.ts";
 
-/** One rule of `linux.resources.devices`; a number that is absent or -1 stands for all. */
+/** One rule of `linux.resources.devices`. A number that is absent or -1 matches all. */
 export interface OciDeviceRule {
   readonly allow: boolean;
   /** "a", or absent: block and character devices. */
   readonly type?: string;
   readonly major?: number;
   readonly minor?: number;
-  /** Of the letters r, w and m; absent: all of them. */
+  /** Any of the letters r, w and m; absent: all of them. */
   readonly access?: string;
 }
 
 const deviceNumber: Check<number> = refine(
   (value) => value as number,
-  "an integer from -1",
+  "an integer of at least -1",
   (value) => Number.isInteger(value) && value >= -1,
 );
 
@@ -25,11 +25,11 @@ export const checkOciDeviceRules: Check<readonly OciDeviceRule[]> = list(
     type: optional(oneOf("", "a", "b", "c", "u", "p")),
     major: optional(deviceNumber),
     minor: optional(deviceNumber),
-    access: optional(refine(text, "letters of rwm", (value) => /^[rwm]{0,3}$/.test(value))),
+    access: optional(refine(text, "a combination of r, w and m", (value) => /^[rwm]{0,3}$/.test(value))),
   }),
 );
 
-/** Whether a container may use every device there is, which is what makes it a privileged one. */
+/** Whether the rules allow every device, as those of a privileged container do. */
 export function allowsAllDevices(rules: readonly OciDeviceRule[]): boolean {
   const last = rules.findLastIndex(isForAll);
   return rules[last]?.allow === true && rules.slice(last).every(({ allow }) => allow);
@@ -42,14 +42,14 @@ function isForAll({ type = "a", major = -1, minor = -1, access = "rwm" }: OciDev
   );
 }
 
-/** One device as rules name it. */
+/** One device, as rules name it. */
 export interface OciDeviceNumber {
   readonly type: "b" | "c";
   readonly major: number;
   readonly minor: number;
 }
 
-/** What the rules, each of which changes what those before it say, allow of one device: letters of rwm, in this order. */
+/** What the rules allow for one device: letters of rwm, in this order. Later rules override earlier ones. */
 export function allowedAccess(rules: readonly OciDeviceRule[], device: OciDeviceNumber): string {
   const allowed = new Set<string>();
   for (const { allow, type = "a", major = -1, minor = -1, access = "" } of rules) {
@@ -74,13 +74,13 @@ export interface AssignedDeviceFunction {
   readonly virtualFunction: number;
 }
 
-/** What `assignedDeviceFunction` reads, for messages. */
-export const assignedDeviceIdForm = `the instance path of a device, with /<virtual function, 0 to ${highestVirtualFunction}> or without`;
+/** The form that `assignedDeviceFunction` accepts, for errors. */
+export const assignedDeviceIdForm = `a device instance path, optionally with /<virtual function, 0 to ${highestVirtualFunction}>`;
 
 /**
- * The function that the id of an assigned device names. A number as the last part, behind a slash of either kind, is the
- * virtual function, and the path before it is one whose separators are single backslashes; where the last part is no
- * number, or behind a backslash too great a one, the whole is the path of a device, as it is. Undefined: none of these.
+ * The function that the id of an assigned device names; undefined if the id is invalid. If the last part is a number,
+ * it is the virtual function, and the separators of the path before it become single backslashes. If it is no number,
+ * or a number that is too large behind a backslash, the whole id is the path of the device, unchanged.
  */
 export function assignedDeviceFunction(id: string): AssignedDeviceFunction | undefined {
   const [, before = "", separator, digits] = /^(.*)([\\/])(\d+)$/s.exec(id) ?? [];

@@ -1,4 +1,4 @@
-/** What only Linux containers have, and of which the OCI runtime specification names every value. */
+/** Values of Linux containers that the OCI runtime specification enumerates. */
 import { type Check, list, oneOf, openObject, optional, refine, SchemaError, text } from "../check.ts";
 
 const rlimitType = oneOf(
@@ -16,7 +16,7 @@ export interface OciRlimit {
 /** Unlimited is 2^64-1, which a double cannot hold exactly. */
 function rlimitValue(value: unknown, path = ""): number {
   if (typeof value !== "number" || !(value >= 0)) {
-    throw new SchemaError(path, `expected a number that is not negative, got ${typeof value}`);
+    throw new SchemaError(path, `expected a non-negative number, got ${typeof value}`);
   }
   return value;
 }
@@ -24,7 +24,7 @@ function rlimitValue(value: unknown, path = ""): number {
 export const checkOciRlimits: Check<readonly OciRlimit[]> = list(
   refine(
     openObject<OciRlimit>({ type: rlimitType, hard: rlimitValue, soft: rlimitValue }),
-    "a soft limit that is not above the hard one",
+    "a soft limit of at most the hard limit",
     ({ soft, hard }) => soft <= hard,
   ),
 );
@@ -40,9 +40,7 @@ const seccompAction = oneOf(
   ...(["SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"] as const),
 );
 
-const seccompArchitecture = refine(text, "SCMP_ARCH_ and the name of an architecture", (name) =>
-  /^SCMP_ARCH_[A-Z0-9_]+$/.test(name),
-);
+const seccompArchitecture = refine(text, "SCMP_ARCH_<architecture>", (name) => /^SCMP_ARCH_[A-Z0-9_]+$/.test(name));
 
 interface Seccomp {
   readonly defaultAction: string;

@@ -58,28 +58,31 @@ export interface OciWindowsResources {
   readonly memory?: { readonly limit?: number };
   readonly cpu?: {
     readonly count?: number;
-    /** 1 to 10000, as HCS has it. */
+    /** 1 to 10000, as in HCS. */
     readonly shares?: number;
     /** Ten-thousandths of the processors, 1 to 10000. */
     readonly maximum?: number;
   };
 }
 
-// Go writes 64-bit numbers that a double does not hold exactly, such as the greatest one for "no limit".
+// Go writes 64-bit numbers that a double cannot hold exactly, such as the largest one for "no limit".
 const signed: Check<number> = (value, path = "") => {
   if (typeof value !== "number" || !Number.isInteger(value) || Math.abs(value) > 2 ** 63) {
     const given = typeof value === "number" ? value : typeof value;
-    throw new SchemaError(path, `expected an integer${Number.isInteger(value) ? " of 64 bits" : ""}, got ${given}`);
+    throw new SchemaError(
+      path,
+      `expected ${Number.isInteger(value) ? "a 64-bit integer" : "an integer"}, got ${given}`,
+    );
   }
   return value;
 };
 
 const bytes: Check<number> = refine(signed, "a number of bytes, or -1 for no limit", (value) => value >= -1);
 
-/** Bounds of the kernel's; 0 is what Kubernetes writes for what is not set. */
+/** The kernel's bounds. Kubernetes writes 0 for a limit that is not set. */
 const quota: Check<number> = refine(
   signed,
-  "at least 1000 microseconds, -1 for no limit, or 0 where it is not set",
+  "at least 1000 microseconds, -1 for no limit, or 0 for unset",
   (value) => value === -1 || value === 0 || value >= 1000,
 );
 const period: Check<number> = refine(
@@ -88,16 +91,16 @@ const period: Check<number> = refine(
   (value) => value === 0 || (value >= 1000 && value <= 1_000_000),
 );
 
-/** Bounds of the kernel's, which runc holds to where the kernel itself would take the nearest; 0 is what is not set. */
+/** The kernel's bounds. Out of them, the kernel would take the nearest value, and runc refuses. 0 means not set. */
 const shares: Check<number> = refine(
   integer(0),
-  "2 to 262144, or 0 where it is not set",
+  "2 to 262144, or 0 for unset",
   (value) => value === 0 || (value >= 2 && value <= 262_144),
 );
 
 const swappiness: Check<number> = refine(signed, "0 to 100", (value) => value >= 0 && value <= 100);
 
-// The OCI runtime specification asks readers to ignore fields that they do not know.
+// The OCI runtime specification asks readers to ignore unknown fields.
 export const checkOciLinuxResources: Check<OciLinuxResources> = openObject<OciLinuxResources>({
   memory: optional(
     openObject<OciLinuxMemory>({

@@ -1,4 +1,4 @@
-/** The OCI runtime specification, as far as a Linux guest is given it. */
+/** The parts of the OCI runtime specification that a Linux guest is given. */
 import type { OciRlimit } from "./oci-linux.ts";
 import type { OciLinuxResources } from "./oci-resources.ts";
 

@@ -1,17 +1,13 @@
 import { closeSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { assignedDeviceFiles, assignedDeviceFolder } from "@uvm-shim/host-protocol/guest";
 import { makeCharNode, openTree, withMountNamespace } from "@uvm-shim/linux-calls";
 import type { AssignableFunction } from "../system/assignable-devices.ts";
 import type { VmCgroups } from "./cgroups.ts";
 import { writeGuestFile } from "./guest-files.ts";
 import { attach, detach } from "./shares.ts";
 
-/** Folder of assigned devices in the guest, by VMBus GUID. */
-const guestFolder = "/dev/vpci";
-/** Written last, so that the device is complete when it appears. */
-const declarationName = "device.json";
-const nodeName = "device";
-const filesName = "files";
+const { declaration: declarationName, node: nodeName, directory: filesName } = assignedDeviceFiles;
 
 /** Assigned devices of a process guest. Each has a directory with its description and exposed files. */
 export class GuestAssignedDevices {
@@ -24,7 +20,7 @@ export class GuestAssignedDevices {
 
   assign(init: number, vmBusGuid: string, device: AssignableFunction): void {
     const { characterDevice, directory, ...description } = device;
-    const folder = join(guestFolder, vmBusGuid);
+    const folder = assignedDeviceFolder(vmBusGuid);
     const tree = directory === undefined ? undefined : openTree(directory, { recursive: true });
     try {
       if (characterDevice !== undefined) this.#cgroups.allowDevice("c", characterDevice.major, characterDevice.minor);
@@ -53,7 +49,7 @@ export class GuestAssignedDevices {
     const device = this.#assigned.get(vmBusGuid);
     if (device === undefined) return;
     const { characterDevice } = device;
-    const folder = join(guestFolder, vmBusGuid);
+    const folder = assignedDeviceFolder(vmBusGuid);
     withMountNamespace(init, () => {
       // Unmounted first, so that removal never reaches a directory of this machine.
       if (existsSync(join(folder, filesName))) detach(join(folder, filesName));

@@ -17,13 +17,15 @@ import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GcsBridgeClient, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import { hostPortPath } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, afterEach, beforeEach, expect, it } from "vitest";
 import { EmulatedHost } from "../emulated-host.ts";
 import type { ComputeSystem } from "../system/compute-system.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
 import { VmCgroups } from "./cgroups.ts";
-import { ProcessGuestKind, processGuestKernel } from "./process-guest-kind.ts";
+import { ProcessGuestKind } from "./process-guest-kind.ts";
 
 const agent = fileURLToPath(new URL("../../../guest-agent/src/main.ts", import.meta.url));
 const guid = "6f9619ff-8b86-d011-b42d-00c04fc964ff";
@@ -57,7 +59,7 @@ describeWith(
     const Chipset = { LinuxKernelDirect: { KernelFilePath: kernel, InitRdPath: agent } };
     system = host.create("vm", { ...document, VirtualMachine: { ...machine, Chipset } });
     system.openHandle({ systemExited: () => {} });
-    server = createServer({ allowHalfOpen: true }).listen(`${system.vsockBase}_${linuxVsockPorts.gcs}`);
+    server = createServer({ allowHalfOpen: true }).listen(hostPortPath(system.vsockBase, linuxVsockPorts.gcs));
     await once(server, "listening");
     const dialled = once(server, "connection");
     await system.start();

@@ -1,14 +1,13 @@
 import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { diskNode } from "@uvm-shim/host-protocol/guest";
 import { attachLoop, type LoopDevice, makeBlockNode, withMountNamespace } from "@uvm-shim/linux-calls";
 import type { DiskSlot } from "../guest-machine.ts";
 import type { DiskFile } from "../system/disk-file.ts";
 import { readPartitions } from "../system/partitions.ts";
 import type { VmCgroups } from "./cgroups.ts";
 
-/** Where the guest finds its SCSI disks: `<controller>/<lun>`, and their partitions: `<controller>/<lun>p<number>`. */
-const guestFolder = "/dev/scsi";
 const releaseTimeoutMs = 5_000;
 
 interface Node {
@@ -32,13 +31,13 @@ export class GuestDisks {
   attach(init: number, slot: DiskSlot, disk: DiskFile): void {
     const nodes: Node[] = [];
     try {
-      for (const { suffix, ...part } of partsOf(disk)) {
+      for (const { partition, ...part } of partsOf(disk)) {
         const { path, readOnly } = disk;
-        nodes.push({ path: `${nodeOf(slot)}${suffix}`, loop: attachLoop({ path, readOnly, ...part }) });
+        nodes.push({ path: nodeOf(slot, partition), loop: attachLoop({ path, readOnly, ...part }) });
       }
       for (const { loop } of nodes) this.#cgroups.allowDevice("b", loop.major, loop.minor);
       withMountNamespace(init, () => {
-        mkdirSync(`${guestFolder}/${slot.controller}`, { recursive: true });
+        mkdirSync(dirname(nodeOf(slot)), { recursive: true });
         // The node of the disk is created last, so that the partitions exist when it appears.
         for (const { path, loop } of nodes.toReversed()) makeBlockNode(path, loop.major, loop.minor, 0o600);
       });
@@ -86,18 +85,18 @@ export class GuestDisks {
 
 /** The disk and its partitions. */
 function partsOf({ path, sizeLimit }: DiskFile) {
-  const whole = { suffix: "", ...(sizeLimit === undefined ? {} : { sizeLimit }) };
+  const whole = { partition: 0, ...(sizeLimit === undefined ? {} : { sizeLimit }) };
   // The size of a block device is unknown here; the device itself rejects access beyond its end.
   const stat = statSync(path);
   const size = sizeLimit ?? (stat.isFile() ? stat.size : Number.MAX_SAFE_INTEGER);
   const partitions = readPartitions(path, size).map((part) => ({
-    suffix: `p${part.number}`,
+    partition: part.number,
     offset: part.offset,
     sizeLimit: part.size,
   }));
   return [whole, ...partitions];
 }
 
-function nodeOf({ controller, lun }: DiskSlot): string {
-  return `${guestFolder}/${controller}/${lun}`;
+function nodeOf({ controller, lun }: DiskSlot, partition?: number): string {
+  return diskNode(controller, lun, partition);
 }

@@ -4,14 +4,12 @@
  */
 import { closeSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { guestFolders, joinedNetwork } from "@uvm-shim/host-protocol/guest";
 import { openTree, withMountNamespace } from "@uvm-shim/linux-calls";
 import { writeGuestFile } from "./guest-files.ts";
 import { attach } from "./shares.ts";
 
-/** Where the guest's agent finds the namespaces, by their ids as the network service has them. */
-const namespaceFolder = "/run/host/networks";
-/** Where it finds a NIC that stands in one, by the name that any other would have as an interface. */
-const nicFolder = "/run/host/nics";
+const { joinedNics: nicFolder } = guestFolders;
 
 /** Errors of /proc for an ended process. */
 const gone = new Set(["ENOENT", "EACCES", "ESRCH"]);
@@ -20,7 +18,7 @@ const gone = new Set(["ENOENT", "EACCES", "ESRCH"]);
 export function offerNamespace(init: number, id: string, path: string): void {
   const tree = openTree(path);
   try {
-    withMountNamespace(init, () => attach({ isDirectory: false, tree }, join(namespaceFolder, id)));
+    withMountNamespace(init, () => attach({ isDirectory: false, tree }, joinedNetwork(id)));
   } finally {
     closeSync(tree);
   }

@@ -1,3 +1,4 @@
+import { nicInterface } from "@uvm-shim/host-protocol/guest";
 import type { GuestNic } from "../guest-machine.ts";
 import type { SwitchPort } from "../networks/switches.ts";
 
@@ -6,7 +7,7 @@ export class GuestNics {
   readonly #ports = new Map<string, SwitchPort>();
 
   async add(init: number, { id, macAddress, switch: plugInto }: GuestNic): Promise<void> {
-    const port = await plugInto.plug({ pid: init, interfaceName: nicInterfaceName(id), macAddress });
+    const port = await plugInto.plug({ pid: init, interfaceName: nicInterface(id), macAddress });
     this.#ports.set(id, port);
   }
 
@@ -28,9 +29,4 @@ export class GuestNics {
     );
     if (failures.length > 0) throw new AggregateError(failures, failures.map(String).join("; "));
   }
-}
-
-/** By what the guest's agent finds the NIC. An interface's name has at most 15 characters. */
-function nicInterfaceName(id: string): string {
-  return `nic${id.replaceAll("-", "").slice(0, 12).toLowerCase()}`;
 }

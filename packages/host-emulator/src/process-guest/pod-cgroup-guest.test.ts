@@ -4,13 +4,14 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { powerDescriptor, powerWords, processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, afterEach, beforeEach, expect, it } from "vitest";
 import { EmulatedHost } from "../emulated-host.ts";
 import type { ComputeSystem } from "../system/compute-system.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
 import { groupsBelow, mountedHierarchies, processesOf } from "./hierarchies.ts";
-import { ProcessGuestKind, processGuestKernel } from "./process-guest-kind.ts";
+import { ProcessGuestKind } from "./process-guest-kind.ts";
 
 const agent = fileURLToPath(new URL("../../../guest-agent/src/main.ts", import.meta.url));
 const name = `uvm-shim-in-pod-${process.pid}`;
@@ -116,7 +117,7 @@ describeWith(
     const seen = join(files.directory, "weight-at-boot");
     const look = `require("fs").writeFileSync(${JSON.stringify(seen)}, require("fs").readFileSync(${JSON.stringify(
       join(group, "c1", file),
-    )})); require("fs").writeSync(3, "up\\n"); setInterval(() => {}, 1000);`;
+    )})); require("fs").writeSync(${powerDescriptor}, "${powerWords.up}\\n"); setInterval(() => {}, 1000);`;
     const system = create(files.write("looks.cjs", look));
     await system.start();
     expect(readFileSync(seen, "utf8").trim()).toBe(low);

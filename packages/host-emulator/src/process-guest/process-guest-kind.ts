@@ -2,15 +2,13 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { LinuxKernelDirect } from "@uvm-shim/hcs-schema";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import type { GuestKind, GuestMachine, GuestMachineSpecification } from "../guest-machine.ts";
 import { BootTurns } from "./boot-queue.ts";
 import { VmCgroups } from "./cgroups.ts";
 import { GuestImage } from "./guest-image.ts";
 import { killIfAlive, ProcessGuestMachine } from "./process-guest-machine.ts";
 import { SettingsGuard } from "./settings-guard.ts";
-
-/** First line of the kernel file that asks for a process guest. */
-export const processGuestKernel = "uvm-shim process guest 1";
 
 const cgroupTimeoutMs = 5_000;
 /** With 1, many boots on a busy machine would be too slow. */

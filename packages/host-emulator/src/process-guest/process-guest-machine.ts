@@ -3,6 +3,7 @@ import { setPriority } from "node:os";
 import type { Duplex } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import type { Plan9Share } from "@uvm-shim/hcs-schema";
+import { bootEnvironment, powerDescriptor, powerWords } from "@uvm-shim/host-protocol/guest";
 import type {
   DiskSlot,
   GuestEnd,
@@ -48,7 +49,9 @@ const smallYoungGeneration = "--max-semi-space-size=2";
 const noDebugger = "--disable-sigusr1";
 
 /** Reports that the namespaces exist, and runs the agent after `go`. */
-const waitAndRun = 'echo in >&3; read -r go <&3 || exit 125; exec "$@"';
+const waitAndRun = `echo ${powerWords.inside} >&${powerDescriptor}; read -r go <&${powerDescriptor} || exit 125; exec "$@"`;
+const isInside = `${powerWords.inside}\n`;
+const isUp = `${isInside}${powerWords.up}\n`;
 const longestWord = 16;
 
 /**
@@ -249,13 +252,13 @@ export class ProcessGuestMachine implements GuestMachine {
       ["-c", enterAndRun, "sh", ...this.#parts.cgroups.entrances, "--", ...command],
       {
         cwd: "/",
-        env: { PATH: programFolders.join(":"), UVM_SHIM_GUEST_BOOT: JSON.stringify(parameters) },
+        env: { PATH: programFolders.join(":"), ...bootEnvironment(parameters) },
         stdio: ["ignore", "pipe", "pipe", "pipe"],
       },
     );
-    const [, stdout, stderr, line] = child.stdio;
+    const { stdout, stderr } = child;
     for (const stream of [stdout, stderr]) stream?.on("data", (chunk: Buffer) => this.#keepConsole(chunk));
-    const power = line as Duplex;
+    const power = child.stdio[powerDescriptor] as Duplex;
     power.on("error", () => {});
     if (this.#wasKilled()) child.kill("SIGKILL");
     else this.#power = { kind: "on", child, line: power };
@@ -281,22 +284,22 @@ export class ProcessGuestMachine implements GuestMachine {
       const { child, line } = this.#power;
       const onData = (chunk: Buffer): void => {
         said += chunk.toString("latin1");
-        if (said === "in\n" && child.pid !== undefined) {
+        if (said === isInside && child.pid !== undefined) {
           try {
             this.#parts.cgroups.releaseLauncher(child.pid);
             this.#lowerPriority(child.pid);
-            line.write("go\n");
+            line.write(`${powerWords.go}\n`);
           } catch (error) {
             settle();
             reject(error);
           }
-        } else if (said === "in\nup\n") {
+        } else if (said === isUp) {
           settle();
           resolve();
-        } else if (said.length > longestWord || !"in\nup\n".startsWith(said)) {
+        } else if (said.length > longestWord || !isUp.startsWith(said)) {
           settle();
           const words = JSON.stringify(said.slice(0, longestWord));
-          reject(this.#failure("HCS_E_PROTOCOL_ERROR", `the guest sent ${words}: expected "up"`));
+          reject(this.#failure("HCS_E_PROTOCOL_ERROR", `the guest sent ${words}: expected "${powerWords.up}"`));
         }
       };
       const settle = (): void => {

@@ -13,6 +13,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { hresults, plan9ShareFlags, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { mount, withMountNamespace } from "@uvm-shim/linux-calls";
 import { describeWith, itWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, afterEach, beforeEach, expect, it, vi } from "vitest";
@@ -21,7 +22,7 @@ import type { ComputeSystem } from "../system/compute-system.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
 import { VmCgroups } from "./cgroups.ts";
 import { readHierarchies } from "./hierarchies.ts";
-import { ProcessGuestKind, processGuestKernel } from "./process-guest-kind.ts";
+import { ProcessGuestKind } from "./process-guest-kind.ts";
 
 const agent = fileURLToPath(new URL("../../../guest-agent/src/main.ts", import.meta.url));
 const owner = { systemExited: (): void => {} };

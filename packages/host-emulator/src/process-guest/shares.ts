@@ -2,6 +2,7 @@ import { closeSync, constants, mkdirSync, openSync, rmdirSync, statSync } from "
 import { rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Plan9Share, plan9ShareFlags } from "@uvm-shim/hcs-schema";
+import { guestFolders } from "@uvm-shim/host-protocol/guest";
 import {
   MNT_DETACH,
   mount,
@@ -14,8 +15,7 @@ import {
 } from "@uvm-shim/linux-calls";
 import { makeGuestFile } from "./guest-files.ts";
 
-/** Where the guest's agent finds what is shared with it, by access name. */
-const guestFolder = "/run/host/plan9";
+const { plan9Shares: guestFolder } = guestFolders;
 
 const { MS_NODEV, MS_NOSUID, MS_REC, MS_SLAVE } = mountFlags;
 

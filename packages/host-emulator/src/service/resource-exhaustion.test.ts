@@ -10,10 +10,11 @@ import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { hresults, plan9ShareFlags, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
+import { hostSocketOption, hostVariables } from "@uvm-shim/host-protocol";
+import { guestFolders, powerDescriptor, powerWords, processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { VmCgroups } from "../process-guest/cgroups.ts";
-import { processGuestKernel } from "../process-guest/process-guest-kind.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
 
 const codes = ["EMFILE", "ENFILE", "ENOMEM"] as const;
@@ -27,10 +28,10 @@ const agent = `
   const { execFileSync } = require("node:child_process");
   const { writeSync } = require("node:fs");
   const { Socket } = require("node:net");
-  const folders = "mount -t tmpfs none /dev && mount -t tmpfs none /run && mkdir -p /run/host/plan9";
+  const folders = "mount -t tmpfs none /dev && mount -t tmpfs none /run && mkdir -p ${guestFolders.plan9Shares}";
   execFileSync("/bin/sh", ["-c", folders]);
-  writeSync(3, "up\\n");
-  new Socket({ fd: 3 }).resume().on("error", () => {}).on("close", () => process.exit(0));`;
+  writeSync(${powerDescriptor}, "${powerWords.up}\\n");
+  new Socket({ fd: ${powerDescriptor} }).resume().on("error", () => {}).on("close", () => process.exit(0));`;
 
 interface Answer {
   readonly id?: number;
@@ -106,12 +107,18 @@ describeWith(
     for (const folder of [shared, state]) mkdirSync(folder);
     const module = fileURLToPath(new URL("../../../../test/src/support/failing-calls.cjs", import.meta.url));
     const main = fileURLToPath(new URL("../main.ts", import.meta.url));
-    const options = ["--disable-sigusr1", `--require=${module}`, main, "--socket", join(state, "host.sock")];
+    const options = [
+      "--disable-sigusr1",
+      `--require=${module}`,
+      main,
+      `--${hostSocketOption}`,
+      join(state, "host.sock"),
+    ];
     child = spawn(process.execPath, options, {
       stdio: ["ignore", "ignore", "pipe"],
       env: {
         PATH: process.env.PATH,
-        UVM_SHIM_HOST_IDLE_MS: "60000",
+        [hostVariables.idleMs]: "60000",
         UVM_SHIM_TEST_FAILING_SOCKET: join(state, "failing.sock"),
       },
     });

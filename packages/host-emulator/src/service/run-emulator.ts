@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { constants, getPriority, setPriority } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { parseArgs } from "node:util";
+import { defaultHostSocket, hostSocketOption, hostVariables } from "@uvm-shim/host-protocol";
 import { lockFile, unblockSignal } from "@uvm-shim/linux-calls";
 import { EmulatedHost } from "../emulated-host.ts";
 import { ProcessGuestKind } from "../process-guest/process-guest-kind.ts";
@@ -22,7 +23,6 @@ export interface EmulatorSettings {
   readonly fault?: { readonly system: string; readonly isFrozen: boolean };
 }
 
-const defaultSocket = "/run/uvm-shim-host/host.sock";
 const defaultIdleMs = 5_000;
 const bootTimeoutMs = 30_000;
 const usage =
@@ -31,7 +31,7 @@ const usage =
 
 class UsageError extends Error {}
 
-/** Reads the command line, UVM_SHIM_HOST_DEVICES, UVM_SHIM_HOST_IDLE_MS and UVM_SHIM_HOST_CPU_GROUPS. */
+/** Reads the settings from the command line and the environment ({@link hostVariables}). */
 export function readSettings(
   argv: readonly string[],
   env: { readonly [name: string]: string | undefined },
@@ -39,7 +39,7 @@ export function readSettings(
   const { values } = parseArgs({
     args: [...argv],
     options: {
-      socket: { type: "string" },
+      [hostSocketOption]: { type: "string" },
       state: { type: "string" },
       devices: { type: "string" },
       freeze: { type: "string" },
@@ -47,26 +47,26 @@ export function readSettings(
     },
     strict: true,
   });
-  const socketPath = values.socket ?? defaultSocket;
+  const socketPath = values[hostSocketOption] ?? defaultHostSocket;
   const stateDirectory = values.state ?? dirname(socketPath);
-  const devicesFile = values.devices ?? (env.UVM_SHIM_HOST_DEVICES || undefined);
+  const devicesFile = values.devices ?? (env[hostVariables.devices] || undefined);
   for (const [name, path] of [
-    ["--socket", socketPath],
+    [`--${hostSocketOption}`, socketPath],
     ["--state", stateDirectory],
-    [values.devices === undefined ? "UVM_SHIM_HOST_DEVICES" : "--devices", devicesFile],
+    [values.devices === undefined ? hostVariables.devices : "--devices", devicesFile],
   ] as const) {
     if (path !== undefined && !isAbsolute(path))
       throw new UsageError(`${name}: expected an absolute path, got ${JSON.stringify(path)}`);
   }
-  const idle = env.UVM_SHIM_HOST_IDLE_MS ?? "";
+  const idle = env[hostVariables.idleMs] ?? "";
   if (!/^\d{0,9}$/.test(idle)) {
-    throw new UsageError(`UVM_SHIM_HOST_IDLE_MS: expected milliseconds, got ${JSON.stringify(idle)}`);
+    throw new UsageError(`${hostVariables.idleMs}: expected milliseconds, got ${JSON.stringify(idle)}`);
   }
   return {
     socketPath,
     stateDirectory,
     idleMs: idle === "" ? defaultIdleMs : Number(idle),
-    cpuGroups: cpuGroupsOf(env.UVM_SHIM_HOST_CPU_GROUPS ?? ""),
+    cpuGroups: cpuGroupsOf(env[hostVariables.cpuGroups] ?? ""),
     ...(devicesFile === undefined ? {} : { devicesFile }),
     ...faultOf(values),
   };
@@ -76,7 +76,7 @@ function cpuGroupsOf(text: string): CpuGroups {
   try {
     return readCpuGroups(text);
   } catch (error) {
-    throw new UsageError(`UVM_SHIM_HOST_CPU_GROUPS: ${(error as Error).message}`);
+    throw new UsageError(`${hostVariables.cpuGroups}: ${(error as Error).message}`);
   }
 }
 

@@ -110,7 +110,7 @@ describe("the protocol", () => {
     [
       "an unknown call",
       { id: 1, call: "explode", arguments: {} },
-      /^call: unknown call, expected one of hello, create/,
+      /^call: unknown call: expected one of hello, create/,
     ],
     ["missing arguments", { id: 1, call: "open" }, /^arguments: expected an object, got nothing/],
     ["arguments of a wrong type", { id: 1, call: "start", arguments: { handle: "1" } }, /^arguments\.handle: expected/],

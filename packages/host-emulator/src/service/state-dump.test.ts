@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { hostSocketOption, hostVariables } from "@uvm-shim/host-protocol";
 import { itWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
 import { dumpState } from "./state-dump.ts";
@@ -49,10 +50,10 @@ function listens(pid: number): boolean {
 itWith("root")("a host that is sent SIGUSR1 writes what it is at, opens no debugger and serves on", async () => {
   const directory = mkdtempSync(join(tmpdir(), "dump-"));
   const main = fileURLToPath(new URL("../main.ts", import.meta.url));
-  const parameters = ["--disable-sigusr1", main, "--socket", join(directory, "host.sock")];
+  const parameters = ["--disable-sigusr1", main, `--${hostSocketOption}`, join(directory, "host.sock")];
   const child = spawn(process.execPath, parameters, {
     stdio: ["ignore", "ignore", "pipe"],
-    env: { PATH: process.env.PATH, UVM_SHIM_HOST_IDLE_MS: "60000" },
+    env: { PATH: process.env.PATH, [hostVariables.idleMs]: "60000" },
   });
   try {
     let said = "";

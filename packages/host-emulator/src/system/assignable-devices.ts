@@ -1,6 +1,10 @@
 import { readFileSync, type Stats, statSync } from "node:fs";
 import type { VirtualPciDevice } from "@uvm-shim/hcs-schema";
-import { checkDeclaredDevices, type DeclaredDevice, type DeclaredDevices } from "@uvm-shim/host-protocol";
+import {
+  checkDeclaredDevices,
+  type DeclaredDevice,
+  type DeclaredDevices,
+} from "@uvm-shim/host-protocol/declared-devices";
 import { HcsFailure } from "../hcs-failure.ts";
 import { realPath } from "./disk-file.ts";
 

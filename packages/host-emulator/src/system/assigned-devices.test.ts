@@ -172,7 +172,7 @@ describe("assigning declared devices", () => {
       ["{", /devices\.json: .*JSON/],
       ['{"devices":[{"instancePath":"A","functions":0}]}', /devices\[0\]\.functions: expected/],
       ['{"devices":[{"instancePath":"A","directory":"x"}]}', /devices\[0\]\.directory: expected an absolute path/],
-      ['{"devices":[{"instancePath":"A"},{"instancePath":"a"}]}', /devices\[1\]\.instancePath: a is there twice/],
+      ['{"devices":[{"instancePath":"A"},{"instancePath":"a"}]}', /devices\[1\]\.instancePath: a is declared twice/],
     ] as const) {
       files.write("devices.json", text);
       await expect(add(other, 1, "PCIP\\A")).rejects.toMatchObject(failure("E_FAIL", message));

@@ -1,4 +1,5 @@
 /** Memory and processors of a system: updates and statistics. */
+
 import {
   checkCpuGroup,
   checkMemorySize,
@@ -8,6 +9,7 @@ import {
   type ModifySettingRequest,
   type SystemStatistics,
 } from "@uvm-shim/hcs-schema";
+import { hostVariables } from "@uvm-shim/host-protocol";
 import type { GuestMachine, MachineUsage } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import type { Resource } from "./resource-path.ts";
@@ -50,11 +52,11 @@ export function processorsOf(groups: CpuGroups, id: string, field: string): stri
   if (id === noCpuGroup) return undefined;
   const processors = groups.get(id.toLowerCase());
   if (processors !== undefined) return processors;
-  const known = groups.size === 0 ? "no group, as UVM_SHIM_HOST_CPU_GROUPS is empty" : [...groups.keys()].join(", ");
+  const known = groups.size === 0 ? `no group, as ${hostVariables.cpuGroups} is empty` : [...groups.keys()].join(", ");
   throw new HcsFailure("ERROR_NOT_FOUND", `${field}: unknown CPU group ${id}: expected ${known}`);
 }
 
-/** Reads UVM_SHIM_HOST_CPU_GROUPS: entries `<GUID>=<processors>`, separated by `;`. Throws an Error. */
+/** Reads the CPU groups of {@link hostVariables}: entries `<GUID>=<processors>`, separated by `;`. Throws an Error. */
 export function readCpuGroups(text: string): CpuGroups {
   const groups = new Map<string, string>();
   for (const entry of text.split(";").filter((part) => part.trim() !== "")) {

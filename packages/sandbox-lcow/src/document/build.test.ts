@@ -326,7 +326,7 @@ describe("CPU group and resource partition", () => {
     expect(build(group, { host: host({ build: 19_043 }) }).Processor.CpuGroup).toBeDefined();
     const old = { host: host({ build: 20_348 }) };
     expect(() => build(partition, old)).toThrow(
-      "VirtualMachine.ResourcePartitionId: the host's build 20348 does not have this field; it came with build 26100",
+      "VirtualMachine.ResourcePartitionId: host build 20348 does not support this field, introduced in build 26100",
     );
     expect(() => build(partition, old)).toThrow(expect.objectContaining({ code: "FailedPrecondition" }));
   });

@@ -45,10 +45,10 @@ describe("devices of the sandbox", () => {
     [[{ id: gpu, idType: "class" }], "devices[0].idType", "one of vpci-instance-id, vpci, gpu"],
     [[{ id: gpu }], "devices[0].idType", "one of vpci-instance-id"],
     [[7], "devices[0].idType", "one of vpci-instance-id"],
-    [[{ id: "", idType: "gpu" }], "devices[0].id", "the instance path of a device"],
-    [[{ id: "/1", idType: "gpu" }], "devices[0].id", "the instance path of a device"],
-    [[{ idType: "gpu" }], "devices[0].id", "the instance path of a device"],
-    [[{ id: "a\0", idType: "gpu" }], "devices[0].id", "the instance path of a device"],
+    [[{ id: "", idType: "gpu" }], "devices[0].id", "a device instance path"],
+    [[{ id: "/1", idType: "gpu" }], "devices[0].id", "a device instance path"],
+    [[{ idType: "gpu" }], "devices[0].id", "a device instance path"],
+    [[{ id: "a\0", idType: "gpu" }], "devices[0].id", "a device instance path"],
     [[{ id: "a/65536", idType: "gpu" }], "devices[0].id", "with /<virtual function, 0 to 65535>"],
     [
       [
@@ -89,8 +89,8 @@ describe("devices of the sandbox", () => {
   it("need a host that assigns devices", () => {
     const specification = { devices: [{ id: gpu, idType: "gpu" }] };
     expect(() => build({}, { specification, host: host({ build: 18_362 }) })).toThrow(
-      "VirtualMachine.Devices.VirtualPci: the host's build 18362 does not have this field; " +
-        "it came with version 2.3 of the HCS schema, build 19041",
+      "VirtualMachine.Devices.VirtualPci: host build 18362 does not support this field, " +
+        "introduced in version 2.3 of the HCS schema, build 19041",
     );
   });
 });

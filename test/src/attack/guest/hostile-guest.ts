@@ -4,6 +4,8 @@ import { connect, type Socket } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import { type Procedure, procedureOfRequest, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
+import { hostPortPath } from "@uvm-shim/host-protocol";
+import { hvsocketBaseName } from "@uvm-shim/host-protocol/guest";
 import {
   containerNotificationType,
   encodeFrame,
@@ -143,7 +145,10 @@ export class HostileGuest {
 
   dial(port: number): Promise<Socket> {
     return new Promise((resolve, reject) => {
-      const socket = connect({ path: `${this.options.sockets}/hv.vsock_${port}`, allowHalfOpen: true });
+      const socket = connect({
+        path: hostPortPath(`${this.options.sockets}/${hvsocketBaseName}`, port),
+        allowHalfOpen: true,
+      });
       socket.once("connect", () => {
         socket.off("error", reject).on("error", () => socket.destroy());
         resolve(socket);

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { dirname, join } from "node:path";
-import { powerDescriptor, readBootParameters } from "@uvm-shim/host-protocol";
+import { powerDescriptor, powerWords, readBootParameters } from "@uvm-shim/host-protocol/guest";
 import { findMode } from "../modes/index.ts";
 import type { BootOrders } from "../modes/mode.ts";
 import { randomOf } from "../random.ts";
@@ -27,7 +27,7 @@ function reportPower(): void {
   const power = new Socket({ fd: powerDescriptor, readable: true, writable: true });
   const off = (): never => process.exit(0);
   power.on("end", off).on("close", off).on("error", off).resume();
-  power.write("up\n");
+  power.write(`${powerWords.up}\n`);
 }
 
 const folder = dirname(process.argv[1] ?? "");

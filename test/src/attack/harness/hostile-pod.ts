@@ -1,5 +1,6 @@
 import { copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { containerd } from "@uvm-shim/shim/protocol";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { readProcesses } from "../../leaks/holdings.ts";
@@ -66,7 +67,7 @@ export class HostilePod {
     const boot = join(directory, "boot");
     const bundle = join(directory, id);
     for (const folder of [boot, join(bundle, "rootfs")]) mkdirSync(folder, { recursive: true });
-    writeFileSync(join(boot, "kernel"), "uvm-shim process guest 1\n");
+    writeFileSync(join(boot, "kernel"), `${processGuestKernel}\n`);
     writeFileSync(join(boot, "mode.json"), JSON.stringify(orders));
     put(program, join(boot, "initrd.img"));
     writeFileSync(join(bundle, "config.json"), JSON.stringify(sandboxSpec({ [bootFolderAnnotation]: boot })));

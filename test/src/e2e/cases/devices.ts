@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { hostVariables } from "@uvm-shim/host-protocol";
+import { assignedDeviceFiles, assignedDeviceFolder } from "@uvm-shim/host-protocol/guest";
 import { type CommandResult, describe } from "@uvm-shim/test-support/command";
 import type { Specification } from "../../shim-client/spec.ts";
 import type { Case, Ground } from "../suite.ts";
@@ -14,14 +16,14 @@ const PCI_ANNOTATION = "io.microsoft.virtualmachine.lcow.vpcienabled";
 const FIRMWARE = "firmware of the device\n";
 
 /** Declares a device with two functions; returns what tells the emulated host where. */
-export function declareDevices(directory: string): { readonly UVM_SHIM_HOST_DEVICES: string } {
+export function declareDevices(directory: string): { readonly [hostVariables.devices]: string } {
   const firmware = join(directory, "firmware");
   mkdirSync(firmware);
   writeFileSync(join(firmware, "blob"), FIRMWARE);
   const declaration = join(directory, "devices.json");
   const device = { instancePath: DEVICE, functions: 2, characterDevice: "/dev/kmsg", directory: firmware };
   writeFileSync(declaration, JSON.stringify({ devices: [device] }));
-  return { UVM_SHIM_HOST_DEVICES: declaration };
+  return { [hostVariables.devices]: declaration };
 }
 
 export async function runWithDevice(
@@ -47,7 +49,9 @@ export async function runWithDevice(
   return await runConfigured(ground, { id, args, change, flags });
 }
 
-const LOOK = "cat /dev/vpci/*/device.json /dev/vpci/*/files/blob && : >>$(echo /dev/vpci/*/device) && echo open";
+const ANY = assignedDeviceFolder("*");
+const { declaration, node, directory } = assignedDeviceFiles;
+const LOOK = `cat ${ANY}/${declaration} ${ANY}/${directory}/blob && : >>$(echo ${ANY}/${node}) && echo open`;
 
 function seen(virtualFunction: number): string {
   return `${JSON.stringify({ instancePath: DEVICE, virtualFunction })}\n${FIRMWARE}open\n`;

@@ -131,7 +131,7 @@ export const WRONG: readonly Wrong[] = [
   wrong(
     { windows: { devices: [{ id: "", idType: "vpci" }] } },
     "InvalidArgument",
-    'windows.devices[0].id is "", expected the instance path of a device',
+    'windows.devices[0].id is "", expected a device instance path',
   ),
   wrong(
     { windows: { devices: ["PCIP/0", "pcip"].map((id) => ({ id, idType: "vpci" })) } },
@@ -147,16 +147,13 @@ export const WRONG: readonly Wrong[] = [
   wrongLinux(
     { seccomp: { defaultAction: "SCMP_ACT_LOG", architectures: ["x86"] } },
     "InvalidArgument",
-    "linux.seccomp.architectures[0]: expected SCMP_ARCH_ and the name of an architecture",
+    "linux.seccomp.architectures[0]: expected SCMP_ARCH_<architecture>",
   ),
   ...(
     [
       [{ memory: { limit: "64m" } }, "memory.limit: expected an integer, got string"],
       [{ memory: { limit: -5 } }, "memory.limit: expected a number of bytes, or -1 for no limit, got -5"],
-      [
-        { cpu: { quota: 1 } },
-        "cpu.quota: expected at least 1000 microseconds, -1 for no limit, or 0 where it is not set, got 1",
-      ],
+      [{ cpu: { quota: 1 } }, "cpu.quota: expected at least 1000 microseconds, -1 for no limit, or 0 for unset, got 1"],
       [{ cpu: { period: 5 } }, "cpu.period: expected 1000 to 1000000 microseconds, got 5"],
       [{ cpu: { shares: -1 } }, "cpu.shares: expected an integer of at least 0, got -1"],
       [{ pids: { limit: "x" } }, "pids.limit: expected an integer, got string"],
@@ -198,7 +195,7 @@ export const WRONG: readonly Wrong[] = [
   wrongProcess(
     { rlimits: [{ type: "RLIMIT_NOFILE", hard: 1, soft: 2 }] },
     "InvalidArgument",
-    "process.rlimits[0]: expected a soft limit that is not above the hard one",
+    "process.rlimits[0]: expected a soft limit of at most the hard limit",
   ),
   wrongProcess(
     { user: { uid: 0, gid: 0, additionalGids: [-1] } },

@@ -9,6 +9,8 @@ import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GcsBridgeClient, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts, type OciSpec, plan9ShareFlags, resourcePaths } from "@uvm-shim/hcs-schema";
+import { hostPortPath } from "@uvm-shim/host-protocol";
+import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { describeWith, itWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { EmulatedHost } from "../../emulated-host.ts";
@@ -16,7 +18,7 @@ import type { GuestKind } from "../../guest-machine.ts";
 import type { ComputeSystem } from "../../system/compute-system.ts";
 import { TestFiles } from "../../testing/fake-guest.ts";
 import { mountedHierarchies } from "../hierarchies.ts";
-import { ProcessGuestKind, processGuestKernel } from "../process-guest-kind.ts";
+import { ProcessGuestKind } from "../process-guest-kind.ts";
 
 const agent = fileURLToPath(new URL("../../../../guest-agent/src/main.ts", import.meta.url));
 const attempts = fileURLToPath(new URL("attempts.py", import.meta.url));
@@ -179,7 +181,7 @@ for (const kind of kinds) {
       const Chipset = { LinuxKernelDirect: { KernelFilePath: kernel, InitRdPath: agent } };
       system = host.create("vm", { ...document, VirtualMachine: { ...machine, Chipset } });
       system.openHandle({ systemExited: () => {} });
-      const gcs = await listen(`${system.vsockBase}_${linuxVsockPorts.gcs}`);
+      const gcs = await listen(hostPortPath(system.vsockBase, linuxVsockPorts.gcs));
       const dialled = once(gcs, "connection");
       await system.start();
       const [stream] = (await dialled) as [Socket];

@@ -15,12 +15,12 @@ import {
   parseMacAddress,
 } from "@uvm-shim/hcs-schema";
 import {
-  checkDeclaredDevices,
   checkEmulatedHostMessage,
   checkEmulatedHostRequest,
   emulatedHostMaximumLineBytes,
   JsonLines,
 } from "@uvm-shim/host-protocol";
+import { checkDeclaredDevices } from "@uvm-shim/host-protocol/declared-devices";
 import { readElf } from "../../../../../packages/guest-agent/src/container/elf.ts";
 import { withUserOf } from "../../../../../packages/guest-agent/src/container/users.ts";
 import { requireOpenPolicy } from "../../../../../packages/guest-agent/src/policy/security-policy.ts";

@@ -1,7 +1,7 @@
 import { SchemaError } from "@uvm-shim/hcs-schema";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { bootVariable, readBootParameters } from "./guest-boot.ts";
+import { bootVariable, readBootParameters } from "./boot.ts";
 
 const parameters = { vsockDirectory: "/vm/a", image: "/image", hostname: "uvm-a", memoryMb: 256, processors: 2 };
 

@@ -1,0 +1,28 @@
+import { expect, it } from "vitest";
+import { acceptancePattern, connectLine, hostPortPath, longestHvsocketLine } from "../hvsockets.ts";
+import { acceptanceLine, longestHvsocketName, portOfConnectLine } from "./hvsockets.ts";
+
+const ports = [0, 1, 564, 0x40000000, 0xffffffff];
+
+it("names a socket for each port of the host", () => {
+  expect(hostPortPath("/vm/a/hv.vsock", 564)).toBe("/vm/a/hv.vsock_564");
+  for (const port of ports)
+    expect(hostPortPath("hv.vsock", port).length).toBeLessThanOrEqual(longestHvsocketName.length);
+});
+
+it.each(ports)("carries port %d in its lines", (port) => {
+  expect(portOfConnectLine(connectLine(port))).toBe(port);
+  expect(acceptanceLine(port)).toMatch(acceptancePattern);
+  for (const line of [connectLine(port), acceptanceLine(port)]) expect(line.length).toBeLessThan(longestHvsocketLine);
+});
+
+it.each(["", "CONNECT", "CONNECT ", "CONNECT -1", "CONNECT 1 ", "connect 1", "CONNECT 12345678901", "OK 1"])(
+  "takes %j for no request",
+  (line) => {
+    expect(portOfConnectLine(line)).toBeUndefined();
+  },
+);
+
+it.each(["", "OK", "OK x", "OK 1 ", "ok 1", "CONNECT 1"])("takes %j for no acceptance", (line) => {
+  expect(line).not.toMatch(acceptancePattern);
+});

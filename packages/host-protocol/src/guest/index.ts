@@ -1,0 +1,3 @@
+export * from "./boot.ts";
+export * from "./devices.ts";
+export * from "./hvsockets.ts";

@@ -1,0 +1,17 @@
+/** How the emulated host is found, started and set up by whoever needs it. */
+
+/** Where it listens by default. */
+export const defaultHostSocket = "/run/uvm-shim-host/host.sock";
+
+/** Its option that says where to listen instead. */
+export const hostSocketOption = "socket";
+
+/** The environment variables that it reads. A shim hands on these and no others to the host that it starts. */
+export const hostVariables = {
+  /** Milliseconds without systems and clients after which it ends. */
+  idleMs: "UVM_SHIM_HOST_IDLE_MS",
+  /** Path of the file that declares the devices which can be assigned to VMs. */
+  devices: "UVM_SHIM_HOST_DEVICES",
+  /** CPU groups: `<GUID>=<processors>`, separated by semicolons. */
+  cpuGroups: "UVM_SHIM_HOST_CPU_GROUPS",
+} as const;
