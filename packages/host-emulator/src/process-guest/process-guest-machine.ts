@@ -34,7 +34,7 @@ export interface ProcessGuestParts {
   readonly priority?: number;
   readonly settings: SettingsGuard;
   /** Reports why devices of this machine are not protected from the guest. */
-  readonly devices: { tell(error: Error): void };
+  readonly devices: { report(error: Error): void };
   readonly bootTimeoutMs: number;
   readonly cgroupTimeoutMs: number;
   readonly report: (message: string) => void;
