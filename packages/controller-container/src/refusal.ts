@@ -1,9 +1,9 @@
 import { SchemaError } from "@uvm-shim/hcs-schema";
-import { ControllerError, type ControllerErrorCode } from "@uvm-shim/lifecycle";
+import { ControllerError, type ErrorCode } from "@uvm-shim/lifecycle";
 import type { PathLookup } from "./types.ts";
 
 /** Makes the error with which one operation on one container refuses what it was given. */
-export type Refuse = (code: ControllerErrorCode, message: string, cause?: unknown) => ControllerError;
+export type Refuse = (code: ErrorCode, message: string, cause?: unknown) => ControllerError;
 
 export function refusing(operation: string, id: string): Refuse {
   return (code, message, cause) => new ControllerError(code, message, { operation, id, cause });

@@ -213,7 +213,3 @@ export type ProcessFactory = (options: {
 export interface VmExited {
   readonly reason: string;
 }
-
-export interface ContainerClock {
-  now(): Date;
-}

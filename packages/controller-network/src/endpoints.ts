@@ -9,7 +9,7 @@ import {
   parseIpAddress,
   SchemaError,
 } from "@uvm-shim/hcs-schema";
-import { ControllerError } from "@uvm-shim/lifecycle";
+import { ControllerError, messageOf } from "@uvm-shim/lifecycle";
 
 /** Endpoints whose name ends so come first, so that the guest gives them the name that it ends with. */
 const firstName = "eth0";
@@ -30,7 +30,7 @@ export function checkNamespaceId(id: string): void {
   try {
     checkGuid(id, "networkNamespace");
   } catch (cause) {
-    throw invalid("set up network", id, cause instanceof Error ? cause.message : String(cause), cause);
+    throw invalid("set up network", id, messageOf(cause), cause);
   }
 }
 

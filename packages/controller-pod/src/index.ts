@@ -1,3 +1,3 @@
 export { PodController, type PodOptions } from "./controller.ts";
 export { type PodState, type PodStateName, type PodTransition, podTable } from "./lifecycle.ts";
-export type { PodClock, PodContainer, PodExit, PodNetwork, PodProcess, PodVm, PodVmExit } from "./types.ts";
+export type { PodContainer, PodExit, PodNetwork, PodProcess, PodVm, PodVmExit } from "./types.ts";

@@ -83,9 +83,3 @@ export type PodSizeVerdict =
   /** `isDemanded`: otherwise the container is made all the same where the VM does not grow. */
   | { readonly kind: "grow"; readonly memoryInMb: number; readonly isDemanded: boolean; readonly warning?: string }
   | { readonly kind: "refused"; readonly reason: string };
-
-export interface PodClock {
-  now(): Date;
-  /** Resolves after so many milliseconds, or rejects with the signal's reason. */
-  delay(milliseconds: number, signal: AbortSignal): Promise<void>;
-}

@@ -1,5 +1,14 @@
 import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
-import { abortable, ControllerError, codeOf, Lifecycle, OperationQueue, wrapError } from "@uvm-shim/lifecycle";
+import {
+  abortable,
+  acquireOrRelease,
+  type Clock,
+  ControllerError,
+  codeOf,
+  Lifecycle,
+  OperationQueue,
+  wrapError,
+} from "@uvm-shim/lifecycle";
 import { type DrainLimits, defaultDrainLimits } from "./drain.ts";
 import { type ProcessState, type ProcessStateName, type ProcessTransition, processTable } from "./lifecycle.ts";
 import { defaultPresencePace, type PresencePace } from "./presence.ts";
@@ -9,7 +18,6 @@ import { closeClient, type ExitUntold, Supervision } from "./supervision.ts";
 import type {
   GuestProcess,
   OpenStdio,
-  ProcessClock,
   ProcessExit,
   ProcessGuest,
   StdioPaths,
@@ -22,7 +30,7 @@ export interface ProcessControllerOptions {
   readonly execId: string;
   readonly guest: ProcessGuest;
   readonly upstream: UpstreamStdio;
-  readonly clock: ProcessClock;
+  readonly clock: Clock;
   readonly drainLimits?: DrainLimits;
   readonly presencePace?: PresencePace;
   /** Called when the process counts as ended and its exit code is not known, since the guest does not tell it. */
@@ -55,7 +63,7 @@ export class ProcessController {
   readonly #id: string;
   readonly #guest: ProcessGuest;
   readonly #upstream: UpstreamStdio;
-  readonly #clock: ProcessClock;
+  readonly #clock: Clock;
   readonly #drainLimits: DrainLimits;
   readonly #presencePace: PresencePace;
   readonly #onExitUntold: (why: ExitUntold) => void;
@@ -124,7 +132,7 @@ export class ProcessController {
     return this.#operations.run(async () => {
       this.#life.require("create");
       const opening = this.#upstream.open(request.stdio, this.#until(signal));
-      const upstream = await this.#orDiscard(opening, this.#until(signal), (late) => late.close()).catch((error) => {
+      const upstream = await acquireOrRelease(opening, this.#until(signal), (late) => late.close()).catch((error) => {
         throw wrapError(error, "open stdio of process", this.#id);
       });
       this.#stdio = request.stdio;
@@ -149,7 +157,7 @@ export class ProcessController {
     const sizeAtStart = this.#consoleSize;
     let guest: GuestProcess;
     try {
-      guest = await this.#orDiscard(this.#guest.execute(this.#parameters(upstream), signal), signal, async (late) => {
+      guest = await acquireOrRelease(this.#guest.execute(this.#parameters(upstream), signal), signal, async (late) => {
         await late.signal(sigkill);
         await late.close();
       });
@@ -305,16 +313,6 @@ export class ProcessController {
 
   #until(signal: AbortSignal | undefined): AbortSignal {
     return signal === undefined ? this.#ending.signal : AbortSignal.any([signal, this.#ending.signal]);
-  }
-
-  /** Waits no longer than the signal allows; what arrives after that is given back at once. */
-  async #orDiscard<T>(promise: Promise<T>, signal: AbortSignal, discard: (late: T) => Promise<void>): Promise<T> {
-    try {
-      return await abortable(promise, signal);
-    } catch (error) {
-      promise.then(discard).catch(() => {});
-      throw error;
-    }
   }
 
   #error(code: ControllerError["code"], operation: string, message: string, cause?: unknown): ControllerError {

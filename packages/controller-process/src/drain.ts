@@ -1,5 +1,5 @@
 import type { RelayProgress } from "./relay.ts";
-import type { ProcessClock } from "./types.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 
 /**
  * What bounds the way of the output to the client once the process has ended. Nobody can hold up an exit by it: a guest
@@ -54,13 +54,13 @@ export type Drained = "drained" | "stalled" | "over";
 export class Drain {
   readonly #progress: RelayProgress;
   readonly #limits: DrainLimits;
-  readonly #clock: ProcessClock;
+  readonly #clock: Clock;
   readonly #givenAtFirst: number;
   #lookedForMs = 0;
   #keptUpForMs = 0;
 
   /** To be made when the process has ended: what is given from then on counts. */
-  constructor(progress: RelayProgress, limits: DrainLimits, clock: ProcessClock) {
+  constructor(progress: RelayProgress, limits: DrainLimits, clock: Clock) {
     this.#progress = progress;
     this.#limits = limits;
     this.#clock = clock;

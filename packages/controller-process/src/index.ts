@@ -4,7 +4,6 @@ export { type ProcessState, type ProcessStateName, type ProcessTransition, proce
 export type {
   GuestProcess,
   OpenStdio,
-  ProcessClock,
   ProcessExit,
   ProcessGuest,
   StdioPaths,

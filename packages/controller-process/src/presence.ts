@@ -1,5 +1,6 @@
+import type { Clock } from "@uvm-shim/lifecycle";
 import type { RelayProgress } from "./relay.ts";
-import type { GuestProcess, ProcessClock } from "./types.ts";
+import type { GuestProcess } from "./types.ts";
 
 /** Between two questions whether the guest still has a process: the pause doubles from the first to the longest. */
 export interface PresencePace {
@@ -12,7 +13,7 @@ export const defaultPresencePace: PresencePace = { firstMs: 1_000, longestMs: 30
 export interface PresenceOptions {
   readonly guest: Pick<GuestProcess, "exists">;
   readonly progress: RelayProgress;
-  readonly clock: ProcessClock;
+  readonly clock: Clock;
   readonly pace: PresencePace;
   /**
    * A guest ends what an init leaves behind, so only a client that takes nothing can keep its output, and with it its

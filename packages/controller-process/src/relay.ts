@@ -1,5 +1,5 @@
 import type { Readable, Writable } from "node:stream";
-import type { ProcessClock } from "./types.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 
 /** How far the output of a process has got; the drain after its exit judges by it whether anything still moves. */
 export class RelayProgress {
@@ -100,7 +100,7 @@ export function copyOutput(
 
 /** A client's FIFO does not tell a client that has gone from one that takes nothing. */
 export interface ClientPatience {
-  readonly clock: ProcessClock;
+  readonly clock: Clock;
   /** A client that has taken nothing for so long, though output was waiting, counts as gone; at most twice as long. */
   readonly milliseconds: number;
   /** Told when it has been given up: what it has not taken is lost. */
@@ -128,7 +128,7 @@ async function isStuck(
 }
 
 export interface InputOptions {
-  readonly clock: ProcessClock;
+  readonly clock: Clock;
   /** Resolves when the client has asked to close stdin: what it wrote before is still copied. */
   readonly closing: Promise<void>;
   /** Milliseconds without a byte after which a client that asked to close has nothing more to give. */

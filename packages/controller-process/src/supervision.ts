@@ -1,9 +1,10 @@
 import type { Readable, Writable } from "node:stream";
+import { type Clock, settlesWithin } from "@uvm-shim/lifecycle";
 import { Drain, type DrainLimits } from "./drain.ts";
 import { Presence, type PresencePace } from "./presence.ts";
 import { type ClientPatience, copyInput, copyOutput, type OutputRelay, RelayProgress } from "./relay.ts";
 import { exitStatusOf, killedStatus, lostStatus, sigkill } from "./status.ts";
-import type { GuestProcess, OpenStdio, ProcessClock, ProcessExit } from "./types.ts";
+import type { GuestProcess, OpenStdio, ProcessExit } from "./types.ts";
 
 /** After a request to close stdin: what the client wrote before is in its pipe already, and is read within this. */
 const stdinClosingQuietMs = 250;
@@ -14,7 +15,7 @@ export type ExitUntold = "gone" | "kill without effect";
 export interface SupervisionOptions {
   readonly upstream: OpenStdio;
   readonly guest: GuestProcess;
-  readonly clock: ProcessClock;
+  readonly clock: Clock;
   readonly limits: DrainLimits;
   readonly pace: PresencePace;
   readonly clientPatience: ClientPatience | undefined;
@@ -142,12 +143,8 @@ export class Supervision {
  * Closes the client's ends. A client can no more hold up the end of a process by an end that does not close than by
  * output that it does not take.
  */
-export async function closeClient(upstream: OpenStdio, clock: ProcessClock, { stalledMs }: DrainLimits): Promise<void> {
-  const timer = new AbortController();
-  const late = clock.delay(stalledMs, timer.signal);
-  late.catch(() => {});
-  await Promise.race([closeQuietly(upstream), late]);
-  timer.abort();
+export async function closeClient(upstream: OpenStdio, clock: Clock, { stalledMs }: DrainLimits): Promise<void> {
+  await settlesWithin(closeQuietly(upstream), stalledMs, clock);
 }
 
 /** Nobody is left to be told that an end which is given up could not be closed. */

@@ -56,8 +56,3 @@ export interface ProcessExit {
   readonly status: number;
   readonly exitedAt: Date;
 }
-
-export interface ProcessClock {
-  now(): Date;
-  delay(milliseconds: number, signal: AbortSignal): Promise<void>;
-}

@@ -1,18 +1,22 @@
-/** The closed set of ways in which a controller operation fails; one to one with gRPC status codes. */
-export const controllerErrorCodes = [
+/**
+ * The closed list of ways in which anything of this project fails, whatever the class of the error: names of gRPC status
+ * codes, so that the shim answers with them as they are.
+ */
+export const errorCodes = [
   "Cancelled",
   "InvalidArgument",
   "DeadlineExceeded",
   "NotFound",
   "AlreadyExists",
   "FailedPrecondition",
+  "PermissionDenied",
   "ResourceExhausted",
   "Unimplemented",
   "Unavailable",
   "Internal",
 ] as const;
 
-export type ControllerErrorCode = (typeof controllerErrorCodes)[number];
+export type ErrorCode = (typeof errorCodes)[number];
 
 export interface ControllerErrorDetails {
   /** What was being done, as a verb phrase: "start compute system". */
@@ -27,12 +31,12 @@ export interface ControllerErrorDetails {
 /** The one error that controllers throw. Its message always names operation and id. */
 export class ControllerError extends Error {
   override readonly name = "ControllerError";
-  readonly code: ControllerErrorCode;
+  readonly code: ErrorCode;
   readonly operation: string;
   readonly id: string;
   readonly gone: boolean;
 
-  constructor(code: ControllerErrorCode, message: string, details: ControllerErrorDetails) {
+  constructor(code: ErrorCode, message: string, details: ControllerErrorDetails) {
     super(
       `${details.operation} ${details.id}: ${message}`,
       details.cause === undefined ? undefined : { cause: details.cause },
@@ -45,10 +49,10 @@ export class ControllerError extends Error {
 }
 
 /** The code that an error carries, when it carries one of the closed set; other boundaries' errors do so structurally. */
-export function codeOf(error: unknown): ControllerErrorCode {
+export function codeOf(error: unknown): ErrorCode {
   if (error instanceof Error) {
     const code = (error as { code?: unknown }).code;
-    const known = controllerErrorCodes.find((candidate) => candidate === code);
+    const known = errorCodes.find((candidate) => candidate === code);
     if (known !== undefined) return known;
     if (error.name === "AbortError") return "Cancelled";
     if (error.name === "TimeoutError") return "DeadlineExceeded";
@@ -63,7 +67,12 @@ export function wrapError(error: unknown, operation: string, id: string): Contro
   return new ControllerError(codeOf(error), messageOf(error), { operation, id, cause: error, gone });
 }
 
-/** What a thrown value says. */
+/** What a thrown value says: an error's message, or its name where that is empty. Total. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (error instanceof Error) return error.message === "" ? error.name : error.message;
+  try {
+    return String(error);
+  } catch {
+    return "a thrown object that cannot be shown";
+  }
 }
