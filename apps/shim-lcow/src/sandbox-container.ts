@@ -10,8 +10,8 @@ import {
   sandboxSpecification,
 } from "@uvm-shim/controller-container";
 import type { ComputeSystemDocument } from "@uvm-shim/hcs-schema";
-import { ControllerError } from "@uvm-shim/lifecycle";
-import { type ContainerRequest, makeDirectories, type SandboxRequest, systemClock, withinBound } from "@uvm-shim/shim";
+import { ControllerError, systemClock } from "@uvm-shim/lifecycle";
+import { type ContainerRequest, makeDirectories, type SandboxRequest, withinBound } from "@uvm-shim/shim";
 
 const noStdio = { stdin: "", stdout: "", stderr: "", terminal: false };
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { type DeviceWiring, linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { connectEmulatedHost } from "@uvm-shim/hcs-bindings";
-import { systemClock as clock } from "@uvm-shim/shim";
+import { systemClock as clock } from "@uvm-shim/lifecycle";
 import { expect, vi } from "vitest";
 import { contractDevice, describeVpciContract } from "../../../packages/controller-vpci/src/testing/contract.ts";
 import { describeWith } from "../../../tools/machine-needs.ts";

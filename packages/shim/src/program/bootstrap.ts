@@ -1,4 +1,4 @@
-import { messageOf, ShimError } from "../errors.ts";
+import { describeError, ShimError } from "../errors.ts";
 import { bytesField, decodeFields, encodeFields, numberField, textField } from "./wire.ts";
 
 /** Runtime options of the container or sandbox: a google.protobuf.Any. */
@@ -57,7 +57,7 @@ export function parseStartInput(
   } catch (error) {
     throw new ShimError(
       "InvalidArgument",
-      `standard input of start holds ${input.length} bytes that are neither runtime options nor the parameters of ${expected.namespace}/${expected.id}: ${messageOf(error)}`,
+      `standard input of start holds ${input.length} bytes that are neither runtime options nor the parameters of ${expected.namespace}/${expected.id}: ${describeError(error)}`,
       { cause: error },
     );
   }

@@ -43,6 +43,7 @@ async function callVersion(grpcAddress: string): Promise<string> {
     const session = connect("http://containerd", { createConnection: () => socket });
     const chunks: Buffer[] = [];
     let received = 0;
+    // One of the callbacks of this promise, which close the socket as soon as one of them has come.
     const timer = setTimeout(() => fail(new Error("containerd did not say its version in time")), answerMilliseconds);
     const release = (): void => {
       clearTimeout(timer);

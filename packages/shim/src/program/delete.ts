@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "@uvm-shim/lifecycle";
 import { ShimError, shownMessage } from "../errors.ts";
 import { toldSocketDirectory } from "../system/socket.ts";
 import { isAlive, type ShimSystem, systemOf } from "../system/system.ts";

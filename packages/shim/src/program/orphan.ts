@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 
 /** A shim that has had neither sandbox nor task from one look to the next was forgotten by its containerd. */
 export async function endWhenOrphaned(

@@ -1,6 +1,6 @@
 import path from "node:path";
-import { settlesWithin, systemClock } from "../clock.ts";
-import { messageOf, ShimError, shownMessage } from "../errors.ts";
+import { settlesWithin, systemClock } from "@uvm-shim/lifecycle";
+import { describeError, ShimError, shownMessage } from "../errors.ts";
 import type { Platform } from "../platform.ts";
 import type { Services } from "../services/services.ts";
 import { dumpState } from "../services/state-dump.ts";
@@ -56,7 +56,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     } catch (error) {
       // A bundle that is gone has nobody left to read it. Without it `delete` looks for what there is no more.
       const isGone = (error as NodeJS.ErrnoException).code === "ENOENT";
-      log.log(isGone ? "debug" : "warn", "state not written", { error: messageOf(error) });
+      log.log(isGone ? "debug" : "warn", "state not written", { error: describeError(error) });
     }
   };
   const handOver = (): void => leave({ kind: "member", id, namespace, socket, sandboxId: id });
@@ -69,7 +69,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
   };
   const crash = (error: unknown): void => {
     log.log("error", "shim failed", {
-      error: messageOf(error),
+      error: describeError(error),
       stack: error instanceof Error ? error.stack : undefined,
     });
     loaded?.destroy();
@@ -84,7 +84,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     stopped.then(
       () => end(signal),
       (error: unknown) => {
-        log.log("error", "sandbox not stopped", { error: messageOf(error) });
+        log.log("error", "sandbox not stopped", { error: describeError(error) });
         // Without the mark of an orderly end, so that `delete` removes what is left.
         ended.resolve(signal);
       },
@@ -126,7 +126,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, host: NodeJS
     services.resolve(loaded);
     log.log("info", "serving", { socket, pid: host.pid, version: options.version });
     // Loaded ahead of the first request; a failure is that request's to report.
-    loadPlatform().catch((error: unknown) => log.log("error", "platform not loaded", { error: messageOf(error) }));
+    loadPlatform().catch((error: unknown) => log.log("error", "platform not loaded", { error: describeError(error) }));
     void endWhenOrphaned(loaded, options.orphanMilliseconds ?? 60_000, clock, orphan.signal, end);
     const reason = await ended.promise;
     log.log("info", "ending", { reason });

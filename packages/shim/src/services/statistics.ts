@@ -18,7 +18,7 @@ export function encodeContainerStatistics({ version, metrics }: ContainerStatist
   const { Metrics } = version === 1 ? io.containerd.cgroups.v1 : io.containerd.cgroups.v2;
   return {
     type_url: `io.containerd.cgroups.v${version}.Metrics`,
-    value: Metrics.encode(messageOf(metrics)).finish(),
+    value: Metrics.encode(fieldsOf(metrics)).finish(),
   };
 }
 
@@ -43,7 +43,7 @@ export function encodeVmStatistics(os: Platform["os"], statistics: VmStatistics)
 const fieldName = /^[a-z][a-z0-9_]*$/;
 
 /** Metrics have the names of containerd's messages; generated code spells them in one word each. */
-function messageOf(metrics: object): { readonly [field: string]: object | number } {
+function fieldsOf(metrics: object): { readonly [field: string]: object | number } {
   const fields = Object.entries(metrics).filter(([name]) => fieldName.test(name));
   return Object.fromEntries(fields.map(([name, value]) => [inOneWord(name), fieldOf(value)]));
 }
@@ -51,7 +51,7 @@ function messageOf(metrics: object): { readonly [field: string]: object | number
 function fieldOf(value: unknown): object | number {
   if (typeof value === "number") return value < 2 ** 64 ? value : most;
   if (Array.isArray(value)) return value.map(fieldOf);
-  return typeof value === "object" && value !== null ? messageOf(value) : 0;
+  return typeof value === "object" && value !== null ? fieldsOf(value) : 0;
 }
 
 function inOneWord(name: string): string {

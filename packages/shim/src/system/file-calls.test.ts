@@ -1,9 +1,9 @@
 import { closeSync, fstatSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { itWith } from "../../../../tools/machine-needs.ts";
-import { ManualClock } from "../testing/manual-clock.ts";
 import { longestFileCall, makeDirectories, mostCallsAtOnce, openNamed, withinBound } from "./file-calls.ts";
 
 let directory: string;

@@ -1,5 +1,5 @@
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { beforeEach, describe, expect, it } from "vitest";
-import { ManualClock } from "../testing/manual-clock.ts";
 import { guestAllowance, LimitedLog, type LimitedLogOptions, requestAllowance } from "./limited-log.ts";
 import { formatLine, isBelow, type LogLevel } from "./log.ts";
 

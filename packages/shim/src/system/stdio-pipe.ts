@@ -2,9 +2,8 @@ import { createWriteStream } from "node:fs";
 import net from "node:net";
 import { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { abortable } from "@uvm-shim/lifecycle";
-import type { Clock } from "../clock.ts";
-import { messageOf, ShimError } from "../errors.ts";
+import { abortable, type Clock } from "@uvm-shim/lifecycle";
+import { describeError, ShimError } from "../errors.ts";
 import { shownUri } from "../given.ts";
 import type { OpenStdio, StdioPaths, UpstreamStdio } from "../platform.ts";
 import { endStream } from "./stdio-binary.ts";
@@ -134,7 +133,7 @@ async function dial(
 }
 
 function cannotOpen(field: Field, target: string, cause: unknown): ShimError {
-  return new ShimError("InvalidArgument", `${field} ${target} cannot be opened: ${messageOf(cause)}`, { cause });
+  return new ShimError("InvalidArgument", `${field} ${target} cannot be opened: ${describeError(cause)}`, { cause });
 }
 
 /** Output to a pipe that is dialled again when whoever serves it goes, as containerd's client does when it restarts. */

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 import type { Log, UpstreamStdio } from "../platform.ts";
 import type { ShimOptions } from "../program/options.ts";
 import type { LogLevel } from "./log.ts";

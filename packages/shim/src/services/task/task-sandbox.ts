@@ -1,6 +1,6 @@
 /** The container of a new task, and the sandbox that it runs in: in the classic way its own, else the shim's. */
 
-import { messageOf, ShimError } from "../../errors.ts";
+import { describeError, ShimError } from "../../errors.ts";
 import type { Container, ContainerRequest, Log, Sandbox } from "../../platform.ts";
 import type { RuntimeOptions } from "../../program/bootstrap.ts";
 import { type BundleConfiguration, requireConfiguration, sandboxIdOf } from "../../program/bundle.ts";
@@ -87,6 +87,6 @@ async function discardSandbox({ slot, log }: Pick<TaskSandboxOptions, "slot" | "
   try {
     await slot.discard(stopMilliseconds);
   } catch (error) {
-    log.log("error", "sandbox not stopped", { error: messageOf(error) });
+    log.log("error", "sandbox not stopped", { error: describeError(error) });
   }
 }
