@@ -107,16 +107,3 @@ export interface HvsocketListener {
   accept(signal?: AbortSignal): Promise<Duplex>;
   close(): Promise<void>;
 }
-
-/** The closed set of what a host call fails with: gRPC-style codes, so that consumers need not know HRESULTs. */
-export type HostErrorCode =
-  | "Cancelled"
-  | "InvalidArgument"
-  | "DeadlineExceeded"
-  | "NotFound"
-  | "AlreadyExists"
-  | "FailedPrecondition"
-  | "ResourceExhausted"
-  | "Unimplemented"
-  | "Unavailable"
-  | "Internal";

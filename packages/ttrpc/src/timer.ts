@@ -1,7 +1,11 @@
 /** Node's timers fire at once when asked for longer than this, about 25 days. */
 const longestTimer = 2 ** 31 - 1;
 
-/** Calls back after the time in milliseconds, unless the function that it returns was called before. */
+/**
+ * Of this package's own, not a lifecycle `Clock`: a deadline on the wire is one of time, which no slowness of this
+ * process extends, and an answered call leaves no promise behind. Calls back after the time in milliseconds, unless the
+ * function that it returns was called before.
+ */
 export function startTimer(milliseconds: number, elapsed: () => void): () => void {
   const arm = (left: number): NodeJS.Timeout =>
     left <= longestTimer

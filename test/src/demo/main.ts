@@ -3,6 +3,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { takeHoldings, waitForNothingLeft } from "../leaks/holdings.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
 import { type Phase, Pod } from "../shim-client/pod.ts";
@@ -67,7 +68,7 @@ async function demonstrate({ directory, signal }: Isolation): Promise<number> {
   } catch (error) {
     status = signal.aborted ? INTERRUPTED : 1;
     console.problem(
-      signal.aborted ? "interrupted; cleaning up" : error instanceof Error ? error.message : String(error),
+      signal.aborted ? "interrupted; cleaning up" : messageOf(error),
     );
   }
   console.progress("looking for what is left over");
@@ -157,6 +158,6 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`demo: ${messageOf(error)}\n`);
   process.exitCode = 1;
 }

@@ -4,6 +4,7 @@
  * Prints last how many passed and failed.
  */
 import { parseArgs } from "node:util";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { describeCounts, runVitest, type TestCounts } from "../../../tools/run-vitest.ts";
 import { wineRoot } from "../../windows-host/wine-environment.ts";
 import { mustRun } from "../support/command.ts";
@@ -40,7 +41,7 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main();
 } catch (error) {
-  print(`e2e:windows: ${error instanceof Error ? error.message : String(error)}`);
+  print(`e2e:windows: ${messageOf(error)}`);
   print("0 passed, 1 failed");
   process.exitCode = 1;
 }

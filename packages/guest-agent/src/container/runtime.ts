@@ -2,6 +2,7 @@
 import { closeSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciLinuxResources, OciProcess } from "@uvm-shim/hcs-schema";
+import { settlesWithin, systemClock } from "@uvm-shim/lifecycle";
 import { type DescriptorReceiver, listenForDescriptor, type ProcessExit } from "@uvm-shim/linux-calls";
 import { guestFolders } from "../boot/guest-folders.ts";
 import type { Children } from "../process/children.ts";
@@ -164,15 +165,10 @@ function receiveWhile(receiver: DescriptorReceiver, signal: AbortSignal) {
   return {
     /** The terminal of a runtime that has exited with success: it is here, or will not come. */
     async take(): Promise<number> {
-      const timer = setTimeout(
-        () => stop.abort(new GuestFault("E_FAIL", "the runtime has sent no terminal")),
-        terminalTimeoutMs,
-      );
-      try {
-        return await descriptor;
-      } finally {
-        clearTimeout(timer);
+      if (!(await settlesWithin(descriptor, terminalTimeoutMs, systemClock))) {
+        stop.abort(new GuestFault("E_FAIL", "the runtime has sent no terminal"));
       }
+      return await descriptor;
     },
     async abandon(): Promise<void> {
       stop.abort();

@@ -3,6 +3,7 @@
  * container's namespace the NICs are moved, and set up there. A NIC of a namespace that no container has is left alone.
  */
 import { existsSync, readFileSync } from "node:fs";
+// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
 import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { NameResolution } from "../pods/files.ts";

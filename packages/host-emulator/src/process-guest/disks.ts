@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { basename } from "node:path";
+// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
 import { setTimeout as delay } from "node:timers/promises";
 import { attachLoop, type LoopDevice, makeBlockNode, withMountNamespace } from "@uvm-shim/linux-calls";
 import type { DiskSlot } from "../guest-machine.ts";

@@ -3,6 +3,7 @@ import { setPriority } from "node:os";
 import type { Duplex } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import type { Plan9Share } from "@uvm-shim/hcs-schema";
+import { messageOf } from "@uvm-shim/lifecycle";
 import type {
   DiskSlot,
   GuestEnd,
@@ -273,6 +274,7 @@ export class ProcessGuestMachine implements GuestMachine {
         reject(new HcsFailure("HCS_E_TERMINATED_DURING_START", "ended while it booted"));
         return;
       }
+      // One of the callbacks of this promise, all of which take the others away at once when one has come.
       const timer = setTimeout(() => {
         settle();
         reject(this.#failure("HCS_E_CONNECTION_TIMEOUT", `the guest is not up after ${bootTimeoutMs} ms`));
@@ -334,7 +336,7 @@ export class ProcessGuestMachine implements GuestMachine {
   }
 
   #reportTrouble(error: unknown): void {
-    this.#parts.report(`VM ${this.#specification.name}: ${error instanceof Error ? error.message : String(error)}`);
+    this.#parts.report(`VM ${this.#specification.name}: ${messageOf(error)}`);
   }
 
   #keepConsole(chunk: Buffer): void {

@@ -5,6 +5,7 @@ import {
   type DeclaredDevices,
   type VirtualPciDevice,
 } from "@uvm-shim/hcs-schema";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { HcsFailure } from "../hcs-failure.ts";
 import { realPath } from "./disk-file.ts";
 
@@ -88,7 +89,7 @@ export class AssignableDevices {
     try {
       return checkDeclaredDevices(JSON.parse(readFileSync(this.#file, "utf8")));
     } catch (cause) {
-      const message = cause instanceof Error ? cause.message : String(cause);
+      const message = messageOf(cause);
       throw new HcsFailure("E_FAIL", `cannot read the declared devices, ${this.#file}: ${message}`, { cause });
     }
   }

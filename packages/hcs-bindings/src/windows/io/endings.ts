@@ -1,11 +1,11 @@
 import { hresults } from "@uvm-shim/hcs-schema";
+import type { ErrorCode } from "@uvm-shim/lifecycle";
 import { HostError } from "../../host-error.ts";
-import type { HostErrorCode } from "../../types.ts";
 import type { Subject } from "../refusal.ts";
 
 /** Why nothing more is to be had of a handle, or of all. */
 export interface Ending {
-  readonly code: HostErrorCode;
+  readonly code: ErrorCode;
   readonly message: string;
   readonly gone?: true;
   readonly hresult?: number;
