@@ -11,7 +11,7 @@ import { type DeviceWiring, linuxVm, VmController } from "@uvm-shim/controller-v
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import type { LinuxHostedContainerSettings } from "@uvm-shim/hcs-schema";
-import { posixPaths, systemClock as clock } from "@uvm-shim/lifecycle";
+import { systemClock as clock, posixPaths } from "@uvm-shim/lifecycle";
 import { expect, it, vi } from "vitest";
 import { allSpellings, RespellingProxy, type Spelling } from "../../../packages/hcs-bindings/src/testing/respelling.ts";
 import { makeRootfs } from "../../../test/src/support/rootfs.ts";

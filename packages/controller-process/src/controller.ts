@@ -15,14 +15,7 @@ import { defaultPresencePace, type PresencePace } from "./presence.ts";
 import type { ClientPatience } from "./relay.ts";
 import { checkedConsoleSize, checkedSignal, endsByDefault, killedStatus, lostStatus, sigkill } from "./status.ts";
 import { closeClient, type ExitUntold, Supervision } from "./supervision.ts";
-import type {
-  GuestProcess,
-  OpenStdio,
-  ProcessExit,
-  ProcessGuest,
-  StdioPaths,
-  UpstreamStdio,
-} from "./types.ts";
+import type { GuestProcess, OpenStdio, ProcessExit, ProcessGuest, StdioPaths, UpstreamStdio } from "./types.ts";
 
 export interface ProcessControllerOptions {
   readonly containerId: string;

@@ -1,5 +1,5 @@
-import type { RelayProgress } from "./relay.ts";
 import type { Clock } from "@uvm-shim/lifecycle";
+import type { RelayProgress } from "./relay.ts";
 
 /**
  * What bounds the way of the output to the client once the process has ended. Nobody can hold up an exit by it: a guest

@@ -168,7 +168,9 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
       const { id, host } = this.#options;
       const disks = documentDisks(id, document);
       const scsi = this.#scsi(disks);
-      const system = await acquireOrRelease(host.createComputeSystem(id, document, abort), abort, (late) => late.close());
+      const system = await acquireOrRelease(host.createComputeSystem(id, document, abort), abort, (late) =>
+        late.close(),
+      );
       this.#held.add({ name: "compute system", release: (bound) => abortable(system.close(), bound) });
       const { SizeInMB: memoryInMb } = document.VirtualMachine.ComputeTopology.Memory;
       this.#machine = { system, document, scsi, memoryInMb };

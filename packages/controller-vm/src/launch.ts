@@ -39,7 +39,8 @@ export interface Launch<Guest extends VmGuest> {
 export async function launch<Guest extends VmGuest>(parts: Launch<Guest>, signal: AbortSignal): Promise<Guest> {
   const { system, flavour, held, onPhase } = parts;
   const { services, entropy } = flavour;
-  const listen = async (service: HvsocketService) => acquireOrRelease(system.listen(service), signal, (late) => late.close());
+  const listen = async (service: HvsocketService) =>
+    acquireOrRelease(system.listen(service), signal, (late) => late.close());
   /** What is listened on only until the guest is connected to. */
   const boot: Acquisition[] = [];
 

@@ -44,7 +44,9 @@ describe("messageOf", () => {
 
   it("is total", () => {
     fc.assert(
-      fc.property(fc.anything({ withNullPrototype: true }), (thrown) => expect(typeof messageOf(thrown)).toBe("string")),
+      fc.property(fc.anything({ withNullPrototype: true }), (thrown) => {
+        expect(typeof messageOf(thrown)).toBe("string");
+      }),
     );
   });
 });

@@ -67,9 +67,7 @@ async function demonstrate({ directory, signal }: Isolation): Promise<number> {
     await runPod(console, directory, signal);
   } catch (error) {
     status = signal.aborted ? INTERRUPTED : 1;
-    console.problem(
-      signal.aborted ? "interrupted; cleaning up" : messageOf(error),
-    );
+    console.problem(signal.aborted ? "interrupted; cleaning up" : messageOf(error));
   }
   console.progress("looking for what is left over");
   const left = await waitForNothingLeft(before, scope, NOTHING_LEFT_MS);

@@ -1,9 +1,9 @@
 import {
   type Call,
   Callers,
-  ManualClock,
   type FaultCase,
   faultCases,
+  ManualClock,
   ScriptedCalls,
   scriptedError,
   silentCases,

@@ -12,10 +12,12 @@ describe("Interruptions", () => {
       fc.asyncProperty(fc.array(fc.constantFrom("before", "during", "after")), async (ends) => {
         const interruptions = new Interruptions("vm-1");
         const run = (ended: Promise<void>) =>
-          interruptions.run("update VM", undefined, (abort) => abortable(ended, abort)).then(
-            () => "done",
-            ({ code }: ControllerError) => code,
-          );
+          interruptions
+            .run("update VM", undefined, (abort) => abortable(ended, abort))
+            .then(
+              () => "done",
+              ({ code }: ControllerError) => code,
+            );
         const early = ends.map((when) => ({ when, ...Promise.withResolvers<void>() }));
         const outcomes = early.map(({ promise }) => run(promise));
         for (const { when, resolve } of early) if (when === "before") resolve();

@@ -267,5 +267,7 @@ async function openFifo(field: string, file: string, opening: Opening): Promise<
 
 function openError(field: string, file: string, error: unknown): unknown {
   if ((error as NodeJS.ErrnoException).syscall === undefined) return error;
-  return new ShimError("InvalidArgument", `${field} ${file} cannot be opened: ${describeError(error)}`, { cause: error });
+  return new ShimError("InvalidArgument", `${field} ${file} cannot be opened: ${describeError(error)}`, {
+    cause: error,
+  });
 }
