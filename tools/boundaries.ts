@@ -24,10 +24,10 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/hcs-schema": { uses: [], noNode: true },
   "packages/host-protocol": { uses: ["hcs-schema"], noNode: true },
   "packages/child-processes": { uses: [], startsPrograms: true },
-  "packages/hcs-bindings": { uses: ["hcs-schema", "host-protocol", "child-processes"], libraries: ["koffi"] },
-  "packages/gcs-bridge": { uses: ["hcs-schema"] },
-  "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema"] },
-  "packages/sandbox-lcow": { uses: ["hcs-schema"], noNode: true },
+  "packages/hcs-bindings": { uses: ["hcs-schema", "host-protocol", "lifecycle", "child-processes"], libraries: ["koffi"] },
+  "packages/gcs-bridge": { uses: ["hcs-schema", "lifecycle"] },
+  "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema", "lifecycle"] },
+  "packages/sandbox-lcow": { uses: ["hcs-schema"], types: ["lifecycle"], noNode: true },
   "packages/controller-vm": {
     uses: controller,
     tests: ["controller-scsi", "controller-plan9", "controller-vpci"],
@@ -39,14 +39,14 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/controller-pod": { uses: ["lifecycle"], types: ["controller-vm"] },
   "packages/controller-container": { uses: controller, types: ["controller-process"] },
   "packages/controller-process": { uses: ["lifecycle"], types: ["hcs-schema"] },
-  "packages/ttrpc": { uses: [], libraries: ["protobufjs"] },
+  "packages/ttrpc": { uses: ["lifecycle"], libraries: ["protobufjs"] },
   "packages/shim": {
     uses: ["child-processes", "lifecycle", "ttrpc"],
     libraries: ["protobufjs", "smol-toml"],
   },
   "packages/linux-calls": { uses: [], libraries: ["koffi"] },
-  "packages/host-emulator": { uses: ["child-processes", "hcs-schema", "host-protocol", "linux-calls"], tests: ["gcs-bridge"] },
-  "packages/guest-agent": { uses: ["child-processes", "gcs-bridge", "hcs-schema", "host-protocol", "linux-calls"] },
+  "packages/host-emulator": { uses: ["child-processes", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"], tests: ["gcs-bridge"] },
+  "packages/guest-agent": { uses: ["child-processes", "gcs-bridge", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"] },
   "packages/test-support": { uses: [] },
   "apps/shim-lcow": {
     uses: [

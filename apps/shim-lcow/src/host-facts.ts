@@ -2,8 +2,9 @@ import { createHash, randomUUID } from "node:crypto";
 import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { availableParallelism, release, totalmem } from "node:os";
+import { type Clock, systemClock } from "@uvm-shim/lifecycle";
 import type { HostFacts } from "@uvm-shim/sandbox-lcow";
-import { type Clock, callFileSystem, systemClock } from "@uvm-shim/shim";
+import { callFileSystem } from "@uvm-shim/shim";
 import { hostPathGrammar } from "./host.ts";
 
 /**

@@ -1,4 +1,5 @@
-import { type Clock, callFileSystem } from "@uvm-shim/shim";
+import type { Clock } from "@uvm-shim/lifecycle";
+import { callFileSystem } from "@uvm-shim/shim";
 
 interface Lookup<Kind, Number, Device> {
   kind(path: string): Promise<Kind>;

@@ -11,6 +11,7 @@ import { linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { VpciController } from "@uvm-shim/controller-vpci";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
+import { systemClock as clock } from "@uvm-shim/lifecycle";
 import {
   buildLinuxSandbox,
   type ContainerLimits,
@@ -19,7 +20,6 @@ import {
 } from "@uvm-shim/sandbox-lcow";
 import {
   type ContainerRequest,
-  systemClock as clock,
   decodeRuntimeOptions,
   type Platform,
   type PlatformContext,

@@ -10,14 +10,8 @@ import {
   sandboxSpecification,
 } from "@uvm-shim/controller-container";
 import type { ComputeSystemDocument } from "@uvm-shim/hcs-schema";
-import { ControllerError } from "@uvm-shim/lifecycle";
-import {
-  type ContainerRequest,
-  callFileSystem,
-  makeDirectories,
-  type SandboxRequest,
-  systemClock,
-} from "@uvm-shim/shim";
+import { ControllerError, systemClock } from "@uvm-shim/lifecycle";
+import { type ContainerRequest, callFileSystem, makeDirectories, type SandboxRequest } from "@uvm-shim/shim";
 
 const noStdio = { stdin: "", stdout: "", stderr: "", terminal: false };
 

@@ -1,7 +1,8 @@
 import { copyFile, rm } from "node:fs/promises";
 import type { SecurityPolicy } from "@uvm-shim/hcs-schema";
+import { systemClock } from "@uvm-shim/lifecycle";
 import type { SandboxSettings } from "@uvm-shim/sandbox-lcow";
-import { readNamedFile, systemClock } from "@uvm-shim/shim";
+import { readNamedFile } from "@uvm-shim/shim";
 
 /** A reference file reaches the guest in one message; real ones are far smaller. */
 const largestReferenceFile = 16 * 1024 * 1024;

@@ -8,7 +8,7 @@ import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import { hostVariables } from "@uvm-shim/host-protocol";
 import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
-import { systemClock as clock } from "@uvm-shim/shim";
+import { systemClock as clock } from "@uvm-shim/lifecycle";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, vi } from "vitest";
 import { contractDevice, describeVpciContract } from "../../../packages/controller-vpci/src/testing/contract.ts";

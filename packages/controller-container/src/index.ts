@@ -19,7 +19,6 @@ export { type ProgramArchitecture, sandboxProgram } from "./sandbox/program.ts";
 export { type SandboxHost, type SandboxRootEntry, sandboxRootEntries } from "./sandbox/root.ts";
 export { type SandboxRequest, sandboxSpecification } from "./sandbox/specification.ts";
 export type {
-  ContainerClock,
   ContainerDevices,
   ContainerDisks,
   ContainerGuest,

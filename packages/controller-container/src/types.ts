@@ -210,7 +210,3 @@ export type ProcessFactory = (options: {
   readonly execId: string;
   readonly guest: ProcessGuest;
 }) => ContainerProcess;
-
-export interface ContainerClock {
-  now(): Date;
-}

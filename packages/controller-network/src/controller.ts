@@ -3,6 +3,7 @@ import {
   Acquisitions,
   ControllerError,
   codeOf,
+  Interruptions,
   isGone,
   Lifecycle,
   messageOf,
@@ -51,8 +52,7 @@ export class NetworkController {
   readonly #options: NetworkControllerOptions;
   readonly #life: Lifecycle<NetworkState, NetworkStateKind, NetworkOperation>;
   readonly #queue = new OperationQueue();
-  /** Operations that teardown interrupts. */
-  readonly #interruptible = new Set<AbortController>();
+  readonly #interruptions: Interruptions;
   readonly #namespace = new Acquisitions();
   /** NICs by endpoint, in the order in which they were added. */
   readonly #nics = new Map<string, TrackedNic>();
@@ -61,6 +61,7 @@ export class NetworkController {
 
   constructor(options: NetworkControllerOptions) {
     this.#options = options;
+    this.#interruptions = new Interruptions(options.namespaceId);
     this.#life = new Lifecycle(networkTable, options.namespaceId, { kind: "NotConfigured" });
   }
 
@@ -126,8 +127,12 @@ export class NetworkController {
    * even if some fail; their errors are reported together, and the call can be repeated until nothing is left.
    */
   teardown(signal?: AbortSignal): Promise<void> {
-    for (const running of this.#interruptible)
-      running.abort(this.#error("Cancelled", "the network is being torn down"));
+    this.#interruptions.interrupt(
+      new ControllerError("Cancelled", "the network is being torn down", {
+        operation: "set up network",
+        id: this.#options.namespaceId,
+      }),
+    );
     return this.#queue.run(async () => {
       if (this.#life.state.kind === "TornDown") return;
       this.#life.require("teardown");
@@ -211,19 +216,7 @@ export class NetworkController {
     signal: AbortSignal | undefined,
     work: (until: AbortSignal) => Promise<void>,
   ): Promise<void> {
-    const interruption = new AbortController();
-    const until = signal === undefined ? interruption.signal : AbortSignal.any([signal, interruption.signal]);
-    this.#interruptible.add(interruption);
-    return this.#queue
-      .run(() => work(until), until)
-      .catch((error: unknown) => {
-        throw wrapError(error, operation, this.#options.namespaceId);
-      })
-      .finally(() => this.#interruptible.delete(interruption));
-  }
-
-  #error(code: "Cancelled", message: string): ControllerError {
-    return new ControllerError(code, message, { operation: "set up network", id: this.#options.namespaceId });
+    return this.#interruptions.run(operation, signal, (until) => this.#queue.run(() => work(until), until));
   }
 }
 

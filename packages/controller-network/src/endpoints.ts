@@ -9,7 +9,7 @@ import {
   parseIpAddress,
   SchemaError,
 } from "@uvm-shim/hcs-schema";
-import { ControllerError } from "@uvm-shim/lifecycle";
+import { ControllerError, messageOf } from "@uvm-shim/lifecycle";
 
 /**
  * Endpoints whose name ends with this come first: the guest names NICs in their order, and this name must be the first.
@@ -32,7 +32,7 @@ export function checkNamespaceId(id: string): void {
   try {
     checkGuid(id, "networkNamespace");
   } catch (cause) {
-    throw invalid("set up network", id, cause instanceof Error ? cause.message : String(cause), cause);
+    throw invalid("set up network", id, messageOf(cause), cause);
   }
 }
 

@@ -1,17 +1,19 @@
 import type { VmExit, VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
 import {
   abortable,
+  type Clock,
   ControllerError,
-  type ControllerErrorCode,
+  type ErrorCode,
   type Exit,
   Lifecycle,
+  messageOf,
   OperationQueue,
+  withDeadline,
   wrapError,
 } from "@uvm-shim/lifecycle";
 import { Capacity } from "./capacity.ts";
-import { withDeadline } from "./deadline.ts";
 import { type PodOperation, type PodState, type PodStateKind, podTable } from "./lifecycle.ts";
-import type { PodClock, PodContainer, PodNetwork, PodSize, PodVm } from "./types.ts";
+import type { PodContainer, PodNetwork, PodSize, PodVm } from "./types.ts";
 
 export interface PodOptions<Request, Container, Limits> {
   readonly id: string;
@@ -27,7 +29,7 @@ export interface PodOptions<Request, Container, Limits> {
   readonly pingGuest: (signal: AbortSignal) => Promise<void>;
   /** Resolves when the host gives any answer. Absent where an answer would prove nothing. */
   readonly pingHost?: ((signal: AbortSignal) => Promise<void>) | undefined;
-  readonly clock: PodClock;
+  readonly clock: Clock;
   /** Whether the VM is large enough for its containers. */
   readonly size: PodSize<Request, Limits>;
   /** Logs a warning about a request that is not fully met. */
@@ -142,13 +144,11 @@ export class PodController<
   stop(timeoutMs: number, signal?: AbortSignal): Promise<void> {
     this.#stopping.abort(this.#error("Cancelled", "use pod", "the pod is being stopped"));
     const stopping = this.#stops.run(() => this.#stop(timeoutMs));
-    return withDeadline(
-      (deadline) => abortable(stopping, signal === undefined ? deadline : AbortSignal.any([signal, deadline])),
-      timeoutMs,
-      this.#options.clock,
-      () =>
+    return withDeadline((until) => abortable(stopping, until), {
+      ...{ clock: this.#options.clock, milliseconds: timeoutMs, signal },
+      error: () =>
         this.#error("DeadlineExceeded", "stop pod", `the pod has not stopped within ${timeoutMs} ms: stopping goes on`),
-    );
+    });
   }
 
   async #stop(timeoutMs: number): Promise<void> {
@@ -168,7 +168,7 @@ export class PodController<
     ]);
     const failures = outcomes.filter((outcome) => outcome.status === "rejected").map(({ reason }): unknown => reason);
     if (failures.length === 0) return;
-    const messages = failures.map((error) => (error instanceof Error ? error.message : String(error)));
+    const messages = failures.map(messageOf);
     const cause = failures.length === 1 ? failures[0] : new AggregateError(failures);
     throw this.#error("Internal", "stop pod", messages.join("; "), cause);
   }
@@ -180,9 +180,10 @@ export class PodController<
   async #terminateContainers(containers: readonly Container[], milliseconds: number): Promise<void> {
     await withDeadline(
       (deadline) => Promise.allSettled(containers.map((item) => abortable(item.terminate(deadline), deadline))),
-      milliseconds,
-      this.#options.clock,
-      () => this.#error("DeadlineExceeded", "stop pod", `containers have not ended within ${milliseconds} ms`),
+      {
+        ...{ clock: this.#options.clock, milliseconds },
+        error: () => this.#error("DeadlineExceeded", "stop pod", `containers have not ended within ${milliseconds} ms`),
+      },
     );
   }
 
@@ -192,12 +193,10 @@ export class PodController<
   async #leaveNetwork(milliseconds: number): Promise<void> {
     const { network, clock } = this.#options;
     if (network === undefined) return;
-    await withDeadline(
-      (deadline) => Promise.allSettled([abortable(network.teardown(deadline), deadline)]),
-      milliseconds,
-      clock,
-      () => this.#error("DeadlineExceeded", "stop pod", `the network was not torn down within ${milliseconds} ms`),
-    );
+    await withDeadline((deadline) => Promise.allSettled([abortable(network.teardown(deadline), deadline)]), {
+      ...{ clock, milliseconds },
+      error: () => this.#error("DeadlineExceeded", "stop pod", `the network was not torn down within ${milliseconds} ms`),
+    });
   }
 
   async #terminateVm(): Promise<void> {
@@ -376,7 +375,7 @@ export class PodController<
     this.#ended.resolve(exit);
   }
 
-  #error(code: ControllerErrorCode, operation: string, message: string, cause?: unknown): ControllerError {
+  #error(code: ErrorCode, operation: string, message: string, cause?: unknown): ControllerError {
     return new ControllerError(code, message, { operation, id: this.id, cause });
   }
 }

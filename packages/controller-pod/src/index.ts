@@ -1,3 +1,3 @@
 export { PodController, type PodOptions } from "./controller.ts";
 export { type PodOperation, type PodState, type PodStateKind, podTable } from "./lifecycle.ts";
-export type { PodClock, PodContainer, PodNetwork, PodProcess, PodVm } from "./types.ts";
+export type { PodContainer, PodNetwork, PodProcess, PodVm } from "./types.ts";

@@ -75,9 +75,3 @@ export type PodSizeVerdict =
   /** `isDemanded`: without the memory the container is refused; otherwise it is created even if the VM cannot grow. */
   | { readonly kind: "grow"; readonly memoryInMb: number; readonly isDemanded: boolean; readonly warning?: string }
   | { readonly kind: "refused"; readonly reason: string };
-
-export interface PodClock {
-  now(): Date;
-  /** Resolves after so many milliseconds, or rejects with the signal's reason. */
-  delay(milliseconds: number, signal: AbortSignal): Promise<void>;
-}

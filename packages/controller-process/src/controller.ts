@@ -1,6 +1,8 @@
 import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
 import {
   abortable,
+  acquireOrRelease,
+  type Clock,
   ControllerError,
   codeOf,
   type Exit,
@@ -14,7 +16,7 @@ import { defaultPresencePace, type PresencePace } from "./presence.ts";
 import type { ClientPatience } from "./relay.ts";
 import { checkedConsoleSize, checkedSignal, endsByDefault, killedStatus, lostStatus, sigkill } from "./status.ts";
 import { closeClient, Supervision, type UnreportedExit } from "./supervision.ts";
-import type { GuestProcess, OpenStdio, ProcessClock, ProcessGuest, StdioPaths, UpstreamStdio } from "./types.ts";
+import type { GuestProcess, OpenStdio, ProcessGuest, StdioPaths, UpstreamStdio } from "./types.ts";
 
 export interface ProcessControllerOptions {
   readonly containerId: string;
@@ -22,7 +24,7 @@ export interface ProcessControllerOptions {
   readonly execId: string;
   readonly guest: ProcessGuest;
   readonly upstream: UpstreamStdio;
-  readonly clock: ProcessClock;
+  readonly clock: Clock;
   readonly drainLimits?: DrainLimits;
   readonly presencePace?: PresencePace;
   /** Called when the process counts as ended although the guest has not reported its exit code. */
@@ -55,7 +57,7 @@ export class ProcessController {
   readonly #id: string;
   readonly #guest: ProcessGuest;
   readonly #upstream: UpstreamStdio;
-  readonly #clock: ProcessClock;
+  readonly #clock: Clock;
   readonly #drainLimits: DrainLimits;
   readonly #presencePace: PresencePace;
   readonly #onUnreportedExit: (why: UnreportedExit) => void;
@@ -124,7 +126,7 @@ export class ProcessController {
     return this.#operations.run(async () => {
       this.#life.require("create");
       const opening = this.#upstream.open(request.stdio, this.#until(signal));
-      const upstream = await this.#orDiscard(opening, this.#until(signal), (late) => late.close()).catch((error) => {
+      const upstream = await acquireOrRelease(opening, this.#until(signal), (late) => late.close()).catch((error) => {
         throw wrapError(error, "open stdio of process", this.#id);
       });
       this.#stdio = request.stdio;
@@ -150,7 +152,7 @@ export class ProcessController {
     const sizeAtStart = this.#consoleSize;
     let guest: GuestProcess;
     try {
-      guest = await this.#orDiscard(this.#guest.execute(this.#parameters(upstream), signal), signal, async (late) => {
+      guest = await acquireOrRelease(this.#guest.execute(this.#parameters(upstream), signal), signal, async (late) => {
         await late.signal(sigkill);
         await late.close();
       });
@@ -308,16 +310,6 @@ export class ProcessController {
 
   #until(signal: AbortSignal | undefined): AbortSignal {
     return signal === undefined ? this.#ending.signal : AbortSignal.any([signal, this.#ending.signal]);
-  }
-
-  /** Stops waiting when the signal aborts; a result that arrives later is discarded. */
-  async #orDiscard<T>(promise: Promise<T>, signal: AbortSignal, discard: (late: T) => Promise<void>): Promise<T> {
-    try {
-      return await abortable(promise, signal);
-    } catch (error) {
-      promise.then(discard).catch(() => {});
-      throw error;
-    }
   }
 
   #error(code: ControllerError["code"], operation: string, message: string, cause?: unknown): ControllerError {

@@ -1,5 +1,5 @@
+import type { Clock } from "@uvm-shim/lifecycle";
 import type { RelayProgress } from "./relay.ts";
-import type { ProcessClock } from "./types.ts";
 
 /**
  * Bounds for draining the output to the client once the process has ended, so that nobody can delay the exit without
@@ -54,13 +54,13 @@ export type Drained = "drained" | "stalled" | "over";
 export class Drain {
   readonly #progress: RelayProgress;
   readonly #limits: DrainLimits;
-  readonly #clock: ProcessClock;
+  readonly #clock: Clock;
   readonly #givenAtFirst: number;
   #lookedForMs = 0;
   #keptUpForMs = 0;
 
   /** Construct it when the process has ended: output is counted from then on. */
-  constructor(progress: RelayProgress, limits: DrainLimits, clock: ProcessClock) {
+  constructor(progress: RelayProgress, limits: DrainLimits, clock: Clock) {
     this.#progress = progress;
     this.#limits = limits;
     this.#clock = clock;

@@ -4,7 +4,6 @@ export { type ProcessOperation, type ProcessState, type ProcessStateKind, proces
 export type {
   GuestProcess,
   OpenStdio,
-  ProcessClock,
   ProcessGuest,
   StdioPaths,
   UpstreamStdio,

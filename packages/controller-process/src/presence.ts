@@ -1,5 +1,6 @@
+import type { Clock } from "@uvm-shim/lifecycle";
 import type { RelayProgress } from "./relay.ts";
-import type { GuestProcess, ProcessClock } from "./types.ts";
+import type { GuestProcess } from "./types.ts";
 
 /** Pauses between two checks whether the guest still has a process: each twice the one before, up to the longest. */
 export interface PresencePace {
@@ -12,7 +13,7 @@ export const defaultPresencePace: PresencePace = { firstMs: 1_000, longestMs: 30
 export interface PresenceOptions {
   readonly guest: Pick<GuestProcess, "exists">;
   readonly progress: RelayProgress;
-  readonly clock: ProcessClock;
+  readonly clock: Clock;
   readonly pace: PresencePace;
   /**
    * Guests end the processes that an init process leaves behind, so only a client that does not read can delay its

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from "node:stream";
-import type { ProcessClock } from "./types.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 
 /** Counts the output of a process, so that the drain after its exit can see whether there is progress. */
 export class RelayProgress {
@@ -100,7 +100,7 @@ export function copyOutput(
 
 /** How long to wait for a client that does not read; a FIFO does not show whether it is gone. */
 export interface ClientPatience {
-  readonly clock: ProcessClock;
+  readonly clock: Clock;
   /** After this time without a read while output was waiting, at most twice as long, the client counts as gone. */
   readonly milliseconds: number;
   /** Called when the client counts as gone: its unread output is lost. */
@@ -128,7 +128,7 @@ async function isStuck(
 }
 
 export interface InputOptions {
-  readonly clock: ProcessClock;
+  readonly clock: Clock;
   /** Resolves when the client has asked to close stdin; what it wrote before is still copied. */
   readonly closing: Promise<void>;
   /** After a request to close: the time without a byte after which nothing more is expected. */

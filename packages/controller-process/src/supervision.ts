@@ -1,10 +1,10 @@
 import type { Readable, Writable } from "node:stream";
-import type { Exit } from "@uvm-shim/lifecycle";
+import { type Clock, type Exit, settlesWithin } from "@uvm-shim/lifecycle";
 import { Drain, type DrainLimits } from "./drain.ts";
 import { Presence, type PresencePace } from "./presence.ts";
 import { type ClientPatience, copyInput, copyOutput, type OutputRelay, RelayProgress } from "./relay.ts";
 import { exitStatusOf, killedStatus, lostStatus, sigkill } from "./status.ts";
-import type { GuestProcess, OpenStdio, ProcessClock } from "./types.ts";
+import type { GuestProcess, OpenStdio } from "./types.ts";
 
 /**
  * After a request to close stdin: what the client wrote before is in the pipe already, and is read within this time.
@@ -17,7 +17,7 @@ export type UnreportedExit = "gone" | "kill without effect";
 export interface SupervisionOptions {
   readonly upstream: OpenStdio;
   readonly guest: GuestProcess;
-  readonly clock: ProcessClock;
+  readonly clock: Clock;
   readonly limits: DrainLimits;
   readonly pace: PresencePace;
   readonly clientPatience: ClientPatience | undefined;
@@ -145,12 +145,8 @@ export class Supervision {
  * Closes the client's ends, but does not wait without limit: a client must not delay an exit by an end that does not
  * close.
  */
-export async function closeClient(upstream: OpenStdio, clock: ProcessClock, { stalledMs }: DrainLimits): Promise<void> {
-  const timer = new AbortController();
-  const late = clock.delay(stalledMs, timer.signal);
-  late.catch(() => {});
-  await Promise.race([closeQuietly(upstream), late]);
-  timer.abort();
+export async function closeClient(upstream: OpenStdio, clock: Clock, { stalledMs }: DrainLimits): Promise<void> {
+  await settlesWithin(closeQuietly(upstream), stalledMs, clock);
 }
 
 /** Ignores failures: nobody uses these ends any more. */

@@ -50,8 +50,3 @@ export interface OpenStdio {
   /** Closes all ends, cancelling a stdin read that waits. Repeatable. */
   close(): Promise<void>;
 }
-
-export interface ProcessClock {
-  now(): Date;
-  delay(milliseconds: number, signal: AbortSignal): Promise<void>;
-}

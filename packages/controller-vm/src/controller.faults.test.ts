@@ -95,7 +95,7 @@ describe("a fault at any one call", () => {
     }
     expect(vm.state.kind).toBe("Terminated");
     expect(host.leftovers()).toEqual([]);
-    expect(clock.pending).toBe(0);
+    expect(clock.sleepers).toBe(0);
     expect(await waiting).toBe(vm.exit);
   });
 });
@@ -125,10 +125,10 @@ describe("any sequence of operations with any faults", () => {
           else if (name === "loseBridge") host.guests.at(-1)?.lose(new Error("reset"));
           else {
             await settle();
-            clock.advanceToNext();
+            clock.jumpToNext();
             await settle();
             // One that has lost its bridge is being ended, which may take its time.
-            if (vm.state.kind === "Running" && clock.pending === 0) {
+            if (vm.state.kind === "Running" && clock.sleepers === 0) {
               expect(vm.exit).toBeUndefined();
               expect(host.guest.isOpen).toBe(true);
             }

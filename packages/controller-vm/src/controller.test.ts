@@ -67,7 +67,7 @@ describe("starting", () => {
     expect(vm.state).toEqual({ kind: "Running", guest: host.guest, startedAt: clock.now() });
     expect(vm.guest).toBe(host.guest);
     expect(vm.startedAt).toEqual(clock.now());
-    expect(clock.pending).toBe(0);
+    expect(clock.sleepers).toBe(0);
     await settle();
     expect(Buffer.concat(host.system.entropy)).toEqual(Buffer.alloc(512, 7));
     await vm.terminate();
@@ -98,7 +98,7 @@ describe("starting", () => {
     await vm.create({ document });
     const start = vm.start();
     await settle();
-    clock.advance(5_000);
+    clock.jump(5_000);
     await expect(start).rejects.toMatchObject({ code: "DeadlineExceeded" });
     await expect(start).rejects.toThrow(
       "start VM vm-1: while waiting for the guest to dial in, after 5000 ms: not done within 5000 ms; " +
@@ -175,7 +175,7 @@ describe("the guest's log", () => {
     await settle();
     expect(vm.state.kind).toBe("Running");
     expect(host.leftovers()).toContain("listener 109");
-    clock.advance(500);
+    clock.jump(500);
     await terminated;
     expect(host.leftovers()).toEqual([]);
   });
@@ -239,7 +239,7 @@ describe("ending by itself", () => {
     host.system.loseService();
     await Promise.allSettled([again]);
     await settle();
-    clock.advance(500);
+    clock.jump(500);
     await settle();
     expect(vm.state.kind).toBe("Terminated");
     expect(host.leftovers()).toEqual([]);
@@ -251,7 +251,7 @@ describe("ending by itself", () => {
     expect(await vm.wait()).toMatchObject({ status: 1, reason: "lost: wait for exit of vm-1: lost the host" });
     await settle();
     // The guest may live on, and with it the connection of its log.
-    clock.advance(500);
+    clock.jump(500);
     await settle();
     expect(vm.state.kind).toBe("Terminated");
     expect(host.leftovers()).toEqual([]);
@@ -296,7 +296,7 @@ describe("losing the bridge", () => {
     host.guest.lose(new Error("connection reset"));
     await settle();
     expect(vm.state.kind).toBe("Running");
-    clock.advance(1_000);
+    clock.jump(1_000);
     expect(await vm.wait()).toMatchObject({
       status: 1,
       reason: "the connection to the guest was lost: connection reset; ForcedExit",
@@ -385,9 +385,9 @@ describe("terminating", () => {
     host.system.terminate = async () => {};
     const terminated = vm.terminate();
     await settle();
-    clock.advance(10_000);
+    clock.jump(10_000);
     await settle();
-    clock.advance(500);
+    clock.jump(500);
     await terminated;
     expect(vm.exit).toMatchObject({ status: 1 });
     expect(vm.exit?.reason).toContain("ended with its last handle; the host could not end it");

@@ -2,19 +2,22 @@ import type { ComputeSystemDocument, ModifySettingRequest } from "@uvm-shim/hcs-
 import {
   Acquisitions,
   abortable,
+  acquireOrRelease,
+  type Clock,
   ControllerError,
-  type ControllerErrorCode,
+  type ErrorCode,
+  Interruptions,
   Lifecycle,
   messageOf,
   OperationQueue,
   unlessGone,
+  withDeadline,
   wrapError,
 } from "@uvm-shim/lifecycle";
-import { acquire, discardProcess } from "./abandon.ts";
+import { discardProcess } from "./discard-process.ts";
 import { ExitRecord } from "./exit-record.ts";
 import { GuestLog } from "./guest-log/guest-log.ts";
 import { type DocumentDisks, documentDisks, hostDevices, isPciOff } from "./host-devices.ts";
-import { Interruptions } from "./interruptions.ts";
 import { launch, startError } from "./launch.ts";
 import { type VmOperation, type VmState, type VmStateKind, vmTable } from "./lifecycle.ts";
 import { type Machine, updateVm } from "./resources.ts";
@@ -23,7 +26,6 @@ import type {
   DeviceWiring,
   GuestConnector,
   GuestLogLine,
-  VmClock,
   VmCommand,
   VmComputeSystem,
   VmDevices,
@@ -35,7 +37,6 @@ import type {
   VmStatistics,
   VmUpdate,
 } from "./types.ts";
-import { within } from "./within.ts";
 
 /** How long the log's connections may stay open after the VM has ended, in milliseconds. */
 const logDrainMs = 500;
@@ -49,7 +50,7 @@ export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never,
   readonly connectGuest: GuestConnector<Guest>;
   /** `linuxVm` or `windowsVm`. */
   readonly flavour: VmFlavour<Guest>;
-  readonly clock: VmClock;
+  readonly clock: Clock;
   readonly onGuestLog: (line: GuestLogLine) => void;
   readonly devices: VmDevices<Guest, Scsi, Plan9, Vpci>;
   /** Bound from the start of the compute system to the end of the negotiation, in milliseconds; default 2 minutes. */
@@ -176,7 +177,9 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
       const { id, host } = this.#options;
       const disks = documentDisks(id, document);
       const scsi = this.#scsi(disks);
-      const system = await acquire(host.createComputeSystem(id, document, abort), abort, (late) => late.close());
+      const system = await acquireOrRelease(host.createComputeSystem(id, document, abort), abort, (late) =>
+        late.close(),
+      );
       this.#held.add({ name: "compute system", release: (bound) => abortable(system.close(), bound) });
       const { SizeInMB: memoryInMb } = document.VirtualMachine.ComputeTopology.Memory;
       this.#machine = { system, document, scsi, memoryInMb };
@@ -261,7 +264,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   execute(command: VmCommand, signal?: AbortSignal): Promise<VmProcess> {
     return this.#interruptions.run("execute in VM", signal, (abort) =>
       this.#whileRunning("execute", abort, (guest) =>
-        acquire(this.#options.flavour.execute(guest, command, abort), abort, (late) =>
+        acquireOrRelease(this.#options.flavour.execute(guest, command, abort), abort, (late) =>
           discardProcess(late, this.#options.onGuestLog),
         ),
       ),
@@ -375,7 +378,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   }
 
   #within<T>(milliseconds: number, work: (bound: AbortSignal) => Promise<T>): Promise<T> {
-    return within(this.#options.clock, milliseconds, work);
+    return withDeadline(work, { clock: this.#options.clock, milliseconds });
   }
 
   #scsi(disks: DocumentDisks): Scsi | undefined {
@@ -410,7 +413,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     });
   }
 
-  #error(code: ControllerErrorCode, operation: string, message: string): ControllerError {
+  #error(code: ErrorCode, operation: string, message: string): ControllerError {
     return new ControllerError(code, message, { operation, id: this.#options.id });
   }
 }

@@ -1,18 +1,17 @@
 import type { CrashReport, SystemExitStatus } from "@uvm-shim/hcs-schema";
-import { abortable, messageOf } from "@uvm-shim/lifecycle";
+import { abortable, type Clock, messageOf, withDeadline } from "@uvm-shim/lifecycle";
 import type { VmState } from "./lifecycle.ts";
-import type { VmClock, VmComputeSystem, VmExit, VmGuest } from "./types.ts";
-import { within } from "./within.ts";
+import type { VmComputeSystem, VmExit, VmGuest } from "./types.ts";
 
 /** How a VM ended: recorded once, although its end may be noticed in several ways. */
 export class ExitRecord {
-  readonly #clock: VmClock;
+  readonly #clock: Clock;
   readonly #told = Promise.withResolvers<VmExit>();
   #exit: VmExit | undefined;
   /** Why the VM is being ended, where that makes its exit a failure. */
   #loss: string | undefined;
 
-  constructor(clock: VmClock) {
+  constructor(clock: Clock) {
     this.#clock = clock;
   }
 
@@ -28,7 +27,8 @@ export class ExitRecord {
 
   /** Whether there is one within so many milliseconds. */
   isToldWithin(milliseconds: number): Promise<boolean> {
-    return within(this.#clock, milliseconds, (bound) => abortable(this.told, bound)).then(
+    const deadline = { clock: this.#clock, milliseconds };
+    return withDeadline((bound) => abortable(this.told, bound), deadline).then(
       () => true,
       () => false,
     );

@@ -7,7 +7,6 @@ export type {
   GuestLogLine,
   HvsocketService,
   ScsiWiring,
-  VmClock,
   VmCommand,
   VmComputeSystem,
   VmDevices,

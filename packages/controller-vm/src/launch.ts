@@ -3,11 +3,11 @@ import {
   type Acquisition,
   type Acquisitions,
   abortable,
+  acquireOrRelease,
   ControllerError,
   codeOf,
   messageOf,
 } from "@uvm-shim/lifecycle";
-import { acquire } from "./abandon.ts";
 import type { GuestLog } from "./guest-log/guest-log.ts";
 import { PortServer } from "./guest-log/port-server.ts";
 import type { GuestConnector, HvsocketService, VmComputeSystem, VmFlavour, VmGuest } from "./types.ts";
@@ -39,7 +39,8 @@ export interface Launch<Guest extends VmGuest> {
 export async function launch<Guest extends VmGuest>(parts: Launch<Guest>, signal: AbortSignal): Promise<Guest> {
   const { system, flavour, held, onPhase } = parts;
   const { services, entropy } = flavour;
-  const listen = async (service: HvsocketService) => acquire(system.listen(service), signal, (late) => late.close());
+  const listen = async (service: HvsocketService) =>
+    acquireOrRelease(system.listen(service), signal, (late) => late.close());
   /** Listeners that are closed when the guest is connected. */
   const boot: Acquisition[] = [];
 
@@ -59,12 +60,12 @@ export async function launch<Guest extends VmGuest>(parts: Launch<Guest>, signal
   onPhase("starting the compute system");
   await abortable(system.start(signal).then(parts.onStarted), signal);
   onPhase("waiting for the guest to dial in");
-  const stream = await acquire(bridge.accept(signal), signal, async (late) => void late.destroy());
+  const stream = await acquireOrRelease(bridge.accept(signal), signal, async (late) => void late.destroy());
   // The bridge handles errors while it is in use; before and after that an unhandled one would end the shim.
   stream.on("error", () => {});
   hold(held, "bridge connection", async () => void stream.destroy());
   onPhase("negotiating with the guest");
-  const guest = await acquire(parts.connectGuest(stream, system, signal), signal, (late) => late.close());
+  const guest = await acquireOrRelease(parts.connectGuest(stream, system, signal), signal, (late) => late.close());
   hold(held, "bridge", () => guest.close());
   onPhase("configuring the guest");
   if (flavour.connected !== undefined) await abortable(flavour.connected(guest, system, signal), signal);

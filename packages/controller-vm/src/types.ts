@@ -140,12 +140,6 @@ export type GuestConnector<Guest extends VmGuest> = (
   signal: AbortSignal,
 ) => Promise<Guest>;
 
-export interface VmClock {
-  now(): Date;
-  /** Resolves after so many milliseconds, or rejects with the signal's reason. */
-  delay(milliseconds: number, signal: AbortSignal): Promise<void>;
-}
-
 /** One line of the guest's log, parsed as far as possible. */
 export interface GuestLogLine {
   readonly level: "trace" | "debug" | "info" | "warn" | "error";

@@ -1,5 +1,6 @@
 import type { Duplex } from "node:stream";
-import { GcsError, messageOf } from "./error.ts";
+import { messageOf } from "@uvm-shim/lifecycle";
+import { GcsError } from "./error.ts";
 import { defaultMaxMessageSize, encodeFrame, type Frame, FrameDecoder, headerSize, type TakenBytes } from "./wire.ts";
 
 /**

@@ -1,8 +1,9 @@
 import type { Duplex } from "node:stream";
 import { describeHresult, type JsonBounds, jsonExcess } from "@uvm-shim/hcs-schema";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { answerBounds, notificationBounds } from "./bounds.ts";
 import { type BridgeOptions, FrameChannel } from "./channel.ts";
-import { GcsError, type GcsErrorRecord, givenUpError, messageOf } from "./error.ts";
+import { GcsError, type GcsErrorRecord, givenUpError } from "./error.ts";
 import { Fields } from "./fields.ts";
 import { meaningOfResult } from "./hresult.ts";
 import { type ContainerNotification, readNotification } from "./notification.ts";

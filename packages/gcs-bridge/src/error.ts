@@ -1,20 +1,5 @@
 import { type HresultName, hresults } from "@uvm-shim/hcs-schema";
-
-/** The closed set of ways in which a call over the bridge fails; names of gRPC status codes. */
-export const gcsErrorCodes = [
-  "Cancelled",
-  "InvalidArgument",
-  "DeadlineExceeded",
-  "NotFound",
-  "AlreadyExists",
-  "FailedPrecondition",
-  "ResourceExhausted",
-  "Unimplemented",
-  "Unavailable",
-  "Internal",
-] as const;
-
-export type GcsErrorCode = (typeof gcsErrorCodes)[number];
+import { type ErrorCode, messageOf } from "@uvm-shim/lifecycle";
 
 /** One record of a failure, as the guest reported it. */
 export interface GcsErrorRecord {
@@ -43,7 +28,7 @@ export interface GcsErrorDetails {
 /** The one error class of the bridge. Its message names procedure and container, if any. */
 export class GcsError extends Error {
   override readonly name = "GcsError";
-  readonly code: GcsErrorCode;
+  readonly code: ErrorCode;
   readonly procedure: string | undefined;
   readonly containerId: string | undefined;
   readonly hresult: number | undefined;
@@ -52,7 +37,7 @@ export class GcsError extends Error {
   readonly records: readonly GcsErrorRecord[];
   readonly gone: boolean;
 
-  constructor(code: GcsErrorCode, message: string, details: GcsErrorDetails = {}) {
+  constructor(code: ErrorCode, message: string, details: GcsErrorDetails = {}) {
     const { procedure, containerId } = details;
     const subject = [procedure, containerId].filter((part) => part !== undefined && part !== "").join(" ");
     super(
@@ -90,8 +75,4 @@ export function givenUpError(reason: unknown, details: Pick<GcsErrorDetails, "pr
     ...details,
     cause: reason,
   });
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

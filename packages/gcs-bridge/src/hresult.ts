@@ -1,8 +1,8 @@
 import { type HresultName, hresultName } from "@uvm-shim/hcs-schema";
-import type { GcsErrorCode } from "./error.ts";
+import type { ErrorCode } from "@uvm-shim/lifecycle";
 
 /** The error code for each HRESULT; Internal for those not listed. */
-const codes: { readonly [Name in HresultName]?: GcsErrorCode } = {
+const codes: { readonly [Name in HresultName]?: ErrorCode } = {
   E_NOTIMPL: "Unimplemented",
   ERROR_NOT_SUPPORTED: "Unimplemented",
   HCS_E_UNKNOWN_MESSAGE: "Unimplemented",
@@ -44,7 +44,7 @@ const goneNames: ReadonlySet<HresultName> = new Set<HresultName>([
 
 export interface ResultMeaning {
   readonly name: HresultName | undefined;
-  readonly code: GcsErrorCode;
+  readonly code: ErrorCode;
   readonly gone: boolean;
 }
 

@@ -2,11 +2,9 @@ export type { BridgeOptions } from "./channel.ts";
 export { GcsBridgeClient, type GcsBridgeClientOptions, type LateAnswer } from "./client.ts";
 export {
   GcsError,
-  type GcsErrorCode,
   type GcsErrorDetails,
   type GcsErrorRecord,
   GuestFault,
-  gcsErrorCodes,
   givenUpError,
 } from "./error.ts";
 export { FieldError, Fields } from "./fields.ts";

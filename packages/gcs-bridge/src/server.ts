@@ -1,7 +1,8 @@
 import type { Duplex } from "node:stream";
 import { hresults, SchemaError } from "@uvm-shim/hcs-schema";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { type BridgeOptions, FrameChannel } from "./channel.ts";
-import { GcsError, type GcsErrorRecord, GuestFault, messageOf } from "./error.ts";
+import { GcsError, type GcsErrorRecord, GuestFault } from "./error.ts";
 import { FieldError, Fields } from "./fields.ts";
 import { type ContainerNotification, encodeNotification } from "./notification.ts";
 import {

@@ -1,6 +1,7 @@
 /** The life of the agent: boot, entropy, log, and the bridge to the host. */
 import { existsSync, writeFileSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
+// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
 import { setTimeout as delay } from "node:timers/promises";
 import { GcsBridgeServer } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";

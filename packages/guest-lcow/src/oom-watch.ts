@@ -1,5 +1,6 @@
 import { GcsError } from "@uvm-shim/gcs-bridge";
 import type { CgroupMetrics } from "@uvm-shim/hcs-schema";
+import { withDeadline } from "@uvm-shim/lifecycle";
 import type { LinuxGuestOptions } from "./types.ts";
 
 /** How often a running container is measured, for kills of processes that the host did not start. */
@@ -89,19 +90,14 @@ export class OomWatch {
 
   async #check(): Promise<void> {
     if (this.#isToldByGuest) return;
-    const late = new AbortController();
-    const timer = new AbortController();
-    this.#options.delay(atExitMs, timer.signal).then(
-      () => late.abort(new Error(`the guest returned no statistics within ${atExitMs} ms`)),
-      () => {},
-    );
     try {
-      await this.#measure(late.signal);
+      await withDeadline((late) => this.#measure(late), {
+        ...{ clock: this.#options, milliseconds: atExitMs },
+        error: () => new Error(`the guest has given no figures within ${atExitMs} ms`),
+      });
     } catch (error) {
       const fields = { containerId: this.#containerId, error };
       this.#options.log.log("debug", "cannot determine whether a process was killed for lack of memory", fields);
-    } finally {
-      timer.abort(new Error("the guest has answered"));
     }
   }
 }

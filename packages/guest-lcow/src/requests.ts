@@ -10,6 +10,7 @@ import {
   uvmContainerId,
 } from "@uvm-shim/gcs-bridge";
 import type { GuestRequestType, LinuxGuestRequest } from "@uvm-shim/hcs-schema";
+import { withDeadline } from "@uvm-shim/lifecycle";
 import { boundOf, procedureBounds, resourceOf, subjectOf } from "./bounds.ts";
 import type { LinuxGuestOptions } from "./types.ts";
 
@@ -38,20 +39,19 @@ export class GuestRequests {
 
   /** A failure ends the bridge, so no answer can be late. */
   async negotiate(signal?: AbortSignal): Promise<GcsCapabilities> {
-    const finished = new AbortController();
-    const expired = new AbortController();
-    const bound = procedureBounds.negotiateProtocol;
-    const message = `the guest did not answer within ${bound} ms`;
-    this.#options.delay(bound, finished.signal).then(
-      () => expired.abort(new GcsError("DeadlineExceeded", message, { procedure: "negotiateProtocol" })),
-      () => {},
-    );
+    const milliseconds = procedureBounds.negotiateProtocol;
+    let unanswered: GcsError | undefined;
     try {
-      return await this.#bridge.negotiate(signal ? AbortSignal.any([signal, expired.signal]) : expired.signal);
+      return await withDeadline((until) => this.#bridge.negotiate(until), {
+        ...{ clock: this.#options, milliseconds, signal },
+        error: () => {
+          const message = `the guest has not answered within ${milliseconds} ms`;
+          unanswered = new GcsError("DeadlineExceeded", message, { procedure: "negotiateProtocol" });
+          return unanswered;
+        },
+      });
     } catch (error) {
-      throw expired.signal.aborted ? expired.signal.reason : error;
-    } finally {
-      finished.abort();
+      throw unanswered ?? error;
     }
   }
 

@@ -1,8 +1,9 @@
 /** What a Linux guest requires of its surroundings. */
 import type { Duplex } from "node:stream";
 import type { BridgeOptions } from "@uvm-shim/gcs-bridge";
+import type { Clock } from "@uvm-shim/lifecycle";
 
-export interface LinuxGuestOptions extends BridgeOptions {
+export interface LinuxGuestOptions extends BridgeOptions, Pick<Clock, "delay"> {
   /** Listens on a vsock port of the VM, for the stdio of processes. */
   listen(port: number): Promise<StdioListener>;
   /** A fresh GUID for each request. */
@@ -12,8 +13,6 @@ export interface LinuxGuestOptions extends BridgeOptions {
    * ids, so no two bridges should use the same.
    */
   readonly firstMessageId?: bigint;
-  /** Resolves after so many milliseconds, or rejects with the signal's reason. */
-  delay(milliseconds: number, signal: AbortSignal): Promise<void>;
   readonly log: GuestLog;
   /** How long the guest may take to dial the stdio of a process, in milliseconds. */
   readonly stdioTimeoutMs?: number;

@@ -1,5 +1,5 @@
 import { canonicalHresult, describeHresult, type HresultName, hresultName } from "@uvm-shim/hcs-schema";
-import type { HostErrorCode } from "./types.ts";
+import type { ErrorCode } from "@uvm-shim/lifecycle";
 
 export interface HostErrorDetails {
   /** The request to the host, as a verb phrase: "start compute system". */
@@ -18,7 +18,7 @@ export interface HostErrorDetails {
 /** The only error class of the host boundary. */
 export class HostError extends Error {
   override readonly name = "HostError";
-  readonly code: HostErrorCode;
+  readonly code: ErrorCode;
   readonly operation: string;
   readonly id: string;
   /** Canonical, unsigned. */
@@ -27,7 +27,7 @@ export class HostError extends Error {
   readonly events: readonly string[];
   readonly gone: boolean;
 
-  constructor(code: HostErrorCode, message: string, details: HostErrorDetails) {
+  constructor(code: ErrorCode, message: string, details: HostErrorDetails) {
     const { operation, id, hresult, events = [], gone = false, cause } = details;
     const result = hresult === undefined ? "" : ` [${describeHresult(hresult)}]`;
     const reported = events.length === 0 ? "" : `; host events: ${events.join("; ")}`;
@@ -43,7 +43,7 @@ export class HostError extends Error {
 }
 
 /** Code for each HRESULT; Internal for all others. */
-const codes: { readonly [Name in HresultName]?: HostErrorCode } = {
+const codes: { readonly [Name in HresultName]?: ErrorCode } = {
   E_ABORT: "Cancelled",
   E_NOTIMPL: "Unimplemented",
   ERROR_NOT_SUPPORTED: "Unimplemented",

@@ -1,4 +1,5 @@
 import { checkGuid, highestVsockPort, vsockServiceGuid } from "@uvm-shim/hcs-schema";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { HostError } from "./host-error.ts";
 import type { HvsocketService } from "./types.ts";
 
@@ -38,6 +39,6 @@ export function socketError(
   port: number,
   cause: unknown,
 ): HostError {
-  const message = cause instanceof Error ? cause.message : String(cause);
+  const message = messageOf(cause);
   return new HostError(code, message, { operation, id: `${systemId} port ${port}`, cause });
 }

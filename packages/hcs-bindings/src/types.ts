@@ -106,16 +106,3 @@ export interface HvsocketListener {
   accept(signal?: AbortSignal): Promise<Duplex>;
   close(): Promise<void>;
 }
-
-/** All codes of a failed host call, named as in gRPC, so that callers need not know HRESULTs. */
-export type HostErrorCode =
-  | "Cancelled"
-  | "InvalidArgument"
-  | "DeadlineExceeded"
-  | "NotFound"
-  | "AlreadyExists"
-  | "FailedPrecondition"
-  | "ResourceExhausted"
-  | "Unimplemented"
-  | "Unavailable"
-  | "Internal";

@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "nod
 import { basename, dirname, join } from "node:path";
 import { type ComputeSystemProperties, hresults } from "@uvm-shim/hcs-schema";
 import { hvsocketBaseName, longestHvsocketName } from "@uvm-shim/host-protocol/guest";
+import { messageOf } from "@uvm-shim/lifecycle";
 import type { GuestKind } from "./guest-machine.ts";
 import { asFailure, HcsFailure } from "./hcs-failure.ts";
 import { LinuxSwitches } from "./networks/linux-switches.ts";
@@ -247,8 +248,4 @@ export class EmulatedHost {
     for (const kind of this.#options.kinds) kind.close();
     this.#remove(this.#vmDirectory);
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,5 @@
 import { describeHresult, type HresultName, hresults, SchemaError } from "@uvm-shim/hcs-schema";
+import { messageOf } from "@uvm-shim/lifecycle";
 
 /** A failed host call: the HRESULT of the real service, and a message. */
 export class HcsFailure extends Error {
@@ -46,6 +47,6 @@ export function asFailure(error: unknown): HcsFailure {
   if (error instanceof HcsFailure) return error;
   if (error instanceof SchemaError) return new HcsFailure("HCS_E_INVALID_JSON", error.message, { cause: error });
   const code = String((error as { code?: unknown } | null)?.code);
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   return new HcsFailure(errnoResults[code] ?? "E_FAIL", message, { cause: error });
 }

@@ -1,9 +1,10 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isGone } from "./acquisitions.ts";
-import { ControllerError, codeOf, controllerErrorCodes, wrapError } from "./error.ts";
+import { ControllerError, codeOf, errorCodes, messageOf, wrapError } from "./error.ts";
 
 describe("codeOf", () => {
-  it.each(controllerErrorCodes)("takes %s from any boundary's error", (code) => {
+  it.each(errorCodes)("takes %s from any boundary's error", (code) => {
     expect(codeOf(Object.assign(new Error("x"), { code }))).toBe(code);
   });
 
@@ -27,6 +28,26 @@ describe("ControllerError", () => {
     expect(error.message).toBe("attach disk vm-1: host is away");
     expect(error).toMatchObject({ name: "ControllerError", code: "Unavailable", cause, gone: false });
     expect(isGone(error)).toBe(false);
+  });
+});
+
+describe("messageOf", () => {
+  it.each([
+    [new Error("it failed"), "it failed"],
+    [new TypeError(), "TypeError"],
+    ["text", "text"],
+    [undefined, "undefined"],
+    [Object.create(null), "a thrown object that cannot be shown"],
+  ])("%o", (thrown, message) => {
+    expect(messageOf(thrown)).toBe(message);
+  });
+
+  it("is total", () => {
+    fc.assert(
+      fc.property(fc.anything({ withNullPrototype: true }), (thrown) => {
+        expect(typeof messageOf(thrown)).toBe("string");
+      }),
+    );
   });
 });
 

@@ -1,18 +1,22 @@
-/** The closed set of error codes, which map one to one to gRPC status codes. */
-export const controllerErrorCodes = [
+/**
+ * The closed list of ways in which anything of this project fails, whatever the class of the error: names of gRPC status
+ * codes, so that the shim answers with them as they are.
+ */
+export const errorCodes = [
   "Cancelled",
   "InvalidArgument",
   "DeadlineExceeded",
   "NotFound",
   "AlreadyExists",
   "FailedPrecondition",
+  "PermissionDenied",
   "ResourceExhausted",
   "Unimplemented",
   "Unavailable",
   "Internal",
 ] as const;
 
-export type ControllerErrorCode = (typeof controllerErrorCodes)[number];
+export type ErrorCode = (typeof errorCodes)[number];
 
 export interface ControllerErrorDetails {
   /** The operation as a verb phrase: "start compute system". */
@@ -27,12 +31,12 @@ export interface ControllerErrorDetails {
 /** The error class of all controllers. The message always names operation and id. */
 export class ControllerError extends Error {
   override readonly name = "ControllerError";
-  readonly code: ControllerErrorCode;
+  readonly code: ErrorCode;
   readonly operation: string;
   readonly id: string;
   readonly gone: boolean;
 
-  constructor(code: ControllerErrorCode, message: string, details: ControllerErrorDetails) {
+  constructor(code: ErrorCode, message: string, details: ControllerErrorDetails) {
     super(
       `${details.operation} ${details.id}: ${message}`,
       details.cause === undefined ? undefined : { cause: details.cause },
@@ -45,10 +49,10 @@ export class ControllerError extends Error {
 }
 
 /** The code of an error of any class that has one of the closed set; of other errors, one derived from their name. */
-export function codeOf(error: unknown): ControllerErrorCode {
+export function codeOf(error: unknown): ErrorCode {
   if (error instanceof Error) {
     const code = (error as { code?: unknown }).code;
-    const known = controllerErrorCodes.find((candidate) => candidate === code);
+    const known = errorCodes.find((candidate) => candidate === code);
     if (known !== undefined) return known;
     if (error.name === "AbortError") return "Cancelled";
     if (error.name === "TimeoutError") return "DeadlineExceeded";
@@ -63,7 +67,12 @@ export function wrapError(error: unknown, operation: string, id: string): Contro
   return new ControllerError(codeOf(error), messageOf(error), { operation, id, cause: error, gone });
 }
 
-/** The message of any thrown value. */
+/** What a thrown value says: an error's message, or its name where that is empty. Total. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (error instanceof Error) return error.message === "" ? error.name : error.message;
+  try {
+    return String(error);
+  } catch {
+    return "a thrown object that cannot be shown";
+  }
 }

@@ -1,15 +1,19 @@
 export { type Acquisition, Acquisitions, isGone, type Step, unlessGone } from "./acquisitions.ts";
 export {
   ControllerError,
-  type ControllerErrorCode,
   type ControllerErrorDetails,
   codeOf,
-  controllerErrorCodes,
+  type ErrorCode,
+  errorCodes,
   messageOf,
   wrapError,
 } from "./error.ts";
 export type { Exit } from "./exit.ts";
 export { type HostPaths, posixPaths, windowsPaths } from "./paths.ts";
-export { abortable, OperationQueue } from "./queue.ts";
+export { OperationQueue } from "./queue.ts";
 export { type Refuse, refusing } from "./refusal.ts";
 export { defineTable, diagram, Lifecycle, type StateData, type Transition, type TransitionTable } from "./table.ts";
+export { abortable, acquireOrRelease } from "./waiting/abortable.ts";
+export { type Clock, type ClockParts, createClock, systemClock } from "./waiting/clock.ts";
+export { type Deadline, settlesWithin, withDeadline } from "./waiting/deadline.ts";
+export { Interruptions } from "./waiting/interruptions.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
-import { describe, expect, it, vi } from "vitest";
-import { abortable, OperationQueue } from "./queue.ts";
+import { describe, expect, it } from "vitest";
+import { OperationQueue } from "./queue.ts";
 
 describe("OperationQueue", () => {
   it("runs one operation at a time, in order, whoever fails", async () => {
@@ -54,59 +54,5 @@ describe("OperationQueue", () => {
     );
     await expect(operation).rejects.toThrow("too late");
     expect(await queue.run(async () => started)).toBe(false);
-  });
-});
-
-describe("abortable", () => {
-  it("settles as the promise does", async () => {
-    const { signal } = new AbortController();
-    expect(await abortable(Promise.resolve(1), signal)).toBe(1);
-    expect(await abortable(Promise.resolve(2))).toBe(2);
-    await expect(abortable(Promise.reject(new Error("x")), signal)).rejects.toThrow("x");
-  });
-
-  it("rejects at once when aborted, and the promise's later failure bothers nobody", async () => {
-    const abort = new AbortController();
-    const late = Promise.withResolvers<void>();
-    const result = abortable(late.promise, abort.signal);
-    abort.abort(new Error("enough"));
-    await expect(result).rejects.toThrow("enough");
-    await expect(abortable(late.promise, abort.signal)).rejects.toThrow("enough");
-    late.reject(new Error("nobody listens"));
-    // An unhandled rejection would fail this run; give it the turn in which it would be reported.
-    await new Promise((resolve) => setImmediate(resolve));
-    await expect(late.promise).rejects.toThrow("nobody listens");
-  });
-});
-
-describe("waiting for a promise", () => {
-  it("leaves one reaction on it, however many wait and give up", async () => {
-    const promise = new Promise<string>(() => {});
-    const then = vi.spyOn(promise, "then");
-    for (let count = 0; count < 100; count++) {
-      const caller = new AbortController();
-      const waiting = abortable(promise, caller.signal);
-      caller.abort(new Error("enough"));
-      await expect(waiting).rejects.toThrow("enough");
-    }
-    expect(then).toHaveBeenCalledTimes(1);
-  });
-
-  it("tells all who are left, in their order, and those who come later", async () => {
-    const { promise, resolve } = Promise.withResolvers<string>();
-    const told: string[] = [];
-    const wait = (name: string, signal: AbortSignal) =>
-      abortable(promise, signal).then(
-        (value) => told.push(`${name} ${value}`),
-        () => told.push(`${name} left`),
-      );
-    const leaver = new AbortController();
-    const { signal } = new AbortController();
-    const waiting = [wait("a", signal), wait("b", leaver.signal), wait("c", signal)];
-    leaver.abort();
-    resolve("done");
-    await Promise.all(waiting);
-    await wait("d", signal);
-    expect(told).toEqual(["b left", "a done", "c done", "d done"]);
   });
 });

@@ -1,7 +1,7 @@
-import { ControllerError, type ControllerErrorCode } from "./error.ts";
+import { ControllerError, type ErrorCode } from "./error.ts";
 
 /** Makes the error by which one operation on one object is refused; who calls it throws the error. */
-export type Refuse = (code: ControllerErrorCode, message: string, cause?: unknown) => ControllerError;
+export type Refuse = (code: ErrorCode, message: string, cause?: unknown) => ControllerError;
 
 export function refusing(operation: string, id: string): Refuse {
   return (code, message, cause) => new ControllerError(code, message, { operation, id, cause });

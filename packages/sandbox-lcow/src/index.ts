@@ -15,7 +15,7 @@ export {
 } from "./document/guest-layout.ts";
 export type { ContainerLimits } from "./document/pod-limits.ts";
 export { PodSize, type SizeQuestion, type SizeVerdict } from "./document/pod-size.ts";
-export { SandboxError, type SandboxErrorCode } from "./error.ts";
+export { SandboxError } from "./error.ts";
 export type { HostFacts } from "./host-facts.ts";
 export type { OptionSettings, RuntimeOptions } from "./options.ts";
 export type { PathGrammar } from "./paths.ts";

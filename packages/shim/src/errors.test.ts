@@ -1,11 +1,13 @@
+import { type ErrorCode, errorCodes } from "@uvm-shim/lifecycle";
+import { statusCodes } from "@uvm-shim/ttrpc";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ShimError, shimErrorCodes, translateError } from "./errors.ts";
+import { ShimError, translateError } from "./errors.ts";
 
 const withFields = (fields: object, message = "it failed"): Error => Object.assign(new Error(message), fields);
 
 describe("translateError", () => {
-  it.each(shimErrorCodes)("keeps %s, the message and the cause", (code) => {
+  it.each(errorCodes)("keeps %s, the message and the cause", (code) => {
     const cause = withFields({ code });
     expect(translateError(cause)).toMatchObject({ code, message: "it failed", cause });
   });
@@ -72,9 +74,20 @@ describe("translateError", () => {
     fc.assert(
       fc.property(fc.anything(), (thrown) => {
         const error = translateError(thrown);
-        expect(shimErrorCodes).toContain(error.code);
+        expect(errorCodes).toContain(error.code);
         expect(error.message).not.toBe("");
       }),
     );
+  });
+});
+
+describe("the closed list of codes", () => {
+  it("goes one to one with gRPC's, each by its own name", () => {
+    // The annotation fails to compile where a code has no number.
+    const numbers: { readonly [Code in ErrorCode]: number } = statusCodes;
+    const all = errorCodes.map((code) => numbers[translateError(withFields({ code })).code]);
+    expect(all).toEqual(errorCodes.map((code) => numbers[code]));
+    expect(new Set(all).size).toBe(errorCodes.length);
+    expect(all).not.toContain(statusCodes.OK);
   });
 });

@@ -1,37 +1,22 @@
+import { type ErrorCode, errorCodes, messageOf } from "@uvm-shim/lifecycle";
 import { printable } from "./plain-text.ts";
 import { typeName } from "./redaction.ts";
 
 /**
- * Whatever the platform, the file system or a library throws leaves the services as a ShimError with one of gRPC's
- * codes, which the ttrpc server turns into the status of the response.
+ * Whatever the platform, the file system or a library throws leaves the services as a ShimError with a code of the closed
+ * list, which the ttrpc server turns into the status of the response.
  */
-export const shimErrorCodes = [
-  "Cancelled",
-  "InvalidArgument",
-  "DeadlineExceeded",
-  "NotFound",
-  "AlreadyExists",
-  "PermissionDenied",
-  "ResourceExhausted",
-  "FailedPrecondition",
-  "Unimplemented",
-  "Unavailable",
-  "Internal",
-] as const;
-
-export type ShimErrorCode = (typeof shimErrorCodes)[number];
-
 export class ShimError extends Error {
   override readonly name = "ShimError";
-  readonly code: ShimErrorCode;
+  readonly code: ErrorCode;
 
-  constructor(code: ShimErrorCode, message: string, options?: { readonly cause?: unknown }) {
+  constructor(code: ErrorCode, message: string, options?: { readonly cause?: unknown }) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
   }
 }
 
-const systemErrorCodes: ReadonlyMap<string, ShimErrorCode> = new Map([
+const systemErrorCodes: ReadonlyMap<string, ErrorCode> = new Map([
   ["ENOENT", "NotFound"],
   ["ESRCH", "NotFound"],
   ["EEXIST", "AlreadyExists"],
@@ -57,7 +42,7 @@ const longestMessage = 8192;
 
 /** The message in one line of bounded length: a guest, a client or the host may have written parts of it. */
 export function printableMessage(error: unknown): string {
-  return printable(messageOf(error), longestMessage);
+  return printable(describeError(error), longestMessage);
 }
 
 /**
@@ -86,19 +71,20 @@ function hasExhaustionCause(error: unknown): boolean {
   return false;
 }
 
-export function messageOf(error: unknown): string {
+/** What a thrown value says, with the HRESULT that it carries. */
+export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return `unknown error: ${typeof error === "string" ? error : typeName(error)}`;
-  const message = error.message === "" ? error.name : error.message;
+  const message = messageOf(error);
   const hresult = (error as { hresult?: unknown }).hresult;
   if (typeof hresult !== "number") return message;
   const hexadecimal = `0x${(hresult >>> 0).toString(16).padStart(8, "0")}`;
   return message.toLowerCase().includes(hexadecimal) ? message : `${message} (${hexadecimal})`;
 }
 
-function codeOf(error: unknown): ShimErrorCode {
+function codeOf(error: unknown): ErrorCode {
   if (!(error instanceof Error)) return "Internal";
   const code = (error as { code?: unknown }).code;
-  const known = shimErrorCodes.find((candidate) => candidate === code);
+  const known = errorCodes.find((candidate) => candidate === code);
   if (known !== undefined) return known;
   const system = typeof code === "string" ? systemErrorCodes.get(code) : undefined;
   if (system !== undefined) return system;

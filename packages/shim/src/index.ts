@@ -1,5 +1,4 @@
-export { type Clock, systemClock } from "./clock.ts";
-export { ShimError, type ShimErrorCode, shimErrorCodes, translateError } from "./errors.ts";
+export { ShimError, translateError } from "./errors.ts";
 export type {
   Container,
   ContainerRequest,

@@ -1,3 +1,4 @@
+import { messageOf } from "@uvm-shim/lifecycle";
 import type { google } from "./generated/messages.js";
 
 /** gRPC's canonical codes by name; the wire carries the numbers. */
@@ -54,7 +55,7 @@ export function errorNameOf(error: unknown): ErrorName | undefined {
 
 /** The status that the peer gets for an error: its canonical code, else Internal, and its message. */
 export function statusOf(error: unknown): google.rpc.Status.Input {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   return { code: statusCodes[errorNameOf(error) ?? "Internal"], message: message.slice(0, longestMessage) };
 }
 

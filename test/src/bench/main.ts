@@ -7,6 +7,7 @@ import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { hostVariables } from "@uvm-shim/host-protocol";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
 import { Containerd } from "../e2e/containerd.ts";
 import { IMAGE, type Images, makeImages } from "../e2e/images.ts";
@@ -283,6 +284,6 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`bench: ${messageOf(error)}\n`);
   process.exitCode = 1;
 }

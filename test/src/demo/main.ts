@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { findProgram } from "@uvm-shim/test-support/command";
 import { makeRootfs } from "@uvm-shim/test-support/rootfs";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { takeHoldings, waitForNothingLeft } from "../leaks/holdings.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
 import { type Phase, Pod } from "../shim-client/pod.ts";
@@ -66,9 +67,7 @@ async function demonstrate({ directory, signal }: Isolation): Promise<number> {
     await runPod(console, directory, signal);
   } catch (error) {
     status = signal.aborted ? INTERRUPTED : 1;
-    console.problem(
-      signal.aborted ? "interrupted; cleaning up" : error instanceof Error ? error.message : String(error),
-    );
+    console.problem(signal.aborted ? "interrupted; cleaning up" : messageOf(error));
   }
   console.progress("looking for what is left over");
   const left = await waitForNothingLeft(before, scope, NOTHING_LEFT_MS);
@@ -157,6 +156,6 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`demo: ${messageOf(error)}\n`);
   process.exitCode = 1;
 }

@@ -1,6 +1,7 @@
 /** A few unary gRPC calls to containerd, for what its ctr cannot do itself. */
 import { connect as connectHttp2, constants } from "node:http2";
 import { connect } from "node:net";
+import { messageOf } from "@uvm-shim/lifecycle";
 import protobuf from "protobufjs";
 
 const SANDBOXER = "shim";
@@ -114,7 +115,7 @@ function call(endpoint: Endpoint, method: string, type: string, request: object)
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown): void => {
       session.destroy();
-      reject(new Error(`${method}: ${cause instanceof Error ? cause.message : cause}`, { cause }));
+      reject(new Error(`${method}: ${messageOf(cause)}`, { cause }));
     };
     const session = connectHttp2("http://localhost", { createConnection: () => connect(endpoint.socket) });
     session.on("error", fail);

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { makeExt4 } from "@uvm-shim/test-support/disk";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { CriClient } from "../cri/client.ts";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
@@ -303,6 +304,6 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`e2e: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`e2e: ${messageOf(error)}\n`);
   process.exitCode = 1;
 }

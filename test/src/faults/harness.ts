@@ -1,9 +1,9 @@
 import {
   type Call,
   Callers,
-  FakeClock,
   type FaultCase,
   faultCases,
+  ManualClock,
   ScriptedCalls,
   scriptedError,
   silentCases,
@@ -60,7 +60,7 @@ export async function runScenario(
 
 async function runOnce(scenario: Scenario, fault: FaultCase | undefined): Promise<Run> {
   const callers = new Callers();
-  const clock = new FakeClock();
+  const clock = new ManualClock();
   const faults = new Map(fault === undefined ? [] : [[fault.call, fault.fault]]);
   const bound = async ({ name, detail }: Call, isSettled: AbortSignal): Promise<never> => {
     await clock.delay(boundMs, isSettled);
@@ -98,7 +98,7 @@ async function runOnce(scenario: Scenario, fault: FaultCase | undefined): Promis
   if (fault !== undefined && script.calls.length <= fault.call) problems.push("the fault never struck");
   if (callers.active > 0) problems.push(`${callers.active} operations are left pending`);
   if (script.hanging > 0) problems.push(`${script.hanging} calls are left pending`);
-  if (clock.pending > 0) problems.push(`${clock.pending} wait for time to pass`);
+  if (clock.sleepers > 0) problems.push(`${clock.sleepers} wait for time to pass`);
   problems.push(...play.leftovers().map((left) => `left over: ${left}`));
   return { fault, calls: script.calls.map(({ name, detail }) => `${name} ${detail}`.trim()), problems };
 }
@@ -111,7 +111,7 @@ function isSilent(fault: FaultCase | undefined): boolean {
 }
 
 /** The outcome of the work. When nothing more happens by itself time passes, and at last calls are answered late. */
-async function settled(work: Promise<void>, clock: FakeClock, script: ScriptedCalls | undefined): Promise<void> {
+async function settled(work: Promise<void>, clock: ManualClock, script: ScriptedCalls | undefined): Promise<void> {
   let isDone = false;
   const done = work.finally(() => {
     isDone = true;
@@ -120,7 +120,7 @@ async function settled(work: Promise<void>, clock: FakeClock, script: ScriptedCa
   for (let attempt = 0; attempt < patience; attempt++) {
     await rest();
     if (isDone) return await done;
-    if (clock.pending > 0) clock.advanceToNext();
+    if (clock.sleepers > 0) clock.jumpToNext();
     else script?.answerLate();
   }
   throw stillPending;

@@ -1,4 +1,4 @@
-import type { Callers, FakeClock, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import type { Callers, ManualClock, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 
 /** What a scenario plays on. Every call that reaches a host or a guest goes through `script`. */
 export interface Ground {
@@ -6,7 +6,7 @@ export interface Ground {
   /** Runs each operation of a caller, who gives up when a call hangs. */
   readonly callers: Callers;
   /** Passes by itself when nothing else happens. */
-  readonly clock: FakeClock;
+  readonly clock: ManualClock;
 }
 
 export interface Play {

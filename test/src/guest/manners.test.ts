@@ -2,7 +2,7 @@
 import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { FakeClock } from "@uvm-shim/lifecycle/testing";
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { LoneVm } from "./lone-vm.ts";
@@ -16,11 +16,11 @@ describeWith(
   let vm: LoneVm["vm"];
   let logged: string[];
   /** Of the guest's requests; it moves when a test moves it. */
-  let requestClock: FakeClock;
+  let requestClock: ManualClock;
 
   beforeEach(async () => {
     logged = [];
-    requestClock = new FakeClock();
+    requestClock = new ManualClock();
     lone = await LoneVm.boot({
       ...{ name: "manners", memoryMb: 256 },
       delay: (milliseconds, signal) => requestClock.delay(milliseconds, signal),
@@ -32,8 +32,8 @@ describeWith(
 
   /** Lets so much time pass for a request that the guest has been sent. */
   async function pass(milliseconds: number): Promise<void> {
-    while (requestClock.pending === 0) await delay(1);
-    requestClock.advance(milliseconds);
+    while (requestClock.sleepers === 0) await delay(1);
+    requestClock.jump(milliseconds);
   }
 
   it("gives a sign of life by refusing to tell its properties", async () => {
@@ -88,7 +88,7 @@ describeWith(
     await vm.terminate();
     await scsi.unmapFromGuest(reservation);
     expect(scsi.disks).toEqual([]);
-    expect(requestClock.pending).toBe(0);
+    expect(requestClock.sleepers).toBe(0);
     expect(logged.filter((message) => message.includes("nobody waits"))).toEqual([]);
   });
 });

@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { mustRun } from "@uvm-shim/test-support/command";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { describeCounts, runVitest, type TestCounts } from "../../../tools/run-vitest.ts";
 import { wineRoot } from "../../windows-host/wine-environment.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
@@ -40,7 +41,7 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main();
 } catch (error) {
-  print(`e2e:windows: ${error instanceof Error ? error.message : String(error)}`);
+  print(`e2e:windows: ${messageOf(error)}`);
   print("0 passed, 1 failed");
   process.exitCode = 1;
 }

@@ -2,6 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { messageOf } from "@uvm-shim/lifecycle";
 import type { TestCounts } from "../../../tools/run-vitest.ts";
 import type { Outcome } from "../../windows-host/suites/outcome.ts";
 import { runSuiteUnderWine } from "../../windows-host/suites/run-under-wine.ts";
@@ -95,7 +96,7 @@ async function runSuite({ machine, name, directory, only, pods }: SuiteRun): Pro
     });
     return count(only === undefined ? outcomes : outcomes.filter(({ state }) => state !== "skipped"));
   } catch (error) {
-    print(`  FAIL  ${error instanceof Error ? error.message : String(error)}`);
+    print(`  FAIL  ${messageOf(error)}`);
     return { passed: 0, failed: 1, skipped: 0 };
   }
 }

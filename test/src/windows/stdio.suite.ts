@@ -3,8 +3,8 @@ import { randomBytes } from "node:crypto";
 import net from "node:net";
 import { buffer, text } from "node:stream/consumers";
 import { finished } from "node:stream/promises";
+import { systemClock } from "@uvm-shim/lifecycle";
 import { afterEach, describe, expect, it } from "vitest";
-import { systemClock } from "../../../packages/shim/src/clock.ts";
 import { createPipeStdio } from "../../../packages/shim/src/system/stdio-pipe.ts";
 
 const none = { stdin: "", stdout: "", stderr: "", terminal: false };

@@ -1,6 +1,6 @@
 import type { StdioPaths } from "@uvm-shim/controller-process";
+import type { Clock } from "@uvm-shim/lifecycle";
 import type {
-  ContainerClock,
   ContainerDevices,
   ContainerDisks,
   ContainerGuest,
@@ -62,7 +62,7 @@ export interface LinuxContainerOptions {
   readonly files: ContainerHostFiles;
   readonly layout: ContainerLayout;
   readonly createProcess: ProcessFactory;
-  readonly clock: ContainerClock;
+  readonly clock: Pick<Clock, "now">;
   /** Whether the guest encrypts the scratch disks of the pod; no when absent. */
   readonly encryptScratch?: boolean;
   /** Absent where each container has a scratch disk of its own. */

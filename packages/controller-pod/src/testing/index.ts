@@ -1,9 +1,8 @@
 import type { VmExit, VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
-import type { Exit } from "@uvm-shim/lifecycle";
+import type { Clock, Exit } from "@uvm-shim/lifecycle";
 import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import { PodController } from "../controller.ts";
 import type {
-  PodClock,
   PodContainer,
   PodNetwork,
   PodProcess,
@@ -14,18 +13,18 @@ import type {
 } from "../types.ts";
 
 /** Time that passes only when a test lets it. */
-export class ManualClock implements PodClock {
+export class ManualClock implements Clock {
   #delays: { readonly milliseconds: number; readonly elapse: () => void }[] = [];
 
   now(): Date {
     return new Date(1_000);
   }
 
-  delay(milliseconds: number, signal: AbortSignal): Promise<void> {
+  delay(milliseconds: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const delay = { milliseconds, elapse: resolve };
       this.#delays.push(delay);
-      signal.addEventListener("abort", () => {
+      signal?.addEventListener("abort", () => {
         this.#delays = this.#delays.filter((other) => other !== delay);
         reject(signal.reason);
       });

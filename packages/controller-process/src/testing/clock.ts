@@ -1,12 +1,12 @@
-import type { ProcessClock } from "../types.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 
 interface Delay {
   readonly milliseconds: number;
   readonly elapse: () => void;
 }
 
-/** Time that passes only when a test lets it. */
-export class ManualClock implements ProcessClock {
+/** Time that passes only when a test lets it, bound by bound: a test names the wait that ends, not a moment. */
+export class ManualClock implements Clock {
   #now = Date.UTC(2026, 0, 1);
   #delays: Delay[] = [];
   #awaited: { readonly milliseconds: number; readonly found: () => void }[] = [];
@@ -15,12 +15,12 @@ export class ManualClock implements ProcessClock {
     return new Date(this.#now);
   }
 
-  delay(milliseconds: number, signal: AbortSignal): Promise<void> {
+  delay(milliseconds: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason);
+      if (signal?.aborted) return reject(signal.reason);
       const delay = { milliseconds, elapse: resolve };
       this.#delays.push(delay);
-      signal.addEventListener("abort", () => {
+      signal?.addEventListener("abort", () => {
         this.#delays = this.#delays.filter((other) => other !== delay);
         reject(signal.reason);
       });

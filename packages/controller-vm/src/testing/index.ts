@@ -1,5 +1,5 @@
 import { type ComputeSystemDocument, scsiControllerGuids } from "@uvm-shim/hcs-schema";
-import { FakeClock, type ScriptedCalls } from "@uvm-shim/lifecycle/testing";
+import { ManualClock, type ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { VmController, type VmControllerOptions } from "../controller.ts";
 import { linuxVm } from "../lcow.ts";
 import type { DeviceWiring, GuestLogLine, ScsiWiring } from "../types.ts";
@@ -33,7 +33,7 @@ export function vmOn(
   > = {},
 ) {
   const host = new FakeHost(script);
-  const clock = new FakeClock();
+  const clock = new ManualClock();
   const lines: GuestLogLine[] = [];
   const vm = new VmController<FakeGuest, ScsiWiring<FakeGuest>, DeviceWiring<FakeGuest>, DeviceWiring<FakeGuest>>({
     id: "vm-1",
@@ -54,7 +54,7 @@ export async function settle(): Promise<void> {
 }
 
 /** Advances the clock until the promise settles: it may wait for a time bound of the controller. */
-export async function eventually<T>(clock: FakeClock, promise: Promise<T>): Promise<T> {
+export async function eventually<T>(clock: ManualClock, promise: Promise<T>): Promise<T> {
   let isDone = false;
   const done = promise.finally(() => {
     isDone = true;
@@ -62,7 +62,7 @@ export async function eventually<T>(clock: FakeClock, promise: Promise<T>): Prom
   done.catch(() => {});
   for (let turn = 0; turn < 50 && !isDone; turn++) {
     await settle();
-    clock.advanceToNext();
+    clock.jumpToNext();
   }
   if (!isDone) throw new Error("it waits for something that no time brings");
   return done;

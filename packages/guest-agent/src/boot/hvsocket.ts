@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
+// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
 import { setTimeout as delay } from "node:timers/promises";
 import { hostPortPath, longestHvsocketLine } from "@uvm-shim/host-protocol";
 import { acceptanceLine, hvsocketBaseName, portOfConnectLine } from "@uvm-shim/host-protocol/guest";

@@ -2,6 +2,7 @@
 import { closeSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciLinuxResources, OciProcess } from "@uvm-shim/hcs-schema";
+import { settlesWithin, systemClock } from "@uvm-shim/lifecycle";
 import { type DescriptorReceiver, listenForDescriptor, type ProcessExit } from "@uvm-shim/linux-calls";
 import { agentFolders } from "../boot/guest-folders.ts";
 import type { Children } from "../process/children.ts";
@@ -167,15 +168,10 @@ function receiveWhile(receiver: DescriptorReceiver, signal: AbortSignal) {
   return {
     /** To be called after the runtime has exited with success, so that the terminal has been sent. */
     async take(): Promise<number> {
-      const timer = setTimeout(
-        () => stop.abort(new GuestFault("E_FAIL", `the runtime sent no terminal within ${terminalTimeoutMs} ms`)),
-        terminalTimeoutMs,
-      );
-      try {
-        return await descriptor;
-      } finally {
-        clearTimeout(timer);
+      if (!(await settlesWithin(descriptor, terminalTimeoutMs, systemClock))) {
+        stop.abort(new GuestFault("E_FAIL", `the runtime sent no terminal within ${terminalTimeoutMs} ms`));
       }
+      return await descriptor;
     },
     async abandon(): Promise<void> {
       stop.abort();

@@ -3,6 +3,7 @@
  * namespace the NICs are then moved and set up. Without a container, the NICs are left alone.
  */
 import { existsSync, readFileSync } from "node:fs";
+// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
 import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { nicInterface } from "@uvm-shim/host-protocol/guest";

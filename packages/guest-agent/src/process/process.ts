@@ -1,4 +1,5 @@
 import { GuestFault, infiniteTimeout } from "@uvm-shim/gcs-bridge";
+import { abortable, systemClock, withDeadline } from "@uvm-shim/lifecycle";
 import type { ProcessExit } from "@uvm-shim/linux-calls";
 import type { StdioRelay } from "./stdio-relay.ts";
 
@@ -34,20 +35,11 @@ export class GuestProcess {
   /** As `reported`; throws a GuestFault after the timeout. */
   async reportedWithin(timeoutMs: number, signal: AbortSignal): Promise<number> {
     if (timeoutMs === infiniteTimeout) return await this.reported;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () =>
-          reject(new GuestFault("HCS_E_CONNECTION_TIMEOUT", `process ${this.pid} did not end within ${timeoutMs} ms`)),
-        timeoutMs,
-      );
-      signal.addEventListener("abort", () => reject(signal.reason));
+    return await withDeadline((until) => abortable(this.reported, until), {
+      ...{ clock: systemClock, milliseconds: timeoutMs, signal },
+      error: () =>
+        new GuestFault("HCS_E_CONNECTION_TIMEOUT", `process ${this.pid} did not end within ${timeoutMs} ms`),
     });
-    try {
-      return await Promise.race([this.reported, late]);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 
   /** Must be called when a wait has been answered with the exit. */

@@ -1,9 +1,11 @@
 /** The stdio of one process, between its pipes or its terminal and the host's ports. */
 import { closeSync } from "node:fs";
 import { Socket } from "node:net";
+// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
 import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault, type VsockStdioRelaySettings } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { letBlock, pipes, TerminalStream } from "@uvm-shim/linux-calls";
 import type { ChildStdio } from "../container/runtime.ts";
 import { OutputCopy, type OutputCopyPlace } from "./output-copy.ts";
@@ -82,7 +84,7 @@ export class StdioRelay {
     if (failures.length === 0) return relay;
     relay.close();
     const [cause] = failures;
-    throw new GuestFault("HCS_E_CONNECT_FAILED", cause instanceof Error ? cause.message : String(cause), { cause });
+    throw new GuestFault("HCS_E_CONNECT_FAILED", messageOf(cause), { cause });
   }
 
   /** Must be called before the start: appends a copy of the output to a file of the guest. */

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
 import { setTimeout as delay } from "node:timers/promises";
 
 export interface Polling {

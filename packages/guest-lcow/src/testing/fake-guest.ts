@@ -98,7 +98,7 @@ export class FakeGuest {
         new Promise((resolve, reject) => {
           const delay = { milliseconds, resolve };
           this.#delays.add(delay);
-          signal.addEventListener(
+          signal?.addEventListener(
             "abort",
             () => {
               this.#delays.delete(delay);

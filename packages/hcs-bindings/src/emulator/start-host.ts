@@ -1,8 +1,10 @@
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
 import { setTimeout as delay } from "node:timers/promises";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import { hostSocketOption } from "@uvm-shim/host-protocol";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { abortedError, HostError } from "../host-error.ts";
 import { EmulatorConnection } from "./connection.ts";
 
@@ -134,8 +136,4 @@ function isAbsence(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;
   if (code === "ENOENT" || code === "ECONNREFUSED" || code === "ECONNRESET" || code === "EPIPE") return true;
   return error instanceof HostError && error.operation === "greet host" && error.code === "Unavailable";
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -35,6 +35,7 @@ export class BootTurns {
       if (next === undefined) this.#booting--;
       else next();
     };
+    // Ends a turn that nobody awaits, which takes no clock's promise; whoever ends it before clears it at once.
     const timer = setTimeout(end, this.#options.longestMs);
     return end;
   }

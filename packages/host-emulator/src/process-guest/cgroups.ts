@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
 import { setTimeout as delay } from "node:timers/promises";
 import { processorLimit } from "@uvm-shim/hcs-schema";
 import { DeviceGuard, type GuardedDevice } from "@uvm-shim/linux-calls";

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { availableParallelism } from "node:os";
+// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
 import { setTimeout as delay } from "node:timers/promises";
 import type { LinuxKernelDirect } from "@uvm-shim/hcs-schema";
 import { processGuestKernel } from "@uvm-shim/host-protocol/guest";

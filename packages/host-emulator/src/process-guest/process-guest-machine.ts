@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import type { Plan9Share } from "@uvm-shim/hcs-schema";
 import { bootEnvironment, powerDescriptor, powerWords } from "@uvm-shim/host-protocol/guest";
+import { messageOf } from "@uvm-shim/lifecycle";
 import type {
   DiskSlot,
   GuestEnd,
@@ -276,6 +277,7 @@ export class ProcessGuestMachine implements GuestMachine {
         reject(new HcsFailure("HCS_E_TERMINATED_DURING_START", "the system was ended during its boot"));
         return;
       }
+      // One of the callbacks of this promise, all of which take the others away at once when one has come.
       const timer = setTimeout(() => {
         settle();
         reject(this.#failure("HCS_E_CONNECTION_TIMEOUT", `the guest did not come up within ${bootTimeoutMs} ms`));
@@ -337,7 +339,7 @@ export class ProcessGuestMachine implements GuestMachine {
   }
 
   #reportTrouble(error: unknown): void {
-    this.#parts.report(`VM ${this.#specification.name}: ${error instanceof Error ? error.message : String(error)}`);
+    this.#parts.report(`VM ${this.#specification.name}: ${messageOf(error)}`);
   }
 
   #keepConsole(chunk: Buffer): void {

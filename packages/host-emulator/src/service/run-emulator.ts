@@ -3,6 +3,7 @@ import { constants, getPriority, setPriority } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { parseArgs } from "node:util";
 import { defaultHostSocket, hostSocketOption, hostVariables } from "@uvm-shim/host-protocol";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { lockFile, unblockSignal } from "@uvm-shim/linux-calls";
 import { EmulatedHost } from "../emulated-host.ts";
 import { ProcessGuestKind } from "../process-guest/process-guest-kind.ts";
@@ -107,7 +108,7 @@ export async function runEmulator(
   try {
     settings = readSettings(argv, env);
   } catch (error) {
-    report(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
+    report(`${messageOf(error)}\n${usage}`);
     return 2;
   }
   if (process.getuid?.() !== 0) {

@@ -5,6 +5,7 @@ import {
   type DeclaredDevice,
   type DeclaredDevices,
 } from "@uvm-shim/host-protocol/declared-devices";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { HcsFailure } from "../hcs-failure.ts";
 import { realPath } from "./disk-file.ts";
 
@@ -85,7 +86,7 @@ export class AssignableDevices {
     try {
       return checkDeclaredDevices(JSON.parse(readFileSync(this.#file, "utf8")));
     } catch (cause) {
-      const message = cause instanceof Error ? cause.message : String(cause);
+      const message = messageOf(cause);
       throw new HcsFailure("E_FAIL", `cannot read declared devices from ${this.#file}: ${message}`, { cause });
     }
   }

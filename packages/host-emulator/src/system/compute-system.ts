@@ -11,6 +11,7 @@ import {
   type SystemExitStatus,
   type SystemPropertyType,
 } from "@uvm-shim/hcs-schema";
+import { settlesWithin, systemClock } from "@uvm-shim/lifecycle";
 import type { DiskSlot, GuestEnd, GuestMachine } from "../guest-machine.ts";
 import { asFailure, HcsFailure } from "../hcs-failure.ts";
 import type { AssignableDevices } from "./assignable-devices.ts";
@@ -330,18 +331,9 @@ export class ComputeSystem {
 
   async #endWithinTime(operation: string): Promise<void> {
     const { endTimeoutMs } = this.#options;
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        const message = `${operation}: the system did not end within ${endTimeoutMs} ms`;
-        reject(new HcsFailure("HCS_E_OPERATION_TIMEOUT", message));
-      }, endTimeoutMs);
-    });
-    try {
-      await Promise.race([this.#exit.promise, timeout]);
-    } finally {
-      clearTimeout(timer);
-    }
+    if (await settlesWithin(this.#exit.promise, endTimeoutMs, systemClock)) return;
+    const message = `${operation}: the system did not end within ${endTimeoutMs} ms`;
+    throw new HcsFailure("HCS_E_OPERATION_TIMEOUT", message);
   }
 
   /** A fresh check after a wait; the compiler would keep the narrowed type. */

@@ -1,4 +1,4 @@
-import { messageOf, ShimError } from "../errors.ts";
+import { describeError, ShimError } from "../errors.ts";
 import { bytesField, decodeFields, encodeFields, numberField, textField } from "./protobuf-wire.ts";
 
 /** A google.protobuf.Any with the runtime options of the container or sandbox. */
@@ -57,7 +57,7 @@ export function parseStartInput(
   } catch (error) {
     throw new ShimError(
       "InvalidArgument",
-      `start: standard input (${input.length} bytes) is neither runtime options nor bootstrap parameters of ${expected.namespace}/${expected.id}: ${messageOf(error)}`,
+      `start: standard input (${input.length} bytes) is neither runtime options nor bootstrap parameters of ${expected.namespace}/${expected.id}: ${describeError(error)}`,
       { cause: error },
     );
   }

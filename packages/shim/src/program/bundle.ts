@@ -1,6 +1,6 @@
 import path from "node:path";
-import { type Clock, systemClock } from "../clock.ts";
-import { messageOf, ShimError } from "../errors.ts";
+import { type Clock, systemClock } from "@uvm-shim/lifecycle";
+import { describeError, ShimError } from "../errors.ts";
 import { jsonErrorPosition, typeName } from "../redaction.ts";
 import { readNamedFile } from "../system/file-calls.ts";
 
@@ -25,7 +25,7 @@ export async function readConfiguration(
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     if ((error as NodeJS.ErrnoException).code === "DeadlineExceeded") throw error;
-    throw new ShimError("InvalidArgument", `${file} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new ShimError("InvalidArgument", `${file} cannot be read: ${describeError(error)}`, { cause: error });
   }
   let parsed: unknown;
   try {

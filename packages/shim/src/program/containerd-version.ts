@@ -43,6 +43,7 @@ async function callVersion(grpcAddress: string): Promise<string> {
     const session = connect("http://containerd", { createConnection: () => socket });
     const chunks: Buffer[] = [];
     let received = 0;
+    // Its callback is one of those of this promise, each of which closes the socket.
     const timer = setTimeout(
       () => fail(new Error(`containerd did not report its version within ${answerMilliseconds} ms`)),
       answerMilliseconds,

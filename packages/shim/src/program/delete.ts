@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { type Clock, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "@uvm-shim/lifecycle";
 import { printableMessage, ShimError } from "../errors.ts";
 import { systemOf } from "../system/select-system.ts";
 import { configuredSocketDirectory } from "../system/socket.ts";

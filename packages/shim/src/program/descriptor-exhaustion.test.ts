@@ -57,7 +57,7 @@ const serving = `
   import { constants, closeSync, openSync } from "node:fs";
   import { listen } from ${module("../system/socket.ts")};
   import { openNamed } from ${module("../system/file-calls.ts")};
-  import { systemClock } from ${module("../clock.ts")};
+  import { systemClock } from ${module("../../../lifecycle/src/waiting/clock.ts")};
   const taken = [];
   const take = () => { try { for (;;) taken.push(openSync("/dev/null", "r")); } catch {} return taken.length; };
   const acts = {

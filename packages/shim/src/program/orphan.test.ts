@@ -1,5 +1,5 @@
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { expect, it } from "vitest";
-import { ManualClock } from "../testing/manual-clock.ts";
 import { endWhenOrphaned } from "./orphan.ts";
 
 it("ends a shim that is idle from one look to the next, and no other", async () => {

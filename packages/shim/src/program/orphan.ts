@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 
 /** A shim that had neither sandbox nor task at two checks in a row has been forgotten by containerd. */
 export async function endWhenOrphaned(

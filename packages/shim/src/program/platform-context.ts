@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 import { LimitedLog, requestAllowance } from "../system/limited-log.ts";
 import type { ShimLog, ShimSystem } from "../system/system.ts";
 import type { RuntimeOptions } from "./bootstrap.ts";

@@ -1,4 +1,4 @@
-import { messageOf, ShimError } from "../errors.ts";
+import { describeError, ShimError } from "../errors.ts";
 import { runtime } from "../generated/messages.js";
 import type { PodSettings } from "../platform.ts";
 
@@ -28,7 +28,7 @@ export function readPodConfiguration(bytes: Uint8Array): PodConfiguration {
   try {
     configuration = runtime.v1.PodSandboxConfig.decode(bytes);
   } catch (error) {
-    throw invalid(`options are not a PodSandboxConfig: ${messageOf(error)}`, error);
+    throw invalid(`options are not a PodSandboxConfig: ${describeError(error)}`, error);
   }
   const { annotations, dnsConfig } = configuration;
   const parent = configuration.linux?.cgroupParent ?? "";

@@ -1,10 +1,10 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { abortable } from "@uvm-shim/lifecycle";
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { expect, it } from "vitest";
 import type { Exit, Process } from "../platform.ts";
 import type { TaskEvents } from "../services/task/task-events.ts";
-import { ManualClock } from "../testing/manual-clock.ts";
 import { ProcessRecord } from "./process-record.ts";
 
 setFlagsFromString("--expose-gc");

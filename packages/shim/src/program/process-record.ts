@@ -1,6 +1,5 @@
-import { abortable } from "@uvm-shim/lifecycle";
-import type { Clock } from "../clock.ts";
-import { messageOf, ShimError } from "../errors.ts";
+import { abortable, type Clock } from "@uvm-shim/lifecycle";
+import { describeError, ShimError } from "../errors.ts";
 import type { Exit, Log, Process } from "../platform.ts";
 import type { TaskEvents } from "../services/task/task-events.ts";
 
@@ -129,7 +128,7 @@ export class ProcessRecord {
       exit = await process.wait();
     } catch (error) {
       if (this.#abandoned) return;
-      log.log("error", "process lost", { container: containerId, exec: process.execId, error: messageOf(error) });
+      log.log("error", "process lost", { container: containerId, exec: process.execId, error: describeError(error) });
       exit = process.exit ?? { status: 255, exitedAt: clock.now() };
     }
     await this.#starting;

@@ -1,5 +1,5 @@
-import type { Clock } from "../clock.ts";
-import { messageOf } from "../errors.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
+import { describeError } from "../errors.ts";
 import type { Log } from "../platform.ts";
 import type { SandboxSlot } from "../services/sandbox/sandbox-slot.ts";
 
@@ -66,7 +66,7 @@ export class Retirement {
         await tasks.deleteAll();
         return end(`sandbox ${slot.present.sandbox.id} has ended and no task is left`);
       } catch (error) {
-        log.log("warn", "cannot release the ended sandbox, retrying", { error: messageOf(error) });
+        log.log("warn", "cannot release the ended sandbox, retrying", { error: describeError(error) });
       }
     }
   }

@@ -1,7 +1,7 @@
 import { isAbsolute } from "node:path";
+import { systemClock } from "@uvm-shim/lifecycle";
 import { parse as parseToml } from "smol-toml";
-import { systemClock } from "../clock.ts";
-import { messageOf, ShimError } from "../errors.ts";
+import { describeError, ShimError } from "../errors.ts";
 import { containerd, runtimeoptions } from "../generated/messages.js";
 import { redactedValue, tomlErrorPosition, typeName } from "../redaction.ts";
 import { readNamedFile } from "../system/file-calls.ts";
@@ -97,7 +97,7 @@ function decode<Message>(type: string, read: () => Message): Message {
     return read();
   } catch (error) {
     if (error instanceof ShimError) throw error;
-    throw new ShimError("InvalidArgument", `runtime options are not a valid ${type}: ${messageOf(error)}`, {
+    throw new ShimError("InvalidArgument", `runtime options are not a valid ${type}: ${describeError(error)}`, {
       cause: error,
     });
   }
@@ -174,7 +174,7 @@ async function readConfigurationFile(path: string): Promise<string> {
     if (!isAbsolute(path)) throw new Error("expected an absolute path");
     return (await readNamedFile(path, largestConfiguration, { clock: systemClock })).toString("utf8");
   } catch (error) {
-    throw new ShimError("InvalidArgument", `runtime options: config_path ${path}: ${messageOf(error)}`, {
+    throw new ShimError("InvalidArgument", `runtime options: config_path ${path}: ${describeError(error)}`, {
       cause: error,
     });
   }

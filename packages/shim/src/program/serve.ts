@@ -1,6 +1,6 @@
 import path from "node:path";
-import { settlesWithin, systemClock } from "../clock.ts";
-import { messageOf, printableMessage, ShimError } from "../errors.ts";
+import { settlesWithin, systemClock } from "@uvm-shim/lifecycle";
+import { describeError, printableMessage, ShimError } from "../errors.ts";
 import type { LogLevel, Platform } from "../platform.ts";
 import type { Services } from "../services/services.ts";
 import { dumpState } from "../services/state-dump.ts";
@@ -56,7 +56,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
     } catch (error) {
       // Nobody reads the state of a bundle that is gone. Without the state, `delete` repeats the cleanup.
       const isGone = (error as NodeJS.ErrnoException).code === "ENOENT";
-      log.log(isGone ? "debug" : "warn", "cannot write the state file", { error: messageOf(error) });
+      log.log(isGone ? "debug" : "warn", "cannot write the state file", { error: describeError(error) });
     }
   };
   const handOver = (): void => leave({ kind: "member", id, namespace, socket, sandboxId: id });
@@ -69,7 +69,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
   };
   const crash = (error: unknown): void => {
     log.log("error", "shim failed", {
-      error: messageOf(error),
+      error: describeError(error),
       stack: error instanceof Error ? error.stack : undefined,
     });
     loaded?.destroy();
@@ -84,7 +84,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
     stopped.then(
       () => end(signal),
       (error: unknown) => {
-        log.log("error", "cannot stop the sandbox", { error: messageOf(error) });
+        log.log("error", "cannot stop the sandbox", { error: describeError(error) });
         // The state stays `serving`, so that `delete` removes what is left.
         ended.resolve(signal);
       },
@@ -129,7 +129,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
     services.resolve(loaded);
     log.log("info", "serving", { socket, pid: nodeProcess.pid, version: options.version });
     // Loaded before the first request, which reports a failure to its caller.
-    loadPlatform().catch((error: unknown) => log.log("error", "cannot load the platform", { error: messageOf(error) }));
+    loadPlatform().catch((error: unknown) => log.log("error", "cannot load the platform", { error: describeError(error) }));
     void endWhenOrphaned(loaded, options.orphanMilliseconds ?? 60_000, clock, orphan.signal, end);
     const reason = await ended.promise;
     log.log("info", "ending", { reason });

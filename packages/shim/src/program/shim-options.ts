@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 import type { Log, Platform, UpstreamStdio } from "../platform.ts";
 import type { WindowsCalls } from "../system/system.ts";
 

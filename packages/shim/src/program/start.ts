@@ -2,7 +2,7 @@ import { closeSync, openSync } from "node:fs";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
-import { type Clock, settlesWithin, systemClock } from "../clock.ts";
+import { type Clock, settlesWithin, systemClock } from "@uvm-shim/lifecycle";
 import { ShimError } from "../errors.ts";
 import { fileThreads } from "../system/file-calls.ts";
 import { systemOf } from "../system/select-system.ts";
@@ -182,6 +182,7 @@ async function readInput(nodeProcess: NodeJS.Process, milliseconds: number): Pro
   if (nodeProcess.stdin.isTTY) return Buffer.alloc(0);
   const chunks: Buffer[] = [];
   let length = 0;
+  // It ends a stream, not a wait for a promise: what has been read until then is kept.
   const timer = setTimeout(() => nodeProcess.stdin.destroy(), milliseconds);
   try {
     for await (const chunk of nodeProcess.stdin as AsyncIterable<Buffer>) {

@@ -1,6 +1,5 @@
-import { abortable } from "@uvm-shim/lifecycle";
-import { type Clock, settlesWithin } from "../clock.ts";
-import { messageOf, ShimError } from "../errors.ts";
+import { abortable, type Clock, settlesWithin } from "@uvm-shim/lifecycle";
+import { describeError, ShimError } from "../errors.ts";
 import type { Log, Sandbox } from "../platform.ts";
 import { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { type WatchedSandbox, watchedByMany, watchSandbox } from "./sandbox/sandbox-liveness.ts";
@@ -237,7 +236,7 @@ export async function endVm(
     await slot.stop(budgets.ending);
     return true;
   } catch (error) {
-    log.log("error", "cannot stop the sandbox", { sandbox, error: messageOf(error) });
+    log.log("error", "cannot stop the sandbox", { sandbox, error: describeError(error) });
     return false;
   }
 }

@@ -1,5 +1,5 @@
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ManualClock } from "../testing/manual-clock.ts";
 import { ConcurrencyLimit } from "./concurrency-limit.ts";
 
 let clock: ManualClock;

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 
 export interface ConcurrencyLimitOptions {
   readonly most: number;

@@ -1,9 +1,9 @@
 import { duplexPair } from "node:stream";
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { TtrpcClient } from "@uvm-shim/ttrpc";
 import { afterEach, expect, it, vi } from "vitest";
 import { containerd } from "../generated/messages.js";
 import { FakePlatform } from "../testing/fake-platform.ts";
-import { ManualClock } from "../testing/manual-clock.ts";
 import { createServices } from "./services.ts";
 
 afterEach(() => void vi.useRealTimers());

@@ -1,7 +1,6 @@
 import type { Duplex } from "node:stream";
-import { abortable } from "@uvm-shim/lifecycle";
+import { abortable, type Clock } from "@uvm-shim/lifecycle";
 import { type CallContext, implement, TtrpcServer } from "@uvm-shim/ttrpc";
-import type { Clock } from "../clock.ts";
 import { ShimError, translateError } from "../errors.ts";
 import { containerd } from "../generated/messages.js";
 import type { Log, Platform } from "../platform.ts";

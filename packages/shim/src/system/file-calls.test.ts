@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { itWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ManualClock } from "../testing/manual-clock.ts";
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { callFileSystem, longestFileCall, makeDirectories, mostCallsAtOnce, openNamed } from "./file-calls.ts";
 
 let directory: string;

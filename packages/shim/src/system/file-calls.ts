@@ -3,8 +3,7 @@ import { mkdir, open as openHandle } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { requireDescriptors } from "@uvm-shim/child-processes";
-import { abortable } from "@uvm-shim/lifecycle";
-import { type Clock, settlesWithin } from "../clock.ts";
+import { abortable, type Clock, settlesWithin } from "@uvm-shim/lifecycle";
 import { ShimError } from "../errors.ts";
 import { FileCallQueue } from "./file-call-queue.ts";
 

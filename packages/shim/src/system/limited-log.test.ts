@@ -1,6 +1,6 @@
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { LogLevel } from "../platform.ts";
-import { ManualClock } from "../testing/manual-clock.ts";
 import { guestAllowance, LimitedLog, type LimitedLogOptions, requestAllowance } from "./limited-log.ts";
 import { formatLine, isBelow } from "./log.ts";
 

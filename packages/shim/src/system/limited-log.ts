@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 import type { Log, LogLevel } from "../platform.ts";
 import { formatLine } from "./log.ts";
 

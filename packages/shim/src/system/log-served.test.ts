@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream";
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { beforeEach, describe, expect, it } from "vitest";
-import { ManualClock } from "../testing/manual-clock.ts";
 import { ServedLog } from "./log-served.ts";
 
 let connect: (reader: PassThrough) => void;

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 import type { LogLevel } from "../platform.ts";
 import { formatLine, isBelow, maxQueuedBytes } from "./log.ts";
 import type { ShimLog } from "./system.ts";

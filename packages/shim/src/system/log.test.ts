@@ -2,8 +2,8 @@ import { execFileSync } from "node:child_process";
 import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ManualClock } from "../testing/manual-clock.ts";
 import { formatLine, PipeLog } from "./log.ts";
 
 let directory: string;

@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync, writeSync } from "node:fs";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 import { quoted } from "../plain-text.ts";
 import type { LogLevel } from "../platform.ts";
 import type { ShimLog } from "./system.ts";

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { text } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { OpenStdio } from "../platform.ts";
-import { ManualClock } from "../testing/manual-clock.ts";
 import { createPipeStdio } from "./stdio-pipe.ts";
 
 const none = { stdin: "", stdout: "", stderr: "", terminal: false };

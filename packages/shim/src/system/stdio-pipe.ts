@@ -3,8 +3,8 @@ import net from "node:net";
 import { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { abortable } from "@uvm-shim/lifecycle";
-import type { Clock } from "../clock.ts";
-import { messageOf, ShimError } from "../errors.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
+import { describeError, ShimError } from "../errors.ts";
 import type { OpenStdio, StdioPaths, UpstreamStdio } from "../platform.ts";
 import { redactedUri } from "../redaction.ts";
 import { endStream } from "./stdio-binary.ts";
@@ -134,7 +134,7 @@ async function dial(
 }
 
 function cannotOpen(field: Field, target: string, cause: unknown): ShimError {
-  return new ShimError("InvalidArgument", `${field} ${target} cannot be opened: ${messageOf(cause)}`, { cause });
+  return new ShimError("InvalidArgument", `${field} ${target} cannot be opened: ${describeError(cause)}`, { cause });
 }
 
 /** Output to a pipe, which is dialled again when its server goes away, as when containerd restarts. */

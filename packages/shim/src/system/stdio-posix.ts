@@ -1,8 +1,8 @@
 import { closeSync, constants, createWriteStream, openSync } from "node:fs";
 import net from "node:net";
 import type { Readable, Writable } from "node:stream";
-import { type Clock, systemClock } from "../clock.ts";
-import { messageOf, ShimError } from "../errors.ts";
+import { type Clock, systemClock } from "@uvm-shim/lifecycle";
+import { describeError, ShimError } from "../errors.ts";
 import type { OpenStdio, StdioPaths, UpstreamStdio } from "../platform.ts";
 import { redactedUri } from "../redaction.ts";
 import { type FileCallOptions, openNamed } from "./file-calls.ts";
@@ -266,5 +266,7 @@ async function openFifo(field: string, file: string, opening: Opening): Promise<
 
 function openError(field: string, file: string, error: unknown): unknown {
   if ((error as NodeJS.ErrnoException).syscall === undefined) return error;
-  return new ShimError("InvalidArgument", `${field} ${file} cannot be opened: ${messageOf(error)}`, { cause: error });
+  return new ShimError("InvalidArgument", `${field} ${file} cannot be opened: ${describeError(error)}`, {
+    cause: error,
+  });
 }

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 import type { Log, LogLevel, UpstreamStdio } from "../platform.ts";
 
 /** The services of the operating system that differ between POSIX and Windows. */

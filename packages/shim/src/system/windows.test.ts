@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream";
+import { systemClock } from "@uvm-shim/lifecycle";
 import { describe, expect, it } from "vitest";
-import { systemClock } from "../clock.ts";
 import { isAlive, type WindowsCalls } from "./system.ts";
 import { windowsSystem } from "./windows.ts";
 

@@ -2,14 +2,14 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { type Clock, systemClock } from "@uvm-shim/lifecycle";
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { type CallOptions, TtrpcClient } from "@uvm-shim/ttrpc";
 import { expect } from "vitest";
-import { type Clock, systemClock } from "../clock.ts";
 import { containerd } from "../generated/messages.js";
 import { createServices, type Services } from "../services/services.ts";
 import { EventServer } from "./event-server.ts";
 import { type FakeContainer, FakePlatform, type FakeSandbox } from "./fake-platform.ts";
-import { ManualClock } from "./manual-clock.ts";
 
 const { Task } = containerd.task.v3;
 const { Sandbox } = containerd.runtime.sandbox.v1;

@@ -1,4 +1,5 @@
 import { hresults, SchemaError } from "@uvm-shim/hcs-schema";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { HostError } from "../../host-error.ts";
 import { FakeRefusal } from "../fake-refusal.ts";
 import { type FakeMachine, failures } from "./fake-machine.ts";
@@ -101,7 +102,7 @@ export class FakeOperations {
         ...(information !== undefined && { information }),
       };
     } catch (error) {
-      const ErrorMessage = error instanceof Error ? error.message : String(error);
+      const ErrorMessage = messageOf(error);
       const hresult = this.hresultOf(error);
       return { hresult, document: JSON.stringify({ Error: hresult, ErrorMessage, ErrorEvents: [{ Message: "why" }] }) };
     }

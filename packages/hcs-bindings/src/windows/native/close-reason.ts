@@ -1,11 +1,11 @@
 import { hresults } from "@uvm-shim/hcs-schema";
+import type { ErrorCode } from "@uvm-shim/lifecycle";
 import { HostError } from "../../host-error.ts";
-import type { HostErrorCode } from "../../types.ts";
 import type { Subject } from "../compute/call-results.ts";
 
 /** Why a handle, or the whole host, takes no more calls. */
 export interface CloseReason {
-  readonly code: HostErrorCode;
+  readonly code: ErrorCode;
   readonly message: string;
   readonly gone?: true;
   readonly hresult?: number;

@@ -1,5 +1,5 @@
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it } from "vitest";
-import { ManualClock } from "../../testing/manual-clock.ts";
 import { type EventEnvelope, EventForwarder, type EventSink } from "./events.ts";
 
 const quiet = { log: () => {} };

@@ -1,5 +1,5 @@
-import { type Clock, settlesWithin } from "../../clock.ts";
-import { messageOf } from "../../errors.ts";
+import { type Clock, settlesWithin } from "@uvm-shim/lifecycle";
+import { describeError } from "../../errors.ts";
 import type { Log } from "../../platform.ts";
 
 export interface EventEnvelope {
@@ -106,13 +106,13 @@ export class EventForwarder {
           this.#queue.shift()?.left();
           this.#options.log.log("error", "event refused by containerd", {
             topic: envelope.topic,
-            error: messageOf(error),
+            error: describeError(error),
           });
           continue;
         }
         this.#options.log.log("warn", "cannot forward event, retrying", {
           topic: envelope.topic,
-          error: messageOf(error),
+          error: describeError(error),
           backoff,
         });
         this.#disconnect();

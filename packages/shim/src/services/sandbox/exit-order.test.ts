@@ -1,9 +1,9 @@
 import { rmSync } from "node:fs";
 import path from "node:path";
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { containerd } from "../../generated/messages.js";
 import { ClockedHarness } from "../../testing/harness.ts";
-import { ManualClock } from "../../testing/manual-clock.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
 

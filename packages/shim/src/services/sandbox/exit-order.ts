@@ -1,5 +1,5 @@
 import { access } from "node:fs/promises";
-import { type Clock, settlesWithin } from "../../clock.ts";
+import { type Clock, settlesWithin } from "@uvm-shim/lifecycle";
 import { isOwn, type SandboxSlot } from "./sandbox-slot.ts";
 
 /** How long a client may take to delete the sandbox's own task, in milliseconds; some clients never do. */

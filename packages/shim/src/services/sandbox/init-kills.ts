@@ -1,4 +1,4 @@
-import { type Clock, settlesWithin } from "../../clock.ts";
+import { type Clock, settlesWithin } from "@uvm-shim/lifecycle";
 import type { Log } from "../../platform.ts";
 import type { ProcessRecord } from "../../program/process-record.ts";
 import { budgets, endVm, orEndVm } from "../budgets.ts";

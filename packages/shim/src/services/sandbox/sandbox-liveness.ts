@@ -1,5 +1,4 @@
-import { abortable } from "@uvm-shim/lifecycle";
-import type { Clock } from "../../clock.ts";
+import { abortable, type Clock } from "@uvm-shim/lifecycle";
 import type { Sandbox } from "../../platform.ts";
 
 /** The guest that is waited for and, with `pingHost`, its host. */

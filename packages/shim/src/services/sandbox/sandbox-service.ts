@@ -1,5 +1,4 @@
-import { abortable } from "@uvm-shim/lifecycle";
-import type { Clock } from "../../clock.ts";
+import { abortable, type Clock } from "@uvm-shim/lifecycle";
 import { ShimError } from "../../errors.ts";
 import type { containerd, google } from "../../generated/messages.js";
 import type { Platform, PodSettings, Sandbox } from "../../platform.ts";

@@ -1,6 +1,5 @@
-import { abortable } from "@uvm-shim/lifecycle";
-import type { Clock } from "../../clock.ts";
-import { messageOf, ShimError, translateError } from "../../errors.ts";
+import { abortable, type Clock } from "@uvm-shim/lifecycle";
+import { describeError, ShimError, translateError } from "../../errors.ts";
 import type { Exit, Log, Platform, Sandbox, SandboxRequest } from "../../platform.ts";
 import { Creation } from "../task/creation.ts";
 
@@ -139,7 +138,7 @@ export class SandboxSlot {
       },
       (error: unknown) => {
         present.exit = { status: 255, exitedAt: this.#clock.now() };
-        this.#log.log("error", "sandbox lost", { sandbox: id, error: messageOf(error) });
+        this.#log.log("error", "sandbox lost", { sandbox: id, error: describeError(error) });
       },
     );
   }

@@ -1,8 +1,8 @@
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { containerd } from "../../generated/messages.js";
 import { FakeError } from "../../testing/fake-platform.ts";
 import { Harness } from "../../testing/harness.ts";
-import { ManualClock } from "../../testing/manual-clock.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
 

@@ -1,5 +1,5 @@
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it } from "vitest";
-import { ManualClock } from "../../testing/manual-clock.ts";
 import { TaskEvents } from "./task-events.ts";
 
 const exit = { status: 137, exitedAt: new Date("2026-01-02T03:04:05Z") };

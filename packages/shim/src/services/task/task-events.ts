@@ -1,4 +1,4 @@
-import type { Clock } from "../../clock.ts";
+import type { Clock } from "@uvm-shim/lifecycle";
 import { containerd } from "../../generated/messages.js";
 import type { Exit, Log, RootfsMount, StdioPaths } from "../../platform.ts";
 import type { EventForwarder } from "../events/events.ts";

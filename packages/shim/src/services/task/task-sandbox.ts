@@ -1,6 +1,6 @@
 /** Creates the container of a new task, and its sandbox if it does not join one. */
 
-import { messageOf, ShimError } from "../../errors.ts";
+import { describeError, ShimError } from "../../errors.ts";
 import type { Container, ContainerRequest, Log, Sandbox } from "../../platform.ts";
 import type { RuntimeOptions } from "../../program/bootstrap.ts";
 import { type BundleConfiguration, requireConfiguration, sandboxIdOf } from "../../program/bundle.ts";
@@ -87,6 +87,6 @@ async function discardSandbox({ slot, log }: Pick<TaskSandboxOptions, "slot" | "
   try {
     await slot.discard(stopMilliseconds);
   } catch (error) {
-    log.log("error", "cannot stop the sandbox", { error: messageOf(error) });
+    log.log("error", "cannot stop the sandbox", { error: describeError(error) });
   }
 }

@@ -1,4 +1,4 @@
-import { type Clock, settlesWithin } from "../../clock.ts";
+import { type Clock, settlesWithin } from "@uvm-shim/lifecycle";
 import { ShimError } from "../../errors.ts";
 import type { Container, ContainerRequest, Exit, Log, Platform, Sandbox } from "../../platform.ts";
 import type { RuntimeOptions } from "../../program/bootstrap.ts";

@@ -19,7 +19,7 @@ function starved(late: readonly number[]) {
   return { clock, steps, elapsed: () => elapsed, turns: () => turns };
 }
 
-describe("the shim's own clock", () => {
+describe("systemClock's way of waiting", () => {
   it("counts a step that ended late as one that ended in time", async () => {
     const { clock, steps, elapsed } = starved([0, 60_000, 0]);
     await clock.delay(4_000);

@@ -1,15 +1,13 @@
-import { setImmediate, setTimeout } from "node:timers/promises";
-
-/** Time as the shim sees it; tests put their own in its place. */
+/** Time as a package sees it. Whoever waits for time to pass takes a clock, so that tests can put their own in its place. */
 export interface Clock {
   now(): Date;
-  /** Resolves after so many milliseconds, or rejects with the signal's reason. */
+  /** Resolves after this time in milliseconds, or rejects with the signal's reason as soon as it aborts. */
   delay(milliseconds: number, signal?: AbortSignal): Promise<void>;
 }
 
 /** What a clock waits with. */
 export interface ClockParts {
-  /** As `setTimeout` of node:timers/promises: rejects when the signal aborts, with whatever error. */
+  /** Resolves after this time in milliseconds; rejects, with whatever error, when the signal aborts. */
   readonly sleep: (milliseconds: number, signal: AbortSignal | undefined) => Promise<unknown>;
   /** Resolves when what has arrived from outside, while this process slept, has been handled. */
   readonly turn: () => Promise<unknown>;
@@ -45,25 +43,26 @@ export function createClock({ sleep, turn }: ClockParts): Clock {
   };
 }
 
+/** The clock of the machine. */
 export const systemClock: Clock = createClock({
-  sleep: (milliseconds, signal) => setTimeout(milliseconds, undefined, signal === undefined ? {} : { signal }),
-  turn: () => setImmediate(),
+  sleep,
+  turn: () => new Promise((resolve) => void setImmediate(resolve)),
 });
 
-/** Whether the promise settled within the time; it goes on either way, and its failure is not reported here. */
-export async function settlesWithin(promise: Promise<unknown>, milliseconds: number, clock: Clock): Promise<boolean> {
-  const stop = new AbortController();
-  const settled = promise.then(
-    () => true,
-    () => true,
-  );
-  const expired = clock.delay(milliseconds, stop.signal).then(
-    () => false,
-    () => false,
-  );
-  try {
-    return await Promise.race([settled, expired]);
-  } finally {
-    stop.abort();
-  }
+function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    }, milliseconds);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
 }

@@ -1,6 +1,6 @@
-import { type ControllerError, wrapError } from "@uvm-shim/lifecycle";
+import { type ControllerError, wrapError } from "../error.ts";
 
-/** The operations of one VM that are under way, which its end interrupts. */
+/** The operations of one object that are under way, which its end interrupts. */
 export class Interruptions {
   readonly #id: string;
   readonly #active = new Set<AbortController>();
@@ -9,12 +9,15 @@ export class Interruptions {
     this.#id = id;
   }
 
-  /** Makes all that is under way fail with the reason. */
+  /** Aborts the signals of all that is under way, with this reason. What begins later is not affected. */
   interrupt(reason: ControllerError): void {
     for (const abort of this.#active) abort.abort(reason);
   }
 
-  /** Runs the work with a signal that aborts with the caller's, and when it is interrupted. */
+  /**
+   * Runs the work with a signal that aborts with the caller's, and when it is interrupted. What it throws becomes a
+   * ControllerError that names the operation and the object.
+   */
   async run<T>(
     operation: string,
     signal: AbortSignal | undefined,
