@@ -24,7 +24,10 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/hcs-schema": { uses: [], noNode: true },
   "packages/host-protocol": { uses: ["hcs-schema"], noNode: true },
   "packages/child-processes": { uses: [], startsPrograms: true },
-  "packages/hcs-bindings": { uses: ["hcs-schema", "host-protocol", "lifecycle", "child-processes"], libraries: ["koffi"] },
+  "packages/hcs-bindings": {
+    uses: ["hcs-schema", "host-protocol", "lifecycle", "child-processes"],
+    libraries: ["koffi"],
+  },
   "packages/gcs-bridge": { uses: ["hcs-schema", "lifecycle"] },
   "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema", "lifecycle"] },
   "packages/sandbox-lcow": { uses: ["hcs-schema"], types: ["lifecycle"], noNode: true },
@@ -45,13 +48,19 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     libraries: ["protobufjs", "smol-toml"],
   },
   "packages/linux-calls": { uses: [], libraries: ["koffi"] },
-  "packages/host-emulator": { uses: ["child-processes", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"], tests: ["gcs-bridge"] },
-  "packages/guest-agent": { uses: ["child-processes", "gcs-bridge", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"] },
+  "packages/host-emulator": {
+    uses: ["child-processes", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
+    tests: ["gcs-bridge"],
+  },
+  "packages/guest-agent": {
+    uses: ["child-processes", "gcs-bridge", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
+  },
   "packages/test-support": { uses: [] },
   "apps/shim-lcow": {
     uses: [
       "shim",
       "lifecycle",
+      "host-protocol",
       "hcs-bindings",
       "guest-lcow",
       "sandbox-lcow",

@@ -195,7 +195,8 @@ export class PodController<
     if (network === undefined) return;
     await withDeadline((deadline) => Promise.allSettled([abortable(network.teardown(deadline), deadline)]), {
       ...{ clock, milliseconds },
-      error: () => this.#error("DeadlineExceeded", "stop pod", `the network was not torn down within ${milliseconds} ms`),
+      error: () =>
+        this.#error("DeadlineExceeded", "stop pod", `the network was not torn down within ${milliseconds} ms`),
     });
   }
 

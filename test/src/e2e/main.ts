@@ -5,9 +5,9 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { makeExt4 } from "@uvm-shim/test-support/disk";
-import { messageOf } from "@uvm-shim/lifecycle";
 import { CriClient } from "../cri/client.ts";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
 import { shimScope } from "../leaks/shim-scope.ts";

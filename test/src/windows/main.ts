@@ -4,8 +4,8 @@
  * Prints last how many passed and failed.
  */
 import { parseArgs } from "node:util";
-import { mustRun } from "@uvm-shim/test-support/command";
 import { messageOf } from "@uvm-shim/lifecycle";
+import { mustRun } from "@uvm-shim/test-support/command";
 import { describeCounts, runVitest, type TestCounts } from "../../../tools/run-vitest.ts";
 import { wineRoot } from "../../windows-host/wine-environment.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";

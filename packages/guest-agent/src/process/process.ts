@@ -37,8 +37,7 @@ export class GuestProcess {
     if (timeoutMs === infiniteTimeout) return await this.reported;
     return await withDeadline((until) => abortable(this.reported, until), {
       ...{ clock: systemClock, milliseconds: timeoutMs, signal },
-      error: () =>
-        new GuestFault("HCS_E_CONNECTION_TIMEOUT", `process ${this.pid} did not end within ${timeoutMs} ms`),
+      error: () => new GuestFault("HCS_E_CONNECTION_TIMEOUT", `process ${this.pid} did not end within ${timeoutMs} ms`),
     });
   }
 

@@ -106,20 +106,12 @@ describe("resources of the OCI specification", () => {
       { cpu: { quota: -2 } },
       "cpu.quota: expected at least 1000 microseconds, -1 for no limit,",
     ],
-    [
-      checkOciLinuxResources,
-      { memory: { limit: 2 ** 64 } },
-      "memory.limit: expected a 64-bit integer, got 184467",
-    ],
+    [checkOciLinuxResources, { memory: { limit: 2 ** 64 } }, "memory.limit: expected a 64-bit integer, got 184467"],
     [checkOciLinuxResources, { cpu: { period: 999 } }, "cpu.period: expected 1000 to 1000000 microseconds, got 999"],
     [checkOciLinuxResources, { cpu: { period: -1 } }, "cpu.period: expected an integer of at least 0, got -1"],
     [checkOciLinuxResources, { pids: [] }, "pids: expected an object, got a list"],
     [checkOciLinuxResources, { cpu: { shares: 1 } }, "cpu.shares: expected 2 to 262144, or 0 for unset"],
-    [
-      checkOciLinuxResources,
-      { cpu: { shares: 262_145 } },
-      "cpu.shares: expected 2 to 262144, or 0 for unset",
-    ],
+    [checkOciLinuxResources, { cpu: { shares: 262_145 } }, "cpu.shares: expected 2 to 262144, or 0 for unset"],
     [checkOciWindowsResources, { cpu: { shares: 0 } }, "cpu.shares: expected an integer from 1 to 10000, got 0"],
     [checkOciWindowsResources, { memory: { limit: 0 } }, "memory.limit: expected a positive integer, got 0"],
   ])("are refused: %#", (check, value, message) => {

@@ -129,7 +129,9 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
     services.resolve(loaded);
     log.log("info", "serving", { socket, pid: nodeProcess.pid, version: options.version });
     // Loaded before the first request, which reports a failure to its caller.
-    loadPlatform().catch((error: unknown) => log.log("error", "cannot load the platform", { error: describeError(error) }));
+    loadPlatform().catch((error: unknown) =>
+      log.log("error", "cannot load the platform", { error: describeError(error) }),
+    );
     void endWhenOrphaned(loaded, options.orphanMilliseconds ?? 60_000, clock, orphan.signal, end);
     const reason = await ended.promise;
     log.log("info", "ending", { reason });

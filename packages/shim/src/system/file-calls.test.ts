@@ -1,9 +1,9 @@
 import { closeSync, fstatSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { itWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { callFileSystem, longestFileCall, makeDirectories, mostCallsAtOnce, openNamed } from "./file-calls.ts";
 
 let directory: string;
