@@ -107,7 +107,9 @@ const namedOtherwise: Readonly<Record<string, number>> = {
 /** What the driver's files have under the names of the headers: constants, and members of tables of constants. */
 function constantsOfSources(): Readonly<Record<string, number>> {
   const folder = join(REPOSITORY, "packages/hcs-bindings/src/windows");
-  const files = readdirSync(folder).filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"));
+  const files = readdirSync(folder, { encoding: "utf8", recursive: true }).filter(
+    (name) => name.endsWith(".ts") && !name.endsWith(".test.ts"),
+  );
   const text = files.map((name) => readFileSync(join(folder, name), "utf8")).join("\n");
   const number = String.raw`(0x[\da-f_]+|\d[\d_]*)n?`;
   const constants = text.matchAll(new RegExp(String.raw`^(?:export )?const ([A-Z]\w+) = ${number};`, "gm"));
