@@ -5,6 +5,8 @@ import { GuestFault } from "@uvm-shim/gcs-bridge";
 const ext4Offset = 1024;
 const ext4Magic = 0xef53;
 const block = 4096;
+/** Blocks of ext4 are 2^(10 + exponent) bytes long, 64 KiB at most (fs/ext4/ext4.h, EXT4_MAX_BLOCK_LOG_SIZE). */
+const largestBlockExponent = 6;
 const signature = "verity\0\0";
 
 /**
@@ -23,7 +25,12 @@ export function readRootDigest(device: string): string {
     if (ext4.readUInt16LE(0x38) !== ext4Magic) {
       throw new GuestFault("E_FAIL", `disk ${device} has no ext4 file system: expected one on a read-only disk`);
     }
-    const end = ext4.readUInt32LE(0x04) * (1024 << ext4.readUInt32LE(0x18));
+    const exponent = ext4.readUInt32LE(0x18);
+    if (exponent > largestBlockExponent) {
+      const found = `disk ${device} has an ext4 file system with blocks of 2^${10 + exponent} bytes`;
+      throw new GuestFault("E_FAIL", `${found}: expected at most 2^${10 + largestBlockExponent}`);
+    }
+    const end = ext4.readUInt32LE(0x04) * (1024 << exponent);
     const tree = read(block, end);
     if (tree.toString("latin1", 0, signature.length) !== signature) {
       throw new GuestFault(

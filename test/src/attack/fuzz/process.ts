@@ -23,6 +23,8 @@ progress[0] = -0x80000000;
 const worker = new Worker(new URL("./worker.ts", import.meta.url), {
   workerData: { ...orders, progress },
   resourceLimits: { maxOldGenerationSizeMb: heapMiB },
+  // Descriptors that openat2 gave are closed by Node: it would warn of each, and the warnings wait until all cases are done.
+  trackUnmanagedFds: false,
 });
 
 let current = -0x80000000;

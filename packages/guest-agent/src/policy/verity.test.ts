@@ -1,0 +1,43 @@
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { GuestFault } from "@uvm-shim/gcs-bridge";
+import { afterAll, describe, expect, it } from "vitest";
+import { appendHashTree } from "../../../../tools/hash-tree.ts";
+import { readRootDigest } from "./verity.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "verity-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A disk whose file system says that it has so many blocks of 2^(10 + exponent) bytes. */
+function disk(blocks: number, exponent: number): string {
+  const bytes = Buffer.alloc(8 * 4096);
+  bytes.writeUInt32LE(blocks, 1024 + 0x04);
+  bytes.writeUInt32LE(exponent, 1024 + 0x18);
+  bytes.writeUInt16LE(0xef53, 1024 + 0x38);
+  const path = join(folder, "disk");
+  writeFileSync(path, bytes);
+  return path;
+}
+
+describe("the hash tree behind a file system", () => {
+  it("is found where the file system ends", () => {
+    const path = disk(8, 2);
+    const digest = appendHashTree(path);
+    expect(readRootDigest(path)).toBe(digest);
+  });
+
+  // 1024 << 21 is negative, 1024 << 22 is 0 and 1024 << 32 is 1024: none is where the file system ends.
+  it.each([7, 21, 22, 32, 0xffffffff])("is not looked for behind blocks of 2^(10 + %d) bytes", (exponent) => {
+    const read = () => readRootDigest(disk(2, exponent));
+    expect(read).toThrow(GuestFault);
+    expect(read).toThrow(`blocks of 2^${10 + exponent} bytes: expected at most 2^16`);
+  });
+
+  it("is missed behind the largest of file systems, and at the end of a disk", () => {
+    expect(() => readRootDigest(disk(0xffffffff, 6))).toThrow("expected a hash tree");
+    const path = disk(8, 2);
+    truncateSync(path, 4096);
+    expect(() => readRootDigest(path)).toThrow("expected a hash tree");
+  });
+});
