@@ -227,7 +227,7 @@ describe("a connection", () => {
     scripted = await new ScriptedHost(() => ({ version: 2 })).listen();
     await expect(connectEmulatedHost({ socketPath })).rejects.toMatchObject({
       code: "FailedPrecondition",
-      message: expect.stringMatching(/version 2 of the protocol, expected 1/),
+      message: expect.stringMatching(/protocol version 2 is not supported: expected 1/),
     });
   });
 });

@@ -14,7 +14,7 @@ describe("resolveHost", () => {
   it.each([
     ["none", "Unavailable", /UVM_SHIM_HOST=none forbids an emulated host/],
     ["unix:relative", "InvalidArgument", /invalid value "unix:relative": expected "none", "unix:/],
-    ["tcp://host", "InvalidArgument", /got "tcp:\/\/host"/],
+    ["tcp://host", "InvalidArgument", /invalid value "tcp:\/\/host"/],
   ])("refuses %s", (value, code, message) => {
     expect(() => resolveHost({ UVM_SHIM_HOST: value })).toThrow(
       expect.objectContaining({ code, message: expect.stringMatching(message) }),
