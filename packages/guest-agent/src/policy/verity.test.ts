@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
+import { appendHashTree } from "@uvm-shim/test-support/hash-tree";
 import { afterAll, describe, expect, it } from "vitest";
-import { appendHashTree } from "../../../../tools/hash-tree.ts";
 import { readRootDigest } from "./verity.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "verity-"));
