@@ -175,7 +175,7 @@ describeWith(
     await machine.modify("Remove", "MappedDirectory", { MountPath: "/run/mounts/p9/files", ShareName: "files" });
     await expect(
       machine.modify("Add", "MappedDirectory", { MountPath: "/run/mounts/p9/none", ShareName: "none", Port: 564 }),
-    ).rejects.toMatchObject({ message: expect.stringContaining("no share none") });
+    ).rejects.toMatchObject({ message: expect.stringContaining("share none does not exist") });
     const block = { MountPath: "/run/mounts/block", Controller: 0, Lun: 0, Partition: 0, BlockDev: true };
     await machine.modify("Add", "MappedVirtualDisk", block);
     const { stdout: kind } = await machine.inGuest(["stat", "-L", "-c", "%F", "/run/mounts/block"]);
@@ -198,7 +198,7 @@ describeWith(
     await refused(machine.createContainer("x", { args: [] }), "ContainerConfig.OciSpecification.process.args");
     await refused(
       machine.createContainer("y", {}, { namespaces: [{ type: "ipc", path: "/proc/1/ns/uts" }] }),
-      "namespaces[0].path is /proc/1/ns/uts, a namespace of type uts",
+      "namespaces[0].path: /proc/1/ns/uts is a namespace of type uts",
     );
     await refused(machine.modify("Add", "MappedVirtualDisk", { MountPath: "a/../b" }), "Request.Settings.MountPath");
     await refused(machine.modify("Add", "Nonsense", {}), "Request.ResourceType", "Nonsense");

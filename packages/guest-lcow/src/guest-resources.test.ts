@@ -94,7 +94,7 @@ describe("a container's statistics and limits", () => {
   it.each([
     ["{", "Properties: expected JSON"],
     ["{}", "Properties: expected LCOWMetrics or LCOWMetricsV2, got neither"],
-    ['{"LCOWMetrics":{"pids":{"current":-1}}}', "Properties.LCOWMetrics.pids.current: expected a counter"],
+    ['{"LCOWMetrics":{"pids":{"current":-1}}}', "Properties.LCOWMetrics.pids.current: expected a 64-bit counter"],
     ['{"LCOWMetricsV2":{"cpu":[]}}', "Properties.LCOWMetricsV2.cpu: expected an object, got a list"],
   ])("are refused as %s", async (properties, message) => {
     const { guest, container } = await answering(properties);

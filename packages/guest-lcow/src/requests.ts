@@ -45,7 +45,7 @@ export class GuestRequests {
       return await withDeadline((until) => this.#bridge.negotiate(until), {
         ...{ clock: this.#options, milliseconds, signal },
         error: () => {
-          const message = `the guest has not answered within ${milliseconds} ms`;
+          const message = `the guest did not answer within ${milliseconds} ms`;
           unanswered = new GcsError("DeadlineExceeded", message, { procedure: "negotiateProtocol" });
           return unanswered;
         },

@@ -35,7 +35,7 @@ describe("a guest's answer, taken by a host with little memory", () => {
     "many levels": [`${invalid}Properties: expected at most 16 levels`, true],
     "many processes": [`${invalid}Properties: expected at most 32768 list elements`, true],
     "empty processes": [`${invalid}Properties: expected at most 32768 list elements`, true],
-    "records of errors": [`${invalid}a body of 3145761 bytes was dropped, expected at most 2097152`, true],
+    "records of errors": [`${invalid}body of 3145761 bytes, expected at most 2097152`, true],
     "a notification of empty objects": [
       "GcsError: GCS getProperties c: the bridge is closed: GCS: invalid notification from the guest: body of 3145779 bytes, expected at most 16384",
       false,

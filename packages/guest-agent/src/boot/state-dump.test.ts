@@ -60,7 +60,7 @@ describe("a dump of the agent's state", () => {
     const { dump, lines } = dumper();
     dump.write();
     expect(lines.filter((line) => line.includes('"dump: process"'))).toHaveLength(64);
-    expect(JSON.parse(lines.at(-2) ?? "")).toMatchObject({ msg: "dump: processes", processes: 70, told: 64 });
+    expect(JSON.parse(lines.at(-2) ?? "")).toMatchObject({ msg: "dump: processes", processes: 70, dumped: 64 });
   });
 
   it("is not written again and again for whoever sends signals, but again after a while", () => {

@@ -107,12 +107,12 @@ describe("a program that a container is to start with", () => {
       writeFileSync(join(root, "bin", name), `${line}\n`, { mode: 0o755 });
     }
     check("second");
-    expect(() => check("third")).toThrow('the interpreter "/tools/x"');
+    expect(() => check("third")).toThrow('its interpreter "/tools/x"');
     expect(() =>
       checkProgram(root, { args: ["/bin/third"], cwd: "/" }, "x64", [{ destination: "/tools/" }]),
     ).not.toThrow();
     symlinkSync("/volume/bin", join(root, "tools"));
-    expect(() => check("third")).toThrow('the interpreter "/tools/x"');
+    expect(() => check("third")).toThrow('its interpreter "/tools/x"');
     expect(() =>
       checkProgram(root, { args: ["/bin/third"], cwd: "/" }, "x64", [{ destination: "/volume" }]),
     ).not.toThrow();
@@ -139,7 +139,7 @@ describe("a program that a container is to start with", () => {
 
   it("is refused without an interpreter in the folder that it starts in", () => {
     writeFileSync(join(root, "bin/program"), dynamic("ld.so", 64), { mode: 0o755 });
-    expect(() => check("program")).toThrow('the interpreter "ld.so"');
+    expect(() => check("program")).toThrow('its interpreter "ld.so"');
     put("work/ld.so", elf(62));
     check("program");
   });

@@ -114,7 +114,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         const annotations = { "io.microsoft.cri.skip-pod-networking": "1" };
         await expect(machine.createPod(pod, { windows, annotations })).rejects.toMatchObject({
           hresultName: "ERROR_NOT_FOUND",
-          message: expect.stringContaining(`network namespace "unknown-${pod}" is unknown`),
+          message: expect.stringContaining(`network namespace "unknown-${pod}" does not exist`),
         });
         const { pid } = await machine.createPod(newId(), { windows });
         expect(pid).toBeGreaterThan(1);

@@ -180,8 +180,8 @@ describeWith(
       ["OciSpecification.root.path", {}, { root }, `${bundle}/rootfs`],
       ["ScratchDirPath", { ScratchDirPath: "" }, {}, scratch],
       ["ScratchDirPath", { ScratchDirPath: `/run/gcs/c/${other}/scratch/${id}` }, {}, scratch],
-      ["OciSpecification.hooks", {}, { hooks: { poststop: [] } }, "none"],
-      ["OciSpecification.hooks", {}, { hooks: {} }, "none"],
+      ["OciSpecification.hooks", {}, { hooks: { poststop: [] } }, "no hooks"],
+      ["OciSpecification.hooks", {}, { hooks: {} }, "no hooks"],
     ] as const) {
       await refused(create(settings(more, spec)), field);
       await refused(create(settings(more, spec)), `expected ${expected}`);

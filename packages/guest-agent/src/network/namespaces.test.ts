@@ -102,7 +102,7 @@ describeWith(
     plugs.plug(machine, 4);
     await expect(modify("Add", namespace, 4, address("10.4.0.2"))).rejects.toMatchObject({
       hresultName: "E_FAIL",
-      message: expect.stringContaining(`NIC ${nicId(3)} cannot be moved`),
+      message: expect.stringContaining(`cannot move NIC ${nicId(3)} to the network`),
     });
     for (const number of [3, 4]) {
       await modify("Remove", namespace, number);

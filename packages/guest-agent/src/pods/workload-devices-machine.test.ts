@@ -45,7 +45,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
 
     it("that the guest does not have are named", async () => {
       await expect(machine.run("missing", ["true"], { devices: [{ path: "/dev/fuse" }] })).rejects.toMatchObject({
-        message: expect.stringContaining("OciSpecification.linux.devices[0].path is /dev/fuse"),
+        message: expect.stringContaining("OciSpecification.linux.devices[0].path: device /dev/fuse does not exist"),
       });
       await expect(machine.modify("Add", "VPCIDevice", { VMBusGUID: "7" })).rejects.toMatchObject({
         message: expect.stringContaining("Request.Settings.VMBusGUID must be a GUID"),

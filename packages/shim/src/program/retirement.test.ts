@@ -5,7 +5,7 @@ import { lingerFrom } from "./retirement.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
 const lingerMilliseconds = 10_000;
-const ended = ["sandbox s1 has ended, and no task is left"];
+const ended = ["sandbox s1 has ended and no task is left"];
 
 let harness: ClockedHarness;
 beforeEach(async () => {

@@ -174,7 +174,7 @@ describe("start", () => {
     shim.makeBundle("c1", {});
     const address = await shim.start("c1");
     const again = await shim.run("c1", ["start"]);
-    expect(again).toMatchObject({ code: 1, combined: expect.stringContaining("its shim is running") });
+    expect(again).toMatchObject({ code: 1, combined: expect.stringContaining("a shim already serves") });
     process.kill(shim.servingPid("c1"), "SIGKILL");
     await expect
       .poll(() =>

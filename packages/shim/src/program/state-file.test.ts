@@ -74,7 +74,9 @@ describe("socket path", () => {
   });
 
   it("says when the directory is too long", () => {
-    expect(() => socketPath({ ...owner, directory: `/${"d".repeat(80)}` })).toThrow(/has 118 bytes; at most 100/);
+    expect(() => socketPath({ ...owner, directory: `/${"d".repeat(80)}` })).toThrow(
+      /has 118 bytes, expected at most 100/,
+    );
   });
 });
 
