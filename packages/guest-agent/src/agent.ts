@@ -1,11 +1,10 @@
 /** The life of the agent: boot, entropy, log, and the bridge to the host. */
 import { existsSync, writeFileSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
-// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
-import { setTimeout as delay } from "node:timers/promises";
 import { GcsBridgeServer } from "@uvm-shim/gcs-bridge";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
 import { powerDescriptor, powerWords, readBootParameters } from "@uvm-shim/host-protocol/guest";
+import { delay } from "@uvm-shim/lifecycle";
 import { unblockSignal } from "@uvm-shim/linux-calls";
 import { readGuestFacts } from "./boot/facts.ts";
 import { agentFolders } from "./boot/guest-folders.ts";

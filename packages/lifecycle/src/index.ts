@@ -14,6 +14,6 @@ export { OperationQueue } from "./queue.ts";
 export { type Refuse, refusing } from "./refusal.ts";
 export { defineTable, diagram, Lifecycle, type StateData, type Transition, type TransitionTable } from "./table.ts";
 export { abortable, acquireOrRelease } from "./waiting/abortable.ts";
-export { type Clock, type ClockParts, createClock, systemClock } from "./waiting/clock.ts";
+export { type Clock, type ClockParts, createClock, delay, systemClock } from "./waiting/clock.ts";
 export { type Deadline, settlesWithin, withDeadline } from "./waiting/deadline.ts";
 export { Interruptions } from "./waiting/interruptions.ts";

@@ -2,10 +2,9 @@
 import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
-import { setTimeout as delay } from "node:timers/promises";
 import { hostPortPath, longestHvsocketLine } from "@uvm-shim/host-protocol";
 import { acceptanceLine, hvsocketBaseName, portOfConnectLine } from "@uvm-shim/host-protocol/guest";
+import { delay } from "@uvm-shim/lifecycle";
 import { connectUnixSocket } from "@uvm-shim/linux-calls";
 
 /** Pause before the next attempt at a listener with a full backlog. */
@@ -33,7 +32,7 @@ export async function dialHostDescriptor(folder: string, port: number, signal: A
       signal.throwIfAborted();
       const descriptor = connectUnixSocket(hostPortPath(baseIn(folder), port));
       if (descriptor !== undefined) return descriptor;
-      await delay(fullPauseMs, undefined, { signal });
+      await delay(fullPauseMs, signal);
     }
   } catch (error) {
     if (signal.aborted) throw signal.reason;

@@ -1,10 +1,9 @@
 /** A container of the guest: made by the host's create message, started by the execute message for its first process. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { arch } from "node:process";
-// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
-import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters, OciLinuxResources, OciProcess, OciSpec, OciUser } from "@uvm-shim/hcs-schema";
+import { delay } from "@uvm-shim/lifecycle";
 import type { GuestFacts } from "../boot/facts.ts";
 import type { GroupMetrics } from "../cgroups/cgroup-metrics.ts";
 import type { LiftedLimit } from "../cgroups/cgroups.ts";

@@ -3,10 +3,9 @@
  * namespace the NICs are then moved and set up. Without a container, the NICs are left alone.
  */
 import { existsSync, readFileSync } from "node:fs";
-// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
-import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { nicInterface } from "@uvm-shim/host-protocol/guest";
+import { delay } from "@uvm-shim/lifecycle";
 import type { NameResolution } from "../pods/pod-files.ts";
 import { moveCommands, setUpCommands } from "./commands.ts";
 import { type NamespaceOwner, type RunInNetwork, runIp } from "./ip.ts";
@@ -194,6 +193,6 @@ async function waitForInterface(name: string, id: string, signal: AbortSignal): 
     if (waited >= nicTimeoutMs) {
       throw new GuestFault("E_FAIL", `NIC ${id} did not appear within ${nicTimeoutMs} ms`);
     }
-    await delay(nicPollMs, undefined, { signal });
+    await delay(nicPollMs, signal);
   }
 }

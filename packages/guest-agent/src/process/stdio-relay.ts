@@ -1,11 +1,9 @@
 /** The stdio of one process, between its pipes or its terminal and the host's ports. */
 import { closeSync } from "node:fs";
 import { Socket } from "node:net";
-// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
-import { setTimeout as delay } from "node:timers/promises";
 import { GuestFault, type VsockStdioRelaySettings } from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
-import { messageOf } from "@uvm-shim/lifecycle";
+import { delay, messageOf } from "@uvm-shim/lifecycle";
 import { letBlock, pipes, TerminalStream } from "@uvm-shim/linux-calls";
 import type { ChildStdio } from "../container/runtime.ts";
 import { OutputCopy, type OutputCopyPlace } from "./output-copy.ts";
@@ -231,7 +229,7 @@ export class StdioRelay {
         try {
           return await this.#dial(port, signal);
         } catch {
-          await delay(redialPauseMs, undefined, { signal }).catch(() => {});
+          await delay(redialPauseMs, signal).catch(() => {});
         }
       }
       return undefined;

@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
-// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
-import { setTimeout as delay } from "node:timers/promises";
+import { delay } from "@uvm-shim/lifecycle";
 
 export interface Polling {
   exists(path: string): boolean;
@@ -10,7 +9,7 @@ export interface Polling {
 const pollMs = 10;
 const polling: Polling = {
   exists: existsSync,
-  pause: (milliseconds, signal) => delay(milliseconds, undefined, { signal }),
+  pause: delay,
 };
 
 /**

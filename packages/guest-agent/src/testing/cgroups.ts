@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { delay } from "@uvm-shim/lifecycle";
 
 const cgroupRoot = "/sys/fs/cgroup";
 

@@ -4,7 +4,6 @@ import { closeSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { createServer, type Server, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import type { Duplex } from "node:stream";
-import { setTimeout as delay } from "node:timers/promises";
 import { type ContainerNotification, GcsBridgeClient, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { type LinuxProcessParameters, linuxVsockPorts, type OciProcess, type OciSpec } from "@uvm-shim/hcs-schema";
 import { hostPortPath } from "@uvm-shim/host-protocol";
@@ -17,6 +16,7 @@ import {
   hvsocketBaseName,
   powerDescriptor,
 } from "@uvm-shim/host-protocol/guest";
+import { delay } from "@uvm-shim/lifecycle";
 import {
   attachLoop,
   type LoopDevice,

@@ -1,10 +1,8 @@
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
-import { setTimeout as delay } from "node:timers/promises";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import { hostSocketOption } from "@uvm-shim/host-protocol";
-import { messageOf } from "@uvm-shim/lifecycle";
+import { delay, messageOf } from "@uvm-shim/lifecycle";
 import { abortedError, HostError } from "../host-error.ts";
 import { EmulatorConnection } from "./connection.ts";
 
@@ -69,7 +67,7 @@ export async function connectOrStart(options: ConnectOptions): Promise<EmulatorC
       if (starting === undefined || starting.mayBeFollowed)
         starting = await StartedHost.start(options.start, socketPath);
     }
-    await delay(pause, undefined, signal === undefined ? {} : { signal }).catch(() => {});
+    await delay(pause, signal).catch(() => {});
   }
 }
 

@@ -1,8 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
-import { setTimeout as delay } from "node:timers/promises";
 import { processorLimit } from "@uvm-shim/hcs-schema";
+import { delay } from "@uvm-shim/lifecycle";
 import { DeviceGuard, type GuardedDevice } from "@uvm-shim/linux-calls";
 import type { MachineUsage, ProcessorShare } from "../guest-machine.ts";
 import { isLack } from "../hcs-failure.ts";

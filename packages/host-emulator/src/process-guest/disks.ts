@@ -1,8 +1,7 @@
 import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
-// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
-import { setTimeout as delay } from "node:timers/promises";
 import { diskNode } from "@uvm-shim/host-protocol/guest";
+import { delay } from "@uvm-shim/lifecycle";
 import { attachLoop, type LoopDevice, makeBlockNode, withMountNamespace } from "@uvm-shim/linux-calls";
 import type { DiskSlot } from "../guest-machine.ts";
 import type { DiskFile } from "../system/disk-file.ts";

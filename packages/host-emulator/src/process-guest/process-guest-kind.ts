@@ -1,9 +1,8 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { availableParallelism } from "node:os";
-// A pause between two looks, not a deadline: it wakes this process once, where a `Clock` does so in steps.
-import { setTimeout as delay } from "node:timers/promises";
 import type { LinuxKernelDirect } from "@uvm-shim/hcs-schema";
 import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
+import { delay } from "@uvm-shim/lifecycle";
 import type { GuestKind, GuestMachine, GuestMachineSpecification } from "../guest-machine.ts";
 import { BootTurns } from "./boot-queue.ts";
 import { VmCgroups } from "./cgroups.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createClock } from "./clock.ts";
+import { createClock, delay } from "./clock.ts";
 
 /** Sleeps that take longer than asked for, by turns of a list. */
 function starved(late: readonly number[]) {
@@ -54,5 +54,16 @@ describe("systemClock's way of waiting", () => {
   it("rejects with the signal's reason", async () => {
     const { clock } = starved([]);
     await expect(clock.delay(1_000, AbortSignal.abort(new Error("given up")))).rejects.toThrow("given up");
+  });
+});
+
+describe("delay", () => {
+  it("ends after its time, or rejects at once with the signal's reason", async () => {
+    await expect(delay(0)).resolves.toBeUndefined();
+    await expect(delay(60_000, AbortSignal.abort(new Error("over")))).rejects.toThrow("over");
+    const stop = new AbortController();
+    const waiting = delay(60_000, stop.signal);
+    stop.abort(new Error("stopped"));
+    await expect(waiting).rejects.toThrow("stopped");
   });
 });

@@ -45,11 +45,15 @@ export function createClock({ sleep, turn }: ClockParts): Clock {
 
 /** The clock of the machine. */
 export const systemClock: Clock = createClock({
-  sleep,
+  sleep: delay,
   turn: () => new Promise((resolve) => void setImmediate(resolve)),
 });
 
-function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+/**
+ * A pause between two looks at something, in milliseconds. It wakes the process once, where a clock's wait does so in
+ * steps, and so is no bound for others. Rejects with the signal's reason as soon as it aborts.
+ */
+export function delay(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
       reject(signal.reason);
