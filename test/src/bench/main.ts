@@ -1,9 +1,10 @@
 /**
- * `npm run bench [-- --pairs 10 --json <file> --only output]`: what a pod in an emulated utility VM costs, as ratios
+ * `npm run bench [-- --pairs 10 --json <file> --only output --against <folder>]`: what a pod in an emulated utility VM costs, as ratios
  * against containerd's own runc shim, measured in the same run on the same containerd; and whether a controller's own
- * cost of an operation grows with the number of what it controls.
+ * cost of an operation grows with the number of what it controls. `--against` names the `dist/linux-x64` of another
+ * commit, whose phases of a pod are measured in turns with this one's.
  */
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { hostVariables } from "@uvm-shim/host-protocol";
@@ -32,12 +33,23 @@ interface Comparison {
   readonly ratio: number;
 }
 
+type PhaseDurations = { readonly [phase in Phase]: number };
+
+/** What the same phases took with the shim of another commit. */
+interface PhaseComparison {
+  readonly theirs: PhaseDurations;
+  /** The medians of the pairs' ratios. */
+  readonly ratios: PhaseDurations;
+  readonly totalRatio: number;
+}
+
 interface Results {
   readonly containerd: string;
   readonly pairs: number;
   readonly comparisons: readonly Comparison[];
   /** Absent where they were not asked for. */
-  readonly phases?: { readonly [phase in Phase]: number };
+  readonly phases?: PhaseDurations;
+  readonly against?: PhaseComparison;
   readonly growths: readonly Growth[];
   readonly pods: readonly PodCost[];
 }
@@ -52,6 +64,8 @@ interface Bench {
   readonly containerd: Containerd;
   readonly images: Images;
   readonly shim: string;
+  /** The shim of another commit. */
+  readonly otherShim: string | undefined;
   readonly directory: string;
   readonly signal: AbortSignal;
   count: number;
@@ -67,6 +81,7 @@ function readArguments() {
       pairs: { type: "string", default: `${LEAST_PAIRS}` },
       json: { type: "string" },
       only: { type: "string", default: "" },
+      against: { type: "string" },
     },
   });
   const pairs = Number(values.pairs);
@@ -75,7 +90,11 @@ function readArguments() {
       `--pairs ${values.pairs}: it is a whole number from ${LEAST_PAIRS}, for the medians to mean something`,
     );
   }
-  return { pairs, json: values.json, only: new RegExp(values.only) };
+  const { json, only, against } = values;
+  if (against !== undefined && !existsSync(join(against, SHIM_PROGRAM))) {
+    throw new Error(`--against ${against}: expected a folder that contains ${SHIM_PROGRAM}`);
+  }
+  return { pairs, json, only: new RegExp(only), against: against === undefined ? undefined : resolve(against) };
 }
 
 /** Milliseconds of `ctr run --rm … true`. */
@@ -125,7 +144,7 @@ async function shimMemory(bench: Bench, runtime: Runtime): Promise<number> {
 }
 
 /** The phases of one pod with one container that runs `true`, spoken to through the Sandbox API. */
-async function phasesOnce(bench: Bench): Promise<Map<Phase, number>> {
+async function phasesOnce(bench: Bench, executable = bench.shim): Promise<PhaseDurations> {
   bench.count += 1;
   const directory = join(bench.directory, `pod-${bench.count}`);
   mkdirSync(directory);
@@ -133,7 +152,7 @@ async function phasesOnce(bench: Bench): Promise<Map<Phase, number>> {
   const observer = { begins: () => undefined, ended: (phase: Phase, ms: number) => void durations.set(phase, ms) };
   const { signal } = bench;
   const pod = await Pod.run({
-    executable: bench.shim,
+    executable,
     directory,
     id: "pod",
     environment: HOST_ENVIRONMENT,
@@ -147,7 +166,43 @@ async function phasesOnce(bench: Bench): Promise<Map<Phase, number>> {
   } finally {
     await pod.abandon();
   }
-  return durations;
+  return eachPhase((phase) => {
+    const duration = durations.get(phase);
+    if (duration === undefined) throw new Error(`the pod did not go through the phase "${phase}"`);
+    return duration;
+  });
+}
+
+function eachPhase(of: (phase: Phase) => number): PhaseDurations {
+  return Object.fromEntries(PHASES.map((phase) => [phase, of(phase)])) as PhaseDurations;
+}
+
+function sumOf(phases: PhaseDurations): number {
+  return PHASES.reduce((sum, phase) => sum + phases[phase], 0);
+}
+
+async function measurePhases(bench: Bench, pairs: number): Promise<Pick<Results, "phases" | "against">> {
+  const { otherShim } = bench;
+  if (otherShim === undefined) {
+    const samples: PhaseDurations[] = [];
+    for (let sample = 0; sample < pairs; sample += 1) samples.push(await phasesOnce(bench));
+    return { phases: eachPhase((phase) => median(samples.map((durations) => durations[phase]))) };
+  }
+  await phasesOnce(bench, otherShim);
+  const { ours, peers } = await interleave(
+    pairs,
+    () => phasesOnce(bench),
+    () => phasesOnce(bench, otherShim),
+  );
+  const of = (samples: readonly PhaseDurations[], phase: Phase) => samples.map((durations) => durations[phase]);
+  return {
+    phases: eachPhase((phase) => median(of(ours, phase))),
+    against: {
+      theirs: eachPhase((phase) => median(of(peers, phase))),
+      ratios: eachPhase((phase) => medianRatio(of(ours, phase), of(peers, phase))),
+      totalRatio: medianRatio(ours.map(sumOf), peers.map(sumOf)),
+    },
+  };
 }
 
 async function measure(bench: Bench, pairs: number, only: RegExp): Promise<Results> {
@@ -177,13 +232,7 @@ async function measure(bench: Bench, pairs: number, only: RegExp): Promise<Resul
   const growths = only.test("growth") ? await measureGrowths() : [];
   const pods = only.test("pods") ? await measureCri(bench) : [];
   const results = { containerd: bench.containerd.build.version, pairs, comparisons, growths, pods };
-  const samples: Map<Phase, number>[] = [];
-  for (let sample = 0; sample < pairs && only.test("phases"); sample += 1) samples.push(await phasesOnce(bench));
-  if (samples.length === 0) return results;
-  const phases = Object.fromEntries(
-    PHASES.map((phase) => [phase, median(samples.map((durations) => durations.get(phase) as number))]),
-  ) as { readonly [phase in Phase]: number };
-  return { ...results, phases };
+  return only.test("phases") ? { ...results, ...(await measurePhases(bench, pairs)) } : results;
 }
 
 /** On a containerd of its own, since that of the others does not serve CRI. */
@@ -214,7 +263,7 @@ function show(results: Results): void {
     const value = (number: number): string => `${number.toFixed(1)} ${unit}`.padStart(12);
     print(`${what.padEnd(26)}${value(ours)}${value(peers)}${`${ratio.toFixed(2)}x`.padStart(9)}`);
   }
-  if (results.phases !== undefined) showPhases(results.phases, results.pairs);
+  if (results.phases !== undefined) showPhases(results.phases, results.against, results.pairs);
   if (results.pods.length > 0) {
     print("");
     print("a pod with one container, idle for 5 s, and then with a second that counts and fills 50 MiB of /dev/shm");
@@ -228,24 +277,34 @@ function show(results: Results): void {
   print(showGrowth(results.growths));
 }
 
-function showPhases(phases: { readonly [phase in Phase]: number }, pairs: number): void {
+function showPhases(phases: PhaseDurations, against: PhaseComparison | undefined, pairs: number): void {
   print("");
   print(`phases of one pod with one container, through the Sandbox API, medians of ${pairs}`);
   print(
     "(ctr run goes the classic way: its Create contains create sandbox, boot and create, its Delete contains stop)",
   );
   print("");
-  const total = PHASES.reduce((sum, phase) => sum + phases[phase], 0);
+  const milliseconds = (duration: number): string => `${duration.toFixed(1)} ms`.padStart(12);
+  const total = sumOf(phases);
+  if (against !== undefined)
+    print(`${"".padEnd(26)}${"this".padStart(12)}${"share".padStart(12)}${"other".padStart(12)}`);
   for (const phase of PHASES) {
-    const duration = phases[phase];
-    const share = `${((duration / total) * 100).toFixed(0)} %`;
-    print(`${phase.padEnd(26)}${`${duration.toFixed(1)} ms`.padStart(12)}${share.padStart(12)}`);
+    const share = `${((phases[phase] / total) * 100).toFixed(0)} %`.padStart(12);
+    const other =
+      against === undefined
+        ? ""
+        : `${milliseconds(against.theirs[phase])}${`${against.ratios[phase].toFixed(2)}x`.padStart(9)}`;
+    print(`${phase.padEnd(26)}${milliseconds(phases[phase])}${share}${other}`);
   }
-  print(`${"sum".padEnd(26)}${`${total.toFixed(1)} ms`.padStart(12)}`);
+  const other =
+    against === undefined
+      ? ""
+      : `${"".padStart(12)}${milliseconds(sumOf(against.theirs))}${`${against.totalRatio.toFixed(2)}x`.padStart(9)}`;
+  print(`${"sum".padEnd(26)}${milliseconds(total)}${other}`);
 }
 
 async function inside({ directory, signal }: Isolation): Promise<number> {
-  const { pairs, json, only } = readArguments();
+  const { pairs, json, only, against } = readArguments();
   const [build] = (await findContainerds(NEWEST, () => undefined)) as [ContainerdBuild];
   const images = await makeImages(join(directory, "images"));
   const home = join(directory, "c");
@@ -253,14 +312,15 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   // A copy, so that its memory is not shared with the Node that runs this, and whoever else uses the same file.
   const shims = join(directory, "shims");
   cpSync(DISTRIBUTION, shims, { recursive: true });
+  const otherShims = join(directory, "other");
+  if (against !== undefined) cpSync(against, otherShims, { recursive: true });
   const containerd = await Containerd.start({ build, directory: home, shims, environment: HOST_ENVIRONMENT }, signal);
   try {
     await containerd.mustCtr(["image", "import", images.archive]);
-    const results = await measure(
-      { containerd, images, directory, shim: join(shims, SHIM_PROGRAM), signal, count: 0 },
-      pairs,
-      only,
-    );
+    const shim = join(shims, SHIM_PROGRAM);
+    const otherShim = against === undefined ? undefined : join(otherShims, SHIM_PROGRAM);
+    const bench: Bench = { containerd, images, directory, shim, otherShim, signal, count: 0 };
+    const results = await measure(bench, pairs, only);
     show(results);
     if (json !== undefined) writeFileSync(resolve(json), `${JSON.stringify(results, undefined, 2)}\n`);
     return results.growths.every(({ ratio }) => ratio <= greatestRatio) ? 0 : 1;
