@@ -1,7 +1,8 @@
 import type { Clock } from "./clock.ts";
 
 export interface Deadline {
-  readonly clock: Pick<Clock, "delay">;
+  /** A `Clock`, or whatever else says when the time is over. */
+  readonly clock: { delay(milliseconds: number, signal: AbortSignal): Promise<void> };
   readonly milliseconds: number;
   /** The caller's own, which ends the work as well. */
   readonly signal?: AbortSignal | undefined;

@@ -1,4 +1,4 @@
-import { abortable, type Clock, settlesWithin } from "@uvm-shim/lifecycle";
+import { abortable, type Clock, settlesWithin, withDeadline } from "@uvm-shim/lifecycle";
 import { describeError, ShimError } from "../errors.ts";
 import type { Log, Sandbox } from "../platform.ts";
 import { ConcurrencyLimit } from "./concurrency-limit.ts";
@@ -59,33 +59,21 @@ export async function withinBudget<T>(
   work: (until: AbortSignal) => Promise<T>,
   { clock, signal, sandbox, silent = milliseconds, isEnding = () => false, progress }: BudgetOptions,
 ): Promise<T> {
-  const finished = new AbortController();
-  const expired = new AbortController();
-  const bounds = { worked: milliseconds, silent, hostSilent: milliseconds };
-  const expiry =
-    sandbox === undefined
-      ? clock.delay(milliseconds, finished.signal)
-      : watchSandbox(sandbox, { ...bounds, isEnding, ...(progress && { progress }) }, clock, finished.signal);
-  expiry.then(
-    (why) => {
-      const isEarly = why === "silent" && silent < milliseconds;
-      expired.abort(
-        isEarly
-          ? new ShimError(
-              "Unavailable",
-              `${operation}: the guest has not answered for ${silent} ms, the operation continues and can be repeated`,
-            )
-          : new ShimError("DeadlineExceeded", `${operation}: not done within ${milliseconds} ms`),
-      );
-    },
-    () => {},
-  );
-  const until = signal === undefined ? expired.signal : AbortSignal.any([signal, expired.signal]);
-  try {
-    return await abortable(work(until), until);
-  } finally {
-    finished.abort();
-  }
+  const bounds = { worked: milliseconds, silent, hostSilent: milliseconds, isEnding, ...(progress && { progress }) };
+  let outcome: "worked" | "silent" | "host silent" = "worked";
+  const delay = async (limit: number, finished: AbortSignal): Promise<void> => {
+    if (sandbox === undefined) await clock.delay(limit, finished);
+    else outcome = await watchSandbox(sandbox, bounds, clock, finished);
+  };
+  const error = (): ShimError =>
+    outcome === "silent" && silent < milliseconds
+      ? new ShimError(
+          "Unavailable",
+          `${operation}: the guest has not answered for ${silent} ms, the operation continues and can be repeated`,
+        )
+      : new ShimError("DeadlineExceeded", `${operation}: not done within ${milliseconds} ms`);
+  const deadline = { clock: { delay }, milliseconds, signal, error };
+  return await withDeadline((until) => abortable(work(until), until), deadline);
 }
 
 /** Calls about a sandbox's tasks with a time limit; in the guest, a call may be queued behind others of its kind. */
