@@ -59,7 +59,7 @@ describe("a program that a container is to start with", () => {
     check("own");
     check("/bin/small");
     expect(() => checkProgram(root, { args: ["own"], cwd: "/", env: ["PATH=/bin"] }, "arm64")).toThrow(
-      "/bin/own was built for x86-64: this guest runs AArch64",
+      "/bin/own was built for x86-64, the architecture of this guest is AArch64",
     );
   });
 

@@ -64,7 +64,7 @@ export function checkProgram(
     const { path: program, file } = next;
     const { machine: found, isExecutable } = file;
     if (found !== undefined && !accepted.includes(found)) {
-      const message = `${program} was built for ${nameOf(found)}: this guest runs ${nameOf(own)}`;
+      const message = `${program} was built for ${nameOf(found)}, the architecture of this guest is ${nameOf(own)}`;
       throw new GuestFault("HCS_E_IMAGE_MISMATCH", message);
     }
     const interpreter = file.interpreter === undefined ? undefined : posix.resolve(cwd, file.interpreter);

@@ -44,7 +44,7 @@ async function wrongRoots(ground: ProtocolGround): Promise<void> {
   const roots: readonly (readonly [rootfs: readonly Mount[], code: StatusName, message: string])[] = [
     [[], "NotFound", "rootfs: no mounts given, and root.path"],
     [[mount("lcow-layer", directory)], "InvalidArgument", `${parents} none`],
-    [[mount("lcow-layer", directory, "parentLayerPaths=x")], "InvalidArgument", `${parents} no JSON`],
+    [[mount("lcow-layer", directory, "parentLayerPaths=x")], "InvalidArgument", `${parents} invalid JSON`],
     [
       [mount("lcow-layer", directory, 'parentLayerPaths=["x"]')],
       "InvalidArgument",
@@ -163,7 +163,12 @@ async function wrongExecs(ground: ProtocolGround): Promise<void> {
     ];
     for (const [fields, message] of starts) {
       await exec({ ...EXEC, ...fields });
-      await refused("twice", exec(EXEC), "AlreadyExists", "exec e exists; delete it first, or use another exec_id");
+      await refused(
+        "twice",
+        exec(EXEC),
+        "AlreadyExists",
+        "exec e already exists, delete it first or use another exec_id",
+      );
       await refused(message, container.startExec("e"), "InvalidArgument", message);
       await container.deleteExec("e");
     }
@@ -194,7 +199,7 @@ async function wrongRequests(ground: ProtocolGround): Promise<void> {
       [
         () => call("Kill", { id, signal: 0, all: true }),
         "InvalidArgument",
-        "all processes of container live: signal 0 is",
+        "all processes of container live: invalid signal 0: expected 1 to 64",
       ],
       [
         () => call("Kill", { id, signal: 65, all: true }),

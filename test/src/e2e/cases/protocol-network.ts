@@ -74,7 +74,7 @@ async function foreignNetworks(ground: ProtocolGround): Promise<void> {
   const itself = `/proc/${process.pid}/ns`;
   for (const [netnsPath, why] of [
     [join(directory, "missing"), "does not exist"],
-    [pipe, "is no namespace"],
+    [pipe, "is not a namespace"],
     [`${itself}/uts`, "is a namespace of another type"],
     [`${itself}/net`, "is this machine's own network"],
   ] as const) {

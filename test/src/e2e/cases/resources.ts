@@ -127,7 +127,7 @@ async function updateOfAVm(ground: Ground): Promise<void> {
       // Before 2.0, containerd knows no "resource exhausted", which is 8, and calls it unknown.
       await assert.rejects(
         updateTask(endpoint, pod, { memory: { limit: 2 * MEBIBYTE } }),
-        /gRPC status [28]: .*too little/,
+        /gRPC status [28]: .*memory limit 2 MiB is too small/,
       );
       await assert.rejects(updateTask(endpoint, pod, { memory: { limit: "1" } }), /gRPC status 3: .*memory\.limit/);
       assert.deepEqual(limitsInGuest(), vm);
