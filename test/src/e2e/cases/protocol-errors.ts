@@ -234,7 +234,7 @@ async function wrongRequests(ground: ProtocolGround): Promise<void> {
       [
         () => update({ fragment: "x" }, "ctrdtaskapi/PolicyFragment"),
         "InvalidArgument",
-        "is the sandbox's, not a container's",
+        "a policy fragment applies to a sandbox, not to a container",
       ],
       [() => call("Create", { id: "", bundle: directory }), "InvalidArgument", "create task: id is missing, expected"],
       [() => call("Create", { id: "a/b", bundle: directory }), "InvalidArgument", 'id is "a/b", expected up to 128'],
@@ -251,7 +251,7 @@ async function wrongRequests(ground: ProtocolGround): Promise<void> {
       [
         () => call("Create", { id: "new", bundle: directory, checkpoint: "/x" }),
         "Unimplemented",
-        "checkpoint is /x; accepted",
+        "cannot restore checkpoint /x: checkpoints are not supported",
       ],
       [() => call("Checkpoint", { id }), "Unimplemented", "Checkpoint is not supported by this shim"],
       [

@@ -76,7 +76,7 @@ async function foreignNetworks(ground: ProtocolGround): Promise<void> {
     [join(directory, "missing"), "does not exist"],
     [pipe, "is not a namespace"],
     [`${itself}/uts`, "is a namespace of another type"],
-    [`${itself}/net`, "is this machine's own network"],
+    [`${itself}/net`, "is the network namespace of this machine"],
   ] as const) {
     const nobody = withPod(ground, async () => assert.fail(`${netnsPath} was taken`), { netnsPath });
     await assertRefused(nobody, "InvalidArgument", "netns_path", netnsPath, why);
