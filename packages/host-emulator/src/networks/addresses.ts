@@ -64,7 +64,10 @@ export function checkAddresses(
   for (const [index, { NextHop = "", DestinationPrefix }] of (endpoint.Routes ?? []).entries()) {
     const hop = parseIpAddress(NextHop);
     if (hop === undefined || hop.family === prefix(DestinationPrefix).address.family) continue;
-    throw new HcsFailure("HCN_E_INVALID_IP", `Routes[${index}]: ${NextHop} leads to no part of ${DestinationPrefix}`);
+    throw new HcsFailure(
+      "HCN_E_INVALID_IP",
+      `Routes[${index}]: next hop ${NextHop} and destination prefix ${DestinationPrefix} are of different address families`,
+    );
   }
 }
 

@@ -101,7 +101,7 @@ describe("the network service", () => {
     [
       "HCN_E_INVALID_IP",
       { Routes: [{ NextHop: "fd00::1", DestinationPrefix: "0.0.0.0/0" }] },
-      "Routes[0]: fd00::1 leads to no part of 0.0.0.0/0",
+      "Routes[0]: next hop fd00::1 and destination prefix 0.0.0.0/0 are of different address families",
     ],
   ] as const)("refuses endpoints with %s", async (name, settings, message) => {
     await endpoint(at("10.0.0.9"));

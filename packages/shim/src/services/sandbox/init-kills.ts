@@ -1,7 +1,7 @@
 import { type Clock, settlesWithin } from "@uvm-shim/lifecycle";
 import type { Log } from "../../platform.ts";
-import type { ProcessRecord } from "../../program/process-record.ts";
 import { budgets, endVm, orEndVm } from "../budgets.ts";
+import type { ProcessRecord } from "../task/process-record.ts";
 import { watchSandbox } from "./sandbox-liveness.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
 

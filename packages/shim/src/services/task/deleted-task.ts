@@ -1,5 +1,5 @@
 import type { Container, Process } from "../../platform.ts";
-import type { DeleteAnswer } from "../../program/process-record.ts";
+import type { DeleteAnswer } from "./process-record.ts";
 
 /** The part of a task or exec that outlives its deletion, for clients that repeat a request. */
 export interface DeletedTask extends DeleteAnswer {

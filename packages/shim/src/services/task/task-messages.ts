@@ -1,10 +1,10 @@
 /** Conversions between the Task service's messages and the shim's types. */
 import { ShimError } from "../../errors.ts";
 import type { containerd, google } from "../../generated/messages.js";
-import type { DeleteAnswer } from "../../program/process-record.ts";
 import { encodeFields } from "../../program/protobuf-wire.ts";
 import { jsonErrorPosition } from "../../redaction.ts";
 import { exitFields } from "../messages.ts";
+import type { DeleteAnswer } from "./process-record.ts";
 
 type Requests = typeof containerd.task.v2;
 /** A message of the Task service by name. */

@@ -1,7 +1,7 @@
 import { ShimError } from "../../errors.ts";
 import type { Container, Exit } from "../../platform.ts";
-import type { ProcessRecord } from "../../program/process-record.ts";
 import { Creation } from "./creation.ts";
+import type { ProcessRecord } from "./process-record.ts";
 
 export interface Task {
   readonly container: Container;

@@ -3,9 +3,9 @@ import { runInNewContext } from "node:vm";
 import { abortable } from "@uvm-shim/lifecycle";
 import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { expect, it } from "vitest";
-import type { Exit, Process } from "../platform.ts";
-import type { TaskEvents } from "../services/task/task-events.ts";
+import type { Exit, Process } from "../../platform.ts";
 import { ProcessRecord } from "./process-record.ts";
+import type { TaskEvents } from "./task-events.ts";
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;

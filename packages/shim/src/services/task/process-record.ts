@@ -1,7 +1,7 @@
 import { abortable, type Clock } from "@uvm-shim/lifecycle";
-import { describeError, ShimError } from "../errors.ts";
-import type { Exit, Log, Process } from "../platform.ts";
-import type { TaskEvents } from "../services/task/task-events.ts";
+import { describeError, ShimError } from "../../errors.ts";
+import type { Exit, Log, Process } from "../../platform.ts";
+import type { TaskEvents } from "./task-events.ts";
 
 /** The result of Delete, kept for callers that repeat it. */
 export interface DeleteAnswer {
