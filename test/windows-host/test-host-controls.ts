@@ -2,7 +2,7 @@
 import { win32 } from "node:path";
 import { nativeMachine } from "../../packages/hcs-bindings/src/windows/native/koffi-machine.ts";
 import type { FunctionTable } from "../../packages/hcs-bindings/src/windows/native/native-types.ts";
-import type { Knobs } from "./relay/knobs.ts";
+import type { Knobs } from "./relay/test-host-settings.ts";
 
 const functions = {
   UvmShimTestHostConfigure: { result: "int32", parameters: ["text"], since: 0 },

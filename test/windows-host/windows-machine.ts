@@ -63,7 +63,7 @@ export class WindowsMachine implements AsyncDisposable {
         "--fork",
         "--kill-child",
         "sh",
-        join(here, "settle-machine.sh"),
+        join(here, "machine-init.sh"),
         work,
         root,
         relay,

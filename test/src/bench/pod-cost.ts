@@ -7,7 +7,7 @@ import { CriClient } from "../cri/client.ts";
 import { CriPod } from "../cri/pod.ts";
 import type { PodForm } from "../e2e/containerd.ts";
 import { Containerd, type ContainerdOptions } from "../e2e/containerd.ts";
-import { CONTAINER_EXITED, handlerName } from "../e2e/cri-ground.ts";
+import { CONTAINER_EXITED, handlerName } from "../e2e/cri-case.ts";
 import { IMAGE, type Images, MEBIBYTE, PAUSE_IMAGE } from "../e2e/images.ts";
 import { RUNTIMES } from "../e2e/suite.ts";
 import { readProcesses } from "../leaks/holdings.ts";

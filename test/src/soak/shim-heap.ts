@@ -12,7 +12,7 @@ export interface ShimHeap {
   readonly buffers: number;
 }
 
-/** As heap-teller.cjs tells it. */
+/** As heap-reporter.cjs tells it. */
 interface Holdings {
   readonly spaces: readonly (readonly [name: string, bytes: number])[];
   readonly buffers: number;
@@ -28,7 +28,7 @@ export class TellingShim {
 
   /** @param directory an empty one that nobody else may enter. */
   constructor(directory: string) {
-    this.executable = makeLoadedShim(directory, import.meta.resolve("./heap-teller.cjs"), ["--expose-gc"]);
+    this.executable = makeLoadedShim(directory, import.meta.resolve("./heap-reporter.cjs"), ["--expose-gc"]);
     this.#socket = join(directory, "heap.sock");
   }
 

@@ -9,7 +9,7 @@ import { runDelete, Sandbox, ShimClient, type ShimIdentity, startShim, Task } fr
 import { containerSpec } from "../shim-client/spec.ts";
 import { makeStdio } from "../shim-client/stdio.ts";
 import { casePaths } from "./case-paths.ts";
-import { held, left, loseService, remember } from "./outside-view.ts";
+import { held, left, loseService, remember } from "./linux-side.ts";
 import { connect, executable, ShimProcess } from "./shim-process.ts";
 import { serveVersion } from "./version-service.ts";
 import {

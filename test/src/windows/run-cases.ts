@@ -9,8 +9,8 @@ import { runSuiteUnderWine } from "../../windows-host/suites/run-under-wine.ts";
 import { WindowsMachine, windowsPath } from "../../windows-host/windows-machine.ts";
 import { REPOSITORY } from "../../windows-host/wine-environment.ts";
 import { type CasePaths, casePathsVariable } from "./case-paths.ts";
-import { Outside } from "./outside.ts";
-import { PodGround } from "./pod-ground.ts";
+import { Outside } from "./linux-side-server.ts";
+import { PodGround } from "./pod-fixture.ts";
 
 const SUITES = ["shim", "stdio"];
 /** Of whole pods, which need a ground. */

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { hresults } from "@uvm-shim/hcs-schema";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ntstatusOf, PreparedAnswers, readKnobs } from "./knobs.ts";
 import { answerLine, readCall, writeText } from "./lines.ts";
 import { Relay } from "./relay.ts";
+import { ntstatusOf, PreparedAnswers, readKnobs } from "./test-host-settings.ts";
 import { localDocument, localPath } from "./windows-paths.ts";
 
 const loopback = "e0e16197-dd56-4a10-9195-5ee7a155a838";

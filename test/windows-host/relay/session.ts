@@ -5,9 +5,9 @@ import type { EmulatedHandle } from "@uvm-shim/host-protocol";
 import { respelledText, type Spelling } from "../../../packages/hcs-bindings/src/testing/respelling.ts";
 import type { HostClient, HostEvents } from "./host-client.ts";
 import { Hvsockets, type SharedHvsockets } from "./hvsockets.ts";
-import { type Knobs, ntstatusOf, numbersForDll, PreparedAnswers, readKnobs } from "./knobs.ts";
 import { answerLine, type Call, eventLine, readCall } from "./lines.ts";
 import { asRefusal, Refusal } from "./refusal.ts";
+import { type Knobs, ntstatusOf, numbersForDll, PreparedAnswers, readKnobs } from "./test-host-settings.ts";
 
 /** What a call is answered with, if anything, when it succeeds. Throws a Refusal where it does not. */
 export type Handler = (session: Session, ...texts: (string | undefined)[]) => Promise<string | undefined>;

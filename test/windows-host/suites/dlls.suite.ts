@@ -1,7 +1,7 @@
 /** Run under Wine: the test host's DLLs themselves. That they do what the real ones do to their callers. */
 import { hresults } from "@uvm-shim/hcs-schema";
 import { afterEach, describe, expect, it } from "vitest";
-import type { Knobs } from "../relay/knobs.ts";
+import type { Knobs } from "../relay/test-host-settings.ts";
 import { answerOf, controls, core, hex, kernel, ole, RawEvents, RawOperation } from "./raw-dlls.ts";
 import { type TestHostPaths, testHostVariable } from "./test-host-paths.ts";
 

@@ -5,8 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { HostError } from "../../../packages/hcs-bindings/src/host-error.ts";
 import type { WindowsComputeSystem } from "../../../packages/hcs-bindings/src/windows/compute/compute-system.ts";
 import type { WindowsHost } from "../../../packages/hcs-bindings/src/windows/windows-host.ts";
-import type { Knobs } from "../relay/knobs.ts";
-import { held, heldAtRest } from "./held.ts";
+import type { Knobs } from "../relay/test-host-settings.ts";
+import { held, heldAtRest } from "./held-resources.ts";
 import { controls, paths, system } from "./system-under-test.ts";
 import { vmDocument } from "./vm-document.ts";
 

@@ -5,7 +5,7 @@ import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { WindowsComputeSystem } from "../../../packages/hcs-bindings/src/windows/compute/compute-system.ts";
 import type { WindowsHost } from "../../../packages/hcs-bindings/src/windows/windows-host.ts";
-import { held, heldAtRest } from "./held.ts";
+import { held, heldAtRest } from "./held-resources.ts";
 import { leavesNothing } from "./leaves-nothing.ts";
 import { controls, paths, system } from "./system-under-test.ts";
 import { vmDocument } from "./vm-document.ts";

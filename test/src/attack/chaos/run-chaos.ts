@@ -8,7 +8,7 @@ import { Pod, type PodContainer, readOnlyRoot } from "../../shim-client/pod.ts";
 import { deleteShim, type ShimIdentity, Task } from "../../shim-client/shim.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT, SHIM } from "../../support/programs.ts";
 import { SERVERS } from "../../support/servers.ts";
-import { leftOver } from "../harness/left.ts";
+import { leftOver } from "../harness/leftovers.ts";
 import { type ChaosPlan, type ContainerStep, planChaos } from "./plan.ts";
 
 export interface ChaosResult {

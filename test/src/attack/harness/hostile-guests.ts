@@ -9,7 +9,7 @@ import { HOST_ENVIRONMENT } from "../../support/programs.ts";
 import type { Mode } from "../modes/mode.ts";
 import { seedFor } from "../random.ts";
 import { timing } from "./bounds.ts";
-import { leftOver } from "./left.ts";
+import { leftOver } from "./leftovers.ts";
 import { type ModeResult, ModeRun } from "./run-mode.ts";
 
 export interface HostileGuestsOptions {

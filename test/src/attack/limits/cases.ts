@@ -8,7 +8,7 @@ import { Pod, type PodContainer, readOnlyRoot } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
 import { HOST_ENVIRONMENT, SHIM } from "../../support/programs.ts";
 import type { ChaosGround } from "../chaos/run-chaos.ts";
-import { leftOver } from "../harness/left.ts";
+import { leftOver } from "../harness/leftovers.ts";
 
 export interface LimitCase {
   readonly name: string;

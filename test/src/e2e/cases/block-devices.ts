@@ -7,7 +7,7 @@ import type { CriPod } from "../../cri/pod.ts";
 import { Pod } from "../../shim-client/pod.ts";
 import type { Specification } from "../../shim-client/spec.ts";
 import { poll } from "../../support/wait.ts";
-import { output, withPod as withCriPod } from "../cri-ground.ts";
+import { output, withPod as withCriPod } from "../cri-case.ts";
 import type { Case, CriGround, Ground } from "../suite.ts";
 import { assertStatus, runContainer } from "./ctr.ts";
 import { assertRefused, directoryRootfs, type ProtocolCase, type ProtocolGround, withPod } from "./protocol.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { CriPod } from "../../cri/pod.ts";
-import { execSync, inEachForm, output, withPod } from "../cri-ground.ts";
+import { execSync, inEachForm, output, withPod } from "../cri-case.ts";
 import { MEBIBYTE } from "../images.ts";
 import { servingShims } from "../machine.ts";
 import type { Case, CriGround } from "../suite.ts";

@@ -13,7 +13,7 @@ import {
   SANDBOX_NOTREADY,
   untilExited,
   withPod,
-} from "../cri-ground.ts";
+} from "../cri-case.ts";
 import { IMAGE } from "../images.ts";
 import { servingShims } from "../machine.ts";
 import type { Case, CriGround } from "../suite.ts";

@@ -11,7 +11,7 @@ import {
   SANDBOX_NOTREADY,
   untilExited,
   withPod,
-} from "../cri-ground.ts";
+} from "../cri-case.ts";
 import { servingShims } from "../machine.ts";
 import type { Case, CriGround } from "../suite.ts";
 import { timed } from "./ctr.ts";

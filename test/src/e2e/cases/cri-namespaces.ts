@@ -14,7 +14,7 @@ import {
   SANDBOX_READY,
   untilExited,
   withPod,
-} from "../cri-ground.ts";
+} from "../cri-case.ts";
 import type { Case, CriGround } from "../suite.ts";
 
 const { POD, NODE, TARGET } = runtime.v1.NamespaceMode;

@@ -12,7 +12,7 @@ import { runtime } from "../../generated/messages.js";
 import { poll } from "../../support/wait.ts";
 import { addressesOf, NETWORKS } from "../cni.ts";
 import { classicHandler, networkedHandler } from "../containerd.ts";
-import { inEachForm, output, READY_MS, withPod } from "../cri-ground.ts";
+import { inEachForm, output, READY_MS, withPod } from "../cri-case.ts";
 import type { Case, CriGround } from "../suite.ts";
 
 const { NODE } = runtime.v1.NamespaceMode;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { poll } from "../../support/wait.ts";
-import { containerStatus, execSync, memoryLimit, output, READY_MS, untilExited, withPod } from "../cri-ground.ts";
+import { containerStatus, execSync, memoryLimit, output, READY_MS, untilExited, withPod } from "../cri-case.ts";
 import { MEBIBYTE } from "../images.ts";
 import type { Case, CriGround } from "../suite.ts";
 

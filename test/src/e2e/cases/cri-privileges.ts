@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { runtime } from "../../generated/messages.js";
 import type { PodForm } from "../containerd.ts";
-import { execSync, inEachForm, output, withPod } from "../cri-ground.ts";
+import { execSync, inEachForm, output, withPod } from "../cri-case.ts";
 import type { Case, CriGround } from "../suite.ts";
 
 const { CONTAINER, NODE, POD } = runtime.v1.NamespaceMode;

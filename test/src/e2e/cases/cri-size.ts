@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { CriPod } from "../../cri/pod.ts";
 import { poll } from "../../support/wait.ts";
-import { execSync, inEachForm, memoryLimit, output, READY_MS, untilExited, withPod } from "../cri-ground.ts";
+import { execSync, inEachForm, memoryLimit, output, READY_MS, untilExited, withPod } from "../cri-case.ts";
 import { MEBIBYTE } from "../images.ts";
 import type { Case, CriGround } from "../suite.ts";
 import { GUEST_PART, limitsInGuest, sizeFor } from "./resources.ts";

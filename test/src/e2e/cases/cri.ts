@@ -19,7 +19,7 @@ import {
   SANDBOX_READY,
   untilExited,
   withPod,
-} from "../cri-ground.ts";
+} from "../cri-case.ts";
 import { MEBIBYTE } from "../images.ts";
 import type { Case, CriGround } from "../suite.ts";
 

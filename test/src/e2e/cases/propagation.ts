@@ -6,7 +6,7 @@ import { mustRun } from "@uvm-shim/test-support/command";
 import type { CriPod } from "../../cri/pod.ts";
 import { runtime } from "../../generated/messages.js";
 import type { ContainerOptions, PodContainer } from "../../shim-client/pod.ts";
-import { output, withPod as withCriPod } from "../cri-ground.ts";
+import { output, withPod as withCriPod } from "../cri-case.ts";
 import type { Case, CriGround } from "../suite.ts";
 import { directoryRootfs, type ProtocolCase, type ProtocolGround, withPod } from "./protocol.ts";
 import { bind, withMounts } from "./protocol-containers.ts";
