@@ -55,9 +55,9 @@ export function testHostControls(folder: string): TestHostControls {
       if (hresult !== 0) throw new Error(`the test host refuses the settings: ${hresult >>> 0}`);
     },
     counts() {
-      const room = Buffer.alloc(8);
-      host.call("UvmShimTestHostCounts", room);
-      const address = room.readBigUInt64LE();
+      const buffer = Buffer.alloc(8);
+      host.call("UvmShimTestHostCounts", buffer);
+      const address = buffer.readBigUInt64LE();
       const counts = JSON.parse(machine.readText(address)) as Counts;
       system.call("LocalFree", address);
       return counts;

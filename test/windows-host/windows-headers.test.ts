@@ -211,7 +211,7 @@ describe("the driver and the Windows headers", () => {
   it.each([
     ["AF_HYPERV", hypervFamily, 34, "ws2def.h"],
     ["ERROR_VHD_INVALID_TYPE", virtdisk.errorVhdInvalidType, 0xc03a001b, "winerror.h"],
-  ])("have %s as the SDK's header, which mingw-w64's copy lacks", (_name, driver, header) => {
+  ])("have %s as the SDK's header, which mingw-w64's copy does not have", (_name, driver, header) => {
     expect(driver).toBe(header);
   });
 

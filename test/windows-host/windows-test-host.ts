@@ -13,7 +13,7 @@ import { REPOSITORY } from "./wine-environment.ts";
 export interface WindowsTestHostOptions {
   /** Devices that can be assigned, see the README of host-emulator. */
   readonly devices?: readonly { readonly instancePath: string; readonly functions?: number }[];
-  /** How long the emulated host waits without systems and clients until it ends, in milliseconds; 5000 unless told. */
+  /** How long the emulated host waits without systems and clients until it ends, in milliseconds; 5000 by default. */
   readonly idleMs?: number;
 }
 

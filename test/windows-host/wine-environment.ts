@@ -36,10 +36,10 @@ export function hasWine(): boolean {
   return lackOfWine() === undefined && existsSync(join(cacheFolder("wine"), FOLDER));
 }
 
-/** The root folder of Wine, made when the cache lacks it: a minute and 2 GB. Whoever comes meanwhile waits. */
+/** The root folder of Wine, made when it is not in the cache: a minute and 2 GB. Whoever comes meanwhile waits. */
 export async function wineRoot(): Promise<string> {
-  const lack = lackOfWine();
-  if (lack !== undefined) throw new Error(`Windows programs cannot be run here: ${lack}`);
+  const reason = lackOfWine();
+  if (reason !== undefined) throw new Error(`Windows programs cannot be run here: ${reason}`);
   const cache = cacheFolder("wine");
   const root = join(cache, FOLDER);
   if (existsSync(root)) return root;

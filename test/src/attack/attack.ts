@@ -119,7 +119,7 @@ export class Attack {
   }
 }
 
-/** What is quoted of a guest may be anything, and a terminal must not be told it. */
+/** What is quoted of a guest may be anything, and must not reach a terminal unescaped. */
 function print(line: string): void {
   const shown = line.replace(/[^\n\x20-\x7e]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
   process.stdout.write(`${shown}\n`);

@@ -1,5 +1,5 @@
 /**
- * `npm run attack`: hostile guests, decoders that are fed with anything, kills at any moment, and machines that lack
+ * `npm run attack`: hostile guests, decoders that are fed with anything, kills at any moment, and machines that run out of
  * something; in namespaces of their own and with a bound of memory, so that a fault that is found cannot take the machine.
  */
 import { checkMachine } from "../e2e/machine.ts";

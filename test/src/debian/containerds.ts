@@ -31,7 +31,7 @@ export const WANTED: readonly Wanted[] = [
 const DEFAULT_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /**
- * Finds the wanted containerds, fetching those that the cache lacks.
+ * Finds the wanted containerds, fetching those that are not in the cache.
  *
  * Debian's testing release moves on: where the wanted version is gone, the release's present one is taken, if it is
  * of the same major version, and the caller is told.

@@ -38,7 +38,7 @@ const PHASE_TEXTS: { readonly [phase in Phase]: string } = {
   end: `ShutdownSandbox and ${SHIM_PROGRAM} delete: the shim has ended`,
 };
 
-/** One sentence about what the machine lacks, and how to get it. */
+/** One sentence about what is missing on the machine, and how to get it. */
 function missing(): string | undefined {
   if (process.platform !== "linux") return "The demo needs Linux: it emulates the Hyper-V host with Linux namespaces.";
   if (process.getuid?.() !== 0) return "The demo needs root, for mounts and namespaces: run it as root, or with sudo.";

@@ -6,7 +6,7 @@ import { runtime } from "../generated/messages.js";
 import { poll } from "../support/wait.ts";
 import { classicHandler, type PodForm } from "./containerd.ts";
 import { IMAGE } from "./images.ts";
-import type { Case, CriGround } from "./suite.ts";
+import type { Case, CriCaseContext } from "./suite.ts";
 
 export const { CONTAINER_EXITED, CONTAINER_RUNNING } = runtime.v1.ContainerState;
 export const { SANDBOX_READY, SANDBOX_NOTREADY } = runtime.v1.PodSandboxState;
@@ -20,24 +20,24 @@ export function handlerName(runtime: string, form: PodForm): string {
 /** A case for each form that a pod may have. */
 export function inEachForm(
   name: string,
-  run: (ground: CriGround, handler: string, form: PodForm) => Promise<void>,
-  applies: (ground: CriGround) => boolean = () => true,
-): Case<CriGround>[] {
+  run: (context: CriCaseContext, handler: string, form: PodForm) => Promise<void>,
+  applies: (context: CriCaseContext) => boolean = () => true,
+): Case<CriCaseContext>[] {
   return (["shim", "containerd"] as const).map((form) => ({
     name: `CRI: ${name}, in pods made by ${form === "shim" ? "the shim" : "containerd"}`,
-    applies: (ground) => ground.forms.includes(form) && applies(ground),
-    run: (ground) => run(ground, handlerName(ground.runtime.name, form), form),
+    applies: (context) => context.forms.includes(form) && applies(context),
+    run: (context) => run(context, handlerName(context.runtime.name, form), form),
   }));
 }
 
 export async function withPod(
-  ground: CriGround,
+  context: CriCaseContext,
   work: (pod: CriPod) => Promise<void>,
   config: PodConfig = {},
-  runtimeHandler: string = handlerName(ground.runtime.name, ground.forms[0]),
+  runtimeHandler: string = handlerName(context.runtime.name, context.forms[0]),
 ): Promise<void> {
-  const { cri, scratch: directory } = ground;
-  const name = ground.newId("pod");
+  const { cri, scratch: directory } = context;
+  const name = context.newId("pod");
   const pod = await CriPod.run({ cri, directory, name, runtimeHandler, image: IMAGE, config });
   try {
     await work(pod);
@@ -49,36 +49,36 @@ export async function withPod(
   await pod.remove();
 }
 
-export async function execSync(ground: CriGround, containerId: string, cmd: readonly string[]) {
-  const { stdout, stderr, exitCode } = await ground.cri.call("ExecSync", { containerId, cmd, timeout: 20 });
+export async function execSync(context: CriCaseContext, containerId: string, cmd: readonly string[]) {
+  const { stdout, stderr, exitCode } = await context.cri.call("ExecSync", { containerId, cmd, timeout: 20 });
   return { status: exitCode, stdout: Buffer.from(stdout).toString(), stderr: Buffer.from(stderr).toString() };
 }
 
-export async function output(ground: CriGround, containerId: string, ...cmd: readonly string[]): Promise<string> {
-  const { status, stdout, stderr } = await execSync(ground, containerId, cmd);
+export async function output(context: CriCaseContext, containerId: string, ...cmd: readonly string[]): Promise<string> {
+  const { status, stdout, stderr } = await execSync(context, containerId, cmd);
   assert.equal(status, 0, `${cmd.join(" ")}: ${stderr}`);
   return stdout;
 }
 
 /** In bytes, as the container sees it. */
-export async function memoryLimit(ground: CriGround, id: string): Promise<number> {
+export async function memoryLimit(context: CriCaseContext, id: string): Promise<number> {
   const script = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max";
-  return Number(await output(ground, id, "sh", "-c", script));
+  return Number(await output(context, id, "sh", "-c", script));
 }
 
-export async function containerStatus(ground: CriGround, containerId: string) {
-  const { status } = await ground.cri.call("ContainerStatus", { containerId });
+export async function containerStatus(context: CriCaseContext, containerId: string) {
+  const { status } = await context.cri.call("ContainerStatus", { containerId });
   assert.ok(status !== null);
   return status;
 }
 
-export async function untilExited(ground: CriGround, containerId: string) {
+export async function untilExited(context: CriCaseContext, containerId: string) {
   return await poll(
     `container ${containerId} to exit`,
     async () => {
-      const status = await containerStatus(ground, containerId);
+      const status = await containerStatus(context, containerId);
       return status.state === CONTAINER_EXITED ? status : undefined;
     },
-    { timeoutMs: READY_MS, signal: ground.signal },
+    { timeoutMs: READY_MS, signal: context.signal },
   );
 }

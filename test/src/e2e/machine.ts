@@ -6,7 +6,7 @@ import { DISTRIBUTION } from "../support/programs.ts";
 import { PACKAGES } from "./packages.ts";
 import type { Runtime } from "./suite.ts";
 
-/** Says what the machine lacks, before anything is started. */
+/** Says what is missing on the machine, before anything is started. */
 export function checkMachine(runtime: Runtime): void {
   if (process.getuid?.() !== 0) throw new Error("this needs root: it runs containerd, which mounts");
   const missing = PACKAGES.filter((one) => findProgram(one.program) === undefined).map((one) => one.name);

@@ -57,7 +57,15 @@ import { handlerName } from "./cri-case.ts";
 import { type Images, makeImages, PAUSE_IMAGE } from "./images.ts";
 import { checkMachine } from "./machine.ts";
 import { endStrayProcesses, endStrays, scopeOf } from "./scope.ts";
-import { type Case, type CriGround, type Ground, leavingNothing, Report, RUNTIMES, type Runtime } from "./suite.ts";
+import {
+  type Case,
+  type CaseContext,
+  type CriCaseContext,
+  leavingNothing,
+  Report,
+  RUNTIMES,
+  type Runtime,
+} from "./suite.ts";
 
 const CASES: readonly Case[] = [
   ...runningCases,
@@ -81,13 +89,13 @@ const CASES: readonly Case[] = [
 const COMPLETED_SOON = { UVM_SHIM_LINGER_MS: "10000" };
 
 /** Whoever makes the pods. */
-const COMMON_CRI_CASES: readonly Case<CriGround>[] = [
+const COMMON_CRI_CASES: readonly Case<CriCaseContext>[] = [
   ...criCases,
   ...criNamespaceCases,
   ...criPrivilegeCases,
   ...criSizeCases,
 ];
-const CRI_CASES: readonly Case<CriGround>[] = [
+const CRI_CASES: readonly Case<CriCaseContext>[] = [
   ...COMMON_CRI_CASES,
   ...criPodCases,
   ...criControlGroupCases,
@@ -179,10 +187,10 @@ async function runProtocol(
   for (const [index, one] of cases.entries()) {
     if (signal.aborted) return;
     if (!selection.only.test(one.name)) continue;
-    const ground = { executable, environment, images, signal, directory: join(parent, `${index}`) };
+    const context = { executable, environment, images, signal, directory: join(parent, `${index}`) };
     const passed = await report.run(
       one.name,
-      () => leavingNothing(shimScope([parent]), signal, () => runProtocolCase(one, ground)),
+      () => leavingNothing(shimScope([parent]), signal, () => runProtocolCase(one, context)),
       () => "",
     );
     if (!passed) await endStrayProcesses(parent);
@@ -205,20 +213,20 @@ interface Round {
 async function runAgainst(round: Round): Promise<void> {
   const { build, selection, images } = round;
   print(`containerd ${build.version}, runtime ${selection.runtime.name}`);
-  await withContainerd(round, build.version, undefined, async (containerd, ground) => {
+  await withContainerd(round, build.version, undefined, async (containerd, context) => {
     await containerd.mustCtr(["image", "import", images.archive]);
-    await runCases(round, CASES, ground);
+    await runCases(round, CASES, context);
   });
 }
 
 /** The forms of a containerd's pods; undefined where it is not asked for any. */
-function podForms({ version, major }: ContainerdBuild, { key }: Runtime): CriGround["forms"] | undefined {
+function podForms({ version, major }: ContainerdBuild, { key }: Runtime): CriCaseContext["forms"] | undefined {
   if (version.startsWith("1.6")) return undefined;
   return major >= 2 && key === "lcow" ? ["shim", "containerd"] : ["containerd"];
 }
 
 /** The cases that speak Kubernetes' runtime interface, on a containerd of their own. */
-async function runCri(round: Round, forms: CriGround["forms"]): Promise<void> {
+async function runCri(round: Round, forms: CriCaseContext["forms"]): Promise<void> {
   const { build, selection, images } = round;
   const { key, name, program } = selection.runtime;
   print(
@@ -237,13 +245,13 @@ async function runCri(round: Round, forms: CriGround["forms"]): Promise<void> {
   });
   const criRound = { ...round, environment: { ...round.environment, ...COMPLETED_SOON } };
   const options = { sandboxImage: PAUSE_IMAGE, handlers, restrictsOomScores: key === "runc" };
-  await withContainerd(criRound, `${build.version}-cri`, options, async (containerd, ground) => {
+  await withContainerd(criRound, `${build.version}-cri`, options, async (containerd, context) => {
     const cri = new CriClient(containerd.address);
     try {
       for (const archive of [images.archive, images.pauseArchive]) {
         await containerd.mustCtr(["image", "import", archive]);
       }
-      await runCases(round, forms.includes("shim") ? CRI_CASES : COMMON_CRI_CASES, { ...ground, cri, forms });
+      await runCases(round, forms.includes("shim") ? CRI_CASES : COMMON_CRI_CASES, { ...context, cri, forms });
     } finally {
       cri.close();
     }
@@ -254,7 +262,7 @@ async function withContainerd(
   round: Round,
   name: string,
   cri: CriOptions | undefined,
-  work: (containerd: Containerd, ground: Ground) => Promise<void>,
+  work: (containerd: Containerd, context: CaseContext) => Promise<void>,
 ): Promise<void> {
   const { build, selection, images, blockfileScratch, environment, signal } = round;
   const directory = join(round.directory, name);
@@ -267,29 +275,29 @@ async function withContainerd(
   );
   let count = 0;
   const newId = (stem: string): string => `${stem}-${++count}`;
-  const ground: Ground = { containerd, runtime: selection.runtime, images, scratch, signal, newId };
+  const context: CaseContext = { containerd, runtime: selection.runtime, images, scratch, signal, newId };
   try {
-    await work(containerd, ground);
+    await work(containerd, context);
   } finally {
-    await endStrays(ground);
+    await endStrays(context);
     await containerd.destroy();
   }
 }
 
-async function runCases<G extends Ground>(round: Round, cases: readonly Case<G>[], ground: G): Promise<void> {
+async function runCases<G extends CaseContext>(round: Round, cases: readonly Case<G>[], context: G): Promise<void> {
   const { selection, report, signal } = round;
-  const { containerd } = ground;
+  const { containerd } = context;
   const scope = scopeOf(containerd, selection.runtime);
   for (const one of cases) {
     if (signal.aborted) return;
-    if (!selection.only.test(one.name) || one.applies?.(ground) === false) continue;
+    if (!selection.only.test(one.name) || one.applies?.(context) === false) continue;
     const logged = containerd.log().length;
     const passed = await report.run(
       one.name,
-      () => leavingNothing(scope, signal, () => one.run(ground)),
+      () => leavingNothing(scope, signal, () => one.run(context)),
       () => `containerd's log:\n${containerd.log().slice(logged).slice(-6000)}`,
     );
-    if (!passed) await endStrays(ground);
+    if (!passed) await endStrays(context);
   }
 }
 

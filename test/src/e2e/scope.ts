@@ -5,7 +5,7 @@ import { type HoldingsScope, readProcesses } from "../leaks/holdings.ts";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
 import type { Containerd } from "./containerd.ts";
-import type { Ground, Runtime } from "./suite.ts";
+import type { CaseContext, Runtime } from "./suite.ts";
 
 /** Where a shim of this containerd could leave something. */
 export function scopeOf(containerd: Containerd, runtime: Runtime): HoldingsScope {
@@ -39,8 +39,8 @@ function isContainerd(command: string): boolean {
 }
 
 /** After a failed case: ends its tasks, containers and sandboxes, then by force whatever is not containerd. */
-export async function endStrays(ground: Ground): Promise<void> {
-  const { containerd } = ground;
+export async function endStrays(context: CaseContext): Promise<void> {
+  const { containerd } = context;
   const names = async (args: readonly string[]): Promise<string[]> =>
     (await containerd.ctr(args)).stdout
       .toString()

@@ -1,4 +1,4 @@
-/** Cases, the ground that they run on, and the account of how they went. */
+/** Cases, the context that they run on, and the account of how they went. */
 import type { CriClient } from "../cri/client.ts";
 import type { Holdings } from "../leaks/compare.ts";
 import type { HoldingsScope } from "../leaks/holdings.ts";
@@ -22,7 +22,7 @@ export const RUNTIMES: { readonly [key in Runtime["key"]]: Runtime } = {
   runc: { key: "runc", name: "io.containerd.runc.v2", program: "containerd-shim-runc-v2", serving: "shim-runc-v2" },
 };
 
-export interface Ground {
+export interface CaseContext {
   readonly containerd: Containerd;
   readonly runtime: Runtime;
   readonly images: Images;
@@ -33,18 +33,18 @@ export interface Ground {
   readonly newId: (stem: string) => string;
 }
 
-/** The ground of cases that speak Kubernetes' runtime interface. */
-export interface CriGround extends Ground {
+/** The context of cases that speak Kubernetes' runtime interface. */
+export interface CriCaseContext extends CaseContext {
   readonly cri: CriClient;
   /** That this containerd has with this runtime; the first is that of cases that do not choose. */
   readonly forms: readonly [PodForm, ...PodForm[]];
 }
 
-export interface Case<G extends Ground = Ground> {
+export interface Case<G extends CaseContext = CaseContext> {
   readonly name: string;
   /** Where the case means something; everywhere when absent. */
-  readonly applies?: (ground: G) => boolean;
-  readonly run: (ground: G) => Promise<void>;
+  readonly applies?: (context: G) => boolean;
+  readonly run: (context: G) => Promise<void>;
 }
 
 const NOTHING_LEFT_MS = 15_000;

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { type FaultKind, problemsOf, runScenario, type ScenarioResult, summary } from "./harness.ts";
-import type { Ground, Play } from "./scenario.ts";
+import type { CaseContext, Play } from "./scenario.ts";
 import { scenarios } from "./scenarios.ts";
 
 describe.each<[string, FaultKind, (result: ScenarioResult) => number]>([
@@ -35,9 +35,9 @@ it("knows what each controller asks of its guest", async () => {
 
 describe("the harness", () => {
   /** Attaches one thing and detaches it, rightly unless it is told otherwise. */
-  const runPlay = async (changes: (ground: Ground, attached: Set<string>) => Partial<Play>) => {
-    const begin = (ground: Ground): Play => {
-      const { script, callers } = ground;
+  const runPlay = async (changes: (context: CaseContext, attached: Set<string>) => Partial<Play>) => {
+    const begin = (context: CaseContext): Play => {
+      const { script, callers } = context;
       const attached = new Set<string>();
       const detach = (signal?: AbortSignal) => script.run("detach", "", signal, () => void attached.delete("disk"));
       return {
@@ -51,7 +51,7 @@ describe("the harness", () => {
           if (attached.size > 0) await detach();
         },
         leftovers: () => [...attached],
-        ...changes(ground, attached),
+        ...changes(context, attached),
       };
     };
     const result = await runScenario({ controller: "harness", name: "one disk", begin });
@@ -80,7 +80,7 @@ describe("the harness", () => {
   });
 
   it("finds a request of a guest that waits without a bound, and gives the others one", async () => {
-    const begin = ({ script, callers }: Ground): Play => ({
+    const begin = ({ script, callers }: CaseContext): Play => ({
       act: async () =>
         void (await callers.attempt((signal) => script.run("waitForDevice", "d", signal, () => undefined))),
       cleanUp: async () => {},

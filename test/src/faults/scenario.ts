@@ -1,7 +1,7 @@
 import type { Callers, ManualClock, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 
 /** What a scenario plays on. Every call that reaches a host or a guest goes through `script`. */
-export interface Ground {
+export interface CaseContext {
   readonly script: ScriptedCalls;
   /** Runs each operation of a caller, who gives up when a call hangs. */
   readonly callers: Callers;
@@ -24,5 +24,5 @@ export interface Scenario {
   readonly name: string;
   /** Whether a real guest's face is part of it, which bounds its requests itself; fakes are bounded by the harness. */
   readonly hasBounds?: boolean;
-  begin(ground: Ground): Play | Promise<Play>;
+  begin(context: CaseContext): Play | Promise<Play>;
 }

@@ -36,7 +36,7 @@ describeWith(
     requestClock.jump(milliseconds);
   }
 
-  it("gives a sign of life by refusing to tell its properties", async () => {
+  it("gives a sign of life by refusing to report its properties", async () => {
     await expect(vm.guest.ping()).resolves.toBeUndefined();
   });
 
@@ -56,7 +56,7 @@ describeWith(
     expect(status).toBe(0);
   });
 
-  it("tells which disk it does not find, and goes on without it", async () => {
+  it("names the disk that it does not find, and goes on without it", async () => {
     const hostPath = join(lone.directory, "disk");
     writeFileSync(hostPath, "");
     truncateSync(hostPath, 64 * 1024);

@@ -1,4 +1,4 @@
-// Loaded into the shim of a soak, beside what ships: tells the heap to whoever comes to the socket in its environment. No
+// Loaded into the shim of a soak, beside what ships: reports the heap to whoever connects to the socket in its environment. No
 // TypeScript, whose compiler would stay in the shim's memory.
 "use strict";
 const { createServer } = require("node:net");

@@ -12,7 +12,7 @@ export interface ShimHeap {
   readonly buffers: number;
 }
 
-/** As heap-reporter.cjs tells it. */
+/** As heap-reporter.cjs reports it. */
 interface Holdings {
   readonly spaces: readonly (readonly [name: string, bytes: number])[];
   readonly buffers: number;
@@ -21,7 +21,7 @@ interface Holdings {
 const ANSWER_MS = 10_000;
 const CODE_SPACE = /code|trusted/;
 
-/** A shim that tells its heap. */
+/** A shim that reports its heap. */
 export class TellingShim {
   readonly executable: string;
   readonly #socket: string;
@@ -38,7 +38,9 @@ export class TellingShim {
 
   async read(): Promise<ShimHeap> {
     const socket = connect(this.#socket);
-    socket.setTimeout(ANSWER_MS, () => socket.destroy(new Error(`the shim told no heap in ${ANSWER_MS} ms`)));
+    socket.setTimeout(ANSWER_MS, () =>
+      socket.destroy(new Error(`the shim did not report its heap within ${ANSWER_MS} ms`)),
+    );
     const { spaces, buffers } = JSON.parse(await text(socket)) as Holdings;
     const used = (isCode: boolean): number =>
       spaces.reduce((sum, [name, bytes]) => (CODE_SPACE.test(name) === isCode ? sum + bytes : sum), 0);

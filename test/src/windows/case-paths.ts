@@ -21,7 +21,7 @@ export interface PodPaths {
   /** An empty scratch disk, to be copied. */
   readonly scratchDisk: string;
   /** Where the Linux machine tells what is left over: an address of HTTP. */
-  readonly outside: string;
+  readonly linuxSide: string;
 }
 
 export const casePathsVariable = "UVM_SHIM_CASE_PATHS";

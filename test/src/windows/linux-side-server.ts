@@ -1,7 +1,7 @@
 /**
- * What cases that run under Wine are told about the Linux machine outside, over HTTP: `/remember` takes down what it
- * holds, `/held` answers with a JSON list of what has come since, and `/left` with that too, when it is empty or enough
- * time has gone. `/lose-service` takes the host away.
+ * What cases that run under Wine learn about the Linux machine outside, over HTTP: `/remember` records what it
+ * holds, `/held` answers with a JSON list of what has been added since, and `/left` does the same once the list is empty or
+ * time is up. `/lose-service` takes the host away.
  */
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
@@ -10,18 +10,18 @@ import { type HoldingsScope, takeHoldings, waitForNothingLeft } from "../leaks/h
 
 const NOTHING_LEFT_MS = 10_000;
 
-export interface OutsideGround {
+export interface LinuxSideOptions {
   readonly scope: HoldingsScope;
   readonly host: { loseService(): Promise<void> };
 }
 
-export class Outside implements AsyncDisposable {
+export class LinuxSideServer implements AsyncDisposable {
   readonly #scope: HoldingsScope;
   readonly #loseService: () => Promise<void>;
   readonly #server: Server;
   #before: Holdings;
 
-  private constructor({ scope, host }: OutsideGround, before: Holdings) {
+  private constructor({ scope, host }: LinuxSideOptions, before: Holdings) {
     this.#scope = scope;
     this.#loseService = () => host.loseService();
     this.#before = before;
@@ -31,11 +31,11 @@ export class Outside implements AsyncDisposable {
     });
   }
 
-  static async serve(ground: OutsideGround): Promise<Outside> {
-    const outside = new Outside(ground, await takeHoldings(ground.scope));
-    outside.#server.listen(0, "127.0.0.1");
-    await once(outside.#server, "listening");
-    return outside;
+  static async serve(options: LinuxSideOptions): Promise<LinuxSideServer> {
+    const server = new LinuxSideServer(options, await takeHoldings(options.scope));
+    server.#server.listen(0, "127.0.0.1");
+    await once(server.#server, "listening");
+    return server;
   }
 
   get address(): string {
@@ -56,7 +56,7 @@ export class Outside implements AsyncDisposable {
       case "/left":
         return await waitForNothingLeft(this.#before, this.#scope, NOTHING_LEFT_MS);
       default:
-        throw new Error(`nothing is told about ${url}`);
+        throw new Error(`unknown request ${url}: expected /remember, /held, /left or /lose-service`);
     }
   }
 

@@ -1,17 +1,17 @@
-/** Run under Wine: what is known of the Linux machine outside. */
+/** Run under Wine: what the Linux machine outside holds. */
 import { podPaths } from "./case-paths.ts";
 
-/** Has what is there taken down, for what follows. */
+/** Has the current holdings recorded, to compare later ones with. */
 export async function remember(): Promise<void> {
   await ask("remember");
 }
 
-/** What has come since: processes, compute systems, loop devices and more, each as a line. */
+/** What has been added since: processes, compute systems, loop devices and more, each as a line. */
 export function held(): Promise<unknown> {
   return ask("held");
 }
 
-/** As above, when it is nothing or that has taken too long. */
+/** The same, once there is nothing or time is up. */
 export function left(): Promise<unknown> {
   return ask("left");
 }
@@ -22,5 +22,5 @@ export async function loseService(): Promise<void> {
 }
 
 async function ask(what: string): Promise<unknown> {
-  return await (await fetch(`${podPaths().outside}/${what}`)).json();
+  return await (await fetch(`${podPaths().linuxSide}/${what}`)).json();
 }

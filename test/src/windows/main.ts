@@ -1,6 +1,6 @@
 /**
  * The Windows suite: `node test/src/windows/main.ts [--suite <name>] [--only <pattern>]`, run under Wine, which is
- * fetched when the cache lacks it. With the name of a suite or a pattern of names, only those cases of the executables.
+ * fetched when it is not in the cache. With the name of a suite or a pattern of names, only those cases of the executables.
  * Prints last how many passed and failed.
  */
 import { parseArgs } from "node:util";

@@ -39,7 +39,7 @@ async function serveContainerd(version: string): Promise<void> {
 }
 
 describe("a pod of containerd 2.1, which gives options alone", () => {
-  it("tells its events in order, and leaves nothing", async () => {
+  it("publishes its events in order, and leaves nothing", async () => {
     await serveContainerd("v2.1.9");
     const pod = await Pod.run({ ...podOptions("older"), dialect: "options", containerdSocket });
     started.push(() => pod.abandon());

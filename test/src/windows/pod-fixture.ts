@@ -19,20 +19,20 @@ const IDLE_MS = 300;
 const LAYER_MEBIBYTES = 64;
 const SCRATCH_MEBIBYTES = 8;
 
-export class PodGround implements AsyncDisposable {
+export class PodFixture implements AsyncDisposable {
   readonly host: WindowsTestHost;
   /** As programs under Wine call them. */
-  readonly paths: Omit<PodPaths, "outside">;
+  readonly paths: Omit<PodPaths, "linuxSide">;
   /** Where pods could leave something on the Linux machine. */
   readonly scope: HoldingsScope;
 
-  private constructor(host: WindowsTestHost, paths: PodGround["paths"]) {
+  private constructor(host: WindowsTestHost, paths: PodFixture["paths"]) {
     this.host = host;
     this.paths = paths;
     this.scope = shimScope([dirname(host.socketPath)], host.socketPath);
   }
 
-  static async make(directory: string): Promise<PodGround> {
+  static async make(directory: string): Promise<PodFixture> {
     const contents = join(directory, "rootfs");
     mkdirSync(contents);
     await makeRootfs(contents);
@@ -45,7 +45,7 @@ export class PodGround implements AsyncDisposable {
     const source = fileURLToPath(new URL("failing-core.c", import.meta.url));
     await compileForWindows([source], failingCore, ["-shared", ...headerOptions]);
     const host = await WindowsTestHost.start({ idleMs: IDLE_MS });
-    return new PodGround(host, {
+    return new PodFixture(host, {
       libraries: windowsPath(host.libraries),
       failingCore: windowsPath(failingCore),
       bootFiles: windowsPath(join(DISTRIBUTION, "LinuxBootFiles")),

@@ -1,4 +1,4 @@
-/** Run under Wine: what an operator of Windows is told when something is missing or wrong. */
+/** Run under Wine: the messages that an operator of Windows gets when something is missing or wrong. */
 import { appendFileSync, copyFileSync, cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { type StatusName, TtrpcError } from "@uvm-shim/ttrpc";
@@ -53,7 +53,7 @@ describe("a pod is refused", () => {
     expect(deletion).toMatchObject({ status: 1, stderr: expect.stringContaining(words) });
   });
 
-  it("where a DLL lacks an export, with the Windows that has it", async () => {
+  it("where a DLL does not have an export, with the Windows that has it", async () => {
     const environment = hostEnvironment(librariesLacking("computecore.dll", "HcsCreateComputeSystem"));
     const { error } = await refusedPod("no-export", { ...none, environment });
     const words =
@@ -99,7 +99,7 @@ describe("a container is refused", () => {
 });
 
 describe("delete after a panic", () => {
-  it("tells the last words of native code", async () => {
+  it("reports the last output of native code", async () => {
     const libraries = copyOfLibraries("failing");
     copyFileSync(podPaths().failingCore, path.join(libraries, "computecore.dll"));
     const shim = new ShimProcess("panicked", { ...none, environment: hostEnvironment(libraries) });

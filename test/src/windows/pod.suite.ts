@@ -94,7 +94,7 @@ describe("a container of layers", () => {
     expect(readFileSync(file, "utf8")).toBe("of the host\n");
   });
 
-  it("has its state, its processes and its use of resources told", async () => {
+  it("reports its state, its processes and its use of resources", async () => {
     const container = await startContainer(pod, { id: "observed", args: ["sleep", "1000"] });
     const state = () => pod.shim.call(Task, "State", { id: "observed" });
     expect(await state()).toMatchObject({ status: Status.RUNNING, exitStatus: 0 });
@@ -111,7 +111,7 @@ describe("a container of layers", () => {
     await container.delete();
   });
 
-  it("is told signals, and its exit is an event", async () => {
+  it("receives signals, and its exit is an event", async () => {
     const args = ["sh", "-c", "trap 'exit 42' TERM; echo ready; while :; do sleep 0.05; done"];
     const container = await startContainer(pod, { id: "signalled", args });
     const output = container.stdio.output();

@@ -9,17 +9,17 @@ import { runSuiteUnderWine } from "../../windows-host/suites/run-under-wine.ts";
 import { WindowsMachine, windowsPath } from "../../windows-host/windows-machine.ts";
 import { REPOSITORY } from "../../windows-host/wine-environment.ts";
 import { type CasePaths, casePathsVariable } from "./case-paths.ts";
-import { Outside } from "./linux-side-server.ts";
-import { PodGround } from "./pod-fixture.ts";
+import { LinuxSideServer } from "./linux-side-server.ts";
+import { PodFixture } from "./pod-fixture.ts";
 
 const SUITES = ["shim", "stdio"];
-/** Of whole pods, which need a ground. */
+/** Of whole pods, which need a fixture. */
 const POD_SUITES = ["pod", "pod-ends", "pod-refusals"];
 /** Those of the pod's suite that run once more on a host that spells the names in its answers in another case. */
-const RESPELLED_CASES = "the sandbox|has its state|network";
+const RESPELLED_CASES = "the sandbox|reports its state|network";
 const SUITE_MS = 600_000;
 
-/** What to run of them: all unless told. */
+/** What to run of them: all by default. */
 export interface Selection {
   readonly suite: string | undefined;
   /** Pattern of the cases' names. */
@@ -53,16 +53,16 @@ async function runPodSuites(
 ): Promise<readonly TestCounts[]> {
   const directory = join(parent, "pods");
   mkdirSync(directory);
-  await using ground = await PodGround.make(directory);
-  await using machine = await WindowsMachine.start({ folders: [directory, ground.host.directory], network: "shared" });
-  await using outside = await Outside.serve(ground);
-  const pods = { ...ground.paths, outside: outside.address };
+  await using fixture = await PodFixture.make(directory);
+  await using machine = await WindowsMachine.start({ folders: [directory, fixture.host.directory], network: "shared" });
+  await using linuxSide = await LinuxSideServer.serve(fixture);
+  const pods = { ...fixture.paths, linuxSide: linuxSide.address };
   const counts: TestCounts[] = [];
   for (const name of names) counts.push(await runSuite({ machine, name, directory, only, pods }));
   if (names.includes("pod")) {
     // Windows' own services differ in the case of the names in their answers.
     print("the test host now spells the names in its answers in another case");
-    ground.host.spell("swapped");
+    fixture.host.spell("swapped");
     const respelled = join(directory, "respelled");
     mkdirSync(respelled);
     counts.push(await runSuite({ machine, name: "pod", directory: respelled, only: only ?? RESPELLED_CASES, pods }));

@@ -29,7 +29,7 @@ afterEach(async () => {
 });
 
 describe("an executable", () => {
-  it.each(["lcow", "wcow"] as const)("%s tells its version and the runtime that it is", async (flavour) => {
+  it.each(["lcow", "wcow"] as const)("%s prints its version and its runtime", async (flavour) => {
     const version = await runCommand(executable(flavour), ["-v"]);
     expect(version.stderr).toBe("");
     expect(version.stdout.toString()).toMatch(
@@ -114,7 +114,7 @@ describe("without a compute service", () => {
     await expect(connect(address)).rejects.toThrow("ENOENT");
   });
 
-  it("delete after a crash tells its last words, and the id can be started again", async () => {
+  it("delete after a crash reports its last output, and the id can be started again", async () => {
     const one = shim("crashed");
     const address = await one.start();
     const client = await connect(address);

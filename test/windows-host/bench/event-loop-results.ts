@@ -1,4 +1,4 @@
-/** What the benchmark of the event loop tells. */
+/** What the benchmark of the event loop prints. */
 export interface EventLoopResults {
   /** Operations that are pending at once. */
   readonly pending: number;

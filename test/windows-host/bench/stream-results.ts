@@ -1,4 +1,4 @@
-/** What the benchmark of streams tells. */
+/** What the benchmark of streams prints. */
 export interface StreamResults {
   /** Each way, with the same digest at both ends. */
   readonly checkedBytesEachWay: number;

@@ -36,10 +36,17 @@ function operation(options: { readonly withoutCallback?: true } = {}): RawOperat
 
 async function createSystem(configuration = document): Promise<{ handle: bigint; creation: RawOperation }> {
   made++;
-  const room = Buffer.alloc(8);
+  const buffer = Buffer.alloc(8);
   const creation = operation();
-  const hresult = await core.run("HcsCreateComputeSystem", `dlls-${made}`, configuration, creation.handle, null, room);
-  const handle = room.readBigUInt64LE();
+  const hresult = await core.run(
+    "HcsCreateComputeSystem",
+    `dlls-${made}`,
+    configuration,
+    creation.handle,
+    null,
+    buffer,
+  );
+  const handle = buffer.readBigUInt64LE();
   if (handle !== 0n) systems.push(handle);
   expect(hex(hresult)).toBe("0x0");
   return { handle, creation };
@@ -107,7 +114,7 @@ describe("operations", () => {
 });
 
 describe("compute systems", () => {
-  it("tell of operations in events where that is asked for, and then in no callbacks", async () => {
+  it("report operations in events where that is asked for, and then in no callbacks", async () => {
     const { handle, creation } = await createSystem();
     await creation.calledBack;
     const heard = new RawEvents();
@@ -118,7 +125,7 @@ describe("compute systems", () => {
     await heard.hears(events.operation);
     await core.run("HcsTerminateComputeSystem", handle, operation({ withoutCallback: true }).handle, null);
     await heard.hears(events.exited);
-    const exit = await answerOf((room) => core.run("HcsWaitForComputeSystemExit", handle, 0, room));
+    const exit = await answerOf((buffer) => core.run("HcsWaitForComputeSystemExit", handle, 0, buffer));
     expect(JSON.parse(exit.document ?? "")).toMatchObject({ Status: 0, ExitType: "ForcedExit" });
   });
 
@@ -142,7 +149,7 @@ describe("compute systems", () => {
     await core.run("HcsStartComputeSystem", handle, start.handle, null);
     await start.calledBack;
     expect((await start.result()).hresult).toBe(hresults.HCS_E_SERVICE_DISCONNECT);
-    const exit = await answerOf((room) => core.run("HcsWaitForComputeSystemExit", handle, 0, room));
+    const exit = await answerOf((buffer) => core.run("HcsWaitForComputeSystemExit", handle, 0, buffer));
     expect(exit.hresult).toBe(hresults.HCS_E_SERVICE_DISCONNECT);
     expect((await enumeration()).hresult).toBe(0);
   });
@@ -223,7 +230,7 @@ describe("the knobs", () => {
     ["of more than one kind of character", "é 漢 😀 \t\n \u0001"],
   ])("have texts that are %s", async (_, text) => {
     await controls.configure({ answers: [{ function: "HcsGetServiceProperties", document: text }] });
-    const answer = await answerOf((room) => core.run("HcsGetServiceProperties", null, room));
+    const answer = await answerOf((buffer) => core.run("HcsGetServiceProperties", null, buffer));
     expect(answer).toEqual({ hresult: 0, document: text });
   });
 
@@ -239,7 +246,7 @@ describe("the knobs", () => {
   it("have calls that sleep", async () => {
     await controls.configure({ sleep: { function: "HcsGetServiceProperties", milliseconds: 200 } });
     const before = performance.now();
-    await answerOf((room) => core.run("HcsGetServiceProperties", null, room));
+    await answerOf((buffer) => core.run("HcsGetServiceProperties", null, buffer));
     expect(performance.now() - before).toBeGreaterThan(190);
   });
 
@@ -250,9 +257,9 @@ describe("the knobs", () => {
 
 describe("result strings", () => {
   async function serviceProperties(): Promise<bigint> {
-    const room = Buffer.alloc(8);
-    await core.run("HcsGetServiceProperties", '{"PropertyTypes":["Basic"]}', room);
-    return room.readBigUInt64LE();
+    const buffer = Buffer.alloc(8);
+    await core.run("HcsGetServiceProperties", '{"PropertyTypes":["Basic"]}', buffer);
+    return buffer.readBigUInt64LE();
   }
 
   it("are counted until they are freed", async () => {

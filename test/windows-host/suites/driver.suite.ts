@@ -120,7 +120,7 @@ describe.each(Object.entries(walks))("%s", (_, { prepare = create, go }) => {
     "with failures at once and callbacks all the same": { callbacks: "failingAtOnceAndCallingBack" },
     "with answers that take their time": { delayMs: 20 },
     "with NTSTATUS values": { ntstatusForms: true },
-    "with failures of which nothing is told": { withoutDocuments: true },
+    "with failures that carry no document": { withoutDocuments: true },
   };
 
   it.each(Object.entries(knobs))("%s", async (_name, knob) => {
@@ -161,7 +161,7 @@ describe("failures", () => {
     },
   );
 
-  it("tell what the host tells of them", async () => {
+  it("carry what the host says of them", async () => {
     const told = {
       ErrorMessage: "the disk is full",
       ErrorEvents: [{ Message: "of events" }, { Message: "there are two" }],
@@ -236,7 +236,7 @@ describe("the service", () => {
     await (await create()).close();
   });
 
-  it("tells of networks", async () => {
+  it("reports networks", async () => {
     const heard: number[] = [];
     const notifications = await host.networks.listen((type) => heard.push(type));
     const { ID } = await host.networks.createNetwork({ Type: "NAT" });

@@ -145,7 +145,7 @@ describe("dialling", () => {
     });
   });
 
-  it("stops when it is told to", async () => {
+  it("stops on request", async () => {
     const cancelled = new AbortController();
     const dialled = sockets.connect(loopback, port, cancelled.signal);
     cancelled.abort(new Error("enough"));

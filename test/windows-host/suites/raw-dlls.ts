@@ -34,11 +34,11 @@ export interface Answer {
   readonly document: string | undefined;
 }
 
-/** Makes a call that leaves a text in its room, which is then freed. */
-export async function answerOf(call: (room: Buffer) => number | Promise<number>): Promise<Answer> {
-  const room = Buffer.alloc(8);
-  const hresult = (await call(room)) >>> 0;
-  const address = room.readBigUInt64LE();
+/** Makes a call that leaves a text in its buffer, which is then freed. */
+export async function answerOf(call: (buffer: Buffer) => number | Promise<number>): Promise<Answer> {
+  const buffer = Buffer.alloc(8);
+  const hresult = (await call(buffer)) >>> 0;
+  const address = buffer.readBigUInt64LE();
   const document = address === 0n ? undefined : machine.readText(address);
   kernel.call("LocalFree", address);
   return { hresult, document };
@@ -66,11 +66,11 @@ export class RawOperation {
   }
 
   result(): Promise<Answer> {
-    return answerOf((room) => core.call("HcsGetOperationResult", this.handle, room));
+    return answerOf((buffer) => core.call("HcsGetOperationResult", this.handle, buffer));
   }
 
   wait(milliseconds: number): Promise<Answer> {
-    return answerOf((room) => core.run("HcsWaitForOperationResult", this.handle, milliseconds, room));
+    return answerOf((buffer) => core.run("HcsWaitForOperationResult", this.handle, milliseconds, buffer));
   }
 
   async close(): Promise<void> {

@@ -18,7 +18,8 @@ const files = mkdtempSync(join(process.env.UVM_SHIM_TEST_FILES ?? tmpdir(), "uvm
 /** Its absence fails the suite before any test of it. */
 function given(name: string): string {
   const value = process.env[name];
-  if (value === undefined || value === "") throw new Error(`the environment lacks ${name}, see docs/windows.md`);
+  if (value === undefined || value === "")
+    throw new Error(`the environment variable ${name} is missing, see docs/windows.md`);
   return value;
 }
 

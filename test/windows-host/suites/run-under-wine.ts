@@ -18,7 +18,7 @@ export interface SuiteRun {
   /** A folder that the machine sees. */
   readonly folder: string;
   readonly environment?: Readonly<Record<string, string>>;
-  /** Names of the tests to run; all unless told. */
+  /** Names of the tests to run; all by default. */
   readonly pattern?: string;
   readonly timeoutMs: number;
 }

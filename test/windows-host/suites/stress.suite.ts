@@ -45,7 +45,7 @@ async function receiveGuest(): Promise<void> {
   for (const stream of await Promise.all(others)) stream.resume();
 }
 
-describe("nothing is left, and memory is flat, after so many", { timeout: stressMs }, () => {
+describe("nothing is left, and memory is flat, after many", { timeout: stressMs }, () => {
   it("of operations", async () => {
     await leavesNothing("operations", () => vm.properties([]), operations);
   });

@@ -118,7 +118,7 @@ describe("pipes", () => {
     // What is asked for as all is told as the rights of files that it stands for.
     const told = system.machine.readText(text.readBigUInt64LE()).replaceAll("FA", "GA");
     expect(told).toBe(administratorsOnly);
-    for (const room of [descriptor, text]) system.kernel.call("LocalFree", room.readBigUInt64LE());
+    for (const buffer of [descriptor, text]) system.kernel.call("LocalFree", buffer.readBigUInt64LE());
   });
 
   it("have to have a descriptor that can be read", async () => {
@@ -150,7 +150,7 @@ describe("named events", () => {
     await Promise.all(waits);
   });
 
-  it("are waited for until told otherwise, or until they are closed", async () => {
+  it("are waited for until the wait is stopped, or until they are closed", async () => {
     const event = system.events.create("uvm-shim-test-event", administratorsOnly);
     const stop = new AbortController();
     const stopped = event.wait(stop.signal);
@@ -177,7 +177,7 @@ describe("jobs", () => {
 });
 
 describe("Windows", () => {
-  it("tells its build", () => {
+  it("reports its build", () => {
     expect(Number(release().split(".")[2])).toBeGreaterThan(14392);
   });
 });

@@ -18,7 +18,7 @@ export interface ChaosResult {
   readonly struck: boolean;
 }
 
-export interface ChaosGround {
+export interface ChaosContext {
   readonly directory: string;
   readonly rootfs: string;
   readonly signal: AbortSignal;
@@ -27,36 +27,36 @@ export interface ChaosGround {
 const HOST = join(DISTRIBUTION, "hcs-emulator");
 const callsMs = 40_000;
 
-export async function runChaos(seed: number, ground: ChaosGround): Promise<ChaosResult> {
+export async function runChaos(seed: number, context: ChaosContext): Promise<ChaosResult> {
   const plan = planChaos(seed);
-  const before = await takeHoldings(shimScope([ground.directory]));
-  const run = new ChaosRun(plan, ground);
+  const before = await takeHoldings(shimScope([context.directory]));
+  const run = new ChaosRun(plan, context);
   const problems = await run.run();
-  const left = await leftOver(before, ground.directory, ground.signal);
+  const left = await leftOver(before, context.directory, context.signal);
   return { plan, problems: [...problems, ...left], struck: run.struck };
 }
 
 class ChaosRun {
   struck = false;
   readonly #plan: ChaosPlan;
-  readonly #ground: ChaosGround;
+  readonly #context: ChaosContext;
   readonly #directory: string;
   readonly #id: string;
   #calls = 0;
   #execs = 0;
   #killing: Promise<void> = Promise.resolve();
 
-  constructor(plan: ChaosPlan, ground: ChaosGround) {
+  constructor(plan: ChaosPlan, context: ChaosContext) {
     this.#plan = plan;
-    this.#ground = ground;
+    this.#context = context;
     this.#id = `chaos-${plan.seed}`;
-    this.#directory = join(ground.directory, this.#id);
+    this.#directory = join(context.directory, this.#id);
     mkdirSync(this.#directory);
   }
 
   async run(): Promise<readonly string[]> {
     const problems: string[] = [];
-    const signal = AbortSignal.any([this.#ground.signal, AbortSignal.timeout(callsMs)]);
+    const signal = AbortSignal.any([this.#context.signal, AbortSignal.timeout(callsMs)]);
     let pod: Pod | undefined;
     try {
       pod = await Pod.run({
@@ -76,7 +76,7 @@ class ChaosRun {
   }
 
   async #useContainer(pod: Pod, index: number, steps: readonly ContainerStep[]): Promise<void> {
-    const rootfs = readOnlyRoot(this.#ground.rootfs);
+    const rootfs = readOnlyRoot(this.#context.rootfs);
     const container = await pod.createContainer({ id: `${this.#id}-${index}`, args: ["sleep", "1000"], rootfs });
     try {
       await container.start();

@@ -121,11 +121,11 @@ function changed(random: Random, bytes: Buffer, pool: readonly Uint8Array[]): Bu
 function withInteger(random: Random, bytes: Buffer, at: number): Buffer<ArrayBuffer> {
   const copy = Buffer.from(bytes);
   const value = pick(random, integers);
-  const room = copy.length - at;
-  if (room >= 4 && random() < 0.6) {
+  const space = copy.length - at;
+  if (space >= 4 && random() < 0.6) {
     if (random() < 0.5) copy.writeUInt32LE(value, at);
     else copy.writeUInt32BE(value, at);
-  } else if (room >= 2) copy.writeUInt16LE(value & 0xffff, at);
-  else if (room >= 1) copy.writeUInt8(value & 0xff, at);
+  } else if (space >= 2) copy.writeUInt16LE(value & 0xffff, at);
+  else if (space >= 1) copy.writeUInt8(value & 0xff, at);
   return copy;
 }

@@ -1,7 +1,7 @@
 export interface FuzzOrders {
   readonly subject: string;
   readonly seed: number;
-  /** No more than these many cases, and no longer than so many milliseconds. */
+  /** No more than this many cases, and no longer than this many milliseconds. */
   readonly cases: number;
   readonly milliseconds: number;
   /** For so long it is learned from what leads to code that had not run before; 0: not at all. */

@@ -1,6 +1,6 @@
 import { messageOf } from "@uvm-shim/lifecycle";
 
-/** What a client may be told of a guest's words. */
+/** What a client may learn of a guest's words. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be there
 const unprintable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\ufeff]/u;
 const mostCharacters = 8 * 1024;

@@ -219,7 +219,7 @@ export class ModeRun {
       const exits = pod.exitsOf(name);
       if (exits.length !== 1) this.#problems.push(`the exit of ${name} was told ${exits.length} times, expected once`);
     }
-    if (pod.exitsOf("victim").length > 1) this.#problems.push("the victim's exit was told more than once");
+    if (pod.exitsOf("victim").length > 1) this.#problems.push("the victim's exit was reported more than once");
   }
 
   #bound(value: number, most: number, text: string): void {

@@ -7,16 +7,16 @@ import { shimScope } from "../../leaks/shim-scope.ts";
 import { Pod, type PodContainer, readOnlyRoot } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
 import { HOST_ENVIRONMENT, SHIM } from "../../support/programs.ts";
-import type { ChaosGround } from "../chaos/run-chaos.ts";
+import type { ChaosContext } from "../chaos/run-chaos.ts";
 import { leftOver } from "../harness/leftovers.ts";
 
 export interface LimitCase {
   readonly name: string;
   readonly what: string;
-  readonly run: (ground: LimitGround) => Promise<void>;
+  readonly run: (context: LimitContext) => Promise<void>;
 }
 
-export interface LimitGround extends ChaosGround {
+export interface LimitContext extends ChaosContext {
   /** An empty folder for the case. */
   readonly own: string;
 }
@@ -38,16 +38,16 @@ function wrapped(folder: string, lines: readonly string[]): string {
   return path;
 }
 
-async function runPod(ground: LimitGround, executable: string, directory: string): Promise<Pod> {
-  const signal = AbortSignal.any([ground.signal, AbortSignal.timeout(4 * callMs)]);
+async function runPod(context: LimitContext, executable: string, directory: string): Promise<Pod> {
+  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(4 * callMs)]);
   return await Pod.run({ executable, directory, id: "pod", environment: HOST_ENVIRONMENT, signal });
 }
 
 /** Makes as many containers as it can. Each call is answered, by a refusal if it must be. */
-async function makeMany(pod: Pod, ground: LimitGround): Promise<number> {
+async function makeMany(pod: Pod, context: LimitContext): Promise<number> {
   const made: PodContainer[] = [];
   for (let count = 0; count < containers; count += 1) {
-    const rootfs = readOnlyRoot(ground.rootfs);
+    const rootfs = readOnlyRoot(context.rootfs);
     try {
       const container = await pod.createContainer({ id: `c-${count}`, args: ["sleep", "1000"], rootfs });
       made.push(container);
@@ -68,12 +68,12 @@ async function makeMany(pod: Pod, ground: LimitGround): Promise<number> {
 /** With so few descriptors; a hard limit, which nobody raises. */
 const descriptors =
   (most: number): LimitCase["run"] =>
-  async (ground) => {
-    const executable = wrapped(ground.own, [`ulimit -n ${most}`]);
-    const pod = await orRefused(() => runPod(ground, executable, ground.own));
+  async (context) => {
+    const executable = wrapped(context.own, [`ulimit -n ${most}`]);
+    const pod = await orRefused(() => runPod(context, executable, context.own));
     if (pod === undefined) return;
     try {
-      await makeMany(pod, ground);
+      await makeMany(pod, context);
       await pod.remove();
     } finally {
       await pod.abandon();
@@ -90,7 +90,7 @@ async function orRefused<T>(work: () => Promise<T>): Promise<T | undefined> {
   }
 }
 
-async function littleMemory(ground: LimitGround): Promise<void> {
+async function littleMemory(context: LimitContext): Promise<void> {
   const group = memoryGroup("attack-shim");
   if (group === undefined) {
     console.warn(
@@ -99,12 +99,12 @@ async function littleMemory(ground: LimitGround): Promise<void> {
     return;
   }
   try {
-    const executable = wrapped(ground.own, [`echo $$ > ${group}/cgroup.procs`]);
-    const pod = await orRefused(() => runPod(ground, executable, ground.own));
+    const executable = wrapped(context.own, [`echo $$ > ${group}/cgroup.procs`]);
+    const pod = await orRefused(() => runPod(context, executable, context.own));
     if (pod === undefined) return;
     try {
       // The kernel may kill a shim that has too little; its pod goes by its `delete` then.
-      await makeMany(pod, ground).catch(() => {});
+      await makeMany(pod, context).catch(() => {});
       await pod.remove().catch(() => {});
     } finally {
       await pod.abandon();
@@ -152,12 +152,12 @@ async function settledGroup(group: string): Promise<void> {
 /** The bundles are on a disk that is full, once the pod runs; with room again, containers can be made again. */
 const fullDisk =
   (options: string, fill: (folder: string) => void): LimitCase["run"] =>
-  async (ground) => {
-    const disk = join(ground.own, "d");
+  async (context) => {
+    const disk = join(context.own, "d");
     mkdirSync(disk);
     await mustRun("mount", ["-t", "tmpfs", "-o", options, "tmpfs", disk]);
     try {
-      const pod = await runPod(ground, SHIM, disk);
+      const pod = await runPod(context, SHIM, disk);
       try {
         const filling = join(disk, "filling");
         mkdirSync(filling);
@@ -166,7 +166,7 @@ const fullDisk =
         } catch {
           // It is full.
         }
-        const rootfs = readOnlyRoot(ground.rootfs);
+        const rootfs = readOnlyRoot(context.rootfs);
         // The bundle itself cannot be made then: what matters is what the shim does with what it holds.
         await pod.createContainer({ id: "late", args: ["sleep", "1"], rootfs }).catch(() => {});
         rmSync(filling, { recursive: true });
@@ -207,19 +207,19 @@ export const limitCases: readonly LimitCase[] = [
   },
 ];
 
-export async function runLimit(limit: LimitCase, ground: ChaosGround): Promise<LimitResult> {
-  const own = join(ground.directory, limit.name);
+export async function runLimit(limit: LimitCase, context: ChaosContext): Promise<LimitResult> {
+  const own = join(context.directory, limit.name);
   mkdirSync(own);
-  const before = await takeHoldings(shimScope([ground.directory]));
+  const before = await takeHoldings(shimScope([context.directory]));
   const problems: string[] = [];
   try {
-    await limit.run({ ...ground, own });
+    await limit.run({ ...context, own });
   } catch (error) {
     problems.push((error as Error).stack ?? String(error));
   }
   rmSync(own, { recursive: true, force: true });
   mkdirSync(own);
-  problems.push(...(await leftOver(before, ground.directory, ground.signal)).filter((line) => !line.includes(own)));
+  problems.push(...(await leftOver(before, context.directory, context.signal)).filter((line) => !line.includes(own)));
   rmSync(own, { recursive: true, force: true });
   return { name: limit.name, problems };
 }

@@ -245,7 +245,7 @@ const errorModes: readonly Mode[] = [
   },
   {
     name: "stacks-long",
-    what: "tells stacks of 4 MiB that forge lines, to a shim that is asked for its own",
+    what: "returns stacks of 4 MiB that forge lines, to a shim that is asked for its own",
     provoke: ["signal", "stats"],
     attack: (guest) => {
       guest.onAnything("dumpStacks", (request) => guest.answer(request, { GuestStacks: forgery.repeat(50_000) }));

@@ -1,4 +1,4 @@
-/** Exits that are not told, told wrongly or often, and requests that are never answered. */
+/** Exits that are not reported, reported wrongly or often, and requests that are never answered. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Procedure } from "@uvm-shim/gcs-bridge";
 import type { HostileGuest } from "../guest/hostile-guest.ts";
@@ -25,7 +25,7 @@ const onlySays =
     for (const procedure of procedures) guest.onVictim(procedure, (request) => guest.answer(request));
   };
 
-/** The process has gone from the lists, and nobody is told. */
+/** The process has gone from the lists, and no exit is reported. */
 const vanish =
   (guest: HostileGuest): Reaction =>
   (request) => {
@@ -75,7 +75,7 @@ export const exitModes: readonly Mode[] = [
   },
   {
     name: "exit-untold",
-    what: "has a killed victim no longer, and never tells its exit",
+    what: "has lost a killed victim, and never reports its exit",
     provoke: ["kill", "pids"],
     attack: (guest) => {
       guest.onVictimKilled(vanish(guest));
@@ -84,7 +84,7 @@ export const exitModes: readonly Mode[] = [
   },
   {
     name: "exit-untold-dripping",
-    what: "has a killed victim no longer, never tells its exit, and goes on to write its output",
+    what: "has lost a killed victim, never reports its exit, and goes on writing its output",
     provoke: ["kill"],
     attack: (guest) => {
       guest.onVictimKilled((request) => {
@@ -98,7 +98,7 @@ export const exitModes: readonly Mode[] = [
   },
   {
     name: "exit-told-dripping",
-    what: "tells the exit of a killed victim, and goes on to write its output",
+    what: "reports the exit of a killed victim, and goes on writing its output",
     provoke: ["kill"],
     attack: (guest) => {
       guest.onVictimKilled((request) => {
@@ -116,7 +116,7 @@ export const exitModes: readonly Mode[] = [
   },
   {
     name: "exit-told-flooding",
-    what: "tells the exit of the victim, and goes on to write its output as fast as it is taken",
+    what: "reports the exit of the victim, and goes on writing its output as fast as it is read",
     attack: (guest) =>
       guest.afterVictimRuns(() => {
         const one = victimOf(guest);
@@ -152,7 +152,7 @@ export const exitModes: readonly Mode[] = [
   },
   {
     name: "exit-codes-odd",
-    what: "tells an exit code that is a fraction, text or endless",
+    what: "reports an exit code that is a fraction, a text or endless",
     attack: (guest) => {
       const codes = ["-1", "1e99", '"7"', "0.5", "null"];
       guest.onVictim("waitForProcess", (request) => {
@@ -165,7 +165,7 @@ export const exitModes: readonly Mode[] = [
   },
   {
     name: "exit-at-once",
-    what: "tells the victim's exit before it says that it was started",
+    what: "reports the victim's exit before its start",
     attack: (guest) => {
       guest.onVictim("executeProcess", (request) => {
         guest.notify({ ContainerId: request.containerId, Type: "ForcedExit" });

@@ -36,7 +36,7 @@ const line = (fields: object): string => `${JSON.stringify({ level: "error", ...
 export const floodModes: readonly Mode[] = [
   {
     name: "flood-out-of-memory",
-    what: "tells of kills for want of memory without end",
+    what: "reports out-of-memory kills without end",
     attack: floodsBridge(always((guest) => notice(guest, "OutOfMemory"))),
     busy: true,
   },
@@ -54,7 +54,7 @@ export const floodModes: readonly Mode[] = [
   },
   {
     name: "flood-of-strangers",
-    what: "tells of containers that there are not, each with another id",
+    what: "notifies of containers that do not exist, each with another id",
     attack: floodsBridge(
       () => (number) =>
         frame(containerNotificationType, JSON.stringify({ ContainerId: `${forgery}${number}`, Type: "Started" })),
@@ -63,7 +63,7 @@ export const floodModes: readonly Mode[] = [
   },
   {
     name: "flood-states",
-    what: "tells without end that the victim has started, paused and was made",
+    what: "notifies without end that the victim has started, paused and was created",
     attack: floodsBridge(
       (guest) => (number) => notice(guest, ["Started", "Paused", "Constructed", "None"][number % 4] ?? "None"),
     ),
@@ -71,7 +71,7 @@ export const floodModes: readonly Mode[] = [
   },
   {
     name: "flood-exits",
-    what: "tells without end that the victim has ended, though it runs",
+    what: "notifies without end that the victim has ended, though it runs",
     attack: floodsBridge(always((guest) => notice(guest, "ForcedExit"))),
     busy: true,
   },

@@ -12,7 +12,7 @@ export type Provocation =
   | "update"
   | "delete"
   | "talk"
-  /** SIGUSR1 to the shim, which makes it tell its state. */
+  /** SIGUSR1 to the shim, which makes it log its state. */
   | "signal";
 
 export interface Mode {
@@ -28,7 +28,7 @@ export interface Mode {
   readonly stdio?: true;
   /** Keeps a processor busy: nothing else is attacked beside it. */
   readonly busy?: true;
-  /** The victim is killed with SIGKILL at the end, and its exit must be told. */
+  /** The victim is killed with SIGKILL at the end, and its exit must be reported. */
   readonly mustEnd?: true;
   /** The guest answers nobody any more, so that what needs it may be refused. */
   readonly silent?: true;

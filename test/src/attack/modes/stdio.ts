@@ -31,7 +31,7 @@ async function dialAll(guest: HostileGuest, ports: StreamPorts): Promise<Streams
 export const stdioModes: readonly Mode[] = [
   {
     name: "stdio-undialled",
-    what: "starts the victim and dials none of its stdio",
+    what: "starts the victim and does not dial its stdio",
     attack: executes(async () => ({})),
     stdio: true,
   },
@@ -95,7 +95,7 @@ export const stdioModes: readonly Mode[] = [
   },
   {
     name: "stdio-every-port",
-    what: "dials 300 ports beside those that it was told",
+    what: "dials 300 ports besides those that it was given",
     attack: executes(async (guest, ports) => {
       for (let offset = 1; offset <= 300; offset += 1) void guest.dial(0x4000_0000 + offset).catch(() => {});
       return await dialAll(guest, ports);

@@ -8,9 +8,9 @@ import { Pod } from "../../shim-client/pod.ts";
 import type { Specification } from "../../shim-client/spec.ts";
 import { poll } from "../../support/wait.ts";
 import { output, withPod as withCriPod } from "../cri-case.ts";
-import type { Case, CriGround, Ground } from "../suite.ts";
+import type { Case, CaseContext, CriCaseContext } from "../suite.ts";
 import { assertStatus, runContainer } from "./ctr.ts";
-import { assertRefused, directoryRootfs, type ProtocolCase, type ProtocolGround, withPod } from "./protocol.ts";
+import { assertRefused, directoryRootfs, type ProtocolCase, type ProtocolCaseContext, withPod } from "./protocol.ts";
 import { withScripts } from "./protocol-containers.ts";
 
 const SIZE = 4 * 1024 * 1024;
@@ -53,11 +53,11 @@ const WRITE = "of the guest";
 const script = (path: string): string =>
   `head -c 12 ${path}; printf '${WRITE}' | dd of=${path} conv=notrunc,fsync 2>/dev/null || echo kept`;
 
-async function byCtr(ground: Ground): Promise<void> {
-  await withDevice(ground.scratch, ground.newId("volume"), async (device, file) => {
+async function byCtr(context: CaseContext): Promise<void> {
+  await withDevice(context.scratch, context.newId("volume"), async (device, file) => {
     const command = ["sh", "-c", `test -b ${device} && ${script(device)}`];
     const flags = ["--device", device];
-    const run = await runContainer(ground, { id: ground.newId("block"), flags, command });
+    const run = await runContainer(context, { id: context.newId("block"), flags, command });
     assertStatus(run, 0);
     assert.equal(run.stdout.toString(), "of the host\n");
     assert.equal(firstWord(file), WRITE);
@@ -65,9 +65,9 @@ async function byCtr(ground: Ground): Promise<void> {
   });
 }
 
-async function access(ground: ProtocolGround): Promise<void> {
-  await withDevice(ground.directory, "volume", async (device, file) => {
-    await withScripts(ground, async (outputOf, pod) => {
+async function access(context: ProtocolCaseContext): Promise<void> {
+  await withDevice(context.directory, "volume", async (device, file) => {
+    await withScripts(context, async (outputOf, pod) => {
       const shown = await outputOf(script(PATH), { change: withDisk(device, "r") });
       assert.equal(shown, "of the host\nkept\n");
       assert.equal(
@@ -76,7 +76,7 @@ async function access(ground: ProtocolGround): Promise<void> {
       );
       assert.equal(firstWord(file), WRITE);
       const create = (change: (specification: Specification) => object) =>
-        pod.createContainer({ id: "refused", args: ["true"], rootfs: directoryRootfs(ground), change });
+        pod.createContainer({ id: "refused", args: ["true"], rootfs: directoryRootfs(context), change });
       const { major, minor } = numbersOf(device);
       const nothing = `linux.devices[0]: linux.resources.devices allow nothing of b ${major}:${minor}`;
       await assertRefused(create(withDisk(device, "")), "InvalidArgument", nothing);
@@ -92,10 +92,10 @@ async function access(ground: ProtocolGround): Promise<void> {
 }
 
 /** Who uses it and who ends, in whatever way: it is the host's again. */
-async function released(ground: ProtocolGround): Promise<void> {
-  await withDevice(ground.directory, "volume", async (device) => {
-    const create = { rootfs: directoryRootfs(ground), change: withDisk(device, "rwm"), args: ["sleep", "1000"] };
-    await withPod(ground, async (pod) => {
+async function released(context: ProtocolCaseContext): Promise<void> {
+  await withDevice(context.directory, "volume", async (device) => {
+    const create = { rootfs: directoryRootfs(context), change: withDisk(device, "rwm"), args: ["sleep", "1000"] };
+    await withPod(context, async (pod) => {
       const [first, second] = [
         await pod.createContainer({ id: "first", ...create }),
         await pod.createContainer({ id: "second", ...create }),
@@ -112,12 +112,12 @@ async function released(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function killedShim(ground: ProtocolGround): Promise<void> {
-  const { executable, environment, directory, signal } = ground;
+async function killedShim(context: ProtocolCaseContext): Promise<void> {
+  const { executable, environment, directory, signal } = context;
   await withDevice(directory, "volume", async (device) => {
     const pod = await Pod.run({ executable, environment, directory, signal, id: "pod" });
     try {
-      const rootfs = directoryRootfs(ground);
+      const rootfs = directoryRootfs(context);
       const change = withDisk(device, "rwm");
       const container = await pod.createContainer({ id: "c1", args: ["sleep", "1000"], rootfs, change });
       await container.start();
@@ -136,29 +136,29 @@ async function killedShim(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function byCri(ground: CriGround): Promise<void> {
-  await withDevice(ground.scratch, ground.newId("volume"), async (device, file) => {
+async function byCri(context: CriCaseContext): Promise<void> {
+  await withDevice(context.scratch, context.newId("volume"), async (device, file) => {
     const named = (permissions: string) => ({ devices: [{ containerPath: PATH, hostPath: device, permissions }] });
     const work = async (pod: CriPod): Promise<void> => {
       const writer = await pod.run("writer", ["sleep", "1000"], named("mrw"));
-      assert.equal(await output(ground, writer, "sh", "-c", script(PATH)), "of the host\n");
+      assert.equal(await output(context, writer, "sh", "-c", script(PATH)), "of the host\n");
       assert.equal(firstWord(file), WRITE);
       const privileged = await pod.run("privileged", ["sleep", "1000"], {
         ...named("mrw"),
         linux: { securityContext: { privileged: true } },
       });
-      assert.equal(await output(ground, privileged, "head", "-c", "12", PATH), WRITE);
+      assert.equal(await output(context, privileged, "head", "-c", "12", PATH), WRITE);
       // Of all devices that the node has the pod has this one alone.
       assert.equal(attachments(device), 1);
       for (const containerId of [writer, privileged]) {
-        await ground.cri.call("StopContainer", { containerId, timeout: 0 });
-        await ground.cri.call("RemoveContainer", { containerId });
+        await context.cri.call("StopContainer", { containerId, timeout: 0 });
+        await context.cri.call("RemoveContainer", { containerId });
       }
       assert.equal(attachments(device), 0);
       const reader = await pod.run("reader", ["sleep", "1000"], named("r"));
-      assert.equal(await output(ground, reader, "sh", "-c", script(PATH)), `${WRITE}kept\n`);
+      assert.equal(await output(context, reader, "sh", "-c", script(PATH)), `${WRITE}kept\n`);
     };
-    await withCriPod(ground, work, { linux: { securityContext: { privileged: true } } });
+    await withCriPod(context, work, { linux: { securityContext: { privileged: true } } });
     assert.equal(attachments(device), 0);
   });
 }
@@ -171,6 +171,6 @@ export const protocolBlockDeviceCases: readonly ProtocolCase[] = [
   { name: "block devices: the host's again when the shim is killed", run: killedShim },
 ];
 
-export const criBlockDeviceCases: readonly Case<CriGround>[] = [
+export const criBlockDeviceCases: readonly Case<CriCaseContext>[] = [
   { name: "CRI: a block device of the host, written, read and beside all others", run: byCri },
 ];

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type CommandResult, mustRun } from "@uvm-shim/test-support/command";
 import { containerSpec, type Specification } from "../../shim-client/spec.ts";
-import type { Ground } from "../suite.ts";
+import type { CaseContext } from "../suite.ts";
 
 export interface ConfiguredOptions {
   readonly id: string;
@@ -17,15 +17,15 @@ export interface ConfiguredOptions {
 }
 
 /** `ctr run --config`. */
-export async function runConfigured(ground: Ground, options: ConfiguredOptions): Promise<CommandResult> {
+export async function runConfigured(context: CaseContext, options: ConfiguredOptions): Promise<CommandResult> {
   const { id, args, change, flags, prepare } = options;
-  const rootfs = join(ground.scratch, `${id}-rootfs`);
+  const rootfs = join(context.scratch, `${id}-rootfs`);
   mkdirSync(rootfs);
-  await mustRun("cp", ["-a", `${ground.images.rootfs}/.`, rootfs]);
+  await mustRun("cp", ["-a", `${context.images.rootfs}/.`, rootfs]);
   prepare?.(rootfs);
   const specification = containerSpec({ args, hostname: id, cgroup: `/configured/${id}` });
-  const configuration = join(ground.scratch, `${id}.json`);
+  const configuration = join(context.scratch, `${id}.json`);
   writeFileSync(configuration, JSON.stringify(change({ ...specification, root: { path: rootfs } })));
-  const line = ["run", "--runtime", ground.runtime.name, ...flags, "--config", configuration, id];
-  return await ground.containerd.ctr(line, { signal: ground.signal });
+  const line = ["run", "--runtime", context.runtime.name, ...flags, "--config", configuration, id];
+  return await context.containerd.ctr(line, { signal: context.signal });
 }

@@ -6,7 +6,7 @@ import type { CriPod } from "../../cri/pod.ts";
 import { execSync, inEachForm, output, withPod } from "../cri-case.ts";
 import { MEBIBYTE } from "../images.ts";
 import { servingShims } from "../machine.ts";
-import type { Case, CriGround } from "../suite.ts";
+import type { Case, CriCaseContext } from "../suite.ts";
 
 const COUNT = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done";
 
@@ -21,7 +21,7 @@ function processesBelow(group: string): readonly number[] {
   );
 }
 
-async function usage({ cri }: CriGround, { id }: CriPod) {
+async function usage({ cri }: CriCaseContext, { id }: CriPod) {
   const { stats } = await cri.call("ListPodSandboxStats", { filter: { id } });
   const linux = stats[0]?.linux;
   return {
@@ -30,13 +30,13 @@ async function usage({ cri }: CriGround, { id }: CriPod) {
   };
 }
 
-async function accounted(ground: CriGround, handler: string): Promise<void> {
+async function accounted(context: CriCaseContext, handler: string): Promise<void> {
   await withPod(
-    ground,
+    context,
     async (pod) => {
       const linux = { resources: { memoryLimitInBytes: 64 * MEBIBYTE } };
       const id = await pod.run("measured", ["sleep", "1000"], { linux });
-      const [shim] = servingShims(ground.runtime, pod.id);
+      const [shim] = servingShims(context.runtime, pod.id);
       assert.ok(shim !== undefined);
       const groups = pod.controlGroups;
       assert.ok(groups.length > 0);
@@ -50,11 +50,11 @@ async function accounted(ground: CriGround, handler: string): Promise<void> {
       }
       const [, memory] = limited(groups, pod, id, ["memory.limit_in_bytes", "memory.max"]);
       assert.equal(memory, `${64 * MEBIBYTE}`, "a container's limits lie below the pod's group");
-      const before = await usage(ground, pod);
+      const before = await usage(context, pod);
       assert.ok(before.memory > 10 * MEBIBYTE, `${before.memory} bytes`);
-      const count = await output(ground, id, "sh", "-c", `head -c ${30 * MEBIBYTE} /dev/zero >/dev/shm/x; ${COUNT}`);
+      const count = await output(context, id, "sh", "-c", `head -c ${30 * MEBIBYTE} /dev/zero >/dev/shm/x; ${COUNT}`);
       assert.equal(count, "");
-      const after = await usage(ground, pod);
+      const after = await usage(context, pod);
       assert.ok(after.cpuNanoseconds - before.cpuNanoseconds > 20_000_000, JSON.stringify({ before, after }));
       assert.ok(after.memory - before.memory > 20 * MEBIBYTE, JSON.stringify({ before, after }));
     },
@@ -78,18 +78,18 @@ function limited(
 }
 
 /** `podPidsLimit` of a kubelet is written to the pod's group. */
-async function bounded(ground: CriGround, handler: string): Promise<void> {
+async function bounded(context: CriCaseContext, handler: string): Promise<void> {
   await withPod(
-    ground,
+    context,
     async (pod) => {
       const id = await pod.run("many", ["sleep", "1000"]);
       const [group] = pod.controlGroups.filter((one) => existsSync(join(one, "pids.max")));
       assert.ok(group !== undefined, "the machine limits no processes");
       const spawn = ["sh", "-c", "for i in $(seq 100); do sleep 1000 & done; kill $(jobs -p); wait; echo all"];
-      assert.equal((await execSync(ground, id, spawn)).stdout, "all\n");
+      assert.equal((await execSync(context, id, spawn)).stdout, "all\n");
       const current = Number(readFileSync(join(group, "pids.current"), "utf8"));
       writeFileSync(join(group, "pids.max"), `${current + 50}`);
-      const refused = await execSync(ground, id, spawn);
+      const refused = await execSync(context, id, spawn);
       assert.match(refused.stderr, /can't fork/);
       assert.notEqual(refused.stdout, "all\n");
       writeFileSync(join(group, "pids.max"), "max");
@@ -99,7 +99,7 @@ async function bounded(ground: CriGround, handler: string): Promise<void> {
   );
 }
 
-export const criControlGroupCases: readonly Case<CriGround>[] = [
+export const criControlGroupCases: readonly Case<CriCaseContext>[] = [
   ...inEachForm("shim, VM and containers are in the pod's cgroup, which accounts them", accounted),
   ...inEachForm("a pod has no more processes than its cgroup may", bounded),
 ];

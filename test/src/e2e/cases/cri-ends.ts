@@ -16,11 +16,11 @@ import {
 } from "../cri-case.ts";
 import { IMAGE } from "../images.ts";
 import { servingShims } from "../machine.ts";
-import type { Case, CriGround } from "../suite.ts";
+import type { Case, CriCaseContext } from "../suite.ts";
 
 /** What a kubelet asks of a completed pod, for as long as it keeps it. */
-async function toldCompleted(ground: CriGround, podSandboxId: string, containerId: string): Promise<void> {
-  const { cri } = ground;
+async function toldCompleted(context: CriCaseContext, podSandboxId: string, containerId: string): Promise<void> {
+  const { cri } = context;
   const { status } = await cri.call("PodSandboxStatus", { podSandboxId });
   assert.equal(status?.state, SANDBOX_NOTREADY);
   const { items } = await cri.call("ListPodSandbox", { filter: { id: podSandboxId } });
@@ -28,22 +28,22 @@ async function toldCompleted(ground: CriGround, podSandboxId: string, containerI
     items.map(({ id, state }) => [id, state]),
     [[podSandboxId, SANDBOX_NOTREADY]],
   );
-  const { state, exitCode } = await containerStatus(ground, containerId);
+  const { state, exitCode } = await containerStatus(context, containerId);
   assert.deepEqual([state, exitCode], [CONTAINER_EXITED, 3]);
   // Of the node as a whole, which one pod without a shim must not spoil.
   await cri.call("ListContainerStats", {});
   await cri.call("ListPodSandboxStats", {});
 }
 
-async function completedPod(ground: CriGround): Promise<void> {
-  const { cri, containerd, runtime, signal } = ground;
-  await withPod(ground, async (pod) => {
+async function completedPod(context: CriCaseContext): Promise<void> {
+  const { cri, containerd, runtime, signal } = context;
+  await withPod(context, async (pod) => {
     const id = await pod.run("job", ["sh", "-c", "echo done; exit 3"]);
-    await untilExited(ground, id);
+    await untilExited(context, id);
     const [shim] = servingShims(runtime, pod.id);
     assert.ok(shim !== undefined);
     await cri.call("StopPodSandbox", { podSandboxId: pod.id });
-    await toldCompleted(ground, pod.id, id);
+    await toldCompleted(context, pod.id, id);
     await poll("the shim to end", async () => (servingShims(runtime, pod.id).length === 0 ? true : undefined), {
       ...{ timeoutMs: READY_MS, signal },
     });
@@ -53,10 +53,10 @@ async function completedPod(ground: CriGround): Promise<void> {
       async () => await cri.call("PodSandboxStatus", { podSandboxId: pod.id }).catch(() => undefined),
       { timeoutMs: READY_MS, signal },
     );
-    await toldCompleted(ground, pod.id, id);
+    await toldCompleted(context, pod.id, id);
     await containerd.stop();
     await containerd.start(signal);
-    await toldCompleted(ground, pod.id, id);
+    await toldCompleted(context, pod.id, id);
     for (let time = 0; time < 2; time++) await cri.call("StopPodSandbox", { podSandboxId: pod.id });
     assert.equal(pod.logged("job").stdout, "done\n");
     await cri.call("RemoveContainer", { containerId: id });
@@ -70,14 +70,14 @@ const CROWD_CALL_MS = 110_000;
 const EXPIRED =
   /the guest does not answer|the guest has not answered|DeadlineExceeded|not done within|has not answered within|did not answer within/;
 
-async function crowd(ground: CriGround): Promise<void> {
-  const { cri, containerd, runtime, scratch: directory } = ground;
-  const handlers = ground.forms.map((form) => handlerName(runtime.name, form));
+async function crowd(context: CriCaseContext): Promise<void> {
+  const { cri, containerd, runtime, scratch: directory } = context;
+  const handlers = context.forms.map((form) => handlerName(runtime.name, form));
   const left = new Set<CriPod>();
   const pods: { readonly pod: CriPod; readonly id: string }[] = [];
   try {
     for (let count = 0; count < CROWD.pods; count++) {
-      const name = ground.newId("pod");
+      const name = context.newId("pod");
       const pod = await CriPod.run({
         cri,
         directory,
@@ -96,7 +96,7 @@ async function crowd(ground: CriGround): Promise<void> {
       };
       const end = async ({ pod, id }: (typeof pods)[number]): Promise<void> => {
         await cri.call("StopContainer", { containerId: id, timeout: 30 }, { timeoutMs: CROWD_CALL_MS });
-        assert.equal((await containerStatus(ground, id)).exitCode, 0);
+        assert.equal((await containerStatus(context, id)).exitCode, 0);
         await cri.call("StopPodSandbox", { podSandboxId: pod.id }, { timeoutMs: CROWD_CALL_MS });
         await pod.remove();
         left.delete(pod);
@@ -118,14 +118,14 @@ async function crowd(ground: CriGround): Promise<void> {
   }
 }
 
-async function killedGuest(ground: CriGround, handler: string): Promise<void> {
-  const { cri, signal } = ground;
+async function killedGuest(context: CriCaseContext, handler: string): Promise<void> {
+  const { cri, signal } = context;
   const work = async (pod: CriPod): Promise<void> => {
     const ids: string[] = [];
     for (const name of ["a", "b", "c"]) ids.push(await pod.run(name, ["sleep", "1000"]));
     process.kill(findServers()["guest agent"], "SIGKILL");
     await poll(
-      "the pod and its containers to be told dead",
+      "the pod and its containers to be reported dead",
       async () => {
         const { containers } = await cri.call("ListContainers", { filter: { podSandboxId: pod.id } });
         const { items } = await cri.call("ListPodSandbox", { filter: { id: pod.id } });
@@ -136,13 +136,13 @@ async function killedGuest(ground: CriGround, handler: string): Promise<void> {
       { timeoutMs: READY_MS, signal },
     );
     await assert.rejects(pod.run("late", ["true"]));
-    for (const id of ids) assert.notEqual((await untilExited(ground, id)).exitCode, 0);
+    for (const id of ids) assert.notEqual((await untilExited(context, id)).exitCode, 0);
   };
-  await withPod(ground, work, {}, handler);
+  await withPod(context, work, {}, handler);
 }
 
-export const criEndCases: readonly Case<CriGround>[] = [
-  { name: "CRI: a completed pod keeps no shim, and is told, kept and removed without it", run: completedPod },
+export const criEndCases: readonly Case<CriCaseContext>[] = [
+  { name: "CRI: a completed pod keeps no shim, and is listed, kept and removed without it", run: completedPod },
   { name: "CRI: pods deleted at once beside busy processes end in order, and no bound expires", run: crowd },
-  ...inEachForm("a pod whose guest is killed is told dead with its containers, and starts no other", killedGuest),
+  ...inEachForm("a pod whose guest is killed is reported dead with its containers, and starts no other", killedGuest),
 ];

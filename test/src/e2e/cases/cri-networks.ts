@@ -13,7 +13,7 @@ import { poll } from "../../support/wait.ts";
 import { addressesOf, NETWORKS } from "../cni.ts";
 import { classicHandler, networkedHandler } from "../containerd.ts";
 import { inEachForm, output, READY_MS, withPod } from "../cri-case.ts";
-import type { Case, CriGround } from "../suite.ts";
+import type { Case, CriCaseContext } from "../suite.ts";
 
 const { NODE } = runtime.v1.NamespaceMode;
 const PORT = 8080;
@@ -51,8 +51,8 @@ async function accepts(host: string, port: number): Promise<boolean> {
 }
 
 /** What the plugins have made for the pod is what its containers have, and nothing else; its addresses. */
-async function addresses(ground: CriGround, pod: CriPod, id: string): Promise<readonly string[]> {
-  const shown = await output(ground, id, "ip", "-4", "-o", "addr", "show");
+async function addresses(context: CriCaseContext, pod: CriPod, id: string): Promise<readonly string[]> {
+  const shown = await output(context, id, "ip", "-4", "-o", "addr", "show");
   const found = [...shown.matchAll(/(\S+)\s+inet ([\d.]+)\/(\d+)/g)]
     .map(([, name = "", address = "", length]) => ({ name, address, length }))
     // containerd has the plugins of several networks run at once.
@@ -65,35 +65,35 @@ async function addresses(ground: CriGround, pod: CriPod, id: string): Promise<re
   const told = found.slice(0, NETWORKS.length).map(({ address }) => address);
   for (const [index, { prefix, mtu }] of NETWORKS.entries()) {
     assert.equal(told[index]?.startsWith(`${prefix}.`), true, `${told[index]} is of ${prefix}.0/24`);
-    assert.equal(await output(ground, id, "cat", `/sys/class/net/eth${index}/mtu`), `${mtu}\n`);
+    assert.equal(await output(context, id, "cat", `/sys/class/net/eth${index}/mtu`), `${mtu}\n`);
   }
   assert.match(
-    await output(ground, id, "ip", "route"),
+    await output(context, id, "ip", "route"),
     new RegExp(`^default via ${NETWORKS[0].gateway} dev eth0`, "m"),
   );
   // Of several networks, containerd tells the address in the first.
-  const { status } = await ground.cri.call("PodSandboxStatus", { podSandboxId: pod.id });
+  const { status } = await context.cri.call("PodSandboxStatus", { podSandboxId: pod.id });
   assert.equal(status?.network?.ip, told[0]);
   return told;
 }
 
 /** A server of the node's hears from the pod's address. */
-async function reachesNode(ground: CriGround, id: string, address: string): Promise<void> {
+async function reachesNode(context: CriCaseContext, id: string, address: string): Promise<void> {
   const server = createServer(({ socket }, response) => response.end(`${socket.remoteAddress}\n`));
   await new Promise<void>((resolve) => server.listen(0, NETWORKS[0].gateway, resolve));
   try {
     const url = `http://${NETWORKS[0].gateway}:${(server.address() as AddressInfo).port}/`;
-    assert.equal(await output(ground, id, "wget", "-q", "-O", "-", url), `${address}\n`);
+    assert.equal(await output(context, id, "wget", "-q", "-O", "-", url), `${address}\n`);
   } finally {
     server.close();
   }
 }
 
-async function reached(ground: CriGround, handler: string): Promise<void> {
-  const { cri, signal } = ground;
+async function reached(context: CriCaseContext, handler: string): Promise<void> {
+  const { cri, signal } = context;
   const work = async (pod: CriPod): Promise<void> => {
     const server = await pod.run("server", ["sh", "-c", SERVE]);
-    const [first = "", second = ""] = await addresses(ground, pod, server);
+    const [first = "", second = ""] = await addresses(context, pod, server);
     const listens = async (): Promise<true | undefined> => ((await accepts(first, PORT)) ? true : undefined);
     await poll("the pod to accept connections", listens, { timeoutMs: READY_MS, signal });
     assert.equal(await accepts(first, CLOSED_PORT), false);
@@ -107,16 +107,16 @@ async function reached(ground: CriGround, handler: string): Promise<void> {
       await askForwarded(url, port, "GET / HTTP/1.0\r\n\r\n", /^HTTP\/1\.[01] 200 [\s\S]*from the pod\n$/, READY_MS);
     }
     const other = await pod.run("other", ["sleep", "1000"]);
-    assert.equal(await output(ground, other, "wget", "-q", "-O", "-", `http://127.0.0.1:${HIDDEN_PORT}/`), WORD);
-    await reachesNode(ground, other, first);
+    assert.equal(await output(context, other, "wget", "-q", "-O", "-", `http://127.0.0.1:${HIDDEN_PORT}/`), WORD);
+    await reachesNode(context, other, first);
   };
   const portMappings = [{ containerPort: PORT, hostPort: NODE_PORT }];
-  await withPod(ground, work, { portMappings }, networkedHandler(handler));
-  await nothingSetUp(ground);
+  await withPod(context, work, { portMappings }, networkedHandler(handler));
+  await nothingSetUp(context);
 }
 
 /** Plugins find again what they are to take back. */
-async function nothingSetUp({ containerd }: CriGround): Promise<void> {
+async function nothingSetUp({ containerd }: CriCaseContext): Promise<void> {
   const directory = join(dirname(containerd.state), "cni");
   for (const { name, bridge } of NETWORKS) {
     const lent = readdirSync(addressesOf(directory, name)).filter((file) => /^\d+(\.\d+){3}$/.test(file));
@@ -127,20 +127,20 @@ async function nothingSetUp({ containerd }: CriGround): Promise<void> {
 }
 
 /** containerd, which makes the file, takes the node's name where a kubelet gives none. */
-async function nodesNetwork(ground: CriGround): Promise<void> {
+async function nodesNetwork(context: CriCaseContext): Promise<void> {
   const work = async (pod: CriPod): Promise<void> => {
     const id = await pod.run("named", ["sleep", "1000"]);
     for (const asked of [["hostname"], ["cat", "/etc/hostname"]]) {
-      assert.equal(await output(ground, id, ...asked), `${hostname()}\n`, asked.join(" "));
+      assert.equal(await output(context, id, ...asked), `${hostname()}\n`, asked.join(" "));
     }
   };
   const linux = { securityContext: { namespaceOptions: { network: NODE } } };
-  await withPod(ground, work, { hostname: "", linux }, classicHandler(ground.runtime.name));
+  await withPod(context, work, { hostname: "", linux }, classicHandler(context.runtime.name));
 }
 
 const probed = "is reached by address, through a port of the node and forwarded, in two networks of CNI plugins";
 
-export const criNetworkCases: readonly Case<CriGround>[] = [
+export const criNetworkCases: readonly Case<CriCaseContext>[] = [
   ...inEachForm(`a pod ${probed}`, reached),
   { name: "CRI: a pod in the node's network has the node's name", run: nodesNetwork },
 ];

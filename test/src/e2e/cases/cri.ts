@@ -21,25 +21,25 @@ import {
   withPod,
 } from "../cri-case.ts";
 import { MEBIBYTE } from "../images.ts";
-import type { Case, CriGround } from "../suite.ts";
+import type { Case, CriCaseContext } from "../suite.ts";
 
-async function lifeOfAPod(ground: CriGround): Promise<void> {
-  const { cri } = ground;
-  await withPod(ground, async (pod) => {
+async function lifeOfAPod(context: CriCaseContext): Promise<void> {
+  const { cri } = context;
+  await withPod(context, async (pod) => {
     const { status } = await cri.call("PodSandboxStatus", { podSandboxId: pod.id });
     assert.equal(status?.state, SANDBOX_READY);
     const long = await pod.run("long", ["sh", "-c", "echo out; echo err >&2; exec sleep 1000"]);
-    assert.equal((await containerStatus(ground, long)).state, CONTAINER_RUNNING);
+    assert.equal((await containerStatus(context, long)).state, CONTAINER_RUNNING);
     const short = await pod.run("short", ["sh", "-c", "exit 3"]);
-    assert.equal((await untilExited(ground, short)).exitCode, 3);
-    assert.deepEqual(await execSync(ground, long, ["sh", "-c", "echo in; echo bad >&2; exit 5"]), {
+    assert.equal((await untilExited(context, short)).exitCode, 3);
+    assert.deepEqual(await execSync(context, long, ["sh", "-c", "echo in; echo bad >&2; exit 5"]), {
       status: 5,
       stdout: "in\n",
       stderr: "bad\n",
     });
     assert.deepEqual(pod.logged("long"), { stdout: "out\n", stderr: "err\n" });
     await cri.call("StopContainer", { containerId: long, timeout: 1 });
-    assert.equal((await untilExited(ground, long)).exitCode, 137);
+    assert.equal((await untilExited(context, long)).exitCode, 137);
     // Kubelets repeat what they are not sure of.
     await cri.call("StopContainer", { containerId: long, timeout: 1 });
     for (const containerId of [long, short, long]) await cri.call("RemoveContainer", { containerId });
@@ -50,7 +50,7 @@ async function lifeOfAPod(ground: CriGround): Promise<void> {
         const answer = await cri.call("PodSandboxStatus", { podSandboxId: pod.id });
         return answer.status?.state === SANDBOX_NOTREADY ? answer : undefined;
       },
-      { timeoutMs: READY_MS, signal: ground.signal },
+      { timeoutMs: READY_MS, signal: context.signal },
     );
     assert.equal(stopped.status?.id, pod.id);
   });
@@ -58,9 +58,9 @@ async function lifeOfAPod(ground: CriGround): Promise<void> {
   assert.deepEqual(items, []);
 }
 
-async function terminals(ground: CriGround): Promise<void> {
-  const { cri } = ground;
-  await withPod(ground, async (pod) => {
+async function terminals(context: CriCaseContext): Promise<void> {
+  const { cri } = context;
+  await withPod(context, async (pod) => {
     const id = await pod.run("shell", ["sh", "-c", "echo ready; read line; echo got $line; read line; exit 4"], {
       tty: true,
       stdin: true,
@@ -83,14 +83,14 @@ async function terminals(ground: CriGround): Promise<void> {
     await attached.outputMatches(/got hello/, READY_MS);
     attached.write("bye\n");
     await attached.ended;
-    assert.equal((await untilExited(ground, id)).exitCode, 4);
+    assert.equal((await untilExited(context, id)).exitCode, 4);
     assert.match(pod.logged("shell").stdout, /ready[\s\S]*got hello/);
   });
 }
 
 /** What needs the pod's shim beside the calls of the case itself. */
-async function everythingWorks(ground: CriGround, podId: string, id: string): Promise<void> {
-  const { cri } = ground;
+async function everythingWorks(context: CriCaseContext, podId: string, id: string): Promise<void> {
+  const { cri } = context;
   const { stats } = await cri.call("ContainerStats", { containerId: id });
   assert.ok(Number(stats?.memory?.workingSetBytes?.value) > 0, JSON.stringify(stats?.memory));
   const pods = await cri.call("ListPodSandboxStats", { filter: { id: podId } });
@@ -101,7 +101,7 @@ async function everythingWorks(ground: CriGround, podId: string, id: string): Pr
   );
   const limit = 96 * MEBIBYTE;
   await cri.call("UpdateContainerResources", { containerId: id, linux: { memoryLimitInBytes: limit } });
-  assert.equal(await memoryLimit(ground, id), limit);
+  assert.equal(await memoryLimit(context, id), limit);
   const cmd = ["sh", "-c", "read line; echo got $line; exit 7"];
   const exec = await cri.call("Exec", { containerId: id, cmd, tty: true, stdin: true, stdout: true });
   const terminal = await CriStream.open(exec.url);
@@ -114,7 +114,7 @@ async function everythingWorks(ground: CriGround, podId: string, id: string): Pr
   attached.close();
 }
 
-async function untilReady({ cri, signal }: CriGround, podSandboxId: string): Promise<void> {
+async function untilReady({ cri, signal }: CriCaseContext, podSandboxId: string): Promise<void> {
   await poll(
     "the pod to be ready again",
     async () => {
@@ -132,7 +132,7 @@ async function untilReady({ cri, signal }: CriGround, podSandboxId: string): Pro
 }
 
 /** Types a line into a container by an attachment of its own, which then goes. */
-async function typeAttached({ cri }: CriGround, containerId: string, tty: boolean, line: string): Promise<void> {
+async function typeAttached({ cri }: CriCaseContext, containerId: string, tty: boolean, line: string): Promise<void> {
   const attach = await cri.call("Attach", { containerId, tty, stdin: true, stdout: true, stderr: !tty });
   const attached = await CriStream.open(attach.url);
   attached.write(`${line}\n`);
@@ -140,8 +140,8 @@ async function typeAttached({ cri }: CriGround, containerId: string, tty: boolea
   attached.close();
 }
 
-async function inputOutlivesClients(ground: CriGround, handler: string): Promise<void> {
-  const { containerd } = ground;
+async function inputOutlivesClients(context: CriCaseContext, handler: string): Promise<void> {
+  const { containerd } = context;
   const script = "while read line; do echo got $line; done; exit 4";
   const work = async (pod: CriPod): Promise<void> => {
     const containers: { readonly id: string; readonly tty: boolean }[] = [];
@@ -150,39 +150,39 @@ async function inputOutlivesClients(ground: CriGround, handler: string): Promise
       containers.push({ id, tty });
     }
     const typeToAll = async (line: string): Promise<void> => {
-      for (const { id, tty } of containers) await typeAttached(ground, id, tty, line);
+      for (const { id, tty } of containers) await typeAttached(context, id, tty, line);
     };
     for (const line of ["first", "second"]) await typeToAll(line);
     await containerd.stop("SIGKILL");
-    await containerd.start(ground.signal);
-    await untilReady(ground, pod.id);
+    await containerd.start(context.signal);
+    await untilReady(context, pod.id);
     for (const line of ["third", "fourth"]) await typeToAll(line);
-    for (const { id } of containers) assert.equal((await containerStatus(ground, id)).state, CONTAINER_RUNNING);
+    for (const { id } of containers) assert.equal((await containerStatus(context, id)).state, CONTAINER_RUNNING);
   };
-  await withPod(ground, work, {}, handler);
+  await withPod(context, work, {}, handler);
 }
 
-async function restart(ground: CriGround): Promise<void> {
-  const { cri, containerd } = ground;
-  await withPod(ground, async (pod) => {
+async function restart(context: CriCaseContext): Promise<void> {
+  const { cri, containerd } = context;
+  await withPod(context, async (pod) => {
     const script = "i=0; while true; do echo $i; i=$((i+1)); sleep 0.05; done";
     const counter = await pod.run("counter", ["sh", "-c", script]);
     // Of what ended while it was away, containerd loses the exit code, also with runc.
     const ending = await pod.run("ending", ["sh", "-c", "until [ -e /tmp/go ]; do sleep 0.05; done; exit 9"]);
     await containerd.stop();
-    await containerd.start(ground.signal);
-    await untilReady(ground, pod.id);
-    assert.equal((await containerStatus(ground, counter)).state, CONTAINER_RUNNING);
-    await output(ground, ending, "touch", "/tmp/go");
-    assert.equal((await untilExited(ground, ending)).exitCode, 9);
-    assert.equal(await output(ground, counter, "echo", "after"), "after\n");
-    await everythingWorks(ground, pod.id, counter);
+    await containerd.start(context.signal);
+    await untilReady(context, pod.id);
+    assert.equal((await containerStatus(context, counter)).state, CONTAINER_RUNNING);
+    await output(context, ending, "touch", "/tmp/go");
+    assert.equal((await untilExited(context, ending)).exitCode, 9);
+    assert.equal(await output(context, counter, "echo", "after"), "after\n");
+    await everythingWorks(context, pod.id, counter);
     const another = await pod.run("another", ["sh", "-c", "exit 6"]);
-    assert.equal((await untilExited(ground, another)).exitCode, 6);
+    assert.equal((await untilExited(context, another)).exitCode, 6);
     const seen = pod.logged("counter").stdout.length;
     await poll("more to be logged", () => (pod.logged("counter").stdout.length > seen ? true : undefined), {
       timeoutMs: READY_MS,
-      signal: ground.signal,
+      signal: context.signal,
     });
     const numbers = pod.logged("counter").stdout.trim().split("\n").map(Number);
     assert.deepEqual(
@@ -191,7 +191,7 @@ async function restart(ground: CriGround): Promise<void> {
       "the log has every line once, in order",
     );
     await cri.call("StopContainer", { containerId: counter, timeout: 0 });
-    assert.equal((await untilExited(ground, counter)).exitCode, 137);
+    assert.equal((await untilExited(context, counter)).exitCode, 137);
   });
 }
 
@@ -200,8 +200,8 @@ async function restart(ground: CriGround): Promise<void> {
  * knows nothing of it has nothing to say about. Only pods that it makes itself are run by the shim of such a path, which
  * its sandboxer for shims does not look at.
  */
-async function featuresOfHandlers(ground: CriGround): Promise<void> {
-  const { cri, runtime } = ground;
+async function featuresOfHandlers(context: CriCaseContext): Promise<void> {
+  const { cri, runtime } = context;
   const asked = askedHandler(classicHandler(runtime.name));
   const { runtimeHandlers } = await cri.call("Status", {});
   const featuresOf = (handler: string) => runtimeHandlers.find(({ name }) => name === handler)?.features;
@@ -209,16 +209,16 @@ async function featuresOfHandlers(ground: CriGround): Promise<void> {
   const { recursiveReadOnlyMounts, userNamespaces } = featuresOf(asked) ?? {};
   assert.deepEqual([recursiveReadOnlyMounts, userNamespaces], [true, false]);
   const work = async (pod: CriPod): Promise<void> => {
-    const host = join(ground.scratch, ground.newId("read-only"));
+    const host = join(context.scratch, context.newId("read-only"));
     mkdirSync(host);
     const mounts = [{ containerPath: "/in", hostPath: host, readonly: true, recursiveReadOnly: true }];
     const id = await pod.run("reader", ["sleep", "1000"], { mounts });
-    assert.match(await output(ground, id, "grep", " /in ", "/proc/self/mountinfo"), / \/in ro,/);
+    assert.match(await output(context, id, "grep", " /in ", "/proc/self/mountinfo"), / \/in ro,/);
   };
-  await withPod(ground, work, {}, asked);
+  await withPod(context, work, {}, asked);
 }
 
-export const criCases: readonly Case<CriGround>[] = [
+export const criCases: readonly Case<CriCaseContext>[] = [
   { name: "CRI: a pod and its containers, from run to remove", run: lifeOfAPod },
   { name: "CRI: exec with a terminal, attach", run: terminals },
   { name: "CRI: containerd restarts in the middle of a running pod", run: restart },

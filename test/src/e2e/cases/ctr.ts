@@ -3,7 +3,7 @@ import { type CommandResult, describe, type RunningCommand } from "@uvm-shim/tes
 import { poll } from "../../support/wait.ts";
 import { IMAGE } from "../images.ts";
 import { servingShims } from "../machine.ts";
-import type { Ground } from "../suite.ts";
+import type { CaseContext } from "../suite.ts";
 
 export const READY_MS = 30_000;
 
@@ -15,82 +15,88 @@ export interface RunOptions {
   readonly flags?: readonly string[];
 }
 
-export function runArguments(ground: Ground, options: RunOptions): string[] {
+export function runArguments(context: CaseContext, options: RunOptions): string[] {
   const { id, command, image = IMAGE, flags = [] } = options;
-  return ["run", "--runtime", ground.runtime.name, ...flags, image, id, ...command];
+  return ["run", "--runtime", context.runtime.name, ...flags, image, id, ...command];
 }
 
 /** Runs a container in the foreground to its end, and removes it. */
 export function runContainer(
-  ground: Ground,
+  context: CaseContext,
   options: RunOptions & { readonly input?: Uint8Array },
 ): Promise<CommandResult> {
   const flags = ["--rm", ...(options.flags ?? [])];
-  return ground.containerd.ctr(runArguments(ground, { ...options, flags }), {
-    signal: ground.signal,
+  return context.containerd.ctr(runArguments(context, { ...options, flags }), {
+    signal: context.signal,
     ...(options.input && { input: options.input }),
   });
 }
 
 /** Starts a container in the foreground. */
-export function startContainer(ground: Ground, options: RunOptions): RunningCommand {
+export function startContainer(context: CaseContext, options: RunOptions): RunningCommand {
   const flags = ["--rm", ...(options.flags ?? [])];
-  return ground.containerd.startCtr(runArguments(ground, { ...options, flags }), { signal: ground.signal });
+  return context.containerd.startCtr(runArguments(context, { ...options, flags }), { signal: context.signal });
 }
 
 /** Has a container running for the time of some work, and removes it whatever becomes of the work. */
 export async function withDetached(
-  ground: Ground,
+  context: CaseContext,
   options: Partial<RunOptions>,
   work: (id: string) => Promise<void>,
 ): Promise<void> {
-  const id = options.id ?? ground.newId("detached");
+  const id = options.id ?? context.newId("detached");
   const flags = ["--detach", ...(options.flags ?? [])];
   const command = options.command ?? ["sleep", "1000"];
-  await ground.containerd.mustCtr(runArguments(ground, { ...options, id, command, flags }), { signal: ground.signal });
+  await context.containerd.mustCtr(runArguments(context, { ...options, id, command, flags }), {
+    signal: context.signal,
+  });
   try {
     await work(id);
   } finally {
-    await removeContainer(ground, id);
+    await removeContainer(context, id);
   }
 }
 
 /** Kills a container's task, if it has one, and removes both. */
-export async function removeContainer(ground: Ground, id: string): Promise<void> {
-  if ((await taskStatus(ground, id)) !== undefined) {
-    await ground.containerd.ctr(["task", "kill", "--signal", "SIGKILL", id]);
-    await waitForStatus(ground, id, "STOPPED");
-    const deleted = await ground.containerd.ctr(["task", "delete", id]);
+export async function removeContainer(context: CaseContext, id: string): Promise<void> {
+  if ((await taskStatus(context, id)) !== undefined) {
+    await context.containerd.ctr(["task", "kill", "--signal", "SIGKILL", id]);
+    await waitForStatus(context, id, "STOPPED");
+    const deleted = await context.containerd.ctr(["task", "delete", id]);
     // ctr 1.6 exits with the task's own exit code.
-    assert.equal(await taskStatus(ground, id), undefined, `the task is there after its deletion: ${describe(deleted)}`);
+    assert.equal(
+      await taskStatus(context, id),
+      undefined,
+      `the task is there after its deletion: ${describe(deleted)}`,
+    );
   }
-  await ground.containerd.mustCtr(["container", "delete", id]);
+  await context.containerd.mustCtr(["container", "delete", id]);
 }
 
 /** What `ctr task list` shows for a container: RUNNING, STOPPED and so on; undefined when it has no task. */
-export async function taskStatus(ground: Ground, id: string): Promise<string | undefined> {
-  const listing = await ground.containerd.mustCtr(["task", "list"]);
+export async function taskStatus(context: CaseContext, id: string): Promise<string | undefined> {
+  const listing = await context.containerd.mustCtr(["task", "list"]);
   const row = listing.split("\n").map((line) => line.trim().split(/\s+/));
   return row.find((columns) => columns[0] === id)?.[2];
 }
 
-export async function waitForStatus(ground: Ground, id: string, status: string | undefined): Promise<void> {
+export async function waitForStatus(context: CaseContext, id: string, status: string | undefined): Promise<void> {
   await poll(
     `task ${id} to be ${status ?? "gone"}`,
-    async () => ((await taskStatus(ground, id)) === status ? true : undefined),
-    { timeoutMs: READY_MS, signal: ground.signal },
+    async () => ((await taskStatus(context, id)) === status ? true : undefined),
+    { timeoutMs: READY_MS, signal: context.signal },
   );
 }
 
 /** Runs a further process in a container. */
 export function exec(
-  ground: Ground,
+  context: CaseContext,
   id: string,
   command: readonly string[],
   options: { readonly input?: Uint8Array } = {},
 ): Promise<CommandResult> {
-  const args = ["task", "exec", "--exec-id", ground.newId("exec"), id, ...command];
-  return ground.containerd.ctr(args, { signal: ground.signal, ...options });
+  const args = ["task", "exec", "--exec-id", context.newId("exec"), id, ...command];
+  return context.containerd.ctr(args, { signal: context.signal, ...options });
 }
 
 export function assertStatus(result: CommandResult, status: number): void {
@@ -98,8 +104,8 @@ export function assertStatus(result: CommandResult, status: number): void {
 }
 
 /** The process that serves a container: the shim's, told from its short-lived callers by living on. */
-export function servingShim(ground: Ground, id: string): number {
-  const [pid, ...more] = servingShims(ground.runtime, id);
+export function servingShim(context: CaseContext, id: string): number {
+  const [pid, ...more] = servingShims(context.runtime, id);
   assert.ok(pid !== undefined && more.length === 0, `one process should serve ${id}, not ${[pid, ...more].join(", ")}`);
   return pid;
 }

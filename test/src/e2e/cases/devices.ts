@@ -6,12 +6,12 @@ import { hostVariables } from "@uvm-shim/host-protocol";
 import { assignedDeviceFiles, assignedDeviceFolder } from "@uvm-shim/host-protocol/guest";
 import { type CommandResult, describe } from "@uvm-shim/test-support/command";
 import type { Specification } from "../../shim-client/spec.ts";
-import type { Case, Ground } from "../suite.ts";
+import type { Case, CaseContext } from "../suite.ts";
 import { runConfigured } from "./configured.ts";
 import { assertStatus, exec, removeContainer, runContainer } from "./ctr.ts";
 
 export const DEVICE = "PCIP\\VEN_1AF4&DEV_1041";
-/** Without it the VM's kernel is told to do without PCI. */
+/** Without it the VM's kernel is started without PCI. */
 const PCI_ANNOTATION = "io.microsoft.virtualmachine.lcow.vpcienabled";
 const FIRMWARE = "firmware of the device\n";
 
@@ -27,7 +27,7 @@ export function declareDevices(directory: string): { readonly [hostVariables.dev
 }
 
 export async function runWithDevice(
-  ground: Ground,
+  context: CaseContext,
   run: {
     readonly id: string;
     readonly device: string;
@@ -46,7 +46,7 @@ export async function runWithDevice(
     windows: { devices: [{ id: device, idType }] },
     annotations: { [PCI_ANNOTATION]: String(pci) },
   });
-  return await runConfigured(ground, { id, args, change, flags });
+  return await runConfigured(context, { id, args, change, flags });
 }
 
 const ANY = assignedDeviceFolder("*");
@@ -57,52 +57,52 @@ function seen(virtualFunction: number): string {
   return `${JSON.stringify({ instancePath: DEVICE, virtualFunction })}\n${FIRMWARE}open\n`;
 }
 
-async function assignedDevice(ground: Ground): Promise<void> {
-  const holder = ground.newId("device");
-  const detached = await runWithDevice(ground, { id: holder, device: DEVICE, args: ["sleep", "1000"] }, ["--detach"]);
+async function assignedDevice(context: CaseContext): Promise<void> {
+  const holder = context.newId("device");
+  const detached = await runWithDevice(context, { id: holder, device: DEVICE, args: ["sleep", "1000"] }, ["--detach"]);
   assertStatus(detached, 0);
   try {
-    const looked = await exec(ground, holder, ["sh", "-c", LOOK]);
+    const looked = await exec(context, holder, ["sh", "-c", LOOK]);
     assertStatus(looked, 0);
     assert.equal(looked.stdout.toString(), seen(0));
 
     const look = ["sh", "-c", LOOK];
-    const second = await runWithDevice(ground, { id: ground.newId("device"), device: DEVICE, args: look }, ["--rm"]);
+    const second = await runWithDevice(context, { id: context.newId("device"), device: DEVICE, args: look }, ["--rm"]);
     assert.notEqual(second.status, 0, describe(second));
     assert.match(second.stderr, /function 0 of PCIP.* is already assigned to/);
 
-    const other = { id: ground.newId("device"), device: `${DEVICE.toLowerCase()}/1`, idType: "gpu", args: look };
-    const otherFunction = await runWithDevice(ground, other, ["--rm"]);
+    const other = { id: context.newId("device"), device: `${DEVICE.toLowerCase()}/1`, idType: "gpu", args: look };
+    const otherFunction = await runWithDevice(context, other, ["--rm"]);
     assertStatus(otherFunction, 0);
     assert.equal(otherFunction.stdout.toString(), seen(1));
   } finally {
-    await removeContainer(ground, holder);
+    await removeContainer(context, holder);
   }
-  const again = { id: ground.newId("device"), device: DEVICE, args: ["sh", "-c", LOOK] };
-  const result = await runWithDevice(ground, again, ["--rm"]);
+  const again = { id: context.newId("device"), device: DEVICE, args: ["sh", "-c", LOOK] };
+  const result = await runWithDevice(context, again, ["--rm"]);
   assertStatus(result, 0);
   assert.equal(result.stdout.toString(), seen(0));
 }
 
-async function refusedDevices(ground: Ground): Promise<void> {
+async function refusedDevices(context: CaseContext): Promise<void> {
   for (const [device, idType, message] of [
     [`${DEVICE}/2`, "vpci", /VirtualFunction: invalid function 2 of .*: expected 0 to 1/],
     ["PCIP\\NONE", "vpci", /device PCIP\\+NONE is not declared/],
     [DEVICE, "class", /windows\.devices\[0\]\.idType of device .* is \\?"class\\?", expected one of/],
   ] as const) {
-    const id = ground.newId("device");
-    const result = await runWithDevice(ground, { id, device, idType, args: ["true"] }, ["--rm"]);
+    const id = context.newId("device");
+    const result = await runWithDevice(context, { id, device, idType, args: ["true"] }, ["--rm"]);
     assert.notEqual(result.status, 0, describe(result));
     assert.match(result.stderr, message);
   }
-  const id = ground.newId("device");
-  const withoutPci = await runWithDevice(ground, { id, device: DEVICE, pci: false, args: ["true"] }, ["--rm"]);
+  const id = context.newId("device");
+  const withoutPci = await runWithDevice(context, { id, device: DEVICE, pci: false, args: ["true"] }, ["--rm"]);
   assert.notEqual(withoutPci.status, 0, describe(withoutPci));
   assert.match(withoutPci.stderr, /the kernel command line has pci=off/);
 }
 
 /** It can do what needs the capabilities and the devices of the VM, and sees nothing of the host's devices. */
-async function privileged(ground: Ground): Promise<void> {
+async function privileged(context: CaseContext): Promise<void> {
   const script = [
     "mkdir /mnt && mount -t tmpfs tmpfs /mnt && echo mounted",
     "head -c 3 /dev/zero | wc -c",
@@ -110,8 +110,8 @@ async function privileged(ground: Ground): Promise<void> {
     "test -e /dev/kmsg || echo none of the host",
     "mknod /tmp/kmsg c 1 11; sh -c ': >>/tmp/kmsg' || echo kept to those of the VM",
   ].join("; ");
-  const id = ground.newId("privileged");
-  const result = await runContainer(ground, { id, flags: ["--privileged"], command: ["sh", "-c", script] });
+  const id = context.newId("privileged");
+  const result = await runContainer(context, { id, flags: ["--privileged"], command: ["sh", "-c", script] });
   assert.equal(result.stdout.toString(), `mounted\n3\nnodes\nnone of the host\n${keptToTheVm()}`, describe(result));
 }
 
@@ -121,7 +121,7 @@ function keptToTheVm(): string {
 }
 
 /** With all that a runtime knows to give: it has what its namespaces have, and no more of this machine's kernel. */
-async function privilegedIsKept(ground: Ground): Promise<void> {
+async function privilegedIsKept(context: CaseContext): Promise<void> {
   const attempts = [
     "echo 1 >/proc/sys/net/ipv4/ip_forward && echo its own settings",
     "mkdir /mnt && mount -t tmpfs tmpfs /mnt && mount -o remount,bind,ro /mnt && echo its own mounts",
@@ -137,9 +137,9 @@ async function privilegedIsKept(ground: Ground): Promise<void> {
         ]
       : ["echo no device"]),
   ];
-  const id = ground.newId("privileged");
+  const id = context.newId("privileged");
   const command = ["sh", "-c", attempts.join("; ")];
-  const result = await runContainer(ground, { id, flags: ["--privileged"], command });
+  const result = await runContainer(context, { id, flags: ["--privileged"], command });
   const outcomes = result.stdout
     .toString()
     .split("\n")
@@ -148,7 +148,7 @@ async function privilegedIsKept(ground: Ground): Promise<void> {
   assert.deepEqual(outcomes, ["its own settings", "its own mounts", ...kept], describe(result));
 }
 
-const onUtilityVms = (ground: Ground): boolean => ground.runtime.key === "lcow";
+const onUtilityVms = (context: CaseContext): boolean => context.runtime.key === "lcow";
 
 export const deviceCases: readonly Case[] = [
   {

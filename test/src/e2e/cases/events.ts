@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { poll } from "../../support/wait.ts";
-import type { Case, Ground } from "../suite.ts";
+import type { Case, CaseContext } from "../suite.ts";
 import { READY_MS, runContainer } from "./ctr.ts";
 
 interface SeenEvent {
@@ -19,9 +19,9 @@ function parseEvents(text: string): SeenEvent[] {
   });
 }
 
-async function eventsInOrder(ground: Ground): Promise<void> {
-  const { containerd } = ground;
-  const listener = containerd.startCtr(["events"], { signal: ground.signal });
+async function eventsInOrder(context: CaseContext): Promise<void> {
+  const { containerd } = context;
+  const listener = containerd.startCtr(["events"], { signal: context.signal });
   try {
     // ctr does not say when it listens: events are made until it shows one.
     await poll(
@@ -30,10 +30,10 @@ async function eventsInOrder(ground: Ground): Promise<void> {
         await containerd.mustCtr(["namespace", "label", containerd.namespace, `e2e=${performance.now()}`]);
         return listener.outputMatches(/\/namespaces\/update/, 200).catch(() => undefined);
       },
-      { timeoutMs: READY_MS, signal: ground.signal },
+      { timeoutMs: READY_MS, signal: context.signal },
     );
-    const id = ground.newId("events");
-    const result = await runContainer(ground, { id, command: ["sh", "-c", "exit 5"] });
+    const id = context.newId("events");
+    const result = await runContainer(context, { id, command: ["sh", "-c", "exit 5"] });
     assert.equal(result.status, 5, result.stderr);
     await listener.outputMatches(/\/tasks\/delete/, READY_MS);
     listener.process.kill("SIGTERM");

@@ -8,10 +8,10 @@ const MEMORY_ANNOTATION = "io.microsoft.virtualmachine.computetopology.memory.si
 export const inputCases: readonly Case[] = [
   {
     name: "an annotation whose value makes no sense is named",
-    applies: (ground) => ground.runtime.key === "lcow",
-    run: async (ground) => {
+    applies: (context) => context.runtime.key === "lcow",
+    run: async (context) => {
       const flags = ["--annotation", `${MEMORY_ANNOTATION}=lots`];
-      const result = await runContainer(ground, { id: ground.newId("annotation"), flags, command: ["true"] });
+      const result = await runContainer(context, { id: context.newId("annotation"), flags, command: ["true"] });
       assert.notEqual(result.status, 0);
       assert.ok(result.stderr.includes(MEMORY_ANNOTATION), result.stderr);
       assert.match(result.stderr, /lots/);
@@ -19,11 +19,11 @@ export const inputCases: readonly Case[] = [
   },
   {
     name: "an image of another architecture is refused with the name of its program",
-    run: async (ground) => {
-      const platform = `linux/${ground.images.foreignArchitecture}`;
-      await ground.containerd.mustCtr(["image", "import", "--platform", platform, ground.images.foreignArchive]);
-      const result = await runContainer(ground, {
-        id: ground.newId("foreign"),
+    run: async (context) => {
+      const platform = `linux/${context.images.foreignArchitecture}`;
+      await context.containerd.mustCtr(["image", "import", "--platform", platform, context.images.foreignArchive]);
+      const result = await runContainer(context, {
+        id: context.newId("foreign"),
         image: FOREIGN_IMAGE,
         flags: ["--platform", platform],
         command: [FOREIGN_PROGRAM],
@@ -31,7 +31,7 @@ export const inputCases: readonly Case[] = [
       assert.notEqual(result.status, 0);
       assert.match(result.stderr, /exec format error|architecture/i);
       // By Start's own error, and not by what the container printed.
-      if (ground.runtime.key === "lcow") assert.match(result.stderr, new RegExp(`^ctr: .*${FOREIGN_PROGRAM}`));
+      if (context.runtime.key === "lcow") assert.match(result.stderr, new RegExp(`^ctr: .*${FOREIGN_PROGRAM}`));
     },
   },
 ];

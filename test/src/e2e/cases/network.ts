@@ -2,29 +2,33 @@
 import assert from "node:assert/strict";
 import { describe } from "@uvm-shim/test-support/command";
 import { withNetworks } from "../networks.ts";
-import type { Case, Ground } from "../suite.ts";
+import type { Case, CaseContext } from "../suite.ts";
 import { assertStatus, exec, withDetached } from "./ctr.ts";
 import { startSandbox } from "./sandbox.ts";
 
 /** Has a container running in a sandbox that is in the namespace, for the time of some work. */
-async function withPod(ground: Ground, namespace: string, work: (container: string) => Promise<void>): Promise<void> {
-  const sandbox = ground.newId("pod");
+async function withPod(
+  context: CaseContext,
+  namespace: string,
+  work: (container: string) => Promise<void>,
+): Promise<void> {
+  const sandbox = context.newId("pod");
   const windows = { network: { networkNamespace: namespace } };
-  await startSandbox(ground, sandbox, { ociVersion: "1.1.0", annotations: {}, linux: {}, windows });
+  await startSandbox(context, sandbox, { ociVersion: "1.1.0", annotations: {}, linux: {}, windows });
   try {
-    await withDetached(ground, { flags: ["--sandbox", sandbox] }, work);
+    await withDetached(context, { flags: ["--sandbox", sandbox] }, work);
   } finally {
-    await ground.containerd.mustCtr(["sandboxes", "remove", "--force", sandbox]);
+    await context.containerd.mustCtr(["sandboxes", "remove", "--force", sandbox]);
   }
 }
 
-async function output(ground: Ground, id: string, ...command: readonly string[]): Promise<string> {
-  const result = await exec(ground, id, command);
+async function output(context: CaseContext, id: string, ...command: readonly string[]): Promise<string> {
+  const result = await exec(context, id, command);
   assertStatus(result, 0);
   return result.stdout.toString();
 }
 
-async function twoEndpoints(ground: Ground): Promise<void> {
+async function twoEndpoints(context: CaseContext): Promise<void> {
   await withNetworks(async (plan) => {
     const front = await plan.network("front", "10.11.0.0/24", "fd11::/64");
     const back = await plan.network("back", "10.12.0.0/24");
@@ -50,14 +54,14 @@ async function twoEndpoints(ground: Ground): Promise<void> {
       ],
       Dns: { Domain: "front.test", ServerList: ["10.11.0.1", "fd11::1"] },
     });
-    await withPod(ground, namespace, async (id) => {
+    await withPod(context, namespace, async (id) => {
       const [eth0, eth1] = await Promise.all(
-        ["eth0", "eth1"].map((name) => output(ground, id, "ip", "addr", "show", "dev", name)),
+        ["eth0", "eth1"].map((name) => output(context, id, "ip", "addr", "show", "dev", name)),
       );
       assert.ok(eth0 !== undefined && eth1 !== undefined);
       assert.match(eth0, /00:15:5d:11:00:05[\s\S]*inet 10\.11\.0\.5\/24[\s\S]*inet6 fd11::5\/64/);
       assert.match(eth1, /mtu 1450[\s\S]*00:15:5d:12:00:05[\s\S]*inet 10\.12\.0\.5\/24/);
-      const routes = (await output(ground, id, "ip", "route", "show")).split("\n").map((line) => line.trim());
+      const routes = (await output(context, id, "ip", "route", "show")).split("\n").map((line) => line.trim());
       for (const wanted of [
         /^default via 10\.11\.0\.1 dev eth0/,
         /^10\.11\.0\.0\/24 dev eth0/,
@@ -69,17 +73,17 @@ async function twoEndpoints(ground: Ground): Promise<void> {
           `no ${wanted} in: ${routes.join("; ")}`,
         );
       }
-      assert.match(await output(ground, id, "ip", "-6", "route", "show"), /default via fd11::1 dev eth0/);
+      assert.match(await output(context, id, "ip", "-6", "route", "show"), /default via fd11::1 dev eth0/);
       const resolver = "search front.test back.test\nnameserver 10.11.0.1\nnameserver fd11::1\nnameserver 10.12.0.1\n";
-      assert.equal(await output(ground, id, "cat", "/etc/resolv.conf"), resolver);
-      const hostname = (await output(ground, id, "hostname")).trim();
-      assert.equal(await output(ground, id, "cat", "/etc/hostname"), `${hostname}\n`);
-      assert.match(await output(ground, id, "cat", "/etc/hosts"), new RegExp(`^127\\.0\\.0\\.1 ${hostname}$`, "m"));
+      assert.equal(await output(context, id, "cat", "/etc/resolv.conf"), resolver);
+      const hostname = (await output(context, id, "hostname")).trim();
+      assert.equal(await output(context, id, "cat", "/etc/hostname"), `${hostname}\n`);
+      assert.match(await output(context, id, "cat", "/etc/hosts"), new RegExp(`^127\\.0\\.0\\.1 ${hostname}$`, "m"));
     });
   });
 }
 
-async function reachability(ground: Ground): Promise<void> {
+async function reachability(context: CaseContext): Promise<void> {
   await withNetworks(async (plan) => {
     const shared = await plan.network("shared", "10.21.0.0/24", "fd21::/64");
     const other = await plan.network("other", "10.21.0.0/24", "fd21::/64");
@@ -96,10 +100,10 @@ async function reachability(ground: Ground): Promise<void> {
       });
     }
     const [first = "", second = "", third = ""] = namespaces;
-    const ping = (id: string, address: string) => exec(ground, id, ["ping", "-c", "1", "-W", "2", address]);
-    await withPod(ground, first, (one) =>
-      withPod(ground, second, (two) =>
-        withPod(ground, third, async (three) => {
+    const ping = (id: string, address: string) => exec(context, id, ["ping", "-c", "1", "-W", "2", address]);
+    await withPod(context, first, (one) =>
+      withPod(context, second, (two) =>
+        withPod(context, third, async (three) => {
           for (const address of ["10.21.0.3", "fd21::3"]) assertStatus(await ping(one, address), 0);
           for (const address of ["10.21.0.2", "fd21::2"]) assertStatus(await ping(two, address), 0);
           const outcomes = await Promise.all([
@@ -115,7 +119,8 @@ async function reachability(ground: Ground): Promise<void> {
 }
 
 // The runc shim does not have the Sandbox service.
-const inSandboxes = ({ containerd, runtime }: Ground): boolean => containerd.build.major >= 2 && runtime.key === "lcow";
+const inSandboxes = ({ containerd, runtime }: CaseContext): boolean =>
+  containerd.build.major >= 2 && runtime.key === "lcow";
 
 export const networkCases: readonly Case[] = [
   { name: "a pod with two endpoints has eth0 and eth1 as they say", applies: inSandboxes, run: twoEndpoints },

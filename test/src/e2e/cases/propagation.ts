@@ -7,8 +7,8 @@ import type { CriPod } from "../../cri/pod.ts";
 import { runtime } from "../../generated/messages.js";
 import type { ContainerOptions, PodContainer } from "../../shim-client/pod.ts";
 import { output, withPod as withCriPod } from "../cri-case.ts";
-import type { Case, CriGround } from "../suite.ts";
-import { directoryRootfs, type ProtocolCase, type ProtocolGround, withPod } from "./protocol.ts";
+import type { Case, CriCaseContext } from "../suite.ts";
+import { directoryRootfs, type ProtocolCase, type ProtocolCaseContext, withPod } from "./protocol.ts";
 import { bind, withMounts } from "./protocol-containers.ts";
 
 const { PROPAGATION_PRIVATE, PROPAGATION_HOST_TO_CONTAINER, PROPAGATION_BIDIRECTIONAL } = runtime.v1.MountPropagation;
@@ -32,13 +32,13 @@ async function mountLater(folder: string): Promise<void> {
   writeFileSync(join(folder, "later", "file"), "mounted later\n");
 }
 
-async function byOption(ground: ProtocolGround): Promise<void> {
-  const folder = join(ground.directory, "folder");
+async function byOption(context: ProtocolCaseContext): Promise<void> {
+  const folder = join(context.directory, "folder");
   await withSharedFolder(folder, async () => {
-    await withPod(ground, async (pod) => {
+    await withPod(context, async (pod) => {
       const run = async (id: string, options: Partial<ContainerOptions>): Promise<PodContainer> => {
         const container = await pod.createContainer({
-          ...{ id, args: ["sh", "-c", "read line; ls /d/later"], rootfs: directoryRootfs(ground) },
+          ...{ id, args: ["sh", "-c", "read line; ls /d/later"], rootfs: directoryRootfs(context) },
           ...options,
         });
         await container.start();
@@ -70,8 +70,8 @@ async function byOption(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function byCri(ground: CriGround): Promise<void> {
-  const folder = join(ground.scratch, ground.newId("propagated"));
+async function byCri(context: CriCaseContext): Promise<void> {
+  const folder = join(context.scratch, context.newId("propagated"));
   const mount = (propagation: number) => ({
     mounts: [{ containerPath: "/d", hostPath: folder, propagation }],
   });
@@ -83,19 +83,19 @@ async function byCri(ground: CriGround): Promise<void> {
       const alone = await pod.run("alone", sleep, mount(PROPAGATION_PRIVATE));
       const both = await pod.run("both", sleep, { ...mount(PROPAGATION_BIDIRECTIONAL), ...privileged });
       await mountLater(folder);
-      assert.equal(await output(ground, fromHost, "ls", "/d/later"), "file\n");
-      assert.equal(await output(ground, both, "ls", "/d/later"), "file\n");
-      assert.equal(await output(ground, alone, "ls", "/d/later"), "");
+      assert.equal(await output(context, fromHost, "ls", "/d/later"), "file\n");
+      assert.equal(await output(context, both, "ls", "/d/later"), "file\n");
+      assert.equal(await output(context, alone, "ls", "/d/later"), "");
       // The host has none of what is mounted in a VM, which the shim's log says.
-      await output(ground, both, "sh", "-c", "mount -t tmpfs tmpfs /d/inner && touch /d/inner/file");
+      await output(context, both, "sh", "-c", "mount -t tmpfs tmpfs /d/inner && touch /d/inner/file");
       assert.deepEqual(readdirSync(join(folder, "inner")), []);
-      const said = ground.containerd.log();
+      const said = context.containerd.log();
       assert.match(
         said,
         /mount \/d: rshared has no effect on the host: what the container mounts below \/d stays in its VM/,
       );
     };
-    await withCriPod(ground, work, { linux: { securityContext: { privileged: true } } });
+    await withCriPod(context, work, { linux: { securityContext: { privileged: true } } });
   });
 }
 
@@ -103,6 +103,6 @@ export const protocolPropagationCases: readonly ProtocolCase[] = [
   { name: "a mount made on the host later shows in containers that ask for it, and in no other", run: byOption },
 ];
 
-export const criPropagationCases: readonly Case<CriGround>[] = [
+export const criPropagationCases: readonly Case<CriCaseContext>[] = [
   { name: "CRI: mounts of the host that come later, from host to container and in both directions", run: byCri },
 ];

@@ -9,7 +9,7 @@ import type { Specification } from "../../shim-client/spec.ts";
 import { Canaries } from "../../support/canaries.ts";
 import { findServers } from "../../support/servers.ts";
 import { poll } from "../../support/wait.ts";
-import { directoryRootfs, type ProtocolCase, type ProtocolGround } from "./protocol.ts";
+import { directoryRootfs, type ProtocolCase, type ProtocolCaseContext } from "./protocol.ts";
 
 const { Options } = containerd.runhcs.v1;
 const WAIT_MS = 20_000;
@@ -45,8 +45,8 @@ async function wordsOf(refused: Promise<unknown>, what: string): Promise<string>
 /** Bundles' config.json is the caller's own file, which holds all of it. The root file system is the container's. */
 const isOurs = (file: string): boolean => !file.endsWith("/config.json") && !file.includes("/rootfs/");
 
-async function secretsOfCallers(ground: ProtocolGround): Promise<void> {
-  const { executable, environment, directory, signal } = ground;
+async function secretsOfCallers(context: ProtocolCaseContext): Promise<void> {
+  const { executable, environment, directory, signal } = context;
   const canaries = new Canaries();
   const words: string[] = [];
   const inFiles = (...folders: string[]): readonly string[] =>
@@ -64,7 +64,7 @@ async function secretsOfCallers(ground: ProtocolGround): Promise<void> {
   try {
     const create = (id: string, change?: (specification: Specification) => object): Promise<PodContainer> =>
       pod.createContainer({
-        ...{ id, rootfs: directoryRootfs(ground), ...(change && { change }) },
+        ...{ id, rootfs: directoryRootfs(context), ...(change && { change }) },
         environment: [`TOKEN=${canaries.at("environment")}`],
         args: ["sh", "-c", "ulimit -Sc; sleep 1000", canaries.at("argument")],
       });
@@ -74,7 +74,7 @@ async function secretsOfCallers(ground: ProtocolGround): Promise<void> {
       words.push(await wordsOf(create("refused", change), kind));
     }
     const stdout = `binary:///bin/false?${canaries.at("argument of a logging program")}`;
-    const logging = pod.createContainer({ id: "logging", args: ["true"], rootfs: directoryRootfs(ground), stdout });
+    const logging = pod.createContainer({ id: "logging", args: ["true"], rootfs: directoryRootfs(context), stdout });
     words.push(await wordsOf(logging, "a logging program that fails"));
 
     const container = await create("c1");

@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { EventSink } from "../../shim-client/events.ts";
 import { Sandbox, ShimClient, Task } from "../../shim-client/shim.ts";
 import { containerSpec } from "../../shim-client/spec.ts";
-import { assertRefused, directoryRootfs, type ProtocolCase, type ProtocolGround } from "./protocol.ts";
+import { assertRefused, directoryRootfs, type ProtocolCase, type ProtocolCaseContext } from "./protocol.ts";
 
 const MOMENTS = 12;
 /** Of a Create that is left alone the moments are this far apart, from its beginning on. */
@@ -25,8 +25,8 @@ async function comesWithin(event: Promise<unknown>, milliseconds: number): Promi
 }
 
 /** Nothing that a sandbox needs comes before it may. */
-async function startBeforeCreate(ground: ProtocolGround): Promise<void> {
-  const { executable, environment, directory, signal } = ground;
+async function startBeforeCreate(context: ProtocolCaseContext): Promise<void> {
+  const { executable, environment, directory, signal } = context;
   const eventSocket = join(directory, "events.sock");
   const bundle = join(directory, "pod");
   mkdirSync(bundle);
@@ -48,15 +48,15 @@ async function startBeforeCreate(ground: ProtocolGround): Promise<void> {
 }
 
 /** Without a sandbox of its own life: the VM comes and goes with the task. */
-async function atEveryMoment(ground: ProtocolGround): Promise<void> {
+async function atEveryMoment(context: ProtocolCaseContext): Promise<void> {
   const moments = Array.from({ length: MOMENTS }, (_, moment) => moment);
   const cancelled = await Promise.all(
     ["even", "odd"].map(async (lane, parity) => {
-      const directory = join(ground.directory, lane);
+      const directory = join(context.directory, lane);
       mkdirSync(directory);
       const met: boolean[] = [];
       for (const moment of moments.filter((each) => each % 2 === parity)) {
-        met.push(await isCancelledAt(moment, { ...ground, directory }));
+        met.push(await isCancelledAt(moment, { ...context, directory }));
       }
       return met;
     }),
@@ -65,8 +65,8 @@ async function atEveryMoment(ground: ProtocolGround): Promise<void> {
 }
 
 /** Whether the task was still being made; otherwise it has been deleted like any other. */
-async function isCancelledAt(moment: number, ground: ProtocolGround): Promise<boolean> {
-  const { executable, environment, directory, signal } = ground;
+async function isCancelledAt(moment: number, context: ProtocolCaseContext): Promise<boolean> {
+  const { executable, environment, directory, signal } = context;
   const id = `moment-${moment}`;
   const eventSocket = join(directory, "events.sock");
   const bundle = join(directory, id);
@@ -80,7 +80,7 @@ async function isCancelledAt(moment: number, ground: ProtocolGround): Promise<bo
       signal,
     );
     try {
-      const outcome = shim.call(Task, "Create", { id, bundle, rootfs: directoryRootfs(ground) }).then(
+      const outcome = shim.call(Task, "Create", { id, bundle, rootfs: directoryRootfs(context) }).then(
         () => "created",
         () => "undone",
       );

@@ -13,7 +13,7 @@ import {
   assertRefused,
   directoryRootfs,
   type ProtocolCase,
-  type ProtocolGround,
+  type ProtocolCaseContext,
   runToEnd,
   withPod,
 } from "./protocol.ts";
@@ -39,15 +39,15 @@ export async function makeDisk(path: string, contents?: string): Promise<string>
 
 /** A pod, and containers in it that run a script to their end. */
 export async function withScripts(
-  ground: ProtocolGround,
+  context: ProtocolCaseContext,
   work: (outputOf: (script: string, options?: Partial<ContainerOptions>) => Promise<string>, pod: Pod) => Promise<void>,
 ): Promise<void> {
   let count = 0;
-  await withPod(ground, (pod) =>
+  await withPod(context, (pod) =>
     work(async (script, options = {}) => {
       const args = ["sh", "-c", script];
       const container = await pod.createContainer({
-        ...{ id: `script-${count++}`, args, rootfs: directoryRootfs(ground) },
+        ...{ id: `script-${count++}`, args, rootfs: directoryRootfs(context) },
         ...options,
       });
       const { stdout, stderr } = await runToEnd(container);
@@ -56,14 +56,14 @@ export async function withScripts(
   );
 }
 
-async function disks(ground: ProtocolGround): Promise<void> {
-  const contents = join(ground.directory, "contents");
+async function disks(context: ProtocolCaseContext): Promise<void> {
+  const contents = join(context.directory, "contents");
   mkdirSync(contents);
   writeFileSync(join(contents, "file"), "on the disk\n");
-  const disk = await makeDisk(join(ground.directory, "data.vhd"), contents);
+  const disk = await makeDisk(join(context.directory, "data.vhd"), contents);
   const mount = (destination: string, type: string, ...options: readonly string[]) =>
     withMounts({ destination, type, source: disk, options });
-  await withScripts(ground, async (outputOf) => {
+  await withScripts(context, async (outputOf) => {
     const write = await outputOf("cat /d/file; echo more >>/d/file; grep -c ' /d ' /proc/self/mountinfo", {
       change: mount("/d", "virtual-disk", "rbind"),
     });
@@ -77,15 +77,15 @@ async function disks(ground: ProtocolGround): Promise<void> {
       },
     );
     assert.equal(device.trim(), "53 ef");
-    assert.deepEqual(attachedBelow(ground.directory), []);
+    assert.deepEqual(attachedBelow(context.directory), []);
 
     assert.match(await outputOf("cat /d/file", { change: mount("/d", "automanage-virtual-disk") }), /^on the disk/);
     assert.equal(existsSync(disk), false, "a disk that is managed automatically goes with its container");
   });
 }
 
-async function sharedPlaces(ground: ProtocolGround): Promise<void> {
-  await withScripts(ground, async (outputOf) => {
+async function sharedPlaces(context: ProtocolCaseContext): Promise<void> {
+  await withScripts(context, async (outputOf) => {
     for (const prefix of ["sandbox", "sandbox-tmp"]) {
       const change = withMounts(bind("/shared", `${prefix}://a`, "rbind"));
       await outputOf(`echo from ${prefix} >/shared/file`, { change });
@@ -96,14 +96,14 @@ async function sharedPlaces(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function settings(ground: ProtocolGround): Promise<void> {
-  await withScripts(ground, async (outputOf) => {
+async function settings(context: ProtocolCaseContext): Promise<void> {
+  await withScripts(context, async (outputOf) => {
     const process = { user: { uid: 1, gid: 2, additionalGids: [3], umask: 0o77 }, cwd: "/tmp/made" };
     const asUser = await outputOf("id -u; id -g; id -G; umask; pwd", {
       rootfs: [],
       change: (specification) => ({
         ...specification,
-        root: { path: writableRoot(ground) },
+        root: { path: writableRoot(context) },
         process: { ...specification.process, ...process },
       }),
     });
@@ -124,19 +124,19 @@ async function settings(ground: ProtocolGround): Promise<void> {
   });
 }
 
-export function writableRoot(ground: Pick<ProtocolGround, "directory" | "images">): string {
-  const root = join(ground.directory, "root");
-  cpSync(ground.images.rootfs, root, { recursive: true, verbatimSymlinks: true });
+export function writableRoot(context: Pick<ProtocolCaseContext, "directory" | "images">): string {
+  const root = join(context.directory, "root");
+  cpSync(context.images.rootfs, root, { recursive: true, verbatimSymlinks: true });
   return root;
 }
 
-async function sharedScratch(ground: ProtocolGround): Promise<void> {
-  const layer = await makeLayer(join(ground.directory, "layer"), ground.images.rootfs);
-  const scratch = await makeScratch(join(ground.directory, "scratch"));
-  const linked = join(ground.directory, "linked");
+async function sharedScratch(context: ProtocolCaseContext): Promise<void> {
+  const layer = await makeLayer(join(context.directory, "layer"), context.images.rootfs);
+  const scratch = await makeScratch(join(context.directory, "scratch"));
+  const linked = join(context.directory, "linked");
   mkdirSync(linked);
   symlinkSync(join(scratch, "sandbox.vhd"), join(linked, "sandbox.vhd"));
-  await withPod(ground, async (pod) => {
+  await withPod(context, async (pod) => {
     const containers: PodContainer[] = [];
     for (const [index, folder] of [scratch, linked].entries()) {
       const script = `ls /data; echo ${index} >/data/mine; cat /data/mine; read line`;
@@ -145,7 +145,7 @@ async function sharedScratch(ground: ProtocolGround): Promise<void> {
       await container.start();
       containers.push(container);
     }
-    assert.equal(attachedBelow(ground.directory).length, 2, "one layer and one scratch disk, each attached once");
+    assert.equal(attachedBelow(context.directory).length, 2, "one layer and one scratch disk, each attached once");
     for (const [index, container] of containers.entries()) {
       container.stdio.stdin.end("\n");
       const { stdout } = await container.stdio.output();
@@ -156,7 +156,7 @@ async function sharedScratch(ground: ProtocolGround): Promise<void> {
   });
   const folders = await (async () => {
     let output = "";
-    await withScripts(ground, async (outputOf) => {
+    await withScripts(context, async (outputOf) => {
       output = await outputOf("ls /data; echo x >/data/y && echo written", {
         rootfs: [],
         change: (specification) => ({ ...specification, windows: { layerFolders: [layer, scratch] } }),
@@ -168,18 +168,18 @@ async function sharedScratch(ground: ProtocolGround): Promise<void> {
 }
 
 /** Who lost an answer gets it again, after the deletion too. */
-async function repeatedAnswers(ground: ProtocolGround): Promise<void> {
-  await withPod(ground, async (pod) => {
+async function repeatedAnswers(context: ProtocolCaseContext): Promise<void> {
+  await withPod(context, async (pod) => {
     const container = await pod.createContainer({
       id: "c1",
       args: ["sh", "-c", "exit 7"],
-      rootfs: directoryRootfs(ground),
+      rootfs: directoryRootfs(context),
     });
     await container.start();
     await container.wait();
     await poll("the exit event", async () => pod.sink.topics().includes("/tasks/exit") || undefined, {
       timeoutMs: WAIT_MS,
-      signal: ground.signal,
+      signal: context.signal,
     });
     const call = { id: "c1" };
     const first = await pod.shim.call(Task, "Delete", call);

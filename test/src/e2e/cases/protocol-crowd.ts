@@ -2,13 +2,17 @@
 import assert from "node:assert/strict";
 import type { PodContainer } from "../../shim-client/pod.ts";
 import { besideBusyProcesses, CROWD } from "../../support/crowd.ts";
-import { directoryRootfs, type ProtocolCase, type ProtocolGround, withPod } from "./protocol.ts";
+import { directoryRootfs, type ProtocolCase, type ProtocolCaseContext, withPod } from "./protocol.ts";
 
-async function deletedAtOnce(ground: ProtocolGround): Promise<void> {
-  await withPod(ground, async (pod) => {
+async function deletedAtOnce(context: ProtocolCaseContext): Promise<void> {
+  await withPod(context, async (pod) => {
     const containers: PodContainer[] = [];
     for (let count = 0; count < CROWD.containers; count++) {
-      const container = await pod.createContainer({ id: `c${count}`, args: ["true"], rootfs: directoryRootfs(ground) });
+      const container = await pod.createContainer({
+        id: `c${count}`,
+        args: ["true"],
+        rootfs: directoryRootfs(context),
+      });
       await container.start();
       assert.equal(await container.wait(), 0);
       containers.push(container);

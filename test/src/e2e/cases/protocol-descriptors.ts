@@ -20,7 +20,7 @@ import {
   assertRefused,
   directoryRootfs,
   type ProtocolCase,
-  type ProtocolGround,
+  type ProtocolCaseContext,
   runToEnd,
   withContainer,
   withPod,
@@ -62,7 +62,7 @@ function descriptorsOf(pid: number): readonly number[] {
   return readdirSync(`/proc/${pid}/fd`).map(Number);
 }
 
-/** Leaves a process so many descriptors to open; those that are open stay so. */
+/** Leaves a process this many descriptors to open; open ones stay open. */
 async function leaveDescriptors(pid: number, free: number): Promise<void> {
   const open = new Set(descriptorsOf(pid));
   let limit = 0;
@@ -73,69 +73,70 @@ async function leaveDescriptors(pid: number, free: number): Promise<void> {
 /** FIFOs are named after their execs, and made once. */
 let execs = 0;
 
-const work: { readonly [what: string]: (ground: ProtocolGround, container: PodContainer, pod: Pod) => Promise<void> } =
-  {
-    async container(ground, _container, pod) {
-      const other = await pod.createContainer({ id: "c2", args: ["true"], rootfs: directoryRootfs(ground) });
-      const started = await other.start().then(
-        () => other.wait().then(() => undefined),
-        (error: unknown) => ({ error }),
-      );
-      // What could not be given back can be given back later.
-      const deleted = await other.delete().then(
-        () => undefined,
-        (error: unknown) => other.delete().then(() => ({ error })),
-      );
-      const failure = started ?? deleted;
-      if (failure !== undefined) throw failure.error;
-    },
+const work: {
+  readonly [what: string]: (context: ProtocolCaseContext, container: PodContainer, pod: Pod) => Promise<void>;
+} = {
+  async container(context, _container, pod) {
+    const other = await pod.createContainer({ id: "c2", args: ["true"], rootfs: directoryRootfs(context) });
+    const started = await other.start().then(
+      () => other.wait().then(() => undefined),
+      (error: unknown) => ({ error }),
+    );
+    // What could not be given back can be given back later.
+    const deleted = await other.delete().then(
+      () => undefined,
+      (error: unknown) => other.delete().then(() => ({ error })),
+    );
+    const failure = started ?? deleted;
+    if (failure !== undefined) throw failure.error;
+  },
 
-    async exec(_ground, container) {
-      execs += 1;
-      const id = `e${execs}`;
-      const stdio = await container.exec(id, { args: ["true"] }).catch(async (error: unknown) => {
-        // One that was added, and could not be started, is there.
-        await container.deleteExec(id).catch((missing: unknown) => assert.match(String(missing), /does not exist/));
-        throw error;
-      });
-      await container.wait(id);
-      await container.deleteExec(id);
-      stdio.close();
-    },
+  async exec(_context, container) {
+    execs += 1;
+    const id = `e${execs}`;
+    const stdio = await container.exec(id, { args: ["true"] }).catch(async (error: unknown) => {
+      // One that was added, and could not be started, is there.
+      await container.deleteExec(id).catch((missing: unknown) => assert.match(String(missing), /does not exist/));
+      throw error;
+    });
+    await container.wait(id);
+    await container.deleteExec(id);
+    stdio.close();
+  },
 
-    async "logging program"(ground, container) {
-      const stdout = `binary://${join(ground.directory, "logger", "logger")}`;
-      await container.addExec("logged", { args: ["true"] }, { stdout });
-      try {
-        await container.startExec("logged");
-        await container.wait("logged");
-      } finally {
-        await container.deleteExec("logged");
-      }
-    },
+  async "logging program"(context, container) {
+    const stdout = `binary://${join(context.directory, "logger", "logger")}`;
+    await container.addExec("logged", { args: ["true"] }, { stdout });
+    try {
+      await container.startExec("logged");
+      await container.wait("logged");
+    } finally {
+      await container.deleteExec("logged");
+    }
+  },
 
-    async connection(_ground, _container, pod) {
-      const address = readFileSync(join(pod.identity.bundle, "address"), "utf8").replace(/^unix:\/\//, "");
-      const client = new TtrpcClient(connect(address));
-      try {
-        await client.call(Task, "Connect", { id: "pod" });
-      } finally {
-        client.close();
-      }
-    },
-  };
+  async connection(_context, _container, pod) {
+    const address = readFileSync(join(pod.identity.bundle, "address"), "utf8").replace(/^unix:\/\//, "");
+    const client = new TtrpcClient(connect(address));
+    try {
+      await client.call(Task, "Connect", { id: "pod" });
+    } finally {
+      client.close();
+    }
+  },
+};
 
-async function sweep(ground: ProtocolGround, { server, free, refusal }: Sweep): Promise<void> {
-  makeLoggingProgram(join(ground.directory, "logger"));
-  await withContainer(ground, ["sleep", "1000"], async (container, pod) => {
-    for (const what of Object.values(work)) await what(ground, container, pod);
+async function sweep(context: ProtocolCaseContext, { server, free, refusal }: Sweep): Promise<void> {
+  makeLoggingProgram(join(context.directory, "logger"));
+  await withContainer(context, ["sleep", "1000"], async (container, pod) => {
+    for (const what of Object.values(work)) await what(context, container, pod);
     const pid = findServers()[server];
     const before = descriptorsOf(pid).length;
     let refusals = 0;
     for (const left of free) {
       for (const [what, act] of Object.entries(work)) {
         await leaveDescriptors(pid, left);
-        const failure = await act(ground, container, pod).then(
+        const failure = await act(context, container, pod).then(
           () => undefined,
           (error: unknown) => error,
         );
@@ -150,8 +151,8 @@ async function sweep(ground: ProtocolGround, { server, free, refusal }: Sweep): 
     }
     assert.ok(refusals >= free.length - 1, `${refusals} refusals`);
     const isAsBefore = (): true | undefined => descriptorsOf(pid).length <= before || undefined;
-    await poll(`the ${server} to hold no more descriptors`, isAsBefore, { timeoutMs: WAIT_MS, signal: ground.signal });
-    for (const what of Object.values(work)) await what(ground, container, pod);
+    await poll(`the ${server} to hold no more descriptors`, isAsBefore, { timeoutMs: WAIT_MS, signal: context.signal });
+    for (const what of Object.values(work)) await what(context, container, pod);
   });
 }
 
@@ -197,25 +198,25 @@ class FailingShim {
 const codes = ["EMFILE", "ENFILE", "ENOMEM"] as const;
 
 /** Each call that opens or starts something fails in turn. */
-async function failEachCall(ground: ProtocolGround): Promise<void> {
-  makeLoggingProgram(join(ground.directory, "logger"));
-  const directory = join(ground.directory, "failing");
+async function failEachCall(context: ProtocolCaseContext): Promise<void> {
+  makeLoggingProgram(join(context.directory, "logger"));
+  const directory = join(context.directory, "failing");
   mkdirSync(directory, { mode: 0o700 });
   const failing = new FailingShim(directory);
-  const environment = { ...ground.environment, ...failing.environment };
+  const environment = { ...context.environment, ...failing.environment };
   await withContainer(
-    { ...ground, executable: failing.executable, environment },
+    { ...context, executable: failing.executable, environment },
     ["sleep", "1000"],
     async (c1, pod) => {
       // Else it would be looked for again and again.
-      writeFileSync(join(ground.directory, "pod", "log"), "");
+      writeFileSync(join(context.directory, "pod", "log"), "");
       await failing.connect();
       const pid = findServers().shim;
       const kinds = new Set<string>();
       for (const [what, act] of Object.entries(work)) {
-        await act(ground, c1, pod);
+        await act(context, c1, pod);
         await failing.begin();
-        await act(ground, c1, pod);
+        await act(context, c1, pod);
         const { calls } = await failing.told();
         const before = descriptorsOf(pid).length;
         for (const [call, kind] of calls.entries()) {
@@ -223,7 +224,7 @@ async function failEachCall(ground: ProtocolGround): Promise<void> {
           const faults = kind === "spawn" ? [...codes, "EAGAIN"] : [codes[call % codes.length] as string];
           for (const code of faults) {
             await failing.begin({ call, code });
-            const failure = await act(ground, c1, pod).then(
+            const failure = await act(context, c1, pod).then(
               () => undefined,
               (error: unknown) => error,
             );
@@ -237,8 +238,8 @@ async function failEachCall(ground: ProtocolGround): Promise<void> {
         }
         await failing.begin();
         const isAsBefore = (): true | undefined => descriptorsOf(pid).length <= before || undefined;
-        await poll(`no more descriptors, ${what}`, isAsBefore, { timeoutMs: WAIT_MS, signal: ground.signal });
-        await act(ground, c1, pod);
+        await poll(`no more descriptors, ${what}`, isAsBefore, { timeoutMs: WAIT_MS, signal: context.signal });
+        await act(context, c1, pod);
       }
       assert.deepEqual([...kinds].toSorted(), ["listen", "open", "openSync", "readFile", "readFileSync", "spawn"]);
       failing.close();
@@ -247,14 +248,14 @@ async function failEachCall(ground: ProtocolGround): Promise<void> {
 }
 
 /** As a machine's administrator may start containerd. */
-async function fewFromTheStart(ground: ProtocolGround): Promise<void> {
-  const executable = join(ground.directory, "few-descriptors");
-  writeFileSync(executable, `#!/bin/sh\nulimit -n 64\nexec "${ground.executable}" "$@"\n`, { mode: 0o755 });
-  await withPod({ ...ground, executable }, async (pod) => {
+async function fewFromTheStart(context: ProtocolCaseContext): Promise<void> {
+  const executable = join(context.directory, "few-descriptors");
+  writeFileSync(executable, `#!/bin/sh\nulimit -n 64\nexec "${context.executable}" "$@"\n`, { mode: 0o755 });
+  await withPod({ ...context, executable }, async (pod) => {
     const containers: PodContainer[] = [];
     const create = (): Promise<PodContainer> =>
       pod.createContainer({
-        ...{ id: `c${containers.length}`, args: ["sleep", "1000"], rootfs: directoryRootfs(ground) },
+        ...{ id: `c${containers.length}`, args: ["sleep", "1000"], rootfs: directoryRootfs(context) },
       });
     let refused: Promise<unknown> | undefined;
     while (refused === undefined) {
@@ -282,7 +283,7 @@ async function fewFromTheStart(ground: ProtocolGround): Promise<void> {
     await end(containers.pop() as PodContainer);
     await end(containers.pop() as PodContainer);
     // What was held is there again.
-    const again = await pod.createContainer({ id: "again", args: ["true"], rootfs: directoryRootfs(ground) });
+    const again = await pod.createContainer({ id: "again", args: ["true"], rootfs: directoryRootfs(context) });
     assert.equal((await runToEnd(again)).status, 0);
     for (const container of containers) await end(container);
   });
@@ -291,7 +292,7 @@ async function fewFromTheStart(ground: ProtocolGround): Promise<void> {
 export const protocolDescriptorCases: readonly ProtocolCase[] = [
   ...sweeps.map((one) => ({
     name: `whatever the ${one.server} cannot open for want of descriptors is refused, and what there is lives on`,
-    run: (ground: ProtocolGround) => sweep(ground, one),
+    run: (context: ProtocolCaseContext) => sweep(context, one),
   })),
   { name: "whatever the shim opens may fail, and what it was for is refused", run: failEachCall },
   { name: "a shim that may open 64 files refuses a container too many, and the others live on", run: fewFromTheStart },

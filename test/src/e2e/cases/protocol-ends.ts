@@ -10,7 +10,7 @@ import type { ClientStdio } from "../../shim-client/client-stdio.ts";
 import { Task } from "../../shim-client/shim.ts";
 import { makeStdio } from "../../shim-client/stdio.ts";
 import { poll } from "../../support/wait.ts";
-import { directoryRootfs, type ProtocolCase, type ProtocolGround, withContainer, withPod } from "./protocol.ts";
+import { directoryRootfs, type ProtocolCase, type ProtocolCaseContext, withContainer, withPod } from "./protocol.ts";
 
 const { STOPPED } = containerd.v1.types.Status;
 const WAIT_MS = 20_000;
@@ -42,13 +42,13 @@ async function timed<T>(work: Promise<T>, limit: number): Promise<T> {
 }
 
 /** With a client for each stream, with one for one of them, and with none. */
-async function everyEnd(ground: ProtocolGround): Promise<void> {
-  await withPod(ground, async (pod) => {
+async function everyEnd(context: ProtocolCaseContext): Promise<void> {
+  await withPod(context, async (pod) => {
     const script = "echo out; echo err >&2; exit 3";
     const container = await pod.createContainer({
       id: "c1",
       args: shell(`read line; ${script}`),
-      rootfs: directoryRootfs(ground),
+      rootfs: directoryRootfs(context),
     });
     await container.start();
     const both = await container.exec("both", { args: shell(script) });
@@ -73,8 +73,8 @@ async function everyEnd(ground: ProtocolGround): Promise<void> {
 }
 
 /** The guest cannot tell the exit while something else holds the output: it is told without its code. */
-async function backgroundChild(ground: ProtocolGround): Promise<void> {
-  await withContainer(ground, ["sleep", "1000"], async (container) => {
+async function backgroundChild(context: ProtocolCaseContext): Promise<void> {
+  await withContainer(context, ["sleep", "1000"], async (container) => {
     const script = "sleep 1000 & head -c 300000 /dev/zero; echo done; exit 0";
     const stdio = await container.exec("background", { args: shell(script) });
     const output = stdio.output();
@@ -105,8 +105,8 @@ async function backgroundChild(ground: ProtocolGround): Promise<void> {
  * Each exec leaves a child that holds both outputs, goes on printing to one, and so keeps the guest from telling the code.
  * They are told all the same, and hold nothing of the shim's.
  */
-async function childrenThatPrint(ground: ProtocolGround): Promise<void> {
-  await withContainer(ground, ["sleep", "1000"], async (container, pod) => {
+async function childrenThatPrint(context: ProtocolCaseContext): Promise<void> {
+  await withContainer(context, ["sleep", "1000"], async (container, pod) => {
     const descriptors = `/proc/${await pod.shimPid()}/fd`;
     const before = readdirSync(descriptors).length;
     const args = shell("echo first; (while :; do echo; sleep 0.1; done) & exit 0");
@@ -125,13 +125,13 @@ async function childrenThatPrint(ground: ProtocolGround): Promise<void> {
     });
     await Promise.all(ended);
     const given = () => readdirSync(descriptors).length <= before || undefined;
-    await poll("the descriptors to be given back", given, { timeoutMs: WAIT_MS, signal: ground.signal });
+    await poll("the descriptors to be given back", given, { timeoutMs: WAIT_MS, signal: context.signal });
   });
 }
 
 /** A client that takes nothing loses what it has not taken, and nobody waits for it for ever. */
-async function stalledClient(ground: ProtocolGround): Promise<void> {
-  await withContainer(ground, ["sleep", "1000"], async (container) => {
+async function stalledClient(context: ProtocolCaseContext): Promise<void> {
+  await withContainer(context, ["sleep", "1000"], async (container) => {
     const stdio = await container.exec("unread", { args: shell(`head -c ${UNREAD} /dev/zero; exit 6`) });
     stdio.stdout.pause();
     assert.equal(await timed(container.wait("unread"), STALLED_EXIT_MS), 6);
@@ -141,7 +141,7 @@ async function stalledClient(ground: ProtocolGround): Promise<void> {
 }
 
 /** The size that the client has given before the start reaches the program. */
-async function firstSize(ground: ProtocolGround): Promise<void> {
+async function firstSize(context: ProtocolCaseContext): Promise<void> {
   const script = 'until [ "$(stty size 2>/dev/null)" = "33 101" ]; do sleep 0.02; done; echo sized; read line';
   const process = { args: shell(script), terminal: true };
   const size = { width: 101, height: 33 };
@@ -151,10 +151,10 @@ async function firstSize(ground: ProtocolGround): Promise<void> {
       seen += chunk;
     });
     const find = () => seen.includes("sized") || undefined;
-    await poll("the terminal to have its size", find, { timeoutMs: WAIT_MS, signal: ground.signal });
+    await poll("the terminal to have its size", find, { timeoutMs: WAIT_MS, signal: context.signal });
   };
-  await withPod(ground, async (pod) => {
-    const container = await pod.createContainer({ id: "c1", rootfs: directoryRootfs(ground), ...process });
+  await withPod(context, async (pod) => {
+    const container = await pod.createContainer({ id: "c1", rootfs: directoryRootfs(context), ...process });
     await pod.shim.call(Task, "ResizePty", { id: "c1", ...size });
     await container.start();
     await sized(container.stdio);
@@ -174,10 +174,10 @@ async function firstSize(ground: ProtocolGround): Promise<void> {
 }
 
 /** A container that was never started is killed and deleted without a word of the guest. */
-async function neverStarted(ground: ProtocolGround): Promise<void> {
-  await withPod(ground, async (pod) => {
+async function neverStarted(context: ProtocolCaseContext): Promise<void> {
+  await withPod(context, async (pod) => {
     for (const isKilled of [true, false]) {
-      const container = await pod.createContainer({ id: "c1", args: ["true"], rootfs: directoryRootfs(ground) });
+      const container = await pod.createContainer({ id: "c1", args: ["true"], rootfs: directoryRootfs(context) });
       if (isKilled) {
         await timed(container.kill(SIGKILL), HELD_EXIT_MS);
         assert.equal(await timed(container.wait(), HELD_EXIT_MS), 128 + SIGKILL);
@@ -189,12 +189,12 @@ async function neverStarted(ground: ProtocolGround): Promise<void> {
 }
 
 /** Before its start a container has the pid that it is going to have, and has used nothing. */
-async function waitsForItsStart(ground: ProtocolGround): Promise<void> {
-  await withPod(ground, async (pod) => {
+async function waitsForItsStart(context: ProtocolCaseContext): Promise<void> {
+  await withPod(context, async (pod) => {
     const id = "c1";
-    const container = await pod.createContainer({ id, args: ["true"], rootfs: directoryRootfs(ground) });
+    const container = await pod.createContainer({ id, args: ["true"], rootfs: directoryRootfs(context) });
     const { taskPid } = await pod.shim.call(Task, "Connect", { id });
-    assert.ok(taskPid > 0, "Connect tells a pid");
+    assert.ok(taskPid > 0, "Connect returns a pid");
     assert.equal((await pod.shim.call(Task, "State", { id })).pid, taskPid);
     assert.deepEqual(
       (await pod.shim.call(Task, "Pids", { id })).processes.map(({ pid }) => pid),
@@ -211,7 +211,7 @@ async function waitsForItsStart(ground: ProtocolGround): Promise<void> {
 export const protocolEndCases: readonly ProtocolCase[] = [
   { name: "exits: an init and execs, with clients for their output and without", run: everyEnd },
   {
-    name: "exits: an exec that leaves a child behind is reported, with its code where the guest can tell it",
+    name: "exits: an exec that leaves a child behind is reported, with its code where the guest can report it",
     run: backgroundChild,
   },
   {

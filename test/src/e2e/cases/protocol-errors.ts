@@ -1,4 +1,4 @@
-/** What a user can get wrong, and the words in which he is told; spoken to the shim directly. */
+/** What a user can get wrong, and the messages about it; spoken to the shim directly. */
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import {
   assertRefused,
   directoryRootfs,
   type ProtocolCase,
-  type ProtocolGround,
+  type ProtocolCaseContext,
   runToEnd,
   withPod,
 } from "./protocol.ts";
@@ -21,9 +21,9 @@ async function refused(what: string, work: Promise<unknown>, code: StatusName, .
   await assertRefused(work, code, ...words).catch((error: Error) => assert.fail(`${what}: ${error.message}`));
 }
 
-async function wrongSpecifications(ground: ProtocolGround): Promise<void> {
-  const rootfs = directoryRootfs(ground);
-  await withPod(ground, async (pod) => {
+async function wrongSpecifications(context: ProtocolCaseContext): Promise<void> {
+  const rootfs = directoryRootfs(context);
+  await withPod(context, async (pod) => {
     for (const [what, change, code, message] of [...WRONG, ...WRONG_IN_GUEST]) {
       await refused(what, pod.createContainer({ id: "wrong", args: ["true"], rootfs, change }), code, message);
     }
@@ -32,11 +32,11 @@ async function wrongSpecifications(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function wrongRoots(ground: ProtocolGround): Promise<void> {
-  const { directory } = ground;
+async function wrongRoots(context: ProtocolCaseContext): Promise<void> {
+  const { directory } = context;
   const text = join(directory, "text");
   writeFileSync(text, "no image\n".repeat(1000));
-  const layer = await makeLayer(join(directory, "layer"), ground.images.rootfs);
+  const layer = await makeLayer(join(directory, "layer"), context.images.rootfs);
   const mount = (type: string, source: string, ...options: readonly string[]): Mount => ({ type, source, options });
   const partitions = (value: string): Mount =>
     mount("lcow-partitioned-layer", "", `parent-partitioned-layers=${value}`);
@@ -65,7 +65,7 @@ async function wrongRoots(ground: ProtocolGround): Promise<void> {
     [[mount("ntfs", text)], "Internal", "unknown filesystem type 'ntfs'"],
     [[mount("bind", "/none", "rbind")], "Internal", 'bind mount of "/none"'],
   ];
-  await withPod(ground, async (pod) => {
+  await withPod(context, async (pod) => {
     for (const [rootfs, code, message] of roots) {
       const change = (specification: object): object => ({ ...specification, root: { path: "nowhere" } });
       const creating = pod.createContainer({ id: "wrong", args: ["true"], rootfs, change });
@@ -82,18 +82,18 @@ const OCI_RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxRe
 
 /** A container that runs, for requests that it is to refuse. */
 async function withLive(
-  ground: ProtocolGround,
+  context: ProtocolCaseContext,
   work: (
     call: <Name extends keyof typeof Task.methods & string>(method: Name, request: object) => Promise<unknown>,
     container: PodContainer,
     sandbox: (method: "CreateSandbox" | "PingSandbox", request: object) => Promise<unknown>,
   ) => Promise<void>,
 ): Promise<void> {
-  await withPod(ground, async (pod) => {
+  await withPod(context, async (pod) => {
     const container = await pod.createContainer({
       id: "live",
       args: ["sleep", "1000"],
-      rootfs: directoryRootfs(ground),
+      rootfs: directoryRootfs(context),
     });
     await work(
       (method, request) => pod.shim.call(Task, method as never, request as never),
@@ -106,12 +106,12 @@ async function withLive(
   });
 }
 
-async function wrongExecs(ground: ProtocolGround): Promise<void> {
-  const folder = join(ground.directory, "folder");
+async function wrongExecs(context: ProtocolCaseContext): Promise<void> {
+  const folder = join(context.directory, "folder");
   mkdirSync(folder);
   const killed = join(folder, "killed");
   writeFileSync(killed, "#!/bin/sh\nkill -KILL $$\n", { mode: 0o755 });
-  await withLive(ground, async (call, container) => {
+  await withLive(context, async (call, container) => {
     const exec = (spec: string | object | undefined, more: object = {}): Promise<unknown> => {
       const value = Buffer.from(typeof spec === "string" ? spec : JSON.stringify(spec ?? ""));
       return call("Exec", { id: "live", execId: "e", ...(spec !== undefined && { spec: { value } }), ...more });
@@ -175,9 +175,9 @@ async function wrongExecs(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function wrongRequests(ground: ProtocolGround): Promise<void> {
-  const { directory } = ground;
-  await withLive(ground, async (call, container, sandbox) => {
+async function wrongRequests(context: ProtocolCaseContext): Promise<void> {
+  const { directory } = context;
+  await withLive(context, async (call, container, sandbox) => {
     const id = "live";
     const update = (value: unknown, type_url = OCI_RESOURCES) =>
       call("Update", { id, resources: { type_url, value: Buffer.from(JSON.stringify(value)) } });

@@ -11,22 +11,22 @@ import {
   assertRefused,
   directoryRootfs,
   type ProtocolCase,
-  type ProtocolGround,
+  type ProtocolCaseContext,
   runToEnd,
   withPod,
 } from "./protocol.ts";
 import { bind, withMounts, withScripts, writableRoot } from "./protocol-containers.ts";
 
-async function physicalDisks(ground: ProtocolGround): Promise<void> {
-  const contents = join(ground.directory, "contents");
+async function physicalDisks(context: ProtocolCaseContext): Promise<void> {
+  const contents = join(context.directory, "contents");
   mkdirSync(contents);
   writeFileSync(join(contents, "file"), "on the disk\n");
-  const image = join(ground.directory, "image");
+  const image = join(context.directory, "image");
   await makeExt4(image, 16, contents);
   await withBlockDevice(image, async (source) => {
     const mount = (destination: string, ...options: readonly string[]) =>
       withMounts({ destination, type: "physical-disk", source, options });
-    await withScripts(ground, async (outputOf) => {
+    await withScripts(context, async (outputOf) => {
       const writable = await outputOf("cat /d/file; echo more >>/d/file", { change: mount("/d", "rw") });
       assert.equal(writable, "on the disk\n");
       const readOnly = await outputOf("cat /d/file; echo x >/d/file", { change: mount("/d", "ro") });
@@ -39,8 +39,8 @@ async function physicalDisks(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function singleFiles(ground: ProtocolGround): Promise<void> {
-  const folder = join(ground.directory, "shared");
+async function singleFiles(context: ProtocolCaseContext): Promise<void> {
+  const folder = join(context.directory, "shared");
   mkdirSync(folder);
   for (const name of ["readable", "writable", "neighbour"]) writeFileSync(join(folder, name), `${name}\n`);
   const change = withMounts(
@@ -48,7 +48,7 @@ async function singleFiles(ground: ProtocolGround): Promise<void> {
     bind("/etc/writable", join(folder, "writable"), "bind"),
     bind("/guest", `uvm://${linuxGuestPaths.plan9Mounts}`, "rbind"),
   );
-  await withScripts(ground, async (outputOf) => {
+  await withScripts(context, async (outputOf) => {
     const script = "cat /etc/readable /etc/writable; echo more >>/etc/writable; echo x >/etc/readable";
     assert.match(await outputOf(script, { change }), /^readable\nwritable\n.*Read-only file system/s);
     assert.equal(readFileSync(join(folder, "writable"), "utf8"), "writable\nmore\n");
@@ -59,10 +59,10 @@ async function singleFiles(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function withoutWritableShares(ground: ProtocolGround): Promise<void> {
-  const { directory } = ground;
+async function withoutWritableShares(context: ProtocolCaseContext): Promise<void> {
+  const { directory } = context;
   const annotations = { "io.microsoft.virtualmachine.fileshares.disablewritable": "true" };
-  const { source, type, options } = layersMount("", [await makeLayer(join(directory, "layer"), ground.images.rootfs)]);
+  const { source, type, options } = layersMount("", [await makeLayer(join(directory, "layer"), context.images.rootfs)]);
   const work = async (pod: Pod): Promise<void> => {
     const create = (access: string) =>
       pod.createContainer({
@@ -72,19 +72,19 @@ async function withoutWritableShares(ground: ProtocolGround): Promise<void> {
     await assertRefused(create("rw"), "FailedPrecondition", directory, "expected option ro");
     assert.match((await runToEnd(await create("ro"))).stdout, /layer/);
   };
-  await withPod(ground, work, { annotations });
+  await withPod(context, work, { annotations });
 }
 
 /** An image may have its folders on a volume, which is made where the link leads. */
-async function danglingLinks(ground: ProtocolGround): Promise<void> {
-  const shared = join(ground.directory, "shared");
+async function danglingLinks(context: ProtocolCaseContext): Promise<void> {
+  const shared = join(context.directory, "shared");
   mkdirSync(shared);
   writeFileSync(join(shared, "file"), "on the volume\n");
-  const root = writableRoot(ground);
+  const root = writableRoot(context);
   mkdirSync(join(root, "b"));
   symlinkSync("/var/lib/r/folder", join(root, "b", "folder"));
   symlinkSync("../../../../../outside/file", join(root, "b", "file"));
-  await withScripts(ground, async (outputOf) => {
+  await withScripts(context, async (outputOf) => {
     const mounts = withMounts(bind("/b/folder", shared, "rbind"), bind("/b/file", join(shared, "file"), "bind"), {
       destination: "/b/folder/deep/er",
       type: "tmpfs",
@@ -102,11 +102,11 @@ async function danglingLinks(ground: ProtocolGround): Promise<void> {
 const MARK = "stays-on-the-host";
 
 /** The specification as the guest's own runtime has it, read in the guest. */
-async function whatCrosses(ground: ProtocolGround): Promise<void> {
-  const shared = join(ground.directory, "shared");
+async function whatCrosses(context: ProtocolCaseContext): Promise<void> {
+  const shared = join(context.directory, "shared");
   mkdirSync(shared);
-  await withPod(ground, async (pod) => {
-    const rootfs = directoryRootfs(ground);
+  await withPod(context, async (pod) => {
+    const rootfs = directoryRootfs(context);
     const first = await pod.createContainer({
       ...{ id: "first", args: ["sleep", "1000"], rootfs, environment: ["CROSSES=yes"] },
       change: ({ process, mounts, linux, ...specification }) => ({
@@ -139,7 +139,7 @@ async function whatCrosses(ground: ProtocolGround): Promise<void> {
     const { stdout } = await runToEnd(second);
     const crossed = JSON.parse(stdout);
     assert.ok(!stdout.includes(MARK), stdout);
-    assert.ok(!stdout.includes(ground.directory), stdout);
+    assert.ok(!stdout.includes(context.directory), stdout);
     for (const field of ["hooks", "windows", "solaris"]) assert.ok(!(field in crossed), `${field} has crossed`);
     assert.deepEqual(Object.keys(crossed.annotations).sort(), [
       "io.kubernetes.cri.container-type",
@@ -162,10 +162,10 @@ async function mountOptionsOf(executable: string): Promise<readonly string[]> {
   return (JSON.parse(`{${list}}`) as { readonly mountOptions: readonly string[] }).mountOptions;
 }
 
-async function everyMountOption(ground: ProtocolGround): Promise<void> {
-  const folder = join(ground.directory, "shared");
+async function everyMountOption(context: ProtocolCaseContext): Promise<void> {
+  const folder = join(context.directory, "shared");
   mkdirSync(folder);
-  const options = await mountOptionsOf(ground.executable);
+  const options = await mountOptionsOf(context.executable);
   assert.ok(options.includes("rro"), options.join(" "));
   const ofMemory = options.filter((option) => !["bind", "rbind"].includes(option));
   const change = withMounts(
@@ -175,7 +175,7 @@ async function everyMountOption(ground: ProtocolGround): Promise<void> {
       options: [option],
     })),
   );
-  await withScripts(ground, async (outputOf) => {
+  await withScripts(context, async (outputOf) => {
     const lines = (await outputOf("grep -E ' /(bind|memory)-' /proc/self/mountinfo", { change })).trimEnd().split("\n");
     assert.equal(lines.length, options.length + ofMemory.length);
     for (const line of lines) {

@@ -13,20 +13,20 @@ import {
   assertRefused,
   directoryRootfs,
   type ProtocolCase,
-  type ProtocolGround,
+  type ProtocolCaseContext,
   runToEnd,
   withPod,
 } from "./protocol.ts";
 
-async function ownNetwork(ground: ProtocolGround): Promise<void> {
-  const rootfs = directoryRootfs(ground);
+async function ownNetwork(context: ProtocolCaseContext): Promise<void> {
+  const rootfs = directoryRootfs(context);
   const args = ["ip", "-o", "-4", "addr", "show"];
   const address = (IpAddress: string) => ({ IpConfigurations: [{ IpAddress, PrefixLength: 24 }] });
   await withNetworks(async (plan) => {
     const network = await plan.network("own", "10.31.0.0/24", "10.32.0.0/24");
     const namespace = await plan.namespace();
     const first = await plan.endpoint(namespace, network, { Name: "eth0", ...address("10.31.0.2") });
-    await withPod(ground, async (pod) => {
+    await withPod(context, async (pod) => {
       const interfaces = async (id: string, networkNamespace?: string): Promise<readonly string[]> => {
         const own = networkNamespace === undefined ? {} : { networkNamespace };
         const { status, stdout, stderr } = await runToEnd(await pod.createContainer({ id, args, rootfs, ...own }));
@@ -49,12 +49,12 @@ async function ownNetwork(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function badNetwork(ground: ProtocolGround): Promise<void> {
-  const rootfs = directoryRootfs(ground);
+async function badNetwork(context: ProtocolCaseContext): Promise<void> {
+  const rootfs = directoryRootfs(context);
   await withNetworks(async (plan) => {
     const namespace = await plan.namespace();
     await plan.endpoint(namespace, await plan.network("bad"), { Name: "unaddressed" });
-    await withPod(ground, async (pod) => {
+    await withPod(context, async (pod) => {
       const create = (networkNamespace: string) =>
         pod.createContainer({ id: "one", args: ["true"], rootfs, networkNamespace });
       await assertRefused(create("pod"), "InvalidArgument", "windows.network.networkNamespace", "GUID");
@@ -66,8 +66,8 @@ async function badNetwork(ground: ProtocolGround): Promise<void> {
 const { NODE } = runtime.v1.NamespaceMode;
 
 /** Each of them is the caller's mistake, and no pod may seem to have its addresses. */
-async function foreignNetworks(ground: ProtocolGround): Promise<void> {
-  const { directory } = ground;
+async function foreignNetworks(context: ProtocolCaseContext): Promise<void> {
+  const { directory } = context;
   mkdirSync(directory, { recursive: true });
   const pipe = join(directory, "pipe");
   await mustRun("mkfifo", [pipe]);
@@ -78,24 +78,24 @@ async function foreignNetworks(ground: ProtocolGround): Promise<void> {
     [`${itself}/uts`, "is a namespace of another type"],
     [`${itself}/net`, "is the network namespace of this machine"],
   ] as const) {
-    const nobody = withPod(ground, async () => assert.fail(`${netnsPath} was taken`), { netnsPath });
+    const nobody = withPod(context, async () => assert.fail(`${netnsPath} was taken`), { netnsPath });
     await assertRefused(nobody, "InvalidArgument", "netns_path", netnsPath, why);
   }
 }
 
-async function networkOfAnother(ground: ProtocolGround): Promise<void> {
+async function networkOfAnother(context: ProtocolCaseContext): Promise<void> {
   const path = "/run/netns/another";
   const change = ({ linux, ...specification }: Specification): object => ({
     ...specification,
     linux: { ...linux, namespaces: [{ type: "mount" }, { type: "network", path }] },
   });
-  await withPod(ground, async (pod) => {
-    const options = { id: "one", args: ["true"], rootfs: directoryRootfs(ground), change };
+  await withPod(context, async (pod) => {
+    const options = { id: "one", args: ["true"], rootfs: directoryRootfs(context), change };
     await assertRefused(pod.createContainer(options), "InvalidArgument", "linux.namespaces[1].path", path);
   });
 }
 
-async function nodesNetwork(ground: ProtocolGround): Promise<void> {
+async function nodesNetwork(context: ProtocolCaseContext): Promise<void> {
   const configuration = { linux: { securityContext: { namespaceOptions: { network: NODE } } } };
   const work = async (pod: Pod): Promise<void> => {
     const args = ["sh", "-c", "hostname; cat /etc/hostname"];
@@ -105,11 +105,11 @@ async function nodesNetwork(ground: ProtocolGround): Promise<void> {
       linux: { ...linux, namespaces: [{ type: "mount" }, { type: "uts", path: `/proc/${pid}/ns/uts` }] },
     });
     const { status, stdout } = await runToEnd(
-      await pod.createContainer({ id: "one", args, rootfs: directoryRootfs(ground), change }),
+      await pod.createContainer({ id: "one", args, rootfs: directoryRootfs(context), change }),
     );
     assert.deepEqual({ status, stdout }, { status: 0, stdout: `${hostname()}\n`.repeat(2) });
   };
-  await withPod(ground, work, { configuration });
+  await withPod(context, work, { configuration });
 }
 
 export const protocolNetworkCases: readonly ProtocolCase[] = [

@@ -1,4 +1,4 @@
-/** Processes: their stdio of every kind, signals, ends and what is told of them; spoken to the shim directly. */
+/** Processes: their stdio of every kind, signals, ends and what is reported of them; spoken to the shim directly. */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ import {
   assertRefused,
   directoryRootfs,
   type ProtocolCase,
-  type ProtocolGround,
+  type ProtocolCaseContext,
   withPod,
   withContainer as withRunning,
 } from "./protocol.ts";
@@ -31,18 +31,18 @@ const shell = (script: string): readonly string[] => ["sh", "-c", script];
 
 /** Of a container that the work may have ended. */
 const withContainer = (
-  ground: ProtocolGround,
+  context: ProtocolCaseContext,
   args: readonly string[],
   work: (container: PodContainer, pod: Pod) => Promise<void>,
-): Promise<void> => withRunning(ground, args, work, { mayHaveEnded: true });
+): Promise<void> => withRunning(context, args, work, { mayHaveEnded: true });
 
 function exitsOf(pod: Pod) {
   return pod.sink.events.filter(({ topic }) => topic === "/tasks/exit").map(({ value }) => TaskExit.decode(value));
 }
 
-async function untilExit(ground: ProtocolGround, pod: Pod, id: string) {
+async function untilExit(context: ProtocolCaseContext, pod: Pod, id: string) {
   const find = () => exitsOf(pod).find((exit) => exit.id === id);
-  return await poll(`the exit of ${id}`, find, { timeoutMs: WAIT_MS, signal: ground.signal });
+  return await poll(`the exit of ${id}`, find, { timeoutMs: WAIT_MS, signal: context.signal });
 }
 
 /** Runs an exec to its end. */
@@ -61,10 +61,10 @@ async function run(
   return status;
 }
 
-async function everyStdio(ground: ProtocolGround): Promise<void> {
-  const { directory } = ground;
+async function everyStdio(context: ProtocolCaseContext): Promise<void> {
+  const { directory } = context;
   const script = "echo out; echo err >&2; exit 3";
-  await withContainer(ground, ["sleep", "1000"], async (container) => {
+  await withContainer(context, ["sleep", "1000"], async (container) => {
     assert.equal(await run(container, "none", `cat; ${script}`, {}), 3);
 
     const file = join(directory, "logs", "both");
@@ -77,7 +77,7 @@ async function everyStdio(ground: ProtocolGround): Promise<void> {
     const uri = `binary://${logger.path}?level=high&plain`;
     assert.equal(await run(container, "binary", script, { stdout: uri, stderr: uri }), 3);
     const told = "pods c1 level high plain\n";
-    assert.deepEqual(await logger.written(ground.signal), { told, stdout: "out\n", stderr: "err\n" });
+    assert.deepEqual(await logger.written(context.signal), { told, stdout: "out\n", stderr: "err\n" });
 
     const fifos = await Fifos.make(directory, "uri", false);
     try {
@@ -93,15 +93,15 @@ async function everyStdio(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function stuckLoggingProgram(ground: ProtocolGround): Promise<void> {
-  const path = join(ground.directory, "stuck-logger");
-  const pidFile = join(ground.directory, "stuck-logger.pid");
+async function stuckLoggingProgram(context: ProtocolCaseContext): Promise<void> {
+  const path = join(context.directory, "stuck-logger");
+  const pidFile = join(context.directory, "stuck-logger.pid");
   writeFileSync(path, `#!/bin/sh\necho $$ >${pidFile}\nexec 5>&-\nexec sleep 1000\n`, { mode: 0o755 });
-  await withPod(ground, async (pod) => {
+  await withPod(context, async (pod) => {
     const stdout = `binary://${path}`;
     // What lies between the process and the program takes it all, or the process is held up and ends by the signal.
     const args = shell("head -c 500000 /dev/zero");
-    const container = await pod.createContainer({ id: "c1", args, rootfs: directoryRootfs(ground), stdout });
+    const container = await pod.createContainer({ id: "c1", args, rootfs: directoryRootfs(context), stdout });
     await container.start();
     await container.kill(SIGKILL).catch(() => undefined);
     const begun = performance.now();
@@ -112,12 +112,12 @@ async function stuckLoggingProgram(ground: ProtocolGround): Promise<void> {
     // While the shim serves: a program that has been given everything has 12 s for it.
     const pid = Number(readFileSync(pidFile, "utf8"));
     const hasEnded = () => !existsSync(`/proc/${pid}`) || undefined;
-    await poll("the logging program to end", hasEnded, { timeoutMs: WAIT_MS, signal: ground.signal });
+    await poll("the logging program to end", hasEnded, { timeoutMs: WAIT_MS, signal: context.signal });
   });
 }
 
-async function closedStdin(ground: ProtocolGround): Promise<void> {
-  await withContainer(ground, shell("cat; echo end of init"), async (container) => {
+async function closedStdin(context: ProtocolCaseContext): Promise<void> {
+  await withContainer(context, shell("cat; echo end of init"), async (container) => {
     const exec = await container.exec("reader", { args: shell("cat; echo end of exec") });
     const outputs = [exec.output(), container.stdio.output()];
     // The client keeps its ends open: what it says is what ends the input.
@@ -137,9 +137,9 @@ async function closedStdin(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function signals(ground: ProtocolGround): Promise<void> {
+async function signals(context: ProtocolCaseContext): Promise<void> {
   const trap = "trap 'echo usr1' USR1; trap 'echo rt; exit 8' 34; echo ready; while :; do sleep 0.02; done";
-  await withContainer(ground, ["sleep", "1000"], async (container, pod) => {
+  await withContainer(context, ["sleep", "1000"], async (container, pod) => {
     const exec = await container.exec("trapping", { args: shell(trap) });
     let seen = "";
     exec.stdout.on("data", (chunk: Buffer) => {
@@ -165,10 +165,14 @@ async function signals(ground: ProtocolGround): Promise<void> {
 }
 
 /** Without a namespace of its own for pids, the kernel does not end a container's processes with its init. */
-async function killAll(ground: ProtocolGround): Promise<void> {
-  await withPod(ground, async (pod) => {
+async function killAll(context: ProtocolCaseContext): Promise<void> {
+  await withPod(context, async (pod) => {
     const container = await pod.createContainer({
-      ...{ id: "c1", args: shell("trap 'exit 3' TERM; while :; do sleep 0.02; done"), rootfs: directoryRootfs(ground) },
+      ...{
+        id: "c1",
+        args: shell("trap 'exit 3' TERM; while :; do sleep 0.02; done"),
+        rootfs: directoryRootfs(context),
+      },
       change: (specification) => ({
         ...specification,
         linux: { ...specification.linux, namespaces: ["ipc", "uts", "mount"].map((type) => ({ type })) },
@@ -188,24 +192,24 @@ async function killAll(ground: ProtocolGround): Promise<void> {
   });
 }
 
-/** Exits are told once the client has all output, and every answer about an exit says the same. */
-async function drainedExits(ground: ProtocolGround): Promise<void> {
+/** Exits are reported once the client has all output, and every answer about an exit says the same. */
+async function drainedExits(context: ProtocolCaseContext): Promise<void> {
   const started = Date.now();
-  await withPod(ground, async (pod) => {
+  await withPod(context, async (pod) => {
     const args = shell(`head -c ${UNREAD} /dev/zero; exit 6`);
-    const container = await pod.createContainer({ id: "c1", args, rootfs: directoryRootfs(ground) });
+    const container = await pod.createContainer({ id: "c1", args, rootfs: directoryRootfs(context) });
     await container.start();
     // The guest's part is over, and the client has yet to take what is more than its pipe holds.
     const left = async () => {
       const { processes } = await pod.shim.call(Task, "Pids", { id: "c1" });
       return processes.length === 0 || undefined;
     };
-    await poll("the guest to be done with its process", left, { timeoutMs: WAIT_MS, signal: ground.signal });
+    await poll("the guest to be done with its process", left, { timeoutMs: WAIT_MS, signal: context.signal });
     assert.equal((await pod.shim.call(Task, "State", { id: "c1" })).status, RUNNING);
     assert.deepEqual(exitsOf(pod), []);
     const { stdout } = await container.stdio.output();
     assert.equal(stdout.length, UNREAD);
-    const { exitStatus, exitedAt } = await untilExit(ground, pod, "c1");
+    const { exitStatus, exitedAt } = await untilExit(context, pod, "c1");
     const state = await pod.shim.call(Task, "State", { id: "c1" });
     const waited = await pod.shim.call(Task, "Wait", { id: "c1" });
     const deleted = await pod.shim.call(Task, "Delete", { id: "c1" });
@@ -220,12 +224,12 @@ async function drainedExits(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function execTombstones(ground: ProtocolGround): Promise<void> {
-  await withContainer(ground, ["sleep", "1000"], async (container, pod) => {
+async function execTombstones(context: ProtocolCaseContext): Promise<void> {
+  await withContainer(context, ["sleep", "1000"], async (container, pod) => {
     const call = { id: "c1", execId: "short" };
     await container.addExec("short", { args: shell("exit 7") }, {});
     await container.startExec("short");
-    const exit = await untilExit(ground, pod, "short");
+    const exit = await untilExit(context, pod, "short");
     const first = await pod.shim.call(Task, "Delete", call);
     assert.deepEqual([first.exitStatus, first.exitedAt, first.pid], [7, exit.exitedAt, exit.pid]);
     for (let round = 0; round < 2; round += 1) {
@@ -239,8 +243,8 @@ async function execTombstones(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function pidsAndFigures(ground: ProtocolGround): Promise<void> {
-  await withContainer(ground, ["sleep", "1000"], async (container, pod) => {
+async function pidsAndFigures(context: ProtocolCaseContext): Promise<void> {
+  await withContainer(context, ["sleep", "1000"], async (container, pod) => {
     await container.addExec("held", { args: ["sleep", "1001"] }, {});
     const execPid = await container.startExec("held");
     const { pid: initPid } = await pod.shim.call(Task, "State", { id: "c1" });
@@ -254,7 +258,7 @@ async function pidsAndFigures(ground: ProtocolGround): Promise<void> {
       ].sort(),
     );
     assert.deepEqual((await pod.shim.call(Task, "Pids", { id: "pod" })).processes, []);
-    const idle = await pod.createContainer({ id: "c2", args: ["sleep", "1000"], rootfs: directoryRootfs(ground) });
+    const idle = await pod.createContainer({ id: "c2", args: ["sleep", "1000"], rootfs: directoryRootfs(context) });
     await idle.start();
     for (const [id, pids] of [["c1", 2] as const, ["c2", 1] as const, ["pod", undefined] as const]) {
       const { stats } = await pod.shim.call(Task, "Stats", { id });
@@ -270,15 +274,19 @@ async function pidsAndFigures(ground: ProtocolGround): Promise<void> {
 }
 
 /** Whoever waits for a process of a VM that dies learns that it has ended, and its container is deleted as any other. */
-async function lostVm(ground: ProtocolGround): Promise<void> {
-  await withPod(ground, async (pod) => {
-    const container = await pod.createContainer({ id: "c1", args: ["sleep", "1000"], rootfs: directoryRootfs(ground) });
+async function lostVm(context: ProtocolCaseContext): Promise<void> {
+  await withPod(context, async (pod) => {
+    const container = await pod.createContainer({
+      id: "c1",
+      args: ["sleep", "1000"],
+      rootfs: directoryRootfs(context),
+    });
     await container.start();
     const exec = await container.exec("also", { args: ["sleep", "1000"] });
     const waits = ["", "also"].map((execId) => container.wait(execId));
     process.kill(Number(guestInit()), "SIGKILL");
     for (const wait of waits) assert.notEqual(await wait, 0);
-    for (const id of ["c1", "also"]) assert.equal((await untilExit(ground, pod, id)).containerId, "c1");
+    for (const id of ["c1", "also"]) assert.equal((await untilExit(context, pod, id)).containerId, "c1");
     assert.equal((await pod.shim.call(Task, "State", { id: "c1" })).status, STOPPED);
     await assertRefused(container.kill(SIGTERM), "NotFound", "already finished");
     assert.equal(await container.deleteExec("also"), await container.wait("also"));
@@ -293,7 +301,7 @@ export const protocolProcessCases: readonly ProtocolCase[] = [
   { name: "CloseIO ends the input of a process while the client's end stays open", run: closedStdin },
   { name: "signals reach a process by number, and those that are none are named", run: signals },
   { name: "Kill of one process, and of all", run: killAll },
-  { name: "an exit is told when all output is taken, everywhere with the same status and time", run: drainedExits },
+  { name: "an exit is reported when all output is taken, everywhere with the same status and time", run: drainedExits },
   { name: "State, Wait and Delete of an exec answer after its deletion", run: execTombstones },
   { name: "Pids with the names of execs, and figures of every task and of the sandbox", run: pidsAndFigures },
   { name: "processes of a VM that dies have ended", run: lostVm },

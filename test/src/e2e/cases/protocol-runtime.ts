@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from
 import { join } from "node:path";
 import { findServers } from "../../support/servers.ts";
 import { poll } from "../../support/wait.ts";
-import { type ProtocolCase, type ProtocolGround, withContainer } from "./protocol.ts";
+import { type ProtocolCase, type ProtocolCaseContext, withContainer } from "./protocol.ts";
 
 const WAIT_MS = 20_000;
 
@@ -18,24 +18,24 @@ function listeningAddresses(pid: number): readonly string[] {
     .map((columns) => columns[1] ?? "");
 }
 
-async function noDebugger(ground: ProtocolGround): Promise<void> {
-  await withContainer(ground, ["sleep", "1000"], async (container) => {
-    const log = join(ground.directory, "pod", "log");
+async function noDebugger(context: ProtocolCaseContext): Promise<void> {
+  await withContainer(context, ["sleep", "1000"], async (container) => {
+    const log = join(context.directory, "pod", "log");
     writeFileSync(log, "");
     const servers = findServers();
     const hostLog = `/proc/${servers["emulated host"]}/fd/2`;
     const saidBefore = statSync(hostLog).size;
     for (const pid of Object.values(servers)) process.kill(pid, "SIGUSR1");
     const dumped = (): true | undefined => readFileSync(log, "utf8").includes("=== END state dump ===") || undefined;
-    await poll("the shim's state in its log", dumped, { timeoutMs: WAIT_MS, signal: ground.signal });
+    await poll("the shim's state in its log", dumped, { timeoutMs: WAIT_MS, signal: context.signal });
     assert.match(readFileSync(log, "utf8"), /msg="dump: task" .* task=\S+ state=present/);
     // The agent's log is the guest's, which the shim hands on.
     const agentsEnd = (): true | undefined =>
       /=== END state dump ===" .*guest\.time=/.test(readFileSync(log, "utf8")) || undefined;
-    await poll("the agent's state in the shim's log", agentsEnd, { timeoutMs: WAIT_MS, signal: ground.signal });
+    await poll("the agent's state in the shim's log", agentsEnd, { timeoutMs: WAIT_MS, signal: context.signal });
     const hostsEnd = (): true | undefined =>
       readFileSync(hostLog, "utf8").slice(saidBefore).includes("hcs-emulator: === END state dump ===") || undefined;
-    await poll("the host's state in its log", hostsEnd, { timeoutMs: WAIT_MS, signal: ground.signal });
+    await poll("the host's state in its log", hostsEnd, { timeoutMs: WAIT_MS, signal: context.signal });
     for (const [server, pid] of Object.entries(servers)) {
       assert.deepEqual(listeningAddresses(pid), [], `the ${server} listens`);
     }
@@ -49,5 +49,5 @@ async function noDebugger(ground: ProtocolGround): Promise<void> {
 }
 
 export const protocolRuntimeCases: readonly ProtocolCase[] = [
-  { name: "SIGUSR1 opens no debugger in any process of a pod, and each tells its state", run: noDebugger },
+  { name: "SIGUSR1 opens no debugger in any process of a pod, and each logs its state", run: noDebugger },
 ];

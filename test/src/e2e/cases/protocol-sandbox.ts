@@ -13,7 +13,7 @@ import {
   assertRefused,
   directoryRootfs,
   type ProtocolCase,
-  type ProtocolGround,
+  type ProtocolCaseContext,
   runToEnd,
   withPod,
 } from "./protocol.ts";
@@ -31,9 +31,9 @@ const inVm = ({ process, linux, ...specification }: Specification): object => ({
   linux: { ...linux, namespaces: ["ipc", "uts", "mount", "network"].map((type) => ({ type })) },
 });
 
-async function deathOfTheSandbox(ground: ProtocolGround): Promise<void> {
-  const rootfs = directoryRootfs(ground);
-  await withPod(ground, async (pod) => {
+async function deathOfTheSandbox(context: ProtocolCaseContext): Promise<void> {
+  const rootfs = directoryRootfs(context);
+  await withPod(context, async (pod) => {
     const { pid } = await pod.shim.call(Sandbox, "SandboxStatus", { sandboxId });
     const survivor = await pod.createContainer({ id: "survivor", args: ["sleep", "1000"], rootfs });
     await survivor.start();
@@ -48,7 +48,7 @@ async function deathOfTheSandbox(ground: ProtocolGround): Promise<void> {
         const { state } = await pod.shim.call(Sandbox, "SandboxStatus", { sandboxId });
         return state === "SANDBOX_NOTREADY" || undefined;
       },
-      { timeoutMs: WAIT_MS, signal: ground.signal },
+      { timeoutMs: WAIT_MS, signal: context.signal },
     );
     const late = pod.createContainer({ id: "late", args: ["true"], rootfs });
     await assertRefused(late, "FailedPrecondition", "its sandbox container has ended");
@@ -72,12 +72,12 @@ const withNamespaces =
     return { ...specification, annotations, linux: { ...linux, namespaces: [{ type: "mount" }, ...shared] } };
   };
 
-async function namedAndUnnamed(ground: ProtocolGround): Promise<void> {
-  const rootfs = directoryRootfs(ground);
+async function namedAndUnnamed(context: ProtocolCaseContext): Promise<void> {
+  const rootfs = directoryRootfs(context);
   const ofCri = { "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": sandboxId };
   const names = Object.values(SHARED_KINDS).join(" ");
   const args = ["sh", "-c", `for name in ${names}; do readlink /proc/self/ns/$name; done; hostname`];
-  await withPod(ground, async (pod) => {
+  await withPod(context, async (pod) => {
     const { pid } = await pod.shim.call(Sandbox, "SandboxStatus", { sandboxId });
     const containers = await Promise.all(
       Object.entries({
@@ -107,10 +107,10 @@ async function namedAndUnnamed(ground: ProtocolGround): Promise<void> {
 }
 
 /** Beside the end of the VM a task that has ended is deleted like any other. */
-async function deletedBesideTheEnd(ground: ProtocolGround): Promise<void> {
+async function deletedBesideTheEnd(context: ProtocolCaseContext): Promise<void> {
   for (let time = 0; time < 5; time++) {
-    await withPod(ground, async (pod) => {
-      const options = { id: "c1", args: ["sleep", "1000"], rootfs: directoryRootfs(ground) };
+    await withPod(context, async (pod) => {
+      const options = { id: "c1", args: ["sleep", "1000"], rootfs: directoryRootfs(context) };
       const container = await pod.createContainer(options);
       await container.start();
       await container.kill(9);
@@ -121,10 +121,10 @@ async function deletedBesideTheEnd(ground: ProtocolGround): Promise<void> {
   }
 }
 
-async function deletedInAHungGuest(ground: ProtocolGround): Promise<void> {
-  const { signal } = ground;
-  await withPod(ground, async (pod) => {
-    const rootfs = directoryRootfs(ground);
+async function deletedInAHungGuest(context: ProtocolCaseContext): Promise<void> {
+  const { signal } = context;
+  await withPod(context, async (pod) => {
+    const rootfs = directoryRootfs(context);
     const ended = await pod.createContainer({ id: "ended", args: ["true"], rootfs });
     const runs = await pod.createContainer({ id: "runs", args: ["sleep", "1000"], rootfs });
     for (const container of [ended, runs]) await container.start();
@@ -147,13 +147,13 @@ async function deletedInAHungGuest(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function rootsForReading(ground: ProtocolGround): Promise<void> {
-  const root = join(ground.directory, "root");
-  cpSync(ground.images.rootfs, root, { recursive: true, verbatimSymlinks: true });
+async function rootsForReading(context: ProtocolCaseContext): Promise<void> {
+  const root = join(context.directory, "root");
+  cpSync(context.images.rootfs, root, { recursive: true, verbatimSymlinks: true });
   for (const name of ["etc", "dev", "proc", "sys"]) rmSync(join(root, name), { recursive: true, force: true });
-  const image = join(ground.directory, "image.ext4");
+  const image = join(context.directory, "image.ext4");
   await makeExt4(image, 32, root);
-  await withPod(ground, async (pod) => {
+  await withPod(context, async (pod) => {
     for (const [id, mount] of [
       ["image", { type: "ext4", source: image, options: ["loop", "ro"] }],
       ["folder", { type: "bind", source: root, options: ["rbind", "ro"] }],

@@ -13,7 +13,7 @@ import type { Specification } from "../../shim-client/spec.ts";
 import { poll } from "../../support/wait.ts";
 import { FOREIGN_PROGRAM, type Images } from "../images.ts";
 
-export interface ProtocolGround {
+export interface ProtocolCaseContext {
   readonly executable: string;
   readonly environment: { readonly [name: string]: string };
   readonly images: Images;
@@ -24,7 +24,7 @@ export interface ProtocolGround {
 
 export interface ProtocolCase {
   readonly name: string;
-  readonly run: (ground: ProtocolGround) => Promise<void>;
+  readonly run: (context: ProtocolCaseContext) => Promise<void>;
 }
 
 const WAIT_MS = 20_000;
@@ -35,11 +35,11 @@ const MEMORY_ANNOTATION = "io.microsoft.virtualmachine.computetopology.memory.si
 const { TaskExit } = containerd.events;
 
 export async function withPod(
-  ground: ProtocolGround,
+  context: ProtocolCaseContext,
   work: (pod: Pod) => Promise<void>,
   options: Pick<PodOptions, "runtimeOptions" | "annotations" | "netnsPath" | "configuration"> = {},
 ): Promise<void> {
-  const { executable, environment, directory, signal } = ground;
+  const { executable, environment, directory, signal } = context;
   const pod = await Pod.run({ executable, environment, directory, signal, id: "pod", ...options });
   try {
     await work(pod);
@@ -49,19 +49,19 @@ export async function withPod(
   }
 }
 
-export function directoryRootfs(ground: ProtocolGround): readonly Mount[] {
-  return readOnlyRoot(ground.images.rootfs);
+export function directoryRootfs(context: ProtocolCaseContext): readonly Mount[] {
+  return readOnlyRoot(context.images.rootfs);
 }
 
 /** A pod with one container, which runs; after the work it is killed and deleted. */
 export async function withContainer(
-  ground: ProtocolGround,
+  context: ProtocolCaseContext,
   args: readonly string[],
   work: (container: PodContainer, pod: Pod) => Promise<void>,
   options: { readonly mayHaveEnded?: boolean } = {},
 ): Promise<void> {
-  await withPod(ground, async (pod) => {
-    const container = await pod.createContainer({ id: "c1", args, rootfs: directoryRootfs(ground) });
+  await withPod(context, async (pod) => {
+    const container = await pod.createContainer({ id: "c1", args, rootfs: directoryRootfs(context) });
     await container.start();
     await work(container, pod);
     const killed = container.kill(SIGKILL);
@@ -95,16 +95,16 @@ export async function assertRefused(
   for (const word of words) assert.ok(error.message.includes(word), `no ${JSON.stringify(word)} in: ${error.message}`);
 }
 
-async function lcowLayers(ground: ProtocolGround): Promise<void> {
-  const upperContents = join(ground.directory, "upper-contents");
+async function lcowLayers(context: ProtocolCaseContext): Promise<void> {
+  const upperContents = join(context.directory, "upper-contents");
   mkdirSync(join(upperContents, "etc"), { recursive: true });
   writeFileSync(join(upperContents, "etc", "group"), "from the upper layer\n");
-  const base = await makeLayer(join(ground.directory, "base"), ground.images.rootfs);
-  const upper = await makeLayer(join(ground.directory, "upper"), upperContents);
+  const base = await makeLayer(join(context.directory, "base"), context.images.rootfs);
+  const upper = await makeLayer(join(context.directory, "upper"), upperContents);
   const scratches = await Promise.all(
-    ["scratch-1", "scratch-2"].map((name) => makeScratch(join(ground.directory, name))),
+    ["scratch-1", "scratch-2"].map((name) => makeScratch(join(context.directory, name))),
   );
-  await withPod(ground, async (pod) => {
+  await withPod(context, async (pod) => {
     const script =
       "cat /etc/group; wc -c < /data/pattern; rm /data/pattern && echo $HOSTNAME > /etc/group && cat /etc/group";
     const containers = await Promise.all(
@@ -125,29 +125,29 @@ async function lcowLayers(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function badLayers(ground: ProtocolGround): Promise<void> {
-  const scratch = await makeScratch(join(ground.directory, "scratch"));
-  const damaged = join(ground.directory, "damaged");
+async function badLayers(context: ProtocolCaseContext): Promise<void> {
+  const scratch = await makeScratch(join(context.directory, "scratch"));
+  const damaged = join(context.directory, "damaged");
   mkdirSync(damaged);
   writeFileSync(join(damaged, "layer.vhd"), "this is no disk\n".repeat(4096));
-  const missing = join(ground.directory, "missing");
-  await withPod(ground, async (pod) => {
+  const missing = join(context.directory, "missing");
+  await withPod(context, async (pod) => {
     const create = (layer: string): Promise<PodContainer> =>
       pod.createContainer({ id: "unreadable", args: ["true"], rootfs: [layersMount(scratch, [layer])] });
     await assertRefused(create(missing), "NotFound", join(missing, "layer.vhd"));
     await assertRefused(create(damaged), ["InvalidArgument", "FailedPrecondition"], join(damaged, "layer.vhd"));
-    const good = await pod.createContainer({ id: "good", args: ["true"], rootfs: directoryRootfs(ground) });
+    const good = await pod.createContainer({ id: "good", args: ["true"], rootfs: directoryRootfs(context) });
     assert.equal((await runToEnd(good)).status, 0);
   });
 }
 
-async function badConfiguration(ground: ProtocolGround): Promise<void> {
-  await withPod(ground, async (pod) => {
+async function badConfiguration(context: ProtocolCaseContext): Promise<void> {
+  await withPod(context, async (pod) => {
     const create = (id: string, config: string | undefined): Promise<unknown> => {
-      const bundle = join(ground.directory, id);
+      const bundle = join(context.directory, id);
       mkdirSync(join(bundle, "rootfs"), { recursive: true });
       if (config !== undefined) writeFileSync(join(bundle, "config.json"), config);
-      return pod.shim.call(Task, "Create", { id, bundle, rootfs: directoryRootfs(ground) });
+      return pod.shim.call(Task, "Create", { id, bundle, rootfs: directoryRootfs(context) });
     };
     await assertRefused(create("none", undefined), ["InvalidArgument", "NotFound"], "none/config.json");
     await assertRefused(create("garbage", "{ not json"), "InvalidArgument", "garbage/config.json");
@@ -162,23 +162,23 @@ async function badConfiguration(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function badAnnotation(ground: ProtocolGround): Promise<void> {
-  const { executable, environment, directory, signal } = ground;
+async function badAnnotation(context: ProtocolCaseContext): Promise<void> {
+  const { executable, environment, directory, signal } = context;
   const annotations = { [MEMORY_ANNOTATION]: "lots" };
   const pod = Pod.run({ executable, environment, directory, signal, annotations, id: "pod" });
   await assertRefused(pod, "InvalidArgument", MEMORY_ANNOTATION, "lots");
 }
 
 /** In the words of runc, when the program is started or, for a container's own, when it is made. */
-async function programsWithoutALoader(ground: ProtocolGround): Promise<void> {
-  const root = join(ground.directory, "root");
-  cpSync(ground.images.rootfs, root, { recursive: true, verbatimSymlinks: true });
+async function programsWithoutALoader(context: ProtocolCaseContext): Promise<void> {
+  const root = join(context.directory, "root");
+  cpSync(context.images.rootfs, root, { recursive: true, verbatimSymlinks: true });
   const named = /\/lib[\w/.-]*\/ld-[\w.-]+/.exec(readFileSync(DYNAMIC_PROGRAM, "latin1"))?.[0];
   assert.ok(named !== undefined, `${DYNAMIC_PROGRAM} has a dynamic loader`);
   copyFileSync(DYNAMIC_PROGRAM, join(root, "bin", "dynamic"));
   writeFileSync(join(root, "bin", "script"), "#!/bin/dynamic\n", { mode: 0o755 });
   const change = (specification: Specification): object => ({ ...specification, root: { path: root } });
-  await withPod(ground, async (pod) => {
+  await withPod(context, async (pod) => {
     const why = `exec /bin/dynamic: no such file or directory: its interpreter "${named}" does not exist`;
     for (const program of ["dynamic", "/bin/dynamic", "script"]) {
       const created = pod.createContainer({ id: "refused", args: [program, "--version"], rootfs: [], change });
@@ -195,24 +195,24 @@ async function programsWithoutALoader(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function foreignProgram(ground: ProtocolGround): Promise<void> {
-  const rootfs = join(ground.directory, "foreign");
+async function foreignProgram(context: ProtocolCaseContext): Promise<void> {
+  const rootfs = join(context.directory, "foreign");
   mkdirSync(rootfs);
-  await mustRun("cp", ["-a", `${ground.images.rootfs}/.`, rootfs]);
-  copyFileSync(join(ground.images.foreignRootfs, FOREIGN_PROGRAM), join(rootfs, FOREIGN_PROGRAM));
-  await withPod(ground, async (pod) => {
+  await mustRun("cp", ["-a", `${context.images.rootfs}/.`, rootfs]);
+  copyFileSync(join(context.images.foreignRootfs, FOREIGN_PROGRAM), join(rootfs, FOREIGN_PROGRAM));
+  await withPod(context, async (pod) => {
     const mount = { type: "bind", source: rootfs, options: ["rbind"] };
     const foreign = pod.createContainer({ id: "foreign", args: [FOREIGN_PROGRAM], rootfs: [mount] });
     await assertRefused(foreign, ["InvalidArgument", "FailedPrecondition"], FOREIGN_PROGRAM);
   });
 }
 
-async function terminalByProtocol(ground: ProtocolGround): Promise<void> {
-  await withPod(ground, async (pod) => {
+async function terminalByProtocol(context: ProtocolCaseContext): Promise<void> {
+  await withPod(context, async (pod) => {
     const until = (size: string) => `until [ "$(stty size 2>/dev/null)" = "${size}" ]; do sleep 0.05; done`;
     // An init's first size comes when it runs already, as any other does.
     const script = `${until("24 80")}; stty size; ${until("42 117")}; read line; echo "got $line"; exit 3`;
-    const options = { id: "terminal", args: ["sh", "-c", script], terminal: true, rootfs: directoryRootfs(ground) };
+    const options = { id: "terminal", args: ["sh", "-c", script], terminal: true, rootfs: directoryRootfs(context) };
     const container = await pod.createContainer(options);
     await pod.shim.call(Task, "ResizePty", { id: container.id, width: 80, height: 24 });
     const firstSize = once(container.stdio.stdout, "readable");
@@ -229,8 +229,8 @@ async function terminalByProtocol(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function sandboxService(ground: ProtocolGround): Promise<void> {
-  await withPod(ground, async (pod) => {
+async function sandboxService(context: ProtocolCaseContext): Promise<void> {
+  await withPod(context, async (pod) => {
     const sandboxId = "pod";
     const { platform } = await pod.shim.call(Sandbox, "Platform", { sandboxId });
     assert.equal(platform?.os, "linux");
@@ -251,9 +251,9 @@ async function sandboxService(ground: ProtocolGround): Promise<void> {
     const container = await pod.createContainer({
       id: "one",
       args: ["sh", "-c", "exit 5"],
-      rootfs: directoryRootfs(ground),
+      rootfs: directoryRootfs(context),
     });
-    const again = { id: "one", bundle: container.bundle, rootfs: directoryRootfs(ground) };
+    const again = { id: "one", bundle: container.bundle, rootfs: directoryRootfs(context) };
     await assertRefused(pod.shim.call(Task, "Create", again), "AlreadyExists", "one");
     assert.equal((await runToEnd(container)).status, 5);
     await poll("the delete event", () => (pod.sink.topics().includes("/tasks/delete") ? true : undefined), {
@@ -274,14 +274,14 @@ async function sandboxService(ground: ProtocolGround): Promise<void> {
   });
 }
 
-async function killedShim(ground: ProtocolGround): Promise<void> {
-  const { executable, environment, directory, signal } = ground;
+async function killedShim(context: ProtocolCaseContext): Promise<void> {
+  const { executable, environment, directory, signal } = context;
   const pod = await Pod.run({ executable, environment, directory, signal, id: "pod" });
   try {
     const container = await pod.createContainer({
       id: "left",
       args: ["sleep", "1000"],
-      rootfs: directoryRootfs(ground),
+      rootfs: directoryRootfs(context),
     });
     await container.start();
     const exec = await container.exec("also", { args: ["sleep", "1000"] });
@@ -294,8 +294,8 @@ async function killedShim(ground: ProtocolGround): Promise<void> {
   }
 }
 
-async function abandonedBoot(ground: ProtocolGround): Promise<void> {
-  const { executable, environment, directory } = ground;
+async function abandonedBoot(context: ProtocolCaseContext): Promise<void> {
+  const { executable, environment, directory } = context;
   const abandoned = new AbortController();
   const boot = Pod.run({
     ...{ executable, environment, directory, id: "pod", signal: abandoned.signal },
@@ -323,11 +323,11 @@ export const protocolCases: readonly ProtocolCase[] = [
 ];
 
 /** Runs a case in a directory of its own. */
-export async function runProtocolCase(one: ProtocolCase, ground: ProtocolGround): Promise<void> {
-  mkdirSync(ground.directory);
+export async function runProtocolCase(one: ProtocolCase, context: ProtocolCaseContext): Promise<void> {
+  mkdirSync(context.directory);
   try {
-    await one.run(ground);
+    await one.run(context);
   } finally {
-    rmSync(ground.directory, { recursive: true, force: true });
+    rmSync(context.directory, { recursive: true, force: true });
   }
 }

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { guestInit } from "../../support/guest-init.ts";
 import { updateTask } from "../containerd-grpc.ts";
-import type { Case, Ground } from "../suite.ts";
+import type { Case, CaseContext } from "../suite.ts";
 import { assertStatus, exec, withDetached } from "./ctr.ts";
 
 const MEBIBYTE = 2 ** 20;
@@ -18,8 +18,8 @@ interface Figures {
 }
 
 /** What `ctr task metrics` shows, of either version of cgroups. */
-async function metricsOf(ground: Ground, id: string): Promise<Figures> {
-  const text = await ground.containerd.mustCtr(["task", "metrics", "--format", "json", id]);
+async function metricsOf(context: CaseContext, id: string): Promise<Figures> {
+  const text = await context.containerd.mustCtr(["task", "metrics", "--format", "json", id]);
   const { cpu, memory, pids } = JSON.parse(text) as {
     readonly cpu: { readonly usage?: { readonly total: number }; readonly usage_usec?: number };
     readonly memory: {
@@ -37,33 +37,33 @@ async function metricsOf(ground: Ground, id: string): Promise<Figures> {
   };
 }
 
-async function figuresGrow(ground: Ground): Promise<void> {
-  await withDetached(ground, {}, async (id) => {
-    const before = await metricsOf(ground, id);
+async function figuresGrow(context: CaseContext): Promise<void> {
+  await withDetached(context, {}, async (id) => {
+    const before = await metricsOf(context, id);
     assert.ok(before.cpuNanoseconds > 0, `${before.cpuNanoseconds} ns of processor time`);
     assert.ok(before.memory > 0 && before.memory < 50 * MEBIBYTE, `${before.memory} bytes before`);
     assert.equal(before.processes, 1);
-    assertStatus(await exec(ground, id, ["sh", "-c", `head -c ${50 * MEBIBYTE} /dev/zero > /dev/shm/held`]), 0);
-    const held = await metricsOf(ground, id);
+    assertStatus(await exec(context, id, ["sh", "-c", `head -c ${50 * MEBIBYTE} /dev/zero > /dev/shm/held`]), 0);
+    const held = await metricsOf(context, id);
     const more = held.memory - before.memory;
     // The kernel counts in batches, and takes back meanwhile what starting the container left.
     assert.ok(more > 45 * MEBIBYTE && more < 70 * MEBIBYTE, `50 MiB are held, ${more} bytes more are counted`);
     const count = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
     const started = process.hrtime.bigint();
-    assertStatus(await exec(ground, id, ["sh", "-c", count]), 0);
+    assertStatus(await exec(context, id, ["sh", "-c", count]), 0);
     const elapsed = Number(process.hrtime.bigint() - started);
-    const spent = (await metricsOf(ground, id)).cpuNanoseconds - held.cpuNanoseconds;
+    const spent = (await metricsOf(context, id)).cpuNanoseconds - held.cpuNanoseconds;
     assert.ok(spent > 20_000_000 && spent < 2 * elapsed, `${spent} ns counted in ${elapsed} ns of computing`);
-    assertStatus(await exec(ground, id, ["rm", "/dev/shm/held"]), 0);
-    assert.ok((await metricsOf(ground, id)).memory < held.memory - 40 * MEBIBYTE, "what is given back is not counted");
+    assertStatus(await exec(context, id, ["rm", "/dev/shm/held"]), 0);
+    assert.ok((await metricsOf(context, id)).memory < held.memory - 40 * MEBIBYTE, "what is given back is not counted");
   });
 }
 
 /** What cadvisor's `container_cpu_cfs_*` are made of. */
-async function throttled(ground: Ground): Promise<void> {
-  await withDetached(ground, { flags: ["--cpu-period", "10000", "--cpu-quota", "2000"] }, async (id) => {
-    assertStatus(await exec(ground, id, ["sh", "-c", "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done"]), 0);
-    const text = await ground.containerd.mustCtr(["task", "metrics", "--format", "json", id]);
+async function throttled(context: CaseContext): Promise<void> {
+  await withDetached(context, { flags: ["--cpu-period", "10000", "--cpu-quota", "2000"] }, async (id) => {
+    assertStatus(await exec(context, id, ["sh", "-c", "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done"]), 0);
+    const text = await context.containerd.mustCtr(["task", "metrics", "--format", "json", id]);
     const { cpu } = JSON.parse(text) as {
       readonly cpu: {
         readonly throttling?: { readonly periods: number; throttled_periods: number; throttled_time: number };
@@ -98,12 +98,12 @@ export function limitsInGuest() {
   return { memory: memory(""), containers: memory("/containers"), processors: Number(quota) / Number(period) };
 }
 
-async function updateOfAVm(ground: Ground): Promise<void> {
-  const { containerd } = ground;
+async function updateOfAVm(context: CaseContext): Promise<void> {
+  const { containerd } = context;
   const endpoint = { socket: containerd.address, namespace: containerd.namespace };
-  await withDetached(ground, {}, async (pod) => {
+  await withDetached(context, {}, async (pod) => {
     const flags = ["--annotation", `io.uvm-shim.sandbox-id=${pod}`];
-    await withDetached(ground, { flags }, async (member) => {
+    await withDetached(context, { flags }, async (member) => {
       const first = limitsInGuest();
       assert.equal(first.containers, first.memory - GUEST_PART);
       assert.ok(first.processors >= 1, `${first.processors} processors at first`);
@@ -118,11 +118,11 @@ async function updateOfAVm(ground: Ground): Promise<void> {
           containers: size * MEBIBYTE - GUEST_PART,
           processors: quota / 100_000,
         });
-        assert.equal((await metricsOf(ground, pod)).memoryLimit, size * MEBIBYTE);
+        assert.equal((await metricsOf(context, pod)).memoryLimit, size * MEBIBYTE);
       }
       const vm = limitsInGuest();
       await updateTask(endpoint, member, { memory: { limit: 64 * MEBIBYTE } });
-      assert.equal((await metricsOf(ground, member)).memoryLimit, 64 * MEBIBYTE);
+      assert.equal((await metricsOf(context, member)).memoryLimit, 64 * MEBIBYTE);
       assert.deepEqual(limitsInGuest(), vm, "a member's limits are its own");
       // Before 2.0, containerd knows no "resource exhausted", which is 8, and calls it unknown.
       await assert.rejects(
@@ -131,7 +131,7 @@ async function updateOfAVm(ground: Ground): Promise<void> {
       );
       await assert.rejects(updateTask(endpoint, pod, { memory: { limit: "1" } }), /gRPC status 3: .*memory\.limit/);
       assert.deepEqual(limitsInGuest(), vm);
-      assertStatus(await exec(ground, pod, ["true"]), 0);
+      assertStatus(await exec(context, pod, ["true"]), 0);
     });
   });
 }
@@ -141,26 +141,26 @@ export function sizeFor(bytes: number): number {
   return 256 * MEBIBYTE + bytes + bytes / 32;
 }
 
-async function sizeOfAVm(ground: Ground): Promise<void> {
-  const { containerd } = ground;
+async function sizeOfAVm(context: CaseContext): Promise<void> {
+  const { containerd } = context;
   const endpoint = { socket: containerd.address, namespace: containerd.namespace };
   const limited = (bytes: number): readonly string[] => ["--memory-limit", `${bytes}`];
-  await withDetached(ground, { flags: limited(2048 * MEBIBYTE) }, async (pod) => {
+  await withDetached(context, { flags: limited(2048 * MEBIBYTE) }, async (pod) => {
     assert.equal(limitsInGuest().memory, sizeFor(2048 * MEBIBYTE));
     const flags = ["--annotation", `io.uvm-shim.sandbox-id=${pod}`, ...limited(512 * MEBIBYTE)];
-    await withDetached(ground, { flags }, async (member) => {
+    await withDetached(context, { flags }, async (member) => {
       assert.equal(limitsInGuest().memory, sizeFor(2560 * MEBIBYTE));
       await updateTask(endpoint, member, { memory: { limit: 1024 * MEBIBYTE } });
       const { memory, containers } = limitsInGuest();
       assert.deepEqual([memory, containers], [sizeFor(3072 * MEBIBYTE), sizeFor(3072 * MEBIBYTE) - GUEST_PART]);
-      assert.equal((await metricsOf(ground, member)).memoryLimit, 1024 * MEBIBYTE);
+      assert.equal((await metricsOf(context, member)).memoryLimit, 1024 * MEBIBYTE);
     });
   });
 }
 
 export const resourceCases: readonly Case[] = [
   { name: "metrics of a task are true figures", run: figuresGrow },
-  { name: "metrics of a task tell how often, and for how long, its quota held it up", run: throttled },
+  { name: "metrics of a task show how often, and for how long, its quota throttled it", run: throttled },
   {
     name: "an update of a sandbox's task changes the VM's memory and processors",
     applies: ({ runtime }) => runtime.key === "lcow",

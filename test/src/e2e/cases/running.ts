@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "@uvm-shim/test-support/command";
-import type { Case, Ground } from "../suite.ts";
+import type { Case, CaseContext } from "../suite.ts";
 import {
   assertStatus,
   exec,
@@ -19,8 +19,8 @@ import {
 
 const exitCode = (status: number): Case => ({
   name: `exit code ${status}`,
-  run: async (ground) => {
-    const result = await runContainer(ground, { id: ground.newId("exit"), command: ["sh", "-c", `exit ${status}`] });
+  run: async (context) => {
+    const result = await runContainer(context, { id: context.newId("exit"), command: ["sh", "-c", `exit ${status}`] });
     assertStatus(result, status);
     assert.equal(result.stderr, "");
   },
@@ -28,25 +28,25 @@ const exitCode = (status: number): Case => ({
 
 const signalled = (name: string, script: string, signal: string, status: number): Case => ({
   name,
-  run: async (ground) => {
-    const id = ground.newId("signal");
-    const running = startContainer(ground, { id, command: ["sh", "-c", script] });
+  run: async (context) => {
+    const id = context.newId("signal");
+    const running = startContainer(context, { id, command: ["sh", "-c", script] });
     await running.outputMatches(/ready/, READY_MS);
-    await ground.containerd.mustCtr(["task", "kill", "--signal", signal, id]);
+    await context.containerd.mustCtr(["task", "kill", "--signal", signal, id]);
     assertStatus(await running.finished, status);
   },
 });
 
-async function lifeOfADetachedContainer(ground: Ground): Promise<void> {
-  const { containerd } = ground;
-  const id = ground.newId("life");
-  await containerd.mustCtr(runArguments(ground, { id, flags: ["--detach"], command: ["sleep", "1000"] }));
-  assert.equal(await taskStatus(ground, id), "RUNNING");
-  const executed = await exec(ground, id, ["sh", "-c", "echo from the exec; exit 7"]);
+async function lifeOfADetachedContainer(context: CaseContext): Promise<void> {
+  const { containerd } = context;
+  const id = context.newId("life");
+  await containerd.mustCtr(runArguments(context, { id, flags: ["--detach"], command: ["sleep", "1000"] }));
+  assert.equal(await taskStatus(context, id), "RUNNING");
+  const executed = await exec(context, id, ["sh", "-c", "echo from the exec; exit 7"]);
   assertStatus(executed, 7);
   assert.equal(executed.stdout.toString(), "from the exec\n");
 
-  const background = startExec(ground, id, "held", ["sleep", "1001"]);
+  const background = startExec(context, id, "held", ["sleep", "1001"]);
   await background.ready;
   const rows = (await containerd.mustCtr(["task", "ps", id])).trim().split("\n").slice(1);
   assert.equal(rows.length, 2, `ps shows init and one exec: ${rows.join("; ")}`);
@@ -57,21 +57,21 @@ async function lifeOfADetachedContainer(ground: Ground): Promise<void> {
 
   const early = await containerd.ctr(["task", "delete", id]);
   assert.notEqual(early.status, 0, "a running task must not be deleted");
-  assert.equal(await taskStatus(ground, id), "RUNNING");
+  assert.equal(await taskStatus(context, id), "RUNNING");
   await containerd.mustCtr(["task", "kill", "--signal", "SIGKILL", id]);
-  await waitForStatus(ground, id, "STOPPED");
+  await waitForStatus(context, id, "STOPPED");
   const deleted = await containerd.ctr(["task", "delete", id]);
   assert.match(`${deleted.stderr} code ${deleted.status}`, /code 137/, describe(deleted));
-  assert.equal(await taskStatus(ground, id), undefined);
+  assert.equal(await taskStatus(context, id), undefined);
   await containerd.mustCtr(["container", "delete", id]);
 }
 
 /** By name with and without its prefix, in any case, and by number. */
-async function signalsByNameAndNumber(ground: Ground): Promise<void> {
-  const { containerd } = ground;
+async function signalsByNameAndNumber(context: CaseContext): Promise<void> {
+  const { containerd } = context;
   const script = "trap 'echo usr1' USR1; trap 'echo hup' HUP; echo ready; while :; do sleep 0.02; done";
-  const id = ground.newId("signals");
-  const running = startContainer(ground, { id, command: ["sh", "-c", script] });
+  const id = context.newId("signals");
+  const running = startContainer(context, { id, command: ["sh", "-c", script] });
   await running.outputMatches(/ready/, READY_MS);
   const kill = (signal: string) => containerd.ctr(["task", "kill", "--signal", signal, id]);
   for (const [index, signal] of ["SIGUSR1", "usr1", "10"].entries()) {
@@ -83,25 +83,25 @@ async function signalsByNameAndNumber(ground: Ground): Promise<void> {
   for (const signal of ["99", "SIGNONE"]) {
     const refused = await kill(signal);
     assert.notEqual(refused.status, 0, describe(refused));
-    if (ground.runtime.key === "lcow") assert.ok(refused.stderr.includes(signal), describe(refused));
+    if (context.runtime.key === "lcow") assert.ok(refused.stderr.includes(signal), describe(refused));
   }
   assertStatus(await containerd.ctr(["task", "kill", "--all", "--signal", "KILL", id]), 0);
   assertStatus(await running.finished, 137);
 }
 
-function startExec(ground: Ground, id: string, execId: string, command: readonly string[]) {
+function startExec(context: CaseContext, id: string, execId: string, command: readonly string[]) {
   const script = `echo ready; exec ${command.join(" ")}`;
   const args = ["task", "exec", "--exec-id", execId, id, "sh", "-c", script];
-  const running = ground.containerd.startCtr(args, { signal: ground.signal });
+  const running = context.containerd.startCtr(args, { signal: context.signal });
   return { ready: running.outputMatches(/ready/, READY_MS), finished: running.finished };
 }
 
 export const runningCases: readonly Case[] = [
   {
     name: "output and exit code 0",
-    run: async (ground) => {
+    run: async (context) => {
       const command = ["sh", "-c", "echo to stdout; echo to stderr >&2"];
-      const result = await runContainer(ground, { id: ground.newId("output"), command });
+      const result = await runContainer(context, { id: context.newId("output"), command });
       assertStatus(result, 0);
       assert.equal(result.stdout.toString(), "to stdout\n");
       assert.equal(result.stderr, "to stderr\n");
@@ -119,12 +119,12 @@ export const runningCases: readonly Case[] = [
   {
     name: "exit code 137 after SIGTERM to the shim, five times",
     applies: ({ runtime }) => runtime.key === "lcow",
-    run: async (ground) => {
+    run: async (context) => {
       for (let time = 0; time < 5; time++) {
-        const id = ground.newId("ended");
-        const running = startContainer(ground, { id, command: ["sh", "-c", "echo ready; exec sleep 1000"] });
+        const id = context.newId("ended");
+        const running = startContainer(context, { id, command: ["sh", "-c", "echo ready; exec sleep 1000"] });
         await running.outputMatches(/ready/, READY_MS);
-        process.kill(servingShim(ground, id), "SIGTERM");
+        process.kill(servingShim(context, id), "SIGTERM");
         assertStatus(await running.finished, 137);
       }
     },
@@ -132,9 +132,9 @@ export const runningCases: readonly Case[] = [
   { name: "signals by name and by number, and some that are none", run: signalsByNameAndNumber },
   {
     name: "a command that does not exist fails with its name",
-    run: async (ground) => {
-      const result = await runContainer(ground, {
-        id: ground.newId("missing"),
+    run: async (context) => {
+      const result = await runContainer(context, {
+        id: context.newId("missing"),
         command: ["no-such-program", "argument"],
       });
       assert.notEqual(result.status, 0);
@@ -143,24 +143,24 @@ export const runningCases: readonly Case[] = [
   },
   {
     name: "an exec of a command that does not exist fails with its name, and the container goes on",
-    run: (ground) =>
-      withDetached(ground, {}, async (id) => {
-        const result = await exec(ground, id, ["no-such-program"]);
+    run: (context) =>
+      withDetached(context, {}, async (id) => {
+        const result = await exec(context, id, ["no-such-program"]);
         assert.notEqual(result.status, 0);
         assert.match(result.stderr, /no-such-program/);
-        assertStatus(await exec(ground, id, ["true"]), 0);
+        assertStatus(await exec(context, id, ["true"]), 0);
       }),
   },
   { name: "detached: list, exec, ps, kill, delete", run: lifeOfADetachedContainer },
   {
     name: "environment, working directory and a directory of the host",
-    run: async (ground) => {
-      const shared = join(ground.scratch, ground.newId("shared"));
+    run: async (context) => {
+      const shared = join(context.scratch, context.newId("shared"));
       mkdirSync(shared);
       writeFileSync(join(shared, "in"), "from the host\n");
       const script = "cat /shared/in; echo $GREETING from $PWD; echo from the container > /shared/out";
-      const result = await runContainer(ground, {
-        id: ground.newId("spec"),
+      const result = await runContainer(context, {
+        id: context.newId("spec"),
         flags: [
           ...["--env", "GREETING=hello", "--cwd", "/tmp"],
           ...["--mount", `type=bind,src=${shared},dst=/shared,options=rbind:rw`],
@@ -174,21 +174,21 @@ export const runningCases: readonly Case[] = [
   },
   {
     name: "a read-only root file system",
-    run: async (ground) => {
+    run: async (context) => {
       const command = ["sh", "-c", "touch /data/x"];
-      const result = await runContainer(ground, { id: ground.newId("readonly"), flags: ["--read-only"], command });
+      const result = await runContainer(context, { id: context.newId("readonly"), flags: ["--read-only"], command });
       assertStatus(result, 1);
       assert.match(result.stderr, /read-only/i);
     },
   },
   {
     name: "ten containers at once",
-    run: async (ground) => {
-      const ids = Array.from({ length: 10 }, () => ground.newId("many"));
+    run: async (context) => {
+      const ids = Array.from({ length: 10 }, () => context.newId("many"));
       const results = await Promise.all(
         // ctr itself loses what was printed when, on a busy machine, the container ends before ctr has opened its FIFO.
         ids.map((id, index) =>
-          runContainer(ground, { id, command: ["sh", "-c", `echo ${id}; sleep 0.5; exit ${index}`] }),
+          runContainer(context, { id, command: ["sh", "-c", `echo ${id}; sleep 0.5; exit ${index}`] }),
         ),
       );
       results.forEach((result, index) => {
@@ -199,43 +199,43 @@ export const runningCases: readonly Case[] = [
   },
   {
     name: "a container that names another's sandbox joins its shim and VM",
-    applies: (ground) => ground.runtime.key === "lcow",
-    run: (ground) =>
-      withDetached(ground, {}, async (pod) => {
-        const shim = servingShim(ground, pod);
+    applies: (context) => context.runtime.key === "lcow",
+    run: (context) =>
+      withDetached(context, {}, async (pod) => {
+        const shim = servingShim(context, pod);
         const flags = ["--annotation", `io.uvm-shim.sandbox-id=${pod}`];
         const command = ["sh", "-c", "echo joined; exit 8"];
-        const short = await runContainer(ground, { id: ground.newId("member"), flags, command });
+        const short = await runContainer(context, { id: context.newId("member"), flags, command });
         assertStatus(short, 8);
         assert.equal(short.stdout.toString(), "joined\n");
-        await withDetached(ground, { flags }, async (member) => {
-          assertStatus(await exec(ground, member, ["true"]), 0);
-          assert.equal(servingShim(ground, pod), shim);
+        await withDetached(context, { flags }, async (member) => {
+          assertStatus(await exec(context, member, ["true"]), 0);
+          assert.equal(servingShim(context, pod), shim);
         });
-        assertStatus(await exec(ground, pod, ["true"]), 0);
+        assertStatus(await exec(context, pod, ["true"]), 0);
       }),
   },
   {
     name: "a container outlives a restart of containerd",
-    run: (ground) =>
-      withDetached(ground, {}, async (id) => {
-        const shim = servingShim(ground, id);
-        await ground.containerd.stop();
-        await ground.containerd.start(ground.signal);
-        assert.equal(await taskStatus(ground, id), "RUNNING");
-        assert.equal(servingShim(ground, id), shim);
-        assertStatus(await exec(ground, id, ["sh", "-c", "exit 3"]), 3);
+    run: (context) =>
+      withDetached(context, {}, async (id) => {
+        const shim = servingShim(context, id);
+        await context.containerd.stop();
+        await context.containerd.start(context.signal);
+        assert.equal(await taskStatus(context, id), "RUNNING");
+        assert.equal(servingShim(context, id), shim);
+        assertStatus(await exec(context, id, ["sh", "-c", "exit 3"]), 3);
       }),
   },
   {
     name: "kill -9 of the serving shim",
-    run: async (ground) => {
-      const id = ground.newId("crash");
-      await ground.containerd.mustCtr(runArguments(ground, { id, flags: ["--detach"], command: ["sleep", "1000"] }));
-      process.kill(servingShim(ground, id), "SIGKILL");
+    run: async (context) => {
+      const id = context.newId("crash");
+      await context.containerd.mustCtr(runArguments(context, { id, flags: ["--detach"], command: ["sleep", "1000"] }));
+      process.kill(servingShim(context, id), "SIGKILL");
       // containerd sees the connection end, and runs the shim's delete.
-      await waitForStatus(ground, id, undefined);
-      await removeContainer(ground, id);
+      await waitForStatus(context, id, undefined);
+      await removeContainer(context, id);
     },
   },
 ];

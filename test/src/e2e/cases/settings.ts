@@ -7,7 +7,7 @@ import { appendVhdFooter, attachedBelow, makeExt4 } from "@uvm-shim/test-support
 import { layersMount, makeLayer, makeScratch } from "@uvm-shim/test-support/layers";
 import { startTask } from "../containerd-grpc.ts";
 import { IMAGE } from "../images.ts";
-import type { Case, Ground } from "../suite.ts";
+import type { Case, CaseContext } from "../suite.ts";
 import { assertStatus, exec, removeContainer, runContainer } from "./ctr.ts";
 import { DEVICE, runWithDevice } from "./devices.ts";
 
@@ -15,8 +15,8 @@ const LCOW = "io.microsoft.virtualmachine.lcow.";
 const SHM_SIZE = "io.microsoft.lcow.shm.size-kb";
 
 /** Flags of ctr that hand runtime options over. */
-function withOptions(ground: Ground, toml: string): readonly string[] {
-  const file = join(ground.scratch, `${ground.newId("options")}.toml`);
+function withOptions(context: CaseContext, toml: string): readonly string[] {
+  const file = join(context.scratch, `${context.newId("options")}.toml`);
   writeFileSync(file, toml);
   return ["--runtime-config-path", file];
 }
@@ -48,17 +48,17 @@ const openPolicy = [
   ...decisions.map((name) => `${name} := {"allowed": true}`),
 ].join("\n");
 
-async function policies(ground: Ground): Promise<void> {
+async function policies(context: CaseContext): Promise<void> {
   const look = ["sh", "-c", "cat $UVM_SECURITY_CONTEXT_DIR/security-policy-base64"];
   const open = openPolicy;
   const flags = policyFlags(open);
-  const taken = await runContainer(ground, { id: ground.newId("policy"), flags, command: look });
+  const taken = await runContainer(context, { id: context.newId("policy"), flags, command: look });
   assertStatus(taken, 0);
   assert.equal(taken.stdout.toString(), encoded(open));
 
   const unwanted = [...flags, ...annotations({ [`${LCOW}securitypolicy.env`]: "false" })];
   const command = ["sh", "-c", "echo got $UVM_SECURITY_CONTEXT_DIR"];
-  const without = await runContainer(ground, { id: ground.newId("policy"), flags: unwanted, command });
+  const without = await runContainer(context, { id: context.newId("policy"), flags: unwanted, command });
   assert.equal(without.stdout.toString(), "got\n", describe(without));
 
   for (const [policy, message] of [
@@ -69,8 +69,8 @@ async function policies(ground: Ground): Promise<void> {
     ],
     ["policy", /it does not begin with \\?"package policy/],
   ] as const) {
-    const id = ground.newId("policy");
-    const refused = await runContainer(ground, { id, flags: policyFlags(policy), command: ["true"] });
+    const id = context.newId("policy");
+    const refused = await runContainer(context, { id, flags: policyFlags(policy), command: ["true"] });
     assert.notEqual(refused.status, 0, describe(refused));
     assert.match(refused.stderr, message);
     assert.match(refused.stderr, /while configuring the guest/);
@@ -78,22 +78,22 @@ async function policies(ground: Ground): Promise<void> {
 }
 
 /** A host without hardware for it refuses isolated VMs; what was copied for one goes with it. */
-async function isolation(ground: Ground): Promise<void> {
-  const folder = join(ground.scratch, ground.newId("boot"));
+async function isolation(context: CaseContext): Promise<void> {
+  const folder = join(context.scratch, context.newId("boot"));
   mkdirSync(folder);
   for (const name of ["kernel.vmgs", "rootfs.vhd"]) writeFileSync(join(folder, name), name);
   const flags = annotations({
     [`${LCOW}securitypolicy`]: encoded(openPolicy),
     "io.microsoft.virtualmachine.bootfilesrootpath": folder,
   });
-  const refused = await runContainer(ground, { id: ground.newId("isolated"), flags, command: ["true"] });
+  const refused = await runContainer(context, { id: context.newId("isolated"), flags, command: ["true"] });
   assert.notEqual(refused.status, 0, describe(refused));
   assert.match(refused.stderr, /VirtualMachine\.GuestState: isolation is not supported by the emulated host/);
   assert.match(refused.stderr, /ERROR_NOT_SUPPORTED/);
 }
 
-async function gpuDrivers(ground: Ground): Promise<void> {
-  const folder = join(ground.scratch, ground.newId("drivers"));
+async function gpuDrivers(context: CaseContext): Promise<void> {
+  const folder = join(context.scratch, context.newId("drivers"));
   mkdirSync(join(folder, "contents"), { recursive: true });
   writeFileSync(join(folder, "contents", "driver"), "driver of the GPU\n");
   const disk = join(folder, "gpu.vhd");
@@ -102,25 +102,25 @@ async function gpuDrivers(ground: Ground): Promise<void> {
   const mounts = [{ destination: "/drivers", type: "bind", source: "uvm:///run/nvidia", options: ["rbind"] }];
   const args = ["sh", "-c", "cat /drivers/driver; echo x 2>&1 >/drivers/x"];
   const device = { device: DEVICE, idType: "gpu", mounts, args };
-  const named = withOptions(ground, `GPUVHDPath = "${disk}"`);
-  const result = await runWithDevice(ground, { id: ground.newId("gpu"), ...device }, ["--rm", ...named]);
+  const named = withOptions(context, `GPUVHDPath = "${disk}"`);
+  const result = await runWithDevice(context, { id: context.newId("gpu"), ...device }, ["--rm", ...named]);
   assert.match(result.stdout.toString(), /^driver of the GPU\n.*Read-only file system/s, describe(result));
   assert.deepEqual(attachedBelow(folder), []);
 
-  const missing = withOptions(ground, 'GPUVHDPath = "/none.vhd"');
-  const refused = await runWithDevice(ground, { id: ground.newId("gpu"), ...device }, ["--rm", ...missing]);
+  const missing = withOptions(context, 'GPUVHDPath = "/none.vhd"');
+  const refused = await runWithDevice(context, { id: context.newId("gpu"), ...device }, ["--rm", ...missing]);
   assert.notEqual(refused.status, 0, describe(refused));
   assert.match(refused.stderr, /GPU driver disk \/none\.vhd is missing, expected a file/);
 }
 
-async function sharedScratch(ground: Ground): Promise<void> {
-  const { containerd, runtime } = ground;
-  const folder = join(ground.scratch, ground.newId("shared"));
+async function sharedScratch(context: CaseContext): Promise<void> {
+  const { containerd, runtime } = context;
+  const folder = join(context.scratch, context.newId("shared"));
   mkdirSync(folder);
-  const layer = await makeLayer(join(folder, "layer"), ground.images.rootfs);
+  const layer = await makeLayer(join(folder, "layer"), context.images.rootfs);
   const endpoint = { socket: containerd.address, namespace: containerd.namespace };
-  const options = withOptions(ground, "share_scratch = true");
-  const [pod, ...members] = ["shared", "member", "member"].map((stem) => ground.newId(stem)) as [
+  const options = withOptions(context, "share_scratch = true");
+  const [pod, ...members] = ["shared", "member", "member"].map((stem) => context.newId(stem)) as [
     string,
     string,
     string,
@@ -131,7 +131,7 @@ async function sharedScratch(ground: Ground): Promise<void> {
     await containerd.mustCtr(create);
     await startTask(endpoint, id, layersMount(scratch, [layer]));
   };
-  const shell = (id: string, script: string) => exec(ground, id, ["sh", "-c", script]);
+  const shell = (id: string, script: string) => exec(context, id, ["sh", "-c", script]);
   const disks = [join(folder, "layer", "layer.vhd"), join(folder, pod, "sandbox.vhd")].sort();
   const ids: string[] = [];
   try {
@@ -144,7 +144,7 @@ async function sharedScratch(ground: Ground): Promise<void> {
     for (const id of ids) assert.equal((await shell(id, "cat /own")).stdout.toString(), `${id}\n`);
     // What a container wrote goes with it, though the disk stays: another of its name begins anew.
     const [again] = members;
-    await removeContainer(ground, again);
+    await removeContainer(context, again);
     ids.splice(ids.indexOf(again), 1);
     await containerd.ctr(["snapshots", "delete", again]);
     ids.unshift(again);
@@ -163,18 +163,18 @@ async function sharedScratch(ground: Ground): Promise<void> {
     await startTask(endpoint, again, layersMount(join(folder, again), [layer]));
     assertStatus(await shell(again, "test ! -e /own"), 0);
   } finally {
-    for (const id of ids) await removeContainer(ground, id);
+    for (const id of ids) await removeContainer(context, id);
   }
   assert.deepEqual(attachedBelow(folder), []);
 }
 
 /** What holds for all containers, unless one says otherwise. */
-async function defaultAnnotations(ground: Ground): Promise<void> {
-  const options = withOptions(ground, `DefaultContainerAnnotations = { "${SHM_SIZE}" = "1024" }`);
+async function defaultAnnotations(context: CaseContext): Promise<void> {
+  const options = withOptions(context, `DefaultContainerAnnotations = { "${SHM_SIZE}" = "1024" }`);
   const sizeWith = async (own: { readonly [key: string]: string }): Promise<string> => {
     const command = ["sh", "-c", "df -k /dev/shm | tail -1 | awk '{ print $2 }'"];
     const flags = [...options, ...annotations(own)];
-    const result = await runContainer(ground, { id: ground.newId("shm"), flags, command });
+    const result = await runContainer(context, { id: context.newId("shm"), flags, command });
     assertStatus(result, 0);
     return result.stdout.toString().trim();
   };
@@ -183,18 +183,18 @@ async function defaultAnnotations(ground: Ground): Promise<void> {
 }
 
 /** Quotas are processor time, which is the same in a VM of fewer processors. */
-async function unscaledLimits(ground: Ground): Promise<void> {
+async function unscaledLimits(context: CaseContext): Promise<void> {
   const look = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cut -d' ' -f1 /sys/fs/cgroup/cpu.max";
   const flags = [
-    ...withOptions(ground, "scale_cpu_limits_to_sandbox = true\nvm_processor_count = 1"),
+    ...withOptions(context, "scale_cpu_limits_to_sandbox = true\nvm_processor_count = 1"),
     ...["--cpu-quota", "50000", "--cpu-period", "100000"],
     ...["--mount", "type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro"],
   ];
-  const result = await runContainer(ground, { id: ground.newId("quota"), flags, command: ["sh", "-c", look] });
+  const result = await runContainer(context, { id: context.newId("quota"), flags, command: ["sh", "-c", look] });
   assert.equal(result.stdout.toString(), "50000\n", describe(result));
 }
 
-const onUtilityVms = (ground: Ground): boolean => ground.runtime.key === "lcow";
+const onUtilityVms = (context: CaseContext): boolean => context.runtime.key === "lcow";
 
 export const settingCases: readonly Case[] = [
   { name: "a policy that allows everything is shown, and no other taken", applies: onUtilityVms, run: policies },

@@ -3,19 +3,19 @@ import assert from "node:assert/strict";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MEBIBYTE } from "../images.ts";
-import type { Case, Ground } from "../suite.ts";
+import type { Case, CaseContext } from "../suite.ts";
 import { type ConfiguredOptions, runConfigured } from "./configured.ts";
 import { assertStatus } from "./ctr.ts";
 
 /** Runs a script to its end; answers with what it printed, which is nothing but output. */
 async function outputOf(
-  ground: Ground,
+  context: CaseContext,
   script: readonly string[],
   change: ConfiguredOptions["change"],
   prepare?: ConfiguredOptions["prepare"],
 ): Promise<string> {
-  const result = await runConfigured(ground, {
-    ...{ id: ground.newId("configured"), args: ["sh", "-c", script.join("\n")], change, flags: ["--rm"] },
+  const result = await runConfigured(context, {
+    ...{ id: context.newId("configured"), args: ["sh", "-c", script.join("\n")], change, flags: ["--rm"] },
     ...(prepare && { prepare }),
   });
   assertStatus(result, 0);
@@ -30,10 +30,10 @@ function figure(controller: string, v1: string, v2: string): string {
   return existsSync(`${group}/memory`) ? `cat ${group}/${controller}/${v1}` : `cat ${group}/${v2}`;
 }
 
-async function limits(ground: Ground): Promise<void> {
+async function limits(context: CaseContext): Promise<void> {
   const memory = 64 * MEBIBYTE;
   const output = await outputOf(
-    ground,
+    context,
     [
       figure("memory", "memory.limit_in_bytes", "memory.max"),
       figure("cpu", "cpu.cfs_quota_us", "cpu.max | cut -d' ' -f1"),
@@ -54,10 +54,10 @@ async function limits(ground: Ground): Promise<void> {
   assert.match(output, new RegExp(`^${memory}\n40000\n12\n.*can't fork`));
 }
 
-async function privileges(ground: Ground): Promise<void> {
+async function privileges(context: CaseContext): Promise<void> {
   const capabilities = ["CAP_CHOWN", "CAP_NET_BIND_SERVICE"];
   const output = await outputOf(
-    ground,
+    context,
     [
       "grep -E '^(CapPrm|CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status",
       "ulimit -n; ulimit -H -n; cat /proc/self/oom_score_adj",
@@ -94,7 +94,7 @@ async function privileges(ground: Ground): Promise<void> {
 }
 
 /** File systems of the guest's kernel, which the host only names. */
-async function guestFileSystems(ground: Ground): Promise<void> {
+async function guestFileSystems(context: CaseContext): Promise<void> {
   const mounts = [
     { destination: "/small", type: "tmpfs", source: "tmpfs", options: ["nosuid", "size=1024k", "mode=750"] },
     { destination: "/held", type: "ramfs", source: "ramfs", options: ["nodev"] },
@@ -103,7 +103,7 @@ async function guestFileSystems(ground: Ground): Promise<void> {
     CONTROL_GROUPS,
   ];
   const output = await outputOf(
-    ground,
+    context,
     [
       ...["/small", "/held", "/queues", "/dev/shm", "/proc", "/sys", "/dev/pts", "/dev"].map(
         (place) => `while read _ at type options _; do [ $at != ${place} ] || echo $at $type; done </proc/mounts`,
@@ -131,7 +131,7 @@ async function guestFileSystems(ground: Ground): Promise<void> {
 const PEOPLE = "root:x:0:0:root:/root:/bin/sh\nworker:x:1234:2345:Worker:/:/bin/sh\n";
 const GROUPS = "root:x:0:\nworkers:x:2345:\nnight:x:3456:other,worker\nday:x:4567:worker\n";
 
-async function users(ground: Ground): Promise<void> {
+async function users(context: CaseContext): Promise<void> {
   for (const [user, expected] of [
     // The guest looks for the user's own group, and for no other that names the user.
     [{ uid: 0, gid: 0, username: "worker" }, "1234 2345 2345"],
@@ -141,7 +141,7 @@ async function users(ground: Ground): Promise<void> {
     [{ uid: 5, gid: 6, additionalGids: [7, 8] }, "5 6 6 7 8"],
   ] as const) {
     const output = await outputOf(
-      ground,
+      context,
       ["echo $(id -u) $(id -g) $(id -G)"],
       (specification) => ({ ...specification, process: { ...specification.process, user } }),
       (rootfs) => {
@@ -153,7 +153,7 @@ async function users(ground: Ground): Promise<void> {
   }
 }
 
-const onUtilityVms = (ground: Ground): boolean => ground.runtime.key === "lcow";
+const onUtilityVms = (context: CaseContext): boolean => context.runtime.key === "lcow";
 
 export const specificationCases: readonly Case[] = [
   { name: "limits of memory, processors and processes", applies: onUtilityVms, run: limits },

@@ -5,7 +5,7 @@ import { mustRun, startCommand } from "@uvm-shim/test-support/command";
 import { makeLoggingProgram } from "../../support/logging-program.ts";
 import { poll } from "../../support/wait.ts";
 import { digestOf, MEBIBYTE, PATTERN, pattern } from "../images.ts";
-import type { Case, Ground } from "../suite.ts";
+import type { Case, CaseContext } from "../suite.ts";
 import { assertStatus, exec, READY_MS, runArguments, runContainer, waitForStatus, withDetached } from "./ctr.ts";
 
 function assertSame(actual: Uint8Array, expected: Uint8Array): void {
@@ -17,7 +17,7 @@ function assertSame(actual: Uint8Array, expected: Uint8Array): void {
  * ctr with a terminal needs one itself: `script` gives it one, whose size is changed from outside, as the window of a
  * user's terminal would.
  */
-async function terminal(ground: Ground): Promise<void> {
+async function terminal(context: CaseContext): Promise<void> {
   const inContainer = [
     // ctr sets the first size only after the start.
     'until stty size 2>/dev/null | grep "33 101"; do sleep 0.05; done',
@@ -27,13 +27,13 @@ async function terminal(ground: Ground): Promise<void> {
     'echo "got $line"',
     "exit 9",
   ].join("; ");
-  const ctr = ground.containerd.ctrLine(
-    runArguments(ground, { id: ground.newId("tty"), flags: ["--rm", "--tty"], command: ["sh", "-c", inContainer] }),
+  const ctr = context.containerd.ctrLine(
+    runArguments(context, { id: context.newId("tty"), flags: ["--rm", "--tty"], command: ["sh", "-c", inContainer] }),
   );
   const outside = startCommand(
     "script",
     ["--quiet", "--return", "--command", `stty rows 33 cols 101; tty; ${ctr}`, "/dev/null"],
-    { environment: { ...ground.containerd.environment, SHELL: "/bin/sh" }, signal: ground.signal },
+    { environment: { ...context.containerd.environment, SHELL: "/bin/sh" }, signal: context.signal },
   );
   const [path = ""] = await outside.outputMatches(/\/dev\/pts\/\d+/, READY_MS);
   await outside.outputMatches(/33 101/, READY_MS);
@@ -44,61 +44,61 @@ async function terminal(ground: Ground): Promise<void> {
   assertStatus(await outside.finished, 9);
 }
 
-async function loggingProgram(ground: Ground): Promise<void> {
-  const program = makeLoggingProgram(join(ground.scratch, ground.newId("logger")));
-  const id = ground.newId("logged");
+async function loggingProgram(context: CaseContext): Promise<void> {
+  const program = makeLoggingProgram(join(context.scratch, context.newId("logger")));
+  const id = context.newId("logged");
   const flags = ["--log-uri", `binary://${program.path}?level=high`];
-  await withDetached(ground, { id, flags, command: ["sh", "-c", "echo one; echo two >&2"] }, () =>
-    waitForStatus(ground, id, "STOPPED"),
+  await withDetached(context, { id, flags, command: ["sh", "-c", "echo one; echo two >&2"] }, () =>
+    waitForStatus(context, id, "STOPPED"),
   );
-  const told = `${ground.containerd.namespace} ${id} level high\n`;
-  assert.deepEqual(await program.written(ground.signal), { told, stdout: "one\n", stderr: "two\n" });
+  const told = `${context.containerd.namespace} ${id} level high\n`;
+  assert.deepEqual(await program.written(context.signal), { told, stdout: "one\n", stderr: "two\n" });
 }
 
 /** It reads all that it is given, and goes on when there is no more. */
-async function endlessLoggingProgram(ground: Ground): Promise<void> {
-  const path = join(ground.scratch, ground.newId("endless-logger"));
+async function endlessLoggingProgram(context: CaseContext): Promise<void> {
+  const path = join(context.scratch, context.newId("endless-logger"));
   const pidFile = `${path}.pid`;
   const script = ["#!/bin/sh", `echo $$ >${pidFile}`, "exec 5>&-", "cat <&3 >/dev/null", "exec sleep 1000", ""];
   writeFileSync(path, script.join("\n"), { mode: 0o755 });
-  const id = ground.newId("logged");
-  await withDetached(ground, { id, flags: ["--log-uri", `binary://${path}`], command: ["echo", "one"] }, () =>
-    waitForStatus(ground, id, "STOPPED"),
+  const id = context.newId("logged");
+  await withDetached(context, { id, flags: ["--log-uri", `binary://${path}`], command: ["echo", "one"] }, () =>
+    waitForStatus(context, id, "STOPPED"),
   );
   const pid = Number(readFileSync(pidFile, "utf8"));
   const hasEnded = () => !existsSync(`/proc/${pid}`) || undefined;
-  await poll("the logging program to end", hasEnded, { timeoutMs: READY_MS, signal: ground.signal });
+  await poll("the logging program to end", hasEnded, { timeoutMs: READY_MS, signal: context.signal });
 }
 
 /** The runc shim of containerd 2.1 at times loses a line here. */
-function steady({ containerd, runtime }: Ground): boolean {
+function steady({ containerd, runtime }: CaseContext): boolean {
   return runtime.key === "lcow" || containerd.build.major < 2;
 }
 
 export const stdioCases: readonly Case[] = [
   {
     name: "8 MiB printed by an init that exits at once",
-    run: async (ground) => {
-      const result = await runContainer(ground, { id: ground.newId("flood"), command: ["cat", PATTERN.path] });
+    run: async (context) => {
+      const result = await runContainer(context, { id: context.newId("flood"), command: ["cat", PATTERN.path] });
       assertStatus(result, 0);
       assertSame(result.stdout, pattern(PATTERN.size));
     },
   },
   {
     name: "8 MiB printed by an exec that exits at once",
-    run: (ground) =>
-      withDetached(ground, {}, async (id) => {
-        const result = await exec(ground, id, ["cat", PATTERN.path]);
+    run: (context) =>
+      withDetached(context, {}, async (id) => {
+        const result = await exec(context, id, ["cat", PATTERN.path]);
         assertStatus(result, 0);
         assertSame(result.stdout, pattern(PATTERN.size));
       }),
   },
   {
     name: "20 MiB through stdin and stdout of an exec",
-    run: (ground) =>
-      withDetached(ground, {}, async (id) => {
+    run: (context) =>
+      withDetached(context, {}, async (id) => {
         const input = pattern(20 * MEBIBYTE);
-        const result = await exec(ground, id, ["cat"], { input });
+        const result = await exec(context, id, ["cat"], { input });
         assertStatus(result, 0);
         assertSame(result.stdout, input);
       }),
@@ -107,18 +107,18 @@ export const stdioCases: readonly Case[] = [
   {
     name: "output to a file through --log-uri",
     applies: steady,
-    run: async (ground) => {
-      const log = join(ground.scratch, ground.newId("log"));
+    run: async (context) => {
+      const log = join(context.scratch, context.newId("log"));
       const flags = ["--log-uri", `file://${log}`];
-      await withDetached(ground, { flags, command: ["sh", "-c", "echo one; echo two >&2"] }, async (id) => {
-        await waitForStatus(ground, id, "STOPPED");
+      await withDetached(context, { flags, command: ["sh", "-c", "echo one; echo two >&2"] }, async (id) => {
+        await waitForStatus(context, id, "STOPPED");
         const lines = await poll(
           "both lines in the log",
           () => {
             const text = readFileSync(log, "utf8").trim().split("\n").sort();
             return text.length === 2 ? text : undefined;
           },
-          { timeoutMs: READY_MS, signal: ground.signal },
+          { timeoutMs: READY_MS, signal: context.signal },
         );
         assert.deepEqual(lines, ["one", "two"]);
       });
@@ -133,17 +133,17 @@ export const stdioCases: readonly Case[] = [
   { name: "a logging program that does not end by itself is gone with its shim", run: endlessLoggingProgram },
   {
     name: "a container without stdio, and an exec that nobody listens to",
-    run: (ground) =>
+    run: (context) =>
       withDetached(
-        ground,
+        context,
         { flags: ["--null-io"], command: ["sh", "-c", "cat; echo x; exec sleep 1000"] },
         async (id) => {
           const flags = ["task", "exec", "--detach", "--exec-id", "quiet"];
-          await ground.containerd.mustCtr([...flags, id, "sh", "-c", "echo x; : >/data/quiet"]);
+          await context.containerd.mustCtr([...flags, id, "sh", "-c", "echo x; : >/data/quiet"]);
           await poll(
             "the exec to be done",
-            async () => (await exec(ground, id, ["test", "-e", "/data/quiet"])).status === 0 || undefined,
-            { timeoutMs: READY_MS, signal: ground.signal },
+            async () => (await exec(context, id, ["test", "-e", "/data/quiet"])).status === 0 || undefined,
+            { timeoutMs: READY_MS, signal: context.signal },
           );
         },
       ),

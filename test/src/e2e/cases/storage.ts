@@ -6,14 +6,14 @@ import { attachedBelow } from "@uvm-shim/test-support/disk";
 import { layersMount, makeLayer, makeScratch } from "@uvm-shim/test-support/layers";
 import { startTask } from "../containerd-grpc.ts";
 import { IMAGE } from "../images.ts";
-import type { Case, Ground } from "../suite.ts";
+import type { Case, CaseContext } from "../suite.ts";
 import { assertStatus, exec, removeContainer, runContainer, withDetached } from "./ctr.ts";
 
 const CONTAINERS = 20;
 
 /** Three layers, topmost first: two with a file each above the image's. */
-async function makeLayers(ground: Ground, directory: string): Promise<string[]> {
-  const layers = [await makeLayer(join(directory, "base"), ground.images.rootfs)];
+async function makeLayers(context: CaseContext, directory: string): Promise<string[]> {
+  const layers = [await makeLayer(join(directory, "base"), context.images.rootfs)];
   for (const name of ["middle", "top"]) {
     const contents = join(directory, `${name}-contents`);
     mkdirSync(join(contents, "layers"), { recursive: true });
@@ -23,14 +23,14 @@ async function makeLayers(ground: Ground, directory: string): Promise<string[]> 
   return layers;
 }
 
-async function sharedLayers(ground: Ground): Promise<void> {
-  const { containerd, runtime } = ground;
-  const directory = join(ground.scratch, ground.newId("layers"));
+async function sharedLayers(context: CaseContext): Promise<void> {
+  const { containerd, runtime } = context;
+  const directory = join(context.scratch, context.newId("layers"));
   mkdirSync(directory);
-  const layers = await makeLayers(ground, directory);
+  const layers = await makeLayers(context, directory);
   const endpoint = { socket: containerd.address, namespace: containerd.namespace };
-  await withDetached(ground, {}, async (pod) => {
-    const ids = Array.from({ length: CONTAINERS }, () => ground.newId("layered"));
+  await withDetached(context, {}, async (pod) => {
+    const ids = Array.from({ length: CONTAINERS }, () => context.newId("layered"));
     try {
       await Promise.all(
         ids.map(async (id) => {
@@ -43,7 +43,7 @@ async function sharedLayers(ground: Ground): Promise<void> {
       const lowerDirectories = new Set<string>();
       for (const id of ids) {
         const script = `echo ${id} > /layers/own; cat /layers/*; grep ' / overlay ' /proc/self/mounts`;
-        const seen = await exec(ground, id, ["sh", "-c", script]);
+        const seen = await exec(context, id, ["sh", "-c", script]);
         assertStatus(seen, 0);
         const [middle, own, top, mount = ""] = seen.stdout.toString().split("\n");
         assert.deepEqual([middle, own, top], ["middle", id, "top"]);
@@ -60,18 +60,18 @@ async function sharedLayers(ground: Ground): Promise<void> {
       );
       assert.equal(attached.length, layers.length + CONTAINERS);
       // The first ones' end takes nothing from the others.
-      for (const id of ids.splice(0, CONTAINERS - 1)) await removeContainer(ground, id);
+      for (const id of ids.splice(0, CONTAINERS - 1)) await removeContainer(context, id);
       assert.equal(attachedBelow(directory).length, layers.length + 1);
-      assertStatus(await exec(ground, ids[0] as string, ["cat", "/layers/top"]), 0);
+      assertStatus(await exec(context, ids[0] as string, ["cat", "/layers/top"]), 0);
     } finally {
-      for (const id of ids) await removeContainer(ground, id);
+      for (const id of ids) await removeContainer(context, id);
     }
     assert.deepEqual(attachedBelow(directory), []);
   });
 }
 
-async function boundDirectory(ground: Ground): Promise<void> {
-  const directory = join(ground.scratch, ground.newId("bound"));
+async function boundDirectory(context: CaseContext): Promise<void> {
+  const directory = join(context.scratch, context.newId("bound"));
   mkdirSync(directory);
   writeFileSync(join(directory, "in"), "from the host\n");
   const bind = (target: string, access: string): string[] => [
@@ -79,8 +79,8 @@ async function boundDirectory(ground: Ground): Promise<void> {
     `type=bind,src=${directory},dst=${target},options=rbind:${access}`,
   ];
   const flags = [...bind("/readable", "ro"), ...bind("/writable", "rw")];
-  await withDetached(ground, { flags }, async (id) => {
-    const shell = (script: string) => exec(ground, id, ["sh", "-c", script]);
+  await withDetached(context, { flags }, async (id) => {
+    const shell = (script: string) => exec(context, id, ["sh", "-c", script]);
     const refused = await shell("cat /readable/in; echo no > /readable/out");
     assert.notEqual(refused.status, 0);
     assert.equal(refused.stdout.toString(), "from the host\n");
@@ -93,8 +93,8 @@ async function boundDirectory(ground: Ground): Promise<void> {
     assert.equal(later.stdout.toString(), "from the container\nlater\nlater\n");
   });
   // One file alone is shared, not its neighbours.
-  const file = await runContainer(ground, {
-    id: ground.newId("file"),
+  const file = await runContainer(context, {
+    id: context.newId("file"),
     flags: ["--mount", `type=bind,src=${join(directory, "in")},dst=/only,options=bind:ro`],
     command: ["cat", "/only"],
   });

@@ -1,4 +1,4 @@
-/** Specifications that are refused: each with the code and the words that name what, where, and what would be right. */
+/** Specifications that are refused: each with the code and the message that names what, where, and what is expected. */
 import type { StatusName } from "@uvm-shim/ttrpc";
 import type { Specification } from "../../shim-client/spec.ts";
 import { bind, withMounts } from "./protocol-containers.ts";
@@ -35,7 +35,7 @@ const wrong = (fields: object, code: StatusName, message: string): Wrong => [
   message,
 ];
 
-/** What a user can get wrong, with the code and the words that tell what, where, and what would be right. */
+/** What a user can get wrong, with the code and the message that names what, where, and what is expected. */
 export const WRONG: readonly Wrong[] = [
   wrong({ root: undefined }, "InvalidArgument", "config.json: root is missing: a Linux container requires it"),
   wrong({ linux: undefined }, "InvalidArgument", "config.json: linux is missing"),
@@ -206,7 +206,7 @@ export const WRONG: readonly Wrong[] = [
 
 const PORTS = "net.ipv4.ip_unprivileged_port_start";
 
-/** What only the guest can tell. */
+/** What only the guest can know. */
 export const WRONG_IN_GUEST: readonly Wrong[] = [
   wrongProcess({ args: ["no-such-program"] }, "InvalidArgument", 'process.args[0] "no-such-program"'),
   wrongProcess({ args: ["/etc"] }, "InvalidArgument", 'process.args[0] "/etc"'),

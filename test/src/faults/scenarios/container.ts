@@ -16,11 +16,11 @@ import { FakeUpstream } from "@uvm-shim/controller-process/testing";
 import { scsiOn } from "@uvm-shim/controller-scsi/testing";
 import { vpciOn } from "@uvm-shim/controller-vpci/testing";
 import { type LinuxGuestLayout, ordinaryGuestLayout, policyGuestLayout } from "@uvm-shim/sandbox-lcow";
-import type { Ground, Play, Scenario } from "../scenario.ts";
+import type { CaseContext, Play, Scenario } from "../scenario.ts";
 
 /** A container that is created, started, executes something, ends and is deleted. */
 function containerLife(
-  { callers }: Ground,
+  { callers }: CaseContext,
   container: LinuxContainerController,
   rootfs: typeof layersMount,
   spec: unknown,
@@ -55,20 +55,20 @@ function containerLife(
 }
 
 function aloneLife(
-  ground: Ground,
+  context: CaseContext,
   rootfs: typeof layersMount,
   spec: unknown,
   layout: LinuxGuestLayout = ordinaryGuestLayout,
 ): Play {
-  const bench = new ContainerBench(ground.script, { layout });
+  const bench = new ContainerBench(context.script, { layout });
   bench.files.kinds.set(temporaryDisk, "file").set(hostDevice, "block");
   bench.files.blockDevices.set("7:3", hostDevice);
-  return containerLife(ground, bench.controller, rootfs, spec, () => bench.leftovers);
+  return containerLife(context, bench.controller, rootfs, spec, () => bench.leftovers);
 }
 
 /** The container's controller with those of its processes, disks, shares and devices, as the shim puts them together. */
-function togetherLife(ground: Ground): Play {
-  const { script, clock } = ground;
+function togetherLife(context: CaseContext): Play {
+  const { script, clock } = context;
   const { vm: disksVm, scsi } = scsiOn(script);
   const { vm: sharesVm, plan9 } = plan9On(script);
   const { vm: devicesVm, vpci } = vpciOn(script);
@@ -89,7 +89,7 @@ function togetherLife(ground: Ground): Play {
     createProcess: (process) => new ProcessController({ ...process, upstream, clock }),
   });
   return containerLife(
-    ground,
+    context,
     container,
     layersMount,
     specification({ mounts: [dataMount], ...oneDevice, ...withDevice }),
@@ -130,28 +130,28 @@ export const containerScenarios: readonly Scenario[] = [
   {
     controller,
     name: "create-container and exec, on layers with a bind mount and a disk of the container's own",
-    begin: (ground) => aloneLife(ground, layersMount, specification({ mounts: [dataMount, diskMount] })),
+    begin: (context) => aloneLife(context, layersMount, specification({ mounts: [dataMount, diskMount] })),
   },
   {
     controller,
     name: "create-container and exec, on layers with a bind mount and a disk, with a security policy",
-    begin: (ground) =>
-      aloneLife(ground, layersMount, specification({ mounts: [dataMount, diskMount] }), policyGuestLayout(sha256)),
+    begin: (context) =>
+      aloneLife(context, layersMount, specification({ mounts: [dataMount, diskMount] }), policyGuestLayout(sha256)),
   },
   {
     controller,
     name: "create-container and exec, on layers with a block device of the host",
-    begin: (ground) => aloneLife(ground, layersMount, specification({ mounts: [], ...withDevice })),
+    begin: (context) => aloneLife(context, layersMount, specification({ mounts: [], ...withDevice })),
   },
   {
     controller,
     name: "create-container and exec, on a root that the host mounts",
-    begin: (ground) => aloneLife(ground, overlayMount, specification()),
+    begin: (context) => aloneLife(context, overlayMount, specification()),
   },
   {
     controller,
     name: "create-container and exec, on an image for reading",
-    begin: (ground) => aloneLife(ground, { ...imageMount, options: ["ro"] }, specification()),
+    begin: (context) => aloneLife(context, { ...imageMount, options: ["ro"] }, specification()),
   },
   {
     controller,

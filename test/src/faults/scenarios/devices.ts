@@ -1,4 +1,4 @@
-import type { Ground, Play } from "../scenario.ts";
+import type { CaseContext, Play } from "../scenario.ts";
 
 /** What device controllers have in common. */
 interface Devices {
@@ -11,7 +11,7 @@ interface Devices {
  * are of the same device.
  */
 export function sharingUsers(
-  { callers }: Ground,
+  { callers }: CaseContext,
   devices: Devices,
   reserveAll: () => readonly Promise<string>[],
   leftovers: () => readonly string[],

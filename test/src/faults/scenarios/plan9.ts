@@ -8,8 +8,8 @@ export const plan9Scenarios: readonly Scenario[] = [
   {
     controller,
     name: "a directory of two users, read-only, writable and restricted",
-    begin(ground) {
-      const { vm, plan9 } = plan9On(ground.script);
+    begin(context) {
+      const { vm, plan9 } = plan9On(context.script);
       const hostPath = "/data";
       const reserveAll = () => [
         plan9.reserve({ hostPath, readOnly: true }),
@@ -17,7 +17,7 @@ export const plan9Scenarios: readonly Scenario[] = [
         plan9.reserve({ hostPath, readOnly: false }),
         plan9.reserve({ hostPath, readOnly: true, allowedFiles: ["hosts"] }),
       ];
-      return sharingUsers(ground, plan9, reserveAll, () => [
+      return sharingUsers(context, plan9, reserveAll, () => [
         ...vm.leftovers(),
         ...plan9.shares.map(({ name }) => `tracked share ${name}`),
       ]);
@@ -26,14 +26,14 @@ export const plan9Scenarios: readonly Scenario[] = [
   {
     controller,
     name: "a map that failed is tried again",
-    begin(ground) {
-      const { vm, plan9 } = plan9On(ground.script);
+    begin(context) {
+      const { vm, plan9 } = plan9On(context.script);
       let reservation = "";
       return {
         async act() {
           reservation = await plan9.reserve({ hostPath: "/data", readOnly: true });
           const path =
-            (await ground.callers.attempt((signal) => plan9.mapToGuest(reservation, signal))) ??
+            (await context.callers.attempt((signal) => plan9.mapToGuest(reservation, signal))) ??
             (await plan9.mapToGuest(reservation));
           if (!vm.mounted.has(path)) throw new Error(`nothing is mounted at ${path}`);
         },

@@ -1,9 +1,9 @@
 import { ProcessController } from "@uvm-shim/controller-process";
 import { FakeProcessGuest, FakeUpstream, pipes, terminal } from "@uvm-shim/controller-process/testing";
-import type { Ground, Play, Scenario } from "../scenario.ts";
+import type { CaseContext, Play, Scenario } from "../scenario.ts";
 
 /** Creates, starts, resizes and kills a process, and ends it whatever came of that. */
-function processLife({ script, callers, clock }: Ground, stdio: typeof pipes): Play {
+function processLife({ script, callers, clock }: CaseContext, stdio: typeof pipes): Play {
   const guest = new FakeProcessGuest(script);
   const upstream = new FakeUpstream(script);
   const controller = new ProcessController({ containerId: "c1", execId: "e1", guest, upstream, clock });
@@ -34,11 +34,11 @@ export const processScenarios: readonly Scenario[] = [
   {
     controller: "controller-process",
     name: "an exec with a terminal, resized and killed",
-    begin: (ground) => processLife(ground, terminal),
+    begin: (context) => processLife(context, terminal),
   },
   {
     controller: "controller-process",
     name: "an exec with pipes, killed",
-    begin: (ground) => processLife(ground, pipes),
+    begin: (context) => processLife(context, pipes),
   },
 ];

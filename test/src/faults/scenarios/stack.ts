@@ -13,7 +13,7 @@ import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import { FakeComputeService } from "@uvm-shim/hcs-bindings/testing";
 import { posixPaths } from "@uvm-shim/lifecycle";
 import { type ContainerLimits, ordinaryGuestLayout, PodSize } from "@uvm-shim/sandbox-lcow";
-import type { Ground, Play, Scenario } from "../scenario.ts";
+import type { CaseContext, Play, Scenario } from "../scenario.ts";
 import { StackGuest } from "./stack-guest.ts";
 
 const stopMs = 10_000;
@@ -39,7 +39,7 @@ const ownContainer: ContainerRequest = {
 };
 
 /** A pod as the shim puts it together, on a fake host and, behind the real protocol, a fake guest. */
-function podOn({ script, clock }: Ground, makesContainer: boolean) {
+function podOn({ script, clock }: CaseContext, makesContainer: boolean) {
   const guests: StackGuest[] = [];
   const service = new FakeComputeService({
     run: (...call) => script.run(...call),
@@ -138,9 +138,9 @@ interface ContainerRequest {
  * From the VM to the last exec and back. `endsContainer`: the container is deleted before the pod is stopped.
  * `makesContainer`: the pod has a sandbox container of its own.
  */
-function podLife(ground: Ground, endsContainer: boolean, makesContainer = false): Play {
-  const { callers } = ground;
-  const { vm, newPod, leftovers } = podOn(ground, makesContainer);
+function podLife(context: CaseContext, endsContainer: boolean, makesContainer = false): Play {
+  const { callers } = context;
+  const { vm, newPod, leftovers } = podOn(context, makesContainer);
   let pod: ReturnType<typeof newPod> | undefined;
   return {
     async act() {
@@ -168,7 +168,7 @@ function podLife(ground: Ground, endsContainer: boolean, makesContainer = false)
         await pod.stop(stopMs);
       } catch (error) {
         // What the host does with its own files cannot be given up: it answers some time, and stopping goes on.
-        ground.script.answerLate();
+        context.script.answerLate();
         throw error;
       }
     },
@@ -183,17 +183,17 @@ export const stackScenarios: readonly Scenario[] = [
     controller,
     name: "VM, pod, create-container, exec, delete, stop",
     hasBounds: true,
-    begin: (ground) => podLife(ground, true),
+    begin: (context) => podLife(context, true),
   },
   {
     controller,
     name: "VM, pod, create-container, exec, and stop with all that runs",
     hasBounds: true,
-    begin: (ground) => podLife(ground, false),
+    begin: (context) => podLife(context, false),
   },
   {
     controller,
     name: "VM, pod with a sandbox container of its own, create-container, exec, and stop with all that runs",
-    begin: (ground) => podLife(ground, false, true),
+    begin: (context) => podLife(context, false, true),
   },
 ];

@@ -3,13 +3,13 @@ import type { ScsiController } from "@uvm-shim/controller-scsi";
 import { linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { document } from "@uvm-shim/controller-vm/testing";
 import { FakeComputeService } from "@uvm-shim/hcs-bindings/testing";
-import type { Ground, Play, Scenario } from "../scenario.ts";
+import type { CaseContext, Play, Scenario } from "../scenario.ts";
 import { FakeVmGuest, plan9Of, scsiOf } from "./vm-devices.ts";
 
 const policy = { EnforcerType: "rego", EncodedSecurityPolicy: "e30=" };
 
-function vmOn(ground: Ground) {
-  const { script, clock } = ground;
+function vmOn(context: CaseContext) {
+  const { script, clock } = context;
   const service = new FakeComputeService({ run: (...call) => script.run(...call) });
   const guests: FakeVmGuest[] = [];
   const vm = new VmController<FakeVmGuest, ScsiController, Plan9Controller>({
@@ -53,11 +53,11 @@ export const vmScenarios: readonly Scenario[] = [
   {
     controller,
     name: "create, start, terminate",
-    begin(ground) {
-      const { vm, leftovers } = vmOn(ground);
+    begin(context) {
+      const { vm, leftovers } = vmOn(context);
       return {
         async act() {
-          await ground.callers.attempt(async (signal) => {
+          await context.callers.attempt(async (signal) => {
             await vm.create({ document }, signal);
             await vm.start(signal);
             await vm.terminate(signal);
@@ -71,11 +71,11 @@ export const vmScenarios: readonly Scenario[] = [
   {
     controller,
     name: "create, terminate",
-    begin(ground) {
-      const { vm, leftovers } = vmOn(ground);
+    begin(context) {
+      const { vm, leftovers } = vmOn(context);
       return {
         async act() {
-          await ground.callers.attempt((signal) => vm.create({ document }, signal));
+          await context.callers.attempt((signal) => vm.create({ document }, signal));
         },
         cleanUp: () => vm.terminate(),
         leftovers,
@@ -85,11 +85,11 @@ export const vmScenarios: readonly Scenario[] = [
   {
     controller,
     name: "create, start, the VM exits by itself",
-    begin(ground) {
-      const { service, vm, leftovers } = vmOn(ground);
+    begin(context) {
+      const { service, vm, leftovers } = vmOn(context);
       return {
         async act() {
-          await ground.callers.attempt(async (signal) => {
+          await context.callers.attempt(async (signal) => {
             await vm.create({ document }, signal);
             await vm.start(signal);
             service.find("vm-1").end("UnexpectedExit", 0x80370106);
@@ -104,11 +104,11 @@ export const vmScenarios: readonly Scenario[] = [
   {
     controller,
     name: "create, start, update, statistics, a program, stacks, terminate",
-    begin(ground) {
-      const { vm, leftovers } = vmOn(ground);
+    begin(context) {
+      const { vm, leftovers } = vmOn(context);
       return {
         async act() {
-          await ground.callers.attempt(async (signal) => {
+          await context.callers.attempt(async (signal) => {
             await vm.create({ document }, signal);
             await vm.start(signal);
             const resources = { memory: { limit: 512 * 2 ** 20 }, cpu: { shares: 2048 } };
@@ -129,17 +129,17 @@ export const vmScenarios: readonly Scenario[] = [
   {
     controller,
     name: "create, start, a disk and a share come and go, terminate",
-    begin: (ground) => withDevices(ground, true),
+    begin: (context) => withDevices(context, true),
   },
   {
     controller,
     name: "create, start, a disk and a share that are given back when the VM has ended",
-    begin: (ground) => withDevices(ground, false),
+    begin: (context) => withDevices(context, false),
   },
 ];
 
-function withDevices(ground: Ground, givesBackFirst: boolean): Play {
-  const { vm, leftovers } = vmOn(ground);
+function withDevices(context: CaseContext, givesBackFirst: boolean): Play {
+  const { vm, leftovers } = vmOn(context);
   const releases: (() => Promise<void>)[] = [];
   let tracked = (): readonly string[] => [];
   const giveBack = async (): Promise<void> => {
@@ -147,7 +147,7 @@ function withDevices(ground: Ground, givesBackFirst: boolean): Play {
   };
   return {
     async act() {
-      await ground.callers.attempt(async (signal) => {
+      await context.callers.attempt(async (signal) => {
         await vm.create({ document }, signal);
         await vm.start(signal);
         const { scsi, plan9 } = vm;

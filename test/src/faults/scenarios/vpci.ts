@@ -6,12 +6,12 @@ export const vpciScenarios: readonly Scenario[] = [
   {
     controller: "controller-vpci",
     name: "a function of two users, and another of the same device",
-    begin(ground) {
-      const { vm, vpci } = vpciOn(ground.script);
+    begin(context) {
+      const { vm, vpci } = vpciOn(context.script);
       const deviceInstancePath = "PCIP\\A";
       const reserveAll = () =>
         [0, 0, 1].map((virtualFunction) => vpci.reserve({ deviceInstancePath, virtualFunction }));
-      return sharingUsers(ground, vpci, reserveAll, () => [
+      return sharingUsers(context, vpci, reserveAll, () => [
         ...[...vm.assigned.keys()].map((guid) => `assigned ${guid}`),
         ...vpci.devices.map(({ deviceInstancePath: path }) => `tracked ${path}`),
       ]);
