@@ -299,7 +299,9 @@ describe("modify", () => {
     await update(resourcePaths.processorLimits, { Limit: 5_000, Weight: 7 });
     await update(resourcePaths.cpuGroup, { Id: "00000000-0000-0000-0000-000000000000" });
     expect(machine.calls).toEqual(["boot", "memory 512", 'processors {"limit":5000,"weight":7}', "cpus all"]);
-    await expect(update(resourcePaths.memorySize, 511)).rejects.toThrow("Settings: expected a positive even number of mebibytes");
+    await expect(update(resourcePaths.memorySize, 511)).rejects.toThrow(
+      "Settings: expected a positive even number of mebibytes",
+    );
     await expect(update(resourcePaths.cpuGroup, { Id: "first" })).rejects.toThrow("Settings.Id: expected a GUID");
     expect(await failure(() => system.modify({ ...remove(0), ResourcePath: resourcePaths.memorySize }))).toEqual(
       resultOf("E_INVALIDARG"),

@@ -29,7 +29,9 @@ describe("the switch of faults", () => {
     expect(readSettings([], {})).not.toHaveProperty("fault");
     expect(readSettings(["--freeze", "vm"], {})).toHaveProperty("fault", { system: "vm", isFrozen: true });
     expect(readSettings(["--thaw", "vm"], {})).toHaveProperty("fault", { system: "vm", isFrozen: false });
-    expect(() => readSettings(["--thaw", "vm", "--freeze", "vm"], {})).toThrow("--freeze and --thaw: expected only one");
+    expect(() => readSettings(["--thaw", "vm", "--freeze", "vm"], {})).toThrow(
+      "--freeze and --thaw: expected only one",
+    );
   });
 
   it("freezes a guest and thaws it, over the socket of the host that runs", async () => {
