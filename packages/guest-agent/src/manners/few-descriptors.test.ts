@@ -7,9 +7,9 @@ import { readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { GcsError } from "@uvm-shim/gcs-bridge";
+import { failingCallsModule, failingCallsSocketVariable } from "@uvm-shim/test-support/failing-calls";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
-import { packages } from "../testing/fixtures.ts";
 import { type Machine, podId } from "../testing/machine.ts";
 import { finish } from "../testing/running-process.ts";
 import { machineForSuite } from "../testing/suite-machine.ts";
@@ -80,11 +80,10 @@ describeWith(
     },
     (fixtures) => {
       const entry = join(fixtures.folder, "failing-agent.cjs");
-      const module = join(packages, "../test/src/support/failing-calls.cjs");
       const socket = join(fixtures.folder, "failing.sock");
       const lines = [
-        `process.env.UVM_SHIM_TEST_FAILING_SOCKET = ${JSON.stringify(socket)};`,
-        ...[module, fixtures.agent].map((path) => `require(${JSON.stringify(path)});`),
+        `process.env.${failingCallsSocketVariable} = ${JSON.stringify(socket)};`,
+        ...[failingCallsModule, fixtures.agent].map((path) => `require(${JSON.stringify(path)});`),
       ];
       writeFileSync(entry, lines.join("\n"));
       Object.assign(fixtures, { agent: entry });

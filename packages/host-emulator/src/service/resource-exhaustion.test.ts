@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { hresults, plan9ShareFlags, resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { hostSocketOption, hostVariables } from "@uvm-shim/host-protocol";
 import { guestFolders, powerDescriptor, powerWords, processGuestKernel } from "@uvm-shim/host-protocol/guest";
+import { failingCallsModule, failingCallsSocketVariable } from "@uvm-shim/test-support/failing-calls";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { VmCgroups } from "../process-guest/cgroups.ts";
@@ -105,11 +106,10 @@ describeWith(
 
   beforeAll(async () => {
     for (const folder of [shared, state]) mkdirSync(folder);
-    const module = fileURLToPath(new URL("../../../../test/src/support/failing-calls.cjs", import.meta.url));
     const main = fileURLToPath(new URL("../main.ts", import.meta.url));
     const options = [
       "--disable-sigusr1",
-      `--require=${module}`,
+      `--require=${failingCallsModule}`,
       main,
       `--${hostSocketOption}`,
       join(state, "host.sock"),
@@ -119,7 +119,7 @@ describeWith(
       env: {
         PATH: process.env.PATH,
         [hostVariables.idleMs]: "60000",
-        UVM_SHIM_TEST_FAILING_SOCKET: join(state, "failing.sock"),
+        [failingCallsSocketVariable]: join(state, "failing.sock"),
       },
     });
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {

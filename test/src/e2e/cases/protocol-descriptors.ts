@@ -7,8 +7,10 @@ import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { containerd } from "@uvm-shim/shim/protocol";
 import { mustRun } from "@uvm-shim/test-support/command";
+import { failingCallsModule, failingCallsSocketVariable } from "@uvm-shim/test-support/failing-calls";
 import { TtrpcClient, TtrpcError } from "@uvm-shim/ttrpc";
 import type { Pod, PodContainer } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
@@ -164,9 +166,9 @@ class FailingShim {
   #connection: Socket | undefined;
 
   constructor(directory: string) {
-    this.executable = makeLoadedShim(directory, import.meta.resolve("../../support/failing-calls.cjs"));
+    this.executable = makeLoadedShim(directory, pathToFileURL(failingCallsModule).href);
     this.#socket = join(directory, "failing.sock");
-    this.environment = { UVM_SHIM_TEST_FAILING_SOCKET: this.#socket };
+    this.environment = { [failingCallsSocketVariable]: this.#socket };
   }
 
   async connect(): Promise<void> {
