@@ -123,7 +123,7 @@ export async function headerFacts(asked: AskedFacts): Promise<HeaderFacts> {
     writeFileSync(source, programFor(asked));
     await compileForWindows([source], program, [...headerOptions, "-I", dllSources]);
     const { status, stdout, stderr } = await runUnderWine({ program, folders: [folder] });
-    if (status !== 0) throw new Error(`the program that prints the headers' facts ended with ${status}: ${stderr}`);
+    if (status !== 0) throw new Error(`the program that prints the headers' facts exited with ${status}: ${stderr}`);
     return JSON.parse(stdout.toString()) as HeaderFacts;
   } finally {
     rmSync(folder, { recursive: true });

@@ -42,10 +42,10 @@ describe("the Windows driver", () => {
     mkdirSync(files);
     const environment = testHostEnvironment(host, files);
     const outcomes = await runSuiteUnderWine({ suite, machine, folder: files, environment, timeoutMs: suiteMs });
-    const told = report(outcomes);
+    const summary = report(outcomes);
     const seconds = outcomes.reduce((sum, { milliseconds }) => sum + milliseconds, 0) / 1000;
-    process.stdout.write(`${name}: ${told} (${seconds.toFixed(1)} s)\n`);
-    expect(told).toBe(`${outcomes.length} passed, 0 failed`);
+    process.stdout.write(`${name}: ${summary} (${seconds.toFixed(1)} s)\n`);
+    expect(summary).toBe(`${outcomes.length} passed, 0 failed`);
     expect(outcomes.length).toBeGreaterThanOrEqual(leastTests);
   });
 
@@ -66,9 +66,9 @@ describe("the Windows driver", () => {
       pattern: "^(?!.*service is lost)",
       timeoutMs: suiteMs,
     });
-    const told = report(outcomes);
-    process.stdout.write(`real-host: ${told}\n`);
-    expect(told).toBe(`${outcomes.length} passed, 0 failed`);
+    const summary = report(outcomes);
+    process.stdout.write(`real-host: ${summary}\n`);
+    expect(summary).toBe(`${outcomes.length} passed, 0 failed`);
     expect(outcomes.length).toBeGreaterThanOrEqual(suites.contract - 1);
   });
 });

@@ -31,7 +31,7 @@ import { REPOSITORY } from "./wine-environment.ts";
 
 /** The structures of the driver that are not called like those of C, and what stands for unions. */
 const structureTypes: Readonly<Record<string, string>> = {
-  // mingw-w64's lacks a member, see virtdisk-sdk.h.
+  // mingw-w64's does not have a member, see virtdisk-sdk.h.
   CREATE_VIRTUAL_DISK_PARAMETERS: "struct create_virtual_disk_parameters_2",
   GET_VIRTUAL_DISK_INFO_PARENT: "GET_VIRTUAL_DISK_INFO",
 };

@@ -28,7 +28,7 @@ export function lackOfWine(): string | undefined {
   if (process.platform !== "linux" || process.arch !== "x64") return "Wine runs x64 programs on Linux on x64";
   if (process.getuid?.() !== 0) return "root is needed: Wine runs in namespaces and a root folder of its own";
   const missing = NEEDED.filter(([program]) => findProgram(program) === undefined).map(([, name]) => name);
-  return missing.length === 0 ? undefined : `programs are missing: apt-get install ${missing.join(" ")}`;
+  return missing.length === 0 ? undefined : `missing programs: run apt-get install ${missing.join(" ")}`;
 }
 
 /** Whether Wine can be used here and is in the cache already. */

@@ -1,6 +1,6 @@
-// Loaded into a shim of a test, an emulated host or a guest agent, beside what ships: one call that opens something fails, as the socket in its environment is
-// told: `count` begins to count such calls, `fail <n> <code>` makes the n-th from then on fail, and `told` answers with what
-// was called and what failed.
+// Loaded into a program beside what ships: a shim, an emulated host or a guest agent. One call that opens or starts something
+// fails, as commands on the socket in its environment say: `count` begins to count such calls, `fail <n> <code>` makes the
+// n-th from then on fail, and `report` answers with the calls so far and the one that failed.
 "use strict";
 const childProcess = require("node:child_process");
 const { EventEmitter } = require("node:events");
@@ -17,7 +17,7 @@ function strike(what, subject) {
   const call = calls.push(what) - 1;
   if (call !== fault.call) return undefined;
   struck = `${what} ${subject}`;
-  // Which call comes when may differ from run to run; only processes are lacking in this way.
+  // Which call comes when may differ from run to run; only a lack of processes has this code.
   const code = fault.code === "EAGAIN" && what !== "spawn" ? "EMFILE" : fault.code;
   return Object.assign(new Error(`${code}: made by the test, ${what} '${subject}'`), {
     ...{ code, syscall: what === "spawn" ? `spawn ${subject}` : what, errno: -1 },
@@ -35,7 +35,7 @@ function wrap(owner, name, counts, fail) {
 const raise = (error) => {
   throw error;
 };
-// Descriptors are no paths, and whether there are enough of them is asked with this one.
+// Not descriptors, nor the path with which it is tried whether there are enough of them.
 const isPath = (path) => typeof path === "string" && path !== devNull;
 const opens = [
   "openSync",
@@ -50,7 +50,7 @@ for (const name of opens) wrap(fs, name, isPath, raise);
 wrap(fs, "open", isPath, (error, parameters) => process.nextTick(parameters.at(-1), error));
 for (const name of ["open", "readFile", "readdir"]) wrap(fs.promises, name, isPath, (error) => Promise.reject(error));
 
-// Node throws some of what is wrong, tells the rest by an event, and has no streams where descriptors are lacking.
+// Node throws some errors, reports the others by an event, and has no streams where it ran out of descriptors.
 const always = () => true;
 wrap(childProcess, "spawn", always, (error) => {
   if (error.code === "ENOMEM") throw error;
@@ -102,7 +102,7 @@ if (process.argv.includes("-socket") || process.argv.includes("--socket") || pro
   const server = net.createServer((connection) => {
     connection.setEncoding("utf8").on("data", (line) => {
       const [command, call, code] = line.trim().split(" ");
-      if (command === "told") connection.write(`${JSON.stringify({ calls, struck })}\n`);
+      if (command === "report") connection.write(`${JSON.stringify({ calls, struck })}\n`);
       else {
         calls = [];
         struck = undefined;

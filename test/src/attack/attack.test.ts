@@ -19,7 +19,7 @@ describe("the arguments of the attack", () => {
     expect(readArguments([])).toMatchObject({ seed: 1, extent: { kind: "whole" }, lists: false, feed: undefined });
   });
 
-  it("refuse what they cannot mean, with its name and value", () => {
+  it("refuse invalid values, with name and value", () => {
     expect(() => readArguments(["--seed", "0"])).toThrow('--seed: expected a number above 0 up to 4294967295, got "0"');
     expect(() => readArguments(["--short", "--long"])).toThrow("--short and --long: expected one of them");
     expect(() => readArguments(["--feed", "flags"])).toThrow("--feed and --input: expected both or neither");

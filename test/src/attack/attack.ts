@@ -18,19 +18,19 @@ import { chosen } from "./random.ts";
 const together = 4;
 
 export class Attack {
-  readonly #wanted: AttackArguments;
+  readonly #arguments: AttackArguments;
   readonly #isolated: Isolation;
   #passed = 0;
   #failed = 0;
 
-  constructor(wanted: AttackArguments, isolated: Isolation) {
-    this.#wanted = wanted;
+  constructor(args: AttackArguments, isolated: Isolation) {
+    this.#arguments = args;
     this.#isolated = isolated;
   }
 
   /** Whether all went well. */
   async run(): Promise<boolean> {
-    const { extent, seed } = this.#wanted;
+    const { extent, seed } = this.#arguments;
     const end = performance.now() + (extent.kind === "long" ? extent.milliseconds : 0);
     const measures = measuresOf(extent);
     let round = 0;
@@ -55,40 +55,40 @@ export class Attack {
   }
 
   async #guests(seed: number, { guests, floodMs }: Measures, directory: string): Promise<void> {
-    const wanted = modes.filter(({ name }) => this.#isWanted(`guest ${name}`));
-    if (wanted.length === 0) return;
+    const matching = modes.filter(({ name }) => this.#isChosen(`guest ${name}`));
+    if (matching.length === 0) return;
     const { signal } = this.#isolated;
     const hostile = await HostileGuests.prepare({
       ...{ directory, seed, floodMs, together, signal },
-      report: (result) => this.#told(`guest ${result.mode}`, describeGuest(result), result.problems),
+      report: (result) => this.#report(`guest ${result.mode}`, describeGuest(result), result.problems),
     });
-    await hostile.run(chosen(wanted, guests, seed));
+    await hostile.run(chosen(matching, guests, seed));
   }
 
   async #limits(seed: number, { limits }: Measures, directory: string, rootfs: string): Promise<void> {
     const { signal } = this.#isolated;
     for (const limit of chosen(limitCases, limits, seed)) {
-      if (!this.#isWanted(`limit ${limit.name}`)) continue;
+      if (!this.#isChosen(`limit ${limit.name}`)) continue;
       const { problems } = await runLimit(limit, { directory, rootfs, signal });
-      this.#told(`limit ${limit.name}`, "", problems);
+      this.#report(`limit ${limit.name}`, "", problems);
     }
   }
 
   async #chaos(seed: number, { kills }: Measures, directory: string, rootfs: string): Promise<void> {
     const { signal } = this.#isolated;
     for (let own = seed * 1_000; own < seed * 1_000 + kills; own += 1) {
-      if (!this.#isWanted(`chaos ${own}`)) continue;
+      if (!this.#isChosen(`chaos ${own}`)) continue;
       signal.throwIfAborted();
       const { plan, problems, struck } = await runChaos(own, { directory, rootfs, signal });
       const when = `at call ${plan.call} and ${plan.delayMs.toFixed(0)} ms`;
-      this.#told(`chaos ${own}`, `the ${plan.victim} ${struck ? "was killed" : "had ended"} ${when}`, problems);
+      this.#report(`chaos ${own}`, `the ${plan.victim} ${struck ? "was killed" : "had ended"} ${when}`, problems);
     }
   }
 
   async #fuzz(seed: number, { cases, fuzzMs, exploreMs }: Measures, directory: string, end: number): Promise<void> {
-    const decoders = subjects.map(({ name }) => name).filter((name) => this.#isWanted(`fuzz ${name}`));
+    const decoders = subjects.map(({ name }) => name).filter((name) => this.#isChosen(`fuzz ${name}`));
     if (decoders.length === 0) return;
-    const isLong = this.#wanted.extent.kind === "long";
+    const isLong = this.#arguments.extent.kind === "long";
     const atATime = availableParallelism();
     const share = (left: number) => {
       // What a decoder did not need of a long run is divided among those after it.
@@ -98,24 +98,24 @@ export class Attack {
     await Fuzzers.prepare({
       ...{ directory, seed, cases, share, together: atATime },
       signal: this.#isolated.signal,
-      report: (result) => this.#told(`fuzz ${result.decoder}`, describeFuzzed(result), result.problems),
+      report: (result) => this.#report(`fuzz ${result.decoder}`, describeFuzzed(result), result.problems),
     }).run(decoders);
   }
 
-  #isWanted(name: string): boolean {
-    return this.#wanted.only.test(name);
+  #isChosen(name: string): boolean {
+    return this.#arguments.only.test(name);
   }
 
-  #told(name: string, figures: string, problems: readonly string[]): void {
+  #report(name: string, figures: string, problems: readonly string[]): void {
     const isWell = problems.length === 0;
     if (isWell) this.#passed += 1;
     else this.#failed += 1;
     print(`${isWell ? "passed" : "FAILED"} ${name}${figures === "" ? "" : `: ${figures}`}`);
     for (const problem of problems) print(`  ${problem}`);
     if (isWell) return;
-    const { kind } = this.#wanted.extent;
+    const { kind } = this.#arguments.extent;
     const extent = kind === "whole" ? "" : `--${kind} `;
-    print(`  again: npm run attack -- ${extent}--seed ${this.#wanted.seed} --only '^${name}$'`);
+    print(`  repeat it: npm run attack -- ${extent}--seed ${this.#arguments.seed} --only '^${name}$'`);
   }
 }
 

@@ -18,12 +18,12 @@ async function inside(isolated: Isolation, args: readonly string[]): Promise<num
 
 async function main(): Promise<number> {
   const args = process.argv.slice(2);
-  const wanted = readArguments(args);
-  if (wanted.lists) {
+  const parsed = readArguments(args);
+  if (parsed.lists) {
     for (const line of listAll()) process.stdout.write(`${line}\n`);
     return 0;
   }
-  if (wanted.feed !== undefined) return await feed(wanted.feed);
+  if (parsed.feed !== undefined) return await feed(parsed.feed);
   const isolated = isolation();
   if (isolated !== undefined) return await inside(isolated, args);
   checkMachine(RUNTIMES.lcow);

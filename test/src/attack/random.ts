@@ -17,7 +17,7 @@ export function seedFor(seed: number, what: string): number {
   return hash;
 }
 
-/** So many of the list as the seed says, in the list's order; all of it when there is no number. */
+/** This many items of the list, chosen by the seed, in the list's order; without a number all of them. */
 export function chosen<T>(list: readonly T[], most: number | undefined, seed: number): readonly T[] {
   if (most === undefined || most >= list.length) return list;
   const random = randomOf(seed);

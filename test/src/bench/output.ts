@@ -32,7 +32,7 @@ export async function measureOutput(
 ): Promise<OutputCost> {
   await containerd.mustCtr(["run", "--detach", "--runtime", runtime.name, IMAGE, id, "sleep", "1000"], { signal });
   try {
-    // It waits until it is told, so that what is measured is the carrying and not the start.
+    // It waits for a signal, so that the transfer is measured and not the start.
     const script = `echo ready >&2; read go; exec dd if=/dev/zero bs=1M count=${MEBIBYTES}`;
     const line = containerd.ctrLine(["task", "exec", "--exec-id", "writer", id, "sh", "-c", script]);
     const { environment } = containerd;

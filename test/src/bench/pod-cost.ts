@@ -151,10 +151,10 @@ async function usage(cri: CriClient, pod: CriPod): Promise<Usage> {
   const { stats } = await cri.call("ListPodSandboxStats", { filter: { id: pod.id } });
   const linux = stats[0]?.linux;
   const read = (...names: readonly string[]): string => {
-    // The name first: in version 1 the hierarchy of shares has a `cpu.stat` too, which tells no usage.
+    // The name first: in version 1 the hierarchy of shares has a `cpu.stat` too, which has no usage.
     const files = names.flatMap((name) => pod.controlGroups.map((group) => join(group, name)));
     const found = files.find((file) => existsSync(file));
-    if (found === undefined) throw new Error(`no cgroup of the pod has ${names.join(" or ")}`);
+    if (found === undefined) throw new Error(`no cgroup of the pod contains ${names.join(" or ")}`);
     return readFileSync(found, "utf8");
   };
   const cpu = read("cpuacct.usage", "cpu.stat");

@@ -12,7 +12,7 @@ export async function askForwarded(
   url: string,
   port: number,
   text: string,
-  wanted: RegExp,
+  expected: RegExp,
   timeoutMs: number,
 ): Promise<string> {
   const socket = new WebSocket(`${url.replace(/^http/, "ws")}?port=${port}`, [PROTOCOL]);
@@ -20,21 +20,21 @@ export async function askForwarded(
   const heard = { [CHANNEL.data]: Buffer.alloc(0), [CHANNEL.error]: Buffer.alloc(0) };
   try {
     return await new Promise<string>((resolve, reject) => {
-      const timer = setTimeout(() => fail(`nothing like ${wanted} within ${timeoutMs} ms`), timeoutMs);
+      const timer = setTimeout(() => fail(`no answer matched ${expected} within ${timeoutMs} ms`), timeoutMs);
       const fail = (why: string): void => {
         clearTimeout(timer);
         const said = [CHANNEL.data, CHANNEL.error].map((channel) => heard[channel].subarray(PORT_BYTES).toString());
         reject(new Error(`port ${port} of ${url}: ${why}; it said ${JSON.stringify(said)}`));
       };
       socket.addEventListener("open", () => socket.send(Buffer.concat([Buffer.of(CHANNEL.data), Buffer.from(text)])));
-      socket.addEventListener("error", () => fail("no WebSocket"));
+      socket.addEventListener("error", () => fail("the WebSocket failed"));
       socket.addEventListener("close", ({ code, reason }) => fail(`closed: ${code} ${reason}`));
       socket.addEventListener("message", ({ data }) => {
         const bytes = Buffer.from(data as ArrayBuffer);
         const channel = bytes[0] === CHANNEL.data ? CHANNEL.data : CHANNEL.error;
         heard[channel] = Buffer.concat([heard[channel], bytes.subarray(1)]);
         const answer = heard[CHANNEL.data].subarray(PORT_BYTES).toString();
-        if (!wanted.test(answer)) return;
+        if (!expected.test(answer)) return;
         clearTimeout(timer);
         resolve(answer);
       });

@@ -47,7 +47,9 @@ export class CriStream {
     const stream = new CriStream(socket);
     await new Promise<void>((resolve, reject) => {
       socket.addEventListener("open", () => resolve());
-      socket.addEventListener("error", () => reject(new Error(`${url}: no WebSocket of protocol ${PROTOCOL}`)));
+      socket.addEventListener("error", () =>
+        reject(new Error(`cannot open a WebSocket of protocol ${PROTOCOL} to ${url}`)),
+      );
     });
     return stream;
   }

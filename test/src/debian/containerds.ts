@@ -18,7 +18,7 @@ export interface ContainerdBuild {
 }
 
 interface Wanted {
-  /** The Debian release that has it. */
+  /** The Debian release that contains it. */
   readonly release: string;
   readonly version: string;
 }
@@ -33,19 +33,19 @@ const DEFAULT_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /**
  * Finds the wanted containerds, fetching those that are not in the cache.
  *
- * Debian's testing release moves on: where the wanted version is gone, the release's present one is taken, if it is
- * of the same major version, and the caller is told.
+ * Debian's testing release moves on: where the version is gone, the release's present one is taken, if it is
+ * of the same major version, and `log` says so.
  */
 export async function findContainerds(
   wanted: readonly Wanted[],
-  tell: (message: string) => void,
+  log: (message: string) => void,
 ): Promise<ContainerdBuild[]> {
   const cache = cacheFolder("containerd");
   const missing = wanted.filter((one) => cached(cache, one.version) === undefined);
-  const substitutes = missing.length === 0 ? new Map<string, string>() : await fetchPackages(cache, missing, tell);
+  const substitutes = missing.length === 0 ? new Map<string, string>() : await fetchPackages(cache, missing, log);
   return wanted.map((one) => {
     const version = cached(cache, one.version) ?? substitutes.get(one.version);
-    if (version === undefined) throw new Error(`containerd ${one.version} was fetched and is not in ${cache}`);
+    if (version === undefined) throw new Error(`containerd ${one.version} was fetched but is not in ${cache}`);
     return { version, major: Number(version.split(".")[0]), programs: join(cache, version, "usr", "bin") };
   });
 }
@@ -59,18 +59,18 @@ function cached(cache: string, version: string): string | undefined {
 async function fetchPackages(
   cache: string,
   wanted: readonly Wanted[],
-  tell: (message: string) => void,
+  log: (message: string) => void,
 ): Promise<Map<string, string>> {
   const work = mkdtempSync(join(cache, ".apt-"));
   try {
     const apt = aptOptions(work, wanted);
-    tell(`fetching Debian's containerd ${wanted.map((one) => one.version).join(", ")}`);
+    log(`fetching Debian's containerd ${wanted.map((one) => one.version).join(", ")}`);
     await mustRun("apt-get", [...apt, "update"], { timeoutMs: 180_000 });
     const substitutes = new Map<string, string>();
     for (const one of wanted) {
       const version = await chooseVersion(apt, one);
       if (upstreamVersion(version) !== one.version) {
-        tell(`Debian ${one.release} no longer has containerd ${one.version}; taking ${version}`);
+        log(`Debian ${one.release} no longer has containerd ${one.version}; taking ${version}`);
         substitutes.set(one.version, version);
       }
       await mustRun("apt-get", [...apt, "download", `containerd=${version}`], { directory: work, timeoutMs: 180_000 });

@@ -13,6 +13,7 @@ export function machineSource(releases: readonly string[]): AptSource {
     ...names.filter((name) => name.endsWith(".list")).flatMap((name) => parseSourcesList(read(join(parts, name)))),
   ];
   const source = debianSource(sources, [...releases, "stable", "testing", "sid"]);
-  if (source === undefined) throw new Error(`no Debian mirror in /etc/apt: Debian's packages come from there`);
+  if (source === undefined)
+    throw new Error(`no Debian mirror found in /etc/apt: expected one to fetch Debian's packages from`);
   return source;
 }

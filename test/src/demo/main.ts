@@ -110,7 +110,7 @@ async function runPod(console: DemoConsole, directory: string, signal: AbortSign
       const complaints = showLines(container.stdio.stderr, (line) => console.output(line));
       await container.start();
       const exited = container.wait();
-      // What fails in between is told first.
+      // What fails in between is reported first.
       exited.catch(() => undefined);
       await Promise.race([waiting, exited]);
       const execStarted = performance.now();

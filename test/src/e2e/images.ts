@@ -12,7 +12,7 @@ export const FOREIGN_IMAGE = "uvm-shim.test/foreign:1";
 /** The program in the foreign image, and nothing else. */
 export const FOREIGN_PROGRAM = "/bin/foreign";
 export const MEBIBYTE = 1024 * 1024;
-/** A file of the image: bytes that repeat nowhere, so that a hash tells loss, repetition and disorder. */
+/** A file of the image: bytes that repeat nowhere, so that a hash reveals loss, repetition and disorder. */
 export const PATTERN = { path: "/data/pattern", size: 8 * MEBIBYTE } as const;
 
 export interface Images {

@@ -116,7 +116,7 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-async function select(tell: (line: string) => void): Promise<Selection> {
+async function select(log: (line: string) => void): Promise<Selection> {
   const { values } = parseArgs({
     options: {
       runtime: { type: "string", default: "lcow" },
@@ -125,14 +125,16 @@ async function select(tell: (line: string) => void): Promise<Selection> {
     },
   });
   const runtime = Object.values(RUNTIMES).find((one) => one.key === values.runtime);
-  if (runtime === undefined) throw new Error(`--runtime ${values.runtime}: it is lcow or runc`);
+  if (runtime === undefined) throw new Error(`invalid --runtime ${values.runtime}: expected lcow or runc`);
   const wanted = WANTED.filter((one) =>
     values.containerd.split(",").some((version) => one.version.startsWith(version)),
   );
   if (wanted.length === 0) {
-    throw new Error(`--containerd ${values.containerd}: it is among ${WANTED.map((one) => one.version).join(", ")}`);
+    throw new Error(
+      `invalid --containerd ${values.containerd}: expected one of ${WANTED.map((one) => one.version).join(", ")}`,
+    );
   }
-  return { runtime, only: new RegExp(values.only), builds: await findContainerds(wanted, tell) };
+  return { runtime, only: new RegExp(values.only), builds: await findContainerds(wanted, log) };
 }
 
 async function inside({ directory, signal }: Isolation): Promise<number> {

@@ -94,7 +94,8 @@ export async function leavingNothing(
   );
   if (failure !== undefined) throw failure.error;
   const left = await waitForNothingLeft(before, scope, NOTHING_LEFT_MS, signal);
-  if (left.length > 0) throw new Error(`not as before, ${NOTHING_LEFT_MS} ms after the end:\n${left.join("\n")}`);
+  if (left.length > 0)
+    throw new Error(`the machine differs from before, ${NOTHING_LEFT_MS} ms after the end:\n${left.join("\n")}`);
 }
 
 function indent(text: string): string {

@@ -34,7 +34,7 @@ it("knows what each controller asks of its guest", async () => {
 });
 
 describe("the harness", () => {
-  /** Attaches one thing and detaches it, rightly unless it is told otherwise. */
+  /** Attaches one thing and detaches it, correctly unless the options say otherwise. */
   const runPlay = async (changes: (context: CaseContext, attached: Set<string>) => Partial<Play>) => {
     const begin = (context: CaseContext): Play => {
       const { script, callers } = context;

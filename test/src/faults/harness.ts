@@ -30,11 +30,11 @@ export interface ScenarioResult {
   readonly runs: readonly Run[];
 }
 
-/** Clean-up is tried so often: the one fault strikes once, and an attempt may join one that is under way. */
+/** How often clean-up is attempted: the one fault strikes once, and an attempt may join one that is under way. */
 const cleanUpRounds = 4;
 /** Turns of the event loop in which everything happens that waits for nothing but its turn. */
 const turnsAtRest = 5;
-/** So often time may pass, or a late answer come, until nothing more is expected of it. */
+/** How many times time may pass, or a late answer arrive, until nothing more is expected. */
 const patience = 60;
 /** What guests' faces allow for a request, about. */
 const boundMs = 60_000;
@@ -104,7 +104,7 @@ async function runOnce(scenario: Scenario, fault: FaultCase | undefined): Promis
 }
 
 const columnWidth = 16;
-const stillPending = new Error("it waits for something that neither time nor a late answer brings");
+const stillPending = new Error("the promise is still pending after all time limits and late answers");
 
 function isSilent(fault: FaultCase | undefined): boolean {
   return fault?.fault === "silent" || fault?.fault === "silentDone";

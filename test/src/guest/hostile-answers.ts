@@ -86,9 +86,9 @@ async function run({ asks, answer, before }: Attack): Promise<Outcome> {
     for (const { type, id } of decoder.push(chunk)) {
       const procedure = (type >>> 8) & 0xfff;
       if (procedure === 9) for (const frame of before?.() ?? []) await send(frame);
-      const told =
+      const reply =
         procedure === 9 ? answer() : body(JSON.stringify({ Result: 0, ...(procedure === 11 && negotiated) }));
-      await send(encodeFrame({ type: messageType("response", procedure), id, body: told }));
+      await send(encodeFrame({ type: messageType("response", procedure), id, body: reply }));
     }
   });
   const guest = await LinuxGuest.connect(host, {

@@ -24,7 +24,7 @@ export interface ShimIdentity {
   readonly bundle: string;
   /** The socket that events are sent to. */
   readonly eventSocket: string;
-  /** containerd's own socket, where it tells its version; that of the events unless told. */
+  /** containerd's own socket, where it answers with its version; by default that of the events. */
   readonly containerdSocket?: string;
   /** What `start` is given, and how it answers: with parameters as of containerd 2.3, or with the options alone. */
   readonly dialect?: "parameters" | "options";

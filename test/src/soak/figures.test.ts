@@ -10,7 +10,7 @@ const heap = { name: "heap", mayGrow: { since: "middle", mebibytes: 0.5 } } as c
 const mounts = { name: "mounts" };
 
 describe("a soaked pod", () => {
-  it("is flat when things are as many as in a fresh one, and memory has grown by what it may after the middle", () => {
+  it("is flat when counts are those of a fresh one, and memory grows within its limit", () => {
     expect(growthOf(soaked(mounts, [7, 7, 7, 7]))).toEqual([]);
     expect(growthOf(soaked(heap, [1, 9, 10, 10.5]))).toEqual([]);
     expect(growthOf(soaked(heap, [1, 9, 12, 10]))).toEqual([]);
@@ -21,19 +21,19 @@ describe("a soaked pod", () => {
     [7, 7, 8, 7],
     [7, 8, 8, 8],
     [7, 6, 6, 6],
-  ])("is not when there are %i, then %i, %i and %i of a thing", (...values) => {
+  ])("is not flat when a count is %i, then %i, %i and %i", (...values) => {
     const [fresh, start, middle, end] = values;
     expect(growthOf(soaked(mounts, values))).toEqual([
-      `mounts: ${fresh} in a fresh pod, then ${start}, ${middle} and ${end}`,
+      `mounts: expected ${fresh} as in a fresh pod, got ${start}, ${middle} and ${end}`,
     ]);
   });
 
-  it("is not when memory goes on to grow, or is not known", () => {
+  it("is not flat when memory goes on growing, or is unknown", () => {
     expect(growthOf(soaked(heap, [1, 2, 3, 3.75]))).toEqual([
-      "heap: 0.75 MiB more at the end than at the middle, at most 0.5 MiB may be",
+      "heap: grew by 0.75 MiB since the middle, expected at most 0.5 MiB",
     ]);
     expect(growthOf(soaked({ ...heap, mayGrow: { since: "start", mebibytes: 1 } }, [1, 2, 3, 3.5]))).toEqual([
-      "heap: 1.50 MiB more at the end than at the start, at most 1 MiB may be",
+      "heap: grew by 1.50 MiB since the start, expected at most 1 MiB",
     ]);
     expect(growthOf(soaked(heap, [1, 2, 3, Number.NaN]))).toHaveLength(1);
   });

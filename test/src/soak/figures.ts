@@ -11,7 +11,7 @@ import type { TellingShim } from "./shim-heap.ts";
 export interface Figure {
   readonly name: string;
   readonly value: number;
-  /** Of memory; a number of things stays what it is in a fresh pod. */
+  /** Only memory may grow; a count stays what it is in a fresh pod. */
   readonly mayGrow?: { readonly since: "start" | "middle"; readonly mebibytes: number };
 }
 
@@ -19,7 +19,7 @@ export interface Figure {
 export const MOMENTS = { fresh: 0, start: 0.1, middle: 0.5, end: 1 } as const;
 export type Soaked = { readonly [moment in keyof typeof MOMENTS]: readonly Figure[] };
 
-/** What may come until the end; README.md justifies it. */
+/** How much memory may grow until the end; README.md says why. */
 const GROWTH = {
   objects: { since: "start", mebibytes: 0.4 },
   code: { since: "start", mebibytes: 1 },
@@ -68,19 +68,19 @@ export async function measureMemory(
   ];
 }
 
-/** A line for each figure that has not stayed as it has to. */
+/** A line for each figure that has grown beyond its limit. */
 export function growthOf(soaked: Soaked): readonly string[] {
   return soaked.fresh.flatMap(({ name, mayGrow }) => {
     const values = valuesOf(soaked, name);
     const { fresh, start, middle, end } = values;
     if (mayGrow === undefined) {
       if ([start, middle, end].every((value) => value === fresh)) return [];
-      return [`${name}: ${fresh} in a fresh pod, then ${start}, ${middle} and ${end}`];
+      return [`${name}: expected ${fresh} as in a fresh pod, got ${start}, ${middle} and ${end}`];
     }
     const { since, mebibytes } = mayGrow;
     const growth = end - values[since];
     if (growth <= mebibytes) return [];
-    return [`${name}: ${growth.toFixed(2)} MiB more at the end than at the ${since}, at most ${mebibytes} MiB may be`];
+    return [`${name}: grew by ${growth.toFixed(2)} MiB since the ${since}, expected at most ${mebibytes} MiB`];
   });
 }
 

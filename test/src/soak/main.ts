@@ -21,11 +21,11 @@ import { countThings, type Figure, growthOf, MOMENTS, measureMemory, type Soaked
 import { TellingShim } from "./shim-heap.ts";
 import { ReusedStdio } from "./stdio.ts";
 
-/** Of processes, and of containers, at the same time. */
+/** How many processes, or containers, run at the same time. */
 const WORKERS = 4;
-/** How long what was answered before it was all given back may still be held. */
+/** How long things may still be held that are released after their request was answered. */
 const SETTLE_MS = 10_000;
-/** A fresh pod has come to rest when it holds the same as so long before. */
+/** A fresh pod has come to rest when it holds the same as this long before. */
 const REST_MS = 500;
 const PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 const HOST_ENVIRONMENT = { [hostVariables.idleMs]: "600000" };
@@ -49,23 +49,24 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-interface Wanted {
+interface SoakArguments {
   readonly execs: number;
   readonly containers: number;
 }
 
-function readArguments(): Wanted {
+function readArguments(): SoakArguments {
   const { values } = parseArgs({
     options: { execs: { type: "string", default: "2000" }, containers: { type: "string", default: "200" } },
   });
   const [execs, containers] = [values.execs, values.containers].map(Number) as [number, number];
   for (const [name, number] of Object.entries({ execs, containers })) {
-    if (!Number.isInteger(number) || number < WORKERS) throw new Error(`--${name}: a whole number from ${WORKERS}`);
+    if (!Number.isInteger(number) || number < WORKERS)
+      throw new Error(`invalid --${name} ${number}: expected a whole number of at least ${WORKERS}`);
   }
   return { execs, containers };
 }
 
-/** Does some work so often, by as many workers. */
+/** Does the work this number of times, with all workers. */
 async function repeat(times: number, work: (worker: number) => Promise<void>): Promise<void> {
   let left = times;
   const workers = Array.from({ length: WORKERS }, async (_, worker) => {
@@ -120,7 +121,7 @@ async function startHost(soak: Soak): Promise<PodContainer> {
   return host;
 }
 
-async function run(soak: Soak, telling: TellingShim, wanted: Wanted): Promise<Soaked> {
+async function run(soak: Soak, telling: TellingShim, amount: SoakArguments): Promise<Soaked> {
   const { disks, signal } = soak;
   const host = await startHost(soak);
   const servers = findServers();
@@ -133,15 +134,15 @@ async function run(soak: Soak, telling: TellingShim, wanted: Wanted): Promise<So
   const fresh = await poll("the pod to rest", atRest, { timeoutMs: SETTLE_MS, intervalMs: REST_MS, signal });
   const settled = async (): Promise<readonly Figure[]> => {
     const isFresh = (): true | undefined => isDeepStrictEqual(countThings(servers, disks), fresh) || undefined;
-    // What is held for longer is told by the figures.
+    // What is held for longer shows in the figures.
     await poll("the pod to settle", isFresh, { timeoutMs: SETTLE_MS, signal }).catch(() => signal.throwIfAborted());
     return [...(await measureMemory(servers, telling)), ...countThings(servers, disks)];
   };
   let done = 0;
   const until = async (part: number): Promise<readonly Figure[]> => {
     const share = (all: number): number => Math.round(all * part) - Math.round(all * done);
-    await repeat(share(wanted.execs), (worker) => execOnce(soak, host, worker));
-    await repeat(share(wanted.containers), (worker) => containerOnce(soak, worker));
+    await repeat(share(amount.execs), (worker) => execOnce(soak, host, worker));
+    await repeat(share(amount.containers), (worker) => containerOnce(soak, worker));
     done = part;
     return await settled();
   };
@@ -158,7 +159,7 @@ async function run(soak: Soak, telling: TellingShim, wanted: Wanted): Promise<So
 }
 
 async function inside({ directory, signal }: Isolation): Promise<number> {
-  const wanted = readArguments();
+  const amount = readArguments();
   const rootfs = join(directory, "rootfs");
   const disks = join(directory, "disks");
   const shared = join(directory, "shared");
@@ -186,10 +187,10 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   });
   try {
     const started = performance.now();
-    const soaked = await run({ pod, disks, shared, hostRoot, roots, stdio, signal, count: 0 }, telling, wanted);
+    const soaked = await run({ pod, disks, shared, hostRoot, roots, stdio, signal, count: 0 }, telling, amount);
     const seconds = (performance.now() - started) / 1000;
     await pod.remove();
-    print(`${wanted.execs} execs and ${wanted.containers} containers in one pod, in ${seconds.toFixed(0)} s`);
+    print(`${amount.execs} execs and ${amount.containers} containers in one pod, in ${seconds.toFixed(0)} s`);
     print("");
     print(showFigures(soaked));
     print("");

@@ -31,7 +31,7 @@ export class ReusedStdio {
 }
 
 function readFifo(path: string): Promise<string> {
-  // The kernel tells of the end only once a writer has been there.
+  // The kernel reports the end only once a writer has been there.
   const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   return text(new Socket({ fd: descriptor, readable: true, writable: false }));
 }

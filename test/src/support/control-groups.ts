@@ -7,7 +7,7 @@ export interface ControlGroup {
   /** Where its hierarchy is mounted. */
   readonly mountPoint: string;
   readonly path: string;
-  /** A group below, for the processes themselves: version 2 wants none in a group that has groups below. */
+  /** A nested group for the processes: version 2 allows none in a group that has groups of its own. */
   readonly seat: string;
 }
 
@@ -35,7 +35,7 @@ export class ControlGroups {
   make(): void {
     for (const { mountPoint, path, seat, version } of this.groups) {
       mkdirSync(path);
-      if (version === 2) handOnControllers(mountPoint);
+      if (version === 2) delegateControllers(mountPoint);
       else inheritCpuset(mountPoint, path);
       mkdirSync(seat);
       if (version === 1) inheritCpuset(path, seat);
@@ -46,7 +46,7 @@ export class ControlGroups {
     return this.groups.some(({ path }) => hasProcesses(path));
   }
 
-  /** Bounds what all that runs in them may have of the machine's memory. Throws when no hierarchy can. */
+  /** Limits the memory of everything that runs in them. Throws when no hierarchy can. */
   limitMemory(bytes: number): void {
     for (const { path } of this.groups) {
       for (const file of MEMORY_LIMIT_FILES) {
@@ -55,17 +55,19 @@ export class ControlGroups {
         return;
       }
     }
-    throw new Error(`no control group hierarchy of this machine bounds memory: no ${MEMORY_LIMIT_FILES.join(", no ")}`);
+    throw new Error(
+      `no control group hierarchy of this machine limits memory: expected ${MEMORY_LIMIT_FILES.join(" or ")}`,
+    );
   }
 
-  /** Removes them with all below, once no process is left in them. */
+  /** Removes them with all nested groups, once no process is left in them. */
   async remove(): Promise<void> {
     for (const { path } of this.groups) await removeGroup(path);
   }
 }
 
-/** Lets the groups below have what controllers there are. A root that is not the machine's own may be unable to. */
-function handOnControllers(group: string): void {
+/** Gives nested groups the controllers that there are. A root that is not the machine's own may be unable to. */
+function delegateControllers(group: string): void {
   const controllers = readFileSync(join(group, "cgroup.controllers"), "utf8").trim().split(" ");
   for (const controller of controllers.filter((word) => word !== "")) {
     try {
@@ -85,12 +87,12 @@ function inheritCpuset(from: string, to: string): void {
 
 function hasProcesses(group: string): boolean {
   if (!existsSync(group)) return false;
-  // Version 2 tells it of all below, also of threaded groups, which do not tell of themselves.
+  // In version 2 this covers all nested groups, also threaded ones, whose own files do not say.
   const events = join(group, "cgroup.events");
   if (existsSync(events)) return readFileSync(events, "utf8").includes("populated 1");
   if (readFileSync(join(group, "cgroup.procs"), "utf8") !== "") return true;
-  const below = readdirSync(group, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return below.some(({ name }) => hasProcesses(join(group, name)));
+  const nested = readdirSync(group, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return nested.some(({ name }) => hasProcesses(join(group, name)));
 }
 
 async function removeGroup(path: string): Promise<void> {

@@ -9,7 +9,7 @@ export function guestInit(): string {
     const ids = /^NSpid:\s+(.*)$/m.exec(status)?.[1]?.split(/\s+/) ?? [];
     return ids.length > 1 && ids.at(-1) === "1" && readIfPresent(`/proc/${pid}/environ`).includes(bootVariable);
   });
-  if (init === undefined) throw new Error("there is no guest on this machine");
+  if (init === undefined) throw new Error("no guest runs on this machine");
   return init;
 }
 

@@ -7,7 +7,7 @@ import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ControlGroups } from "./control-groups.ts";
 
-/** Says its folder and waits until it is told to end; with an argument it never does. */
+/** Says its folder and waits until it is asked to end; with an argument it never does. */
 const program = `
   import { isolation, runIsolated } from ${JSON.stringify(import.meta.resolve("./isolate.ts"))};
   const isolated = isolation();

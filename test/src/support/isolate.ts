@@ -121,7 +121,7 @@ async function runInNamespaces(
   process.on("SIGINT", interrupt);
   process.on("SIGTERM", interrupt);
   return await new Promise<number>((resolve, reject) => {
-    child.once("error", (cause) => reject(new Error("unshare, of the package util-linux, is needed", { cause })));
+    child.once("error", (cause) => reject(new Error("cannot run unshare: expected the package util-linux", { cause })));
     child.once("close", (code) => resolve(code ?? 1));
   });
 }

@@ -5,7 +5,7 @@ import { DISTRIBUTION } from "./programs.ts";
 
 /**
  * Makes a launcher, in a directory that nobody else may enter, of the shim that ships with a module of the test's loaded
- * before it. What ships has no way to be asked or told, since others than the test would find it.
+ * before it. What ships has no such interface, since others than the test could use it.
  *
  * @param options of the runtime, each with its value in it.
  */

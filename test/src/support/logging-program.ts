@@ -4,11 +4,13 @@ import { poll } from "./wait.ts";
 
 const WAIT_MS = 20_000;
 
-/** A program that a shim is to hand output to, by containerd's contract for `binary://`. */
+/** A program to which a shim writes output, by containerd's contract for `binary://`. */
 export interface LoggingProgram {
   readonly path: string;
-  /** What it has been told, by environment and arguments, and what it has read, once it has seen the end of both. */
-  written(signal: AbortSignal): Promise<{ readonly told: string; readonly stdout: string; readonly stderr: string }>;
+  /** What it has received by environment and arguments, and what it has read, once it has seen the end of both. */
+  written(
+    signal: AbortSignal,
+  ): Promise<{ readonly received: string; readonly stdout: string; readonly stderr: string }>;
 }
 
 export function makeLoggingProgram(directory: string): LoggingProgram {
@@ -17,7 +19,7 @@ export function makeLoggingProgram(directory: string): LoggingProgram {
   const script = [
     "#!/bin/sh",
     `cd ${directory}`,
-    'echo "$CONTAINER_NAMESPACE $CONTAINER_ID $*" >told',
+    'echo "$CONTAINER_NAMESPACE $CONTAINER_ID $*" >received',
     "exec 5>&-",
     "cat <&3 >stdout & cat <&4 >stderr; wait; echo >done",
   ];
@@ -28,7 +30,7 @@ export function makeLoggingProgram(directory: string): LoggingProgram {
     written: async (signal) => {
       const isDone = () => existsSync(join(directory, "done")) || undefined;
       await poll("the logging program to end", isDone, { timeoutMs: WAIT_MS, signal });
-      return { told: read("told"), stdout: read("stdout"), stderr: read("stderr") };
+      return { received: read("received"), stdout: read("stdout"), stderr: read("stderr") };
     },
   };
 }

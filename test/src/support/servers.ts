@@ -1,6 +1,6 @@
 import { readProcesses } from "../leaks/holdings.ts";
 
-/** The lasting processes of a pod on the emulated host, told from others by their command lines. */
+/** The lasting processes of a pod on the emulated host, recognized by their command lines. */
 export const SERVERS = {
   shim: /^\S+\/node (--\S+ )*\S+\/shim-lcow\.cjs .*-socket/,
   "guest agent": /^\S+\/node (--\S+ )*\S+\/initrd\.img$/,
@@ -15,7 +15,8 @@ export function findServers(): { readonly [server in Server]: number } {
   const pidOf = (server: Server): number => {
     const found = processes.filter(({ command }) => SERVERS[server].test(command)).map(({ pid }) => pid);
     const [pid] = found;
-    if (pid === undefined || found.length > 1) throw new Error(`${found.length} processes are the ${server}`);
+    if (pid === undefined || found.length > 1)
+      throw new Error(`found ${found.length} processes of the ${server}: expected one`);
     return pid;
   };
   return { shim: pidOf("shim"), "guest agent": pidOf("guest agent"), "emulated host": pidOf("emulated host") };

@@ -1,4 +1,4 @@
-/** What the cases, which run under Wine, are told of the machine; paths as they are called there. */
+/** What the cases, which run under Wine, know of the machine; paths have the form that programs there use. */
 export interface CasePaths {
   /** The folder of the shims' executables. */
   readonly executables: string;
@@ -32,6 +32,7 @@ export function casePaths(): CasePaths {
 
 export function podPaths(): PodPaths {
   const { pods } = casePaths();
-  if (pods === undefined) throw new Error("these cases need what pods are made of");
+  if (pods === undefined)
+    throw new Error("the environment names no pod paths: run these cases with `npm run e2e:windows`");
   return pods;
 }

@@ -40,7 +40,7 @@ export class LinuxSideServer implements AsyncDisposable {
 
   get address(): string {
     const address = this.#server.address();
-    if (address === null || typeof address === "string") throw new Error("a server without a port");
+    if (address === null || typeof address === "string") throw new Error("the server has no port");
     return `http://127.0.0.1:${address.port}`;
   }
 

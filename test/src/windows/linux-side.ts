@@ -16,7 +16,7 @@ export function left(): Promise<unknown> {
   return ask("left");
 }
 
-/** Takes the compute service away. */
+/** Ends the compute service. */
 export async function loseService(): Promise<void> {
   await ask("lose-service");
 }

@@ -138,7 +138,7 @@ describe("a serving process that is killed", () => {
 });
 
 describe("a compute service that is lost", () => {
-  it("ends the pod, its containers and what waits for them, and delete is content", async () => {
+  it("ends the pod, its containers and the calls that wait for them, and delete succeeds", async () => {
     const pod = await Pod.run(podOptions("lost"));
     started.push(() => pod.abandon());
     const container = await startContainer(pod, { id: "with-host", args: ["sleep", "1000"] });

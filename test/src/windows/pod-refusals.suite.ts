@@ -35,7 +35,7 @@ async function refusedPod(id: string, options: ConstructorParameters<typeof Shim
 }
 
 describe("a pod is refused", () => {
-  it("where boot files are missing, with the paths of the file that is looked for", async () => {
+  it("where boot files are missing, with the paths of the files that were tried", async () => {
     const folder = path.join(casePaths().directory, "no-boot-files");
     const options = { environment: hostEnvironment(), runtimeOptions: runtimeOptions(folder) };
     const { error, deletion } = await refusedPod("bootless", options);
@@ -45,7 +45,7 @@ describe("a pod is refused", () => {
     expect(deletion).toMatchObject({ status: 0, stderr: "" });
   });
 
-  it("where a DLL of the host is missing, with the Windows that has it", async () => {
+  it("where a DLL of the host is missing, with the required build of Windows", async () => {
     const environment = hostEnvironment(librariesWithout("computenetwork.dll"));
     const { error, deletion } = await refusedPod("no-dll", { ...none, environment });
     const words = "computenetwork.dll: cannot load the library: expected Windows build 17763 or later";
@@ -54,7 +54,7 @@ describe("a pod is refused", () => {
   });
 
   it("where a DLL does not have an export, with the Windows that has it", async () => {
-    const environment = hostEnvironment(librariesLacking("computecore.dll", "HcsCreateComputeSystem"));
+    const environment = hostEnvironment(librariesWithoutExport("computecore.dll", "HcsCreateComputeSystem"));
     const { error } = await refusedPod("no-export", { ...none, environment });
     const words =
       /HcsCreateComputeSystem: .*computecore\.dll does not export this function: expected Windows build 17763 or later/;
@@ -141,7 +141,7 @@ function librariesWithout(library: string): string {
 }
 
 /** With another name for the export, of the same length and at the same place in their order. */
-function librariesLacking(library: string, name: string): string {
+function librariesWithoutExport(library: string, name: string): string {
   const folder = copyOfLibraries(name);
   const file = path.join(folder, library);
   const bytes = readFileSync(file);

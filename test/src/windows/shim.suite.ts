@@ -11,7 +11,7 @@ import { readPipe } from "./read-pipe.ts";
 import { connect, executable, namespace, ShimProcess } from "./shim-process.ts";
 
 const { Task } = containerd.task.v3;
-/** What every call that needs the host is answered with. */
+/** The refusal of every call that needs the host. */
 const noHost = /computecore\.dll: cannot load the library: expected Windows build 17763 or later/;
 
 const started: ShimProcess[] = [];
@@ -40,7 +40,7 @@ describe("an executable", () => {
     expect(info.stdout.toString()).toContain(`io.containerd.${flavour}.v2`);
   });
 
-  it("says which flag it does not know, and which there are", async () => {
+  it("names an unknown flag, and the known ones", async () => {
     const { status, stderr } = await runCommand(executable("lcow"), ["-nonsense"]);
     expect(status).toBe(1);
     expect(stderr).toMatch(/^containerd-shim-lcow-v2: unknown flag -nonsense: expected one of -namespace, /);
@@ -48,7 +48,7 @@ describe("an executable", () => {
 });
 
 describe("start", () => {
-  it("answers once the protected pipe accepts, and its caller's streams are nobody's then", async () => {
+  it("answers once the protected pipe accepts, and holds none of its caller's streams", async () => {
     const one = shim("start-once");
     const address = await one.start();
     expect(address).toMatch(/^\\\\\.\\pipe\\ProtectedPrefix\\Administrators\\containerd-shim-[0-9a-f]{32}$/);
@@ -60,23 +60,23 @@ describe("start", () => {
     client.close();
   });
 
-  it("opens no debugger for whoever may make a thread in the serving process", async () => {
+  it("opens no debugger for those who may make a thread in the serving process", async () => {
     const one = shim("no-debugger");
     await one.start();
     const { _debugProcess: openDebugger } = process as unknown as { _debugProcess(pid: number): void };
     const usual = spawn(process.execPath, ["-e", "setInterval(() => {}, 1e6); console.log('up')"]);
     try {
       await once(usual.stdout, "data");
-      const told = once(usual.stderr, "data");
+      const announced = once(usual.stderr, "data");
       openDebugger(usual.pid ?? 0);
-      expect(String((await told)[0])).toContain("Debugger listening");
+      expect(String((await announced)[0])).toContain("Debugger listening");
     } finally {
       usual.kill();
     }
     expect(() => openDebugger(stateOf(one).pid)).toThrow(/not found|cannot find/);
   });
 
-  it("answers a containerd that does not say its version with version 2 in JSON", async () => {
+  it("answers a containerd without a version with version 2 in JSON", async () => {
     const one = shim("start-old");
     const { stdout, stderr } = await one.run(["start"]);
     expect(stderr).toBe("");
@@ -101,13 +101,13 @@ describe("start", () => {
 });
 
 describe("without a compute service", () => {
-  it("a task is refused in a sentence that names the DLL and the Windows that has it", async () => {
+  it("a task is refused with the DLL and the required build of Windows", async () => {
     const one = shim("refused");
     await one.start();
     await expect(createTask(one)).rejects.toMatchObject({ message: expect.stringMatching(noHost) });
   });
 
-  it("delete ends the serving process, and says the same", async () => {
+  it("delete ends the serving process, and gives the same reason", async () => {
     const one = shim("deleted");
     const address = await one.start();
     expect(await one.delete()).toMatchObject({ status: 1, stderr: expect.stringMatching(noHost) });

@@ -44,7 +44,7 @@ describe("standard input and output", () => {
     expect(await complaint).toBe("complaint");
   });
 
-  it("find the one who serves after the first has gone", async () => {
+  it("reach the next server after the first has gone", async () => {
     const first = await serve("again");
     const opened = await stdio.open({ ...none, stdout: pipe("again") });
     const client = await first.client;
@@ -60,7 +60,7 @@ describe("standard input and output", () => {
     expect(await received).toMatch(/found$/);
   });
 
-  it("that nobody serves are refused at once, by name", async () => {
+  it("are refused at once, by name, when nobody serves them", async () => {
     await expect(stdio.open({ ...none, stdin: pipe("none") })).rejects.toMatchObject({
       code: "InvalidArgument",
       message: expect.stringMatching(/^stdin \\\\\.\\pipe\\uvm-shim-stdio-none cannot be opened: .*ENOENT/),

@@ -56,10 +56,10 @@ print(
 );
 
 if (ratio < leastRatio) {
-  print(`failed: the ratio of the throughput is to be at least ${leastRatio}`);
+  print(`failed: the throughput ratio is too low: expected at least ${leastRatio}`);
   process.exitCode = 1;
 }
 if (busy >= mostDelayMs) {
-  print(`failed: the event loop's delay is to be under ${mostDelayMs} ms`);
+  print(`failed: the event loop's delay is too long: expected less than ${mostDelayMs} ms`);
   process.exitCode = 1;
 }

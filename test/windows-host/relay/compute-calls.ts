@@ -62,9 +62,9 @@ export const computeCalls: { readonly [name: string]: Handler } = {
   HcsEnumerateComputeSystems: async (session, query) => {
     const { Ids, Owners, Types } = JSON.parse(query || "{}") as SystemQuery;
     const { systems } = await (await session.client()).call("enumerate", {});
-    const wanted = ({ Id = "", Owner = "", SystemType: type }: ComputeSystemProperties): boolean =>
+    const isMatch = ({ Id = "", Owner = "", SystemType: type }: ComputeSystemProperties): boolean =>
       [Ids?.includes(Id), Owners?.includes(Owner), Types?.includes(type ?? "")].every((fits) => fits !== false);
-    return JSON.stringify(systems.filter(wanted));
+    return JSON.stringify(systems.filter(isMatch));
   },
 
   HcsCreateComputeSystem: async (session, number = "", id = "", configuration) => {

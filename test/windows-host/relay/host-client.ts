@@ -60,7 +60,7 @@ export class HostClient {
     return waiter.promise as Promise<EmulatedHostResults[Name]>;
   }
 
-  /** Handles end with it, and nothing is told of them any more. */
+  /** Handles end with it, and send no further events. */
   close(): void {
     this.#closed = true;
     this.#socket.destroy();

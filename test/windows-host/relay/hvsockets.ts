@@ -119,6 +119,6 @@ function join(stream: Duplex, socket: Socket): void {
 
 function portNumber(server: Server): number {
   const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("a server without a port");
+  if (address === null || typeof address === "string") throw new Error("the server has no port");
   return address.port;
 }

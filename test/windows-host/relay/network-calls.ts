@@ -12,7 +12,7 @@ function announce(session: Session, kind: HcnObjectKind, change: "created" | "de
   const type = notifications[kind]?.[change];
   if (type === undefined) return;
   for (const other of session.relay.sessions) {
-    if (other.hearsOfNetworks) other.tell("0", relayEvents.network, `${type}${JSON.stringify({ ID })}`);
+    if (other.hearsOfNetworks) other.sendEvent("0", relayEvents.network, `${type}${JSON.stringify({ ID })}`);
   }
 }
 

@@ -74,7 +74,8 @@ function end(session: Session, ended: EmulatedProcess, exitCode: number): void {
     throw new Refusal(hresults.HCS_E_PROCESS_ALREADY_STOPPED, `process ${ended.pid} has exited`);
   }
   ended.exitCode = exitCode;
-  for (const handle of ended.handles) session.tell(handle, hcsEvents.processExited, JSON.stringify(statusOf(ended)));
+  for (const handle of ended.handles)
+    session.sendEvent(handle, hcsEvents.processExited, JSON.stringify(statusOf(ended)));
 }
 
 /** The code that `exit <code>` ends with at once; undefined for any other command, which lives until it is ended. */
@@ -83,7 +84,7 @@ function exitCodeOf({ CommandLine = "" }: ProcessParameters): number | undefined
   return code === undefined ? undefined : Number(code);
 }
 
-/** What the DLL makes its streams from: the pid, which streams are wanted, and whether it ends at once. */
+/** What the DLL makes its streams from: the pid, which streams it has, and whether it ends at once. */
 function streamsOf({ pid, parameters }: EmulatedProcess): string {
   const { CreateStdInPipe, CreateStdOutPipe, CreateStdErrPipe } = parameters;
   const flags = [CreateStdInPipe, CreateStdOutPipe, CreateStdErrPipe, exitCodeOf(parameters) !== undefined];
@@ -139,7 +140,7 @@ export const processCalls: { readonly [name: string]: Handler } = {
       throw new Refusal(hresults.HCS_E_PROCESS_ALREADY_STOPPED, `process ${modified.pid} has exited`);
     }
     if (Operation === "CloseHandle" && CloseHandle?.Handle === "StdIn") {
-      session.tell(handle, relayEvents.standardInputClosed, "");
+      session.sendEvent(handle, relayEvents.standardInputClosed, "");
     } else if (Operation !== "ConsoleSize") {
       throw new Refusal("E_INVALIDARG", `Operation: ${Operation} of ${CloseHandle?.Handle} is not emulated`);
     }

@@ -39,7 +39,7 @@ describe("paths", () => {
   });
 });
 
-describe("knobs", () => {
+describe("settings of the test host", () => {
   it("are read", () => {
     expect(readKnobs('{"delayMs":5}')).toEqual({ delayMs: 5 });
     expect(() => readKnobs('{"delay":5}')).toThrow(/no knob delay/);
@@ -95,7 +95,7 @@ describe("the relay", () => {
     return { hresult: Number(hresult), ...(text !== undefined && { document: text }) };
   }
 
-  it("says what it does not emulate", async () => {
+  it("names what it does not emulate", async () => {
     const { hresult, document = "" } = await ask("HcsSubmitWerReport", "{}");
     expect(hresult).toBe(hresults.E_NOTIMPL);
     expect(JSON.parse(document)).toEqual({
@@ -117,7 +117,7 @@ describe("the relay", () => {
     expect(await ask("HcsEnumerateComputeSystems", "{")).toMatchObject({ hresult: hresults.HCS_E_INVALID_JSON });
   });
 
-  it("turns its knobs for the DLL", async () => {
+  it("passes settings on to the DLL", async () => {
     const knobs = { callbacks: "racingClose", outOfMemoryAt: 3, sleep: { function: "HcsX", milliseconds: 9 } };
     expect(await ask("configure", JSON.stringify(knobs))).toEqual({ hresult: 0, document: "3 3 9 HcsX" });
     expect(await ask("configure", '{"answers":[{"function":"HcsX","document":""}]}')).toMatchObject({ hresult: 0 });

@@ -94,7 +94,7 @@ export class Session {
     await system;
   }
 
-  tell(object: string, type: number, data: string): void {
+  sendEvent(object: string, type: number, data: string): void {
     if (!this.#socket.destroyed) this.#socket.write(eventLine(object, type, this.#spelled(data)));
   }
 
@@ -108,7 +108,7 @@ export class Session {
         exited: (handle, status) => void this.#tellSystem(handle, hcsEvents.systemExited, status),
         lost: () => {
           forgetting();
-          this.tell("0", hcsEvents.serviceDisconnect, "");
+          this.sendEvent("0", hcsEvents.serviceDisconnect, "");
         },
       });
     } catch (error) {
@@ -121,7 +121,8 @@ export class Session {
     const client = await this.#client;
     for (const [number, opening] of this.systems) {
       const system = await opening.catch(() => undefined);
-      if (system?.client === client && system?.handle.handle === handle) this.tell(number, type, JSON.stringify(data));
+      if (system?.client === client && system?.handle.handle === handle)
+        this.sendEvent(number, type, JSON.stringify(data));
     }
   }
 
@@ -136,8 +137,8 @@ export class Session {
     const { delayMs = 0, ntstatusForms = false } = this.#knobs;
     if (delayMs > 0) await delay(delayMs);
     if (this.#socket.destroyed) return;
-    const told = document === undefined ? undefined : this.#spelled(document);
-    this.#socket.write(answerLine(call.id, ntstatusForms ? ntstatusOf(hresult) : hresult, told));
+    const answer = document === undefined ? undefined : this.#spelled(document);
+    this.#socket.write(answerLine(call.id, ntstatusForms ? ntstatusOf(hresult) : hresult, answer));
   }
 
   async #perform({ name, texts }: Call): Promise<{ hresult: number; document: string | undefined }> {

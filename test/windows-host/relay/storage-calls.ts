@@ -31,7 +31,7 @@ const defaultBlockBytes = 2 * 1024 * 1024;
 const sectorBytes = 512;
 const smallestDiskBytes = 3 * 1024 * 1024;
 
-/** What is known of a virtual disk beside its file, which is a raw image whatever it is called. */
+/** The properties of a virtual disk beside its file, which is a raw image whatever its name. */
 interface Disk {
   /** As it was given. */
   readonly parent: string | undefined;

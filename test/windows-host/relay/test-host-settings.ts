@@ -33,7 +33,7 @@ export interface Knobs {
   readonly ntstatusForms?: boolean;
   /** Failures have no document. */
   readonly withoutDocuments?: boolean;
-  /** The case of the names in all documents; absent: as Microsoft's schemas have them, unless the relay was told otherwise. */
+  /** The case of the names in all documents; absent: as Microsoft's schemas have them, unless the relay is set otherwise. */
   readonly spelling?: Spelling;
   /** The call of this number, counted from now, fails with E_OUTOFMEMORY before anybody hears of it. */
   readonly outOfMemoryAt?: number;

@@ -155,12 +155,12 @@ describe("compute systems", () => {
   });
 });
 
-describe("the knobs", () => {
+describe("the settings of the test host", () => {
   const failure: Knobs["answers"] = [
     { function: "HcsEnumerateComputeSystems", hresult: hresults.E_FAIL, document: "{}" },
   ];
 
-  it("have callbacks before the call returns", async () => {
+  it("make callbacks come before the call returns", async () => {
     await controls.configure({ callbacks: "beforeReturn" });
     const on = operation();
     let calls = -1;
@@ -170,7 +170,7 @@ describe("the knobs", () => {
     expect(calls).toBe(1);
   });
 
-  it("have callbacks on threads of their own", async () => {
+  it("make callbacks come on threads of their own", async () => {
     await controls.configure({ callbacks: "freshThread" });
     expect(await Promise.all([enumeration(), enumeration(), enumeration()])).toEqual(
       Array(3).fill({ begun: 0, hresult: 0, document: "[]" }),
@@ -193,7 +193,7 @@ describe("the knobs", () => {
     await on.calledBack;
   });
 
-  it("have callbacks race with the closing of what they are about", async () => {
+  it("make callbacks race with the closing of their object", async () => {
     const { handle, creation } = await createSystem();
     await creation.calledBack;
     const heard = new RawEvents();
@@ -208,7 +208,7 @@ describe("the knobs", () => {
     expect(heard.types).toEqual([events.guestConnectionClosed]);
   });
 
-  it("have errors with and without documents", async () => {
+  it("give errors with and without documents", async () => {
     await controls.configure({ answers: failure });
     expect(await enumeration()).toEqual({ begun: 0, hresult: hresults.E_FAIL, document: "{}" });
     await controls.configure({ withoutDocuments: true });
@@ -217,7 +217,7 @@ describe("the knobs", () => {
     expect(await creation.result()).toEqual({ hresult: hresults.HCS_E_INVALID_JSON, document: undefined });
   });
 
-  it("have the NTSTATUS forms of results", async () => {
+  it("give results in their NTSTATUS form", async () => {
     await controls.configure({ ntstatusForms: true });
     const { creation } = await createSystem("{}");
     await creation.calledBack;
@@ -234,7 +234,7 @@ describe("the knobs", () => {
     expect(answer).toEqual({ hresult: 0, document: text });
   });
 
-  it("let the call of a number fail for want of memory", async () => {
+  it("make the call of a given number run out of memory", async () => {
     await controls.configure({ outOfMemoryAt: 1 });
     expect(core.call("HcsCreateOperation", null, null)).toBe(0n);
     await controls.configure({ outOfMemoryAt: 2 });
@@ -243,14 +243,14 @@ describe("the knobs", () => {
     expect(await enumeration()).toEqual({ begun: 0, hresult: 0x8037011a, document: undefined });
   });
 
-  it("have calls that sleep", async () => {
+  it("make calls sleep", async () => {
     await controls.configure({ sleep: { function: "HcsGetServiceProperties", milliseconds: 200 } });
     const before = performance.now();
     await answerOf((buffer) => core.run("HcsGetServiceProperties", null, buffer));
     expect(performance.now() - before).toBeGreaterThan(190);
   });
 
-  it("are refused when there is no such", async () => {
+  it("are refused when they are unknown", async () => {
     await expect(controls.configure({ Callbacks: "worker" } as Knobs)).rejects.toThrow(/refuses/);
   });
 });

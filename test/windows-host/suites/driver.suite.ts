@@ -12,7 +12,7 @@ import { vmDocument } from "./vm-document.ts";
 
 let host: WindowsHost;
 let made = 0;
-/** What a test before left is told of that one only. */
+/** Leftovers are reported only for the test that left them. */
 let left: object = {};
 
 beforeEach(async () => {
@@ -128,7 +128,7 @@ describe.each(Object.entries(walks))("%s", (_, { prepare = create, go }) => {
     await go(await prepare());
   });
 
-  it("leaves nothing, whichever call there is no memory for", { timeout: loopMs }, async () => {
+  it("leaves nothing, whichever call runs out of memory", { timeout: loopMs }, async () => {
     const vm = await prepare();
     const prepared = await heldAtRest();
     for (let call = 1; ; call++) {
@@ -162,11 +162,11 @@ describe("failures", () => {
   );
 
   it("carry what the host says of them", async () => {
-    const told = {
+    const errorDocument = {
       ErrorMessage: "the disk is full",
       ErrorEvents: [{ Message: "of events" }, { Message: "there are two" }],
     };
-    const answer = { function: "HcsStartComputeSystem", hresult: 0x80070070, document: JSON.stringify(told) };
+    const answer = { function: "HcsStartComputeSystem", hresult: 0x80070070, document: JSON.stringify(errorDocument) };
     await controls.configure({ answers: [answer] });
     const vm = await create();
     await expect(vm.start()).rejects.toMatchObject({
@@ -225,7 +225,7 @@ describe("processes", () => {
 });
 
 describe("the service", () => {
-  it("that leaves fails what waits, once, and the next one serves", async () => {
+  it("that ends fails each waiting call once, and the next one serves", async () => {
     const vm = await running();
     const process = await vm.createProcess({ CommandLine: "cat" });
     const lost = { code: "Unavailable", hresultName: "HCS_E_SERVICE_DISCONNECT" };

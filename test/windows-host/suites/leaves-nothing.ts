@@ -20,7 +20,7 @@ const kernel = system.machine.library("C:\\windows\\system32\\kernel32.dll", pro
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
 
-/** That handles and memory of this process are not more after so many times, and how fast it went. */
+/** Expects no more handles and memory in this process after many repetitions, and says how fast they were. */
 export async function leavesNothing(
   what: string,
   cycle: (lane: number) => Promise<unknown>,

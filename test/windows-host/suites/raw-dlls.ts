@@ -79,7 +79,7 @@ export class RawOperation {
   }
 }
 
-/** What a system or a process tells, as the types of its events. */
+/** The types of the events that a system or a process has sent. */
 export class RawEvents {
   readonly types: number[] = [];
   readonly callback: NativeCallback;

@@ -33,7 +33,7 @@ export async function runSuite(name: string, load: () => Promise<unknown>): Prom
   // What `expect` and `vi` look up while tests run.
   const worker = { config, ctx: { pool: "forks" }, environment: { name: "node" }, rpc: {} };
   Object.defineProperty(globalThis, "__vitest_worker__", { value: worker });
-  const runner = { config, pool: "forks", importFile: load, onAfterRunTask: tell } as unknown as Runner;
+  const runner = { config, pool: "forks", importFile: load, onAfterRunTask: report } as unknown as Runner;
   // As vitest's own processes do, this one waits also for what keeps no process alive by itself.
   setInterval(() => {}, 2 ** 31 - 1);
   const files = await startTests([name], runner);
@@ -41,14 +41,14 @@ export async function runSuite(name: string, load: () => Promise<unknown>): Prom
   process.exit(0);
 }
 
-/** Tests tell for themselves; files and groups fail also by what is not in any test, and their tests then say nothing. */
+/** Tests report themselves; files and groups also fail outside of any test, and their tests then report nothing. */
 function tellFailedHooks(task: RunnerTask): void {
   if (task.type !== "suite") return;
-  if ((task.result?.errors?.length ?? 0) > 0) tell(task);
+  if ((task.result?.errors?.length ?? 0) > 0) report(task);
   for (const each of task.tasks) tellFailedHooks(each);
 }
 
-function tell(task: RunnerTask): void {
+function report(task: RunnerTask): void {
   const { state, errors = [], duration = 0 } = task.result ?? {};
   const outcome: Outcome = {
     name: task.fullName,

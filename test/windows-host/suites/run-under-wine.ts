@@ -50,7 +50,7 @@ export async function runSuiteUnderWine(run: SuiteRun): Promise<readonly Outcome
   return outcomes;
 }
 
-/** What tells a program where its test host is; the folder is for the program's own files. */
+/** The environment by which a program finds its test host; the folder is for the program's own files. */
 export function testHostEnvironment(host: WindowsTestHost, files: string): Readonly<Record<string, string>> {
   const paths: TestHostPaths = {
     libraries: windowsPath(host.libraries),

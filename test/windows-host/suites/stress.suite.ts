@@ -100,7 +100,7 @@ describe("nothing is left, and memory is flat, after many", { timeout: stressMs 
 });
 
 describe("a call that sleeps", () => {
-  it("holds up none of a thousand operations", { timeout: stressMs }, async () => {
+  it("delays none of a thousand operations", { timeout: stressMs }, async () => {
     const sleep = { function: "HcsGetServiceProperties", milliseconds: 5000 } as const;
     await controls.configure({ delayMs: 500, sleep });
     const ended: string[] = [];

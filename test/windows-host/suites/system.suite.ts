@@ -115,13 +115,13 @@ describe("pipes", () => {
     const convert = "ConvertSecurityDescriptorToStringSecurityDescriptorW";
     const address = descriptor.readBigUInt64LE();
     expect(security.call(convert, address, revision, discretionary, text, null)).not.toBe(0);
-    // What is asked for as all is told as the rights of files that it stands for.
-    const told = system.machine.readText(text.readBigUInt64LE()).replaceAll("FA", "GA");
-    expect(told).toBe(administratorsOnly);
+    // "All" is reported as the rights of files that it stands for.
+    const reported = system.machine.readText(text.readBigUInt64LE()).replaceAll("FA", "GA");
+    expect(reported).toBe(administratorsOnly);
     for (const buffer of [descriptor, text]) system.kernel.call("LocalFree", buffer.readBigUInt64LE());
   });
 
-  it("have to have a descriptor that can be read", async () => {
+  it("require a valid security descriptor", async () => {
     const nobody = { onConnection: () => {}, onError: () => {} };
     await expect(system.servePipe({ path: newPath(), descriptor: "everybody", ...nobody })).rejects.toMatchObject({
       code: "InvalidArgument",

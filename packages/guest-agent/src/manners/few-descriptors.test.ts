@@ -18,7 +18,7 @@ const codes = ["EMFILE", "ENFILE", "ENOMEM"] as const;
 const ofProcesses = [...codes, "EAGAIN"] as const;
 const lack = /EMFILE|ENFILE|ENOMEM|EAGAIN|[Tt]oo many open files/;
 
-/** The agent's connection by which it is told what is to fail in it. */
+/** The connection by which the calls that fail in the agent are chosen. */
 class FailingAgent {
   readonly #connection: Socket;
 
@@ -40,8 +40,8 @@ class FailingAgent {
     await this.#ask(`fail ${call} ${code}`);
   }
 
-  async told(): Promise<{ readonly calls: readonly string[]; readonly struck?: string }> {
-    return (await this.#ask("told")) as { calls: string[]; struck?: string };
+  async report(): Promise<{ readonly calls: readonly string[]; readonly struck?: string }> {
+    return (await this.#ask("report")) as { calls: string[]; struck?: string };
   }
 
   close(): void {
@@ -157,7 +157,7 @@ describeWith(
       await act();
       await agent.count();
       await act();
-      const { calls } = await agent.told();
+      const { calls } = await agent.report();
       for (const kind of calls) kinds.add(kind);
       const before = descriptors();
       let refusals = 0;
@@ -168,7 +168,7 @@ describeWith(
             () => undefined,
             (error: unknown) => error,
           );
-          const { struck = "nothing" } = await agent.told();
+          const { struck = "nothing" } = await agent.report();
           await agent.count();
           const point = `call ${call} of ${calls.length}, ${code}, which was ${struck}`;
           if (failure === undefined) continue;

@@ -223,7 +223,7 @@ describeWith(
       await act();
       await control.ask("count");
       await act();
-      const { calls } = (await control.ask("told")) as { readonly calls: readonly string[] };
+      const { calls } = (await control.ask("report")) as { readonly calls: readonly string[] };
       const before = descriptors();
       let refusals = 0;
       for (const [call, kind] of calls.entries()) {
@@ -234,7 +234,7 @@ describeWith(
             () => undefined,
             (error: unknown) => error,
           );
-          const { struck = "nothing" } = (await control.ask("told")) as { readonly struck?: string };
+          const { struck = "nothing" } = (await control.ask("report")) as { readonly struck?: string };
           await control.ask("count");
           const point = `call ${call} of ${calls.length}, ${code}, which was ${struck}`;
           if (failure === undefined) continue;

@@ -5,7 +5,7 @@ import { randomOf, seedFor } from "../random.ts";
 export interface ChaosPlan {
   readonly seed: number;
   readonly victim: Server;
-  /** The call at which it is killed with SIGKILL, counted from 0, and so many milliseconds after it was made. */
+  /** The call at which it is killed with SIGKILL, counted from 0, and how many milliseconds after it was made. */
   readonly call: number;
   readonly delayMs: number;
   /** What is done with each container, in order. */

@@ -66,7 +66,7 @@ class ChaosRun {
       for (const [index, steps] of this.#plan.containers.entries()) await this.#useContainer(pod, index, steps);
       await pod.remove();
     } catch (error) {
-      // What is killed fails its callers; that they are told is all that is wanted.
+      // Calls to a killed process fail; it only matters that each is answered.
       if (signal.aborted)
         problems.push(`its calls were not answered within ${callsMs} ms: ${(error as Error).message}`);
     }

@@ -18,7 +18,7 @@ export interface FakeProcess {
   /** Those that the host has asked for, by the order in, out, error. */
   readonly streams: { readonly StdIn?: Socket; readonly StdOut?: Socket; readonly StdErr?: Socket };
   status: number | undefined;
-  /** Whether the exit may be told. */
+  /** Whether the exit may be reported. */
   isOver: boolean;
 }
 
@@ -70,18 +70,18 @@ export class ProcessTable {
     return [...this.#all.values()].find((one) => one.containerId === containerId && one.isInit);
   }
 
-  /** The process has gone; its exit is told as the reference's guest does: once the host has closed its outputs. */
+  /** The process has gone; its exit is reported as the reference's guest does: once the host has closed its outputs. */
   async end(process: FakeProcess, status: number, notification = "UnexpectedExit"): Promise<void> {
     if (process.status !== undefined) return;
     process.status = status;
     const { StdIn, StdOut, StdErr } = process.streams;
     StdIn?.destroy();
     await Promise.all([StdOut, StdErr].map(closedByHost));
-    this.tell(process);
+    this.reportExit(process);
     if (process.isInit) this.#guest.notify({ ContainerId: process.containerId, Type: notification });
   }
 
-  tell(process: FakeProcess): void {
+  reportExit(process: FakeProcess): void {
     process.isOver = true;
     for (const request of process.waiting.splice(0)) this.#guest.answer(request, { ExitCode: process.status });
   }
@@ -93,7 +93,7 @@ export class ProcessTable {
       return;
     }
     process.waiting.push(request);
-    if (process.isOver) this.tell(process);
+    if (process.isOver) this.reportExit(process);
   }
 }
 

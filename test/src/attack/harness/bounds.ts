@@ -8,7 +8,7 @@ export const bounds = {
   deleteMs: 1_000,
   /** Until the pod has gone. */
   removeMs: 15_000,
-  /** Until an init that was killed with SIGKILL is told to have ended, whatever its guest says. */
+  /** Until an init that was killed with SIGKILL is reported to have ended, whatever its guest says. */
   killMs: 15_000,
   /** Of the log in its worst minute. */
   logBytesPerMinute: 1_000_000,

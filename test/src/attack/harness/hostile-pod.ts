@@ -137,7 +137,7 @@ export class HostilePod {
       .map(({ pid }) => pid);
   }
 
-  /** Statuses of the exits that were told of one of the containers' inits. */
+  /** Statuses of the exits that were reported of one of the containers' inits. */
   exitsOf(name: string): readonly number[] {
     const id = this.idOf(name);
     return this.#sink.events

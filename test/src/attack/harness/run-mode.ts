@@ -161,7 +161,7 @@ export class ModeRun {
     this.#figures.deleteMs = stopwatch.elapsed;
   }
 
-  /** While the attack goes on, so that the exit is told in the middle of it. */
+  /** While the attack goes on, so that the exit is reported in the middle of it. */
   async #killOther(pod: HostilePod): Promise<void> {
     await delay(6 * askMs);
     await this.#noting("kill of another", () =>
@@ -179,7 +179,7 @@ export class ModeRun {
     } catch (error) {
       this.#figures.killMs = stopwatch.elapsed;
       const { code, message } = error as { readonly code?: string; readonly message: string };
-      if (code !== "NotFound") this.#problems.push(`the killed victim was not told to have ended: ${message}`);
+      if (code !== "NotFound") this.#problems.push(`the exit of the killed victim was not reported: ${message}`);
     }
   }
 
@@ -217,7 +217,8 @@ export class ModeRun {
     if (this.#mode.boot !== undefined) return;
     for (const name of ["calm", "gone"]) {
       const exits = pod.exitsOf(name);
-      if (exits.length !== 1) this.#problems.push(`the exit of ${name} was told ${exits.length} times, expected once`);
+      if (exits.length !== 1)
+        this.#problems.push(`the exit of ${name} was reported ${exits.length} times, expected once`);
     }
     if (pod.exitsOf("victim").length > 1) this.#problems.push("the victim's exit was reported more than once");
   }

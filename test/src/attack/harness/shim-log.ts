@@ -39,7 +39,7 @@ function sumOf(logged: readonly Logged[]): number {
   return logged.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** The reading end of a shim's log, which containerd holds in reality. Tells what is wrong with the lines. */
+/** The reading end of a shim's log, which containerd holds in reality. Reports what is wrong with the lines. */
 export class ShimLogReader {
   readonly problems: string[] = [];
   readonly #logged: Logged[] = [];

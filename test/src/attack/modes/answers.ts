@@ -69,7 +69,7 @@ const figureModes: readonly Mode[] = [
   },
   {
     name: "figures-wide",
-    what: "answers with 250,000 fields that nobody knows",
+    what: "answers with 250,000 unknown fields",
     provoke: ["stats", "stats"],
     attack: answersFigures(() => metrics(`{${keys(250_000)}}`)),
   },
@@ -87,7 +87,7 @@ const figureModes: readonly Mode[] = [
   },
   {
     name: "figures-wrong-types",
-    what: "gives text, objects, negative and endless numbers where numbers are due",
+    what: "gives text, objects, negative and endless numbers where numbers are expected",
     provoke: ["stats", "stats", "stats", "stats", "stats"],
     attack: (guest) => {
       const wrong = [
@@ -141,7 +141,7 @@ const figureModes: readonly Mode[] = [
   },
   {
     name: "figures-long-text",
-    what: "answers with 4 MiB of quotation marks where JSON in a string is due",
+    what: "answers with 4 MiB of quotation marks where JSON in a string is expected",
     provoke: ["stats", "pids"],
     attack: answersFigures(() => '"'.repeat(nearlyAll / 2)),
   },
@@ -176,7 +176,7 @@ const figureModes: readonly Mode[] = [
 const bodyModes: readonly Mode[] = [
   {
     name: "answer-no-json",
-    what: "answers with bytes that are no JSON",
+    what: "answers with bytes that are not JSON",
     provoke: ["stats", "pids"],
     attack: answersText("\u0000\u0001{]not json"),
   },
@@ -188,13 +188,13 @@ const bodyModes: readonly Mode[] = [
   },
   {
     name: "answer-other-kinds",
-    what: "answers with a list where an object is due",
+    what: "answers with a list where an object is expected",
     provoke: ["stats"],
     attack: answersText("[1,2,3]"),
   },
   {
     name: "answer-results",
-    what: "gives results that are no numbers, endless, or a fraction",
+    what: "gives results that are not numbers, endless, or a fraction",
     provoke: ["stats", "stats", "stats", "stats"],
     attack: (guest) => {
       const results = ['"0"', "1e300", "0.5", "-2147483649", "null", "{}"];
@@ -233,7 +233,7 @@ const errorModes: readonly Mode[] = [
   },
   {
     name: "error-as-gone",
-    what: "says of all it is asked about the victim that it has gone",
+    what: "answers every request about the victim with not found",
     provoke: ["stats", "pids", "kill", "update", "exec", "delete"],
     attack: (guest) => {
       const gone: Reaction = (request) => guest.answer(request, { Result: 0x80070490 | 0, ErrorMessage: "gone" });

@@ -27,13 +27,13 @@ async function dialMany(guest: HostileGuest, port: number, count: number, text: 
 export const bootModes: readonly Mode[] = [
   {
     name: "boot-undialled",
-    what: "comes up and never dials its host",
+    what: "starts and never dials its host",
     attack: nothing,
     boot: async (guest) => guest.struck("says nothing"),
   },
   {
     name: "boot-unanswered",
-    what: "dials, and never answers the first question",
+    what: "dials, and never answers the first request",
     attack: negotiates(() => {}),
     boot: bootOrdinarily,
   },
@@ -61,7 +61,7 @@ export const bootModes: readonly Mode[] = [
   },
   {
     name: "boot-garbage",
-    what: "answers the first question with chance",
+    what: "answers the first request with random bytes",
     attack: negotiates((guest) =>
       guest.raw(Buffer.from(Array.from({ length: 8192 }, () => Math.floor(guest.options.random() * 256)))),
     ),
@@ -69,7 +69,7 @@ export const bootModes: readonly Mode[] = [
   },
   {
     name: "boot-hangs-up",
-    what: "ends the bridge at the first question, each time anew",
+    what: "ends the bridge at the first request, each time anew",
     attack: negotiates((guest) => void guest.bridge?.destroy()),
     boot: bootOrdinarily,
   },

@@ -57,7 +57,7 @@ export const exitModes: readonly Mode[] = [
   },
   {
     name: "kill-unanswered",
-    what: "answers nothing when the victim is to be killed",
+    what: "never answers when the victim is to be killed",
     provoke: ["kill"],
     attack: never("signalProcess", "shutdownForced", "shutdownGraceful"),
     mustEnd: true,
@@ -74,7 +74,7 @@ export const exitModes: readonly Mode[] = [
     mustEnd: true,
   },
   {
-    name: "exit-untold",
+    name: "exit-unreported",
     what: "has lost a killed victim, and never reports its exit",
     provoke: ["kill", "pids"],
     attack: (guest) => {
@@ -83,7 +83,7 @@ export const exitModes: readonly Mode[] = [
     mustEnd: true,
   },
   {
-    name: "exit-untold-dripping",
+    name: "exit-unreported-dripping",
     what: "has lost a killed victim, never reports its exit, and goes on writing its output",
     provoke: ["kill"],
     attack: (guest) => {
@@ -97,7 +97,7 @@ export const exitModes: readonly Mode[] = [
     mustEnd: true,
   },
   {
-    name: "exit-told-dripping",
+    name: "exit-reported-dripping",
     what: "reports the exit of a killed victim, and goes on writing its output",
     provoke: ["kill"],
     attack: (guest) => {
@@ -106,7 +106,7 @@ export const exitModes: readonly Mode[] = [
         const one = victimOf(guest);
         if (one === undefined || one.status !== undefined) return;
         one.status = 137;
-        guest.processes.tell(one);
+        guest.processes.reportExit(one);
         guest.notify({ ContainerId: request.containerId, Type: "ForcedExit" });
         void drip(one);
       });
@@ -115,16 +115,16 @@ export const exitModes: readonly Mode[] = [
     mustEnd: true,
   },
   {
-    name: "exit-told-flooding",
+    name: "exit-reported-flooding",
     what: "reports the exit of the victim, and goes on writing its output as fast as it is read",
     attack: (guest) =>
       guest.afterVictimRuns(() => {
         const one = victimOf(guest);
         if (one === undefined) return;
         one.status = 0;
-        guest.processes.tell(one);
+        guest.processes.reportExit(one);
         guest.notify({ ContainerId: one.containerId, Type: "UnexpectedExit" });
-        guest.struck("told");
+        guest.struck("reported");
         const out = one.streams.StdOut;
         const pour = (): void => {
           while (out !== undefined && !out.destroyed && out.write(Buffer.alloc(65_536, "x"))) {
@@ -140,7 +140,7 @@ export const exitModes: readonly Mode[] = [
   },
   {
     name: "exit-notified-only",
-    what: "notifies the victim's exit, and never answers who waits for it",
+    what: "sends the notification of the victim's exit, and never answers those who wait for it",
     attack: (guest) =>
       guest.afterVictimRuns(() => {
         const one = victimOf(guest);
@@ -210,13 +210,13 @@ export const exitModes: readonly Mode[] = [
   unanswered("settings-unanswered", "never answers changes of the victim", "modifySettings", ["update", "pause"]),
   {
     name: "delete-unanswered",
-    what: "never answers that the victim is to be forgotten",
+    what: "never answers when the victim is to be deleted",
     provoke: ["kill", "delete"],
     attack: never("deleteContainerState"),
   },
   {
     name: "delete-refused",
-    what: "refuses to forget the victim",
+    what: "refuses to delete the victim",
     provoke: ["kill", "delete"],
     attack: (guest) => {
       guest.onVictim("deleteContainerState", (request) => guest.refuse(request, 0x80004005 | 0));

@@ -1,4 +1,4 @@
-/** More than anybody can take, for as long as it is taken. */
+/** More than anybody can handle, for as long as the host reads. */
 import { containerNotificationType, encodeFrame, messageType } from "../../../../packages/gcs-bridge/src/wire.ts";
 import type { HostileGuest } from "../guest/hostile-guest.ts";
 import { forgery } from "./answers.ts";
@@ -42,13 +42,13 @@ export const floodModes: readonly Mode[] = [
   },
   {
     name: "flood-notifications",
-    what: "sends notifications of a type that nobody knows without end",
+    what: "sends notifications of an unknown type without end",
     attack: floodsBridge(always((guest) => notice(guest, "Surprise"))),
     busy: true,
   },
   {
     name: "flood-message-types",
-    what: "sends notifications whose message type nobody knows without end",
+    what: "sends notifications of an unknown message type without end",
     attack: floodsBridge(always(() => frame(messageType("notification", 0x77), "{}"))),
     busy: true,
   },

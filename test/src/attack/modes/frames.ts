@@ -34,14 +34,14 @@ const body = '{"Result":0,"Properties":"{}"}';
 export const frameModes: readonly Mode[] = [
   {
     name: "ids-unknown",
-    what: "answers 900 questions that nobody has asked",
+    what: "answers 900 requests that nobody has made",
     attack: spontaneously((guest) => {
       for (let id = 0n; id < 900n; id += 1n) guest.send(responseType, 0xffff_ffff_0000_0000n + id, body);
     }),
   },
   {
     name: "ids-unknown-many",
-    what: "answers 20,000 questions that nobody has asked",
+    what: "answers 20,000 requests that nobody has made",
     attack: spontaneously((guest) => {
       for (let id = 0n; id < 20_000n; id += 1n) guest.send(responseType, 0xffff_ffff_0000_0000n + id, body);
     }),
@@ -49,7 +49,7 @@ export const frameModes: readonly Mode[] = [
   },
   {
     name: "ids-twice",
-    what: "answers one question twice",
+    what: "answers one request twice",
     provoke: ["stats"],
     attack: atFigures((guest, request) => {
       guest.ordinarily(request);
@@ -59,7 +59,7 @@ export const frameModes: readonly Mode[] = [
   },
   {
     name: "ids-ahead",
-    what: "answers the next question before it is asked",
+    what: "answers the next request before it is made",
     provoke: ["stats", "pids"],
     attack: atFigures((guest, request) => {
       for (let ahead = 1n; ahead < 50n; ahead += 1n) guest.send(responseType, request.id + ahead, body);
@@ -69,7 +69,7 @@ export const frameModes: readonly Mode[] = [
   },
   {
     name: "answers-of-another-kind",
-    what: "answers a question for figures as if it were a creation",
+    what: "answers a request for figures as if it were a creation",
     provoke: ["stats"],
     attack: atFigures((guest, request) => guest.send(responseTypeOf(messageType("request", 1)), request.id, body)),
     silent: true,
@@ -82,7 +82,7 @@ export const frameModes: readonly Mode[] = [
   },
   {
     name: "kinds-unknown",
-    what: "sends messages of a kind that there is not",
+    what: "sends messages of a kind that does not exist",
     attack: spontaneously((guest) => guest.send(0xf010_0101, 1n, "{}")),
     silent: true,
   },
@@ -123,7 +123,7 @@ export const frameModes: readonly Mode[] = [
   },
   {
     name: "frame-greatest",
-    what: "fills answers up to the greatest frame with blanks",
+    what: "pads answers with blanks up to the largest frame",
     provoke: ["stats", "pids", "stats", "pids"],
     attack: atFigures((guest, request) =>
       guest.answerText(request, `${body.slice(0, -1)}${" ".repeat(4 * 1024 * 1024 - headerBytes - body.length)}}`),
@@ -131,7 +131,7 @@ export const frameModes: readonly Mode[] = [
   },
   {
     name: "garbage",
-    what: "sends 64 KiB of chance in the place of an answer",
+    what: "sends 64 KiB of random bytes in place of an answer",
     provoke: ["stats"],
     attack: atFigures((guest) =>
       guest.raw(Buffer.from(Array.from({ length: 65_536 }, () => Math.floor(guest.options.random() * 256)))),
@@ -205,7 +205,7 @@ export const frameModes: readonly Mode[] = [
   },
   {
     name: "agent-spins",
-    what: "answers nothing more once the victim runs, and keeps a processor busy with nothing",
+    what: "answers nothing more once the victim runs, and keeps a processor busy",
     provoke: ["stats", "kill"],
     attack: (guest) =>
       guest.afterVictimRuns(() => {

@@ -18,6 +18,6 @@ export const modes: readonly Mode[] = [
 export function findMode(name: string): Mode {
   const mode = modes.find((one) => one.name === name);
   if (mode === undefined)
-    throw new Error(`no mode ${JSON.stringify(name)}; there are ${modes.map((one) => one.name).join(", ")}`);
+    throw new Error(`unknown mode ${JSON.stringify(name)}: expected one of ${modes.map((one) => one.name).join(", ")}`);
   return mode;
 }

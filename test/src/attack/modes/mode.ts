@@ -20,7 +20,7 @@ export interface Mode {
   /** What the guest does, as a sentence without its subject. */
   readonly what: string;
   readonly provoke?: readonly Provocation[];
-  /** Tells the guest how to misbehave; called before it boots. */
+  /** Makes the guest misbehave; called before it boots. */
   readonly attack: (guest: HostileGuest) => void;
   /** In place of an ordinary boot; the pod is then not expected to come up. */
   readonly boot?: (guest: HostileGuest) => Promise<void>;

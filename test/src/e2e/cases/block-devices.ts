@@ -166,9 +166,9 @@ async function byCri(context: CriCaseContext): Promise<void> {
 export const blockDeviceCases: readonly Case[] = [{ name: "a block device of the host", run: byCtr }];
 
 export const protocolBlockDeviceCases: readonly ProtocolCase[] = [
-  { name: "block devices: at the path that is asked for, with the access that the rules allow", run: access },
-  { name: "block devices: the host's again when the last container that has one is deleted", run: released },
-  { name: "block devices: the host's again when the shim is killed", run: killedShim },
+  { name: "block devices: at the requested path, with the access that the rules allow", run: access },
+  { name: "block devices: given back to the host when the last container with one is deleted", run: released },
+  { name: "block devices: given back to the host when the shim is killed", run: killedShim },
 ];
 
 export const criBlockDeviceCases: readonly Case<CriCaseContext>[] = [

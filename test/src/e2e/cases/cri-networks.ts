@@ -62,19 +62,19 @@ async function addresses(context: CriCaseContext, pod: CriPod, id: string): Prom
     ["eth0/24", "eth1/24", "lo/8"],
     shown,
   );
-  const told = found.slice(0, NETWORKS.length).map(({ address }) => address);
+  const addresses = found.slice(0, NETWORKS.length).map(({ address }) => address);
   for (const [index, { prefix, mtu }] of NETWORKS.entries()) {
-    assert.equal(told[index]?.startsWith(`${prefix}.`), true, `${told[index]} is of ${prefix}.0/24`);
+    assert.equal(addresses[index]?.startsWith(`${prefix}.`), true, `${addresses[index]} is of ${prefix}.0/24`);
     assert.equal(await output(context, id, "cat", `/sys/class/net/eth${index}/mtu`), `${mtu}\n`);
   }
   assert.match(
     await output(context, id, "ip", "route"),
     new RegExp(`^default via ${NETWORKS[0].gateway} dev eth0`, "m"),
   );
-  // Of several networks, containerd tells the address in the first.
+  // Of several networks, containerd reports the address in the first.
   const { status } = await context.cri.call("PodSandboxStatus", { podSandboxId: pod.id });
-  assert.equal(status?.network?.ip, told[0]);
-  return told;
+  assert.equal(status?.network?.ip, addresses[0]);
+  return addresses;
 }
 
 /** A server of the node's hears from the pod's address. */

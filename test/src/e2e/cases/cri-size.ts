@@ -127,7 +127,7 @@ export const criSizeCases: readonly Case<CriCaseContext>[] = [
   ),
   {
     name: "CRI: a VM of a fixed size refuses limits above it",
-    // A pod's annotations reach the shim in that form alone, unless containerd is told to hand them on.
+    // A pod's annotations reach the shim in that form alone, unless containerd is configured to pass them on.
     applies: ({ forms, runtime }) => runtime.key === "lcow" && forms.includes("shim"),
     run: fixedPod,
   },

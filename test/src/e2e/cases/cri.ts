@@ -223,7 +223,7 @@ export const criCases: readonly Case<CriCaseContext>[] = [
   { name: "CRI: exec with a terminal, attach", run: terminals },
   { name: "CRI: containerd restarts in the middle of a running pod", run: restart },
   {
-    name: "CRI: what containerd says that a handler can do",
+    name: "CRI: the features that containerd reports for a handler",
     applies: ({ containerd, forms }) => containerd.build.major >= 2 && forms.includes("shim"),
     run: featuresOfHandlers,
   },

@@ -103,7 +103,7 @@ export function assertStatus(result: CommandResult, status: number): void {
   assert.equal(result.status, status, describe(result));
 }
 
-/** The process that serves a container: the shim's, told from its short-lived callers by living on. */
+/** The process that serves a container: the shim's, which outlives its short-lived callers. */
 export function servingShim(context: CaseContext, id: string): number {
   const [pid, ...more] = servingShims(context.runtime, id);
   assert.ok(pid !== undefined && more.length === 0, `one process should serve ${id}, not ${[pid, ...more].join(", ")}`);

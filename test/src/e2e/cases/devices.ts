@@ -15,7 +15,7 @@ export const DEVICE = "PCIP\\VEN_1AF4&DEV_1041";
 const PCI_ANNOTATION = "io.microsoft.virtualmachine.lcow.vpcienabled";
 const FIRMWARE = "firmware of the device\n";
 
-/** Declares a device with two functions; returns what tells the emulated host where. */
+/** Declares a device with two functions; returns the variable by which the emulated host finds it. */
 export function declareDevices(directory: string): { readonly [hostVariables.devices]: string } {
   const firmware = join(directory, "firmware");
   mkdirSync(firmware);

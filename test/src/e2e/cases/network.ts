@@ -62,15 +62,15 @@ async function twoEndpoints(context: CaseContext): Promise<void> {
       assert.match(eth0, /00:15:5d:11:00:05[\s\S]*inet 10\.11\.0\.5\/24[\s\S]*inet6 fd11::5\/64/);
       assert.match(eth1, /mtu 1450[\s\S]*00:15:5d:12:00:05[\s\S]*inet 10\.12\.0\.5\/24/);
       const routes = (await output(context, id, "ip", "route", "show")).split("\n").map((line) => line.trim());
-      for (const wanted of [
+      for (const expected of [
         /^default via 10\.11\.0\.1 dev eth0/,
         /^10\.11\.0\.0\/24 dev eth0/,
         /^10\.12\.0\.0\/24 dev eth1/,
         /^10\.99\.0\.0\/16 via 10\.12\.0\.1 dev eth1/,
       ]) {
         assert.ok(
-          routes.some((line) => wanted.test(line)),
-          `no ${wanted} in: ${routes.join("; ")}`,
+          routes.some((line) => expected.test(line)),
+          `no ${expected} in: ${routes.join("; ")}`,
         );
       }
       assert.match(await output(context, id, "ip", "-6", "route", "show"), /default via fd11::1 dev eth0/);
@@ -123,6 +123,10 @@ const inSandboxes = ({ containerd, runtime }: CaseContext): boolean =>
   containerd.build.major >= 2 && runtime.key === "lcow";
 
 export const networkCases: readonly Case[] = [
-  { name: "a pod with two endpoints has eth0 and eth1 as they say", applies: inSandboxes, run: twoEndpoints },
+  {
+    name: "a pod with two endpoints has eth0 and eth1 with their addresses and routes",
+    applies: inSandboxes,
+    run: twoEndpoints,
+  },
   { name: "pods on one network reach each other, on another they do not", applies: inSandboxes, run: reachability },
 ];

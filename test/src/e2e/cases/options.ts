@@ -94,8 +94,8 @@ const onUtilityVms = (context: CaseContext): boolean => context.runtime.key === 
 
 export const optionCases: readonly Case[] = [
   { name: "runtime options reach the VM", applies: onUtilityVms, run: optionsReachTheVm },
-  { name: "runtime options that make no sense are named", applies: onUtilityVms, run: optionsAreRefused },
-  { name: "an annotation comes before an option", applies: onUtilityVms, run: annotationsComeFirst },
-  { name: "NUMA nodes that add up are taken, others named", applies: onUtilityVms, run: nodesAddUp },
-  { name: "what the host or the shim has not is named", applies: onUtilityVms, run: hostsWithout },
+  { name: "invalid runtime options are named", applies: onUtilityVms, run: optionsAreRefused },
+  { name: "an annotation overrides a runtime option", applies: onUtilityVms, run: annotationsComeFirst },
+  { name: "NUMA nodes that add up are accepted, others are named", applies: onUtilityVms, run: nodesAddUp },
+  { name: "options that the host or the shim does not support are named", applies: onUtilityVms, run: hostsWithout },
 ];

@@ -11,7 +11,7 @@ import { assertRefused, directoryRootfs, type ProtocolCase, type ProtocolCaseCon
 const MOMENTS = 12;
 /** Of a Create that is left alone the moments are this far apart, from its beginning on. */
 const STEP_MS = 40;
-/** On a machine that is busy with other things; a shim that is not told to end serves on for a minute. */
+/** On a machine that is busy with other things; a shim that nobody shuts down serves for another minute. */
 const END_MS = 20_000;
 
 async function comesWithin(event: Promise<unknown>, milliseconds: number): Promise<boolean> {
@@ -109,6 +109,6 @@ async function isCancelledAt(moment: number, context: ProtocolCaseContext): Prom
 }
 
 export const protocolGivenUpCases: readonly ProtocolCase[] = [
-  { name: "a task that is given up while it is made, at each of twelve moments", run: atEveryMoment },
+  { name: "a Create that is cancelled at each of twelve moments", run: atEveryMoment },
   { name: "StartSandbox before CreateSandbox is refused", run: startBeforeCreate },
 ];

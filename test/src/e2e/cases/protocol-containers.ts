@@ -206,7 +206,7 @@ async function repeatedAnswers(context: ProtocolCaseContext): Promise<void> {
 
 export const protocolContainerCases: readonly ProtocolCase[] = [
   { name: "disks as mounts: written, read-only, as devices, managed automatically", run: disks },
-  { name: "places that the containers of a pod share", run: sharedPlaces },
+  { name: "folders that the containers of a pod share", run: sharedPlaces },
   { name: "a container's user, directory and annotations", run: settings },
   { name: "containers that share a scratch disk, and layers as folders", run: sharedScratch },
   { name: "State, Wait and Delete answer after the deletion", run: repeatedAnswers },

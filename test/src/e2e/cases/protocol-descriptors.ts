@@ -44,12 +44,12 @@ interface Sweep {
 const lack = "EMFILE|[Tt]oo many open files";
 
 const sweeps: readonly Sweep[] = [
-  // Whoever connects to one that can take no connection is told so by the end of it.
+  // Whoever connects to one that can take no connection sees that connection end.
   {
     ...{ server: "shim", free: [0, 1, 3, 5, 7, 11, 24] },
     refusal: new RegExp(`^ResourceExhausted: .*(${lack})|^Unavailable: .*the connection ended before the answer`),
   },
-  // The reference's guest knows no number for it, and tells the host that it has failed.
+  // The reference's guest knows no number for it, and reports to the host that it has failed.
   {
     ...{ server: "guest agent", free: [0, 1, 2, 6, 40] },
     refusal: new RegExp(`^(Internal|Unavailable): .*(${lack})`),
@@ -158,7 +158,7 @@ async function sweep(context: ProtocolCaseContext, { server, free, refusal }: Sw
   });
 }
 
-/** The shim's connection by which it is told what is to fail in it. */
+/** A shim with the module of failing calls, and the connection by which that is controlled. */
 class FailingShim {
   readonly executable: string;
   readonly environment: { readonly [name: string]: string };
@@ -181,8 +181,8 @@ class FailingShim {
     await this.#ask(fault === undefined ? "count" : `fail ${fault.call} ${fault.code}`);
   }
 
-  async told(): Promise<{ readonly calls: readonly string[]; readonly struck?: string }> {
-    return (await this.#ask("told")) as { calls: string[]; struck?: string };
+  async report(): Promise<{ readonly calls: readonly string[]; readonly struck?: string }> {
+    return (await this.#ask("report")) as { calls: string[]; struck?: string };
   }
 
   close(): void {
@@ -219,7 +219,7 @@ async function failEachCall(context: ProtocolCaseContext): Promise<void> {
         await act(context, c1, pod);
         await failing.begin();
         await act(context, c1, pod);
-        const { calls } = await failing.told();
+        const { calls } = await failing.report();
         const before = descriptorsOf(pid).length;
         for (const [call, kind] of calls.entries()) {
           kinds.add(kind);
@@ -230,7 +230,7 @@ async function failEachCall(context: ProtocolCaseContext): Promise<void> {
               () => undefined,
               (error: unknown) => error,
             );
-            const { struck = "nothing" } = await failing.told();
+            const { struck = "nothing" } = await failing.report();
             const point = `${what}, call ${call} ${code}, which was ${struck}`;
             if (failure !== undefined) {
               assert.ok(failure instanceof TtrpcError, `${point}: ${failure}`);
@@ -296,6 +296,9 @@ export const protocolDescriptorCases: readonly ProtocolCase[] = [
     name: `whatever the ${one.server} cannot open for want of descriptors is refused, and what there is lives on`,
     run: (context: ProtocolCaseContext) => sweep(context, one),
   })),
-  { name: "whatever the shim opens may fail, and what it was for is refused", run: failEachCall },
-  { name: "a shim that may open 64 files refuses a container too many, and the others live on", run: fewFromTheStart },
+  { name: "each call of the shim that opens something may fail, and the request is refused", run: failEachCall },
+  {
+    name: "a shim limited to 64 open files refuses one container too many, and the others live on",
+    run: fewFromTheStart,
+  },
 ];

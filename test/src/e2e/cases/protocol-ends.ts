@@ -1,5 +1,5 @@
 /**
- * How processes end where the guest has the manners of the reference's: it tells no exit before the host has read and
+ * How processes end where the guest has the manners of the reference's: it reports no exit before the host has read and
  * closed the outputs, knows no size of an init's terminal, and sends no word of a container that was never executed.
  */
 import assert from "node:assert/strict";
@@ -14,7 +14,7 @@ import { directoryRootfs, type ProtocolCase, type ProtocolCaseContext, withConta
 
 const { STOPPED } = containerd.v1.types.Status;
 const WAIT_MS = 20_000;
-/** The exit of an exec whose output others hold is told within this, and that of one whose client takes nothing. */
+/** The exit of an exec whose output others hold is reported within this, and so is that of one whose client reads nothing. */
 const HELD_EXIT_MS = 10_000;
 const STALLED_EXIT_MS = 20_000;
 /** Bytes: more than the pipes to the client hold, and less than what lies between the client and the process. */
@@ -27,11 +27,11 @@ const PRINTING = 40;
 
 const shell = (script: string): readonly string[] => ["sh", "-c", script];
 
-/** What is to come about within so many milliseconds. */
+/** Fails when the work takes longer than this number of milliseconds. */
 async function timed<T>(work: Promise<T>, limit: number): Promise<T> {
   const timer = new AbortController();
   const late = delay(limit, undefined, { signal: timer.signal }).then(() => {
-    throw new Error(`it has not come about within ${limit} ms`);
+    throw new Error(`still pending after ${limit} ms`);
   });
   late.catch(() => undefined);
   try {
@@ -72,7 +72,7 @@ async function everyEnd(context: ProtocolCaseContext): Promise<void> {
   });
 }
 
-/** The guest cannot tell the exit while something else holds the output: it is told without its code. */
+/** The guest cannot report the exit while something else holds the output: the shim reports it without its code. */
 async function backgroundChild(context: ProtocolCaseContext): Promise<void> {
   await withContainer(context, ["sleep", "1000"], async (container) => {
     const script = "sleep 1000 & head -c 300000 /dev/zero; echo done; exit 0";
@@ -87,7 +87,7 @@ async function backgroundChild(context: ProtocolCaseContext): Promise<void> {
       args: shell("(while :; do echo .; sleep 0.01; done) 2>/dev/null & exit 5"),
     });
     const chatter = chatty.output();
-    // What is left behind finds its output closed, and the guest can tell after all.
+    // What is left behind finds its output closed, and the guest can report the exit after all.
     assert.equal(await timed(container.wait("chatty"), HELD_EXIT_MS), 5);
     assert.match((await chatter).stdout.toString(), /^(\.\n)+$/);
     await container.deleteExec("chatty");
@@ -103,7 +103,7 @@ async function backgroundChild(context: ProtocolCaseContext): Promise<void> {
 
 /**
  * Each exec leaves a child that holds both outputs, goes on printing to one, and so keeps the guest from telling the code.
- * They are told all the same, and hold nothing of the shim's.
+ * They are reported all the same, and hold nothing of the shim's.
  */
 async function childrenThatPrint(context: ProtocolCaseContext): Promise<void> {
   await withContainer(context, ["sleep", "1000"], async (container, pod) => {
@@ -215,10 +215,10 @@ export const protocolEndCases: readonly ProtocolCase[] = [
     run: backgroundChild,
   },
   {
-    name: "exits: execs whose children go on printing end all the same, and keep no descriptor",
+    name: "exits: execs whose children go on printing end all the same, and leak no descriptor",
     run: childrenThatPrint,
   },
-  { name: "exits: a client that takes nothing holds up no exit for ever", run: stalledClient },
+  { name: "exits: a client that reads nothing delays no exit for ever", run: stalledClient },
   { name: "exits: a container that is killed and deleted before its start", run: neverStarted },
   { name: "a container that waits for its start has its pid, and statistics", run: waitsForItsStart },
   { name: "terminal size: what was asked for before the start of an init and of an exec", run: firstSize },

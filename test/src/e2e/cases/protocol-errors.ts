@@ -270,8 +270,8 @@ async function wrongRequests(context: ProtocolCaseContext): Promise<void> {
 }
 
 export const protocolErrorCases: readonly ProtocolCase[] = [
-  { name: "what can be wrong with a specification is named", run: wrongSpecifications },
-  { name: "what can be wrong with a root file system is named", run: wrongRoots },
-  { name: "what can be wrong with an exec and its stdio is named", run: wrongExecs },
-  { name: "what can be wrong with a request is named", run: wrongRequests },
+  { name: "errors in a specification are named", run: wrongSpecifications },
+  { name: "errors in a root file system are named", run: wrongRoots },
+  { name: "errors in an exec and its stdio are named", run: wrongExecs },
+  { name: "errors in a request are named", run: wrongRequests },
 ];

@@ -194,6 +194,6 @@ export const protocolMountCases: readonly ProtocolCase[] = [
   { name: "single files of the host, read-only and writable, without their neighbours", run: singleFiles },
   { name: "mounts at links of the image that lead nowhere yet", run: danglingLinks },
   { name: "a pod without writable shares refuses them", run: withoutWritableShares },
-  { name: "every mount option that -info names is taken, and holds", run: everyMountOption },
+  { name: "every mount option that -info names is accepted, and takes effect", run: everyMountOption },
   { name: "what stays on the host does not cross to the guest", run: whatCrosses },
 ];

@@ -114,8 +114,8 @@ async function nodesNetwork(context: ProtocolCaseContext): Promise<void> {
 
 export const protocolNetworkCases: readonly ProtocolCase[] = [
   { name: "a container names its network, and later ones find it as it is by then", run: ownNetwork },
-  { name: "networks that no pod can have are refused with their fault", run: badNetwork },
-  { name: "a netns_path that leads to no network of a pod's is refused with its fault", run: foreignNetworks },
+  { name: "networks that no pod can have are refused with the reason", run: badNetwork },
+  { name: "a netns_path that leads to no network of a pod is refused with the reason", run: foreignNetworks },
   { name: "a pod in the host's network has the host's name", run: nodesNetwork },
   { name: "a container in a network of the host's that is not its pod's is refused", run: networkOfAnother },
 ];

@@ -76,8 +76,8 @@ async function everyStdio(context: ProtocolCaseContext): Promise<void> {
     const logger = makeLoggingProgram(join(directory, "logger"));
     const uri = `binary://${logger.path}?level=high&plain`;
     assert.equal(await run(container, "binary", script, { stdout: uri, stderr: uri }), 3);
-    const told = "pods c1 level high plain\n";
-    assert.deepEqual(await logger.written(context.signal), { told, stdout: "out\n", stderr: "err\n" });
+    const received = "pods c1 level high plain\n";
+    assert.deepEqual(await logger.written(context.signal), { received, stdout: "out\n", stderr: "err\n" });
 
     const fifos = await Fifos.make(directory, "uri", false);
     try {
@@ -296,10 +296,10 @@ async function lostVm(context: ProtocolCaseContext): Promise<void> {
 }
 
 export const protocolProcessCases: readonly ProtocolCase[] = [
-  { name: "stdio that is none, a file, a logging program, or FIFOs", run: everyStdio },
-  { name: "a logging program that stops reading keeps no container", run: stuckLoggingProgram },
+  { name: "stdio: none, a file, a logging program, or FIFOs", run: everyStdio },
+  { name: "a logging program that stops reading does not keep its container from ending", run: stuckLoggingProgram },
   { name: "CloseIO ends the input of a process while the client's end stays open", run: closedStdin },
-  { name: "signals reach a process by number, and those that are none are named", run: signals },
+  { name: "signals reach a process by number, and invalid ones are named", run: signals },
   { name: "Kill of one process, and of all", run: killAll },
   { name: "an exit is reported when all output is taken, everywhere with the same status and time", run: drainedExits },
   { name: "State, Wait and Delete of an exec answer after its deletion", run: execTombstones },

@@ -167,9 +167,12 @@ async function rootsForReading(context: ProtocolCaseContext): Promise<void> {
 }
 
 export const protocolSandboxCases: readonly ProtocolCase[] = [
-  { name: "a sandbox whose own container dies is not ready, and is ended in good order", run: deathOfTheSandbox },
+  { name: "a sandbox whose own container dies is not ready, and is shut down in order", run: deathOfTheSandbox },
   { name: "containers of a pod share the namespaces that they name by path, and no other", run: namedAndUnnamed },
-  { name: "a task is deleted beside the end of its VM", run: deletedBesideTheEnd },
-  { name: "a guest that hangs: a deletion is refused in time, and done when it goes on", run: deletedInAHungGuest },
-  { name: "roots for reading without a single mount point", run: rootsForReading },
+  { name: "a task is deleted while its VM ends", run: deletedBesideTheEnd },
+  {
+    name: "a guest that hangs: a deletion is refused in time, and completes when it goes on",
+    run: deletedInAHungGuest,
+  },
+  { name: "read-only root file systems without a single mount point", run: rootsForReading },
 ];

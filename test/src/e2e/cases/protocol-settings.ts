@@ -22,5 +22,5 @@ async function unreadOutput(context: ProtocolCaseContext): Promise<void> {
 }
 
 export const protocolSettingCases: readonly ProtocolCase[] = [
-  { name: "a client that does not read is given up after the time that an option sets", run: unreadOutput },
+  { name: "a client that does not read is abandoned after the time that an option sets", run: unreadOutput },
 ];

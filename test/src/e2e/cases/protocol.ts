@@ -241,7 +241,7 @@ async function sandboxService(context: ProtocolCaseContext): Promise<void> {
     assert.equal((JSON.parse(info) as { readonly pid: unknown }).pid, status.pid);
     assert.ok((await pod.shimPid()) > 0, "Connect answers for the sandbox's id");
     const ended = pod.shim.call(Sandbox, "WaitSandbox", { sandboxId });
-    // What fails in between is told first.
+    // What fails in between is reported first.
     ended.catch(() => undefined);
     await assertRefused(pod.shim.call(Sandbox, "SandboxStatus", { sandboxId: "other" }), "NotFound", "other");
     await assertRefused(pod.shim.call(Task, "State", { id: "other" }), "NotFound", "other");
@@ -314,12 +314,12 @@ export const protocolCases: readonly ProtocolCase[] = [
   { name: "lcow-layer: two containers share read-only layers, each with a scratch disk", run: lcowLayers },
   { name: "lcow-layer: a missing and a damaged layer are named", run: badLayers },
   { name: "a missing or malformed config.json is named", run: badConfiguration },
-  { name: "a sandbox annotation whose value makes no sense is named", run: badAnnotation },
+  { name: "a sandbox annotation with an invalid value is named", run: badAnnotation },
   { name: "a program of another architecture is named", run: foreignProgram },
   { name: "a program without its dynamic loader is named", run: programsWithoutALoader },
   { name: "a terminal that is resized before, while and after it lives", run: terminalByProtocol },
   { name: "kill -9 of the shim, then delete", run: killedShim },
-  { name: "a client that gives up during the boot, then delete", run: abandonedBoot },
+  { name: "a client that cancels during the boot, then delete", run: abandonedBoot },
 ];
 
 /** Runs a case in a directory of its own. */

@@ -129,7 +129,7 @@ export const runningCases: readonly Case[] = [
       }
     },
   },
-  { name: "signals by name and by number, and some that are none", run: signalsByNameAndNumber },
+  { name: "signals by name and by number, and invalid ones", run: signalsByNameAndNumber },
   {
     name: "a command that does not exist fails with its name",
     run: async (context) => {

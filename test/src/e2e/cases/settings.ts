@@ -197,8 +197,12 @@ async function unscaledLimits(context: CaseContext): Promise<void> {
 const onUtilityVms = (context: CaseContext): boolean => context.runtime.key === "lcow";
 
 export const settingCases: readonly Case[] = [
-  { name: "a policy that allows everything is shown, and no other taken", applies: onUtilityVms, run: policies },
-  { name: "an isolated VM is refused by a host that has no hardware for it", applies: onUtilityVms, run: isolation },
+  {
+    name: "a policy that allows everything is reported, and any other is refused",
+    applies: onUtilityVms,
+    run: policies,
+  },
+  { name: "an isolated VM is refused by a host without the hardware for it", applies: onUtilityVms, run: isolation },
   { name: "a disk with drivers for GPUs, where the guest looks for them", applies: onUtilityVms, run: gpuDrivers },
   {
     name: "a scratch disk that a pod shares",

@@ -162,6 +162,6 @@ export const specificationCases: readonly Case[] = [
     applies: onUtilityVms,
     run: privileges,
   },
-  { name: "file systems of the guest's own as mounts", applies: onUtilityVms, run: guestFileSystems },
+  { name: "the guest's own file systems as mounts", applies: onUtilityVms, run: guestFileSystems },
   { name: "users by name and number, with their group", applies: onUtilityVms, run: users },
 ];

@@ -51,8 +51,8 @@ async function loggingProgram(context: CaseContext): Promise<void> {
   await withDetached(context, { id, flags, command: ["sh", "-c", "echo one; echo two >&2"] }, () =>
     waitForStatus(context, id, "STOPPED"),
   );
-  const told = `${context.containerd.namespace} ${id} level high\n`;
-  assert.deepEqual(await program.written(context.signal), { told, stdout: "one\n", stderr: "two\n" });
+  const received = `${context.containerd.namespace} ${id} level high\n`;
+  assert.deepEqual(await program.written(context.signal), { received, stdout: "one\n", stderr: "two\n" });
 }
 
 /** It reads all that it is given, and goes on when there is no more. */

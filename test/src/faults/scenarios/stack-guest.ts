@@ -89,7 +89,7 @@ export class StackGuest {
           const input = dialled(StdIn);
           const outputs = dialled(StdOut, StdErr);
           const closed = Promise.all(outputs.map((stream) => new Promise((resolve) => stream.once("close", resolve))));
-          // As a guest does: an exit is told when the host has closed the outputs.
+          // As a guest does: an exit is reported when the host has closed the outputs.
           const end = (code: number): void => {
             for (const stream of [...input, ...outputs]) stream.end();
             void closed.then(() => exit.resolve(code));

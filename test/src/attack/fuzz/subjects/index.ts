@@ -14,7 +14,9 @@ export const subjects: readonly Subject[] = [
 export function findSubject(name: string): Subject {
   const subject = subjects.find((one) => one.name === name);
   if (subject === undefined) {
-    throw new Error(`no decoder ${JSON.stringify(name)}; there are ${subjects.map((one) => one.name).join(", ")}`);
+    throw new Error(
+      `unknown decoder ${JSON.stringify(name)}: expected one of ${subjects.map((one) => one.name).join(", ")}`,
+    );
   }
   return subject;
 }
