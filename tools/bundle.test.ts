@@ -16,7 +16,14 @@ const from = (inputs: readonly string[], folder: string): readonly string[] =>
   inputs.filter((path) => path.startsWith(`${folder}/`));
 
 const linuxOnly = ["packages/controller-plan9", "packages/guest-lcow", "packages/sandbox-lcow"];
-const neverShipped = ["packages/host-emulator", "packages/guest-agent", "packages/linux-calls", "test"];
+const neverShipped = [
+  "packages/host-emulator",
+  "packages/host-protocol/src/guest",
+  "packages/guest-agent",
+  "packages/linux-calls",
+  "packages/test-support",
+  "test",
+];
 
 describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
   it("hold controller-plan9 and guest-lcow in the LCOW shim only", async () => {

@@ -106,6 +106,7 @@ stamped(
 );
 const protos = [
   "tools/generate-protobuf.ts",
+  "pnpm-lock.yaml",
   ...["packages", "test"].flatMap((folder) => filesBelow(folder, ".proto")),
 ];
 stamped("protobuf", digest(protos), () =>

@@ -22,6 +22,7 @@ export function isTestFile(file: string): boolean {
 export function violation(folder: string, rules: PackageRules, file: string, found: FoundImport): string | undefined {
   const { specifier, typesOnly } = found;
   const isTest = isTestFile(file);
+  if (!isTest && /\/testing(\/|$)/.test(specifier)) return "only tests use what is in testing/";
   if (specifier.startsWith(".")) {
     const target = normalize(join(file, "..", specifier));
     if (/^(tools|test)\//.test(target)) return "reaches out of packages: what tests share is in test-support";

@@ -8,6 +8,7 @@ import { boundaryProblems } from "./boundaries.ts";
 import { changesetProblems, releasedPackages } from "./changesets.ts";
 import { exampleProblems } from "./examples.ts";
 import { deadLinks } from "./links.ts";
+import { emptyMatches } from "./matchers.ts";
 import { looseReadings } from "./outside-texts.ts";
 import { describeProblem, type Problem } from "./problem.ts";
 
@@ -21,6 +22,7 @@ export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
   const texts = files.filter(
     (file) => /\.(ts|mjs|cjs|md|sh)$/.test(file) && !file.startsWith("tools/check/banned-words"),
   );
+  const tests = files.filter((file) => /\.(test|suite)\.ts$/.test(file) || /\/testing\/.*\.ts$/.test(file));
   const targets = { has: targetsOf(files), read };
   return new Map([
     ["boundaries between packages", boundaryProblems(packages, files)],
@@ -31,6 +33,7 @@ export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
     ["links", documents.flatMap((file) => deadLinks(file, targets))],
     ["changesets", changesets.flatMap((file) => changesetProblems(file, read(file), releasedPackages(packages)))],
     ["examples", exampleProblems(new Map(documents.map((file) => [file, read(file)])))],
+    ["matchers", tests.flatMap((file) => emptyMatches(file, read(file)))],
     ["banned words", texts.flatMap((file) => bannedIn(file, read(file)))],
   ]);
 }

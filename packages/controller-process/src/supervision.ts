@@ -130,12 +130,7 @@ export class Supervision {
     }
     const isHeld = drained !== "drained";
     if (isHeld) await closeQuietly(guest);
-    const timer = new AbortController();
-    const late = clock.delay(isHeld ? limits.closedMs : limits.lostMs, timer.signal).then(() => undefined);
-    late.catch(() => {});
-    const status = await Promise.race([told, late]);
-    timer.abort();
-    if (status !== undefined) return status;
+    if (await settlesWithin(told, isHeld ? limits.closedMs : limits.lostMs, clock)) return await told;
     onUnreported(why);
     return this.#wasKilled ? killedStatus(sigkill) : lostStatus;
   }

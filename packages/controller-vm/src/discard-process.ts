@@ -13,10 +13,10 @@ export async function discardProcess(process: VmProcess, tell: (line: GuestLogLi
     await process.signal(sigkill);
   } catch (error) {
     if (isGone(error)) return;
-    const message = "a process of the VM that was given up could not be killed, and is left to its closed stdio";
+    const message = "cannot kill an abandoned process of the VM, closing its stdio";
     tell({ level: "warn", message, fields: { pid, error: messageOf(error) } });
     const ended = (status: number): void =>
-      tell({ level: "info", message: "a process of the VM that was given up has ended", fields: { pid, status } });
+      tell({ level: "info", message: "an abandoned process of the VM has ended", fields: { pid, status } });
     void process.wait().then(ended, () => {});
   } finally {
     await process.close();

@@ -250,10 +250,10 @@ describe("programs of the guest itself", () => {
     expect(lines).toEqual([
       {
         level: "warn",
-        message: "a process of the VM that was given up could not be killed, and is left to its closed stdio",
+        message: "cannot kill an abandoned process of the VM, closing its stdio",
         fields: { pid: 100, error: "process 100 is one of the VM itself" },
       },
-      { level: "info", message: "a process of the VM that was given up has ended", fields: { pid: 100, status: 255 } },
+      { level: "info", message: "an abandoned process of the VM has ended", fields: { pid: 100, status: 255 } },
     ]);
     await vm.terminate();
   });

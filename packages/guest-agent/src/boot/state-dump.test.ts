@@ -39,7 +39,7 @@ describe("a dump of the agent's state", () => {
     const entries = lines.map((line) => JSON.parse(line));
     expect(entries.map(({ msg }) => msg)).toEqual([
       "=== BEGIN state dump ===",
-      ...["dump: stack", "dump: waits", "dump: memory", "dump: descriptors", "dump: process"],
+      ...["dump: stack", "dump: active resources", "dump: memory", "dump: descriptors", "dump: process"],
       "=== END state dump ===",
     ]);
     expect(entries[1].stack).toContain("StateDump.write");

@@ -38,7 +38,7 @@ export class StateDump {
   #describe(): void {
     const { rss, heapUsed, external } = process.memoryUsage();
     this.#log.warning("dump: stack", { stack: new Error("stack").stack });
-    this.#log.warning("dump: waits", countBy(process.getActiveResourcesInfo()));
+    this.#log.warning("dump: active resources", countBy(process.getActiveResourcesInfo()));
     this.#log.warning("dump: memory", { rss, heapUsed, external });
     this.#log.warning("dump: descriptors", { open: readdirSync(`${this.#proc}/self/fd`).length });
     let dumped = 0;

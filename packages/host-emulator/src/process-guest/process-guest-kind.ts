@@ -69,7 +69,7 @@ export class ProcessGuestKind implements GuestKind {
   #reportDevices({ message }: Error): void {
     if (this.#hasReportedDevices) return;
     this.#hasReportedDevices = true;
-    this.#options.report(`guests can open any device of this machine: ${message}`);
+    this.#options.report(`guests that create device nodes can open any device of this machine: ${message}`);
   }
 
   async removeLeftovers(name: string, podGroup?: string): Promise<void> {

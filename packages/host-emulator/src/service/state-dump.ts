@@ -21,7 +21,7 @@ export function dumpState(
     const { rss, heapUsed, external } = process.memoryUsage();
     item("clients", clients);
     item("stack", (new Error("stack").stack ?? "").split("\n"));
-    item("waits", process.getActiveResourcesInfo());
+    item("active resources", process.getActiveResourcesInfo());
     item("memory", { rss, heapUsed, external });
     item("descriptors", readdirSync("/proc/self/fd").length);
   } catch (error) {

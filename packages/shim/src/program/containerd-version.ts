@@ -84,6 +84,6 @@ async function callVersion(grpcAddress: string): Promise<string> {
 }
 
 function unframe(body: Buffer): Buffer {
-  if (body.length < 5 || body[0] !== 0) throw new Error("version response of containerd has no message");
+  if (body.length < 5 || body[0] !== 0) throw new Error("version response of containerd has no uncompressed message");
   return body.subarray(5, 5 + body.readUInt32BE(1));
 }

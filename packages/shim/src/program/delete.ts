@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { type Clock, systemClock } from "@uvm-shim/lifecycle";
+import { abortable, type Clock, systemClock, withDeadline } from "@uvm-shim/lifecycle";
 import { printableMessage, ShimError } from "../errors.ts";
 import { systemOf } from "../system/select-system.ts";
 import { configuredSocketDirectory } from "../system/socket.ts";
@@ -122,7 +122,6 @@ async function cleanUp(
   const level = flags.debug ? "debug" : "info";
   const log = system.openDeleteLog({ bundle, namespace, id, level, clock });
   const milliseconds = options.cleanUpMilliseconds ?? 4000;
-  const stop = new AbortController();
   try {
     const work = async (): Promise<void> => {
       const platform = await options.loadPlatform(
@@ -131,12 +130,10 @@ async function cleanUp(
       await platform.cleanUp({ namespace, id, bundle });
       await platform.close();
     };
-    const expiry = clock.delay(milliseconds, stop.signal).then(() => {
-      throw new ShimError("DeadlineExceeded", `delete ${id}: cleanup took longer than ${milliseconds} ms`);
-    });
-    await Promise.race([work(), expiry]);
+    const error = (): ShimError =>
+      new ShimError("DeadlineExceeded", `delete ${id}: cleanup took longer than ${milliseconds} ms`);
+    await withDeadline((until) => abortable(work(), until), { clock, milliseconds, error });
   } finally {
-    stop.abort(new ShimError("Cancelled", "delete is done"));
     log.close();
   }
 }

@@ -208,7 +208,10 @@ describe("start", () => {
   it("leaves a malformed config.json to Create, which has a code for it", async () => {
     shim.makeBundle("c1", "{");
     const create = shim.connect(await shim.start("c1")).call(Task, "Create", { id: "c1", bundle: shim.bundle("c1") });
-    await expect(create).rejects.toMatchObject({ code: "InvalidArgument", message: /config\.json is not JSON/ });
+    await expect(create).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringMatching(/config\.json is not JSON/),
+    });
   });
 
   it.each([

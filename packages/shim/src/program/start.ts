@@ -2,7 +2,7 @@ import { closeSync, openSync } from "node:fs";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
-import { type Clock, settlesWithin, systemClock } from "@uvm-shim/lifecycle";
+import { abortable, type Clock, settlesWithin, systemClock, withDeadline } from "@uvm-shim/lifecycle";
 import { ShimError } from "../errors.ts";
 import { fileThreads } from "../system/file-calls.ts";
 import { systemOf } from "../system/select-system.ts";
@@ -157,24 +157,16 @@ async function kill(child: ChildProcess): Promise<void> {
 /** Resolves once the serving process reports that it accepts connections; rejects when it exits or stays silent. */
 function readiness(child: ChildProcess, milliseconds: number, clock: Clock): Promise<void> {
   const ready = child.stdio[3] as Readable;
-  return new Promise((resolve, reject) => {
-    const settled = new AbortController();
-    clock.delay(milliseconds, settled.signal).then(
-      () => reject(new Error(`the serving process did not accept connections within ${milliseconds} ms`)),
-      () => {},
-    );
-    const settle = (error?: Error): void => {
-      settled.abort();
-      if (error === undefined) resolve();
-      else reject(error);
-    };
+  const readyOrGone = new Promise<void>((resolve, reject) => {
     ready.on("error", () => {});
-    ready.once("data", () => settle());
+    ready.once("data", () => resolve());
     child.once("exit", (code, signal) => {
       const how = code === null ? `was killed by ${signal}` : `exited with code ${code}`;
-      settle(new Error(`the serving process ${how} before it accepted connections`));
+      reject(new Error(`the serving process ${how} before it accepted connections`));
     });
   });
+  const error = (): Error => new Error(`the serving process did not accept connections within ${milliseconds} ms`);
+  return withDeadline((until) => abortable(readyOrGone, until), { clock, milliseconds, error });
 }
 
 /** Reads standard input, unless it is a terminal, for a bounded time: some callers never close it. */

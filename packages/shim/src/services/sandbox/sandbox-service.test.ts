@@ -53,16 +53,16 @@ describe("the Sandbox service", () => {
     const broken = { type_url: "runtime.v1.PodSandboxConfig", value: Uint8Array.of(0x3a, 0x7f) };
     await expect(createSandbox({ options: broken })).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: /PodSandboxConfig/,
+      message: expect.stringMatching(/PodSandboxConfig/),
     });
     await expect(createSandbox({ sandboxId: "a/b" })).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: /sandbox_id/,
+      message: expect.stringMatching(/sandbox_id/),
     });
     const bundlePath = harness.bundle("malformed", "{");
     await expect(createSandbox({ bundlePath })).rejects.toMatchObject({
       code: "InvalidArgument",
-      message: /config\.json is not JSON/,
+      message: expect.stringMatching(/config\.json is not JSON/),
     });
     expect(harness.platform.sandboxes).toEqual([]);
     await createSandbox();
@@ -73,7 +73,7 @@ describe("the Sandbox service", () => {
     const start = () => harness.client.call(Sandbox, "StartSandbox", { sandboxId });
     await expect(start()).rejects.toMatchObject({
       code: "FailedPrecondition",
-      message: /start sandbox s1: it has not been created/,
+      message: expect.stringMatching(/start sandbox s1: it has not been created/),
     });
     await createSandbox();
     await start();
@@ -118,7 +118,10 @@ describe("the Sandbox service", () => {
       await expect(harness.client.call(Sandbox, method, { sandboxId })).rejects.toMatchObject({ code });
       await createSandbox();
       const other = harness.client.call(Sandbox, method, { sandboxId: "other" });
-      await expect(other).rejects.toMatchObject({ code: "NotFound", message: /this shim has sandbox s1/ });
+      await expect(other).rejects.toMatchObject({
+        code: "NotFound",
+        message: expect.stringMatching(/this shim has sandbox s1/),
+      });
     },
   );
 
@@ -172,7 +175,7 @@ describe("containers of a sandbox", () => {
     await createSandbox();
     await expect(runTask("c1")).rejects.toMatchObject({
       code: "FailedPrecondition",
-      message: /sandbox s1 is created, not running/,
+      message: expect.stringMatching(/sandbox s1 is created, not running/),
     });
   });
 

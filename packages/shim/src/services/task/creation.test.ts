@@ -114,7 +114,7 @@ describe("a task whose caller gives up while", () => {
     await expect(deleting).rejects.toMatchObject({ code: "NotFound", message: "task c1 does not exist" });
     await expect(creating).rejects.toMatchObject({
       code: "Cancelled",
-      message: /create (task|sandbox) c1: cancelled by a deletion/,
+      message: expect.stringMatching(/create (task|sandbox) c1: cancelled: it is being stopped or deleted/),
     });
     await harness.task("Shutdown", { id: "c1" });
     expect(harness.ended).toEqual(["shutdown of c1"]);

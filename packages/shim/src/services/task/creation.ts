@@ -27,7 +27,7 @@ export class Creation {
 
   /** Resolves when the work has ended: usually undone, but a creation that was about to succeed may succeed. */
   cancel(): Promise<void> {
-    this.#cancelled.abort(new ShimError("Cancelled", `${this.#operation}: cancelled by a deletion`));
+    this.#cancelled.abort(new ShimError("Cancelled", `${this.#operation}: cancelled: it is being stopped or deleted`));
     return this.#settled.promise;
   }
 }
