@@ -305,6 +305,8 @@ export class Guest {
           { runTool, guard: this.#guard, containers: [...this.#containers.values()] },
           signal,
         );
+      default:
+        request satisfies never;
     }
   }
 

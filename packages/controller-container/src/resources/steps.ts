@@ -302,7 +302,10 @@ export function mountSteps(
             },
           }),
         );
+        break;
       }
+      default:
+        plan satisfies never;
     }
   }
   return { host, devices };
