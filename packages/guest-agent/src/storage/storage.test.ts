@@ -73,6 +73,6 @@ describe("requests that storage cannot serve", () => {
     const disk = { ...device, MountPath: "/run/x", Partition: 0, ReadOnly: true };
     const add = { ResourceType: "MappedVirtualDisk", RequestType: "Add", Settings: disk } as const;
     const gone = AbortSignal.abort(new Error("gone"));
-    await expect(modifyStorage(add, surroundings, gone)).rejects.toMatchObject({ name: "AbortError" });
+    await expect(modifyStorage(add, surroundings, gone)).rejects.toThrow("gone");
   });
 });
