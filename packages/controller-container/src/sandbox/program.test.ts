@@ -32,14 +32,14 @@ const until = async (isSo: () => boolean): Promise<void> => {
 };
 
 describeWith("Linux")("the program of a sandbox", () => {
-  it("sleeps, and has the kernel reap its children", async () => {
+  it("sleeps, and lets the kernel reap its children", async () => {
     const { pid } = await start(program);
     const sigchld = 1n << 16n;
     await until(() => (BigInt(`0x${status(pid, "SigIgn")}`) & sigchld) !== 0n && status(pid, "State") === "S");
     expect(status(pid, "Threads")).toBe("1");
   });
 
-  it("goes on sleeping after a signal that stopped it, and is ended by one", async () => {
+  it("continues to sleep after a stop signal, and ends on a fatal one", async () => {
     const child = await start(program);
     child.kill("SIGSTOP");
     await until(() => status(child.pid, "State") === "T");
@@ -83,7 +83,7 @@ it("is an ELF program of either architecture", () => {
   }
 });
 
-it("for arm64 is made of these instructions", () => {
+it("for arm64 consists of these instructions", () => {
   const view = new DataView(sandboxProgram("arm64").buffer, 120);
   const words = Array.from({ length: view.byteLength / 4 }, (_, index) => view.getUint32(index * 4, true).toString(16));
   // As GNU as assembles: sub sp, sp, #32; mov x9, #1; stp x9, xzr, [sp]; stp xzr, xzr, [sp, #16]; mov x0, #17; mov x1,

@@ -115,8 +115,8 @@ const processFields = [
   ".user.username",
 ];
 
-describe("what crosses to the guest", () => {
-  it("of a container's specification are these fields and no others", async () => {
+describe("the fields that cross to the guest", () => {
+  it("are exactly these of a container's specification", async () => {
     const bench = await new ContainerBench().created([], withMarks(template));
     const expected = [
       ...processFields.map((field) => `.process${field}`),
@@ -143,7 +143,7 @@ describe("what crosses to the guest", () => {
     for (const value of Object.values(closed)) expect(crossed).toContain(value);
   });
 
-  it("holds no path of the host", async () => {
+  it("contain no path of the host", async () => {
     const mounts = [
       { destination: "/data", type: "bind", source: "/data" },
       { destination: "/etc/resolv.conf", type: "bind", source: "/etc/resolv.conf" },
@@ -157,7 +157,7 @@ describe("what crosses to the guest", () => {
     }
   });
 
-  it("of an exec's process are those of the first process", async () => {
+  it("are the same for an exec's process as for the first process", async () => {
     const bench = await new ContainerBench().running();
     const exec = await bench.controller.createProcess({
       execId: "e",

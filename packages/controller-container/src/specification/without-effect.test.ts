@@ -7,7 +7,7 @@ async function warned(changes: object): Promise<readonly string[]> {
   return (await new ContainerBench().created([overlayMount], specification({ hostname: "", ...changes }))).warnings;
 }
 
-it("hooks, AppArmor and SELinux of a specification are warned of by name", async () => {
+it("hooks, AppArmor and SELinux of a specification cause warnings by name", async () => {
   const process = { ...basic, apparmorProfile: "cri-containerd.apparmor.d", selinuxLabel: "system_u" };
   const hooks = { prestart: [], createRuntime: [{ path: "/bin/hook" }], poststop: [{ path: "/bin/hook" }] };
   const ofHost = "has no effect: it refers to the host's kernel, and the guest has its own";
@@ -34,7 +34,7 @@ it.each([
   expect(await warned(changes)).toEqual([`config.json: ${field} has no effect: it is not passed to the guest`]);
 });
 
-it("what asks for nothing is not warned of", async () => {
+it("empty fields cause no warning", async () => {
   const process = { ...basic, apparmorProfile: "", scheduler: null };
   const resources = { blockIO: {}, hugepageLimits: [{ pageSize: "2MB", limit: 0 }], rdma: null };
   expect(await warned({ process, hooks: { prestart: [] }, linux: { resources, mountLabel: "" } })).toEqual([]);
