@@ -175,7 +175,7 @@ describeWith(
     expect(JSON.stringify(events.received).includes(canary)).toBe(false);
   }
 
-  it("are in no log, event, error or file of a pod that runs", { timeout: 60_000 }, async () => {
+  it("appear in no log, event, error or file of a running pod", { timeout: 60_000 }, async () => {
     await withShim(ordinary, async (call) => {
       await call(Task, "Create", creation(specification()));
       await call(Task, "Start", { id: "c1" });
@@ -231,7 +231,7 @@ describeWith(
     expectNoCanary();
   });
 
-  it("are in no error of a pod that is refused, nor in what is logged of it", { timeout: 60_000 }, async () => {
+  it("appear in no error or log line of a refused pod", { timeout: 60_000 }, async () => {
     const wrong: (object | string)[] = [
       ...[true, null, 73313731, [secret], { token: secret }].map((typed) =>
         specification({ annotations: { "com.example/typed": typed } }),

@@ -100,7 +100,7 @@ describeWith(
   "ip",
   "busybox",
 )("a pod's network on the emulated host", () => {
-  it.each(cases)("comes up and goes where the names of answers are %s", async (_name, spelling) => {
+  it.each(cases)("is set up and torn down when the names in answers are %s", async (_name, spelling) => {
     await using made = new AsyncDisposableStack();
     const directory = mkdtempSync(join(tmpdir(), "pod-network-"));
     made.defer(() => rmSync(directory, { recursive: true, force: true }));

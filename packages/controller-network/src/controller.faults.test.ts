@@ -24,7 +24,7 @@ const expectedCalls = { lcow: 18, wcow: 24 };
 describe.each(flavours)("a fault at any one call, %s", async (flavour) => {
   const faultless = await scenario(flavour, new Map());
 
-  it("has calls to hit", () => {
+  it("makes calls", () => {
     expect(faultless.calls).toBe(expectedCalls[flavour]);
     expect(faultless.bench.left).toEqual([]);
   });
@@ -37,7 +37,7 @@ describe.each(flavours)("a fault at any one call, %s", async (flavour) => {
   });
 });
 
-describe("any sequence of operations with any faults", () => {
+describe("random operations with random faults", () => {
   const step = fc.record({
     kind: fc.constantFrom("setup", "sync", "sync", "teardown", "add endpoint", "remove endpoint", "abort"),
     which: fc.nat(5),
@@ -46,7 +46,7 @@ describe("any sequence of operations with any faults", () => {
   });
   const fault = fc.tuple(fc.nat(60), fc.constantFrom<Fault>("fail", "lose", "hang", "hangDone"));
 
-  it.each(flavours)("accounts for everything, and can always be torn down, %s", async (flavour) => {
+  it.each(flavours)("account for everything, and can always be torn down, %s", async (flavour) => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), fc.array(fault, { maxLength: 8 }), async (steps, faults) => {
         const callers = new Callers();

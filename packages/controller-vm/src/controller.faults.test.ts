@@ -69,7 +69,7 @@ const used = [
 ];
 
 describe("a fault at any one call", () => {
-  it("has calls to hit", () => {
+  it("makes calls", () => {
     expect(faultless.calls.map(({ name }) => name)).toEqual([
       ...["createComputeSystem", "listen", "listen", "listen", "start", "connectGuest", "closeListener"],
       ...["closeListener", ...used, ...used, "terminate", "closeBridge", "closeListener", "closeSystem"],
@@ -100,11 +100,11 @@ describe("a fault at any one call", () => {
   });
 });
 
-describe("any sequence of operations with any faults", () => {
+describe("random operations with random faults", () => {
   const step = fc.constantFrom("create", "start", "use", "terminate", "exit", "loseService", "loseBridge", "rest");
   const fault = fc.tuple(fc.nat(30), fc.constantFrom<Fault>("fail", "lose", "hang", "hangDone"));
 
-  it("is Running only with a guest and no exit, and can always be ended", async () => {
+  it("leave it Running only with a guest and no exit, and it can always be ended", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 12 }), fc.array(fault, { maxLength: 5 }), async (steps, faults) => {
         const { host, clock, vm, callers } = setting(new Map(faults));

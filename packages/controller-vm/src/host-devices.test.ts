@@ -18,7 +18,7 @@ const [first, second, third, fourth] = scsiControllerGuids;
 const never = async (): Promise<boolean> => false;
 
 describe("hostDevices", () => {
-  it("is what the device controllers ask of a host", () => {
+  it("satisfies the device controllers' interface of a host", () => {
     expectTypeOf<VmHostDevices>().toExtend<ScsiHost & Plan9Host & VpciHost>();
   });
 
@@ -76,7 +76,7 @@ describe("hostDevices", () => {
     await expect(remove(hostDevices(modify, never))).rejects.toBe(ending);
   });
 
-  it("refuses a controller that no VM has", async () => {
+  it("refuses a SCSI controller that no VM has", async () => {
     const devices = hostDevices(async () => {}, never);
     await expect(devices.detachDisk(4, 0)).rejects.toMatchObject({ code: "InvalidArgument" });
   });

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { vpciOn } from "./testing/index.ts";
 
-describe("any sequence of operations with any faults", () => {
+describe("random operations with random faults", () => {
   const step = fc.record({
     kind: fc.constantFrom("reserve", "map", "unmap"),
     deviceInstancePath: fc.constantFrom("PCIP\\A", "pcip\\a", "PCIP\\B"),
@@ -15,7 +15,7 @@ describe("any sequence of operations with any faults", () => {
   });
   const fault = fc.tuple(fc.nat(40), fc.constantFrom<Fault>("fail", "lose", "hang", "hangDone"));
 
-  it("keeps counts equal to holders, accounts for every assignment, and can always be cleaned up", async () => {
+  it("keep counts equal to holders, account for every assignment, and can always be cleaned up", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.array(fault, { maxLength: 8 }), async (steps, faults) => {
         const callers = new Callers();
