@@ -29,7 +29,7 @@ describe("the cgroup of a pod", () => {
   });
 
   it.each([[undefined], [{}], [{ linux: null }], [{ linux: { cgroupsPath: "" } }], [{ linux: { cgroupsPath: 7 } }]])(
-    "is none where nobody names one: %j",
+    "is absent if none is named: %j",
     (spec) => expect(controlGroupOf({ ...request, spec })).toBeUndefined(),
   );
 

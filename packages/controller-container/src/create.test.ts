@@ -378,7 +378,7 @@ describe("specification", () => {
     ],
     [{ linux: { sysctl: { "a\0": "1" } } }, 'linux.sysctl: expected text without NUL, got "a\\u0000"'],
     [{ linux: { maskedPaths: ["/x\0"] } }, "config.json: linux.maskedPaths[0]: expected text without NUL"],
-  ])("is refused where no kernel of a guest can do it: %j", async (changes, message) => {
+  ])("is refused if no guest kernel supports it: %j", async (changes, message) => {
     const bench = new ContainerBench();
     const request = { spec: specification(changes), rootfs: [overlayMount], stdio: noStdio };
     await expect(bench.controller.create(request)).rejects.toMatchObject({
@@ -390,7 +390,7 @@ describe("specification", () => {
   it.each([
     ["long names", 3000, "k".repeat(1000)],
     ["short ones", 100_000, "k"],
-  ])("is looked through where what is ignored is nested by the thousand, with %s", async (_, depth, name) => {
+  ])("is read even if ignored fields are nested thousands deep, with %s", async (_, depth, name) => {
     const nested = (end: string): unknown => JSON.parse(`${`{"${name}":`.repeat(depth)}"${end}"${"}".repeat(depth)}`);
     expect(await rejection(new ContainerBench(), specification({ hooks: nested("x\\u0000") }))).toMatchObject({
       code: "InvalidArgument",

@@ -226,7 +226,7 @@ describe("teardown", () => {
   it.each([
     ["lcow", ["guest remove", "removeNic", "guest remove", "removeNic"]],
     ["wcow", ["guest remove", "removeNic", "guest remove", "removeNic", "queryNamespace", "guest remove namespace"]],
-  ] as const)("takes everything back in reverse, %s", async (flavour, calls) => {
+  ] as const)("releases everything in reverse order, %s", async (flavour, calls) => {
     const bench = await NetworkBench.make(flavour, two);
     await bench.controller.setup();
     const before = bench.networks.script.calls.length;

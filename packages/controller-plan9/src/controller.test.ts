@@ -24,7 +24,7 @@ describe("mapping one directory", () => {
     [data, readOnly | linuxMetadata, undefined],
     [{ ...data, readOnly: false }, linuxMetadata, undefined],
     [{ ...data, allowedFiles: ["hosts"] }, readOnly | linuxMetadata | restrictFileAccess, ["hosts"]],
-  ])("tells the host %j", async (config, flags, allowedFiles) => {
+  ])("sends the host %j", async (config, flags, allowedFiles) => {
     const { vm, plan9 } = plan9On();
     await plan9.mapToGuest(await plan9.reserve(config));
     expect(vm.shares.get("0")).toEqual({
@@ -93,7 +93,7 @@ describe("sharing", () => {
     { ...data, allowedFiles: ["a"] },
     { ...data, hostPath: "/Data" },
     { ...data, guestPath: "/run/mounts/p9/1" },
-  ])("makes another share for %j", async (other) => {
+  ])("adds another share for %j", async (other) => {
     const { plan9 } = plan9On();
     const paths = [
       await plan9.mapToGuest(await plan9.reserve(data)),

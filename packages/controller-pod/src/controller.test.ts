@@ -372,7 +372,7 @@ describe("the pod's own sandbox container", () => {
     [1, "prepare network p1"],
     [2, "create p1"],
     [3, "start p1"],
-  ])("that cannot be made fails the start, and what it holds is given back: call %i", async (call, what) => {
+  ])("that cannot be created fails the start, and is deleted: call %i", async (call, what) => {
     const script = new ScriptedCalls(new Map([[call, "lose" as const]]));
     const { pod, made } = new PodBench(script, new FakeNetwork(script), own);
     await expect(pod.start()).rejects.toThrow(`start pod p1: ${what} lost its answer`);

@@ -51,7 +51,7 @@ describe("create and start", () => {
     expect(bench.upstream.opened).toHaveLength(1);
   });
 
-  it.each(["hang", "hangDone"] as const)("lets go of a start that hangs (%s) when the caller aborts", async (fault) => {
+  it.each(["hang", "hangDone"] as const)("abandons a start that hangs (%s) when the caller aborts", async (fault) => {
     const abort = new AbortController();
     const bench = new ProcessBench(new ScriptedCalls(new Map([[1, fault]]), () => abort.abort()));
     await bench.controller.create({ stdio: pipes });
@@ -126,7 +126,7 @@ describe("exit", () => {
     expect([bench.guestProcess.isClosed, bench.clock.pending]).toEqual([true, []]);
   });
 
-  it.each(["start", "abandon"] as const)("nor does it keep a failing %s", async (operation) => {
+  it.each(["start", "abandon"] as const)("does not hold up a failing %s", async (operation) => {
     const bench = new ProcessBench(new ScriptedCalls(new Map([[1, "fail"]])));
     await bench.controller.create({ stdio: pipes });
     bench.client.neverCloses = true;
@@ -228,7 +228,7 @@ describe("exit", () => {
   });
 });
 
-describe.each(["", "exec"])("an exit of %j that was told while its output is open", (execId) => {
+describe.each(["", "exec"])("an exit of %j that was reported while its output is open", (execId) => {
   /**
    * Lets the drain look so often at most, with something done before each look. Says how often, and what the exit is.
    */
@@ -442,22 +442,25 @@ describe("an exit that the guest withholds", () => {
     expect(looks).toBeLessThan(200);
   });
 
-  it.each(["", "exec"])("since the client of %j takes nothing comes when the client is given up", async (execId) => {
-    const bench = await held(execId);
-    bench.client.stdout?.hold();
-    // More than is offered to the client at a time, so that it is not read to its end.
-    for (let count = 0; count < 4; count++) bench.guestProcess.stdout?.write(Buffer.alloc(512 * 1024));
-    bench.guestProcess.stderr?.end();
-    bench.guestProcess.stdout?.end();
-    bench.guestProcess.end();
-    bench.guestProcess.exitOnceRead(4);
-    await bench.clock.elapse(1_000);
-    // What has moved since the start is no standstill.
-    if (execId === "") await bench.clock.elapse(2_000);
-    const { status, looks } = await lookUntilExit(bench);
-    expect(status).toBe(4);
-    expect(looks).toBeGreaterThanOrEqual(200);
-  });
+  it.each(["", "exec"])(
+    "because the client of %j reads nothing is released when the client is given up",
+    async (execId) => {
+      const bench = await held(execId);
+      bench.client.stdout?.hold();
+      // More than is offered to the client at a time, so that it is not read to its end.
+      for (let count = 0; count < 4; count++) bench.guestProcess.stdout?.write(Buffer.alloc(512 * 1024));
+      bench.guestProcess.stderr?.end();
+      bench.guestProcess.stdout?.end();
+      bench.guestProcess.end();
+      bench.guestProcess.exitOnceRead(4);
+      await bench.clock.elapse(1_000);
+      // What has moved since the start is no standstill.
+      if (execId === "") await bench.clock.elapse(2_000);
+      const { status, looks } = await lookUntilExit(bench);
+      expect(status).toBe(4);
+      expect(looks).toBeGreaterThanOrEqual(200);
+    },
+  );
 
   it("of an init is not queried while the client reads its output: the guest ends what it leaves behind", async () => {
     const bench = await held("");

@@ -178,7 +178,7 @@ describe("sharing a disk", () => {
   it.each([
     ["unmounts", "unmountDisk", ["unmountDisk", "mountDisk"]],
     ["ejects", "ejectDisk", ["unmountDisk", "ejectDisk", "detachDisk", "attachDisk", "mountDisk"]],
-  ] as const)("serves who reserved the disk while the guest %s it", async (_, during, calls) => {
+  ] as const)("serves a user that reserved the disk while the guest %s it", async (_, during, calls) => {
     const { vm } = scsiOn();
     let second: Promise<string> | undefined;
     const reserveDuring = (name: string): void => {

@@ -172,7 +172,7 @@ describe("a VM with a Windows guest", () => {
     ["C:\\Windows", "C:\\Windows"],
     ["", "C:\\"],
     [undefined, "C:\\"],
-  ])("runs programs as the system, in %j of a caller that is %j in the guest", async (workingDirectory, expected) => {
+  ])("runs programs as the system, in the folder %j, which is %j in the guest", async (workingDirectory, expected) => {
     const { host, vm } = await windows();
     await vm.start();
     await vm.execute({ args: ["cmd"], ...(workingDirectory !== undefined && { workingDirectory }) });

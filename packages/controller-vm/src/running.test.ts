@@ -53,7 +53,7 @@ describe("updating", () => {
     ["nothing", {}],
     ["zeros, which mean nothing", { resources: { memory: { limit: 0 }, cpu: { quota: 0, period: 0, shares: 0 } } }],
     ["what is the containers' alone", { resources: { cpu: { cpus: "0" }, pids: { limit: 5 } } }],
-  ])("leaves the VM alone for %s", async (_what, update) => {
+  ])("leaves the VM unchanged for %s", async (_what, update) => {
     const { host, vm, called } = await running();
     await vm.update(update);
     expect(host.script.calls).toHaveLength(called);

@@ -95,7 +95,7 @@ describe("sharing", () => {
   it.each([
     { ...gpu, virtualFunction: 1 },
     { ...gpu, deviceInstancePath: "PCIP\\OTHER" },
-  ])("makes another device of %j", async (other) => {
+  ])("assigns another device for %j", async (other) => {
     const { vpci } = vpciOn();
     const guids = [await vpci.mapToGuest(await vpci.reserve(gpu)), await vpci.mapToGuest(await vpci.reserve(other))];
     expect(guids).toEqual([testGuid(1), testGuid(2)]);

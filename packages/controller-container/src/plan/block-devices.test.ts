@@ -116,7 +116,7 @@ describe("a block device of the host", () => {
     [{ uid: 0, gid: 6, fileMode: 0o660 }, "gid 6, fileMode 0660 have no effect"],
     [{ uid: 1, gid: 6, fileMode: 0o666 }, "uid 1, gid 6, fileMode 0666 have no effect"],
   ])(
-    "belongs to root in the guest, which is said of each field that asks for something else: %j",
+    "belongs to root in the guest, with a warning for each field that asks for something else: %j",
     async (more, said) => {
       const bench = await created({ devices: [{ ...disk, ...more }] });
       expect(bench.warnings).toEqual([

@@ -36,7 +36,7 @@ it.each([
     ["bind", "suid", "dev", "exec"],
     ["bind", "suid", "dev", "exec"],
   ],
-])("a share with %j has the flags of the host's mount unless it says otherwise", async (options, expected) => {
+])("a share with %j has the flags of the host's mount unless its options say otherwise", async (options, expected) => {
   const bench = new ContainerBench();
   bench.files.kinds.set("/run/shm", "directory").set("/run/shm/file", "file");
   for (const path of ["/run/shm", "/run/shm/file"]) bench.files.flagsOfMounts.set(path, ["nosuid", "nodev", "noexec"]);
@@ -162,7 +162,7 @@ describe("disks", () => {
     [["RO", "bind"], true, ["ro", "bind"]],
     [["rro", "bind"], true, ["ro", "bind"]],
     [[], false, ["rbind"]],
-  ])("as devices with the options %j are told to guests by one word", async (options, readOnly, told) => {
+  ])("as block devices with the options %j cross with one access mode", async (options, readOnly, told) => {
     const mount = { destination: "blockdev:///dev/data", type: "virtual-disk", source: "/disks/data.vhdx" };
     const bench = await created({ ...mount, options });
     expect(bench.disks.requests[0]?.disk.readOnly).toBe(readOnly);
@@ -199,7 +199,7 @@ describe("disks", () => {
 
 describe("mounts from the guest", () => {
   it.each(["sandbox:///shared/a", "sandbox-tmp://a", "hugepages://2M/a", "uvm:///etc/hosts"])(
-    "%s cross as they are",
+    "%s cross unchanged",
     async (source) => {
       const bench = await created({ destination: "/here", type: "bind", source, options: ["rbind", "ro"] });
       expect(guestMounts(bench)).toEqual([{ destination: "/here", type: "bind", source, options: ["rbind", "ro"] }]);
@@ -219,7 +219,7 @@ describe("mounts from the guest", () => {
   });
 
   it.each(["tmpfs", "ramfs", "hugetlbfs", "debugfs", "mqueue"])(
-    "of type %s are the guest's kernel's, whatever name they have on the host",
+    "of type %s come from the guest's kernel, whatever their source on the host",
     async (type) => {
       const bench = await created({ destination: "/here", type, source: "/secret/name", options: ["size=1m"] });
       expect(guestMounts(bench)).toEqual([{ destination: "/here", type, source: type, options: ["size=1m"] }]);
@@ -279,7 +279,7 @@ describe("an impossible mount", () => {
       "\\\\.\\pipe\\x is a named pipe, which Linux containers cannot use",
     ],
     [{ destination: "/o", type: "overlay" }, "InvalidArgument", 'mounts[0].type of /o is "overlay"'],
-  ])("%j is refused, and nothing is left", async (mount, code, message) => {
+  ])("%j is refused, and leaves nothing behind", async (mount, code, message) => {
     const bench = new ContainerBench();
     bench.files.kinds.set("/disks/data.vhdx", "file").set("/run/socket", "other");
     const request = { spec: specification({ mounts: [mount] }), rootfs: [overlayMount], stdio: noStdio };
@@ -302,7 +302,7 @@ describe("a folder of the host is shared", () => {
     [["rbind", "ro", "rw"], "nothing below it", false],
     [["rbind", "rw", "ro"], "nothing below it", true],
     [["rbind"], "mounts below it", false],
-  ])("with options %j and %s: for reading alone is %s", async (options, below, readOnly) => {
+  ])("with options %j and %s: read-only is %s", async (options, below, readOnly) => {
     const bench = new ContainerBench();
     bench.files.kinds.set("/data", "directory");
     if (below === "mounts below it") bench.files.withMountsBelow.add("/data");
@@ -349,7 +349,7 @@ describe("a read-only mount at /etc", () => {
   });
 
   it.each([["/etc"], ["/etc/"], ["//etc"]])(
-    "covers what the guest could not mount into it: %s",
+    "covers files that the guest could not mount into it: %s",
     async (destination) => {
       const options = ["rbind", "ro"];
       expect(await sent([at(destination, options)])).toEqual([

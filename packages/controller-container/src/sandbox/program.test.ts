@@ -50,7 +50,7 @@ describeWith("Linux")("the program of a sandbox", () => {
     expect(await exited).toEqual([null, "SIGTERM"]);
   });
 
-  itWith("as process 1", "root")("as process 1 is ended by SIGKILL alone, and leaves no zombies", async () => {
+  itWith("as process 1", "root")("as process 1 ends only on SIGKILL, and leaves no zombies", async () => {
     const unshare = await start("unshare", ["--pid", "--fork", "--kill-child", program]);
     const childrenOf = (pid: number): string => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
     await until(() => childrenOf(unshare.pid) !== "");

@@ -105,7 +105,7 @@ describe("a pod's own sandbox container", () => {
   it.each([
     ["linux", { linux: { namespaces: "all" } }, "linux.namespaces"],
     ["a user", { process: { user: "root" } }, "process.user"],
-  ])("is refused by the name of what is wrong with it: %s", async (_, specification, field) => {
+  ])("is refused by the name of the invalid field: %s", async (_, specification, field) => {
     await expect(made(specification)).rejects.toMatchObject({
       code: "InvalidArgument",
       message: expect.stringContaining(field),

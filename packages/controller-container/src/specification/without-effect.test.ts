@@ -30,7 +30,7 @@ it.each([
   [{ linux: { resources: { blockIO: { weight: 10 } } } }, "linux.resources.blockIO"],
   [{ linux: { resources: { hugepageLimits: [{ pageSize: "2MB", limit: 4096 }] } } }, "linux.resources.hugepageLimits"],
   [{ mounts: [{ destination: "/t", type: "tmpfs", uidMappings: [{ size: 1 }] }] }, "mounts[0].uidMappings"],
-])("a field that is not passed on is warned of by name: %j", async (changes, field) => {
+])("a field that does not cross causes a warning by name: %j", async (changes, field) => {
   expect(await warned(changes)).toEqual([`config.json: ${field} has no effect: it is not passed to the guest`]);
 });
 

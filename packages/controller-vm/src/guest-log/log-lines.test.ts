@@ -54,7 +54,7 @@ describe("parseLogLine", () => {
     ["constructor", "info"],
     [7, "info"],
     [undefined, "info"],
-  ])("takes level %j for %s", (level, expected) => {
+  ])("reads level %j as %s", (level, expected) => {
     expect(parseLogLine(JSON.stringify({ level, msg: "hello", time: "now", cid: 3 }), false)).toEqual({
       level: expected,
       message: "hello",
@@ -71,7 +71,7 @@ describe("parseLogLine", () => {
   });
 
   it.each(["goroutine 1 [running]:", "", "[1]", "null", "7", '{"level":', "\u0000"])(
-    "passes %j on as it is",
+    "passes %j on unchanged",
     (line) => {
       expect(parseLogLine(line, false)).toEqual({ level: "warn", message: line, fields: {} });
     },
@@ -124,7 +124,7 @@ describe("parseLogLine", () => {
     ["deep", `{"msg":"x","a":${"[".repeat(9)}${"]".repeat(9)}}`],
     ["full of objects", `{"msg":"x","a":[${"{},".repeat(2_000)}{}]}`],
     ["full of fields", `{${Array.from({ length: 300 }, (_, index) => `"k${index}":0`).join(",")}}`],
-  ])("takes no object that is %s apart", (_what, line) => {
+  ])("does not parse an object that is %s", (_what, line) => {
     expect(parseLogLine(line, false)).toEqual({ level: "warn", message: line, fields: {} });
   });
 });

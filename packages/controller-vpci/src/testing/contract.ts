@@ -61,7 +61,7 @@ export function describeVpciContract(
       [device(contractDevice, 2), "InvalidArgument"],
       [device(""), "InvalidArgument"],
       [{ Functions: [] }, "InvalidArgument"],
-    ])("are refused that cannot be: %j", async (settings, code) => {
+    ])("are refused if they are invalid: %j", async (settings, code) => {
       await expect(vm.host.assignDevice(testGuid(7), settings)).rejects.toMatchObject({ code });
     });
   });

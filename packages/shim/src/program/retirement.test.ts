@@ -115,7 +115,7 @@ describe("the linger time", () => {
   });
 
   it.each(["", "0", "-1", "10s", "1e12", "10000000000"])(
-    "is not %j, which would have it look without a pause",
+    "is not %j, which would make it poll without a pause",
     (text) => {
       const { milliseconds, warnings } = told(text);
       expect(milliseconds).toBe(30_000);

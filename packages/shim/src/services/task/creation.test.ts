@@ -240,7 +240,7 @@ describe("a sandbox created by CreateSandbox", () => {
   it.each([
     ["and fails", (signal?: AbortSignal) => work.run(signal)],
     ["and is made all the same", (signal?: AbortSignal) => work.runToItsEnd(signal)],
-  ])("is cancelled by ShutdownSandbox while it is made %s", async (_, make) => {
+  ])("is cancelled by ShutdownSandbox during its creation %s", async (_, make) => {
     harness.platform.onCreateSandbox = (_, signal) => make(signal);
     createSandbox().catch(() => {});
     await work.begun.promise;
