@@ -63,7 +63,7 @@ describe("a sandbox that cannot be created", () => {
       "ENOTDIR",
     ],
     [
-      "whose cgroup would be none of its own",
+      "without a cgroup of its own",
       { makesContainer: false, spec: { linux: { cgroupsPath: "/pods/.." } } },
       'cannot join cgroup "/pods/.." (linux.cgroupsPath)',
     ],

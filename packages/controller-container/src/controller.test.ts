@@ -226,11 +226,11 @@ describe("pausing", () => {
 
 it("a container reports its out-of-memory kills", async () => {
   const bench = new ContainerBench();
-  let told = 0;
-  const onOutOfMemory = (): void => void told++;
+  let reports = 0;
+  const onOutOfMemory = (): void => void reports++;
   await bench.controller.create({ spec: specification(), rootfs: [overlayMount], stdio: noStdio, onOutOfMemory });
   bench.guestContainer.outOfMemory();
-  expect(told).toBe(1);
+  expect(reports).toBe(1);
 });
 
 describe("delete", () => {

@@ -60,7 +60,7 @@ describe("root file system", () => {
     const options = ["ro", 'parentLayerPaths=["/snapshots/1"]'];
     const bench = await new ContainerBench().created([{ ...layersMount, options }]);
     expect(bench.disks.requests).toHaveLength(1);
-    // What has to be written into every root is kept in the VM's memory.
+    // Files that are written into every root are kept in the VM's memory.
     expect(bench.guest.combinations[0]?.ScratchPath).toBe("/run/gcs/pods/p1/c1/scratch/c1");
     expect(bench.guest.settings[0]?.OciSpecification.root?.readonly).toBe(true);
   });
@@ -255,7 +255,7 @@ describe("devices", () => {
   });
 });
 
-// A comparison of each with each would take longer than a test may.
+// Comparing every pair would exceed the test timeout.
 it("thousands of devices are compared", { timeout: 5000 }, async () => {
   const devices = Array.from({ length: 20_000 }, (_, index) => ({ id: `PCIP\\VEN_${index}`, idType: "vpci" }));
   const given = [...devices, { id: "PCIP\\ven_19999", idType: "vpci" }];

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Flavour, flavours, guidOf, NetworkBench } from "./testing/index.ts";
 
-/** Setup, a change of the namespace that is followed, and teardown. */
+/** Setup, a sync after a change of the namespace, and teardown. */
 async function scenario(flavour: Flavour, faults: ReadonlyMap<number, Fault>) {
   const callers = new Callers();
   const script = new ScriptedCalls(faults, () => callers.abortAll());
@@ -59,7 +59,7 @@ describe("random operations with random faults", () => {
         const rest = async (): Promise<void> => {
           await Promise.all(pending);
           pending = [];
-          // What host and guest have is tracked: nothing is left that nobody would remove.
+          // What host and guest have is tracked: nothing is left that would never be removed.
           const tracked = new Set(controller.nics.map(({ id }) => id));
           for (const id of [
             ...bench.networks.nics.keys(),
@@ -87,7 +87,7 @@ describe("random operations with random faults", () => {
           if (atRest) await rest();
         }
         await rest();
-        // Each fault strikes once, so after as many rounds as there are faults all is given back.
+        // Each fault strikes once, so everything is released after as many rounds as there are faults.
         for (let round = 0; round <= faults.length; round++) {
           await callers.attempt((signal) => controller.teardown(signal));
         }

@@ -259,7 +259,7 @@ describe("teardown", () => {
   });
 
   it("leaves a Windows guest its namespace until the host can describe it", async () => {
-    // Query of the namespace and its addition; then the query that fails.
+    // The query of the namespace and its addition, then the query that fails.
     const script = new ScriptedCalls(new Map([[2, "fail"]]));
     const bench = await NetworkBench.make("wcow", { script });
     await bench.controller.setup();
@@ -378,7 +378,7 @@ describe("sync", () => {
     expect(controller.nics.map(({ name }) => name)).toEqual(["a_eth0"]);
     const why = "a Linux guest accepts no further NIC once a container holds the network";
     expect(bench.warnings).toEqual([`endpoint ${late} (b_eth1) has no NIC in the VM: ${why}`]);
-    // In the place of those that are gone it takes one.
+    // It accepts one in the place of those that are gone.
     const [{ endpointId = "" } = {}] = controller.nics;
     await bench.removeEndpoint(endpointId);
     await controller.sync();

@@ -46,7 +46,7 @@ describe("the VM of a pod", () => {
 
   it("is large enough for a later update when an earlier one fails", async () => {
     const givenUp = new AbortController();
-    // Of the first update the container's part, after the creation and the growth.
+    // The container's part of the first update, after the creation and the growth.
     const script = new ScriptedCalls(new Map([[3, "hang"]]), () => givenUp.abort(new Error("given up")));
     const { pod, size, made } = await new PodBench(script).started();
     await pod.createContainer({ id: "c1", memory: 60 });

@@ -431,7 +431,7 @@ async function scenario(faults: ReadonlyMap<number, Fault>) {
     await pod.update({ resources: {} }, signal);
     await pod.statistics(signal);
   } catch {
-    // Whoever gives up stops the pod.
+    // A caller that gives up stops the pod.
   }
   for (let round = 0; round < 2; round++) await pod.stop(stopMs).catch(() => {});
   return { bench, names: script.names };
@@ -440,7 +440,7 @@ async function scenario(faults: ReadonlyMap<number, Fault>) {
 const faultless = await scenario(new Map());
 
 describe("a fault at any one call", () => {
-  // Ending the VM and deleting a container bound themselves: nobody aborts them.
+  // Ending the VM and deleting a container have their own bounds: no caller aborts them.
   const unbounded = ["start VM", "create", "update VM", "measure VM", "terminate"];
   const cases = faultCases(faultless.names.length).filter(({ call, fault }) => {
     return unbounded.includes(faultless.names[call] ?? "") || fault === "fail" || fault === "lose";

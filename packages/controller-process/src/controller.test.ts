@@ -230,7 +230,7 @@ describe("exit", () => {
 
 describe.each(["", "exec"])("an exit of %j that was reported while its output is open", (execId) => {
   /**
-   * Lets the drain look so often at most, with something done before each look. Says how often, and what the exit is.
+   * Lets the drain poll at most `most` times, with some work before each poll. Returns the number of polls and the status.
    */
   const look = async (bench: ProcessBench, most: number, between: () => void) => {
     let isOver = false;
@@ -296,8 +296,8 @@ describe.each(["", "exec"])("an exit of %j that was reported while its output is
 
 describe("a process that survives SIGKILL, although the guest confirms the kill", () => {
   it("counts as ended after a while if it is an exec", async () => {
-    const told: string[] = [];
-    const bench = new ProcessBench(undefined, "exec", { onUnreportedExit: (why) => void told.push(why) });
+    const unreported: string[] = [];
+    const bench = new ProcessBench(undefined, "exec", { onUnreportedExit: (why) => void unreported.push(why) });
     await bench.started(noPipes);
     await bench.controller.kill(9);
     await bench.controller.kill(9);
@@ -308,7 +308,7 @@ describe("a process that survives SIGKILL, although the guest confirms the kill"
     expect([bench.controller.hasEnded, bench.controller.state]).toEqual([true, "running"]);
     await bench.clock.elapse(5_000);
     expect((await bench.controller.wait()).status).toBe(137);
-    expect([told, bench.guestProcess.isClosed, bench.clock.pending]).toEqual([["kill without effect"], true, []]);
+    expect([unreported, bench.guestProcess.isClosed, bench.clock.pending]).toEqual([["kill without effect"], true, []]);
   });
 
   it("has its last output delivered first, and no more", async () => {
@@ -342,20 +342,20 @@ describe("a process that survives SIGKILL, although the guest confirms the kill"
 });
 
 describe("an exit that the guest withholds", () => {
-  const told = { untold: 0 };
+  const exits = { unreported: 0 };
   const held = async (execId = "exec"): Promise<ProcessBench> => {
-    told.untold = 0;
-    const bench = new ProcessBench(undefined, execId, { onUnreportedExit: () => void told.untold++ });
+    exits.unreported = 0;
+    const bench = new ProcessBench(undefined, execId, { onUnreportedExit: () => void exits.unreported++ });
     await bench.started();
     return bench;
   };
 
-  /** Lets the drain look, and the guest have its last chance, until the exit is there; says how often it was looked. */
+  /** Lets the drain poll, and the last wait for the guest pass, until the process exits; returns the number of polls. */
   const lookUntilExit = async (bench: ProcessBench, between: () => void = () => {}) => {
     let looks = 0;
     let exit: Awaited<ReturnType<ProcessBench["controller"]["wait"]>> | undefined;
-    const over = bench.controller.wait().then((told) => {
-      exit = told;
+    const over = bench.controller.wait().then((ended) => {
+      exit = ended;
     });
     for (; exit === undefined; looks++) {
       between();
@@ -377,7 +377,7 @@ describe("an exit that the guest withholds", () => {
     bench.client.stdout?.release();
     expect((await bench.controller.wait()).status).toBe(7);
     expect(bench.client.stdout?.bytes.toString()).toBe("last words");
-    expect(told.untold).toBe(0);
+    expect(exits.unreported).toBe(0);
   });
 
   it("because a child holds the output is 255, once the process has gone and no more output has come", async () => {
@@ -392,7 +392,7 @@ describe("an exit that the guest withholds", () => {
     await bench.clock.elapse(1_500);
     expect(await bench.controller.wait()).toEqual({ status: 255, exitedAt: goneAt });
     expect(bench.client.stdout?.bytes.toString()).toBe("before");
-    expect([bench.guestProcess.isClosed, told.untold]).toEqual([true, 1]);
+    expect([bench.guestProcess.isClosed, exits.unreported]).toEqual([true, 1]);
     expect(bench.clock.pending).toEqual([]);
   });
 
@@ -405,7 +405,7 @@ describe("an exit that the guest withholds", () => {
     expect(bench.guestProcess.isClosed).toBe(true);
     bench.guestProcess.exit(3);
     expect((await bench.controller.wait()).status).toBe(3);
-    expect(told.untold).toBe(0);
+    expect(exits.unreported).toBe(0);
   });
 
   it("is 137 for a process that was killed before, and is queried soon after the kill", async () => {
@@ -447,14 +447,14 @@ describe("an exit that the guest withholds", () => {
     async (execId) => {
       const bench = await held(execId);
       bench.client.stdout?.hold();
-      // More than is offered to the client at a time, so that it is not read to its end.
+      // More than is offered to the client at a time, so that it is not read completely.
       for (let count = 0; count < 4; count++) bench.guestProcess.stdout?.write(Buffer.alloc(512 * 1024));
       bench.guestProcess.stderr?.end();
       bench.guestProcess.stdout?.end();
       bench.guestProcess.end();
       bench.guestProcess.exitOnceRead(4);
       await bench.clock.elapse(1_000);
-      // What has moved since the start is no standstill.
+      // Progress since the start means no standstill.
       if (execId === "") await bench.clock.elapse(2_000);
       const { status, looks } = await lookUntilExit(bench);
       expect(status).toBe(4);
@@ -579,7 +579,7 @@ describe("resize", () => {
     await bench.controller.create({ stdio: terminal });
     await bench.controller.resize(80, 24);
     await bench.controller.start();
-    // The guest takes no size for an init: it is resized.
+    // The guest accepts no size for an init when it creates it, so it is resized.
     expect(bench.guest.parameters[0]).not.toHaveProperty("ConsoleSize");
     await new Promise(setImmediate);
     expect(bench.guestProcess.sizes).toEqual([[24, 80]]);

@@ -37,7 +37,7 @@ describe("random operations with random faults", () => {
           expect(new Map(actual)).toEqual(expected);
           const slots = views.map(({ controller, lun }) => `${controller}:${lun}`);
           expect(new Set(slots).size).toBe(slots.length);
-          // What the VM has is accounted for: nothing is attached or mounted that nobody would remove.
+          // What the VM has is accounted for: nothing is attached or mounted that would never be removed.
           for (const [slot, path] of vm.attached) {
             const view = views.find((one) => one.hostPath === path);
             expect(`${view?.controller}:${view?.lun}`).toBe(slot);
@@ -64,7 +64,7 @@ describe("random operations with random faults", () => {
           if (atRest) await rest();
         }
         await rest();
-        // Each fault strikes once, so after as many rounds as there are faults all is given back.
+        // Each fault strikes once, so everything is released after as many rounds as there are faults.
         for (let round = 0; round <= faults.length; round++) {
           await Promise.all(made.map((id) => callers.attempt((signal) => scsi.unmapFromGuest(id, signal))));
         }

@@ -168,7 +168,7 @@ describe("the guest's log", () => {
   it("does not hold up the end for longer than its bound", async () => {
     const { host, clock, vm } = await running();
     const stuck = host.system.dial(linuxVsockPorts.log);
-    // Somebody keeps it open though the VM is gone.
+    // The connection is kept open although the VM is gone.
     stuck.end = () => stuck;
     await settle();
     const terminated = vm.terminate();
@@ -250,7 +250,7 @@ describe("ending by itself", () => {
     host.system.loseService();
     expect(await vm.wait()).toMatchObject({ status: 1, reason: "lost: wait for exit of vm-1: lost the host" });
     await settle();
-    // The guest may live on, and with it the connection of its log.
+    // The guest may still run, and with it the connection of its log.
     clock.jump(500);
     await settle();
     expect(vm.state.kind).toBe("Terminated");

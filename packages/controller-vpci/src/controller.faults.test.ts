@@ -34,7 +34,7 @@ describe("random operations with random faults", () => {
               [`${device.deviceInstancePath.toLowerCase()}/${device.virtualFunction}`, device.holders] as const,
           );
           expect(new Map(counted)).toEqual(expected);
-          // What the VM has is accounted for: nothing is assigned that nobody would remove.
+          // What the VM has is accounted for: nothing is assigned that would never be removed.
           const tracked = vpci.devices.filter(({ state }) => state === "Ready" || state === "AssignedInvalid");
           for (const guid of vm.assigned.keys()) expect(tracked.map(({ vmBusGuid }) => vmBusGuid)).toContain(guid);
           for (const { state, vmBusGuid } of tracked)
@@ -60,7 +60,7 @@ describe("random operations with random faults", () => {
           if (atRest) await rest();
         }
         await rest();
-        // Each fault strikes once, so after as many rounds as there are faults all is given back.
+        // Each fault strikes once, so everything is released after as many rounds as there are faults.
         for (let round = 0; round <= faults.length; round++) {
           await Promise.all(made.map((id) => callers.attempt((signal) => vpci.unmapFromGuest(id, signal))));
         }

@@ -1,4 +1,4 @@
-/** What a test suite needs of the machine, so that one that cannot run says why instead of failing or vanishing. */
+/** Requirements of tests on the machine. A test that cannot run is skipped with its reason printed. */
 import { existsSync, readFileSync } from "node:fs";
 import { describe, it } from "vitest";
 
@@ -12,7 +12,7 @@ const packages = {
   ip: "iproute2",
 } as const;
 
-/** Kinds of control groups, each with what tells a mount of theirs in /proc/self/mountinfo. */
+/** Kinds of control groups, each with the pattern of their mounts in /proc/self/mountinfo. */
 const controlGroups = {
   "control groups of version 2": / - cgroup2 /,
   "the control groups of version 1 for devices": / - cgroup \S+ \S*\bdevices\b/,
@@ -28,7 +28,7 @@ export type Need = "root" | keyof typeof systems | keyof typeof controlGroups | 
 const mountTable = "/proc/self/mountinfo";
 const folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/** What is lacking, and how to get it; undefined when the machine has it. */
+/** What is missing, and how to get it; undefined if the machine meets the need. */
 export function lackOf(need: Need): string | undefined {
   if (need === "root") return process.getuid?.() === 0 ? undefined : "root: run the tests as root, or with sudo";
   if (isOneOf(systems, need))
@@ -44,18 +44,18 @@ function isOneOf<Known extends object>(known: Known, need: Need): need is Need &
   return need in known;
 }
 
-/** `describe`, or `describe.skip` with its reason printed where the machine lacks something. */
+/** `describe`, or `describe.skip` with its reason printed if the machine does not meet a need. */
 export function describeWith(...needs: readonly Need[]): typeof describe | typeof describe.skip {
   return hasAll(needs, "skipped") ? describe : describe.skip;
 }
 
-/** `it`, or `it.skip` with what is not tested and its reason printed where the machine lacks something. */
+/** `it`, or `it.skip` with title and reason printed if the machine does not meet a need. */
 export function itWith(title: string, ...needs: readonly Need[]): typeof it | typeof it.skip {
   return hasAll(needs, `"${title}" skipped`) ? it : it.skip;
 }
 
 function hasAll(needs: readonly Need[], what: string): boolean {
-  const lacks = needs.map(lackOf).filter((lack) => lack !== undefined);
-  if (lacks.length > 0) console.warn(`${what}, since this machine lacks ${lacks.join(", and ")}`);
-  return lacks.length === 0;
+  const unmet = needs.map(lackOf).filter((need) => need !== undefined);
+  if (unmet.length > 0) console.warn(`${what}, needs ${unmet.join(", and ")}`);
+  return unmet.length === 0;
 }

@@ -25,7 +25,7 @@ function read(given: { readonly [key: string]: string }) {
 
 const nothing = { type: undefined, isPrivileged: false, gpuVhdPath: undefined, forGuest: {}, warnings: [] };
 
-/** A text, and what is then read beside nothing; or, as a string, what would be accepted instead. */
+/** A value, and the options that are read from it; or, as a string, what the error says is expected. */
 type Row = readonly [text: string, expected: Partial<ReturnType<typeof read>> | string];
 
 interface Rows {
@@ -41,7 +41,7 @@ const isIgnored = (key: string): Rows => {
 };
 const isUnsupported: Rows = { valid: [["", {}]], boundary: [[" ", "nothing"]], invalid: [["id", "nothing"]] };
 
-/** What each annotation does; where it is not given, nothing is read of it. */
+/** What each annotation does. */
 const rows: { readonly [key: string]: Rows } = {
   [type]: {
     valid: [
@@ -54,14 +54,14 @@ const rows: { readonly [key: string]: Rows } = {
       ["Sandbox", "sandbox or container"],
     ],
   },
-  // The pod's own id takes its place, and only with a type.
+  // It is replaced by the pod's own id, and crosses only with a type.
   [sandboxId]: { valid: [["p1", {}]], boundary: [["", {}]], invalid: [["x", {}]] },
   [privileged]: {
     valid: [
       ["true", { isPrivileged: true, forGuest: { [privileged]: "true" } }],
       ["0", {}],
     ],
-    // One form, which every guest reads.
+    // In the one form that every guest reads.
     boundary: [
       ["T", { isPrivileged: true, forGuest: { [privileged]: "true" } }],
       ["", words],
@@ -82,7 +82,7 @@ const rows: { readonly [key: string]: Rows } = {
       ["true", { forGuest: { [skipNetwork]: "true" } }],
       ["false", {}],
     ],
-    // The guest itself knows no other form.
+    // The guest itself accepts no other form.
     boundary: [
       ["1", { forGuest: { [skipNetwork]: "true" } }],
       ["", words],
@@ -203,7 +203,7 @@ describe("a container's annotations", () => {
     expect(bench.guest.settings[0]?.OciSpecification.annotations).toEqual({ [shm]: "64" });
     expect(bench.warnings).toEqual([
       `annotation ${container}processor.count has no effect on Linux containers`,
-      // Of one that is alone.
+      // Of a standalone container.
       `annotation ${shm} has no effect: the guest supports it only for containers of a pod`,
     ]);
   });

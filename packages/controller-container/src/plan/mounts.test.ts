@@ -145,7 +145,7 @@ describe("disks", () => {
       options: ["ro", "noatime"],
     });
     expect(bench.disks.requests[0]?.mount).toEqual({ partition: 0, readOnly: true, blockDevice: true });
-    // The guest takes the prefix away, and allows the container to use the device.
+    // The guest removes the prefix, and allows the container to use the device.
     expect(guestMounts(bench)).toEqual([
       {
         destination: "blockdev:///dev/data",
@@ -162,11 +162,11 @@ describe("disks", () => {
     [["RO", "bind"], true, ["ro", "bind"]],
     [["rro", "bind"], true, ["ro", "bind"]],
     [[], false, ["rbind"]],
-  ])("as block devices with the options %j cross with one access mode", async (options, readOnly, told) => {
+  ])("as block devices with the options %j cross with one access mode", async (options, readOnly, crossed) => {
     const mount = { destination: "blockdev:///dev/data", type: "virtual-disk", source: "/disks/data.vhdx" };
     const bench = await created({ ...mount, options });
     expect(bench.disks.requests[0]?.disk.readOnly).toBe(readOnly);
-    expect(guestMounts(bench)?.[0]?.options).toEqual(told);
+    expect(guestMounts(bench)?.[0]?.options).toEqual(crossed);
   });
 
   it("that are managed automatically are removed from the host with the container", async () => {

@@ -71,7 +71,7 @@ describe("a guest with separate folders for each container", () => {
   ])("gets a scratch directory even with a root of %s", async (_, root) => {
     const { guest } = await bench().created([root]);
     expect(guest.settings[0]?.ScratchDirPath).toBe("/own/guest-c1/scratch/guest-c1");
-    // What is written over layers for reading lies in the VM's memory.
+    // Writes over read-only layers are kept in the VM's memory.
     for (const { ScratchPath } of guest.combinations) expect(ScratchPath).toBe("/own/guest-c1/scratch/guest-c1");
   });
 

@@ -9,7 +9,7 @@ const sandbox = specification({
   annotations: { "io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-id": "p1" },
 });
 
-/** Calls of which the next one of some name is refused. */
+/** Scripted calls that refuse the next call of a given name. */
 class RefusingCalls extends ScriptedCalls {
   readonly #refused = new Map<string, string>();
 
@@ -37,7 +37,7 @@ function scripted(options: Partial<LinuxContainerOptions> = {}) {
   return { script, bench: new ContainerBench(script, options) };
 }
 
-/** Has the guest fail to make the container, as of a program that is not there. */
+/** Makes the guest fail to create the container, as for a missing program. */
 async function failedCreate(bench: ContainerBench, script: RefusingCalls, spec: unknown = specification()) {
   const request = { spec, rootfs: [layersMount], stdio: noStdio };
   script.failCall("createContainer", "InvalidArgument");

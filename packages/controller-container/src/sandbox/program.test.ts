@@ -26,7 +26,7 @@ const start = async (command: string, parameters: readonly string[] = []): Promi
   await once(child, "spawn");
   return child as ChildProcess & { pid: number };
 };
-/** Its own work is done in microseconds; it is asked for until it is. */
+/** The program needs only microseconds; polls until it is done. */
 const until = async (isSo: () => boolean): Promise<void> => {
   while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
 };
@@ -58,7 +58,7 @@ describeWith("Linux")("the program of a sandbox", () => {
     await until(() => readFileSync(`/proc/${pid}/comm`, "utf8") === "sandbox\n" && status(pid, "State") === "S");
     process.kill(pid, "SIGTERM");
     process.kill(pid, "SIGINT");
-    // The shell's child is an orphan as soon as the shell has ended, and then process 1's.
+    // The shell's child becomes a child of process 1 when the shell ends.
     const orphan = await start("nsenter", [`--pid=/proc/${pid}/ns/pid`, "sh", "-c", "(sleep 0.05) & exit 0"]);
     await once(orphan, "exit");
     await until(() => childrenOf(pid) === "");
@@ -76,7 +76,7 @@ it("is an ELF program of either architecture", () => {
   ] as const) {
     const view = new DataView(sandboxProgram(architecture).buffer);
     expect([view.getUint32(0), view.getUint16(16, true), view.getUint16(18, true)]).toEqual([0x7f454c46, 2, machine]);
-    // One segment, loaded as a whole, to be read and run and not written.
+    // One segment, loaded as a whole, readable and executable, not writable.
     expect([view.getUint16(56, true), view.getUint32(64, true), view.getUint32(68, true)]).toEqual([1, 1, 5]);
     expect(view.getBigUint64(96, true)).toBe(BigInt(view.byteLength));
     expect(view.getBigUint64(24, true) - view.getBigUint64(80, true)).toBe(120n);

@@ -6,7 +6,7 @@ import { Harness } from "../../testing/harness.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
 
-/** Work that runs until it is cancelled, and then undoes until the test lets it end. */
+/** Work that runs until it is cancelled, and then undoes itself until the test lets it end. */
 class HeldWork {
   readonly begun = Promise.withResolvers<void>();
   readonly cancelled = Promise.withResolvers<void>();
