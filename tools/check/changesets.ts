@@ -19,7 +19,7 @@ export function changesetProblems(file: string, text: string, released: Readonly
     const unknown = releases.filter(({ name }) => !released.has(name));
     const problems = unknown.map(({ name }) => ({ file, what: `${name} is no package that is released` }));
     if (releases.length === 0) problems.push({ file, what: "names no package" });
-    if (summary === "") problems.push({ file, what: "the text is empty: expected what users notice" });
+    if (summary === "") problems.push({ file, what: "says nothing about what users notice" });
     return problems;
   } catch (error) {
     return [{ file, what: error instanceof Error ? error.message.split("\n", 2).join(" ") : String(error) }];
