@@ -18,7 +18,7 @@ const [first, second, third, fourth] = scsiControllerGuids;
 const never = async (): Promise<boolean> => false;
 
 describe("hostDevices", () => {
-  it("satisfies the device controllers' interface of a host", () => {
+  it("is what the device controllers ask of a host", () => {
     expectTypeOf<VmHostDevices>().toExtend<ScsiHost & Plan9Host & VpciHost>();
   });
 

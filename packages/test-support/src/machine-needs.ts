@@ -1,4 +1,4 @@
-/** Requirements of tests on the machine. A test that cannot run is skipped with its reason printed. */
+/** What a test suite needs of the machine, so that one that cannot run says why instead of failing or vanishing. */
 import { existsSync, readFileSync } from "node:fs";
 import { describe, it } from "vitest";
 
@@ -12,7 +12,7 @@ const packages = {
   ip: "iproute2",
 } as const;
 
-/** Kinds of control groups, each with the pattern of their mounts in /proc/self/mountinfo. */
+/** Kinds of control groups, each with what tells a mount of theirs in /proc/self/mountinfo. */
 const controlGroups = {
   "control groups of version 2": / - cgroup2 /,
   "the control groups of version 1 for devices": / - cgroup \S+ \S*\bdevices\b/,
@@ -28,7 +28,7 @@ export type Need = "root" | keyof typeof systems | keyof typeof controlGroups | 
 const mountTable = "/proc/self/mountinfo";
 const folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/** What is missing, and how to get it; undefined if the machine meets the need. */
+/** What is lacking, and how to get it; undefined when the machine has it. */
 export function lackOf(need: Need): string | undefined {
   if (need === "root") return process.getuid?.() === 0 ? undefined : "root: run the tests as root, or with sudo";
   if (isOneOf(systems, need))
