@@ -76,7 +76,7 @@ describe("hostDevices", () => {
     await expect(remove(hostDevices(modify, never))).rejects.toBe(ending);
   });
 
-  it("refuses a SCSI controller that no VM has", async () => {
+  it("refuses a controller that no VM has", async () => {
     const devices = hostDevices(async () => {}, never);
     await expect(devices.detachDisk(4, 0)).rejects.toMatchObject({ code: "InvalidArgument" });
   });
