@@ -92,7 +92,7 @@ describeWith("Linux")("the launcher", () => {
     });
 
     it.each([4, 5, 9, 10, 11, 16, 20, 21, fewestDescriptors - 1])(
-      "says what is wrong where only %i descriptors may be open, and writes no answer",
+      "reports the problem if only %i descriptors may be open, and writes no reply",
       (most) => {
         const path = program('console.log("runs");');
         const { status, stdout, stderr } = spawnSync("/bin/sh", ["-c", `ulimit -n ${most}; exec ${path} start`], {
@@ -130,7 +130,7 @@ describeWith("Linux")("the launcher", () => {
     it.each([
       ["ulimit -Sn 123", "123"],
       ["ulimit -n 123", "undefined"],
-    ])("tells it how many descriptors its programs are to have, after %s: %s", (limit, told) => {
+    ])("passes on the descriptor limit for its child programs, after %s: %s", (limit, told) => {
       const command = [limit, `exec ${program("console.log(process.env.UVM_SHIM_OPEN_FILES)")}`].join("; ");
       const { stdout, stderr } = spawnSync("/bin/sh", ["-c", command], {
         encoding: "utf8",

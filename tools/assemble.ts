@@ -18,7 +18,7 @@ const bundles: Readonly<Record<string, string>> = {
   "hcs-emulator": "packages/host-emulator",
 };
 
-/** What each program is run with, once, so that its compiled code is in the cache: it says something and ends. */
+/** The arguments with which each program runs once, to fill the cache of compiled code: it prints something and ends. */
 const warmings: Readonly<Record<string, readonly string[]>> = {
   "lib/shim-lcow.cjs": ["-info"],
   "lib/shim-wcow.cjs": ["-info"],
@@ -33,8 +33,8 @@ function entry(program: string): string {
 }
 
 /**
- * What is said to other programs' runtimes is not said to this one: NODE_OPTIONS could load anything into it. Names that a
- * shell cannot have are left, and are none of the runtime's.
+ * Removes variables meant for other Node programs: NODE_OPTIONS could load any code into this one. Names that a shell
+ * cannot unset stay; the runtime reads none of them.
  */
 const unsetRuntimesOwn = [
   "set -f",
@@ -47,7 +47,7 @@ const unsetRuntimesOwn = [
   "unset OPENSSL_CONF",
 ];
 
-/** The runtime takes all the descriptors that it may have; programs that it runs for others get what they had had without it. */
+/** The runtime raises its soft limit of descriptors to the hard one; programs that it runs for callers get the original limit. */
 const tellSoftLimit = [
   "unset UVM_SHIM_OPEN_FILES",
   "soft=$(ulimit -Sn)",
@@ -55,17 +55,17 @@ const tellSoftLimit = [
 ];
 
 /**
- * No core file of the runtime, which would hold what callers gave it. The hard limit stays, so that what it runs can have
- * the core files that specifications ask for; without a word there, containers have none, as below any kernel's first process.
+ * No core file of the runtime, which would contain data of callers. The hard limit stays, so that its children can write the
+ * core files that specifications ask for; containers whose specification sets no limit write none, the default of Linux.
  */
 const writeNoCore = ["ulimit -Sc 0"];
 
-/** Below this the runtime itself dies, by a signal and without a word, or in the midst of its start. */
+/** With fewer the runtime dies by a signal without a message, or during its start. */
 export const fewestDescriptors = 24;
 
 /**
- * A shell keeps its script at a descriptor above 9, and saves there what it redirects. So whether there are enough is looked at
- * before it has a script, and said by an error of its own. Kernels before 5.1 read 127 bytes of a first line.
+ * A shell keeps its script, and what it redirects, at descriptors above 9. So the limit is checked before it opens the
+ * script, and reported by an error of the shell. Kernels before 5.1 read 127 bytes of a first line.
  */
 const firstLine = [
   "#!/usr/bin/env -S /bin/sh -c '",
@@ -74,8 +74,8 @@ const firstLine = [
 ].join("");
 
 /**
- * A launcher finds its runtime beside itself, also when it is called through a symbolic link. A copy made of it alone, which is what
- * callers do with shims that are one file, finds the installed one as containerd does: by its name, in PATH.
+ * A launcher finds its runtime beside itself, even when it is called through a symbolic link. If the launcher was copied
+ * alone, as is usual for shims of a single file, it finds the installed runtime as containerd does: by name, in PATH.
  */
 export function launcher(name: string, program: string): string {
   return [
@@ -93,7 +93,7 @@ export function launcher(name: string, program: string): string {
     ...unsetRuntimesOwn,
     ...tellSoftLimit,
     ...writeNoCore,
-    // SIGUSR1 would make the runtime listen for a debugger, which any user of the machine may be.
+    // SIGUSR1 would make the runtime open a debugger port to any user of the machine.
     `exec "\${self%/*}/lib/node" --disable-sigusr1 "\${self%/*}/lib/${program}.cjs" "$@"`,
     "",
   ].join("\n");

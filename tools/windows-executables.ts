@@ -57,12 +57,12 @@ function pack(parts: {
       // containerd reads standard error of `start` as a part of its answer.
       disableExperimentalSEAWarning: true,
       useSnapshot: false,
-      // Compiled code is of one system only, and this is built on another.
+      // Compiled code works on one system only, and this is built on another.
       useCodeCache: false,
-      // The first as the shim gives itself where it is no executable of its own. Without the second whoever may open the
-      // process makes it listen for a debugger, and then anybody on the machine may be that.
+      // The first is what the shim passes to itself when it is not a single executable. Without the second, any user who may
+      // open the process could make it open a debugger port, which any user of the machine could then use.
       execArgv: ["--max-semi-space-size=2", "--disable-sigusr1"],
-      // What NODE_OPTIONS says is meant for other programs.
+      // NODE_OPTIONS is meant for other programs.
       execArgvExtension: "none",
     };
     writeFileSync(configuration as string, JSON.stringify(settings));

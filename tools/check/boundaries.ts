@@ -1,4 +1,4 @@
-/** Imports that tools/boundaries.ts does not grant, and grants that no import needs. */
+/** Imports that tools/boundaries.ts does not grant, and unused grants. */
 import { existsSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { join, normalize } from "node:path";

@@ -25,7 +25,7 @@ describe("changesets", () => {
     ["---\n---\n\nPods start faster.\n", "names no package"],
     ['---\n"@uvm-shim/shim": minor\n---\n', "says nothing about what users notice"],
     ["", "file is empty"],
-  ])("that are broken are found: %j", (text, what) => {
+  ])("are reported when they are broken: %j", (text, what) => {
     expect(problems(text)).toEqual([expect.stringContaining(what)]);
   });
 });

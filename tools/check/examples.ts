@@ -10,7 +10,7 @@ import type { Problem } from "./problem.ts";
 const markdown = new MarkdownIt();
 const diagnostic = /^(?<file>.+)\.\d+\.ts\((?<line>\d+),\d+\): error (?<what>.*)$/;
 
-/** What the compiler says of the examples in documents, given by their paths. */
+/** The compiler's errors about the examples in documents, by path. */
 export function exampleProblems(documents: ReadonlyMap<string, string>): readonly Problem[] {
   const folder = mkdtempSync(join(tmpdir(), "uvm-shim-examples-"));
   try {

@@ -14,7 +14,7 @@ describe("texts from outside", () => {
     "const { parse } = JSON;",
     "properties.map(JSON.parse);",
     "const json = JSON;",
-  ])("become no objects without bounds: %s", (source) => {
+  ])("are not parsed without bounds: %s", (source) => {
     expect(loose(`\n${source}`)).toEqual(["2: JSON.parse"]);
   });
 

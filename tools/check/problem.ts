@@ -1,4 +1,4 @@
-/** Something that must not be: where it is, and what is expected instead. */
+/** A violation of a rule: where it is, and what is expected instead. */
 export interface Problem {
   readonly file: string;
   readonly line?: number;

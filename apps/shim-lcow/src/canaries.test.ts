@@ -47,7 +47,7 @@ describeWith(
   let socketPath: string;
   let host: ComputeHost;
   let events: EventServer;
-  let told: string[];
+  let texts: string[];
   let calls: number;
 
   beforeEach(async () => {
@@ -65,7 +65,7 @@ describeWith(
     events = new EventServer();
     await events.listen(join(folder, "events"));
     await makeRootfs(join(folder, "rootfs"));
-    [told, calls] = [[], 0];
+    [texts, calls] = [[], 0];
   });
   afterEach(async () => {
     await events.close();
@@ -81,7 +81,7 @@ describeWith(
   ): Promise<void> {
     const log = {
       log: (level: LogLevel, message: string, fields = {}) =>
-        void told.push(formatLine(new Date(0), level, message, fields).toString(), inspect(fields, { depth: 9 })),
+        void texts.push(formatLine(new Date(0), level, message, fields).toString(), inspect(fields, { depth: 9 })),
     };
     const platform = createLcowPlatform({
       log,
@@ -162,7 +162,7 @@ describeWith(
       (caught: unknown) => caught,
     );
     expect(error).toBeInstanceOf(Error);
-    told.push(String((error as Error).message));
+    texts.push(String((error as Error).message));
   }
 
   function expectNoCanary(): void {
@@ -171,11 +171,11 @@ describeWith(
       .map(({ parentPath, name }) => join(parentPath, name))
       .filter((file) => !file.startsWith(join(folder, "rootfs")));
     for (const file of files) expect(readFileSync(file).includes(canary), file).toBe(false);
-    expect(told.filter((text) => text.includes(canary))).toEqual([]);
+    expect(texts.filter((text) => text.includes(canary))).toEqual([]);
     expect(JSON.stringify(events.received).includes(canary)).toBe(false);
   }
 
-  it("are in no log, event, error or file of a pod that runs", { timeout: 60_000 }, async () => {
+  it("appear in no log, event, error or file of a running pod", { timeout: 60_000 }, async () => {
     await withShim(ordinary, async (call) => {
       await call(Task, "Create", creation(specification()));
       await call(Task, "Start", { id: "c1" });
@@ -227,11 +227,11 @@ describeWith(
       await call(Task, "Wait", { id: "c1" });
       await call(Task, "Delete", { id: "c1" });
     });
-    expect(told.some((text) => text.includes("level=debug"))).toBe(true);
+    expect(texts.some((text) => text.includes("level=debug"))).toBe(true);
     expectNoCanary();
   });
 
-  it("are in no error of a pod that is refused, nor in what is logged of it", { timeout: 60_000 }, async () => {
+  it("appear in no error or log line of a refused pod", { timeout: 60_000 }, async () => {
     const wrong: (object | string)[] = [
       ...[true, null, 73313731, [secret], { token: secret }].map((typed) =>
         specification({ annotations: { "com.example/typed": typed } }),
@@ -269,7 +269,7 @@ describeWith(
     ]) {
       await withShim(runtimeOptions, (call) => refused(call(Task, "Create", creation(specification()))));
     }
-    expect(told.filter((text) => text.includes("73313731"))).toEqual([]);
+    expect(texts.filter((text) => text.includes("73313731"))).toEqual([]);
     expectNoCanary();
   });
 });

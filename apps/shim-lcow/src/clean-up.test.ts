@@ -20,15 +20,15 @@ function cleanUpWith(UVM_SHIM_HOST: string): Promise<void> {
 }
 
 describe("cleaning up", () => {
-  it("starts no host to find out that nothing is left", async () => {
+  it("does not start an emulated host just to find nothing left", async () => {
     await expect(cleanUpWith(`unix:${directory}/none.sock`)).resolves.toBeUndefined();
   });
 
-  it("has nothing to do where no host may be used", async () => {
+  it("does nothing when no host is configured", async () => {
     await expect(cleanUpWith("none")).resolves.toBeUndefined();
   });
 
-  it("says what is wrong with the name of a host", async () => {
+  it("reports what is wrong with the name of a host", async () => {
     await expect(cleanUpWith("tcp://host")).rejects.toMatchObject({ code: "InvalidArgument" });
   });
 });

@@ -16,12 +16,12 @@ function linuxHost(code?: string) {
 }
 
 describe("the cgroup of a pod", () => {
-  it("is the one that the specification of its container names", () => {
+  it("is the one that its container's specification names", () => {
     const spec = { linux: { cgroupsPath: "/kubepods/pod1/p1" } };
     expect(controlGroupOf({ ...request, spec, ...pod("/other") })).toEqual(group);
   });
 
-  it("lies below the parent that CRI tells, for systemd as for others", () => {
+  it("is below the parent that CRI names, with systemd or without", () => {
     const field = "linux.cgroup_parent";
     expect(controlGroupOf({ ...request, ...pod("/kubepods/pod1") })).toEqual({ field, path: "/kubepods/pod1/p1" });
     const slice = "/kubepods.slice/kubepods-pod1.slice";
@@ -29,7 +29,7 @@ describe("the cgroup of a pod", () => {
   });
 
   it.each([[undefined], [{}], [{ linux: null }], [{ linux: { cgroupsPath: "" } }], [{ linux: { cgroupsPath: 7 } }]])(
-    "is none where nobody names one: %j",
+    "is absent if none is named: %j",
     (spec) => expect(controlGroupOf({ ...request, spec })).toBeUndefined(),
   );
 
@@ -41,7 +41,7 @@ describe("the cgroup of a pod", () => {
     expect(joined).toEqual([["vm", "/kubepods/pod1/p1", 42]]);
   });
 
-  it("is told by field and value when it cannot be joined", async () => {
+  it("is reported by field and value when it cannot be joined", async () => {
     await expect(joinControlGroup(group, "vm", linuxHost("InvalidArgument").host, 42)).rejects.toMatchObject({
       code: "InvalidArgument",
       message: expect.stringContaining('cannot join cgroup "/kubepods/pod1/p1" (linux.cgroupsPath)'),

@@ -2,7 +2,7 @@ import { checkOciSpec } from "@uvm-shim/hcs-schema";
 import { expect, it } from "vitest";
 import { features } from "./features.ts";
 
-it("what -info tells of is what a specification may ask for", () => {
+it("-info lists exactly what a specification may ask for", () => {
   const { mountOptions, linux } = features;
   const { seccomp, namespaces, capabilities } = linux;
   const spec = {
@@ -24,7 +24,7 @@ it("what -info tells of is what a specification may ask for", () => {
   expect([mountOptions, capabilities].map((words) => words.length - new Set(words).size)).toEqual([0, 0]);
 });
 
-it("what stays on the host is not told of", () => {
+it("-info omits features that stay on the host", () => {
   expect(features.hooks).toEqual([]);
   const { apparmor, selinux, namespaces, seccomp } = features.linux;
   expect([apparmor.enabled, selinux.enabled]).toEqual([false, false]);

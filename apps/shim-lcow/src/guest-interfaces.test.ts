@@ -9,8 +9,8 @@ import type { LinuxContainer, LinuxGuest, LinuxProcess } from "@uvm-shim/guest-l
 import type { HostNetworks, PosixHostFiles } from "@uvm-shim/hcs-bindings";
 import { describe, expectTypeOf, it } from "vitest";
 
-describe("what controllers ask of a Linux guest and its host", () => {
-  it("is what they are given", () => {
+describe("interfaces of the controllers to a Linux guest and its host", () => {
+  it("are satisfied", () => {
     expectTypeOf<LinuxGuest>().toExtend<VmGuest & LinuxVmGuest & ContainerGuest>();
     expectTypeOf<LinuxGuest>().toExtend<LinuxScsiGuest & Plan9Guest & LinuxVpciGuest & LinuxNetworkGuest>();
     expectTypeOf<HostNetworks>().toExtend<NetworkQueries>();

@@ -4,7 +4,7 @@ import path from "node:path";
 import { expect, it } from "vitest";
 import { withHostFacts } from "./host-facts.ts";
 
-it("answers what a build asks of files, and fails as the build does once it has all answers", async () => {
+it("answers the questions of a document's build about files, and then fails as the build does", async () => {
   const folder = mkdtempSync(path.join(tmpdir(), "host-facts-"));
   try {
     const file = path.join(folder, "kernel");

@@ -1,7 +1,7 @@
 import { expect, it, vi } from "vitest";
 import { withBoundedLookups } from "./host-files.ts";
 
-it("a path whose file system does not answer is refused within a bound, and others are answered", async () => {
+it("a path whose file system does not answer is refused within a bound, while others are answered", async () => {
   const far = new Promise<never>(() => {});
   const removeFile = vi.fn(async () => {});
   const files = withBoundedLookups(

@@ -16,7 +16,7 @@ function linuxHost(code?: string) {
 }
 
 describe("the network that a sandbox's caller names", () => {
-  it("is none, one of HCN, or one of the host that HCN's is made of", async () => {
+  it("is none, one of HCN, or one of the host from which HCN's is made", async () => {
     const { joined, host } = linuxHost();
     expect(await joinNetwork({ kind: "none" }, "vm", host)).toEqual({});
     expect(await joinNetwork({ kind: "hcn", id }, "vm", host)).toEqual({ namespaceId: id });
@@ -25,7 +25,7 @@ describe("the network that a sandbox's caller names", () => {
     expect(joined).toEqual([["vm", "/run/netns/x"]]);
   });
 
-  it("is refused on a host that has HCN's alone, as Windows", async () => {
+  it("is refused on a host that has only HCN's, such as Windows", async () => {
     await expect(joinNetwork(named, "vm", {})).rejects.toMatchObject({
       code: "InvalidArgument",
       message: expect.stringContaining('netns_path is "/run/netns/x", expected the GUID of an HCN namespace'),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { applyLogLevel } from "./log-level.ts";
 
-describe("the log's level", () => {
+describe("the log level", () => {
   it.each([
     [undefined, []],
     ["trace", ["trace"]],

@@ -48,7 +48,7 @@ const request = (changes: Partial<SandboxRequest> = {}): SandboxRequest => ({
   ...changes,
 });
 
-describe("a sandbox that cannot be made", () => {
+describe("a sandbox that cannot be created", () => {
   const noFolder = "/dev/null/bundle";
   it.each<[string, Partial<SandboxRequest>, string]>([
     [
@@ -63,7 +63,7 @@ describe("a sandbox that cannot be made", () => {
       "ENOTDIR",
     ],
     [
-      "whose cgroup would be none of its own",
+      "without a cgroup of its own",
       { makesContainer: false, spec: { linux: { cgroupsPath: "/pods/.." } } },
       'cannot join cgroup "/pods/.." (linux.cgroupsPath)',
     ],
@@ -79,7 +79,7 @@ describe("a sandbox that cannot be made", () => {
   });
 });
 
-it("what annotations and a specification ask for in vain is told where a bound keeps it small", async () => {
+it("requests of annotations and a specification without effect are logged within a bound", async () => {
   const annotations = { "io.microsoft.virtualmachine.dump-directory-path": "x" };
   const sandbox = await platform.createSandbox(request({ annotations }));
   expect(loggedOfRequests).toEqual([expect.stringContaining("dump-directory-path has no effect")]);

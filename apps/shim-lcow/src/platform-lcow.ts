@@ -85,7 +85,7 @@ async function createSandbox(
   for (const warning of warnings) warnOfRequest(warning);
 
   const { confidential, ioRetrySeconds } = settings;
-  // Before the VM is created: nobody would end it after an error.
+  // Before the VM is created, since nothing would end it after an error.
   const pod = await podSettings(request, confidential !== undefined);
   const sandboxContainer = await makeSandboxContainer(request, {
     document,

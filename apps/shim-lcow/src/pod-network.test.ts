@@ -58,15 +58,15 @@ type Vm = Awaited<ReturnType<typeof bootedVm>>;
 async function runIn(vm: Vm, args: readonly string[]): Promise<string> {
   const program = await vm.execute({ args, stdout: true });
   if (program.stdout === undefined) throw new Error("the process has no standard output");
-  const [told, code] = await Promise.all([text(program.stdout), program.wait()]);
+  const [output, code] = await Promise.all([text(program.stdout), program.wait()]);
   await program.close();
   expect(code).toBe(0);
-  return told;
+  return output;
 }
 
 async function addressesIn(vm: Vm): Promise<readonly string[]> {
-  const told = await runIn(vm, ["ip", "-o", "-4", "addr", "show"]);
-  return [...told.matchAll(/(eth\d+) +inet (\S+)/g)].map(([, name, address]) => `${name} ${address}`);
+  const output = await runIn(vm, ["ip", "-o", "-4", "addr", "show"]);
+  return [...output.matchAll(/(eth\d+) +inet (\S+)/g)].map(([, name, address]) => `${name} ${address}`);
 }
 
 /** A pod in the VM's own network, so that a program of the VM sees the NICs. */
@@ -100,7 +100,7 @@ describeWith(
   "ip",
   "busybox",
 )("a pod's network on the emulated host", () => {
-  it.each(cases)("comes up and goes where the names of answers are %s", async (_name, spelling) => {
+  it.each(cases)("is set up and torn down when the names in answers are %s", async (_name, spelling) => {
     await using made = new AsyncDisposableStack();
     const directory = mkdtempSync(join(tmpdir(), "pod-network-"));
     made.defer(() => rmSync(directory, { recursive: true, force: true }));

@@ -166,7 +166,7 @@ describeWith(
     return await container.init.wait();
   };
 
-  it("policy paths: layers, scratch, disks and shares stand where the guest and its framework demand", async () => {
+  it("policy paths: layers, scratch, disks and shares are mounted where the guest and its framework demand", async () => {
     await createPod({ ...small, ...withWordyPolicy });
     const shared = join(folder, "shared");
     mkdirSync(shared);
@@ -232,7 +232,7 @@ describeWith(
     await pod().deleteContainer(podId);
   });
 
-  it("policy paths: a root that the host shares is read below one in memory, one that is a disk stands in the folder", async () => {
+  it("policy paths: a shared root is the lower layer of one in memory, a root disk is mounted in the container's folder", async () => {
     await createPod({ ...small, ...withPolicy });
     const script = specification("set -e; echo new >/new; test $(cat /new) = new; rm /bin/sleep", []);
     expect(await run(podId, script, [])).toMatchObject({ status: 0 });
@@ -252,7 +252,7 @@ describeWith(
     ]);
   });
 
-  it("policy paths: files of the host stand where a guest that fails to make a container deletes none", async () => {
+  it("policy paths: files of the host are mounted where a guest that fails to create a container deletes none", async () => {
     await createPod({ ...small, ...withPolicy });
     const shared = join(folder, "shared");
     mkdirSync(shared);
@@ -271,7 +271,7 @@ describeWith(
     await pod().deleteContainer(podId);
   });
 
-  it("policy paths: without a policy pods have folders of their own, and shares that containers have in common", async () => {
+  it("policy paths: without a policy each pod has its own folder, and its containers use common shares", async () => {
     await createPod(small);
     const mounts = [{ destination: "/dir", type: "bind", source: rootfs, options: ["rbind"] }];
     for (const id of ["first", "second"]) {

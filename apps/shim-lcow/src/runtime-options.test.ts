@@ -272,7 +272,7 @@ describe.each(Object.values(rows))("$name", ({ name, effect, default: byDefault,
   });
 });
 
-it("annotations that sandboxes leave to containers are those that containers read", () => {
+it("annotations that sandboxes leave to containers are exactly those that containers read", () => {
   // Of the pod as a whole, a sandbox refuses it already.
   const refused = "io.microsoft.cri.virtual-pod-id";
   const read = containerAnnotationKeys.filter((key) => !key.startsWith("io.kubernetes.") && key !== refused);

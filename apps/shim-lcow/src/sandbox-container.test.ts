@@ -28,8 +28,8 @@ const settings = (architecture: "x64" | "arm64" = "x64", more: object = {}) => (
 });
 const withoutShares = { document: { Owner: "test", VirtualMachine: { Devices: {} } } as never };
 
-describe("the container of a sandbox to which nobody brings one", () => {
-  it("has a root file system of its own in the bundle, for every user to read", async () => {
+describe("the sandbox container that the shim makes", () => {
+  it("has its own root file system in the bundle, readable by every user", async () => {
     const container = await makeSandboxContainer(request(), settings("arm64"));
     const root = path.join(bundle, "sandbox-root");
     expect(container).toMatchObject({ id: "s1", bundle, rootfs: [], spec: { root: { path: root, readonly: true } } });
@@ -48,7 +48,7 @@ describe("the container of a sandbox to which nobody brings one", () => {
     expect(await once(program, "exit")).toEqual([null, "SIGKILL"]);
   });
 
-  it("is what the pod's configuration says, or else the bundle's", async () => {
+  it("follows the pod's configuration, or else the bundle's", async () => {
     const spec = { hostname: "bundle" };
     expect((await makeSandboxContainer(request({ spec }), settings()))?.spec).toMatchObject({ hostname: "bundle" });
     const pod = { specification: { hostname: "pod" } };
@@ -58,7 +58,7 @@ describe("the container of a sandbox to which nobody brings one", () => {
     });
   });
 
-  it("is refused at once where the bundle's file system takes no directories", async () => {
+  it("is refused at once if no directory can be created in the bundle", async () => {
     const refused = makeSandboxContainer(request({ bundle: "/proc/x" }), settings());
     await expect(refused).rejects.toMatchObject({
       code: "ENOENT",
@@ -66,7 +66,7 @@ describe("the container of a sandbox to which nobody brings one", () => {
     });
   });
 
-  it("cannot be where the VM takes no shares, which is said", async () => {
+  it("is refused with the reason if the VM has no Plan9 shares", async () => {
     await expect(makeSandboxContainer(request(), settings("x64", withoutShares))).rejects.toMatchObject({
       code: "FailedPrecondition",
       message: expect.stringContaining("no Plan9 shares"),
@@ -75,11 +75,11 @@ describe("the container of a sandbox to which nobody brings one", () => {
   });
 });
 
-describe("the container beside a task that nobody says to be of a pod", () => {
+describe("the sandbox container of a standalone task", () => {
   const bare = { makesContainer: false };
   const device = { windows: { devices: [{ id: "A", idType: "vpci" }] }, hostname: "box" };
 
-  it("is made where the task asks for what guests give to pods alone", async () => {
+  it("is made if the task asks for something that guests offer only to pods", async () => {
     const made = await makeSandboxContainer(request({ ...bare, spec: device }), settings());
     expect(made).toMatchObject({ id: "s1-pod", spec: { hostname: "box" } });
     expect(readdirSync(bundle)).toEqual(["sandbox-root"]);
@@ -88,7 +88,7 @@ describe("the container beside a task that nobody says to be of a pod", () => {
     expect((await makeSandboxContainer(request({ ...bare, spec: {} }), byDefault))?.id).toBe("s1-pod");
   });
 
-  it("is not where it does not, nor where a policy says which containers there are", async () => {
+  it("is not made if it does not, or if a policy lists the containers", async () => {
     expect(await makeSandboxContainer(request({ ...bare, spec: { hostname: "box" } }), settings())).toBeUndefined();
     const policed = settings("x64", { hasPolicy: true });
     expect(await makeSandboxContainer(request({ ...bare, spec: device }), policed)).toBeUndefined();
@@ -96,21 +96,21 @@ describe("the container beside a task that nobody says to be of a pod", () => {
   });
 });
 
-describe("what containers have of a pod", () => {
-  it("is its /dev/shm, whether the pod's configuration says anything or not", async () => {
+describe("what containers get from their pod", () => {
+  it("is its /dev/shm, with or without a pod configuration", async () => {
     expect(await podSettings(request(), false)).toEqual({ sharesMemory: true });
     expect(await podSettings(request({ pod: {} }), false)).toEqual({ sharesMemory: true });
     expect(await podSettings(request(), true)).toEqual({ sharesMemory: false });
   });
 
-  it("is its resolv.conf, which stands in the bundle", async () => {
+  it("is its resolv.conf, which lies in the bundle", async () => {
     const resolvConfPath = path.join(bundle, "resolv.conf");
     const settingsOfPod = await podSettings(request({ pod: { resolvConf: "search x\n" } }), false);
     expect(settingsOfPod).toEqual({ sharesMemory: true, resolvConfPath });
     expect(readFileSync(resolvConfPath, "utf8")).toBe("search x\n");
   });
 
-  it("is nothing where a client brings the sandbox container, whose mounts say it", async () => {
+  it("is nothing if a client brings the sandbox container, whose mounts decide", async () => {
     expect(await podSettings(request({ makesContainer: false }), false)).toBeUndefined();
   });
 });

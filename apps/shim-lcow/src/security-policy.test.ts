@@ -20,7 +20,7 @@ describe("a security policy", () => {
     copies: [],
   });
 
-  it("is told as it was given, with the documents that there are", async () => {
+  it("is passed unchanged, with the documents that exist", async () => {
     const policy = { EnforcerType: "rego", EncodedSecurityPolicy: "e30=" };
     expect(await securityPolicyOf(settings())).toEqual(policy);
     writeFileSync(join(folder, "reference.cose"), "ref");
@@ -33,24 +33,24 @@ describe("a security policy", () => {
     });
   });
 
-  it("is told without the documents that are not wanted, and with the enforcer that is not named", async () => {
+  it("is passed without documents and enforcer that are not configured", async () => {
     const none = { ...settings(), enforcer: "", referenceInfoFile: "", hashEnvelopeReferenceInfoFile: "" };
     expect(await securityPolicyOf(none)).toEqual({ EnforcerType: "", EncodedSecurityPolicy: "e30=" });
   });
 
-  it("is not told with a document that cannot be read", async () => {
+  it("is not passed if a document cannot be read", async () => {
     mkdirSync(join(folder, "reference.cose"));
     await expect(securityPolicyOf(settings())).rejects.toThrow("EISDIR");
   });
 
-  describe("whose VM writes to its files", () => {
+  describe("with a VM that writes to its files", () => {
     const copies = () =>
       ["state", "root"].map((name) => ({ from: join(folder, name), to: join(folder, `own-${name}`) }));
     beforeEach(() => {
       for (const { from } of copies()) writeFileSync(from, from);
     });
 
-    it("has copies of them, which are opened to it before it is made", async () => {
+    it("has copies of them, to which the VM gets access before it is created", async () => {
       const order: string[] = [];
       await withCopies(
         copies(),

@@ -17,8 +17,8 @@ import type { ComputeHost } from "@uvm-shim/hcs-bindings";
 import type { Container, ContainerRequest, Process, Sandbox, UpstreamStdio as ShimUpstreamStdio } from "@uvm-shim/shim";
 import { describe, expectTypeOf, it } from "vitest";
 
-describe("what the shim asks of the controllers", () => {
-  it("is what they are", () => {
+describe("interfaces of the shim to the controllers", () => {
+  it("are satisfied", () => {
     expectTypeOf<PodController<ContainerRequest, LinuxContainerController>>().toExtend<Sandbox>();
     expectTypeOf<LinuxContainerController>().toExtend<Container>();
     expectTypeOf<ProcessController>().toExtend<Process>();
@@ -26,8 +26,8 @@ describe("what the shim asks of the controllers", () => {
   });
 });
 
-describe("what controllers ask of each other and of the host", () => {
-  it("is what they are given", () => {
+describe("interfaces of the controllers to each other and to the host", () => {
+  it("are satisfied", () => {
     expectTypeOf<VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>>().toExtend<PodVm>();
     expectTypeOf<LinuxContainerController>().toExtend<PodContainer<ContainerRequest>>();
     expectTypeOf<ProcessController>().toExtend<ContainerProcess>();

@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 
 const main = fileURLToPath(new URL("main.ts", import.meta.url));
 
-it.each([["start"], ["delete"], []])("refuses %s as Unimplemented, with a sentence and nothing else", (...action) => {
+it.each([["start"], ["delete"], []])("refuses %s as Unimplemented, with a message and no stack", (...action) => {
   const shim = spawnSync(process.execPath, [main, "-namespace", "ns", "-id", "c1", ...action], { encoding: "utf8" });
   expect({ status: shim.status, stdout: shim.stdout, stderr: shim.stderr }).toEqual({
     status: 1,

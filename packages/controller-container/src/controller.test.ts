@@ -23,7 +23,7 @@ describe("start and exit", () => {
     expect(bench.leftovers).toEqual([]);
   });
 
-  it("whose creation was given up before its turn can be deleted, and is not created after that", async () => {
+  it("can be deleted when its creation was cancelled before its turn, and is not created afterwards", async () => {
     const { controller, leftovers } = new ContainerBench();
     const request = { spec: specification(), rootfs: [overlayMount], stdio: noStdio };
     await expect(controller.create(request, AbortSignal.abort(new Error("no longer")))).rejects.toThrow("no longer");
@@ -32,7 +32,7 @@ describe("start and exit", () => {
     expect([controller.state, leftovers]).toEqual(["Stopped", []]);
   });
 
-  it("is Stopped once init has exited, and its execs are ended", async () => {
+  it("is Stopped once init has exited, which ends its execs", async () => {
     const bench = await new ContainerBench().running();
     const [running, idle] = [
       await bench.controller.createProcess(exec("a")),
@@ -54,7 +54,7 @@ describe("start and exit", () => {
 });
 
 describe("processes", () => {
-  it("are known by their ids, init by the empty one", async () => {
+  it("are found by their ids, init by the empty one", async () => {
     const bench = await new ContainerBench().running();
     const process = await bench.controller.createProcess(exec("a"));
     expect(bench.controller.process("a")).toBe(process);
@@ -62,7 +62,7 @@ describe("processes", () => {
     expect(bench.controller.processes()).toEqual([bench.controller.init, process]);
   });
 
-  it("are refused for a bad or taken id, a bad specification, and while the container does not run", async () => {
+  it("are refused for an invalid or taken id, an invalid specification, and while the container does not run", async () => {
     const bench = await new ContainerBench().created();
     await expect(bench.controller.createProcess(exec("a"))).rejects.toMatchObject({ code: "FailedPrecondition" });
     await bench.controller.init.start();
@@ -100,14 +100,14 @@ describe("processes", () => {
     expect(await bench.controller.pids()).toEqual([{ pid: 100 }, { pid: 101, execId: "a" }, { pid: 999 }]);
   });
 
-  it("are one before the start, whose pid the guest lists", async () => {
+  it("have only init before the start, whose pid the guest lists", async () => {
     const { controller } = await new ContainerBench().created();
     expect([controller.init.state, controller.init.pid]).toEqual(["created", 100]);
     expect(await controller.pids()).toEqual([{ pid: 100 }]);
     expect(await controller.init.start()).toBe(100);
   });
 
-  it("have no pid before the start where the guest does not tell it, which fails nothing", async () => {
+  it("have no pid before the start if the guest does not list it, which is no failure", async () => {
     const reach = new ScriptedCalls();
     await new ContainerBench(reach).created();
     const asked = reach.names.indexOf("processIds");
@@ -115,7 +115,7 @@ describe("processes", () => {
     expect([controller.state, controller.init.pid]).toEqual(["Created", 0]);
   });
 
-  it("are signalled all together", async () => {
+  it("are all signalled together", async () => {
     const bench = await new ContainerBench().running();
     await bench.controller.killAll(15);
     expect(bench.guestContainer.signals).toEqual([15]);
@@ -126,8 +126,8 @@ describe("processes", () => {
   });
 });
 
-describe("a container's limits and figures", () => {
-  it("are the guest's, of a container that runs", async () => {
+describe("a container's limits and statistics", () => {
+  it("come from the guest while the container runs", async () => {
     const bench = await new ContainerBench().running();
     expect(await bench.controller.statistics()).toEqual({ version: 1, metrics: { pids: { current: 2 } } });
     const resources = {
@@ -140,7 +140,7 @@ describe("a container's limits and figures", () => {
     expect(bench.guestContainer.updates).toEqual([resources]);
   });
 
-  it("stay as they are where an update says 0", async () => {
+  it("stay unchanged where an update has 0", async () => {
     const bench = await new ContainerBench().running();
     await bench.controller.update({ cpu: { quota: 0, period: 0, shares: 4 } });
     expect(bench.guestContainer.updates).toEqual([{ cpu: { shares: 4 } }]);
@@ -160,7 +160,7 @@ describe("a container's limits and figures", () => {
     expect(bench.guestContainer.updates).toEqual([]);
   });
 
-  it("are none before it runs and after", async () => {
+  it("are refused before it runs and afterwards", async () => {
     const bench = await new ContainerBench().created([layersMount]);
     const refusal = { code: "FailedPrecondition" };
     expect(await bench.controller.statistics()).toEqual({
@@ -176,7 +176,7 @@ describe("a container's limits and figures", () => {
 });
 
 describe("pausing", () => {
-  it("stops a container that runs, which takes no execs until it is resumed", async () => {
+  it("pauses a running container, which refuses execs until it is resumed", async () => {
     const bench = await new ContainerBench().running();
     const { controller, guestContainer } = bench;
     await controller.pause();
@@ -192,7 +192,7 @@ describe("pausing", () => {
     await controller.createProcess(exec);
   });
 
-  it("does not keep it from being killed, terminated and deleted", async () => {
+  it("does not prevent kill, terminate and delete", async () => {
     for (const end of [
       async ({ controller, initProcess }: ContainerBench) => {
         await controller.killAll(9);
@@ -209,7 +209,7 @@ describe("pausing", () => {
     }
   });
 
-  it("that fails leaves it as it was", async () => {
+  it("leaves the container unchanged when it fails", async () => {
     const reach = new ScriptedCalls();
     await new ContainerBench(reach).running();
     const bench = await new ContainerBench(new ScriptedCalls(new Map([[reach.calls.length, "fail"]]))).running();
@@ -218,23 +218,23 @@ describe("pausing", () => {
     await bench.controller.pause();
   });
 
-  it("is for those alone that run", async () => {
+  it("is possible only while the container runs", async () => {
     const bench = await new ContainerBench().created([layersMount]);
     await expect(bench.controller.pause()).rejects.toMatchObject({ code: "FailedPrecondition" });
   });
 });
 
-it("a container tells of processes that were killed for want of memory", async () => {
+it("a container reports its out-of-memory kills", async () => {
   const bench = new ContainerBench();
-  let told = 0;
-  const onOutOfMemory = (): void => void told++;
+  let reports = 0;
+  const onOutOfMemory = (): void => void reports++;
   await bench.controller.create({ spec: specification(), rootfs: [overlayMount], stdio: noStdio, onOutOfMemory });
   bench.guestContainer.outOfMemory();
-  expect(told).toBe(1);
+  expect(reports).toBe(1);
 });
 
 describe("delete", () => {
-  it("gives back in reverse order: state after the root is taken apart, before the disks go", async () => {
+  it("releases in reverse order: the state after the root is dismantled, before the disks", async () => {
     const script = new ScriptedCalls();
     const bench = await new ContainerBench(script).created([layersMount]);
     const before = script.calls.length;
@@ -250,7 +250,7 @@ describe("delete", () => {
     expect(bench.leftovers).toEqual([]);
   });
 
-  it("is refused while the container runs, and repeatable afterwards", async () => {
+  it("is refused while the container runs, and can be repeated afterwards", async () => {
     const script = new ScriptedCalls();
     const bench = await new ContainerBench(script).running();
     await expect(bench.controller.delete()).rejects.toMatchObject({ code: "FailedPrecondition" });
@@ -262,7 +262,7 @@ describe("delete", () => {
     expect(script.calls).toHaveLength(length);
   });
 
-  it("goes on when the caller no longer waits", async () => {
+  it("continues when the caller stops waiting", async () => {
     const bench = await new ContainerBench().created();
     const abort = new AbortController();
     const deleting = bench.controller.delete(abort.signal);
@@ -274,7 +274,7 @@ describe("delete", () => {
 });
 
 describe("terminate", () => {
-  it("ends a running container, and again does nothing", async () => {
+  it("ends a running container, and does nothing the second time", async () => {
     const script = new ScriptedCalls();
     const bench = await new ContainerBench(script).running();
     await bench.controller.terminate();
@@ -283,7 +283,7 @@ describe("terminate", () => {
     expect(script.names.filter((name) => name === "terminate")).toHaveLength(1);
   });
 
-  it("interrupts a create that hangs, and nothing is left", async () => {
+  it("interrupts a create that hangs, and leaves nothing behind", async () => {
     const hanging = Promise.withResolvers<void>();
     const bench = new ContainerBench(new ScriptedCalls(new Map([[2, "hang"]]), hanging.resolve));
     const creating = bench.created();
@@ -292,7 +292,7 @@ describe("terminate", () => {
     expect(bench.leftovers).toEqual([]);
   });
 
-  it.each([5, 6])("interrupts a start that hangs at call %d, and init gets its exit", async (call) => {
+  it.each([5, 6])("interrupts a start that hangs at call %d, and init exits", async (call) => {
     const hanging = Promise.withResolvers<void>();
     const bench = await new ContainerBench(new ScriptedCalls(new Map([[call, "hang"]]), hanging.resolve)).created();
     const starting = bench.controller.init.start();
@@ -304,8 +304,8 @@ describe("terminate", () => {
   });
 });
 
-describe("when the VM is gone", () => {
-  it("counts what it held as released, and still unmounts on the host", async () => {
+describe("after the VM is gone", () => {
+  it("counts its acquisitions as released, and still unmounts on the host", async () => {
     const script = new ScriptedCalls();
     const bench = await new ContainerBench(script).running();
     bench.controller.vmExited({ reason: "crash" });
@@ -324,7 +324,7 @@ describe("when the VM is gone", () => {
     expect(bench.controller.state).toBe("Stopped");
   });
 
-  it("fails a create that is under way, and lets a release that waits for the VM end", async () => {
+  it("fails a create in progress, and completes a release that waits for the VM", async () => {
     // The creation in the guest fails, then unmapping the share hangs.
     const faults = new Map<number, Fault>([
       [2, "fail"],
@@ -338,7 +338,7 @@ describe("when the VM is gone", () => {
   });
 });
 
-it("creates only once", async () => {
+it("can be created only once", async () => {
   const bench = await new ContainerBench().created();
   await expect(bench.created()).rejects.toMatchObject({ code: "FailedPrecondition" });
   expect(bench.controller.state).toBe("Created");

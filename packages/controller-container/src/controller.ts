@@ -142,7 +142,7 @@ export class LinuxContainerController {
       release: async () => {
         const init = this.#processes.get(initId);
         await init?.abandon(killed);
-        // A process that could not be created never gets an exit, so nobody must wait for it.
+        // A process that could not be created never gets an exit, so it must not be waited for.
         if (init?.exit === undefined) this.#processes.delete(initId);
       },
     };

@@ -15,7 +15,7 @@ const rejection = async (bench: ContainerBench, spec: unknown, rootfs = [overlay
 };
 
 describe("root file system", () => {
-  it("of layers: each through SCSI, topmost first, combined with a scratch directory of the container's own", async () => {
+  it("of layers: each a SCSI disk, topmost first, combined with the container's own scratch directory", async () => {
     const script = new ScriptedCalls();
     const bench = await new ContainerBench(script).created([layersMount]);
     expect(bench.disks.requests).toEqual([
@@ -49,18 +49,18 @@ describe("root file system", () => {
     });
   });
 
-  it("of layers takes a scratch disk that is a VHD", async () => {
+  it("of layers accepts a VHD as scratch disk", async () => {
     const bench = new ContainerBench();
     bench.files.kinds.set("/snapshots/3/sandbox.vhd", "file");
     await bench.created([layersMount]);
     expect(bench.disks.requests.at(-1)?.disk.hostPath).toBe("/snapshots/3/sandbox.vhd");
   });
 
-  it("of layers for reading has no scratch disk", async () => {
+  it("of read-only layers has no scratch disk", async () => {
     const options = ["ro", 'parentLayerPaths=["/snapshots/1"]'];
     const bench = await new ContainerBench().created([{ ...layersMount, options }]);
     expect(bench.disks.requests).toHaveLength(1);
-    // What has to be written into every root is kept in the VM's memory.
+    // Files that are written into every root are kept in the VM's memory.
     expect(bench.guest.combinations[0]?.ScratchPath).toBe("/run/gcs/pods/p1/c1/scratch/c1");
     expect(bench.guest.settings[0]?.OciSpecification.root?.readonly).toBe(true);
   });
@@ -76,7 +76,7 @@ describe("root file system", () => {
     expect(failure).toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
-  it("of layers without its scratch disk, or beside other mounts, is refused", async () => {
+  it("of layers is refused without its scratch disk, or with other mounts", async () => {
     const bench = new ContainerBench();
     bench.files.kinds.delete("/snapshots/3/sandbox.vhdx");
     expect(await rejection(bench, specification(), [layersMount])).toMatchObject({
@@ -117,7 +117,7 @@ describe("root file system", () => {
     });
   });
 
-  it("of other mounts is mounted by the host and shared, writable also for a read-only root", async () => {
+  it("of other mounts is mounted by the host and shared, writable even for a read-only root", async () => {
     const script = new ScriptedCalls();
     const spec = specification({ root: { path: "rootfs", readonly: true } });
     const bench = await new ContainerBench(script).created([overlayMount], spec);
@@ -139,7 +139,7 @@ describe("root file system", () => {
 });
 
 describe("mounts", () => {
-  it("shares host directories, and single files through their directory alone", async () => {
+  it("shares host directories, and single files only through their directory", async () => {
     const mounts = [
       { destination: "/data", type: "bind", source: "/data", options: ["rbind", "ro"] },
       { destination: "/etc/resolv.conf", source: "/etc/resolv.conf", options: ["bind"] },
@@ -185,7 +185,7 @@ describe("mounts", () => {
 describe("devices", () => {
   const withDevices = (...devices: readonly object[]) => specification({ windows: { devices } });
 
-  it("are assigned to the VM, and the guest is told by which GUIDs it knows them", async () => {
+  it("are assigned to the VM, and the guest gets their VMBus GUIDs", async () => {
     const script = new ScriptedCalls();
     const bench = new ContainerBench(script, { propagateNumaAffinity: true });
     const devices = withDevices(
@@ -219,12 +219,12 @@ describe("devices", () => {
     expect(bench.leftovers).toEqual([]);
   });
 
-  it("tell no node where the VM has none", async () => {
+  it("are requested without a virtual node if the VM has no nodes", async () => {
     const bench = await new ContainerBench().created([overlayMount], withDevices({ id: "PCIP\\A", idType: "vpci" }));
     expect(bench.devices.requests).toEqual([{ deviceInstancePath: "PCIP\\A", virtualFunction: 0 }]);
   });
 
-  it("are given back when a later one cannot be assigned", async () => {
+  it("are released when a later one cannot be assigned", async () => {
     const bench = new ContainerBench(new ScriptedCalls(new Map([[3, "fail"]])));
     const devices = withDevices({ id: "A", idType: "vpci" }, { id: "B", idType: "vpci" });
     expect(await rejection(bench, devices)).toMatchObject({ code: "Unavailable" });
@@ -255,8 +255,8 @@ describe("devices", () => {
   });
 });
 
-// A comparison of each with each would take longer than a test may.
-it("devices by the thousand are compared", { timeout: 5000 }, async () => {
+// Comparing every pair would exceed the test timeout.
+it("thousands of devices are compared", { timeout: 5000 }, async () => {
   const devices = Array.from({ length: 20_000 }, (_, index) => ({ id: `PCIP\\VEN_${index}`, idType: "vpci" }));
   const given = [...devices, { id: "PCIP\\ven_19999", idType: "vpci" }];
   expect(await rejection(new ContainerBench(), specification({ windows: { devices: given } }))).toMatchObject({
@@ -378,7 +378,7 @@ describe("specification", () => {
     ],
     [{ linux: { sysctl: { "a\0": "1" } } }, 'linux.sysctl: expected text without NUL, got "a\\u0000"'],
     [{ linux: { maskedPaths: ["/x\0"] } }, "config.json: linux.maskedPaths[0]: expected text without NUL"],
-  ])("is refused where no kernel of a guest can do it: %j", async (changes, message) => {
+  ])("is refused if no guest kernel supports it: %j", async (changes, message) => {
     const bench = new ContainerBench();
     const request = { spec: specification(changes), rootfs: [overlayMount], stdio: noStdio };
     await expect(bench.controller.create(request)).rejects.toMatchObject({
@@ -390,7 +390,7 @@ describe("specification", () => {
   it.each([
     ["long names", 3000, "k".repeat(1000)],
     ["short ones", 100_000, "k"],
-  ])("is looked through where what is ignored is nested by the thousand, with %s", async (_, depth, name) => {
+  ])("is read even if ignored fields are nested thousands deep, with %s", async (_, depth, name) => {
     const nested = (end: string): unknown => JSON.parse(`${`{"${name}":`.repeat(depth)}"${end}"${"}".repeat(depth)}`);
     expect(await rejection(new ContainerBench(), specification({ hooks: nested("x\\u0000") }))).toMatchObject({
       code: "InvalidArgument",
@@ -399,13 +399,13 @@ describe("specification", () => {
     await new ContainerBench().created([overlayMount], specification({ hooks: nested("x") }));
   });
 
-  it.each([-1, 0])("names no limit of the processors' time by a quota of %i", async (quota) => {
+  it.each([-1, 0])("sets no CPU limit for a quota of %i", async (quota) => {
     const spec = specification({ linux: { resources: { cpu: { quota, period: 100_000 } } } });
     const bench = await new ContainerBench().created([overlayMount], spec);
     expect(bench.guest.settings[0]?.OciSpecification.linux?.resources).toEqual({ cpu: { period: 100_000 } });
   });
 
-  it("is of the oldest version that has its fields", async () => {
+  it("has the oldest version that has its fields", async () => {
     const spec = specification({ domainname: "example", linux: { namespaces: [{ type: "uts" }] } });
     const bench = await new ContainerBench().created([overlayMount], spec);
     expect(bench.guest.settings[0]?.OciSpecification).toMatchObject({ ociVersion: "1.1.0", domainname: "example" });
@@ -420,12 +420,12 @@ describe("specification", () => {
     expect(bench.guest.settings[0]?.OciSpecification.linux).toEqual({ resources: { devices: [allowAll] } });
   });
 
-  it("always has resources, to which the guest adds", async () => {
+  it("always has resources, since the guest adds to them", async () => {
     const bench = await new ContainerBench().created([overlayMount], specification({ linux: {} }));
     expect(bench.guest.settings[0]?.OciSpecification.linux).toEqual({ resources: {} });
   });
 
-  it("lets a container use all devices of the guest that may use all of the host, and has no nodes of the host's", async () => {
+  it("allows all devices of the guest to a container that may use all of the host, without the host's nodes", async () => {
     const devices = [{ path: "/dev/fuse", type: "c", major: 10, minor: 229 }];
     const given = { devices, resources: { devices: [{ allow: false, access: "rwm" }, allowAll] } };
     const privileged = await new ContainerBench().created([overlayMount], specification({ linux: given }));

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Flavour, flavours, guidOf, NetworkBench } from "./testing/index.ts";
 
-/** Setup, a change of the namespace that is followed, and teardown. */
+/** Setup, a sync after a change of the namespace, and teardown. */
 async function scenario(flavour: Flavour, faults: ReadonlyMap<number, Fault>) {
   const callers = new Callers();
   const script = new ScriptedCalls(faults, () => callers.abortAll());
@@ -24,7 +24,7 @@ const expectedCalls = { lcow: 18, wcow: 24 };
 describe.each(flavours)("a fault at any one call, %s", async (flavour) => {
   const faultless = await scenario(flavour, new Map());
 
-  it("has calls to hit", () => {
+  it("makes calls", () => {
     expect(faultless.calls).toBe(expectedCalls[flavour]);
     expect(faultless.bench.left).toEqual([]);
   });
@@ -37,7 +37,7 @@ describe.each(flavours)("a fault at any one call, %s", async (flavour) => {
   });
 });
 
-describe("any sequence of operations with any faults", () => {
+describe("random operations with random faults", () => {
   const step = fc.record({
     kind: fc.constantFrom("setup", "sync", "sync", "teardown", "add endpoint", "remove endpoint", "abort"),
     which: fc.nat(5),
@@ -46,7 +46,7 @@ describe("any sequence of operations with any faults", () => {
   });
   const fault = fc.tuple(fc.nat(60), fc.constantFrom<Fault>("fail", "lose", "hang", "hangDone"));
 
-  it.each(flavours)("accounts for everything, and can always be torn down, %s", async (flavour) => {
+  it.each(flavours)("account for everything, and can always be torn down, %s", async (flavour) => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), fc.array(fault, { maxLength: 8 }), async (steps, faults) => {
         const callers = new Callers();
@@ -59,7 +59,7 @@ describe("any sequence of operations with any faults", () => {
         const rest = async (): Promise<void> => {
           await Promise.all(pending);
           pending = [];
-          // What host and guest have is tracked: nothing is left that nobody would remove.
+          // What host and guest have is tracked: nothing is left that would never be removed.
           const tracked = new Set(controller.nics.map(({ id }) => id));
           for (const id of [
             ...bench.networks.nics.keys(),
@@ -87,7 +87,7 @@ describe("any sequence of operations with any faults", () => {
           if (atRest) await rest();
         }
         await rest();
-        // Each fault strikes once, so after as many rounds as there are faults all is given back.
+        // Each fault strikes once, so everything is released after as many rounds as there are faults.
         for (let round = 0; round <= faults.length; round++) {
           await callers.attempt((signal) => controller.teardown(signal));
         }

@@ -40,7 +40,7 @@ describe("setup", () => {
     expect([...windows.nics.values()]).toEqual(["complete", "complete"]);
   });
 
-  it("tells a Windows guest what it knows of namespace and endpoint, and nothing else", async () => {
+  it("sends a Windows guest the fields of namespace and endpoint that it knows, and no others", async () => {
     const bench = await NetworkBench.make("wcow");
     const IpConfigurations = [{ IpAddress: "10.0.0.9", PrefixLength: 24 }];
     await bench.addEndpoint({ Name: "eth0", IpConfigurations, SchemaVersion: { Major: 2, Minor: 16 } });
@@ -60,7 +60,7 @@ describe("setup", () => {
     ]);
   });
 
-  it("does the host's part alone for a Linux guest that takes no interfaces", async () => {
+  it("does only the host's part for a Linux guest that accepts no interfaces", async () => {
     const { controller, networks, linux } = await NetworkBench.make("lcow", two);
     linux.supportsNetworkNamespaces = false;
     await controller.setup();
@@ -68,7 +68,7 @@ describe("setup", () => {
     expect(networks.script.names.slice(3)).toEqual(["addNic", "addNic", "removeNic", "removeNic"]);
   });
 
-  it("does without the namespace for a Windows guest that takes none", async () => {
+  it("omits the namespace for a Windows guest that accepts none", async () => {
     const { controller, networks, windows } = await NetworkBench.make("wcow", two);
     windows.supportsNetworkNamespaces = false;
     await controller.setup();
@@ -76,7 +76,7 @@ describe("setup", () => {
     expect(windows.nics.size).toBe(2);
   });
 
-  it("tells a Linux guest all that the endpoint says", async () => {
+  it("sends a Linux guest all fields of the endpoint", async () => {
     const { controller, addEndpoint, linux } = await withEndpoint({ policyBasedRouting: true });
     await addEndpoint({
       Name: "eth0",
@@ -114,7 +114,7 @@ describe("setup", () => {
     ]);
   });
 
-  it("spares a Linux guest default routes that lead nowhere, which it could not set up", async () => {
+  it("omits default routes without a gateway for a Linux guest, which could not set them up", async () => {
     const { controller, addEndpoint, linux } = await withEndpoint({ policyBasedRouting: false });
     await addEndpoint({
       Name: "eth0",
@@ -141,7 +141,7 @@ describe("setup", () => {
     expect(controller.state.kind).toBe("Configured");
   });
 
-  it("takes a namespace without endpoints", async () => {
+  it("accepts a namespace without endpoints", async () => {
     const { controller } = await NetworkBench.make("lcow");
     await controller.setup();
     expect(controller.nics).toEqual([]);
@@ -214,7 +214,7 @@ describe("setup", () => {
     expect(networks.script.calls).toEqual([]);
   });
 
-  it("says that there is no such namespace", async () => {
+  it("reports an unknown namespace", async () => {
     const bench = await NetworkBench.make("lcow");
     await bench.networks.deleteNamespace(namespaceId);
     await expect(bench.controller.setup()).rejects.toMatchObject({ code: "NotFound" });
@@ -226,7 +226,7 @@ describe("teardown", () => {
   it.each([
     ["lcow", ["guest remove", "removeNic", "guest remove", "removeNic"]],
     ["wcow", ["guest remove", "removeNic", "guest remove", "removeNic", "queryNamespace", "guest remove namespace"]],
-  ] as const)("takes everything back in reverse, %s", async (flavour, calls) => {
+  ] as const)("releases everything in reverse order, %s", async (flavour, calls) => {
     const bench = await NetworkBench.make(flavour, two);
     await bench.controller.setup();
     const before = bench.networks.script.calls.length;
@@ -240,7 +240,7 @@ describe("teardown", () => {
     expect(bench.networks.script.calls).toHaveLength(before + calls.length);
   });
 
-  it("tells a Windows guest of the namespace as it is by then, and as it was where it is gone", async () => {
+  it("sends a Windows guest the namespace as it is by then, or as it was if it is gone", async () => {
     const bench = await NetworkBench.make("wcow", two);
     await bench.controller.setup();
     await bench.removeEndpoint(guidOf(1));
@@ -258,8 +258,8 @@ describe("teardown", () => {
     expect([...bench.left, ...other.left]).toEqual([]);
   });
 
-  it("leaves a Windows guest its namespace while the host does not tell how it is, until it does", async () => {
-    // Query of the namespace and its addition; then the query that fails.
+  it("leaves a Windows guest its namespace until the host can describe it", async () => {
+    // The query of the namespace and its addition, then the query that fails.
     const script = new ScriptedCalls(new Map([[2, "fail"]]));
     const bench = await NetworkBench.make("wcow", { script });
     await bench.controller.setup();
@@ -270,14 +270,14 @@ describe("teardown", () => {
     expect(bench.left).toEqual([]);
   });
 
-  it("is all that is left to do before a setup", async () => {
+  it("also ends a network before its setup", async () => {
     const { controller } = await NetworkBench.make("lcow", two);
     await controller.teardown();
     await expect(controller.setup()).rejects.toMatchObject({ code: "FailedPrecondition" });
     await expect(controller.sync()).rejects.toMatchObject({ code: "FailedPrecondition" });
   });
 
-  it("tries everything, reports all errors together, and goes on where it stopped", async () => {
+  it("attempts everything, reports all errors together, and resumes where it stopped", async () => {
     const script = new ScriptedCalls(
       new Map([
         [7, "fail"],
@@ -307,7 +307,7 @@ describe("teardown", () => {
     }
   });
 
-  it("counts a VM that has ended, and a bridge that is closed, as given back", async () => {
+  it("counts an ended VM and a closed bridge as released", async () => {
     const networks = new FakeNetworks();
     const gone = Object.assign(scriptedError("Unavailable", "it ended"), { gone: true });
     const guest = new FakeLinuxGuest(networks);
@@ -352,7 +352,7 @@ describe("teardown", () => {
 });
 
 describe("sync", () => {
-  it.each(flavours)("adds and removes what the namespace has gained and lost, %s", async (flavour) => {
+  it.each(flavours)("adds and removes endpoints that the namespace has gained and lost, %s", async (flavour) => {
     const bench = await NetworkBench.make(flavour, two);
     await bench.controller.setup();
     const [first, second] = bench.controller.nics;
@@ -368,7 +368,7 @@ describe("sync", () => {
     expect(bench.left).toEqual([]);
   });
 
-  it("leaves out what a Linux guest takes no more, once a container has its network, and says so once", async () => {
+  it("skips NICs that a Linux guest no longer accepts once a container has its network, with one warning", async () => {
     const bench = await NetworkBench.make("lcow", { names: ["a_eth0"] });
     const { controller, linux } = bench;
     await controller.setup();
@@ -378,7 +378,7 @@ describe("sync", () => {
     expect(controller.nics.map(({ name }) => name)).toEqual(["a_eth0"]);
     const why = "a Linux guest accepts no further NIC once a container holds the network";
     expect(bench.warnings).toEqual([`endpoint ${late} (b_eth1) has no NIC in the VM: ${why}`]);
-    // In the place of those that are gone it takes one.
+    // It accepts one in the place of those that are gone.
     const [{ endpointId = "" } = {}] = controller.nics;
     await bench.removeEndpoint(endpointId);
     await controller.sync();
@@ -387,7 +387,7 @@ describe("sync", () => {
     expect(bench.left).toEqual([]);
   });
 
-  it("takes the first of them where a container has the network before there is a NIC", async () => {
+  it("accepts the first NIC if a container has the network before there is one", async () => {
     const bench = await NetworkBench.make("lcow", { names: ["a_eth1", "b_eth0"] });
     bench.linux.isHeld = true;
     await bench.controller.setup();
@@ -406,7 +406,7 @@ describe("sync", () => {
     expect(bench.controller.state.kind).toBe("Configured");
   });
 
-  it("tries what failed again, with a NIC of its own", async () => {
+  it("retries a failed addition with a new NIC", async () => {
     const script = new ScriptedCalls(new Map([[8, "lose"]]));
     const bench = await NetworkBench.make("lcow", { names: ["eth0"], script });
     await bench.controller.setup();

@@ -106,11 +106,11 @@ export class NetworkController {
     return this.#interruptibly("sync network", signal, async (until) => {
       this.#life.require("sync");
       const endpoints = await this.#present(until);
-      const wanted = new Set(endpoints.map(keyOf));
+      const current = new Set(endpoints.map(keyOf));
       const failures: unknown[] = [];
       for (const nic of [...this.#nics.values()].toReversed()) {
         // A partly added NIC cannot be completed, since it is unknown which steps took effect.
-        if (nic.isComplete && wanted.has(keyOf(nic.endpoint))) continue;
+        if (nic.isComplete && current.has(keyOf(nic.endpoint))) continue;
         await this.#remove(nic, until).catch((error: unknown) => failures.push(error));
       }
       for (const endpoint of endpoints) {
@@ -234,7 +234,7 @@ function throwTogether(failures: readonly unknown[]): void {
   if (first === undefined) return;
   if (failures.length === 1) throw first;
   const aggregate = new AggregateError(failures, failures.map(messageOf).join("; "));
-  // Callers read the code; the first failure's says most.
+  // Callers read the code; the first failure's is the most specific.
   throw Object.assign(aggregate, { code: codeOf(first) });
 }
 

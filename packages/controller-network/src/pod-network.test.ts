@@ -91,7 +91,7 @@ describe("PodNetwork", () => {
     return { bench, network, made, hanging: hanging.promise };
   }
 
-  it("does without a namespace, until a container is in one", async () => {
+  it("needs no namespace until a container is in one", async () => {
     const { bench, network, made } = await make();
     await network.prepare(none);
     await network.teardown();
@@ -103,7 +103,7 @@ describe("PodNetwork", () => {
     expect(bench.left).toEqual([]);
   });
 
-  it("is set up once for containers that come at once, and follows the namespace for each later one", async () => {
+  it("is set up once for concurrent containers, and updated for each later one", async () => {
     const { bench, network, made } = await make({ sandbox: namespaceId });
     await Promise.all([network.prepare(none), network.prepare(hcn(namespaceId)), network.prepare(none)]);
     expect(made).toHaveLength(1);
@@ -114,7 +114,7 @@ describe("PodNetwork", () => {
     expect(bench.left).toEqual([]);
   });
 
-  it("says whether the VM has a NIC of it", async () => {
+  it("reports whether the VM has a NIC in it", async () => {
     const { network } = await make();
     await network.prepare(none);
     expect(network.hasInterfaces).toBe(false);
@@ -124,7 +124,7 @@ describe("PodNetwork", () => {
     expect(network.hasInterfaces).toBe(false);
   });
 
-  it("is known to the guest by the id that its holder was given, where that came first", async () => {
+  it("keeps the id under which the guest already knows it", async () => {
     const { bench, network } = await make({ guestNamespaceId: other });
     await network.prepare(hcn(namespaceId));
     expect([...bench.linux.adapters.values()].map(({ NamespaceID }) => NamespaceID)).toEqual([other]);
@@ -140,7 +140,7 @@ describe("PodNetwork", () => {
     });
   });
 
-  it("is the one that a container names by the sandbox's path, or by a process of the guest", async () => {
+  it("is the one that a container names by the sandbox's path or by a process of the guest", async () => {
     const { bench, network, made } = await make({ sandbox: namespaceId, hostPath: "/var/run/netns/cni-1" });
     for (const path of ["/var/run/netns/cni-1", "/run/netns/cni-1", "/proc/42/ns/net"]) await network.prepare(at(path));
     expect(made).toHaveLength(1);
@@ -154,7 +154,7 @@ describe("PodNetwork", () => {
     expect(bench.left).toEqual([]);
   });
 
-  it("refuses a container in a network of the host's where the pod has none of these", async () => {
+  it("refuses a container in a network of the host if the pod has none", async () => {
     const { network, made } = await make();
     await network.prepare(at("/proc/42/ns/net"));
     await expect(network.prepare(at("/run/netns/cni-2"))).rejects.toMatchObject({
@@ -164,7 +164,7 @@ describe("PodNetwork", () => {
     expect(made).toEqual([]);
   });
 
-  it("takes a failed setup back, and tries anew", async () => {
+  it("undoes a failed setup, and tries again", async () => {
     const { bench, network, made } = await make({ sandbox: namespaceId, faults: new Map([[3, "lose"]]) });
     await expect(network.prepare(none)).rejects.toMatchObject({ code: "Unavailable" });
     expect(bench.left).toEqual([]);
@@ -172,7 +172,7 @@ describe("PodNetwork", () => {
     expect(made.map(({ state }) => state.kind)).toEqual(["TornDown", "Configured"]);
   });
 
-  it("takes back later what it could not take back at once", async () => {
+  it("undoes later what it could not undo at once", async () => {
     const faults = new Map<number, Fault>([
       [3, "fail"],
       [5, "fail"],
@@ -185,7 +185,7 @@ describe("PodNetwork", () => {
     expect(bench.networks.nics.size).toBe(1);
   });
 
-  it("lets go of a caller who gives up, and of a setup that hangs when the pod ends", async () => {
+  it("releases a caller that gives up, and abandons a setup that hangs when the pod ends", async () => {
     const { bench, network, hanging } = await make({ sandbox: namespaceId, faults: new Map([[2, "hangDone"]]) });
     const preparing = network.prepare(none);
     const failed = expect(preparing).rejects.toMatchObject({ code: "Cancelled" });

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { plan9On } from "./testing/index.ts";
 
-describe("any sequence of operations with any faults", () => {
+describe("random operations with random faults", () => {
   const step = fc.record({
     kind: fc.constantFrom("reserve", "map", "unmap"),
     hostPath: fc.constantFrom("/a", "/b"),
@@ -15,7 +15,7 @@ describe("any sequence of operations with any faults", () => {
   });
   const fault = fc.tuple(fc.nat(40), fc.constantFrom<Fault>("fail", "lose", "hang", "hangDone"));
 
-  it("keeps counts equal to holders, accounts for every share, and can always be cleaned up", async () => {
+  it("keep counts equal to holders, account for every share, and can always be cleaned up", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.array(fault, { maxLength: 8 }), async (steps, faults) => {
         const callers = new Callers();
@@ -34,7 +34,7 @@ describe("any sequence of operations with any faults", () => {
           const expected = new Map<string, number>();
           for (const path of holders.values()) expected.set(path, (expected.get(path) ?? 0) + 1);
           expect(perPath).toEqual(expected);
-          // What the VM has is accounted for: nothing is shared or mounted that nobody would remove.
+          // What the VM has is accounted for: nothing is shared or mounted that would never be removed.
           const tracked = new Set(plan9.shares.filter(({ state }) => state !== "Reserved").map(({ name }) => name));
           for (const name of [...vm.shares.keys(), ...vm.mounted.values()]) expect(tracked).toContain(name);
         };
@@ -58,7 +58,7 @@ describe("any sequence of operations with any faults", () => {
           if (atRest) await rest();
         }
         await rest();
-        // Each fault strikes once, so after as many rounds as there are faults all is given back.
+        // Each fault strikes once, so everything is released after as many rounds as there are faults.
         for (let round = 0; round <= faults.length; round++) {
           await Promise.all(made.map((id) => callers.attempt((signal) => plan9.unmapFromGuest(id, signal))));
         }

@@ -24,7 +24,7 @@ describe("mapping one directory", () => {
     [data, readOnly | linuxMetadata, undefined],
     [{ ...data, readOnly: false }, linuxMetadata, undefined],
     [{ ...data, allowedFiles: ["hosts"] }, readOnly | linuxMetadata | restrictFileAccess, ["hosts"]],
-  ])("tells the host %j", async (config, flags, allowedFiles) => {
+  ])("sends the host %j", async (config, flags, allowedFiles) => {
     const { vm, plan9 } = plan9On();
     await plan9.mapToGuest(await plan9.reserve(config));
     expect(vm.shares.get("0")).toEqual({
@@ -37,7 +37,7 @@ describe("mapping one directory", () => {
     });
   });
 
-  it("tells the guest where from, where to and whether it may write", async () => {
+  it("sends the guest source, target and read-only flag", async () => {
     const seen: unknown[] = [];
     const { plan9 } = plan9On(undefined, {
       guest: () => ({ mountShare: async (directory) => void seen.push(directory), unmountShare: async () => {} }),
@@ -56,14 +56,14 @@ describe("mapping one directory", () => {
     expect(vm.script.calls).toHaveLength(4);
   });
 
-  it("touches neither host nor guest when a reservation is given back unused", async () => {
+  it("calls neither host nor guest when an unused reservation is released", async () => {
     const { vm, plan9 } = plan9On();
     await plan9.unmapFromGuest(await plan9.reserve(data));
     expect(vm.script.calls).toEqual([]);
     expect(plan9.shares).toEqual([]);
   });
 
-  it("refuses to map what is not reserved, or is no longer", async () => {
+  it("refuses to map a directory that is not reserved, or no longer", async () => {
     const { plan9 } = plan9On();
     await expect(plan9.mapToGuest("r9")).rejects.toMatchObject({ code: "NotFound" });
     const reservation = await plan9.reserve(data);
@@ -74,7 +74,7 @@ describe("mapping one directory", () => {
 });
 
 describe("sharing", () => {
-  it("gives one share to who wants the same, and removes it with the last of them", async () => {
+  it("gives users of the same directory one share, and removes it with the last user", async () => {
     const { vm, plan9 } = plan9On();
     const config = { ...data, allowedFiles: ["a", "b"] };
     const users = await Promise.all(
@@ -93,7 +93,7 @@ describe("sharing", () => {
     { ...data, allowedFiles: ["a"] },
     { ...data, hostPath: "/Data" },
     { ...data, guestPath: "/run/mounts/p9/1" },
-  ])("makes another share for %j", async (other) => {
+  ])("adds another share for %j", async (other) => {
     const { plan9 } = plan9On();
     const paths = [
       await plan9.mapToGuest(await plan9.reserve(data)),
@@ -110,7 +110,7 @@ describe("sharing", () => {
     expect(plan9.shares).toMatchObject([{ holders: 2 }]);
   });
 
-  it("leaves the share to its other user when one gives it back twice", async () => {
+  it("leaves the share to its other user when one releases it twice", async () => {
     const { vm, plan9 } = plan9On();
     const first = await plan9.reserve(data);
     const second = await plan9.reserve(data);
@@ -120,7 +120,7 @@ describe("sharing", () => {
     expect(plan9.shares).toMatchObject([{ holders: 1 }]);
   });
 
-  it("mounts a share where it is wanted, and shares it there alone", async () => {
+  it("mounts a share at the requested path, and shares it only there", async () => {
     const { vm, plan9 } = plan9On();
     const at = (guestPath: string, hostPath = data.hostPath) => plan9.reserve({ ...data, hostPath, guestPath });
     const reservations = [await at("/own/m0"), await at("/own/m0"), await at("/own/m1")];
@@ -156,7 +156,7 @@ describe("sharing", () => {
     expect(vm.script.names).toEqual(["addShare", "removeShare", "addShare", "mountShare"]);
   });
 
-  it("keeps the share for who reserved it just before its last user let go", async () => {
+  it("keeps the share for a user that reserved it just before the last one released it", async () => {
     const { vm, plan9 } = plan9On();
     const first = await plan9.reserve(data);
     await plan9.mapToGuest(first);
@@ -167,7 +167,7 @@ describe("sharing", () => {
     expect(vm.script.names).toEqual(["addShare", "mountShare"]);
   });
 
-  it("maps anew for who reserved it while the guest unmounted it", async () => {
+  it("maps again for a user that reserved it while the guest unmounted it", async () => {
     const { vm } = plan9On();
     let second: Promise<string> | undefined;
     const { plan9 } = plan9On(undefined, {
@@ -220,7 +220,7 @@ describe("refusing a reservation", () => {
     expect(plan9.shares).toEqual([]);
   });
 
-  it("allows read-only shares alone where writing is forbidden", async () => {
+  it("allows only read-only shares if writing is forbidden", async () => {
     const { plan9 } = plan9On(undefined, { noWritableFileShares: true });
     await expect(plan9.reserve({ ...data, readOnly: false })).rejects.toMatchObject({ code: "FailedPrecondition" });
     await plan9.reserve(data);
@@ -228,8 +228,8 @@ describe("refusing a reservation", () => {
   });
 });
 
-describe("a VM that has ended", () => {
-  it("lets everything be given back, and nothing be mapped", async () => {
+describe("an ended VM", () => {
+  it("allows everything to be released, and nothing to be mapped", async () => {
     const gone = Object.assign(scriptedError("FailedPrecondition", "the VM has ended"), { gone: true });
     let ended = false;
     const { vm } = plan9On();

@@ -8,7 +8,7 @@ const started = (...faults: readonly (readonly [number, Fault])[]) =>
   new PodBench(new ScriptedCalls(new Map(faults))).started();
 
 describe("the VM of a pod", () => {
-  it("stays as it is for what it has room for, and grows before a container that it has none for", async () => {
+  it("keeps its size for containers that fit, and grows before a container that does not", async () => {
     const { pod, vm, size } = await started();
     await pod.createContainer({ id: "c1", memory: 60 });
     await pod.createContainer({ id: "none" });
@@ -18,14 +18,14 @@ describe("the VM of a pod", () => {
     expect(size.questions.map(({ containers }) => containers)).toEqual([[60], [60, 70]]);
   });
 
-  it("grows once at a time for containers that come at once", async () => {
+  it("grows one step at a time for concurrent containers", async () => {
     const { pod, vm, size } = await started();
     await Promise.all([1, 2, 3].map((number) => pod.createContainer({ id: `c${number}`, memory: 100 })));
     expect(vm.updates).toEqual([grownTo(300)]);
     expect(size.questions.map(({ memoryInMb }) => memoryInMb)).toEqual([100, 300, 300]);
   });
 
-  it("is not asked for more by what has exited or was deleted, and does not shrink", async () => {
+  it("does not grow for containers that have exited or were deleted, and does not shrink", async () => {
     const { pod, vm, made } = await started();
     await pod.createContainer({ id: "exits", memory: 60 });
     await pod.createContainer({ id: "goes", memory: 40 });
@@ -35,7 +35,7 @@ describe("the VM of a pod", () => {
     expect(vm.updates).toEqual([]);
   });
 
-  it("grows before a container is given more", async () => {
+  it("grows before a container's limits are raised", async () => {
     const { pod, vm, made } = await started();
     await pod.createContainer({ id: "c1", memory: 60 });
     await pod.updateContainer("c1", { memory: 200 });
@@ -44,9 +44,9 @@ describe("the VM of a pod", () => {
     await expect(pod.updateContainer("c9", {})).rejects.toMatchObject({ code: "NotFound" });
   });
 
-  it("has room for the update that stands, when one before it fails", async () => {
+  it("is large enough for a later update when an earlier one fails", async () => {
     const givenUp = new AbortController();
-    // Of the first update the container's part, after the creation and the growth.
+    // The container's part of the first update, after the creation and the growth.
     const script = new ScriptedCalls(new Map([[3, "hang"]]), () => givenUp.abort(new Error("given up")));
     const { pod, size, made } = await new PodBench(script).started();
     await pod.createContainer({ id: "c1", memory: 60 });
@@ -59,7 +59,7 @@ describe("the VM of a pod", () => {
     expect(size.questions.at(-1)?.containers).toEqual([300, 40]);
   });
 
-  it("cannot be had larger: the container is refused, or keeps what it has", async () => {
+  it("cannot grow: the container is refused, or keeps its limits", async () => {
     const { pod, vm, made, size } = await started();
     await pod.createContainer({ id: "c1", memory: 60 });
     const refused = { code: "FailedPrecondition", message: "update container c1: 1001 MB are too much" };
@@ -74,7 +74,7 @@ describe("the VM of a pod", () => {
     expect(size.questions.at(-1)?.containers).toEqual([60, 40]);
   });
 
-  it("does not grow where the host does not have it, which is the answer", async () => {
+  it("does not grow beyond what the host has, and reports the host's answer", async () => {
     const { pod, vm } = await started([1, "fail"]);
     await expect(pod.createContainer({ id: "c1", memory: 200 })).rejects.toMatchObject({
       code: "Unavailable",
@@ -84,7 +84,7 @@ describe("the VM of a pod", () => {
     expect(vm.updates).toEqual([]);
   });
 
-  it("need not grow for a container without a limit, which is said", async () => {
+  it("does not grow for a container without a limit, which is logged", async () => {
     const { pod, made, warnings } = await started([2, "fail"]);
     await pod.createContainer({ id: "c1", memory: 60 });
     await pod.createContainer({ id: "c2", memory: 77 });
@@ -98,13 +98,13 @@ describe("the VM of a pod", () => {
     expect([vm.updates, warnings]).toEqual([[grownTo(777)], ["container c1: 777 MB are no promise"]]);
   });
 
-  it("is said to be small where its size is not the pod's to choose", async () => {
+  it("is reported as too small if its size was configured", async () => {
     const { pod, warnings } = await started();
     await pod.createContainer({ id: "c1", memory: 950 });
     expect(warnings).toEqual(["container c1: 950 MB are much"]);
   });
 
-  it("stays as somebody has set it", async () => {
+  it("keeps a size set by an update", async () => {
     const { pod, size } = await started();
     await pod.createContainer({ id: "c1", memory: 60 });
     await pod.update({ resources: {} });
@@ -115,7 +115,7 @@ describe("the VM of a pod", () => {
     expect(size.questions.at(-1)).toMatchObject({ memoryInMb: 512, fixedSince: "an update of the pod has set it" });
   });
 
-  it("is not taken for set by an update of something else, beside which it grows", async () => {
+  it("does not count as set after an update of something else, and still grows", async () => {
     const hanging = Promise.withResolvers<void>();
     const givenUp = new AbortController();
     const { pod, size, vm } = await new PodBench(new ScriptedCalls(new Map([[1, "hang"]]), hanging.resolve)).started();
@@ -131,7 +131,7 @@ describe("the VM of a pod", () => {
     expect(vm.updates).toEqual([grownTo(200), grownTo(201)]);
   });
 
-  it("is not waited for by a pod that is being stopped", async () => {
+  it("does not hold up a pod that is being stopped", async () => {
     const hanging = Promise.withResolvers<void>();
     const script = new ScriptedCalls(new Map([[1, "hang"]]), hanging.resolve);
     const { pod, made } = await new PodBench(script).started();

@@ -16,7 +16,7 @@ describe("start", () => {
     await expect(pod.start()).rejects.toMatchObject({ code: "FailedPrecondition" });
   });
 
-  it("that fails says why, and leaves the pod to be stopped", async () => {
+  it("that fails reports the reason, and the pod can be stopped", async () => {
     const { pod } = new PodBench(new ScriptedCalls(new Map([[0, "fail"]])));
     await expect(pod.start()).rejects.toMatchObject({
       code: "Unavailable",
@@ -48,7 +48,7 @@ describe("containers", () => {
     await expect(pod.deleteContainer("c1")).rejects.toMatchObject({ code: "NotFound" });
   });
 
-  it("are created ten at once, though the first one hangs", async () => {
+  it("are created concurrently, although the first one hangs", async () => {
     const abort = new AbortController();
     const { pod } = await new PodBench(new ScriptedCalls(new Map([[1, "hang"]]))).started();
     const first = pod.createContainer({ id: "c0" }, abort.signal);
@@ -58,7 +58,7 @@ describe("containers", () => {
     await expect(first).rejects.toThrow("enough");
   });
 
-  it("are refused for a taken id, also one whose creation is under way, and in a pod that does not run", async () => {
+  it("are refused for a taken id, even if its creation is still in progress, and in a pod that does not run", async () => {
     const bench = new PodBench();
     const { pod } = bench;
     await expect(pod.createContainer({ id: "c1" })).rejects.toMatchObject({
@@ -72,7 +72,7 @@ describe("containers", () => {
     await expect(pod.createContainer({ id: "c1" })).rejects.toMatchObject({ code: "AlreadyExists" });
   });
 
-  it("that cannot be created free their id and are given back, at the latest when the pod stops", async () => {
+  it("that cannot be created free their id and are deleted, at the latest when the pod stops", async () => {
     const { pod, made } = await new PodBench(
       new ScriptedCalls(
         new Map<number, Fault>([
@@ -96,7 +96,7 @@ describe("containers", () => {
     expect(await pod.deleteContainer("c1")).toMatchObject({ status: 7 });
   });
 
-  it("that cannot be deleted since the VM is ending are deleted once it has ended", async () => {
+  it("that cannot be deleted because the VM is ending are deleted once it has ended", async () => {
     const hanging = Promise.withResolvers<void>();
     // The deletion, while the VM has not ended yet.
     const script = new ScriptedCalls(new Map([[2, "fail"]]));
@@ -124,7 +124,7 @@ describe("the VM of a pod", () => {
     expect(await pod.statistics()).toBe(measured);
   });
 
-  it("is neither otherwise", async () => {
+  it("is neither changed nor measured otherwise", async () => {
     const { pod } = new PodBench();
     const refusal = { code: "FailedPrecondition", message: expect.stringContaining("the pod is ") };
     await expect(pod.update(update)).rejects.toMatchObject(refusal);
@@ -139,7 +139,7 @@ describe("the VM of a pod", () => {
     await expect(pod.ping()).rejects.toMatchObject({ code: "FailedPrecondition" });
   });
 
-  it("has its host answer a ping, as long as it runs", async () => {
+  it("has a host that answers a ping, as long as it runs", async () => {
     const script = new ScriptedCalls();
     const { pod } = await new PodBench(script).started();
     await pod.pingHost();
@@ -148,7 +148,7 @@ describe("the VM of a pod", () => {
     await expect(pod.pingHost()).rejects.toMatchObject({ code: "FailedPrecondition" });
   });
 
-  it("says why it cannot be changed", async () => {
+  it("reports why it cannot be changed", async () => {
     const { pod } = await new PodBench(new ScriptedCalls(new Map([[1, "fail"]]))).started();
     await expect(pod.update(update)).rejects.toMatchObject({
       code: "Unavailable",
@@ -157,7 +157,7 @@ describe("the VM of a pod", () => {
     await pod.update(update);
   });
 
-  it("keeps nobody waiting when the pod is stopped", async () => {
+  it("keeps no caller waiting when the pod is stopped", async () => {
     const hanging = Promise.withResolvers<void>();
     const { pod } = await new PodBench(new ScriptedCalls(new Map([[1, "hang"]]), hanging.resolve)).started();
     const updating = pod.update(update);
@@ -167,7 +167,7 @@ describe("the VM of a pod", () => {
 });
 
 describe("stop", () => {
-  it("ends containers, then the VM, then gives back what containers held, and again does no harm", async () => {
+  it("ends the containers, then the VM, then releases what containers held, and can be repeated", async () => {
     const script = new ScriptedCalls();
     const { pod, made, clock } = await new PodBench(script).started();
     await pod.createContainer({ id: "c1" });
@@ -181,7 +181,7 @@ describe("stop", () => {
     await expect(pod.createContainer({ id: "c2" })).rejects.toMatchObject({ code: "FailedPrecondition" });
   });
 
-  it("ends the VM though a container does not end within half of the time", async () => {
+  it("ends the VM even if a container does not end within half of the time", async () => {
     const hanging = Promise.withResolvers<void>();
     const bench = await new PodBench(new ScriptedCalls(new Map([[2, "hang"]]), hanging.resolve)).started();
     await bench.pod.createContainer({ id: "c1" });
@@ -192,7 +192,7 @@ describe("stop", () => {
     expect(bench.pod.state).toBe("stopped");
   });
 
-  it("repeats what the VM could not give back, though it has ended", async () => {
+  it("repeats what the VM could not release, although it has ended", async () => {
     const script = new ScriptedCalls(new Map([[1, "lose"]]));
     const { pod } = await new PodBench(script).started();
     await expect(pod.stop(stopMs)).rejects.toMatchObject({ code: "Unavailable" });
@@ -201,7 +201,7 @@ describe("stop", () => {
     expect(script.names.filter((name) => name === "terminate VM")).toHaveLength(2);
   });
 
-  it("tells a caller whose time is over, and goes on", async () => {
+  it("fails for a caller whose time is over, and continues", async () => {
     const hanging = Promise.withResolvers<void>();
     const bench = await new PodBench(new ScriptedCalls(new Map([[1, "hang"]]), hanging.resolve)).started();
     const stopping = bench.pod.stop(stopMs);
@@ -223,7 +223,7 @@ describe("stop", () => {
     expect(pod.state).toBe("stopped");
   });
 
-  it("interrupts a creation that hangs, and gives back what it held", async () => {
+  it("interrupts a creation that hangs, and releases what it held", async () => {
     const hanging = Promise.withResolvers<void>();
     const bench = await new PodBench(new ScriptedCalls(new Map([[1, "hangDone"]]), hanging.resolve)).started();
     const creating = bench.pod.createContainer({ id: "c1" });
@@ -234,7 +234,7 @@ describe("stop", () => {
 });
 
 describe("a guest that is gone", () => {
-  it("makes the pod not ready, and is given no container, before its VM's exit is told", async () => {
+  it("makes the pod not ready, and gets no container, before its VM's exit is reported", async () => {
     const bench = await new PodBench(new ScriptedCalls()).started();
     const { pod } = bench;
     expect(pod.isReady).toBe(true);
@@ -256,7 +256,7 @@ describe("the network", () => {
     return { bench, network, script, pod: bench.pod };
   }
 
-  it("is ready before a container is created, and left between the containers' end and the VM's", async () => {
+  it("is set up before a container is created, and left between the containers' end and the VM's", async () => {
     const { pod, network, script } = await startedWithNetwork();
     await pod.createContainer({ id: "c1" });
     await pod.createContainer({ id: "c2" });
@@ -267,7 +267,7 @@ describe("the network", () => {
     expect(network.isUp).toBe(false);
   });
 
-  it("that cannot be made ready fails the container, whose id is free again", async () => {
+  it("that cannot be set up fails the container, whose id is free again", async () => {
     const { pod, bench } = await startedWithNetwork([[1, "fail"]]);
     await expect(pod.createContainer({ id: "c1" })).rejects.toThrow("prepare network c1 failed");
     expect(bench.made).toEqual([]);
@@ -302,7 +302,7 @@ describe("the network", () => {
     expect(network.isUp).toBe(false);
   });
 
-  it("stops being made ready when the pod is stopped", async () => {
+  it("has its setup interrupted when the pod is stopped", async () => {
     const hanging = Promise.withResolvers<void>();
     const { pod, bench } = await startedWithNetwork([[1, "hang"]], hanging.resolve);
     const creating = expect(pod.createContainer({ id: "c1" })).rejects.toMatchObject({ code: "Cancelled" });
@@ -313,7 +313,7 @@ describe("the network", () => {
   });
 });
 
-describe("a sandbox container of the pod's own", () => {
+describe("the pod's own sandbox container", () => {
   const own = { id: "p1" };
 
   async function startedWithOwn(faults: readonly (readonly [number, Fault])[] = [], onHang?: () => void) {
@@ -322,7 +322,7 @@ describe("a sandbox container of the pod's own", () => {
     return { bench, script, pod: bench.pod };
   }
 
-  it("is made and started with the VM, and none of those that its callers know", async () => {
+  it("is created and started with the VM, and not visible to callers", async () => {
     const { pod, bench, script } = await startedWithOwn();
     expect(script.names).toEqual(["start VM", "prepare network", "create", "start"]);
     expect([pod.pid, pod.isReady, pod.sandboxContainer]).toEqual([41, true, bench.made[0]]);
@@ -331,13 +331,13 @@ describe("a sandbox container of the pod's own", () => {
     await expect(pod.deleteContainer("p1")).rejects.toMatchObject({ code: "NotFound" });
   });
 
-  it("is not there before the start, nor where somebody brings one", async () => {
+  it("does not exist before the start, or if the client brings one", async () => {
     expect(new PodBench(new ScriptedCalls(), undefined, own).pod.pid).toBeUndefined();
     const { pod } = await new PodBench().started();
     expect([pod.pid, pod.isReady, pod.sandboxContainer]).toEqual([undefined, true, undefined]);
   });
 
-  it("ends last of all containers, when the network has been left, and is given back", async () => {
+  it("ends after all other containers, when the network has been left, and is deleted", async () => {
     const { pod, bench, script } = await startedWithOwn();
     await pod.createContainer({ id: "c1" });
     await pod.stop(stopMs);
@@ -350,7 +350,7 @@ describe("a sandbox container of the pod's own", () => {
     ]);
   });
 
-  it("takes the pod's readiness along, and leaves the rest to be ended in good order", async () => {
+  it("makes the pod not ready when it ends, and leaves the rest to an orderly stop", async () => {
     const { pod, bench } = await startedWithOwn();
     await pod.createContainer({ id: "c1" });
     bench.made[0]?.init.exit(9);
@@ -372,7 +372,7 @@ describe("a sandbox container of the pod's own", () => {
     [1, "prepare network p1"],
     [2, "create p1"],
     [3, "start p1"],
-  ])("that cannot be made fails the start, and what it holds is given back: call %i", async (call, what) => {
+  ])("that cannot be created fails the start, and is deleted: call %i", async (call, what) => {
     const script = new ScriptedCalls(new Map([[call, "lose" as const]]));
     const { pod, made } = new PodBench(script, new FakeNetwork(script), own);
     await expect(pod.start()).rejects.toThrow(`start pod p1: ${what} lost its answer`);
@@ -382,7 +382,7 @@ describe("a sandbox container of the pod's own", () => {
     expect([pod.state, pod.pid]).toEqual(["stopped", undefined]);
   });
 
-  it("whose making hangs is interrupted by a stop", async () => {
+  it("has its creation interrupted by a stop", async () => {
     const hanging = Promise.withResolvers<void>();
     const script = new ScriptedCalls(new Map([[2, "hangDone" as const]]), hanging.resolve);
     const { pod, made } = new PodBench(script, new FakeNetwork(script), own);
@@ -394,7 +394,7 @@ describe("a sandbox container of the pod's own", () => {
 });
 
 describe("when the VM ends by itself", () => {
-  it("is stopped, and tells every container once, before whoever waits", async () => {
+  it("is stopped, and notifies every container once, before the waiters", async () => {
     const hanging = Promise.withResolvers<void>();
     const bench = await new PodBench(new ScriptedCalls(new Map([[2, "hang"]]), hanging.resolve)).started();
     await bench.pod.createContainer({ id: "c1" });
@@ -409,7 +409,7 @@ describe("when the VM ends by itself", () => {
     expect(bench.made.map(({ isHeld }) => isHeld)).toEqual([false, false]);
   });
 
-  it("no longer keeps a waiter who aborts", async () => {
+  it("releases a waiter that aborts", async () => {
     const { pod } = new PodBench();
     await expect(pod.wait(AbortSignal.abort(new Error("no longer")))).rejects.toThrow("no longer");
   });
@@ -431,7 +431,7 @@ async function scenario(faults: ReadonlyMap<number, Fault>) {
     await pod.update({ resources: {} }, signal);
     await pod.statistics(signal);
   } catch {
-    // Whoever gives up stops the pod.
+    // A caller that gives up stops the pod.
   }
   for (let round = 0; round < 2; round++) await pod.stop(stopMs).catch(() => {});
   return { bench, names: script.names };
@@ -440,7 +440,7 @@ async function scenario(faults: ReadonlyMap<number, Fault>) {
 const faultless = await scenario(new Map());
 
 describe("a fault at any one call", () => {
-  // Ending the VM and deleting a container bound themselves: nobody aborts them.
+  // Ending the VM and deleting a container have their own bounds: no caller aborts them.
   const unbounded = ["start VM", "create", "update VM", "measure VM", "terminate"];
   const cases = faultCases(faultless.names.length).filter(({ call, fault }) => {
     return unbounded.includes(faultless.names[call] ?? "") || fault === "fail" || fault === "lose";
@@ -453,7 +453,7 @@ describe("a fault at any one call", () => {
   });
 });
 
-it("is drawn in the README as it is", () => {
+it("matches the diagram in the README", () => {
   const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
   expect(diagramsIn(readme)).toEqual([diagram(podTable)]);
 });

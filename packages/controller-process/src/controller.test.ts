@@ -5,7 +5,7 @@ import { noPipes, ProcessBench, pipes, terminal } from "./testing/index.ts";
 const notFound = expect.objectContaining({ code: "NotFound" });
 
 describe("create and start", () => {
-  it("asks the guest for the pipes that the client has, and tells the pid", async () => {
+  it("asks the guest for the pipes that the client has, and returns the pid", async () => {
     const bench = new ProcessBench();
     await bench.controller.create({ stdio: { ...pipes, stdin: "" } });
     expect([bench.controller.state, bench.controller.pid]).toEqual(["created", 0]);
@@ -51,7 +51,7 @@ describe("create and start", () => {
     expect(bench.upstream.opened).toHaveLength(1);
   });
 
-  it.each(["hang", "hangDone"] as const)("lets go of a start that hangs (%s) when the caller aborts", async (fault) => {
+  it.each(["hang", "hangDone"] as const)("abandons a start that hangs (%s) when the caller aborts", async (fault) => {
     const abort = new AbortController();
     const bench = new ProcessBench(new ScriptedCalls(new Map([[1, fault]]), () => abort.abort()));
     await bench.controller.create({ stdio: pipes });
@@ -61,7 +61,7 @@ describe("create and start", () => {
 });
 
 describe("exit", () => {
-  it("tells the exit code first, drains the output, closes the client's ends, and then publishes the exit", async () => {
+  it("reports the exit code first, drains the output, closes the client's streams, and then publishes the exit", async () => {
     const bench = new ProcessBench();
     const order: string[] = [];
     bench.upstream.holdsOutput = true;
@@ -79,7 +79,7 @@ describe("exit", () => {
     expect(bench.clock.pending).toEqual([]);
   });
 
-  it("dates the exit when the guest tells it, not when the output is drained", async () => {
+  it("dates the exit when the guest reports it, not when the output is drained", async () => {
     const bench = await new ProcessBench().started();
     const exitedAt = bench.clock.now();
     bench.guestProcess.exit(0, { keepsOutputOpen: true });
@@ -87,7 +87,7 @@ describe("exit", () => {
     expect(await bench.controller.wait()).toEqual({ status: 0, exitedAt });
   });
 
-  it("hands 8 MiB to a slow client without losing a byte", async () => {
+  it("delivers 8 MiB to a slow client without losing a byte", async () => {
     const bench = await new ProcessBench().started();
     const block = Buffer.alloc(64 * 1024, "0123456789abcdef");
     for (let count = 0; count < 128; count++) bench.guestProcess.stdout?.write(block);
@@ -98,14 +98,14 @@ describe("exit", () => {
     expect(received.equals(Buffer.concat(Array(128).fill(block)))).toBe(true);
   });
 
-  it("does not wait for ever for what a background child holds open", async () => {
+  it("does not wait forever for output that a background child holds open", async () => {
     const bench = await new ProcessBench().started();
     bench.guestProcess.exit(3, { keepsOutputOpen: true });
     await bench.clock.elapseIn({ of: 50, upTo: 250 });
     expect((await bench.controller.wait()).status).toBe(3);
   });
 
-  it("gives up on a client that takes nothing, later", async () => {
+  it("gives up later on a client that reads nothing", async () => {
     const bench = new ProcessBench();
     bench.upstream.holdsOutput = true;
     await bench.started();
@@ -117,7 +117,7 @@ describe("exit", () => {
     expect((await bench.controller.wait()).status).toBe(0);
   });
 
-  it("is not kept from its end by a client whose end does not close", async () => {
+  it("completes even if the client's stream does not close", async () => {
     const bench = await new ProcessBench().started();
     bench.client.neverCloses = true;
     bench.guestProcess.exit(6);
@@ -126,7 +126,7 @@ describe("exit", () => {
     expect([bench.guestProcess.isClosed, bench.clock.pending]).toEqual([true, []]);
   });
 
-  it.each(["start", "abandon"] as const)("nor does it keep a failing %s", async (operation) => {
+  it.each(["start", "abandon"] as const)("does not hold up a failing %s", async (operation) => {
     const bench = new ProcessBench(new ScriptedCalls(new Map([[1, "fail"]])));
     await bench.controller.create({ stdio: pipes });
     bench.client.neverCloses = true;
@@ -140,7 +140,7 @@ describe("exit", () => {
     expect(bench.controller.state).toBe("stopped");
   });
 
-  it("waits for a client that takes nothing, and gives it up when its patience ends", async () => {
+  it("waits for a client that reads nothing, and gives it up after its bound", async () => {
     let givenUp = 0;
     const clientPatience = { milliseconds: 10_000, onGivenUp: () => void givenUp++ };
     const bench = new ProcessBench(undefined, "", { clientPatience });
@@ -184,7 +184,7 @@ describe("exit", () => {
     expect((await bench.controller.wait()).status).toBe(status);
   });
 
-  it("is 255 when guest and bridge are lost", async () => {
+  it("is 255 when the guest and the bridge are lost", async () => {
     const bench = await new ProcessBench().started();
     bench.guestProcess.lose();
     expect((await bench.controller.wait()).status).toBe(255);
@@ -197,7 +197,7 @@ describe("exit", () => {
     expect((await bench.controller.wait()).status).toBe(255);
   });
 
-  it("comes to a process that was created only, when the VM is gone", async () => {
+  it("completes a process that was only created, when the VM is gone", async () => {
     const bench = new ProcessBench();
     await bench.controller.create({ stdio: pipes });
     bench.controller.vmExited({ reason: "crash" });
@@ -205,7 +205,7 @@ describe("exit", () => {
     expect(bench.client.isClosed).toBe(true);
   });
 
-  it("comes to a process whose start hangs, when the VM is gone", async () => {
+  it("completes a process whose start hangs, when the VM is gone", async () => {
     const bench: ProcessBench = new ProcessBench(
       new ScriptedCalls(new Map([[1, "hang"]]), () => bench.controller.vmExited({ reason: "crash" })),
     );
@@ -217,7 +217,7 @@ describe("exit", () => {
     expect((await bench.controller.wait()).status).toBe(255);
   });
 
-  it("stops waiting when the waiter aborts, and stays to be waited for", async () => {
+  it("stops waiting when the waiter aborts, and can be waited for again", async () => {
     const bench = await new ProcessBench().started(noPipes);
     const abort = new AbortController();
     const waiting = bench.controller.wait(abort.signal);
@@ -228,9 +228,9 @@ describe("exit", () => {
   });
 });
 
-describe.each(["", "exec"])("an exit of %j that was told while its output is open", (execId) => {
+describe.each(["", "exec"])("an exit of %j that was reported while its output is open", (execId) => {
   /**
-   * Lets the drain look so often at most, with something done before each look. Says how often, and what the exit is.
+   * Lets the drain poll at most `most` times, with some work before each poll. Returns the number of polls and the status.
    */
   const look = async (bench: ProcessBench, most: number, between: () => void) => {
     let isOver = false;
@@ -246,7 +246,7 @@ describe.each(["", "exec"])("an exit of %j that was told while its output is ope
     return { looks, status: bench.controller.exit?.status };
   };
 
-  it("does not wait for what drips on and on, and loses nothing that was there before", async () => {
+  it("does not wait for an endless trickle, and loses nothing written before", async () => {
     const bench = await new ProcessBench(undefined, execId).started();
     bench.guestProcess.stdout?.write("last words\n");
     bench.guestProcess.exit(0, { keepsOutputOpen: true });
@@ -256,7 +256,7 @@ describe.each(["", "exec"])("an exit of %j that was told while its output is ope
     expect([bench.guestProcess.isClosed, bench.clock.pending]).toEqual([true, []]);
   });
 
-  it("nor for what drips while the other output takes its time, within the bound of all", async () => {
+  it("does not wait for a trickle while the other output drains slowly, within the total bound", async () => {
     const bench = await new ProcessBench(undefined, execId).started();
     bench.client.stderr?.hold();
     bench.guestProcess.stderr?.write("not taken");
@@ -265,7 +265,7 @@ describe.each(["", "exec"])("an exit of %j that was told while its output is ope
     expect([status, looks >= 600]).toEqual([4, true]);
   });
 
-  it("nor for a flood, of which the client still gets what was read", async () => {
+  it("does not wait for a flood, of which the client still gets what was read", async () => {
     const bench = await new ProcessBench(undefined, execId).started();
     const block = Buffer.alloc(64 * 1024, ".");
     bench.guestProcess.stdout?.write("last words\n");
@@ -279,7 +279,7 @@ describe.each(["", "exec"])("an exit of %j that was told while its output is ope
     expect(bytes.subarray(0, 11).toString()).toBe("last words\n");
   });
 
-  it("nor longer than the bound of all for a client that takes a little from time to time", async () => {
+  it("waits no longer than the total bound for a client that reads a little from time to time", async () => {
     const bench = await new ProcessBench(undefined, execId).started();
     bench.client.stdout?.hold();
     for (let count = 0; count < 40; count++) bench.guestProcess.stdout?.write(Buffer.alloc(64 * 1024));
@@ -294,10 +294,10 @@ describe.each(["", "exec"])("an exit of %j that was told while its output is ope
   });
 });
 
-describe("a process that SIGKILL does not end, although the guest says that it does", () => {
-  it("counts as ended after a while where it is an exec", async () => {
-    const told: string[] = [];
-    const bench = new ProcessBench(undefined, "exec", { onUnreportedExit: (why) => void told.push(why) });
+describe("a process that survives SIGKILL, although the guest confirms the kill", () => {
+  it("counts as ended after a while if it is an exec", async () => {
+    const unreported: string[] = [];
+    const bench = new ProcessBench(undefined, "exec", { onUnreportedExit: (why) => void unreported.push(why) });
     await bench.started(noPipes);
     await bench.controller.kill(9);
     await bench.controller.kill(9);
@@ -308,10 +308,10 @@ describe("a process that SIGKILL does not end, although the guest says that it d
     expect([bench.controller.hasEnded, bench.controller.state]).toEqual([true, "running"]);
     await bench.clock.elapse(5_000);
     expect((await bench.controller.wait()).status).toBe(137);
-    expect([told, bench.guestProcess.isClosed, bench.clock.pending]).toEqual([["kill without effect"], true, []]);
+    expect([unreported, bench.guestProcess.isClosed, bench.clock.pending]).toEqual([["kill without effect"], true, []]);
   });
 
-  it("has its last output handed on before, and no more", async () => {
+  it("has its last output delivered first, and no more", async () => {
     const bench = await new ProcessBench(undefined, "exec").started();
     bench.guestProcess.stdout?.write("last words");
     await bench.controller.kill(9);
@@ -322,7 +322,7 @@ describe("a process that SIGKILL does not end, although the guest says that it d
     expect(bench.client.stdout?.bytes.toString()).toBe("last words");
   });
 
-  it("has the guest's word where that comes in time, and no bound any more after it", async () => {
+  it("gets the guest's exit code if that comes in time, and no bound after it", async () => {
     const bench = await new ProcessBench(undefined, "exec").started(noPipes);
     await bench.controller.kill(9);
     bench.guestProcess.exit(137);
@@ -330,7 +330,7 @@ describe("a process that SIGKILL does not end, although the guest says that it d
     expect(bench.clock.pending).toEqual([]);
   });
 
-  it("is waited for where it is an init, which ends with its VM", async () => {
+  it("is waited for if it is an init, which ends with its VM", async () => {
     const bench = await new ProcessBench().started(noPipes);
     await bench.controller.kill(9);
     expect([bench.clock.pending, bench.controller.hasEnded]).toEqual([[], false]);
@@ -341,21 +341,21 @@ describe("a process that SIGKILL does not end, although the guest says that it d
   });
 });
 
-describe("an exit that the guest holds back", () => {
-  const told = { untold: 0 };
+describe("an exit that the guest withholds", () => {
+  const exits = { unreported: 0 };
   const held = async (execId = "exec"): Promise<ProcessBench> => {
-    told.untold = 0;
-    const bench = new ProcessBench(undefined, execId, { onUnreportedExit: () => void told.untold++ });
+    exits.unreported = 0;
+    const bench = new ProcessBench(undefined, execId, { onUnreportedExit: () => void exits.unreported++ });
     await bench.started();
     return bench;
   };
 
-  /** Lets the drain look, and the guest have its last chance, until the exit is there; says how often it was looked. */
+  /** Lets the drain poll, and the last wait for the guest pass, until the process exits; returns the number of polls. */
   const lookUntilExit = async (bench: ProcessBench, between: () => void = () => {}) => {
     let looks = 0;
     let exit: Awaited<ReturnType<ProcessBench["controller"]["wait"]>> | undefined;
-    const over = bench.controller.wait().then((told) => {
-      exit = told;
+    const over = bench.controller.wait().then((ended) => {
+      exit = ended;
     });
     for (; exit === undefined; looks++) {
       between();
@@ -366,7 +366,7 @@ describe("an exit that the guest holds back", () => {
     return { ...exit, looks };
   };
 
-  it("is let go by closing each output when the guest has ended it", async () => {
+  it("is released by closing each output when the guest has ended it", async () => {
     const bench = await held();
     bench.client.stdout?.hold();
     const { stdout, stderr } = bench.guestProcess;
@@ -377,10 +377,10 @@ describe("an exit that the guest holds back", () => {
     bench.client.stdout?.release();
     expect((await bench.controller.wait()).status).toBe(7);
     expect(bench.client.stdout?.bytes.toString()).toBe("last words");
-    expect(told.untold).toBe(0);
+    expect(exits.unreported).toBe(0);
   });
 
-  it("since a child holds the output is 255, once it has gone and nothing more has come", async () => {
+  it("because a child holds the output is 255, once the process has gone and no more output has come", async () => {
     const bench = await held();
     bench.guestProcess.stdout?.write("before");
     await bench.clock.elapse(1_000);
@@ -392,11 +392,11 @@ describe("an exit that the guest holds back", () => {
     await bench.clock.elapse(1_500);
     expect(await bench.controller.wait()).toEqual({ status: 255, exitedAt: goneAt });
     expect(bench.client.stdout?.bytes.toString()).toBe("before");
-    expect([bench.guestProcess.isClosed, told.untold]).toEqual([true, 1]);
+    expect([bench.guestProcess.isClosed, exits.unreported]).toEqual([true, 1]);
     expect(bench.clock.pending).toEqual([]);
   });
 
-  it("is the guest's word, where that comes once its outputs have been closed", async () => {
+  it("is the guest's exit code if that comes once its outputs have been closed", async () => {
     const bench = await held();
     bench.guestProcess.end();
     await bench.clock.elapse(1_000);
@@ -405,10 +405,10 @@ describe("an exit that the guest holds back", () => {
     expect(bench.guestProcess.isClosed).toBe(true);
     bench.guestProcess.exit(3);
     expect((await bench.controller.wait()).status).toBe(3);
-    expect(told.untold).toBe(0);
+    expect(exits.unreported).toBe(0);
   });
 
-  it("is 137 for a process that was killed before, and is looked for soon after that", async () => {
+  it("is 137 for a process that was killed before, and is queried soon after the kill", async () => {
     const bench = await held();
     for (const milliseconds of [1_000, 2_000, 4_000]) await bench.clock.elapse(milliseconds);
     await bench.controller.kill(9);
@@ -419,7 +419,7 @@ describe("an exit that the guest holds back", () => {
     expect((await bench.controller.wait()).status).toBe(137);
   });
 
-  it("does not wait for a child that writes on and on", async () => {
+  it("does not wait for a child that writes endlessly", async () => {
     const bench = await held();
     bench.guestProcess.end();
     await bench.clock.elapse(1_000);
@@ -427,7 +427,7 @@ describe("an exit that the guest holds back", () => {
     expect(status).toBe(255);
   });
 
-  it("nor for one that floods a client which hardly keeps up", async () => {
+  it("does not wait for a child that floods a client which hardly keeps up", async () => {
     const bench = await held();
     bench.guestProcess.end();
     bench.client.stdout?.hold();
@@ -442,24 +442,27 @@ describe("an exit that the guest holds back", () => {
     expect(looks).toBeLessThan(200);
   });
 
-  it.each(["", "exec"])("since the client of %j takes nothing comes when the client is given up", async (execId) => {
-    const bench = await held(execId);
-    bench.client.stdout?.hold();
-    // More than is offered to the client at a time, so that it is not read to its end.
-    for (let count = 0; count < 4; count++) bench.guestProcess.stdout?.write(Buffer.alloc(512 * 1024));
-    bench.guestProcess.stderr?.end();
-    bench.guestProcess.stdout?.end();
-    bench.guestProcess.end();
-    bench.guestProcess.exitOnceRead(4);
-    await bench.clock.elapse(1_000);
-    // What has moved since the start is no standstill.
-    if (execId === "") await bench.clock.elapse(2_000);
-    const { status, looks } = await lookUntilExit(bench);
-    expect(status).toBe(4);
-    expect(looks).toBeGreaterThanOrEqual(200);
-  });
+  it.each(["", "exec"])(
+    "because the client of %j reads nothing is released when the client is given up",
+    async (execId) => {
+      const bench = await held(execId);
+      bench.client.stdout?.hold();
+      // More than is offered to the client at a time, so that it is not read completely.
+      for (let count = 0; count < 4; count++) bench.guestProcess.stdout?.write(Buffer.alloc(512 * 1024));
+      bench.guestProcess.stderr?.end();
+      bench.guestProcess.stdout?.end();
+      bench.guestProcess.end();
+      bench.guestProcess.exitOnceRead(4);
+      await bench.clock.elapse(1_000);
+      // Progress since the start means no standstill.
+      if (execId === "") await bench.clock.elapse(2_000);
+      const { status, looks } = await lookUntilExit(bench);
+      expect(status).toBe(4);
+      expect(looks).toBeGreaterThanOrEqual(200);
+    },
+  );
 
-  it("of an init is not looked for while the client takes its output: the guest ends what it leaves behind", async () => {
+  it("of an init is not queried while the client reads its output: the guest ends what it leaves behind", async () => {
     const bench = await held("");
     bench.guestProcess.end();
     for (const milliseconds of [1_000, 2_000, 4_000]) await bench.clock.elapse(milliseconds);
@@ -468,7 +471,7 @@ describe("an exit that the guest holds back", () => {
     expect((await bench.controller.wait()).status).toBe(1);
   });
 
-  it("is looked for ever more seldom, and again after a question that failed", async () => {
+  it("is queried at growing intervals, and again after a failed query", async () => {
     const bench = await held();
     bench.guestProcess.refuses = true;
     for (const milliseconds of [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]) {
@@ -506,7 +509,7 @@ describe("kill", () => {
     await expect(stuck).rejects.toMatchObject({ code: "Cancelled" });
   });
 
-  it.each([18, 19, 20, 21, 22])("leaves a process that was only created as it is: signal %i", async (signal) => {
+  it.each([18, 19, 20, 21, 22])("leaves a process that was only created unchanged: signal %i", async (signal) => {
     const bench = new ProcessBench();
     await bench.controller.create({ stdio: pipes });
     await bench.controller.kill(signal);
@@ -537,7 +540,7 @@ describe("kill", () => {
     expect(bench.controller.exit?.status).toBe(137);
   });
 
-  it("of another kind waits for the start and then arrives", async () => {
+  it("with another signal waits for the start and then arrives", async () => {
     const bench = new ProcessBench();
     await bench.controller.create({ stdio: pipes });
     const starting = bench.controller.start();
@@ -546,7 +549,7 @@ describe("kill", () => {
     expect(bench.guestProcess.signals).toEqual([15]);
   });
 
-  it("finds nothing once the process has exited", async () => {
+  it("fails with NotFound once the process has exited", async () => {
     const bench = await new ProcessBench().started(noPipes);
     bench.guestProcess.exit(0);
     await bench.controller.wait();
@@ -561,7 +564,7 @@ describe("kill", () => {
     expect((await bench.controller.wait()).status).toBe(255);
   });
 
-  it("lets the guest's word about a vanished process win while there is time", async () => {
+  it("prefers the guest's exit code for a vanished process while there is time", async () => {
     const bench = await new ProcessBench().started(noPipes);
     bench.guestProcess.vanish();
     await expect(bench.controller.kill(9)).rejects.toEqual(notFound);
@@ -571,18 +574,18 @@ describe("kill", () => {
 });
 
 describe("resize", () => {
-  it("before the start is remembered", async () => {
+  it("before the start is applied at the start", async () => {
     const bench = new ProcessBench();
     await bench.controller.create({ stdio: terminal });
     await bench.controller.resize(80, 24);
     await bench.controller.start();
-    // The guest takes no size for an init: it is resized.
+    // The guest accepts no size for an init when it creates it, so it is resized.
     expect(bench.guest.parameters[0]).not.toHaveProperty("ConsoleSize");
     await new Promise(setImmediate);
     expect(bench.guestProcess.sizes).toEqual([[24, 80]]);
   });
 
-  it("before the start of an exec is that of its process, which is not resized", async () => {
+  it("before the start of an exec is sent with its process, which is not resized", async () => {
     const bench = new ProcessBench(undefined, "exec");
     const process = { args: ["sh"], cwd: "/", terminal: true, consoleSize: { width: 1, height: 2 } };
     await bench.controller.create({ stdio: terminal, process });
@@ -594,7 +597,7 @@ describe("resize", () => {
     expect(bench.guestProcess.sizes).toEqual([]);
   });
 
-  it("reaches a running terminal, also one whose start was under way", async () => {
+  it("reaches a running terminal, even one whose start was in progress", async () => {
     const bench = new ProcessBench();
     await bench.controller.create({ stdio: terminal });
     const starting = bench.controller.start();
@@ -605,7 +608,7 @@ describe("resize", () => {
     expect(bench.guestProcess.sizes.at(-1)).toEqual([50, 132]);
   });
 
-  it("after the exit is a quiet success", async () => {
+  it("after the exit succeeds silently", async () => {
     const bench = await new ProcessBench().started(terminal);
     bench.guestProcess.vanish();
     await bench.controller.resize(80, 24);
@@ -615,7 +618,7 @@ describe("resize", () => {
     expect(bench.guestProcess.sizes).toEqual([]);
   });
 
-  it("is refused without a terminal and for what is no size", async () => {
+  it("is refused without a terminal and for an invalid size", async () => {
     const bench = await new ProcessBench().started();
     await expect(bench.controller.resize(80, 24)).rejects.toMatchObject({ code: "FailedPrecondition" });
     await expect(bench.controller.resize(65536, 24)).rejects.toMatchObject({
@@ -632,7 +635,7 @@ describe("stdin", () => {
     return text;
   };
 
-  it("is copied to the guest and ends with the client's end", async () => {
+  it("is copied to the guest and ends with the client's stream", async () => {
     const bench = await new ProcessBench().started();
     bench.client.stdin?.end("hello");
     expect(await received(bench)).toBe("hello");
@@ -644,7 +647,7 @@ describe("stdin", () => {
     expect(await received(bench)).toBe("");
   });
 
-  it("hands on all that was written before the client asked to close, though the pipe stays open", async () => {
+  it("delivers everything written before the client asked to close, although the pipe stays open", async () => {
     const bench = await new ProcessBench().started();
     bench.client.stdin?.write("all ");
     bench.client.stdin?.write("of it");
@@ -664,7 +667,7 @@ describe("stdin", () => {
     await expect.poll(() => bench.client.isStdinClosed).toBe(true);
   });
 
-  it("asked to close before the start closes after the start", async () => {
+  it("closes after the start if asked to close before", async () => {
     const bench = new ProcessBench();
     await bench.controller.create({ stdio: pipes });
     await bench.controller.closeStdin();
@@ -674,7 +677,7 @@ describe("stdin", () => {
     expect(await text).toBe("");
   });
 
-  it("is taken from the client when the process closes its own", async () => {
+  it("is closed for the client when the process closes its own", async () => {
     const bench = await new ProcessBench().started();
     bench.guestProcess.stdin?.destroy();
     const closed = new Promise((resolve) => bench.client.stdin?.on("close", resolve));
@@ -684,7 +687,7 @@ describe("stdin", () => {
   });
 });
 
-it("has the pid that it is told to expect until the guest tells its own", async () => {
+it("has the expected pid until the guest reports its own", async () => {
   const bench = new ProcessBench();
   bench.controller.expectPid(7);
   expect(bench.controller.pid).toBe(0);
@@ -696,7 +699,7 @@ it("has the pid that it is told to expect until the guest tells its own", async 
   expect([pid, bench.controller.pid]).toEqual([bench.guestProcess.pid, bench.guestProcess.pid]);
 });
 
-it("abandons only what has not been started", async () => {
+it("abandons only a process that has not been started", async () => {
   const bench = await new ProcessBench().started(noPipes);
   await bench.controller.abandon(137);
   expect(bench.controller.state).toBe("running");

@@ -54,7 +54,7 @@ export class Presence {
       pause = Math.min(2 * pause, pace.longestMs);
       const isStalled = progress.pending > 0 && progress.steps === stepsBefore;
       if (signal.aborted || (isInit && !isStalled)) continue;
-      // A failed check says nothing: ask again later.
+      // A failed check proves nothing: check again later.
       if (!(await guest.exists(signal).catch(() => true))) return true;
     }
     return false;

@@ -2,7 +2,7 @@ import { Readable, Writable } from "node:stream";
 import { expect, it } from "vitest";
 import { copyOutput, RelayProgress } from "./relay.ts";
 
-it("output that is written byte by byte holds little for a client that takes nothing, and all of it comes", async () => {
+it("output that is written byte by byte takes little memory while the client reads nothing, and arrives completely", async () => {
   const bytes = 5_000;
   const source = Readable.from(
     (function* () {

@@ -72,13 +72,13 @@ export class Supervision {
   /** Resolves when the process has ended, its output is drained, and all ends are closed. Never rejects. */
   async exit(): Promise<Exit> {
     const { guest, upstream, clock, limits } = this.#options;
-    const told = guest.wait().then(exitStatusOf, () => lostStatus);
-    const how = await this.#end(told);
+    const reported = guest.wait().then(exitStatusOf, () => lostStatus);
+    const how = await this.#end(reported);
     this.#hasEnded = true;
     this.#over.abort();
     const exitedAt = clock.now();
     const drain = new Drain(this.#progress, limits, clock);
-    const status = how === "told" ? await told : await this.#statusOfGone(told, how, drain);
+    const status = how === "reported" ? await reported : await this.#statusOfGone(reported, how, drain);
     if ((await drain.afterExit(this.#ended)) === "over") {
       // Output of other processes is not read any more; the client still gets what was read before.
       await closeQuietly(guest);
@@ -102,9 +102,9 @@ export class Supervision {
     if (!isInit) clock.delay(limits.killedMs, this.#over.signal).then(this.#killUnheeded.resolve, () => {});
   }
 
-  async #end(told: Promise<number>): Promise<"told" | UnreportedExit> {
-    const ends: Promise<"told" | UnreportedExit>[] = [
-      told.then(() => "told"),
+  async #end(reported: Promise<number>): Promise<"reported" | UnreportedExit> {
+    const ends: Promise<"reported" | UnreportedExit>[] = [
+      reported.then(() => "reported"),
       this.#options.lost.then(() => "gone"),
       this.#killUnheeded.promise.then(() => "kill without effect"),
     ];
@@ -120,9 +120,9 @@ export class Supervision {
    * The status of a process that is gone without a reported exit. The guest may be waiting for its output to be read
    * and closed, so both happen first, even if the client reads none of it; then the guest has some time to report.
    */
-  async #statusOfGone(told: Promise<number>, why: UnreportedExit, drain: Drain): Promise<number> {
+  async #statusOfGone(reported: Promise<number>, why: UnreportedExit, drain: Drain): Promise<number> {
     const { guest, clock, limits, onUnreported } = this.#options;
-    const settled = Promise.race([told, this.#ended]);
+    const settled = Promise.race([reported, this.#ended]);
     let drained = await drain.afterLoss(settled);
     if (drained === "stalled") {
       for (const output of this.#outputs) output.dropClient();
@@ -130,21 +130,21 @@ export class Supervision {
     }
     const isHeld = drained !== "drained";
     if (isHeld) await closeQuietly(guest);
-    if (await settlesWithin(told, isHeld ? limits.closedMs : limits.lostMs, clock)) return await told;
+    if (await settlesWithin(reported, isHeld ? limits.closedMs : limits.lostMs, clock)) return await reported;
     onUnreported(why);
     return this.#wasKilled ? killedStatus(sigkill) : lostStatus;
   }
 }
 
 /**
- * Closes the client's ends, but does not wait without limit: a client must not delay an exit by an end that does not
- * close.
+ * Closes the client's streams, but waits only for a limited time: a client must not delay an exit by a stream that does
+ * not close.
  */
 export async function closeClient(upstream: OpenStdio, clock: Clock, { stalledMs }: DrainLimits): Promise<void> {
   await settlesWithin(closeQuietly(upstream), stalledMs, clock);
 }
 
-/** Ignores failures: nobody uses these ends any more. */
+/** Ignores failures: these streams are no longer used. */
 async function closeQuietly(end: { close(): Promise<void> }): Promise<void> {
   try {
     await end.close();

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { disk, scsiOn, whole } from "./testing/index.ts";
 
-describe("any sequence of operations with any faults", () => {
+describe("random operations with random faults", () => {
   const paths = ["/a.vhd", "/b.vhd", "/c.vhd"];
   const step = fc.record({
     kind: fc.constantFrom("reserve", "map", "unmap"),
@@ -16,7 +16,7 @@ describe("any sequence of operations with any faults", () => {
   });
   const fault = fc.tuple(fc.nat(40), fc.constantFrom<Fault>("fail", "lose", "hang", "hangDone"));
 
-  it("keeps counts equal to holders, one disk to a slot, and can always be cleaned up", async () => {
+  it("keep counts equal to holders, one disk per slot, and can always be cleaned up", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.array(fault, { maxLength: 8 }), async (steps, faults) => {
         const callers = new Callers();
@@ -37,7 +37,7 @@ describe("any sequence of operations with any faults", () => {
           expect(new Map(actual)).toEqual(expected);
           const slots = views.map(({ controller, lun }) => `${controller}:${lun}`);
           expect(new Set(slots).size).toBe(slots.length);
-          // What the VM has is accounted for: nothing is attached or mounted that nobody would remove.
+          // What the VM has is accounted for: nothing is attached or mounted that would never be removed.
           for (const [slot, path] of vm.attached) {
             const view = views.find((one) => one.hostPath === path);
             expect(`${view?.controller}:${view?.lun}`).toBe(slot);
@@ -64,7 +64,7 @@ describe("any sequence of operations with any faults", () => {
           if (atRest) await rest();
         }
         await rest();
-        // Each fault strikes once, so after as many rounds as there are faults all is given back.
+        // Each fault strikes once, so everything is released after as many rounds as there are faults.
         for (let round = 0; round <= faults.length; round++) {
           await Promise.all(made.map((id) => callers.attempt((signal) => scsi.unmapFromGuest(id, signal))));
         }

@@ -98,14 +98,14 @@ describe("mapping one disk", () => {
     expect(vm.script.calls).toHaveLength(5);
   });
 
-  it("touches neither host nor guest when a reservation is given back unused", async () => {
+  it("calls neither host nor guest when an unused reservation is released", async () => {
     const { vm, scsi } = scsiOn();
     await scsi.unmapFromGuest(await scsi.reserve(disk("/layer.vhd"), whole()));
     expect(vm.script.calls).toEqual([]);
     expect(scsi.disks).toEqual([]);
   });
 
-  it("refuses to map what is not reserved, or is no longer", async () => {
+  it("refuses to map a disk that is not reserved, or no longer", async () => {
     const { scsi } = scsiOn();
     await expect(scsi.mapToGuest("r9")).rejects.toMatchObject({ code: "NotFound" });
     const reservation = await scsi.reserve(disk("/layer.vhd"), whole());
@@ -116,7 +116,7 @@ describe("mapping one disk", () => {
 });
 
 describe("sharing a disk", () => {
-  it("attaches and mounts once for concurrent users, and undoes it with the last of them", async () => {
+  it("attaches and mounts once for concurrent users, and undoes it with the last one", async () => {
     const { vm, scsi } = scsiOn();
     const users = await Promise.all([1, 2, 3].map(() => scsi.reserve(disk("/layer.vhd"), whole())));
     const paths = await Promise.all(users.map((user) => scsi.mapToGuest(user)));
@@ -128,7 +128,7 @@ describe("sharing a disk", () => {
     expect(vm.script.names.slice(2)).toEqual(["unmountDisk", "ejectDisk", "detachDisk"]);
   });
 
-  it("leaves the disk to its other user when one gives it back twice", async () => {
+  it("leaves the disk to its other user when one releases it twice", async () => {
     const { vm, scsi } = scsiOn();
     const first = await scsi.reserve(disk("/layer.vhd"), whole());
     const second = await scsi.reserve(disk("/layer.vhd"), whole());
@@ -138,7 +138,7 @@ describe("sharing a disk", () => {
     expect(scsi.disks[0]?.mounts[0]?.holders).toHaveLength(1);
   });
 
-  it("counts partitions apart", async () => {
+  it("counts partitions separately", async () => {
     const { vm, scsi } = scsiOn();
     const first = await scsi.reserve(disk("/disk.vhd"), whole({ partition: 1 }));
     const second = await scsi.reserve(disk("/disk.vhd"), whole({ partition: 2, readOnly: false }));
@@ -164,7 +164,7 @@ describe("sharing a disk", () => {
     expect(vm.attached.size + vm.mounted.size).toBe(0);
   });
 
-  it("keeps the disk for who reserved it just before its last user let go", async () => {
+  it("keeps the disk for a user that reserved it just before the last one released it", async () => {
     const { vm, scsi } = scsiOn();
     const first = await scsi.reserve(disk("/layer.vhd"), whole());
     await scsi.mapToGuest(first);
@@ -178,7 +178,7 @@ describe("sharing a disk", () => {
   it.each([
     ["unmounts", "unmountDisk", ["unmountDisk", "mountDisk"]],
     ["ejects", "ejectDisk", ["unmountDisk", "ejectDisk", "detachDisk", "attachDisk", "mountDisk"]],
-  ] as const)("serves who reserved the disk while the guest %s it", async (_, during, calls) => {
+  ] as const)("serves a user that reserved the disk while the guest %s it", async (_, during, calls) => {
     const { vm } = scsiOn();
     let second: Promise<string> | undefined;
     const reserveDuring = (name: string): void => {
@@ -252,7 +252,7 @@ describe("refusing a reservation", () => {
     expect(scsi.disks[0]?.mounts[0]?.holders).toHaveLength(1);
   });
 
-  it("takes mount options in any order", async () => {
+  it("accepts mount options in any order", async () => {
     const { scsi } = scsiOn();
     await scsi.reserve(disk("/d"), whole({ options: ["a", "b"] }));
     await scsi.reserve(disk("/d"), whole({ options: ["b", "a"] }));
@@ -296,8 +296,8 @@ describe("refusing a reservation", () => {
   });
 });
 
-describe("a VM that has ended", () => {
-  it("lets everything be given back, and nothing be mapped", async () => {
+describe("an ended VM", () => {
+  it("allows everything to be released, and nothing to be mapped", async () => {
     const gone = Object.assign(scriptedError("FailedPrecondition", "the VM has ended"), { gone: true });
     let ended = false;
     const { vm } = scsiOn();

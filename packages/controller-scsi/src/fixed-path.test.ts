@@ -4,7 +4,7 @@ import { disk, scsiOn, whole } from "./testing/index.ts";
 
 const at = (guestPath: string) => whole({ guestPath });
 
-describe("a disk that has its place in the guest", () => {
+describe("a disk with a fixed path in the guest", () => {
   it("is mounted there, and shared there", async () => {
     const { vm, scsi } = scsiOn();
     const reservations = [
@@ -18,7 +18,7 @@ describe("a disk that has its place in the guest", () => {
     expect(await scsi.reserve(disk("/other.vhd"), at("/run/nvidia"))).toBe("r3");
   });
 
-  it("keeps others from it, and is not mounted elsewhere meanwhile", async () => {
+  it("keeps its path from other disks, and is not mounted elsewhere meanwhile", async () => {
     const { scsi } = scsiOn();
     await scsi.reserve(disk("/gpu.vhd"), at("/run/nvidia"));
     await expect(scsi.reserve(disk("/other.vhd"), at("/run/nvidia"))).rejects.toMatchObject({
@@ -29,7 +29,7 @@ describe("a disk that has its place in the guest", () => {
     expect(scsi.disks).toHaveLength(1);
   });
 
-  it("has an absolute one", async () => {
+  it("needs an absolute path", async () => {
     const { scsi } = scsiOn();
     await expect(scsi.reserve(disk("/gpu.vhd"), at("nvidia"))).rejects.toThrow(
       'guestPath is "nvidia", expected an absolute path',
@@ -37,10 +37,10 @@ describe("a disk that has its place in the guest", () => {
   });
 });
 
-describe("a disk that had better stand somewhere", () => {
+describe("a disk with a preferred path in the guest", () => {
   const preferring = (preferredGuestPath: string) => whole({ preferredGuestPath });
 
-  it("stands where its first user wants it, for all of them, until the last has gone", async () => {
+  it("is mounted where its first user prefers, for all users, until the last one has gone", async () => {
     const { vm, scsi } = scsiOn();
     const first = await scsi.reserve(disk("/scratch.vhdx"), preferring("/own/first"));
     const second = await scsi.reserve(disk("/scratch.vhdx"), preferring("/own/second"));
@@ -56,7 +56,7 @@ describe("a disk that had better stand somewhere", () => {
     expect(await scsi.mapToGuest(again)).toBe("/own/third");
   });
 
-  it("does not stand over another", async () => {
+  it("is not mounted over another disk", async () => {
     const { scsi } = scsiOn();
     await scsi.reserve(disk("/scratch.vhdx"), preferring("/own/first"));
     await expect(scsi.reserve(disk("/other.vhdx"), preferring("/own/first"))).rejects.toMatchObject({
@@ -68,7 +68,7 @@ describe("a disk that had better stand somewhere", () => {
     );
   });
 
-  it("stands where the guest's layout has it when nobody wants it anywhere", async () => {
+  it("is mounted at the default path of the guest if no user prefers one", async () => {
     const layout = { diskPath: () => "/laid/out" };
     const { vm, scsi } = scsiOn(undefined, { guestDisks: linuxGuestDisks(layout) });
     const reservation = await scsi.reserve(disk("/a.vhdx"), whole());

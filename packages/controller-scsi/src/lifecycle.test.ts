@@ -4,7 +4,7 @@ import { diagramsIn } from "@uvm-shim/lifecycle/testing";
 import { expect, it } from "vitest";
 import { diskTable, mountTable } from "./lifecycle.ts";
 
-it("is drawn in the README as it is", () => {
+it("matches the diagram in the README", () => {
   const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
   expect(diagramsIn(readme)).toEqual([diagram(diskTable), diagram(mountTable)]);
 });

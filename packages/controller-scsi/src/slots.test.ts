@@ -80,7 +80,7 @@ describe("disks of the VM's document", () => {
   const rootFs = { Type: "VirtualDisk", Path: "/boot/rootfs.vhd", ReadOnly: true } as const;
   const reserved = [{ controller: 0, lun: 0, attachment: rootFs }];
 
-  it("are listed, and leave their slots to nobody", async () => {
+  it("are listed, and keep their slots", async () => {
     const { scsi } = scsiOn(undefined, { reserved: [...reserved, { controller: 0, lun: 1 }] });
     expect(scsi.disks).toEqual([
       { controller: 0, lun: 0, hostPath: "/boot/rootfs.vhd", state: "Attached", isOfDocument: true, mounts: [] },
@@ -88,7 +88,7 @@ describe("disks of the VM's document", () => {
     expect(await scsi.mapToGuest(await scsi.reserve(disk("/d"), whole()))).toBe("/run/mounts/scsi/0/2/0");
   });
 
-  it("are mounted for who wants them, and never attached or detached", async () => {
+  it("are mounted for their users, and never attached or detached", async () => {
     const mounts: string[] = [];
     const { vm, scsi } = scsiOn(undefined, {
       reserved,
@@ -106,7 +106,7 @@ describe("disks of the VM's document", () => {
     expect(scsi.disks).toMatchObject([{ isOfDocument: true, mounts: [] }]);
   });
 
-  it("are not to be had otherwise than they are", async () => {
+  it("cannot be reserved with other properties", async () => {
     const { scsi } = scsiOn(undefined, { reserved });
     const refused = scsi.reserve(disk("/boot/rootfs.vhd", { readOnly: false }), whole());
     await expect(refused).rejects.toMatchObject({ code: "FailedPrecondition" });
@@ -114,7 +114,7 @@ describe("disks of the VM's document", () => {
 });
 
 describe("disks of other kinds", () => {
-  it("go to the host as they are", async () => {
+  it("are passed to the host unchanged", async () => {
     const seen: unknown[] = [];
     const host = {
       attachDisk: async (_controller: number, _lun: number, attachment: unknown) => void seen.push(attachment),

@@ -14,7 +14,7 @@ describe("disks of a Windows guest", () => {
     expect(vm.leftovers()).toEqual([]);
   });
 
-  it("carry nothing but path and LUN", async () => {
+  it("are sent with path and LUN only", async () => {
     const seen: unknown[] = [];
     const { vm, scsi } = windowsScsiOn();
     vm.mountScratchDisk = async (settings) => void seen.push(settings);
@@ -22,7 +22,7 @@ describe("disks of a Windows guest", () => {
     expect(seen).toEqual([{ ContainerPath: "C:\\mounts\\scsi\\0_0_0", Lun: 0 }]);
   });
 
-  it("are formatted where a container is to have its scratch disk there", async () => {
+  it("are formatted if a container is to have its scratch disk there", async () => {
     const { vm, scsi } = windowsScsiOn();
     const reservation = await scsi.reserve(scratch, { readOnly: false, formatScratch: true });
     await scsi.mapToGuest(reservation);
@@ -32,7 +32,7 @@ describe("disks of a Windows guest", () => {
     expect(vm.leftovers()).toEqual([]);
   });
 
-  it("are one, however their path is written", async () => {
+  it("are the same disk, however their path is spelled", async () => {
     const { scsi } = windowsScsiOn();
     for (const path of ["C:\\Disks\\Layer.vhdx", "c:/disks/layer.VHDX", "\\\\?\\C:\\disks\\layer.vhdx"]) {
       await scsi.reserve(disk(path), { readOnly: true });
@@ -40,7 +40,7 @@ describe("disks of a Windows guest", () => {
     expect(scsi.disks).toMatchObject([{ mounts: [{ holders: ["r1", "r2", "r3"] }] }]);
   });
 
-  it("are not shared by who wants them otherwise", async () => {
+  it("are not shared by users with different requirements", async () => {
     const { scsi } = windowsScsiOn();
     await scsi.reserve(scratch, { readOnly: false, formatScratch: true });
     const refused = scsi.reserve(scratch, { readOnly: false });
@@ -48,7 +48,7 @@ describe("disks of a Windows guest", () => {
     await expect(refused).rejects.toThrow("formatScratch is false, expected true");
   });
 
-  it("stand on controller 0 alone, since the guest knows no other", async () => {
+  it("are attached only to controller 0, since the guest knows no other", async () => {
     const { vm, scsi } = windowsScsiOn(undefined, 4);
     for (let index = 0; index < 64; index++) {
       await scsi.mapToGuest(await scsi.reserve(disk(`C:\\d${index}`), { readOnly: true }));

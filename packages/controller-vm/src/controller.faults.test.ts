@@ -14,7 +14,7 @@ function setting(faults: ReadonlyMap<number, Fault>) {
 
 type Vm = ReturnType<typeof vmOn>["vm"];
 
-/** What is done with a running VM. */
+/** The operations on a running VM. */
 const uses: readonly ((vm: Vm, signal: AbortSignal) => Promise<unknown>)[] = [
   (vm, signal) => vm.update({ resources: { memory: { limit: 2 ** 29 }, cpu: { quota: 50_000 } } }, signal),
   (vm, signal) => vm.update({ annotations: { [cpuGroupAnnotation]: group } }, signal),
@@ -40,7 +40,7 @@ async function scenario(faults: ReadonlyMap<number, Fault>) {
     callers.attempt((signal) => vm.start(signal)),
   );
   const states = [vm.state.kind];
-  // Whoever is refused tries once more, since an update that failed in between can be repeated.
+  // A refused caller tries once more, since an update that failed half-way can be repeated.
   for (let attempt = 0; attempt < 2; attempt++) {
     for (const use of uses) {
       await eventually(
@@ -50,7 +50,7 @@ async function scenario(faults: ReadonlyMap<number, Fault>) {
     }
     states.push(vm.state.kind);
   }
-  // The second attempt joins a first one that is still under way; the third meets no fault.
+  // The second attempt joins a first one that is still in progress; the third meets no fault.
   for (let attempt = 0; attempt < 3; attempt++) {
     await eventually(
       clock,
@@ -69,7 +69,7 @@ const used = [
 ];
 
 describe("a fault at any one call", () => {
-  it("has calls to hit", () => {
+  it("makes calls", () => {
     expect(faultless.calls.map(({ name }) => name)).toEqual([
       ...["createComputeSystem", "listen", "listen", "listen", "start", "connectGuest", "closeListener"],
       ...["closeListener", ...used, ...used, "terminate", "closeBridge", "closeListener", "closeSystem"],
@@ -79,13 +79,13 @@ describe("a fault at any one call", () => {
 
   it.each(faultCases(faultless.calls.length))("$fault at call $call leaves nothing behind", async ({ call, fault }) => {
     const { host, clock, vm, states, waiting } = await scenario(new Map([[call, fault]]));
-    // What start does once it has the guest it can do without, unless its caller gave up.
+    // The steps of start after the guest is up may fail, unless the caller gave up.
     const expected =
       call === 0 ? "NotCreated" : call < 6 || (call < 8 && fault.startsWith("hang")) ? "Invalid" : "Running";
     expect(states).toEqual([expected, expected, expected]);
     expect(host.guests.flatMap(({ processes }) => processes).filter(({ isOpen }) => isOpen)).toEqual([]);
     if (expected === "Running") {
-      // Whatever failed once, the repetition brought the VM to what was asked for.
+      // Whatever failed once, the repetition reached the requested state.
       const settings = new Map(host.system.modifications.map(({ ResourcePath, Settings }) => [ResourcePath, Settings]));
       expect(Object.fromEntries(settings)).toEqual({
         [resourcePaths.memorySize]: 512,
@@ -100,11 +100,11 @@ describe("a fault at any one call", () => {
   });
 });
 
-describe("any sequence of operations with any faults", () => {
+describe("random operations with random faults", () => {
   const step = fc.constantFrom("create", "start", "use", "terminate", "exit", "loseService", "loseBridge", "rest");
   const fault = fc.tuple(fc.nat(30), fc.constantFrom<Fault>("fail", "lose", "hang", "hangDone"));
 
-  it("is Running only with a guest and no exit, and can always be ended", async () => {
+  it("leave it Running only with a guest and no exit, and it can always be ended", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 12 }), fc.array(fault, { maxLength: 5 }), async (steps, faults) => {
         const { host, clock, vm, callers } = setting(new Map(faults));
@@ -127,7 +127,7 @@ describe("any sequence of operations with any faults", () => {
             await settle();
             clock.jumpToNext();
             await settle();
-            // One that has lost its bridge is being ended, which may take its time.
+            // A VM that has lost its bridge is being ended, which may take some time.
             if (vm.state.kind === "Running" && clock.sleepers === 0) {
               expect(vm.exit).toBeUndefined();
               expect(host.guest.isOpen).toBe(true);
@@ -135,7 +135,7 @@ describe("any sequence of operations with any faults", () => {
           }
         }
         await eventually(clock, Promise.all(pending));
-        // Each fault strikes once, and an attempt may join one that is under way.
+        // Each fault strikes once, and an attempt may join one in progress.
         for (let attempt = 0; attempt <= 2 * faults.length; attempt++) {
           await eventually(
             clock,

@@ -11,7 +11,7 @@ async function running(...options: Parameters<typeof vmOn>) {
 }
 
 describe("creating", () => {
-  it("makes a system that exists and is not started", async () => {
+  it("creates a compute system without starting it", async () => {
     const { host, vm } = vmOn();
     expect(vm.state).toEqual({ kind: "NotCreated" });
     await vm.create({ document });
@@ -38,7 +38,7 @@ describe("creating", () => {
     expect(host.script.calls).toEqual([]);
   });
 
-  it("leaves nothing when the device controllers refuse", async () => {
+  it("leaves nothing behind when the device controllers refuse", async () => {
     const { host, vm } = vmOn(undefined, {
       devices: {
         scsi: () => {
@@ -53,7 +53,7 @@ describe("creating", () => {
 });
 
 describe("starting", () => {
-  it("listens before the system starts, seeds the guest, and negotiates", async () => {
+  it("listens before the compute system starts, seeds the guest, and negotiates", async () => {
     const { host, clock, vm } = await running();
     expect(host.script.calls.slice(1).map(({ name, detail }) => `${name} ${detail}`.trim())).toEqual([
       `listen ${linuxVsockPorts.entropy}`,
@@ -88,7 +88,7 @@ describe("starting", () => {
     await expect(vm.start()).rejects.toMatchObject({ code: "FailedPrecondition" });
   });
 
-  it("tells the phase, the time it took and the guest's last words when the guest never dials in", async () => {
+  it("reports the phase, its duration and the guest's last log lines when the guest never connects", async () => {
     const { host, clock, vm } = vmOn(undefined, { startTimeoutMs: 5_000 });
     host.boot = (system) => {
       const log = system.dial(linuxVsockPorts.log);
@@ -110,7 +110,7 @@ describe("starting", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("fails when the VM exits meanwhile, and then only terminate leads on", async () => {
+  it("fails when the VM exits meanwhile, after which only terminate is possible", async () => {
     const { host, vm } = vmOn();
     host.boot = (system) => system.exit(0x80370106, "UnexpectedExit");
     await vm.create({ document });
@@ -123,7 +123,7 @@ describe("starting", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("gives a guest that dials again for entropy another seed, and survives one that breaks the connection", async () => {
+  it("gives a guest that connects again for entropy another seed, and survives one that breaks the connection", async () => {
     const { host, vm } = vmOn();
     host.boot = (system) => {
       system.dial(linuxVsockPorts.entropy).destroy();
@@ -143,7 +143,7 @@ describe("the guest's log", () => {
     await settle();
   };
 
-  it("is passed on, also after the guest reconnects", async () => {
+  it("is passed on, even after the guest reconnects", async () => {
     const { host, lines, vm } = await running();
     await write(host.system, '{"level":"info","msg":"one","n":1}\n');
     host.system.log?.destroy();
@@ -156,7 +156,7 @@ describe("the guest's log", () => {
     await vm.terminate();
   });
 
-  it("arrives to its end when the VM exits", async () => {
+  it("arrives completely when the VM exits", async () => {
     const { host, lines, vm } = await running();
     host.system.log?.write("last words");
     host.system.exit(1, "UnexpectedExit");
@@ -168,7 +168,7 @@ describe("the guest's log", () => {
   it("does not hold up the end for longer than its bound", async () => {
     const { host, clock, vm } = await running();
     const stuck = host.system.dial(linuxVsockPorts.log);
-    // Somebody keeps it open though the VM is gone.
+    // The connection is kept open although the VM is gone.
     stuck.end = () => stuck;
     await settle();
     const terminated = vm.terminate();
@@ -180,7 +180,7 @@ describe("the guest's log", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("takes few connections at once", async () => {
+  it("accepts only a few connections at once", async () => {
     const { host, clock, lines, vm } = await running();
     const dialled = Array.from({ length: 9 }, () => host.system.dial(linuxVsockPorts.log));
     await settle();
@@ -203,7 +203,7 @@ describe("the guest's log", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("goes on when the host's log cannot take a line", async () => {
+  it("continues when the host's log fails to write a line", async () => {
     const seen: string[] = [];
     const { host, vm } = await running(undefined, {
       onGuestLog: ({ message }) => {
@@ -218,7 +218,7 @@ describe("the guest's log", () => {
 });
 
 describe("ending by itself", () => {
-  it("ends Terminated, releases every waiter once and gives everything back", async () => {
+  it("ends Terminated, notifies every waiter once and releases everything", async () => {
     const { host, vm } = await running();
     const waiters = [vm.wait(), vm.wait()];
     host.system.exit(0, "GracefulExit");
@@ -233,7 +233,7 @@ describe("ending by itself", () => {
     await vm.terminate();
   });
 
-  it("ends Terminated when somebody starts it once more in that moment", async () => {
+  it("ends Terminated when another start is called at that moment", async () => {
     const { host, clock, vm } = await running();
     const again = vm.start();
     host.system.loseService();
@@ -250,14 +250,14 @@ describe("ending by itself", () => {
     host.system.loseService();
     expect(await vm.wait()).toMatchObject({ status: 1, reason: "lost: wait for exit of vm-1: lost the host" });
     await settle();
-    // The guest may live on, and with it the connection of its log.
+    // The guest may still run, and with it the connection of its log.
     clock.jump(500);
     await settle();
     expect(vm.state.kind).toBe("Terminated");
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("ends Terminated before it was started, too", async () => {
+  it("also ends Terminated before it was started", async () => {
     const { host, vm } = vmOn();
     await vm.create({ document });
     host.system.loseService();
@@ -267,7 +267,7 @@ describe("ending by itself", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("keeps what cannot be given back at once for terminate", async () => {
+  it("keeps what cannot be released at once for terminate", async () => {
     const script = new ScriptedCalls(new Map([[8, "fail"]]));
     const { host, vm } = await running(script);
     host.system.exit(0, "GracefulExit");
@@ -291,7 +291,7 @@ describe("ending by itself", () => {
 });
 
 describe("losing the bridge", () => {
-  it("ends the VM, whose exit then is a failure that says why", async () => {
+  it("ends the VM, whose exit then is a failure with the reason", async () => {
     const { host, clock, vm } = await running();
     host.guest.lose(new Error("connection reset"));
     await settle();
@@ -306,7 +306,7 @@ describe("losing the bridge", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("is told at once, before the VM's exit is", async () => {
+  it("is reported at once, before the VM's exit", async () => {
     const { host, vm } = await running();
     expect(vm.isLost).toBe(false);
     host.guest.lose(undefined);
@@ -317,7 +317,7 @@ describe("losing the bridge", () => {
     expect(vm.isLost).toBe(true);
   });
 
-  it("leaves the VM a moment to tell its own exit", async () => {
+  it("leaves the VM a moment to report its own exit", async () => {
     const { host, vm } = await running();
     host.guest.lose(undefined);
     await settle();
@@ -329,7 +329,7 @@ describe("losing the bridge", () => {
 });
 
 describe("terminating", () => {
-  it("closes the bridge before the handle, and is repeatable", async () => {
+  it("closes the bridge before the handle, and can be repeated", async () => {
     const { host, vm } = await running();
     const before = host.script.calls.length;
     await Promise.all([vm.terminate(), vm.terminate()]);
@@ -354,7 +354,7 @@ describe("terminating", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("interrupts a start that hangs, even where the host does not heed the signal", async () => {
+  it("interrupts a start that hangs, even if the host ignores the signal", async () => {
     const { host, vm } = vmOn();
     await vm.create({ document });
     host.system.start = () => new Promise(() => {});
@@ -366,7 +366,7 @@ describe("terminating", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("interrupts a create, whose system is let go when it arrives after all", async () => {
+  it("interrupts a create, whose compute system is closed when it arrives late", async () => {
     const late = Promise.withResolvers<FakeSystem>();
     const { host, vm } = vmOn();
     const { vm: slow } = vmOn(undefined, { host: { createComputeSystem: () => late.promise } });
@@ -380,7 +380,7 @@ describe("terminating", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("ends with the handle when the host does not end the VM", async () => {
+  it("ends the VM by closing the handle if the host does not end it", async () => {
     const { host, clock, vm } = await running();
     host.system.terminate = async () => {};
     const terminated = vm.terminate();
@@ -394,7 +394,7 @@ describe("terminating", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("keeps the handle when that would not end the VM, and ends it at the next try", async () => {
+  it("keeps the handle if closing it would not end the VM, and ends it at the next attempt", async () => {
     const { host, vm } = vmOn(new ScriptedCalls(new Map([[8, "fail"]])));
     await vm.create({ document: { ...document, ShouldTerminateOnLastHandleClosed: false } });
     await vm.start();
@@ -405,7 +405,7 @@ describe("terminating", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("lets its caller leave, and goes on", async () => {
+  it("releases its caller, and continues", async () => {
     const { host, vm } = await running();
     await expect(vm.terminate(AbortSignal.abort())).rejects.toMatchObject({ name: "AbortError" });
     await vm.wait();
@@ -416,7 +416,7 @@ describe("terminating", () => {
 });
 
 describe("devices", () => {
-  it("are made from the document, and reach host and guest", async () => {
+  it("are created from the document, and reach host and guest", async () => {
     const { host, vm } = await running();
     expect(vm.scsi).toBe(vm.scsi);
     expect(vm.scsi).toMatchObject({ id: "vm-1", controllers: 2, reserved: [{ controller: 0, lun: 0 }] });
@@ -428,14 +428,14 @@ describe("devices", () => {
     await vm.terminate();
   });
 
-  it("are not there before create", () => {
+  it("do not exist before create", () => {
     const { vm } = vmOn();
     for (const use of [() => vm.scsi, () => vm.plan9, () => vm.vpci, () => vm.runtimeId, () => vm.guest]) {
       expect(use).toThrow(expect.objectContaining({ code: "FailedPrecondition", gone: false }));
     }
   });
 
-  it("are not there when the document or the guest has none", async () => {
+  it("do not exist if the document or the guest has none", async () => {
     const { Devices: _, ...bare } = document.VirtualMachine;
     const { vm } = vmOn();
     await vm.create({ document: { ...document, VirtualMachine: bare } });
@@ -455,7 +455,7 @@ describe("devices", () => {
     await Promise.all([vm.terminate(), windows.terminate(), withoutPci.terminate()]);
   });
 
-  it("that the host does not give back while the VM ends are gone once it has ended", async () => {
+  it("that the host does not release while the VM ends are gone once it has ended", async () => {
     const { host, vm } = await running();
     const devices = vm.scsi.host;
     host.system.modify = () => Promise.reject(scriptedError("FailedPrecondition", "a system in state Ending"));

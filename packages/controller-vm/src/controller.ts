@@ -40,7 +40,7 @@ import type {
 
 /** How long the log's connections may stay open after the VM has ended, in milliseconds. */
 const logDrainMs = 500;
-/** How long a VM whose bridge broke has to tell why by exiting itself, in milliseconds. */
+/** How long a VM whose bridge broke has to exit by itself, which gives the reason, in milliseconds. */
 const exitAfterLossMs = 1_000;
 
 export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = never> {
@@ -282,7 +282,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
 
   /** Resolves when the VM has ended, for whatever reason, also before it was started or created. */
   wait(signal?: AbortSignal): Promise<VmExit> {
-    return abortable(this.#exits.told, signal);
+    return abortable(this.#exits.recorded, signal);
   }
 
   /**
@@ -355,7 +355,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     this.#isLost = true;
     if (this.state.kind !== "Running" || this.#ending) return;
     // A VM that ends breaks its bridge too, and its exit says more than the loss of the bridge.
-    await this.#exits.isToldWithin(exitAfterLossMs);
+    await this.#exits.isRecordedWithin(exitAfterLossMs);
     if (this.state.kind !== "Running" || this.#ending) return;
     this.#exits.blame(`the connection to the guest was lost: ${cause?.message ?? "closed by the guest"}`);
     // After a failure the state is Invalid with its cause, and terminate can be repeated.
@@ -386,7 +386,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   }
 
   #wiring(): DeviceWiring<Guest> {
-    const host = hostDevices(this.#modify, () => this.#exits.isToldWithin(exitAfterLossMs));
+    const host = hostDevices(this.#modify, () => this.#exits.isRecordedWithin(exitAfterLossMs));
     return { id: this.#options.id, host, guest: () => this.guest };
   }
 

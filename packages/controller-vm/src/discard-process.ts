@@ -4,19 +4,19 @@ import type { GuestLogLine, VmProcess } from "./types.ts";
 const sigkill = 9;
 
 /**
- * Ends a process that nobody waits for any more. Linux guests cannot kill one of the VM itself: it then ends by its
- * closed stdio, which is told, as is its end.
+ * Ends a process that no caller waits for. Linux guests cannot kill a process of the VM: its stdio is closed, which ends
+ * it in most cases. The failed kill and the end of the process are logged.
  */
-export async function discardProcess(process: VmProcess, tell: (line: GuestLogLine) => void): Promise<void> {
+export async function discardProcess(process: VmProcess, log: (line: GuestLogLine) => void): Promise<void> {
   const { pid } = process;
   try {
     await process.signal(sigkill);
   } catch (error) {
     if (isGone(error)) return;
     const message = "cannot kill an abandoned process of the VM, closing its stdio";
-    tell({ level: "warn", message, fields: { pid, error: messageOf(error) } });
+    log({ level: "warn", message, fields: { pid, error: messageOf(error) } });
     const ended = (status: number): void =>
-      tell({ level: "info", message: "an abandoned process of the VM has ended", fields: { pid, status } });
+      log({ level: "info", message: "an abandoned process of the VM has ended", fields: { pid, status } });
     void process.wait().then(ended, () => {});
   } finally {
     await process.close();

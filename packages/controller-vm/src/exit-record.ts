@@ -6,7 +6,7 @@ import type { VmComputeSystem, VmExit, VmGuest } from "./types.ts";
 /** How a VM ended: recorded once, although its end may be noticed in several ways. */
 export class ExitRecord {
   readonly #clock: Clock;
-  readonly #told = Promise.withResolvers<VmExit>();
+  readonly #recorded = Promise.withResolvers<VmExit>();
   #exit: VmExit | undefined;
   /** Why the VM is being ended, where that makes its exit a failure. */
   #loss: string | undefined;
@@ -20,15 +20,15 @@ export class ExitRecord {
     return this.#exit;
   }
 
-  /** Resolves with the exit, also when asked for after the end. */
-  get told(): Promise<VmExit> {
-    return this.#told.promise;
+  /** Resolves with the exit once it is recorded. */
+  get recorded(): Promise<VmExit> {
+    return this.#recorded.promise;
   }
 
-  /** Whether there is one within so many milliseconds. */
-  isToldWithin(milliseconds: number): Promise<boolean> {
+  /** Whether an exit is recorded before the time, in milliseconds, is over. */
+  isRecordedWithin(milliseconds: number): Promise<boolean> {
     const deadline = { clock: this.#clock, milliseconds };
-    return withDeadline((bound) => abortable(this.told, bound), deadline).then(
+    return withDeadline((bound) => abortable(this.recorded, bound), deadline).then(
       () => true,
       () => false,
     );
@@ -49,11 +49,11 @@ export class ExitRecord {
       ...(system !== undefined && { system }),
       ...(crashReport !== undefined && { crashReport }),
     };
-    this.#told.resolve(this.#exit);
+    this.#recorded.resolve(this.#exit);
     return this.#exit;
   }
 
-  /** Records an exit for a VM that never ran, of which the host reports none. */
+  /** Records an exit for a VM that never ran, for which the host reports none. */
   withoutReport(state: VmState<VmGuest>, isCreated: boolean): VmExit {
     if (state.kind === "Invalid") return this.record(1, `never ran: ${state.cause.message}`);
     return this.record(0, isCreated ? "never started" : "never created");
@@ -65,7 +65,7 @@ export class ExitRecord {
       const status = await system.exited;
       return this.record(status.Status, status.ExitType, status, system.crashReport);
     } catch (error) {
-      // Closing the handle ends the notifications, which says nothing about the VM.
+      // Closing the handle ends the notifications, whether or not the VM still runs.
       return isOver() ? undefined : this.record(1, `lost: ${messageOf(error)}`, undefined, system.crashReport);
     }
   }

@@ -19,7 +19,7 @@ describe("a VM with a Linux guest and a policy", () => {
   const policy = { EnforcerType: "rego", EncodedSecurityPolicy: "e30=" };
   const flavour = linuxVm((bytes) => new Uint8Array(bytes), policy);
 
-  it("tells the guest before it is used", async () => {
+  it("sends the policy to the guest before it is used", async () => {
     const { host, vm } = vmOn(undefined, { flavour });
     await vm.create({ document });
     await vm.start();
@@ -29,7 +29,7 @@ describe("a VM with a Linux guest and a policy", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("does not run when the guest refuses it", async () => {
+  it("does not run when the guest refuses the policy", async () => {
     const names = ["createComputeSystem", "listen", "listen", "listen", "start", "connectGuest", "setSecurityPolicy"];
     const script = new ScriptedCalls(new Map([[names.length - 1, "fail"]]));
     const { host, vm } = vmOn(script, { flavour });
@@ -43,7 +43,7 @@ describe("a VM with a Linux guest and a policy", () => {
 });
 
 describe("a VM with a Windows guest", () => {
-  it("listens for log and bridge alone, and tells the guest its addresses before it is used", async () => {
+  it("listens only for log and bridge, and sends the guest its addresses before it is used", async () => {
     const { host, vm } = await windows();
     await vm.start();
     expect(host.script.calls.slice(1).map(({ name, detail }) => `${name} ${detail}`.trim())).toEqual([
@@ -61,7 +61,7 @@ describe("a VM with a Windows guest", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("is Invalid when the guest cannot be told, and holds nothing after its end", async () => {
+  it("is Invalid when that fails, and holds nothing after its end", async () => {
     const { host, vm } = await windows(new ScriptedCalls(new Map([[5, "fail"]])));
     await expect(vm.start()).rejects.toThrow("while configuring the guest");
     expect(host.script.names[5]).toBe("updateHvSocketAddress");
@@ -70,7 +70,7 @@ describe("a VM with a Windows guest", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("takes one log connection at a time, and the next when the guest's log service starts again", async () => {
+  it("accepts one log connection at a time, and the next when the guest's log service restarts", async () => {
     const { host, clock, lines, vm } = await windows();
     await vm.start();
     const first = host.system.dial(log);
@@ -86,7 +86,7 @@ describe("a VM with a Windows guest", () => {
     expect(host.leftovers()).toEqual([]);
   });
 
-  it("starts without a log, and takes one whenever it comes", async () => {
+  it("starts without a log connection, and accepts one at any time", async () => {
     const { host, clock, lines, vm } = await windows();
     await vm.start();
     await settle();
@@ -96,7 +96,7 @@ describe("a VM with a Windows guest", () => {
     await eventually(clock, vm.terminate());
   });
 
-  it("changes memory without a word to the guest", async () => {
+  it("changes memory without a request to the guest", async () => {
     const { host, vm } = await windows();
     await vm.start();
     const called = host.script.calls.length;
@@ -118,7 +118,7 @@ describe("a VM with a Windows guest", () => {
     await vm.terminate();
   });
 
-  it("refuses resources that Windows has not", async () => {
+  it("refuses resources that Windows does not have", async () => {
     const { vm } = await windows();
     await vm.start();
     await expect(vm.update({ resources: { cpu: { maximum: 20_000 } } })).rejects.toMatchObject({
@@ -128,7 +128,7 @@ describe("a VM with a Windows guest", () => {
     await vm.terminate();
   });
 
-  it("runs programs by one command line", async () => {
+  it("runs programs by a single command line", async () => {
     const { host, vm } = await windows();
     await vm.start();
     await vm.execute({ args: ["cmd", "/c", "echo hello"], stdin: true, terminal: true });
@@ -146,7 +146,7 @@ describe("a VM with a Windows guest", () => {
     await vm.terminate();
   });
 
-  it("kills a program that comes after its caller has left", async () => {
+  it("kills a program that starts after its caller has left", async () => {
     const { host, vm } = await windows();
     await vm.start();
     const late = Promise.withResolvers<void>();
@@ -172,7 +172,7 @@ describe("a VM with a Windows guest", () => {
     ["C:\\Windows", "C:\\Windows"],
     ["", "C:\\"],
     [undefined, "C:\\"],
-  ])("runs programs as the system, in %j of a caller that is %j in the guest", async (workingDirectory, expected) => {
+  ])("runs programs as the system, in the folder %j, which is %j in the guest", async (workingDirectory, expected) => {
     const { host, vm } = await windows();
     await vm.start();
     await vm.execute({ args: ["cmd"], ...(workingDirectory !== undefined && { workingDirectory }) });
@@ -190,7 +190,7 @@ describe("a VM with a Windows guest", () => {
     expect(commandLine(args)).toBe(line);
   });
 
-  it("quotes an argument of a megabyte in one go", () => {
+  it("quotes an argument of a megabyte in linear time", () => {
     const run = "\\".repeat(1_000_000);
     expect(commandLine([`${run} a`])).toBe(`"${run} a"`);
     expect(commandLine([`a ${run}`])).toBe(`"a ${run}${run}"`);

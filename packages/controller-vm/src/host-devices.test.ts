@@ -69,7 +69,7 @@ describe("hostDevices", () => {
     ["share", (devices: VmHostDevices) => devices.removeShare({ Name: "0", AccessName: "0", Port: 564 })],
     ["device", (devices: VmHostDevices) => devices.unassignDevice("6f96")],
     ["NIC", (devices: VmHostDevices) => devices.removeNic("n", { EndpointId: "e", MacAddress: "00-15-5D-00-00-01" })],
-  ])("counts a %s that an ending VM does not give back as gone once it has ended", async (_, remove) => {
+  ])("counts a %s that an ending VM does not release as gone once it has ended", async (_, remove) => {
     const ending = scriptedError("FailedPrecondition", "cannot modify a system in state Ending");
     const modify = () => Promise.reject(ending);
     await expect(remove(hostDevices(modify, async () => true))).rejects.toMatchObject({ gone: true, cause: ending });

@@ -53,14 +53,14 @@ describe("updating", () => {
     ["nothing", {}],
     ["zeros, which mean nothing", { resources: { memory: { limit: 0 }, cpu: { quota: 0, period: 0, shares: 0 } } }],
     ["what is the containers' alone", { resources: { cpu: { cpus: "0" }, pids: { limit: 5 } } }],
-  ])("leaves the VM alone for %s", async (_what, update) => {
+  ])("leaves the VM unchanged for %s", async (_what, update) => {
     const { host, vm, called } = await running();
     await vm.update(update);
     expect(host.script.calls).toHaveLength(called);
     await vm.terminate();
   });
 
-  it("is told from the VM's memory, as host and guest have been told", async () => {
+  it("starts from the VM's memory as host and guest last had it", async () => {
     const { vm } = await running();
     expect(vm.memoryInMb).toBe(1024);
     await vm.update({ resources: { memory: { limit: 511 * mebibyte } } });
@@ -70,7 +70,7 @@ describe("updating", () => {
     await vm.terminate();
   });
 
-  it("that the guest was not told of can be repeated", async () => {
+  it("that did not reach the guest can be repeated", async () => {
     const script = new ScriptedCalls(new Map([[(await running()).called + 1, "fail"]]));
     const { vm } = await running(script);
     const update = { resources: { memory: { limit: 512 * mebibyte } } };
@@ -113,7 +113,7 @@ describe("updating", () => {
     await vm.terminate();
   });
 
-  it("goes one after the other", async () => {
+  it("is sequential", async () => {
     const { host, vm, called } = await running();
     const sizes = [512, 256].map((size) => vm.update({ resources: { memory: { limit: size * mebibyte } } }));
     await Promise.all(sizes);
@@ -121,7 +121,7 @@ describe("updating", () => {
     await vm.terminate();
   });
 
-  it("is interrupted by terminate, even where the host does not heed the signal", async () => {
+  it("is interrupted by terminate, even if the host ignores the signal", async () => {
     const { host, vm } = await running();
     host.system.modify = () => new Promise(() => {});
     const update = vm.update({ resources: { memory: { limit: mebibyte } } });
@@ -154,7 +154,7 @@ describe("statistics", () => {
     dmOperationInProgress: false,
   };
 
-  it("take what was assigned to a VM of physical memory for its working set", async () => {
+  it("count the assigned memory of a VM with physical memory as its working set", async () => {
     const { host, vm, called } = await running();
     expect(await vm.statistics()).toEqual({
       processor: { totalRuntimeNs: 4_200 },
@@ -164,7 +164,7 @@ describe("statistics", () => {
     await vm.terminate();
   });
 
-  it("ask for the working set of a VM of virtual memory", async () => {
+  it("query the working set of a VM with virtual memory", async () => {
     const { vm } = vmOn();
     const { VirtualMachine: machine } = document;
     const ComputeTopology = { ...machine.ComputeTopology, Memory: { SizeInMB: 1024, AllowOvercommit: true } };
@@ -174,7 +174,7 @@ describe("statistics", () => {
     await vm.terminate();
   });
 
-  it("are zero where the host tells nothing", async () => {
+  it("are zero if the host reports none", async () => {
     const { host, vm } = await running();
     host.system.measured = {};
     expect(await vm.statistics()).toMatchObject({
@@ -194,7 +194,7 @@ describe("statistics", () => {
   });
 });
 
-describe("programs of the guest itself", () => {
+describe("processes of the VM", () => {
   it("get their command and their streams", async () => {
     const { host, vm } = await running();
     const process = await vm.execute({
@@ -228,7 +228,7 @@ describe("programs of the guest itself", () => {
     await vm.terminate();
   });
 
-  it("are reported, closed and waited for when they come after their caller has left", async () => {
+  it("are reported, closed and waited for when they start after their caller has left", async () => {
     const { host, lines, vm } = await running();
     const late = Promise.withResolvers<never>();
     const { execute } = host.guest;
@@ -259,8 +259,8 @@ describe("programs of the guest itself", () => {
   });
 });
 
-describe("stacks of the guest", () => {
-  it("are told where the guest can", async () => {
+describe("the guest's stacks", () => {
+  it("are returned if the guest can dump them", async () => {
     const { host, vm } = await running();
     expect(await vm.dumpStacks()).toBe("main: waits");
     host.guest.canDumpStacks = false;
@@ -269,7 +269,7 @@ describe("stacks of the guest", () => {
   });
 });
 
-describe("a VM that does not run", () => {
+describe("a VM that is not running", () => {
   const operations = [
     ["update", (vm) => vm.update({})],
     ["statistics", (vm) => vm.statistics()],
@@ -277,7 +277,7 @@ describe("a VM that does not run", () => {
     ["dumpStacks", (vm) => vm.dumpStacks()],
   ] as const satisfies readonly (readonly [string, (vm: ReturnType<typeof vmOn>["vm"]) => Promise<unknown>])[];
 
-  it.each(operations)("refuses %s in every other state, naming it", async (name, operate) => {
+  it.each(operations)("refuses %s in every other state, and names the state", async (name, operate) => {
     const { host, vm } = vmOn();
     const refused = async (state: string): Promise<void> => {
       const calls = host.script.calls.length;
@@ -312,7 +312,7 @@ describe("a guest that crashes", () => {
     expect(vm.exit).toHaveProperty("crashReport");
   });
 
-  it("does so also when the host is lost before the exit is told", async () => {
+  it("does so even when the host is lost before the exit is reported", async () => {
     const { host, vm } = await running();
     host.system.crashReport = { CrashLog: "kernel panic" };
     host.system.loseService();

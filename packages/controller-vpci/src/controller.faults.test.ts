@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { vpciOn } from "./testing/index.ts";
 
-describe("any sequence of operations with any faults", () => {
+describe("random operations with random faults", () => {
   const step = fc.record({
     kind: fc.constantFrom("reserve", "map", "unmap"),
     deviceInstancePath: fc.constantFrom("PCIP\\A", "pcip\\a", "PCIP\\B"),
@@ -15,7 +15,7 @@ describe("any sequence of operations with any faults", () => {
   });
   const fault = fc.tuple(fc.nat(40), fc.constantFrom<Fault>("fail", "lose", "hang", "hangDone"));
 
-  it("keeps counts equal to holders, accounts for every assignment, and can always be cleaned up", async () => {
+  it("keep counts equal to holders, account for every assignment, and can always be cleaned up", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 30 }), fc.array(fault, { maxLength: 8 }), async (steps, faults) => {
         const callers = new Callers();
@@ -34,7 +34,7 @@ describe("any sequence of operations with any faults", () => {
               [`${device.deviceInstancePath.toLowerCase()}/${device.virtualFunction}`, device.holders] as const,
           );
           expect(new Map(counted)).toEqual(expected);
-          // What the VM has is accounted for: nothing is assigned that nobody would remove.
+          // What the VM has is accounted for: nothing is assigned that would never be removed.
           const tracked = vpci.devices.filter(({ state }) => state === "Ready" || state === "AssignedInvalid");
           for (const guid of vm.assigned.keys()) expect(tracked.map(({ vmBusGuid }) => vmBusGuid)).toContain(guid);
           for (const { state, vmBusGuid } of tracked)
@@ -60,7 +60,7 @@ describe("any sequence of operations with any faults", () => {
           if (atRest) await rest();
         }
         await rest();
-        // Each fault strikes once, so after as many rounds as there are faults all is given back.
+        // Each fault strikes once, so everything is released after as many rounds as there are faults.
         for (let round = 0; round <= faults.length; round++) {
           await Promise.all(made.map((id) => callers.attempt((signal) => vpci.unmapFromGuest(id, signal))));
         }

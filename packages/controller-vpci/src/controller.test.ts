@@ -6,7 +6,7 @@ import { FakeVpciVm, testGuid, vpciOn } from "./testing/index.ts";
 const gpu: DeviceConfig = { deviceInstancePath: "PCIP\\VEN_10DE&DEV_1EB8", virtualFunction: 0 };
 
 describe("assigning one device", () => {
-  it("assigns, waits for the guest, and takes it away again", async () => {
+  it("assigns it, waits for the guest, and removes it again", async () => {
     const { vm, vpci } = vpciOn();
     const reservation = await vpci.reserve(gpu);
     expect(vpci.devices).toEqual([{ ...gpu, vmBusGuid: testGuid(1), holders: 1, state: "Reserved" }]);
@@ -35,13 +35,13 @@ describe("assigning one device", () => {
         PropagateNumaAffinity: false,
       },
     ],
-  ])("tells the host %j", async (config, settings) => {
+  ])("sends the host %j", async (config, settings) => {
     const { vm, vpci } = vpciOn();
     await vpci.mapToGuest(await vpci.reserve(config));
     expect(vm.assigned).toEqual(new Map([[testGuid(1), settings]]));
   });
 
-  it("asks nothing of a guest that finds its devices by itself", async () => {
+  it("makes no request to a guest that finds its devices by itself", async () => {
     const vm = new FakeVpciVm();
     const vpci = new VpciController({ id: "vm-1", host: vm, newId: () => "r1", newGuid: () => testGuid(1) });
     const reservation = await vpci.reserve(gpu);
@@ -61,14 +61,14 @@ describe("assigning one device", () => {
     expect(vm.script.calls).toHaveLength(3);
   });
 
-  it("asks nothing of the host when a reservation is given back unused", async () => {
+  it("makes no request to the host when an unused reservation is released", async () => {
     const { vm, vpci } = vpciOn();
     await vpci.unmapFromGuest(await vpci.reserve(gpu));
     expect(vm.script.calls).toEqual([]);
     expect(vpci.devices).toEqual([]);
   });
 
-  it("refuses to map what is not reserved, or is no longer", async () => {
+  it("refuses to map a device that is not reserved, or no longer", async () => {
     const { vpci } = vpciOn();
     await expect(vpci.mapToGuest("r9")).rejects.toMatchObject({ code: "NotFound" });
     const reservation = await vpci.reserve(gpu);
@@ -79,7 +79,7 @@ describe("assigning one device", () => {
 });
 
 describe("sharing", () => {
-  it("gives one assignment to who wants the same function, however its path is written", async () => {
+  it("gives users of the same function one assignment, however its path is spelled", async () => {
     const { vm, vpci } = vpciOn();
     const paths = [gpu.deviceInstancePath, gpu.deviceInstancePath.toLowerCase(), gpu.deviceInstancePath];
     const users = await Promise.all(paths.map((deviceInstancePath) => vpci.reserve({ ...gpu, deviceInstancePath })));
@@ -95,7 +95,7 @@ describe("sharing", () => {
   it.each([
     { ...gpu, virtualFunction: 1 },
     { ...gpu, deviceInstancePath: "PCIP\\OTHER" },
-  ])("makes another device of %j", async (other) => {
+  ])("assigns another device for %j", async (other) => {
     const { vpci } = vpciOn();
     const guids = [await vpci.mapToGuest(await vpci.reserve(gpu)), await vpci.mapToGuest(await vpci.reserve(other))];
     expect(guids).toEqual([testGuid(1), testGuid(2)]);
@@ -131,7 +131,7 @@ describe("sharing", () => {
     expect(vm.script.names).toEqual(["assignDevice", "unassignDevice", "assignDevice", "waitForDevice"]);
   });
 
-  it("keeps the device for who reserved it just before its last user let go", async () => {
+  it("keeps the device for a user that reserved it just before the last one released it", async () => {
     const { vm, vpci } = vpciOn();
     const first = await vpci.reserve(gpu);
     await vpci.mapToGuest(first);
@@ -142,7 +142,7 @@ describe("sharing", () => {
     expect(vm.script.names).toEqual(["assignDevice", "waitForDevice"]);
   });
 
-  it("assigns anew for who reserved it while the host took it away", async () => {
+  it("assigns again for a user that reserved it while the host removed it", async () => {
     const { vm } = vpciOn();
     let second: Promise<string> | undefined;
     const { vpci } = vpciOn(undefined, {
@@ -166,7 +166,7 @@ describe("sharing", () => {
 });
 
 describe("failures", () => {
-  it("keep a device tracked whose guest wait failed, until it is removed", async () => {
+  it("keep track of a device that never appeared in the guest, until it is removed", async () => {
     const { vm, vpci } = vpciOn(new ScriptedCalls(new Map([[1, "fail"]])));
     const reservation = await vpci.reserve(gpu);
     await expect(vpci.mapToGuest(reservation)).rejects.toMatchObject({
@@ -180,7 +180,7 @@ describe("failures", () => {
     expect(vpci.devices).toEqual([]);
   });
 
-  it("keep a device tracked that the host could not take away", async () => {
+  it("keep track of a device that the host could not remove", async () => {
     const { vm, vpci } = vpciOn(new ScriptedCalls(new Map([[2, "fail"]])));
     const reservation = await vpci.reserve(gpu);
     await vpci.mapToGuest(reservation);
@@ -191,7 +191,7 @@ describe("failures", () => {
     expect(vm.assigned.size).toBe(0);
   });
 
-  it("count a VM that has ended as released", async () => {
+  it("count an ended VM as released", async () => {
     const { vm } = vpciOn();
     const gone = Object.assign(scriptedError("FailedPrecondition", "it has ended"), { gone: true });
     const { vpci } = vpciOn(undefined, {
@@ -222,7 +222,7 @@ describe("bad input", () => {
     expect(vpci.devices).toEqual([]);
   });
 
-  it("refuses a device that is reserved in another way", async () => {
+  it("refuses a device that is already reserved differently", async () => {
     const { vpci } = vpciOn();
     await vpci.reserve({ ...gpu, propagateNumaAffinity: true });
     await expect(vpci.reserve(gpu)).rejects.toMatchObject({

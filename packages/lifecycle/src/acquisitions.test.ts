@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Acquisitions, isGone, type Step } from "./acquisitions.ts";
 import { ControllerError } from "./error.ts";
 
-/** Steps whose effects are the members of a set, so that what is left over can be seen. */
+/** Steps whose effects are the members of a set, which shows leftovers. */
 class World {
   readonly present = new Set<string>();
   readonly releases: string[] = [];

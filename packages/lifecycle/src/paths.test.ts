@@ -63,7 +63,7 @@ describe("paths of a Windows host", () => {
     ["\\\\server\\share\\a", "C:\\server\\share\\a"],
     ["\\\\?\\C:\\a\\..\\b", "C:\\b"],
     ["\\\\server\\share\\a", "\\\\server\\other\\a"],
-  ])("%s and %s are two", (left, right) => {
+  ])("%s and %s name two files", (left, right) => {
     expect(windowsPaths.key(left)).not.toBe(windowsPaths.key(right));
   });
 

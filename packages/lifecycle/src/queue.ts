@@ -2,7 +2,7 @@ import { abortable } from "./waiting/abortable.ts";
 
 /**
  * Runs the operations of one controller one after the other. A waiting operation leaves the queue when its signal
- * aborts; a running one is told through the same signal and keeps its place until it settles.
+ * aborts; a running one gets the same signal and keeps its place until it settles.
  */
 export class OperationQueue {
   #tail: Promise<void> = Promise.resolve();

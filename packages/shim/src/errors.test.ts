@@ -33,18 +33,18 @@ describe("translateError", () => {
   });
 
   it("names an exhausted resource of the machine, whatever code the error has", () => {
-    const lack = (code: string, fields: object = {}): Error =>
+    const systemError = (code: string, fields: object = {}): Error =>
       new ShimError("InvalidArgument", "config.json cannot be read", {
         cause: new Error("opened", { cause: withFields({ code, ...fields }) }),
       });
     for (const code of ["EMFILE", "ENFILE", "ENOMEM", "ENOSPC"]) {
-      expect(translateError(lack(code))).toMatchObject({
+      expect(translateError(systemError(code))).toMatchObject({
         ...{ code: "ResourceExhausted", message: "config.json cannot be read" },
       });
     }
-    expect(translateError(lack("EAGAIN", { syscall: "spawn mount" })).code).toBe("ResourceExhausted");
-    expect(translateError(lack("EAGAIN", { syscall: "connect" })).code).toBe("InvalidArgument");
-    expect(translateError(lack("ENOENT")).code).toBe("InvalidArgument");
+    expect(translateError(systemError("EAGAIN", { syscall: "spawn mount" })).code).toBe("ResourceExhausted");
+    expect(translateError(systemError("EAGAIN", { syscall: "connect" })).code).toBe("InvalidArgument");
+    expect(translateError(systemError("ENOENT")).code).toBe("InvalidArgument");
     const own = new ShimError("ResourceExhausted", "x", { cause: withFields({ code: "EMFILE" }) });
     expect(translateError(own)).toBe(own);
     const ring = new Error("a ring");

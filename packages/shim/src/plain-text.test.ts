@@ -14,10 +14,13 @@ const anything = fc
 const plain = /^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]*$/u;
 
 describe("foreign texts", () => {
-  it.each(hostileCharacters.map((character) => [JSON.stringify(character), character]))("have no %s", (_name, bad) => {
-    expect(escaped(`a${bad}b`)).toMatch(/^a\\(n|r|t|u[0-9a-f]{4})b$/);
-    expect(quoted(`a${bad}b`, 100)).toMatch(/^"a\\(n|r|t|u[0-9a-f]{4})b"$/);
-  });
+  it.each(hostileCharacters.map((character) => [JSON.stringify(character), character]))(
+    "contain no %s",
+    (_name, bad) => {
+      expect(escaped(`a${bad}b`)).toMatch(/^a\\(n|r|t|u[0-9a-f]{4})b$/);
+      expect(quoted(`a${bad}b`, 100)).toMatch(/^"a\\(n|r|t|u[0-9a-f]{4})b"$/);
+    },
+  );
 
   it("keep printable characters", () => {
     const text = 'C:\\disks\\a.vhdx: "größer" 容器 😀';

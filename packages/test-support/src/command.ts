@@ -57,7 +57,7 @@ export function startCommand(command: string, args: readonly string[], options: 
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
     stderr += chunk;
   });
-  // The command may end before it has read its input: its exit code tells what that meant.
+  // The command may end before it has read its input: its exit code shows whether that is an error.
   child.stdin.on("error", () => undefined);
   if (options.input !== undefined) child.stdin.end(options.input);
 

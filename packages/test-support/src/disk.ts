@@ -5,7 +5,7 @@ import { mustRun } from "./command.ts";
 const MEBIBYTE = 1024 * 1024;
 const SECTOR = 512;
 
-/** Makes a file with an ext4 file system; filled from a directory where one is given. */
+/** Makes a file with an ext4 file system, filled from a directory if one is given. */
 export async function makeExt4(path: string, mebibytes: number, contents?: string): Promise<void> {
   writeFileSync(path, "");
   truncateSync(path, mebibytes * MEBIBYTE);
@@ -45,7 +45,7 @@ export function vhdFooter(size: number, id: string): Buffer {
   return footer;
 }
 
-/** Has a block device of the host for the time of some work. */
+/** Runs the work with a block device of the host. */
 export async function withBlockDevice(file: string, work: (device: string) => Promise<void>): Promise<void> {
   const device = (await mustRun("losetup", ["--find", "--show", file])).trim();
   try {
@@ -55,7 +55,7 @@ export async function withBlockDevice(file: string, work: (device: string) => Pr
   }
 }
 
-/** The files below a directory that are attached to VMs, as often as they are attached. */
+/** The files below a directory that are attached to VMs, once for each attachment. */
 export function attachedBelow(directory: string): string[] {
   const loops = readdirSync("/sys/block").filter((name) => name.startsWith("loop"));
   const files = loops.flatMap((name) => {

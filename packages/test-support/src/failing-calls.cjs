@@ -1,6 +1,6 @@
-// Loaded into a program beside what ships: a shim, an emulated host or a guest agent. One call that opens or starts something
-// fails, as commands on the socket in its environment say: `count` begins to count such calls, `fail <n> <code>` makes the
-// n-th from then on fail, and `report` answers with the calls so far and the one that failed.
+// Loaded into a shipped program: a shim, an emulated host or a guest agent. One call that opens or starts something fails, as
+// commands on the socket in its environment ask: `count` begins to count such calls, `fail <n> <code>` makes the n-th from
+// then on fail, and `report` answers with the calls so far and the one that failed.
 "use strict";
 const childProcess = require("node:child_process");
 const { EventEmitter } = require("node:events");
@@ -12,12 +12,12 @@ let calls = [];
 let fault = { call: -1, code: "" };
 let struck;
 
-/** The error that this call is to fail with, if it is. */
+/** The error with which this call is to fail; undefined if it is not. */
 function strike(what, subject) {
   const call = calls.push(what) - 1;
   if (call !== fault.call) return undefined;
   struck = `${what} ${subject}`;
-  // Which call comes when may differ from run to run; only a lack of processes has this code.
+  // The order of calls may differ from run to run; only a spawn fails with this code.
   const code = fault.code === "EAGAIN" && what !== "spawn" ? "EMFILE" : fault.code;
   return Object.assign(new Error(`${code}: made by the test, ${what} '${subject}'`), {
     ...{ code, syscall: what === "spawn" ? `spawn ${subject}` : what, errno: -1 },
@@ -35,7 +35,7 @@ function wrap(owner, name, counts, fail) {
 const raise = (error) => {
   throw error;
 };
-// Not descriptors, nor the path with which it is tried whether there are enough of them.
+// Not descriptors, nor the path that is opened to check whether any are left.
 const isPath = (path) => typeof path === "string" && path !== devNull;
 const opens = [
   "openSync",
@@ -50,7 +50,7 @@ for (const name of opens) wrap(fs, name, isPath, raise);
 wrap(fs, "open", isPath, (error, parameters) => process.nextTick(parameters.at(-1), error));
 for (const name of ["open", "readFile", "readdir"]) wrap(fs.promises, name, isPath, (error) => Promise.reject(error));
 
-// Node throws some errors, reports the others by an event, and has no streams where it ran out of descriptors.
+// Node throws some errors and reports the others by an event; the child has no streams if descriptors ran out.
 const always = () => true;
 wrap(childProcess, "spawn", always, (error) => {
   if (error.code === "ENOMEM") throw error;
@@ -67,7 +67,7 @@ for (const prototype of [net.Socket.prototype, net.Server.prototype]) {
   });
 }
 
-// What koffi calls in the system's library, in the programs that have it: of those calls the ones that make a descriptor.
+// Calls of koffi into the system's library, in programs that use it: those that make a descriptor.
 const opening = new Set(["socket", "accept4", "pipe2", "openat2", "open_tree", "fcntl"]);
 const openingNumbers = new Map([
   [437, "openat2"],
@@ -97,7 +97,7 @@ function failing(koffi, call, prototype) {
   };
 }
 
-// A shim that serves, an emulated host that does, or the first process of a guest.
+// A serving shim, a serving emulated host, or the first process of a guest.
 if (process.argv.includes("-socket") || process.argv.includes("--socket") || process.pid === 1) {
   const server = net.createServer((connection) => {
     connection.setEncoding("utf8").on("data", (line) => {

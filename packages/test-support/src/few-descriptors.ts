@@ -1,27 +1,27 @@
-/** For tests of what happens where the descriptors of a process run out. */
+/** For tests in a process that runs out of descriptors. */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 
 export interface FewDescriptors {
-  /** How many the process may open beside those that it has. */
+  /** The number of descriptors that the process may still open. */
   readonly free: number;
-  /** The module under test, by its URL, with the names that are taken of it. */
+  /** The URL of the module under test, and the names that are imported from it. */
   readonly module: string;
   readonly names: readonly string[];
-  /** Done before the others are used up: what opens for good at its first use. */
+  /** Code that runs before the descriptors are used up, for what stays open after its first use. */
   readonly prepare: string;
-  /** The body of an asynchronous function: what it returns is the answer. `release()` gives it all the others. */
+  /** The body of an async function that returns the answer. `release()` frees all other descriptors. */
   readonly body: string;
 }
 
 export interface FewDescriptorsResult {
   readonly answer: unknown;
-  /** How many descriptors there are more than before the body. */
+  /** The number of descriptors that the body has left open. */
   readonly left: number;
 }
 
-/** Evaluates a body in a process of its own that has used up its descriptors but for a few. */
+/** Evaluates a body in a new process that has only a few descriptors left. */
 export function withFewDescriptors({ free, module, names, prepare, body }: FewDescriptors): FewDescriptorsResult {
   const program = `
     import { closeSync, openSync, readdirSync } from "node:fs";

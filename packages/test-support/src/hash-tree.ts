@@ -1,11 +1,11 @@
-/** For tests: disks with the hash tree of dm-verity that guests with a policy want to see. */
+/** Disks with the hash tree of dm-verity that guests with a policy require. */
 import { createHash, randomBytes } from "node:crypto";
 import { appendFileSync, readFileSync } from "node:fs";
 
 const block = 4096;
 const salt = Buffer.alloc(32, 0x5a);
 
-/** Puts super block and tree behind a file system, whose size must be a multiple of 4096, and answers the root digest. */
+/** Appends super block and tree to a file system, whose size must be a multiple of 4096; returns the root digest. */
 export function appendHashTree(file: string): string {
   const data = readFileSync(file);
   const levels = [hashesOf(data)];

@@ -10,8 +10,8 @@ export interface LayersMount {
 }
 
 /**
- * Makes a directory with the disk of a read-only layer, filled from another directory. `append`: puts more behind its
- * file system, such as a hash tree.
+ * Makes a directory with the disk of a read-only layer, filled from another directory. `append` adds more after its file
+ * system, such as a hash tree.
  */
 export async function makeLayer(
   directory: string,

@@ -8,7 +8,7 @@ afterEach(() => vi.restoreAllMocks());
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 const own = "packages/test-support/src/machine-needs.ts";
-/** vitest's ways to leave a test out, of which none prints why. */
+/** vitest's ways to skip a test, none of which prints a reason. */
 const silent =
   /\.(?:runIf|skipIf|todo)\(|\b(?:it|test|describe|context|ctx)\.skip\(|\? (?:it|describe|test)(?:\.\w+)? :/;
 
@@ -34,7 +34,7 @@ it("prints what is skipped and why", () => {
   expect(describeWith("Linux")).not.toBe(describeWith());
   expect(itWith("a thing of Linux", "Linux on x64")).not.toBe(itWith("anything"));
   expect(warn.mock.calls).toEqual([
-    [`skipped, since this machine lacks Linux: it is sunos on ${process.arch}`],
-    [`"a thing of Linux" skipped, since this machine lacks Linux on x64: it is sunos on ${process.arch}`],
+    [`skipped, needs Linux: it is sunos on ${process.arch}`],
+    [`"a thing of Linux" skipped, needs Linux on x64: it is sunos on ${process.arch}`],
   ]);
 });

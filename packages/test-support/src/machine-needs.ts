@@ -44,18 +44,18 @@ function isOneOf<Known extends object>(known: Known, need: Need): need is Need &
   return need in known;
 }
 
-/** `describe`, or `describe.skip` with its reason printed where the machine lacks something. */
+/** `describe`, or `describe.skip` with its reason printed if the machine does not meet a need. */
 export function describeWith(...needs: readonly Need[]): typeof describe | typeof describe.skip {
   return hasAll(needs, "skipped") ? describe : describe.skip;
 }
 
-/** `it`, or `it.skip` with what is not tested and its reason printed where the machine lacks something. */
+/** `it`, or `it.skip` with title and reason printed if the machine does not meet a need. */
 export function itWith(title: string, ...needs: readonly Need[]): typeof it | typeof it.skip {
   return hasAll(needs, `"${title}" skipped`) ? it : it.skip;
 }
 
 function hasAll(needs: readonly Need[], what: string): boolean {
-  const lacks = needs.map(lackOf).filter((lack) => lack !== undefined);
-  if (lacks.length > 0) console.warn(`${what}, since this machine lacks ${lacks.join(", and ")}`);
-  return lacks.length === 0;
+  const unmet = needs.map(lackOf).filter((need) => need !== undefined);
+  if (unmet.length > 0) console.warn(`${what}, needs ${unmet.join(", and ")}`);
+  return unmet.length === 0;
 }

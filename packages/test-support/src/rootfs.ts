@@ -1,13 +1,13 @@
-/** Root file systems made of what the machine has, so that no image has to be fetched. */
+/** Root file systems made from the machine's programs, so that no image has to be fetched. */
 import { copyFileSync, mkdirSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { findProgram, mustRun, runCommand } from "./command.ts";
 
 const FOLDERS = ["bin", "dev", "etc", "proc", "root", "sys", "tmp", "data"];
-/** What a container of the demo and of the tests calls, where there is no busybox to bring it along. */
+/** The programs that containers of the demo and the tests run, for machines without busybox. */
 const PROGRAMS = ["sh", "cat", "echo", "env", "head", "hostname", "id", "ls", "ps", "sleep", "stty", "true", "uname"];
 
-/** Makes a small root file system in an empty directory; says what it is made of. */
+/** Makes a small root file system in an empty directory; returns what it is made of. */
 export async function makeRootfs(directory: string): Promise<string> {
   for (const folder of FOLDERS) mkdirSync(join(directory, folder), { recursive: true });
   writeFileSync(join(directory, "etc", "passwd"), "root:x:0:0:root:/root:/bin/sh\n");
@@ -33,11 +33,11 @@ export async function makeRootfs(directory: string): Promise<string> {
   return found.join(", ");
 }
 
-/** Copies a program to /bin, and the libraries that it is linked with to where it looks for them. */
+/** Copies a program to /bin, and its shared libraries to their paths. */
 async function copyProgram(program: string, name: string, directory: string): Promise<void> {
   copyFileSync(program, join(directory, "bin", name));
   const linked = await runCommand("ldd", [program]);
-  // ldd refuses a static program: there is nothing to copy then.
+  // ldd fails for a static program: there is nothing to copy then.
   if (linked.status !== 0) return;
   for (const match of linked.stdout.toString("utf8").matchAll(/(?:=>\s+)?(\/\S+)\s+\(0x/g)) {
     const library = match[1] as string;

@@ -10,7 +10,7 @@ import { deadRunFolders, makeRunFolder, removeRunFolder } from "./run-folders.ts
 const prefix = "run-";
 const module = import.meta.resolve("./run-folders.ts");
 
-describeWith("Linux")("folders of runs", () => {
+describeWith("Linux")("run folders", () => {
   let parent: string;
   const started: ChildProcess[] = [];
 
@@ -65,7 +65,7 @@ describeWith("Linux")("folders of runs", () => {
     expect(existsSync(join(alive.folder, "a", "b"))).toBe(true);
   });
 
-  it.each(["SIGHUP", "SIGINT", "SIGTERM"] as const)("are removed by the run itself at %s", async (signal) => {
+  it.each(["SIGHUP", "SIGINT", "SIGTERM"] as const)("are removed by the run itself on %s", async (signal) => {
     const { child, folder } = await run("useRunFolder");
     await end(child, signal);
     expect([child.exitCode, existsSync(folder)]).toEqual([{ SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }[signal], false]);
@@ -93,7 +93,7 @@ describeWith("Linux")("folders of runs", () => {
   });
 });
 
-describeWith("root")("a folder of a run with a mount in it", () => {
+describeWith("root")("a run folder with a mount in it", () => {
   it("is left in place, since removing it would empty what is mounted", async () => {
     const parent = mkdtempSync(join(tmpdir(), "runs-"));
     const kept = join(parent, "kept");

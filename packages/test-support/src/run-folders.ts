@@ -1,6 +1,6 @@
 /**
- * Temporary folders that say whose they are: one whose process is gone, however it ended, is removed by the next process
- * that makes one of the same prefix.
+ * Temporary folders that record their owner: a folder whose process is gone, however it ended, is removed by the next
+ * process that makes one with the same prefix.
  */
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,29 +9,29 @@ import { basename, dirname, join } from "node:path";
 const ownerFile = ".owner";
 const signals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
-/** A new folder of this process; what dead ones left under the prefix is removed first. The process removes its own. */
+/** Makes a folder, which the caller removes. Folders of dead processes with the same prefix are removed first. */
 export function makeRunFolder(prefix: string, parent = tmpdir()): string {
   for (const folder of deadRunFolders(prefix, parent)) removeRunFolder(folder);
   return newRunFolder(prefix, parent);
 }
 
-/** Makes one the temporary folder of this process and of what it starts, and removes it at the end, also by a signal. */
+/** Makes a folder the temporary one of this process and its children, and removes it at the end, even on a signal. */
 export function useRunFolder(prefix: string): string {
   const folder = makeRunFolder(prefix);
   process.env.TMPDIR = folder;
   process.on("exit", () => removeRunFolder(folder));
   for (const [name, number] of Object.entries(signals)) {
     process.once(name, () => {
-      // Whoever else listens decides when the process ends.
+      // Another listener decides when the process ends.
       if (process.listenerCount(name) === 0) process.exit(128 + number);
     });
   }
   return folder;
 }
 
-/** As `makeRunFolder`, for whoever has more to remove than the folders of the dead. */
+/** As `makeRunFolder`, but removes nothing: for callers that remove more than the folders of dead processes. */
 export function newRunFolder(prefix: string, parent = tmpdir()): string {
-  // It gets its name when it has its owner: else it would look as one that belongs to nobody.
+  // It gets its name once it has its owner: before, it would look like a folder without one.
   const unnamed = mkdtempSync(join(parent, `.${prefix}`));
   if (process.platform === "linux") writeFileSync(join(unnamed, ownerFile), ownerOf(process.pid));
   const folder = join(dirname(unnamed), basename(unnamed).slice(1));
@@ -39,7 +39,7 @@ export function newRunFolder(prefix: string, parent = tmpdir()): string {
   return folder;
 }
 
-/** Those of a prefix whose processes are gone. None that another kind of program made, or whose process cannot be seen. */
+/** The folders with a prefix whose processes are gone. Not those without an owner or of another PID namespace. */
 export function deadRunFolders(prefix: string, parent = tmpdir()): readonly string[] {
   return readdirSync(parent)
     .filter((name) => name.startsWith(prefix) || name.startsWith(`.${prefix}`))
@@ -47,14 +47,14 @@ export function deadRunFolders(prefix: string, parent = tmpdir()): readonly stri
     .filter(isDead);
 }
 
-/** Whether it could be removed. One with a mount in it is left: what is mounted there would be emptied. */
+/** Returns whether the folder could be removed. One with a mount in it stays: removal would empty what is mounted. */
 export function removeRunFolder(folder: string): boolean {
   if (hasMounts(folder)) return false;
   try {
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     return true;
   } catch {
-    // A process that its own has left behind writes to it, say: the next run may have more luck.
+    // For example, a child that outlived the owner still writes to it: the next run tries again.
     return false;
   }
 }
@@ -67,7 +67,7 @@ function isDead(folder: string): boolean {
     return false;
   }
   const [namespace, pid] = owner.split(" ");
-  // Of a process of another namespace nothing can be said.
+  // A process of another namespace cannot be seen.
   if (namespace !== pidNamespace()) return false;
   try {
     return ownerOf(Number(pid)) !== owner;
@@ -76,7 +76,7 @@ function isDead(folder: string): boolean {
   }
 }
 
-/** A process, told from others that have had its id or will have it. */
+/** Identifies a process even if its pid is reused. */
 function ownerOf(pid: number): string {
   const status = readFileSync(`/proc/${pid}/stat`, "utf8");
   const startTime = status.slice(status.lastIndexOf(")") + 2).split(" ")[19];

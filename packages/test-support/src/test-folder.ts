@@ -1,4 +1,4 @@
-/** Gives all tests of a run one temporary folder, which goes with the run, however it ends. */
+/** Gives all tests of a run one temporary folder, which is removed with the run, however it ends. */
 import { removeRunFolder, useRunFolder } from "./run-folders.ts";
 
 export default function setup(): () => void {

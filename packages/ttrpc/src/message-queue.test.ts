@@ -62,7 +62,7 @@ describe("MessageQueue", () => {
   it.each([
     ["64 messages", 1000, Array.from({ length: 64 }, () => message("x"))],
     ["its bytes", 10, [message("12345"), message("67890")]],
-  ])("holds the connection at %s until one is read", async (_what, mostBytes, messages) => {
+  ])("pauses the connection at %s until one is read", async (_what, mostBytes, messages) => {
     const { queue, stalls } = makeQueue(mostBytes);
     const holds = messages.map((payload) => queue.push(payload));
     expect(holds.slice(0, -1).every((hold) => hold === undefined)).toBe(true);

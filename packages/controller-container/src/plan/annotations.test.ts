@@ -25,7 +25,7 @@ function read(given: { readonly [key: string]: string }) {
 
 const nothing = { type: undefined, isPrivileged: false, gpuVhdPath: undefined, forGuest: {}, warnings: [] };
 
-/** A text, and what is then read beside nothing; or, as a string, what would be accepted instead. */
+/** A value, and the options that are read from it; or, as a string, what the error says is expected. */
 type Row = readonly [text: string, expected: Partial<ReturnType<typeof read>> | string];
 
 interface Rows {
@@ -41,7 +41,7 @@ const isIgnored = (key: string): Rows => {
 };
 const isUnsupported: Rows = { valid: [["", {}]], boundary: [[" ", "nothing"]], invalid: [["id", "nothing"]] };
 
-/** What each annotation does; where it is not given, nothing is read of it. */
+/** What each annotation does. */
 const rows: { readonly [key: string]: Rows } = {
   [type]: {
     valid: [
@@ -54,14 +54,14 @@ const rows: { readonly [key: string]: Rows } = {
       ["Sandbox", "sandbox or container"],
     ],
   },
-  // The pod's own id takes its place, and only with a type.
+  // It is replaced by the pod's own id, and crosses only with a type.
   [sandboxId]: { valid: [["p1", {}]], boundary: [["", {}]], invalid: [["x", {}]] },
   [privileged]: {
     valid: [
       ["true", { isPrivileged: true, forGuest: { [privileged]: "true" } }],
       ["0", {}],
     ],
-    // One form, which every guest reads.
+    // In the one form that every guest reads.
     boundary: [
       ["T", { isPrivileged: true, forGuest: { [privileged]: "true" } }],
       ["", words],
@@ -82,7 +82,7 @@ const rows: { readonly [key: string]: Rows } = {
       ["true", { forGuest: { [skipNetwork]: "true" } }],
       ["false", {}],
     ],
-    // The guest itself knows no other form.
+    // The guest itself accepts no other form.
     boundary: [
       ["1", { forGuest: { [skipNetwork]: "true" } }],
       ["", words],
@@ -159,7 +159,7 @@ const rows: { readonly [key: string]: Rows } = {
 };
 
 describe("annotations of containers", () => {
-  it("are all in the table, each with values that are valid, at a boundary, and invalid", () => {
+  it("are all in the table, each with valid, boundary and invalid values", () => {
     expect(Object.keys(rows).toSorted()).toEqual(containerAnnotationKeys.toSorted());
     for (const [key, { valid, boundary, invalid }] of Object.entries(rows)) {
       expect(
@@ -169,7 +169,7 @@ describe("annotations of containers", () => {
     }
   });
 
-  it("ask for nothing by default, and are no business of containers where they are not known", () => {
+  it("ask for nothing by default, and are ignored when unknown", () => {
     expect(read({})).toEqual(nothing);
     const others = { "io.microsoft.virtualmachine.computetopology.memory.sizeinmb": "9", "com.example": "secret" };
     expect(read(others)).toEqual(nothing);
@@ -192,23 +192,23 @@ describe("annotations of containers", () => {
 });
 
 describe("a container's annotations", () => {
-  it("are read in one go, however long", () => {
+  it("are read in linear time, however long", () => {
     const key = "io.microsoft.virtualmachine.wcow.amd-certificate";
     expect(() => read({ [key]: `a${" ".repeat(1_000_000)}!` })).toThrow("expected certificates in base64");
   });
 
-  it("cross with its specification, and warn", async () => {
+  it("cross with its specification, with warnings", async () => {
     const annotations = { [shm]: "64", [`${container}processor.count`]: "2", "com.example": "secret" };
     const bench = await new ContainerBench().created([overlayMount], specification({ annotations }));
     expect(bench.guest.settings[0]?.OciSpecification.annotations).toEqual({ [shm]: "64" });
     expect(bench.warnings).toEqual([
       `annotation ${container}processor.count has no effect on Linux containers`,
-      // Of one that is alone.
+      // Of a standalone container.
       `annotation ${shm} has no effect: the guest supports it only for containers of a pod`,
     ]);
   });
 
-  it("come before those that hold for all workload containers", async () => {
+  it("take precedence over the defaults for all workload containers", async () => {
     const defaultAnnotations = { [shm]: "64", [core]: "0;0" };
     const crossed = async (annotations: { readonly [key: string]: string }) => {
       const bench = new ContainerBench(undefined, { defaultAnnotations });
@@ -223,7 +223,7 @@ describe("a container's annotations", () => {
     expect(await crossed(sandbox)).toEqual(sandbox);
   });
 
-  it("leave nothing behind when one is refused", async () => {
+  it("leave nothing behind when one is invalid", async () => {
     const bench = new ContainerBench();
     const request = { spec: specification({ annotations: { [shm]: "0" } }), rootfs: [overlayMount], stdio: noStdio };
     await expect(bench.controller.create(request)).rejects.toMatchObject({ code: "InvalidArgument" });

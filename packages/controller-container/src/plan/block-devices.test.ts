@@ -38,7 +38,7 @@ const created = (asked: Asked): Promise<ContainerBench> =>
 const sent = (bench: ContainerBench) => bench.guest.settings[0]?.OciSpecification;
 
 describe("a block device of the host", () => {
-  it("is attached as a disk and stands at the path that is asked for", async () => {
+  it("is attached as a disk and appears at the requested path", async () => {
     const bench = await created({});
     expect(bench.disks.requests).toEqual([
       {
@@ -57,7 +57,7 @@ describe("a block device of the host", () => {
   });
 
   it.each([[[denyAll, rule("r")]], [[denyAll, rule("mr")]], [[denyAll, rule("rw"), { ...rule("w"), allow: false }]]])(
-    "is attached for reading where the rules are %j",
+    "is attached read-only if the rules are %j",
     async (rules) => {
       const bench = await created({ rules });
       expect(bench.disks.requests[0]?.disk.readOnly).toBe(true);
@@ -69,7 +69,7 @@ describe("a block device of the host", () => {
     [[denyAll], "nothing"],
     [[denyAll, rule("w")], '"w"'],
     [[rule("rw"), denyAll], "nothing"],
-  ])("is refused where the rules are %j", async (rules, given) => {
+  ])("is refused if the rules are %j", async (rules, given) => {
     const bench = benchWithDisk();
     const creating = bench.controller.create({
       spec: specificationOf({ rules }),
@@ -89,7 +89,7 @@ describe("a block device of the host", () => {
     expect(sent(bench)?.mounts?.map(({ destination }) => destination)).toEqual(["/dev", `blockdev://${path}`]);
   });
 
-  it("leaves devices that are none of the host's, and no disks, to the guest", async () => {
+  it("leaves devices that the host does not have or that are no disks to the guest", async () => {
     const others = [
       { path: "/dev/fuse", type: "c", major: 10, minor: 229 },
       { path: "/dev/none", type: "b", major: 7, minor: 4 },
@@ -100,7 +100,7 @@ describe("a block device of the host", () => {
     expect(bench.disks.requests).toHaveLength(1);
   });
 
-  it("is attached for who may use all devices where it has another name than on the host", async () => {
+  it("is attached under another name than on the host for a container that may use all devices", async () => {
     const devices = [disk, { ...disk, path: "/dev/loop3" }];
     const bench = await created({ devices, rules: [allowAll] });
     expect(bench.disks.requests.map((request) => request.disk.hostPath)).toEqual(["/dev/loop3"]);
@@ -116,7 +116,7 @@ describe("a block device of the host", () => {
     [{ uid: 0, gid: 6, fileMode: 0o660 }, "gid 6, fileMode 0660 have no effect"],
     [{ uid: 1, gid: 6, fileMode: 0o666 }, "uid 1, gid 6, fileMode 0666 have no effect"],
   ])(
-    "belongs to root in the guest, which is said of each field that asks for something else: %j",
+    "belongs to root in the guest, with a warning for each field that asks for something else: %j",
     async (more, said) => {
       const bench = await created({ devices: [{ ...disk, ...more }] });
       expect(bench.warnings).toEqual([
@@ -125,7 +125,7 @@ describe("a block device of the host", () => {
     },
   );
 
-  it("warns of a process of another user, and of no field that is not given or asks for what it has", async () => {
+  it("warns of a process with another user, and not of fields that are absent or have no effect", async () => {
     const process = { args: ["true"], cwd: "/", user: { uid: 5, gid: 5 } };
     const bench = await created({
       devices: [{ ...disk, uid: 0, gid: 0, fileMode: 0o600 }],
@@ -136,7 +136,7 @@ describe("a block device of the host", () => {
     ]);
   });
 
-  it("is not attached for a container that is alone, to which guests show none", async () => {
+  it("is not attached for a standalone container, since guests show it no devices", async () => {
     const bench = await created({ changes: { annotations: {} } });
     expect(bench.disks.requests).toEqual([]);
     expect(bench.warnings).toEqual(["linux.devices has no effect: the guest supports it only for containers of a pod"]);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ContainerBench, noStdio, overlayMount, specification } from "../testing/index.ts";
 
-describe("drivers for GPUs", () => {
+describe("GPU drivers", () => {
   const gpuVhdPath = "/disks/gpu.vhd";
   const withDevice = (idType: string, annotations = {}) =>
     specification({ windows: { devices: [{ id: "PCIP\\A", idType }] }, annotations });
@@ -15,14 +15,14 @@ describe("drivers for GPUs", () => {
     mount: { partition: 0, readOnly: true, options: ["ro"], guestPath: "/run/nvidia" },
   });
 
-  it("stand where the guest looks for them, while a container has a GPU", async () => {
+  it("are mounted where the guest looks for them, while a container has a GPU", async () => {
     const made = await onHost({ gpuVhdPath }).created([overlayMount], withDevice("gpu"));
     expect(made.disks.requests).toEqual([drivers(gpuVhdPath)]);
     await made.controller.delete();
     expect(made.leftovers).toEqual([]);
   });
 
-  it("may be the container's own", async () => {
+  it("may belong to the container", async () => {
     const annotations = { "io.microsoft.lcow.gpuvhdpath": "/disks/own.vhd" };
     for (const options of [{}, { gpuVhdPath }]) {
       const made = await onHost(options).created([overlayMount], withDevice("gpu", annotations));
@@ -30,12 +30,12 @@ describe("drivers for GPUs", () => {
     }
   });
 
-  it("are for GPUs alone, and the guest's where no disk is named", async () => {
+  it("are attached only for GPUs, and the guest's own are used if no disk is named", async () => {
     expect((await onHost({ gpuVhdPath }).created([overlayMount], withDevice("vpci"))).disks.requests).toEqual([]);
     expect((await onHost().created([overlayMount], withDevice("gpu"))).disks.requests).toEqual([]);
   });
 
-  it("have to be there", async () => {
+  it("must exist", async () => {
     const made = onHost({ gpuVhdPath: "/disks/none.vhd" });
     const creating = made.controller.create({ spec: withDevice("gpu"), rootfs: [overlayMount], stdio: noStdio });
     await expect(creating).rejects.toMatchObject({

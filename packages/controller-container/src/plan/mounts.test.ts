@@ -11,7 +11,7 @@ async function created(...mounts: readonly object[]): Promise<ContainerBench> {
 
 const guestMounts = (bench: ContainerBench) => bench.guest.settings[0]?.OciSpecification.mounts;
 
-it("a path that the host cannot follow is refused by its name", async () => {
+it("a path that the host cannot resolve is refused by its name", async () => {
   const bench = new ContainerBench();
   const fault = Object.assign(new Error("ELOOP: too many symbolic links encountered"), { syscall: "stat" });
   bench.files.kind = () => Promise.reject(fault);
@@ -36,7 +36,7 @@ it.each([
     ["bind", "suid", "dev", "exec"],
     ["bind", "suid", "dev", "exec"],
   ],
-])("a share with %j has the flags of the host's mount unless it says otherwise", async (options, expected) => {
+])("a share with %j has the flags of the host's mount unless its options say otherwise", async (options, expected) => {
   const bench = new ContainerBench();
   bench.files.kinds.set("/run/shm", "directory").set("/run/shm/file", "file");
   for (const path of ["/run/shm", "/run/shm/file"]) bench.files.flagsOfMounts.set(path, ["nosuid", "nodev", "noexec"]);
@@ -48,7 +48,7 @@ it.each([
   expect(guestMounts(bench)?.map((mount) => mount.options)).toEqual([expected, expected]);
 });
 
-describe("mounts by the thousand", () => {
+describe("thousands of mounts", () => {
   const mounts = Array.from({ length: 1000 }, (_, index) => ({
     destination: `/m${index}`,
     type: "bind",
@@ -70,7 +70,7 @@ describe("mounts by the thousand", () => {
     return { bench, asked, counts };
   }
 
-  it("ask the host for few of them at a time, and stay in their order", async () => {
+  it("are examined a few at a time, and keep their order", async () => {
     const { bench, counts } = countingBench(() => true);
     await bench.created([overlayMount], specification({ mounts }));
     expect(guestMounts(bench)?.map(({ destination }) => destination)).toEqual(
@@ -79,7 +79,7 @@ describe("mounts by the thousand", () => {
     expect(counts.most).toBe(16);
   });
 
-  it("ask for no more once one is refused", async () => {
+  it("are examined no further once one is refused", async () => {
     const { bench, asked } = countingBench((path) => path !== "/data/3");
     const request = { spec: specification({ mounts }), rootfs: [overlayMount], stdio: noStdio };
     await expect(bench.controller.create(request)).rejects.toMatchObject({ code: "NotFound" });
@@ -137,7 +137,7 @@ describe("disks", () => {
     expect(guestMounts(bench)?.[0]).toMatchObject({ type: "bind", source: "/run/mounts/scsi/disk0" });
   });
 
-  it("stay disks where the destination asks for a block device", async () => {
+  it("stay unmounted if the destination asks for a block device", async () => {
     const bench = await created({
       destination: "blockdev:///dev/data",
       type: "virtual-disk",
@@ -145,7 +145,7 @@ describe("disks", () => {
       options: ["ro", "noatime"],
     });
     expect(bench.disks.requests[0]?.mount).toEqual({ partition: 0, readOnly: true, blockDevice: true });
-    // The guest takes the prefix away, and allows the container to use the device.
+    // The guest removes the prefix, and allows the container to use the device.
     expect(guestMounts(bench)).toEqual([
       {
         destination: "blockdev:///dev/data",
@@ -162,11 +162,11 @@ describe("disks", () => {
     [["RO", "bind"], true, ["ro", "bind"]],
     [["rro", "bind"], true, ["ro", "bind"]],
     [[], false, ["rbind"]],
-  ])("as devices with the options %j are told to guests by one word", async (options, readOnly, told) => {
+  ])("as block devices with the options %j cross with one access mode", async (options, readOnly, crossed) => {
     const mount = { destination: "blockdev:///dev/data", type: "virtual-disk", source: "/disks/data.vhdx" };
     const bench = await created({ ...mount, options });
     expect(bench.disks.requests[0]?.disk.readOnly).toBe(readOnly);
-    expect(guestMounts(bench)?.[0]?.options).toEqual(told);
+    expect(guestMounts(bench)?.[0]?.options).toEqual(crossed);
   });
 
   it("that are managed automatically are removed from the host with the container", async () => {
@@ -186,7 +186,7 @@ describe("disks", () => {
     expect(bench.files.kinds.has("/disks/data.vhdx")).toBe(false);
   });
 
-  it("are detached before their file is removed", async () => {
+  it("are detached before their files are removed", async () => {
     const script = new ScriptedCalls();
     const bench = new ContainerBench(script);
     bench.files.kinds.set("/d", "file");
@@ -197,9 +197,9 @@ describe("disks", () => {
   });
 });
 
-describe("places of the guest", () => {
+describe("mounts from the guest", () => {
   it.each(["sandbox:///shared/a", "sandbox-tmp://a", "hugepages://2M/a", "uvm:///etc/hosts"])(
-    "%s cross as they are",
+    "%s cross unchanged",
     async (source) => {
       const bench = await created({ destination: "/here", type: "bind", source, options: ["rbind", "ro"] });
       expect(guestMounts(bench)).toEqual([{ destination: "/here", type: "bind", source, options: ["rbind", "ro"] }]);
@@ -207,19 +207,19 @@ describe("places of the guest", () => {
     },
   );
 
-  it("cross with the option that makes them binds where their type alone says so", async () => {
+  it("get the bind option if only their type makes them binds", async () => {
     const source = "sandbox://a";
     const bench = await created({ destination: "/here", type: "bind", source, options: ["ro"] });
     expect(guestMounts(bench)).toEqual([{ destination: "/here", type: "bind", source, options: ["rbind", "ro"] }]);
   });
 
-  it("cross from mounts that are binds by their options", async () => {
+  it("are binds if their options say so", async () => {
     const bench = await created({ destination: "/here", type: "none", source: "sandbox://a", options: ["rbind"] });
     expect(guestMounts(bench)?.[0]).toMatchObject({ type: "bind", source: "sandbox://a" });
   });
 
   it.each(["tmpfs", "ramfs", "hugetlbfs", "debugfs", "mqueue"])(
-    "of type %s are the guest's kernel's, whatever name they have on the host",
+    "of type %s come from the guest's kernel, whatever their source on the host",
     async (type) => {
       const bench = await created({ destination: "/here", type, source: "/secret/name", options: ["size=1m"] });
       expect(guestMounts(bench)).toEqual([{ destination: "/here", type, source: type, options: ["size=1m"] }]);
@@ -227,7 +227,7 @@ describe("places of the guest", () => {
   );
 });
 
-describe("a mount that cannot be", () => {
+describe("an impossible mount", () => {
   const disk = { destination: "/d", type: "virtual-disk" };
   const bind = { destination: "/d", type: "bind" };
 
@@ -279,7 +279,7 @@ describe("a mount that cannot be", () => {
       "\\\\.\\pipe\\x is a named pipe, which Linux containers cannot use",
     ],
     [{ destination: "/o", type: "overlay" }, "InvalidArgument", 'mounts[0].type of /o is "overlay"'],
-  ])("%j is refused, and nothing is left", async (mount, code, message) => {
+  ])("%j is refused, and leaves nothing behind", async (mount, code, message) => {
     const bench = new ContainerBench();
     bench.files.kinds.set("/disks/data.vhdx", "file").set("/run/socket", "other");
     const request = { spec: specification({ mounts: [mount] }), rootfs: [overlayMount], stdio: noStdio };
@@ -302,7 +302,7 @@ describe("a folder of the host is shared", () => {
     [["rbind", "ro", "rw"], "nothing below it", false],
     [["rbind", "rw", "ro"], "nothing below it", true],
     [["rbind"], "mounts below it", false],
-  ])("with options %j and %s: for reading alone is %s", async (options, below, readOnly) => {
+  ])("with options %j and %s: read-only is %s", async (options, below, readOnly) => {
     const bench = new ContainerBench();
     bench.files.kinds.set("/data", "directory");
     if (below === "mounts below it") bench.files.withMountsBelow.add("/data");
@@ -314,7 +314,7 @@ describe("a folder of the host is shared", () => {
     expect(guestMounts(bench)?.[0]?.options).toEqual(options);
   });
 
-  it("and a disk attached as the last of options that contradict each other says", async () => {
+  it("and a disk attached as the last of contradicting options says", async () => {
     const mount = { destination: "/data", type: "virtual-disk", source: "/disks/data.vhdx" };
     const writable = await created({ ...mount, options: ["ro", "rw", "rnosuid"] });
     expect(writable.disks.requests[0]?.disk.readOnly).toBe(false);
@@ -324,7 +324,7 @@ describe("a folder of the host is shared", () => {
   });
 });
 
-describe("a mount for reading at /etc", () => {
+describe("a read-only mount at /etc", () => {
   const nothing = (name: string) => ({
     destination: `/etc/${name}`,
     type: "bind",
@@ -349,7 +349,7 @@ describe("a mount for reading at /etc", () => {
   });
 
   it.each([["/etc"], ["/etc/"], ["//etc"]])(
-    "covers what the guest could not mount into it: %s",
+    "covers files that the guest could not mount into it: %s",
     async (destination) => {
       const options = ["rbind", "ro"];
       expect(await sent([at(destination, options)])).toEqual([
@@ -359,7 +359,7 @@ describe("a mount for reading at /etc", () => {
     },
   );
 
-  it("has what the container itself mounts into it, and nothing of the pod's", async () => {
+  it("contains what the container itself mounts into it, and nothing of the pod's", async () => {
     const own = { destination: "/etc/hostname", type: "tmpfs", source: "tmpfs" };
     const options = ["ro"];
     const pod = { resolvConfPath: "/bundle/resolv.conf" };
@@ -371,7 +371,7 @@ describe("a mount for reading at /etc", () => {
     ]);
   });
 
-  it("is another thing than one for writing, or elsewhere", async () => {
+  it("differs from a writable one, or one elsewhere", async () => {
     expect(await sent([at("/etc", ["rw"])])).toEqual([share(1, "/etc", ["rbind", "rw"])]);
     expect(await sent([at("/etc/ssl", ["ro"])])).toEqual([share(1, "/etc/ssl", ["rbind", "ro"])]);
   });

@@ -22,8 +22,8 @@ function bench(script = new ScriptedCalls(), options: Partial<LinuxContainerOpti
 
 const typed = (type: string) => ({ "io.kubernetes.cri.container-type": type, "io.kubernetes.cri.sandbox-id": "p1" });
 
-describe("a guest in which containers have all of their own", () => {
-  it("knows container and sandbox by its own ids, at its own places", async () => {
+describe("a guest with separate folders for each container", () => {
+  it("knows container and sandbox by its own ids, in its own folders", async () => {
     const { guest, warnings } = await bench().created(
       [layersMount],
       specification({ hostname: "", annotations: typed("container") }),
@@ -39,7 +39,7 @@ describe("a guest in which containers have all of their own", () => {
     expect(warnings).toEqual(["the guest does not accept this container id, and knows the container as guest-c1"]);
   });
 
-  it("has the scratch disk at the container's place, unless it stands elsewhere already", async () => {
+  it("has the scratch disk in the container's folder, unless it is already mounted elsewhere", async () => {
     const { disks, guest } = await bench().created([layersMount]);
     expect(disks.requests.at(-1)?.mount).toMatchObject({ preferredGuestPath: "/own/guest-c1", readOnly: false });
     expect(guest.settings[0]?.ScratchDirPath).toBe("/own/guest-c1/scratch/guest-c1");
@@ -50,7 +50,7 @@ describe("a guest in which containers have all of their own", () => {
     expect(shared.guest.settings[0]?.ScratchDirPath).toBe("/own/guest-p1/scratch/guest-c1");
   });
 
-  it("is given the options of its mounts alone, not the flags of the host's", async () => {
+  it("gets only the options of its mounts, not the flags of the host's", async () => {
     const made = bench();
     made.files.kinds.set("/data", "directory");
     made.files.flagsOfMounts.set("/data", ["nosuid", "nodev"]);
@@ -68,14 +68,14 @@ describe("a guest in which containers have all of their own", () => {
     ["layers for reading", { ...layersMount, options: ["ro", 'parentLayerPaths=["/snapshots/1"]'] }],
     ["an image", { ...imageMount, options: ["loop"] }],
     ["what the host mounts", overlayMount],
-  ])("is told of a scratch directory also with a root of %s", async (_, root) => {
+  ])("gets a scratch directory even with a root of %s", async (_, root) => {
     const { guest } = await bench().created([root]);
     expect(guest.settings[0]?.ScratchDirPath).toBe("/own/guest-c1/scratch/guest-c1");
-    // What is written over layers for reading lies in the VM's memory.
+    // Writes over read-only layers are kept in the VM's memory.
     for (const { ScratchPath } of guest.combinations) expect(ScratchPath).toBe("/own/guest-c1/scratch/guest-c1");
   });
 
-  it("has an image that can be written to at the container's place, and says in what danger it is", async () => {
+  it("has a writable image in the container's folder, with a warning about lost files", async () => {
     const { disks, warnings } = await bench().created([{ ...imageMount, options: ["loop"] }]);
     expect(disks.requests).toMatchObject([{ mount: { guestPath: "/own/guest-c1/rootfs", readOnly: false } }]);
     expect(warnings).toContainEqual(
@@ -83,7 +83,7 @@ describe("a guest in which containers have all of their own", () => {
     );
   });
 
-  it("reads a root that is the host's alone, below what is combined and written in its memory", async () => {
+  it("reads a root shared by the host as a lower layer, and keeps writes in its memory", async () => {
     const { guest, shares, warnings } = await bench().created([overlayMount]);
     expect(shares.requests).toEqual([
       { hostPath: "/bundle/rootfs", readOnly: true, guestPath: "/own/guest-c1/mounts/m0" },
@@ -96,7 +96,7 @@ describe("a guest in which containers have all of their own", () => {
     expect(warnings).toContainEqual(expect.stringMatching(/^writes to the container's root stay in memory/));
   });
 
-  it("has files of the host for writing only with a warning, or elsewhere where that is free", async () => {
+  it("has writable shares of the host only with a warning, or elsewhere if the layout allows it", async () => {
     const mounts = [data, { ...data, destination: "/read", options: ["ro"] }];
     const bound = await bench().created([layersMount], specification({ mounts }));
     const dangers = bound.warnings.filter((sentence) => sentence.includes("security policy deletes"));
@@ -113,14 +113,14 @@ describe("a guest in which containers have all of their own", () => {
     expect(free.warnings.filter((sentence) => sentence.includes("security policy deletes"))).toEqual([]);
   });
 
-  it("has an image for reading below what is combined at the container's place", async () => {
+  it("has a read-only image as a lower layer of the root in the container's folder", async () => {
     const { disks, guest } = await bench().created([{ ...imageMount, options: ["loop", "ro"] }]);
     expect(disks.requests).toMatchObject([{ mount: { readOnly: true, options: ["ro"] } }]);
     expect(disks.requests[0]?.mount).not.toHaveProperty("guestPath");
     expect(guest.combinations).toMatchObject([{ ContainerRootPath: "/own/guest-c1/rootfs" }]);
   });
 
-  it("has each container's shares at a place of the container's own", async () => {
+  it("has each container's shares in the container's own folder", async () => {
     const mounts = [data, { ...data, destination: "/again" }];
     const { shares } = await bench().created([layersMount], specification({ mounts }));
     expect(shares.requests).toMatchObject([
@@ -134,7 +134,7 @@ describe("a guest in which containers have all of their own", () => {
     [["ro"], ["ro"]],
     [["rw", "nosuid"], []],
     [undefined, []],
-  ])("mounts a disk with options %j with %j, and the container has the rest", async (options, expected) => {
+  ])("mounts a disk with options %j with %j, and passes the rest to the container", async (options, expected) => {
     const mounts = [{ ...disk, ...(options && { options }) }];
     const { disks, guest } = await bench().created([layersMount], specification({ mounts }));
     expect(disks.requests.at(-1)?.mount.options ?? []).toEqual(expected);
@@ -152,7 +152,7 @@ describe("a guest in which containers have all of their own", () => {
     expect([blockDevice, options]).toEqual([true, expected]);
   });
 
-  it("is asked for no options that it would deny, and that nothing else could do", async () => {
+  it("gets no mount with options that it would deny and that nothing else can apply", async () => {
     const spec = specification({ mounts: [{ ...disk, options: ["rbind", "data=ordered", "discard"] }] });
     const request = { spec, rootfs: [layersMount], stdio: noStdio };
     await expect(bench().controller.create(request)).rejects.toMatchObject({
@@ -172,7 +172,7 @@ describe("a guest in which containers have all of their own", () => {
     ["layers", layersMount],
     ["an image", { ...imageMount, options: [] }],
     ["what the host mounts", overlayMount],
-  ])("deletes a container's state when nothing of %s stands in its folder any more", async (_, root) => {
+  ])("deletes a container's state after everything of %s has been unmounted from its folder", async (_, root) => {
     const script = new ScriptedCalls();
     const made = await bench(script).created([root], specification({ mounts: [data, disk] }));
     await made.controller.delete();
@@ -184,7 +184,7 @@ describe("a guest in which containers have all of their own", () => {
     }
   });
 
-  it("keeps a sandbox's file systems, in which it has its own, until the VM goes", async () => {
+  it("keeps a sandbox's file systems, in which it keeps its own files, until the VM ends", async () => {
     const script = new ScriptedCalls();
     const made = bench(script, { id: "p1" });
     await made.created([layersMount], specification({ annotations: typed("sandbox") }));

@@ -17,7 +17,7 @@ const scratchOf = ({ disks, guest }: ContainerBench) => [
 ];
 
 describe("the scratch disk of a pod", () => {
-  it("is that of its sandbox container, on which each container has a directory of its own", async () => {
+  it("is that of its sandbox container, with a directory for each container", async () => {
     const podScratch: PodScratch = {};
     const sandbox = await bench("p1", podScratch).created([sandboxLayers]);
     const workload = await bench("c1", podScratch).created([layersMount]);
@@ -28,11 +28,11 @@ describe("the scratch disk of a pod", () => {
     expect(workload.leftovers).toEqual([]);
   });
 
-  it("is not shared unless that was asked for", async () => {
+  it("is shared only on request", async () => {
     expect(scratchOf(await bench("c1").created([layersMount]))[0]).toBe("/snapshots/3/sandbox.vhdx");
   });
 
-  it("is not there without a sandbox container that has one, which is said", async () => {
+  it("is not shared, with a warning, if no sandbox container has one", async () => {
     const podScratch: PodScratch = {};
     await bench("p1", podScratch).created([overlayMount]);
     const workload = await bench("c1", podScratch).created([layersMount]);
@@ -42,14 +42,14 @@ describe("the scratch disk of a pod", () => {
     ]);
   });
 
-  it("is not shared of one whose folder the guest empties with it, as where there is a policy and no sandbox", async () => {
+  it("is not shared if the guest empties its folder with its container, as with a policy and no sandbox", async () => {
     const podScratch: PodScratch = {};
     await bench("p1", podScratch, ownLayout).created([sandboxLayers]);
     const workload = await bench("c1", podScratch, ownLayout).created([layersMount]);
     expect(scratchOf(workload)[0]).toBe("/snapshots/3/sandbox.vhdx");
   });
 
-  it("is nothing to containers that write to none", async () => {
+  it("does not affect containers without a scratch disk", async () => {
     const workload = await bench("c1", { hostPath: "/snapshots/9/sandbox.vhdx" }).created([overlayMount]);
     expect(workload.disks.requests).toEqual([]);
     expect(workload.warnings).toEqual([]);

@@ -11,7 +11,7 @@ async function created(options: readonly string[], showsLater: boolean): Promise
 const intoVm = "what the host mounts below /data later does not appear in its share";
 const outOfVm = "what the container mounts below /here stays in its VM";
 
-describe("propagation of mounts", () => {
+describe("mount propagation", () => {
   it.each([
     [["rbind", "rslave"], true, []],
     [["rbind", "rslave"], false, [`mount /here: rslave has no effect in the container: ${intoVm}`]],

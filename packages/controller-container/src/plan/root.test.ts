@@ -37,7 +37,7 @@ describe("layer folders of the specification", () => {
     expect(bench.leftovers).toEqual([]);
   });
 
-  it("are refused beside mounts", async () => {
+  it("are refused together with mounts", async () => {
     const request = { spec: withFolders("/snapshots/1", "/snapshots/3"), rootfs: [overlayMount], stdio: noStdio };
     await expect(new ContainerBench().controller.create(request)).rejects.toMatchObject({
       code: "InvalidArgument",
@@ -57,7 +57,7 @@ describe("partitions as layers", () => {
   const partitions = (...list: readonly object[]) => `parent-partitioned-layers=${JSON.stringify(list)}`;
   const scratchOption = "scratch=/snapshots/3/sandbox.vhdx";
 
-  it("are mounted by their numbers, and the scratch disk is named by itself", async () => {
+  it("are mounted by their numbers, with the scratch disk named separately", async () => {
     const layers = partitions({ Path: "/images/7.img", Partition: 3 }, { Path: "/images/7.img", Partition: 2 });
     const bench = await new ContainerBench().created([mountOf(scratchOption, layers)]);
     expect(bench.disks.requests).toEqual([layer("/images/7.img", 3), layer("/images/7.img", 2), scratch]);
@@ -87,7 +87,7 @@ describe("partitions as layers", () => {
 });
 
 describe("the scratch disk", () => {
-  it("is encrypted, with the file system that the guest encrypts, where the pod asks for it", async () => {
+  it("is encrypted if the pod asks for it, with the file system that the guest encrypts", async () => {
     const bench = await new ContainerBench(undefined, { encryptScratch: true }).created([layersMount]);
     expect(bench.disks.requests.at(-1)?.mount).toEqual({
       partition: 0,
@@ -98,7 +98,7 @@ describe("the scratch disk", () => {
     });
   });
 
-  it.each([[overlayMount], [imageMount]])("is missed where it is to be encrypted: %j", async (mount) => {
+  it.each([[overlayMount], [imageMount]])("is required if it is to be encrypted: %j", async (mount) => {
     const bench = new ContainerBench(undefined, { encryptScratch: true });
     const request = { spec: specification(), rootfs: [mount], stdio: noStdio };
     await expect(bench.controller.create(request)).rejects.toMatchObject({
@@ -107,7 +107,7 @@ describe("the scratch disk", () => {
     });
   });
 
-  it("may be a link to that of the sandbox, in which each container has a directory of its own", async () => {
+  it("may be a link to the sandbox's, on which each container has a directory of its own", async () => {
     const bench = new ContainerBench(undefined, { id: "c2" });
     bench.files.links.set("/snapshots/4/sandbox.vhdx", "/snapshots/3/sandbox.vhdx");
     await bench.created([{ ...layersMount, source: "/snapshots/4" }]);
@@ -116,7 +116,7 @@ describe("the scratch disk", () => {
   });
 });
 
-describe("a root that cannot be written to", () => {
+describe("a read-only root", () => {
   const inMemory = "/run/gcs/pods/p1/c1/scratch/c1";
   const rootfs = "/run/gcs/pods/p1/c1/rootfs";
   const squashfs: RootfsMount = { type: "squashfs", source: "/images/7.img", options: [] };
@@ -128,7 +128,7 @@ describe("a root that cannot be written to", () => {
     ["a file system for reading", squashfs, "/run/mounts/scsi/disk0"],
     ["a view of layers", view, "/run/mounts/p9/share0"],
     ["a view of one layer", bind, "/run/mounts/p9/share0"],
-  ] as const)("has what guest and runtime write laid over it, in the VM's memory: %s", async (_, mount, layer) => {
+  ] as const)("has a writable layer for guest and runtime in the VM's memory: %s", async (_, mount, layer) => {
     const bench = await new ContainerBench().created([mount]);
     expect(bench.guest.combinations).toEqual([
       { ContainerID: "c1", ContainerRootPath: rootfs, Layers: [{ Path: layer }], ScratchPath: inMemory },
@@ -142,7 +142,7 @@ describe("a root that cannot be written to", () => {
     expect(bench.leftovers).toEqual([]);
   });
 
-  it("is no place for what would have to be encrypted", async () => {
+  it("needs no encryption", async () => {
     const bench = new ContainerBench(undefined, { encryptScratch: true });
     await bench.created([squashfs]);
     expect(bench.guest.combinations).toHaveLength(1);

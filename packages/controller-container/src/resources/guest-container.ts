@@ -81,7 +81,7 @@ async function ended(container: GuestContainer, signal: AbortSignal | undefined)
   });
 }
 
-/** Where nothing runs, a guest lists no process or answers with an error. No answer at all says nothing. */
+/** If nothing runs, a guest lists no process or answers with an error. No answer at all proves nothing. */
 async function processesOf(container: GuestContainer, signal: AbortSignal | undefined): Promise<readonly number[]> {
   try {
     return await container.processIds(signal);

@@ -9,7 +9,7 @@ const sandbox = specification({
   annotations: { "io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-id": "p1" },
 });
 
-/** Calls of which the next one of some name is refused. */
+/** Scripted calls that refuse the next call of a given name. */
 class RefusingCalls extends ScriptedCalls {
   readonly #refused = new Map<string, string>();
 
@@ -37,15 +37,15 @@ function scripted(options: Partial<LinuxContainerOptions> = {}) {
   return { script, bench: new ContainerBench(script, options) };
 }
 
-/** Has the guest fail to make the container, as of a program that is not there. */
+/** Makes the guest fail to create the container, as for a missing program. */
 async function failedCreate(bench: ContainerBench, script: RefusingCalls, spec: unknown = specification()) {
   const request = { spec, rootfs: [layersMount], stdio: noStdio };
   script.failCall("createContainer", "InvalidArgument");
   await expect(bench.controller.create(request)).rejects.toMatchObject({ code: "InvalidArgument" });
 }
 
-describe("what a container leaves in its guest", () => {
-  it("is not the scratch disk over its folder, where the guest could not make it", async () => {
+describe("a container's leftovers in its guest", () => {
+  it("do not include the scratch disk over its folder if the guest failed to create it", async () => {
     const { script, bench } = scripted();
     await failedCreate(bench, script);
     expect(lastCalls(script, "createContainer c1")).toEqual([
@@ -59,7 +59,7 @@ describe("what a container leaves in its guest", () => {
     expect(bench.leftovers).toEqual([]);
   });
 
-  it("is not what a sandbox has mounted in its folder either, which stands on that disk", async () => {
+  it("do not include what a sandbox has mounted in its folder either, which is on that disk", async () => {
     const { script, bench } = scripted({ id: "p1" });
     await failedCreate(bench, script, sandbox);
     expect(lastCalls(script, "createContainer p1").slice(0, 5)).toEqual(
@@ -69,14 +69,14 @@ describe("what a container leaves in its guest", () => {
     );
   });
 
-  it("goes with its state where the guest deletes that", async () => {
+  it("go with its state when the guest deletes that", async () => {
     const { script, bench } = scripted();
     await bench.created([layersMount]);
     await bench.controller.delete();
     expect(script.calls.filter(({ detail }) => detail === bundle)).toEqual([]);
   });
 
-  it("is taken away although the guest has failed to delete its state", async () => {
+  it("are removed even if the guest has failed to delete its state", async () => {
     const { script, bench } = scripted();
     await bench.created([layersMount]);
     script.failCall("deleteState", "Internal");
@@ -86,7 +86,7 @@ describe("what a container leaves in its guest", () => {
     expect(bench.leftovers).toEqual([]);
   });
 
-  it("has nothing over its folder where what is written lies in that", async () => {
+  it("include no mount over its folder if writes are kept in that folder", async () => {
     const { script, bench } = scripted();
     const spec = specification();
     script.failCall("createContainer", "InvalidArgument");
@@ -96,8 +96,8 @@ describe("what a container leaves in its guest", () => {
   });
 });
 
-describe("what cannot be given back", () => {
-  it.each(["terminate", "uncombine"])("keeps state and disks, where that is %s", async (name) => {
+describe("a failed release", () => {
+  it.each(["terminate", "uncombine"])("of %s keeps state and disks", async (name) => {
     const { script, bench } = scripted();
     await bench.created([layersMount]);
     script.failCall(name, "Internal");
@@ -107,7 +107,7 @@ describe("what cannot be given back", () => {
     expect(bench.leftovers).toEqual([]);
   });
 
-  it("keeps the state of a container in whose folder a share stands", async () => {
+  it("keeps the state of a container that still has a share in its folder", async () => {
     const { script, bench } = scripted({ layout: ownLayout });
     await bench.created([layersMount], specification({ mounts: [data] }));
     script.failCall("unmap share", "Internal");
@@ -119,7 +119,7 @@ describe("what cannot be given back", () => {
 });
 
 describe("the state of a container whose start failed", () => {
-  it("is deleted once the guest lists no process of it any more", async () => {
+  it("is deleted once the guest lists no process of it", async () => {
     const { script, bench } = scripted();
     await bench.created([layersMount]);
     script.failCall("execute", "DeadlineExceeded");
@@ -130,7 +130,7 @@ describe("the state of a container whose start failed", () => {
     expect(bench.leftovers).toEqual([]);
   });
 
-  it("is kept, with all that it stands on, as long as there are any", async () => {
+  it("is kept, with its disks, as long as the guest lists any", async () => {
     const { script, bench } = scripted();
     await bench.created([layersMount]);
     script.failCall("execute", "DeadlineExceeded");

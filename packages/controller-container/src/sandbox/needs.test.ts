@@ -5,7 +5,7 @@ import { needOfPod, sandboxOfOne } from "./needs.ts";
 const privileged = "io.microsoft.virtualmachine.lcow.privileged";
 const type = "io.kubernetes.cri.container-type";
 
-describe("what guests give to containers of a pod alone", () => {
+describe("features that guests offer only to containers of a pod", () => {
   it.each([
     [{ annotations: { [privileged]: "true" } }, `annotation ${privileged}`],
     [{ annotations: { "io.microsoft.lcow.shm.size-kb": "64" } }, "annotation io.microsoft.lcow.shm.size-kb"],
@@ -42,14 +42,14 @@ describe("what guests give to containers of a pod alone", () => {
     expect(needOfPod(given)).toBeUndefined();
   });
 
-  it("may be asked for by what holds for all containers", () => {
+  it("may be asked for by the defaults for all containers", () => {
     expect(needOfPod({}, { [privileged]: "true" })).toBe(`annotation ${privileged}`);
     expect(needOfPod({ annotations: { [privileged]: "false" } }, { [privileged]: "true" })).toBeUndefined();
   });
 
   const request = { spec: specification({ process: userByName() }), rootfs: [overlayMount], stdio: noStdio };
 
-  it("is refused to one that comes to the VM of a container that is alone", async () => {
+  it("are refused to a container that joins the VM of a standalone one", async () => {
     const bench = new ContainerBench(undefined, { anchor: () => ({ isSandbox: false, pid: 7 }) });
     await expect(bench.controller.create(request)).rejects.toMatchObject({
       code: "FailedPrecondition",
@@ -57,13 +57,13 @@ describe("what guests give to containers of a pod alone", () => {
     });
   });
 
-  it("is no matter of one that only says that it is not privileged", async () => {
+  it("are not involved if a container only states that it is not privileged", async () => {
     const bench = new ContainerBench(undefined, { anchor: () => ({ isSandbox: false, pid: 7 }) });
     await bench.created([overlayMount], specification({ annotations: { [privileged]: "false" } }));
     expect(bench.warnings).toEqual([]);
   });
 
-  it("is said to have no effect where there can be no pod", async () => {
+  it("are reported as without effect if there can be no pod", async () => {
     const bench = new ContainerBench(undefined, { id: "p1" });
     await bench.controller.create(request);
     expect(bench.warnings).toEqual([
@@ -71,7 +71,7 @@ describe("what guests give to containers of a pod alone", () => {
     ]);
   });
 
-  it("crosses with the id of a sandbox that is not the pod's", async () => {
+  it("cross with the id of a sandbox that is not the pod's", async () => {
     const anchor = () => ({ isSandbox: true, pid: 7 });
     const bench = new ContainerBench(undefined, { id: "p1", sandboxId: "p1-pod", anchor });
     await bench.controller.create(request);
@@ -82,7 +82,7 @@ describe("what guests give to containers of a pod alone", () => {
   });
 });
 
-it("the sandbox of one container has its name, and of the namespaces those that a pod shares", () => {
+it("the sandbox of a single container has its host name, and those of its namespaces that a pod shares", () => {
   const hostNetwork = "io.microsoft.virtualmachine.lcow.hostnetwork";
   const namespaces = ["mount", "uts", "pid", "network"].map((kind) => ({ type: kind, path: "" }));
   const annotations = { [privileged]: "true", [hostNetwork]: "true" };

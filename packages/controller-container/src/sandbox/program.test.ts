@@ -26,20 +26,20 @@ const start = async (command: string, parameters: readonly string[] = []): Promi
   await once(child, "spawn");
   return child as ChildProcess & { pid: number };
 };
-/** Its own work is done in microseconds; it is asked for until it is. */
+/** The program needs only microseconds; polls until it is done. */
 const until = async (isSo: () => boolean): Promise<void> => {
   while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
 };
 
 describeWith("Linux")("the program of a sandbox", () => {
-  it("sleeps, and has the kernel reap its children", async () => {
+  it("sleeps, and lets the kernel reap its children", async () => {
     const { pid } = await start(program);
     const sigchld = 1n << 16n;
     await until(() => (BigInt(`0x${status(pid, "SigIgn")}`) & sigchld) !== 0n && status(pid, "State") === "S");
     expect(status(pid, "Threads")).toBe("1");
   });
 
-  it("goes on sleeping after a signal that stopped it, and is ended by one", async () => {
+  it("continues to sleep after a stop signal, and ends on a fatal one", async () => {
     const child = await start(program);
     child.kill("SIGSTOP");
     await until(() => status(child.pid, "State") === "T");
@@ -50,7 +50,7 @@ describeWith("Linux")("the program of a sandbox", () => {
     expect(await exited).toEqual([null, "SIGTERM"]);
   });
 
-  itWith("as process 1", "root")("as process 1 is ended by SIGKILL alone, and leaves no zombies", async () => {
+  itWith("as process 1", "root")("as process 1 ends only on SIGKILL, and leaves no zombies", async () => {
     const unshare = await start("unshare", ["--pid", "--fork", "--kill-child", program]);
     const childrenOf = (pid: number): string => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
     await until(() => childrenOf(unshare.pid) !== "");
@@ -58,7 +58,7 @@ describeWith("Linux")("the program of a sandbox", () => {
     await until(() => readFileSync(`/proc/${pid}/comm`, "utf8") === "sandbox\n" && status(pid, "State") === "S");
     process.kill(pid, "SIGTERM");
     process.kill(pid, "SIGINT");
-    // The shell's child is an orphan as soon as the shell has ended, and then process 1's.
+    // The shell's child becomes a child of process 1 when the shell ends.
     const orphan = await start("nsenter", [`--pid=/proc/${pid}/ns/pid`, "sh", "-c", "(sleep 0.05) & exit 0"]);
     await once(orphan, "exit");
     await until(() => childrenOf(pid) === "");
@@ -76,14 +76,14 @@ it("is an ELF program of either architecture", () => {
   ] as const) {
     const view = new DataView(sandboxProgram(architecture).buffer);
     expect([view.getUint32(0), view.getUint16(16, true), view.getUint16(18, true)]).toEqual([0x7f454c46, 2, machine]);
-    // One segment, loaded as a whole, to be read and run and not written.
+    // One segment, loaded as a whole, readable and executable, not writable.
     expect([view.getUint16(56, true), view.getUint32(64, true), view.getUint32(68, true)]).toEqual([1, 1, 5]);
     expect(view.getBigUint64(96, true)).toBe(BigInt(view.byteLength));
     expect(view.getBigUint64(24, true) - view.getBigUint64(80, true)).toBe(120n);
   }
 });
 
-it("for arm64 is made of these instructions", () => {
+it("for arm64 consists of these instructions", () => {
   const view = new DataView(sandboxProgram("arm64").buffer, 120);
   const words = Array.from({ length: view.byteLength / 4 }, (_, index) => view.getUint32(index * 4, true).toString(16));
   // As GNU as assembles: sub sp, sp, #32; mov x9, #1; stp x9, xzr, [sp]; stp xzr, xzr, [sp, #16]; mov x0, #17; mov x1,

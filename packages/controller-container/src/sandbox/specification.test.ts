@@ -15,7 +15,7 @@ describe("a pod's own sandbox container", () => {
     return { bench, sent: bench.guest.settings[0]?.OciSpecification };
   };
 
-  it("holds the pod's namespaces, has no rights, and its root is not the VM's", async () => {
+  it("holds the pod's namespaces, has no capabilities, and a root that is not the VM's", async () => {
     const { bench, sent } = await made(undefined);
     expect(bench.shares.requests).toEqual([{ hostPath: rootPath, readOnly: true }]);
     expect(bench.guest.combinations).toMatchObject([
@@ -66,7 +66,7 @@ describe("a pod's own sandbox container", () => {
     });
   });
 
-  it("makes the memory that the pod's containers share, where they share it", async () => {
+  it("creates the memory that the pod's containers share, if they share it", async () => {
     const bench = new ContainerBench(undefined, {
       ...{ id: "p1", sharesRootReadOnly: true, pod: { sharesMemory: true } },
     });
@@ -85,7 +85,7 @@ describe("a pod's own sandbox container", () => {
     expect(bench.leftovers).toEqual([]);
   });
 
-  it("has what the guest opens, and one program", () => {
+  it("has the files that the guest opens, and one program", () => {
     const entries = sandboxRootEntries("x64", "posix");
     const paths = entries.map(({ path }) => path);
     expect(paths.toSorted()).toEqual(
@@ -95,7 +95,7 @@ describe("a pod's own sandbox container", () => {
     expect(entries.filter((entry) => entry.kind === "file" && entry.isProgram)).toMatchObject([{ path: "sandbox" }]);
   });
 
-  it("has a program that its name says to be one, where files have no permission for it", () => {
+  it("has a program with an extension on hosts whose files have no execute permission", () => {
     const named = sandboxRootEntries("x64", "windows").filter((entry) => entry.kind === "file" && entry.isProgram);
     expect(named).toMatchObject([{ path: "sandbox.exe" }]);
     const spec = sandboxSpecification({ rootPath, host: "windows", annotations: {} });
@@ -105,7 +105,7 @@ describe("a pod's own sandbox container", () => {
   it.each([
     ["linux", { linux: { namespaces: "all" } }, "linux.namespaces"],
     ["a user", { process: { user: "root" } }, "process.user"],
-  ])("is refused by the name of what is wrong with it: %s", async (_, specification, field) => {
+  ])("is refused by the name of the invalid field: %s", async (_, specification, field) => {
     await expect(made(specification)).rejects.toMatchObject({
       code: "InvalidArgument",
       message: expect.stringContaining(field),

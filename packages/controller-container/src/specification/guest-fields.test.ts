@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { ContainerBench, noStdio, specification } from "../testing/index.ts";
 
-/** Marks a value by the path of its field, so that what has crossed tells where it came from. */
+/** Marks a value by the path of its field, which shows where a value in the guest came from. */
 const mark = "canary:";
 
-/** Values of fields that take no others, and therefore no mark. */
+/** Values of fields that accept no others, and therefore no mark. */
 const closed = {
   hostname: "canary-of-the-name",
   rlimit: "RLIMIT_NOFILE",
@@ -14,13 +14,13 @@ const closed = {
   propagation: "rslave",
 };
 
-/** Fills a template: each empty string becomes a mark, each 0 stays, and each object gets a field that nobody knows. */
+/** Fills a template: each empty string becomes a mark, each 0 stays, and each object gets an unknown field. */
 function withMarks(template: unknown, path = ""): unknown {
   if (template === "") return `${mark}${path}`;
   if (Array.isArray(template)) return template.map((item: unknown) => withMarks(item, `${path}[]`));
   if (typeof template !== "object" || template === null) return template;
   const entries = Object.entries(template).map(([name, item]) => [name, withMarks(item, `${path}.${name}`)]);
-  // Sets of capabilities are lists, whatever their names; the template has one that nobody knows.
+  // Sets of capabilities are lists, whatever their names; the template has an unknown one.
   if (path.endsWith(".capabilities")) return Object.fromEntries(entries);
   return { ...Object.fromEntries(entries), unknownField: `${mark}${path}.unknownField` };
 }
@@ -115,8 +115,8 @@ const processFields = [
   ".user.username",
 ];
 
-describe("what crosses to the guest", () => {
-  it("of a container's specification are these fields and no others", async () => {
+describe("the fields that cross to the guest", () => {
+  it("are exactly these of a container's specification", async () => {
     const bench = await new ContainerBench().created([], withMarks(template));
     const expected = [
       ...processFields.map((field) => `.process${field}`),
@@ -128,7 +128,7 @@ describe("what crosses to the guest", () => {
       ".linux.resources.cpu.cpus",
       ".linux.resources.cpu.mems",
       ".linux.resources.unified.memory.high",
-      // Names of control files are data, so a field that nobody knows cannot be told from one.
+      // Names of control files are data, so an unknown field looks like one.
       ".linux.resources.unified.unknownField",
       ".linux.seccomp.flags[]",
       ".linux.seccomp.syscalls[].args[].op",
@@ -143,7 +143,7 @@ describe("what crosses to the guest", () => {
     for (const value of Object.values(closed)) expect(crossed).toContain(value);
   });
 
-  it("holds no path of the host", async () => {
+  it("contain no path of the host", async () => {
     const mounts = [
       { destination: "/data", type: "bind", source: "/data" },
       { destination: "/etc/resolv.conf", type: "bind", source: "/etc/resolv.conf" },
@@ -157,7 +157,7 @@ describe("what crosses to the guest", () => {
     }
   });
 
-  it("of an exec's process are those of the first process", async () => {
+  it("are the same for an exec's process as for the first process", async () => {
     const bench = await new ContainerBench().running();
     const exec = await bench.controller.createProcess({
       execId: "e",

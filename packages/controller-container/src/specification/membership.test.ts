@@ -34,7 +34,7 @@ const refusal = async (
 describe("namespaces of a workload", () => {
   const workload = { [type]: "container", [sandboxId]: "p1" };
 
-  it("have the paths that CRI gives, as the process is one of the guest", async () => {
+  it("have the paths that CRI gives, since their process is one of the guest", async () => {
     const namespaces = [...own("mount", "cgroup"), ...paths(42)];
     expect(await sent({ annotations: workload, hostname: "", linux: { namespaces } }, sandbox)).toMatchObject({
       namespaces,
@@ -44,27 +44,24 @@ describe("namespaces of a workload", () => {
     });
   });
 
-  it("are its own where CRI gives no path", async () => {
+  it("are its own if CRI gives no path", async () => {
     const namespaces = own("mount", "pid", "network", "ipc", "uts");
     expect(await sent({ annotations: workload, linux: { namespaces } }, sandbox)).toMatchObject({ namespaces });
   });
 
-  it.each([[workload], [{}]])(
-    "are its own, and the pod's network, where they are left out: %j",
-    async (annotations) => {
-      const [network] = paths(42);
-      const left = [network, ...own("ipc", "uts")];
-      expect(await sent({ annotations, linux: { namespaces: own("mount") } }, sandbox)).toMatchObject({
-        namespaces: [...own("mount"), ...left],
-      });
-      expect(await sent({ annotations, linux: {} }, sandbox)).toMatchObject({ namespaces: left });
-      expect(await sent({ annotations, linux: { namespaces: [] } }, loner)).toMatchObject({ namespaces: left });
-      const ended = { anchor: () => ({ isSandbox: true }) };
-      expect(await sent({ annotations, linux: {} }, ended)).toMatchObject({ namespaces: own("ipc", "uts") });
-    },
-  );
+  it.each([[workload], [{}]])("are its own, with the pod's network, if they are omitted: %j", async (annotations) => {
+    const [network] = paths(42);
+    const left = [network, ...own("ipc", "uts")];
+    expect(await sent({ annotations, linux: { namespaces: own("mount") } }, sandbox)).toMatchObject({
+      namespaces: [...own("mount"), ...left],
+    });
+    expect(await sent({ annotations, linux: {} }, sandbox)).toMatchObject({ namespaces: left });
+    expect(await sent({ annotations, linux: { namespaces: [] } }, loner)).toMatchObject({ namespaces: left });
+    const ended = { anchor: () => ({ isSandbox: true }) };
+    expect(await sent({ annotations, linux: {} }, ended)).toMatchObject({ namespaces: own("ipc", "uts") });
+  });
 
-  it("are the pod's where they are a host's by the path of its first process, and others as they are", async () => {
+  it("are the pod's if they are named as those of process 1, and unchanged for other processes", async () => {
     const [network, ipc, uts] = paths(42);
     expect(await sent({ linux: { namespaces: paths(1) } }, sandbox)).toMatchObject({
       namespaces: [network, ipc, uts, { type: "pid", path: "/proc/1/ns/pid" }],
@@ -74,7 +71,7 @@ describe("namespaces of a workload", () => {
     expect(await sent({ linux: { namespaces: paths(1) } }, ended)).toMatchObject({ namespaces: paths(1) });
   });
 
-  it("are its own where a client that knows no pods names none, but for the network's: NICs are in one place", async () => {
+  it("are its own for a client without pods that names none, except for the network's: NICs are in one namespace", async () => {
     const namespaces = own("mount", "network", "ipc", "uts", "pid");
     const [network] = paths(42);
     expect(await sent({ linux: { namespaces } }, sandbox)).toMatchObject({
@@ -83,12 +80,12 @@ describe("namespaces of a workload", () => {
     });
   });
 
-  it("are the pod's where a client that knows no pods names them by a path", async () => {
+  it("are the pod's for a client without pods that names them by path", async () => {
     const namespaces = [{ type: "mount" }, ...paths(42)];
     expect(await sent({ linux: { namespaces } }, sandbox)).toMatchObject({ namespaces, annotations: workload });
   });
 
-  it("of the host's network are the pod's", async () => {
+  it("for the host's network are the pod's", async () => {
     const namespaces = [{ type: "network", path: "/var/run/netns/cni-1" }];
     const [network] = paths(42);
     expect(await sent({ annotations: workload, linux: { namespaces } }, sandbox)).toMatchObject({
@@ -96,7 +93,7 @@ describe("namespaces of a workload", () => {
     });
   });
 
-  it("are refused where they are of the host", async () => {
+  it("are refused if they are the host's", async () => {
     const namespaces = [{ type: "pid" }, { type: "ipc", path: "/run/ipc/1" }];
     expect(await refusal({ linux: { namespaces } }, sandbox)).toMatchObject({
       code: "InvalidArgument",
@@ -107,7 +104,7 @@ describe("namespaces of a workload", () => {
   it.each([
     [paths(42), "the container shares the UTS namespace of another"],
     [own("uts"), "the guest sets no name for containers of a pod"],
-  ])("have no name of the container's own, which is said (%o)", async (namespaces, reason) => {
+  ])("give the container no name of its own, with a warning (%o)", async (namespaces, reason) => {
     expect(await sent({ hostname: "mine", linux: { namespaces } }, sandbox)).toMatchObject({
       hostname: undefined,
       warnings: [`hostname "mine" has no effect: ${reason}`],
@@ -115,8 +112,8 @@ describe("namespaces of a workload", () => {
   });
 });
 
-describe("namespaces of a sandbox, or of a container that is alone", () => {
-  it.each([["sandbox"], [undefined]])("(%s) are its own also where the network's is one of the host", async (of) => {
+describe("namespaces of a sandbox or a standalone container", () => {
+  it.each([["sandbox"], [undefined]])("(%s) are its own even if the network's is one of the host", async (of) => {
     const annotations = of === undefined ? {} : { [type]: of };
     const namespaces = [...own("mount", "uts"), { type: "network", path: "/var/run/netns/cni-1" }];
     expect(await sent({ annotations, hostname: "pod", linux: { namespaces } }, { id: "p1" })).toMatchObject({
@@ -125,7 +122,7 @@ describe("namespaces of a sandbox, or of a container that is alone", () => {
     });
   });
 
-  it("cannot be those of a process, as nobody knows one of a VM that is new", async () => {
+  it("cannot be those of a process, since the VM is new", async () => {
     const namespaces = [{ type: "pid", path: "/proc/7/ns/pid" }];
     expect(await refusal({ linux: { namespaces } }, { id: "p1" })).toMatchObject({
       code: "InvalidArgument",
@@ -133,14 +130,14 @@ describe("namespaces of a sandbox, or of a container that is alone", () => {
     });
   });
 
-  it("are those of the VM where they are left out, and so is the name", async () => {
+  it("are the VM's if they are omitted, and so is the host name", async () => {
     expect(await sent({ hostname: "box", linux: { namespaces: own("mount") } }, { id: "p1" })).toMatchObject({
       namespaces: own("mount"),
       hostname: undefined,
     });
   });
 
-  it("but for the network's, where another came first: NICs are in one place", async () => {
+  it("are its own except for the network's if another container came first: NICs are in one namespace", async () => {
     const namespaces = own("mount", "uts", "ipc", "network");
     const [network] = paths(42);
     expect(await sent({ hostname: "mine", linux: { namespaces } }, loner)).toMatchObject({
@@ -153,11 +150,11 @@ describe("namespaces of a sandbox, or of a container that is alone", () => {
   });
 });
 
-describe("a container that is not to have a name of its own", () => {
+describe("a container without a host name of its own", () => {
   const given = { hostName: "node", id: "p1" };
   const annotations = { [type]: "sandbox" };
 
-  it.each([["sandbox"], [undefined]])("(%s) has the host's, in a namespace of its own", async (of) => {
+  it.each([["sandbox"], [undefined]])("(%s) has the host's name, in its own namespace", async (of) => {
     const changes = { annotations: of === undefined ? {} : { [type]: of }, hostname: "" };
     expect(await sent({ ...changes, linux: { namespaces: own("mount", "pid") } }, given)).toMatchObject({
       hostname: "node",
@@ -171,14 +168,14 @@ describe("a container that is not to have a name of its own", () => {
     });
   });
 
-  it("has no other, which is said", async () => {
+  it("has no other name, with a warning", async () => {
     expect(await sent({ annotations, hostname: "mine", linux: { namespaces: own("mount") } }, given)).toMatchObject({
       hostname: "node",
       warnings: ['hostname "mine" has no effect: without a UTS namespace the container has the host\'s name'],
     });
   });
 
-  it("is none of a pod that has a network of its own, of a name or not, and no workload", async () => {
+  it("is never one of a pod with its own network, named or not, nor a workload", async () => {
     const namespaces = own("mount", "uts", "network");
     expect(await sent({ annotations, hostname: "", linux: { namespaces } }, given)).toMatchObject({
       hostname: undefined,
@@ -202,7 +199,7 @@ describe("a pod", () => {
     });
   });
 
-  it("is seen by later containers as soon as its first one runs", async () => {
+  it("is visible to later containers as soon as its first one runs", async () => {
     const bench = new ContainerBench(undefined, { id: "p1" });
     expect(bench.controller.anchor).toEqual({ isSandbox: false, pid: undefined });
     await bench.created([overlayMount], specification({ annotations: { [type]: "sandbox" } }));
@@ -215,12 +212,12 @@ describe("a pod", () => {
   });
 });
 
-describe("the network that the guest is told of", () => {
+describe("the network that crosses to the guest", () => {
   const network = (hasInterfaces: boolean) => ({ namespaceId: "guid", hasInterfaces: () => hasInterfaces });
   const windows = { network: { networkNamespace: "guid" } };
   const annotations = { [type]: "sandbox" };
 
-  it("has an id with every container that may hold it: none is an id too, and held once", async () => {
+  it("has an id with every container that may hold it: the empty id counts too, and is held once", async () => {
     expect(await sent({}, { network: network(false) })).toMatchObject({ windows, annotations: {} });
     expect(await sent({ annotations }, { network: network(true) })).toMatchObject({ windows });
     const workload = { [type]: "container" };
@@ -229,7 +226,7 @@ describe("the network that the guest is told of", () => {
     });
   });
 
-  it("is done without by a sandbox that has no NIC", async () => {
+  it("is skipped by a sandbox without a NIC", async () => {
     const crossed = async (hasInterfaces: boolean) =>
       (await sent({ annotations }, { network: network(hasInterfaces) })).annotations;
     expect(await crossed(false)).toEqual({ [type]: "sandbox", [sandboxId]: "p1", [skipNetwork]: "true" });
@@ -237,23 +234,23 @@ describe("the network that the guest is told of", () => {
   });
 });
 
-describe("a name that the kernel would refuse", () => {
+describe("a host name that the kernel would refuse", () => {
   const longest = "a".repeat(64);
   const linux = { namespaces: own("mount", "uts") };
 
-  it.each(["hostname", "domainname"])("as a %s is refused before anything is taken", async (field) => {
+  it.each(["hostname", "domainname"])("as a %s is refused before anything is acquired", async (field) => {
     expect(await refusal({ [field]: `${longest}b`, linux }, { id: "p1" })).toMatchObject({
       code: "InvalidArgument",
       message: expect.stringMatching(new RegExp(`config.json: ${field} .*at most 64`)),
     });
   });
 
-  it("is not the longest one that it takes", async () => {
+  it("is longer than the longest accepted one", async () => {
     expect(await sent({ hostname: longest, linux }, { id: "p1" })).toMatchObject({ hostname: longest });
   });
 });
 
-it("a pod is refused that is to have the node's IPC namespace, as CRI's sandbox container says", async () => {
+it("a pod whose CRI sandbox container asks for the host's IPC namespace is refused", async () => {
   const bind = { destination: "/dev/shm", type: "bind", source: "/dev/shm", options: ["rbind", "ro"] };
   const changes = { annotations: { [type]: "sandbox" }, mounts: [bind] };
   expect(await refusal({ ...changes, linux: { namespaces: own("mount", "pid") } }, { id: "p1" })).toMatchObject({

@@ -143,12 +143,12 @@ function withWhatIsNotNamed(given: Namespaces, { ofPod }: Joins): Namespaces {
   return [...given, ...added.filter(({ type }) => given.every((namespace) => namespace.type !== type))];
 }
 
-/** Paths of the host do not exist in the guest. They stand for the pod's namespace where it has one to share. */
+/** Paths of the host do not exist in the guest. They mean the pod's namespace if it has one to share. */
 function guestNamespaces(given: Namespaces, isFirst: boolean, joins: Joins, refuse: Refuse): Namespaces {
   return given.map(({ type, path = "" }, index) => {
     const ofPod = joins.ofPod(type);
     if (path === "") return ofPod !== undefined && joins.isAlways(type) ? { type, path: ofPod } : { type };
-    // Before the first container nobody can know a pid of the guest.
+    // Before the first container no pid of the guest is known.
     if (!isFirst && ofPod !== undefined && ofFirstProcess.test(path)) return { type, path: ofPod };
     if (!isFirst && inGuest.test(path)) return { type, path };
     if (type === "network") return ofPod === undefined ? { type } : { type, path: ofPod };

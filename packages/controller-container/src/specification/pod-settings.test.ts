@@ -14,7 +14,7 @@ const specification = {
 };
 const pod = { resolvConfPath: "/bundle/resolv.conf", sharesMemory: true };
 
-it("a container of a pod has the pod's resolv.conf where it has none, and its shared memory", () => {
+it("a container of a pod gets the pod's resolv.conf if it has none, and the pod's shared memory", () => {
   expect(withPodSettings(specification, pod)).toEqual({
     ...specification,
     mounts: [
@@ -30,20 +30,20 @@ it("a container of a pod has the pod's resolv.conf where it has none, and its sh
   });
 });
 
-it("a container keeps what it has", () => {
+it("a container keeps its own mounts", () => {
   const mounts = [{ destination: "/etc//resolv.conf", type: "bind", source: "/mine" }];
   expect(withPodSettings({ ...specification, mounts }, pod)).toMatchObject({ mounts });
   const own = [{ destination: "/dev/shm", type: "bind", source: "/mine" }];
   expect(withPodSettings({ ...specification, mounts: own }, { sharesMemory: true })).toMatchObject({ mounts: own });
 });
 
-it("memory is shared with the namespace for it, and not where it shall not be", () => {
+it("memory is shared along with the IPC namespace, and not otherwise", () => {
   const alone = { ...specification, linux: { namespaces: [{ type: "ipc" }] } };
   expect(withPodSettings(alone, { sharesMemory: true }).mounts).toContain(shm);
   expect(withPodSettings(specification, {}).mounts).toContain(shm);
 });
 
-it("what the containers of a pod share in memory has a size, which an annotation of the pod may say", () => {
+it("the shared memory of a pod has a size, which an annotation of the pod may set", () => {
   const { specification: sandbox, mounts } = withMemoryOfPod(specification, "/run/gcs/pods/p1/p1");
   expect(sandbox.linux.rootfsPropagation).toBe("rshared");
   expect(mounts).toEqual([

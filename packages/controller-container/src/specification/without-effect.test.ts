@@ -7,7 +7,7 @@ async function warned(changes: object): Promise<readonly string[]> {
   return (await new ContainerBench().created([overlayMount], specification({ hostname: "", ...changes }))).warnings;
 }
 
-it("hooks, AppArmor and SELinux of a specification are warned of by name", async () => {
+it("hooks, AppArmor and SELinux of a specification cause warnings by name", async () => {
   const process = { ...basic, apparmorProfile: "cri-containerd.apparmor.d", selinuxLabel: "system_u" };
   const hooks = { prestart: [], createRuntime: [{ path: "/bin/hook" }], poststop: [{ path: "/bin/hook" }] };
   const ofHost = "has no effect: it refers to the host's kernel, and the guest has its own";
@@ -30,11 +30,11 @@ it.each([
   [{ linux: { resources: { blockIO: { weight: 10 } } } }, "linux.resources.blockIO"],
   [{ linux: { resources: { hugepageLimits: [{ pageSize: "2MB", limit: 4096 }] } } }, "linux.resources.hugepageLimits"],
   [{ mounts: [{ destination: "/t", type: "tmpfs", uidMappings: [{ size: 1 }] }] }, "mounts[0].uidMappings"],
-])("a field that is not passed on is warned of by name: %j", async (changes, field) => {
+])("a field that does not cross causes a warning by name: %j", async (changes, field) => {
   expect(await warned(changes)).toEqual([`config.json: ${field} has no effect: it is not passed to the guest`]);
 });
 
-it("what asks for nothing is not warned of", async () => {
+it("empty fields cause no warning", async () => {
   const process = { ...basic, apparmorProfile: "", scheduler: null };
   const resources = { blockIO: {}, hugepageLimits: [{ pageSize: "2MB", limit: 0 }], rdma: null };
   expect(await warned({ process, hooks: { prestart: [] }, linux: { resources, mountLabel: "" } })).toEqual([]);

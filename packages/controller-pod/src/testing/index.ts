@@ -12,7 +12,7 @@ import type {
   PodVm,
 } from "../types.ts";
 
-/** Time that passes only when a test lets it. */
+/** A clock that the test advances. */
 export class ManualClock implements Clock {
   #delays: { readonly milliseconds: number; readonly elapse: () => void }[] = [];
 

@@ -5,7 +5,7 @@ interface Delay {
   readonly elapse: () => void;
 }
 
-/** Time that passes only when a test lets it, bound by bound: a test names the wait that ends, not a moment. */
+/** A clock that a test advances by naming the delay that ends, not a time. */
 export class ManualClock implements Clock {
   #now = Date.UTC(2026, 0, 1);
   #delays: Delay[] = [];
@@ -28,7 +28,7 @@ export class ManualClock implements Clock {
     });
   }
 
-  /** Lets time pass for somebody who looks again and again, until so much of it has passed. */
+  /** Ends the repeated delays of a poll until this much time has passed. */
   async elapseIn(steps: { readonly of: number; readonly upTo: number }): Promise<void> {
     for (let passed = 0; passed < steps.upTo; passed += steps.of) await this.elapse(steps.of);
   }
@@ -37,14 +37,14 @@ export class ManualClock implements Clock {
     return this.#delays.map((delay) => delay.milliseconds);
   }
 
-  /** Waits until somebody waits for so long. */
+  /** Resolves once a delay of this length is pending. */
   async reached(milliseconds: number): Promise<void> {
     await new Promise(setImmediate);
     if (this.pending.includes(milliseconds)) return;
     await new Promise<void>((found) => this.#awaited.push({ milliseconds, found }));
   }
 
-  /** Waits until somebody waits for so long, then lets that time pass for them. Streams move on meanwhile. */
+  /** Waits until delays of this length are pending, then ends them. Streams move on meanwhile. */
   async elapse(milliseconds: number): Promise<void> {
     await this.reached(milliseconds);
     this.#now += milliseconds;

@@ -3,7 +3,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { expect, it } from "vitest";
 import { bytesPerTurn, GuestLog } from "./guest-log.ts";
 
-it("a flood of lines is read in turns, so that others have theirs, and none is lost", async () => {
+it("a flood of lines is read in batches, so that other work proceeds, and none is lost", async () => {
   const lines = 20_000;
   let read = 0;
   const log = new GuestLog(() => void read++);
@@ -23,7 +23,7 @@ it("a flood of lines is read in turns, so that others have theirs, and none is l
   expect(read).toBe(2 * lines);
 });
 
-it("the last words of a guest whose connection breaks off are read, with the line that has no end", async () => {
+it("the last output of a guest whose connection breaks is read, with its unterminated line", async () => {
   const read: string[] = [];
   const log = new GuestLog(({ message }) => void read.push(message));
   const stream = new PassThrough();
@@ -35,7 +35,7 @@ it("the last words of a guest whose connection breaks off are read, with the lin
   await expect.poll(() => read).toEqual([first, "no end"]);
 });
 
-it("what the guest writes faster than it is read stays with it", async () => {
+it("output that the guest writes faster than it is read stays in the guest", async () => {
   const log = new GuestLog(() => {});
   const stream = new PassThrough();
   log.serve(stream);

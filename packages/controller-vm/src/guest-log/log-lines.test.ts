@@ -11,7 +11,7 @@ function split(...chunks: readonly (string | Buffer)[]): readonly (readonly [str
 }
 
 describe("LineSplitter", () => {
-  it("gives the same lines however the bytes are cut", () => {
+  it("yields the same lines however the bytes are split", () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: "grapheme" })), fc.array(fc.nat(200)), (texts, cuts) => {
         const lines = texts.map((text) => text.replaceAll("\n", ""));
@@ -23,14 +23,14 @@ describe("LineSplitter", () => {
     );
   });
 
-  it("gives what stands after the last line end", () => {
+  it("yields the text after the last line end", () => {
     expect(split("whole\npart")).toEqual([
       ["whole", false],
       ["part", false],
     ]);
   });
 
-  it("keeps no more than the bound of a line, and says so", () => {
+  it("keeps no more than the bound of a line, and marks the line as cut", () => {
     const long = "x".repeat(longestLogLine);
     expect(split(`${long}\n`, `${long}y`, "z\n", "next\n")).toEqual([
       [long, false],
@@ -54,7 +54,7 @@ describe("parseLogLine", () => {
     ["constructor", "info"],
     [7, "info"],
     [undefined, "info"],
-  ])("takes level %j for %s", (level, expected) => {
+  ])("reads level %j as %s", (level, expected) => {
     expect(parseLogLine(JSON.stringify({ level, msg: "hello", time: "now", cid: 3 }), false)).toEqual({
       level: expected,
       message: "hello",
@@ -62,7 +62,7 @@ describe("parseLogLine", () => {
     });
   });
 
-  it("takes level and message in any case, and keeps that of all other names", () => {
+  it("accepts level and message in any letter case, and keeps the case of all other names", () => {
     expect(parseLogLine('{"Level":"Warning","MSG":"hello","Source":"ETW","source":"other"}', false)).toEqual({
       level: "warn",
       message: "hello",
@@ -71,13 +71,13 @@ describe("parseLogLine", () => {
   });
 
   it.each(["goroutine 1 [running]:", "", "[1]", "null", "7", '{"level":', "\u0000"])(
-    "passes %j on as it is",
+    "passes %j on unchanged",
     (line) => {
       expect(parseLogLine(line, false)).toEqual({ level: "warn", message: line, fields: {} });
     },
   );
 
-  it("says that a line was cut", () => {
+  it("marks a line that was cut", () => {
     expect(parseLogLine('{"msg":"hel', true)).toEqual({
       level: "warn",
       message: '{"msg":"hel',
@@ -85,7 +85,7 @@ describe("parseLogLine", () => {
     });
   });
 
-  it("gives no field a name of the host's, or one that ends a line", () => {
+  it("gives no field a name reserved for the host, or one that ends a line", () => {
     const forged = { id: "other", namespace: "other", guest: "other", time: 1, error: { a: ["b"] }, truncated: null };
     expect(parseLogLine(JSON.stringify({ msg: "x", ...forged, "a=1\ntime=2 level=error": true }), true).fields).toEqual(
       {
@@ -101,7 +101,7 @@ describe("parseLogLine", () => {
     );
   });
 
-  it("bounds fields in number, name and length, and says what was left out", () => {
+  it("bounds fields in number, name and length, and states what was omitted", () => {
     const given = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`${"k".repeat(100)}${index}`, 0]));
     const { fields } = parseLogLine(JSON.stringify({ long: "v".repeat(5_000), ...given }), false);
     expect(Object.keys(fields).every((name) => name.length <= "guest.".length + 64)).toBe(true);
@@ -109,7 +109,7 @@ describe("parseLogLine", () => {
     expect(fields["guest.long"]).toBe(`${"v".repeat(1024)}… (cut: 5000 characters in all)`);
   });
 
-  it("never throws, and lets no prototype be changed", () => {
+  it("never throws, and never changes a prototype", () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json()), fc.boolean(), (line, truncated) => {
         const parsed = parseLogLine(line, truncated);
@@ -124,7 +124,7 @@ describe("parseLogLine", () => {
     ["deep", `{"msg":"x","a":${"[".repeat(9)}${"]".repeat(9)}}`],
     ["full of objects", `{"msg":"x","a":[${"{},".repeat(2_000)}{}]}`],
     ["full of fields", `{${Array.from({ length: 300 }, (_, index) => `"k${index}":0`).join(",")}}`],
-  ])("takes no object that is %s apart", (_what, line) => {
+  ])("does not parse an object that is %s", (_what, line) => {
     expect(parseLogLine(line, false)).toEqual({ level: "warn", message: line, fields: {} });
   });
 });

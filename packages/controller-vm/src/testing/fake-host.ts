@@ -175,7 +175,7 @@ export class FakeSystem implements VmComputeSystem {
   /** Dials a port that the host listens on; returns the guest's end. */
   dial(service: HvsocketService): Duplex {
     const stream = this.#system.dial(service);
-    if (stream === undefined) throw new Error(`nobody listens on ${service}`);
+    if (stream === undefined) throw new Error(`no listener on ${service}`);
     return stream;
   }
 

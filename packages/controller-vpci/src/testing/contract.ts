@@ -30,7 +30,7 @@ export function describeVpciContract(
       PropagateNumaAffinity: true,
     });
 
-    it("come, are waited for, and go, each function by itself", async () => {
+    it("are assigned, waited for and removed, each function by itself", async () => {
       await vm.host.assignDevice(testGuid(1), device(contractDevice));
       await vm.guest.waitForDevice({ VMBusGUID: testGuid(1) });
       await vm.host.assignDevice(testGuid(2), device(contractDevice, 1));
@@ -40,7 +40,7 @@ export function describeVpciContract(
       await vm.host.unassignDevice(testGuid(3));
     });
 
-    it("are refused under a GUID or for a function that is taken", async () => {
+    it("are refused with a taken GUID or function", async () => {
       await vm.host.assignDevice(testGuid(4), device(contractDevice));
       await expect(vm.host.assignDevice(testGuid(4), device(contractDevice, 1))).rejects.toMatchObject({
         code: "AlreadyExists",
@@ -51,7 +51,7 @@ export function describeVpciContract(
       await vm.host.unassignDevice(testGuid(4));
     });
 
-    it("are gone where there are none", async () => {
+    it("are reported as gone if they do not exist", async () => {
       const failure: unknown = await vm.host.unassignDevice(testGuid(6)).catch((error: unknown) => error);
       expect(isGone(failure)).toBe(true);
     });
@@ -61,7 +61,7 @@ export function describeVpciContract(
       [device(contractDevice, 2), "InvalidArgument"],
       [device(""), "InvalidArgument"],
       [{ Functions: [] }, "InvalidArgument"],
-    ])("are refused that cannot be: %j", async (settings, code) => {
+    ])("are refused if they are invalid: %j", async (settings, code) => {
       await expect(vm.host.assignDevice(testGuid(7), settings)).rejects.toMatchObject({ code });
     });
   });

@@ -1,4 +1,4 @@
-/** The operations under way in a scenario; `abortAll` aborts them when a call hangs, as impatient callers do. */
+/** The operations under way in a scenario; `abortAll` aborts them when a call hangs, as callers do that give up. */
 export class Callers {
   readonly #active = new Set<AbortController>();
   /** Errors of failed operations. */

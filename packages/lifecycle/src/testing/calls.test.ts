@@ -42,7 +42,7 @@ describe("ScriptedCalls", () => {
   it.each([
     ["hang", false],
     ["hangDone", true],
-  ] as const)("%s without a signal until it is answered late", async (fault, done) => {
+  ] as const)("%s without a signal until a late answer", async (fault, done) => {
     const { calls, result, isDone } = run(fault);
     await Promise.resolve();
     expect(calls.hanging).toBe(1);

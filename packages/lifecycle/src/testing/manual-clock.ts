@@ -5,7 +5,7 @@ interface Sleeper {
   readonly wake: () => void;
 }
 
-/** A clock that stands still until the test moves it. */
+/** A clock that the test advances. */
 export class ManualClock implements Clock {
   #now: number;
   #sleepers: readonly Sleeper[] = [];
@@ -14,7 +14,7 @@ export class ManualClock implements Clock {
     this.#now = new Date(start).getTime();
   }
 
-  /** How many wait for a time to come. */
+  /** The number of pending delays. */
   get sleepers(): number {
     return this.#sleepers.length;
   }
@@ -35,7 +35,7 @@ export class ManualClock implements Clock {
     });
   }
 
-  /** Lets time pass, up to each moment at which somebody wakes, also one who went to sleep meanwhile. */
+  /** Advances in steps, one for each delay that ends, including delays that begin meanwhile. */
   async advance(milliseconds: number): Promise<void> {
     const end = this.#now + milliseconds;
     for (;;) {
@@ -46,12 +46,12 @@ export class ManualClock implements Clock {
     }
   }
 
-  /** Moves on to this time from now in one step; those who wake see all of it gone. */
+  /** Advances in one step: every delay that ends sees the whole time passed. */
   jump(milliseconds: number): void {
     this.#moveTo(this.#now + milliseconds);
   }
 
-  /** Moves on to when the next one has waited long enough. */
+  /** Advances to the end of the next delay. */
   jumpToNext(): void {
     const next = Math.min(...this.#sleepers.map(({ at }) => at));
     if (Number.isFinite(next)) this.#moveTo(next);

@@ -67,7 +67,7 @@ async function inOrder(steps: readonly (() => void)[]): Promise<void> {
 /** An unhandled rejection is reported by then, and fails the run. */
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
-/** A signal that counts who listens to it. */
+/** A signal that counts its listeners. */
 function countedSignal() {
   const abort = new AbortController();
   const { signal } = abort;
@@ -119,7 +119,7 @@ describe("in every order of settling and aborting", () => {
     return { outcomes, listeners: listeners(), hasAborted: signal.aborted, hasSettled: order.includes("settle") };
   };
 
-  /** What the waiter is to be told; undefined where the order does not decide it. */
+  /** The expected outcome of the wait; undefined if the order does not decide it. */
   const expected = ({ order, settlesWith, isAbortedBefore, isAtOnce }: Parameters<typeof scenario>[0]) => {
     if (isAbortedBefore) return ["enough"];
     if (order.length === 0) return [];

@@ -10,8 +10,8 @@ interface Waiter {
 const waiting = new WeakMap<Promise<unknown>, Set<Waiter>>();
 
 /**
- * Settles as the promise does, or rejects with the signal's reason as soon as it aborts. The promise goes on, and what
- * becomes of it then is reported to nobody: what it would acquire is lost. `acquireOrRelease` is for that.
+ * Settles as the promise does, or rejects with the signal's reason as soon as it aborts. The promise goes on, and its
+ * result is then dropped: what it would acquire is lost. `acquireOrRelease` prevents that.
  */
 export function abortable<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
   if (signal === undefined) return promise;
@@ -57,9 +57,9 @@ function waitersOf(promise: Promise<unknown>): Set<Waiter> {
 }
 
 /**
- * Waits for something to be acquired, but leaves as soon as the signal aborts, with its reason, whether or not the one
- * who was asked heeds the signal. What arrives after that is released at once, exactly once; nobody is left who could
- * be told that a release failed, so `release` reports that itself where it matters.
+ * Waits for something to be acquired, but rejects as soon as the signal aborts, with its reason, whether or not the
+ * acquisition observes the signal. What arrives after that is released at once, exactly once. No caller is left then to
+ * see that a release failed, so `release` reports that itself where it matters.
  */
 export function acquireOrRelease<T>(
   promise: Promise<T>,

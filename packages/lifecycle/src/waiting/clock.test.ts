@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createClock, delay } from "./clock.ts";
 
-/** Sleeps that take longer than asked for, by turns of a list. */
+/** A clock whose sleeps are late, each by the next time in the list. */
 function starved(late: readonly number[]) {
   const steps: number[] = [];
   let elapsed = 0;

@@ -55,7 +55,7 @@ describe("withDeadline", () => {
           expect(outcomes).toEqual(first === undefined ? [] : [first === "settle" ? settlesWith : first]);
           const arrives = order.includes("settle") && settlesWith === "value";
           expect([...outcomes.filter((outcome) => outcome === "value"), ...released]).toEqual(arrives ? ["value"] : []);
-          // A work that is over leaves no timer behind; one that goes on has its deadline before it, unless it passed.
+          // Finished work leaves no timer behind; work in progress has one until its deadline has passed.
           expect(clock.sleepers).toBe(outcomes.length > 0 || order.includes("expire") ? 0 : 1);
         },
       ),

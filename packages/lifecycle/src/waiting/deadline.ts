@@ -1,7 +1,7 @@
 import type { Clock } from "./clock.ts";
 
 export interface Deadline {
-  /** A `Clock`, or whatever else says when the time is over. */
+  /** A `Clock`, or something else that measures the time. */
   readonly clock: { delay(milliseconds: number, signal: AbortSignal): Promise<void> };
   readonly milliseconds: number;
   /** The caller's own, which ends the work as well. */
@@ -12,8 +12,8 @@ export interface Deadline {
 
 /**
  * Runs the work with a signal that aborts at the deadline, and when the caller's does. The answer is the work's own,
- * also when it comes late: nothing that it acquired gets lost here. Work that waits for others who may not heed the
- * signal does so by `abortable` or `acquireOrRelease`.
+ * even when it comes late: nothing that it acquired gets lost here. Work that waits for something that may ignore the
+ * signal waits with `abortable` or `acquireOrRelease`.
  */
 export async function withDeadline<T>(
   work: (until: AbortSignal) => Promise<T>,

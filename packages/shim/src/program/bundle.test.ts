@@ -23,7 +23,7 @@ describe("config.json of a bundle", () => {
   });
 
   it.each([
-    ["a FIFO that nobody writes to", () => execFileSync("mkfifo", [file])],
+    ["a FIFO without a writer", () => execFileSync("mkfifo", [file])],
     ["a device without an end", () => symlinkSync("/dev/zero", file)],
   ])("is refused at once when it is %s", async (_, make) => {
     make();

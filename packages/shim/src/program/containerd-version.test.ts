@@ -21,7 +21,7 @@ describe("a completed pod without a shim", () => {
     ["v2.0.11", false],
     ["1.7.24", false],
     ["dev", false],
-  ])("with containerd %s is told right: %s", async (version, expected) => {
+  ])("is spared with containerd %s: %s", async (version, expected) => {
     const socket = path.join(directory, "containerd.sock");
     const close = await serveVersion(socket, version);
     expect(await sparesCompletedPods(socket)).toBe(expected);

@@ -40,14 +40,14 @@ async function run<T>(program: string, socket: string, test: (tell: Tell) => Pro
 type Tell = (what: string) => Promise<unknown>;
 
 /** The first data of a connection, or its end. */
-async function dial(socket: string): Promise<{ readonly told: string; readonly connection: net.Socket }> {
+async function dial(socket: string): Promise<{ readonly received: string; readonly connection: net.Socket }> {
   const connection = net.connect(socket).setEncoding("utf8");
-  const told = await new Promise<string>((resolve) => {
+  const received = await new Promise<string>((resolve) => {
     connection.once("data", (text: string) => resolve(text));
     connection.on("error", () => {});
     connection.once("close", () => resolve("the end"));
   });
-  return { told, connection };
+  return { received, connection };
 }
 
 const serving = `
@@ -87,7 +87,7 @@ const serving = `
 
 describeWith("Linux")("a shim that has no descriptor left", () => {
   const inFolder = async (test: (socket: string) => Promise<void>): Promise<void> => {
-    const directory = mkdtempSync(path.join(tmpdir(), "shim-lacking-"));
+    const directory = mkdtempSync(path.join(tmpdir(), "shim-descriptors-"));
     try {
       await test(path.join(directory, "s"));
     } finally {
@@ -101,7 +101,7 @@ describeWith("Linux")("a shim that has no descriptor left", () => {
         expect(await tell("take by name")).toContain("EMFILE");
         const connections = [];
         for (let count = 0; count < 4; count += 1) connections.push(await dial(socket));
-        expect(connections.map(({ told }) => told)).toEqual(connections.map(() => "welcome"));
+        expect(connections.map(({ received }) => received)).toEqual(connections.map(() => "welcome"));
         for (const { connection } of connections) connection.destroy();
       }),
     );
@@ -113,11 +113,11 @@ describeWith("Linux")("a shim that has no descriptor left", () => {
         for (let round = 0; round < 3; round += 1) {
           await tell("take");
           const refused = await Promise.all(Array.from({ length: 20 }, () => dial(socket)));
-          expect(refused.map(({ told }) => told)).toEqual(refused.map(() => "the end"));
+          expect(refused.map(({ received }) => received)).toEqual(refused.map(() => "the end"));
           expect(await tell("turns")).toBeLessThan(20);
           await tell("let go");
-          const { told, connection } = await dial(socket);
-          expect(told).toBe("welcome");
+          const { received, connection } = await dial(socket);
+          expect(received).toBe("welcome");
           connection.destroy();
           await tell("be left");
         }

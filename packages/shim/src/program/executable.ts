@@ -25,7 +25,7 @@ export function ownCommand(nodeProcess: NodeJS.Process): {
 
 const nodeVariables = /^(NODE_|OPENSSL_CONF$)/i;
 
-/** Drops variables that change how Node behaves: whoever set them for containerd meant other programs. */
+/** Drops variables that change how Node behaves: they were set for containerd and are meant for other programs. */
 export function withoutNodeVariables(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !nodeVariables.test(name)));
 }

@@ -28,7 +28,7 @@ describe("parseCommand", () => {
     [["start", "-namespace=default", "--id=c1"]],
     [["--namespace", "default", "start", "--id", "c1"]],
     [["-id=c1", "-debug=false", "-namespace", "default", "start"]],
-  ])("does not care for order, dashes and the equals sign: %j", (argumentList) => {
+  ])("accepts any order, one or two dashes, and an equals sign or none: %j", (argumentList) => {
     expect(parseCommand(argumentList)).toMatchObject({
       kind: "start",
       flags: { namespace: "default", id: "c1", debug: false },
@@ -56,7 +56,7 @@ describe("parseCommand", () => {
     [["-namespace", "ns", "-id", "a/b", "start"], /flag -id is "a\/b"/],
     [[...required, "stop"], /unknown action "stop": expected start or delete/],
     [[...required, "start", "delete"], /action "start delete"/],
-  ])("refuses %j in one sentence", (argumentList, message) => {
+  ])("refuses %j with a one-line message", (argumentList, message) => {
     expect(() => parseCommand(argumentList)).toThrow(message);
   });
 });

@@ -83,7 +83,7 @@ describe("the CRI pod configuration", () => {
   it.each([
     [{ ipc: NODE }, "namespace_options.ipc is NODE, expected POD or CONTAINER: "],
     [{ usernsOptions: { mode: POD } }, "namespace_options.userns_options.mode is POD, expected NODE: "],
-  ])("is refused with a reason where no VM can do it: %j", (namespaceOptions, message) => {
+  ])("is refused with a reason if no VM supports it: %j", (namespaceOptions, message) => {
     expect(() => readPodConfiguration(encoded({ linux: { securityContext: { namespaceOptions } } }))).toThrow(message);
   });
 
@@ -91,7 +91,7 @@ describe("the CRI pod configuration", () => {
     ["servers", { servers: ["10.0.0.1\nnameserver 6.6.6.6"] }],
     ["searches", { searches: [""] }],
     ["options", { options: Array.from({ length: 65 }, () => "x") }],
-  ] as const)("must not write lines of its own by dns_config.%s", (field, dnsConfig) => {
+  ] as const)("cannot inject lines by dns_config.%s", (field, dnsConfig) => {
     expect(() => readPodConfiguration(encoded({ dnsConfig }))).toThrow(`create sandbox: dns_config.${field}: `);
   });
 

@@ -103,21 +103,21 @@ describe("the shim of a completed pod", () => {
 });
 
 describe("the linger time", () => {
-  const told = (text: string | undefined) => {
+  const linger = (text: string | undefined) => {
     const warnings: string[] = [];
     const milliseconds = lingerFrom(text, { log: (_level, message) => void warnings.push(message) });
     return { milliseconds, warnings };
   };
 
   it("is taken from the environment", () => {
-    expect(told("10000")).toEqual({ milliseconds: 10_000, warnings: [] });
-    expect(told(undefined)).toEqual({ milliseconds: 30_000, warnings: [] });
+    expect(linger("10000")).toEqual({ milliseconds: 10_000, warnings: [] });
+    expect(linger(undefined)).toEqual({ milliseconds: 30_000, warnings: [] });
   });
 
   it.each(["", "0", "-1", "10s", "1e12", "10000000000"])(
-    "is not %j, which would have it look without a pause",
+    "is not %j, which would make it poll without a pause",
     (text) => {
-      const { milliseconds, warnings } = told(text);
+      const { milliseconds, warnings } = linger(text);
       expect(milliseconds).toBe(30_000);
       expect(warnings).toEqual([expect.stringContaining(`UVM_SHIM_LINGER_MS is ${text}, expected a whole number`)]);
     },

@@ -44,7 +44,7 @@ export async function runShim(options: ShimOptions, nodeProcess: NodeJS.Process)
   nodeProcess.exit(0);
 }
 
-/** A hint for errors about open files: whoever reads the reply of `start` sees nothing else. */
+/** A hint for errors about open files: the reply of `start` shows nothing else. */
 function hintFor(error: unknown): string {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code } = cause as NodeJS.ErrnoException;

@@ -163,7 +163,7 @@ describe("unreadable options", () => {
     ["a group", Uint8Array.of((99 << 3) | 3, 6, (99 << 3) | 4, 6)],
     ["an unfinished number", Uint8Array.of(8, 0x80)],
     ["a field 0", Uint8Array.of(0, 0)],
-  ])("with %s are refused as what they are", async (_, value) => {
+  ])("with %s are refused with the reason", async (_, value) => {
     await expect(message(value)).rejects.toMatchObject({
       code: "InvalidArgument",
       message: expect.stringMatching(/^runtime options are not a valid containerd\.runhcs\.v1\.Options: /),

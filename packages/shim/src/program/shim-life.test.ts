@@ -159,7 +159,7 @@ describe("the life of a shim", () => {
   it.each([
     ["its state file", ["uvm-shim.json"]],
     ["its bundle", []],
-  ])("leaves no socket that delete does not find when %s is gone", async (_, remains) => {
+  ])("leaves no socket that delete cannot find when %s is gone", async (_, remains) => {
     const bundle = shim.makeBundle("c1", {});
     const address = await shim.start("c1");
     await shim.kill("c1");

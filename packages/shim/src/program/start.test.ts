@@ -64,7 +64,7 @@ describe("start", () => {
   it.each([
     ["1.7.24", 2],
     ["2.1.9~ds1", 3],
-  ])("asks containerd which it is, and answers %s in JSON with version %i", async (version, expected) => {
+  ])("asks containerd for its version, and answers %s in JSON with version %i", async (version, expected) => {
     shim.makeBundle("c1", {});
     const address = path.join(shim.directory, "containerd.sock");
     const close = await serveVersion(address, version);
@@ -217,7 +217,7 @@ describe("start", () => {
   it.each([
     [["-nonsense", "start"], "unknown flag -nonsense: expected"],
     [["restart"], 'unknown action "restart": expected start or delete'],
-  ])("refuses %j in one sentence", async (argumentList, message) => {
+  ])("refuses %j with a one-line message", async (argumentList, message) => {
     const outcome = await shim.run("c1", argumentList);
     expect(outcome.code).toBe(1);
     expect(outcome.combined.trim().split("\n")).toEqual([expect.stringContaining(message)]);

@@ -132,7 +132,7 @@ async function startServing(
     await readiness(child, options.startMilliseconds ?? 10_000, options.clock ?? systemClock);
     writeFileAtomically(path.join(bundle, "shim.pid"), `${child.pid}`);
   } catch (error) {
-    // Until the child has exited its socket accepts, and cannot be told from that of a shim that was faster.
+    // Until the child has exited its socket accepts connections, like that of another shim that was faster.
     if (child !== undefined) await settlesWithin(kill(child), killMilliseconds, options.clock ?? systemClock);
     await system.removeDeadSocket(socket);
     const stderr = lastStderr(bundle);

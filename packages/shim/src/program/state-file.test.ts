@@ -23,7 +23,7 @@ describe("state file", () => {
     { kind: "starting", ...common },
     { kind: "serving", ...common, pid: 12, processStartTime: "34" },
     { kind: "ended", ...common, pid: 12, processStartTime: "34" },
-  ])("comes back as it was written: $kind", (state) => {
+  ])("is read as it was written: $kind", (state) => {
     writeState(directory, state);
     expect(readState(directory)).toEqual(state);
     expect(readdirSync(directory)).toEqual(["uvm-shim.json"]);
@@ -38,7 +38,7 @@ describe("state file", () => {
     '{"kind":"member"}',
     '{"kind":"odd","id":"c","namespace":"n","socket":"s"}',
     '{"kind":"serving","id":"c","namespace":"n","socket":"s","pid":"1"}',
-  ])("is none when it cannot be understood: %s", (content) => {
+  ])("is undefined when it is malformed: %s", (content) => {
     writeFileSync(path.join(directory, "uvm-shim.json"), content);
     expect(readState(directory)).toBeUndefined();
   });

@@ -7,7 +7,7 @@ import type { SandboxSlot } from "./sandbox/sandbox-slot.ts";
 
 /**
  * Time limits in milliseconds. Those of calls are below containerd's own: 2 s for statistics, 5 s for a deletion; for
- * pids containerd waits for ever.
+ * pids containerd waits forever.
  */
 export const budgets = {
   figures: 1_500,

@@ -9,7 +9,7 @@ export interface ConcurrencyLimitOptions {
 
 /**
  * Runs a bounded number of jobs at once, the rest in the order of their arrival. If all ran at once, all would end at the
- * same late time, and none could be told from one that hangs.
+ * same late time, and none could be distinguished from one that hangs.
  */
 export class ConcurrencyLimit {
   readonly #options: ConcurrencyLimitOptions;

@@ -21,7 +21,7 @@ export interface ServicesOptions {
   readonly pid: number;
   readonly version: string;
   readonly runtimeOptions?: RuntimeOptions;
-  /** Empty if nobody wants events. */
+  /** Empty if no events are to be sent. */
   readonly ttrpcAddress: string;
   readonly platform: () => Promise<Platform>;
   readonly log: Log;

@@ -151,7 +151,7 @@ describe("an input whose server disappears", () => {
   it.each([
     ["may end", (stdio: OpenStdio) => stdio.closeStdin()],
     ["is closed", (stdio: OpenStdio) => stdio.close()],
-  ])("is waited for no longer once it %s", async (_, end) => {
+  ])("is no longer waited for once it %s", async (_, end) => {
     const server = await serve(pipe("in"));
     const stdio = await open({ stdin: pipe("in") });
     const closed = new Promise((resolve) => stdio.stdin?.once("close", resolve));

@@ -282,7 +282,7 @@ describe("other destinations", () => {
     ["binary:///bin/log?token=canary", "binary:///bin/log?…"],
     ["binary:///bin/log#canary", "binary:///bin/log#…"],
     ["https://user:canary@log/x?canary", "https://…@log/x?…"],
-  ])("are told without what they hand on: %s", (uri, told) => {
+  ])("are named without the arguments that they pass on: %s", (uri, told) => {
     expect(() => parseUri("stdin", uri)).toThrow(`stdin is ${JSON.stringify(told)}, expected `);
   });
 });

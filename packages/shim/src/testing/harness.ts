@@ -150,7 +150,7 @@ export class ClockedHarness extends Harness {
     this.clock = clock;
   }
 
-  /** Advances the clock once somebody waits for it. */
+  /** Advances the clock once a delay is pending. */
   async pass(milliseconds: number): Promise<void> {
     await expect.poll(() => this.clock.sleepers).toBeGreaterThan(0);
     await this.clock.advance(milliseconds);

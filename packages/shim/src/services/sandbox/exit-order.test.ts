@@ -28,7 +28,7 @@ function deleting(id: string, answered: string[]): Promise<void> {
   return harness.task("Delete", { id }).then(() => void answered.push(id));
 }
 
-/** How long, in milliseconds, the end of a container is held back when nobody removes the pod's bundle. */
+/** How long, in milliseconds, the end of a container is held back while the pod's bundle exists. */
 async function memberDelay(): Promise<number> {
   await runPod();
   harness.sandbox.end(1);
@@ -97,8 +97,8 @@ describe("a pod whose VM has ended by itself", () => {
     await harness.runSandbox();
     await harness.runMember("c1");
     const answered: string[] = [];
-    const told = harness.client.call(Sandbox, "WaitSandbox", { sandboxId: "s1" });
-    const waiting = told.then(() => void answered.push("s1"));
+    const waited = harness.client.call(Sandbox, "WaitSandbox", { sandboxId: "s1" });
+    const waiting = waited.then(() => void answered.push("s1"));
     // The bridge is lost before the exit of the VM is reported.
     harness.sandbox.isGuestGone = true;
     harness.container("c1").init.finish(255);

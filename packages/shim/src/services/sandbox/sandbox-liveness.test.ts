@@ -41,7 +41,7 @@ describe("the watch over a guest and its host", () => {
   describe.each([
     ["guest", "silent"],
     ["host", "host silent"],
-  ] as const)("with the %s as the one that is slow", (who, silent) => {
+  ] as const)("with a slow %s", (who, silent) => {
     it("ends when everything else is answered at once and the time is over", async () => {
       const { given, watching } = watch(() => 0, who);
       await clock.advance(999);

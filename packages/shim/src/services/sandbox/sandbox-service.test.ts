@@ -112,7 +112,7 @@ describe("the Sandbox service", () => {
   });
 
   it.each(["StartSandbox", "StopSandbox", "WaitSandbox", "SandboxStatus", "PingSandbox", "SandboxMetrics"] as const)(
-    "answers %s for an unknown sandbox with NotFound, but for a start that comes too early",
+    "answers %s for an unknown sandbox with NotFound, except for a start before the creation",
     async (method) => {
       const code = method === "StartSandbox" ? "FailedPrecondition" : "NotFound";
       await expect(harness.client.call(Sandbox, method, { sandboxId })).rejects.toMatchObject({ code });

@@ -6,7 +6,7 @@ import { Harness } from "../../testing/harness.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
 
-/** Work that runs until it is cancelled, and then undoes until the test lets it end. */
+/** Work that runs until it is cancelled, and then undoes itself until the test lets it end. */
 class HeldWork {
   readonly begun = Promise.withResolvers<void>();
   readonly cancelled = Promise.withResolvers<void>();
@@ -240,7 +240,7 @@ describe("a sandbox created by CreateSandbox", () => {
   it.each([
     ["and fails", (signal?: AbortSignal) => work.run(signal)],
     ["and is made all the same", (signal?: AbortSignal) => work.runToItsEnd(signal)],
-  ])("is cancelled by ShutdownSandbox while it is made %s", async (_, make) => {
+  ])("is cancelled by ShutdownSandbox during its creation %s", async (_, make) => {
     harness.platform.onCreateSandbox = (_, signal) => make(signal);
     createSandbox().catch(() => {});
     await work.begun.promise;

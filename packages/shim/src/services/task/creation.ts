@@ -2,7 +2,7 @@ import { ShimError } from "../../errors.ts";
 
 /**
  * A creation in progress. A deletion cancels it and waits until it is undone: the client that requested the creation may
- * have left, and nobody else would know when the undo is complete.
+ * have left, and no one else knows when the undo is complete.
  */
 export class Creation {
   /** Aborts when the caller gives up and on `cancel`. */

@@ -49,7 +49,7 @@ describe("signals, terminals and input", () => {
     expect(init.sizes).toHaveLength(1);
   });
 
-  it.each(["Checkpoint"] as const)("says that %s is not supported", async (method) => {
+  it.each(["Checkpoint"] as const)("reports that %s is not supported", async (method) => {
     await expect(harness.task(method, { id: "c1" })).rejects.toMatchObject({
       code: "Unimplemented",
       message: new RegExp(method),

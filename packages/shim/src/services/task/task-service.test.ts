@@ -135,7 +135,7 @@ describe("a task without a sandbox", () => {
     ["[]", /config\.json is not a JSON object/],
     [{ annotations: [] }, /annotations is not an object of strings/],
     [{ annotations: { a: 1 } }, /annotations\["a"\] is 1, expected a string/],
-  ])("needs a config.json that can be understood, not %j", async (configuration, message) => {
+  ])("needs a valid config.json, not %j", async (configuration, message) => {
     const bundle = harness.bundle("bad", configuration);
     await expect(harness.task("Create", { id: "bad", bundle })).rejects.toMatchObject({
       code: "InvalidArgument",
