@@ -128,7 +128,7 @@ export class Guest {
       },
       signalProcess: async ({ ProcessId, Options }, { containerId }) => {
         const signal = Options === undefined || Options.Signal === 0 ? sigkill : Options.Signal;
-        // Only for containers, like resizing: the real guest looks for the VM among them, and does not find it.
+        // Only for containers, like resizing: the reference's guest looks for the VM among them, and does not find it.
         this.#get(containerId).signal(ProcessId, signal);
         return done;
       },

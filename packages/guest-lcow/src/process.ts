@@ -75,7 +75,7 @@ export class LinuxProcess {
         Settings: { ProcessParameters: JSON.stringify(parameters), VsockStdioRelaySettings: stdio.settings },
       };
       const { ProcessId: pid } = await requests.make("executeProcess", containerId, body, signal, ({ ProcessId }) => {
-        // The real guest keeps a process until its exit is queried.
+        // The reference's guest keeps a process until its exit is queried.
         const exit = waitForExit(requests, containerId, ProcessId);
         return discard(surroundings, owner, ProcessId, exit);
       });
@@ -144,7 +144,7 @@ export async function signalProcess(
 }
 
 /**
- * The real guest looks up the container of a process to be signalled or resized, and has none for the VM itself.
+ * The reference's guest looks up the container of a process to be signalled or resized, and has none for the VM itself.
  * In that case "not found" says nothing about the process.
  */
 async function unlessOfVm(

@@ -22,7 +22,7 @@ interface Channel {
 }
 
 /**
- * The host's ends of one process's stdio. Each port accepts one connection; the real guest dials before it answers
+ * The host's ends of one process's stdio. Each port accepts one connection; the reference's guest dials before it answers
  * that the process has started. An output is closed once all of it has been read.
  */
 export class ProcessStdio {
