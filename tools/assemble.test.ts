@@ -49,14 +49,14 @@ describeWith("Linux")("the launcher", () => {
     });
   });
 
-  it("says what is missing when no runtime is beside it or in PATH", () => {
+  it("reports what is missing when no runtime is beside it or in PATH", () => {
     expect(run(`alone/${NAME}`)).toMatchObject({
       status: 127,
       stderr: `${join(directory, "alone", NAME)}: no lib/node beside it, nor beside a ${NAME} in PATH: install the whole folder\n`,
     });
   });
 
-  it("takes what is beside it first", () => {
+  it("prefers the runtime beside it", () => {
     symlinkSync(join(directory, "alone", NAME), join(directory, "path", NAME));
     expect(run(`installed/${NAME}`).stdout).toContain(join(directory, "installed", "lib", "x.cjs"));
   });
@@ -69,7 +69,7 @@ describeWith("Linux")("the launcher", () => {
       return join(directory, "installed", NAME);
     };
 
-    it("starts one that no signal makes listen for a debugger", async () => {
+    it("starts it so that no signal opens a debugger port", async () => {
       const child = spawn(program('setInterval(() => {}, 1000); console.log("runs");'), {
         stdio: ["ignore", "pipe", "inherit"],
       });
@@ -104,7 +104,7 @@ describeWith("Linux")("the launcher", () => {
       },
     );
 
-    it("runs with the fewest descriptors that it asks for, and hands on what it was called with", () => {
+    it("runs with the minimum number of descriptors, and passes its arguments on", () => {
       const path = program("console.log(JSON.stringify(process.argv.slice(2)));");
       const command = ["-c", `ulimit -n ${fewestDescriptors}; exec ${path} "a b" '*' ''`];
       const { status, stdout, stderr } = spawnSync("/bin/sh", command, {
@@ -114,7 +114,7 @@ describeWith("Linux")("the launcher", () => {
       expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '["a b","*",""]\n', stderr: "" });
     });
 
-    it("starts one that writes no core file, and may let what it runs have some", () => {
+    it("starts it without core files, and leaves its children free to enable them", () => {
       const path = program('console.log(require("node:fs").readFileSync("/proc/self/limits", "utf8"));');
       const limit = spawnSync("/bin/sh", ["-c", `ulimit -Sc unlimited; exec ${path}`], {
         encoding: "utf8",
@@ -123,7 +123,7 @@ describeWith("Linux")("the launcher", () => {
       expect(limit.stdout).toMatch(/^Max core file size +0 +unlimited +bytes/m);
     });
 
-    it("has a first line that every kernel reads to its end", () => {
+    it("has a first line short enough for every kernel", () => {
       expect(launcher(NAME, "x").split("\n")[0]?.length).toBeLessThan(127);
     });
 
@@ -139,7 +139,7 @@ describeWith("Linux")("the launcher", () => {
       expect({ stdout, stderr }).toEqual({ stdout: `${told}\n`, stderr: "" });
     });
 
-    it("tells it nothing that is said to other programs' runtimes, and everything else", () => {
+    it("removes environment variables meant for other Node programs, and passes on all others", () => {
       const names =
         "JSON.stringify(Object.keys(process.env).filter((name) => /^(NODE|OPENSSL|KEPT|PATH)/.test(name)).sort())";
       const { status, stdout, stderr } = spawnSync(program(`console.log(${names})`), ["a b", "*"], {

@@ -26,7 +26,7 @@ const neverShipped = [
 ];
 
 describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
-  it("hold controller-plan9 and guest-lcow in the LCOW shim only", async () => {
+  it("contain controller-plan9 and guest-lcow in the LCOW shim only", async () => {
     const lcow = await inputsOf("shim-lcow", system);
     const wcow = await inputsOf("shim-wcow", system);
     for (const folder of linuxOnly) {
@@ -35,14 +35,14 @@ describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
     }
   });
 
-  it("hold no part of the emulator and of the guest's agent in a shim", async () => {
+  it("contain no part of the emulated host or guest agent in a shim", async () => {
     for (const name of ["shim-lcow", "shim-wcow"]) {
       const inputs = await inputsOf(name, system);
       for (const folder of neverShipped) expect(from(inputs, folder), `${folder} in ${name}`).toEqual([]);
     }
   });
 
-  it("hold no more of the schema references than a virtual machine's document", async () => {
+  it("contain only those schema references that a VM's document needs", async () => {
     const inputs = await inputsOf("shim-lcow", system);
     const tables = from(inputs, "packages/hcs-schema/src").filter((path) =>
       /^export const \w+Types = \{/m.test(readFileSync(join(root, path), "utf8")),
@@ -54,12 +54,12 @@ describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
     );
   });
 
-  it("parse no .proto at start-up", async () => {
+  it("parse no .proto file at startup", async () => {
     const inputs = await inputsOf("shim-lcow", system);
     expect(inputs.filter((path) => /protobufjs\/src\/(parse|tokenize|root|type)\.js$/.test(path))).toEqual([]);
   });
 
-  it("fail to build, with a sentence, when a shim is given no flavour", async () => {
+  it("fail to build, with a clear message, when a shim has no flavour", async () => {
     for (const name of ["shim-lcow", "shim-wcow"]) {
       const { flavour: _, ...withoutFlavour } = findProgram(name);
       await expect(bundleProgram(withoutFlavour, system)).rejects.toThrow(
@@ -72,7 +72,7 @@ describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
 describe("the emulated host's protocol in a shim", () => {
   const folder = "packages/host-protocol";
 
-  it("is what the driver on Linux needs and no more", async () => {
+  it("contains only what the driver on Linux needs", async () => {
     const needed = ["calls", "host-process", "hvsockets", "index", "json-lines", "network-calls"];
     const lcow = await inputsOf("shim-lcow", "linux");
     expect(from(lcow, folder).toSorted()).toEqual(needed.map((name) => `${folder}/src/${name}.ts`));
@@ -88,7 +88,7 @@ describe("the emulated host's protocol in a shim", () => {
 describe("the host's driver in a bundle", () => {
   const drivers = { linux: "packages/hcs-bindings/src/emulator", win32: "packages/hcs-bindings/src/windows" };
 
-  it("is that of its system, and the other's falls out", async () => {
+  it("is the one for its system, without the other", async () => {
     const [linux, windows] = [await inputsOf("shim-lcow", "linux"), await inputsOf("shim-lcow", "win32")];
     expect(from(linux, drivers.linux)).not.toEqual([]);
     expect(from(linux, drivers.win32)).toEqual([]);
@@ -96,7 +96,7 @@ describe("the host's driver in a bundle", () => {
     expect(from(windows, drivers.linux)).toEqual([]);
   });
 
-  it("brings no part of koffi but its addon", async () => {
+  it("includes only the addon of koffi", async () => {
     for (const system of ["linux", "win32"] as const) {
       const inputs = await inputsOf("shim-lcow", system);
       expect(inputs.filter((path) => path.includes("/koffi/"))).toEqual([]);

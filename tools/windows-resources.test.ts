@@ -7,7 +7,7 @@ import { editResources } from "./windows-resources.ts";
 import { root } from "./workspace.ts";
 
 describe("the resources of an executable", () => {
-  it("are the program's version and a manifest by which paths may be long, and no icon", () => {
+  it("are the program's version and a manifest that allows long paths, without an icon", () => {
     const program = { name: "a-program", version: "1.2.3-rc.4", description: "what it is" };
     const edited = editResources(readFileSync(join(root, windowsNode)), program);
     const { entries } = NtExecutableResource.from(NtExecutable.from(edited));

@@ -1,8 +1,8 @@
-/** The controls of the test host's DLLs, for programs under Wine: its knobs and its counts. */
+/** The controls of the test host's DLLs, for programs under Wine: its settings and its counts. */
 import { win32 } from "node:path";
 import { nativeMachine } from "../../packages/hcs-bindings/src/windows/native/koffi-machine.ts";
 import type { FunctionTable } from "../../packages/hcs-bindings/src/windows/native/native-types.ts";
-import type { Knobs } from "./relay/test-host-settings.ts";
+import type { TestHostSettings } from "./relay/test-host-settings.ts";
 
 const functions = {
   UvmShimTestHostConfigure: { result: "int32", parameters: ["text"], since: 0 },
@@ -40,7 +40,7 @@ export interface Counts {
 }
 
 export interface TestHostControls {
-  configure(knobs: Knobs): Promise<void>;
+  configure(settings: TestHostSettings): Promise<void>;
   counts(): Counts;
 }
 
@@ -50,8 +50,8 @@ export function testHostControls(folder: string): TestHostControls {
   const host = machine.library(win32.join(folder, "testhost.dll"), functions);
   const system = machine.library(win32.join(folder, "system.dll"), systemFunctions);
   return {
-    async configure(knobs) {
-      const hresult = await host.run("UvmShimTestHostConfigure", JSON.stringify(knobs));
+    async configure(settings) {
+      const hresult = await host.run("UvmShimTestHostConfigure", JSON.stringify(settings));
       if (hresult !== 0) throw new Error(`the test host refuses the settings: ${hresult >>> 0}`);
     },
     counts() {

@@ -4,17 +4,17 @@ import { bannedIn } from "./banned-words.ts";
 const problems = (text: string): readonly string[] =>
   bannedIn("docs/x.md", text).map(({ line, what }) => `${line}: ${what}`);
 
-it("finds what is called by a word that is not used any more", () => {
+it("finds uses of a banned word", () => {
   expect(problems("A package.\n\nThis room does no I/O, and the room's types")).toEqual([
     '3: "This room": a package is called a package',
   ]);
   expect(problems("three rooms")).toEqual(['1: "rooms": a package is called a package']);
 });
 
-it("leaves the same word alone where it means something else", () => {
+it("allows the same word with another meaning", () => {
   expect(problems("A pod has room for one more; is there any room for it? no room is left.")).toEqual([]);
 });
 
-it("finds notes of what is to be done", () => {
+it("finds to-do comments", () => {
   expect(problems("// TODO: later")).toEqual(['1: "TODO": what is to be done is filed as an issue, or done']);
 });

@@ -11,11 +11,11 @@ function why(folder: string, source: string, file = `${folder}/src/x.ts`): (stri
 }
 
 describe("boundaries between packages", () => {
-  it("hold in the tree, with no grant that nobody uses", () => {
+  it("hold in the tree, with no unused grant", () => {
     expect(boundaryProblems(manifests(), workspaceFiles())).toEqual([]);
   });
 
-  it("refuse a host binding in a controller, however it is imported", () => {
+  it("reject a host binding in a controller, however it is imported", () => {
     for (const source of [
       'import { x } from "@uvm-shim/hcs-bindings";',
       'import type { x } from "@uvm-shim/hcs-bindings";',
@@ -42,7 +42,7 @@ describe("boundaries between packages", () => {
     expect(why("packages/shim", 'import { it } from "vitest";', "packages/shim/src/a.test.ts")).toEqual([undefined]);
   });
 
-  it("keep the start of programs in one package, whatever the module is called", () => {
+  it("allow only one package to start programs, whatever the module is called", () => {
     for (const name of ["node:child_process", "child_process"]) {
       const source = `import { spawn } from "${name}";`;
       expect(why("packages/shim", source)).toEqual(["only child-processes starts programs"]);
@@ -52,11 +52,11 @@ describe("boundaries between packages", () => {
     }
   });
 
-  it("refuse a dynamic import that hides its module", () => {
+  it("reject a dynamic import without a literal module name", () => {
     expect(() => importsOf("x.ts", "await import(name);")).toThrow("does not name its module literally");
   });
 
-  it("give tests alone what is shared by tests, and no tools", () => {
+  it("grant test packages to tests only, and tools to none", () => {
     const test = "packages/shim/src/a.test.ts";
     const source = 'import { itWith } from "@uvm-shim/test-support/machine-needs";';
     expect(why("packages/shim", source)).toEqual(["may use child-processes, lifecycle, ttrpc"]);
@@ -73,7 +73,7 @@ describe("boundaries between packages", () => {
   });
 });
 
-describe("grants that no import needs", () => {
+describe("unused grants", () => {
   const folder = "packages/controller-vm";
   const unused = (rules: Parameters<typeof unusedGrants>[1], source: string, file = `${folder}/src/x.ts`) =>
     unusedGrants(folder, rules, new Map([[file, importsOf(file, source)]]));
@@ -88,7 +88,7 @@ describe("grants that no import needs", () => {
     ]);
   });
 
-  it("are those that grant more than the imports take", () => {
+  it("include grants that are wider than the imports", () => {
     const rules = { uses: ["lifecycle"] };
     expect(unused(rules, 'import type { Step } from "@uvm-shim/lifecycle";')).toEqual([
       "uses lifecycle: only types are imported from it, which `types` grants",

@@ -12,7 +12,7 @@ const problems = (text: string): readonly string[] =>
   changesetProblems(file, text, new Set(["@uvm-shim/shim"])).map(({ what }) => what);
 
 describe("changesets", () => {
-  it("have front matter of known packages and bumps, and a text", () => {
+  it("need front matter with known packages and bumps, and a text", () => {
     expect(problems('---\n"@uvm-shim/shim": minor\n---\n\nPods start faster.\n')).toEqual([]);
   });
 

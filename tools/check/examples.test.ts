@@ -3,7 +3,7 @@ import { exampleProblems } from "./examples.ts";
 
 const document = (code: string): string => ["# Page", "", "```ts", ...code.split("\n"), "```"].join("\n");
 
-it("finds examples that do not compile, with the line that they have in their document", () => {
+it("finds examples that do not compile, with their line in the document", () => {
   const documents = new Map([
     ["packages/x/README.md", document('import { codeOf } from "@uvm-shim/lifecycle";\n\nawait Promise.all([codeOf]);')],
     ["docs/wrong-name.md", document('import { noSuchName } from "@uvm-shim/lifecycle";')],

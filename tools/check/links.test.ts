@@ -15,7 +15,7 @@ function problems(...lines: readonly string[]): readonly string[] {
 }
 
 describe("links in Markdown", () => {
-  it("that lead to no file are found, with the line of their block", () => {
+  it("to missing files are found, with the line of their block", () => {
     expect(problems("# Page", "", "See [it](missing.md), ![it](missing.png) and [it][1].", "", "[1]: ../gone")).toEqual(
       [
         "3: link to missing.md: there is no docs/missing.md",
@@ -28,14 +28,14 @@ describe("links in Markdown", () => {
     ]);
   });
 
-  it("that lead to no heading are found, in the same document and in others", () => {
+  it("to missing headings are found, in the same document and in others", () => {
     expect(problems("# Here", "", "[a](#there)", "", "[b](other.md#no-heading)")).toEqual([
       "3: link to #there: docs/page.md has no heading #there",
       "5: link to other.md#no-heading: docs/other.md has no heading #no-heading",
     ]);
   });
 
-  it("lead to files, folders and headings as GitHub names them", () => {
+  it("resolve to files, folders and headings as GitHub names them", () => {
     expect(
       problems(
         "# Here it is",

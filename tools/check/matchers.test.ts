@@ -10,7 +10,7 @@ it("finds regular expressions that match every text", () => {
   expect(lines("const late = {\n  code: 1,\n  message: /never/ };")).toEqual([3]);
 });
 
-it("lets those alone that are compared with a text", () => {
+it("allows regular expressions that are compared with a text", () => {
   expect(lines("expect(error).toMatchObject({ message: expect.stringMatching(/x/) });")).toEqual([]);
   expect(lines("expect(texts.map((text) => /x/.test(text))).toEqual([true]);")).toEqual([]);
   expect(lines("await expect(call).rejects.toThrow(/x/);")).toEqual([]);

@@ -18,7 +18,7 @@ describe("texts from outside", () => {
     expect(loose(`\n${source}`)).toEqual(["2: JSON.parse"]);
   });
 
-  it("are no objects where JSON is written, or read on the guest's side, in tests and where it is said", () => {
+  it("may be parsed freely where JSON is written, on the guest's side, in tests and where a comment allows it", () => {
     expect(loose("JSON.stringify(request);")).toEqual([]);
     const parse = "JSON.parse(text);";
     for (const file of [
@@ -31,7 +31,7 @@ describe("texts from outside", () => {
     expect(loose(parse, "apps/shim-lcow/src/x.ts")).toEqual(["1: JSON.parse"]);
   });
 
-  it("are not read by checks that keep unknown fields, or are said to copy", () => {
+  it("are not read by checks that keep unknown fields, or are declared to copy", () => {
     const file = "packages/hcs-schema/src/guest/cgroup-metrics.ts";
     expect(loose('import { openObject, text } from "./check.ts";', file)).toHaveLength(1);
     expect(loose('import { openObject as answerObject } from "./check.ts";', file)).toHaveLength(1);
@@ -42,7 +42,7 @@ describe("texts from outside", () => {
     expect(loose("FromGuest.parse(text, bounds, name).read(check);")).toEqual([]);
   });
 
-  it("have no exceptions that are none", () => {
+  it("have no needless exceptions", () => {
     for (const file of [...Object.keys(jsonReaders), ...keepers]) {
       expect(existsSync(join(root, file)), file).toBe(true);
       const source = readFileSync(join(root, file), "utf8");

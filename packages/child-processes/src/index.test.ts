@@ -20,14 +20,14 @@ describe("startProgram", () => {
     await expect(startProgram("true\0", [], {})).rejects.toMatchObject({ code: "ERR_INVALID_ARG_VALUE" });
   });
 
-  it("misses no exit, however soon it comes", async () => {
+  it("misses no exit, however early", async () => {
     for (let round = 0; round < 20; round += 1) {
       const child = await startProgram("true", [], { stdio: "ignore" });
       await new Promise((resolve) => child.once("exit", resolve));
     }
   });
 
-  it("does not let an error event of a running program end its parent", async () => {
+  it("survives an error event of a running program", async () => {
     const child = await startProgram("sleep", ["1000"], { stdio: "ignore" });
     expect(child.emit("error", new Error("the signal could not be sent"))).toBe(true);
     child.kill("SIGKILL");

@@ -39,7 +39,7 @@ describe("Acquisitions", () => {
     expect(held.isEmpty).toBe(true);
   });
 
-  it.each(names.map((_, index) => index))("undoes everything when step %i fails half-way", async (failing) => {
+  it.each(names.map((_, index) => index))("undoes everything when step %i fails halfway", async (failing) => {
     const world = new World();
     const held = new Acquisitions();
     const steps = names.map((name, index) =>
@@ -68,7 +68,7 @@ describe("Acquisitions", () => {
     expect(held.isEmpty).toBe(true);
   });
 
-  it("neither acquires nor releases a step that abortion comes before", async () => {
+  it("neither acquires nor releases a step when aborted before it", async () => {
     const world = new World();
     const held = new Acquisitions();
     const steps = [world.step("disk")];
@@ -76,7 +76,7 @@ describe("Acquisitions", () => {
     expect(world.releases).toEqual([]);
   });
 
-  it.each(names)("keeps %s for the next time when only its release fails", async (failing) => {
+  it.each(names)("keeps %s for the next attempt when only its release fails", async (failing) => {
     const world = new World();
     const held = new Acquisitions();
     await held.acquireAll(names.map((name) => world.step(name)));
@@ -98,7 +98,7 @@ describe("Acquisitions", () => {
     expect(held.names).toEqual(["disk", "layers"]);
   });
 
-  it("tells the first failure with its code when the clean-up fails too, also for an abort reason", async () => {
+  it("reports the first failure with its code when the clean-up fails too, also for an abort reason", async () => {
     const world = new World();
     const held = new Acquisitions();
     world.failingReleases.add("disk");
@@ -111,7 +111,7 @@ describe("Acquisitions", () => {
     expect(held.names).toEqual(["disk"]);
   });
 
-  it("counts what is gone as released", async () => {
+  it("counts an object that is gone as released", async () => {
     const held = new Acquisitions();
     const gone = (error: object) => ({ name: "x", release: async () => Promise.reject(error) });
     held.add(gone(Object.assign(new Error("no such disk"), { code: "NotFound" })));
@@ -131,7 +131,7 @@ describe("Acquisitions", () => {
     await first;
   });
 
-  it("keeps what is added while it releases", async () => {
+  it("keeps an acquisition that is added during a release", async () => {
     const world = new World();
     const held = new Acquisitions();
     held.add({
@@ -144,7 +144,7 @@ describe("Acquisitions", () => {
     expect(held.names).toEqual(["late"]);
   });
 
-  it("forgets what was handed on", async () => {
+  it("forgets an acquisition that was handed over", async () => {
     const world = new World();
     const held = new Acquisitions();
     const step = world.step("disk");

@@ -4,11 +4,11 @@ import { isGone } from "./acquisitions.ts";
 import { ControllerError, codeOf, errorCodes, messageOf, wrapError } from "./error.ts";
 
 describe("codeOf", () => {
-  it.each(errorCodes)("takes %s from any boundary's error", (code) => {
+  it.each(errorCodes)("reads %s from any boundary's error", (code) => {
     expect(codeOf(Object.assign(new Error("x"), { code }))).toBe(code);
   });
 
-  it("knows abort and timeout reasons", () => {
+  it("recognizes abort and timeout reasons", () => {
     expect(codeOf(AbortSignal.abort().reason)).toBe("Cancelled");
     expect(codeOf(new DOMException("late", "TimeoutError"))).toBe("DeadlineExceeded");
   });
@@ -22,7 +22,7 @@ describe("codeOf", () => {
 });
 
 describe("ControllerError", () => {
-  it("names operation and id, and keeps the cause", () => {
+  it("names the operation and id, and keeps the cause", () => {
     const cause = new Error("inner");
     const error = new ControllerError("Unavailable", "host is away", { operation: "attach disk", id: "vm-1", cause });
     expect(error.message).toBe("attach disk vm-1: host is away");
@@ -42,7 +42,7 @@ describe("messageOf", () => {
     expect(messageOf(thrown)).toBe(message);
   });
 
-  it("is total", () => {
+  it("accepts any value", () => {
     fc.assert(
       fc.property(fc.anything({ withNullPrototype: true }), (thrown) => {
         expect(typeof messageOf(thrown)).toBe("string");
@@ -52,7 +52,7 @@ describe("messageOf", () => {
 });
 
 describe("wrapError", () => {
-  it("keeps code, cause and being gone", () => {
+  it("keeps the code, the cause and whether the object is gone", () => {
     const cause = Object.assign(new Error("stopped"), { code: "FailedPrecondition", gone: true });
     const error = wrapError(cause, "detach disk", "vm-1");
     expect(error).toMatchObject({ code: "FailedPrecondition", cause, gone: true });

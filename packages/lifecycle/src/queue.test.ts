@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { OperationQueue } from "./queue.ts";
 
 describe("OperationQueue", () => {
-  it("runs one operation at a time, in order, whoever fails", async () => {
+  it("runs one operation at a time, in order, even if some fail", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.boolean(), { maxLength: 12 }), fc.scheduler(), async (failing, scheduler) => {
         const queue = new OperationQueue();

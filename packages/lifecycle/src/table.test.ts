@@ -25,26 +25,26 @@ const dataOf = (kind: State): Data => (kind === "Open" ? { kind, since: 0 } : { 
 const newDoor = (): Lifecycle<Data, State, Operation> => new Lifecycle(door, "front", { kind: "Closed" });
 
 describe("defineTable", () => {
-  it("answers with the table when it is sound", () => {
+  it("returns the table when it is sound", () => {
     expect(defineTable(door)).toBe(door);
   });
 
   const broken = (change: Partial<TransitionTable<State, Operation>>) => () => defineTable({ ...door, ...change });
 
-  it("refuses an unknown initial state", () => {
+  it("rejects an unknown initial state", () => {
     expect(broken({ states: ["Open", "Broken", "Removed"] })).toThrow("door: unknown initial state Closed");
   });
 
-  it("refuses rows that name unknown states", () => {
+  it("rejects rows that name unknown states", () => {
     expect(broken({ states: ["Closed", "Open", "Broken"] })).toThrow("unknown state Removed in transition remove");
   });
 
-  it("refuses states that nothing reaches from the initial one, even when they reach each other", () => {
+  it("rejects states that are unreachable from the initial one, even when they reach each other", () => {
     const transitions = door.transitions.filter((row) => row.name !== "open");
     expect(broken({ transitions })).toThrow("no transition reaches state Open");
   });
 
-  it("refuses an operation and an event of one name from one state", () => {
+  it("rejects an operation and an event with the same name from the same state", () => {
     const twice = { kind: "event", name: "close", from: ["Open"], to: "Broken" } as const;
     expect(broken({ transitions: [...door.transitions, twice] })).toThrow("two transitions for close from Open");
   });
@@ -62,7 +62,7 @@ describe("Lifecycle", () => {
     expect(life.state).toEqual({ kind: "Open", since: 7 });
   });
 
-  it("names operation, id, state and the states where it would be possible", () => {
+  it("names the operation, id, state and the states in which it is possible", () => {
     const life = newDoor();
     life.fail("open", { kind: "Broken" });
     expect(() => life.require("close")).toThrow(
@@ -81,13 +81,13 @@ describe("Lifecycle", () => {
     expect(() => life.fail("close", { kind: "Broken" })).toThrow("cannot lead to Broken, expected Open");
   });
 
-  it("ignores an event that means nothing here", () => {
+  it("ignores an event that does not apply to the current state", () => {
     const life = newDoor();
     expect(life.happen("crashed", { kind: "Broken" })).toBe(false);
     expect(life.state.kind).toBe("Closed");
   });
 
-  it("tells operations from events", () => {
+  it("distinguishes operations from events", () => {
     const life = newDoor();
     expect(life.happen("open", { kind: "Open", since: 1 })).toBe(false);
     life.succeed("open", { kind: "Open", since: 1 });
@@ -95,7 +95,7 @@ describe("Lifecycle", () => {
     expect(life.happen("crashed", { kind: "Broken" })).toBe(true);
   });
 
-  it("reaches no state that the table does not lead to, whatever is asked of it", () => {
+  it("never reaches a state that the table does not lead to, whatever is requested", () => {
     const moves = fc.record({
       how: fc.constantFrom("succeed", "fail", "happen"),
       name: fc.constantFrom<Operation>("open", "close", "remove", "crashed"),
@@ -130,7 +130,7 @@ describe("Lifecycle", () => {
 });
 
 describe("diagram", () => {
-  it("draws every row, and failures where they lead elsewhere", () => {
+  it("draws every row, and failures that lead to another state", () => {
     expect(diagram(door).split("\n")).toEqual([
       "stateDiagram-v2",
       "  [*] --> Closed",
@@ -143,7 +143,7 @@ describe("diagram", () => {
     ]);
   });
 
-  it("is what this package's README shows", () => {
+  it("matches the one in this package's README", () => {
     const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
     expect(diagramsIn(readme)).toEqual([diagram(door)]);
   });

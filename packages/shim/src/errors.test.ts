@@ -12,7 +12,7 @@ describe("translateError", () => {
     expect(translateError(cause)).toMatchObject({ code, message: "it failed", cause });
   });
 
-  it("leaves its own errors alone", () => {
+  it("returns its own errors unchanged", () => {
     const error = new ShimError("NotFound", "x");
     expect(translateError(error)).toBe(error);
   });
@@ -32,7 +32,7 @@ describe("translateError", () => {
     expect(translateError(error).code).toBe(code);
   });
 
-  it("tells a lack of the machine by its name, whatever it was taken for", () => {
+  it("names an exhausted resource of the machine, whatever code the error has", () => {
     const lack = (code: string, fields: object = {}): Error =>
       new ShimError("InvalidArgument", "config.json cannot be read", {
         cause: new Error("opened", { cause: withFields({ code, ...fields }) }),
@@ -52,14 +52,14 @@ describe("translateError", () => {
     expect(translateError(ring).code).toBe("Internal");
   });
 
-  it("puts the HRESULT into the message, once", () => {
+  it("appends the HRESULT to the message, once", () => {
     expect(translateError(withFields({ hresult: 0x80370105 | 0 })).message).toBe("it failed (0x80370105)");
     expect(translateError(withFields({ hresult: 0x80370105 }, "failed with 0x80370105")).message).toBe(
       "failed with 0x80370105",
     );
   });
 
-  it("tells in one plain line of bounded length what others said", () => {
+  it("turns foreign messages into one plain line of bounded length", () => {
     const guests = `${"\u001b[31mline\n".repeat(10_000)}end`;
     for (const error of [new ShimError("Internal", guests), withFields({ code: "NotFound" }, guests)]) {
       const { code, message, cause } = translateError(error);
@@ -70,7 +70,7 @@ describe("translateError", () => {
     expect(translateError(new ShimError("NotFound", "task a\nb")).message).toBe("task a\\nb");
   });
 
-  it("is total", () => {
+  it("accepts any value", () => {
     fc.assert(
       fc.property(fc.anything(), (thrown) => {
         const error = translateError(thrown);
@@ -82,7 +82,7 @@ describe("translateError", () => {
 });
 
 describe("the closed list of codes", () => {
-  it("goes one to one with gRPC's, each by its own name", () => {
+  it("maps one to one to gRPC's codes by name", () => {
     // The annotation fails to compile where a code has no number.
     const numbers: { readonly [Code in ErrorCode]: number } = statusCodes;
     const all = errorCodes.map((code) => numbers[translateError(withFields({ code })).code]);

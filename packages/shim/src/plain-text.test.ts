@@ -13,18 +13,18 @@ const anything = fc
   .map((points) => String.fromCodePoint(...points));
 const plain = /^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]*$/u;
 
-describe("texts of others", () => {
+describe("foreign texts", () => {
   it.each(hostileCharacters.map((character) => [JSON.stringify(character), character]))("have no %s", (_name, bad) => {
     expect(escaped(`a${bad}b`)).toMatch(/^a\\(n|r|t|u[0-9a-f]{4})b$/);
     expect(quoted(`a${bad}b`, 100)).toMatch(/^"a\\(n|r|t|u[0-9a-f]{4})b"$/);
   });
 
-  it("keep what everybody can see", () => {
+  it("keep printable characters", () => {
     const text = 'C:\\disks\\a.vhdx: "größer" 容器 😀';
     expect([escaped(text), printable(text, 100)]).toEqual([text, text]);
   });
 
-  it("are plain and within their bounds, whatever they were", () => {
+  it("become plain and bounded, whatever they contain", () => {
     fc.assert(
       fc.property(anything, fc.integer({ min: 256, max: 512 }), (text, most) => {
         const [error, value] = [printable(text, most), quoted(text, most)];
@@ -37,7 +37,7 @@ describe("texts of others", () => {
     );
   });
 
-  it("are cut with their whole length told, and keep their end", () => {
+  it("are truncated with their full length stated, and keep their end", () => {
     const text = `the guest says ${"\n".repeat(64 * 1024)}: 0x80004005`;
     expect(printable(text, 8192)).toMatch(
       /^the guest says (\\n)+.* … \(cut: 65563 characters in all\) … .*: 0x80004005$/,

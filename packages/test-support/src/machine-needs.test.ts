@@ -20,14 +20,14 @@ function* sources(folder: string): Generator<string> {
   }
 }
 
-it("no test is left out but by what the machine lacks, which is printed", () => {
+it("tests are skipped only when the machine does not meet a need, which is printed", () => {
   const files = ["packages", "apps", "test", "tools"].flatMap((folder) => [...sources(folder)]);
   expect(files.length).toBeGreaterThan(500);
   const offenders = files.filter((path) => silent.test(readFileSync(join(root, path), "utf8")));
   expect(offenders).toEqual([]);
 });
 
-it("says what is left out and why", () => {
+it("prints what is skipped and why", () => {
   const warn = vi.spyOn(console, "warn").mockReturnValue(undefined);
   vi.spyOn(process, "platform", "get").mockReturnValue("sunos");
   expect(lackOf("Linux")).toBe(`Linux: it is sunos on ${process.arch}`);

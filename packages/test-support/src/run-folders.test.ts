@@ -51,7 +51,7 @@ describeWith("Linux")("folders of runs", () => {
     await ended;
   }
 
-  it("are removed by the next run where a run was killed, and only then", async () => {
+  it("are removed by the next run if their run was killed, and only then", async () => {
     const [killed, alive] = [await run("makeRunFolder"), await run("makeRunFolder")];
     expect(deadRunFolders(prefix, parent)).toEqual([]);
     await end(killed.child, "SIGKILL");
@@ -71,13 +71,13 @@ describeWith("Linux")("folders of runs", () => {
     expect([child.exitCode, existsSync(folder)]).toEqual([{ SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }[signal], false]);
   });
 
-  it("are left to a run that has its own way of ending, until it ends", async () => {
+  it("are left to a run that handles the signal itself, until it ends", async () => {
     const { child, folder } = await run("useRunFolder", 'process.on("SIGTERM", () => process.exit(7));');
     await end(child, "SIGTERM");
     expect([child.exitCode, existsSync(folder)]).toEqual([7, false]);
   });
 
-  it("are those of the dead also where another process has got the id", () => {
+  it("count as dead even when another process has reused the pid", () => {
     const own = makeRunFolder(prefix, parent);
     const [namespace, pid, startTime] = readFileSync(join(own, ".owner"), "utf8").split(" ");
     const left = makeRunFolder(prefix, parent);
@@ -85,7 +85,7 @@ describeWith("Linux")("folders of runs", () => {
     expect(deadRunFolders(prefix, parent)).toEqual([left]);
   });
 
-  it("are none that nobody owns, or a process that cannot be seen from here", () => {
+  it("do not count as dead without an owner, or if the owner's PID namespace is another", () => {
     mkdirSync(join(parent, `${prefix}of-something-else`));
     const elsewhere = makeRunFolder(prefix, parent);
     writeFileSync(join(elsewhere, ".owner"), "pid:[1] 1 1");
@@ -94,7 +94,7 @@ describeWith("Linux")("folders of runs", () => {
 });
 
 describeWith("root")("a folder of a run with a mount in it", () => {
-  it("is left, since what is mounted would be emptied", async () => {
+  it("is left in place, since removing it would empty what is mounted", async () => {
     const parent = mkdtempSync(join(tmpdir(), "runs-"));
     const kept = join(parent, "kept");
     const folder = makeRunFolder(prefix, parent);

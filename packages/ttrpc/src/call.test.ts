@@ -23,7 +23,7 @@ async function* values(...all: string[]) {
 }
 
 describe("over a Unix socket", () => {
-  it("carries many calls at once, large and small, and closes on both sides", async () => {
+  it("carries many concurrent calls, large and small, and closes on both sides", async () => {
     const folder = await mkdtemp(join(tmpdir(), "ttrpc-"));
     const server = new TtrpcServer({ services: [implement(Echo, echoHandlers)] });
     const listener = net.createServer((socket) => server.serve(socket));
@@ -53,7 +53,7 @@ describe("over a Unix socket", () => {
 });
 
 describe("unary calls", () => {
-  it("give the handler its context", async () => {
+  it("pass the context to the handler", async () => {
     const contexts: CallContext[] = [];
     const { client } = connect({
       Say: async (request, context) => {
@@ -76,7 +76,7 @@ describe("unary calls", () => {
     client.close();
   });
 
-  it("tell the caller an error's canonical code, and report those that carry none or Internal", async () => {
+  it("return an error's canonical code to the caller, and report errors with no code or Internal", async () => {
     const reported: unknown[] = [];
     const failures: { readonly [key: string]: unknown } = {
       coded: Object.assign(new Error("no such container"), { code: "NotFound" }),
@@ -109,7 +109,7 @@ describe("unary calls", () => {
     client.close();
   });
 
-  it("answer Unimplemented for what the server does not have", async () => {
+  it("answer Unimplemented for unknown services and methods", async () => {
     const pair = connect({}, { services: [implement(Echo, {})] });
     await expect(pair.client.call(Echo, "Say", {})).rejects.toMatchObject({ code: "Unimplemented" });
     for (const name of ["constructor", "__proto__", "test.Other"]) {
@@ -119,7 +119,7 @@ describe("unary calls", () => {
     pair.client.close();
   });
 
-  it("are cancelled on this side only: the late answer is ignored", async () => {
+  it("are cancelled on the client only, and a late answer is ignored", async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     const { client } = connect({
       Say: async ({ key }) => {
@@ -138,7 +138,7 @@ describe("unary calls", () => {
     client.close();
   });
 
-  it("leave nothing on a signal that many of them share", async () => {
+  it("leave no listeners on a signal that many calls share", async () => {
     const warnings = vi.spyOn(process, "emitWarning");
     const { client } = connect();
     const { signal } = new AbortController();
@@ -183,7 +183,7 @@ describe("unary calls", () => {
     client.close();
   });
 
-  it("fail alone when the answer is too large for the client", async () => {
+  it("fail on their own when the answer is too large for the client", async () => {
     const { client } = connect({}, { client: { maxMessageSize: 1000 } });
     const many = client.stream(Echo, "Count", { key: "x".repeat(900), value: "1" });
     expect(await collect(many)).toHaveLength(1);
@@ -223,7 +223,7 @@ describe("unary calls", () => {
 });
 
 describe("streams", () => {
-  it("carry messages both ways at once", async () => {
+  it("carry messages in both directions at once", async () => {
     const { client } = connect();
     const first = Promise.withResolvers<void>();
     const echoes: string[] = [];
@@ -303,7 +303,7 @@ describe("streams", () => {
     client.close();
   });
 
-  it("lose a reader that does not read, on the server", async () => {
+  it("drop a reader that does not read, on the server", async () => {
     const stalled = Promise.withResolvers<unknown>();
     const { client } = connect(
       { Join: (_messages, context) => untilAborted(context).catch((error) => Promise.reject(stalled.resolve(error))) },
@@ -316,7 +316,7 @@ describe("streams", () => {
     client.close();
   });
 
-  it("lose a reader that does not read, on the client", async () => {
+  it("drop a reader that does not read, on the client", async () => {
     const sent = Promise.withResolvers<void>();
     const { client } = connect(
       {
@@ -377,7 +377,7 @@ describe("the end of a connection", () => {
     expect(await client.closed).toMatchObject({ code: "Unavailable", message: expect.stringContaining("wire cut") });
   });
 
-  it("comes at once for a stream that has ended before", async () => {
+  it("is reported at once for a stream that ended earlier", async () => {
     const { clientStream, server } = connect();
     clientStream.destroy();
     const client = new TtrpcClient(clientStream);
@@ -388,7 +388,7 @@ describe("the end of a connection", () => {
 });
 
 describe("closing the server", () => {
-  it("finishes what is in flight, refuses what is new, and then ends the connections", async () => {
+  it("finishes calls in flight, refuses new ones, and then closes the connections", async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     const { client, server } = connect({
       Say: async (request) => {
@@ -411,7 +411,7 @@ describe("closing the server", () => {
     expect(await late.closed).toBeUndefined();
   });
 
-  it("leaves a connection to its caller after the last answer, for a bounded time", async () => {
+  it("leaves a connection open for its caller after the last answer, for a limited time", async () => {
     vi.useFakeTimers();
     const { client, server } = connect({}, { hangUpMs: 500 });
     let ended = false;
@@ -429,7 +429,7 @@ describe("closing the server", () => {
     expect(await client.closed).toBeUndefined();
   });
 
-  it("waits no longer than until the caller hangs up, and not for one that was answered long ago", async () => {
+  it("waits only until the caller hangs up, and not for a caller that was answered long ago", async () => {
     vi.useFakeTimers();
     const leaving = connect({}, { hangUpMs: 500 });
     await leaving.client.call(Echo, "Say", {});
@@ -446,7 +446,7 @@ describe("closing the server", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("is cut short by its signal", async () => {
+  it("is cut short when its signal aborts", async () => {
     const { client, server } = connect({ Say: never });
     const call = client.call(Echo, "Say", {});
     await client.call(Echo, "Bytes", {});
@@ -458,7 +458,7 @@ describe("closing the server", () => {
     await server.close(abort.signal);
   });
 
-  it("refuses a service that is given twice", () => {
+  it("rejects a service that is registered twice", () => {
     const services = [implement(Echo, echoHandlers), implement(Echo, echoHandlers)];
     expect(() => new TtrpcServer({ services })).toThrow("test.Echo");
   });
@@ -478,7 +478,7 @@ describe("types", () => {
     client.close();
   });
 
-  it("call handlers on the object that they come from", async () => {
+  it("call handlers as methods of their object", async () => {
     class Counter {
       count = 0;
       async Say() {

@@ -41,7 +41,7 @@ const written = fc.record({
 const cuts = fc.array(fc.nat(), { maxLength: 20 });
 
 describe("FrameDecoder", () => {
-  it("yields the same frames however the bytes are split, and skips what is too large", () => {
+  it("yields the same frames however the bytes are split, and skips oversized ones", () => {
     fc.assert(
       fc.property(fc.array(written, { maxLength: 8 }), cuts, (frames, cuts) => {
         const expected = frames.map(({ streamId, type, flags, payload }) =>
@@ -54,7 +54,7 @@ describe("FrameDecoder", () => {
     );
   });
 
-  it("takes bytes while it still has frames", () => {
+  it("accepts bytes while it still has frames", () => {
     const bytes = bytesOf({ streamId: 1, type: 1, flags: 0, payload: Buffer.from("a") });
     const decoder = new FrameDecoder(limit);
     decoder.push(Buffer.concat([bytes, bytes, bytes.subarray(0, 4)]));
@@ -62,7 +62,7 @@ describe("FrameDecoder", () => {
     expect(decode(bytes.subarray(4), [], decoder)).toHaveLength(2);
   });
 
-  it("takes any bytes at all, and yields nothing after an unknown type", () => {
+  it("accepts arbitrary bytes, and yields nothing after an unknown type", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 500 }), cuts, (garbage, cuts) => {
         const kinds = decode(Buffer.from(garbage), cuts).map(({ kind }) => kind);

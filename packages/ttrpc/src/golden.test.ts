@@ -65,7 +65,7 @@ describe("server", () => {
     expect(await answer([frame(1, 1, 1, request("Count", asked))], expected.length)).toEqual(expected);
   });
 
-  it("takes a stream of requests, its last message with remote closed, and answers with a response", async () => {
+  it("accepts a stream of requests, its last message with remote closed, and answers with a response", async () => {
     const expected = frame(1, 2, 0, field(2, field(2, text("a,b"))));
     const sent = [
       frame(1, 1, 2, request("Join", [])),
@@ -75,7 +75,7 @@ describe("server", () => {
     expect(await answer(sent, expected.length)).toEqual(expected);
   });
 
-  it("takes the request's payload as the first message of a stream, and an empty data frame as a message", async () => {
+  it("treats the request's payload as the first message of a stream, and an empty data frame as a message", async () => {
     const expected = frame(1, 2, 0, field(2, field(2, text("a,"))));
     const sent = [frame(1, 1, 2, request("Join", field(2, text("a")))), frame(1, 3, 0, []), frame(1, 3, 1 | 4, [])];
     expect(await answer(sent, expected.length)).toEqual(expected);
@@ -101,7 +101,7 @@ describe("client", () => {
     client.close();
   });
 
-  it("counts its streams in odd numbers and reads answers in any order", async () => {
+  it("numbers its streams with odd ids and reads answers in any order", async () => {
     const [clientStream, serverStream] = duplexPair();
     const client = new TtrpcClient(clientStream);
     const replies = [
@@ -152,7 +152,7 @@ describe("client", () => {
     client.close();
   });
 
-  it("reads a status of any number", async () => {
+  it("reads a status with any code number", async () => {
     const { client, serverStream } = connect({ Say: () => new Promise(() => {}) });
     const unknown = client.call(Echo, "Say", {});
     serverStream.write(frame(1, 2, 0, field(1, [0x08, 99, ...field(2, text("odd"))])));

@@ -70,7 +70,7 @@ function hostile(handlers: Partial<typeof echoHandlers> = {}, maxMessageSize = 1
 }
 
 describe("the server", () => {
-  it("discards a payload that is too large, says so on its stream, and goes on", async () => {
+  it("discards an oversized payload, reports it on its stream, and continues", async () => {
     const peer = hostile();
     peer.stream.write(frameBytes(1, 1, 0, Buffer.alloc(1001)));
     expect(await peer.settled(3)).toEqual([{ streamId: 1, code: statusCodes.ResourceExhausted }]);
@@ -86,7 +86,7 @@ describe("the server", () => {
     await peer.othersGoOn();
   });
 
-  it("refuses stream ids that are even, zero, repeated or smaller, and data for streams that are not there", async () => {
+  it("rejects stream ids that are even, zero, repeated or decreasing, and data for unknown streams", async () => {
     const peer = hostile();
     const invalid = statusCodes.InvalidArgument;
     for (const streamId of [0, 2, 5, 5, 3]) peer.stream.write(frameBytes(streamId, 1, 0, say));
@@ -113,7 +113,7 @@ describe("the server", () => {
     await peer.othersGoOn();
   });
 
-  it("refuses data after the end of the caller's stream", async () => {
+  it("rejects data after the end of the caller's stream", async () => {
     const peer = hostile({ Join: never });
     peer.stream.write(frameBytes(1, 1, 1, requestBytes("Join")));
     peer.stream.write(frameBytes(1, 3, 0, Buffer.alloc(0)));
@@ -121,7 +121,7 @@ describe("the server", () => {
     await peer.othersGoOn();
   });
 
-  it("refuses requests and messages that cannot be decoded", async () => {
+  it("rejects requests and messages that cannot be decoded", async () => {
     const peer = hostile();
     const garbage = Buffer.from([0x0a, 0x7f, 0x01]);
     peer.stream.write(frameBytes(1, 1, 0, garbage));
@@ -181,7 +181,7 @@ describe("the server", () => {
     server.destroy();
   });
 
-  it("outlives anything", async () => {
+  it("survives arbitrary input", async () => {
     const frame = fc.record({
       streamId: fc.oneof(fc.integer({ min: 0, max: 12 }), fc.nat(2 ** 32 - 1)),
       type: fc.oneof({ weight: 20, arbitrary: fc.constantFrom(1, 3) }, fc.nat(255)),
@@ -217,7 +217,7 @@ describe("the server", () => {
 });
 
 describe("the client", () => {
-  it("ignores frames of streams that it does not have", async () => {
+  it("ignores frames for unknown streams", async () => {
     const { client, serverStream } = connect();
     for (const streamId of [0, 2, 99]) serverStream.write(frameBytes(streamId, 2, 0, Buffer.alloc(0)));
     expect(await client.call(Echo, "Say", { value: "on" })).toMatchObject({ value: "on" });
@@ -241,7 +241,7 @@ describe("the client", () => {
     expect(await client.closed).toMatchObject({ message: expect.stringContaining(`type ${type}`) });
   });
 
-  it("outlives anything", async () => {
+  it("survives arbitrary input", async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), async (garbage) => {
         const [stream, peer] = duplexPair();

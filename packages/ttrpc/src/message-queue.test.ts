@@ -35,7 +35,7 @@ function makeQueue(mostBytes = 1000) {
 const message = (text: string) => Buffer.from(text);
 
 describe("MessageQueue", () => {
-  it("gives what came before the end, then the error", async () => {
+  it("delivers the messages that came before the end, then the error", async () => {
     const { queue, released } = makeQueue();
     expect(queue.push(message("a"))).toBeUndefined();
     queue.end(new TtrpcError("Aborted", "first"));
@@ -48,7 +48,7 @@ describe("MessageQueue", () => {
     expect(released()).toBe(1);
   });
 
-  it("wakes a reader that waits", async () => {
+  it("wakes a waiting reader", async () => {
     const { queue } = makeQueue();
     const reader = queue[Symbol.asyncIterator]();
     const first = reader.next();
@@ -72,7 +72,7 @@ describe("MessageQueue", () => {
     expect(stalls).toEqual([]);
   });
 
-  it("reports a reader that holds the connection for too long, and lets the connection go on", async () => {
+  it("reports a reader that blocks the connection for too long, and lets the connection continue", async () => {
     const { queue, stalls } = makeQueue(1);
     const hold = queue.push(message("a"));
     vi.advanceTimersByTime(999);
@@ -82,7 +82,7 @@ describe("MessageQueue", () => {
     expect(stalls).toMatchObject([{ code: "ResourceExhausted", message: expect.stringContaining("1000 ms") }]);
   });
 
-  it("lets the connection go on when its reader leaves or cannot read a message", async () => {
+  it("lets the connection continue when its reader leaves or cannot decode a message", async () => {
     const left = makeQueue(1);
     const first = left.queue.push(message("a"));
     for await (const value of left.queue) {

@@ -6,7 +6,7 @@ import { readProcesses } from "../leaks/holdings.ts";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
 import { proportionalSetSize, residentSetSize } from "../support/memory.ts";
 import type { findServers } from "../support/servers.ts";
-import type { TellingShim } from "./shim-heap.ts";
+import type { ReportingShim } from "./shim-heap.ts";
 
 export interface Figure {
   readonly name: string;
@@ -51,7 +51,7 @@ export function countThings(servers: ReturnType<typeof findServers>, disks: stri
 /** In MiB, the shim's after a collection, and before it what a machine pays for a pod that nobody collects. */
 export async function measureMemory(
   servers: ReturnType<typeof findServers>,
-  shim: Pick<TellingShim, "read">,
+  shim: Pick<ReportingShim, "read">,
 ): Promise<readonly Figure[]> {
   const uncollected = residentSetSize(servers.shim);
   const heap = await shim.read();

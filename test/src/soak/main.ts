@@ -18,7 +18,7 @@ import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { findServers } from "../support/servers.ts";
 import { poll } from "../support/wait.ts";
 import { countThings, type Figure, growthOf, MOMENTS, measureMemory, type Soaked, showFigures } from "./figures.ts";
-import { TellingShim } from "./shim-heap.ts";
+import { ReportingShim } from "./shim-heap.ts";
 import { ReusedStdio } from "./stdio.ts";
 
 /** How many processes, or containers, run at the same time. */
@@ -121,7 +121,7 @@ async function startHost(soak: Soak): Promise<PodContainer> {
   return host;
 }
 
-async function run(soak: Soak, telling: TellingShim, amount: SoakArguments): Promise<Soaked> {
+async function run(soak: Soak, reporting: ReportingShim, amount: SoakArguments): Promise<Soaked> {
   const { disks, signal } = soak;
   const host = await startHost(soak);
   const servers = findServers();
@@ -136,7 +136,7 @@ async function run(soak: Soak, telling: TellingShim, amount: SoakArguments): Pro
     const isFresh = (): true | undefined => isDeepStrictEqual(countThings(servers, disks), fresh) || undefined;
     // What is held for longer shows in the figures.
     await poll("the pod to settle", isFresh, { timeoutMs: SETTLE_MS, signal }).catch(() => signal.throwIfAborted());
-    return [...(await measureMemory(servers, telling)), ...countThings(servers, disks)];
+    return [...(await measureMemory(servers, reporting)), ...countThings(servers, disks)];
   };
   let done = 0;
   const until = async (part: number): Promise<readonly Figure[]> => {
@@ -167,7 +167,7 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   const shimDirectory = join(directory, "shim");
   for (const folder of [rootfs, disks, shared, podDirectory]) mkdirSync(folder);
   mkdirSync(shimDirectory, { mode: 0o700 });
-  const telling = new TellingShim(shimDirectory);
+  const reporting = new ReportingShim(shimDirectory);
   await makeRootfs(rootfs);
   const layer = await makeLayer(join(disks, "layer"), rootfs);
   const onDisks = async (name: string): Promise<readonly Mount[]> => [
@@ -182,12 +182,12 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   }
   const hostRoot = await onDisks("scratch-host");
   const pod = await Pod.run({
-    ...{ executable: telling.executable, directory: podDirectory, id: "pod", signal },
-    environment: { ...HOST_ENVIRONMENT, ...telling.environment },
+    ...{ executable: reporting.executable, directory: podDirectory, id: "pod", signal },
+    environment: { ...HOST_ENVIRONMENT, ...reporting.environment },
   });
   try {
     const started = performance.now();
-    const soaked = await run({ pod, disks, shared, hostRoot, roots, stdio, signal, count: 0 }, telling, amount);
+    const soaked = await run({ pod, disks, shared, hostRoot, roots, stdio, signal, count: 0 }, reporting, amount);
     const seconds = (performance.now() - started) / 1000;
     await pod.remove();
     print(`${amount.execs} execs and ${amount.containers} containers in one pod, in ${seconds.toFixed(0)} s`);

@@ -22,7 +22,7 @@ const ANSWER_MS = 10_000;
 const CODE_SPACE = /code|trusted/;
 
 /** A shim that reports its heap. */
-export class TellingShim {
+export class ReportingShim {
   readonly executable: string;
   readonly #socket: string;
 

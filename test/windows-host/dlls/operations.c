@@ -101,7 +101,7 @@ static void answered(void *context, HRESULT result, PWSTR document) {
   LeaveCriticalSection(&core_lock);
 }
 
-/* The knob's ways of answering a call: its callback before it returns, or its failure as its result. */
+/* The ways that a setting chooses of answering a call: its callback before it returns, or its failure as its result. */
 static HRESULT answer_at_once(struct operation *operation) {
   EnterCriticalSection(&core_lock);
   while (operation->state == PENDING) SleepConditionVariableCS(&core_changed, &core_lock, INFINITE);

@@ -1,4 +1,4 @@
-/* testhost.dll: handles, strings and counts of the test host's DLLs, and its knobs. */
+/* testhost.dll: handles, strings and counts of the test host's DLLs, and its settings. */
 #include "testhost.h"
 #include <combaseapi.h>
 #include "relay-client.h"

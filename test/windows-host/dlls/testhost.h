@@ -1,6 +1,6 @@
 /*
  * What the DLLs of the test host share, in testhost.dll: the connection to the host relay, handles and strings that are
- * counted, threads for callbacks, and the knobs. Each DLL finds it beside itself.
+ * counted, threads for callbacks, and the settings. Each DLL finds it beside itself.
  */
 #ifndef TESTHOST_H
 #define TESTHOST_H

@@ -8,7 +8,7 @@ import { hresults } from "@uvm-shim/hcs-schema";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { answerLine, readCall, writeText } from "./lines.ts";
 import { Relay } from "./relay.ts";
-import { ntstatusOf, PreparedAnswers, readKnobs } from "./test-host-settings.ts";
+import { ntstatusOf, PreparedAnswers, readTestHostSettings } from "./test-host-settings.ts";
 import { localDocument, localPath } from "./windows-paths.ts";
 
 const loopback = "e0e16197-dd56-4a10-9195-5ee7a155a838";
@@ -41,8 +41,8 @@ describe("paths", () => {
 
 describe("settings of the test host", () => {
   it("are read", () => {
-    expect(readKnobs('{"delayMs":5}')).toEqual({ delayMs: 5 });
-    expect(() => readKnobs('{"delay":5}')).toThrow(/no knob delay/);
+    expect(readTestHostSettings('{"delayMs":5}')).toEqual({ delayMs: 5 });
+    expect(() => readTestHostSettings('{"delay":5}')).toThrow(/unknown setting delay: expected one of /);
   });
 
   it("know the other form of a result", () => {
@@ -118,8 +118,8 @@ describe("the relay", () => {
   });
 
   it("passes settings on to the DLL", async () => {
-    const knobs = { callbacks: "racingClose", outOfMemoryAt: 3, sleep: { function: "HcsX", milliseconds: 9 } };
-    expect(await ask("configure", JSON.stringify(knobs))).toEqual({ hresult: 0, document: "3 3 9 HcsX" });
+    const settings = { callbacks: "racingClose", outOfMemoryAt: 3, sleep: { function: "HcsX", milliseconds: 9 } };
+    expect(await ask("configure", JSON.stringify(settings))).toEqual({ hresult: 0, document: "3 3 9 HcsX" });
     expect(await ask("configure", '{"answers":[{"function":"HcsX","document":""}]}')).toMatchObject({ hresult: 0 });
     expect(await ask("HcsX")).toEqual({ hresult: 0, document: "" });
     expect(await ask("HcsX")).toMatchObject({ hresult: hresults.E_NOTIMPL });

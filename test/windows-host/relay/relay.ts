@@ -17,7 +17,7 @@ export interface RelayOptions {
   readonly host: Pick<ConnectOptions, "socketPath" | "start">;
   /** Folder of the DLLs, which find the relay by a file there. */
   readonly folder: string;
-  /** Takes the host away, as a crash of the service does: the knob `loseService`. */
+  /** Takes the host away, as a crash of the service does: the setting `loseService`. */
   readonly loseService?: () => Promise<void>;
 }
 
@@ -35,7 +35,7 @@ export class Relay implements AsyncDisposable, SessionOwner {
     endpoint: new Set(),
     namespace: new Set(),
   };
-  /** The case of the names in all documents, where no knob says another; absent: as the host has them. */
+  /** The case of the names in all documents, where no setting says another; absent: as the host has them. */
   spelling: Spelling | undefined;
   readonly #options: RelayOptions;
   readonly #server: Server;

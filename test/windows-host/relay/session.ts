@@ -7,7 +7,13 @@ import type { HostClient, HostEvents } from "./host-client.ts";
 import { Hvsockets, type SharedHvsockets } from "./hvsockets.ts";
 import { answerLine, type Call, eventLine, readCall } from "./lines.ts";
 import { asRefusal, Refusal } from "./refusal.ts";
-import { type Knobs, ntstatusOf, numbersForDll, PreparedAnswers, readKnobs } from "./test-host-settings.ts";
+import {
+  ntstatusOf,
+  numbersForDll,
+  PreparedAnswers,
+  readTestHostSettings,
+  type TestHostSettings,
+} from "./test-host-settings.ts";
 
 /** What a call is answered with, if anything, when it succeeds. Throws a Refusal where it does not. */
 export type Handler = (session: Session, ...texts: (string | undefined)[]) => Promise<string | undefined>;
@@ -19,7 +25,7 @@ export interface SessionOwner extends SharedHvsockets {
   readonly pids: Map<string, number>;
   /** Ids of what was made through the relay; the host has no call that lists them. */
   readonly networkObjects: { readonly [Kind in HcnObjectKind]: Set<string> };
-  /** The case of the names in all documents, where no knob says another; absent: as the host has them. */
+  /** The case of the names in all documents, where no setting says another; absent: as the host has them. */
   readonly spelling: Spelling | undefined;
   /** A connection to the emulated host, which is started where it does not run. */
   connect(events: HostEvents): Promise<HostClient>;
@@ -57,7 +63,7 @@ export class Session {
   readonly #handlers: ReadonlyMap<string, Handler>;
   #unread = "";
   #client: Promise<HostClient> | undefined;
-  #knobs: Knobs = {};
+  #settings: TestHostSettings = {};
   #prepared = new PreparedAnswers();
 
   constructor(relay: SessionOwner, socket: Socket, handlers: ReadonlyMap<string, Handler>) {
@@ -134,7 +140,7 @@ export class Session {
 
   async #answer(call: Call): Promise<void> {
     const { hresult, document } = await this.#perform(call);
-    const { delayMs = 0, ntstatusForms = false } = this.#knobs;
+    const { delayMs = 0, ntstatusForms = false } = this.#settings;
     if (delayMs > 0) await delay(delayMs);
     if (this.#socket.destroyed) return;
     const answer = document === undefined ? undefined : this.#spelled(document);
@@ -153,25 +159,25 @@ export class Session {
       return { hresult: hresults.S_OK, document: await handler(this, ...texts) };
     } catch (error) {
       const refusal = asRefusal(error);
-      const document = this.#knobs.withoutDocuments === true ? undefined : errorDocument(name, refusal);
+      const document = this.#settings.withoutDocuments === true ? undefined : errorDocument(name, refusal);
       return { hresult: refusal.hresult, document };
     }
   }
 
   /** A document in the case that is asked for; what the DLLs keep for themselves has no names. */
   #spelled(text: string): string {
-    const spelling = this.#knobs.spelling ?? this.relay.spelling;
+    const spelling = this.#settings.spelling ?? this.relay.spelling;
     const [, before = "", document] = /^(\d*)([{[].*)$/s.exec(text) ?? [];
     if (spelling === undefined || document === undefined) return text;
     return `${before}${respelledText(document, spelling)}`;
   }
 
   async #configure(text: string | undefined): Promise<string> {
-    this.#knobs = readKnobs(text);
-    this.#prepared = new PreparedAnswers(this.#knobs.answers);
-    if (this.#knobs.disconnect === true) (await this.#client)?.cut();
-    if (this.#knobs.loseService === true) await this.relay.loseService();
-    return numbersForDll(this.#knobs);
+    this.#settings = readTestHostSettings(text);
+    this.#prepared = new PreparedAnswers(this.#settings.answers);
+    if (this.#settings.disconnect === true) (await this.#client)?.cut();
+    if (this.#settings.loseService === true) await this.relay.loseService();
+    return numbersForDll(this.#settings);
   }
 
   #end(): void {

@@ -24,7 +24,7 @@ export interface PreparedAnswer {
 }
 
 /** What UvmShimTestHostConfigure takes, as JSON. What is absent is as it is without any settings. */
-export interface Knobs {
+export interface TestHostSettings {
   /** When and on which thread callbacks come. */
   readonly callbacks?: keyof typeof callbackModes;
   /** Milliseconds that every answer is late. */
@@ -46,7 +46,7 @@ export interface Knobs {
   readonly loseService?: boolean;
 }
 
-const known: ReadonlySet<string> = new Set<keyof Knobs>([
+const known: ReadonlySet<string> = new Set<keyof TestHostSettings>([
   "callbacks",
   "delayMs",
   "ntstatusForms",
@@ -59,15 +59,16 @@ const known: ReadonlySet<string> = new Set<keyof Knobs>([
   "loseService",
 ]);
 
-export function readKnobs(text: string | undefined): Knobs {
-  const knobs = JSON.parse(text ?? "{}") as Knobs;
-  const unknown = Object.keys(knobs).find((name) => !known.has(name));
-  if (unknown !== undefined) throw new Refusal("E_INVALIDARG", `there is no knob ${unknown}`);
-  return knobs;
+export function readTestHostSettings(text: string | undefined): TestHostSettings {
+  const settings = JSON.parse(text ?? "{}") as TestHostSettings;
+  const unknown = Object.keys(settings).find((name) => !known.has(name));
+  if (unknown !== undefined)
+    throw new Refusal("E_INVALIDARG", `unknown setting ${unknown}: expected one of ${[...known].join(", ")}`);
+  return settings;
 }
 
 /** What testhost.dll itself has to know. */
-export function numbersForDll({ callbacks = "worker", outOfMemoryAt = 0, sleep }: Knobs): string {
+export function numbersForDll({ callbacks = "worker", outOfMemoryAt = 0, sleep }: TestHostSettings): string {
   return `${callbackModes[callbacks]} ${outOfMemoryAt} ${sleep?.milliseconds ?? 0} ${sleep?.function ?? ""}`;
 }
 

@@ -1,7 +1,7 @@
 /** Run under Wine: the test host's DLLs themselves. That they do what the real ones do to their callers. */
 import { hresults } from "@uvm-shim/hcs-schema";
 import { afterEach, describe, expect, it } from "vitest";
-import type { Knobs } from "../relay/test-host-settings.ts";
+import type { TestHostSettings } from "../relay/test-host-settings.ts";
 import { answerOf, controls, core, hex, kernel, ole, RawEvents, RawOperation } from "./raw-dlls.ts";
 import { type TestHostPaths, testHostVariable } from "./test-host-paths.ts";
 
@@ -156,7 +156,7 @@ describe("compute systems", () => {
 });
 
 describe("the settings of the test host", () => {
-  const failure: Knobs["answers"] = [
+  const failure: TestHostSettings["answers"] = [
     { function: "HcsEnumerateComputeSystems", hresult: hresults.E_FAIL, document: "{}" },
   ];
 
@@ -251,7 +251,7 @@ describe("the settings of the test host", () => {
   });
 
   it("are refused when they are unknown", async () => {
-    await expect(controls.configure({ Callbacks: "worker" } as Knobs)).rejects.toThrow(/refuses/);
+    await expect(controls.configure({ Callbacks: "worker" } as TestHostSettings)).rejects.toThrow(/refuses/);
   });
 });
 

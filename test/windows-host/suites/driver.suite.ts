@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { HostError } from "../../../packages/hcs-bindings/src/host-error.ts";
 import type { WindowsComputeSystem } from "../../../packages/hcs-bindings/src/windows/compute/compute-system.ts";
 import type { WindowsHost } from "../../../packages/hcs-bindings/src/windows/windows-host.ts";
-import type { Knobs } from "../relay/test-host-settings.ts";
+import type { TestHostSettings } from "../relay/test-host-settings.ts";
 import { held, heldAtRest } from "./held-resources.ts";
 import { controls, paths, system } from "./system-under-test.ts";
 import { vmDocument } from "./vm-document.ts";
@@ -111,7 +111,7 @@ const walks: { readonly [name: string]: Walk } = {
 const loopMs = 300_000;
 
 describe.each(Object.entries(walks))("%s", (_, { prepare = create, go }) => {
-  const knobs: { readonly [name: string]: Knobs } = {
+  const settings: { readonly [name: string]: TestHostSettings } = {
     "as everywhere": {},
     "with callbacks before the calls return": { callbacks: "beforeReturn" },
     "with callbacks on threads of their own": { callbacks: "freshThread" },
@@ -123,8 +123,8 @@ describe.each(Object.entries(walks))("%s", (_, { prepare = create, go }) => {
     "with failures that carry no document": { withoutDocuments: true },
   };
 
-  it.each(Object.entries(knobs))("%s", async (_name, knob) => {
-    await controls.configure(knob);
+  it.each(Object.entries(settings))("%s", async (_name, setting) => {
+    await controls.configure(setting);
     await go(await prepare());
   });
 
@@ -150,8 +150,8 @@ describe.each(Object.entries(walks))("%s", (_, { prepare = create, go }) => {
 describe("failures", () => {
   it.each([{}, { ntstatusForms: true }, { callbacks: "failingAtOnce" }, { withoutDocuments: true }] as const)(
     "are the same in whatever form they come: %j",
-    async (knob) => {
-      await controls.configure(knob);
+    async (setting) => {
+      await controls.configure(setting);
       const vm = await create();
       await expect(host.createComputeSystem(vm.id, document)).rejects.toMatchObject({
         code: "AlreadyExists",

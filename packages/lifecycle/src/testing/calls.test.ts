@@ -12,7 +12,7 @@ describe("ScriptedCalls", () => {
     return { calls, result, isDone: () => done };
   };
 
-  it("records the call and answers", async () => {
+  it("records the call and returns its result", async () => {
     const { calls, result, isDone } = run();
     expect(await result).toBe("answer");
     expect(isDone()).toBe(true);
@@ -55,7 +55,7 @@ describe("ScriptedCalls", () => {
   it.each([
     ["silent", false],
     ["silentDone", true],
-  ] as const)("%s until its bound, though nobody is told that it hangs", async (fault, done) => {
+  ] as const)("%s until its bound, without reporting that it hangs", async (fault, done) => {
     let isDone = false;
     let isTold = false;
     const bound = Promise.withResolvers<never>();
@@ -93,7 +93,7 @@ describe("ScriptedCalls", () => {
 });
 
 describe("Callers", () => {
-  it("aborts what is under way, and takes failures for what they are", async () => {
+  it("aborts calls in progress, and records failures as failures", async () => {
     const callers = new Callers();
     const calls = new ScriptedCalls(new Map([[0, "hang"]]), () => callers.abortAll());
     const attempt = () => callers.attempt((signal) => calls.run("attach", "", signal, () => "answer"));

@@ -10,7 +10,7 @@ describe("abortable", () => {
     await expect(abortable(Promise.reject(new Error("x")), signal)).rejects.toThrow("x");
   });
 
-  it("rejects at once when aborted, and the promise's later failure bothers nobody", async () => {
+  it("rejects at once when aborted, and ignores the promise's later failure", async () => {
     const abort = new AbortController();
     const late = Promise.withResolvers<void>();
     const result = abortable(late.promise, abort.signal);
@@ -25,7 +25,7 @@ describe("abortable", () => {
 });
 
 describe("waiting for a promise", () => {
-  it("leaves one reaction on it, however many wait and give up", async () => {
+  it("leaves a single reaction on it, however many callers wait and give up", async () => {
     const promise = new Promise<string>(() => {});
     const then = vi.spyOn(promise, "then");
     for (let count = 0; count < 100; count++) {
@@ -37,7 +37,7 @@ describe("waiting for a promise", () => {
     expect(then).toHaveBeenCalledTimes(1);
   });
 
-  it("tells all who are left, in their order, and those who come later", async () => {
+  it("notifies all remaining waiters in order, and later ones too", async () => {
     const { promise, resolve } = Promise.withResolvers<string>();
     const told: string[] = [];
     const wait = (name: string, signal: AbortSignal) =>
@@ -127,7 +127,7 @@ describe("in every order of settling and aborting", () => {
     return isAtOnce ? undefined : [settlesWith];
   };
 
-  it("abortable answers once, at once, and keeps no listener", async () => {
+  it("abortable settles once, immediately, and leaves no listener", async () => {
     await fc.assert(
       fc.asyncProperty(happenings, async (happening) => {
         const { outcomes, listeners, hasAborted, hasSettled } = await scenario(happening, abortable);
@@ -139,7 +139,7 @@ describe("in every order of settling and aborting", () => {
     );
   });
 
-  it("acquireOrRelease hands on what it acquired or releases it, once, and never both", async () => {
+  it("acquireOrRelease either returns what it acquired or releases it, once, and never both", async () => {
     await fc.assert(
       fc.asyncProperty(happenings, async (happening) => {
         const released: string[] = [];

@@ -27,7 +27,7 @@ describe("systemClock's way of waiting", () => {
     expect(elapsed()).toBe(64_000);
   });
 
-  it("handles what has come in before a wait is over, be it one step alone", async () => {
+  it("handles pending input before a wait ends, even a wait of a single step", async () => {
     const { clock, steps, turns } = starved([]);
     await clock.delay(2);
     expect([steps, turns()]).toEqual([[2], 1]);
@@ -35,14 +35,14 @@ describe("systemClock's way of waiting", () => {
     expect([steps.slice(1), turns()]).toEqual([[25, 25, 25, 25], 5]);
   });
 
-  it("takes what no timer holds for very long, not for nothing", async () => {
+  it("treats a time beyond a timer's range as very long, not as zero", async () => {
     const { clock, steps } = starved([]);
     // The longest time that a StopSandbox can name.
     await clock.delay((2 ** 32 - 1) * 1_000);
     expect(steps).toEqual(Array(8).fill(2 ** 31 - 1));
   });
 
-  it("does not run out for whoever was answered meanwhile", async () => {
+  it("does not time out a caller that was answered in the meantime", async () => {
     const stop = new AbortController();
     const clock = createClock({
       sleep: async () => {},

@@ -7,7 +7,7 @@ import { settlesWithin, withDeadline } from "./deadline.ts";
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 describe("withDeadline", () => {
-  it("aborts with a TimeoutError that names the time, or with the error that it is given", async () => {
+  it("aborts with a TimeoutError that names the time, or with the given error", async () => {
     const clock = new ManualClock();
     const late = withDeadline((until) => abortable(new Promise(() => {}), until), { clock, milliseconds: 20 });
     const named = withDeadline((until) => abortable(new Promise(() => {}), until), {
@@ -22,7 +22,7 @@ describe("withDeadline", () => {
     ]);
   });
 
-  it("answers as the work does, in every order of its end, the caller's leave and the deadline", async () => {
+  it("settles as the work does, in every order of its end, the caller's abort and the deadline", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.shuffledSubarray(["settle", "abort", "expire"] as const),
@@ -62,7 +62,7 @@ describe("withDeadline", () => {
     );
   });
 
-  it("ends its timer when the work throws before it waits", async () => {
+  it("clears its timer when the work throws synchronously", async () => {
     const clock = new ManualClock();
     const thrown = withDeadline(
       () => {
@@ -76,14 +76,14 @@ describe("withDeadline", () => {
 });
 
 describe("settlesWithin", () => {
-  it.each(["resolves", "rejects"] as const)("says that a promise settled in time which %s", async (how) => {
+  it.each(["resolves", "rejects"] as const)("reports that a promise settled in time when it %s", async (how) => {
     const clock = new ManualClock();
     const promise = how === "resolves" ? Promise.resolve() : Promise.reject(new Error("failed"));
     expect(await settlesWithin(promise, 10, clock)).toBe(true);
     expect(clock.sleepers).toBe(0);
   });
 
-  it("says that a promise has not settled in time, and bears its failure afterwards", async () => {
+  it("reports that a promise did not settle in time, and ignores its later failure", async () => {
     const clock = new ManualClock();
     const { promise, reject } = Promise.withResolvers<void>();
     const answer = settlesWithin(promise, 10, clock);

@@ -7,7 +7,7 @@ import { Interruptions } from "./interruptions.ts";
 const reason = new ControllerError("Cancelled", "the VM is being terminated", { operation: "terminate", id: "vm-1" });
 
 describe("Interruptions", () => {
-  it("interrupts what is under way, and neither what is over nor what begins later", async () => {
+  it("interrupts work in progress, but not finished or later work", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.constantFrom("before", "during", "after")), async (ends) => {
         const interruptions = new Interruptions("vm-1");
@@ -31,7 +31,7 @@ describe("Interruptions", () => {
     );
   });
 
-  it("aborts with the caller's signal, and names operation and object in what is thrown", async () => {
+  it("aborts with the caller's signal, and names the operation and object in the error", async () => {
     const interruptions = new Interruptions("vm-1");
     const caller = new AbortController();
     const run = interruptions.run("update VM", caller.signal, (abort) => abortable(new Promise(() => {}), abort));

@@ -9,18 +9,18 @@ const expected = { id: "c1", namespace: "default" };
 const options = { type_url: "containerd.runhcs.v1.Options", value: Uint8Array.of(8, 1) };
 
 describe("parseStartInput", () => {
-  it("takes an empty input for a start without options", () => {
+  it("reads an empty input as a start without options", () => {
     expect(parseStartInput(new Uint8Array(), expected)).toEqual({ dialect: "options" });
   });
 
-  it("takes bare options, as containerd up to 2.2 writes them", () => {
+  it("reads bare options, as containerd up to 2.2 writes them", () => {
     expect(parseStartInput(google.protobuf.Any.encode(options).finish(), expected)).toEqual({
       dialect: "options",
       runtimeOptions: { typeUrl: options.type_url, value: options.value },
     });
   });
 
-  it("takes the parameters of 2.3 and later, with the options in an extension", () => {
+  it("reads the parameters of 2.3 and later, with the options in an extension", () => {
     const input = BootstrapParams.encode({
       instanceId: "c1",
       namespace: "default",
@@ -41,7 +41,7 @@ describe("parseStartInput", () => {
     });
   });
 
-  it("tells the two apart by id and namespace, for each decodes as the other", () => {
+  it("distinguishes the two by id and namespace, since each decodes as the other", () => {
     const forAnother = BootstrapParams.encode({ instanceId: "c2", namespace: "default" }).finish();
     expect(parseStartInput(forAnother, expected)).toMatchObject({ dialect: "options" });
     const unlogged = BootstrapParams.encode({ instanceId: "c1", namespace: "default" }).finish();
@@ -52,7 +52,7 @@ describe("parseStartInput", () => {
     });
   });
 
-  it("refuses what is neither, and never throws anything else", () => {
+  it("rejects any other input, with its own error only", () => {
     expect(() => parseStartInput(Uint8Array.of(0xff, 0xff), expected)).toThrow(
       /start: standard input \(2 bytes\) is neither runtime options nor/,
     );
@@ -71,7 +71,7 @@ describe("parseStartInput", () => {
 describe("encodeReply", () => {
   const address = "unix:///run/containerd/s/x";
 
-  it("speaks each dialect", () => {
+  it("writes each dialect", () => {
     expect(encodeReply({ kind: "address" }, address).toString()).toBe(address);
     expect(JSON.parse(encodeReply({ kind: "json", version: 2 }, address).toString())).toEqual({
       version: 2,
@@ -87,8 +87,8 @@ describe("encodeReply", () => {
   });
 });
 
-describe("the short-lived actions' own encoding", () => {
-  it("is what the generated classes read", () => {
+describe("the hand-written encoding of short-lived actions", () => {
+  it("is readable by the generated classes", () => {
     const information = containerd.types.RuntimeInfo.decode(encodeRuntimeInfo("io.containerd.lcow.v2", "1.0.0"));
     expect(information).toMatchObject({ name: "io.containerd.lcow.v2", version: { version: "1.0.0" } });
     expect(information.features).toBeNull();
@@ -103,7 +103,7 @@ describe("the short-lived actions' own encoding", () => {
     });
   });
 
-  it("reads what it writes", () => {
+  it("round-trips", () => {
     fc.assert(
       fc.property(fc.string(), fc.nat(), fc.integer(), (text, natural, integer) => {
         const fields = decodeFields(

@@ -28,7 +28,7 @@ describe("a completed pod without a shim", () => {
     await close();
   });
 
-  it("is not tried with a containerd that does not answer", async () => {
+  it("is not attempted when containerd does not answer", async () => {
     expect(await sparesCompletedPods(path.join(directory, "nobody.sock"))).toBe(false);
     expect(await sparesCompletedPods("")).toBe(false);
   });

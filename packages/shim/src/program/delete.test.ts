@@ -17,7 +17,7 @@ afterEach(() => {
   rmSync(bundle, { recursive: true });
 });
 
-it("warns when its last state cannot be written, since all was cleaned up", async () => {
+it("only warns when its last state cannot be written, since everything is cleaned up", async () => {
   const platform = new FakePlatform();
   const said: string[] = [];
   vi.spyOn(process.stderr, "write").mockImplementation((text) => said.push(`${text}`) > 0);

@@ -95,7 +95,7 @@ describeWith("Linux")("a shim that has no descriptor left", () => {
     }
   };
 
-  it("has some for those who connect, whatever clients have it open", async () => {
+  it("has some reserved for connections, however many files clients make it open", async () => {
     await inFolder((socket) =>
       run(serving, socket, async (tell) => {
         expect(await tell("take by name")).toContain("EMFILE");
@@ -107,7 +107,7 @@ describeWith("Linux")("a shim that has no descriptor left", () => {
     );
   });
 
-  it("ends each connection that it cannot take, spins not, and takes one as soon as one is free", async () => {
+  it("closes each connection it cannot accept without spinning, and accepts one as soon as a descriptor is free", async () => {
     await inFolder((socket) =>
       run(serving, socket, async (tell) => {
         for (let round = 0; round < 3; round += 1) {

@@ -4,7 +4,7 @@ import { parseCommand } from "./flags.ts";
 const required = ["-namespace", "default", "-id", "c1"];
 
 describe("parseCommand", () => {
-  it("takes containerd's own command lines", () => {
+  it("accepts containerd's command lines", () => {
     const flags = {
       namespace: "k8s.io",
       id: "c1",
@@ -40,7 +40,7 @@ describe("parseCommand", () => {
     expect(parseCommand([...required, "-address", "-odd"])).toMatchObject({ flags: { address: "-odd" } });
   });
 
-  it("serves without an action, and says version or information whatever else is said", () => {
+  it("serves without an action, and -v and -info take precedence over anything else", () => {
     expect(parseCommand([...required, "-socket", "/s"])).toMatchObject({ kind: "serve", flags: { socket: "/s" } });
     expect(parseCommand(["-v"])).toEqual({ kind: "version" });
     expect(parseCommand(["-info", "-namespace", "x"])).toEqual({ kind: "info" });

@@ -2,7 +2,7 @@ import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { expect, it } from "vitest";
 import { endWhenOrphaned } from "./orphan.ts";
 
-it("ends a shim that is idle from one look to the next, and no other", async () => {
+it("ends a shim only if it is idle in two consecutive checks", async () => {
   const clock = new ManualClock();
   const services = { isIdle: false };
   const stop = new AbortController();

@@ -13,7 +13,7 @@ const unprivileged = {
 const namespacesOf = (...types: readonly string[]) => types.map((type) => ({ type }));
 
 describe("the CRI pod configuration", () => {
-  it("gives annotations, name, resolv.conf and settings", () => {
+  it("yields annotations, name, resolv.conf and settings", () => {
     const bytes = encoded({
       annotations: { a: "1" },
       hostname: "web-0",
@@ -35,12 +35,12 @@ describe("the CRI pod configuration", () => {
     });
   });
 
-  it("tells the cgroup that the pod is to be below", () => {
+  it("yields the parent cgroup of the pod", () => {
     const { pod } = readPodConfiguration(encoded({ linux: { cgroupParent: "/kubepods/pod1" } }));
     expect(pod.controlGroupParent).toBe("/kubepods/pod1");
   });
 
-  it("may say nothing", () => {
+  it("may be empty", () => {
     const linux = { sysctl: unprivileged, namespaces: namespacesOf("mount", "network", "uts", "ipc", "pid") };
     expect(readPodConfiguration(encoded({ dnsConfig: {} }))).toEqual({
       annotations: {},
@@ -60,13 +60,13 @@ describe("the CRI pod configuration", () => {
     expect(pod.specification).toEqual({ linux: { sysctl, namespaces: namespacesOf(...types) } });
   });
 
-  it("has its own settings come before those that every pod's network has", () => {
+  it("gives the pod's own settings precedence over its network's defaults", () => {
     const sysctls = { "net.ipv4.ip_unprivileged_port_start": "1024" };
     const { pod } = readPodConfiguration(encoded({ linux: { sysctls } }));
     expect(pod.specification).toMatchObject({ linux: { sysctl: { ...unprivileged, ...sysctls } } });
   });
 
-  it("gives what its containers may take", () => {
+  it("yields the resources of its containers", () => {
     const resources = { memoryLimitInBytes: 2 ** 31, cpuQuota: -1, cpuPeriod: 100_000, cpuShares: 512 };
     const { pod } = readPodConfiguration(encoded({ linux: { resources } }));
     expect(pod.specification).toMatchObject({
@@ -74,7 +74,7 @@ describe("the CRI pod configuration", () => {
     });
   });
 
-  it("gives the user", () => {
+  it("yields the user", () => {
     const securityContext = { runAsUser: { value: 7 }, runAsGroup: { value: 8 }, supplementalGroups: [9] };
     const { pod } = readPodConfiguration(encoded({ linux: { securityContext } }));
     expect(pod.specification).toMatchObject({ process: { user: { uid: 7, gid: 8, additionalGids: [9] } } });
@@ -95,7 +95,7 @@ describe("the CRI pod configuration", () => {
     expect(() => readPodConfiguration(encoded({ dnsConfig }))).toThrow(`create sandbox: dns_config.${field}: `);
   });
 
-  it("is refused when it is none", () => {
+  it("is rejected when it is malformed", () => {
     expect(() => readPodConfiguration(Uint8Array.of(0xff))).toThrow("options are not a PodSandboxConfig");
   });
 });

@@ -27,7 +27,7 @@ async function lingerOnce(): Promise<void> {
 }
 
 describe("the shim of a completed pod", () => {
-  it("ends a while after StopSandbox, and answers until then", async () => {
+  it("ends some time after StopSandbox, and answers until then", async () => {
     await runPod();
     await stopSandbox();
     await expect.poll(() => harness.clock.sleepers).toBeGreaterThan(0);
@@ -50,7 +50,7 @@ describe("the shim of a completed pod", () => {
     await expect.poll(() => harness.ended).toEqual(ended);
   });
 
-  it("ends too when its VM has ended by itself, and gives back first what that held", async () => {
+  it("also ends after its VM has ended by itself, and releases the VM's resources first", async () => {
     await runPod();
     harness.sandbox.end(1);
     await lingerOnce();
@@ -58,7 +58,7 @@ describe("the shim of a completed pod", () => {
     expect(harness.sandbox.stops).toBe(1);
   });
 
-  it("tries again when not all is given back", async () => {
+  it("retries when not everything was released", async () => {
     await runPod();
     harness.sandbox.end(1);
     harness.sandbox.onStop = async () => {
@@ -72,7 +72,7 @@ describe("the shim of a completed pod", () => {
     await expect.poll(() => harness.ended).toEqual(ended);
   });
 
-  it("stays where what holds the namespaces has ended alone, and the VM runs", async () => {
+  it("stays when only the sandbox container has ended and the VM still runs", async () => {
     await runPod();
     harness.sandbox.lose(137);
     await lingerOnce();
@@ -80,7 +80,7 @@ describe("the shim of a completed pod", () => {
     expect(harness.ended).toEqual([]);
   });
 
-  it("stays for a containerd that cannot do without it, and ends when another has taken its place", async () => {
+  it("stays for a containerd that still needs it, and ends when another containerd has replaced that one", async () => {
     harness.isDispensable = false;
     await runPod();
     await stopSandbox();
@@ -92,7 +92,7 @@ describe("the shim of a completed pod", () => {
     await expect.poll(() => harness.ended).toEqual(ended);
   });
 
-  it("stays for clients other than CRI, which could not shut the sandbox down without it", async () => {
+  it("stays for clients other than CRI, which need it to shut down the sandbox", async () => {
     await harness.runSandbox();
     await stopSandbox();
     await harness.clock.advance(10 * lingerMilliseconds);
@@ -102,14 +102,14 @@ describe("the shim of a completed pod", () => {
   });
 });
 
-describe("how long it lingers", () => {
+describe("the linger time", () => {
   const told = (text: string | undefined) => {
     const warnings: string[] = [];
     const milliseconds = lingerFrom(text, { log: (_level, message) => void warnings.push(message) });
     return { milliseconds, warnings };
   };
 
-  it("is what the environment says", () => {
+  it("is taken from the environment", () => {
     expect(told("10000")).toEqual({ milliseconds: 10_000, warnings: [] });
     expect(told(undefined)).toEqual({ milliseconds: 30_000, warnings: [] });
   });

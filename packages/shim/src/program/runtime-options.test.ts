@@ -42,7 +42,7 @@ const every = {
 };
 
 describe("the message itself", () => {
-  it("gives every field", async () => {
+  it("yields every field", async () => {
     const value = Options.encode({ ...every, debugType: 2, sandboxIsolation: 1 }).finish();
     expect(await message(value)).toEqual(every);
   });
@@ -55,7 +55,7 @@ describe("the message itself", () => {
     },
   );
 
-  it("gives nothing for what was not set, but an isolation that was", async () => {
+  it("yields nothing for unset fields, but an explicit zero for the isolation", async () => {
     expect(await message(new Uint8Array())).toEqual({ defaultContainerAnnotations: {} });
     expect(await message(Uint8Array.of(6 << 3, 0))).toMatchObject({ sandboxIsolation: "PROCESS" });
   });
@@ -69,7 +69,7 @@ describe("the message itself", () => {
     await expect(message(value)).rejects.toThrow(problem);
   });
 
-  it("of any bytes is decoded or refused", async () => {
+  it("made of any bytes is decoded or rejected", async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 64 }), async (value) => {
         const outcome = await message(value).catch((error: unknown) => error);
@@ -87,7 +87,7 @@ describe("the configuration of containerd's CRI plugin", () => {
   });
   afterEach(() => rm(directory, { recursive: true, force: true }));
 
-  it("gives every field in Go's spelling, and in protobuf's", async () => {
+  it("yields every field in Go's spelling, and in protobuf's", async () => {
     const text = `
       Debug = true
       DebugType = 2
@@ -117,7 +117,7 @@ describe("the configuration of containerd's CRI plugin", () => {
     expect(await toml(text)).toEqual(every);
   });
 
-  it("may be empty, and name values of enumerations", async () => {
+  it("may be empty, and may name enumeration values", async () => {
     expect(await generic({})).toEqual({});
     expect(await toml('SandboxIsolation = "PROCESS"')).toEqual({ sandboxIsolation: "PROCESS" });
     expect(await toml("SandboxIsolation = 0")).toEqual({ sandboxIsolation: "PROCESS" });
@@ -144,7 +144,7 @@ describe("the configuration of containerd's CRI plugin", () => {
     await expect(toml(text)).rejects.toThrow(problem);
   });
 
-  it("is refused where its file is missing, too large or not named in full", async () => {
+  it("is rejected if its file is missing, too large or named by a relative path", async () => {
     const large = path.join(directory, "large");
     await writeFile(large, Buffer.alloc(1024 * 1024 + 1));
     for (const [configPath, problem] of [
@@ -158,7 +158,7 @@ describe("the configuration of containerd's CRI plugin", () => {
   });
 });
 
-describe("options that nobody can read", () => {
+describe("unreadable options", () => {
   it.each([
     ["a group", Uint8Array.of((99 << 3) | 3, 6, (99 << 3) | 4, 6)],
     ["an unfinished number", Uint8Array.of(8, 0x80)],

@@ -24,7 +24,7 @@ beforeEach(async () => {
 afterEach(() => shim.close());
 
 describe("the life of a shim", () => {
-  it("ends after Shutdown with nothing left, and delete then has nothing to do", async () => {
+  it("ends after Shutdown with nothing left, so that delete has nothing to do", async () => {
     shim.makeBundle("c1", { process: { args: ["42"] } });
     const address = await shim.start("c1");
     const pid = shim.servingPid("c1");
@@ -43,7 +43,7 @@ describe("the life of a shim", () => {
     expect(shim.events.topics).toEqual(["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]);
   });
 
-  it("leaves the socket to its successor when it ends after that has come", async () => {
+  it("leaves the socket to its successor when it ends after the successor has started", async () => {
     shim.makeBundle("c1", { process: { args: ["0"] } });
     const address = await shim.start("c1");
     const pid = shim.servingPid("c1");
@@ -59,7 +59,7 @@ describe("the life of a shim", () => {
     expect(await shim.connect(address).call(Task, "Connect", { id: "c1" })).toMatchObject({ shimPid: successor });
   });
 
-  it("is removed by delete after a crash, once, and again without harm", async () => {
+  it("is cleaned up by delete after a crash, and a second delete does no harm", async () => {
     shim.makeBundle("c1", { process: { args: ["0"] } });
     const address = await shim.start("c1");
     const client = shim.connect(address);
@@ -75,7 +75,7 @@ describe("the life of a shim", () => {
     expect(shim.record().filter((line) => line === "cleanUp c1")).toHaveLength(1);
   });
 
-  it("is ended by delete when it still runs", async () => {
+  it("is ended by delete if it still runs", async () => {
     shim.makeBundle("c1", {});
     const address = await shim.start("c1");
     const pid = shim.servingPid("c1");
@@ -85,7 +85,7 @@ describe("the life of a shim", () => {
     expect(existsSync(address.replace("unix://", ""))).toBe(false);
   });
 
-  it("stays for the tasks of a sandbox that has ended, whose own is deleted, and ends with the last", async () => {
+  it("outlives its sandbox and the sandbox's own task until the last task is deleted", async () => {
     shim.makeBundle("s1", { process: { args: ["0"] } });
     const address = await shim.start("s1");
     const pid = shim.servingPid("s1");
@@ -121,7 +121,7 @@ describe("the life of a shim", () => {
     await shim.connect(address).call(Task, "Connect", { id: "s1" });
   });
 
-  it("lets no other process that has its pid now suffer for it", async () => {
+  it("never ends another process that has reused its pid", async () => {
     shim.makeBundle("c1", {});
     const bystander = spawn("sleep", ["60"]);
     const state = {
@@ -139,7 +139,7 @@ describe("the life of a shim", () => {
     expect(shim.record()).toContain("cleanUp c1");
   });
 
-  it("makes delete fail in time when cleaning up hangs or the platform cannot be loaded", async () => {
+  it("makes delete fail within its bound when the clean-up hangs or the platform cannot be loaded", async () => {
     shim.makeBundle("c1", {});
     const hanging = await shim.run("c1", ["-bundle", shim.bundle("c1"), "delete"], {
       env: { FAKE_CLEAN_UP_HANGS: "1" },
@@ -151,7 +151,7 @@ describe("the life of a shim", () => {
     expect(hostless).toMatchObject({ code: 1, stderr: "containerd-shim-fake-v2: no host here\n" });
   });
 
-  it("is looked for by delete also when its bundle is gone", async () => {
+  it("is found by delete even when its bundle is gone", async () => {
     await shim.delete("c1");
     expect(shim.record()).toEqual(["load ns", "cleanUp c1"]);
   });
@@ -169,7 +169,7 @@ describe("the life of a shim", () => {
     expect(existsSync(address.replace("unix://", ""))).toBe(false);
   });
 
-  it("leaves no socket when cleaning up fails", async () => {
+  it("leaves no socket when the clean-up fails", async () => {
     const bundle = shim.makeBundle("c1", {});
     const address = await shim.start("c1");
     await shim.kill("c1");
@@ -178,7 +178,7 @@ describe("the life of a shim", () => {
     expect(existsSync(address.replace("unix://", ""))).toBe(false);
   });
 
-  it("ends in order on SIGTERM", async () => {
+  it("shuts down cleanly on SIGTERM", async () => {
     shim.makeBundle("s1", {});
     const address = await shim.start("s1");
     const client = shim.connect(address);
@@ -190,21 +190,21 @@ describe("the life of a shim", () => {
     expect(readState(shim.bundle("s1"))).toMatchObject({ kind: "ended" });
   });
 
-  it("ends by itself when nobody asks it for anything", async () => {
+  it("ends by itself when no client calls it", async () => {
     shim.makeBundle("c1", {});
     const address = await shim.start("c1", { env: { FAKE_ORPHAN_MILLISECONDS: "100" } });
     await expect.poll(() => existsSync(address.replace("unix://", "")), { timeout: 5000 }).toBe(false);
     expect(readState(shim.bundle("c1"))).toMatchObject({ kind: "ended" });
   });
 
-  it("ends by itself also when its bundle has been removed", async () => {
+  it("ends by itself even when its bundle has been removed", async () => {
     shim.makeBundle("c1", {});
     const address = await shim.start("c1", { env: { FAKE_ORPHAN_MILLISECONDS: "200" } });
     rmSync(shim.bundle("c1"), { recursive: true });
     await expect.poll(() => existsSync(address.replace("unix://", "")), { timeout: 5000 }).toBe(false);
   });
 
-  it("fails the calls under way and says why when it crashes", async () => {
+  it("fails pending calls and reports the reason when it crashes", async () => {
     const bundle = shim.makeBundle("c1", { process: { args: ["crash"] } });
     const client = shim.connect(await shim.start("c1"));
     await client.call(Sandbox, "CreateSandbox", { sandboxId: "s1", bundlePath: shim.directory });

@@ -24,7 +24,7 @@ beforeEach(async () => {
 afterEach(() => shim.close());
 
 describe("start", () => {
-  it("answers containerd 1.6 with the address alone, once the socket accepts", async () => {
+  it("answers containerd 1.6 with only the address, once the socket accepts", async () => {
     const bundle = shim.makeBundle("c1", { process: { args: ["0"] } });
     const address = await shim.start("c1");
     const socket = address.replace("unix://", "");
@@ -36,7 +36,7 @@ describe("start", () => {
     expect(connected).toMatchObject({ shimPid: shim.servingPid("c1"), version: "1.2.3" });
   });
 
-  it("runs the serving process in a session of its own, with nothing of its caller's open", async () => {
+  it("runs the serving process in a new session, without inherited descriptors", async () => {
     shim.makeBundle("c1", {});
     await shim.start("c1");
     const pid = shim.servingPid("c1");
@@ -46,14 +46,14 @@ describe("start", () => {
     for (const stream of standardStreams) expect(stream).not.toMatch(/^(pipe|socket):/);
   });
 
-  it("has the serving process keep little memory for what it is going to allocate", async () => {
+  it("makes the serving process reserve little memory for future allocations", async () => {
     shim.makeBundle("c1", {});
     await shim.start("c1");
     const command = readFileSync(`/proc/${shim.servingPid("c1")}/cmdline`, "utf8").split("\0");
     expect(command).toContain("--max-semi-space-size=2");
   });
 
-  it("has the serving process make file calls in so many threads that some may wait for a file system", async () => {
+  it("gives the serving process enough threads for file calls that some may wait for a file system", async () => {
     shim.makeBundle("c1", {});
     await shim.start("c1");
     const environment = readFileSync(`/proc/${shim.servingPid("c1")}/environ`, "utf8").split("\0");
@@ -77,12 +77,12 @@ describe("start", () => {
     await close();
   });
 
-  it("answers a containerd that does not say its version with version 2", async () => {
+  it("answers version 2 to a containerd that does not state its version", async () => {
     shim.makeBundle("c1", {});
     expect(JSON.parse(await shim.start("c1", { env: { MAX_SHIM_VERSION: "2" } }))).toMatchObject({ version: 2 });
   });
 
-  it("answers the parameters of containerd 2.3 in protobuf, and takes from them what they say", async () => {
+  it("answers the parameters of containerd 2.3 in protobuf, and applies them", async () => {
     shim.makeBundle("c1", { process: { args: ["0"] } });
     const input = BootstrapParams.encode({
       instanceId: "c1",
@@ -99,19 +99,19 @@ describe("start", () => {
     await expect.poll(() => shim.events.topics).toEqual(["/tasks/create"]);
   });
 
-  it("lets no warning of the runtime into its reply", async () => {
+  it("keeps warnings of Node out of its reply", async () => {
     shim.makeBundle("c1", {});
     expect(await shim.start("c1", { env: { FAKE_WARNS: "1" } })).toMatch(/^unix:[^\s]+$/);
   });
 
-  it("hands bare runtime options to the platform", async () => {
+  it("passes bare runtime options to the platform", async () => {
     shim.makeBundle("c1", {});
     const input = google.protobuf.Any.encode({ type_url: "my.Options", value: Uint8Array.of(1) }).finish();
     await shim.connect(await shim.start("c1", { input })).call(Task, "Create", { id: "c1", bundle: shim.bundle("c1") });
     expect(shim.record()).toContain('create c1 "my.Options"');
   });
 
-  it("writes runtime options, which may be secrets, into no file while it waits for its child", async () => {
+  it("writes runtime options, which may contain secrets, to no file while it waits for its child", async () => {
     shim.makeBundle("c1", {});
     const value = Buffer.from("a secret of the options");
     const input = google.protobuf.Any.encode({ type_url: "my.Options", value }).finish();
@@ -125,14 +125,14 @@ describe("start", () => {
     }
   });
 
-  it("hands on options that are longer than a pipe is", async () => {
+  it("passes on options larger than a pipe's buffer", async () => {
     shim.makeBundle("c1", {});
     const input = google.protobuf.Any.encode({ type_url: "my.Options", value: Buffer.alloc(1 << 20) }).finish();
     await shim.connect(await shim.start("c1", { input })).call(Task, "Create", { id: "c1", bundle: shim.bundle("c1") });
     expect(shim.record()).toContain('create c1 "my.Options"');
   });
 
-  it("fails at once, with the child's own last words, when the child dies", async () => {
+  it("fails at once, with the child's last output, when the child dies", async () => {
     shim.makeBundle("c1", {});
     const outcome = await shim.run("c1", ["start"], { env: { FAKE_DIES: "1" } });
     expect(outcome.code).toBe(1);
@@ -141,7 +141,7 @@ describe("start", () => {
     );
   });
 
-  it("does not wait for ever for a child that says nothing", async () => {
+  it("does not wait forever for a silent child", async () => {
     shim.makeBundle("c1", {});
     const outcome = await shim.run("c1", ["start"], { env: { FAKE_HANGS: "1", FAKE_START_MILLISECONDS: "300" } });
     expect(outcome).toMatchObject({
@@ -150,7 +150,7 @@ describe("start", () => {
     });
   });
 
-  it("says in plain words that it may open too few files, up to the limit from which on it serves", async () => {
+  it("reports a limit of open files that is too low, and serves from the minimum on", async () => {
     shim.makeBundle("c1", {});
     const refused: number[] = [];
     let descriptors = 24;
@@ -170,7 +170,7 @@ describe("start", () => {
     ).toBe(true);
   });
 
-  it("refuses a second shim of the same id, and replaces a socket that nobody serves", async () => {
+  it("refuses a second shim with the same id, and replaces a socket that no process serves", async () => {
     shim.makeBundle("c1", {});
     const address = await shim.start("c1");
     const again = await shim.run("c1", ["start"]);
@@ -200,12 +200,12 @@ describe("start", () => {
     });
   });
 
-  it("does not wait for ever for an input that nobody closes", async () => {
+  it("does not wait forever for an input that is never closed", async () => {
     shim.makeBundle("c1", {});
     expect(await shim.start("c1", { keepStdinOpen: true })).toMatch(/^unix:/);
   });
 
-  it("leaves a malformed config.json to Create, which has a code for it", async () => {
+  it("leaves a malformed config.json to Create, which has an error code for it", async () => {
     shim.makeBundle("c1", "{");
     const create = shim.connect(await shim.start("c1")).call(Task, "Create", { id: "c1", bundle: shim.bundle("c1") });
     await expect(create).rejects.toMatchObject({
@@ -225,7 +225,7 @@ describe("start", () => {
 });
 
 describe("-v and -info", () => {
-  it("say what this is", async () => {
+  it("print the version and the runtime information", async () => {
     const version = await shim.run("c1", ["-v"]);
     expect(version).toMatchObject({
       code: 0,

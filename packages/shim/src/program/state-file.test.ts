@@ -43,13 +43,13 @@ describe("state file", () => {
     expect(readState(directory)).toBeUndefined();
   });
 
-  it("is none when there is no file", () => {
+  it("is undefined without a file", () => {
     expect(readState(path.join(directory, "none"))).toBeUndefined();
   });
 });
 
 describe("process identity", () => {
-  it("tells a process from another that has its pid", async () => {
+  it("distinguishes a process from another that has reused its pid", async () => {
     const processStart = processStartTime(process.pid);
     expect(processStart).toMatch(/^\d+$/);
     expect(await isAlive({ pid: process.pid, processStartTime: processStart ?? "" }, posixSystem)).toBe(true);
@@ -61,7 +61,7 @@ describe("process identity", () => {
 describe("socket path", () => {
   const owner = { address: "/run/containerd/containerd.sock", namespace: "k8s.io", id: "c".repeat(76) };
 
-  it("is short, and one per containerd, namespace and id", () => {
+  it("is short, and unique per containerd, namespace and id", () => {
     const paths = [
       owner,
       { ...owner, address: "/other.sock" },
@@ -73,7 +73,7 @@ describe("socket path", () => {
     expect(paths[0]).toBe(socketPath({ ...owner, directory: "/run/containerd/s" }));
   });
 
-  it("says when the directory is too long", () => {
+  it("reports a directory that is too long", () => {
     expect(() => socketPath({ ...owner, directory: `/${"d".repeat(80)}` })).toThrow(
       /has 118 bytes, expected at most 100/,
     );
@@ -81,7 +81,7 @@ describe("socket path", () => {
 });
 
 describe("Tombstones", () => {
-  it("remembers so many and forgets the oldest", () => {
+  it("remembers a fixed number and forgets the oldest", () => {
     const tombstones = new Tombstones<number>(2);
     tombstones.set("a", 1);
     tombstones.set("b", 2);

@@ -21,7 +21,7 @@ async function runInSandbox(): Promise<void> {
 }
 
 describe("a guest that hangs", () => {
-  it("lets Stats fail in time, Pids tell what is known without it, and State answer", async () => {
+  it("makes Stats fail in time, while Pids answers from what the shim knows, and State answers", async () => {
     await runInSandbox();
     harness.container("t1").onGuestCall = never;
     const failing = expect(harness.task("Stats", { id: "t1" })).rejects.toMatchObject({
@@ -36,7 +36,7 @@ describe("a guest that hangs", () => {
     expect(await harness.task("State", { id: "t1" })).toMatchObject({ id: "t1", status: 2 });
   });
 
-  it("lets Delete fail in time, go on, and answer whoever asks again", async () => {
+  it("makes Delete fail in time, continue, and answer a repeated call", async () => {
     await runInSandbox();
     const release = Promise.withResolvers<void>();
     harness.sandbox.onDeleteContainer = () => release.promise;
@@ -53,7 +53,7 @@ describe("a guest that hangs", () => {
     expect(harness.sandbox.stops).toBe(0);
   });
 
-  it("loses its VM when it cannot even kill", async () => {
+  it("loses its VM when it does not even answer a kill", async () => {
     await runInSandbox();
     harness.container("t1").onGuestCall = never;
     harness.sandbox.onPing = never;
@@ -66,7 +66,7 @@ describe("a guest that hangs", () => {
     expect(harness.sandbox.stops).toBe(1);
   });
 
-  it("keeps its VM as long as it gives a sign of life", async () => {
+  it("keeps its VM as long as it answers pings", async () => {
     await runInSandbox();
     const slow = Promise.withResolvers<void>();
     harness.container("t1").onGuestCall = () => slow.promise;
@@ -77,7 +77,7 @@ describe("a guest that hangs", () => {
     expect(harness.sandbox.stops).toBe(0);
   });
 
-  it("does not keep the deletion of a classic sandbox's task, with which the VM goes", async () => {
+  it("does not hold up the deletion of a classic sandbox's task, which ends the VM", async () => {
     await harness.runTask("c1");
     const gone = Promise.withResolvers<void>();
     harness.sandbox.onDeleteContainer = () => gone.promise;
@@ -95,7 +95,7 @@ describe("a guest that hangs", () => {
     expect(harness.sandbox.deletions).toBe(2);
   });
 
-  it("is told by PingSandbox", async () => {
+  it("makes PingSandbox fail", async () => {
     await runInSandbox();
     await harness.client.call(Sandbox, "PingSandbox", { sandboxId: "s1" });
     harness.sandbox.onPing = never;
@@ -106,7 +106,7 @@ describe("a guest that hangs", () => {
   });
 });
 
-describe("a guest that has fallen silent, where a container of its pod is to be deleted", () => {
+describe("a guest that has stopped answering while a container of its pod is being deleted", () => {
   const silent = "the guest has not answered for 750 ms";
   let release: PromiseWithResolvers<void>;
   beforeEach(async () => {
@@ -139,7 +139,7 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
   }
   const deleted = (id = "t1") => harness.task("Delete", { id });
 
-  it("has Delete refused within a second, while State of others is answered as ever", async () => {
+  it("makes Delete fail within a second, while State still answers", async () => {
     const began = harness.clock.now().getTime();
     await refused(deleted);
     expect(harness.clock.now().getTime() - began).toBeLessThan(1_000);
@@ -147,13 +147,13 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
     expect(await harness.task("State", { id: "t2" })).toMatchObject({ status: 2 });
   });
 
-  it("has it refused each time, and what is under way done once", async () => {
+  it("makes each repeated Delete fail, and deletes only once", async () => {
     for (let time = 0; time < 4; time++) await refused(deleted);
     expect(harness.sandbox.deletions).toBe(1);
     expect(harness.sandbox.stops).toBe(0);
   });
 
-  it("has it done when it comes back, and the same answer for all who repeat it", async () => {
+  it("completes the deletion when it answers again, with the same response for every repeated call", async () => {
     await refused(deleted);
     harness.sandbox.onPing = async () => {};
     const repeated = deleted();
@@ -166,7 +166,7 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
     expect((await harness.topics(6)).slice(-2)).toEqual(["/tasks/exit", "/tasks/delete"]);
   });
 
-  it("has it done also where nobody asks again, and its id is free then", async () => {
+  it("completes the deletion even if the call is not repeated, and then frees the id", async () => {
     await refused(deleted);
     await expect(harness.runMember("t1")).rejects.toMatchObject({ code: "AlreadyExists" });
     release.resolve();
@@ -176,7 +176,7 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
     expect(await harness.task("State", { id: "t1" })).toMatchObject({ status: 2 });
   });
 
-  it("has it tried anew where it failed when nobody waited for it", async () => {
+  it("has the deletion retried after a failure that no caller saw", async () => {
     await refused(deleted);
     release.reject(new Error("not unmounted"));
     await expect.poll(() => harness.sandbox.deletions).toBe(1);
@@ -185,7 +185,7 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
     await expect.poll(() => deleted().then(({ exitStatus }) => exitStatus)).toBe(3);
   });
 
-  it("loses its VM in the end, without which no task of the pod could be deleted, nor the pod", async () => {
+  it("finally loses its VM, since otherwise neither the tasks nor the pod could be deleted", async () => {
     harness.sandbox.onStop = async () => {
       release.reject(new Error("the VM is ending"));
       harness.sandbox.onDeleteContainer = async () => {};
@@ -200,7 +200,7 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
     expect(await deleted("t2")).toMatchObject({ exitStatus: 255 });
   });
 
-  it("keeps its VM for as long as its host is slow as well, or silent", async () => {
+  it("keeps its VM as long as the host is slow or silent too", async () => {
     await refused(deleted);
     harness.sandbox.onPingHost = () => harness.clock.delay(3_000);
     await harness.clock.advance(60_000);
@@ -212,7 +212,7 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
     await expect.poll(() => harness.sandbox.container("t1")).toBeUndefined();
   });
 
-  it("keeps its VM when it comes back before that", async () => {
+  it("keeps its VM when it answers again before that", async () => {
     await refused(deleted);
     await harness.clock.advance(9_000);
     harness.sandbox.onPing = async () => {};
@@ -223,7 +223,7 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
     expect(await harness.task("State", { id: "t2" })).toMatchObject({ status: 2 });
   });
 
-  it("leaves nothing when the pod is shut down after that", async () => {
+  it("leaves nothing behind when the pod is shut down afterwards", async () => {
     await refused(deleted);
     harness.sandbox.onStop = async () => {
       release.reject(new Error("the VM is ending"));
@@ -236,7 +236,7 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
     expect(harness.ended).toHaveLength(1);
   });
 
-  it("has the creation of a task given up within a second too", async () => {
+  it("has a Delete of a task being created fail within a second too", async () => {
     const begun = Promise.withResolvers<void>();
     const undone = Promise.withResolvers<never>();
     harness.sandbox.onCreateContainer = () => {
@@ -250,7 +250,7 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
     expect(await creating).toBeInstanceOf(Error);
   });
 
-  it("loses its VM in the end also where it is a creation that it does not undo, once however often that is asked", async () => {
+  it("finally loses its VM, once, when it does not undo a creation, however often Delete is repeated", async () => {
     const begun = Promise.withResolvers<void>();
     const undone = Promise.withResolvers<never>();
     harness.sandbox.onCreateContainer = () => {
@@ -266,7 +266,7 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
     expect(harness.sandbox.stops).toBe(1);
   });
 
-  it("has the end of its VM tried again where the host could not end it", async () => {
+  it("has the end of its VM retried if the host failed to end it", async () => {
     harness.sandbox.onStop = () => Promise.reject(new Error("the host is out of memory"));
     await refused(deleted);
     await harness.clock.advance(12_000);
@@ -281,8 +281,8 @@ describe("a guest that has fallen silent, where a container of its pod is to be 
   });
 });
 
-describe("a container that the guest says it has killed, and that goes on", () => {
-  it.each([true, false])("loses its VM after a while, which is told with the exit (all: %j)", async (all) => {
+describe("a container that keeps running although the guest has confirmed its kill", () => {
+  it.each([true, false])("loses its VM after a while, which completes its exit (all: %j)", async (all) => {
     await runInSandbox();
     harness.container("t1").init.isImmortal = true;
     await harness.task("Kill", { id: "t1", signal: 9, all });
@@ -295,7 +295,7 @@ describe("a container that the guest says it has killed, and that goes on", () =
     expect(await harness.task("State", { id: "t1" })).toMatchObject({ status: 3 });
   });
 
-  it("has so much time once, however often it is killed", async () => {
+  it("gets this time only once, however often it is killed", async () => {
     await runInSandbox();
     harness.container("t1").init.isImmortal = true;
     for (let count = 0; count < 4; count++) {
@@ -306,7 +306,7 @@ describe("a container that the guest says it has killed, and that goes on", () =
     expect(harness.sandbox.stops).toBe(1);
   });
 
-  it("loses its VM too when the guest refuses to kill it, or does not answer that alone", async () => {
+  it("also loses its VM when the guest refuses the kill, or leaves only the kill unanswered", async () => {
     await runInSandbox();
     const { init } = harness.container("t1");
     init.isImmortal = true;
@@ -321,7 +321,7 @@ describe("a container that the guest says it has killed, and that goes on", () =
     expect(harness.sandbox.stops).toBe(1);
   });
 
-  it("is told with its exit also where the kill breaks off with the VM", async () => {
+  it("has its kill succeed even if the VM's end interrupts it", async () => {
     await runInSandbox();
     const { init } = harness.container("t1");
     init.isImmortal = true;
@@ -342,7 +342,7 @@ describe("a container that the guest says it has killed, and that goes on", () =
     expect(init.exit?.status).toBe(255);
   });
 
-  it("keeps its VM while what it wrote is on its way to the client", async () => {
+  it("keeps its VM while its output is still being delivered to the client", async () => {
     await runInSandbox();
     const { init } = harness.container("t1");
     init.isImmortal = true;
@@ -357,7 +357,7 @@ describe("a container that the guest says it has killed, and that goes on", () =
     expect(harness.sandbox.stops).toBe(0);
   });
 
-  it("keeps its VM, and has anew the time, whenever another that was killed has ended", async () => {
+  it("keeps its VM, and its time starts anew, whenever another killed container has ended", async () => {
     await runInSandbox();
     await harness.runMember("t2");
     for (const id of ["t1", "t2"]) {
@@ -372,7 +372,7 @@ describe("a container that the guest says it has killed, and that goes on", () =
     expect(harness.sandbox.stops).toBe(1);
   });
 
-  it("has longer from a guest that is slow in everything, but not for ever", async () => {
+  it("gets more time from a guest that is slow in everything, but not unlimited time", async () => {
     await runInSandbox();
     harness.container("t1").init.isImmortal = true;
     harness.sandbox.onPing = () => harness.clock.delay(4_000);
@@ -383,7 +383,7 @@ describe("a container that the guest says it has killed, and that goes on", () =
     expect(harness.sandbox.stops).toBe(1);
   });
 
-  it("is killed anew where its VM could not be ended", async () => {
+  it("has its VM ended on the next kill if that failed before", async () => {
     await runInSandbox();
     harness.container("t1").init.isImmortal = true;
     harness.sandbox.onStop = () => Promise.reject(new Error("the host does not answer"));
@@ -396,7 +396,7 @@ describe("a container that the guest says it has killed, and that goes on", () =
     expect(await harness.task("Wait", { id: "t1" })).toMatchObject({ exitStatus: 255 });
   });
 
-  it("is waited for when the signal was another, or an exec's", async () => {
+  it("keeps its VM when the signal was another one, or an exec's", async () => {
     await runInSandbox();
     harness.container("t1").init.isImmortal = true;
     await harness.task("Kill", { id: "t1", signal: 15 });
@@ -410,8 +410,8 @@ describe("a container that the guest says it has killed, and that goes on", () =
   });
 });
 
-describe("a host without a processor to spare", () => {
-  it("gets longer to delete, for as long as it answers at all", async () => {
+describe("a host under full load", () => {
+  it("gets more time to delete, as long as it answers at all", async () => {
     await runInSandbox();
     harness.sandbox.onDeleteContainer = () => harness.clock.delay(15_000);
     harness.sandbox.onPingHost = () => harness.clock.delay(3_000);
@@ -421,7 +421,7 @@ describe("a host without a processor to spare", () => {
     expect(await deleting).toMatchObject({ exitStatus: 3 });
   });
 
-  it("keeps nobody when it says nothing, and no VM is ended for that", async () => {
+  it("keeps no caller waiting when it is silent, and does not end the VM for that", async () => {
     await harness.runTask("c1");
     await harness.runMember("t1", "c1");
     const gone = Promise.withResolvers<void>();
@@ -445,11 +445,11 @@ describe("a host without a processor to spare", () => {
   });
 });
 
-describe("a guest without a processor to spare", () => {
+describe("a guest under full load", () => {
   /** Answers every call after this time. */
   const slowly = (milliseconds: number) => (): Promise<void> => harness.clock.delay(milliseconds);
 
-  it("gets longer for figures, for as long as it answers at all", async () => {
+  it("gets more time for statistics, as long as it answers at all", async () => {
     await runInSandbox();
     harness.container("t1").onGuestCall = slowly(10_000);
     harness.sandbox.onPing = slowly(1_000);
@@ -458,7 +458,7 @@ describe("a guest without a processor to spare", () => {
     expect((await stats).stats).toBeDefined();
   });
 
-  it("gets longer to delete, for as long as it answers at all", async () => {
+  it("gets more time to delete, as long as it answers at all", async () => {
     await runInSandbox();
     harness.sandbox.onDeleteContainer = slowly(15_000);
     harness.sandbox.onPing = slowly(500);
@@ -468,7 +468,7 @@ describe("a guest without a processor to spare", () => {
     expect(await deleting).toMatchObject({ exitStatus: 3 });
   });
 
-  it("gets longer to delete, however slow it is, where its host has none either", async () => {
+  it("gets more time to delete, however slow it is, if its host is under full load too", async () => {
     await runInSandbox();
     harness.sandbox.onDeleteContainer = slowly(15_000);
     harness.sandbox.onPing = slowly(3_000);
@@ -479,7 +479,7 @@ describe("a guest without a processor to spare", () => {
     expect(await deleting).toMatchObject({ exitStatus: 3 });
   });
 
-  it("gets longer for many deletions at once, as long as one after the other is done", async () => {
+  it("gets more time for many concurrent deletions, as long as they complete one after the other", async () => {
     await runInSandbox();
     const ids = Array.from({ length: 20 }, (_, index) => `many${index}`);
     for (const id of ids) {
@@ -498,7 +498,7 @@ describe("a guest without a processor to spare", () => {
     expect(await Promise.all(deletions)).toHaveLength(20);
   });
 
-  it("gets longer for many deletions at once also where it does all that it is asked to beside each other", async () => {
+  it("gets more time for many concurrent deletions even if it works on all of them at once", async () => {
     await runInSandbox();
     const ids = Array.from({ length: 60 }, (_, index) => `many${index}`);
     for (const id of ids) {
@@ -518,7 +518,7 @@ describe("a guest without a processor to spare", () => {
     expect(await Promise.all(deletions)).toHaveLength(60);
   });
 
-  it("keeps its VM when it answers within all of the time that a kill may take, not just at the end of it", async () => {
+  it("keeps its VM when it answers at any time within the bound of a kill, not only at its end", async () => {
     await runInSandbox();
     harness.container("t1").onGuestCall = slowly(12_000);
     harness.sandbox.onPing = slowly(4_500);

@@ -29,8 +29,8 @@ function works(names: string) {
   return { begun, outcomes, finish, fail };
 }
 
-describe("turns", () => {
-  it("are so many at once, and others' in the order in which they came", async () => {
+describe("ConcurrencyLimit", () => {
+  it("runs a limited number of jobs at once, and the others in order of arrival", async () => {
     const { begun, outcomes, finish, fail } = works("abcde");
     await clock.advance(0);
     expect(begun).toEqual(["a", "b"]);
@@ -43,7 +43,7 @@ describe("turns", () => {
     expect(begun).toEqual(["a", "b", "c", "d", "e"]);
   });
 
-  it("end in time by themselves, once each, while the work goes on", async () => {
+  it("ends each turn after its bound, once, while the work continues", async () => {
     const { begun, outcomes, finish } = works("abcde");
     await clock.advance(999);
     expect(begun).toEqual(["a", "b"]);

@@ -8,7 +8,7 @@ import { createServices } from "./services.ts";
 
 afterEach(() => void vi.useRealTimers());
 
-it("leave a caller half a second to take the last answer, unless it hangs up first", async () => {
+it("services leave a caller half a second to read the last answer, unless it hangs up first", async () => {
   vi.useFakeTimers();
   const services = createServices({
     ...{ shimId: "c1", namespace: "ns", bundle: "/bundle", pid: 77, version: "1.2.3", ttrpcAddress: "" },

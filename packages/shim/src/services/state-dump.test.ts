@@ -41,7 +41,7 @@ async function startServing(id: string): Promise<{ readonly pid: number; readonl
 }
 
 describeWith("Linux")("SIGUSR1", () => {
-  it("makes a serving shim tell what it is at and what it has, and opens no debugger", async () => {
+  it("makes a serving shim dump its calls and state, and opens no debugger", async () => {
     const { pid, log } = await startServing("c1");
     const client = shim.connect(
       `unix://${JSON.parse(readFileSync(path.join(shim.bundle("c1"), "uvm-shim.json"), "utf8")).socket}`,
@@ -72,7 +72,7 @@ describeWith("Linux")("SIGUSR1", () => {
     expect(await wait).toMatchObject({ exitStatus: 0 });
   });
 
-  it("opens no debugger that anybody could reach before the shim listens to it, and ends nothing", async () => {
+  it("opens no reachable debugger before the shim handles it, and does not end the process", async () => {
     const script = path.join(shim.directory, "idle.cjs");
     writeFileSync(script, 'setInterval(() => {}, 1000); console.log("runs");');
     const host = { execPath: process.execPath, execArgv: ["--disable-sigusr1"], argv: [process.execPath, script] };
@@ -95,7 +95,7 @@ describeWith("Linux")("SIGUSR1", () => {
 });
 
 describe("the environment of a serving shim", () => {
-  it("has nothing that is meant for other programs' runtimes", async () => {
+  it("has no variables meant for other Node programs", async () => {
     const log = path.join(shim.makeBundle("c1", { process: { args: ["0"] } }), "log");
     writeFileSync(log, "");
     const redirected = path.join(shim.directory, "warnings");

@@ -28,7 +28,7 @@ function bench(atOnce: number, inAll = atOnce) {
   return { asked, ask, beOverdue, letGo: (path: string) => open.get(path)?.() };
 }
 
-it("one file system has half of the turns that others leave, and one at least", async () => {
+it("one file system gets half of the free turns, and at least one", async () => {
   const { asked, ask } = bench(8);
   for (const fileSystem of ["a", "b", "c", "d", "e"]) {
     for (let index = 0; index < 8; index++) void ask(`/${fileSystem}/${index}`);
@@ -37,7 +37,7 @@ it("one file system has half of the turns that others leave, and one at least", 
   expect(asked.map((path) => path[1]).join("")).toBe("aaaabbcd");
 });
 
-it("who waits has the turn that comes free, in the order of asking as far as its file system has one", async () => {
+it("a free turn goes to the first waiting call whose file system may have one", async () => {
   const { asked, ask, letGo } = bench(4);
   for (const path of ["/a/1", "/a/2", "/a/3", "/b/1", "/b/2"]) void ask(path);
   await settled();
@@ -50,7 +50,7 @@ it("who waits has the turn that comes free, in the order of asking as far as its
   expect(asked.at(-1)).toBe("/a/3");
 });
 
-it("what is given up while it waits is rejected, not asked, and keeps no turn", async () => {
+it("a call that is given up while it waits is rejected, never made, and keeps no turn", async () => {
   const { asked, ask, letGo } = bench(2);
   void ask("/a/1");
   let isGivenUp = false;
@@ -64,7 +64,7 @@ it("what is given up while it waits is rejected, not asked, and keeps no turn", 
   expect(asked).toEqual(["/a/1", "/b/1", "/a/3"]);
 });
 
-it("a path is in the file system of the deepest mount above it, and of the last one there", () => {
+it("a path belongs to the deepest mount above it, and to the last one mounted there", () => {
   const line = (device: string, point: string): string => `21 1 ${device} / ${point} rw,relatime - x x rw`;
   const mountinfo = [
     line("8:1", "/"),
@@ -82,7 +82,7 @@ it("a path is in the file system of the deepest mount above it, and of the last 
   expect(fileSystemIn("", "/x")).toBe("");
 });
 
-it("four file systems that do not answer keep a fifth from its turns only until their answers are overdue", async () => {
+it("four file systems that do not answer hold up a fifth only until their answers are overdue", async () => {
   const { asked, ask, beOverdue, letGo } = bench(8, 16);
   for (const fileSystem of ["a", "b", "c", "d"]) {
     for (let index = 0; index < 8; index++) void ask(`/${fileSystem}/${index}`);
@@ -96,7 +96,7 @@ it("four file systems that do not answer keep a fifth from its turns only until 
   await answered;
 });
 
-it("turns that are overdue are made up for up to an end, and each file system has fewer of those that are left", async () => {
+it("overdue turns are replaced up to a limit, and each further file system gets fewer of the rest", async () => {
   const { asked, ask, beOverdue, letGo } = bench(8, 16);
   for (const fileSystem of "abcdefgh") {
     let isGivenUp = false;
@@ -116,7 +116,7 @@ it("turns that are overdue are made up for up to an end, and each file system ha
   await answered;
 });
 
-it("what waits by the thousand is looked at when its turn comes, and not each time that another one does", async () => {
+it("of thousands of waiting calls, each is examined at its own turn and not at every other one", async () => {
   const queue = new FileCallQueue({ atOnce: 8, inAll: 8 }, (path) => path.split("/", 2).join("/"));
   const count = 2000;
   let looks = 0;
@@ -131,7 +131,7 @@ it("what waits by the thousand is looked at when its turn comes, and not each ti
   expect(looks).toBeLessThan(50 * count);
 });
 
-it("a file system that answers none holds no memory of those that gave up", async () => {
+it("a file system that never answers holds no memory of calls that were given up", async () => {
   const { asked, ask, letGo } = bench(2);
   void ask("/a/stuck");
   let isGivenUp = false;
@@ -145,7 +145,7 @@ it("a file system that answers none holds no memory of those that gave up", asyn
   expect(asked).toEqual(["/a/stuck", "/b/1", "/a/last"]);
 });
 
-it("answers, and goes on, where it cannot be read what is mounted", async () => {
+it("makes calls even if the mount table cannot be read", async () => {
   const queue = new FileCallQueue({ atOnce: 2, inAll: 2 }, () => {
     throw new Error("EMFILE: too many open files");
   });

@@ -14,7 +14,7 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 describe("making directories", () => {
-  it("makes those that are missing, with their mode", async () => {
+  it("creates the missing ones, with their mode", async () => {
     const deep = path.join(directory, "a", "b", "c");
     await makeDirectories(deep, 0o700);
     await makeDirectories(deep);
@@ -29,8 +29,8 @@ describe("making directories", () => {
   );
 });
 
-describe("a call on a path that a caller names", () => {
-  it("is refused by its subject when the file system does not answer, and what comes late is given back", async () => {
+describe("a call on a path from a caller", () => {
+  it("is refused with the name of its field when the file system does not answer, and a late result is released", async () => {
     const clock = new ManualClock();
     const answer = Promise.withResolvers<number>();
     const late: number[] = [];
@@ -50,7 +50,7 @@ describe("a call on a path that a caller names", () => {
     await expect.poll(() => late).toEqual([7]);
   });
 
-  it("is refused at once while the same one has not been answered, and no other is", async () => {
+  it("is refused at once while the same call is unanswered, and no other call is", async () => {
     const clock = new ManualClock();
     const answer = Promise.withResolvers<number>();
     const ask = (subject: string, call: () => Promise<number>): Promise<number> =>
@@ -70,7 +70,7 @@ describe("a call on a path that a caller names", () => {
     await expect.poll(() => ask("/far", next).catch(() => 0)).toBe(2);
   });
 
-  it("names those that hold it up when it has not had its turn in time", async () => {
+  it("names the calls that hold it up when it got no turn in time", async () => {
     const clock = new ManualClock();
     const answer = Promise.withResolvers<void>();
     const held = Array.from({ length: mostCallsAtOnce }, (_, index) =>
@@ -108,7 +108,7 @@ describe("a call on a path that a caller names", () => {
       .toBe(1);
   });
 
-  it("is made however many paths of another file system do not answer", async () => {
+  it("succeeds however many paths of another file system do not answer", async () => {
     const clock = new ManualClock();
     const answer = Promise.withResolvers<void>();
     const held = Array.from({ length: 3 * mostCallsAtOnce }, (_, index) =>
@@ -149,7 +149,7 @@ describe("a call on a path that a caller names", () => {
     answer.resolve();
   });
 
-  it("is made beside few others, and not at all when given up before its turn", async () => {
+  it("runs beside a few others, and not at all when given up before its turn", async () => {
     const clock = new ManualClock();
     const answers = Array.from({ length: mostCallsAtOnce }, () => Promise.withResolvers<void>());
     const held = answers.map(({ promise }) =>
@@ -173,7 +173,7 @@ describe("a call on a path that a caller names", () => {
     expect(await last).toBe(1);
   });
 
-  it("opens and tells what was opened", async () => {
+  it("opens and returns what was opened", async () => {
     const { descriptor, kind } = await openNamed("stdout", directory, 0, { clock: new ManualClock() });
     expect(kind.isDirectory()).toBe(true);
     expect(fstatSync(descriptor).ino).toBe(kind.ino);

@@ -40,8 +40,8 @@ async function flood(perSecond: number, seconds: number, text: string): Promise<
 const dropped = (): number =>
   lines.reduce((sum, line) => sum + Number(/^warn: (\d+) log lines? dropped/.exec(line)?.[1] ?? 0), 0);
 
-describe("a log with an allowance", () => {
-  it("writes what a talkative start takes, all at once", () => {
+describe("a rate-limited log", () => {
+  it("writes all lines of a verbose start at once", () => {
     for (let count = 0; count < 800; count++) limited.log("info", `mounted ${"x".repeat(150)} ${count}`);
     expect([lines.length, dropped()]).toEqual([800, 0]);
   });
@@ -71,7 +71,7 @@ describe("a log with an allowance", () => {
     expect(clock.sleepers).toBe(0);
   });
 
-  it("takes nothing for what is below the level, which may be lowered", async () => {
+  it("charges nothing for lines below the level, which can be lowered", async () => {
     for (let count = 0; count < 100_000; count++) limited.log("debug", "chatter");
     limited.log("info", "word");
     expect(lines).toEqual(["info: word"]);
@@ -80,7 +80,7 @@ describe("a log with an allowance", () => {
     expect(lines).toEqual(["info: word", "debug: chatter"]);
   });
 
-  it("writes little of thousands of warnings about one specification", async () => {
+  it("writes few of thousands of warnings about one specification", async () => {
     limited = new LimitedLog({ log: sink, clock, subject: "about requests", allowance: requestAllowance });
     for (let count = 0; count < 10_000; count++) limited.log("warn", `mount /m${count}: rslave has no effect`);
     await clock.advance(requestAllowance.pause);
@@ -88,7 +88,7 @@ describe("a log with an allowance", () => {
     expect(lines.length - 1 + dropped()).toBe(10_000);
   });
 
-  it("has all of it again after some quiet, also when the time was set back", async () => {
+  it("has its full allowance again after a quiet time, even when the clock was set back", async () => {
     await flood(1_000, 30, "w".repeat(500));
     const { burst, perSecond } = guestAllowance;
     await clock.advance((burst / perSecond) * 1_000 + guestAllowance.pause);

@@ -41,7 +41,7 @@ class Reader extends PassThrough {
 }
 
 describe("a log that the shim serves", () => {
-  it("gives the reader lines of its level and above, those from before it came too", () => {
+  it("gives the reader lines at its level and above, earlier ones included", () => {
     log.log("info", "before");
     const reader = new Reader();
     connect(reader);
@@ -54,7 +54,7 @@ describe("a log that the shim serves", () => {
     ]);
   });
 
-  it("keeps lines while a reader has gone, and speaks to the latest", async () => {
+  it("keeps lines while there is no reader, and writes to the latest reader", async () => {
     const first = new Reader();
     connect(first);
     const gone = new Promise((resolve) => first.once("close", resolve));
@@ -70,7 +70,7 @@ describe("a log that the shim serves", () => {
     expect(third.lines).toEqual([expect.stringContaining("msg=later")]);
   });
 
-  it("never waits for a slow reader: what does not fit is counted, and the count is told", () => {
+  it("never waits for a slow reader: lines that do not fit are counted, and the count is logged", () => {
     const reader = new Reader();
     reader.slow = true;
     connect(reader);
@@ -83,7 +83,7 @@ describe("a log that the shim serves", () => {
     expect(reader.lines.at(-1)).toContain("msg=last");
   });
 
-  it("lets go of reader and pipe when it is closed, and takes no reader after that", async () => {
+  it("disconnects the reader and removes the pipe when it is closed, and accepts no reader after that", async () => {
     const reader = new Reader();
     connect(reader);
     log.close();
@@ -95,7 +95,7 @@ describe("a log that the shim serves", () => {
     expect(late.destroyed).toBe(true);
   });
 
-  it("is silent, and harms nobody, when its pipe cannot be served", async () => {
+  it("is silent and does no harm when its pipe cannot be served", async () => {
     const mute = new ServedLog({
       serve: async () => {
         throw new Error("taken");

@@ -40,7 +40,7 @@ const readAll = (descriptor: number): string => {
 };
 
 describe("PipeLog", () => {
-  it("writes structured lines of its level and above", () => {
+  it("writes structured lines at its level and above", () => {
     const reader = openReader();
     log.log("debug", "not said");
     log.log("info", "hello there", { count: 3, error: new Error("no"), nothing: undefined });
@@ -50,7 +50,7 @@ describe("PipeLog", () => {
     closeSync(reader);
   });
 
-  it("waits for its reader, and for the next one when a reader has gone", async () => {
+  it("waits for its reader, and for the next one when the reader has gone", async () => {
     log.log("info", "first");
     const first = openReader();
     await clock.advance(100);
@@ -63,7 +63,7 @@ describe("PipeLog", () => {
     closeSync(second);
   });
 
-  it("never blocks on a full pipe: what does not fit in its queue is counted", async () => {
+  it("never blocks on a full pipe: lines that do not fit in its queue are counted", async () => {
     const reader = openReader();
     const line = "x".repeat(1000);
     for (let index = 0; index < 600; index++) log.log("info", `${index} ${line}`);
@@ -80,7 +80,7 @@ describe("PipeLog", () => {
     closeSync(reader);
   });
 
-  it("says nothing after close, and needs no FIFO", () => {
+  it("writes nothing after close, and needs no FIFO", () => {
     log.close();
     const nowhere = new PipeLog({ path: path.join(directory, "none"), level: "info", clock });
     nowhere.log("error", "unheard");
@@ -90,7 +90,7 @@ describe("PipeLog", () => {
 });
 
 describe("formatLine", () => {
-  it("is one line of bounded length whatever it is given", () => {
+  it("is one line of bounded length for any input", () => {
     const line = formatLine(new Date(0), "error", `a\nb"c ${"y".repeat(9000)}`, {
       object: { nested: true },
     }).toString();
@@ -112,7 +112,7 @@ describe("formatLine", () => {
     );
   });
 
-  it("is whole within its bound: what is left out of it is counted, and a cut text says its length", () => {
+  it("is well-formed within its bound: omitted fields are counted, and a truncated text states its length", () => {
     const many = Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`k${index}`, "v".repeat(300)]));
     const line = formatLine(new Date(0), "info", "m".repeat(9000), { long: "x".repeat(70_000), ...many }).toString();
     expect(Buffer.byteLength(line)).toBeLessThanOrEqual(4096);

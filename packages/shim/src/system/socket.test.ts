@@ -39,7 +39,7 @@ it("leaves a socket to the shim that serves it", async () => {
   expect(await isAccepting(socket)).toBe(true);
 });
 
-it("takes its own socket along, and never another's", async () => {
+it("removes its own socket, and never another's", async () => {
   const first = await serve();
   unlinkSync(socket);
   const second = await serve();
@@ -54,7 +54,7 @@ it("takes its own socket along, and never another's", async () => {
   expect(existsSync(socket)).toBe(false);
 });
 
-it("does not take a dead socket for its successor, which comes while it is looked at", async () => {
+it("does not take a dead socket for its successor's, which appears during the check", async () => {
   const child = spawn(process.execPath, ["-e", `net.createServer().listen(${JSON.stringify(socket)})`]);
   await expect.poll(() => isAccepting(socket), { timeout: 10_000 }).toBe(true);
   child.kill("SIGKILL");
@@ -67,7 +67,7 @@ it("does not take a dead socket for its successor, which comes while it is looke
   await new Promise((resolve) => listener.close(resolve));
 });
 
-it("does not take a shim for dead that has no time for more connections", async () => {
+it("does not take a shim for dead when its backlog of connections is full", async () => {
   const options = JSON.stringify({ path: socket, backlog: 1 });
   const child = spawn(process.execPath, ["-e", `net.createServer().listen(${options})`]);
   const connections: net.Socket[] = [];

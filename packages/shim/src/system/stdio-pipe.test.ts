@@ -73,7 +73,7 @@ describe("standard input and output over named pipes", () => {
     expect([await said, await complained]).toEqual(["said", "complained"]);
   });
 
-  it("are closed within a bound although what they were given is not taken", async () => {
+  it("are closed within a bound although pending output is not read", async () => {
     const output = await serve(pipe("out"));
     const stdio = await open({ stdout: pipe("out") });
     const client = await output.next();
@@ -86,7 +86,7 @@ describe("standard input and output over named pipes", () => {
     client.destroy();
   });
 
-  it("have one output where there is a terminal", async () => {
+  it("have a single output with a terminal", async () => {
     const output = await serve(pipe("out"));
     const stdio = await open({ stdout: pipe("out"), stderr: pipe("err"), terminal: true });
     expect(stdio.stderr).toBeUndefined();
@@ -94,7 +94,7 @@ describe("standard input and output over named pipes", () => {
     await stdio.close();
   });
 
-  it("go to a file, after what is in it", async () => {
+  it("append to a file", async () => {
     const file = path.join(directory, "a file");
     for (const piece of ["one ", "two"]) {
       const stdio = await open({ stdout: pathToFileURL(file).href });
@@ -104,7 +104,7 @@ describe("standard input and output over named pipes", () => {
     expect(readFileSync(file, "utf8")).toBe("one two");
   });
 
-  it("are refused by name when nobody serves them, and none is left open", async () => {
+  it("are refused by name when no server exists, and none is left open", async () => {
     const output = await serve(pipe("out"));
     await expect(open({ stdout: pipe("out"), stderr: pipe("none") })).rejects.toMatchObject({
       code: "InvalidArgument",
@@ -124,13 +124,13 @@ describe("standard input and output over named pipes", () => {
     });
   });
 
-  it("are not waited for any longer by who has given up", async () => {
+  it("stop waiting when the caller gives up", async () => {
     await expect(open({ stdin: pipe("in") }, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
   });
 });
 
-describe("an input whose server goes", () => {
-  it("is dialled again until another is there, and ends with that one once it may", async () => {
+describe("an input whose server disappears", () => {
+  it("reconnects to the next server, and ends with that one once it may", async () => {
     const first = await serve(pipe("in"));
     const stdio = await open({ stdin: pipe("in") });
     const typed = text(stdio.stdin as NodeJS.ReadableStream);
@@ -165,7 +165,7 @@ describe("an input whose server goes", () => {
   });
 });
 
-describe("an output whose server goes", () => {
+describe("an output whose server disappears", () => {
   const refused = (stream: NodeJS.WritableStream | undefined): Promise<Error> =>
     new Promise((resolve) => stream?.once("error", resolve));
 
@@ -181,7 +181,7 @@ describe("an output whose server goes", () => {
     return stdio;
   }
 
-  it("is dialled again until another is there, which gets what the first did not", async () => {
+  it("reconnects to the next server, which gets what the first one did not read", async () => {
     const stdio = await lost();
     const written = new Promise<void>((resolve) => stdio.stdout?.write("for the second", () => resolve()));
     await expect.poll(() => clock.sleepers).toBe(1);
@@ -206,7 +206,7 @@ describe("an output whose server goes", () => {
     await stdio.close();
   });
 
-  it("is given up when it is destroyed", async () => {
+  it("stops reconnecting when it is destroyed", async () => {
     const stdio = await lost();
     stdio.stdout?.write("for nobody");
     await expect.poll(() => clock.sleepers).toBe(1);

@@ -85,7 +85,7 @@ describe("stdin from a FIFO", () => {
     await stdio.close();
   });
 
-  it("ends at once where it may and no client is there, after what they wrote", async () => {
+  it("ends at once if it may and no client is connected, after what they wrote", async () => {
     const file = fifo("in");
     const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdin: file });
     const client = openSync(file, constants.O_WRONLY);
@@ -110,7 +110,7 @@ describe("stdin from a FIFO", () => {
 });
 
 describe("stdout to a FIFO", () => {
-  it("carries 8 MiB whole and ends when the stream is ended", async () => {
+  it("carries 8 MiB completely and ends when the stream is ended", async () => {
     const file = fifo("out");
     const bytes = Buffer.alloc(8 * 1024 * 1024, "0123456789abcdef\n");
     const received = reader(file);
@@ -124,7 +124,7 @@ describe("stdout to a FIFO", () => {
     await stdio.close();
   });
 
-  it("keeps for a late reader what was written before it came", async () => {
+  it("keeps earlier output for a late reader", async () => {
     const file = fifo("out");
     const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: file });
     await ended(stdio.stdout as Writable, "early");
@@ -135,7 +135,7 @@ describe("stdout to a FIFO", () => {
     expect((await content).toString()).toBe("early");
   });
 
-  it("does not wait for ever for a reader that never comes", async () => {
+  it("does not wait forever for a reader that never comes", async () => {
     const stdio = await createPosixStdio({ namespace: "ns", lateReaderMilliseconds: 40 }).open({
       ...none,
       stdout: fifo("out"),
@@ -146,7 +146,7 @@ describe("stdout to a FIFO", () => {
     expect(stdio.stdout?.destroyed).toBe(true);
   });
 
-  it("survives a reader that goes, and gives the next one what was not read", async () => {
+  it("survives a reader that leaves, and gives the next one what was not read", async () => {
     const file = fifo("out");
     const first = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
     const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: file });
@@ -158,7 +158,7 @@ describe("stdout to a FIFO", () => {
     await stdio.close();
   });
 
-  it("names field and path of what cannot be opened", async () => {
+  it("names the field and path that cannot be opened", async () => {
     const missing = path.join(directory, "missing");
     const open = createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: missing });
     await expect(open).rejects.toMatchObject({
@@ -167,7 +167,7 @@ describe("stdout to a FIFO", () => {
     });
   });
 
-  it("leaves no descriptor open when a later end cannot be opened", async () => {
+  it("leaves no descriptor open when a later stream cannot be opened", async () => {
     const missing = path.join(directory, "missing");
     const open = createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: fifo("out"), stderr: missing });
     await expect(open).rejects.toMatchObject({ code: "InvalidArgument" });
@@ -177,7 +177,7 @@ describe("stdout to a FIFO", () => {
 });
 
 describe("other destinations", () => {
-  it("appends to file://, stdout and stderr alike", async () => {
+  it("appends both stdout and stderr to file://", async () => {
     const file = path.join(directory, "logs", "both.log");
     const uri = `file://${file}`;
     const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: uri, stderr: uri });
@@ -208,7 +208,7 @@ describe("other destinations", () => {
     await expect.poll(() => readFileIfThere(target)).toBe(`ns c1 ${target}\nout\nerr\n`);
   });
 
-  it("gives a logging binary as many descriptors as the shim was started with, not as many as it has taken", async () => {
+  it("gives a logging binary the descriptor limit that the shim was started with, not the raised one", async () => {
     const script = path.join(directory, "logger.sh");
     const target = path.join(directory, "target");
     const lines = ["#!/bin/sh", "exec 5>&-", 'cat <&3; echo "$1 $(ulimit -Sn)" > "$1.part"', 'mv "$1.part" "$1"', ""];
@@ -229,7 +229,7 @@ describe("other destinations", () => {
     }
   });
 
-  it("says why a logging binary does not run", async () => {
+  it("reports why a logging binary does not run", async () => {
     const open = createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: `binary://${directory}/none` });
     await expect(open).rejects.toMatchObject({
       code: "InvalidArgument",
@@ -237,7 +237,7 @@ describe("other destinations", () => {
     });
   });
 
-  it("refuses a file where the file system takes no directories, at once and by its path", async () => {
+  it("refuses a file on a file system where no directory can be created, at once and by its path", async () => {
     for (const [file, missing] of [
       ["/proc/x/y", "/proc/x"],
       ["/proc/x/y/z", "/proc/x"],
@@ -250,7 +250,7 @@ describe("other destinations", () => {
     }
   });
 
-  it("takes a FIFO for what it is where a file is named, and waits for nobody to read it", async () => {
+  it("treats a FIFO that is named as a file as a FIFO, and waits for no reader", async () => {
     const file = fifo("out");
     const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: `file://${file}` });
     const content = collect(reader(file));
@@ -307,7 +307,7 @@ describe("a logging binary that fails", () => {
     });
   });
 
-  it("may leave a child in its place, or say that it is ready by a byte", async () => {
+  it("may leave a child in its place, or signal by a byte that it is ready", async () => {
     for (const script of ["cat <&3 5>&- & exit 0", "printf r >&5; exec cat <&3"]) {
       const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: shell(script) });
       expect(stdio.stdout?.writable).toBe(true);
@@ -315,7 +315,7 @@ describe("a logging binary that fails", () => {
     }
   });
 
-  it("is refused and ended, with what it runs, when it does not become ready", async () => {
+  it("is refused and ended, with its children, when it does not become ready", async () => {
     const clock = new ManualClock();
     // It reads its output to the end, and never closes the descriptor for its readiness.
     const uri = shell(`sleep 1000 & echo $! >${pidFile()}; cat <&3; wait`);
@@ -330,7 +330,7 @@ describe("a logging binary that fails", () => {
     await expect.poll(() => processStartTime(child)).toBeUndefined();
   });
 
-  it("is ended when whoever opens it gives up", async () => {
+  it("is ended when the caller gives up", async () => {
     const giveUp = new AbortController();
     const uri = shell(`echo $$ >${pidFile()}; exec sleep 1000`);
     const open = createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: uri }, giveUp.signal);
@@ -341,7 +341,7 @@ describe("a logging binary that fails", () => {
     await expect.poll(() => processStartTime(pid)).toBeUndefined();
   });
 
-  it("is not run when another end cannot be opened", async () => {
+  it("is not run when another stream cannot be opened", async () => {
     const uri = shell(`echo $$ >${pidFile()}; exec 5>&-; exec cat <&3`);
     const stdin = path.join(directory, "missing");
     const open = createPosixStdio({ namespace: "ns" }).open({ ...none, stdin, stdout: uri });
@@ -362,7 +362,7 @@ describe("a logging binary that fails", () => {
     }
   });
 
-  it("is ended when what it was to take has been given up", async () => {
+  it("is ended when its stream has been given up", async () => {
     const uri = shell(`echo $$ >${pidFile()}; exec 5>&-; exec sleep 1000`);
     const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: uri });
     const pid = await told();
@@ -373,7 +373,7 @@ describe("a logging binary that fails", () => {
     await expect.poll(() => processStartTime(pid)).toBeUndefined();
   });
 
-  it("is asked to end at the shim's end when the end of its input has not ended it", async () => {
+  it("is asked to end at the shim's end if the end of its input has not ended it", async () => {
     const uri = shell(`echo $$ >${pidFile()}; exec 5>&-; cat <&3 >/dev/null; exec sleep 1000`);
     const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdout: uri });
     const pid = await told();

@@ -52,14 +52,14 @@ describe("a shim's system on Windows", () => {
     await expect.poll(() => calls.closed).toEqual([pipe]);
   });
 
-  it("tells a process from another that has its pid", async () => {
+  it("distinguishes a process from another that has reused its pid", async () => {
     const system = windowsSystem(async () => new FakeCalls());
     expect(await isAlive({ pid: 7, processStartTime: "123" }, system)).toBe(true);
     expect(await isAlive({ pid: 7, processStartTime: "124" }, system)).toBe(false);
     expect(await isAlive({ pid: 8, processStartTime: "123" }, system)).toBe(false);
   });
 
-  it("says what it lacks when it was given no calls", async () => {
+  it("reports the missing calls when it was given none", async () => {
     await expect(windowsSystem(undefined).processStartTime(1)).rejects.toThrow("this shim has no Windows calls");
   });
 });

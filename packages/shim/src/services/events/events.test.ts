@@ -46,7 +46,7 @@ describe("EventForwarder", () => {
     expect([receiver.connections, receiver.open]).toEqual([1, 0]);
   });
 
-  it("keeps an event until it is acknowledged, reconnecting with growing patience", async () => {
+  it("keeps an event until it is acknowledged, reconnecting with growing delays", async () => {
     const clock = new ManualClock();
     const receiver = new Receiver();
     let refusals = 3;
@@ -66,7 +66,7 @@ describe("EventForwarder", () => {
     await forwarder.close(0);
   });
 
-  it("does not hold up the others for an event that containerd will never take", async () => {
+  it("does not hold up other events for one that containerd will never accept", async () => {
     const receiver = new Receiver();
     receiver.answer = async ({ topic }) => {
       if (topic === "bad") throw failure("InvalidArgument");
@@ -77,7 +77,7 @@ describe("EventForwarder", () => {
     expect(receiver.received).toEqual(["good"]);
   });
 
-  it("is bounded: the oldest that wait are dropped, and said to be", async () => {
+  it("is bounded: the oldest pending events are dropped, and the drop is logged", async () => {
     const clock = new ManualClock();
     const receiver = new Receiver();
     let away = true;
@@ -101,7 +101,7 @@ describe("EventForwarder", () => {
     await forwarder.close(0);
   });
 
-  it("drops no exit, however many events wait, and says when an event has left", async () => {
+  it("drops no exit, however many events are pending, and reports when an event has been sent", async () => {
     const clock = new ManualClock();
     const receiver = new Receiver();
     let away = true;
@@ -127,7 +127,7 @@ describe("EventForwarder", () => {
     await forwarder.close(0);
   });
 
-  it("gives up at close when its time is over", async () => {
+  it("gives up after its bound when it is closed", async () => {
     const clock = new ManualClock();
     const receiver = new Receiver();
     receiver.answer = () => new Promise(() => {});

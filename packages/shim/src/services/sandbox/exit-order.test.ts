@@ -43,7 +43,7 @@ async function memberDelay(): Promise<number> {
 }
 
 describe("a pod whose VM has ended by itself", () => {
-  it("tells the end of its sandbox first, to whichever client asks first", async () => {
+  it("reports the end of its sandbox first, whichever client asks first", async () => {
     await runPod();
     harness.sandbox.end(1);
     const answered: string[] = [];
@@ -61,11 +61,11 @@ describe("a pod whose VM has ended by itself", () => {
     await expect.poll(() => harness.ended).toEqual(["the last task of an ended sandbox has been deleted"]);
   });
 
-  it("waits no longer than its bound for a bundle that nobody removes", async () => {
+  it("waits no longer than its bound for a bundle that is never removed", async () => {
     expect(await memberDelay()).toBeGreaterThanOrEqual(2_500);
   });
 
-  it("is told in time also where each wait and each look is late", async () => {
+  it("is reported in time even when every wait and every check is late", async () => {
     const late = 15;
     class LateClock extends ManualClock {
       override delay(milliseconds: number, signal?: AbortSignal): Promise<void> {
@@ -93,7 +93,7 @@ describe("a pod whose VM has ended by itself", () => {
     expect([harness.handOvers, harness.ended]).toEqual([0, ["shutdown of s1"]]);
   });
 
-  it("answers WaitSandbox first where the pod has no task of its own", async () => {
+  it("answers WaitSandbox first if the pod has no task of its own", async () => {
     await harness.runSandbox();
     await harness.runMember("c1");
     const answered: string[] = [];
@@ -110,7 +110,7 @@ describe("a pod whose VM has ended by itself", () => {
     expect(answered).toEqual(["s1", "c1"]);
   });
 
-  it("tells the end of a container alone at once", async () => {
+  it("reports the end of a single container at once", async () => {
     await runPod();
     harness.container("c1").init.finish(3);
     expect(await harness.task("Delete", { id: "c1" })).toMatchObject({ exitStatus: 3 });

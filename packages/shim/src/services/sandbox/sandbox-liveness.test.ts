@@ -37,12 +37,12 @@ function watch(answerMilliseconds: () => number, who: "guest" | "host" = "guest"
   return { given, asked, watching };
 }
 
-describe("the patience with a guest and its host", () => {
+describe("the watch over a guest and its host", () => {
   describe.each([
     ["guest", "silent"],
     ["host", "host silent"],
   ] as const)("with the %s as the one that is slow", (who, silent) => {
-    it("ends when all else is answered at once and the time is over", async () => {
+    it("ends when everything else is answered at once and the time is over", async () => {
       const { given, watching } = watch(() => 0, who);
       await clock.advance(999);
       expect(given.up).toBeUndefined();
@@ -51,7 +51,7 @@ describe("the patience with a guest and its host", () => {
       expect(given.up).toEqual(["worked", 1_000]);
     });
 
-    it("ends when it has said nothing at all, however often it could", async () => {
+    it("ends when it has not answered at all", async () => {
       const { given, asked, watching } = watch(() => Number.POSITIVE_INFINITY, who);
       await clock.advance(2_999);
       expect([given.up, asked]).toEqual([undefined, [100]]);
@@ -60,7 +60,7 @@ describe("the patience with a guest and its host", () => {
       expect(given.up).toEqual([silent, 3_000]);
     });
 
-    it("goes on while it is slow in everything, and asks it one question at a time", async () => {
+    it("continues while everything is slow, with one ping at a time", async () => {
       let answer = 2_500;
       const { given, asked, watching } = watch(() => answer, who);
       await clock.advance(20_000);
@@ -73,7 +73,7 @@ describe("the patience with a guest and its host", () => {
     });
   });
 
-  it("ends when one that was slow falls silent", async () => {
+  it("ends when a slow guest stops answering", async () => {
     const answers = [2_000, 2_000, Number.POSITIVE_INFINITY];
     const { given, watching } = watch(() => answers.shift() ?? 0);
     await clock.advance(10_000);
@@ -82,7 +82,7 @@ describe("the patience with a guest and its host", () => {
     expect(given.up?.[1]).toBeGreaterThanOrEqual(4_000 + 3_000);
   });
 
-  it("ends in any case where it is limited, but for the time in which its VM is being ended", async () => {
+  it("ends at its limit in any case, not counting the time in which the VM is being ended", async () => {
     const began = clock.now().getTime();
     const slow = { ping: (signal?: AbortSignal) => clock.delay(2_900, signal) };
     const watching = watchSandbox(slow, { ...bounds, longest: 20_000 }, clock, stop.signal).then((why) => [
@@ -97,7 +97,7 @@ describe("the patience with a guest and its host", () => {
     expect(await watching).toEqual(["worked", 25_000]);
   });
 
-  it("goes on while its VM is being ended, and has its time when that has failed", async () => {
+  it("continues while the VM is being ended, and gets its time when that has failed", async () => {
     const { given, watching } = watch(() => Number.POSITIVE_INFINITY);
     await clock.advance(500);
     isEnding = true;
@@ -109,7 +109,7 @@ describe("the patience with a guest and its host", () => {
     expect(given.up).toEqual(["silent", 63_000]);
   });
 
-  it("starts anew whenever something else of the kind is done", async () => {
+  it("starts anew whenever another operation of the same kind completes", async () => {
     const began = clock.now().getTime();
     const isEnding = () => false;
     // Other work completes every 700 ms until 7000 ms.
@@ -122,7 +122,7 @@ describe("the patience with a guest and its host", () => {
     expect(await watching).toBe(8_000);
   });
 
-  it("gives a host a bound of its own, before which a guest that is silent beside it is not given up", async () => {
+  it("gives the host its own bound, before which a silent guest is not given up", async () => {
     const never = (): Promise<never> => new Promise(() => {});
     const began = clock.now().getTime();
     const watching = watchSandbox(
@@ -135,7 +135,7 @@ describe("the patience with a guest and its host", () => {
     expect([await watching, clock.now().getTime() - began]).toEqual(["host silent", 7_000]);
   });
 
-  it("does not count a guest's silence in the time in which the host is late with its own answer", async () => {
+  it("does not count a guest's silence while the host itself is late to answer", async () => {
     const began = clock.now().getTime();
     const isHostSlow = (): boolean => clock.now().getTime() - began < 5_000;
     const pingHost = (signal?: AbortSignal): Promise<void> =>
@@ -150,7 +150,7 @@ describe("the patience with a guest and its host", () => {
     expect(after).toBeGreaterThan(7_000);
   });
 
-  it("takes no question that was given up for an answer", async () => {
+  it("does not take an abandoned ping for an answer", async () => {
     const ping = async (): Promise<void> => {
       await clock.delay(500);
       throw Object.assign(new Error("not answered within 500 ms"), { code: "DeadlineExceeded" });
@@ -162,7 +162,7 @@ describe("the patience with a guest and its host", () => {
     expect(clock.now().getTime() - began).toBe(3_500);
   });
 
-  it("asks one question for all who watch the same sandbox", async () => {
+  it("shares one ping among all watchers of a sandbox", async () => {
     let asked = 0;
     const answers: (() => void)[] = [];
     const ask = (): Promise<void> => {
@@ -188,7 +188,7 @@ describe("the patience with a guest and its host", () => {
     expect(asked).toBe(2);
   });
 
-  it("drops a question with the last who waits for its answer, and asks those who come later another", async () => {
+  it("aborts a ping with its last watcher, and sends a new one for later watchers", async () => {
     const asked: AbortSignal[] = [];
     const ask = (signal?: AbortSignal): Promise<void> => {
       asked.push(signal as AbortSignal);
@@ -206,7 +206,7 @@ describe("the patience with a guest and its host", () => {
     expect(asked[0]?.aborted).toBe(true);
   });
 
-  it("takes a refusal for an answer", async () => {
+  it("counts a refusal as an answer", async () => {
     const refusing = watchSandbox(
       { ping: () => Promise.reject(new Error("it has ended")) },
       bounds,
@@ -217,7 +217,7 @@ describe("the patience with a guest and its host", () => {
     expect(await refusing).toBe("worked");
   });
 
-  it("ends with whoever waits, and drops its question", async () => {
+  it("ends with its caller, and aborts its ping", async () => {
     const { watching, asked } = watch(() => Number.POSITIVE_INFINITY);
     await clock.advance(500);
     stop.abort(new Error("done"));

@@ -27,7 +27,7 @@ const runTask = async (id: string) => {
 };
 
 describe("the Sandbox service", () => {
-  it("takes a CRI pod, whose annotations come inside the options and which has no config.json", async () => {
+  it("accepts a CRI pod, which has its annotations in the options and no config.json", async () => {
     const pod = runtime.v1.PodSandboxConfig.encode({ hostname: "pod", annotations: { a: "pod", b: "pod" } }).finish();
     const options = { type_url: "runtime.v1.PodSandboxConfig", value: pod };
     await createSandbox({ options, annotations: { b: "request" }, netnsPath: "/run/netns/x" });
@@ -43,7 +43,7 @@ describe("the Sandbox service", () => {
     });
   });
 
-  it("takes a sandbox with a config.json, as `ctr sandboxes run` makes it", async () => {
+  it("accepts a sandbox with a config.json, as `ctr sandboxes run` makes it", async () => {
     const bundle = harness.bundle("s1", { ociVersion: "1.0.2", annotations: { x: "y" } });
     await createSandbox({ bundlePath: bundle });
     expect(harness.sandbox.request).toMatchObject({ spec: { ociVersion: "1.0.2" }, annotations: { x: "y" } });
@@ -69,7 +69,7 @@ describe("the Sandbox service", () => {
     await expect(createSandbox()).rejects.toMatchObject({ code: "AlreadyExists" });
   });
 
-  it("starts none that has not been created", async () => {
+  it("starts no sandbox that has not been created", async () => {
     const start = () => harness.client.call(Sandbox, "StartSandbox", { sandboxId });
     await expect(start()).rejects.toMatchObject({
       code: "FailedPrecondition",
@@ -79,7 +79,7 @@ describe("the Sandbox service", () => {
     await start();
   });
 
-  it("tells the life of a sandbox from its making to its end", async () => {
+  it("reports the life of a sandbox from its creation to its end", async () => {
     await createSandbox();
     const status = (verbose = false) => harness.client.call(Sandbox, "SandboxStatus", { sandboxId, verbose });
     expect(await status()).toMatchObject({ sandboxId, state: "SANDBOX_NOTREADY", pid: 77, exitedAt: null });
@@ -125,7 +125,7 @@ describe("the Sandbox service", () => {
     },
   );
 
-  it("shares one stop, which goes on when its caller gives up, and lets a failed one be repeated", async () => {
+  it("shares one stop, which continues when its caller gives up, and can be repeated after a failure", async () => {
     await startSandbox();
     const gate = Promise.withResolvers<void>();
     harness.sandbox.onStop = () => gate.promise;
@@ -140,14 +140,14 @@ describe("the Sandbox service", () => {
     expect(harness.sandbox.stops).toBe(2);
   });
 
-  it("ends the shim also when the sandbox was never made", async () => {
+  it("ends the shim even if the sandbox was never created", async () => {
     await harness.client.call(Sandbox, "ShutdownSandbox", { sandboxId });
     expect(harness.ended).toHaveLength(1);
   });
 });
 
 describe("containers of a sandbox", () => {
-  it("come over connections of their own, and their Shutdown does not end it", async () => {
+  it("use their own connections, and their Shutdown does not end it", async () => {
     await startSandbox();
     const connection = harness.connect();
     await runTask("c1");
@@ -161,7 +161,7 @@ describe("containers of a sandbox", () => {
     await expect(harness.client.call(Task, "State", { id: "s1" })).rejects.toMatchObject({ code: "NotFound" });
   });
 
-  it("are connected to before they are there, as containerd 1.7 does, and not when they are gone", async () => {
+  it("can be connected to before they exist, as containerd 1.7 does, but not once they are gone", async () => {
     await startSandbox();
     expect(await harness.client.call(Task, "Connect", { id: "c1" })).toMatchObject({ shimPid: 77, taskPid: 0 });
     await expect(harness.client.call(Task, "Pids", { id: "c1" })).rejects.toMatchObject({ code: "NotFound" });
@@ -171,7 +171,7 @@ describe("containers of a sandbox", () => {
     await expect(harness.client.call(Task, "Connect", { id: "c1" })).rejects.toMatchObject({ code: "NotFound" });
   });
 
-  it("need a running sandbox", async () => {
+  it("require a running sandbox", async () => {
     await createSandbox();
     await expect(runTask("c1")).rejects.toMatchObject({
       code: "FailedPrecondition",
@@ -179,7 +179,7 @@ describe("containers of a sandbox", () => {
     });
   });
 
-  it("get their exits when it dies, can still be deleted, and do not take the shim along", async () => {
+  it("get their exits when it dies, can still be deleted, and do not end the shim", async () => {
     await startSandbox();
     await runTask("c1");
     harness.sandbox.end(9);
@@ -190,7 +190,7 @@ describe("containers of a sandbox", () => {
     expect(await harness.client.call(Sandbox, "WaitSandbox", { sandboxId })).toMatchObject({ exitStatus: 9 });
   });
 
-  it("go on when what holds its namespaces ends, of a sandbox that is no longer ready", async () => {
+  it("continue when the sandbox container ends, which makes the sandbox not ready", async () => {
     await startSandbox();
     await runTask("c1");
     const wait = harness.client.call(Sandbox, "WaitSandbox", { sandboxId });
@@ -205,7 +205,7 @@ describe("containers of a sandbox", () => {
     expect(harness.sandbox.stops).toBe(1);
   });
 
-  it("are given back by ShutdownSandbox", async () => {
+  it("are deleted by ShutdownSandbox", async () => {
     await startSandbox();
     await runTask("c1");
     await harness.client.call(Sandbox, "ShutdownSandbox", { sandboxId });
@@ -215,7 +215,7 @@ describe("containers of a sandbox", () => {
     expect(harness.sandbox.deletions).toBe(1);
   });
 
-  it("are left to their clients for some time by a shim that ends on a signal", async () => {
+  it("are left to their clients for some time when the shim ends on a signal", async () => {
     await startSandbox();
     for (const id of ["c1", "c2"]) await runTask(id);
     let hasStopped = false;
@@ -231,7 +231,7 @@ describe("containers of a sandbox", () => {
     expect([harness.sandbox.stops, harness.sandbox.deletions]).toEqual([2, 2]);
   });
 
-  it("waits on for a VM that is being ended, for callers who set no time", async () => {
+  it("keeps waiting for a VM that is being ended, for callers without a timeout", async () => {
     await startSandbox();
     const late = new FakeError("DeadlineExceeded", "the pod has not stopped within 10000 ms: stopping goes on");
     const failures = [late, late];
@@ -247,7 +247,7 @@ describe("containers of a sandbox", () => {
     });
   });
 
-  it("does not wait for ever for a VM that does not end, nor for what fails", async () => {
+  it("does not wait forever for a VM that does not end, nor after a failure", async () => {
     await startSandbox();
     harness.sandbox.onStop = async () => {
       throw new FakeError("DeadlineExceeded", "the pod has not stopped within 10000 ms: stopping goes on");

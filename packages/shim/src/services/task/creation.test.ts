@@ -140,7 +140,7 @@ describe("a task whose caller gives up while", () => {
     );
   });
 
-  it("its container is made keeps Delete and Shutdown waiting until nothing of it is left", async () => {
+  it("its container is created keeps Delete and Shutdown waiting until nothing of it is left", async () => {
     harness.platform.onCreateSandbox = async (sandbox) => {
       sandbox.onStop = () => work.undone.promise;
       sandbox.onCreateContainer = async (_, signal) => {
@@ -165,7 +165,7 @@ describe("a task whose caller gives up while", () => {
     expect(harness.ended).toEqual(["shutdown of c1"]);
   });
 
-  it("its VM starts, and cannot be undone at first, is undone by Shutdown", async () => {
+  it("its VM starts and cannot be undone at first is undone by Shutdown", async () => {
     harness.platform.onCreateSandbox = async (sandbox) => {
       sandbox.onStart = work.run;
       sandbox.onStop = async () => {
@@ -182,7 +182,7 @@ describe("a task whose caller gives up while", () => {
     expect(harness.ended).toEqual(["shutdown of c1"]);
   });
 
-  it("an exec of it is made loses that exec alone", async () => {
+  it("an exec of it is created loses only that exec", async () => {
     await harness.runTask("c1");
     harness.container("c1").onCreateProcess = work.run;
     const spec = { typeUrl: "process", value: Buffer.from('{"args":["sh"],"cwd":"/"}') };
@@ -201,13 +201,13 @@ describe("a task whose caller gives up while", () => {
   });
 });
 
-describe("a sandbox of its own life", () => {
+describe("a sandbox created by CreateSandbox", () => {
   beforeEach(() => harness.open("s1"));
 
   const createSandbox = () =>
     harness.client.call(Sandbox, "CreateSandbox", { sandboxId: "s1", bundlePath: harness.bundle("s1", undefined) });
 
-  it("outlives a container whose caller gives up, and takes it again", async () => {
+  it("outlives a container whose caller gives up, and accepts it again", async () => {
     await createSandbox();
     await harness.client.call(Sandbox, "StartSandbox", { sandboxId: "s1" });
     harness.sandbox.onCreateContainer = (_, signal) => work.run(signal);
@@ -223,7 +223,7 @@ describe("a sandbox of its own life", () => {
     await harness.runTask("c1");
   });
 
-  it("has none left whose container was made although its caller gave up", async () => {
+  it("keeps no container that was created although its caller gave up", async () => {
     await createSandbox();
     await harness.client.call(Sandbox, "StartSandbox", { sandboxId: "s1" });
     harness.sandbox.onCreateContainer = (_, signal) => work.runToItsEnd(signal);
@@ -254,7 +254,7 @@ describe("a sandbox of its own life", () => {
     );
   });
 
-  it("has the containers undone that are made while it is shut down", async () => {
+  it("undoes containers whose creation overlaps its shutdown", async () => {
     await createSandbox();
     await harness.client.call(Sandbox, "StartSandbox", { sandboxId: "s1" });
     harness.sandbox.onCreateContainer = (_, signal) => work.run(signal);
@@ -272,7 +272,7 @@ describe("a sandbox of its own life", () => {
 });
 
 describe("a guest that hangs", () => {
-  it("does not keep the undoing of its only task from its end", async () => {
+  it("does not keep the shim from undoing its only task", async () => {
     const clock = new ManualClock();
     harness.clock = clock;
     await harness.open();

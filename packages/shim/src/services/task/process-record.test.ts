@@ -10,7 +10,7 @@ import type { TaskEvents } from "./task-events.ts";
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
 
-it("keeps nothing of waits that were given up, or that have their answer", async () => {
+it("keeps nothing of waits that were abandoned or answered", async () => {
   const exited = Promise.withResolvers<Exit>();
   let wait: Process["wait"] = (signal) => abortable(exited.promise, signal);
   const process: Partial<Process> = {

@@ -23,8 +23,8 @@ function bench() {
 
 const flush = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-describe("memory that runs out again and again", () => {
-  it("is told once until containerd has taken it, and not again for a while, with a count", async () => {
+describe("repeated out-of-memory kills", () => {
+  it("are reported once until containerd has accepted the event, and then again only after a while, with a count", async () => {
     const { clock, published, counts, events } = bench();
     for (let count = 0; count < 4_141; count++) events.outOfMemory("c1");
     expect(published.map(({ topic }) => topic)).toEqual(["/tasks/oom"]);
@@ -45,13 +45,13 @@ describe("memory that runs out again and again", () => {
     expect(published).toHaveLength(3);
   });
 
-  it("is told of each container for itself", () => {
+  it("are reported for each container separately", () => {
     const { published, events } = bench();
     for (const id of ["c1", "c2", "c1", "c2"]) events.outOfMemory(id);
     expect(published).toHaveLength(2);
   });
 
-  it("is told no more of a container that has ended, and at once of the next of its id", async () => {
+  it("are not reported after the container has ended, and at once for the next one with its id", async () => {
     const { clock, published, counts, events } = bench();
     for (let count = 0; count < 3; count++) events.outOfMemory("c1");
     events.exited("c1", "", 7, exit);
@@ -64,7 +64,7 @@ describe("memory that runs out again and again", () => {
     expect(clock.sleepers).toBe(0);
   });
 
-  it("lets go of its waits when the shim ends", async () => {
+  it("leave no timers when the shim ends", async () => {
     const { clock, published, events } = bench();
     for (let count = 0; count < 3; count++) events.outOfMemory("c1");
     published[0]?.take();
@@ -76,7 +76,7 @@ describe("memory that runs out again and again", () => {
   });
 });
 
-it("exits are never dropped, be they of inits or of execs, and nothing else is kept", () => {
+it("exits of inits and execs are never dropped, and no other event is kept", () => {
   const { published, events } = bench();
   const stdio = { stdin: "", stdout: "", stderr: "", terminal: false };
   events.created({ id: "c1", bundle: "/b", rootfs: [], stdio, pid: 7 });

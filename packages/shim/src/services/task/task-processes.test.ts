@@ -10,7 +10,7 @@ beforeEach(async () => {
 afterEach(() => harness.close());
 
 describe("signals, terminals and input", () => {
-  it("reaches the process, all processes, or says that they have finished", async () => {
+  it("reach the process, all processes, or report that they have finished", async () => {
     await harness.runTask("c1");
     await harness.task("Kill", { id: "c1", signal: 10 });
     expect(harness.container("c1").init.signals).toEqual([10]);
@@ -25,7 +25,7 @@ describe("signals, terminals and input", () => {
     });
   });
 
-  it("takes a process that ends under a signal for finished", async () => {
+  it("report a process that ends during the signal as finished", async () => {
     await harness.runTask("c1");
     const { init } = harness.container("c1");
     init.kill = async () => {
@@ -35,7 +35,7 @@ describe("signals, terminals and input", () => {
     await expect(harness.task("Kill", { id: "c1", signal: 1 })).rejects.toMatchObject({ code: "NotFound" });
   });
 
-  it("resizes and closes, and quietly does nothing after the exit", async () => {
+  it("resize and close, and silently do nothing after the exit", async () => {
     await harness.runTask("c1");
     const { init } = harness.container("c1");
     await harness.task("ResizePty", { id: "c1", width: 80, height: 25 });
@@ -61,7 +61,7 @@ describe("execs", () => {
   const exec = (execId: string, value = Buffer.from('{"args":["ls"],"cwd":"/"}')) =>
     harness.task("Exec", { id: "c1", execId, stdout: "/o", spec: { type_url: "process", value } });
 
-  it("run, exit and are deleted by themselves", async () => {
+  it("run, exit and are deleted independently", async () => {
     await harness.runTask("c1");
     await exec("e1");
     expect(harness.container("c1").specs).toEqual([{ args: ["ls"], cwd: "/" }]);
@@ -100,7 +100,7 @@ describe("execs", () => {
     });
   });
 
-  it("take no id twice while it is in use, and any again once deleted", async () => {
+  it("take no id that is in use, and any id again once deleted", async () => {
     await harness.runTask("c1");
     await exec("e1");
     await expect(exec("e1")).rejects.toMatchObject({ code: "AlreadyExists" });
@@ -109,7 +109,7 @@ describe("execs", () => {
     expect(await harness.task("State", { id: "c1", execId: "e1" })).toMatchObject({ status: 1 });
   });
 
-  it("name what is wrong with them", async () => {
+  it("are refused with the reason", async () => {
     await harness.runTask("c1");
     await expect(exec("e/1")).rejects.toMatchObject({
       code: "InvalidArgument",
@@ -134,7 +134,7 @@ describe("execs", () => {
     await exec("e1");
   });
 
-  it("end with their container, whose deletion publishes their exits first", async () => {
+  it("end with their container, whose deletion first publishes their exits", async () => {
     await harness.runTask("c1");
     await exec("e1");
     await harness.task("Start", { id: "c1", execId: "e1" });
@@ -161,7 +161,7 @@ describe("tasks of one classic sandbox", () => {
     expect(harness.sandbox.stops).toBe(1);
   });
 
-  it("are refused when they name another sandbox than this shim has", async () => {
+  it("are refused when they name a sandbox that this shim does not have", async () => {
     await expect(harness.createTask("c2", {}, member("other"))).rejects.toMatchObject({
       code: "FailedPrecondition",
       message: expect.stringMatching(/annotations name sandbox other/),
@@ -178,7 +178,7 @@ describe("tasks of one classic sandbox", () => {
     });
   });
 
-  it("are all ended by a Shutdown that may not wait", async () => {
+  it("are all ended by a Shutdown with `now`", async () => {
     await harness.runTask("c1");
     await harness.createTask("c2", {}, member("c1"));
     await harness.task("Shutdown", { id: "c2", now: true });
@@ -189,7 +189,7 @@ describe("tasks of one classic sandbox", () => {
 });
 
 describe("Connect and Pids", () => {
-  it("answer for the shim's own id before there is anything, and for no other", async () => {
+  it("answer for the shim's own id before any task exists, and for no other", async () => {
     expect(await harness.task("Connect", { id: "c1" })).toMatchObject({ shimPid: 77, taskPid: 0 });
     expect((await harness.task("Pids", { id: "c1" })).processes).toEqual([]);
     await expect(harness.task("Connect", { id: "other" })).rejects.toMatchObject({ code: "NotFound" });

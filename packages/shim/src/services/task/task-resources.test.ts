@@ -63,7 +63,7 @@ describe("statistics", () => {
     expect(Buffer.from(stats?.value ?? []).toString("hex")).toContain("ffffffffffffffffff01");
   });
 
-  it("are counters alone, and no bytes of whoever measured", async () => {
+  it("contain only counters, and no other bytes of the guest", async () => {
     await harness.runTask("c1");
     const metrics = { pids: { current: 3 }, memory: { rss_huge: 1 } };
     harness.container("c1").measured = { version: 1, metrics };
@@ -92,11 +92,11 @@ describe("statistics", () => {
     expect(vm).toMatchObject(harness.sandbox.measured);
   });
 
-  it("of an unknown task are none", async () => {
+  it("of an unknown task are not found", async () => {
     await expect(harness.task("Stats", { id: "c9" })).rejects.toMatchObject({ code: "NotFound" });
   });
 
-  it("of a task that does not run are none", async () => {
+  it("of a task that does not run are refused", async () => {
     await harness.createTask("c1");
     await expect(harness.task("Stats", { id: "c1" })).rejects.toMatchObject({ code: "FailedPrecondition" });
   });
@@ -105,7 +105,7 @@ describe("statistics", () => {
 describe("updates", () => {
   const limit = { memory: { limit: 4096 } };
 
-  it("of a container reach the container alone", async () => {
+  it("of a container reach only the container", async () => {
     await harness.runTask("c1");
     await joinSandbox("c2");
     await harness.task("Update", { id: "c2", resources: any(linuxResources, limit) });
@@ -113,7 +113,7 @@ describe("updates", () => {
     expect(harness.sandbox.updates).toEqual([]);
   });
 
-  it("of a sandbox's own id change its VM, and the container of that id while it runs", async () => {
+  it("for a sandbox's own id change its VM, and the container with that id while it runs", async () => {
     const annotations = { key: "value" };
     await harness.createTask("c1");
     await harness.task("Update", { id: "c1", resources: any(linuxResources, limit), annotations });
@@ -159,7 +159,7 @@ describe("updates", () => {
     expect([harness.sandbox.updates, harness.container("c1").updates]).toEqual([[], []]);
   });
 
-  it("fail with the platform's own code", async () => {
+  it("fail with the platform's error code", async () => {
     await harness.runTask("c1");
     harness.sandbox.update = async () => {
       throw new FakeError("ResourceExhausted", "too little");
@@ -185,7 +185,7 @@ describe("pausing", () => {
   });
 });
 
-it("processes that were killed for want of memory are told of as an event of their container", async () => {
+it("an out-of-memory kill is published as an event of its container", async () => {
   await harness.runTask("c1");
   harness.container("c1").request.onOutOfMemory();
   expect((await harness.topics(3)).at(-1)).toBe("/tasks/oom");

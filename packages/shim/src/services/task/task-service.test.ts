@@ -11,7 +11,7 @@ beforeEach(async () => {
 afterEach(() => harness.close());
 
 describe("a task without a sandbox", () => {
-  it("gets a VM of its own id, runs, and takes it along when it is deleted", async () => {
+  it("gets a VM with its own id, runs, and ends the VM when it is deleted", async () => {
     const rootfs = [{ type: "overlay", source: "overlay", target: "", options: ["lowerdir=/a"] }];
     const bundle = harness.bundle("c1", taskSpec);
     await harness.createTask("c1", { rootfs, stdin: "/in", stdout: "/out", stderr: "/err", terminal: true });
@@ -65,7 +65,7 @@ describe("a task without a sandbox", () => {
     expect(harness.events.received.every(({ namespace }) => namespace === "ns")).toBe(true);
   });
 
-  it("is the same through version 2 of the service", async () => {
+  it("behaves the same through version 2 of the service", async () => {
     const version2 = containerd.task.v2.Task;
     await harness.client.call(version2, "Create", { id: "c1", bundle: harness.bundle("c1", taskSpec) });
     await harness.client.call(version2, "Start", { id: "c1" });
@@ -86,7 +86,7 @@ describe("a task without a sandbox", () => {
     expect(await harness.topics(4)).toEqual(["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]);
   });
 
-  it("leaves nothing when its container cannot be created", async () => {
+  it("leaves nothing behind when its container cannot be created", async () => {
     harness.platform.onCreateSandbox = async (sandbox) => {
       sandbox.onCreateContainer = async () => {
         throw new FakeError("InvalidArgument", "layer /x cannot be read");
@@ -104,7 +104,7 @@ describe("a task without a sandbox", () => {
     expect(harness.events.topics).toEqual([]);
   });
 
-  it("leaves nothing when its VM does not start, and may be created again", async () => {
+  it("leaves nothing behind when its VM does not start, and can be created again", async () => {
     harness.platform.onCreateSandbox = async (sandbox) => {
       sandbox.onStart = async () => {
         throw new FakeError("DeadlineExceeded", "the guest did not dial in");
@@ -119,7 +119,7 @@ describe("a task without a sandbox", () => {
     expect(harness.sandbox.state).toBe("running");
   });
 
-  it("is told why the platform cannot be loaded", async () => {
+  it("reports why the platform cannot be loaded", async () => {
     harness.loadPlatform = async () => {
       throw new FakeError("Unavailable", "there is no host service");
     };
@@ -144,7 +144,7 @@ describe("a task without a sandbox", () => {
     expect(harness.platform.sandboxes).toEqual([]);
   });
 
-  it("takes no id twice, and no id that could be a path", async () => {
+  it("refuses an id that is taken or could be a path", async () => {
     await harness.createTask("c1");
     await expect(harness.createTask("c1")).rejects.toMatchObject({ code: "AlreadyExists" });
     await expect(harness.task("Create", { id: "../c", bundle: "/" })).rejects.toMatchObject({
@@ -153,7 +153,7 @@ describe("a task without a sandbox", () => {
     await expect(harness.createTask("c2", { checkpoint: "/x" })).rejects.toMatchObject({ code: "Unimplemented" });
   });
 
-  it("and its execs are said to be in the making as long as they are", async () => {
+  it("and its execs are reported as being created until they exist", async () => {
     const [begun, made, execBegun, execMade] = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
     harness.platform.onCreateSandbox = () => {
       begun?.resolve();
@@ -191,7 +191,7 @@ describe("a task without a sandbox", () => {
     expect(await harness.task("State", { id: "c1", execId: "e1" })).toMatchObject({ execId: "e1", status: 1 });
   });
 
-  it("is deleted once however often it is asked for, and by whom", async () => {
+  it("is deleted once, however many calls ask for it", async () => {
     await harness.runTask("c1");
     await expect(harness.task("Delete", { id: "c1" })).rejects.toMatchObject({
       code: "FailedPrecondition",
@@ -223,7 +223,7 @@ describe("a task without a sandbox", () => {
     await expect(harness.task("Kill", { id: "c1", signal: 9 })).rejects.toMatchObject({ code: "NotFound" });
   });
 
-  it("goes on where a deletion failed: the container once, then its VM", async () => {
+  it("resumes a failed deletion where it stopped: the container once, then its VM", async () => {
     await harness.runTask("c1");
     harness.container("c1").init.finish(0);
     harness.sandbox.onStop = async () => {
@@ -245,7 +245,7 @@ describe("a task without a sandbox", () => {
     expect(await harness.topics(2)).toEqual(["/tasks/create", "/tasks/delete"]);
   });
 
-  it("has no exit when it could not be started", async () => {
+  it("has no exit when it failed to start", async () => {
     await harness.createTask("c1");
     const { init } = harness.container("c1");
     init.onStart = async () => {
@@ -268,7 +268,7 @@ describe("a task without a sandbox", () => {
     await harness.topics(2);
   });
 
-  it("exits with 255 when its VM dies, and when it is lost altogether", async () => {
+  it("exits with 255 when its VM dies or is lost", async () => {
     await harness.runTask("c1");
     const wait = harness.task("Wait", { id: "c1" });
     harness.sandbox.end(1);

@@ -2,13 +2,13 @@ import { describe, expect, it } from "vitest";
 import { Tombstones } from "./tombstones.ts";
 
 describe("tombstones", () => {
-  it("answer for as many as they may, and forget the oldest first", () => {
+  it("are kept up to a fixed number, the oldest forgotten first", () => {
     const tombstones = new Tombstones<number>(2);
     for (const [index, key] of ["a", "b", "a", "c"].entries()) tombstones.set(key, index);
     expect(["a", "b", "c"].map((key) => tombstones.get(key))).toEqual([2, undefined, 3]);
   });
 
-  it("forget what matches", () => {
+  it("can be forgotten by a predicate", () => {
     const tombstones = new Tombstones<number>(2);
     tombstones.set("one/a", 1);
     tombstones.set("two/a", 2);
