@@ -198,13 +198,13 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
     });
 
     it("leaves nothing in HCN if some of its objects cannot be made", async () => {
-      const standing = { plug: () => expect.fail("nothing is plugged") };
+      const unusedSwitch = { plug: () => expect.fail("nothing is plugged") };
       const settings = { IpConfigurations: [{ IpAddress: "198.18.0.2", PrefixLength: 24 }] };
       const bad = { IpConfigurations: [{ IpAddress: "nowhere", PrefixLength: 24 }] };
       const interfaces = [settings, bad].map((one, index) => ({
         name: `eth${index}`,
         settings: one,
-        leadsTo: standing,
+        leadsTo: unusedSwitch,
       }));
       await expect(host.networks.adopt("broken", interfaces)).rejects.toThrow("nowhere");
       expect(host.networks.isEmpty).toBe(true);

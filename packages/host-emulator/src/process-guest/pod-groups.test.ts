@@ -45,14 +45,14 @@ describeWith("root")("cgroups of pods", () => {
   });
 
   const groupsOfServer = (): string => readFileSync(`/proc/${pid}/cgroup`, "utf8");
-  const standing = (pod: string): boolean =>
+  const containsServer = (pod: string): boolean =>
     bases.every((base) => processesOf(join(base, pod, "shim")).includes(pid)) && bases.length > 0;
 
   it("contain the pod's shim until the system has ended, and are then removed", () => {
     const before = groupsOfServer();
     groups.join("one", `/${name}/pod1/c1`, pid);
     expect(groups.pathOf("one")).toBe(`/${name}/pod1/c1`);
-    expect(standing("pod1/c1")).toBe(true);
+    expect(containsServer("pod1/c1")).toBe(true);
     groups.leave("one");
     expect(groupsOfServer()).toBe(before);
     expect(groups.pathOf("one")).toBeUndefined();
@@ -100,7 +100,7 @@ describeWith("root")("cgroups of pods", () => {
     const taken = { hresult: hresults.ERROR_ALREADY_EXISTS };
     expect(() => groups.join("two", `${name}/c1`, pid)).toThrow(expect.objectContaining(taken));
     expect(() => groups.join("one", `/${name}/c2`, pid)).toThrow(expect.objectContaining(taken));
-    expect(standing("c1")).toBe(true);
+    expect(containsServer("c1")).toBe(true);
   });
 
   it("cannot be inside another pod's, since the end of one VM would end both", () => {

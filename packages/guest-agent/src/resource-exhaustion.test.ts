@@ -10,9 +10,9 @@ import { GcsError } from "@uvm-shim/gcs-bridge";
 import { failingCallsModule, failingCallsSocketVariable } from "@uvm-shim/test-support/failing-calls";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
-import { type Machine, podId } from "../testing/machine.ts";
-import { finish } from "../testing/running-process.ts";
-import { machineForSuite } from "../testing/suite-machine.ts";
+import { type Machine, podId } from "./testing/machine.ts";
+import { finish } from "./testing/running-process.ts";
+import { machineForSuite } from "./testing/suite-machine.ts";
 
 const codes = ["EMFILE", "ENFILE", "ENOMEM"] as const;
 const ofProcesses = [...codes, "EAGAIN"] as const;
